@@ -1,0 +1,45 @@
+"""Frames, units, joint order and sizes that every room agrees on.
+
+Shape legend, used in every docstring:
+
+    V  vertices            F  faces                 E  expression coefficients (50)
+    P  pose features (36)  B  kinematic bones (5)   J  skinning bones (B, or B + 1 with the ghost bone first)
+    N  points or pixels    T  frames                K  length of the per-vertex texture code
+
+Model space is FLAME x 4: +Y up, the face looks along +Z, `UNITS_PER_METRE` units a metre. A camera looks along its own
+-Z with +Y up (OpenGL), as in the published data. Rotations are axis-angle in radians.
+"""
+
+from __future__ import annotations
+
+UNITS_PER_METRE = 4.0
+"""FLAME is in metres; IMavatar multiplies every length by four."""
+
+BONES = ("global", "neck", "jaw", "eyeL", "eyeR")
+"""Kinematic bones, in FLAME's order; `eyeL` is the eye at +X."""
+
+GHOST_BONE = "ghost"
+"""IMavatar's extra bone that never moves; it comes first in skinning weights and carries cloth and shoulders."""
+
+PARENTS = (-1, 0, 1, 1, 1)
+"""Parent of each kinematic bone."""
+
+EXPRESSION_SIZE = 50
+POSE_SIZE = 3 * len(BONES)
+POSE_FEATURE_SIZE = 9 * (len(BONES) - 1)
+"""Flattened R - I of every bone but the first: neck 0:9, jaw 9:18, eyeL 18:27, eyeR 27:36."""
+
+JAW = slice(6, 9)
+"""The jaw's axis-angle inside a pose `[15]`."""
+
+CONDITION_SIZE = EXPRESSION_SIZE + 3
+"""The texture network's condition: expression and jaw axis-angle."""
+
+CANONICAL_JAW = 0.2
+"""Jaw opening (radians about +X) of the canonical pose: a closed mouth would glue the lips' skinning together."""
+
+BOUNDING_RADIUS = 1.2
+"""Radius, in model units about the origin, outside of which the published renderer sees nothing."""
+
+EDITIONS = ("flame2017", "flame2019", "flame2020", "flame2023", "openhead")
+"""Head-model editions. Expression codes of one do not fit another."""

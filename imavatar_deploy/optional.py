@@ -1,0 +1,24 @@
+"""The one way to import an optional dependency: `require("onnxruntime", extra="cpu")`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from imavatar_deploy.errors import MissingDependencyError
+
+
+def require(module: str, *, extra: str) -> Any:
+    """Import `module`, or raise one sentence with the `pip install` line that brings it.
+
+    A shared library that fails to load (`OSError`) counts as missing: the package is there and unusable.
+
+    Raises:
+        MissingDependencyError: the module cannot be imported or one of its libraries cannot be loaded.
+    """
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError) as error:
+        raise MissingDependencyError(
+            f"{module} is needed here and could not be imported ({error}): pip install 'imavatar-deploy[{extra}]'"
+        ) from error
