@@ -64,7 +64,9 @@ class Avatar:
             array = getattr(self, name)
             wanted = np.int32 if name == "faces" else np.float32
             if not isinstance(array, np.ndarray) or array.dtype != wanted:
-                raise InputError(f"avatar array {name} must be {np.dtype(wanted)}, got {getattr(array, 'dtype', type(array))}")
+                raise InputError(
+                    f"avatar array {name} must be {np.dtype(wanted)}, got {getattr(array, 'dtype', type(array))}"
+                )
             known = [sizes.get(size, size) if isinstance(size, str) else size for size in shape]
             sizes |= ensure_shape(f"avatar array {name}", array, known)
             ensure_finite(f"avatar array {name}", array)
@@ -76,7 +78,9 @@ class Avatar:
         if sizes["J"] not in (len(BONES), len(BONES) + 1):
             raise InputError(f"avatar skin_weights must have {len(BONES)} or {len(BONES) + 1} bones, got {sizes['J']}")
         if sizes["F"] and (self.faces.min() < 0 or self.faces.max() >= sizes["V"]):
-            raise InputError(f"avatar faces must index {sizes['V']} vertices, got {self.faces.min()}..{self.faces.max()}")
+            raise InputError(
+                f"avatar faces must index {sizes['V']} vertices, got {self.faces.min()}..{self.faces.max()}"
+            )
         if len(self.expression_names) != sizes["E"]:
             raise InputError(f"avatar has {sizes['E']} expressions, got {len(self.expression_names)} expression names")
         if self.edition not in EDITIONS:
@@ -85,17 +89,17 @@ class Avatar:
     @property
     def vertex_count(self) -> int:
         """V."""
-        return self.rest.shape[1]
+        return int(self.rest.shape[1])
 
     @property
     def expression_size(self) -> int:
         """E."""
-        return self.expression_basis.shape[0]
+        return int(self.expression_basis.shape[0])
 
     @property
     def bone_count(self) -> int:
         """J."""
-        return self.skin_weights.shape[0]
+        return int(self.skin_weights.shape[0])
 
     def joints(self, expression: Float) -> Float:
         """[5, 3] joint positions at rest for an expression `[E]`: in FLAME they move with it."""

@@ -49,7 +49,7 @@ class Camera:
 
     @classmethod
     def looking_at(cls, centre: Any, *, distance: float = 4.0, extent: float = 2.0, yaw: float = 0.0) -> Camera:
-        """A camera `distance` units in front of `centre` that shows `extent` units, turned by `yaw` radians about +Y."""
+        """A camera `distance` units in front of `centre` that shows `extent` units, turned by `yaw` radians."""
         cos, sin = np.cos(yaw), np.sin(yaw)
         rotation = np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]], dtype=np.float32)
         translation = -rotation @ as_float32("centre", centre, (3,)) - np.array([0.0, 0.0, distance], dtype=np.float32)
@@ -62,7 +62,7 @@ class Camera:
         return np.asarray(-self.world_to_camera[:, :3].T @ self.world_to_camera[:, 3], dtype=np.float32)
 
     def image_matrix(self, width: int, height: int) -> NDArray[np.float32]:
-        """[3, 4] projective map: (column * w, row * w, w) = M [x; 1] with w = -z_c, the depth in front of the camera."""
+        """[3, 4] projective map: (column w, row w, w) = M [x; 1] with w = -z_c, the depth in front of the camera."""
         fx, fy, cx, cy = self.intrinsics * np.array([width, height, width, height], dtype=np.float32)
         to_pixels = np.array([[fx, 0.0, -cx], [0.0, -fy, -cy], [0.0, 0.0, -1.0]], dtype=np.float32)
         return np.ascontiguousarray(to_pixels @ self.world_to_camera)

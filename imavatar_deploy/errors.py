@@ -1,14 +1,14 @@
 """The exceptions of imavatar-deploy: one tree, each branch with its exit code.
 
-    Exception
-    ├── ImavatarError                what a user can mend; one sentence: what came, what was expected, what to do
-    │   ├── UsageError           2   unknown name, impossible argument, output that cannot be written
-    │   ├── QualityError         3   a result misses its parity or quality tolerance and is withheld
-    │   ├── BudgetError          4   a time or memory budget was exceeded
-    │   ├── MissingDependencyError 5 an optional package or device is not there
-    │   └── InputError           6   a file, array or stream that cannot be read or does not fit
-    │       └── EditionMismatchError 6   made for another head model
-    └── InternalError                our own bug, never the user's: keep the traceback, report it
+Exception
+├── ImavatarError                what a user can mend; one sentence: what came, what was expected, what to do
+│   ├── UsageError           2   unknown name, impossible argument, output that cannot be written
+│   ├── QualityError         3   a result misses its parity or quality tolerance and is withheld
+│   ├── BudgetError          4   a time or memory budget was exceeded
+│   ├── MissingDependencyError 5 an optional package or device is not there
+│   └── InputError           6   a file, array or stream that cannot be read or does not fit
+│       └── EditionMismatchError 6   made for another head model
+└── InternalError                our own bug, never the user's: keep the traceback, report it
 """
 
 from __future__ import annotations

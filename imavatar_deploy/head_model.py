@@ -1,4 +1,4 @@
-"""HeadModel: FLAME or OpenHead as plain arrays, in metres, with its edition; `HeadModel.load` reads every known file."""
+"""HeadModel: FLAME or OpenHead as plain arrays, in metres, with its edition."""
 
 from __future__ import annotations
 

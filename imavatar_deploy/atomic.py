@@ -1,0 +1,73 @@
+"""Outputs that appear whole or not at all: write to a temporary name beside the target, rename when done."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imavatar_deploy.errors import UsageError
+
+
+@contextmanager
+def atomic_file(out: str | Path) -> Iterator[Path]:
+    """Yield a temporary path with the suffix of `out`; it becomes `out` when the block ends without an error.
+
+    Raises:
+        UsageError: `out` cannot be written.
+    """
+    target = Path(out)
+    with _staging(target) as staging:
+        partial = staging / target.name
+        yield partial
+        partial.replace(target)
+
+
+@contextmanager
+def atomic_folder(out: str | Path, *, marker: str, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder; it becomes `out` when the block ends without an error.
+
+    Args:
+        marker: a file every result of this kind holds. Only a folder that holds it is ever replaced, so that a mistyped
+            path cannot cost anything else.
+        overwrite: replace an earlier result.
+
+    Raises:
+        UsageError: `out` cannot be written, or is in the way.
+    """
+    target = Path(out)
+    _refuse_obstacle(target, marker, overwrite)
+    with _staging(target) as staging:
+        partial, old = staging / "new", staging / "old"
+        partial.mkdir()
+        yield partial
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+
+
+def _refuse_obstacle(target: Path, marker: str, overwrite: bool) -> None:
+    if target.is_dir():
+        if not any(target.iterdir()):
+            return
+        if not (target / marker).is_file():
+            raise UsageError(f"{target} is a folder with other things in it (no {marker}); choose another name")
+        if not overwrite:
+            raise UsageError(f"{target} is already there; choose another name or pass --overwrite")
+    elif target.exists():
+        raise UsageError(f"{target} is a file, and a folder is to be written there; choose another name")
+
+
+@contextmanager
+def _staging(target: Path) -> Iterator[Path]:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written ({error.strerror}); choose a folder you may write to") from error
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,154 @@
+"""The avatar folder: manifest, arrays, hashes, schema version. No pickle anywhere in it.
+
+avatar.json          what it is, made from what, how faithful; SHA-256 of every other file
+arrays.safetensors   the arrays of `Avatar`
+*.onnx, golden/      graphs and the proof that they still compute what they should
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from imavatar_deploy.avatar import SHAPES, Avatar, canonical_pose
+from imavatar_deploy.conventions import BONES, GHOST_BONE, UNITS_PER_METRE
+from imavatar_deploy.errors import InputError, UsageError
+
+SCHEMA_VERSION = 1
+MANIFEST = "avatar.json"
+ARRAYS = "arrays.safetensors"
+SAMPLE = Path(__file__).parent / "assets" / "sample_avatar"
+BULK = ("expression_basis", "pose_basis", "texture_code")
+"""The arrays that may be stored in half precision; positions and weights never are."""
+
+STORAGE = {"float32": np.float32, "float16": np.float16}
+
+
+@dataclass(frozen=True)
+class AvatarFolder:
+    """An opened avatar folder."""
+
+    path: Path
+    avatar: Avatar
+    manifest: dict[str, Any]
+
+    def file(self, name: str) -> Path:
+        """Path of a file the manifest lists.
+
+        Raises:
+            InputError: the folder has no such file.
+        """
+        if name not in self.manifest["files"]:
+            raise InputError(f"{self.path} has no {name}; export it again with a --format that writes it")
+        return self.path / name
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_avatar(folder: Path, avatar: Avatar, *, about: Mapping[str, Any], storage: str = "float32") -> None:
+    """Write arrays and manifest into `folder`, which already holds the graphs; everything in it is hashed.
+
+    Call it last, inside `atomic.atomic_folder`.
+
+    Args:
+        about: JSON-ready facts to keep in the manifest: graphs, source, fidelity, licences, tool versions.
+        storage: `float32`, or `float16` for the bulk arrays.
+    """
+    if storage not in STORAGE:
+        raise UsageError(f"storage must be one of {', '.join(STORAGE)}, got {storage!r}")
+    arrays = {
+        name: array.astype(STORAGE[storage]) if name in BULK else array for name, array in avatar.arrays().items()
+    }
+    save_file(arrays, folder / ARRAYS)
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "head_model": avatar.edition,
+        "expression_names": list(avatar.expression_names),
+        "conventions": {
+            "units_per_metre": UNITS_PER_METRE,
+            "axes": "+Y up, the face looks along +Z",
+            "bones": [GHOST_BONE, *BONES][-avatar.bone_count :],
+            "canonical_pose": canonical_pose().tolist(),
+        },
+        "arrays": {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in arrays.items()},
+        **about,
+        "files": {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in files.items()},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def open_avatar(source: str | Path) -> AvatarFolder:
+    """Open an avatar folder, or the word `sample`: schema version, hashes and every shape are checked.
+
+    Raises:
+        InputError: not an avatar folder, made by a newer version, damaged, or with arrays that do not fit.
+    """
+    folder = SAMPLE if str(source) == "sample" else Path(source)
+    manifest = _read_manifest(folder)
+    for name, entry in manifest["files"].items():
+        _check_file(folder, name, entry["sha256"])
+    return AvatarFolder(folder, _read_arrays(folder, manifest), manifest)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{folder} is not an avatar folder (no {MANIFEST}); make one with imavatar-export")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+        complete = all(isinstance(entry["sha256"], str) for entry in manifest["files"].values())
+        complete &= {"head_model", "expression_names"} <= manifest.keys() and ARRAYS in manifest["files"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not an avatar manifest ({error!r}); export the avatar again") from error
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; upgrade or export again"
+        )
+    if not complete:
+        raise InputError(f"{path} misses its head model, expression names or {ARRAYS}; export the avatar again")
+    return dict(manifest)
+
+
+def _check_file(folder: Path, name: str, expected: str) -> None:
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise InputError(f"{folder / MANIFEST} lists {name!r}, which lies outside the folder; do not trust this avatar")
+    path = folder / relative
+    if not path.is_file():
+        raise InputError(f"{folder} misses {name}, which its manifest lists; copy it whole or export it again")
+    actual = sha256(path)
+    if actual != expected:
+        raise InputError(
+            f"{path} was changed or damaged: its SHA-256 is {actual[:12]}…, the manifest says {expected[:12]}…; "
+            "copy it again or export again"
+        )
+
+
+def _read_arrays(folder: Path, manifest: dict[str, Any]) -> Avatar:
+    try:
+        stored = load_file(folder / ARRAYS)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{folder / ARRAYS} is not a safetensors file ({error}); export the avatar again") from error
+    missing = [name for name in SHAPES if name not in stored]
+    if missing:
+        raise InputError(f"{folder / ARRAYS} misses {', '.join(missing)}; export the avatar again")
+    arrays: dict[str, Any] = {name: stored[name] for name in SHAPES}
+    arrays |= {name: stored[name].astype(np.float32) for name in BULK}
+    return Avatar(**arrays, edition=manifest["head_model"], expression_names=tuple(manifest["expression_names"]))

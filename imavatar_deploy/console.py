@@ -1,0 +1,72 @@
+"""What all commands share: errors as one sentence with an exit code, progress, and closing lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from imavatar_deploy.errors import ImavatarError
+
+Advance = Callable[[int], None]
+EXIT_CODES = (
+    "Exit codes: 0 done, 2 usage, 3 parity or quality, 4 budget, 5 missing dependency or device, 6 unreadable input."
+)
+
+
+class Command(click.Command):
+    """A click command that turns ImavatarError into one sentence and its exit code; `--debug` keeps the traceback."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["epilog"] = f"{kwargs.get('epilog') or ''}\n\n{EXIT_CODES}"
+        super().__init__(*args, **kwargs)
+        self.params.append(click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; see the class."""
+        debug = ctx.params.pop("debug")
+        try:
+            return super().invoke(ctx)
+        except ImavatarError as error:
+            if debug:
+                raise
+            click.echo(f"{ctx.info_name}: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@contextmanager
+def progress(description: str, total: int | None) -> Iterator[Advance]:
+    """A progress bar on a terminal's stderr, with elapsed and remaining time; yields the function that advances it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+def closing_lines(written: Sequence[Path], seconds: float, then: Sequence[str]) -> str:
+    """What was written, how big, how long it took, and the next commands to paste."""
+    sizes = [f"wrote {path} ({human_bytes(_size(path))})" for path in written]
+    return "\n".join([*sizes, f"took {seconds:.1f} s", *(f"next: {command}" for command in then)])
+
+
+def human_bytes(count: int) -> str:
+    """`12.3 MB` and the like."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
