@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.tracks import flame_params
 from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
@@ -49,14 +49,11 @@ def write_track(track: FlameTrack, path: str | Path) -> None:
     writers = [row.write for row in _rows_for(target) if row.write]
     if not writers:
         raise UsageError(f"no track can be written as {target.name!r}: expected {_known()}")
-    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     try:
-        writers[0](track, partial)
-        partial.replace(target)
+        with atomic_file(target) as partial:
+            writers[0](track, partial)
     except OSError as error:
-        raise UsageError(f"{target} cannot be written ({error.strerror or error}): choose another path") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise UsageError(f"{target} cannot be written ({error.strerror or error}); choose another path") from error
 
 
 def _rows_for(path: Path) -> list[TrackFormat]:
