@@ -79,17 +79,14 @@ def _parse(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def _column(frames: list[Mapping[str, Any]], key: str, size: int) -> Float:
-    """[T, size] of one key."""
-    rows = []
+def _column(frames: list[Mapping[str, Any]], key: str, size: int) -> Any:
+    """[T, size] of one key; `FlameTrack` checks that they are finite numbers."""
     for index, frame in enumerate(frames):
-        if key not in frame:
-            raise InputError(f"frame {index} has no {key!r}: expected {size} numbers")
-        values = frame[key]
-        if isinstance(values, list) and len(values) != size:
-            raise InputError(f"{key} of frame {index} must have {size} values, got {len(values)}")
-        rows.append(as_float32(f"{key} of frame {index}", values, (size,)))
-    return np.stack(rows)
+        if not isinstance(frame.get(key), list):
+            raise InputError(f"frame {index} must have {key!r}, a list of {size} numbers, got {frame.get(key)!r:.40}")
+        if len(frame[key]) != size:
+            raise InputError(f"{key} of frame {index} must have {size} values, got {len(frame[key])}")
+    return [frame[key] for frame in frames]
 
 
 def _cameras(frames: list[Mapping[str, Any]], document: Mapping[str, Any]) -> tuple[Camera, ...]:

@@ -128,22 +128,10 @@ def check_edition(track_edition: str | None, avatar_edition: str) -> None:
         )
 
 
-def _per_frame(name: str, values: Any, size: int) -> Float:
-    """As float32 `[T, size]`, every error naming the frame where there is one to name."""
-    try:
-        array = np.ascontiguousarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"track {name} must be numbers [T, {size}] ({error})") from error
-    if array.ndim != 2 or array.shape[1] != size:
-        raise InputError(f"track {name} must have shape [T, {size}], got {list(array.shape)}")
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        frame, column = bad[0].tolist()
-        raise InputError(
-            f"{name} of frame {frame} must be finite, got {array[frame, column]} at index {column}; "
-            "repair or drop this frame"
-        )
-    return array
+def _per_frame(name: str, rows: Any, size: int) -> Float:
+    """As float32 `[T, size]`, row by row, so that an error names the frame."""
+    checked = [as_float32(f"{name} of frame {index}", row, (size,)) for index, row in enumerate(rows)]
+    return np.stack(checked) if checked else np.zeros((0, size), dtype=np.float32)
 
 
 def _positive_fps(fps: Any) -> float:
