@@ -1,0 +1,58 @@
+"""Deformation network: canonical point -> expression and pose blendshapes, skin weights (IMavatar, "Deformation")."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from imavatar_deploy.conventions import POSE_FEATURE_SIZE
+
+from .encoding import DIMENSIONS, encode, encoded_size
+from .layers import initial_linear, smooth, weight_normed, zero_linear
+from .sizes import NetworkSizes
+
+LOGIT_SCALE = 20.0
+"""The published code multiplies the skinning logits by this: crisp weights from small outputs."""
+
+
+class Deformation(NamedTuple):
+    """What the deformation network says of canonical points; expression and pose enter linearly afterwards."""
+
+    expression: Tensor  # [N, 3, E] displacement per unit of expression
+    pose: Tensor  # [N, 36, 3] displacement per unit of pose feature
+    weights: Tensor  # [N, J] skinning weights, rows sum to one, ghost bone first when J = 6
+
+
+class DeformationNetwork(nn.Module):
+    """How each canonical point moves. It starts with no blendshapes and equal skinning weights."""
+
+    def __init__(self, sizes: NetworkSizes) -> None:
+        super().__init__()
+        self.frequencies = sizes.deformation_frequencies
+        self.expressions = sizes.expressions
+        widths = (encoded_size(self.frequencies), *sizes.deformation_layers)
+        last = widths[-1]
+        self.layers = nn.ModuleList(
+            weight_normed(initial_linear(inputs, outputs)) for inputs, outputs in pairwise(widths)
+        )
+        self.blendshapes = zero_linear(last, DIMENSIONS * (POSE_FEATURE_SIZE + self.expressions))
+        self.skinning_hidden = weight_normed(initial_linear(last, last))
+        self.skinning = zero_linear(last, sizes.bones)
+
+    def forward(self, x: Tensor) -> Deformation:
+        """Blendshapes and weights of canonical points `[N, 3]`, model units."""
+        hidden = encode(x, self.frequencies)
+        for layer in self.layers:
+            hidden = smooth(layer(hidden))
+        # One output, two layouts: pose correctives feature-major, expression blendshapes coordinate-major.
+        pose, expression = self.blendshapes(hidden).split(
+            [DIMENSIONS * POSE_FEATURE_SIZE, DIMENSIONS * self.expressions], dim=-1
+        )
+        logits = self.skinning(smooth(self.skinning_hidden(hidden)))
+        return Deformation(
+            expression.reshape(-1, DIMENSIONS, self.expressions),
+            pose.reshape(-1, POSE_FEATURE_SIZE, DIMENSIONS),
+            (LOGIT_SCALE * logits).softmax(dim=-1),
+        )

@@ -1,0 +1,41 @@
+"""Weight-normalised linear layers and the smooth activation that geometry and deformation share."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+SHARPNESS = 100.0
+"""Beta of the softplus: close to a ReLU, and twice differentiable, so that normals have gradients."""
+
+
+def smooth(x: Tensor) -> Tensor:
+    """Softplus, sharp enough to be almost a ReLU."""
+    return nn.functional.softplus(x, beta=SHARPNESS)
+
+
+def initial_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer with zero bias and weights N(0, sqrt(2 / outputs)), not normalised yet."""
+    layer = nn.Linear(inputs, outputs)
+    with torch.no_grad():
+        layer.weight.normal_(0.0, math.sqrt(2.0 / outputs))
+        layer.bias.zero_()
+    return layer
+
+
+def zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer that answers zero until it is trained."""
+    layer = nn.Linear(inputs, outputs)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.zero_()
+    return layer
+
+
+def weight_normed(layer: nn.Linear) -> nn.Module:
+    """The same layer with each row of its weight as length times direction (Salimans and Kingma, equation 2)."""
+    normed: nn.Module = parametrizations.weight_norm(layer)
+    return normed

@@ -1,0 +1,83 @@
+"""Differentiable kinematics and linear blend skinning: `imavatar_deploy.kinematics`, with gradients.
+
+Training optimises pose and expression, so every function here lets gradients reach them. Leading dimensions `[...]`
+of pose and joints broadcast.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from imavatar_deploy.conventions import BONES, PARENTS
+
+
+def rotations(pose: Tensor) -> Tensor:
+    """Axis-angle `[..., 3 * B]` in radians -> rotation matrices `[..., B, 3, 3]` (Rodrigues' formula)."""
+    vectors = pose.reshape(*pose.shape[:-1], -1, 3)
+    angle = (vectors + 1e-8).norm(dim=-1, keepdim=True)  # FLAME's guard against 0/0, inside the norm only
+    x, y, z = (vectors / angle).unbind(dim=-1)
+    zero = torch.zeros_like(x)
+    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(*x.shape, 3, 3)
+    sin, cos = angle.sin()[..., None], angle.cos()[..., None]
+    turned: Tensor = sin * skew + (1.0 - cos) * (skew @ skew)
+    return torch.eye(3, dtype=pose.dtype, device=pose.device) + turned
+
+
+def pose_feature(pose: Tensor) -> Tensor:
+    """Pose `[..., 15]` -> `[..., 36]`: R - I of neck, jaw and eyes, row-major."""
+    corrective = rotations(pose)[..., 1:, :, :] - torch.eye(3, dtype=pose.dtype, device=pose.device)
+    return corrective.flatten(start_dim=-3)
+
+
+def bone_transforms(pose: Tensor, joints: Tensor) -> Tensor:
+    """Rigid motion of each bone from rest to posed, `[..., B, 3, 4]`: x_posed = G_b [x_rest; 1].
+
+    Args:
+        pose: `[..., 3 * B]` axis-angle in radians.
+        joints: `[..., B, 3]` joint positions at rest, expression included.
+    """
+    turned: list[Tensor] = []
+    placed: list[Tensor] = []
+    for bone, (rotation, parent) in enumerate(zip(rotations(pose).unbind(dim=-3), PARENTS, strict=True)):
+        joint = joints[..., bone, :]
+        if parent < 0:
+            turned.append(rotation)
+            placed.append(joint)
+        else:
+            turned.append(turned[parent] @ rotation)
+            placed.append(placed[parent] + _rotate(turned[parent], joint - joints[..., parent, :]))
+    rotation, position = torch.stack(turned, dim=-3), torch.stack(placed, dim=-2)
+    return torch.cat([rotation, (position - _rotate(rotation, joints))[..., None]], dim=-1)
+
+
+def skinning_transforms(pose: Tensor, joints: Tensor, bones: int) -> Tensor:
+    """`bone_transforms`, with the identity of the ghost bone in front when `bones` is one more: `[..., J, 3, 4]`."""
+    transforms = bone_transforms(pose, joints)
+    if bones == len(BONES):
+        return transforms
+    identity = torch.eye(3, 4, dtype=pose.dtype, device=pose.device).expand_as(transforms[..., :1, :, :])
+    return torch.cat([identity, transforms], dim=-3)
+
+
+def skin(points: Tensor, weights: Tensor, transforms: Tensor) -> Tensor:
+    """Linear blend skinning: points `[N, 3]` at rest, weights `[N, J]`, transforms `[J, 3, 4]` -> posed `[N, 3]`."""
+    blended = _blend(weights, transforms)
+    return _rotate(blended[..., :3], points) + blended[..., 3]
+
+
+def unskin(points: Tensor, weights: Tensor, transforms: Tensor) -> Tensor:
+    """Undo `skin`: posed points `[N, 3]` -> rest points `[N, 3]`, through the inverse of the blended transform."""
+    blended = _blend(weights, transforms)
+    rest: Tensor = torch.linalg.solve(blended[..., :3], points - blended[..., 3])
+    return rest
+
+
+def _blend(weights: Tensor, transforms: Tensor) -> Tensor:
+    """[N, 3, 4] weighted mean of the bones' transforms."""
+    return torch.einsum("nj,jrc->nrc", weights, transforms)
+
+
+def _rotate(matrix: Tensor, vector: Tensor) -> Tensor:
+    """[..., 3] matrix times vector."""
+    return torch.einsum("...rc,...c->...r", matrix, vector)

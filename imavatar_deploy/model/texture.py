@@ -1,0 +1,58 @@
+"""Texture network: canonical point, deformed normal, expression and feature -> colour (IMavatar, "Texture")."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .encoding import DIMENSIONS, encode, encoded_size
+from .layers import weight_normed
+from .sizes import NetworkSizes
+
+
+class TextureInputs(NamedTuple):
+    """Which columns of the first layer's weight see what; a bake folds all but the normal's into constants."""
+
+    point: slice
+    normal: slice
+    condition: slice
+    feature: slice
+
+
+class TextureNetwork(nn.Module):
+    """Colour of surface points. There is no view direction: the appearance is the same from everywhere."""
+
+    def __init__(self, sizes: NetworkSizes) -> None:
+        super().__init__()
+        self.frequencies = sizes.texture_frequencies
+        self.inputs = _input_columns(sizes)
+        self.bottleneck = nn.Linear(sizes.condition, sizes.bottleneck)
+        widths = (self.inputs.feature.stop, *sizes.texture_layers, 3)
+        self.layers = nn.ModuleList(weight_normed(nn.Linear(inputs, outputs)) for inputs, outputs in pairwise(widths))
+
+    def forward(self, x: Tensor, normal: Tensor, condition: Tensor, feature: Tensor) -> Tensor:
+        """Colours `[N, 3]` in 0..1.
+
+        Args:
+            x: `[N, 3]` canonical points, model units.
+            normal: `[N, 3]` unit normals of the deformed surface.
+            condition: `[53]`, or `[N, 53]`: expression and the jaw's axis-angle.
+            feature: `[N, 256]` from the geometry network.
+        """
+        squeezed = self.bottleneck(condition).expand(len(x), -1)
+        hidden = torch.cat([encode(x, self.frequencies), normal, squeezed, feature], dim=-1)
+        for layer in self.layers[:-1]:
+            hidden = torch.relu(layer(hidden))
+        return (torch.tanh(self.layers[-1](hidden)) + 1.0) / 2.0
+
+
+def _input_columns(sizes: NetworkSizes) -> TextureInputs:
+    blocks = []
+    start = 0
+    for width in (encoded_size(sizes.texture_frequencies), DIMENSIONS, sizes.bottleneck, sizes.feature):
+        blocks.append(slice(start, start + width))
+        start += width
+    return TextureInputs(*blocks)
