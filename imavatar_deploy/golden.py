@@ -57,9 +57,9 @@ def read_golden(folder: Path) -> dict[str, GoldenCase]:
             graph: GoldenCase(
                 _side(arrays, graph, "inputs"),
                 _side(arrays, graph, "outputs"),
-                {name: Tolerance(**limit) for name, limit in limits[graph].items()},
+                {name: Tolerance(**limit) for name, limit in named.items()},
             )
-            for graph in limits
+            for graph, named in limits.items()
         }
     except Exception as error:
         raise InputError(f"{folder} has no usable golden data ({error!r}); export the avatar again") from error

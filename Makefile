@@ -1,0 +1,37 @@
+# Two commands for newcomers: `make demo` and `make test`. Both build their own environment in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT := demo
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/imavatar-export sample --format onnx --out $(OUT)/avatar --overwrite
+	$(BIN)/imavatar-verify $(OUT)/avatar
+	$(BIN)/imavatar-run $(OUT)/avatar --source talk --background white --sink $(OUT)/talk.mp4 --sink $(OUT)/contact_sheet.png
+	$(BIN)/imavatar-bench $(OUT)/avatar --json $(OUT)/latency.json
+
+test: lint
+	$(BIN)/pytest
+
+# Types are checked on the installed package: the mapped folders have their real names only there.
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	rm -rf build
+	$(BIN)/pip install --quiet --no-deps --target build/installed .
+	cd build/installed && ../../$(BIN)/mypy --config-file ../../pyproject.toml
+
+$(VENV)/demo.stamp: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "imavatar-deploy needs Python 3.10 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[cpu,export]'
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/demo.stamp
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf build $(OUT) $(VENV)

@@ -1,0 +1,85 @@
+"""The house plan, read from the imports: everything points down, no room knows another."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("training", "exporters", "runtime")
+SOURCES = sorted(
+    path
+    for folder in ("imavatar_deploy", *ROOMS)
+    for path in (ROOT / folder).rglob("*.py")
+    if "assets" not in path.parts
+)
+
+GROUND_ALLOWS = {"numpy"}
+ALLOWED = {  # what a file of the ground floor imports beyond numpy and the standard library
+    "imavatar_deploy/avatar_io.py": {"safetensors"},
+    "imavatar_deploy/golden.py": {"safetensors"},
+    "imavatar_deploy/console.py": {"click", "rich"},
+}
+ROOM_ALLOWS = {
+    "model": {"numpy", "torch", "safetensors"},
+    "training": {"numpy", "torch", "trimesh", "igl", "scipy", "click", "rich"},
+    "exporters": {"numpy", "torch", "onnx", "onnxscript", "skimage", "fast_simplification", "scipy", "click", "rich"},
+    "runtime": {"numpy", "numba", "cv2", "av", "click", "rich"},
+}
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).parts
+    if parts[0] in ROOMS:
+        return parts[0]
+    return "model" if parts[1] == "model" else "ground"
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Every import of a file: (level, dotted name)."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or ""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+class TestEveryFile:
+    def test_starts_with_its_caption(self, path: Path) -> None:
+        caption = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+        assert len(caption) > 10
+
+    def test_says_what_it_is_for_by_its_name(self, path: Path) -> None:
+        assert path.stem not in {"util", "utils", "helper", "helpers", "common", "misc"}
+
+    def test_imports_point_down(self, path: Path) -> None:
+        room = room_of(path)
+        for level, name in imports(path):
+            if level:
+                continue
+            target = name.split(".")[1] if name.startswith("imavatar_deploy.") else ""
+            if room in ROOMS:
+                assert target not in ROOMS, (
+                    f"{room} imports {name}: rooms never know each other, and use relative imports inside"
+                )
+                assert target != "model" or room != "runtime", "the runtime runs without torch"
+            elif room == "model":
+                assert target not in ROOMS, f"the first floor imports {name}"
+            else:
+                assert target not in {*ROOMS, "model"}, f"the ground floor imports {name}"
+
+    def test_third_party_imports_are_the_rooms_own(self, path: Path) -> None:
+        room = room_of(path)
+        allowed = ROOM_ALLOWS.get(room, GROUND_ALLOWS | ALLOWED.get(str(path.relative_to(ROOT)), set()))
+        third_party = {
+            top
+            for level, name in imports(path)
+            if not level
+            and (top := name.split(".")[0]) not in sys.stdlib_module_names | {"imavatar_deploy", "__future__"}
+        }
+        assert third_party <= allowed

@@ -1,0 +1,63 @@
+"""Commands: one sentence and an exit code for every error a user can mend, a traceback only on request."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from imavatar_deploy import errors
+from imavatar_deploy.console import Command, closing_lines, human_bytes
+from imavatar_deploy.optional import require
+
+TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ImavatarError)]
+
+
+def failing(error: Exception) -> click.Command:
+    @click.command(cls=Command)
+    def command() -> None:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize("kind", TREE)
+def test_error_becomes_a_sentence_and_its_exit_code(kind: type[errors.ImavatarError]) -> None:
+    result = CliRunner().invoke(failing(kind("what came, what to do")), [])
+    assert result.exit_code == kind.exit_code
+    assert result.stderr == "command: what came, what to do\n"
+
+
+def test_debug_keeps_the_traceback() -> None:
+    result = CliRunner().invoke(failing(errors.UsageError("no")), ["--debug"])
+    assert isinstance(result.exception, errors.UsageError)
+
+
+def test_our_own_bugs_are_not_dressed_up() -> None:
+    result = CliRunner().invoke(failing(errors.InternalError("broken promise")), [])
+    assert isinstance(result.exception, errors.InternalError)
+
+
+def test_help_lists_exit_codes() -> None:
+    assert "Exit codes: 0 done" in CliRunner().invoke(failing(errors.UsageError("no")), ["--help"]).output
+
+
+def test_missing_package_says_the_line_that_brings_it() -> None:
+    with pytest.raises(errors.MissingDependencyError, match=r"pip install 'imavatar-deploy\[gpu\]'"):
+        require("a_package_that_is_not_there", extra="gpu")
+
+
+def test_unknown_name_lists_and_suggests() -> None:
+    error = errors.unknown_name("format", "onyx", ["onnx", "glb"])
+    assert str(error) == "unknown format 'onyx': expected one of glb, onnx; did you mean 'onnx'?"
+
+
+def test_closing_lines(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("avatar")
+    (folder / "a").write_bytes(b"x" * 1500)
+    assert closing_lines([folder], 1.25, ["imavatar-verify x"]).splitlines() == [
+        f"wrote {folder} (1.5 kB)",
+        "took 1.2 s",
+        "next: imavatar-verify x",
+    ]
+    assert human_bytes(12_340_000) == "12.3 MB"

@@ -1,0 +1,58 @@
+"""The runtime imports, animates, draws and verifies where torch and everything of the export side is blocked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HEAVY = ("torch", "onnx", "onnxscript", "skimage", "trimesh", "scipy", "fast_simplification", "igl", "lightning")
+
+BLOCK = f"""
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {HEAVY!r}:
+            raise ModuleNotFoundError(f"{{name}} is blocked here", name=name)
+sys.meta_path.insert(0, Block())
+"""
+
+
+def run_light(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", BLOCK + code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_block_blocks() -> None:
+    assert "torch is blocked here" in run_light("import torch").stderr
+
+
+def test_player_renders_the_sample() -> None:
+    code = """
+import numpy as np
+from imavatar_deploy.runtime import Player
+with Player("sample", size=64) as player:
+    image = player.render(np.zeros(50), np.zeros(15))
+assert image.shape == (64, 64, 4) and image.dtype == np.uint8
+assert 0.1 < (image[..., 3] == 255).mean() < 0.9
+"""
+    result = run_light(code)
+    assert result.returncode == 0, result.stderr
+
+
+def test_run_and_verify_the_sample(tmp_path: Path) -> None:
+    run = "from imavatar_deploy.runtime.commands import run; run()"
+    sink = str(tmp_path / "%05d.png")
+    result = run_light(run, "sample", "--source", "talk", "--frames", "0:3", "--size", "64", "--sink", sink)
+    assert result.returncode == 0, result.stderr
+    assert len(list(tmp_path.glob("*.png"))) == 3
+    result = run_light("from imavatar_deploy.runtime.commands import verify; verify()", "sample")
+    assert result.returncode == 0, result.stderr
+
+
+def test_export_says_what_it_needs(tmp_path: Path) -> None:
+    export = "from imavatar_deploy.exporters.commands import export; export()"
+    result = run_light(export, "sample", "--format", "onnx", "--out", str(tmp_path / "avatar"))
+    assert result.returncode == 5
+    assert "pip install 'imavatar-deploy[export]'" in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,53 @@
+"""Comparison of named arrays: names, then shapes, then values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.parity import Tolerance, compare
+
+LIMIT = {"rgb": Tolerance(1e-3), "mask": Tolerance(0.0)}
+
+
+def arrays(**changes: object) -> dict[str, np.ndarray]:
+    rgb = np.linspace(0, 1, 12).reshape(4, 3)
+    return {"rgb": rgb, "mask": np.ones(4)} | changes  # type: ignore[return-value, operator]
+
+
+def test_equal_arrays_pass() -> None:
+    report = compare("texture", arrays(), arrays(), LIMIT)
+    assert report.passed
+    assert report.problems() == ""
+
+
+def test_difference_names_place_size_and_the_tolerance_that_would_pass() -> None:
+    candidate = arrays()
+    candidate["rgb"] = candidate["rgb"].copy()
+    candidate["rgb"][2, 1] += 5e-3
+    report = compare("texture", arrays(), candidate, LIMIT)
+    assert not report.passed
+    assert (
+        report.problems()
+        == "texture.rgb differs by 5.00e-03 at [2, 1], tolerance 1e-03 (an absolute 5.0e-03 would pass)"
+    )
+
+
+def test_relative_part_counts_with_the_reference() -> None:
+    reference, candidate = {"x": np.array([100.0, 1.0])}, {"x": np.array([100.9, 1.0])}
+    assert compare("x", reference, candidate, {"x": Tolerance(0.0, relative=1e-2)}).passed
+    assert not compare("x", reference, candidate, {"x": Tolerance(0.0, relative=1e-3)}).passed
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_fails(value: float) -> None:
+    candidate = arrays(mask=np.array([1.0, value, 1.0, 1.0]))
+    assert not compare("texture", arrays(), candidate, LIMIT).passed
+
+
+def test_missing_unexpected_and_misshapen_are_all_listed() -> None:
+    report = compare("texture", arrays(), {"rgb": np.zeros((4, 4)), "alpha": np.zeros(4)}, LIMIT)
+    assert "texture.rgb must have shape [4, 3], got [4, 4]" in report.problems()
+    assert "texture.mask is missing" in report.problems()
+    assert "texture.alpha was not expected" in report.problems()
+    assert report.as_dict()["passed"] is False

@@ -1,0 +1,31 @@
+"""The names other people's programs may rely on: removing one is a decision, never an accident."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+FACE = {
+    "imavatar_deploy": {
+        "Avatar",
+        "AvatarFolder",
+        "Camera",
+        "FlameFrame",
+        "FlameTrack",
+        "HeadModel",
+        "ImavatarError",
+        "__version__",
+        "open_avatar",
+        "read_track",
+    },
+    "imavatar_deploy.model": {"ImplicitAvatar", "NetworkSizes", "load_checkpoint", "save_checkpoint"},
+    "imavatar_deploy.runtime": {"Player"},
+}
+
+
+@pytest.mark.parametrize("module", FACE)
+def test_exported_names_are_pinned_and_there(module: str) -> None:
+    face = importlib.import_module(module)
+    assert set(face.__all__) == FACE[module]
+    assert all(hasattr(face, name) for name in face.__all__)
