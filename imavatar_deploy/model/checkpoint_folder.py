@@ -1,0 +1,135 @@
+"""Our checkpoint: a folder of two files, tensors and what they mean.
+
+networks.safetensors   the networks' state and the head model's arrays (`head.…`)
+checkpoint.json        schema version, sizes, canonical pose, head-model edition, names, provenance, SHA-256
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from imavatar_deploy.atomic import atomic_folder
+from imavatar_deploy.avatar import canonical_pose
+from imavatar_deploy.avatar_io import sha256
+from imavatar_deploy.errors import EditionMismatchError, InputError
+from imavatar_deploy.head_model import SHAPES, HeadModel
+
+from .implicit_avatar import ImplicitAvatar
+from .sizes import NetworkSizes
+from .weights import fill
+
+SCHEMA_VERSION = 1
+DESCRIPTION = "checkpoint.json"
+TENSORS = "networks.safetensors"
+
+HEAD = "head."
+"""Prefix of the head model's arrays among the tensors."""
+
+BULK = re.compile(r"^(geometry|texture)\..*\.original1$")
+"""The networks' tensors that may be stored in half precision: the big ones, less the deformation network's, whose
+softmax multiplies rounding by twenty."""
+
+HEAD_BULK = ("shape_basis", "expression_basis", "pose_basis")
+"""The head model's arrays that may be stored in half precision; positions and weights never are."""
+
+
+def write_folder(avatar: ImplicitAvatar, folder: Path, *, half: bool, overwrite: bool) -> None:
+    """Write a checkpoint, whole or not at all; the same avatar gives the same bytes."""
+    with atomic_folder(folder, marker=DESCRIPTION, overwrite=overwrite) as partial:
+        save_file(_tensors(avatar, half), partial / TENSORS)
+        description = {
+            "schema_version": SCHEMA_VERSION,
+            "sizes": asdict(avatar.sizes),
+            "canonical_pose": canonical_pose().tolist(),
+            "head_model": avatar.edition,
+            "expression_names": list(avatar.expression_names),
+            "vertex_groups": sorted(set(avatar.head.vertex_groups)),
+            "provenance": avatar.provenance,
+            "files": {TENSORS: {"sha256": sha256(partial / TENSORS)}},
+        }
+        (partial / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def read_folder(folder: Path, *, edition: str | None) -> ImplicitAvatar:
+    """Read a checkpoint back.
+
+    Raises:
+        InputError: damaged, made by a newer version, or with tensors that do not fit.
+        EditionMismatchError: made for another head model than `edition`.
+    """
+    description = _read_description(folder)
+    if edition not in (None, description["head_model"]):
+        raise EditionMismatchError(f"{folder} was made for {description['head_model']}, not for {edition}")
+    if not np.allclose(description["canonical_pose"], canonical_pose()):
+        raise InputError(f"{folder} has canonical pose {description['canonical_pose']}; expected a jaw opened by 0.2")
+    tensors = _read_tensors(folder / TENSORS, description["files"][TENSORS]["sha256"])
+    head = _read_head(tensors, description, folder)
+    avatar = ImplicitAvatar(head, description["sizes"], description["provenance"])
+    fill(avatar, {name: t for name, t in tensors.items() if not name.startswith(HEAD)}, folder / TENSORS)
+    return avatar
+
+
+def _tensors(avatar: ImplicitAvatar, half: bool) -> dict[str, Tensor]:
+    """Networks and head model by name, on the CPU, contiguous."""
+    head = {name: torch.from_numpy(np.ascontiguousarray(getattr(avatar.head, name))) for name in SHAPES}
+    groups = avatar.head.vertex_groups
+    head["vertex_group"] = torch.tensor([sorted(set(groups)).index(name) for name in groups], dtype=torch.int32)
+    networks = {name: tensor.detach().cpu().contiguous() for name, tensor in avatar.state_dict().items()}
+    if half:
+        networks = {name: tensor.half() if BULK.search(name) else tensor for name, tensor in networks.items()}
+        head |= {name: head[name].half() for name in HEAD_BULK}
+    return networks | {HEAD + name: tensor for name, tensor in head.items()}
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["schema_version"] != SCHEMA_VERSION:
+            raise InputError(
+                f"{path} has schema version {stored['schema_version']}, this program reads {SCHEMA_VERSION}"
+            )
+        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["sizes"].items()}
+        return {
+            "sizes": NetworkSizes(**sizes),
+            "canonical_pose": np.array(stored["canonical_pose"], dtype=np.float32),
+            "head_model": str(stored["head_model"]),
+            "expression_names": tuple(map(str, stored["expression_names"])),
+            "vertex_groups": list(map(str, stored["vertex_groups"])),
+            "provenance": dict(stored["provenance"]),
+            "files": {TENSORS: {"sha256": str(stored["files"][TENSORS]["sha256"])}},
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} does not describe a checkpoint ({error!r}); save the checkpoint again") from error
+
+
+def _read_tensors(path: Path, expected: str) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(f"{path} is missing; copy the checkpoint folder whole")
+    if sha256(path) != expected:
+        raise InputError(f"{path} was changed or damaged: its SHA-256 is not the one in {DESCRIPTION}; copy it again")
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a safetensors file ({error}); save the checkpoint again") from error
+
+
+def _read_head(tensors: dict[str, Tensor], description: dict[str, Any], folder: Path) -> HeadModel:
+    missing = [name for name in (*SHAPES, "vertex_group") if HEAD + name not in tensors]
+    if missing:
+        raise InputError(f"{folder / TENSORS} misses {HEAD}{missing[0]}; save the checkpoint again")
+    arrays: dict[str, Any] = {name: tensors[HEAD + name].numpy() for name in SHAPES}
+    arrays |= {name: arrays[name].astype(np.float32) for name in HEAD_BULK}
+    head = HeadModel(**arrays, edition=description["head_model"], expression_names=description["expression_names"])
+    names = description["vertex_groups"]
+    return replace(head, vertex_groups=tuple(names[index] for index in tensors[HEAD + "vertex_group"].tolist()))
