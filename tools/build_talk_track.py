@@ -59,7 +59,7 @@ SPEECH: tuple[tuple[float, str], ...] = (
     (4.55, "eh s - s eh r -"),  # and there
     (5.65, "w aa WIDE oh w -"),  # wow
     (6.50, "oh m eh s - w aa WIDE WIDE ee s -"),  # open wide
-    (8.20, "eh s - s m aa ee l -"),  # and smile
+    (8.20, "eh s - s m aa ee ee s -"),  # and smile
 )
 VOWEL, CONSONANT = 0.16, 0.11  # seconds; about five syllables a second
 
@@ -81,10 +81,10 @@ FACE: dict[str, Score] = {
         (9.4, 0.8),
         (9.9, 0.12),
     ),
-    "mouthUpperUp": ((9.15, 0), (9.35, 0.3), (9.5, 0.25), (9.8, 0)),
-    "mouthLowerDown": ((9.15, 0), (9.35, 0.3), (9.5, 0.25), (9.8, 0)),
+    "mouthUpperUp": ((9.15, 0), (9.35, 0.25), (9.55, 0.3), (9.8, 0)),
+    "mouthLowerDown": ((9.15, 0), (9.35, 0.25), (9.55, 0.3), (9.8, 0)),
     "mouthDimple": ((8.6, 0), (9.1, 0.35), (9.5, 0.3), (9.9, 0)),
-    "cheekSquint": ((8.5, 0), (9.05, 0.6), (9.5, 0.55), (9.95, 0)),
+    "cheekSquint": ((8.5, 0), (9.05, 0.6), (9.6, 0.6), (9.95, 0)),
     "eyeSquint": ((8.5, 0), (9.1, 0.3), (9.5, 0.25), (9.95, 0)),
 }
 LEFT_ONLY = {
