@@ -45,7 +45,8 @@ class Camera:
         if values[3] > 1.0:
             values /= 512.0
         values[0] = abs(values[0])
-        return cls(as_float32("world_mat", np.asarray(world_mat, dtype=np.float32)[:3], (3, 4)), values)
+        rows = as_float32("world_mat", world_mat, ("n", 4), "n is 3, or 4 with the row 0 0 0 1")
+        return cls(rows[:3], values)
 
     @classmethod
     def looking_at(cls, centre: Any, *, distance: float = 4.0, extent: float = 2.0, yaw: float = 0.0) -> Camera:
