@@ -1,8 +1,7 @@
-"""Tracks: the published file, our own, round trips over the whole table, one sentence for every wrong file."""
+"""Tracks: the published file read as it stands, round trips over the whole table of formats, the classes themselves."""
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from pathlib import Path
@@ -21,7 +20,6 @@ from imavatar_deploy.tracks import TRACK_FORMATS, FlameFrame, FlameTrack, check_
 from imavatar_deploy.tracks.flame_params import DECIMALS
 
 WRITTEN = [row for row in TRACK_FORMATS.values() if row.write]
-JAW_X = 6
 
 
 def made_track(frames: int = 6, **changes: Any) -> FlameTrack:
@@ -114,30 +112,6 @@ def test_names_lose_their_folders(tmp_path: Path) -> None:
     assert read_track(saved(tmp_path, document)).names == ("cron", "2", "3")
 
 
-# --- the bundled track -----------------------------------------------------------------------------------------------
-
-
-def test_the_bundled_track_shows_what_it_should() -> None:
-    talk = read_track("talk")
-    assert talk.edition == "openhead"
-    assert 8.0 <= len(talk) / talk.fps <= 12.0
-    assert len(talk.cameras) == len(talk)
-    assert talk.expression.min() >= 0.0
-    assert talk.expression.max() == 1.0  # full blinks, and nothing beyond a full shape
-    assert 0.3 <= talk.pose[:, JAW_X].max() <= 0.4
-    assert talk.pose[:, JAW_X].min() >= 0.0
-    assert talk.pose[:, 4].min() < -0.4  # turns its head to both sides
-    assert talk.pose[:, 4].max() > 0.4
-
-
-def test_the_bundled_track_loops_and_never_freezes() -> None:
-    talk = read_track("talk")
-    values = np.column_stack([talk.expression, talk.pose])
-    steps = np.abs(np.diff(np.vstack([values, values[:1]]), axis=0)).max(axis=1)
-    assert steps[-1] < np.median(steps)
-    assert steps.min() > 5e-4
-
-
 # --- round trips -----------------------------------------------------------------------------------------------------
 
 
@@ -209,92 +183,6 @@ def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 def test_an_unknown_suffix_lists_the_formats(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="flame_params"):
         write_track(made_track(), tmp_path / "x.wav")
-
-
-# --- wrong files -----------------------------------------------------------------------------------------------------
-
-
-def without(document: dict[str, Any], *path: Any) -> dict[str, Any]:
-    changed = copy.deepcopy(document)
-    place: Any = changed
-    for key in path[:-1]:
-        place = place[key]
-    del place[path[-1]]
-    return changed
-
-
-def replaced(document: dict[str, Any], value: Any, *path: Any) -> dict[str, Any]:
-    changed = copy.deepcopy(document)
-    place: Any = changed
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
-    return changed
-
-
-GOOD = published_document()
-WRONG: dict[str, tuple[Any, str]] = {
-    "49 expressions": (
-        without(GOOD, "frames", 2, "expression", 0),
-        "expression of frame 2 must have 50 values, got 49",
-    ),
-    "14 pose values": (without(GOOD, "frames", 0, "pose", 3), "pose of frame 0 must have 15 values, got 14"),
-    "NaN": (
-        replaced(GOOD, math.nan, "frames", 1, "pose", 4),
-        r"pose of frame 1 must be finite, got nan at index \[4\]",
-    ),
-    "beyond float32": (replaced(GOOD, 1e300, "frames", 1, "expression", 0), "expression of frame 1 must be finite"),
-    "a word": (replaced(GOOD, "wide", "frames", 1, "expression", 0), "expression of frame 1 must be numbers"),
-    "no list": (replaced(GOOD, 7, "frames", 1, "expression"), "frame 1 must have 'expression', a list of 50 numbers"),
-    "no expression": (without(GOOD, "frames", 1, "expression"), "frame 1 must have 'expression'"),
-    "no pose": (without(GOOD, "frames", 2, "pose"), "frame 2 must have 'pose'"),
-    "one world_mat missing": (without(GOOD, "frames", 1, "world_mat"), "frame 1 has no 'world_mat'"),
-    "world_mat 2 x 4": (without(GOOD, "frames", 1, "world_mat", 0), "world_mat of frame 1 must be 3 x 4"),
-    "no intrinsics": (without(GOOD, "intrinsics"), "'intrinsics'"),
-    "zero focal length": (replaced(GOOD, 0, "intrinsics", 1), "focal lengths must be positive"),
-    "no frame": (GOOD | {"frames": []}, "at least one frame"),
-    "frames not a list": (GOOD | {"frames": {"a": 1}}, "at least one frame"),
-    "a frame not an object": (replaced(GOOD, 3, "frames", 1), "frame 1 must be an object"),
-    "unknown edition": (GOOD | {"head_model": "flame1999"}, "edition must be one of flame2017"),
-    "no speed": (GOOD | {"fps": 0}, "fps must be positive"),
-    "speed a word": (GOOD | {"fps": "fast"}, "fps must be a number"),
-    "shape of words": (GOOD | {"shape_params": ["round"]}, "shape_params must be numbers"),
-    "cut short": (json.dumps(GOOD)[:-200], "not readable as JSON"),
-    "not JSON": ("frame,jaw\n1,0.2\n", "not readable as JSON"),
-    "empty": ("", "not readable as JSON"),
-    "JSON of something else": ({"avatar": 1}, "no known track format: expected flame_params"),
-    "JSON but a list": ([1, 2], "no known track format: expected flame_params"),
-}
-
-
-@pytest.mark.parametrize(("document", "sentence"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_file_is_one_sentence_with_its_name(tmp_path: Path, document: Any, sentence: str) -> None:
-    path = saved(tmp_path, document)
-    with pytest.raises(InputError, match=sentence) as caught:
-        read_track(path)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert caught.value.exit_code == 6
-
-
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    path.write_bytes(b"\xff\xfe\x00\x93NUMPY")
-    with pytest.raises(InputError, match="not readable as JSON"):
-        read_track(path)
-
-
-@pytest.mark.parametrize("source", ["nowhere.json", "tlak", "."])
-def test_an_absent_file_names_the_bundled_word(source: str) -> None:
-    with pytest.raises(InputError, match="the word 'talk'"):
-        read_track(source)
-
-
-def test_an_unknown_suffix_lists_what_can_be_read(tmp_path: Path) -> None:
-    path = tmp_path / "track.wav"
-    path.write_bytes(b"RIFF")
-    with pytest.raises(InputError, match=r"flame_params \(\.json"):
-        read_track(path)
 
 
 # --- the classes -----------------------------------------------------------------------------------------------------

@@ -123,15 +123,15 @@ EYE_SHARE = 0.6
 """The eyeLook shapes turn the eyeball, too (about 0.4 rad at weight 1), and bring the lids along."""
 
 
-def build(model: HeadModel) -> FlameTrack:
-    """The whole performance, for a head model whose expressions carry ARKit's names."""
-    columns = {name: np.zeros_like(TIMES) for name in model.expression_names}
+def build(expression_names: Sequence[str]) -> FlameTrack:
+    """The whole performance, for a head model whose expressions carry ARKit's names, in the model's order."""
+    columns = {name: np.zeros_like(TIMES) for name in expression_names}
     pose = np.zeros((len(TIMES), POSE_SIZE))
     _act_face(columns)
     pose[:, 6] = _speak(columns) + 0.004 * (1.0 - np.cos(_cycle(4)))
     _move_head(pose)
     _look(columns, pose)
-    expression = np.column_stack([columns[name] for name in model.expression_names])
+    expression = np.column_stack([columns[name] for name in expression_names])
     camera = Camera.from_dataset(WORLD_MAT, INTRINSICS)
     return FlameTrack(
         expression=np.round(expression, DECIMALS).astype(np.float32),
@@ -234,5 +234,5 @@ def _cycle(times: int) -> Curve:
 
 if __name__ == "__main__":
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else OUT
-    write_track(build(HeadModel.load(EDITION)), out)
+    write_track(build(HeadModel.load(EDITION).expression_names), out)
     print(f"wrote {out}, {out.stat().st_size / 1024:.0f} KB")
