@@ -1,1 +1,5 @@
-"""placeholder"""
+"""The runtime: plays an avatar folder without torch."""
+
+from .player import Player
+
+__all__ = ["Player"]

@@ -1,0 +1,69 @@
+"""Composite: colours and coverage -> RGBA bytes over a background, or transparent where there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.errors import UsageError
+
+from .jit import kernel
+from .workers import Workers
+
+Bytes = NDArray[np.uint8]
+
+Background = str | Sequence[int] | None
+"""`#rrggbb`, three numbers in 0..255, or None for transparent."""
+
+TRANSPARENT = (0, 0, 0, 0)
+
+
+def background_rgba(background: Background) -> tuple[int, ...]:
+    """The four bytes of a background.
+
+    Raises:
+        UsageError: not a colour.
+    """
+    if background is None:
+        return TRANSPARENT
+    if isinstance(background, str):
+        digits = re.fullmatch(r"#([0-9a-fA-F]{6})", background)
+        colour = tuple(bytes.fromhex(digits[1])) if digits else ()
+    else:
+        colour = tuple(background)
+    if len(colour) != 3 or not all(isinstance(part, int) and 0 <= part <= 255 for part in colour):
+        raise UsageError(f"a background is '#rrggbb' or three numbers in 0..255, got {background!r}")
+    return (*colour, 255)
+
+
+def composite(
+    colours: NDArray[np.float32], triangle: NDArray[np.int32], background: tuple[int, ...], workers: Workers
+) -> Bytes:
+    """[H, W, 4] RGBA bytes from colours `[H, W, 3]` in 0..1 where `triangle` `[H, W]` is not negative."""
+    image = np.zeros((*triangle.shape, 4), dtype=np.uint8)
+    workers.each(_composite, len(image), colours, triangle, np.array(background, dtype=np.uint8), image)
+    return image
+
+
+def over_white(image: Bytes) -> Bytes:
+    """[H, W, 3] RGB of an RGBA image `[H, W, 4]` laid over white, for what knows no transparency."""
+    alpha = image[..., 3:].astype(np.uint16)
+    return ((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+@kernel
+def _composite(start, stop, colours, triangle, background, image):  # type: ignore[no-untyped-def]
+    """The rows start..stop, rounded to the nearest byte, halves upwards."""
+    for y in range(start, stop):
+        for x in range(triangle.shape[1]):
+            if triangle[y, x] < 0:
+                for channel in range(4):
+                    image[y, x, channel] = background[channel]
+                continue
+            for channel in range(3):
+                value = colours[y, x, channel] * np.float32(255.0) + np.float32(0.5)
+                image[y, x, channel] = np.uint8(min(value, np.float32(255.0))) if value > 0.0 else np.uint8(0)
+            image[y, x, 3] = 255

@@ -1,0 +1,149 @@
+"""Player: an avatar folder -> RGBA images, one for each expression and pose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.avatar_io import open_avatar
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.checks import as_float32
+from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
+from imavatar_deploy.errors import UsageError, unknown_name
+
+from .animate import Animator
+from .composite import Background, background_rgba, composite
+from .framing import front_camera, with_square_pixels
+from .normals import VertexNormals
+from .rasterise import Rasteriser
+from .shade import SHADINGS
+from .texture_network import TextureNetwork, condition_of
+from .workers import Workers
+
+Float = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+Size = int | tuple[int, int]
+
+STAGES = ("animate", "normals", "raster", "shade", "composite")
+"""What a frame goes through, in this order."""
+
+LARGEST_SIDE = 16384
+
+
+class Player:
+    """Plays one avatar into images of one size. Use it in a `with` block: it owns threads and memory.
+
+        with Player("sample", size=512) as player:
+            image = player.render(expression, pose)
+
+    Args:
+        source: an avatar folder, or the word `sample`.
+        size: pixels, one number or (width, height).
+        shading: a row of `shade.SHADINGS`.
+        background: `#rrggbb`, three numbers in 0..255, or None for transparent.
+        threads: how many cores to use; all of them when left out.
+
+    Raises:
+        InputError: the folder cannot be read or does not fit together.
+        UsageError: an argument that cannot be obeyed.
+        MissingDependencyError: onnxruntime is not installed.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        size: Size = 512,
+        shading: str = "vertex",
+        background: Background = None,
+        threads: int | None = None,
+    ) -> None:
+        self.width, self.height = _checked_size(size)
+        if shading not in SHADINGS:
+            raise unknown_name("shading", shading, SHADINGS)
+        self._background = background_rgba(background)
+        folder = open_avatar(source)
+        self.avatar = avatar = folder.avatar
+        self._workers = workers = Workers(threads)
+        self.threads = workers.threads
+        network = TextureNetwork(folder.file("texture.onnx"), avatar, self.threads)
+        self._shading = SHADINGS[shading](avatar, network, workers)
+        self._animator = Animator(avatar, workers)
+        self._normals = VertexNormals(avatar.faces, avatar.vertex_count, workers)
+        self._rasteriser = Rasteriser(avatar.faces, self.width, self.height, workers)
+        self.camera = with_square_pixels(self._front(), self.width, self.height)
+        """What `render` looks through when it is given no camera."""
+
+    def __enter__(self) -> Player:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads; the player draws no more."""
+        self._workers.close()
+
+    def render(self, expression: Any, pose: Any, camera: Camera | None = None) -> Bytes:
+        """[H, W, 4] RGBA image of an expression `[E]` and a pose `[15]` (axis-angle, radians).
+
+        Raises:
+            InputError: a wrong number of coefficients, or one that is not finite.
+        """
+        return self._render_impl(*self._checked(expression, pose), camera or self.camera, _no_lap)
+
+    def render_timed(self, expression: Any, pose: Any, camera: Camera | None = None) -> tuple[Bytes, dict[str, float]]:
+        """`render`, and the seconds that each of `STAGES` took."""
+        laps = [time.perf_counter()]
+        image = self._render_impl(
+            *self._checked(expression, pose), camera or self.camera, lambda: laps.append(time.perf_counter())
+        )
+        return image, dict(zip(STAGES, np.diff(laps).tolist(), strict=True))
+
+    def vertices(self, expression: Any, pose: Any) -> Float:
+        """[V, 3] posed vertices in metres.
+
+        Raises:
+            InputError: a wrong number of coefficients, or one that is not finite.
+        """
+        return self._animator(*self._checked(expression, pose)) / np.float32(UNITS_PER_METRE)
+
+    def _checked(self, expression: Any, pose: Any) -> tuple[Float, Float]:
+        size = self.avatar.expression_size
+        return as_float32("expression", expression, (size,)), as_float32("pose", pose, (POSE_SIZE,))
+
+    def _render_impl(self, expression: Float, pose: Float, camera: Camera, lap: Callable[[], object]) -> Bytes:
+        vertices = self._animator(expression, pose)
+        lap()
+        normals = self._normals(vertices)
+        lap()
+        fragments = self._rasteriser.draw(vertices, camera.image_matrix(self.width, self.height))
+        lap()
+        colours = self._shading(fragments, normals, condition_of(expression, pose))
+        lap()
+        image = composite(colours, fragments.triangle, self._background, self._workers)
+        lap()
+        return image
+
+    def _front(self) -> Camera:
+        neutral = np.zeros(self.avatar.expression_size, dtype=np.float32)
+        return front_camera(self.avatar, self._animator(neutral, np.zeros(POSE_SIZE, dtype=np.float32)))
+
+
+def _no_lap() -> None:
+    """`render` does not look at the clock."""
+
+
+def _checked_size(size: Size) -> tuple[int, int]:
+    width, height = (size, size) if isinstance(size, int) else size
+    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
+        raise UsageError(f"size must be between 1 and {LARGEST_SIDE} pixels a side, got {width} x {height}")
+    return width, height

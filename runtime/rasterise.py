@@ -1,0 +1,170 @@
+"""Rasteriser: projected triangles -> the nearest triangle of each pixel and where on it, by homogeneous edge functions.
+
+With p_i = (column w, row w, w) of a triangle's corners, the pixel (x, y) sees the point sum b_i p_i, and
+
+    b_i / w = e_i(x, y) / det,   e_i(x, y) = (p_j x p_k) . (x, y, 1),   det = p_0 . (p_1 x p_2),   1 / w = sum e_i / det
+
+(Olano and Greer, "Triangle scan conversion using 2D homogeneous coordinates", 1997). So e_i / sum e_i are the
+perspective-correct barycentrics, and a triangle that crosses the near plane is clipped by one comparison of 1 / w.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .jit import kernel
+from .workers import Workers
+
+Float = NDArray[np.float32]
+
+NEAR = 0.05
+"""Nothing nearer to the camera than this is drawn; model units (12 mm)."""
+
+SLACK = 1e-6
+"""Pixels by which bounding boxes are widened, so that rounding in them never decides about an edge."""
+
+JUST_ABOVE_ZERO = 1e-300
+"""What an edge function must reach where the pixels on the edge belong to the neighbour."""
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """What each pixel sees; both arrays belong to the rasteriser, whose next `draw` overwrites them."""
+
+    triangle: NDArray[np.int32]  # [H, W] index of the nearest triangle, -1 where there is none
+    barycentrics: Float  # [H, W, 3] perspective-correct, sum to one; undefined where there is no triangle
+
+
+class Rasteriser:
+    """Draws the triangles of one mesh into images of one size.
+
+    Pixel centres are at integer coordinates. A pixel on an edge belongs to the triangle that has it as a left or top
+    edge: a mesh without cracks is drawn without holes and without double hits. Of equally near triangles the first
+    wins. A triangle with a corner that is not finite, or without area, is not drawn.
+
+    Args:
+        faces: `[F, 3]`, counter-clockwise seen from outside.
+        cull: drop triangles seen from behind; right for closed surfaces.
+    """
+
+    def __init__(
+        self, faces: NDArray[np.int32], width: int, height: int, workers: Workers, *, cull: bool = True
+    ) -> None:
+        self._faces = np.array(faces)
+        self._cull = cull
+        self._workers = workers
+        self._points = np.zeros((self._faces.max(initial=-1) + 1, 3), dtype=np.float64)  # (column w, row w, w)
+        self._planes = np.zeros((len(faces), 10), dtype=np.float64)  # three edge functions and 1 / |det|
+        self._boxes = np.zeros((len(faces), 4), dtype=np.int32)  # first and last column, first and last row
+        self._nearness = np.zeros((height, width), dtype=np.float32)  # 1 / w
+        self._fragments = Fragments(
+            np.full((height, width), -1, dtype=np.int32), np.zeros((height, width, 3), dtype=np.float32)
+        )
+
+    def draw(self, vertices: Float, image_matrix: Float) -> Fragments:
+        """Draw `vertices` `[V, 3]` through `image_matrix` `[3, 4]` (see `Camera.image_matrix`)."""
+        out = self._fragments
+        size = out.triangle.shape
+        self._workers.each(_project, len(self._points), vertices, image_matrix.astype(np.float64), self._points)
+        triangles = (self._points, self._faces, self._cull, size, self._planes, self._boxes)
+        self._workers.each(_set_up, len(self._faces), *triangles)
+        scan = (self._planes, self._boxes, self._nearness, out.triangle, out.barycentrics)
+        self._workers.each(_scan, size[0], *scan)
+        return out
+
+
+@kernel
+def _project(start, stop, vertices, matrix, points):  # type: ignore[no-untyped-def]
+    """Image coordinates of the vertices start..stop, in float64 so that edges are as good as exact."""
+    for vertex in range(start, stop):
+        x, y, z = vertices[vertex, 0], vertices[vertex, 1], vertices[vertex, 2]
+        for row in range(3):
+            points[vertex, row] = matrix[row, 0] * x + matrix[row, 1] * y + matrix[row, 2] * z + matrix[row, 3]
+
+
+@kernel
+def _set_up(start, stop, points, faces, cull, size, planes, boxes):  # type: ignore[no-untyped-def]
+    """Edge functions (positive inside) and pixel boxes of the triangles start..stop; what is not drawn gets no box."""
+    for face in range(start, stop):
+        boxes[face] = 0, -1, 0, -1
+        a, b, c = faces[face]
+        _cross(points, b, c, planes[face, 0:3])
+        _cross(points, c, a, planes[face, 3:6])
+        _cross(points, a, b, planes[face, 6:9])
+        plane = planes[face]
+        det = plane[0] * points[a, 0] + plane[1] * points[a, 1] + plane[2] * points[a, 2]
+        if det == 0.0 or not np.isfinite(det) or (cull and det > 0.0):
+            continue
+        if det < 0.0:  # counter-clockwise seen from the camera
+            for term in range(9):
+                plane[term] = -plane[term]
+        plane[9] = 1.0 / abs(det)
+        _bound(points, faces[face], size, boxes[face])
+
+
+@kernel
+def _cross(points, j, k, edge):  # type: ignore[no-untyped-def]
+    """p_j x p_k: exactly the negative of p_k x p_j, so neighbours agree on which side of an edge a pixel is."""
+    edge[0] = points[j, 1] * points[k, 2] - points[j, 2] * points[k, 1]
+    edge[1] = points[j, 2] * points[k, 0] - points[j, 0] * points[k, 2]
+    edge[2] = points[j, 0] * points[k, 1] - points[j, 1] * points[k, 0]
+
+
+@kernel
+def _bound(points, corners, size, box):  # type: ignore[no-untyped-def]
+    """Pixels that the part of a triangle beyond the near plane may cover."""
+    bounds = (np.inf, -np.inf, np.inf, -np.inf)
+    for i in range(3):
+        a, b = corners[i], corners[(i + 1) % 3]
+        wa, wb = points[a, 2], points[b, 2]
+        if wa > NEAR:
+            bounds = _widened(bounds, points[a, 0] / wa, points[a, 1] / wa)
+        if (wa > NEAR) != (wb > NEAR):
+            t = (NEAR - wa) / (wb - wa)
+            x = points[a, 0] + t * (points[b, 0] - points[a, 0])
+            y = points[a, 1] + t * (points[b, 1] - points[a, 1])
+            bounds = _widened(bounds, x / NEAR, y / NEAR)
+    height, width = size
+    box[0], box[1] = max(np.ceil(bounds[0] - SLACK), 0.0), min(np.floor(bounds[1] + SLACK), width - 1.0)
+    box[2], box[3] = max(np.ceil(bounds[2] - SLACK), 0.0), min(np.floor(bounds[3] + SLACK), height - 1.0)
+
+
+@kernel
+def _widened(bounds, x, y):  # type: ignore[no-untyped-def]
+    return min(bounds[0], x), max(bounds[1], x), min(bounds[2], y), max(bounds[3], y)
+
+
+@kernel
+def _scan(start, stop, planes, boxes, nearness, triangle, barycentrics):  # type: ignore[no-untyped-def]
+    """Depth-test every triangle against the rows start..stop."""
+    nearness[start:stop] = 0.0
+    triangle[start:stop] = -1
+    for face in range(len(boxes)):
+        first, last = max(boxes[face, 2], start), min(boxes[face, 3], stop - 1)
+        if first > last or boxes[face, 0] > boxes[face, 1]:
+            continue
+        plane = planes[face]
+        t0, t1, t2 = _threshold(plane[0], plane[1]), _threshold(plane[3], plane[4]), _threshold(plane[6], plane[7])
+        for y in range(first, last + 1):
+            r0, r1, r2 = plane[1] * y + plane[2], plane[4] * y + plane[5], plane[7] * y + plane[8]
+            for x in range(boxes[face, 0], boxes[face, 1] + 1):
+                e0, e1, e2 = plane[0] * x + r0, plane[3] * x + r1, plane[6] * x + r2
+                if e0 < t0 or e1 < t1 or e2 < t2:
+                    continue
+                total = e0 + e1 + e2
+                inverse_depth = np.float32(total * plane[9])
+                if inverse_depth > nearness[y, x] and inverse_depth < 1.0 / NEAR:
+                    nearness[y, x] = inverse_depth
+                    triangle[y, x] = face
+                    barycentrics[y, x, 0] = e0 / total
+                    barycentrics[y, x, 1] = e1 / total
+                    barycentrics[y, x, 2] = e2 / total
+
+
+@kernel
+def _threshold(across, down):  # type: ignore[no-untyped-def]
+    """Zero for a left or top edge, which owns the pixels on it; just above zero for the others."""
+    return 0.0 if across > 0.0 or (across == 0.0 and down > 0.0) else JUST_ABOVE_ZERO

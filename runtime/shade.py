@@ -1,0 +1,129 @@
+"""Shading: the colour of each covered pixel by the full texture network, asked per visible vertex or per pixel."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.avatar import Avatar
+
+from .jit import kernel
+from .rasterise import Fragments
+from .texture_network import TextureNetwork
+from .workers import Workers
+
+Float = NDArray[np.float32]
+
+
+class Shading(Protocol):
+    """One way to colour the fragments of a frame."""
+
+    def __init__(self, avatar: Avatar, network: TextureNetwork, workers: Workers) -> None: ...
+
+    def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
+        """[H, W, 3] colours in 0..1 of the covered pixels, given normals `[V, 3]` and the condition `[1, 53]`."""
+        ...
+
+
+class VertexShading:
+    """Ask once for each vertex of a visible triangle, then interpolate the colours: the faster."""
+
+    def __init__(self, avatar: Avatar, network: TextureNetwork, workers: Workers) -> None:
+        self._network = network
+        self._workers = workers
+        self._faces = np.array(avatar.faces)
+        self._codes = avatar.texture_code
+        self._colours = np.zeros((avatar.vertex_count, 3), dtype=np.float32)
+
+    def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
+        """See `Shading`."""
+        seen = np.zeros(len(normals), dtype=np.bool_)
+        self._workers.each(_mark, len(fragments.triangle), fragments.triangle, self._faces, seen)
+        visible = np.flatnonzero(seen)
+
+        def fill(start: int, stop: int) -> None:
+            np.take(self._codes, visible[start:stop], axis=0, out=self._network.code[: stop - start], mode="clip")
+            np.take(normals, visible[start:stop], axis=0, out=self._network.normal[: stop - start], mode="clip")
+
+        self._colours[visible] = self._network.run(len(visible), fill, condition)
+        image = np.zeros_like(fragments.barycentrics)
+        lookup = (fragments.triangle, fragments.barycentrics, self._faces, self._colours, image)
+        self._workers.each(_interpolate_image, len(image), *lookup)
+        return image
+
+
+class PixelShading:
+    """Interpolate code and normal, then ask for each covered pixel: the sharper, as the implicit renderer does."""
+
+    def __init__(self, avatar: Avatar, network: TextureNetwork, workers: Workers) -> None:
+        self._network = network
+        self._workers = workers
+        self._faces = np.array(avatar.faces)
+        self._codes = np.array(avatar.texture_code)
+
+    def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
+        """See `Shading`."""
+        covered = np.flatnonzero(fragments.triangle >= 0)
+        corners = self._faces[fragments.triangle.reshape(-1)[covered]]
+        weights = fragments.barycentrics.reshape(-1, 3)[covered]
+
+        def fill(start: int, stop: int) -> None:
+            chunk = (corners[start:stop], weights[start:stop])
+            self._workers.each(_interpolate, stop - start, *chunk, self._codes, self._network.code)
+            self._workers.each(_interpolate, stop - start, *chunk, normals, self._network.normal)
+            self._workers.each(_normalise, stop - start, self._network.normal)
+
+        image = np.zeros_like(fragments.barycentrics)
+        image.reshape(-1, 3)[covered] = self._network.run(len(covered), fill, condition)
+        return image
+
+
+SHADINGS: dict[str, type[Shading]] = {"vertex": VertexShading, "pixel": PixelShading}
+"""The table of `--shading`."""
+
+
+@kernel
+def _mark(start, stop, triangle, faces, seen):  # type: ignore[no-untyped-def]
+    """Mark the corners of the triangles seen in the rows start..stop; threads may write the same True."""
+    for y in range(start, stop):
+        last = -1
+        for x in range(triangle.shape[1]):
+            face = triangle[y, x]
+            if face >= 0 and face != last:
+                seen[faces[face, 0]] = seen[faces[face, 1]] = seen[faces[face, 2]] = True
+                last = face
+
+
+@kernel
+def _interpolate_image(start, stop, triangle, barycentrics, faces, colours, image):  # type: ignore[no-untyped-def]
+    """Colours of the rows start..stop from the colours of the vertices."""
+    for y in range(start, stop):
+        for x in range(triangle.shape[1]):
+            face = triangle[y, x]
+            if face >= 0:
+                a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+                u, v, w = barycentrics[y, x, 0], barycentrics[y, x, 1], barycentrics[y, x, 2]
+                for channel in range(3):
+                    image[y, x, channel] = u * colours[a, channel] + v * colours[b, channel] + w * colours[c, channel]
+
+
+@kernel
+def _interpolate(start, stop, corners, weights, attribute, out):  # type: ignore[no-untyped-def]
+    """Any per-vertex attribute at the points start..stop."""
+    for point in range(start, stop):
+        a, b, c = corners[point, 0], corners[point, 1], corners[point, 2]
+        u, v, w = weights[point, 0], weights[point, 1], weights[point, 2]
+        for column in range(attribute.shape[1]):
+            out[point, column] = u * attribute[a, column] + v * attribute[b, column] + w * attribute[c, column]
+
+
+@kernel
+def _normalise(start, stop, vectors):  # type: ignore[no-untyped-def]
+    """Give the vectors start..stop length one; those of no length stay."""
+    for point in range(start, stop):
+        x, y, z = vectors[point, 0], vectors[point, 1], vectors[point, 2]
+        length = np.sqrt(x * x + y * y + z * z)
+        if length > 0:
+            vectors[point, 0], vectors[point, 1], vectors[point, 2] = x / length, y / length, z / length

@@ -1,0 +1,134 @@
+"""A tiny avatar folder: a closed egg with random bases and a small texture network, made in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.avatar_io import write_avatar
+from imavatar_deploy.golden import GoldenCase, write_golden
+from imavatar_deploy.graphs import open_session, run_graph
+from imavatar_deploy.parity import Tolerance
+from imavatar_deploy.runtime.animate import posed_vertices
+from imavatar_deploy.runtime.normals import vertex_normals
+from imavatar_deploy.runtime.workers import Workers
+
+CODE = 8
+
+
+def closed_sphere(rings: int, sectors: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Unit sphere with poles on Y: vertices [V, 3] and faces [F, 3], counter-clockwise seen from outside."""
+    theta = np.linspace(0, np.pi, rings + 1)[1:-1, None]
+    phi = np.linspace(0, 2 * np.pi, sectors, endpoint=False)[None]
+    bands = np.stack(np.broadcast_arrays(np.sin(theta) * np.sin(phi), np.cos(theta), np.sin(theta) * np.cos(phi)), -1)
+    vertices = np.concatenate([bands.reshape(-1, 3), [[0, 1, 0], [0, -1, 0]]])
+    grid = np.arange((rings - 1) * sectors).reshape(rings - 1, sectors)
+    right = np.roll(grid, -1, axis=1)
+    top, bottom = len(vertices) - 2, len(vertices) - 1
+    quads = [[grid[:-1], grid[1:], right[1:]], [grid[:-1], right[1:], right[:-1]]]
+    caps = [[np.full(sectors, top), grid[0], right[0]], [grid[-1], np.full(sectors, bottom), right[-1]]]
+    faces = [np.stack(np.broadcast_arrays(*corners), -1).reshape(-1, 3) for corners in (*quads, *caps)]
+    return vertices.astype(np.float32), np.concatenate(faces).astype(np.int32)
+
+
+def tiny_avatar(rings: int = 12, sectors: int = 16, bones: int = 6) -> Avatar:
+    """An egg-shaped head whose bases are random but small."""
+    rng = np.random.default_rng(7)
+    sphere, faces = closed_sphere(rings, sectors)
+    rest = np.ascontiguousarray((sphere * [0.5, 0.7, 0.6]).T, dtype=np.float32)
+    weights = rng.random((bones, rest.shape[1])) ** 4
+    weights[bones - 4] += 2.0  # the neck carries the head
+
+    def normal(*shape: int, scale: float) -> NDArray[np.float32]:
+        return (scale * rng.normal(size=shape)).astype(np.float32)
+
+    return Avatar(
+        rest=rest,
+        canonical=rest,
+        faces=faces,
+        expression_basis=normal(50, *rest.shape, scale=0.002),
+        pose_basis=normal(36, *rest.shape, scale=0.002),
+        skin_weights=(weights / weights.sum(axis=0)).astype(np.float32),
+        joints_rest=normal(5, 3, scale=0.1),
+        joint_basis=normal(50, 5, 3, scale=0.001),
+        texture_code=normal(rest.shape[1], CODE, scale=1.0),
+        edition="openhead",
+        expression_names=tuple(f"expression{index}" for index in range(50)),
+    )
+
+
+def write_texture(path: Path, seed: int = 3) -> None:
+    """rgb = sigmoid(W code + U normal + C condition): the texture network's face on one layer."""
+    rng = np.random.default_rng(seed)
+    inputs = {"code": ("N", CODE), "normal": ("N", 3), "condition": (1, 53)}
+    weights = [
+        numpy_helper.from_array(rng.normal(size=(shape[1], 3)).astype(np.float32), f"{name}_weight")
+        for name, shape in inputs.items()
+    ]
+    nodes = [helper.make_node("MatMul", [name, f"{name}_weight"], [f"{name}_part"]) for name in inputs]
+    nodes += [
+        helper.make_node("Sum", [f"{name}_part" for name in inputs], ["sum"]),
+        helper.make_node("Sigmoid", ["sum"], ["rgb"]),
+    ]
+    given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
+    rgb = helper.make_tensor_value_info("rgb", TensorProto.FLOAT, ("N", 3))
+    graph = helper.make_graph(nodes, "texture", given, [rgb], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+
+
+def golden_cases(folder: Path, avatar: Avatar) -> dict[str, GoldenCase]:
+    rng = np.random.default_rng(5)
+    points = {
+        "code": avatar.texture_code[:32],
+        "normal": rng.normal(size=(32, 3)).astype(np.float32),
+        "condition": rng.random((1, 53)).astype(np.float32),
+    }
+    colours = run_graph(open_session(folder / "texture.onnx"), points)
+    expression, pose = rng.random(50).astype(np.float32), (0.2 * rng.normal(size=15)).astype(np.float32)
+    vertices = posed_vertices(avatar, expression, pose)
+    moved = {"vertices": vertices, "normals": vertex_normals(vertices, avatar.faces)}
+    return {
+        "texture": GoldenCase(points, colours, {"rgb": Tolerance(1e-5)}),
+        "animate": GoldenCase(
+            {"expression": expression, "pose": pose}, moved, {"vertices": Tolerance(1e-5), "normals": Tolerance(1e-3)}
+        ),
+    }
+
+
+def write_tiny_folder(folder: Path) -> Path:
+    folder.mkdir()
+    avatar = tiny_avatar()
+    write_texture(folder / "texture.onnx")
+    write_golden(folder, golden_cases(folder, avatar))
+    write_avatar(folder, avatar, about={"graphs": ["texture.onnx"]})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def avatar() -> Avatar:
+    return tiny_avatar()
+
+
+@pytest.fixture(scope="session")
+def tiny_avatar_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by all tests: do not write into it."""
+    return write_tiny_folder(tmp_path_factory.mktemp("avatars") / "tiny")
+
+
+@pytest.fixture
+def own_avatar_folder(tmp_path: Path) -> Path:
+    """A tiny avatar folder of a test's own, to spoil."""
+    return write_tiny_folder(tmp_path / "avatar")
+
+
+@pytest.fixture(params=[1, 2, 3], ids="{} threads".format)
+def workers(request: pytest.FixtureRequest) -> Iterator[Workers]:
+    with Workers(request.param) as workers:
+        yield workers

@@ -1,0 +1,191 @@
+"""The player: images that are there, repeatable and where they should be; wrong arguments in one sentence."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.avatar_io import write_avatar
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.errors import ImavatarError, InputError, UsageError
+from imavatar_deploy.runtime import Player
+from imavatar_deploy.runtime.animate import posed_vertices
+from imavatar_deploy.runtime.composite import over_white
+from imavatar_deploy.runtime.normals import vertex_normals
+from imavatar_deploy.runtime.player import STAGES
+from imavatar_deploy.runtime.shade import SHADINGS
+
+STILL = np.zeros(50), np.zeros(15)
+
+
+@pytest.fixture(params=SHADINGS)
+def shading(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_renders_a_head_in_the_middle(tiny_avatar_folder: Path, shading: str) -> None:
+    with Player(tiny_avatar_folder, size=96, shading=shading) as player:
+        image = player.render(*STILL)
+    assert image.shape == (96, 96, 4)
+    assert image.dtype == np.uint8
+    covered = image[..., 3] == 255
+    assert 0.2 < covered.mean() < 0.6
+    np.testing.assert_array_equal(image[~covered], 0)
+    rows, columns = np.nonzero(covered)
+    assert abs(rows.mean() - 47.5) < 3
+    assert abs(columns.mean() - 47.5) < 3
+    assert np.ptp(image[covered][:, :3], axis=0).min() > 20
+
+
+def test_rendering_is_repeatable(tiny_avatar_folder: Path, shading: str) -> None:
+    rng = np.random.default_rng(0)
+    frames = [(rng.random(50), 0.3 * rng.normal(size=15)) for _ in range(3)]
+    images = []
+    for threads in (1, 2):
+        with Player(tiny_avatar_folder, size=64, shading=shading, threads=threads) as player:
+            images.append([player.render(*frame) for frame in (*frames, *frames)])
+    np.testing.assert_array_equal(images[0][:3], images[0][3:])
+    np.testing.assert_array_equal(images[0], images[1])
+    assert (images[0][0] != images[0][1]).any()
+
+
+def test_shadings_agree_where_the_mesh_is_fine(tiny_avatar_folder: Path) -> None:
+    images = []
+    for name in SHADINGS:
+        with Player(tiny_avatar_folder, size=64, shading=name) as player:
+            images.append(player.render(*STILL).astype(int))
+    covered = images[0][..., 3] == 255
+    np.testing.assert_array_equal(images[0][..., 3], images[1][..., 3])
+    assert (
+        np.abs(images[0] - images[1])[covered].mean() < 25
+    )  # the codes of the tiny avatar are noise from vertex to vertex
+
+
+def test_pixel_at_a_vertex_has_the_colour_the_network_gives_it(tiny_avatar_folder: Path, shading: str) -> None:
+    """A camera that puts a vertex on a pixel centre: the colour there is sigmoid(W code + U normal)."""
+    rng = np.random.default_rng(3)
+    code, normal = (rng.normal(size=(rows, 3)).astype(np.float32) for rows in (8, 3))  # as write_texture draws them
+    with Player(tiny_avatar_folder, size=65, shading=shading) as player:
+        vertices = posed_vertices(player.avatar, *(values.astype(np.float32) for values in STILL))
+        front = int(np.argmax(vertices[:, 2]))
+        view = Camera.looking_at(vertices[front], extent=1.0)
+        view = Camera(view.world_to_camera, view.intrinsics * [1, 1, 0, 0] + [0, 0, 32 / 65, 32 / 65])
+        pixel = player.render(*STILL, view)[32, 32]
+        shaded = vertex_normals(vertices, player.avatar.faces)[front]
+    logits = player.avatar.texture_code[front] @ code + shaded @ normal
+    assert pixel[3] == 255
+    np.testing.assert_allclose(pixel[:3], 255 / (1 + np.exp(-logits)), atol=2)
+
+
+def test_background(tiny_avatar_folder: Path) -> None:
+    with Player(tiny_avatar_folder, size=48) as player:
+        transparent = player.render(*STILL)
+    images = []
+    for background in ("#ff8000", (255, 128, 0)):
+        with Player(tiny_avatar_folder, size=48, background=background) as player:
+            images.append(player.render(*STILL))
+    np.testing.assert_array_equal(*images)
+    assert (images[0][..., 3] == 255).all()
+    outside = transparent[..., 3] == 0
+    np.testing.assert_array_equal(images[0][outside][:, :3], np.broadcast_to([255, 128, 0], (outside.sum(), 3)))
+    np.testing.assert_array_equal(images[0][~outside], transparent[~outside])
+
+
+def test_over_white_keeps_the_covered_and_whitens_the_rest(tiny_avatar_folder: Path) -> None:
+    with Player(tiny_avatar_folder, size=48) as player:
+        transparent = player.render(*STILL)
+    with Player(tiny_avatar_folder, size=48, background="#ffffff") as player:
+        np.testing.assert_array_equal(over_white(transparent), player.render(*STILL)[..., :3])
+
+
+def test_wide_image_stretches_nothing(tiny_avatar_folder: Path) -> None:
+    with Player(tiny_avatar_folder, size=64) as player:
+        square = player.render(*STILL)
+    with Player(tiny_avatar_folder, size=(128, 64)) as player:
+        wide = player.render(*STILL)
+    assert wide.shape == (64, 128, 4)
+    np.testing.assert_array_equal(wide[:, 32:96], square)
+    assert not wide[:, :32].any()
+
+
+def test_camera_behind_sees_the_back(tiny_avatar_folder: Path) -> None:
+    with Player(tiny_avatar_folder, size=64) as player:
+        centre = player.vertices(*STILL).mean(axis=0) * 4
+        front = player.render(*STILL, Camera.looking_at(centre))
+        back = player.render(*STILL, Camera.looking_at(centre, yaw=np.pi))
+        away = player.render(*STILL, Camera.looking_at(centre - np.array([0, 0, 20])))
+    assert (front[..., 3] == 255).any()
+    assert (front != back).any()
+    assert not away.any()
+
+
+def test_vertices_are_in_metres(tiny_avatar_folder: Path) -> None:
+    with Player(tiny_avatar_folder, size=8) as player:
+        still = player.vertices(*STILL)
+        player.render(np.ones(50), np.ones(15))
+        np.testing.assert_allclose(still, player.avatar.rest.T / 4, atol=1e-6)
+
+
+def test_timed_rendering_names_the_stages(tiny_avatar_folder: Path) -> None:
+    with Player(tiny_avatar_folder, size=32) as player:
+        image, seconds = player.render_timed(*STILL)
+        np.testing.assert_array_equal(image, player.render(*STILL))
+    assert tuple(seconds) == STAGES
+    assert all(stage > 0 for stage in seconds.values())
+
+
+NAN = np.full(15, np.nan)
+
+
+@pytest.mark.parametrize(
+    ("expression", "pose", "message"),
+    [
+        (np.zeros(49), np.zeros(15), r"expression must have shape \[50\], got \[49\]"),
+        (np.zeros(50), np.zeros((1, 15)), r"pose must have shape \[15\], got \[1, 15\]"),
+        (np.zeros(50), NAN, "pose must be finite, got nan"),
+        (np.full(50, np.inf), np.zeros(15), "expression must be finite, got inf"),
+        ("smile", np.zeros(15), "expression must be numbers"),
+    ],
+)
+def test_wrong_frames_are_refused(tiny_avatar_folder: Path, expression: Any, pose: Any, message: str) -> None:
+    with Player(tiny_avatar_folder, size=8) as player:
+        with pytest.raises(InputError, match=message):
+            player.render(expression, pose)
+        with pytest.raises(InputError, match=message):
+            player.vertices(expression, pose)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 0}, "size must be between 1 and"),
+        ({"size": (64, -1)}, "size must be between 1 and"),
+        ({"shading": "vertx"}, "unknown shading 'vertx': expected one of pixel, vertex; did you mean 'vertex'"),
+        ({"background": "red"}, "a background is '#rrggbb' or three numbers"),
+        ({"background": (0, 0, 256)}, "a background is '#rrggbb' or three numbers"),
+        ({"threads": 0}, "threads must be at least 1"),
+    ],
+)
+def test_wrong_arguments_are_refused(tiny_avatar_folder: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Player(tiny_avatar_folder, **arguments)
+
+
+def test_folder_without_texture_is_refused(tmp_path: Path, avatar: Avatar) -> None:
+    write_avatar(tmp_path, avatar, about={})
+    with pytest.raises(InputError, match=r"has no texture\.onnx; export it again"):
+        Player(tmp_path)
+
+
+def test_texture_of_another_avatar_is_refused(tmp_path: Path, tiny_avatar_folder: Path, avatar: Avatar) -> None:
+    shutil.copy(tiny_avatar_folder / "texture.onnx", tmp_path)
+    arrays: dict[str, Any] = avatar.arrays() | {"texture_code": avatar.texture_code[:, :5]}
+    other = Avatar(**arrays, edition=avatar.edition, expression_names=avatar.expression_names)
+    write_avatar(tmp_path, other, about={})
+    with pytest.raises(ImavatarError, match="must map inputs .*'code': 5.*got .*'code': 8"):
+        Player(tmp_path)
