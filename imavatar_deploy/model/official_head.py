@@ -86,10 +86,7 @@ def _with_names(head: HeadModel) -> HeadModel:
     """OpenHead's expressions and vertices have names, and the same topology is the same head."""
     if head.edition != "openhead":
         return head
-    try:
-        bundled = HeadModel.load("openhead")
-    except (ImportError, InputError):
-        return head
+    bundled = HeadModel.load("openhead")
     if not np.array_equal(bundled.faces, head.faces):
         return head
     return replace(head, expression_names=bundled.expression_names, vertex_groups=bundled.vertex_groups)

@@ -27,7 +27,7 @@ class NetworkSizes:
     latent: int = 0
     """Length of the per-frame latent code of the geometry network; 32 where used, 0 for none."""
     initial_radius: float = 0.6
-    """Bias of the geometric initialisation; the sphere it gives is somewhat smaller (0.4 to 0.5)."""
+    """Bias of the geometric initialisation; the sphere it gives is somewhat smaller (0.4 to 0.6)."""
     deformation_layers: tuple[int, ...] = (128,) * 4
     """Hidden widths of the deformation network."""
     deformation_frequencies: int = 0

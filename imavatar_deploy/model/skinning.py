@@ -1,7 +1,7 @@
 """Differentiable kinematics and linear blend skinning: `imavatar_deploy.kinematics`, with gradients.
 
-Training optimises pose and expression, so every function here lets gradients reach them. Leading dimensions `[...]`
-of pose and joints broadcast.
+Training optimises pose and expression, so every function here lets gradients reach them. A pose may have
+leading dimensions `[...]`; joints have the same, or none.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def bone_transforms(pose: Tensor, joints: Tensor) -> Tensor:
         pose: `[..., 3 * B]` axis-angle in radians.
         joints: `[..., B, 3]` joint positions at rest, expression included.
     """
+    joints = joints.expand(*pose.shape[:-1], -1, -1)
     turned: list[Tensor] = []
     placed: list[Tensor] = []
     for bone, (rotation, parent) in enumerate(zip(rotations(pose).unbind(dim=-3), PARENTS, strict=True)):
