@@ -43,7 +43,7 @@ class GeometryNetwork(nn.Module):
             x: `[N, 3]` in model units.
             latent: `[L]` or `[N, L]` per-frame code; the module's own when None.
         """
-        code = (self.latent if latent is None else latent).expand(len(x), -1)
+        code = (self.latent if latent is None else latent).expand(x.shape[0], -1)
         inputs = torch.cat([encode(x, self.frequencies), code], dim=-1)
         hidden = inputs
         for index, layer in enumerate(self.layers):

@@ -41,26 +41,30 @@ def read_head(state: Mapping[str, Tensor], source: Path, *, edition: str | None)
     Raises:
         InputError: a tensor is missing or has another shape, the two copies differ, or the edition cannot be told.
     """
-    flame = {name: _agreed(state, name, source) for name in TENSORS}
-    sizes: dict[str, int] = {}
-    for name, shape in TENSORS.items():
-        known = [sizes.get(size, size) if isinstance(size, str) else size for size in shape]
-        sizes |= ensure_shape(f"{source}: FLAMEServer.{name}", flame[name], known)
-    vertices = sizes["V"]
-    posedirs = flame["posedirs"]
-    ensure_shape(f"{source}: FLAMEServer.posedirs", posedirs, (POSE_FEATURE_SIZE, 3 * vertices))
+    flame = _tensors(state, source)
+    vertices = len(flame["v_template"])
     head = HeadModel(
         template=_metres(flame["v_template"]),
         faces=flame["faces_tensor"].numpy().astype(np.int32),
         shape_basis=np.zeros((vertices, 3, 0), dtype=np.float32),
         expression_basis=_metres(flame["shapedirs"][:, :, SHAPE_SIZE:]),
-        pose_basis=_metres(posedirs.T.reshape(vertices, 3, POSE_FEATURE_SIZE)),
+        pose_basis=_metres(flame["posedirs"].T.reshape(vertices, 3, POSE_FEATURE_SIZE)),
         joint_regressor=flame["J_regressor"].float().numpy(),
         weights=flame["lbs_weights"].float().numpy(),
         edition=edition or _edition(vertices, source),
         expression_names=tuple(f"expression_{index:02d}" for index in range(EXPRESSION_SIZE)),
     )
     return _with_names(head)
+
+
+def _tensors(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
+    flame = {name: _agreed(state, name, source) for name in TENSORS}
+    sizes: dict[str, int] = {}
+    for name, shape in TENSORS.items():
+        known = [sizes.get(size, size) if isinstance(size, str) else size for size in shape]
+        sizes |= ensure_shape(f"{source}: FLAMEServer.{name}", flame[name], known)
+        sizes["3V"] = 3 * sizes["V"]
+    return flame
 
 
 def _agreed(state: Mapping[str, Tensor], name: str, source: Path) -> Tensor:

@@ -42,7 +42,7 @@ class TextureNetwork(nn.Module):
             condition: `[53]`, or `[N, 53]`: expression and the jaw's axis-angle.
             feature: `[N, 256]` from the geometry network.
         """
-        squeezed = self.bottleneck(condition).expand(len(x), -1)
+        squeezed = self.bottleneck(condition).expand(x.shape[0], -1)
         hidden = torch.cat([encode(x, self.frequencies), normal, squeezed, feature], dim=-1)
         for layer in self.layers[:-1]:
             hidden = torch.relu(layer(hidden))
