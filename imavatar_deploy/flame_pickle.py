@@ -88,8 +88,9 @@ def _as_array(value: Any) -> Array:
 
 
 def _from_bytes(content: Any, dtype: _Dtype, shape: Any, order: Any = "C") -> Array:
+    numbers = dtype.resolve()
     raw = content.encode("latin-1") if isinstance(content, str) else bytes(content)
-    return np.frombuffer(raw, dtype.resolve()).reshape(shape, order=order)
+    return np.frombuffer(raw, numbers).reshape(shape, order=order)
 
 
 def _scalar(dtype: _Dtype, content: Any) -> Array:

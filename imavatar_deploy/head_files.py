@@ -65,7 +65,7 @@ def _read_pickle(path: Path) -> Arrays:
 
 def _read_npz(path: Path) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in (*REQUIRED, *OPTIONAL) if key in archive}
     except Exception as error:  # on damaged bytes zip and numpy raise nearly anything
         raise InputError(
