@@ -18,11 +18,10 @@ import argparse
 import io
 import time
 import zipfile
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import numpy as np
-from makehuman import FACE_UNITS, face_unit_names, open_data
+from makehuman import FACE_UNITS, Folder, face_unit_names, open_data
 from numpy.typing import NDArray
 from openhead_rig import about_x, hinge, jaw_corrective, joints_and_regressor, skin_weights
 from openhead_shape import IDENTITY_SIGNS, average_adult, identity_basis, identity_targets
@@ -35,7 +34,7 @@ Arrays = dict[str, NDArray[np.generic]]
 ASSET = Path(__file__).resolve().parents[1] / "imavatar_deploy" / "assets" / "openhead.npz"
 
 
-def build(data: Traversable) -> Arrays:
+def build(data: Folder) -> Arrays:
     """Everything the asset holds, by FLAME's names."""
     head = average_adult(data)
     jaw_open = head.target(f"{FACE_UNITS}/jawOpen")

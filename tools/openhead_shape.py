@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
 
 import numpy as np
-from makehuman import TARGETS, read_base_mesh, read_target, target_names
+from makehuman import TARGETS, Folder, read_base_mesh, read_target, target_names
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
@@ -43,7 +42,7 @@ IDENTITY_SIGNS = "--+--++++-+-++-+++---+---+---+"
 class Head:
     """What is kept of the base mesh, and where it came from."""
 
-    data: Traversable
+    data: Folder
     kept: Integers  # [V] indices into the base mesh, ascending
     base_size: int
     template: Float  # [V, 3]
@@ -59,7 +58,7 @@ class Head:
         return np.asarray(self.groups == name)
 
 
-def average_adult(data: Traversable) -> Head:
+def average_adult(data: Folder) -> Head:
     """Equal shares of six young adults of average build, cut at the shoulders; quads split along one diagonal."""
     mesh = read_base_mesh(data)
     size = len(mesh.vertices)
