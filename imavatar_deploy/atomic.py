@@ -12,6 +12,24 @@ from imavatar_deploy.errors import UsageError
 
 
 @contextmanager
+def staging_beside(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `target`, for what is to be renamed when all of it is done; then remove it.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written ({error.strerror}); choose a folder you may write to") from error
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
 def atomic_file(out: str | Path) -> Iterator[Path]:
     """Yield a temporary path with the suffix of `out`; it becomes `out` when the block ends without an error.
 
@@ -19,7 +37,9 @@ def atomic_file(out: str | Path) -> Iterator[Path]:
         UsageError: `out` cannot be written.
     """
     target = Path(out)
-    with _staging(target) as staging:
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder, and a file is to be written there; choose another name")
+    with staging_beside(target) as staging:
         partial = staging / target.name
         yield partial
         partial.replace(target)
@@ -39,7 +59,7 @@ def atomic_folder(out: str | Path, *, marker: str, overwrite: bool = False) -> I
     """
     target = Path(out)
     _refuse_obstacle(target, marker, overwrite)
-    with _staging(target) as staging:
+    with staging_beside(target) as staging:
         partial, old = staging / "new", staging / "old"
         partial.mkdir()
         yield partial
@@ -58,16 +78,3 @@ def _refuse_obstacle(target: Path, marker: str, overwrite: bool) -> None:
             raise UsageError(f"{target} is already there; choose another name or pass --overwrite")
     elif target.exists():
         raise UsageError(f"{target} is a file, and a folder is to be written there; choose another name")
-
-
-@contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    except OSError as error:
-        raise UsageError(f"{target} cannot be written ({error.strerror}); choose a folder you may write to") from error
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -48,12 +48,6 @@ def composite(
     return image
 
 
-def over_white(image: Bytes) -> Bytes:
-    """[H, W, 3] RGB of an RGBA image `[H, W, 4]` laid over white, for what knows no transparency."""
-    alpha = image[..., 3:].astype(np.uint16)
-    return ((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
 @kernel
 def _composite(start, stop, colours, triangle, background, image):  # type: ignore[no-untyped-def]
     """The rows start..stop, rounded to the nearest byte, halves upwards."""

@@ -1,1 +1,36 @@
-"""placeholder"""
+"""Sinks: where frames go, one file each; adding one is adding a row."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from imavatar_deploy.errors import unknown_name
+
+from . import images, null, video
+from .sink import Sink, SinkFormat, Stream
+
+__all__ = ["SINKS", "Sink", "SinkFormat", "Stream", "find_sink", "open_sink"]
+
+SINKS: tuple[SinkFormat, ...] = (video.FORMAT, images.FORMAT, null.FORMAT)
+"""The table of `--sink`."""
+
+
+def find_sink(target: str) -> SinkFormat:
+    """The row that a `--sink` argument means.
+
+    Raises:
+        UsageError: none does.
+    """
+    for row in SINKS:
+        if row.matches(target):
+            return row
+    raise unknown_name("sink", target, [row.pattern for row in SINKS])
+
+
+def open_sink(target: str, stream: Stream) -> AbstractContextManager[Sink]:
+    """Open a `--sink` argument for frames of one size and rate; use it in a `with` block.
+
+    Raises:
+        UsageError: no such sink, or it cannot be written.
+    """
+    return find_sink(target).open(target, stream)

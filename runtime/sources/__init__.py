@@ -1,1 +1,28 @@
-"""placeholder"""
+"""Sources: where motion comes from, one file each; adding one is adding a row."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from imavatar_deploy.errors import unknown_name
+
+from . import track
+from .source import Selection, Source, SourceFormat
+
+__all__ = ["SOURCES", "Selection", "Source", "SourceFormat", "open_source"]
+
+SOURCES: tuple[SourceFormat, ...] = (track.FORMAT,)
+"""The table of `--source`."""
+
+
+def open_source(target: str, selection: Selection | None = None) -> AbstractContextManager[Source]:
+    """Open a `--source` argument; use it in a `with` block.
+
+    Raises:
+        UsageError: no such source.
+        InputError: it cannot be read.
+    """
+    for row in SOURCES:
+        if row.matches(target):
+            return row.open(target, selection or Selection())
+    raise unknown_name("source", target, [row.pattern for row in SOURCES])

@@ -91,9 +91,10 @@ def golden_cases(folder: Path, avatar: Avatar) -> dict[str, GoldenCase]:
         "condition": rng.random((1, 53)).astype(np.float32),
     }
     colours = run_graph(open_session(folder / "texture.onnx"), points)
-    expression, pose = rng.random(50).astype(np.float32), (0.2 * rng.normal(size=15)).astype(np.float32)
-    vertices = posed_vertices(avatar, expression, pose)
-    moved = {"vertices": vertices, "normals": vertex_normals(vertices, avatar.faces)}
+    expression, pose = rng.random((3, 50)).astype(np.float32), (0.2 * rng.normal(size=(3, 15))).astype(np.float32)
+    posed = [posed_vertices(avatar, *frame) for frame in zip(expression, pose, strict=True)]
+    normals = [vertex_normals(vertices, avatar.faces) for vertices in posed]
+    moved = {name: np.stack(each).transpose(0, 2, 1) for name, each in (("vertices", posed), ("normals", normals))}
     return {
         "texture": GoldenCase(points, colours, {"rgb": Tolerance(1e-5)}),
         "animate": GoldenCase(

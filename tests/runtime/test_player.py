@@ -15,7 +15,6 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import ImavatarError, InputError, UsageError
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.animate import posed_vertices
-from imavatar_deploy.runtime.composite import over_white
 from imavatar_deploy.runtime.normals import vertex_normals
 from imavatar_deploy.runtime.player import STAGES
 from imavatar_deploy.runtime.shade import SHADINGS
@@ -94,13 +93,6 @@ def test_background(tiny_avatar_folder: Path) -> None:
     outside = transparent[..., 3] == 0
     np.testing.assert_array_equal(images[0][outside][:, :3], np.broadcast_to([255, 128, 0], (outside.sum(), 3)))
     np.testing.assert_array_equal(images[0][~outside], transparent[~outside])
-
-
-def test_over_white_keeps_the_covered_and_whitens_the_rest(tiny_avatar_folder: Path) -> None:
-    with Player(tiny_avatar_folder, size=48) as player:
-        transparent = player.render(*STILL)
-    with Player(tiny_avatar_folder, size=48, background="#ffffff") as player:
-        np.testing.assert_array_equal(over_white(transparent), player.render(*STILL)[..., :3])
 
 
 def test_wide_image_stretches_nothing(tiny_avatar_folder: Path) -> None:

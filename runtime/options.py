@@ -1,0 +1,60 @@
+"""Options: arguments that several commands share, read from text with one sentence when they make no sense."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from imavatar_deploy.errors import UsageError
+
+from .shade import SHADINGS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def size_of(text: str) -> int | tuple[int, int]:
+    """`512` or `640x480` -> the `size` of a Player."""
+    if re.fullmatch(r"\d{1,5}", text):
+        return int(text)
+    sides = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if not sides:
+        raise UsageError(f"--size must be like 512 or 640x480, got {text!r}")
+    return int(sides[1]), int(sides[2])
+
+
+def frames_of(text: str) -> slice:
+    """`A:B:S` -> a slice, any part of which may be empty, as in Python."""
+    parts = re.fullmatch(r"(-?\d*):(-?\d*)(?::(\d*))?", text)
+    if not parts or "-" in parts.groups():
+        raise UsageError(f"--frames must be like 0:100, 50: or ::2 (first:end:step), got {text!r}")
+    return slice(*(int(part) if part else None for part in parts.groups()))
+
+
+def background_of(text: str) -> str | None:
+    """`transparent` or `#rrggbb` -> the `background` of a Player, which checks the colour."""
+    return None if text == "transparent" else text
+
+
+def avatar_argument(command: Command) -> Command:
+    """AVATAR, the same in every command."""
+    return click.argument("avatar")(command)
+
+
+def drawing_options(command: Command) -> Command:
+    """--size, --shading and --threads, the same in every command that draws."""
+    for option in (
+        click.option("--threads", type=click.IntRange(min=1), help="Cores to use.  [default: all]"),
+        click.option(
+            "--shading",
+            type=click.Choice(list(SHADINGS)),
+            default="vertex",
+            show_default=True,
+            help="Where the texture network is asked: at visible vertices (fast) or at every pixel (sharp).",
+        ),
+        click.option("--size", default="512", show_default=True, metavar="N|WxH", help="Pixels of the image."),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,105 @@
+"""imavatar-run: plays a motion with an avatar into videos, images or nothing at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import click
+
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.tracks import FlameFrame, check_edition
+
+from .framing import with_square_pixels
+from .options import avatar_argument, background_of, drawing_options, frames_of, size_of
+from .player import Player
+from .sinks import SINKS, Stream, find_sink, open_sink
+from .sources import SOURCES, Selection, Source, open_source
+
+SOURCES_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SOURCES)
+SINKS_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SINKS)
+
+
+def play(player: Player, source: Source, sinks: Sequence[str], *, follow: bool = True) -> tuple[list[str], int]:
+    """Draw every frame of `source` into every sink; returns a line about each output, and the number of frames.
+
+    Args:
+        sinks: `--sink` arguments.
+        follow: look through the source's cameras where it has them, else through the player's own.
+
+    Raises:
+        UsageError: a sink is unknown or cannot be written. No output is left behind then.
+    """
+    stream = Stream(player.width, player.height, source.fps)
+    count = 0
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_sink(sink, stream)) for sink in sinks]
+        advance = stack.enter_context(progress("playing", source.count))
+        for frame in source.frames:
+            image = player.render(frame.expression, frame.pose, _camera(frame, player) if follow else None)
+            for sink in opened:
+                sink.write(image)
+            count += 1
+            advance(1)
+    return [line for sink in opened if (line := sink.report())], count
+
+
+def _camera(frame: FlameFrame, player: Player) -> Camera | None:
+    """Cameras of motions belong to square images."""
+    return frame.camera and with_square_pixels(frame.camera, player.width, player.height)
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  imavatar-run sample --source talk --sink talk.mp4
+  imavatar-run sample --source talk --sink frames/%05d.png --frames 0:50 --size 256
+  imavatar-run my_avatar --source flame_params.json --sink a.mp4 --sink null --shading pixel""",
+)
+@avatar_argument
+@click.option("--source", default="talk", show_default=True, help=f"The motion: {SOURCES_HELP}.")
+@click.option("--sink", "sinks", multiple=True, required=True, help=f"May be repeated. One of: {SINKS_HELP}.")
+@drawing_options
+@click.option(
+    "--background", default="transparent", show_default=True, help="'#rrggbb'; in a video transparent is white."
+)
+@click.option("--fps", type=float, help="Frames a second to draw; the motion keeps its speed.  [default: the motion's]")
+@click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of the motion, as a Python slice.")
+@click.option(
+    "--camera",
+    type=click.Choice(["track", "front"]),
+    default="track",
+    show_default=True,
+    help="Look through the motion's cameras where it has them, or always from the front.",
+)
+@click.option("--any-edition", is_flag=True, help="Play a motion made for another head model all the same.")
+def run(
+    avatar: str,
+    source: str,
+    sinks: tuple[str, ...],
+    size: str,
+    shading: str,
+    threads: int | None,
+    background: str,
+    fps: float | None,
+    frames: str,
+    camera: str,
+    any_edition: bool,
+) -> None:
+    """Play a motion with AVATAR (a folder made by imavatar-export, or the word 'sample')."""
+    started = time.perf_counter()
+    for sink in sinks:
+        find_sink(sink)
+    selection = Selection(frames_of(frames), fps)
+    look = {"size": size_of(size), "shading": shading, "background": background_of(background), "threads": threads}
+    with open_source(source, selection) as motion, Player(avatar, **look) as player:  # type: ignore[arg-type]
+        if not any_edition:
+            check_edition(motion.edition, player.avatar.edition)
+        ready = time.perf_counter()
+        lines, count = play(player, motion, sinks, follow=camera == "track")
+    rate = count / (time.perf_counter() - ready)
+    click.echo("\n".join([*lines, f"drew {count} frames at {rate:.1f} a second"]))
+    click.echo(closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"]))

@@ -1,0 +1,59 @@
+"""`frames/%05d.png`: one RGBA image per frame, counted from 1 as the published data is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+
+from imavatar_deploy.atomic import staging_beside
+from imavatar_deploy.console import human_bytes
+from imavatar_deploy.errors import UsageError
+
+from .sink import Bytes, Sink, SinkFormat, Stream
+
+NUMBER = re.compile(r"%(0\d+)?d")
+
+
+def _matches(target: str) -> bool:
+    name = Path(target).name
+    return name.lower().endswith(".png") and len(NUMBER.findall(name)) == 1 == name.count("%")
+
+
+@contextmanager
+def _open(target: str, stream: Stream) -> Iterator[Sink]:
+    folder, name = Path(target).parent, Path(target).name
+    names: list[str] = []
+    with staging_beside(Path(target)) as staging:
+
+        def write(image: Bytes) -> None:
+            names.append(name % (len(names) + 1))
+            _write_png(staging / names[-1], image)
+
+        yield Sink(write, report=lambda: _report(folder, names))
+        for finished in names:
+            (staging / finished).replace(folder / finished)
+
+
+def _write_png(path: Path, image: Bytes) -> None:
+    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)):
+        raise UsageError(f"{path.name} cannot be written to {path.parent.parent}; is the disk full?")
+
+
+def _report(folder: Path, names: list[str]) -> str:
+    if not names:
+        return ""
+    size = human_bytes(sum((folder / name).stat().st_size for name in names))
+    return f"wrote {folder / names[0]} … {names[-1]} ({len(names)} images, {size})"
+
+
+FORMAT = SinkFormat(
+    name="images",
+    pattern="frames/%05d.png",
+    description="one RGBA image per frame",
+    matches=_matches,
+    open=_open,
+)

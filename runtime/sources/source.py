@@ -1,0 +1,43 @@
+"""Source: where the motion of a run comes from, and what one row of the table of sources says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from imavatar_deploy.tracks import FlameFrame
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a motion is asked for, and how often a second."""
+
+    frames: slice = field(default_factory=lambda: slice(None))
+    fps: float | None = None
+    """None: as the source comes."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open source."""
+
+    frames: Iterable[FlameFrame]
+    fps: float
+    edition: str | None
+    """Head-model edition of the codes; None where the source does not say."""
+    count: int | None
+    """How many frames there will be; None where nobody knows."""
+
+
+@dataclass(frozen=True)
+class SourceFormat:
+    """One kind of source, owned by the file that reads it."""
+
+    name: str
+    pattern: str
+    """What the user types, for example `talk.json`."""
+    description: str
+    matches: Callable[[str], bool]
+    """Whether a `--source` argument means this kind."""
+    open: Callable[[str, Selection], AbstractContextManager[Source]]

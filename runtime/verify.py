@@ -1,0 +1,83 @@
+"""imavatar-verify: re-checks an avatar folder against its golden data, on any machine, without torch."""
+
+from __future__ import annotations
+
+import time
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
+from imavatar_deploy.console import Command, closing_lines
+from imavatar_deploy.errors import InputError, QualityError
+from imavatar_deploy.golden import check_golden, read_golden
+from imavatar_deploy.parity import ParityReport, compare
+
+from .animate import Animator
+from .normals import VertexNormals
+from .options import avatar_argument
+from .workers import Workers
+
+
+def check_runtime(folder: AvatarFolder) -> ParityReport:
+    """Hold the runtime's own animation and normals to the golden case of `animate.onnx`: N frames, planar.
+
+    Raises:
+        InputError: the folder has no usable golden case of that name.
+    """
+    case = read_golden(folder.path).get("animate")
+    if case is None or case.inputs.keys() != {"expression", "pose"}:
+        raise InputError(f"{folder.path} has no golden case of animate; export the avatar again")
+    avatar = folder.avatar
+    with Workers() as workers:
+        animator, normals = Animator(avatar, workers), VertexNormals(avatar.faces, avatar.vertex_count, workers)
+        posed = [animator(*frame).copy() for frame in zip(case.inputs["expression"], case.inputs["pose"], strict=True)]
+        outputs = {"vertices": _planar(posed), "normals": _planar([normals(vertices).copy() for vertices in posed])}
+    return compare("runtime", case.outputs, outputs, case.tolerances)
+
+
+def _planar(frames: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """N times [V, 3] -> [N, 3, V], as the graph has it."""
+    return np.stack(frames).transpose(0, 2, 1)
+
+
+def parity_table(reports: list[ParityReport]) -> Table:
+    """Every compared array, a row each."""
+    table = Table("graph", "array", "shape", "largest difference", "allowed", "verdict")
+    for report in reports:
+        for d in report.differences:
+            allowed = f"{d.tolerance.absolute:.0e}" + (
+                f" + {d.tolerance.relative:.0e} rel." * (d.tolerance.relative > 0)
+            )
+            shape = " x ".join(map(str, d.shape))
+            table.add_row(report.subject, d.name, shape, f"{d.largest:.1e}", allowed, d.problem or "passed")
+    return table
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  imavatar-verify sample
+  imavatar-verify my_avatar""",
+)
+@avatar_argument
+def verify(avatar: str) -> None:
+    """Re-check AVATAR (a folder made by imavatar-export, or the word 'sample').
+
+    Hashes and shapes of everything in it; then every graph in ONNX Runtime, and this program's own animation, against
+    what the networks computed when the avatar was exported.
+    """
+    started = time.perf_counter()
+    folder = open_avatar(avatar)
+    reports = [*check_golden(folder.path), check_runtime(folder)]
+    Console().print(parity_table(reports))
+    if not all(report.passed for report in reports):
+        raise QualityError(f"{folder.path}: {'; '.join(filter(None, (report.problems() for report in reports)))}")
+    click.echo(f"{folder.path}: {len(folder.manifest['files'])} files intact, {len(reports)} checks passed")
+    click.echo(
+        closing_lines([], time.perf_counter() - started, [f"imavatar-run {avatar} --source talk --sink talk.mp4"])
+    )

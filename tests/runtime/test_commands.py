@@ -1,0 +1,211 @@
+"""imavatar-run, imavatar-verify and imavatar-bench as a user types them: results, sentences and exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from imavatar_deploy.avatar_io import open_avatar, write_avatar
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.golden import read_golden, write_golden
+from imavatar_deploy.runtime import Player
+from imavatar_deploy.runtime.commands import bench, run, verify
+from imavatar_deploy.runtime.player import STAGES
+from imavatar_deploy.runtime.run import play
+from imavatar_deploy.runtime.sources import Source
+from imavatar_deploy.tracks import FlameFrame, FlameTrack, write_track
+
+from .conftest import tiny_avatar, write_texture
+
+
+def call(command: Any, *arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def refused(result: Result, code: int, message: str) -> None:
+    """One sentence on stderr, nothing else, and the right exit code."""
+    assert result.exit_code == code, result.output
+    (sentence,) = result.stderr.strip().splitlines()
+    assert message in sentence
+
+
+@pytest.fixture
+def track(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "track.json"
+    write_track(FlameTrack(rng.random((6, 50)), 0.1 * rng.normal(size=(6, 15)), fps=12.0, edition="openhead"), path)
+    return path
+
+
+def test_run_writes_every_sink(tiny_avatar_folder: Path, track: Path, tmp_path: Path) -> None:
+    video, frames = tmp_path / "out.mp4", tmp_path / "frames" / "%03d.png"
+    sinks = ("--sink", video, "--sink", frames, "--sink", "null")
+    result = call(run, tiny_avatar_folder, "--source", track, *sinks, "--size", "64x48", "--frames", "1:")
+    assert result.exit_code == 0, result.output
+    with av.open(str(video)) as container:
+        assert len(list(container.decode(video=0))) == 5
+        assert container.streams.video[0].average_rate == 12
+    assert len(list(frames.parent.iterdir())) == 5
+    for part in ("wrote", "5 frames", "5 images", "drew 5 frames at", "took", "next: imavatar-bench"):
+        assert part in result.stdout
+
+
+def test_run_draws_what_the_player_draws(tiny_avatar_folder: Path, track: Path, tmp_path: Path) -> None:
+    look = ("--size", "40", "--shading", "pixel", "--background", "#204060")
+    result = call(run, tiny_avatar_folder, "--source", track, "--sink", tmp_path / "%d.png", "--frames", "3:4", *look)
+    assert result.exit_code == 0, result.output
+    frame = json.loads(track.read_text())["frames"][3]
+    with Player(tiny_avatar_folder, size=40, shading="pixel", background="#204060") as player:
+        expected = player.render(frame["expression"], frame["pose"])
+    np.testing.assert_array_equal(
+        cv2.imread(str(tmp_path / "1.png"), cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]], expected
+    )
+
+
+def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    with Player(tiny_avatar_folder, size=32) as player:
+        aside = Camera.looking_at([0.5, 0.0, 0.0], extent=3.0)
+        still = np.zeros(50), np.zeros(15)
+        seen, front = player.render(*still, aside), player.render(*still)
+    path = tmp_path / "aside.json"
+    write_track(FlameTrack(still[0][None], still[1][None], cameras=(aside,)), path)
+    for camera, expected in (("track", seen), ("front", front)):
+        sink = tmp_path / f"{camera}%d.png"
+        result = call(run, tiny_avatar_folder, "--source", path, "--sink", sink, "--size", "32", "--camera", camera)
+        assert result.exit_code == 0, result.output
+        image = cv2.imread(str(tmp_path / f"{camera}1.png"), cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]]
+        np.testing.assert_allclose(image.astype(int), expected, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--sink", "out.gif"), 2, "unknown sink 'out.gif'"),
+        (("--sink", "null", "--size", "huge"), 2, "--size must be like 512 or 640x480, got 'huge'"),
+        (("--sink", "null", "--size", "0"), 2, "size must be between 1 and"),
+        (("--sink", "out.mp4", "--size", "63"), 2, "even width and height"),
+        (("--sink", "null", "--background", "mauve"), 2, "a background is '#rrggbb'"),
+        (("--sink", "null", "--frames", "5"), 2, "--frames must be like 0:100"),
+        (("--sink", "null", "--frames", "90:"), 2, "holds no frame"),
+        (("--sink", "null", "--fps", "0"), 2, "--fps must be more than 0"),
+        (("--sink", "null", "--source", "udp://:9000"), 2, "unknown source 'udp://:9000'"),
+        (("--sink", "null", "--source", "absent.json"), 6, "no track file 'absent.json'"),
+    ],
+)
+def test_run_refuses_in_one_sentence(
+    tiny_avatar_folder: Path, track: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...], code: int, message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    refused(call(run, tiny_avatar_folder, "--source", track, *arguments), code, message)
+    assert [path.name for path in tmp_path.iterdir()] == ["track.json"]
+
+
+def test_run_refuses_a_folder_that_is_none(tmp_path: Path) -> None:
+    refused(call(run, tmp_path, "--sink", "null"), 6, "is not an avatar folder")
+
+
+def test_run_refuses_a_nan_in_the_track(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    frame = {"expression": [0.0] * 50, "pose": [float("nan")] + [0.0] * 14}
+    (tmp_path / "nan.json").write_text(json.dumps({"frames": [frame]}), encoding="utf-8")
+    source = ("--source", tmp_path / "nan.json", "--sink", tmp_path / "out.mp4")
+    refused(call(run, tiny_avatar_folder, *source), 6, "must be finite")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_run_refuses_another_edition_unless_told(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "flame.json"
+    write_track(FlameTrack(np.zeros((1, 50)), np.zeros((1, 15)), edition="flame2020"), path)
+    arguments = (tiny_avatar_folder, "--source", path, "--sink", "null", "--size", "16")
+    refused(call(run, *arguments), 6, "--any-edition")
+    assert call(run, *arguments, "--any-edition").exit_code == 0
+
+
+def test_source_that_fails_midway_leaves_nothing_behind(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    def frames() -> Any:
+        yield FlameFrame(np.zeros(50), np.zeros(15))
+        raise InputError("the tracker went away")
+
+    sinks = [str(tmp_path / "out.mp4"), str(tmp_path / "%d.png")]
+    with Player(tiny_avatar_folder, size=16) as player, pytest.raises(InputError, match="went away"):
+        play(player, Source(frames(), 25.0, None, None), sinks)
+    assert not list(tmp_path.iterdir())
+
+
+def test_verify_passes_an_intact_folder(tiny_avatar_folder: Path) -> None:
+    result = call(verify, tiny_avatar_folder)
+    assert result.exit_code == 0, result.output
+    for part in ("texture", "runtime", "vertices", "normals", "passed", "files intact", "next: imavatar-run"):
+        assert part in result.stdout
+
+
+@pytest.mark.parametrize("name", ["texture.onnx", "arrays.safetensors", "golden/golden.safetensors"])
+def test_verify_finds_one_flipped_byte(own_avatar_folder: Path, name: str) -> None:
+    path = own_avatar_folder / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    refused(call(verify, own_avatar_folder), 6, "was changed or damaged")
+
+
+def rewrite(folder: Path) -> None:
+    """Hash the folder anew, as whoever changed it on purpose would."""
+    (folder / "avatar.json").unlink()
+    write_avatar(folder, tiny_avatar(), about={})
+
+
+@pytest.mark.parametrize(("graph", "output"), [("texture", "rgb"), ("animate", "vertices"), ("animate", "normals")])
+def test_verify_finds_a_changed_golden(own_avatar_folder: Path, graph: str, output: str) -> None:
+    cases = read_golden(own_avatar_folder)
+    changed = cases[graph].outputs[output].copy()
+    changed.flat[0] += 0.01
+    outputs = {**cases[graph].outputs, output: changed}
+    cases[graph] = type(cases[graph])(cases[graph].inputs, outputs, cases[graph].tolerances)
+    write_golden(own_avatar_folder, cases)
+    rewrite(own_avatar_folder)
+    subject = "runtime" if graph == "animate" else graph
+    refused(call(verify, own_avatar_folder), 3, f"{subject}.{output} differs by 1.0")
+
+
+def test_verify_finds_a_changed_graph(own_avatar_folder: Path) -> None:
+    write_texture(own_avatar_folder / "texture.onnx", seed=4)
+    rewrite(own_avatar_folder)
+    refused(call(verify, own_avatar_folder), 3, "texture.rgb differs by")
+
+
+def test_bench_tells_every_stage(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    result = call(bench, tiny_avatar_folder, "--size", "32", "--frames", "4", "--threads", "1", "--json", out)
+    assert result.exit_code == 0, result.output
+    for stage in (*STAGES, "total"):
+        assert stage in result.stdout
+    figures = json.loads(out.read_text(encoding="utf-8"))
+    assert figures["schema_version"] == 1
+    assert (figures["size"], figures["frames"], figures["shading"]) == ([32, 32], 4, "vertex")
+    assert figures["faces"] == len(open_avatar(tiny_avatar_folder).avatar.faces)
+    assert tuple(figures["milliseconds"]) == (*STAGES, "total")
+    for times in figures["milliseconds"].values():
+        assert 0 < times["p50"] <= times["p95"] <= times["p99"]
+    assert figures["frames_per_second"] > 0
+    assert figures["threads"].startswith("1 threads")
+    assert figures["machine"]["cores"] >= 1
+    assert {"numpy", "numba"} <= figures["machine"]["packages"].keys()
+
+
+def test_bench_refuses_an_unwritable_report(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    refused(call(bench, tiny_avatar_folder, "--size", "16", "--frames", "1", "--json", tmp_path), 2, "is a folder")
+
+
+@pytest.mark.parametrize("command", [run, verify, bench], ids=lambda command: command.name)
+def test_help_teaches_by_example(command: Any) -> None:
+    text = call(command, "--help").stdout
+    assert "Examples:" in text
+    assert f"imavatar-{command.name} sample" in text

@@ -1,0 +1,141 @@
+"""Every sink: what it writes is read back, and nothing is left behind when a run fails midway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.runtime.sinks import SINKS, Stream, find_sink, open_sink
+
+STREAM = Stream(width=48, height=32, fps=24.0)
+EXAMPLES = {"video": "clip.mp4", "images": "frames/%05d.png", "null": "null"}
+
+
+def images(count: int = 5) -> Iterator[NDArray[np.uint8]]:
+    """A square that wanders over a transparent ground."""
+    for index in range(count):
+        image = np.zeros((STREAM.height, STREAM.width, 4), dtype=np.uint8)
+        image[8:24, 8 + 4 * index : 24 + 4 * index] = (200, 40, 90, 255)
+        yield image
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Callable[[str], str]:
+    """The example of a sink, in a folder of its own."""
+    return lambda name: EXAMPLES[name] if name == "null" else str(tmp_path / "out" / EXAMPLES[name])
+
+
+def everything_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_the_table_has_an_example_for_each_row() -> None:
+    assert {row.name for row in SINKS} == set(EXAMPLES)
+    for row in SINKS:
+        assert find_sink(EXAMPLES[row.name]) is row
+        assert row.pattern
+        assert row.description
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_failed_run_leaves_nothing_behind(name: str, target: Callable[[str], str], tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="cable pulled"), open_sink(target(name), STREAM) as sink:
+        for image in images(3):
+            sink.write(image)
+        raise RuntimeError("cable pulled")
+    assert not everything_in(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["video", "images"])
+def test_failed_run_keeps_the_earlier_result(name: str, target: Callable[[str], str], tmp_path: Path) -> None:
+    with open_sink(target(name), STREAM) as sink:
+        for image in images():
+            sink.write(image)
+    before = {path: path.read_bytes() for path in everything_in(tmp_path)}
+    with pytest.raises(RuntimeError), open_sink(target(name), STREAM) as sink:
+        sink.write(next(images()))
+        raise RuntimeError
+    assert {path: path.read_bytes() for path in everything_in(tmp_path)} == before
+
+
+def test_video_reads_back(target: Callable[[str], str]) -> None:
+    with open_sink(target("video"), STREAM) as sink:
+        for image in images(7):
+            sink.write(image)
+    assert "7 frames" in sink.report()
+    with av.open(target("video")) as container:
+        (stream,) = container.streams
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.average_rate, stream.codec_context.colorspace) == (24, 1)
+    assert len(frames) == 7
+    assert frames[0].shape == (32, 48, 3)
+    np.testing.assert_allclose(frames[0][14, 14].astype(int), (200, 40, 90), atol=8)
+    np.testing.assert_allclose(frames[0][2, 40].astype(int), 255, atol=4)
+
+
+@pytest.mark.parametrize("fps", [25.0, 30000 / 1001, 12.5])
+def test_video_keeps_its_rate(fps: float, target: Callable[[str], str]) -> None:
+    with open_sink(target("video"), Stream(48, 32, fps)) as sink:
+        for image in images():
+            sink.write(image)
+    with av.open(target("video")) as container:
+        assert float(container.streams.video[0].average_rate) == pytest.approx(fps)
+
+
+@pytest.mark.parametrize("size", [(47, 32), (48, 31)])
+def test_video_of_odd_size_is_refused(size: tuple[int, int], target: Callable[[str], str], tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError, match=f"even width and height, got {size[0]} x {size[1]}"),
+        open_sink(target("video"), Stream(*size, 25.0)),
+    ):
+        pytest.fail("it opened")
+    assert not everything_in(tmp_path)
+
+
+def test_images_read_back(target: Callable[[str], str], tmp_path: Path) -> None:
+    with open_sink(target("images"), STREAM) as sink:
+        for image in images():
+            sink.write(image)
+    written = sorted(everything_in(tmp_path))
+    assert [path.name for path in written] == [f"{number:05d}.png" for number in range(1, 6)]
+    for path, image in zip(written, images(), strict=True):
+        read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(read, image[..., [2, 1, 0, 3]])
+    assert "5 images" in sink.report()
+
+
+def test_images_leave_other_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    with open_sink(str(tmp_path / "%d.png"), STREAM) as sink:
+        sink.write(next(images()))
+    assert sorted(path.name for path in everything_in(tmp_path)) == ["1.png", "notes.txt"]
+
+
+def test_null_says_nothing() -> None:
+    with open_sink("null", STREAM) as sink:
+        sink.write(next(images()))
+    assert sink.report() == ""
+
+
+@pytest.mark.parametrize("target", ["clip.avi", "frame.png", "frames/%s.png", "%d%d.png", "nul", ""])
+def test_unknown_sink_lists_what_exists(target: str) -> None:
+    with pytest.raises(UsageError, match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, null"):
+        find_sink(target)
+
+
+@pytest.mark.parametrize("name", ["video", "images"])
+def test_unwritable_place_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file where a folder should be", encoding="utf-8")
+    with (
+        pytest.raises(UsageError, match="cannot be written"),
+        open_sink(str(tmp_path / "out" / EXAMPLES[name]), STREAM),
+    ):
+        pytest.fail("it opened")
