@@ -135,54 +135,43 @@ class TestPickle:
         np.testing.assert_array_equal(read_flame_pickle(path, ["J_regressor"])["J_regressor"], np.eye(3))
 
 
-@pytest.fixture
-def chumpy() -> Any:
-    """Modules that pickle like chumpy's while they exist; the reader runs after they are gone."""
-    modules = {name: types.ModuleType(name) for name in ("chumpy", "chumpy.ch", "chumpy.reordering", "chumpy.ch_ops")}
+class Chumpy:
+    """Classes that pickle like chumpy's; their modules exist only while a file is written."""
 
-    def kind(module: str, name: str) -> type:
-        made = type(name, (), {"__module__": module})
-        setattr(modules[module], name, made)
+    def __init__(self) -> None:
+        self.modules: dict[str, types.ModuleType] = {}
+
+    def make(self, module: str, name: str, **state: object) -> object:
+        kind = type(name, (), {"__module__": module})
+        vars(self.modules.setdefault(module, types.ModuleType(module))).setdefault(name, kind)
+        made = getattr(self.modules[module], name)()
+        vars(made).update(state)
         return made
 
-    def make(cls: type, **state: object) -> object:
-        made = cls()
-        made.__dict__.update(state)
-        return made
-
-    classes = types.SimpleNamespace(
-        Ch=kind("chumpy.ch", "Ch"),
-        Select=kind("chumpy.reordering", "Select"),
-        add=kind("chumpy.ch_ops", "add"),
-        make=make,
-    )
-    sys.modules.update(modules)
-    yield classes
-    for name in modules:
-        sys.modules.pop(name, None)
-
-
-def without_chumpy(write: Callable[[], Path]) -> Path:
-    path = write()
-    for name in [name for name in sys.modules if name.split(".")[0] == "chumpy"]:
-        del sys.modules[name]
-    return path
+    def write(self, folder: Path, arrays: dict[str, Any], protocol: int = 2) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, module in (self.modules | {"chumpy": types.ModuleType("chumpy")}).items():
+                patch.setitem(sys.modules, name, module)
+            return write_pickle(folder, arrays, protocol)
 
 
 class TestChumpy:
     @pytest.mark.parametrize("protocol", [0, 1, 2, 4])
-    def test_stored_arrays(self, tmp_path: Path, expected: HeadModel, chumpy: Any, protocol: int) -> None:
-        arrays: dict[str, Any] = flame()
-        arrays["v_template"] = chumpy.make(chumpy.Ch, x=arrays["v_template"], _dirty_vars={"x"})
-        whole = chumpy.make(chumpy.Ch, x=np.concatenate([np.zeros((1, 3, 400)), arrays["shapedirs"]]))
-        indices = np.arange(3 * 400, (V + 1) * 3 * 400)
-        arrays["shapedirs"] = chumpy.make(chumpy.Select, a=whole, idxs=indices, preferred_shape=(V, 3, 400))
-        path = without_chumpy(lambda: write_pickle(tmp_path, arrays, protocol))
+    def test_stored_arrays(self, tmp_path: Path, expected: HeadModel, protocol: int) -> None:
+        arrays, chumpy = flame(), Chumpy()
+        whole = chumpy.make("chumpy.ch", "Ch", x=np.concatenate([np.zeros((1, 3, 400)), arrays["shapedirs"]]))
+        slices = {"idxs": np.arange(3 * 400, (V + 1) * 3 * 400), "preferred_shape": (V, 3, 400)}
+        formulas = {
+            "v_template": chumpy.make("chumpy.ch", "Ch", x=arrays["v_template"], _dirty_vars={"x"}),
+            "shapedirs": chumpy.make("chumpy.reordering", "Select", a=whole, **slices),
+        }
+        path = chumpy.write(tmp_path, arrays | formulas, protocol)
+        assert "chumpy" not in sys.modules
         assert_same(HeadModel.load(path, edition="flame2020"), expected)
 
-    def test_formula_without_array_is_named(self, tmp_path: Path, chumpy: Any) -> None:
-        arrays = flame() | {"weights": chumpy.make(chumpy.add, a=1, b=2)}
-        path = without_chumpy(lambda: write_pickle(tmp_path, arrays))
+    def test_formula_without_array_is_named(self, tmp_path: Path) -> None:
+        chumpy = Chumpy()
+        path = chumpy.write(tmp_path, flame() | {"weights": chumpy.make("chumpy.ch_ops", "add", a=1, b=2)})
         with pytest.raises(InputError, match=r"weights in .*h\.pkl is .*chumpy\.ch_ops\.add is a chumpy formula"):
             HeadModel.load(path, edition="flame2020")
 
