@@ -12,6 +12,7 @@ from .jit import kernel
 from .workers import Workers
 
 Float = NDArray[np.float32]
+Index = NDArray[np.intp]
 
 BLOCK = 256
 """Vertices a block: three accumulators of 1 KB stay in the first-level cache. 128 to 1024 measure alike."""
@@ -62,9 +63,17 @@ def _blocked(basis: Float) -> Float:
 
 
 @kernel
-def _deform(  # type: ignore[no-untyped-def]
-    start, stop, rest, blocks, active, coefficients, weights, bones, vertices
-):
+def _deform(
+    start: int,
+    stop: int,
+    rest: Float,
+    blocks: Float,
+    active: Index,
+    coefficients: Float,
+    weights: Float,
+    bones: Float,
+    vertices: Float,
+) -> None:
     """Blendshapes, correctives and skinning of the blocks start..stop."""
     shaped = np.zeros((3, BLOCK), dtype=np.float32)
     for block in range(start, stop):
@@ -82,7 +91,7 @@ def _deform(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _skin(vertex, x, y, z, weights, bones, vertices):  # type: ignore[no-untyped-def]
+def _skin(vertex: int, x: float, y: float, z: float, weights: Float, bones: Float, vertices: Float) -> None:
     """Linear blend skinning of one vertex: the bones' motions of it, weighted."""
     for axis in range(3):
         moved = np.float32(0.0)

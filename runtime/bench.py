@@ -20,7 +20,9 @@ from .player import Player
 from .timing import INCLUDED, machine, summarise, time_frames
 
 SCHEMA_VERSION = 1
-THREADS = "{} threads for animation and drawing, {} for ONNX Runtime, which take turns; no pool spins while it waits"
+THREADS = (
+    "one pool of {0} for animation and drawing and one of {0} for ONNX Runtime take turns; neither spins while it waits"
+)
 
 
 def measure(avatar: str, player: Player, shading: str, frames: int) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def measure(avatar: str, player: Player, shading: str, frames: int) -> dict[str,
         "milliseconds": stages,
         "frames_per_second": round(frames / sum(sum(lap.values()) for lap in laps), 2),
         "included": INCLUDED,
-        "threads": THREADS.format(player.threads, player.threads),
+        "threads": {"count": player.threads, "note": THREADS.format(player.threads)},
         "machine": machine(),
     }
 
@@ -75,7 +77,9 @@ def bench(avatar: str, size: str, shading: str, threads: int | None, frames: int
     Console().print(latency_table(result))
     about = result["machine"]
     click.echo(f"{result['frames_per_second']} frames a second over {frames} frames: {result['included']}")
-    click.echo(f"{result['threads']}; {about['processor']}, {about['cores']} cores, load {about['load_average']}")
+    click.echo(
+        f"{result['threads']['note']}; {about['processor']}, {about['cores']} cores, load {about['load_average']}"
+    )
     other = "pixel" if shading == "vertex" else "vertex"
     then = [f"imavatar-bench {avatar} --size {size} --shading {other}"]
     click.echo(closing_lines([out] if out else [], time.perf_counter() - started, then))

@@ -13,10 +13,15 @@ from imavatar_deploy.errors import UsageError
 from .jit import kernel
 from .workers import Workers
 
+Float = NDArray[np.float32]
+Index = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
 Background = str | Sequence[int] | None
-"""`#rrggbb`, three numbers in 0..255, or None for transparent."""
+"""`#rrggbb`, a name in `COLOURS`, three numbers in 0..255, or None for transparent."""
+
+COLOURS = {"white": "#ffffff", "black": "#000000", "grey": "#808080", "green": "#00b140", "blue": "#0047bb"}
+"""Names for backgrounds; green and blue are the usual ones for keying."""
 
 TRANSPARENT = (0, 0, 0, 0)
 
@@ -30,18 +35,18 @@ def background_rgba(background: Background) -> tuple[int, ...]:
     if background is None:
         return TRANSPARENT
     if isinstance(background, str):
-        digits = re.fullmatch(r"#([0-9a-fA-F]{6})", background)
+        digits = re.fullmatch(r"#([0-9a-fA-F]{6})", COLOURS.get(background, background))
         colour = tuple(bytes.fromhex(digits[1])) if digits else ()
     else:
         colour = tuple(background)
     if len(colour) != 3 or not all(isinstance(part, int) and 0 <= part <= 255 for part in colour):
-        raise UsageError(f"a background is '#rrggbb' or three numbers in 0..255, got {background!r}")
+        raise UsageError(
+            f"a background is '#rrggbb', three numbers in 0..255, or one of {', '.join(COLOURS)}; got {background!r}"
+        )
     return (*colour, 255)
 
 
-def composite(
-    colours: NDArray[np.float32], triangle: NDArray[np.int32], background: tuple[int, ...], workers: Workers
-) -> Bytes:
+def composite(colours: Float, triangle: Index, background: tuple[int, ...], workers: Workers) -> Bytes:
     """[H, W, 4] RGBA bytes from colours `[H, W, 3]` in 0..1 where `triangle` `[H, W]` is not negative."""
     image = np.zeros((*triangle.shape, 4), dtype=np.uint8)
     workers.each(_composite, len(image), colours, triangle, np.array(background, dtype=np.uint8), image)
@@ -49,7 +54,7 @@ def composite(
 
 
 @kernel
-def _composite(start, stop, colours, triangle, background, image):  # type: ignore[no-untyped-def]
+def _composite(start: int, stop: int, colours: Float, triangle: Index, background: Bytes, image: Bytes) -> None:
     """The rows start..stop, rounded to the nearest byte, halves upwards."""
     for y in range(start, stop):
         for x in range(triangle.shape[1]):

@@ -9,16 +9,17 @@ from .jit import kernel
 from .workers import Workers
 
 Float = NDArray[np.float32]
+Index = NDArray[np.int32]
 
 
-def vertex_normals(vertices: Float, faces: NDArray[np.int32]) -> Float:
+def vertex_normals(vertices: Float, faces: Index) -> Float:
     """[V, 3] unit normals, the plain way: the truth that `VertexNormals` is held to."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     normals = np.zeros_like(vertices)
     for corner in range(3):
         np.add.at(normals, faces[:, corner], np.cross(b - a, c - a))
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
+    return np.asarray(normals / np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
 
 class VertexNormals:
@@ -27,7 +28,7 @@ class VertexNormals:
     The sum of the cross products of a vertex' faces: each counts by its area. A vertex without area has normal zero.
     """
 
-    def __init__(self, faces: NDArray[np.int32], vertex_count: int, workers: Workers) -> None:
+    def __init__(self, faces: Index, vertex_count: int, workers: Workers) -> None:
         self._workers = workers
         self._faces = np.array(faces)
         corners = self._faces.ravel()
@@ -44,7 +45,7 @@ class VertexNormals:
 
 
 @kernel
-def _cross(start, stop, vertices, faces, crosses):  # type: ignore[no-untyped-def]
+def _cross(start: int, stop: int, vertices: Float, faces: Index, crosses: Float) -> None:
     """Twice the area times the normal of the faces start..stop."""
     for face in range(start, stop):
         a, b, c = vertices[faces[face, 0]], vertices[faces[face, 1]], vertices[faces[face, 2]]
@@ -56,7 +57,7 @@ def _cross(start, stop, vertices, faces, crosses):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _gather(start, stop, crosses, incident, first, normals):  # type: ignore[no-untyped-def]
+def _gather(start: int, stop: int, crosses: Float, incident: Index, first: NDArray[np.int64], normals: Float) -> None:
     """Sum and normalise for the vertices start..stop."""
     for vertex in range(start, stop):
         x, y, z = np.float32(0.0), np.float32(0.0), np.float32(0.0)

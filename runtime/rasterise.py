@@ -19,6 +19,10 @@ from .jit import kernel
 from .workers import Workers
 
 Float = NDArray[np.float32]
+Double = NDArray[np.float64]
+Index = NDArray[np.int32]
+Bounds = tuple[float, float, float, float]
+"""Lowest and highest column, lowest and highest row."""
 
 NEAR = 0.05
 """Nothing nearer to the camera than this is drawn; model units (12 mm)."""
@@ -34,7 +38,7 @@ JUST_ABOVE_ZERO = 1e-300
 class Fragments:
     """What each pixel sees; both arrays belong to the rasteriser, whose next `draw` overwrites them."""
 
-    triangle: NDArray[np.int32]  # [H, W] index of the nearest triangle, -1 where there is none
+    triangle: Index  # [H, W] index of the nearest triangle, -1 where there is none
     barycentrics: Float  # [H, W, 3] perspective-correct, sum to one; undefined where there is no triangle
 
 
@@ -50,9 +54,7 @@ class Rasteriser:
         cull: drop triangles seen from behind; right for closed surfaces.
     """
 
-    def __init__(
-        self, faces: NDArray[np.int32], width: int, height: int, workers: Workers, *, cull: bool = True
-    ) -> None:
+    def __init__(self, faces: Index, width: int, height: int, workers: Workers, *, cull: bool = True) -> None:
         self._faces = np.array(faces)
         self._cull = cull
         self._workers = workers
@@ -77,7 +79,7 @@ class Rasteriser:
 
 
 @kernel
-def _project(start, stop, vertices, matrix, points):  # type: ignore[no-untyped-def]
+def _project(start: int, stop: int, vertices: Float, matrix: Double, points: Double) -> None:
     """Image coordinates of the vertices start..stop, in float64 so that edges are as good as exact."""
     for vertex in range(start, stop):
         x, y, z = vertices[vertex, 0], vertices[vertex, 1], vertices[vertex, 2]
@@ -86,7 +88,9 @@ def _project(start, stop, vertices, matrix, points):  # type: ignore[no-untyped-
 
 
 @kernel
-def _set_up(start, stop, points, faces, cull, size, planes, boxes):  # type: ignore[no-untyped-def]
+def _set_up(
+    start: int, stop: int, points: Double, faces: Index, cull: bool, size: tuple[int, int], planes: Double, boxes: Index
+) -> None:
     """Edge functions (positive inside) and pixel boxes of the triangles start..stop; what is not drawn gets no box."""
     for face in range(start, stop):
         boxes[face] = 0, -1, 0, -1
@@ -106,7 +110,7 @@ def _set_up(start, stop, points, faces, cull, size, planes, boxes):  # type: ign
 
 
 @kernel
-def _cross(points, j, k, edge):  # type: ignore[no-untyped-def]
+def _cross(points: Double, j: int, k: int, edge: Double) -> None:
     """p_j x p_k: exactly the negative of p_k x p_j, so neighbours agree on which side of an edge a pixel is."""
     edge[0] = points[j, 1] * points[k, 2] - points[j, 2] * points[k, 1]
     edge[1] = points[j, 2] * points[k, 0] - points[j, 0] * points[k, 2]
@@ -114,7 +118,7 @@ def _cross(points, j, k, edge):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _bound(points, corners, size, box):  # type: ignore[no-untyped-def]
+def _bound(points: Double, corners: Index, size: tuple[int, int], box: Index) -> None:
     """Pixels that the part of a triangle beyond the near plane may cover."""
     bounds = (np.inf, -np.inf, np.inf, -np.inf)
     for i in range(3):
@@ -133,12 +137,14 @@ def _bound(points, corners, size, box):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _widened(bounds, x, y):  # type: ignore[no-untyped-def]
+def _widened(bounds: Bounds, x: float, y: float) -> Bounds:
     return min(bounds[0], x), max(bounds[1], x), min(bounds[2], y), max(bounds[3], y)
 
 
 @kernel
-def _scan(start, stop, planes, boxes, nearness, triangle, barycentrics):  # type: ignore[no-untyped-def]
+def _scan(
+    start: int, stop: int, planes: Double, boxes: Index, nearness: Float, triangle: Index, barycentrics: Float
+) -> None:
     """Depth-test every triangle against the rows start..stop."""
     nearness[start:stop] = 0.0
     triangle[start:stop] = -1
@@ -165,6 +171,6 @@ def _scan(start, stop, planes, boxes, nearness, triangle, barycentrics):  # type
 
 
 @kernel
-def _threshold(across, down):  # type: ignore[no-untyped-def]
+def _threshold(across: float, down: float) -> float:
     """Zero for a left or top edge, which owns the pixels on it; just above zero for the others."""
     return 0.0 if across > 0.0 or (across == 0.0 and down > 0.0) else JUST_ABOVE_ZERO

@@ -10,8 +10,10 @@ import click
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.errors import InputError
 from imavatar_deploy.tracks import FlameFrame, check_edition
 
+from .composite import COLOURS
 from .framing import with_square_pixels
 from .options import avatar_argument, background_of, drawing_options, frames_of, size_of
 from .player import Player
@@ -30,7 +32,9 @@ def play(player: Player, source: Source, sinks: Sequence[str], *, follow: bool =
         follow: look through the source's cameras where it has them, else through the player's own.
 
     Raises:
-        UsageError: a sink is unknown or cannot be written. No output is left behind then.
+        UsageError: a sink is unknown or cannot be written.
+        InputError: the source broke off, or gave no frame.
+            After an error no output is left behind.
     """
     stream = Stream(player.width, player.height, source.fps)
     count = 0
@@ -43,6 +47,8 @@ def play(player: Player, source: Source, sinks: Sequence[str], *, follow: bool =
                 sink.write(image)
             count += 1
             advance(1)
+        if not count:
+            raise InputError("the source ended without a single frame, so there is nothing to write")
     return [line for sink in opened if (line := sink.report())], count
 
 
@@ -55,7 +61,7 @@ def _camera(frame: FlameFrame, player: Player) -> Camera | None:
     cls=Command,
     epilog="""\b
 Examples:
-  imavatar-run sample --source talk --sink talk.mp4
+  imavatar-run sample --source talk --sink talk.mp4 --sink sheet.png
   imavatar-run sample --source talk --sink frames/%05d.png --frames 0:50 --size 256
   imavatar-run my_avatar --source flame_params.json --sink a.mp4 --sink null --shading pixel""",
 )
@@ -64,7 +70,10 @@ Examples:
 @click.option("--sink", "sinks", multiple=True, required=True, help=f"May be repeated. One of: {SINKS_HELP}.")
 @drawing_options
 @click.option(
-    "--background", default="transparent", show_default=True, help="'#rrggbb'; in a video transparent is white."
+    "--background",
+    default="transparent",
+    show_default=True,
+    help=f"'#rrggbb', {', '.join(COLOURS)}, or transparent, which in a video is white.",
 )
 @click.option("--fps", type=float, help="Frames a second to draw; the motion keeps its speed.  [default: the motion's]")
 @click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of the motion, as a Python slice.")

@@ -15,6 +15,7 @@ from .texture_network import TextureNetwork
 from .workers import Workers
 
 Float = NDArray[np.float32]
+Index = NDArray[np.int32]
 
 
 class Shading(Protocol):
@@ -85,7 +86,7 @@ SHADINGS: dict[str, type[Shading]] = {"vertex": VertexShading, "pixel": PixelSha
 
 
 @kernel
-def _mark(start, stop, triangle, faces, seen):  # type: ignore[no-untyped-def]
+def _mark(start: int, stop: int, triangle: Index, faces: Index, seen: NDArray[np.bool_]) -> None:
     """Mark the corners of the triangles seen in the rows start..stop; threads may write the same True."""
     for y in range(start, stop):
         last = -1
@@ -97,7 +98,9 @@ def _mark(start, stop, triangle, faces, seen):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _interpolate_image(start, stop, triangle, barycentrics, faces, colours, image):  # type: ignore[no-untyped-def]
+def _interpolate_image(
+    start: int, stop: int, triangle: Index, barycentrics: Float, faces: Index, colours: Float, image: Float
+) -> None:
     """Colours of the rows start..stop from the colours of the vertices."""
     for y in range(start, stop):
         for x in range(triangle.shape[1]):
@@ -110,7 +113,7 @@ def _interpolate_image(start, stop, triangle, barycentrics, faces, colours, imag
 
 
 @kernel
-def _interpolate(start, stop, corners, weights, attribute, out):  # type: ignore[no-untyped-def]
+def _interpolate(start: int, stop: int, corners: Index, weights: Float, attribute: Float, out: Float) -> None:
     """Any per-vertex attribute at the points start..stop."""
     for point in range(start, stop):
         a, b, c = corners[point, 0], corners[point, 1], corners[point, 2]
@@ -120,7 +123,7 @@ def _interpolate(start, stop, corners, weights, attribute, out):  # type: ignore
 
 
 @kernel
-def _normalise(start, stop, vectors):  # type: ignore[no-untyped-def]
+def _normalise(start: int, stop: int, vectors: Float) -> None:
     """Give the vectors start..stop length one; those of no length stay."""
     for point in range(start, stop):
         x, y, z = vectors[point, 0], vectors[point, 1], vectors[point, 2]

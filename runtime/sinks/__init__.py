@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager
 
 from imavatar_deploy.errors import unknown_name
 
-from . import images, null, video
+from . import contact_sheet, images, null, video
 from .sink import Sink, SinkFormat, Stream
 
 __all__ = ["SINKS", "Sink", "SinkFormat", "Stream", "find_sink", "open_sink"]
 
-SINKS: tuple[SinkFormat, ...] = (video.FORMAT, images.FORMAT, null.FORMAT)
+SINKS: tuple[SinkFormat, ...] = (video.FORMAT, images.FORMAT, contact_sheet.FORMAT, null.FORMAT)
 """The table of `--sink`."""
 
 

@@ -31,14 +31,19 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
 
         def write(image: Bytes) -> None:
             names.append(name % (len(names) + 1))
-            _write_png(staging / names[-1], image)
+            write_png(staging / names[-1], image)
 
         yield Sink(write, report=lambda: _report(folder, names))
         for finished in names:
             (staging / finished).replace(folder / finished)
 
 
-def _write_png(path: Path, image: Bytes) -> None:
+def write_png(path: Path, image: Bytes) -> None:
+    """Write an RGBA image `[H, W, 4]`.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
     if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)):
         raise UsageError(f"{path.name} cannot be written to {path.parent.parent}; is the disk full?")
 

@@ -15,7 +15,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.runtime.sinks import SINKS, Stream, find_sink, open_sink
 
 STREAM = Stream(width=48, height=32, fps=24.0)
-EXAMPLES = {"video": "clip.mp4", "images": "frames/%05d.png", "null": "null"}
+EXAMPLES = {"video": "clip.mp4", "images": "frames/%05d.png", "contact_sheet": "sheet.png", "null": "null"}
 
 
 def images(count: int = 5) -> Iterator[NDArray[np.uint8]]:
@@ -53,7 +53,7 @@ def test_failed_run_leaves_nothing_behind(name: str, target: Callable[[str], str
     assert not everything_in(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["video", "images"])
+@pytest.mark.parametrize("name", ["video", "images", "contact_sheet"])
 def test_failed_run_keeps_the_earlier_result(name: str, target: Callable[[str], str], tmp_path: Path) -> None:
     with open_sink(target(name), STREAM) as sink:
         for image in images():
@@ -119,19 +119,52 @@ def test_images_leave_other_files_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in everything_in(tmp_path)) == ["1.png", "notes.txt"]
 
 
+@pytest.mark.parametrize("count", [1, 5, 24, 49, 200])
+def test_contact_sheet_shows_the_run_in_order(count: int, target: Callable[[str], str]) -> None:
+    with open_sink(target("contact_sheet"), STREAM) as sink:
+        for index in range(count):
+            sink.write(np.full((STREAM.height, STREAM.width, 4), (index, 0, 0, 255), dtype=np.uint8))
+    sheet = cv2.imread(target("contact_sheet"), cv2.IMREAD_UNCHANGED)
+    tiles = min(24, count)
+    columns = min(6, count)
+    assert sheet.shape == (-(-tiles // columns) * STREAM.height, columns * STREAM.width, 4)
+    shown = sheet[:: STREAM.height, :: STREAM.width].reshape(-1, 4)
+    numbers = shown[:tiles, 2].astype(int)
+    assert (shown[:tiles, 3] == 255).all()
+    assert not shown[tiles:].any()
+    assert numbers[0] == 0
+    assert numbers[-1] >= count - 1 - count // 24
+    if count > 1:
+        gaps = np.diff(numbers)
+        assert gaps.min() > 0
+        assert gaps.max() <= 2 * gaps.min()
+
+
+def test_contact_sheet_shrinks_without_dark_rims(tmp_path: Path) -> None:
+    image = np.zeros((600, 600, 4), dtype=np.uint8)
+    image[77:501, 133:402] = (200, 100, 50, 255)
+    with open_sink(str(tmp_path / "sheet.png"), Stream(600, 600, 25.0)) as sink:
+        sink.write(image)
+    sheet = cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_UNCHANGED)
+    assert sheet.shape == (256, 256, 4)
+    seen = sheet[..., 3] > 8
+    assert (sheet[..., 3] % 255 > 0).any()
+    np.testing.assert_allclose(sheet[seen][:, 2::-1].astype(int), np.tile((200, 100, 50), (seen.sum(), 1)), atol=16)
+
+
 def test_null_says_nothing() -> None:
     with open_sink("null", STREAM) as sink:
         sink.write(next(images()))
     assert sink.report() == ""
 
 
-@pytest.mark.parametrize("target", ["clip.avi", "frame.png", "frames/%s.png", "%d%d.png", "nul", ""])
+@pytest.mark.parametrize("target", ["clip.avi", "frames/%s.png", "%d%d.png", "nul", ""])
 def test_unknown_sink_lists_what_exists(target: str) -> None:
-    with pytest.raises(UsageError, match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, null"):
+    with pytest.raises(UsageError, match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, null, sheet\.png"):
         find_sink(target)
 
 
-@pytest.mark.parametrize("name", ["video", "images"])
+@pytest.mark.parametrize("name", ["video", "images", "contact_sheet"])
 def test_unwritable_place_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file where a folder should be", encoding="utf-8")
     with (

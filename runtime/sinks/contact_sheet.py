@@ -1,0 +1,81 @@
+"""`*.png` without a number: a contact sheet, frames of the whole run side by side, first to last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from imavatar_deploy.atomic import atomic_file
+from imavatar_deploy.console import human_bytes
+
+from .images import write_png
+from .sink import Bytes, Sink, SinkFormat, Stream
+
+COLUMNS = 6
+TILES = 24
+SIDE = 256
+"""Pixels of a tile's longer side."""
+
+
+class Sampler:
+    """Keeps at most 2 TILES evenly spaced frames of a run whose length nobody knows."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._step = 1
+        self._kept: list[Bytes] = []
+
+    def add(self, image: Bytes) -> None:
+        """Keep every `step`-th frame, and only every second of those once they are too many."""
+        if self._seen % self._step == 0:
+            self._kept.append(_tile(image))
+        if len(self._kept) > 2 * TILES:
+            self._kept = self._kept[::2]
+            self._step *= 2
+        self._seen += 1
+
+    def sheet(self) -> Bytes:
+        """At most TILES frames in rows of COLUMNS; a place without a frame is transparent."""
+        chosen = np.linspace(0, len(self._kept) - 1, min(TILES, len(self._kept))).round().astype(int)
+        height, width = self._kept[0].shape[:2]
+        columns = min(COLUMNS, len(chosen))
+        sheet = np.zeros((-(-len(chosen) // columns) * height, columns * width, 4), dtype=np.uint8)
+        for place, index in enumerate(chosen):
+            top, left = place // columns * height, place % columns * width
+            sheet[top : top + height, left : left + width] = self._kept[index]
+        return sheet
+
+
+def _tile(image: Bytes) -> Bytes:
+    """A frame that fits into SIDE; transparent pixels are black, so averages weigh colours by their alpha."""
+    scale = min(1.0, SIDE / max(image.shape[:2]))
+    size = [max(1, round(scale * side)) for side in image.shape[1::-1]]
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small[..., :3] *= 255 / np.maximum(small[..., 3:], 1)
+    return small.round().clip(0, 255).astype(np.uint8)
+
+
+@contextmanager
+def _open(target: str, stream: Stream) -> Iterator[Sink]:
+    sampler = Sampler()
+    with atomic_file(target) as partial:
+        yield Sink(sampler.add, report=lambda: f"wrote {target} ({human_bytes(Path(target).stat().st_size)})")
+        write_png(partial, sampler.sheet())
+
+
+def _matches(target: str) -> bool:
+    path = Path(target)
+    return path.suffix.lower() == ".png" and "%" not in path.name
+
+
+FORMAT = SinkFormat(
+    name="contact_sheet",
+    pattern="sheet.png",
+    description=f"{TILES} frames of the run side by side",
+    matches=_matches,
+    open=_open,
+)
