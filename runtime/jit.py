@@ -16,4 +16,7 @@ def kernel(function: Kernel) -> Kernel:
     No `fastmath`: results stay the same on any number of threads, and shared edges rest on exact negation.
     No `parallel`: `workers.Workers` splits the ranges, so that one pool owns the cores.
     """
-    return cast(Kernel, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    try:
+        return cast(Kernel, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    except RuntimeError:  # nowhere to keep the code: a read-only installation, and no home
+        return cast(Kernel, numba.njit(nogil=True, error_model="numpy")(function))

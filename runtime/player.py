@@ -73,7 +73,7 @@ class Player:
         self._workers = workers = Workers(threads)
         self.threads = workers.threads
         network = TextureNetwork(folder.file("texture.onnx"), avatar, self.threads)
-        self._shading = SHADINGS[shading](avatar, network, workers)
+        self._shading = SHADINGS[shading](avatar, network, (self.height, self.width), workers)
         self._animator = Animator(avatar, workers)
         self._normals = VertexNormals(avatar.faces, avatar.vertex_count, workers)
         self._rasteriser = Rasteriser(avatar.faces, self.width, self.height, workers)

@@ -152,22 +152,28 @@ def _scan(
         first, last = max(boxes[face, 2], start), min(boxes[face, 3], stop - 1)
         if first > last or boxes[face, 0] > boxes[face, 1]:
             continue
-        plane = planes[face]
-        t0, t1, t2 = _threshold(plane[0], plane[1]), _threshold(plane[3], plane[4]), _threshold(plane[6], plane[7])
+        a0, b0, c0, a1, b1, c1, a2, b2, c2, per_area = planes[face]  # scalars, so that stores do not force reloads
+        t0, t1, t2 = _threshold(a0, b0), _threshold(a1, b1), _threshold(a2, b2)
+        left, right = boxes[face, 0], boxes[face, 1]
         for y in range(first, last + 1):
-            r0, r1, r2 = plane[1] * y + plane[2], plane[4] * y + plane[5], plane[7] * y + plane[8]
-            for x in range(boxes[face, 0], boxes[face, 1] + 1):
-                e0, e1, e2 = plane[0] * x + r0, plane[3] * x + r1, plane[6] * x + r2
+            r0, r1, r2 = b0 * y + c0, b1 * y + c1, b2 * y + c2
+            inside = False
+            for x in range(left, right + 1):
+                e0, e1, e2 = a0 * x + r0, a1 * x + r1, a2 * x + r2
                 if e0 < t0 or e1 < t1 or e2 < t2:
+                    if inside:
+                        break  # a triangle is convex
                     continue
+                inside = True
                 total = e0 + e1 + e2
-                inverse_depth = np.float32(total * plane[9])
+                inverse_depth = np.float32(total * per_area)
                 if inverse_depth > nearness[y, x] and inverse_depth < 1.0 / NEAR:
                     nearness[y, x] = inverse_depth
                     triangle[y, x] = face
-                    barycentrics[y, x, 0] = e0 / total
-                    barycentrics[y, x, 1] = e1 / total
-                    barycentrics[y, x, 2] = e2 / total
+                    share = 1.0 / total
+                    barycentrics[y, x, 0] = e0 * share
+                    barycentrics[y, x, 1] = e1 * share
+                    barycentrics[y, x, 2] = e2 * share
 
 
 @kernel

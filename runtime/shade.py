@@ -16,53 +16,60 @@ from .workers import Workers
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int32]
+Size = tuple[int, int]
+"""Height and width."""
 
 
 class Shading(Protocol):
     """One way to colour the fragments of a frame."""
 
-    def __init__(self, avatar: Avatar, network: TextureNetwork, workers: Workers) -> None: ...
+    def __init__(self, avatar: Avatar, network: TextureNetwork, size: Size, workers: Workers) -> None: ...
 
     def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
-        """[H, W, 3] colours in 0..1 of the covered pixels, given normals `[V, 3]` and the condition `[1, 53]`."""
+        """[H, W, 3] colours in 0..1 of the covered pixels, given normals `[V, 3]` and the condition `[1, 53]`.
+
+        What it holds elsewhere is undefined; the next call overwrites it.
+        """
         ...
 
 
 class VertexShading:
     """Ask once for each vertex of a visible triangle, then interpolate the colours: the faster."""
 
-    def __init__(self, avatar: Avatar, network: TextureNetwork, workers: Workers) -> None:
+    def __init__(self, avatar: Avatar, network: TextureNetwork, size: Size, workers: Workers) -> None:
         self._network = network
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = avatar.texture_code
         self._colours = np.zeros((avatar.vertex_count, 3), dtype=np.float32)
+        self._seen = np.zeros(avatar.vertex_count, dtype=np.bool_)
+        self._image = np.zeros((*size, 3), dtype=np.float32)
 
     def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
         """See `Shading`."""
-        seen = np.zeros(len(normals), dtype=np.bool_)
-        self._workers.each(_mark, len(fragments.triangle), fragments.triangle, self._faces, seen)
-        visible = np.flatnonzero(seen)
+        self._seen[:] = False
+        self._workers.each(_mark, len(fragments.triangle), fragments.triangle, self._faces, self._seen)
+        visible = np.flatnonzero(self._seen)
 
         def fill(start: int, stop: int) -> None:
             np.take(self._codes, visible[start:stop], axis=0, out=self._network.code[: stop - start], mode="clip")
             np.take(normals, visible[start:stop], axis=0, out=self._network.normal[: stop - start], mode="clip")
 
         self._colours[visible] = self._network.run(len(visible), fill, condition)
-        image = np.zeros_like(fragments.barycentrics)
-        lookup = (fragments.triangle, fragments.barycentrics, self._faces, self._colours, image)
-        self._workers.each(_interpolate_image, len(image), *lookup)
-        return image
+        lookup = (fragments.triangle, fragments.barycentrics, self._faces, self._colours, self._image)
+        self._workers.each(_interpolate_image, len(self._image), *lookup)
+        return self._image
 
 
 class PixelShading:
     """Interpolate code and normal, then ask for each covered pixel: the sharper, as the implicit renderer does."""
 
-    def __init__(self, avatar: Avatar, network: TextureNetwork, workers: Workers) -> None:
+    def __init__(self, avatar: Avatar, network: TextureNetwork, size: Size, workers: Workers) -> None:
         self._network = network
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = np.array(avatar.texture_code)
+        self._image = np.zeros((*size, 3), dtype=np.float32)
 
     def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
         """See `Shading`."""
@@ -76,9 +83,8 @@ class PixelShading:
             self._workers.each(_interpolate, stop - start, *chunk, normals, self._network.normal)
             self._workers.each(_normalise, stop - start, self._network.normal)
 
-        image = np.zeros_like(fragments.barycentrics)
-        image.reshape(-1, 3)[covered] = self._network.run(len(covered), fill, condition)
-        return image
+        self._image.reshape(-1, 3)[covered] = self._network.run(len(covered), fill, condition)
+        return self._image
 
 
 SHADINGS: dict[str, type[Shading]] = {"vertex": VertexShading, "pixel": PixelShading}

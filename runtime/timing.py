@@ -14,6 +14,7 @@ import numpy as np
 from imavatar_deploy.tracks import FlameFrame
 
 from .player import STAGES, Player
+from .workers import available_cores
 
 WARM_UP = 5
 """Frames before the clock starts: compiled code is loaded, memory is touched, the network's pool is woken."""
@@ -43,7 +44,7 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on, and how busy it was."""
     return {
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": available_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},

@@ -11,6 +11,11 @@ from types import TracebackType
 from imavatar_deploy.errors import UsageError
 
 
+def available_cores() -> int:
+    """Cores this process may run on, where the system tells; else all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Workers:
     """A fixed number of threads for numba kernels; `with` or `close` ends them.
 
@@ -18,7 +23,7 @@ class Workers:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        self.threads = (os.cpu_count() or 1) if threads is None else threads
+        self.threads = available_cores() if threads is None else threads
         if self.threads < 1:
             raise UsageError(f"threads must be at least 1, got {threads}")
         self._pool = ThreadPoolExecutor(self.threads - 1, "imavatar") if self.threads > 1 else None
