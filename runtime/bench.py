@@ -47,9 +47,7 @@ def measure(avatar: str, player: Player, shading: str, frames: int) -> dict[str,
 
 def latency_table(result: dict[str, Any]) -> Table:
     """Stages by percentiles."""
-    width, height = result["size"]
-    title = f"{result['avatar']}: {result['faces']:,} faces, {width} x {height}, shading per {result['shading']}"
-    table = Table("stage", "p50 ms", "p95 ms", "p99 ms", title=title)
+    table = Table("stage", "p50 ms", "p95 ms", "p99 ms")
     for stage, times in result["milliseconds"].items():
         table.add_row(stage, *(f"{value:.2f}" for value in times.values()), end_section=stage == "composite")
     return table
@@ -74,8 +72,9 @@ def bench(avatar: str, size: str, shading: str, threads: int | None, frames: int
     if out:
         with atomic_file(out) as partial:
             partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    about, (width, height) = result["machine"], result["size"]
+    click.echo(f"{avatar}: {result['faces']:,} faces, {width} x {height}, shading per {shading}")
     Console().print(latency_table(result))
-    about = result["machine"]
     click.echo(f"{result['frames_per_second']} frames a second over {frames} frames: {result['included']}")
     click.echo(
         f"{result['threads']['note']}; {about['processor']}, {about['cores']} cores, load {about['load_average']}"
