@@ -1,0 +1,98 @@
+"""Bake: every field of the networks sampled at a mesh's vertices, exact there and linear in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.model.deformation import Deformation
+
+from .mesh import Mesh
+from .progress import Progress, silent
+from .proof_poses import proof_poses
+from .texture_code import ShadedPoints, TextureCode, texture_code
+
+Float = NDArray[np.float32]
+
+CHUNK = 2048
+
+CODE_TOLERANCE = 5e-5
+"""What a shortened texture code may change of a colour channel (0..1): half of what a graph may, an eightieth of what
+eight bits can show."""
+
+TRIED = (0, 1, 3)
+"""The proof poses in which a texture code is tried: rest and two far corners."""
+
+
+@dataclass(frozen=True)
+class Bake:
+    """A baked avatar and what its graphs are made of."""
+
+    avatar: Avatar
+    code: TextureCode
+    feature: Tensor  # [V, 256] of the geometry network at the vertices
+
+
+def bake(avatar: ImplicitAvatar, mesh: Mesh, *, progress: Progress = silent) -> Bake:
+    """Sample geometry, deformation and texture networks at the vertices of `mesh` (canonical, model units)."""
+    points = torch.from_numpy(mesh.vertices).to(avatar.canonical_pose.device)
+    with torch.inference_mode():
+        fields = _sample(avatar, points, progress)
+        shaded = _shaded(avatar, mesh, points, fields)
+    code = texture_code(avatar.texture, shaded, tolerance=CODE_TOLERANCE, progress=progress)
+    baked = Avatar(
+        rest=_planar(fields.rest),
+        canonical=_planar(points),
+        faces=mesh.faces,
+        expression_basis=_planar(fields.deformation.expression),
+        pose_basis=_planar(fields.deformation.pose.transpose(1, 2)),
+        skin_weights=_planar(fields.deformation.weights),
+        joints_rest=avatar.joints_rest,
+        joint_basis=avatar.joint_basis,
+        texture_code=code.code,
+        edition=avatar.edition,
+        expression_names=avatar.expression_names,
+    )
+    return Bake(baked, code, fields.feature)
+
+
+class _Fields(NamedTuple):
+    """What the networks say of the vertices."""
+
+    feature: Tensor  # [V, 256]
+    deformation: Deformation
+    rest: Tensor  # [V, 3]
+
+
+def _sample(avatar: ImplicitAvatar, points: Tensor, progress: Progress) -> _Fields:
+    chunks = []
+    with progress("sampling the networks", len(points)) as advance:
+        for chunk in points.split(CHUNK):
+            deformation = avatar.deformation(chunk)
+            chunks.append((avatar.geometry(chunk).feature, *deformation, avatar.rest(chunk, deformation)))
+            advance(len(chunk))
+    feature, expression, pose, weights, rest = (torch.cat(column) for column in zip(*chunks, strict=True))
+    return _Fields(feature, Deformation(expression, pose, weights), rest)
+
+
+def _shaded(avatar: ImplicitAvatar, mesh: Mesh, points: Tensor, fields: _Fields) -> ShadedPoints:
+    """What the vertices' colours depend on in the frames in which a texture code is tried."""
+    poses, normals = proof_poses(avatar.edition), []
+    for frame in TRIED:
+        expression, pose = (torch.from_numpy(row[frame]).to(points) for row in (poses.expression, poses.pose))
+        posed = avatar.pose_rest(fields.rest, fields.deformation, expression, pose)
+        normals.append(torch.from_numpy(replace(mesh, vertices=posed.cpu().numpy()).vertex_normals()).to(points))
+    condition = torch.from_numpy(poses.condition[list(TRIED)]).to(points)
+    return ShadedPoints(points, fields.feature, torch.stack(normals), condition)
+
+
+def _planar(field: Tensor) -> Float:
+    """`[V, ..., K]` -> `[K, ..., V]`, contiguous along the vertex."""
+    return np.ascontiguousarray(field.cpu().numpy().T)

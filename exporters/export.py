@@ -1,0 +1,104 @@
+"""From a checkpoint to an avatar folder, step by step; one that misses its parity is withheld."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from imavatar_deploy.atomic import atomic_folder
+from imavatar_deploy.avatar_io import MANIFEST, write_avatar
+from imavatar_deploy.errors import QualityError
+from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
+from imavatar_deploy.model.checkpoint import checkpoint_sha256
+
+from .bake import Bake, bake
+from .extract import extract, field_of
+from .format import ExportFormat, Subject
+from .formats import ready_formats
+from .manifest import about, graph_metadata
+from .polish import polish
+from .progress import Progress, silent
+from .report import Report
+from .settings import Settings
+from .simplify import simplify
+
+EVIDENCE = "report.json"
+
+
+def export_avatar(
+    source: str | Path, out: str | Path, settings: Settings | None = None, *, progress: Progress = silent
+) -> Report:
+    """Bake the checkpoint at `source` into an avatar folder at `out`, which appears whole or not at all.
+
+    Args:
+        source: a checkpoint folder, an official run folder or `.pth`, or the word `sample`.
+        out: the folder to be written.
+
+    Raises:
+        UsageError: a name is unknown or `out` cannot be written; found before the long work.
+        MissingDependencyError: a format needs a package that is not there; likewise.
+        InputError: the checkpoint cannot be read, or has no surface.
+        QualityError: a graph misses its tolerance; `OUT.rejected` then holds the evidence.
+    """
+    settings, report = settings or Settings(), Report()
+    formats = ready_formats(settings.formats)
+    with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
+        with report.step("load"):
+            avatar, digest = load_checkpoint(source, edition=settings.edition), checkpoint_sha256(source)
+        subject = Subject(avatar, bake_surface(avatar, settings, report, progress), graph_metadata(avatar, digest))
+        graphs = _write_formats(folder, formats, subject, report, progress)
+        if report.problems():
+            _withhold(folder, Path(out), report)
+        with report.step("write"):
+            facts = about(Path(source), digest, avatar, report, graphs)
+            write_avatar(folder, subject.bake.avatar, about=facts, storage=settings.storage)
+    return report
+
+
+def bake_surface(avatar: ImplicitAvatar, settings: Settings, report: Report, progress: Progress = silent) -> Bake:
+    """Extract, polish, simplify and bake; what is measured goes into `report`."""
+    field = field_of(avatar)
+    with report.step("extract"):
+        raw = extract(field, resolution=settings.resolution, components=settings.components, progress=progress)
+    evaluations = field.evaluations
+    with report.step("polish"):
+        mesh, gain = polish(raw, field, progress=progress)
+    with report.step("simplify"):
+        mesh = mesh if settings.faces is None else simplify(mesh, settings.faces)
+    with report.step("bake"):
+        baked = bake(avatar, mesh, progress=progress)
+    report.surface |= {
+        "resolution": settings.resolution,
+        "evaluations": evaluations,
+        "faces_extracted": len(raw.faces),
+        "faces": len(mesh.faces),
+        "vertices": len(mesh.vertices),
+        "off_surface_median": gain.median,
+        "off_surface_p99": gain.p99,
+        "texture_code_size": len(baked.code.decode),
+        "texture_code_loss": baked.code.loss,
+    }
+    return baked
+
+
+def _write_formats(
+    folder: Path, formats: list[ExportFormat], subject: Subject, report: Report, progress: Progress
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for row in formats:
+        with report.step(row.name):
+            facts |= row.write(folder, subject, progress)
+        with report.step(f"check {row.name}"):
+            report.parity += row.check(folder)
+    return facts
+
+
+def _withhold(folder: Path, out: Path, report: Report) -> None:
+    """Keep what was found, and what it was found in, beside the place of the folder that is not written."""
+    evidence = out.with_name(f"{out.name}.rejected")
+    with atomic_folder(evidence, marker=EVIDENCE, overwrite=True) as rejected:
+        shutil.copytree(folder, rejected, dirs_exist_ok=True)
+        (rejected / EVIDENCE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    raise QualityError(f"{out} is withheld: {report.problems()}; the evidence is in {evidence}")

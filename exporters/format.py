@@ -1,0 +1,38 @@
+"""ExportFormat: one row of the table of export formats; each format's file owns its row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.parity import ParityReport
+
+from .bake import Bake
+from .progress import Progress
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a format is given to write from."""
+
+    source: ImplicitAvatar
+    bake: Bake
+    metadata: Mapping[str, str]
+    """Schema, edition, units, hash of the source and package version, for files that can carry them."""
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """How an avatar folder gets the files of one format."""
+
+    name: str
+    description: str
+    modules: tuple[str, ...]
+    """What must be importable, all of it in the extra `export`; asked for before the long work."""
+    write: Callable[[Path, Subject, Progress], Mapping[str, Any]]
+    """Put the files into a folder; gives what the manifest says of them."""
+    check: Callable[[Path], list[ParityReport]]
+    """Hold the files against what the networks compute."""

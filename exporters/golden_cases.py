@@ -1,0 +1,98 @@
+"""What each graph must compute: the networks' own answers on surface points and proof poses.
+
+The truth never goes through the bake: colours come from the whole texture network, vertices from the forward map with
+the deformation network inside it, normals from those vertices in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imavatar_deploy.golden import GoldenCase
+from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.parity import Tolerance
+
+from .bake import Bake
+from .mesh import Mesh
+from .proof_poses import ProofPoses, proof_poses
+
+Float = NDArray[np.float32]
+
+CHUNK = 2048
+POINTS = 1024
+"""Surface points of a golden case."""
+
+FRAMES = (1, 2, 3, -1)
+"""The proof poses of the animation's case: three corners, and a talk frame where there are any."""
+
+TOLERANCE = Tolerance(1e-4)
+"""Of colours (0..1), model units (4 a metre) and unit normals alike."""
+
+
+def golden_cases(source: ImplicitAvatar, bake: Bake) -> dict[str, GoldenCase]:
+    """One case for each graph, by name."""
+    poses = proof_poses(source.edition)
+    with torch.inference_mode():
+        return {
+            "texture": _texture(source, bake, poses),
+            "deformation": _deformation(source, bake),
+            "animate": _animate(source, bake, poses),
+        }
+
+
+def _texture(source: ImplicitAvatar, bake: Bake, poses: ProofPoses) -> GoldenCase:
+    rows = _some_vertices(bake)
+    frame = FRAMES[0]
+    deformed = _deformed(source, bake, poses, frame)
+    normal = Mesh(deformed, bake.avatar.faces).vertex_normals()[rows].astype(np.float32)
+    condition = poses.condition[frame]
+    colour = source.texture(
+        _points(source, bake)[rows],
+        _tensor(source, normal),
+        _tensor(source, condition),
+        bake.feature[torch.from_numpy(rows)],
+    )
+    inputs = {"code": bake.avatar.texture_code[rows], "normal": normal, "condition": condition[None]}
+    return _case(inputs, {"rgb": colour.cpu().numpy()})
+
+
+def _deformation(source: ImplicitAvatar, bake: Bake) -> GoldenCase:
+    points = _points(source, bake)[_some_vertices(bake)]
+    answer = source.deformation(points)._asdict()
+    return _case({"points": points.cpu().numpy()}, {name: field.cpu().numpy() for name, field in answer.items()})
+
+
+def _animate(source: ImplicitAvatar, bake: Bake, poses: ProofPoses) -> GoldenCase:
+    meshes = [Mesh(_deformed(source, bake, poses, frame), bake.avatar.faces) for frame in FRAMES]
+    outputs = {
+        "vertices": np.stack([mesh.vertices.T for mesh in meshes]),
+        "normals": np.stack([mesh.vertex_normals().T.astype(np.float32) for mesh in meshes]),
+    }
+    return _case({"expression": poses.expression[list(FRAMES)], "pose": poses.pose[list(FRAMES)]}, outputs)
+
+
+def _deformed(source: ImplicitAvatar, bake: Bake, poses: ProofPoses, frame: int) -> Float:
+    """[V, 3] the vertices through the forward map of the networks."""
+    expression, pose = _tensor(source, poses.expression[frame]), _tensor(source, poses.pose[frame])
+    chunks = [source.deform(chunk, expression, pose) for chunk in _points(source, bake).split(CHUNK)]
+    return np.asarray(torch.cat(chunks).cpu().numpy())
+
+
+def _some_vertices(bake: Bake) -> NDArray[np.int64]:
+    count = bake.avatar.vertex_count
+    return np.linspace(0, count - 1, min(POINTS, count)).astype(np.int64)
+
+
+def _points(source: ImplicitAvatar, bake: Bake) -> Tensor:
+    return _tensor(source, np.ascontiguousarray(bake.avatar.canonical.T))
+
+
+def _tensor(source: ImplicitAvatar, array: Float) -> Tensor:
+    return torch.from_numpy(array).to(source.canonical_pose.device)
+
+
+def _case(inputs: dict[str, Float], outputs: dict[str, Float]) -> GoldenCase:
+    return GoldenCase(inputs, outputs, dict.fromkeys(outputs, TOLERANCE))

@@ -1,0 +1,85 @@
+"""ONNX: texture.onnx, deformation.onnx and animate.onnx, with the golden data that proves them anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imavatar_deploy.conventions import CONDITION_SIZE, POSE_SIZE
+from imavatar_deploy.golden import check_golden, write_golden
+
+from .format import ExportFormat, Subject
+from .golden_cases import golden_cases
+from .graph_modules import AnimatedMesh, BakedTexture, PlainDeformation
+from .onnx_graphs import OPSET, Graph, write_graph
+from .progress import Progress
+
+POSE = "[N, 15] axis-angle of global, neck, jaw, eyeL, eyeR; radians"
+
+
+def _texture(subject: Subject) -> Graph:
+    code = subject.bake.code
+    return Graph(
+        BakedTexture(subject.source.texture, code.decode, code.mean),
+        (torch.zeros(2, len(code.decode)), torch.zeros(2, 3), torch.zeros(1, CONDITION_SIZE)),
+        {
+            "code": f"[N, {len(code.decode)}] texture_code of a vertex, or interpolated between vertices",
+            "normal": "[N, 3] unit normal of the deformed surface, model space",
+            "condition": "[1, 53] expression and the jaw's axis-angle (radians), one for all points",
+        },
+        {"rgb": "[N, 3] colour in 0..1"},
+    )
+
+
+def _deformation(subject: Subject) -> Graph:
+    return Graph(
+        PlainDeformation(subject.source.deformation),
+        (torch.zeros(2, 3),),
+        {"points": "[N, 3] canonical points, model units"},
+        {
+            "expression": "[N, 3, E] displacement per unit of expression, model units",
+            "pose": "[N, 36, 3] displacement per unit of pose feature, model units",
+            "weights": "[N, J] skinning weights, rows sum to one, ghost bone first when J = 6",
+        },
+    )
+
+
+def _animate(subject: Subject) -> Graph:
+    avatar = subject.bake.avatar
+    return Graph(
+        AnimatedMesh(avatar),
+        (torch.zeros(2, avatar.expression_size), torch.zeros(2, POSE_SIZE)),
+        {"expression": f"[N, {avatar.expression_size}] coefficients of N frames", "pose": POSE},
+        {
+            "vertices": "[N, 3, V] deformed vertices, model units",
+            "normals": "[N, 3, V] unit vertex normals, weighted by the area of the faces around",
+        },
+    )
+
+
+GRAPHS = {"texture": _texture, "deformation": _deformation, "animate": _animate}
+
+
+def write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+    """Write every graph and its golden case."""
+    facts = {}
+    with progress("exporting graphs", len(GRAPHS)) as advance:
+        for name, build in GRAPHS.items():
+            graph = build(subject)
+            write_graph(graph, folder / f"{name}.onnx", {"graph": name, **subject.metadata})
+            facts[name] = {"opset": OPSET, "inputs": dict(graph.inputs), "outputs": dict(graph.outputs)}
+            advance(1)
+    write_golden(folder, golden_cases(subject.source, subject.bake))
+    return facts
+
+
+FORMAT = ExportFormat(
+    name="onnx",
+    description="graphs for ONNX Runtime and every platform that reads ONNX",
+    modules=("onnx", "onnxscript", "onnxruntime"),
+    write=write,
+    check=check_golden,
+)

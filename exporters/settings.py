@@ -1,0 +1,46 @@
+"""Settings: what an export may choose, checked before the long work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imavatar_deploy.avatar_io import STORAGE
+from imavatar_deploy.errors import UsageError, unknown_name
+
+from .components import CHOICES
+from .extract import RESOLUTIONS
+from .simplify import LEAST
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an export may choose.
+
+    Raises:
+        UsageError: a choice that does not exist.
+    """
+
+    formats: tuple[str, ...] = ("onnx",)
+    """Rows of `formats.FORMATS`."""
+    faces: int | None = 50_000
+    """Face budget; None keeps every face of the extraction."""
+    resolution: int = 256
+    """Cells a side of the extraction's cube."""
+    components: str = "visible"
+    """Which connected parts are kept, see `components.keep_components`."""
+    storage: str = "float32"
+    """Of the bulk arrays, see `avatar_io.write_avatar`."""
+    edition: str | None = None
+    """Head model of a published checkpoint, where its file does not tell."""
+    overwrite: bool = False
+    """Replace an avatar that is already there."""
+
+    def __post_init__(self) -> None:
+        if self.faces is not None and self.faces < LEAST:
+            raise UsageError(f"a face budget must be at least {LEAST}, got {self.faces}")
+        if self.resolution not in RESOLUTIONS:
+            raise UsageError(f"resolution must be one of {', '.join(map(str, RESOLUTIONS))}, got {self.resolution}")
+        if self.components not in CHOICES:
+            raise unknown_name("choice of components", self.components, CHOICES)
+        if self.storage not in STORAGE:
+            raise unknown_name("storage", self.storage, STORAGE)
