@@ -103,8 +103,11 @@ def run(
     for sink in sinks:
         find_sink(sink)
     selection = Selection(frames_of(frames), fps)
-    look = {"size": size_of(size), "shading": shading, "background": background_of(background), "threads": threads}
-    with open_source(source, selection) as motion, Player(avatar, **look) as player:  # type: ignore[arg-type]
+    with ExitStack() as stack:
+        motion = stack.enter_context(open_source(source, selection))
+        player = stack.enter_context(
+            Player(avatar, size=size_of(size), shading=shading, background=background_of(background), threads=threads)
+        )
         if not any_edition:
             check_edition(motion.edition, player.avatar.edition)
         ready = time.perf_counter()
