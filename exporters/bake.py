@@ -14,14 +14,13 @@ from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.deformation import Deformation
 
+from .chunks import chunks
 from .mesh import Mesh
 from .progress import Progress, silent
 from .proof_poses import proof_poses
 from .texture_code import ShadedPoints, TextureCode, texture_code
 
 Float = NDArray[np.float32]
-
-CHUNK = 2048
 
 CODE_TOLERANCE = 5e-5
 """What a shortened texture code may change of a colour channel (0..1): half of what a graph may, an eightieth of what
@@ -72,13 +71,14 @@ class _Fields(NamedTuple):
 
 
 def _sample(avatar: ImplicitAvatar, points: Tensor, progress: Progress) -> _Fields:
-    chunks = []
+    sampled = []
     with progress("sampling the networks", len(points)) as advance:
-        for chunk in points.split(CHUNK):
-            deformation = avatar.deformation(chunk)
-            chunks.append((avatar.geometry(chunk).feature, *deformation, avatar.rest(chunk, deformation)))
-            advance(len(chunk))
-    feature, expression, pose, weights, rest = (torch.cat(column) for column in zip(*chunks, strict=True))
+        for part in chunks(len(points)):
+            x = points[part]
+            deformation = avatar.deformation(x)
+            sampled.append((avatar.geometry(x).feature, *deformation, avatar.rest(x, deformation)))
+            advance(len(x))
+    feature, expression, pose, weights, rest = (torch.cat(column) for column in zip(*sampled, strict=True))
     return _Fields(feature, Deformation(expression, pose, weights), rest)
 
 

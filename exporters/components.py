@@ -30,8 +30,8 @@ def keep_components(mesh: Mesh, which: str = "visible") -> Mesh:
     if which not in CHOICES:
         raise unknown_name("choice of components", which, CHOICES)
     part = part_of_face(mesh)
-    areas = np.bincount(part, mesh.face_areas())
-    volumes = np.bincount(part, _signed_volumes(mesh))
+    areas = np.bincount(part, mesh.face_areas()).astype(np.float64)
+    volumes = np.bincount(part, _signed_volumes(mesh)).astype(np.float64)
     return mesh.with_faces(CHOICES[which](areas, volumes)[part])
 
 
@@ -47,15 +47,16 @@ def part_of_face(mesh: Mesh) -> NDArray[np.intp]:
 
 def _signed_volumes(mesh: Mesh) -> NDArray[np.float64]:
     """[F] volume of the tetrahedron from the origin to each face; over a closed part they sum to its volume."""
-    return np.einsum("fi,fi->f", mesh.face_normals(), mesh.vertices.astype(np.float64)[mesh.faces[:, 0]]) / 6.0
+    corner = mesh.vertices.astype(np.float64)[mesh.faces[:, 0]]
+    return np.asarray(np.einsum("fi,fi->f", mesh.face_normals(), corner) / 6.0)
 
 
 def _largest(areas: NDArray[np.float64], volumes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.arange(len(areas)) == areas.argmax()
+    return np.asarray(np.arange(len(areas)) == areas.argmax())
 
 
 def _visible(areas: NDArray[np.float64], volumes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return (volumes > 0) & (areas >= DUST * areas.sum())
+    return np.asarray((volumes > 0) & (areas >= DUST * areas.sum()))
 
 
 def _all(areas: NDArray[np.float64], volumes: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -12,12 +12,10 @@ from torch import Tensor
 
 from imavatar_deploy.conventions import BOUNDING_RADIUS
 
+from .chunks import chunks
 from .progress import Advance
 
 Float = NDArray[np.float32]
-
-CHUNK = 2048
-"""Points in one call of the network: its activations then stay in the cache (a third faster than 16,384 on a CPU)."""
 
 
 @dataclass
@@ -35,9 +33,9 @@ class Field:
 
     def values(self, points: Float, advance: Advance) -> Float:
         """Field at points `[N, 3]`, in model units; `advance` is told of every point."""
-        values = np.linalg.norm(points, axis=1).astype(np.float32) - np.float32(self.radius)
+        values: Float = (np.linalg.norm(points, axis=1) - self.radius).astype(np.float32)
         with torch.inference_mode():
-            for part in _chunks(len(points)):
+            for part in chunks(len(points)):
                 values[part] = np.maximum(values[part], self.sdf(self._tensor(points[part])).cpu().numpy())
                 advance(part.stop - part.start)
         self.evaluations += len(points)
@@ -46,7 +44,7 @@ class Field:
     def values_and_gradients(self, points: Float, advance: Advance) -> tuple[Float, Float]:
         """Field `[N]` and its gradient `[N, 3]` at points `[N, 3]`."""
         values, gradients = np.zeros(len(points), dtype=np.float32), np.zeros_like(points)
-        for part in _chunks(len(points)):
+        for part in chunks(len(points)):
             x = self._tensor(points[part]).requires_grad_()
             value = torch.maximum(self.sdf(x), x.norm(dim=1) - self.radius)
             (gradient,) = torch.autograd.grad(value.sum(), x)
@@ -57,7 +55,3 @@ class Field:
 
     def _tensor(self, points: Float) -> Tensor:
         return torch.from_numpy(points).to(self.device)
-
-
-def _chunks(count: int) -> list[slice]:
-    return [slice(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]

@@ -6,6 +6,7 @@ Fresh layers, because a deep copy from which parametrisations are removed breaks
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import torch
@@ -26,6 +27,12 @@ NO_ANGLE = 1e-8
 takes adding so little for adding nothing."""
 
 
+def folded(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight `[out, in]` and bias `[out]` of a linear layer, weight norm multiplied out."""
+    linear = cast(nn.Linear, layer)
+    return linear.weight.detach(), linear.bias.detach()
+
+
 def plain(weight: Tensor, bias: Tensor) -> nn.Linear:
     """A linear layer that owns copies of `weight` `[out, in]` and `bias` `[out]`."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
@@ -36,7 +43,7 @@ def plain(weight: Tensor, bias: Tensor) -> nn.Linear:
 
 
 def _plain_layers(layers: Iterable[nn.Module]) -> nn.ModuleList:
-    return nn.ModuleList(plain(layer.weight, layer.bias) for layer in layers)  # type: ignore[arg-type]
+    return nn.ModuleList(plain(*folded(layer)) for layer in layers)
 
 
 class BakedTexture(nn.Module):
@@ -44,7 +51,7 @@ class BakedTexture(nn.Module):
 
     def __init__(self, network: TextureNetwork, decode: Float, mean: Float) -> None:
         super().__init__()
-        first, columns, squeeze = network.layers[0].weight.detach(), network.inputs, network.bottleneck
+        (first, _), columns, squeeze = folded(network.layers[0]), network.inputs, network.bottleneck
         of_condition = first[:, columns.condition]
         to_first = torch.cat([torch.from_numpy(decode).to(first).T, first[:, columns.normal]], dim=1)
         constant = torch.from_numpy(mean).to(first) + of_condition @ squeeze.bias
@@ -133,7 +140,8 @@ class AnimatedMesh(nn.Module):
         for nth_face in self.ring[1:]:
             total = total + area.index_select(0, nth_face)
         total = total.permute(1, 2, 0)
-        return total / total.norm(dim=1, keepdim=True).clamp_min(1e-20)
+        normals: Tensor = total / total.norm(dim=1, keepdim=True).clamp_min(1e-20)
+        return normals
 
 
 def _cross(u: Tensor, v: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def _cells_in_ball(lattice: Lattice, radius: float) -> Index:
     """[C, 3] all cells that may meet the ball outside of which the field has no surface."""
     cells = np.indices((lattice.cells_per_side,) * 3, dtype=np.int64).reshape(3, -1).T
     centres = lattice.positions(cells + 0.5)
-    return cells[np.linalg.norm(centres, axis=1) <= radius + np.sqrt(3.0) / 2.0 * lattice.cell_size]
+    return np.asarray(cells[np.linalg.norm(centres, axis=1) <= radius + np.sqrt(3.0) / 2.0 * lattice.cell_size])
 
 
 def _refined(parent: Lattice, field: Field, progress: Progress) -> Lattice:

@@ -33,7 +33,7 @@ class Mesh:
     def face_normals(self) -> NDArray[np.float64]:
         """[F, 3] outward, as long as twice the area."""
         a, b, c = np.moveaxis(self.vertices.astype(np.float64)[self.faces], 1, 0)
-        return np.cross(b - a, c - a)
+        return np.asarray(np.cross(b - a, c - a))
 
     def face_areas(self) -> NDArray[np.float64]:
         """[F] square model units."""
@@ -44,7 +44,7 @@ class Mesh:
         total = np.zeros((len(self.vertices), 3))
         for corner in self.faces.T:
             np.add.at(total, corner, self.face_normals())
-        return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-30)
+        return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-30))
 
     def edge_length(self) -> float:
         """Mean length of an edge, model units."""
@@ -54,7 +54,7 @@ class Mesh:
     def with_faces(self, which: NDArray[np.bool_]) -> Mesh:
         """Only the faces `which`, and only the vertices they use."""
         used, faces = np.unique(self.faces[which], return_inverse=True)
-        return Mesh(self.vertices[used], faces.reshape(-1, 3))
+        return Mesh(self.vertices[used], faces.reshape(-1, 3).astype(np.int32))
 
     def open_edges(self) -> int:
         """Directed edges without exactly one opposite; zero for a closed, consistently wound mesh."""

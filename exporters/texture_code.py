@@ -21,12 +21,12 @@ from imavatar_deploy.errors import InternalError
 from imavatar_deploy.model.encoding import encode
 from imavatar_deploy.model.texture import TextureNetwork
 
-from .graph_modules import BakedTexture
+from .chunks import chunks
+from .graph_modules import BakedTexture, folded
 from .progress import Progress, silent
 
 Float = NDArray[np.float32]
 
-CHUNK = 2048
 PROBE = 2048
 """Vertices on which candidate sizes are tried; the chosen size is then checked on all."""
 
@@ -42,10 +42,6 @@ class ShadedPoints:
     feature: Tensor  # [V, 256]
     normals: Tensor  # [C, V, 3] deformed
     condition: Tensor  # [C, 53]
-
-    def chunks(self) -> Iterator[slice]:
-        """Ranges of points that fit the cache."""
-        return (slice(start, start + CHUNK) for start in range(0, len(self.points), CHUNK))
 
     def at(self, rows: Tensor) -> ShadedPoints:
         """The same frames of fewer points."""
@@ -97,16 +93,16 @@ def texture_code(
 
 def first_layer_of_point(network: TextureNetwork, points: Tensor, feature: Tensor) -> Tensor:
     """[N, H] the point's part of the first layer's pre-activation, bias included."""
-    layer, columns = network.layers[0], network.inputs
+    (weight, bias), columns = folded(network.layers[0]), network.inputs
     encoded = encode(points, network.frequencies)
-    return encoded @ layer.weight[:, columns.point].T + feature @ layer.weight[:, columns.feature].T + layer.bias
+    return encoded @ weight[:, columns.point].T + feature @ weight[:, columns.feature].T + bias
 
 
 def _principal_components(network: TextureNetwork, shaded: ShadedPoints) -> TextureCode:
     """All components that are more than rounding, strongest first; found and applied in float64."""
 
     def vectors() -> Iterator[NDArray[np.float64]]:
-        for part in shaded.chunks():
+        for part in chunks(len(shaded.points)):
             yield first_layer_of_point(network, shaded.points[part], shaded.feature[part]).double().cpu().numpy()
 
     mean = sum(chunk.sum(axis=0) for chunk in vectors()) / len(shaded.points)
@@ -122,7 +118,7 @@ def _colours(network: TextureNetwork, shaded: ShadedPoints) -> list[Tensor]:
     return [
         network(shaded.points[part], normals[part], condition, shaded.feature[part])
         for normals, condition in zip(shaded.normals, shaded.condition, strict=True)
-        for part in shaded.chunks()
+        for part in chunks(len(shaded.points))
     ]
 
 
@@ -132,6 +128,6 @@ def _loss(network: TextureNetwork, code: TextureCode, shaded: ShadedPoints, trut
     colours = [
         baked(codes[part], normals[part], condition[None])
         for normals, condition in zip(shaded.normals, shaded.condition, strict=True)
-        for part in shaded.chunks()
+        for part in chunks(len(shaded.points))
     ]
     return max(float((colour - wanted).abs().max()) for colour, wanted in zip(colours, truth, strict=True))

@@ -1,0 +1,89 @@
+"""A small implicit avatar whose every field is alive, and shapes whose distance is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from imavatar_deploy.exporters.export import export_avatar
+from imavatar_deploy.exporters.report import Report
+from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, save_checkpoint
+
+SMALL = NetworkSizes(
+    geometry_layers=(64,) * 4,
+    geometry_skip=(2,),
+    geometry_frequencies=2,
+    feature=16,
+    deformation_layers=(32, 32),
+    texture_layers=(64, 64),
+)
+
+Distance = Callable[[Tensor], Tensor]
+
+
+def sphere(x: Tensor) -> Tensor:
+    return x.norm(dim=1) - 0.7
+
+
+def torus(x: Tensor) -> Tensor:
+    return torch.stack([x[:, [0, 2]].norm(dim=1) - 0.6, x[:, 1]]).norm(dim=0) - 0.15
+
+
+def spheres(x: Tensor) -> Tensor:
+    """Three of them; the smallest lies between all points of a coarse lattice."""
+    centres = torch.tensor([[0.0, 0.0, 0.0], [0.8, 0.1, 0.2], [-0.7, 0.5, 0.011]])
+    return ((x[:, None] - centres).norm(dim=2) - torch.tensor([0.4, 0.2, 0.03])).amin(dim=1)
+
+
+def plate(x: Tensor) -> Tensor:
+    """Thinner than a coarse cell, as an ear or a lid is."""
+    return torch.maximum((x[:, 2] - 0.31 * x[:, 0] - 0.013).abs() - 0.008, x.norm(dim=1) - 0.6)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small spend their time in waking threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def avatar() -> ImplicitAvatar:
+    """A sphere that moves: geometric initialisation, random blendshapes, weights and colours."""
+    torch.manual_seed(5)
+    made = ImplicitAvatar(HeadModel.load("openhead"), SMALL)
+    with torch.no_grad():
+        made.deformation.blendshapes.weight.normal_(0.0, 0.02)
+        made.deformation.skinning.weight.normal_(0.0, 0.1)
+        for layer in made.texture.layers:
+            layer.weight = 2.0 * layer.weight  # type: ignore[operator, assignment]
+    return made.eval()
+
+
+@pytest.fixture(scope="session")
+def checkpoint(avatar: ImplicitAvatar, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint") / "small"
+    save_checkpoint(avatar, folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class Exported:
+    folder: Path
+    report: Report
+
+
+@pytest.fixture(scope="session")
+def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The small avatar's folder."""
+    out = tmp_path_factory.mktemp("exported") / "avatar"
+    return Exported(out, export_avatar(checkpoint, out, Settings(resolution=64, faces=2000)))
