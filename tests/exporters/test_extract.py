@@ -70,7 +70,9 @@ def test_few_points_are_asked() -> None:
     assert field.evaluations < 0.05 * 257**3
 
 
-@pytest.mark.parametrize(("shape", "expected"), [(sphere, 4 / 3 * np.pi * 0.7**3), (torus, 2 * np.pi**2 * 0.6 * 0.15**2)])
+@pytest.mark.parametrize(
+    ("shape", "expected"), [(sphere, 4 / 3 * np.pi * 0.7**3), (torus, 2 * np.pi**2 * 0.6 * 0.15**2)]
+)
 def test_mesh_is_closed_outward_and_tidy(shape: Distance, expected: float) -> None:
     mesh, _ = polish(extract(Field(shape), resolution=128), Field(shape))
     assert mesh.open_edges() == 0
@@ -166,7 +168,9 @@ class TestPolish:
         grid = np.stack(np.meshgrid(np.arange(8), np.arange(8), indexing="ij"), -1).reshape(-1, 2) * 0.05
         vertices = np.column_stack([grid, np.zeros(64)]).astype(np.float32)
         corner = (np.arange(7)[:, None] * 8 + np.arange(7)).reshape(-1)
-        faces = np.concatenate([np.stack([corner, corner + 8, corner + 9], 1), np.stack([corner, corner + 9, corner + 1], 1)])
+        faces = np.concatenate(
+            [np.stack([corner, corner + 8, corner + 9], 1), np.stack([corner, corner + 9, corner + 1], 1)]
+        )
         mesh = Mesh(vertices, faces.astype(np.int32))
         polished, _ = polish(mesh, Field(folded))
         assert not np.array_equal(polished.vertices, mesh.vertices)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from onnx import numpy_helper
+
+from imavatar_deploy.avatar_io import open_avatar
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.exporters import formats, onnx_format
+from imavatar_deploy.exporters.commands import export
+from imavatar_deploy.exporters.format import Subject
+from imavatar_deploy.exporters.progress import Progress
+from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.golden import check_golden
+
+from .conftest import Exported
+
+
+def call(*arguments: Any) -> Result:
+    return CliRunner().invoke(export, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is refused is refused before a checkpoint is even opened."""
+
+    def load(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("the long work began")
+
+    monkeypatch.setattr("imavatar_deploy.exporters.export.load_checkpoint", load)
+
+
+class TestFolder:
+    def test_opens_and_passes_its_golden_data(self, exported: Exported) -> None:
+        folder = open_avatar(exported.folder)
+        assert 1900 <= len(folder.avatar.faces) <= 2000
+        reports = check_golden(exported.folder)
+        assert {report.subject for report in reports} == {"texture", "deformation", "animate"}
+        assert all(report.passed for report in reports)
+
+    def test_manifest_tells_source_fidelity_and_conditions(self, exported: Exported) -> None:
+        manifest = open_avatar(exported.folder).manifest
+        assert set(manifest["graphs"]) == {"texture", "deformation", "animate"}
+        assert len(manifest["source"]["sha256"]) == 64
+        assert "CC0" in manifest["licences"]["head_model"]
+        assert {"torch", "onnx", "numpy"} <= set(manifest["tools"])
+        assert manifest["fidelity"]["surface"]["faces"] == len(open_avatar(exported.folder).avatar.faces)
+        assert all(row["passed"] for row in manifest["fidelity"]["parity"])
+        assert str(exported.folder.parent) not in json.dumps(manifest)
+
+    def test_every_step_is_timed(self, exported: Exported) -> None:
+        steps = ["load", "extract", "polish", "simplify", "bake", "onnx", "check onnx", "write"]
+        assert list(exported.report.seconds) == steps
+
+
+def test_command_writes_shows_and_says_what_next(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "avatar"
+    result = call(checkpoint, "--out", out, "--resolution", 64, "--faces", "full", "--storage", "float16")
+    assert result.exit_code == 0, result.output
+    avatar = open_avatar(out)
+    assert avatar.manifest["arrays"]["expression_basis"]["dtype"] == "float16"
+    assert len(avatar.avatar.faces) == avatar.manifest["fidelity"]["surface"]["faces_extracted"]
+    for shown in ("parity", "normals", "texture code size", "extract", "animate.onnx", f"next: imavatar-verify {out}"):
+        assert shown in result.output
+    assert call(checkpoint, "--out", out).exit_code == 2
+
+
+def test_a_graph_that_computes_something_else_is_withheld(
+    checkpoint: Path, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_wrong(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+        shutil.copytree(exported.folder / "golden", folder / "golden")
+        model = onnx.load(str(exported.folder / "deformation.onnx"))
+        weight = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [258, 32])
+        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + np.float32(1e-3), weight.name))
+        onnx.save(model, str(folder / "deformation.onnx"))
+        return {}
+
+    monkeypatch.setitem(formats.FORMATS, "onnx", replace(onnx_format.FORMAT, write=write_wrong))
+    result = call(checkpoint, "--out", tmp_path / "avatar", "--resolution", 64, "--faces", 500)
+    assert result.exit_code == 3
+    assert "deformation.expression differs by" in result.output
+    assert not (tmp_path / "avatar").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["avatar.rejected"]
+    evidence = json.loads((tmp_path / "avatar.rejected" / "report.json").read_text())
+    assert [row["subject"] for row in evidence["parity"] if not row["passed"]] == ["deformation"]
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--format", "onnxx"), "unknown export format 'onnxx': expected one of onnx; did you mean 'onnx'?"),
+        (("--faces", "many"), "--faces must be a number or the word full, got 'many'"),
+        (("--faces", "12"), "at least 100, got 12"),
+        (("--resolution", "200"), "resolution must be one of 64, 128, 256, 512, got 200"),
+        (("--components", "biggest"), "unknown choice of components 'biggest'"),
+        (("--storage", "int8"), "unknown storage 'int8'"),
+    ],
+)
+def test_bad_choices_are_refused_first(tmp_path: Path, arguments: tuple[str, str], said: str) -> None:
+    result = call("sample", "--out", tmp_path / "avatar", *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert result.output.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_place_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = call("sample", "--out", tmp_path / "file" / "avatar")
+    assert result.exit_code == 2
+    assert "cannot be written" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_missing_package_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(formats.FORMATS, "onnx", replace(onnx_format.FORMAT, modules=("no_such_module",)))
+    result = call("sample", "--out", tmp_path / "avatar")
+    assert result.exit_code == 5
+    assert "pip install 'imavatar-deploy[export]'" in result.output
+
+
+def test_a_truncated_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "latest.pth"
+    broken.write_bytes(next(checkpoint.glob("*.safetensors")).read_bytes()[:1000])
+    result = call(broken, "--out", tmp_path / "avatar")
+    assert result.exit_code == 6
+    assert [path.name for path in tmp_path.iterdir()] == ["latest.pth"]
+
+
+def test_settings_are_checked_by_the_library_too() -> None:
+    with pytest.raises(UsageError, match="at least 100"):
+        Settings(faces=1)

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from torch import nn
+
+import imavatar_deploy
+from imavatar_deploy.avatar_io import open_avatar
+from imavatar_deploy.errors import InternalError
+from imavatar_deploy.exporters.graph_modules import face_rings
+from imavatar_deploy.exporters.mesh import Mesh
+from imavatar_deploy.exporters.onnx_graphs import Graph, _check_free
+from imavatar_deploy.exporters.proof_poses import proof_poses
+from imavatar_deploy.graphs import open_session, run_graph
+from imavatar_deploy.model import ImplicitAvatar
+
+from .conftest import Exported
+
+GRAPHS = ("animate", "deformation", "texture")
+Float = NDArray[np.float32]
+
+
+def run(exported: Exported, graph: str, **inputs: Float) -> dict[str, Float]:
+    return run_graph(open_session(exported.folder / f"{graph}.onnx", threads=1), inputs)
+
+
+@pytest.fixture(scope="module")
+def models(exported: Exported) -> dict[str, onnx.ModelProto]:
+    return {name: onnx.load(str(exported.folder / f"{name}.onnx")) for name in GRAPHS}
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1000])
+def test_deformation_follows_the_network(exported: Exported, avatar: ImplicitAvatar, count: int) -> None:
+    points = np.random.default_rng(count).uniform(-0.6, 0.6, (count, 3)).astype(np.float32)
+    answer = run(exported, "deformation", points=points)
+    with torch.inference_mode():
+        truth = avatar.deformation(torch.from_numpy(points))
+    for name, field in truth._asdict().items():
+        np.testing.assert_allclose(answer[name], field.numpy(), atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1000])
+def test_texture_follows_the_network(exported: Exported, avatar: ImplicitAvatar, count: int) -> None:
+    baked = open_avatar(exported.folder).avatar
+    rows = np.random.default_rng(count).integers(0, baked.vertex_count, count)
+    normal = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    condition = proof_poses("openhead").condition[5]
+    answer = run(exported, "texture", code=baked.texture_code[rows], normal=normal, condition=condition[None])["rgb"]
+    points = torch.from_numpy(np.ascontiguousarray(baked.canonical.T[rows]))
+    with torch.inference_mode():
+        feature = avatar.geometry(points).feature
+        truth = avatar.texture(points, torch.from_numpy(normal), torch.from_numpy(condition), feature)
+    np.testing.assert_allclose(answer, truth.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_animation_follows_the_forward_map(exported: Exported, avatar: ImplicitAvatar, count: int) -> None:
+    baked, poses = open_avatar(exported.folder).avatar, proof_poses("openhead")
+    answer = run(exported, "animate", expression=poses.expression[:count], pose=poses.pose[:count])
+    points = torch.from_numpy(np.ascontiguousarray(baked.canonical.T))
+    for frame in range(count):
+        expression, pose = torch.from_numpy(poses.expression[frame]), torch.from_numpy(poses.pose[frame])
+        with torch.inference_mode():
+            mesh = Mesh(avatar.deform(points, expression, pose).numpy(), baked.faces)
+        np.testing.assert_allclose(answer["vertices"][frame].T, mesh.vertices, atol=1e-5)
+        np.testing.assert_allclose(answer["normals"][frame].T, mesh.vertex_normals(), atol=1e-4)
+
+
+def test_animation_is_finite_without_any_rotation(exported: Exported) -> None:
+    """FLAME's guard against 0/0 is one that the exporter's optimiser removes."""
+    answer = run(exported, "animate", expression=np.zeros((2, 50), np.float32), pose=np.zeros((2, 15), np.float32))
+    assert np.isfinite(answer["vertices"]).all()
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+class TestEveryGraph:
+    def test_says_what_it_is(self, models: dict[str, onnx.ModelProto], graph: str) -> None:
+        said = {row.key: row.value for row in models[graph].metadata_props}
+        assert said["graph"] == graph
+        assert said["head_model"] == "openhead"
+        assert "4 a metre" in said["units"]
+        assert said["producer"] == f"imavatar-deploy {imavatar_deploy.__version__}"
+        assert len(said["source_sha256"]) == 64
+        described = {key.split(".")[1] for key in said if key.startswith(("input.", "output."))}
+        assert described == {value.name for value in [*models[graph].graph.input, *models[graph].graph.output]}
+
+    def test_is_plain(self, models: dict[str, onnx.ModelProto], graph: str) -> None:
+        assert 18 <= models[graph].opset_import[0].version <= 20
+        assert {opset.domain for opset in models[graph].opset_import} == {""}
+        operators = {node.op_type for node in models[graph].graph.node}
+        assert not operators & {"Einsum", "ScatterND", "ScatterElements", "GatherND", "Loop", "If"}
+        if graph != "animate":
+            assert not operators & {"ReduceL2", "Sqrt", "Pow"}  # what weight norm would leave
+
+    def test_tells_nothing_of_the_machine(self, exported: Exported, graph: str) -> None:
+        content = (exported.folder / f"{graph}.onnx").read_bytes()
+        assert b".py" not in content
+        assert str(Path(imavatar_deploy.__file__).parents[1]).encode() not in content
+
+
+def test_a_frozen_axis_is_found() -> None:
+    frozen = helper.make_graph(
+        [helper.make_node("Identity", ["points"], ["out"])],
+        "frozen",
+        [helper.make_tensor_value_info("points", TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [2, 3])],
+    )
+    graph = Graph(nn.Identity(), (torch.zeros(2, 3),), {"points": ""}, {"out": ""})
+    with pytest.raises(InternalError, match="froze the first axis of out"):
+        _check_free(graph, helper.make_model(frozen))
+
+
+def test_rings_hold_every_face_of_a_vertex() -> None:
+    rings = face_rings(np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int32), 5)
+    assert [sorted(ring) for ring in rings.T] == [[0, 1], [0, 2], [0, 1], [1, 2], [2, 2]]
