@@ -88,7 +88,7 @@ def _rounding_of_normals(mesh: Mesh) -> float:
     only tiny faces around them, whose normals float32 positions do not tell to four digits.
     """
     step = np.finfo(np.float32).eps * np.random.default_rng(0).uniform(-1.0, 1.0, mesh.vertices.shape)
-    jittered = replace(mesh, vertices=mesh.vertices * (1.0 + step))
+    jittered = replace(mesh, vertices=(mesh.vertices * (1.0 + step)).astype(np.float32))
     return float(np.abs(jittered.vertex_normals() - mesh.vertex_normals()).max())
 
 
