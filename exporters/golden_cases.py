@@ -51,8 +51,7 @@ def golden_cases(source: ImplicitAvatar, bake: Bake) -> dict[str, GoldenCase]:
 def _texture(source: ImplicitAvatar, bake: Bake, poses: ProofPoses) -> GoldenCase:
     rows = _some_vertices(bake)
     frame = FRAMES[0]
-    deformed = _deformed(source, bake, poses, frame)
-    normal = Mesh(deformed, bake.avatar.faces).vertex_normals()[rows].astype(np.float32)
+    normal = _normals(source, bake, _deformed(source, bake, poses, frame), poses, frame)[rows]
     condition = poses.condition[frame]
     colour = source.texture(
         _points(source, bake)[rows],
@@ -71,11 +70,9 @@ def _deformation(source: ImplicitAvatar, bake: Bake) -> GoldenCase:
 
 
 def _animate(source: ImplicitAvatar, bake: Bake, poses: ProofPoses) -> GoldenCase:
-    meshes = [Mesh(_deformed(source, bake, poses, frame), bake.avatar.faces) for frame in FRAMES]
-    outputs = {
-        "vertices": np.stack([mesh.vertices.T for mesh in meshes]),
-        "normals": np.stack([mesh.vertex_normals().T.astype(np.float32) for mesh in meshes]),
-    }
+    meshes = [_deformed(source, bake, poses, frame) for frame in FRAMES]
+    normals = [_normals(source, bake, mesh, poses, frame) for mesh, frame in zip(meshes, FRAMES, strict=True)]
+    outputs = {"vertices": np.stack([mesh.vertices.T for mesh in meshes]), "normals": np.stack([n.T for n in normals])}
     case = _case({"expression": poses.expression[list(FRAMES)], "pose": poses.pose[list(FRAMES)]}, outputs)
     slack = ROUNDINGS * max(_rounding_of_normals(mesh) for mesh in meshes)
     return replace(case, tolerances={**case.tolerances, "normals": Tolerance(max(TOLERANCE.absolute, slack))})
@@ -92,12 +89,22 @@ def _rounding_of_normals(mesh: Mesh) -> float:
     return float(np.abs(jittered.vertex_normals() - mesh.vertex_normals()).max())
 
 
-def _deformed(source: ImplicitAvatar, bake: Bake, poses: ProofPoses, frame: int) -> Float:
-    """[V, 3] the vertices through the forward map of the networks."""
+def _deformed(source: ImplicitAvatar, bake: Bake, poses: ProofPoses, frame: int) -> Mesh:
+    """The vertices through the forward map of the networks."""
     expression, pose = _tensor(source, poses.expression[frame]), _tensor(source, poses.pose[frame])
     points = _points(source, bake)
     deformed = [source.deform(points[part], expression, pose) for part in chunks(len(points))]
-    return np.asarray(torch.cat(deformed).cpu().numpy())
+    return Mesh(torch.cat(deformed).cpu().numpy(), bake.avatar.faces)
+
+
+def _normals(source: ImplicitAvatar, bake: Bake, mesh: Mesh, poses: ProofPoses, frame: int) -> Float:
+    """[V, 3] unit normals of the deformed mesh, the surface's detail turned with the skin added, in float64."""
+    expression, pose = _tensor(source, poses.expression[frame]), _tensor(source, poses.pose[frame])
+    bones = source.transforms(expression, pose)[:, :, :3].double().cpu().numpy()
+    normals = mesh.vertex_normals() + np.einsum(
+        "jv,jrc,cv->vr", bake.avatar.skin_weights, bones, bake.avatar.normal_detail
+    )
+    return np.asarray(normals / np.linalg.norm(normals, axis=1, keepdims=True), dtype=np.float32)
 
 
 def _some_vertices(bake: Bake) -> NDArray[np.int64]:

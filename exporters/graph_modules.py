@@ -99,6 +99,7 @@ class AnimatedMesh(nn.Module):
     rest: Tensor  # [3 V]
     basis: Tensor  # [E + 36, 3 V]
     weights: Tensor  # [J, V]
+    detail: Tensor  # [3, V]
     joints_rest: Tensor  # [15]
     joint_basis: Tensor  # [E, 15]
     corners: Tensor  # [3, F]
@@ -112,6 +113,7 @@ class AnimatedMesh(nn.Module):
             "rest": avatar.rest.reshape(-1),
             "basis": basis.reshape(len(basis), -1),
             "weights": avatar.skin_weights,
+            "detail": avatar.normal_detail,
             "joints_rest": avatar.joints_rest.reshape(-1),
             "joint_basis": avatar.joint_basis.reshape(len(avatar.joint_basis), -1),
             "corners": avatar.faces.T.astype(np.int64),
@@ -129,9 +131,10 @@ class AnimatedMesh(nn.Module):
         bones = skinning_transforms(pose, joints, self.bones)  # [N, J, 3, 4]
         blended = bones.permute(0, 2, 3, 1) @ self.weights  # [N, 3, 4, V]
         vertices = (blended[:, :, :3] * shaped[:, None]).sum(dim=2) + blended[:, :, 3]
-        return vertices, self._normals(vertices)
+        turned = (blended[:, :, :3] * self.detail).sum(dim=2)
+        return vertices, _unit(self._normals_of_mesh(vertices) + turned)
 
-    def _normals(self, vertices: Tensor) -> Tensor:
+    def _normals_of_mesh(self, vertices: Tensor) -> Tensor:
         """[N, 3, V] unit normals, each the sum of the area vectors of the faces around the vertex."""
         points = vertices.permute(2, 0, 1)  # gathering whole points copies a third as many pieces as planes do
         a, b, c = (points.index_select(0, corner) for corner in self.corners)
@@ -139,9 +142,13 @@ class AnimatedMesh(nn.Module):
         total = area.index_select(0, self.ring[0])
         for nth_face in self.ring[1:]:
             total = total + area.index_select(0, nth_face)
-        total = total.permute(1, 2, 0)
-        normals: Tensor = total / total.norm(dim=1, keepdim=True).clamp_min(1e-20)
-        return normals
+        return _unit(total.permute(1, 2, 0))
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """[N, 3, V] the same directions with length one; zero stays zero."""
+    unit: Tensor = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-20)
+    return unit
 
 
 def _cross(u: Tensor, v: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ SHAPES: dict[str, tuple[Dimension, ...]] = {
     "faces": ("F", 3),
     "expression_basis": ("E", 3, "V"),
     "pose_basis": (POSE_FEATURE_SIZE, 3, "V"),
+    "normal_detail": (3, "V"),
     "skin_weights": ("J", "V"),
     "joints_rest": (len(BONES), 3),
     "joint_basis": ("E", len(BONES), 3),
@@ -40,7 +41,10 @@ class Avatar:
 
         deformed = T(w; pose, expression) [rest + expression_basis . expression + pose_basis . feature(pose)]
 
-    (IMavatar, equations 2-4, evaluated once per vertex of the canonical surface.)
+        normal   = unit(normal of the deformed mesh + T(w; pose, expression) normal_detail)
+
+    The first is IMavatar's forward map (equations 2-4), evaluated once per vertex of the canonical surface. The second
+    gives back what a mesh loses of the field's normals: exact in the canonical pose, to first order in any other.
 
     Raises:
         InputError: an array has a wrong shape or type, is not finite, or an index points nowhere.
@@ -51,6 +55,7 @@ class Avatar:
     faces: NDArray[np.int32]  # [F, 3] counter-clockwise seen from outside
     expression_basis: Float  # [E, 3, V] displacement per unit of expression
     pose_basis: Float  # [36, 3, V] displacement per unit of pose feature
+    normal_detail: Float  # [3, V] what the surface's normals have beyond the mesh's, at rest
     skin_weights: Float  # [J, V] columns sum to one; ghost bone first when J = 6
     joints_rest: Float  # [5, 3] joints of the neutral expression
     joint_basis: Float  # [E, 5, 3] how the joints move with expression

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,15 +20,22 @@ BLOCK = 256
 """Vertices a block: three accumulators of 1 KB stay in the first-level cache. 128 to 1024 measure alike."""
 
 
-def posed_vertices(avatar: Avatar, expression: Float, pose: Float) -> Float:
-    """[V, 3] posed vertices, the plain way: the truth that `Animator` is held to (IMavatar, equations 2-4)."""
+class Posed(NamedTuple):
+    """A frame's geometry."""
+
+    vertices: Float  # [V, 3] model units
+    bones: Float  # [J, 4, 4] from rest to posed
+
+
+def pose_plainly(avatar: Avatar, expression: Float, pose: Float) -> Posed:
+    """The plain way to pose: the truth that `Animator` is held to (IMavatar, equations 2-4)."""
     offset = np.tensordot(expression, avatar.expression_basis, 1) + np.tensordot(
         pose_feature(pose), avatar.pose_basis, 1
     )
-    bones = skinning_transforms(pose, avatar.joints(expression), avatar.bone_count)[:, :3]
-    blended = np.einsum("jv,jrc->vrc", avatar.skin_weights, bones)
-    posed = np.einsum("vrc,cv->vr", blended[:, :, :3], avatar.rest + offset) + blended[:, :, 3]
-    return np.asarray(posed, dtype=np.float32)
+    bones = skinning_transforms(pose, avatar.joints(expression), avatar.bone_count)
+    blended = np.einsum("jv,jrc->vrc", avatar.skin_weights, bones[:, :3])
+    vertices = np.einsum("vrc,cv->vr", blended[:, :, :3], avatar.rest + offset) + blended[:, :, 3]
+    return Posed(np.asarray(vertices, dtype=np.float32), bones)
 
 
 class Animator:
@@ -43,14 +52,14 @@ class Animator:
         self._weights = np.array(avatar.skin_weights)
         self._vertices = np.zeros((avatar.vertex_count, 3), dtype=np.float32)
 
-    def __call__(self, expression: Float, pose: Float) -> Float:
-        """[V, 3] posed vertices in model units of an expression `[E]` and a pose `[15]`; the next one overwrites it."""
+    def __call__(self, expression: Float, pose: Float) -> Posed:
+        """Pose the avatar for an expression `[E]` and a pose `[15]`; the next call overwrites the vertices."""
         coefficients = np.concatenate([expression, pose_feature(pose)])
         active = np.flatnonzero(coefficients)
         bones = skinning_transforms(pose, self._avatar.joints(expression), self._avatar.bone_count)
         moved = (self._rest, self._blocks, active, coefficients, self._weights, bones, self._vertices)
         self._workers.each(_deform, len(self._blocks), *moved)
-        return self._vertices
+        return Posed(self._vertices, bones)
 
 
 def _blocked(basis: Float) -> Float:

@@ -1,10 +1,13 @@
-"""VertexNormals: area-weighted normals, gathered per vertex so that threads never write to the same place."""
+"""Normals: of the posed mesh, gathered per vertex so that threads share no place, and of the surface itself."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.avatar import Avatar
+
+from .animate import Posed
 from .jit import kernel
 from .workers import Workers
 
@@ -42,6 +45,48 @@ class VertexNormals:
         self._workers.each(_cross, len(self._faces), vertices, self._faces, self._crosses)
         self._workers.each(_gather, len(self._normals), self._crosses, self._incident, self._first, self._normals)
         return self._normals
+
+
+def surface_normals(avatar: Avatar, posed: Posed) -> Float:
+    """[V, 3] unit normals, the plain way: the truth that `SurfaceNormals` is held to."""
+    turned = np.einsum("jv,jrc,cv->vr", avatar.skin_weights, posed.bones[:, :3, :3], avatar.normal_detail)
+    normals = vertex_normals(posed.vertices, avatar.faces) + turned
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.asarray(normals / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+
+
+class SurfaceNormals:
+    """Unit normals of the implicit surface, as near as a mesh can tell them: its own, plus `Avatar.normal_detail`.
+
+    The detail is what the field's normals have beyond the mesh's, at rest; the bones turn it with the skin.
+    """
+
+    def __init__(self, avatar: Avatar, workers: Workers) -> None:
+        self._workers = workers
+        self._of_mesh = VertexNormals(avatar.faces, avatar.vertex_count, workers)
+        self._detail = np.array(avatar.normal_detail)
+        self._weights = np.array(avatar.skin_weights)
+
+    def __call__(self, posed: Posed) -> Float:
+        """[V, 3] unit normals; the next call overwrites them."""
+        normals = self._of_mesh(posed.vertices)
+        self._workers.each(_add_detail, len(normals), self._detail, self._weights, posed.bones, normals)
+        return normals
+
+
+@kernel
+def _add_detail(start: int, stop: int, detail: Float, weights: Float, bones: Float, normals: Float) -> None:
+    """Turn the detail of the vertices start..stop with their bones, add it, normalise."""
+    for vertex in range(start, stop):
+        dx, dy, dz = detail[0, vertex], detail[1, vertex], detail[2, vertex]
+        n = normals[vertex]
+        for j in range(weights.shape[0]):
+            weight = weights[j, vertex]
+            for axis in range(3):
+                n[axis] += weight * (bones[j, axis, 0] * dx + bones[j, axis, 1] * dy + bones[j, axis, 2] * dz)
+        length = np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
+        scale = np.float32(1.0) / length if length > 0 else np.float32(0.0)
+        n[0], n[1], n[2] = n[0] * scale, n[1] * scale, n[2] * scale
 
 
 @kernel

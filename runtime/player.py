@@ -20,9 +20,9 @@ from imavatar_deploy.errors import UsageError, unknown_name
 from .animate import Animator
 from .composite import Background, background_rgba, composite
 from .framing import front_camera, with_square_pixels
-from .normals import VertexNormals
+from .normals import SurfaceNormals
 from .rasterise import Rasteriser
-from .shade import SHADINGS
+from .shade import SHADINGS, normal_image
 from .texture_network import TextureNetwork, condition_of
 from .workers import Workers
 
@@ -75,7 +75,7 @@ class Player:
         network = TextureNetwork(folder.file("texture.onnx"), avatar, self.threads)
         self._shading = SHADINGS[shading](avatar, network, (self.height, self.width), workers)
         self._animator = Animator(avatar, workers)
-        self._normals = VertexNormals(avatar.faces, avatar.vertex_count, workers)
+        self._normals = SurfaceNormals(avatar, workers)
         self._rasteriser = Rasteriser(avatar.faces, self.width, self.height, workers)
         self.camera = with_square_pixels(self._front(), self.width, self.height)
         """What `render` looks through when it is given no camera."""
@@ -114,18 +114,29 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._animator(*self._checked(expression, pose)) / np.float32(UNITS_PER_METRE)
+        return self._animator(*self._checked(expression, pose)).vertices / np.float32(UNITS_PER_METRE)
+
+    def normals(self, expression: Any, pose: Any, camera: Camera | None = None) -> Float:
+        """[H, W, 3] unit normals, in model space, of what each pixel sees; zero where that is nothing.
+
+        Raises:
+            InputError: a wrong number of coefficients, or one that is not finite.
+        """
+        posed = self._animator(*self._checked(expression, pose))
+        normals, view = self._normals(posed), camera or self.camera
+        fragments = self._rasteriser.draw(posed.vertices, view.image_matrix(self.width, self.height))
+        return normal_image(fragments, self.avatar.faces, normals, self._workers)
 
     def _checked(self, expression: Any, pose: Any) -> tuple[Float, Float]:
         size = self.avatar.expression_size
         return as_float32("expression", expression, (size,)), as_float32("pose", pose, (POSE_SIZE,))
 
     def _render_impl(self, expression: Float, pose: Float, camera: Camera, lap: Callable[[], object]) -> Bytes:
-        vertices = self._animator(expression, pose)
+        posed = self._animator(expression, pose)
         lap()
-        normals = self._normals(vertices)
+        normals = self._normals(posed)
         lap()
-        fragments = self._rasteriser.draw(vertices, camera.image_matrix(self.width, self.height))
+        fragments = self._rasteriser.draw(posed.vertices, camera.image_matrix(self.width, self.height))
         lap()
         colours = self._shading(fragments, normals, condition_of(expression, pose))
         lap()
@@ -135,7 +146,7 @@ class Player:
 
     def _front(self) -> Camera:
         neutral = np.zeros(self.avatar.expression_size, dtype=np.float32)
-        return front_camera(self.avatar, self._animator(neutral, np.zeros(POSE_SIZE, dtype=np.float32)))
+        return front_camera(self.avatar, self._animator(neutral, np.zeros(POSE_SIZE, dtype=np.float32)).vertices)
 
 
 def _no_lap() -> None:

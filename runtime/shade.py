@@ -91,6 +91,15 @@ SHADINGS: dict[str, type[Shading]] = {"vertex": VertexShading, "pixel": PixelSha
 """The table of `--shading`."""
 
 
+def normal_image(fragments: Fragments, faces: NDArray[np.int32], normals: Float, workers: Workers) -> Float:
+    """[H, W, 3] unit normals at the fragments, from those of the vertices `[V, 3]`; zero where there is no fragment."""
+    image = np.zeros_like(fragments.barycentrics)
+    workers.each(_interpolate_image, len(image), fragments.triangle, fragments.barycentrics, faces, normals, image)
+    flat = image.reshape(-1, 3)
+    workers.each(_normalise, len(flat), flat)
+    return image
+
+
 @kernel
 def _mark(start: int, stop: int, triangle: Index, faces: Index, seen: NDArray[np.bool_]) -> None:
     """Mark the corners of the triangles seen in the rows start..stop; threads may write the same True."""

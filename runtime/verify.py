@@ -6,7 +6,6 @@ import time
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -17,7 +16,7 @@ from imavatar_deploy.golden import check_golden, read_golden
 from imavatar_deploy.parity import ParityReport, compare
 
 from .animate import Animator
-from .normals import VertexNormals
+from .normals import SurfaceNormals
 from .options import avatar_argument
 from .workers import Workers
 
@@ -33,15 +32,13 @@ def check_runtime(folder: AvatarFolder) -> ParityReport:
         raise InputError(f"{folder.path} has no golden case of animate; export the avatar again")
     avatar = folder.avatar
     with Workers() as workers:
-        animator, normals = Animator(avatar, workers), VertexNormals(avatar.faces, avatar.vertex_count, workers)
-        posed = [animator(*frame).copy() for frame in zip(case.inputs["expression"], case.inputs["pose"], strict=True)]
-        outputs = {"vertices": _planar(posed), "normals": _planar([normals(vertices).copy() for vertices in posed])}
+        animator, normals = Animator(avatar, workers), SurfaceNormals(avatar, workers)
+        frames = []
+        for expression, pose in zip(case.inputs["expression"], case.inputs["pose"], strict=True):
+            posed = animator(expression, pose)
+            frames.append((posed.vertices.T.copy(), normals(posed).T.copy()))
+    outputs = dict(zip(("vertices", "normals"), map(np.stack, zip(*frames, strict=True)), strict=True))
     return compare("runtime", case.outputs, outputs, case.tolerances)
-
-
-def _planar(frames: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """N times [V, 3] -> [N, 3, V], as the graph has it."""
-    return np.stack(frames).transpose(0, 2, 1)
 
 
 def parity_table(reports: list[ParityReport]) -> Table:

@@ -26,6 +26,7 @@ def random_avatar(vertices: int = 12) -> Avatar:
         faces=random.integers(0, vertices, (7, 3)).astype(np.int32),
         expression_basis=normal(50, 3, vertices),
         pose_basis=normal(36, 3, vertices),
+        normal_detail=normal(3, vertices),
         skin_weights=np.full((6, vertices), 1 / 6, dtype=np.float32),
         joints_rest=normal(5, 3),
         joint_basis=normal(50, 5, 3),

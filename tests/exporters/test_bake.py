@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.exporters.bake import CODE_TOLERANCE, Bake, bake
 from imavatar_deploy.exporters.extract import extract, field_of
@@ -44,6 +44,17 @@ def test_moves_every_vertex_as_the_networks_do(avatar: ImplicitAvatar, baked: Ba
             truth = avatar.deform(points, torch.from_numpy(expression), torch.from_numpy(pose)).numpy()
         np.testing.assert_allclose(deformed(baked.avatar, expression, pose), truth, atol=1e-5)
     assert np.abs(truth - mesh.vertices).max() > 0.05  # they do move
+
+
+def test_normals_are_the_fields_in_the_canonical_pose(avatar: ImplicitAvatar, baked: Bake, mesh: Mesh) -> None:
+    bones = skinning_transforms(
+        canonical_pose(), baked.avatar.joints(np.zeros(50, np.float32)), baked.avatar.bone_count
+    )
+    turned = np.einsum("jv,jrc,cv->vr", baked.avatar.skin_weights, bones[:, :3, :3], baked.avatar.normal_detail)
+    _, gradient = field_of(avatar).values_and_gradients(mesh.vertices, lambda steps: None)
+    truth = gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
+    assert np.abs(mesh.vertex_normals() - truth).max() > 1e-2
+    np.testing.assert_allclose(mesh.vertex_normals() + turned, truth, atol=1e-5)
 
 
 def test_keeps_the_mesh_and_the_names(avatar: ImplicitAvatar, baked: Bake, mesh: Mesh) -> None:

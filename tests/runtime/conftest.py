@@ -16,8 +16,8 @@ from imavatar_deploy.avatar_io import write_avatar
 from imavatar_deploy.golden import GoldenCase, write_golden
 from imavatar_deploy.graphs import open_session, run_graph
 from imavatar_deploy.parity import Tolerance
-from imavatar_deploy.runtime.animate import posed_vertices
-from imavatar_deploy.runtime.normals import vertex_normals
+from imavatar_deploy.runtime.animate import pose_plainly
+from imavatar_deploy.runtime.normals import surface_normals
 from imavatar_deploy.runtime.workers import Workers
 
 CODE = 8
@@ -55,6 +55,7 @@ def tiny_avatar(rings: int = 12, sectors: int = 16, bones: int = 6) -> Avatar:
         faces=faces,
         expression_basis=normal(50, *rest.shape, scale=0.002),
         pose_basis=normal(36, *rest.shape, scale=0.002),
+        normal_detail=normal(*rest.shape, scale=0.1),
         skin_weights=(weights / weights.sum(axis=0)).astype(np.float32),
         joints_rest=normal(5, 3, scale=0.1),
         joint_basis=normal(50, 5, 3, scale=0.001),
@@ -92,9 +93,11 @@ def golden_cases(folder: Path, avatar: Avatar) -> dict[str, GoldenCase]:
     }
     colours = run_graph(open_session(folder / "texture.onnx"), points)
     expression, pose = rng.random((3, 50)).astype(np.float32), (0.2 * rng.normal(size=(3, 15))).astype(np.float32)
-    posed = [posed_vertices(avatar, *frame) for frame in zip(expression, pose, strict=True)]
-    normals = [vertex_normals(vertices, avatar.faces) for vertices in posed]
-    moved = {name: np.stack(each).transpose(0, 2, 1) for name, each in (("vertices", posed), ("normals", normals))}
+    posed = [pose_plainly(avatar, *frame) for frame in zip(expression, pose, strict=True)]
+    moved = {
+        "vertices": np.stack([frame.vertices.T for frame in posed]),
+        "normals": np.stack([surface_normals(avatar, frame).T for frame in posed]),
+    }
     return {
         "texture": GoldenCase(points, colours, {"rgb": Tolerance(1e-5)}),
         "animate": GoldenCase(

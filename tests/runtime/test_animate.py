@@ -9,8 +9,9 @@ import pytest
 
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.runtime.animate import BLOCK, Animator, posed_vertices
-from imavatar_deploy.runtime.normals import VertexNormals, vertex_normals
+from imavatar_deploy.kinematics import rotations
+from imavatar_deploy.runtime.animate import BLOCK, Animator, pose_plainly
+from imavatar_deploy.runtime.normals import SurfaceNormals, VertexNormals, surface_normals, vertex_normals
 from imavatar_deploy.runtime.workers import Workers
 
 from .conftest import closed_sphere, tiny_avatar
@@ -28,7 +29,7 @@ def test_animator_agrees_with_the_plain_way(bones: int, rings: int, sectors: int
     assert (avatar.vertex_count > BLOCK) == (rings == 18)
     animator = Animator(avatar, workers)
     for seed in range(3):
-        np.testing.assert_allclose(animator(*motion(seed)), posed_vertices(avatar, *motion(seed)), atol=2e-6)
+        np.testing.assert_allclose(animator(*motion(seed))[0], pose_plainly(avatar, *motion(seed))[0], atol=2e-6)
 
 
 def test_plain_way_is_the_head_model_s_own(avatar: Avatar) -> None:
@@ -52,23 +53,25 @@ def test_plain_way_is_the_head_model_s_own(avatar: Avatar) -> None:
         edition=five.edition,
         expression_names=five.expression_names,  # type: ignore[arg-type]
     )
-    np.testing.assert_allclose(posed_vertices(at_origin, *motion(1)), head.vertices(*motion(1)), atol=2e-6)
+    np.testing.assert_allclose(pose_plainly(at_origin, *motion(1)).vertices, head.vertices(*motion(1)), atol=2e-6)
 
 
 def test_zero_coefficients_are_the_rest_pose(avatar: Avatar, workers: Workers) -> None:
     still = Animator(avatar, workers)(np.zeros(50, dtype=np.float32), np.zeros(15, dtype=np.float32))
-    np.testing.assert_allclose(still, avatar.rest.T, atol=1e-6)
+    np.testing.assert_allclose(still.vertices, avatar.rest.T, atol=1e-6)
 
 
 def test_threads_do_not_change_a_bit(avatar: Avatar, workers: Workers) -> None:
     with Workers(1) as alone:
         expected = Animator(avatar, alone)(*motion(4))
-    np.testing.assert_array_equal(Animator(avatar, workers)(*motion(4)), expected)
+    np.testing.assert_array_equal(Animator(avatar, workers)(*motion(4)).vertices, expected.vertices)
 
 
 def test_animator_leaves_the_avatar_alone(avatar: Avatar, workers: Workers) -> None:
     before = {name: array.copy() for name, array in avatar.arrays().items()}
-    Animator(avatar, workers)(*motion(2))[:] = 0
+    posed = Animator(avatar, workers)(*motion(2))
+    SurfaceNormals(avatar, workers)(posed)[:] = 0
+    posed.vertices[:] = 0
     for name, array in avatar.arrays().items():
         np.testing.assert_array_equal(array, before[name])
 
@@ -80,6 +83,26 @@ def test_normals_agree_with_the_plain_way(workers: Workers) -> None:
     for _ in range(3):
         vertices = sphere + 0.05 * rng.normal(size=sphere.shape).astype(np.float32)
         np.testing.assert_allclose(normals(vertices), vertex_normals(vertices, faces), atol=1e-5)
+
+
+def test_surface_normals_agree_with_the_plain_way(avatar: Avatar, workers: Workers) -> None:
+    normals = SurfaceNormals(avatar, workers)
+    for seed in range(3):
+        posed = pose_plainly(avatar, *motion(seed))
+        np.testing.assert_allclose(normals(posed), surface_normals(avatar, posed), atol=1e-5)
+        assert np.abs(normals(posed) - vertex_normals(posed.vertices, avatar.faces)).max() > 0.05, "the detail counts"
+
+
+def test_detail_turns_with_the_head(workers: Workers) -> None:
+    """A head whose normals all have a detail, turned as a whole: the normals turn with it."""
+    avatar = tiny_avatar(bones=5)
+    still, turned = np.zeros(15, dtype=np.float32), np.zeros(15, dtype=np.float32)
+    turned[:3] = 0.3, -0.8, 0.5
+    neutral = np.zeros(50, dtype=np.float32)
+    normals, animator = SurfaceNormals(avatar, workers), Animator(avatar, workers)
+    before = normals(animator(neutral, still)).copy()
+    after = normals(animator(neutral, turned))
+    np.testing.assert_allclose(after, before @ rotations(turned)[0].T, atol=1e-4)
 
 
 def test_normals_of_a_sphere_point_outwards(workers: Workers) -> None:

@@ -14,8 +14,8 @@ from imavatar_deploy.avatar_io import write_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import ImavatarError, InputError, UsageError
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.animate import posed_vertices
-from imavatar_deploy.runtime.normals import vertex_normals
+from imavatar_deploy.runtime.animate import pose_plainly
+from imavatar_deploy.runtime.normals import surface_normals
 from imavatar_deploy.runtime.player import STAGES
 from imavatar_deploy.runtime.shade import SHADINGS
 
@@ -70,12 +70,12 @@ def test_pixel_at_a_vertex_has_the_colour_the_network_gives_it(tiny_avatar_folde
     rng = np.random.default_rng(3)
     code, normal = (rng.normal(size=(rows, 3)).astype(np.float32) for rows in (8, 3))  # as write_texture draws them
     with Player(tiny_avatar_folder, size=65, shading=shading) as player:
-        vertices = posed_vertices(player.avatar, *(values.astype(np.float32) for values in STILL))
-        front = int(np.argmax(vertices[:, 2]))
-        view = Camera.looking_at(vertices[front], extent=1.0)
+        posed = pose_plainly(player.avatar, *(values.astype(np.float32) for values in STILL))
+        front = int(np.argmax(posed.vertices[:, 2]))
+        view = Camera.looking_at(posed.vertices[front], extent=1.0)
         view = Camera(view.world_to_camera, view.intrinsics * [1, 1, 0, 0] + [0, 0, 32 / 65, 32 / 65])
         pixel = player.render(*STILL, view)[32, 32]
-        shaded = vertex_normals(vertices, player.avatar.faces)[front]
+        shaded = surface_normals(player.avatar, posed)[front]
     logits = player.avatar.texture_code[front] @ code + shaded @ normal
     assert pixel[3] == 255
     np.testing.assert_allclose(pixel[:3], 255 / (1 + np.exp(-logits)), atol=2)
