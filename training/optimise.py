@@ -1,4 +1,4 @@
-"""The optimisation loop of every fit: Adam, warm-up, cosine decay, snapshots to resume from."""
+"""The optimisation loop of every fit: Muon and Adam, warm-up, cosine decay, snapshots to resume from."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from .muon import Muon, is_hidden_matrix
 
 Losses = dict[str, Tensor]
 Report = Callable[[str, int, int, dict[str, float]], None]
@@ -33,6 +34,9 @@ class Fit:
     """Draws a batch with the generator it is given and returns the loss terms, already weighted."""
     steps: int
     learning_rate: float
+    """Of Adam."""
+    matrix_rate: float
+    """Of Muon, which takes the hidden matrices and leaves the rest to Adam; zero leaves all to Adam."""
     seed: int
 
 
@@ -53,42 +57,52 @@ def optimise(
         snapshot: file to keep the state in; written whole or not at all, left behind when done.
         snapshot_seconds: at most so much work is lost.
     """
-    adam = torch.optim.Adam(fit.module.parameters(), lr=fit.learning_rate)
-    start = _resume(fit, adam, snapshot) if snapshot else 0
+    optimisers = _optimisers(fit)
+    start = _resume(fit, optimisers, snapshot) if snapshot else 0
     saved = time.monotonic()
     for step in range(start, fit.steps):
-        losses = _step(fit, adam, step)
+        losses = _step(fit, optimisers, step)
         if report:
             report(fit.name, step + 1, fit.steps, losses)
         if snapshot and (step + 1 == fit.steps or time.monotonic() - saved > snapshot_seconds):
-            _save(fit, adam, snapshot, step + 1)
+            _save(fit, optimisers, snapshot, step + 1)
             saved = time.monotonic()
 
 
-def _step(fit: Fit, adam: torch.optim.Adam, step: int) -> dict[str, float]:
-    for group in adam.param_groups:
-        group["lr"] = fit.learning_rate * learning_rate_factor(step, fit.steps)
+def _optimisers(fit: Fit) -> list[torch.optim.Optimizer]:
+    parameters = list(fit.module.parameters())
+    matrices = [p for p in parameters if fit.matrix_rate > 0 and is_hidden_matrix(p)]
+    others = [p for p in parameters if not any(p is matrix for matrix in matrices)]
+    adam = torch.optim.Adam(others, lr=fit.learning_rate)
+    return [adam, Muon(matrices, lr=fit.matrix_rate)] if matrices else [adam]
+
+
+def _step(fit: Fit, optimisers: list[torch.optim.Optimizer], step: int) -> dict[str, float]:
     # A generator per step, not per run: a resumed run draws the batches an unbroken one would.
     losses = fit.losses(np.random.default_rng((fit.seed, step)))
-    adam.zero_grad()
+    fit.module.zero_grad()
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(fit.module.parameters(), 1.0)
-    adam.step()
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = optimiser.defaults["lr"] * learning_rate_factor(step, fit.steps)
+        optimiser.step()
     return {name: float(loss.detach()) for name, loss in losses.items()}
 
 
-def _save(fit: Fit, adam: torch.optim.Adam, path: Path, step: int) -> None:
-    state: dict[str, Any] = {"step": step, "module": fit.module.state_dict(), "adam": adam.state_dict()}
+def _save(fit: Fit, optimisers: list[torch.optim.Optimizer], path: Path, step: int) -> None:
+    states = [optimiser.state_dict() for optimiser in optimisers]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    torch.save(state, temporary)
+    torch.save({"step": step, "module": fit.module.state_dict(), "optimisers": states}, temporary)
     temporary.replace(path)
 
 
-def _resume(fit: Fit, adam: torch.optim.Adam, path: Path) -> int:
+def _resume(fit: Fit, optimisers: list[torch.optim.Optimizer], path: Path) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
     fit.module.load_state_dict(state["module"])
-    adam.load_state_dict(state["adam"])
+    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+        optimiser.load_state_dict(saved)
     return int(state["step"])

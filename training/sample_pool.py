@@ -54,6 +54,11 @@ class SamplePool:
         return np.flatnonzero((np.abs(self.distance) < 3.0 * OFFSETS[2]) & inside)
 
     @cached_property
+    def apart(self) -> NDArray[np.int64]:
+        """Indices of all other points; without enough of them blobs would float in the air."""
+        return np.setdiff1d(np.arange(len(self.points)), self.close)
+
+    @cached_property
     def _vertices(self) -> dict[str, Tensor]:
         subject = self.subject
         arrays = {
