@@ -7,15 +7,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, POSE_SIZE
+from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, JAW
 from imavatar_deploy.tracks import read_track
 
 Float = NDArray[np.float32]
 
-NECK, EYES = slice(3, 6), (slice(9, 12), slice(12, 15))
+CORNERS: tuple[dict[str, tuple[float, float, float]], ...] = (
+    {},
+    {"global": (0.05, 0, 0), "neck": (0, 0.6, 0), "jaw": (0.35, 0, 0)},
+    {
+        "global": (0, -0.1, 0),
+        "neck": (0.4, -0.3, 0),
+        "jaw": (0.1, 0.08, 0),
+        "eyeL": (0.2, -0.3, 0),
+        "eyeR": (0.2, -0.3, 0),
+    },
+    {
+        "global": (0, 0.1, 0.05),
+        "neck": (-0.2, 0, 0.4),
+        "jaw": (0, -0.05, 0),
+        "eyeL": (-0.2, 0.4, 0),
+        "eyeR": (-0.2, 0.4, 0),
+    },
+)
+"""Axis-angle of the bones that turn: rest; jaw open, head turned; jaw aside, head nodding; eyes aside, head rolled."""
+
 TALK_FRAMES = 6
+
 FLAME_CORNER = 2.0
-"""FLAME's expression coefficients are in standard deviations; OpenHead's are weights in 0..1."""
+"""FLAME's expression coefficients are in standard deviations, so this is far out; OpenHead's are weights in 0..1."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +52,9 @@ class ProofPoses:
 
 
 def proof_poses(edition: str) -> ProofPoses:
-    """Rest, corners of the pose space, corners of the expression space, and for OpenHead frames of the talk track."""
-    corners = [_corner(edition, number) for number in range(4)]
-    expression = np.stack([expression for expression, _ in corners])
-    pose = np.stack([pose for _, pose in corners])
+    """Rest, corners of pose and expression together, and for OpenHead frames of the talk track."""
+    pose = np.stack([_pose(corner) for corner in CORNERS])
+    expression = np.stack([_expression(edition, number) for number in range(len(CORNERS))])
     if edition != "openhead":
         return ProofPoses(expression, pose)
     talk = read_track("talk")
@@ -43,18 +62,16 @@ def proof_poses(edition: str) -> ProofPoses:
     return ProofPoses(np.concatenate([expression, talk.expression[frames]]), np.concatenate([pose, talk.pose[frames]]))
 
 
-def _corner(edition: str, number: int) -> tuple[Float, Float]:
-    """Rest; jaw open, head turned left; jaw aside, head nodding; eyes aside, head rolled; other expressions in each."""
-    expression, pose = np.zeros(EXPRESSION_SIZE, dtype=np.float32), np.zeros(POSE_SIZE, dtype=np.float32)
-    if number == 0:
-        return expression, pose
-    if edition == "openhead":
-        expression[number::4] = 1.0
-    else:
-        expression[number : 4 * number : 3] = FLAME_CORNER * np.array([1, -1, 1, -1], dtype=np.float32)[:number]
-    pose[JAW] = ((0.35, 0, 0), (0.1, 0.08, 0), (0, -0.05, 0))[number - 1]
-    pose[NECK] = ((0, 0.6, 0), (0.4, -0.3, 0), (-0.2, 0, 0.4))[number - 1]
-    pose[:3] = ((0.05, 0, 0), (0, -0.1, 0), (0, 0.1, 0.05))[number - 1]
-    for eye in EYES:
-        pose[eye] = ((0, 0, 0), (0.2, -0.3, 0), (-0.2, 0.4, 0))[number - 1]
-    return expression, pose
+def _pose(corner: dict[str, tuple[float, float, float]]) -> Float:
+    """[15]."""
+    return np.array([corner.get(bone, (0, 0, 0)) for bone in BONES], dtype=np.float32).reshape(-1)
+
+
+def _expression(edition: str, number: int) -> Float:
+    """[50] other coefficients in each corner, none at rest."""
+    expression = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
+    if number and edition == "openhead":
+        expression[number :: len(CORNERS)] = 1.0
+    elif number:
+        expression[number : 10 : len(CORNERS)] = FLAME_CORNER  # the first ten matter most
+    return expression
