@@ -20,6 +20,8 @@ class Subject:
 
     source: ImplicitAvatar
     bake: Bake
+    storage: str
+    """Of the bulk arrays, see `avatar_io.write_avatar`."""
     metadata: Mapping[str, str]
     """Schema, edition, units, hash of the source and package version, for files that can carry them."""
 

@@ -10,7 +10,7 @@ from imavatar_deploy.optional import require
 from . import onnx_format
 from .format import ExportFormat
 
-FORMATS: dict[str, ExportFormat] = {row.name: row for row in (onnx_format.FORMAT,)}
+FORMATS: dict[str, ExportFormat] = {row.name: row for row in onnx_format.ROWS}
 """Every known format by name."""
 
 

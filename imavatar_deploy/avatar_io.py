@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from imavatar_deploy.avatar import SHAPES, Avatar, canonical_pose
 from imavatar_deploy.conventions import BONES, GHOST_BONE, UNITS_PER_METRE
@@ -74,7 +74,7 @@ def write_avatar(folder: Path, avatar: Avatar, *, about: Mapping[str, Any], stor
     arrays = {
         name: array.astype(STORAGE[storage]) if name in BULK else array for name, array in avatar.arrays().items()
     }
-    save_file(arrays, folder / ARRAYS)
+    (folder / ARRAYS).write_bytes(save(arrays))  # save_file would make it unreadable to others
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     manifest = {
         "schema_version": SCHEMA_VERSION,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.graphs import open_session, run_graph
@@ -39,7 +39,7 @@ def write_golden(folder: Path, cases: Mapping[str, GoldenCase]) -> None:
         for side, named in (("inputs", case.inputs), ("outputs", case.outputs))
         for name, array in named.items()
     }
-    save_file(arrays, folder / ARRAYS)
+    (folder / ARRAYS).write_bytes(save(arrays))
     limits = {graph: {name: asdict(t) for name, t in case.tolerances.items()} for graph, case in cases.items()}
     (folder / TOLERANCES).write_text(json.dumps(limits, indent=2) + "\n", encoding="utf-8")
 

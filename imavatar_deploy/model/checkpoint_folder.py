@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from imavatar_deploy.atomic import atomic_folder
@@ -46,7 +46,7 @@ HEAD_BULK = ("shape_basis", "expression_basis", "pose_basis")
 def write_folder(avatar: ImplicitAvatar, folder: Path, *, half: bool, overwrite: bool) -> None:
     """Write a checkpoint, whole or not at all; the same avatar gives the same bytes."""
     with atomic_folder(folder, marker=DESCRIPTION, overwrite=overwrite) as partial:
-        save_file(_tensors(avatar, half), partial / TENSORS)
+        (partial / TENSORS).write_bytes(save(_tensors(avatar, half)))
         description = {
             "schema_version": SCHEMA_VERSION,
             "sizes": asdict(avatar.sizes),

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.exporters import formats, onnx_format
+from imavatar_deploy.exporters import formats
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.exporters.format import Subject
 from imavatar_deploy.exporters.progress import Progress
@@ -85,7 +85,7 @@ def test_a_graph_that_computes_something_else_is_withheld(
         onnx.save(model, str(folder / "deformation.onnx"))
         return {}
 
-    monkeypatch.setitem(formats.FORMATS, "onnx", replace(onnx_format.FORMAT, write=write_wrong))
+    monkeypatch.setitem(formats.FORMATS, "onnx", replace(formats.FORMATS["onnx"], write=write_wrong))
     result = call(checkpoint, "--out", tmp_path / "avatar", "--resolution", 64, "--faces", 500)
     assert result.exit_code == 3
     assert "deformation.expression differs by" in result.output
@@ -99,7 +99,7 @@ def test_a_graph_that_computes_something_else_is_withheld(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--format", "onnxx"), "unknown export format 'onnxx': expected one of onnx; did you mean 'onnx'?"),
+        (("--format", "onnxx"), "unknown export format 'onnxx': expected one of onnx, player; did you mean 'onnx'?"),
         (("--faces", "many"), "--faces must be a number or the word full, got 'many'"),
         (("--faces", "12"), "at least 100, got 12"),
         (("--resolution", "200"), "resolution must be one of 64, 128, 256, 512, got 200"),
@@ -126,7 +126,7 @@ def test_a_place_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("no_work")
 def test_a_missing_package_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(formats.FORMATS, "onnx", replace(onnx_format.FORMAT, modules=("no_such_module",)))
+    monkeypatch.setitem(formats.FORMATS, "onnx", replace(formats.FORMATS["onnx"], modules=("no_such_module",)))
     result = call("sample", "--out", tmp_path / "avatar")
     assert result.exit_code == 5
     assert "pip install 'imavatar-deploy[export]'" in result.output
