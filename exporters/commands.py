@@ -30,7 +30,14 @@ def _rows(table: dict[str, str]) -> str:
 FORMAT_HELP = _rows({name: row.description for name, row in FORMATS.items()})
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  imavatar-export sample --format onnx --out avatar
+  imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
+  imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small""",
+)
 @click.argument("checkpoint")
 @click.option("--format", "formats", default="onnx", show_default=True, help=f"Comma-separated. {FORMAT_HELP}.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Avatar folder to write.")
@@ -58,8 +65,8 @@ def export(
 ) -> None:
     """Turn CHECKPOINT into an avatar folder that runs without torch.
 
-    CHECKPOINT is a run of imavatar-train, an IMavatar run folder or .pth file in the published layout, or the word
-    `sample`. Every graph is held against the networks; a folder with one that misses its tolerance is not written.
+    CHECKPOINT is a checkpoint folder of ours, an IMavatar run folder or .pth file in the published layout, or the word
+    'sample'. Every graph is held against the networks; a folder with one that misses its tolerance is not written.
     """
     start = time.perf_counter()
     settings = Settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,16 @@ Advance = Callable[[int], None]
 EXIT_CODES = (
     "Exit codes: 0 done, 2 usage, 3 parity or quality, 4 budget, 5 missing dependency or device, 6 unreadable input."
 )
+
+
+def start(module: str, command: str) -> None:
+    """Run a command of `module`, or say in one sentence which package its import misses."""
+    try:
+        found = getattr(importlib.import_module(module), command)
+    except ImavatarError as error:
+        click.echo(f"imavatar-{command}: {error}", err=True)
+        sys.exit(error.exit_code)
+    found()
 
 
 class Command(click.Command):

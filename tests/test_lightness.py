@@ -51,7 +51,7 @@ def test_run_and_verify_the_sample(tmp_path: Path) -> None:
 
 
 def test_export_says_what_it_needs(tmp_path: Path) -> None:
-    export = "from imavatar_deploy.exporters.commands import export; export()"
+    export = "from imavatar_deploy.exporters.entry import export; export()"
     result = run_light(export, "sample", "--format", "onnx", "--out", str(tmp_path / "avatar"))
     assert result.returncode == 5
     assert "pip install 'imavatar-deploy[export]'" in result.stderr
