@@ -26,8 +26,8 @@ ALLOWED = {  # what a file of the ground floor imports beyond numpy and the stan
 }
 ROOM_ALLOWS = {
     "model": {"numpy", "torch", "safetensors"},
-    "training": {"numpy", "torch", "trimesh", "igl", "scipy", "click", "rich"},
-    "exporters": {"numpy", "torch", "onnx", "onnxscript", "skimage", "fast_simplification", "scipy", "click", "rich"},
+    "training": {"numpy", "torch", "igl"},
+    "exporters": {"numpy", "torch", "click", "rich"},
     "runtime": {"numpy", "numba", "cv2", "av", "click", "rich"},
 }
 
