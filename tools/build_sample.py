@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
@@ -33,18 +32,19 @@ LINES = 200
 @click.option("--out", type=click.Path(path_type=Path), default=SAMPLE, help="Checkpoint folder to write.")
 @click.option("--work", type=click.Path(path_type=Path), default=Path("sample_run"), help="Snapshots to resume from.")
 @click.option("--steps", default=WarmStartSettings.steps, help="Steps of geometry and texture.")
+@click.option("--detail-steps", default=WarmStartSettings.detail_steps, help="Steps of their second round.")
 @click.option("--deformation-steps", default=WarmStartSettings.deformation_steps, help="Steps of the deformation.")
 @click.option("--threads", default=2, help="CPU threads; the result depends on their number in the last digits.")
-def build(out: Path, work: Path, steps: int, deformation_steps: int, threads: int) -> None:
+def build(out: Path, work: Path, steps: int, detail_steps: int, deformation_steps: int, threads: int) -> None:
     """Fit the sample's networks and write them in half precision. Interrupted, it goes on from its snapshots."""
     torch.set_num_threads(threads)
     started, console = time.monotonic(), Console(stderr=True, width=140)
     head = HeadModel.load("openhead")
     console.print("shaping, dressing and painting the subject")
     subject = sample_subject(head)
-    settings = WarmStartSettings(steps=steps, deformation_steps=deformation_steps)
+    settings = WarmStartSettings(steps=steps, detail_steps=detail_steps, deformation_steps=deformation_steps)
     torch.manual_seed(settings.seed)
-    provenance = {"made by": "tools/build_sample.py", "head": "OpenHead (CC0)", "steps": steps}
+    provenance = {"made by": "tools/build_sample.py", "head": "OpenHead (CC0)"}
     avatar = ImplicitAvatar(
         subject.head, NetworkSizes(deformation_frequencies=DEFORMATION_FREQUENCIES), provenance=provenance
     )
@@ -52,7 +52,8 @@ def build(out: Path, work: Path, steps: int, deformation_steps: int, threads: in
     save_checkpoint(avatar, out, half=True, overwrite=True)
     for name, value in fit_report(avatar, SamplePool.draw(subject, 60_000, settings.seed + 9)).items():
         console.print(f"{name:28s} {value:.5f}")
-    shutil.rmtree(work)
+    for snapshot in work.glob("*.pt"):
+        snapshot.unlink()
     console.print(closing_lines([out], time.monotonic() - started, [f"imavatar-export {out} --format onnx --out DIR"]))
 
 

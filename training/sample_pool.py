@@ -23,8 +23,6 @@ OFFSETS = (0.0, 0.0015, 0.004, 0.012, 0.04)
 """Standard deviations of the samples' distance from the surface, in equal shares; extraction asks closest most."""
 SPACE_SHARE = 0.12
 """Share of the samples spread through the bounding sphere."""
-BURIED = 3e-4
-"""A surface point this deep inside another part is not on the union's surface."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,11 @@ class SamplePool:
     barycentric: Float  # [N, 3]
 
     @classmethod
-    def draw(cls, subject: Subject, count: int, seed: int) -> SamplePool:
-        """Draw about `count` points: close to the surface by area x importance, the rest anywhere in the sphere."""
+    def draw(cls, subject: Subject, count: int, seed: int, *, focus: float = 1.0) -> SamplePool:
+        """Draw `count` points: most off the surface, by area x importance ** `focus`, the rest all over the sphere."""
         rng = np.random.default_rng(seed)
         spread = int(SPACE_SHARE * count)
-        near = _near_surface(subject, count - spread, rng)
+        near = _near_surface(subject, count - spread, focus, rng)
         points = np.concatenate([near, _in_ball(spread, rng)]).astype(np.float32)
         found = query_surface(subject, points)
         return cls(subject, points, found.distance, found.faces, found.barycentric)
@@ -87,11 +85,11 @@ def _interpolate(values: Tensor, corners: Tensor, share: Tensor) -> Tensor:
     return weighted.sum(dim=1)
 
 
-def _near_surface(subject: Subject, count: int, rng: np.random.Generator) -> Float:
-    """Points off visible surface points, along their normals."""
+def _near_surface(subject: Subject, count: int, focus: float, rng: np.random.Generator) -> Float:
+    """Points off surface points, along their normals."""
     corner = subject.canonical[subject.faces]
     sides = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    density = np.linalg.norm(sides, axis=1) * subject.importance[subject.faces].mean(axis=1)
+    density = np.linalg.norm(sides, axis=1) * subject.importance[subject.faces].mean(axis=1) ** focus
     faces = rng.choice(len(density), count, p=density / density.sum())
     share = rng.dirichlet((1.0, 1.0, 1.0), count)
     on = np.einsum("nc,ncd->nd", share, corner[faces])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ DISTANCE_WEIGHT, COLOUR_WEIGHT = 30.0, 1.0
 """A millimetre (0.004) costs as much as an error of 0.12 in colour."""
 HARMONY = 0.04
 """Distance from the surface, model units, at which an error counts half."""
+FOCUS, GENTLENESS = 1.5, 0.6
+"""The round for detail: power of the importance that samples follow, and learning rates relative to the first round."""
 NORMAL_SPREAD = 0.35
 """Standard deviation, radians, of the rotations normals are seen under: heads turn and faces move."""
 MOTION_FLOOR = 0.012
@@ -46,6 +48,8 @@ class WarmStartSettings:
     """Of gains, biases and outputs of geometry and texture."""
     matrix_rate: float = 5e-3
     """Of the hidden matrices of geometry and texture; Muon learns in 240 steps what Adam does in 1500."""
+    detail_steps: int = 900
+    """Steps of the second round on geometry and texture."""
     deformation_steps: int = 3600
     deformation_batch: int = 4096
     deformation_learning_rate: float = 2e-3
@@ -67,9 +71,14 @@ def warm_start(
         snapshots: folder to keep the state of each fit in; a second call with the same folder goes on from there.
     """
     settings = settings or WarmStartSettings()
-    pool = SamplePool.draw(subject, settings.samples, settings.seed)
-    for fit in (appearance_fit(avatar, pool, settings), deformation_fit(avatar, pool, settings)):
+
+    def run(fit: Fit) -> None:
         optimise(fit, report, snapshots / f"{fit.name}.pt" if snapshots else None)
+
+    pool = SamplePool.draw(subject, settings.samples, settings.seed)
+    run(appearance_fit(avatar, pool, settings))
+    run(deformation_fit(avatar, pool, settings))
+    run(detail_fit(avatar, SamplePool.draw(subject, settings.samples // 2, settings.seed + 3, focus=FOCUS), settings))
 
 
 def deformation_fit(avatar: ImplicitAvatar, pool: SamplePool, settings: WarmStartSettings) -> Fit:
@@ -144,6 +153,19 @@ def appearance_fit(avatar: ImplicitAvatar, pool: SamplePool, settings: WarmStart
         settings.learning_rate,
         settings.matrix_rate,
         settings.seed + 2,
+    )
+
+
+def detail_fit(avatar: ImplicitAvatar, pool: SamplePool, settings: WarmStartSettings) -> Fit:
+    """A second round of `appearance_fit`, gentler, on a pool that is drawn to eyes and mouth."""
+    first = appearance_fit(avatar, pool, settings)
+    return replace(
+        first,
+        name="detail",
+        steps=settings.detail_steps,
+        learning_rate=GENTLENESS * first.learning_rate,
+        matrix_rate=GENTLENESS * first.matrix_rate,
+        seed=settings.seed + 4,
     )
 
 

@@ -33,6 +33,7 @@ QUICK = WarmStartSettings(
     batch=384,
     learning_rate=3e-3,
     matrix_rate=1.2e-2,
+    detail_steps=30,
     deformation_steps=250,
     deformation_batch=384,
 )
@@ -73,7 +74,9 @@ def test_the_eyeballs_follow_the_eye_bones(fitted: ImplicitAvatar, subject: Subj
 
 
 def test_it_is_the_same_each_time_and_after_a_break(subject: Subject, tmp_path: Path) -> None:
-    short = WarmStartSettings(samples=3_000, steps=6, batch=64, deformation_steps=6, deformation_batch=64)
+    short = WarmStartSettings(
+        samples=3_000, steps=6, batch=64, detail_steps=3, deformation_steps=6, deformation_batch=64
+    )
     whole, broken = small_avatar(subject), small_avatar(subject)
     warm_start(whole, subject, short)
     interruptions = iter([4])
