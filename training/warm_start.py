@@ -47,7 +47,8 @@ class WarmStartSettings:
     learning_rate: float = 5e-4
     """Of gains, biases and outputs of geometry and texture."""
     matrix_rate: float = 5e-3
-    """Of the hidden matrices of geometry and texture; Muon learns in 240 steps what Adam does in 1500."""
+    """Of the hidden matrices of geometry and texture. In equal trials of 240 steps Muon left
+    20 % less distance error and 17 to 40 % less colour error than Adam alone."""
     detail_steps: int = 900
     """Steps of the second round on geometry and texture."""
     deformation_steps: int = 3600
