@@ -25,7 +25,7 @@ def is_hidden_matrix(parameter: Tensor) -> bool:
 
 def orthogonal(matrix: Tensor) -> Tensor:
     """Roughly the nearest matrix with all singular values one, in a few products and no decomposition."""
-    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    wide: Tensor = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     wide = wide / (wide.norm() + 1e-9)
     for first, third, fifth in QUINTICS:
         gram = wide @ wide.T
