@@ -22,7 +22,9 @@ def staging_beside(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
     except OSError as error:
-        raise UsageError(f"{target} cannot be written ({error.strerror}); choose a folder you may write to") from error
+        raise UsageError(
+            f"{target} cannot be written ({error.strerror}: {error.filename}); choose a folder you may write to"
+        ) from error
     try:
         yield staging
     finally:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.errors import InputError
 
+ORTHONORMAL = 1e-2
+"""How far from a rotation a camera's matrix may be: trackers write few digits."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -29,6 +32,9 @@ class Camera:
     def __post_init__(self) -> None:
         object.__setattr__(self, "world_to_camera", as_float32("world_to_camera", self.world_to_camera, (3, 4)))
         object.__setattr__(self, "intrinsics", as_float32("intrinsics", self.intrinsics, (4,)))
+        rotation = self.world_to_camera[:, :3]
+        if np.abs(rotation @ rotation.T - np.eye(3)).max() > ORTHONORMAL or np.linalg.det(rotation) < 0:
+            raise InputError(f"world_to_camera must begin with a rotation, got {rotation.tolist()}; check its axes")
         if (self.intrinsics[:2] <= 0).any():
             raise InputError(
                 f"camera focal lengths must be positive fractions of the image, got {self.intrinsics[:2].tolist()}"

@@ -15,6 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from imavatar_deploy.errors import ImavatarError
 
+INTERRUPTED = 130
+"""What a shell expects of a program ended by Ctrl-C."""
+
 Advance = Callable[[int], None]
 EXIT_CODES = (
     "Exit codes: 0 done, 2 usage, 3 parity or quality, 4 budget, 5 missing dependency or device, 6 unreadable input."
@@ -49,6 +52,9 @@ class Command(click.Command):
                 raise
             click.echo(f"{ctx.info_name}: {error}", err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(f"{ctx.info_name}: interrupted, nothing half-written is left", err=True)
+            ctx.exit(INTERRUPTED)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,8 @@ LARGEST_SIDE = 16384
 class Player:
     """Plays one avatar into images of one size. Use it in a `with` block: it owns threads and memory.
 
+    Its buffers serve one frame at a time: give every thread of yours a player of its own.
+
         with Player("sample", size=512) as player:
             image = player.render(expression, pose)
 
@@ -70,6 +73,7 @@ class Player:
         self._background = background_rgba(background)
         folder = open_avatar(source)
         self.avatar = avatar = folder.avatar
+        self._closed = False
         self._workers = workers = Workers(threads)
         self.threads = workers.threads
         network = TextureNetwork(folder.file("texture.onnx"), avatar, self.threads)
@@ -91,6 +95,7 @@ class Player:
     def close(self) -> None:
         """End the threads; the player draws no more."""
         self._workers.close()
+        self._closed = True
 
     def render(self, expression: Any, pose: Any, camera: Camera | None = None) -> Bytes:
         """[H, W, 4] RGBA image of an expression `[E]` and a pose `[15]` (axis-angle, radians).
@@ -128,6 +133,8 @@ class Player:
         return normal_image(fragments, self.avatar.faces, normals, self._workers)
 
     def _checked(self, expression: Any, pose: Any) -> tuple[Float, Float]:
+        if self._closed:
+            raise UsageError("this player is closed; draw inside its with block, or open another")
         size = self.avatar.expression_size
         return as_float32("expression", expression, (size,)), as_float32("pose", pose, (POSE_SIZE,))
 
@@ -154,7 +161,10 @@ def _no_lap() -> None:
 
 
 def _checked_size(size: Size) -> tuple[int, int]:
-    width, height = (size, size) if isinstance(size, int) else size
+    try:
+        width, height = (size, size) if isinstance(size, int) else map(operator.index, size)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"size must be a number of pixels or (width, height), got {size!r}") from error
     if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
         raise UsageError(f"size must be between 1 and {LARGEST_SIDE} pixels a side, got {width} x {height}")
     return width, height

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import click
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.console import Command, closing_lines, progress
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.tracks import FlameFrame, check_edition
 
 from .composite import COLOURS
@@ -36,6 +37,7 @@ def play(player: Player, source: Source, sinks: Sequence[str], *, follow: bool =
         InputError: the source broke off, or gave no frame.
             After an error no output is left behind.
     """
+    _refuse_twins(sinks)
     stream = Stream(player.width, player.height, source.fps)
     count = 0
     with ExitStack() as stack:
@@ -50,6 +52,12 @@ def play(player: Player, source: Source, sinks: Sequence[str], *, follow: bool =
         if not count:
             raise InputError("the source ended without a single frame, so there is nothing to write")
     return [line for sink in opened if (line := sink.report())], count
+
+
+def _refuse_twins(sinks: Sequence[str]) -> None:
+    files = [Path(sink).resolve() for sink in sinks if sink != "null"]
+    if len(set(files)) < len(files):
+        raise UsageError(f"two sinks write the same file: {', '.join(sinks)}; give each its own name")
 
 
 def _camera(frame: FlameFrame, player: Player) -> Camera | None:

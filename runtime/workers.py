@@ -16,6 +16,9 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+MOST = 256
+
+
 class Workers:
     """A fixed number of threads for numba kernels; `with` or `close` ends them.
 
@@ -24,8 +27,8 @@ class Workers:
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = available_cores() if threads is None else threads
-        if self.threads < 1:
-            raise UsageError(f"threads must be at least 1, got {threads}")
+        if not 1 <= self.threads <= MOST:
+            raise UsageError(f"threads must be between 1 and {MOST}, got {threads}")
         self._pool = ThreadPoolExecutor(self.threads - 1, "imavatar") if self.threads > 1 else None
 
     def __enter__(self) -> Workers:

@@ -14,9 +14,11 @@ import torch
 from click.testing import CliRunner, Result
 
 from imavatar_deploy.avatar_io import ARRAYS, open_avatar
+from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, save_checkpoint
+from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.commands import bench, run, verify
 from imavatar_deploy.tracks import read_track
 
@@ -147,6 +149,26 @@ class TestGarbage:
         arguments = ["--source", "talk", "--sink", tmp_path / "talk.mp4"] if command is run else []
         assert_refused(call(command, folder, *arguments), 6, "was changed or damaged")
         assert not (tmp_path / "talk.mp4").exists()
+
+    def test_two_sinks_to_one_file(self, avatar: Path, tmp_path: Path) -> None:
+        sinks = ["--sink", tmp_path / "talk.mp4", "--sink", f"{tmp_path}/./talk.mp4"]
+        assert_refused(call(run, avatar, "--source", "talk", *sinks), 2, "two sinks write the same file")
+
+    def test_camera_without_a_rotation(self, avatar: Path, track: dict[str, Any], tmp_path: Path) -> None:
+        track["frames"][0]["world_mat"] = np.zeros((3, 4)).tolist()
+        source = write(track, tmp_path / "flame_params.json")
+        assert_refused(call(run, avatar, "--source", source, "--sink", "null"), 6, "must begin with a rotation")
+
+    def test_closed_player_says_so(self, avatar: Path) -> None:
+        with Player(avatar, size=16) as player:
+            pass
+        with pytest.raises(UsageError, match="this player is closed"):
+            player.render(np.zeros(50), np.zeros(15))
+
+    @pytest.mark.parametrize("size", ["64", 6.5, None, (3, 4, 5), 0])
+    def test_size_that_is_none(self, avatar: Path, size: Any) -> None:
+        with pytest.raises(UsageError, match="size must be"):
+            Player(avatar, size=size)
 
     def test_unknown_sink(self, avatar: Path, tmp_path: Path) -> None:
         assert_refused(call(run, avatar, "--source", "talk", "--sink", tmp_path / "talk.gif"), 2, "talk.gif")

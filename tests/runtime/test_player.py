@@ -161,7 +161,7 @@ def test_wrong_frames_are_refused(tiny_avatar_folder: Path, expression: Any, pos
         ({"shading": "vertx"}, "unknown shading 'vertx': expected one of pixel, vertex; did you mean 'vertex'"),
         ({"background": "mauve"}, "a background is '#rrggbb', three numbers"),
         ({"background": (0, 0, 256)}, "a background is '#rrggbb', three numbers"),
-        ({"threads": 0}, "threads must be at least 1"),
+        ({"threads": 0}, "threads must be between 1 and 256"),
     ],
 )
 def test_wrong_arguments_are_refused(tiny_avatar_folder: Path, arguments: dict[str, Any], message: str) -> None:

@@ -58,5 +58,5 @@ def test_all_cores_by_default() -> None:
 
 
 def test_no_threads_is_refused() -> None:
-    with pytest.raises(UsageError, match="threads must be at least 1, got 0"):
+    with pytest.raises(UsageError, match="threads must be between 1 and 256, got 0"):
         Workers(0)
