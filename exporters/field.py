@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imavatar_deploy.console import Advance
 from imavatar_deploy.conventions import BOUNDING_RADIUS
 
 from .chunks import chunks
-from .progress import Advance
 
 Float = NDArray[np.float32]
 

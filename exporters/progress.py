@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-Advance = Callable[[int], None]
+from imavatar_deploy.console import Advance
+
 Progress = Callable[[str, int | None], AbstractContextManager[Advance]]
 """`with progress("sampling", total) as advance: advance(steps)`."""
 

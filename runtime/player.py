@@ -22,7 +22,7 @@ from .animate import Animator
 from .composite import Background, background_rgba, composite
 from .framing import front_camera, with_square_pixels
 from .normals import SurfaceNormals
-from .rasterise import Rasteriser
+from .rasterise import Fragments, Rasteriser
 from .shade import SHADINGS, normal_image
 from .texture_network import TextureNetwork, condition_of
 from .workers import Workers
@@ -30,6 +30,7 @@ from .workers import Workers
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 Size = int | tuple[int, int]
+Lap = Callable[[], object]
 
 STAGES = ("animate", "normals", "raster", "shade", "composite")
 """What a frame goes through, in this order."""
@@ -127,9 +128,7 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        posed = self._animator(*self._checked(expression, pose))
-        normals, view = self._normals(posed), camera or self.camera
-        fragments = self._rasteriser.draw(posed.vertices, view.image_matrix(self.width, self.height))
+        fragments, normals = self._drawn(*self._checked(expression, pose), camera or self.camera, _no_lap)
         return normal_image(fragments, self.avatar.faces, normals, self._workers)
 
     def _checked(self, expression: Any, pose: Any) -> tuple[Float, Float]:
@@ -138,13 +137,18 @@ class Player:
         size = self.avatar.expression_size
         return as_float32("expression", expression, (size,)), as_float32("pose", pose, (POSE_SIZE,))
 
-    def _render_impl(self, expression: Float, pose: Float, camera: Camera, lap: Callable[[], object]) -> Bytes:
+    def _drawn(self, expression: Float, pose: Float, camera: Camera, lap: Lap) -> tuple[Fragments, Float]:
+        """What each pixel sees, and the vertices' normals `[V, 3]`."""
         posed = self._animator(expression, pose)
         lap()
         normals = self._normals(posed)
         lap()
         fragments = self._rasteriser.draw(posed.vertices, camera.image_matrix(self.width, self.height))
         lap()
+        return fragments, normals
+
+    def _render_impl(self, expression: Float, pose: Float, camera: Camera, lap: Lap) -> Bytes:
+        fragments, normals = self._drawn(expression, pose, camera, lap)
         colours = self._shading(fragments, normals, condition_of(expression, pose))
         lap()
         image = composite(colours, fragments.triangle, self._background, self._workers)

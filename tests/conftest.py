@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,14 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip("the reference data (../shared/reference) is not beside this checkout")
     return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: networks as small as the tests' spend their time in waking threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

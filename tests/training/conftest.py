@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.sample_pool import SamplePool
@@ -14,12 +11,8 @@ from imavatar_deploy.training.subject import Subject
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """Networks this small are fitted faster by one thread than by many that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _small_networks(one_thread: None) -> None:
+    """Every test of this room runs on one thread."""
 
 
 @pytest.fixture(scope="session")
