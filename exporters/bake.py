@@ -13,11 +13,11 @@ from torch import Tensor
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.deformation import Deformation
+from imavatar_deploy.model.surface.chunks import chunks
+from imavatar_deploy.model.surface.extract import field_of
+from imavatar_deploy.model.surface.mesh import Mesh
+from imavatar_deploy.progress import Progress, silent
 
-from .chunks import chunks
-from .extract import field_of
-from .mesh import Mesh
-from .progress import Progress, silent
 from .proof_poses import proof_poses
 from .texture_code import ShadedPoints, TextureCode, texture_code
 

@@ -14,10 +14,10 @@ from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.console import Command, closing_lines, human_bytes, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.model.surface.components import CHOICES
+from imavatar_deploy.model.surface.extract import RESOLUTIONS
 
-from .components import CHOICES
 from .export import export_avatar
-from .extract import RESOLUTIONS
 from .formats import FORMATS
 from .report import Report
 from .settings import Settings

@@ -12,14 +12,14 @@ from imavatar_deploy.avatar_io import MANIFEST, write_avatar
 from imavatar_deploy.errors import QualityError
 from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
+from imavatar_deploy.model.surface.extract import extract, field_of
+from imavatar_deploy.progress import Progress, silent
 
 from .bake import Bake, bake
-from .extract import extract, field_of
 from .format import ExportFormat, Subject
 from .formats import ready_formats
 from .manifest import about, graph_metadata
 from .polish import polish
-from .progress import Progress, silent
 from .report import Report
 from .settings import Settings
 from .simplify import simplify

@@ -9,9 +9,9 @@ from typing import Any
 
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.parity import ParityReport
+from imavatar_deploy.progress import Progress
 
 from .bake import Bake
-from .progress import Progress
 
 
 @dataclass(frozen=True)

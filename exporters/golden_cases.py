@@ -15,11 +15,11 @@ from torch import Tensor
 
 from imavatar_deploy.golden import GoldenCase
 from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.model.surface.chunks import chunks
+from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.parity import Tolerance
 
 from .bake import Bake
-from .chunks import chunks
-from .mesh import Mesh
 from .proof_poses import ProofPoses, proof_poses
 
 Float = NDArray[np.float32]

@@ -10,12 +10,12 @@ import torch
 
 from imavatar_deploy.conventions import CONDITION_SIZE, POSE_SIZE
 from imavatar_deploy.golden import check_golden, write_golden
+from imavatar_deploy.progress import Progress
 
 from .format import ExportFormat, Subject
 from .golden_cases import golden_cases
 from .graph_modules import AnimatedMesh, BakedTexture, PlainDeformation
 from .onnx_graphs import OPSET, Graph, write_graph
-from .progress import Progress
 
 POSE = "[N, 15] axis-angle of global, neck, jaw, eyeL, eyeR; radians"
 

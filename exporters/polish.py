@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .field import Field, Float
-from .mesh import Mesh
-from .progress import Progress, silent
+from imavatar_deploy.model.surface.field import Field, Float
+from imavatar_deploy.model.surface.mesh import Mesh
+from imavatar_deploy.progress import Progress, silent
 
 REACH = 0.5
 """A vertex moves at most this share of the mean edge: farther away the linear model of the field means nothing."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.model.surface.components import CHOICES
+from imavatar_deploy.model.surface.extract import RESOLUTIONS
 
-from .components import CHOICES
-from .extract import RESOLUTIONS
 from .simplify import LEAST
 
 

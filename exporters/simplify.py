@@ -18,9 +18,8 @@ from __future__ import annotations
 import numpy as np
 
 from imavatar_deploy.errors import InternalError, UsageError
+from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.optional import require
-
-from .mesh import Mesh
 
 LEAST = 100
 """A head of fewer faces is a mistake."""

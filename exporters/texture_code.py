@@ -19,11 +19,11 @@ from torch import Tensor
 
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.model.encoding import encode
+from imavatar_deploy.model.surface.chunks import chunks
 from imavatar_deploy.model.texture import TextureNetwork
+from imavatar_deploy.progress import Progress, silent
 
-from .chunks import chunks
 from .graph_modules import BakedTexture, folded
-from .progress import Progress, silent
 
 Float = NDArray[np.float32]
 

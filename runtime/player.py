@@ -16,16 +16,16 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
+from imavatar_deploy.drawing.rasterise import Fragments, Rasteriser
+from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError, unknown_name
 
 from .animate import Animator
 from .composite import Background, background_rgba, composite
 from .framing import front_camera, with_square_pixels
 from .normals import SurfaceNormals
-from .rasterise import Fragments, Rasteriser
 from .shade import SHADINGS, normal_image
 from .texture_network import TextureNetwork, condition_of
-from .workers import Workers
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.drawing.jit import kernel
+from imavatar_deploy.drawing.rasterise import Fragments
+from imavatar_deploy.drawing.workers import Workers
 
-from .jit import kernel
-from .rasterise import Fragments
 from .texture_network import TextureNetwork
-from .workers import Workers
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int32]

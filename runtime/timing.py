@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from imavatar_deploy.drawing.workers import available_cores
 from imavatar_deploy.tracks import FlameFrame
 
 from .player import STAGES, Player
-from .workers import available_cores
 
 WARM_UP = 5
 """Frames before the clock starts: compiled code is loaded, memory is touched, the network's pool is woken."""

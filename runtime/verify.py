@@ -11,6 +11,7 @@ from rich.table import Table
 
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.console import Command, closing_lines
+from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import InputError, QualityError
 from imavatar_deploy.golden import check_golden, read_golden
 from imavatar_deploy.parity import ParityReport, compare
@@ -18,7 +19,6 @@ from imavatar_deploy.parity import ParityReport, compare
 from .animate import Animator
 from .normals import SurfaceNormals
 from .options import avatar_argument
-from .workers import Workers
 
 
 def check_runtime(folder: AvatarFolder) -> ParityReport:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from imavatar_deploy.drawing.workers import Workers
+
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 
 
@@ -27,3 +29,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=[1, 2, 3], ids="{} threads".format)
+def workers(request: pytest.FixtureRequest) -> Iterator[Workers]:
+    with Workers(request.param) as workers:
+        yield workers

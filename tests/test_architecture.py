@@ -23,10 +23,11 @@ ALLOWED = {  # what a file of the ground floor imports beyond numpy and the stan
     "imavatar_deploy/avatar_io.py": {"safetensors"},
     "imavatar_deploy/golden.py": {"safetensors"},
     "imavatar_deploy/console.py": {"click", "rich"},
+    "imavatar_deploy/drawing/jit.py": {"numba"},
 }
 ROOM_ALLOWS = {
     "model": {"numpy", "torch", "safetensors"},
-    "training": {"numpy", "torch", "igl"},
+    "training": {"numpy", "torch", "igl", "cv2", "click", "rich", "lightning_fabric"},
     "exporters": {"numpy", "torch", "click", "rich"},
     "runtime": {"numpy", "numba", "cv2", "av", "click", "rich"},
 }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.report import Report
@@ -24,27 +22,6 @@ SMALL = NetworkSizes(
     deformation_layers=(32, 32),
     texture_layers=(64, 64),
 )
-
-Distance = Callable[[Tensor], Tensor]
-
-
-def sphere(x: Tensor) -> Tensor:
-    return x.norm(dim=1) - 0.7
-
-
-def torus(x: Tensor) -> Tensor:
-    return torch.stack([x[:, [0, 2]].norm(dim=1) - 0.6, x[:, 1]]).norm(dim=0) - 0.15
-
-
-def spheres(x: Tensor) -> Tensor:
-    """Three of them; the smallest lies between all points of a coarse lattice."""
-    centres = torch.tensor([[0.0, 0.0, 0.0], [0.8, 0.1, 0.2], [-0.7, 0.5, 0.011]])
-    return ((x[:, None] - centres).norm(dim=2) - torch.tensor([0.4, 0.2, 0.03])).amin(dim=1)
-
-
-def plate(x: Tensor) -> Tensor:
-    """Thinner than a coarse cell, as an ear or a lid is."""
-    return torch.maximum((x[:, 2] - 0.31 * x[:, 0] - 0.013).abs() - 0.008, x.norm(dim=1) - 0.6)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.exporters.bake import CODE_TOLERANCE, Bake, bake
-from imavatar_deploy.exporters.extract import extract, field_of
 from imavatar_deploy.exporters.graph_modules import BakedTexture
-from imavatar_deploy.exporters.mesh import Mesh
 from imavatar_deploy.exporters.proof_poses import proof_poses
 from imavatar_deploy.exporters.simplify import simplify
 from imavatar_deploy.exporters.texture_code import ShadedPoints, first_layer_of_point, texture_code
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
 from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.model.surface.extract import extract, field_of
+from imavatar_deploy.model.surface.mesh import Mesh
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters import formats
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.exporters.format import Subject
-from imavatar_deploy.exporters.progress import Progress
 from imavatar_deploy.exporters.settings import Settings
 from imavatar_deploy.golden import check_golden
+from imavatar_deploy.progress import Progress
 
 from .conftest import Exported
 

@@ -14,11 +14,11 @@ import imavatar_deploy
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.exporters.graph_modules import face_rings
-from imavatar_deploy.exporters.mesh import Mesh
 from imavatar_deploy.exporters.onnx_graphs import Graph, _check_free
 from imavatar_deploy.exporters.proof_poses import proof_poses
 from imavatar_deploy.graphs import open_session, run_graph
 from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.model.surface.mesh import Mesh
 
 from .conftest import Exported
 

@@ -5,13 +5,13 @@ import pytest
 from scipy.spatial import cKDTree
 
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.exporters.extract import extract
-from imavatar_deploy.exporters.field import Field
-from imavatar_deploy.exporters.mesh import Mesh
 from imavatar_deploy.exporters.polish import polish
 from imavatar_deploy.exporters.simplify import simplify
+from imavatar_deploy.model.surface.extract import extract
+from imavatar_deploy.model.surface.field import Field
+from imavatar_deploy.model.surface.mesh import Mesh
 
-from .conftest import spheres, torus
+from ..shapes import spheres, torus
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,24 +17,10 @@ from imavatar_deploy.graphs import open_session, run_graph
 from imavatar_deploy.parity import Tolerance
 from imavatar_deploy.runtime.animate import pose_plainly
 from imavatar_deploy.runtime.normals import surface_normals
-from imavatar_deploy.runtime.workers import Workers
+
+from ..shapes import closed_sphere
 
 CODE = 8
-
-
-def closed_sphere(rings: int, sectors: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Unit sphere with poles on Y: vertices [V, 3] and faces [F, 3], counter-clockwise seen from outside."""
-    theta = np.linspace(0, np.pi, rings + 1)[1:-1, None]
-    phi = np.linspace(0, 2 * np.pi, sectors, endpoint=False)[None]
-    bands = np.stack(np.broadcast_arrays(np.sin(theta) * np.sin(phi), np.cos(theta), np.sin(theta) * np.cos(phi)), -1)
-    vertices = np.concatenate([bands.reshape(-1, 3), [[0, 1, 0], [0, -1, 0]]])
-    grid = np.arange((rings - 1) * sectors).reshape(rings - 1, sectors)
-    right = np.roll(grid, -1, axis=1)
-    top, bottom = len(vertices) - 2, len(vertices) - 1
-    quads = [[grid[:-1], grid[1:], right[1:]], [grid[:-1], right[1:], right[:-1]]]
-    caps = [[np.full(sectors, top), grid[0], right[0]], [grid[-1], np.full(sectors, bottom), right[-1]]]
-    faces = [np.stack(np.broadcast_arrays(*corners), -1).reshape(-1, 3) for corners in (*quads, *caps)]
-    return vertices.astype(np.float32), np.concatenate(faces).astype(np.int32)
 
 
 def tiny_avatar(rings: int = 12, sectors: int = 16, bones: int = 6) -> Avatar:
@@ -130,9 +115,3 @@ def tiny_avatar_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_avatar_folder(tmp_path: Path) -> Path:
     """A tiny avatar folder of a test's own, to spoil."""
     return write_tiny_folder(tmp_path / "avatar")
-
-
-@pytest.fixture(params=[1, 2, 3], ids="{} threads".format)
-def workers(request: pytest.FixtureRequest) -> Iterator[Workers]:
-    with Workers(request.param) as workers:
-        yield workers

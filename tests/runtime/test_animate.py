@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import rotations
 from imavatar_deploy.runtime.animate import BLOCK, Animator, pose_plainly
 from imavatar_deploy.runtime.normals import SurfaceNormals, VertexNormals, surface_normals, vertex_normals
-from imavatar_deploy.runtime.workers import Workers
 
-from .conftest import closed_sphere, tiny_avatar
+from ..shapes import closed_sphere
+from .conftest import tiny_avatar
 
 
 def motion(seed: int) -> tuple[Any, Any]:

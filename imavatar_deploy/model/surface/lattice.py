@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.progress import Progress
+
 from .field import Field
-from .progress import Progress
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int64]

@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.runtime.rasterise import NEAR, Fragments, Rasteriser
-from imavatar_deploy.runtime.workers import Workers
+from imavatar_deploy.drawing.rasterise import NEAR, Fragments, Rasteriser
+from imavatar_deploy.drawing.workers import Workers
 
-from .conftest import closed_sphere
+from ..shapes import closed_sphere
 
 Float = NDArray[np.float32]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
+from imavatar_deploy.progress import Progress, silent
 
 from .components import keep_components
 from .field import Field
 from .lattice import sample_near_surface
 from .marching import marching_cubes
 from .mesh import Mesh
-from .progress import Progress, silent
 
 COARSE = 64
 """Cells a side that are all looked at: 4 cm / 4 = 1 cm of head, finer than an ear, a lid or a lock of hair is wide."""

@@ -1,0 +1,1 @@
+"""Tracing: where rays meet an avatar's surface, one tracer a file."""

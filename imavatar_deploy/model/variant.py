@@ -1,0 +1,101 @@
+"""Variant: what rendering and training ask of a model, whichever way it maps canonical space to deformed space.
+
+The paper's method and its baselines differ in how they get from a deformed point to a canonical one; everything else
+(tracing rays, losses, the loop, evaluation) talks to this class and does not know which it has.
+
+    forward   d(x_c; frame) is given, its inverse is searched            imavatar, imavatar-minus, fwd-skin
+    backward  x_c(x_d; frame) is given                                   c-net, d-net, b-morph
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from imavatar_deploy.conventions import JAW
+from imavatar_deploy.head_model import HeadModel
+
+from .deformation import Deformation
+from .frame import Frame, View
+from .geometry import Geometry, GeometryNetwork
+from .sizes import NetworkSizes
+from .texture import TextureNetwork
+
+
+class Roots(NamedTuple):
+    """What a variant finds at deformed points; nothing here carries a gradient."""
+
+    canonical: Tensor  # [N, 3]
+    sdf: Tensor  # [N] +1 where there is no root, as published
+    valid: Tensor  # [N] bool: `canonical` really deforms to the point
+
+
+class SurfacePoints(NamedTuple):
+    """Points where rays meet the surface, differentiable in networks, frame and camera."""
+
+    canonical: Tensor  # [M, 3]
+    normal: Tensor  # [M, 3] unit, of the deformed surface
+    geometry: Geometry  # sdf [M] (about zero) and feature [M, 256]
+
+
+class Variant(nn.Module, ABC):
+    """A head avatar that can be traced and trained, in model units (FLAME x 4)."""
+
+    name: ClassVar[str]
+    """The row's name in `variants.VARIANTS` and in checkpoints."""
+    direction: ClassVar[str]
+    """`forward` or `backward`: see the module."""
+
+    head: HeadModel
+    sizes: NetworkSizes
+    provenance: dict[str, Any]
+    geometry: GeometryNetwork
+    texture: TextureNetwork
+
+    @abstractmethod
+    def search(self, points: Tensor, frame: Frame) -> Roots:
+        """Canonical counterparts of deformed points `[N, 3]` and their signed distance, without gradients.
+
+        Of several roots the one of smallest signed distance is returned (union of the layers).
+        """
+
+    @abstractmethod
+    def on_rays(self, canonical: Tensor, view: View, frame: Frame) -> SurfacePoints:
+        """Attach gradients to surface points found by a tracer (IMavatar, implicit differentiation).
+
+        Args:
+            canonical: `[M, 3]` where the rays of `view` (M pixels) meet the surface; values only.
+        """
+
+    @abstractmethod
+    def off_surface(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> Tensor:
+        """[M] signed distance with gradients at points that need not lie on the surface, for the mask loss.
+
+        Args:
+            canonical: `[M, 3]` roots that belong to `deformed`; values only.
+            deformed: `[M, 3]` points on rays; the camera's gradient passes through them.
+        """
+
+    @abstractmethod
+    def blend_fields(self, points: SurfacePoints, frame: Frame) -> Deformation | None:
+        """Blendshapes, correctives and skinning weights at surface points, for the pseudo-ground-truth losses.
+
+        None where the variant has none; `Deformation.expression` or `.pose` may be empty along their basis.
+        """
+
+    def geometry_code(self, frame: Frame) -> Tensor | None:
+        """[L] what the geometry network is told beside the point; here the frame's latent code."""
+        return frame.latent
+
+    def condition(self, expression: Tensor, pose: Tensor) -> Tensor:
+        """[53] what the texture network is told of a frame: expression and the jaw's axis-angle."""
+        return torch.cat([expression, pose[JAW]])
+
+    def colour(self, points: SurfacePoints, frame: Frame) -> Tensor:
+        """[M, 3] in 0..1 of surface points."""
+        condition = self.condition(frame.expression, frame.pose)
+        colour: Tensor = self.texture(points.canonical, points.normal, condition, points.geometry.feature)
+        return colour
