@@ -27,7 +27,19 @@ ALLOWED = {  # what a file of the ground floor imports beyond numpy and the stan
 }
 ROOM_ALLOWS = {
     "model": {"numpy", "torch", "safetensors"},
-    "training": {"numpy", "torch", "igl", "cv2", "click", "rich", "lightning_fabric"},
+    "training": {
+        "numpy",
+        "torch",
+        "igl",
+        "scipy",
+        "cv2",
+        "av",
+        "click",
+        "rich",
+        "lightning_fabric",
+        "matplotlib",
+        "tomli",
+    },
     "exporters": {"numpy", "torch", "click", "rich"},
     "runtime": {"numpy", "numba", "cv2", "av", "click", "rich"},
 }
