@@ -63,11 +63,12 @@ class Variant(nn.Module, ABC):
         """
 
     @abstractmethod
-    def on_rays(self, canonical: Tensor, view: View, frame: Frame) -> SurfacePoints:
+    def on_rays(self, canonical: Tensor, deformed: Tensor, view: View, frame: Frame) -> SurfacePoints:
         """Attach gradients to surface points found by a tracer (IMavatar, implicit differentiation).
 
         Args:
             canonical: `[M, 3]` where the rays of `view` (M pixels) meet the surface; values only.
+            deformed: `[M, 3]` the same points on their rays; values only. A forward variant has no need of them.
         """
 
     @abstractmethod
