@@ -39,6 +39,7 @@ class SurfacePoints(NamedTuple):
     canonical: Tensor  # [M, 3]
     normal: Tensor  # [M, 3] unit, of the deformed surface
     geometry: Geometry  # sdf [M] (about zero) and feature [M, 256]
+    deformed: Tensor  # [M, 3] the same points on their rays
 
 
 class Variant(nn.Module, ABC):
