@@ -1,0 +1,299 @@
+"""FaceDataset: the published layout in all its forms, sizes and conventions, and its defects in sentences."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.errors import EditionMismatchError, ImavatarError, InputError, UsageError
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.training.dataset import FaceDataset
+from imavatar_deploy.training.dataset.cache import ByteCache
+from imavatar_deploy.training.dataset.pixels import Pixels
+
+from .drawn_video import INTRINSICS, SIDE, edit, write_picture, write_video
+
+FRAMES = 6
+
+
+@pytest.fixture(scope="module")
+def made(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("made") / "video", openhead, FRAMES)
+
+
+@pytest.fixture
+def video(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "video"))
+
+
+def test_a_frame_is_what_its_files_hold(video: Path) -> None:
+    data = FaceDataset.open([video], size=SIDE)
+    seen = data.observation(2)
+    raw = cv2.imread(str(video / "image/3.png"))[..., ::-1]
+    assert (seen.name, seen.video, len(data), data.size) == ("3", "video", FRAMES, SIDE)
+    assert np.array_equal(seen.mask, cv2.imread(str(video / "mask/3.png"), 0) > 127)
+    np.testing.assert_allclose(seen.image[seen.mask], raw[seen.mask] / 255, atol=1e-6)
+    assert (seen.image[~seen.mask] == 1).all()
+    assert data.semantic_known
+    assert set(np.unique(seen.semantic)) == {0, 1, 10, 16, 17}
+
+
+def test_normals_and_depth_are_those_of_the_drawn_surface(video: Path) -> None:
+    data = FaceDataset.open([video], size=SIDE)
+    seen, camera = data.observation(0), data.track.cameras[0]
+    assert seen.normal is not None
+    assert seen.depth is not None
+    np.testing.assert_allclose(np.linalg.norm(seen.normal[seen.mask], axis=-1), 1, atol=1e-5)
+    assert (seen.normal[~seen.mask] == 0).all()
+    assert np.median(seen.normal[seen.mask][:, 2]) > 0.3, "they face the camera, which looks along -z"
+    row, column = SIDE // 2, SIDE // 2
+    point = np.array([0, 0, -seen.depth[row, column]]) - camera.world_to_camera[:, 3]
+    vertices = UNITS_PER_METRE * data.head.vertices(data.track.expression[0], data.track.pose[0])
+    assert np.linalg.norm(vertices - point, axis=1).min() < 0.05
+
+
+def test_landmarks_land_on_the_head(video: Path) -> None:
+    data = FaceDataset.open([video], size=SIDE)
+    seen = data.observation(1)
+    assert seen.keypoints is not None
+    matrix = data.track.cameras[1].image_matrix(SIDE, SIDE)
+    vertices = UNITS_PER_METRE * data.head.vertices(data.track.expression[1], data.track.pose[1])
+    column, row, w = matrix @ np.vstack([vertices[:1400:20].T, np.ones(70)])
+    np.testing.assert_allclose(seen.keypoints, np.stack([column / w, row / w], axis=1), atol=1e-3)
+    assert seen.bbox == tuple(int(value) for value in (*seen.keypoints.min(axis=0), *seen.keypoints.max(axis=0)))
+
+
+def test_landmarks_are_optional(video: Path) -> None:
+    edit(video, lambda document: [frame.pop("bbox") and frame.pop("flame_keypoints") for frame in document["frames"]])
+    seen = FaceDataset.open([video], size=SIDE).observation(0)
+    assert seen.bbox is None
+    assert seen.keypoints is None
+
+
+def test_resizing_averages_colours_and_keeps_labels(video: Path) -> None:
+    full, half = FaceDataset.open([video], size=SIDE), FaceDataset.open([video], size=SIDE // 2)
+    whole, small = full.observation(0), half.observation(0)
+    inside = whole.mask.reshape(SIDE // 2, 2, SIDE // 2, 2).all(axis=(1, 3))
+    averaged = whole.image.reshape(SIDE // 2, 2, SIDE // 2, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(small.image[inside], averaged[inside], atol=1e-5)
+    assert small.mask[inside].all()
+    assert set(np.unique(small.semantic)) <= set(np.unique(whole.semantic))
+    assert small.normal is not None
+    np.testing.assert_allclose(np.linalg.norm(small.normal[small.mask], axis=-1), 1, atol=1e-5)
+
+
+def test_old_intrinsics_in_pixels_mean_the_same_camera(video: Path) -> None:
+    new = FaceDataset.open([video], size=SIDE).track.cameras[0]
+    edit(video, lambda document: document.update(intrinsics=[value * 512 for value in INTRINSICS]))
+    old = FaceDataset.open([video], size=SIDE).track.cameras[0]
+    np.testing.assert_allclose(old.intrinsics, new.intrinsics, atol=1e-6)
+
+
+@pytest.fixture
+def subject_folder(video: Path, tmp_path: Path) -> Path:
+    """`anna/anna/first` and `anna/anna/second`, as published."""
+    inner = tmp_path / "anna" / "anna"
+    inner.mkdir(parents=True)
+    shutil.copytree(video, inner / "first")
+    shutil.copytree(video, inner / "second")
+    return inner.parent
+
+
+def test_every_level_of_the_published_folders_opens(subject_folder: Path) -> None:
+    for path in (subject_folder, subject_folder / "anna"):
+        data = FaceDataset.open([path], size=SIDE)
+        assert len(data) == 2 * FRAMES
+        assert [data.observation(index).video for index in (0, FRAMES)] == ["first", "second"]
+        assert len(data.track.cameras) == len(data.track) == 2 * FRAMES
+
+
+def test_videos_are_chosen_by_name(subject_folder: Path) -> None:
+    data = FaceDataset.open([subject_folder], size=SIDE, videos=["second"])
+    assert {data.observation(index).video for index in range(len(data))} == {"second"}
+    with pytest.raises(UsageError, match="did you mean 'second'"):
+        FaceDataset.open([subject_folder], videos=["secnd"])
+
+
+def test_a_slice_takes_frames_of_all_videos_and_keeps_the_tempo(subject_folder: Path) -> None:
+    data = FaceDataset.open([subject_folder], size=SIDE, frames=slice(1, None, 4))
+    assert [data.observation(index).name for index in range(len(data))] == ["2", "6", "4"]
+    assert data.track.names == ("2", "6", "4")
+    assert data.track.fps == 25 / 4
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda d: d.update(shape_params=[1.0]), r"shape_params of .*second.* and of .*first.* differ in number"),
+        (lambda d: d.update(shape_params=[0.5] + [0] * 99), "shape_params of .* differ by up to 0.5"),
+        (lambda d: d.update(intrinsics=[-2.7, 2.6, 0.5, 0.5]), "intrinsics of .* differ by up to 0.1"),
+    ],
+)
+def test_videos_that_do_not_belong_together_are_refused(subject_folder: Path, change: object, sentence: str) -> None:
+    edit(subject_folder / "anna/second", change)
+    with pytest.raises(InputError, match=sentence):
+        FaceDataset.open([subject_folder])
+
+
+def test_rounding_is_no_difference(subject_folder: Path) -> None:
+    edit(subject_folder / "anna/second", lambda d: d.update(intrinsics=[-2.6000001, 2.6, 0.5, 0.5]))
+    assert len(FaceDataset.open([subject_folder])) == 2 * FRAMES
+
+
+def test_labels_count_only_where_every_video_has_them(subject_folder: Path) -> None:
+    shutil.rmtree(subject_folder / "anna/second/semantic")
+    data = FaceDataset.open([subject_folder], size=SIDE)
+    assert not data.semantic_known
+    assert data.observation(0).semantic is None
+
+
+def test_the_subjects_shape_is_in_the_heads_template(video: Path, openhead: HeadModel) -> None:
+    edit(video, lambda document: document.update(shape_params=[1.5] + [0] * 99))
+    head = FaceDataset.open([video]).head
+    np.testing.assert_allclose(head.template, openhead.template + 1.5 * openhead.shape_basis[:, :, 0], atol=1e-6)
+
+
+def test_a_head_model_that_is_not_bundled_must_be_given(video: Path) -> None:
+    edit(video, lambda document: document.pop("head_model"))
+    with pytest.raises(InputError, match=r"flame_params.json was tracked with a head model it does not name.*--head"):
+        _ = FaceDataset.open([video]).head
+    assert FaceDataset.open([video], head_model="openhead").head.edition == "openhead"
+
+
+def test_another_head_model_than_the_tracked_one_is_refused(video: Path) -> None:
+    edit(video, lambda document: document.update(head_model="flame2020"))
+    with pytest.raises(EditionMismatchError):
+        _ = FaceDataset.open([video], head_model="openhead").head
+
+
+def damage_by(kind: str, video: Path) -> None:
+    file = video / "image/3.png"
+    if kind == "cut":
+        file.write_bytes(file.read_bytes()[:-500])
+    elif kind == "flipped":
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 255
+        file.write_bytes(data)
+    elif kind == "empty":
+        file.write_bytes(b"")
+    elif kind == "text":
+        file.write_text("not found")
+    elif kind == "narrow":
+        write_picture(file, np.zeros((SIDE, SIDE - 1, 3), dtype=np.uint8))
+    elif kind == "small mask":
+        write_picture(video / "mask/3.png", np.zeros((SIDE // 2, SIDE // 2), dtype=np.uint8))
+    elif kind == "empty mask":
+        write_picture(video / "mask/3.png", np.zeros((SIDE, SIDE), dtype=np.uint8))
+    elif kind == "coloured labels":
+        write_picture(video / "semantic/3.png", np.full((SIDE, SIDE, 3), 200, dtype=np.uint8))
+    elif kind == "shallow normals":
+        write_picture(video / "normal/3.png", np.full((SIDE, SIDE, 3), 200, dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("cut", r"image/3\.png is not a readable picture: it is cut short"),
+        ("flipped", r"image/3\.png is not a readable picture: a checksum in it is wrong"),
+        ("empty", r"image/3\.png is not a readable picture: it is empty"),
+        ("text", r"image/3\.png is not a readable picture: nothing can decode it"),
+        ("narrow", r"image/3\.png must be square, got 63 x 64 pixels"),
+        ("small mask", r"mask/3\.png must have the size of its image, got 32 x 32 pixels beside 64 x 64"),
+        ("empty mask", r"mask/3\.png is empty"),
+        ("coloured labels", r"semantic/3\.png must hold label ids 0\.\.18, got 200"),
+        ("shallow normals", r"normal/3\.png must have 3 channels of 16 bits"),
+    ],
+)
+def test_a_damaged_picture_is_named_in_a_sentence(video: Path, kind: str, sentence: str) -> None:
+    damage_by(kind, video)
+    data = FaceDataset.open([video], size=SIDE)
+    data.observation(1)
+    with pytest.raises(InputError, match=sentence):
+        data.observation(2)
+
+
+@pytest.mark.parametrize("kind", ["image", "mask", "semantic"])
+def test_a_missing_picture_is_said_when_the_dataset_is_opened(video: Path, kind: str) -> None:
+    (video / kind / "3.png").unlink()
+    (video / kind / "5.png").unlink()
+    with pytest.raises(InputError, match=rf"{kind}/3\.png is missing \(and 1 more\)"):
+        FaceDataset.open([video])
+    assert len(FaceDataset.open([video], frames=slice(0, 2))) == 2, "frames that are not chosen may be incomplete"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda d: d["frames"][1]["pose"].pop(), r"flame_params.json: pose of frame 1 must have 15 values, got 14"),
+        (lambda d: d["frames"][1]["expression"].__setitem__(0, float("nan")), "flame_params.json: .*must be finite"),
+        (lambda d: d["frames"][1]["flame_keypoints"].pop(), r"flame_keypoints of frame 1 must have shape \[70, 2\]"),
+        (lambda d: [frame.pop("world_mat") for frame in d["frames"]], "flame_params.json has no 'world_mat'"),
+        (lambda d: d.update(frames=[]), "flame_params.json: frames must be a list with at least one frame"),
+        (lambda d: d.pop("frames"), "flame_params.json has no 'frames'"),
+    ],
+)
+def test_a_broken_track_is_said_with_its_file(video: Path, change: object, sentence: str) -> None:
+    edit(video, change)
+    with pytest.raises(InputError, match=sentence):
+        FaceDataset.open([video])
+
+
+def test_a_wrong_path_is_explained(tmp_path: Path, video: Path) -> None:
+    for path, sentence in ((tmp_path / "none", "there is no dataset folder"), (video / "image", "holds no video")):
+        with pytest.raises(InputError, match=sentence):
+            FaceDataset.open([path])
+    with pytest.raises(UsageError, match="size must be between"):
+        FaceDataset.open([video], size=0)
+
+
+@pytest.mark.parametrize("change", [lambda t: t[: len(t) // 2], lambda t: "[]", lambda t: "\x00"])
+def test_no_bytes_of_a_track_escape_as_a_traceback(video: Path, change: object) -> None:
+    path = video / "flame_params.json"
+    path.write_text(change(path.read_text()))  # type: ignore[operator]
+    with pytest.raises(ImavatarError, match=re.escape(str(path))):
+        FaceDataset.open([video])
+
+
+def pixels_of(size: int) -> Pixels:
+    return Pixels(np.zeros((size, size, 3), np.uint8), np.ones((size, size), bool), None, None, None)
+
+
+def test_the_cache_holds_the_latest_within_its_budget() -> None:
+    cache, loads = ByteCache(budget=2 * pixels_of(10).bytes), []
+
+    def load(key: int) -> Pixels:
+        loads.append(key)
+        return pixels_of(10)
+
+    for key in (0, 1, 0, 2, 0, 1):
+        cache.get(key, lambda key=key: load(key))
+    assert loads == [0, 1, 2, 1], "0 was used last when 2 needed room"
+    assert cache.bytes == 2 * pixels_of(10).bytes
+
+
+def test_a_frame_is_decoded_once_and_only_when_asked_for(video: Path) -> None:
+    data = FaceDataset.open([video], size=SIDE)
+    first = data.observation(0)
+    shutil.rmtree(video / "image")
+    assert np.array_equal(data.observation(0).image, first.image)
+    with pytest.raises(InputError, match="image/2.png is missing"):
+        data.observation(1)
+
+
+def test_the_reference_track_opens_as_a_video(reference: Path, tmp_path: Path) -> None:
+    """The track of the reference data has the published schema; its pictures are not there, which is said."""
+    source = json.loads((reference / "talk/flame_params.json").read_text())
+    folder = tmp_path / "talk"
+    for kind in ("image", "mask"):
+        write_picture(folder / kind / "1.png", np.full((8, 8), 255, dtype=np.uint8))
+    (folder / "flame_params.json").write_text(json.dumps(source))
+    assert len(FaceDataset.open([folder], frames=slice(0, 1), size=8)) == 1
+    with pytest.raises(InputError, match=r"image/2\.png is missing \(and 297 more\)"):
+        FaceDataset.open([folder])

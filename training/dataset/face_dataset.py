@@ -1,0 +1,155 @@
+"""FaceDataset: one or several videos of a subject in the published layout, decoded frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
+from imavatar_deploy.head_files import OPENHEAD
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.tracks.track import FlameTrack
+
+from . import pixels
+from .cache import BUDGET, ByteCache
+from .joining import join_tracks
+from .observation import Float, Observation
+from .video import TRACK_FILE, Video, find_videos
+
+SIZES = (8, 4096)
+"""Smallest and largest side in pixels that frames may be resized to."""
+
+
+class FaceDataset:
+    """Frames of ground truth with their track; `open` makes one. Pictures are decoded when first asked for."""
+
+    def __init__(
+        self,
+        videos: Sequence[Video],
+        *,
+        size: int = 256,
+        frames: slice | None = None,
+        head_model: Path | str | None = None,
+        edition: str | None = None,
+        cache_bytes: int = BUDGET,
+    ) -> None:
+        if not SIZES[0] <= size <= SIZES[1]:
+            raise UsageError(f"size must be between {SIZES[0]} and {SIZES[1]} pixels, got {size}")
+        self.size = size
+        self._head_source = head_model
+        self._edition = edition
+        self._cache = ByteCache(cache_bytes)
+        optional = (kind for kind in ("semantic", "normal", "depth") if all(video.has(kind) for video in videos))
+        self._kinds = ("image", "mask", *optional)
+        chosen = frames if frames is not None else slice(None)
+        self.track: FlameTrack = join_tracks(videos).select(chosen)
+        self._places = [(video, index) for video in videos for index in range(len(video))][chosen]
+        self._ensure_files()
+
+    @classmethod
+    def open(
+        cls,
+        paths: Sequence[Path],
+        *,
+        size: int = 256,
+        frames: slice | None = None,
+        videos: Sequence[str] = (),
+        head_model: Path | str | None = None,
+        edition: str | None = None,
+    ) -> FaceDataset:
+        """Open the videos in `paths`.
+
+        Args:
+            paths: video folders, subject folders with videos in them, or the published `subject/subject`.
+            size: side in pixels that frames are resized to.
+            frames: which of all frames, one video after the other.
+            videos: names of the videos to take; all when empty.
+            head_model: what the videos were tracked with; needed unless they say `openhead`.
+            edition: of that head model, where its file does not say.
+
+        Raises:
+            InputError: a folder, file or picture is missing, or the videos do not belong together.
+            UsageError: an unknown video, an empty choice of frames, an impossible size.
+        """
+        folders = find_videos([Path(path) for path in paths], videos)
+        read = [Video.read(folder) for folder in folders]
+        return cls(read, size=size, frames=frames, head_model=head_model, edition=edition)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def semantic_known(self) -> bool:
+        """Whether every frame has labels."""
+        return "semantic" in self._kinds
+
+    @cached_property
+    def head(self) -> HeadModel:
+        """The head model the videos were tracked with, the subject's shape in its template.
+
+        Raises:
+            InputError: the head model is neither bundled nor given.
+            EditionMismatchError: the one given is another than the videos were tracked with.
+        """
+        said = self.track.edition
+        if self._head_source is None and said != OPENHEAD:
+            raise InputError(
+                f"{self._places[0][0].folder / TRACK_FILE} was tracked with {said or 'a head model it does not name'}, "
+                "which is not bundled: give its file with --head-model (FLAME's .pkl or .npz), and --edition"
+            )
+        head = HeadModel.load(self._head_source or OPENHEAD, edition=self._edition or said)
+        if said not in (None, head.edition):
+            raise EditionMismatchError(
+                f"the videos were tracked with {said} and {self._head_source} is {head.edition}: their codes mean "
+                "different faces; give the head model they were tracked with"
+            )
+        return head.for_subject(self.track.shape)
+
+    def observation(self, index: int) -> Observation:
+        """The frame at `index`, counted from 0.
+
+        Raises:
+            InputError: one of its pictures is missing, damaged or does not fit the others.
+        """
+        video, place = self._places[index]
+        held = self._cache.get(index, lambda: self._load(video, place))
+        return Observation(
+            name=video.track.names[place],
+            video=video.name,
+            image=pixels.colours(held),
+            mask=held.mask,
+            semantic=held.semantic,
+            normal=pixels.normals(held),
+            depth=pixels.depths(held),
+            bbox=_box_in_pixels(video.boxes[place], self.size),
+            keypoints=_points_in_pixels(video.keypoints[place], self.size),
+        )
+
+    def _load(self, video: Video, place: int) -> pixels.Pixels:
+        return pixels.load({kind: video.file(kind, place) for kind in self._kinds}, self.size)
+
+    def _ensure_files(self) -> None:
+        """Say now, not in the middle of a training, that a picture is missing."""
+        wanted = [video.file(kind, place) for video, place in self._places for kind in self._kinds]
+        missing = [path for path in wanted if not path.is_file()]
+        if missing:
+            raise InputError(
+                f"{missing[0]} is missing{f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''}: every frame "
+                f"of {TRACK_FILE} needs its picture; see imavatar-data check"
+            )
+
+
+def _points_in_pixels(points: Float | None, size: int) -> Float | None:
+    """-1..1 -> columns and rows, as the published loader does."""
+    return None if points is None else np.asarray((points + 1) * (size / 2), dtype=np.float32)
+
+
+def _box_in_pixels(box: Float | None, size: int) -> tuple[int, int, int, int] | None:
+    scaled = _points_in_pixels(box, size)
+    if scaled is None:
+        return None
+    left, top, right, bottom = (int(min(max(value, 0), size - 1)) for value in scaled)
+    return left, top, right, bottom
