@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.checks import ensure_shape
-from imavatar_deploy.conventions import CONDITION_SIZE, EXPRESSION_SIZE, JAW, POSE_SIZE, UNITS_PER_METRE
+from imavatar_deploy.conventions import CONDITION_SIZE, EXPRESSION_SIZE, POSE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 
 from .deformation import Deformation, DeformationNetwork
+from .forward import ForwardVariant
+from .frame import Frame
 from .geometry import GeometryNetwork
+from .posed_map import PosedMap
 from .sizes import NetworkSizes
 from .skinning import pose_feature, skin, skinning_transforms, unskin
 from .texture import TextureNetwork
@@ -24,7 +27,7 @@ from .texture import TextureNetwork
 Float = NDArray[np.float32]
 
 
-class ImplicitAvatar(nn.Module):
+class ImplicitAvatar(ForwardVariant):
     """An implicit morphable head (IMavatar), in model units (FLAME x 4).
 
     The networks are the public face: `avatar.geometry(x)`, `avatar.deformation(x)`, `avatar.texture(x, normal,
@@ -35,6 +38,10 @@ class ImplicitAvatar(nn.Module):
         sizes: of the networks; the published ones by default.
         provenance: where the weights come from, as it will stand in checkpoints and manifests.
     """
+
+    name: ClassVar[str] = "imavatar"
+
+    deformation: DeformationNetwork
 
     canonical_pose: Tensor  # [15]
     canonical_feature: Tensor  # [36]
@@ -97,10 +104,6 @@ class ImplicitAvatar(nn.Module):
         joints = self.rest_joints + torch.tensordot(expression, self.rest_joint_basis, dims=1)
         return skinning_transforms(pose, joints, self.sizes.bones)
 
-    def condition(self, expression: Tensor, pose: Tensor) -> Tensor:
-        """[53] what the texture network is told of a frame: expression and the jaw's axis-angle."""
-        return torch.cat([expression, pose[JAW]])
-
     def rest(self, x: Tensor, deformation: Deformation) -> Tensor:
         """[N, 3] canonical points taken back to rest: T_can(w)^-1 x - P f_can, the canonical expression being zero."""
         unposed = unskin(x, deformation.weights, self.canonical_transforms)
@@ -122,6 +125,16 @@ class ImplicitAvatar(nn.Module):
         ensure_shape("pose", pose, (POSE_SIZE,))
         deformation = self.deformation(x)
         return self.pose_rest(self.rest(x, deformation), deformation, expression, pose)
+
+    def forward_map(self, frame: Frame) -> PosedMap:
+        """`deform` and the skinning weights of one frame, folded for the search."""
+        return PosedMap(
+            self.deformation,
+            self.transforms(frame.expression, frame.pose),
+            self.canonical_transforms,
+            frame.expression,
+            pose_feature(frame.pose) - self.canonical_feature,
+        )
 
     def pose_rest(self, rest: Tensor, deformation: Deformation, expression: Tensor, pose: Tensor) -> Tensor:
         """The frame's half of `deform`: T(w) [rest + E expression + P f(pose)], `[N, 3]`."""
