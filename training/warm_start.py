@@ -52,9 +52,13 @@ class WarmStartSettings:
     detail_steps: int = 900
     """Steps of the second round on geometry and texture."""
     deformation_steps: int = 3600
+    """Steps of the deformation network."""
     deformation_batch: int = 4096
+    """Points a step of the deformation network, close to the surface."""
     deformation_learning_rate: float = 2e-3
+    """Of Adam, for the deformation network."""
     seed: int = 0
+    """Of the points and batches drawn."""
 
 
 def warm_start(

@@ -33,6 +33,7 @@ class NetworkSizes:
     deformation_frequencies: int = 0
     """Octaves of positional encoding of the deformation network's point; the paper has none."""
     expressions: int = EXPRESSION_SIZE
+    """Expression blendshapes; the head models have 50."""
     bones: int = len(BONES) + 1
     """Skinning bones: one more than the kinematic bones when there is a ghost bone."""
     texture_layers: tuple[int, ...] = (512,) * 4
@@ -42,6 +43,7 @@ class NetworkSizes:
     bottleneck: int = 8
     """What the condition is squeezed to before the texture network sees it."""
     condition: int = CONDITION_SIZE
+    """Length of what the texture network is told of a frame: the expression and the jaw."""
 
     def __post_init__(self) -> None:
         widths = (*self.geometry_layers, *self.deformation_layers, *self.texture_layers)

@@ -1,0 +1,48 @@
+"""Pixels of a training step: half everywhere, half in the face's box."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.training.pixels import draw_pixels
+
+
+@pytest.fixture
+def mask() -> np.ndarray:
+    mask = np.zeros((40, 60), dtype=bool)
+    mask[10:20, 30:50] = True
+    return mask
+
+
+def test_half_of_the_pixels_lie_strictly_inside_the_box(mask: np.ndarray) -> None:
+    pixels = draw_pixels(mask, (5, 6, 15, 26), 200, np.random.default_rng(0))
+    assert pixels.shape == (200, 2)
+    focus = pixels[100:]
+    assert focus.min(axis=0).tolist() >= [6, 7]
+    assert focus.max(axis=0).tolist() <= [14, 25]
+    assert np.ptp(pixels[:100], axis=0).tolist() > [40, 30]
+    for half in (pixels[:100], focus):
+        assert len(np.unique(half, axis=0)) == 100
+
+
+def test_without_a_box_the_mask_is_the_box(mask: np.ndarray) -> None:
+    focus = draw_pixels(mask, None, 400, np.random.default_rng(0))[200:]
+    assert mask[focus[:, 1], focus[:, 0]].all()
+    assert len(np.unique(focus, axis=0)) == mask.sum() == 200
+
+
+def test_small_images_give_what_they_have(mask: np.ndarray) -> None:
+    pixels = draw_pixels(mask, (0, 0, 3, 3), 10_000, np.random.default_rng(0))
+    assert len(pixels) == 40 * 60 + 4
+
+
+def test_an_empty_mask_means_everywhere() -> None:
+    pixels = draw_pixels(np.zeros((8, 8), dtype=bool), None, 128, np.random.default_rng(0))
+    assert len(np.unique(pixels[64:], axis=0)) == 64
+
+
+def test_the_generator_decides(mask: np.ndarray) -> None:
+    first, second, other = (draw_pixels(mask, None, 64, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)

@@ -1,0 +1,123 @@
+"""Losses: what a training step minimises, term by term (IMavatar, "Losses"; the published code's weights)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from imavatar_deploy.model.deformation import Deformation
+from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.tracing.tracer import Traced
+from imavatar_deploy.model.variant import Variant
+
+from .pixels import Batch
+from .pseudo_truth import PseudoTruth, Targets
+from .semantics import SKIN, labelled
+
+Terms = dict[str, Tensor]
+
+DIFFERENCE_SCALE = 10.0
+"""Blendshapes and correctives are compared at ten times their size, before squaring (as published)."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each term counts. The defaults are the published supervised configuration."""
+
+    colour: float = 1.0
+    """Sum of absolute differences over the channels, colours in -1..1, a pixel."""
+    mask: float = 100.0
+    """Binary cross-entropy of the silhouette."""
+    sharpness: float = 50.0
+    """Alpha: how fast occupancy falls with signed distance in the mask term."""
+    skinning: float = 0.1
+    """Skinning weights against those of the nearest head-model vertex."""
+    pose: float = 10.0
+    """Pose correctives against the nearest vertex's."""
+    expression: float = 10.0
+    """Expression blendshapes against the nearest vertex's."""
+    flame_distance: float = 10_000.0
+    """Squared squared distance of skin to the head model; needs semantic labels."""
+    rules: bool = True
+    """Follow the semantic rules where the data has labels: hair, cloth and the inside of the mouth."""
+    expression_drift: float = 0.0
+    """Squared deviation of optimised expressions from the tracked ones."""
+    pose_drift: float = 0.0
+    """Squared deviation of optimised poses from the tracked ones."""
+    camera_drift: float = 0.0
+    """Squared deviation of optimised camera centres from the tracked ones."""
+
+    def total(self, terms: Terms) -> Tensor:
+        """The weighted sum of the terms that are there."""
+        return torch.stack([getattr(self, name) * term for name, term in terms.items()]).sum()
+
+
+def image_terms(
+    model: Variant,
+    frame: Frame,
+    view: View,
+    traced: Traced,
+    batch: Batch,
+    weights: LossWeights,
+    truth: PseudoTruth | None,
+    mixed: bool = False,
+) -> Terms:
+    """All terms that compare a traced batch with its image, unweighted, with gradients; each a sum over N pixels / N.
+
+    Args:
+        traced: what the rays of `view` met, with the batch's mask as foreground.
+        truth: None where only masks and colours supervise (imavatar-minus).
+        mixed: evaluate the texture network in bfloat16. Nothing else may be: the search converges to 1e-5.
+    """
+    count = len(batch.pixels)
+    surface = traced.hit & batch.mask
+    points = model.on_rays(traced.canonical[surface], traced.deformed[surface], view.select(surface), frame)
+    with torch.autocast(points.canonical.device.type, torch.bfloat16, enabled=mixed):
+        colour = model.colour(points, frame)
+    terms = {
+        "colour": 2.0 * (colour.float() - batch.colour[surface]).abs().sum() / count,
+        "mask": mask_term(model, frame, view, traced, batch, weights.sharpness),
+    }
+    if truth is not None:
+        semantic = batch.semantic[surface] if weights.rules and batch.semantic is not None else None
+        targets = truth(points.canonical, semantic)
+        # The fields are to fit where the surface is; it shall not move to where they fit better (as published).
+        still = points._replace(canonical=points.canonical.detach(), deformed=points.deformed.detach())
+        terms |= supervision_terms(model.blend_fields(still, frame), targets, count)
+        if semantic is not None:
+            terms["flame_distance"] = flame_distance_term(targets, semantic)
+    return terms
+
+
+def mask_term(model: Variant, frame: Frame, view: View, traced: Traced, batch: Batch, sharpness: float) -> Tensor:
+    """Binary cross-entropy of occupancy against the mask, on every ray that is not a surface ray and has a root."""
+    off = ~(traced.hit & batch.mask) & traced.valid
+    rays = view.select(off)
+    # The distance along the ray is a constant; camera and directions carry what gradient there is.
+    along = ((traced.deformed[off] - view.origin.detach()) * rays.directions.detach()).sum(dim=1)
+    sdf = model.off_surface(traced.canonical[off], rays.at(along), frame)
+    wanted = batch.mask[off].to(sdf.dtype)
+    entropy = binary_cross_entropy_with_logits(-sharpness * sdf, wanted, reduction="sum")
+    return entropy / (sharpness * len(batch.pixels))
+
+
+def supervision_terms(found: Deformation | None, targets: Targets, count: int) -> Terms:
+    """Deformation against the head model's, for the fields that the variant has."""
+    if found is None:
+        return {}
+    near, skinned = targets.near, targets.skinned
+    terms = {"skinning": (found.weights - targets.weights)[skinned].square().sum() / count}
+    if found.pose.shape[1]:
+        terms["pose"] = (DIFFERENCE_SCALE * (found.pose - targets.pose)[near]).square().sum() / count
+    if found.expression.shape[2]:
+        terms["expression"] = (DIFFERENCE_SCALE * (found.expression - targets.expression)[near]).square().sum() / count
+    return terms
+
+
+def flame_distance_term(targets: Targets, semantic: Tensor) -> Tensor:
+    """Mean over skin of the fourth power of the distance to the head model's nearest vertex; zero without skin."""
+    squared = targets.distance[labelled(semantic, SKIN, semantic)]
+    return squared.square().sum() / max(1, len(squared))

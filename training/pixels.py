@@ -1,0 +1,67 @@
+"""Pixels: which of an image's pixels a training step looks at, and what it sees there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imavatar_deploy.camera import Camera
+
+Mask = NDArray[np.bool_]
+Box = tuple[float, float, float, float]
+
+
+class Batch(NamedTuple):
+    """N pixels of one image."""
+
+    index: int
+    """Which frame of the dataset."""
+    camera: Camera
+    size: tuple[int, int]
+    """Width and height of the whole image."""
+    pixels: Tensor  # [N, 2] integer column and row
+    colour: Tensor  # [N, 3] in 0..1, white outside of the mask
+    mask: Tensor  # [N] bool
+    semantic: Tensor | None  # [N] label ids, where the data has them
+
+    def to(self, device: torch.device) -> Batch:
+        """The same pixels on another device."""
+        semantic = None if self.semantic is None else self.semantic.to(device)
+        moved = (tensor.to(device) for tensor in (self.pixels, self.colour, self.mask))
+        return Batch(self.index, self.camera, self.size, *moved, semantic)
+
+
+def draw_pixels(mask: Mask, bbox: Box | None, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """[count, 2] columns and rows: half of them all over the image, half of them inside the face's box (as published).
+
+    No pixel comes twice within a half; a half that has fewer pixels than asked for gives all it has.
+
+    Args:
+        mask: `[H, W]` of the person; its bounds are the box where there is no other.
+        bbox: x0, y0, x1, y1 in pixels; only pixels strictly inside count.
+    """
+    height, width = mask.shape
+    everywhere = np.arange(height * width)
+    columns, rows = everywhere % width, everywhere // width
+    x0, y0, x1, y1 = _bounds(mask) if bbox is None else bbox
+    inside = np.flatnonzero((columns > x0) & (columns < x1) & (rows > y0) & (rows < y1))
+    focus = inside if len(inside) else everywhere
+    halves = (_draw(everywhere, count - count // 2, rng), _draw(focus, count // 2, rng))
+    chosen = np.concatenate(halves)
+    return np.stack([columns[chosen], rows[chosen]], axis=1)
+
+
+def _draw(pool: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    return rng.choice(pool, min(count, len(pool)), replace=False)
+
+
+def _bounds(mask: Mask) -> Box:
+    """Just outside of the mask's pixels; of the whole image when it has none."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return (-1.0, -1.0, float(mask.shape[1]), float(mask.shape[0]))
+    return (float(columns[0] - 1), float(rows[0] - 1), float(columns[-1] + 1), float(rows[-1] + 1))

@@ -1,0 +1,63 @@
+"""Presets: three sizes of run, from five minutes on two cores to the paper's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.model.sizes import NetworkSizes
+
+from .settings import OptimiserSettings, Schedule, Settings
+from .warm_start import WarmStartSettings
+
+FULL = Settings()
+
+TINY = Settings(
+    networks=NetworkSizes(
+        geometry_layers=(96,) * 5,
+        geometry_skip=(3,),
+        feature=48,
+        deformation_layers=(96,) * 4,
+        deformation_frequencies=4,
+        texture_layers=(96,) * 3,
+    ),
+    optimiser=OptimiserSettings(learning_rate=1e-3, matrix_rate=2e-3, texture_factor=2.0),
+    schedule=Schedule(steps=600, decay="cosine", pixels=1024, validation_steps=200),
+    fit=WarmStartSettings(
+        samples=80_000,
+        steps=500,
+        batch=1024,
+        learning_rate=2e-3,
+        matrix_rate=8e-3,
+        detail_steps=0,
+        deformation_steps=900,
+        deformation_batch=1024,
+    ),
+)
+
+SMALL = replace(
+    TINY,
+    networks=replace(
+        TINY.networks,
+        geometry_layers=(128,) * 6,
+        feature=64,
+        deformation_layers=(128,) * 4,
+        texture_layers=(128,) * 3,
+    ),
+    schedule=replace(TINY.schedule, steps=1500, validation_steps=300),
+    fit=replace(TINY.fit, samples=150_000, steps=800, deformation_steps=1500),
+)
+
+PRESETS = {"tiny": TINY, "small": SMALL, "full": FULL}
+"""By the name that `--preset` takes."""
+
+
+def preset(name: str) -> Settings:
+    """The settings of a preset.
+
+    Raises:
+        UsageError: there is none of this name; the sentence lists those there are.
+    """
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS)
+    return PRESETS[name]

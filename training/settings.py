@@ -1,0 +1,125 @@
+"""Settings: everything a training run may choose, each field with what it means; kept as the run's config.toml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.model.sizes import NetworkSizes
+
+from .losses import LossWeights
+from .warm_start import WarmStartSettings
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """How the networks and the inputs learn."""
+
+    learning_rate: float = 1e-4
+    """Of Adam, betas 0.9 and 0.999."""
+    matrix_rate: float = 0.0
+    """Of Muon, which then takes the hidden matrices from Adam; 0 leaves all to Adam, as the paper does."""
+    texture_factor: float = 1.0
+    """Learning rates of the texture network relative to the others'; a warm start knows the shape and no colours."""
+    input_rate: float = 1e-4
+    """Of optimised poses, cameras, expressions and latent codes (sparse Adam)."""
+    clip: float = 0.0
+    """Largest norm of the networks' gradient; 0 for no limit, as published."""
+    mixed: bool = False
+    """Evaluate the texture network in bfloat16. The search and the surface stay in float32: they converge to 1e-5."""
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """Which of the tracked values are improved while training; each frame has its own."""
+
+    pose: bool = True
+    """Bone rotations (as the published code does)."""
+    camera: bool = True
+    """Camera centres (as the published code does)."""
+    expression: bool = False
+    """Expression coefficients."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a run is, how its learning rate falls, and how often it is saved and looked at."""
+
+    epochs: int = 60
+    """Times that every frame is seen."""
+    steps: int = 0
+    """Steps in all, an image each, instead of epochs; 0 for epochs."""
+    minutes: float = 0.0
+    """Stop after so long, the warm start not counted, with the learning rate fitted to it; 0 for no limit. Such a run
+    follows the clock, so two of them are not equal to the last bit."""
+    decay: str = "halved"
+    """`halved` after two thirds of the run (40 of 60 epochs, as published), or `cosine` down to a hundredth."""
+    pixels: int = 2048
+    """Pixels a step: half of them all over the image, half in the face's box."""
+    checkpoint_minutes: float = 5.0
+    """At most so much work is lost to an accident."""
+    validation_steps: int = 500
+    """Steps between validations; 0 for one at the end only."""
+    validation_frames: int = 3
+    """Frames of a validation, evenly spread over the dataset."""
+    validation_size: int = 128
+    """Width and height of validation images, pixels."""
+    vanished_steps: int = 100
+    """Give up after so many steps in a row in which no ray meets the avatar."""
+
+
+@dataclass(frozen=True)
+class TracerSettings:
+    """How rays find the surface."""
+
+    name: str = "raster"
+    """`raster` (guided by the rasterised surface) or `march` (the paper's ray marcher); variants without a forward map
+    always march."""
+    refresh_steps: int = 50
+    """Steps after which the tracer is told that the networks have changed, so that it extracts the surface anew."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training run may choose. The defaults are the paper's networks and schedule, with the quick tracer and the
+    warm start.
+
+    Raises:
+        UsageError: a choice that does not exist or cannot be.
+    """
+
+    variant: str = "imavatar"
+    """Row of `model.variants.VARIANTS`."""
+    seed: int = 0
+    """Of everything random."""
+    warm_start: bool = True
+    """Begin from the head model's shape and motion instead of the paper's sphere."""
+    networks: NetworkSizes = field(default_factory=NetworkSizes)
+    """Sizes of the networks."""
+    losses: LossWeights = field(default_factory=LossWeights)
+    """What is minimised."""
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    """How the networks learn."""
+    inputs: InputSettings = field(default_factory=InputSettings)
+    """Which tracked values are improved."""
+    schedule: Schedule = field(default_factory=Schedule)
+    """How long and how often."""
+    tracer: TracerSettings = field(default_factory=TracerSettings)
+    """How rays find the surface."""
+    fit: WarmStartSettings = field(default_factory=WarmStartSettings)
+    """How the warm start fits."""
+
+    def __post_init__(self) -> None:
+        if self.schedule.decay not in DECAYS:
+            raise unknown_name("decay", self.schedule.decay, DECAYS)
+        positive = {"epochs": self.schedule.epochs, "pixels": self.schedule.pixels, "steps": self.schedule.steps + 1}
+        for name, value in positive.items():
+            if value < 1:
+                raise UsageError(f"schedule.{name} must be positive, got {value}; see --help")
+        for group in (self.losses, self.optimiser):
+            for entry in fields(group):
+                if (value := getattr(group, entry.name)) < 0:
+                    raise UsageError(f"{entry.name} must not be negative, got {value}")
+
+
+DECAYS = ("halved", "cosine")
