@@ -1,0 +1,93 @@
+"""Contact sheet: truth, prediction, error and normals of a frame side by side, and the frames worth looking at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.errors import InputError, UsageError
+
+from .case import Case, Image, Mask
+
+Bytes = NDArray[np.uint8]
+
+ERROR_GAIN = 4.0
+"""The error column shows four times the absolute difference: a hundredth is invisible, and a hundredth matters."""
+SMALLEST_TILE = 192
+"""Smaller images are enlarged by a whole number, pixel by pixel."""
+GAP = 4
+HEADER = 22
+INK = (40, 40, 40)
+
+
+def strip(case: Case) -> Bytes:
+    """[h, w, 3] RGB: truth, prediction, error x 4, and the normals where there are any, with captions."""
+    error = np.clip(ERROR_GAIN * np.abs(case.prediction - case.truth), 0.0, 1.0)
+    tiles = {"truth": case.truth, "prediction": case.prediction, f"error x {ERROR_GAIN:.0f}": error}
+    if case.truth_normal is not None:
+        tiles["true normals"] = normal_picture(case.truth_normal, case.truth_mask)
+    if case.prediction_normal is not None and case.prediction_mask is not None:
+        tiles["normals"] = normal_picture(case.prediction_normal, case.prediction_mask)
+    return row(list(tiles.values()), list(tiles))
+
+
+def normal_picture(normal: Image, mask: Mask) -> Image:
+    """[H, W, 3] normals as colours, (n + 1) / 2, over white."""
+    length = np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-12)
+    return np.where(mask[..., None], 0.5 * normal / length + 0.5, 1.0).astype(np.float32)
+
+
+def row(images: Sequence[Image], captions: Sequence[str]) -> Bytes:
+    """[h, w, 3] images `[H, W, 3]` in 0..1 of one size, side by side under their captions."""
+    tiles = [_tile(image, caption) for image, caption in zip(images, captions, strict=True)]
+    gap = np.full((len(tiles[0]), GAP, 3), 255, dtype=np.uint8)
+    return np.concatenate([part for tile in tiles for part in (tile, gap)][:-1], axis=1)
+
+
+def stack(rows: Sequence[Bytes], captions: Sequence[str]) -> Bytes:
+    """[h, w, 3] rows, perhaps of different widths, under one another, each with a caption above it."""
+    width = max(picture.shape[1] for picture in rows)
+    parts = []
+    for picture, caption in zip(rows, captions, strict=True):
+        padding = ((0, GAP), (0, width - picture.shape[1]), (0, 0))
+        parts += [_header(caption, width), np.pad(picture, padding, constant_values=255)]
+    return np.concatenate(parts)
+
+
+def write_picture(path: Path, picture: Bytes) -> None:
+    """Write an RGB picture as a PNG.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+        raise UsageError(f"{path.name} cannot be written to {path.parent.parent}; is the disk full?")
+
+
+def read_picture(path: Path) -> Bytes:
+    """[h, w, 3] RGB of a PNG that `write_picture` wrote.
+
+    Raises:
+        InputError: it is not there, or damaged.
+    """
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise InputError(f"{path} is not a readable picture")
+    return np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
+
+
+def _tile(image: Image, caption: str) -> Bytes:
+    enlarged = max(1, -(-SMALLEST_TILE // max(image.shape[:2])))
+    pixels = np.round(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
+    pixels = pixels.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+    return np.concatenate([_header(caption, pixels.shape[1]), pixels])
+
+
+def _header(caption: str, width: int) -> Bytes:
+    header = np.full((HEADER, width, 3), 255, dtype=np.uint8)
+    cv2.putText(header, caption, (3, HEADER - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    return header

@@ -1,0 +1,158 @@
+"""The report of an evaluation: Markdown, JSON and a contact sheet in one folder, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from imavatar_deploy.atomic import atomic_folder
+from imavatar_deploy.progress import Progress, silent
+
+from .case import Case, Perceptual
+from .contact_sheet import Bytes, read_picture, stack, strip, write_picture
+from .ground_truth import GroundTruth
+from .markdown import cell, table
+from .masking import Masking
+from .measure import Scores, measure
+from .metrics import METRICS
+from .source import PredictionSource
+
+MARKER = "report.json"
+SHEET = "contact_sheet.png"
+STRIPS = "frames"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores, and what they are scores of."""
+
+    title: str
+    facts: dict[str, Any]
+    masking: Masking
+    scores: Scores
+
+    def document(self) -> dict[str, Any]:
+        """Everything, ready for JSON; a number that is not finite becomes a word."""
+        scores = self.scores
+        return {
+            "title": self.title,
+            **self.facts,
+            "masking": {"name": self.masking.name, "summary": self.masking.summary},
+            "metrics": {
+                name: {"unit": METRICS[name].unit, "better": METRICS[name].better, **_summary(scores, name)}
+                for name in METRICS
+            },
+            "frames": [
+                {"name": frame} | {name: _plain(column[index]) for name, column in scores.values.items()}
+                for index, frame in enumerate(scores.names)
+            ],
+        }
+
+    def markdown(self) -> str:
+        """The same for people."""
+        scores, lines = self.scores, [f"# {self.title}", ""]
+        lines += [f"- {name}: {value}" for name, value in self.facts.items()]
+        lines += [f"- masking: {self.masking.summary}", "", *_overview(scores), "", f"![worst to best]({SHEET})", ""]
+        lines += ["## How it was measured", ""]
+        lines += [f"- **{row.name}**: {row.summary}" for row in METRICS.values()]
+        lines += ["", "## Every frame", ""]
+        rows = [
+            [frame, *(cell(column[index]) for column in scores.values.values())]
+            for index, frame in enumerate(scores.names)
+        ]
+        return "\n".join([*lines, *table(["frame", *scores.values], rows)]) + "\n"
+
+
+def write_report(
+    out: Path,
+    truth: GroundTruth,
+    source: PredictionSource,
+    masking: Masking,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    perceptual: Perceptual | None = None,
+    keep_frames: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Report:
+    """Measure every frame of `truth` and write `report.md`, `report.json` and `contact_sheet.png` into `out`.
+
+    Args:
+        facts: what the report shall say beside what the source says of itself.
+        keep_frames: keep a strip (truth, prediction, error, normals) of every frame in `frames/`, not of three only.
+
+    Raises:
+        UsageError: `out` cannot be written, or is in the way.
+        InputError: see `measure`.
+    """
+    with atomic_folder(out, marker=MARKER, overwrite=overwrite) as partial:
+        strips = _Strips(partial / STRIPS)
+        scores = measure(truth, source, masking, perceptual=perceptual, seen=strips.add, progress=progress)
+        about = {**(facts or {}), "frames": len(truth), "size": truth.size, **source.facts}
+        report = Report(f"Evaluation of {source.title}", about, masking, scores)
+        write_picture(partial / SHEET, strips.sheet(scores))
+        (partial / "report.md").write_text(report.markdown(), encoding="utf-8")
+        (partial / MARKER).write_text(json.dumps(report.document(), indent=2) + "\n", encoding="utf-8")
+        if not keep_frames:
+            strips.remove()
+    return report
+
+
+class _Strips:
+    """Pictures of all frames on disk, because which of them to show is known only after the last."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._paths: list[Path] = []
+        folder.mkdir()
+
+    def add(self, case: Case) -> None:
+        # Frames of several videos may share a name.
+        self._paths.append(self._folder / f"{len(self._paths) + 1:05d}_{case.name}.png")
+        write_picture(self._paths[-1], strip(case))
+
+    def sheet(self, scores: Scores) -> Bytes:
+        """The worst, the median and the best frame by PSNR."""
+        order = scores.ranked()
+        chosen = dict.fromkeys([order[0], order[len(order) // 2], order[-1]])
+        words = [f"frame {scores.names[index]}: PSNR {cell(scores.values['PSNR'][index])} dB" for index in chosen]
+        pictures = [read_picture(self._paths[index]) for index in chosen]
+        return stack(pictures, [f"{rank}, {text}" for rank, text in zip(_ranks(len(words)), words, strict=True)])
+
+    def remove(self) -> None:
+        for path in self._paths:
+            path.unlink()
+        self._folder.rmdir()
+
+
+def _ranks(count: int) -> tuple[str, ...]:
+    return {1: ("only",), 2: ("worst", "best")}.get(count, ("worst", "median", "best"))
+
+
+def _overview(scores: Scores) -> list[str]:
+    rows = []
+    for name, row in METRICS.items():
+        summary = scores.summary(name) if name in scores.values else None
+        heading = [name, row.unit, row.better]
+        if summary is None:
+            rows.append([*heading, f"not measured: {scores.unmeasured[name]}", "", "", "", ""])
+            continue
+        values = (summary.mean, summary.median, summary.worst)
+        rows.append([*heading, *map(cell, values), summary.worst_frame, str(summary.frames)])
+    return table(["metric", "unit", "better", "mean", "median", "worst", "worst frame", "frames"], rows)
+
+
+def _summary(scores: Scores, name: str) -> dict[str, Any]:
+    summary = scores.summary(name) if name in scores.values else None
+    if summary is None:
+        return {"not_measured": scores.unmeasured[name]}
+    return {key: _plain(value) for key, value in asdict(summary).items()}
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no word for NaN and infinity."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
