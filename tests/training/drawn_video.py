@@ -104,4 +104,5 @@ def edit(folder: Path, change: Any) -> None:
     path = folder / "flame_params.json"
     document = json.loads(path.read_text())
     change(document)
+    path.unlink()  # it may be a hard link
     path.write_text(json.dumps(document))

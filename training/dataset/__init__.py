@@ -1,6 +1,8 @@
-"""Datasets: videos in the published layout as frames of ground truth, decoded when asked for."""
+"""Datasets: videos in the published layout as frames of ground truth, decoded when asked for, and their checks."""
 
+from .check import check, inspect
 from .face_dataset import FaceDataset
+from .finding import Finding
 from .observation import Observation
 
-__all__ = ["FaceDataset", "Observation"]
+__all__ = ["FaceDataset", "Finding", "Observation", "check", "inspect"]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
-from imavatar_deploy.head_files import OPENHEAD
+from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks.track import FlameTrack
 
 from . import pixels
 from .cache import BUDGET, ByteCache
+from .head import load_head
 from .joining import join_tracks
 from .observation import Float, Observation
 from .video import TRACK_FILE, Video, find_videos
@@ -94,19 +94,7 @@ class FaceDataset:
             InputError: the head model is neither bundled nor given.
             EditionMismatchError: the one given is another than the videos were tracked with.
         """
-        said = self.track.edition
-        if self._head_source is None and said != OPENHEAD:
-            raise InputError(
-                f"{self._places[0][0].folder / TRACK_FILE} was tracked with {said or 'a head model it does not name'}, "
-                "which is not bundled: give its file with --head-model (FLAME's .pkl or .npz), and --edition"
-            )
-        head = HeadModel.load(self._head_source or OPENHEAD, edition=self._edition or said)
-        if said not in (None, head.edition):
-            raise EditionMismatchError(
-                f"the videos were tracked with {said} and {self._head_source} is {head.edition}: their codes mean "
-                "different faces; give the head model they were tracked with"
-            )
-        return head.for_subject(self.track.shape)
+        return load_head(self.track, self._places[0][0], self._head_source, self._edition)
 
     def observation(self, index: int) -> Observation:
         """The frame at `index`, counted from 0.

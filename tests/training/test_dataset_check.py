@@ -1,0 +1,228 @@
+"""The check of a dataset: nothing on a good one, and one sentence with its file for every way to spoil it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.training.dataset import Finding, check, inspect
+from imavatar_deploy.training.dataset.finding import shortened
+
+from .drawn_video import SIDE, edit, write_picture, write_video
+
+FRAMES = 40
+KINDS = ("image", "mask", "semantic", "normal", "depth")
+
+
+@pytest.fixture(scope="module")
+def made(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("made") / "video", openhead, FRAMES)
+
+
+@pytest.fixture
+def video(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "video", copy_function=shutil.os.link))  # type: ignore[attr-defined]
+
+
+def sentences(video: Path, **options: Any) -> list[str]:
+    return [str(finding) for finding in check([video], size=SIDE, **options)]
+
+
+def swap(video: Path, one: int, other: int, kinds: tuple[str, ...] = KINDS) -> None:
+    for kind in kinds:
+        first, second, aside = (video / kind / f"{name}.png" for name in (one, other, "aside"))
+        first.rename(aside)
+        second.rename(first)
+        aside.rename(second)
+
+
+def test_nothing_is_said_of_a_good_video(video: Path) -> None:
+    outcome = inspect([video], size=SIDE)
+    assert outcome.findings == []
+    (report,) = outcome.videos
+    assert (report.name, report.frames, report.readable, report.side) == ("video", FRAMES, FRAMES, str(SIDE))
+    assert report.kinds == KINDS
+    assert report.labels == ("background", "skin", "nose", "cloth", "hair")
+    assert report.jaw == "0 .. 11°"
+
+
+def test_nothing_is_said_without_labels_and_landmarks(video: Path) -> None:
+    shutil.rmtree(video / "semantic")
+    edit(video, lambda document: [frame.pop("flame_keypoints") for frame in document["frames"]])
+    assert sentences(video) == []
+
+
+def test_swapped_frames_are_found_with_their_partner(video: Path) -> None:
+    swap(video, 10, 30)
+    found = sentences(video)
+    assert len(found) == 2
+    assert "mask/10.png does not fit the pose of its frame" in found[0]
+    assert "30.png would: are frames swapped" in found[0]
+    assert "mask/30.png" in found[1]
+    assert "10.png would" in found[1]
+
+
+@pytest.mark.parametrize("kinds", [("image",), ("image", "mask")])
+def test_swapped_pictures_are_found_without_labels(video: Path, kinds: tuple[str, ...]) -> None:
+    shutil.rmtree(video / "semantic")
+    swap(video, 10, 30, kinds)
+    found = sentences(video)
+    assert [name for name in ("10.png", "30.png") if any(name in sentence for sentence in found)] == [
+        "10.png",
+        "30.png",
+    ]
+    assert all("are frames swapped" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize(("steps", "word"), [(2, "2 frames later"), (-2, "2 frames earlier")])
+def test_shifted_frames_are_found(video: Path, steps: int, word: str) -> None:
+    """Pictures renumbered by `steps`: picture k shows what frame k + steps looked like."""
+    order = np.roll(np.arange(1, FRAMES + 1), -steps)
+    for kind in KINDS:
+        folder = video / kind
+        folder.rename(video / "old")
+        folder.mkdir()
+        for new, old in enumerate(order, start=1):
+            (video / "old" / f"{old}.png").rename(folder / f"{new}.png")
+        (video / "old").rmdir()
+    (sentence,) = sentences(video)
+    assert "image is shifted against flame_params.json" in sentence
+    assert word in sentence
+
+
+def without(kind: str) -> Callable[[Path], None]:
+    return lambda video: (video / kind / "7.png").unlink()
+
+
+def cut(video: Path) -> None:
+    file = video / "image/7.png"
+    data = file.read_bytes()
+    file.unlink()
+    file.write_bytes(data[:-40])
+
+
+def replaced(name: str, value: Any) -> Callable[[Path], None]:
+    def change(video: Path) -> None:
+        (video / name).unlink()
+        write_picture(video / name, value)
+
+    return change
+
+
+def copied(video: Path) -> None:
+    (video / "image/27.png").unlink()
+    shutil.copy(video / "image/7.png", video / "image/27.png")
+
+
+def still(video: Path) -> None:
+    """Frame 8 repeats frame 7, pictures and pose."""
+    for kind in KINDS:
+        (video / kind / "8.png").unlink()
+        shutil.copy(video / kind / "7.png", video / kind / "8.png")
+    edit(video, lambda d: d["frames"][7].update(expression=d["frames"][6]["expression"], pose=d["frames"][6]["pose"]))
+
+
+def frame(**values: Any) -> Callable[[Path], None]:
+    return lambda video: edit(video, lambda document: document["frames"][6].update(values))
+
+
+def every_frame(**values: Any) -> Callable[[Path], None]:
+    return lambda video: edit(video, lambda document: [entry.update(values) for entry in document["frames"]])
+
+
+def whole(**values: Any) -> Callable[[Path], None]:
+    return lambda video: edit(video, lambda document: document.update(values))
+
+
+def camera(z: float, x: float = 0.0) -> list[list[float]]:
+    return [[1, 0, 0, x], [0, 1, 0, 0.1], [0, 0, 1, z]]
+
+
+EMPTY = np.zeros((SIDE, SIDE), dtype=np.uint8)
+NARROW = np.zeros((SIDE, 60, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "severity", "words"),
+    [
+        pytest.param(without("mask"), "error", "mask/7.png is missing: every frame needs its mask", id="no mask"),
+        pytest.param(without("image"), "error", "image/7.png is missing", id="no image"),
+        pytest.param(without("semantic"), "error", "semantic/7.png is missing", id="no labels"),
+        pytest.param(cut, "error", "image/7.png is not a readable picture: it is cut short", id="cut short"),
+        pytest.param(replaced("mask/7.png", EMPTY), "error", "mask/7.png is empty", id="empty mask"),
+        pytest.param(
+            replaced("mask/7.png", EMPTY[:-2]),
+            "error",
+            "mask/7.png must have the size of its image, got 64 x 62",
+            id="other size",
+        ),
+        pytest.param(
+            replaced("image/7.png", NARROW),
+            "error",
+            "image/7.png must be square",
+            id="narrow",
+        ),
+        pytest.param(copied, "error", "27.png is the same picture as 7.png, but their poses differ", id="copy"),
+        pytest.param(still, "warning", "8.png is the same picture as 7.png: the frame counts twice", id="still"),
+        pytest.param(frame(pose=[0.0] * 14), "error", "pose of frame 6 must have 15 values, got 14", id="short pose"),
+        pytest.param(frame(pose=[None] + [0.0] * 14), "error", "pose of frame 6 must be", id="not finite"),
+        pytest.param(frame(world_mat=camera(-0.5)), "error", "camera of frame 7 is 0.51 model units", id="inside"),
+        pytest.param(every_frame(world_mat=camera(4)), "error", "head of frame 7 is behind its camera", id="behind"),
+        pytest.param(frame(world_mat=camera(-4, 5)), "error", "image/7.png shows 0% of the head", id="out of picture"),
+        pytest.param(frame(world_mat=camera(-4, 0.3)), "error", "mask/7.png does not fit the pose", id="misplaced"),
+        pytest.param(whole(intrinsics=[-4.5, 4.5, 0.7, 0.5]), "error", "check intrinsics, crop", id="wrong focus"),
+        pytest.param(frame(file_path="./image/6"), "error", "lists image/6.png 2 times", id="listed twice"),
+        pytest.param(frame(pose=[0.0] * 6 + [1.2] + [0.0] * 8), "warning", "jaw of frame 7 is turned by 69", id="jaw"),
+        pytest.param(whole(frames=[]), "error", "flame_params.json: frames must be a list", id="no frames"),
+        pytest.param(whole(head_model="flame2020"), "warning", "poses were not compared with masks", id="no head"),
+        pytest.param(
+            replaced("mask/7.png", EMPTY + 255), "warning", "mask/7.png covers the whole picture", id="full mask"
+        ),
+    ],
+)
+def test_every_defect_is_a_sentence_with_its_file(
+    video: Path, spoil: Callable[[Path], None], severity: str, words: str
+) -> None:
+    spoil(video)
+    found = sentences(video)
+    assert any(sentence.startswith(severity) and words in sentence for sentence in found), found
+
+
+def test_pictures_that_are_not_tracked_are_a_warning(video: Path) -> None:
+    edit(video, lambda document: document.update(frames=document["frames"][:-3]))
+    (found,) = sentences(video)
+    assert found.startswith("warning: ")
+    assert "image holds 3 pictures (38.png is one) that flame_params.json does not list" in found
+
+
+def test_videos_are_checked_on_after_one_that_cannot_be_read(video: Path, tmp_path: Path) -> None:
+    shutil.copytree(video, tmp_path / "all/good")
+    shutil.copytree(video, tmp_path / "all/bad")
+    (tmp_path / "all/bad/flame_params.json").write_text("{")
+    outcome = inspect([tmp_path / "all"], size=SIDE)
+    assert [report.name for report in outcome.videos] == ["good"]
+    assert len(outcome.errors) == 1
+    with pytest.raises(UsageError):
+        check([tmp_path / "all"], videos=["none"])
+
+
+def test_a_wrong_path_is_a_finding(tmp_path: Path) -> None:
+    (found,) = check([tmp_path / "none"])
+    assert "there is no dataset folder" in str(found)
+
+
+def test_many_findings_of_one_kind_are_counted() -> None:
+    findings = [Finding("warning", "mask", "odd"), *(Finding("error", "picture", f"{n} is gone") for n in range(5))]
+    assert shortened(findings, most=2) == [
+        "error: 0 is gone",
+        "error: 1 is gone",
+        "error: and 3 more like the last 2",
+        "warning: odd",
+    ]

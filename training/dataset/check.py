@@ -1,0 +1,109 @@
+"""check: everything about a dataset that would spoil a training, in sentences, before the training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from imavatar_deploy.errors import ImavatarError, InputError
+from imavatar_deploy.progress import Progress, silent
+
+from . import pixels
+from .file_checks import check_files
+from .finding import ERROR, WARNING, Finding
+from .fit_checks import check_fit
+from .head import load_head
+from .inspection import Inspection, VideoReport
+from .joining import join_tracks
+from .placement import check_placement
+from .posed_points import PosedPoints
+from .sketch import Sketch, sketch
+from .video import Video, find_videos
+
+
+def check(
+    paths: Sequence[Path],
+    *,
+    size: int = 256,
+    videos: Sequence[str] = (),
+    head_model: Path | str | None = None,
+    edition: str | None = None,
+    progress: Progress = silent,
+) -> list[Finding]:
+    """What is wrong with the videos in `paths`; empty when nothing is. Arguments as of `FaceDataset.open`."""
+    return inspect(paths, size=size, videos=videos, head_model=head_model, edition=edition, progress=progress).findings
+
+
+def inspect(
+    paths: Sequence[Path],
+    *,
+    size: int = 256,
+    videos: Sequence[str] = (),
+    head_model: Path | str | None = None,
+    edition: str | None = None,
+    progress: Progress = silent,
+) -> Inspection:
+    """`check`, with what was seen of each video.
+
+    Raises:
+        UsageError: an unknown video or edition.
+    """
+    try:
+        folders = find_videos([Path(path) for path in paths], videos)
+    except InputError as error:
+        return Inspection([Finding(ERROR, "layout", str(error))], [])
+    findings: list[Finding] = []
+    read = [video for folder in folders if (video := _read(folder, findings)) is not None]
+    points = _posed_points(read, head_model, edition, findings)
+    reports = []
+    with progress("looking at frames", sum(map(len, read))) as advance:
+        for video in read:
+            findings += check_files(video)
+            sketches = []
+            for drawn in _sketches(video, size, points, findings):
+                advance(1)
+                sketches += [drawn] if drawn is not None else []
+            findings += [*check_placement(video, sketches, points), *check_fit(video, sketches)]
+            reports.append(VideoReport.of(video, sketches))
+    return Inspection(findings, reports)
+
+
+def _read(folder: Path, findings: list[Finding]) -> Video | None:
+    try:
+        return Video.read(folder)
+    except InputError as error:
+        findings.append(Finding(ERROR, "track", str(error)))
+        return None
+
+
+def _posed_points(
+    videos: Sequence[Video], source: Path | str | None, edition: str | None, findings: list[Finding]
+) -> PosedPoints | None:
+    """The head to compare the masks with; without one the comparison is left out, which is said."""
+    if not videos:
+        return None
+    try:
+        track = join_tracks(videos)
+    except InputError as error:
+        findings.append(Finding(ERROR, "joining", str(error)))
+        track = videos[0].track
+    try:
+        return PosedPoints(load_head(track, videos[0], source, edition))
+    except ImavatarError as error:
+        severity = WARNING if source is None else ERROR
+        findings.append(Finding(severity, "head", f"poses were not compared with masks: {error}"))
+        return None
+
+
+def _sketches(video: Video, size: int, points: PosedPoints | None, findings: list[Finding]) -> Iterator[Sketch | None]:
+    """One for each frame whose pictures can be read; the others become findings."""
+    kinds = [kind for kind in pixels.READ if kind in ("image", "mask") or video.has(kind)]
+    for place in range(len(video)):
+        try:
+            loaded = pixels.load({kind: video.file(kind, place) for kind in kinds}, size)
+        except InputError as error:
+            findings.append(Finding(ERROR, "picture", str(error)))
+            yield None
+            continue
+        projection = points.project(video.track.frame(place)) if points else None
+        yield sketch(place, loaded, projection, video.keypoints[place])
