@@ -19,7 +19,17 @@ FACE = {
         "open_avatar",
         "read_track",
     },
-    "imavatar_deploy.model": {"ImplicitAvatar", "NetworkSizes", "load_checkpoint", "save_checkpoint"},
+    "imavatar_deploy.model": {
+        "VARIANTS",
+        "Frame",
+        "ImplicitAvatar",
+        "NetworkSizes",
+        "Variant",
+        "View",
+        "load_checkpoint",
+        "load_variant",
+        "save_checkpoint",
+    },
     "imavatar_deploy.runtime": {"Player"},
 }
 

@@ -6,8 +6,21 @@ from imavatar_deploy.optional import require
 
 require("torch", extra="export")
 
-from .checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from .checkpoint import load_checkpoint, load_variant, save_checkpoint  # noqa: E402
+from .frame import Frame, View  # noqa: E402
 from .implicit_avatar import ImplicitAvatar  # noqa: E402
 from .sizes import NetworkSizes  # noqa: E402
+from .variant import Variant  # noqa: E402
+from .variants import VARIANTS  # noqa: E402
 
-__all__ = ["ImplicitAvatar", "NetworkSizes", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "VARIANTS",
+    "Frame",
+    "ImplicitAvatar",
+    "NetworkSizes",
+    "Variant",
+    "View",
+    "load_checkpoint",
+    "load_variant",
+    "save_checkpoint",
+]

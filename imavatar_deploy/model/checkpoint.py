@@ -11,12 +11,16 @@ from imavatar_deploy.errors import InputError
 from .checkpoint_folder import DESCRIPTION, TENSORS, read_folder, write_folder
 from .implicit_avatar import ImplicitAvatar
 from .official import find_parameters, read_official
+from .variant import Variant
 
 SAMPLE = Path(imavatar_deploy.__file__).parent / "assets" / "sample_checkpoint"
 
+RUN_CHECKPOINT = "checkpoint"
+"""Where a training run's folder keeps its checkpoint."""
 
-def save_checkpoint(avatar: ImplicitAvatar, folder: str | Path, *, half: bool = False, overwrite: bool = False) -> None:
-    """Write a checkpoint folder, whole or not at all; the same avatar gives the same bytes.
+
+def save_checkpoint(model: Variant, folder: str | Path, *, half: bool = False, overwrite: bool = False) -> None:
+    """Write a checkpoint folder, whole or not at all; the same model gives the same bytes.
 
     Args:
         half: store networks and blendshapes in half precision; they are still loaded as float32.
@@ -25,15 +29,15 @@ def save_checkpoint(avatar: ImplicitAvatar, folder: str | Path, *, half: bool = 
     Raises:
         UsageError: `folder` cannot be written, or is in the way.
     """
-    write_folder(avatar, Path(folder), half=half, overwrite=overwrite)
+    write_folder(model, Path(folder), half=half, overwrite=overwrite)
 
 
-def load_checkpoint(path: str | Path, *, edition: str | None = None) -> ImplicitAvatar:
-    """Read an avatar's networks and head model, in evaluation mode, on the CPU, as float32.
+def load_variant(path: str | Path, *, edition: str | None = None) -> Variant:
+    """Read the networks and head model of any variant, in evaluation mode, on the CPU, as float32.
 
     Args:
-        path: a folder written by `save_checkpoint`; a run folder, `ModelParameters` folder or `.pth` in the published
-            layout; or the word `sample`.
+        path: a folder written by `save_checkpoint`; the folder of a training run; a run folder, `ModelParameters`
+            folder or `.pth` in the published layout; or the word `sample`.
         edition: what head model a published checkpoint was trained with (see `conventions.EDITIONS`), where its
             vertex count does not tell or tells wrong.
 
@@ -47,6 +51,22 @@ def load_checkpoint(path: str | Path, *, edition: str | None = None) -> Implicit
     return read_official(find_parameters(source), edition=edition).eval()
 
 
+def load_checkpoint(path: str | Path, *, edition: str | None = None) -> ImplicitAvatar:
+    """`load_variant` for what needs the paper's own networks, as baking and exporting do.
+
+    Raises:
+        InputError: as `load_variant`, or the checkpoint is another variant's.
+        EditionMismatchError: as `load_variant`.
+    """
+    model = load_variant(path, edition=edition)
+    if not isinstance(model, ImplicitAvatar):
+        raise InputError(
+            f"{path} is of variant {model.name}, whose surface cannot be baked once for every expression; render or "
+            "evaluate it, or take its mesh expression by expression (imavatar_deploy.model.surface.posed_surface)"
+        )
+    return model
+
+
 def checkpoint_sha256(path: str | Path) -> str:
     """SHA-256 of the file that holds the tensors of the checkpoint at `path`, as `load_checkpoint` would find it."""
     source = _resolve(path)
@@ -57,4 +77,5 @@ def _resolve(path: str | Path) -> Path:
     source = SAMPLE if str(path) == "sample" else Path(path)
     if not source.exists():
         raise InputError(f"there is no checkpoint at {source}; expected a folder, a .pth file, or the word sample")
-    return source
+    of_run = source / RUN_CHECKPOINT
+    return of_run if (of_run / DESCRIPTION).is_file() else source

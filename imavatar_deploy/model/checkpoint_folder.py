@@ -1,7 +1,7 @@
 """Our checkpoint: a folder of two files, tensors and what they mean.
 
 networks.safetensors   the networks' state and the head model's arrays (`head.…`)
-checkpoint.json        schema version, sizes, canonical pose, head-model edition, names, provenance, SHA-256
+checkpoint.json        schema version, variant, sizes, canonical pose, head-model edition, names, provenance, SHA-256
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ from imavatar_deploy.avatar_io import sha256
 from imavatar_deploy.errors import EditionMismatchError, InputError
 from imavatar_deploy.head_model import SHAPES, HeadModel
 
-from .implicit_avatar import ImplicitAvatar
 from .sizes import NetworkSizes
+from .variant import Variant
+from .variants import VARIANTS
 from .weights import fill
 
 SCHEMA_VERSION = 1
 DESCRIPTION = "checkpoint.json"
 TENSORS = "networks.safetensors"
+
+UNNAMED_VARIANT = "imavatar"
+"""The variant of checkpoints that do not say theirs: they are older than the others."""
 
 HEAD = "head."
 """Prefix of the head model's arrays among the tensors."""
@@ -43,28 +47,29 @@ HEAD_BULK = ("shape_basis", "expression_basis", "pose_basis")
 """The head model's arrays that may be stored in half precision; positions and weights never are."""
 
 
-def write_folder(avatar: ImplicitAvatar, folder: Path, *, half: bool, overwrite: bool) -> None:
-    """Write a checkpoint, whole or not at all; the same avatar gives the same bytes."""
+def write_folder(model: Variant, folder: Path, *, half: bool, overwrite: bool) -> None:
+    """Write a checkpoint, whole or not at all; the same model gives the same bytes."""
     with atomic_folder(folder, marker=DESCRIPTION, overwrite=overwrite) as partial:
-        (partial / TENSORS).write_bytes(save(_tensors(avatar, half)))
+        (partial / TENSORS).write_bytes(save(_tensors(model, half)))
         description = {
             "schema_version": SCHEMA_VERSION,
-            "sizes": asdict(avatar.sizes),
+            "variant": model.name,
+            "sizes": asdict(model.sizes),
             "canonical_pose": canonical_pose().tolist(),
-            "head_model": avatar.edition,
-            "expression_names": list(avatar.expression_names),
-            "vertex_groups": sorted(set(avatar.head.vertex_groups)),
-            "provenance": avatar.provenance,
+            "head_model": model.head.edition,
+            "expression_names": list(model.head.expression_names),
+            "vertex_groups": sorted(set(model.head.vertex_groups)),
+            "provenance": model.provenance,
             "files": {TENSORS: {"sha256": sha256(partial / TENSORS)}},
         }
         (partial / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
-def read_folder(folder: Path, *, edition: str | None) -> ImplicitAvatar:
+def read_folder(folder: Path, *, edition: str | None) -> Variant:
     """Read a checkpoint back.
 
     Raises:
-        InputError: damaged, made by a newer version, or with tensors that do not fit.
+        InputError: damaged, made by a newer version, of an unknown variant, or with tensors that do not fit.
         EditionMismatchError: made for another head model than `edition`.
     """
     description = _read_description(folder)
@@ -74,17 +79,17 @@ def read_folder(folder: Path, *, edition: str | None) -> ImplicitAvatar:
         raise InputError(f"{folder} has canonical pose {description['canonical_pose']}; expected a jaw opened by 0.2")
     tensors = _read_tensors(folder / TENSORS, description["files"][TENSORS]["sha256"])
     head = _read_head(tensors, description, folder)
-    avatar = ImplicitAvatar(head, description["sizes"], description["provenance"])
-    fill(avatar, {name: t for name, t in tensors.items() if not name.startswith(HEAD)}, folder / TENSORS)
-    return avatar
+    model = VARIANTS[description["variant"]].build(head, description["sizes"], description["provenance"])
+    fill(model, {name: t for name, t in tensors.items() if not name.startswith(HEAD)}, folder / TENSORS)
+    return model
 
 
-def _tensors(avatar: ImplicitAvatar, half: bool) -> dict[str, Tensor]:
+def _tensors(model: Variant, half: bool) -> dict[str, Tensor]:
     """Networks and head model by name, on the CPU, contiguous."""
-    head = {name: torch.from_numpy(np.ascontiguousarray(getattr(avatar.head, name))) for name in SHAPES}
-    groups = avatar.head.vertex_groups
+    head = {name: torch.from_numpy(np.ascontiguousarray(getattr(model.head, name))) for name in SHAPES}
+    groups = model.head.vertex_groups
     head["vertex_group"] = torch.tensor([sorted(set(groups)).index(name) for name in groups], dtype=torch.int32)
-    networks = {name: tensor.detach().cpu().contiguous() for name, tensor in avatar.state_dict().items()}
+    networks = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if half:
         networks = {name: tensor.half() if BULK.search(name) else tensor for name, tensor in networks.items()}
         head |= {name: head[name].half() for name in HEAD_BULK}
@@ -99,8 +104,12 @@ def _read_description(folder: Path) -> dict[str, Any]:
             raise InputError(
                 f"{path} has schema version {stored['schema_version']}, this program reads {SCHEMA_VERSION}"
             )
+        variant = str(stored.get("variant", UNNAMED_VARIANT))
+        if variant not in VARIANTS:
+            raise InputError(f"{path} is of variant {variant}, this program knows {', '.join(VARIANTS)}; update it")
         sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["sizes"].items()}
         return {
+            "variant": variant,
             "sizes": NetworkSizes(**sizes),
             "canonical_pose": np.array(stored["canonical_pose"], dtype=np.float32),
             "head_model": str(stored["head_model"]),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from imavatar_deploy.conventions import POSE_FEATURE_SIZE
 
 from .encoding import DIMENSIONS, encode, encoded_size
-from .layers import initial_linear, smooth, weight_normed, zero_linear
+from .layers import initial_linear, smooth, smooth_layers, weight_normed, zero_linear
 from .sizes import NetworkSizes
 
 LOGIT_SCALE = 20.0
@@ -26,24 +26,34 @@ class Deformation(NamedTuple):
 
 
 class DeformationNetwork(nn.Module):
-    """How each canonical point moves. It starts with no blendshapes and equal skinning weights."""
+    """How each canonical point moves. It starts with no blendshapes and equal skinning weights.
 
-    def __init__(self, sizes: NetworkSizes) -> None:
+    Args:
+        sizes: of the network.
+        condition: how much of a frame it is told beside the point (a baseline; nothing in the paper's own).
+    """
+
+    def __init__(self, sizes: NetworkSizes, condition: int = 0) -> None:
         super().__init__()
         self.frequencies = sizes.deformation_frequencies
         self.expressions = sizes.expressions
-        widths = (encoded_size(self.frequencies), *sizes.deformation_layers)
+        widths = (encoded_size(self.frequencies) + condition, *sizes.deformation_layers)
         last = widths[-1]
-        self.layers = nn.ModuleList(
-            weight_normed(initial_linear(inputs, outputs)) for inputs, outputs in pairwise(widths)
-        )
+        self.layers = smooth_layers(widths)
         self.blendshapes = zero_linear(last, DIMENSIONS * (POSE_FEATURE_SIZE + self.expressions))
         self.skinning_hidden = weight_normed(initial_linear(last, last))
         self.skinning = zero_linear(last, sizes.bones)
 
-    def forward(self, x: Tensor) -> Deformation:
-        """Blendshapes and weights of canonical points `[N, 3]`, model units."""
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Deformation:
+        """Blendshapes and weights of points.
+
+        Args:
+            x: `[N, 3]` canonical points, model units.
+            condition: `[C]` what is told of the frame.
+        """
         hidden = encode(x, self.frequencies)
+        if condition is not None:
+            hidden = torch.cat([hidden, condition.expand(x.shape[0], -1)], dim=-1)
         for layer in self.layers:
             hidden = smooth(layer(hidden))
         # One output, two layouts: pose correctives feature-major, expression blendshapes coordinate-major.

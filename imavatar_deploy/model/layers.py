@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,11 @@ def zero_linear(inputs: int, outputs: int) -> nn.Linear:
         layer.weight.zero_()
         layer.bias.zero_()
     return layer
+
+
+def smooth_layers(widths: Sequence[int]) -> nn.ModuleList:
+    """Weight-normalised layers from width to width; `smooth` follows each."""
+    return nn.ModuleList(weight_normed(initial_linear(inputs, outputs)) for inputs, outputs in pairwise(widths))
 
 
 def weight_normed(layer: nn.Linear) -> nn.Module:

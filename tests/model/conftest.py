@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, load_checkpoint
+from imavatar_deploy.model import VARIANTS, ImplicitAvatar, NetworkSizes, Variant, load_checkpoint
 
 VERTICES = 12
 SMALL: dict[str, Any] = {
@@ -68,6 +68,22 @@ def make_avatar() -> Callable[..., ImplicitAvatar]:
             for tensor in avatar.state_dict().values():
                 tensor.add_(torch.randn_like(tensor) * 0.05)
         return avatar
+
+    return make
+
+
+@pytest.fixture
+def make_variant() -> Callable[..., Variant]:
+    """Builds a small variant by name, its every weight random as after training, or as it starts; sizes as given."""
+
+    def make(name: str, *, trained: bool = True, **sizes: Any) -> Variant:
+        torch.manual_seed(0)
+        head = random_head(np.random.default_rng(0))
+        model = VARIANTS[name].build(head, NetworkSizes(**(SMALL | sizes)), {"kind": "test"}).eval()
+        with torch.no_grad():
+            for tensor in model.state_dict().values() if trained else ():
+                tensor.add_(torch.randn_like(tensor) * 0.03)
+        return model
 
     return make
 

@@ -14,7 +14,15 @@ import torch
 
 from imavatar_deploy.avatar_io import sha256
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
-from imavatar_deploy.model import ImplicitAvatar, load_checkpoint, save_checkpoint
+from imavatar_deploy.model import (
+    VARIANTS,
+    ImplicitAvatar,
+    Variant,
+    load_checkpoint,
+    load_variant,
+    save_checkpoint,
+)
+from imavatar_deploy.model import Frame as PosedFrame
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
 
 Frame = tuple[torch.Tensor, torch.Tensor]
@@ -27,6 +35,43 @@ def outputs(avatar: ImplicitAvatar, points: torch.Tensor, frame: Frame) -> list[
         normal = torch.nn.functional.normalize(points, dim=-1)
         rgb = avatar.texture(points, normal, avatar.condition(*frame), geometry.feature)
         return [*geometry, *avatar.deformation(points), deformed, rgb]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("latent", [0, 3])
+def test_every_variant_comes_back(
+    make_variant: Callable[..., Variant], name: str, latent: int, tmp_path: Path, points: torch.Tensor, frame: Frame
+) -> None:
+    model = make_variant(name, latent=latent)
+    save_checkpoint(model, tmp_path / "run" / "checkpoint")
+    assert json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["variant"] == name
+    for path in (tmp_path / "run", tmp_path / "run" / "checkpoint"):  # a training run's folder will do
+        loaded = load_variant(path)
+        assert type(loaded) is type(model)
+        assert not loaded.training
+        assert (loaded.sizes, loaded.provenance, loaded.head.edition) == (model.sizes, {"kind": "test"}, "flame2020")
+        before, after = (each.search(points, PosedFrame(*frame)) for each in (model, loaded))
+        assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+        assert checkpoint_sha256(path) == sha256(tmp_path / "run" / "checkpoint" / "networks.safetensors")
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_only_the_papers_networks_are_loaded_to_be_baked(
+    make_variant: Callable[..., Variant], name: str, tmp_path: Path
+) -> None:
+    save_checkpoint(make_variant(name), tmp_path / "checkpoint", half=True)
+    if name in ("imavatar", "imavatar-minus"):
+        assert load_checkpoint(tmp_path).name == name
+        return
+    with pytest.raises(InputError, match=f"is of variant {name}, whose surface cannot be baked once for every expr"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_that_does_not_say_its_variant_is_the_papers(small: ImplicitAvatar, saved: Path) -> None:
+    description = json.loads((saved / "checkpoint.json").read_text())
+    del description["variant"]
+    (saved / "checkpoint.json").write_text(json.dumps(description))
+    assert type(load_checkpoint(saved)) is ImplicitAvatar
 
 
 @pytest.fixture
@@ -137,6 +182,8 @@ def rewrite(saved: Path, change: dict[str, Any]) -> None:
         ({"canonical_pose": [0.0] * 15}, "has canonical pose"),
         ({"expression_names": ["smile"]}, "must name 50 expressions, got 1"),
         ({"sizes": {"feature": 16}}, "misses tensor|has a foreign tensor"),
+        ({"variant": "e-net"}, "is of variant e-net, this program knows imavatar, imavatar-minus, c-net, "),
+        ({"variant": "fwd-skin"}, "has a foreign tensor .* expected the networks of fwd-skin"),
     ],
 )
 def test_wrong_description(saved: Path, change: dict[str, Any], sentence: str) -> None:

@@ -1,9 +1,10 @@
-"""The canonical surface of a signed field as a mesh: sparse lattice, marching cubes, connected parts."""
+"""The surface of a signed field as a mesh, canonical or posed: sparse lattice, marching cubes, connected parts."""
 
 from __future__ import annotations
 
 from .extract import extract, field_of
 from .field import Field
 from .mesh import Mesh
+from .posed import posed_surface
 
-__all__ = ["Field", "Mesh", "extract", "field_of"]
+__all__ = ["Field", "Mesh", "extract", "field_of", "posed_surface"]

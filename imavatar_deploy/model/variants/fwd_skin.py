@@ -1,0 +1,86 @@
+"""Fwd-Skin: forward skinning with correspondence search; expressions only condition geometry and texture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.model.bones import Bones
+from imavatar_deploy.model.correspondence import ForwardMap
+from imavatar_deploy.model.deformation import LOGIT_SCALE, Deformation
+from imavatar_deploy.model.encoding import DIMENSIONS, encode, encoded_size
+from imavatar_deploy.model.forward import ForwardVariant
+from imavatar_deploy.model.frame import Frame
+from imavatar_deploy.model.geometry import GeometryNetwork
+from imavatar_deploy.model.layers import initial_linear, smooth, smooth_layers, weight_normed, zero_linear
+from imavatar_deploy.model.sizes import NetworkSizes
+from imavatar_deploy.model.skinning import skin, unskin
+from imavatar_deploy.model.texture import TextureNetwork
+
+from .row import VariantRow
+
+
+class WeightNetwork(nn.Module):
+    """The deformation network without blendshapes and correctives: canonical point -> skinning weights."""
+
+    def __init__(self, sizes: NetworkSizes) -> None:
+        super().__init__()
+        self.frequencies = sizes.deformation_frequencies
+        last = sizes.deformation_layers[-1]
+        self.layers = smooth_layers((encoded_size(self.frequencies), *sizes.deformation_layers))
+        self.skinning_hidden = weight_normed(initial_linear(last, last))
+        self.skinning = zero_linear(last, sizes.bones)
+
+    def forward(self, x: Tensor) -> Deformation:
+        """Weights of canonical points `[N, 3]`, model units, and bases of length zero."""
+        hidden = encode(x, self.frequencies)
+        for layer in self.layers:
+            hidden = smooth(layer(hidden))
+        logits = self.skinning(smooth(self.skinning_hidden(hidden)))
+        none = x.new_zeros(len(x), DIMENSIONS, 0)
+        return Deformation(none, none.transpose(1, 2), (LOGIT_SCALE * logits).softmax(dim=-1))
+
+
+class FwdSkin(ForwardVariant):
+    """Forward skinning, as SNARF does (IMavatar, supplementary, section 2.2 and figure 8)."""
+
+    name = "fwd-skin"
+
+    def __init__(self, head: HeadModel, sizes: NetworkSizes, provenance: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.head, self.sizes, self.provenance = head, sizes, dict(provenance or {})
+        self.bones = Bones(head, sizes.bones)
+        self.register_buffer("canonical_transforms", self.bones.canonical_transforms, persistent=False)
+        self.geometry = GeometryNetwork(sizes, sizes.expressions)
+        self.deformation = WeightNetwork(sizes)
+        self.texture = TextureNetwork(sizes)
+
+    def geometry_code(self, frame: Frame) -> Tensor:
+        """[50 + L] expression, and the frame's latent code, if it has one."""
+        return frame.expression if frame.latent is None else torch.cat([frame.expression, frame.latent])
+
+    def transforms(self, expression: Tensor, pose: Tensor) -> Tensor:
+        """[J, 3, 4] of every skinning bone; joints move with expression."""
+        moved: Tensor = self.bones(expression, pose)
+        return moved
+
+    def deform(self, x: Tensor, expression: Tensor, pose: Tensor) -> Tensor:
+        """Canonical points -> deformed points `[N, 3]`: T(w) T_can(w)^-1 x."""
+        return self._skinned(x, self.transforms(expression, pose))[0]
+
+    def forward_map(self, frame: Frame) -> ForwardMap:
+        """See `ForwardVariant`."""
+        transforms = self.transforms(frame.expression, frame.pose)
+        return lambda x: self._skinned(x, transforms)
+
+    def _skinned(self, x: Tensor, transforms: Tensor) -> tuple[Tensor, Tensor]:
+        weights = self.deformation(x).weights
+        return skin(unskin(x, weights, self.canonical_transforms), weights, transforms), weights
+
+
+ROW = VariantRow(
+    FwdSkin.name, "forward skinning; expressions condition geometry and texture only", FwdSkin, supervised=True
+)

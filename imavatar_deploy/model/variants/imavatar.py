@@ -1,0 +1,11 @@
+"""IMavatar: the paper's own method."""
+
+from __future__ import annotations
+
+from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
+
+from .row import VariantRow
+
+ROW = VariantRow(
+    "imavatar", "the paper's: blendshapes, correctives and weights in canonical space", ImplicitAvatar, supervised=True
+)

@@ -1,0 +1,141 @@
+"""The table of variants: how each starts, maps points, and what it says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from imavatar_deploy.avatar import canonical_pose
+from imavatar_deploy.model import VARIANTS, Frame, ImplicitAvatar, Variant
+from imavatar_deploy.model.backward import BackwardVariant
+from imavatar_deploy.model.forward import ForwardVariant
+from imavatar_deploy.model.variant import SurfacePoints
+from imavatar_deploy.model.variants.b_morph import BMorph
+from imavatar_deploy.model.variants.c_net import CNet
+from imavatar_deploy.model.variants.rigid import undo_head
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MakeVariant = Callable[..., Variant]
+
+
+def some_frame(seed: int = 2) -> Frame:
+    generator = torch.Generator().manual_seed(seed)
+    return Frame(torch.randn(50, generator=generator) * 0.5, torch.randn(15, generator=generator) * 0.2)
+
+
+NEUTRAL = Frame(torch.zeros(50), torch.from_numpy(canonical_pose()))
+
+
+def there(model: Variant, points: Tensor, frame: Frame) -> Tensor:
+    """Canonical points to deformed ones or back, whichever the variant knows."""
+    if isinstance(model, ForwardVariant):
+        return model.deform(points, frame.expression, frame.pose)
+    assert isinstance(model, BackwardVariant)
+    return model.canonical(points, frame)
+
+
+def test_the_table_is_in_the_papers_order_and_names_its_classes() -> None:
+    assert list(VARIANTS) == ["imavatar", "imavatar-minus", "c-net", "d-net", "b-morph", "fwd-skin"]
+    assert all(row.name == name == row.build.name and row.summary for name, row in VARIANTS.items())
+    assert [row.build.direction for row in VARIANTS.values()] == ["forward"] * 2 + ["backward"] * 3 + ["forward"]
+    assert {name for name, row in VARIANTS.items() if row.supervised} == {"imavatar", "b-morph", "fwd-skin"}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_nothing_moves_at_the_start_in_the_canonical_pose(make_variant: MakeVariant, name: str, points: Tensor) -> None:
+    model = make_variant(name, trained=False)
+    torch.testing.assert_close(there(model, points, NEUTRAL), points, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_all_start_from_the_same_surface_whatever_the_expression(
+    make_variant: MakeVariant, name: str, points: Tensor
+) -> None:
+    model = make_variant(name, trained=False, latent=4)
+    frame = some_frame()._replace(latent=torch.ones(4))
+    sdf = model.geometry(points, model.geometry_code(frame)).sdf
+    torch.testing.assert_close(sdf, model.geometry(points).sdf)
+    assert sdf.min() < 0 < sdf.max()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_found_points_are_where_the_map_says(make_variant: MakeVariant, name: str, points: Tensor) -> None:
+    model, frame = make_variant(name), some_frame()
+    with torch.no_grad():
+        deformed = there(model, points, frame) if model.direction == "forward" else points
+        roots = model.search(deformed, frame)
+        assert roots.canonical.shape == (64, 3)
+        assert roots.valid.float().mean() > 0.9
+        found = there(model, roots.canonical if model.direction == "forward" else points, frame)
+        expected = deformed if model.direction == "forward" else roots.canonical
+        torch.testing.assert_close(found[roots.valid], expected[roots.valid], atol=1e-4, rtol=0)
+        sdf = model.geometry(roots.canonical, model.geometry_code(frame)).sdf
+        near = roots.valid & (sdf < 1.0)  # further out a start without a root, +1, is the smallest
+        torch.testing.assert_close(roots.sdf[near], sdf[near])
+
+
+@pytest.mark.parametrize("name", ["c-net", "fwd-skin"])
+@pytest.mark.parametrize("latent", [0, 3])
+def test_conditioned_geometry_is_told_the_frame_and_its_code(
+    make_variant: MakeVariant, name: str, latent: int, points: Tensor
+) -> None:
+    model = make_variant(name, latent=latent)
+
+    def sdf(frame: Frame) -> Tensor:
+        return model.geometry(points, model.geometry_code(frame)).sdf
+
+    frame = some_frame()
+    assert not torch.allclose(sdf(frame), sdf(frame._replace(expression=frame.expression + 0.5)))
+    torch.testing.assert_close(sdf(frame), sdf(frame._replace(latent=model.geometry.latent)))
+    if latent:
+        assert not torch.allclose(sdf(frame), sdf(frame._replace(latent=model.geometry.latent + 1.0)))
+
+
+def test_the_rigid_step_undoes_the_head_and_nothing_else(make_variant: MakeVariant, points: Tensor) -> None:
+    model = make_variant("c-net")
+    assert isinstance(model, CNet)
+    frame = some_frame()
+    head = model.bones(frame.expression, frame.pose)[2]  # ghost, global, neck
+    turned = points @ head[:, :3].T + head[:, 3]
+    torch.testing.assert_close(undo_head(turned, model.bones, frame), points, atol=2e-6, rtol=0)
+    assert (turned - points).norm(dim=1).min() > 0.01
+    jaw_and_eyes = torch.cat([frame.pose[:6], torch.rand(9)])
+    again = undo_head(turned, model.bones, frame._replace(pose=jaw_and_eyes))
+    torch.testing.assert_close(again, points, atol=2e-6, rtol=0)
+
+
+def test_b_morph_inverts_the_papers_map_where_fields_are_the_same_everywhere(
+    make_variant: MakeVariant, points: Tensor
+) -> None:
+    forward, backward = make_variant("imavatar"), make_variant("b-morph")
+    assert isinstance(forward, ImplicitAvatar)
+    assert isinstance(backward, BMorph)
+    with torch.no_grad():
+        for name in ("blendshapes", "skinning"):
+            ours, theirs = (getattr(model.deformation, name) for model in (backward, forward))
+            for layer in (ours, theirs):
+                layer.weight.zero_()
+                layer.bias.copy_(torch.randn(len(layer.bias), generator=torch.Generator().manual_seed(4)) * 0.03)
+    frame = some_frame()
+    deformed = forward.deform(points, frame.expression, frame.pose)
+    assert (deformed - points).norm(dim=1).mean() > 0.1
+    torch.testing.assert_close(backward.canonical(deformed, frame), points, atol=5e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_only_what_has_fields_gives_them(make_variant: MakeVariant, name: str, points: Tensor) -> None:
+    model, frame = make_variant(name), some_frame()
+    geometry = model.geometry(points, model.geometry_code(frame))
+    fields = model.blend_fields(SurfacePoints(points, points, geometry, points), frame)
+    if name in ("c-net", "d-net"):
+        assert fields is None
+        return
+    assert fields is not None
+    blendshapes = 0 if name == "fwd-skin" else 1
+    assert fields.expression.shape == (64, 3, 50 * blendshapes)
+    assert fields.pose.shape == (64, 36 * blendshapes, 3)
+    torch.testing.assert_close(fields.weights.sum(dim=1), torch.ones(64))
