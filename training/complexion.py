@@ -1,4 +1,4 @@
-"""Colours of the sample head, painted on OpenHead's template: skin, lips, brows, eyes, teeth, hair and shirt."""
+"""Colours of a synthetic head, painted on OpenHead's template: skin, lips, brows, eyes, teeth, hair and shirt."""
 
 from __future__ import annotations
 
@@ -8,23 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .distance import openness
+from .looks import SAMPLE_LOOKS, Looks
 from .noise import fractal_noise, smoothstep, value_noise
 from .styling import EYE_CENTRE, above_collar, ear_mask, hair_mask, hair_strands, mirrored, part_of
 from .subject import Subject
 
 Float = NDArray[np.float32]
 
-SKIN = (0.90, 0.70, 0.58)
-BLUSH = (0.86, 0.52, 0.44)
-LIPS = (0.80, 0.45, 0.42)
 MOUTH = (0.42, 0.14, 0.14)
-HAIR_DARK, HAIR_LIGHT = (0.20, 0.11, 0.06), (0.58, 0.36, 0.20)
-BROW = (0.26, 0.16, 0.10)
-LASH = (0.13, 0.08, 0.06)
-SHIRT, SEAM = (0.16, 0.36, 0.46), (0.11, 0.27, 0.36)
 TEETH, GUMS, TONGUE = (0.95, 0.92, 0.85), (0.72, 0.36, 0.35), (0.78, 0.38, 0.37)
 SCLERA, VEINS = (0.96, 0.95, 0.94), (0.88, 0.70, 0.66)
-IRIS, IRIS_RIM, IRIS_CORE = (0.30, 0.50, 0.50), (0.08, 0.16, 0.20), (0.55, 0.50, 0.28)
 SMILE_FLUSH = (0.02, -0.035, -0.03)
 FOLD_TINT = (0.75, 1.05, 1.15)
 """Exponents of the shade in folds per channel: light that comes through skin is red."""
@@ -45,12 +38,12 @@ MOUTH_WALL = np.array(
 """Height, and how far forward the inside of the mouth reaches in the middle of the face."""
 
 
-def painted(subject: Subject, anchors: Float) -> Subject:
+def painted(subject: Subject, anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Subject:
     """The dressed subject with colours, the flush of a smile, and denser samples where a face is looked at."""
     colour = np.zeros_like(subject.rest)
     for part in np.unique(subject.parts):
         own = subject.parts == part
-        colour[own] = PAINTERS[part_of(anchors[own])](anchors[own])
+        colour[own] = PAINTERS[part_of(anchors[own])](anchors[own], looks)
     shade = 0.45 + 0.55 * smoothstep(0.0, 0.85, openness(subject))
     folds = shade[:, None] ** np.asarray(FOLD_TINT, dtype=np.float32)
     cheeks = cheek_mask(anchors)[:, None]
@@ -78,23 +71,24 @@ def cheek_mask(anchors: Float) -> Float:
     return spot(mirrored(anchors), (0.175, -0.085, 0.33), 0.085)
 
 
-def paint_skin(anchors: Float) -> Float:
+def paint_skin(anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Float:
     """[V, 3] skin with lips, brows and lashes, then mouth, hair and shirt over it."""
-    folded = mirrored(anchors)
+    folded, palette = mirrored(anchors), looks.palette
     red = 0.32 * cheek_mask(anchors) + 0.35 * spot(folded, (0.0, -0.10, 0.46), 0.05) + 0.45 * ear_mask(anchors)
     red += 0.12 * spot(folded, (0.0, -0.36, 0.39), 0.06)
-    colour = blend(np.full_like(anchors, SKIN), BLUSH, red)
-    colour = blend(colour, (0.74, 0.52, 0.46), 0.15 * spot(folded, (0.115, -0.005, 0.36), 0.045))
+    colour = blend(np.full_like(anchors, palette.skin), palette.blush, red)
+    colour = blend(colour, palette.lid, 0.15 * spot(folded, (0.115, -0.005, 0.36), 0.045))
     colour *= 1.0 + 0.025 * fractal_noise(anchors * 45.0, 2, seed=11)[:, None]
-    colour = blend(colour, LIPS, lip_mask(folded))
-    colour = blend(colour, BROW, brow_mask(folded))
-    colour = blend(colour, LASH, lash_mask(folded))
+    colour = blend(colour, palette.stubble, palette.beard * beard_mask(anchors))
+    colour = blend(colour, palette.lips, lip_mask(folded))
+    colour = blend(colour, palette.brow, brow_mask(folded, palette.brow_width))
+    colour = blend(colour, palette.lash, lash_mask(folded))
     colour = blend(colour, MOUTH, mouth_mask(anchors))
-    fine = 0.55 * hair_strands(anchors) + 0.45 * hair_strands(anchors, fineness=2.3)
-    hair = blend(np.full_like(anchors, HAIR_DARK), HAIR_LIGHT, smoothstep(-0.8, 0.9, fine))
-    colour = blend(colour, hair, hair_mask(anchors))
+    fine = 0.55 * hair_strands(anchors, looks.haircut) + 0.45 * hair_strands(anchors, looks.haircut, fineness=2.3)
+    hair = blend(np.full_like(anchors, palette.hair_dark), palette.hair_light, smoothstep(-0.8, 0.9, fine))
+    colour = blend(colour, hair, hair_mask(anchors, looks.haircut))
     collar = above_collar(anchors)
-    shirt = blend(np.full_like(anchors, SHIRT), SEAM, smoothstep(0.008, 0.004, np.abs(collar + 0.042)))
+    shirt = blend(np.full_like(anchors, palette.shirt), palette.seam, smoothstep(0.008, 0.004, np.abs(collar + 0.042)))
     return blend(colour, shirt, smoothstep(0.005, -0.005, collar))
 
 
@@ -107,11 +101,21 @@ def lip_mask(folded: Float) -> Float:
     return smoothstep(-0.003, 0.006, within) * smoothstep(0.30, 0.33, z) * smoothstep(0.112, 0.100, x)
 
 
-def brow_mask(folded: Float) -> Float:
+def beard_mask(anchors: Float) -> Float:
+    """[V] where a beard grows: jaw, chin and upper lip, up to the sideburns."""
+    x, y, z = mirrored(anchors).T
+    upper_edge = np.interp(x, (0.0, 0.03, 0.11, 0.16, 0.26, 0.32), (-0.150, -0.142, -0.165, -0.25, -0.12, 0.0))
+    lower_edge = np.interp(z, (0.0, 0.15, 0.38), (-0.20, -0.36, -0.44))
+    ragged = 0.006 * fractal_noise(anchors * 60.0, 2, seed=21)
+    above = smoothstep(0.012, -0.012, (y - upper_edge + ragged).astype(np.float32))
+    return above * smoothstep(-0.02, 0.02, (y - lower_edge + ragged).astype(np.float32)) * smoothstep(-0.02, 0.05, z)
+
+
+def brow_mask(folded: Float, breadth: float = 0.016) -> Float:
     """[V] eyebrows: hairs along a line that thins outwards."""
     x, y, z = folded.T
     offset = y - np.interp(x, BROW_LINE[:, 0], BROW_LINE[:, 1])
-    width = 0.016 * smoothstep(0.225, 0.09, x) * smoothstep(0.015, 0.05, x) + 1e-4
+    width = breadth * smoothstep(0.225, 0.09, x) * smoothstep(0.015, 0.05, x) + 1e-4
     hairs = value_noise(np.stack([(x - 0.8 * offset) * 160.0, offset * 60.0], axis=1), seed=13)
     body = smoothstep(1.15, 0.35, np.abs(offset / width) + 0.25 * hairs)
     return np.asarray(
@@ -140,16 +144,16 @@ def mouth_mask(anchors: Float) -> Float:
     return np.where(box, smoothstep(0.003, -0.012, (z - wall).astype(np.float32)), 0.0).astype(np.float32)
 
 
-def paint_eye(anchors: Float) -> Float:
+def paint_eye(anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Float:
     """[V, 3] sclera, iris with limbal ring and fibres, pupil, and a painted catch light."""
-    outward = mirrored(anchors) - EYE_CENTRE
+    outward, palette = mirrored(anchors) - EYE_CENTRE, looks.palette
     direction = outward / np.linalg.norm(outward, axis=1, keepdims=True)
     angle = np.degrees(np.arccos(np.clip(direction[:, 2], -1.0, 1.0))).astype(np.float32)
     turn = np.arctan2(direction[:, 1], direction[:, 0])
     fibres = value_noise(np.stack([turn * 8.0, angle / 12.0], axis=1), seed=14)
     colour = blend(np.full_like(anchors, SCLERA), VEINS, 0.7 * smoothstep(38.0, 62.0, angle))
-    iris = blend(np.full_like(anchors, IRIS), IRIS_CORE, 0.6 * smoothstep(17.0, 11.0, angle))
-    iris = blend(iris * (1.0 + 0.22 * fibres[:, None]), IRIS_RIM, smoothstep(19.0, 24.0, angle))
+    iris = blend(np.full_like(anchors, palette.iris), palette.iris_core, 0.6 * smoothstep(17.0, 11.0, angle))
+    iris = blend(iris * (1.0 + 0.22 * fibres[:, None]), palette.iris_rim, smoothstep(19.0, 24.0, angle))
     colour = blend(colour, iris, smoothstep(26.0, 24.0, angle))
     colour = blend(colour, (0.02, 0.02, 0.02), smoothstep(11.5, 10.0, angle))
     side = np.sign(anchors[:, :1].mean())
@@ -157,7 +161,7 @@ def paint_eye(anchors: Float) -> Float:
     return blend(colour, (1.5, 1.5, 1.5), smoothstep(0.0065, 0.004, glint.astype(np.float32)))
 
 
-def paint_teeth(anchors: Float) -> Float:
+def paint_teeth(anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Float:
     """[V, 3] ivory with soft gaps between the teeth, gums towards the jaw."""
     x, y, z = anchors.T
     upper = y.max() > -0.18
@@ -168,7 +172,7 @@ def paint_teeth(anchors: Float) -> Float:
     return blend(ivory, GUMS, gum)
 
 
-def paint_tongue(anchors: Float) -> Float:
+def paint_tongue(anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Float:
     """[V, 3] rough pink with a furrow down the middle."""
     furrow = np.exp(-((anchors[:, 0] / 0.012) ** 2)).astype(np.float32)
     colour = blend(np.full_like(anchors, TONGUE), MOUTH, 0.3 * furrow)

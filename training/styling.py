@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .looks import Haircut
 from .noise import fractal_noise, smoothstep, value_noise
 from .subject import Subject, vertex_normals
 
@@ -35,6 +36,9 @@ HAIRLINE = np.array(
 (70-81), over the ear (93), nape."""
 
 
+SAMPLE_CUT = Haircut()
+
+
 def mirrored(anchors: Float) -> Float:
     """Template points folded to +x; the head is symmetric."""
     return np.stack([np.abs(anchors[:, 0]), anchors[:, 1], anchors[:, 2]], axis=1)
@@ -46,10 +50,16 @@ def skull_angles(anchors: Float) -> tuple[Float, Float]:
     return np.degrees(np.arctan2(np.abs(x), z)), np.degrees(np.arctan2(y, np.hypot(x, z)))
 
 
-def hair_mask(anchors: Float) -> Float:
+def hairline(azimuth: Float, haircut: Haircut) -> NDArray[np.float64]:
+    """[V] elevation of the hairline, degrees; what recedes is the forehead's part."""
+    receding = haircut.receding * smoothstep(66.0, 50.0, azimuth) * (0.55 + 0.45 * smoothstep(5.0, 30.0, azimuth))
+    return np.interp(azimuth, HAIRLINE[:, 0], HAIRLINE[:, 1]) + receding
+
+
+def hair_mask(anchors: Float, haircut: Haircut = SAMPLE_CUT) -> Float:
     """[V] 1 well inside the hair, falling to 0 over a ragged hairline."""
     azimuth, elevation = skull_angles(anchors)
-    line = np.interp(azimuth, HAIRLINE[:, 0], HAIRLINE[:, 1])
+    line = hairline(azimuth, haircut)
     ragged = 2.0 * fractal_noise(anchors * 30.0, 2, seed=1)
     mask = smoothstep(-1.5, 2.5, (elevation - line + ragged).astype(np.float32))
     return mask * (1.0 - ear_mask(anchors))
@@ -63,13 +73,13 @@ def ear_mask(anchors: Float) -> Float:
     return np.where(inside, smoothstep(0.0, 0.012, (x - side).astype(np.float32)), 0.0).astype(np.float32)
 
 
-def hair_strands(anchors: Float, fineness: float = 1.0) -> Float:
+def hair_strands(anchors: Float, haircut: Haircut = SAMPLE_CUT, fineness: float = 1.0) -> Float:
     """[V] relief of the combed hair, -1 (groove) .. 1 (ridge): noise drawn out along the way the hair lies.
 
     On top it is swept from the parting down the sides, at the back it falls from the crown.
     """
     x, y, z = (anchors - SKULL_CENTRE).T
-    along = np.arctan2(x - 0.07, y + 0.15)
+    along = np.arctan2(x - haircut.parting, y + 0.15)
     wave = 0.02 * value_noise(np.stack([along * 3.0, z * 5.0], axis=1), seed=5)
     swept = _locks(z + 0.10 * along + wave, along, fineness)
     fallen = _locks(0.35 * np.arctan2(x, -z) + wave, y * 4.0, fineness)
@@ -83,16 +93,17 @@ def _locks(across: Float, along: Float, fineness: float) -> Float:
     return np.asarray(0.6 * clumps + 0.4 * locks, dtype=np.float32)
 
 
-def hair_height(anchors: Float) -> Float:
+def hair_height(anchors: Float, haircut: Haircut = SAMPLE_CUT) -> Float:
     """[V] how far the hair stands off the scalp: full on top and in front, short at sides and nape."""
     azimuth, elevation = skull_angles(anchors)
-    strands = hair_strands(anchors)
-    line = np.interp(azimuth, HAIRLINE[:, 0], HAIRLINE[:, 1])
+    strands = hair_strands(anchors, haircut)
+    line = hairline(azimuth, haircut)
     inside = smoothstep(-1.0, 14.0, (elevation - line).astype(np.float32))
     top = smoothstep(15.0, 60.0, elevation.astype(np.float32))
     front = smoothstep(70.0, 20.0, azimuth.astype(np.float32)) * smoothstep(75.0, 45.0, elevation.astype(np.float32))
-    parting = np.exp(-(((anchors[:, 0] - 0.07) / 0.022) ** 2)) * smoothstep(25.0, 45.0, elevation.astype(np.float32))
-    height = 0.020 + 0.040 * top + 0.022 * front + 0.012 * strands * (0.4 + top)
+    groove = np.exp(-(((anchors[:, 0] - haircut.parting) / 0.022) ** 2))
+    parting = groove * smoothstep(25.0, 45.0, elevation.astype(np.float32))
+    height = haircut.base + haircut.top * top + haircut.front * front + haircut.relief * strands * (0.4 + top)
     bare = ear_mask(anchors)
     return np.asarray(inside * height * (1.0 - 0.35 * parting) * (1.0 - bare), dtype=np.float32)
 
@@ -104,7 +115,7 @@ def above_collar(anchors: Float) -> Float:
     return np.asarray(y - np.interp(around, COLLAR[:, 0], COLLAR[:, 1]), dtype=np.float32)
 
 
-def dressed(subject: Subject, anchors: Float) -> Subject:
+def dressed(subject: Subject, anchors: Float, haircut: Haircut = SAMPLE_CUT) -> Subject:
     """The subject with hair and shirt raised from the skin, whole eyeballs and gums, the shirt bound to the ghost bone.
 
     Args:
@@ -115,7 +126,7 @@ def dressed(subject: Subject, anchors: Float) -> Subject:
     collar = above_collar(anchors)
     shirt = smoothstep(0.004, -0.004, collar) * (0.014 + 0.010 * np.exp(-(((collar + 0.02) / 0.014) ** 2)))
     subject = awake(subject)
-    rest = subject.rest + (hair_height(anchors) + shirt)[:, None] * normals
+    rest = subject.rest + (hair_height(anchors, haircut) + shirt)[:, None] * normals
     for part in np.unique(subject.parts):
         own = subject.parts == part
         rest[own] += part_fitting(anchors[own], subject.rest[own])

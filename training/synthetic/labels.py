@@ -1,0 +1,80 @@
+"""Semantic labels of a synthetic head: the ids of the published face parsing, from places on OpenHead's template."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..complexion import brow_mask, lip_mask, mouth_mask
+from ..looks import Looks
+from ..styling import above_collar, ear_mask, hair_mask, mirrored, part_of
+from ..subject import Subject
+
+Float = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+
+LABELS = {
+    "background": 0,
+    "skin": 1,
+    "left brow": 2,
+    "right brow": 3,
+    "left eye": 4,
+    "right eye": 5,
+    "glasses": 6,
+    "left ear": 7,
+    "right ear": 8,
+    "earring": 9,
+    "nose": 10,
+    "mouth": 11,
+    "upper lip": 12,
+    "lower lip": 13,
+    "neck": 14,
+    "necklace": 15,
+    "cloth": 16,
+    "hair": 17,
+    "hat": 18,
+}
+"""Left is the subject's own left (+x)."""
+
+SEAM = -0.2235
+"""Height at which the lips meet."""
+JAW_LINE = ((-0.5, -0.05, 0.05, 0.20, 0.35), (-0.15, -0.15, -0.22, -0.375, -0.405))
+"""How far forward, and the height below which there is neck."""
+NOSE = ((-0.15, -0.10, -0.05, 0.02, 0.06), (0.07, 0.075, 0.05, 0.03, 0.02))
+"""Height, and half the width of the nose."""
+
+
+def vertex_labels(subject: Subject, anchors: Float, looks: Looks) -> Labels:
+    """[V] a label for every vertex of OpenHead's own parts."""
+    labels = np.zeros(len(anchors), dtype=np.uint8)
+    for part in np.unique(subject.parts):
+        own = subject.parts == part
+        name = part_of(anchors[own])
+        labels[own] = skin_labels(anchors[own], looks) if name == "skin" else LABELS["mouth"]
+        if name == "eye":
+            labels[own] = LABELS["left eye" if anchors[own, 0].mean() > 0 else "right eye"]
+    return labels
+
+
+def skin_labels(anchors: Float, looks: Looks) -> Labels:
+    """[V] labels of the skin and what grows or lies on it."""
+    folded = mirrored(anchors)
+    x, y, z = folded.T
+    left = anchors[:, 0] > 0
+    labels = np.full(len(anchors), LABELS["skin"], dtype=np.uint8)
+    labels[(x < np.interp(y, *NOSE)) & (y > NOSE[0][0]) & (y < NOSE[0][-1]) & (z > 0.33)] = LABELS["nose"]
+    labels[y < np.interp(z, *JAW_LINE)] = LABELS["neck"]
+    _paint(labels, ear_mask(anchors) > 0.5, left, "ear")
+    _paint(labels, brow_mask(folded, looks.palette.brow_width) > 0.4, left, "brow")
+    lips = lip_mask(folded) > 0.5
+    labels[lips & (y > SEAM)] = LABELS["upper lip"]
+    labels[lips & (y <= SEAM)] = LABELS["lower lip"]
+    labels[mouth_mask(anchors) > 0.5] = LABELS["mouth"]
+    labels[hair_mask(anchors, looks.haircut) > 0.5] = LABELS["hair"]
+    labels[above_collar(anchors) < 0.0] = LABELS["cloth"]
+    return labels
+
+
+def _paint(labels: Labels, mask: NDArray[np.bool_], left: NDArray[np.bool_], name: str) -> None:
+    labels[mask & left] = LABELS[f"left {name}"]
+    labels[mask & ~left] = LABELS[f"right {name}"]
