@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imavatar_deploy.errors import ImavatarError, InputError
+from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.progress import Progress, silent
 
 from . import pixels
@@ -54,7 +55,8 @@ def inspect(
         return Inspection([Finding(ERROR, "layout", str(error))], [])
     findings: list[Finding] = []
     read = [video for folder in folders if (video := _read(folder, findings)) is not None]
-    points = _posed_points(read, head_model, edition, findings)
+    head = _head(read, head_model, edition, findings)
+    points = PosedPoints(head) if head else None
     reports = []
     with progress("looking at frames", sum(map(len, read))) as advance:
         for video in read:
@@ -65,7 +67,7 @@ def inspect(
                 sketches += [drawn] if drawn is not None else []
             findings += [*check_placement(video, sketches, points), *check_fit(video, sketches)]
             reports.append(VideoReport.of(video, sketches))
-    return Inspection(findings, reports)
+    return Inspection(findings, reports, head)
 
 
 def _read(folder: Path, findings: list[Finding]) -> Video | None:
@@ -76,9 +78,9 @@ def _read(folder: Path, findings: list[Finding]) -> Video | None:
         return None
 
 
-def _posed_points(
+def _head(
     videos: Sequence[Video], source: Path | str | None, edition: str | None, findings: list[Finding]
-) -> PosedPoints | None:
+) -> HeadModel | None:
     """The head to compare the masks with; without one the comparison is left out, which is said."""
     if not videos:
         return None
@@ -88,7 +90,7 @@ def _posed_points(
         findings.append(Finding(ERROR, "joining", str(error)))
         track = videos[0].track
     try:
-        return PosedPoints(load_head(track, videos[0], source, edition))
+        return load_head(track, videos[0], source, edition)
     except ImavatarError as error:
         severity = WARNING if source is None else ERROR
         findings.append(Finding(severity, "head", f"poses were not compared with masks: {error}"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imavatar_deploy.conventions import JAW
+from imavatar_deploy.head_model import HeadModel
 
 from .finding import ERROR, Finding
 from .labels import LABELS
@@ -22,6 +23,7 @@ KINDS = ("image", "mask", "semantic", "normal", "depth")
 class VideoReport:
     """One video in words."""
 
+    video: Video
     name: str
     frames: int
     readable: int
@@ -39,6 +41,7 @@ class VideoReport:
         pose, expression = video.track.pose, video.track.expression
         occurring = np.sum([sketch.labels for sketch in sketches], axis=0) if sketches else np.zeros(len(LABELS))
         return cls(
+            video=video,
             name=video.name,
             frames=len(video),
             readable=len(sketches),
@@ -57,6 +60,8 @@ class Inspection:
 
     findings: list[Finding]
     videos: list[VideoReport]
+    head: HeadModel | None = None
+    """Of the subject, where it is known."""
 
     @property
     def errors(self) -> list[Finding]:
