@@ -60,15 +60,14 @@ class ForwardVariant(Variant):
         targets = points[:, None].expand_as(start).flatten(end_dim=1)
         canonical, residual = broyden(forward, start.flatten(end_dim=1), targets, transforms)
         roots, valid = canonical.reshape(start.shape), (residual < CONVERGED).reshape(start.shape[:2])
-        sdf = self._distances(roots, valid & ~_repeats(roots, valid), frame)
-        smallest, best = sdf.min(dim=1)
-        rows = torch.arange(len(points), device=points.device)
-        return Roots(roots[rows, best], smallest, valid[rows, best])
+        smallest, best = self._distances(roots, valid & ~_repeats(roots, valid), frame).min(dim=1)
+        rows, found = torch.arange(len(points), device=points.device), valid.any(dim=1)
+        return Roots(roots[rows, best], torch.where(found, smallest, 1.0), found)
 
     def _distances(self, roots: Tensor, asked: Tensor, frame: Frame) -> Tensor:
-        """[N, S] signed distance of the roots `[N, S, 3]` that are asked for; +1 elsewhere, as published."""
+        """[N, S] signed distance of the roots `[N, S, 3]` that are asked for; infinite elsewhere."""
         points, code = roots[asked], self.geometry_code(frame)
-        sdf = torch.ones_like(roots[..., 0])
+        sdf = torch.full_like(roots[..., 0], torch.inf)
         if len(points):
             sdf[asked] = torch.cat([self.geometry(part, code).sdf for part in torch.split(points, DISTANCE_CHUNK)])
         return sdf
