@@ -1,0 +1,184 @@
+"""imavatar-eval end to end: a checkpoint, the bundled avatar and foreign frames against a small synthetic set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from imavatar_deploy.avatar_io import open_avatar
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.model import ImplicitAvatar, NetworkSizes
+from imavatar_deploy.model.checkpoint import save_checkpoint
+from imavatar_deploy.model.frame import Frame
+from imavatar_deploy.model.render import Rendering
+from imavatar_deploy.training.dataset import FaceDataset
+from imavatar_deploy.training.eval_commands import evaluate, slice_of
+from imavatar_deploy.training.evaluation.carried_landmarks import (
+    BakedLandmarks,
+    canonical_landmarks,
+    onto_surface,
+    project,
+)
+from imavatar_deploy.training.evaluation.from_run import nearest_seen
+from imavatar_deploy.training.synthetic import synthesise
+
+SIZE = 16
+TINY: dict[str, Any] = {
+    "geometry_layers": (16, 16),
+    "geometry_skip": (1,),
+    "geometry_frequencies": 1,
+    "feature": 4,
+    "deformation_layers": (8,),
+    "texture_layers": (8,),
+    "texture_frequencies": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def test_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "female1"
+    synthesise("female1", folder, which="test", frames=3, size=SIZE, subdivisions=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, openhead: HeadModel) -> Path:
+    """An untrained avatar: the sphere it begins as."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("run") / "checkpoint"
+    save_checkpoint(ImplicitAvatar(openhead, NetworkSizes(**TINY)), folder)
+    return folder.parent
+
+
+@pytest.fixture
+def call(tmp_path: Path, test_set: Path) -> Callable[..., Result]:
+    """imavatar-eval of the test set with a report at `report`."""
+
+    def invoke(*arguments: object) -> Result:
+        paths = ["--data", str(test_set), "--size", str(SIZE), "--out", str(tmp_path / "report")]
+        return CliRunner().invoke(evaluate, [*map(str, arguments), *paths])
+
+    return invoke
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "report.json").read_text())["metrics"])
+
+
+class TestMeasure:
+    def test_a_run_by_the_marcher(self, tmp_path: Path, call: Callable[..., Result], checkpoint: Path) -> None:
+        result = call(checkpoint, "--tracer", "march", "--frames", "::2")
+        assert result.exit_code == 0, result.output
+        document = json.loads((tmp_path / "report" / "report.json").read_text())
+        assert (document["variant"], document["tracer"], document["frames"][1]["name"]) == ("imavatar", "march", "3")
+        assert 0.1 < document["metrics"]["mask IoU"]["mean"] < 0.9
+        assert document["metrics"]["normal cosine"]["mean"] > 0.3
+        assert 0.0 < document["metrics"]["expression"]["mean"] < SIZE / 4
+        assert "LPIPS" in result.output
+
+    def test_the_bundled_avatar_by_its_runtime(self, tmp_path: Path, call: Callable[..., Result]) -> None:
+        result = call("sample", "--published-masking")
+        assert result.exit_code == 0, result.output
+        found = metrics(tmp_path / "report")
+        assert found["mask IoU"]["mean"] > 0.7
+        assert "only the implicit renderer" in found["normal cosine"]["not_measured"]
+        assert found["expression"]["mean"] < 0.5
+        assert "convex hull" in (tmp_path / "report" / "report.md").read_text()
+
+    def test_foreign_frames_equal_to_the_truth(
+        self, tmp_path: Path, call: Callable[..., Result], test_set: Path
+    ) -> None:
+        result = call("--pred", test_set / "image")
+        assert result.exit_code == 0, result.output
+        found = metrics(tmp_path / "report")
+        assert (found["PSNR"]["mean"], found["L1"]["mean"]) == ("inf", 0.0)
+        assert "detector" in found["expression"]["not_measured"]
+
+    def test_frames_of_another_size_are_refused(self, tmp_path: Path, call: Callable[..., Result]) -> None:
+        (tmp_path / "frames").mkdir()
+        for name in "123":
+            cv2.imwrite(str(tmp_path / "frames" / f"{name}.png"), np.zeros((8, 8, 3), dtype=np.uint8))
+        result = call("--pred", tmp_path / "frames")
+        assert (result.exit_code, result.output.count("\n")) == (6, 1)
+        assert "pass --size 8" in result.output
+
+    def test_what_cannot_be_is_said_in_one_sentence(
+        self, tmp_path: Path, call: Callable[..., Result], checkpoint: Path
+    ) -> None:
+        for code, words, arguments in (
+            (2, "give either", ["--pred", tmp_path, "sample"]),
+            (2, "did you mean 'march'", [checkpoint, "--tracer", "marsh"]),
+            (2, "--frames must be like", ["sample", "--frames", "3"]),
+            (6, "nothing that can be evaluated", [tmp_path / "nowhere"]),
+            (6, "LPIPS weights", ["sample", "--lpips-weights", checkpoint / "checkpoint" / "checkpoint.json"]),
+        ):
+            result = call(*arguments)
+            assert (result.exit_code, words in result.output) == (code, True), result.output
+        assert not (tmp_path / "report").exists()
+
+    def test_both_spellings_show_the_same_help(self) -> None:
+        named = CliRunner().invoke(evaluate, ["measure", "--help"])
+        assert "--published-masking" in named.output
+        assert "experiment" in CliRunner().invoke(evaluate, ["--help"]).output
+
+    @pytest.mark.parametrize(
+        ("text", "wanted"), [(":", slice(None)), ("-5:", slice(-5, None)), ("0:9:3", slice(0, 9, 3))]
+    )
+    def test_slices(self, text: str, wanted: slice) -> None:
+        assert slice_of(text) == wanted
+
+    @pytest.mark.parametrize("text", ["3", "a:b", "::0", "1:2:3:4"])
+    def test_what_is_no_slice(self, text: str) -> None:
+        with pytest.raises(UsageError):
+            slice_of(text)
+
+
+class TestCarriedLandmarks:
+    def test_of_the_baked_sample_are_those_of_its_head(self, openhead: HeadModel, test_set: Path) -> None:
+        """Neutral and canonical: each landmark is carried to where the head model has it, up to the mesh's fineness."""
+        truth = FaceDataset.open([test_set], size=SIZE)
+        wanted = canonical_landmarks(truth.head)
+        baked = BakedLandmarks(open_avatar("sample").avatar, wanted)
+        pose = np.zeros(15, dtype=np.float32)
+        pose[6] = 0.2
+        found = baked.posed(np.zeros(50, dtype=np.float32), pose)
+        assert np.median(np.linalg.norm(found - wanted, axis=1)) < 0.02
+
+    def test_projection_is_the_datasets(self, test_set: Path) -> None:
+        """Keypoints in the file are projections of the head model's vertices: ours must fall on them."""
+        truth = FaceDataset.open([test_set], size=SIZE)
+        from imavatar_deploy.training.landmarks import landmarks
+
+        frame = truth.track.frame(1)
+        posed = 4.0 * truth.head.vertices(frame.expression, frame.pose)[landmarks(truth.head)]
+        assert frame.camera is not None
+        keypoints = truth.observation(1).keypoints
+        assert keypoints is not None
+        assert np.abs(project(posed, frame.camera, SIZE) - keypoints).max() < 1e-3
+
+    def test_reach_the_surface(self, openhead: HeadModel) -> None:
+        torch.manual_seed(0)
+        model = ImplicitAvatar(openhead, NetworkSizes(**TINY))
+        frame = Frame(torch.zeros(50), torch.zeros(15))
+        points = onto_surface(model, torch.from_numpy(canonical_landmarks(openhead)), frame)
+        assert model.geometry(points).sdf.abs().max() < 1e-3
+
+    def test_of_a_backward_variant_are_the_nearest_pixels(self) -> None:
+        canonical = np.zeros((2, 2, 3), dtype=np.float32)
+        canonical[..., 0] = [[0.0, 1.0], [2.0, 3.0]]
+        mask = np.array([[True, True], [True, False]])
+        zero = np.zeros((2, 2, 3), dtype=np.float32)
+        seen = Rendering(zero, zero, mask, zero[..., 0], canonical, canonical + 10)
+        found = nearest_seen(seen, np.array([[0.9, 0, 0], [9.0, 0, 0]], dtype=np.float32))
+        assert found is not None
+        assert found[:, 0].tolist() == [11.0, 12.0]
+        assert nearest_seen(Rendering(zero, zero, mask & False, zero[..., 0], zero, zero), found) is None

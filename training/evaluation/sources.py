@@ -1,0 +1,24 @@
+"""The table of sources: a run, a baked avatar, or a directory of frames."""
+
+from __future__ import annotations
+
+from imavatar_deploy.errors import InputError
+
+from . import from_avatar, from_frames, from_run
+from .source import SourceKind
+
+SOURCES: dict[str, SourceKind] = {row.name: row for row in (from_avatar.KIND, from_run.KIND, from_frames.KIND)}
+"""Every kind of source by name; the first that knows a path opens it."""
+
+
+def source_kind(path: str) -> SourceKind:
+    """The row that opens `path`.
+
+    Raises:
+        InputError: none does.
+    """
+    for row in SOURCES.values():
+        if row.matches(path):
+            return row
+    known = "; ".join(row.description for row in SOURCES.values())
+    raise InputError(f"{path} is nothing that can be evaluated: expected {known}")
