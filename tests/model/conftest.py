@@ -74,15 +74,15 @@ def make_avatar() -> Callable[..., ImplicitAvatar]:
 
 @pytest.fixture
 def make_variant() -> Callable[..., Variant]:
-    """Builds a small variant by name, its every weight random as after training, or as it starts; sizes as given."""
+    """Builds a small variant by name, so much noise on its every weight; none leaves it as it starts."""
 
-    def make(name: str, *, trained: bool = True, **sizes: Any) -> Variant:
+    def make(name: str, *, noise: float = 0.03, **sizes: Any) -> Variant:
         torch.manual_seed(0)
         head = random_head(np.random.default_rng(0))
         model = VARIANTS[name].build(head, NetworkSizes(**(SMALL | sizes)), {"kind": "test"}).eval()
         with torch.no_grad():
-            for tensor in model.state_dict().values() if trained else ():
-                tensor.add_(torch.randn_like(tensor) * 0.03)
+            for tensor in model.state_dict().values():
+                tensor.add_(torch.randn_like(tensor) * noise)
         return model
 
     return make

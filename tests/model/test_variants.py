@@ -47,7 +47,7 @@ def test_the_table_is_in_the_papers_order_and_names_its_classes() -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_nothing_moves_at_the_start_in_the_canonical_pose(make_variant: MakeVariant, name: str, points: Tensor) -> None:
-    model = make_variant(name, trained=False)
+    model = make_variant(name, noise=0.0)
     torch.testing.assert_close(there(model, points, NEUTRAL), points, atol=2e-6, rtol=0)
 
 
@@ -55,7 +55,7 @@ def test_nothing_moves_at_the_start_in_the_canonical_pose(make_variant: MakeVari
 def test_all_start_from_the_same_surface_whatever_the_expression(
     make_variant: MakeVariant, name: str, points: Tensor
 ) -> None:
-    model = make_variant(name, trained=False, latent=4)
+    model = make_variant(name, noise=0.0, latent=4)
     frame = some_frame()._replace(latent=torch.ones(4))
     sdf = model.geometry(points, model.geometry_code(frame)).sdf
     torch.testing.assert_close(sdf, model.geometry(points).sdf)

@@ -1,0 +1,233 @@
+"""Gradients that variants attach to traced points, against finite differences of points that were solved anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.model import VARIANTS, Frame, Variant, View
+from imavatar_deploy.model.backward import BackwardVariant
+from imavatar_deploy.model.forward import ForwardVariant
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+STEP = 1e-6
+POINTS = 6
+
+
+class Scene(NamedTuple):
+    """A variant, a frame and rays through points of known canonical counterpart, all float64."""
+
+    model: Variant
+    frame: Frame
+    view: View
+    canonical: Tensor  # [M, 3]
+    deformed: Tensor  # [M, 3]
+
+    def inputs(self) -> dict[str, list[Tensor]]:
+        """What gradients shall reach."""
+        assert self.frame.latent is not None
+        return {
+            "networks": list(self.model.parameters()),
+            "expression": [self.frame.expression],
+            "pose": [self.frame.pose],
+            "latent": [self.frame.latent],
+            "camera": [self.view.origin],
+        }
+
+
+@pytest.fixture(params=VARIANTS)
+def scene(request: pytest.FixtureRequest, make_variant: Callable[..., Variant]) -> Scene:
+    model = make_variant(request.param, latent=3).double()
+    generator = torch.Generator().manual_seed(7)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    frame = Frame(normal(50) * 0.3, normal(15) * 0.2, normal(3))
+    around = torch.nn.functional.normalize(normal(200, 3), dim=1) * 0.5
+    with torch.no_grad():
+        if isinstance(model, ForwardVariant):
+            canonical, deformed = around, model.deform(around, frame.expression, frame.pose)
+        else:
+            assert isinstance(model, BackwardVariant)
+            canonical, deformed = model.canonical(around, frame), around
+    camera = Camera(np.eye(3, 4, dtype=np.float32), np.array([2.0, 2.0, 0.5, 0.5], dtype=np.float32))
+    origin = torch.tensor([0.3, 0.2, 4.0], dtype=torch.float64)
+    directions = torch.nn.functional.normalize(deformed - origin, dim=1)
+    view = replace(View.of(camera, (200, 1)), origin=origin, directions=directions)
+    steep = (normals(model, frame, canonical, deformed) * directions).sum(dim=1).abs() > 0.5
+    few = steep.nonzero()[:POINTS, 0]
+    assert len(few) == POINTS
+    scene = Scene(model, frame, view.select(few), canonical[few].detach(), deformed[few].detach())
+    for tensors in scene.inputs().values():
+        for tensor in tensors:
+            tensor.requires_grad_()
+    return scene
+
+
+def rows_jacobian(outputs: Tensor, x: Tensor) -> Tensor:
+    """[M, R, C] of outputs `[M, R]`, each row of which depends on its own row of x `[M, C]`."""
+    rows = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0] for column in outputs.unbind(dim=1)]
+    return torch.stack(rows, dim=1)
+
+
+def solved(residual: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Where `residual` vanishes, by Newton's method from x `[M, C]`."""
+    for _ in range(6):
+        x = x.detach().requires_grad_()
+        value = residual(x)
+        x = x - torch.linalg.solve(rows_jacobian(value, x), value)
+    assert residual(x).abs().max() < 1e-12
+    return x.detach()
+
+
+def normals(model: Variant, frame: Frame, canonical: Tensor, deformed: Tensor) -> Tensor:
+    """[M, 3] unit normals of the deformed field, by the chain rule for a forward variant."""
+    code = model.geometry_code(frame)
+    if isinstance(model, BackwardVariant):
+        x = deformed.detach().requires_grad_()
+        return unit(torch.autograd.grad(model.geometry(model.canonical(x, frame), code).sdf.sum(), x)[0])
+    assert isinstance(model, ForwardVariant)
+    x = canonical.detach().requires_grad_()
+    jacobian = rows_jacobian(model.deform(x, frame.expression, frame.pose), x)
+    gradient = torch.autograd.grad(model.geometry(x, code).sdf.sum(), x)[0]
+    return unit(torch.linalg.solve(jacobian.transpose(1, 2), gradient))
+
+
+def unit(x: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(x, dim=1)
+
+
+def met_anew(scene: Scene, level: Tensor) -> tuple[Tensor, Tensor]:
+    """Canonical and deformed points where the rays meet the level set they met before anything moved."""
+    model, frame, view = scene.model, scene.frame, scene.view
+    code = model.geometry_code(frame)
+    if isinstance(model, BackwardVariant):
+
+        def off_level(t: Tensor) -> Tensor:
+            return (model.geometry(model.canonical(view.at(t[:, 0]), frame), code).sdf - level)[:, None]
+
+        t = solved(off_level, ((scene.deformed - view.origin) * view.directions).sum(dim=1, keepdim=True))
+        deformed = view.at(t[:, 0])
+        return model.canonical(deformed, frame), deformed
+    assert isinstance(model, ForwardVariant)
+    v = view.directions
+
+    def off_ray_or_level(x: Tensor) -> Tensor:
+        away = torch.linalg.cross(v, model.deform(x, frame.expression, frame.pose) - view.origin)
+        return torch.cat([away[:, :2], (model.geometry(x, code).sdf - level)[:, None]], dim=1)
+
+    canonical = solved(off_ray_or_level, scene.canonical)
+    return canonical, model.deform(canonical, frame.expression, frame.pose)
+
+
+def seen_anew(scene: Scene, level: Tensor) -> list[Tensor]:
+    canonical, deformed = met_anew(scene, level)
+    normal = normals(scene.model, scene.frame, canonical, deformed)
+    geometry = scene.model.geometry(canonical, scene.model.geometry_code(scene.frame))
+    condition = scene.model.condition(scene.frame.expression, scene.frame.pose)
+    colour = scene.model.texture(canonical, normal, condition, geometry.feature)
+    return [canonical, normal, *geometry, colour]
+
+
+def seen(scene: Scene) -> list[Tensor]:
+    surface = scene.model.on_rays(scene.canonical, scene.deformed, scene.view, scene.frame)
+    return [surface.canonical, surface.normal, *surface.geometry, scene.model.colour(surface, scene.frame)]
+
+
+def distance_anew(scene: Scene) -> list[Tensor]:
+    model, frame = scene.model, scene.frame
+    deformed = shifted(scene)
+    if isinstance(model, BackwardVariant):
+        canonical = model.canonical(deformed, frame)
+    else:
+        assert isinstance(model, ForwardVariant)
+        canonical = solved(lambda x: model.deform(x, frame.expression, frame.pose) - deformed, scene.canonical)
+    return [model.geometry(canonical, model.geometry_code(frame)).sdf]
+
+
+def shifted(scene: Scene) -> Tensor:
+    """The deformed points at fixed distances from the camera, wherever that is."""
+    distance = torch.linalg.norm(scene.deformed - torch.tensor([0.3, 0.2, 4.0], dtype=torch.float64), dim=1)
+    return scene.view.at(distance)
+
+
+def weighted(values: list[Tensor]) -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    weights = [torch.randn(value.shape, generator=generator, dtype=torch.float64) for value in values]
+    return torch.stack([(weight * value).sum() for weight, value in zip(weights, values, strict=True)]).sum()
+
+
+@contextmanager
+def moved(tensors: list[Tensor], directions: list[Tensor], step: float) -> Iterator[None]:
+    before = [tensor.detach().clone() for tensor in tensors]
+    with torch.no_grad():
+        for tensor, direction in zip(tensors, directions, strict=True):
+            tensor.add_(direction, alpha=step)
+    yield
+    with torch.no_grad():
+        for tensor, values in zip(tensors, before, strict=True):
+            tensor.copy_(values)
+
+
+def compare(scene: Scene, ours: Tensor, anew: Callable[[], Tensor]) -> dict[str, float]:
+    """Directional derivatives of `ours` against differences of `anew`, for each input; returned by name."""
+    inputs, derivatives = scene.inputs(), {}
+    # All before anything is moved: that would spoil the graph.
+    reached = {name: torch.autograd.grad(ours, t, retain_graph=True, allow_unused=True) for name, t in inputs.items()}
+    for name, tensors in inputs.items():
+        generator = torch.Generator().manual_seed(11)
+        directions = [torch.randn(t.shape, generator=generator, dtype=torch.float64) * 0.1 for t in tensors]
+        pairs = zip(reached[name], directions, strict=True)
+        derivative = sum(float((g * d).sum()) for g, d in pairs if g is not None)
+        ends = []
+        for sign in (1.0, -1.0):
+            with moved(tensors, directions, sign * STEP):
+                ends.append(anew().item())
+        assert derivative == pytest.approx((ends[0] - ends[1]) / (2.0 * STEP), rel=2e-5, abs=2e-6), name
+        derivatives[name] = derivative
+    return derivatives
+
+
+def test_surface_points_move_as_the_surface_does(scene: Scene) -> None:
+    with torch.no_grad():
+        level = scene.model.geometry(scene.canonical, scene.model.geometry_code(scene.frame)).sdf
+    ours = seen(scene)
+    for mine, theirs in zip(ours, seen_anew(scene, level), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-9, rtol=0)
+    derivatives = compare(scene, weighted(ours), lambda: weighted(seen_anew(scene, level)))
+    assert all(abs(derivative) > 1e-3 for derivative in derivatives.values())
+
+
+def test_distances_off_the_surface_change_as_the_field_does(scene: Scene) -> None:
+    deformed = shifted(scene)
+    ours = [scene.model.off_surface(scene.canonical, deformed, scene.frame)]
+    torch.testing.assert_close(ours, distance_anew(scene), atol=1e-9, rtol=0)
+    derivatives = compare(scene, weighted(ours), lambda: weighted(distance_anew(scene)))
+    assert all(abs(derivative) > 1e-4 for derivative in derivatives.values())
+
+
+def test_without_gradients_the_values_are_the_same(scene: Scene) -> None:
+    with torch.no_grad():
+        quiet = seen(scene)
+    assert not any(value.requires_grad for value in quiet)
+    for value, differentiable in zip(quiet, seen(scene), strict=True):
+        torch.testing.assert_close(value, differentiable.detach(), atol=1e-9, rtol=0)
+
+
+def test_no_points_are_no_trouble(scene: Scene) -> None:
+    none = torch.zeros(0, 3, dtype=torch.float64)
+    view = scene.view.select(torch.zeros(0, dtype=torch.long))
+    surface = scene.model.on_rays(none, none, view, scene.frame)
+    assert surface.normal.shape == (0, 3)
+    assert scene.model.colour(surface, scene.frame).shape == (0, 3)
+    assert scene.model.off_surface(none, none, scene.frame).shape == (0,)
