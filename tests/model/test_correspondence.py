@@ -16,6 +16,8 @@ from imavatar_deploy.model.small_matrix import inverse
 
 from .moving_sphere import calm, moving_sphere
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Drive = tuple[torch.Tensor, torch.Tensor]
 IDENTITY = torch.eye(3, 4)[None]
 

@@ -21,6 +21,8 @@ from imavatar_deploy.model.implicit import across, attach
 
 from .moving_sphere import calm, moving_sphere
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CAMERA = Camera.looking_at((0.0, 0.0, 0.0), distance=4.0, extent=2.0, yaw=0.3)
 STEP = 1e-6
 

@@ -1,0 +1,100 @@
+"""Whole images of a variant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from torch import Tensor
+
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.render import Rendering, render
+from imavatar_deploy.model.tracing import MarchTracer, Traced, Tracer
+from imavatar_deploy.model.variant import Variant
+
+from .moving_sphere import calm, moving_sphere
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CAMERA = Camera.looking_at((0.0, 0.0, 0.0), distance=4.0, extent=2.4, yaw=0.4)
+WIDTH, HEIGHT = 14, 10
+
+
+@pytest.fixture(scope="module")
+def image() -> Rendering:
+    return render(moving_sphere(), calm(), CAMERA, (WIDTH, HEIGHT), MarchTracer())
+
+
+def test_shapes_and_what_lies_outside(image: Rendering) -> None:
+    shapes = {name: array.shape for name, array in vars(image).items()}
+    planes = dict.fromkeys(("rgb", "normal", "canonical", "deformed"), (HEIGHT, WIDTH, 3))
+    assert shapes == planes | dict.fromkeys(("mask", "depth"), (HEIGHT, WIDTH))
+    assert 10 < image.mask.sum() < 100
+    assert (image.rgb[~image.mask] == 1.0).all()
+    for name in ("normal", "depth", "canonical", "deformed"):
+        assert (vars(image)[name][~image.mask] == 0.0).all()
+        assert (vars(image)[name][image.mask] != 0.0).any(axis=-1).all()
+
+
+def test_normals_are_unit_and_face_the_camera(image: Rendering) -> None:
+    normal = image.normal[image.mask]
+    assert_allclose(np.linalg.norm(normal, axis=1), 1.0, atol=1e-5)
+    assert ((normal * (CAMERA.centre - image.deformed[image.mask])).sum(axis=1) > 0).all()
+
+
+def test_points_land_in_their_pixels_at_their_depth(image: Rendering) -> None:
+    points = np.column_stack([image.deformed[image.mask], np.ones(image.mask.sum())])
+    column, row, depth = CAMERA.image_matrix(WIDTH, HEIGHT) @ points.T
+    rows, columns = np.nonzero(image.mask)
+    assert_allclose(column / depth, columns, atol=1e-4)
+    assert_allclose(row / depth, rows, atol=1e-4)
+    assert_allclose(image.depth[image.mask], depth, atol=1e-5)
+
+
+def test_colours_are_the_models(image: Rendering) -> None:
+    model, frame = moving_sphere(), calm()
+    with torch.no_grad():
+        canonical, normal = (torch.from_numpy(array[image.mask]) for array in (image.canonical, image.normal))
+        feature = model.geometry(canonical).feature
+        colour = model.texture(canonical, normal, model.condition(*frame[:2]), feature)
+    assert_allclose(image.rgb[image.mask], colour, atol=1e-5)
+
+
+class Remembered(Tracer):
+    """Gives what it was given."""
+
+    name = "remembered"
+    summary = ""
+
+    def __init__(self, traced: Traced) -> None:
+        self.traced = traced
+
+    def trace(self, model: Variant, frame: Frame, view: View, *, foreground: Tensor | None = None) -> Traced:
+        assert foreground is None
+        assert not torch.is_grad_enabled()
+        return self.traced
+
+
+def test_only_hits_with_a_root_are_drawn_and_all_of_them() -> None:
+    model, frame = moving_sphere(), calm()
+    size = (80, 40)  # more than is shaded at once
+    generator = torch.Generator().manual_seed(8)
+    canonical = torch.rand(3200, 3, generator=generator) - 0.5
+    hit, valid = (torch.rand(2, 3200, generator=generator) > 0.1).unbind()
+    traced = Traced(canonical, model.deform(canonical, *frame[:2]).detach(), torch.zeros(3200), hit, valid)
+    image = render(model, frame, CAMERA, size, Remembered(traced), background=0.25)
+    assert image.mask.sum() > 2048
+    assert (image.mask.reshape(-1) == (hit & valid).numpy()).all()
+    assert_allclose(image.canonical[image.mask], canonical[hit & valid])
+    assert (image.rgb[~image.mask] == 0.25).all()
+
+
+def test_an_empty_image(image: Rendering) -> None:
+    away: Any = Camera.looking_at((0.0, 9.0, 0.0), distance=4.0)
+    empty = render(moving_sphere(), calm(), away, (4, 4), MarchTracer(samples=5))
+    assert not empty.mask.any()
+    assert (empty.rgb == 1.0).all()
