@@ -68,9 +68,7 @@ def measure(avatar: ImplicitAvatar, golden: Path, tracer: Tracer) -> ImplicitFid
 def main(reference: Path, tracer: str = "march") -> None:
     avatar = load_checkpoint(reference / RUN_FOLDER)
     print(f"tracer {tracer}, {torch.get_num_threads()} threads; the official code had 2")
-    print(
-        "| frame | PSNR in the common mask | mask IoU | median normal angle | hits | theirs | ours | official |"
-    )
+    print("| frame | PSNR in the common mask | mask IoU | median normal angle | hits | theirs | ours | official |")
     print("|---|---|---|---|---|---|---|---|")
     for golden in sorted((reference / "golden").glob("f_render_*.npz")):
         row = measure(avatar, golden, TRACERS[tracer]())
