@@ -28,6 +28,7 @@ FACE = {
         "View",
         "load_checkpoint",
         "load_variant",
+        "render",
         "save_checkpoint",
     },
     "imavatar_deploy.runtime": {"Player"},
