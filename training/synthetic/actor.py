@@ -16,6 +16,7 @@ from ..styling import dressed
 from ..subject import Subject
 from .labels import vertex_labels
 from .manner import mannered, uneven
+from .mouth import dimmed
 from .person import Person
 from .pieces import wearing
 from .subjects import SUBJECTS
@@ -56,7 +57,7 @@ def build(person: Person, subdivisions: int) -> Actor:
     anchors = Subject.from_head(head, subdivisions=subdivisions).rest
     bare = Subject.from_head(head.for_subject(person.shape), subdivisions=subdivisions)
     own = uneven(dressed(bare, anchors, looks.haircut), anchors, person.manner_seed)
-    subject = painted(mannered(own, person.manner_seed, person.accents), anchors, looks)
+    subject = dimmed(painted(mannered(own, person.manner_seed, person.accents), anchors, looks), anchors)
     subject, labels = wearing(subject, anchors, vertex_labels(subject, anchors, looks), looks, person.pieces)
     return Actor(halved(subject), labels)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..looks import Looks
 from ..noise import value_noise
-from .piece import Fitting, Piece, combed, grid, solid
+from .piece import Fitting, Piece, at, combed, grid, solid
 
 STEP = 0.008
 RADII = (0.135, 0.115, 0.125)
@@ -15,10 +15,12 @@ RADII = (0.135, 0.115, 0.125)
 def make(fitting: Fitting, looks: Looks) -> Piece:
     """An ellipsoid half sunk into the crown, with a winding groove."""
     crown = fitting.place(0.0, 0.44, -0.14)
-    middle = crown + np.float32([0.0, 0.075, -0.045])
-    low, high = middle - 0.2, middle + np.float32(0.2)
+    middle = crown + at(0.0, 0.075, -0.045)
+    low, high = middle - at(0.2, 0.2, 0.2), middle + at(0.2, 0.2, 0.2)
     x, y, z = grid(low, high, STEP)
-    squared = sum(((axis - at) / radius) ** 2 for axis, at, radius in zip((x, y, z), middle, RADII, strict=True))
+    squared = sum(
+        ((axis - centre) / radius) ** 2 for axis, centre, radius in zip((x, y, z), middle, RADII, strict=True)
+    )
     vertices, faces = solid((np.sqrt(squared) - 1.0).astype(np.float32), low, STEP)
     offset = vertices - middle
     turn = np.arctan2(offset[:, 0], offset[:, 2])

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..looks import Looks
-from .piece import Fitting, Piece, gathered, tube
+from .piece import Fitting, Piece, at, gathered, tube
 
 Float = NDArray[np.float32]
 
@@ -22,14 +22,14 @@ def make(fitting: Fitting, looks: Looks) -> Piece:
     eyes = [fitting.place(side * 0.1157, 0.0423, 0.353) for side in (1, -1)]
     ears = [fitting.place(side * 0.285, 0.045, 0.0) for side in (1, -1)]
     depth = max(eye[2] for eye in eyes) + AHEAD
-    rims = [_rim(np.float32([eye[0], eye[1] - 0.008, depth])) for eye in eyes]
+    rims = [_rim(at(eye[0], eye[1] - 0.008, depth)) for eye in eyes]
     inner = [rim[np.argmin(np.abs(rim[:, 0]) - 0.3 * rim[:, 1])] for rim in rims]
     outer = [rim[np.argmax(np.abs(rim[:, 0]) + 0.3 * rim[:, 1])] for rim in rims]
-    top = np.mean(inner, axis=0) + np.float32([0.0, 0.012, 0.012])
+    top = np.mean(inner, axis=0) + at(0.0, 0.012, 0.012)
     surfaces = [tube(rim, RADIUS, closed=True) for rim in rims]
     surfaces.append(tube(_curve([inner[0], top, inner[1]]), RADIUS, closed=False))
     surfaces += [tube(_temple(start, ear), RADIUS, closed=False) for start, ear in zip(outer, ears, strict=True)]
-    return gathered(surfaces, np.float32(FRAME), "glasses")
+    return gathered(surfaces, FRAME, "glasses")
 
 
 def _rim(centre: Float) -> Float:
@@ -43,9 +43,9 @@ def _rim(centre: Float) -> Float:
 
 def _temple(start: Float, ear: Float) -> Float:
     side = np.sign(ear[0])
-    above = np.float32([side * (np.abs(ear[0]) + 0.030), ear[1] + 0.022, ear[2] + 0.02])
-    before = np.float32([side * (np.abs(start[0]) + 0.030), start[1] + 0.006, start[2] - 0.06])
-    behind = above + np.float32([-side * 0.02, -0.06, -0.09])
+    above = at(side * (np.abs(ear[0]) + 0.030), ear[1] + 0.022, ear[2] + 0.02)
+    before = at(side * (np.abs(start[0]) + 0.030), start[1] + 0.006, start[2] - 0.06)
+    behind = above + at(-side * 0.02, -0.06, -0.09)
     return _curve([start, before, above, behind])
 
 

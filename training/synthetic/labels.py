@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..complexion import brow_mask, lip_mask, mouth_mask
+from ..complexion import brow_mask, lip_mask
 from ..looks import Looks
 from ..styling import above_collar, ear_mask, hair_mask, mirrored, part_of
 from ..subject import Subject
+from .mouth import inside_mouth
 
 Float = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -69,7 +70,7 @@ def skin_labels(anchors: Float, looks: Looks) -> Labels:
     lips = lip_mask(folded) > 0.5
     labels[lips & (y > SEAM)] = LABELS["upper lip"]
     labels[lips & (y <= SEAM)] = LABELS["lower lip"]
-    labels[mouth_mask(anchors) > 0.5] = LABELS["mouth"]
+    labels[inside_mouth(anchors) > 0.5] = LABELS["mouth"]
     labels[hair_mask(anchors, looks.haircut) > 0.5] = LABELS["hair"]
     labels[above_collar(anchors) < 0.0] = LABELS["cloth"]
     return labels

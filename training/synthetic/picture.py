@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ def _unit(vectors: Float) -> Float:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
-def _spread(values: NDArray[np.generic], mask: NDArray[np.bool_]) -> NDArray[np.generic]:
+def _spread(values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     image = np.zeros((*mask.shape, *values.shape[1:]), dtype=values.dtype)
     image[mask] = values
     return image

@@ -38,12 +38,21 @@ class Fitting:
 
     def place(self, *point: float) -> Float:
         """[3] where the subject has what OpenHead's template has nearest to a point."""
-        return np.asarray(self.rest[np.argmin(np.linalg.norm(self.anchors - np.float32(point), axis=1))])
+        return np.asarray(
+            self.rest[np.argmin(np.linalg.norm(self.anchors - np.array(point, dtype=np.float32), axis=1))]
+        )
+
+
+def at(*point: float) -> Float:
+    """A point or an offset, `[3]`."""
+    return np.array(point, dtype=np.float32)
 
 
 def solid(field: Float, low: Float, step: float) -> tuple[Float, Faces]:
     """The zero level set of a field `[X, Y, Z]` that is negative inside, sampled from `low` at `step`."""
-    vertices, faces, _, _ = marching_cubes(field, 0.0, spacing=(step,) * 3)
+    vertices, faces, _, _ = marching_cubes(  # type: ignore[no-untyped-call]
+        field, 0.0, spacing=(step,) * 3
+    )
     vertices, faces = vertices.astype(np.float32) + low, faces.astype(np.int64)
     return vertices, outward(vertices, faces)
 
@@ -91,15 +100,15 @@ def _tube_faces(rings: int, closed: bool) -> Faces:
     return np.asarray(faces, dtype=np.int64)
 
 
-def gathered(surfaces: Sequence[tuple[Float, Faces]], colour: Float, label: str) -> Piece:
-    """Surfaces of one colour `[3]` as one piece."""
+def gathered(surfaces: Sequence[tuple[Float, Faces]], colour: Sequence[float], label: str) -> Piece:
+    """Surfaces of one colour as one piece."""
     starts = np.cumsum([0, *(len(vertices) for vertices, _ in surfaces)])
     vertices = np.concatenate([vertices for vertices, _ in surfaces]).astype(np.float32)
     return Piece(
         vertices,
         np.concatenate([faces + start for (_, faces), start in zip(surfaces, starts, strict=False)]),
         np.repeat(np.arange(len(surfaces)), np.diff(starts)),
-        np.tile(np.float32(colour), (len(vertices), 1)),
+        np.tile(np.array(colour, dtype=np.float32), (len(vertices), 1)),
         label,
     )
 
@@ -111,6 +120,6 @@ def combed(
     vertices, faces = surface
     raised = vertices + relief * strands[:, None] * vertex_normals(vertices, faces)
     share = np.clip(0.5 + 0.55 * strands, 0.0, 1.0)[:, None]
-    colour = np.float32(dark) * (1.0 - share) + np.float32(light) * share
+    colour = np.array(dark) * (1.0 - share) + np.array(light) * share
     zero = np.zeros(len(vertices), dtype=np.int64)
     return Piece(raised.astype(np.float32), faces, zero, colour.astype(np.float32), "hair")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def _normal(picture: Picture) -> NDArray[np.uint16]:
     return np.where(picture.mask[..., None], steps, 0.0).astype(np.uint16)
 
 
-WRITERS = {
+WRITERS: dict[str, Callable[[Picture], NDArray[Any]]] = {
     "image": lambda picture: np.round(picture.rgb * 255.0).astype(np.uint8),
     "mask": lambda picture: picture.mask.astype(np.uint8) * np.uint8(255),
     "semantic": lambda picture: picture.label,
