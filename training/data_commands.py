@@ -117,12 +117,12 @@ def check(
 
 
 def _show(outcome: Inspection) -> None:
-    table = Table("video", "frames", "pixels", "jaw", "head", "expression", "pictures", box=box.SIMPLE_HEAD)
+    table = Table("video", "frames", "pixels", "jaw", "head", "expression", box=box.SIMPLE_HEAD)
     for report in outcome.videos:
         frames = str(report.frames) if report.readable == report.frames else f"{report.readable} of {report.frames}"
-        ranges = (report.jaw, report.rotation, report.expression)
-        table.add_row(report.name, frames, report.side, *ranges, " ".join(report.kinds))
+        table.add_row(report.name, frames, report.side, report.jaw, report.rotation, report.expression)
     if outcome.videos:
         Console().print(table)
     for report in outcome.videos:
-        click.echo(f"labels of {report.name}: {', '.join(report.labels) or 'none, so losses on labels are left out'}")
+        click.echo(f"{report.name} has {', '.join(report.kinds)}")
+        click.echo(f"{report.name} labels: {', '.join(report.labels) or 'none; losses on labels will be left out'}")

@@ -47,8 +47,9 @@ def inspect(
     """`check`, with what was seen of each video.
 
     Raises:
-        UsageError: an unknown video or edition.
+        UsageError: an unknown video, an impossible size.
     """
+    pixels.check_target(size)
     try:
         folders = find_videos([Path(path) for path in paths], videos)
     except InputError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks.track import FlameTrack
 
@@ -18,9 +18,6 @@ from .head import load_head
 from .joining import join_tracks
 from .observation import Float, Observation
 from .video import TRACK_FILE, Video, find_videos
-
-SIZES = (8, 4096)
-"""Smallest and largest side in pixels that frames may be resized to."""
 
 
 class FaceDataset:
@@ -36,8 +33,7 @@ class FaceDataset:
         edition: str | None = None,
         cache_bytes: int = BUDGET,
     ) -> None:
-        if not SIZES[0] <= size <= SIZES[1]:
-            raise UsageError(f"size must be between {SIZES[0]} and {SIZES[1]} pixels, got {size}")
+        pixels.check_target(size)
         self.size = size
         self._head_source = head_model
         self._edition = edition

@@ -1,4 +1,4 @@
-"""Do pictures and poses belong together? Swapped, shifted and misplaced frames, from the sketches of one video."""
+"""Do pictures and poses belong together? Swapped and misplaced frames, from the sketches of one video."""
 
 from __future__ import annotations
 
@@ -22,15 +22,6 @@ LEAST_MISFIT = 0.025
 
 LOST = 0.2
 """How much less of the head than in the frames around lies within the mask of a misfit."""
-
-LAGS = (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)
-"""Frames by which pictures may trail or lead their poses."""
-
-SHIFTED = 0.5
-"""A lag is believed when it leaves less than this share of the disagreement."""
-
-LEAST_SHIFT = 0.003
-"""Fraction of the picture that poses and pictures must disagree by before a lag is looked for."""
 
 FEW = 8
 """Fewer frames than this do not tell what is usual."""
@@ -58,26 +49,6 @@ def partner(sketches: Sequence[Sketch], index: int, others: Sequence[int]) -> in
     }
     best = min(apart, key=apart.__getitem__, default=None)
     return best if best is not None and apart[best] < 2 * LEAST_MISFIT else None
-
-
-def lag(sketches: Sequence[Sketch]) -> int:
-    """By how many frames the pictures trail their poses (negative: lead), or 0."""
-    if len(sketches) < 2 * FEW:
-        return 0
-    now = _disagreement(sketches, 0)
-    if not now > LEAST_SHIFT:
-        return 0
-    shifted = {step: _disagreement(sketches, step) for step in LAGS}
-    best = min(shifted, key=shifted.__getitem__)
-    return best if shifted[best] < SHIFTED * now else 0
-
-
-def _disagreement(sketches: Sequence[Sketch], step: int) -> float:
-    """Median over frames of how far picture t + step is from pose t, beyond what is usual."""
-    poses, pictures = sketches[max(0, -step) : len(sketches) - max(0, step)], sketches[max(0, step) :]
-    offsets = np.array([picture.seen - pose.posed for pose, picture in zip(poses, pictures, strict=False)])
-    known = offsets[:, ~np.isnan(offsets).all(axis=0)].astype(np.float64)
-    return float(np.nanmedian(np.abs(known - np.nanmedian(known, axis=0)))) if known.size else 0.0
 
 
 def _offsets(sketches: Sequence[Sketch]) -> Double:

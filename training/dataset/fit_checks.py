@@ -9,6 +9,7 @@ import numpy as np
 from . import fit
 from .continuity import strangers
 from .finding import ERROR, WARNING, Finding
+from .shift import lag
 from .sketch import Sketch
 from .video import TRACK_FILE, Video
 
@@ -18,7 +19,7 @@ SAME_POSE = 0.03
 
 def check_fit(video: Video, sketches: Sequence[Sketch]) -> list[Finding]:
     """Findings about frames that contradict each other."""
-    steps = fit.lag(sketches)
+    steps = lag(sketches)
     if steps:
         return [_shifted(video, steps), *_twins(video, sketches)]
     bad = fit.misfits(sketches)

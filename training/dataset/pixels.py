@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, UsageError
 
 from .labels import LABELS
 from .png import damage
@@ -35,6 +35,10 @@ DEEP = {"normal": 3, "depth": 2}
 
 DEPTH_UNIT = 1.0 / 8192.0
 """Model units a step of a depth picture."""
+
+
+TARGETS = (8, 4096)
+"""Smallest and largest side in pixels that frames may be resized to."""
 
 
 class Pixels(NamedTuple):
@@ -113,6 +117,12 @@ def _beside(image: Picture, files: Mapping[str, Path], kind: str) -> Picture | N
     picture = decode(files[kind], kind)
     check_same_size(files[kind], picture, image)
     return picture
+
+
+def check_target(size: int) -> None:
+    """Refuse a side that frames cannot sensibly be resized to."""
+    if not TARGETS[0] <= size <= TARGETS[1]:
+        raise UsageError(f"size must be between {TARGETS[0]} and {TARGETS[1]} pixels, got {size}")
 
 
 def check_square(path: Path, picture: Picture) -> None:

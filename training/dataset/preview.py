@@ -49,7 +49,7 @@ def preview(videos: Sequence[Video], head: HeadModel | None, out: Path) -> None:
     chosen = np.linspace(0, len(places) - 1, min(TILES, len(places))).round().astype(int)
     with Workers(1) as workers:
         outline = Rasteriser(head.faces, SIDE, SIDE, workers) if head else None
-        tiles = [_tile(*places[index], head, outline) for index in chosen]
+        tiles = [_tile(video, place, head, outline) for video, place in (places[index] for index in chosen)]
     with atomic_file(out) as partial:
         if not cv2.imwrite(str(partial), _sheet(tiles)[..., ::-1]):
             raise UsageError(f"{out} cannot be written; is the disk full?")
