@@ -11,6 +11,8 @@ from torch import Tensor
 
 from imavatar_deploy.camera import Camera
 
+from .dataset import FaceDataset
+
 Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]
 
@@ -18,8 +20,8 @@ Box = tuple[float, float, float, float]
 class Batch(NamedTuple):
     """N pixels of one image."""
 
-    index: int
-    """Which frame of the dataset."""
+    frame: int
+    """Its place in the dataset."""
     camera: Camera
     size: tuple[int, int]
     """Width and height of the whole image."""
@@ -31,8 +33,26 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> Batch:
         """The same pixels on another device."""
         semantic = None if self.semantic is None else self.semantic.to(device)
-        moved = (tensor.to(device) for tensor in (self.pixels, self.colour, self.mask))
-        return Batch(self.index, self.camera, self.size, *moved, semantic)
+        return self._replace(
+            pixels=self.pixels.to(device), colour=self.colour.to(device), mask=self.mask.to(device), semantic=semantic
+        )
+
+
+def draw_batch(dataset: FaceDataset, frame: int, count: int, rng: np.random.Generator) -> Batch:
+    """About `count` pixels of a frame, drawn by `draw_pixels`."""
+    seen = dataset.observation(frame)
+    pixels = draw_pixels(seen.mask, seen.bbox, count, rng)
+    rows = (pixels[:, 1], pixels[:, 0])
+    height, width = seen.mask.shape
+    return Batch(
+        frame=frame,
+        camera=dataset.track.cameras[frame],
+        size=(width, height),
+        pixels=torch.from_numpy(pixels),
+        colour=torch.from_numpy(seen.image[rows]),
+        mask=torch.from_numpy(seen.mask[rows]),
+        semantic=None if seen.semantic is None else torch.from_numpy(seen.semantic[rows].astype(np.int64)),
+    )
 
 
 def draw_pixels(mask: Mask, bbox: Box | None, count: int, rng: np.random.Generator) -> NDArray[np.int64]:

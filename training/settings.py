@@ -75,6 +75,8 @@ class TracerSettings:
     name: str = "raster"
     """`raster` (guided by the rasterised surface) or `march` (the paper's ray marcher); variants without a forward map
     always march."""
+    samples: int = 64
+    """Samples a ray of the marcher; the paper has 100."""
     refresh_steps: int = 50
     """Steps after which the tracer is told that the networks have changed, so that it extracts the surface anew."""
 

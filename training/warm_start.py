@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from imavatar_deploy.conventions import CONDITION_SIZE, EXPRESSION_SIZE
+from imavatar_deploy.model.forward import ForwardVariant
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
+from imavatar_deploy.model.variant import Variant
 
 from .lighting import lit
 from .optimise import Fit, Losses, Report, optimise
@@ -86,7 +88,30 @@ def warm_start(
     run(detail_fit(avatar, SamplePool.draw(subject, settings.samples // 2, settings.seed + 3, focus=FOCUS), settings))
 
 
-def deformation_fit(avatar: ImplicitAvatar, pool: SamplePool, settings: WarmStartSettings) -> Fit:
+def fit_to_head(
+    model: Variant,
+    subject: Subject,
+    settings: WarmStartSettings,
+    *,
+    report: Report | None = None,
+    snapshots: Path | None = None,
+) -> None:
+    """Fit a variant that images will teach the rest: shape, and how it moves where it has such a network.
+
+    Variants that move points backward keep their own beginning, no motion at all.
+    """
+    pool = SamplePool.draw(subject, settings.samples, settings.seed)
+    fits = [appearance_fit(model, pool, settings)]
+    if isinstance(model, ForwardVariant):
+        fits.append(deformation_fit(model, pool, settings))
+    if settings.detail_steps:
+        close = SamplePool.draw(subject, settings.samples // 2, settings.seed + 3, focus=FOCUS)
+        fits.append(detail_fit(model, close, settings))
+    for fit in fits:
+        optimise(fit, report, snapshots / f"{fit.name}.pt" if snapshots else None)
+
+
+def deformation_fit(avatar: ForwardVariant, pool: SamplePool, settings: WarmStartSettings) -> Fit:
     """Fit of blendshapes, correctives and skinning weights near the surface."""
     scale = motion_scale(pool.subject)
 
@@ -94,13 +119,14 @@ def deformation_fit(avatar: ImplicitAvatar, pool: SamplePool, settings: WarmStar
         index = rng.choice(pool.close, settings.deformation_batch)
         target = pool.targets(index, ("expression", "pose", "weights"))
         found = avatar.deformation(torch.from_numpy(pool.points[index]))
-        expression = (found.expression - target["expression"]) / scale
-        pose = (found.pose - target["pose"]) / MOTION_FLOOR
-        return {
-            "expression": EXPRESSION_WEIGHT * expression.square().mean(),
-            "pose": POSE_WEIGHT * pose.square().mean(),
-            "weights": SKINNING_WEIGHT * divergence(target["weights"], found.weights).mean(),
-        }
+        losses = {"weights": SKINNING_WEIGHT * divergence(target["weights"], found.weights).mean()}
+        if found.expression.shape[2]:
+            expression = (found.expression - target["expression"]) / scale
+            losses["expression"] = EXPRESSION_WEIGHT * expression.square().mean()
+        if found.pose.shape[1]:
+            pose = (found.pose - target["pose"]) / MOTION_FLOOR
+            losses["pose"] = POSE_WEIGHT * pose.square().mean()
+        return losses
 
     return Fit(
         "deformation",
@@ -129,9 +155,9 @@ def divergence(wanted: Tensor, found: Tensor) -> Tensor:
     return (wanted * ratio).sum(dim=-1)
 
 
-def appearance_fit(avatar: ImplicitAvatar, pool: SamplePool, settings: WarmStartSettings) -> Fit:
+def appearance_fit(avatar: Variant, pool: SamplePool, settings: WarmStartSettings) -> Fit:
     """Fit of signed distance everywhere and of colour near the surface; both shape the geometry's feature."""
-    smile = [index for index, name in enumerate(avatar.expression_names) if name.startswith("mouthSmile")]
+    smile = [index for index, name in enumerate(avatar.head.expression_names) if name.startswith("mouthSmile")]
 
     def losses(rng: np.random.Generator) -> Losses:
         close = rng.choice(pool.close, settings.batch)
@@ -161,7 +187,7 @@ def appearance_fit(avatar: ImplicitAvatar, pool: SamplePool, settings: WarmStart
     )
 
 
-def detail_fit(avatar: ImplicitAvatar, pool: SamplePool, settings: WarmStartSettings) -> Fit:
+def detail_fit(avatar: Variant, pool: SamplePool, settings: WarmStartSettings) -> Fit:
     """A second round of `appearance_fit`, gentler, on a pool that is drawn to eyes and mouth."""
     first = appearance_fit(avatar, pool, settings)
     return replace(

@@ -57,7 +57,7 @@ def batch_of(golden: Golden) -> Batch:
     for column, ids in ((0, SKIN), (3, MOUTH), (6, HAIR), (7, CLOTH)):
         semantic[tensor(golden["semantics"][:, column] == 1.0)] = ids[0]
     return Batch(
-        index=20,
+        frame=20,
         camera=Camera(world_to_camera, fractions),
         size=(size, size),
         pixels=tensor(golden["uv"].astype(np.int64)),

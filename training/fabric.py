@@ -1,0 +1,55 @@
+"""Fabric: on which device, and in how many processes, a run trains."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from imavatar_deploy.errors import MissingDependencyError, UsageError
+from imavatar_deploy.optional import require
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
+
+
+def make_fabric(device: str = "auto") -> Any:
+    """The Lightning Fabric of this process, launched.
+
+    Under `torchrun` or `fabric run` this is one of several processes and they find each other; otherwise there is one.
+
+    Raises:
+        UsageError: `device` is none.
+        MissingDependencyError: Fabric or the device is not there.
+    """
+    fabric = require("lightning_fabric", extra="train")
+    accelerator, chosen = _choose(device)
+    world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if "LT_CLI_USED" in os.environ:  # `fabric run` has said the rest in the environment
+        averaging = world > 1 and "LT_STRATEGY" not in os.environ
+        made = fabric.Fabric(strategy=_averaging() if averaging else "auto")
+    elif world > 1:
+        made = fabric.Fabric(
+            accelerator=accelerator, strategy=_averaging(), devices=local, num_nodes=max(1, world // local)
+        )
+    else:
+        made = fabric.Fabric(accelerator=accelerator, devices=chosen)
+    made.launch()
+    return made
+
+
+def _averaging() -> Any:
+    strategies = require("lightning_fabric.strategies", extra="train")
+    # Every process makes the same buffers from the same dataset: nothing to broadcast, step by step.
+    return strategies.DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+
+
+def _choose(device: str) -> tuple[str, Any]:
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdigit())):
+        raise UsageError(f"--device must be one of {', '.join(DEVICES)}, got {device!r}")
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise MissingDependencyError("torch sees no CUDA device here; train with --device cpu")
+    return kind, [int(number)] if number else 1

@@ -1,0 +1,61 @@
+"""Optimisers of a run: Adam for the networks, Muon for their matrices where asked for, sparse Adam for inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from imavatar_deploy.model.variant import Variant
+
+from .inputs import Inputs
+from .muon import Muon, is_hidden_matrix
+from .settings import OptimiserSettings
+
+BETAS = (0.9, 0.999)
+HALVED_AFTER = 2.0 / 3.0
+"""Share of the run: 40 of 60 epochs."""
+FINAL_RATE = 0.01
+"""What the cosine ends at."""
+WARM_UP = 0.01
+"""Share of the run over which the cosine's rate rises."""
+
+
+def rate_factor(decay: str, progress: float) -> float:
+    """Learning rate relative to its peak at `progress` in 0..1 of the run (see `settings.Schedule.decay`)."""
+    if decay == "halved":
+        return 0.5 if progress >= HALVED_AFTER else 1.0
+    falling = FINAL_RATE + (1.0 - FINAL_RATE) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+    return min((progress + 1e-3) / WARM_UP, falling)
+
+
+def make_optimisers(model: Variant, inputs: Inputs, settings: OptimiserSettings) -> list[torch.optim.Optimizer]:
+    """Adam first, then Muon if it has a rate, then sparse Adam if any input is trained; groups know their `peak`."""
+    texture = set(model.texture.parameters())
+    shape = [parameter for parameter in model.parameters() if parameter not in texture]
+    matrix = settings.matrix_rate > 0.0
+
+    def groups(wanted: bool, rate: float) -> list[Any]:
+        found = ((shape, rate), (model.texture.parameters(), rate * settings.texture_factor))
+        return [_group((p for p in some if (matrix and is_hidden_matrix(p)) == wanted), peak) for some, peak in found]
+
+    made: list[torch.optim.Optimizer] = [torch.optim.Adam(groups(False, settings.learning_rate), betas=BETAS)]
+    if matrix:
+        made.append(Muon(groups(True, settings.matrix_rate), lr=settings.matrix_rate))
+    if inputs.trained():
+        made.append(torch.optim.SparseAdam([_group(inputs.trained(), settings.input_rate)], betas=BETAS))
+    return made
+
+
+def _group(parameters: Iterable[nn.Parameter], peak: float) -> dict[str, Any]:
+    return {"params": list(parameters), "lr": peak, "peak": peak}
+
+
+def set_rates(optimisers: Iterable[torch.optim.Optimizer], factor: float) -> None:
+    """Every group's learning rate, relative to its peak."""
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
