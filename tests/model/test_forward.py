@@ -73,6 +73,10 @@ class TestSearch:
 class Folded(ImplicitAvatar):
     """x -> (x² in its first coordinate, the others as they are): two roots, or none; the jaw mirrors."""
 
+    @property
+    def canonical_transforms(self) -> Tensor:
+        return torch.eye(3, 4).repeat(6, 1, 1)
+
     def transforms(self, expression: Tensor, pose: Tensor) -> Tensor:
         transforms = torch.eye(3, 4).repeat(6, 1, 1)
         transforms[3, 0, 0] = -1.0
@@ -89,7 +93,6 @@ class Folded(ImplicitAvatar):
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_of_two_roots_the_smaller_distance_counts(small: ImplicitAvatar, points: Tensor, sign: float) -> None:
     avatar = Folded(small.head, small.sizes)
-    avatar.canonical_transforms = torch.eye(3, 4).repeat(6, 1, 1)
     asked: list[Tensor] = []
 
     def slope(x: Tensor, code: Tensor | None) -> Geometry:

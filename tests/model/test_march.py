@@ -213,3 +213,25 @@ def test_official_rays(official: ImplicitAvatar, reference: Path, name: str) -> 
     cosine = (points.normal * golden["normal_values"][some][seen]).sum(dim=1)
     assert cosine.median() > 0.99999
     assert cosine.min() > 0.99
+
+
+def test_official_training_rays(official: ImplicitAvatar, reference: Path) -> None:
+    """A third of the published step's rays, all that hit outside of the mask among them."""
+    with np.load(reference / "golden" / "g_train_step.npz") as data:
+        numbers = [key for key in data.files if data[key].ndim and data[key].dtype.kind != "U"]
+        golden = {key: torch.from_numpy(data[key]) for key in numbers}
+        size = int(data["img_res"])
+    fx, fy, cx, cy = (float(golden["intrinsics"][index]) / size for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    camera = Camera(np.column_stack([np.eye(3), -golden["camera_center"].numpy()]), np.array([abs(fx), fy, cx, cy]))
+    strays = golden["network_object_mask"] & ~golden["object_mask"]
+    some = (strays | (torch.arange(256) % 3 == 0)).nonzero()[:, 0]
+    assert strays.any()
+    view = View.of(camera, (size, size), golden["uv"].long()).select(some)
+    foreground = golden["object_mask"][some]
+    traced = MarchTracer().trace(
+        official, Frame(golden["expression"], golden["flame_pose"]), view, foreground=foreground
+    )
+    assert (traced.hit == golden["network_object_mask"][some]).all()
+    assert (traced.valid == golden["valid_mask"][some]).all()
+    torch.testing.assert_close(traced.deformed, golden["points"][some], atol=3e-4, rtol=0)
+    torch.testing.assert_close(traced.sdf, golden["sdf_output"][some, 0], atol=2e-5, rtol=0)
