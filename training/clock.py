@@ -10,7 +10,7 @@ from .settings import Schedule
 
 @dataclass
 class Clock:
-    """Progress of a run of `planned` steps, perhaps with a limit in minutes."""
+    """Progress of a run of `planned` steps, or of so many minutes where the schedule says that."""
 
     schedule: Schedule
     planned: int
@@ -29,9 +29,12 @@ class Clock:
         self._started = time.monotonic()
 
     def progress(self) -> float:
-        """Share of the run that is done: of its steps, or of its minutes where that is more."""
-        done = self.step / self.planned
-        return done if not self.schedule.minutes else max(done, self.seconds / (60.0 * self.schedule.minutes))
+        """Share of the run that is done."""
+        return self.seconds / (60.0 * self.schedule.minutes) if self.schedule.minutes else self.step / self.planned
+
+    def of(self) -> str:
+        """`120/600`, or just `120` where the clock decides."""
+        return f"{self.step}" if self.schedule.minutes else f"{self.step}/{self.planned}"
 
     def remaining(self) -> float:
         """Seconds to go, at the pace so far."""

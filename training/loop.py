@@ -146,9 +146,12 @@ class Trainer:
         saved = reported = time.monotonic()
         if self.fabric.is_global_zero:
             self.writer = SummaryWriter(str(self.folder.tensorboard), purge_step=clock.step)
-        with progress("training", clock.planned) as advance, self.folder.losses.open("a", encoding="utf-8") as log:
+        with (
+            progress("training", None if schedule.minutes else clock.planned) as advance,
+            self.folder.losses.open("a", encoding="utf-8") as log,
+        ):
             advance(clock.step)
-            while clock.step < clock.planned and (share := self.fabric.broadcast(clock.progress())) < 1.0:
+            while (share := self.fabric.broadcast(clock.progress())) < 1.0:
                 terms = self._step(share)
                 advance(1)
                 self._log(log, terms, share)
@@ -261,4 +264,4 @@ class Trainer:
     def _line(self) -> str:
         terms = "  ".join(f"{name} {value:.4g}" for name, value in self.smooth.items())
         left = self.clock.remaining() / 60.0
-        return f"step {self.clock.step}/{self.clock.planned}, {left:.1f} min left: {terms}"
+        return f"step {self.clock.of()}, {left:.1f} min left: {terms}"

@@ -50,8 +50,8 @@ class Schedule:
     steps: int = 0
     """Steps in all, an image each, instead of epochs; 0 for epochs."""
     minutes: float = 0.0
-    """Stop after so long, the warm start not counted, with the learning rate fitted to it; 0 for no limit. Such a run
-    follows the clock, so two of them are not equal to the last bit."""
+    """Length by the clock instead, the warm start not counted; 0 for epochs or steps. The learning rate follows the
+    clock, so two such runs are not equal to the last bit."""
     decay: str = "halved"
     """`halved` after two thirds of the run (40 of 60 epochs, as published), or `cosine` down to a hundredth."""
     pixels: int = 2048

@@ -115,23 +115,24 @@ def deformation_fit(avatar: ForwardVariant, pool: SamplePool, settings: WarmStar
     """Fit of blendshapes, correctives and skinning weights near the surface."""
     scale = motion_scale(pool.subject)
 
-    def losses(rng: np.random.Generator) -> Losses:
+    def batch_losses(rng: np.random.Generator) -> Losses:
         index = rng.choice(pool.close, settings.deformation_batch)
         target = pool.targets(index, ("expression", "pose", "weights"))
         found = avatar.deformation(torch.from_numpy(pool.points[index]))
-        losses = {"weights": SKINNING_WEIGHT * divergence(target["weights"], found.weights).mean()}
+        losses: Losses = {}
         if found.expression.shape[2]:
             expression = (found.expression - target["expression"]) / scale
             losses["expression"] = EXPRESSION_WEIGHT * expression.square().mean()
         if found.pose.shape[1]:
             pose = (found.pose - target["pose"]) / MOTION_FLOOR
             losses["pose"] = POSE_WEIGHT * pose.square().mean()
+        losses["weights"] = SKINNING_WEIGHT * divergence(target["weights"], found.weights).mean()
         return losses
 
     return Fit(
         "deformation",
         avatar.deformation,
-        losses,
+        batch_losses,
         settings.deformation_steps,
         settings.deformation_learning_rate,
         0.0,

@@ -1,0 +1,141 @@
+"""imavatar-train: from a face video to an avatar."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.model.tracing import TRACERS
+from imavatar_deploy.model.variants import VARIANTS
+
+from .config_file import changed, read_config
+from .dataset import FaceDataset
+from .fabric import DEVICES
+from .loop import train as run_training
+from .presets import PRESETS, preset
+from .run_folder import RunFolder
+from .settings import Settings
+
+VARIANT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in VARIANTS.items())
+TRACER_HELP = "; ".join(f"{name}: {row.summary}" for name, row in TRACERS.items())
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  imavatar-data synth --subject female1 --out data/female1
+  imavatar-train data/female1 --out run --preset tiny
+  imavatar-train data/female1 --out run --resume
+  imavatar-train data/anna --out anna --preset full --minutes 600 --device cuda
+  imavatar-train data/anna --out plain --no-warm-start --tracer march     (as the paper)
+  torchrun --nproc-per-node 4 -m imavatar_deploy.training.train_commands data/anna --out anna --preset full
+
+\b
+The run's folder holds checkpoint/ (for imavatar-export), config.toml (every setting, explained),
+validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
+)
+@click.argument("dataset", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--preset", "size_of_run", default="tiny", show_default=True, help=f"One of {', '.join(PRESETS)}.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings that differ from the preset.")
+@click.option("--variant", help=f"What is trained.  [default: imavatar]  {VARIANT_HELP}.")
+@click.option("--tracer", help=f"How rays find the surface.  [default: raster]  {TRACER_HELP}.")
+@click.option("--epochs", type=int, help="Times every frame is seen, instead of the preset's length.")
+@click.option("--steps", type=int, help="Steps (an image each), instead of the preset's length.")
+@click.option("--minutes", type=float, help="Length by the clock, instead of the preset's.")
+@click.option("--frames", metavar="SLICE", help="Which of the frames, e.g. 0:100 or ::2.")
+@click.option("--video", "videos", multiple=True, help="Name of a video to train on; all when left out. Repeatable.")
+@click.option("--size", default=256, show_default=True, help="Side in pixels that frames are resized to.")
+@click.option("--head-model", help="What the videos were tracked with, if not OpenHead: FLAME's .pkl or .npz.")
+@click.option("--edition", help=f"Of a head model that does not tell: {', '.join(EDITIONS)}.")
+@click.option("--seed", type=int, help="Of everything random.  [default: 0]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; its config.toml decides.")
+@click.option("--overwrite", is_flag=True, help="Throw the run in --out away and begin anew.")
+@click.option("--no-warm-start", is_flag=True, help="Begin from the paper's sphere, not from the head model.")
+@click.option("--from", "begin_from", metavar="CHECKPOINT", help="Begin with a checkpoint's weights, in its sizes.")
+@click.option("--device", default="auto", show_default=True, help=f"{', '.join(DEVICES)}.")
+def train(dataset: tuple[Path, ...], out: Path, size: int, device: str, **options: Any) -> None:
+    """Train a head avatar on DATASET, one or several videos of a person in the published layout.
+
+    Killed at any moment, --resume gives the numbers that an unbroken run would have given.
+    """
+    start = time.perf_counter()
+    settings = _settings(out, options)
+    frames = FaceDataset.open(
+        dataset,
+        size=size,
+        frames=_slice(options["frames"]),
+        videos=options["videos"],
+        head_model=options["head_model"],
+        edition=options["edition"],
+    )
+    run_training(
+        frames,
+        out,
+        settings,
+        resume=options["resume"],
+        overwrite=options["overwrite"],
+        begin_from=options["begin_from"],
+        device=device,
+        progress=progress,
+        say=lambda line: click.echo(line, err=True),
+    )
+    folder = RunFolder(out)
+    following = [
+        f"imavatar-eval {out} --data DATASET --out report",
+        f"imavatar-export {folder.checkpoint} --out avatar",
+    ]
+    click.echo(closing_lines([folder.checkpoint], time.perf_counter() - start, following))
+
+
+def _settings(out: Path, options: dict[str, Any]) -> Settings:
+    """The run's own when resuming, else preset, then file; what the command line says wins over both."""
+    resuming = options["resume"]
+    if resuming and (options["config"] or options["begin_from"] or options["overwrite"]):
+        raise UsageError("--resume goes on as the run began: leave --config, --from and --overwrite out")
+    settings = RunFolder(out).settings() if resuming else preset(options["size_of_run"])
+    if options["config"]:
+        settings = read_config(options["config"], settings)
+    if options["begin_from"]:
+        settings = replace(settings, networks=_sizes_of(options["begin_from"]))
+    if options["no_warm_start"]:
+        settings = replace(settings, warm_start=False)
+    given = {name: options[name] for name in ("variant", "seed") if options[name] is not None}
+    length = {name: options[name] for name in ("epochs", "steps", "minutes") if options[name] is not None}
+    if length:  # what is not said is not the preset's but none
+        length = {"steps": 0, "minutes": 0.0, **length}
+    tracer = {"name": options["tracer"]} if options["tracer"] else {}
+    return changed(settings, {**given, "schedule": length, "tracer": tracer}, "the command line")
+
+
+def _sizes_of(checkpoint: str) -> Any:
+    from imavatar_deploy.model.checkpoint import load_variant
+
+    return load_variant(checkpoint).sizes
+
+
+def _slice(text: str | None) -> slice | None:
+    """`2:10`, `::3` or `5` as a slice."""
+    if text is None:
+        return None
+    try:
+        numbers = [int(part) if part else None for part in text.split(":")]
+        if len(numbers) == 1 and numbers[0] is not None:
+            return slice(numbers[0], numbers[0] + 1)
+        return slice(*numbers)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"--frames must be like 0:100 or ::2, got {text!r}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(train())
