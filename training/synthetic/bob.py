@@ -47,7 +47,7 @@ def _field(lattice: tuple[Float, Float, Float], middle: Float, half: Float) -> F
     tips = END + 0.03 * np.clip(z / 0.3, -1.0, 1.0) - y
     face = z - np.interp(y, *CURTAIN).astype(np.float32)
     mouth = 0.1 - 0.1 * np.sqrt((x / 0.14) ** 2 + ((y + 0.22) / 0.13) ** 2 + ((z - 0.10) / 0.20) ** 2)
-    return np.maximum(_rounded(_rounded(dome, tips, EDGE), face, EDGE), mouth)
+    return np.asarray(np.maximum(_rounded(_rounded(dome, tips, EDGE), face, EDGE), mouth), dtype=np.float32)
 
 
 def _rounded(a: Float, b: Float, radius: float) -> Float:

@@ -40,7 +40,7 @@ def load_actor(folder: Path) -> Actor:
     if not path.is_file():
         raise InputError(f"{folder} has no {SUBJECT_FILE}: expected a set that `imavatar-data synth` wrote")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in (*EXACT, *HALVED, "labels", "shape")}
     except Exception as error:  # on damaged bytes zip and numpy raise nearly anything
         raise InputError(f"{path} is not a readable ground truth ({error}); make the set again") from error

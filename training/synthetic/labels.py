@@ -65,7 +65,7 @@ def skin_labels(anchors: Float, looks: Looks) -> Labels:
     labels = np.full(len(anchors), LABELS["skin"], dtype=np.uint8)
     labels[(x < np.interp(y, *NOSE)) & (y > NOSE[0][0]) & (y < NOSE[0][-1]) & (z > 0.33)] = LABELS["nose"]
     labels[y < np.interp(z, *JAW_LINE)] = LABELS["neck"]
-    _paint(labels, ear_mask(anchors) > 0.5, left, "ear")
+    _paint(labels, ear_mask(anchors) > 0.15, left, "ear")
     _paint(labels, brow_mask(folded, looks.palette.brow_width) > 0.4, left, "brow")
     lips = lip_mask(folded) > 0.5
     labels[lips & (y > SEAM)] = LABELS["upper lip"]
