@@ -16,7 +16,6 @@ from torch import Tensor
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.head_model import HeadModel
 
-from .bones import Bones
 from .deformation import Deformation
 from .frame import Frame, View
 from .geometry import Geometry, GeometryNetwork
@@ -38,22 +37,25 @@ class BackwardVariant(Variant):
     """A head avatar whose networks take deformed points to canonical space; subclasses say how.
 
     Args:
-        head: the subject's head model in metres, the subject's shape already in its template.
-        sizes: of the networks.
-        provenance: where the weights come from.
+        head: see `Variant`.
+        sizes: see `Variant`.
+        provenance: see `Variant`.
         condition: how much of a frame the geometry network is told, beside a latent code.
     """
 
     direction: ClassVar[str] = "backward"
 
     def __init__(
-        self, head: HeadModel, sizes: NetworkSizes, provenance: dict[str, Any] | None = None, *, condition: int = 0
+        self,
+        head: HeadModel,
+        sizes: NetworkSizes | None = None,
+        provenance: dict[str, Any] | None = None,
+        *,
+        condition: int = 0,
     ) -> None:
-        super().__init__()
-        self.head, self.sizes, self.provenance = head, sizes, dict(provenance or {})
-        self.bones = Bones(head, sizes.bones)
-        self.geometry = GeometryNetwork(sizes, condition)
-        self.texture = TextureNetwork(sizes)
+        super().__init__(head, sizes, provenance)
+        self.geometry = GeometryNetwork(self.sizes, condition)
+        self.texture = TextureNetwork(self.sizes)
 
     @abstractmethod
     def canonical(self, deformed: Tensor, frame: Frame) -> Tensor:

@@ -24,6 +24,7 @@ class Bones(nn.Module):
         count: skinning bones J, one more than the kinematic ones when there is a ghost bone.
     """
 
+    canonical_pose: Tensor  # [15]
     rest_joints: Tensor  # [5, 3]
     rest_joint_basis: Tensor  # [E, 5, 3]
     canonical_feature: Tensor  # [36]
@@ -34,9 +35,9 @@ class Bones(nn.Module):
         self.count = count
         self._hold("rest_joints", torch.from_numpy(joints_at_rest(head)))
         self._hold("rest_joint_basis", torch.from_numpy(joint_basis(head)))
-        pose = torch.from_numpy(canonical_pose())
-        self._hold("canonical_feature", pose_feature(pose))
-        self._hold("canonical_transforms", skinning_transforms(pose, self.rest_joints, count))
+        self._hold("canonical_pose", torch.from_numpy(canonical_pose()))
+        self._hold("canonical_feature", pose_feature(self.canonical_pose))
+        self._hold("canonical_transforms", skinning_transforms(self.canonical_pose, self.rest_joints, count))
 
     def forward(self, expression: Tensor, pose: Tensor) -> Tensor:
         """[J, 3, 4] of every skinning bone for an expression `[E]` and a pose `[15]`; joints move with expression."""

@@ -32,15 +32,10 @@ class ForwardVariant(Variant):
 
     deformation: nn.Module
     """Canonical points -> `Deformation`."""
-    canonical_transforms: Tensor  # [J, 3, 4]
 
     @abstractmethod
     def deform(self, x: Tensor, expression: Tensor, pose: Tensor) -> Tensor:
         """Canonical points -> deformed points `[N, 3]`, differentiable in everything."""
-
-    @abstractmethod
-    def transforms(self, expression: Tensor, pose: Tensor) -> Tensor:
-        """[J, 3, 4] of every skinning bone."""
 
     @abstractmethod
     def forward_map(self, frame: Frame) -> ForwardMap:

@@ -15,9 +15,11 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from imavatar_deploy.conventions import JAW
+from imavatar_deploy.conventions import CONDITION_SIZE, EXPRESSION_SIZE, JAW
+from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 
+from .bones import Bones
 from .deformation import Deformation
 from .frame import Frame, View
 from .geometry import Geometry, GeometryNetwork
@@ -43,7 +45,16 @@ class SurfacePoints(NamedTuple):
 
 
 class Variant(nn.Module, ABC):
-    """A head avatar that can be traced and trained, in model units (FLAME x 4)."""
+    """A head avatar that can be traced and trained, in model units (FLAME x 4).
+
+    Args:
+        head: the subject's head model in metres, the subject's shape already in its template.
+        sizes: of the networks; the published ones by default.
+        provenance: where the weights come from, as it will stand in checkpoints and manifests.
+
+    Raises:
+        InputError: the sizes do not fit the head model's expressions.
+    """
 
     name: ClassVar[str]
     """The row's name in `variants.VARIANTS` and in checkpoints."""
@@ -55,6 +66,20 @@ class Variant(nn.Module, ABC):
     provenance: dict[str, Any]
     geometry: GeometryNetwork
     texture: TextureNetwork
+
+    def __init__(
+        self, head: HeadModel, sizes: NetworkSizes | None = None, provenance: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.head = head
+        self.sizes = sizes or NetworkSizes()
+        self.provenance = dict(provenance or {})
+        if (self.sizes.expressions, self.sizes.condition) != (EXPRESSION_SIZE, CONDITION_SIZE):
+            raise InputError(
+                f"an avatar needs {EXPRESSION_SIZE} expressions and a condition of {CONDITION_SIZE} as its head model "
+                f"has, got {self.sizes.expressions} and {self.sizes.condition}"
+            )
+        self.bones = Bones(head, self.sizes.bones)
 
     @abstractmethod
     def search(self, points: Tensor, frame: Frame) -> Roots:
@@ -87,6 +112,21 @@ class Variant(nn.Module, ABC):
 
         None where the variant has none; `Deformation.expression` or `.pose` may be empty along their basis.
         """
+
+    @property
+    def edition(self) -> str:
+        """The head-model edition whose expressions and poses drive this avatar."""
+        return self.head.edition
+
+    @property
+    def canonical_transforms(self) -> Tensor:
+        """[J, 3, 4] of every skinning bone in the canonical pose."""
+        return self.bones.canonical_transforms
+
+    def transforms(self, expression: Tensor, pose: Tensor) -> Tensor:
+        """[J, 3, 4] of every skinning bone for an expression `[E]` and a pose `[15]`; joints move with expression."""
+        moved: Tensor = self.bones(expression, pose)
+        return moved
 
     def geometry_code(self, frame: Frame) -> Tensor | None:
         """[L] what the geometry network is told beside the point; here the frame's latent code."""

@@ -75,7 +75,7 @@ def test_bone_transforms(official: ImplicitAvatar, flame: Golden, frame: int) ->
 def test_canonical_pose(official: ImplicitAvatar, flame: Golden) -> None:
     expected = flame["canonical_transformations_with_identity"][0, :, :3]
     assert_allclose(official.canonical_transforms, expected, rtol=0, atol=EXACT)
-    assert_allclose(official.canonical_feature, flame["canonical_pose_feature"][0], rtol=0, atol=EXACT)
+    assert_allclose(official.bones.canonical_feature, flame["canonical_pose_feature"][0], rtol=0, atol=EXACT)
 
 
 @pytest.mark.parametrize("frame", range(8))

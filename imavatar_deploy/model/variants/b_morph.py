@@ -27,21 +27,23 @@ class BMorph(BackwardVariant):
 
     name = "b-morph"
 
-    def __init__(self, head: HeadModel, sizes: NetworkSizes, provenance: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, head: HeadModel, sizes: NetworkSizes | None = None, provenance: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(head, sizes, provenance)
-        self.deformation = DeformationNetwork(sizes, FRAME_SIZE)
+        self.deformation = DeformationNetwork(self.sizes, FRAME_SIZE)
 
     def canonical(self, deformed: Tensor, frame: Frame) -> Tensor:
         """See `BackwardVariant`: x_c = T_can(w) [T(w)^-1 x_d - E expression - P f(pose) + P f_can]."""
         fields = self._fields(deformed, frame)
-        shaped = unskin(deformed, fields.weights, self.bones(frame.expression, frame.pose))
+        shaped = unskin(deformed, fields.weights, self.transforms(frame.expression, frame.pose))
         feature = pose_feature(frame.pose) - self.bones.canonical_feature
         rest = (
             shaped
             - torch.einsum("nce,e->nc", fields.expression, frame.expression)
             - torch.einsum("nfc,f->nc", fields.pose, feature)
         )
-        return skin(rest, fields.weights, self.bones.canonical_transforms)
+        return skin(rest, fields.weights, self.canonical_transforms)
 
     def blend_fields(self, points: SurfacePoints, frame: Frame) -> Deformation:
         """See `Variant`: the fields at the deformed points."""

@@ -21,7 +21,9 @@ class CNet(BackwardVariant):
 
     name = "c-net"
 
-    def __init__(self, head: HeadModel, sizes: NetworkSizes, provenance: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, head: HeadModel, sizes: NetworkSizes | None = None, provenance: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(head, sizes, provenance, condition=FRAME_SIZE)
 
     def canonical(self, deformed: Tensor, frame: Frame) -> Tensor:

@@ -41,9 +41,11 @@ class DNet(BackwardVariant):
 
     name = "d-net"
 
-    def __init__(self, head: HeadModel, sizes: NetworkSizes, provenance: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, head: HeadModel, sizes: NetworkSizes | None = None, provenance: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(head, sizes, provenance)
-        self.displacement = DisplacementNetwork(sizes)
+        self.displacement = DisplacementNetwork(self.sizes)
 
     def canonical(self, deformed: Tensor, frame: Frame) -> Tensor:
         """See `BackwardVariant`."""

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model.bones import Bones
 from imavatar_deploy.model.correspondence import ForwardMap
 from imavatar_deploy.model.deformation import LOGIT_SCALE, Deformation
 from imavatar_deploy.model.encoding import DIMENSIONS, encode, encoded_size
@@ -49,23 +48,17 @@ class FwdSkin(ForwardVariant):
 
     name = "fwd-skin"
 
-    def __init__(self, head: HeadModel, sizes: NetworkSizes, provenance: dict[str, Any] | None = None) -> None:
-        super().__init__()
-        self.head, self.sizes, self.provenance = head, sizes, dict(provenance or {})
-        self.bones = Bones(head, sizes.bones)
-        self.register_buffer("canonical_transforms", self.bones.canonical_transforms, persistent=False)
-        self.geometry = GeometryNetwork(sizes, sizes.expressions)
-        self.deformation = WeightNetwork(sizes)
-        self.texture = TextureNetwork(sizes)
+    def __init__(
+        self, head: HeadModel, sizes: NetworkSizes | None = None, provenance: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(head, sizes, provenance)
+        self.geometry = GeometryNetwork(self.sizes, self.sizes.expressions)
+        self.deformation = WeightNetwork(self.sizes)
+        self.texture = TextureNetwork(self.sizes)
 
     def geometry_code(self, frame: Frame) -> Tensor:
         """[50 + L] expression, and the frame's latent code, if it has one."""
         return frame.expression if frame.latent is None else torch.cat([frame.expression, frame.latent])
-
-    def transforms(self, expression: Tensor, pose: Tensor) -> Tensor:
-        """[J, 3, 4] of every skinning bone; joints move with expression."""
-        moved: Tensor = self.bones(expression, pose)
-        return moved
 
     def deform(self, x: Tensor, expression: Tensor, pose: Tensor) -> Tensor:
         """Canonical points -> deformed points `[N, 3]`: T(w) T_can(w)^-1 x."""
