@@ -173,7 +173,7 @@ NARROW = np.zeros((SIDE, 60, 3), dtype=np.uint8)
         pytest.param(still, "warning", "8.png is the same picture as 7.png: the frame counts twice", id="still"),
         pytest.param(frame(pose=[0.0] * 14), "error", "pose of frame 6 must have 15 values, got 14", id="short pose"),
         pytest.param(frame(pose=[None] + [0.0] * 14), "error", "pose of frame 6 must be", id="not finite"),
-        pytest.param(frame(world_mat=camera(-0.5)), "error", "camera of frame 7 is 0.51 model units", id="inside"),
+        pytest.param(frame(world_mat=camera(-0.5)), "error", "camera of frame 7 is 0.5 model units", id="inside"),
         pytest.param(every_frame(world_mat=camera(4)), "error", "head of frame 7 is behind its camera", id="behind"),
         pytest.param(frame(world_mat=camera(-4, 5)), "error", "image/7.png shows 0% of the head", id="out of picture"),
         pytest.param(frame(world_mat=camera(-4, 0.3)), "error", "mask/7.png does not fit the pose", id="misplaced"),
@@ -223,6 +223,6 @@ def test_many_findings_of_one_kind_are_counted() -> None:
     assert shortened(findings, most=2) == [
         "error: 0 is gone",
         "error: 1 is gone",
-        "error: and 3 more like the last 2",
+        "error: and 3 more like these",
         "warning: odd",
     ]

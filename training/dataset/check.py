@@ -16,7 +16,7 @@ from .fit_checks import check_fit
 from .head import load_head
 from .inspection import Inspection, VideoReport
 from .joining import join_tracks
-from .placement import check_placement
+from .placement import SYSTEMATIC, check_placement
 from .posed_points import PosedPoints
 from .sketch import Sketch, sketch
 from .video import Video, find_videos
@@ -66,7 +66,7 @@ def inspect(
             for drawn in _sketches(video, size, points, findings):
                 advance(1)
                 sketches += [drawn] if drawn is not None else []
-            findings += [*check_placement(video, sketches, points), *check_fit(video, sketches)]
+            findings += _contradictions(video, sketches, points)
             reports.append(VideoReport.of(video, sketches))
     return Inspection(findings, reports, head)
 
@@ -96,6 +96,12 @@ def _head(
         severity = WARNING if source is None else ERROR
         findings.append(Finding(severity, "head", f"poses were not compared with masks: {error}"))
         return None
+
+
+def _contradictions(video: Video, sketches: Sequence[Sketch], points: PosedPoints | None) -> list[Finding]:
+    """Single frames are compared with their neighbours only where the cameras as a whole can be right."""
+    placed = check_placement(video, sketches, points)
+    return placed if any(finding.kind in SYSTEMATIC for finding in placed) else [*placed, *check_fit(video, sketches)]
 
 
 def _sketches(video: Video, size: int, points: PosedPoints | None, findings: list[Finding]) -> Iterator[Sketch | None]:

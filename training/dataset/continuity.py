@@ -9,15 +9,19 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.tracks.track import FlameTrack
 
-from .sketch import Sketch
+from .sketch import THUMB, Sketch
 
 Double = NDArray[np.float64]
 
-JUMP = 3.0
+JUMP = 2.0
 """How many times further than its neighbours are apart a picture must be from both of them."""
 
-UNUSUAL = 4.0
+UNUSUAL = 2.5
 """How many times further than most pictures of the video are from their neighbours."""
+
+
+NOTICEABLE = 0.04
+"""Root mean square of grey below which pictures do not count as unlike: an untracked blink is 0.02."""
 
 
 def strangers(sketches: Sequence[Sketch], track: FlameTrack) -> list[int]:
@@ -28,7 +32,7 @@ def strangers(sketches: Sequence[Sketch], track: FlameTrack) -> list[int]:
     poses = np.stack([_code(track, sketch.place) for sketch in sketches])
     away, across = _leaps(pictures)
     pose_away, pose_across = _leaps(poses)
-    picture_leaps = (away > JUMP * across) & (away > UNUSUAL * np.median(away))
+    picture_leaps = (away > JUMP * across) & (away > np.maximum(UNUSUAL * np.median(away), NOTICEABLE * THUMB))
     pose_leaps = pose_away > JUMP * pose_across
     return [int(index) + 1 for index in np.flatnonzero(picture_leaps & ~pose_leaps)]
 

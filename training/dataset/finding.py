@@ -9,7 +9,7 @@ from dataclasses import dataclass
 ERROR = "error"
 WARNING = "warning"
 
-MOST = 8
+MOST = 4
 """Findings of one kind that are shown; hundreds of missing files are one problem."""
 
 
@@ -38,5 +38,5 @@ def shortened(findings: Iterable[Finding], most: int = MOST) -> list[str]:
         if shown[key] <= most:
             lines.append(str(finding))
         if shown[key] == most and counts[key] > most:
-            lines.append(f"{finding.severity}: and {counts[key] - most} more like the last {most}")
+            lines.append(f"{finding.severity}: and {counts[key] - most} more like these")
     return lines

@@ -29,6 +29,10 @@ SMALL = 0.02
 """Share of a picture below which a mask leaves nothing to learn from."""
 
 
+SYSTEMATIC = ("behind", "uncovered", "camera")
+"""Kinds of findings that put all frames in doubt."""
+
+
 def check_placement(video: Video, sketches: Sequence[Sketch], points: PosedPoints | None) -> list[Finding]:
     """Findings about single cameras and poses, and about all of a video's masks together."""
     found = [*_cameras(video), *_poses(video), *_masks(video, sketches)]
@@ -44,7 +48,7 @@ def _cameras(video: Video) -> Iterator[Finding]:
             yield Finding(
                 ERROR,
                 "camera",
-                f"{video.folder / TRACK_FILE}: the camera of frame {video.track.names[place]} is {distance:.2g} model "
+                f"{video.folder / TRACK_FILE}: the camera of frame {video.track.names[place]} is {distance:.1f} model "
                 f"units from the head's middle, inside the sphere of {BOUNDING_RADIUS} that is drawn; is world_mat in "
                 "metres? model units are metres x 4",
             )
