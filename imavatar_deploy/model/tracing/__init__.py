@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .march import MarchTracer
+from .raster import RasterTracer
 from .tracer import Traced, Tracer
 
-TRACERS: dict[str, type[Tracer]] = {tracer.name: tracer for tracer in (MarchTracer,)}
-"""Every tracer by name."""
+TRACERS: dict[str, type[Tracer]] = {tracer.name: tracer for tracer in (RasterTracer, MarchTracer)}
+"""Every tracer by name; the first is the default of forward variants."""
 
-__all__ = ["TRACERS", "MarchTracer", "Traced", "Tracer"]
+__all__ = ["TRACERS", "MarchTracer", "RasterTracer", "Traced", "Tracer"]

@@ -1,0 +1,214 @@
+"""Raster-guided tracing: beside the marcher on small avatars, and beside official renders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.model import VARIANTS, ImplicitAvatar, NetworkSizes
+from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.tracing import TRACERS, MarchTracer, RasterTracer, Traced
+from imavatar_deploy.model.tracing.newton import solve
+from imavatar_deploy.model.tracing.signed_distance import SignedDistance
+from imavatar_deploy.model.variant import Variant
+
+from .conftest import SMALL, random_head
+from .moving_sphere import calm, moving_sphere
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CAMERA = Camera.looking_at((0.0, 0.0, 0.0), distance=4.0, extent=2.8, yaw=0.2)
+
+
+@pytest.fixture(scope="module")
+def avatar() -> ImplicitAvatar:
+    return moving_sphere()
+
+
+@pytest.fixture(scope="module")
+def tracer(avatar: ImplicitAvatar) -> RasterTracer:
+    tracer = RasterTracer(resolution=64)
+    tracer.refresh(avatar)
+    return tracer
+
+
+@pytest.fixture
+def view() -> View:
+    return View.of(CAMERA, (20, 20))
+
+
+def small_variant(name: str) -> Variant:
+    torch.manual_seed(3)
+    return VARIANTS[name].build(random_head(np.random.default_rng(3)), NetworkSizes(**SMALL), {}).eval()
+
+
+def apart(first: Tensor, second: Tensor) -> Tensor:
+    return (first - second).norm(dim=1)
+
+
+def assert_close_to(ours: Traced, theirs: Traced) -> None:
+    """The same points, but for rays that only graze the surface: there both stop a little before it."""
+    distance = apart(ours.deformed, theirs.deformed)[ours.hit & theirs.hit]
+    assert distance.median() < 2e-6
+    assert distance.quantile(0.95) < 1e-5
+    assert distance.max() < 1e-4
+
+
+def assert_roots(avatar: ImplicitAvatar, frame: Frame, view: View, traced: Traced) -> None:
+    """Valid points deform to where they are said to be, on their rays, with the distance they are said to have."""
+    valid = traced.valid
+    with torch.no_grad():
+        deformed = avatar.deform(traced.canonical, frame.expression, frame.pose)
+        sdf = avatar.geometry(traced.canonical, avatar.geometry_code(frame)).sdf
+    assert apart(deformed, traced.deformed)[valid].max() < 2e-5
+    assert (sdf - traced.sdf)[valid].abs().max() < 2e-5
+    along = torch.linalg.cross(traced.deformed - view.origin, view.directions).norm(dim=1)
+    assert along[valid].max() < 1e-5
+
+
+def test_raster_is_in_the_table() -> None:
+    assert TRACERS["raster"] is RasterTracer
+
+
+def test_the_same_surface_as_the_marcher(avatar: ImplicitAvatar, tracer: RasterTracer, view: View) -> None:
+    frame = calm()
+    ours, theirs = tracer.trace(avatar, frame, view), MarchTracer().trace(avatar, frame, view)
+    assert not any(part.requires_grad for part in ours)
+    assert 60 < ours.hit.sum() < 150
+    assert (ours.hit == theirs.hit).all()
+    assert_close_to(ours, theirs)
+    assert ours.valid[ours.hit].all()
+    assert_roots(avatar, frame, view, ours)
+    far = ~ours.valid
+    assert far.any()
+    assert (ours.sdf[far] == 1.0).all()
+
+
+def test_some_pixels_of_a_moved_camera(avatar: ImplicitAvatar, tracer: RasterTracer, view: View) -> None:
+    """What training asks: a few pixels in any order, from where an optimised camera stands, with gradients about."""
+    centre = (view.origin + torch.tensor([0.05, -0.1, 0.2])).requires_grad_()
+    pixels = torch.randperm(400, generator=torch.Generator().manual_seed(0))[:90]
+    moved = View.of(CAMERA, (20, 20), view.pixels[pixels], centre=centre)
+    frame = Frame(*(part.requires_grad_() for part in calm()[:2]))
+    ours, theirs = tracer.trace(avatar, frame, moved), MarchTracer().trace(avatar, frame, moved)
+    assert (ours.hit == theirs.hit).all()
+    assert_close_to(ours, theirs)
+    assert not any(part.requires_grad for part in ours)
+
+
+def test_training_asks_for_the_smallest_distance(avatar: ImplicitAvatar, tracer: RasterTracer, view: View) -> None:
+    frame = calm()
+    foreground = (view.pixels[:, 0] > 8) & (view.pixels[:, 1] > 1)  # cuts the ball, and asks for more of it
+    ours = tracer.trace(avatar, frame, view, foreground=foreground)
+    plain, theirs = tracer.trace(avatar, frame, view), MarchTracer().trace(avatar, frame, view, foreground=foreground)
+    assert (ours.hit == plain.hit).all()
+    surface = ours.hit & foreground
+    assert (ours.canonical == plain.canonical)[surface].all()
+    assert ours.valid.all()
+    assert_roots(avatar, frame, view, ours)
+    inner = ours.hit & ~foreground
+    assert inner.sum() > 20
+    assert (ours.sdf[inner] < 0).all()
+    torch.testing.assert_close(ours.sdf[inner], theirs.sdf[inner], atol=0.02, rtol=0)
+    grow = ~ours.hit & foreground
+    assert grow.sum() > 20
+    assert (ours.sdf[grow] > 0).all()
+    torch.testing.assert_close(ours.sdf[grow], theirs.sdf[grow], atol=0.02, rtol=0)
+    # The published loss is saturated so far from the surface; a rough value will do.
+    rest = ~ours.hit & ~foreground
+    assert (ours.sdf[rest] > theirs.sdf[rest] - 1e-3).all()
+
+
+def test_a_mesh_that_is_out_of_date_is_only_a_start(view: View) -> None:
+    """Between refreshes the surface of a training grows out of its mesh, to where the ground truth has it."""
+    avatar, frame, tracer = moving_sphere(), calm(), RasterTracer(resolution=64)
+    tracer.refresh(avatar)
+    with torch.no_grad():
+        avatar.geometry.layers[-1].bias[0] -= 0.02
+        avatar.deformation.blendshapes.weight.mul_(1.1)
+    theirs = MarchTracer().trace(avatar, frame, view)
+    ours = tracer.trace(avatar, frame, view, foreground=theirs.hit)
+    assert tracer.trace(avatar, frame, view).hit.sum() < theirs.hit.sum()
+    assert (ours.hit == theirs.hit).all()
+    assert apart(ours.deformed, theirs.deformed)[ours.hit].max() < 1e-4
+
+
+def test_refreshing_follows_the_weights(view: View) -> None:
+    avatar, frame, tracer = moving_sphere(), calm(), RasterTracer(resolution=64)
+    before = tracer.trace(avatar, frame, view).hit.sum()
+    with torch.no_grad():
+        avatar.geometry.layers[-1].bias[0] -= 0.05
+    tracer.refresh(avatar)
+    grown = tracer.trace(avatar, frame, view)
+    assert grown.hit.sum() > 1.1 * before
+    assert (grown.hit == MarchTracer().trace(avatar, frame, view).hit).all()
+
+
+def test_nothing_in_sight(avatar: ImplicitAvatar, tracer: RasterTracer) -> None:
+    view = View.of(Camera.looking_at((2.0, 0.0, 0.0), distance=2.0, extent=0.6), (6, 6))
+    frame = calm()
+    assert not tracer.trace(avatar, frame, view).hit.any()
+    asked = tracer.trace(avatar, frame, view, foreground=torch.arange(36) % 2 == 0)
+    assert not asked.hit.any()
+    assert (asked.sdf > 0).all()
+    assert_roots(avatar, frame, view, asked)
+
+
+@pytest.mark.parametrize("foreground", [None, torch.zeros(0, dtype=torch.bool)])
+def test_no_rays(avatar: ImplicitAvatar, tracer: RasterTracer, view: View, foreground: Tensor | None) -> None:
+    traced = tracer.trace(avatar, calm(), view.select(torch.arange(0)), foreground=foreground)
+    assert [len(part) for part in traced] == [0] * 5
+
+
+@pytest.mark.parametrize("name", ["c-net", "d-net", "b-morph"])
+def test_backward_variants_are_referred_to_the_marcher(name: str, view: View) -> None:
+    with pytest.raises(UsageError, match=f"{name} maps backward; use --tracer march"):
+        RasterTracer(resolution=64).trace(small_variant(name), calm(), view)
+
+
+def test_expressions_that_only_condition_the_surface(view: View) -> None:
+    model, frame, tracer = small_variant("fwd-skin"), calm(), RasterTracer(resolution=64)
+    with torch.no_grad():
+        first: Any = model.geometry.layers[0]
+        first.bias.add_(0.02 * torch.randn_like(first.bias))
+    ours, theirs = tracer.trace(model, frame, view), MarchTracer().trace(model, frame, view)
+    assert 30 < ours.hit.sum() < 150
+    assert (ours.hit == theirs.hit).all()
+    assert_close_to(ours, theirs)
+
+
+@pytest.mark.parametrize("latent", [0, 4])
+def test_folded_distances_are_the_networks(latent: int) -> None:
+    avatar, points = moving_sphere(latent=latent), torch.rand(50, 3) - 0.5
+    for code in [None, torch.rand(latent)]:
+        with torch.no_grad():
+            expected = avatar.geometry(points, code).sdf
+        torch.testing.assert_close(SignedDistance(avatar.geometry, code)(points), expected)
+
+
+class TestSolve:
+    def circle(self, x: Tensor, which: Tensor) -> Tensor:
+        """Zero where x lies on the unit sphere in the direction (1, 1, 1)."""
+        return torch.stack([x[:, 0] - x[:, 1], x[:, 1] - x[:, 2], x.square().sum(dim=1) - 1.0], dim=1)
+
+    def solve(self, start: Tensor, steps: int) -> Any:
+        every = torch.arange(len(start))
+        jacobian = torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, -1.0]]).expand(len(start), 2, 3)
+        jacobian = torch.cat([jacobian, 2.0 * start[:, None]], dim=1)
+        return solve(self.circle, start, self.circle(start, every), jacobian, steps=steps, tolerance=1e-6, reach=0.2)
+
+    def test_finds_roots_and_stops_by_itself(self) -> None:
+        start = torch.tensor([[0.5, 0.6, 0.6], [0.57, 0.58, 0.58], [0.9, 0.3, 0.4]])
+        solved = self.solve(start, steps=10)
+        assert solved.converged.all()
+        torch.testing.assert_close(solved.x, torch.full((3, 3), 3.0**-0.5), atol=1e-5, rtol=0)
+
+    def test_says_what_did_not_converge(self) -> None:
+        solved = self.solve(torch.tensor([[3.0, -2.0, 1.0], [0.5773, 0.5774, 0.5773]]), steps=3)
+        assert solved.converged.tolist() == [False, True]
