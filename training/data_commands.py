@@ -40,6 +40,7 @@ def data() -> None:
 
 @data.command(
     cls=Command,
+    short_help="Draw a video of a synthetic subject.",
     epilog="""\b
 Examples:
   imavatar-data synth --subject female1 --out data/female1
@@ -77,6 +78,7 @@ def synth(
 
 @data.command(
     cls=Command,
+    short_help="Say what is wrong with a dataset before a training finds out.",
     epilog="""\b
 Examples:
   imavatar-data check data/female1

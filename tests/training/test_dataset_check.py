@@ -59,6 +59,18 @@ def test_nothing_is_said_without_labels_and_landmarks(video: Path) -> None:
     assert sentences(video) == []
 
 
+def test_the_noise_of_a_tracker_is_no_misfit(video: Path) -> None:
+    """0.025 rad a frame: the least of the paper's pose noise (supplementary, Table 4)."""
+    noise = 0.025 * np.random.default_rng(0).standard_normal((FRAMES, 15))
+
+    def shake(document: Any) -> None:
+        for entry, offset in zip(document["frames"], noise, strict=True):
+            entry["pose"] = (np.array(entry["pose"]) + offset).tolist()
+
+    edit(video, shake)
+    assert sentences(video) == []
+
+
 def test_swapped_frames_are_found_with_their_partner(video: Path) -> None:
     swap(video, 10, 30)
     found = sentences(video)

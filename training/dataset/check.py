@@ -16,6 +16,7 @@ from .fit_checks import check_fit
 from .head import load_head
 from .inspection import Inspection, VideoReport
 from .joining import join_tracks
+from .picture import READ
 from .placement import SYSTEMATIC, check_placement
 from .posed_points import PosedPoints
 from .sketch import Sketch, sketch
@@ -106,7 +107,7 @@ def _contradictions(video: Video, sketches: Sequence[Sketch], points: PosedPoint
 
 def _sketches(video: Video, size: int, points: PosedPoints | None, findings: list[Finding]) -> Iterator[Sketch | None]:
     """One for each frame whose pictures can be read; the others become findings."""
-    kinds = [kind for kind in pixels.READ if kind in ("image", "mask") or video.has(kind)]
+    kinds = [kind for kind in READ if kind in ("image", "mask") or video.has(kind)]
     for place in range(len(video)):
         try:
             loaded = pixels.load({kind: video.file(kind, place) for kind in kinds}, size)

@@ -12,11 +12,9 @@ from imavatar_deploy.head_model import HeadModel
 
 from .finding import ERROR, Finding
 from .labels import LABELS
-from .pixels import decode
+from .picture import READ, decode
 from .sketch import Sketch
 from .video import Video
-
-KINDS = ("image", "mask", "semantic", "normal", "depth")
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class VideoReport:
             frames=len(video),
             readable=len(sketches),
             side=str(len(decode(video.file("image", sketches[0].place), "image"))) if sketches else "?",
-            kinds=tuple(kind for kind in KINDS if video.has(kind)),
+            kinds=tuple(kind for kind in READ if video.has(kind)),
             jaw=_range(np.degrees(np.linalg.norm(pose[:, JAW], axis=1)), "{:.0f}", "°"),
             rotation=_range(np.degrees(np.linalg.norm(pose[:, :3] + pose[:, 3:6], axis=1)), "{:.0f}", "°"),
             expression=_range(expression, "{:.1f}", ""),
