@@ -69,6 +69,20 @@ def test_a_surface_that_the_steepness_does_not_promise_is_followed() -> None:
     assert crossed_cells(field, 32, 64) == crossed_cells_of_everything(field, 64)
 
 
+@pytest.mark.parametrize("shape", [sphere, torus])
+def test_only_following_the_surface_asks_less_and_finds_what_is_joined(shape: Distance) -> None:
+    thorough, followed = Field(shape), Field(shape)
+    cells = [
+        {
+            tuple(map(int, cell))
+            for cell in sample_near_surface(field, coarse=16, fine=64, half=HALF, progress=silent, thorough=limit).cells
+        }
+        for field, limit in ((thorough, None), (followed, 32))
+    ]
+    assert cells[0] == cells[1]
+    assert followed.evaluations < thorough.evaluations
+
+
 def test_few_points_are_asked() -> None:
     field = Field(sphere)
     extract(field, resolution=256)

@@ -51,7 +51,9 @@ class Lattice:
         return np.asarray(inside.any(axis=1) & ~inside.all(axis=1))
 
 
-def sample_near_surface(field: Field, *, coarse: int, fine: int, half: float, progress: Progress) -> Lattice:
+def sample_near_surface(
+    field: Field, *, coarse: int, fine: int, half: float, progress: Progress, thorough: int | None = None
+) -> Lattice:
     """The cells that hold the surface at `fine` cells a side, found from all cells at `coarse` a side.
 
     Args:
@@ -61,12 +63,15 @@ def sample_near_surface(field: Field, *, coarse: int, fine: int, half: float, pr
         fine: `coarse` times a power of two.
         half: half the side of the cube, model units.
         progress: told of the points that are asked at each level.
+        thorough: beyond so many cells a side only the surface found so far is followed; a part that lies within one
+            such cell and shows at none of its corners is lost, and half of the points are spared. Never, by default.
     """
+    thorough = fine if thorough is None else thorough
     no_cells = np.zeros((0, 3), dtype=np.int64)
     none = Lattice(half, coarse, no_cells, np.zeros((0, 8), np.int64), no_cells, np.zeros(0, np.float32))
     lattice = _with_cells(none, _cells_in_ball(none, field.radius), field, progress)
     while lattice.cells_per_side < fine:
-        lattice = _refined(lattice, field, progress)
+        lattice = _refined(lattice, field, progress, thorough=lattice.cells_per_side < thorough)
     crossed = lattice.crossed()
     return replace(lattice, cells=lattice.cells[crossed], corners=lattice.corners[crossed])
 
@@ -78,9 +83,10 @@ def _cells_in_ball(lattice: Lattice, radius: float) -> Index:
     return np.asarray(cells[np.linalg.norm(centres, axis=1) <= radius + np.sqrt(3.0) / 2.0 * lattice.cell_size])
 
 
-def _refined(parent: Lattice, field: Field, progress: Progress) -> Lattice:
+def _refined(parent: Lattice, field: Field, progress: Progress, *, thorough: bool) -> Lattice:
     """Visit the octants that may hold the surface, then follow it wherever it leaves them."""
-    octants = (2 * parent.cells[:, None] + CORNERS)[_octants_to_visit(parent)]
+    visited = _octants_to_visit(parent) if thorough else np.repeat(parent.crossed()[:, None], len(CORNERS), axis=1)
+    octants = (2 * parent.cells[:, None] + CORNERS)[visited]
     lattice = replace(parent, cells_per_side=2 * parent.cells_per_side, points=2 * parent.points)
     lattice = _with_cells(lattice, octants, field, progress)
     while len(missing := _missing_neighbours(lattice)):

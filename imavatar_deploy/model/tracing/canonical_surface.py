@@ -9,11 +9,37 @@ from torch import Tensor
 
 from imavatar_deploy.drawing.rasterise import Rasteriser
 from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.errors import InputError
 from imavatar_deploy.model.deformation import Deformation
 from imavatar_deploy.model.forward import ForwardVariant
 from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
+from imavatar_deploy.model.surface.components import keep_components
+from imavatar_deploy.model.surface.extract import PADDING
+from imavatar_deploy.model.surface.field import Field
+from imavatar_deploy.model.surface.lattice import sample_near_surface
+from imavatar_deploy.model.surface.marching import marching_cubes
 from imavatar_deploy.model.surface.mesh import Mesh
+from imavatar_deploy.progress import silent
+
+COARSE = 32
+"""Cells a side that are all looked at."""
+
+THOROUGH = 64
+"""Beyond, the surface is only followed: on the reference head, 83,000 points instead of 220,000 for the same mesh."""
+
+
+def quick_mesh(field: Field, resolution: int) -> Mesh:
+    """The visible part of the zero surface of `field`; `surface.extract` finds the same, with more care.
+
+    Raises:
+        InputError: the field has no surface.
+    """
+    half = PADDING * field.radius
+    lattice = sample_near_surface(field, coarse=COARSE, fine=resolution, half=half, progress=silent, thorough=THOROUGH)
+    if not len(lattice.cells):
+        raise InputError("the geometry network has no surface inside the bounding sphere; was it trained?")
+    return keep_components(marching_cubes(lattice))
 
 
 class _Rested(NamedTuple):
