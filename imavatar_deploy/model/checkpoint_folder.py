@@ -88,7 +88,8 @@ def _tensors(model: Variant, half: bool) -> dict[str, Tensor]:
     """Networks and head model by name, on the CPU, contiguous."""
     head = {name: torch.from_numpy(np.ascontiguousarray(getattr(model.head, name))) for name in SHAPES}
     groups = model.head.vertex_groups
-    head["vertex_group"] = torch.tensor([sorted(set(groups)).index(name) for name in groups], dtype=torch.int32)
+    place = {name: index for index, name in enumerate(sorted(set(groups)))}
+    head["vertex_group"] = torch.tensor([place[name] for name in groups], dtype=torch.int32)
     networks = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if half:
         networks = {name: tensor.half() if BULK.search(name) else tensor for name, tensor in networks.items()}
