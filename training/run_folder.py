@@ -4,6 +4,7 @@ config.toml      every setting, explained
 checkpoint/      the model, as `imavatar-export` reads it
 state.pt         all that going on needs: model, optimisers, inputs, clock
 losses.jsonl     the loss terms of every step
+validation.jsonl the quality of validation frames
 validation/      rendered beside ground truth
 warm_start/      what the warm start has reached, while it runs
 tensorboard/     curves and images
@@ -41,6 +42,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoint"
         self.state = path / "state.pt"
         self.losses = path / "losses.jsonl"
+        self.qualities = path / "validation.jsonl"
         self.validation = path / "validation"
         self.warm_start = path / "warm_start"
         self.tensorboard = path / "tensorboard"
@@ -95,12 +97,13 @@ class RunFolder:
         return state
 
     def forget_after(self, step: int) -> None:
-        """Drop the losses of steps that will be made again."""
-        if self.losses.exists():
-            lines = self.losses.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-            with atomic_file(self.losses) as partial:
-                partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        """Drop what was noted of steps that will be made again."""
+        for path in (self.losses, self.qualities):
+            if path.exists():
+                lines = path.read_text(encoding="utf-8").splitlines()
+                kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+                with atomic_file(path) as partial:
+                    partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def write_image(self, name: str, picture: NDArray[np.floating[Any]]) -> Path:
         """A PNG `[H, W, 3]` of 0..1 among the validation images."""

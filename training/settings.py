@@ -75,6 +75,8 @@ class TracerSettings:
     name: str = "raster"
     """`raster` (guided by the rasterised surface) or `march` (the paper's ray marcher); variants without a forward map
     always march."""
+    resolution: int = 128
+    """Cells a side of the raster tracer's extraction."""
     samples: int = 64
     """Samples a ray of the marcher; the paper has 100."""
     refresh_steps: int = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from imavatar_deploy.errors import unknown_name
-from imavatar_deploy.model.tracing import TRACERS, Tracer
+from imavatar_deploy.model.tracing import TRACERS, MarchTracer, RasterTracer, Tracer
 from imavatar_deploy.model.variant import Variant
 from imavatar_deploy.model.variants import VARIANTS
 
@@ -23,7 +23,9 @@ def make_tracer(model: Variant, settings: TracerSettings, say: Callable[[str], N
     name = settings.name if model.direction == "forward" else "march"
     if name != settings.name:
         say(f"{model.name} maps backward: rays are marched with {settings.samples} samples")
-    return TRACERS[name](settings.samples) if name == "march" else TRACERS[name]()  # type: ignore[call-arg]
+    if name == "march":
+        return MarchTracer(samples=settings.samples)
+    return RasterTracer(settings.resolution) if name == "raster" else TRACERS[name]()
 
 
 def supervised(variant: str) -> bool:

@@ -90,12 +90,9 @@ def train(dataset: tuple[Path, ...], out: Path, size: int, device: str, **option
         progress=progress,
         say=lambda line: click.echo(line, err=True),
     )
-    folder = RunFolder(out)
-    following = [
-        f"imavatar-eval {out} --data DATASET --out report",
-        f"imavatar-export {folder.checkpoint} --out avatar",
-    ]
-    click.echo(closing_lines([folder.checkpoint], time.perf_counter() - start, following))
+    if not int(os.environ.get("RANK", "0")):  # of several processes one speaks
+        following = [f"imavatar-eval {out} --data DATASET --out report", f"imavatar-export {out} --out avatar"]
+        click.echo(closing_lines([out], time.perf_counter() - start, following))
 
 
 def _settings(out: Path, options: dict[str, Any]) -> Settings:

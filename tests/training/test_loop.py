@@ -1,0 +1,245 @@
+"""The training loop: small runs learn, survive being killed, and end early in a sentence when they cannot go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.errors import InputError, QualityError, UsageError
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.model.checkpoint import load_variant
+from imavatar_deploy.model.sizes import NetworkSizes
+from imavatar_deploy.tracks import FlameTrack
+from imavatar_deploy.training.dataset import Observation
+from imavatar_deploy.training.loop import train
+from imavatar_deploy.training.settings import OptimiserSettings, Schedule, Settings, TracerSettings
+from imavatar_deploy.training.trainer import Trainer
+
+SIZE = 24
+FRAMES = 5
+SETTINGS = Settings(
+    networks=NetworkSizes(
+        geometry_layers=(48,) * 3,
+        geometry_skip=(2,),
+        geometry_frequencies=2,
+        feature=8,
+        deformation_layers=(16, 16),
+        texture_layers=(16, 16),
+        texture_frequencies=1,
+        bottleneck=4,
+    ),
+    warm_start=False,
+    optimiser=OptimiserSettings(learning_rate=2e-3, matrix_rate=2e-3, input_rate=1e-3, clip=1.0),
+    schedule=Schedule(steps=7, pixels=96, validation_steps=0, validation_frames=1, validation_size=SIZE),
+    tracer=TracerSettings(refresh_steps=3, resolution=64),
+)
+
+
+@dataclass
+class Disc:
+    """A dataset of a green disc in front of a moving camera; it looks like `FaceDataset` from the loop."""
+
+    head: HeadModel
+    mask_radius: float = 7.0
+    count: int = FRAMES
+    size: int = SIZE
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(0)
+        cameras = tuple(Camera.looking_at(rng.normal(0, 0.02, 3)) for _ in range(self.count))
+        pose = rng.normal(0, 0.05, (self.count, 15))
+        self.track = FlameTrack(rng.uniform(0, 0.3, (self.count, 50)), pose, cameras, edition="openhead")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def observation(self, index: int) -> Observation:
+        row, column = np.mgrid[: self.size, : self.size] - self.size / 2
+        mask = row**2 + column**2 < self.mask_radius**2
+        image = np.where(mask[..., None], np.array([0.2, 0.7, 0.3]), 1.0).astype(np.float32)
+        semantic = np.where(mask, 1, 0).astype(np.uint8)
+        return Observation(str(index), "disc", image, mask, semantic, None, None, None, None)
+
+
+@pytest.fixture(scope="module")
+def disc(openhead: HeadModel) -> Any:
+    return Disc(openhead)
+
+
+def losses(run: Path) -> list[dict[str, float]]:
+    rows = [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def unbroken(disc: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(disc, tmp_path_factory.mktemp("runs") / "unbroken", SETTINGS)
+
+
+def test_a_run_leaves_what_it_says(unbroken: Path) -> None:
+    present = {path.name for path in unbroken.iterdir()}
+    assert {"config.toml", "checkpoint", "state.pt", "losses.jsonl", "validation", "tensorboard"} <= present
+    assert [path.name for path in (unbroken / "validation").iterdir()] == ["000007.png"]
+    assert load_variant(unbroken).sizes == SETTINGS.networks
+    rows = losses(unbroken)
+    assert [row["step"] for row in rows] == list(range(1, 8))
+    assert {"loss", "colour", "mask", "skinning", "pose", "expression", "flame_distance"} <= rows[0].keys()
+
+
+def test_every_frame_is_seen_once_an_epoch(disc: Any, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = object.__new__(Trainer)
+    trainer.settings, trainer.dataset, trainer.epoch_steps = SETTINGS, disc, 3
+
+    class Two:
+        world_size = 2
+
+    seen = []
+    for step in range(3):
+        for Two.global_rank in range(2):  # type: ignore[misc]
+            trainer.fabric = Two()
+            seen.append(trainer._draw(step)[0])
+    assert set(seen) == set(range(FRAMES))
+    assert len(seen) == 6  # five frames for two processes: one frame twice
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes runs save after every step, and die after the given one."""
+
+    def arm(steps: int) -> None:
+        made = Trainer._now_and_then
+
+        def now_and_then(self: Trainer, journal: Any) -> None:
+            made(self, journal)
+            if self.clock.step == steps - 1:
+                self.save()
+            if self.clock.step == steps:
+                raise Killed
+
+        monkeypatch.setattr(Trainer, "_now_and_then", now_and_then)
+
+    return arm
+
+
+@pytest.mark.parametrize("last", [3, 6])
+def test_a_killed_run_resumes_to_the_same_numbers(
+    disc: Any, unbroken: Path, killed_at: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    """Killed with a step made since the checkpoint, right at and in between refreshes of the tracer's surface."""
+    with monkeypatch.context(), pytest.raises(Killed):
+        killed_at(last)
+        train(disc, tmp_path / "run", SETTINGS)
+    monkeypatch.undo()
+    train(disc, tmp_path / "run", SETTINGS, resume=True)
+    assert losses(tmp_path / "run") == losses(unbroken)
+    resumed, whole = (torch.load(run / "state.pt", weights_only=True) for run in (tmp_path / "run", unbroken))
+    for part in ("model", "inputs"):
+        for name, tensor in whole[part].items():
+            torch.testing.assert_close(resumed[part][name], tensor, rtol=0, atol=0)
+
+
+def test_inputs_of_seen_frames_move_and_networks_learn(disc: Any, unbroken: Path) -> None:
+    state = torch.load(unbroken / "state.pt", weights_only=True)
+    assert (state["inputs"]["pose"] - torch.from_numpy(disc.track.pose)).abs().max() > 1e-4
+    torch.testing.assert_close(state["inputs"]["expression"], torch.from_numpy(disc.track.expression))
+    rows = losses(unbroken)
+    assert np.mean([row["colour"] for row in rows[-3:]]) < np.mean([row["colour"] for row in rows[:3]])
+
+
+def test_an_existing_run_is_not_touched(disc: Any, unbroken: Path) -> None:
+    with pytest.raises(UsageError, match="holds a run already; go on with it by --resume, or pass --overwrite"):
+        train(disc, unbroken, SETTINGS)
+
+
+def test_a_strange_folder_is_not_touched(disc: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("dear")
+    with pytest.raises(UsageError, match="holds no run of ours"):
+        train(disc, tmp_path, SETTINGS, overwrite=True)
+    assert (tmp_path / "mine.txt").exists()
+
+
+def test_resuming_with_other_frames_is_refused(openhead: HeadModel, unbroken: Path) -> None:
+    with pytest.raises(InputError, match="started with 5 frames, and the dataset has 4"):
+        train(Disc(openhead, count=4), unbroken, SETTINGS, resume=True)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def nan_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Disc.observation
+
+    def observation(self: Disc, index: int) -> Observation:
+        seen = made(self, index)
+        return replace(seen, image=np.full_like(seen.image, np.nan)) if index == 2 else seen
+
+    monkeypatch.setattr(Disc, "observation", observation)
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run(disc: Any, nan_at: None, tmp_path: Path) -> None:
+    with pytest.raises(QualityError, match=r"the loss loss became nan|the colour loss became nan at step \d, frame 3"):
+        train(disc, tmp_path / "run", SETTINGS)
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
+
+
+def test_an_avatar_that_is_never_met_ends_the_run(openhead: HeadModel, tmp_path: Path) -> None:
+    away = Disc(openhead)
+    turned = Camera.looking_at(np.array([0.0, 5.0, 0.0]))  # looks past it
+    away.track = replace(away.track, cameras=(turned,) * FRAMES)
+    settings = replace(SETTINGS, schedule=replace(SETTINGS.schedule, vanished_steps=2))
+    with pytest.raises(QualityError, match="vanished at step 1: for 2 steps no ray .* imavatar-data check"):
+        train(away, tmp_path / "run", settings)  # type: ignore[arg-type]
+
+
+def test_minutes_are_a_length_of_their_own(disc: Any, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, schedule=replace(SETTINGS.schedule, minutes=1e-6))
+    run = train(disc, tmp_path / "run", settings)
+    assert losses(run) == []
+    assert (run / "checkpoint").is_dir()
+
+
+def test_weights_of_a_checkpoint_begin_a_run(disc: Any, unbroken: Path, tmp_path: Path) -> None:
+    none = replace(SETTINGS, schedule=replace(SETTINGS.schedule, minutes=1e-6))
+    run = train(disc, tmp_path / "run", none, begin_from=unbroken)
+    for name, tensor in load_variant(unbroken).state_dict().items():
+        torch.testing.assert_close(load_variant(run).state_dict()[name], tensor)
+    wider = replace(none, networks=replace(SETTINGS.networks, feature=9))
+    with pytest.raises(InputError, match="and the run wants imavatar with"):
+        train(disc, tmp_path / "other", wider, begin_from=unbroken)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_run(openhead: HeadModel, tmp_path: Path) -> None:
+    """Frames are dealt out, gradients averaged, and one process writes."""
+    script = tmp_path / "both.py"
+    script.write_text(
+        f"""
+import sys, torch
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+torch.set_num_threads(1)
+from dataclasses import replace
+from pathlib import Path
+from test_loop import SETTINGS, Disc
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.training.loop import train
+settings = replace(SETTINGS, schedule=replace(SETTINGS.schedule, steps=3))
+train(Disc(HeadModel.load("openhead")), Path({str(tmp_path / "run")!r}), settings, device="cpu")
+"""
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert [row["step"] for row in losses(tmp_path / "run")] == [1, 2, 3]

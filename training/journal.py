@@ -1,0 +1,74 @@
+"""Journal: what a run writes down of its steps: losses.jsonl, validation, TensorBoard, and lines to read."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from torch.utils.tensorboard import SummaryWriter
+
+from .clock import Clock
+from .run_folder import RunFolder
+from .validation import Validation
+
+Say = Callable[[str], None]
+
+REPORT_SECONDS = 10.0
+"""Between lines of losses."""
+SMOOTHING = 0.98
+"""Of the losses in those lines: an image a step makes them jump."""
+SCALAR_STEPS = 10
+"""Between points of TensorBoard's curves."""
+
+
+class Journal:
+    """Open from the first step of a process to its last; only the process that leads has one."""
+
+    def __init__(self, folder: RunFolder, clock: Clock, epoch_steps: int, say: Say) -> None:
+        self.folder, self.clock, self.epoch_steps, self.say = folder, clock, epoch_steps, say
+        self.log = folder.losses.open("a", encoding="utf-8")
+        self.writer = SummaryWriter(str(folder.tensorboard), purge_step=clock.step)
+        self.smooth: dict[str, float] = {}
+        self.reported = time.monotonic()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.log.close()
+        self.writer.close()
+
+    def step(self, terms: dict[str, float]) -> None:
+        """Note the losses of a step; say them now and then."""
+        step, seconds = self.clock.step, round(self.clock.seconds, 2)
+        row = {"step": step, "epoch": (step - 1) // self.epoch_steps, "seconds": seconds, **terms}
+        self.log.write(json.dumps(row) + "\n")
+        self.log.flush()  # a killed run has written what it has done
+        for name, value in terms.items():
+            self.smooth[name] = SMOOTHING * self.smooth.get(name, value) + (1.0 - SMOOTHING) * value
+            if step % SCALAR_STEPS == 0:
+                self.writer.add_scalar(f"loss/{name}", value, step)
+        if time.monotonic() - self.reported > REPORT_SECONDS:
+            self.reported = time.monotonic()
+            self.say(self._line())
+
+    def _line(self) -> str:
+        terms = "  ".join(f"{name} {value:.4g}" for name, value in self.smooth.items())
+        return f"step {self.clock.of()}, {self.clock.remaining() / 60.0:.1f} min left: {terms}"
+
+    def validation(self, found: Validation) -> None:
+        """Note how some frames look and how good they are."""
+        step, minutes = self.clock.step, self.clock.seconds / 60.0
+        self.folder.write_image(f"{step:06d}", found.picture)
+        self.writer.add_image("validation", found.picture, step, dataformats="HWC")
+        for name, value in found.quality.items():
+            self.writer.add_scalar(f"validation/{name}", value, step)
+        row = {"step": step, "minutes": round(minutes, 3), **found.quality}
+        with self.folder.qualities.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(row) + "\n")
+        quality = "  ".join(f"{name} {value:.4f}" for name, value in found.quality.items())
+        self.say(f"validation at step {step}, {minutes:.1f} min: {quality}")

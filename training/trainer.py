@@ -1,0 +1,187 @@
+"""Trainer: one process of a training run, step by step, resumable to the last bit."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils import parametrize
+
+from imavatar_deploy.errors import InputError, QualityError
+from imavatar_deploy.progress import Progress
+
+from .beginning import build_model, take_weights, warm_up
+from .clock import Clock
+from .dataset import FaceDataset
+from .inputs import Inputs, only_seen_rows
+from .journal import Journal, Say
+from .optimisers import make_optimisers, rate_factor, set_rates
+from .pixels import draw_batch
+from .pseudo_truth import PseudoTruth
+from .run_folder import RunFolder
+from .settings import Settings
+from .tracer_choice import make_tracer, supervised
+from .train_step import TrainStep
+from .validation import evenly, validate
+from .watch import Watch, vanished
+
+
+class Trainer:
+    """One process of a run: the model, its optimisers and inputs, and the clock."""
+
+    def __init__(self, fabric: Any, dataset: FaceDataset, folder: RunFolder, settings: Settings, say: Say) -> None:
+        self.fabric, self.dataset, self.folder, self.settings = fabric, dataset, folder, settings
+        self.say: Say = say if fabric.is_global_zero else lambda line: None
+        self.model = build_model(settings, dataset.head)
+        self.inputs = Inputs(dataset.track, settings.inputs, settings.networks.latent, settings.seed)
+        self.tracer = make_tracer(self.model, settings.tracer, self.say)
+        truth = PseudoTruth(dataset.head, settings.networks.bones) if supervised(settings.variant) else None
+        step = TrainStep(self.model, self.inputs, self.tracer, settings.losses, truth, settings.optimiser.mixed)
+        self.optimisers = make_optimisers(self.model, self.inputs, settings.optimiser)
+        self.watch = Watch(settings.schedule.vanished_steps)
+        epoch = -(-len(dataset) // fabric.world_size)
+        self.clock = Clock(settings.schedule, settings.schedule.steps or settings.schedule.epochs * epoch)
+        self.epoch_steps = epoch
+        self.traced_with: dict[str, torch.Tensor] = {}
+        self.saved = time.monotonic()
+        self.step, *self.wrapped = fabric.setup(step, *self.optimisers)
+
+    def begin(self, checkpoint: Path | str | None) -> None:
+        """Bring the model to where training starts."""
+        if checkpoint is not None:
+            take_weights(self.model, checkpoint)
+        elif self.settings.warm_start:
+            if self.fabric.is_global_zero:
+                started = time.monotonic()
+                warm_up(self.model, self.settings, self.folder.warm_start, self.say)
+                self.say(f"warm start: {time.monotonic() - started:.0f} s")
+            for tensor in self.model.state_dict().values():
+                tensor.copy_(self.fabric.broadcast(tensor))
+        self.clock.start()
+        self.refresh()
+        self.save()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take everything up where it was saved."""
+        if len(state["inputs"]["pose"]) != len(self.dataset):
+            raise InputError(
+                f"the run was started with {len(state['inputs']['pose'])} frames, and the dataset has "
+                f"{len(self.dataset)}; resume with the same dataset and --frames"
+            )
+        # The tracer's surface is that of its last refresh, not that of the newest weights: an unbroken run's would be.
+        self.model.load_state_dict(state["traced_with"])
+        self.refresh()
+        self.model.load_state_dict(state["model"])
+        self.inputs.load_state_dict(state["inputs"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.clock.step, self.clock.spent = state["step"], state["seconds"]
+        self.watch.missed = state["missed"]
+        self.clock.start()
+        if self.fabric.is_global_zero:
+            self.folder.forget_after(self.clock.step)
+        self.say(f"going on from step {self.clock.step}")
+
+    def run(self, progress: Progress) -> None:
+        """Train to the end of the schedule."""
+        clock, leads = self.clock, self.fabric.is_global_zero
+        total = None if self.settings.schedule.minutes else clock.planned
+        with (
+            Journal(self.folder, clock, self.epoch_steps, self.say) if leads else nullcontext() as journal,
+            progress("training", total) if leads else nullcontext(lambda steps: None) as advance,
+        ):
+            advance(clock.step)
+            while (share := self.fabric.broadcast(clock.progress())) < 1.0:
+                terms = self._step(share)
+                advance(1)
+                if journal:
+                    journal.step(terms)
+                self._now_and_then(journal)
+            self._end(journal)
+
+    def _now_and_then(self, journal: Journal | None) -> None:
+        """What is not done every step."""
+        if self.clock.step % self.settings.tracer.refresh_steps == 0:
+            self.refresh()
+        if self._validates():
+            self.validate(journal)
+        if time.monotonic() - self.saved > 60.0 * self.settings.schedule.checkpoint_minutes:
+            self.save()
+
+    def _end(self, journal: Journal | None) -> None:
+        if self.clock.step % self.settings.tracer.refresh_steps:
+            self.refresh()
+        if not self._validates():
+            self.validate(journal)
+        self.save()
+
+    def _validates(self) -> bool:
+        steps = self.settings.schedule.validation_steps
+        return bool(steps) and self.clock.step % steps == 0
+
+    def _step(self, share: float) -> dict[str, float]:
+        clock, settings = self.clock, self.settings
+        frame, rng = self._draw(clock.step)
+        batch = draw_batch(self.dataset, frame, settings.schedule.pixels, rng).to(self.fabric.device)
+        name = self.dataset.track.names[frame]
+        set_rates(self.optimisers, rate_factor(settings.schedule.decay, share))
+        self.step.zero_grad()
+        loss, terms, rays = self.step(batch)
+        values = {"loss": float(loss.detach()), **{name: float(term.detach()) for name, term in terms.items()}}
+        self.watch.losses(values, clock.step, name)
+        self.watch.surface(int(rays), int(batch.mask.sum()), clock.step)
+        self.fabric.backward(loss)
+        self.watch.gradients(self.model.parameters(), settings.optimiser.clip, clock.step, name)
+        only_seen_rows(self.inputs.trained())
+        for optimiser in self.wrapped:
+            optimiser.step()
+        clock.step += 1
+        return values
+
+    def _draw(self, step: int) -> tuple[int, np.random.Generator]:
+        """The frame of a step of this process, and the generator of its pixels; both depend on the step alone."""
+        epoch, place = divmod(step, self.epoch_steps)
+        order = np.random.default_rng((self.settings.seed, 2, epoch)).permutation(len(self.dataset))
+        mine = place * self.fabric.world_size + self.fabric.global_rank
+        return int(order[mine % len(order)]), np.random.default_rng(
+            (self.settings.seed, 3, step, self.fabric.global_rank)
+        )
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Show the tracer the newest networks."""
+        if self.inputs.latent.shape[1]:  # as published: the first frame's code stands for the others
+            self.model.geometry.latent.copy_(self.inputs.latent[0])
+        self.traced_with = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        try:
+            with parametrize.cached():
+                self.tracer.refresh(self.model)
+        except InputError as error:
+            raise QualityError(f"{vanished(self.clock.step, 0)} ({error})") from error
+
+    def save(self) -> None:
+        """Keep all that going on needs."""
+        if self.fabric.is_global_zero:
+            state = {
+                "step": self.clock.step,
+                "seconds": self.clock.seconds,
+                "missed": self.watch.missed,
+                "model": self.model.state_dict(),
+                "traced_with": self.traced_with,
+                "inputs": self.inputs.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            }
+            self.folder.save(self.model, state)
+        self.saved = time.monotonic()
+
+    def validate(self, journal: Journal | None) -> None:
+        """Render a few frames and hold them against the images."""
+        if journal:
+            schedule = self.settings.schedule
+            frames = evenly(schedule.validation_frames, len(self.dataset))
+            size = schedule.validation_size
+            journal.validation(validate(self.model, self.inputs, self.dataset, frames, size, self.tracer))
