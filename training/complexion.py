@@ -108,7 +108,8 @@ def beard_mask(anchors: Float) -> Float:
     lower_edge = np.interp(z, (0.0, 0.15, 0.38), (-0.20, -0.36, -0.44))
     ragged = 0.006 * fractal_noise(anchors * 60.0, 2, seed=21)
     above = smoothstep(0.012, -0.012, (y - upper_edge + ragged).astype(np.float32))
-    return above * smoothstep(-0.02, 0.02, (y - lower_edge + ragged).astype(np.float32)) * smoothstep(-0.02, 0.05, z)
+    below = smoothstep(-0.02, 0.02, (y - lower_edge + ragged).astype(np.float32))
+    return above * below * smoothstep(0.04, 0.11, z) * (1.0 - ear_mask(anchors))
 
 
 def brow_mask(folded: Float, breadth: float = 0.016) -> Float:

@@ -184,6 +184,14 @@ def test_the_people_differ() -> None:
     assert len({len(subject.rest) for subject in rest.values()}) == len(SUBJECTS)
 
 
+@pytest.mark.parametrize("frames", [1, 2, 5])
+@pytest.mark.parametrize("name", SETS)
+def test_any_number_of_frames_can_be_had(name: str, frames: int, openhead: HeadModel) -> None:
+    expression, pose, fps = SETS[name].motion(frames, 0, openhead.expression_names)
+    assert (len(expression), len(pose)) == (frames, frames)
+    assert 0.0 < fps < 25.0
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_motions_are_within_bounds(name: str, openhead: HeadModel) -> None:
     row = SETS[name]

@@ -22,10 +22,9 @@ def with_keypoints(document: dict[str, Any], track: FlameTrack) -> dict[str, Any
     head = openhead().for_subject(track.shape)
     chosen = landmarks(head)
     frames = []
-    for entry, frame in zip(document["frames"], track.frames(), strict=True):
-        assert frame.camera is not None
+    for entry, frame, camera in zip(document["frames"], track.frames(), track.cameras, strict=True):
         points = UNITS_PER_METRE * head.vertices(frame.expression, frame.pose)[chosen]
-        seen = np.round(projected(points, frame.camera).astype(float), DECIMALS)
+        seen = np.round(projected(points, camera).astype(float), DECIMALS)
         box = [*seen.min(axis=0), *seen.max(axis=0)]
         frames.append(entry | {"bbox": [float(edge) for edge in box], "flame_keypoints": seen.tolist()})
     return document | {"frames": frames}

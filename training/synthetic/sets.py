@@ -30,9 +30,12 @@ class TakeSet:
         """Expression `[T, 50]`, pose `[T, 15]` and frames per second."""
         take = self.perform(frames, np.random.default_rng([seed, self.stream]), names)
         expression = np.clip(np.column_stack([take.expression[name] for name in names]), 0.0, 1.0)
-        rounded = (np.round(values, DECIMALS).astype(np.float32) for values in (expression, take.pose))
-        first = round(frames / 1.3) if self.name == "train+" else frames
-        return *rounded, max(first, 1) / motions.SECONDS  # type: ignore[return-value]
+        apart = take.seconds[1] - take.seconds[0] if frames > 1 else motions.SECONDS
+        return _rounded(expression), _rounded(take.pose), round(1.0 / float(apart), 3)
+
+
+def _rounded(codes: motions.Curve) -> Float:
+    return np.round(codes, DECIMALS).astype(np.float32)
 
 
 SETS: dict[str, TakeSet] = {
