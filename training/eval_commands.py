@@ -26,6 +26,7 @@ from .evaluation.perceptual import load_perceptual
 from .evaluation.report import write_report
 from .evaluation.source import Options
 from .evaluation.sources import source_kind
+from .experiments.command import experiment
 
 MEASURE = "measure"
 
@@ -115,6 +116,9 @@ def measure(
         )
     _show(report.title, report.scores)
     click.echo(closing_lines([out], time.perf_counter() - start, [f"less {out / 'report.md'}"]))
+
+
+evaluate.add_command(experiment)
 
 
 def _one_of(what: str | None, pred: Path | None) -> str:

@@ -107,11 +107,11 @@ def _landmarks(model: Variant) -> Points | None:
 
 @contextmanager
 def _open(path: str, truth: GroundTruth, options: Options) -> Iterator[PredictionSource]:
-    model = load_variant(path).to(_device(options.device))
+    model = load_variant(path).to(chosen_device(options.device))
     yield ImplicitSource(model, truth, title=f"the run {path}", tracer=options.tracer)
 
 
-def _device(name: str) -> torch.device:
+def chosen_device(name: str) -> torch.device:
     """`auto` is the first GPU where there is one.
 
     Raises:

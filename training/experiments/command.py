@@ -1,0 +1,97 @@
+"""imavatar-eval experiment: the command over the table of experiments."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.model.tracing import TRACERS
+from imavatar_deploy.model.variants import VARIANTS
+
+from ..config_file import read_config
+from ..presets import PRESETS, preset
+from ..synthetic import SUBJECTS
+from .experiments import EXPERIMENTS
+from .plan import Plan
+from .workbench import Workbench
+
+
+@click.command(
+    "experiment",
+    cls=Command,
+    help="Repeat one of the paper's experiments: "
+    + "; ".join(f"{row.name} ({row.place}): {row.summary}" for row in EXPERIMENTS.values())
+    + ". What --out already holds of it is used again, so that an interrupted one goes on.",
+)
+@click.argument("name")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for data, runs and results.")
+@click.option(
+    "--preset", "size_name", default="small", show_default=True, help=f"{', '.join(PRESETS)}: see imavatar-train."
+)
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file that changes settings of the preset.")
+@click.option("--subjects", default=",".join(SUBJECTS), show_default=True, help="Comma-separated.")
+@click.option(
+    "--variants", default="", help=f"Comma-separated, for table2 and fig5: {', '.join(VARIANTS)}.  [default: all]"
+)
+@click.option("--minutes", type=float, help="Longest time of each training, its warm start not counted.")
+@click.option("--frames", type=int, help="Frames of each training video.  [default: the set's own]")
+@click.option("--test-frames", type=int, help="Frames of each test video, or of a sweep.  [default: the set's own]")
+@click.option("--size", default=256, show_default=True, help="Pixels a side of the videos.")
+@click.option("--tracer", default="raster", show_default=True, help=f"For test renders: {', '.join(TRACERS)}.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--seed", default=0, show_default=True, help="Of everything random.")
+@click.option(
+    "--warm-start/--no-warm-start", default=None, help="Begin from the head model.  [default: yes, but for table3]"
+)
+@click.option("--run", type=click.Path(path_type=Path), help="For fig6 and expressions: an avatar trained already.")
+def experiment(
+    name: str,
+    out: Path,
+    size_name: str,
+    config: Path | None,
+    subjects: str,
+    variants: str,
+    minutes: float | None,
+    frames: int | None,
+    test_frames: int | None,
+    size: int,
+    tracer: str,
+    device: str,
+    seed: int,
+    warm_start: bool | None,
+    run: Path | None,
+) -> None:
+    """Its help is made of the table."""
+    start = time.perf_counter()
+    if name not in EXPERIMENTS:
+        raise unknown_name("experiment", name, EXPERIMENTS)
+    base = read_config(config, preset(size_name)) if config else preset(size_name)
+    if minutes is not None:
+        base = replace(base, schedule=replace(base.schedule, minutes=minutes))
+    plan = Plan(
+        out=out,
+        base=base,
+        subjects=_names(subjects),
+        variants=_names(variants),
+        frames=frames,
+        test_frames=test_frames,
+        size=size,
+        tracer=tracer,
+        device=device,
+        seed=seed,
+        warm_start=warm_start,
+        run=run,
+        progress=progress,
+        say=lambda line: click.echo(line, err=True),
+    )
+    written = EXPERIMENTS[name].run(Workbench(plan))
+    click.echo(closing_lines(written, time.perf_counter() - start, [f"less {out / name}.md"]))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
