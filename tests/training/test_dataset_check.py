@@ -17,7 +17,7 @@ from imavatar_deploy.training.dataset.finding import shortened
 
 from .drawn_video import SIDE, edit, write_picture, write_video
 
-FRAMES = 40
+FRAMES = 32
 KINDS = ("image", "mask", "semantic", "normal", "depth")
 
 
@@ -211,7 +211,7 @@ def test_pictures_that_are_not_tracked_are_a_warning(video: Path) -> None:
     edit(video, lambda document: document.update(frames=document["frames"][:-3]))
     (found,) = sentences(video)
     assert found.startswith("warning: ")
-    assert "image holds 3 pictures (38.png is one) that flame_params.json does not list" in found
+    assert "image holds 3 pictures (30.png is one) that flame_params.json does not list" in found
 
 
 def test_videos_are_checked_on_after_one_that_cannot_be_read(video: Path, tmp_path: Path) -> None:
@@ -223,6 +223,15 @@ def test_videos_are_checked_on_after_one_that_cannot_be_read(video: Path, tmp_pa
     assert len(outcome.errors) == 1
     with pytest.raises(UsageError):
         check([tmp_path / "all"], videos=["none"])
+
+
+def test_labels_of_only_some_videos_are_a_warning(video: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        shutil.copytree(video, tmp_path / "all" / name)
+    shutil.rmtree(tmp_path / "all/second/semantic")
+    (found,) = check([tmp_path / "all"], size=SIDE)
+    assert str(found).startswith("warning: ")
+    assert "second/semantic is missing while other videos have labels" in str(found)
 
 
 def test_a_wrong_path_is_a_finding(tmp_path: Path) -> None:

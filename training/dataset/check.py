@@ -10,7 +10,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.progress import Progress, silent
 
 from . import pixels
-from .file_checks import check_files
+from .file_checks import check_files, check_labels
 from .finding import ERROR, WARNING, Finding
 from .fit_checks import check_fit
 from .head import load_head
@@ -57,6 +57,7 @@ def inspect(
         return Inspection([Finding(ERROR, "layout", str(error))], [])
     findings: list[Finding] = []
     read = [video for folder in folders if (video := _read(folder, findings)) is not None]
+    findings += check_labels(read)
     head = _head(read, head_model, edition, findings)
     points = PosedPoints(head) if head else None
     reports = []
@@ -67,7 +68,7 @@ def inspect(
             for drawn in _sketches(video, size, points, findings):
                 advance(1)
                 sketches += [drawn] if drawn is not None else []
-            findings += _contradictions(video, sketches, points)
+            findings += _contradictions(video, sketches)
             reports.append(VideoReport.of(video, sketches))
     return Inspection(findings, reports, head)
 
@@ -99,9 +100,9 @@ def _head(
         return None
 
 
-def _contradictions(video: Video, sketches: Sequence[Sketch], points: PosedPoints | None) -> list[Finding]:
+def _contradictions(video: Video, sketches: Sequence[Sketch]) -> list[Finding]:
     """Single frames are compared with their neighbours only where the cameras as a whole can be right."""
-    placed = check_placement(video, sketches, points)
+    placed = check_placement(video, sketches)
     return placed if any(finding.kind in SYSTEMATIC for finding in placed) else [*placed, *check_fit(video, sketches)]
 
 

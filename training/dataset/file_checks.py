@@ -1,8 +1,9 @@
-"""Files a video should not have, or should have once: leftovers, frames listed twice."""
+"""Files a video should not have, should have once, or as the other videos have: leftovers, doubles, labels."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from .finding import ERROR, WARNING, Finding
 from .video import TRACK_FILE, Video
@@ -11,6 +12,20 @@ from .video import TRACK_FILE, Video
 def check_files(video: Video) -> list[Finding]:
     """Findings about names; whether each file is there and readable is seen when it is decoded."""
     return [*_listed_twice(video), *_not_listed(video)]
+
+
+def check_labels(videos: Sequence[Video]) -> list[Finding]:
+    """Labels are of use only when every video has them."""
+    without = [video for video in videos if not video.has("semantic")]
+    if not without or len(without) == len(videos):
+        return []
+    return [
+        Finding(
+            WARNING,
+            "labels",
+            f"{without[0].folder / 'semantic'} is missing while other videos have labels: none of them are used",
+        )
+    ]
 
 
 def _listed_twice(video: Video) -> list[Finding]:

@@ -9,7 +9,6 @@ import numpy as np
 from imavatar_deploy.conventions import BOUNDING_RADIUS, JAW
 
 from .finding import ERROR, WARNING, Finding
-from .posed_points import PosedPoints
 from .sketch import Sketch
 from .video import TRACK_FILE, Video
 
@@ -33,12 +32,13 @@ SYSTEMATIC = ("behind", "uncovered", "camera")
 """Kinds of findings that put all frames in doubt."""
 
 
-def check_placement(video: Video, sketches: Sequence[Sketch], points: PosedPoints | None) -> list[Finding]:
+def check_placement(video: Video, sketches: Sequence[Sketch]) -> list[Finding]:
     """Findings about single cameras and poses, and about all of a video's masks together."""
-    found = [*_cameras(video), *_poses(video), *_masks(video, sketches)]
-    if points is not None and not any(finding.kind == "camera" for finding in found):
-        found += [*_behind(video, points), *_out_of_picture(video, sketches), *_uncovered(video, sketches)]
-    return found
+    inside = list(_cameras(video))
+    head = (
+        [] if inside else [*_behind(video, sketches), *_out_of_picture(video, sketches), *_uncovered(video, sketches)]
+    )
+    return [*inside, *_poses(video), *_masks(video, sketches), *head]
 
 
 def _cameras(video: Video) -> Iterator[Finding]:
@@ -75,15 +75,14 @@ def _masks(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:
             )
 
 
-def _behind(video: Video, points: PosedPoints) -> Iterator[Finding]:
-    for place in range(len(video)):
-        if points.project(video.track.frame(place)).behind:
-            yield Finding(
-                ERROR,
-                "behind",
-                f"{video.folder / TRACK_FILE}: the head of frame {video.track.names[place]} is behind its camera, "
-                "which looks along -z; turn the sign of the z translation in world_mat",
-            )
+def _behind(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:
+    for name in (video.track.names[sketch.place] for sketch in sketches if sketch.behind):
+        yield Finding(
+            ERROR,
+            "behind",
+            f"{video.folder / TRACK_FILE}: the head of frame {name} is behind its camera, which looks along -z; turn "
+            "the sign of the z translation in world_mat",
+        )
 
 
 def _out_of_picture(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:

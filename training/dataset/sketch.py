@@ -47,6 +47,8 @@ class Sketch(NamedTuple):
     """Share of the head's vertices within the mask; NaN without a head model."""
     in_picture: float
     """Share of the head's vertices within the picture; NaN without a head model."""
+    behind: bool
+    """Some of the head is behind the camera."""
 
 
 def sketch(place: int, pixels: Pixels, projection: Projection | None, keypoints: Float | None) -> Sketch:
@@ -76,6 +78,7 @@ def sketch(place: int, pixels: Pixels, projection: Projection | None, keypoints:
         posed=posed,
         inside=inside,
         in_picture=in_picture,
+        behind=projection is not None and projection.behind,
     )
 
 
