@@ -43,14 +43,30 @@ def full_precision(device: torch.device) -> Iterator[None]:
     never comes below its 1e-5 and takes most points for rootless. The published code runs into this on Ampere cards,
     where TF32 was the default, and diverges. Autocast would do the same, and worse.
     """
-    matmul = torch.backends.cuda.matmul
-    allowed = matmul.allow_tf32
-    matmul.allow_tf32 = False
+    with _float32_products(), torch.autocast(device.type, enabled=False):
+        yield
+
+
+@contextmanager
+def _float32_products() -> Iterator[None]:
     try:
-        with torch.autocast(device.type, enabled=False):
+        chosen = torch.get_float32_matmul_precision()
+    except RuntimeError:  # chosen through PyTorch's newer switch, and the two do not mix
+        switch = torch.backends.cuda.matmul
+        set_to = switch.fp32_precision
+        switch.fp32_precision = "ieee"
+        try:
             yield
+        finally:
+            switch.fp32_precision = set_to
+        return
+    if chosen != "highest":
+        torch.set_float32_matmul_precision("highest")
+    try:
+        yield
     finally:
-        matmul.allow_tf32 = allowed
+        if chosen != "highest":
+            torch.set_float32_matmul_precision(chosen)
 
 
 def starting_bones(bones: int) -> list[int]:

@@ -21,6 +21,9 @@ SEARCH_CHUNK = 4096
 DISTANCE_CHUNK = 2048
 """Roots asked for their distance at once: activations of 512 channels then stay in the cache."""
 
+CARD = 32
+"""A graphics card takes this many times as much at once."""
+
 SAME_ROOT = 1e-4
 """Roots nearer than this (ten times what a search leaves, model units) are one, and asked for its distance once."""
 
@@ -46,7 +49,7 @@ class ForwardVariant(Variant):
         with torch.no_grad(), full_precision(points.device):
             forward = self.forward_map(frame)
             transforms = self.transforms(frame.expression, frame.pose)
-            found = [self._search(chunk, frame, forward, transforms) for chunk in torch.split(points, SEARCH_CHUNK)]
+            found = [self._search(part, frame, forward, transforms) for part in _parts(points, SEARCH_CHUNK)]
             return Roots(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def _search(self, points: Tensor, frame: Frame, forward: ForwardMap, transforms: Tensor) -> Roots:
@@ -64,7 +67,7 @@ class ForwardVariant(Variant):
         points, code = roots[asked], self.geometry_code(frame)
         sdf = torch.full_like(roots[..., 0], torch.inf)
         if len(points):
-            sdf[asked] = torch.cat([self.geometry(part, code).sdf for part in torch.split(points, DISTANCE_CHUNK)])
+            sdf[asked] = torch.cat([self.geometry(part, code).sdf for part in _parts(points, DISTANCE_CHUNK)])
         return sdf
 
     def on_rays(self, canonical: Tensor, deformed: Tensor, view: View, frame: Frame) -> SurfacePoints:
@@ -108,6 +111,10 @@ class ForwardVariant(Variant):
         """What the deformation network says of the canonical points."""
         fields: Deformation = self.deformation(points.canonical)
         return fields
+
+
+def _parts(points: Tensor, size: int) -> tuple[Tensor, ...]:
+    return torch.split(points, size if points.device.type == "cpu" else CARD * size)
 
 
 def _repeats(roots: Tensor, valid: Tensor) -> Tensor:

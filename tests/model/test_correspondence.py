@@ -90,18 +90,31 @@ def test_folded_map_is_deform(
     torch.testing.assert_close(weights, avatar.deformation(points).weights, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-def test_search_multiplies_in_full_precision(allowed: bool) -> None:
-    matmul = torch.backends.cuda.matmul
-    before = matmul.allow_tf32
-    matmul.allow_tf32 = allowed
+@pytest.mark.parametrize("chosen", ["highest", "high", "medium"])
+def test_search_multiplies_in_full_precision(chosen: str) -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(chosen)
     try:
         with pytest.raises(ZeroDivisionError), full_precision(torch.device("cpu")):
-            assert not matmul.allow_tf32
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert not torch.backends.cuda.matmul.allow_tf32
             raise ZeroDivisionError
-        assert matmul.allow_tf32 is allowed
+        assert torch.get_float32_matmul_precision() == chosen
     finally:
-        matmul.allow_tf32 = before
+        torch.set_float32_matmul_precision(before)
+
+
+def test_search_multiplies_in_full_precision_whichever_switch_chose_otherwise() -> None:
+    switch = torch.backends.cuda.matmul
+    before = switch.fp32_precision
+    switch.fp32_precision = "tf32"
+    try:
+        with pytest.raises(ZeroDivisionError), full_precision(torch.device("cpu")):
+            assert switch.fp32_precision == "ieee"
+            raise ZeroDivisionError
+        assert switch.fp32_precision == "tf32"
+    finally:
+        switch.fp32_precision = before
 
 
 def test_search_ignores_autocast(points: torch.Tensor) -> None:
