@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,13 @@ def avatar() -> ImplicitAvatar:
 def tracer(avatar: ImplicitAvatar) -> RasterTracer:
     tracer = RasterTracer(resolution=64)
     tracer.refresh(avatar)
+    return tracer
+
+
+@pytest.fixture(scope="module")
+def official_tracer(official: ImplicitAvatar) -> RasterTracer:
+    tracer = RasterTracer(resolution=64)
+    tracer.refresh(official)
     return tracer
 
 
@@ -212,3 +220,53 @@ class TestSolve:
     def test_says_what_did_not_converge(self) -> None:
         solved = self.solve(torch.tensor([[3.0, -2.0, 1.0], [0.5773, 0.5774, 0.5773]]), steps=3)
         assert solved.converged.tolist() == [False, True]
+
+
+class TestOfficialRays:
+    """Some rays of the reference head; benchmarks/tracers.py takes them all, and extracts twice as finely."""
+
+    def test_a_frame(self, official: ImplicitAvatar, reference: Path, official_tracer: RasterTracer) -> None:
+        golden, some = load(reference, "f_render_talk_021_64"), torch.arange(3, 4096, 7)
+        view = View.of(golden_camera(golden, 64, torch.linalg.inv(golden["cam_pose"])[:3]), (64, 64)).select(some)
+        traced = official_tracer.trace(official, Frame(golden["expression"], golden["flame_pose"]), view)
+        hit = golden["network_object_mask"][some]
+        assert (traced.hit & ~hit).sum() == 0
+        assert (hit & ~traced.hit).sum() <= 3
+        distance = apart(traced.deformed, golden["points"][some])[hit & traced.hit]
+        assert distance.median() < 2e-6
+        assert distance.quantile(0.9) < 1e-5
+        assert (distance > 1e-3).float().mean() < 0.05  # other layers, by lips and teeth
+
+    def test_the_rays_of_the_training_step(
+        self, official: ImplicitAvatar, reference: Path, official_tracer: RasterTracer
+    ) -> None:
+        golden = load(reference, "g_train_step")
+        placed = torch.cat([torch.eye(3), -golden["camera_center"][:, None]], dim=1)
+        view = View.of(golden_camera(golden, 256, placed), (256, 256), golden["uv"].long())
+        foreground, hit = golden["object_mask"], golden["network_object_mask"]
+        frame = Frame(golden["expression"], golden["flame_pose"])
+        traced = official_tracer.trace(official, frame, view, foreground=foreground)
+        assert (traced.hit != hit).sum() <= 2
+        assert traced.valid.all()
+        surface, inside = hit & traced.hit & foreground, hit & ~foreground
+        assert apart(traced.deformed, golden["points"])[surface].median() < 2e-6
+        assert inside.sum() == 2
+        torch.testing.assert_close(traced.sdf[inside], golden["sdf_output"][inside, 0], atol=2e-3, rtol=0)
+        rest = ~(hit & foreground)
+        ours, published = (mask_loss(sdf[rest], foreground[rest]) for sdf in (traced.sdf, golden["sdf_output"][:, 0]))
+        torch.testing.assert_close(ours, published, atol=0, rtol=0.05)
+
+
+def load(reference: Path, name: str) -> dict[str, Tensor]:
+    with np.load(reference / "golden" / f"{name}.npz") as data:
+        return {key: torch.from_numpy(data[key]) for key in data.files if data[key].dtype.kind in "bfi"}
+
+
+def golden_camera(golden: dict[str, Tensor], size: int, world_to_camera: Tensor) -> Camera:
+    fx, fy, cx, cy = (float(golden["intrinsics"][index]) / size for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    return Camera(world_to_camera.numpy(), np.array([abs(fx), fy, cx, cy]))
+
+
+def mask_loss(sdf: Tensor, foreground: Tensor) -> Tensor:
+    """The published one, summed."""
+    return torch.nn.functional.binary_cross_entropy_with_logits(-50.0 * sdf, foreground.float(), reduction="sum") / 50.0

@@ -24,8 +24,8 @@ DAMPING = 1e-6
 GUARD = 1e-12
 """Keeps the denominator of Broyden's update from zero."""
 
-CURVATURE = 100.0
-"""A full Newton step of length s is taken to leave an error of this times s²: lids and lips bend with radii of 1 cm."""
+CURVATURE = 30.0
+"""A whole Newton step of length s is taken to leave an error of this times s²: skin bends with radii above 3 mm."""
 
 Residual = Callable[[Tensor, Tensor], Tensor]
 """Points `[M, 3]` and which of the problems they belong to `[M]` -> what should be zero `[M, 3]`."""

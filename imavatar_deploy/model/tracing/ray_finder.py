@@ -33,7 +33,7 @@ AROUND_OUTLINE = (-0.04, -0.02, 0.0, 0.02, 0.04)
 BEHIND = tuple(0.02 * step for step in range(-3, 40))
 """Samples about a surface that the mesh has and the ray does not: what it meets instead is behind it."""
 
-AROUND_FOREGROUND = tuple(0.05 * step for step in range(-6, 7))
+AROUND_FOREGROUND = tuple(0.08 * step for step in range(-3, 4))
 """Samples of a ray that should meet the surface and does not, about the depth of the nearest outline."""
 
 INSIDE = tuple(0.06 * step for step in range(1, 9))

@@ -1,0 +1,197 @@
+"""Both tracers beside the official code, on its own frames and its own training step: surface points and seconds.
+
+    python benchmarks/tracers.py REFERENCE [--threads N] [--quick]
+
+REFERENCE is the folder of data that the official code computed. First the 64² frames: how far each tracer's hits are
+from the official ones, misses, extra hits, and other layers (more than 1e-3 away) by region; `nearer` of them lie in
+front of the official point: surfaces between two of the published marcher's samples. Then one training step (trace,
+attach gradients, colour, mask distance, backward) of the golden's 256 pixels and of 2,048 of the same image.
+`--quick` leaves the marcher out. Seconds are the wall clock's; those of the processor, all threads together, stand
+behind them and tell whether the machine was busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
+from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.tracing import TRACERS, Traced, Tracer
+
+RUN_FOLDER = "experiments/openhead/IMavatar/train0/train"
+FRAMES = ("strong_001_64", "talk_021_64", "talk_099_64")
+OTHER_LAYER = 1e-3
+"""Model units (0.25 mm): farther from the official point is another layer, nearer is the same one."""
+
+OFFICIAL_STEP = 8.3
+"""Seconds of the official training step of 256 pixels on two cores (g_timing.json)."""
+
+Golden = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Of the best of a few runs."""
+
+    wall: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.3f} s ({self.processor:.3f} s)"
+
+
+def timed(work: Callable[[], object], repeats: int) -> Timing:
+    """The quickest of `repeats` runs."""
+    runs = []
+    for _ in range(repeats):
+        wall, used = time.perf_counter(), time.process_time()
+        work()
+        runs.append((time.perf_counter() - wall, time.process_time() - used))
+    return Timing(*min(runs))
+
+
+def load(reference: Path, name: str) -> Golden:
+    with np.load(reference / "golden" / f"{name}.npz") as data:
+        return {key: data[key] for key in data.files}
+
+
+def golden_camera(golden: Golden, size: int) -> Camera:
+    intrinsics = np.asarray(golden["intrinsics"], np.float32) / size
+    pose = golden["cam_pose"] if "cam_pose" in golden else np.eye(4)
+    world_to_camera = np.linalg.inv(pose)[:3].astype(np.float32)
+    if "camera_center" in golden:
+        world_to_camera[:, 3] = -np.asarray(golden["camera_center"])
+    fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
+    return Camera(world_to_camera, np.array([abs(fx), fy, cx, cy]))
+
+
+def golden_frame(golden: Golden) -> Frame:
+    return Frame(torch.from_numpy(golden["expression"]), torch.from_numpy(golden["flame_pose"]))
+
+
+def regions(head: HeadModel) -> dict[str, NDArray[np.bool_]]:
+    """[V] vertices of each region: what an expression moves much, and the inside of the mouth."""
+    travel = np.linalg.norm(head.expression_basis, axis=1)
+
+    def moved_by(*names: str) -> NDArray[np.bool_]:
+        columns = travel[:, [list(head.expression_names).index(name) for name in names]]
+        return np.asarray((columns > 0.4 * columns.max(axis=0)).any(axis=1))
+
+    inside = np.array([any(part in group for part in ("teeth", "tongue")) for group in head.vertex_groups])
+    eyes = np.array(["eye" in group for group in head.vertex_groups])
+    lips = moved_by("mouthPucker", "mouthFunnel") & ~inside
+    lids = moved_by("eyeBlinkLeft", "eyeBlinkRight") & ~eyes
+    return {"lips": lips, "lids": lids, "teeth and tongue": inside, "eyeballs": eyes}
+
+
+def compare(traced: Traced, golden: Golden, head: HeadModel, origin: Tensor) -> str:
+    """One row of the table of frames."""
+    official, points = torch.from_numpy(golden["network_object_mask"]), torch.from_numpy(golden["points"])
+    both = official & traced.hit
+    apart = (traced.deformed - points).norm(dim=1)
+    other = both & (apart > OTHER_LAYER)
+    nearer = other & ((traced.deformed - origin).norm(dim=1) < (points - origin).norm(dim=1))
+    vertex = np.asarray(golden["index_batch"])
+    counts = {name: int((other.numpy() & where[vertex]).sum()) for name, where in regions(head).items()}
+    counts["elsewhere"] = int(other.sum()) - sum(counts.values())
+    where = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    quantiles = torch.quantile(apart[both], torch.tensor([0.5, 0.9, 0.99]))
+    return (
+        f"{int(both.sum())} of {int(official.sum())} | {int((traced.hit & ~official).sum())} "
+        f"| {quantiles[0]:.1e} / {quantiles[1]:.1e} / {quantiles[2]:.1e} "
+        f"| {int(other.sum())} ({int(nearer.sum())} nearer){': ' + where if where else ''}"
+    )
+
+
+def compare_frames(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, Tracer]) -> None:
+    """Print the table of frames."""
+    print("| 64² frame | tracer | official hits met | extra | apart: median / p90 / p99 | other layers | search | |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in FRAMES:
+        golden = load(reference, f"f_render_{name}")
+        view, frame = View.of(golden_camera(golden, 64), (64, 64)), golden_frame(golden)
+        for tracer in tracers.values():
+            timing = timed(lambda: tracer.trace(avatar, frame, view), 3 if tracer.name == "raster" else 1)  # noqa: B023
+            row = compare(tracer.trace(avatar, frame, view), golden, avatar.head, view.origin)
+            print(f"| {name} | {tracer.name} | {row} | {timing} | {float(golden['seconds']) / timing.wall:.0f}x |")
+
+
+def training_pixels(reference: Path, count: int) -> tuple[Tensor, Tensor]:
+    """[count, 2] pixels of the golden step's 256² image and whether each is foreground [count]; 256: its very own."""
+    if count == 256:
+        golden = load(reference, "g_train_step")
+        return torch.from_numpy(golden["uv"]).long(), torch.from_numpy(golden["object_mask"])
+    mask = np.asarray(load(reference, "f_render_talk_021_64")["network_object_mask"]).reshape(64, 64)
+    rng = np.random.default_rng(0)
+    rows, columns = np.nonzero(mask)  # half the pixels from the box of the head, as published
+    low, high = 4 * np.array([columns.min(), rows.min()]), 4 * np.array([columns.max(), rows.max()])
+    pixels = np.concatenate([rng.integers(0, 256, (count // 2, 2)), rng.integers(low, high, (count // 2, 2))])
+    return torch.from_numpy(pixels), torch.from_numpy(mask[pixels[:, 1] // 4, pixels[:, 0] // 4])
+
+
+def differentiate(avatar: ImplicitAvatar, frame: Frame, view: View, traced: Traced, foreground: Tensor) -> None:
+    """Colours and mask distances with their gradients; what the published losses ask of a renderer."""
+    surface = traced.hit & foreground
+    points = avatar.on_rays(traced.canonical[surface], traced.deformed[surface], view.select(surface), frame)
+    fields = avatar.blend_fields(points, frame)
+    assert fields is not None
+    loss = avatar.colour(points, frame).sum() + sum(field.square().sum() for field in fields)
+    rest = ~surface & traced.valid
+    if rest.any():
+        distance = (traced.deformed[rest] - view.origin).norm(dim=1).detach()
+        loss = loss + avatar.off_surface(traced.canonical[rest], view.select(rest).at(distance), frame).sum()
+    avatar.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
+def time_steps(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, Tracer]) -> None:
+    """Print the table of training steps."""
+    golden = load(reference, "g_train_step")
+    print("\n| training step | tracer | trace | the rest | whole | official step of 256 |")
+    print("|---|---|---|---|---|---|")
+    for count in (256, 2048):
+        pixels, foreground = training_pixels(reference, count)
+        base = golden_frame(golden)
+        frame = Frame(base.expression.requires_grad_(), base.pose.requires_grad_())
+        centre = torch.from_numpy(golden["camera_center"]).requires_grad_()
+        view = View.of(golden_camera(golden, 256), (256, 256), pixels, centre=centre)
+        for tracer in tracers.values():
+            traced = tracer.trace(avatar, frame, view, foreground=foreground)
+            repeats = 5 if tracer.name == "raster" else 1
+            trace = timed(lambda: tracer.trace(avatar, frame, view, foreground=foreground), repeats)  # noqa: B023
+            rest = timed(lambda: differentiate(avatar, frame, view, traced, foreground), 5)  # noqa: B023
+            whole = trace.wall + rest.wall
+            share = f"{OFFICIAL_STEP / whole:.0f}x" if count == 256 else ""
+            print(f"| {count} pixels | {tracer.name} | {trace} | {rest} | {whole:.3f} s | {share} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("reference", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    avatar = load_checkpoint(options.reference / RUN_FOLDER)
+    assert isinstance(avatar, ImplicitAvatar)
+    tracers = {name: make() for name, make in TRACERS.items() if name == "raster" or not options.quick}
+    refresh = timed(lambda: tracers["raster"].refresh(avatar), 1)
+    print(f"{options.threads} threads; extraction of the surface for the raster tracer: {refresh}\n")
+    compare_frames(avatar, options.reference, tracers)
+    time_steps(avatar, options.reference, tracers)
+
+
+if __name__ == "__main__":
+    main()
