@@ -7,5 +7,8 @@ from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from .row import VariantRow
 
 ROW = VariantRow(
-    "imavatar", "the paper's: blendshapes, correctives and weights in canonical space", ImplicitAvatar, supervised=True
+    ImplicitAvatar.name,
+    "the paper's own, blendshapes, correctives and weights in canonical space",
+    ImplicitAvatar,
+    supervised=True,
 )
