@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -114,7 +115,9 @@ def check(
         found = f"{len(outcome.errors)} error{'s' if len(outcome.errors) > 1 else ''}"
         raise InputError(f"{found} in this dataset: mend them, or drop the frames they name from flame_params.json")
     click.echo(f"fine: {sum(report.frames for report in outcome.videos)} frames can be trained on")
-    train = f"imavatar-train {' '.join(map(str, dataset))} --out run"
+    told = [*(("--video", name) for name in videos), ("--head-model", head_model), ("--edition", edition)]
+    options = [f" {option} {shlex.quote(value)}" for option, value in told if value]
+    train = f"imavatar-train {shlex.join(map(str, dataset))}{''.join(options)} --out run"
     click.echo(closing_lines([sheet] if sheet else [], time.perf_counter() - start, [train]))
 
 

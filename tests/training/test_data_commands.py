@@ -37,6 +37,11 @@ def test_a_good_dataset_is_summed_up_and_the_next_command_given(made: Path) -> N
     assert f"next: imavatar-train {made} --out run" in result.output
 
 
+def test_the_next_command_trains_on_what_was_checked(made: Path) -> None:
+    result = call("check", made, "--size", SIDE, "--video", "anna", "--head-model", "openhead")
+    assert f"next: imavatar-train {made} --video anna --head-model openhead --out run" in result.output
+
+
 def test_errors_end_with_exit_code_6_and_a_count(made: Path, tmp_path: Path) -> None:
     video = Path(shutil.copytree(made, tmp_path / "anna"))
     (video / "mask/3.png").unlink()
