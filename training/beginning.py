@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import imavatar_deploy
-from imavatar_deploy.errors import InputError, unknown_name
+from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.model.variant import Variant
@@ -27,13 +27,7 @@ SKIN = (0.78, 0.62, 0.54)
 
 
 def build_model(settings: Settings, head: HeadModel) -> Variant:
-    """The untrained model of a run.
-
-    Raises:
-        UsageError: there is no such variant.
-    """
-    if settings.variant not in VARIANTS:
-        raise unknown_name("variant", settings.variant, VARIANTS)
+    """The untrained model of a run."""
     torch.manual_seed(settings.seed)
     return VARIANTS[settings.variant].build(head, settings.networks, provenance(settings))
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.model.sizes import NetworkSizes
+from imavatar_deploy.model.tracing import TRACERS
+from imavatar_deploy.model.variants import VARIANTS
 
 from .losses import LossWeights
 from .warm_start import WarmStartSettings
+
+DECAYS = ("halved", "cosine")
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,14 @@ class Settings:
     """How the warm start fits."""
 
     def __post_init__(self) -> None:
-        if self.schedule.decay not in DECAYS:
-            raise unknown_name("decay", self.schedule.decay, DECAYS)
+        choices: tuple[tuple[str, str, Collection[str]], ...] = (
+            ("variant", self.variant, VARIANTS),
+            ("tracer", self.tracer.name, TRACERS),
+            ("decay", self.schedule.decay, DECAYS),
+        )
+        for kind, name, known in choices:
+            if name not in known:
+                raise unknown_name(kind, name, known)
         positive = {"epochs": self.schedule.epochs, "pixels": self.schedule.pixels, "steps": self.schedule.steps + 1}
         for name, value in positive.items():
             if value < 1:
@@ -124,6 +135,3 @@ class Settings:
             for entry in fields(group):
                 if (value := getattr(group, entry.name)) < 0:
                     raise UsageError(f"{entry.name} must not be negative, got {value}")
-
-
-DECAYS = ("halved", "cosine")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.model.tracing import TRACERS, MarchTracer, RasterTracer, Tracer
 from imavatar_deploy.model.variant import Variant
 from imavatar_deploy.model.variants import VARIANTS
@@ -13,13 +12,7 @@ from .settings import TracerSettings
 
 
 def make_tracer(model: Variant, settings: TracerSettings, say: Callable[[str], None]) -> Tracer:
-    """The tracer that `settings` ask for, or the marcher where the variant allows no other.
-
-    Raises:
-        UsageError: there is no such tracer.
-    """
-    if settings.name not in TRACERS:
-        raise unknown_name("tracer", settings.name, TRACERS)
+    """The tracer that `settings` ask for, or the marcher where the variant allows no other."""
     name = settings.name if model.direction == "forward" else "march"
     if name != settings.name:
         say(f"{model.name} maps backward: rays are marched with {settings.samples} samples")

@@ -1,0 +1,121 @@
+"""imavatar-train: a dataset becomes a run; options win over files and files over presets; mistakes are sentences."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.model.checkpoint import load_variant
+from imavatar_deploy.tracks import FlameTrack, flame_params
+from imavatar_deploy.training.config_file import read_config
+from imavatar_deploy.training.settings import Settings
+from imavatar_deploy.training.train_commands import train
+
+CONFIG = """
+warm_start = false
+[networks]
+geometry_layers = [48, 48, 48]
+geometry_skip = [2]
+geometry_frequencies = 2
+feature = 8
+deformation_layers = [16, 16]
+texture_layers = [16, 16]
+[schedule]
+pixels = 32
+validation_frames = 1
+validation_size = 16
+[tracer]
+resolution = 64
+"""
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three frames of a grey disc."""
+    folder = tmp_path_factory.mktemp("data") / "disc"
+    cameras = (Camera.looking_at(np.zeros(3)),) * 3
+    track = FlameTrack(np.zeros((3, 50)), np.zeros((3, 15)), cameras, edition="openhead")
+    row, column = np.mgrid[:16, :16] - 8
+    mask = np.where(row**2 + column**2 < 25, 255, 0).astype(np.uint8)
+    for kind, picture in (("image", np.full((16, 16, 3), 120, dtype=np.uint8)), ("mask", mask)):
+        (folder / kind).mkdir(parents=True)
+        for name in track.names:
+            cv2.imwrite(str(folder / kind / f"{name}.png"), picture)
+    flame_params.write(track, folder / "flame_params.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(dataset: Path) -> Path:
+    path = dataset.parent / "small.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(train, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    result = run(dataset, "--out", out, "--config", config, "--size", "16", "--steps", "2", "--seed", "5")
+    assert result.exit_code == 0, result.output
+    assert f"next: imavatar-export {out}" in result.output
+    assert "validation at step 2" in result.output
+    return out
+
+
+def test_options_win_over_the_file_and_the_file_over_the_preset(trained: Path) -> None:
+    settings = read_config(trained / "config.toml", Settings())
+    assert (settings.seed, settings.schedule.steps, settings.schedule.pixels) == (5, 2, 32)
+    assert settings.optimiser.matrix_rate > 0.0  # the tiny preset's
+    assert load_variant(trained).sizes == settings.networks
+
+
+def test_a_finished_run_goes_on_when_it_is_made_longer(trained: Path, dataset: Path) -> None:
+    result = run(dataset, "--out", trained, "--size", "16", "--steps", "3", "--resume")
+    assert result.exit_code == 0, result.output
+    assert "going on from step 2" in result.output
+    assert len((trained / "losses.jsonl").read_text().splitlines()) == 3
+
+
+def test_from_takes_the_sizes_of_the_checkpoint(trained: Path, dataset: Path, tmp_path: Path) -> None:
+    result = run(dataset, "--out", tmp_path / "run", "--from", trained, "--size", "16", "--steps", "1")
+    assert result.exit_code == 0, result.output
+    assert load_variant(tmp_path / "run").sizes == load_variant(trained).sizes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--preset", "huge"], 2, "unknown preset 'huge': expected one of full, small, tiny"),
+        (["--variant", "imavater"], 2, "unknown variant 'imavater'.*did you mean 'imavatar'"),
+        (["--tracer", "marsh"], 2, "unknown tracer 'marsh'.*did you mean 'march'"),
+        (["--frames", "a:b"], 2, "--frames must be like 0:100 or ::2, got 'a:b'"),
+        (["--device", "tpu"], 2, "--device must be one of auto, cpu"),
+        (["--resume"], 6, "holds no run to resume"),
+        (["--resume", "--overwrite"], 2, "--resume goes on as the run began"),
+        (["--config", "none.toml"], 6, "none.toml cannot be read as a configuration"),
+        (["--epochs", "0"], 2, "schedule.epochs must be positive, got 0"),
+    ],
+)
+def test_mistakes_are_sentences(dataset: Path, tmp_path: Path, arguments: list[str], code: int, sentence: str) -> None:
+    result = run(dataset, "--out", tmp_path / "run", "--size", "16", *arguments)
+    assert result.exit_code == code, result.output
+    assert len(result.output.strip().splitlines()) == 1
+    assert re.search(sentence, result.output), result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_teaches() -> None:
+    text = run("--help").output
+    assert "imavatar-train data/female1 --out run --preset tiny" in text
+    for name in ("imavatar-minus", "b-morph", "raster", "march", "config.toml"):
+        assert name in text
