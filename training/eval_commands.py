@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.console import EXIT_CODES, Command, closing_lines, progress
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.tracing import TRACERS
 
@@ -43,12 +43,14 @@ class WithDefault(click.Group):
 
 @click.group(
     cls=WithDefault,
-    epilog="""\b
+    epilog=f"""\b
 Examples:
   imavatar-eval run --data subject/test --out report
   imavatar-eval avatar --data subject/test --out report --published-masking
   imavatar-eval --pred their_frames --data subject/test --out report
-  imavatar-eval experiment table2 --out table2 --preset tiny --minutes 5""",
+  imavatar-eval experiment table2 --out table2 --preset tiny --minutes 5
+
+{EXIT_CODES}""",
 )
 def evaluate() -> None:
     """Measure renders against ground truth, or repeat one of the paper's experiments.
