@@ -231,3 +231,16 @@ def test_no_points_are_no_trouble(scene: Scene) -> None:
     assert surface.normal.shape == (0, 3)
     assert scene.model.colour(surface, scene.frame).shape == (0, 3)
     assert scene.model.off_surface(none, none, scene.frame).shape == (0,)
+
+
+@pytest.mark.parametrize("scene", ["c-net", "d-net", "b-morph"], indirect=True)
+def test_a_ray_along_the_surface_does_not_blow_up(scene: Scene) -> None:
+    model, frame = scene.model, scene.frame
+    point = scene.deformed[:1]
+    normal = normals(model, frame, scene.canonical[:1], point)
+    along = unit(torch.linalg.cross(normal, torch.ones_like(normal)))
+    view = replace(scene.view.select(torch.tensor([0])), origin=(point - 4.0 * along)[0], directions=along)
+    surface = model.on_rays(scene.canonical[:1], point, view, frame)
+    gradients = torch.autograd.grad(surface.canonical.sum(), list(model.geometry.parameters()), allow_unused=True)
+    largest = max(float(gradient.abs().max()) for gradient in gradients if gradient is not None)
+    assert 1.0 < largest < 1e5
