@@ -13,6 +13,7 @@ from imavatar_deploy.model.frame import Frame, View
 from imavatar_deploy.model.tracing.tracer import Traced
 from imavatar_deploy.model.variant import Variant
 
+from .empty_space import empty_space_term
 from .pixels import Batch
 from .pseudo_truth import PseudoTruth, Targets
 from .semantics import SKIN, labelled
@@ -41,6 +42,9 @@ class LossWeights:
     """Expression blendshapes against the nearest vertex's."""
     flame_distance: float = 10_000.0
     """Squared squared distance of skin to the head model; needs semantic labels."""
+    space: float = 0.0
+    """Points in space that an image shows to be empty, where the paper's marcher would look and the quick tracer does
+    not; 0 as published."""
     rules: bool = True
     """Follow the semantic rules where the data has labels: hair, cloth and the inside of the mouth."""
     expression_drift: float = 0.0
@@ -81,6 +85,8 @@ def image_terms(
         "colour": 2.0 * (colour.float() - batch.colour[surface]).abs().sum() / count,
         "mask": mask_term(model, frame, view, traced, batch, weights.sharpness),
     }
+    if weights.space > 0.0:
+        terms["space"] = empty_space_term(model, frame, view, batch, weights.sharpness)
     if truth is not None:
         semantic = batch.semantic[surface] if weights.rules and batch.semantic is not None else None
         targets = truth(points.canonical, semantic)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imavatar_deploy.camera import Camera
+from imavatar_deploy.conventions import BOUNDING_RADIUS
 
 from .dataset import FaceDataset
 
@@ -29,17 +30,24 @@ class Batch(NamedTuple):
     colour: Tensor  # [N, 3] in 0..1, white outside of the mask
     mask: Tensor  # [N] bool
     semantic: Tensor | None  # [N] label ids, where the data has them
+    silhouette: Tensor  # [H, W] bool, the whole image's mask
+    space: Tensor  # [K, 3] canonical points anywhere in the bounding sphere
 
     def to(self, device: torch.device) -> Batch:
         """The same pixels on another device."""
         semantic = None if self.semantic is None else self.semantic.to(device)
         return self._replace(
-            pixels=self.pixels.to(device), colour=self.colour.to(device), mask=self.mask.to(device), semantic=semantic
+            pixels=self.pixels.to(device),
+            colour=self.colour.to(device),
+            mask=self.mask.to(device),
+            semantic=semantic,
+            silhouette=self.silhouette.to(device),
+            space=self.space.to(device),
         )
 
 
-def draw_batch(dataset: FaceDataset, frame: int, count: int, rng: np.random.Generator) -> Batch:
-    """About `count` pixels of a frame, drawn by `draw_pixels`."""
+def draw_batch(dataset: FaceDataset, frame: int, count: int, space: int, rng: np.random.Generator) -> Batch:
+    """About `count` pixels of a frame, drawn by `draw_pixels`, and `space` points."""
     seen = dataset.observation(frame)
     pixels = draw_pixels(seen.mask, seen.bbox, count, rng)
     rows = (pixels[:, 1], pixels[:, 0])
@@ -52,7 +60,16 @@ def draw_batch(dataset: FaceDataset, frame: int, count: int, rng: np.random.Gene
         colour=torch.from_numpy(seen.image[rows]),
         mask=torch.from_numpy(seen.mask[rows]),
         semantic=None if seen.semantic is None else torch.from_numpy(seen.semantic[rows].astype(np.int64)),
+        silhouette=torch.from_numpy(seen.mask),
+        space=torch.from_numpy(draw_space(space, rng)),
     )
+
+
+def draw_space(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """[count, 3] points spread evenly through the bounding sphere, model units."""
+    direction = rng.normal(size=(count, 3))
+    radius = BOUNDING_RADIUS * rng.uniform(size=(count, 1)) ** (1.0 / 3.0)
+    return np.asarray(radius * direction / np.linalg.norm(direction, axis=1, keepdims=True), dtype=np.float32)
 
 
 def draw_pixels(mask: Mask, bbox: Box | None, count: int, rng: np.random.Generator) -> NDArray[np.int64]:

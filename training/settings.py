@@ -61,6 +61,8 @@ class Schedule:
     """`halved` after two thirds of the run (40 of 60 epochs, as published), or `cosine` down to a hundredth."""
     pixels: int = 2048
     """Pixels a step: half of them all over the image, half in the face's box."""
+    space_points: int = 512
+    """Points a step for the loss on empty space, where that has a weight."""
     checkpoint_minutes: float = 5.0
     """At most so much work is lost to an accident."""
     validation_steps: int = 500

@@ -126,7 +126,8 @@ class Trainer:
     def _step(self, share: float) -> dict[str, float]:
         clock, settings = self.clock, self.settings
         frame, rng = self._draw(clock.step)
-        batch = draw_batch(self.dataset, frame, settings.schedule.pixels, rng).to(self.fabric.device)
+        space = settings.schedule.space_points if settings.losses.space else 0
+        batch = draw_batch(self.dataset, frame, settings.schedule.pixels, space, rng).to(self.fabric.device)
         name = self.dataset.track.names[frame]
         set_rates(self.optimisers, rate_factor(settings.schedule.decay, share))
         self.step.zero_grad()
@@ -135,7 +136,7 @@ class Trainer:
         self.watch.losses(values, clock.step, name)
         self.watch.surface(int(rays), int(batch.mask.sum()), clock.step)
         self.fabric.backward(loss)
-        self.watch.gradients(self.model.parameters(), settings.optimiser.clip, clock.step, name)
+        values["gradient"] = self.watch.gradients(self.model.parameters(), settings.optimiser.clip, clock.step, name)
         only_seen_rows(self.inputs.trained())
         for optimiser in self.wrapped:
             optimiser.step()

@@ -34,8 +34,8 @@ class Watch:
                     "go on with a lower optimiser.learning_rate"
                 )
 
-    def gradients(self, parameters: Iterable[nn.Parameter], limit: float, step: int, frame: str) -> None:
-        """Refuse gradients that are not finite, and shorten them to `limit` if that is positive.
+    def gradients(self, parameters: Iterable[nn.Parameter], limit: float, step: int, frame: str) -> float:
+        """Refuse gradients that are not finite, and shorten them to `limit` if that is positive; returns their length.
 
         Raises:
             QualityError: a gradient is NaN or infinite.
@@ -46,6 +46,7 @@ class Watch:
                 f"the gradient became {norm.item()} at step {step}, frame {frame}: training stopped before that step "
                 "changed anything, and the last checkpoint is good; go on with a lower optimiser.learning_rate"
             )
+        return norm.item()
 
     def surface(self, rays: int, wanted: int, step: int) -> None:
         """Count the steps in a row in which `wanted` foreground rays met nothing.

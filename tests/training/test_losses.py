@@ -64,6 +64,8 @@ def batch_of(golden: Golden) -> Batch:
         colour=(tensor(golden["gt_rgb"]) + 1.0) / 2.0,
         mask=tensor(golden["object_mask"]),
         semantic=semantic,
+        silhouette=torch.zeros(size, size, dtype=torch.bool),
+        space=torch.zeros(0, 3),
     )
 
 
@@ -196,7 +198,9 @@ def test_a_batch_that_misses_the_avatar_has_terms_and_gradients(openhead: HeadMo
     avatar = ImplicitAvatar(openhead, sizes)
     view = View.of(Camera.looking_at(np.zeros(3)), (8, 8))
     nothing = torch.zeros(64, dtype=torch.bool)
-    batch = Batch(0, view.camera, (8, 8), view.pixels, torch.ones(64, 3), nothing, None)
+    batch = Batch(
+        0, view.camera, (8, 8), view.pixels, torch.ones(64, 3), nothing, None, nothing.reshape(8, 8), torch.zeros(0, 3)
+    )
     traced = Traced(view.at(torch.full((64,), 4.0)), view.at(torch.full((64,), 4.0)), torch.ones(64), nothing, ~nothing)
     frame = Frame(torch.zeros(50), torch.zeros(15))
     terms = image_terms(avatar, frame, view, traced, batch, LossWeights(), truth)
