@@ -50,5 +50,6 @@ def seen_empty(points: Tensor, view: View, silhouette: Tensor) -> Tensor:
     row = (cy * height + fy * height * y / depth).round().long()
     inside = (z < 0.0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     near = max_pool2d(silhouette[None, None].float(), 2 * MARGIN + 1, stride=1, padding=MARGIN)[0, 0] > 0.0
-    background: Tensor = ~near[row.clamp(0, height - 1), column.clamp(0, width - 1)]
-    return inside & background
+    background = ~near[row.clamp(0, height - 1), column.clamp(0, width - 1)]
+    empty: Tensor = inside & background
+    return empty
