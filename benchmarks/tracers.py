@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ OTHER_LAYER = 1e-3
 OFFICIAL_STEP = 8.3
 """Seconds of the official training step of 256 pixels on two cores (g_timing.json)."""
 
+Result = TypeVar("Result")
 Golden = Mapping[str, NDArray[Any]]
 
 
@@ -52,14 +53,14 @@ class Timing:
         return f"{self.wall:.3f} s ({self.processor:.3f} s)"
 
 
-def timed(work: Callable[[], object], repeats: int) -> Timing:
-    """The quickest of `repeats` runs."""
+def timed(work: Callable[[], Result], repeats: int) -> tuple[Result, Timing]:
+    """The result, and the quickest of `repeats` runs."""
     runs = []
     for _ in range(repeats):
         wall, used = time.perf_counter(), time.process_time()
-        work()
+        result = work()
         runs.append((time.perf_counter() - wall, time.process_time() - used))
-    return Timing(*min(runs))
+    return result, Timing(*min(runs))
 
 
 def load(reference: Path, name: str) -> Golden:
@@ -123,8 +124,9 @@ def compare_frames(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, T
         golden = load(reference, f"f_render_{name}")
         view, frame = View.of(golden_camera(golden, 64), (64, 64)), golden_frame(golden)
         for tracer in tracers.values():
-            timing = timed(lambda: tracer.trace(avatar, frame, view), 3 if tracer.name == "raster" else 1)  # noqa: B023
-            row = compare(tracer.trace(avatar, frame, view), golden, avatar.head, view.origin)
+            repeats = 3 if tracer.name == "raster" else 1
+            traced, timing = timed(lambda: tracer.trace(avatar, frame, view), repeats)  # noqa: B023
+            row = compare(traced, golden, avatar.head, view.origin)
             print(f"| {name} | {tracer.name} | {row} | {timing} | {float(golden['seconds']) / timing.wall:.0f}x |")
 
 
@@ -168,10 +170,9 @@ def time_steps(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, Trace
         centre = torch.from_numpy(golden["camera_center"]).requires_grad_()
         view = View.of(golden_camera(golden, 256), (256, 256), pixels, centre=centre)
         for tracer in tracers.values():
-            traced = tracer.trace(avatar, frame, view, foreground=foreground)
             repeats = 5 if tracer.name == "raster" else 1
-            trace = timed(lambda: tracer.trace(avatar, frame, view, foreground=foreground), repeats)  # noqa: B023
-            rest = timed(lambda: differentiate(avatar, frame, view, traced, foreground), 5)  # noqa: B023
+            traced, trace = timed(lambda: tracer.trace(avatar, frame, view, foreground=foreground), repeats)  # noqa: B023
+            _, rest = timed(lambda: differentiate(avatar, frame, view, traced, foreground), 5)  # noqa: B023
             whole = trace.wall + rest.wall
             share = f"{OFFICIAL_STEP / whole:.0f}x" if count == 256 else ""
             print(f"| {count} pixels | {tracer.name} | {trace} | {rest} | {whole:.3f} s | {share} |")
@@ -187,7 +188,7 @@ def main() -> None:
     avatar = load_checkpoint(options.reference / RUN_FOLDER)
     assert isinstance(avatar, ImplicitAvatar)
     tracers = {name: make() for name, make in TRACERS.items() if name == "raster" or not options.quick}
-    refresh = timed(lambda: tracers["raster"].refresh(avatar), 1)
+    _, refresh = timed(lambda: tracers["raster"].refresh(avatar), 1)
     print(f"{options.threads} threads; extraction of the surface for the raster tracer: {refresh}\n")
     compare_frames(avatar, options.reference, tracers)
     time_steps(avatar, options.reference, tracers)

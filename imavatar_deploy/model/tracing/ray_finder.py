@@ -27,8 +27,11 @@ OUTLINE = 1
 JUMP = 0.05
 """How much nearer (model units) a layer must be than the one beside it for its outline to matter."""
 
-AROUND_OUTLINE = (-0.04, -0.02, 0.0, 0.02, 0.04)
-"""Samples about the depth of an outline (model units); the published marcher's 100 samples are 0.022 apart."""
+AROUND_OUTLINE = (-0.02, 0.0, 0.02, 0.04, 0.06, 0.08)
+"""Samples about the depth of an outline (model units), as dense as the published marcher's, 0.022 apart.
+
+Most of them behind: the pixel of the outline shows the surface a little before it turns away.
+"""
 
 BEHIND = tuple(0.02 * step for step in range(-3, 40))
 """Samples about a surface that the mesh has and the ray does not: what it meets instead is behind it."""
@@ -36,9 +39,8 @@ BEHIND = tuple(0.02 * step for step in range(-3, 40))
 AROUND_FOREGROUND = tuple(0.08 * step for step in range(-3, 4))
 """Samples of a ray that should meet the surface and does not, about the depth of the nearest outline."""
 
-INSIDE = tuple(0.06 * step for step in range(1, 9))
-"""Samples behind the surface on a ray that should not meet it."""
-
+INSIDE = (0.02, 0.05, 0.1, 0.18, 0.3, 0.5)
+"""Samples behind the surface on a ray that should not meet it: most of them graze it, and come out soon."""
 
 OUTWARDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Steps back to the outside, for a ray of which the first sample is inside."""
