@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..evaluation.contact_sheet import Bytes, row, stack
 from .experiment import Experiment
 from .film import write_film
 from .outcome import facts, write_pages, write_png
-from .sweep import SweepFrames, natural_range, sweep_track
+from .sweep import SweepFrames, joined, natural_range, sweep_track
 from .trained_avatar import avatar_of
 from .workbench import Workbench
 
@@ -32,14 +33,13 @@ def run(bench: Workbench) -> list[Path]:
     for subject in bench.plan.subjects:
         truth = bench.dataset(subject, "test")
         head, camera = truth.head, truth.track.cameras[0]
-        for expression in SWEPT:
-            images = _images(bench, subject, head, expression, camera)
+        for expression, images in _sweeps(bench, subject, head, camera):
             name = f"{subject}-expression-{expression:02d}"
             films.append(write_film(bench.out / f"{name}.mp4", images, size=bench.plan.size, fps=FPS))
             pictures[f"{subject}: {expression}, {head.expression_names[expression - 1]}"] = _picture(images, head)
     low, high = natural_range(head.edition)
     lines = [
-        *facts(bench.plan),
+        *facts(bench.plan, bench.plan.run),
         f"- expressions {', '.join(map(str, SWEPT))} swept over [{low:g}, {high:g}], all else neutral",
     ]
     if (low, high) != (-4.0, 4.0):
@@ -53,16 +53,18 @@ def run(bench: Workbench) -> list[Path]:
     return [*pages, *films, write_png(bench.out / "expressions.png", stack(list(pictures.values()), list(pictures)))]
 
 
-def _images(bench: Workbench, subject: str, head: HeadModel, expression: int, camera: Camera) -> list[Image]:
+def _sweeps(bench: Workbench, subject: str, head: HeadModel, camera: Camera) -> Iterator[tuple[int, list[Image]]]:
+    """Every expression with its frames; one motion for all of them, so that the surface is extracted once."""
     frames = bench.plan.test_frames or FRAMES
-    sweep = SweepFrames(sweep_track(head, expression - 1, frames, camera), bench.plan.size, head)
-    source = bench.source(avatar_of(bench, subject), sweep, subject)
-    images = []
-    with bench.plan.progress(f"expression {expression}", frames) as advance:
-        for index in range(frames):
-            images.append(source.predict(index).rgb)
-            advance(1)
-    return images
+    tracks = [sweep_track(head, expression - 1, frames, camera) for expression in SWEPT]
+    source = bench.source(avatar_of(bench, subject), SweepFrames(joined(tracks), bench.plan.size, head), subject)
+    for place, expression in enumerate(SWEPT):
+        with bench.plan.progress(f"expression {expression}", frames) as advance:
+            images = []
+            for index in range(frames):
+                images.append(source.predict(place * frames + index).rgb)
+                advance(1)
+        yield expression, images
 
 
 def _picture(images: list[Image], head: HeadModel) -> Bytes:

@@ -50,7 +50,7 @@ def run(bench: Workbench) -> list[Path]:
     means = {way: {name: _mean(name, found) for name in COLUMNS} for way, found in cases.items()}
     rows = [[way, *(number(value) for value in columns.values())] for way, columns in means.items()]
     lines = [
-        *facts(bench.plan),
+        *facts(bench.plan, bench.plan.run),
         "- the template has no hair, clothes or glasses; normals are compared where a picture and the truth overlap",
         "",
         *table(["", *COLUMNS], rows),

@@ -47,19 +47,22 @@ def write_comparison(
     return [*pages, write_png(plan.out / f"{name}.png", _hardest(rows))]
 
 
-def facts(plan: Plan) -> list[str]:
-    """Lines that say how large the experiment was."""
-    schedule = plan.base.schedule
-    length = (
-        f"{schedule.minutes:g} minutes"
-        if schedule.minutes
-        else f"{schedule.steps or schedule.epochs} " + ("steps" if schedule.steps else "epochs")
-    )
-    frames = f"{plan.frames or 'all'} training frames, {plan.test_frames or 'all'} of strong unseen expressions to test"
+def facts(plan: Plan, run: Path | None = None) -> list[str]:
+    """Lines that say how large the experiment was.
+
+    Args:
+        run: the avatar that was looked at, where none was trained.
+    """
+    about = f"{plan.size} x {plan.size} pixels; seed {plan.seed}"
+    tested = f"{plan.test_frames or 'all'} frames of strong unseen expressions to test"
+    if run is not None:
+        return [f"- subjects: {', '.join(plan.subjects)}; {tested}; {about}", f"- avatar: {run}, trained before"]
+    schedule, layers = plan.base.schedule, plan.base.networks.geometry_layers
+    length = f"{schedule.steps} steps" if schedule.steps else f"{schedule.epochs} epochs"
+    length += f" or {schedule.minutes:g} minutes, whichever is less" if schedule.minutes else ""
     return [
-        f"- subjects: {', '.join(plan.subjects)}; {frames}; {plan.size} x {plan.size} pixels; seed {plan.seed}",
-        f"- each avatar trained for {length}, networks of {len(plan.base.networks.geometry_layers)} x "
-        f"{plan.base.networks.geometry_layers[0]} (the paper's: 8 x 512, 60 epochs)",
+        f"- subjects: {', '.join(plan.subjects)}; {plan.frames or 'all'} frames to train on, {tested}; {about}",
+        f"- each avatar trained for {length}, {len(layers)} x {layers[0]} networks (the paper's: 60 epochs, 8 x 512)",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,16 @@ def sweep_track(head: HeadModel, expression: int, frames: int, camera: Camera) -
     codes[:, expression] = values(head.edition, frames)
     pose = np.zeros((frames, POSE_SIZE), dtype=np.float32)
     return FlameTrack(codes, pose, (camera,) * frames, edition=head.edition)
+
+
+def joined(tracks: Sequence[FlameTrack]) -> FlameTrack:
+    """One after the other."""
+    return FlameTrack(
+        np.concatenate([track.expression for track in tracks]),
+        np.concatenate([track.pose for track in tracks]),
+        tuple(camera for track in tracks for camera in track.cameras),
+        edition=tracks[0].edition,
+    )
 
 
 def values(edition: str, frames: int) -> NDArray[np.float32]:
