@@ -7,10 +7,16 @@ from dataclasses import replace
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.model.sizes import NetworkSizes
 
-from .settings import OptimiserSettings, Schedule, Settings
+from .losses import LossWeights
+from .settings import OptimiserSettings, Schedule, Settings, TracerSettings
 from .warm_start import WarmStartSettings
 
-FULL = Settings()
+CLEAR = LossWeights(space=100.0)
+"""The published weights, and empty space kept empty: the raster tracer does not look there."""
+
+FULL = Settings(losses=CLEAR, optimiser=OptimiserSettings(clip=20.0), tracer=TracerSettings(refresh_steps=100))
+"""The paper's sizes, rates and schedule. The clip is several times the usual gradient: one ray that meets a speck of
+surface before the face has been seen to spoil a run."""
 
 TINY = Settings(
     networks=NetworkSizes(
@@ -21,7 +27,8 @@ TINY = Settings(
         deformation_frequencies=4,
         texture_layers=(96,) * 3,
     ),
-    optimiser=OptimiserSettings(learning_rate=1e-3, matrix_rate=2e-3, texture_factor=2.0),
+    losses=CLEAR,
+    optimiser=OptimiserSettings(learning_rate=1e-3, matrix_rate=1e-3, texture_factor=2.0, clip=6.0),
     schedule=Schedule(steps=600, decay="cosine", pixels=1024, validation_steps=200),
     fit=WarmStartSettings(
         samples=80_000,

@@ -19,9 +19,12 @@ from imavatar_deploy.errors import InputError, QualityError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.model.sizes import NetworkSizes
+from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.dataset import Observation
+from imavatar_deploy.training.inputs import Inputs
 from imavatar_deploy.training.loop import train
+from imavatar_deploy.training.losses import LossWeights
 from imavatar_deploy.training.settings import OptimiserSettings, Schedule, Settings, TracerSettings
 from imavatar_deploy.training.trainer import Trainer
 
@@ -221,6 +224,35 @@ def test_weights_of_a_checkpoint_begin_a_run(disc: Any, unbroken: Path, tmp_path
         train(disc, tmp_path / "other", wider, begin_from=unbroken)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_trains(disc: Any, variant: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = replace(
+        SETTINGS,
+        variant=variant,
+        losses=LossWeights(space=100.0),
+        schedule=replace(SETTINGS.schedule, steps=1, validation_size=8),
+        tracer=replace(SETTINGS.tracer, samples=16),
+    )
+    run = train(disc, tmp_path / "run", settings, say=said.append)
+    model = load_variant(run)
+    assert model.name == variant
+    (row,) = losses(run)
+    assert ("skinning" in row) == (VARIANTS[variant].supervised)
+    assert row["space"] >= 0.0
+    assert ("rays are marched with 16 samples" in said[0]) == (model.direction == "backward")
+
+
+def test_latent_codes_are_trained_and_the_first_stands_for_the_others(disc: Any, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, networks=replace(SETTINGS.networks, latent=4, geometry_layers=(64,) * 3))
+    run = train(disc, tmp_path / "run", replace(settings, schedule=replace(settings.schedule, steps=FRAMES)))
+    state = torch.load(run / "state.pt", weights_only=True)
+    codes = state["inputs"]["latent"]
+    moved = (codes != Inputs(disc.track, settings.inputs, 4).latent).any(dim=1)
+    assert moved.sum() == FRAMES - 1  # in the first step the network is still blind to codes
+    torch.testing.assert_close(load_variant(run).geometry.latent, codes[0])
+
+
 @pytest.mark.slow
 def test_two_processes_share_a_run(openhead: HeadModel, tmp_path: Path) -> None:
     """Frames are dealt out, gradients averaged, and one process writes."""
@@ -234,7 +266,9 @@ from dataclasses import replace
 from pathlib import Path
 from test_loop import SETTINGS, Disc
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.training.inputs import Inputs
 from imavatar_deploy.training.loop import train
+from imavatar_deploy.training.losses import LossWeights
 settings = replace(SETTINGS, schedule=replace(SETTINGS.schedule, steps=3))
 train(Disc(HeadModel.load("openhead")), Path({str(tmp_path / "run")!r}), settings, device="cpu")
 """
