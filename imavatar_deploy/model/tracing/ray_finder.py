@@ -170,6 +170,7 @@ class RayFinder:
         good = solved.converged & (rays.offset(deformed).norm(dim=1) < CONVERGED)
         good &= (distance - expected).abs() < reach
         good &= (self._crossing.near[rows] <= distance) & (distance <= self._crossing.far[rows])
+        good &= ~self._hit[rows] | (distance < self._distance[rows])
         rows, distance = rows[good], distance[good]
         self._put(rows, distance, Roots(solved.x[good], torch.zeros_like(distance), good[good]))
         self._hit[rows] = True
