@@ -214,6 +214,19 @@ class TestWorkbench:
         with pytest.raises(UsageError, match=r"was trained with schedule\.pixels = 16, not 17"):
             bench.trained("female1-imavatar", "female1", other)
 
+    def test_an_interrupted_run_is_gone_on_with(
+        self, bench: Workbench, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
+        note = run.with_suffix(".json")
+        finished = note.read_text()
+        note.write_text(finished.replace('"finished": true', '"finished": false'))
+        resumed: list[object] = []
+        monkeypatch.setattr(workbench, "train", lambda *_, **options: resumed.append(options["resume"]))
+        bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
+        assert resumed == [True]
+        assert note.read_text() == finished
+
     def test_unknown_names_are_refused_at_once(self, plan: Plan) -> None:
         with pytest.raises(UsageError, match="did you mean 'female"):
             Workbench(replace(plan, subjects=("female",)))
