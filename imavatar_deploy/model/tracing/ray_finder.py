@@ -115,7 +115,9 @@ class RayFinder:
         fresh = ~self._hit[rows] & ~(self._sampled[rows] & (self._roots.sdf[rows] <= root.sdf))
         self._put(rows[fresh], lowest[fresh], Roots(*(part[fresh] for part in root)))
         self._sampled[rows] = True
-        crossed = (samples.roots.sdf < 0.0).any(dim=1) & self._crossing.inside[rows]
+        first = distance.masked_fill(samples.roots.sdf >= 0.0, torch.inf).amin(dim=1)
+        known = torch.where(self._hit[rows], self._distance[rows], torch.inf)
+        crossed = (first < known) & self._crossing.inside[rows]
         self._cross(rows[crossed], Samples(distance[crossed], Roots(*(part[crossed] for part in samples.roots))))
 
     def _cross(self, rows: Tensor, samples: Samples) -> None:
