@@ -29,7 +29,7 @@ def start(module: str, command: str) -> None:
     try:
         found = getattr(importlib.import_module(module), command)
     except ImavatarError as error:
-        click.echo(f"imavatar-{command}: {error}", err=True)
+        click.echo(f"{Path(sys.argv[0]).stem}: {error}", err=True)
         sys.exit(error.exit_code)
     found()
 
@@ -50,10 +50,10 @@ class Command(click.Command):
         except ImavatarError as error:
             if debug:
                 raise
-            click.echo(f"{ctx.info_name}: {error}", err=True)
+            click.echo(f"{ctx.command_path}: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo(f"{ctx.info_name}: interrupted, nothing half-written is left", err=True)
+            click.echo(f"{ctx.command_path}: interrupted, nothing half-written is left", err=True)
             ctx.exit(INTERRUPTED)
 
 

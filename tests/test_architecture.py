@@ -32,6 +32,7 @@ ROOM_ALLOWS = {
         "torch",
         "igl",
         "scipy",
+        "skimage",
         "cv2",
         "av",
         "click",
