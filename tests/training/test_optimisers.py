@@ -1,0 +1,142 @@
+"""Optimisers and rates, frames' inputs, the watch, and validation's choice of frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.errors import QualityError
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
+from imavatar_deploy.model.sizes import NetworkSizes
+from imavatar_deploy.tracks import FlameTrack
+from imavatar_deploy.training.clock import Clock
+from imavatar_deploy.training.inputs import Inputs, only_seen_rows
+from imavatar_deploy.training.muon import Muon
+from imavatar_deploy.training.optimisers import make_optimisers, rate_factor, set_rates
+from imavatar_deploy.training.settings import InputSettings, OptimiserSettings, Schedule
+from imavatar_deploy.training.validation import evenly
+from imavatar_deploy.training.watch import Watch
+
+SIZES = NetworkSizes(
+    geometry_layers=(48,) * 3,
+    geometry_skip=(2,),
+    geometry_frequencies=2,
+    feature=8,
+    deformation_layers=(24, 24),
+    texture_layers=(24, 24),
+)
+
+
+@pytest.fixture(scope="module")
+def model(openhead: HeadModel) -> ImplicitAvatar:
+    return ImplicitAvatar(openhead, SIZES)
+
+
+@pytest.fixture
+def track() -> FlameTrack:
+    rng = np.random.default_rng(0)
+    cameras = tuple(Camera.looking_at(rng.normal(size=3), yaw=0.3) for _ in range(4))
+    return FlameTrack(rng.uniform(size=(4, 50)), 0.1 * rng.normal(size=(4, 15)), cameras)
+
+
+def test_published_rate_is_halved_after_two_thirds() -> None:
+    assert [rate_factor("halved", progress) for progress in (0.0, 0.66, 0.67, 1.0)] == [1.0, 1.0, 0.5, 0.5]
+
+
+def test_cosine_rises_and_falls_to_a_hundredth() -> None:
+    factors = [rate_factor("cosine", step / 1000) for step in range(1001)]
+    assert factors[0] <= 0.1
+    assert max(factors) > 0.99
+    assert factors[-1] == pytest.approx(0.01)
+    assert factors[500] == pytest.approx(0.505, abs=0.01)
+
+
+def test_every_parameter_has_one_optimiser(model: ImplicitAvatar, track: FlameTrack) -> None:
+    for rate, kinds in ((0.0, 2), (1e-3, 3)):
+        inputs = Inputs(track, InputSettings())
+        made = make_optimisers(model, inputs, OptimiserSettings(matrix_rate=rate, texture_factor=3.0))
+        assert len(made) == kinds
+        owned = [p for optimiser in made for group in optimiser.param_groups for p in group["params"]]
+        assert len({id(p) for p in owned}) == len(owned)
+        assert {id(p) for p in owned} == {id(p) for p in (*model.parameters(), *inputs.trained())}
+    muon = next(optimiser for optimiser in made if isinstance(optimiser, Muon))
+    assert all(p.ndim == 2 for group in muon.param_groups for p in group["params"])
+    set_rates(made, 0.5)
+    assert [group["lr"] for group in muon.param_groups] == [5e-4, 1.5e-3]
+
+
+def test_only_the_frames_that_were_seen_move(track: FlameTrack) -> None:
+    inputs = Inputs(track, InputSettings(expression=True))
+    optimiser = torch.optim.SparseAdam(inputs.trained(), lr=0.01)
+    before = inputs.pose.detach().clone()
+    for frame in (1, 1, 2):
+        inputs.zero_grad()
+        driving, centre = inputs(frame)
+        (driving.pose.sum() + driving.expression.sum() + centre.sum()).backward()
+        only_seen_rows(inputs.trained())
+        optimiser.step()
+    moved = (inputs.pose.detach() - before).abs().amax(dim=1)
+    assert moved[[0, 3]].tolist() == [0.0, 0.0]
+    assert moved[1].item() == pytest.approx(0.02, abs=1e-5)
+    assert 0.005 < moved[2] < 0.01  # the bias correction counts steps, not visits (as in torch)
+    drift = inputs.drift(1)
+    assert set(drift) == {"expression_drift", "pose_drift", "camera_drift"}
+    assert drift["pose_drift"].item() == pytest.approx(15 * 0.02**2, rel=1e-3)
+    assert inputs.drift(0)["pose_drift"].item() == 0.0
+
+
+def test_untrained_inputs_stay_and_do_not_drift(track: FlameTrack) -> None:
+    inputs = Inputs(track, InputSettings(pose=False, camera=False))
+    assert inputs.trained() == []
+    assert inputs.drift(0) == {}
+
+
+def test_a_moved_camera_keeps_its_rotation(track: FlameTrack) -> None:
+    inputs = Inputs(track, InputSettings())
+    camera = track.cameras[2]
+    np.testing.assert_allclose(inputs.placed(camera, 2).world_to_camera, camera.world_to_camera, atol=1e-6)
+    with torch.no_grad():
+        inputs.camera[2] += 1.0
+    np.testing.assert_allclose(inputs.placed(camera, 2).centre, camera.centre + 1.0, atol=1e-5)
+
+
+def test_the_watch_names_what_went_wrong() -> None:
+    watch = Watch(patience=3)
+    with pytest.raises(QualityError, match="the mask loss became inf at step 7, frame 12"):
+        watch.losses({"colour": 1.0, "mask": float("inf")}, 7, "12")
+    parameter = nn.Parameter(torch.ones(4))
+    parameter.grad = torch.full((4,), 3.0)
+    assert watch.gradients([parameter], 0.0, 1, "1") == 6.0
+    assert parameter.grad.norm() == 6.0
+    watch.gradients([parameter], 2.0, 1, "1")
+    assert parameter.grad.norm().item() == pytest.approx(2.0, abs=1e-4)
+    parameter.grad[2] = float("nan")
+    with pytest.raises(QualityError, match="the gradient became nan"):
+        watch.gradients([parameter], 2.0, 1, "1")
+
+
+def test_the_watch_counts_misses_in_a_row() -> None:
+    watch = Watch(patience=3)
+    for rays, wanted in ((0, 5), (0, 5), (1, 5), (0, 5), (0, 0), (0, 5), (0, 5)):
+        watch.surface(rays, wanted, 1)
+    with pytest.raises(QualityError, match="vanished at step 9: for 3 steps"):
+        watch.surface(0, 5, 9)
+
+
+def test_the_clock_goes_by_steps_or_by_minutes() -> None:
+    steps = Clock(Schedule(), planned=10, step=4)
+    assert steps.progress() == 0.4
+    assert steps.of() == "4/10"
+    minutes = Clock(Schedule(minutes=2.0), planned=10, step=4, spent=60.0)
+    assert minutes.progress() == pytest.approx(0.5, abs=0.01)
+    assert minutes.remaining() == pytest.approx(60.0, abs=1.0)
+
+
+def test_validation_frames_are_spread() -> None:
+    assert evenly(3, 150) == [25, 75, 125]
+    assert evenly(3, 2) == [0, 1]
+    assert evenly(1, 1) == [0]
