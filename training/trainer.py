@@ -57,7 +57,9 @@ class Trainer:
         elif self.settings.warm_start:
             if self.fabric.is_global_zero:
                 started = time.monotonic()
+                self.model.cpu()  # its points and distances are there
                 warm_up(self.model, self.settings, self.folder.warm_start, self.say)
+                self.model.to(self.fabric.device)
                 self.say(f"warm start: {time.monotonic() - started:.0f} s")
             for tensor in self.model.state_dict().values():
                 tensor.copy_(self.fabric.broadcast(tensor))
