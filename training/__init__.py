@@ -1,1 +1,1 @@
-"""Training: today the warm start, which fits the networks to a head model's own surface, motion and colours."""
+"""Training: datasets, the warm start, losses and the loop that learns an avatar from images, and its evaluation."""
