@@ -13,6 +13,9 @@ from .warm_start import WarmStartSettings
 
 CLEAR = LossWeights(space=100.0)
 """The published weights, and empty space kept empty: the raster tracer does not look there."""
+SHARP = LossWeights(space=100.0, sharpness=150.0)
+"""The published sharpness blurs silhouettes by two pixels of 256, and a short run has no time to make up for it: after
+200 steps of `tiny` the masks' IoU was 0.972 instead of 0.966."""
 
 FULL = Settings(losses=CLEAR, optimiser=OptimiserSettings(clip=20.0), tracer=TracerSettings(refresh_steps=100))
 """The paper's sizes, rates and schedule. The clip is several times the usual gradient: one ray that meets a speck of
@@ -26,10 +29,11 @@ TINY = Settings(
         deformation_layers=(96,) * 4,
         deformation_frequencies=4,
         texture_layers=(96,) * 3,
+        texture_frequencies=6,
     ),
-    losses=CLEAR,
-    optimiser=OptimiserSettings(learning_rate=1e-3, matrix_rate=1e-3, texture_factor=2.0, clip=6.0),
-    schedule=Schedule(steps=600, decay="cosine", pixels=1024, validation_steps=200),
+    losses=SHARP,
+    optimiser=OptimiserSettings(learning_rate=1e-3, matrix_rate=1.5e-3, texture_factor=3.0, clip=6.0),
+    schedule=Schedule(steps=750, decay="cosine", pixels=1024, validation_steps=250),
     fit=WarmStartSettings(
         samples=80_000,
         steps=500,
@@ -51,7 +55,7 @@ SMALL = replace(
         deformation_layers=(128,) * 4,
         texture_layers=(128,) * 3,
     ),
-    schedule=replace(TINY.schedule, steps=1500, validation_steps=300),
+    schedule=replace(TINY.schedule, steps=1800, validation_steps=300),
     fit=replace(TINY.fit, samples=150_000, steps=800, deformation_steps=1500),
 )
 
