@@ -11,7 +11,7 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.tracks import FlameTrack
 
-from .losses import Terms
+from .loss_weights import Terms
 from .settings import InputSettings
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -14,49 +12,13 @@ from imavatar_deploy.model.tracing.tracer import Traced
 from imavatar_deploy.model.variant import Variant
 
 from .empty_space import empty_space_term
+from .loss_weights import LossWeights, Terms
 from .pixels import Batch
 from .pseudo_truth import PseudoTruth, Targets
 from .semantics import SKIN, labelled
 
-Terms = dict[str, Tensor]
-
 DIFFERENCE_SCALE = 10.0
 """Blendshapes and correctives are compared at ten times their size, before squaring (as published)."""
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """How much each term counts. The defaults are the published supervised configuration."""
-
-    colour: float = 1.0
-    """Sum of absolute differences over the channels, colours in -1..1, a pixel."""
-    mask: float = 100.0
-    """Binary cross-entropy of the silhouette."""
-    sharpness: float = 50.0
-    """Alpha: how fast occupancy falls with signed distance in the mask term."""
-    skinning: float = 0.1
-    """Skinning weights against those of the nearest head-model vertex."""
-    pose: float = 10.0
-    """Pose correctives against the nearest vertex's."""
-    expression: float = 10.0
-    """Expression blendshapes against the nearest vertex's."""
-    flame_distance: float = 10_000.0
-    """Squared squared distance of skin to the head model; needs semantic labels."""
-    space: float = 0.0
-    """Points in space that an image shows to be empty, where the paper's marcher would look and the quick tracer does
-    not; 0 as published."""
-    rules: bool = True
-    """Follow the semantic rules where the data has labels: hair, cloth and the inside of the mouth."""
-    expression_drift: float = 0.0
-    """Squared deviation of optimised expressions from the tracked ones."""
-    pose_drift: float = 0.0
-    """Squared deviation of optimised poses from the tracked ones."""
-    camera_drift: float = 0.0
-    """Squared deviation of optimised camera centres from the tracked ones."""
-
-    def total(self, terms: Terms) -> Tensor:
-        """The weighted sum of the terms that are there."""
-        return torch.stack([getattr(self, name) * term for name, term in terms.items()]).sum()
 
 
 def image_terms(

@@ -13,6 +13,8 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import BOUNDING_RADIUS
 
 from .dataset import FaceDataset
+from .semantics import FEATURES
+from .settings import Schedule
 
 Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]
@@ -46,10 +48,13 @@ class Batch(NamedTuple):
         )
 
 
-def draw_batch(dataset: FaceDataset, frame: int, count: int, space: int, rng: np.random.Generator) -> Batch:
-    """About `count` pixels of a frame, drawn by `draw_pixels`, and `space` points."""
+def draw_batch(dataset: FaceDataset, frame: int, schedule: Schedule, space: int, rng: np.random.Generator) -> Batch:
+    """The pixels of a frame for one step, drawn as `schedule` says, and `space` points."""
     seen = dataset.observation(frame)
-    pixels = draw_pixels(seen.mask, seen.bbox, count, rng)
+    features = int(schedule.features * schedule.pixels) if seen.semantic is not None else 0
+    pixels = draw_pixels(seen.mask, seen.bbox, schedule.pixels - features, rng)
+    if features and seen.semantic is not None:
+        pixels = np.concatenate([pixels, draw_labelled(seen.semantic, FEATURES, features, rng)])
     rows = (pixels[:, 1], pixels[:, 0])
     height, width = seen.mask.shape
     return Batch(
@@ -63,6 +68,15 @@ def draw_batch(dataset: FaceDataset, frame: int, count: int, space: int, rng: np
         silhouette=torch.from_numpy(seen.mask),
         space=torch.from_numpy(draw_space(space, rng)),
     )
+
+
+def draw_labelled(
+    semantic: NDArray[np.uint8], ids: tuple[int, ...], count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """[<= count, 2] columns and rows of different pixels whose label is among `ids`."""
+    rows, columns = np.nonzero(np.isin(semantic, ids))
+    chosen = _draw(np.arange(len(rows)), count, rng)
+    return np.stack([columns[chosen], rows[chosen]], axis=1)
 
 
 def draw_space(count: int, rng: np.random.Generator) -> NDArray[np.float32]:

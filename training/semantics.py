@@ -21,6 +21,9 @@ HAIR = _ids("hair", "earring")
 CLOTH = _ids("cloth", "necklace")
 """What stays with the ghost bone."""
 
+FEATURES = _ids("left brow", "right brow", "left eye", "right eye", "mouth interior", "upper lip", "lower lip")
+"""Small and looked at most."""
+
 
 def labelled(semantic: Tensor | None, ids: tuple[int, ...], like: Tensor) -> Tensor:
     """[N] bool: the pixels whose label is among `ids`; none of them without labels.

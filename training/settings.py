@@ -10,7 +10,7 @@ from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.tracing import TRACERS
 from imavatar_deploy.model.variants import VARIANTS
 
-from .losses import LossWeights
+from .loss_weights import LossWeights
 from .warm_start import WarmStartSettings
 
 DECAYS = ("halved", "cosine")
@@ -61,6 +61,9 @@ class Schedule:
     """`halved` after two thirds of the run (40 of 60 epochs, as published), or `cosine` down to a hundredth."""
     pixels: int = 2048
     """Pixels a step: half of them all over the image, half in the face's box."""
+    features: float = 0.0
+    """Share of the pixels that is taken from brows, eyes and mouth besides, where the data has labels; 0 as published.
+    Eyes are a thousandth of an image, and short runs hardly see them."""
     space_points: int = 512
     """Points a step for the loss on empty space, where that has a weight."""
     checkpoint_minutes: float = 5.0

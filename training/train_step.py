@@ -11,7 +11,8 @@ from imavatar_deploy.model.tracing.tracer import Traced, Tracer
 from imavatar_deploy.model.variant import Variant
 
 from .inputs import Inputs
-from .losses import LossWeights, Terms, image_terms
+from .loss_weights import LossWeights, Terms
+from .losses import image_terms
 from .pixels import Batch
 from .pseudo_truth import PseudoTruth
 

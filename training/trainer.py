@@ -129,7 +129,7 @@ class Trainer:
         clock, settings = self.clock, self.settings
         frame, rng = self._draw(clock.step)
         space = settings.schedule.space_points if settings.losses.space else 0
-        batch = draw_batch(self.dataset, frame, settings.schedule.pixels, space, rng).to(self.fabric.device)
+        batch = draw_batch(self.dataset, frame, settings.schedule, space, rng).to(self.fabric.device)
         name = self.dataset.track.names[frame]
         set_rates(self.optimisers, rate_factor(settings.schedule.decay, share))
         self.step.zero_grad()

@@ -24,7 +24,7 @@ from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.dataset import Observation
 from imavatar_deploy.training.inputs import Inputs
 from imavatar_deploy.training.loop import train
-from imavatar_deploy.training.losses import LossWeights
+from imavatar_deploy.training.loss_weights import LossWeights
 from imavatar_deploy.training.settings import OptimiserSettings, Schedule, Settings, TracerSettings
 from imavatar_deploy.training.trainer import Trainer
 
@@ -268,7 +268,7 @@ from test_loop import SETTINGS, Disc
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.inputs import Inputs
 from imavatar_deploy.training.loop import train
-from imavatar_deploy.training.losses import LossWeights
+from imavatar_deploy.training.loss_weights import LossWeights
 settings = replace(SETTINGS, schedule=replace(SETTINGS.schedule, steps=3))
 train(Disc(HeadModel.load("openhead")), Path({str(tmp_path / "run")!r}), settings, device="cpu")
 """

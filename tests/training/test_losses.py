@@ -17,7 +17,8 @@ from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, load_checkpoint
 from imavatar_deploy.model.deformation import Deformation
 from imavatar_deploy.model.frame import Frame, View
 from imavatar_deploy.model.tracing.tracer import Traced
-from imavatar_deploy.training.losses import LossWeights, Terms, image_terms, supervision_terms
+from imavatar_deploy.training.loss_weights import LossWeights, Terms
+from imavatar_deploy.training.losses import image_terms, supervision_terms
 from imavatar_deploy.training.pixels import Batch
 from imavatar_deploy.training.pseudo_truth import PseudoTruth
 from imavatar_deploy.training.semantics import CLOTH, HAIR, MOUTH, SKIN

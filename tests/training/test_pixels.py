@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imavatar_deploy.training.pixels import draw_pixels
+from imavatar_deploy.training.pixels import draw_labelled, draw_pixels
 
 
 @pytest.fixture
@@ -46,3 +46,14 @@ def test_the_generator_decides(mask: np.ndarray) -> None:
     first, second, other = (draw_pixels(mask, None, 64, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
+
+
+def test_labelled_pixels_have_the_label() -> None:
+    semantic = np.zeros((20, 30), dtype=np.uint8)
+    semantic[3, 7:11] = 4
+    semantic[9, 2] = 5
+    pixels = draw_labelled(semantic, (4, 5), 3, np.random.default_rng(0))
+    assert len(np.unique(pixels, axis=0)) == 3
+    assert np.isin(semantic[pixels[:, 1], pixels[:, 0]], (4, 5)).all()
+    assert len(draw_labelled(semantic, (4, 5), 50, np.random.default_rng(0))) == 5
+    assert draw_labelled(semantic, (17,), 50, np.random.default_rng(0)).shape == (0, 2)

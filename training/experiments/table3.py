@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..losses import LossWeights
+from ..loss_weights import LossWeights
 from .cell import Cell
 from .experiment import Experiment
 from .outcome import write_comparison
