@@ -1,0 +1,102 @@
+"""Quality against minutes: both tracers, with and without the warm start, one run after the other on the same machine.
+
+    python benchmarks/training_curves.py DATASET --out FOLDER [--minutes 5] [--preset tiny]
+
+Writes FOLDER/curves.png and FOLDER/curves.json, and prints a table. Minutes count everything from the first line of a
+run: warm start, extraction of the surface, validation. Each run gets the same minutes, and its learning rate falls over
+them. Validation draws frames of the dataset, small, with the run's own tracer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib import pyplot
+
+from imavatar_deploy.training.dataset import FaceDataset
+from imavatar_deploy.training.loop import train
+from imavatar_deploy.training.presets import preset
+from imavatar_deploy.training.settings import Settings
+
+RUNS = [(tracer, warm) for tracer in ("raster", "march") for warm in (True, False)]
+VALIDATION_STEPS = {"raster": 40, "march": 4}
+"""About the same time apart."""
+
+
+def named(tracer: str, warm: bool) -> str:
+    return f"{tracer}, {'warm start' if warm else 'sphere'}"
+
+
+def settings(base: Settings, tracer: str, warm: bool, minutes: float) -> Settings:
+    schedule = replace(
+        base.schedule,
+        minutes=minutes,
+        steps=0,
+        validation_steps=VALIDATION_STEPS[tracer],
+        validation_frames=2,
+        validation_size=64 if tracer == "raster" else 32,
+    )
+    return replace(base, schedule=schedule, warm_start=warm, tracer=replace(base.tracer, name=tracer))
+
+
+def measured(dataset: FaceDataset, folder: Path, chosen: Settings) -> dict[str, Any]:
+    """One run: its preparation, steps a second, and quality over time."""
+    started = time.monotonic()
+    lines: list[str] = []
+    train(dataset, folder, chosen, overwrite=True, say=lines.append)
+    whole = time.monotonic() - started
+    steps = [json.loads(line) for line in (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in (folder / "validation.jsonl").read_text(encoding="utf-8").splitlines()]
+    preparation = whole / 60.0 - rows[-1]["minutes"]
+    return {
+        "preparation_minutes": preparation,
+        "steps": len(steps),
+        "steps_per_second": len(steps) / steps[-1]["seconds"],
+        "quality": [{**row, "minutes": row["minutes"] + preparation} for row in rows],
+    }
+
+
+def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    for axis, name, label in zip(axes, ("iou", "psnr"), ("mask IoU", "PSNR of the image, dB"), strict=True):
+        for run, result in results.items():
+            minutes = [row["minutes"] for row in result["quality"]]
+            values = [row[name] for row in result["quality"]]
+            axis.plot(minutes, values, marker=".", label=f"{run} ({result['steps_per_second']:.2g} steps/s)")
+        axis.set_xlabel("minutes, everything counted")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--preset", default="tiny")
+    arguments = parser.parse_args()
+    dataset, base = FaceDataset.open([arguments.dataset]), preset(arguments.preset)
+    results: dict[str, dict[str, Any]] = {}
+    print("| run | preparation, min | steps | steps/s | IoU | PSNR |\n|---|---|---|---|---|---|")
+    for tracer, warm in RUNS:
+        chosen = settings(base, tracer, warm, arguments.minutes)
+        found = results[named(tracer, warm)] = measured(dataset, arguments.out / f"{tracer}-{warm}", chosen)
+        last = found["quality"][-1]
+        print(
+            f"| {named(tracer, warm)} | {found['preparation_minutes']:.1f} | {found['steps']} "
+            f"| {found['steps_per_second']:.2f} | {last['iou']:.3f} | {last['psnr']:.1f} |",
+            flush=True,
+        )
+        (arguments.out / "curves.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        draw(results, arguments.out / "curves.png")
+
+
+if __name__ == "__main__":
+    main()
