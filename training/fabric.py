@@ -25,10 +25,10 @@ def make_fabric(device: str = "auto") -> Any:
     fabric = require("lightning_fabric", extra="train")
     accelerator, chosen = _choose(device)
     world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if "LT_CLI_USED" in os.environ:  # `fabric run` has said the rest in the environment
+    if "LT_CLI_USED" in os.environ:  # `fabric run` has said the rest in the environment, and has launched
         averaging = world > 1 and "LT_STRATEGY" not in os.environ
-        made = fabric.Fabric(strategy=_averaging() if averaging else "auto")
-    elif world > 1:
+        return fabric.Fabric(strategy=_averaging() if averaging else "auto")
+    if world > 1:
         made = fabric.Fabric(
             accelerator=accelerator, strategy=_averaging(), devices=local, num_nodes=max(1, world // local)
         )
@@ -40,8 +40,8 @@ def make_fabric(device: str = "auto") -> Any:
 
 def _averaging() -> Any:
     strategies = require("lightning_fabric.strategies", extra="train")
-    # Every process makes the same buffers from the same dataset: nothing to broadcast, step by step.
-    return strategies.DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    # Every process makes the same buffers from the same dataset, and every step reaches every parameter.
+    return strategies.DDPStrategy(broadcast_buffers=False)
 
 
 def _choose(device: str) -> tuple[str, Any]:

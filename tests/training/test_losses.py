@@ -17,6 +17,7 @@ from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, load_checkpoint
 from imavatar_deploy.model.deformation import Deformation
 from imavatar_deploy.model.frame import Frame, View
 from imavatar_deploy.model.tracing.tracer import Traced
+from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.training.loss_weights import LossWeights, Terms
 from imavatar_deploy.training.losses import image_terms, supervision_terms
 from imavatar_deploy.training.pixels import Batch
@@ -186,24 +187,27 @@ def test_fields_that_a_variant_lacks_are_not_compared(truth: PseudoTruth) -> Non
     assert terms["skinning"].item() == pytest.approx(6 * 0.25)
 
 
-def test_a_batch_that_misses_the_avatar_has_terms_and_gradients(openhead: HeadModel, truth: PseudoTruth) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_batch_that_misses_the_avatar_has_terms_and_gradients(
+    openhead: HeadModel, truth: PseudoTruth, variant: str
+) -> None:
     """Several processes average gradients: each must have one for every network, whatever it has seen."""
     sizes = NetworkSizes(
-        geometry_layers=(32,) * 3,
+        geometry_layers=(96,) * 3,
         geometry_skip=(2,),
         geometry_frequencies=1,
         feature=4,
         deformation_layers=(8,),
         texture_layers=(8,),
     )
-    avatar = ImplicitAvatar(openhead, sizes)
+    avatar = VARIANTS[variant].build(openhead, sizes, {})
     view = View.of(Camera.looking_at(np.zeros(3)), (8, 8))
     nothing = torch.zeros(64, dtype=torch.bool)
     batch = Batch(
         0, view.camera, (8, 8), view.pixels, torch.ones(64, 3), nothing, None, nothing.reshape(8, 8), torch.zeros(0, 3)
     )
     traced = Traced(view.at(torch.full((64,), 4.0)), view.at(torch.full((64,), 4.0)), torch.ones(64), nothing, ~nothing)
-    frame = Frame(torch.zeros(50), torch.zeros(15))
+    frame = Frame(torch.zeros(50), torch.full((15,), 0.1))
     terms = image_terms(avatar, frame, view, traced, batch, LossWeights(), truth)
     LossWeights().total(terms).backward()
     assert terms["colour"].item() == 0.0
