@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from torch.utils.tensorboard import SummaryWriter
+from imavatar_deploy.optional import require
 
 from .clock import Clock
 from .run_folder import RunFolder
@@ -29,7 +29,8 @@ class Journal:
     def __init__(self, folder: RunFolder, clock: Clock, epoch_steps: int, say: Say) -> None:
         self.folder, self.clock, self.epoch_steps, self.say = folder, clock, epoch_steps, say
         self.log = folder.losses.open("a", encoding="utf-8")
-        self.writer = SummaryWriter(str(folder.tensorboard), purge_step=clock.step)
+        require("tensorboard", extra="train")
+        self.writer = require("torch.utils.tensorboard", extra="train").SummaryWriter(str(folder.tensorboard), purge_step=clock.step)
         self.smooth: dict[str, float] = {}
         self.reported = time.monotonic()
 
