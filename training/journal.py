@@ -30,7 +30,8 @@ class Journal:
         self.folder, self.clock, self.epoch_steps, self.say = folder, clock, epoch_steps, say
         self.log = folder.losses.open("a", encoding="utf-8")
         require("tensorboard", extra="train")
-        self.writer = require("torch.utils.tensorboard", extra="train").SummaryWriter(str(folder.tensorboard), purge_step=clock.step)
+        curves = require("torch.utils.tensorboard", extra="train")
+        self.writer = curves.SummaryWriter(str(folder.tensorboard), purge_step=clock.step)
         self.smooth: dict[str, float] = {}
         self.reported = time.monotonic()
 
