@@ -22,6 +22,7 @@ FULL = Settings(losses=CLEAR, optimiser=OptimiserSettings(clip=20.0), tracer=Tra
 surface before the face has been seen to spoil a run."""
 
 TINY = Settings(
+    threads=1,
     networks=NetworkSizes(
         geometry_layers=(96,) * 5,
         geometry_skip=(3,),

@@ -106,6 +106,9 @@ class Settings:
     """Row of `model.variants.VARIANTS`."""
     seed: int = 0
     """Of everything random."""
+    threads: int = 0
+    """CPU threads; 0 for all cores. Small networks want one: threads that wait for each other by spinning were 30 times
+    slower when another program wanted the second core."""
     warm_start: bool = True
     """Begin from the head model's shape and motion instead of the paper's sphere."""
     networks: NetworkSizes = field(default_factory=NetworkSizes)

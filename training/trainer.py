@@ -36,6 +36,8 @@ class Trainer:
     def __init__(self, fabric: Any, dataset: FaceDataset, folder: RunFolder, settings: Settings, say: Say) -> None:
         self.fabric, self.dataset, self.folder, self.settings = fabric, dataset, folder, settings
         self.say: Say = say if fabric.is_global_zero else lambda line: None
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
         self.model = build_model(settings, dataset.head)
         self.inputs = Inputs(dataset.track, settings.inputs, settings.networks.latent, settings.seed)
         self.tracer = make_tracer(self.model, settings.tracer, self.say)
