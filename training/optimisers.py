@@ -34,8 +34,7 @@ def rate_factor(decay: str, progress: float) -> float:
 
 def make_optimisers(model: Variant, inputs: Inputs, settings: OptimiserSettings) -> list[torch.optim.Optimizer]:
     """Adam first, then Muon if it has a rate, then sparse Adam if any input is trained; groups know their `peak`."""
-    texture = set(model.texture.parameters())
-    shape = [parameter for parameter in model.parameters() if parameter not in texture]
+    shape = _shape_parameters(model)
     matrix = settings.matrix_rate > 0.0
 
     def groups(wanted: bool, rate: float) -> list[Any]:
@@ -52,6 +51,17 @@ def make_optimisers(model: Variant, inputs: Inputs, settings: OptimiserSettings)
 
 def _group(parameters: Iterable[nn.Parameter], peak: float) -> dict[str, Any]:
     return {"params": list(parameters), "lr": peak, "peak": peak}
+
+
+def _shape_parameters(model: Variant) -> list[nn.Parameter]:
+    texture = set(model.texture.parameters())
+    return [parameter for parameter in model.parameters() if parameter not in texture]
+
+
+def hold_shape(model: Variant) -> None:
+    """Forget the gradients of all networks but the texture's: no optimiser moves them, or remembers them, this step."""
+    for parameter in _shape_parameters(model):
+        parameter.grad = None
 
 
 def set_rates(optimisers: Iterable[torch.optim.Optimizer], factor: float) -> None:

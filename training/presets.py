@@ -34,7 +34,7 @@ TINY = Settings(
     ),
     losses=SHARP,
     optimiser=OptimiserSettings(learning_rate=1e-3, matrix_rate=1.5e-3, texture_factor=3.0, clip=6.0),
-    schedule=Schedule(steps=750, decay="cosine", pixels=1024, features=0.15, validation_steps=250),
+    schedule=Schedule(steps=750, decay="cosine", pixels=1024, features=0.15, colours_first=100, validation_steps=250),
     fit=WarmStartSettings(
         samples=80_000,
         steps=500,

@@ -64,6 +64,9 @@ class Schedule:
     features: float = 0.0
     """Share of the pixels that is taken from brows, eyes and mouth besides, where the data has labels; 0 as published.
     Eyes are a thousandth of an image, and short runs hardly see them."""
+    colours_first: int = 0
+    """Steps at the beginning in which only the texture network learns; 0 as published, and without a warm start. A warm
+    start knows the shape and no colours, and colours that are all wrong pull at the shape."""
     space_points: int = 512
     """Points a step for the loss on empty space, where that has a weight."""
     checkpoint_minutes: float = 5.0

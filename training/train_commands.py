@@ -25,6 +25,7 @@ from .presets import PRESETS, preset
 from .run_folder import RunFolder
 from .settings import Settings
 
+EXPORTABLE = ("imavatar", "imavatar-minus")
 VARIANT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in VARIANTS.items())
 TRACER_HELP = "; ".join(f"{name}: {row.summary}" for name, row in TRACERS.items())
 
@@ -34,7 +35,7 @@ TRACER_HELP = "; ".join(f"{name}: {row.summary}" for name, row in TRACERS.items(
     epilog="""\b
 Examples:
   imavatar-data synth --subject female1 --out data/female1
-  imavatar-train data/female1 --out run --preset tiny
+  imavatar-train data/female1 --out run --preset tiny --exact-tracking
   imavatar-train data/female1 --out run --resume
   imavatar-train data/anna --out anna --preset full --minutes 600 --device cuda
   imavatar-train data/anna --out plain --no-warm-start --tracer march     (as the paper)
@@ -62,6 +63,7 @@ validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; its config.toml decides.")
 @click.option("--overwrite", is_flag=True, help="Throw the run in --out away and begin anew.")
 @click.option("--no-warm-start", is_flag=True, help="Begin from the paper's sphere, not from the head model.")
+@click.option("--exact-tracking", is_flag=True, help="Leave poses and cameras as they are; right for synthetic sets.")
 @click.option("--from", "begin_from", metavar="CHECKPOINT", help="Begin with a checkpoint's weights, in its sizes.")
 @click.option("--device", default="auto", show_default=True, help=f"{', '.join(DEVICES)}.")
 def train(dataset: tuple[Path, ...], out: Path, size: int, device: str, **options: Any) -> None:
@@ -91,7 +93,9 @@ def train(dataset: tuple[Path, ...], out: Path, size: int, device: str, **option
         say=lambda line: click.echo(line, err=True),
     )
     if not int(os.environ.get("RANK", "0")):  # of several processes one speaks
-        following = [f"imavatar-eval {out} --data DATASET --out report", f"imavatar-export {out} --out avatar"]
+        following = [f"imavatar-eval {out} --data DATASET --out report"]
+        if settings.variant in EXPORTABLE:
+            following.append(f"imavatar-export {out} --format onnx --out avatar")
         click.echo(closing_lines([out], time.perf_counter() - start, following))
 
 
@@ -112,7 +116,8 @@ def _settings(out: Path, options: dict[str, Any]) -> Settings:
     if length:  # what is not said is not the preset's but none
         length = {"steps": 0, "minutes": 0.0, **length}
     tracer = {"name": options["tracer"]} if options["tracer"] else {}
-    return changed(settings, {**given, "schedule": length, "tracer": tracer}, "the command line")
+    inputs = {"pose": False, "camera": False, "expression": False} if options["exact_tracking"] else {}
+    return changed(settings, {**given, "schedule": length, "tracer": tracer, "inputs": inputs}, "the command line")
 
 
 def _sizes_of(checkpoint: str) -> Any:

@@ -19,7 +19,7 @@ from .clock import Clock
 from .dataset import FaceDataset
 from .inputs import Inputs, only_seen_rows
 from .journal import Journal, Say
-from .optimisers import make_optimisers, rate_factor, set_rates
+from .optimisers import hold_shape, make_optimisers, rate_factor, set_rates
 from .pixels import draw_batch
 from .pseudo_truth import PseudoTruth
 from .run_folder import RunFolder
@@ -140,6 +140,8 @@ class Trainer:
         self.watch.losses(values, clock.step, name)
         self.watch.surface(int(rays), int(batch.mask.sum()), clock.step)
         self.fabric.backward(loss)
+        if settings.warm_start and clock.step < settings.schedule.colours_first:
+            hold_shape(self.model)
         values["gradient"] = self.watch.gradients(self.model.parameters(), settings.optimiser.clip, clock.step, name)
         only_seen_rows(self.inputs.trained())
         for optimiser in self.wrapped:

@@ -100,6 +100,7 @@ def fit_to_head(
 
     Variants that move points backward keep their own beginning, no motion at all.
     """
+    subject = replace(subject, weights=shared_with_ghost(subject.weights))
     pool = SamplePool.draw(subject, settings.samples, settings.seed)
     fits = [appearance_fit(model, pool, settings)]
     if isinstance(model, ForwardVariant):
@@ -109,6 +110,17 @@ def fit_to_head(
         fits.append(detail_fit(model, close, settings))
     for fit in fits:
         optimise(fit, report, snapshots / f"{fit.name}.pt" if snapshots else None)
+
+
+def shared_with_ghost(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Skinning weights `[V, 6]` of which the ghost bone has half of what the root bone had.
+
+    Images say which of the two carries shoulders and cloth. Weights that begin at zero behind a steep softmax have no
+    gradient and would never be the ghost bone's.
+    """
+    shared = weights.copy()
+    shared[:, :2] = weights[:, :2].mean(axis=1, keepdims=True)
+    return shared
 
 
 def deformation_fit(avatar: ForwardVariant, pool: SamplePool, settings: WarmStartSettings) -> Fit:

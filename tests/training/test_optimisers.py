@@ -16,7 +16,7 @@ from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.clock import Clock
 from imavatar_deploy.training.inputs import Inputs, only_seen_rows
 from imavatar_deploy.training.muon import Muon
-from imavatar_deploy.training.optimisers import make_optimisers, rate_factor, set_rates
+from imavatar_deploy.training.optimisers import hold_shape, make_optimisers, rate_factor, set_rates
 from imavatar_deploy.training.settings import InputSettings, OptimiserSettings, Schedule
 from imavatar_deploy.training.validation import evenly
 from imavatar_deploy.training.watch import Watch
@@ -67,6 +67,20 @@ def test_every_parameter_has_one_optimiser(model: ImplicitAvatar, track: FlameTr
     assert all(p.ndim == 2 for group in muon.param_groups for p in group["params"])
     set_rates(made, 0.5)
     assert [group["lr"] for group in muon.param_groups] == [5e-4, 1.5e-3]
+
+
+def test_a_held_shape_stays_and_is_not_remembered(model: ImplicitAvatar, track: FlameTrack) -> None:
+    made = make_optimisers(model, Inputs(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3))
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    hold_shape(model)
+    for optimiser in made[:2]:
+        optimiser.step()
+    moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    assert moved == {name for name in before if name.startswith("texture.")}
+    remembered = {parameter for optimiser in made for parameter in optimiser.state}
+    assert remembered == set(model.texture.parameters())
 
 
 def test_only_the_frames_that_were_seen_move(track: FlameTrack) -> None:

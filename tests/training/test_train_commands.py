@@ -86,6 +86,15 @@ def test_a_finished_run_goes_on_when_it_is_made_longer(trained: Path, dataset: P
     assert len((trained / "losses.jsonl").read_text().splitlines()) == 3
 
 
+def test_exact_tracking_leaves_inputs_alone(trained: Path, config: Path, dataset: Path, tmp_path: Path) -> None:
+    assert read_config(trained / "config.toml", Settings()).inputs.pose
+    result = run(
+        dataset, "--out", tmp_path / "run", "--size", "16", "--steps", "1", "--config", config, "--exact-tracking"
+    )
+    assert result.exit_code == 0, result.output
+    assert "pose_drift" not in (tmp_path / "run" / "losses.jsonl").read_text()
+
+
 def test_from_takes_the_sizes_of_the_checkpoint(trained: Path, dataset: Path, tmp_path: Path) -> None:
     result = run(dataset, "--out", tmp_path / "run", "--from", trained, "--size", "16", "--steps", "1")
     assert result.exit_code == 0, result.output

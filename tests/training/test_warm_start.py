@@ -17,7 +17,13 @@ from imavatar_deploy.training.lighting import lit
 from imavatar_deploy.training.optimise import Fit, learning_rate_factor, optimise
 from imavatar_deploy.training.sample_pool import OFFSETS, TRUNCATION, SamplePool
 from imavatar_deploy.training.subject import Subject
-from imavatar_deploy.training.warm_start import WarmStartSettings, random_conditions, seen_normals, warm_start
+from imavatar_deploy.training.warm_start import (
+    WarmStartSettings,
+    random_conditions,
+    seen_normals,
+    shared_with_ghost,
+    warm_start,
+)
 
 SMALL = NetworkSizes(
     geometry_layers=(64,) * 4,
@@ -153,3 +159,11 @@ def test_optimise_minimises_and_reports() -> None:
     optimise(fit, lambda name, step, steps, terms: seen.append(step))
     assert seen == list(range(1, 201))
     assert losses(np.random.default_rng(1))["square"].item() < 1e-3
+
+
+def test_the_ghost_shares_what_the_root_had() -> None:
+    weights = np.array([[0.0, 0.6, 0.4, 0.0, 0.0, 0.0], [0.0, 0.0, 0.7, 0.3, 0.0, 0.0]], dtype=np.float32)
+    shared = shared_with_ghost(weights)
+    np.testing.assert_allclose(shared[0], [0.3, 0.3, 0.4, 0.0, 0.0, 0.0], rtol=1e-6)
+    np.testing.assert_array_equal(shared[1], weights[1])
+    assert weights[0, 0] == 0.0
