@@ -16,6 +16,7 @@ from .loss_weights import LossWeights, Terms
 from .pixels import Batch
 from .pseudo_truth import PseudoTruth, Targets
 from .semantics import SKIN, labelled
+from .smoothness import smoothness_term
 
 DIFFERENCE_SCALE = 10.0
 """Blendshapes and correctives are compared at ten times their size, before squaring (as published)."""
@@ -49,6 +50,8 @@ def image_terms(
     }
     if weights.space > 0.0:
         terms["space"] = empty_space_term(model, frame, view, batch, weights.sharpness)
+    if weights.smooth > 0.0:
+        terms["smooth"] = smoothness_term(model, frame, points, batch.nudges)
     if truth is not None:
         semantic = batch.semantic[surface] if weights.rules and batch.semantic is not None else None
         targets = truth(points.canonical, semantic)

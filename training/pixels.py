@@ -34,6 +34,7 @@ class Batch(NamedTuple):
     semantic: Tensor | None  # [N] label ids, where the data has them
     silhouette: Tensor  # [H, W] bool, the whole image's mask
     space: Tensor  # [K, 3] canonical points anywhere in the bounding sphere
+    nudges: Tensor  # [M, 3] random directions to neighbours of surface points
 
     def to(self, device: torch.device) -> Batch:
         """The same pixels on another device."""
@@ -45,6 +46,7 @@ class Batch(NamedTuple):
             semantic=semantic,
             silhouette=self.silhouette.to(device),
             space=self.space.to(device),
+            nudges=self.nudges.to(device),
         )
 
 
@@ -67,6 +69,7 @@ def draw_batch(dataset: FaceDataset, frame: int, schedule: Schedule, space: int,
         semantic=None if seen.semantic is None else torch.from_numpy(seen.semantic[rows].astype(np.int64)),
         silhouette=torch.from_numpy(seen.mask),
         space=torch.from_numpy(draw_space(space, rng)),
+        nudges=torch.from_numpy(rng.normal(size=(schedule.smooth_points, 3)).astype(np.float32)),
     )
 
 

@@ -69,6 +69,8 @@ class Schedule:
     start knows the shape and no colours, and colours that are all wrong pull at the shape."""
     space_points: int = 512
     """Points a step for the loss on empty space, where that has a weight."""
+    smooth_points: int = 256
+    """Surface points a step for the loss on smoothness, where that has a weight."""
     checkpoint_minutes: float = 5.0
     """At most so much work is lost to an accident."""
     validation_steps: int = 500

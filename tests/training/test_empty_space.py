@@ -33,7 +33,7 @@ def view() -> View:
 def batch_with(view: View, silhouette: torch.Tensor, count: int = 400) -> Batch:
     nothing = torch.zeros(0)
     space = torch.from_numpy(draw_space(count, np.random.default_rng(0)))
-    return Batch(0, CAMERA, (40, 40), view.pixels, nothing, nothing, None, silhouette, space)
+    return Batch(0, CAMERA, (40, 40), view.pixels, nothing, nothing, None, silhouette, space, torch.zeros(0, 3))
 
 
 def test_points_are_where_rays_through_their_pixels_are(view: View) -> None:

@@ -68,6 +68,7 @@ def batch_of(golden: Golden) -> Batch:
         semantic=semantic,
         silhouette=torch.zeros(size, size, dtype=torch.bool),
         space=torch.zeros(0, 3),
+        nudges=torch.zeros(0, 3),
     )
 
 
@@ -203,9 +204,8 @@ def test_a_batch_that_misses_the_avatar_has_terms_and_gradients(
     avatar = VARIANTS[variant].build(openhead, sizes, {})
     view = View.of(Camera.looking_at(np.zeros(3)), (8, 8))
     nothing = torch.zeros(64, dtype=torch.bool)
-    batch = Batch(
-        0, view.camera, (8, 8), view.pixels, torch.ones(64, 3), nothing, None, nothing.reshape(8, 8), torch.zeros(0, 3)
-    )
+    silhouette, none = nothing.reshape(8, 8), torch.zeros(0, 3)
+    batch = Batch(0, view.camera, (8, 8), view.pixels, torch.ones(64, 3), nothing, None, silhouette, none, none)
     traced = Traced(view.at(torch.full((64,), 4.0)), view.at(torch.full((64,), 4.0)), torch.ones(64), nothing, ~nothing)
     frame = Frame(torch.zeros(50), torch.full((15,), 0.1))
     terms = image_terms(avatar, frame, view, traced, batch, LossWeights(), truth)
