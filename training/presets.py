@@ -15,8 +15,8 @@ CLEAR = LossWeights(space=100.0)
 """The published weights, and empty space kept empty: the raster tracer does not look there."""
 SHARP = LossWeights(space=100.0, sharpness=150.0, smooth=0.3)
 """The published sharpness blurs silhouettes by two pixels of 256, and a short run has no time to make up for it: after
-200 steps of `tiny` the masks' IoU was 0.972 instead of 0.966. Smoothness: `tiny` on unseen expressions had normal cosines
-of 0.919 without, 0.938 with, and 0.897 with ten times as much."""
+200 steps of `tiny` the masks' IoU was 0.972 instead of 0.966. Smoothness: `tiny` on unseen expressions had a normal
+cosine of 0.919 without, 0.938 with it, and 0.897 with ten times as much."""
 
 FULL = Settings(losses=CLEAR, optimiser=OptimiserSettings(clip=20.0), tracer=TracerSettings(refresh_steps=100))
 """The paper's sizes, rates and schedule. The clip is several times the usual gradient: one ray that meets a speck of
