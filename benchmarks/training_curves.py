@@ -25,7 +25,8 @@ from imavatar_deploy.training.settings import Settings
 
 RUNS = [(tracer, warm) for tracer in ("raster", "march") for warm in (True, False)]
 VALIDATION_STEPS = {"raster": 40, "march": 4}
-"""About the same time apart."""
+COLOURS_FIRST = {"raster": 100, "march": 8}
+"""Both about the same time in either."""
 
 
 def named(tracer: str, warm: bool) -> str:
@@ -38,6 +39,7 @@ def settings(base: Settings, tracer: str, warm: bool, minutes: float) -> Setting
         minutes=minutes,
         steps=0,
         validation_steps=VALIDATION_STEPS[tracer],
+        colours_first=COLOURS_FIRST[tracer],
         validation_frames=2,
         validation_size=64 if tracer == "raster" else 32,
     )
@@ -81,11 +83,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--tracer", help="only this one's runs; those of the other stay as they are in FOLDER")
     arguments = parser.parse_args()
     dataset, base = FaceDataset.open([arguments.dataset]), preset(arguments.preset)
-    results: dict[str, dict[str, Any]] = {}
+    log = arguments.out / "curves.json"
+    results: dict[str, dict[str, Any]] = json.loads(log.read_text(encoding="utf-8")) if arguments.tracer else {}
     print("| run | preparation, min | steps | steps/s | IoU | PSNR |\n|---|---|---|---|---|---|")
     for tracer, warm in RUNS:
+        if arguments.tracer not in (None, tracer):
+            continue
         chosen = settings(base, tracer, warm, arguments.minutes)
         found = results[named(tracer, warm)] = measured(dataset, arguments.out / f"{tracer}-{warm}", chosen)
         last = found["quality"][-1]
@@ -94,7 +100,7 @@ def main() -> None:
             f"| {found['steps_per_second']:.2f} | {last['iou']:.3f} | {last['psnr']:.1f} |",
             flush=True,
         )
-        (arguments.out / "curves.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        log.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         draw(results, arguments.out / "curves.png")
 
 

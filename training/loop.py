@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from imavatar_deploy.progress import Progress, silent
@@ -29,7 +30,8 @@ def train(
     """Train a head avatar on a dataset; `out` becomes the run's folder, which is returned (see `run_folder`).
 
     Args:
-        settings: all that a run may choose; with `resume` those of the run decide, but for how long it shall be.
+        settings: all that a run may choose; its size is the dataset's. With `resume` those of the run decide, but for
+            how long it shall be.
         resume: go on with the run in `out`, as if it had never stopped.
         overwrite: throw away the run in `out`.
         begin_from: a checkpoint to take the first weights from, instead of a warm start.
@@ -42,7 +44,7 @@ def train(
         InputError: a run or checkpoint that cannot be read.
         QualityError: a loss is not finite, or the avatar has vanished; the last checkpoint is good.
     """
-    folder = RunFolder(Path(out))
+    folder, settings = RunFolder(Path(out)), replace(settings, size=dataset.size)
     fabric = make_fabric(device)
     if fabric.is_global_zero and not resume:
         folder.begin(settings, overwrite=overwrite)

@@ -111,6 +111,8 @@ class Settings:
     """Row of `model.variants.VARIANTS`."""
     seed: int = 0
     """Of everything random."""
+    size: int = 256
+    """Side in pixels that frames are resized to."""
     threads: int = 0
     """CPU threads; 0 for all cores. Small networks want one: threads that wait for each other by spinning were 30 times
     slower when another program wanted the second core."""
@@ -144,7 +146,12 @@ class Settings:
         for name, value in positive.items():
             if value < 1:
                 raise UsageError(f"schedule.{name} must be positive, got {value}; see --help")
+        if self.size < 8:
+            raise UsageError(f"size must be at least 8 pixels, got {self.size}")
+        not_negative: dict[str, float] = {"seed": self.seed, "schedule.minutes": self.schedule.minutes}
+        not_negative["schedule.checkpoint_minutes"] = self.schedule.checkpoint_minutes
         for group in (self.losses, self.optimiser):
-            for entry in fields(group):
-                if (value := getattr(group, entry.name)) < 0:
-                    raise UsageError(f"{entry.name} must not be negative, got {value}")
+            not_negative |= {entry.name: getattr(group, entry.name) for entry in fields(group)}
+        for name, amount in not_negative.items():
+            if amount < 0:
+                raise UsageError(f"{name} must not be negative, got {amount}")

@@ -15,7 +15,7 @@ def make_tracer(model: Variant, settings: TracerSettings, say: Callable[[str], N
     """The tracer that `settings` ask for, or the marcher where the variant allows no other."""
     name = settings.name if model.direction == "forward" else "march"
     if name != settings.name:
-        say(f"{model.name} maps backward: rays are marched with {settings.samples} samples")
+        say(f"{model.name} maps backward, not for {settings.name}: rays are marched with {settings.samples} samples")
     if name == "march":
         return MarchTracer(samples=settings.samples)
     return RasterTracer(settings.resolution) if name == "raster" else TRACERS[name]()

@@ -26,6 +26,16 @@ from .run_folder import RunFolder
 from .settings import Settings
 
 EXPORTABLE = ("imavatar", "imavatar-minus")
+BEGINNING = {
+    "config": "--config",
+    "begin_from": "--from",
+    "overwrite": "--overwrite",
+    "variant": "--variant",
+    "seed": "--seed",
+    "no_warm_start": "--no-warm-start",
+    "exact_tracking": "--exact-tracking",
+}
+"""Options that only a beginning run may have."""
 VARIANT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in VARIANTS.items())
 TRACER_HELP = "; ".join(f"{name}: {row.summary}" for name, row in TRACERS.items())
 
@@ -56,17 +66,17 @@ validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
 @click.option("--minutes", type=float, help="Length by the clock, instead of the preset's.")
 @click.option("--frames", metavar="SLICE", help="Which of the frames, e.g. 0:100 or ::2.")
 @click.option("--video", "videos", multiple=True, help="Name of a video to train on; all when left out. Repeatable.")
-@click.option("--size", default=256, show_default=True, help="Side in pixels that frames are resized to.")
+@click.option("--size", type=int, help="Side in pixels that frames are resized to.  [default: 256]")
 @click.option("--head-model", help="What the videos were tracked with, if not OpenHead: FLAME's .pkl or .npz.")
 @click.option("--edition", help=f"Of a head model that does not tell: {', '.join(EDITIONS)}.")
 @click.option("--seed", type=int, help="Of everything random.  [default: 0]")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out; its config.toml decides.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; all but its length is as it was.")
 @click.option("--overwrite", is_flag=True, help="Throw the run in --out away and begin anew.")
 @click.option("--no-warm-start", is_flag=True, help="Begin from the paper's sphere, not from the head model.")
 @click.option("--exact-tracking", is_flag=True, help="Leave poses and cameras as they are; right for synthetic sets.")
 @click.option("--from", "begin_from", metavar="CHECKPOINT", help="Begin with a checkpoint's weights, in its sizes.")
 @click.option("--device", default="auto", show_default=True, help=f"{', '.join(DEVICES)}.")
-def train(dataset: tuple[Path, ...], out: Path, size: int, device: str, **options: Any) -> None:
+def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> None:
     """Train a head avatar on DATASET, one or several videos of a person in the published layout.
 
     Killed at any moment, --resume gives the numbers that an unbroken run would have given.
@@ -75,23 +85,32 @@ def train(dataset: tuple[Path, ...], out: Path, size: int, device: str, **option
     settings = _settings(out, options)
     frames = FaceDataset.open(
         dataset,
-        size=size,
+        size=settings.size,
         frames=_slice(options["frames"]),
         videos=options["videos"],
         head_model=options["head_model"],
         edition=options["edition"],
     )
-    run_training(
-        frames,
-        out,
-        settings,
-        resume=options["resume"],
-        overwrite=options["overwrite"],
-        begin_from=options["begin_from"],
-        device=device,
-        progress=progress,
-        say=lambda line: click.echo(line, err=True),
-    )
+    with progress("looking at every picture", len(frames)) as advance:
+        for index in range(len(frames)):
+            frames.observation(index)
+            advance(1)
+    try:
+        run_training(
+            frames,
+            out,
+            settings,
+            resume=options["resume"],
+            overwrite=options["overwrite"],
+            begin_from=options["begin_from"],
+            device=device,
+            progress=progress,
+            say=lambda line: click.echo(line, err=True),
+        )
+    except KeyboardInterrupt:
+        if RunFolder(out).state.exists():
+            click.echo("the last checkpoint is whole: go on with --resume", err=True)
+        raise
     if not int(os.environ.get("RANK", "0")):  # of several processes one speaks
         following = [f"imavatar-eval {out} --data DATASET --out report"]
         if settings.variant in EXPORTABLE:
@@ -102,8 +121,8 @@ def train(dataset: tuple[Path, ...], out: Path, size: int, device: str, **option
 def _settings(out: Path, options: dict[str, Any]) -> Settings:
     """The run's own when resuming, else preset, then file; what the command line says wins over both."""
     resuming = options["resume"]
-    if resuming and (options["config"] or options["begin_from"] or options["overwrite"]):
-        raise UsageError("--resume goes on as the run began: leave --config, --from and --overwrite out")
+    if resuming and (changes := [option for name, option in BEGINNING.items() if options[name] not in (None, False)]):
+        raise UsageError(f"--resume goes on as the run began: leave {' and '.join(changes)} out")
     settings = RunFolder(out).settings() if resuming else preset(options["size_of_run"])
     if options["config"]:
         settings = read_config(options["config"], settings)
@@ -111,8 +130,13 @@ def _settings(out: Path, options: dict[str, Any]) -> Settings:
         settings = replace(settings, networks=_sizes_of(options["begin_from"]))
     if options["no_warm_start"]:
         settings = replace(settings, warm_start=False)
-    given = {name: options[name] for name in ("variant", "seed") if options[name] is not None}
+    given = {name: options[name] for name in ("variant", "seed", "size") if options[name] is not None}
     length = {name: options[name] for name in ("epochs", "steps", "minutes") if options[name] is not None}
+    for name, value in length.items():
+        if value <= 0:
+            raise UsageError(f"--{name} must be positive, got {value}")
+    if len(length) > 1:
+        raise UsageError(f"give one length, got {' and '.join(f'--{name}' for name in length)}")
     if length:  # what is not said is not the preset's but none
         length = {"steps": 0, "minutes": 0.0, **length}
     tracer = {"name": options["tracer"]} if options["tracer"] else {}

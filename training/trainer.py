@@ -76,6 +76,11 @@ class Trainer:
                 f"the run was started with {len(state['inputs']['pose'])} frames, and the dataset has "
                 f"{len(self.dataset)}; resume with the same dataset and --frames"
             )
+        if state["size"] != self.dataset.size:
+            raise InputError(
+                f"the run was started with frames of {state['size']} pixels, got {self.dataset.size}; resume with the "
+                "size it had"
+            )
         # The tracer's surface is that of its last refresh, not that of the newest weights: an unbroken run's would be.
         self.model.load_state_dict(state["traced_with"])
         self.refresh()
@@ -177,6 +182,7 @@ class Trainer:
                 "step": self.clock.step,
                 "seconds": self.clock.seconds,
                 "missed": self.watch.missed,
+                "size": self.dataset.size,
                 "model": self.model.state_dict(),
                 "traced_with": self.traced_with,
                 "inputs": self.inputs.state_dict(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -80,10 +81,30 @@ def test_options_win_over_the_file_and_the_file_over_the_preset(trained: Path) -
 
 
 def test_a_finished_run_goes_on_when_it_is_made_longer(trained: Path, dataset: Path) -> None:
-    result = run(dataset, "--out", trained, "--size", "16", "--steps", "3", "--resume")
+    result = run(dataset, "--out", trained, "--steps", "3", "--resume")
     assert result.exit_code == 0, result.output
     assert "going on from step 2" in result.output
     assert len((trained / "losses.jsonl").read_text().splitlines()) == 3
+
+
+def test_what_a_run_began_with_stays(trained: Path, dataset: Path) -> None:
+    for changes in (("--variant", "fwd-skin"), ("--seed", "6"), ("--no-warm-start",), ("--exact-tracking",)):
+        result = run(dataset, "--out", trained, "--resume", *changes)
+        assert result.exit_code == 2
+        assert f"--resume goes on as the run began: leave {changes[0]} out" in result.output
+    result = run(dataset, "--out", trained, "--resume", "--size", "32", "--steps", "9")
+    assert result.exit_code == 6
+    assert "started with frames of 16 pixels, got 32" in result.output
+
+
+def test_every_picture_is_looked_at_before_the_run_begins(dataset: Path, config: Path, tmp_path: Path) -> None:
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(dataset, spoilt)
+    (spoilt / "image" / "3.png").write_bytes(b"nothing")
+    result = run(spoilt, "--out", tmp_path / "run", "--config", config, "--size", "16", "--steps", "1")
+    assert result.exit_code == 6
+    assert "3.png" in result.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_exact_tracking_leaves_inputs_alone(trained: Path, config: Path, dataset: Path, tmp_path: Path) -> None:
@@ -112,7 +133,10 @@ def test_from_takes_the_sizes_of_the_checkpoint(trained: Path, dataset: Path, tm
         (["--resume"], 6, "holds no run to resume"),
         (["--resume", "--overwrite"], 2, "--resume goes on as the run began"),
         (["--config", "none.toml"], 6, "none.toml cannot be read as a configuration"),
-        (["--epochs", "0"], 2, "schedule.epochs must be positive, got 0"),
+        (["--epochs", "0"], 2, "--epochs must be positive, got 0"),
+        (["--minutes", "-1"], 2, "--minutes must be positive, got -1.0"),
+        (["--seed", "-1"], 2, "seed must not be negative, got -1"),
+        (["--steps", "2", "--minutes", "1"], 2, "give one length, got --steps and --minutes"),
     ],
 )
 def test_mistakes_are_sentences(dataset: Path, tmp_path: Path, arguments: list[str], code: int, sentence: str) -> None:
