@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.drawing.workers import Workers
-from imavatar_deploy.errors import UsageError
+from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import NetworkSizes
 from imavatar_deploy.training.config_file import to_toml
@@ -232,6 +232,13 @@ class TestWorkbench:
             Workbench(replace(plan, subjects=("female",)))
         with pytest.raises(UsageError, match="unknown variant"):
             Workbench(replace(plan, variants=("x",)))
+
+    def test_one_avatar_is_one_persons(self, bench: Workbench, plan: Plan, tmp_path: Path) -> None:
+        run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
+        with pytest.raises(UsageError, match="one person's avatar"):
+            Workbench(replace(plan, run=run, subjects=("female1", "male1")))
+        with pytest.raises(InputError, match="there is no checkpoint at"):
+            Workbench(replace(plan, run=tmp_path / "none"))
 
     def test_an_unmeasured_cell_is_not_averaged_away(self, tmp_path: Path) -> None:
         known = Cell(tmp_path, {"metrics": {"PSNR": {"mean": 20.0}}})

@@ -34,7 +34,8 @@ class Workbench:
         runs/CELL.json                  what the run is of    reports/CELL/   what `imavatar-eval` writes
 
     Raises:
-        UsageError: the plan names a subject or a variant that does not exist.
+        UsageError: the plan names a subject or a variant that does not exist, or several subjects for one avatar.
+        InputError: the avatar to look at cannot be read.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -43,6 +44,10 @@ class Workbench:
             for name in names:
                 if name not in known:
                     raise unknown_name(kind, name, known)
+        if plan.run is not None:
+            load_variant(plan.run)  # before anything is drawn
+            if len(plan.subjects) != 1:
+                raise UsageError(f"--run is one person's avatar: name one of --subjects, e.g. {next(iter(SUBJECTS))}")
 
     @property
     def out(self) -> Path:
