@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.animation.animate import Animator
+from imavatar_deploy.animation.normals import SurfaceNormals
+from imavatar_deploy.animation.texture_network import TextureNetwork, condition_of
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32
@@ -20,12 +23,9 @@ from imavatar_deploy.drawing.rasterise import Fragments, Rasteriser
 from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError, unknown_name
 
-from .animate import Animator
 from .composite import Background, background_rgba, composite
 from .framing import front_camera, with_square_pixels
-from .normals import SurfaceNormals
 from .shade import SHADINGS, normal_image
-from .texture_network import TextureNetwork, condition_of
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]

@@ -7,12 +7,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.animation.texture_network import TextureNetwork
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.drawing.jit import kernel
 from imavatar_deploy.drawing.rasterise import Fragments
 from imavatar_deploy.drawing.workers import Workers
-
-from .texture_network import TextureNetwork
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int32]

@@ -9,6 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from imavatar_deploy.animation.animate import Animator
+from imavatar_deploy.animation.normals import SurfaceNormals
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.console import Command, closing_lines
 from imavatar_deploy.drawing.workers import Workers
@@ -16,8 +18,6 @@ from imavatar_deploy.errors import InputError, QualityError
 from imavatar_deploy.golden import check_golden, read_golden
 from imavatar_deploy.parity import ParityReport, compare
 
-from .animate import Animator
-from .normals import SurfaceNormals
 from .options import avatar_argument
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.drawing.workers import Workers
+
+from .tiny_avatar import tiny_avatar, write_tiny_folder
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 
@@ -35,3 +38,20 @@ def one_thread() -> Iterator[None]:
 def workers(request: pytest.FixtureRequest) -> Iterator[Workers]:
     with Workers(request.param) as workers:
         yield workers
+
+
+@pytest.fixture(scope="session")
+def avatar() -> Avatar:
+    return tiny_avatar()
+
+
+@pytest.fixture(scope="session")
+def tiny_avatar_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by all tests: do not write into it."""
+    return write_tiny_folder(tmp_path_factory.mktemp("avatars") / "tiny")
+
+
+@pytest.fixture
+def own_avatar_folder(tmp_path: Path) -> Path:
+    """A tiny avatar folder of a test's own, to spoil."""
+    return write_tiny_folder(tmp_path / "avatar")

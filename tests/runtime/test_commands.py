@@ -23,7 +23,7 @@ from imavatar_deploy.runtime.run import play
 from imavatar_deploy.runtime.sources import Source
 from imavatar_deploy.tracks import FlameFrame, FlameTrack, write_track
 
-from .conftest import tiny_avatar, write_texture
+from ..tiny_avatar import tiny_avatar, write_texture
 
 
 def call(command: Any, *arguments: object) -> Result:

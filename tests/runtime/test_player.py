@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imavatar_deploy.animation.animate import pose_plainly
+from imavatar_deploy.animation.normals import surface_normals
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import write_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import ImavatarError, InputError, UsageError
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.animate import pose_plainly
-from imavatar_deploy.runtime.normals import surface_normals
 from imavatar_deploy.runtime.player import STAGES
 from imavatar_deploy.runtime.shade import SHADINGS
 

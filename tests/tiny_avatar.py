@@ -6,19 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from imavatar_deploy.animation.animate import pose_plainly
+from imavatar_deploy.animation.normals import surface_normals
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import write_avatar
 from imavatar_deploy.golden import GoldenCase, write_golden
 from imavatar_deploy.graphs import open_session, run_graph
 from imavatar_deploy.parity import Tolerance
-from imavatar_deploy.runtime.animate import pose_plainly
-from imavatar_deploy.runtime.normals import surface_normals
 
-from ..shapes import closed_sphere
+from .shapes import closed_sphere
 
 CODE = 8
 
@@ -98,20 +97,3 @@ def write_tiny_folder(folder: Path) -> Path:
     write_golden(folder, golden_cases(folder, avatar))
     write_avatar(folder, avatar, about={"graphs": ["texture.onnx"]})
     return folder
-
-
-@pytest.fixture(scope="session")
-def avatar() -> Avatar:
-    return tiny_avatar()
-
-
-@pytest.fixture(scope="session")
-def tiny_avatar_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by all tests: do not write into it."""
-    return write_tiny_folder(tmp_path_factory.mktemp("avatars") / "tiny")
-
-
-@pytest.fixture
-def own_avatar_folder(tmp_path: Path) -> Path:
-    """A tiny avatar folder of a test's own, to spoil."""
-    return write_tiny_folder(tmp_path / "avatar")

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imavatar_deploy.animation.animate import BLOCK, Animator, pose_plainly
+from imavatar_deploy.animation.normals import SurfaceNormals, VertexNormals, surface_normals, vertex_normals
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import rotations
-from imavatar_deploy.runtime.animate import BLOCK, Animator, pose_plainly
-from imavatar_deploy.runtime.normals import SurfaceNormals, VertexNormals, surface_normals, vertex_normals
 
 from ..shapes import closed_sphere
-from .conftest import tiny_avatar
+from ..tiny_avatar import tiny_avatar
 
 
 def motion(seed: int) -> tuple[Any, Any]:
