@@ -33,8 +33,10 @@ class ExportFormat:
     name: str
     description: str
     modules: tuple[str, ...]
-    """What must be importable, all of it in the extra `export`; asked for before the long work."""
+    """What must be importable; asked for before the long work."""
     write: Callable[[Path, Subject, Progress], Mapping[str, Any]]
     """Put the files into a folder; gives what the manifest says of them."""
     check: Callable[[Path], list[ParityReport]]
     """Hold the files against what the networks compute."""
+    extra: str = "export"
+    """The extra of this package that brings `modules`."""

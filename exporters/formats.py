@@ -27,5 +27,5 @@ def ready_formats(names: Iterable[str]) -> list[ExportFormat]:
             raise unknown_name("export format", name, FORMATS)
         rows.append(FORMATS[name])
         for module in FORMATS[name].modules:
-            require(module, extra="export")
+            require(module, extra=FORMATS[name].extra)
     return rows
