@@ -38,6 +38,13 @@ def make_fabric(device: str = "auto") -> Any:
     return made
 
 
+def leave(fabric: Any) -> None:
+    """Wait for the other processes and leave their group: one that exits first takes its sockets from under them."""
+    fabric.barrier()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def _averaging() -> Any:
     strategies = require("lightning_fabric.strategies", extra="train")
     # Every process makes the same buffers from the same dataset, and every step reaches every parameter.

@@ -8,7 +8,7 @@ from pathlib import Path
 from imavatar_deploy.progress import Progress, silent
 
 from .dataset import FaceDataset
-from .fabric import make_fabric
+from .fabric import leave, make_fabric
 from .journal import Say
 from .run_folder import RunFolder
 from .settings import Settings
@@ -56,4 +56,5 @@ def train(
     else:
         trainer.begin(begin_from)
     trainer.run(progress)
+    leave(fabric)
     return folder.path

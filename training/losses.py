@@ -43,7 +43,7 @@ def image_terms(
     surface = traced.hit & batch.mask
     points = model.on_rays(traced.canonical[surface], traced.deformed[surface], view.select(surface), frame)
     with torch.autocast(points.canonical.device.type, torch.bfloat16, enabled=mixed):
-        colour = model.colour(points, frame)
+        colour = model.colour(points, frame, 0.0 if batch.noise is None else batch.noise[surface])
     terms = {
         "colour": 2.0 * (colour.float() - batch.colour[surface]).abs().sum() / count,
         "mask": mask_term(model, frame, view, traced, batch, weights.sharpness),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.conventions import BOUNDING_RADIUS
+from imavatar_deploy.conventions import BOUNDING_RADIUS, CONDITION_SIZE
 
 from .dataset import FaceDataset
 from .semantics import FEATURES
@@ -35,6 +35,7 @@ class Batch(NamedTuple):
     silhouette: Tensor  # [H, W] bool, the whole image's mask
     space: Tensor  # [K, 3] canonical points anywhere in the bounding sphere
     nudges: Tensor  # [M, 3] random directions to neighbours of surface points
+    noise: Tensor | None = None  # [N, 53] added to what the texture network is told of the frame
 
     def to(self, device: torch.device) -> Batch:
         """The same pixels on another device."""
@@ -47,6 +48,7 @@ class Batch(NamedTuple):
             silhouette=self.silhouette.to(device),
             space=self.space.to(device),
             nudges=self.nudges.to(device),
+            noise=None if self.noise is None else self.noise.to(device),
         )
 
 
@@ -70,6 +72,7 @@ def draw_batch(dataset: FaceDataset, frame: int, schedule: Schedule, space: int,
         silhouette=torch.from_numpy(seen.mask),
         space=torch.from_numpy(draw_space(space, rng)),
         nudges=torch.from_numpy(rng.normal(size=(schedule.smooth_points, 3)).astype(np.float32)),
+        noise=torch.from_numpy(draw_noise(len(pixels), noise, rng)) if (noise := schedule.condition_noise) else None,
     )
 
 
@@ -80,6 +83,12 @@ def draw_labelled(
     rows, columns = np.nonzero(np.isin(semantic, ids))
     chosen = _draw(np.arange(len(rows)), count, rng)
     return np.stack([columns[chosen], rows[chosen]], axis=1)
+
+
+def draw_noise(count: int, size: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """[count, 53] normal noise of standard deviation `size` in half of the rows, nothing in the others."""
+    noise = size * rng.normal(size=(count, CONDITION_SIZE)) * (rng.uniform(size=(count, 1)) < 0.5)
+    return np.asarray(noise, dtype=np.float32)
 
 
 def draw_space(count: int, rng: np.random.Generator) -> NDArray[np.float32]:

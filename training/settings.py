@@ -67,6 +67,9 @@ class Schedule:
     colours_first: int = 0
     """Steps at the beginning in which only the texture network learns; 0 as published, and without a warm start. A warm
     start knows the shape and no colours, and colours that are all wrong pull at the shape."""
+    condition_noise: float = 0.0
+    """Standard deviation of noise on the expression and jaw that the texture network is told, in half of the pixels; 0
+    as published. A video shows few expressions, and colours go astray in those it does not show."""
     space_points: int = 512
     """Points a step for the loss on empty space, where that has a weight."""
     smooth_points: int = 256
@@ -149,7 +152,8 @@ class Settings:
         if self.size < 8:
             raise UsageError(f"size must be at least 8 pixels, got {self.size}")
         not_negative: dict[str, float] = {"seed": self.seed, "schedule.minutes": self.schedule.minutes}
-        not_negative["schedule.checkpoint_minutes"] = self.schedule.checkpoint_minutes
+        for name in ("checkpoint_minutes", "condition_noise"):
+            not_negative[f"schedule.{name}"] = getattr(self.schedule, name)
         for group in (self.losses, self.optimiser):
             not_negative |= {entry.name: getattr(group, entry.name) for entry in fields(group)}
         for name, amount in not_negative.items():

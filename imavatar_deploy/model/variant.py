@@ -136,8 +136,12 @@ class Variant(nn.Module, ABC):
         """[53] what the texture network is told of a frame: expression and the jaw's axis-angle."""
         return torch.cat([expression, pose[JAW]])
 
-    def colour(self, points: SurfacePoints, frame: Frame) -> Tensor:
-        """[M, 3] in 0..1 of surface points."""
-        condition = self.condition(frame.expression, frame.pose)
+    def colour(self, points: SurfacePoints, frame: Frame, noise: Tensor | float = 0.0) -> Tensor:
+        """[M, 3] in 0..1 of surface points.
+
+        Args:
+            noise: `[M, 53]`, added to what the texture network is told of the frame.
+        """
+        condition = self.condition(frame.expression, frame.pose) + noise
         colour: Tensor = self.texture(points.canonical, points.normal, condition, points.geometry.feature)
         return colour

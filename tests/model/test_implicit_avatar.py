@@ -12,6 +12,8 @@ from numpy.testing import assert_allclose
 from imavatar_deploy import kinematics
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes
+from imavatar_deploy.model.frame import Frame as Driving
+from imavatar_deploy.model.variant import SurfacePoints
 
 Frame = tuple[torch.Tensor, torch.Tensor]
 
@@ -84,3 +86,19 @@ def test_wrong_shapes(small: ImplicitAvatar, arguments: tuple[torch.Tensor, ...]
 def test_sizes_must_fit_the_head_model(small: ImplicitAvatar) -> None:
     with pytest.raises(InputError, match="needs 50 expressions and a condition of 53"):
         ImplicitAvatar(small.head, NetworkSizes(expressions=49))
+
+
+@torch.no_grad()
+def test_noise_is_another_expression_to_colours_alone(
+    small: ImplicitAvatar, points: torch.Tensor, frame: Frame
+) -> None:
+    seen = SurfacePoints(points, torch.nn.functional.normalize(points, dim=1), small.geometry(points), points)
+    noise = torch.zeros(len(points), 53)
+    noise[::2, 3] = 0.7
+    noise[::2, 50] = -0.4  # the jaw's first angle
+    moved = Driving(frame[0] + noise[0, :50], frame[1].clone())
+    moved.pose[6] -= 0.4
+    told = small.colour(seen, Driving(*frame), noise)
+    torch.testing.assert_close(told[::2], small.colour(seen, moved)[::2])
+    torch.testing.assert_close(told[1::2], small.colour(seen, Driving(*frame))[1::2])
+    assert not torch.allclose(told[::2], told[1::2].mean(dim=0))

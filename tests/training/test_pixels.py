@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imavatar_deploy.training.pixels import draw_labelled, draw_pixels
+from imavatar_deploy.training.pixels import draw_labelled, draw_noise, draw_pixels
 
 
 @pytest.fixture
@@ -57,3 +57,11 @@ def test_labelled_pixels_have_the_label() -> None:
     assert np.isin(semantic[pixels[:, 1], pixels[:, 0]], (4, 5)).all()
     assert len(draw_labelled(semantic, (4, 5), 50, np.random.default_rng(0))) == 5
     assert draw_labelled(semantic, (17,), 50, np.random.default_rng(0)).shape == (0, 2)
+
+
+def test_half_of_the_pixels_hear_the_condition_with_noise() -> None:
+    noise = draw_noise(4000, 0.5, np.random.default_rng(0))
+    noisy = noise.any(axis=1)
+    assert noise.shape == (4000, 53)
+    assert 0.45 < noisy.mean() < 0.55
+    assert abs(noise[noisy].std() - 0.5) < 0.01
