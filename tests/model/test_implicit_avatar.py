@@ -89,9 +89,7 @@ def test_sizes_must_fit_the_head_model(small: ImplicitAvatar) -> None:
 
 
 @torch.no_grad()
-def test_noise_is_another_expression_to_colours_alone(
-    small: ImplicitAvatar, points: torch.Tensor, frame: Frame
-) -> None:
+def test_noise_is_an_expression_to_colours_alone(small: ImplicitAvatar, points: torch.Tensor, frame: Frame) -> None:
     seen = SurfacePoints(points, torch.nn.functional.normalize(points, dim=1), small.geometry(points), points)
     noise = torch.zeros(len(points), 53)
     noise[::2, 3] = 0.7
