@@ -35,7 +35,16 @@ TINY = Settings(
     ),
     losses=SHARP,
     optimiser=OptimiserSettings(learning_rate=1e-3, matrix_rate=1.5e-3, texture_factor=3.0, clip=6.0),
-    schedule=Schedule(steps=750, decay="cosine", pixels=1024, features=0.15, colours_first=100, validation_steps=250),
+    # Condition noise: on strong unseen expressions of female1 the RGB L1 of `tiny` was 0.0235 without, 0.0187 with it.
+    schedule=Schedule(
+        steps=750,
+        decay="cosine",
+        pixels=1024,
+        features=0.15,
+        colours_first=100,
+        condition_noise=0.5,
+        validation_steps=250,
+    ),
     fit=WarmStartSettings(
         samples=80_000,
         steps=500,
