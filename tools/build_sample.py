@@ -1,4 +1,4 @@
-"""Build the bundled sample checkpoint: full-size networks warm-started on the sample's person, in half an hour."""
+"""Build the bundled sample checkpoint: full-size networks trained on a synthetic video, about an hour on two cores."""
 
 from __future__ import annotations
 
@@ -6,72 +6,39 @@ import time
 from pathlib import Path
 
 import click
-import torch
-from rich.console import Console
 
 import imavatar_deploy
-from imavatar_deploy.console import Command, closing_lines
-from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model.checkpoint import save_checkpoint
-from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
-from imavatar_deploy.model.sizes import NetworkSizes
-from imavatar_deploy.training.fit_report import fit_report
-from imavatar_deploy.training.sample_pool import SamplePool
-from imavatar_deploy.training.sample_subject import sample_subject
-from imavatar_deploy.training.warm_start import WarmStartSettings, warm_start
+from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.model.checkpoint import load_checkpoint, save_checkpoint
+from imavatar_deploy.training.config_file import read_config
+from imavatar_deploy.training.dataset import FaceDataset
+from imavatar_deploy.training.loop import train
+from imavatar_deploy.training.presets import preset
+from imavatar_deploy.training.synthetic import synthesise
 
 SAMPLE = Path(imavatar_deploy.__file__).parent / "assets" / "sample_checkpoint"
-DEFORMATION_FREQUENCIES = 4
-"""The published network has none, and then lids and lips, which touch what they slide over, move too little."""
-PREVIEW_SECONDS = 300.0
-LINES = 200
-"""Progress lines a fit."""
+CONFIG = Path(__file__).with_name("sample.toml")
+SUBJECT = "male1"
 
 
 @click.command(cls=Command)
 @click.option("--out", type=click.Path(path_type=Path), default=SAMPLE, help="Checkpoint folder to write.")
-@click.option("--work", type=click.Path(path_type=Path), default=Path("sample_run"), help="Snapshots to resume from.")
-@click.option("--steps", default=WarmStartSettings.steps, help="Steps of geometry and texture.")
-@click.option("--detail-steps", default=WarmStartSettings.detail_steps, help="Steps of their second round.")
-@click.option("--deformation-steps", default=WarmStartSettings.deformation_steps, help="Steps of the deformation.")
-@click.option("--threads", default=2, help="CPU threads; the result depends on their number in the last digits.")
-def build(out: Path, work: Path, steps: int, detail_steps: int, deformation_steps: int, threads: int) -> None:
-    """Fit the sample's networks and write them in half precision. Interrupted, it goes on from its snapshots."""
-    torch.set_num_threads(threads)
-    started, console = time.monotonic(), Console(stderr=True, width=140)
-    head = HeadModel.load("openhead")
-    console.print("shaping, dressing and painting the subject")
-    subject = sample_subject(head)
-    settings = WarmStartSettings(steps=steps, detail_steps=detail_steps, deformation_steps=deformation_steps)
-    torch.manual_seed(settings.seed)
-    provenance = {"made by": "tools/build_sample.py", "head": "OpenHead (CC0)"}
-    avatar = ImplicitAvatar(
-        subject.head, NetworkSizes(deformation_frequencies=DEFORMATION_FREQUENCIES), provenance=provenance
-    )
-    warm_start(avatar, subject, settings, report=Reporter(console, avatar, work / "checkpoint"), snapshots=work)
-    save_checkpoint(avatar, out, half=True, overwrite=True)
-    for name, value in fit_report(avatar, SamplePool.draw(subject, 60_000, settings.seed + 9)).items():
-        console.print(f"{name:28s} {value:.5f}")
-    for snapshot in work.glob("*.pt"):
-        snapshot.unlink()
-    console.print(closing_lines([out], time.monotonic() - started, [f"imavatar-export {out} --format onnx --out DIR"]))
+@click.option("--work", type=click.Path(path_type=Path), default=Path("sample_run"), help="Videos and run.")
+def build(out: Path, work: Path) -> None:
+    """Draw the videos, train as tools/sample.toml says, and write the networks in half precision.
 
-
-class Reporter:
-    """Prints the losses now and then, and saves what there is every few minutes, to look at."""
-
-    def __init__(self, console: Console, avatar: ImplicitAvatar, preview: Path) -> None:
-        self.console, self.avatar, self.preview = console, avatar, preview
-        self.saved = time.monotonic()
-
-    def __call__(self, name: str, step: int, steps: int, losses: dict[str, float]) -> None:
-        """Called after every step."""
-        if step % max(1, steps // LINES) == 0 or step == steps:
-            terms = "  ".join(f"{term} {value:.5f}" for term, value in losses.items())
-            self.console.print(f"{time.strftime('%H:%M:%S')} {name} {step}/{steps}  {terms}")
-        if time.monotonic() - self.saved > PREVIEW_SECONDS:
-            save_checkpoint(self.avatar, self.preview, half=True, overwrite=True)
-            self.saved = time.monotonic()
+    Interrupted, it goes on. Afterwards the run is what `imavatar-train` leaves, with its losses and validation.
+    """
+    started, run = time.monotonic(), work / "run"
+    for which in ("train", "test"):
+        if not (work / which).exists():
+            synthesise(SUBJECT, work / which, which=which, progress=progress)
+    dataset = FaceDataset.open([work / "train"])
+    settings = read_config(CONFIG, preset("full"))
+    train(dataset, run, settings, resume=(run / "state.pt").exists(), progress=progress, say=click.echo)
+    save_checkpoint(load_checkpoint(run), out, half=True, overwrite=True)
+    following = ["python tools/bake_sample.py", f"imavatar-eval sample --data {work / 'test'} --out {work / 'report'}"]
+    click.echo(closing_lines([out, run], time.monotonic() - started, following))
 
 
 if __name__ == "__main__":

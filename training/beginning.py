@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from imavatar_deploy.model.variants import VARIANTS
 
 from .settings import Settings
 from .subject import Subject
-from .warm_start import fit_to_head
+from .warm_start import shared_with_ghost, warm_start
 
 SUBDIVISIONS = 1
 """Of the head model's mesh, which the warm start fits: flat triangles would show."""
@@ -62,5 +62,6 @@ def warm_up(model: Variant, settings: Settings, snapshots: Path, say: Callable[[
             terms = "  ".join(f"{term} {value:.4f}" for term, value in losses.items())
             say(f"warm start: {name} {step}/{steps}  {terms}")
 
-    subject = Subject.from_head(model.head, subdivisions=SUBDIVISIONS, colour=SKIN)
-    fit_to_head(model, subject, settings.fit, report=report, snapshots=snapshots)
+    bare = Subject.from_head(model.head, subdivisions=SUBDIVISIONS, colour=SKIN)
+    subject = replace(bare, weights=shared_with_ghost(bare.weights))
+    warm_start(model, subject, settings.fit, report=report, snapshots=snapshots)

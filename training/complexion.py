@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .distance import openness
-from .looks import SAMPLE_LOOKS, Looks
+from .looks import DEFAULT_LOOKS, Looks
 from .noise import fractal_noise, smoothstep, value_noise
 from .styling import EYE_CENTRE, above_collar, ear_mask, hair_mask, hair_strands, mirrored, part_of
 from .subject import Subject
@@ -38,7 +38,7 @@ MOUTH_WALL = np.array(
 """Height, and how far forward the inside of the mouth reaches in the middle of the face."""
 
 
-def painted(subject: Subject, anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Subject:
+def painted(subject: Subject, anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Subject:
     """The dressed subject with colours, the flush of a smile, and denser samples where a face is looked at."""
     colour = np.zeros_like(subject.rest)
     for part in np.unique(subject.parts):
@@ -71,7 +71,7 @@ def cheek_mask(anchors: Float) -> Float:
     return spot(mirrored(anchors), (0.175, -0.085, 0.33), 0.085)
 
 
-def paint_skin(anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Float:
+def paint_skin(anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Float:
     """[V, 3] skin with lips, brows and lashes, then mouth, hair and shirt over it."""
     folded, palette = mirrored(anchors), looks.palette
     red = 0.32 * cheek_mask(anchors) + 0.35 * spot(folded, (0.0, -0.10, 0.46), 0.05) + 0.45 * ear_mask(anchors)
@@ -145,7 +145,7 @@ def mouth_mask(anchors: Float) -> Float:
     return np.where(box, smoothstep(0.003, -0.012, (z - wall).astype(np.float32)), 0.0).astype(np.float32)
 
 
-def paint_eye(anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Float:
+def paint_eye(anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Float:
     """[V, 3] sclera, iris with limbal ring and fibres, pupil, and a painted catch light."""
     outward, palette = mirrored(anchors) - EYE_CENTRE, looks.palette
     direction = outward / np.linalg.norm(outward, axis=1, keepdims=True)
@@ -162,7 +162,7 @@ def paint_eye(anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Float:
     return blend(colour, (1.5, 1.5, 1.5), smoothstep(0.0065, 0.004, glint.astype(np.float32)))
 
 
-def paint_teeth(anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Float:
+def paint_teeth(anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Float:
     """[V, 3] ivory with soft gaps between the teeth, gums towards the jaw."""
     x, y, z = anchors.T
     upper = y.max() > -0.18
@@ -173,7 +173,7 @@ def paint_teeth(anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Float:
     return blend(ivory, GUMS, gum)
 
 
-def paint_tongue(anchors: Float, looks: Looks = SAMPLE_LOOKS) -> Float:
+def paint_tongue(anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Float:
     """[V, 3] rough pink with a furrow down the middle."""
     furrow = np.exp(-((anchors[:, 0] / 0.012) ** 2)).astype(np.float32)
     colour = blend(np.full_like(anchors, TONGUE), MOUTH, 0.3 * furrow)

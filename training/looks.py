@@ -1,4 +1,4 @@
-"""Looks: what a person's colours and haircut are; the defaults are the bundled sample's."""
+"""Looks: what a person's colours and haircut are; the defaults are female1's cut and a fair skin."""
 
 from __future__ import annotations
 
@@ -49,4 +49,4 @@ class Looks:
     haircut: Haircut = Haircut()
 
 
-SAMPLE_LOOKS = Looks()
+DEFAULT_LOOKS = Looks()

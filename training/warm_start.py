@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from imavatar_deploy.conventions import CONDITION_SIZE, EXPRESSION_SIZE
 from imavatar_deploy.model.forward import ForwardVariant
-from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.variant import Variant
 
 from .lighting import lit
@@ -38,7 +37,7 @@ EXPRESSION_WEIGHT, POSE_WEIGHT, SKINNING_WEIGHT = 4.0, 2.0, 0.1
 
 @dataclass(frozen=True)
 class WarmStartSettings:
-    """How long and how finely a warm start fits; the defaults are those of the bundled sample."""
+    """How long and how finely a warm start fits; the defaults are for networks of the paper's sizes."""
 
     samples: int = 1_200_000
     """Points drawn around the subject, once."""
@@ -64,31 +63,6 @@ class WarmStartSettings:
 
 
 def warm_start(
-    avatar: ImplicitAvatar,
-    subject: Subject,
-    settings: WarmStartSettings | None = None,
-    *,
-    report: Report | None = None,
-    snapshots: Path | None = None,
-) -> None:
-    """Fit `avatar`'s networks to `subject`, in place. The same settings and threads give the same networks.
-
-    Args:
-        report: told name, step, steps and losses of every step.
-        snapshots: folder to keep the state of each fit in; a second call with the same folder goes on from there.
-    """
-    settings = settings or WarmStartSettings()
-
-    def run(fit: Fit) -> None:
-        optimise(fit, report, snapshots / f"{fit.name}.pt" if snapshots else None)
-
-    pool = SamplePool.draw(subject, settings.samples, settings.seed)
-    run(appearance_fit(avatar, pool, settings))
-    run(deformation_fit(avatar, pool, settings))
-    run(detail_fit(avatar, SamplePool.draw(subject, settings.samples // 2, settings.seed + 3, focus=FOCUS), settings))
-
-
-def fit_to_head(
     model: Variant,
     subject: Subject,
     settings: WarmStartSettings,
@@ -96,11 +70,14 @@ def fit_to_head(
     report: Report | None = None,
     snapshots: Path | None = None,
 ) -> None:
-    """Fit a variant that images will teach the rest: shape, and how it moves where it has such a network.
+    """Fit a variant's networks to `subject`, in place. The same settings and threads give the same networks.
 
     Variants that move points backward keep their own beginning, no motion at all.
+
+    Args:
+        report: told name, step, steps and losses of every step.
+        snapshots: folder to keep the state of each fit in; a second call with the same folder goes on from there.
     """
-    subject = replace(subject, weights=shared_with_ghost(subject.weights))
     pool = SamplePool.draw(subject, settings.samples, settings.seed)
     fits = [appearance_fit(model, pool, settings)]
     if isinstance(model, ForwardVariant):

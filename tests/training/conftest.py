@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.training.complexion import painted
 from imavatar_deploy.training.sample_pool import SamplePool
-from imavatar_deploy.training.sample_subject import sample_subject
+from imavatar_deploy.training.styling import dressed
 from imavatar_deploy.training.subject import Subject
+from imavatar_deploy.training.synthetic import SUBJECTS
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -22,7 +24,9 @@ def openhead() -> HeadModel:
 
 @pytest.fixture(scope="session")
 def subject(openhead: HeadModel) -> Subject:
-    return sample_subject(openhead, subdivisions=0)
+    """A dressed and painted person, female1 without her manner and her long hair."""
+    anchors = Subject.from_head(openhead).rest
+    return painted(dressed(Subject.from_head(openhead.for_subject(SUBJECTS["female1"].shape)), anchors), anchors)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The subject: a bare head moves as its head model says, and the sample's person has all of its parts."""
+"""The subject: a bare head moves as its head model says, and a dressed one has all of its parts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_holes_are_closed_without_sharing_an_edge_thrice(openhead: HeadModel) ->
     assert all((second, first) in directed for first, second in directed)
 
 
-def test_sample_subject_is_sound(subject: Subject) -> None:
+def test_a_dressed_subject_is_sound(subject: Subject) -> None:
     for field in dataclasses.fields(subject):
         if field.name not in ("head", "faces", "parts"):
             assert np.isfinite(getattr(subject, field.name)).all(), field.name

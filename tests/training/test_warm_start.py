@@ -12,7 +12,6 @@ from imavatar_deploy.conventions import EXPRESSION_SIZE
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.training import optimise as optimise_module
-from imavatar_deploy.training.fit_report import fit_report
 from imavatar_deploy.training.lighting import lit
 from imavatar_deploy.training.optimise import Fit, learning_rate_factor, optimise
 from imavatar_deploy.training.sample_pool import OFFSETS, TRUNCATION, SamplePool
@@ -24,6 +23,8 @@ from imavatar_deploy.training.warm_start import (
     shared_with_ghost,
     warm_start,
 )
+
+from .fit_report import fit_report
 
 SMALL = NetworkSizes(
     geometry_layers=(64,) * 4,

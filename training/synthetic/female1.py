@@ -1,11 +1,10 @@
-"""female1: the bundled sample's person, with hair down to the neck."""
+"""female1: brown hair down to the neck, a blue shirt."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ..looks import Haircut, Looks, Palette
-from ..sample_subject import IDENTITY_SEED, IDENTITY_STRENGTH
 from .person import Person
 
 PALETTE = replace(
@@ -19,9 +18,9 @@ PALETTE = replace(
 
 PERSON = Person(
     name="female1",
-    description="brown bob, fair skin, green eyes, blue shirt; the bundled sample's shape",
-    identity_seed=IDENTITY_SEED,
-    identity_strength=IDENTITY_STRENGTH,
+    description="brown bob, fair skin, green eyes, blue shirt",
+    identity_seed=6,
+    identity_strength=0.8,
     looks=Looks(PALETTE, Haircut()),
     manner_seed=101,
     accents={"mouthSmileLeft": 1.1, "browInnerUp": 1.1},

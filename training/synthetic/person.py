@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..looks import Looks
-from ..sample_subject import IDENTITY_SIZE
 
 Float = NDArray[np.float32]
+
+IDENTITY_SIZE = 30
+"""OpenHead's shape directions that are real identities; the others are zero."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
-
-from .lighting import lit
-from .sample_pool import SamplePool
+from imavatar_deploy.training.lighting import lit
+from imavatar_deploy.training.sample_pool import SamplePool
 
 CHUNK = 8192
 CLEAR = 0.002
