@@ -16,11 +16,13 @@ from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
+from imavatar_deploy.student import WIDTHS
 
 from .export import export_avatar
 from .formats import FORMATS
 from .report import Report
 from .settings import Settings
+from .student import STEPS
 
 
 def _rows(table: dict[str, str]) -> str:
@@ -51,6 +53,21 @@ Examples:
 @click.option("--components", default="visible", show_default=True, help=f"Parts to keep: {', '.join(CHOICES)}.")
 @click.option("--edition", help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.")
 @click.option("--storage", default="float32", show_default=True, help=f"Of the bulk arrays: {', '.join(STORAGE)}.")
+@click.option(
+    "--student",
+    type=click.Choice([str(width) for width in WIDTHS]),
+    default=str(Settings.student),
+    show_default=True,
+    help="Hidden width of the tiny network that CPU and web draw with.",
+)
+@click.option("--no-student", is_flag=True, help="Leave it out: no training, and shading by the full network alone.")
+@click.option(
+    "--student-steps",
+    type=click.IntRange(min=0),
+    default=STEPS,
+    show_default=True,
+    help="Of its training: more for one that misses its quality.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
 def export(
     checkpoint: str,
@@ -61,12 +78,16 @@ def export(
     components: str,
     edition: str | None,
     storage: str,
+    student: str,
+    no_student: bool,
+    student_steps: int,
     overwrite: bool,
 ) -> None:
     """Turn CHECKPOINT into an avatar folder that runs without torch.
 
     CHECKPOINT is a checkpoint folder of ours, an IMavatar run folder or .pth file in the published layout, or the word
-    'sample'. Every graph is held against the networks; a folder with one that misses its tolerance is not written.
+    'sample'. Every graph is held against the networks, and the student against frames it was not taught; a folder with
+    one that misses its tolerance is not written.
     """
     start = time.perf_counter()
     settings = Settings(
@@ -76,6 +97,8 @@ def export(
         components=components,
         storage=storage,
         edition=edition,
+        student=None if no_student else int(student),
+        student_steps=student_steps,
         overwrite=overwrite,
     )
     report = export_avatar(checkpoint, out, settings, progress=progress)
@@ -95,8 +118,9 @@ def _face_budget(faces: str) -> int | None:
 
 def _show(report: Report, out: Path) -> None:
     console = Console()
-    for table in (_parity(report), _surface(report), _steps(report), _files(out)):
-        console.print(table)
+    for table in (_parity(report), _likeness(report), _surface(report), _steps(report), _files(out)):
+        if table.row_count:
+            console.print(table)
 
 
 def _parity(report: Report) -> Table:
@@ -108,11 +132,22 @@ def _parity(report: Report) -> Table:
     return table
 
 
+def _likeness(report: Report) -> Table:
+    table = _table("student against the full network", "not taught", "frames", "dB", "worst frame", "asked for")
+    for parity in report.parity:
+        for row in parity.likenesses:
+            table.add_row(row.name, str(row.frames), f"{row.psnr:.1f}", f"{row.worst:.1f}", f"{row.least:g}")
+    return table
+
+
 def _surface(report: Report) -> Table:
-    table = _table("surface", "measured", "value")
-    for name, value in report.surface.items():
+    table = _table("surface and student", "measured", "value")
+    trained = {f"student_{name}": value for name, value in report.student.items()}
+    for name, value in (report.surface | trained).items():
         values = value if isinstance(value, tuple) else (value,)
-        shown = " -> ".join(f"{number:.1e}" if isinstance(number, float) else f"{number:,}" for number in values)
+        shown = " -> ".join(
+            f"{number:.1e}" if isinstance(number, float) and number < 1 else f"{number:,}" for number in values
+        )
         table.add_row(name.replace("_", " "), shown)
     return table
 

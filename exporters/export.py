@@ -14,6 +14,7 @@ from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import extract, field_of
 from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.student import Student
 
 from .bake import Bake, bake
 from .format import ExportFormat, Subject
@@ -23,6 +24,7 @@ from .polish import polish
 from .report import Report
 from .settings import Settings
 from .simplify import simplify
+from .student import train_student
 
 EVIDENCE = "report.json"
 
@@ -40,7 +42,7 @@ def export_avatar(
         UsageError: a name is unknown or `out` cannot be written; found before the long work.
         MissingDependencyError: a format needs a package that is not there; likewise.
         InputError: the checkpoint cannot be read, or has no surface.
-        QualityError: a graph misses its tolerance; `OUT.rejected` then holds the evidence.
+        QualityError: a graph misses its tolerance, or the student its quality; `OUT.rejected` then holds the evidence.
     """
     settings, report = settings or Settings(), Report()
     formats = ready_formats(settings.formats)
@@ -48,7 +50,10 @@ def export_avatar(
         with report.step("load"):
             avatar, digest = load_checkpoint(source, edition=settings.edition), checkpoint_sha256(source)
         baked = bake_surface(avatar, settings, report, progress)
-        subject = Subject(avatar, baked, settings.storage, graph_metadata(avatar, digest))
+        student = None
+        if settings.student is not None and any(row.takes_student for row in formats):
+            student = _train_student(avatar, baked, settings.student, settings.student_steps, report, progress)
+        subject = Subject(avatar, baked, settings.storage, graph_metadata(avatar, digest), student)
         graphs = _write_formats(folder, formats, subject, report, progress)
         if report.problems():
             _withhold(folder, Path(out), report)
@@ -82,6 +87,16 @@ def bake_surface(avatar: ImplicitAvatar, settings: Settings, report: Report, pro
         "texture_code_loss": baked.code.loss,
     }
     return baked
+
+
+def _train_student(
+    avatar: ImplicitAvatar, baked: Bake, width: int, steps: int, report: Report, progress: Progress
+) -> Student:
+    with report.step("student"):
+        trained = train_student(avatar, baked, width=width, steps=steps, progress=progress)
+    report.student |= trained.facts
+    report.parity.append(trained.report)
+    return trained.student
 
 
 def _write_formats(

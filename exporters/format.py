@@ -10,6 +10,7 @@ from typing import Any
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.progress import Progress
+from imavatar_deploy.student import Student
 
 from .bake import Bake
 
@@ -24,6 +25,8 @@ class Subject:
     """Of the bulk arrays, see `avatar_io.write_avatar`."""
     metadata: Mapping[str, str]
     """Schema, edition, units, hash of the source and package version, for files that can carry them."""
+    student: Student | None = None
+    """Trained when a format `takes_student`, unless it is to be left out."""
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,5 @@ class ExportFormat:
     """Hold the files against what the networks compute."""
     extra: str = "export"
     """The extra of this package that brings `modules`."""
+    takes_student: bool = False
+    """Whether it writes the student, which is trained only then."""

@@ -13,19 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imavatar_deploy.golden import GoldenCase
+from imavatar_deploy.golden import GoldenCase, golden_rows
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.chunks import chunks
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.parity import Tolerance
+from imavatar_deploy.student import Student
 
 from .bake import Bake
 from .proof_poses import ProofPoses, proof_poses
+from .student_network import PlainStudent
 
 Float = NDArray[np.float32]
-
-POINTS = 1024
-"""Surface points of a golden case."""
 
 FRAMES = (1, 2, 3, -1)
 """The proof poses of the animation's case: three corners, and a talk frame where there are any."""
@@ -40,19 +39,32 @@ ROUNDING = 2e-7
 """Model units by which the float32 vertices of two programs differ: one or two steps at a head's size."""
 
 
-def golden_cases(source: ImplicitAvatar, bake: Bake, *, storage: str = "float32") -> dict[str, GoldenCase]:
-    """One case for each graph, by name; `storage` is that of the avatar's bulk arrays."""
+def golden_cases(
+    source: ImplicitAvatar, bake: Bake, *, storage: str = "float32", student: Student | None = None
+) -> dict[str, GoldenCase]:
+    """One case for each graph, by name, and for a student; `storage` is that of the avatar's bulk arrays."""
     poses = proof_poses(source.edition)
     with torch.inference_mode():
-        return {
+        cases = {
             "texture": _texture(source, bake, poses),
             "deformation": _deformation(source, bake),
             "animate": _animate(source, bake, poses, NORMAL_TOLERANCES[storage]),
         }
+        if student:
+            cases["student"] = _student(student, cases["texture"])
+    return cases
+
+
+def _student(student: Student, texture: GoldenCase) -> GoldenCase:
+    """The student's own colours, computed by torch, where the full network's are known; `lessons` tells how alike."""
+    feature = student.features[golden_rows(len(student.features))]
+    inputs = {"feature": feature, "normal": texture.inputs["normal"], "condition": texture.inputs["condition"]}
+    colour = PlainStudent(student)(*map(torch.from_numpy, inputs.values()))
+    return _case(inputs, {"rgb": colour.numpy()})
 
 
 def _texture(source: ImplicitAvatar, bake: Bake, poses: ProofPoses) -> GoldenCase:
-    rows = _some_vertices(bake)
+    rows = golden_rows(bake.avatar.vertex_count)
     frame = FRAMES[0]
     normal = _normals(source, bake, _deformed(source, bake, poses, frame), poses, frame)[rows]
     condition = poses.condition[frame]
@@ -67,7 +79,7 @@ def _texture(source: ImplicitAvatar, bake: Bake, poses: ProofPoses) -> GoldenCas
 
 
 def _deformation(source: ImplicitAvatar, bake: Bake) -> GoldenCase:
-    points = _points(source, bake)[_some_vertices(bake)]
+    points = _points(source, bake)[golden_rows(bake.avatar.vertex_count)]
     answer = source.deformation(points)._asdict()
     return _case({"points": points.cpu().numpy()}, {name: field.cpu().numpy() for name, field in answer.items()})
 
@@ -110,11 +122,6 @@ def _normals(source: ImplicitAvatar, bake: Bake, mesh: Mesh, poses: ProofPoses, 
         "jv,jrc,cv->vr", bake.avatar.skin_weights, bones, bake.avatar.normal_detail
     )
     return np.asarray(normals / np.linalg.norm(normals, axis=1, keepdims=True), dtype=np.float32)
-
-
-def _some_vertices(bake: Bake) -> NDArray[np.int64]:
-    count = bake.avatar.vertex_count
-    return np.linspace(0, count - 1, min(POINTS, count)).astype(np.int64)
 
 
 def _points(source: ImplicitAvatar, bake: Bake) -> Tensor:

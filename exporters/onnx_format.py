@@ -1,4 +1,4 @@
-"""ONNX: texture.onnx, deformation.onnx and animate.onnx, or the first alone, with the golden data that proves them."""
+"""ONNX: texture, deformation, animate and student.onnx, or the first alone, with the golden data that proves them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import torch
 
 from imavatar_deploy.conventions import CONDITION_SIZE, POSE_SIZE
 from imavatar_deploy.golden import check_golden, write_golden
+from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.progress import Progress
 
 from .format import ExportFormat, Subject
 from .golden_cases import golden_cases
 from .graph_modules import AnimatedMesh, BakedTexture, PlainDeformation
 from .onnx_graphs import OPSET, Graph, write_graph
+from .student_format import check_student, student_graph, write_student_of
 
 POSE = "[N, 15] axis-angle of global, neck, jaw, eyeL, eyeR; radians"
 
@@ -60,31 +62,38 @@ def _animate(subject: Subject) -> Graph:
     )
 
 
-GRAPHS = {"texture": _texture, "deformation": _deformation, "animate": _animate}
+GRAPHS = {"texture": _texture, "deformation": _deformation, "animate": _animate, "student": student_graph}
 
 
 def _writer(*names: str) -> Callable[[Path, Subject, Progress], Mapping[str, Any]]:
-    """The function that writes these graphs and their golden data, and always that of the animation."""
+    """The function that writes these graphs, the student, and golden data, always that of the animation, too."""
 
     def write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
         facts = {}
-        with progress("exporting graphs", len(names)) as advance:
-            for name in names:
+        wanted = [name for name in names if name != "student" or subject.student]
+        with progress("exporting graphs", len(wanted)) as advance:
+            for name in wanted:
                 graph = GRAPHS[name](subject)
                 write_graph(graph, folder / f"{name}.onnx", {"graph": name, **subject.metadata})
                 facts[name] = {"opset": OPSET, "inputs": dict(graph.inputs), "outputs": dict(graph.outputs)}
                 advance(1)
-        cases = golden_cases(subject.source, subject.bake, storage=subject.storage)
-        write_golden(folder, {name: cases[name] for name in sorted({*names, "animate"})})
+        cases = golden_cases(subject.source, subject.bake, storage=subject.storage, student=subject.student)
+        proved = {*wanted, "animate", *(["student"] if subject.student else [])}
+        write_golden(folder, {name: cases[name] for name in sorted(proved)})
+        write_student_of(subject, folder)
         return facts
 
     return write
 
 
+def _check(folder: Path) -> list[ParityReport]:
+    return [*check_golden(folder), *check_student(folder)]
+
+
 ROWS = tuple(
-    ExportFormat(name, description, ("onnx", "onnxscript", "onnxruntime"), _writer(*graphs), check_golden)
+    ExportFormat(name, description, ("onnx", "onnxscript", "onnxruntime"), _writer(*graphs), _check, takes_student=True)
     for name, description, graphs in (
         ("onnx", "graphs for ONNX Runtime and every platform that reads ONNX", tuple(GRAPHS)),
-        ("player", "the smallest folder that imavatar-run plays: its own arrays and texture.onnx", ("texture",)),
+        ("player", "the smallest folder that plays in every shading: its own arrays and texture.onnx", ("texture",)),
     )
 )

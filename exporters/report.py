@@ -19,8 +19,10 @@ class Report:
     """Wall time of each step, in order."""
     surface: dict[str, Any] = field(default_factory=dict)
     """What was measured of the extraction and the bake; JSON-ready, lengths in model units."""
+    student: dict[str, Any] = field(default_factory=dict)
+    """How the student was trained; JSON-ready, empty where there is none."""
     parity: list[ParityReport] = field(default_factory=list)
-    """Each graph against the networks."""
+    """Each graph, and the student, against the networks."""
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -38,5 +40,6 @@ class Report:
         return {
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "surface": self.surface,
+            **({"student": self.student} if self.student else {}),
             "parity": [parity.as_dict() for parity in self.parity],
         }

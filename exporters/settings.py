@@ -8,8 +8,10 @@ from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
+from imavatar_deploy.student import WIDTHS
 
 from .simplify import LEAST
+from .student import STEPS
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ class Settings:
     """Of the bulk arrays, see `avatar_io.write_avatar`."""
     edition: str | None = None
     """Head model of a published checkpoint, where its file does not tell."""
+    student: int | None = WIDTHS[0]
+    """Hidden width of the student, which formats that take one then bring; None leaves it out."""
+    student_steps: int = STEPS
+    """Of its training."""
     overwrite: bool = False
     """Replace an avatar that is already there."""
 
@@ -44,3 +50,12 @@ class Settings:
             raise unknown_name("choice of components", self.components, CHOICES)
         if self.storage not in STORAGE:
             raise unknown_name("storage", self.storage, STORAGE)
+        self._check_student()
+
+    def _check_student(self) -> None:
+        if self.student is None and "student" in self.formats:
+            raise UsageError("the format student is nothing without a student: leave out --no-student, or the format")
+        if self.student is not None and self.student not in WIDTHS:
+            raise UsageError(f"a student must be {', '.join(map(str, WIDTHS))} wide, got {self.student}")
+        if self.student_steps < 0:
+            raise UsageError(f"a student's training must have 0 steps or more, got {self.student_steps}")

@@ -30,9 +30,19 @@ class GoldenCase:
     tolerances: Mapping[str, Tolerance]
 
 
+POINTS = 1024
+"""Vertices of a golden case of points."""
+
+
+def golden_rows(vertices: int) -> NDArray[np.int64]:
+    """[N] the vertices that golden cases of points are about, spread over the whole mesh."""
+    return np.linspace(0, vertices - 1, min(POINTS, vertices)).astype(np.int64)
+
+
 def write_golden(folder: Path, cases: Mapping[str, GoldenCase]) -> None:
-    """Store one case for each graph, by the graph's name without `.onnx`."""
+    """Store one case for each graph, by the graph's name without `.onnx`; cases of other graphs stay."""
     (folder / "golden").mkdir(exist_ok=True)
+    cases = {**(read_golden(folder) if (folder / TOLERANCES).is_file() else {}), **cases}
     arrays = {
         f"{graph}/{side}/{name}": np.ascontiguousarray(array)
         for graph, case in cases.items()

@@ -1,9 +1,12 @@
-"""compare(reference, candidate, tolerance) -> ParityReport: names, then shapes, then values, every failure listed."""
+"""compare(reference, candidate, tolerance) -> ParityReport: names, then shapes, then values, every failure listed.
+
+Colours that only resemble their reference are judged as images are: `likeness` in decibels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -33,20 +36,34 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Likeness:
+    """How like its reference a set of frames is; `problem` is empty when that is enough."""
+
+    name: str
+    frames: int
+    psnr: float  # dB over all frames together
+    worst: float  # dB of one frame
+    least: float  # dB that `psnr` must reach
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class ParityReport:
-    """How every array of a subject (a graph, a hop) compares with its reference."""
+    """How every array of a subject (a graph, a hop) compares with its reference, and every set of frames."""
 
     subject: str
-    differences: tuple[Difference, ...]
+    differences: tuple[Difference, ...] = ()
+    likenesses: tuple[Likeness, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """True when every array agrees."""
-        return not any(difference.problem for difference in self.differences)
+        """True when every array agrees and every set of frames is like enough."""
+        return not any(row.problem for row in (*self.differences, *self.likenesses))
 
     def problems(self) -> str:
         """Every failure, as one sentence; empty when all agree."""
-        return "; ".join(f"{self.subject}.{d.name} {d.problem}" for d in self.differences if d.problem)
+        rows = (*self.differences, *self.likenesses)
+        return "; ".join(f"{self.subject}.{row.name} {row.problem}" for row in rows if row.problem)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -64,7 +81,25 @@ class ParityReport:
                 }
                 for d in self.differences
             },
+            **({"frames": {row.name: _without_name(row) for row in self.likenesses}} if self.likenesses else {}),
         }
+
+
+def likeness(
+    name: str, reference: NDArray[Any], candidate: NDArray[Any], *, least: float, remedy: str = ""
+) -> Likeness:
+    """Compare colours in 0..1 of T frames, `[T, ..., 3]`, that need not be equal but alike.
+
+    Args:
+        least: PSNR in dB, over all frames together, that is enough.
+        remedy: what to do where it is not.
+    """
+    error = np.square(candidate.astype(np.float64) - reference)
+    of_frame = error.reshape(len(error), -1).mean(axis=1)
+    psnr, worst = _decibels(of_frame.mean()), _decibels(of_frame.max())
+    said = f"reaches {psnr:.1f} dB, {least:g} dB are asked for" + (f" ({remedy})" if remedy else "")
+    problem = "" if psnr >= least else said  # a NaN compares false
+    return Likeness(name, len(error), psnr, worst, least, problem)
 
 
 def compare(subject: str, reference: Arrays, candidate: Arrays, tolerances: Mapping[str, Tolerance]) -> ParityReport:
@@ -102,3 +137,14 @@ def _difference(name: str, reference: NDArray[Any], candidate: NDArray[Any] | No
         f"{f' + {limit.relative:.0e} relative' if limit.relative else ''} (an absolute {needed:.1e} would pass)"
     )
     return Difference(name, reference.shape, largest, mean, limit, problem)
+
+
+def _decibels(mean_square: float) -> float:
+    """PSNR of colours in 0..1; at most 200, so that what is equal has a number, too."""
+    return float(-10.0 * np.log10(np.maximum(mean_square, 1e-20)))
+
+
+def _without_name(row: Likeness) -> dict[str, Any]:
+    """For JSON."""
+    told = asdict(row)
+    return {key: value for key, value in told.items() if key != "name" and value != ""}

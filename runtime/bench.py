@@ -21,11 +21,12 @@ from .timing import INCLUDED, machine, summarise, time_frames
 
 SCHEMA_VERSION = 1
 THREADS = (
-    "one pool of {0} for animation and drawing and one of {0} for ONNX Runtime take turns; neither spins while it waits"
+    "one pool of {0} for animation and drawing and, but for the student, one of {0} for ONNX Runtime take turns; "
+    "neither spins while it waits"
 )
 
 
-def measure(avatar: str, player: Player, shading: str, frames: int) -> dict[str, Any]:
+def measure(avatar: str, player: Player, frames: int) -> dict[str, Any]:
     """Time `frames` frames of the bundled motion; JSON-ready, times in milliseconds."""
     laps = time_frames(player, list(read_track("talk").frames()), frames)
     stages = summarise(laps)
@@ -35,7 +36,7 @@ def measure(avatar: str, player: Player, shading: str, frames: int) -> dict[str,
         "vertices": player.avatar.vertex_count,
         "faces": len(player.avatar.faces),
         "size": [player.width, player.height],
-        "shading": shading,
+        "shading": player.shading,
         "frames": frames,
         "milliseconds": stages,
         "frames_per_second": round(frames / sum(sum(lap.values()) for lap in laps), 2),
@@ -68,17 +69,17 @@ def bench(avatar: str, size: str, shading: str, threads: int | None, frames: int
     """Time AVATAR (a folder made by imavatar-export, or the word 'sample') on the bundled motion."""
     started = time.perf_counter()
     with Player(avatar, size=size_of(size), shading=shading, threads=threads) as player:
-        result = measure(avatar, player, shading, frames)
+        result = measure(avatar, player, frames)
     if out:
         with atomic_file(out) as partial:
             partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     about, (width, height) = result["machine"], result["size"]
-    click.echo(f"{avatar}: {result['faces']:,} faces, {width} x {height}, shading per {shading}")
+    click.echo(f"{avatar}: {result['faces']:,} faces, {width} x {height}, shading: {result['shading']}")
     Console().print(latency_table(result))
     click.echo(f"{result['frames_per_second']} frames a second over {frames} frames: {result['included']}")
     click.echo(
         f"{result['threads']['note']}; {about['processor']}, {about['cores']} cores, load {about['load_average']}"
     )
-    other = "pixel" if shading == "vertex" else "vertex"
+    other = "pixel" if result["shading"] == "vertex" else "vertex"
     then = [f"imavatar-bench {avatar} --size {size} --shading {other}"]
     click.echo(closing_lines([out] if out else [], time.perf_counter() - started, then))

@@ -10,7 +10,12 @@ import click
 
 from imavatar_deploy.errors import UsageError
 
-from .shade import SHADINGS
+from .shade import AUTO, SHADINGS
+
+SHADING_HELP = (
+    "student: a tiny network at every pixel (fastest); vertex, pixel: the full texture network at visible vertices, or "
+    "at every pixel (its truth, slowest); auto: student where the avatar has one, else vertex."
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,10 +54,10 @@ def drawing_options(command: Command) -> Command:
         click.option("--threads", type=click.IntRange(min=1), help="Cores to use.  [default: all]"),
         click.option(
             "--shading",
-            type=click.Choice(list(SHADINGS)),
-            default="vertex",
+            type=click.Choice([AUTO, *SHADINGS]),
+            default=AUTO,
             show_default=True,
-            help="Where the texture network is asked: at visible vertices (fast) or at every pixel (sharp).",
+            help=SHADING_HELP,
         ),
         click.option("--size", default="512", show_default=True, metavar="N|WxH", help="Pixels of the image."),
     ):

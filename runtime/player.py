@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.animation.animate import Animator
 from imavatar_deploy.animation.normals import SurfaceNormals
-from imavatar_deploy.animation.texture_network import TextureNetwork, condition_of
+from imavatar_deploy.animation.texture_network import condition_of
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.drawing.rasterise import Fragments, Rasteriser
 from imavatar_deploy.drawing.workers import Workers
-from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.errors import UsageError
 
 from .composite import Background, background_rgba, composite
 from .framing import front_camera, with_square_pixels
-from .shade import SHADINGS, normal_image
+from .shade import AUTO, SHADINGS, normal_image, resolve_shading
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -49,14 +49,14 @@ class Player:
     Args:
         source: an avatar folder, or the word `sample`.
         size: pixels, one number or (width, height).
-        shading: a row of `shade.SHADINGS`.
+        shading: a row of `shade.SHADINGS`, or `auto`: the student where the folder has one, else per vertex.
         background: `#rrggbb`, three numbers in 0..255, or None for transparent.
         threads: how many cores to use; all of them when left out.
 
     Raises:
         InputError: the folder cannot be read or does not fit together.
         UsageError: an argument that cannot be obeyed.
-        MissingDependencyError: onnxruntime is not installed.
+        MissingDependencyError: onnxruntime is not installed, which the student alone does without.
     """
 
     def __init__(
@@ -64,21 +64,20 @@ class Player:
         source: str | Path,
         *,
         size: Size = 512,
-        shading: str = "vertex",
+        shading: str = AUTO,
         background: Background = None,
         threads: int | None = None,
     ) -> None:
         self.width, self.height = _checked_size(size)
-        if shading not in SHADINGS:
-            raise unknown_name("shading", shading, SHADINGS)
         self._background = background_rgba(background)
         folder = open_avatar(source)
+        self.shading = resolve_shading(shading, folder)
+        """The row of `shade.SHADINGS` that colours."""
         self.avatar = avatar = folder.avatar
         self._closed = False
         self._workers = workers = Workers(threads)
         self.threads = workers.threads
-        network = TextureNetwork(folder.file("texture.onnx"), avatar, self.threads)
-        self._shading = SHADINGS[shading](avatar, network, (self.height, self.width), workers)
+        self._shading = SHADINGS[self.shading](folder, (self.height, self.width), workers)
         self._animator = Animator(avatar, workers)
         self._normals = SurfaceNormals(avatar, workers)
         self._rasteriser = Rasteriser(avatar.faces, self.width, self.height, workers)

@@ -1,4 +1,4 @@
-"""Shading: the colour of each covered pixel by the full texture network, asked per visible vertex or per pixel."""
+"""Shading: the colour of each covered pixel, by the student or by the full texture network per vertex or per pixel."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.animation.texture_network import TextureNetwork
-from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.drawing.jit import kernel
 from imavatar_deploy.drawing.rasterise import Fragments
 from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.student import has_student
+
+from .student_shading import StudentShading
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int32]
@@ -22,7 +26,7 @@ Size = tuple[int, int]
 class Shading(Protocol):
     """One way to colour the fragments of a frame."""
 
-    def __init__(self, avatar: Avatar, network: TextureNetwork, size: Size, workers: Workers) -> None: ...
+    def __init__(self, folder: AvatarFolder, size: Size, workers: Workers) -> None: ...
 
     def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
         """[H, W, 3] colours in 0..1 of the covered pixels, given normals `[V, 3]` and the condition `[1, 53]`.
@@ -35,8 +39,9 @@ class Shading(Protocol):
 class VertexShading:
     """Ask once for each vertex of a visible triangle, then interpolate the colours: the faster."""
 
-    def __init__(self, avatar: Avatar, network: TextureNetwork, size: Size, workers: Workers) -> None:
-        self._network = network
+    def __init__(self, folder: AvatarFolder, size: Size, workers: Workers) -> None:
+        avatar = folder.avatar
+        self._network = TextureNetwork(folder.file("texture.onnx"), avatar, workers.threads)
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = avatar.texture_code
@@ -63,8 +68,9 @@ class VertexShading:
 class PixelShading:
     """Interpolate code and normal, then ask for each covered pixel: the sharper, as the implicit renderer does."""
 
-    def __init__(self, avatar: Avatar, network: TextureNetwork, size: Size, workers: Workers) -> None:
-        self._network = network
+    def __init__(self, folder: AvatarFolder, size: Size, workers: Workers) -> None:
+        avatar = folder.avatar
+        self._network = TextureNetwork(folder.file("texture.onnx"), avatar, workers.threads)
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = np.array(avatar.texture_code)
@@ -86,8 +92,24 @@ class PixelShading:
         return self._image
 
 
-SHADINGS: dict[str, type[Shading]] = {"vertex": VertexShading, "pixel": PixelShading}
+SHADINGS: dict[str, type[Shading]] = {"student": StudentShading, "vertex": VertexShading, "pixel": PixelShading}
 """The table of `--shading`."""
+
+AUTO = "auto"
+"""The student where the folder has one, else per vertex."""
+
+
+def resolve_shading(name: str, folder: AvatarFolder) -> str:
+    """The row of `SHADINGS` that a name means for a folder.
+
+    Raises:
+        UsageError: neither `AUTO` nor a row.
+    """
+    if name == AUTO:
+        return "student" if has_student(folder) else "vertex"
+    if name not in SHADINGS:
+        raise unknown_name("shading", name, (*SHADINGS, AUTO))
+    return name
 
 
 def normal_image(fragments: Fragments, faces: NDArray[np.int32], normals: Float, workers: Workers) -> Float:

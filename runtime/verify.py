@@ -15,10 +15,12 @@ from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.console import Command, closing_lines
 from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import InputError, QualityError
-from imavatar_deploy.golden import check_golden, read_golden
-from imavatar_deploy.parity import ParityReport, compare
+from imavatar_deploy.golden import check_golden, golden_rows, read_golden
+from imavatar_deploy.parity import ParityReport, Tolerance, compare
+from imavatar_deploy.student import has_student, read_student
 
 from .options import avatar_argument
+from .student_shading import student_colours
 
 
 def check_runtime(folder: AvatarFolder) -> ParityReport:
@@ -39,6 +41,25 @@ def check_runtime(folder: AvatarFolder) -> ParityReport:
             frames.append((posed.vertices.T.copy(), normals(posed).T.copy()))
     outputs = dict(zip(("vertices", "normals"), map(np.stack, zip(*frames, strict=True)), strict=True))
     return compare("runtime", case.outputs, outputs, case.tolerances)
+
+
+def check_student(folder: AvatarFolder) -> list[ParityReport]:
+    """Hold the features and the runtime's own pixel loop to the golden case of the student, where there is one.
+
+    Raises:
+        InputError: the folder has a student and no usable golden case of it, or the other way round.
+    """
+    case = read_golden(folder.path).get("student")
+    if case is None and not has_student(folder):
+        return []
+    if case is None or case.inputs.keys() != {"feature", "normal", "condition"}:
+        raise InputError(f"{folder.path} has no golden case of its student; export the avatar again")
+    student = read_student(folder)
+    found = {"feature": student.features[golden_rows(len(student.features))]}
+    with Workers() as workers:
+        found["rgb"] = student_colours(student, *map(case.inputs.get, ("feature", "normal", "condition")), workers)
+    wanted = {"feature": case.inputs["feature"], **case.outputs}
+    return [compare("student loop", wanted, found, {"feature": Tolerance(0.0), **case.tolerances})]
 
 
 def parity_table(reports: list[ParityReport]) -> Table:
@@ -65,12 +86,12 @@ Examples:
 def verify(avatar: str) -> None:
     """Re-check AVATAR (a folder made by imavatar-export, or the word 'sample').
 
-    Hashes and shapes of everything in it; then every graph in ONNX Runtime, and this program's own animation, against
-    what the networks computed when the avatar was exported.
+    Hashes and shapes of everything in it; then every graph in ONNX Runtime, this program's own animation and, where
+    there is one, its own drawing of the student, against what the networks computed when the avatar was exported.
     """
     started = time.perf_counter()
     folder = open_avatar(avatar)
-    reports = [*check_golden(folder.path), check_runtime(folder)]
+    reports = [*check_golden(folder.path), check_runtime(folder), *check_student(folder)]
     Console().print(parity_table(reports))
     if not all(report.passed for report in reports):
         raise QualityError(f"{folder.path}: {'; '.join(filter(None, (report.problems() for report in reports)))}")

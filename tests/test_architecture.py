@@ -22,6 +22,7 @@ GROUND_ALLOWS = {"numpy"}
 ALLOWED = {  # what a file of the ground floor imports beyond numpy and the standard library
     "imavatar_deploy/avatar_io.py": {"safetensors"},
     "imavatar_deploy/golden.py": {"safetensors"},
+    "imavatar_deploy/student.py": {"safetensors"},
     "imavatar_deploy/console.py": {"click", "rich"},
     "imavatar_deploy/drawing/jit.py": {"numba"},
 }

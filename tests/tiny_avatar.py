@@ -1,4 +1,4 @@
-"""A tiny avatar folder: a closed egg with random bases and a small texture network, made in milliseconds."""
+"""A tiny avatar folder: an egg with random bases, a small texture network and a student, made in milliseconds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.animation.normals import surface_normals
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import write_avatar
-from imavatar_deploy.golden import GoldenCase, write_golden
+from imavatar_deploy.golden import GoldenCase, golden_rows, write_golden
 from imavatar_deploy.graphs import open_session, run_graph
 from imavatar_deploy.parity import Tolerance
+from imavatar_deploy.student import Student, colours_plainly, write_student
 
 from .shapes import closed_sphere
 
@@ -68,6 +69,36 @@ def write_texture(path: Path, seed: int = 3) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
 
 
+def tiny_student(avatar: Avatar, seed: int = 3) -> Student:
+    """The very function of `write_texture`: sigmoid of three sums, each in a pair of units that relu cannot cut."""
+    rng = np.random.default_rng(seed)
+    code, normal, condition = (rng.normal(size=(rows, 3)).astype(np.float32) for rows in (CODE, 3, 53))
+
+    def in_pairs(sums: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.concatenate([sums, -sums, np.zeros((*sums.shape[:-1], 10))], axis=-1).astype(np.float32)
+
+    pairs = in_pairs(np.eye(3, dtype=np.float32))
+    return Student(
+        features=in_pairs(avatar.texture_code @ code),
+        normal_weight=in_pairs(normal),
+        condition_weight=in_pairs(condition),
+        condition_bias=np.zeros(16, dtype=np.float32),
+        hidden_weight=np.eye(16, dtype=np.float32),
+        hidden_bias=np.zeros(16, dtype=np.float32),
+        colour_weight=np.ascontiguousarray(pairs.T),
+        colour_bias=np.zeros(3, dtype=np.float32),
+    )
+
+
+def student_case(student: Student, condition: NDArray[np.float32]) -> GoldenCase:
+    feature = student.features[golden_rows(len(student.features))].astype(np.float16).astype(np.float32)
+    directions = np.random.default_rng(6).normal(size=(len(feature), 3)).astype(np.float32)
+    normal = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    inputs = {"feature": feature, "normal": normal, "condition": condition}
+    colours = colours_plainly(student, feature, normal, condition)
+    return GoldenCase(inputs, {"rgb": colours}, {"rgb": Tolerance(1e-5)})
+
+
 def golden_cases(folder: Path, avatar: Avatar) -> dict[str, GoldenCase]:
     rng = np.random.default_rng(5)
     points = {
@@ -87,6 +118,7 @@ def golden_cases(folder: Path, avatar: Avatar) -> dict[str, GoldenCase]:
         "animate": GoldenCase(
             {"expression": expression, "pose": pose}, moved, {"vertices": Tolerance(1e-5), "normals": Tolerance(1e-3)}
         ),
+        "student": student_case(tiny_student(avatar), points["condition"]),
     }
 
 
@@ -94,6 +126,7 @@ def write_tiny_folder(folder: Path) -> Path:
     folder.mkdir()
     avatar = tiny_avatar()
     write_texture(folder / "texture.onnx")
+    write_student(folder, tiny_student(avatar))
     write_golden(folder, golden_cases(folder, avatar))
     write_avatar(folder, avatar, about={"graphs": ["texture.onnx"]})
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from imavatar_deploy.runtime.commands import bench, run, verify
 from imavatar_deploy.runtime.player import STAGES
 from imavatar_deploy.runtime.run import play
 from imavatar_deploy.runtime.sources import Source
+from imavatar_deploy.student import FILE, Student, load_student, write_student
 from imavatar_deploy.tracks import FlameFrame, FlameTrack, write_track
 
 from ..tiny_avatar import tiny_avatar, write_texture
@@ -154,7 +156,9 @@ def test_verify_passes_an_intact_folder(tiny_avatar_folder: Path) -> None:
         assert part in result.stdout
 
 
-@pytest.mark.parametrize("name", ["texture.onnx", "arrays.safetensors", "golden/golden.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["texture.onnx", "arrays.safetensors", "student.safetensors", "golden/golden.safetensors"]
+)
 def test_verify_finds_one_flipped_byte(own_avatar_folder: Path, name: str) -> None:
     path = own_avatar_folder / name
     content = bytearray(path.read_bytes())
@@ -188,6 +192,25 @@ def test_verify_finds_a_changed_graph(own_avatar_folder: Path) -> None:
     refused(call(verify, own_avatar_folder), 3, "texture.rgb differs by")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("features", "student loop.feature"), ("hidden_weight", "student loop.rgb")]
+)
+def test_verify_finds_a_changed_student(own_avatar_folder: Path, name: str, said: str) -> None:
+    student = load_student(own_avatar_folder / FILE)
+    changed: dict[str, Any] = {**student.arrays(), name: 1.1 * student.arrays()[name]}
+    write_student(own_avatar_folder, Student(**changed))
+    rewrite(own_avatar_folder)
+    refused(call(verify, own_avatar_folder), 3, f"{said} differs by")
+
+
+def test_verify_wants_the_golden_case_of_a_student(own_avatar_folder: Path) -> None:
+    cases = read_golden(own_avatar_folder)
+    shutil.rmtree(own_avatar_folder / "golden")
+    write_golden(own_avatar_folder, {name: case for name, case in cases.items() if name != "student"})
+    rewrite(own_avatar_folder)
+    refused(call(verify, own_avatar_folder), 6, "has no golden case of its student")
+
+
 def test_bench_tells_every_stage(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     result = call(bench, tiny_avatar_folder, "--size", "32", "--frames", "4", "--threads", "1", "--json", out)
@@ -196,7 +219,7 @@ def test_bench_tells_every_stage(tiny_avatar_folder: Path, tmp_path: Path) -> No
         assert stage in result.stdout
     figures = json.loads(out.read_text(encoding="utf-8"))
     assert figures["schema_version"] == 1
-    assert (figures["size"], figures["frames"], figures["shading"]) == ([32, 32], 4, "vertex")
+    assert (figures["size"], figures["frames"], figures["shading"]) == ([32, 32], 4, "student")
     assert figures["faces"] == len(open_avatar(tiny_avatar_folder).avatar.faces)
     assert tuple(figures["milliseconds"]) == (*STAGES, "total")
     for times in figures["milliseconds"].values():

@@ -1,0 +1,166 @@
+"""What a student is taught and examined on: frames of the training distribution, their normals, the teacher's colours.
+
+The teacher is the full texture network at the baked vertices. Examined are frames that are never taught: stretches of
+the bundled motion whose neighbours are left out, too, and corners, among them those of `proof_poses`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imavatar_deploy.animation.animate import Animator
+from imavatar_deploy.animation.normals import SurfaceNormals
+from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.model.surface.chunks import chunks
+from imavatar_deploy.progress import Progress
+from imavatar_deploy.tracks import read_track
+
+from .bake import Bake
+from .proof_poses import CORNERS, FLAME_CORNER, ProofPoses, proof_poses
+
+TAUGHT_MOTION, TAUGHT_CORNERS = 80, 300
+EXAMINED_MOTION, EXAMINED_CORNERS = 15, 12
+
+POINTS = 4096
+"""Vertices of a taught frame, others in each: 380 frames show each of 25,000 vertices sixty times."""
+
+SHARE = 6
+"""A taught frame shows at least one vertex in this many, so that large meshes are seen as often."""
+
+EXAMINED_POINTS = 8192
+"""Vertices of an examined frame, spread over the whole mesh."""
+
+STRETCH, HELD_OUT, EXAMINED = 50, slice(20, 36), slice(24, 32)
+"""Of every 50 frames of motion (2 s) the frames 20 to 35 are not taught and those from 24 to 31 examined."""
+
+REACH = np.array([0.1, 0.1, 0.1, 0.4, 0.6, 0.4, 0.4, 0.08, 0.02, 0.2, 0.4, 0.02, 0.2, 0.4, 0.02])
+"""Radians that each angle of a pose may have in a corner, either way; the jaw opens and hardly closes."""
+
+JAW_CLOSES = -0.05
+STRONG_SHARE = 0.3
+"""At most this share of OpenHead's expressions is active at a time."""
+
+FLAME_ACTIVE = 10
+"""The first coefficients matter most and are the ones that leave their usual range in a corner."""
+
+
+class Lessons(NamedTuple):
+    """T frames of P vertices each, with the teacher's colours."""
+
+    rows: Tensor  # [T, P] which vertices
+    normals: Tensor  # [T, P, 3] of the deformed surface
+    condition: Tensor  # [T, 53]
+    colours: Tensor  # [T, P, 3]
+
+
+def taught(source: ImplicitAvatar, bake: Bake, progress: Progress) -> Lessons:
+    """What the student learns from; other random vertices in each frame."""
+    edition, generator = source.edition, np.random.default_rng(1)
+    frames = _joined(_motion(edition, generator, taught=True), _corners(edition, generator, TAUGHT_CORNERS))
+    count = bake.avatar.vertex_count
+    shown = min(count, max(POINTS, count // SHARE))
+    rows = [np.sort(generator.choice(count, shown, replace=False)) for _ in frames.pose]
+    return _lessons(source, bake, frames, np.stack(rows), progress)
+
+
+def examined(source: ImplicitAvatar, bake: Bake, progress: Progress) -> dict[str, Lessons]:
+    """What the student is judged by, a set for each kind of frame: `motion` and `corners`."""
+    edition, generator = source.edition, np.random.default_rng(2)
+    far = proof_poses(edition)
+    proof = ProofPoses(far.expression[1 : len(CORNERS)], far.pose[1 : len(CORNERS)])
+    sets: Mapping[str, ProofPoses] = {
+        "motion": _motion(edition, generator, taught=False),
+        "corners": _joined(proof, _corners(edition, generator, EXAMINED_CORNERS - len(proof.pose))),
+    }
+    count = bake.avatar.vertex_count
+    rows = np.linspace(0, count - 1, min(EXAMINED_POINTS, count)).astype(np.int64)
+    return {
+        name: _lessons(source, bake, frames, np.tile(rows, (len(frames.pose), 1)), progress)
+        for name, frames in sets.items()
+    }
+
+
+def _motion(edition: str, generator: np.random.Generator, *, taught: bool) -> ProofPoses:
+    """Frames of the bundled motion; for FLAME, which has none here, usual coefficients and half a corner's reach."""
+    count = TAUGHT_MOTION if taught else EXAMINED_MOTION
+    if edition != "openhead":
+        expression = generator.normal(size=(count, EXPRESSION_SIZE)).astype(np.float32)
+        return ProofPoses(expression, _poses(generator, count) / 2)
+    talk = read_track("talk")
+    place = np.arange(len(talk.pose)) % STRETCH
+    wanted = (place < HELD_OUT.start) | (place >= HELD_OUT.stop) if taught else _within(place, EXAMINED)
+    frames = np.flatnonzero(wanted)
+    frames = frames[np.linspace(0, len(frames) - 1, count).astype(int)]
+    return ProofPoses(talk.expression[frames], talk.pose[frames])
+
+
+def _within(place: NDArray[np.int64], stretch: slice) -> NDArray[np.bool_]:
+    return (place >= stretch.start) & (place < stretch.stop)
+
+
+def _corners(edition: str, generator: np.random.Generator, count: int) -> ProofPoses:
+    """Random sets of expressions, every other time all of them as strong as they get, over random poses."""
+    expression = np.zeros((count, EXPRESSION_SIZE), dtype=np.float32)
+    for frame in range(count):
+        expression[frame] = _strong(edition, generator, full=frame % 2 == 1)
+    return ProofPoses(expression, _poses(generator, count))
+
+
+def _strong(edition: str, generator: np.random.Generator, *, full: bool) -> NDArray[np.float64]:
+    """[50] some expressions, all at their strongest when `full`: weights of OpenHead, deviations of FLAME."""
+    active, strength = generator.random((2, EXPRESSION_SIZE))
+    if edition == "openhead":
+        chosen = active < generator.uniform(0, STRONG_SHARE)
+        return np.where(chosen, 1.0 if full else strength, 0.0)
+    signed = np.sign(2 * strength - 1) if full else 2 * strength - 1
+    return np.where(np.arange(EXPRESSION_SIZE) < FLAME_ACTIVE, FLAME_CORNER * signed, 0.0)
+
+
+def _poses(generator: np.random.Generator, count: int) -> NDArray[np.float32]:
+    """[count, 15] within `REACH`; both eyes look the same way."""
+    pose = generator.uniform(-1, 1, (count, POSE_SIZE)) * REACH
+    pose[:, 6] = generator.uniform(JAW_CLOSES, REACH[6], count)
+    pose[:, 12:] = pose[:, 9:12]
+    return pose.astype(np.float32)
+
+
+def _joined(first: ProofPoses, second: ProofPoses) -> ProofPoses:
+    return ProofPoses(np.concatenate([first.expression, second.expression]), np.concatenate([first.pose, second.pose]))
+
+
+def _lessons(
+    source: ImplicitAvatar, bake: Bake, frames: ProofPoses, rows: NDArray[np.int64], progress: Progress
+) -> Lessons:
+    device = source.canonical_pose.device
+    chosen, condition = torch.from_numpy(rows).to(device), torch.from_numpy(frames.condition).to(device)
+    normals = torch.from_numpy(_normals(bake, frames, rows)).to(device)
+    points = torch.from_numpy(np.ascontiguousarray(bake.avatar.canonical.T)).to(device)
+    colours = torch.zeros_like(normals)
+    with torch.inference_mode(), progress("asking the teacher", len(rows)) as advance:
+        for frame, vertices in enumerate(chosen):
+            for part in chunks(len(vertices)):
+                seen = vertices[part]
+                asked = (points[seen], normals[frame, part], condition[frame], bake.feature[seen])
+                colours[frame, part] = source.texture(*asked)
+            advance(1)
+    return Lessons(chosen, normals, condition, colours)
+
+
+def _normals(bake: Bake, frames: ProofPoses, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """[T, P, 3] as the runtime computes them."""
+    with Workers(1) as workers:
+        animate, normals = Animator(bake.avatar, workers), SurfaceNormals(bake.avatar, workers)
+        return np.stack(
+            [
+                normals(animate(expression, pose))[chosen]
+                for expression, pose, chosen in zip(frames.expression, frames.pose, rows, strict=True)
+            ]
+        )
