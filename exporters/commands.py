@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 from rich import box
@@ -19,6 +20,7 @@ from imavatar_deploy.model.surface.extract import RESOLUTIONS
 
 from .export import export_avatar
 from .formats import FORMATS
+from .gltf.settings import COLOURS, TEXTURE_SIZES, GlbSettings
 from .report import Report
 from .settings import Settings
 
@@ -36,6 +38,7 @@ FORMAT_HELP = _rows({name: row.description for name, row in FORMATS.items()})
 Examples:
   imavatar-export sample --format onnx --out avatar
   imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
+  imavatar-export sample --format glb,vrm --faces 20000 --glb-track talk --out head
   imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small""",
 )
 @click.argument("checkpoint")
@@ -51,6 +54,19 @@ Examples:
 @click.option("--components", default="visible", show_default=True, help=f"Parts to keep: {', '.join(CHOICES)}.")
 @click.option("--edition", help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.")
 @click.option("--storage", default="float32", show_default=True, help=f"Of the bulk arrays: {', '.join(STORAGE)}.")
+@click.option("--glb-colour", default="vertex", show_default=True, help=f"Of glb and vrm. {_rows(COLOURS)}.")
+@click.option(
+    "--glb-texture",
+    default=1024,
+    show_default=True,
+    help=f"Texels a side of --glb-colour texture: {', '.join(map(str, TEXTURE_SIZES))}.",
+)
+@click.option("--glb-normals", is_flag=True, help="Normals of every morph target, too; doubles a glb or vrm.")
+@click.option(
+    "--glb-track", help="A motion (a track file, or `talk`) that a glb plays as a clip, correctives baked in."
+)
+@click.option("--max-targets", type=int, help="Morph targets of a glb or vrm at most; the largest displacements stay.")
+@click.option("--vrm-author", default="unknown", show_default=True, help="Whom a vrm names as its author.")
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
 def export(
     checkpoint: str,
@@ -62,6 +78,7 @@ def export(
     edition: str | None,
     storage: str,
     overwrite: bool,
+    **glb: Any,
 ) -> None:
     """Turn CHECKPOINT into an avatar folder that runs without torch.
 
@@ -77,10 +94,19 @@ def export(
         storage=storage,
         edition=edition,
         overwrite=overwrite,
+        glb=GlbSettings(
+            colour=glb["glb_colour"],
+            texture_size=glb["glb_texture"],
+            max_targets=glb["max_targets"],
+            target_normals=glb["glb_normals"],
+            track=glb["glb_track"],
+            author=glb["vrm_author"],
+        ),
     )
     report = export_avatar(checkpoint, out, settings, progress=progress)
     _show(report, out)
-    following = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"]
+    playable = (out / "texture.onnx").is_file()
+    following = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"] if playable else []
     click.echo(closing_lines([out], time.perf_counter() - start, following))
 
 
@@ -95,8 +121,9 @@ def _face_budget(faces: str) -> int | None:
 
 def _show(report: Report, out: Path) -> None:
     console = Console()
-    for table in (_parity(report), _surface(report), _steps(report), _files(out)):
-        console.print(table)
+    for table in (_parity(report), _losses(report), _surface(report), _steps(report), _files(out)):
+        if table.row_count:
+            console.print(table)
 
 
 def _parity(report: Report) -> Table:
@@ -105,6 +132,13 @@ def _parity(report: Report) -> Table:
         for row in parity.differences:
             limits = (f"{row.largest:.1e}", f"{row.mean:.1e}", f"{row.tolerance.absolute:.0e}")
             table.add_row(parity.subject, row.name, *limits)
+    return table
+
+
+def _losses(report: Report) -> Table:
+    table = _table("what a format cannot show", "lost", "mm at most")
+    for name, mm in report.losses_mm.items():
+        table.add_row(name, f"{mm:.3f}")
     return table
 
 

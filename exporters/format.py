@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.progress import Progress
+from imavatar_deploy.tracks import FlameTrack
 
 from .bake import Bake
+from .gltf.settings import GlbSettings
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Subject:
     """Of the bulk arrays, see `avatar_io.write_avatar`."""
     metadata: Mapping[str, str]
     """Schema, edition, units, hash of the source and package version, for files that can carry them."""
+    track: FlameTrack | None = None
+    """A motion for formats that can hold one."""
+    glb: GlbSettings = field(default_factory=GlbSettings)
+    """For GLB and VRM."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ class Report:
     """What was measured of the extraction and the bake; JSON-ready, lengths in model units."""
     parity: list[ParityReport] = field(default_factory=list)
     """Each graph against the networks."""
+    losses_mm: dict[str, float] = field(default_factory=dict)
+    """What a file of a format cannot show by its nature: the farthest vertex over the proof poses."""
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -38,5 +40,6 @@ class Report:
         return {
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "surface": self.surface,
+            "losses_mm": self.losses_mm,
             "parity": [parity.as_dict() for parity in self.parity],
         }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
+from imavatar_deploy.tracks import FlameTrack
 
+from .gltf.settings import GlbSettings
 from .simplify import LEAST
 
 
@@ -34,6 +36,10 @@ class Settings:
     """Head model of a published checkpoint, where its file does not tell."""
     overwrite: bool = False
     """Replace an avatar that is already there."""
+    track: FlameTrack | None = None
+    """A motion for formats that can hold one."""
+    glb: GlbSettings = field(default_factory=GlbSettings)
+    """For GLB and VRM."""
 
     def __post_init__(self) -> None:
         if self.faces is not None and self.faces < LEAST:

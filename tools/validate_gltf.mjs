@@ -1,7 +1,7 @@
 // Khronos' glTF validator on files: prints every error and warning, ends with 1 where there is an error.
 //
-//   npm install --prefix build/gltf gltf-validator
-//   NODE_PATH=build/gltf/node_modules node tools/validate_gltf.mjs avatar.glb ...
+//   npm install --no-save --prefix tools gltf-validator
+//   node tools/validate_gltf.mjs avatar.glb ...
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Json = dict[str, Any]
 
-COMPONENTS = {np.dtype(np.uint8): 5121, np.dtype(np.uint16): 5123, np.dtype(np.uint32): 5125, np.dtype(np.float32): 5126}
+COMPONENTS = {
+    np.dtype(np.uint8): 5121,
+    np.dtype(np.uint16): 5123,
+    np.dtype(np.uint32): 5125,
+    np.dtype(np.float32): 5126,
+}
 SHAPES = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 VERTICES, INDICES = 34962, 34963
 """What a buffer view holds, for those who upload it to a GPU."""

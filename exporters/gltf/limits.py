@@ -1,14 +1,14 @@
-"""What glTF cannot do of an avatar's motion: the avatar as such a file moves it, and what each limit costs."""
+"""What glTF cannot do of an avatar's motion: avatars that have lost it."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
 
@@ -55,35 +55,12 @@ def without_correctives(avatar: Avatar) -> Avatar:
     return replace(avatar, pose_basis=np.zeros_like(avatar.pose_basis))
 
 
+def with_expressions(avatar: Avatar, names: Collection[str]) -> Avatar:
+    """`avatar` whose other expressions do nothing."""
+    kept = np.array([name in names for name in avatar.expression_names])
+    return replace(avatar, expression_basis=avatar.expression_basis * kept[:, None, None].astype(np.float32))
+
+
 def with_fixed_joints(avatar: Avatar) -> Avatar:
     """`avatar` whose joints stay where the neutral expression has them."""
     return replace(avatar, joint_basis=np.zeros_like(avatar.joint_basis))
-
-
-def live(avatar: Avatar) -> Avatar:
-    """What a file moves when an engine sets its weights and bones: all three limits at once."""
-    return with_four_influences(with_fixed_joints(without_correctives(avatar)))
-
-
-LIMITS = {
-    "four influences a vertex": with_four_influences,
-    "joints that do not follow the expression": with_fixed_joints,
-    "no pose correctives": without_correctives,
-    "all of these": live,
-}
-"""What is lost -> the avatar that lost it."""
-
-
-def losses_mm(avatar: Avatar, expression: Float, pose: Float) -> dict[str, float]:
-    """The largest displacement (mm) that each limit costs over some frames `[T, 50]`, `[T, 15]`."""
-    truth = [pose_plainly(avatar, *frame).vertices for frame in zip(expression, pose, strict=True)]
-    found = {}
-    for name, limited in LIMITS.items():
-        other = limited(avatar)
-        moved = (pose_plainly(other, *frame).vertices for frame in zip(expression, pose, strict=True))
-        found[name] = MM_PER_UNIT * max(_farthest(a, b) for a, b in zip(truth, moved, strict=True))
-    return found
-
-
-def _farthest(a: Float, b: Float) -> float:
-    return float(np.linalg.norm(a - b, axis=1).max())

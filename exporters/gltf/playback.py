@@ -58,6 +58,12 @@ class GlbPlayback:
         """[V, C] of the mesh."""
         return self.array(getattr(self.primitive.attributes, name))
 
+    def image(self) -> bytes:
+        """The first image, as it is stored."""
+        view = self.gltf.bufferViews[self.gltf.images[0].bufferView]
+        start = view.byteOffset or 0
+        return bytes(self._blob[start : start + view.byteLength])
+
     def posed(
         self, weights: Mapping[str, float], turned: Mapping[str, Array], moved: Mapping[str, Array] | None = None
     ) -> Double:
@@ -80,7 +86,8 @@ class GlbPlayback:
 
     def at_key(self, key: int) -> Double:
         """[V, 3] vertices at a key of the animation, by its number."""
-        animation, tracks = self.gltf.animations[0], {"weights": {}, "rotation": {}, "translation": {}}
+        animation = self.gltf.animations[0]
+        tracks: dict[str, dict[str, Array]] = {"weights": {}, "rotation": {}, "translation": {}}
         for channel in animation.channels:
             values = self.array(animation.samplers[channel.sampler].output)
             node = self.gltf.nodes[channel.target.node].name

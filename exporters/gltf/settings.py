@@ -31,8 +31,6 @@ class GlbSettings:
     """Morph targets at most, for engines that cap them; those with the largest displacements stay."""
     target_normals: bool = False
     """Normals of every morph target, too. They double the file, and the unlit material does not look at them."""
-    track: str | None = None
-    """A motion to be baked into a GLB as a clip; see `tracks.read_track`."""
     author: str = "unknown"
     """Whom a VRM names as its author."""
 

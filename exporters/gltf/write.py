@@ -132,9 +132,7 @@ def _add_clip(
 
     def channel(node: int, what: str, values: Float) -> None:
         sampler = {"input": times, "output": container.add(np.ascontiguousarray(values)), "interpolation": "LINEAR"}
-        animation["channels"].append(
-            {"sampler": len(animation["samplers"]), "target": {"node": node, "path": what}}
-        )
+        animation["channels"].append({"sampler": len(animation["samplers"]), "target": {"node": node, "path": what}})
         animation["samplers"].append(sampler)
 
     channel(MESH_NODE, "weights", weights.astype(np.float32).ravel())
