@@ -17,6 +17,7 @@ from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
+from imavatar_deploy.tracks import read_track
 
 from .export import export_avatar
 from .formats import FORMATS
@@ -38,7 +39,7 @@ FORMAT_HELP = _rows({name: row.description for name, row in FORMATS.items()})
 Examples:
   imavatar-export sample --format onnx --out avatar
   imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
-  imavatar-export sample --format glb,vrm --faces 20000 --glb-track talk --out head
+  imavatar-export sample --format glb,vrm --faces 20000 --track talk --out head
   imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small""",
 )
 @click.argument("checkpoint")
@@ -62,9 +63,7 @@ Examples:
     help=f"Texels a side of --glb-colour texture: {', '.join(map(str, TEXTURE_SIZES))}.",
 )
 @click.option("--glb-normals", is_flag=True, help="Normals of every morph target, too; doubles a glb or vrm.")
-@click.option(
-    "--glb-track", help="A motion (a track file, or `talk`) that a glb plays as a clip, correctives baked in."
-)
+@click.option("--track", help="A motion (a track file, or the word talk) that a glb holds as a clip.")
 @click.option("--max-targets", type=int, help="Morph targets of a glb or vrm at most; the largest displacements stay.")
 @click.option("--vrm-author", default="unknown", show_default=True, help="Whom a vrm names as its author.")
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
@@ -77,6 +76,7 @@ def export(
     components: str,
     edition: str | None,
     storage: str,
+    track: str | None,
     overwrite: bool,
     **glb: Any,
 ) -> None:
@@ -84,6 +84,10 @@ def export(
 
     CHECKPOINT is a checkpoint folder of ours, an IMavatar run folder or .pth file in the published layout, or the word
     'sample'. Every graph is held against the networks; a folder with one that misses its tolerance is not written.
+
+    A glb moves by weights and bones. An engine that turns the jaw also sets jawOpenCorrective to the jaw's angle over
+    0.4255 rad, or the mouth lacks what the correctives do (4 mm on the sample); a clip from --track has that baked in.
+    The table of what a format cannot show tells the rest. A vrm opens its jaw by the expression jawOpen.
     """
     start = time.perf_counter()
     settings = Settings(
@@ -94,12 +98,12 @@ def export(
         storage=storage,
         edition=edition,
         overwrite=overwrite,
+        track=None if track is None else read_track(track),
         glb=GlbSettings(
             colour=glb["glb_colour"],
             texture_size=glb["glb_texture"],
             max_targets=glb["max_targets"],
             target_normals=glb["glb_normals"],
-            track=glb["glb_track"],
             author=glb["vrm_author"],
         ),
     )

@@ -1,25 +1,21 @@
-"""A GLB read back by pygltflib and moved as the glTF specification says, in numpy: the writer's judge."""
+"""A GLB moved as the glTF specification says, in numpy: the writer's judge."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.optional import require
 
-Array = NDArray[Any]
+from .reader import Array, GlbFile
+
 Double = NDArray[np.float64]
 
-TYPES = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
-DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 
-
-class GlbPlayback:
+class GlbPlayback(GlbFile):
     """The first mesh of a GLB with its skin, morph targets and first animation.
 
     Raises:
@@ -27,42 +23,17 @@ class GlbPlayback:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            self.gltf = require("pygltflib", extra="gltf").GLTF2().load_binary(str(path))
-            self._blob = self.gltf.binary_blob()
-        except Exception as error:  # on damaged bytes struct, json and dataclasses raise their own
-            raise InputError(f"{path} is not a readable GLB ({error!r}); export it again") from error
-        self.mesh = self.gltf.meshes[0]
-        self.primitive = self.mesh.primitives[0]
-        self.names: list[str] = (self.mesh.extras or {}).get("targetNames", [])
-        self.bones: list[str] = [self.gltf.nodes[joint].name for joint in self.gltf.skins[0].joints]
+        super().__init__(path)
+        mesh, self.skin = self.structure.meshes[0], self.structure.skins[0]
+        self.primitive = mesh.primitives[0]
+        self.names: list[str] = (mesh.extras or {}).get("targetNames", [])
+        self.bones: list[str] = [self.structure.nodes[joint].name for joint in self.skin.joints]
         self._targets = np.stack([self.array(target["POSITION"]) for target in self.primitive.targets])
-        self._bind = self.array(self.gltf.skins[0].inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
-
-    def array(self, accessor: int) -> Array:
-        """[N] or [N, C] values of an accessor, sparse ones filled in, normalised integers as 0..1."""
-        entry = self.gltf.accessors[accessor]
-        size, dtype = TYPES[entry.type], np.dtype(DTYPES[entry.componentType])
-        values = self._view(entry.bufferView, entry.byteOffset, dtype, entry.count * size).reshape(-1, size).copy()
-        if entry.sparse is not None:
-            where, what = entry.sparse.indices, entry.sparse.values
-            rows = self._view(
-                where.bufferView, where.byteOffset, np.dtype(DTYPES[where.componentType]), entry.sparse.count
-            )
-            filled = self._view(what.bufferView, what.byteOffset, dtype, entry.sparse.count * size)
-            values[rows] = filled.reshape(-1, size)
-        scaled = values / np.iinfo(dtype).max if entry.normalized else values
-        return scaled[:, 0] if size == 1 else scaled
+        self._bind = self.array(self.skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
 
     def attribute(self, name: str) -> Array:
         """[V, C] of the mesh."""
         return self.array(getattr(self.primitive.attributes, name))
-
-    def image(self) -> bytes:
-        """The first image, as it is stored."""
-        view = self.gltf.bufferViews[self.gltf.images[0].bufferView]
-        start = view.byteOffset or 0
-        return bytes(self._blob[start : start + view.byteLength])
 
     def posed(
         self, weights: Mapping[str, float], turned: Mapping[str, Array], moved: Mapping[str, Array] | None = None
@@ -76,7 +47,7 @@ class GlbPlayback:
         """
         unknown = set(weights) - set(self.names)
         if unknown:
-            raise InputError(f"the GLB has no morph targets {', '.join(sorted(unknown))}")
+            raise InputError(f"the GLB has no morph targets {', '.join(sorted(unknown))}; it has {len(self.names)}")
         amounts = np.array([weights.get(name, 0.0) for name in self.names])
         shaped = self.attribute("POSITION").astype(np.float64) + np.tensordot(amounts, self._targets, 1)
         matrices = self._world(turned, moved or {}) @ self._bind
@@ -86,35 +57,30 @@ class GlbPlayback:
 
     def at_key(self, key: int) -> Double:
         """[V, 3] vertices at a key of the animation, by its number."""
-        animation = self.gltf.animations[0]
-        tracks: dict[str, dict[str, Array]] = {"weights": {}, "rotation": {}, "translation": {}}
+        animation = self.structure.animations[0]
+        weights: Array = np.zeros(len(self.names))
+        tracks: dict[str, dict[str, Array]] = {"rotation": {}, "translation": {}}
         for channel in animation.channels:
             values = self.array(animation.samplers[channel.sampler].output)
-            node = self.gltf.nodes[channel.target.node].name
-            tracks[channel.target.path][node] = (
-                values.reshape(-1, len(self.names))[key] if channel.target.path == "weights" else values[key]
-            )
-        (weights,) = tracks["weights"].values()
+            if channel.target.path == "weights":
+                weights = values.reshape(-1, len(self.names))[key]
+            else:
+                tracks[channel.target.path][self.structure.nodes[channel.target.node].name] = values[key]
         named = dict(zip(self.names, weights.tolist(), strict=True))
         return self.posed(named, tracks["rotation"], tracks["translation"])
 
-    def _view(self, view: int | None, offset: int | None, dtype: np.dtype[Any], count: int) -> Array:
-        if view is None:
-            return np.zeros(count, dtype=dtype)
-        start = (self.gltf.bufferViews[view].byteOffset or 0) + (offset or 0)
-        return np.frombuffer(self._blob, dtype, count, start)
-
     def _world(self, turned: Mapping[str, Array], moved: Mapping[str, Array]) -> Double:
         """[J, 4, 4] from each joint's space to the scene's."""
-        parents = {child: index for index, node in enumerate(self.gltf.nodes) for child in node.children or []}
+        nodes = self.structure.nodes
+        parents = {child: index for index, node in enumerate(nodes) for child in node.children or []}
 
         def world(index: int) -> Double:
-            node, local = self.gltf.nodes[index], np.eye(4)
+            node, local = nodes[index], np.eye(4)
             local[:3, :3] = _matrix(turned.get(node.name, np.array(node.rotation or (0, 0, 0, 1))))
             local[:3, 3] = moved.get(node.name, np.array(node.translation or (0, 0, 0)))
             return world(parents[index]) @ local if index in parents else local
 
-        return np.stack([world(joint) for joint in self.gltf.skins[0].joints])
+        return np.stack([world(joint) for joint in self.skin.joints])
 
 
 def _matrix(quaternion: Array) -> Double:

@@ -26,7 +26,7 @@ from imavatar_deploy.tracks import FlameTrack
 
 from .clip import quaternions
 from .limits import with_expressions, with_four_influences
-from .losses import jaw_weight, live
+from .losses import bones_alone, jaw_weight, live
 from .playback import GlbPlayback
 from .targets import JAW_CORRECTIVE
 
@@ -75,7 +75,8 @@ def live_poses(avatar: Avatar, names: Sequence[str], expression: Float, pose: Fl
     """
     pictures = []
     for coefficients, turned in zip(expression, pose, strict=True):
-        moved = pose_plainly(with_expressions(live(avatar, turned), names), coefficients, turned)
+        driven = live(avatar, turned) if JAW_CORRECTIVE in names else bones_alone(avatar)
+        moved = pose_plainly(with_expressions(driven, names), coefficients, turned)
         weights = dict(zip(avatar.expression_names, coefficients.tolist(), strict=True)) | {
             JAW_CORRECTIVE: jaw_weight(turned)
         }
