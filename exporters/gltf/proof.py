@@ -21,6 +21,7 @@ from safetensors.numpy import save
 from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES, UNITS_PER_METRE
+from imavatar_deploy.errors import InputError
 from imavatar_deploy.parity import ParityReport, Tolerance, compare
 from imavatar_deploy.tracks import FlameTrack
 
@@ -149,7 +150,10 @@ def _seen(linear: Array) -> Array:
 
 def _sampled(image: bytes, uv: Float) -> Array:
     """[N, 3] colours of a PNG at places `[N, 2]`, bilinear as a renderer reads them."""
-    texels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1].astype(np.float32) / 255
+    decoded = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise InputError("the texture is not a readable PNG; export the file again")
+    texels = decoded[:, :, ::-1].astype(np.float32) / 255
     at = uv * np.array(texels.shape[1::-1], dtype=np.float32) - np.float32(0.5)
     sampled: Array = cv2.remap(
         texels, at[:, None, 0], at[:, None, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

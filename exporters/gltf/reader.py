@@ -35,15 +35,15 @@ class GlbFile:
     def array(self, accessor: int) -> Array:
         """[N] or [N, C] values of an accessor, normalised integers as 0..1."""
         entry = self.structure.accessors[accessor]
-        size, dtype = TYPES[entry.type], np.dtype(DTYPES[entry.componentType])
+        size, dtype = TYPES[entry.type], _dtype(entry.componentType)
         values = self._values(entry.bufferView, entry.byteOffset, dtype, entry.count * size).reshape(-1, size).copy()
         if entry.sparse is not None:
             where, what = entry.sparse.indices, entry.sparse.values
-            kind = np.dtype(DTYPES[where.componentType])
+            kind = _dtype(where.componentType)
             rows = self._values(where.bufferView, where.byteOffset, kind, entry.sparse.count)
             filled = self._values(what.bufferView, what.byteOffset, dtype, entry.sparse.count * size)
             values[rows] = filled.reshape(-1, size)
-        scaled = values / np.iinfo(dtype).max if entry.normalized else values
+        scaled = values / float(np.iinfo(dtype).max) if entry.normalized else values
         return scaled[:, 0] if size == 1 else scaled
 
     def image(self) -> bytes:
@@ -57,3 +57,8 @@ class GlbFile:
             return np.zeros(count, dtype=dtype)
         start = (self.structure.bufferViews[view].byteOffset or 0) + (offset or 0)
         return np.frombuffer(self._blob, dtype, count, start)
+
+
+def _dtype(component: int) -> np.dtype[Any]:
+    """Of a `componentType`."""
+    return np.dtype(DTYPES[component])

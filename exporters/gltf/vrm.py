@@ -60,9 +60,8 @@ def write_vrm(
     settings = settings or GlbSettings()
     if not isinstance(colours, Texture):
         ensure_shape("colours", colours, (avatar.vertex_count, 3))
-    kept, dropped = expression_targets(avatar, avatar.expression_names), {}
-    if settings.max_targets is not None:
-        kept, dropped = largest(kept, settings.max_targets - 1)
+    expressed = expression_targets(avatar, avatar.expression_names)
+    kept, dropped = largest(expressed, (settings.max_targets or len(expressed) + 1) - 1)
     figure = Figure(
         avatar,
         colours,
