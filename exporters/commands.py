@@ -62,6 +62,7 @@ Examples:
     show_default=True,
     help=f"Texels a side of --glb-colour texture: {', '.join(map(str, TEXTURE_SIZES))}.",
 )
+@click.option("--glb-colour-morphs", is_flag=True, help="Vertex colours that follow the expression and the jaw.")
 @click.option("--glb-normals", is_flag=True, help="Normals of every morph target, too; doubles a glb or vrm.")
 @click.option("--track", help="A motion (a track file, or the word talk) that a glb holds as a clip.")
 @click.option("--max-targets", type=int, help="Morph targets of a glb or vrm at most; the largest displacements stay.")
@@ -102,6 +103,7 @@ def export(
         glb=GlbSettings(
             colour=glb["glb_colour"],
             texture_size=glb["glb_texture"],
+            colour_morphs=glb["glb_colour_morphs"],
             max_targets=glb["max_targets"],
             target_normals=glb["glb_normals"],
             author=glb["vrm_author"],

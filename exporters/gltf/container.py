@@ -49,7 +49,7 @@ class Container:
         return self._append(accessor | ({"normalized": True} if normalised else {}))
 
     def add_sparse(self, array: Array, *, bounds: bool = False) -> int:
-        """The same for an `array` `[N, 3]` with many rows of zeros: as indices and values, where that takes less."""
+        """The same for an `array` `[N, C]` with many rows of zeros: as indices and values, where that takes less."""
         rows = np.flatnonzero(array.any(axis=1))
         rows = rows if len(rows) else np.zeros(1, dtype=np.intp)  # a sparse accessor names one row at least
         indices = rows.astype(np.uint16 if len(array) <= 1 << 16 else np.uint32)

@@ -17,7 +17,7 @@ from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
 
 from .container import INDICES, VERTICES, Container
 from .limits import strongest
-from .look import Texture, add_colours, add_texture, corners
+from .look import Texture, add_colours, add_texture, colour_offset, corners
 from .skeleton import Bone, bone_nodes, inverse_bind_matrices
 from .targets import Target
 
@@ -43,6 +43,8 @@ class Figure:
     raised: float = 0.0
     """Metres by which the mesh stands above the head model's origin."""
     target_normals: bool = False
+    colours_at: Mapping[str, Float] = field(default_factory=dict)
+    """Target's name -> colours `[V, 3]` sRGB at its full weight; targets without keep those of the neutral face."""
 
 
 def bone_node(figure: Figure, name: str) -> int:
@@ -125,6 +127,9 @@ def _morph(container: Container, figure: Figure, target: Target, source: Index) 
         rest, faces = figure.avatar.rest, figure.avatar.faces
         turned = vertex_normals((rest + offset).T, faces) - vertex_normals(rest.T, faces)
         morph["NORMAL"] = container.add_sparse(turned[source])
+    if figure.colours_at and not isinstance(figure.look, Texture):  # then of every target: loaders want all or none
+        offset_of = colour_offset(figure.look, figure.colours_at.get(target.name, figure.look))
+        morph["COLOR_0"] = container.add_sparse(offset_of[source])
     return morph
 
 

@@ -17,6 +17,9 @@ Float = NDArray[np.float32]
 OPAQUE = np.iinfo(np.uint16).max
 """One, in the integers of COLOR_0: eight bits of linear light would band in the shadows."""
 
+UNSEEN = 1 / 255
+"""A change of a colour channel below this is written as none."""
+
 UNLIT = "KHR_materials_unlit"
 """The light is already in the colours: the networks learned them as they were seen."""
 
@@ -50,6 +53,17 @@ def add_colours(container: Container, colours: Float) -> dict[str, int]:
     rgba[:, :3] = np.round(linear(colours) * OPAQUE)
     _add_material(container, {})
     return {"COLOR_0": container.add(rgba, target=VERTICES, normalised=True)}
+
+
+def colour_offset(colours: Float, wanted: Float) -> Float:
+    """[V, 4] what turns `colours` into `wanted` `[V, 3]` in linear light, for the COLOR_0 of a morph target.
+
+    Vertices whose colour an eight-bit screen would not change are left at zero.
+    """
+    offset = np.zeros((len(colours), 4), dtype=np.float32)
+    offset[:, :3] = linear(wanted) - linear(colours)
+    offset[np.abs(wanted - colours).max(axis=1) < UNSEEN] = 0.0
+    return offset
 
 
 def add_texture(container: Container, texture: Texture) -> dict[str, int]:

@@ -55,6 +55,11 @@ class GlbPlayback(GlbFile):
         blended = np.einsum("vk,vkrc->vrc", shares, matrices[joints])
         return np.asarray(np.einsum("vrc,vc->vr", blended[:, :3, :3], shaped) + blended[:, :3, 3])
 
+    def coloured(self, name: str) -> Array:
+        """[V, 3] linear colours at the full weight of a morph target."""
+        offset = self.array(self.primitive.targets[self.names.index(name)]["COLOR_0"])
+        return (self.attribute("COLOR_0") + offset)[:, :3]
+
     def at_key(self, key: int) -> Double:
         """[V, 3] vertices at a key of the animation, by its number."""
         animation = self.structure.animations[0]

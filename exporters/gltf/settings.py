@@ -27,6 +27,8 @@ class GlbSettings:
     """A row of `COLOURS`."""
     texture_size: int = 1024
     """Texels a side."""
+    colour_morphs: bool = False
+    """Vertex colours that follow the expression and the jaw, as COLOR_0 of every morph target."""
     max_targets: int | None = None
     """Morph targets at most, for engines that cap them; those with the largest displacements stay."""
     target_normals: bool = False
@@ -43,5 +45,7 @@ class GlbSettings:
             )
         if self.max_targets is not None and self.max_targets < 1:
             raise UsageError(f"a GLB's morph targets must be at least 1, got a limit of {self.max_targets}")
+        if self.colour_morphs and self.colour == "texture":
+            raise UsageError("a texture cannot follow the expression; ask for colour morphs with vertex colours")
         if not self.author:
             raise UsageError("a VRM must name an author, got an empty name")

@@ -41,6 +41,7 @@ def write_vrm(
     *,
     licence: Mapping[str, str],
     title: str,
+    colours_at: Mapping[str, Float] | None = None,
     settings: GlbSettings | None = None,
 ) -> GlbFacts:
     """Write `avatar` as a VRM 1.0 file; it appears whole or not at all.
@@ -52,6 +53,7 @@ def write_vrm(
         colours: `[V, 3]` sRGB in 0..1, or a baked texture, which more programs show.
         licence: what the file says of itself.
         title: the avatar's name.
+        colours_at: see `write_glb`.
 
     Raises:
         UsageError: the path cannot be written.
@@ -71,6 +73,7 @@ def write_vrm(
         body=body_bones(),
         raised=STANDS_AT,
         target_normals=settings.target_normals,
+        colours_at=colours_at or {},
     )
     container = figure_document(figure)
     container.document["extensionsUsed"].append(EXTENSION)

@@ -60,6 +60,7 @@ def write_glb(
     *,
     licence: Mapping[str, str],
     names: Sequence[str] | None = None,
+    colours_at: Mapping[str, Float] | None = None,
     track: FlameTrack | None = None,
     settings: GlbSettings | None = None,
 ) -> GlbFacts:
@@ -72,6 +73,7 @@ def write_glb(
         colours: `[V, 3]` sRGB in 0..1, or a baked texture.
         licence: what the file says of itself; `conditions` also becomes its copyright line.
         names: of the expressions' targets; the avatar's own when left out.
+        colours_at: target's name -> colours `[V, 3]` at its full weight, for vertex colours that follow the expression.
         track: a motion to bake in as a clip, pose correctives included.
 
     Raises:
@@ -86,7 +88,13 @@ def write_glb(
     baked = [jaw_corrective(avatar), *(motion.targets if motion else [])]
     kept, dropped = _within(settings.max_targets, expression_targets(avatar, names or avatar.expression_names), baked)
     figure = Figure(
-        avatar, colours, [*kept, *baked], head_bones(avatar), licence, target_normals=settings.target_normals
+        avatar,
+        colours,
+        [*kept, *baked],
+        head_bones(avatar),
+        licence,
+        target_normals=settings.target_normals,
+        colours_at=colours_at or {},
     )
     container = figure_document(figure)
     if track is not None and motion is not None:

@@ -293,7 +293,15 @@ class TestRefusals:
             GlbPlayback(tmp_path / "a.glb")
 
     @pytest.mark.parametrize(
-        "choice", [{"colour": "pixel"}, {"texture_size": 1000}, {"max_targets": 0}, {"author": ""}], ids=str
+        "choice",
+        [
+            {"colour": "pixel"},
+            {"colour": "texture", "colour_morphs": True},
+            {"texture_size": 1000},
+            {"max_targets": 0},
+            {"author": ""},
+        ],
+        ids=str,
     )
     def test_impossible_settings(self, choice: dict[str, Any]) -> None:
         with pytest.raises(UsageError):
