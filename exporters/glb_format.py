@@ -16,7 +16,7 @@ from .atlas import bake_texture
 from .format import ExportFormat, Subject
 from .glb_proof import glb_proof, vrm_proof
 from .gltf.look import Texture
-from .gltf.losses import losses_mm
+from .gltf.losses import GLB_LIMITS, VRM_LIMITS, Limited, losses_mm
 from .gltf.proof import write_proof
 from .gltf.proof_check import check_proof
 from .gltf.targets import JAW_CORRECTIVE, open_jaw
@@ -42,7 +42,7 @@ def _write_glb(folder: Path, subject: Subject, progress: Progress) -> Mapping[st
         settings=subject.glb,
     )
     write_proof(folder / "golden" / "glb.safetensors", glb_proof(subject, look, coloured, facts, track))
-    return {"glb": _told(subject, facts)}
+    return {"glb": _told(subject, facts, GLB_LIMITS)}
 
 
 def _write_vrm(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
@@ -58,7 +58,7 @@ def _write_vrm(folder: Path, subject: Subject, progress: Progress) -> Mapping[st
         settings=subject.glb,
     )
     write_proof(folder / "golden" / "vrm.safetensors", vrm_proof(subject, look, coloured, facts))
-    return {"vrm": _told(subject, facts)}
+    return {"vrm": _told(subject, facts, VRM_LIMITS)}
 
 
 def _look(subject: Subject, progress: Progress) -> Float | Texture:
@@ -80,10 +80,10 @@ def _colours_at(subject: Subject, of_jaw: str, progress: Progress) -> dict[str, 
     return found
 
 
-def _told(subject: Subject, facts: GlbFacts) -> dict[str, Any]:
+def _told(subject: Subject, facts: GlbFacts, limits: Mapping[str, Limited]) -> dict[str, Any]:
     """What the manifest says of a file."""
     poses = proof_poses(subject.source.edition)
-    return {**facts.as_dict(), "losses_mm": losses_mm(subject.bake.avatar, poses.expression, poses.pose)}
+    return {**facts.as_dict(), "losses_mm": losses_mm(subject.bake.avatar, limits, poses.expression, poses.pose)}
 
 
 def _check(kind: str) -> Callable[[Path], list[ParityReport]]:

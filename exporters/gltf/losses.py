@@ -1,8 +1,8 @@
-"""What a GLB loses of an avatar's motion while an engine drives it, in millimetres."""
+"""What a GLB or VRM loses of an avatar's motion while a program drives it, in millimetres."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,9 +13,10 @@ from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import JAW
 
 from .limits import MM_PER_UNIT, with_fixed_joints, with_four_influences, without_correctives
-from .targets import JAW_OPEN, jaw_corrective
+from .targets import JAW_OPEN, jaw_corrective, jaw_opening
 
 Float = NDArray[np.float32]
+Limited = Callable[[Avatar, Float, Float], Float]
 
 
 def jaw_weight(pose: Float) -> float:
@@ -34,27 +35,44 @@ def live(avatar: Avatar, pose: Float) -> Avatar:
     return replace(bare, rest=bare.rest + np.float32(jaw_weight(pose)) * jaw_corrective(avatar).offset)
 
 
-LIMITS: dict[str, Callable[[Avatar, Float], Avatar]] = {
-    "four influences a vertex": lambda avatar, pose: with_four_influences(avatar),
-    "joints that do not follow the expression": lambda avatar, pose: with_fixed_joints(avatar),
-    "no pose correctives": lambda avatar, pose: without_correctives(avatar),
-    "driven live, all together": live,
-    "driven live without jawOpenCorrective": lambda avatar, pose: bones_alone(avatar),
+def _posed_as(limited: Callable[[Avatar], Avatar]) -> Limited:
+    return lambda avatar, expression, pose: pose_plainly(limited(avatar), expression, pose).vertices
+
+
+def _live(avatar: Avatar, expression: Float, pose: Float) -> Float:
+    return pose_plainly(live(avatar, pose), expression, pose).vertices
+
+
+def _jaw_by_expression(avatar: Avatar, expression: Float, pose: Float) -> Float:
+    """The jaw's bone stays, and the target that holds its whole opening has the weight."""
+    bare, still = bones_alone(avatar), pose.copy()
+    still[JAW] = 0.0
+    opened = bare.rest + np.float32(jaw_weight(pose)) * jaw_opening(avatar).offset
+    return pose_plainly(replace(bare, rest=opened), expression, still).vertices
+
+
+ALWAYS = {
+    "four influences a vertex": _posed_as(with_four_influences),
+    "joints that do not follow the expression": _posed_as(with_fixed_joints),
+    "no pose correctives": _posed_as(without_correctives),
 }
-"""What is lost -> the avatar that lost it, as it is for a pose."""
+GLB_LIMITS: dict[str, Limited] = {
+    **ALWAYS,
+    "driven live, all together": _live,
+    "driven live without jawOpenCorrective": _posed_as(bones_alone),
+}
+VRM_LIMITS: dict[str, Limited] = {**ALWAYS, "driven live, the jaw by its expression": _jaw_by_expression}
+"""What is lost -> the vertices `[V, 3]` of an expression and a pose that are left."""
 
 
-def losses_mm(avatar: Avatar, expression: Float, pose: Float) -> dict[str, float]:
+def losses_mm(avatar: Avatar, limits: Mapping[str, Limited], expression: Float, pose: Float) -> dict[str, float]:
     """The largest displacement (mm) that each limit costs over some frames `[T, 50]`, `[T, 15]`."""
     frames = list(zip(expression, pose, strict=True))
     truth = [pose_plainly(avatar, *frame).vertices for frame in frames]
     return {
         name: MM_PER_UNIT
-        * max(
-            _farthest(true, pose_plainly(limited(avatar, frame[1]), *frame).vertices)
-            for true, frame in zip(truth, frames, strict=True)
-        )
-        for name, limited in LIMITS.items()
+        * max(_farthest(true, left(avatar, *frame)) for true, frame in zip(truth, frames, strict=True))
+        for name, left in limits.items()
     }
 
 

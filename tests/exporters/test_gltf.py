@@ -24,7 +24,7 @@ from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
 from imavatar_deploy.exporters.gltf.clip import CORRECTIVE_TOLERANCE_MM, quaternions
 from imavatar_deploy.exporters.gltf.container import Container
 from imavatar_deploy.exporters.gltf.limits import strongest, with_fixed_joints, with_four_influences
-from imavatar_deploy.exporters.gltf.losses import LIMITS, live, losses_mm
+from imavatar_deploy.exporters.gltf.losses import GLB_LIMITS, VRM_LIMITS, live, losses_mm
 from imavatar_deploy.exporters.gltf.playback import GlbPlayback
 from imavatar_deploy.exporters.gltf.reader import GlbFile
 from imavatar_deploy.exporters.gltf.settings import GlbSettings
@@ -179,22 +179,23 @@ class TestMotion:
 class TestLosses:
     def test_each_limit_costs_what_it_takes_away(self, head: Avatar) -> None:
         poses = proof_poses(head.edition)
-        lost = losses_mm(head, poses.expression, poses.pose)
-        assert set(lost) == set(LIMITS)
-        assert min(lost.values()) > 0
+        for limits in (GLB_LIMITS, VRM_LIMITS):
+            lost = losses_mm(head, limits, poses.expression, poses.pose)
+            assert set(lost) == set(limits)
+            assert min(lost.values()) > 0
 
     def test_the_corrective_target_gives_back_what_the_jaw_lost(self, head: Avatar) -> None:
         basis = np.zeros_like(head.pose_basis)
         basis[13] = head.pose_basis[13]  # follows the cosine of the jaw's angle, which the weight does not
         basis[14] = 10 * head.pose_basis[14]  # follows its sine, which it nearly does
         able = with_fixed_joints(with_four_influences(replace(head, pose_basis=basis)))
-        lost = losses_mm(able, np.zeros((1, 50), np.float32), 0.5 * open_jaw()[None])
+        lost = losses_mm(able, GLB_LIMITS, np.zeros((1, 50), np.float32), 0.5 * open_jaw()[None])
         assert lost["driven live, all together"] < 0.1 * lost["driven live without jawOpenCorrective"]
 
     def test_an_avatar_within_the_limits_loses_nothing(self, head: Avatar) -> None:
         poses = proof_poses(head.edition)
         able = with_fixed_joints(with_four_influences(replace(head, pose_basis=np.zeros_like(head.pose_basis))))
-        assert max(losses_mm(able, poses.expression, poses.pose).values()) < 1e-4
+        assert max(losses_mm(able, GLB_LIMITS, poses.expression, poses.pose).values()) < 1e-4
 
     def test_weight_lost_is_what_four_leave_out(self) -> None:
         weights = np.array([[0.5, 1.0], [0.2, 0.0], [0.15, 0.0], [0.1, 0.0], [0.05, 0.0]], dtype=np.float32)
