@@ -86,7 +86,7 @@ def _coloured(file: GlbPlayback, proof: Stored) -> Array:
 def _texture(file: GlbPlayback, proof: Stored) -> Array:
     """[1] median error of the image where the proof has colours."""
     error = np.abs(_sampled(file.image(), proof.arrays["colours/uv"]) - proof.arrays["colours/seen"])
-    return np.median(error.max(axis=1))[None]
+    return np.array([np.median(error.max(axis=1))])
 
 
 def _seen(linear: Array) -> Array:

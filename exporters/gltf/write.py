@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.checks import ensure_shape
-from imavatar_deploy.conventions import BONES
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks import FlameTrack, check_edition
 
-from .clip import Correctives, bone_motion, correctives
-from .container import Container
-from .figure import MESH_NODE, Figure, bone_node, figure_document
+from .animation import add_clip
+from .clip import Correctives, correctives
+from .figure import Figure, figure_document
 from .limits import strongest
 from .look import Texture, corners
 from .settings import GlbSettings
@@ -27,9 +26,6 @@ from .skeleton import head_bones
 from .targets import Target, expression_targets, jaw_corrective, largest
 
 Float = NDArray[np.float32]
-
-CLIP = "motion"
-"""The animation's name."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def write_glb(
     """Write `avatar` as a GLB in metres, +Y up, facing +Z; the file appears whole or not at all.
 
     The mesh is the neutral expression with the jaw closed. An engine may set the weights of the expressions, turn the
-    bones, and set `jawOpenCorrective` to the jaw's angle over 0.4255 rad; see `limits` for what it then misses.
+    bones, and set `jawOpenCorrective` to the jaw's angle over 0.4255 rad; see `losses` for what it then misses.
 
     Args:
         colours: `[V, 3]` sRGB in 0..1, or a baked texture.
@@ -86,7 +82,8 @@ def write_glb(
         ensure_shape("colours", colours, (avatar.vertex_count, 3))
     motion = None if track is None else _correctives(avatar, track)
     baked = [jaw_corrective(avatar), *(motion.targets if motion else [])]
-    kept, dropped = _within(settings.max_targets, expression_targets(avatar, names or avatar.expression_names), baked)
+    names = tuple(names or avatar.expression_names)
+    kept, dropped = _within(settings.max_targets, expression_targets(avatar, names), baked)
     figure = Figure(
         avatar,
         colours,
@@ -98,7 +95,7 @@ def write_glb(
     )
     container = figure_document(figure)
     if track is not None and motion is not None:
-        _add_clip(container, figure, track, motion, [target.name for target in kept], names or avatar.expression_names)
+        add_clip(container, figure, track, motion, [names.index(target.name) for target in kept])
     with atomic_file(path) as partial:
         size = container.write(partial)
     source, faces = corners(avatar, colours)
@@ -126,25 +123,3 @@ def _within(limit: int | None, expressions: list[Target], baked: list[Target]) -
     if limit < len(baked):
         raise UsageError(f"the pose correctives need {len(baked)} morph targets, got a limit of {limit}; raise it")
     return largest(expressions, limit - len(baked))
-
-
-def _add_clip(
-    container: Container, figure: Figure, track: FlameTrack, motion: Correctives, kept: list[str], names: Sequence[str]
-) -> None:
-    """The clip's samplers and channels: weights, and what turns and shifts each bone."""
-    columns = [list(names).index(name) for name in kept]
-    weights = np.concatenate([track.expression[:, columns], motion.jaw[:, None], motion.weights], axis=1)
-    bones = bone_motion(figure.avatar, track)
-    times = container.add((np.arange(len(track)) / track.fps).astype(np.float32), bounds=True)
-    animation: dict[str, Any] = {"name": CLIP, "samplers": [], "channels": []}
-
-    def channel(node: int, what: str, values: Float) -> None:
-        sampler = {"input": times, "output": container.add(np.ascontiguousarray(values)), "interpolation": "LINEAR"}
-        animation["channels"].append({"sampler": len(animation["samplers"]), "target": {"node": node, "path": what}})
-        animation["samplers"].append(sampler)
-
-    channel(MESH_NODE, "weights", weights.astype(np.float32).ravel())
-    for number, bone in enumerate(BONES):
-        channel(bone_node(figure, bone), "rotation", bones.rotations[:, number])
-        channel(bone_node(figure, bone), "translation", bones.translations[:, number])
-    container.document["animations"] = [animation]
