@@ -32,12 +32,16 @@ LICENCES = {
 """Head-model edition -> what its licence implies."""
 
 
-MODEL_USE = {
-    "openhead": "The head model allows everything. The likeness is that of the person who was filmed: ask them.",
+PERSON = "The likeness is that of the person who was filmed: ask them."
+FLAME_USE = f"No commercial use without a licence of FLAME's. {PERSON}"
+USES = {
+    "flame2017": FLAME_USE,
+    "flame2019": FLAME_USE,
+    "flame2020": FLAME_USE,
+    "flame2023": FLAME_USE,
+    "openhead": f"The head model allows everything. {PERSON}",
 }
-FLAME_USE = (
-    "No commercial use without a licence of FLAME's. The likeness is that of the person who was filmed: ask them."
-)
+"""Head-model edition -> what follows for whoever uses a file made from an avatar."""
 
 
 def licence_report(subject: Subject) -> dict[str, str]:
@@ -48,7 +52,7 @@ def licence_report(subject: Subject) -> dict[str, str]:
         "conditions": LICENCES[edition],
         "source_sha256": subject.metadata["source_sha256"],
         "data": "; ".join(f"{name}: {value}" for name, value in provenance.items()) or "the checkpoint does not tell",
-        "use": MODEL_USE.get(edition, FLAME_USE),
+        "use": USES[edition],
     }
 
 
