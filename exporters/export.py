@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import extract, field_of
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.student import Student
+from imavatar_deploy.tracks import check_edition
 
 from .bake import Bake, bake
 from .format import ExportFormat, Subject
@@ -42,6 +44,7 @@ def export_avatar(
         UsageError: a name is unknown or `out` cannot be written; found before the long work.
         MissingDependencyError: a format needs a package that is not there; likewise.
         InputError: the checkpoint cannot be read, or has no surface.
+        EditionMismatchError: a track was made for another head model.
         QualityError: a graph misses its tolerance, or the student its quality; `OUT.rejected` then holds the evidence.
     """
     settings, report = settings or Settings(), Report()
@@ -49,11 +52,14 @@ def export_avatar(
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
             avatar, digest = load_checkpoint(source, edition=settings.edition), checkpoint_sha256(source)
+        if settings.track is not None:
+            check_edition(settings.track.edition, avatar.edition)
         baked = bake_surface(avatar, settings, report, progress)
         student = None
         if settings.student is not None and any(row.takes_student for row in formats):
             student = _train_student(avatar, baked, settings.student, settings.student_steps, report, progress)
-        subject = Subject(avatar, baked, settings.storage, graph_metadata(avatar, digest), student)
+        metadata = graph_metadata(avatar, digest)
+        subject = Subject(avatar, baked, settings.storage, metadata, student, settings.track, settings.glb)
         graphs = _write_formats(folder, formats, subject, report, progress)
         if report.problems():
             _withhold(folder, Path(out), report)
@@ -105,10 +111,17 @@ def _write_formats(
     facts: dict[str, Any] = {}
     for row in formats:
         with report.step(row.name):
-            facts |= row.write(folder, subject, progress)
+            told = row.write(folder, subject, progress)
+            facts |= told
+            report.losses_mm |= _losses(told)
         with report.step(f"check {row.name}"):
             report.parity += row.check(folder)
     return facts
+
+
+def _losses(told: Mapping[str, Any]) -> dict[str, float]:
+    """What a format's files lose by their nature, from what it tells of them."""
+    return {f"{name}: {what}": mm for name, fact in told.items() for what, mm in fact.get("losses_mm", {}).items()}
 
 
 def _withhold(folder: Path, out: Path, report: Report) -> None:

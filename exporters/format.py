@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.student import Student
+from imavatar_deploy.tracks import FlameTrack
 
 from .bake import Bake
+from .gltf.settings import GlbSettings
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Subject:
     """Schema, edition, units, hash of the source and package version, for files that can carry them."""
     student: Student | None = None
     """Trained when a format `takes_student`, unless it is to be left out."""
+    track: FlameTrack | None = None
+    """A motion for formats that can hold one."""
+    glb: GlbSettings = field(default_factory=GlbSettings)
+    """For GLB and VRM."""
 
 
 @dataclass(frozen=True)

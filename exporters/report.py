@@ -23,6 +23,8 @@ class Report:
     """How the student was trained; JSON-ready, empty where there is none."""
     parity: list[ParityReport] = field(default_factory=list)
     """Each graph, and the student, against the networks."""
+    losses_mm: dict[str, float] = field(default_factory=dict)
+    """What a file of a format cannot show by its nature: the farthest vertex over the proof poses."""
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -41,5 +43,6 @@ class Report:
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "surface": self.surface,
             **({"student": self.student} if self.student else {}),
+            "losses_mm": self.losses_mm,
             "parity": [parity.as_dict() for parity in self.parity],
         }

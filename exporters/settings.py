@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
 from imavatar_deploy.student import WIDTHS
+from imavatar_deploy.tracks import FlameTrack
 
+from .gltf.settings import GlbSettings
 from .simplify import LEAST
 from .student import STEPS
 
@@ -40,6 +42,10 @@ class Settings:
     """Of its training."""
     overwrite: bool = False
     """Replace an avatar that is already there."""
+    track: FlameTrack | None = None
+    """A motion for formats that can hold one."""
+    glb: GlbSettings = field(default_factory=GlbSettings)
+    """For GLB and VRM."""
 
     def __post_init__(self) -> None:
         if self.faces is not None and self.faces < LEAST:
