@@ -23,6 +23,9 @@ SMALL = NetworkSizes(
     texture_layers=(64, 64),
 )
 
+STUDENT_STEPS = 600
+"""As many as the small avatar's student needs."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _small_networks(one_thread: None) -> None:
@@ -59,4 +62,5 @@ class Exported:
 def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """The small avatar's folder."""
     out = tmp_path_factory.mktemp("exported") / "avatar"
-    return Exported(out, export_avatar(checkpoint, out, Settings(resolution=64, faces=2000)))
+    settings = Settings(resolution=64, faces=2000, student_steps=STUDENT_STEPS)
+    return Exported(out, export_avatar(checkpoint, out, settings))

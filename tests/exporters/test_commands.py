@@ -44,12 +44,12 @@ class TestFolder:
         folder = open_avatar(exported.folder)
         assert 1900 <= len(folder.avatar.faces) <= 2000
         reports = check_golden(exported.folder)
-        assert {report.subject for report in reports} == {"texture", "deformation", "animate"}
+        assert {report.subject for report in reports} == {"texture", "deformation", "animate", "student"}
         assert all(report.passed for report in reports)
 
     def test_manifest_tells_source_fidelity_and_conditions(self, exported: Exported) -> None:
         manifest = open_avatar(exported.folder).manifest
-        assert set(manifest["graphs"]) == {"texture", "deformation", "animate"}
+        assert set(manifest["graphs"]) == {"texture", "deformation", "animate", "student"}
         assert len(manifest["source"]["sha256"]) == 64
         assert "CC0" in manifest["licences"]["head_model"]
         assert {"torch", "onnx", "numpy"} <= set(manifest["tools"])
@@ -58,13 +58,15 @@ class TestFolder:
         assert str(exported.folder.parent) not in json.dumps(manifest)
 
     def test_every_step_is_timed(self, exported: Exported) -> None:
-        steps = ["load", "extract", "polish", "simplify", "bake", "onnx", "check onnx", "write"]
+        steps = ["load", "extract", "polish", "simplify", "bake", "student", "onnx", "check onnx", "write"]
         assert list(exported.report.seconds) == steps
 
 
 def test_command_writes_shows_and_says_what_next(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "avatar"
-    result = call(checkpoint, "--out", out, "--resolution", 64, "--faces", "full", "--storage", "float16")
+    result = call(
+        checkpoint, "--out", out, "--resolution", 64, "--faces", "full", "--storage", "float16", "--no-student"
+    )
     assert result.exit_code == 0, result.output
     avatar = open_avatar(out)
     assert avatar.manifest["arrays"]["expression_basis"]["dtype"] == "float16"
@@ -86,7 +88,7 @@ def test_a_graph_that_computes_something_else_is_withheld(
         return {}
 
     monkeypatch.setitem(formats.FORMATS, "onnx", replace(formats.FORMATS["onnx"], write=write_wrong))
-    result = call(checkpoint, "--out", tmp_path / "avatar", "--resolution", 64, "--faces", 500)
+    result = call(checkpoint, "--out", tmp_path / "avatar", "--resolution", 64, "--faces", 500, "--no-student")
     assert result.exit_code == 3
     assert "deformation.expression differs by" in result.output
     assert not (tmp_path / "avatar").exists()
@@ -101,13 +103,14 @@ def test_a_graph_that_computes_something_else_is_withheld(
     [
         (
             ("--format", "onnxx"),
-            "unknown export format 'onnxx': expected one of glb, onnx, player, vrm; did you mean 'onnx'?",
+            f"unknown export format 'onnxx': expected one of {', '.join(sorted(formats.FORMATS))}; did you mean 'onnx'?",
         ),
         (("--faces", "many"), "--faces must be a number or the word full, got 'many'"),
         (("--faces", "12"), "at least 100, got 12"),
         (("--resolution", "200"), "resolution must be one of 64, 128, 256, 512, got 200"),
         (("--components", "biggest"), "unknown choice of components 'biggest'"),
         (("--storage", "int8"), "unknown storage 'int8'"),
+        (("--format=student", "--no-student"), "the format student is nothing without a student"),
     ],
 )
 def test_bad_choices_are_refused_first(tmp_path: Path, arguments: tuple[str, str], said: str) -> None:

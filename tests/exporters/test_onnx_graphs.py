@@ -22,7 +22,7 @@ from imavatar_deploy.model.surface.mesh import Mesh
 
 from .conftest import Exported
 
-GRAPHS = ("animate", "deformation", "texture")
+GRAPHS = ("animate", "deformation", "student", "texture")
 Float = NDArray[np.float32]
 
 

@@ -1,0 +1,145 @@
+"""The student: taught some frames and judged by others, proved in every hop, withheld where it is not like enough."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from imavatar_deploy.avatar_io import open_avatar
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.exporters.bake import Bake, bake
+from imavatar_deploy.exporters.commands import export
+from imavatar_deploy.exporters.lessons import POINTS, SHARE, examined, taught
+from imavatar_deploy.exporters.proof_poses import proof_poses
+from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.simplify import simplify
+from imavatar_deploy.exporters.student import LEAST, examine, train_student
+from imavatar_deploy.exporters.student_network import LearningStudent, PlainStudent
+from imavatar_deploy.golden import read_golden
+from imavatar_deploy.graphs import open_session, run_graph
+from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.model.surface.extract import extract, field_of
+from imavatar_deploy.progress import silent
+from imavatar_deploy.student import FILE, WIDTHS, colours_plainly, read_student
+
+from ..students import random_student
+from .conftest import Exported
+
+
+def call(*arguments: Any) -> Result:
+    return CliRunner().invoke(export, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def baked(avatar: ImplicitAvatar) -> Bake:
+    return bake(avatar, simplify(extract(field_of(avatar), resolution=64), 300))
+
+
+class TestLessons:
+    def test_what_is_examined_is_never_taught(self, avatar: ImplicitAvatar, baked: Bake) -> None:
+        lessons = taught(avatar, baked, silent)
+        for name, exam in examined(avatar, baked, silent).items():
+            distance = torch.cdist(exam.condition, lessons.condition)
+            assert float(distance.min()) > 1e-3, name
+
+    def test_corners_hold_those_of_the_proof(self, avatar: ImplicitAvatar, baked: Bake) -> None:
+        condition = examined(avatar, baked, silent)["corners"].condition
+        np.testing.assert_array_equal(condition[:3], proof_poses("openhead").condition[1:4])
+
+    def test_colours_are_the_networks_own(self, avatar: ImplicitAvatar, baked: Bake) -> None:
+        lessons, frame = taught(avatar, baked, silent), 200
+        rows = lessons.rows[frame]
+        points = torch.from_numpy(np.ascontiguousarray(baked.avatar.canonical.T))[rows]
+        with torch.inference_mode():
+            truth = avatar.texture(points, lessons.normals[frame], lessons.condition[frame], baked.feature[rows])
+        torch.testing.assert_close(lessons.colours[frame], truth, atol=1e-5, rtol=0)
+        torch.testing.assert_close(lessons.normals.norm(dim=-1), torch.ones(lessons.rows.shape), atol=1e-4, rtol=0)
+        assert lessons.rows.shape[1] == min(baked.avatar.vertex_count, POINTS)
+        assert SHARE > 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_torch_and_the_plain_formula_agree(avatar: ImplicitAvatar, width: int) -> None:
+    """What learns, what is exported and what the runtime is held to are one function."""
+    rng = np.random.default_rng(width)
+    condition = torch.from_numpy(rng.random((5, 53)).astype(np.float32))
+    normal = rng.normal(size=(40, 3)).astype(np.float32)
+    network = LearningStudent(avatar.texture, 40, width, condition)
+    student = network.finished()
+    plainly = colours_plainly(student, student.features, normal, condition[:1].numpy())
+    with torch.inference_mode():
+        graph = PlainStudent(student)(torch.from_numpy(student.features), torch.from_numpy(normal), condition[:1])
+        learning = network(torch.arange(40)[None], torch.from_numpy(normal)[None], condition[:1])[0]
+    np.testing.assert_allclose(graph.numpy(), plainly, atol=1e-6)
+    np.testing.assert_allclose(learning.numpy(), plainly, atol=1e-3)  # the features are rounded to half precision
+
+
+def test_training_repeats_itself(avatar: ImplicitAvatar, baked: Bake) -> None:
+    first, second = (train_student(avatar, baked, width=16, steps=3).student for _ in range(2))
+    for name, array in first.arrays().items():
+        np.testing.assert_array_equal(array, second.arrays()[name], err_msg=name)
+
+
+def test_a_stranger_fails_the_examination(avatar: ImplicitAvatar, baked: Bake) -> None:
+    report = examine(random_student(baked.avatar.vertex_count, 16), examined(avatar, baked, silent))
+    assert not report.passed
+    assert [row.name for row in report.likenesses] == ["motion", "corners"]
+    assert all(row.worst <= row.psnr < LEAST for row in report.likenesses)
+    assert "student.corners reaches" in report.problems()
+    assert "--no-student leaves it out" in report.problems()
+
+
+class TestExported:
+    def test_manifest_tells_how_good_it_is(self, exported: Exported) -> None:
+        fidelity = open_avatar(exported.folder).manifest["fidelity"]
+        (row,) = (row for row in fidelity["parity"] if row["subject"] == "student" and "frames" in row)
+        assert set(row["frames"]) == {"motion", "corners"}
+        assert all(frames["psnr"] >= LEAST for frames in row["frames"].values())
+        assert fidelity["student"]["width"] == 16
+
+    @pytest.mark.parametrize("count", [1, 2, 7, 1000])
+    def test_graph_follows_the_stored_student(self, exported: Exported, count: int) -> None:
+        student = read_student(open_avatar(exported.folder))
+        rng = np.random.default_rng(count)
+        feature = student.features[rng.integers(0, len(student.features), count)]
+        normal = rng.normal(size=(count, 3)).astype(np.float32)
+        condition = proof_poses("openhead").condition[5:6]
+        inputs = {"feature": feature, "normal": normal, "condition": condition}
+        answer = run_graph(open_session(exported.folder / "student.onnx", threads=1), inputs)["rgb"]
+        np.testing.assert_allclose(answer, colours_plainly(student, feature, normal, condition), atol=1e-5)
+
+
+def test_a_student_that_is_not_like_enough_is_withheld(checkpoint: Path, tmp_path: Path) -> None:
+    choices = ("--format", "student", "--student-steps", 0, "--resolution", 64, "--faces", 500)
+    result = call(checkpoint, "--out", tmp_path / "avatar", *choices)
+    assert result.exit_code == 3, result.output
+    assert "student.motion reaches" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["avatar.rejected"]
+    evidence = json.loads((tmp_path / "avatar.rejected" / "report.json").read_text())
+    assert [row["subject"] for row in evidence["parity"] if not row["passed"]] == ["student"]
+    assert (tmp_path / "avatar.rejected" / FILE).is_file()
+
+
+def test_format_student_writes_no_graph(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imavatar_deploy.exporters.student.LEAST", 0.0)
+    choices = ("--format", "student", "--student", 32, "--student-steps", 1, "--resolution", 64, "--faces", 500)
+    result = call(checkpoint, "--out", tmp_path / "avatar", *choices)
+    assert result.exit_code == 0, result.output
+    assert "student against the full network" in result.output
+    folder = open_avatar(tmp_path / "avatar")
+    assert read_student(folder).width == 32
+    assert not list((tmp_path / "avatar").glob("*.onnx"))
+    assert set(read_golden(folder.path)) == {"animate", "student"}
+
+
+def test_widths_that_nothing_draws_are_refused() -> None:
+    with pytest.raises(UsageError, match="a student must be 16, 32, 64 wide, got 17"):
+        Settings(student=17)
+    with pytest.raises(UsageError, match="0 steps or more, got -1"):
+        Settings(student_steps=-1)
