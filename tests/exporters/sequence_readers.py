@@ -1,0 +1,68 @@
+"""Independent readers of every sequence format: what other programs would find in the files."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a reader finds; None where the format has no place for it."""
+
+    vertices: Array  # [T, V, 3] metres
+    faces: NDArray[np.int64]  # [F, 3]
+    normals: Array | None = None  # [T, V, 3]
+    colours: Array | None = None  # [T, V, 3] sRGB in 0..1
+    fps: float | None = None
+
+
+def _meshes(folder: Path, suffix: str) -> Read:
+    files = sorted((folder / suffix).glob(f"frame_*.{suffix}"))
+    assert [file.stem for file in files] == [f"frame_{index:06d}" for index in range(len(files))]
+    meshes = [trimesh.load(file, process=False, maintain_order=True) for file in files]
+    colours = [mesh.visual.vertex_colors[:, :3] / 255 for mesh in meshes if mesh.visual.kind == "vertex"]
+    return Read(
+        np.stack([mesh.vertices for mesh in meshes]),
+        meshes[0].faces,
+        np.stack([mesh.vertex_normals for mesh in meshes]),
+        np.stack(colours) if colours else None,
+    )
+
+
+def _beside(folder: Path) -> NDArray[np.int64]:
+    """Faces of the mesh that a point cache moves."""
+    return np.asarray(trimesh.load(folder / "head.obj", process=False, maintain_order=True).faces)
+
+
+def _pc2(folder: Path) -> Read:
+    data = (folder / "head.pc2").read_bytes()
+    signature, version, points, start, step, samples = struct.unpack_from("<12siiffi", data)
+    assert (signature, version, start, step) == (b"POINTCACHE2\0", 1, 0.0, 1.0)
+    vertices = np.frombuffer(data, "<f4", offset=32).reshape(samples, points, 3)
+    return Read(vertices.astype(float), _beside(folder))
+
+
+def _mdd(folder: Path) -> Read:
+    data = (folder / "head.mdd").read_bytes()
+    frames, points = struct.unpack_from(">ii", data)
+    times = np.frombuffer(data, ">f4", frames, offset=8)
+    vertices = np.frombuffer(data, ">f4", offset=8 + 4 * frames).reshape(frames, points, 3)
+    assert times[0] == 0
+    return Read(vertices.astype(float), _beside(folder), fps=float(1 / np.diff(times).mean()))
+
+
+READERS: dict[str, Callable[[Path], Read]] = {
+    "obj": lambda folder: _meshes(folder, "obj"),
+    "ply": lambda folder: _meshes(folder, "ply"),
+    "pc2": _pc2,
+    "mdd": _mdd,
+}
