@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.optional import require
 
-from . import mdd, obj, pc2, ply
+from . import alembic, mdd, obj, pc2, ply
 from .format import SequenceFormat
 
-FORMATS: dict[str, SequenceFormat] = {row.name: row for row in (obj.FORMAT, ply.FORMAT, pc2.FORMAT, mdd.FORMAT)}
+FORMATS: dict[str, SequenceFormat] = {
+    row.name: row for row in (obj.FORMAT, ply.FORMAT, pc2.FORMAT, mdd.FORMAT, alembic.FORMAT)
+}
 """Every known format by name."""
 
 

@@ -6,9 +6,11 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
+from alembic3d import Abc, AbcGeom
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -60,9 +62,39 @@ def _mdd(folder: Path) -> Read:
     return Read(vertices.astype(float), _beside(folder), fps=float(1 / np.diff(times).mean()))
 
 
+def _abc(folder: Path) -> Read:
+    archive = Abc.IArchive(str(folder / "head.abc"))
+    schema = AbcGeom.IPolyMesh(archive.getTop(), "head").getSchema()
+    times = [schema.getTimeSampling().getSampleTime(index) for index in range(schema.getNumSamples())]
+    assert times[0] == 0
+    parameters = schema.getArbGeomParams()
+    colours = AbcGeom.IC3fGeomParam(parameters, "colour") if parameters.valid() else None
+    rows = [_abc_frame(schema, colours, Abc.ISampleSelector(float(time))) for time in times]
+    faces = [row[0] for row in rows]
+    assert all(np.array_equal(face, faces[0]) for face in faces)
+    return Read(
+        np.stack([row[1] for row in rows]),
+        faces[0],
+        np.stack([row[2] for row in rows]),
+        np.stack([row[3] for row in rows]) if colours else None,
+        fps=float(1 / np.diff(times).mean()),
+    )
+
+
+def _abc_frame(schema: Any, colours: Any, moment: Any) -> tuple[NDArray[np.int64], Array, Array, Array]:
+    mesh, normals = schema.getValue(moment), schema.getNormalsParam().getExpandedValue(moment)  # own their arrays
+    assert set(mesh.getFaceCounts()) == {3}
+    faces = np.array(list(mesh.getFaceIndices())).reshape(-1, 3)[:, ::-1]  # it winds clockwise
+    vertices = np.array([tuple(v) for v in mesh.getPositions()])
+    painted = colours.getExpandedValue(moment) if colours else None
+    shown = [(c.r, c.g, c.b) for c in painted.getVals()] if painted else []
+    return faces, vertices, np.array([tuple(v) for v in normals.getVals()]), np.array(shown)
+
+
 READERS: dict[str, Callable[[Path], Read]] = {
     "obj": lambda folder: _meshes(folder, "obj"),
     "ply": lambda folder: _meshes(folder, "ply"),
     "pc2": _pc2,
     "mdd": _mdd,
+    "abc": _abc,
 }
