@@ -70,7 +70,7 @@ def _bake(outputs: Outputs, staging: Staging, threads: int, progress: Progress) 
     for row in outputs.per_frame():
         (outputs.out / row.name).mkdir(exist_ok=True)
     unwritten = outputs.unwritten()
-    waiting = WaitingFrames(staging, outputs.channels(unwritten))
+    waiting = WaitingFrames(staging, outputs.channels(outputs.whole()) if unwritten else ())
     missing = outputs.missing(staging.folder if waiting.channels else None)
     _bake_frames(outputs, staging, waiting, missing, threads, progress)
     if outputs.mesh and not outputs.mesh.exists():
@@ -96,7 +96,7 @@ class _Crew:
         self, outputs: Outputs, staging: Staging, waiting: WaitingFrames, missing: list[int], advance: Advance
     ) -> None:
         self._outputs, self._staging, self._waiting, self._advance = outputs, staging, waiting, advance
-        self._channels = outputs.channels([*outputs.per_frame(), *outputs.unwritten()])
+        self._channels = outputs.channels([*outputs.per_frame(), *(outputs.whole() if waiting.channels else ())])
         self._frames = iter(missing)
         self._lock, self._stop = threading.Lock(), threading.Event()
 

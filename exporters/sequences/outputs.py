@@ -45,9 +45,13 @@ class Outputs:
         """Formats with a file a frame."""
         return [row for row in self.rows if row.per_frame]
 
+    def whole(self) -> list[SequenceFormat]:
+        """Formats with one file for all frames."""
+        return [row for row in self.rows if row.whole]
+
     def unwritten(self) -> list[SequenceFormat]:
-        """Formats with one file that is not there yet."""
-        return [row for row in self.rows if row.whole and not self.file(row).exists()]
+        """Those of `whole` whose file is not there yet."""
+        return [row for row in self.whole() if not self.file(row).exists()]
 
     def channels(self, rows: Sequence[SequenceFormat]) -> tuple[str, ...]:
         """What these formats make use of and the take gives, in the order of `CHANNELS`."""

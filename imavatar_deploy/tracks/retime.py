@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.kinematics import quaternions
 from imavatar_deploy.tracks.track import FlameTrack
 
 Float = NDArray[np.float32]
@@ -54,7 +55,7 @@ def retimed(track: FlameTrack, fps: float) -> FlameTrack:
 
 def _slerp(first: Float, second: Float, share: Double) -> Float:
     """[T, 3 B] axis-angles `share` `[T]` of the way from `first` to `second`, each bone on its own great circle."""
-    a, b = _quaternions(first), _quaternions(second)
+    a, b = quaternions(first), quaternions(second)
     cosine = (a * b).sum(axis=-1, keepdims=True)
     b, cosine = np.where(cosine < 0, -b, b), np.minimum(np.abs(cosine), 1.0)
     angle, way = np.arccos(cosine), share[:, None, None]
@@ -64,14 +65,6 @@ def _slerp(first: Float, second: Float, share: Double) -> Float:
     start = np.where(near, 1.0 - way, np.sin((1.0 - way) * angle) / safe)
     end = np.where(near, way, np.sin(way * angle) / safe)
     return _axis_angles(start * a + end * b)
-
-
-def _quaternions(pose: Float) -> Double:
-    """[T, 3 B] axis-angles -> [T, B, 4] unit quaternions, the real part first."""
-    vectors = pose.astype(np.float64).reshape(len(pose), -1, 3)
-    angle = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    half = np.sinc(angle / (2 * np.pi)) / 2  # sin(angle / 2) / angle
-    return np.concatenate([np.cos(angle / 2), half * vectors], axis=-1)
 
 
 def _axis_angles(quaternions: Double) -> Float:

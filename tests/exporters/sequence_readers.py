@@ -12,6 +12,7 @@ import numpy as np
 import trimesh
 from alembic3d import Abc, AbcGeom
 from numpy.typing import NDArray
+from pxr import Gf, Usd, UsdGeom, UsdSkel
 
 Array = NDArray[np.float64]
 
@@ -91,10 +92,35 @@ def _abc_frame(schema: Any, colours: Any, moment: Any) -> tuple[NDArray[np.int64
     return faces, vertices, np.array([tuple(v) for v in normals.getVals()]), np.array(shown)
 
 
+def _usd(folder: Path, suffix: str) -> Read:
+    """The library's own evaluation of the skeleton turns the scene into points, which are read."""
+    stage = Usd.Stage.Open(str(folder / f"head.{suffix}"))
+    stage.GetSessionLayer().timeCodesPerSecond = stage.GetTimeCodesPerSecond()
+    stage.SetEditTarget(stage.GetSessionLayer())
+    times = np.arange(stage.GetStartTimeCode(), stage.GetEndTimeCode() + 1)
+    assert UsdSkel.BakeSkinning(UsdSkel.Root(stage.GetDefaultPrim()), Gf.Interval(times[0], times[-1]))
+    mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/head/surface"))
+    colour = mesh.GetDisplayColorPrimvar()
+    painted = [np.array(colour.Get(time)) for time in times] if colour.HasValue() else []
+    return Read(
+        np.stack([np.array(mesh.GetPointsAttr().Get(time)) for time in times]),
+        np.array(mesh.GetFaceVertexIndicesAttr().Get()).reshape(-1, 3),
+        colours=shown(np.stack(painted)) if painted else None,
+        fps=stage.GetTimeCodesPerSecond(),
+    )
+
+
+def shown(linear: Array) -> Array:
+    """Linear light as sRGB."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
+
+
 READERS: dict[str, Callable[[Path], Read]] = {
     "obj": lambda folder: _meshes(folder, "obj"),
     "ply": lambda folder: _meshes(folder, "ply"),
     "pc2": _pc2,
     "mdd": _mdd,
     "abc": _abc,
+    "usd": lambda folder: _usd(folder, "usd"),
+    "usdz": lambda folder: _usd(folder, "usdz"),
 }
