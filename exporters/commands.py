@@ -18,9 +18,11 @@ from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
 
 from .export import export_avatar
+from .field_export import export_field_meshes
 from .formats import FORMATS
+from .named_poses import PRESETS
 from .report import Report
-from .settings import Settings
+from .settings import MESH_TYPES, Settings
 
 
 def _rows(table: dict[str, str]) -> str:
@@ -36,7 +38,9 @@ FORMAT_HELP = _rows({name: row.description for name, row in FORMATS.items()})
 Examples:
   imavatar-export sample --format onnx --out avatar
   imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
-  imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small""",
+  imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small
+  imavatar-export latest.pth --format mesh --expressions faces.json --out meshes
+  imavatar-export c_net_run --format mesh --from-field --resolution 128 --out meshes""",
 )
 @click.argument("checkpoint")
 @click.option("--format", "formats", default="onnx", show_default=True, help=f"Comma-separated. {FORMAT_HELP}.")
@@ -52,6 +56,20 @@ Examples:
 @click.option("--edition", help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.")
 @click.option("--storage", default="float32", show_default=True, help=f"Of the bulk arrays: {', '.join(STORAGE)}.")
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
+@click.option(
+    "--expressions",
+    default=PRESETS,
+    show_default=True,
+    metavar="FILE|presets",
+    help="Faces of the format mesh: a track, or JSON such as "
+    '{"smile": {"expression": {"mouthSmileLeft": 1}, "pose": {"jaw": [0.2, 0, 0]}}}.',
+)
+@click.option("--mesh-type", default="ply", show_default=True, help=f"Of the format mesh: {', '.join(MESH_TYPES)}.")
+@click.option(
+    "--from-field",
+    is_flag=True,
+    help="Take the meshes from the deformed field itself, face by face; this exports any variant of the networks.",
+)
 def export(
     checkpoint: str,
     formats: str,
@@ -62,6 +80,9 @@ def export(
     edition: str | None,
     storage: str,
     overwrite: bool,
+    expressions: str,
+    mesh_type: str,
+    from_field: bool,
 ) -> None:
     """Turn CHECKPOINT into an avatar folder that runs without torch.
 
@@ -77,11 +98,19 @@ def export(
         storage=storage,
         edition=edition,
         overwrite=overwrite,
+        expressions=expressions,
+        mesh_type=mesh_type,
+        from_field=from_field,
     )
-    report = export_avatar(checkpoint, out, settings, progress=progress)
+    write = export_field_meshes if settings.field_alone else export_avatar
+    report = write(checkpoint, out, settings, progress=progress)
     _show(report, out)
-    following = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"]
-    click.echo(closing_lines([out], time.perf_counter() - start, following))
+    playable = (
+        []
+        if settings.formats == ("mesh",)
+        else [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"]
+    )
+    click.echo(closing_lines([out], time.perf_counter() - start, playable))
 
 
 def _face_budget(faces: str) -> int | None:
@@ -96,7 +125,8 @@ def _face_budget(faces: str) -> int | None:
 def _show(report: Report, out: Path) -> None:
     console = Console()
     for table in (_parity(report), _surface(report), _steps(report), _files(out)):
-        console.print(table)
+        if table.row_count:
+            console.print(table)
 
 
 def _parity(report: Report) -> Table:

@@ -47,8 +47,10 @@ def export_avatar(
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
             avatar, digest = load_checkpoint(source, edition=settings.edition), checkpoint_sha256(source)
+        for row in formats:
+            row.refuse(avatar, settings)
         baked = bake_surface(avatar, settings, report, progress)
-        subject = Subject(avatar, baked, settings.storage, graph_metadata(avatar, digest))
+        subject = Subject(avatar, baked, settings, graph_metadata(avatar, digest))
         graphs = _write_formats(folder, formats, subject, report, progress)
         if report.problems():
             _withhold(folder, Path(out), report)

@@ -12,6 +12,7 @@ from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.progress import Progress
 
 from .bake import Bake
+from .settings import Settings
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,7 @@ class Subject:
 
     source: ImplicitAvatar
     bake: Bake
-    storage: str
-    """Of the bulk arrays, see `avatar_io.write_avatar`."""
+    settings: Settings
     metadata: Mapping[str, str]
     """Schema, edition, units, hash of the source and package version, for files that can carry them."""
 
@@ -40,3 +40,5 @@ class ExportFormat:
     """Hold the files against what the networks compute."""
     extra: str = "export"
     """The extra of this package that brings `modules`."""
+    refuse: Callable[[ImplicitAvatar, Settings], object] = lambda avatar, settings: None
+    """Raise what is wrong with the settings for this avatar, before the long work."""

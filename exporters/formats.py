@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.optional import require
 
-from . import onnx_format
+from . import mesh_format, onnx_format
 from .format import ExportFormat
 
-FORMATS: dict[str, ExportFormat] = {row.name: row for row in onnx_format.ROWS}
+FORMATS: dict[str, ExportFormat] = {row.name: row for row in (*onnx_format.ROWS, *mesh_format.ROWS)}
 """Every known format by name."""
 
 

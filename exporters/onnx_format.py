@@ -74,7 +74,7 @@ def _writer(*names: str) -> Callable[[Path, Subject, Progress], Mapping[str, Any
                 write_graph(graph, folder / f"{name}.onnx", {"graph": name, **subject.metadata})
                 facts[name] = {"opset": OPSET, "inputs": dict(graph.inputs), "outputs": dict(graph.outputs)}
                 advance(1)
-        cases = golden_cases(subject.source, subject.bake, storage=subject.storage)
+        cases = golden_cases(subject.source, subject.bake, storage=subject.settings.storage)
         write_golden(folder, {name: cases[name] for name in sorted({*names, "animate"})})
         return facts
 
