@@ -74,7 +74,7 @@ def _write_faces(faces: Index, buffer: Bytes) -> int:
 
 
 @kernel
-def _write_number(whole: int, decimals: int, buffer: Bytes, at: int) -> int:
+def _write_number(whole: np.int64, decimals: int, buffer: Bytes, at: int) -> int:
     """`whole / 10^decimals`, digit by digit from the right; returns where the next byte goes."""
     digits = 1
     rest = whole // 10
