@@ -22,6 +22,7 @@ from imavatar_deploy.exporters.sequences.bake import bake_take
 from imavatar_deploy.exporters.sequences.format import SequenceFormat
 from imavatar_deploy.exporters.sequences.formats import FORMATS
 from imavatar_deploy.exporters.sequences.take import Take, open_take
+from imavatar_deploy.exporters.sequences.threads import threads
 
 COLOURED_FRAMES = 20
 """The full texture network takes so long for every vertex that a few frames tell as much."""
@@ -31,7 +32,7 @@ def rate(take: Take, row: SequenceFormat, jobs: int, folder: Path) -> tuple[floa
     """Frames a second by the wall clock and by the processor, and megabytes a frame."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         wall, used = time.perf_counter(), time.process_time()
-        bake_take(take, Path(out) / "bake", [row], jobs=jobs)
+        bake_take(take, Path(out) / "bake", [row], crew=threads(jobs))
         wall, used = time.perf_counter() - wall, time.process_time() - used
         size = sum(path.stat().st_size for path in Path(out).rglob("*") if path.is_file())
     return len(take) / wall, len(take) / used, size / len(take) / 1e6

@@ -14,7 +14,9 @@ from imavatar_deploy.tracks.frame_range import frames_of
 from .sequences.bake import bake_take
 from .sequences.format import SequenceFormat
 from .sequences.formats import FORMATS, ready_formats
+from .sequences.ray_cluster import cluster
 from .sequences.take import open_take
+from .sequences.threads import threads
 
 FORMAT_HELP = "; ".join(f"{name}: {row.description}" for name, row in FORMATS.items())
 
@@ -37,6 +39,7 @@ Examples:
     "--colour", is_flag=True, help="Give every vertex its colour in every frame, by the full texture network."
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Cores to use.  [default: all]")
+@click.option("--ray", metavar="ADDRESS|auto", help="Spread the work over a Ray cluster whose machines all see --out.")
 @click.option("--resume", is_flag=True, help="Go on with a bake that was interrupted, at any moment and by anything.")
 @click.option("--overwrite", is_flag=True, help="Replace a bake that is already there.")
 @click.option("--any-edition", is_flag=True, help="Bake a motion made for another head model all the same.")
@@ -49,6 +52,7 @@ def bake(
     fps: float | None,
     colour: bool,
     jobs: int | None,
+    ray: str | None,
     resume: bool,
     overwrite: bool,
     any_edition: bool,
@@ -62,8 +66,9 @@ def bake(
     take = open_take(avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition)
     if colour:
         _say_who_stays_grey(rows)
+    crew = threads(jobs) if ray is None else cluster(ray)
     begun = time.perf_counter()
-    written = bake_take(take, out, rows, jobs=jobs, resume=resume, overwrite=overwrite, progress=progress)
+    written = bake_take(take, out, rows, crew=crew, resume=resume, overwrite=overwrite, progress=progress)
     rate = len(take) / (time.perf_counter() - begun)
     click.echo(
         f"{len(take)} frames of {take.avatar.vertex_count} vertices at {take.fps:g} a second, baked {rate:.0f} a second"

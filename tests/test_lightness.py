@@ -55,7 +55,14 @@ def test_bake_the_sample(tmp_path: Path) -> None:
     out = tmp_path / "baked"
     result = run_light(bake, "sample", "--format", "obj,ply,pc2,mdd", "--frames", "0:2", "--out", str(out), "--colour")
     assert result.returncode == 0, result.stderr
-    assert sorted(path.name for path in out.iterdir()) == ["bake.json", "head.mdd", "head.obj", "head.pc2", "obj", "ply"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "bake.json",
+        "head.mdd",
+        "head.obj",
+        "head.pc2",
+        "obj",
+        "ply",
+    ]
 
 
 def test_export_says_what_it_needs(tmp_path: Path) -> None:

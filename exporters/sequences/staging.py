@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import threading
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ class Staging:
     @contextmanager
     def whole(self, target: Path) -> Iterator[Path]:
         """Yield a path with the suffix of `target`, which it becomes when the block ends without an error."""
-        partial = self.folder / f"{PARTIAL}{os.getpid()}-{threading.get_ident()}-{target.name}"
+        partial = self.folder / f"{PARTIAL}{platform.node()}-{os.getpid()}-{threading.get_ident()}-{target.name}"
         try:
             yield partial
             partial.replace(target)

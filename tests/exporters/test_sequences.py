@@ -14,6 +14,7 @@ from imavatar_deploy.exporters.sequences.bake import bake_take
 from imavatar_deploy.exporters.sequences.formats import FORMATS
 from imavatar_deploy.exporters.sequences.take import Take, open_take
 from imavatar_deploy.exporters.sequences.text import decimal_lines, face_lines
+from imavatar_deploy.exporters.sequences.threads import threads
 from imavatar_deploy.graphs import open_session, run_graph
 
 from .sequence_readers import READERS, Read
@@ -31,7 +32,7 @@ def take(tiny_avatar_folder: Path) -> Take:
 @pytest.fixture(scope="session")
 def baked(take: Take, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Read]:
     out = tmp_path_factory.mktemp("baked") / "all"
-    bake_take(take, out, list(FORMATS.values()), jobs=2)
+    bake_take(take, out, list(FORMATS.values()), crew=threads(2))
     assert not (out / "work").exists()
     return {name: read(out) for name, read in READERS.items()}
 
@@ -80,7 +81,7 @@ class TestEveryFormat:
     def test_bytes_depend_on_the_take_alone(self, name: str, take: Take, tmp_path: Path) -> None:
         trees = []
         for jobs in (1, 3):
-            bake_take(take, tmp_path / str(jobs), [FORMATS[name]], jobs=jobs)
+            bake_take(take, tmp_path / str(jobs), [FORMATS[name]], crew=threads(jobs))
             trees.append(tree(tmp_path / str(jobs)))
         assert trees[0] == trees[1]
         assert not any(str(tmp_path).encode() in data for data in trees[0].values())
