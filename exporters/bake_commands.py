@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 
 from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks.frame_range import frames_of
 
 from .sequences.bake import bake_take
 from .sequences.format import SequenceFormat
 from .sequences.formats import FORMATS, ready_formats
+from .sequences.frame_work import Crew
 from .sequences.ray_cluster import cluster
 from .sequences.take import open_take
 from .sequences.threads import threads
@@ -66,15 +68,21 @@ def bake(
     take = open_take(avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition)
     if colour:
         _say_who_stays_grey(rows)
-    crew = threads(jobs) if ray is None else cluster(ray)
+    crew = _crew(jobs, ray)
     begun = time.perf_counter()
     written = bake_take(take, out, rows, crew=crew, resume=resume, overwrite=overwrite, progress=progress)
-    rate = len(take) / (time.perf_counter() - begun)
-    click.echo(
-        f"{len(take)} frames of {take.avatar.vertex_count} vertices at {take.fps:g} a second, baked {rate:.0f} a second"
-    )
+    pace = "" if resume else f", baked {len(take) / (time.perf_counter() - begun):.1f} a second"
+    click.echo(f"{len(take)} frames of {take.avatar.vertex_count} vertices at {take.fps:g} a second{pace}")
     following = [f"imavatar-run {avatar} --source {track} --sink preview.mp4"]
     click.echo(closing_lines(written, time.perf_counter() - started, following))
+
+
+def _crew(jobs: int | None, ray: str | None) -> Crew:
+    if ray is None:
+        return threads(jobs)
+    if jobs is not None:
+        raise UsageError("--jobs is for the cores of this machine and --ray for those of a cluster; give one of them")
+    return cluster(ray)
 
 
 def _say_who_stays_grey(rows: Sequence[SequenceFormat]) -> None:

@@ -98,6 +98,7 @@ class TestGoingOn:
         (("--format", "obj", "--frames", "900:"), 2, "holds no frame of this track, which has 250"),
         (("--format", "obj", "--fps", "0"), 2, "--fps must be more than 0"),
         (("--format", "obj", "--jobs", "5000"), 2, "--jobs must be between 1 and 256, got 5000"),
+        (("--format", "obj", "--jobs", "1", "--ray", "auto"), 2, "give one of them"),
         (("--format", "obj", "--track", "nowhere.json"), 6, "there is no track file"),
     ],
 )
