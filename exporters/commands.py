@@ -21,10 +21,12 @@ from imavatar_deploy.student import WIDTHS
 from imavatar_deploy.tracks import read_track
 
 from .export import export_avatar
+from .field_export import export_field_meshes
 from .formats import FORMATS
 from .gltf.settings import COLOURS, TEXTURE_SIZES, GlbSettings
+from .named_poses import PRESETS
 from .report import Report
-from .settings import Settings
+from .settings import MESH_TYPES, Settings
 from .student import STEPS
 
 
@@ -42,7 +44,9 @@ Examples:
   imavatar-export sample --format onnx --out avatar
   imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
   imavatar-export sample --format glb,vrm --faces 20000 --track talk --out head
-  imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small""",
+  imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small
+  imavatar-export latest.pth --format mesh --expressions faces.json --out meshes
+  imavatar-export c_net_run --format mesh --from-field --resolution 128 --out meshes""",
 )
 @click.argument("checkpoint")
 @click.option("--format", "formats", default="onnx", show_default=True, help=f"Comma-separated. {FORMAT_HELP}.")
@@ -85,6 +89,20 @@ Examples:
 @click.option("--max-targets", type=int, help="Morph targets of a glb or vrm at most; the largest displacements stay.")
 @click.option("--vrm-author", default="unknown", show_default=True, help="Whom a vrm names as its author.")
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
+@click.option(
+    "--expressions",
+    default=PRESETS,
+    show_default=True,
+    metavar="FILE|presets",
+    help="Faces of the format mesh: a track, or JSON such as "
+    '{"smile": {"expression": {"mouthSmileLeft": 1}, "pose": {"jaw": [0.2, 0, 0]}}}.',
+)
+@click.option("--mesh-type", default="ply", show_default=True, help=f"Of the format mesh: {', '.join(MESH_TYPES)}.")
+@click.option(
+    "--from-field",
+    is_flag=True,
+    help="Take the meshes from the deformed field itself, face by face; this exports any variant of the networks.",
+)
 def export(
     checkpoint: str,
     formats: str,
@@ -99,6 +117,9 @@ def export(
     student_steps: int,
     track: str | None,
     overwrite: bool,
+    expressions: str,
+    mesh_type: str,
+    from_field: bool,
     **glb: Any,
 ) -> None:
     """Turn CHECKPOINT into an avatar folder that runs without torch.
@@ -131,8 +152,12 @@ def export(
             target_normals=glb["glb_normals"],
             author=glb["vrm_author"],
         ),
+        expressions=expressions,
+        mesh_type=mesh_type,
+        from_field=from_field,
     )
-    report = export_avatar(checkpoint, out, settings, progress=progress)
+    write = export_field_meshes if settings.field_alone else export_avatar
+    report = write(checkpoint, out, settings, progress=progress)
     _show(report, out)
     playable = (out / "texture.onnx").is_file()
     following = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"] if playable else []

@@ -1,4 +1,4 @@
-"""The console script of the exporters, which starts without torch, if only to say that it needs it."""
+"""The console scripts of the exporters, which start without torch, if only to say who needs it."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ from imavatar_deploy.console import start
 def export() -> None:
     """imavatar-export."""
     start("imavatar_deploy.exporters.commands", "export")
+
+
+def bake() -> None:
+    """imavatar-bake."""
+    start("imavatar_deploy.exporters.bake_commands", "bake")

@@ -16,7 +16,6 @@ from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import extract, field_of
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.student import Student
-from imavatar_deploy.tracks import check_edition
 
 from .bake import Bake, bake
 from .format import ExportFormat, Subject
@@ -52,14 +51,13 @@ def export_avatar(
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
             avatar, digest = load_checkpoint(source, edition=settings.edition), checkpoint_sha256(source)
-        if settings.track is not None:
-            check_edition(settings.track.edition, avatar.edition)
+        for row in formats:
+            row.refuse(avatar, settings)
         baked = bake_surface(avatar, settings, report, progress)
         student = None
         if settings.student is not None and any(row.takes_student for row in formats):
             student = _train_student(avatar, baked, settings.student, settings.student_steps, report, progress)
-        metadata = graph_metadata(avatar, digest)
-        subject = Subject(avatar, baked, settings.storage, metadata, student, settings.track, settings.glb)
+        subject = Subject(avatar, baked, settings, graph_metadata(avatar, digest), student)
         graphs = _write_formats(folder, formats, subject, report, progress)
         if report.problems():
             _withhold(folder, Path(out), report)

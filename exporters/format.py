@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.student import Student
-from imavatar_deploy.tracks import FlameTrack
 
 from .bake import Bake
-from .gltf.settings import GlbSettings
+from .settings import Settings
 
 
 @dataclass(frozen=True)
@@ -23,16 +22,11 @@ class Subject:
 
     source: ImplicitAvatar
     bake: Bake
-    storage: str
-    """Of the bulk arrays, see `avatar_io.write_avatar`."""
+    settings: Settings
     metadata: Mapping[str, str]
     """Schema, edition, units, hash of the source and package version, for files that can carry them."""
     student: Student | None = None
     """Trained when a format `takes_student`, unless it is to be left out."""
-    track: FlameTrack | None = None
-    """A motion for formats that can hold one."""
-    glb: GlbSettings = field(default_factory=GlbSettings)
-    """For GLB and VRM."""
 
 
 @dataclass(frozen=True)
@@ -51,3 +45,5 @@ class ExportFormat:
     """The extra of this package that brings `modules`."""
     takes_student: bool = False
     """Whether it writes the student, which is trained only then."""
+    refuse: Callable[[ImplicitAvatar, Settings], object] = lambda avatar, settings: None
+    """Raise what is wrong with the settings for this avatar, before the long work."""

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.optional import require
 
-from . import glb_format, onnx_format, student_format
+from . import glb_format, mesh_format, onnx_format, student_format
 from .format import ExportFormat
 
-FORMATS: dict[str, ExportFormat] = {row.name: row for row in (*onnx_format.ROWS, student_format.ROW, *glb_format.ROWS)}
+ROWS = (*onnx_format.ROWS, student_format.ROW, *glb_format.ROWS, *mesh_format.ROWS)
+FORMATS: dict[str, ExportFormat] = {row.name: row for row in ROWS}
 """Every known format by name."""
 
 

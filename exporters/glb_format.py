@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.progress import Progress
+from imavatar_deploy.tracks import check_edition
 
 from .atlas import bake_texture
 from .format import ExportFormat, Subject
@@ -24,14 +26,15 @@ from .gltf.vrm import write_vrm
 from .gltf.write import GlbFacts, write_glb
 from .manifest import licence_report
 from .proof_poses import proof_poses
+from .settings import Settings
 from .surface_colours import vertex_colours
 
 Float = NDArray[np.float32]
 
 
 def _write_glb(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
-    look = _look(subject, progress)
-    track, avatar, coloured = subject.track, subject.bake.avatar, _colours_at(subject, JAW_CORRECTIVE, progress)
+    look, coloured = _look(subject, progress), _colours_at(subject, JAW_CORRECTIVE, progress)
+    track, avatar = subject.settings.track, subject.bake.avatar
     facts = write_glb(
         folder / "avatar.glb",
         avatar,
@@ -39,7 +42,7 @@ def _write_glb(folder: Path, subject: Subject, progress: Progress) -> Mapping[st
         licence=licence_report(subject),
         colours_at=coloured,
         track=track,
-        settings=subject.glb,
+        settings=subject.settings.glb,
     )
     write_proof(folder / "golden" / "glb.safetensors", glb_proof(subject, look, coloured, facts, track))
     return {"glb": _told(subject, facts, GLB_LIMITS)}
@@ -55,21 +58,21 @@ def _write_vrm(folder: Path, subject: Subject, progress: Progress) -> Mapping[st
         licence=licence_report(subject),
         title="imavatar head",
         colours_at=coloured,
-        settings=subject.glb,
+        settings=subject.settings.glb,
     )
     write_proof(folder / "golden" / "vrm.safetensors", vrm_proof(subject, look, coloured, facts))
     return {"vrm": _told(subject, facts, VRM_LIMITS)}
 
 
 def _look(subject: Subject, progress: Progress) -> Float | Texture:
-    if subject.glb.colour == "texture":
-        return bake_texture(subject.source, subject.bake, subject.glb.texture_size, progress)
+    if subject.settings.glb.colour == "texture":
+        return bake_texture(subject.source, subject.bake, subject.settings.glb.texture_size, progress)
     return vertex_colours(subject.source, subject.bake)
 
 
 def _colours_at(subject: Subject, of_jaw: str, progress: Progress) -> dict[str, Float]:
     """Target's name -> colours of the vertices at its full weight, where they were asked for."""
-    if not subject.glb.colour_morphs:
+    if not subject.settings.glb.colour_morphs:
         return {}
     names, size = subject.bake.avatar.expression_names, subject.bake.avatar.expression_size
     with progress("colours of the targets", size + 1) as advance:
@@ -86,6 +89,11 @@ def _told(subject: Subject, facts: GlbFacts, limits: Mapping[str, Limited]) -> d
     return {**facts.as_dict(), "losses_mm": losses_mm(subject.bake.avatar, limits, poses.expression, poses.pose)}
 
 
+def _same_edition(avatar: ImplicitAvatar, settings: Settings) -> None:
+    if settings.track is not None:
+        check_edition(settings.track.edition, avatar.edition)
+
+
 def _check(kind: str) -> Callable[[Path], list[ParityReport]]:
     def check(folder: Path) -> list[ParityReport]:
         return [check_proof(kind, folder / f"avatar.{kind}", folder / "golden" / f"{kind}.safetensors")]
@@ -94,7 +102,7 @@ def _check(kind: str) -> Callable[[Path], list[ParityReport]]:
 
 
 ROWS = tuple(
-    ExportFormat(name, description, ("pygltflib", "xatlas"), write, _check(name), extra="gltf")
+    ExportFormat(name, description, ("pygltflib", "xatlas"), write, _check(name), extra="gltf", refuse=_same_edition)
     for name, description, write in (
         ("glb", "one file for engines and browsers: skin, named morph targets, colours, a clip", _write_glb),
         ("vrm", "VRM 1.0 for VTuber programs: the same with a humanoid and ARKit's 52 expressions", _write_vrm),

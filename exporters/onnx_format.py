@@ -77,7 +77,8 @@ def _writer(*names: str) -> Callable[[Path, Subject, Progress], Mapping[str, Any
                 write_graph(graph, folder / f"{name}.onnx", {"graph": name, **subject.metadata})
                 facts[name] = {"opset": OPSET, "inputs": dict(graph.inputs), "outputs": dict(graph.outputs)}
                 advance(1)
-        cases = golden_cases(subject.source, subject.bake, storage=subject.storage, student=subject.student)
+        storage = subject.settings.storage
+        cases = golden_cases(subject.source, subject.bake, storage=storage, student=subject.student)
         proved = {*wanted, "animate", *(["student"] if subject.student else [])}
         write_golden(folder, {name: cases[name] for name in sorted(proved)})
         write_student_of(subject, folder)

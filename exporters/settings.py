@@ -15,6 +15,9 @@ from .gltf.settings import GlbSettings
 from .simplify import LEAST
 from .student import STEPS
 
+MESH_TYPES = ("obj", "ply")
+"""What the format `mesh` can write."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -46,6 +49,17 @@ class Settings:
     """A motion for formats that can hold one."""
     glb: GlbSettings = field(default_factory=GlbSettings)
     """For GLB and VRM."""
+    expressions: str = "presets"
+    """Which faces the format `mesh` writes, see `named_poses.named_poses`."""
+    mesh_type: str = "ply"
+    """Of `MESH_TYPES`."""
+    from_field: bool = False
+    """Take those meshes from the deformed field itself, face by face."""
+
+    @property
+    def field_alone(self) -> bool:
+        """Whether nothing that is asked for needs a bake, which some variants cannot have."""
+        return self.from_field and set(self.formats) == {"mesh"}
 
     def __post_init__(self) -> None:
         if self.faces is not None and self.faces < LEAST:
@@ -56,6 +70,10 @@ class Settings:
             raise unknown_name("choice of components", self.components, CHOICES)
         if self.storage not in STORAGE:
             raise unknown_name("storage", self.storage, STORAGE)
+        if self.mesh_type not in MESH_TYPES:
+            raise unknown_name("mesh type", self.mesh_type, MESH_TYPES)
+        if self.from_field and "mesh" not in self.formats:
+            raise UsageError("--from-field is for meshes; add --format mesh")
         self._check_student()
 
     def _check_student(self) -> None:

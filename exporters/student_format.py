@@ -62,7 +62,7 @@ def check_student(folder: Path) -> list[ParityReport]:
 
 
 def _write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
-    cases = golden_cases(subject.source, subject.bake, storage=subject.storage, student=student_of(subject))
+    cases = golden_cases(subject.source, subject.bake, storage=subject.settings.storage, student=student_of(subject))
     write_golden(folder, {name: cases[name] for name in ("animate", "student")})
     write_student_of(subject, folder)
     return {}

@@ -24,6 +24,14 @@ def rotations(pose: Float) -> Float:
     return np.asarray(np.eye(3) + sin * skew + (1.0 - cos) * (skew @ skew), dtype=np.float32)
 
 
+def quaternions(pose: Float) -> NDArray[np.float64]:
+    """Axis-angle `[..., 3 * B]` in radians -> unit quaternions `[..., B, 4]`, the real part first."""
+    vectors = np.asarray(pose, dtype=np.float64).reshape(*pose.shape[:-1], -1, 3)
+    angle = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    half = np.sinc(angle / (2 * np.pi)) / 2  # sin(angle / 2) / angle
+    return np.concatenate([np.cos(angle / 2), half * vectors], axis=-1)
+
+
 def pose_feature(pose: Float) -> Float:
     """Pose `[..., 15]` -> `[..., 36]`: R - I of neck, jaw and eyes, row-major. The global rotation does not correct."""
     corrective = rotations(pose)[..., 1:, :, :] - np.eye(3, dtype=np.float32)

@@ -30,14 +30,6 @@ def size_of(text: str) -> int | tuple[int, int]:
     return int(sides[1]), int(sides[2])
 
 
-def frames_of(text: str) -> slice:
-    """`A:B:S` -> a slice, any part of which may be empty, as in Python."""
-    parts = re.fullmatch(r"(-?\d*):(-?\d*)(?::(\d*))?", text)
-    if not parts or "-" in parts.groups():
-        raise UsageError(f"--frames must be like 0:100, 50: or ::2 (first:end:step), got {text!r}")
-    return slice(*(int(part) if part else None for part in parts.groups()))
-
-
 def background_of(text: str) -> str | None:
     """`transparent` or `#rrggbb` -> the `background` of a Player, which checks the colour."""
     return None if text == "transparent" else text

@@ -50,6 +50,21 @@ def test_run_and_verify_the_sample(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_bake_the_sample(tmp_path: Path) -> None:
+    bake = "from imavatar_deploy.exporters.entry import bake; bake()"
+    out = tmp_path / "baked"
+    result = run_light(bake, "sample", "--format", "obj,ply,pc2,mdd", "--frames", "0:2", "--out", str(out), "--colour")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in out.iterdir()) == [
+        "bake.json",
+        "head.mdd",
+        "head.obj",
+        "head.pc2",
+        "obj",
+        "ply",
+    ]
+
+
 def test_export_says_what_it_needs(tmp_path: Path) -> None:
     export = "from imavatar_deploy.exporters.entry import export; export()"
     result = run_light(export, "sample", "--format", "onnx", "--out", str(tmp_path / "avatar"))

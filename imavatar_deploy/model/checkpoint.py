@@ -62,7 +62,7 @@ def load_checkpoint(path: str | Path, *, edition: str | None = None) -> Implicit
     if not isinstance(model, ImplicitAvatar):
         raise InputError(
             f"{path} is of variant {model.name}, whose surface cannot be baked once for every expression; render or "
-            "evaluate it, or take its mesh expression by expression (imavatar_deploy.model.surface.posed_surface)"
+            "evaluate it, or take its meshes expression by expression (imavatar-export --format mesh --from-field)"
         )
     return model
 

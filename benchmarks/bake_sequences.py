@@ -1,0 +1,71 @@
+"""Frames a second of imavatar-bake, by format and number of jobs, as one Markdown table.
+
+    python benchmarks/bake_sequences.py [AVATAR] [--frames 250] [--jobs 1 2] [--out FOLDER]
+
+Every row bakes the first frames of the bundled talk track into a fresh folder. Included: posing, normals, colours where
+the row says so, formatting, every write to the disk, putting one file together, and the neutral mesh beside a point
+cache. Not included: the start of the program and opening the avatar. `per core` is frames a second of processor time,
+all threads together, which tells what the machine can do when it is busy with other things; the other columns are the
+wall clock's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from imavatar_deploy.exporters.sequences.bake import bake_take
+from imavatar_deploy.exporters.sequences.format import SequenceFormat
+from imavatar_deploy.exporters.sequences.formats import FORMATS
+from imavatar_deploy.exporters.sequences.take import Take, open_take
+from imavatar_deploy.exporters.sequences.threads import threads
+
+COLOURED_FRAMES = 20
+"""The full texture network takes so long for every vertex that a few frames tell as much."""
+
+
+def rate(take: Take, row: SequenceFormat, jobs: int, folder: Path) -> tuple[float, float, float]:
+    """Frames a second by the wall clock and by the processor, and megabytes a frame."""
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        wall, used = time.perf_counter(), time.process_time()
+        bake_take(take, Path(out) / "bake", [row], crew=threads(jobs))
+        wall, used = time.perf_counter() - wall, time.process_time() - used
+        size = sum(path.stat().st_size for path in Path(out).rglob("*") if path.is_file())
+    return len(take) / wall, len(take) / used, size / len(take) / 1e6
+
+
+def line(take: Take, row: SequenceFormat, jobs: Sequence[int], folder: Path) -> str:
+    runs = [rate(take, row, count, folder) for count in jobs]
+    name = f"{row.name}, colours" if take.colour else row.name
+    walls = " | ".join(f"{wall:.0f}" if wall >= 10 else f"{wall:.1f}" for wall, _, _ in runs)
+    _, per_core, size = runs[0]
+    return f"| {name} | {walls} | {per_core:.0f} | {size:.2f} MB |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("avatar", nargs="?", default="sample")
+    parser.add_argument("--frames", type=int, default=250)
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--out", type=Path, help="Folder on the disk to be measured.  [default: the system's]")
+    arguments = parser.parse_args()
+    take = open_take(arguments.avatar, "talk", frames=slice(0, arguments.frames))
+    coloured = replace(open_take(arguments.avatar, "talk", frames=slice(0, COLOURED_FRAMES)), colour=True)
+    print(
+        f"{arguments.avatar}: {take.avatar.vertex_count} vertices, {len(take.avatar.faces)} faces, {len(take)} frames\n"
+    )
+    print(f"| format | {' | '.join(f'{count} jobs' for count in arguments.jobs)} | per core | a frame |")
+    print("|---" * (3 + len(arguments.jobs)) + "|")
+    for row in FORMATS.values():
+        rate(coloured if row.carries_colours else take, row, 1, arguments.out)  # compile and load everything once
+        print(line(take, row, arguments.jobs, arguments.out), flush=True)
+        if row.carries_colours:
+            print(line(coloured, row, arguments.jobs, arguments.out), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""From a checkpoint of any variant to meshes alone, where there is nothing to bake or nobody wants it baked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imavatar_deploy.atomic import atomic_folder
+from imavatar_deploy.model import load_variant
+from imavatar_deploy.progress import Progress, silent
+
+from .mesh_format import INDEX, posed_by, write_meshes
+from .report import Report
+from .settings import Settings
+
+
+def export_field_meshes(
+    source: str | Path, out: str | Path, settings: Settings, *, progress: Progress = silent
+) -> Report:
+    """Write the meshes that `settings` ask for into the folder `out`, which appears whole or not at all.
+
+    Args:
+        source: as `export.export_avatar`, and of any variant.
+        out: the folder to be written: `meshes/` and its index.
+
+    Raises:
+        UsageError: `out` cannot be written.
+        InputError: the checkpoint or the file of expressions cannot be read, or there is no surface.
+    """
+    report = Report()
+    with atomic_folder(out, marker=INDEX, overwrite=settings.overwrite) as folder:
+        with report.step("load"):
+            model = load_variant(source, edition=settings.edition)
+        with report.step("mesh"):
+            write_meshes(folder, model, posed_by(model, None, settings), settings, progress)
+    return report

@@ -1,0 +1,106 @@
+"""FieldSurface: the surface of any variant in any frame, from the networks themselves: vertices, normals, colours.
+
+A forward variant's canonical surface is extracted and its vertices deformed; where the geometry is the same in every
+frame, once for all. A backward variant's field is extracted where it is asked, in deformed space, for every frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.console import Advance
+from imavatar_deploy.conventions import BOUNDING_RADIUS
+from imavatar_deploy.model import Frame, Variant, View
+from imavatar_deploy.model.forward import ForwardVariant
+from imavatar_deploy.model.surface import Field, Mesh, extract
+from imavatar_deploy.model.surface.chunks import chunks
+from imavatar_deploy.progress import Progress, silent
+
+from .polish import polish
+from .settings import Settings
+from .simplify import simplify
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ColouredMesh:
+    """A posed surface, model units."""
+
+    mesh: Mesh
+    normals: Float  # [V, 3] unit, of the field
+    colours: Float  # [V, 3] in 0..1
+
+
+class FieldSurface:
+    """Makes the surface of one model, frame by frame."""
+
+    def __init__(self, model: Variant, settings: Settings, progress: Progress = silent) -> None:
+        self._model, self._settings, self._progress = model, settings, progress
+        self._canonical: Mesh | None = None
+
+    def __call__(self, frame: Frame) -> ColouredMesh:
+        """The surface in `frame`.
+
+        Raises:
+            InputError: there is no surface.
+        """
+        if isinstance(self._model, ForwardVariant):
+            canonical = self._canonical_mesh(self._model, frame)
+            points = torch.from_numpy(canonical.vertices)
+            deformed = _deformed(self._model, points, frame)
+            mesh = Mesh(deformed.numpy(), canonical.faces)
+        else:
+            # A backward variant's distance at a deformed point, which is all that this method asks for.
+            mesh = self._extracted(Field(lambda x: self._model.off_surface(x, x, frame)))
+            deformed = torch.from_numpy(mesh.vertices)
+            points = self._model.search(deformed, frame).canonical
+        return ColouredMesh(mesh, *self._looks(points, deformed, frame))
+
+    def _canonical_mesh(self, model: ForwardVariant, frame: Frame) -> Mesh:
+        code = model.geometry_code(frame)
+        if code is not None:
+            return self._extracted(Field(lambda x: model.geometry(x, code).sdf))
+        if self._canonical is None:
+            self._canonical = self._extracted(Field(lambda x: model.geometry(x, None).sdf))
+        return self._canonical
+
+    def _extracted(self, field: Field) -> Mesh:
+        chosen = self._settings
+        raw = extract(field, resolution=chosen.resolution, components=chosen.components, progress=self._progress)
+        mesh, _ = polish(raw, field, progress=self._progress)
+        return mesh if chosen.faces is None else simplify(mesh, chosen.faces)
+
+    @torch.no_grad()
+    def _looks(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> tuple[Float, Float]:
+        """Normals and colours of surface points `[V, 3]`, asked as a renderer asks for those that its rays hit."""
+        normals, colours = torch.zeros_like(deformed), torch.zeros_like(deformed)
+        with self._progress("normals and colours", len(deformed)) as advance:
+            for part in chunks(len(deformed)):
+                points = self._model.on_rays(canonical[part], deformed[part], _towards(deformed[part]), frame)
+                normals[part], colours[part] = points.normal, self._model.colour(points, frame)
+                _tell(advance, part)
+        return normals.numpy(), colours.numpy()
+
+
+def _tell(advance: Advance, part: slice) -> None:
+    advance(part.stop - part.start)
+
+
+@torch.no_grad()
+def _deformed(model: ForwardVariant, points: Tensor, frame: Frame) -> Tensor:
+    return torch.cat([model.deform(points[part], frame.expression, frame.pose) for part in chunks(len(points))])
+
+
+def _towards(points: Tensor) -> View:
+    """A view with one ray through each of the points `[N, 3]`, from in front of the head."""
+    camera = Camera.looking_at(np.zeros(3), distance=4 * BOUNDING_RADIUS)
+    origin = torch.from_numpy(camera.centre)
+    directions = torch.nn.functional.normalize(points - origin, dim=1)
+    return View(camera, (1, 1), torch.zeros(len(points), 2, dtype=torch.long), origin, directions)

@@ -1,0 +1,129 @@
+"""Meshes: one for each named expression, posed from the bake or, on request, taken from the deformed field itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from imavatar_deploy.animation.animate import pose_plainly
+from imavatar_deploy.animation.normals import surface_normals
+from imavatar_deploy.animation.texture_network import condition_of
+from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.model import Frame, Variant
+from imavatar_deploy.model.surface.chunks import chunks
+from imavatar_deploy.progress import Progress
+
+from .bake import Bake
+from .field_surface import FieldSurface
+from .format import ExportFormat, Subject
+from .graph_modules import BakedTexture
+from .named_poses import NamedPose, named_poses
+from .sequences.obj import write_obj
+from .sequences.ply import write_ply
+from .sequences.posing import Channels
+from .settings import Settings
+
+Writer = Callable[[Path, NDArray[np.int32], Channels], None]
+WRITERS: dict[str, Writer] = {"obj": write_obj, "ply": write_ply}
+"""Rows of `settings.MESH_TYPES`."""
+
+FOLDER = "meshes"
+INDEX = f"{FOLDER}/meshes.json"
+"""Says which file is which face, and where its vertices come from."""
+
+Posed = tuple[NDArray[np.int32], Channels]
+"""Faces and what is known of each vertex."""
+
+
+def write_meshes(
+    folder: Path, model: Variant, pose: Callable[[NamedPose], Posed], settings: Settings, progress: Progress
+) -> None:
+    """Write a mesh for every face that the settings name, and the index.
+
+    Raises:
+        InputError: the file of expressions cannot be read or does not fit the model.
+    """
+    poses = chosen_poses(model, settings)
+    (folder / FOLDER).mkdir()
+    with progress("meshes", len(poses)) as advance:
+        for named in poses:
+            WRITERS[settings.mesh_type](folder / FOLDER / f"{named.name}.{settings.mesh_type}", *pose(named))
+            advance(1)
+    index = {
+        "units": "metres, +Y up, facing +Z",
+        "from": "the deformed field" if settings.from_field else "the baked avatar",
+        "head_model": model.edition,
+        "variant": model.name,
+        "meshes": {
+            named.name: {
+                "file": f"{named.name}.{settings.mesh_type}",
+                "expression": named.expression.tolist(),
+                "pose": named.pose.tolist(),
+            }
+            for named in poses
+        },
+    }
+    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def chosen_poses(model: Variant, settings: Settings) -> list[NamedPose]:
+    """The faces that the settings name."""
+    return named_poses(settings.expressions, model.edition, model.head.expression_names)
+
+
+def posed_by(model: Variant, baked: Bake | None, settings: Settings) -> Callable[[NamedPose], Posed]:
+    """How a face becomes a mesh: by the bake, or by the field where the settings or the lack of a bake say so."""
+    if baked is not None and not settings.from_field:
+        return _from_bake(model, baked)
+    surface = FieldSurface(model, settings)
+
+    def from_field(named: NamedPose) -> Posed:
+        found = surface(Frame(torch.from_numpy(named.expression), torch.from_numpy(named.pose)))
+        return found.mesh.faces, _channels(found.mesh.vertices, found.normals, found.colours)
+
+    return from_field
+
+
+def _from_bake(model: Variant, baked: Bake) -> Callable[[NamedPose], Posed]:
+    texture = BakedTexture(model.texture, baked.code.decode, baked.code.mean).eval()
+    codes = torch.from_numpy(baked.avatar.texture_code)
+
+    def pose(named: NamedPose) -> Posed:
+        posed = pose_plainly(baked.avatar, named.expression, named.pose)
+        normals = surface_normals(baked.avatar, posed)
+        condition = torch.from_numpy(condition_of(named.expression, named.pose))
+        with torch.inference_mode():
+            seen = [(codes[part], torch.from_numpy(normals[part])) for part in chunks(len(normals))]
+            colours = torch.cat([texture(*points, condition) for points in seen])
+        return baked.avatar.faces, _channels(posed.vertices, normals, colours.numpy())
+
+    return pose
+
+
+def _channels(vertices: NDArray[np.float32], normals: NDArray[np.float32], colours: NDArray[np.float32]) -> Channels:
+    """In metres."""
+    return {"vertices": vertices / np.float32(UNITS_PER_METRE), "normals": normals, "colours": colours}
+
+
+def _write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+    pose = posed_by(subject.source, subject.bake, subject.settings)
+    write_meshes(folder, subject.source, pose, subject.settings, progress)
+    return {}
+
+
+ROWS = (
+    ExportFormat(
+        "mesh",
+        "a mesh with colours and normals for every expression of --expressions",
+        (),
+        _write,
+        lambda folder: [],  # a mesh has no graph that could be run
+        refuse=chosen_poses,
+    ),
+)

@@ -1,0 +1,62 @@
+"""PLY: a small binary file a frame, with normals and eight-bit colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .format import SequenceFormat
+from .posing import CHANNELS, Channels
+from .take import Take
+
+NAMES = {"vertices": ("x", "y", "z"), "normals": ("nx", "ny", "nz"), "colours": ("red", "green", "blue")}
+"""What the format calls the three parts of each channel."""
+
+TYPES = {"vertices": ("float", "<f4"), "normals": ("float", "<f4"), "colours": ("uchar", "u1")}
+"""What the format and numpy call their type."""
+
+
+def write_ply(path: Path, faces: NDArray[np.int32], channels: Channels) -> None:
+    """Write a mesh with every channel there is."""
+    with path.open("xb") as file:
+        file.write(_header(channels, len(faces)))
+        file.write(_vertex_rows(channels).tobytes())
+        file.write(_face_rows(faces).tobytes())
+
+
+def _header(channels: Channels, faces: int) -> bytes:
+    lines = ["ply", "format binary_little_endian 1.0", "comment metres, +Y up, facing +Z"]
+    lines.append(f"element vertex {len(channels['vertices'])}")
+    lines += [f"property {TYPES[channel][0]} {name}" for channel in channels for name in NAMES[channel]]
+    lines += [f"element face {faces}", "property list uchar int vertex_indices", "end_header"]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _vertex_rows(channels: Channels) -> NDArray[np.void]:
+    layout = [(channel, TYPES[channel][1], 3) for channel in channels]
+    rows = np.zeros(len(channels["vertices"]), dtype=layout)
+    for channel, values in channels.items():
+        rows[channel] = eight_bits(values) if channel == "colours" else values
+    return rows
+
+
+def _face_rows(faces: NDArray[np.int32]) -> NDArray[np.void]:
+    rows = np.zeros(len(faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
+    rows["count"], rows["corners"] = 3, faces
+    return rows
+
+
+def eight_bits(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """0..1 -> 0..255."""
+    return np.asarray(np.rint(np.clip(colours, 0, 1) * 255), dtype=np.uint8)
+
+
+def _write_frame(path: Path, take: Take, channels: Channels) -> None:
+    write_ply(path, take.avatar.faces, channels)
+
+
+FORMAT = SequenceFormat(
+    "ply", "a binary file a frame, small and quick to read", ".ply", CHANNELS, per_frame=_write_frame
+)

@@ -1,0 +1,60 @@
+"""Threads that take frame after frame until none is left or one of them fails."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from imavatar_deploy.console import Advance
+from imavatar_deploy.drawing.workers import MOST, available_cores
+from imavatar_deploy.errors import UsageError
+
+from .frame_work import Crew, FrameWork
+
+
+def threads(jobs: int | None = None) -> Crew:
+    """A crew of so many threads of this process; as many as there are cores when None.
+
+    What takes long (posing, colouring, formatting, writing) holds no interpreter's lock, and nothing is left behind
+    when the process is killed.
+
+    Raises:
+        UsageError: an impossible number.
+    """
+    count = available_cores() if jobs is None else jobs
+    if not 1 <= count <= MOST:
+        raise UsageError(f"--jobs must be between 1 and {MOST}, got {jobs}")
+
+    def crew(work: FrameWork, frames: list[int], advance: Advance) -> None:
+        _Threads(work, frames, advance).run(min(count, len(frames)))
+
+    return crew
+
+
+class _Threads:
+    def __init__(self, work: FrameWork, frames: list[int], advance: Advance) -> None:
+        self._work, self._advance = work, advance
+        self._frames = iter(frames)
+        self._lock, self._stop = threading.Lock(), threading.Event()
+
+    def run(self, count: int) -> None:
+        with ThreadPoolExecutor(count, "bake") as pool:
+            try:
+                for done in [pool.submit(self._take_frames) for _ in range(count)]:
+                    done.result()
+            finally:
+                self._stop.set()
+
+    def _take_frames(self) -> None:
+        try:
+            poser = self._work.poser()
+            while not self._stop.is_set() and (index := self._next()) is not None:
+                self._work.bake(index, poser)
+                self._advance(1)
+        except BaseException:
+            self._stop.set()
+            raise
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return next(self._frames, None)

@@ -1,0 +1,126 @@
+"""Independent readers of every sequence format: what other programs would find in the files."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+from alembic3d import Abc, AbcGeom
+from numpy.typing import NDArray
+from pxr import Gf, Usd, UsdGeom, UsdSkel
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a reader finds; None where the format has no place for it."""
+
+    vertices: Array  # [T, V, 3] metres
+    faces: NDArray[np.int64]  # [F, 3]
+    normals: Array | None = None  # [T, V, 3]
+    colours: Array | None = None  # [T, V, 3] sRGB in 0..1
+    fps: float | None = None
+
+
+def _meshes(folder: Path, suffix: str) -> Read:
+    files = sorted((folder / suffix).glob(f"frame_*.{suffix}"))
+    assert [file.stem for file in files] == [f"frame_{index:06d}" for index in range(len(files))]
+    meshes = [trimesh.load(file, process=False, maintain_order=True) for file in files]
+    colours = [mesh.visual.vertex_colors[:, :3] / 255 for mesh in meshes if mesh.visual.kind == "vertex"]
+    return Read(
+        np.stack([mesh.vertices for mesh in meshes]),
+        meshes[0].faces,
+        np.stack([mesh.vertex_normals for mesh in meshes]),
+        np.stack(colours) if colours else None,
+    )
+
+
+def _beside(folder: Path) -> NDArray[np.int64]:
+    """Faces of the mesh that a point cache moves."""
+    return np.asarray(trimesh.load(folder / "head.obj", process=False, maintain_order=True).faces)
+
+
+def _pc2(folder: Path) -> Read:
+    data = (folder / "head.pc2").read_bytes()
+    signature, version, points, start, step, samples = struct.unpack_from("<12siiffi", data)
+    assert (signature, version, start, step) == (b"POINTCACHE2\0", 1, 0.0, 1.0)
+    vertices = np.frombuffer(data, "<f4", offset=32).reshape(samples, points, 3)
+    return Read(vertices.astype(float), _beside(folder))
+
+
+def _mdd(folder: Path) -> Read:
+    data = (folder / "head.mdd").read_bytes()
+    frames, points = struct.unpack_from(">ii", data)
+    times = np.frombuffer(data, ">f4", frames, offset=8)
+    vertices = np.frombuffer(data, ">f4", offset=8 + 4 * frames).reshape(frames, points, 3)
+    assert times[0] == 0
+    return Read(vertices.astype(float), _beside(folder), fps=float(1 / np.diff(times).mean()))
+
+
+def _abc(folder: Path) -> Read:
+    archive = Abc.IArchive(str(folder / "head.abc"))
+    schema = AbcGeom.IPolyMesh(archive.getTop(), "head").getSchema()
+    times = [schema.getTimeSampling().getSampleTime(index) for index in range(schema.getNumSamples())]
+    assert times[0] == 0
+    parameters = schema.getArbGeomParams()
+    colours = AbcGeom.IC3fGeomParam(parameters, "colour") if parameters.valid() else None
+    rows = [_abc_frame(schema, colours, Abc.ISampleSelector(float(time))) for time in times]
+    faces = [row[0] for row in rows]
+    assert all(np.array_equal(face, faces[0]) for face in faces)
+    return Read(
+        np.stack([row[1] for row in rows]),
+        faces[0],
+        np.stack([row[2] for row in rows]),
+        np.stack([row[3] for row in rows]) if colours else None,
+        fps=float(1 / np.diff(times).mean()),
+    )
+
+
+def _abc_frame(schema: Any, colours: Any, moment: Any) -> tuple[NDArray[np.int64], Array, Array, Array]:
+    mesh, normals = schema.getValue(moment), schema.getNormalsParam().getExpandedValue(moment)  # own their arrays
+    assert set(mesh.getFaceCounts()) == {3}
+    faces = np.array(list(mesh.getFaceIndices())).reshape(-1, 3)[:, ::-1]  # it winds clockwise
+    vertices = np.array([tuple(v) for v in mesh.getPositions()])
+    painted = colours.getExpandedValue(moment) if colours else None
+    shown = [(c.r, c.g, c.b) for c in painted.getVals()] if painted else []
+    return faces, vertices, np.array([tuple(v) for v in normals.getVals()]), np.array(shown)
+
+
+def _usd(folder: Path, suffix: str) -> Read:
+    """The library's own evaluation of the skeleton turns the scene into points, which are read."""
+    stage = Usd.Stage.Open(str(folder / f"head.{suffix}"))
+    stage.GetSessionLayer().timeCodesPerSecond = stage.GetTimeCodesPerSecond()
+    stage.SetEditTarget(stage.GetSessionLayer())
+    times = np.arange(stage.GetStartTimeCode(), stage.GetEndTimeCode() + 1)
+    assert UsdSkel.BakeSkinning(UsdSkel.Root(stage.GetDefaultPrim()), Gf.Interval(times[0], times[-1]))
+    mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/head/surface"))
+    colour = mesh.GetDisplayColorPrimvar()
+    painted = [np.array(colour.Get(time)) for time in times] if colour.HasValue() else []
+    return Read(
+        np.stack([np.array(mesh.GetPointsAttr().Get(time)) for time in times]),
+        np.array(mesh.GetFaceVertexIndicesAttr().Get()).reshape(-1, 3),
+        colours=shown(np.stack(painted)) if painted else None,
+        fps=stage.GetTimeCodesPerSecond(),
+    )
+
+
+def shown(linear: Array) -> Array:
+    """Linear light as sRGB."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
+
+
+READERS: dict[str, Callable[[Path], Read]] = {
+    "obj": lambda folder: _meshes(folder, "obj"),
+    "ply": lambda folder: _meshes(folder, "ply"),
+    "pc2": _pc2,
+    "mdd": _mdd,
+    "abc": _abc,
+    "usd": lambda folder: _usd(folder, "usd"),
+    "usdz": lambda folder: _usd(folder, "usdz"),
+}

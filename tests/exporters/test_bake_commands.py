@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from imavatar_deploy.exporters.bake_commands import bake
+from imavatar_deploy.exporters.sequences import formats
+from imavatar_deploy.tracks import FlameTrack, write_track
+
+from .sequence_readers import READERS
+
+
+def call(*arguments: Any) -> Result:
+    return CliRunner().invoke(bake, [str(argument) for argument in arguments])
+
+
+def test_command_says_what_it_wrote_and_what_next(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = call(tiny_avatar_folder, "--format", "pc2,obj", "--out", out, "--frames", "0:5", "--fps", 50)
+    assert result.exit_code == 0, result.output
+    for shown in ("9 frames of 178 vertices at 50 a second", f"wrote {out / 'obj'}", "took", "next: imavatar-run"):
+        assert shown in result.output
+    assert len(READERS["obj"](out).vertices) == len(READERS["pc2"](out).vertices) == 9
+    assert sorted(path.name for path in out.iterdir()) == ["bake.json", "head.obj", "head.pc2", "obj"]
+
+
+def test_formats_without_colours_are_told_and_written_without(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    result = call(tiny_avatar_folder, "--format", "mdd,ply", "--out", tmp_path / "o", "--frames", "0:2", "--colour")
+    assert result.exit_code == 0, result.output
+    assert "mdd cannot carry colours, and is written without; obj, ply" in result.output
+    assert READERS["ply"](tmp_path / "o").colours is not None
+
+
+class TestGoingOn:
+    def arguments(self, avatar: Path, out: Path, *more: Any) -> tuple[Any, ...]:
+        return avatar, "--format", "ply", "--out", out, "--frames", "0:3", *more
+
+    def test_only_what_is_missing_is_made(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        assert call(*self.arguments(tiny_avatar_folder, out)).exit_code == 0
+        first, second = (out / "ply" / f"frame_00000{index}.ply" for index in (0, 1))
+        before, wanted = first.stat().st_ino, second.read_bytes()
+        second.unlink()
+        assert call(*self.arguments(tiny_avatar_folder, out, "--resume")).exit_code == 0
+        assert first.stat().st_ino == before
+        assert second.read_bytes() == wanted
+
+    def test_a_finished_bake_is_not_replaced_by_accident(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        assert call(*self.arguments(tiny_avatar_folder, out, "--resume")).exit_code == 0, "resuming nothing begins"
+        result = call(*self.arguments(tiny_avatar_folder, out))
+        assert result.exit_code == 2
+        assert "holds a bake already; pass --resume to go on with it or --overwrite to replace it" in result.output
+        shorter = (tiny_avatar_folder, "--format", "pc2", "--out", out, "--frames", "0:2", "--overwrite")
+        assert call(*shorter).exit_code == 0
+        assert sorted(path.name for path in out.iterdir()) == ["bake.json", "head.obj", "head.pc2"]
+
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            (("--format", "obj"), "formats ply there, obj now"),
+            (("--fps", "30"), "fps 25.0 there, 30.0 now"),
+            (("--frames", "1:4"), "motion "),
+            (("--colour",), "colour False there, True now"),
+        ],
+    )
+    def test_other_settings_are_refused(
+        self, tiny_avatar_folder: Path, tmp_path: Path, changed: tuple[str, ...], said: str
+    ) -> None:
+        out = tmp_path / "out"
+        assert call(*self.arguments(tiny_avatar_folder, out)).exit_code == 0
+        result = call(*self.arguments(tiny_avatar_folder, out, "--resume", *changed))
+        assert result.exit_code == 2
+        assert "was begun with other settings" in result.output
+        assert said in result.output
+
+    def test_a_damaged_journal_is_refused(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "bake.json").write_text("{")
+        result = call(*self.arguments(tiny_avatar_folder, tmp_path, "--resume"))
+        assert result.exit_code == 6
+        assert "pass --overwrite to start anew" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--format", "objj"), 2, "unknown sequence format 'objj'"),
+        (("--format", "obj", "--frames", "4"), 2, "--frames must be like"),
+        (("--format", "obj", "--frames", "900:"), 2, "holds no frame of this track, which has 250"),
+        (("--format", "obj", "--fps", "0"), 2, "--fps must be more than 0"),
+        (("--format", "obj", "--jobs", "5000"), 2, "--jobs must be between 1 and 256, got 5000"),
+        (("--format", "obj", "--jobs", "1", "--ray", "auto"), 2, "give one of them"),
+        (("--format", "obj", "--track", "nowhere.json"), 6, "there is no track file"),
+    ],
+)
+def test_bad_choices_are_one_sentence(
+    tiny_avatar_folder: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    result = call(tiny_avatar_folder, "--out", tmp_path / "out", *arguments)
+    assert result.exit_code == code, result.output
+    assert said in result.output
+    assert result.output.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_motion_of_another_head_model_is_refused_unless_wanted(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    write_track(FlameTrack(np.zeros((2, 50)), np.zeros((2, 15)), edition="flame2020"), tmp_path / "foreign.json")
+    arguments = (tiny_avatar_folder, "--track", tmp_path / "foreign.json", "--format", "ply", "--out", tmp_path / "o")
+    result = call(*arguments)
+    assert result.exit_code == 6
+    assert "made for flame2020 and the avatar for openhead" in result.output
+    assert call(*arguments, "--any-edition").exit_code == 0
+
+
+def test_a_motion_out_of_all_bounds_is_refused(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    expression = np.zeros((2, 50))
+    expression[1, 3] = 1e12
+    write_track(FlameTrack(expression, np.zeros((2, 15))), tmp_path / "wild.json")
+    result = call(
+        tiny_avatar_folder, "--track", tmp_path / "wild.json", "--format", "obj", "--out", tmp_path / "o", "--jobs", 1
+    )
+    assert result.exit_code == 6
+    assert "frame 1 moves vertices more than 100000 m away" in result.output
+
+
+def test_places_that_cannot_be_written_are_refused(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("mine")
+    for out, said in ((tmp_path / "file" / "out", "cannot be written (Not a directory"), (tmp_path / "full", "letter")):
+        result = call(tiny_avatar_folder, "--format", "obj", "--out", out, "--overwrite")
+        assert result.exit_code == 2, result.output
+        assert said in result.output
+    assert (tmp_path / "full" / "letter.txt").read_text() == "mine"
+
+
+def test_colours_need_the_texture_network(own_avatar_folder: Path, tmp_path: Path) -> None:
+    manifest = json.loads((own_avatar_folder / "avatar.json").read_text())
+    del manifest["files"]["texture.onnx"]
+    (own_avatar_folder / "avatar.json").write_text(json.dumps(manifest))
+    result = call(own_avatar_folder, "--format", "ply", "--out", tmp_path / "o", "--colour")
+    assert result.exit_code == 6
+    assert "has no texture.onnx" in result.output
+
+
+def test_a_missing_package_is_said_first(
+    tiny_avatar_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(formats.FORMATS, "ply", replace(formats.FORMATS["ply"], modules=("no_such_module",)))
+    result = call(tiny_avatar_folder, "--format", "ply", "--out", tmp_path / "o")
+    assert result.exit_code == 5
+    assert "pip install 'imavatar-deploy[scene]'" in result.output
+
+
+ROOM = 20_000
+"""Bytes."""
+
+
+@pytest.fixture
+def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No file may become longer than `ROOM`, and that is what the disk says it has left."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=ROOM))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, hard))
+        yield
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", [row.name for row in formats.FORMATS.values() if row.whole])
+def test_a_disk_without_room_is_one_sentence(
+    name: str, tiny_avatar_folder: Path, tmp_path: Path, small_disk: None
+) -> None:
+    out = tmp_path / "o"
+    result = call(tiny_avatar_folder, "--format", name, "--out", out, "--frames", "0:20")
+    assert result.exit_code == 2, result.output
+    assert "cannot be written (" in result.output
+    assert "go on with --resume" in result.output
+    assert result.output.count("\n") == 1
+    assert not list(out.glob(f"head.{name}"))
+    assert not list((out / "work").glob("partial-*"))

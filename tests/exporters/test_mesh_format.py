@@ -1,0 +1,176 @@
+"""A mesh for every named expression: from the bake, and from the field of every variant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from click.testing import CliRunner, Result
+
+from imavatar_deploy.animation.animate import pose_plainly
+from imavatar_deploy.avatar_io import open_avatar
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.exporters.commands import export
+from imavatar_deploy.exporters.named_poses import named_poses
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.model import VARIANTS, Frame, ImplicitAvatar, Variant, save_checkpoint
+from imavatar_deploy.tracks import FlameTrack, write_track
+
+from .conftest import SMALL
+
+NAMES = HeadModel.load("openhead").expression_names
+FACES = {
+    "smile": {"expression": {"mouthSmileLeft": 1, "mouthSmileRight": 0.5}, "pose": {"jaw": [0.2, 0, 0]}},
+    "turned": {"pose": {"neck": [0, 0.4, 0]}},
+}
+
+
+def call(*arguments: Any) -> Result:
+    return CliRunner().invoke(export, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def faces_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("faces") / "faces.json"
+    path.write_text(json.dumps(FACES))
+    return path
+
+
+def loaded(path: Path) -> Any:
+    return trimesh.load(path, process=False, maintain_order=True)
+
+
+def small_variant(name: str) -> Variant:
+    """A sphere that moves."""
+    torch.manual_seed(3)
+    model = VARIANTS[name].build(HeadModel.load("openhead"), SMALL, {}).eval()
+    with torch.no_grad():
+        for part, parameter in model.named_parameters():
+            if any(word in part for word in ("blendshapes", "displacement")):
+                parameter.normal_(0.0, 0.01)
+    return model
+
+
+@pytest.mark.parametrize("mesh_type", ["ply", "obj"])
+def test_meshes_of_the_bake_are_what_the_networks_say(
+    checkpoint: Path, avatar: ImplicitAvatar, faces_file: Path, tmp_path: Path, mesh_type: str
+) -> None:
+    out, choices = tmp_path / "out", ("--resolution", 64, "--faces", 500, "--mesh-type", mesh_type)
+    result = call(checkpoint, "--format", "mesh", "--expressions", faces_file, "--out", out, *choices)
+    assert result.exit_code == 0, result.output
+    assert "next:" not in result.output, "there is nothing to play"
+    baked = open_avatar(out).avatar
+    assert sorted(path.name for path in (out / "meshes").glob(f"*.{mesh_type}")) == [
+        f"smile.{mesh_type}",
+        f"turned.{mesh_type}",
+    ]
+    for face in named_poses(faces_file, "openhead", NAMES):
+        mesh = loaded(out / "meshes" / f"{face.name}.{mesh_type}")
+        assert np.abs(mesh.vertices - pose_plainly(baked, face.expression, face.pose).vertices / 4).max() <= 1e-4
+        points = torch.from_numpy(baked.canonical.T.copy())
+        with torch.no_grad():
+            deformed = avatar.deform(points, torch.from_numpy(face.expression), torch.from_numpy(face.pose))
+        assert np.abs(mesh.vertices - deformed.numpy() / 4).max() <= 1e-4
+        assert mesh.is_watertight
+        assert mesh.volume > 0
+        assert np.ptp(mesh.visual.vertex_colors[:, :3], axis=0).max() > 10
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_meshes_of_the_field_lie_on_it_whatever_the_variant(name: str, faces_file: Path, tmp_path: Path) -> None:
+    model, out = small_variant(name), tmp_path / "out"
+    save_checkpoint(model, tmp_path / "checkpoint")
+    choices = ("--resolution", 64, "--faces", 400, "--from-field", "--expressions", faces_file)
+    result = call(tmp_path / "checkpoint", "--format", "mesh", "--out", out, *choices)
+    assert result.exit_code == 0, result.output
+    index = json.loads((out / "meshes" / "meshes.json").read_text())
+    assert (index["variant"], index["from"], list(index["meshes"])) == (name, "the deformed field", ["smile", "turned"])
+    for face in named_poses(faces_file, "openhead", NAMES):
+        mesh = loaded(out / "meshes" / f"{face.name}.ply")
+        assert mesh.volume > 0
+        frame = Frame(torch.from_numpy(face.expression), torch.from_numpy(face.pose))
+        points = torch.from_numpy(4 * mesh.vertices).float()
+        roots = model.search(points, frame)
+        assert roots.valid.float().mean() > 0.98
+        assert roots.sdf[roots.valid].abs().median() < 5e-3
+        assert np.abs(np.linalg.norm(mesh.vertex_normals, axis=1) - 1).max() < 1e-3
+        assert np.einsum("vi,vi->v", mesh.vertex_normals, mesh.vertices - mesh.vertices.mean(axis=0)).min() > 0
+
+
+def test_a_variant_that_cannot_be_baked_says_how_it_can_be_had(tmp_path: Path) -> None:
+    save_checkpoint(small_variant("c-net"), tmp_path / "checkpoint")
+    result = call(tmp_path / "checkpoint", "--format", "mesh", "--out", tmp_path / "out")
+    assert result.exit_code == 6
+    assert "imavatar-export --format mesh --from-field" in result.output
+
+
+def test_the_field_is_for_meshes(tmp_path: Path) -> None:
+    result = call("sample", "--format", "onnx", "--from-field", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "add --format mesh" in result.output
+
+
+class TestNames:
+    def test_presets_are_every_expression_and_the_corners(self) -> None:
+        faces = named_poses("presets", "openhead", NAMES)
+        names = [face.name for face in faces]
+        assert names == ["neutral", *NAMES, "jaw_open", "corner_1", "corner_2", "corner_3"]
+        assert not faces[0].expression.any()
+        assert np.array_equal(faces[3].expression, np.eye(50)[2])
+        assert np.array_equal(faces[51].pose, [0, 0, 0, 0, 0, 0, np.float32(0.35), 0, 0, 0, 0, 0, 0, 0, 0])
+        assert all(face.expression.any() and face.pose.any() for face in faces[-3:])
+
+    def test_tracks_name_their_frames(self, tmp_path: Path) -> None:
+        write_track(FlameTrack(np.zeros((2, 50)), np.ones((2, 15)), names=("7", "8")), tmp_path / "track.json")
+        faces = named_poses(tmp_path / "track.json", "openhead", NAMES)
+        assert [face.name for face in faces] == ["frame_7", "frame_8"]
+        assert faces[1].pose.tolist() == [1.0] * 15
+
+    def test_a_list_gives_all_coefficients(self, tmp_path: Path) -> None:
+        path = tmp_path / "faces.json"
+        path.write_text(json.dumps({"mine": {"expression": list(range(50))}}))
+        (face,) = named_poses(path, "openhead", NAMES)
+        assert face.expression.tolist() == list(range(50))
+
+    @pytest.mark.parametrize(
+        ("document", "said"),
+        [
+            ({"a": {"expression": {"mouthSmileLeftt": 1}}}, "did you mean 'mouthSmileLeft'?"),
+            ({"a": {"pose": {"jawbone": [0, 0, 0]}}}, "unknown bone 'jawbone': expected one of eyeL, eyeR, global"),
+            ({"a": {"pose": {"jaw": [0, 0]}}}, r"jaw must have shape \[3\], got \[2\]"),
+            ({"a": {"expression": {"jawLeft": "wide"}}}, "jawLeft must be numbers"),
+            ({"a": {"expresion": {}}}, "unknown part of a 'expresion'.*did you mean 'expression'?"),
+            ({"a": {"expression": [1, 2]}}, r"must have shape \[50\], got \[2\]"),
+            ({"a": 3}, "a must be an object, got 3"),
+            ({"../a": {}}, "cannot be the name of a file"),
+            ({}, "names no expression"),
+        ],
+    )
+    def test_what_does_not_fit_is_one_sentence(self, document: Any, said: str, tmp_path: Path) -> None:
+        path = tmp_path / "faces.json"
+        path.write_text(json.dumps(document))
+        with pytest.raises(InputError, match=said):
+            named_poses(path, "openhead", NAMES)
+
+    def test_files_that_are_neither_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="there is no track file"):
+            named_poses(tmp_path / "nothing.json", "openhead", NAMES)
+        (tmp_path / "broken.json").write_text("{")
+        with pytest.raises(InputError, match="not readable as JSON"):
+            named_poses(tmp_path / "broken.json", "openhead", NAMES)
+
+    def test_bad_faces_are_refused_before_the_long_work(
+        self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def work(*arguments: Any) -> None:
+            raise AssertionError("the long work began")
+
+        monkeypatch.setattr("imavatar_deploy.exporters.export.bake_surface", work)
+        result = call(checkpoint, "--format", "mesh", "--expressions", tmp_path / "none.json", "--out", tmp_path / "o")
+        assert result.exit_code == 6
+        assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,77 @@
+"""Baking on a local Ray cluster of two workers, one of which is killed midway."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.exporters.sequences.bake import bake_take
+from imavatar_deploy.exporters.sequences.formats import FORMATS
+from imavatar_deploy.exporters.sequences.ray_cluster import cluster
+from imavatar_deploy.exporters.sequences.take import open_take
+
+from .test_sequences import tree
+
+NAMES = ("ply", "pc2")
+NOT_INSTALLED = "the extra `cluster` is not installed"
+
+WITH_A_KILLED_WORKER = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+import ray
+from imavatar_deploy.exporters.sequences import ray_cluster
+from imavatar_deploy.exporters.sequences.bake import bake_take
+from imavatar_deploy.exporters.sequences.formats import FORMATS
+from imavatar_deploy.exporters.sequences.take import open_take
+from imavatar_deploy.errors import InputError
+
+avatar, out, mark = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray_cluster.BATCH = 5
+crew = ray_cluster.cluster("auto")
+take = open_take(avatar, "talk", frames=slice(0, 24))
+
+
+def write(path, take, channels, really=FORMATS["ply"].per_frame):
+    really(path, take, channels)
+    if path.name.endswith("frame_000007.ply") and not mark.exists():
+        mark.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+bake_take(take, out, [replace(FORMATS["ply"], per_frame=write), FORMATS["pc2"]], crew=crew)
+assert int(mark.read_text()) != os.getpid(), "a worker died, and not this program"
+
+wild = replace(take, track=replace(take.track, expression=1e12 * (1 + take.track.expression)))
+try:
+    bake_take(wild, out.with_name("wild"), [FORMATS["ply"]], crew=crew)
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_nothing_and_errors_stay_sentences(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason=NOT_INSTALLED)
+    arguments = [str(tiny_avatar_folder), str(tmp_path / "cluster"), str(tmp_path / "mark")]
+    command = [sys.executable, "-c", WITH_A_KILLED_WORKER, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "moves vertices more than 100000 m away" in result.stdout
+    take = open_take(tiny_avatar_folder, "talk", frames=slice(0, 24))
+    bake_take(take, tmp_path / "alone", [FORMATS[name] for name in NAMES])
+    assert tree(tmp_path / "cluster") == tree(tmp_path / "alone")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"), [("127.0.0.1:1", "Connection refused"), ("somewhere", "it must be auto, HOST:PORT or")]
+)
+def test_a_cluster_that_is_not_there_is_one_sentence(address: str, said: str) -> None:
+    pytest.importorskip("ray", reason=NOT_INSTALLED)
+    with pytest.raises(UsageError, match=f"there is no Ray cluster at '{address}'.*{said}"):
+        cluster(address)
