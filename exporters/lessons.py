@@ -1,18 +1,19 @@
 """What a student is taught and examined on: frames of the training distribution, their normals, the teacher's colours.
 
-The teacher is the full texture network at the baked vertices. Examined are frames that are never taught: stretches of
-the bundled motion whose neighbours are left out, too, and corners, among them those of `proof_poses`.
+The teacher is the full texture network, asked at the baked vertices and within faces: taught at vertices alone, free
+features are noise in between, which shows as scratches. Examined are frames that are never taught: stretches of the
+bundled motion whose neighbours are left out, too, and corners, among them those of `proof_poses`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from imavatar_deploy.animation.animate import Animator
 from imavatar_deploy.animation.normals import SurfaceNormals
@@ -30,13 +31,13 @@ TAUGHT_MOTION, TAUGHT_CORNERS = 80, 300
 EXAMINED_MOTION, EXAMINED_CORNERS = 15, 12
 
 POINTS = 4096
-"""Vertices of a taught frame, others in each: 380 frames show each of 25,000 vertices sixty times."""
+"""Points of a taught frame, others in each, half of them vertices: 380 frames show every face of 50,000 30 times."""
 
-SHARE = 6
-"""A taught frame shows at least one vertex in this many, so that large meshes are seen as often."""
+SHARE = 12
+"""A taught frame shows at least one face in this many, so that large meshes are seen as often."""
 
 EXAMINED_POINTS = 8192
-"""Vertices of an examined frame, spread over the whole mesh."""
+"""Points of an examined frame, spread over the whole mesh."""
 
 STRETCH, HELD_OUT, EXAMINED = 50, slice(20, 36), slice(24, 32)
 """Of every 50 frames of motion (2 s) the frames 20 to 35 are not taught and those from 24 to 31 examined."""
@@ -52,27 +53,38 @@ FLAME_ACTIVE = 10
 """The first coefficients matter most and are the ones that leave their usual range in a corner."""
 
 
-class Lessons(NamedTuple):
-    """T frames of P vertices each, with the teacher's colours."""
+class Points(NamedTuple):
+    """P points of a mesh."""
 
-    rows: Tensor  # [T, P] which vertices
+    corners: NDArray[np.int64]  # [P, 3] three vertices
+    weights: NDArray[np.float32]  # [P, 3] barycentric
+
+
+class Lessons(NamedTuple):
+    """T frames of P points each, with the teacher's colours."""
+
+    corners: Tensor  # [T, P, 3] vertices around the points
+    weights: Tensor  # [T, P, 3] barycentric
     normals: Tensor  # [T, P, 3] of the deformed surface
     condition: Tensor  # [T, 53]
     colours: Tensor  # [T, P, 3]
 
 
 def taught(source: ImplicitAvatar, bake: Bake, progress: Progress) -> Lessons:
-    """What the student learns from; other random vertices in each frame."""
+    """What the student learns from; other random points in each frame."""
     edition, generator = source.edition, np.random.default_rng(1)
     frames = _joined(_motion(edition, generator, taught=True), _corners(edition, generator, TAUGHT_CORNERS))
-    count = bake.avatar.vertex_count
-    shown = min(count, max(POINTS, count // SHARE))
-    rows = [np.sort(generator.choice(count, shown, replace=False)) for _ in frames.pose]
-    return _lessons(source, bake, frames, np.stack(rows), progress)
+    faces = bake.avatar.faces
+    count = max(min(POINTS, len(faces)), len(faces) // SHARE)
+    points = [
+        _joined_points(_vertices(faces, generator, count // 2), _within(faces, generator, count // 2))
+        for _ in frames.pose
+    ]
+    return _lessons(source, bake, frames, points, progress)
 
 
 def examined(source: ImplicitAvatar, bake: Bake, progress: Progress) -> dict[str, Lessons]:
-    """What the student is judged by, a set for each kind of frame: `motion` and `corners`."""
+    """What the student is judged by, at vertices: a set for each kind of frame, `motion` and `corners`."""
     edition, generator = source.edition, np.random.default_rng(2)
     far = proof_poses(edition)
     proof = ProofPoses(far.expression[1 : len(CORNERS)], far.pose[1 : len(CORNERS)])
@@ -82,10 +94,45 @@ def examined(source: ImplicitAvatar, bake: Bake, progress: Progress) -> dict[str
     }
     count = bake.avatar.vertex_count
     rows = np.linspace(0, count - 1, min(EXAMINED_POINTS, count)).astype(np.int64)
+    vertices = _at_first_corner(np.repeat(rows[:, None], 3, axis=1))
     return {
-        name: _lessons(source, bake, frames, np.tile(rows, (len(frames.pose), 1)), progress)
-        for name, frames in sets.items()
+        name: _lessons(source, bake, frames, [vertices] * len(frames.pose), progress) for name, frames in sets.items()
     }
+
+
+def examined_within(source: ImplicitAvatar, bake: Bake, progress: Progress) -> Lessons:
+    """The examined motion at points within faces: what pixels see."""
+    generator = np.random.default_rng(3)
+    frames = _motion(source.edition, generator, taught=False)
+    points = _within(bake.avatar.faces, generator, min(EXAMINED_POINTS, len(bake.avatar.faces)))
+    return _lessons(source, bake, frames, [points] * len(frames.pose), progress)
+
+
+def at_points(attribute: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    """[N, K] an attribute `[V, K]` of the vertices, interpolated at N points."""
+    return nn.functional.embedding_bag(corners, attribute, per_sample_weights=weights, mode="sum")
+
+
+def _vertices(faces: NDArray[np.int32], generator: np.random.Generator, count: int) -> Points:
+    """Random corners of random faces."""
+    corners = faces[generator.integers(0, len(faces), count)]
+    turned = (np.arange(3) + generator.integers(0, 3, count)[:, None]) % 3
+    return _at_first_corner(np.take_along_axis(corners, turned, axis=1))
+
+
+def _at_first_corner(corners: NDArray[np.signedinteger]) -> Points:
+    weights = np.tile(np.array([1, 0, 0], dtype=np.float32), (len(corners), 1))
+    return Points(corners.astype(np.int64), weights)
+
+
+def _within(faces: NDArray[np.int32], generator: np.random.Generator, count: int) -> Points:
+    """Random points, everywhere alike, of random faces."""
+    weights = generator.dirichlet(np.ones(3), count).astype(np.float32)
+    return Points(faces[generator.integers(0, len(faces), count)].astype(np.int64), weights)
+
+
+def _joined_points(first: Points, second: Points) -> Points:
+    return Points(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
 
 
 def _motion(edition: str, generator: np.random.Generator, *, taught: bool) -> ProofPoses:
@@ -96,14 +143,10 @@ def _motion(edition: str, generator: np.random.Generator, *, taught: bool) -> Pr
         return ProofPoses(expression, _poses(generator, count) / 2)
     talk = read_track("talk")
     place = np.arange(len(talk.pose)) % STRETCH
-    wanted = (place < HELD_OUT.start) | (place >= HELD_OUT.stop) if taught else _within(place, EXAMINED)
-    frames = np.flatnonzero(wanted)
+    stretch = HELD_OUT if taught else EXAMINED
+    frames = np.flatnonzero(((place >= stretch.start) & (place < stretch.stop)) != taught)
     frames = frames[np.linspace(0, len(frames) - 1, count).astype(int)]
     return ProofPoses(talk.expression[frames], talk.pose[frames])
-
-
-def _within(place: NDArray[np.int64], stretch: slice) -> NDArray[np.bool_]:
-    return (place >= stretch.start) & (place < stretch.stop)
 
 
 def _corners(edition: str, generator: np.random.Generator, count: int) -> ProofPoses:
@@ -137,30 +180,27 @@ def _joined(first: ProofPoses, second: ProofPoses) -> ProofPoses:
 
 
 def _lessons(
-    source: ImplicitAvatar, bake: Bake, frames: ProofPoses, rows: NDArray[np.int64], progress: Progress
+    source: ImplicitAvatar, bake: Bake, frames: ProofPoses, points: Sequence[Points], progress: Progress
 ) -> Lessons:
     device = source.canonical_pose.device
-    chosen, condition = torch.from_numpy(rows).to(device), torch.from_numpy(frames.condition).to(device)
-    normals = torch.from_numpy(_normals(bake, frames, rows)).to(device)
-    points = torch.from_numpy(np.ascontiguousarray(bake.avatar.canonical.T)).to(device)
-    colours = torch.zeros_like(normals)
-    with torch.inference_mode(), progress("asking the teacher", len(rows)) as advance:
-        for frame, vertices in enumerate(chosen):
-            for part in chunks(len(vertices)):
-                seen = vertices[part]
-                asked = (points[seen], normals[frame, part], condition[frame], bake.feature[seen])
-                colours[frame, part] = source.texture(*asked)
+    corners, weights = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*points, strict=True))
+    condition = torch.from_numpy(frames.condition).to(device)
+    canonical = torch.from_numpy(np.ascontiguousarray(bake.avatar.canonical.T)).to(device)
+    normals, colours = torch.zeros_like(weights), torch.zeros_like(weights)
+    with torch.inference_mode(), progress("asking the teacher", len(points)) as advance:
+        for frame, posed in enumerate(_normals(bake, frames)):
+            for part in chunks(corners.shape[1]):
+                where = corners[frame, part], weights[frame, part]
+                normal = nn.functional.normalize(at_points(torch.from_numpy(posed).to(device), *where))
+                asked = (at_points(canonical, *where), normal, condition[frame], at_points(bake.feature, *where))
+                normals[frame, part], colours[frame, part] = normal, source.texture(*asked)
             advance(1)
-    return Lessons(chosen, normals, condition, colours)
+    return Lessons(corners, weights, normals, condition, colours)
 
 
-def _normals(bake: Bake, frames: ProofPoses, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """[T, P, 3] as the runtime computes them."""
+def _normals(bake: Bake, frames: ProofPoses) -> Iterator[NDArray[np.float32]]:
+    """[V, 3] of each frame, as the runtime computes them; the next frame overwrites them."""
     with Workers(1) as workers:
         animate, normals = Animator(bake.avatar, workers), SurfaceNormals(bake.avatar, workers)
-        return np.stack(
-            [
-                normals(animate(expression, pose))[chosen]
-                for expression, pose, chosen in zip(frames.expression, frames.pose, rows, strict=True)
-            ]
-        )
+        for expression, pose in zip(frames.expression, frames.pose, strict=True):
+            yield normals(animate(expression, pose))

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from imavatar_deploy.model.texture import TextureNetwork
 from imavatar_deploy.student import Student
 
+from .lessons import at_points
+
 FIRST_FEATURES, FIRST_NORMAL, FIRST_CONDITION = 0.1, 0.3, 0.3
 """Deviation of the first random features and weights. Features that start as a projection of the texture code reached
 1 to 2 dB less in as many steps."""
@@ -44,10 +46,12 @@ class LearningStudent(nn.Module):
         self.colour = nn.Parameter(math.sqrt(1 / width) * torch.randn(width, 3))
         self.colour_bias = nn.Parameter(torch.zeros(3))
 
-    def forward(self, rows: Tensor, normals: Tensor, condition: Tensor) -> Tensor:
-        """Colours `[T, P, 3]` of the vertices `[T, P]` with normals `[T, P, 3]` under conditions `[T, 53]`."""
+    def forward(self, corners: Tensor, weights: Tensor, normals: Tensor, condition: Tensor) -> Tensor:
+        """Colours `[T, P, 3]` of T frames of P points; see `lessons.Lessons`."""
         constant = (condition @ self.squeeze + self.offset) @ self.condition
-        first = torch.relu(self.features[rows] + normals @ self.normal + constant[:, None])
+        features = at_points(self.features, corners.reshape(-1, 3), weights.reshape(-1, 3))
+        of_point = features.reshape(*normals.shape[:2], -1) + normals @ self.normal
+        first = torch.relu(of_point + constant[:, None])
         second = torch.relu(first @ self.hidden + self.hidden_bias)
         return torch.sigmoid(second @ self.colour + self.colour_bias)
 

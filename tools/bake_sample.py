@@ -22,7 +22,7 @@ RESOLUTION = 512
 @click.command(cls=Command)
 @click.option("--out", type=click.Path(path_type=Path), default=SAMPLE, help="Avatar folder to write.")
 def bake(out: Path) -> None:
-    """Export the word `sample` as small as it plays: half-precision bases, texture.onnx alone."""
+    """Export the word `sample` as small as it plays: half-precision bases, texture.onnx alone, and a student."""
     started = time.monotonic()
     settings = Settings(formats=("player",), faces=FACES, resolution=RESOLUTION, storage="float16", overwrite=True)
     export_avatar("sample", out, settings, progress=progress)

@@ -15,7 +15,7 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters.bake import Bake, bake
 from imavatar_deploy.exporters.commands import export
-from imavatar_deploy.exporters.lessons import POINTS, SHARE, examined, taught
+from imavatar_deploy.exporters.lessons import examined, taught
 from imavatar_deploy.exporters.proof_poses import proof_poses
 from imavatar_deploy.exporters.settings import Settings
 from imavatar_deploy.exporters.simplify import simplify
@@ -29,7 +29,7 @@ from imavatar_deploy.progress import silent
 from imavatar_deploy.student import FILE, WIDTHS, colours_plainly, read_student
 
 from ..students import random_student
-from .conftest import Exported
+from .conftest import STUDENT_LEAST, STUDENT_STEPS, Exported
 
 
 def call(*arguments: Any) -> Result:
@@ -54,14 +54,21 @@ class TestLessons:
 
     def test_colours_are_the_networks_own(self, avatar: ImplicitAvatar, baked: Bake) -> None:
         lessons, frame = taught(avatar, baked, silent), 200
-        rows = lessons.rows[frame]
-        points = torch.from_numpy(np.ascontiguousarray(baked.avatar.canonical.T))[rows]
+        corners, weights = lessons.corners[frame], lessons.weights[frame][:, :, None]
+        points = (torch.from_numpy(np.ascontiguousarray(baked.avatar.canonical.T))[corners] * weights).sum(dim=1)
         with torch.inference_mode():
-            truth = avatar.texture(points, lessons.normals[frame], lessons.condition[frame], baked.feature[rows])
+            feature = (baked.feature[corners] * weights).sum(dim=1)
+            truth = avatar.texture(points, lessons.normals[frame], lessons.condition[frame], feature)
         torch.testing.assert_close(lessons.colours[frame], truth, atol=1e-5, rtol=0)
-        torch.testing.assert_close(lessons.normals.norm(dim=-1), torch.ones(lessons.rows.shape), atol=1e-4, rtol=0)
-        assert lessons.rows.shape[1] == min(baked.avatar.vertex_count, POINTS)
-        assert SHARE > 1
+        torch.testing.assert_close(lessons.normals.norm(dim=-1), torch.ones(lessons.normals.shape[:2]))
+
+    def test_half_of_the_points_are_vertices(self, avatar: ImplicitAvatar, baked: Bake) -> None:
+        weights = taught(avatar, baked, silent).weights
+        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:2]))
+        assert float((weights[:, :, 0] == 1.0).float().mean()) == 0.5
+        assert bool((weights >= 0).all())
+        for exam in examined(avatar, baked, silent).values():
+            assert bool((exam.weights[:, :, 0] == 1.0).all())
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -75,7 +82,9 @@ def test_torch_and_the_plain_formula_agree(avatar: ImplicitAvatar, width: int) -
     plainly = colours_plainly(student, student.features, normal, condition[:1].numpy())
     with torch.inference_mode():
         graph = PlainStudent(student)(torch.from_numpy(student.features), torch.from_numpy(normal), condition[:1])
-        learning = network(torch.arange(40)[None], torch.from_numpy(normal)[None], condition[:1])[0]
+        corners = torch.arange(40)[None, :, None].expand(1, 40, 3)
+        weights = torch.full((1, 40, 3), 1 / 3)
+        learning = network(corners, weights, torch.from_numpy(normal)[None], condition[:1])[0]
     np.testing.assert_allclose(graph.numpy(), plainly, atol=1e-6)
     np.testing.assert_allclose(learning.numpy(), plainly, atol=1e-3)  # the features are rounded to half precision
 
@@ -100,8 +109,10 @@ class TestExported:
         fidelity = open_avatar(exported.folder).manifest["fidelity"]
         (row,) = (row for row in fidelity["parity"] if row["subject"] == "student" and "frames" in row)
         assert set(row["frames"]) == {"motion", "corners"}
-        assert all(frames["psnr"] >= LEAST for frames in row["frames"].values())
-        assert fidelity["student"]["width"] == 16
+        for frames in row["frames"].values():
+            assert STUDENT_LEAST == frames["least"] <= frames["psnr"]
+            assert frames["worst"] <= frames["psnr"]
+        assert (fidelity["student"]["width"], fidelity["student"]["steps"]) == (16, STUDENT_STEPS)
 
     @pytest.mark.parametrize("count", [1, 2, 7, 1000])
     def test_graph_follows_the_stored_student(self, exported: Exported, count: int) -> None:
