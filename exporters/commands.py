@@ -19,6 +19,7 @@ from imavatar_deploy.model.surface.extract import RESOLUTIONS
 
 from .export import export_avatar
 from .formats import FORMATS
+from .listing import format_table
 from .report import Report
 from .settings import Settings
 
@@ -30,10 +31,18 @@ def _rows(table: dict[str, str]) -> str:
 FORMAT_HELP = _rows({name: row.description for name, row in FORMATS.items()})
 
 
+def _list_formats(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    """Show the table and end, before the arguments that an export needs are missed."""
+    if asked:
+        Console().print(format_table(FORMATS.values()))
+        context.exit()
+
+
 @click.command(
     cls=Command,
     epilog="""\b
 Examples:
+  imavatar-export --list
   imavatar-export sample --format onnx --out avatar
   imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
   imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small""",
@@ -52,6 +61,9 @@ Examples:
 @click.option("--edition", help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.")
 @click.option("--storage", default="float32", show_default=True, help=f"Of the bulk arrays: {', '.join(STORAGE)}.")
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
+@click.option(
+    "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_formats, help="Show every format and end."
+)
 def export(
     checkpoint: str,
     formats: str,

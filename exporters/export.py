@@ -48,7 +48,7 @@ def export_avatar(
         with report.step("load"):
             avatar, digest = load_checkpoint(source, edition=settings.edition), checkpoint_sha256(source)
         baked = bake_surface(avatar, settings, report, progress)
-        subject = Subject(avatar, baked, settings.storage, graph_metadata(avatar, digest))
+        subject = Subject(avatar, baked, settings.storage, graph_metadata(avatar, digest), settings)
         graphs = _write_formats(folder, formats, subject, report, progress)
         if report.problems():
             _withhold(folder, Path(out), report)

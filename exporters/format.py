@@ -12,6 +12,7 @@ from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.progress import Progress
 
 from .bake import Bake
+from .settings import Settings
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Subject:
     """Of the bulk arrays, see `avatar_io.write_avatar`."""
     metadata: Mapping[str, str]
     """Schema, edition, units, hash of the source and package version, for files that can carry them."""
+    settings: Settings = Settings()  # noqa: RUF009 - frozen
+    """What the user chose."""
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,7 @@ class ExportFormat:
     """Hold the files against what the networks compute."""
     extra: str = "export"
     """The extra of this package that brings `modules`."""
+    after: tuple[str, ...] = ()
+    """Formats whose files this one is made from: they are written first, asked for or not."""
+    options: tuple[str, ...] = ()
+    """Options of imavatar-export that only this format obeys."""

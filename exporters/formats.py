@@ -15,17 +15,24 @@ FORMATS: dict[str, ExportFormat] = {row.name: row for row in onnx_format.ROWS}
 
 
 def ready_formats(names: Iterable[str]) -> list[ExportFormat]:
-    """The rows of these names, each with its dependencies in place.
+    """The rows of these names and of what they are made from, in the order of the table, dependencies in place.
 
     Raises:
         UsageError: a name is unknown.
         MissingDependencyError: a module that a format needs cannot be imported.
     """
-    rows = []
+    wanted = _with_what_they_are_made_from(names)
+    rows = [row for row in FORMATS.values() if row.name in wanted]
+    for row in rows:
+        for module in row.modules:
+            require(module, extra=row.extra)
+    return rows
+
+
+def _with_what_they_are_made_from(names: Iterable[str]) -> set[str]:
+    wanted: set[str] = set()
     for name in names:
         if name not in FORMATS:
             raise unknown_name("export format", name, FORMATS)
-        rows.append(FORMATS[name])
-        for module in FORMATS[name].modules:
-            require(module, extra=FORMATS[name].extra)
-    return rows
+        wanted |= {name} | _with_what_they_are_made_from(FORMATS[name].after)
+    return wanted
