@@ -13,6 +13,7 @@ from rich.table import Table
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.console import Command, closing_lines, human_bytes, progress
 from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
@@ -22,6 +23,7 @@ from .formats import FORMATS
 from .listing import format_table
 from .report import Report
 from .settings import Settings
+from .tensorrt.precision import PRECISIONS
 
 
 def _rows(table: dict[str, str]) -> str:
@@ -29,6 +31,7 @@ def _rows(table: dict[str, str]) -> str:
 
 
 FORMAT_HELP = _rows({name: row.description for name, row in FORMATS.items()})
+TARGET_HELP = _rows({row.name: ", ".join(row.targets) for row in FLAVOURS.values() if row.targets})
 
 
 def _list_formats(context: click.Context, option: click.Parameter, asked: bool) -> None:
@@ -60,6 +63,22 @@ Examples:
 @click.option("--components", default="visible", show_default=True, help=f"Parts to keep: {', '.join(CHOICES)}.")
 @click.option("--edition", help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.")
 @click.option("--storage", default="float32", show_default=True, help=f"Of the bulk arrays: {', '.join(STORAGE)}.")
+@click.option("--trt-flavour", default="auto", show_default=True, help=f"Of TensorRT: auto, {', '.join(FLAVOURS)}.")
+@click.option(
+    "--trt-precision",
+    default="auto",
+    show_default=True,
+    help=f"Of engines: {', '.join(PRECISIONS)}; auto takes fp16 for each graph whose measured drift allows it.",
+)
+@click.option(
+    "--trt-targets",
+    default="",
+    metavar="SM,...",
+    help=f"Architectures to build for. {TARGET_HELP}; tensorrt builds for the GPU at hand.",
+)
+@click.option(
+    "--trt-compatibility", default="none", show_default=True, help=f"Where plans run. {_rows(COMPATIBILITY)}."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_formats, help="Show every format and end."
@@ -73,6 +92,10 @@ def export(
     components: str,
     edition: str | None,
     storage: str,
+    trt_flavour: str,
+    trt_precision: str,
+    trt_targets: str,
+    trt_compatibility: str,
     overwrite: bool,
 ) -> None:
     """Turn CHECKPOINT into an avatar folder that runs without torch.
@@ -89,6 +112,10 @@ def export(
         storage=storage,
         edition=edition,
         overwrite=overwrite,
+        trt_flavour=trt_flavour,
+        trt_precision=trt_precision,
+        trt_targets=tuple(filter(None, trt_targets.replace(" ", "").split(","))),
+        trt_compatibility=trt_compatibility,
     )
     report = export_avatar(checkpoint, out, settings, progress=progress)
     _show(report, out)
@@ -109,6 +136,8 @@ def _show(report: Report, out: Path) -> None:
     console = Console()
     for table in (_parity(report), _surface(report), _steps(report), _files(out)):
         console.print(table)
+    for note in report.notes:
+        click.echo(note)
 
 
 def _parity(report: Report) -> Table:

@@ -45,5 +45,9 @@ class ExportFormat:
     """The extra of this package that brings `modules`."""
     after: tuple[str, ...] = ()
     """Formats whose files this one is made from: they are written first, asked for or not."""
+    ready: Callable[[Settings], object] = lambda settings: None
+    """What must hold beyond `modules`; asked before the long work, raises an ImavatarError."""
+    notes: Callable[[Path], list[str]] = lambda folder: []
+    """What the user must be told of the written files."""
     options: tuple[str, ...] = ()
     """Options of imavatar-export that only this format obeys."""

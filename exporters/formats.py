@@ -9,8 +9,9 @@ from imavatar_deploy.optional import require
 
 from . import onnx_format
 from .format import ExportFormat
+from .tensorrt import trt_format
 
-FORMATS: dict[str, ExportFormat] = {row.name: row for row in onnx_format.ROWS}
+FORMATS: dict[str, ExportFormat] = {row.name: row for rows in (onnx_format.ROWS, trt_format.ROWS) for row in rows}
 """Every known format by name."""
 
 

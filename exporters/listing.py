@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
-from imavatar_deploy.errors import MissingDependencyError
+from imavatar_deploy.errors import ImavatarError, MissingDependencyError
 from imavatar_deploy.optional import require
 
 from .format import ExportFormat
+from .settings import Settings
 
 HERE = "[green]here[/]"
 
@@ -33,5 +35,13 @@ def availability(row: ExportFormat) -> str:
         except MissingDependencyError:
             missing.append(module)
     if not missing:
-        return HERE
+        return _more(row)
     return f"[yellow]without {', '.join(missing)}:[/] pip install 'imavatar-deploy\\[{row.extra}]'"
+
+
+def _more(row: ExportFormat) -> str:
+    try:
+        row.ready(Settings())
+    except ImavatarError as error:
+        return f"[yellow]{escape(str(error))}[/]"
+    return HERE

@@ -22,6 +22,9 @@ class Report:
     parity: list[ParityReport] = field(default_factory=list)
     """Each graph against the networks."""
 
+    notes: list[str] = field(default_factory=list)
+    """What the user must be told, a sentence each."""
+
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time a step."""
@@ -39,4 +42,5 @@ class Report:
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "surface": self.surface,
             "parity": [parity.as_dict() for parity in self.parity],
+            "notes": self.notes,
         }

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imavatar_deploy.avatar_io import STORAGE
+from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
 
 from .simplify import LEAST
+from .tensorrt.precision import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,14 @@ class Settings:
     """Head model of a published checkpoint, where its file does not tell."""
     overwrite: bool = False
     """Replace an avatar that is already there."""
+    trt_flavour: str = "auto"
+    """A row of `engines.flavours.FLAVOURS`, or `auto`."""
+    trt_precision: str = "auto"
+    """`fp32`, `fp16`, or `auto`: half where its measured drift allows it."""
+    trt_targets: tuple[str, ...] = ()
+    """Architectures to build for, as `sm89`; the flavour's own when empty."""
+    trt_compatibility: str = "none"
+    """A row of `engines.flavours.COMPATIBILITY`."""
 
     def __post_init__(self) -> None:
         if self.faces is not None and self.faces < LEAST:
@@ -44,3 +54,9 @@ class Settings:
             raise unknown_name("choice of components", self.components, CHOICES)
         if self.storage not in STORAGE:
             raise unknown_name("storage", self.storage, STORAGE)
+        if self.trt_precision not in PRECISIONS:
+            raise unknown_name("precision", self.trt_precision, PRECISIONS)
+        if self.trt_flavour not in (*FLAVOURS, "auto"):
+            raise unknown_name("flavour of TensorRT", self.trt_flavour, (*FLAVOURS, "auto"))
+        if self.trt_compatibility not in COMPATIBILITY:
+            raise unknown_name("compatibility", self.trt_compatibility, COMPATIBILITY)

@@ -46,15 +46,17 @@ class Built:
     inputs: tuple[EngineTensor, ...]
     outputs: tuple[EngineTensor, ...]
     version: str
+    timing: bytes | None = None
+    """The timing cache with what this build measured, where the flavour has one."""
 
 
-def build_engine(flavour: Flavour, graph: bytes, order: Order, *, timing: bytes | None = None) -> Built:
+def build_engine(flavour: Flavour, graph: bytes, order: Order, *, timing: bytes = b"") -> Built:
     """Build a plan of the ONNX `graph`, which must be a sound one: the parser takes rubbish for an empty network.
 
     TF32 is off: it is on by default and keeps no more digits than float16, and what stays float32 here needs them.
 
     Args:
-        timing: contents of a timing cache, or nothing; attaching one asks for a GPU.
+        timing: contents of a timing cache, for a flavour that has one.
 
     Raises:
         InputError: TensorRT cannot read the graph.
@@ -70,21 +72,25 @@ def build_engine(flavour: Flavour, graph: bytes, order: Order, *, timing: bytes 
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
     flavour.configure(trt, config, order.targets, order.compatibility)
-    if timing is not None:
+    if flavour.timing_cache:
         config.set_timing_cache(config.create_timing_cache(timing), True)
     config.add_optimization_profile(_profile(builder, network, order.profile))
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise UsageError(f"{flavour.name} cannot build this engine for {', '.join(order.targets)}: {log.reason()}")
-    return Built(bytes(plan), *_tensors(trt, network), version=trt.__version__)
+    measured = bytes(config.get_timing_cache().serialize()) if flavour.timing_cache else None
+    return Built(bytes(plan), *_tensors(trt, network), trt.__version__, measured)
 
 
 def _parse(trt: Any, log: Any, network: Any, graph: bytes) -> None:
     parser = trt.OnnxParser(network, log)
     if parser.parse(graph) and network.num_inputs:
         return
-    reasons = [parser.get_error(index).desc() for index in range(parser.num_errors)] or ["it holds no network"]
-    raise InputError(f"TensorRT cannot read this ONNX graph ({reasons[0]}); export it again")
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    reasons = [" ".join(filter(None, (error.node_operator(), error.desc()))) for error in errors]
+    raise InputError(
+        f"TensorRT cannot read this ONNX graph ({(reasons or ['it holds no network'])[0]}); export it again"
+    )
 
 
 def _profile(builder: Any, network: Any, profile: Profile) -> Any:

@@ -39,6 +39,8 @@ class Flavour:
     """(module, engine) -> an execution context."""
     captures_graphs: bool
     """Whether its runtime captures CUDA graphs itself."""
+    timing_cache: bool
+    """Whether it times kernels on the GPU; the other compiles on the user's, and a timing cache would ask for one."""
 
     @property
     def install(self) -> str:
@@ -123,6 +125,7 @@ FLAVOURS = {
             configure=_configure_rtx,
             open_context=_context_rtx,
             captures_graphs=True,
+            timing_cache=False,
         ),
         Flavour(
             name="tensorrt",
@@ -136,6 +139,7 @@ FLAVOURS = {
             configure=_configure_tensorrt,
             open_context=_context_tensorrt,
             captures_graphs=False,
+            timing_cache=True,
         ),
     )
 }

@@ -44,8 +44,8 @@ class Sidecar:
     outputs: tuple[EngineTensor, ...]
     limits: Mapping[str, float]
     """Output -> how far from the golden data it may be, anywhere."""
-    drift: Mapping[str, float]
-    """Output -> how far from the golden data this graph was, in ONNX Runtime on a CPU."""
+    half_drift: Mapping[str, float | None]
+    """Output -> how far half precision was from the golden data at export; None stands for not a number."""
     executed: str
     """Where the plan itself was run at export and passed, or why it was not run."""
     schema_version: int = SCHEMA_VERSION
