@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.optional import require
 
-from . import onnx_format
+from . import onnx_format, triton_format
 from .format import ExportFormat
 from .tensorrt import trt_format
 
-FORMATS: dict[str, ExportFormat] = {row.name: row for rows in (onnx_format.ROWS, trt_format.ROWS) for row in rows}
-"""Every known format by name."""
+FORMATS: dict[str, ExportFormat] = {
+    row.name: row for rows in (onnx_format.ROWS, trt_format.ROWS, triton_format.ROWS) for row in rows
+}
+"""Every known format by name, in the order in which they are written."""
 
 
 def ready_formats(names: Iterable[str]) -> list[ExportFormat]:

@@ -100,7 +100,10 @@ def test_a_graph_that_computes_something_else_is_withheld(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--format", "onnxx"), "unknown export format 'onnxx': expected one of onnx, player; did you mean 'onnx'?"),
+        (
+            ("--format", "onnxx"),
+            "unknown export format 'onnxx': expected one of onnx, player, triton, trt; did you mean 'onnx'?",
+        ),
         (("--faces", "many"), "--faces must be a number or the word full, got 'many'"),
         (("--faces", "12"), "at least 100, got 12"),
         (("--resolution", "200"), "resolution must be one of 64, 128, 256, 512, got 200"),
