@@ -23,6 +23,7 @@ from imavatar_deploy.drawing.rasterise import Fragments, Rasteriser
 from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError, unknown_name
 
+from .backends import open_backend
 from .composite import Background, background_rgba, composite
 from .framing import front_camera, with_square_pixels
 from .shade import SHADINGS, normal_image
@@ -52,11 +53,13 @@ class Player:
         shading: a row of `shade.SHADINGS`.
         background: `#rrggbb`, three numbers in 0..255, or None for transparent.
         threads: how many cores to use; all of them when left out.
+        backend: a row of `backends.BACKENDS`: what computes colours.
+        engine_policy: a row of `engines.POLICIES`: what is done when the backend's engine cannot run here.
 
     Raises:
         InputError: the folder cannot be read or does not fit together.
         UsageError: an argument that cannot be obeyed.
-        MissingDependencyError: onnxruntime is not installed.
+        MissingDependencyError: onnxruntime, or what the backend needs, is not there.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Player:
         shading: str = "vertex",
         background: Background = None,
         threads: int | None = None,
+        backend: str = "cpu",
+        engine_policy: str = "rebuild",
     ) -> None:
         self.width, self.height = _checked_size(size)
         if shading not in SHADINGS:
@@ -77,7 +82,11 @@ class Player:
         self._closed = False
         self._workers = workers = Workers(threads)
         self.threads = workers.threads
-        network = TextureNetwork(folder.file("texture.onnx"), avatar, self.threads)
+        chosen = open_backend(backend, folder, self.threads, engine_policy)
+        self._close_backend = chosen.close
+        self.backend_note = chosen.note
+        """What computes colours and why, where that is worth telling."""
+        network = TextureNetwork(folder.file("texture.onnx"), avatar, self.threads, chosen.session)
         self._shading = SHADINGS[shading](avatar, network, (self.height, self.width), workers)
         self._animator = Animator(avatar, workers)
         self._normals = SurfaceNormals(avatar, workers)
@@ -94,8 +103,9 @@ class Player:
         self.close()
 
     def close(self) -> None:
-        """End the threads; the player draws no more."""
+        """End the threads and give a device's memory back; the player draws no more."""
         self._workers.close()
+        self._close_backend()
         self._closed = True
 
     def render(self, expression: Any, pose: Any, camera: Camera | None = None) -> Bytes:

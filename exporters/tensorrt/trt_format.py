@@ -11,24 +11,20 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.engines.build import Built, Order, Profile, build_engine
-from imavatar_deploy.engines.driver import probe_driver
+from imavatar_deploy.engines.check import allowed, check_engines
 from imavatar_deploy.engines.flavours import Flavour, find_flavour
-from imavatar_deploy.engines.preflight import preflight
-from imavatar_deploy.engines.session import EngineSession
 from imavatar_deploy.engines.sidecar import (
     FOLDER,
     Sidecar,
-    plan_path,
     read_sidecars,
     system_here,
     write_engine,
     write_sidecar,
 )
 from imavatar_deploy.engines.store import read_timing, write_timing
-from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.golden import GoldenCase, read_golden
 from imavatar_deploy.graphs import open_session, run_graph
-from imavatar_deploy.parity import ParityReport, Tolerance, compare
+from imavatar_deploy.parity import ParityReport, compare
 from imavatar_deploy.progress import Progress
 
 from ..format import ExportFormat, Subject
@@ -111,31 +107,14 @@ def _sidecar(name: str, case: GoldenCase, flavour: Flavour, order: Order, choice
 
 def _check(folder: Path) -> list[ParityReport]:
     """Each engine's own graph on this CPU, and the engine itself where there is a device."""
-    cases, reports = read_golden(folder), []
+    cases, (reports, why_not) = read_golden(folder), check_engines(folder)
     for sidecar in read_sidecars(folder):
-        case, label = cases[sidecar.graph], f"{sidecar.graph} {sidecar.precision}"
-        reports.append(_compared(f"{label}, cpu", sidecar, case, open_session(folder / sidecar.source)))
-        session, why_not = _device_session(folder, sidecar)
-        if session is not None:
-            reports.append(_compared(f"{label}, gpu", sidecar, case, session))
-        write_sidecar(folder, replace(sidecar, executed=f"not run: {why_not}" if why_not else "run here, compared"))
+        case, session = cases[sidecar.graph], open_session(folder / sidecar.source)
+        label = f"{sidecar.graph} {sidecar.precision}, cpu"
+        reports.append(compare(label, case.outputs, run_graph(session, case.inputs), allowed(sidecar)))
+        reason = why_not.get(sidecar.graph)
+        write_sidecar(folder, replace(sidecar, executed=f"not run: {reason}" if reason else "run here, compared"))
     return reports
-
-
-def _compared(label: str, sidecar: Sidecar, case: GoldenCase, session: Any) -> ParityReport:
-    allowed = {name: Tolerance(limit) for name, limit in sidecar.limits.items()}
-    return compare(label, case.outputs, run_graph(session, case.inputs), allowed)
-
-
-def _device_session(folder: Path, sidecar: Sidecar) -> tuple[EngineSession | None, str]:
-    """The engine on the GPU, or why it cannot be there."""
-    try:
-        device = probe_driver().devices[0]
-    except MissingDependencyError as error:
-        return None, str(error).partition(";")[0]
-    if reason := preflight(folder, sidecar, device):
-        return None, reason
-    return EngineSession(plan_path(folder, sidecar.graph).read_bytes(), sidecar), ""
 
 
 def _notes(folder: Path) -> list[str]:

@@ -15,12 +15,16 @@ from .sidecar import Sidecar, intact_plan, system_here
 AMPERE = 80
 
 
-def preflight(folder: Path, sidecar: Sidecar, device: Device) -> str | None:
-    """Why the plan of `sidecar` in `folder` cannot run on `device`; None when nothing speaks against it."""
+def preflight(folder: Path, sidecar: Sidecar, device: Device, bundle: Path | None = None) -> str | None:
+    """Why the plan of `sidecar` in `folder` cannot run on `device`; None when nothing speaks against it.
+
+    Args:
+        bundle: where the graph it was built of lies, if that is not `folder`.
+    """
     for check in (_flavour, _version, _system):
         if reason := check(sidecar):
             return reason
-    return _architecture(sidecar, device) or _source(folder, sidecar) or _plan(folder, sidecar)
+    return _architecture(sidecar, device) or _source(bundle or folder, sidecar) or _plan(folder, sidecar)
 
 
 def _flavour(sidecar: Sidecar) -> str | None:

@@ -20,10 +20,10 @@ from .gpu import Gpu
 from .sidecar import Sidecar
 
 Array = NDArray[Any]
-Shapes = tuple[tuple[int, ...], ...]
 
-MOST_GRAPHS = 8
-"""CUDA graphs kept: each is for one set of shapes, and is captured when that set comes a second time."""
+STEPS = 8
+"""A run's N is rounded up to so many sizes, so that neighbouring frames, which see about as many points, share one and
+with it a CUDA graph. The rows beyond N hold whatever lay there, and what comes of them is not read."""
 
 
 class EngineSession:
@@ -51,7 +51,7 @@ class EngineSession:
         self._address = {t.name: self._gpu.allocate(self._size(t)) for t in (*sidecar.inputs, *sidecar.outputs)}
         for name, address in self._address.items():
             self._context.set_tensor_address(name, address)
-        self._seen: dict[Shapes, Any] = {}
+        self._last, self._graph = 0, None  # the N of the last run, and its CUDA graph if there is one
 
     def get_inputs(self) -> tuple[EngineTensor, ...]:
         """As ONNX Runtime's: `.name` and `.shape`."""
@@ -72,15 +72,13 @@ class EngineSession:
             InputError: an input is missing, too many, or of a shape outside the engine's profile.
         """
         self._check(feed)
+        count = max((len(feed[t.name]) for t in self.sidecar.inputs if t.shape[0] == -1), default=1)
+        padded = self._rounded(count)
         for given in self.sidecar.inputs:
-            array = np.ascontiguousarray(feed[given.name], dtype=given.dtype)
-            if not self._context.set_input_shape(given.name, array.shape):
-                raise InputError(f"the engine of {self.sidecar.graph} takes no {given.name} of shape {array.shape}")
-            self._gpu.put(array, self._address[given.name])
-            self._gpu.wait()  # the copy may outlive `array` otherwise
-        self._execute(tuple(tuple(feed[given.name].shape) for given in self.sidecar.inputs))
+            self._put(given, np.ascontiguousarray(feed[given.name], dtype=given.dtype), padded)
+        self._execute(padded)
         wanted = [t for t in self.sidecar.outputs if names is None or t.name in names]
-        results = {t.name: self._get(t) for t in wanted}
+        results = {t.name: self._get(t, count) for t in wanted}
         self._gpu.wait()
         return [results[name] for name in names or results]
 
@@ -105,24 +103,33 @@ class EngineSession:
                     f"got {list(shape)}; ask for fewer at once"
                 )
 
-    def _execute(self, shapes: Shapes) -> None:
-        """Run, as a CUDA graph from the second time on that these shapes come."""
-        if self._flavour.captures_graphs or (shapes not in self._seen and len(self._seen) >= MOST_GRAPHS):
+    def _rounded(self, count: int) -> int:
+        step = -(-self.most // STEPS)
+        return min(self.most, -(-count // step) * step)
+
+    def _put(self, given: EngineTensor, array: Array, padded: int) -> None:
+        shape = tuple(padded if size == -1 else size for size in given.shape)
+        if not self._context.set_input_shape(given.name, shape):
+            raise InputError(f"the engine of {self.sidecar.graph} takes no {given.name} of shape {list(shape)}")
+        self._gpu.put(array, self._address[given.name])
+        self._gpu.wait()  # the copy may outlive `array` otherwise
+
+    def _execute(self, padded: int) -> None:
+        """Run, as a CUDA graph from the second run of the same size in a row: the first one settles the context."""
+        if self._flavour.captures_graphs or padded != self._last:
+            self._last, self._graph = padded, None
             return self._enqueue()
-        if shapes not in self._seen:
-            self._seen[shapes] = None
-            return self._enqueue()
-        if self._seen[shapes] is None:
-            self._seen[shapes] = self._gpu.capture(self._enqueue)
-        return self._gpu.launch(self._seen[shapes])
+        if self._graph is None:
+            self._graph = self._gpu.capture(self._enqueue)
+        return self._gpu.launch(self._graph)
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(int(self._gpu.stream)):
             trt = self._flavour.load()
             raise InputError(f"the engine of {self.sidecar.graph} failed ({log_of(trt).reason()}); run imavatar-doctor")
 
-    def _get(self, output: EngineTensor) -> Array:
-        shape = tuple(map(int, self._context.get_tensor_shape(output.name)))
+    def _get(self, output: EngineTensor, count: int) -> Array:
+        shape = tuple(count if size == -1 else size for size in output.shape)
         return self._gpu.get(self._address[output.name], shape, output.dtype)
 
     def _size(self, tensor: EngineTensor) -> int:

@@ -45,7 +45,7 @@ def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def probe() -> None:
         raise MissingDependencyError("no NVIDIA driver is installed here; install it")
 
-    monkeypatch.setattr(trt_format, "probe_driver", probe)
+    monkeypatch.setattr("imavatar_deploy.engines.check.probe_driver", probe)
 
 
 @pytest.fixture(scope="module")
