@@ -45,6 +45,8 @@ class ExportFormat:
     """The extra of this package that brings `modules`."""
     after: tuple[str, ...] = ()
     """Formats whose files this one is made from: they are written first, asked for or not."""
+    beyond: str = ""
+    """What it needs beyond `modules`, in words; `ready` finds out whether that is there."""
     ready: Callable[[Settings], object] = lambda settings: None
     """What must hold beyond `modules`; asked before the long work, raises an ImavatarError."""
     notes: Callable[[Path], list[str]] = lambda folder: []

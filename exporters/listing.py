@@ -21,7 +21,7 @@ def format_table(rows: Iterable[ExportFormat]) -> Table:
     """One row a format."""
     table = Table("format", "gives", "needs", "options of its own", "", box=box.SIMPLE_HEAD)
     for row in rows:
-        needs = ", ".join((*row.modules, *(f"--format {name}" for name in row.after)))
+        needs = ", ".join(filter(None, (*row.modules, row.beyond, *(f"--format {name}" for name in row.after))))
         table.add_row(row.name, row.description, needs, "\n".join(row.options), availability(row), end_section=True)
     return table
 

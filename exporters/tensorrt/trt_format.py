@@ -129,6 +129,7 @@ ROWS = (
         write=_write,
         check=_check,
         after=("onnx",),
+        beyond="tensorrt-rtx, or tensorrt and its GPU",
         ready=_ready,
         notes=_notes,
         options=("--trt-flavour", "--trt-precision", "--trt-targets", "--trt-compatibility"),

@@ -22,6 +22,7 @@ from imavatar_deploy.engines.flavours import FLAVOURS
 from imavatar_deploy.engines.sidecar import intact_plan, plan_path, read_sidecar, read_sidecars
 from imavatar_deploy.errors import InputError, MissingDependencyError, QualityError
 from imavatar_deploy.exporters.commands import export
+from imavatar_deploy.exporters.listing import availability
 from imavatar_deploy.exporters.tensorrt import trt_format
 from imavatar_deploy.exporters.tensorrt.precision import choose
 from imavatar_deploy.exporters.tensorrt.trt_format import GRAPHS, profile, write_one
@@ -260,3 +261,4 @@ def test_a_missing_tensorrt_is_said_before_the_work(tmp_path: Path, monkeypatch:
     assert result.exit_code == 5
     assert "pip install 'imavatar-deploy[trt-rtx]'" in result.output
     assert not list(tmp_path.iterdir())
+    assert "pip install 'imavatar-deploy\\[trt-rtx]'" in availability(trt_format.ROWS[0])

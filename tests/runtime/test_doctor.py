@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from imavatar_deploy.runtime.doctor import command
-from imavatar_deploy.runtime.doctor.checkup import BROKEN, MISSING, WORKS, Checkup
+from imavatar_deploy.errors import MissingDependencyError
+from imavatar_deploy.runtime.doctor import command, gpu_parts
+from imavatar_deploy.runtime.doctor.checkup import BROKEN, MISSING, WORKS, AbsentError, Checkup
 from imavatar_deploy.runtime.doctor.checkups import CHECKUPS
 from imavatar_deploy.runtime.doctor.isolation import examine
 
@@ -146,6 +151,42 @@ def test_a_session_that_computes_something_else_is_broken(
     monkeypatch.setattr("imavatar_deploy.avatar_io.SAMPLE", own_avatar_folder)
     with pytest.raises(ArithmeticError, match="rgb differs by"):
         CHECKUPS["onnxruntime"].probe()
+
+
+def test_it_starts_where_a_core_part_cannot_even_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.2 or less')", encoding="utf-8")
+    code = "from imavatar_deploy.runtime.doctor import doctor; doctor()"
+    command = [sys.executable, "-c", code, "--part", "kernels"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "200"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 5, result.stderr
+    assert "ImportError: Numba needs NumPy 2.2 or less" in result.stdout
+    assert "kernels: pip install --force-reinstall numba" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+class TestWithoutADriver:
+    """What is there is told apart from what is only missing a driver, and the line is the driver's."""
+
+    @pytest.fixture(autouse=True)
+    def _no_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def probe() -> None:
+            raise MissingDependencyError("no NVIDIA driver is installed here; install it")
+
+        monkeypatch.setattr(gpu_parts, "probe_driver", probe)
+
+    def test_tensorrt_rtx_builds_all_the_same(self) -> None:
+        pytest.importorskip("tensorrt_rtx", reason="pip install 'imavatar-deploy[trt-rtx]'")
+        assert "builds an engine (texture.onnx of the sample, " in CHECKUPS["tensorrt-rtx"].probe()
+
+    @pytest.mark.parametrize("name", ["nvidia driver", "tensorrt"])
+    def test_the_driver_is_what_to_install(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        module = ModuleType("tensorrt")
+        module.__version__, module.__spec__ = "11.4.0.106", ModuleSpec("tensorrt", None)  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "tensorrt", module)
+        with pytest.raises(AbsentError) as caught:
+            CHECKUPS[name].probe()
+        assert caught.value.mend == gpu_parts.INSTALL_DRIVER
 
 
 def test_every_row_teaches_a_line_that_exists() -> None:
