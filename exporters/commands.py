@@ -68,7 +68,7 @@ Examples:
     "--trt-precision",
     default="auto",
     show_default=True,
-    help=f"Of engines: {', '.join(PRECISIONS)}; auto takes fp16 for each graph whose measured drift allows it.",
+    help=f"Of engines. {_rows(PRECISIONS)}.",
 )
 @click.option(
     "--trt-targets",

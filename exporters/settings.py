@@ -39,7 +39,7 @@ class Settings:
     trt_flavour: str = "auto"
     """A row of `engines.flavours.FLAVOURS`, or `auto`."""
     trt_precision: str = "auto"
-    """`fp32`, `fp16`, or `auto`: half where its measured drift allows it."""
+    """A row of `precision.PRECISIONS`."""
     trt_targets: tuple[str, ...] = ()
     """Architectures to build for, as `sm89`; the flavour's own when empty."""
     trt_compatibility: str = "none"

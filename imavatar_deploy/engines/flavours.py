@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from imavatar_deploy.errors import MissingDependencyError, UsageError, unknown_name
@@ -175,7 +174,6 @@ def _installed() -> Flavour:
     raise MissingDependencyError(f"no flavour of TensorRT can be imported: {lines}")
 
 
-@cache
 def _has_device() -> bool:
     try:
         probe_driver()

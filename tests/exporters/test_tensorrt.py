@@ -147,20 +147,20 @@ def test_a_damaged_graph_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["texture.onnx"]
 
 
-def times(weight: NDArray[np.float32]) -> bytes:
+def times(weight: NDArray[np.float32], name: str = "y") -> bytes:
     """y = x W."""
     given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", weight.shape[0]))
-    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, ("N", weight.shape[1]))
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    made = helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", weight.shape[1]))
+    nodes = [helper.make_node("MatMul", ["x", "w"], [name])]
     graph = helper.make_graph(nodes, "g", [given], [made], [numpy_helper.from_array(weight, "w")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     return bytes(model.SerializeToString())
 
 
-def case_of(weight: NDArray[np.float32], allowed: float) -> GoldenCase:
+def case_of(weight: NDArray[np.float32], allowed: float, name: str = "y") -> GoldenCase:
     x = np.random.default_rng(2).random((300, weight.shape[0])).astype(np.float32)
     truth = (x.astype(np.float64) @ weight).astype(np.float32)
-    return GoldenCase({"x": x}, {"y": truth}, {"y": Tolerance(allowed)})
+    return GoldenCase({"x": x}, {name: truth}, {name: Tolerance(allowed)})
 
 
 WEIGHT = np.random.default_rng(1).random((4, 3)).astype(np.float32)
@@ -183,10 +183,15 @@ def test_drift_decides(scale: float, allowed: float, precision: str) -> None:
     assert choice.half is not None
     assert choice.half.passed == (precision == "fp16")
     assert (choice.graph == graph) == (precision == "fp32")
-    if precision == "fp32":
-        with pytest.raises(QualityError, match=r"some in fp16\.y differs by .*--trt-precision auto"):
-            choose("some", graph, case, "fp16")
+    assert choose("some", graph, case, "fp16").graph == choice.graph
     assert choose("some", graph, case, "fp32").graph == graph
+
+
+def test_half_colours_that_were_insisted_on_and_drift_are_refused() -> None:
+    graph, case = times(np.float32(100) * WEIGHT, "rgb"), case_of(np.float32(100) * WEIGHT, 1e-4, "rgb")
+    with pytest.raises(QualityError, match=r"texture in fp16\.rgb differs by .*--trt-precision auto"):
+        choose("texture", graph, case, "fp16")
+    assert choose("texture", graph, case, "auto").precision == "fp32"
 
 
 def test_casts_halve_the_weights_and_keep_the_face(exported: Exported, tmp_path: Path) -> None:
