@@ -103,8 +103,8 @@ def _video() -> str:
     _, said = imported("av", "av")
     import numpy as np
 
-    from imavatar_deploy.runtime.sinks.sink import Stream
-    from imavatar_deploy.runtime.sinks.video import FORMAT
+    from ..sinks.sink import Stream
+    from ..sinks.video import FORMAT
 
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "frame.mp4"
