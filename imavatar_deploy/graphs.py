@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.engines.driver import probe_driver
 from imavatar_deploy.errors import InputError, MissingDependencyError
 from imavatar_deploy.optional import require
 
@@ -51,6 +52,9 @@ def _open_elsewhere(runtime: Any, path: str | Path, options: Any, provider: str)
         raise MissingDependencyError(
             f"this onnxruntime has no {provider}: pip uninstall -y onnxruntime && pip install 'imavatar-deploy[gpu]'"
         )
+    if provider == CUDA:
+        probe_driver()  # or ONNX Runtime fills the screen with what it cannot load
+        runtime.preload_dlls()  # CUDA's libraries may have come from a package index
     try:
         session = runtime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:

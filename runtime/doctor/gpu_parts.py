@@ -74,7 +74,7 @@ ROWS = (
     Checkup(
         "onnxruntime cuda",
         "imavatar-run --backend cuda",
-        "pip uninstall -y onnxruntime && pip install 'imavatar-deploy[gpu]'",
+        "pip uninstall -y onnxruntime && pip install 'imavatar-deploy[gpu]' 'onnxruntime-gpu[cuda,cudnn]'",
         _cuda_provider,
     ),
     Checkup("tensorrt-rtx", "--format trt, --backend tensorrt", FLAVOURS["tensorrt-rtx"].install, _tensorrt_rtx),

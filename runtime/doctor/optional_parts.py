@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from .checkup import Checkup
 from .core_parts import imported
@@ -51,14 +54,22 @@ def _usd() -> str:
 
 
 def _alembic() -> str:
-    found, said = imported("alembic", "alembic3d")
-    from_library = found.Abc.GetLibraryVersion() if hasattr(found.Abc, "GetLibraryVersion") else "library loaded"
-    return f"{said}, {from_library}"
+    alembic, said = imported("alembic3d", "alembic3d")
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "head.abc")
+        _write_archive(alembic, path)
+        children = alembic.Abc.IArchive(path).getTop().getNumChildren()
+        return f"{said}, an archive of {children} object in {Path(path).stat().st_size} bytes"
+
+
+def _write_archive(alembic: Any, path: str) -> None:
+    """It is written when its objects are gone."""
+    alembic.AbcGeom.OXform(alembic.Abc.OArchive(path).getTop(), "head")
 
 
 def _ray() -> str:
     ray, said = imported("ray", "ray")
-    return f"{said}, no cluster joined: {not ray.is_initialized()}"
+    return f"{said}, {'joined to a cluster' if ray.is_initialized() else 'no cluster joined'}"
 
 
 def _fabric() -> str:

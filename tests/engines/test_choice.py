@@ -164,8 +164,12 @@ class Falls(SimpleNamespace):
     def get_available_providers(self) -> list[str]:
         return [CUDA, "CPUExecutionProvider"]  # what it was built with, whatever the machine has
 
+    def preload_dlls(self) -> None:
+        self.preloaded = True
+
     def InferenceSession(self, path: str, options: Any, providers: list[str]) -> Any:
         assert options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
+        assert self.preloaded
         if self.raises:
             raise RuntimeError("This session contains graph nodes that are assigned to the default CPU EP\nmore")
         return SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
@@ -177,13 +181,20 @@ class Falls(SimpleNamespace):
         (onnxruntime, "this onnxruntime has no CUDAExecutionProvider"),
         (Falls(raises=True), r"CUDAExecutionProvider cannot compute .*assigned to the default CPU EP\); run imavatar"),
         (Falls(raises=False), "CUDAExecutionProvider did not start on this machine"),
+        (Falls(raises=None), NO_DRIVER.partition(" (")[0]),
     ],
 )
 def test_cuda_never_means_the_cpu(
     tiny_avatar_folder: Path, monkeypatch: pytest.MonkeyPatch, module: Any, said: str
 ) -> None:
+    def probe() -> Driver:
+        if getattr(module, "raises", False) is None:
+            raise MissingDependencyError(NO_DRIVER)
+        return Driver("13.0", (GPU,))
+
     if module is onnxruntime and CUDA in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime is a GPU build")
     monkeypatch.setattr("imavatar_deploy.graphs.require", lambda name, extra: module)
+    monkeypatch.setattr("imavatar_deploy.graphs.probe_driver", probe)
     with pytest.raises(MissingDependencyError, match=said):
         open_session(tiny_avatar_folder / "texture.onnx", provider=CUDA)
