@@ -55,7 +55,7 @@ def choose(folder: AvatarFolder, graph: str, policy: str, threads: int = 0) -> C
     except MissingDependencyError as error:
         if policy != "onnx":
             raise
-        return _onnx(folder, graph, threads, str(error).partition(";")[0])
+        return _on_cpu(folder, graph, threads, str(error).partition(";")[0])
     sidecar = read_sidecar(folder.path, graph)
     reason = preflight(folder.path, sidecar, device)
     if reason is None:
@@ -142,8 +142,12 @@ def _engine(place: Path, sidecar: Sidecar, note: str) -> Chosen:
 
 
 def _onnx(folder: AvatarFolder, graph: str, threads: int, reason: str) -> Chosen:
-    path = folder.file(f"{graph}.onnx")
     try:
-        return Chosen(open_session(path, threads=threads, provider=CUDA), f"ONNX Runtime on the GPU: {reason}")
+        session = open_session(folder.file(f"{graph}.onnx"), threads=threads, provider=CUDA)
     except MissingDependencyError as error:
-        return Chosen(open_session(path, threads=threads), f"ONNX Runtime on the CPU: {reason}; {error}")
+        return _on_cpu(folder, graph, threads, f"{reason}; {error}")
+    return Chosen(session, f"ONNX Runtime on the GPU: {reason}")
+
+
+def _on_cpu(folder: AvatarFolder, graph: str, threads: int, reason: str) -> Chosen:
+    return Chosen(open_session(folder.file(f"{graph}.onnx"), threads=threads), f"ONNX Runtime on the CPU: {reason}")

@@ -19,7 +19,12 @@ TIMEOUT = 60.0
 MARK = "imavatar-doctor:"
 """Begins the line that tells the outcome, whatever else a library prints."""
 
-CHILD = "import sys; from imavatar_deploy.runtime.doctor.isolation import report; report(*sys.argv[1:])"
+CHILD = """
+import sys
+sys.path[:] = filter(None, sys.path)  # a folder called ray where the doctor is asked is not the package
+from imavatar_deploy.runtime.doctor.isolation import report
+report(*sys.argv[1:])
+"""
 
 
 def examine(checkup: Checkup, timeout: float = TIMEOUT) -> Finding:

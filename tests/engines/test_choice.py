@@ -143,7 +143,7 @@ def test_commands_say_that_there_is_no_driver(engine_folder: Path) -> None:
     assert NO_DRIVER in result.stderr
     result = CliRunner().invoke(run, [*arguments, "--engine-policy", "onnx"])
     assert result.exit_code == 0, result.output
-    assert f"ONNX Runtime on the CPU: {NO_DRIVER}" in result.stderr
+    assert result.stderr == f"ONNX Runtime on the CPU: {NO_DRIVER}\n"
     result = CliRunner().invoke(verify, [str(engine_folder)])
     assert result.exit_code == 0, result.output
     assert f"engine of texture not run: {NO_DRIVER}" in result.stdout

@@ -89,6 +89,12 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("some_parts")
 
 
+def test_a_folder_of_that_name_is_not_the_package(parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere" / "no_such_module").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert examine(row(parts.not_installed)).state == MISSING
+
+
 def row(probe: Callable[[], str], core: bool = False) -> Checkup:
     return Checkup(probe.__name__, "a test", "the line that mends it", probe, core)
 
