@@ -14,6 +14,7 @@ from rich.table import Table
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.console import Command, closing_lines, human_bytes, progress
 from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
@@ -24,10 +25,12 @@ from .export import export_avatar
 from .field_export import export_field_meshes
 from .formats import FORMATS
 from .gltf.settings import COLOURS, TEXTURE_SIZES, GlbSettings
+from .listing import format_table
 from .named_poses import PRESETS
 from .report import Report
 from .settings import MESH_TYPES, Settings
 from .student import STEPS
+from .tensorrt.precision import PRECISIONS
 
 
 def _rows(table: dict[str, str]) -> str:
@@ -35,12 +38,21 @@ def _rows(table: dict[str, str]) -> str:
 
 
 FORMAT_HELP = _rows({name: row.description for name, row in FORMATS.items()})
+TARGET_HELP = _rows({row.name: ", ".join(row.targets) for row in FLAVOURS.values() if row.targets})
+
+
+def _list_formats(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    """Show the table and end, before the arguments that an export needs are missed."""
+    if asked:
+        Console().print(format_table(FORMATS.values()))
+        context.exit()
 
 
 @click.command(
     cls=Command,
     epilog="""\b
 Examples:
+  imavatar-export --list
   imavatar-export sample --format onnx --out avatar
   imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
   imavatar-export sample --format glb,vrm --faces 20000 --track talk --out head
@@ -88,7 +100,6 @@ Examples:
 @click.option("--track", help="A motion (a track file, or the word talk) that a glb holds as a clip.")
 @click.option("--max-targets", type=int, help="Morph targets of a glb or vrm at most; the largest displacements stay.")
 @click.option("--vrm-author", default="unknown", show_default=True, help="Whom a vrm names as its author.")
-@click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
 @click.option(
     "--expressions",
     default=PRESETS,
@@ -103,6 +114,26 @@ Examples:
     is_flag=True,
     help="Take the meshes from the deformed field itself, face by face; this exports any variant of the networks.",
 )
+@click.option("--trt-flavour", default="auto", show_default=True, help=f"Of TensorRT: auto, {', '.join(FLAVOURS)}.")
+@click.option(
+    "--trt-precision",
+    default="auto",
+    show_default=True,
+    help=f"Of engines. {_rows(PRECISIONS)}.",
+)
+@click.option(
+    "--trt-targets",
+    default="",
+    metavar="SM,...",
+    help=f"Architectures to build for. {TARGET_HELP}; tensorrt builds for the GPU at hand.",
+)
+@click.option(
+    "--trt-compatibility", default="none", show_default=True, help=f"Where plans run. {_rows(COMPATIBILITY)}."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
+@click.option(
+    "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_formats, help="Show every format and end."
+)
 def export(
     checkpoint: str,
     formats: str,
@@ -116,6 +147,10 @@ def export(
     no_student: bool,
     student_steps: int,
     track: str | None,
+    trt_flavour: str,
+    trt_precision: str,
+    trt_targets: str,
+    trt_compatibility: str,
     overwrite: bool,
     expressions: str,
     mesh_type: str,
@@ -155,6 +190,10 @@ def export(
         expressions=expressions,
         mesh_type=mesh_type,
         from_field=from_field,
+        trt_flavour=trt_flavour,
+        trt_precision=trt_precision,
+        trt_targets=tuple(filter(None, trt_targets.replace(" ", "").split(","))),
+        trt_compatibility=trt_compatibility,
     )
     write = export_field_meshes if settings.field_alone else export_avatar
     report = write(checkpoint, out, settings, progress=progress)
@@ -178,6 +217,8 @@ def _show(report: Report, out: Path) -> None:
     for table in (_parity(report), _likeness(report), _losses(report), _surface(report), _steps(report), _files(out)):
         if table.row_count:
             console.print(table)
+    for note in report.notes:
+        click.echo(note)
 
 
 def _parity(report: Report) -> Table:

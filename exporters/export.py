@@ -48,6 +48,8 @@ def export_avatar(
     """
     settings, report = settings or Settings(), Report()
     formats = ready_formats(settings.formats)
+    for row in formats:
+        row.ready(settings)
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
             avatar, digest = load_checkpoint(source, edition=settings.edition), checkpoint_sha256(source)
@@ -114,6 +116,7 @@ def _write_formats(
             report.losses_mm |= _losses(told)
         with report.step(f"check {row.name}"):
             report.parity += row.check(folder)
+        report.notes += row.notes(folder)
     return facts
 
 

@@ -47,3 +47,13 @@ class ExportFormat:
     """Whether it writes the student, which is trained only then."""
     refuse: Callable[[ImplicitAvatar, Settings], object] = lambda avatar, settings: None
     """Raise what is wrong with the settings for this avatar, before the long work."""
+    after: tuple[str, ...] = ()
+    """Formats whose files this one is made from: they are written first, asked for or not."""
+    beyond: str = ""
+    """What it needs beyond `modules`, in words; `ready` finds out whether that is there."""
+    ready: Callable[[Settings], object] = lambda settings: None
+    """What must hold beyond `modules`; asked before the long work, raises an ImavatarError."""
+    notes: Callable[[Path], list[str]] = lambda folder: []
+    """What the user must be told of the written files."""
+    options: tuple[str, ...] = ()
+    """Options of imavatar-export that only this format obeys."""

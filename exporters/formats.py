@@ -7,26 +7,41 @@ from collections.abc import Iterable
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.optional import require
 
-from . import glb_format, mesh_format, onnx_format, student_format
+from . import glb_format, mesh_format, onnx_format, student_format, triton_format
 from .format import ExportFormat
+from .tensorrt import trt_format
 
-ROWS = (*onnx_format.ROWS, student_format.ROW, *glb_format.ROWS, *mesh_format.ROWS)
+ROWS = (
+    *onnx_format.ROWS,
+    student_format.ROW,
+    *trt_format.ROWS,
+    *triton_format.ROWS,
+    *glb_format.ROWS,
+    *mesh_format.ROWS,
+)
 FORMATS: dict[str, ExportFormat] = {row.name: row for row in ROWS}
-"""Every known format by name."""
+"""Every known format by name, in the order in which they are written."""
 
 
 def ready_formats(names: Iterable[str]) -> list[ExportFormat]:
-    """The rows of these names, each with its dependencies in place.
+    """The rows of these names and of what they are made from, in the order of the table, dependencies in place.
 
     Raises:
         UsageError: a name is unknown.
         MissingDependencyError: a module that a format needs cannot be imported.
     """
-    rows = []
+    wanted = _with_what_they_are_made_from(names)
+    rows = [row for row in FORMATS.values() if row.name in wanted]
+    for row in rows:
+        for module in row.modules:
+            require(module, extra=row.extra)
+    return rows
+
+
+def _with_what_they_are_made_from(names: Iterable[str]) -> set[str]:
+    wanted: set[str] = set()
     for name in names:
         if name not in FORMATS:
             raise unknown_name("export format", name, FORMATS)
-        rows.append(FORMATS[name])
-        for module in FORMATS[name].modules:
-            require(module, extra=FORMATS[name].extra)
-    return rows
+        wanted |= {name} | _with_what_they_are_made_from(FORMATS[name].after)
+    return wanted

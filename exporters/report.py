@@ -26,6 +26,9 @@ class Report:
     losses_mm: dict[str, float] = field(default_factory=dict)
     """What a file of a format cannot show by its nature: the farthest vertex over the proof poses."""
 
+    notes: list[str] = field(default_factory=list)
+    """What the user must be told, a sentence each."""
+
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time a step."""
@@ -45,4 +48,5 @@ class Report:
             **({"student": self.student} if self.student else {}),
             "losses_mm": self.losses_mm,
             "parity": [parity.as_dict() for parity in self.parity],
+            "notes": self.notes,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from imavatar_deploy.avatar_io import STORAGE
+from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
@@ -14,6 +15,7 @@ from imavatar_deploy.tracks import FlameTrack
 from .gltf.settings import GlbSettings
 from .simplify import LEAST
 from .student import STEPS
+from .tensorrt.precision import PRECISIONS
 
 MESH_TYPES = ("obj", "ply")
 """What the format `mesh` can write."""
@@ -56,6 +58,15 @@ class Settings:
     from_field: bool = False
     """Take those meshes from the deformed field itself, face by face."""
 
+    trt_flavour: str = "auto"
+    """A row of `engines.flavours.FLAVOURS`, or `auto`."""
+    trt_precision: str = "auto"
+    """A row of `precision.PRECISIONS`."""
+    trt_targets: tuple[str, ...] = ()
+    """Architectures to build for, as `sm89`; the flavour's own when empty."""
+    trt_compatibility: str = "none"
+    """A row of `engines.flavours.COMPATIBILITY`."""
+
     @property
     def field_alone(self) -> bool:
         """Whether nothing that is asked for needs a bake, which some variants cannot have."""
@@ -74,6 +85,12 @@ class Settings:
             raise unknown_name("mesh type", self.mesh_type, MESH_TYPES)
         if self.from_field and "mesh" not in self.formats:
             raise UsageError("--from-field is for meshes; add --format mesh")
+        if self.trt_precision not in PRECISIONS:
+            raise unknown_name("precision", self.trt_precision, PRECISIONS)
+        if self.trt_flavour not in (*FLAVOURS, "auto"):
+            raise unknown_name("flavour of TensorRT", self.trt_flavour, (*FLAVOURS, "auto"))
+        if self.trt_compatibility not in COMPATIBILITY:
+            raise unknown_name("compatibility", self.trt_compatibility, COMPATIBILITY)
         self._check_student()
 
     def _check_student(self) -> None:

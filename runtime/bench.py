@@ -65,16 +65,28 @@ Examples:
 @drawing_options
 @click.option("--frames", type=click.IntRange(min=1), default=150, show_default=True, help="Frames to time.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
-def bench(avatar: str, size: str, shading: str, threads: int | None, frames: int, out: Path | None) -> None:
+def bench(
+    avatar: str,
+    size: str,
+    shading: str,
+    threads: int | None,
+    backend: str,
+    engine_policy: str,
+    frames: int,
+    out: Path | None,
+) -> None:
     """Time AVATAR (a folder made by imavatar-export, or the word 'sample') on the bundled motion."""
     started = time.perf_counter()
-    with Player(avatar, size=size_of(size), shading=shading, threads=threads) as player:
-        result = measure(avatar, player, frames)
+    with Player(
+        avatar, size=size_of(size), shading=shading, threads=threads, backend=backend, engine_policy=engine_policy
+    ) as player:
+        result = measure(avatar, player, frames) | {"backend": player.backend_note or backend}
     if out:
         with atomic_file(out) as partial:
             partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     about, (width, height) = result["machine"], result["size"]
-    click.echo(f"{avatar}: {result['faces']:,} faces, {width} x {height}, shading: {result['shading']}")
+    shown = f"shading: {result['shading']}, {result['backend']}"
+    click.echo(f"{avatar}: {result['faces']:,} faces, {width} x {height}, {shown}")
     Console().print(latency_table(result))
     click.echo(f"{result['frames_per_second']} frames a second over {frames} frames: {result['included']}")
     click.echo(

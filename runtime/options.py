@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
 from imavatar_deploy.errors import UsageError
 
+from .backends import BACKENDS, Backend
+from .engines import POLICIES, Policy
 from .shade import AUTO, SHADINGS
 
 SHADING_HELP = (
-    "student: a tiny network at every pixel (fastest); vertex, pixel: the full texture network at visible vertices, or "
-    "at every pixel (its truth, slowest); auto: student where the avatar has one, else vertex."
+    "student: a tiny network at every pixel (fastest), always on the CPU; vertex, pixel: the full texture network at "
+    "visible vertices, or at every pixel (its truth, slowest); auto: student where the avatar has one and the backend "
+    "is the CPU, else vertex."
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _rows(table: Mapping[str, Backend | Policy]) -> str:
+    return "; ".join(f"{name}: {row.description}" for name, row in table.items())
 
 
 def size_of(text: str) -> int | tuple[int, int]:
@@ -41,8 +48,22 @@ def avatar_argument(command: Command) -> Command:
 
 
 def drawing_options(command: Command) -> Command:
-    """--size, --shading and --threads, the same in every command that draws."""
+    """--size, --shading, --threads and --backend, the same in every command that draws."""
     for option in (
+        click.option(
+            "--engine-policy",
+            type=click.Choice(list(POLICIES)),
+            default="rebuild",
+            show_default=True,
+            help=f"When an engine cannot run here: {_rows(POLICIES)}.",
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(list(BACKENDS)),
+            default="cpu",
+            show_default=True,
+            help=f"What computes colours: {_rows(BACKENDS)}.",
+        ),
         click.option("--threads", type=click.IntRange(min=1), help="Cores to use.  [default: all]"),
         click.option(
             "--shading",

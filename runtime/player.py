@@ -23,7 +23,9 @@ from imavatar_deploy.drawing.rasterise import Fragments, Rasteriser
 from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError
 
+from .backends import open_backend
 from .composite import Background, background_rgba, composite
+from .engines import Chosen
 from .framing import front_camera, with_square_pixels
 from .shade import AUTO, SHADINGS, normal_image, resolve_shading
 
@@ -52,11 +54,13 @@ class Player:
         shading: a row of `shade.SHADINGS`, or `auto`: the student where the folder has one, else per vertex.
         background: `#rrggbb`, three numbers in 0..255, or None for transparent.
         threads: how many cores to use; all of them when left out.
+        backend: a row of `backends.BACKENDS`: what computes colours.
+        engine_policy: a row of `engines.POLICIES`: what is done when the backend's engine cannot run here.
 
     Raises:
         InputError: the folder cannot be read or does not fit together.
         UsageError: an argument that cannot be obeyed.
-        MissingDependencyError: onnxruntime is not installed, which the student alone does without.
+        MissingDependencyError: onnxruntime (the student does without it), or what the backend needs, is not there.
     """
 
     def __init__(
@@ -67,17 +71,24 @@ class Player:
         shading: str = AUTO,
         background: Background = None,
         threads: int | None = None,
+        backend: str = "cpu",
+        engine_policy: str = "rebuild",
     ) -> None:
         self.width, self.height = _checked_size(size)
         self._background = background_rgba(background)
         folder = open_avatar(source)
-        self.shading = resolve_shading(shading, folder)
+        self.shading = resolve_shading(shading, folder, backend)
         """The row of `shade.SHADINGS` that colours."""
         self.avatar = avatar = folder.avatar
         self._closed = False
         self._workers = workers = Workers(threads)
         self.threads = workers.threads
-        self._shading = SHADINGS[self.shading](folder, (self.height, self.width), workers)
+        self._backend = Chosen(None, "")
+        if SHADINGS[self.shading].asks_network:
+            self._backend = open_backend(backend, folder, self.threads, engine_policy)
+        self.backend_note = self._backend.note
+        """What computes colours and why, where that is worth telling."""
+        self._shading = SHADINGS[self.shading](folder, self._backend.session, (self.height, self.width), workers)
         self._animator = Animator(avatar, workers)
         self._normals = SurfaceNormals(avatar, workers)
         self._rasteriser = Rasteriser(avatar.faces, self.width, self.height, workers)
@@ -93,8 +104,9 @@ class Player:
         self.close()
 
     def close(self) -> None:
-        """End the threads; the player draws no more."""
+        """End the threads and give a device's memory back; the player draws no more."""
         self._workers.close()
+        self._backend.close()
         self._closed = True
 
     def render(self, expression: Any, pose: Any, camera: Camera | None = None) -> Bytes:

@@ -101,6 +101,8 @@ def run(
     size: str,
     shading: str,
     threads: int | None,
+    backend: str,
+    engine_policy: str,
     background: str,
     fps: float | None,
     frames: str,
@@ -115,8 +117,18 @@ def run(
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))
         player = stack.enter_context(
-            Player(avatar, size=size_of(size), shading=shading, background=background_of(background), threads=threads)
+            Player(
+                avatar,
+                size=size_of(size),
+                shading=shading,
+                background=background_of(background),
+                threads=threads,
+                backend=backend,
+                engine_policy=engine_policy,
+            )
         )
+        if player.backend_note:
+            click.echo(player.backend_note, err=True)
         if not any_edition:
             check_edition(motion.edition, player.avatar.edition)
         ready = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.drawing.jit import kernel
 from imavatar_deploy.drawing.rasterise import Fragments
 from imavatar_deploy.drawing.workers import Workers
-from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.student import has_student
 
 from .student_shading import StudentShading
@@ -26,7 +26,12 @@ Size = tuple[int, int]
 class Shading(Protocol):
     """One way to colour the fragments of a frame."""
 
-    def __init__(self, folder: AvatarFolder, size: Size, workers: Workers) -> None: ...
+    asks_network: ClassVar[bool]
+    """Whether it asks the full texture network."""
+
+    def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
+        """`session` runs texture.onnx, where that is asked."""
+        ...
 
     def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
         """[H, W, 3] colours in 0..1 of the covered pixels, given normals `[V, 3]` and the condition `[1, 53]`.
@@ -39,9 +44,11 @@ class Shading(Protocol):
 class VertexShading:
     """Ask once for each vertex of a visible triangle, then interpolate the colours: the faster."""
 
-    def __init__(self, folder: AvatarFolder, size: Size, workers: Workers) -> None:
+    asks_network: ClassVar[bool] = True
+
+    def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         avatar = folder.avatar
-        self._network = TextureNetwork(folder.file("texture.onnx"), avatar, workers.threads)
+        self._network = TextureNetwork(folder.file("texture.onnx"), avatar, workers.threads, session)
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = avatar.texture_code
@@ -68,9 +75,11 @@ class VertexShading:
 class PixelShading:
     """Interpolate code and normal, then ask for each covered pixel: the sharper, as the implicit renderer does."""
 
-    def __init__(self, folder: AvatarFolder, size: Size, workers: Workers) -> None:
+    asks_network: ClassVar[bool] = True
+
+    def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         avatar = folder.avatar
-        self._network = TextureNetwork(folder.file("texture.onnx"), avatar, workers.threads)
+        self._network = TextureNetwork(folder.file("texture.onnx"), avatar, workers.threads, session)
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = np.array(avatar.texture_code)
@@ -96,19 +105,26 @@ SHADINGS: dict[str, type[Shading]] = {"student": StudentShading, "vertex": Verte
 """The table of `--shading`."""
 
 AUTO = "auto"
-"""The student where the folder has one, else per vertex."""
+"""The student where the folder has one and the CPU draws, else per vertex."""
+
+CPU = "cpu"
+"""The backend that needs no device."""
 
 
-def resolve_shading(name: str, folder: AvatarFolder) -> str:
-    """The row of `SHADINGS` that a name means for a folder.
+def resolve_shading(name: str, folder: AvatarFolder, backend: str) -> str:
+    """The row of `SHADINGS` that a name means for a folder whose colours `backend` computes.
 
     Raises:
-        UsageError: neither `AUTO` nor a row.
+        UsageError: neither `AUTO` nor a row, or one that the backend cannot have.
     """
     if name == AUTO:
-        return "student" if has_student(folder) else "vertex"
+        return "student" if has_student(folder) and backend == CPU else "vertex"
     if name not in SHADINGS:
         raise unknown_name("shading", name, (*SHADINGS, AUTO))
+    if backend != CPU and not SHADINGS[name].asks_network:
+        raise UsageError(
+            f"--shading {name} is drawn on the CPU; leave out --backend {backend}, or shade by the network"
+        )
     return name
 
 

@@ -6,7 +6,7 @@ whatever the width of the network.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,9 @@ class Block(NamedTuple):
 class StudentShading:
     """The student at every covered pixel; neither texture.onnx nor ONNX Runtime is needed."""
 
-    def __init__(self, folder: AvatarFolder, size: tuple[int, int], workers: Workers) -> None:
+    asks_network: ClassVar[bool] = False
+
+    def __init__(self, folder: AvatarFolder, session: Any, size: tuple[int, int], workers: Workers) -> None:
         self._student = read_student(folder)
         self._workers = workers
         self._faces = np.array(folder.avatar.faces)

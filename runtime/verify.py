@@ -14,6 +14,7 @@ from imavatar_deploy.animation.normals import SurfaceNormals
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.console import Command, closing_lines
 from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.engines.check import check_engines
 from imavatar_deploy.errors import InputError, QualityError
 from imavatar_deploy.golden import check_golden, golden_rows, read_golden
 from imavatar_deploy.parity import ParityReport, Tolerance, compare
@@ -91,10 +92,13 @@ def verify(avatar: str) -> None:
     """
     started = time.perf_counter()
     folder = open_avatar(avatar)
-    reports = [*check_golden(folder.path), check_runtime(folder), *check_student(folder)]
+    engines, not_run = check_engines(folder.path)
+    reports = [*check_golden(folder.path), check_runtime(folder), *check_student(folder), *engines]
     Console().print(parity_table(reports))
     if not all(report.passed for report in reports):
         raise QualityError(f"{folder.path}: {'; '.join(filter(None, (report.problems() for report in reports)))}")
+    for graph, reason in not_run.items():
+        click.echo(f"engine of {graph} not run: {reason}")
     click.echo(f"{folder.path}: {len(folder.manifest['files'])} files intact, {len(reports)} checks passed")
     click.echo(
         closing_lines([], time.perf_counter() - started, [f"imavatar-run {avatar} --source talk --sink talk.mp4"])

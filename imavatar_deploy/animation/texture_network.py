@@ -17,24 +17,28 @@ from imavatar_deploy.graphs import open_session, run_graph
 Float = NDArray[np.float32]
 
 CHUNK = 2048
-"""Points a run: 512 features of 2,048 points are 4 MB, which stay in the last-level cache."""
+"""Points a run on a CPU: 512 features of 2,048 points are 4 MB, which stay in the last-level cache."""
 
 
 class TextureNetwork:
     """The full texture network on its baked first layer: (code `[N, K]`, normal `[N, 3]`, condition `[1, 53]`) -> rgb.
 
+    Args:
+        session: what runs the graph, with the face of ONNX Runtime's; that on the CPU when left out.
+
     Raises:
         InputError: the graph does not take these inputs.
     """
 
-    def __init__(self, path: Path, avatar: Avatar, threads: int) -> None:
+    def __init__(self, path: Path, avatar: Avatar, threads: int, session: Any = None) -> None:
         code_size = avatar.texture_code.shape[1]
-        self._session = open_session(path, threads=threads)
+        self._session = open_session(path, threads=threads) if session is None else session
+        self._chunk = int(getattr(self._session, "most", CHUNK))
         jaw_and_expression = avatar.expression_size + JAW.stop - JAW.start
         _check_inputs(path, self._session, {"code": code_size, "normal": 3, "condition": jaw_and_expression})
-        self.code = np.zeros((CHUNK, code_size), dtype=np.float32)
+        self.code = np.zeros((self._chunk, code_size), dtype=np.float32)
         """[CHUNK, K] where the caller puts the codes of a chunk."""
-        self.normal = np.zeros((CHUNK, 3), dtype=np.float32)
+        self.normal = np.zeros((self._chunk, 3), dtype=np.float32)
         """[CHUNK, 3] where the caller puts the normals of a chunk."""
 
     def run(self, count: int, fill: Callable[[int, int], None], condition: Float) -> Float:
@@ -45,7 +49,7 @@ class TextureNetwork:
             condition: `[1, 53]`, see `condition_of`.
         """
         colours = np.zeros((count, 3), dtype=np.float32)
-        for start, stop in _chunks(count):
+        for start, stop in _chunks(count, self._chunk):
             fill(start, stop)
             size = stop - start
             inputs = {"code": self.code[:size], "normal": self.normal[:size], "condition": condition}
@@ -58,8 +62,8 @@ def condition_of(expression: Float, pose: Float) -> Float:
     return np.concatenate([expression, pose[JAW]])[None]
 
 
-def _chunks(count: int) -> Iterator[tuple[int, int]]:
-    return ((start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
+def _chunks(count: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + size, count)) for start in range(0, count, size))
 
 
 def _check_inputs(path: Path, session: Any, widths: dict[str, int]) -> None:

@@ -18,6 +18,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters import formats
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.exporters.format import Subject
+from imavatar_deploy.exporters.listing import HERE, availability
 from imavatar_deploy.exporters.settings import Settings
 from imavatar_deploy.golden import check_golden
 from imavatar_deploy.progress import Progress
@@ -149,3 +150,23 @@ def test_a_truncated_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> 
 def test_settings_are_checked_by_the_library_too() -> None:
     with pytest.raises(UsageError, match="at least 100"):
         Settings(faces=1)
+
+
+def test_list_tells_every_format_without_an_export() -> None:
+    result = CliRunner().invoke(export, ["--list"], terminal_width=200)
+    assert result.exit_code == 0, result.output
+    assert all(name in result.output for name in formats.FORMATS)
+    assert availability(formats.FORMATS["onnx"]) == HERE
+
+
+def test_list_says_how_to_get_what_is_missing() -> None:
+    row = replace(formats.FORMATS["onnx"], modules=("onnx", "no_such_module"), extra="usd")
+    assert "without no_such_module:" in availability(row)
+    assert "imavatar-deploy\\[usd]" in availability(row)
+
+
+def test_what_a_format_is_made_from_is_written_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, after in (("late", ("player",)), ("later", ("late", "onnx"))):
+        monkeypatch.setitem(formats.FORMATS, name, replace(formats.FORMATS["onnx"], name=name, after=after))
+    assert [row.name for row in formats.ready_formats(["later"])] == ["onnx", "player", "late", "later"]
+    assert [row.name for row in formats.ready_formats(["player", "onnx"])] == ["onnx", "player"]

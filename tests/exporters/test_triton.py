@@ -1,0 +1,115 @@
+"""--format triton: read back by Triton's own message definitions and run on its own warm-up data."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from google.protobuf import text_format
+from onnx import TensorProto
+
+from imavatar_deploy.avatar_io import open_avatar
+from imavatar_deploy.engines.build import Built, Order, Profile
+from imavatar_deploy.engines.flavours import FLAVOURS
+from imavatar_deploy.engines.sidecar import write_engine
+from imavatar_deploy.exporters.commands import export
+from imavatar_deploy.exporters.tensorrt.precision import Choice
+from imavatar_deploy.exporters.tensorrt.trt_format import _sidecar
+from imavatar_deploy.exporters.triton_format import ROWS, _write
+from imavatar_deploy.golden import read_golden
+from imavatar_deploy.progress import silent
+
+from .conftest import Exported
+
+GRAPHS = ("animate", "deformation", "texture")
+(ROW,) = ROWS
+
+
+@pytest.fixture(scope="module")
+def messages() -> Any:
+    grpc = pytest.importorskip("tritonclient.grpc", reason="pip install 'imavatar-deploy[dev]'")
+    return grpc.model_config_pb2
+
+
+@pytest.fixture(scope="module")
+def repository(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("triton") / "avatar"
+    shutil.copytree(exported.folder, folder)
+    ROW.write(folder, None, silent)  # type: ignore[arg-type]
+    return folder
+
+
+def config(messages: Any, folder: Path, name: str) -> Any:
+    return text_format.Parse((folder / "triton" / name / "config.pbtxt").read_text(), messages.ModelConfig())
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+class TestModel:
+    def test_configuration_says_what_the_graph_does(self, messages: Any, repository: Path, name: str) -> None:
+        told, graph = config(messages, repository, name), onnx.load(str(repository / f"{name}.onnx")).graph
+        assert (told.name, told.backend, told.max_batch_size) == (name, "onnxruntime", 0)
+        for described, values in ((told.input, graph.input), (told.output, graph.output)):
+            expected = {
+                value.name: [dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim] for value in values
+            }
+            assert {tensor.name: list(tensor.dims) for tensor in described} == expected
+            assert {tensor.data_type for tensor in described} == {messages.TYPE_FP32}
+            assert {value.type.tensor_type.elem_type for value in values} == {TensorProto.FLOAT}
+
+    def test_warm_up_is_the_golden_data(self, messages: Any, repository: Path, name: str) -> None:
+        (warm_up,) = config(messages, repository, name).model_warmup
+        case = read_golden(repository)[name]
+        assert warm_up.batch_size == 1  # the server refuses less, whatever max_batch_size is
+        assert warm_up.inputs.keys() == case.inputs.keys()
+        for given, told in warm_up.inputs.items():
+            raw = (repository / "triton" / name / "warmup" / told.input_data_file).read_bytes()
+            array = np.frombuffer(raw, "<f4").reshape(tuple(told.dims))
+            np.testing.assert_array_equal(array, case.inputs[given])
+
+
+def test_what_is_served_is_compared_with_the_networks(repository: Path, tmp_path: Path) -> None:
+    reports = ROW.check(repository)
+    assert sorted(report.subject for report in reports) == [f"triton {name}" for name in GRAPHS]
+    assert all(report.passed for report in reports)
+    spoilt = tmp_path / "avatar"
+    shutil.copytree(repository, spoilt)
+    data = spoilt / "triton" / "texture" / "warmup" / "normal"
+    data.write_bytes(np.zeros_like(np.frombuffer(data.read_bytes(), "<f4")).tobytes())
+    assert [report.subject for report in ROW.check(spoilt) if not report.passed] == ["triton texture"]
+
+
+@pytest.mark.parametrize(("flavour", "served"), [("tensorrt", True), ("tensorrt-rtx", False)])
+def test_engines_are_served_where_the_server_has_their_flavour(
+    messages: Any, exported: Exported, tmp_path: Path, flavour: str, served: bool
+) -> None:
+    folder = tmp_path / "avatar"
+    shutil.copytree(exported.folder, folder)
+    order, built = Order(Profile(1, 1, 8), ("sm89",)), Built(b"a plan", (), (), "11.4.0.106")
+    sidecar = _sidecar(
+        "animate", read_golden(folder)["animate"], FLAVOURS[flavour], order, Choice("fp32", b"", None), built
+    )
+    write_engine(folder, built, replace(sidecar, executed="run here, compared"))
+    names = _write(folder, None, silent)["triton"]  # type: ignore[arg-type]
+    assert ("animate_tensorrt" in names) == served
+    if served:
+        told = config(messages, folder, "animate_tensorrt")
+        assert told.backend == "tensorrt"
+        assert [tensor.name for tensor in told.output] == ["vertices", "normals"]
+        assert (folder / "triton" / "animate_tensorrt" / "1" / "model.plan").read_bytes() == b"a plan"
+
+
+@pytest.mark.usefixtures("graphs_at_hand")
+def test_command_writes_a_repository(checkpoint: Path, tmp_path: Path) -> None:
+    arguments = ("--format", "triton", "--out", str(tmp_path / "avatar"), "--resolution", "64", "--faces", "2000")
+    result = CliRunner().invoke(export, [str(checkpoint), *arguments])
+    assert result.exit_code == 0, result.output
+    assert "no server was" in result.output
+    assert {f"triton/{name}/1/model.onnx" for name in GRAPHS} <= open_avatar(tmp_path / "avatar").manifest[
+        "files"
+    ].keys()
