@@ -125,5 +125,6 @@ ROWS = (
         _write,
         lambda folder: [],  # a mesh has no graph that could be run
         refuse=chosen_poses,
+        options=("--expressions", "--mesh-type", "--from-field"),
     ),
 )
