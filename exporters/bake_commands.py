@@ -89,4 +89,4 @@ def _say_who_stays_grey(rows: Sequence[SequenceFormat]) -> None:
     grey = [row.name for row in rows if not row.carries_colours]
     if grey:
         able = ", ".join(row.name for row in FORMATS.values() if row.carries_colours)
-        click.echo(f"{', '.join(grey)} cannot carry colours, and is written without; {able} can", err=True)
+        click.echo(f"written without colours, which it cannot carry: {', '.join(grey)}; {able} can", err=True)

@@ -36,7 +36,7 @@ def test_command_says_what_it_wrote_and_what_next(tiny_avatar_folder: Path, tmp_
 def test_formats_without_colours_are_told_and_written_without(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     result = call(tiny_avatar_folder, "--format", "mdd,ply", "--out", tmp_path / "o", "--frames", "0:2", "--colour")
     assert result.exit_code == 0, result.output
-    assert "mdd cannot carry colours, and is written without; obj, ply" in result.output
+    assert "written without colours, which it cannot carry: mdd; obj, ply" in result.output
     assert READERS["ply"](tmp_path / "o").colours is not None
 
 

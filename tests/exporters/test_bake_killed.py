@@ -67,7 +67,7 @@ def survivors(avatar: Path, folder: Path, formats: str, stride: int) -> list[Pat
 
 
 def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(tiny_avatar_folder: Path, tmp_path: Path) -> None:
-    unbroken, *killed = survivors(tiny_avatar_folder, tmp_path, ",".join(FORMATS), 9)
+    unbroken, *killed = survivors(tiny_avatar_folder, tmp_path, ",".join(FORMATS), 11)
     assert len(killed) > 7
     for folder in killed:
         assert tree(folder) == tree(unbroken), folder.name
