@@ -15,7 +15,7 @@ from .lessons import at_points
 
 FIRST_FEATURES, FIRST_NORMAL, FIRST_CONDITION = 0.1, 0.3, 0.3
 """Deviation of the first random features and weights. Features that start as a projection of the texture code reached
-1 to 2 dB less in as many steps."""
+2 dB less in as many steps."""
 
 
 class LearningStudent(nn.Module):

@@ -56,14 +56,18 @@ class ParityReport:
     likenesses: tuple[Likeness, ...] = ()
 
     @property
+    def rows(self) -> tuple[Difference | Likeness, ...]:
+        """Everything that was compared."""
+        return (*self.differences, *self.likenesses)
+
+    @property
     def passed(self) -> bool:
         """True when every array agrees and every set of frames is like enough."""
-        return not any(row.problem for row in (*self.differences, *self.likenesses))
+        return not any(row.problem for row in self.rows)
 
     def problems(self) -> str:
         """Every failure, as one sentence; empty when all agree."""
-        rows = (*self.differences, *self.likenesses)
-        return "; ".join(f"{self.subject}.{row.name} {row.problem}" for row in rows if row.problem)
+        return "; ".join(f"{self.subject}.{row.name} {row.problem}" for row in self.rows if row.problem)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -57,8 +57,9 @@ def check_student(folder: AvatarFolder) -> list[ParityReport]:
         raise InputError(f"{folder.path} has no golden case of its student; export the avatar again")
     student = read_student(folder)
     found = {"feature": student.features[golden_rows(len(student.features))]}
+    feature, normal, condition = (case.inputs[name] for name in ("feature", "normal", "condition"))
     with Workers() as workers:
-        found["rgb"] = student_colours(student, *map(case.inputs.get, ("feature", "normal", "condition")), workers)
+        found["rgb"] = student_colours(student, feature, normal, condition, workers)
     wanted = {"feature": case.inputs["feature"], **case.outputs}
     return [compare("student loop", wanted, found, {"feature": Tolerance(0.0), **case.tolerances})]
 
