@@ -1,4 +1,4 @@
-"""Triton: a model repository of the three graphs for NVIDIA's inference server, with configuration and warm-up data.
+"""Triton: a model repository of the graphs for NVIDIA's inference server, with configuration and warm-up data.
 
 Start it with `tritonserver --model-repository AVATAR/triton`. Every graph is also there as an engine where `--format
 trt` built one with the flavour that the server has.
@@ -57,7 +57,7 @@ def _write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, A
         for model in models:
             write_model(folder / FOLDER, model, cases[model.graph.stem])
             advance(1)
-    return {"triton": [model.name for model in models]}
+    return {"triton": {"models": [model.name for model in models]}}
 
 
 def write_model(repository: Path, model: Model, case: GoldenCase) -> None:

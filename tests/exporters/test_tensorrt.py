@@ -55,8 +55,9 @@ def engines(trt: Any, exported: Exported, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("engines") / "avatar"
     shutil.copytree(exported.folder, folder)
     vertices = open_avatar(folder).avatar.vertex_count
-    for name, case in read_golden(folder).items():
-        write_one(folder, name, case, RTX, Order(profile(name, vertices), RTX.standard_targets), "auto")
+    cases = read_golden(folder)
+    for name in GRAPHS:
+        write_one(folder, name, cases[name], RTX, Order(profile(name, vertices), RTX.standard_targets), "auto")
     return folder
 
 

@@ -95,7 +95,7 @@ def test_engines_are_served_where_the_server_has_their_flavour(
         "animate", read_golden(folder)["animate"], FLAVOURS[flavour], order, Choice("fp32", b"", None), built
     )
     write_engine(folder, built, replace(sidecar, executed="run here, compared"))
-    names = _write(folder, None, silent)["triton"]  # type: ignore[arg-type]
+    names = _write(folder, None, silent)["triton"]["models"]  # type: ignore[arg-type]
     assert ("animate_tensorrt" in names) == served
     if served:
         told = config(messages, folder, "animate_tensorrt")
