@@ -132,7 +132,7 @@ def _within(faces: NDArray[np.int32], generator: np.random.Generator, count: int
 
 
 def _joined_points(first: Points, second: Points) -> Points:
-    return Points(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+    return Points(np.concatenate([first.corners, second.corners]), np.concatenate([first.weights, second.weights]))
 
 
 def _motion(edition: str, generator: np.random.Generator, *, taught: bool) -> ProofPoses:
@@ -140,7 +140,7 @@ def _motion(edition: str, generator: np.random.Generator, *, taught: bool) -> Pr
     count = TAUGHT_MOTION if taught else EXAMINED_MOTION
     if edition != "openhead":
         expression = generator.normal(size=(count, EXPRESSION_SIZE)).astype(np.float32)
-        return ProofPoses(expression, _poses(generator, count) / 2)
+        return ProofPoses(expression, _poses(generator, count) * np.float32(0.5))
     talk = read_track("talk")
     place = np.arange(len(talk.pose)) % STRETCH
     stretch = HELD_OUT if taught else EXAMINED
@@ -172,7 +172,7 @@ def _poses(generator: np.random.Generator, count: int) -> NDArray[np.float32]:
     pose = generator.uniform(-1, 1, (count, POSE_SIZE)) * REACH
     pose[:, 6] = generator.uniform(JAW_CLOSES, REACH[6], count)
     pose[:, 12:] = pose[:, 9:12]
-    return pose.astype(np.float32)
+    return np.asarray(pose, dtype=np.float32)
 
 
 def _joined(first: ProofPoses, second: ProofPoses) -> ProofPoses:

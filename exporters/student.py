@@ -118,7 +118,7 @@ def _step(network: LearningStudent, adam: torch.optim.Adam, lessons: Lessons) ->
     *shown, colours = (part[frames] for part in lessons)
     loss = nn.functional.mse_loss(network(*shown), colours)
     adam.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     adam.step()
 
 

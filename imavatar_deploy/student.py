@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def colours_plainly(student: Student, feature: Float, normal: Float, condition: 
 
 def write_student(folder: Path, student: Student) -> None:
     """Store a student in an avatar folder, its features in half precision, which changes no colour by 1e-3."""
-    arrays = {**student.arrays(), "features": student.features.astype(np.float16)}
+    arrays: dict[str, NDArray[Any]] = {**student.arrays(), "features": student.features.astype(np.float16)}
     (folder / FILE).write_bytes(save(arrays))
 
 

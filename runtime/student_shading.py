@@ -82,9 +82,14 @@ class StudentShading:
 
 def layers_of(student: Student, condition: Float) -> Layers:
     """The weights for a frame with condition `[1, 53]`."""
-    weights = (student.normal_weight.T, student.hidden_weight.T, student.hidden_bias, student.colour_weight.T)
-    contiguous = [np.ascontiguousarray(weight) for weight in weights]
-    return Layers(student.constant(condition), *contiguous, student.colour_bias)
+    return Layers(
+        constant=student.constant(condition),
+        normal=np.ascontiguousarray(student.normal_weight.T),
+        hidden=np.ascontiguousarray(student.hidden_weight.T),
+        hidden_bias=student.hidden_bias,
+        colour=np.ascontiguousarray(student.colour_weight.T),
+        colour_bias=student.colour_bias,
+    )
 
 
 def student_colours(student: Student, feature: Float, normal: Float, condition: Float, workers: Workers) -> Float:
@@ -95,7 +100,7 @@ def student_colours(student: Student, feature: Float, normal: Float, condition: 
     image = np.zeros((1, len(points), 3), dtype=np.float32)
     seen = Surface(points[None], at_corner, faces, np.ascontiguousarray(feature), np.ascontiguousarray(normal))
     workers.each(_shade, len(image), seen, layers_of(student, condition), image)
-    return image[0]
+    return np.asarray(image[0])
 
 
 @fused_kernel
