@@ -113,4 +113,5 @@ def test_a_track_of_another_head_model_is_refused_first(
 
     monkeypatch.setattr("imavatar_deploy.exporters.export.extract", extract)
     with pytest.raises(EditionMismatchError):
-        export_avatar(checkpoint, tmp_path / "head", Settings(track=replace(talk, edition="flame2020")))
+        settings = Settings(formats=("glb",), track=replace(talk, edition="flame2020"))
+        export_avatar(checkpoint, tmp_path / "head", settings)
