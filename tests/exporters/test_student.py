@@ -15,7 +15,7 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters.bake import Bake, bake
 from imavatar_deploy.exporters.commands import export
-from imavatar_deploy.exporters.lessons import examined, taught
+from imavatar_deploy.exporters.lessons import Lessons, examined, taught
 from imavatar_deploy.exporters.proof_poses import proof_poses
 from imavatar_deploy.exporters.settings import Settings
 from imavatar_deploy.exporters.simplify import simplify
@@ -41,19 +41,27 @@ def baked(avatar: ImplicitAvatar) -> Bake:
     return bake(avatar, simplify(extract(field_of(avatar), resolution=64), 300))
 
 
+@pytest.fixture(scope="module")
+def lessons(avatar: ImplicitAvatar, baked: Bake) -> Lessons:
+    return taught(avatar, baked, silent)
+
+
+@pytest.fixture(scope="module")
+def exams(avatar: ImplicitAvatar, baked: Bake) -> dict[str, Lessons]:
+    return examined(avatar, baked, silent)
+
+
 class TestLessons:
-    def test_what_is_examined_is_never_taught(self, avatar: ImplicitAvatar, baked: Bake) -> None:
-        lessons = taught(avatar, baked, silent)
-        for name, exam in examined(avatar, baked, silent).items():
+    def test_what_is_examined_is_never_taught(self, lessons: Lessons, exams: dict[str, Lessons]) -> None:
+        for name, exam in exams.items():
             distance = torch.cdist(exam.condition, lessons.condition)
             assert float(distance.min()) > 1e-3, name
 
-    def test_corners_hold_those_of_the_proof(self, avatar: ImplicitAvatar, baked: Bake) -> None:
-        condition = examined(avatar, baked, silent)["corners"].condition
-        np.testing.assert_array_equal(condition[:3], proof_poses("openhead").condition[1:4])
+    def test_corners_hold_those_of_the_proof(self, exams: dict[str, Lessons]) -> None:
+        np.testing.assert_array_equal(exams["corners"].condition[:3], proof_poses("openhead").condition[1:4])
 
-    def test_colours_are_the_networks_own(self, avatar: ImplicitAvatar, baked: Bake) -> None:
-        lessons, frame = taught(avatar, baked, silent), 200
+    def test_colours_are_the_networks_own(self, avatar: ImplicitAvatar, baked: Bake, lessons: Lessons) -> None:
+        frame = 200
         corners, weights = lessons.corners[frame], lessons.weights[frame][:, :, None]
         points = (torch.from_numpy(np.ascontiguousarray(baked.avatar.canonical.T))[corners] * weights).sum(dim=1)
         with torch.inference_mode():
@@ -62,12 +70,12 @@ class TestLessons:
         torch.testing.assert_close(lessons.colours[frame], truth, atol=1e-5, rtol=0)
         torch.testing.assert_close(lessons.normals.norm(dim=-1), torch.ones(lessons.normals.shape[:2]))
 
-    def test_half_of_the_points_are_vertices(self, avatar: ImplicitAvatar, baked: Bake) -> None:
-        weights = taught(avatar, baked, silent).weights
+    def test_half_of_the_points_are_vertices(self, lessons: Lessons, exams: dict[str, Lessons]) -> None:
+        weights = lessons.weights
         torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:2]))
         assert float((weights[:, :, 0] == 1.0).float().mean()) == 0.5
         assert bool((weights >= 0).all())
-        for exam in examined(avatar, baked, silent).values():
+        for exam in exams.values():
             assert bool((exam.weights[:, :, 0] == 1.0).all())
 
 
@@ -95,8 +103,8 @@ def test_training_repeats_itself(avatar: ImplicitAvatar, baked: Bake) -> None:
         np.testing.assert_array_equal(array, second.arrays()[name], err_msg=name)
 
 
-def test_a_stranger_fails_the_examination(avatar: ImplicitAvatar, baked: Bake) -> None:
-    report = examine(random_student(baked.avatar.vertex_count, 16), examined(avatar, baked, silent))
+def test_a_stranger_fails_the_examination(baked: Bake, exams: dict[str, Lessons]) -> None:
+    report = examine(random_student(baked.avatar.vertex_count, 16), exams)
     assert not report.passed
     assert [row.name for row in report.likenesses] == ["motion", "corners"]
     assert all(row.worst <= row.psnr < LEAST for row in report.likenesses)
