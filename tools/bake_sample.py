@@ -12,7 +12,7 @@ from imavatar_deploy.console import Command, closing_lines, progress
 from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.settings import Settings
 
-FACES = 20_000
+FACES = 18_000
 """Less than half of an export's default: all assets together shall stay under 25 MB."""
 
 RESOLUTION = 512
