@@ -18,7 +18,7 @@ RUN_FOLDER = "experiments/openhead/IMavatar/train0/train"
 def avatar(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half the default resolution (36,000 faces), so that the test stays quick."""
     out = tmp_path_factory.mktemp("official") / "avatar"
-    export_avatar(reference / RUN_FOLDER, out, Settings(resolution=128, faces=None))
+    export_avatar(reference / RUN_FOLDER, out, Settings(resolution=128, faces=None, student=None))
     return out
 
 
