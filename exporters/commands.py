@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imavatar_deploy.avatar_io import STORAGE
-from imavatar_deploy.console import Command, closing_lines, human_bytes, progress
+from imavatar_deploy.console import Command, closing_lines, human_bytes, progress, rows_help
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
 from imavatar_deploy.errors import UsageError
@@ -32,13 +32,7 @@ from .settings import MESH_TYPES, Settings
 from .student import STEPS
 from .tensorrt.precision import PRECISIONS
 
-
-def _rows(table: dict[str, str]) -> str:
-    return "; ".join(f"{name}: {text}" for name, text in table.items())
-
-
-FORMAT_HELP = _rows({name: row.description for name, row in FORMATS.items()})
-TARGET_HELP = _rows({row.name: ", ".join(row.targets) for row in FLAVOURS.values() if row.targets})
+TARGET_HELP = rows_help({row.name: ", ".join(row.targets) for row in FLAVOURS.values() if row.targets})
 
 
 def _list_formats(context: click.Context, option: click.Parameter, asked: bool) -> None:
@@ -61,7 +55,7 @@ Examples:
   imavatar-export c_net_run --format mesh --from-field --resolution 128 --out meshes""",
 )
 @click.argument("checkpoint")
-@click.option("--format", "formats", default="onnx", show_default=True, help=f"Comma-separated. {FORMAT_HELP}.")
+@click.option("--format", "formats", default="onnx", show_default=True, help=f"Comma-separated. {rows_help(FORMATS)}.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Avatar folder to write.")
 @click.option("--faces", default="50000", show_default=True, help="Face budget, or `full` to keep every face.")
 @click.option(
@@ -88,7 +82,7 @@ Examples:
     show_default=True,
     help="Of its training: more for one that misses its quality.",
 )
-@click.option("--glb-colour", default="vertex", show_default=True, help=f"Of glb and vrm. {_rows(COLOURS)}.")
+@click.option("--glb-colour", default="vertex", show_default=True, help=f"Of glb and vrm. {rows_help(COLOURS)}.")
 @click.option(
     "--glb-texture",
     default=1024,
@@ -119,7 +113,7 @@ Examples:
     "--trt-precision",
     default="auto",
     show_default=True,
-    help=f"Of engines. {_rows(PRECISIONS)}.",
+    help=f"Of engines. {rows_help(PRECISIONS)}.",
 )
 @click.option(
     "--trt-targets",
@@ -128,7 +122,7 @@ Examples:
     help=f"Architectures to build for. {TARGET_HELP}; tensorrt builds for the GPU at hand.",
 )
 @click.option(
-    "--trt-compatibility", default="none", show_default=True, help=f"Where plans run. {_rows(COMPATIBILITY)}."
+    "--trt-compatibility", default="none", show_default=True, help=f"Where plans run. {rows_help(COMPATIBILITY)}."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
 @click.option(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 import imavatar_deploy
 from imavatar_deploy.console import Advance
-from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.progress import Progress, silent
 
+from ..at_rest import AT_REST, NEUTRAL
 from .format import SequenceFormat
 from .frame_work import Crew, FrameWork
 from .journal import open_journal, writing
@@ -94,7 +92,6 @@ def _told(frame: Channels, advance: Advance) -> Channels:
 
 def _write_mesh(path: Path, take: Take, staging: Staging) -> None:
     """The neutral head, whose vertices a point cache moves."""
-    neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32), np.zeros(POSE_SIZE, dtype=np.float32)
-    channels = FramePoser(take, ("vertices", "normals")).pose(*neutral, "the neutral head")
+    channels = FramePoser(take, ("vertices", "normals")).pose(NEUTRAL, AT_REST, "the neutral head")
     with staging.whole(path) as partial:
         write_obj(partial, take.avatar.faces, channels)
