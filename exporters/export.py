@@ -20,6 +20,7 @@ from imavatar_deploy.student import Student
 from .bake import Bake, bake
 from .format import ExportFormat, Subject
 from .formats import ready_formats
+from .licences import write_licence
 from .manifest import about, graph_metadata
 from .polish import polish
 from .report import Report
@@ -65,6 +66,7 @@ def export_avatar(
             _withhold(folder, Path(out), report)
         with report.step("write"):
             facts = about(Path(source), digest, avatar, report, graphs)
+            write_licence(folder, facts["licences"])
             write_avatar(folder, subject.bake.avatar, about=facts, storage=settings.storage)
     return report
 

@@ -24,7 +24,7 @@ from .gltf.proof_check import check_proof
 from .gltf.targets import JAW_CORRECTIVE, open_jaw
 from .gltf.vrm import write_vrm
 from .gltf.write import GlbFacts, write_glb
-from .manifest import licence_report
+from .licences import licence_report
 from .proof_poses import proof_poses
 from .settings import Settings
 from .surface_colours import vertex_colours
@@ -39,7 +39,7 @@ def _write_glb(folder: Path, subject: Subject, progress: Progress) -> Mapping[st
         folder / "avatar.glb",
         avatar,
         look,
-        licence=licence_report(subject),
+        licence=_licence(subject),
         colours_at=coloured,
         track=track,
         settings=subject.settings.glb,
@@ -55,13 +55,18 @@ def _write_vrm(folder: Path, subject: Subject, progress: Progress) -> Mapping[st
         folder / "avatar.vrm",
         avatar,
         look,
-        licence=licence_report(subject),
+        licence=_licence(subject),
         title="imavatar head",
         colours_at=coloured,
         settings=subject.settings.glb,
     )
     write_proof(folder / "golden" / "vrm.safetensors", vrm_proof(subject, look, coloured, facts))
     return {"vrm": _told(subject, facts, VRM_LIMITS)}
+
+
+def _licence(subject: Subject) -> dict[str, str]:
+    source = subject.source
+    return licence_report(source.edition, source.provenance, subject.metadata["source_sha256"])
 
 
 def _look(subject: Subject, progress: Progress) -> Float | Texture:

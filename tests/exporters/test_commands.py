@@ -52,7 +52,12 @@ class TestFolder:
         manifest = open_avatar(exported.folder).manifest
         assert set(manifest["graphs"]) == {"texture", "deformation", "animate", "student"}
         assert len(manifest["source"]["sha256"]) == 64
-        assert "CC0" in manifest["licences"]["head_model"]
+        licence = manifest["licences"]
+        assert "CC0" in licence["conditions"]
+        assert licence["source_sha256"] == manifest["source"]["sha256"]
+        said = (exported.folder / "LICENCE.txt").read_text()
+        assert all(value in said for value in licence.values())
+        assert "LICENCE.txt" in manifest["files"]
         assert {"torch", "onnx", "numpy"} <= set(manifest["tools"])
         assert manifest["fidelity"]["surface"]["faces"] == len(open_avatar(exported.folder).avatar.faces)
         assert all(row["passed"] for row in manifest["fidelity"]["parity"])
