@@ -66,6 +66,8 @@ def bake(
     take = open_take(avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition)
     if colour:
         _say_who_stays_grey(rows)
+    for note in (note for row in rows for note in row.notes(take)):
+        click.echo(note, err=True)
     crew = _crew(jobs, ray)
     begun = time.perf_counter()
     written = bake_take(take, out, rows, crew=crew, resume=resume, overwrite=overwrite, progress=progress)
@@ -84,7 +86,7 @@ def _crew(jobs: int | None, ray: str | None) -> Crew:
 
 
 def _say_who_stays_grey(rows: Sequence[SequenceFormat]) -> None:
-    grey = [row.name for row in rows if not row.carries_colours]
+    grey = [row.name for row in rows if not (row.carries_colours or row.own_colours)]
     if grey:
         able = ", ".join(row.name for row in FORMATS.values() if row.carries_colours)
         click.echo(f"written without colours, which it cannot carry: {', '.join(grey)}; {able} can", err=True)

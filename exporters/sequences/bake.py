@@ -10,6 +10,7 @@ from imavatar_deploy.console import Advance
 from imavatar_deploy.progress import Progress, silent
 
 from ..at_rest import AT_REST, NEUTRAL
+from ..licences import LICENCE, licence_of, licence_text
 from .format import SequenceFormat
 from .frame_work import Crew, FrameWork
 from .journal import open_journal, writing
@@ -62,6 +63,7 @@ def bake_take(
 def _bake(outputs: Outputs, staging: Staging, crew: Crew, progress: Progress) -> None:
     for row in outputs.per_frame():
         (outputs.out / row.name).mkdir(exist_ok=True)
+    _write_licence(outputs.out / LICENCE, outputs.take, staging)
     unwritten = outputs.unwritten()
     waiting = WaitingFrames(staging, outputs.channels(outputs.whole()) if unwritten else ())
     missing = outputs.missing(staging.folder if waiting.channels else None)
@@ -88,6 +90,12 @@ def _assemble(row: SequenceFormat, outputs: Outputs, waiting: WaitingFrames, pro
 def _told(frame: Channels, advance: Advance) -> Channels:
     advance(1)
     return frame
+
+
+def _write_licence(path: Path, take: Take, staging: Staging) -> None:
+    if not path.exists():
+        with staging.whole(path) as partial:
+            partial.write_text(licence_text(licence_of(take.folder.manifest)), encoding="utf-8")
 
 
 def _write_mesh(path: Path, take: Take, staging: Staging) -> None:
