@@ -91,7 +91,7 @@ Examples:
 )
 @click.option("--glb-colour-morphs", is_flag=True, help="Vertex colours that follow the expression and the jaw.")
 @click.option("--glb-normals", is_flag=True, help="Normals of every morph target, too; doubles a glb or vrm.")
-@click.option("--track", help="A motion (a track file, or the word talk) that a glb holds as a clip.")
+@click.option("--track", help="A motion (a track file, or the word talk) that glb, usd and usdz hold as a clip.")
 @click.option("--max-targets", type=int, help="Morph targets of a glb or vrm at most; the largest displacements stay.")
 @click.option("--vrm-author", default="unknown", show_default=True, help="Whom a vrm names as its author.")
 @click.option(

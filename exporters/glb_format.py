@@ -94,7 +94,8 @@ def _told(subject: Subject, facts: GlbFacts, limits: Mapping[str, Limited]) -> d
     return {**facts.as_dict(), "losses_mm": losses_mm(subject.bake.avatar, limits, poses.expression, poses.pose)}
 
 
-def _same_edition(avatar: ImplicitAvatar, settings: Settings) -> None:
+def same_edition(avatar: ImplicitAvatar, settings: Settings) -> None:
+    """Refuse a motion that was made for another head model."""
     if settings.track is not None:
         check_edition(settings.track.edition, avatar.edition)
 
@@ -114,7 +115,7 @@ ROWS = tuple(
         write,
         _check(name),
         extra="gltf",
-        refuse=_same_edition,
+        refuse=same_edition,
         options=(*own, "--glb-colour", "--glb-texture", "--glb-colour-morphs", "--glb-normals", "--max-targets"),
     )
     for name, description, write, own in (

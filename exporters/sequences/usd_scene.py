@@ -12,6 +12,7 @@ from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.optional import require
 
 from .. import skeleton
+from ..licences import licence_of
 from ..srgb import linear
 from . import blend_shapes
 from .outputs import NAME
@@ -61,6 +62,7 @@ class Scene:
     def describe(self) -> None:
         """Everything that does not move."""
         stage, take, geometry = self._stage, self._take, self._library.UsdGeom
+        stage.GetRootLayer().customLayerData = {"licence": licence_of(take.folder.manifest)}
         stage.SetDefaultPrim(self._root.GetPrim())
         geometry.SetStageUpAxis(stage, geometry.Tokens.y)
         geometry.SetStageMetersPerUnit(stage, 1.0)
