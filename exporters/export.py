@@ -59,7 +59,7 @@ def export_avatar(
         baked = bake_surface(avatar, settings, report, progress)
         student = None
         if settings.student is not None and any(row.takes_student for row in formats):
-            student = _train_student(avatar, baked, settings.student, settings.student_steps, report, progress)
+            student = _train_student(avatar, baked, settings.student.width, settings.student.steps, report, progress)
         subject = Subject(avatar, baked, settings, graph_metadata(avatar, digest), student)
         graphs = _write_formats(folder, formats, subject, report, progress)
         if report.problems():

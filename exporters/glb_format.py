@@ -116,20 +116,17 @@ ROWS = tuple(
         _check(name),
         extra="gltf",
         refuse=same_edition,
-        options=(*own, "--glb-colour", "--glb-texture", "--glb-colour-morphs", "--glb-normals", "--max-targets"),
     )
-    for name, description, write, own in (
+    for name, description, write in (
         (
             "glb",
             "one file for engines and browsers: skin, named morph targets, colours, a clip",
             _write_glb,
-            ["--track"],
         ),
         (
             "vrm",
             "VRM 1.0 for VTuber programs: the same with a humanoid and ARKit's 52 expressions",
             _write_vrm,
-            ["--vrm-author"],
         ),
     )
 )

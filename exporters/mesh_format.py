@@ -30,7 +30,7 @@ from .surface_colours import point_colours
 
 Writer = Callable[[Path, NDArray[np.int32], Channels], None]
 WRITERS: dict[str, Writer] = {"obj": write_obj, "ply": write_ply}
-"""Rows of `settings.MESH_TYPES`."""
+"""Rows of `mesh_settings.MESH_TYPES`."""
 
 FOLDER = "meshes"
 INDEX = f"{FOLDER}/meshes.json"
@@ -52,16 +52,16 @@ def write_meshes(
     (folder / FOLDER).mkdir()
     with progress("meshes", len(poses)) as advance:
         for named in poses:
-            WRITERS[settings.mesh_type](folder / FOLDER / f"{named.name}.{settings.mesh_type}", *pose(named))
+            WRITERS[settings.mesh.mesh_type](folder / FOLDER / f"{named.name}.{settings.mesh.mesh_type}", *pose(named))
             advance(1)
     index = {
         "units": "metres, +Y up, facing +Z",
-        "from": "the deformed field" if settings.from_field else "the baked avatar",
+        "from": "the deformed field" if settings.mesh.from_field else "the baked avatar",
         "head_model": model.edition,
         "variant": model.name,
         "meshes": {
             named.name: {
-                "file": f"{named.name}.{settings.mesh_type}",
+                "file": f"{named.name}.{settings.mesh.mesh_type}",
                 "expression": named.expression.tolist(),
                 "pose": named.pose.tolist(),
             }
@@ -73,12 +73,12 @@ def write_meshes(
 
 def chosen_poses(model: Variant, settings: Settings) -> list[NamedPose]:
     """The faces that the settings name."""
-    return named_poses(settings.expressions, model.edition, model.head.expression_names)
+    return named_poses(settings.mesh.expressions, model.edition, model.head.expression_names)
 
 
 def posed_by(model: Variant, baked: Bake | None, settings: Settings) -> Callable[[NamedPose], Posed]:
     """How a face becomes a mesh: by the bake, or by the field where the settings or the lack of a bake say so."""
-    if baked is not None and isinstance(model, ImplicitAvatar) and not settings.from_field:
+    if baked is not None and isinstance(model, ImplicitAvatar) and not settings.mesh.from_field:
         return _from_bake(model, baked)
     surface = FieldSurface(model, settings)
 
@@ -121,6 +121,5 @@ ROWS = (
         _write,
         lambda folder: [],  # a mesh has no graph that could be run
         refuse=chosen_poses,
-        options=("--expressions", "--mesh-type", "--from-field"),
     ),
 )

@@ -76,7 +76,6 @@ ROWS = tuple(
         _check(row.name, row.suffix),
         extra=EXTRA,
         refuse=same_edition,
-        options=("--track",),
     )
     for row in SCENES
 )

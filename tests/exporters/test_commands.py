@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from imavatar_deploy.exporters import formats
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.exporters.format import Subject
 from imavatar_deploy.exporters.listing import HERE, availability
+from imavatar_deploy.exporters.option_groups import GROUPS, options_of
 from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.student_settings import TAKERS
 from imavatar_deploy.golden import check_golden
 from imavatar_deploy.progress import Progress
 
@@ -162,6 +164,29 @@ def test_list_tells_every_format_without_an_export() -> None:
     assert result.exit_code == 0, result.output
     assert all(name in result.output for name in formats.FORMATS)
     assert availability(formats.FORMATS["onnx"]) == HERE
+
+
+def test_help_shows_the_groups_apart_and_every_option_once() -> None:
+    shown = CliRunner().invoke(export, ["--help"], terminal_width=200).output
+    headings = ["Options:", *(f"{group.title}:" for group in GROUPS)]
+    places = [shown.index(f"\n{heading}\n") for heading in headings]
+    assert places == sorted(places)
+    for group, start, end in zip(GROUPS, places[1:], [*places[2:], len(shown)], strict=True):
+        for option in group.options:
+            assert f"\n  {option.opts[0]} " in shown[start:end]
+            assert shown.count(f"\n  {option.opts[0]} ") == 1
+
+
+def test_groups_belong_to_formats_and_settings() -> None:
+    known = {field.name for field in fields(Settings)}
+    assert {group.name for group in GROUPS} <= known
+    assert {name for group in GROUPS for option in group.options for name in option.formats} <= set(formats.FORMATS)
+    assert set(TAKERS) == {row.name for row in formats.FORMATS.values() if row.takes_student}
+    assert options_of("vrm") == ["--glb-colour", "--glb-texture", "--glb-colour-morphs", "--glb-normals"] + [
+        "--max-targets",
+        "--vrm-author",
+    ]
+    assert options_of("usd") == ["--track"]
 
 
 def test_list_says_how_to_get_what_is_missing() -> None:
