@@ -40,14 +40,15 @@ def licence_report(edition: str, provenance: Mapping[str, Any], digest: str) -> 
 
     Args:
         edition: of the head model.
-        provenance: what the checkpoint tells of its data.
+        provenance: what the checkpoint tells of its data; the settings of its training are left out.
         digest: SHA-256 of the checkpoint.
     """
+    told = (f"{name}: {value}" for name, value in provenance.items() if not isinstance(value, Mapping))
     return {
         "head_model": edition,
         "conditions": LICENCES[edition],
         "source_sha256": digest,
-        "data": "; ".join(f"{name}: {value}" for name, value in provenance.items()) or UNTOLD,
+        "data": "; ".join(told) or UNTOLD,
         "use": USES[edition],
     }
 

@@ -18,6 +18,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters import formats
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.exporters.format import Subject
+from imavatar_deploy.exporters.licences import licence_report, licence_text
 from imavatar_deploy.exporters.listing import HERE, availability
 from imavatar_deploy.exporters.option_groups import GROUPS, options_of
 from imavatar_deploy.exporters.settings import Settings
@@ -68,6 +69,13 @@ class TestFolder:
     def test_every_step_is_timed(self, exported: Exported) -> None:
         steps = ["load", "extract", "polish", "simplify", "bake", "student", "onnx", "check onnx", "write"]
         assert list(exported.report.seconds) == steps
+
+
+def test_licences_leave_out_how_a_checkpoint_was_trained() -> None:
+    report = licence_report("openhead", {"made by": "imavatar-train", "settings": {"seed": 0}}, "12ab")
+    assert report["data"] == "made by: imavatar-train"
+    assert licence_report("flame2020", {}, "12ab")["data"] == "the checkpoint does not tell"
+    assert "No commercial use" in licence_text(licence_report("flame2020", {}, "12ab"))
 
 
 def test_command_writes_shows_and_says_what_next(checkpoint: Path, tmp_path: Path) -> None:
@@ -182,10 +190,9 @@ def test_groups_belong_to_formats_and_settings() -> None:
     assert {group.name for group in GROUPS} <= known
     assert {name for group in GROUPS for option in group.options for name in option.formats} <= set(formats.FORMATS)
     assert set(TAKERS) == {row.name for row in formats.FORMATS.values() if row.takes_student}
-    assert options_of("vrm") == ["--glb-colour", "--glb-texture", "--glb-colour-morphs", "--glb-normals"] + [
-        "--max-targets",
-        "--vrm-author",
-    ]
+    of_glb = ["--glb-colour", "--glb-texture", "--glb-colour-morphs", "--glb-normals", "--max-targets"]
+    assert options_of("glb") == ["--track", *of_glb]
+    assert options_of("vrm") == [*of_glb, "--vrm-author"]
     assert options_of("usd") == ["--track"]
 
 
