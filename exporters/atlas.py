@@ -14,9 +14,10 @@ from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress, silent
 
+from .at_rest import rest_normals
 from .bake import Bake
 from .gltf.look import Texture
-from .surface_colours import point_colours, rest_normals
+from .surface_colours import point_colours
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int32]
@@ -44,7 +45,7 @@ def bake_texture(source: ImplicitAvatar, bake: Bake, size: int, progress: Progre
 
 def surface_at(bake: Bake, corners: Index, shares: Float) -> tuple[Float, Float]:
     """Canonical points and unit normals at rest `[N, 3]`, at `shares` `[N, 3]` of three vertices each, `corners`."""
-    canonical, normals = np.ascontiguousarray(bake.avatar.canonical.T), rest_normals(bake)
+    canonical, normals = np.ascontiguousarray(bake.avatar.canonical.T), rest_normals(bake.avatar)
     points, turned = (np.einsum("nk,nkc->nc", shares, field[corners]) for field in (canonical, normals))
     lengths = np.linalg.norm(turned, axis=1, keepdims=True)
     return points.astype(np.float32), (turned / np.maximum(lengths, 1e-12)).astype(np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.console import Command, closing_lines, progress, rows_help
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks.frame_range import frames_of
 
@@ -19,8 +19,6 @@ from .sequences.frame_work import Crew
 from .sequences.ray_cluster import cluster
 from .sequences.take import open_take
 from .sequences.threads import threads
-
-FORMAT_HELP = "; ".join(f"{name}: {row.description}" for name, row in FORMATS.items())
 
 
 @click.command(
@@ -33,7 +31,7 @@ Examples:
 )
 @click.argument("avatar")
 @click.option("--track", default="talk", show_default=True, help="The motion: a track file, or the bundled 'talk'.")
-@click.option("--format", "formats", required=True, help=f"Comma-separated. {FORMAT_HELP}.")
+@click.option("--format", "formats", required=True, help=f"Comma-separated. {rows_help(FORMATS)}.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of the track, as a Python slice.")
 @click.option("--fps", type=float, help="Frames a second to bake; the motion keeps its speed.  [default: the track's]")
@@ -68,6 +66,8 @@ def bake(
     take = open_take(avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition)
     if colour:
         _say_who_stays_grey(rows)
+    for note in (note for row in rows for note in row.notes(take)):
+        click.echo(note, err=True)
     crew = _crew(jobs, ray)
     begun = time.perf_counter()
     written = bake_take(take, out, rows, crew=crew, resume=resume, overwrite=overwrite, progress=progress)
@@ -86,7 +86,7 @@ def _crew(jobs: int | None, ray: str | None) -> Crew:
 
 
 def _say_who_stays_grey(rows: Sequence[SequenceFormat]) -> None:
-    grey = [row.name for row in rows if not row.carries_colours]
+    grey = [row.name for row in rows if not (row.carries_colours or row.own_colours)]
     if grey:
         able = ", ".join(row.name for row in FORMATS.values() if row.carries_colours)
         click.echo(f"written without colours, which it cannot carry: {', '.join(grey)}; {able} can", err=True)

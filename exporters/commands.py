@@ -12,33 +12,20 @@ from rich.console import Console
 from rich.table import Table
 
 from imavatar_deploy.avatar_io import STORAGE
-from imavatar_deploy.console import Command, closing_lines, human_bytes, progress
+from imavatar_deploy.console import closing_lines, human_bytes, progress, rows_help
 from imavatar_deploy.conventions import EDITIONS
-from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
-from imavatar_deploy.student import WIDTHS
-from imavatar_deploy.tracks import read_track
 
 from .export import export_avatar
 from .field_export import export_field_meshes
 from .formats import FORMATS
-from .gltf.settings import COLOURS, TEXTURE_SIZES, GlbSettings
 from .listing import format_table
-from .named_poses import PRESETS
+from .option_group import GroupedCommand
+from .option_groups import GROUPS
 from .report import Report
-from .settings import MESH_TYPES, Settings
-from .student import STEPS
-from .tensorrt.precision import PRECISIONS
-
-
-def _rows(table: dict[str, str]) -> str:
-    return "; ".join(f"{name}: {text}" for name, text in table.items())
-
-
-FORMAT_HELP = _rows({name: row.description for name, row in FORMATS.items()})
-TARGET_HELP = _rows({row.name: ", ".join(row.targets) for row in FLAVOURS.values() if row.targets})
+from .settings import Settings
 
 
 def _list_formats(context: click.Context, option: click.Parameter, asked: bool) -> None:
@@ -49,7 +36,8 @@ def _list_formats(context: click.Context, option: click.Parameter, asked: bool) 
 
 
 @click.command(
-    cls=Command,
+    cls=GroupedCommand,
+    groups=GROUPS,
     epilog="""\b
 Examples:
   imavatar-export --list
@@ -61,7 +49,7 @@ Examples:
   imavatar-export c_net_run --format mesh --from-field --resolution 128 --out meshes""",
 )
 @click.argument("checkpoint")
-@click.option("--format", "formats", default="onnx", show_default=True, help=f"Comma-separated. {FORMAT_HELP}.")
+@click.option("--format", "formats", default="onnx", show_default=True, help=f"Comma-separated. {rows_help(FORMATS)}.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Avatar folder to write.")
 @click.option("--faces", default="50000", show_default=True, help="Face budget, or `full` to keep every face.")
 @click.option(
@@ -73,63 +61,6 @@ Examples:
 @click.option("--components", default="visible", show_default=True, help=f"Parts to keep: {', '.join(CHOICES)}.")
 @click.option("--edition", help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.")
 @click.option("--storage", default="float32", show_default=True, help=f"Of the bulk arrays: {', '.join(STORAGE)}.")
-@click.option(
-    "--student",
-    type=click.Choice([str(width) for width in WIDTHS]),
-    default=str(Settings.student),
-    show_default=True,
-    help="Hidden width of the tiny network that CPU and web draw with.",
-)
-@click.option("--no-student", is_flag=True, help="Leave it out: no training, and shading by the full network alone.")
-@click.option(
-    "--student-steps",
-    type=click.IntRange(min=0),
-    default=STEPS,
-    show_default=True,
-    help="Of its training: more for one that misses its quality.",
-)
-@click.option("--glb-colour", default="vertex", show_default=True, help=f"Of glb and vrm. {_rows(COLOURS)}.")
-@click.option(
-    "--glb-texture",
-    default=1024,
-    show_default=True,
-    help=f"Texels a side of --glb-colour texture: {', '.join(map(str, TEXTURE_SIZES))}.",
-)
-@click.option("--glb-colour-morphs", is_flag=True, help="Vertex colours that follow the expression and the jaw.")
-@click.option("--glb-normals", is_flag=True, help="Normals of every morph target, too; doubles a glb or vrm.")
-@click.option("--track", help="A motion (a track file, or the word talk) that a glb holds as a clip.")
-@click.option("--max-targets", type=int, help="Morph targets of a glb or vrm at most; the largest displacements stay.")
-@click.option("--vrm-author", default="unknown", show_default=True, help="Whom a vrm names as its author.")
-@click.option(
-    "--expressions",
-    default=PRESETS,
-    show_default=True,
-    metavar="FILE|presets",
-    help="Faces of the format mesh: a track, or JSON such as "
-    '{"smile": {"expression": {"mouthSmileLeft": 1}, "pose": {"jaw": [0.2, 0, 0]}}}.',
-)
-@click.option("--mesh-type", default="ply", show_default=True, help=f"Of the format mesh: {', '.join(MESH_TYPES)}.")
-@click.option(
-    "--from-field",
-    is_flag=True,
-    help="Take the meshes from the deformed field itself, face by face; this exports any variant of the networks.",
-)
-@click.option("--trt-flavour", default="auto", show_default=True, help=f"Of TensorRT: auto, {', '.join(FLAVOURS)}.")
-@click.option(
-    "--trt-precision",
-    default="auto",
-    show_default=True,
-    help=f"Of engines. {_rows(PRECISIONS)}.",
-)
-@click.option(
-    "--trt-targets",
-    default="",
-    metavar="SM,...",
-    help=f"Architectures to build for. {TARGET_HELP}; tensorrt builds for the GPU at hand.",
-)
-@click.option(
-    "--trt-compatibility", default="none", show_default=True, help=f"Where plans run. {_rows(COMPATIBILITY)}."
-)
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_formats, help="Show every format and end."
@@ -143,19 +74,8 @@ def export(
     components: str,
     edition: str | None,
     storage: str,
-    student: str,
-    no_student: bool,
-    student_steps: int,
-    track: str | None,
-    trt_flavour: str,
-    trt_precision: str,
-    trt_targets: str,
-    trt_compatibility: str,
     overwrite: bool,
-    expressions: str,
-    mesh_type: str,
-    from_field: bool,
-    **glb: Any,
+    **grouped: Any,
 ) -> None:
     """Turn CHECKPOINT into an avatar folder that runs without torch.
 
@@ -175,25 +95,8 @@ def export(
         components=components,
         storage=storage,
         edition=edition,
-        student=None if no_student else int(student),
-        student_steps=student_steps,
         overwrite=overwrite,
-        track=None if track is None else read_track(track),
-        glb=GlbSettings(
-            colour=glb["glb_colour"],
-            texture_size=glb["glb_texture"],
-            colour_morphs=glb["glb_colour_morphs"],
-            max_targets=glb["max_targets"],
-            target_normals=glb["glb_normals"],
-            author=glb["vrm_author"],
-        ),
-        expressions=expressions,
-        mesh_type=mesh_type,
-        from_field=from_field,
-        trt_flavour=trt_flavour,
-        trt_precision=trt_precision,
-        trt_targets=tuple(filter(None, trt_targets.replace(" ", "").split(","))),
-        trt_compatibility=trt_compatibility,
+        **{group.name: group.settings(grouped) for group in GROUPS},
     )
     write = export_field_meshes if settings.field_alone else export_avatar
     report = write(checkpoint, out, settings, progress=progress)

@@ -20,6 +20,7 @@ from imavatar_deploy.student import Student
 from .bake import Bake, bake
 from .format import ExportFormat, Subject
 from .formats import ready_formats
+from .licences import write_licence
 from .manifest import about, graph_metadata
 from .polish import polish
 from .report import Report
@@ -58,13 +59,14 @@ def export_avatar(
         baked = bake_surface(avatar, settings, report, progress)
         student = None
         if settings.student is not None and any(row.takes_student for row in formats):
-            student = _train_student(avatar, baked, settings.student, settings.student_steps, report, progress)
+            student = _train_student(avatar, baked, settings.student.width, settings.student.steps, report, progress)
         subject = Subject(avatar, baked, settings, graph_metadata(avatar, digest), student)
         graphs = _write_formats(folder, formats, subject, report, progress)
         if report.problems():
             _withhold(folder, Path(out), report)
         with report.step("write"):
             facts = about(Path(source), digest, avatar, report, graphs)
+            write_licence(folder, facts["licences"])
             write_avatar(folder, subject.bake.avatar, about=facts, storage=settings.storage)
     return report
 

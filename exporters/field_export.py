@@ -6,8 +6,10 @@ from pathlib import Path
 
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.model import load_variant
+from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.progress import Progress, silent
 
+from .licences import licence_report, write_licence
 from .mesh_format import INDEX, posed_by, write_meshes
 from .report import Report
 from .settings import Settings
@@ -20,7 +22,7 @@ def export_field_meshes(
 
     Args:
         source: as `export.export_avatar`, and of any variant.
-        out: the folder to be written: `meshes/` and its index.
+        out: the folder to be written: `meshes/` with its index, and `LICENCE.txt`.
 
     Raises:
         UsageError: `out` cannot be written.
@@ -31,5 +33,6 @@ def export_field_meshes(
         with report.step("load"):
             model = load_variant(source, edition=settings.edition)
         with report.step("mesh"):
+            write_licence(folder, licence_report(model.edition, model.provenance, checkpoint_sha256(source)))
             write_meshes(folder, model, posed_by(model, None, settings), settings, progress)
     return report

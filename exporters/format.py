@@ -55,5 +55,3 @@ class ExportFormat:
     """What must hold beyond `modules`; asked before the long work, raises an ImavatarError."""
     notes: Callable[[Path], list[str]] = lambda folder: []
     """What the user must be told of the written files."""
-    options: tuple[str, ...] = ()
-    """Options of imavatar-export that only this format obeys."""

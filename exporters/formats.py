@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.optional import require
 
-from . import glb_format, mesh_format, onnx_format, student_format, triton_format
+from . import glb_format, mesh_format, onnx_format, student_format, triton_format, usd_format
 from .format import ExportFormat
 from .tensorrt import trt_format
 
@@ -17,6 +17,7 @@ ROWS = (
     *trt_format.ROWS,
     *triton_format.ROWS,
     *glb_format.ROWS,
+    *usd_format.ROWS,
     *mesh_format.ROWS,
 )
 FORMATS: dict[str, ExportFormat] = {row.name: row for row in ROWS}

@@ -24,7 +24,7 @@ from .gltf.proof_check import check_proof
 from .gltf.targets import JAW_CORRECTIVE, open_jaw
 from .gltf.vrm import write_vrm
 from .gltf.write import GlbFacts, write_glb
-from .manifest import licence_report
+from .licences import licence_report
 from .proof_poses import proof_poses
 from .settings import Settings
 from .surface_colours import vertex_colours
@@ -39,7 +39,7 @@ def _write_glb(folder: Path, subject: Subject, progress: Progress) -> Mapping[st
         folder / "avatar.glb",
         avatar,
         look,
-        licence=licence_report(subject),
+        licence=_licence(subject),
         colours_at=coloured,
         track=track,
         settings=subject.settings.glb,
@@ -55,13 +55,18 @@ def _write_vrm(folder: Path, subject: Subject, progress: Progress) -> Mapping[st
         folder / "avatar.vrm",
         avatar,
         look,
-        licence=licence_report(subject),
+        licence=_licence(subject),
         title="imavatar head",
         colours_at=coloured,
         settings=subject.settings.glb,
     )
     write_proof(folder / "golden" / "vrm.safetensors", vrm_proof(subject, look, coloured, facts))
     return {"vrm": _told(subject, facts, VRM_LIMITS)}
+
+
+def _licence(subject: Subject) -> dict[str, str]:
+    source = subject.source
+    return licence_report(source.edition, source.provenance, subject.metadata["source_sha256"])
 
 
 def _look(subject: Subject, progress: Progress) -> Float | Texture:
@@ -89,7 +94,8 @@ def _told(subject: Subject, facts: GlbFacts, limits: Mapping[str, Limited]) -> d
     return {**facts.as_dict(), "losses_mm": losses_mm(subject.bake.avatar, limits, poses.expression, poses.pose)}
 
 
-def _same_edition(avatar: ImplicitAvatar, settings: Settings) -> None:
+def same_edition(avatar: ImplicitAvatar, settings: Settings) -> None:
+    """Refuse a motion that was made for another head model."""
     if settings.track is not None:
         check_edition(settings.track.edition, avatar.edition)
 
@@ -109,21 +115,18 @@ ROWS = tuple(
         write,
         _check(name),
         extra="gltf",
-        refuse=_same_edition,
-        options=(*own, "--glb-colour", "--glb-texture", "--glb-colour-morphs", "--glb-normals", "--max-targets"),
+        refuse=same_edition,
     )
-    for name, description, write, own in (
+    for name, description, write in (
         (
             "glb",
             "one file for engines and browsers: skin, named morph targets, colours, a clip",
             _write_glb,
-            ["--track"],
         ),
         (
             "vrm",
             "VRM 1.0 for VTuber programs: the same with a humanoid and ARKit's 52 expressions",
             _write_vrm,
-            ["--vrm-author"],
         ),
     )
 )

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.animation.animate import pose_plainly
-from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
+from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.tracks import FlameTrack
 
+from .at_rest import AT_REST, NEUTRAL
 from .atlas import surface_at
 from .format import Subject
 from .gltf.limits import with_four_influences
@@ -77,10 +78,9 @@ def _places(subject: Subject, texture: Texture) -> dict[str, Float]:
 def _opened(subject: Subject, look: Float | Texture) -> Pictured:
     """VRM's jawOpen at full weight, every bone at rest."""
     avatar = subject.bake.avatar
-    neutral = np.zeros(avatar.expression_size, dtype=np.float32)
-    moved = pose_plainly(with_four_influences(avatar), neutral, open_jaw()).vertices
+    moved = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
     vertices = moved[corners(avatar, look)[0]] / np.float32(UNITS_PER_METRE)
-    return Pictured({"jawOpen": 1.0}, np.zeros(POSE_SIZE, dtype=np.float32), vertices)
+    return Pictured({"jawOpen": 1.0}, AT_REST, vertices)
 
 
 def _raised(picture: Pictured) -> Pictured:

@@ -12,6 +12,7 @@ from imavatar_deploy.errors import ImavatarError, MissingDependencyError
 from imavatar_deploy.optional import require
 
 from .format import ExportFormat
+from .option_groups import options_of
 from .settings import Settings
 
 HERE = "[green]here[/]"
@@ -22,7 +23,9 @@ def format_table(rows: Iterable[ExportFormat]) -> Table:
     table = Table("format", "gives", "needs", "options of its own", "", box=box.SIMPLE_HEAD)
     for row in rows:
         needs = ", ".join(filter(None, (*row.modules, row.beyond, *(f"--format {name}" for name in row.after))))
-        table.add_row(row.name, row.description, needs, "\n".join(row.options), availability(row), end_section=True)
+        table.add_row(
+            row.name, row.description, needs, "\n".join(options_of(row.name)), availability(row), end_section=True
+        )
     return table
 
 

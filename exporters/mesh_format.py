@@ -15,23 +15,22 @@ from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.animation.normals import surface_normals
 from imavatar_deploy.animation.texture_network import condition_of
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.model import Frame, Variant
-from imavatar_deploy.model.surface.chunks import chunks
+from imavatar_deploy.model import Frame, ImplicitAvatar, Variant
 from imavatar_deploy.progress import Progress
 
 from .bake import Bake
 from .field_surface import FieldSurface
 from .format import ExportFormat, Subject
-from .graph_modules import BakedTexture
 from .named_poses import NamedPose, named_poses
 from .sequences.obj import write_obj
 from .sequences.ply import write_ply
 from .sequences.posing import Channels
 from .settings import Settings
+from .surface_colours import point_colours
 
 Writer = Callable[[Path, NDArray[np.int32], Channels], None]
 WRITERS: dict[str, Writer] = {"obj": write_obj, "ply": write_ply}
-"""Rows of `settings.MESH_TYPES`."""
+"""Rows of `mesh_settings.MESH_TYPES`."""
 
 FOLDER = "meshes"
 INDEX = f"{FOLDER}/meshes.json"
@@ -53,16 +52,16 @@ def write_meshes(
     (folder / FOLDER).mkdir()
     with progress("meshes", len(poses)) as advance:
         for named in poses:
-            WRITERS[settings.mesh_type](folder / FOLDER / f"{named.name}.{settings.mesh_type}", *pose(named))
+            WRITERS[settings.mesh.mesh_type](folder / FOLDER / f"{named.name}.{settings.mesh.mesh_type}", *pose(named))
             advance(1)
     index = {
         "units": "metres, +Y up, facing +Z",
-        "from": "the deformed field" if settings.from_field else "the baked avatar",
+        "from": "the deformed field" if settings.mesh.from_field else "the baked avatar",
         "head_model": model.edition,
         "variant": model.name,
         "meshes": {
             named.name: {
-                "file": f"{named.name}.{settings.mesh_type}",
+                "file": f"{named.name}.{settings.mesh.mesh_type}",
                 "expression": named.expression.tolist(),
                 "pose": named.pose.tolist(),
             }
@@ -74,12 +73,12 @@ def write_meshes(
 
 def chosen_poses(model: Variant, settings: Settings) -> list[NamedPose]:
     """The faces that the settings name."""
-    return named_poses(settings.expressions, model.edition, model.head.expression_names)
+    return named_poses(settings.mesh.expressions, model.edition, model.head.expression_names)
 
 
 def posed_by(model: Variant, baked: Bake | None, settings: Settings) -> Callable[[NamedPose], Posed]:
     """How a face becomes a mesh: by the bake, or by the field where the settings or the lack of a bake say so."""
-    if baked is not None and not settings.from_field:
+    if baked is not None and isinstance(model, ImplicitAvatar) and not settings.mesh.from_field:
         return _from_bake(model, baked)
     surface = FieldSurface(model, settings)
 
@@ -90,18 +89,15 @@ def posed_by(model: Variant, baked: Bake | None, settings: Settings) -> Callable
     return from_field
 
 
-def _from_bake(model: Variant, baked: Bake) -> Callable[[NamedPose], Posed]:
-    texture = BakedTexture(model.texture, baked.code.decode, baked.code.mean).eval()
-    codes = torch.from_numpy(baked.avatar.texture_code)
+def _from_bake(source: ImplicitAvatar, baked: Bake) -> Callable[[NamedPose], Posed]:
+    canonical = np.ascontiguousarray(baked.avatar.canonical.T)
 
     def pose(named: NamedPose) -> Posed:
         posed = pose_plainly(baked.avatar, named.expression, named.pose)
         normals = surface_normals(baked.avatar, posed)
-        condition = torch.from_numpy(condition_of(named.expression, named.pose))
-        with torch.inference_mode():
-            seen = [(codes[part], torch.from_numpy(normals[part])) for part in chunks(len(normals))]
-            colours = torch.cat([texture(*points, condition) for points in seen])
-        return baked.avatar.faces, _channels(posed.vertices, normals, colours.numpy())
+        condition = condition_of(named.expression, named.pose)[0]
+        colours = point_colours(source, canonical, normals, feature=baked.feature, condition=condition)
+        return baked.avatar.faces, _channels(posed.vertices, normals, colours)
 
     return pose
 
@@ -125,6 +121,5 @@ ROWS = (
         _write,
         lambda folder: [],  # a mesh has no graph that could be run
         refuse=chosen_poses,
-        options=("--expressions", "--mesh-type", "--from-field"),
     ),
 )

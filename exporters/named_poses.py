@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.checks import as_float32
-from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
 from imavatar_deploy.tracks import check_edition, read_track
 
+from .at_rest import AT_REST, NEUTRAL
 from .proof_poses import CORNERS, FLAME_CORNER, proof_poses
 
 Float = NDArray[np.float32]
@@ -61,16 +62,15 @@ def named_poses(source: str | Path, edition: str, expressions: Sequence[str]) ->
 def presets(edition: str, expressions: Sequence[str]) -> list[NamedPose]:
     """Neutral, every expression at full strength, the jaw open, and corners of expression and pose together."""
     strength = 1.0 if edition == "openhead" else FLAME_CORNER
-    still = np.zeros(POSE_SIZE, dtype=np.float32)
     alone = [
-        NamedPose(_plain(name), strength * row, still)
+        NamedPose(_plain(name), strength * row, AT_REST)
         for name, row in zip(expressions, np.eye(len(expressions), dtype=np.float32), strict=True)
     ]
     corners = proof_poses(edition)
     return [
-        NamedPose("neutral", np.zeros(EXPRESSION_SIZE, dtype=np.float32), still),
+        NamedPose("neutral", NEUTRAL, AT_REST),
         *alone,
-        NamedPose("jaw_open", np.zeros(EXPRESSION_SIZE, dtype=np.float32), _pose({"jaw": (JAW_OPEN, 0, 0)})),
+        NamedPose("jaw_open", NEUTRAL, _pose({"jaw": (JAW_OPEN, 0, 0)})),
         *(
             NamedPose(f"corner_{number}", corners.expression[number], corners.pose[number])
             for number in range(1, len(CORNERS))

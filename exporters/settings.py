@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from imavatar_deploy.avatar_io import STORAGE
-from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
-from imavatar_deploy.student import WIDTHS
 from imavatar_deploy.tracks import FlameTrack
 
 from .gltf.settings import GlbSettings
+from .mesh_settings import MeshSettings
 from .simplify import LEAST
-from .student import STEPS
-from .tensorrt.precision import PRECISIONS
-
-MESH_TYPES = ("obj", "ply")
-"""What the format `mesh` can write."""
+from .student_settings import StudentSettings
+from .tensorrt.settings import TrtSettings
 
 
 @dataclass(frozen=True)
@@ -41,36 +37,23 @@ class Settings:
     """Of the bulk arrays, see `avatar_io.write_avatar`."""
     edition: str | None = None
     """Head model of a published checkpoint, where its file does not tell."""
-    student: int | None = WIDTHS[0]
-    """Hidden width of the student, which formats that take one then bring; None leaves it out."""
-    student_steps: int = STEPS
-    """Of its training."""
+    student: StudentSettings | None = field(default_factory=StudentSettings)
+    """Which student formats that take one bring; None leaves it out."""
     overwrite: bool = False
     """Replace an avatar that is already there."""
     track: FlameTrack | None = None
     """A motion for formats that can hold one."""
     glb: GlbSettings = field(default_factory=GlbSettings)
     """For GLB and VRM."""
-    expressions: str = "presets"
-    """Which faces the format `mesh` writes, see `named_poses.named_poses`."""
-    mesh_type: str = "ply"
-    """Of `MESH_TYPES`."""
-    from_field: bool = False
-    """Take those meshes from the deformed field itself, face by face."""
-
-    trt_flavour: str = "auto"
-    """A row of `engines.flavours.FLAVOURS`, or `auto`."""
-    trt_precision: str = "auto"
-    """A row of `precision.PRECISIONS`."""
-    trt_targets: tuple[str, ...] = ()
-    """Architectures to build for, as `sm89`; the flavour's own when empty."""
-    trt_compatibility: str = "none"
-    """A row of `engines.flavours.COMPATIBILITY`."""
+    mesh: MeshSettings = field(default_factory=MeshSettings)
+    """For the format `mesh`."""
+    trt: TrtSettings = field(default_factory=TrtSettings)
+    """For TensorRT's engines."""
 
     @property
     def field_alone(self) -> bool:
         """Whether nothing that is asked for needs a bake, which some variants cannot have."""
-        return self.from_field and set(self.formats) == {"mesh"}
+        return self.mesh.from_field and set(self.formats) == {"mesh"}
 
     def __post_init__(self) -> None:
         if self.faces is not None and self.faces < LEAST:
@@ -81,22 +64,7 @@ class Settings:
             raise unknown_name("choice of components", self.components, CHOICES)
         if self.storage not in STORAGE:
             raise unknown_name("storage", self.storage, STORAGE)
-        if self.mesh_type not in MESH_TYPES:
-            raise unknown_name("mesh type", self.mesh_type, MESH_TYPES)
-        if self.from_field and "mesh" not in self.formats:
+        if self.mesh.from_field and "mesh" not in self.formats:
             raise UsageError("--from-field is for meshes; add --format mesh")
-        if self.trt_precision not in PRECISIONS:
-            raise unknown_name("precision", self.trt_precision, PRECISIONS)
-        if self.trt_flavour not in (*FLAVOURS, "auto"):
-            raise unknown_name("flavour of TensorRT", self.trt_flavour, (*FLAVOURS, "auto"))
-        if self.trt_compatibility not in COMPATIBILITY:
-            raise unknown_name("compatibility", self.trt_compatibility, COMPATIBILITY)
-        self._check_student()
-
-    def _check_student(self) -> None:
         if self.student is None and "student" in self.formats:
             raise UsageError("the format student is nothing without a student: leave out --no-student, or the format")
-        if self.student is not None and self.student not in WIDTHS:
-            raise UsageError(f"a student must be {', '.join(map(str, WIDTHS))} wide, got {self.student}")
-        if self.student_steps < 0:
-            raise UsageError(f"a student's training must have 0 steps or more, got {self.student_steps}")

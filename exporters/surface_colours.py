@@ -9,29 +9,22 @@ from torch import Tensor
 
 from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.animation.normals import surface_normals
-from imavatar_deploy.conventions import CONDITION_SIZE, EXPRESSION_SIZE, JAW, POSE_SIZE
+from imavatar_deploy.animation.texture_network import condition_of
+from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.chunks import chunks
 from imavatar_deploy.progress import Progress, silent
 
+from .at_rest import AT_REST, NEUTRAL
 from .bake import Bake
 
 Float = NDArray[np.float32]
 
 
-NEUTRAL = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
-AT_REST = np.zeros(POSE_SIZE, dtype=np.float32)
-
-
-def rest_normals(bake: Bake) -> Float:
-    """[V, 3] unit normals of the neutral face at rest, the jaw closed."""
-    return surface_normals(bake.avatar, pose_plainly(bake.avatar, NEUTRAL, AT_REST))
-
-
 def vertex_colours(source: ImplicitAvatar, bake: Bake, expression: Float = NEUTRAL, pose: Float = AT_REST) -> Float:
     """[V, 3] sRGB in 0..1 for an expression `[50]` and a pose `[15]`."""
     normals = surface_normals(bake.avatar, pose_plainly(bake.avatar, expression, pose))
-    condition = np.concatenate([expression, pose[JAW]])
+    condition = condition_of(expression, pose)[0]
     return point_colours(
         source, np.ascontiguousarray(bake.avatar.canonical.T), normals, feature=bake.feature, condition=condition
     )

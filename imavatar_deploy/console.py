@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,11 @@ def closing_lines(written: Sequence[Path], seconds: float, then: Sequence[str]) 
 def human_bytes(count: int) -> str:
     """`12.3 MB` and the like."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def rows_help(table: Mapping[str, object]) -> str:
+    """`name: description; ...` for the help of an option that takes a row's name; a row may be its own description."""
+    return "; ".join(f"{name}: {getattr(row, 'description', row)}" for name, row in table.items())
 
 
 def _size(path: Path) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from imavatar_deploy.console import rows_help
 from imavatar_deploy.errors import UsageError
 
-from .backends import BACKENDS, Backend
-from .engines import POLICIES, Policy
+from .backends import BACKENDS
+from .engines import POLICIES
 from .shade import AUTO, SHADINGS
 
 SHADING_HELP = (
@@ -21,10 +22,6 @@ SHADING_HELP = (
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def _rows(table: Mapping[str, Backend | Policy]) -> str:
-    return "; ".join(f"{name}: {row.description}" for name, row in table.items())
 
 
 def size_of(text: str) -> int | tuple[int, int]:
@@ -55,14 +52,14 @@ def drawing_options(command: Command) -> Command:
             type=click.Choice(list(POLICIES)),
             default="rebuild",
             show_default=True,
-            help=f"When an engine cannot run here: {_rows(POLICIES)}.",
+            help=f"When an engine cannot run here: {rows_help(POLICIES)}.",
         ),
         click.option(
             "--backend",
             type=click.Choice(list(BACKENDS)),
             default="cpu",
             show_default=True,
-            help=f"What computes colours: {_rows(BACKENDS)}.",
+            help=f"What computes colours: {rows_help(BACKENDS)}.",
         ),
         click.option("--threads", type=click.IntRange(min=1), help="Cores to use.  [default: all]"),
         click.option(

@@ -53,10 +53,14 @@ def test_run_and_verify_the_sample(tmp_path: Path) -> None:
 def test_bake_the_sample(tmp_path: Path) -> None:
     bake = "from imavatar_deploy.exporters.entry import bake; bake()"
     out = tmp_path / "baked"
-    result = run_light(bake, "sample", "--format", "obj,ply,pc2,mdd", "--frames", "0:2", "--out", str(out), "--colour")
+    result = run_light(
+        bake, "sample", "--format", "obj,ply,pc2,mdd,glb", "--frames", "0:2", "--out", str(out), "--colour"
+    )
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in out.iterdir()) == [
+        "LICENCE.txt",
         "bake.json",
+        "head.glb",
         "head.mdd",
         "head.obj",
         "head.pc2",

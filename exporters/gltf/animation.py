@@ -1,4 +1,7 @@
-"""A clip as a glTF animation: one sampler and channel for the weights, two for each bone."""
+"""A clip as a glTF animation: one sampler and channel for the weights, two for each bone.
+
+Joints that follow the expression become translations of the bones, exact at every frame.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from numpy.typing import NDArray
 from imavatar_deploy.conventions import BONES
 from imavatar_deploy.tracks import FlameTrack
 
-from .clip import Correctives, bone_motion
+from ..skeleton import bone_rotations, local_translations
+from .clip import Correctives
 from .container import Container
 from .figure import MESH_NODE, Figure, bone_node
 
@@ -30,11 +34,13 @@ def add_clip(
         expressions: which coefficients the figure's first targets are.
     """
     weights = np.concatenate([track.expression[:, expressions], motion.jaw[:, None], motion.weights], axis=1)
-    bones = bone_motion(figure.avatar, track)
+    rotations, frames = bone_rotations(track.pose), zip(track.expression, track.pose, strict=True)
+    places = [local_translations(figure.avatar, *frame) for frame in frames]
+    translations = np.stack(places)[:, -len(BONES) :].astype(np.float32)  # the ghost stays
     channels = [(MESH_NODE, "weights", weights.astype(np.float32).ravel())]
     for number, bone in enumerate(BONES):
-        channels.append((bone_node(figure, bone), "rotation", bones.rotations[:, number]))
-        channels.append((bone_node(figure, bone), "translation", bones.translations[:, number]))
+        channels.append((bone_node(figure, bone), "rotation", rotations[:, number]))
+        channels.append((bone_node(figure, bone), "translation", translations[:, number]))
     times = container.add((np.arange(len(track)) / track.fps).astype(np.float32), bounds=True)
     container.document["animations"] = [_animation(container, times, channels)]
 

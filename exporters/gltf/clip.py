@@ -1,7 +1,6 @@
-"""A motion as an animation clip: weights, bone rotations, and what an engine cannot compute by itself, baked in.
+"""What an engine cannot compute by itself of a motion, baked in: the pose correctives, as morph targets with weights.
 
-Joints that follow the expression become translations of the bones, exact at every frame. Pose correctives become morph
-targets: first the one of the open jaw, which every file has, then as many principal components of what it leaves of
+First the one of the open jaw, which every file has, then as many principal components of what it leaves of
 this motion's correctives as the tolerance asks for. On OpenHead, whose correctives are the jaw's, that is none.
 """
 
@@ -13,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.conventions import BONES, PARENTS, UNITS_PER_METRE
-from imavatar_deploy.kinematics import bone_transforms, pose_feature
-from imavatar_deploy.tracks import FlameTrack
+from imavatar_deploy.kinematics import pose_feature
 
 from .limits import MM_PER_UNIT
 from .targets import Target, open_jaw
@@ -43,13 +40,6 @@ class Correctives(NamedTuple):
     """Farthest that any vertex of any frame lies from the true correctives."""
 
 
-class BoneMotion(NamedTuple):
-    """Local transforms of the five bones."""
-
-    rotations: Float  # [T, 5, 4] quaternions, x y z w
-    translations: Float  # [T, 5, 3] metres, from the parent
-
-
 def correctives(avatar: Avatar, pose: Float) -> Correctives:
     """The pose correctives of poses `[T, 15]`, in as few targets as CORRECTIVE_TOLERANCE_MM allows."""
     to_basis, basis = _orthonormal(avatar)
@@ -72,27 +62,6 @@ def correctives(avatar: Avatar, pose: Float) -> Correctives:
         (scores[:, :count] / reach).astype(np.float32),
         _error_mm(left, scores, directions, count, basis),
     )
-
-
-def bone_motion(avatar: Avatar, track: FlameTrack) -> BoneMotion:
-    """The bones of every frame, such that a skin bound to the neutral joints moves as if bound to the expression's."""
-    at_rest = avatar.joints_rest.astype(np.float64)
-    translations = np.zeros((len(track), len(BONES), 3))
-    for frame, (expression, pose) in enumerate(zip(track.expression, track.pose, strict=True)):
-        motion = bone_transforms(pose, avatar.joints(expression)).astype(np.float64)
-        world = np.einsum("bij,bj->bi", motion[:, :3, :3], at_rest) + motion[:, :3, 3]
-        for bone, parent in enumerate(PARENTS):
-            origin, axes = (world[parent], motion[parent, :3, :3]) if parent >= 0 else (np.zeros(3), np.eye(3))
-            translations[frame, bone] = axes.T @ (world[bone] - origin)
-    return BoneMotion(quaternions(track.pose), (translations / UNITS_PER_METRE).astype(np.float32))
-
-
-def quaternions(pose: Float) -> Float:
-    """[..., 5, 4] unit quaternions (x, y, z, w) of axis-angles `[..., 15]`."""
-    vectors = pose.astype(np.float64).reshape(*pose.shape[:-1], -1, 3)
-    angle = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    parts = np.concatenate([0.5 * np.sinc(angle / (2 * np.pi)) * vectors, np.cos(angle / 2)], axis=-1)
-    return np.asarray(parts / np.linalg.norm(parts, axis=-1, keepdims=True), dtype=np.float32)
 
 
 def _orthonormal(avatar: Avatar) -> tuple[Double, Double]:

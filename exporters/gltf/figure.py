@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import imavatar_deploy
-from imavatar_deploy.animation.animate import pose_plainly
-from imavatar_deploy.animation.normals import surface_normals, vertex_normals
+from imavatar_deploy.animation.normals import vertex_normals
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
+from imavatar_deploy.conventions import UNITS_PER_METRE
 
+from ..at_rest import rest_normals
 from .container import INDICES, VERTICES, Container
 from .limits import strongest
 from .look import Texture, add_colours, add_texture, colour_offset, corners
@@ -111,7 +111,7 @@ def _attributes(container: Container, figure: Figure, source: Index) -> dict[str
     positions = _metres(figure.avatar.rest) + np.array([0, figure.raised, 0], dtype=np.float32)
     plain = {
         "POSITION": container.add(positions[source], target=VERTICES, bounds=True),
-        "NORMAL": container.add(_rest_normals(figure.avatar)[source], target=VERTICES),
+        "NORMAL": container.add(_unit_normals(figure.avatar)[source], target=VERTICES),
         "JOINTS_0": container.add(skin.joints[source], target=VERTICES),
         "WEIGHTS_0": container.add(skin.weights[source], target=VERTICES),
     }
@@ -133,11 +133,9 @@ def _morph(container: Container, figure: Figure, target: Target, source: Index) 
     return morph
 
 
-def _rest_normals(avatar: Avatar) -> Float:
+def _unit_normals(avatar: Avatar) -> Float:
     """[V, 3] unit normals of the surface at rest."""
-    neutral = np.zeros(avatar.expression_size, dtype=np.float32)
-    posed = pose_plainly(avatar, neutral, np.zeros(POSE_SIZE, dtype=np.float32))
-    normals = surface_normals(avatar, posed)
+    normals = rest_normals(avatar)
     normals[~normals.any(axis=1)] = (0, 0, 1)  # a vertex without area has none, and a file may not say so
     return normals
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import Avatar
 
+from ..srgb import linear
 from .container import VERTICES, Container
 
 Float = NDArray[np.float32]
@@ -41,14 +42,8 @@ def corners(avatar: Avatar, look: Float | Texture) -> tuple[NDArray[np.intp], ND
     return np.arange(avatar.vertex_count), avatar.faces
 
 
-def linear(colours: Float) -> Float:
-    """Linear light of sRGB values in 0..1: glTF's vertex colours are linear, the networks' are those of a screen."""
-    seen = np.clip(colours.astype(np.float64), 0.0, 1.0)
-    return np.where(seen <= 0.04045, seen / 12.92, ((seen + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
 def add_colours(container: Container, colours: Float) -> dict[str, int]:
-    """COLOR_0 of sRGB colours `[V, 3]`."""
+    """COLOR_0 of sRGB colours `[V, 3]`; glTF's are linear."""
     rgba = np.full((len(colours), 4), OPAQUE, dtype=np.uint16)
     rgba[:, :3] = np.round(linear(colours) * OPAQUE)
     _add_material(container, {})

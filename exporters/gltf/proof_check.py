@@ -17,7 +17,8 @@ from imavatar_deploy.conventions import BONES
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.parity import ParityReport, Tolerance, compare
 
-from .clip import quaternions
+from ..skeleton import bone_rotations
+from ..srgb import as_shown
 from .playback import GlbPlayback
 
 Array = NDArray[Any]
@@ -64,7 +65,7 @@ def _read(path: Path) -> Stored:
 def _vertices(file: GlbPlayback, proof: Stored) -> Array:
     posed = [
         file.posed(
-            dict(zip(proof.targets, weights.tolist(), strict=True)), dict(zip(BONES, quaternions(pose), strict=True))
+            dict(zip(proof.targets, weights.tolist(), strict=True)), dict(zip(BONES, bone_rotations(pose), strict=True))
         )
         for weights, pose in zip(proof.arrays["weights"], proof.arrays["pose"], strict=True)
     ]
@@ -76,22 +77,17 @@ def _clip(file: GlbPlayback, proof: Stored) -> Array:
 
 
 def _colours(file: GlbPlayback, proof: Stored) -> Array:
-    return _seen(file.attribute("COLOR_0")[:, :3])
+    return as_shown(file.attribute("COLOR_0")[:, :3])
 
 
 def _coloured(file: GlbPlayback, proof: Stored) -> Array:
-    return np.stack([_seen(file.coloured(name)) for name in proof.coloured])
+    return np.stack([as_shown(file.coloured(name)) for name in proof.coloured])
 
 
 def _texture(file: GlbPlayback, proof: Stored) -> Array:
     """[1] median error of the image where the proof has colours."""
     error = np.abs(_sampled(file.image(), proof.arrays["colours/uv"]) - proof.arrays["colours/seen"])
     return np.array([np.median(error.max(axis=1))])
-
-
-def _seen(linear: Array) -> Array:
-    """sRGB of linear light."""
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0) ** (1 / 2.4) - 0.055)
 
 
 def _sampled(image: bytes, uv: Array) -> Array:

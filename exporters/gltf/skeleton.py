@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.conventions import BONES, GHOST_BONE, PARENTS, UNITS_PER_METRE
+
+from ..skeleton import joint_names, joint_parents, joints_at_rest
 
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -32,13 +33,12 @@ def head_bones(avatar: Avatar, *, carried_by: str | None = None, raised: float =
         carried_by: a bone above them.
         raised: metres to lift all of them.
     """
-    positions = avatar.joints_rest.astype(np.float64) / UNITS_PER_METRE + [0, raised, 0]
-    root = GHOST_BONE if avatar.bone_count > len(BONES) else carried_by
-    bones = [
-        Bone(name, BONES[parent] if parent >= 0 else root, _triple(position))
-        for name, parent, position in zip(BONES, PARENTS, positions, strict=True)
+    names, positions = joint_names(avatar), joints_at_rest(avatar) + np.array([0, raised, 0])
+    first = [carried_by, *names[:1] * (len(names) - 1)]  # who carries a joint without a parent
+    return [
+        Bone(name, names[parent] if parent >= 0 else above, _triple(position))
+        for name, parent, above, position in zip(names, joint_parents(avatar), first, positions, strict=True)
     ]
-    return [Bone(GHOST_BONE, carried_by, (0.0, raised, 0.0)), *bones] if root == GHOST_BONE else bones
 
 
 def bone_nodes(bones: list[Bone], first: int) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from imavatar_deploy.conventions import JAW, POSE_SIZE
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.kinematics import pose_feature
 
+from ..at_rest import NEUTRAL
 from .limits import MM_PER_UNIT, with_four_influences
 
 Float = NDArray[np.float32]
@@ -74,6 +75,5 @@ def jaw_corrective(avatar: Avatar) -> Target:
 
 def jaw_opening(avatar: Avatar) -> Target:
     """The whole opening of the jaw, bone and correctives: for programs that know the jaw as an expression only."""
-    neutral = np.zeros(avatar.expression_size, dtype=np.float32)
-    moved = pose_plainly(with_four_influences(avatar), neutral, open_jaw()).vertices
+    moved = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
     return Target("jawOpen", np.ascontiguousarray(moved.T - avatar.rest))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 import imavatar_deploy
 from imavatar_deploy.console import Advance
-from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.progress import Progress, silent
 
+from ..at_rest import AT_REST, NEUTRAL
+from ..licences import LICENCE, licence_of, licence_text
 from .format import SequenceFormat
 from .frame_work import Crew, FrameWork
 from .journal import open_journal, writing
@@ -64,6 +63,7 @@ def bake_take(
 def _bake(outputs: Outputs, staging: Staging, crew: Crew, progress: Progress) -> None:
     for row in outputs.per_frame():
         (outputs.out / row.name).mkdir(exist_ok=True)
+    _write_licence(outputs.out / LICENCE, outputs.take, staging)
     unwritten = outputs.unwritten()
     waiting = WaitingFrames(staging, outputs.channels(outputs.whole()) if unwritten else ())
     missing = outputs.missing(staging.folder if waiting.channels else None)
@@ -92,9 +92,14 @@ def _told(frame: Channels, advance: Advance) -> Channels:
     return frame
 
 
+def _write_licence(path: Path, take: Take, staging: Staging) -> None:
+    if not path.exists():
+        with staging.whole(path) as partial:
+            partial.write_text(licence_text(licence_of(take.folder.manifest)), encoding="utf-8")
+
+
 def _write_mesh(path: Path, take: Take, staging: Staging) -> None:
     """The neutral head, whose vertices a point cache moves."""
-    neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32), np.zeros(POSE_SIZE, dtype=np.float32)
-    channels = FramePoser(take, ("vertices", "normals")).pose(*neutral, "the neutral head")
+    channels = FramePoser(take, ("vertices", "normals")).pose(NEUTRAL, AT_REST, "the neutral head")
     with staging.whole(path) as partial:
         write_obj(partial, take.avatar.faces, channels)

@@ -37,6 +37,11 @@ class SequenceFormat:
     extra: str = "scene"
     """The extra of this package that brings `modules`."""
 
+    own_colours: bool = False
+    """Whether it has colours of its own, one for each vertex and the whole motion."""
+    notes: Callable[[Take], list[str]] = lambda take: []
+    """What the user must be told of the file beforehand."""
+
     @property
     def carries_colours(self) -> bool:
         """Whether the format can hold a colour for each vertex and frame."""

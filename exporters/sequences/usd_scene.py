@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.optional import require
 
-from . import skeleton
+from .. import skeleton
+from ..licences import licence_of
+from ..srgb import linear
+from . import blend_shapes
 from .outputs import NAME
 from .posing import Channels
 from .take import Take
@@ -59,6 +62,7 @@ class Scene:
     def describe(self) -> None:
         """Everything that does not move."""
         stage, take, geometry = self._stage, self._take, self._library.UsdGeom
+        stage.GetRootLayer().customLayerData = {"licence": licence_of(take.folder.manifest)}
         stage.SetDefaultPrim(self._root.GetPrim())
         geometry.SetStageUpAxis(stage, geometry.Tokens.y)
         geometry.SetStageMetersPerUnit(stage, 1.0)
@@ -83,7 +87,7 @@ class Scene:
         self._motion.CreateJointsAttr(self._joints)
         still = self._library.Gf.Vec3h(1, 1, 1)
         self._motion.CreateScalesAttr(self._library.Vt.Vec3hArray([still] * len(self._joints)))
-        self._motion.CreateBlendShapesAttr(skeleton.blend_names(self._take.avatar))
+        self._motion.CreateBlendShapesAttr(blend_shapes.blend_names(self._take.avatar))
 
     def _translations(self, offsets: Iterable[NDArray[np.float64]]) -> Any:
         matrices = [self._library.Gf.Matrix4d().SetTranslate(self._library.Gf.Vec3d(*map(float, o))) for o in offsets]
@@ -106,9 +110,9 @@ class Scene:
         binding.CreateGeomBindTransformAttr(self._library.Gf.Matrix4d(1))
 
     def _describe_shapes(self) -> None:
-        names = skeleton.blend_names(self._take.avatar)
+        names = blend_shapes.blend_names(self._take.avatar)
         targets = []
-        for name, offsets in zip(names, skeleton.blend_offsets(self._take.avatar), strict=True):
+        for name, offsets in zip(names, blend_shapes.blend_offsets(self._take.avatar), strict=True):
             shape = self._library.UsdSkel.BlendShape.Define(self._stage, self._mesh.GetPath().AppendChild(name))
             shape.CreateOffsetsAttr(self._library.vectors(offsets))
             targets.append(shape.GetPath())
@@ -133,14 +137,8 @@ class Scene:
         avatar, track, arrays = self._take.avatar, self._take.track, self._library.Vt
         expression, pose = track.expression[index], track.pose[index]
         translations = skeleton.local_translations(avatar, expression, pose)
-        real_last = np.roll(skeleton.local_rotations(avatar, pose), -1, axis=1).astype(np.float32)
-        weights = skeleton.blend_weights(expression, pose)
+        rotations = skeleton.local_rotations(avatar, pose)
+        weights = blend_shapes.blend_weights(expression, pose)
         self._motion.CreateTranslationsAttr().Set(self._library.vectors(translations), index)
-        self._motion.CreateRotationsAttr().Set(arrays.QuatfArray.FromNumpy(real_last), index)
+        self._motion.CreateRotationsAttr().Set(arrays.QuatfArray.FromNumpy(rotations), index)
         self._motion.CreateBlendShapeWeightsAttr().Set(arrays.FloatArray.FromNumpy(weights), index)
-
-
-def linear(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """sRGB in 0..1, as an image shows it -> linear light (IEC 61966-2-1)."""
-    dark = colours <= 0.04045
-    return np.asarray(np.where(dark, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4), dtype=np.float32)

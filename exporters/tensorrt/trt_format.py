@@ -47,19 +47,19 @@ def profile(graph: str, vertices: int) -> Profile:
 
 
 def _ready(settings: Settings) -> None:
-    flavour = find_flavour(settings.trt_flavour)
-    flavour.check_compatibility(settings.trt_compatibility)
-    flavour.targets_here(settings.trt_targets)
+    flavour = find_flavour(settings.trt.flavour)
+    flavour.check_compatibility(settings.trt.compatibility)
+    flavour.targets_here(settings.trt.targets)
 
 
 def _write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
     settings = subject.settings
-    flavour, cases = find_flavour(settings.trt_flavour), read_golden(folder)
-    targets, facts = flavour.targets_here(settings.trt_targets), {}
+    flavour, cases = find_flavour(settings.trt.flavour), read_golden(folder)
+    targets, facts = flavour.targets_here(settings.trt.targets), {}
     with progress("building engines", len(GRAPHS)) as advance:
         for name in GRAPHS:
-            order = Order(profile(name, subject.bake.avatar.vertex_count), targets, settings.trt_compatibility)
-            sidecar = write_one(folder, name, cases[name], flavour, order, settings.trt_precision)
+            order = Order(profile(name, subject.bake.avatar.vertex_count), targets, settings.trt.compatibility)
+            sidecar = write_one(folder, name, cases[name], flavour, order, settings.trt.precision)
             facts[name] = {"flavour": sidecar.flavour, "version": sidecar.version, "precision": sidecar.precision}
             advance(1)
     return {"engines": facts}
@@ -132,6 +132,5 @@ ROWS = (
         beyond="tensorrt-rtx, or tensorrt and its GPU",
         ready=_ready,
         notes=_notes,
-        options=("--trt-flavour", "--trt-precision", "--trt-targets", "--trt-compatibility"),
     ),
 )

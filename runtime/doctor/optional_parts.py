@@ -46,6 +46,13 @@ def _tensorboard() -> str:
     return f"{said}, {writer.Writer.__name__} ready"
 
 
+def _gltf() -> str:
+    library, said = imported("pygltflib", "pygltflib")
+    _, atlas = imported("xatlas", "xatlas")
+    document = library.GLTF2(scene=0, scenes=[library.Scene(nodes=[])])
+    return f"{said}, {atlas}, a document of {len(document.to_json())} characters"
+
+
 def _usd() -> str:
     usd, said = imported("pxr.Usd", "usd-core")
     stage = usd.Stage.CreateInMemory()
@@ -103,8 +110,9 @@ ROWS = (
     _row("mesh", "imavatar-export", _extra("export"), _mesh),
     _row("fabric", "imavatar-train", _extra("train"), _fabric),
     _row("tensorboard", "imavatar-train", _extra("train"), _tensorboard),
-    _row("usd", "USD files", "usd-core", _usd),
-    _row("alembic", "Alembic files", "alembic3d", _alembic),
+    _row("gltf", "GLB and VRM files", _extra("gltf"), _gltf),
+    _row("usd", "USD files", _extra("scene"), _usd),
+    _row("alembic", "Alembic files", _extra("scene"), _alembic),
     _row("osc", "live trackers", _extra("trackers"), _osc),
     _row("mediapipe", "landmarks from a camera", "mediapipe", _mediapipe),
     _row("ray", "work on a cluster", _extra("cluster"), _ray),

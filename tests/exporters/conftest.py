@@ -16,6 +16,7 @@ from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.format import Subject
 from imavatar_deploy.exporters.report import Report
 from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.student_settings import StudentSettings
 from imavatar_deploy.golden import check_golden, read_golden, write_golden
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, save_checkpoint
@@ -69,7 +70,7 @@ class Exported:
 def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """The small avatar's folder."""
     out = tmp_path_factory.mktemp("exported") / "avatar"
-    settings = Settings(resolution=64, faces=2000, student_steps=STUDENT_STEPS)
+    settings = Settings(resolution=64, faces=2000, student=StudentSettings(steps=STUDENT_STEPS))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imavatar_deploy.exporters.student.LEAST", STUDENT_LEAST)
         return Exported(out, export_avatar(checkpoint, out, settings))

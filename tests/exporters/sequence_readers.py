@@ -14,6 +14,8 @@ from alembic3d import Abc, AbcGeom
 from numpy.typing import NDArray
 from pxr import Gf, Usd, UsdGeom, UsdSkel
 
+from imavatar_deploy.exporters.gltf.playback import GlbPlayback
+
 Array = NDArray[np.float64]
 
 
@@ -110,6 +112,18 @@ def _usd(folder: Path, suffix: str) -> Read:
     )
 
 
+def _glb(folder: Path) -> Read:
+    """The faces as trimesh finds them; the clip by pygltflib's structure and the specification's own arithmetic."""
+    file = GlbPlayback(folder / "head.glb")
+    animation = file.structure.animations[0]
+    times = file.array(animation.samplers[0].input)
+    scene = trimesh.load(folder / "head.glb", process=False, maintain_order=True)
+    (mesh,) = scene.geometry.values()
+    assert times[0] == 0
+    vertices = np.stack([file.at_key(key) for key in range(len(times))])
+    return Read(vertices, np.asarray(mesh.faces), fps=float(1 / np.diff(times).mean()))
+
+
 def shown(linear: Array) -> Array:
     """Linear light as sRGB."""
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
@@ -121,6 +135,7 @@ READERS: dict[str, Callable[[Path], Read]] = {
     "pc2": _pc2,
     "mdd": _mdd,
     "abc": _abc,
+    "glb": _glb,
     "usd": lambda folder: _usd(folder, "usd"),
     "usdz": lambda folder: _usd(folder, "usdz"),
 }

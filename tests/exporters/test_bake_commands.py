@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from imavatar_deploy.exporters.bake_commands import bake
+from imavatar_deploy.exporters.gltf.playback import GlbPlayback
 from imavatar_deploy.exporters.sequences import formats
 from imavatar_deploy.tracks import FlameTrack, write_track
 
@@ -30,7 +31,7 @@ def test_command_says_what_it_wrote_and_what_next(tiny_avatar_folder: Path, tmp_
     for shown in ("9 frames of 178 vertices at 50 a second", f"wrote {out / 'obj'}", "took", "next: imavatar-run"):
         assert shown in result.output
     assert len(READERS["obj"](out).vertices) == len(READERS["pc2"](out).vertices) == 9
-    assert sorted(path.name for path in out.iterdir()) == ["bake.json", "head.obj", "head.pc2", "obj"]
+    assert sorted(path.name for path in out.iterdir()) == ["LICENCE.txt", "bake.json", "head.obj", "head.pc2", "obj"]
 
 
 def test_formats_without_colours_are_told_and_written_without(tiny_avatar_folder: Path, tmp_path: Path) -> None:
@@ -38,6 +39,23 @@ def test_formats_without_colours_are_told_and_written_without(tiny_avatar_folder
     assert result.exit_code == 0, result.output
     assert "written without colours, which it cannot carry: mdd; obj, ply" in result.output
     assert READERS["ply"](tmp_path / "o").colours is not None
+
+
+def test_the_folder_says_where_the_head_comes_from(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    assert call(tiny_avatar_folder, "--format", "pc2", "--out", tmp_path / "o", "--frames", "0:2").exit_code == 0
+    assert "the head model openhead" in (tmp_path / "o" / "LICENCE.txt").read_text()
+
+
+def test_a_glb_without_a_texture_network_is_grey_and_says_so(own_avatar_folder: Path, tmp_path: Path) -> None:
+    manifest = json.loads((own_avatar_folder / "avatar.json").read_text())
+    del manifest["files"]["texture.onnx"]
+    (own_avatar_folder / "avatar.json").write_text(json.dumps(manifest))
+    result = call(own_avatar_folder, "--format", "glb", "--out", tmp_path / "o", "--frames", "0:2")
+    assert result.exit_code == 0, result.output
+    assert "glb: the avatar has no texture.onnx, so the head is plain grey" in result.output
+    colours = GlbPlayback(tmp_path / "o" / "head.glb").attribute("COLOR_0")[:, :3]
+    assert np.ptp(colours) == 0
+    assert 0.1 < colours[0, 0] < 0.9
 
 
 class TestGoingOn:
@@ -62,7 +80,7 @@ class TestGoingOn:
         assert "holds a bake already; pass --resume to go on with it or --overwrite to replace it" in result.output
         shorter = (tiny_avatar_folder, "--format", "pc2", "--out", out, "--frames", "0:2", "--overwrite")
         assert call(*shorter).exit_code == 0
-        assert sorted(path.name for path in out.iterdir()) == ["bake.json", "head.obj", "head.pc2"]
+        assert sorted(path.name for path in out.iterdir()) == ["LICENCE.txt", "bake.json", "head.obj", "head.pc2"]
 
     @pytest.mark.parametrize(
         ("changed", "said"),
@@ -185,6 +203,6 @@ def test_a_disk_without_room_is_one_sentence(
     assert result.exit_code == 2, result.output
     assert "cannot be written (" in result.output
     assert "go on with --resume" in result.output
-    assert result.output.count("\n") == 1
+    assert len([line for line in result.output.splitlines() if not line.startswith(f"{name}: ")]) == 1
     assert not list(out.glob(f"head.{name}"))
     assert not list((out / "work").glob("partial-*"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters import formats
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.exporters.format import Subject
+from imavatar_deploy.exporters.licences import licence_report, licence_text
 from imavatar_deploy.exporters.listing import HERE, availability
+from imavatar_deploy.exporters.option_groups import GROUPS, options_of
 from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.student_settings import TAKERS
 from imavatar_deploy.golden import check_golden
 from imavatar_deploy.progress import Progress
 
@@ -52,7 +55,12 @@ class TestFolder:
         manifest = open_avatar(exported.folder).manifest
         assert set(manifest["graphs"]) == {"texture", "deformation", "animate", "student"}
         assert len(manifest["source"]["sha256"]) == 64
-        assert "CC0" in manifest["licences"]["head_model"]
+        licence = manifest["licences"]
+        assert "CC0" in licence["conditions"]
+        assert licence["source_sha256"] == manifest["source"]["sha256"]
+        said = (exported.folder / "LICENCE.txt").read_text()
+        assert all(value in said for value in licence.values())
+        assert "LICENCE.txt" in manifest["files"]
         assert {"torch", "onnx", "numpy"} <= set(manifest["tools"])
         assert manifest["fidelity"]["surface"]["faces"] == len(open_avatar(exported.folder).avatar.faces)
         assert all(row["passed"] for row in manifest["fidelity"]["parity"])
@@ -61,6 +69,13 @@ class TestFolder:
     def test_every_step_is_timed(self, exported: Exported) -> None:
         steps = ["load", "extract", "polish", "simplify", "bake", "student", "onnx", "check onnx", "write"]
         assert list(exported.report.seconds) == steps
+
+
+def test_licences_leave_out_how_a_checkpoint_was_trained() -> None:
+    report = licence_report("openhead", {"made by": "imavatar-train", "settings": {"seed": 0}}, "12ab")
+    assert report["data"] == "made by: imavatar-train"
+    assert licence_report("flame2020", {}, "12ab")["data"] == "the checkpoint does not tell"
+    assert "No commercial use" in licence_text(licence_report("flame2020", {}, "12ab"))
 
 
 def test_command_writes_shows_and_says_what_next(checkpoint: Path, tmp_path: Path) -> None:
@@ -157,6 +172,28 @@ def test_list_tells_every_format_without_an_export() -> None:
     assert result.exit_code == 0, result.output
     assert all(name in result.output for name in formats.FORMATS)
     assert availability(formats.FORMATS["onnx"]) == HERE
+
+
+def test_help_shows_the_groups_apart_and_every_option_once() -> None:
+    shown = CliRunner().invoke(export, ["--help"], terminal_width=200).output
+    headings = ["Options:", *(f"{group.title}:" for group in GROUPS)]
+    places = [shown.index(f"\n{heading}\n") for heading in headings]
+    assert places == sorted(places)
+    for group, start, end in zip(GROUPS, places[1:], [*places[2:], len(shown)], strict=True):
+        for option in group.options:
+            assert f"\n  {option.opts[0]} " in shown[start:end]
+            assert shown.count(f"\n  {option.opts[0]} ") == 1
+
+
+def test_groups_belong_to_formats_and_settings() -> None:
+    known = {field.name for field in fields(Settings)}
+    assert {group.name for group in GROUPS} <= known
+    assert {name for group in GROUPS for option in group.options for name in option.formats} <= set(formats.FORMATS)
+    assert set(TAKERS) == {row.name for row in formats.FORMATS.values() if row.takes_student}
+    of_glb = ["--glb-colour", "--glb-texture", "--glb-colour-morphs", "--glb-normals", "--max-targets"]
+    assert options_of("glb") == ["--track", *of_glb]
+    assert options_of("vrm") == [*of_glb, "--vrm-author"]
+    assert options_of("usd") == ["--track"]
 
 
 def test_list_says_how_to_get_what_is_missing() -> None:

@@ -21,7 +21,7 @@ from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES, UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
-from imavatar_deploy.exporters.gltf.clip import CORRECTIVE_TOLERANCE_MM, quaternions
+from imavatar_deploy.exporters.gltf.clip import CORRECTIVE_TOLERANCE_MM
 from imavatar_deploy.exporters.gltf.container import Container
 from imavatar_deploy.exporters.gltf.limits import strongest, with_fixed_joints, with_four_influences
 from imavatar_deploy.exporters.gltf.losses import GLB_LIMITS, VRM_LIMITS, live, losses_mm
@@ -32,6 +32,7 @@ from imavatar_deploy.exporters.gltf.targets import JAW_CORRECTIVE, JAW_OPEN, QUI
 from imavatar_deploy.exporters.gltf.vrm import write_vrm
 from imavatar_deploy.exporters.gltf.write import GlbFacts, write_glb
 from imavatar_deploy.exporters.proof_poses import proof_poses
+from imavatar_deploy.exporters.skeleton import bone_rotations
 from imavatar_deploy.tracks import FlameTrack, read_track
 
 from ..tiny_avatar import tiny_avatar
@@ -83,7 +84,7 @@ def document(path: Path) -> dict[str, Any]:
 
 
 def turned(pose: Float) -> dict[str, Float]:
-    return dict(zip(BONES, quaternions(pose), strict=True))
+    return dict(zip(BONES, bone_rotations(pose), strict=True))
 
 
 class TestAsOthersReadIt:

@@ -17,10 +17,10 @@ from imavatar_deploy.exporters.bake import Bake, bake
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.exporters.lessons import Lessons, examined, taught
 from imavatar_deploy.exporters.proof_poses import proof_poses
-from imavatar_deploy.exporters.settings import Settings
 from imavatar_deploy.exporters.simplify import simplify
 from imavatar_deploy.exporters.student import LEAST, examine, train_student
 from imavatar_deploy.exporters.student_network import LearningStudent, PlainStudent
+from imavatar_deploy.exporters.student_settings import StudentSettings
 from imavatar_deploy.golden import read_golden
 from imavatar_deploy.graphs import open_session, run_graph
 from imavatar_deploy.model import ImplicitAvatar
@@ -159,6 +159,6 @@ def test_format_student_writes_no_graph(checkpoint: Path, tmp_path: Path, monkey
 
 def test_widths_that_nothing_draws_are_refused() -> None:
     with pytest.raises(UsageError, match="a student must be 16, 32, 64 wide, got 17"):
-        Settings(student=17)
+        StudentSettings(width=17)
     with pytest.raises(UsageError, match="0 steps or more, got -1"):
-        Settings(student_steps=-1)
+        StudentSettings(steps=-1)

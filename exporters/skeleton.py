@@ -1,15 +1,13 @@
-"""A take as scene formats want it: joints with rotations and translations, and the weight of every blend shape."""
+"""A pose as scene formats want it: named joints, each with a rotation and a translation in its parent's frame."""
 
 from __future__ import annotations
-
-import re
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.conventions import BONES, GHOST_BONE, PARENTS, POSE_FEATURE_SIZE, UNITS_PER_METRE
-from imavatar_deploy.kinematics import pose_feature, quaternions, skinning_transforms
+from imavatar_deploy.conventions import BONES, GHOST_BONE, PARENTS, UNITS_PER_METRE
+from imavatar_deploy.kinematics import quaternions, skinning_transforms
 
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -46,26 +44,12 @@ def local_translations(avatar: Avatar, expression: Float, pose: Float) -> Double
     )
 
 
-def local_rotations(avatar: Avatar, pose: Float) -> Double:
-    """[J, 4] unit quaternions beside `local_translations`, the real part first: what the pose says of each bone."""
-    ghosts = np.tile([1.0, 0.0, 0.0, 0.0], (avatar.bone_count - len(BONES), 1))
-    return np.concatenate([ghosts, quaternions(pose)])
+def local_rotations(avatar: Avatar, pose: Float) -> Float:
+    """[J, 4] unit quaternions beside `local_translations`: what a pose `[15]` says of each bone, none of the ghost."""
+    ghosts = np.tile(np.array([0, 0, 0, 1], dtype=np.float32), (avatar.bone_count - len(BONES), 1))
+    return np.concatenate([ghosts, bone_rotations(pose)])
 
 
-def blend_names(avatar: Avatar) -> list[str]:
-    """[E + 36] identifiers: the expressions, then `pose_jaw_0` and the like for the entries of the pose feature."""
-    expressions = [re.sub(r"\W", "_", name) for name in avatar.expression_names]
-    each = POSE_FEATURE_SIZE // (len(BONES) - 1)
-    names = [*expressions, *(f"pose_{bone}_{entry}" for bone in BONES[1:] for entry in range(each))]
-    return [name if names.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(names)]
-
-
-def blend_offsets(avatar: Avatar) -> Float:
-    """[E + 36, V, 3] metres a unit of weight."""
-    bases = np.concatenate([avatar.expression_basis, avatar.pose_basis]) / np.float32(UNITS_PER_METRE)
-    return np.ascontiguousarray(bases.transpose(0, 2, 1))
-
-
-def blend_weights(expression: Float, pose: Float) -> Float:
-    """[E + 36] of a frame."""
-    return np.concatenate([expression, pose_feature(pose)])
+def bone_rotations(pose: Float) -> Float:
+    """[..., 5, 4] unit quaternions (x, y, z, w) of poses `[..., 15]`: files have the real part last."""
+    return np.roll(quaternions(pose), -1, axis=-1).astype(np.float32)

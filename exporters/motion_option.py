@@ -1,0 +1,25 @@
+"""--track: a motion for the formats that can hold one."""
+
+from __future__ import annotations
+
+from imavatar_deploy.tracks import FlameTrack, read_track
+
+from .option_group import FormatOption, OptionGroup
+
+
+def _read(track: str | None) -> FlameTrack | None:
+    return None if track is None else read_track(track)
+
+
+GROUP = OptionGroup(
+    "track",
+    "Motion",
+    (
+        FormatOption(
+            "--track",
+            formats=("glb", "usd", "usdz"),
+            help="A motion (a track file, or the word talk) that glb, usd and usdz hold as a clip.",
+        ),
+    ),
+    _read,
+)

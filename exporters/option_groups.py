@@ -1,0 +1,14 @@
+"""The table of option groups: a format with choices of its own adds a row, and `settings.Settings` a field."""
+
+from __future__ import annotations
+
+from . import mesh_settings, motion_option, student_settings
+from .gltf import options as gltf_options
+from .tensorrt import settings as trt_settings
+
+GROUPS = (student_settings.GROUP, motion_option.GROUP, gltf_options.GROUP, mesh_settings.GROUP, trt_settings.GROUP)
+
+
+def options_of(name: str) -> list[str]:
+    """The options that a format obeys and others do not."""
+    return [option for group in GROUPS for option in group.obeyed_by(name)]
