@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from imavatar_deploy.animation.shade import AUTO, SHADINGS
 from imavatar_deploy.errors import UsageError
 
 from .backends import BACKENDS, Backend
 from .engines import POLICIES, Policy
-from .shade import AUTO, SHADINGS
 
 SHADING_HELP = (
     "student: a tiny network at every pixel (fastest), always on the CPU; vertex, pixel: the full texture network at "

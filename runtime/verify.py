@@ -11,6 +11,7 @@ from rich.table import Table
 
 from imavatar_deploy.animation.animate import Animator
 from imavatar_deploy.animation.normals import SurfaceNormals
+from imavatar_deploy.animation.student_shading import student_colours
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.console import Command, closing_lines
 from imavatar_deploy.drawing.workers import Workers
@@ -21,7 +22,6 @@ from imavatar_deploy.parity import ParityReport, Tolerance, compare
 from imavatar_deploy.student import has_student, read_student
 
 from .options import avatar_argument
-from .student_shading import student_colours
 
 
 def check_runtime(folder: AvatarFolder) -> ParityReport:
