@@ -18,6 +18,7 @@ from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
+from imavatar_deploy.proof.hop_report import COLUMNS, cells
 from imavatar_deploy.student import WIDTHS
 from imavatar_deploy.tracks import read_track
 
@@ -130,6 +131,21 @@ Examples:
 @click.option(
     "--trt-compatibility", default="none", show_default=True, help=f"Where plans run. {_rows(COMPATIBILITY)}."
 )
+@click.option(
+    "--proof-size",
+    default=Settings.proof_size,
+    show_default=True,
+    help="Pixels a side of the frames on which every hop from the implicit render to the student is judged.",
+)
+@click.option(
+    "--tolerances",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TOML that changes what a hop may lose, as [baked] and below it psnr = 36.",
+)
+@click.option(
+    "--allow-drift", metavar="REASON", help="Write an avatar that misses a tolerance; the manifest tells why."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_formats, help="Show every format and end."
@@ -151,6 +167,9 @@ def export(
     trt_precision: str,
     trt_targets: str,
     trt_compatibility: str,
+    proof_size: int,
+    tolerances: Path | None,
+    allow_drift: str | None,
     overwrite: bool,
     expressions: str,
     mesh_type: str,
@@ -194,6 +213,9 @@ def export(
         trt_precision=trt_precision,
         trt_targets=tuple(filter(None, trt_targets.replace(" ", "").split(","))),
         trt_compatibility=trt_compatibility,
+        proof_size=proof_size,
+        tolerances=tolerances,
+        allow_drift=allow_drift,
     )
     write = export_field_meshes if settings.field_alone else export_avatar
     report = write(checkpoint, out, settings, progress=progress)
@@ -214,11 +236,22 @@ def _face_budget(faces: str) -> int | None:
 
 def _show(report: Report, out: Path) -> None:
     console = Console()
-    for table in (_parity(report), _likeness(report), _losses(report), _surface(report), _steps(report), _files(out)):
+    for table in (*_proofs(report), _surface(report), _steps(report), _files(out)):
         if table.row_count:
             console.print(table)
     for note in report.notes:
         click.echo(note)
+
+
+def _proofs(report: Report) -> tuple[Table, ...]:
+    return _waterfall(report), _parity(report), _likeness(report), _losses(report)
+
+
+def _waterfall(report: Report) -> Table:
+    table = _table("waterfall: median over the proof frames (worst frame)", *COLUMNS)
+    for hop in report.waterfall:
+        table.add_row(*cells(hop))
+    return table
 
 
 def _parity(report: Report) -> Table:

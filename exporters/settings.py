@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
@@ -19,6 +20,9 @@ from .tensorrt.precision import PRECISIONS
 
 MESH_TYPES = ("obj", "ply")
 """What the format `mesh` can write."""
+
+LEAST_PROOF = 32
+"""Pixels a side below which a mouth is no region any more."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,13 @@ class Settings:
     from_field: bool = False
     """Take those meshes from the deformed field itself, face by face."""
 
+    proof_size: int = 96
+    """Pixels a side of the frames on which the waterfall is judged."""
+    tolerances: Path | None = None
+    """A TOML file that changes some of `waterfall/tolerances.toml`."""
+    allow_drift: str | None = None
+    """Why an avatar that misses a tolerance is to be written all the same; goes into its manifest."""
+
     trt_flavour: str = "auto"
     """A row of `engines.flavours.FLAVOURS`, or `auto`."""
     trt_precision: str = "auto"
@@ -92,6 +103,13 @@ class Settings:
         if self.trt_compatibility not in COMPATIBILITY:
             raise unknown_name("compatibility", self.trt_compatibility, COMPATIBILITY)
         self._check_student()
+        self._check_proof()
+
+    def _check_proof(self) -> None:
+        if self.proof_size < LEAST_PROOF:
+            raise UsageError(f"--proof-size must be at least {LEAST_PROOF} pixels, got {self.proof_size}")
+        if self.allow_drift is not None and not self.allow_drift.strip():
+            raise UsageError("--allow-drift needs a reason, which the manifest keeps")
 
     def _check_student(self) -> None:
         if self.student is None and "student" in self.formats:

@@ -24,6 +24,7 @@ from imavatar_deploy.drawing.rasterise import Fragments, Rasteriser
 from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.framing import front_camera, with_square_pixels
+from imavatar_deploy.proof.drift import drift_note
 
 from .backends import open_backend
 from .composite import Background, background_rgba, composite
@@ -77,6 +78,8 @@ class Player:
         self.width, self.height = _checked_size(size)
         self._background = background_rgba(background)
         folder = open_avatar(source)
+        self.drift_note = drift_note(folder.manifest)
+        """What the avatar misses and why it was written all the same; empty when it misses nothing."""
         self.shading = resolve_shading(shading, folder, backend)
         """The row of `shade.SHADINGS` that colours."""
         self.avatar = avatar = folder.avatar

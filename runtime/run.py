@@ -127,8 +127,8 @@ def run(
                 engine_policy=engine_policy,
             )
         )
-        if player.backend_note:
-            click.echo(player.backend_note, err=True)
+        for note in filter(None, (player.backend_note, player.drift_note)):
+            click.echo(note, err=True)
         if not any_edition:
             check_edition(motion.edition, player.avatar.edition)
         ready = time.perf_counter()
