@@ -43,7 +43,8 @@ class Report:
 
     def problems(self) -> str:
         """Every miss, of graphs and of hops, in one sentence; empty when there is none."""
-        return "; ".join(filter(None, (judged.problems() for judged in (*self.parity, *self.waterfall))))
+        said = [parity.problems() for parity in self.parity] + [hop.problems() for hop in self.waterfall]
+        return "; ".join(filter(None, said))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -112,7 +112,8 @@ def verify(avatar: str) -> None:
     if hops:
         Console().print(hop_table(hops))
     drift = drift_note(folder.manifest)
-    problems = "; ".join(filter(None, (report.problems() for report in (*reports, *hops))))
+    said = [report.problems() for report in reports] + [hop.problems() for hop in hops]
+    problems = "; ".join(filter(None, said))
     if problems and not drift:
         raise QualityError(f"{folder.path}: {problems}")
     if drift:

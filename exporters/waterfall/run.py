@@ -62,5 +62,5 @@ def _as_written(folder: Path, subject: Subject) -> AvatarFolder:
     """The folder as it will be opened: bulk arrays through their storage, files as they lie there."""
     avatar, dtype = subject.bake.avatar, STORAGE[subject.settings.storage]
     stored: dict[str, Any] = {name: getattr(avatar, name).astype(dtype).astype(np.float32) for name in BULK}
-    files = {path.relative_to(folder).as_posix(): {} for path in folder.rglob("*") if path.is_file()}
+    files: dict[str, Any] = {path.relative_to(folder).as_posix(): {} for path in folder.rglob("*") if path.is_file()}
     return AvatarFolder(folder, replace(avatar, **stored), {"files": files})
