@@ -6,6 +6,7 @@ judges by the very same.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def read_reference(path: Path) -> Reference:
         InputError: it cannot be read or does not fit together.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             held: dict[str, Any] = {name: stored[name] for name in stored.files}
         camera = Camera(held.pop("world_to_camera"), held.pop("intrinsics"))
         held |= {name: np.cumsum(held[name], axis=2, dtype=np.uint8) for name in ("rgb", "normal")}

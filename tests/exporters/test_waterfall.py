@@ -10,28 +10,32 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
+from onnx import numpy_helper
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.exporters import export as export_module
+from imavatar_deploy.exporters import formats
 from imavatar_deploy.exporters.bake import Bake
 from imavatar_deploy.exporters.commands import export
-from imavatar_deploy.exporters.waterfall import hop as hops
+from imavatar_deploy.exporters.format import Subject
 from imavatar_deploy.exporters.waterfall.hop import HOPS
 from imavatar_deploy.exporters.waterfall.mouth import mouth_centre, mouth_region
 from imavatar_deploy.exporters.waterfall.tolerances import tolerances
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.progress import Progress
 from imavatar_deploy.proof.measures import NAMES
 from imavatar_deploy.proof.reference import FILE, read_reference
 from imavatar_deploy.proof.rejudge import rejudge
 from imavatar_deploy.proof.tolerances import HOPS as NAMED
 from imavatar_deploy.runtime.commands import run, verify
 
-from .conftest import STUDENT_LEAST, Exported
+from .conftest import Exported
 
-QUICK = ("--format", "student", "--resolution", 64, "--faces", 2000, "--student-steps", 200, "--proof-size", 48)
+QUICK = ("--resolution", 64, "--faces", 2000, "--no-student", "--proof-size", 48)
 
 
 def call(command: Any, *arguments: Any) -> Result:
@@ -82,12 +86,9 @@ def test_the_reference_shows_a_mouth() -> None:
     assert mouth_region(lips, centre).tolist() == [[True, False, False]]
 
 
+@pytest.mark.usefixtures("graphs_at_hand")
 class TestDamage:
     """Spoilt between bake and write."""
-
-    @pytest.fixture(autouse=True)
-    def _few_lessons(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("imavatar_deploy.exporters.student.LEAST", STUDENT_LEAST)
 
     @pytest.mark.parametrize(
         ("name", "damage"),
@@ -113,21 +114,24 @@ class TestDamage:
         for image in ("reference", "candidate", "difference"):
             assert cv2.imread(str(kept / "waterfall" / f"baked_{image}.png")).shape == (48, 48, 3)
 
-    def test_of_one_layer_of_the_texture_network(
+    def test_of_one_layer_of_the_written_network(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sound = hops.TorchSession
+        sound = formats.FORMATS["onnx"]
 
-        def session(subject: Any) -> Any:
-            made = sound(subject)
-            layer = made._network.layers[0]
-            layer.weight.add_(0.1)
-            return made
+        def write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+            told = sound.write(folder, subject, progress)
+            model = onnx.load(str(folder / "texture.onnx"))
+            layer = next(tensor for tensor in model.graph.initializer if list(tensor.dims) in ([64, 64], [64, 3]))
+            layer.CopyFrom(numpy_helper.from_array(1.2 * numpy_helper.to_array(layer), layer.name))
+            onnx.save(model, str(folder / "texture.onnx"))
+            return told
 
-        monkeypatch.setattr(hops, "TorchSession", session)
+        monkeypatch.setitem(formats.FORMATS, "onnx", replace(sound, write=write))
         result = call(export, checkpoint, "--out", tmp_path / "avatar", *QUICK)
         assert result.exit_code == 3, result.output
-        assert "the hop baked (implicit -> baked) loses too much: psnr" in result.output
+        assert "the hop onnx (baked -> onnx) loses too much: psnr" in result.output
+        assert "the hop baked" not in result.output
 
     def test_with_a_reason_it_is_written_and_says_so(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
