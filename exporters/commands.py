@@ -17,6 +17,7 @@ from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
+from imavatar_deploy.proof.hop_report import COLUMNS, cells
 
 from .export import export_avatar
 from .field_export import export_field_meshes
@@ -117,11 +118,22 @@ def _face_budget(faces: str) -> int | None:
 
 def _show(report: Report, out: Path) -> None:
     console = Console()
-    for table in (_parity(report), _likeness(report), _losses(report), _surface(report), _steps(report), _files(out)):
+    for table in (*_proofs(report), _surface(report), _steps(report), _files(out)):
         if table.row_count:
             console.print(table)
     for note in report.notes:
         click.echo(note)
+
+
+def _proofs(report: Report) -> tuple[Table, ...]:
+    return _waterfall(report), _parity(report), _likeness(report), _losses(report)
+
+
+def _waterfall(report: Report) -> Table:
+    table = _table("waterfall: median over the proof frames (worst frame)", *COLUMNS)
+    for hop in report.waterfall:
+        table.add_row(*cells(hop))
+    return table
 
 
 def _parity(report: Report) -> Table:

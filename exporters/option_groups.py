@@ -5,8 +5,16 @@ from __future__ import annotations
 from . import mesh_settings, motion_option, student_settings
 from .gltf import options as gltf_options
 from .tensorrt import settings as trt_settings
+from .waterfall import settings as proof_settings
 
-GROUPS = (student_settings.GROUP, motion_option.GROUP, gltf_options.GROUP, mesh_settings.GROUP, trt_settings.GROUP)
+GROUPS = (
+    proof_settings.GROUP,
+    student_settings.GROUP,
+    motion_option.GROUP,
+    gltf_options.GROUP,
+    mesh_settings.GROUP,
+    trt_settings.GROUP,
+)
 
 
 def options_of(name: str) -> list[str]:

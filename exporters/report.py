@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imavatar_deploy.parity import ParityReport
+from imavatar_deploy.proof.hop_report import HopReport
 
 
 @dataclass
@@ -23,6 +24,10 @@ class Report:
     """How the student was trained; JSON-ready, empty where there is none."""
     parity: list[ParityReport] = field(default_factory=list)
     """Each graph, and the student, against the networks."""
+    waterfall: list[HopReport] = field(default_factory=list)
+    """What each hop from the implicit render on loses in the image."""
+    drift: dict[str, str] = field(default_factory=dict)
+    """Why, when and with what misses an avatar was written that misses a tolerance."""
     losses_mm: dict[str, float] = field(default_factory=dict)
     """What a file of a format cannot show by its nature: the farthest vertex over the proof poses."""
 
@@ -37,8 +42,9 @@ class Report:
         self.seconds[name] = time.perf_counter() - start
 
     def problems(self) -> str:
-        """Every parity failure in one sentence; empty when there is none."""
-        return "; ".join(parity.problems() for parity in self.parity if not parity.passed)
+        """Every miss, of graphs and of hops, in one sentence; empty when there is none."""
+        said = [parity.problems() for parity in self.parity] + [hop.problems() for hop in self.waterfall]
+        return "; ".join(filter(None, said))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -47,6 +53,8 @@ class Report:
             "surface": self.surface,
             **({"student": self.student} if self.student else {}),
             "losses_mm": self.losses_mm,
+            **({"waterfall": [hop.as_dict() for hop in self.waterfall]} if self.waterfall else {}),
+            **({"drift": self.drift} if self.drift else {}),
             "parity": [parity.as_dict() for parity in self.parity],
             "notes": self.notes,
         }

@@ -15,6 +15,7 @@ from .mesh_settings import MeshSettings
 from .simplify import LEAST
 from .student_settings import StudentSettings
 from .tensorrt.settings import TrtSettings
+from .waterfall.settings import ProofSettings
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Settings:
     """For the format `mesh`."""
     trt: TrtSettings = field(default_factory=TrtSettings)
     """For TensorRT's engines."""
+    proof: ProofSettings = field(default_factory=ProofSettings)
+    """How the waterfall is judged."""
 
     @property
     def field_alone(self) -> bool:

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
+from imavatar_deploy.animation.shade import AUTO, SHADINGS
 from imavatar_deploy.console import rows_help
 from imavatar_deploy.errors import UsageError
 
 from .backends import BACKENDS
 from .engines import POLICIES
-from .shade import AUTO, SHADINGS
 
 SHADING_HELP = (
     "student: a tiny network at every pixel (fastest), always on the CPU; vertex, pixel: the full texture network at "

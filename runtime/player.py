@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.animation.animate import Animator
 from imavatar_deploy.animation.normals import SurfaceNormals
+from imavatar_deploy.animation.shade import AUTO, SHADINGS, normal_image, resolve_shading
 from imavatar_deploy.animation.texture_network import condition_of
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
@@ -22,12 +23,12 @@ from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.drawing.rasterise import Fragments, Rasteriser
 from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.framing import front_camera, with_square_pixels
+from imavatar_deploy.proof.drift import drift_note
 
 from .backends import open_backend
 from .composite import Background, background_rgba, composite
 from .engines import Chosen
-from .framing import front_camera, with_square_pixels
-from .shade import AUTO, SHADINGS, normal_image, resolve_shading
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -77,6 +78,8 @@ class Player:
         self.width, self.height = _checked_size(size)
         self._background = background_rgba(background)
         folder = open_avatar(source)
+        self.drift_note = drift_note(folder.manifest)
+        """What the avatar misses and why it was written all the same; empty when it misses nothing."""
         self.shading = resolve_shading(shading, folder, backend)
         """The row of `shade.SHADINGS` that colours."""
         self.avatar = avatar = folder.avatar

@@ -12,11 +12,11 @@ import click
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.console import Command, closing_lines, progress
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.framing import with_square_pixels
 from imavatar_deploy.tracks import FlameFrame, check_edition
 from imavatar_deploy.tracks.frame_range import frames_of
 
 from .composite import COLOURS
-from .framing import with_square_pixels
 from .options import avatar_argument, background_of, drawing_options, size_of
 from .player import Player
 from .sinks import SINKS, Stream, find_sink, open_sink
@@ -127,8 +127,8 @@ def run(
                 engine_policy=engine_policy,
             )
         )
-        if player.backend_note:
-            click.echo(player.backend_note, err=True)
+        for note in filter(None, (player.backend_note, player.drift_note)):
+            click.echo(note, err=True)
         if not any_edition:
             check_edition(motion.edition, player.avatar.edition)
         ready = time.perf_counter()

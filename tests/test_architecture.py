@@ -42,7 +42,7 @@ ROOM_ALLOWS = {
         "matplotlib",
         "tomli",
     },
-    "exporters": {"numpy", "torch", "cv2", "safetensors", "click", "rich"},
+    "exporters": {"numpy", "torch", "cv2", "safetensors", "click", "rich", "tomli"},
     "runtime": {"numpy", "numba", "cv2", "av", "click", "rich"},
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from imavatar_deploy.exporters.format import Subject
 from imavatar_deploy.exporters.report import Report
 from imavatar_deploy.exporters.settings import Settings
 from imavatar_deploy.exporters.student_settings import StudentSettings
+from imavatar_deploy.exporters.waterfall.settings import ProofSettings
 from imavatar_deploy.golden import check_golden, read_golden, write_golden
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, save_checkpoint
@@ -34,10 +35,33 @@ SMALL = NetworkSizes(
 STUDENT_STEPS, STUDENT_LEAST = 200, 20.0
 """A student of few lessons, and the dB of one that learnt something from them; one that learnt nothing has 10."""
 
+SMALL_TOLERANCES = """
+[baked]
+psnr = 35.0
+iou = 0.98
+normal_angle = 2.5
+
+[onnx]
+psnr = 60.0
+
+[student]
+psnr = 30.0
+"""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _small_networks(one_thread: None) -> None:
     """Every test of this room runs on one thread."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Random fields on few faces and a student of few lessons: less is asked of every hop, but damage loses more."""
+    limits = tmp_path_factory.mktemp("tolerances") / "tolerances.toml"
+    limits.write_text(SMALL_TOLERANCES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("imavatar_deploy.exporters.waterfall.tolerances.DEFAULTS", limits)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +94,9 @@ class Exported:
 def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """The small avatar's folder."""
     out = tmp_path_factory.mktemp("exported") / "avatar"
-    settings = Settings(resolution=64, faces=2000, student=StudentSettings(steps=STUDENT_STEPS))
+    settings = Settings(
+        resolution=64, faces=2000, student=StudentSettings(steps=STUDENT_STEPS), proof=ProofSettings(size=48)
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imavatar_deploy.exporters.student.LEAST", STUDENT_LEAST)
         return Exported(out, export_avatar(checkpoint, out, settings))

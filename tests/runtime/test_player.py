@@ -11,13 +11,13 @@ import pytest
 
 from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.animation.normals import surface_normals
+from imavatar_deploy.animation.shade import SHADINGS
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import write_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import ImavatarError, InputError, UsageError
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.player import STAGES
-from imavatar_deploy.runtime.shade import SHADINGS
 
 from ..tiny_avatar import tiny_avatar
 

@@ -48,7 +48,7 @@ class VertexShading:
 
     def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         avatar = folder.avatar
-        self._network = TextureNetwork(folder.file("texture.onnx"), avatar, workers.threads, session)
+        self._network = TextureNetwork(folder.path / "texture.onnx", avatar, workers.threads, session)
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = avatar.texture_code
@@ -79,7 +79,7 @@ class PixelShading:
 
     def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         avatar = folder.avatar
-        self._network = TextureNetwork(folder.file("texture.onnx"), avatar, workers.threads, session)
+        self._network = TextureNetwork(folder.path / "texture.onnx", avatar, workers.threads, session)
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = np.array(avatar.texture_code)

@@ -1,0 +1,1 @@
+"""Waterfall: what every hop from the implicit render to the student loses, judged before an avatar is written."""

@@ -1,0 +1,100 @@
+"""Hop: one row of the waterfall, and the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from imavatar_deploy.avatar_io import AvatarFolder
+from imavatar_deploy.engines.driver import probe_driver
+from imavatar_deploy.engines.preflight import preflight
+from imavatar_deploy.engines.session import EngineSession
+from imavatar_deploy.engines.sidecar import Sidecar, plan_path, read_sidecars
+from imavatar_deploy.errors import MissingDependencyError
+from imavatar_deploy.graphs import open_session
+from imavatar_deploy.proof.drawing import draw
+from imavatar_deploy.proof.picture import Picture
+from imavatar_deploy.proof.reference import Reference
+from imavatar_deploy.student import has_student
+
+from ..format import Subject
+from .torch_session import TorchSession
+
+TEXTURE, ANIMATE = "texture.onnx", "animate.onnx"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What hops are drawn from."""
+
+    subject: Subject
+    folder: AvatarFolder
+    """What has been written so far, its arrays as they will be stored."""
+    reference: Reference
+
+
+@dataclass(frozen=True)
+class Hop:
+    """How one hop's pictures come about."""
+
+    name: str
+    after: tuple[str, ...]
+    """What it is held against: the first of these hops that ran, or `implicit`."""
+    draw: Callable[[Scene], list[Picture]]
+    obstacle: Callable[[Scene], str] = lambda scene: ""
+    """Why it cannot run; empty when it can."""
+
+
+def _baked(scene: Scene) -> list[Picture]:
+    return draw(scene.folder, scene.reference, "pixel", session=TorchSession(scene.subject))
+
+
+def _onnx(scene: Scene) -> list[Picture]:
+    """The graphs alone, where the format has them all."""
+    path = scene.folder.path
+    animate = open_session(path / ANIMATE) if (path / ANIMATE).is_file() else None
+    return draw(scene.folder, scene.reference, "pixel", session=open_session(path / TEXTURE), animate=animate)
+
+
+def _no_graph(scene: Scene) -> str:
+    return "" if (scene.folder.path / TEXTURE).is_file() else f"no {TEXTURE} among these formats"
+
+
+def _sidecar(path: Path) -> Sidecar | None:
+    return next((sidecar for sidecar in read_sidecars(path) if sidecar.graph == Path(TEXTURE).stem), None)
+
+
+def _tensorrt(scene: Scene) -> list[Picture]:
+    path, sidecar = scene.folder.path, _sidecar(scene.folder.path)
+    assert sidecar is not None  # `_no_engine` has looked
+    with closing(EngineSession(plan_path(path, sidecar.graph).read_bytes(), sidecar)) as session:
+        return draw(scene.folder, scene.reference, "pixel", session=session)
+
+
+def _no_engine(scene: Scene) -> str:
+    sidecar = _sidecar(scene.folder.path)
+    if sidecar is None:
+        return "no engine among these formats"
+    try:
+        return preflight(scene.folder.path, sidecar, probe_driver().devices[0]) or ""
+    except MissingDependencyError as error:
+        return str(error).partition(";")[0]
+
+
+def _student(scene: Scene) -> list[Picture]:
+    return draw(scene.folder, scene.reference, "student")
+
+
+def _no_student(scene: Scene) -> str:
+    return "" if has_student(scene.folder) else "no student among these formats"
+
+
+HOPS = (
+    Hop("baked", ("implicit",), _baked),
+    Hop("onnx", ("baked",), _onnx, _no_graph),
+    Hop("tensorrt", ("onnx",), _tensorrt, _no_engine),
+    Hop("student", ("onnx", "baked"), _student, _no_student),
+)
+"""Every hop, in order."""
