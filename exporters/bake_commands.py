@@ -23,6 +23,7 @@ from .sequences.threads import threads
 
 @click.command(
     cls=Command,
+    interrupted="go on with --resume",
     epilog="""\b
 Examples:
   imavatar-bake sample --track talk --format obj --out frames

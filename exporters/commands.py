@@ -27,6 +27,7 @@ from .option_group import GroupedCommand
 from .option_groups import GROUPS
 from .report import Report
 from .settings import Settings
+from .waterfall.run import is_playable
 
 
 def _list_formats(context: click.Context, option: click.Parameter, asked: bool) -> None:
@@ -102,8 +103,8 @@ def export(
     write = export_field_meshes if settings.field_alone else export_avatar
     report = write(checkpoint, out, settings, progress=progress)
     _show(report, out)
-    playable = (out / "texture.onnx").is_file()
-    following = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"] if playable else []
+    commands = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"]
+    following = commands if is_playable(out) else []
     click.echo(closing_lines([out], time.perf_counter() - start, following))
 
 

@@ -47,7 +47,7 @@ class AvatarFolder:
             InputError: the folder has no such file.
         """
         if name not in self.manifest["files"]:
-            raise InputError(f"{self.path} has no {name}; export it again with a --format that writes it")
+            raise InputError(f"{self.path} has no {name}; export it again with --format player or onnx")
         return self.path / name
 
 

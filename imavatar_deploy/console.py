@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from imavatar_deploy.errors import ImavatarError
 
-INTERRUPTED = 130
-"""What a shell expects of a program ended by Ctrl-C."""
+INTERRUPTED, TERMINATED = 130, 143
+"""What a shell expects of a program ended by Ctrl-C, and of one ended by SIGTERM, as batch systems do."""
 
 Advance = Callable[[int], None]
 EXIT_CODES = (
@@ -35,13 +37,42 @@ def start(module: str, command: str) -> None:
     except ImavatarError as error:
         click.echo(f"{Path(sys.argv[0]).stem}: {error}", err=True)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo(f"{Path(sys.argv[0]).stem}: interrupted before it began", err=True)
+        sys.exit(INTERRUPTED)
     found()
 
 
-class Command(click.Command):
-    """A click command that turns ImavatarError into one sentence and its exit code; `--debug` keeps the traceback."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: everything is left as by Ctrl-C."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise `Terminated` where SIGTERM would end the process without a chance to clear up."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Command(click.Command):
+    """A click command that turns ImavatarError into one sentence and its exit code; `--debug` keeps the traceback.
+
+    Args:
+        interrupted: what is to be said when it is.
+    """
+
+    def __init__(self, *args: Any, interrupted: str = "nothing half-written is left", **kwargs: Any) -> None:
+        self._interrupted = interrupted
         kwargs["epilog"] = f"{kwargs.get('epilog') or ''}\n\n{EXIT_CODES}"
         super().__init__(*args, **kwargs)
         self.params.append(click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."))
@@ -50,15 +81,16 @@ class Command(click.Command):
         """Run the command; see the class."""
         debug = ctx.params.pop("debug")
         try:
-            return super().invoke(ctx)
+            with _terminable():
+                return super().invoke(ctx)
         except ImavatarError as error:
             if debug:
                 raise
             click.echo(f"{ctx.command_path}: {error}", err=True)
             ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo(f"{ctx.command_path}: interrupted, nothing half-written is left", err=True)
-            ctx.exit(INTERRUPTED)
+        except KeyboardInterrupt as stop:
+            click.echo(f"{ctx.command_path}: interrupted, {self._interrupted}", err=True)
+            ctx.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
 
 
 @contextmanager

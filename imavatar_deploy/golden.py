@@ -60,6 +60,8 @@ def read_golden(folder: Path) -> dict[str, GoldenCase]:
     Raises:
         InputError: the golden data is missing or does not belong together.
     """
+    if not (folder / TOLERANCES).is_file():
+        raise InputError(f"{folder} holds no graphs to verify; export it again with --format player, student or onnx")
     try:
         limits = json.loads((folder / TOLERANCES).read_text(encoding="utf-8"))
         arrays = load_file(folder / ARRAYS)

@@ -120,6 +120,8 @@ def read_student(folder: AvatarFolder) -> Student:
     Raises:
         InputError: there is none, it cannot be read, or it belongs to another avatar.
     """
+    if not has_student(folder):
+        raise InputError(f"{folder.path} has no student; export it again without --no-student")
     path = folder.file(FILE)
     student = load_student(path)
     if len(student.features) != folder.avatar.vertex_count:

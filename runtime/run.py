@@ -134,5 +134,5 @@ def run(
         ready = time.perf_counter()
         lines, count = play(player, motion, sinks, follow=camera == "track")
     rate = count / (time.perf_counter() - ready)
-    click.echo("\n".join([*lines, f"drew {count} frames at {rate:.1f} a second"]))
+    click.echo("\n".join([*lines, f"drew {count} frames at {rate:.1f} a second, shading: {player.shading}"]))
     click.echo(closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"]))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -61,3 +65,29 @@ def test_closing_lines(tmp_path_factory: pytest.TempPathFactory) -> None:
         "next: imavatar-verify x",
     ]
     assert human_bytes(12_340_000) == "12.3 MB"
+
+
+def test_sigterm_clears_up_like_ctrl_c(tmp_path: Path) -> None:
+    script = tmp_path / "long.py"
+    script.write_text(
+        "import click, time\n"
+        "from pathlib import Path\n"
+        "from imavatar_deploy.atomic import atomic_folder\n"
+        "from imavatar_deploy.console import Command\n"
+        "@click.command(cls=Command)\n"
+        "def work():\n"
+        "    with atomic_folder(Path('out'), marker='m', overwrite=False):\n"
+        "        print('began', flush=True)\n"
+        "        time.sleep(60)\n"
+        "work()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "began\n"
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert said.endswith("interrupted, nothing half-written is left\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["long.py"]

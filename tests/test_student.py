@@ -36,7 +36,7 @@ def test_a_folder_without_one_is_an_older_one(tmp_path: Path, avatar: Avatar) ->
     write_avatar(tmp_path, avatar, about={})
     folder = open_avatar(tmp_path)
     assert not has_student(folder)
-    with pytest.raises(InputError, match=r"has no student\.safetensors; export it again"):
+    with pytest.raises(InputError, match=r"has no student; export it again without --no-student"):
         read_student(folder)
 
 

@@ -42,6 +42,7 @@ TRACER_HELP = "; ".join(f"{name}: {row.summary}" for name, row in TRACERS.items(
 
 @click.command(
     cls=Command,
+    interrupted="go on with --resume",
     epilog="""\b
 Examples:
   imavatar-data synth --subject female1 --out data/female1
