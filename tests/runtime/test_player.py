@@ -177,7 +177,7 @@ def test_folder_without_texture_is_refused(tmp_path: Path, avatar: Avatar) -> No
     write_avatar(tmp_path, avatar, about={})
     with pytest.raises(InputError, match=r"has no texture\.onnx; export it again"):
         Player(tmp_path)
-    with pytest.raises(InputError, match=r"has no student\.safetensors; export it again"):
+    with pytest.raises(InputError, match=r"has no student; export it again without --no-student"):
         Player(tmp_path, shading="student")
 
 
