@@ -27,6 +27,7 @@ from .polish import polish
 from .report import Report
 from .settings import Settings
 from .simplify import simplify
+from .stray_parts import without_strays
 from .student import train_student
 from .waterfall.run import is_playable, run_waterfall
 from .waterfall.tolerances import tolerances
@@ -83,6 +84,7 @@ def bake_surface(avatar: ImplicitAvatar, settings: Settings, report: Report, pro
     field = field_of(avatar)
     with report.step("extract"):
         raw = extract(field, resolution=settings.resolution, components=settings.components, progress=progress)
+        raw = raw if settings.components == "all" else without_strays(raw, avatar.head)
     evaluations = field.evaluations
     with report.step("polish"):
         mesh, gain = polish(raw, field, progress=progress)
@@ -107,7 +109,7 @@ def bake_surface(avatar: ImplicitAvatar, settings: Settings, report: Report, pro
 def _train_student(
     avatar: ImplicitAvatar, baked: Bake, width: int, steps: int, report: Report, progress: Progress
 ) -> Student:
-    with report.step("student"):
+    with report.step("train student"):
         trained = train_student(avatar, baked, width=width, steps=steps, progress=progress)
     report.student |= trained.facts
     report.parity.append(trained.report)

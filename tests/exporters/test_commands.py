@@ -67,7 +67,18 @@ class TestFolder:
         assert str(exported.folder.parent) not in json.dumps(manifest)
 
     def test_every_step_is_timed(self, exported: Exported) -> None:
-        steps = ["load", "extract", "polish", "simplify", "bake", "student", "onnx", "check onnx", "waterfall", "write"]
+        steps = [
+            "load",
+            "extract",
+            "polish",
+            "simplify",
+            "bake",
+            "train student",
+            "onnx",
+            "check onnx",
+            "waterfall",
+            "write",
+        ]
         assert list(exported.report.seconds) == steps
 
 
