@@ -84,7 +84,7 @@ def bake_surface(avatar: ImplicitAvatar, settings: Settings, report: Report, pro
     field = field_of(avatar)
     with report.step("extract"):
         raw = extract(field, resolution=settings.resolution, components=settings.components, progress=progress)
-        raw = raw if settings.components == "all" else without_strays(raw, avatar.head)
+        raw = without_strays(raw, avatar.head) if settings.drop_strays else raw
     evaluations = field.evaluations
     with report.step("polish"):
         mesh, gain = polish(raw, field, progress=progress)

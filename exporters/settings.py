@@ -34,6 +34,8 @@ class Settings:
     """Cells a side of the extraction's cube."""
     components: str = "visible"
     """Which connected parts are kept, see `components.keep_components`."""
+    drop_strays: bool = False
+    """Leave out parts far from the head model, see `stray_parts.without_strays`."""
     storage: str = "float32"
     """Of the bulk arrays, see `avatar_io.write_avatar`."""
     edition: str | None = None
