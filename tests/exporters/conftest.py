@@ -54,13 +54,19 @@ def _small_networks(one_thread: None) -> None:
     """Every test of this room runs on one thread."""
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _small_proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@pytest.fixture(scope="session")
+def small_limits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random fields on few faces and a student of few lessons: less is asked of every hop, but damage loses more."""
     limits = tmp_path_factory.mktemp("tolerances") / "tolerances.toml"
     limits.write_text(SMALL_TOLERANCES)
+    return limits
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_proof(small_limits: Path) -> Iterator[None]:
+    """The room's own limits, in its own tests alone: those of other rooms are held to the shipped ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imavatar_deploy.exporters.waterfall.tolerances.DEFAULTS", limits)
+        patch.setattr("imavatar_deploy.exporters.waterfall.tolerances.DEFAULTS", small_limits)
         yield
 
 
@@ -91,7 +97,7 @@ class Exported:
 
 
 @pytest.fixture(scope="session")
-def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(checkpoint: Path, small_limits: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """The small avatar's folder."""
     out = tmp_path_factory.mktemp("exported") / "avatar"
     settings = Settings(
@@ -99,6 +105,7 @@ def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Expo
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imavatar_deploy.exporters.student.LEAST", STUDENT_LEAST)
+        patch.setattr("imavatar_deploy.exporters.waterfall.tolerances.DEFAULTS", small_limits)
         return Exported(out, export_avatar(checkpoint, out, settings))
 
 
