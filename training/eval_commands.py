@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rich.table import Table
 from imavatar_deploy.console import EXIT_CODES, Command, closing_lines, progress
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.tracing import TRACERS
+from imavatar_deploy.tracks.frame_range import frames_of
 
 from .dataset import FaceDataset
 from .evaluation.from_frames import KIND as FRAMES
@@ -103,7 +103,7 @@ def measure(
     path = _one_of(what, pred)
     kind = FRAMES if pred else source_kind(path)
     perceptual = load_perceptual(lpips_weights) if lpips_weights else None
-    truth = FaceDataset.open(data, size=size, frames=slice_of(frames), head_model=head_model, edition=edition)
+    truth = FaceDataset.open(data, size=size, frames=frames_of(frames), head_model=head_model, edition=edition)
     with kind.open(path, truth, Options(tracer, device)) as source:
         report = write_report(
             out,
@@ -127,18 +127,6 @@ def _one_of(what: str | None, pred: Path | None) -> str:
     if (what is None) == (pred is None):
         raise UsageError("give either a run, checkpoint or avatar to render, or --pred with a directory of frames")
     return str(what or pred)
-
-
-def slice_of(text: str) -> slice:
-    """`A:B:S` -> a slice, any part of which may be empty, as in Python.
-
-    Raises:
-        UsageError: it is none.
-    """
-    parts = re.fullmatch(r"(-?\d+)?:(-?\d+)?(?::([1-9]\d*)?)?", text)
-    if not parts:
-        raise UsageError(f"--frames must be like 0:100, 50: or ::2 (first:end:step), got {text!r}")
-    return slice(*(int(part) if part else None for part in parts.groups()))
 
 
 def _show(title: str, scores: Scores) -> None:

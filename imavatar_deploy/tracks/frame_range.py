@@ -13,7 +13,7 @@ def frames_of(text: str) -> slice:
     Raises:
         UsageError: the text is no such range.
     """
-    parts = re.fullmatch(r"(-?\d*):(-?\d*)(?::(\d*))?", text)
-    if not parts or "-" in parts.groups():
+    parts = re.fullmatch(r"(-?\d+)?:(-?\d+)?(?::([1-9]\d*)?)?", text)
+    if not parts:
         raise UsageError(f"--frames must be like 0:100, 50: or ::2 (first:end:step), got {text!r}")
     return slice(*(int(part) if part else None for part in parts.groups()))
