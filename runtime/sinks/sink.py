@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..live.controls import Controls
 
 Bytes = NDArray[np.uint8]
 
@@ -19,6 +21,8 @@ class Stream:
     width: int
     height: int
     fps: float
+    controls: Controls = field(default_factory=Controls)
+    """What a sink with keys or a mouse may change."""
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,7 @@ class SinkFormat:
     """Whether a `--sink` argument means this kind."""
     open: Callable[[str, Stream], AbstractContextManager[Sink]]
     """Opens it; its output appears whole when the block ends without an error, and not at all otherwise."""
+    watched: bool = False
+    """People look at it while it plays: the motion then keeps real time, and a frame that is late is not shown."""
+    main_thread: bool = False
+    """It may be written from the main thread alone, as windows are."""

@@ -7,15 +7,15 @@ from contextlib import AbstractContextManager
 from imavatar_deploy.errors import unknown_name
 
 from . import track
-from .source import Selection, Source, SourceFormat
+from .source import LiveSource, Selection, Source, SourceFormat
 
-__all__ = ["SOURCES", "Selection", "Source", "SourceFormat", "open_source"]
+__all__ = ["SOURCES", "LiveSource", "Selection", "Source", "SourceFormat", "open_source"]
 
 SOURCES: tuple[SourceFormat, ...] = (track.FORMAT,)
 """The table of `--source`."""
 
 
-def open_source(target: str, selection: Selection | None = None) -> AbstractContextManager[Source]:
+def open_source(target: str, selection: Selection | None = None) -> AbstractContextManager[Source | LiveSource]:
     """Open a `--source` argument; use it in a `with` block.
 
     Raises:

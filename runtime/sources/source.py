@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from imavatar_deploy.tracks import FlameFrame
 
+from ..live.inbox import Inbox
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -31,6 +33,19 @@ class Source:
 
 
 @dataclass(frozen=True)
+class LiveSource:
+    """An open source that nobody can hold up: a thread of its own puts what it hears into `inbox`."""
+
+    inbox: Inbox
+    fps: float
+    """Observations a second, as far as is known beforehand."""
+    vocabulary: str | None
+    """What the observations will speak (see `Observation`); None where each packet says."""
+    listening: str
+    """Where it listens and how to send to it, for the user: `UDP 127.0.0.1:11111`."""
+
+
+@dataclass(frozen=True)
 class SourceFormat:
     """One kind of source, owned by the file that reads it."""
 
@@ -40,4 +55,4 @@ class SourceFormat:
     description: str
     matches: Callable[[str], bool]
     """Whether a `--source` argument means this kind."""
-    open: Callable[[str, Selection], AbstractContextManager[Source]]
+    open: Callable[[str, Selection], AbstractContextManager[Source | LiveSource]]

@@ -1,0 +1,1 @@
+"""Live: a stream of observations from a tracker -> smooth motion -> frames on time."""

@@ -1,0 +1,53 @@
+"""Observation: what a tracker saw at one moment, whatever its protocol, and when it arrived here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.checks import as_float32
+from imavatar_deploy.conventions import EDITIONS, EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
+
+Float = NDArray[np.float32]
+
+WEIGHTS = {ARKIT: len(ARKIT_NAMES)} | dict.fromkeys(EDITIONS, EXPRESSION_SIZE)
+"""How many weights each vocabulary has."""
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """One face at one moment, in the tracker's own vocabulary but in model axes.
+
+    Raises:
+        InputError: an unknown vocabulary, a wrong number of values, or one that is not finite.
+    """
+
+    vocabulary: str
+    """A head-model edition, whose expression code `weights` is, or `ARKIT`."""
+    weights: Float  # [50] expression code, or [52] ARKit weights 0..1 in the order of ARKIT_NAMES
+    pose: Float  # [15] axis-angle, radians: global (the head's rotation), neck, jaw, eyeL, eyeR
+    time: float | None = None
+    """Seconds on the sender's own clock; None where the protocol has none."""
+    sequence: int | None = None
+    """Counts up by one a packet; None where the protocol has none."""
+
+    def __post_init__(self) -> None:
+        if self.vocabulary not in WEIGHTS:
+            raise InputError(f"a stream must be of one of {', '.join(WEIGHTS)}, got {self.vocabulary!r}")
+        for name, size in (("weights", WEIGHTS[self.vocabulary]), ("pose", POSE_SIZE)):
+            object.__setattr__(self, name, as_float32(f"observed {name}", getattr(self, name), (size,)))
+        if self.time is not None and not np.isfinite(self.time):
+            raise InputError(f"the time of an observation must be finite, got {self.time}")
+
+
+class Arrival(NamedTuple):
+    """An observation and when it came."""
+
+    observation: Observation
+    arrived: float
+    """`time.monotonic()` of this machine."""
