@@ -17,13 +17,13 @@ from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
+from imavatar_deploy.option_groups import GroupedCommand
 from imavatar_deploy.proof.hop_report import COLUMNS, cells
 
 from .export import export_avatar
 from .field_export import export_field_meshes
 from .formats import FORMATS
 from .listing import format_table
-from .option_group import GroupedCommand
 from .option_groups import GROUPS
 from .report import Report
 from .settings import Settings

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.option_groups import OptionGroup
 
+from .format_option import FormatOption
 from .named_poses import PRESETS
-from .option_group import FormatOption, OptionGroup
 
 MESH_TYPES = ("obj", "ply")
 """What the format `mesh` can write."""

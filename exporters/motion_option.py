@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from imavatar_deploy.option_groups import OptionGroup
 from imavatar_deploy.tracks import FlameTrack, read_track
 
-from .option_group import FormatOption, OptionGroup
+from .format_option import FormatOption
 
 
 def _read(track: str | None) -> FlameTrack | None:

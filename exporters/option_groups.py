@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import mesh_settings, motion_option, student_settings
+from .format_option import FormatOption
 from .gltf import options as gltf_options
 from .tensorrt import settings as trt_settings
 from .waterfall import settings as proof_settings
@@ -19,4 +20,5 @@ GROUPS = (
 
 def options_of(name: str) -> list[str]:
     """The options that a format obeys and others do not."""
-    return [option for group in GROUPS for option in group.obeyed_by(name)]
+    options = (option for group in GROUPS for option in group.options)
+    return [option.opts[0] for option in options if isinstance(option, FormatOption) and name in option.formats]

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import click
 
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.option_groups import OptionGroup
 from imavatar_deploy.student import WIDTHS
 
-from .option_group import FormatOption, OptionGroup
+from .format_option import FormatOption
 from .student import STEPS
 
 TAKERS = ("onnx", "player", "student")

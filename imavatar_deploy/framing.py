@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import BONES
+from imavatar_deploy.kinematics import rotations
 
 MARGIN = 1.35
 """The image shows this many times the head's larger side: room to turn and for hair in motion."""
@@ -37,3 +38,26 @@ def with_square_pixels(camera: Camera, width: int, height: int) -> Camera:
     across, down = shorter / width, shorter / height
     fitted = [fx * across, fy * down, 0.5 + (cx - 0.5) * across, 0.5 + (cy - 0.5) * down]
     return replace(camera, intrinsics=np.array(fitted, dtype=np.float32))
+
+
+def orbited(camera: Camera, *, yaw: float, pitch: float, zoom: float) -> Camera:
+    """A camera turned about what it looks at from its usual distance, and its picture enlarged.
+
+    Args:
+        yaw: radians about the model's vertical axis; a positive one goes to the camera's right.
+        pitch: radians above.
+        zoom: 2 shows everything twice as large.
+    """
+    if (yaw, pitch, zoom) == (0.0, 0.0, 1.0):
+        return camera
+    rotation, translation = camera.world_to_camera[:, :3], camera.world_to_camera[:, 3]
+    pivot = np.array([0.0, 0.0, -np.linalg.norm(camera.centre)], dtype=np.float32)
+    turned = _about(0, pitch) @ rotation @ _about(1, -yaw)
+    focus = rotation.T @ (pivot - translation)
+    focal = np.array([zoom, zoom, 1.0, 1.0], dtype=np.float32)
+    return Camera(np.column_stack([turned, pivot - turned @ focus]), camera.intrinsics * focal)
+
+
+def _about(axis: int, angle: float) -> NDArray[np.float32]:
+    """[3, 3] rotation about one of the axes."""
+    return rotations(angle * np.eye(3, dtype=np.float32)[axis])[0]

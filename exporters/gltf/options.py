@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from imavatar_deploy.console import rows_help
+from imavatar_deploy.option_groups import OptionGroup
 
-from ..option_group import FormatOption, OptionGroup
+from ..format_option import FormatOption
 from .settings import COLOURS, TEXTURE_SIZES, GlbSettings
 
 BOTH = ("glb", "vrm")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from imavatar_deploy.console import rows_help
 from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
 from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.option_groups import OptionGroup
 
-from ..option_group import FormatOption, OptionGroup
+from ..format_option import FormatOption
 from .precision import PRECISIONS
 
 TARGET_HELP = rows_help({row.name: ", ".join(row.targets) for row in FLAVOURS.values() if row.targets})

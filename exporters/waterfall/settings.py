@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.option_groups import OptionGroup
 
-from ..option_group import FormatOption, OptionGroup
+from ..format_option import FormatOption
 
 LEAST = 32
 """Pixels a side below which a mouth is no region any more."""

@@ -21,7 +21,7 @@ class Controls:
     recalibrate: bool = False
     """The present face is to become the neutral one; the loop takes it back once done."""
     yaw: float = 0.0
-    """Radians by which the camera is turned about the head, to its left."""
+    """Radians by which the camera has gone about the head, to its own right."""
     pitch: float = 0.0
     """Radians by which the camera is above the head."""
     zoom: float = 1.0

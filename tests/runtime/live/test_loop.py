@@ -1,0 +1,108 @@
+"""The loop: every tick drawn or left out, pausing, orbiting, mirrors, and an end when something says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.runtime import Player
+from imavatar_deploy.runtime.live.controls import Controls
+from imavatar_deploy.runtime.live.loop import Bytes, Tally, View, perform
+from imavatar_deploy.runtime.live.pace import AtOnce
+from imavatar_deploy.runtime.live.performance import NOBODY, Recorded, Shown
+from imavatar_deploy.runtime.sources import Source
+from imavatar_deploy.tracks import FlameFrame
+
+
+def motion(count: int) -> Iterator[FlameFrame]:
+    """Frames whose first expression counts them."""
+    for index in range(count):
+        yield FlameFrame(np.eye(50)[0] * index, np.zeros(15))
+
+
+@pytest.fixture
+def player(tiny_avatar_folder: Path) -> Iterator[Player]:
+    with Player(tiny_avatar_folder, size=32, threads=1) as opened:
+        yield opened
+
+
+class Watched:
+    """A performance that notes when it was looked at."""
+
+    def __init__(self, controls: Controls, actions: dict[int, str]) -> None:
+        self.controls, self.actions = controls, actions
+        self.looks: list[float] = []
+        self.waited = 0.0
+        self.calibrations = 0
+
+    def look(self, now: float) -> Shown | None:
+        self.looks.append(now)
+        return NOBODY
+
+    def wait(self, seconds: float) -> None:
+        self.waited += seconds
+
+    def calibrate(self) -> None:
+        self.calibrations += 1
+
+    def show(self, tick: int, image: Bytes) -> None:
+        match self.actions.get(tick):
+            case "pause":
+                self.controls.paused = True
+            case "go on":
+                self.controls.paused = False
+            case "calibrate":
+                self.controls.recalibrate = True
+            case "stop":
+                self.controls.stopped = True
+
+
+def test_a_recording_is_drawn_frame_by_frame(player: Player) -> None:
+    shown: list[tuple[int, Bytes]] = []
+    tally = Tally()
+    view = View(player, Controls(), follow=True)
+    source = Source(motion(5), 25.0, None, 5)
+    perform(view, Recorded(source), AtOnce(25.0), lambda tick, image: shown.append((tick, image)), tally)
+    assert [tick for tick, _ in shown] == [0, 1, 2, 3, 4]
+    for index, (_, image) in enumerate(shown):
+        np.testing.assert_array_equal(image, player.render(np.eye(50)[0] * index, np.zeros(15)))
+    assert tally.drawn == len(tally.latency) == 5
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(10.0, [0, 2, 4]), (40.0, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])])
+def test_a_recording_keeps_its_speed(fps: float, expected: list[int]) -> None:
+    recorded = Recorded(Source(motion(5), 20.0, None, 5))
+    looked = [recorded.look(tick / fps) for tick in range(len(expected) + 1)]
+    assert [int(shown.expression[0]) for shown in looked if shown] == expected
+    assert looked[-1] is None
+
+
+def test_duration_counts_the_motion_s_seconds(player: Player) -> None:
+    tally = Tally()
+    source = Source(motion(100), 25.0, None, 100)
+    view = View(player, Controls(), follow=True)
+    perform(view, Recorded(source), AtOnce(25.0), lambda tick, image: None, tally, duration=0.4)
+    assert tally.drawn == 10
+
+
+def test_keys_pause_calibrate_and_stop(player: Player) -> None:
+    controls = Controls()
+    watched = Watched(controls, {2: "pause", 5: "go on", 7: "calibrate", 9: "stop"})
+    tally = Tally()
+    perform(View(player, controls, follow=True), watched, AtOnce(10.0), watched.show, tally)
+    assert watched.looks == pytest.approx([0.0, 0.1, 0.2, 0.6, 0.7, 0.8, 0.9])
+    assert watched.waited == pytest.approx(0.3)
+    assert watched.calibrations == 1
+    assert tally.drawn == 10
+    assert tally.faceless == 10
+    assert not len(tally.latency)
+
+
+def test_a_mirror_swaps_left_and_right(player: Player) -> None:
+    frame = Shown(np.zeros(50, np.float32), np.array([0, 0.6, *[0] * 13], np.float32), 0.0)
+    plain = View(player, Controls(), follow=True).draw(frame)
+    np.testing.assert_array_equal(View(player, Controls(), follow=True, mirrored=True).draw(frame), plain[:, ::-1])
+    assert (plain != plain[:, ::-1]).any()

@@ -1,0 +1,70 @@
+"""Pace and latencies: ticks that keep to the clock, percentiles in a memory that does not grow."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.runtime.live.latencies import BIN, Latencies
+from imavatar_deploy.runtime.live.pace import AtOnce, RealTime
+
+
+class Clock:
+    """A clock that only sleeping and work move."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def read(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+
+
+def test_ticks_keep_to_the_clock_for_an_hour() -> None:
+    clock = Clock()
+    pace = RealTime(30.0, clock=clock.read, sleep=clock.sleep)
+    for tick, now in islice(pace.ticks(), 108_000):
+        assert now == pytest.approx(100.0 + tick / 30.0, abs=1e-6)
+        clock.now += 0.02  # the work
+    assert pace.missed == 0
+    assert tick == 107_999
+
+
+def test_a_tick_that_is_over_is_left_out() -> None:
+    clock = Clock()
+    pace = RealTime(10.0, clock=clock.read, sleep=clock.sleep)
+    seen = []
+    for tick, _ in islice(pace.ticks(), 4):
+        seen.append(tick)
+        clock.now += 0.35 if tick == 1 else 0.01
+    assert seen == [0, 1, 4, 5]
+    assert pace.missed == 2
+
+
+def test_at_once_gives_the_motion_s_own_time() -> None:
+    assert list(islice(AtOnce(25.0).ticks(), 3)) == [(0, 0.0), (1, 0.04), (2, 0.08)]
+
+
+def test_percentiles_are_those_of_the_durations() -> None:
+    seconds = np.random.default_rng(0).gamma(4.0, 0.005, size=5000)
+    latencies = Latencies()
+    for value in seconds:
+        latencies.add(float(value))
+    for q in (50, 95, 99):
+        assert latencies.percentile(q) == pytest.approx(np.percentile(seconds, q, method="inverted_cdf"), abs=BIN)
+    assert len(latencies) == 5000
+    assert str(latencies).startswith("p50 ")
+
+
+def test_extremes_are_kept_within_the_bins() -> None:
+    latencies = Latencies()
+    assert latencies.percentile(50) == 0.0
+    for value in (-1.0, 1e9):
+        latencies.add(value)
+    assert latencies.percentile(1) == BIN
+    assert latencies.percentile(99) > 5.0
