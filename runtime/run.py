@@ -3,76 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from typing import Any
 
 import click
 
-from imavatar_deploy.camera import Camera
-from imavatar_deploy.console import Command, closing_lines, progress
-from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.framing import with_square_pixels
-from imavatar_deploy.tracks import FlameFrame, check_edition
+from imavatar_deploy.console import closing_lines
+from imavatar_deploy.option_groups import GroupedCommand
 from imavatar_deploy.tracks.frame_range import frames_of
 
 from .composite import COLOURS
+from .durations import DURATION
+from .live import options as live_options
+from .live.play import Programme, check_budget, play
 from .options import avatar_argument, background_of, drawing_options, size_of
 from .player import Player
-from .sinks import SINKS, Stream, find_sink, open_sink
-from .sources import SOURCES, Selection, Source, open_source
+from .sinks import SINKS, find_sink
+from .sources import SOURCES, Selection, open_source
 
 SOURCES_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SOURCES)
 SINKS_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SINKS)
 
 
-def play(player: Player, source: Source, sinks: Sequence[str], *, follow: bool = True) -> tuple[list[str], int]:
-    """Draw every frame of `source` into every sink; returns a line about each output, and the number of frames.
-
-    Args:
-        sinks: `--sink` arguments.
-        follow: look through the source's cameras where it has them, else through the player's own.
-
-    Raises:
-        UsageError: a sink is unknown or cannot be written.
-        InputError: the source broke off, or gave no frame.
-            After an error no output is left behind.
-    """
-    _refuse_twins(sinks)
-    stream = Stream(player.width, player.height, source.fps)
-    count = 0
-    with ExitStack() as stack:
-        opened = [stack.enter_context(open_sink(sink, stream)) for sink in sinks]
-        advance = stack.enter_context(progress("playing", source.count))
-        for frame in source.frames:
-            image = player.render(frame.expression, frame.pose, _camera(frame, player) if follow else None)
-            for sink in opened:
-                sink.write(image)
-            count += 1
-            advance(1)
-        if not count:
-            raise InputError("the source ended without a single frame, so there is nothing to write")
-    return [line for sink in opened if (line := sink.report())], count
-
-
-def _refuse_twins(sinks: Sequence[str]) -> None:
-    files = [Path(sink).resolve() for sink in sinks if sink != "null"]
-    if len(set(files)) < len(files):
-        raise UsageError(f"two sinks write the same file: {', '.join(sinks)}; give each its own name")
-
-
-def _camera(frame: FlameFrame, player: Player) -> Camera | None:
-    """Cameras of motions belong to square images."""
-    return frame.camera and with_square_pixels(frame.camera, player.width, player.height)
-
-
 @click.command(
-    cls=Command,
+    cls=GroupedCommand,
+    groups=(live_options.GROUP,),
     epilog="""\b
 Examples:
   imavatar-run sample --source talk --sink talk.mp4 --sink sheet.png
   imavatar-run sample --source talk --sink frames/%05d.png --frames 0:50 --size 256
-  imavatar-run my_avatar --source flame_params.json --sink a.mp4 --sink null --shading pixel""",
+  imavatar-run my_avatar --source flame_params.json --sink a.mp4 --sink null --shading pixel
+  imavatar-run sample --source livelink://0.0.0.0:11111 --sink http://127.0.0.1:8080
+  imavatar-run my_avatar --source udp://:9000 --sink window --calibrate 2s --adjust jawOpen=1.3
+  imavatar-run sample --source osc://:39539 --sink null --duration 1min --stats --budget 50ms""",
 )
 @avatar_argument
 @click.option("--source", default="talk", show_default=True, help=f"The motion: {SOURCES_HELP}.")
@@ -93,7 +56,17 @@ Examples:
     show_default=True,
     help="Look through the motion's cameras where it has them, or always from the front.",
 )
-@click.option("--any-edition", is_flag=True, help="Play a motion made for another head model all the same.")
+@click.option("--mirror", is_flag=True, help="Swap left and right of the picture, as a mirror does.")
+@click.option(
+    "--duration", type=DURATION, help="End after so long, such as 30s or 5min.  [default: when the motion ends]"
+)
+@click.option("--stats", is_flag=True, help="Say every second on stderr what came, what was drawn and how late.")
+@click.option(
+    "--budget",
+    type=DURATION,
+    help="Exit with code 4 when the 95th percentile of the latency is over it, such as 16.7ms: from capture to picture "
+    "in real time, else of drawing a frame.",
+)
 def run(
     avatar: str,
     source: str,
@@ -107,13 +80,24 @@ def run(
     fps: float | None,
     frames: str,
     camera: str,
-    any_edition: bool,
+    mirror: bool,
+    duration: float | None,
+    stats: bool,
+    budget: float | None,
+    **given: Any,
 ) -> None:
-    """Play a motion with AVATAR (a folder made by imavatar-export, or the word 'sample')."""
+    """Play a motion with AVATAR (a folder made by imavatar-export, or the word 'sample').
+
+    A recording is drawn frame by frame into files, as fast as it goes; it keeps real time when a sink is watched. A
+    tracker's stream always does: its packets are put in order, smoothed and shown a frame late, and what comes too
+    late is left out. Ctrl-C ends such a run, and its files are kept.
+    """
     started = time.perf_counter()
+    chosen = live_options.GROUP.settings(given)
     for sink in sinks:
         find_sink(sink)
     selection = Selection(frames_of(frames), fps)
+    programme = Programme(sinks, fps, duration, camera == "track", mirror, stats)
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))
         player = stack.enter_context(
@@ -127,12 +111,11 @@ def run(
                 engine_policy=engine_policy,
             )
         )
-        for note in filter(None, (player.backend_note, player.drift_note)):
+        performance = chosen.performance(motion, player.avatar)
+        for note in filter(None, (player.backend_note, player.drift_note, *performance.notes)):
             click.echo(note, err=True)
-        if not any_edition:
-            check_edition(motion.edition, player.avatar.edition)
-        ready = time.perf_counter()
-        lines, count = play(player, motion, sinks, follow=camera == "track")
-    rate = count / (time.perf_counter() - ready)
-    click.echo("\n".join([*lines, f"drew {count} frames at {rate:.1f} a second, shading: {player.shading}"]))
+        outcome = play(player, motion, performance, programme)
+        chosen.keep(performance)
+    click.echo("\n".join([*outcome.lines, f"shading: {player.shading}"]))
     click.echo(closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"]))
+    check_budget(outcome.tally, budget)

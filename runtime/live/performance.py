@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.errors import ImavatarError
 from imavatar_deploy.tracks import FlameFrame
 
 from ..sources import LiveSource, Source
-
-if TYPE_CHECKING:
-    from .motion.motion import Motion
+from .motion.motion import Motion
 
 Float = NDArray[np.float32]
+Alter = Callable[[Float, Float], tuple[Float, Float]]
 
 
 class Shown(NamedTuple):
@@ -51,25 +52,38 @@ class Performance(Protocol):
 
 
 class Streamed:
-    """What a tracker sends, made smooth."""
+    """What a tracker sends, made smooth.
 
-    def __init__(self, source: LiveSource, motion: Motion) -> None:
-        self._inbox, self._motion = source.inbox, motion
+    Args:
+        refused: for each vocabulary that cannot be shown, why.
+    """
 
-    def look(self, now: float) -> Shown | None:
-        """See `Performance`.
+    def __init__(
+        self, source: LiveSource, motion: Motion, refused: Mapping[str, ImavatarError], notes: Sequence[str] = ()
+    ) -> None:
+        self.motion = motion
+        self.notes = notes
+        """What the user should know before it begins."""
+        self.refusal = ""
+        """Why packets of another head model are not shown, once some have come."""
+        self._inbox, self._refused = source.inbox, refused
+
+    def look(self, now: float | None = None) -> Shown | None:
+        """See `Performance`; `now` is `time.monotonic()` when left out.
 
         Raises:
             Exception: what ended the source's thread, if that was an error.
         """
         ended = self._inbox.ended.is_set()
         for arrival in self._inbox.take():
-            self._motion.push(arrival)
+            if error := self._refused.get(arrival.observation.vocabulary):
+                self.refusal = str(error)
+            self.motion.push(arrival)
         if ended:
             if self._inbox.trouble:
                 raise self._inbox.trouble
             return None
-        moment = self._motion.at(now)
+        moment = self.motion.at(time.monotonic() if now is None else now)
         return NOBODY if moment is None else Shown(moment.expression, moment.pose, moment.captured)
 
     def wait(self, seconds: float) -> None:
@@ -77,21 +91,28 @@ class Streamed:
 
     def calibrate(self) -> None:
         """See `Performance`."""
-        self._motion.recalibrate()
+        self.motion.recalibrate()
 
 
 class Recorded:
-    """A recording that keeps its speed: at every moment the newest frame that has begun."""
+    """A recording that keeps its speed: at every moment the newest frame that has begun.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        alter: (expression [50], pose [15]) -> the same in the avatar's words, and as the user wants them.
+    """
+
+    def __init__(self, source: Source, alter: Alter, notes: Sequence[str] = ()) -> None:
+        self._alter = alter
+        self.notes = notes
         self._frames: Iterator[FlameFrame] = iter(source.frames)
         self._fps = source.fps
         self._begun: float | None = None
         self._index = -1
         self._shown = NOBODY
 
-    def look(self, now: float) -> Shown | None:
-        """See `Performance`."""
+    def look(self, now: float | None = None) -> Shown | None:
+        """See `Performance`; `now` is `time.monotonic()` when left out."""
+        now = time.monotonic() if now is None else now
         if self._begun is None:
             self._begun = now
         due = int((now - self._begun) * self._fps + 1e-6)
@@ -101,7 +122,7 @@ class Recorded:
                 return None
             self._index += 1
             begun = self._begun + self._index / self._fps
-            self._shown = Shown(frame.expression, frame.pose, begun, frame.camera)
+            self._shown = Shown(*self._alter(frame.expression, frame.pose), begun, frame.camera)
         return self._shown
 
     def wait(self, seconds: float) -> None:

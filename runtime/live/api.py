@@ -1,0 +1,90 @@
+"""From a program of one's own: `listen` for a loop that asks for the face at any moment, `drive` for a callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from imavatar_deploy.avatar import Avatar
+
+from ..player import Player
+from ..sources import LiveSource, open_source
+from .choices import Choices
+from .controls import Controls
+from .inbox import Inbox
+from .loop import Bytes, Tally, View, perform
+from .pace import RealTime
+from .performance import Recorded, Streamed
+
+OWN_FPS = 60.0
+"""What an inbox of the caller's own is taken to be filled at, until it shows."""
+
+
+@contextmanager
+def listen(source: str | Inbox, avatar: Avatar, choices: Choices | None = None) -> Iterator[Streamed | Recorded]:
+    """What drives an avatar: ask it for the face by `look()`, as often as you draw.
+
+        with Player("sample") as player, listen("livelink://:11111", player.avatar) as tracker:
+            while (face := tracker.look()) is not None:
+                image = player.render(face.expression, face.pose)
+
+    `look` never waits. It gives the neutral face until somebody comes, and None when the source is over.
+
+    Args:
+        source: what `imavatar-run --source` takes, or an `Inbox` that a thread of yours fills by `put`.
+        avatar: the player's.
+        choices: latency, smoothing, maps and so on, as the command's options.
+
+    Raises:
+        UsageError: no such source, or a choice that does not exist.
+        InputError: it cannot be read, or speaks of another head model.
+        MissingDependencyError: it needs a package or device that is not there.
+    """
+    chosen = choices or Choices()
+    if isinstance(source, Inbox):
+        yield chosen.performance(LiveSource(source, OWN_FPS, None, "an inbox"), avatar)
+        return
+    with open_source(source) as opened:
+        yield chosen.performance(opened, avatar)
+
+
+def drive(
+    avatar: str | Path,
+    source: str | Inbox,
+    show: Callable[[Bytes], Any],
+    *,
+    fps: float = OWN_FPS,
+    duration: float | None = None,
+    choices: Choices | None = None,
+    **drawing: Any,
+) -> Tally:
+    """Draw an avatar in real time and call `show(image)` with every picture `[H, W, 4]` RGBA; False from it ends it.
+
+        drive("sample", "udp://:9000", my_window.show, fps=60)
+
+    Args:
+        avatar, drawing: those of `Player`.
+        source, choices: those of `listen`.
+        fps: pictures a second; one that is late is left out.
+        duration: seconds; None: until the source is over, `show` says so, or Ctrl-C.
+
+    Returns:
+        How many were drawn, and the latency from capture to picture, `show` not included.
+
+    Raises:
+        ImavatarError: as `Player` and `listen`.
+    """
+    controls, tally = Controls(), Tally()
+
+    def shown(tick: int, image: Bytes) -> None:
+        controls.stopped = show(image) is False
+
+    with (
+        Player(avatar, **drawing) as player,
+        listen(source, player.avatar, choices) as tracker,
+        suppress(KeyboardInterrupt),
+    ):
+        perform(View(player, controls, follow=True), tracker, RealTime(fps), shown, tally, duration=duration)
+    return tally

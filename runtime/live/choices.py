@@ -1,0 +1,126 @@
+"""Choices: what a user says about a stream's motion, and the performance that a source becomes by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.errors import ImavatarError
+from imavatar_deploy.retarget import Retarget, find_retarget
+
+from ..sources import LiveSource, Source
+from .motion.adjust import read_adjustment
+from .motion.calibration import read_neutral
+from .motion.face import face_of
+from .motion.motion import Motion
+from .motion.one_euro import Smoothing
+from .motion.settings import Settings
+from .observation import WEIGHTS
+from .performance import Alter, Recorded, Streamed
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a source's faces become this avatar's; the defaults are those of the command line."""
+
+    latency: float | None = None
+    """See `motion.settings.Settings`, as of `dropout`, `head`."""
+    smoothing: Smoothing | None = field(default_factory=Smoothing)
+    dropout: str = "relax"
+    head: str = "on"
+    calibrate: float | None = None
+    """Seconds at the start that show the face at rest; None: it is not looked for."""
+    neutral: Path | None = None
+    """File of the face at rest: read where it is there and no other is looked for, written where one was found."""
+    adjustments: tuple[str, ...] = ()
+    """See `motion.adjust.read_adjustment`."""
+    map_file: str | None = None
+    """See `imavatar_deploy.retarget.find_retarget`, as of `any_edition`."""
+    any_edition: bool = False
+
+    def performance(self, source: Source | LiveSource, avatar: Avatar) -> Streamed | Recorded:
+        """What an avatar does by this source.
+
+        Raises:
+            EditionMismatchError: the source speaks of another head model.
+            InputError: the map or the neutral face cannot be read.
+            UsageError: an adjustment that cannot be.
+        """
+        if isinstance(source, LiveSource):
+            return self._streamed(source, avatar)
+        retarget = self._retarget(source.edition, avatar)
+        return Recorded(source, self._altered(retarget, self._settings(source.fps, avatar)), [retarget.note])
+
+    def _streamed(self, source: LiveSource, avatar: Avatar) -> Streamed:
+        known, refused = self._retargets(source.vocabulary, avatar)
+        settings = self._settings(source.fps, avatar)
+        motion = Motion(known, settings, source.inbox.counts)
+        if self.calibrate is not None or (self.neutral and settings.neutral is None):
+            motion.recalibrate()
+        notes = [source.listening, *(known[name].note for name in known if source.vocabulary)]
+        return Streamed(source, motion, refused, notes)
+
+    def keep(self, performance: Streamed | Recorded) -> None:
+        """Write the face at rest, where one was found and a file was named for it.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        if self.neutral and isinstance(performance, Streamed) and performance.motion.neutral is not None:
+            performance.motion.neutral.write(self.neutral)
+
+    def _settings(self, fps: float, avatar: Avatar) -> Settings:
+        known = self.neutral is not None and self.neutral.exists() and self.calibrate is None
+        return Settings(
+            latency=self.latency,
+            fps=fps,
+            smoothing=self.smoothing,
+            dropout=self.dropout,
+            head=self.head,
+            adjustment=read_adjustment(self.adjustments, avatar.expression_names),
+            neutral=read_neutral(self.neutral) if known and self.neutral else None,
+            calibration=self.calibrate or Settings.calibration,
+        )
+
+    def _altered(self, retarget: Retarget, settings: Settings) -> Alter:
+        """What a recording goes through; one that is to be shown as it is keeps every bit."""
+        if not self.adjustments and settings.neutral is None and self.head == "on":
+            return retarget
+
+        def altered(expression: Float, pose: Float) -> tuple[Float, Float]:
+            own = settings.own(face_of(*retarget(expression, pose)))
+            limited = settings.adjustment.limited(own.expression, own.pose())
+            return limited[0].astype(np.float32), limited[1].astype(np.float32)
+
+        return altered
+
+    def _retarget(self, vocabulary: str | None, avatar: Avatar) -> Retarget:
+        return find_retarget(
+            vocabulary,
+            avatar.edition,
+            avatar.expression_names,
+            map_file=self.map_file,
+            any_edition=self.any_edition,
+        )
+
+    def _retargets(
+        self, vocabulary: str | None, avatar: Avatar
+    ) -> tuple[Mapping[str, Retarget], Mapping[str, ImavatarError]]:
+        """How to understand each vocabulary that the stream may speak, and why some are not understood."""
+        known: dict[str, Retarget] = {}
+        refused: dict[str, ImavatarError] = {}
+        for name in [vocabulary] if vocabulary else WEIGHTS:
+            try:
+                known[name] = self._retarget(name, avatar)
+            except ImavatarError as error:
+                refused[name] = error
+        if not known:
+            raise next(iter(refused.values()))
+        return known, refused

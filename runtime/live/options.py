@@ -1,0 +1,110 @@
+"""The options of a tracker's stream, and the choices that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imavatar_deploy.console import rows_help
+from imavatar_deploy.option_groups import OptionGroup
+
+from ..durations import DURATION, seconds_of
+from .choices import Choices
+from .motion.dropout import DROPOUTS
+from .motion.head_motion import HEADS
+from .motion.one_euro import Smoothing
+
+AUTO = "auto"
+
+
+def _made(
+    latency: str,
+    smoothing: str,
+    on_loss: str,
+    head: str,
+    calibrate: float | None,
+    neutral: Path | None,
+    adjust: tuple[str, ...],
+    map_file: str | None,
+    any_edition: bool,
+) -> Choices:
+    return Choices(
+        latency=None if latency == AUTO else seconds_of(latency),
+        smoothing=SMOOTHINGS[smoothing](),
+        dropout=on_loss,
+        head=head,
+        calibrate=calibrate,
+        neutral=neutral,
+        adjustments=adjust,
+        map_file=map_file,
+        any_edition=any_edition,
+    )
+
+
+SMOOTHINGS: dict[str, Callable[[], Smoothing | None]] = {
+    "normal": Smoothing,
+    "strong": lambda: Smoothing(min_cutoff=Smoothing.min_cutoff / 3, expression_beta=Smoothing.expression_beta / 2),
+    "off": lambda: None,
+}
+"""The table of `--smoothing`: One-Euro filters."""
+
+
+def _option(name: str, *names: str, **chosen: Any) -> click.Option:
+    return click.Option([name, *names], show_default=chosen.get("default") is not None, **chosen)
+
+
+GROUP = OptionGroup(
+    "choices",
+    "A tracker's stream",
+    (
+        _option(
+            "--latency",
+            default=AUTO,
+            metavar="DURATION",
+            help="Between a face and its picture, beside drawing: more rides out a worse network, 0 shows the newest "
+            "at once. auto: one frame of the source, smoothing included.",
+        ),
+        _option(
+            "--smoothing",
+            type=click.Choice(list(SMOOTHINGS)),
+            default="normal",
+            help="One-Euro filter: little jitter at rest, little lag in motion.",
+        ),
+        _option(
+            "--on-loss",
+            type=click.Choice(list(DROPOUTS)),
+            default="relax",
+            help=f"While nothing comes: {rows_help(DROPOUTS)}.",
+        ),
+        _option(
+            "--head", type=click.Choice(list(HEADS)), default="on", help=f"The head's own motion: {rows_help(HEADS)}."
+        ),
+        _option(
+            "--calibrate", type=DURATION, help="Take the face of the first moments, such as 2s, as the one at rest."
+        ),
+        _option(
+            "--neutral",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="File of the face at rest: used where it is there, else made in the first second, or by --calibrate.",
+        ),
+        _option(
+            "--adjust",
+            multiple=True,
+            metavar="NAME=GAIN|NAME=LOW:HIGH",
+            help="Strengthen, weaken or limit an expression (name or number) or a bone: jawOpen=1.3, neck=0:0.5. May "
+            "be repeated.",
+        ),
+        _option(
+            "--map",
+            "map_file",
+            metavar="FILE",
+            help="From the source's words to the avatar's head model: a file of imavatar-data fit-map or a matrix of "
+            "your own; or the word sparse, jaw and eyes alone.",
+        ),
+        _option("--any-edition", is_flag=True, help="Play a motion made for another head model all the same."),
+    ),
+    _made,
+)

@@ -1,0 +1,138 @@
+"""Play a source into sinks: in real time where somebody sends or watches, else every frame as fast as it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from imavatar_deploy.console import progress
+from imavatar_deploy.errors import BudgetError, InputError, UsageError
+
+from ..player import Player
+from ..sinks import Sink, Stream, find_sink, open_sink
+from ..sources import LiveSource, Source
+from .controls import Controls
+from .loop import Bytes, Tally, View, perform
+from .outlet import open_outlets
+from .pace import AtOnce, RealTime
+from .performance import Recorded, Streamed
+from .statistics import Statistics, told
+
+
+@dataclass(frozen=True)
+class Programme:
+    """How a source is to be played."""
+
+    sinks: Sequence[str]
+    """`--sink` arguments."""
+    fps: float | None = None
+    """Pictures a second in real time; None: as many as the source sends."""
+    duration: float | None = None
+    """Seconds; None: until the source ends or somebody stops it."""
+    follow: bool = True
+    """Look through the source's cameras where it has them, else through the player's own."""
+    mirrored: bool = False
+    told: bool = False
+    """Say on stderr every second how it goes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it."""
+
+    lines: list[str]
+    """What each output says of itself, and what the run counted."""
+    tally: Tally
+
+
+def play(
+    player: Player, source: Source | LiveSource, performance: Streamed | Recorded, programme: Programme
+) -> Outcome:
+    """Draw what `performance` makes of `source` into every sink.
+
+    Raises:
+        UsageError: a sink is unknown or cannot be written.
+        InputError: the source broke off, or gave no frame.
+            After an error no output is left behind.
+    """
+    _refuse_twins(programme.sinks)
+    if isinstance(source, LiveSource) or any(find_sink(sink).watched for sink in programme.sinks):
+        return _in_real_time(player, source, performance, programme)
+    return _at_once(player, source, performance, programme)
+
+
+def _at_once(player: Player, source: Source, performance: Streamed | Recorded, programme: Programme) -> Outcome:
+    """Nobody waits: every frame into every sink, as fast as it goes."""
+    tally, stream = Tally(), Stream(player.width, player.height, source.fps)
+    statistics = Statistics(tally, AtOnce(source.fps), performance)
+    view = View(player, stream.controls, programme.follow, programme.mirrored)
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(open_sink(sink, stream)) for sink in programme.sinks]
+        advance = stack.enter_context(progress("playing", source.count))
+
+        def show(tick: int, image: Bytes) -> None:
+            for sink in sinks:
+                sink.write(image)
+            advance(1)
+
+        with told(statistics, regularly=programme.told):
+            perform(view, performance, statistics.pace, show, tally, duration=programme.duration)
+        _refuse_nothing(tally)
+    return Outcome([*_reports(sinks), *statistics.report()], tally)
+
+
+def _in_real_time(
+    player: Player, source: Source | LiveSource, performance: Streamed | Recorded, programme: Programme
+) -> Outcome:
+    """Somebody sends or watches: what is late is left out, and Ctrl-C is the usual end."""
+    tally, fps = Tally(), programme.fps or source.fps
+    statistics = Statistics(tally, RealTime(fps), performance, source if isinstance(source, LiveSource) else None)
+    stream = Stream(player.width, player.height, fps, Controls(), statistics.snapshot)
+    view = View(player, stream.controls, programme.follow, programme.mirrored)
+    with open_outlets(programme.sinks, stream) as outlets:
+        statistics.outlets = outlets
+        for greeting in [outlet.sink.greeting for outlet in outlets if outlet.sink.greeting]:
+            click.echo(greeting, err=True)
+
+        def show(tick: int, image: Bytes) -> None:
+            for outlet in outlets:
+                outlet.offer(tick, image)
+
+        with told(statistics, regularly=programme.told), suppress(KeyboardInterrupt):
+            perform(view, performance, statistics.pace, show, tally, duration=programme.duration)
+        _refuse_nothing(tally)
+        if isinstance(source, LiveSource) and tally.faceless == tally.drawn:
+            raise InputError(f"no face came, so there is nothing to keep; {statistics.source_line()}")
+    return Outcome([*_reports([outlet.sink for outlet in outlets]), *statistics.report()], tally)
+
+
+def _reports(sinks: Sequence[Sink]) -> list[str]:
+    return [line for sink in sinks if (line := sink.report())]
+
+
+def _refuse_nothing(tally: Tally) -> None:
+    if not tally.drawn:
+        raise InputError("the source ended without a single frame, so there is nothing to write")
+
+
+def _refuse_twins(sinks: Sequence[str]) -> None:
+    files = [Path(sink).resolve() for sink in sinks if sink != "null"]
+    if len(set(files)) < len(files):
+        raise UsageError(f"two sinks write the same file: {', '.join(sinks)}; give each its own name")
+
+
+def check_budget(tally: Tally, budget: float | None) -> None:
+    """Hold the 95th percentile of the latency against a budget in seconds, where there is one.
+
+    Raises:
+        BudgetError: it is over.
+    """
+    if budget is not None and (reached := tally.latency.percentile(95)) > budget:
+        raise BudgetError(
+            f"p95 is {1e3 * reached:.1f} ms and the budget {1e3 * budget:g} ms; try a smaller --size, --shading "
+            "student, or --latency 0"
+        )

@@ -1,0 +1,107 @@
+"""Statistics of a run: what came, what was drawn, how late it was; while it runs, and in words at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from ..sources import LiveSource
+from .loop import Tally
+from .outlet import Outlet
+from .pace import AtOnce, RealTime
+from .performance import Recorded, Streamed
+
+EVERY = 1.0
+"""Seconds between two lines of `--stats`."""
+
+SILENCE = 3.0
+"""Seconds without a packet after which it is said where one is listened for."""
+
+
+@dataclass
+class Statistics:
+    """Everything that a run counts."""
+
+    tally: Tally
+    pace: RealTime | AtOnce
+    performance: Streamed | Recorded
+    source: LiveSource | None = None
+    """Where it is a tracker's stream."""
+    outlets: list[Outlet] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def packets(self) -> Counter[str]:
+        """What became of the packets; empty for a recording."""
+        return +self.source.inbox.counts if self.source else Counter()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Figures so far, by name."""
+        seconds = time.monotonic() - self.began
+        rate = self.tally.drawn / seconds if seconds else 0.0
+        figures = {"seconds": round(seconds, 1), "drawn": self.tally.drawn, "frames a second": round(rate, 1)}
+        return figures | {"missed": self.pace.missed, "latency": str(self.tally.latency)} | self.packets
+
+    def line(self) -> str:
+        """The same in one line."""
+        return ", ".join(f"{name} {value}" for name, value in self.snapshot().items())
+
+    def faceless(self) -> bool:
+        """Whether a tracker's stream has shown nobody for longer than it takes to begin."""
+        waiting = self.tally.drawn == self.tally.faceless and time.monotonic() - self.began > SILENCE
+        return self.source is not None and waiting
+
+    def source_line(self) -> str:
+        """What came, of a tracker's stream, and why it is not shown, where it is not."""
+        packets = ", ".join(f"{name} {count:,}" for name, count in sorted(self.packets.items())) or "nothing came"
+        refusal = self.performance.refusal if isinstance(self.performance, Streamed) else ""
+        return f"{self.source.listening if self.source else ''}: {packets}{f'; {refusal}' if refusal else ''}"
+
+    def _added(self) -> str:
+        return f"; {self.performance.motion.latency_note}" if isinstance(self.performance, Streamed) else ""
+
+    def report(self) -> list[str]:
+        """What is to be said at the end."""
+        seconds = time.monotonic() - self.began
+        lines = []
+        if self.source:
+            lines.append(self.source_line())
+        rate = f"drew {self.tally.drawn} frames at {self.tally.drawn / max(seconds, 1e-9):.1f} a second"
+        real = isinstance(self.pace, RealTime)
+        lines.append(f"{rate}, {self.pace.missed} left out for time" if real else rate)
+        if len(self.tally.latency):
+            kind = "capture to picture" if real else "a frame's drawing"
+            lines.append(f"{kind}: {self.tally.latency}" + self._added())
+        if repeated := sum(outlet.counts["repeated"] for outlet in self.outlets):
+            lines.append(f"{repeated} pictures were written again in the place of some that came too late for a sink")
+        return lines
+
+
+@contextmanager
+def told(statistics: Statistics, *, regularly: bool) -> Iterator[None]:
+    """Say on stderr how it goes, once a second when that is wanted; and when nobody is heard, where one is expected."""
+    over = threading.Event()
+
+    def tell() -> None:
+        warned = False
+        while not over.wait(EVERY):
+            if not warned and statistics.faceless():
+                warned = True
+                click.echo(f"no face yet; {statistics.source_line()}", err=True)
+            if regularly:
+                click.echo(statistics.line(), err=True)
+
+    thread = threading.Thread(target=tell, name="statistics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
