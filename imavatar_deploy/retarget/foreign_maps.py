@@ -110,12 +110,17 @@ def _read_csv(path: Path) -> ExpressionMap:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-        if rows and rows[0][0].strip() not in (*ARKIT_NAMES, NEUTRAL, BIAS):
-            rows = rows[1:]
-        matrix = np.array([[float(cell) for cell in row[1:]] for row in rows])
+        matrix = np.array([[float(cell) for cell in row[1:]] for row in rows[_heading(rows) :]])
     except (ValueError, csv.Error) as error:
         raise InputError(f"not a table of an ARKit name and numbers in every row ({error})") from error
-    return _named([row[0].strip() for row in rows], _numbers("the table", matrix))
+    if not matrix.size:
+        raise InputError("holds no row of an ARKit name and numbers")
+    return _named([row[0].strip() for row in rows[_heading(rows) :]], _numbers("the table", matrix))
+
+
+def _heading(rows: Sequence[Sequence[str]]) -> int:
+    """1 where the first line holds no number, and so is a heading."""
+    return int(bool(rows) and not any(character.isdigit() for cell in rows[0][1:2] for character in cell[:2]))
 
 
 READERS: dict[str, Callable[[Path], ExpressionMap]] = {".npy": _read_npy, ".csv": _read_csv}
