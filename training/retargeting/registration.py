@@ -112,7 +112,7 @@ def _similarity(points: Double, onto: Double) -> tuple[float, Double, Double]:
 
 def _shape(basis: Double, wanted: Double) -> Double:
     """[S] coefficients that bend nearest to `wanted`, each held to about one."""
-    columns = basis.reshape(-1, basis.shape[2])
+    columns = basis.reshape(wanted.size, basis.shape[2])
     held = SHAPE_NOISE**2 * np.eye(basis.shape[2])
     return np.asarray(np.linalg.solve(columns.T @ columns + held, columns.T @ wanted.ravel()))
 

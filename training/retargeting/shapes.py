@@ -33,6 +33,9 @@ BARELY = 1e-9
 ROUNDS = 4
 """Of Gauss and Newton, where a joint turns: a turn is no straight line."""
 
+SETTLED = 1e-3
+"""Step, in typical controls, after which the next would be its square and not worth a round."""
+
 BENT = 0.01
 """Radians of jaw or eye from which those rounds are worth their time."""
 
@@ -134,7 +137,10 @@ class _Fitter:
         """[59] controls for one displacement `[W, 3]`, turns taken for what they are."""
         for _ in range(ROUNDS if np.abs(controls[EXPRESSION_SIZE:]).max() > BENT else 0):
             missed = (wanted - self.moved(controls)).ravel()
-            controls = controls + self._solved(self._derivative(controls), missed, controls / TYPICAL, strength)
+            step = self._solved(self._derivative(controls), missed, controls / TYPICAL, strength)
+            controls = controls + step
+            if np.abs(step / TYPICAL).max() < SETTLED:
+                break
         return controls
 
     def moved(self, controls: Double) -> Double:
