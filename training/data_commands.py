@@ -19,6 +19,7 @@ from .dataset.check import inspect
 from .dataset.finding import shortened
 from .dataset.inspection import Inspection
 from .dataset.preview import preview
+from .map_command import fit_map
 
 SUBJECTS = "female1|female2|male1|male2"
 
@@ -37,6 +38,9 @@ def data() -> None:
     A video is a folder with image/, mask/ and, if known, semantic/ (one PNG a frame each) and flame_params.json with
     a pose, an expression and a camera per frame. A dataset is a video, or a folder of videos of one subject.
     """
+
+
+data.add_command(fit_map)
 
 
 @data.command(

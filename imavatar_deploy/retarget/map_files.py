@@ -1,0 +1,104 @@
+"""Map files: ours (`.npz` with a header) written and read whole or not at all, and the door to matrices of others.
+
+Layout of ours, which plain numpy opens without pickle:
+
+    header   JSON text: format, version, source, target and how the map was fitted (the fields of `Fit`)
+    inputs   [n] names of what it reads        outputs  [59] names of what it writes
+    matrix   [n, 59] float32                   bias     [59] float32
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.atomic import atomic_file
+from imavatar_deploy.errors import InputError, UsageError
+
+from . import foreign_maps
+from .controls import CONTROLS
+from .expression_map import ExpressionMap, Fit
+
+FORMAT, VERSION = "imavatar-map", 1
+
+LARGEST = 16_000_000
+"""Bytes of an honest map, unpacked, with plenty of room."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def write_map(chart: ExpressionMap, out: str | Path) -> None:
+    """Write a map as `.npz`, complete or not at all.
+
+    Raises:
+        UsageError: the name does not end in .npz, or it cannot be written.
+    """
+    if Path(out).suffix.lower() != ".npz":
+        raise UsageError(f"a map is written as .npz, got {str(out)!r}")
+    fit = asdict(chart.fit) if chart.fit else None
+    header = {"format": FORMAT, "version": VERSION, "source": chart.source, "target": chart.target, "fit": fit}
+    with atomic_file(out) as partial, partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            header=np.array(json.dumps(header, indent=1)),
+            inputs=np.array(chart.inputs),
+            outputs=np.array(CONTROLS),
+            matrix=chart.matrix,
+            bias=chart.bias,
+        )
+
+
+def read_map(path: str | Path) -> ExpressionMap:
+    """Read a map of ours, or a matrix of the user's own in one of the layouts of `foreign_maps`.
+
+    Raises:
+        InputError: there is no such file, it is damaged, or of none of these layouts.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"there is no map {str(path)!r}: give a file that exists, or the word 'sparse'")
+    try:
+        if path.suffix.lower() != ".npz" or path.is_dir():
+            return foreign_maps.read(path)
+        arrays = _members(path)
+        return _ours(arrays) if "header" in arrays else foreign_maps.from_members(arrays)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+
+
+def _members(path: Path) -> Arrays:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (size := sum(entry.file_size for entry in archive.infolist())) > LARGEST:
+                raise InputError(f"a map is smaller than {LARGEST / 1e6:.0f} MB, got {size / 1e6:.0f} MB")
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # on damaged bytes zip and numpy raise nearly anything
+        raise InputError(f"not a readable .npz of plain arrays ({error}); write or download it again") from error
+
+
+def _ours(arrays: Arrays) -> ExpressionMap:
+    try:
+        header = json.loads(str(arrays["header"]))
+        if (header["format"], header["version"]) != (FORMAT, VERSION):
+            raise InputError(f"of format {header['format']} {header['version']}, expected {FORMAT} {VERSION}")
+        fit = header["fit"] and Fit(**header["fit"])
+        chart = ExpressionMap(header["source"], header["target"], arrays["matrix"], arrays["bias"], fit)
+        names = tuple(tuple(map(str, arrays[key])) for key in ("inputs", "outputs"))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"the header of this map is damaged ({error!r}); make it again") from error
+    if names != (chart.inputs, CONTROLS):
+        raise InputError(f"its inputs and outputs are not those of a map from {chart.source}; make it again")
+    return chart

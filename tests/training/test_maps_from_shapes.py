@@ -1,0 +1,155 @@
+"""Maps from the shapes of two head models: on a second head whose mixing is known, the map must find it again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.retarget import ExpressionMap
+from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
+from imavatar_deploy.retarget.by_name import JAW_OPEN_ANGLE, OPENHEAD_NAMES
+from imavatar_deploy.retarget.controls import CONTROLS, split
+from imavatar_deploy.training.retargeting import shapes
+from imavatar_deploy.training.retargeting.registration import register
+from imavatar_deploy.training.retargeting.shapes import fit_shapes
+
+from .second_heads import finer, mixed, mixing, shuffled, without_mouth_parts
+
+MIX = mixing()
+STILL = np.zeros(15, dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def second(openhead: HeadModel) -> HeadModel:
+    """OpenHead's surface and rig, and an expression basis mixed by MIX."""
+    return mixed(openhead, MIX)
+
+
+@pytest.fixture(scope="module")
+def other_person(openhead: HeadModel, second: HeadModel) -> HeadModel:
+    """Another face than OpenHead's, 3 mm away from it (root mean square), of the same basis."""
+    beta = np.random.default_rng(1).normal(size=30).astype(np.float32)
+    return replace(second, template=openhead.template + openhead.shape_basis[:, :, :30] @ beta)
+
+
+def codes(chart: ExpressionMap) -> dict[str, np.ndarray]:
+    return dict(zip(chart.inputs, chart.matrix, strict=True))
+
+
+def worst_code(chart: ExpressionMap) -> float:
+    """The largest error of an expression code, of the 50 shapes that OpenHead has by name."""
+    unmixed = np.linalg.inv(MIX)
+    found = np.stack([codes(chart)[name][:50] for name in OPENHEAD_NAMES], axis=1)
+    return float(np.abs(found - unmixed).max())
+
+
+def test_same_topology_is_exact(openhead: HeadModel, second: HeadModel) -> None:
+    fit = fit_shapes(openhead, second, "openhead, second")
+    assert (fit.chart.source, fit.chart.target) == (ARKIT, "flame2020")
+    assert worst_code(fit.chart) < 1e-4
+    assert fit.chart.fit is not None
+    assert (fit.chart.fit.how, fit.chart.fit.samples) == ("shapes", 51)
+    assert fit.chart.fit.residual < 1e-3 < 3.0 < fit.chart.fit.moved, "mm"
+    assert {row.name for row in fit.residuals} == {*ARKIT_NAMES} - {"tongueOut"}
+    assert max(row.worst for row in fit.residuals) < 0.01, "mm, the jaw's turn included"
+    opened = codes(fit.chart)["jawOpen"]
+    assert opened[50] == pytest.approx(JAW_OPEN_ANGLE, abs=1e-4)
+    assert np.abs(np.delete(opened, 50)).max() < 1e-4
+    assert not codes(fit.chart)["tongueOut"].any()
+
+
+def test_another_order_and_size_are_exact(openhead: HeadModel, second: HeadModel) -> None:
+    head = shuffled(without_mouth_parts(second), scale=1.1, shift=0.05)
+    fit = fit_shapes(openhead, head, "")
+    assert fit.registration.trusted.mean() > 0.99
+    assert fit.registration.distance < 1e-6
+    assert worst_code(fit.chart) < 1e-3
+    assert codes(fit.chart)["jawOpen"][50] == pytest.approx(JAW_OPEN_ANGLE, abs=1e-3)
+
+
+def test_another_topology_is_near(openhead: HeadModel, second: HeadModel) -> None:
+    head = without_mouth_parts(second)
+    head = shuffled(finer(head, head.template[head.faces].mean(axis=1)[:, 2] > 0.06), scale=0.9)
+    fit = fit_shapes(openhead, head, "")
+    assert len(head.template) > 8000
+    assert worst_code(fit.chart) < 0.01
+    assert fit.chart.fit is not None
+    assert fit.chart.fit.residual < 0.02, "mm"
+
+
+def test_another_person_in_another_order_is_near(openhead: HeadModel, other_person: HeadModel) -> None:
+    """Vertices are found to half a millimetre, so codes are off by a tenth and faces by a tenth of a millimetre."""
+    head = shuffled(without_mouth_parts(other_person), seed=2)
+    fit = fit_shapes(openhead, head, "")
+    assert worst_code(fit.chart) < 0.15
+    assert fit.chart.fit is not None
+    assert fit.chart.fit.residual < 0.15, "mm"
+    same = np.random.default_rng(2).permutation(len(head.template))  # what `shuffled` did
+    truth = without_mouth_parts(openhead).template[same]
+    found = np.einsum("vkc,vk->vc", openhead.template[fit.registration.corners], fit.registration.shares)
+    distance = np.linalg.norm(found - truth, axis=1)[fit.registration.trusted]
+    assert np.median(distance) < 0.6e-3
+    assert np.percentile(distance, 95) < 3e-3
+
+
+def test_without_a_shape_basis_surfaces_alone_decide(openhead: HeadModel, second: HeadModel) -> None:
+    head = replace(shuffled(without_mouth_parts(second)), shape_basis=np.zeros((4732, 3, 0), dtype=np.float32))
+    registration = register(openhead, head)
+    assert registration.trusted.mean() > 0.99
+    assert registration.distance < 1e-6
+
+
+def test_a_map_moves_the_second_head_as_the_first(openhead: HeadModel, other_person: HeadModel) -> None:
+    """A smile with the mouth half open, through the map, against OpenHead's own: mm on the skin."""
+    chart = fit_shapes(openhead, other_person, "").chart
+    weights = np.zeros(52, dtype=np.float32)
+    for name, weight in {"mouthSmileLeft": 0.8, "eyeBlinkRight": 0.7, "browInnerUp": 0.6, "jawOpen": 0.5}.items():
+        weights[ARKIT_NAMES.index(name)] = weight
+    came = other_person.vertices(*split(weights @ chart.matrix + chart.bias, STILL)) - other_person.template
+    expression = np.array([weights[ARKIT_NAMES.index(name)] for name in OPENHEAD_NAMES])
+    opened = STILL + JAW_OPEN_ANGLE * 0.5 * (np.arange(15) == 6)
+    wanted = openhead.vertices(expression, opened.astype(np.float32)) - openhead.template
+    missed = np.linalg.norm(came - wanted, axis=1)
+    assert np.sqrt((missed**2).mean()) < 0.2e-3
+    assert missed.max() < 1.5e-3
+
+
+def test_codes_of_one_head_become_those_of_another(openhead: HeadModel, second: HeadModel) -> None:
+    fit = fit_shapes(openhead, second, "", codes=True)
+    assert (fit.chart.source, fit.chart.inputs) == ("openhead", CONTROLS)
+    np.testing.assert_allclose(fit.chart.matrix[:50, :50], np.linalg.inv(MIX).T, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(fit.chart.matrix[50:, 50:], np.eye(9), rtol=0, atol=2e-3)
+
+
+def test_noise_of_the_fit_holds_codes_back(
+    openhead: HeadModel, second: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the target's expressions are faint and beside the point: it must not stretch them for a tenth."""
+    monkeypatch.setattr(shapes, "ROUNDS", 0)  # turns are beside the point, too, and take their time
+    faint = 0.003 * openhead.shape_basis[:, :, :25]
+    poor = replace(second, expression_basis=np.concatenate([second.expression_basis[:, :, :25], faint], axis=2))
+    fit = fit_shapes(openhead, poor, "")
+    free = fit_shapes(openhead, poor, "", ridge=1e-12)
+    assert fit.chart.fit is not None
+    assert free.chart.fit is not None
+    assert fit.chart.fit.residual > 0.3, "mm, and it says so"
+    assert 0.85 * fit.chart.fit.residual < free.chart.fit.residual < fit.chart.fit.residual
+    assert np.abs(free.chart.matrix).max() > 30
+    assert np.abs(fit.chart.matrix).max() < 3
+
+
+def test_what_is_no_head_is_refused(openhead: HeadModel, second: HeadModel) -> None:
+    fallen = shuffled(without_mouth_parts(second))
+    random = np.random.default_rng(0)
+    fallen = replace(fallen, template=random.normal(size=fallen.template.shape).astype(np.float32))
+    with pytest.raises(InputError, match=r"of the target's vertices were found on the source: both must be human"):
+        fit_shapes(openhead, fallen, "")
+
+
+def test_a_head_without_arkit_shapes_cannot_give_them(openhead: HeadModel, second: HeadModel) -> None:
+    with pytest.raises(InputError, match="known for openhead, and this head is flame2020.*--codes"):
+        fit_shapes(second, openhead, "")

@@ -1,0 +1,1 @@
+"""Fitting maps between head models: from takes seen by two trackers, or from the models' own shapes."""
