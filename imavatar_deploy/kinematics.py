@@ -12,6 +12,18 @@ from imavatar_deploy.conventions import PARENTS
 
 Float = NDArray[np.float32]
 
+_CONJUGATE = np.array([1.0, -1.0, -1.0, -1.0])
+
+_HAMILTON = np.array(
+    [  # 1, i, j, k of each product of two units: 1 1, 1 i, 1 j, 1 k, i 1, ...
+        *([1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]),
+        *([0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1], [0, 0, -1, 0]),
+        *([0, 0, 1, 0], [0, 0, 0, -1], [-1, 0, 0, 0], [0, 1, 0, 0]),
+        *([0, 0, 0, 1], [0, 0, 1, 0], [0, -1, 0, 0], [-1, 0, 0, 0]),
+    ],
+    dtype=np.float64,
+)
+
 
 def rotations(pose: Float) -> Float:
     """Axis-angle `[..., 3 * B]` in radians -> rotation matrices `[..., B, 3, 3]` (Rodrigues' formula)."""
@@ -24,12 +36,32 @@ def rotations(pose: Float) -> Float:
     return np.asarray(np.eye(3) + sin * skew + (1.0 - cos) * (skew @ skew), dtype=np.float32)
 
 
-def quaternions(pose: Float) -> NDArray[np.float64]:
+def quaternions(pose: NDArray[np.floating]) -> NDArray[np.float64]:
     """Axis-angle `[..., 3 * B]` in radians -> unit quaternions `[..., B, 4]`, the real part first."""
     vectors = np.asarray(pose, dtype=np.float64).reshape(*pose.shape[:-1], -1, 3)
-    angle = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    half = np.sinc(angle / (2 * np.pi)) / 2  # sin(angle / 2) / angle
+    angle = np.sqrt(np.einsum("...i,...i->...", vectors, vectors))[..., None]
+    half = np.where(angle > 1e-9, np.sin(angle / 2) / np.maximum(angle, 1e-9), 0.5)
     return np.concatenate([np.cos(angle / 2), half * vectors], axis=-1)
+
+
+def axis_angles(quaternions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quaternions `[..., B, 4]`, the real part first -> axis-angles `[..., 3 * B]` in radians, at most half a turn."""
+    q = np.where(quaternions[..., :1] < 0, -quaternions, quaternions)
+    sine = np.sqrt(np.einsum("...i,...i->...", q[..., 1:], q[..., 1:]))[..., None]
+    angle = 2 * np.arctan2(sine, q[..., :1])
+    scale = np.where(sine > 1e-12, angle / np.maximum(sine, 1e-12), 2.0)
+    return np.asarray(scale * q[..., 1:]).reshape(*q.shape[:-2], -1)
+
+
+def product(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Hamilton's product of quaternions `[..., 4]`: the rotation `second`, then `first`."""
+    pairs = first[..., :, None] * second[..., None, :]
+    return np.asarray(pairs.reshape(*pairs.shape[:-2], 16) @ _HAMILTON)
+
+
+def inverse(quaternions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The way back of unit quaternions `[..., 4]`."""
+    return np.asarray(quaternions * _CONJUGATE)
 
 
 def pose_feature(pose: Float) -> Float:

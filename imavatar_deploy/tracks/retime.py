@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.kinematics import quaternions
+from imavatar_deploy.kinematics import axis_angles, quaternions
 from imavatar_deploy.tracks.track import FlameTrack
 
 Float = NDArray[np.float32]
@@ -64,13 +64,4 @@ def _slerp(first: Float, second: Float, share: Double) -> Float:
     safe = np.where(near, 1.0, sine)
     start = np.where(near, 1.0 - way, np.sin((1.0 - way) * angle) / safe)
     end = np.where(near, way, np.sin(way * angle) / safe)
-    return _axis_angles(start * a + end * b)
-
-
-def _axis_angles(quaternions: Double) -> Float:
-    """[T, B, 4] quaternions -> [T, 3 B] axis-angles of at most half a turn."""
-    q = np.where(quaternions[..., :1] < 0, -quaternions, quaternions)
-    sine = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(sine, q[..., :1])
-    scale = np.where(sine > 1e-12, angle / np.maximum(sine, 1e-12), 2.0)
-    return np.asarray((scale * q[..., 1:]).reshape(len(q), -1), dtype=np.float32)
+    return axis_angles(start * a + end * b).astype(np.float32)

@@ -1,0 +1,122 @@
+"""Adjustment: how strongly each channel follows the tracker, and how far it may go: `jawOpen=1.3`, `12=0:0.8`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
+from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.kinematics import axis_angles, quaternions
+
+from .face import CHANNELS, Face
+
+Double = NDArray[np.float64]
+
+GREATEST = 10.0
+"""A gain beyond this is a slip of the finger."""
+
+OTHER_NAMES = {"head": "global", "jawOpen": "jaw"}
+"""Bones by what trackers call them; a head model's own expression of that name comes first."""
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+
+
+def _endless() -> Double:
+    return np.outer([-math.inf, math.inf], np.ones(CHANNELS))
+
+
+@dataclass(frozen=True, eq=False)
+class Adjustment:
+    """Gains and limits of all channels: 50 expressions and five bones."""
+
+    gains: Double = field(default_factory=lambda: np.ones(CHANNELS))
+    """[55] the tracker's value times this; of a bone, the angle."""
+    limits: Double = field(default_factory=_endless)
+    """[2, 55] least and greatest value; of a bone, the angle in radians, which is never below 0."""
+
+    def scaled(self, face: Face) -> Face:
+        """The face with gains applied."""
+        if np.all(self.gains == 1):
+            return face
+        expression, bones = np.split(self.gains, [EXPRESSION_SIZE])
+        turns = quaternions(axis_angles(face.turns) * np.repeat(bones, 3))
+        return Face(face.expression * expression, turns)
+
+    def limited(self, expression: Double, pose: Double) -> tuple[Double, Double]:
+        """An expression `[50]` and a pose `[15]` within the limits."""
+        if np.all(np.isinf(self.limits)):
+            return expression, pose
+        low, high = self.limits[:, :EXPRESSION_SIZE]
+        bones = pose.reshape(-1, 3)
+        angles = np.linalg.norm(bones, axis=1)
+        allowed = np.minimum(angles, self.limits[1, EXPRESSION_SIZE:])
+        return np.clip(expression, low, high), (bones * (allowed / np.maximum(angles, 1e-12))[:, None]).reshape(-1)
+
+
+def read_adjustment(texts: Iterable[str], expression_names: Sequence[str]) -> Adjustment:
+    """Read `NAME=GAIN` and `NAME=LOW:HIGH`, in any number and order; the last one counts.
+
+    Args:
+        texts: NAME is an expression's name or number (from 0), or a bone's: global (or head), neck, jaw, eyeL, eyeR.
+        expression_names: the avatar's, 50.
+
+    Raises:
+        UsageError: an unknown name, or what is no gain and no limits.
+    """
+    adjustment = Adjustment()
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            _refuse(text)
+        channel = _channel(name.strip(), expression_names)
+        if ":" in value:
+            adjustment.limits[:, channel] = _limits(text, value, channel)
+        else:
+            adjustment.gains[channel] = _gain(text, value)
+    return adjustment
+
+
+def _channel(name: str, expression_names: Sequence[str]) -> int:
+    if name in expression_names:
+        return list(expression_names).index(name)
+    bone = OTHER_NAMES.get(name, name)
+    if bone in BONES:
+        return EXPRESSION_SIZE + BONES.index(bone)
+    if re.fullmatch(r"\d{1,3}", name) and int(name) < EXPRESSION_SIZE:
+        return int(name)
+    known = [*expression_names, *BONES, *OTHER_NAMES, f"0..{EXPRESSION_SIZE - 1}"]
+    raise unknown_name("channel", name, known)
+
+
+def _gain(text: str, value: str) -> float:
+    if not re.fullmatch(_NUMBER, value.strip()) or not 0 <= float(value) <= GREATEST:
+        _refuse(text)
+    return float(value)
+
+
+def _limits(text: str, value: str, channel: int) -> tuple[float, float]:
+    numbers = [part.strip() for part in value.split(":")]
+    if len(numbers) != 2 or not all(re.fullmatch(_NUMBER, number) for number in numbers):
+        _refuse(text)
+    low, high = map(float, numbers)
+    if low > high:
+        raise UsageError(f"the limits {value} of {text!r} are the wrong way round; put the smaller one first")
+    if channel >= EXPRESSION_SIZE and low != 0:
+        raise UsageError(
+            f"a bone's limits are angles in radians and begin at 0, got {text!r}; try {text.split('=')[0]}=0:0.5"
+        )
+    return low, high
+
+
+def _refuse(text: str) -> NoReturn:
+    raise UsageError(
+        f"an adjustment must be NAME=GAIN with a gain of 0 to {GREATEST:g}, or NAME=LOW:HIGH, got {text!r}; "
+        "try jawOpen=1.3 or neck=0:0.5"
+    )

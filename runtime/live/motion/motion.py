@@ -1,0 +1,178 @@
+"""Motion: pushed what arrives, asked for the face at any moment; every time is given, no clock is read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
+from imavatar_deploy.errors import ImavatarError
+
+from ..observation import Arrival, Observation
+from .buffer import JitterBuffer
+from .calibration import Calibrator, Neutral
+from .clock import SenderClock
+from .face import Face, face_of
+from .head_motion import HEADS
+from .pace import Pace
+from .playback import Playback
+from .settings import Settings
+from .spacing import Spacing
+
+Float = NDArray[np.float32]
+
+Retarget = Callable[[Float, Float], tuple[Float, Float]]
+"""(weights [n], pose [15]) -> (expression [50], pose [15]), in the avatar's words."""
+
+ABSURD = 1e4
+"""No code and no angle is as large; such a face is `malformed`."""
+
+ABSURD_TIME = 1e12
+"""Seconds; beyond, a time has lost its milliseconds, and counts as none."""
+
+SHARE = 0.85
+"""Of a frame, the latency of `auto`: predictions lag a little, too, so that the whole stays within one frame."""
+
+SHORTEST_STEP = 1e-4
+"""Seconds between two moments that are told apart."""
+
+HEAD = EXPRESSION_SIZE + BONES.index("global")
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """The face to show."""
+
+    expression: Float  # [50]
+    pose: Float  # [15] axis-angle, radians
+    captured: float
+    """When what is shown was captured, on this machine's clock, as if the shortest way here took no time; never goes back."""
+    state: str
+    """`live`, `predicted`, `held` or `relaxing`."""
+
+
+class Motion:
+    """The whole chain: retarget, align clocks, calibrate, adjust, buffer, predict, correct, smooth."""
+
+    def __init__(
+        self, retargets: Mapping[str, Retarget], settings: Settings, counts: Counter[str] | None = None
+    ) -> None:
+        """Counts go to `counts`: `foreign`, `malformed`, `late`, `repeated`, and `restarted` sender's clocks.
+
+        Args:
+            retargets: for each vocabulary that can be shown, what puts it into the avatar's words.
+        """
+        self.counts: Counter[str] = Counter() if counts is None else counts
+        self.neutral: Neutral | None = settings.neutral
+        """What is taken off every face."""
+        self._retargets, self._settings = retargets, settings
+        self._spacing, self._pace = Spacing(1 / settings.fps), Pace(1 / settings.fps)
+        self._clock, self._buffer, self._playback = SenderClock(), JitterBuffer(), Playback(settings)
+        self._calibrator: Calibrator | None = None
+        self._moment: Moment | None = None
+        self._now = self._shown = -math.inf
+        self._changed = False
+
+    @property
+    def added_latency(self) -> float:
+        """Seconds between a face's coming, by the shortest way, and its showing: delay and smoothing together."""
+        latency = self._settings.latency
+        return SHARE * self._spacing.interval if latency is None else latency
+
+    @property
+    def latency_note(self) -> str:
+        """The same in one line for people."""
+        total, lag = 1e3 * self.added_latency, 1e3 * float(self._playback.lag[HEAD])
+        return f"{total:.0f} ms added: {max(total - lag, 0):.0f} of delay and {lag:.0f} of smoothing (head, now)"
+
+    @property
+    def calibrating(self) -> bool:
+        """Whether faces are being gathered for a new neutral one."""
+        return self._calibrator is not None
+
+    def recalibrate(self) -> None:
+        """Make the face of the next `calibration` seconds the neutral one."""
+        self._calibrator = Calibrator(self._settings.calibration)
+
+    def push(self, arrival: Arrival) -> None:
+        """Take in what arrived, in any order, and count it when it is of no use. Never raises."""
+        observation, arrived = arrival
+        seen = self._retargeted(observation)
+        if seen is None:
+            return
+        sent, restarts = self._time_of(observation, arrived), self._clock.restarts
+        if not self._clock.hear(sent, arrived):
+            self.counts["late"] += 1
+            return
+        if self._clock.restarts > restarts:
+            self._begin_anew()
+        if self._calibrator and (neutral := self._calibrator.add(seen, arrived)):
+            self.neutral, self._calibrator = neutral, None
+            self._buffer.clear()
+        trouble = self._buffer.insert(sent, self._own(seen), self._shown, self._spacing.interval)
+        if trouble:
+            self.counts[trouble] += 1
+            return
+        self._spacing.note(sent)
+        self._changed = True
+
+    def at(self, now: float) -> Moment | None:
+        """The face to show at `now`, which should grow; None before the first face came."""
+        if not self._buffer.count or (self._moment and now - self._now < SHORTEST_STEP):
+            return self._moment
+        sender, elapsed = self._clock.at(now), now - self._now
+        face = self._playback.step(self._buffer, sender, elapsed, self.added_latency, self._changed)
+        self._now, self._shown, self._changed = now, sender - self.added_latency, False
+        self._moment = self._moment_of(face)
+        return self._moment
+
+    def _moment_of(self, face: Face) -> Moment:
+        expression, pose = self._settings.adjustment.limited(face.expression, face.pose())
+        age = self._shown - self._buffer.newest
+        captured = self._clock.local(
+            self._shown if age <= 0 else self._buffer.newest + float(self._playback.dropout.lead(np.asarray(age)))
+        )
+        if self._moment:
+            captured = max(captured, self._moment.captured)
+        state = self._playback.dropout.state(age)
+        return Moment(expression.astype(np.float32), pose.astype(np.float32), captured, state)
+
+    def _retargeted(self, observation: Observation) -> Face | None:
+        """The face in the avatar's words; None, and counted, where there is none."""
+        retarget = self._retargets.get(observation.vocabulary)
+        try:
+            expression, pose = retarget(observation.weights, observation.pose) if retarget else (None, None)
+        except ImavatarError:
+            expression = None
+        if expression is None or pose is None:
+            self.counts["foreign"] += 1
+        elif not max(np.abs(expression).max(), np.abs(pose).max()) < ABSURD:  # so that a NaN is refused, too
+            self.counts["malformed"] += 1
+        else:
+            return face_of(expression, pose)
+        return None
+
+    def _own(self, face: Face) -> Face:
+        """The face as the settings want it: from the neutral one, the head's motion, gains."""
+        calibrated = self.neutral.taken_off(face) if self.neutral else face
+        turns = HEADS[self._settings.head].turn(calibrated.turns)
+        return self._settings.adjustment.scaled(Face(calibrated.expression, turns))
+
+    def _time_of(self, observation: Observation, arrived: float) -> float:
+        time = observation.time
+        if time is not None and abs(time) < ABSURD_TIME:
+            return time
+        return self._pace.moment(arrived, observation.sequence)
+
+    def _begin_anew(self) -> None:
+        """The sender's clock is another one: what is shown goes on, the times do not."""
+        self.counts["restarted"] += 1
+        self._buffer.clear()
+        self._spacing.forget()
+        self._playback.forget_times()
+        self._shown = -math.inf
