@@ -6,12 +6,17 @@ from contextlib import AbstractContextManager
 
 from imavatar_deploy.errors import unknown_name
 
-from . import track
+from . import flame_udp, track
+from .datagrams import datagram_format
+from .protocol import Protocol
 from .source import LiveSource, Selection, Source, SourceFormat
 
-__all__ = ["SOURCES", "LiveSource", "Selection", "Source", "SourceFormat", "open_source"]
+__all__ = ["PROTOCOLS", "SOURCES", "LiveSource", "Selection", "Source", "SourceFormat", "open_source"]
 
-SOURCES: tuple[SourceFormat, ...] = (track.FORMAT,)
+PROTOCOLS: tuple[Protocol, ...] = (flame_udp.PROTOCOL,)
+"""What datagrams are understood."""
+
+SOURCES: tuple[SourceFormat, ...] = (track.FORMAT, *map(datagram_format, PROTOCOLS))
 """The table of `--source`."""
 
 
