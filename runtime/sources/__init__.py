@@ -6,10 +6,14 @@ from contextlib import AbstractContextManager
 
 from imavatar_deploy.errors import unknown_name
 
-from . import track
+from . import ifacialmocap, live_link, open_see_face, track, vmc
+from .protocol import Protocol
 from .source import LiveSource, Selection, Source, SourceFormat
 
-__all__ = ["SOURCES", "LiveSource", "Selection", "Source", "SourceFormat", "open_source"]
+__all__ = ["PROTOCOLS", "SOURCES", "LiveSource", "Selection", "Source", "SourceFormat", "open_source"]
+
+PROTOCOLS: tuple[Protocol, ...] = (live_link.PROTOCOL, vmc.PROTOCOL, open_see_face.PROTOCOL, ifacialmocap.PROTOCOL)
+"""What datagrams are understood."""
 
 SOURCES: tuple[SourceFormat, ...] = (track.FORMAT,)
 """The table of `--source`."""
