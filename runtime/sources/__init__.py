@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from imavatar_deploy.errors import unknown_name
 
-from . import ifacialmocap, live_link, open_see_face, track, vmc
+from . import ifacialmocap, live_link, open_see_face, track, vmc, webcam
 from .protocol import Protocol
 from .source import LiveSource, Selection, Source, SourceFormat
 
@@ -15,7 +15,7 @@ __all__ = ["PROTOCOLS", "SOURCES", "LiveSource", "Selection", "Source", "SourceF
 PROTOCOLS: tuple[Protocol, ...] = (live_link.PROTOCOL, vmc.PROTOCOL, open_see_face.PROTOCOL, ifacialmocap.PROTOCOL)
 """What datagrams are understood."""
 
-SOURCES: tuple[SourceFormat, ...] = (track.FORMAT,)
+SOURCES: tuple[SourceFormat, ...] = (webcam.FORMAT, track.FORMAT)
 """The table of `--source`."""
 
 
