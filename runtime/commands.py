@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .bench import bench
 from .run import run
+from .send import send
 from .verify import verify
 
-__all__ = ["bench", "run", "verify"]
+__all__ = ["bench", "run", "send", "verify"]

@@ -1,13 +1,11 @@
-"""VMC protocol: Unity's axes, both spellings, bundles in bundles, presets; sent by python-osc over the loopback."""
+"""VMC protocol: Unity's axes, both spellings, bundles in bundles, presets."""
 
 from __future__ import annotations
 
-import socket
 import struct
 
 import numpy as np
 import pytest
-from pythonosc.udp_client import SimpleUDPClient
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
@@ -22,6 +20,7 @@ from .situations import (
     VMC_FRAME,
     assert_gaze,
     assert_head,
+    moved,
     osc,
     osc_packet,
     vmc_bone,
@@ -57,8 +56,6 @@ def test_head(bones: list[tuple[object, ...]], situation: str) -> None:
 def test_neck_comes_before_head() -> None:
     """A head turned left on a neck that leans forward: the nose goes left and keeps level with the lean."""
     observation = observed(vmc_bone("Neck", (1, 0, 0), 90), vmc_bone("Head", (0, 1, 0), -90))
-    from .situations import moved
-
     np.testing.assert_allclose(moved(observation, 0, (0, 0, 1)), (1, 0, 0), atol=1e-5)
     np.testing.assert_allclose(moved(observation, 0, (0, 1, 0)), (0, 0, 1), atol=1e-5)
 
@@ -153,19 +150,3 @@ def test_bundles_in_bundles_have_an_end() -> None:
         packet = b"#bundle\0" + bytes(8) + struct.pack(">i", len(packet)) + packet
     with pytest.raises(InputError, match="must begin with"):
         PROTOCOL.parser()(packet)
-
-
-def test_python_osc_over_the_loopback() -> None:
-    parse = PROTOCOL.parser()
-    observations: list[Observation] = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.settimeout(10)  # a deadline, not a wait
-        with SimpleUDPClient("127.0.0.1", listening.getsockname()[1]) as sender:
-            for address, *arguments in VMC_FRAME:
-                sender.send_message(str(address), arguments)
-        while not observations:
-            observations += parse(listening.recv(65536))
-    assert_head(observations[0], TURNED)
-    assert shapes(observations[0]) == {"browInnerUp": 0.25, "jawOpen": 0.5}
-    assert observations[0].time == 12.5

@@ -1,0 +1,98 @@
+"""A bad network: packets lost in bursts, delayed, overtaken and doubled; seeded, and no clock or socket in it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
+from typing import TypeVar
+
+from imavatar_deploy.errors import UsageError
+
+LONGEST_JITTER = 10.0
+"""Seconds."""
+
+Packet = TypeVar("Packet")
+
+
+class BadNetwork:
+    """What happens to one packet after the other.
+
+    Args:
+        loss: share of packets that are lost, 0..1.
+        jitter: seconds; each packet takes between none and so many, at random, so later ones may overtake.
+        duplicate: share of the packets that arrive which arrive twice, each copy after a delay of its own.
+        burst: how many packets are lost in a row, in the mean; never fewer than chance loses, 1 / (1 - loss).
+        seed: the same one, the same fate.
+
+    Raises:
+        UsageError: one of them is out of range.
+    """
+
+    def __init__(
+        self, *, loss: float = 0.0, jitter: float = 0.0, duplicate: float = 0.0, burst: float = 1.0, seed: int = 0
+    ) -> None:
+        for name, value in (("loss", loss), ("duplicate", duplicate)):
+            if not 0 <= value <= 1:
+                raise UsageError(f"{name} must be between 0 and 1, got {value}")
+        if not 0 <= jitter <= LONGEST_JITTER:
+            raise UsageError(f"jitter must be between 0 and {LONGEST_JITTER:.0f} seconds, got {jitter}")
+        if not 1 <= burst < float("inf"):
+            raise UsageError(f"burst must be 1 packet or more, got {burst}")
+        self._random = Random(seed)
+        self._jitter, self._duplicate = jitter, duplicate
+        self._begins, self._ends = _transitions(loss, burst)
+        self._losing = self._random.random() < loss
+        self.lost, self.doubled = 0, 0
+
+    def delays(self) -> list[float]:
+        """Seconds that each copy of the next packet takes; none where it is lost."""
+        lost = self._losing
+        chance = self._random.random()
+        self._losing = chance >= self._ends if lost else chance < self._begins
+        copies = 0 if lost else 1 + (self._random.random() < self._duplicate)
+        self.lost += copies == 0
+        self.doubled += copies == 2
+        return [self._jitter * self._random.random() for _ in range(copies)]
+
+
+def _transitions(loss: float, burst: float) -> tuple[float, float]:
+    """Chance that a burst of losses begins, and that it ends, after a packet (Gilbert's channel).
+
+    Without a longer burst the two add up to 1, which is losing each packet independently.
+    """
+    if loss == 1:
+        return 1.0, 0.0
+    ends = 1 / max(burst, 1 / (1 - loss))
+    return ends * loss / (1 - loss), ends
+
+
+def through(network: BadNetwork, packets: Iterable[tuple[float, Packet]]) -> Iterator[tuple[float, Packet]]:
+    """(time, packet) as they are sent, times never falling -> as they arrive; a stream may be endless."""
+    underway: list[tuple[float, int, Packet]] = []
+    for order, (time, packet) in enumerate(packets):
+        while underway and underway[0][0] <= time:
+            arrival, _, arrived = heapq.heappop(underway)
+            yield arrival, arrived
+        for copy, delay in enumerate(network.delays()):
+            heapq.heappush(underway, (time + delay, 2 * order + copy, packet))
+    while underway:
+        arrival, _, arrived = heapq.heappop(underway)
+        yield arrival, arrived
+
+
+def deliveries(
+    times: Sequence[float],
+    *,
+    loss: float = 0.0,
+    jitter: float = 0.0,
+    duplicate: float = 0.0,
+    burst: float = 1.0,
+    seed: int = 0,
+) -> list[tuple[float, int]]:
+    """When packets sent at `times` (seconds, never falling) arrive: (arrival, index of the packet), in that order.
+
+    See `BadNetwork` for the rest.
+    """
+    network = BadNetwork(loss=loss, jitter=jitter, duplicate=duplicate, burst=burst, seed=seed)
+    return list(through(network, ((time, index) for index, time in enumerate(times))))
