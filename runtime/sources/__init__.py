@@ -6,17 +6,23 @@ from contextlib import AbstractContextManager
 
 from imavatar_deploy.errors import unknown_name
 
-from . import flame_udp, track
+from . import flame_udp, ifacialmocap, live_link, open_see_face, track, vmc, webcam
 from .datagrams import datagram_format
 from .protocol import Protocol
 from .source import LiveSource, Selection, Source, SourceFormat
 
 __all__ = ["PROTOCOLS", "SOURCES", "LiveSource", "Selection", "Source", "SourceFormat", "open_source"]
 
-PROTOCOLS: tuple[Protocol, ...] = (flame_udp.PROTOCOL,)
+PROTOCOLS: tuple[Protocol, ...] = (
+    flame_udp.PROTOCOL,
+    live_link.PROTOCOL,
+    vmc.PROTOCOL,
+    open_see_face.PROTOCOL,
+    ifacialmocap.PROTOCOL,
+)
 """What datagrams are understood."""
 
-SOURCES: tuple[SourceFormat, ...] = (track.FORMAT, *map(datagram_format, PROTOCOLS))
+SOURCES: tuple[SourceFormat, ...] = (webcam.FORMAT, track.FORMAT, *map(datagram_format, PROTOCOLS))
 """The table of `--source`."""
 
 

@@ -59,8 +59,14 @@ def test_impossible_rate_is_refused(ramp: str, fps: float) -> None:
 
 
 def test_unknown_source_lists_what_exists() -> None:
-    with pytest.raises(UsageError, match="unknown source 'gopher://face': expected one of track.json"):
+    with pytest.raises(UsageError, match="unknown source 'gopher://face': expected one of ") as refusal:
         open_source("gopher://face")
+    assert all(row.pattern in str(refusal.value) for row in SOURCES)
+
+
+def test_every_pattern_means_its_own_row() -> None:
+    for row in SOURCES:
+        assert next(other for other in SOURCES if other.matches(row.pattern)) is row
 
 
 def test_absent_track_is_refused() -> None:
