@@ -28,5 +28,4 @@ def chequered(stream: Stream) -> Bytes:
 def over(image: Bytes, ground: Bytes) -> Bytes:
     """[H, W, 3] RGB of an RGBA image `[H, W, 4]` over a ground `[H, W, 3]`: 0.6 ms at 512², in numpy 2.1."""
     alpha = cv2.extractChannel(image, 3).astype(np.float32)
-    blended: Bytes = cv2.blendLinear(cv2.cvtColor(image, cv2.COLOR_RGBA2RGB), ground, alpha, 255 - alpha)
-    return blended
+    return np.asarray(cv2.blendLinear(cv2.cvtColor(image, cv2.COLOR_RGBA2RGB), ground, alpha, 255 - alpha), np.uint8)

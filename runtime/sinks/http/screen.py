@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import cv2
 
@@ -61,7 +62,7 @@ class Screen:
         return None if image is None else _encode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
 
 
-def _encode(suffix: str, image: Bytes) -> bytes:
+def _encode(suffix: str, image: Any) -> bytes:
     done, data = cv2.imencode(suffix, image, QUALITY if suffix == ".jpg" else [])
     if not done:
         raise InternalError(f"a frame {image.shape} could not be encoded as {suffix}")

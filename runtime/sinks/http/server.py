@@ -39,7 +39,7 @@ class PageServer(ThreadingHTTPServer):
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
         self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        super().__init__(tuple(address), Handler)
+        super().__init__((address.host, address.port), Handler)
 
     def server_bind(self) -> None:
         """Without the name server, which the base class asks for a name that nobody needs."""
