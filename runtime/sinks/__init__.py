@@ -6,12 +6,20 @@ from contextlib import AbstractContextManager
 
 from imavatar_deploy.errors import unknown_name
 
-from . import contact_sheet, images, null, video
+from . import contact_sheet, http, images, null, video, virtual_camera, window
 from .sink import Sink, SinkFormat, Stream
 
 __all__ = ["SINKS", "Sink", "SinkFormat", "Stream", "find_sink", "open_sink"]
 
-SINKS: tuple[SinkFormat, ...] = (video.FORMAT, images.FORMAT, contact_sheet.FORMAT, null.FORMAT)
+SINKS: tuple[SinkFormat, ...] = (
+    video.FORMAT,
+    images.FORMAT,
+    contact_sheet.FORMAT,
+    window.FORMAT,
+    http.FORMAT,
+    virtual_camera.FORMAT,
+    null.FORMAT,
+)
 """The table of `--sink`."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ class Stream:
     fps: float
     controls: Controls = field(default_factory=Controls)
     """What a sink with keys or a mouse may change."""
+    statistics: Callable[[], dict[str, Any]] = dict
+    """Figures of the run so far, by name, for a sink that shows them; called from threads of its own."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Sink:
     write: Callable[[Bytes], None]
     report: Callable[[], str]
     """One line for the end of the run, once the sink is closed; empty when there is nothing to tell."""
+    greeting: str = ""
+    """One line for the beginning of the run: where to look, and which keys there are."""
 
 
 @dataclass(frozen=True)

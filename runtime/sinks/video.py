@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.console import human_bytes
 from imavatar_deploy.errors import UsageError
 
+from .ground import over, white
 from .sink import Bytes, Sink, SinkFormat, Stream
 
 QUALITY = {"crf": "18", "preset": "medium"}
@@ -31,14 +31,14 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
         raise UsageError(
             f"H.264 video needs an even width and height, got {stream.width} x {stream.height}; choose another --size"
         )
-    count = 0
+    count, ground = 0, white(stream)
     with atomic_file(target) as partial, _container(target, partial) as container:
         video = _add_video(container, stream)
 
         def write(image: Bytes) -> None:
             nonlocal count
             count += 1
-            container.mux(video.encode(_yuv(image)))
+            container.mux(video.encode(_yuv(image, ground)))
 
         yield Sink(write, report=lambda: f"wrote {target} ({human_bytes(Path(target).stat().st_size)}, {count} frames)")
         container.mux(video.encode(None))
@@ -62,15 +62,9 @@ def _add_video(container: Any, stream: Stream) -> Any:
     return video
 
 
-def _yuv(image: Bytes) -> Any:
-    frame = av.VideoFrame.from_ndarray(_over_white(image), format="rgb24")
+def _yuv(image: Bytes, ground: Bytes) -> Any:
+    frame = av.VideoFrame.from_ndarray(over(image, ground), format="rgb24")
     return frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
-
-
-def _over_white(image: Bytes) -> Bytes:
-    """[H, W, 3] RGB of an RGBA image: video knows no transparency."""
-    alpha = image[..., 3:].astype(np.uint16)
-    return ((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 FORMAT = SinkFormat(

@@ -15,7 +15,9 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.runtime.sinks import SINKS, Stream, find_sink, open_sink
 
 STREAM = Stream(width=48, height=32, fps=24.0)
-EXAMPLES = {"video": "clip.mp4", "images": "frames/%05d.png", "contact_sheet": "sheet.png", "null": "null"}
+FILES = {"video": "clip.mp4", "images": "frames/%05d.png", "contact_sheet": "sheet.png"}
+OTHERS = {"window": "window", "http": "http://127.0.0.1:8080", "virtual_camera": "virtualcam", "null": "null"}
+EXAMPLES = FILES | OTHERS
 
 
 def images(count: int = 5) -> Iterator[NDArray[np.uint8]]:
@@ -29,7 +31,7 @@ def images(count: int = 5) -> Iterator[NDArray[np.uint8]]:
 @pytest.fixture
 def target(tmp_path: Path) -> Callable[[str], str]:
     """The example of a sink, in a folder of its own."""
-    return lambda name: EXAMPLES[name] if name == "null" else str(tmp_path / "out" / EXAMPLES[name])
+    return lambda name: OTHERS.get(name) or str(tmp_path / "out" / FILES[name])
 
 
 def everything_in(folder: Path) -> list[Path]:
@@ -44,7 +46,12 @@ def test_the_table_has_an_example_for_each_row() -> None:
         assert row.description
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+def test_what_people_look_at_is_watched() -> None:
+    assert {row.name for row in SINKS if row.watched} == set(OTHERS) - {"null"}
+    assert [row.name for row in SINKS if row.main_thread] == ["window"]
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_failed_run_leaves_nothing_behind(name: str, target: Callable[[str], str], tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="cable pulled"), open_sink(target(name), STREAM) as sink:
         for image in images(3):
@@ -53,7 +60,7 @@ def test_failed_run_leaves_nothing_behind(name: str, target: Callable[[str], str
     assert not everything_in(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["video", "images", "contact_sheet"])
+@pytest.mark.parametrize("name", FILES)
 def test_failed_run_keeps_the_earlier_result(name: str, target: Callable[[str], str], tmp_path: Path) -> None:
     with open_sink(target(name), STREAM) as sink:
         for image in images():
@@ -160,11 +167,13 @@ def test_null_says_nothing() -> None:
 
 @pytest.mark.parametrize("target", ["clip.avi", "frames/%s.png", "%d%d.png", "nul", ""])
 def test_unknown_sink_lists_what_exists(target: str) -> None:
-    with pytest.raises(UsageError, match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, null, sheet\.png"):
+    with pytest.raises(
+        UsageError, match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, http.*, null, sheet"
+    ):
         find_sink(target)
 
 
-@pytest.mark.parametrize("name", ["video", "images", "contact_sheet"])
+@pytest.mark.parametrize("name", FILES)
 def test_unwritable_place_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file where a folder should be", encoding="utf-8")
     with (

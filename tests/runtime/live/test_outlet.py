@@ -1,0 +1,169 @@
+"""Outlets: a sink as slow as it likes holds nothing up, a file lasts as long as its run, and no failure is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from imavatar_deploy.errors import ImavatarError, UsageError
+from imavatar_deploy.runtime import sinks
+from imavatar_deploy.runtime.live.outlet import Outlet, open_outlets
+from imavatar_deploy.runtime.sinks import Sink, Stream
+from imavatar_deploy.runtime.sinks.sink import Bytes, SinkFormat
+
+STREAM = Stream(48, 32, 25.0)
+
+
+def picture(number: int) -> Bytes:
+    return np.full((32, 48, 4), number, dtype=np.uint8)
+
+
+class Slow:
+    """A sink that is in the middle of a write until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
+        self.got: list[int] = []
+        self.threads: set[threading.Thread] = set()
+
+    def write(self, image: Bytes) -> None:
+        self.threads.add(threading.current_thread())
+        self.begun.release()
+        assert self.go_on.acquire(timeout=10)
+        self.got.append(int(image[0, 0, 0]))
+
+    def let_all(self) -> None:
+        for _ in range(1000):
+            self.go_on.release()
+
+
+def row(*, watched: bool, main_thread: bool = False, write: object = None) -> SinkFormat:
+    @contextmanager
+    def opened(target: str, stream: Stream) -> Iterator[Sink]:
+        yield Sink(write, str)
+
+    return SinkFormat("odd", "odd", "for tests", lambda target: target == "odd", opened, watched, main_thread)
+
+
+@pytest.mark.parametrize(
+    ("watched", "expected", "repeated"), [(False, [0, *[30] * 30, *[33] * 3], 31), (True, [0, 30, 33], 0)]
+)
+def test_a_slow_sink_is_not_waited_for(watched: bool, expected: list[int], repeated: int) -> None:
+    sink = Slow()
+    with Outlet(row(watched=watched), Sink(sink.write, str)) as outlet:
+        outlet.offer(0, picture(0))
+        assert sink.begun.acquire(timeout=10)
+        for tick in range(1, 31):
+            outlet.offer(tick, picture(tick))
+        sink.go_on.release()
+        assert sink.begun.acquire(timeout=10)
+        outlet.offer(33, picture(33))
+        sink.let_all()
+    assert sink.got == expected
+    assert outlet.counts == {"written": 3, "repeated": repeated, "skipped": 29}
+    assert threading.current_thread() not in sink.threads
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_last_picture_is_written(watched: bool) -> None:
+    sink = Slow()
+    sink.let_all()
+    with Outlet(row(watched=watched), Sink(sink.write, str)) as outlet:
+        outlet.offer(7, picture(7))
+        outlet.offer(8, picture(8))
+    assert sink.got[-1] == 8
+    assert outlet.counts["written"] + outlet.counts["skipped"] == 2
+
+
+def test_a_long_stall_keeps_one_picture() -> None:
+    seen: list[Bytes] = []
+    with Outlet(row(watched=False), Sink(seen.append, str)) as outlet:
+        first, last = picture(0), picture(1)
+        outlet.offer(0, first)
+        outlet.offer(50_000, last)
+    assert len(seen) == 50_001
+    assert seen[0] is first or seen[0] is last, "as the thread came before the second picture or after it"
+    assert all(image is last for image in seen[1:])
+
+
+def test_a_sink_of_the_main_thread_is_written_in_it() -> None:
+    threads = []
+    before = threading.active_count()
+    with Outlet(
+        row(watched=True, main_thread=True), Sink(lambda image: threads.append(threading.current_thread()), str)
+    ) as outlet:
+        assert threading.active_count() == before
+        outlet.offer(0, picture(0))
+        outlet.offer(5, picture(5))
+    assert threads == [threading.current_thread()] * 2
+    assert outlet.counts == {"written": 2, "repeated": 0, "skipped": 0}
+
+
+def broken(image: Bytes) -> None:
+    raise UsageError("the disk is full")
+
+
+def test_a_failure_surfaces_at_the_next_offer() -> None:
+    outlet = Outlet(row(watched=False), Sink(broken, str))
+    with pytest.raises(UsageError, match="the disk is full"), outlet:
+        for tick in range(1000):
+            outlet.offer(tick, picture(0))
+            time.sleep(1e-4)
+    with pytest.raises(UsageError, match="the disk is full"):
+        outlet.close()
+
+
+def test_a_failure_of_the_last_write_surfaces_at_the_end() -> None:
+    with pytest.raises(UsageError, match="the disk is full"), Outlet(row(watched=True), Sink(broken, str)) as outlet:
+        outlet.offer(0, picture(0))
+
+
+def test_a_run_that_fails_drops_what_waits() -> None:
+    sink = Slow()
+    before = set(threading.enumerate())
+    with pytest.raises(KeyError), Outlet(row(watched=False), Sink(sink.write, str)) as outlet:
+        outlet.offer(0, picture(0))
+        assert sink.begun.acquire(timeout=10)
+        outlet.offer(100, picture(100))
+        sink.go_on.release()
+        assert sink.begun.acquire(timeout=10)
+        threading.Timer(0.02, sink.let_all).start()
+        raise KeyError
+    assert sink.got[0] == 0
+    assert len(sink.got) < 100
+    assert not {thread for thread in set(threading.enumerate()) - before if thread.name.startswith("outlet")}
+
+
+def test_a_video_lasts_as_long_as_its_run(tmp_path: Path) -> None:
+    target = str(tmp_path / "clip.mp4")
+    with open_outlets([target, "null"], STREAM) as outlets:
+        for tick in (0, 1, 5, 9):
+            for outlet in outlets:
+                outlet.offer(tick, picture(20 * tick))
+    with av.open(target) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 10
+    for outlet in outlets:
+        assert outlet.counts["written"] + outlet.counts["repeated"] == 10
+    assert "10 frames" in outlets[0].sink.report()
+
+
+@pytest.mark.parametrize("broken_first", [False, True])
+def test_no_output_appears_when_another_sink_fails(
+    broken_first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "SINKS", (*sinks.SINKS, row(watched=True, write=broken)))
+    targets = [str(tmp_path / "clip.mp4"), "odd"]
+    with (
+        pytest.raises(ImavatarError, match="the disk is full"),
+        open_outlets(targets[::-1] if broken_first else targets, STREAM) as outlets,
+    ):
+        for outlet in outlets:
+            outlet.offer(0, picture(0))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -1,0 +1,31 @@
+"""What is seen through transparent pixels, against the formula in whole numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.runtime.sinks import Stream
+from imavatar_deploy.runtime.sinks.ground import DARK, LIGHT, SQUARE, chequered, over, white
+
+STREAM = Stream(width=80, height=48, fps=25.0)
+
+
+@pytest.mark.parametrize("ground", [white(STREAM), chequered(STREAM)], ids=["white", "chequered"])
+def test_it_is_alpha_blending(ground: np.ndarray) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (48, 80, 4), dtype=np.uint8)
+    image[:10, :, 3], image[10:20, :, 3] = 0, 255
+    alpha = image[..., 3:].astype(int)
+    exact = (image[..., :3] * alpha + ground * (255 - alpha)) / 255
+    blended = over(image, ground)
+    assert np.abs(blended - exact).max() <= 0.501
+    np.testing.assert_array_equal(blended[:10], ground[:10])
+    np.testing.assert_array_equal(blended[10:20], image[10:20, :, :3])
+
+
+def test_chequered_has_squares_of_two_greys() -> None:
+    ground = chequered(STREAM)
+    assert ground.shape == (48, 80, 3)
+    corners = ground[::SQUARE, ::SQUARE, 0]
+    np.testing.assert_array_equal(corners[:2, :2], [[LIGHT, DARK], [DARK, LIGHT]])
+    assert (ground[:SQUARE, :SQUARE] == LIGHT).all()
