@@ -10,6 +10,7 @@ from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.graphs import CPU, CUDA, open_session
+from imavatar_deploy.optional import require
 from imavatar_deploy.student import has_student
 
 from .cpu_renderer import CpuRenderer
@@ -54,8 +55,26 @@ def _engine(order: Order, threads: int) -> Chosen:
     return choose(order.folder, GRAPH, order.engine_policy, threads)
 
 
+def _drawn_by_warp(device: str) -> Callable[[Order], Renderer]:
+    """A row whose every stage runs on a device of Warp's, which is imported when it is asked for."""
+
+    def opened(order: Order) -> Renderer:
+        require("warp", extra="cuda")
+        from .gpu import renderer
+
+        return renderer.WarpRenderer(order, renderer.DEVICES[device]())
+
+    return opened
+
+
 BACKENDS = {
     "cpu": Backend("everything on the CPU", _drawn_on_cpu(_onnxruntime(CPU)), ("student", "vertex")),
+    "cuda": Backend("everything on the GPU (warp-lang), or an error", _drawn_by_warp("cuda"), ("pixel", "student")),
+    "warp": Backend(
+        "what --backend cuda runs, on one core of the CPU: slow, to check it anywhere",
+        _drawn_by_warp("cpu"),
+        ("student", "vertex"),
+    ),
     "onnx-cuda": Backend(
         "colours by ONNX Runtime on the GPU (onnxruntime-gpu), or an error; the rest on the CPU",
         _drawn_on_cpu(_onnxruntime(CUDA)),
