@@ -11,13 +11,20 @@ from .library import wp
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = Floats2 = NDArray[np.float32]
+    Floats = NDArray[np.float32]
+    Floats2 = NDArray[np.float32]
     Doubles2 = NDArray[np.float64]
     Halves2 = NDArray[np.float16]
-    Ints = Ints2 = NDArray[np.int32]
+    Ints = NDArray[np.int32]
+    Ints2 = NDArray[np.int32]
     Keys = NDArray[np.uint64]
     Bytes2 = NDArray[np.uint8]
-    Half = Float = Double = Vec3 = Vec4d = Vec4i = Any
+    Half = Any
+    Float = Any
+    Double = Any
+    Vec3 = Any
+    Vec4d = Any
+    Vec4i = Any
 else:
     Floats, Floats2 = wp.array(dtype=wp.float32), wp.array2d(dtype=wp.float32)
     Doubles2 = wp.array2d(dtype=wp.float64)

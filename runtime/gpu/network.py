@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Float, Floats2, Half, Halves2, Ints
-from .library import quietly, wp
+from .library import inlined, quietly, wp
 from .texture_weights import TextureWeights
 
 DEPTH, COLUMNS = 128, 64
@@ -66,18 +66,20 @@ def chunked(weights: TextureWeights, width: int) -> tuple[NDArray[np.float16], N
     return np.ascontiguousarray(np.concatenate(chunks).reshape(-1, COLUMNS)), biases
 
 
+@inlined
+def _rectified(total: Float, bias: Float) -> Half:
+    return wp.float16(wp.max(total + bias, 0.0))
+
+
+@inlined
+def _colour(total: Float, bias: Float) -> Float:
+    return (wp.tanh(total + bias) + 1.0) * 0.5
+
+
 def network_kernel(rows: int, width: int) -> Any:
     """The kernel for layers as wide as `width`, `rows` points a block; Warp needs both when it compiles."""
     height, depth, columns = wp.constant(rows), wp.constant(DEPTH), wp.constant(COLUMNS)
     units, channels = wp.constant(width), wp.constant(CHANNELS)
-
-    @wp.func
-    def rectified(total: Float, bias: Float) -> Half:
-        return wp.float16(wp.max(total + bias, 0.0))
-
-    @wp.func
-    def colour(total: Float, bias: Float) -> Float:
-        return (wp.tanh(total + bias) + 1.0) * 0.5
 
     def colour_points(
         count: Ints, points: Halves2, weights: Halves2, biases: Floats2, first_steps: int, told: Floats2
@@ -91,13 +93,13 @@ def network_kernel(rows: int, width: int) -> Any:
             part = wp.tile_load(points, shape=(height, depth), offset=(block * height, k * depth), bounds_check=False)
             wp.tile_assign(seen, part, offset=(0, k * depth))
         chunk = wp.tile_load(weights, shape=(depth, columns), offset=(0, 0), storage="shared", bounds_check=False)
-        used = 0
+        used = int(0)
         steps = int(first_steps)
         last = biases.shape[0] - 1
         for layer in range(biases.shape[0]):
             strips = int(units // columns)
             if layer == last:
-                strips = 1
+                strips = int(1)
             for strip in range(strips):
                 total = wp.tile_zeros(shape=(height, columns), dtype=wp.float32, storage="shared")
                 for k in range(steps):
@@ -114,9 +116,9 @@ def network_kernel(rows: int, width: int) -> Any:
                     bias_of = wp.tile_broadcast(
                         wp.tile_load(biases, shape=(1, channels), offset=(layer, 0)), shape=(height, channels)
                     )
-                    wp.tile_store(told, wp.tile_map(colour, seen_of, bias_of), offset=(block * height, 0))
+                    wp.tile_store(told, wp.tile_map(_colour, seen_of, bias_of), offset=(block * height, 0))
                 else:
-                    wp.tile_assign(next_seen, wp.tile_map(rectified, total, bias), offset=(0, strip * columns))
+                    wp.tile_assign(next_seen, wp.tile_map(_rectified, total, bias), offset=(0, strip * columns))
             wp.tile_assign(seen, next_seen)
             steps = int(units // depth)
 

@@ -29,7 +29,7 @@ def list_seen(seen: Ints, run: int, listed: Ints, count: Ints) -> None:
     """Write the indices of a run's entries that are not negative."""
     start = wp.tid() * run
     stop = wp.min(start + run, seen.shape[0])
-    found = 0
+    found = int(0)
     for entry in range(start, stop):
         if seen[entry] >= 0:
             found += 1
@@ -50,7 +50,7 @@ def tell_vertices(listed: Ints, count: Ints, codes: Floats2, normals: Floats2, l
         return
     vertex, size = listed[entry], codes.shape[1]
     for column in range(lane, size + 3, lanes):
-        value = 0.0
+        value = float(0.0)
         if column < size:
             value = codes[vertex, column]
         else:

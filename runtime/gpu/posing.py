@@ -32,7 +32,7 @@ def skin(shaped: Floats, weights: Floats2, bones: Floats, matrix: Floats, vertic
     count = weights.shape[1]
     x, y, z = shaped[vertex], shaped[count + vertex], shaped[2 * count + vertex]
     for axis in range(3):
-        moved = 0.0
+        moved = float(0.0)
         for j in range(weights.shape[0]):
             g = 12 * j + 4 * axis
             moved += weights[j, vertex] * (bones[g] * x + bones[g + 1] * y + bones[g + 2] * z + bones[g + 3])

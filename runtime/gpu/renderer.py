@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class WarpRenderer:
         self._size = (order.height, order.width)
         self._background = wp.vec4i(*order.background)
         self._device = device
-        self._stream, self._copies = (wp.Stream(device), wp.Stream(device)) if device.is_cuda else (None, None)
+        self._stream, self._copies = (wp.Stream(device) if device.is_cuda else None for _ in range(2))
         with quietly(wp), self._current():
             wp.load_module(MODULE, device)
             self._scene = Scene(folder.avatar, order.width, order.height, device)
@@ -134,31 +135,34 @@ class WarpRenderer:
         given = [seen.triangle, seen.colours, self._background]
         wp.launch(composite, len(seen.triangle), inputs=given, outputs=[image], device=self._device)
 
+    def _stages(self, image: Any) -> tuple[Callable[[], None], ...]:
+        """What launches each of `STAGES`."""
+        return (
+            self._animate,
+            lambda: self._scene.normals(self._bones),
+            self._scene.raster,
+            lambda: self._shading.launch(self._constant),
+            lambda: self._composite(image),
+        )
+
     def _draw(self, image: Any) -> None:
-        """All of `STAGES`."""
-        self._animate()
-        self._scene.normals(self._bones)
-        self._scene.raster()
-        self._shading.launch(self._constant)
-        self._composite(image)
+        for stage in self._stages(image):
+            stage()
 
     def _draw_slowly(self, slot: Slot, lap: Lap) -> None:
         """The same, waiting for the device after each; the copies belong to the first and the last."""
         with self._current():
             slot.upload()
-            for stage in (
-                self._animate,
-                lambda: self._scene.normals(self._bones),
-                self._scene.raster,
-                lambda: self._shading.launch(self._constant),
-                lambda: (self._composite(slot.image), slot.fetch()),
-            ):
+            *_, last = stages = self._stages(slot.image)
+            for stage in stages:
                 stage()
+                if stage is last:
+                    slot.fetch()
                 wp.synchronize_device(self._device)
                 lap()
 
     def _taken(self, slot: Slot) -> Bytes:
-        return slot.landed.reshape(*self._size, 4).copy()
+        return np.array(slot.landed).reshape(*self._size, 4)
 
     def _land(self, slot: Slot, image: Bytes) -> None:
         slot.wait()

@@ -28,14 +28,14 @@ def gather(
         incident: `[3 F]`, the faces around vertex v at first[v]..first[v + 1].
     """
     vertex = wp.tid()
-    x, y, z = 0.0, 0.0, 0.0
+    x, y, z = float(0.0), float(0.0), float(0.0)
     for entry in range(first[vertex], first[vertex + 1]):
         face = incident[entry]
         x += crosses[face, 0]
         y += crosses[face, 1]
         z += crosses[face, 2]
     length = wp.sqrt(x * x + y * y + z * z)
-    scale = 0.0
+    scale = float(0.0)
     if length > 0.0:
         scale = 1.0 / length
     x, y, z = x * scale, y * scale, z * scale
@@ -46,7 +46,7 @@ def gather(
         y += weight * (bones[g + 4] * dx + bones[g + 5] * dy + bones[g + 6] * dz)
         z += weight * (bones[g + 8] * dx + bones[g + 9] * dy + bones[g + 10] * dz)
     length = wp.sqrt(x * x + y * y + z * z)
-    scale = 0.0
+    scale = float(0.0)
     if length > 0.0:
         scale = 1.0 / length
     normals[vertex, 0] = x * scale

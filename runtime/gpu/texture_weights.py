@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,21 +65,33 @@ def _is(node: Any, kind: str) -> bool:
 
 
 def _is_ours(graph: Any, numbers: dict[str, Any]) -> bool:
-    """Operators in the exporter's order, each fed by the one before, and nothing in them but what we compute."""
+    """Operators in the exporter's order, each fed by those before, and nothing in them but what we compute."""
     nodes = list(graph.node)
     further = len(nodes) - len(FIRST) - len(LAST)
     if further < 2 or tuple(node.op_type for node in nodes) != (*FIRST, *LAYER * (further // 2), *LAST):
         return False
-    sources = [["code", "normal"], [nodes[0].output[0]], ["condition"], [nodes[1].output[0], nodes[2].output[0]]]
-    sources += [[before.output[0]] for before in nodes[3:-1]]
-    fed = all(list(node.input[: len(names)]) == names for node, names in zip(nodes, sources, strict=True))
-    weighed = all(
-        name in numbers for node in nodes[1:] for name in node.input[1:] if not _is(node, "Add") or node in nodes[-3:]
-    )
-    halved = [numbers.get(node.input[1]) for node in nodes[-2:]]
     gemms = [node for node in nodes if _is(node, "Gemm")]
-    whole = [len(node.input) for node in gemms][1:] == [3] * (len(gemms) - 1) and len(gemms[0].input) == 2
-    return fed and weighed and whole and halved == [1.0, 2.0] and all(map(_is_plain, gemms))
+    *_, one, two = nodes
+    return (
+        _is_a_chain(nodes)
+        and all(name in numbers for node in gemms for name in node.input[1:])
+        and [len(node.input) for node in gemms] == [2] + [3] * (len(gemms) - 1)
+        and [numbers.get(node.input[1]) for node in (one, two)] == [1.0, 2.0]
+        and all(map(_is_plain, gemms))
+    )
+
+
+def _is_a_chain(nodes: list[Any]) -> bool:
+    """The first layer adds what it knows of the point and of the condition; from there each node feeds the next."""
+    concat, of_point, of_condition, total, *_ = nodes
+    feeds = [
+        (concat, ["code", "normal"]),
+        (of_point, [concat.output[0]]),
+        (of_condition, ["condition"]),
+        (total, [of_point.output[0], of_condition.output[0]]),
+        *((node, [before.output[0]]) for before, node in pairwise(nodes[3:])),
+    ]
+    return all(list(node.input[: len(names)]) == names for node, names in feeds)
 
 
 def _is_plain(gemm: Any) -> bool:
