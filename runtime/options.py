@@ -16,9 +16,8 @@ from .backends import BACKENDS
 from .engines import POLICIES
 
 SHADING_HELP = (
-    "student: a tiny network at every pixel (fastest), always on the CPU; vertex, pixel: the full texture network at "
-    "visible vertices, or at every pixel (its truth, slowest); auto: student where the avatar has one and the backend "
-    "is the CPU, else vertex."
+    "student: a tiny network at every pixel (fastest); vertex, pixel: the full texture network at visible vertices, or "
+    "at every pixel (its truth, slowest); auto: what suits the backend and the avatar has."
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -59,7 +58,7 @@ def drawing_options(command: Command) -> Command:
             type=click.Choice(list(BACKENDS)),
             default="cpu",
             show_default=True,
-            help=f"What computes colours: {rows_help(BACKENDS)}.",
+            help=f"What draws: {rows_help(BACKENDS)}.",
         ),
         click.option("--threads", type=click.IntRange(min=1), help="Cores to use.  [default: all]"),
         click.option(

@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imavatar_deploy.animation.animate import Animator
-from imavatar_deploy.animation.normals import SurfaceNormals
-from imavatar_deploy.animation.shade import AUTO, SHADINGS, normal_image, resolve_shading
-from imavatar_deploy.animation.texture_network import condition_of
+from imavatar_deploy.animation.shade import AUTO
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.checks import as_float32
+from imavatar_deploy.checks import as_float32, ensure_shape
 from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
-from imavatar_deploy.drawing.rasterise import Fragments, Rasteriser
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.framing import front_camera, with_square_pixels
 from imavatar_deploy.proof.drift import drift_note
 
-from .backends import open_backend
-from .composite import Background, background_rgba, composite
-from .engines import Chosen
+from .backends import find_backend, resolve_shading
+from .composite import Background, background_rgba
+from .renderer import STAGES, Bytes, Float, Order, no_lap
 
-Float = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
+__all__ = ["LARGEST_SIDE", "STAGES", "Player"]
+
 Size = int | tuple[int, int]
-Lap = Callable[[], object]
-
-STAGES = ("animate", "normals", "raster", "shade", "composite")
-"""What a frame goes through, in this order."""
 
 LARGEST_SIDE = 16384
 
@@ -55,7 +44,7 @@ class Player:
         shading: a row of `shade.SHADINGS`, or `auto`: the student where the folder has one, else per vertex.
         background: `#rrggbb`, three numbers in 0..255, or None for transparent.
         threads: how many cores to use; all of them when left out.
-        backend: a row of `backends.BACKENDS`: what computes colours.
+        backend: a row of `backends.BACKENDS`: what draws.
         engine_policy: a row of `engines.POLICIES`: what is done when the backend's engine cannot run here.
 
     Raises:
@@ -76,25 +65,20 @@ class Player:
         engine_policy: str = "rebuild",
     ) -> None:
         self.width, self.height = _checked_size(size)
-        self._background = background_rgba(background)
+        colour = background_rgba(background)
         folder = open_avatar(source)
         self.drift_note = drift_note(folder.manifest)
         """What the avatar misses and why it was written all the same; empty when it misses nothing."""
         self.shading = resolve_shading(shading, folder, backend)
         """The row of `shade.SHADINGS` that colours."""
-        self.avatar = avatar = folder.avatar
+        self.avatar = folder.avatar
         self._closed = False
-        self._workers = workers = Workers(threads)
-        self.threads = workers.threads
-        self._backend = Chosen(None, "")
-        if SHADINGS[self.shading].asks_network:
-            self._backend = open_backend(backend, folder, self.threads, engine_policy)
-        self.backend_note = self._backend.note
-        """What computes colours and why, where that is worth telling."""
-        self._shading = SHADINGS[self.shading](folder, self._backend.session, (self.height, self.width), workers)
-        self._animator = Animator(avatar, workers)
-        self._normals = SurfaceNormals(avatar, workers)
-        self._rasteriser = Rasteriser(avatar.faces, self.width, self.height, workers)
+        self._renderer = find_backend(backend).open(
+            Order(folder, self.width, self.height, self.shading, colour, threads, engine_policy)
+        )
+        self.threads = self._renderer.threads
+        self.backend_note = self._renderer.note
+        """What draws and why, where that is worth telling."""
         self.camera = with_square_pixels(self._front(), self.width, self.height)
         """What `render` looks through when it is given no camera."""
 
@@ -108,8 +92,7 @@ class Player:
 
     def close(self) -> None:
         """End the threads and give a device's memory back; the player draws no more."""
-        self._workers.close()
-        self._backend.close()
+        self._renderer.close()
         self._closed = True
 
     def render(self, expression: Any, pose: Any, camera: Camera | None = None) -> Bytes:
@@ -118,15 +101,28 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._render_impl(*self._checked(expression, pose), camera or self.camera, _no_lap)
+        return self._renderer.render(*self._checked(expression, pose), self._matrix(camera), no_lap)
 
     def render_timed(self, expression: Any, pose: Any, camera: Camera | None = None) -> tuple[Bytes, dict[str, float]]:
-        """`render`, and the seconds that each of `STAGES` took."""
+        """`render`, and the seconds that each of `STAGES` took; a device is waited for after each."""
+        checked, matrix = self._checked(expression, pose), self._matrix(camera)
         laps = [time.perf_counter()]
-        image = self._render_impl(
-            *self._checked(expression, pose), camera or self.camera, lambda: laps.append(time.perf_counter())
-        )
+        image = self._renderer.render(*checked, matrix, lambda: laps.append(time.perf_counter()))
         return image, dict(zip(STAGES, np.diff(laps).tolist(), strict=True))
+
+    def render_batch(self, expressions: Any, poses: Any, camera: Camera | None = None) -> Bytes:
+        """[N, H, W, 4] RGBA images of expressions `[N, E]` and poses `[N, 15]`: the bytes of N calls of `render`.
+
+        On a device the frames follow each other without waiting for the host.
+
+        Raises:
+            InputError: wrong numbers of coefficients or frames, or a value that is not finite.
+        """
+        self._must_be_open()
+        checked = as_float32("expressions", expressions, ("N", self.avatar.expression_size))
+        turned = as_float32("poses", poses, ("N", POSE_SIZE))
+        ensure_shape("poses", turned, (len(checked), POSE_SIZE), "one for each expression")
+        return self._renderer.render_batch(checked, turned, self._matrix(camera))
 
     def vertices(self, expression: Any, pose: Any) -> Float:
         """[V, 3] posed vertices in metres.
@@ -134,7 +130,7 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._animator(*self._checked(expression, pose)).vertices / np.float32(UNITS_PER_METRE)
+        return self._renderer.vertices(*self._checked(expression, pose)) / np.float32(UNITS_PER_METRE)
 
     def normals(self, expression: Any, pose: Any, camera: Camera | None = None) -> Float:
         """[H, W, 3] unit normals, in model space, of what each pixel sees; zero where that is nothing.
@@ -142,40 +138,24 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        fragments, normals = self._drawn(*self._checked(expression, pose), camera or self.camera, _no_lap)
-        return normal_image(fragments, self.avatar.faces, normals, self._workers)
+        return self._renderer.normals(*self._checked(expression, pose), self._matrix(camera))
 
-    def _checked(self, expression: Any, pose: Any) -> tuple[Float, Float]:
+    def _must_be_open(self) -> None:
         if self._closed:
             raise UsageError("this player is closed; draw inside its with block, or open another")
+
+    def _checked(self, expression: Any, pose: Any) -> tuple[Float, Float]:
+        self._must_be_open()
         size = self.avatar.expression_size
         return as_float32("expression", expression, (size,)), as_float32("pose", pose, (POSE_SIZE,))
 
-    def _drawn(self, expression: Float, pose: Float, camera: Camera, lap: Lap) -> tuple[Fragments, Float]:
-        """What each pixel sees, and the vertices' normals `[V, 3]`."""
-        posed = self._animator(expression, pose)
-        lap()
-        normals = self._normals(posed)
-        lap()
-        fragments = self._rasteriser.draw(posed.vertices, camera.image_matrix(self.width, self.height))
-        lap()
-        return fragments, normals
-
-    def _render_impl(self, expression: Float, pose: Float, camera: Camera, lap: Lap) -> Bytes:
-        fragments, normals = self._drawn(expression, pose, camera, lap)
-        colours = self._shading(fragments, normals, condition_of(expression, pose))
-        lap()
-        image = composite(colours, fragments.triangle, self._background, self._workers)
-        lap()
-        return image
+    def _matrix(self, camera: Camera | None) -> Float:
+        return (camera or self.camera).image_matrix(self.width, self.height)
 
     def _front(self) -> Camera:
         neutral = np.zeros(self.avatar.expression_size, dtype=np.float32)
-        return front_camera(self.avatar, self._animator(neutral, np.zeros(POSE_SIZE, dtype=np.float32)).vertices)
-
-
-def _no_lap() -> None:
-    """`render` does not look at the clock."""
+        still = np.zeros(POSE_SIZE, dtype=np.float32)
+        return front_camera(self.avatar, self._renderer.vertices(neutral, still))
 
 
 def _checked_size(size: Size) -> tuple[int, int]:

@@ -12,8 +12,6 @@ from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.drawing.jit import kernel
 from imavatar_deploy.drawing.rasterise import Fragments
 from imavatar_deploy.drawing.workers import Workers
-from imavatar_deploy.errors import UsageError, unknown_name
-from imavatar_deploy.student import has_student
 
 from .student_shading import StudentShading
 
@@ -105,27 +103,7 @@ SHADINGS: dict[str, type[Shading]] = {"student": StudentShading, "vertex": Verte
 """The table of `--shading`."""
 
 AUTO = "auto"
-"""The student where the folder has one and the CPU draws, else per vertex."""
-
-CPU = "cpu"
-"""The backend that needs no device."""
-
-
-def resolve_shading(name: str, folder: AvatarFolder, backend: str) -> str:
-    """The row of `SHADINGS` that a name means for a folder whose colours `backend` computes.
-
-    Raises:
-        UsageError: neither `AUTO` nor a row, or one that the backend cannot have.
-    """
-    if name == AUTO:
-        return "student" if has_student(folder) and backend == CPU else "vertex"
-    if name not in SHADINGS:
-        raise unknown_name("shading", name, (*SHADINGS, AUTO))
-    if backend != CPU and not SHADINGS[name].asks_network:
-        raise UsageError(
-            f"--shading {name} is drawn on the CPU; leave out --backend {backend}, or shade by the network"
-        )
-    return name
+"""The shading that the backend prefers of those that the avatar has."""
 
 
 def normal_image(fragments: Fragments, faces: NDArray[np.int32], normals: Float, workers: Workers) -> Float:

@@ -73,7 +73,7 @@ ROWS = (
     Checkup("nvidia driver", "everything on a GPU", INSTALL_DRIVER, _driver),
     Checkup(
         "onnxruntime cuda",
-        "imavatar-run --backend cuda",
+        "imavatar-run --backend onnx-cuda",
         "pip uninstall -y onnxruntime && pip install 'imavatar-deploy[gpu]' 'onnxruntime-gpu[cuda,cudnn]'",
         _cuda_provider,
     ),

@@ -1,0 +1,169 @@
+"""WarpRenderer: whole frames on a device, nothing copied to the host but the finished image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from imavatar_deploy.animation.texture_network import condition_of
+from imavatar_deploy.engines.driver import probe_driver
+from imavatar_deploy.errors import MissingDependencyError
+
+from ..renderer import Bytes, Float, Lap, Order, no_lap
+from .frame_input import FrameInput
+from .library import MODULE, quietly, wp
+from .pixels import composite, interpolate_normals
+from .scene import Scene
+from .shadings import DEVICE_SHADINGS
+from .slot import Slot
+
+
+def cuda_device() -> Any:
+    """The first GPU.
+
+    Raises:
+        MissingDependencyError: there is no driver or device, or this Warp cannot use them.
+    """
+    found = probe_driver().devices[0]
+    if not wp.is_cuda_available():
+        raise MissingDependencyError(
+            f"{found.name} is there, but warp-lang {wp.config.version} does not start on it; update NVIDIA's driver, "
+            "or play on the CPU"
+        )
+    return wp.get_device("cuda:0")
+
+
+def cpu_device() -> Any:
+    """Warp's CPU device: the same kernels, one thread."""
+    return wp.get_device("cpu")
+
+
+DEVICES = {"cuda": cuda_device, "cpu": cpu_device}
+"""Where Warp may draw."""
+
+
+class WarpRenderer:
+    """See `Renderer`. All memory is taken at the start; a frame is one graph, see `Slot`."""
+
+    def __init__(self, order: Order, device: Any) -> None:
+        folder = order.folder
+        self.note = f"Warp {wp.config.version} on {device.name}"
+        self.threads = 1
+        self._size = (order.height, order.width)
+        self._background = wp.vec4i(*order.background)
+        self._device = device
+        self._stream, self._copies = (wp.Stream(device) if device.is_cuda else None for _ in range(2))
+        with quietly(wp), self._current():
+            wp.load_module(MODULE, device)
+            self._scene = Scene(folder.avatar, order.width, order.height, device)
+            self._shading = DEVICE_SHADINGS[order.shading](folder, self._scene.seen)
+            self._layout = FrameInput(folder.avatar, self._shading.constant_size)
+            self._inputs = wp.zeros(self._layout.size, dtype=wp.float32, device=device)
+            self._coefficients, self._bones, self._matrix, self._constant = (
+                self._inputs[part] for part in self._layout.parts
+            )
+            pixels = order.width * order.height
+            streams = (self._stream, self._copies)
+            self._slots = [Slot(self._draw, self._inputs, pixels, *streams) for _ in range(2)]
+
+    def render(self, expression: Float, pose: Float, image_matrix: Float, lap: Lap) -> Bytes:
+        """See `Renderer`."""
+        slot = self._slots[0]
+        self._tell(slot, expression, pose, image_matrix)
+        if lap is no_lap:
+            slot.launch()
+            slot.wait()
+        else:
+            self._draw_slowly(slot, lap)
+        return self._taken(slot)
+
+    def render_batch(self, expressions: Float, poses: Float, image_matrix: Float) -> Bytes:
+        """See `Renderer`."""
+        images = np.zeros((len(expressions), *self._size, 4), dtype=np.uint8)
+        for frame, (expression, pose) in enumerate(zip(expressions, poses, strict=True)):
+            slot = self._slots[frame % 2]
+            if frame >= 2:
+                self._land(slot, images[frame - 2])
+            self._tell(slot, expression, pose, image_matrix)
+            slot.launch()
+        for frame in range(max(len(images) - 2, 0), len(images)):
+            self._land(self._slots[frame % 2], images[frame])
+        return images
+
+    def vertices(self, expression: Float, pose: Float) -> Float:
+        """See `Renderer`."""
+        self._tell(self._slots[0], expression, pose, np.zeros((3, 4), dtype=np.float32))
+        with self._current():
+            self._slots[0].upload()
+            self._animate()
+            return np.asarray(self._scene.vertices.numpy())
+
+    def normals(self, expression: Float, pose: Float, image_matrix: Float) -> Float:
+        """See `Renderer`."""
+        self._tell(self._slots[0], expression, pose, image_matrix)
+        seen = self._scene.seen
+        with self._current():
+            self._slots[0].upload()
+            self._animate()
+            self._scene.normals(self._bones)
+            self._scene.raster()
+            given = [seen.triangle, seen.barycentrics, seen.faces, seen.normals]
+            wp.launch(interpolate_normals, len(seen.triangle), given, [seen.colours], device=self._device)
+            return np.array(seen.colours.numpy()).reshape(*self._size, 3)
+
+    def close(self) -> None:
+        """See `Renderer`."""
+        wp.synchronize_device(self._device)
+        for held in ("_slots", "_shading", "_scene", "_inputs", "_coefficients", "_bones", "_matrix", "_constant"):
+            self.__dict__.pop(held, None)
+
+    def _current(self) -> Any:
+        """Launches go to this renderer's own stream."""
+        return wp.ScopedStream(self._stream)
+
+    def _tell(self, slot: Slot, expression: Float, pose: Float, image_matrix: Float) -> None:
+        constant = self._shading.constant(condition_of(expression, pose))
+        self._layout.write(slot.given, expression, pose, image_matrix, constant)
+
+    def _animate(self) -> None:
+        self._scene.animate(self._coefficients, self._bones, self._matrix)
+
+    def _composite(self, image: Any) -> None:
+        seen = self._scene.seen
+        given = [seen.triangle, seen.colours, self._background]
+        wp.launch(composite, len(seen.triangle), inputs=given, outputs=[image], device=self._device)
+
+    def _stages(self, image: Any) -> tuple[Callable[[], None], ...]:
+        """What launches each of `STAGES`."""
+        return (
+            self._animate,
+            lambda: self._scene.normals(self._bones),
+            self._scene.raster,
+            lambda: self._shading.launch(self._constant),
+            lambda: self._composite(image),
+        )
+
+    def _draw(self, image: Any) -> None:
+        for stage in self._stages(image):
+            stage()
+
+    def _draw_slowly(self, slot: Slot, lap: Lap) -> None:
+        """The same, waiting for the device after each; the copies belong to the first and the last."""
+        with self._current():
+            slot.upload()
+            *_, last = stages = self._stages(slot.image)
+            for stage in stages:
+                stage()
+                if stage is last:
+                    slot.fetch()
+                wp.synchronize_device(self._device)
+                lap()
+
+    def _taken(self, slot: Slot) -> Bytes:
+        return np.array(slot.landed).reshape(*self._size, 4)
+
+    def _land(self, slot: Slot, image: Bytes) -> None:
+        slot.wait()
+        image[:] = slot.landed.reshape(image.shape)
