@@ -10,51 +10,22 @@ seconds that either needs.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from official_goldens import Fidelity, OfficialFrame, official_frames
 
 from imavatar_deploy.avatar_io import open_avatar
-from imavatar_deploy.camera import Camera
-from imavatar_deploy.image_quality import iou, normal_angle, psnr
 from imavatar_deploy.runtime import Player
 
 
-@dataclass(frozen=True)
-class FrameFidelity:
-    """How one baked frame compares with the official render of it."""
-
-    frame: str
-    psnr: float  # dB inside the common mask
-    iou: float
-    normal_angle: float  # median, degrees
-    seconds: float
-    official_seconds: float
-
-
-def measure(avatar: Path, golden: Path) -> FrameFidelity:
-    """Render the golden's frame from the baked avatar, per pixel, and compare."""
-    data = np.load(golden)
-    size = int(data["img_res"])
-    fx, fy, cx, cy = (data["intrinsics"][index] / size for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    camera = Camera(np.linalg.inv(data["cam_pose"])[:3], np.array([abs(fx), fy, cx, cy]))
-    with Player(avatar, size=size, shading="pixel") as player:
-        player.render(data["expression"], data["flame_pose"], camera)
-        image, laps = player.render_timed(data["expression"], data["flame_pose"], camera)
-        normals = player.normals(data["expression"], data["flame_pose"], camera)
-    mask = data["network_object_mask"].reshape(size, size)
-    common = mask & (image[..., 3] > 0)
-    official = (data["rgb_values"].reshape(size, size, 3) + 1.0) / 2.0
-    angles = normal_angle(normals, data["normal_values"].reshape(size, size, 3), common)
-    return FrameFidelity(
-        golden.stem.removeprefix("f_render_"),
-        psnr(image[..., :3] / 255.0, official, common),
-        iou(image[..., 3] > 0, mask),
-        float(np.median(angles)),
-        sum(laps.values()),
-        float(data["seconds"]),
-    )
+def measure(avatar: Path, official: OfficialFrame) -> tuple[Fidelity, float]:
+    """Render the frame from the baked avatar, per pixel, and compare; and the seconds that it took."""
+    frame = official.expression, official.pose, official.camera
+    with Player(avatar, size=official.size, shading="pixel") as player:
+        player.render(*frame)
+        image, laps = player.render_timed(*frame)
+        normals = player.normals(*frame)
+    return Fidelity.of(official, image[..., :3] / 255.0, normals, image[..., 3] > 0), sum(laps.values())
 
 
 def main(avatar: Path, reference: Path) -> None:
@@ -62,11 +33,11 @@ def main(avatar: Path, reference: Path) -> None:
     print(f"{avatar}: {faces} faces, full texture network per pixel")
     print("| frame | PSNR in the common mask | mask IoU | median normal angle | baked | official |")
     print("|---|---|---|---|---|---|")
-    for golden in sorted((reference / "golden").glob("f_render_*.npz")):
-        row = measure(avatar, golden)
+    for official in official_frames(reference):
+        row, seconds = measure(avatar, official)
         print(
-            f"| {row.frame} | {row.psnr:.1f} dB | {row.iou:.4f} | {row.normal_angle:.2f}° "
-            f"| {1e3 * row.seconds:.1f} ms | {row.official_seconds:.0f} s |"
+            f"| {official.name} | {row.psnr:.1f} dB | {row.iou:.4f} | {row.normal_angle:.2f}° "
+            f"| {1e3 * seconds:.1f} ms | {official.seconds:.0f} s |"
         )
 
 

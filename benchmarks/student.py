@@ -1,11 +1,11 @@
-"""The student beside the full texture network: how like it is, how big, and how fast, as Markdown.
+"""The student beside the full texture network: how like it is and how big, as Markdown.
 
-    python benchmarks/student.py AVATAR [AVATAR ...] [--frames 60] [--threads N]
+    python benchmarks/student.py AVATAR [AVATAR ...]
 
 AVATAR is a folder with a student, or the word `sample`; give several, exported with other `--student` widths or face
 budgets, to compare them in one run. Likeness is that of images (256², inside the head) to those of the full network
 asked at every pixel, on frames of the bundled motion, of which the student was taught two thirds; what it reaches on
-frames it was never taught stands in the folder's manifest and is printed, too. Times are parameters in to RGBA out.
+frames it was never taught stands in the folder's manifest and is printed, too. How fast it is, imavatar-bench tells.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ import numpy as np
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.image_quality import psnr
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.player import STAGES
-from imavatar_deploy.runtime.timing import INCLUDED, machine, summarise, time_frames
 from imavatar_deploy.student import FILE, read_student
 from imavatar_deploy.tracks import read_track
 
@@ -27,10 +25,6 @@ SEEN = slice(10, None, 50)
 """Five frames of the bundled motion."""
 
 SIZE = 256
-TIMED = (256, 512)
-SHADINGS = ("student", "vertex", "pixel")
-PIXEL_SHARE = 30
-"""A frame of the full network at every pixel takes so much longer that it is timed on this much fewer of them."""
 
 
 def images(avatar: str, shading: str) -> list[np.ndarray]:
@@ -69,27 +63,10 @@ def quality(avatars: tuple[str, ...]) -> Iterator[str]:
         yield f"| {avatar} | {faces} | 2 x {width} | {size:.2f} MB | {never_taught(folder)} | {like[0]} | {like[1]} |"
 
 
-def speed(avatars: tuple[str, ...], count: int, threads: int | None) -> Iterator[str]:
-    yield f"| avatar | size | shading | {' | '.join(STAGES)} | total ms, p50 | frames/s |"
-    yield "|---|---|---|" + "---|" * (len(STAGES) + 2)
-    frames = list(read_track("talk").frames())
-    for avatar in avatars:
-        for size in TIMED:
-            for shading in SHADINGS:
-                timed = max(2, count // PIXEL_SHARE) if shading == "pixel" else count
-                with Player(avatar, size=size, shading=shading, threads=threads) as player:
-                    laps = summarise(time_frames(player, frames, timed))
-                stages = " | ".join(f"{laps[stage]['p50']:.2f}" for stage in STAGES)
-                total = laps["total"]["p50"]
-                yield f"| {avatar} | {size}² | {shading} | {stages} | {total:.2f} | {1e3 / total:.0f} |"
-
-
 @click.command()
 @click.argument("avatars", nargs=-1, required=True)
-@click.option("--frames", default=60, help="Frames to time.")
-@click.option("--threads", type=int, help="Of drawing; all cores unless told.")
-def main(avatars: tuple[str, ...], frames: int, threads: int | None) -> None:
-    for line in (*quality(avatars), "", *speed(avatars, frames, threads), "", INCLUDED, str(machine())):
+def main(avatars: tuple[str, ...]) -> None:
+    for line in quality(avatars):
         click.echo(line)
 
 

@@ -22,15 +22,14 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from official_goldens import RUN_FOLDER, golden_camera
 from torch import Tensor
 
-from imavatar_deploy.camera import Camera
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
 from imavatar_deploy.model.frame import Frame, View
 from imavatar_deploy.model.tracing import TRACERS, Traced, Tracer
 
-RUN_FOLDER = "experiments/openhead/IMavatar/train0/train"
 FRAMES = ("strong_001_64", "talk_021_64", "talk_099_64")
 OTHER_LAYER = 1e-3
 """Model units (0.25 mm): farther from the official point is another layer, nearer is the same one."""
@@ -66,16 +65,6 @@ def timed(work: Callable[[], Result], repeats: int) -> tuple[Result, Timing]:
 def load(reference: Path, name: str) -> Golden:
     with np.load(reference / "golden" / f"{name}.npz") as data:
         return {key: data[key] for key in data.files}
-
-
-def golden_camera(golden: Golden, size: int) -> Camera:
-    intrinsics = np.asarray(golden["intrinsics"], np.float32) / size
-    pose = golden["cam_pose"] if "cam_pose" in golden else np.eye(4)
-    world_to_camera = np.linalg.inv(pose)[:3].astype(np.float32)
-    if "camera_center" in golden:
-        world_to_camera[:, 3] = -np.asarray(golden["camera_center"])
-    fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
-    return Camera(world_to_camera, np.array([abs(fx), fy, cx, cy]))
 
 
 def golden_frame(golden: Golden) -> Frame:

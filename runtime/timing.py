@@ -1,10 +1,10 @@
-"""Timing: how long each stage of a frame takes, as percentiles, with what it was measured on."""
+"""Timing: seconds as percentiles of every stage of a frame, with what they were measured on."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,32 +12,35 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.drawing.workers import available_cores
-from imavatar_deploy.tracks import FlameFrame
+from imavatar_deploy.engines.driver import probe_driver
+from imavatar_deploy.errors import MissingDependencyError
 
-from .player import STAGES, Player
-
-WARM_UP = 5
-"""Frames before the clock starts: compiled code is loaded, memory is touched, the network's pool is woken."""
+from .player import STAGES
 
 PERCENTILES = (50, 95, 99)
-PACKAGES = ("numpy", "numba", "onnxruntime", "onnxruntime-gpu")
+PACKAGES = (
+    "numpy",
+    "numba",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "warp-lang",
+    "tensorrt",
+    "tensorrt-rtx-cu13",
+    "cuda-bindings",
+)
 INCLUDED = "parameters in to RGBA out, seen from the front; reading the motion and writing frames is not included"
-
-
-def time_frames(player: Player, frames: Sequence[FlameFrame], count: int) -> list[dict[str, float]]:
-    """Seconds per stage of `count` frames, going round `frames` as often as needed."""
-    order = [frames[index % len(frames)] for index in range(WARM_UP + count)]
-    return [player.render_timed(frame.expression, frame.pose)[1] for frame in order][WARM_UP:]
 
 
 def summarise(laps: Iterable[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Milliseconds at each percentile, for every stage and for `total`: `{"raster": {"p50": 1.2, ...}, ...}`."""
     seconds = np.array([[lap[stage] for stage in STAGES] for lap in laps])
     columns = dict(zip(STAGES, seconds.T, strict=True)) | {"total": seconds.sum(axis=1)}
-    return {
-        stage: {f"p{q}": round(1e3 * float(np.percentile(values, q)), 4) for q in PERCENTILES}
-        for stage, values in columns.items()
-    }
+    return {stage: percentiles(values) for stage, values in columns.items()}
+
+
+def percentiles(seconds: Any) -> dict[str, float]:
+    """Milliseconds at each percentile of `[N]` seconds: `{"p50": 1.2, ...}`."""
+    return {f"p{q}": round(1e3 * float(np.percentile(seconds, q)), 4) for q in PERCENTILES}
 
 
 def machine() -> dict[str, Any]:
@@ -45,17 +48,30 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": available_cores(),
+        "gpu": _gpu(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "load_average": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "load_average": load_average(),
     }
+
+
+def load_average() -> list[float] | None:
+    """Of the last one, five and fifteen minutes, where the system tells."""
+    return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None
 
 
 def _version(package: str) -> str | None:
     try:
         return version(package)
     except ModuleNotFoundError:  # PackageNotFoundError: the cpu and the gpu build are never both there
+        return None
+
+
+def _gpu() -> str | None:
+    try:
+        return probe_driver().devices[0].name
+    except MissingDependencyError:
         return None
 
 

@@ -1,0 +1,77 @@
+"""One checkpoint as avatars of several face budgets, for benchmarks: extracted once, proved by nothing.
+
+    python benchmarks/levels_of_detail.py FOLDER [--checkpoint sample] [--faces 5000 10000 20000 50000 100000]
+
+Writes FOLDER/5000, FOLDER/10000, ...; a level that is there already stays. What a frame costs does not depend on what a
+student has learnt, so every vertex takes the features of the nearest one of the bundled sample; an avatar to be looked
+at is made by imavatar-export.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from imavatar_deploy.atomic import atomic_folder
+from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.avatar_io import MANIFEST, open_avatar, write_avatar
+from imavatar_deploy.console import progress
+from imavatar_deploy.exporters.bake import bake
+from imavatar_deploy.exporters.format import Subject
+from imavatar_deploy.exporters.formats import FORMATS
+from imavatar_deploy.exporters.manifest import graph_metadata
+from imavatar_deploy.exporters.polish import polish
+from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.simplify import simplify
+from imavatar_deploy.exporters.stray_parts import without_strays
+from imavatar_deploy.model import load_checkpoint
+from imavatar_deploy.model.checkpoint import checkpoint_sha256
+from imavatar_deploy.model.surface.extract import extract, field_of
+from imavatar_deploy.student import Student, read_student
+
+FACES = (5_000, 10_000, 20_000, 50_000, 100_000)
+
+
+def borrowed_student(avatar: Avatar) -> Student:
+    sample = open_avatar("sample")
+    student = read_student(sample)
+    _, nearest = cKDTree(sample.avatar.canonical.T).query(avatar.canonical.T)
+    return replace(student, features=np.ascontiguousarray(student.features[nearest]))
+
+
+def make_levels(folder: Path, faces: Sequence[int], checkpoint: str = "sample") -> list[Path]:
+    """The folders, coarsest first."""
+    out = {count: folder / str(count) for count in sorted(faces)}
+    if missing := [count for count, path in out.items() if not (path / MANIFEST).is_file()]:
+        source = load_checkpoint(checkpoint)
+        field, digest = field_of(source), checkpoint_sha256(checkpoint)
+        mesh, _ = polish(without_strays(extract(field, progress=progress), source.head), field, progress=progress)
+        for count in missing:
+            baked = bake(source, simplify(mesh, count), progress=progress)
+            student = borrowed_student(baked.avatar)
+            subject = Subject(source, baked, Settings(("player",)), graph_metadata(source, digest), student)
+            with atomic_folder(out[count], marker=MANIFEST) as partial:
+                graphs = FORMATS["player"].write(partial, subject, progress)
+                origin = {"name": checkpoint, "sha256": digest}
+                write_avatar(partial, baked.avatar, about={"graphs": dict(graphs), "source": origin})
+    return list(out.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--checkpoint", default="sample")
+    parser.add_argument("--faces", type=int, nargs="+", default=FACES)
+    arguments = parser.parse_args()
+    for path in make_levels(arguments.folder, arguments.faces, arguments.checkpoint):
+        avatar = open_avatar(path).avatar
+        print(f"{path}: {len(avatar.faces):,} faces, {avatar.vertex_count:,} vertices")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Combination: one way to play an avatar that is to be timed, and all those that the options name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+SIDE_BY_SIDE, IN_TURN = "side-by-side", "in-turn"
+
+TOGETHER = {
+    SIDE_BY_SIDE: "each in a thread of its own, the cores split among them",
+    IN_TURN: "one frame of each after the other, all with every core",
+}
+"""The table of `--together`. Two to four samples on two cores drew 1.3 to 1.5 times as many frames side by side:
+a frame drawn by one core wakes no other thread and waits for none."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One row of the table."""
+
+    avatar: str
+    size: tuple[int, int]
+    """Width and height."""
+    shading: str
+    backend: str
+    threads: int
+    """Cores, for all avatars together."""
+    avatars: int = 1
+    """How many of this avatar play at the same time."""
+    together: str = SIDE_BY_SIDE
+
+    @property
+    def lanes(self) -> int:
+        """How many of them draw at once."""
+        return self.avatars if self.together == SIDE_BY_SIDE else 1
+
+    @property
+    def threads_each(self) -> int:
+        """What each of them gets of the cores."""
+        return max(1, self.threads // self.lanes)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What each option names, one or several."""
+
+    avatars: Sequence[str]
+    sizes: Sequence[tuple[int, int]]
+    shadings: Sequence[str]
+    backends: Sequence[str]
+    threads: Sequence[int]
+    counts: Sequence[int] = (1,)
+    together: Sequence[str] = (SIDE_BY_SIDE,)
+
+
+def combinations(choices: Choices) -> list[Combination]:
+    """All of them; an avatar that is alone is timed in one way only."""
+    rows = product(
+        choices.avatars,
+        choices.sizes,
+        choices.shadings,
+        choices.backends,
+        choices.threads,
+        choices.counts,
+        choices.together,
+    )
+    found = (Combination(*row) for row in rows)
+    return [row for row in found if row.avatars > 1 or row.together == choices.together[0]]

@@ -1,0 +1,46 @@
+"""Single: one combination, stage by stage, as a table and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from ..player import STAGES
+from ..timing import INCLUDED, summarise
+from .rounds import Timed
+from .subject import Subject
+
+SCHEMA_VERSION = 1
+THREADS = (
+    "one pool of {0} for animation and drawing and, but for the student, one of {0} for ONNX Runtime take turns; "
+    "neither spins while it waits"
+)
+
+
+def single_report(timed: Timed, subject: Subject, machine: dict[str, Any]) -> dict[str, Any]:
+    """JSON-ready; times in milliseconds."""
+    row = timed.combination
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "avatar": row.avatar,
+        "vertices": subject.vertices,
+        "faces": subject.faces,
+        "size": list(row.size),
+        "shading": timed.shading,
+        "frames": len(timed.laps),
+        "milliseconds": summarise(timed.laps),
+        "frames_per_second": round(len(timed.laps) / timed.seconds, 2),
+        "included": INCLUDED,
+        "threads": {"count": row.threads, "note": THREADS.format(row.threads)},
+        "machine": machine,
+        "backend": timed.note or row.backend,
+    }
+
+
+def single_table(report: dict[str, Any]) -> Table:
+    """Stages by percentiles."""
+    table = Table("stage", "p50 ms", "p95 ms", "p99 ms")
+    for stage, times in report["milliseconds"].items():
+        table.add_row(stage, *(f"{value:.2f}" for value in times.values()), end_section=stage == STAGES[-1])
+    return table
