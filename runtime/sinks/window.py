@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import cv2
 import numpy as np
 
-from imavatar_deploy.errors import MissingDependencyError
-
 from ..live.controls import Controls
+from .display import NAME, check_windows
 from .ground import chequered, over
 from .sink import Bytes, Sink, SinkFormat, Stream
 
-NAME = "imavatar"
-
 HELP = "drag: turn, {zoom}: zoom, space: pause, r: front, c: calibrate, q: end"
-
-INSTEAD = "or use --sink http://127.0.0.1:8080 and a browser"
 
 TURN = np.pi
 """Radians for a drag over the whole width."""
@@ -31,12 +23,6 @@ STEP = 1.1
 
 QT = "QT"
 """Windows of this framework take the wheel for a magnifying glass of their own, and cannot be told not to."""
-
-PATIENCE = 20.0
-"""Seconds for a display to answer; a healthy one takes half of one."""
-
-PROBE = f"import sys; sys.path[:] = filter(None, sys.path); import cv2; cv2.namedWindow({NAME!r})"
-"""A file called cv2.py in the folder where a run is started is not the package."""
 
 
 def _pause(controls: Controls) -> None:
@@ -136,34 +122,6 @@ def _is_visible() -> bool:
     try:
         return bool(cv2.getWindowProperty(NAME, cv2.WND_PROP_VISIBLE) >= 1)
     except cv2.error:
-        return False
-
-
-def check_windows() -> None:
-    """See that windows can be opened here, before OpenCV ends the process because they cannot.
-
-    Raises:
-        MissingDependencyError: this OpenCV has no windows, or there is no display.
-    """
-    if not cv2.currentUIFramework():
-        raise MissingDependencyError(
-            "this OpenCV was built without windows: pip uninstall opencv-python-headless, then pip install "
-            f"opencv-python, {INSTEAD}"
-        )
-    if sys.platform.startswith("linux") and not _display_answers():
-        raise MissingDependencyError(
-            f"no window can be opened on the display (DISPLAY is {os.environ.get('DISPLAY', '')!r}): log in to a "
-            f"desktop, {INSTEAD}"
-        )
-
-
-def _display_answers() -> bool:
-    """Whether a process that opens a window lives: Qt ends its process where there is no display, and GTK may."""
-    try:
-        return not subprocess.run(
-            [sys.executable, "-c", PROBE], capture_output=True, timeout=PATIENCE, check=False
-        ).returncode
-    except (OSError, subprocess.TimeoutExpired):
         return False
 
 

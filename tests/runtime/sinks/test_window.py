@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 
 from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.runtime.live.controls import Controls
-from imavatar_deploy.runtime.sinks import Stream, open_sink, window
+from imavatar_deploy.runtime.sinks import Stream, display, open_sink, window
 
 TRANSPARENT = np.zeros((60, 100, 4), dtype=np.uint8)
 
@@ -36,7 +35,7 @@ class Screen:
         monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: self.visible)
         monkeypatch.setattr(cv2, "destroyWindow", lambda name: setattr(self, "destroyed", name))
         monkeypatch.setattr(cv2, "currentUIFramework", lambda: self.framework)
-        monkeypatch.setattr(window, "_display_answers", lambda: True)
+        monkeypatch.setattr(display, "_display_answers", lambda: True)
 
 
 @pytest.fixture
@@ -155,16 +154,16 @@ def test_no_display_is_told_before_qt_ends_the_process(monkeypatch: pytest.Monke
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "QT")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("DISPLAY", ":no-such-display")
-    monkeypatch.setattr(window, "PROBE", "import os; os.abort()")
+    monkeypatch.setattr(display, "PROBE", "import os; os.abort()")
     with pytest.raises(MissingDependencyError, match=r"':no-such-display'.*http://127\.0\.0\.1:8080"):
-        window.check_windows()
-    monkeypatch.setattr(window, "PROBE", "")
-    window.check_windows()
+        display.check_windows()
+    monkeypatch.setattr(display, "PROBE", "")
+    display.check_windows()
 
 
 def test_a_real_window() -> None:
     try:
-        window.check_windows()
+        display.check_windows()
     except MissingDependencyError as error:
         pytest.skip(str(error))
     controls = Controls()
@@ -174,4 +173,3 @@ def test_a_real_window() -> None:
         assert cv2.getWindowProperty(window.NAME, cv2.WND_PROP_VISIBLE) >= 1
     assert not controls.stopped
     assert sink.report() == "window: 5 frames shown"
-    assert os.getpid(), "and the process lives"
