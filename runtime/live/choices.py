@@ -56,7 +56,8 @@ class Choices:
         if isinstance(source, LiveSource):
             return self._streamed(source, avatar)
         retarget = self._retarget(source.edition, avatar)
-        return Recorded(source, self._altered(retarget, self._settings(source.fps, avatar)), [retarget.note])
+        notes = [] if source.edition in (None, avatar.edition) else [retarget.note]
+        return Recorded(source, self._altered(retarget, self._settings(source.fps, avatar)), notes)
 
     def _streamed(self, source: LiveSource, avatar: Avatar) -> Streamed:
         known, refused = self._retargets(source.vocabulary, avatar)
@@ -64,7 +65,8 @@ class Choices:
         motion = Motion(known, settings, source.inbox.counts)
         if self.calibrate is not None or (self.neutral and settings.neutral is None):
             motion.recalibrate()
-        notes = [source.listening, *(known[name].note for name in known if source.vocabulary)]
+        foreign = source.vocabulary not in (None, avatar.edition)
+        notes = [source.listening, *(retarget.note for retarget in known.values() if foreign)]
         return Streamed(source, motion, refused, notes)
 
     def keep(self, performance: Streamed | Recorded) -> None:

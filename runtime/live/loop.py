@@ -54,7 +54,8 @@ class View:
     def _camera(self, tracked: Camera | None) -> Camera:
         player, controls = self.player, self.controls
         square = with_square_pixels(tracked, player.width, player.height) if tracked and self.follow else player.camera
-        return orbited(square, yaw=controls.yaw, pitch=controls.pitch, zoom=controls.zoom)
+        yaw = -controls.yaw if self.mirrored else controls.yaw  # so that the picture follows the hand
+        return orbited(square, yaw=yaw, pitch=controls.pitch, zoom=controls.zoom)
 
 
 def perform(

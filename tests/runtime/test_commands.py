@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.golden import read_golden, write_golden
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.commands import bench, run, verify
+from imavatar_deploy.runtime.live.choices import Choices
+from imavatar_deploy.runtime.live.play import Programme, play
 from imavatar_deploy.runtime.player import STAGES
-from imavatar_deploy.runtime.run import play
 from imavatar_deploy.runtime.sources import Source
 from imavatar_deploy.student import FILE, Student, load_student, write_student
 from imavatar_deploy.tracks import FlameFrame, FlameTrack, write_track
@@ -98,7 +100,9 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
         (("--sink", "null", "--frames", "5"), 2, "--frames must be like 0:100"),
         (("--sink", "null", "--frames", "90:"), 2, "holds no frame"),
         (("--sink", "null", "--fps", "0"), 2, "--fps must be more than 0"),
-        (("--sink", "null", "--source", "udp://:9000"), 2, "unknown source 'udp://:9000'"),
+        (("--sink", "null", "--source", "gopher://:9000"), 2, "unknown source 'gopher://:9000'"),
+        (("--sink", "null", "--adjust", "jawOpne=1"), 2, "did you mean 'jawOpen'?"),
+        (("--sink", "null", "--map", "absent.npz"), 6, "absent.npz"),
         (("--sink", "null", "--source", "absent.json"), 6, "no track file 'absent.json'"),
     ],
 )
@@ -131,6 +135,11 @@ def test_run_refuses_another_edition_unless_told(tiny_avatar_folder: Path, tmp_p
     assert call(run, *arguments, "--any-edition").exit_code == 0
 
 
+def played(player: Player, frames: Iterable[FlameFrame], sinks: Sequence[str]) -> None:
+    source = Source(frames, 25.0, None, None)
+    play(player, source, Choices().performance(source, player.avatar), Programme(sinks))
+
+
 def test_source_that_fails_midway_leaves_nothing_behind(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     def frames() -> Any:
         yield FlameFrame(np.zeros(50), np.zeros(15))
@@ -138,14 +147,14 @@ def test_source_that_fails_midway_leaves_nothing_behind(tiny_avatar_folder: Path
 
     sinks = [str(tmp_path / "out.mp4"), str(tmp_path / "%d.png")]
     with Player(tiny_avatar_folder, size=16) as player, pytest.raises(InputError, match="went away"):
-        play(player, Source(frames(), 25.0, None, None), sinks)
+        played(player, frames(), sinks)
     assert not list(tmp_path.iterdir())
 
 
 def test_source_without_frames_writes_nothing(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     sinks = [str(tmp_path / "out.mp4"), str(tmp_path / "sheet.png")]
     with Player(tiny_avatar_folder, size=16) as player, pytest.raises(InputError, match="without a single frame"):
-        play(player, Source((), 25.0, None, None), sinks)
+        played(player, (), sinks)
     assert not list(tmp_path.iterdir())
 
 
@@ -239,3 +248,20 @@ def test_help_teaches_by_example(command: Any) -> None:
     text = call(command, "--help").stdout
     assert "Examples:" in text
     assert f"imavatar-{command.name} sample" in text
+
+
+def test_run_says_what_a_duration_is(tiny_avatar_folder: Path) -> None:
+    result = call(run, tiny_avatar_folder, "--sink", "null", "--budget", "soon")
+    assert result.exit_code == 2
+    assert "a duration is like 16.7ms, 2s or 30min, got 'soon'" in result.stderr
+
+
+@pytest.mark.parametrize(("budget", "code"), [("0.001ms", 4), ("10s", 0)])
+def test_run_keeps_to_its_budget(tiny_avatar_folder: Path, track: Path, tmp_path: Path, budget: str, code: int) -> None:
+    out = tmp_path / "out.mp4"
+    arguments = ("--source", track, "--sink", out, "--size", "16", "--budget", budget, "--duration", "0.3s")
+    result = call(run, tiny_avatar_folder, *arguments)
+    assert result.exit_code == code, result.output
+    assert ("and the budget 0.001 ms" in result.stderr) == bool(code)
+    with av.open(str(out)) as container:  # it was drawn all the same
+        assert len(list(container.decode(video=0))) == 4

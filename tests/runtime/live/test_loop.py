@@ -12,9 +12,13 @@ from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.live.controls import Controls
 from imavatar_deploy.runtime.live.loop import Bytes, Tally, View, perform
 from imavatar_deploy.runtime.live.pace import AtOnce
-from imavatar_deploy.runtime.live.performance import NOBODY, Recorded, Shown
+from imavatar_deploy.runtime.live.performance import NOBODY, Float, Recorded, Shown
 from imavatar_deploy.runtime.sources import Source
 from imavatar_deploy.tracks import FlameFrame
+
+
+def as_it_is(expression: Float, pose: Float) -> tuple[Float, Float]:
+    return expression, pose
 
 
 def motion(count: int) -> Iterator[FlameFrame]:
@@ -65,7 +69,7 @@ def test_a_recording_is_drawn_frame_by_frame(player: Player) -> None:
     tally = Tally()
     view = View(player, Controls(), follow=True)
     source = Source(motion(5), 25.0, None, 5)
-    perform(view, Recorded(source), AtOnce(25.0), lambda tick, image: shown.append((tick, image)), tally)
+    perform(view, Recorded(source, as_it_is), AtOnce(25.0), lambda tick, image: shown.append((tick, image)), tally)
     assert [tick for tick, _ in shown] == [0, 1, 2, 3, 4]
     for index, (_, image) in enumerate(shown):
         np.testing.assert_array_equal(image, player.render(np.eye(50)[0] * index, np.zeros(15)))
@@ -74,7 +78,7 @@ def test_a_recording_is_drawn_frame_by_frame(player: Player) -> None:
 
 @pytest.mark.parametrize(("fps", "expected"), [(10.0, [0, 2, 4]), (40.0, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])])
 def test_a_recording_keeps_its_speed(fps: float, expected: list[int]) -> None:
-    recorded = Recorded(Source(motion(5), 20.0, None, 5))
+    recorded = Recorded(Source(motion(5), 20.0, None, 5), as_it_is)
     looked = [recorded.look(tick / fps) for tick in range(len(expected) + 1)]
     assert [int(shown.expression[0]) for shown in looked if shown] == expected
     assert looked[-1] is None
@@ -84,7 +88,7 @@ def test_duration_counts_the_motion_s_seconds(player: Player) -> None:
     tally = Tally()
     source = Source(motion(100), 25.0, None, 100)
     view = View(player, Controls(), follow=True)
-    perform(view, Recorded(source), AtOnce(25.0), lambda tick, image: None, tally, duration=0.4)
+    perform(view, Recorded(source, as_it_is), AtOnce(25.0), lambda tick, image: None, tally, duration=0.4)
     assert tally.drawn == 10
 
 

@@ -1,0 +1,198 @@
+"""A whole run in real time: from the socket to the file, over a bad network, and from programs of one's own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from imavatar_deploy.errors import EditionMismatchError, InputError
+from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
+from imavatar_deploy.runtime import Player
+from imavatar_deploy.runtime.commands import run
+from imavatar_deploy.runtime.live.api import drive, listen
+from imavatar_deploy.runtime.live.choices import Choices
+from imavatar_deploy.runtime.live.inbox import Inbox
+from imavatar_deploy.runtime.live.observation import Observation
+from imavatar_deploy.runtime.streams.bad_network import BadNetwork
+from imavatar_deploy.runtime.streams.flame_packet import encode
+from imavatar_deploy.tracks import FlameTrack, write_track
+
+SHAKE = 1.5
+"""Turns of the head a second, to and fro."""
+
+
+def nodding(seconds: float) -> np.ndarray:
+    pose = np.zeros(15)
+    pose[1] = 0.4 * np.sin(2 * np.pi * SHAKE * seconds)
+    return pose
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def sending(port: int, network: BadNetwork | None = None, edition: str = "openhead") -> Iterator[None]:
+    """A thread that sends a shaking head at 100 a second through a network."""
+    over = threading.Event()
+
+    def send() -> None:
+        began, sequence = time.monotonic(), 0
+        due: list[tuple[float, bytes]] = []
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            while not over.wait(0.01):
+                now = time.monotonic()
+                packet = encode(np.zeros(50), nodding(now - began), edition=edition, sequence=sequence, time=now)
+                sequence += 1
+                due += [(now + delay, packet) for delay in (network.delays() if network else [0.0])]
+                for _, ready in [one for one in due if one[0] <= now]:
+                    out.sendto(ready, ("127.0.0.1", port))
+                due = [one for one in due if one[0] > now]
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_from_the_socket_to_the_file(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    port, out = free_port(), tmp_path / "out.mp4"
+    arguments = [str(tiny_avatar_folder), "--source", f"udp://:{port}", "--sink", str(out), "--size", "16"]
+    with sending(port):
+        result = CliRunner().invoke(run, [*arguments, "--fps", "50", "--duration", "0.4s", "--head", "neck"])
+    assert result.exit_code == 0, result.output
+    assert f"UDP 127.0.0.1:{port}: received" in result.stdout
+    assert "capture to picture: p50" in result.stdout
+    with av.open(str(out)) as container:
+        assert 15 <= len(list(container.decode(video=0))) <= 20
+
+
+def test_nobody_sends(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    arguments = [str(tiny_avatar_folder), "--source", f"udp://:{free_port()}", "--sink", str(out), "--size", "16"]
+    result = CliRunner().invoke(run, [*arguments, "--duration", "0.1s"])
+    assert result.exit_code == 6
+    assert "no face came" in result.stderr
+    assert "nothing came" in result.stderr
+    assert not out.exists()
+
+
+def test_a_stream_of_another_head_model_is_told(tiny_avatar_folder: Path) -> None:
+    port = free_port()
+    arguments = [str(tiny_avatar_folder), "--source", f"udp://:{port}", "--sink", "null", "--size", "16"]
+    with sending(port, edition="flame2020"):
+        result = CliRunner().invoke(run, [*arguments, "--duration", "0.2s"])
+        assert result.exit_code == 6
+        assert "foreign" in result.stderr
+        assert "--any-edition" in result.stderr
+        assert CliRunner().invoke(run, [*arguments, "--duration", "0.2s", "--any-edition"]).exit_code == 0
+
+
+def test_a_bad_network_shows_no_jump(tiny_avatar_folder: Path) -> None:
+    """Loss 20 %, jitter 40 ms, so disorder, doubles and bursts, over a socket: the head goes on smoothly."""
+    port, angles, times = free_port(), [], []
+    network = BadNetwork(loss=0.2, jitter=0.04, duplicate=0.1, burst=2.0, seed=3)
+    with (
+        Player(tiny_avatar_folder, size=16, threads=1) as player,
+        sending(port, network),
+        listen(f"udp://:{port}", player.avatar) as tracker,
+    ):
+        began = time.monotonic()
+        while time.monotonic() - began < 0.9:
+            now = time.monotonic()
+            shown = tracker.look(now)
+            assert shown is not None
+            if shown.captured is not None and now - began > 0.2:
+                angles.append(float(shown.pose[1]))
+                times.append(now)
+            time.sleep(0.005)
+    assert len(angles) > 30
+    assert np.isfinite(angles).all()
+    assert np.ptp(angles) > 0.4
+    speed = np.diff(angles) / np.diff(times)
+    assert np.abs(speed).max() < 3 * 0.4 * 2 * np.pi * SHAKE  # the clean motion's own greatest is a third of that
+
+
+def test_a_loop_of_one_s_own_with_one_s_own_tracker(tiny_avatar_folder: Path) -> None:
+    inbox = Inbox()
+    weights = np.float32([name == "mouthSmileLeft" for name in ARKIT_NAMES])
+    with Player(tiny_avatar_folder, size=16) as player, listen(inbox, player.avatar) as tracker:
+        first = tracker.look(100.0)
+        assert first is not None
+        assert first.captured is None
+        for index in range(40):
+            inbox.put(Observation(ARKIT, weights, np.zeros(15), index / 60, index), arrived=100.0 + index / 60)
+            shown = tracker.look(100.0 + index / 60)
+        assert shown is not None
+        names = player.avatar.expression_names
+        if "mouthSmileLeft" in names:
+            assert shown.expression[names.index("mouthSmileLeft")] == pytest.approx(1.0, abs=0.01)
+        inbox.ended.set()
+        assert tracker.look(101.0) is None
+
+
+def test_what_ended_the_source_is_told(tiny_avatar_folder: Path) -> None:
+    inbox = Inbox()
+    with Player(tiny_avatar_folder, size=16) as player, listen(inbox, player.avatar) as tracker:
+        inbox.trouble = InputError("the camera was unplugged")
+        inbox.ended.set()
+        with pytest.raises(InputError, match="unplugged"):
+            tracker.look()
+
+
+def test_a_callback_sees_every_picture_and_may_end_it(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "track.json"
+    write_track(FlameTrack(np.zeros((50, 50)), np.zeros((50, 15)), fps=50.0, edition="openhead"), path)
+    seen: list[tuple[int, ...]] = []
+
+    def show(image: np.ndarray) -> bool:
+        seen.append(image.shape)
+        return len(seen) < 5
+
+    tally = drive(tiny_avatar_folder, str(path), show, fps=100, size=(24, 16))
+    assert seen == [(16, 24, 4)] * 5
+    assert tally.drawn == 5
+
+
+def test_the_neutral_face_is_found_kept_and_used_again(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    choices = Choices(neutral=tmp_path / "neutral.json", calibrate=0.2)
+    resting = np.zeros(50)
+    resting[3] = 0.5
+    with Player(tiny_avatar_folder, size=16) as player:
+        for chosen in (choices, Choices(neutral=choices.neutral)):
+            inbox = Inbox()
+            with listen(inbox, player.avatar, chosen) as tracker:
+                for index in range(60):
+                    inbox.put(Observation("openhead", resting, np.zeros(15), index / 60), arrived=7 + index / 60)
+                    shown = tracker.look(7 + index / 60)
+                assert shown is not None
+                np.testing.assert_allclose(shown.expression, 0, atol=1e-3)
+                chosen.keep(tracker)
+    assert choices.neutral is not None
+    assert choices.neutral.is_file()
+
+
+def test_a_recording_of_another_head_model_needs_a_word(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "flame.json"
+    write_track(FlameTrack(np.ones((1, 50)), np.zeros((1, 15)), edition="flame2020"), path)
+    with Player(tiny_avatar_folder, size=16) as player:
+        with pytest.raises(EditionMismatchError, match="--any-edition"), listen(str(path), player.avatar):
+            pytest.fail("it listened")
+        with listen(str(path), player.avatar, Choices(any_edition=True, adjustments=("1=0.5", "2=0:0.25"))) as recorded:
+            shown = recorded.look(0.0)
+    assert shown is not None
+    np.testing.assert_allclose(shown.expression[:4], [1, 0.5, 0.25, 1])
