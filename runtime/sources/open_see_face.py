@@ -16,7 +16,8 @@ From its facetracker.py and tracker.py:
 - A feature is -1..1 about this person's median: eyes and mouth open above 0; brows up above 0; a mouth corner *down*
   above 0 (the height of the upper lip less that of the corner); corners out and mouth wide above 0. How steep and how
   bent a brow is has no counterpart among ARKit's shapes and is left out.
-(Unsure: how strongly ARKit's weights should follow a feature; they are taken as they are.)
+(Unsure: how strongly ARKit's weights should follow a feature; they are taken as they are. Of two programs that were
+seen, one takes a corner's sign as it follows from the formula, as here, the other the other way round.)
 """
 
 from __future__ import annotations

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+import sys
 
 import numpy as np
 import pytest
 
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, MissingDependencyError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 from imavatar_deploy.runtime.live.observation import Observation
 from imavatar_deploy.runtime.sources.vmc import PROTOCOL
@@ -150,3 +151,9 @@ def test_bundles_in_bundles_have_an_end() -> None:
         packet = b"#bundle\0" + bytes(8) + struct.pack(">i", len(packet)) + packet
     with pytest.raises(InputError, match="must begin with"):
         PROTOCOL.parser()(packet)
+
+
+def test_without_python_osc_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pythonosc.osc_message", None)
+    with pytest.raises(MissingDependencyError, match=r"imavatar-deploy\[trackers\]"):
+        PROTOCOL.parser()
