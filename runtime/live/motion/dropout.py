@@ -47,16 +47,16 @@ class Dropout:
         return share * share * (3 - 2 * share), 6 * share * (1 - share) / self.eases
 
 
-CARRIES, FADES = 0.04, 0.06
-"""A face is up to 33 ms old, always, at 30 a second: for that long nothing fades. With 70 ms of motion carried on in all,
-a brisk head-shake that is cut off does not run away."""
+FRAME, FADES = 0.04, 0.06
+"""A face is up to 33 ms old, always, at 30 a second: for that long nothing fades. With 70 ms of motion carried on in
+all, a brisk head-shake that is cut off does not run away."""
 
-INSTANT = 1e-3
-"""Seconds, for what is not to be."""
+STOPS = 0.01
+"""Seconds in which a face stops that is to be held."""
 
 DROPOUTS = {
-    "hold": Dropout("stay as last seen", carries=0.0, fades=INSTANT, grace=math.inf, eases=1.0),
-    "predict": Dropout("carry the motion on for a moment, then stay", CARRIES, FADES, grace=math.inf, eases=1.0),
-    "relax": Dropout("predict, and after two seconds ease to neutral", CARRIES, FADES, grace=2.0, eases=1.2),
+    "hold": Dropout("stay as last seen", carries=FRAME, fades=STOPS, grace=math.inf, eases=1.0),
+    "predict": Dropout("carry the motion on for a moment, then stay", FRAME, FADES, grace=math.inf, eases=1.0),
+    "relax": Dropout("predict, and after two seconds ease to neutral", FRAME, FADES, grace=2.0, eases=1.2),
 }
 """The table."""

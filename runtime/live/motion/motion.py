@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
+from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, JAW
 from imavatar_deploy.errors import ImavatarError
 
 from ..observation import Arrival, Observation
 from .buffer import JitterBuffer
 from .calibration import Calibrator, Neutral
 from .clock import SenderClock
-from .face import Face, face_of
+from .face import Double, Face, face_of
 from .head_motion import HEADS
 from .pace import Pace
 from .playback import Playback
@@ -51,7 +51,7 @@ class Moment:
     expression: Float  # [50]
     pose: Float  # [15] axis-angle, radians
     captured: float
-    """When what is shown was captured, on this machine's clock, as if the shortest way here took no time; never goes back."""
+    """When that was captured, on this machine's clock, as if the shortest way took no time. Never goes back."""
     state: str
     """`live`, `predicted`, `held` or `relaxing`."""
 
@@ -132,7 +132,7 @@ class Motion:
         return self._moment
 
     def _moment_of(self, face: Face) -> Moment:
-        expression, pose = self._settings.adjustment.limited(face.expression, face.pose())
+        expression, pose = self._settings.adjustment.limited(*self._as_seen(face))
         age = self._shown - self._buffer.newest
         captured = self._clock.local(
             self._shown if age <= 0 else self._buffer.newest + float(self._playback.dropout.lead(np.asarray(age)))
@@ -141,6 +141,13 @@ class Motion:
             captured = max(captured, self._moment.captured)
         state = self._playback.dropout.state(age)
         return Moment(expression.astype(np.float32), pose.astype(np.float32), captured, state)
+
+    def _as_seen(self, face: Face) -> tuple[Double, Double]:
+        """Expression and pose; no lid and no jaw goes further than it has been seen to, even in a correction."""
+        low, high = self._buffer.seen
+        pose = face.pose()
+        pose[JAW] = np.minimum(np.maximum(pose[JAW], low[EXPRESSION_SIZE:]), high[EXPRESSION_SIZE:])
+        return np.minimum(np.maximum(face.expression, low[:EXPRESSION_SIZE]), high[:EXPRESSION_SIZE]), pose
 
     def _retargeted(self, observation: Observation) -> Face | None:
         """The face in the avatar's words; None, and counted, where there is none."""

@@ -1,8 +1,8 @@
 """Playback: what the buffer holds -> one smooth motion, a step at a time.
 
 The latency that is allowed is shared between delay and smoothing, anew in each channel at each moment: a channel at
-rest is smoothed much and read near the newest face; one that moves is smoothed little and read further back, where faces
-lie on both sides. The sum stays the same: the channels stay together, and the latency is what was asked for.
+rest is smoothed much and read near the newest face; one that moves is smoothed little and read further back, where
+faces lie on both sides. The sum stays the same: the channels stay together, and the latency is what was asked for.
 """
 
 from __future__ import annotations

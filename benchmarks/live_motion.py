@@ -1,0 +1,286 @@
+"""The live motion under bad networks: error, steadiness and latency against the motion that was sent, as Markdown.
+
+    python benchmarks/live_motion.py [--seconds 60] [--picture motion.png]
+
+Two motions are sent over a simulated network: the bundled `talk` at 25 frames a second, and brisk head-shakes (0.4 rad at
+2 Hz, two seconds of three) at 30; with a tracker's noise (0.01 of an expression, 0.003 rad), shown 60 times a second.
+Nothing reads a clock. "Newest" shows what came last, as a program without any of this would.
+
+The latency is measured: the shift at which the true motion and the shown one fit best; the way through a quiet network is
+not counted. Errors are against the true motion at that shift: what is wrong beyond being late. The acceleration is the
+largest of the moving bone (talk: neck, shake: head) in a step of the display, as a multiple of the clean motion's largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from time import process_time
+from typing import NamedTuple
+
+import click
+import numpy as np
+
+from imavatar_deploy.runtime.live.motion import Motion, Settings
+from imavatar_deploy.runtime.live.motion.face import Face, face_of
+from imavatar_deploy.runtime.live.observation import Arrival, Observation
+from imavatar_deploy.runtime.timing import machine
+from imavatar_deploy.tracks import read_track
+
+DISPLAY = 60.0
+WAY = 0.02
+"""Seconds of the shortest way through the network."""
+
+CLOCK = 1.7e9
+"""Seconds by which the sender's clock is ahead."""
+
+NOISE = np.repeat([0.01, 0.003], [50, 15])
+
+
+class Truth(NamedTuple):
+    """A motion at any moment."""
+
+    name: str
+    fps: float
+    at: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # [T] seconds -> [T, 50], [T, 15]
+    moving: slice
+    """The bone that moves most, inside a pose."""
+
+
+class Shown(NamedTuple):
+    """What a run showed."""
+
+    times: np.ndarray
+    expression: np.ndarray
+    pose: np.ndarray
+    captured: np.ndarray
+    states: list[str]
+    cost: float
+    """Seconds of processor for a push and an at."""
+
+
+def talk() -> Truth:
+    track = read_track("talk")
+    faces = face_of(track.expression, track.pose)
+    slopes = Face(faces.expression[1:], faces.turns[1:]).minus(Face(faces.expression[:-1], faces.turns[:-1]))
+
+    def at(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        place = np.abs((np.asarray(times) * track.fps) % (2 * len(slopes)))
+        place = np.minimum(place, 2 * len(slopes) - place)  # to and fro
+        before = np.minimum(place.astype(int), len(slopes) - 1)
+        start = Face(faces.expression[before], faces.turns[before])
+        face = start.plus(slopes[before] * (place - before)[:, None])
+        return face.expression, face.pose()
+
+    return Truth("talk", track.fps, at, slice(3, 6))
+
+
+def shake() -> Truth:
+    def at(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        times = np.asarray(times)
+        pose, expression = np.zeros((len(times), 15)), np.zeros((len(times), 50))
+        within = times % 3 / 2
+        swell = np.where(within < 1, np.sin(np.pi * np.minimum(within, 1)) ** 0.5, 0)
+        pose[:, 1] = 0.4 * swell * np.sin(2 * np.pi * 2 * (times % 3))
+        expression[:, 3] = np.clip(0.5 + 0.5 * np.sin(2 * np.pi * 0.7 * times), 0, 1)
+        return expression, pose
+
+    return Truth("shake", 30.0, at, slice(0, 3))
+
+
+def deliveries(
+    times: np.ndarray,
+    *,
+    loss: float = 0.0,
+    jitter: float = 0.0,
+    duplicate: float = 0.0,
+    burst: float = 0.0,
+    seed: int = 0,
+) -> list[tuple[float, int]]:
+    """When each packet arrives, in that order; a burst (share of packets) holds the next five up until it ends."""
+    rng = np.random.default_rng(seed)
+    arrivals = times + WAY + jitter * rng.uniform(size=len(times))
+    for first in np.flatnonzero(rng.uniform(size=len(times)) < burst):
+        held = slice(first, first + 5)
+        arrivals[held] = np.maximum(arrivals[held], arrivals[min(first + 5, len(times) - 1)])
+    kept = np.flatnonzero(rng.uniform(size=len(times)) >= loss)
+    twice = kept[rng.uniform(size=len(kept)) < duplicate]
+    packets = [(arrivals[index], index) for index in kept]
+    packets += [(arrivals[index] + 0.03 * rng.uniform(), index) for index in twice]
+    return sorted((float(arrived), int(index)) for arrived, index in packets)
+
+
+def observations(truth: Truth, times: np.ndarray, seed: int = 0, noise: float = 1.0) -> list[Observation]:
+    """What a noisy tracker sees at these moments."""
+    expression, pose = truth.at(times)
+    blur = noise * NOISE * np.random.default_rng(seed).normal(size=(len(times), 65))
+    faces = zip(expression + blur[:, :50], pose + blur[:, 50:], times, strict=True)
+    return [Observation("openhead", *face, time=CLOCK + time) for *face, time in faces]
+
+
+def unchanged(weights: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return weights, pose
+
+
+def show(motion: Motion, arrivals: Iterable[Arrival], moments: np.ndarray) -> Shown:
+    """Feed a motion with what arrives and ask it at every moment."""
+    waiting, rows, began = list(arrivals)[::-1], [], process_time()
+    for now in moments.tolist():
+        while waiting and waiting[-1].arrived <= now:
+            motion.push(waiting.pop())
+        if moment := motion.at(now):
+            rows.append((now, moment))
+    cost = (process_time() - began) / max(len(rows), 1)
+    faces = [moment for _, moment in rows]
+    return Shown(
+        np.array([now for now, _ in rows]),
+        np.array([face.expression for face in faces]),
+        np.array([face.pose for face in faces]),
+        np.array([face.captured for face in faces]),
+        [face.state for face in faces],
+        cost,
+    )
+
+
+def newest(arrivals: Iterable[Arrival], moments: np.ndarray) -> Shown:
+    """What a program shows that draws what came last."""
+    arrivals = list(arrivals)
+    last = np.searchsorted([arrival.arrived for arrival in arrivals], moments, side="right") - 1
+    moments, last = moments[last >= 0], last[last >= 0]
+    seen = [arrivals[index].observation for index in last]
+    captured = np.array([one.time for one in seen]) - CLOCK + WAY
+    expression, pose = np.array([one.weights for one in seen]), np.array([one.pose for one in seen])
+    return Shown(moments, expression, pose, captured, ["live"] * len(seen), 0.0)
+
+
+def apart(pose: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """[T, 5] radians between the rotations of each bone."""
+    none = np.zeros((len(pose), 50))
+    difference = face_of(none, pose).minus(face_of(none, other))[:, 50:]
+    return np.linalg.norm(difference.reshape(len(pose), 5, 3), axis=-1)
+
+
+def turning(pose: np.ndarray, bone: slice) -> float:
+    """Largest angular acceleration of a bone between steps of the display, rad/s^2."""
+    none = np.zeros((len(pose), 50))
+    faces = face_of(none, pose)
+    steps = Face(none[1:], faces.turns[1:]).minus(Face(none[1:], faces.turns[:-1]))[:, 50:][:, bone]
+    return float(np.linalg.norm(np.diff(steps, axis=0), axis=1).max() * DISPLAY**2)
+
+
+def latency_of(truth: Truth, shown: Shown) -> float:
+    """Seconds by which the shown motion is behind the true one, the network's shortest way not counted."""
+    shifts = np.arange(-0.05, 0.2, 0.001)
+    errors = [np.square(apart(shown.pose, truth.at(shown.times - WAY - shift)[1])).mean() for shift in shifts[::8]]
+    rough = shifts[::8][int(np.argmin(errors))]
+    near = rough + np.arange(-0.008, 0.009, 0.001)
+    errors = [np.square(apart(shown.pose, truth.at(shown.times - WAY - shift)[1])).mean() for shift in near]
+    return float(near[int(np.argmin(errors))])
+
+
+def judged(truth: Truth, shown: Shown) -> str:
+    """A row's figures."""
+    latency = latency_of(truth, shown)
+    expression, pose = truth.at(shown.times - WAY - latency)
+    blends, turns = np.abs(shown.expression - expression), np.degrees(apart(shown.pose, pose).max(axis=1))
+    ratio = turning(shown.pose, truth.moving) / turning(pose, truth.moving)
+    return (
+        f"{np.sqrt(np.square(blends).mean()):.3f} | {np.quantile(blends.max(axis=1), 0.95):.2f} | "
+        f"{np.sqrt(np.square(turns).mean()):.2f} | {np.quantile(turns, 0.95):.2f} | {ratio:.1f} | "
+        f"{1e3 * latency:.0f} | {1e3 * shown.cost:.3f}"
+    )
+
+
+NETWORKS = {
+    "perfect": {},
+    "jitter 20 ms": {"jitter": 0.02},
+    "loss 10 %, jitter 20 ms": {"loss": 0.1, "jitter": 0.02},
+    "loss 20 %, jitter 40 ms, doubles 10 %": {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1},
+    "the same, bursts 2 %": {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1, "burst": 0.02},
+}
+
+CHOICES = {
+    "newest": None,
+    "default": Settings(),
+    "hold": Settings(dropout="hold"),
+    "no smoothing": Settings(smoothing=None),
+    "latency 0": Settings(latency=0.0),
+    "latency 0.1": Settings(latency=0.1),
+}
+
+
+def run(truth: Truth, network: dict[str, float], settings: Settings | None, seconds: float, seed: int = 0) -> str:
+    times = np.arange(int(seconds * truth.fps)) / truth.fps
+    seen = observations(truth, times, seed)
+    arrivals = [Arrival(seen[index], arrived) for arrived, index in deliveries(times, **network, seed=seed)]
+    moments = np.arange(0.0, seconds, 1 / DISPLAY)
+    if settings is None:
+        shown = newest(arrivals, moments)
+    else:
+        shown = show(Motion({"openhead": unchanged}, settings), arrivals, moments)
+    settled = np.flatnonzero(shown.times > 2)
+    shown = shown._replace(
+        **{name: getattr(shown, name)[settled] for name in ("times", "expression", "pose", "captured")}
+    )
+    return judged(truth, shown)
+
+
+def picture(path: Path) -> None:
+    """One channel of each motion under the worst network: true, received, shown."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(3, 1, figsize=(16, 15))
+    network = NETWORKS["the same, bursts 2 %"]
+    for axis, truth, what, gap in (
+        (axes[0], shake(), lambda expression, pose: np.degrees(pose[:, 1]), ()),
+        (axes[1], talk(), lambda expression, pose: np.degrees(pose[:, 6]), ()),
+        (axes[2], shake(), lambda expression, pose: np.degrees(pose[:, 1]), (4.55, 9.15)),
+    ):
+        times = np.arange(int(14 * truth.fps)) / truth.fps
+        seen = observations(truth, times)
+        packets = deliveries(times, **(network if not gap else NETWORKS["jitter 20 ms"]))
+        packets = [one for one in packets if not gap or not gap[0] < times[one[1]] < gap[1]]
+        motion = Motion({"openhead": unchanged}, Settings())
+        shown = show(
+            motion, [Arrival(seen[index], arrived) for arrived, index in packets], np.arange(0, 14, 1 / DISPLAY)
+        )
+        fine = np.arange(0, 14, 1 / 240)
+        late = WAY + motion.added_latency
+        axis.plot(fine + late, what(*truth.at(fine)), color="0.7", lw=3, label=f"true, {1e3 * late:.0f} ms later")
+        axis.plot(
+            [arrived for arrived, _ in packets],
+            what(np.array([seen[i].weights for _, i in packets]), np.array([seen[i].pose for _, i in packets])),
+            "x",
+            color="tab:red",
+            ms=4,
+            label="received",
+        )
+        axis.plot(shown.times, what(shown.expression, shown.pose), ".-", color="tab:blue", lw=1, ms=3, label="shown")
+        axis.set(title=f"{truth.name}, degrees", xlim=(3, 7.5) if not gap else (3, 12))
+        axis.legend(loc="upper right")
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+
+
+@click.command(help=__doc__)
+@click.option("--seconds", default=60.0, show_default=True)
+@click.option("--picture", "picture_file", type=click.Path(path_type=Path), help="Draw one channel of each motion.")
+def main(seconds: float, picture_file: Path | None) -> None:
+    click.echo(f"{machine()}; {seconds:.0f} s of each, shown {DISPLAY:.0f} times a second\n")
+    click.echo(
+        "| motion | network | settings | expression RMS | worst channel p95 | worst bone RMS, degrees | p95 | "
+        "acceleration | latency, ms | CPU, ms |\n|---|---|---|---|---|---|---|---|---|---|"
+    )
+    for truth in (talk(), shake()):
+        for network, disturbance in NETWORKS.items():
+            for choice, settings in CHOICES.items():
+                click.echo(f"| {truth.name} | {network} | {choice} | {run(truth, disturbance, settings, seconds)} |")
+    if picture_file:
+        picture(picture_file)
+
+
+if __name__ == "__main__":
+    main()
