@@ -97,7 +97,7 @@ class Choices:
             return retarget
 
         def altered(expression: Float, pose: Float) -> tuple[Float, Float]:
-            own = settings.own(face_of(*retarget(expression, pose)))
+            own = settings.own(face_of(*retarget(expression, pose)), settings.neutral)
             limited = settings.adjustment.limited(own.expression, own.pose())
             return limited[0].astype(np.float32), limited[1].astype(np.float32)
 

@@ -40,7 +40,8 @@ class Statistics:
     @property
     def packets(self) -> Counter[str]:
         """What became of the packets; empty for a recording."""
-        return +self.source.inbox.counts if self.source else Counter()
+        counts = +self.source.inbox.counts if self.source else Counter()
+        return Counter({name: counts[name] for name in sorted(counts, key=lambda name: (name != "received", name))})
 
     def snapshot(self) -> dict[str, Any]:
         """Figures so far, by name."""
@@ -60,7 +61,7 @@ class Statistics:
 
     def source_line(self) -> str:
         """What came, of a tracker's stream, and why it is not shown, where it is not."""
-        packets = ", ".join(f"{name} {count:,}" for name, count in sorted(self.packets.items())) or "nothing came"
+        packets = ", ".join(f"{name} {count:,}" for name, count in self.packets.items()) or "nothing came"
         refusal = self.performance.refusal if isinstance(self.performance, Streamed) else ""
         return f"{self.source.listening if self.source else ''}: {packets}{f'; {refusal}' if refusal else ''}"
 

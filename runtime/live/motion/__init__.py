@@ -8,7 +8,7 @@ from .dropout import DROPOUTS
 from .head_motion import HEADS
 from .motion import Moment, Motion
 from .one_euro import Smoothing
-from .settings import Settings, latency_of
+from .settings import Settings
 
 __all__ = [
     "DROPOUTS",
@@ -19,7 +19,6 @@ __all__ = [
     "Neutral",
     "Settings",
     "Smoothing",
-    "latency_of",
     "read_adjustment",
     "read_neutral",
 ]

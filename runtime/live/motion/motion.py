@@ -18,7 +18,6 @@ from .buffer import JitterBuffer
 from .calibration import Calibrator, Neutral
 from .clock import SenderClock
 from .face import Double, Face, face_of
-from .head_motion import HEADS
 from .pace import Pace
 from .playback import Playback
 from .settings import Settings
@@ -114,7 +113,7 @@ class Motion:
         if self._calibrator and (neutral := self._calibrator.add(seen, arrived)):
             self.neutral, self._calibrator = neutral, None
             self._buffer.clear()
-        trouble = self._buffer.insert(sent, self._own(seen), self._shown, self._spacing.interval)
+        trouble = self._buffer.insert(sent, self._settings.own(seen, self.neutral), self._shown, self._spacing.interval)
         if trouble:
             self.counts[trouble] += 1
             return
@@ -163,12 +162,6 @@ class Motion:
         else:
             return face_of(expression, pose)
         return None
-
-    def _own(self, face: Face) -> Face:
-        """The face as the settings want it: from the neutral one, the head's motion, gains."""
-        calibrated = self.neutral.taken_off(face) if self.neutral else face
-        turns = HEADS[self._settings.head].turn(calibrated.turns)
-        return self._settings.adjustment.scaled(Face(calibrated.expression, turns))
 
     def _time_of(self, observation: Observation, arrived: float) -> float:
         time = observation.time

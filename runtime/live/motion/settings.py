@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from imavatar_deploy.errors import UsageError, unknown_name
@@ -10,10 +9,9 @@ from imavatar_deploy.errors import UsageError, unknown_name
 from .adjust import Adjustment
 from .calibration import Neutral
 from .dropout import DROPOUTS
+from .face import Face
 from .head_motion import HEADS
 from .one_euro import Smoothing
-
-AUTO = "auto"
 
 LONGEST = 1.0
 """Seconds of latency; the buffer holds two at 120 a second."""
@@ -58,19 +56,8 @@ class Settings:
         if not 0 <= self.calibration <= LONGEST_CALIBRATION:
             raise UsageError(f"calibrating must take 0 to {LONGEST_CALIBRATION:g} seconds, got {self.calibration:g}")
 
-
-def latency_of(text: str) -> float | None:
-    """`auto` -> None, or seconds such as `0.05` -> the `latency` of the settings.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if text == AUTO:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= LONGEST:
-        raise UsageError(f"--latency must be {AUTO} or 0 to {LONGEST:g} seconds, got {text!r}; try 0.05")
-    return seconds
+    def own(self, face: Face, neutral: Neutral | None) -> Face:
+        """A face as the settings want it: counted from the one at rest, with the head's motion and the gains."""
+        calibrated = neutral.taken_off(face) if neutral else face
+        turns = HEADS[self.head].turn(calibrated.turns)
+        return self.adjustment.scaled(Face(calibrated.expression, turns))

@@ -53,7 +53,7 @@ def sending(port: int, network: BadNetwork | None = None, edition: str = "openhe
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             while not over.wait(0.01):
                 now = time.monotonic()
-                packet = encode(np.zeros(50), nodding(now - began), edition=edition, sequence=sequence, time=now)
+                packet = encode(edition, np.zeros(50), nodding(now - began), time=now, sequence=sequence)
                 sequence += 1
                 due += [(now + delay, packet) for delay in (network.delays() if network else [0.0])]
                 for _, ready in [one for one in due if one[0] <= now]:
