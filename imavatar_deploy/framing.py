@@ -60,4 +60,4 @@ def orbited(camera: Camera, *, yaw: float, pitch: float, zoom: float) -> Camera:
 
 def _about(axis: int, angle: float) -> NDArray[np.float32]:
     """[3, 3] rotation about one of the axes."""
-    return rotations(angle * np.eye(3, dtype=np.float32)[axis])[0]
+    return np.asarray(rotations(angle * np.eye(3, dtype=np.float32)[axis])[0])

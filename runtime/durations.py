@@ -24,7 +24,7 @@ def seconds_of(text: str) -> float:
     return float(parts[1]) * UNITS[parts[2]]
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg]
     """The type of an option that takes a duration; its value is in seconds."""
 
     name = "duration"
