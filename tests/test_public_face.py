@@ -31,6 +31,7 @@ FACE = {
         "render",
         "save_checkpoint",
     },
+    "imavatar_deploy.retarget": {"ExpressionMap", "Fit", "Retarget", "find_retarget", "read_map", "write_map"},
     "imavatar_deploy.runtime": {"Player"},
 }
 

@@ -19,8 +19,8 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.retarget import ExpressionMap, Fit, read_map, write_map
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.retarget.controls import CONTROLS, INPUTS
-from imavatar_deploy.retarget.foreign_maps import MEDIAPIPE_NAMES, WIDTHS
 from imavatar_deploy.retarget.map_files import LARGEST
+from imavatar_deploy.retarget.named_rows import MEDIAPIPE_NAMES, WIDTHS
 
 FIT = Fit(how="shapes", made_from="openhead, FLAME2020.pkl", ridge=1e-6, samples=51, residual=0.4, moved=3.1)
 WHOLE = np.random.default_rng(0).normal(size=(52, 59)).astype(np.float32)
@@ -193,6 +193,8 @@ class TestForeign:
             ("map.csv", b"shape,jaw.x", "holds no row"),
             ("map.csv", b"mouthSmileLeft,1,2", "must have 50, 53"),
             ("map.csv", b"jawOpen,1\njawOpen,x", "not a table of an ARKit name and numbers"),
+            ("map.csv", b"jawOpen, -.5\n", "must have 50, 53"),
+            ("map.csv", (b"bias" + b",1" * 50 + b"\n") * 2, "one bias"),
             ("map.csv", b"jawOpen,1\njawLeft,1,2", "not a table of an ARKit name and numbers"),
             ("map.csv", b"\xff\xfe", "not a table"),
             ("map.csv", b"jawOpen" + b",1" * 50 + b"\nsmile" + b",1" * 50, "'smile' is no ARKit shape"),
@@ -225,6 +227,12 @@ class TestForeign:
         np.savez(tmp_path / "map.npz", **arrays)
         with pytest.raises(InputError, match=words):
             read_map(tmp_path / "map.npz")
+
+    def test_an_archive_by_another_name(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "map.npz", expression=WHOLE)
+        (tmp_path / "map.npz").rename(tmp_path / "map.npy")
+        with pytest.raises(InputError, match="an archive; call it"):
+            read_map(tmp_path / "map.npy")
 
     def test_an_empty_folder_is_no_map(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"holds no bs2exp\.npy"):

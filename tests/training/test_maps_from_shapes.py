@@ -13,7 +13,7 @@ from imavatar_deploy.retarget import ExpressionMap
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.retarget.by_name import JAW_OPEN_ANGLE, OPENHEAD_NAMES
 from imavatar_deploy.retarget.controls import CONTROLS, split
-from imavatar_deploy.training.retargeting import shapes
+from imavatar_deploy.training.retargeting import imitation
 from imavatar_deploy.training.retargeting.registration import register
 from imavatar_deploy.training.retargeting.shapes import fit_shapes
 
@@ -129,7 +129,7 @@ def test_noise_of_the_fit_holds_codes_back(
     openhead: HeadModel, second: HeadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of the target's expressions are faint and beside the point: it must not stretch them for a tenth."""
-    monkeypatch.setattr(shapes, "ROUNDS", 0)  # turns are beside the point, too, and take their time
+    monkeypatch.setattr(imitation, "ROUNDS", 0)  # turns are beside the point, too, and take their time
     faint = 0.003 * openhead.shape_basis[:, :, :25]
     poor = replace(second, expression_basis=np.concatenate([second.expression_basis[:, :, :25], faint], axis=2))
     fit = fit_shapes(openhead, poor, "")

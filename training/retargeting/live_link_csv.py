@@ -63,9 +63,8 @@ def _check_columns(table: Sequence[Mapping[str, str]]) -> None:
 
 def _seconds(codes: Sequence[str]) -> Double:
     """[T] since the first: timecodes `HH:MM:SS:FF.fraction`, or plain frame numbers of 60 a second."""
-    parts = np.array(
-        [[float(part) for part in ([0, 0, 0, code] if ":" not in code else code.split(":"))] for code in codes]
-    )
+    spelt = [code.split(":") if ":" in code else ["0", "0", "0", code] for code in codes]
+    parts = np.array([[float(part) for part in parts] for parts in spelt])
     if not len(parts):
         return np.zeros(0)
     if parts.shape[1] != 4:

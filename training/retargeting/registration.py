@@ -12,6 +12,7 @@ differ more than the shape basis can say, the corner of a mouth may lie beside t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import igl
 import numpy as np
@@ -142,23 +143,27 @@ def _nearest(
         if not len(faces) or not len(own):
             continue
         squared, face, nearest = igl.point_mesh_squared_distance(placed[own], surface, faces)
-        facing = np.einsum("vc,vc->v", normals[own], _face_normals(surface, faces)[face])
+        facing = np.einsum("vc,vc->v", normals[own], _unit(_across(surface, faces))[face])
         corners[own], point[own] = faces[face], nearest
         trusted[own] = (squared < NEAR**2) & (facing > ALIKE)
     return corners, point, trusted
 
 
-def _face_normals(vertices: Double, faces: Integers) -> Double:
-    across = np.cross(*(vertices[faces[:, corner]] - vertices[faces[:, 0]] for corner in (1, 2)))
-    return np.asarray(across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-30))
+def _across(vertices: Double, faces: NDArray[np.integer[Any]]) -> Double:
+    """[F, 3] normals twice as long as the triangles' areas."""
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    return np.asarray(np.cross(b - a, c - a))
+
+
+def _unit(vectors: Double) -> Double:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30))
 
 
 def _vertex_normals(vertices: Double, faces: NDArray[np.int32]) -> Double:
-    across = np.cross(*(vertices[faces[:, corner]] - vertices[faces[:, 0]] for corner in (1, 2)))
     total = np.zeros_like(vertices)
     for corner in range(3):
-        np.add.at(total, faces[:, corner], across)
-    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-30))
+        np.add.at(total, faces[:, corner], _across(vertices, faces))
+    return _unit(total)
 
 
 def _shares(surface: Double, corners: Integers, point: Double) -> Double:

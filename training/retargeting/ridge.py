@@ -28,7 +28,7 @@ class Cure:
 
 def ridge(inputs: Double, outputs: Double, strength: float) -> Double:
     """[n, m] matrix A of least |inputs A - outputs|^2 + strength |A|^2, for inputs [T, n] and outputs [T, m]."""
-    return _solutions(inputs, outputs, np.array([strength]))[0]
+    return np.asarray(_solutions(inputs, outputs, np.array([strength]))[0])
 
 
 def _solutions(inputs: Double, outputs: Double, strengths: Double) -> Double:
