@@ -18,7 +18,9 @@ def test_a_batch_is_its_frames(tiny_avatar_folder: Path) -> None:
         batch = player.render_batch(expressions, poses)
         one_by_one = [player.render(*frame) for frame in zip(expressions, poses, strict=True)]
         assert player.render_batch(expressions[:0], poses[:0]).shape == (0, 32, 40, 4)
-        with pytest.raises(InputError, match=r"poses must have shape \[3, 15\], got \[2, 15\]; one for each expression"):
+        with pytest.raises(
+            InputError, match=r"poses must have shape \[3, 15\], got \[2, 15\]; one for each expression"
+        ):
             player.render_batch(expressions, poses[:2])
     np.testing.assert_array_equal(batch, one_by_one)
 
