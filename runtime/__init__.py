@@ -1,19 +1,31 @@
-"""The runtime: plays an avatar folder without torch."""
+"""The runtime: plays an avatar folder without torch, from a recording or as a tracker sends."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .live.api import drive, listen
+    from .live.choices import Choices
+    from .live.inbox import Inbox
+    from .live.observation import Observation
     from .player import Player
 
-__all__ = ["Player"]
+__all__ = ["Choices", "Inbox", "Observation", "Player", "drive", "listen"]
+
+PLACES = {
+    "Choices": ".live.choices",
+    "Inbox": ".live.inbox",
+    "Observation": ".live.observation",
+    "Player": ".player",
+    "drive": ".live.api",
+    "listen": ".live.api",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """`Player` is imported when it is asked for, so that `imavatar-doctor` starts where numba or opencv is broken."""
-    if name not in __all__:
+    """Each is imported when it is asked for, so that `imavatar-doctor` starts where numba or opencv is broken."""
+    if name not in PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .player import Player
-
-    return Player
+    return getattr(import_module(PLACES[name], __name__), name)

@@ -32,7 +32,7 @@ FACE = {
         "save_checkpoint",
     },
     "imavatar_deploy.retarget": {"ExpressionMap", "Fit", "Retarget", "find_retarget", "read_map", "write_map"},
-    "imavatar_deploy.runtime": {"Player"},
+    "imavatar_deploy.runtime": {"Choices", "Inbox", "Observation", "Player", "drive", "listen"},
 }
 
 
