@@ -69,8 +69,32 @@ def _cuda_memory() -> str:
     return f"{said}, {count} device(s)"
 
 
+def _warp() -> str:
+    _, said = imported("warp", "warp-lang")
+    imported("onnx", "onnx")
+    drawn = _pixels_drawn("warp")
+    try:
+        probe_driver()
+    except MissingDependencyError as error:
+        return f"{said}, {drawn} pixels of the sample drawn on the CPU; on a GPU: {str(error).partition(';')[0]}"
+    return f"{said}, {drawn} pixels of the sample drawn on the CPU, {_pixels_drawn('cuda')} on the GPU"
+
+
+def _pixels_drawn(backend: str) -> int:
+    import numpy as np
+
+    from ..player import Player
+
+    with Player("sample", size=64, shading="student", backend=backend) as player:
+        drawn = int((player.render(np.zeros(50), np.zeros(15))[..., 3] == 255).sum())
+    if not drawn:
+        raise ArithmeticError(f"--backend {backend} drew the sample and no pixel is covered")
+    return drawn
+
+
 ROWS = (
     Checkup("nvidia driver", "everything on a GPU", INSTALL_DRIVER, _driver),
+    Checkup("warp", "imavatar-run --backend cuda, --backend warp", "pip install 'imavatar-deploy[cuda]'", _warp),
     Checkup(
         "onnxruntime cuda",
         "imavatar-run --backend onnx-cuda",

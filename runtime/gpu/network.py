@@ -21,8 +21,12 @@ from .texture_weights import TextureWeights
 DEPTH, COLUMNS = 128, 64
 """Of a chunk of weights: 16 KB. Widths of layers are filled up with zeros to a multiple of `DEPTH`."""
 
-THREADS = 128
-"""A block: four warps of 32 x 32 results each read shared memory as fast as they multiply."""
+THREADS = 256
+"""A block. The compiler gives each of its eight warps 32 products of 16 x 8 x 16 a chunk (sm_90); four warps got 128 of
+16 x 8 x 8 each, and spilled more registers."""
+
+PIECE = 32
+"""Units that travel from memory to shared memory at a time."""
 
 CHANNELS = 4
 """Numbers kept of the last layer's: red, green, blue and one of no meaning."""
@@ -83,7 +87,7 @@ def _colour(total: Float, bias: Float) -> Float:
 def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a kernel in one piece
     """The kernel for layers as wide as `width`, `rows` points a block; Warp needs both when it compiles."""
     height, depth, columns = wp.constant(rows), wp.constant(DEPTH), wp.constant(COLUMNS)
-    units, channels = wp.constant(width), wp.constant(CHANNELS)
+    units, channels, piece = wp.constant(width), wp.constant(CHANNELS), wp.constant(PIECE)
 
     def colour_points(
         count: Ints, points: Halves2, weights: Halves2, biases: Floats2, first_steps: int, blocks: int,
@@ -93,9 +97,9 @@ def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a k
         last = biases.shape[0] - 1
         seen = wp.tile_zeros(shape=(height, units), dtype=wp.float16, storage="shared")
         for tile in range(block, (count[0] + height - 1) // height, blocks):
-            for k in range(first_steps):
-                part = wp.tile_load(points, shape=(height, depth), offset=(tile * height, k * depth))
-                wp.tile_assign(seen, part, offset=(0, k * depth))
+            for k in range(first_steps * depth // piece):
+                part = wp.tile_load(points, shape=(height, piece), offset=(tile * height, k * piece))
+                wp.tile_assign(seen, part, offset=(0, k * piece))
             used = int(0)
             steps = int(first_steps)
             strips = int(units // columns)
@@ -122,12 +126,13 @@ def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a k
                 # Making a shared tile is a barrier: no thread reads the scratch before all have written it.
                 wp.tile_zeros(shape=(1, 1), dtype=wp.float32, storage="shared")
                 if layer < last:
-                    for k in range(units // depth):
-                        again = wp.tile_load(scratch, shape=(height, depth), offset=(block * height, k * depth))
-                        wp.tile_assign(seen, again, offset=(0, k * depth))
+                    for k in range(units // piece):
+                        again = wp.tile_load(scratch, shape=(height, piece), offset=(block * height, k * piece))
+                        wp.tile_assign(seen, again, offset=(0, k * piece))
                 steps = int(units // depth)
 
-    return wp.kernel(colour_points, module="unique", enable_backward=False)
+    # Bounds, or the compiler leaves 64 registers to a thread and spills the sums.
+    return wp.kernel(colour_points, module="unique", enable_backward=False, launch_bounds=(THREADS, BLOCKS))
 
 
 class TextureNetwork:

@@ -77,7 +77,7 @@ def test_every_view_of_every_backend(pair: tuple[Player, Player]) -> None:
             assert np.mean(difference > 1e-4) <= 1e-3
     assert covered["away"] == 0
     assert covered["near: few, large triangles"] > 0.9
-    assert 0 < covered["across the near plane"]
+    assert covered["across the near plane"] > 0
     assert 0 < covered["far: many triangles a pixel"] < 0.02
 
 

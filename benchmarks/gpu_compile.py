@@ -1,0 +1,66 @@
+"""Every kernel of the GPU's renderer compiled for CUDA, on any machine: no device and no driver are needed.
+
+    python benchmarks/gpu_compile.py --arch 90 --arch 89
+
+What it proves is that NVRTC, and the linker that joins the tensor cores' products to the network's kernel, take our
+kernels for that architecture, and that the network's tile fits the shared memory it was planned for.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from imavatar_deploy.console import human_bytes
+from imavatar_deploy.runtime.gpu import network, renderer
+from imavatar_deploy.runtime.gpu.library import MODULE, quietly, wp
+
+SHARED = {75: 64, 80: 163, 86: 99, 87: 163, 89: 99, 90: 227, 100: 227, 103: 227, 110: 227, 120: 99, 121: 99}
+"""KB of shared memory that a block may have, by compute capability (CUDA C++ Programming Guide, technical tables)."""
+
+
+def compiled(module: object, arch: int, folder: Path) -> tuple[int, dict[str, int]]:
+    """Size of the machine code, and bytes of shared memory by kernel."""
+    with quietly(wp):
+        (code,) = wp.compile_aot_module(module, arch=arch, module_dir=folder, use_ptx=False)
+    (meta,) = folder.glob("*.meta")
+    return code.stat().st_size, json.loads(meta.read_text(encoding="utf-8"))
+
+
+def compile_all(arch: int, width: int) -> list[str]:
+    """A line for the plain kernels and one for the network's."""
+    lines = []
+    rows = network.rows_that_fit(width, SHARED[arch] << 10)
+    tensor = network.network_kernel(rows, width).module
+    tensor.options["block_dim"] = network.THREADS
+    for name, module in (("plain kernels", MODULE), (f"network {width} wide, {rows} points a tile", tensor)):
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            size, shared = compiled(module, arch, Path(folder))
+        most = max(shared.values())
+        if most > SHARED[arch] << 10:
+            raise click.ClickException(f"sm_{arch}: {name} wants {most} bytes of shared memory")
+        seconds = time.perf_counter() - started
+        lines.append(
+            f"sm_{arch}: {name}: {len(shared)} kernels, {human_bytes(size)}, "
+            f"at most {most:,} bytes of shared memory, {seconds:.0f} s"
+        )
+    return lines
+
+
+@click.command()
+@click.option("--arch", "arches", multiple=True, type=click.Choice([str(arch) for arch in SHARED]), default=("90",))
+@click.option("--width", default=512, show_default=True, help="Of the texture network's layers.")
+def main(arches: tuple[str, ...], width: int) -> None:
+    """Compile for every ARCH."""
+    click.echo(f"Warp {wp.config.version}, kernels of {renderer.__name__.rpartition('.')[0]}")
+    for arch in arches:
+        click.echo("\n".join(compile_all(int(arch), width)))
+
+
+if __name__ == "__main__":
+    main()
