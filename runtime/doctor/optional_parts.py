@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .checkup import Checkup
+from imavatar_deploy.errors import MissingDependencyError
+
+from .checkup import AbsentError, Checkup
 from .core_parts import imported
 
 
@@ -92,8 +94,28 @@ def _osc() -> str:
 
 
 def _mediapipe() -> str:
-    found, said = imported("mediapipe", "mediapipe")
-    return f"{said}, {'with' if hasattr(found, 'solutions') else 'without'} bundled landmark models"
+    _, said = imported("mediapipe", "mediapipe")
+    return f"{said}, for a face_landmarker.task of yours"
+
+
+def _window() -> str:
+    _, said = imported("cv2", "opencv-python")
+    from ..sinks.display import check_windows
+
+    try:
+        check_windows()
+    except MissingDependencyError as error:
+        raise AbsentError(str(error).partition(":")[0]) from error
+    return f"{said}, a window opened and closed"
+
+
+def _virtual_camera() -> str:
+    found, said = imported("pyvirtualcam", "pyvirtualcam")
+    try:
+        with found.Camera(width=64, height=64, fps=20) as camera:
+            return f"{said}, {camera.device} opened"
+    except RuntimeError as error:
+        raise AbsentError(f"{said}, and no virtual camera", "install OBS Studio, or load v4l2loopback") from error
 
 
 def _row(name: str, serves: str, mend: str, probe: Callable[[], str]) -> Checkup:
@@ -113,7 +135,14 @@ ROWS = (
     _row("gltf", "GLB and VRM files", _extra("gltf"), _gltf),
     _row("usd", "USD files", _extra("scene"), _usd),
     _row("alembic", "Alembic files", _extra("scene"), _alembic),
+    Checkup(
+        "window",
+        "imavatar-run --sink window",
+        "pip uninstall -y opencv-python-headless && pip install opencv-python",
+        _window,
+    ),
+    _row("virtualcam", "imavatar-run --sink virtualcam", _extra("live"), _virtual_camera),
     _row("osc", "live trackers", _extra("trackers"), _osc),
-    _row("mediapipe", "landmarks from a camera", "mediapipe", _mediapipe),
+    _row("mediapipe", "landmarks from a camera", _extra("webcam"), _mediapipe),
     _row("ray", "work on a cluster", _extra("cluster"), _ray),
 )
