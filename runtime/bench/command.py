@@ -27,7 +27,7 @@ from .facts import BAKED, IMPLICIT, Facts, added, extrapolated, size_name
 from .growth import growths
 from .implicit import TRACERS
 from .request import Implicit, Request, compare
-from .rounds import ROUNDS, Pace, Unavailable
+from .rounds import Pace, Unavailable
 from .several import counted, implicit_renderer, row_of, several, size_pair, what_is_compared
 from .single import single_report, single_table
 
@@ -80,9 +80,9 @@ def bench(
     started = time.perf_counter()
     choices, implicit = _choices(avatars, **options), _implicit(**options)
     if len(combinations(choices)) == 1 and not implicit and not md:
-        then = _single(Request(choices, Pace(frames, seconds or math.inf, 1, engine_policy)), out)
+        then = _single(Request(choices, Pace(frames, seconds or math.inf, engine_policy=engine_policy)), out)
     else:
-        pace = Pace(frames, seconds or SECONDS, min(ROUNDS, frames), engine_policy)
+        pace = Pace(frames, seconds or SECONDS, engine_policy=engine_policy)
         then = _comparison(Request(choices, pace, implicit), out, md)
     click.echo(closing_lines([path for path in (out, md) if path], time.perf_counter() - started, [then]))
 

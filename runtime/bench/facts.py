@@ -38,11 +38,11 @@ def baked_facts(outcome: Outcome, subject: Subject) -> Facts:
     facts = _identity(row, subject)
     if isinstance(outcome, Unavailable):
         return facts | {"unavailable": str(outcome.error)}
-    rate = len(outcome.laps) / outcome.seconds
+    rate = len(outcome.totals) / outcome.seconds
     return facts | {
         "shading": outcome.shading,
-        "frames": len(outcome.laps),
-        "milliseconds": summarise(outcome.laps),
+        "frames": len(outcome.totals),
+        "milliseconds": summarise(outcome.laps, outcome.totals),
         "frames_per_second": round(rate, 2),
         "frames_per_second_each": round(rate / row.avatars, 2),
         "covered_pixels": outcome.covered,
