@@ -151,7 +151,12 @@ def shading_name(row: Facts) -> str:
     return f"{shading} 2x{width}" if asks_student and width else shading
 
 
+def size_option(size: Sequence[int]) -> str:
+    """`512` or `640x480`, as `--size` reads it."""
+    width, height = size
+    return f"{width}" if width == height else f"{width}x{height}"
+
+
 def size_name(size: Sequence[int]) -> str:
     """`512²` or `640x480`."""
-    width, height = size
-    return f"{width}²" if width == height else f"{width}x{height}"
+    return f"{size_option(size)}²" if size[0] == size[1] else size_option(size)

@@ -44,3 +44,15 @@ def single_table(report: dict[str, Any]) -> Table:
     for stage, times in report["milliseconds"].items():
         table.add_row(stage, *(f"{value:.2f}" for value in times.values()), end_section=stage == STAGES[-1])
     return table
+
+
+def single_lines(report: dict[str, Any]) -> tuple[str, str]:
+    """What stands above the table, and below it."""
+    about, (width, height) = report["machine"], report["size"]
+    above = f"{report['avatar']}: {report['faces']:,} faces, {width} x {height}"
+    rate = f"{report['frames_per_second']} frames a second over {report['frames']} frames: {report['included']}"
+    threads, where = report["threads"]["note"], f"{about['processor']}, {about['cores']} cores"
+    return (
+        f"{above}, shading: {report['shading']}, {report['backend']}",
+        f"{rate}\n{threads}; {where}, load {about['load_average']}",
+    )

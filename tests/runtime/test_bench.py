@@ -81,7 +81,7 @@ class TestComparison:
         assert "parameters in" in report["included"]
 
     def test_levels_of_detail_are_avatars(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
-        other = write_tiny_folder(tmp_path / "other")
+        other = write_tiny_folder(tmp_path / "other[bold]")  # which is no markup
         result, rows = compared(tiny_avatar_folder, tmp_path / "bench.json", other)
         assert [row["avatar"] for row in rows] == [str(tiny_avatar_folder), str(other)]
         assert {row["student_width"] for row in rows} == {16}
