@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,21 @@ PACKAGES = (
     "tensorrt-rtx-cu13",
     "cuda-bindings",
 )
-INCLUDED = "parameters in to RGBA out, seen from the front; reading the motion and writing frames is not included"
+INCLUDED = (
+    "parameters in to RGBA out, seen from the front; reading the motion and writing frames is not included; the stages "
+    "are those of every third frame, drawn again"
+)
 
 
-def summarise(laps: Iterable[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Milliseconds at each percentile, for every stage and for `total`: `{"raster": {"p50": 1.2, ...}, ...}`."""
+def summarise(laps: Iterable[Mapping[str, float]], totals: Sequence[float]) -> dict[str, dict[str, float]]:
+    """Milliseconds at each percentile, for every stage and for `total`: `{"raster": {"p50": 1.2, ...}, ...}`.
+
+    Args:
+        laps: seconds of the stages of some frames.
+        totals: seconds of whole frames, for which nobody waited between the stages.
+    """
     seconds = np.array([[lap[stage] for stage in STAGES] for lap in laps])
-    columns = dict(zip(STAGES, seconds.T, strict=True)) | {"total": seconds.sum(axis=1)}
+    columns = dict(zip(STAGES, seconds.T, strict=True)) | {"total": np.asarray(totals)}
     return {stage: percentiles(values) for stage, values in columns.items()}
 
 

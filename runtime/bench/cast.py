@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from types import TracebackType
+from typing import Generic, TypeVar
 
 from imavatar_deploy.tracks import FlameFrame
 
 from ..player import Player
 from .combination import Combination
 
+Result = TypeVar("Result")
 Lap = dict[str, float]
 """Seconds of each stage of a frame."""
 
@@ -21,8 +24,8 @@ Lap = dict[str, float]
 class Take:
     """What one round of frames took."""
 
-    laps: list[Lap]
-    """Of every frame of every avatar."""
+    totals: list[float]
+    """Seconds of every frame of every avatar."""
     seconds: float
     """From the first beginning to the last end."""
 
@@ -38,6 +41,7 @@ class Cast:
         self._combination = combination
         self._lanes = [ThreadPoolExecutor(1, "imavatar-bench") for _ in range(combination.lanes)]
         self._players: list[list[Player]] = [[] for _ in self._lanes]
+        self._stopped = Event()
         try:
             for index in range(combination.avatars):
                 lane = index % len(self._lanes)
@@ -57,7 +61,8 @@ class Cast:
         self.close()
 
     def close(self) -> None:
-        """Close every player where it was opened, and end the threads."""
+        """Close every player where it was opened, and end the threads; what is playing ends with its frame."""
+        self._stopped.set()
         for lane, players in zip(self._lanes, self._players, strict=True):
             for player in players:
                 lane.submit(player.close).result()
@@ -81,13 +86,22 @@ class Cast:
 
     def play(self, frames: Sequence[FlameFrame], seconds: float) -> Take:
         """Time `frames` with every player; a lane that has had its `seconds` ends with the frame it is at."""
-        takes = [
-            lane.submit(_play, players, frames, seconds)
+        done = self._in_lanes(_whole_frame, frames, seconds)
+        first, last = min(part.begun for part in done), max(part.ended for part in done)
+        return Take([total for part in done for total in part.results], last - first)
+
+    def stages(self, frames: Sequence[FlameFrame], seconds: float) -> list[Lap]:
+        """The stages of `frames`, apart from `play`: between them a player waits for its device."""
+        return [lap for part in self._in_lanes(_stages, frames, seconds) for lap in part.results]
+
+    def _in_lanes(
+        self, work: Callable[[Player, FlameFrame], Result], frames: Sequence[FlameFrame], seconds: float
+    ) -> list[_Part[Result]]:
+        parts = [
+            lane.submit(_each, work, players, frames, seconds, self._stopped)
             for lane, players in zip(self._lanes, self._players, strict=True)
         ]
-        done = [take.result() for take in takes]
-        first, last = min(begun for _, begun, _ in done), max(ended for _, _, ended in done)
-        return Take([lap for laps, _, _ in done for lap in laps], last - first)
+        return [part.result() for part in parts]
 
     def _open(self, engine_policy: str) -> Player:
         row = self._combination
@@ -101,11 +115,36 @@ class Cast:
         )
 
 
-def _play(players: Sequence[Player], frames: Sequence[FlameFrame], seconds: float) -> tuple[list[Lap], float, float]:
-    """The laps, when they began and when they ended."""
-    begun, laps = time.perf_counter(), []
+@dataclass(frozen=True)
+class _Part(Generic[Result]):
+    """What one lane did."""
+
+    results: list[Result]
+    begun: float
+    ended: float
+
+
+def _each(
+    work: Callable[[Player, FlameFrame], Result],
+    players: Sequence[Player],
+    frames: Sequence[FlameFrame],
+    seconds: float,
+    stopped: Event,
+) -> _Part[Result]:
+    """`work` for every frame of every player, until `seconds` are used up or somebody has had enough."""
+    begun, results = time.perf_counter(), []
     for frame in frames:
-        laps += [player.render_timed(frame.expression, frame.pose)[1] for player in players]
-        if time.perf_counter() - begun > seconds:
+        results += [work(player, frame) for player in players]
+        if stopped.is_set() or time.perf_counter() - begun > seconds:
             break
-    return laps, begun, time.perf_counter()
+    return _Part(results, begun, time.perf_counter())
+
+
+def _whole_frame(player: Player, frame: FlameFrame) -> float:
+    started = time.perf_counter()
+    player.render(frame.expression, frame.pose)
+    return time.perf_counter() - started
+
+
+def _stages(player: Player, frame: FlameFrame) -> Lap:
+    return player.render_timed(frame.expression, frame.pose)[1]

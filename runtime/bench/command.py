@@ -23,13 +23,13 @@ from ..backends import BACKENDS
 from ..timing import INCLUDED, load_average, machine
 from .combination import TOGETHER, Choices, combinations
 from .comparison import comparison_report, markdown, terminal_table
-from .facts import BAKED, IMPLICIT, Facts, added, extrapolated, size_name
+from .facts import BAKED, IMPLICIT, Facts, added, extrapolated, size_option
 from .growth import growths
 from .implicit import TRACERS
 from .request import Implicit, Request, compare
-from .rounds import ROUNDS, Pace, Unavailable
+from .rounds import Pace, Unavailable
 from .several import counted, implicit_renderer, row_of, several, size_pair, what_is_compared
-from .single import single_report, single_table
+from .single import single_lines, single_report, single_table
 
 WIDE = 200
 """Columns of a table that goes into a file or another program."""
@@ -80,9 +80,9 @@ def bench(
     started = time.perf_counter()
     choices, implicit = _choices(avatars, **options), _implicit(**options)
     if len(combinations(choices)) == 1 and not implicit and not md:
-        then = _single(Request(choices, Pace(frames, seconds or math.inf, 1, engine_policy)), out)
+        then = _single(Request(choices, Pace(frames, seconds or math.inf, engine_policy=engine_policy)), out)
     else:
-        pace = Pace(frames, seconds or SECONDS, min(ROUNDS, frames), engine_policy)
+        pace = Pace(frames, seconds or SECONDS, engine_policy=engine_policy)
         then = _comparison(Request(choices, pace, implicit), out, md)
     click.echo(closing_lines([path for path in (out, md) if path], time.perf_counter() - started, [then]))
 
@@ -119,14 +119,10 @@ def _single(request: Request, out: Path | None) -> str:
         raise outcome.error
     report = single_report(outcome, subject, machine())
     _write_json(out, report)
-    about, (width, height) = report["machine"], report["size"]
-    shown = f"shading: {report['shading']}, {report['backend']}"
-    click.echo(f"{avatar}: {report['faces']:,} faces, {width} x {height}, {shown}")
+    above, below = single_lines(report)
+    click.echo(above)
     Console().print(single_table(report))
-    click.echo(f"{report['frames_per_second']} frames a second over {report['frames']} frames: {INCLUDED}")
-    click.echo(
-        f"{report['threads']['note']}; {about['processor']}, {about['cores']} cores, load {about['load_average']}"
-    )
+    click.echo(below)
     return f"imavatar-bench {avatar} --size 256,512 --shading {','.join(SHADINGS)}"
 
 
@@ -169,5 +165,5 @@ def _next(rows: Sequence[Facts], request: Request) -> str:
         return "imavatar-bench sample --implicit sample"
     timed = [row for row in rows if row["kind"] == BAKED and "milliseconds" in row]
     best = min((row for row in timed if row["size"] == timed[0]["size"]), key=added)
-    drawn = f"--size {size_name(best['size']).rstrip('²')} --shading {best['shading']} --backend {best['backend']}"
+    drawn = f"--size {size_option(best['size'])} --shading {best['shading']} --backend {best['backend']}"
     return f"imavatar-run {best['avatar']} --source talk --sink talk.mp4 {drawn}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..player import STAGES
@@ -16,7 +17,6 @@ from .facts import Facts, shading_name, size_name
 
 SCHEMA_VERSION = 2
 """1 is that of a single combination, see `single`."""
-
 
 UNBOUNDED = 1000
 """Columns of a terminal in which every table has room."""
@@ -125,7 +125,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Facts], notes: Sequence[str
         table.add_column(column.head, justify="right" if column.figure else "left", no_wrap=column.figure)
     for row in rows:
         number = f"({notes.index(_note(row)) + 1})" if _note(row) else ""
-        table.add_row(*(number if column.head == "note" else column.cell(row) for column in columns))
+        table.add_row(*(number if column.head == "note" else escape(column.cell(row)) for column in columns))
     return table
 
 

@@ -38,11 +38,11 @@ def baked_facts(outcome: Outcome, subject: Subject) -> Facts:
     facts = _identity(row, subject)
     if isinstance(outcome, Unavailable):
         return facts | {"unavailable": str(outcome.error)}
-    rate = len(outcome.laps) / outcome.seconds
+    rate = len(outcome.totals) / outcome.seconds
     return facts | {
         "shading": outcome.shading,
-        "frames": len(outcome.laps),
-        "milliseconds": summarise(outcome.laps),
+        "frames": len(outcome.totals),
+        "milliseconds": summarise(outcome.laps, outcome.totals),
         "frames_per_second": round(rate, 2),
         "frames_per_second_each": round(rate / row.avatars, 2),
         "covered_pixels": outcome.covered,
@@ -151,7 +151,12 @@ def shading_name(row: Facts) -> str:
     return f"{shading} 2x{width}" if asks_student and width else shading
 
 
+def size_option(size: Sequence[int]) -> str:
+    """`512` or `640x480`, as `--size` reads it."""
+    width, height = size
+    return f"{width}" if width == height else f"{width}x{height}"
+
+
 def size_name(size: Sequence[int]) -> str:
     """`512²` or `640x480`."""
-    width, height = size
-    return f"{width}²" if width == height else f"{width}x{height}"
+    return f"{size_option(size)}²" if size[0] == size[1] else size_option(size)

@@ -20,8 +20,11 @@ WARM_UP = 5
 AGAIN = 1
 """Frames before it starts again: the others' have taken the caches."""
 
-MOST_PLAYERS = 32
-"""Open at once: at 512 pixels a side and 50,000 faces each holds about 60 MB. Combinations beyond it wait."""
+STAGED = 3
+"""Of so many frames one is drawn again for its stages."""
+
+MOST_PLAYERS = 24
+"""Open at once: at 512 pixels a side and 50,000 faces each holds about 100 MB. Combinations beyond it wait."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,12 @@ class Timed:
     note: str
     covered: int
     """Pixels of a frame that show the avatar."""
+    totals: list[float] = field(default_factory=list)
+    """Seconds of every frame of every avatar."""
     laps: list[Lap] = field(default_factory=list)
+    """Seconds of the stages of some."""
     seconds: float = 0.0
+    """In which all frames of `totals` were drawn."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +112,14 @@ class _Company:
         return timed
 
     def _one_round(self, timed: Timed, count: int) -> None:
-        cast, start = self._casts[timed.combination], len(timed.laps) // timed.combination.avatars
+        cast, seconds = self._casts[timed.combination], self._pace.seconds / self._pace.rounds
+        start = len(timed.totals) // timed.combination.avatars
         cast.play(self._motion[:AGAIN], math.inf)
-        take = cast.play(
-            list(islice(cycle(self._motion), start, start + count)), self._pace.seconds / self._pace.rounds
-        )
-        timed.laps += take.laps
+        frames = list(islice(cycle(self._motion), start, start + count))
+        take = cast.play(frames, seconds)
+        timed.totals += take.totals
         timed.seconds += take.seconds
+        timed.laps += cast.stages(frames[::STAGED], seconds / STAGED)
 
 
 def _companies(rows: Sequence[Combination]) -> Iterator[list[Combination]]:

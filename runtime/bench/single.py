@@ -28,9 +28,9 @@ def single_report(timed: Timed, subject: Subject, machine: dict[str, Any]) -> di
         "faces": subject.faces,
         "size": list(row.size),
         "shading": timed.shading,
-        "frames": len(timed.laps),
-        "milliseconds": summarise(timed.laps),
-        "frames_per_second": round(len(timed.laps) / timed.seconds, 2),
+        "frames": len(timed.totals),
+        "milliseconds": summarise(timed.laps, timed.totals),
+        "frames_per_second": round(len(timed.totals) / timed.seconds, 2),
         "included": INCLUDED,
         "threads": {"count": row.threads, "note": THREADS.format(row.threads)},
         "machine": machine,
@@ -44,3 +44,15 @@ def single_table(report: dict[str, Any]) -> Table:
     for stage, times in report["milliseconds"].items():
         table.add_row(stage, *(f"{value:.2f}" for value in times.values()), end_section=stage == STAGES[-1])
     return table
+
+
+def single_lines(report: dict[str, Any]) -> tuple[str, str]:
+    """What stands above the table, and below it."""
+    about, (width, height) = report["machine"], report["size"]
+    above = f"{report['avatar']}: {report['faces']:,} faces, {width} x {height}"
+    rate = f"{report['frames_per_second']} frames a second over {report['frames']} frames: {report['included']}"
+    threads, where = report["threads"]["note"], f"{about['processor']}, {about['cores']} cores"
+    return (
+        f"{above}, shading: {report['shading']}, {report['backend']}",
+        f"{rate}\n{threads}; {where}, load {about['load_average']}",
+    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -79,7 +81,7 @@ class TestComparison:
         assert "parameters in" in report["included"]
 
     def test_levels_of_detail_are_avatars(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
-        other = write_tiny_folder(tmp_path / "other")
+        other = write_tiny_folder(tmp_path / "other[bold]")  # which is no markup
         result, rows = compared(tiny_avatar_folder, tmp_path / "bench.json", other)
         assert [row["avatar"] for row in rows] == [str(tiny_avatar_folder), str(other)]
         assert {row["student_width"] for row in rows} == {16}
@@ -156,7 +158,7 @@ class TestWhatCannotRun:
         broken, timed = time_all(rows, motion, Pace(4, rounds=2), lambda count: None)
         assert isinstance(broken, Unavailable)
         assert isinstance(timed, Timed)
-        assert len(timed.laps) == 4
+        assert len(timed.totals) == 4
 
     @pytest.mark.parametrize(
         ("sentence", "words"),
@@ -202,7 +204,7 @@ class TestRounds:
 
         def play(self: cast.Cast, frames: Any, seconds: float) -> cast.Take:
             asked.append((self._combination.shading, len(frames)))
-            return cast.Take([dict.fromkeys(STAGES, 1.0)] * len(frames), 1.0)
+            return cast.Take([1.0] * len(frames), 1.0)
 
         monkeypatch.setattr(cast.Cast, "play", play)
         rows = [Combination(str(tiny_avatar_folder), (8, 8), shading, "cpu", 1) for shading in ("student", "vertex")]
@@ -217,7 +219,7 @@ class TestRounds:
         row = Combination(str(tiny_avatar_folder), (8, 8), "vertex", "cpu", 1, avatars=2, together=IN_TURN)
         (timed,) = time_all([row], motion, Pace(40, seconds=1e-9, rounds=2), lambda count: None)
         assert isinstance(timed, Timed)
-        assert len(timed.laps) == 4, "one frame of both avatars in each of two rounds"
+        assert len(timed.totals) == 4, "one frame of both avatars in each of two rounds"
 
     def test_no_more_players_than_may_be_open(
         self, tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
@@ -225,6 +227,24 @@ class TestRounds:
         monkeypatch.setattr(rounds, "MOST_PLAYERS", 3)
         rows = [Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1, count) for count in (1, 2, 3, 4, 1)]
         assert [[row.avatars for row in some] for some in rounds._companies(rows)] == [[1, 2], [3], [4], [1]]
+
+
+def test_closing_a_cast_ends_what_it_plays(
+    tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, render = Event(), cast.Player.render
+
+    def rendered(*arguments: Any) -> Any:
+        begun.set()
+        return render(*arguments)
+
+    monkeypatch.setattr(cast.Player, "render", rendered)
+    with ThreadPoolExecutor(1) as pool:
+        playing = cast.Cast(Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1), "rebuild")
+        take = pool.submit(playing.play, motion * 100_000, math.inf)
+        begun.wait()
+        playing.close()
+        assert 1 <= len(take.result().totals) < 400_000
 
 
 class TestCombination:
