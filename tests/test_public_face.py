@@ -32,6 +32,7 @@ FACE = {
         "save_checkpoint",
     },
     "imavatar_deploy.runtime": {"Player"},
+    "imavatar_deploy.runtime.streams": {"EDITION_CODES", "ENCODINGS", "FlamePacket", "decode", "encode"},
 }
 
 

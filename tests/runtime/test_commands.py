@@ -98,7 +98,7 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
         (("--sink", "null", "--frames", "5"), 2, "--frames must be like 0:100"),
         (("--sink", "null", "--frames", "90:"), 2, "holds no frame"),
         (("--sink", "null", "--fps", "0"), 2, "--fps must be more than 0"),
-        (("--sink", "null", "--source", "udp://:9000"), 2, "unknown source 'udp://:9000'"),
+        (("--sink", "null", "--source", "gopher://:70"), 2, "unknown source 'gopher://:70'"),
         (("--sink", "null", "--source", "absent.json"), 6, "no track file 'absent.json'"),
     ],
 )
