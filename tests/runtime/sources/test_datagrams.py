@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -121,8 +122,7 @@ def test_a_packet_of_the_greatest_length_is_read() -> None:
         assert source.inbox.take()[0].observation.weights[0] == 4000
 
 
-def test_a_flood_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver, "REST", 0.0005)
+def test_a_flood_takes_no_room() -> None:
     face, junk = packet(1), b"x" * 300
     with talking() as (source, send):
         for number in range(ROOM + 10):
@@ -142,16 +142,19 @@ def test_a_flood_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_flood_leaves_the_interpreter_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a turn there is a pause, however much waits."""
+    """After a turn there is a pause three times as long, however much waits."""
     pauses: list[tuple[int, float]] = []
+    clock = count()
     with talking() as (source, send):
         monkeypatch.setattr(socket.socket, "recvfrom_into", lambda *_: (4, ("anyone", 1)), raising=False)
+        monkeypatch.setattr(time, "thread_time", lambda: next(clock) / 1000)
         monkeypatch.setattr(time, "sleep", lambda seconds: pauses.append((source.inbox.counts["malformed"], seconds)))
         send(b"the first of a flood that does not end")
         deadline = time.monotonic() + PATIENCE
         while len(pauses) < 3 and time.monotonic() < deadline:
             pass
-    assert pauses[:3] == [(turns * receiver.TURN, receiver.REST) for turns in (1, 2, 3)]
+    assert [read for read, _ in pauses[:3]] == [receiver.TURN, 2 * receiver.TURN, 3 * receiver.TURN]
+    assert [seconds for _, seconds in pauses[:3]] == pytest.approx([0.003] * 3)
 
 
 def test_a_bug_ends_the_source_and_is_told() -> None:
