@@ -112,19 +112,19 @@ def send(
     motion = retimed(motion, motion.fps if fps is None else fps)
     said, total = _edition(motion, edition), _count(motion, loop, duration)
     network = BadNetwork(loss=loss, burst=burst, jitter=seconds_of(jitter), duplicate=duplicate, seed=seed)
-    with sending_socket(address) as opened, progress(f"sending to {address}", total) as advance:
-        channel = Channel(opened)
-        began = time.monotonic()
-        stream = packets(motion, said, encoding=encoding, began=began, loop=loop)
+    opened = sending_socket(address)
+    channel, began = Channel(opened), time.monotonic()
+    stream = packets(motion, said, encoding=encoding, began=began, loop=loop)
+    try:
+        with opened, progress(f"sending to {address}", total) as advance:
 
-        def transmit(packet: bytes) -> None:
-            channel.send(packet)
-            advance(1)
+            def transmit(packet: bytes) -> None:
+                channel.send(packet)
+                advance(1)
 
-        try:
             send_on_time(through(network, islice(stream, total)), transmit, began)
-        finally:
-            _tell(channel, network, address, time.monotonic() - began)
+    finally:
+        _tell(channel, network, address, time.monotonic() - began)
 
 
 def _tell(channel: Channel, network: BadNetwork, address: UdpAddress, seconds: float) -> None:

@@ -14,7 +14,7 @@ from .protocol import Protocol
 from .receiver import Greeting, Receiver
 from .source import LiveSource, Selection, SourceFormat
 
-ANYWHERE = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+ANYWHERE: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 
 def datagram_format(protocol: Protocol) -> SourceFormat:

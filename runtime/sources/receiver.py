@@ -20,10 +20,11 @@ from .reception import Reception
 GREET_EVERY = 3.0
 """Seconds between greetings while nothing comes from a tracker that must be greeted."""
 
-TURN, REST = 64, 0.005
-"""Packets read without a pause, and seconds of rest after as many: what comes faster, the system throws away.
+TURN, SHARE = 128, 0.25
+"""Packets read without a pause, and the most of one core's time that reading may take; the system throws away the rest.
 
-To read a packet takes the interpreter some microseconds, which the player then lacks.
+To read a packet holds the interpreter for 3 (junk, strangers) to 26 (a face) microseconds, which the player then lacks.
+A turn holds the most that a tracker sends for one face, a message for every weight.
 """
 
 TOO_LONG = {errno.EMSGSIZE, 10040}
@@ -91,6 +92,7 @@ class Receiver(threading.Thread):
                 self._greeting.send(self._socket)
 
     def _read_a_turn(self) -> None:
+        began = time.thread_time()
         for _ in range(TURN):
             try:
                 size, sender = self._socket.recvfrom_into(self._room)
@@ -103,7 +105,7 @@ class Receiver(threading.Thread):
                     raise InputError(f"the network broke off ({error.strerror or error}); start again") from error
                 size, sender = self._longest + 1, None
             self._judge(size, sender)
-        time.sleep(REST)
+        time.sleep((time.thread_time() - began) * (1 / SHARE - 1))
 
     def _judge(self, size: int, sender: tuple[Any, ...] | None) -> None:
         now = time.monotonic()
@@ -112,4 +114,5 @@ class Receiver(threading.Thread):
         self._heard = now
         if size > self._longest:
             return self._inbox.count("malformed")
-        self._reception.hear(bytes(self._room[:size]), sender, now)
+        who = sender[0] if self._greeting and sender else sender
+        self._reception.hear(bytes(self._room[:size]), who, now)

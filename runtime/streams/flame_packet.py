@@ -38,7 +38,7 @@ POSE_VALUES = 15
 
 ENCODINGS = {"float32": 0, "int16": 1}
 """Flags by the name of the numbers' type."""
-NUMBERS = {0: np.dtype("<f4"), 1: np.dtype("<i2")}
+NUMBERS: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<i2")}
 LARGEST_INT16 = 32767
 WRAP = 2**32
 
@@ -127,9 +127,9 @@ def _fits(edition: str, weights: int, pose: int) -> bool:
 
 
 def _int16_scale(block: Float) -> np.float32:
-    """What the largest value divided by 32767 is; 1 where all are as good as nothing."""
+    """The largest value divided by 32767, rounded down lest it overflow; 1 where all are as good as nothing."""
     largest = np.abs(block).max(initial=0.0)
-    return np.float32(largest / LARGEST_INT16 if largest > 1e-30 else 1.0)
+    return np.nextafter(np.float32(largest / LARGEST_INT16), np.float32(0)) if largest > 1e-30 else np.float32(1)
 
 
 def _as(flags: int, block: Float, scale: np.float32) -> bytes:

@@ -1,0 +1,171 @@
+"""Reception: one sender is followed, nothing is taken twice, and who begins anew is believed; time is passed in."""
+
+from __future__ import annotations
+
+import tracemalloc
+from random import Random
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.runtime.live.inbox import ROOM, Inbox
+from imavatar_deploy.runtime.live.observation import Observation
+from imavatar_deploy.runtime.sources.protocol import Parser, Protocol
+from imavatar_deploy.runtime.sources.reception import MOST_SENDERS, RESTART, SILENCE, WINDOW, WRAP, Reception, Sequences
+from imavatar_deploy.runtime.streams.bad_network import deliveries
+
+FACE = Observation("openhead", np.zeros(50), np.zeros(15))
+
+
+def reception(parser: type[FirstLetter] | None = None) -> tuple[Reception, Inbox]:
+    inbox = Inbox()
+    made = parser or FirstLetter
+    return Reception(Protocol("test", "a test", 0, 100, 30.0, None, made), inbox), inbox
+
+
+class FirstLetter:
+    """`f` is a face, `f7` one with a number, `-` none, and all else malformed."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        type(self).made += 1
+
+    def __call__(self, packet: bytes) -> tuple[Observation, ...]:
+        if packet == b"-":
+            return ()
+        if packet[:1] != b"f":
+            raise InputError("malformed")
+        number = int(packet[1:]) if packet[1:] else None
+        return (Observation(FACE.vocabulary, FACE.weights, FACE.pose, sequence=number),)
+
+
+def counted(inbox: Inbox) -> dict[str, int]:
+    return {what: count for what, count in inbox.counts.items() if count}
+
+
+def test_every_packet_is_counted() -> None:
+    heard, inbox = reception()
+    for packet in (b"-", b"?", b"f", b"-", b"?", b"f"):
+        heard.hear(packet, "a", 0.0)
+    assert counted(inbox) == {"empty": 2, "malformed": 2, "received": 2}
+
+
+def test_first_face_is_followed_until_it_is_silent() -> None:
+    heard, inbox = reception()
+    heard.hear(b"-", "nobody", 0.0)
+    heard.hear(b"f", "a", 0.1)
+    for moment in (0.2, 0.5, 0.1 + SILENCE):
+        heard.hear(b"f", "b", moment)
+    assert counted(inbox) == {"empty": 1, "received": 1, "foreign": 3}
+    heard.hear(b"f", "b", 0.2 + SILENCE)
+    heard.hear(b"f", "a", 0.3 + SILENCE)
+    assert counted(inbox) == {"empty": 1, "received": 2, "foreign": 4}
+    assert [arrived for _, arrived in inbox.take()] == [0.1, 0.2 + SILENCE]
+
+
+@pytest.mark.parametrize("noise", [b"-", b"?", b"f5"])
+def test_only_a_new_face_keeps_a_sender_followed(noise: bytes) -> None:
+    heard, inbox = reception()
+    heard.hear(b"f5", "a", 0.0)
+    heard.hear(noise, "a", 0.9)
+    heard.hear(b"f5", "b", 0.1 + SILENCE)
+    assert inbox.counts["received"] == 2
+
+
+def test_a_sender_is_heard_again_after_a_pause_whatever_its_number() -> None:
+    heard, inbox = reception()
+    heard.hear(b"f500", "a", 0.0)
+    heard.hear(b"f0", "a", 0.1)
+    heard.hear(b"f0", "a", 0.2 + SILENCE)
+    assert counted(inbox) == {"received": 2, "repeated": 1}
+
+
+def test_each_sender_has_its_parser_and_only_the_latest_keep_it() -> None:
+    class Counting(FirstLetter):
+        made = 0
+
+    heard, _ = reception(Counting)
+    for _ in range(3):
+        for sender in range(MOST_SENDERS):
+            heard.hear(b"-", sender, 0.0)
+    assert Counting.made == MOST_SENDERS
+    for sender in range(1, 1000):
+        heard.hear(b"-", sender, 0.0)
+    heard.hear(b"-", 999, 0.0)
+    assert Counting.made == 1000
+    heard.hear(b"f", 0, 0.0)
+    for sender in range(1, 1000):
+        heard.hear(b"-", sender, 0.1)
+    assert Counting.made == 1001
+
+
+def test_a_bug_of_a_parser_is_not_hidden() -> None:
+    def parser() -> Parser:
+        return lambda packet: 1 / 0  # type: ignore[return-value]
+
+    with pytest.raises(ZeroDivisionError):
+        Reception(Protocol("test", "a test", 0, 100, 30.0, None, parser), Inbox()).hear(b"f", "a", 0.0)
+
+
+@pytest.mark.parametrize("first", [0, 7, WRAP - 100])
+def test_bad_network_delivers_each_number_once(first: int) -> None:
+    bad = {"loss": 0.2, "jitter": 0.1, "duplicate": 0.3, "burst": 4}
+    arrived = [index for _, index in deliveries([number / 60 for number in range(3000)], **bad, seed=1)]
+    sequences = Sequences()
+    kept = [index for index in arrived if sequences.is_new((first + index) % WRAP)]
+    assert kept == list(dict.fromkeys(arrived))
+
+
+def test_old_and_replayed_numbers_are_known() -> None:
+    sequences = Sequences()
+    assert all(sequences.is_new(number) for number in (10, 12, 11))
+    assert not any(sequences.is_new(number) for number in (10, 12, 11, 12))
+    assert sequences.is_new(13 + WINDOW)
+    assert not sequences.is_new(13)
+    assert sequences.is_new(14)
+
+
+def test_forgotten_numbers_in_any_order_are_refused() -> None:
+    sequences = Sequences()
+    sequences.is_new(10**6)
+    random = Random(0)
+    old = [random.randrange(10**5) for _ in range(1000)]
+    assert sum(map(sequences.is_new, old)) == 0
+
+
+@pytest.mark.parametrize("played", [1, 20, WINDOW + 5, 5000])
+def test_a_sender_that_begins_anew_is_soon_believed(played: int) -> None:
+    sequences = Sequences()
+    for number in range(played):
+        sequences.is_new(number)
+    accepted = [sequences.is_new(number) for number in range(200)]
+    assert accepted[RESTART:] == [True] * (200 - RESTART)
+
+
+def test_one_number_far_ahead_is_recovered_from() -> None:
+    sequences = Sequences()
+    for number in (*range(50), 10**9):
+        assert sequences.is_new(number)
+    accepted = [sequences.is_new(number) for number in range(50, 150)]
+    assert accepted[RESTART - 1 :] == [True] * (101 - RESTART)
+
+
+def test_a_flood_from_everywhere_leaves_nothing_behind() -> None:
+    heard, inbox = reception()
+    for number in range(500):
+        heard.hear(b"f%d" % number, "a", 0.0)
+    tracemalloc.start()
+    try:
+        for number in range(500, 5500):
+            heard.hear(b"f%d" % number, "a", 0.0)
+            heard.hear(b"f", ("stranger", number), 0.0)
+        for number in range(5000):
+            heard.hear(b"-", ("stranger", number), 2 * SILENCE)
+        grown = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(inbox.take()) == ROOM
+    assert inbox.counts["foreign"] == inbox.counts["empty"] == 5000
+    assert grown < 1e6, "the inbox's observations and a few parsers"
