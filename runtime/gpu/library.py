@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,6 +56,7 @@ def _started() -> Any:
             library.init()
         except OSError:  # nowhere to keep compiled kernels: a read-only home
             library.config.kernel_cache_dir = tempfile.mkdtemp(prefix="imavatar-warp-")
+            atexit.register(shutil.rmtree, library.config.kernel_cache_dir, ignore_errors=True)
             library.init()
     # No fused products and sums: neighbours must agree on which side of their edge a pixel is, see `raster`.
     library.get_module(MODULE).options.update(enable_backward=False, fuse_fp=False)

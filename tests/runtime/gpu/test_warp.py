@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,22 @@ with Player(sys.argv[1], backend="warp", size=16) as player:
         [sys.executable, "-c", code, str(layered_folder)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
+    nowhere = tmp_path / "file"
+    nowhere.write_text("no folder")
+    code = """
+from imavatar_deploy.runtime.gpu.library import wp
+import pathlib
+print(pathlib.Path(wp.config.kernel_cache_dir).is_dir(), wp.config.kernel_cache_dir)
+"""
+    where = {**os.environ, "XDG_CACHE_HOME": str(nowhere), "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=where)
+    there, _, folder = done.stdout.strip().partition(" ")
+    assert (there, done.stderr) == ("True", "")
+    assert folder.startswith(str(tmp_path / "imavatar-warp-"))
+    assert list(tmp_path.iterdir()) == [nowhere], "what was compiled goes with the process"
 
 
 @pytest.mark.parametrize("shading", renderer.DEVICE_SHADINGS)
