@@ -2,13 +2,13 @@
 
     python benchmarks/live_motion.py [--seconds 60] [--picture motion.png]
 
-Two motions are sent over a simulated network: the bundled `talk` at 25 frames a second, and brisk head-shakes (0.4 rad at
-2 Hz, two seconds of three) at 30; with a tracker's noise (0.01 of an expression, 0.003 rad), shown 60 times a second.
+Two motions are sent over a simulated network: the bundled `talk` at 25 frames a second, and brisk head-shakes (0.4 rad
+at 2 Hz, two seconds of three) at 30, with a tracker's noise (0.01 of an expression, 0.003 rad); shown at 60 a second.
 Nothing reads a clock. "Newest" shows what came last, as a program without any of this would.
 
-The latency is measured: the shift at which the true motion and the shown one fit best; the way through a quiet network is
-not counted. Errors are against the true motion at that shift: what is wrong beyond being late. The acceleration is the
-largest of the moving bone (talk: neck, shake: head) in a step of the display, as a multiple of the clean motion's largest.
+The latency is measured: the shift at which the true motion and the shown one fit best; the way through a quiet network
+is not counted. Errors are against the true motion at that shift: what is wrong beyond being late. The acceleration is
+the largest of the moving bone (talk: neck, shake: head) in a step of the display, as a multiple of the clean motion's.
 """
 
 from __future__ import annotations

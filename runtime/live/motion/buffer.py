@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imavatar_deploy.conventions import BONES, CONDITION_SIZE, EXPRESSION_SIZE, POSE_SIZE
-from imavatar_deploy.kinematics import axis_angles
+from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 
 from .dropout import Dropout
 from .face import CHANNEL_OF, CHANNELS, Double, Face
+from .seen import SeenRange
 
 ROOM = 256
 """Faces: two seconds of 120 a second."""
@@ -29,8 +29,6 @@ CLOSEST = 5e-4
 
 FASTEST_TURN = 10.0
 """Radians a second of a prediction; a head that seems faster is a tracker's mistake."""
-
-JAW_BONE = slice(BONES.index("jaw"), BONES.index("jaw") + 1)
 
 _EXPRESSION, _BONES = np.arange(EXPRESSION_SIZE), np.arange(CHANNELS - EXPRESSION_SIZE)
 _ENTRIES = np.arange(len(CHANNEL_OF))
@@ -52,8 +50,7 @@ class JitterBuffer:
         self._times = np.zeros(ROOM)
         self._faces = Face(np.zeros((ROOM, EXPRESSION_SIZE)), np.zeros((ROOM, len(_BONES), 4)))
         self._slopes = np.zeros((ROOM, len(CHANNEL_OF)))  # the speed to the next face; of the newest, its own
-        self.seen = np.zeros((2, CONDITION_SIZE))
-        """Least and most of every expression and of the jaw's axis-angle, neutral included."""
+        self.seen = SeenRange()
 
     @property
     def newest(self) -> float:
@@ -68,7 +65,7 @@ class JitterBuffer:
     def clear(self) -> None:
         """Forget everything."""
         self.count = 0
-        self.seen[:] = 0
+        self.seen = SeenRange()
 
     def insert(self, time: float, face: Face, shown: float, interval: float) -> str:
         """Take a face in; the reason why not: `repeated`, `late`, or empty.
@@ -108,7 +105,7 @@ class JitterBuffer:
             self._faces.expression[before[:, :EXPRESSION_SIZE], _EXPRESSION],
             self._faces.turns[before[:, EXPRESSION_SIZE:], _BONES],
         ).plus(slopes * since[:, CHANNEL_OF])
-        low, high = self.seen[:, :EXPRESSION_SIZE]
+        low, high = self.seen.low[:EXPRESSION_SIZE], self.seen.high[:EXPRESSION_SIZE]
         return Reading(Face(np.clip(moved.expression, low, high), moved.turns), slopes * left[:, CHANNEL_OF])
 
     def _make_room(self, shown: float) -> None:
@@ -129,9 +126,7 @@ class JitterBuffer:
             array[place + 1 : self.count + 1] = array[place : self.count]
             array[place] = value
         self._slopes[place + 1 : self.count + 1] = self._slopes[place : self.count]
-        seen = np.concatenate([face.expression, axis_angles(face.turns[JAW_BONE])])
-        np.minimum(self.seen[0], seen, out=self.seen[0])
-        np.maximum(self.seen[1], seen, out=self.seen[1])
+        self.seen.note(face)
         self.count += 1
 
     def _measure(self, place: int, interval: float) -> None:

@@ -37,6 +37,9 @@ ABSURD_TIME = 1e12
 SHARE = 0.85
 """Of a frame, the latency of `auto`: predictions lag a little, too, so that the whole stays within one frame."""
 
+USUAL = 1.5
+"""Intervals: the age of the newest face up to which nothing is amiss."""
+
 SHORTEST_STEP = 1e-4
 """Seconds between two moments that are told apart."""
 
@@ -138,12 +141,17 @@ class Motion:
         )
         if self._moment:
             captured = max(captured, self._moment.captured)
-        state = self._playback.dropout.state(age)
-        return Moment(expression.astype(np.float32), pose.astype(np.float32), captured, state)
+        return Moment(expression.astype(np.float32), pose.astype(np.float32), captured, self._state(age))
+
+    def _state(self, age: float) -> str:
+        due = (
+            USUAL * self._spacing.interval - self.added_latency
+        )  # the newest face is as old in a stream without a fault
+        return "live" if age <= due else self._playback.dropout.state(age)
 
     def _as_seen(self, face: Face) -> tuple[Double, Double]:
         """Expression and pose; no lid and no jaw goes further than it has been seen to, even in a correction."""
-        low, high = self._buffer.seen
+        low, high = self._buffer.seen.low, self._buffer.seen.high
         pose = face.pose()
         pose[JAW] = np.minimum(np.maximum(pose[JAW], low[EXPRESSION_SIZE:]), high[EXPRESSION_SIZE:])
         return np.minimum(np.maximum(face.expression, low[:EXPRESSION_SIZE]), high[:EXPRESSION_SIZE]), pose

@@ -1,0 +1,112 @@
+"""The sender's time from when packets arrive: jitter, drift, another clock, none at all."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.runtime.live.motion.clock import JUMP, SenderClock
+from imavatar_deploy.runtime.live.motion.pace import Pace
+from imavatar_deploy.runtime.live.motion.spacing import Spacing
+
+WAY = 0.02
+AHEAD = 1.7e9
+
+
+def heard(clock: SenderClock, times: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
+    """What the clock says after each packet."""
+    said = []
+    for sent, arrived in zip(times, arrivals, strict=True):
+        clock.hear(float(sent), float(arrived))
+        said.append(clock.at(float(arrived)))
+    return np.array(said)
+
+
+def test_jitter_is_not_in_the_clock() -> None:
+    times = np.arange(900) / 30
+    arrivals = times + WAY + np.random.default_rng(0).uniform(0, 0.04, 900)
+    late = heard(SenderClock(), times + AHEAD, arrivals) - (arrivals - WAY + AHEAD)
+    assert np.abs(late[60:]).max() < 0.004, "of 40 ms"
+
+
+@pytest.mark.parametrize("drift", [-200e-6, 200e-6])
+def test_an_hour_of_drift_is_followed_without_a_step(drift: float) -> None:
+    times = np.arange(3600 * 10) / 10
+    arrivals = times + WAY + np.random.default_rng(0).uniform(0, 0.02, len(times))
+    clock = SenderClock()
+    said = heard(clock, times * (1 + drift) + AHEAD, arrivals)
+    error = said - ((arrivals - WAY) * (1 + drift) + AHEAD)
+    assert np.abs(error[200:]).max() < 0.005
+    assert np.abs(error[-36000 // 10 :].mean() - error[200:3800].mean()) < 2e-4, "the last minutes are as the first"
+    assert clock.restarts == 0
+    assert len(clock._least) < 40
+
+
+def test_time_runs_evenly() -> None:
+    clock, rng = SenderClock(), np.random.default_rng(1)
+    said = []
+    for tick in range(6000):
+        now = 10 + tick / 60
+        if tick % 2 == 0 and rng.uniform() > 0.2:
+            clock.hear(now - WAY - 0.04 * rng.uniform() ** 2 + AHEAD, now)
+            said.append(clock.at(now))
+    rates = [(after - before) for before, after in pairwise(said)]
+    assert min(rates) > 0
+    even = [clock.at(200 + tick / 60) for tick in range(120)]
+    assert all(0.95 / 60 < after - before < 1.05 / 60 for before, after in pairwise(even))
+
+
+@pytest.mark.parametrize("jump", [-1000.0, -0.5, 0.5, 1000.0])
+def test_another_clock_is_taken_over_once_it_is_sure(jump: float) -> None:
+    clock = SenderClock()
+    times = np.arange(90) / 30
+    heard(clock, times, times + WAY)
+    belongs = [clock.hear(time + jump, time + WAY) for time in 3 + times[:6]]
+    assert belongs == [False] * 3 + [True] * 3
+    assert clock.restarts == 1
+    assert clock.at(3.2) == pytest.approx(3.2 - WAY + jump, abs=1e-6)
+
+
+def test_a_burst_that_was_held_up_is_no_other_clock() -> None:
+    clock = SenderClock()
+    times = np.arange(90) / 30
+    heard(clock, times, times + WAY)
+    for time in 3 + np.arange(30) / 30:  # a second of packets at once
+        clock.hear(time, 4 + WAY)
+    assert clock.restarts == 0
+    assert clock.at(4.5) == pytest.approx(4.5 - WAY, abs=0.001)
+    assert not clock.hear(4.5 - WAY - 2 * JUMP, 4.5)
+
+
+def test_packets_without_a_time_are_put_on_an_even_beat() -> None:
+    times = np.arange(600) / 30
+    arrivals = times + WAY + np.random.default_rng(0).uniform(0, 0.02, 600)
+    pace = Pace(1 / 25)
+    moments = np.array([pace.moment(float(arrived)) for arrived in arrivals])
+    assert pace.interval == pytest.approx(1 / 30, rel=0.05)
+    assert np.diff(moments)[200:].std() < np.diff(arrivals)[200:].std() / 4
+    assert np.abs(moments - arrivals)[200:].max() < 0.03
+
+
+def test_a_beat_leaves_room_for_what_was_lost_and_begins_anew_after_a_pause() -> None:
+    pace = Pace(1 / 30)
+    assert pace.moment(0.0) == 0
+    assert pace.moment(0.1) == pytest.approx(0.1)
+    assert pace.moment(60.0) == 60
+
+
+def test_sequence_numbers_order_a_beat() -> None:
+    pace = Pace(0.05)
+    moments = [pace.moment(arrived, sequence) for arrived, sequence in ((0.0, 7), (0.11, 9), (0.112, 8), (0.113, 9))]
+    assert moments[0] < moments[2] < moments[1] == moments[3]
+
+
+@pytest.mark.parametrize("fps", [10, 25, 30, 60, 120])
+def test_spacing_is_found_in_spite_of_losses(fps: int) -> None:
+    spacing = Spacing(1 / 30)
+    times = np.arange(900) / fps
+    for time in times[np.random.default_rng(0).uniform(size=900) > 0.2]:
+        spacing.note(float(time))
+    assert spacing.interval == pytest.approx(1 / fps, rel=0.01)
