@@ -22,6 +22,7 @@ from .pace import Pace
 from .playback import Playback
 from .settings import Settings
 from .spacing import Spacing
+from .trust import Trust
 
 Float = NDArray[np.float32]
 
@@ -64,7 +65,8 @@ class Motion:
     def __init__(
         self, retargets: Mapping[str, Retarget], settings: Settings, counts: Counter[str] | None = None
     ) -> None:
-        """Counts go to `counts`: `foreign`, `malformed`, `late`, `repeated`, and `restarted` sender's clocks.
+        """Counts go to `counts`: `foreign`, `malformed`, `late`, `repeated`, `untimed` (shown by when
+        it came), and `restarted` sender's clocks.
 
         Args:
             retargets: for each vocabulary that can be shown, what puts it into the avatar's words.
@@ -74,7 +76,8 @@ class Motion:
         """What is taken off every face."""
         self._retargets, self._settings = retargets, settings
         self._spacing, self._pace = Spacing(1 / settings.fps), Pace(1 / settings.fps)
-        self._clock, self._buffer, self._playback = SenderClock(), JitterBuffer(), Playback(settings)
+        self._clock, self._trust = SenderClock(), Trust()
+        self._buffer, self._playback = JitterBuffer(), Playback(settings)
         self._calibrator: Calibrator | None = None
         self._moment: Moment | None = None
         self._now = self._shown = -math.inf
@@ -173,8 +176,12 @@ class Motion:
 
     def _time_of(self, observation: Observation, arrived: float) -> float:
         time = observation.time
-        if time is not None and abs(time) < ABSURD_TIME:
+        usable = time is not None and abs(time) < ABSURD_TIME
+        if time is not None and usable and observation.sequence is None:
+            self._trust.hear(time, arrived)
+        if time is not None and usable and not self._trust.lost:
             return time
+        self.counts["untimed"] += 1
         return self._pace.moment(arrived, observation.sequence)
 
     def _begin_anew(self) -> None:

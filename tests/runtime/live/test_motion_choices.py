@@ -15,7 +15,6 @@ from imavatar_deploy.runtime.live.motion import (
     HEADS,
     Neutral,
     Settings,
-    latency_of,
     read_adjustment,
     read_neutral,
 )
@@ -185,10 +184,3 @@ def test_the_head_turns_as_its_row_says() -> None:
 def test_impossible_settings_are_refused(choice: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Settings(**choice)
-
-
-def test_latency_is_read_from_text() -> None:
-    assert [latency_of(text) for text in ("auto", "0", "0.05", "1")] == [None, 0.0, 0.05, 1.0]
-    for text in ("", "soon", "-1", "2", "nan", "50ms"):
-        with pytest.raises(UsageError, match="--latency must be auto or 0 to 1 seconds"):
-            latency_of(text)

@@ -1,0 +1,51 @@
+"""Trust in a sender's times: lost to one that counts wrongly, kept through what networks and restarts do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from imavatar_deploy.runtime.live.motion import Motion, Settings
+from imavatar_deploy.runtime.live.motion.trust import Trust
+from imavatar_deploy.runtime.live.observation import Arrival, Observation
+
+
+def heard(times: list[float]) -> bool:
+    trust = Trust()
+    for index, sent in enumerate(times):
+        trust.hear(sent, index / 60)
+    return trust.lost
+
+
+def test_networks_and_one_restart_keep_it() -> None:
+    steady = [index / 60 for index in range(600)]
+    shuffled = [sent + 0.05 * (index % 3) for index, sent in enumerate(steady)]
+    assert not heard(steady)
+    assert not heard(shuffled)
+    assert not heard([*(1000 + sent for sent in steady), *steady])
+    midnight = [86_399 + sent if sent < 1 else sent - 1 for sent in steady]
+    assert not heard(midnight)
+
+
+def test_a_fraction_that_comes_round_too_soon_loses_it() -> None:
+    assert heard([5 + (37 * index % 60) / 60 for index in range(600)])
+
+
+def test_a_sender_that_counts_wrongly_is_shown_by_its_arrivals() -> None:
+    """`pylivelinkface` sends the second with a random place in it."""
+    rng, counts = np.random.default_rng(0), Counter[str]()
+    motion = Motion({"openhead": lambda weights, pose: (weights, pose)}, Settings(fps=60), counts)
+    errors = []
+    for index in range(600):
+        now = 50 + index / 60
+        pose = np.zeros(15)
+        pose[1] = 0.4 * np.sin(2 * np.pi * now / 2)
+        seen = Observation("openhead", np.zeros(50), pose, np.floor(now) + rng.random())
+        motion.push(Arrival(seen, now + 0.001))
+        moment = motion.at(now + 0.002)
+        if moment is not None and index > 120:
+            errors.append(moment.pose[1] - pose[1])
+    assert counts["untimed"] > 500
+    assert counts["late"] < 60
+    assert np.abs(errors).max() < 0.4 * np.pi * 0.03  # what the head turns in 30 ms
