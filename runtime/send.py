@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 import time
 from itertools import islice
 
@@ -16,23 +14,12 @@ from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.tracks.frame_range import frames_of
 from imavatar_deploy.tracks.retime import retimed
 
+from .durations import DURATION
 from .sources.flame_udp import PROTOCOL
 from .streams.bad_network import BadNetwork, through
 from .streams.flame_packet import ENCODINGS
 from .streams.sending import Channel, packets, send_on_time
 from .streams.udp_address import LOOPBACK, UdpAddress, address_of, sending_socket
-
-
-def seconds_of(text: str) -> float:
-    """`40ms` or `0.1s` -> seconds.
-
-    Raises:
-        UsageError: the text is neither.
-    """
-    parts = re.fullmatch(r"(\d+\.?\d*|\.\d+)(ms|s)", text.strip())
-    if not parts:
-        raise UsageError(f"--jitter must be like 40ms or 0.1s, got {text!r}")
-    return float(parts[1]) / (1000 if parts[2] == "ms" else 1)
 
 
 def _receiver(text: str) -> UdpAddress:
@@ -53,7 +40,7 @@ def _edition(track: FlameTrack, asked: str | None) -> str:
 
 def _count(track: FlameTrack, loop: bool, duration: float | None) -> int | None:
     """How many frames there will be; None for ever."""
-    if duration is not None and not 0 < duration < math.inf:
+    if duration is not None and duration <= 0:
         raise UsageError(f"--duration must be more than 0 seconds, got {duration}")
     asked = None if duration is None else max(1, round(duration * track.fps))
     if loop:
@@ -68,7 +55,7 @@ def _count(track: FlameTrack, loop: bool, duration: float | None) -> int | None:
 Examples:
   imavatar-send talk --loop
   imavatar-send flame_params.json --to udp://192.168.1.20:9000 --encoding int16
-  imavatar-send talk --loop --duration 60 --loss 0.2 --burst 5 --jitter 40ms --duplicate 0.05
+  imavatar-send talk --loop --duration 1min --loss 0.2 --burst 5 --jitter 40ms --duplicate 0.05
 
 Start the receiver first, in another terminal: imavatar-run sample --source udp://:9000 --sink window""",
 )
@@ -77,7 +64,7 @@ Start the receiver first, in another terminal: imavatar-run sample --source udp:
 @click.option("--fps", type=float, help="Packets a second; the motion keeps its speed.  [default: the motion's]")
 @click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of the motion, as a Python slice.")
 @click.option("--loop", is_flag=True, help="Begin again at the end, until Ctrl-C or --duration.")
-@click.option("--duration", type=float, metavar="SECONDS", help="Stop after so long.")
+@click.option("--duration", type=DURATION, help="Stop after so long, such as 30s or 5min.")
 @click.option(
     "--encoding",
     type=click.Choice(list(ENCODINGS)),
@@ -88,7 +75,7 @@ Start the receiver first, in another terminal: imavatar-run sample --source udp:
 @click.option("--edition", help=f"Say that the codes are of this head model: {', '.join(EDITIONS)}.")
 @click.option("--loss", default=0.0, help="Share of packets that a bad network loses, 0..1.")
 @click.option("--burst", default=1.0, help="Packets that it loses in a row, in the mean.")
-@click.option("--jitter", default="0ms", metavar="TIME", help="Longest delay, like 40ms; later packets overtake.")
+@click.option("--jitter", type=DURATION, default="0ms", help="Longest delay, like 40ms; later packets overtake.")
 @click.option("--duplicate", default=0.0, help="Share of packets that it delivers twice, 0..1.")
 @click.option("--seed", default=0, help="Of its chances: the same one, the same fate.")
 def send(
@@ -102,7 +89,7 @@ def send(
     edition: str | None,
     loss: float,
     burst: float,
-    jitter: str,
+    jitter: float,
     duplicate: float,
     seed: int,
 ) -> None:
@@ -111,7 +98,7 @@ def send(
     motion = read_track(track).select(frames_of(frames))
     motion = retimed(motion, motion.fps if fps is None else fps)
     said, total = _edition(motion, edition), _count(motion, loop, duration)
-    network = BadNetwork(loss=loss, burst=burst, jitter=seconds_of(jitter), duplicate=duplicate, seed=seed)
+    network = BadNetwork(loss=loss, burst=burst, jitter=jitter, duplicate=duplicate, seed=seed)
     opened = sending_socket(address)
     channel, began = Channel(opened), time.monotonic()
     stream = packets(motion, said, encoding=encoding, began=began, loop=loop)
