@@ -80,8 +80,8 @@ class Statistics:
         if len(self.tally.latency):
             kind = "capture to picture" if real else "a frame's drawing"
             lines.append(f"{kind}: {self.tally.latency}" + self._added())
-        if repeated := sum(outlet.counts["repeated"] for outlet in self.outlets):
-            lines.append(f"{repeated} pictures were written again in the place of some that came too late for a sink")
+        if skipped := sum(outlet.counts["skipped"] for outlet in self.outlets):
+            lines.append(f"{skipped} pictures found a sink still busy with the one before, and were replaced by a newer")
         return lines
 
 
