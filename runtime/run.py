@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from imavatar_deploy.console import closing_lines
+from imavatar_deploy.errors import UsageError
 from imavatar_deploy.option_groups import GroupedCommand
 from imavatar_deploy.tracks.frame_range import frames_of
 
@@ -19,7 +20,7 @@ from .live.play import Programme, check_budget, play
 from .options import avatar_argument, background_of, drawing_options, size_of
 from .player import Player
 from .sinks import SINKS, find_sink
-from .sources import SOURCES, Selection, open_source
+from .sources import SOURCES, LiveSource, Selection, open_source
 
 SOURCES_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SOURCES)
 SINKS_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SINKS)
@@ -100,6 +101,8 @@ def run(
     programme = Programme(sinks, fps, duration, camera == "track", mirror, stats)
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))
+        if isinstance(motion, LiveSource) and frames != ":":
+            raise UsageError(f"--frames chooses from a recording, and {source} is live; use --duration")
         player = stack.enter_context(
             Player(
                 avatar,

@@ -81,7 +81,7 @@ class Statistics:
             kind = "capture to picture" if real else "a frame's drawing"
             lines.append(f"{kind}: {self.tally.latency}" + self._added())
         if skipped := sum(outlet.counts["skipped"] for outlet in self.outlets):
-            lines.append(f"{skipped} pictures found a sink still busy with the one before, and were replaced by a newer")
+            lines.append(f"{skipped} pictures found a sink busy with the one before, and gave way to a newer")
         return lines
 
 
