@@ -191,12 +191,14 @@ def judged(truth: Truth, shown: Shown) -> str:
     )
 
 
+BAD = "loss 20 %, jitter 40 ms, doubles 10 %, bursts 2 %"
+
 NETWORKS = {
     "perfect": {},
     "jitter 20 ms": {"jitter": 0.02},
     "loss 10 %, jitter 20 ms": {"loss": 0.1, "jitter": 0.02},
     "loss 20 %, jitter 40 ms, doubles 10 %": {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1},
-    "the same, bursts 2 %": {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1, "burst": 0.02},
+    BAD: {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1, "burst": 0.02},
 }
 
 CHOICES = {
@@ -233,15 +235,11 @@ def picture(path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(3, 1, figsize=(16, 15))
-    network = NETWORKS["the same, bursts 2 %"]
-    for axis, truth, what, gap in (
-        (axes[0], shake(), lambda expression, pose: np.degrees(pose[:, 1]), ()),
-        (axes[1], talk(), lambda expression, pose: np.degrees(pose[:, 6]), ()),
-        (axes[2], shake(), lambda expression, pose: np.degrees(pose[:, 1]), (4.55, 9.15)),
-    ):
+    rows = ((shake(), "head's yaw", 1, None), (talk(), "jaw", 6, None), (shake(), "head's yaw", 1, (4.55, 9.15)))
+    for axis, (truth, what, entry, gap) in zip(axes, rows, strict=True):
         times = np.arange(int(14 * truth.fps)) / truth.fps
         seen = observations(truth, times)
-        packets = deliveries(times, **(network if not gap else NETWORKS["jitter 20 ms"]))
+        packets = deliveries(times, **NETWORKS["jitter 20 ms" if gap else BAD])
         packets = [one for one in packets if not gap or not gap[0] < times[one[1]] < gap[1]]
         motion = Motion({"openhead": unchanged}, Settings())
         shown = show(
@@ -249,17 +247,24 @@ def picture(path: Path) -> None:
         )
         fine = np.arange(0, 14, 1 / 240)
         late = WAY + motion.added_latency
-        axis.plot(fine + late, what(*truth.at(fine)), color="0.7", lw=3, label=f"true, {1e3 * late:.0f} ms later")
+        axis.plot(
+            fine + late,
+            np.degrees(truth.at(fine)[1][:, entry]),
+            color="0.7",
+            lw=3,
+            label=f"true, {1e3 * late:.0f} ms later",
+        )
         axis.plot(
             [arrived for arrived, _ in packets],
-            what(np.array([seen[i].weights for _, i in packets]), np.array([seen[i].pose for _, i in packets])),
+            np.degrees([seen[index].pose[entry] for _, index in packets]),
             "x",
             color="tab:red",
             ms=4,
             label="received",
         )
-        axis.plot(shown.times, what(shown.expression, shown.pose), ".-", color="tab:blue", lw=1, ms=3, label="shown")
-        axis.set(title=f"{truth.name}, degrees", xlim=(3, 7.5) if not gap else (3, 12))
+        axis.plot(shown.times, np.degrees(shown.pose[:, entry]), ".-", color="tab:blue", lw=1, ms=3, label="shown")
+        network = "no packets for 4.6 s" if gap else BAD
+        axis.set(title=f"{truth.name}, {what}, degrees; {network}", xlim=(3, 12) if gap else (3, 7.5), xlabel="seconds")
         axis.legend(loc="upper right")
     figure.tight_layout()
     figure.savefig(path, dpi=90)

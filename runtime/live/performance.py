@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -66,6 +67,8 @@ class Streamed:
         """What the user should know before it begins."""
         self.refusal = ""
         """Why packets of another head model are not shown, once some have come."""
+        self.states: Counter[str] = Counter()
+        """How often the face was `live`, and how often `predicted`, `held` or `relaxing`, for want of packets."""
         self._inbox, self._refused = source.inbox, refused
 
     def look(self, now: float | None = None) -> Shown | None:
@@ -84,6 +87,8 @@ class Streamed:
                 raise self._inbox.trouble
             return None
         moment = self.motion.at(time.monotonic() if now is None else now)
+        if moment is not None:
+            self.states[moment.state] += 1
         return NOBODY if moment is None else Shown(moment.expression, moment.pose, moment.captured)
 
     def wait(self, seconds: float) -> None:

@@ -21,6 +21,9 @@ from .performance import Recorded, Streamed
 EVERY = 1.0
 """Seconds between two lines of `--stats`."""
 
+GUESSED = 0.2
+"""Share of pictures that rest on a prediction from which a longer latency is worth its while."""
+
 SILENCE = 3.0
 """Seconds without a packet after which it is said where one is listened for."""
 
@@ -66,7 +69,12 @@ class Statistics:
         return f"{self.source.listening if self.source else ''}: {packets}{f'; {refusal}' if refusal else ''}"
 
     def _added(self) -> str:
-        return f"; {self.performance.motion.latency_note}" if isinstance(self.performance, Streamed) else ""
+        if not isinstance(self.performance, Streamed):
+            return ""
+        states = self.performance.states
+        guessed = states["predicted"] / max(sum(states.values()), 1)
+        hint = f"; {guessed:.0%} shown before its packet came, try --latency 0.1" if guessed > GUESSED else ""
+        return f"; {self.performance.motion.latency_note}{hint}"
 
     def report(self) -> list[str]:
         """What is to be said at the end."""

@@ -63,9 +63,8 @@ class JitterBuffer:
         return self._times[: self.count].copy()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all faces, but not how far they went: what is shown may still be there."""
         self.count = 0
-        self.seen = SeenRange()
 
     def insert(self, time: float, face: Face, shown: float, interval: float) -> str:
         """Take a face in; the reason why not: `repeated`, `late`, or empty.

@@ -39,8 +39,8 @@ def _keep_still(turns: Double) -> Double:
 
 
 HEADS = {
-    "on": HeadMotion("the avatar turns as a whole, as tracked", lambda turns: turns),
-    "neck": HeadMotion("the neck bends and the shoulders stay", _bend_neck),
+    "on": HeadMotion("as tracked", lambda turns: turns),
+    "neck": HeadMotion("the neck does all of it", _bend_neck),
     "off": HeadMotion("the head stays, the face moves", _keep_still),
 }
 """The table."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, JAW
-from imavatar_deploy.errors import ImavatarError
 
 from ..observation import Arrival, Observation
 from .buffer import JitterBuffer
 from .calibration import Calibrator, Neutral
 from .clock import SenderClock
-from .face import Double, Face, face_of
+from .copies import Copies
+from .face import Double, Face
+from .intake import Intake, Retarget
 from .pace import Pace
 from .playback import Playback
 from .settings import Settings
@@ -25,12 +26,6 @@ from .spacing import Spacing
 from .trust import Trust
 
 Float = NDArray[np.float32]
-
-Retarget = Callable[[Float, Float], tuple[Float, Float]]
-"""(weights [n], pose [15]) -> (expression [50], pose [15]), in the avatar's words."""
-
-ABSURD = 1e4
-"""No code and no angle is as large; such a face is `malformed`."""
 
 ABSURD_TIME = 1e12
 """Seconds; beyond, a time has lost its milliseconds, and counts as none."""
@@ -65,8 +60,9 @@ class Motion:
     def __init__(
         self, retargets: Mapping[str, Retarget], settings: Settings, counts: Counter[str] | None = None
     ) -> None:
-        """Counts go to `counts`: `foreign`, `malformed`, `late`, `repeated`, `untimed` (shown by when
-        it came), and `restarted` sender's clocks.
+        """Counts go to `counts`: `foreign`, `malformed`, `late`, `repeated`, `unchanged` (the same face again
+        soon after: a sender faster than its tracker), `untimed` (shown by when it came), and `restarted` sender's
+        clocks.
 
         Args:
             retargets: for each vocabulary that can be shown, what puts it into the avatar's words.
@@ -74,9 +70,9 @@ class Motion:
         self.counts: Counter[str] = Counter() if counts is None else counts
         self.neutral: Neutral | None = settings.neutral
         """What is taken off every face."""
-        self._retargets, self._settings = retargets, settings
+        self._settings, self._intake = settings, Intake(retargets, self.counts)
         self._spacing, self._pace = Spacing(1 / settings.fps), Pace(1 / settings.fps)
-        self._clock, self._trust = SenderClock(), Trust()
+        self._clock, self._trust, self._copies = SenderClock(), Trust(), Copies()
         self._buffer, self._playback = JitterBuffer(), Playback(settings)
         self._calibrator: Calibrator | None = None
         self._moment: Moment | None = None
@@ -107,7 +103,7 @@ class Motion:
     def push(self, arrival: Arrival) -> None:
         """Take in what arrived, in any order, and count it when it is of no use. Never raises."""
         observation, arrived = arrival
-        seen = self._retargeted(observation)
+        seen = self._intake.read(observation)
         if seen is None:
             return
         sent, restarts = self._time_of(observation, arrived), self._clock.restarts
@@ -116,6 +112,10 @@ class Motion:
             return
         if self._clock.restarts > restarts:
             self._begin_anew()
+        kind = self._copies.judge(observation.weights, observation.pose, sent, self._spacing.interval)
+        if kind == "copy":
+            self.counts["unchanged"] += 1
+            return
         if self._calibrator and (neutral := self._calibrator.add(seen, arrived)):
             self.neutral, self._calibrator = neutral, None
             self._buffer.clear()
@@ -123,7 +123,7 @@ class Motion:
         if trouble:
             self.counts[trouble] += 1
             return
-        self._spacing.note(sent)
+        self._spacing.note(sent, kind == "new")
         self._changed = True
 
     def at(self, now: float) -> Moment | None:
@@ -139,17 +139,14 @@ class Motion:
     def _moment_of(self, face: Face) -> Moment:
         expression, pose = self._settings.adjustment.limited(*self._as_seen(face))
         age = self._shown - self._buffer.newest
-        captured = self._clock.local(
-            self._shown if age <= 0 else self._buffer.newest + float(self._playback.dropout.lead(np.asarray(age)))
-        )
+        beyond = float(self._playback.dropout.lead(np.asarray(age)))
+        captured = self._clock.local(self._shown if age <= 0 else self._buffer.newest + beyond)
         if self._moment:
             captured = max(captured, self._moment.captured)
         return Moment(expression.astype(np.float32), pose.astype(np.float32), captured, self._state(age))
 
     def _state(self, age: float) -> str:
-        due = (
-            USUAL * self._spacing.interval - self.added_latency
-        )  # the newest face is as old in a stream without a fault
+        due = USUAL * self._spacing.interval - self.added_latency
         return "live" if age <= due else self._playback.dropout.state(age)
 
     def _as_seen(self, face: Face) -> tuple[Double, Double]:
@@ -158,21 +155,6 @@ class Motion:
         pose = face.pose()
         pose[JAW] = np.minimum(np.maximum(pose[JAW], low[EXPRESSION_SIZE:]), high[EXPRESSION_SIZE:])
         return np.minimum(np.maximum(face.expression, low[:EXPRESSION_SIZE]), high[:EXPRESSION_SIZE]), pose
-
-    def _retargeted(self, observation: Observation) -> Face | None:
-        """The face in the avatar's words; None, and counted, where there is none."""
-        retarget = self._retargets.get(observation.vocabulary)
-        try:
-            expression, pose = retarget(observation.weights, observation.pose) if retarget else (None, None)
-        except ImavatarError:
-            expression = None
-        if expression is None or pose is None:
-            self.counts["foreign"] += 1
-        elif not max(np.abs(expression).max(), np.abs(pose).max()) < ABSURD:  # so that a NaN is refused, too
-            self.counts["malformed"] += 1
-        else:
-            return face_of(expression, pose)
-        return None
 
     def _time_of(self, observation: Observation, arrived: float) -> float:
         time = observation.time
@@ -189,5 +171,6 @@ class Motion:
         self.counts["restarted"] += 1
         self._buffer.clear()
         self._spacing.forget()
+        self._copies.forget()
         self._playback.forget_times()
         self._shown = -math.inf

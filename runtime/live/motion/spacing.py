@@ -1,4 +1,4 @@
-"""Spacing: how many seconds lie between two faces of a source, from their own times."""
+"""Spacing: how many seconds lie between two new faces of a source, from their own times."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Spacing:
         """The times are of another clock from now on."""
         self._newest = None
 
-    def note(self, time: float) -> None:
-        """A face was captured then, in the order of arrival."""
+    def note(self, time: float, new: bool = True) -> None:
+        """A face was captured then, in the order of arrival; the gap before one that is not `new` tells nothing."""
         if self._newest is not None and time <= self._newest:
             return
-        if self._newest is not None and SHORTEST <= time - self._newest <= LONGEST:
+        if self._newest is not None and new and SHORTEST <= time - self._newest <= LONGEST:
             self._gaps.append(time - self._newest)
         self._newest = time
         if len(self._gaps) >= ENOUGH:

@@ -181,8 +181,33 @@ def test_without_times_the_arrival_counts(numbered: bool) -> None:
     assert set(shown.states) == {"live"}
 
 
+@pytest.mark.parametrize("copies", [2, 3])
+def test_a_sender_that_is_faster_than_its_tracker_is_seen_through(copies: int) -> None:
+    times = np.arange(300 * copies) / (30 * copies)
+    moved = 0.3 * np.sin(2 * np.pi * np.floor(times * 30 + 1e-9) / 30)
+    arrivals = [Arrival(seen(one, one, time), time + WAY) for time, one in zip(times.tolist(), moved, strict=True)]
+    live = motion()
+    shown = show(live, arrivals, np.arange(0, 10, 1 / DISPLAY))
+    late, size = lag(shown.times[-241:-1], shown.pose[-241:-1, 1], 1.0)
+    assert late < 1 / 30
+    assert size == pytest.approx(0.3, rel=0.05)
+    assert live.added_latency == pytest.approx(0.85 / 30, rel=0.02)
+    assert live.counts["unchanged"] == pytest.approx(300 * (copies - 1), rel=0.1)
+
+
+def test_a_face_that_stands_still_stays_live() -> None:
+    live = motion()
+    shown = show(
+        live, [Arrival(seen(0.5, 0.2, tick / 30), tick / 30) for tick in range(300)], np.arange(1, 10, 1 / DISPLAY)
+    )
+    assert set(shown.states) == {"live"}
+    assert live.counts["unchanged"] < 5
+    assert live.added_latency == pytest.approx(0.85 / 30, rel=0.02)
+    assert np.ptp(shown.pose[:, 1]) == 0
+
+
 def test_calibrating_again_makes_the_present_face_neutral() -> None:
-    live, poses = motion(calibration=0.5), []
+    live, poses, smiles = motion(calibration=0.5), [], []
     for tick in range(90):
         if tick == 30:
             live.recalibrate()
@@ -191,10 +216,12 @@ def test_calibrating_again_makes_the_present_face_neutral() -> None:
         moment = live.at(tick / 30)
         assert moment is not None
         poses.append(moment.pose)
+        smiles.append(moment.expression[7])
         if tick < 30:
             assert moment.pose[1] == pytest.approx(0.7, abs=1e-3)
     assert not live.calibrating
     assert turning(np.array(poses), slice(0, 3)) < 4 * 3 * ACCELERATIONS[50], "seen half as often as that counts"
+    assert 0.01 < np.abs(np.diff(smiles)).max() < 0.2, "of 0.4"
     assert np.abs(moment.expression).max() < 1e-3
     assert np.abs(moment.pose).max() < 1e-3
     assert live.neutral is not None
