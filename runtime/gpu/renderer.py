@@ -47,8 +47,8 @@ DEVICES = {"cuda": cuda_device, "cpu": cpu_device}
 
 
 _ONE_AT_A_TIME = threading.RLock()
-"""Warp has one current stream for each device; its CPU device one capture, and one arena for tiles: two threads in it at
-once end the process."""
+"""Warp has one current stream for each device. Its CPU device has one capture, and one arena for tiles: two threads in
+it at once end the process."""
 
 
 class WarpRenderer:
