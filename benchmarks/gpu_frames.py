@@ -132,6 +132,13 @@ def latencies(player: Player, motion: Motion, count: int) -> NDArray[np.float64]
     return seconds
 
 
+def stages(player: Player, motion: Motion, count: int) -> str:
+    """Median milliseconds of each stage over `count` frames, the device waited for after each."""
+    laps = [player.render_timed(motion[0][frame], motion[1][frame])[1] for frame in range(min(count, len(motion[0])))]
+    medians = {name: 1e3 * float(np.median([lap[name] for lap in laps])) for name in laps[0]}
+    return "stages, waiting after each, ms: " + ", ".join(f"{name} {value:.3f}" for name, value in medians.items())
+
+
 def long_run(player: Player, motion: Motion, count: int, backend: str) -> tuple[float, list[int]]:
     """Frames a second over `count` frames in batches, and the memory in use after each tenth of them."""
     starts = range(0, count, BATCH)
@@ -193,6 +200,7 @@ def main(
             load = load_of(player, folder, motion[0][0], motion[1][0])
             peak = peak_of(player.backend_note, tflops, gbps)
             click.echo("\n".join(report(load, latencies(player, motion, timed), peak)))
+            click.echo(stages(player, motion, timed))
             rate, memory = long_run(player, motion, frames, backend)
             click.echo(f"{frames:,} in batches of {BATCH}: {rate:.0f} frames/s; memory after each tenth, MB: "
                        + " ".join(f"{used / 1e6:.1f}" for used in memory))  # fmt: skip

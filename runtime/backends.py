@@ -69,7 +69,11 @@ def _drawn_by_warp(device: str) -> Callable[[Order], Renderer]:
 
 BACKENDS = {
     "cpu": Backend("everything on the CPU", _drawn_on_cpu(_onnxruntime(CPU)), ("student", "vertex")),
-    "cuda": Backend("everything on the GPU (warp-lang), or an error", _drawn_by_warp("cuda"), ("pixel", "student")),
+    "cuda": Backend(
+        "everything on the GPU (warp-lang), or an error; the first start compiles for a minute or two",
+        _drawn_by_warp("cuda"),
+        ("pixel", "student"),
+    ),
     "warp": Backend(
         "what --backend cuda runs, on one core of the CPU: slow, to check it anywhere",
         _drawn_by_warp("cpu"),

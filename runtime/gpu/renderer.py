@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,11 @@ DEVICES = {"cuda": cuda_device, "cpu": cpu_device}
 """Where Warp may draw."""
 
 
+_ONE_AT_A_TIME = threading.RLock()
+"""Warp has one current stream for each device. Its CPU device has one capture, and one arena for tiles: two threads in
+it at once end the process."""
+
+
 class WarpRenderer:
     """See `Renderer`. All memory is taken at the start; a frame is one graph, see `Slot`."""
 
@@ -55,7 +62,7 @@ class WarpRenderer:
         self._background = wp.vec4i(*order.background)
         self._device = device
         self._stream, self._copies = (wp.Stream(device) if device.is_cuda else None for _ in range(2))
-        with quietly(wp), self._current():
+        with self._current(), quietly(wp):
             wp.load_module(MODULE, device)
             self._scene = Scene(folder.avatar, order.width, order.height, device)
             self._shading = DEVICE_SHADINGS[order.shading](folder, self._scene.seen)
@@ -73,7 +80,7 @@ class WarpRenderer:
         slot = self._slots[0]
         self._tell(slot, expression, pose, image_matrix)
         if lap is no_lap:
-            slot.launch()
+            self._launch(slot)
             slot.wait()
         else:
             self._draw_slowly(slot, lap)
@@ -87,7 +94,7 @@ class WarpRenderer:
             if frame >= 2:
                 self._land(slot, images[frame - 2])
             self._tell(slot, expression, pose, image_matrix)
-            slot.launch()
+            self._launch(slot)
         for frame in range(max(len(images) - 2, 0), len(images)):
             self._land(self._slots[frame % 2], images[frame])
         return images
@@ -119,9 +126,16 @@ class WarpRenderer:
         for held in ("_slots", "_shading", "_scene", "_inputs", "_coefficients", "_bones", "_matrix", "_constant"):
             self.__dict__.pop(held, None)
 
-    def _current(self) -> Any:
+    @contextmanager
+    def _current(self) -> Iterator[None]:
         """Launches go to this renderer's own stream."""
-        return wp.ScopedStream(self._stream)
+        with _ONE_AT_A_TIME, wp.ScopedStream(self._stream):
+            yield
+
+    def _launch(self, slot: Slot) -> None:
+        """A graph knows its stream: on a GPU no player waits for another."""
+        with nullcontext() if self._stream is not None else _ONE_AT_A_TIME:
+            slot.launch()
 
     def _tell(self, slot: Slot, expression: Float, pose: Float, image_matrix: Float) -> None:
         constant = self._shading.constant(condition_of(expression, pose))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from imavatar_deploy.animation.shade import AUTO, SHADINGS
+from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.avatar_io import open_avatar, write_avatar
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.runtime import Player
+from imavatar_deploy.runtime.backends import BACKENDS, resolve_shading
 
 
 def test_a_batch_is_its_frames(tiny_avatar_folder: Path) -> None:
@@ -29,3 +34,17 @@ def test_a_batch_is_its_frames(tiny_avatar_folder: Path) -> None:
 def test_what_runs_the_network_elsewhere_draws_no_student(tiny_avatar_folder: Path, backend: str) -> None:
     with pytest.raises(UsageError, match=f"--backend {backend} does not draw --shading student; .*vertex or pixel"):
         Player(tiny_avatar_folder, backend=backend, shading="student")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_auto_is_what_the_backend_prefers_and_the_avatar_has(
+    tiny_avatar_folder: Path, tmp_path: Path, avatar: Avatar, backend: str
+) -> None:
+    row = BACKENDS[backend]
+    assert set(row.auto) <= set(row.shadings) <= set(SHADINGS)
+    assert resolve_shading(AUTO, open_avatar(tiny_avatar_folder), backend) == row.auto[0]
+    assert BACKENDS["cuda"].auto[0] == "pixel", "a GPU draws the truth"
+    shutil.copy(tiny_avatar_folder / "student.safetensors", tmp_path)
+    write_avatar(tmp_path, avatar, about={})
+    without_graph = resolve_shading(AUTO, open_avatar(tmp_path), backend)
+    assert without_graph == ("student" if "student" in row.auto else "vertex")

@@ -17,7 +17,15 @@ def test_it_measures_every_shading(layered_folder: Path) -> None:
     how = ("--backend", "warp", "--size", "24", "--timed", "3", "--frames", "20", "--tflops", "0.01", "--gbps", "10")
     result = CliRunner().invoke(gpu_frames.main, [str(layered_folder), *how])
     assert result.exit_code == 0, result.output
-    for said in ("24², pixel", "24², vertex", "24², student", "times the floor", "20 in batches of 32", "GFLOP"):
+    for said in (
+        "24², pixel",
+        "24², vertex",
+        "24², student",
+        "times the floor",
+        "waiting after each",
+        "20 in batches of 32",
+        "GFLOP",
+    ):
         assert said in result.output
 
 

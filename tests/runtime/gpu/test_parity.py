@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,19 @@ def test_two_players_share_a_device(layered_folder: Path) -> None:
             np.testing.assert_array_equal(one.render(*frame), wanted)
         two.close()
         np.testing.assert_array_equal(one.render(*FRAMES[0]), alone[0])
+
+
+def test_threads_with_players_of_their_own(layered_folder: Path) -> None:
+    pytest.importorskip("warp", reason="pip install 'imavatar-deploy[cuda]'")
+
+    def draw(shading: str) -> list[NDArray[np.uint8]]:
+        with Player(layered_folder, backend="warp", size=32, shading=shading) as player:
+            return [player.render(*frame) for frame in FRAMES] + [player.render_timed(*FRAMES[0])[0]]
+
+    shadings = [shading for shading in BACKENDS["warp"].shadings for _ in range(2)]
+    alone = [draw(shading) for shading in shadings]
+    with ThreadPoolExecutor(len(shadings)) as pool:
+        np.testing.assert_array_equal(list(pool.map(draw, shadings)), alone)
 
 
 @pytest.mark.parametrize("shading", BACKENDS["warp"].shadings)

@@ -120,7 +120,8 @@ from imavatar_deploy.runtime.gpu.library import wp
 import pathlib
 print(pathlib.Path(wp.config.kernel_cache_dir).is_dir(), wp.config.kernel_cache_dir)
 """
-    where = {**os.environ, "XDG_CACHE_HOME": str(nowhere), "TMPDIR": str(tmp_path)}
+    kept = {name: value for name, value in os.environ.items() if name != "WARP_CACHE_PATH"}
+    where = {**kept, "XDG_CACHE_HOME": str(nowhere), "TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=where)
     there, _, folder = done.stdout.strip().partition(" ")
     assert (there, done.stderr) == ("True", "")
