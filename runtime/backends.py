@@ -70,7 +70,7 @@ def _drawn_by_warp(device: str) -> Callable[[Order], Renderer]:
 BACKENDS = {
     "cpu": Backend("everything on the CPU", _drawn_on_cpu(_onnxruntime(CPU)), ("student", "vertex")),
     "cuda": Backend(
-        "everything on the GPU (warp-lang), or an error; the first start compiles for a minute or two",
+        "everything on the GPU (warp-lang), or an error; the first start compiles for a minute",
         _drawn_by_warp("cuda"),
         ("pixel", "student"),
     ),

@@ -131,8 +131,14 @@ def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a k
                         wp.tile_assign(seen, again, offset=(0, k * piece))
                 steps = int(units // depth)
 
-    # Bounds, or the compiler leaves 64 registers to a thread and spills the sums.
-    return wp.kernel(colour_points, module="unique", enable_backward=False, launch_bounds=(THREADS, BLOCKS))
+    # The bounds leave a thread 128 registers; without the option Warp also links the products of a backward pass.
+    return wp.kernel(
+        colour_points,
+        module="unique",
+        enable_backward=False,
+        launch_bounds=(THREADS, BLOCKS),
+        module_options={"enable_backward": False},
+    )
 
 
 class TextureNetwork:
