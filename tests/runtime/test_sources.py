@@ -59,7 +59,7 @@ def test_impossible_rate_is_refused(ramp: str, fps: float) -> None:
 
 
 def test_unknown_source_lists_what_exists() -> None:
-    with pytest.raises(UsageError, match="unknown source 'gopher://face': expected one of track.json"):
+    with pytest.raises(UsageError, match="unknown source 'gopher://face': expected one of FILE or FOLDER"):
         open_source("gopher://face")
 
 
