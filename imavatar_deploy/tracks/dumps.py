@@ -67,15 +67,6 @@ class Dump:
         array = self._stored(key)
         return as_float32(f"{key} of {self.path.name}", array[None] if array.ndim == 1 else array, ("T", width))
 
-    def _stored(self, key: str) -> NDArray[Any]:
-        if key not in self.values:
-            held = ", ".join(sorted(map(str, self.values)))
-            raise InputError(f"{self.path.name} lacks {key!r}; it holds {held:.120}")
-        try:
-            return as_array(self.values[key])
-        except Exception as error:  # what a file holds in place of an array may be anything
-            raise InputError(f"{key} of {self.path.name} is not a readable array ({error}); save it again") from error
-
     def number(self, key: str) -> float:
         """One number, to its last digit.
 
@@ -88,15 +79,32 @@ class Dump:
         return float(array.item())
 
     def words(self, key: str) -> tuple[str, ...]:
-        """An array of words, of any shape; none where it is missing or of another kind."""
+        """An array of words or whole numbers, of any shape, as words; none where it is missing or of another kind.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        array = self._member(key) if key in self.values else None
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "Uiu":
+            return ()
+        return tuple(map(str, array.ravel().tolist()))
+
+    def _stored(self, key: str) -> NDArray[Any]:
         if key not in self.values:
-            return ()
-        array = self.values[key]
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "USiu":
-            return ()
-        return tuple(
-            str(word.decode("latin-1") if isinstance(word, bytes) else word) for word in array.ravel().tolist()
-        )
+            held = ", ".join(sorted(map(str, self.values)))
+            raise InputError(f"{self.path.name} lacks {key!r}; it holds {held:.120}")
+        try:
+            return as_array(self._member(key))
+        except InputError:
+            raise
+        except Exception as error:  # what a file holds in place of an array may be anything
+            raise InputError(f"{key} of {self.path.name} is not a readable array ({error}); save it again") from error
+
+    def _member(self, key: str) -> Any:
+        try:
+            return self.values[key]
+        except ValueError as error:
+            raise InputError(f"{key} of {self.path.name} is not a readable array ({error}); save it again") from error
 
 
 def dumps(path: Path, suffixes: Iterable[str]) -> Iterator[Dump]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy import inert_arrays
+from imavatar_deploy.errors import InputError
 from imavatar_deploy.inert_arrays import Array, Stored, whole
 from imavatar_deploy.inert_pickle import Name, StandIn, load
 
@@ -106,11 +107,15 @@ def read_torch(path: Path) -> Any:
     Raises:
         OSError: the file cannot be read.
         ForeignObjectError: it names something that has no place among numbers.
-        ValueError: it is damaged, or written by a torch older than 1.6.
+        InputError: it was written by a torch older than 1.6.
+        ValueError: it is damaged.
     """
     with path.open("rb") as file:
         if file.read(len(OLD_FORMAT)) == OLD_FORMAT:
-            raise ValueError("written by a torch older than 1.6; with a newer one, torch.save(torch.load(file), file)")
+            raise InputError(
+                f"{path.name} was written by a torch older than 1.6: save it again with a newer one, "
+                "torch.save(torch.load(file), file)"
+            )
     try:
         archive = _Archive(path)
     except (OSError, ValueError):
