@@ -7,6 +7,7 @@ for afterwards is never computed. Python 2's strings are read as latin-1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +96,8 @@ class _Machine:
         return items
 
     def name(self, origin: str) -> None:
+        if not re.fullmatch(r"[\w.<>]+", origin):
+            raise ValueError("it asks for a name that is none")
         answer = self.find(origin)
         if answer is None:
             raise ForeignObjectError(origin)
@@ -152,7 +155,7 @@ def _pair(machine: _Machine, _: Any) -> None:
 
 def _stack_global(machine: _Machine, _: Any) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
-    machine.name(f"{module!s}.{name!s}" if isinstance(module, str) and isinstance(name, str) else "a nameless thing")
+    machine.name(f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else "")
 
 
 def _reduce(machine: _Machine, _: Any) -> None:

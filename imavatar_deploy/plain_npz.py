@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.bounded_file import BoundedFile
+
 MOST_BYTES = 1 << 28
 """Of one array once unpacked. A FLAME head's largest has 50 MB, an hour's expressions at 60 frames a second 86 MB."""
 
@@ -26,7 +28,7 @@ def read_npz(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
         ValueError: it is damaged, one of them is unreasonably large, or holds objects.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
             names = set(archive.namelist())
             return {key: _member(archive, f"{key}.npy") for key in keys if f"{key}.npy" in names}
     except (OSError, ValueError):
@@ -43,7 +45,7 @@ def npz_keys(path: Path) -> frozenset[str]:
         ValueError: it is no zip file.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
             return frozenset(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
     except OSError:
         raise
@@ -63,7 +65,15 @@ def array_of(content: bytes) -> NDArray[Any]:
     count = prod(shape)
     if not 0 < count * dtype.itemsize <= len(body):
         raise ValueError(f"it should hold {count} times {dtype.itemsize} bytes, got {len(body)}")
+    if dtype.kind == "U":
+        _check_letters(np.frombuffer(body, np.dtype("u4").newbyteorder(dtype.byteorder), count * dtype.itemsize // 4))
     return np.frombuffer(body, dtype, count).reshape(shape, order="F" if column_major else "C").copy()
+
+
+def _check_letters(codes: NDArray[np.uint32]) -> None:
+    """Raise ValueError for what is no Unicode: numpy would make words of it that break Python."""
+    if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+        raise ValueError("words of letters that there are not")
 
 
 def header_of(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], memoryview]:

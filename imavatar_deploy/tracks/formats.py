@@ -69,7 +69,7 @@ def _read(path: Path) -> FlameTrack:
             except ForeignContentError:
                 continue
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
     raise InputError(f"{path} is of no known track format: expected {_known()}")

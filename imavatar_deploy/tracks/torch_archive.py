@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy import inert_arrays
+from imavatar_deploy.bounded_file import BoundedFile
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.inert_arrays import Array, Stored, whole
 from imavatar_deploy.inert_pickle import Name, StandIn, load
@@ -65,7 +66,7 @@ class _Storage:
 
 class _Archive:
     def __init__(self, path: Path) -> None:
-        with zipfile.ZipFile(path) as archive:
+        with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
             roots = [name.removesuffix("data.pkl") for name in entries if name.rpartition("/")[2] == "data.pkl"]
             if len(roots) != 1:

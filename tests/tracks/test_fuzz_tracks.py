@@ -178,7 +178,7 @@ def test_an_npz_that_unpacks_to_too_much_is_refused(
 class TestTorchFiles:
     def test_of_old_torch_say_how_to_save_them_again(self, tmp_path: Path) -> None:
         torch.save(metrical_frame(motion(), 0), tmp_path / "x.frame", _use_new_zipfile_serialization=False)
-        with pytest.raises(InputError, match=r"older than 1\.6; save it again .* torch\.save\(torch\.load"):
+        with pytest.raises(InputError, match=r"older than 1\.6: save it again .* torch\.save\(torch\.load"):
             read_track(tmp_path / "x.frame")
 
     def test_compressed_are_none(self, tmp_path: Path) -> None:
