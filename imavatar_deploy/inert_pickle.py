@@ -96,7 +96,7 @@ class _Machine:
         return items
 
     def name(self, origin: str) -> None:
-        if not re.fullmatch(r"[\w.<>]+", origin):
+        if not re.fullmatch(r"\w[\w.<>]*", origin):
             raise ValueError("it asks for a name that is none")
         answer = self.find(origin)
         if answer is None:

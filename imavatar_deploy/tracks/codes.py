@@ -26,6 +26,9 @@ Float = NDArray[np.float32]
 SUFFIXES = tuple(suffix for suffix in READERS if suffix != ".frame")
 """Whatever holds a dictionary."""
 
+CAMERA = "cam"
+"""What all three call it."""
+
 CROP = "the camera of the crop is left out: the head turns in place"
 
 
@@ -44,6 +47,11 @@ class Spelling:
     def needed(self) -> set[str]:
         """Without these it is of another spelling."""
         return {self.expression, self.pose, *([self.jaw] if self.jaw else [])}
+
+    @property
+    def used(self) -> set[str]:
+        """All that is looked at."""
+        return {*self.needed, self.shape, CAMERA, *([self.eyelids] if self.eyelids else [])}
 
 
 def read_codes(path: Path, spelling: Spelling) -> FlameTrack:
@@ -72,7 +80,7 @@ def read_codes(path: Path, spelling: Spelling) -> FlameTrack:
         edition="flame2020",
         names=[dump.name for dump in found] if len(found) > 1 else (),
         shape=found[0].rows(spelling.shape, "S")[0] if spelling.shape in found[0].values else None,
-        notes=[*([CROP] if "cam" in found[0].values else []), *_lids(found, spelling)],
+        notes=[*([CROP] if CAMERA in found[0].values else []), *_lids(found, spelling)],
     )
 
 
@@ -85,7 +93,7 @@ def _of_files(path: Path, spelling: Spelling) -> Iterator[Dump]:
     for dump in dumps(path, SUFFIXES):
         if not spelling.needed <= set(dump.values):
             raise ForeignContentError
-        yield dump
+        yield dump.only(spelling.used)
 
 
 def _of_folders(path: Path, spelling: Spelling) -> Iterator[Dump]:

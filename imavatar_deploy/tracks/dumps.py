@@ -47,6 +47,14 @@ class Dump:
             raise InputError(f"{self.path.name} must have {key!r} with values inside; is it of another tracker?")
         return Dump(self.path, self.values[key])
 
+    def only(self, keys: Iterable[str]) -> Dump:
+        """These of its arrays, so that the others (pictures, perhaps) need not be kept.
+
+        Raises:
+            InputError: one of them is not a readable array.
+        """
+        return Dump(self.path, {key: self._stored(key) for key in keys if key in self.values}, self.frame)
+
     def numbers(self, key: str, *shape: Dimension) -> Float:
         """One array; a leading dimension of 1 that `shape` has not is dropped, as trackers save batches of one.
 
