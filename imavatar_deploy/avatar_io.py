@@ -114,7 +114,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["schema_version"]
         complete = all(isinstance(entry["sha256"], str) for entry in manifest["files"].values())
-        complete &= {"head_model", "expression_names"} <= manifest.keys() and ARRAYS in manifest["files"]
+        complete &= isinstance(manifest["head_model"], str) and isinstance(manifest["expression_names"], list)
+        complete &= all(isinstance(name, str) for name in manifest["expression_names"]) and ARRAYS in manifest["files"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not an avatar manifest ({error!r}); export the avatar again") from error
     if version != SCHEMA_VERSION:

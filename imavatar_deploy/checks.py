@@ -53,7 +53,7 @@ def as_float32(name: str, values: Any, expected: Sequence[Dimension], hint: str 
         InputError: the values are not numbers, have another shape, or are not finite.
     """
     try:
-        with np.errstate(over="ignore"):  # too large for float32 becomes infinite and is refused as that
+        with np.errstate(over="ignore", invalid="ignore"):  # too large for float32 becomes infinite, refused as that
             array = np.ascontiguousarray(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be numbers, got {type(values).__name__} ({error})") from error

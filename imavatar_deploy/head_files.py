@@ -15,6 +15,7 @@ from imavatar_deploy.conventions import BONES, EDITIONS, EXPRESSION_SIZE, PARENT
 from imavatar_deploy.errors import EditionMismatchError, InputError, unknown_name
 from imavatar_deploy.flame_pickle import read_flame_pickle
 from imavatar_deploy.head_model import Float, HeadModel
+from imavatar_deploy.plain_npz import read_npz
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -65,9 +66,8 @@ def _read_pickle(path: Path) -> Arrays:
 
 def _read_npz(path: Path) -> Arrays:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in (*REQUIRED, *OPTIONAL) if key in archive}
-    except Exception as error:  # on damaged bytes zip and numpy raise nearly anything
+        return read_npz(path, (*REQUIRED, *OPTIONAL))
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path} is not a readable .npz of plain arrays ({error}); write or download it again"
         ) from error

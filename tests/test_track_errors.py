@@ -101,7 +101,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         read_track(path)
 
 
-@pytest.mark.parametrize("source", ["nowhere.json", "tlak", "."])
+@pytest.mark.parametrize("source", ["nowhere.json", "tlak", "no/where"])
 def test_an_absent_file_names_the_bundled_word(source: str) -> None:
     with pytest.raises(InputError, match="the word 'talk'"):
         read_track(source)

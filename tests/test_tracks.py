@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from imavatar_deploy.conventions import EDITIONS, EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
 from imavatar_deploy.tracks import TRACK_FORMATS, FlameFrame, FlameTrack, check_edition, read_track, write_track
 from imavatar_deploy.tracks.flame_params import DECIMALS
+from imavatar_deploy.tracks.vhap import SHAPES
 
 WRITTEN = [row for row in TRACK_FORMATS.values() if row.write]
 
@@ -135,6 +137,8 @@ def test_every_format_that_writes_reads_back_the_same(tmp_path_factory: Any, row
     back = read_track(path)
     assert [item.name for item in path.parent.iterdir()] == [path.name]
     assert (back.fps, back.edition, back.names) == (track.fps, track.edition, track.names)
+    assert len(back.shape) in (len(track.shape), SHAPES)  # VHAP's is of one size
+    back = replace(back, shape=back.shape[: len(track.shape)])
     for name in ("expression", "pose", "shape"):
         np.testing.assert_allclose(getattr(back, name), getattr(track, name), rtol=1e-6, atol=0.5 * 10.0**-DECIMALS)
     assert len(back.cameras) == len(track.cameras)

@@ -1,4 +1,4 @@
-"""imavatar-data: make a dataset of a synthetic subject, or check one before training on it."""
+"""imavatar-data: make a dataset of a synthetic subject, check one before training, or convert a tracker's files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from imavatar_deploy.console import EXIT_CODES, Command, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import InputError, UsageError
 
+from .convert_command import convert
 from .dataset.check import inspect
 from .dataset.finding import shortened
 from .dataset.inspection import Inspection
@@ -29,11 +30,12 @@ SUBJECTS = "female1|female2|male1|male2"
 Examples:
   imavatar-data synth --subject female1 --out data/female1
   imavatar-data check data/female1 --preview sheet.png
+  imavatar-data convert checkpoint flame_params.json
 
 {EXIT_CODES}"""
 )
 def data() -> None:
-    """Make and check datasets in the published layout.
+    """Make and check datasets in the published layout, and turn trackers' files into it.
 
     A video is a folder with image/, mask/ and, if known, semantic/ (one PNG a frame each) and flame_params.json with
     a pose, an expression and a camera per frame. A dataset is a video, or a folder of videos of one subject.
@@ -41,6 +43,7 @@ def data() -> None:
 
 
 data.add_command(fit_map)
+data.add_command(convert)
 
 
 @data.command(
@@ -88,6 +91,7 @@ def synth(
 Examples:
   imavatar-data check data/female1
   imavatar-data check data/female1 --preview sheet.png
+  imavatar-data convert checkpoint flame_params.json
   imavatar-data check datasets/anna --video MVI_1810 --head-model FLAME2020.pkl --edition flame2020""",
 )
 @click.argument("dataset", nargs=-1, required=True, type=click.Path(path_type=Path))

@@ -22,6 +22,11 @@ class TrackFormat:
     suffixes: tuple[str, ...]
     """Lower case, with the dot. Two formats may share one: their readers tell the contents apart."""
     read: Callable[[Path], FlameTrack]
-    """Raises InputError for a broken file and ForeignContentError for one of another format."""
+    """Reads a file, or a folder where `folders` says so.
+
+    Raises InputError for a broken one and ForeignContentError for one of another format.
+    """
     write: Callable[[FlameTrack, Path], None] | None = None
     """Writes to the very path it is given (`write_track` makes that atomic); None where nobody writes the format."""
+    folders: tuple[str, ...] | None = None
+    """None where it reads no folder; otherwise the names of folders inside it in which the files may lie."""

@@ -2,41 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from imavatar_deploy.atomic import atomic_file
-from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.tracks import flame_params
+from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.errors import InputError, UsageError, unknown_name
+from imavatar_deploy.tracks import cap4d, deca, emoca, flame_params, metrical_tracker, pixel3dmm, smirk, vhap
+from imavatar_deploy.tracks.dumps import files_of, folders_of
 from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
 from imavatar_deploy.tracks.track import FlameTrack
 
-TRACK_FORMATS: dict[str, TrackFormat] = {row.name: row for row in (flame_params.FORMAT,)}
+TRACK_FORMATS: dict[str, TrackFormat] = {
+    row.name: row
+    for row in (
+        flame_params.FORMAT,
+        vhap.FORMAT,
+        metrical_tracker.FORMAT,
+        pixel3dmm.FORMAT,
+        cap4d.FORMAT,
+        deca.FORMAT,
+        emoca.FORMAT,
+        smirk.FORMAT,
+    )
+}
 """Every known format by name."""
 
 BUNDLED = {"talk": Path(__file__).resolve().parents[1] / "assets" / "talk.json"}
 """Tracks that come with the package, by the word that names them."""
 
+DATASET = "flame_params.json"
+"""The track of a folder of the published dataset, or of `imavatar-data synth`."""
 
-def read_track(source: str | Path) -> FlameTrack:
-    """Read a motion from a file of any known format, or the word `talk` (the bundled track).
+
+def read_track(source: str | Path, *, edition: str | None = None) -> FlameTrack:
+    """Read a motion from a file or folder of any known format, or the word `talk` (the bundled track).
+
+    Args:
+        edition: the head model of its codes, where the file does not say, or says it wrongly; None believes it.
 
     Raises:
         InputError: the file is absent, unreadable, broken, or of no known format.
+        UsageError: there is no such edition.
     """
+    if edition is not None and edition not in EDITIONS:
+        raise unknown_name("head-model edition", edition, EDITIONS)
     path = BUNDLED.get(str(source), Path(source))
-    if not path.is_file():
+    if not path.is_file() and not path.is_dir():
         words = ", ".join(repr(word) for word in BUNDLED)
-        raise InputError(f"there is no track file {str(path)!r}: give a file that exists, or the word {words}")
-    for row in _rows_for(path):
-        try:
-            return row.read(path)
-        except ForeignContentError:
-            continue
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+        raise InputError(
+            f"there is no track file {str(path)!r}: give a file or folder that exists, or the word {words}"
+        )
+    track = _read(path)
+    return track if edition is None else replace(track, edition=edition)
+
+
+def _read(path: Path) -> FlameTrack:
+    try:
+        for row, place in _candidates(path):
+            try:
+                with np.errstate(all="ignore"):  # what overflows is refused as infinite
+                    return row.read(place)
+            except ForeignContentError:
+                continue
+    except InputError as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
     raise InputError(f"{path} is of no known track format: expected {_known()}")
+
+
+def _candidates(path: Path) -> Iterator[tuple[TrackFormat, Path]]:
+    """The rows that may read a file or folder, and where they find what they read."""
+    if path.is_file():
+        yield from ((row, path) for row in _rows_for(path))
+    elif (path / DATASET).is_file():
+        yield TRACK_FORMATS[flame_params.FORMAT.name], path / DATASET
+    else:
+        for row in TRACK_FORMATS.values():
+            for place in [path / name for name in row.folders or () if (path / name).is_dir()] or [path]:
+                if row.folders is not None and (files_of(place, row.suffixes) or folders_of(place)):
+                    yield row, place
 
 
 def write_track(track: FlameTrack, path: str | Path) -> None:
@@ -48,7 +97,8 @@ def write_track(track: FlameTrack, path: str | Path) -> None:
     target = Path(path)
     writers = [row.write for row in _rows_for(target) if row.write]
     if not writers:
-        raise UsageError(f"no track can be written as {target.name!r}: expected {_known()}")
+        known = ", ".join(f"{row.name} ({' '.join(row.suffixes)})" for row in TRACK_FORMATS.values() if row.write)
+        raise UsageError(f"no track can be written as {target.name!r}: expected {known}")
     try:
         with atomic_file(target) as partial:
             writers[0](track, partial)

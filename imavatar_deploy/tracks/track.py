@@ -60,6 +60,8 @@ class FlameTrack:
     """[S] shape coefficients of the subject, perhaps none."""
     names: tuple[str, ...] = ()
     """One per frame; counted from 1 when left out, as the published files do."""
+    notes: tuple[str, ...] = ()
+    """What reading it lost or had to assume, a sentence each, for whoever shows it."""
 
     def __post_init__(self) -> None:
         self._settle("expression", _per_frame("expression", self.expression, EXPRESSION_SIZE))

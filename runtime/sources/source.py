@@ -30,6 +30,8 @@ class Source:
     """Head-model edition of the codes; None where the source does not say."""
     count: int | None
     """How many frames there will be; None where nobody knows."""
+    notes: tuple[str, ...] = ()
+    """What reading it lost or had to assume, a sentence each, for the user."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
-"""A track file of any known format, or the word `talk`."""
+"""A track file or folder of any known format, or the word `talk`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.tracks import read_track
+from imavatar_deploy.tracks import TRACK_FORMATS, read_track
 
 from .source import Selection, Source, SourceFormat
 
@@ -21,7 +23,8 @@ def _open(target: str, selection: Selection) -> Iterator[Source]:
     if not 0 < fps <= 1000:
         raise UsageError(f"--fps must be more than 0 and at most 1000, got {fps}")
     shown = _shown_frames(len(track), track.fps, fps)
-    yield Source((track.frame(index) for index in shown), fps, track.edition, len(shown))
+    frames = (track.frame(index) for index in shown)
+    yield Source(frames, fps, track.edition, len(shown), track.notes)
 
 
 def _shown_frames(count: int, recorded: float, played: float) -> list[int]:
@@ -30,10 +33,15 @@ def _shown_frames(count: int, recorded: float, played: float) -> list[int]:
     return [min(int(tick * recorded / played + EARLY), count - 1) for tick in range(ticks)]
 
 
+def _is_path(target: str) -> bool:
+    """Whether it is no address such as `udp://:9000` or `webcam:0`; a drive's letter alone is none."""
+    return Path(target).exists() or not re.match(r"[a-z0-9]{2,}:", target)
+
+
 FORMAT = SourceFormat(
     name="track",
-    pattern="track.json",
-    description="a track file (flame_params.json), or the bundled 'talk'",
-    matches=lambda target: "://" not in target,
+    pattern="FILE or FOLDER",
+    description=f"a track of {', '.join(TRACK_FORMATS)}, or the bundled 'talk'",
+    matches=_is_path,
     open=_open,
 )

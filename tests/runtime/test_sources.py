@@ -11,6 +11,8 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.runtime.sources import SOURCES, Selection, open_source
 from imavatar_deploy.tracks import FlameTrack, read_track, write_track
 
+from ..tracks.tracker_files import motion, write_motion
+
 
 @pytest.fixture
 def ramp(tmp_path: Path) -> str:
@@ -76,3 +78,41 @@ def test_absent_track_is_refused() -> None:
 
 def test_rows_describe_themselves() -> None:
     assert all(row.name and row.pattern and row.description for row in SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("talk", True),
+        ("checkpoint/", True),
+        ("a:b.json", True),
+        ("C:\\tracks\\me.npz", True),
+        ("udp://:9000", False),
+        ("webcam:0", False),
+        ("osc:39539", False),
+    ],
+)
+def test_paths_are_told_from_addresses(target: str, path: bool) -> None:
+    (row,) = [row for row in SOURCES if row.name == "track"]
+    assert row.matches(target) is path
+
+
+def test_a_path_that_looks_like_an_address_is_one_where_it_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "take:2").mkdir()
+    (row,) = [row for row in SOURCES if row.name == "track"]
+    assert row.matches("take:2")
+
+
+@pytest.mark.parametrize("name", ["metrical-tracker", "vhap", "smirk"])
+def test_trackers_files_and_folders_are_played(tmp_path: Path, name: str) -> None:
+    suffix = {"metrical-tracker": ".frame", "vhap": ".npz", "smirk": ".pt"}[name]
+    path = write_motion(name, tmp_path / "made", motion(), suffix)
+    with open_source(str(path), Selection(slice(1, None))) as source:
+        frames = list(source.frames)
+        assert (len(frames), source.count) == (2, 2)
+        assert (source.edition, source.fps) == (read_track(path).edition, 25.0)
+        assert source.notes == read_track(path).notes != ()
+        np.testing.assert_array_equal(frames[0].expression, motion().expression[1, :50])

@@ -1,0 +1,105 @@
+"""imavatar-data convert: a tracker's files become a track that everything here reads, or another tracker's."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+
+from imavatar_deploy.console import Command, closing_lines
+from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.head_files import OPENHEAD
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track, write_track
+from imavatar_deploy.tracks.frame_range import frames_of
+from imavatar_deploy.tracks.retime import retimed
+from imavatar_deploy.tracks.turned_head import root_joints, with_head_turned
+
+READ = "\n".join(
+    f"  {row.name:<18}{'a folder, ' if row.folders is not None else ''}{' '.join(row.suffixes)}"
+    for row in TRACK_FORMATS.values()
+)
+WRITTEN = "\n".join(f"  {row.name:<18}{' '.join(row.suffixes)}" for row in TRACK_FORMATS.values() if row.write)
+STOOD_IN = "the head turns about OpenHead's root joint; --head-model FILE with FLAME's own keeps the picture exact"
+
+
+@click.command(
+    cls=Command,
+    short_help="Turn a tracker's files into a track, or into another tracker's.",
+    epilog=f"""\b
+Reads:
+{READ}
+Writes, by the suffix of OUT:
+{WRITTEN}
+
+\b
+Examples:
+  imavatar-data convert output/me/checkpoint flame_params.json
+  imavatar-data convert output/me me.json --turn-head --head-model generic_model.pkl
+  imavatar-data convert tracked_flame_params_30.npz me.json --fps 30 --frames 100:400
+  imavatar-data convert codes.pkl me.npz --edition flame2019""",
+)
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--edition", metavar="|".join(EDITIONS), help="The head model of the codes, where IN does not tell.")
+@click.option("--recorded-fps", type=float, help="Frames a second IN was filmed at, where it does not tell.")
+@click.option("--fps", type=float, help="Frames a second to write; the motion keeps its speed.  [default: IN's]")
+@click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of IN, as a Python slice.")
+@click.option("--cameras/--no-cameras", default=True, help="Keep the cameras, where IN and OUT have them.")
+@click.option("--turn-head", is_flag=True, help="Where the camera goes round a still head: move the head instead.")
+@click.option("--head-model", "head", help="FLAME's file, for --turn-head: the joint about which the head turns.")
+def convert(
+    source: Path,
+    out: Path,
+    edition: str | None,
+    recorded_fps: float | None,
+    fps: float | None,
+    frames: str,
+    cameras: bool,
+    turn_head: bool,
+    head: str | None,
+) -> None:
+    """Read the track IN of any known format and write it as OUT.
+
+    What a format has and FLAME's pose has not (expressions beyond 50, eyelid shapes, the camera of a crop) is left out
+    and told. Codes stay what they are: a motion of one head model cannot be made one of another here.
+    """
+    start = time.perf_counter()
+    if head and not turn_head:
+        raise UsageError("--head-model is of use with --turn-head alone: add it, or leave the head model out")
+    track = read_track(source, edition=edition)
+    if recorded_fps is not None:
+        track = replace(track, fps=recorded_fps)
+    track = track.select(frames_of(frames))
+    for note in track.notes:
+        click.echo(f"note: {note}", err=True)
+    if turn_head:
+        track = _turned(track, head)
+    if fps is not None:
+        track = retimed(track, fps)
+    write_track(track if cameras else replace(track, cameras=()), out)
+    click.echo(_summary(track, cameras))
+    then = [f"imavatar-run AVATAR --source {shlex.quote(str(out))} --sink motion.mp4"]
+    click.echo(closing_lines([out], time.perf_counter() - start, then))
+
+
+def _turned(track: FlameTrack, head: str | None) -> FlameTrack:
+    if head is not None:
+        return with_head_turned(track, root_joints(track, HeadModel.load(head, edition=track.edition)))
+    click.echo(f"note: {STOOD_IN}", err=True)
+    still = replace(track, expression=np.zeros_like(track.expression), shape=np.zeros(0, dtype=np.float32))
+    return with_head_turned(track, root_joints(still, HeadModel.load(OPENHEAD)))
+
+
+def _summary(track: FlameTrack, cameras: bool) -> str:
+    jaw, turn = (np.degrees(np.linalg.norm(track.pose[:, part], axis=1).max()) for part in (slice(6, 9), slice(3)))
+    kept = "with cameras" if cameras and track.cameras else "without cameras"
+    return (
+        f"{len(track)} frames at {track.fps:g} a second of {track.edition or 'an unknown edition'}, {kept}; "
+        f"the head turns by up to {turn:.0f} degrees and the jaw by {jaw:.0f}"
+    )
