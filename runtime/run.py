@@ -57,6 +57,7 @@ Examples:
     show_default=True,
     help="Look through the motion's cameras where it has them, or always from the front.",
 )
+@click.option("--loop", is_flag=True, help="Begin a recording again at its end, until --duration or somebody stops it.")
 @click.option("--mirror", is_flag=True, help="Swap left and right of the picture, as a mirror does.")
 @click.option(
     "--duration", type=DURATION, help="End after so long, such as 30s or 5min.  [default: when the motion ends]"
@@ -81,6 +82,7 @@ def run(
     fps: float | None,
     frames: str,
     camera: str,
+    loop: bool,
     mirror: bool,
     duration: float | None,
     stats: bool,
@@ -95,9 +97,10 @@ def run(
     """
     started = time.perf_counter()
     chosen = live_options.GROUP.settings(given)
-    for sink in sinks:
-        find_sink(sink)
-    selection = Selection(frames_of(frames), fps)
+    watched = [find_sink(sink).watched for sink in sinks]
+    if loop and duration is None and not any(watched):
+        raise UsageError("--loop would never end: give a --duration, or a sink that somebody watches")
+    selection = Selection(frames_of(frames), fps, loop)
     programme = Programme(sinks, fps, duration, camera == "track", mirror, stats)
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))

@@ -56,7 +56,7 @@ class Choices:
         if isinstance(source, LiveSource):
             return self._streamed(source, avatar)
         retarget = self._retarget(source.edition, avatar)
-        notes = [] if source.edition in (None, avatar.edition) else [retarget.note]
+        notes = [*source.notes, *([] if source.edition in (None, avatar.edition) else [retarget.note])]
         return Recorded(source, self._altered(retarget, self._settings(source.fps, avatar)), notes)
 
     def _streamed(self, source: LiveSource, avatar: Avatar) -> Streamed:

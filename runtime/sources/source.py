@@ -18,6 +18,8 @@ class Selection:
     frames: slice = field(default_factory=lambda: slice(None))
     fps: float | None = None
     """None: as the source comes."""
+    loop: bool = False
+    """Begin a recording again when it is over."""
 
 
 @dataclass(frozen=True)

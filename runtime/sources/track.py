@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 from imavatar_deploy.errors import UsageError
@@ -23,8 +24,9 @@ def _open(target: str, selection: Selection) -> Iterator[Source]:
     if not 0 < fps <= 1000:
         raise UsageError(f"--fps must be more than 0 and at most 1000, got {fps}")
     shown = _shown_frames(len(track), track.fps, fps)
-    frames = (track.frame(index) for index in shown)
-    yield Source(frames, fps, track.edition, len(shown), track.notes)
+    order = cycle(shown) if selection.loop else shown
+    count = None if selection.loop else len(shown)
+    yield Source((track.frame(index) for index in order), fps, track.edition, count, track.notes)
 
 
 def _shown_frames(count: int, recorded: float, played: float) -> list[int]:

@@ -102,6 +102,7 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
         (("--sink", "null", "--fps", "0"), 2, "--fps must be more than 0"),
         (("--sink", "null", "--source", "gopher://:9000"), 2, "unknown source 'gopher://:9000'"),
         (("--sink", "null", "--source", "udp://:0", "--frames", "0:3"), 2, "--frames chooses from a recording"),
+        (("--sink", "null", "--loop"), 2, "--loop would never end"),
         (("--sink", "null", "--adjust", "jawOpne=1"), 2, "did you mean 'jawOpen'?"),
         (("--sink", "null", "--map", "absent.npz"), 6, "absent.npz"),
         (("--sink", "null", "--source", "absent.json"), 6, "no track file 'absent.json'"),
@@ -266,3 +267,14 @@ def test_run_keeps_to_its_budget(tiny_avatar_folder: Path, track: Path, tmp_path
     assert ("and the budget 0.001 ms" in result.stderr) == bool(code)
     with av.open(str(out)) as container:  # it was drawn all the same
         assert len(list(container.decode(video=0))) == 4
+
+
+def test_run_begins_again_until_it_is_over(tiny_avatar_folder: Path, track: Path, tmp_path: Path) -> None:
+    out = tmp_path / "%d.png"
+    arguments = ("--source", track, "--sink", out, "--size", "16", "--loop", "--duration", "0.75s")
+    result = call(run, tiny_avatar_folder, *arguments)
+    assert result.exit_code == 0, result.output
+    images = [cv2.imread(str(tmp_path / f"{index}.png"), cv2.IMREAD_UNCHANGED) for index in range(1, 10)]
+    assert len(list(tmp_path.glob("*.png"))) == 9  # six frames, and the first three again
+    for first, again in zip(images[:3], images[6:], strict=True):
+        np.testing.assert_array_equal(first, again)
