@@ -23,7 +23,7 @@ import numpy as np
 
 from imavatar_deploy.runtime.live.motion import Motion, Settings
 from imavatar_deploy.runtime.live.motion.face import Face, face_of
-from imavatar_deploy.runtime.live.observation import Arrival, Observation
+from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 from imavatar_deploy.runtime.timing import machine
 from imavatar_deploy.tracks import read_track
 

@@ -21,12 +21,12 @@ import numpy as np
 
 from imavatar_deploy.runtime.durations import DURATION
 from imavatar_deploy.runtime.live.api import listen
-from imavatar_deploy.runtime.live.controls import Controls
 from imavatar_deploy.runtime.live.latencies import Latencies
 from imavatar_deploy.runtime.live.loop import Tally, View, perform
 from imavatar_deploy.runtime.live.pace import RealTime
 from imavatar_deploy.runtime.live.performance import Shown
 from imavatar_deploy.runtime.player import Player
+from imavatar_deploy.runtime.sinks.controls import Controls
 from imavatar_deploy.runtime.streams.bad_network import BadNetwork
 from imavatar_deploy.runtime.streams.flame_packet import encode
 from imavatar_deploy.runtime.timing import machine

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .live.api import drive, listen
     from .live.choices import Choices
-    from .live.inbox import Inbox
-    from .live.observation import Observation
     from .player import Player
+    from .sources.inbox import Inbox
+    from .sources.observation import Observation
 
 __all__ = ["Choices", "Inbox", "Observation", "Player", "drive", "listen"]
 
 PLACES = {
     "Choices": ".live.choices",
-    "Inbox": ".live.inbox",
-    "Observation": ".live.observation",
+    "Inbox": ".sources.inbox",
+    "Observation": ".sources.observation",
     "Player": ".player",
     "drive": ".live.api",
     "listen": ".live.api",

@@ -10,10 +10,10 @@ from typing import Any
 from imavatar_deploy.avatar import Avatar
 
 from ..player import Player
+from ..sinks.controls import Controls
 from ..sources import LiveSource, open_source
+from ..sources.inbox import Inbox
 from .choices import Choices
-from .controls import Controls
-from .inbox import Inbox
 from .loop import Bytes, Tally, View, perform
 from .pace import RealTime
 from .performance import Recorded, Streamed

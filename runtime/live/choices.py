@@ -14,13 +14,13 @@ from imavatar_deploy.errors import ImavatarError
 from imavatar_deploy.retarget import Retarget, find_retarget
 
 from ..sources import LiveSource, Source
+from ..sources.observation import WEIGHTS
 from .motion.adjust import read_adjustment
 from .motion.calibration import read_neutral
 from .motion.face import face_of
 from .motion.motion import Motion
 from .motion.one_euro import Smoothing
 from .motion.settings import Settings
-from .observation import WEIGHTS
 from .performance import Alter, Recorded, Streamed
 
 Float = NDArray[np.float32]

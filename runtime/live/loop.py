@@ -13,7 +13,7 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.framing import orbited, with_square_pixels
 
 from ..player import Player
-from .controls import Controls
+from ..sinks.controls import Controls
 from .latencies import Latencies
 from .pace import AtOnce, RealTime
 from .performance import NOBODY, Performance, Shown

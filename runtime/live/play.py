@@ -14,8 +14,8 @@ from imavatar_deploy.errors import BudgetError, InputError, UsageError
 
 from ..player import Player
 from ..sinks import Sink, Stream, find_sink, open_sink
+from ..sinks.controls import Controls
 from ..sources import LiveSource, Source
-from .controls import Controls
 from .loop import Bytes, Tally, View, perform
 from .outlet import open_outlets
 from .pace import AtOnce, RealTime

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..live.controls import Controls
+from .controls import Controls
 
 Bytes = NDArray[np.uint8]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 import cv2
 import numpy as np
 
-from ..live.controls import Controls
+from .controls import Controls
 from .display import NAME, check_windows
 from .ground import chequered, over
 from .sink import Bytes, Sink, SinkFormat, Stream

@@ -11,7 +11,7 @@ from imavatar_deploy.checks import ensure_finite
 from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from ..live.observation import Observation
+from .observation import Observation
 from .turns import Vector, still
 
 PLACE: Mapping[str, int] = {name: place for place, name in enumerate(ARKIT_NAMES)}

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 from imavatar_deploy.errors import UsageError
 
-from ..live.inbox import Inbox
 from ..streams.udp_address import HIGHEST_PORT, LOOPBACK, UdpAddress, address_of, listening_socket, resolve
+from .inbox import Inbox
 from .protocol import Protocol
 from .receiver import Greeting, Receiver
 from .source import LiveSource, Selection, SourceFormat

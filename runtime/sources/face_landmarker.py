@@ -25,8 +25,8 @@ from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 
-from ..live.observation import Observation
 from .arkit_face import PLACE, arkit_observation
+from .observation import Observation
 from .turns import of_matrix
 
 Bytes = NDArray[np.uint8]

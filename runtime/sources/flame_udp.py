@@ -6,8 +6,8 @@ import numpy as np
 
 from imavatar_deploy.conventions import EXPRESSION_SIZE
 
-from ..live.observation import Observation
 from ..streams.flame_packet import ARKIT, MOST_BYTES, Float, decode
+from .observation import Observation
 from .protocol import Parser, Protocol
 
 

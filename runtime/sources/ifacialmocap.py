@@ -24,8 +24,8 @@ from math import radians
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from ..live.observation import Observation
 from .arkit_face import PLACE, arkit_observation
+from .observation import Observation
 from .protocol import Parser, Protocol
 from .turns import Vector, of_angles, still
 

@@ -31,8 +31,8 @@ from imavatar_deploy.checks import ensure_finite
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from ..live.observation import Observation
 from .arkit_face import PLACE, arkit_observation
+from .observation import Observation
 from .protocol import Parser, Protocol
 from .turns import Vector, matrix_of, of_matrix, of_quaternion, still, towards
 

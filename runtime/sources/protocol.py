@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..live.observation import Observation
+from .observation import Observation
 
 Parser = Callable[[bytes], Sequence[Observation]]
 """One packet -> the observations that it completes, none where there is no face in it (or not yet all of it).

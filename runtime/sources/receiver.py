@@ -13,7 +13,7 @@ from typing import Any
 
 from imavatar_deploy.errors import InputError
 
-from ..live.inbox import Inbox
+from .inbox import Inbox
 from .protocol import Protocol
 from .reception import Reception
 

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 
 from imavatar_deploy.errors import InputError
 
-from ..live.inbox import Inbox
+from .inbox import Inbox
 from .protocol import Parser, Protocol
 
 SILENCE = 1.0

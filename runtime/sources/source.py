@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from imavatar_deploy.tracks import FlameFrame
 
-from ..live.inbox import Inbox
+from .inbox import Inbox
 
 
 @dataclass(frozen=True)

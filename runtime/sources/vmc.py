@@ -23,8 +23,8 @@ from imavatar_deploy import optional
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from ..live.observation import Observation
 from .arkit_face import PLACE, arkit_observation
+from .observation import Observation
 from .osc import osc_messages
 from .protocol import Parser, Protocol
 from .turns import Vector, in_turn, of_quaternion, still

@@ -15,8 +15,8 @@ import cv2
 from imavatar_deploy.errors import InputError, MissingDependencyError, UsageError
 from imavatar_deploy.retarget.arkit import ARKIT
 
-from ..live.inbox import Inbox
 from .face_landmarker import Bytes, Look, open_landmarker
+from .inbox import Inbox
 from .source import LiveSource, Selection, SourceFormat
 
 PREFIX = "webcam:"

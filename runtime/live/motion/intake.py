@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.errors import ImavatarError
 
-from ..observation import Observation
+from ...sources.observation import Observation
 from .face import Face, face_of
 
 Float = NDArray[np.float32]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, JAW
 
-from ..observation import Arrival, Observation
+from ...sources.observation import Arrival, Observation
 from .buffer import JitterBuffer
 from .calibration import Calibrator, Neutral
 from .clock import SenderClock

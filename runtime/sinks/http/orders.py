@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from imavatar_deploy.errors import InputError, unknown_name
 
-from ...live.controls import Controls
+from ..controls import Controls
 
 MOST_BYTES = 1024
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.live.controls import Controls
 from imavatar_deploy.runtime.live.loop import Bytes, Tally, View, perform
 from imavatar_deploy.runtime.live.pace import AtOnce
 from imavatar_deploy.runtime.live.performance import NOBODY, Float, Recorded, Shown
+from imavatar_deploy.runtime.sinks.controls import Controls
 from imavatar_deploy.runtime.sources import Source
 from imavatar_deploy.tracks import FlameFrame
 

@@ -15,7 +15,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.runtime.live.motion import DROPOUTS, Motion, Neutral, Settings
 from imavatar_deploy.runtime.live.motion.correction import ACCELERATIONS
 from imavatar_deploy.runtime.live.motion.dropout import FADES
-from imavatar_deploy.runtime.live.observation import Arrival, Observation
+from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 
 OPEN = "openhead"
 BAD = {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1, "burst": 0.01}

@@ -20,8 +20,8 @@ from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.commands import run
 from imavatar_deploy.runtime.live.api import drive, listen
 from imavatar_deploy.runtime.live.choices import Choices
-from imavatar_deploy.runtime.live.inbox import Inbox
-from imavatar_deploy.runtime.live.observation import Observation
+from imavatar_deploy.runtime.sources.inbox import Inbox
+from imavatar_deploy.runtime.sources.observation import Observation
 from imavatar_deploy.runtime.streams.bad_network import BadNetwork
 from imavatar_deploy.runtime.streams.flame_packet import encode
 from imavatar_deploy.tracks import FlameTrack, write_track

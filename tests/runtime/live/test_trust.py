@@ -8,7 +8,7 @@ import numpy as np
 
 from imavatar_deploy.runtime.live.motion import Motion, Settings
 from imavatar_deploy.runtime.live.motion.trust import Trust
-from imavatar_deploy.runtime.live.observation import Arrival, Observation
+from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 
 
 def heard(times: list[float]) -> bool:

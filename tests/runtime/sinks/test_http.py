@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.runtime.live.controls import Controls
 from imavatar_deploy.runtime.sinks import Sink, Stream, open_sink
+from imavatar_deploy.runtime.sinks.controls import Controls
 from imavatar_deploy.runtime.sinks.http.address import Address, read_address
 from imavatar_deploy.runtime.sinks.http.screen import Screen
 from imavatar_deploy.runtime.sinks.http.server import MOST_VIEWERS

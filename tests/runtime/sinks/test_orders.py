@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imavatar_deploy.errors import ImavatarError
-from imavatar_deploy.runtime.live.controls import FARTHEST, FARTHEST_PITCH, NEAREST, Controls
+from imavatar_deploy.runtime.sinks.controls import FARTHEST, FARTHEST_PITCH, NEAREST, Controls
 from imavatar_deploy.runtime.sinks.http.orders import FARTHEST_TURN, ORDERS, obey
 
 GOOD: dict[str, list[tuple[Any, Controls]]] = {

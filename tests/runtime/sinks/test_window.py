@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import MissingDependencyError
-from imavatar_deploy.runtime.live.controls import Controls
 from imavatar_deploy.runtime.sinks import Stream, display, open_sink, window
+from imavatar_deploy.runtime.sinks.controls import Controls
 
 TRANSPARENT = np.zeros((60, 100, 4), dtype=np.uint8)
 

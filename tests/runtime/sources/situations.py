@@ -13,7 +13,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from scipy.spatial.transform import Rotation
 
 from imavatar_deploy.kinematics import rotations
-from imavatar_deploy.runtime.live.observation import Observation
+from imavatar_deploy.runtime.sources.observation import Observation
 
 Vector = tuple[float, float, float]
 

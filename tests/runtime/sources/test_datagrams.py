@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.runtime.live.inbox import ROOM
-from imavatar_deploy.runtime.live.observation import Observation
 from imavatar_deploy.runtime.sources import PROTOCOLS, SOURCES, LiveSource, Selection, datagrams, flame_udp, receiver
+from imavatar_deploy.runtime.sources.inbox import ROOM
+from imavatar_deploy.runtime.sources.observation import Observation
 from imavatar_deploy.runtime.sources.protocol import Parser, Protocol
 from imavatar_deploy.runtime.streams import encode
 from imavatar_deploy.runtime.streams.flame_packet import MOST_BYTES

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT
-from imavatar_deploy.runtime.live.observation import WEIGHTS, Observation
 from imavatar_deploy.runtime.sources import PROTOCOLS
+from imavatar_deploy.runtime.sources.observation import WEIGHTS, Observation
 from imavatar_deploy.runtime.sources.protocol import Parser, Protocol
 
 from .situations import SAMPLES

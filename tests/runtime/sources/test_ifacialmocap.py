@@ -7,8 +7,8 @@ import pytest
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
-from imavatar_deploy.runtime.live.observation import Observation
 from imavatar_deploy.runtime.sources.ifacialmocap import PROTOCOL
+from imavatar_deploy.runtime.sources.observation import Observation
 
 from .situations import DOWN, EYES_LEFT, IFACIALMOCAP, TILTED, TURNED, assert_gaze, assert_head, moved
 

@@ -14,8 +14,8 @@ from pylivelinkface import FaceBlendShape, PyLiveLinkFace
 from pythonosc.udp_client import SimpleUDPClient
 
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
-from imavatar_deploy.runtime.live.observation import Observation
 from imavatar_deploy.runtime.sources import LiveSource, open_source
+from imavatar_deploy.runtime.sources.observation import Observation
 
 from .situations import SAMPLES, TURNED, VMC_FRAME, assert_head
 

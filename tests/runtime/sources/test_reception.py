@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.runtime.live.inbox import ROOM, Inbox
-from imavatar_deploy.runtime.live.observation import Observation
+from imavatar_deploy.runtime.sources.inbox import ROOM, Inbox
+from imavatar_deploy.runtime.sources.observation import Observation
 from imavatar_deploy.runtime.sources.protocol import Parser, Protocol
 from imavatar_deploy.runtime.sources.reception import MOST_SENDERS, RESTART, SILENCE, WINDOW, WRAP, Reception, Sequences
 from imavatar_deploy.runtime.streams.bad_network import deliveries

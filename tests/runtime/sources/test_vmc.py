@@ -10,7 +10,7 @@ import pytest
 
 from imavatar_deploy.errors import InputError, MissingDependencyError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
-from imavatar_deploy.runtime.live.observation import Observation
+from imavatar_deploy.runtime.sources.observation import Observation
 from imavatar_deploy.runtime.sources.vmc import PROTOCOL
 
 from .situations import (

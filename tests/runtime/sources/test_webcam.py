@@ -20,9 +20,9 @@ from scipy.spatial.transform import Rotation
 
 from imavatar_deploy.errors import InputError, MissingDependencyError, UsageError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
-from imavatar_deploy.runtime.live.inbox import Inbox
 from imavatar_deploy.runtime.sources import LiveSource, open_source, webcam
 from imavatar_deploy.runtime.sources.face_landmarker import looking, observation_of, open_landmarker
+from imavatar_deploy.runtime.sources.inbox import Inbox
 
 from .situations import NOSE_AND_CROWN, assert_head
 

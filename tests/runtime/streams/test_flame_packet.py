@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.runtime.live.observation import WEIGHTS
 from imavatar_deploy.runtime.sources.flame_udp import PROTOCOL, parse
+from imavatar_deploy.runtime.sources.observation import WEIGHTS
 from imavatar_deploy.runtime.streams import EDITION_CODES, ENCODINGS, decode, encode
 from imavatar_deploy.runtime.streams.flame_packet import HEADER, MOST_BYTES, MOST_WEIGHTS
 
