@@ -28,7 +28,7 @@ from imavatar_deploy.student import FILE, read_student
 from .mutations import mutated, with_a_mutated_member, with_a_strange_value
 from .test_head_files import flame, write_npz, write_pickle
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MOST = 64 << 20
 
 
@@ -102,7 +102,7 @@ def spoilt(path: Path, content: bytes) -> Iterator[None]:
         path.write_bytes(sound)
 
 
-@settings(FEW, max_examples=120)
+@settings(FEW, max_examples=80)
 @given(data=st.data())
 def test_avatars_with_a_strange_manifest(own_avatar_folder: Path, data: st.DataObject) -> None:
     path = own_avatar_folder / MANIFEST
