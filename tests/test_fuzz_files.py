@@ -23,6 +23,8 @@ from imavatar_deploy.flame_pickle import MOST_DENSE
 from imavatar_deploy.golden import ARRAYS as GOLDEN
 from imavatar_deploy.golden import TOLERANCES, read_golden
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.proof.tolerances import FILE as LIMITS
+from imavatar_deploy.proof.tolerances import read_tolerances
 from imavatar_deploy.student import FILE, read_student
 
 from .mutations import mutated, with_a_mutated_member, with_a_strange_value
@@ -140,3 +142,13 @@ def test_avatars_with_a_spoilt_file(
     with spoilt(path, data.draw(mutated(head)) + sound[len(head) :]):
         listed(own_avatar_folder, name)
         refused_or_read(lambda: READERS[name](own_avatar_folder), own_avatar_folder)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, TOLERANCES, LIMITS])
+def test_json_deeper_than_python_goes(own_avatar_folder: Path, name: str) -> None:
+    reader: Callable[[Path], Any] = {MANIFEST: open_avatar, TOLERANCES: read_golden}.get(
+        name, lambda folder: read_tolerances(folder / LIMITS)
+    )
+    (own_avatar_folder / name).write_text("[" * 100_000)
+    with pytest.raises(InputError):
+        reader(own_avatar_folder)
