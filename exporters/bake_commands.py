@@ -31,7 +31,7 @@ Examples:
   imavatar-bake avatar --track flame_params.json --format ply --colour --out baked --resume""",
 )
 @click.argument("avatar")
-@click.option("--track", default="talk", show_default=True, help="The motion: a track file, or the bundled 'talk'.")
+@click.option("--track", default="talk", show_default=True, help="The motion: a track's file or folder, or 'talk'.")
 @click.option("--format", "formats", required=True, help=f"Comma-separated. {rows_help(FORMATS)}.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of the track, as a Python slice.")
@@ -67,7 +67,7 @@ def bake(
     take = open_take(avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition)
     if colour:
         _say_who_stays_grey(rows)
-    for note in (note for row in rows for note in row.notes(take)):
+    for note in (*take.track.notes, *(note for row in rows for note in row.notes(take))):
         click.echo(note, err=True)
     crew = _crew(jobs, ray)
     begun = time.perf_counter()

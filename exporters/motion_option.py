@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from imavatar_deploy.option_groups import OptionGroup
 from imavatar_deploy.tracks import FlameTrack, read_track
 
@@ -9,7 +11,10 @@ from .format_option import FormatOption
 
 
 def _read(track: str | None) -> FlameTrack | None:
-    return None if track is None else read_track(track)
+    motion = None if track is None else read_track(track)
+    for note in motion.notes if motion else ():
+        click.echo(note, err=True)
+    return motion
 
 
 GROUP = OptionGroup(
@@ -19,7 +24,7 @@ GROUP = OptionGroup(
         FormatOption(
             "--track",
             formats=("glb", "usd", "usdz"),
-            help="A motion (a track file, or the word talk) that glb, usd and usdz hold as a clip.",
+            help="A motion (a track, file or folder, or the word talk) that glb, usd and usdz hold as a clip.",
         ),
     ),
     _read,

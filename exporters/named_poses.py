@@ -84,7 +84,7 @@ def _json_without_frames(path: Path) -> Mapping[str, Any] | None:
         return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         return None
     return document if isinstance(document, dict) and "frames" not in document else None
 

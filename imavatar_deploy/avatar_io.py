@@ -116,7 +116,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         complete = all(isinstance(entry["sha256"], str) for entry in manifest["files"].values())
         complete &= isinstance(manifest["head_model"], str) and isinstance(manifest["expression_names"], list)
         complete &= all(isinstance(name, str) for name in manifest["expression_names"]) and ARRAYS in manifest["files"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is not an avatar manifest ({error!r}); export the avatar again") from error
     if version != SCHEMA_VERSION:
         raise InputError(

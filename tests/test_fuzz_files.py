@@ -23,12 +23,14 @@ from imavatar_deploy.flame_pickle import MOST_DENSE
 from imavatar_deploy.golden import ARRAYS as GOLDEN
 from imavatar_deploy.golden import TOLERANCES, read_golden
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.proof.tolerances import FILE as LIMITS
+from imavatar_deploy.proof.tolerances import read_tolerances
 from imavatar_deploy.student import FILE, read_student
 
 from .mutations import mutated, with_a_mutated_member, with_a_strange_value
 from .test_head_files import flame, write_npz, write_pickle
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MOST = 64 << 20
 
 
@@ -102,7 +104,7 @@ def spoilt(path: Path, content: bytes) -> Iterator[None]:
         path.write_bytes(sound)
 
 
-@settings(FEW, max_examples=120)
+@settings(FEW, max_examples=80)
 @given(data=st.data())
 def test_avatars_with_a_strange_manifest(own_avatar_folder: Path, data: st.DataObject) -> None:
     path = own_avatar_folder / MANIFEST
@@ -140,3 +142,13 @@ def test_avatars_with_a_spoilt_file(
     with spoilt(path, data.draw(mutated(head)) + sound[len(head) :]):
         listed(own_avatar_folder, name)
         refused_or_read(lambda: READERS[name](own_avatar_folder), own_avatar_folder)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, TOLERANCES, LIMITS])
+def test_json_deeper_than_python_goes(own_avatar_folder: Path, name: str) -> None:
+    reader: Callable[[Path], Any] = {MANIFEST: open_avatar, TOLERANCES: read_golden}.get(
+        name, lambda folder: read_tolerances(folder / LIMITS)
+    )
+    (own_avatar_folder / name).write_text("[" * 100_000)
+    with pytest.raises(InputError):
+        reader(own_avatar_folder)

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from .tracks.tracker_files import motion, write_motion
+
 HEAVY = ("torch", "onnx", "onnxscript", "skimage", "trimesh", "scipy", "fast_simplification", "igl", "lightning")
 
 BLOCK = f"""
@@ -75,3 +79,12 @@ def test_export_says_what_it_needs(tmp_path: Path) -> None:
     assert result.returncode == 5
     assert "pip install 'imavatar-deploy[export]'" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["metrical-tracker", "smirk"])
+def test_what_torch_wrote_is_read_without_it(tmp_path: Path, name: str) -> None:
+    path = write_motion(name, tmp_path / "made", motion(), {"metrical-tracker": ".frame", "smirk": ".pt"}[name])
+    code = "import sys; from imavatar_deploy.tracks import read_track; print(read_track(sys.argv[1]).pose[2, 6])"
+    result = run_light(code, str(path))
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout) == pytest.approx(float(motion().jaw[2, 0]), abs=1e-5)

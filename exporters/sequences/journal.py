@@ -84,7 +84,7 @@ def _refuse_strangers(out: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is not the journal of a bake ({error}); pass --overwrite to start anew") from error
 
 

@@ -99,7 +99,7 @@ def read_sidecar(folder: Path, graph: str) -> Sidecar:
         facts = json.loads(path.read_text(encoding="utf-8"))
         if facts["schema_version"] == SCHEMA_VERSION:
             return _sidecar(facts)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is not an engine's sidecar ({error!r}); export it again") from error
     raise InputError(
         f"{path} has schema version {facts['schema_version']}, this program reads {SCHEMA_VERSION}; export it again"

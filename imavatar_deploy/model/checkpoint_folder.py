@@ -21,6 +21,8 @@ from torch import Tensor
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.avatar_io import sha256
+from imavatar_deploy.checks import as_float32
+from imavatar_deploy.conventions import EDITIONS, POSE_SIZE
 from imavatar_deploy.errors import EditionMismatchError, InputError
 from imavatar_deploy.head_model import SHAPES, HeadModel
 
@@ -76,7 +78,9 @@ def read_folder(folder: Path, *, edition: str | None) -> Variant:
     if edition not in (None, description["head_model"]):
         raise EditionMismatchError(f"{folder} was made for {description['head_model']}, not for {edition}")
     if not np.allclose(description["canonical_pose"], canonical_pose()):
-        raise InputError(f"{folder} has canonical pose {description['canonical_pose']}; expected a jaw opened by 0.2")
+        raise InputError(
+            f"{folder} has canonical pose {description['canonical_pose'].tolist()}; expected a jaw opened by 0.2"
+        )
     tensors = _read_tensors(folder / TENSORS, description["files"][TENSORS]["sha256"])
     head = _read_head(tensors, description, folder)
     model = VARIANTS[description["variant"]].build(head, description["sizes"], description["provenance"])
@@ -108,18 +112,20 @@ def _read_description(folder: Path) -> dict[str, Any]:
         variant = str(stored.get("variant", UNNAMED_VARIANT))
         if variant not in VARIANTS:
             raise InputError(f"{path} is of variant {variant}, this program knows {', '.join(VARIANTS)}; update it")
+        if stored["head_model"] not in EDITIONS:
+            raise InputError(f"{path} is of head model {stored['head_model']!r}; expected one of {', '.join(EDITIONS)}")
         sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["sizes"].items()}
         return {
             "variant": variant,
             "sizes": NetworkSizes(**sizes),
-            "canonical_pose": np.array(stored["canonical_pose"], dtype=np.float32),
+            "canonical_pose": as_float32("canonical_pose", stored["canonical_pose"], (POSE_SIZE,)),
             "head_model": str(stored["head_model"]),
             "expression_names": tuple(map(str, stored["expression_names"])),
             "vertex_groups": list(map(str, stored["vertex_groups"])),
             "provenance": dict(stored["provenance"]),
             "files": {TENSORS: {"sha256": str(stored["files"][TENSORS]["sha256"])}},
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} does not describe a checkpoint ({error!r}); save the checkpoint again") from error
 
 
@@ -141,5 +147,7 @@ def _read_head(tensors: dict[str, Tensor], description: dict[str, Any], folder: 
     arrays: dict[str, Any] = {name: tensors[HEAD + name].numpy() for name in SHAPES}
     arrays |= {name: arrays[name].astype(np.float32) for name in HEAD_BULK}
     head = HeadModel(**arrays, edition=description["head_model"], expression_names=description["expression_names"])
-    names = description["vertex_groups"]
-    return replace(head, vertex_groups=tuple(names[index] for index in tensors[HEAD + "vertex_group"].tolist()))
+    names, groups = description["vertex_groups"], tensors[HEAD + "vertex_group"]
+    if len(groups) and not 0 <= int(groups.min()) <= int(groups.max()) < len(names):
+        raise InputError(f"{folder / TENSORS} names groups that {DESCRIPTION} does not; save the checkpoint again")
+    return replace(head, vertex_groups=tuple(names[index] for index in groups.tolist()))

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from imavatar_deploy.conventions import BONES, CONDITION_SIZE, EXPRESSION_SIZE
 from imavatar_deploy.errors import InputError
 
+LARGEST = 1 << 14
+"""Far beyond any that can be trained; a file that asks for more is damaged."""
+
 
 @dataclass(frozen=True)
 class NetworkSizes:
@@ -49,6 +52,9 @@ class NetworkSizes:
         widths = (*self.geometry_layers, *self.deformation_layers, *self.texture_layers)
         counts = (*widths, self.feature, self.expressions, self.bottleneck, self.condition)
         optional = (self.latent, self.geometry_frequencies, self.deformation_frequencies, self.texture_frequencies)
+        whole = (*counts, *optional, *self.geometry_skip, self.bones)
+        if not all(isinstance(size, int) and not isinstance(size, bool) and size <= LARGEST for size in whole):
+            raise InputError(f"network sizes must be whole numbers of at most {LARGEST}, got {self}")
         if min(counts) < 1 or min(optional) < 0:
             raise InputError(f"network sizes must be positive, got {self}")
         if not (self.geometry_layers and self.deformation_layers and self.texture_layers):

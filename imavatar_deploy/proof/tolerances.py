@@ -53,5 +53,5 @@ def read_tolerances(path: Path) -> dict[str, dict[str, float]]:
     """
     try:
         return checked(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, ValueError, AttributeError, UsageError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError, UsageError) as error:
         raise InputError(f"{path} has no usable tolerances ({error}); export the avatar again") from error

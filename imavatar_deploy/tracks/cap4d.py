@@ -17,7 +17,8 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.kinematics import rotations
 from imavatar_deploy.tracks.assembly import NO_JAW, camera_of, track_of
-from imavatar_deploy.tracks.dumps import Dump, dumps
+from imavatar_deploy.tracks.dump import Dump
+from imavatar_deploy.tracks.dump_files import dumps
 from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
 from imavatar_deploy.tracks.moment import STILL
 from imavatar_deploy.tracks.track import FlameTrack

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.tracks.assembly import eyelids, track_of
-from imavatar_deploy.tracks.dumps import READERS, Dump, column, dumps, files_of, folders_of, plain_array
+from imavatar_deploy.tracks.dump import Dump, column
+from imavatar_deploy.tracks.dump_files import READERS, dumps, files_of, folders_of, plain_array
 from imavatar_deploy.tracks.format import ForeignContentError
 from imavatar_deploy.tracks.track import FlameTrack
 

@@ -12,7 +12,7 @@ from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
 from imavatar_deploy.tracks import cap4d, deca, emoca, flame_params, metrical_tracker, pixel3dmm, smirk, vhap
-from imavatar_deploy.tracks.dumps import files_of, folders_of
+from imavatar_deploy.tracks.dump_files import files_of, folders_of
 from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
 from imavatar_deploy.tracks.track import FlameTrack
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.tracks.assembly import eyelids, track_of
-from imavatar_deploy.tracks.dumps import Dump
+from imavatar_deploy.tracks.dump import Dump
 from imavatar_deploy.tracks.rotations import axis_angles, matrices_of_6d
 from imavatar_deploy.tracks.track import FlameTrack
 

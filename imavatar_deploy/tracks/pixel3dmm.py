@@ -13,7 +13,8 @@ import numpy as np
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.tracks.assembly import NO_JAW, camera_of
-from imavatar_deploy.tracks.dumps import Dump, dumps
+from imavatar_deploy.tracks.dump import Dump
+from imavatar_deploy.tracks.dump_files import dumps
 from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
 from imavatar_deploy.tracks.moment import Moment, moment_of, picture_size, rotation, track_of_moments
 from imavatar_deploy.tracks.track import FlameTrack

@@ -19,7 +19,8 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.tracks.assembly import camera_of, track_of
-from imavatar_deploy.tracks.dumps import Dump, column, columns, dumps, files_of
+from imavatar_deploy.tracks.dump import Dump, column, columns
+from imavatar_deploy.tracks.dump_files import dumps, files_of
 from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
 from imavatar_deploy.tracks.track import DEFAULT_FPS, FlameTrack
 

@@ -17,6 +17,7 @@ from imavatar_deploy.exporters.gltf.playback import GlbPlayback
 from imavatar_deploy.exporters.sequences import formats
 from imavatar_deploy.tracks import FlameTrack, write_track
 
+from ..tracks.tracker_files import motion, write_motion
 from .sequence_readers import READERS
 
 
@@ -206,3 +207,11 @@ def test_a_disk_without_room_is_one_sentence(
     assert len([line for line in result.output.splitlines() if not line.startswith(f"{name}: ")]) == 1
     assert not list(out.glob(f"head.{name}"))
     assert not list((out / "work").glob("partial-*"))
+
+
+def test_a_trackers_folder_is_baked_and_what_it_lost_is_told(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    track = write_motion("metrical-tracker", tmp_path / "checkpoint", motion(2), ".frame")
+    result = call(tiny_avatar_folder, "--track", track, "--format", "ply", "--out", tmp_path / "o", "--any-edition")
+    assert result.exit_code == 0, result.output
+    assert "2 frames of" in result.output
+    assert "the head stands still and the camera moves" in result.output

@@ -30,7 +30,7 @@ SUFFIXES = [(name, suffix) for name, row in TRACK_FORMATS.items() for suffix in 
 FUZZED = [row for row in SUFFIXES if row[0] not in ("emoca", "smirk") or row[1] == ".pkl"]  # DECA's share its readers
 ZIPPED = [row for row in FUZZED if row[1] in (".frame", ".pt", ".npz")]
 SAME = {".pth": ".pt", ".pickle": ".pkl"}
-FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 MOST = 32 << 20
 """Bytes that reading a spoilt file of a few kilobytes may take at its worst moment."""
@@ -86,7 +86,7 @@ def test_spoilt_members(tmp_path: Path, little_memory: None, name: str, suffix: 
     read_or_refuse(tmp_path / f"spoilt{suffix}", data.draw(with_a_mutated_member(content)))
 
 
-@settings(FEW, max_examples=150)
+@settings(FEW, max_examples=60)
 @given(data=st.data())
 def test_strange_json(tmp_path: Path, data: st.DataObject) -> None:
     camera = {"world_mat": np.eye(4)[:3].tolist()}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.errors import InputError
+from imavatar_deploy.plain_npz import read_npz
 
 from ..subject import Subject
 from .actor import Actor, openhead
@@ -40,9 +41,10 @@ def load_actor(folder: Path) -> Actor:
     if not path.is_file():
         raise InputError(f"{folder} has no {SUBJECT_FILE}: expected a set that `imavatar-data synth` wrote")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in (*EXACT, *HALVED, "labels", "shape")}
-    except Exception as error:  # on damaged bytes zip and numpy raise nearly anything
+        names = (*EXACT, *HALVED, "labels", "shape")
+        stored = read_npz(path, names)
+        arrays = {name: stored[name] for name in names}
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is not a readable ground truth ({error}); make the set again") from error
     labels, shape = arrays.pop("labels"), arrays.pop("shape")
     arrays |= {name: arrays[name].astype(np.float32) for name in HALVED}
