@@ -20,6 +20,8 @@ from imavatar_deploy.tracks.frame_range import frames_of
 from imavatar_deploy.tracks.retime import retimed
 from imavatar_deploy.tracks.turned_head import root_joints, with_head_turned
 
+from .retargeting.whole_track import retargeted
+
 READ = "\n".join(
     f"  {row.name:<18}{'a folder, ' if row.folders is not None else ''}{' '.join(row.suffixes)}"
     for row in TRACK_FORMATS.values()
@@ -52,6 +54,7 @@ Examples:
 @click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of IN, as a Python slice.")
 @click.option("--cameras/--no-cameras", default=True, help="Keep the cameras, where IN and OUT have them.")
 @click.option("--turn-head", is_flag=True, help="Where the camera goes round a still head: move the head instead.")
+@click.option("--map", "map_file", metavar="FILE", help="To another head model's codes: a map of fit-map --codes.")
 @click.option("--head-model", "head", help="FLAME's file, for --turn-head: the joint about which the head turns.")
 def convert(
     source: Path,
@@ -62,12 +65,13 @@ def convert(
     frames: str,
     cameras: bool,
     turn_head: bool,
+    map_file: str | None,
     head: str | None,
 ) -> None:
     """Read the track IN of any known format and write it as OUT.
 
     What a format has and FLAME's pose has not (expressions beyond 50, eyelid shapes, the camera of a crop) is left out
-    and told. Codes stay what they are: a motion of one head model cannot be made one of another here.
+    and told. Codes stay what they are, unless a --map turns them into another head model's.
     """
     start = time.perf_counter()
     if head and not turn_head:
@@ -80,6 +84,8 @@ def convert(
         click.echo(f"note: {note}", err=True)
     if turn_head:
         track = _turned(track, head)
+    if map_file is not None:
+        track = retargeted(track, map_file)
     if fps is not None:
         track = retimed(track, fps)
     write_track(track if cameras else replace(track, cameras=()), out)

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.retarget import ExpressionMap, write_map
 from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track, write_track
 from imavatar_deploy.training.data_commands import data
 
@@ -116,3 +117,28 @@ def test_an_earlier_file_survives(tmp_path: Path) -> None:
     before = out.read_bytes()
     assert call(made("metrical-tracker", tmp_path), out).exit_code == 2
     assert out.read_bytes() == before
+
+
+def test_a_map_makes_it_a_motion_of_another_head_model(tmp_path: Path) -> None:
+    rng, out = np.random.default_rng(0), tmp_path / "out.json"
+    track = FlameTrack(rng.random((4, 50)), 0.1 * rng.normal(size=(4, 15)), edition="openhead")
+    write_track(track, tmp_path / "in.json")
+    chart = ExpressionMap("openhead", "flame2020", 0.5 * np.eye(59), np.zeros(59))
+    write_map(chart, tmp_path / "map.npz")
+    result = call(tmp_path / "in.json", out, "--map", tmp_path / "map.npz")
+    assert result.exit_code == 0, result.output
+    after = read_track(out)
+    assert after.edition == "flame2020"
+    np.testing.assert_allclose(after.expression, 0.5 * track.expression, atol=1e-5)
+    np.testing.assert_allclose(after.pose[:, :6], track.pose[:, :6], atol=1e-5)
+    np.testing.assert_allclose(after.pose[:, 6:], 0.5 * track.pose[:, 6:], atol=1e-5)
+
+
+def test_a_map_of_another_head_model_is_refused(tmp_path: Path) -> None:
+    write_track(FlameTrack(np.zeros((2, 50)), np.zeros((2, 15)), edition="flame2023"), tmp_path / "in.json")
+    chart = ExpressionMap("openhead", "flame2020", np.eye(59), np.zeros(59))
+    write_map(chart, tmp_path / "map.npz")
+    result = call(tmp_path / "in.json", tmp_path / "out.json", "--map", tmp_path / "map.npz")
+    assert result.exit_code == 6
+    assert "is a map from openhead and the stream is of flame2023" in result.stderr
+    assert not (tmp_path / "out.json").exists()
