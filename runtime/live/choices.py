@@ -57,11 +57,11 @@ class Choices:
             return self._streamed(source, avatar)
         retarget = self._retarget(source.edition, avatar)
         notes = [*source.notes, *([] if source.edition in (None, avatar.edition) else [retarget.note])]
-        return Recorded(source, self._altered(retarget, self._settings(source.fps, avatar)), notes)
+        return Recorded(source, self._altered(retarget, self._settings(avatar)), notes)
 
     def _streamed(self, source: LiveSource, avatar: Avatar) -> Streamed:
         known, refused = self._retargets(source.vocabulary, avatar)
-        settings = self._settings(source.fps, avatar)
+        settings = self._settings(avatar, source.fps)
         motion = Motion(known, settings, source.inbox.counts)
         if self.calibrate is not None or (self.neutral and settings.neutral is None):
             motion.recalibrate()
@@ -78,7 +78,7 @@ class Choices:
         if self.neutral and isinstance(performance, Streamed) and performance.motion.neutral is not None:
             performance.motion.neutral.write(self.neutral)
 
-    def _settings(self, fps: float, avatar: Avatar) -> Settings:
+    def _settings(self, avatar: Avatar, fps: float = Settings.fps) -> Settings:
         known = self.neutral is not None and self.neutral.exists() and self.calibrate is None
         return Settings(
             latency=self.latency,

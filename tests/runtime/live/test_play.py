@@ -189,7 +189,7 @@ def test_the_neutral_face_is_found_kept_and_used_again(tiny_avatar_folder: Path,
 
 def test_a_recording_of_another_head_model_needs_a_word(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "flame.json"
-    write_track(FlameTrack(np.ones((1, 50)), np.zeros((1, 15)), edition="flame2020"), path)
+    write_track(FlameTrack(np.ones((1, 50)), np.zeros((1, 15)), fps=0.5, edition="flame2020"), path)
     with Player(tiny_avatar_folder, size=16) as player:
         with pytest.raises(EditionMismatchError, match="--any-edition"), listen(str(path), player.avatar):
             pytest.fail("it listened")
