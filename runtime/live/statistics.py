@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,10 +40,11 @@ class Statistics:
     began: float = field(default_factory=time.monotonic)
 
     @property
-    def packets(self) -> Counter[str]:
+    def packets(self) -> dict[str, int]:
         """What became of the packets; empty for a recording."""
-        counts = +self.source.inbox.counts if self.source else Counter()
-        return Counter({name: counts[name] for name in sorted(counts, key=lambda name: (name != "received", name))})
+        counts = dict(self.source.inbox.counts) if self.source else {}  # a copy at once: other threads count on
+        order = sorted(counts, key=lambda name: (name != "received", name))
+        return {name: counts[name] for name in order if counts[name]}
 
     def snapshot(self) -> dict[str, Any]:
         """Figures so far, by name."""
