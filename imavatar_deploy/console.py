@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from imavatar_deploy.errors import ImavatarError
+from imavatar_deploy.errors import ImavatarError, UsageError
 
 INTERRUPTED, TERMINATED = 130, 143
 """What a shell expects of a program ended by Ctrl-C, and of one ended by SIGTERM, as batch systems do."""
@@ -44,12 +45,16 @@ def start(module: str, command: str) -> None:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: everything is left as by Ctrl-C."""
+    """SIGTERM came, or the terminal was closed: everything is left as by Ctrl-C."""
+
+
+ENDINGS = [getattr(signal, name) for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name)]
+"""What ends a process from outside; Windows has no terminal that hangs up."""
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Raise `Terminated` where SIGTERM would end the process without a chance to clear up."""
+    """Raise `Terminated` where a signal would end the process without a chance to clear up."""
 
     def stop(number: int, frame: object) -> None:
         raise Terminated
@@ -57,11 +62,13 @@ def _terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [number for number in ENDINGS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores the first
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Command(click.Command):
@@ -88,9 +95,20 @@ class Command(click.Command):
                 raise
             click.echo(f"{ctx.command_path}: {error}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if debug or error.errno != errno.ENOSPC:
+                raise
+            tell(f"{ctx.command_path}: there is no room left where it writes ({error}); what is whole is kept")
+            ctx.exit(UsageError.exit_code)
         except KeyboardInterrupt as stop:
             click.echo(f"{ctx.command_path}: interrupted, {self._interrupted}", err=True)
             ctx.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
+
+
+def tell(text: str) -> None:
+    """Say something on stderr; a log that cannot be written, on a full disk, ends nothing."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from imavatar_deploy.console import closing_lines
+from imavatar_deploy.console import closing_lines, tell
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.option_groups import GroupedCommand
 from imavatar_deploy.tracks.frame_range import frames_of
@@ -48,7 +48,12 @@ Examples:
     show_default=True,
     help=f"'#rrggbb', {', '.join(COLOURS)}, or transparent, which in a video is white.",
 )
-@click.option("--fps", type=float, help="Frames a second to draw; the motion keeps its speed.  [default: the motion's]")
+@click.option(
+    "--fps",
+    type=float,
+    help="Frames a second to draw; the motion keeps its speed.  [default: a recording's own; live, what its trackers "
+    "usually send]",
+)
 @click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of the motion, as a Python slice.")
 @click.option(
     "--camera",
@@ -119,9 +124,9 @@ def run(
         )
         performance = chosen.performance(motion, player.avatar)
         for note in filter(None, (player.backend_note, player.drift_note, *performance.notes)):
-            click.echo(note, err=True)
+            tell(note)
         outcome = play(player, motion, performance, programme)
-        chosen.keep(performance)
-    click.echo("\n".join([*outcome.lines, f"shading: {player.shading}"]))
+        kept = chosen.keep(performance)
+    click.echo("\n".join([*outcome.lines, *([kept] if kept else []), f"shading: {player.shading}"]))
     click.echo(closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"]))
     check_budget(outcome.tally, budget)

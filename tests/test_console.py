@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from imavatar_deploy import errors
-from imavatar_deploy.console import Command, closing_lines, human_bytes
+from imavatar_deploy.console import ENDINGS, Command, closing_lines, human_bytes, tell
 from imavatar_deploy.optional import require
 
 TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ImavatarError)]
@@ -67,7 +68,8 @@ def test_closing_lines(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert human_bytes(12_340_000) == "12.3 MB"
 
 
-def test_sigterm_clears_up_like_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", ENDINGS)
+def test_an_end_from_outside_clears_up_like_ctrl_c(tmp_path: Path, number: int) -> None:
     script = tmp_path / "long.py"
     script.write_text(
         "import click, time\n"
@@ -86,8 +88,22 @@ def test_sigterm_clears_up_like_ctrl_c(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "began\n"
-    process.terminate()
+    process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 143
     assert said.endswith("interrupted, nothing half-written is left\n")
     assert [path.name for path in tmp_path.iterdir()] == ["long.py"]
+
+
+def test_a_full_disk_is_a_sentence() -> None:
+    result = CliRunner().invoke(failing(OSError(errno.ENOSPC, "No space left on device")), [])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("command: there is no room left where it writes")
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(click, "echo", full)
+    tell("a note")

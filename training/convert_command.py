@@ -11,10 +11,11 @@ import click
 import numpy as np
 
 from imavatar_deploy.console import Command, closing_lines
-from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.conventions import EDITIONS, JAW
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.head_files import OPENHEAD
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.kinematics import product, quaternions
 from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track, write_track
 from imavatar_deploy.tracks.frame_range import frames_of
 from imavatar_deploy.tracks.retime import retimed
@@ -103,7 +104,9 @@ def _turned(track: FlameTrack, head: str | None) -> FlameTrack:
 
 
 def _summary(track: FlameTrack, cameras: bool) -> str:
-    jaw, turn = (np.degrees(np.linalg.norm(track.pose[:, part], axis=1).max()) for part in (slice(6, 9), slice(3)))
+    turned = quaternions(track.pose)  # [T, 5, 4]
+    head = 2 * np.arccos(np.minimum(np.abs(product(turned[:, 0], turned[:, 1])[:, 0]), 1.0))
+    jaw, turn = np.degrees(np.linalg.norm(track.pose[:, JAW], axis=1).max()), np.degrees(head.max())
     kept = "with cameras" if cameras and track.cameras else "without cameras"
     return (
         f"{len(track)} frames at {track.fps:g} a second of {track.edition or 'an unknown edition'}, {kept}; "

@@ -57,7 +57,10 @@ def read_track(source: str | Path, *, edition: str | None = None) -> FlameTrack:
             f"there is no track file {str(path)!r}: give a file or folder that exists, or the word {words}"
         )
     track = _read(path)
-    return track if edition is None else replace(track, edition=edition)
+    if edition in (None, track.edition):
+        return track
+    told = f"codes of {track.edition}, by the file or its format, are taken for {edition}, as was asked"
+    return replace(track, edition=edition, notes=(*track.notes, *([told] if track.edition else [])))
 
 
 def _read(path: Path) -> FlameTrack:

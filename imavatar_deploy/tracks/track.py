@@ -147,4 +147,5 @@ def _positive_fps(fps: Any) -> float:
 
 
 def _spelt(frames: slice) -> str:
-    return ":".join("" if part is None else str(part) for part in (frames.start, frames.stop, frames.step))
+    parts = (frames.start, frames.stop) if frames.step is None else (frames.start, frames.stop, frames.step)
+    return ":".join("" if part is None else str(part) for part in parts)

@@ -23,7 +23,7 @@ OWN_FPS = 60.0
 
 
 @contextmanager
-def listen(source: str | Inbox, avatar: Avatar, choices: Choices | None = None) -> Iterator[Streamed | Recorded]:
+def listen(source: str | Path | Inbox, avatar: Avatar, choices: Choices | None = None) -> Iterator[Streamed | Recorded]:
     """What drives an avatar: ask it for the face by `look()`, as often as you draw.
 
         with Player("sample") as player, listen("livelink://:11111", player.avatar) as tracker:
@@ -46,13 +46,13 @@ def listen(source: str | Inbox, avatar: Avatar, choices: Choices | None = None) 
     if isinstance(source, Inbox):
         yield chosen.performance(LiveSource(source, OWN_FPS, None, "an inbox"), avatar)
         return
-    with open_source(source) as opened:
+    with open_source(str(source)) as opened:
         yield chosen.performance(opened, avatar)
 
 
 def drive(
     avatar: str | Path,
-    source: str | Inbox,
+    source: str | Path | Inbox,
     show: Callable[[Bytes], Any],
     *,
     fps: float = OWN_FPS,

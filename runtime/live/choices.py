@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.atomic import staging_beside
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.errors import ImavatarError
+from imavatar_deploy.errors import ImavatarError, InputError, UsageError
 from imavatar_deploy.retarget import Retarget, find_retarget
 
 from ..sources import LiveSource, Source
@@ -55,9 +56,19 @@ class Choices:
         """
         if isinstance(source, LiveSource):
             return self._streamed(source, avatar)
+        self._refuse_for_recordings()
         retarget = self._retarget(source.edition, avatar)
         notes = [*source.notes, *([] if source.edition in (None, avatar.edition) else [retarget.note])]
         return Recorded(source, self._altered(retarget, self._settings(avatar)), notes)
+
+    def _refuse_for_recordings(self) -> None:
+        """A recording is played as it is; what is for streams alone would do nothing."""
+        default = Choices()
+        names = {"latency": "--latency", "smoothing": "--smoothing", "dropout": "--on-loss", "calibrate": "--calibrate"}
+        if given := [option for name, option in names.items() if getattr(self, name) != getattr(default, name)]:
+            raise UsageError(f"{', '.join(given)} is of a tracker's stream, and a recording is played as it is")
+        if self.neutral and not self.neutral.exists():
+            raise InputError(f"there is no neutral face {str(self.neutral)!r}: a live run with --calibrate makes one")
 
     def _streamed(self, source: LiveSource, avatar: Avatar) -> Streamed:
         known, refused = self._retargets(source.vocabulary, avatar)
@@ -65,18 +76,30 @@ class Choices:
         motion = Motion(known, settings, source.inbox.counts)
         if self.calibrate is not None or (self.neutral and settings.neutral is None):
             motion.recalibrate()
+            if self.neutral:
+                with staging_beside(self.neutral):
+                    """It can be written, which had better be known now."""
         foreign = source.vocabulary not in (None, avatar.edition)
         notes = [source.listening, *(retarget.note for retarget in known.values() if foreign)]
         return Streamed(source, motion, refused, notes)
 
-    def keep(self, performance: Streamed | Recorded) -> None:
-        """Write the face at rest, where one was found and a file was named for it.
+    def keep(self, performance: Streamed | Recorded) -> str:
+        """Write the face at rest, where one was found and a file was named for it; a line that says so.
 
         Raises:
             UsageError: the file cannot be written.
         """
-        if self.neutral and isinstance(performance, Streamed) and performance.motion.neutral is not None:
-            performance.motion.neutral.write(self.neutral)
+        if not isinstance(performance, Streamed):
+            return ""
+        motion = performance.motion
+        if motion.calibrating:
+            return "no face at rest was found: it needs more seconds of faces than came"
+        if motion.neutral is None:
+            return ""
+        if self.neutral is None:
+            return "counted from the face at rest; --neutral FILE would keep it"
+        motion.neutral.write(self.neutral)
+        return f"counted from the face at rest, kept in {self.neutral}"
 
     def _settings(self, avatar: Avatar, fps: float = Settings.fps) -> Settings:
         known = self.neutral is not None and self.neutral.exists() and self.calibrate is None

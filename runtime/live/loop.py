@@ -31,6 +31,8 @@ class Tally:
     drawn: int = 0
     faceless: int = 0
     """Frames drawn before anybody's face came."""
+    waiting: int = 0
+    """Frames drawn while nothing came, of a face held or at rest; they have no latency."""
     latency: Latencies = field(default_factory=Latencies)
     """In real time from capture to the finished picture, else of drawing alone."""
 
@@ -93,5 +95,6 @@ def perform(
         show(tick, view.draw(shown))
         tally.drawn += 1
         tally.faceless += shown.captured is None
-        if shown.captured is not None and not controls.paused:
+        tally.waiting += not shown.fresh
+        if shown.captured is not None and shown.fresh and not controls.paused:
             tally.latency.add(time.monotonic() - (shown.captured if isinstance(pace, RealTime) else asked))

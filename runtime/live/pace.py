@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.tracks.retime import FASTEST
+
 
 class RealTime:
     """Ticks at `fps` a second by a clock that does not stop; their times never drift from it.
@@ -12,11 +15,16 @@ class RealTime:
     Args:
         fps: ticks a second.
         clock, sleep: seconds; other ones than the machine's are for tests.
+
+    Raises:
+        UsageError: `fps` is not in 0..1000.
     """
 
     def __init__(
         self, fps: float, *, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> None:
+        if not 0 < fps <= FASTEST:
+            raise UsageError(f"--fps must be more than 0 and at most {FASTEST:.0f}, got {fps}")
         self._fps = fps
         self._clock, self._sleep = clock, sleep
         self.missed = 0

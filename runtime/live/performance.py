@@ -30,10 +30,16 @@ class Shown(NamedTuple):
     captured: float | None
     """When it was seen, on the clock of the ticks; None for a face that nobody has."""
     camera: Camera | None = None
+    fresh: bool = True
+    """Whether it follows somebody: not what is held, or rests, for want of packets."""
 
 
 NOBODY = Shown(np.zeros(EXPRESSION_SIZE, dtype=np.float32), np.zeros(POSE_SIZE, dtype=np.float32), None)
 """The neutral face, which waits for somebody to come."""
+
+
+FRESH = ("live", "predicted")
+"""States of a moment that is somebody's."""
 
 
 class Performance(Protocol):
@@ -89,7 +95,8 @@ class Streamed:
         moment = self.motion.at(time.monotonic() if now is None else now)
         if moment is not None:
             self.states[moment.state] += 1
-        return NOBODY if moment is None else Shown(moment.expression, moment.pose, moment.captured)
+            return Shown(moment.expression, moment.pose, moment.captured, fresh=moment.state in FRESH)
+        return NOBODY
 
     def wait(self, seconds: float) -> None:
         """A tracker does not wait."""

@@ -7,9 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
-from imavatar_deploy.console import progress
+from imavatar_deploy.console import progress, tell
 from imavatar_deploy.errors import BudgetError, InputError, UsageError
 
 from ..player import Player
@@ -89,14 +87,14 @@ def _in_real_time(
     player: Player, source: Source | LiveSource, performance: Streamed | Recorded, programme: Programme
 ) -> Outcome:
     """Somebody sends or watches: what is late is left out, and Ctrl-C is the usual end."""
-    tally, fps = Tally(), programme.fps or source.fps
+    tally, fps = Tally(), source.fps if programme.fps is None else programme.fps
     statistics = Statistics(tally, RealTime(fps), performance, source if isinstance(source, LiveSource) else None)
     stream = Stream(player.width, player.height, fps, Controls(), statistics.snapshot)
     view = View(player, stream.controls, programme.follow, programme.mirrored)
     with open_outlets(programme.sinks, stream) as outlets:
         statistics.outlets = outlets
         for greeting in [outlet.sink.greeting for outlet in outlets if outlet.sink.greeting]:
-            click.echo(greeting, err=True)
+            tell(greeting)
 
         def show(tick: int, image: Bytes) -> None:
             for outlet in outlets:
@@ -120,9 +118,9 @@ def _refuse_nothing(tally: Tally) -> None:
 
 
 def _refuse_twins(sinks: Sequence[str]) -> None:
-    files = [Path(sink).resolve() for sink in sinks if sink != "null"]
-    if len(set(files)) < len(files):
-        raise UsageError(f"two sinks write the same file: {', '.join(sinks)}; give each its own name")
+    places = [sink if "://" in sink else str(Path(sink).resolve()) for sink in sinks if sink != "null"]
+    if twins := sorted({place for place in places if places.count(place) > 1}):
+        raise UsageError(f"two sinks would write to {', '.join(twins)}; give each a place of its own")
 
 
 def check_budget(tally: Tally, budget: float | None) -> None:

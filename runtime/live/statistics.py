@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import click
+from imavatar_deploy.console import tell
 
 from ..sources import LiveSource
 from .loop import Tally
@@ -51,7 +51,7 @@ class Statistics:
         seconds = time.monotonic() - self.began
         rate = self.tally.drawn / seconds if seconds else 0.0
         figures = {"seconds": round(seconds, 1), "drawn": self.tally.drawn, "frames a second": round(rate, 1)}
-        return figures | {"missed": self.pace.missed, "latency": str(self.tally.latency)} | self.packets
+        return figures | {"left out": self.pace.missed, "latency": str(self.tally.latency)} | self.packets
 
     def line(self) -> str:
         """The same in one line."""
@@ -73,7 +73,8 @@ class Statistics:
             return ""
         states = self.performance.states
         guessed = states["predicted"] / max(sum(states.values()), 1)
-        hint = f"; {guessed:.0%} shown before its packet came, try --latency 0.1" if guessed > GUESSED else ""
+        hint = f"; {guessed:.0%} guessed ahead of their packets: --latency 100ms waits for them"
+        hint = hint if guessed > GUESSED else ""
         return f"; {self.performance.motion.latency_note}{hint}"
 
     def report(self) -> list[str]:
@@ -88,6 +89,8 @@ class Statistics:
         if len(self.tally.latency):
             kind = "capture to picture" if real else "a frame's drawing"
             lines.append(f"{kind}: {self.tally.latency}" + self._added())
+        if self.tally.waiting:
+            lines.append(f"{self.tally.waiting} frames showed a face held or at rest while nothing came")
         if skipped := sum(outlet.counts["skipped"] for outlet in self.outlets):
             lines.append(f"{skipped} pictures found a sink busy with the one before, and gave way to a newer")
         return lines
@@ -98,16 +101,16 @@ def told(statistics: Statistics, *, regularly: bool) -> Iterator[None]:
     """Say on stderr how it goes, once a second when that is wanted; and when nobody is heard, where one is expected."""
     over = threading.Event()
 
-    def tell() -> None:
+    def watch() -> None:
         warned = False
         while not over.wait(EVERY):
             if not warned and statistics.faceless():
                 warned = True
-                click.echo(f"no face yet; {statistics.source_line()}", err=True)
+                tell(f"no face yet; {statistics.source_line()}")
             if regularly:
-                click.echo(statistics.line(), err=True)
+                tell(statistics.line())
 
-    thread = threading.Thread(target=tell, name="statistics", daemon=True)
+    thread = threading.Thread(target=watch, name="statistics", daemon=True)
     thread.start()
     try:
         yield

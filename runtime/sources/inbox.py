@@ -15,8 +15,8 @@ ROOM = 256
 class Inbox:
     """What a live source puts in, in order of arrival; the oldest is thrown away when it is full.
 
-    Every way in which a packet can end is counted: `received` (well-formed), `malformed`, `empty` (no face in it),
-    `overflowed`, and what the motion adds: `foreign`, `late`, `repeated`.
+    Every way in which a packet can end is counted: `received` (well-formed), `lost` (by their numbers), `malformed`,
+    `empty` (no face in it), `repeated`, `foreign` (another sender's), `overflowed`, and what the motion adds.
     """
 
     def __init__(self) -> None:
@@ -35,10 +35,10 @@ class Inbox:
             self.counts["overflowed"] += len(self._waiting) == ROOM
             self._waiting.append(Arrival(observation, monotonic() if arrived is None else arrived))
 
-    def count(self, what: str) -> None:
-        """Count a packet that is no observation."""
+    def count(self, what: str, number: int = 1) -> None:
+        """Count packets that are no observation."""
         with self._lock:
-            self.counts[what] += 1
+            self.counts[what] += number
 
     def take(self) -> list[Arrival]:
         """Everything that came since the last look, in order of arrival."""

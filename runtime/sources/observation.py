@@ -41,8 +41,8 @@ class Observation:
             raise InputError(f"a stream must be of one of {', '.join(WEIGHTS)}, got {self.vocabulary!r}")
         for name, size in (("weights", WEIGHTS[self.vocabulary]), ("pose", POSE_SIZE)):
             object.__setattr__(self, name, as_float32(f"observed {name}", getattr(self, name), (size,)))
-        if self.time is not None and not np.isfinite(self.time):
-            raise InputError(f"the time of an observation must be finite, got {self.time}")
+        if self.time is not None and not (isinstance(self.time, float | int) and np.isfinite(self.time)):
+            raise InputError(f"the time of an observation must be a finite number, got {self.time!r}")
 
 
 class Arrival(NamedTuple):

@@ -31,6 +31,8 @@ class Sequences:
     """Which sequence numbers came already: the newest, and a bit for each of `WINDOW` behind it."""
 
     def __init__(self) -> None:
+        self.missing = 0
+        """Numbers left out so far; one that comes late is missing no more."""
         self._newest: int | None = None
         self._seen = 0
         self._behind, self._run = 0, 0
@@ -41,6 +43,7 @@ class Sequences:
             return self._begin(number)
         step = _signed(number - self._newest)
         if step > 0:
+            self.missing += min(step, WINDOW) - 1
             self._seen = (self._seen << min(step, WINDOW) | 1) & ((1 << WINDOW) - 1)
             self._newest, self._run = number, 0
             return True
@@ -49,6 +52,7 @@ class Sequences:
         place = 1 << -step if -step < WINDOW else 0
         new = bool(place and not self._seen & place)
         self._seen |= place
+        self.missing -= new
         return new
 
     def _begin(self, number: int) -> bool:
@@ -94,11 +98,17 @@ class Reception:
         if silent:
             self._follow(sender)
         for observation in observations:
-            if observation.sequence is not None and not self._sequences.is_new(observation.sequence):
+            if observation.sequence is not None and not self._is_new(observation.sequence):
                 self._inbox.count("repeated")
             else:
                 self._heard = now
                 self._inbox.put(observation, now)
+
+    def _is_new(self, number: int) -> bool:
+        before = self._sequences.missing
+        new = self._sequences.is_new(number)
+        self._inbox.count("lost", self._sequences.missing - before)
+        return new
 
     def _parser(self, sender: Hashable) -> Parser:
         """The sender's own: some gather an observation from several packets."""

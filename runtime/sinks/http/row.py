@@ -29,7 +29,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
     try:
         yield Sink(
             screen.show,
-            report=lambda: f"{shown}, at most {server.most_watching} watching at a time",
+            report=lambda: f"{shown}, watched by {server.most_watching or 'nobody'}",
             greeting=f"{shown} shows the head to browsers{'' if address.is_loopback else OPEN}",
         )
     finally:

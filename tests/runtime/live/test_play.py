@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from imavatar_deploy.errors import EditionMismatchError, InputError
+from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.commands import run
 from imavatar_deploy.runtime.live.api import drive, listen
 from imavatar_deploy.runtime.live.choices import Choices
+from imavatar_deploy.runtime.live.performance import Streamed
+from imavatar_deploy.runtime.sources import LiveSource
 from imavatar_deploy.runtime.sources.inbox import Inbox
 from imavatar_deploy.runtime.sources.observation import Observation
 from imavatar_deploy.runtime.streams.bad_network import BadNetwork
@@ -197,3 +199,72 @@ def test_a_recording_of_another_head_model_needs_a_word(tiny_avatar_folder: Path
             shown = recorded.look(0.0)
     assert shown is not None
     np.testing.assert_allclose(shown.expression[:4], [1, 0.5, 0.25, 1])
+
+
+def stream_of(player: Player, choices: Choices | None = None) -> tuple[Inbox, Streamed]:
+    inbox = Inbox()
+    source = LiveSource(inbox, 60.0, None, "an inbox")
+    performance = (choices or Choices()).performance(source, player.avatar)
+    assert isinstance(performance, Streamed)
+    return inbox, performance
+
+
+def test_a_face_that_is_held_has_no_latency(tiny_avatar_folder: Path) -> None:
+    with Player(tiny_avatar_folder, size=16) as player:
+        inbox, tracker = stream_of(player)
+        fresh = []
+        for index in range(600):  # one second of faces, then nine of silence
+            now = 50 + index / 60
+            if index < 60:
+                inbox.put(Observation("openhead", np.zeros(50), nodding(index / 60), index / 60), arrived=now)
+            shown = tracker.look(now)
+            assert shown is not None
+            fresh.append(shown.fresh)
+    assert all(fresh[:60])
+    assert not any(fresh[80:])
+    assert tracker.states["relaxing"] > 300
+
+
+@pytest.mark.parametrize(("vocabulary", "sent", "shown_as"), [(ARKIT, 60.0, 1.0), ("openhead", 50.0, 1.5)])
+def test_what_no_face_can_be_is_limited(
+    tiny_avatar_folder: Path, vocabulary: str, sent: float, shown_as: float
+) -> None:
+    with Player(tiny_avatar_folder, size=16) as player:
+        inbox, tracker = stream_of(player)
+        for index in range(60):
+            weights = np.full(52 if vocabulary == ARKIT else 50, sent)
+            inbox.put(Observation(vocabulary, weights, np.zeros(15), index / 60), arrived=50 + index / 60)
+            shown = tracker.look(50 + index / 60)
+        assert shown is not None
+        assert shown.expression.max() == pytest.approx(shown_as, abs=1e-3)
+        assert inbox.counts["limited"] == 60
+
+
+def test_what_is_for_streams_is_refused_for_recordings(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "track.json"
+    write_track(FlameTrack(np.ones((1, 50)), np.zeros((1, 15)), edition="openhead"), path)
+    with Player(tiny_avatar_folder, size=16) as player:
+        for choices in (Choices(calibrate=1.0), Choices(latency=0.1), Choices(smoothing=None), Choices(dropout="hold")):
+            with pytest.raises(UsageError, match="a tracker's stream"), listen(path, player.avatar, choices):
+                pytest.fail("it listened")
+        with (
+            pytest.raises(InputError, match="no neutral face"),
+            listen(path, player.avatar, Choices(neutral=tmp_path / "absent.json")),
+        ):
+            pytest.fail("it listened")
+
+
+def test_calibration_says_what_became_of_it(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    with Player(tiny_avatar_folder, size=16) as player:
+        for seconds, said in ((0.1, "kept in"), (5.0, "no face at rest was found")):
+            chosen = Choices(calibrate=seconds, neutral=tmp_path / "neutral.json")
+            inbox, tracker = stream_of(player, chosen)
+            for index in range(30):
+                inbox.put(Observation("openhead", np.zeros(50), np.zeros(15), index / 60), arrived=50 + index / 60)
+                tracker.look(50 + index / 60)
+            assert said in chosen.keep(tracker)
+
+
+def test_an_impossible_rate_is_refused(tiny_avatar_folder: Path) -> None:
+    with pytest.raises(UsageError, match="--fps must be more than 0"):
+        drive(tiny_avatar_folder, "talk", print, fps=0, size=16)

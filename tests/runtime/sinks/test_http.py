@@ -225,7 +225,7 @@ def test_viewers_are_bounded_and_a_place_is_given_back(sink: Sink, ask: Ask) -> 
         assert ask("GET", "/frame.jpg")[0] == 200
     while json.loads(ask("GET", "/stats.json")[2])["watching"] == MOST_VIEWERS:
         sink.write(frame(9))  # who is gone is noticed when a frame is sent
-    assert f"at most {MOST_VIEWERS} watching" in sink.report()
+    assert f"watched by {MOST_VIEWERS}" in sink.report()
 
 
 def test_it_ends_while_people_watch_and_frees_its_port(stream: Stream) -> None:

@@ -169,3 +169,10 @@ def test_a_flood_from_everywhere_leaves_nothing_behind() -> None:
     assert len(inbox.take()) == ROOM
     assert inbox.counts["foreign"] == inbox.counts["empty"] == 5000
     assert grown < 1e6, "the inbox's observations and a few parsers"
+
+
+def test_missing_numbers_are_counted_until_they_come() -> None:
+    sequences = Sequences()
+    for number, missing in ((5, 0), (6, 0), (9, 2), (7, 1), (7, 1), (10, 1), (2**20, 1 + WINDOW - 1)):
+        sequences.is_new(number)
+        assert sequences.missing == missing
