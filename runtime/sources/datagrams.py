@@ -21,12 +21,14 @@ def datagram_format(protocol: Protocol) -> SourceFormat:
     """The row of `--source` that listens for a protocol: `SCHEME://[HOST][:PORT]`.
 
     HOST is where to listen, this machine alone when it is left out; for a tracker that must be greeted it is the
-    tracker's. Opening raises UsageError for an address that is none or not to be had, and InputError for a tracker that
-    cannot be greeted. A stream has no frames to select and comes as fast as it comes: the selection is not looked at.
+    tracker's. Opening raises UsageError for an address that is none or not to be had, InputError for a tracker that
+    cannot be greeted, and MissingDependencyError where its packets need a package. A stream has no frames to select and
+    comes as fast as it comes: the selection is not looked at.
     """
 
     def open_target(target: str, selection: Selection) -> AbstractContextManager[LiveSource]:
         address = address_of(target, protocol.scheme, protocol.port)
+        protocol.parser()  # what it needs and is not there is told now, not at the first packet
         return _ask(protocol, address, protocol.hello) if protocol.hello else _listen(protocol, address)
 
     return SourceFormat(

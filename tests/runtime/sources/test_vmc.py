@@ -10,6 +10,7 @@ import pytest
 
 from imavatar_deploy.errors import InputError, MissingDependencyError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
+from imavatar_deploy.runtime.sources import open_source
 from imavatar_deploy.runtime.sources.observation import Observation
 from imavatar_deploy.runtime.sources.vmc import PROTOCOL
 
@@ -153,7 +154,7 @@ def test_bundles_in_bundles_have_an_end() -> None:
         PROTOCOL.parser()(packet)
 
 
-def test_without_python_osc_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_python_osc_there_is_one_sentence_before_any_packet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pythonosc.osc_message", None)
-    with pytest.raises(MissingDependencyError, match=r"imavatar-deploy\[trackers\]"):
-        PROTOCOL.parser()
+    with pytest.raises(MissingDependencyError, match=r"imavatar-deploy\[trackers\]"), open_source("osc://:0"):
+        pytest.fail("it listened")
