@@ -17,7 +17,8 @@ from imavatar_deploy.bounded_file import BoundedFile
 MOST_BYTES = 1 << 28
 """Of one array once unpacked. A FLAME head's largest has 50 MB, an hour's expressions at 60 frames a second 86 MB."""
 
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+FORMAT: Any = np.lib.format  # not typed in every numpy
+HEADERS = {(1, 0): FORMAT.read_array_header_1_0, (2, 0): FORMAT.read_array_header_2_0}
 
 
 def read_npz(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
@@ -84,7 +85,7 @@ def header_of(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], mem
     """
     file = io.BytesIO(content)
     try:
-        version = np.lib.format.read_magic(file)
+        version = FORMAT.read_magic(file)
         shape, column_major, dtype = HEADERS[version](file)
     except Exception as error:  # the header is Python text, which numpy parses but does not run
         raise ValueError(f"not in numpy's format ({error})") from error

@@ -37,7 +37,7 @@ def add_clip(
     rotations, frames = bone_rotations(track.pose), zip(track.expression, track.pose, strict=True)
     places = [local_translations(figure.avatar, *frame) for frame in frames]
     translations = np.stack(places)[:, -len(BONES) :].astype(np.float32)  # the ghost stays
-    channels = [(MESH_NODE, "weights", weights.astype(np.float32).ravel())]
+    channels: list[tuple[int, str, Float]] = [(MESH_NODE, "weights", weights.astype(np.float32).ravel())]
     for number, bone in enumerate(BONES):
         channels.append((bone_node(figure, bone), "rotation", rotations[:, number]))
         channels.append((bone_node(figure, bone), "translation", translations[:, number]))

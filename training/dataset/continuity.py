@@ -39,7 +39,8 @@ def strangers(sketches: Sequence[Sketch], track: FlameTrack) -> list[int]:
 
 def _code(track: FlameTrack, place: int) -> Double:
     translation = track.cameras[place].world_to_camera[:, 3]
-    return np.concatenate([track.pose[place], 0.2 * track.expression[place], translation]).astype(np.float64)
+    code = np.concatenate([track.pose[place], 0.2 * track.expression[place], translation])
+    return np.asarray(code, dtype=np.float64)
 
 
 def _leaps(values: Double) -> tuple[Double, Double]:

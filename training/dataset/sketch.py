@@ -59,7 +59,8 @@ def sketch(place: int, pixels: Pixels, projection: Projection | None, keypoints:
         keypoints: `[70, 2]` in -1..1; they stand in for the face where there is no head model.
     """
     mask, grey = pixels.mask, colours(pixels).mean(axis=-1)
-    posed, inside, in_picture = np.full(len(MEASURES), np.nan, dtype=np.float32), np.nan, np.nan
+    posed: Float = np.full(len(MEASURES), np.nan, dtype=np.float32)
+    inside, in_picture = np.nan, np.nan
     rows = slice(None)
     if projection is not None and not projection.behind:
         posed, rows = _extents(projection), _upper_half(projection, len(mask))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Double = NDArray[np.float64]
 
-LAMBDAS = np.logspace(-6, 3, 19)
+LAMBDAS: Double = np.asarray(np.logspace(-6, 3, 19), dtype=np.float64)
 """Tried, as multiples of the inputs' mean square: from nearly none to one that explains nothing."""
 
 BLOCKS, FOLDS = 20, 5

@@ -44,7 +44,7 @@ def _field(lattice: tuple[Float, Float, Float], middle: Float, half: Float) -> F
     above = np.maximum(y - middle[1], 0.0) / half[1]
     swell = 1.0 - 0.10 * np.clip((y + 0.25) / 0.3, -1.0, 0.0) ** 2
     dome = (np.sqrt((across / swell) ** 2 + above**2 + (ahead / swell) ** 2) - 1.0) * half[0]
-    tips = END + 0.03 * np.clip(z / 0.3, -1.0, 1.0) - y
+    tips = np.asarray(END + 0.03 * np.clip(z / 0.3, -1.0, 1.0) - y, dtype=np.float32)
     face = z - np.interp(y, *CURTAIN).astype(np.float32)
     mouth = 0.1 - 0.1 * np.sqrt((x / 0.14) ** 2 + ((y + 0.22) / 0.13) ** 2 + ((z - 0.10) / 0.20) ** 2)
     return np.asarray(np.maximum(_rounded(_rounded(dome, tips, EDGE), face, EDGE), mouth), dtype=np.float32)

@@ -52,9 +52,13 @@ class Performance:
         self.pose[:, 3 * BONES.index(bone) + axis] += values
 
 
+def _moments(seconds: float, frames: int) -> Curve:
+    return np.asarray(np.linspace(0.0, seconds, frames, endpoint=False), dtype=np.float64)
+
+
 def train(frames: int, rng: np.random.Generator, names: Sequence[str]) -> Performance:
     """The head turns widely, the mouth talks mildly."""
-    take = Performance.blank(np.linspace(0.0, SECONDS, frames, endpoint=False), names)
+    take = Performance.blank(_moments(SECONDS, frames), names)
     _turn_head(take, rng, yaw=0.57, pitch=0.17)
     _talk(take, rng, 1.0)
     _wander(take, rng, MILD)
@@ -68,7 +72,7 @@ def train_plus(frames: int, rng: np.random.Generator, names: Sequence[str]) -> P
     take = train(first, rng, names)
     if first == frames:
         return take
-    seconds = np.linspace(0.0, 0.3 * SECONDS, frames - first, endpoint=False)
+    seconds = _moments(0.3 * SECONDS, frames - first)
     more = Performance.blank(seconds, names)
     _turn_head(more, rng, yaw=0.40, pitch=0.12)
     _talk(more, rng, 1.5)
@@ -81,7 +85,7 @@ def train_plus(frames: int, rng: np.random.Generator, names: Sequence[str]) -> P
 
 def test(frames: int, rng: np.random.Generator, names: Sequence[str]) -> Performance:
     """Strong expressions one after the other, each held for a moment, while the head turns a little."""
-    take = Performance.blank(np.linspace(0.0, SECONDS, frames, endpoint=False), names)
+    take = Performance.blank(_moments(SECONDS, frames), names)
     _turn_head(take, rng, yaw=0.35, pitch=0.10)
     strengths = rng.uniform(0.9, 1.0, len(STRONG))
     slot = SECONDS / len(STRONG)

@@ -29,7 +29,7 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 
 
 def _endless() -> Double:
-    return np.outer([-math.inf, math.inf], np.ones(CHANNELS))
+    return np.asarray(np.outer([-math.inf, math.inf], np.ones(CHANNELS)), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,11 +27,11 @@ class Dropout:
     def lead(self, age: Double) -> Double:
         """Seconds of the last speed that are added where a channel is `age` seconds beyond the newest face."""
         fading = np.minimum(np.maximum(age - self.carries, 0.0), self.fades)
-        return np.minimum(np.maximum(age, 0.0), self.carries) + fading * (1 - fading / (2 * self.fades))
+        return np.asarray(np.minimum(np.maximum(age, 0.0), self.carries) + fading * (1 - fading / (2 * self.fades)))
 
     def speed(self, age: Double) -> Double:
         """The share of the last speed that is left, the derivative of `lead`."""
-        return 1 - np.minimum(np.maximum(age - self.carries, 0.0), self.fades) / self.fades
+        return np.asarray(1 - np.minimum(np.maximum(age - self.carries, 0.0), self.fades) / self.fades)
 
     def state(self, age: float) -> str:
         """What that is called: `live` while there are newer faces, then `predicted`, `held`, `relaxing`."""

@@ -59,7 +59,8 @@ class OneEuro:
         self._speed_cutoff = smoothing.speed_cutoff
         self._beta = np.repeat([smoothing.expression_beta, smoothing.bone_beta], [EXPRESSION_SIZE, len(BONES)])
         self._speed = np.zeros(len(CHANNEL_OF))
-        self._memory, self._fastest = smoothing.memory, np.zeros(CHANNELS)
+        self._memory = smoothing.memory
+        self._fastest: Double = np.zeros(CHANNELS)
         self.lag: Double = np.zeros(CHANNELS)
         """[55] seconds by which each channel lags now."""
 

@@ -27,7 +27,7 @@ class SeenRange:
 
     def __init__(self) -> None:
         self._most = np.zeros((2, CONDITION_SIZE))  # of -x and of x, so that both only grow
-        self._free = np.zeros((2, CONDITION_SIZE))
+        self._free: Double = np.zeros((2, CONDITION_SIZE))
         self.low: Double = -self._most[0]
         self.high: Double = self._most[1]
 
