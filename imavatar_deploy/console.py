@@ -19,8 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from imavatar_deploy.errors import ImavatarError, UsageError
 
-INTERRUPTED, TERMINATED = 130, 143
-"""What a shell expects of a program ended by Ctrl-C, and of one ended by SIGTERM, as batch systems do."""
+SIGNALLED, INTERRUPTED = 128, 130
+"""What a shell expects of a program ended by a signal, to which its number is added, and of one ended by Ctrl-C."""
 
 Advance = Callable[[int], None]
 EXIT_CODES = (
@@ -45,7 +45,7 @@ def start(module: str, command: str) -> None:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, or the terminal was closed: everything is left as by Ctrl-C."""
+    """SIGTERM came, or the terminal was closed (its argument is the signal's number): all is left as by Ctrl-C."""
 
 
 ENDINGS = [getattr(signal, name) for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name)]
@@ -57,7 +57,7 @@ def _terminable() -> Iterator[None]:
     """Raise `Terminated` where a signal would end the process without a chance to clear up."""
 
     def stop(number: int, frame: object) -> None:
-        raise Terminated
+        raise Terminated(number)
 
     if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
         yield
@@ -84,6 +84,16 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.params.append(click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."))
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as a program; a full disk, its help's or its results', is one sentence."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            tell(f"{self.name}: there is no room left where it writes ({error}); what is whole is kept")
+            sys.exit(UsageError.exit_code)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the class."""
         debug = ctx.params.pop("debug")
@@ -95,14 +105,9 @@ class Command(click.Command):
                 raise
             click.echo(f"{ctx.command_path}: {error}", err=True)
             ctx.exit(error.exit_code)
-        except OSError as error:
-            if debug or error.errno != errno.ENOSPC:
-                raise
-            tell(f"{ctx.command_path}: there is no room left where it writes ({error}); what is whole is kept")
-            ctx.exit(UsageError.exit_code)
         except KeyboardInterrupt as stop:
             click.echo(f"{ctx.command_path}: interrupted, {self._interrupted}", err=True)
-            ctx.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
+            ctx.exit(SIGNALLED + stop.args[0] if isinstance(stop, Terminated) else INTERRUPTED)
 
 
 def tell(text: str) -> None:

@@ -98,7 +98,7 @@ def run(
 
     A recording is drawn frame by frame into files, as fast as it goes; it keeps real time when a sink is watched. A
     tracker's stream always does: its packets are put in order, smoothed and shown a frame late, and what comes too
-    late is left out. Ctrl-C ends such a run, and its files are kept.
+    late is left out. Ctrl-C ends a run in real time, and its files are kept; of any other, nothing is.
     """
     started = time.perf_counter()
     chosen = live_options.GROUP.settings(given)
@@ -109,8 +109,8 @@ def run(
     programme = Programme(sinks, fps, duration, camera == "track", mirror, stats)
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))
-        if isinstance(motion, LiveSource) and frames != ":":
-            raise UsageError(f"--frames chooses from a recording, and {source} is live; use --duration")
+        if isinstance(motion, LiveSource) and (loop or frames != ":"):
+            raise UsageError(f"--frames and --loop are of a recording, and {source} is live; use --duration")
         player = stack.enter_context(
             Player(
                 avatar,

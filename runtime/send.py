@@ -7,7 +7,7 @@ from itertools import islice
 
 import click
 
-from imavatar_deploy.console import Command, closing_lines, human_bytes, progress
+from imavatar_deploy.console import Command, closing_lines, human_bytes, progress, tell
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.tracks import FlameTrack, read_track
@@ -120,5 +120,5 @@ def _tell(channel: Channel, network: BadNetwork, address: UdpAddress, seconds: f
     amount = f"{channel.packets} packets ({human_bytes(channel.bytes)})"
     click.echo(f"sent {amount} to {address}, {rate:.1f} a second{fate}")
     if channel.unheard:
-        click.echo(f"nobody listened to {channel.unheard} of them: start the receiver first", err=True)
+        tell(f"nobody listened to {channel.unheard} of them: start the receiver first, and end it last")
     click.echo(closing_lines([], seconds, [f"imavatar-run sample --source udp://:{address.port} --sink window"]))

@@ -18,6 +18,7 @@ SOURCES = sorted(
     if "assets" not in path.parts
 )
 
+OURS_AND_PYTHON_S = sys.stdlib_module_names | {"imavatar_deploy", "__future__", "tomllib"}  # the last since 3.11
 GROUND_ALLOWS = {"numpy"}
 ALLOWED = {  # what a file of the ground floor imports beyond numpy and the standard library
     "imavatar_deploy/avatar_io.py": {"safetensors"},
@@ -93,9 +94,6 @@ class TestEveryFile:
         room = room_of(path)
         allowed = ROOM_ALLOWS.get(room, GROUND_ALLOWS | ALLOWED.get(str(path.relative_to(ROOT)), set()))
         third_party = {
-            top
-            for level, name in imports(path)
-            if not level
-            and (top := name.split(".")[0]) not in sys.stdlib_module_names | {"imavatar_deploy", "__future__"}
+            top for level, name in imports(path) if not level and (top := name.split(".")[0]) not in OURS_AND_PYTHON_S
         }
         assert third_party <= allowed

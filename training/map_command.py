@@ -42,7 +42,7 @@ Examples:
   imavatar-data fit-map --from openhead --to FLAME2020.pkl --edition flame2020 --out arkit_to_flame2020.npz
   imavatar-data fit-map --pair take.csv flame_params.json --edition flame2020 --out mine.npz
   imavatar-data fit-map --from openhead --codes --to FLAME2023.pkl --edition flame2023 --out openhead_to_flame2023.npz
-  imavatar-run avatar --source livelink://:11111 --sink window --map arkit_to_flame2020.npz""",
+  imavatar-run avatar --source livelink://0.0.0.0:11111 --sink window --map arkit_to_flame2020.npz""",
 )
 @click.option("--from", "source", help="Head model whose shapes are imitated: 'openhead', FLAME's .pkl or .npz.")
 @click.option("--to", "target", help="Head model of the avatar: FLAME's .pkl or .npz, or 'openhead'.")
@@ -96,7 +96,9 @@ def fit_map(
         chart = _from_shapes(str(source), str(target), from_edition, edition, codes, ridge, all_rows)
     write_map(chart, out)
     click.echo(chart.summary)
-    ends = "--source livelink://:11111 --sink window" if chart.source == ARKIT else "--source TRACK --sink out.mp4"
+    ends = (
+        "--source livelink://0.0.0.0:11111 --sink window" if chart.source == ARKIT else "--source TRACK --sink out.mp4"
+    )
     following = f"imavatar-run AVATAR {ends} --map {shlex.quote(str(out))}"
     click.echo(closing_lines([out], time.perf_counter() - start, [following]))
 

@@ -26,7 +26,7 @@ def _make(request: Request) -> Retarget:
         note = f"codes of {came} played as {wanted}, as asked: expect other faces than were meant"
         return Retarget(note, EXPRESSION_SIZE, _pass)
     raise EditionMismatchError(
-        f"the stream is of {came} and the avatar of {wanted}, whose codes mean different faces: give a map with "
+        f"the codes are of {came} and the avatar of {wanted}, whose codes mean different faces: give a map with "
         f"--map FILE (imavatar-data fit-map --help makes one), or play it all the same with --any-edition"
     )
 

@@ -20,6 +20,7 @@ from imavatar_deploy.console import Command, closing_lines
 from imavatar_deploy.drawing.workers import available_cores
 
 from ..backends import BACKENDS
+from ..durations import DURATION
 from ..timing import INCLUDED, load_average, machine
 from .combination import TOGETHER, Choices, combinations
 from .comparison import comparison_report, markdown, terminal_table
@@ -56,7 +57,7 @@ Examples:
 @click.option("--frames", type=click.IntRange(min=1), default=150, show_default=True, help="Frames to time, of each.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=DURATION,
     help=f"Most time for each; a slow one is timed on fewer frames.  [default: {SECONDS:g} in a comparison]",
 )
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures to this file, too.")

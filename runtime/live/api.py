@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.errors import UsageError
 
 from ..player import Player
 from ..sinks.controls import Controls
 from ..sources import LiveSource, open_source
 from ..sources.inbox import Inbox
 from .choices import Choices
-from .loop import Bytes, Tally, View, perform
+from .loop import Bytes, Tally, View, perform, warm_up
 from .pace import RealTime
 from .performance import Recorded, Streamed
 
@@ -26,7 +28,7 @@ OWN_FPS = 60.0
 def listen(source: str | Path | Inbox, avatar: Avatar, choices: Choices | None = None) -> Iterator[Streamed | Recorded]:
     """What drives an avatar: ask it for the face by `look()`, as often as you draw.
 
-        with Player("sample") as player, listen("livelink://:11111", player.avatar) as tracker:
+        with Player("sample") as player, listen("livelink://0.0.0.0:11111", player.avatar) as tracker:
             while (face := tracker.look()) is not None:
                 image = player.render(face.expression, face.pose)
 
@@ -76,7 +78,9 @@ def drive(
     Raises:
         ImavatarError: as `Player` and `listen`.
     """
-    controls, tally = Controls(), Tally()
+    if duration is not None and not 0 < duration < math.inf:
+        raise UsageError(f"a duration must be more than 0 seconds, got {duration}")
+    controls, tally, pace = Controls(), Tally(), RealTime(fps)
 
     def shown(tick: int, image: Bytes) -> None:
         controls.stopped = show(image) is False
@@ -86,5 +90,6 @@ def drive(
         listen(source, player.avatar, choices) as tracker,
         suppress(KeyboardInterrupt),
     ):
-        perform(View(player, controls, follow=True), tracker, RealTime(fps), shown, tally, duration=duration)
+        warm_up(player)
+        perform(View(player, controls, follow=True), tracker, pace, shown, tally, duration=duration)
     return tally

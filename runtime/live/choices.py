@@ -93,13 +93,16 @@ class Choices:
             return ""
         motion = performance.motion
         if motion.calibrating:
-            return "no face at rest was found: it needs more seconds of faces than came"
+            seconds = self.calibrate or Settings.calibration
+            return f"no face at rest was found: it takes {seconds:g} seconds of faces, which did not come"
         if motion.neutral is None:
             return ""
         if self.neutral is None:
             return "counted from the face at rest; --neutral FILE would keep it"
+        if motion.neutral is motion.given:
+            return f"counted from the face at rest of {self.neutral}"
         motion.neutral.write(self.neutral)
-        return f"counted from the face at rest, kept in {self.neutral}"
+        return f"counted from the face at rest, now kept in {self.neutral}"
 
     def _settings(self, avatar: Avatar, fps: float = Settings.fps) -> Settings:
         known = self.neutral is not None and self.neutral.exists() and self.calibrate is None

@@ -34,4 +34,6 @@ class Latencies:
         return float(np.searchsorted(np.cumsum(self._bins), rank) + 1) * BIN
 
     def __str__(self) -> str:
+        if not len(self):
+            return "-"
         return ", ".join(f"p{q} {1e3 * self.percentile(q):.1f} ms" for q in PERCENTILES)

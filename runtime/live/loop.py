@@ -14,6 +14,7 @@ from imavatar_deploy.framing import orbited, with_square_pixels
 
 from ..player import Player
 from ..sinks.controls import Controls
+from ..sources.inbox import Inbox
 from .latencies import Latencies
 from .pace import AtOnce, RealTime
 from .performance import NOBODY, Performance, Shown
@@ -58,6 +59,13 @@ class View:
         square = with_square_pixels(tracked, player.width, player.height) if tracked and self.follow else player.camera
         yaw = -controls.yaw if self.mirrored else controls.yaw  # so that the picture follows the hand
         return orbited(square, yaw=yaw, pitch=controls.pitch, zoom=controls.zoom)
+
+
+def warm_up(player: Player, inbox: Inbox | None = None) -> None:
+    """Draw the neutral face once, which may compile for seconds, before the clock begins; what came by then is old."""
+    player.render(NOBODY.expression, NOBODY.pose)
+    if inbox is not None:
+        inbox.take()
 
 
 def perform(

@@ -23,8 +23,8 @@ class RealTime:
     def __init__(
         self, fps: float, *, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        if not 0 < fps <= FASTEST:
-            raise UsageError(f"--fps must be more than 0 and at most {FASTEST:.0f}, got {fps}")
+        if not isinstance(fps, float | int) or not 0 < fps <= FASTEST:
+            raise UsageError(f"frames a second must be more than 0 and at most {FASTEST:.0f}, got {fps}")
         self._fps = fps
         self._clock, self._sleep = clock, sleep
         self.missed = 0

@@ -14,7 +14,7 @@ from ..player import Player
 from ..sinks import Sink, Stream, find_sink, open_sink
 from ..sinks.controls import Controls
 from ..sources import LiveSource, Source
-from .loop import Bytes, Tally, View, perform
+from .loop import Bytes, Tally, View, perform, warm_up
 from .outlet import open_outlets
 from .pace import AtOnce, RealTime
 from .performance import Recorded, Streamed
@@ -88,6 +88,7 @@ def _in_real_time(
 ) -> Outcome:
     """Somebody sends or watches: what is late is left out, and Ctrl-C is the usual end."""
     tally, fps = Tally(), source.fps if programme.fps is None else programme.fps
+    warm_up(player, source.inbox if isinstance(source, LiveSource) else None)
     statistics = Statistics(tally, RealTime(fps), performance, source if isinstance(source, LiveSource) else None)
     stream = Stream(player.width, player.height, fps, Controls(), statistics.snapshot)
     view = View(player, stream.controls, programme.follow, programme.mirrored)
@@ -131,6 +132,6 @@ def check_budget(tally: Tally, budget: float | None) -> None:
     """
     if budget is not None and (reached := tally.latency.percentile(95)) > budget:
         raise BudgetError(
-            f"p95 is {1e3 * reached:.1f} ms and the budget {1e3 * budget:g} ms; try a smaller --size, --shading "
-            "student, or --latency 0"
+            f"p95 is {1e3 * reached:.1f} ms and the budget {1e3 * budget:g} ms; try a smaller --size or --shading "
+            "student, or, of a tracker's stream, --latency 0"
         )

@@ -101,7 +101,7 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
         (("--sink", "null", "--frames", "90:"), 2, "holds no frame"),
         (("--sink", "null", "--fps", "0"), 2, "--fps must be more than 0"),
         (("--sink", "null", "--source", "gopher://:9000"), 2, "unknown source 'gopher://:9000'"),
-        (("--sink", "null", "--source", "udp://:0", "--frames", "0:3"), 2, "--frames chooses from a recording"),
+        (("--sink", "null", "--source", "udp://:0", "--frames", "0:3"), 2, "--frames and --loop are of a recording"),
         (("--sink", "null", "--loop"), 2, "--loop would never end"),
         (("--sink", "null", "--adjust", "jawOpne=1"), 2, "did you mean 'jawOpen'?"),
         (("--sink", "null", "--map", "absent.npz"), 6, "absent.npz"),

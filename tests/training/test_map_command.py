@@ -66,7 +66,7 @@ def test_from_shapes(second_head: Path, tmp_path: Path) -> None:
     assert "the other 41 shapes miss less" in result.output
     assert "arkit52 to flame2020, fitted from the shapes of two head models, 51 samples" in result.output
     assert f"wrote {out}" in result.output
-    assert f"next: imavatar-run AVATAR --source livelink://:11111 --sink window --map {out}" in result.output
+    assert f"next: imavatar-run AVATAR --source livelink://0.0.0.0:11111 --sink window --map {out}" in result.output
     chart = read_map(out)
     assert chart.fit is not None
     assert chart.fit.made_from == "openhead, FLAME.npz"

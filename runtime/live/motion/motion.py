@@ -68,8 +68,10 @@ class Motion:
             retargets: for each vocabulary that can be shown, what puts it into the avatar's words.
         """
         self.counts: Counter[str] = Counter() if counts is None else counts
+        self.given = settings.neutral
+        """The face at rest that it began with."""
         self.neutral: Neutral | None = settings.neutral
-        """What is taken off every face."""
+        """The one that is taken off every face."""
         self._settings, self._intake = settings, Intake(retargets, self.counts)
         self._spacing, self._pace = Spacing(1 / settings.fps), Pace(1 / settings.fps)
         self._clock, self._trust, self._copies = SenderClock(), Trust(), Copies()

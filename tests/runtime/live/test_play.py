@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -20,6 +21,7 @@ from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.commands import run
 from imavatar_deploy.runtime.live.api import drive, listen
 from imavatar_deploy.runtime.live.choices import Choices
+from imavatar_deploy.runtime.live.loop import warm_up
 from imavatar_deploy.runtime.live.performance import Streamed
 from imavatar_deploy.runtime.sources import LiveSource
 from imavatar_deploy.runtime.sources.inbox import Inbox
@@ -256,7 +258,7 @@ def test_what_is_for_streams_is_refused_for_recordings(tiny_avatar_folder: Path,
 
 def test_calibration_says_what_became_of_it(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     with Player(tiny_avatar_folder, size=16) as player:
-        for seconds, said in ((0.1, "kept in"), (5.0, "no face at rest was found")):
+        for seconds, said in ((0.1, "now kept in"), (5.0, "no face at rest was found")):
             chosen = Choices(calibrate=seconds, neutral=tmp_path / "neutral.json")
             inbox, tracker = stream_of(player, chosen)
             for index in range(30):
@@ -265,6 +267,19 @@ def test_calibration_says_what_became_of_it(tiny_avatar_folder: Path, tmp_path: 
             assert said in chosen.keep(tracker)
 
 
-def test_an_impossible_rate_is_refused(tiny_avatar_folder: Path) -> None:
-    with pytest.raises(UsageError, match="--fps must be more than 0"):
-        drive(tiny_avatar_folder, "talk", print, fps=0, size=16)
+@pytest.mark.parametrize(
+    ("timing", "message"),
+    [({"fps": 0}, "frames a second must be more"), ({"fps": "x"}, "frames a second must be more")]
+    + [({"duration": seconds}, "a duration must be more than 0") for seconds in (0, -1, float("nan"), float("inf"))],
+)
+def test_impossible_times_are_refused(tiny_avatar_folder: Path, timing: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        drive(tiny_avatar_folder, "talk", print, size=16, **timing)
+
+
+def test_what_came_while_it_was_made_ready_is_old(tiny_avatar_folder: Path) -> None:
+    inbox = Inbox()
+    inbox.put(Observation("openhead", np.zeros(50), np.zeros(15), 0.0))
+    with Player(tiny_avatar_folder, size=16) as player:
+        warm_up(player, inbox)
+    assert inbox.take() == []

@@ -51,7 +51,7 @@ def test_sender_without_the_package_is_understood() -> None:
     names: dict[str, Any] = {}
     exec(block("python"), names)
     packet = decode(names["packet"](2**32 + 5, [0.5] * 50, [0.25] * 15))
-    assert (packet.edition, packet.sequence) == ("flame2020", 5)
+    assert (packet.edition, packet.sequence) == ("openhead", 5)
     assert packet.time > 0
     np.testing.assert_array_equal(packet.weights, np.full(50, 0.5))
     np.testing.assert_array_equal(packet.pose, np.full(15, 0.25))
