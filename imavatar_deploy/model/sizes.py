@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imavatar_deploy.conventions import BONES, CONDITION_SIZE, EXPRESSION_SIZE
+from imavatar_deploy.conventions import BONES, BOUNDING_RADIUS, CONDITION_SIZE, EXPRESSION_SIZE
 from imavatar_deploy.errors import InputError
 
 LARGEST = 1 << 14
@@ -57,6 +57,9 @@ class NetworkSizes:
             raise InputError(f"network sizes must be whole numbers of at most {LARGEST}, got {self}")
         if min(counts) < 1 or min(optional) < 0:
             raise InputError(f"network sizes must be positive, got {self}")
+        radius = self.initial_radius
+        if isinstance(radius, bool) or not isinstance(radius, float | int) or not 0 < radius < BOUNDING_RADIUS:
+            raise InputError(f"initial_radius must be a number between 0 and {BOUNDING_RADIUS}, got {radius!r:.40}")
         if not (self.geometry_layers and self.deformation_layers and self.texture_layers):
             raise InputError(f"every network needs a hidden layer, got {self}")
         if not all(0 < layer <= len(self.geometry_layers) for layer in self.geometry_skip):

@@ -84,3 +84,9 @@ def test_groups_that_there_are_not(own: Path) -> None:
 
 def test_a_width_of_one_is_a_width() -> None:
     assert NetworkSizes(geometry_layers=(1, 1), geometry_skip=(1,)).geometry_layers == (1, 1)
+
+
+@pytest.mark.parametrize("radius", [None, "0.6", float("nan"), -1.0, 1e9, True])
+def test_an_impossible_radius_is_refused(radius: Any) -> None:
+    with pytest.raises(InputError, match="initial_radius must be a number between 0 and 1.2"):
+        NetworkSizes(initial_radius=radius)
