@@ -19,7 +19,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.tracks.assembly import eyelids, track_of
 from imavatar_deploy.tracks.dump import Dump, column
 from imavatar_deploy.tracks.dump_files import READERS, dumps, files_of, folders_of, plain_array
-from imavatar_deploy.tracks.format import ForeignContentError
+from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
 from imavatar_deploy.tracks.track import FlameTrack
 
 Float = NDArray[np.float32]
@@ -53,6 +53,15 @@ class Spelling:
     def used(self) -> set[str]:
         """All that is looked at."""
         return {*self.needed, self.shape, CAMERA, *([self.eyelids] if self.eyelids else [])}
+
+
+def codes_format(name: str, description: str, spelling: Spelling) -> TrackFormat:
+    """The row of a regressor."""
+
+    def read(path: Path) -> FlameTrack:
+        return read_codes(path, spelling)
+
+    return TrackFormat(name=name, description=description, suffixes=SUFFIXES, read=read, folders=())
 
 
 def read_codes(path: Path, spelling: Spelling) -> FlameTrack:
