@@ -38,8 +38,8 @@ def read_npz(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def npz_keys(path: Path) -> frozenset[str]:
-    """The names of the arrays in a `.npz`.
+def npz_sizes(path: Path) -> dict[str, int]:
+    """The names of the arrays in a `.npz`, and how many bytes each unpacks to.
 
     Raises:
         OSError: the file cannot be read.
@@ -47,7 +47,11 @@ def npz_keys(path: Path) -> frozenset[str]:
     """
     try:
         with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
-            return frozenset(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
+            return {
+                entry.filename.removesuffix(".npy"): entry.file_size
+                for entry in archive.infolist()
+                if entry.filename.endswith(".npy")
+            }
     except OSError:
         raise
     except Exception as error:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.plain_npz import npz_keys, read_npz
+from imavatar_deploy.plain_npz import npz_sizes, read_npz
 
 from .picture import Picture, shown
 
@@ -107,7 +107,7 @@ def read_reference(path: Path) -> Reference:
         InputError: it cannot be read or does not fit together.
     """
     try:
-        held: dict[str, Any] = dict(read_npz(path, npz_keys(path)))
+        held: dict[str, Any] = dict(read_npz(path, npz_sizes(path)))
         camera = Camera(held.pop("world_to_camera"), held.pop("intrinsics"))
         held |= {name: np.cumsum(held[name], axis=2, dtype=np.uint8) for name in ("rgb", "normal")}
         return Reference(camera=camera, **held)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.errors import InputError
+from imavatar_deploy.plain_npz import array_of
 
 from .arkit import ARKIT, ARKIT_NAMES
 from .controls import CONTROLS
@@ -135,14 +136,15 @@ def _is_heading(row: Sequence[str]) -> bool:
 READERS: dict[str, Callable[[Path], ExpressionMap]] = {".npy": _read_npy, ".csv": _read_csv}
 
 
+ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")
+"""What a zip begins with."""
+
+
 def _load(path: Path) -> Array:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # on damaged bytes numpy raises nearly anything
-        raise InputError(f"{path.name} is not a readable .npy of plain numbers ({error})") from error
-    if not isinstance(loaded, np.ndarray):
-        loaded.close()
+    content = path.read_bytes()
+    if content.startswith(ARCHIVE):
         raise InputError(f"{path.name} is no .npy but an archive; call it .npz")
-    return loaded
+    try:
+        return array_of(content)
+    except ValueError as error:
+        raise InputError(f"{path.name} is not a readable .npy of plain numbers ({error})") from error

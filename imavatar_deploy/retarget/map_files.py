@@ -10,7 +10,6 @@ Layout of ours, which plain numpy opens without pickle:
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.plain_npz import npz_sizes, read_npz
 
 from . import foreign_maps
 from .controls import CONTROLS
@@ -76,14 +76,11 @@ def read_map(path: str | Path) -> ExpressionMap:
 
 def _members(path: Path) -> Arrays:
     try:
-        with zipfile.ZipFile(path) as archive:
-            if (size := sum(entry.file_size for entry in archive.infolist())) > LARGEST:
-                raise InputError(f"a map is smaller than {LARGEST / 1e6:.0f} MB, got {size / 1e6:.0f} MB")
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except (InputError, OSError):
-        raise
-    except Exception as error:  # on damaged bytes zip and numpy raise nearly anything
+        sizes = npz_sizes(path)
+        if (size := sum(sizes.values())) > LARGEST:
+            raise InputError(f"a map is smaller than {LARGEST / 1e6:.0f} MB, got {size / 1e6:.0f} MB")
+        return read_npz(path, sizes)
+    except ValueError as error:
         raise InputError(f"not a readable .npz of plain arrays ({error}); write or download it again") from error
 
 

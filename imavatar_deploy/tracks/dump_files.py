@@ -13,7 +13,7 @@ from imavatar_deploy import inert_arrays
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.inert_arrays import Ndarray
 from imavatar_deploy.inert_pickle import ForeignObjectError, load
-from imavatar_deploy.plain_npz import array_of, header_of, npz_keys, read_npz
+from imavatar_deploy.plain_npz import array_of, header_of, npz_sizes, read_npz
 from imavatar_deploy.tracks.dump import Dump
 from imavatar_deploy.tracks.format import ForeignContentError
 from imavatar_deploy.tracks.torch_archive import read_torch
@@ -87,7 +87,7 @@ class _Npz(Mapping[str, Any]):
     """A `.npz` of which only the arrays that are asked for are unpacked."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._keys = path, npz_keys(path)
+        self._path, self._keys = path, npz_sizes(path)
 
     def __getitem__(self, key: str) -> Any:
         return read_npz(self._path, [key])[key]
