@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import igl
 import numpy as np
@@ -43,16 +44,19 @@ def query_surface(subject: Subject, points: Float) -> SurfaceQuery:
         )
         wins = signed < distance
         distance[wins], faces[wins], nearest[wins] = signed[wins], own[index[wins]], closest[wins]
-    corners = vertices[subject.faces[faces]].transpose(1, 0, 2)
-    barycentric = igl.barycentric_coordinates(nearest, *(np.ascontiguousarray(corner) for corner in corners))
+    barycentric = shares_at(vertices, subject.faces[faces], nearest)
     cut = np.maximum(distance, np.linalg.norm(queries, axis=1) - SPHERE_RADIUS)
-    return SurfaceQuery(cut.astype(np.float32), faces, _convex(barycentric))
+    return SurfaceQuery(cut.astype(np.float32), faces, barycentric.astype(np.float32))
 
 
-def _convex(barycentric: NDArray[np.float64]) -> Float:
-    """Guard against slivers: finite, not negative, rows summing to one."""
+def shares_at(
+    vertices: NDArray[np.float64], triangles: NDArray[np.integer[Any]], points: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[N, 3] barycentric weights of a point `[N, 3]` on each triangle `[N, 3]`; slivers, too, give convex ones."""
+    corners = vertices[triangles].transpose(1, 0, 2)
+    barycentric = igl.barycentric_coordinates(points, *(np.ascontiguousarray(corner) for corner in corners))
     clean = np.clip(np.nan_to_num(barycentric, nan=1.0 / 3.0), 0.0, 1.0)
-    return np.asarray(clean / clean.sum(axis=1, keepdims=True), dtype=np.float32)
+    return np.asarray(clean / clean.sum(axis=1, keepdims=True))
 
 
 def openness(subject: Subject, reach: tuple[float, ...] = (0.02, 0.07)) -> Float:

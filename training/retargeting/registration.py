@@ -18,8 +18,11 @@ import igl
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.animation.normals import vertex_normals
 from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, POSE_SIZE
 from imavatar_deploy.head_model import HeadModel
+
+from ..distance import shares_at
 
 Double = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -86,7 +89,7 @@ def _by_surface(source: HeadModel, target: HeadModel) -> Registration:
     placed = scale * bent @ rotation.T + shift
     corners, point, trusted = _nearest(source, surface, target, placed)
     distance = float(np.median(np.linalg.norm(point - placed, axis=1)[trusted])) if trusted.any() else np.inf
-    return Registration(corners, _shares(surface, corners, point), trusted, rotation.T / scale, distance)
+    return Registration(corners, shares_at(surface, corners, point), trusted, rotation.T / scale, distance)
 
 
 def _opened(head: HeadModel) -> Double:
@@ -136,7 +139,7 @@ def _nearest(
     of_source, of_target = _parts(source), _parts(target)
     corners, point = np.zeros((len(placed), 3), dtype=np.int64), placed.copy()
     trusted = np.zeros(len(placed), dtype=bool)
-    normals = _vertex_normals(placed, target.faces)
+    normals = vertex_normals(placed, target.faces)
     for part in (0, 1, 2):
         faces = source.faces[(of_source[source.faces] == part).all(axis=1)].astype(np.int64)
         own = np.flatnonzero(of_target == part)
@@ -157,21 +160,3 @@ def _across(vertices: Double, faces: NDArray[np.integer[Any]]) -> Double:
 
 def _unit(vectors: Double) -> Double:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30))
-
-
-def _vertex_normals(vertices: Double, faces: NDArray[np.int32]) -> Double:
-    total = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(total, faces[:, corner], _across(vertices, faces))
-    return _unit(total)
-
-
-def _shares(surface: Double, corners: Integers, point: Double) -> Double:
-    """[V, 3] barycentric weights of `point` among its triangle's corners; never outside of it."""
-    a, b, c = (surface[corners[:, corner]] for corner in range(3))
-    whole = np.cross(b - a, c - a)
-    area = np.maximum((whole**2).sum(axis=1), 1e-30)
-    at_b = (np.cross(point - a, c - a) * whole).sum(axis=1) / area
-    at_c = (np.cross(b - a, point - a) * whole).sum(axis=1) / area
-    shares = np.clip(np.stack([1.0 - at_b - at_c, at_b, at_c], axis=1), 0.0, 1.0)
-    return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30))
