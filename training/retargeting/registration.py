@@ -139,7 +139,7 @@ def _nearest(
     of_source, of_target = _parts(source), _parts(target)
     corners, point = np.zeros((len(placed), 3), dtype=np.int64), placed.copy()
     trusted = np.zeros(len(placed), dtype=bool)
-    normals = vertex_normals(placed, target.faces)
+    normals = vertex_normals(placed.astype(np.float32), target.faces)
     for part in (0, 1, 2):
         faces = source.faces[(of_source[source.faces] == part).all(axis=1)].astype(np.int64)
         own = np.flatnonzero(of_target == part)
