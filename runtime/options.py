@@ -38,6 +38,16 @@ def background_of(text: str) -> str | None:
     return None if text == "transparent" else text
 
 
+engine_policy_option = click.option(
+    "--engine-policy",
+    type=click.Choice(list(POLICIES)),
+    default="rebuild",
+    show_default=True,
+    help=f"When an engine cannot run here: {rows_help(POLICIES)}.",
+)
+"""--engine-policy, the same in every command that draws."""
+
+
 def avatar_argument(command: Command) -> Command:
     """AVATAR, the same in every command."""
     return click.argument("avatar")(command)
@@ -46,13 +56,7 @@ def avatar_argument(command: Command) -> Command:
 def drawing_options(command: Command) -> Command:
     """--size, --shading, --threads and --backend, the same in every command that draws."""
     for option in (
-        click.option(
-            "--engine-policy",
-            type=click.Choice(list(POLICIES)),
-            default="rebuild",
-            show_default=True,
-            help=f"When an engine cannot run here: {rows_help(POLICIES)}.",
-        ),
+        engine_policy_option,
         click.option(
             "--backend",
             type=click.Choice(list(BACKENDS)),

@@ -21,6 +21,17 @@ EARLY = 1e-6
 """Fraction of a frame: rounding must not put a tick beside the frame it falls on."""
 
 
+def checked_rate(fps: float) -> float:
+    """The frames a second that were asked for.
+
+    Raises:
+        UsageError: `fps` is not in 0..1000.
+    """
+    if not 0 < fps <= FASTEST:
+        raise UsageError(f"--fps must be more than 0 and at most {FASTEST:.0f}, got {fps}")
+    return fps
+
+
 def retimed(track: FlameTrack, fps: float) -> FlameTrack:
     """The same motion at `fps` frames a second, from its first frame and never past its last.
 
@@ -30,9 +41,7 @@ def retimed(track: FlameTrack, fps: float) -> FlameTrack:
     Raises:
         UsageError: `fps` is not in 0..1000.
     """
-    if not 0 < fps <= FASTEST:
-        raise UsageError(f"--fps must be more than 0 and at most {FASTEST:.0f}, got {fps}")
-    if fps == track.fps:
+    if checked_rate(fps) == track.fps:
         return track
     last = len(track) - 1
     place = np.arange(int(last * fps / track.fps + EARLY) + 1) * (track.fps / fps)

@@ -12,8 +12,7 @@ from imavatar_deploy.console import rows_help
 from imavatar_deploy.errors import UsageError, unknown_name
 
 from ..backends import BACKENDS
-from ..engines import POLICIES
-from ..options import SHADING_HELP, size_of
+from ..options import SHADING_HELP, engine_policy_option, size_of
 from .combination import TOGETHER
 from .implicit import TRACERS
 
@@ -77,13 +76,7 @@ def what_is_compared(command: Command) -> Command:
             show_default=True,
             help=f"How several at once are drawn: {rows_help(TOGETHER)}.",
         ),
-        click.option(
-            "--engine-policy",
-            type=click.Choice(list(POLICIES)),
-            default="rebuild",
-            show_default=True,
-            help=f"When an engine cannot run here: {rows_help(POLICIES)}.",
-        ),
+        engine_policy_option,
     )
     return _with(command, options)
 

@@ -78,7 +78,7 @@ class Choices:
             motion.recalibrate()
             if self.neutral:
                 with staging_beside(self.neutral):
-                    """It can be written, which had better be known now."""
+                    pass  # it can be written, which had better be known now
         foreign = source.vocabulary not in (None, avatar.edition)
         notes = [source.listening, *(retarget.note for retarget in known.values() if foreign)]
         return Streamed(source, motion, refused, notes)

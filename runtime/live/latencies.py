@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..timing import PERCENTILES
+
 BIN = 1e-4
 """Seconds: what percentiles are rounded up to."""
 
 BINS = 50_000
 """Up to five seconds; what takes longer counts as that."""
-
-PERCENTILES = (50, 95, 99)
 
 
 class Latencies:

@@ -88,8 +88,9 @@ def _in_real_time(
 ) -> Outcome:
     """Somebody sends or watches: what is late is left out, and Ctrl-C is the usual end."""
     tally, fps = Tally(), source.fps if programme.fps is None else programme.fps
-    warm_up(player, source.inbox if isinstance(source, LiveSource) else None)
-    statistics = Statistics(tally, RealTime(fps), performance, source if isinstance(source, LiveSource) else None)
+    live = source if isinstance(source, LiveSource) else None
+    warm_up(player, live.inbox if live else None)
+    statistics = Statistics(tally, RealTime(fps), performance, live)
     stream = Stream(player.width, player.height, fps, Controls(), statistics.snapshot)
     view = View(player, stream.controls, programme.follow, programme.mirrored)
     with open_outlets(programme.sinks, stream) as outlets:
@@ -104,7 +105,7 @@ def _in_real_time(
         with told(statistics, regularly=programme.told), suppress(KeyboardInterrupt):
             perform(view, performance, statistics.pace, show, tally, duration=programme.duration)
         _refuse_nothing(tally)
-        if isinstance(source, LiveSource) and tally.faceless == tally.drawn:
+        if live and tally.faceless == tally.drawn:
             raise InputError(f"no face came, so there is nothing to keep; {statistics.source_line()}")
     return Outcome([*_reports([outlet.sink for outlet in outlets]), *statistics.report()], tally)
 

@@ -107,7 +107,8 @@ class Reception:
     def _is_new(self, number: int) -> bool:
         before = self._sequences.missing
         new = self._sequences.is_new(number)
-        self._inbox.count("lost", self._sequences.missing - before)
+        if missing := self._sequences.missing - before:
+            self._inbox.count("lost", missing)
         return new
 
     def _parser(self, sender: Hashable) -> Parser:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 
-from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks import TRACK_FORMATS, read_track
+from imavatar_deploy.tracks.retime import checked_rate
 
 from .source import Selection, Source, SourceFormat
 
@@ -20,9 +20,7 @@ EARLY = 1e-6
 @contextmanager
 def _open(target: str, selection: Selection) -> Iterator[Source]:
     track = read_track(target).select(selection.frames)
-    fps = track.fps if selection.fps is None else selection.fps
-    if not 0 < fps <= 1000:
-        raise UsageError(f"--fps must be more than 0 and at most 1000, got {fps}")
+    fps = checked_rate(track.fps if selection.fps is None else selection.fps)
     shown = _shown_frames(len(track), track.fps, fps)
     order = cycle(shown) if selection.loop else shown
     count = None if selection.loop else len(shown)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.checks import ensure_finite
 from imavatar_deploy.errors import InputError
+from imavatar_deploy.kinematics import axis_angles
 
 Vector = NDArray[np.float64]
 
@@ -67,10 +68,7 @@ def of_quaternion(x: float, y: float, z: float, w: float) -> Vector:
     length = math.hypot(*quaternion)
     if not SHORTEST < length < math.inf:
         raise InputError(f"a rotation must be a quaternion of length 1, got one of length {length:g}")
-    vector, real = quaternion[:3] / length, w / length
-    sine = math.hypot(*vector)
-    angle = math.remainder(2 * math.atan2(sine, real), math.tau)
-    return vector * (angle / sine) if sine > SHORTEST else 2 * vector * math.copysign(1.0, real)
+    return axis_angles(np.roll(quaternion, 1)[None] / length)
 
 
 def in_turn(*vectors: Vector) -> Vector:
