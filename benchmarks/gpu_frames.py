@@ -24,11 +24,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.conventions import POSE_FEATURE_SIZE
-from imavatar_deploy.drawing.rasterise import Rasteriser
-from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.rasteriser import Rasteriser
+from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.gpu.texture_weights import read_texture
 from imavatar_deploy.student import read_student

@@ -24,8 +24,8 @@ from matplotlib.axes import Axes
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.avatar_io import MANIFEST, open_avatar
 from imavatar_deploy.console import Command, closing_lines
-from imavatar_deploy.drawing.workers import available_cores
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.rendering.workers import available_cores
 from imavatar_deploy.runtime.bench.combination import TOGETHER, Choices
 from imavatar_deploy.runtime.bench.comparison import markdown
 from imavatar_deploy.runtime.bench.facts import Facts, median

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.animate import pose_plainly
-from imavatar_deploy.animation.normals import surface_normals
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.rendering.normals import surface_normals
+from imavatar_deploy.rendering.posing import pose_plainly
 
 Float = NDArray[np.float32]
 

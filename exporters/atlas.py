@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.drawing.rasterise import Rasteriser
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.rendering.rasteriser import Rasteriser
+from imavatar_deploy.rendering.workers import Workers
 
 from .at_rest import rest_normals
 from .bake import Bake

@@ -15,13 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from imavatar_deploy.animation.animate import Animator
-from imavatar_deploy.animation.normals import SurfaceNormals
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.chunks import chunks
 from imavatar_deploy.progress import Progress
+from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
+from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.tracks import read_track
 
 from .bake import Bake
@@ -201,6 +200,6 @@ def _lessons(
 def _normals(bake: Bake, frames: ProofPoses) -> Iterator[NDArray[np.float32]]:
     """[V, 3] of each frame, as the runtime computes them; the next frame overwrites them."""
     with Workers(1) as workers:
-        animate, normals = Animator(bake.avatar, workers), SurfaceNormals(bake.avatar, workers)
+        poser = SurfacePoser(bake.avatar, workers)
         for expression, pose in zip(frames.expression, frames.pose, strict=True):
-            yield normals(animate(expression, pose))
+            yield poser(expression, pose).normals

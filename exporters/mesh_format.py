@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.animate import pose_plainly
-from imavatar_deploy.animation.normals import surface_normals
-from imavatar_deploy.animation.texture_network import condition_of
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.model import Frame, ImplicitAvatar, Variant
 from imavatar_deploy.progress import Progress
+from imavatar_deploy.rendering.normals import surface_normals
+from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.texture_network import condition_of
 
 from .bake import Bake
 from .field_surface import FieldSurface

@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imavatar_deploy.animation.animate import pose_plainly
-from imavatar_deploy.animation.normals import surface_normals
-from imavatar_deploy.animation.texture_network import condition_of
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.chunks import chunks
 from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.rendering.normals import surface_normals
+from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.texture_network import condition_of
 
 from .at_rest import AT_REST, NEUTRAL
 from .bake import Bake

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.progress import Progress
+from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack
 
 from .at_rest import AT_REST, NEUTRAL

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from imavatar_deploy.animation.shade import AUTO, SHADINGS
 from imavatar_deploy.avatar_io import AvatarFolder
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError, unknown_name
-from imavatar_deploy.graphs import CPU, CUDA, open_session
+from imavatar_deploy.graphs import CUDA, open_session
 from imavatar_deploy.optional import require
-from imavatar_deploy.student import has_student
+from imavatar_deploy.rendering.cpu_renderer import CpuRenderer, open_cpu_renderer
+from imavatar_deploy.rendering.renderer import RenderConfig, Renderer
+from imavatar_deploy.rendering.shading import AUTO, CPU_PREFERENCE, SHADINGS, available_shading
+from imavatar_deploy.rendering.texture_network import TEXTURE_GRAPH
+from imavatar_deploy.rendering.workers import Workers
 
-from .cpu_renderer import CpuRenderer
-from .engines import Chosen, choose
-from .renderer import Order, Renderer
+from .engines import choose
 
-GRAPH = "texture"
-BY_NETWORK = tuple(name for name, row in SHADINGS.items() if row.asks_network)
+NETWORK_SHADINGS = tuple(name for name, row in SHADINGS.items() if row.uses_texture_network)
+OpenRenderer = Callable[[RenderConfig, str], Renderer]
+"""A configuration and a row of `engines.POLICIES` -> an open renderer."""
 
 
 @dataclass(frozen=True)
@@ -26,77 +28,71 @@ class Backend:
     """One way to draw."""
 
     description: str
-    open: Callable[[Order], Renderer]
-    auto: tuple[str, ...]
+    open: OpenRenderer
+    auto: tuple[str, ...] = CPU_PREFERENCE
     """What the shading `auto` means: the first of these that the avatar has."""
     shadings: tuple[str, ...] = tuple(SHADINGS)
-    """The rows of `shade.SHADINGS` that it draws."""
+    """The rows of `shading.SHADINGS` that it draws."""
 
 
-def _drawn_on_cpu(choose_network: Callable[[Order, int], Chosen]) -> Callable[[Order], Renderer]:
-    """A row whose texture network runs in a session and whose other stages run on the host's cores."""
-
-    def opened(order: Order) -> Renderer:
-        workers = Workers(order.threads)
-        asked = SHADINGS[order.shading].asks_network
-        return CpuRenderer(order, choose_network(order, workers.threads) if asked else Chosen(None, ""), workers)
-
-    return opened
+def _cpu(config: RenderConfig, engine_policy: str) -> Renderer:
+    return open_cpu_renderer(config)
 
 
-def _onnxruntime(provider: str) -> Callable[[Order, int], Chosen]:
-    def opened(order: Order, threads: int) -> Chosen:
-        return Chosen(open_session(order.folder.file(f"{GRAPH}.onnx"), threads=threads, provider=provider), "")
-
-    return opened
-
-
-def _engine(order: Order, threads: int) -> Chosen:
-    return choose(order.folder, GRAPH, order.engine_policy, threads)
+def _onnx_cuda(config: RenderConfig, engine_policy: str) -> Renderer:
+    workers = Workers(config.threads)
+    graph = config.folder.file(TEXTURE_GRAPH)
+    session = open_session(graph, threads=workers.threads, provider=CUDA)
+    return CpuRenderer(config, workers, session)
 
 
-def _drawn_by_warp(device: str) -> Callable[[Order], Renderer]:
-    """A row whose every stage runs on a device of Warp's, which is imported when it is asked for."""
+def _tensorrt(config: RenderConfig, engine_policy: str) -> Renderer:
+    workers = Workers(config.threads)
+    choice = choose(config.folder, Path(TEXTURE_GRAPH).stem, engine_policy, workers.threads)
+    return CpuRenderer(config, workers, choice.session, note=choice.note, close_session=choice.close)
 
-    def opened(order: Order) -> Renderer:
+
+def _warp(device: str) -> OpenRenderer:
+    """A row that runs every stage on a device of Warp, which is imported on first use."""
+
+    def open_warp(config: RenderConfig, engine_policy: str) -> Renderer:
         require("warp", extra="cuda")
         from .gpu import renderer
 
-        return renderer.WarpRenderer(order, renderer.DEVICES[device]())
+        return renderer.WarpRenderer(config, renderer.DEVICES[device]())
 
-    return opened
+    return open_warp
 
 
 BACKENDS = {
-    "cpu": Backend("everything on the CPU", _drawn_on_cpu(_onnxruntime(CPU)), ("student", "vertex")),
+    "cpu": Backend("everything on the CPU", _cpu),
     "cuda": Backend(
         "everything on the GPU (warp-lang), or an error; the first start compiles for a minute",
-        _drawn_by_warp("cuda"),
+        _warp("cuda"),
         ("pixel", "student"),
     ),
     "warp": Backend(
         "what --backend cuda runs, on one core of the CPU: slow, to check it anywhere",
-        _drawn_by_warp("cpu"),
-        ("student", "vertex"),
+        _warp("cpu"),
     ),
     "onnx-cuda": Backend(
         "colours by ONNX Runtime on the GPU (onnxruntime-gpu), or an error; the rest on the CPU",
-        _drawn_on_cpu(_onnxruntime(CUDA)),
+        _onnx_cuda,
         ("vertex",),
-        BY_NETWORK,
+        NETWORK_SHADINGS,
     ),
     "tensorrt": Backend(
         "colours by the avatar's engine, see --engine-policy; the rest on the CPU",
-        _drawn_on_cpu(_engine),
+        _tensorrt,
         ("vertex",),
-        BY_NETWORK,
+        NETWORK_SHADINGS,
     ),
 }
 """The table of `--backend`."""
 
 
 def find_backend(name: str) -> Backend:
-    """The row of that name.
+    """Return the row of that name.
 
     Raises:
         UsageError: there is no such backend.
@@ -107,14 +103,14 @@ def find_backend(name: str) -> Backend:
 
 
 def resolve_shading(name: str, folder: AvatarFolder, backend: str) -> str:
-    """The row of `SHADINGS` that a name means for a folder whose frames `backend` draws.
+    """Return the row of `SHADINGS` that a name means for a folder whose frames `backend` draws.
 
     Raises:
         UsageError: neither `AUTO` nor a row, or one that the backend does not draw.
     """
     row = find_backend(backend)
     if name == AUTO:
-        return next((shading for shading in row.auto if _has(folder, shading)), BY_NETWORK[0])
+        return available_shading(folder, row.auto)
     if name not in SHADINGS:
         raise unknown_name("shading", name, (*SHADINGS, AUTO))
     if name not in row.shadings:
@@ -123,7 +119,3 @@ def resolve_shading(name: str, folder: AvatarFolder, backend: str) -> str:
             f"or shade by {' or '.join(row.shadings)}"
         )
     return name
-
-
-def _has(folder: AvatarFolder, shading: str) -> bool:
-    return f"{GRAPH}.onnx" in folder.manifest["files"] if SHADINGS[shading].asks_network else has_student(folder)

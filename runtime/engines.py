@@ -30,7 +30,7 @@ from imavatar_deploy.graphs import CUDA, open_session
 
 
 @dataclass(frozen=True)
-class Chosen:
+class EngineChoice:
     """What runs a graph."""
 
     session: Any
@@ -40,7 +40,7 @@ class Chosen:
     """Gives back what it holds on a device."""
 
 
-def choose(folder: AvatarFolder, graph: str, policy: str, threads: int = 0) -> Chosen:
+def choose(folder: AvatarFolder, graph: str, policy: str, threads: int = 0) -> EngineChoice:
     """The engine of `graph` if it can run here, else what the policy says.
 
     Raises:
@@ -68,21 +68,21 @@ class Policy:
     """What is done when an engine cannot run here."""
 
     description: str
-    instead: Callable[[AvatarFolder, Sidecar, Device, int, str], Chosen]
+    instead: Callable[[AvatarFolder, Sidecar, Device, int, str], EngineChoice]
 
 
-def _rebuild(folder: AvatarFolder, sidecar: Sidecar, device: Device, threads: int, reason: str) -> Chosen:
+def _rebuild(folder: AvatarFolder, sidecar: Sidecar, device: Device, threads: int, reason: str) -> EngineChoice:
     place, rebuilt = rebuild(folder, sidecar, device)
     return _engine(place, rebuilt, f"{rebuilt.flavour} on {device.name}, {rebuilt.precision}, rebuilt: {reason}")
 
 
-def _fail(folder: AvatarFolder, sidecar: Sidecar, device: Device, threads: int, reason: str) -> Chosen:
+def _fail(folder: AvatarFolder, sidecar: Sidecar, device: Device, threads: int, reason: str) -> EngineChoice:
     raise InputError(
         f"the engine of {sidecar.graph} cannot run here: {reason}; use --engine-policy rebuild, or export it again"
     )
 
 
-def _use_onnx(folder: AvatarFolder, sidecar: Sidecar, device: Device, threads: int, reason: str) -> Chosen:
+def _use_onnx(folder: AvatarFolder, sidecar: Sidecar, device: Device, threads: int, reason: str) -> EngineChoice:
     return _onnx(folder, sidecar.graph, threads, reason)
 
 
@@ -136,18 +136,20 @@ def _kept(folder: AvatarFolder, place: Path, graph: str, device: Device) -> Side
     return None if preflight(place, sidecar, device, bundle=folder.path) else sidecar
 
 
-def _engine(place: Path, sidecar: Sidecar, note: str) -> Chosen:
+def _engine(place: Path, sidecar: Sidecar, note: str) -> EngineChoice:
     session = EngineSession(plan_path(place, sidecar.graph).read_bytes(), sidecar)
-    return Chosen(session, note, session.close)
+    return EngineChoice(session, note, session.close)
 
 
-def _onnx(folder: AvatarFolder, graph: str, threads: int, reason: str) -> Chosen:
+def _onnx(folder: AvatarFolder, graph: str, threads: int, reason: str) -> EngineChoice:
     try:
         session = open_session(folder.file(f"{graph}.onnx"), threads=threads, provider=CUDA)
     except MissingDependencyError as error:
         return _on_cpu(folder, graph, threads, f"{reason}; {error}")
-    return Chosen(session, f"ONNX Runtime on the GPU: {reason}")
+    return EngineChoice(session, f"ONNX Runtime on the GPU: {reason}")
 
 
-def _on_cpu(folder: AvatarFolder, graph: str, threads: int, reason: str) -> Chosen:
-    return Chosen(open_session(folder.file(f"{graph}.onnx"), threads=threads), f"ONNX Runtime on the CPU: {reason}")
+def _on_cpu(folder: AvatarFolder, graph: str, threads: int, reason: str) -> EngineChoice:
+    return EngineChoice(
+        open_session(folder.file(f"{graph}.onnx"), threads=threads), f"ONNX Runtime on the CPU: {reason}"
+    )

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from imavatar_deploy.animation.shade import AUTO, SHADINGS
 from imavatar_deploy.console import rows_help
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 
 from .backends import BACKENDS
 from .engines import POLICIES

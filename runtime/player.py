@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.animation.shade import AUTO
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32, ensure_shape
@@ -18,10 +17,11 @@ from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.framing import front_camera, with_square_pixels
 from imavatar_deploy.proof.drift import drift_note
+from imavatar_deploy.rendering.compositing import Background, background_rgba
+from imavatar_deploy.rendering.renderer import STAGES, Bytes, Float, RenderConfig, untimed
+from imavatar_deploy.rendering.shading import AUTO
 
 from .backends import find_backend, resolve_shading
-from .composite import Background, background_rgba
-from .renderer import STAGES, Bytes, Float, Order, no_lap
 
 __all__ = ["LARGEST_SIDE", "STAGES", "Player"]
 
@@ -74,7 +74,8 @@ class Player:
         self.avatar = folder.avatar
         self._closed = False
         self._renderer = find_backend(backend).open(
-            Order(folder, self.width, self.height, self.shading, colour, threads, engine_policy)
+            RenderConfig(folder, self.width, self.height, self.shading, colour, threads),
+            engine_policy,
         )
         self.threads = self._renderer.threads
         self.backend_note = self._renderer.note
@@ -101,7 +102,7 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._renderer.render(*self._checked(expression, pose), self._matrix(camera), no_lap)
+        return self._renderer.render(*self._checked(expression, pose), self._matrix(camera), untimed)
 
     def render_timed(self, expression: Any, pose: Any, camera: Camera | None = None) -> tuple[Bytes, dict[str, float]]:
         """`render`, and the seconds that each of `STAGES` took; a device is waited for after each."""

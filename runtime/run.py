@@ -11,9 +11,9 @@ import click
 from imavatar_deploy.console import closing_lines, tell
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.option_groups import GroupedCommand
+from imavatar_deploy.rendering.compositing import COLOURS
 from imavatar_deploy.tracks.frame_range import frames_of
 
-from .composite import COLOURS
 from .durations import DURATION
 from .live import options as live_options
 from .live.play import Programme, check_budget, play

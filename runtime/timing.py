@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.drawing.workers import available_cores
 from imavatar_deploy.engines.driver import probe_driver
 from imavatar_deploy.errors import MissingDependencyError
+from imavatar_deploy.rendering.workers import available_cores
 
 from .player import STAGES
 

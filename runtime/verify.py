@@ -9,12 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from imavatar_deploy.animation.animate import Animator
-from imavatar_deploy.animation.normals import SurfaceNormals
-from imavatar_deploy.animation.student_shading import student_colours
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.console import Command, closing_lines
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.engines.check import check_engines
 from imavatar_deploy.errors import InputError, QualityError
 from imavatar_deploy.golden import check_golden, golden_rows, read_golden
@@ -22,6 +18,9 @@ from imavatar_deploy.parity import ParityReport, Tolerance, compare
 from imavatar_deploy.proof.drift import drift_note
 from imavatar_deploy.proof.hop_report import COLUMNS, HopReport, cells
 from imavatar_deploy.proof.rejudge import rejudge
+from imavatar_deploy.rendering.cpu_renderer import PosedSurface, SurfacePoser
+from imavatar_deploy.rendering.student_shading import student_colours
+from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.student import has_student, read_student
 
 from .options import avatar_argument
@@ -38,12 +37,13 @@ def check_runtime(folder: AvatarFolder) -> ParityReport:
         raise InputError(f"{folder.path} has no golden case of animate; export the avatar again")
     avatar = folder.avatar
     with Workers() as workers:
-        animator, normals = Animator(avatar, workers), SurfaceNormals(avatar, workers)
-        frames = []
-        for expression, pose in zip(case.inputs["expression"], case.inputs["pose"], strict=True):
-            posed = animator(expression, pose)
-            frames.append((posed.vertices.T.copy(), normals(posed).T.copy()))
-    outputs = dict(zip(("vertices", "normals"), map(np.stack, zip(*frames, strict=True)), strict=True))
+        poser = SurfacePoser(avatar, workers)
+        frames = [
+            [array.T.copy() for array in poser(expression, pose)]
+            for expression, pose in zip(case.inputs["expression"], case.inputs["pose"], strict=True)
+        ]
+    arrays = map(np.stack, zip(*frames, strict=True))
+    outputs = dict(zip(PosedSurface._fields, arrays, strict=True))
     return compare("runtime", case.outputs, outputs, case.tolerances)
 
 

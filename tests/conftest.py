@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.rendering.workers import Workers
 
 from .tiny_avatar import tiny_avatar, write_tiny_folder
 

@@ -26,7 +26,7 @@ ALLOWED = {  # what a file of the ground floor imports beyond numpy and the stan
     "imavatar_deploy/student.py": {"safetensors"},
     "imavatar_deploy/console.py": {"click", "rich"},
     "imavatar_deploy/option_groups.py": {"click"},
-    "imavatar_deploy/drawing/jit.py": {"numba"},
+    "imavatar_deploy/rendering/workers.py": {"numba"},
 }
 ROOM_ALLOWS = {
     "model": {"numpy", "torch", "safetensors"},

@@ -9,13 +9,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from imavatar_deploy.animation.animate import pose_plainly
-from imavatar_deploy.animation.normals import surface_normals
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import write_avatar
 from imavatar_deploy.golden import GoldenCase, golden_rows, write_golden
 from imavatar_deploy.graphs import open_session, run_graph
 from imavatar_deploy.parity import Tolerance
+from imavatar_deploy.rendering.normals import surface_normals
+from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.student import Student, colours_plainly, write_student
 
 from .shapes import closed_sphere

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import imavatar_deploy
-from imavatar_deploy.animation.normals import vertex_normals
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.rendering.normals import vertex_normals
 
 from ..at_rest import rest_normals
 from .container import INDICES, VERTICES, Container

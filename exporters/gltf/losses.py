@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import JAW
+from imavatar_deploy.rendering.posing import pose_plainly
 
 from .limits import MM_PER_UNIT, with_fixed_joints, with_four_influences, without_correctives
 from .targets import JAW_OPEN, jaw_corrective, jaw_opening

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import JAW, POSE_SIZE
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.kinematics import pose_feature
+from imavatar_deploy.rendering.posing import pose_plainly
 
 from ..at_rest import NEUTRAL
 from .limits import MM_PER_UNIT, with_four_influences

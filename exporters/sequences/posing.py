@@ -7,12 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.animate import Animator
-from imavatar_deploy.animation.normals import SurfaceNormals
-from imavatar_deploy.animation.texture_network import TextureNetwork, condition_of
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import InputError
+from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
+from imavatar_deploy.rendering.texture_network import TextureNetwork, condition_of
+from imavatar_deploy.rendering.workers import Workers
 
 from .take import Take
 
@@ -41,8 +40,7 @@ class FramePoser:
     def __init__(self, take: Take, channels: tuple[str, ...]) -> None:
         alone = Workers(1)
         self._take, self._channels = take, channels
-        self._animator = Animator(take.avatar, alone)
-        self._normals = SurfaceNormals(take.avatar, alone)
+        self._poser = SurfacePoser(take.avatar, alone)
         self._texture = None
         if "colours" in channels:
             self._texture = TextureNetwork(take.folder.file("texture.onnx"), take.avatar, threads=1)
@@ -58,14 +56,14 @@ class FramePoser:
 
     def pose(self, expression: Float, pose: Float, name: str) -> Channels:
         """The wanted channels for an expression `[E]` and a pose `[15]`; `name` is what an error calls them."""
-        posed = self._animator(expression, pose)
+        posed = self._poser.pose(expression, pose)
         if not np.abs(posed.vertices).max() < FARTHEST * UNITS_PER_METRE:
             raise InputError(
                 f"{name} moves vertices more than {FARTHEST:.0f} m away; its expression or pose is out of bounds"
             )
         found = {"vertices": posed.vertices / np.float32(UNITS_PER_METRE)}
         if {"normals", "colours"} & set(self._channels):
-            normals = self._normals(posed)
+            normals = self._poser.normals(posed)
             found["normals"] = normals.copy()
             if self._texture is not None:
                 found["colours"] = self._colours(self._texture, normals, condition_of(expression, pose))

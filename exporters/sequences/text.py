@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.drawing.jit import kernel
+from imavatar_deploy.rendering.workers import kernel
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]

@@ -6,8 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from imavatar_deploy.console import Advance
-from imavatar_deploy.drawing.workers import MOST, available_cores
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.rendering.workers import MOST, available_cores
 
 from .frame_work import Crew, FrameWork
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.framing import front_camera
@@ -16,6 +15,7 @@ from imavatar_deploy.model.tracing import RasterTracer
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.proof.picture import BACKGROUND, shown
 from imavatar_deploy.proof.reference import Reference
+from imavatar_deploy.rendering.posing import pose_plainly
 
 from ..proof_poses import CORNERS, proof_poses
 from .mouth import mouth_centre, mouth_region

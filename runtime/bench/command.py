@@ -14,10 +14,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from imavatar_deploy.animation.shade import AUTO, SHADINGS
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.console import Command, closing_lines
-from imavatar_deploy.drawing.workers import available_cores
+from imavatar_deploy.rendering.shading import AUTO, SHADINGS
+from imavatar_deploy.rendering.workers import available_cores
 
 from ..backends import BACKENDS
 from ..durations import DURATION

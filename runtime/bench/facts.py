@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.animation.shade import SHADINGS
+from imavatar_deploy.rendering.shading import SHADINGS
 
 from ..timing import percentiles, summarise
 from .combination import SIDE_BY_SIDE, Combination
@@ -147,7 +147,7 @@ def _pixels(row: Facts) -> int:
 def shading_name(row: Facts) -> str:
     """With the width of the student, where that is what colours."""
     shading, width = str(row["shading"]), row.get("student_width")
-    asks_student = shading in SHADINGS and not SHADINGS[shading].asks_network
+    asks_student = shading in SHADINGS and not SHADINGS[shading].uses_texture_network
     return f"{shading} 2x{width}" if asks_student and width else shading
 
 

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from imavatar_deploy.animation.shade import AUTO, SHADINGS
 from imavatar_deploy.console import rows_help
 from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 
 from ..backends import BACKENDS
 from ..options import SHADING_HELP, engine_policy_option, size_of

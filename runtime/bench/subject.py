@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.framing import front_camera
+from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.student import has_student, read_student
 
 

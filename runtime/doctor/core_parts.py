@@ -54,8 +54,8 @@ def _kernels() -> str:
     _, said = imported("numba", "numba")
     import numpy as np
 
-    from imavatar_deploy.drawing.rasterise import Rasteriser
-    from imavatar_deploy.drawing.workers import Workers
+    from imavatar_deploy.rendering.rasteriser import Rasteriser
+    from imavatar_deploy.rendering.workers import Workers
 
     triangle = np.array([[-0.5, -0.5, 0.5], [0.5, -0.5, 0.5], [0, 0.5, 0.5]], dtype=np.float32)
     with Workers() as workers:

@@ -1,4 +1,4 @@
-"""Raster kernels: the rules of `imavatar_deploy.drawing.rasterise`, in the same double precision, a thread a triangle.
+"""Raster kernels: the rules of `rendering.rasteriser`, in the same double precision, a thread a triangle.
 
 Every pixel keeps the largest of the 64-bit keys that its triangles offer: 1 / w, whose bits as a whole number order as
 it does, above the complement of the triangle's index, so that of equally near ones the first wins. A triangle whose box
@@ -7,7 +7,7 @@ has more than `SMALL` pixels is put on a list, and groups of threads share the p
 
 from __future__ import annotations
 
-from imavatar_deploy.drawing import rasterise
+from imavatar_deploy.rendering import rasteriser
 
 from .arrays import Double, Doubles2, Floats2, Ints, Ints2, Keys, Vec4d
 from .library import inlined, kernel, wp
@@ -23,10 +23,10 @@ GROUPS = 512
 
 ZERO = wp.constant(wp.float64(0.0))
 ONE = wp.constant(wp.float64(1.0))
-NEAR = wp.constant(wp.float64(rasterise.NEAR))
-SLACK = wp.constant(wp.float64(rasterise.SLACK))
-JUST_ABOVE_ZERO = wp.constant(wp.float64(rasterise.JUST_ABOVE_ZERO))
-NEAREST = wp.constant(wp.float64(1.0 / rasterise.NEAR))
+NEAR = wp.constant(wp.float64(rasteriser.NEAR))
+SLACK = wp.constant(wp.float64(rasteriser.SLACK))
+JUST_ABOVE_ZERO = wp.constant(wp.float64(rasteriser.JUST_ABOVE_ZERO))
+NEAREST = wp.constant(wp.float64(1.0 / rasteriser.NEAR))
 FAR_AWAY = wp.constant(wp.float64(1e30))
 LAST = wp.constant(wp.uint64(0xFFFFFFFF))
 

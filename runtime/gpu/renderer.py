@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.animation.texture_network import condition_of
 from imavatar_deploy.engines.driver import probe_driver
 from imavatar_deploy.errors import MissingDependencyError
+from imavatar_deploy.rendering.renderer import Bytes, Float, RenderConfig, StageCallback, untimed
+from imavatar_deploy.rendering.texture_network import condition_of
 
-from ..renderer import Bytes, Float, Lap, Order, no_lap
 from .frame_input import FrameInput
 from .library import MODULE, quietly, wp
 from .pixels import composite, interpolate_normals
@@ -54,36 +54,36 @@ it at once end the process."""
 class WarpRenderer:
     """See `Renderer`. All memory is taken at the start; a frame is one graph, see `Slot`."""
 
-    def __init__(self, order: Order, device: Any) -> None:
-        folder = order.folder
+    def __init__(self, config: RenderConfig, device: Any) -> None:
+        folder = config.folder
         self.note = f"Warp {wp.config.version} on {device.name}"
         self.threads = 1
-        self._size = (order.height, order.width)
-        self._background = wp.vec4i(*order.background)
+        self._size = (config.height, config.width)
+        self._background = wp.vec4i(*config.background)
         self._device = device
         self._stream, self._copies = (wp.Stream(device) if device.is_cuda else None for _ in range(2))
         with self._current(), quietly(wp):
             wp.load_module(MODULE, device)
-            self._scene = Scene(folder.avatar, order.width, order.height, device)
-            self._shading = DEVICE_SHADINGS[order.shading](folder, self._scene.seen)
+            self._scene = Scene(folder.avatar, config.width, config.height, device)
+            self._shading = DEVICE_SHADINGS[config.shading](folder, self._scene.seen)
             self._layout = FrameInput(folder.avatar, self._shading.constant_size)
             self._inputs = wp.zeros(self._layout.size, dtype=wp.float32, device=device)
             self._coefficients, self._bones, self._matrix, self._constant = (
                 self._inputs[part] for part in self._layout.parts
             )
-            pixels = order.width * order.height
+            pixels = config.width * config.height
             streams = (self._stream, self._copies)
             self._slots = [Slot(self._draw, self._inputs, pixels, *streams) for _ in range(2)]
 
-    def render(self, expression: Float, pose: Float, image_matrix: Float, lap: Lap) -> Bytes:
+    def render(self, expression: Float, pose: Float, image_matrix: Float, stage_done: StageCallback) -> Bytes:
         """See `Renderer`."""
         slot = self._slots[0]
         self._tell(slot, expression, pose, image_matrix)
-        if lap is no_lap:
+        if stage_done is untimed:
             self._launch(slot)
             slot.wait()
         else:
-            self._draw_slowly(slot, lap)
+            self._draw_slowly(slot, stage_done)
         return self._taken(slot)
 
     def render_batch(self, expressions: Float, poses: Float, image_matrix: Float) -> Bytes:
@@ -163,7 +163,7 @@ class WarpRenderer:
         for stage in self._stages(image):
             stage()
 
-    def _draw_slowly(self, slot: Slot, lap: Lap) -> None:
+    def _draw_slowly(self, slot: Slot, stage_done: StageCallback) -> None:
         """The same, waiting for the device after each; the copies belong to the first and the last."""
         with self._current():
             slot.upload()
@@ -173,7 +173,7 @@ class WarpRenderer:
                 if stage is last:
                     slot.fetch()
                 wp.synchronize_device(self._device)
-                lap()
+                stage_done()
 
     def _taken(self, slot: Slot) -> Bytes:
         return np.array(slot.landed).reshape(*self._size, 4)

@@ -17,7 +17,6 @@ import pytest
 import trimesh
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES, UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
@@ -33,6 +32,7 @@ from imavatar_deploy.exporters.gltf.vrm import write_vrm
 from imavatar_deploy.exporters.gltf.write import GlbFacts, write_glb
 from imavatar_deploy.exporters.proof_poses import proof_poses
 from imavatar_deploy.exporters.skeleton import bone_rotations
+from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack, read_track
 
 from ..tiny_avatar import tiny_avatar

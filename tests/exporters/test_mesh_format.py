@@ -12,13 +12,13 @@ import torch
 import trimesh
 from click.testing import CliRunner, Result
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.exporters.named_poses import named_poses
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import VARIANTS, Frame, ImplicitAvatar, Variant, save_checkpoint
+from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack, write_track
 
 from .conftest import SMALL

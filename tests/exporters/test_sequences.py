@@ -7,9 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imavatar_deploy.animation.animate import pose_plainly
-from imavatar_deploy.animation.normals import surface_normals
-from imavatar_deploy.animation.texture_network import condition_of
 from imavatar_deploy.exporters.gltf.limits import with_four_influences
 from imavatar_deploy.exporters.sequences.bake import bake_take
 from imavatar_deploy.exporters.sequences.formats import FORMATS
@@ -17,6 +14,9 @@ from imavatar_deploy.exporters.sequences.take import Take, open_take
 from imavatar_deploy.exporters.sequences.text import decimal_lines, face_lines
 from imavatar_deploy.exporters.sequences.threads import threads
 from imavatar_deploy.graphs import open_session, run_graph
+from imavatar_deploy.rendering.normals import surface_normals
+from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.texture_network import condition_of
 
 from .sequence_readers import READERS, Read
 

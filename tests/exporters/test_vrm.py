@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.exporters.gltf.limits import with_four_influences
@@ -20,6 +19,7 @@ from imavatar_deploy.exporters.gltf.vrm import write_vrm
 from imavatar_deploy.exporters.gltf.vrm_body import STANDS_AT
 from imavatar_deploy.exporters.gltf.vrm_expressions import PRESETS
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.rendering.posing import pose_plainly
 
 from ..tiny_avatar import tiny_avatar
 from .test_gltf import LICENCE, document

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imavatar_deploy.animation.shade import AUTO, SHADINGS
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import open_avatar, write_avatar
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.backends import BACKENDS, resolve_shading
 

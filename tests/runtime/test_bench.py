@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from imavatar_deploy.animation.shade import SHADINGS
 from imavatar_deploy.errors import ImavatarError, MissingDependencyError
+from imavatar_deploy.rendering.shading import SHADINGS
 from imavatar_deploy.runtime.backends import BACKENDS
 from imavatar_deploy.runtime.bench import bench, cast, rounds
 from imavatar_deploy.runtime.bench.combination import (

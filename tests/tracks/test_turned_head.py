@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imavatar_deploy.animation.animate import pose_plainly
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.tracks.turned_head import root_joints, with_head_turned
 

@@ -14,17 +14,21 @@ import pytest
 from click.testing import CliRunner
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import NetworkSizes
+from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.training.config_file import to_toml
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.eval_commands import evaluate
 from imavatar_deploy.training.evaluation.contact_sheet import read_picture
 from imavatar_deploy.training.experiments import fig5, workbench
 from imavatar_deploy.training.experiments.cell import Cell, mean_over
-from imavatar_deploy.training.experiments.corruption import damaged, with_damaged_masks, with_pose_noise
+from imavatar_deploy.training.experiments.corruption import (
+    damaged,
+    with_damaged_masks,
+    with_pose_noise,
+)
 from imavatar_deploy.training.experiments.experiments import EXPERIMENTS
 from imavatar_deploy.training.experiments.outcome import COLUMNS
 from imavatar_deploy.training.experiments.plan import Plan

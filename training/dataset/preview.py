@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.drawing.rasterise import Rasteriser
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.rendering.rasteriser import Rasteriser
+from imavatar_deploy.rendering.workers import Workers
 
 from . import pixels
 from .video import Video

@@ -44,7 +44,7 @@ class Case:
 ABSENT = {
     "prediction_mask": "the predicted images have no alpha channel to tell the head from the background",
     "truth_normal": "the dataset has no normals",
-    "prediction_normal": "the predictions have no normals: only the implicit renderer gives them",
+    "prediction_normal": "images alone have no normals; a run or an avatar has them",
     "keypoints": "the dataset has no flame_keypoints",
     "landmarks": "nothing says where these predictions carry the head model's landmarks (a detector would be needed)",
     "perceptual": "needs --lpips-weights",

@@ -1,27 +1,56 @@
-"""A baked avatar: its frames are drawn by the installed `imavatar-run`, the program that users run."""
+"""A baked avatar as a source of predictions, drawn by the renderer that `imavatar-run` uses on a CPU."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from imavatar_deploy.avatar_io import MANIFEST, open_avatar
-from imavatar_deploy.errors import ImavatarError, InputError, MissingDependencyError
-from imavatar_deploy.tracks import check_edition, write_track
+from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.avatar_io import MANIFEST, AvatarFolder, open_avatar
+from imavatar_deploy.errors import ImavatarError
+from imavatar_deploy.rendering.cpu_renderer import CpuRenderer, open_cpu_renderer
+from imavatar_deploy.rendering.renderer import RenderConfig
+from imavatar_deploy.rendering.shading import available_shading
+from imavatar_deploy.tracks import check_edition
 
 from .carried_landmarks import BakedLandmarks, canonical_landmarks, project
-from .case import Points
-from .from_frames import FrameFolder
+from .case import Points, Prediction
+from .from_frames import prediction_of
 from .ground_truth import GroundTruth
 from .source import Options, PredictionSource, SourceKind
 
-PROGRAM = "imavatar-run"
 BUNDLED = "sample"
+
+
+class BakedSource(PredictionSource):
+    """Frames of a baked avatar, as bytes, which is what its users get.
+
+    Args:
+        renderer: draws `truth.size` pixels a side over a transparent background.
+        truth: the dataset whose motion and cameras drive the avatar.
+
+    Raises:
+        EditionMismatchError: the dataset was tracked with another head model than the avatar's.
+    """
+
+    def __init__(
+        self, path: str, folder: AvatarFolder, renderer: CpuRenderer, shading: str, truth: GroundTruth
+    ) -> None:
+        check_edition(truth.track.edition, folder.avatar.edition)
+        self.title = f"the baked avatar {path}"
+        self.facts = {"shading": shading}
+        self._renderer = renderer
+        self._truth = truth
+        self._landmarks = _landmarks(folder.avatar, truth)
+
+    def predict(self, index: int) -> Prediction:
+        """Return image, mask, normals and landmarks of the dataset's frame at `index`."""
+        track, size = self._truth.track, self._truth.size
+        frame = track.expression[index], track.pose[index], track.cameras[index].image_matrix(size, size)
+        image = self._renderer.render(*frame)
+        landmarks = self._landmarks[index] if self._landmarks else None
+        return prediction_of(image, self._renderer.normals(*frame), landmarks)
 
 
 def _matches(path: str) -> bool:
@@ -30,46 +59,18 @@ def _matches(path: str) -> bool:
 
 @contextmanager
 def _open(path: str, truth: GroundTruth, options: Options) -> Iterator[PredictionSource]:
-    avatar = open_avatar(path).avatar
-    check_edition(truth.track.edition, avatar.edition)
-    with tempfile.TemporaryDirectory() as scratch:
-        frames = draw(path, truth, Path(scratch))
-        yield FrameFolder(f"the baked avatar {path}", frames, f"drawn by {PROGRAM}", _landmarks(path, truth))
+    folder = open_avatar(path)
+    shading = available_shading(folder)
+    with closing(open_cpu_renderer(RenderConfig(folder, truth.size, truth.size, shading))) as renderer:
+        yield BakedSource(path, folder, renderer, shading, truth)
 
 
-def draw(avatar: str, truth: GroundTruth, scratch: Path) -> list[Path]:
-    """One transparent PNG per frame of `truth`, through its cameras, written into `scratch` by the runtime.
-
-    Raises:
-        MissingDependencyError: the program is not installed beside this one.
-        InputError: it failed; the message is its own.
-    """
-    track = scratch / "flame_params.json"
-    write_track(truth.track, track)
-    arguments = [avatar, "--source", str(track), "--sink", str(scratch / "%05d.png"), "--size", str(truth.size)]
-    # Another process, because a room never imports another; what is measured is then what users get.
-    done = subprocess.run([_program(), *arguments, "--background", "transparent"], capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f"{PROGRAM} could not draw {avatar}: {done.stderr.strip() or done.stdout.strip()}")
-    return sorted(scratch.glob("*.png"))
-
-
-def _program() -> str:
-    found = shutil.which(str(Path(sys.executable).parent / PROGRAM)) or shutil.which(PROGRAM)
-    if found is None:
-        raise MissingDependencyError(
-            f"{PROGRAM} is not installed beside {sys.executable}, and it draws baked avatars: "
-            "pip install 'imavatar-deploy[cpu]'"
-        )
-    return found
-
-
-def _landmarks(path: str, truth: GroundTruth) -> list[Points] | None:
+def _landmarks(avatar: Avatar, truth: GroundTruth) -> list[Points] | None:
     try:
         points = canonical_landmarks(truth.head)
-    except ImavatarError:  # a head model whose landmarks nobody knows; the report says so
+    except ImavatarError:  # the landmarks of this head model are not known; the report says so
         return None
-    baked = BakedLandmarks(open_avatar(path).avatar, points)
+    baked = BakedLandmarks(avatar, points)
     track = truth.track
     return [
         project(baked.posed(track.expression[index], track.pose[index]), track.cameras[index], truth.size)
@@ -79,7 +80,7 @@ def _landmarks(path: str, truth: GroundTruth) -> list[Points] | None:
 
 KIND = SourceKind(
     name="avatar",
-    description="an avatar folder made by imavatar-export, drawn by imavatar-run; or the word `sample`",
+    description="an avatar folder made by imavatar-export; or the word `sample`",
     matches=_matches,
     open=_open,
 )

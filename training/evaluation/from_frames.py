@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.errors import InputError
 
-from .case import Points, Prediction
+from .case import Image, Points, Prediction
 from .ground_truth import GroundTruth
 from .source import Options, PredictionSource, SourceKind
 
@@ -27,23 +27,24 @@ class FrameFolder(PredictionSource):
     Args:
         title: for the report.
         paths: one image per frame of the dataset.
-        landmarks: `[T, 70, 2]` pixels, where whoever drew the frames knows them.
     """
 
-    def __init__(self, title: str, paths: list[Path], matched: str, landmarks: list[Points] | None = None) -> None:
+    def __init__(self, title: str, paths: list[Path], matched: str) -> None:
         self.title = title
         self.facts = {"frames matched": matched}
         self._paths = paths
-        self._landmarks = landmarks
 
     def predict(self, index: int) -> Prediction:
         """See `PredictionSource`."""
-        image = read_rgba(self._paths[index])
-        values = image.astype(np.float32) / 255.0
-        rgb, alpha = values[..., :3], values[..., 3:]
-        mask = image[..., 3] > OPAQUE
-        landmarks = self._landmarks[index] if self._landmarks else None
-        return Prediction(rgb * alpha + (1.0 - alpha), None if mask.all() else mask, landmarks=landmarks)
+        return prediction_of(read_rgba(self._paths[index]))
+
+
+def prediction_of(image: NDArray[np.uint8], normal: Image | None = None, landmarks: Points | None = None) -> Prediction:
+    """Return an image `[H, W, 4]` over white, with its alpha as the mask where any pixel is transparent."""
+    values = image.astype(np.float32) / 255.0
+    rgb, alpha = values[..., :3], values[..., 3:]
+    mask = image[..., 3] > OPAQUE
+    return Prediction(rgb * alpha + (1.0 - alpha), None if mask.all() else mask, normal, landmarks)
 
 
 def read_rgba(path: Path) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.rendering.workers import Workers
 
 from ..dataset import FaceDataset
 from ..evaluation.case import Case, Prediction

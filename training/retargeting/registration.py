@@ -18,9 +18,9 @@ import igl
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.normals import vertex_normals
 from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, POSE_SIZE
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.rendering.normals import vertex_normals
 
 from ..distance import shares_at
 

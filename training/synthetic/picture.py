@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.drawing.rasterise import Fragments, Rasteriser
-from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.rendering.rasteriser import Fragments, Rasteriser
+from imavatar_deploy.rendering.workers import Workers
 
 from ..lighting import lit
 from ..subject import vertex_normals

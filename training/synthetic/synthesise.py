@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.tracks import FlameTrack, write_track
 
 from .actor import SUBDIVISIONS, Actor, actor

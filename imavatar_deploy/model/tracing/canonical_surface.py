@@ -7,8 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from imavatar_deploy.drawing.rasterise import Rasteriser
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.model.deformation import Deformation
 from imavatar_deploy.model.forward import ForwardVariant
@@ -21,6 +19,8 @@ from imavatar_deploy.model.surface.lattice import sample_near_surface
 from imavatar_deploy.model.surface.marching import marching_cubes
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.progress import silent
+from imavatar_deploy.rendering.rasteriser import Rasteriser
+from imavatar_deploy.rendering.workers import Workers
 
 COARSE = 32
 """Cells a side that are all looked at."""

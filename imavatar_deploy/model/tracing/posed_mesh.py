@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.model.forward import ForwardVariant
 from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.rendering.workers import Workers
 
 from .canonical_surface import CanonicalSurface
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.correspondence import full_precision
 from imavatar_deploy.model.forward import ForwardVariant
 from imavatar_deploy.model.frame import Frame, View
 from imavatar_deploy.model.surface.field import Field
 from imavatar_deploy.model.variant import Variant
+from imavatar_deploy.rendering.workers import Workers
 
 from .canonical_surface import CanonicalSurface, quick_mesh
 from .posed_field import PosedField, Rays

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imavatar_deploy.drawing.workers import Workers
-from imavatar_deploy.runtime.composite import COLOURS, background_rgba, composite
+from imavatar_deploy.rendering.compositing import COLOURS, background_rgba, composite
+from imavatar_deploy.rendering.workers import Workers
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.drawing.jit import kernel
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
+
+from .workers import Workers, kernel
 
 Float = NDArray[np.float32]
 Index = NDArray[np.intp]

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.drawing.jit import kernel
-from imavatar_deploy.drawing.workers import Workers
 
-from .animate import Posed
+from .posing import Posed
+from .workers import Workers, kernel
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int32]

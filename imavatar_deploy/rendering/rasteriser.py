@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
-from .workers import Workers
+from .workers import Workers, kernel
 
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]

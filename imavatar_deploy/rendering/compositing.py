@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.drawing.jit import kernel
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.errors import UsageError
+
+from .workers import Workers, kernel
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int32]

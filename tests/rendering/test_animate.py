@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imavatar_deploy.animation.animate import BLOCK, Animator, pose_plainly
-from imavatar_deploy.animation.normals import SurfaceNormals, VertexNormals, surface_normals, vertex_normals
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import rotations
+from imavatar_deploy.rendering.normals import (
+    SurfaceNormals,
+    VertexNormals,
+    surface_normals,
+    vertex_normals,
+)
+from imavatar_deploy.rendering.posing import BLOCK, Animator, pose_plainly
+from imavatar_deploy.rendering.workers import Workers
 
 from ..shapes import closed_sphere
 from ..tiny_avatar import tiny_avatar

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.animation.texture_network import TextureNetwork
 from imavatar_deploy.avatar_io import AvatarFolder
-from imavatar_deploy.drawing.jit import kernel
-from imavatar_deploy.drawing.rasterise import Fragments
-from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.student import has_student
 
+from .rasteriser import Fragments
 from .student_shading import StudentShading
+from .texture_network import TEXTURE_GRAPH, TextureNetwork
+from .workers import Workers, kernel
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int32]
@@ -24,8 +25,8 @@ Size = tuple[int, int]
 class Shading(Protocol):
     """One way to colour the fragments of a frame."""
 
-    asks_network: ClassVar[bool]
-    """Whether it asks the full texture network."""
+    uses_texture_network: ClassVar[bool]
+    """Whether it evaluates the full texture network, and so needs a session."""
 
     def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         """`session` runs texture.onnx, where that is asked."""
@@ -42,11 +43,11 @@ class Shading(Protocol):
 class VertexShading:
     """Ask once for each vertex of a visible triangle, then interpolate the colours: the faster."""
 
-    asks_network: ClassVar[bool] = True
+    uses_texture_network: ClassVar[bool] = True
 
     def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         avatar = folder.avatar
-        self._network = TextureNetwork(folder.path / "texture.onnx", avatar, workers.threads, session)
+        self._network = TextureNetwork(folder.path / TEXTURE_GRAPH, avatar, workers.threads, session)
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = avatar.texture_code
@@ -73,11 +74,11 @@ class VertexShading:
 class PixelShading:
     """Interpolate code and normal, then ask for each covered pixel: the sharper, as the implicit renderer does."""
 
-    asks_network: ClassVar[bool] = True
+    uses_texture_network: ClassVar[bool] = True
 
     def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         avatar = folder.avatar
-        self._network = TextureNetwork(folder.path / "texture.onnx", avatar, workers.threads, session)
+        self._network = TextureNetwork(folder.path / TEXTURE_GRAPH, avatar, workers.threads, session)
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = np.array(avatar.texture_code)
@@ -104,6 +105,23 @@ SHADINGS: dict[str, type[Shading]] = {"student": StudentShading, "vertex": Verte
 
 AUTO = "auto"
 """The shading that the backend prefers of those that the avatar has."""
+
+CPU_PREFERENCE = ("student", "vertex")
+"""What `auto` means on a CPU: the first of these that the avatar has."""
+
+
+def available_shading(folder: AvatarFolder, preference: Sequence[str] = CPU_PREFERENCE) -> str:
+    """Return the first shading of `preference` for which the avatar folder has the files.
+
+    Without any, the first that uses the texture network: opening it names the file that is missing.
+    """
+    for name in preference:
+        if SHADINGS[name].uses_texture_network:
+            if TEXTURE_GRAPH in folder.manifest["files"]:
+                return name
+        elif has_student(folder):
+            return name
+    return next(name for name, row in SHADINGS.items() if row.uses_texture_network)
 
 
 def normal_image(fragments: Fragments, faces: NDArray[np.int32], normals: Float, workers: Workers) -> Float:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from types import TracebackType
+from typing import Any, TypeVar, cast
+
+import numba
 
 from imavatar_deploy.errors import UsageError
 
@@ -55,3 +58,33 @@ class Workers:
         kernel(*ranges[0], *arguments)
         for other in others:
             other.result()
+
+
+# The one way the runtime compiles a loop: numba, without the interpreter's lock, cached beside the source.
+
+
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+
+
+def kernel(function: Kernel) -> Kernel:
+    """Compile `function` on first call and keep the machine code for later starts.
+
+    No `fastmath`: results stay the same on any number of threads, and shared edges rest on exact negation.
+    No `parallel`: `workers.Workers` splits the ranges, so that one pool owns the cores.
+    """
+    return _compiled(function)
+
+
+def fused_kernel(function: Kernel) -> Kernel:
+    """`kernel`, in which a product and the sum it goes into may be rounded once: for long sums of products.
+
+    Results stay the same on any number of threads where every range is computed in whole blocks.
+    """
+    return _compiled(function, fastmath={"contract"})
+
+
+def _compiled(function: Kernel, **options: Any) -> Kernel:
+    try:
+        return cast(Kernel, numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function))
+    except RuntimeError:  # nowhere to keep the code: a read-only installation, and no home
+        return cast(Kernel, numba.njit(nogil=True, error_model="numpy", **options)(function))

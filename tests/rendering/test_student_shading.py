@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imavatar_deploy.animation.student_shading import LANES, _sigmoid, student_colours
-from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.rendering.student_shading import LANES, _sigmoid, student_colours
+from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.student import WIDTHS, Student, colours_plainly
 
 from ..students import random_student

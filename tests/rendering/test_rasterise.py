@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.drawing.rasterise import NEAR, Fragments, Rasteriser
-from imavatar_deploy.drawing.workers import Workers
+from imavatar_deploy.rendering.rasteriser import NEAR, Fragments, Rasteriser
+from imavatar_deploy.rendering.workers import Workers
 
 from ..shapes import closed_sphere
 

@@ -16,6 +16,9 @@ from imavatar_deploy.graphs import open_session, run_graph
 
 Float = NDArray[np.float32]
 
+TEXTURE_GRAPH = "texture.onnx"
+"""The file in an avatar folder that holds the network."""
+
 CHUNK = 2048
 """Points a run on a CPU: 512 features of 2,048 points are 4 MB, which stay in the last-level cache."""
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar_io import AvatarFolder
-from imavatar_deploy.drawing.jit import fused_kernel
-from imavatar_deploy.drawing.rasterise import Fragments
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.student import Student, read_student
+
+from .rasteriser import Fragments
+from .workers import Workers, fused_kernel
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int32]
@@ -64,7 +64,7 @@ class Block(NamedTuple):
 class StudentShading:
     """The student at every covered pixel; neither texture.onnx nor ONNX Runtime is needed."""
 
-    asks_network: ClassVar[bool] = False
+    uses_texture_network: ClassVar[bool] = False
 
     def __init__(self, folder: AvatarFolder, session: Any, size: tuple[int, int], workers: Workers) -> None:
         self._student = read_student(folder)

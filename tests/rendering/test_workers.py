@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from imavatar_deploy.drawing.workers import Workers, available_cores
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.rendering.workers import Workers, available_cores
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 1000])

@@ -1,1 +1,0 @@
-"""Animation: a baked avatar posed, its normals and its colours, for every room that plays it; numpy and numba."""

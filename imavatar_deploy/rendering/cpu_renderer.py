@@ -1,0 +1,164 @@
+"""CpuRenderer: pose, normals, rasterise, shade and composite a frame with numba on the host's cores.
+
+Every picture of a baked avatar on a CPU comes from here: the player's, those of the fidelity report
+and of an evaluation. What needs the posed surface alone uses `SurfacePoser`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.graphs import open_session
+
+from .compositing import composite
+from .normals import SurfaceNormals
+from .posing import Animator, Posed
+from .rasteriser import Fragments, Rasteriser
+from .renderer import Bytes, Float, RenderConfig, StageCallback, untimed
+from .shading import SHADINGS, normal_image
+from .texture_network import TEXTURE_GRAPH, condition_of
+from .workers import Workers
+
+
+class PosedSurface(NamedTuple):
+    """The surface of one frame."""
+
+    vertices: Float  # [V, 3] model units
+    normals: Float  # [V, 3] unit
+
+
+PoseSurface = Callable[[Float, Float, StageCallback], PosedSurface]
+"""Expression `[E]`, pose `[15]` and the callback of the stages -> the posed surface."""
+
+
+class SurfacePoser:
+    """Poses the vertices of an avatar and computes their normals: the first two stages of a frame."""
+
+    def __init__(self, avatar: Avatar, workers: Workers) -> None:
+        self._animator = Animator(avatar, workers)
+        self._normals = SurfaceNormals(avatar, workers)
+
+    def __call__(self, expression: Float, pose: Float, stage_done: StageCallback = untimed) -> PosedSurface:
+        """Return the surface for an expression `[E]` and a pose `[15]`; the next call overwrites it."""
+        posed = self.pose(expression, pose)
+        stage_done()
+        normals = self.normals(posed)
+        stage_done()
+        return PosedSurface(posed.vertices, normals)
+
+    def pose(self, expression: Float, pose: Float) -> Posed:
+        """Return vertices and bones alone; the next call overwrites the vertices."""
+        return self._animator(expression, pose)
+
+    def normals(self, posed: Posed) -> Float:
+        """Return the unit normals `[V, 3]` of what `pose` returned; the next call overwrites them."""
+        return self._normals(posed)
+
+
+class FrameBuffers(NamedTuple):
+    """One frame before it becomes bytes."""
+
+    colours: Float  # [H, W, 3] in 0..1, undefined where the mask is false
+    normals: Float  # [H, W, 3] unit, model space, zero where the mask is false
+    mask: NDArray[np.bool_]  # [H, W] pixels that show the avatar
+
+
+class CpuRenderer:
+    """A `Renderer` on the host's cores. Close it, or use it in a `with contextlib.closing(...)`.
+
+    Args:
+        session: runs texture.onnx with the interface of an ONNX Runtime session; None for shadings
+            that do without the texture network.
+        note: what the session is, where that is worth telling.
+        close_session: releases what the session holds on a device.
+        pose_surface: replaces `SurfacePoser`, for instance by the exported animation graph.
+    """
+
+    def __init__(
+        self,
+        config: RenderConfig,
+        workers: Workers,
+        session: Any = None,
+        *,
+        note: str = "",
+        close_session: Callable[[], None] = lambda: None,
+        pose_surface: PoseSurface | None = None,
+    ) -> None:
+        avatar = config.folder.avatar
+        self.note = note
+        self.threads = workers.threads
+        self._workers = workers
+        self._close_session = close_session
+        self._size = (config.height, config.width)
+        self._faces = avatar.faces
+        self._background = config.background
+        self._shading = SHADINGS[config.shading](config.folder, session, self._size, workers)
+        self._poser = SurfacePoser(avatar, workers)
+        self._pose_surface = pose_surface or self._poser
+        self._rasteriser = Rasteriser(avatar.faces, config.width, config.height, workers)
+
+    def render(self, expression: Float, pose: Float, image_matrix: Float, stage_done: StageCallback = untimed) -> Bytes:
+        """Return the frame as `[H, W, 4]` RGBA in an array of its own; `stage_done` follows each stage."""
+        fragments, normals = self._visible(expression, pose, image_matrix, stage_done)
+        colours = self._shading(fragments, normals, condition_of(expression, pose))
+        stage_done()
+        image = composite(colours, fragments.triangle, self._background, self._workers)
+        stage_done()
+        return image
+
+    def render_batch(self, expressions: Float, poses: Float, image_matrix: Float) -> Bytes:
+        """Return `[N, H, W, 4]`, the bytes of N calls of `render`."""
+        images = np.zeros((len(expressions), *self._size, 4), dtype=np.uint8)
+        for image, expression, pose in zip(images, expressions, poses, strict=True):
+            image[:] = self.render(expression, pose, image_matrix)
+        return images
+
+    def buffers(self, expression: Float, pose: Float, image_matrix: Float) -> FrameBuffers:
+        """Return colours, normals and mask of the frame in float; the next call overwrites the colours."""
+        fragments, normals = self._visible(expression, pose, image_matrix, untimed)
+        colours = self._shading(fragments, normals, condition_of(expression, pose))
+        return FrameBuffers(colours, self._normal_image(fragments, normals), fragments.triangle >= 0)
+
+    def vertices(self, expression: Float, pose: Float) -> Float:
+        """Return the posed vertices `[V, 3]`; the next call overwrites them."""
+        return self._poser.pose(expression, pose).vertices
+
+    def normals(self, expression: Float, pose: Float, image_matrix: Float) -> Float:
+        """Return the unit normal of the surface in each pixel `[H, W, 3]`; zero in the background."""
+        return self._normal_image(*self._visible(expression, pose, image_matrix, untimed))
+
+    def close(self) -> None:
+        """End the threads and release the session."""
+        self._workers.close()
+        self._close_session()
+
+    def _visible(
+        self, expression: Float, pose: Float, image_matrix: Float, stage_done: StageCallback
+    ) -> tuple[Fragments, Float]:
+        """The fragment in each pixel, and the normals of the vertices `[V, 3]`."""
+        surface = self._pose_surface(expression, pose, stage_done)
+        fragments = self._rasteriser.draw(surface.vertices, image_matrix)
+        stage_done()
+        return fragments, surface.normals
+
+    def _normal_image(self, fragments: Fragments, normals: Float) -> Float:
+        return normal_image(fragments, self._faces, normals, self._workers)
+
+
+def open_cpu_renderer(config: RenderConfig) -> CpuRenderer:
+    """Open a renderer whose texture network, where the shading needs it, runs in ONNX Runtime on the CPU.
+
+    Raises:
+        InputError: the folder lacks a file that the shading needs.
+        MissingDependencyError: onnxruntime is needed and not installed.
+    """
+    workers = Workers(config.threads)
+    session = None
+    if SHADINGS[config.shading].uses_texture_network:
+        session = open_session(config.folder.file(TEXTURE_GRAPH), threads=workers.threads)
+    return CpuRenderer(config, workers, session)
