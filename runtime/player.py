@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32, ensure_shape
@@ -18,7 +19,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.framing import front_camera, with_square_pixels
 from imavatar_deploy.proof.drift import drift_note
 from imavatar_deploy.rendering.compositing import Background, background_rgba
-from imavatar_deploy.rendering.renderer import STAGES, Bytes, Float, RenderConfig, untimed
+from imavatar_deploy.rendering.renderer import STAGES, RenderConfig, untimed
 from imavatar_deploy.rendering.shading import AUTO
 
 from .backends import find_backend, resolve_shading
@@ -96,7 +97,7 @@ class Player:
         self._renderer.close()
         self._closed = True
 
-    def render(self, expression: Any, pose: Any, camera: Camera | None = None) -> Bytes:
+    def render(self, expression: Any, pose: Any, camera: Camera | None = None) -> UInt8[Array, "H W 4"]:
         """[H, W, 4] RGBA image of an expression `[E]` and a pose `[15]` (axis-angle, radians).
 
         Raises:
@@ -104,14 +105,16 @@ class Player:
         """
         return self._renderer.render(*self._checked(expression, pose), self._matrix(camera), untimed)
 
-    def render_timed(self, expression: Any, pose: Any, camera: Camera | None = None) -> tuple[Bytes, dict[str, float]]:
+    def render_timed(
+        self, expression: Any, pose: Any, camera: Camera | None = None
+    ) -> tuple[UInt8[Array, "H W 4"], dict[str, float]]:
         """`render`, and the seconds that each of `STAGES` took; a device is waited for after each."""
         checked, matrix = self._checked(expression, pose), self._matrix(camera)
         laps = [time.perf_counter()]
         image = self._renderer.render(*checked, matrix, lambda: laps.append(time.perf_counter()))
         return image, dict(zip(STAGES, np.diff(laps).tolist(), strict=True))
 
-    def render_batch(self, expressions: Any, poses: Any, camera: Camera | None = None) -> Bytes:
+    def render_batch(self, expressions: Any, poses: Any, camera: Camera | None = None) -> UInt8[Array, "N H W 4"]:
         """[N, H, W, 4] RGBA images of expressions `[N, E]` and poses `[N, 15]`: the bytes of N calls of `render`.
 
         On a device the frames follow each other without waiting for the host.
@@ -125,7 +128,7 @@ class Player:
         ensure_shape("poses", turned, (len(checked), POSE_SIZE), "one for each expression")
         return self._renderer.render_batch(checked, turned, self._matrix(camera))
 
-    def vertices(self, expression: Any, pose: Any) -> Float:
+    def vertices(self, expression: Any, pose: Any) -> Float32[Array, "V 3"]:
         """[V, 3] posed vertices in metres.
 
         Raises:
@@ -133,7 +136,7 @@ class Player:
         """
         return self._renderer.vertices(*self._checked(expression, pose)) / np.float32(UNITS_PER_METRE)
 
-    def normals(self, expression: Any, pose: Any, camera: Camera | None = None) -> Float:
+    def normals(self, expression: Any, pose: Any, camera: Camera | None = None) -> Float32[Array, "H W 3"]:
         """[H, W, 3] unit normals, in model space, of what each pixel sees; zero where that is nothing.
 
         Raises:
@@ -145,12 +148,12 @@ class Player:
         if self._closed:
             raise UsageError("this player is closed; draw inside its with block, or open another")
 
-    def _checked(self, expression: Any, pose: Any) -> tuple[Float, Float]:
+    def _checked(self, expression: Any, pose: Any) -> tuple[Float32[Array, " E"], Float32[Array, "15"]]:
         self._must_be_open()
         size = self.avatar.expression_size
         return as_float32("expression", expression, (size,)), as_float32("pose", pose, (POSE_SIZE,))
 
-    def _matrix(self, camera: Camera | None) -> Float:
+    def _matrix(self, camera: Camera | None) -> Float32[Array, "3 4"]:
         return (camera or self.camera).image_matrix(self.width, self.height)
 
     def _front(self) -> Camera:

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from .array_checks import install
+
+install()  # before anything of the package is imported
+
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.rendering.workers import Workers
 

@@ -21,6 +21,7 @@ SOURCES = sorted(
 OURS_AND_PYTHON_S = sys.stdlib_module_names | {"imavatar_deploy", "__future__", "tomllib"}  # the last since 3.11
 GROUND_ALLOWS = {"numpy"}
 ALLOWED = {  # what a file of the ground floor imports beyond numpy and the standard library
+    "imavatar_deploy/arrays.py": {"jaxtyping"},
     "imavatar_deploy/avatar_io.py": {"safetensors"},
     "imavatar_deploy/golden.py": {"safetensors"},
     "imavatar_deploy/student.py": {"safetensors"},

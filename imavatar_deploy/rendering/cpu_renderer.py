@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float32, UInt8
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.graphs import open_session
 
@@ -19,7 +19,7 @@ from .compositing import composite
 from .normals import SurfaceNormals
 from .posing import Animator, Posed
 from .rasteriser import Fragments, Rasteriser
-from .renderer import Bytes, Float, RenderConfig, StageCallback, untimed
+from .renderer import RenderConfig, StageCallback, untimed
 from .shading import SHADINGS, normal_image
 from .texture_network import TEXTURE_GRAPH, condition_of
 from .workers import Workers
@@ -28,11 +28,11 @@ from .workers import Workers
 class PosedSurface(NamedTuple):
     """The surface of one frame."""
 
-    vertices: Float  # [V, 3] model units
-    normals: Float  # [V, 3] unit
+    vertices: Float32[Array, "V 3"]  # model units
+    normals: Float32[Array, "V 3"]  # unit
 
 
-PoseSurface = Callable[[Float, Float, StageCallback], PosedSurface]
+PoseSurface = Callable[[Float32[Array, " E"], Float32[Array, "15"], StageCallback], PosedSurface]
 """Expression `[E]`, pose `[15]` and the callback of the stages -> the posed surface."""
 
 
@@ -43,7 +43,9 @@ class SurfacePoser:
         self._animator = Animator(avatar, workers)
         self._normals = SurfaceNormals(avatar, workers)
 
-    def __call__(self, expression: Float, pose: Float, stage_done: StageCallback = untimed) -> PosedSurface:
+    def __call__(
+        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"], stage_done: StageCallback = untimed
+    ) -> PosedSurface:
         """Return the surface for an expression `[E]` and a pose `[15]`; the next call overwrites it."""
         posed = self.pose(expression, pose)
         stage_done()
@@ -51,11 +53,11 @@ class SurfacePoser:
         stage_done()
         return PosedSurface(posed.vertices, normals)
 
-    def pose(self, expression: Float, pose: Float) -> Posed:
+    def pose(self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]) -> Posed:
         """Return vertices and bones alone; the next call overwrites the vertices."""
         return self._animator(expression, pose)
 
-    def normals(self, posed: Posed) -> Float:
+    def normals(self, posed: Posed) -> Float32[Array, "V 3"]:
         """Return the unit normals `[V, 3]` of what `pose` returned; the next call overwrites them."""
         return self._normals(posed)
 
@@ -63,9 +65,9 @@ class SurfacePoser:
 class FrameBuffers(NamedTuple):
     """One frame before it becomes bytes."""
 
-    colours: Float  # [H, W, 3] in 0..1, undefined where the mask is false
-    normals: Float  # [H, W, 3] unit, model space, zero where the mask is false
-    mask: NDArray[np.bool_]  # [H, W] pixels that show the avatar
+    colours: Float32[Array, "H W 3"]  # in 0..1, undefined where the mask is false
+    normals: Float32[Array, "H W 3"]  # unit, model space, zero where the mask is false
+    mask: Bool[Array, "H W"]  # pixels that show the avatar
 
 
 class CpuRenderer:
@@ -102,7 +104,13 @@ class CpuRenderer:
         self._pose_surface = pose_surface or self._poser
         self._rasteriser = Rasteriser(avatar.faces, config.width, config.height, workers)
 
-    def render(self, expression: Float, pose: Float, image_matrix: Float, stage_done: StageCallback = untimed) -> Bytes:
+    def render(
+        self,
+        expression: Float32[Array, " E"],
+        pose: Float32[Array, "15"],
+        image_matrix: Float32[Array, "3 4"],
+        stage_done: StageCallback = untimed,
+    ) -> UInt8[Array, "H W 4"]:
         """Return the frame as `[H, W, 4]` RGBA in an array of its own; `stage_done` follows each stage."""
         fragments, normals = self._visible(expression, pose, image_matrix, stage_done)
         colours = self._shading(fragments, normals, condition_of(expression, pose))
@@ -111,24 +119,30 @@ class CpuRenderer:
         stage_done()
         return image
 
-    def render_batch(self, expressions: Float, poses: Float, image_matrix: Float) -> Bytes:
+    def render_batch(
+        self, expressions: Float32[Array, "N E"], poses: Float32[Array, "N 15"], image_matrix: Float32[Array, "3 4"]
+    ) -> UInt8[Array, "N H W 4"]:
         """Return `[N, H, W, 4]`, the bytes of N calls of `render`."""
         images = np.zeros((len(expressions), *self._size, 4), dtype=np.uint8)
         for image, expression, pose in zip(images, expressions, poses, strict=True):
             image[:] = self.render(expression, pose, image_matrix)
         return images
 
-    def buffers(self, expression: Float, pose: Float, image_matrix: Float) -> FrameBuffers:
+    def buffers(
+        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"], image_matrix: Float32[Array, "3 4"]
+    ) -> FrameBuffers:
         """Return colours, normals and mask of the frame in float; the next call overwrites the colours."""
         fragments, normals = self._visible(expression, pose, image_matrix, untimed)
         colours = self._shading(fragments, normals, condition_of(expression, pose))
         return FrameBuffers(colours, self._normal_image(fragments, normals), fragments.triangle >= 0)
 
-    def vertices(self, expression: Float, pose: Float) -> Float:
+    def vertices(self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]) -> Float32[Array, "V 3"]:
         """Return the posed vertices `[V, 3]`; the next call overwrites them."""
         return self._poser.pose(expression, pose).vertices
 
-    def normals(self, expression: Float, pose: Float, image_matrix: Float) -> Float:
+    def normals(
+        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"], image_matrix: Float32[Array, "3 4"]
+    ) -> Float32[Array, "H W 3"]:
         """Return the unit normal of the surface in each pixel `[H, W, 3]`; zero in the background."""
         return self._normal_image(*self._visible(expression, pose, image_matrix, untimed))
 
@@ -138,15 +152,19 @@ class CpuRenderer:
         self._close_session()
 
     def _visible(
-        self, expression: Float, pose: Float, image_matrix: Float, stage_done: StageCallback
-    ) -> tuple[Fragments, Float]:
+        self,
+        expression: Float32[Array, " E"],
+        pose: Float32[Array, "15"],
+        image_matrix: Float32[Array, "3 4"],
+        stage_done: StageCallback,
+    ) -> tuple[Fragments, Float32[Array, "V 3"]]:
         """The fragment in each pixel, and the normals of the vertices `[V, 3]`."""
         surface = self._pose_surface(expression, pose, stage_done)
         fragments = self._rasteriser.draw(surface.vertices, image_matrix)
         stage_done()
         return fragments, surface.normals
 
-    def _normal_image(self, fragments: Fragments, normals: Float) -> Float:
+    def _normal_image(self, fragments: Fragments, normals: Float32[Array, "V 3"]) -> Float32[Array, "H W 3"]:
         return normal_image(fragments, self._faces, normals, self._workers)
 
 

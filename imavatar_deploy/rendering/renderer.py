@@ -6,15 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.avatar_io import AvatarFolder
 
 from .compositing import TRANSPARENT
 
-Float = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 StageCallback = Callable[[], object]
 """Called after each of `STAGES`, to take its time."""
 
@@ -53,19 +49,29 @@ class Renderer(Protocol):
     threads: int
     """Cores in use on the host."""
 
-    def render(self, expression: Float, pose: Float, image_matrix: Float, stage_done: StageCallback) -> Bytes:
+    def render(
+        self,
+        expression: Float32[Array, " E"],
+        pose: Float32[Array, "15"],
+        image_matrix: Float32[Array, "3 4"],
+        stage_done: StageCallback,
+    ) -> UInt8[Array, "H W 4"]:
         """Return the frame as `[H, W, 4]` RGBA in an array of its own; `stage_done` follows each stage."""
         ...
 
-    def render_batch(self, expressions: Float, poses: Float, image_matrix: Float) -> Bytes:
+    def render_batch(
+        self, expressions: Float32[Array, "N E"], poses: Float32[Array, "N 15"], image_matrix: Float32[Array, "3 4"]
+    ) -> UInt8[Array, "N H W 4"]:
         """Return `[N, H, W, 4]`, the bytes of N calls of `render`, for `[N, E]` and `[N, 15]`."""
         ...
 
-    def vertices(self, expression: Float, pose: Float) -> Float:
+    def vertices(self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]) -> Float32[Array, "V 3"]:
         """Return the posed vertices `[V, 3]`; the next call may overwrite them."""
         ...
 
-    def normals(self, expression: Float, pose: Float, image_matrix: Float) -> Float:
+    def normals(
+        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"], image_matrix: Float32[Array, "3 4"]
+    ) -> Float32[Array, "H W 3"]:
         """Return the unit normal of the surface in each pixel `[H, W, 3]`, model space; zero in the background."""
         ...
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.engines.driver import probe_driver
 from imavatar_deploy.errors import MissingDependencyError
-from imavatar_deploy.rendering.renderer import Bytes, Float, RenderConfig, StageCallback, untimed
+from imavatar_deploy.rendering.renderer import RenderConfig, StageCallback, untimed
 from imavatar_deploy.rendering.texture_network import condition_of
 
 from .frame_input import FrameInput
@@ -75,7 +76,13 @@ class WarpRenderer:
             streams = (self._stream, self._copies)
             self._slots = [Slot(self._draw, self._inputs, pixels, *streams) for _ in range(2)]
 
-    def render(self, expression: Float, pose: Float, image_matrix: Float, stage_done: StageCallback) -> Bytes:
+    def render(
+        self,
+        expression: Float32[Array, " E"],
+        pose: Float32[Array, "15"],
+        image_matrix: Float32[Array, "3 4"],
+        stage_done: StageCallback,
+    ) -> UInt8[Array, "H W 4"]:
         """See `Renderer`."""
         slot = self._slots[0]
         self._tell(slot, expression, pose, image_matrix)
@@ -86,7 +93,9 @@ class WarpRenderer:
             self._draw_slowly(slot, stage_done)
         return self._taken(slot)
 
-    def render_batch(self, expressions: Float, poses: Float, image_matrix: Float) -> Bytes:
+    def render_batch(
+        self, expressions: Float32[Array, "N E"], poses: Float32[Array, "N 15"], image_matrix: Float32[Array, "3 4"]
+    ) -> UInt8[Array, "N H W 4"]:
         """See `Renderer`."""
         images = np.zeros((len(expressions), *self._size, 4), dtype=np.uint8)
         for frame, (expression, pose) in enumerate(zip(expressions, poses, strict=True)):
@@ -99,7 +108,7 @@ class WarpRenderer:
             self._land(self._slots[frame % 2], images[frame])
         return images
 
-    def vertices(self, expression: Float, pose: Float) -> Float:
+    def vertices(self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]) -> Float32[Array, "V 3"]:
         """See `Renderer`."""
         self._tell(self._slots[0], expression, pose, np.zeros((3, 4), dtype=np.float32))
         with self._current():
@@ -107,7 +116,9 @@ class WarpRenderer:
             self._animate()
             return np.asarray(self._scene.vertices.numpy())
 
-    def normals(self, expression: Float, pose: Float, image_matrix: Float) -> Float:
+    def normals(
+        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"], image_matrix: Float32[Array, "3 4"]
+    ) -> Float32[Array, "H W 3"]:
         """See `Renderer`."""
         self._tell(self._slots[0], expression, pose, image_matrix)
         seen = self._scene.seen
@@ -137,7 +148,13 @@ class WarpRenderer:
         with nullcontext() if self._stream is not None else _ONE_AT_A_TIME:
             slot.launch()
 
-    def _tell(self, slot: Slot, expression: Float, pose: Float, image_matrix: Float) -> None:
+    def _tell(
+        self,
+        slot: Slot,
+        expression: Float32[Array, " E"],
+        pose: Float32[Array, "15"],
+        image_matrix: Float32[Array, "3 4"],
+    ) -> None:
         constant = self._shading.constant(condition_of(expression, pose))
         self._layout.write(slot.given, expression, pose, image_matrix, constant)
 
@@ -175,9 +192,9 @@ class WarpRenderer:
                 wp.synchronize_device(self._device)
                 stage_done()
 
-    def _taken(self, slot: Slot) -> Bytes:
+    def _taken(self, slot: Slot) -> UInt8[Array, "H W 4"]:
         return np.array(slot.landed).reshape(*self._size, 4)
 
-    def _land(self, slot: Slot, image: Bytes) -> None:
+    def _land(self, slot: Slot, image: UInt8[Array, "H W 4"]) -> None:
         slot.wait()
         image[:] = slot.landed.reshape(image.shape)

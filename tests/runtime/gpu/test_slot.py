@@ -115,7 +115,8 @@ def test_a_batch_waits_for_an_image_before_its_slot_is_used_again(recorder: Reco
         frames.append(renderer._slots.index(slot))
 
     renderer._tell = tell  # type: ignore[method-assign]
-    images = renderer.render_batch(np.arange(4.0)[:, None], np.zeros((4, 15)), np.zeros((3, 4)))
+    expressions, poses = np.arange(4, dtype=np.float32)[:, None], np.zeros((4, 15), dtype=np.float32)
+    images = renderer.render_batch(expressions, poses, np.zeros((3, 4), dtype=np.float32))
     assert images.shape == (4, 2, 2, 4)
     assert frames == [0, 1, 0, 1]
     assert recorder.told == [
