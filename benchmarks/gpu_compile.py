@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from imavatar_deploy.console import human_bytes
+from imavatar_deploy.messages import human_bytes
 from imavatar_deploy.runtime.gpu import network, renderer
 from imavatar_deploy.runtime.gpu.library import MODULE, quietly, wp
 

@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from imavatar_deploy.errors import ImavatarError, UsageError
+from imavatar_deploy.messages import human_bytes, tell
+from imavatar_deploy.progress import Advance
 
 SIGNALLED, INTERRUPTED = 128, 130
 """What a shell expects of a program ended by a signal, to which its number is added, and of one ended by Ctrl-C."""
 
-Advance = Callable[[int], None]
 EXIT_CODES = (
     "Exit codes: 0 done, 2 usage, 3 parity or quality, 4 budget, 5 missing dependency or device, 6 unreadable input."
 )
@@ -110,15 +111,9 @@ class Command(click.Command):
             ctx.exit(SIGNALLED + stop.args[0] if isinstance(stop, Terminated) else INTERRUPTED)
 
 
-def tell(text: str) -> None:
-    """Say something on stderr; a log that cannot be written, on a full disk, ends nothing."""
-    with suppress(OSError):
-        click.echo(text, err=True)
-
-
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Advance]:
-    """A progress bar on a terminal's stderr, with elapsed and remaining time; yields the function that advances it."""
+    """A `Progress` that draws a bar with elapsed and remaining time where stderr is a terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -135,11 +130,6 @@ def closing_lines(written: Sequence[Path], seconds: float, then: Sequence[str]) 
     """What was written, how big, how long it took, and the next commands to paste."""
     sizes = [f"wrote {path} ({human_bytes(_size(path))})" for path in written]
     return "\n".join([*sizes, f"took {seconds:.1f} s", *(f"next: {command}" for command in then)])
-
-
-def human_bytes(count: int) -> str:
-    """`12.3 MB` and the like."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def rows_help(table: Mapping[str, object]) -> str:

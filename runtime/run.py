@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from imavatar_deploy.console import closing_lines, tell
+from imavatar_deploy.console import closing_lines, progress
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.messages import tell
 from imavatar_deploy.option_groups import GroupedCommand
 from imavatar_deploy.tracks.frame_range import frames_of
 
@@ -125,7 +126,7 @@ def run(
         performance = chosen.performance(motion, player.avatar)
         for note in filter(None, (player.backend_note, player.drift_note, *performance.notes)):
             tell(note)
-        outcome = play(player, motion, performance, programme)
+        outcome = play(player, motion, performance, programme, progress)
         kept = chosen.keep(performance)
     click.echo("\n".join([*outcome.lines, *([kept] if kept else []), f"shading: {player.shading}"]))
     click.echo(closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"]))

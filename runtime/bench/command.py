@@ -16,21 +16,22 @@ from rich.console import Console
 
 from imavatar_deploy.animation.shade import AUTO, SHADINGS
 from imavatar_deploy.atomic import atomic_file
-from imavatar_deploy.console import Command, closing_lines
+from imavatar_deploy.console import Command, closing_lines, progress
 from imavatar_deploy.drawing.workers import available_cores
 
 from ..backends import BACKENDS
 from ..durations import DURATION
 from ..timing import INCLUDED, load_average, machine
 from .combination import TOGETHER, Choices, combinations
-from .comparison import comparison_report, markdown, terminal_table
+from .comparison import comparison_report, markdown
 from .facts import BAKED, IMPLICIT, Facts, added, extrapolated, size_option
 from .growth import growths
 from .implicit import TRACERS
 from .request import Implicit, Request, compare
 from .rounds import Pace, Unavailable
 from .several import counted, implicit_renderer, row_of, several, size_pair, what_is_compared
-from .single import single_lines, single_report, single_table
+from .single import single_lines, single_report
+from .tables import single_table, terminal_table
 
 WIDE = 200
 """Columns of a table that goes into a file or another program."""
@@ -115,7 +116,7 @@ def _single(request: Request, out: Path | None) -> str:
     """Time one combination, show its stages; returns the next command."""
     (avatar,) = request.choices.avatars
     (subject,) = request.subjects().values()
-    (outcome,) = request.time_baked()
+    (outcome,) = request.time_baked(progress)
     if isinstance(outcome, Unavailable):
         raise outcome.error
     report = single_report(outcome, subject, machine())
@@ -133,7 +134,7 @@ def _comparison(request: Request, out: Path | None, md: Path | None) -> str:
         how = "; ".join(f"{name} {TRACERS[name]}" for name in request.implicit.tracers)
         click.echo(f"the implicit renderer comes last and takes its time: {how}", err=True)
     before = load_average()
-    rows = compare(request)
+    rows = compare(request, progress)
     growth, about = growths(rows), machine()
     lines = [*(fact["said"] for fact in growth), *extrapolated(rows), INCLUDED, _told_of(about, before)]
     _write_json(out, comparison_report(rows, growth, about, before))

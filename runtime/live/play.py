@@ -7,8 +7,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imavatar_deploy.console import progress, tell
 from imavatar_deploy.errors import BudgetError, InputError, UsageError
+from imavatar_deploy.messages import tell
+from imavatar_deploy.progress import Progress, silent
 
 from ..player import Player
 from ..sinks import Sink, Stream, find_sink, open_sink
@@ -48,9 +49,16 @@ class Outcome:
 
 
 def play(
-    player: Player, source: Source | LiveSource, performance: Streamed | Recorded, programme: Programme
+    player: Player,
+    source: Source | LiveSource,
+    performance: Streamed | Recorded,
+    programme: Programme,
+    progress: Progress = silent,
 ) -> Outcome:
     """Draw what `performance` makes of `source` into every sink.
+
+    Args:
+        progress: reports the frames of a recording that is drawn as fast as it goes.
 
     Raises:
         UsageError: a sink is unknown or cannot be written.
@@ -60,10 +68,16 @@ def play(
     _refuse_twins(programme.sinks)
     if isinstance(source, LiveSource) or any(find_sink(sink).watched for sink in programme.sinks):
         return _in_real_time(player, source, performance, programme)
-    return _at_once(player, source, performance, programme)
+    return _at_once(player, source, performance, programme, progress)
 
 
-def _at_once(player: Player, source: Source, performance: Streamed | Recorded, programme: Programme) -> Outcome:
+def _at_once(
+    player: Player,
+    source: Source,
+    performance: Streamed | Recorded,
+    programme: Programme,
+    progress: Progress,
+) -> Outcome:
     """Nobody waits: every frame into every sink, as fast as it goes."""
     tally, stream = Tally(), Stream(player.width, player.height, source.fps)
     statistics = Statistics(tally, AtOnce(source.fps), performance)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from imavatar_deploy.console import tell
+from imavatar_deploy.messages import tell
 
 from ..sources import LiveSource
 from .loop import Tally

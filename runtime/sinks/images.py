@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 
 from imavatar_deploy.atomic import staging_beside
-from imavatar_deploy.console import human_bytes
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.messages import human_bytes
 
 from .sink import Bytes, Sink, SinkFormat, Stream
 
