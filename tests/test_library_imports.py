@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {
     "imavatar_deploy": "imavatar_deploy",
@@ -85,3 +87,54 @@ def test_only_modules_of_the_command_line_are_excepted() -> None:
     )
     result = run(code, *sorted(COMMAND_LINE))
     assert result.returncode == 0, result.stderr
+
+
+QUIET = """
+import importlib, os, sys
+
+def redirected(*arguments):
+    raise AssertionError("a file descriptor was redirected")
+
+os.dup2 = redirected
+importlib.import_module("imavatar_deploy.runtime.gpu.library")
+assert "warp" not in sys.modules, "library loads Warp"
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+import warp
+assert warp._src.context.runtime is None, "Warp was started"
+"""
+
+STARTS = """
+import os, sys, threading
+from imavatar_deploy.runtime.gpu import library
+
+calls = []
+def init(of=library.wp.init):
+    calls.append(threading.get_ident())
+    of()
+library.wp.init = init
+together = threading.Barrier(8)
+def start():
+    together.wait(60)
+    assert library.start() is library.wp
+threads = [threading.Thread(target=start) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(60)
+assert len(calls) == 1, calls
+os.write(2, b"stderr is back")
+"""
+
+
+def test_importing_the_kernels_does_not_start_warp() -> None:
+    pytest.importorskip("warp", reason="pip install 'imavatar-deploy[cuda]'")
+    kernels = [name for name in modules() if name.startswith("imavatar_deploy.runtime.gpu")]
+    result = run(QUIET, *kernels)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_warp_starts_once_whatever_threads_ask() -> None:
+    pytest.importorskip("warp", reason="pip install 'imavatar-deploy[cuda]'")
+    result = run(STARTS)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "stderr is back")
