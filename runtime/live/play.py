@@ -15,6 +15,7 @@ from ..player import Player
 from ..sinks import Sink, Stream, find_sink, open_sink
 from ..sinks.controls import Controls
 from ..sources import LiveSource, Source
+from .latencies import milliseconds
 from .loop import Bytes, Tally, View, perform, warm_up
 from .outlet import open_outlets
 from .pace import AtOnce, RealTime
@@ -80,10 +81,11 @@ def _at_once(
 ) -> Outcome:
     """Nobody waits: every frame into every sink, as fast as it goes."""
     tally, stream = Tally(), Stream(player.width, player.height, source.fps)
-    statistics = Statistics(tally, AtOnce(source.fps), performance)
     view = View(player, stream.controls, programme.follow, programme.mirrored)
     with ExitStack() as stack:
         sinks = [stack.enter_context(open_sink(sink, stream)) for sink in programme.sinks]
+        warm_up(player)
+        statistics = Statistics(tally, AtOnce(source.fps), performance)
         advance = stack.enter_context(progress("playing", source.count))
 
         def show(tick: int, image: Bytes) -> None:
@@ -111,6 +113,7 @@ def _in_real_time(
         statistics.outlets = outlets
         for greeting in [outlet.sink.greeting for outlet in outlets if outlet.sink.greeting]:
             tell(greeting)
+        statistics.start()
 
         def show(tick: int, image: Bytes) -> None:
             for outlet in outlets:
@@ -120,7 +123,7 @@ def _in_real_time(
             perform(view, performance, statistics.pace, show, tally, duration=programme.duration)
         _refuse_nothing(tally)
         if live and tally.faceless == tally.drawn:
-            raise InputError(f"no face came, so there is nothing to keep; {statistics.source_line()}")
+            raise InputError(statistics.faceless_line())
     return Outcome([*_reports([outlet.sink for outlet in outlets]), *statistics.report()], tally)
 
 
@@ -147,6 +150,6 @@ def check_budget(tally: Tally, budget: float | None) -> None:
     """
     if budget is not None and (reached := tally.latency.percentile(95)) > budget:
         raise BudgetError(
-            f"p95 is {1e3 * reached:.1f} ms and the budget {1e3 * budget:g} ms; try a smaller --size or --shading "
+            f"p95 is {milliseconds(reached)} and the budget {1e3 * budget:g} ms; try a smaller --size or --shading "
             "student, or, of a tracker's stream, --latency 0"
         )

@@ -39,6 +39,10 @@ class Statistics:
     outlets: list[Outlet] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
+    def start(self) -> None:
+        """Count seconds from now on: everything that takes time before the first frame is done."""
+        self.began = time.monotonic()
+
     @property
     def packets(self) -> dict[str, int]:
         """What became of the packets; empty for a recording."""
@@ -67,6 +71,20 @@ class Statistics:
         packets = ", ".join(f"{name} {count:,}" for name, count in self.packets.items()) or "nothing came"
         refusal = self.performance.refusal if isinstance(self.performance, Streamed) else ""
         return f"{self.source.listening if self.source else ''}: {packets}{f'; {refusal}' if refusal else ''}"
+
+    def faceless_line(self) -> str:
+        """Why a tracker's stream was over before one of its faces was drawn."""
+        received, early, overflowed = (self.packets.get(name, 0) for name in ("received", "early", "overflowed"))
+        came = f"{received:,} packets with a face came and none"
+        if not received:
+            line = "no face came"
+        elif isinstance(self.performance, Streamed) and self.performance.taken:
+            line = f"{came} of them can be shown"
+        elif received > early + overflowed:
+            line = f"{came} was drawn in time: give a longer --duration"
+        else:
+            line = f"{came} was drawn: they came before the first frame could be drawn"
+        return f"{line}; no output is kept; {self.source_line()}"
 
     def _added(self) -> str:
         if not isinstance(self.performance, Streamed):
