@@ -128,7 +128,7 @@ def progress(description: str, total: int | None) -> Iterator[Advance]:
 
 def closing_lines(written: Sequence[Path], seconds: float, then: Sequence[str]) -> str:
     """What was written, how big, how long it took, and the next commands to paste."""
-    sizes = [f"wrote {path} ({human_bytes(_size(path))})" for path in written]
+    sizes = [f"wrote {path}{_size(path)}" for path in written]
     return "\n".join([*sizes, f"took {seconds:.1f} s", *(f"next: {command}" for command in then)])
 
 
@@ -137,7 +137,12 @@ def rows_help(table: Mapping[str, object]) -> str:
     return "; ".join(f"{name}: {getattr(row, 'description', row)}" for name, row in table.items())
 
 
-def _size(path: Path) -> int:
+def _size(path: Path) -> str:
+    """In parentheses; nothing for a device or a pipe."""
     if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    elif path.is_file():
+        size = path.stat().st_size
+    else:
+        return ""
+    return f" ({human_bytes(size)})"

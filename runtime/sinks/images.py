@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from imavatar_deploy.atomic import staging_beside
+from imavatar_deploy.atomic import move_into_place, staging_beside
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.messages import human_bytes
 
@@ -35,7 +35,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
 
         yield Sink(write, report=lambda: _report(folder, names))
         for finished in names:
-            (staging / finished).replace(folder / finished)
+            move_into_place(staging / finished, folder / finished)
 
 
 def write_png(path: Path, image: Bytes) -> None:
