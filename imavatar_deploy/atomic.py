@@ -68,14 +68,13 @@ class _Destination:
 
         Raises:
             UsageError: it takes no more, or nothing at all.
-            BrokenPipeError: what reads this process' output has ended.
         """
         try:
             with content.open("rb") as source, self._opened() as device:
                 shutil.copyfileobj(source, device)
         except OSError as error:
             if self.descriptor is not None and isinstance(error, BrokenPipeError):
-                raise
+                return  # what reads this process' output has read enough
             raise self.failed(error) from error
 
     def _opened(self) -> BinaryIO:

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from imavatar_deploy.errors import ImavatarError, UsageError
 from imavatar_deploy.messages import human_bytes, tell
+from imavatar_deploy.output_streams import tolerant_streams
 from imavatar_deploy.progress import Advance
 
 SIGNALLED, INTERRUPTED = 128, 130
@@ -34,15 +35,16 @@ def start(module: str, command: str) -> None:
     # Threads of torch that spin while they wait take the cores from whatever else runs here: an evaluation of one
     # minute took ten beside a training.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        found = getattr(importlib.import_module(module), command)
-    except ImavatarError as error:
-        click.echo(f"{Path(sys.argv[0]).stem}: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo(f"{Path(sys.argv[0]).stem}: interrupted before it began", err=True)
-        sys.exit(INTERRUPTED)
-    found()
+    with tolerant_streams():
+        try:
+            run = getattr(importlib.import_module(module), command)
+        except ImavatarError as error:
+            click.echo(f"{Path(sys.argv[0]).stem}: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(f"{Path(sys.argv[0]).stem}: interrupted before it began", err=True)
+            sys.exit(INTERRUPTED)
+        run()
 
 
 class Terminated(KeyboardInterrupt):
@@ -87,13 +89,14 @@ class Command(click.Command):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run as a program; a full disk, its help's or its results', is one sentence."""
-        try:
-            return super().main(*args, **kwargs)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            tell(f"{self.name}: there is no room left where it writes ({error}); what is whole is kept")
-            sys.exit(UsageError.exit_code)
+        with tolerant_streams():
+            try:
+                return super().main(*args, **kwargs)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                tell(f"{self.name}: there is no room left where it writes ({error}); what is whole is kept")
+                sys.exit(UsageError.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the class."""

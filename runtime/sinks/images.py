@@ -44,8 +44,13 @@ def write_png(path: Path, image: Bytes) -> None:
     Raises:
         UsageError: it cannot be written.
     """
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)):
-        raise UsageError(f"{path.name} cannot be written to {path.parent.parent}; is the disk full?")
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
+    try:
+        path.write_bytes(encoded)  # cv2.imwrite crashes on a name that is no UTF-8
+    except OSError as error:
+        raise UsageError(
+            f"{path.name} cannot be written to {path.parent.parent} ({error.strerror or error})"
+        ) from error
 
 
 def _report(folder: Path, names: list[str]) -> str:
