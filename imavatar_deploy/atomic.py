@@ -60,7 +60,8 @@ class _Destination:
         except OSError as error:
             raise self.failed(error) from error
         if stat.S_ISDIR(mode):
-            raise UsageError(f"{self.name} is a folder, and a file is to be written there; choose another name")
+            message = "is a folder, and a file is to be written there; choose another name"
+            raise UsageError(f"{self.name} {message}")
         return stat.S_ISREG(mode)
 
     def write_through(self, content: Path) -> None:

@@ -1,8 +1,8 @@
 """Standard output and stderr of a command: no character and no closed pipe is an error.
 
 A character that the terminal's encoding lacks is replaced by what ASCII has for it. Where the
-program that reads the output ends (`| head -1`), the rest of the output is dropped and the work goes
-on, so that the exit code stays that of the result.
+program that reads the output ends (`| head -1`), the rest of the output is dropped and the work
+goes on, so that the exit code stays that of the result.
 """
 
 from __future__ import annotations

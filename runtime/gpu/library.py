@@ -65,7 +65,8 @@ _STARTING = threading.Lock()
 @cache
 def _loaded() -> Any:
     library = require("warp", extra="cuda")
-    # No fused products and sums: neighbours must agree on which side of their edge a pixel is, see `raster`.
+    # No fused products and sums: neighbours must agree on which side of their edge a pixel is,
+    # see `raster`.
     library.get_module(MODULE).options.update(enable_backward=False, fuse_fp=False)
     return library
 

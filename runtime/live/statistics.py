@@ -74,13 +74,15 @@ class Statistics:
 
     def faceless_line(self) -> str:
         """Why a tracker's stream was over before one of its faces was drawn."""
-        received, early, overflowed = (self.packets.get(name, 0) for name in ("received", "early", "overflowed"))
+        packets = self.packets
+        received = packets.get("received", 0)
+        discarded = packets.get("early", 0) + packets.get("overflowed", 0)
         came = f"{received:,} packets with a face came and none"
         if not received:
             line = "no face came"
         elif isinstance(self.performance, Streamed) and self.performance.taken:
             line = f"{came} of them can be shown"
-        elif received > early + overflowed:
+        elif received > discarded:
             line = f"{came} was drawn in time: give a longer --duration"
         else:
             line = f"{came} was drawn: they came before the first frame could be drawn"

@@ -46,7 +46,7 @@ def write_png(path: Path, image: Bytes) -> None:
     """
     _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
     try:
-        path.write_bytes(encoded)  # cv2.imwrite crashes on a name that is no UTF-8
+        path.write_bytes(encoded.tobytes())  # cv2.imwrite crashes on a name that is no UTF-8
     except OSError as error:
         raise UsageError(
             f"{path.name} cannot be written to {path.parent.parent} ({error.strerror or error})"
