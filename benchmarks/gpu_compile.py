@@ -15,9 +15,9 @@ from pathlib import Path
 
 import click
 
-from imavatar_deploy.console import human_bytes
+from imavatar_deploy.messages import human_bytes
 from imavatar_deploy.runtime.gpu import network, renderer
-from imavatar_deploy.runtime.gpu.library import MODULE, quietly, wp
+from imavatar_deploy.runtime.gpu.library import MODULE, quietly, start, wp
 
 SHARED = {75: 64, 80: 163, 86: 99, 87: 163, 89: 99, 90: 227, 100: 227, 103: 227, 110: 227, 120: 99, 121: 99}
 """KB of shared memory that a block may have, by compute capability (CUDA C++ Programming Guide, technical tables)."""
@@ -57,6 +57,7 @@ def compile_all(arch: int, width: int) -> list[str]:
 @click.option("--width", default=512, show_default=True, help="Of the texture network's layers.")
 def main(arches: tuple[str, ...], width: int) -> None:
     """Compile for every ARCH."""
+    start()
     click.echo(f"Warp {wp.config.version}, kernels of {renderer.__name__.rpartition('.')[0]}")
     for arch in arches:
         click.echo("\n".join(compile_all(int(arch), width)))

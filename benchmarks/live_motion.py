@@ -21,6 +21,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 
+from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.runtime.live.motion import Motion, Settings
 from imavatar_deploy.runtime.live.motion.face import Face, face_of
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
@@ -267,7 +268,8 @@ def picture(path: Path) -> None:
         axis.set(title=f"{truth.name}, {what}, degrees; {network}", xlim=(3, 12) if gap else (3, 7.5), xlabel="seconds")
         axis.legend(loc="upper right")
     figure.tight_layout()
-    figure.savefig(path, dpi=90)
+    with atomic_file(path) as partial:
+        figure.savefig(partial, dpi=90)
 
 
 @click.command(help=__doc__)

@@ -18,6 +18,7 @@ from typing import Any
 
 from matplotlib import pyplot
 
+from imavatar_deploy.atomic import atomic_file, write_text
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.loop import train
 from imavatar_deploy.training.presets import preset
@@ -74,7 +75,8 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
     axes[0].legend()
-    figure.savefig(path, dpi=120)
+    with atomic_file(path) as partial:
+        figure.savefig(partial, dpi=120)
 
 
 def main() -> None:
@@ -100,7 +102,7 @@ def main() -> None:
             f"| {found['steps_per_second']:.2f} | {last['iou']:.3f} | {last['psnr']:.1f} |",
             flush=True,
         )
-        log.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_text(log, json.dumps(results, indent=1) + "\n")
         draw(results, arguments.out / "curves.png")
 
 

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from imavatar_deploy.avatar_io import STORAGE
-from imavatar_deploy.console import closing_lines, human_bytes, progress, rows_help
+from imavatar_deploy.console import closing_lines, progress, rows_help
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.messages import human_bytes
 from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
 from imavatar_deploy.option_groups import GroupedCommand

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.console import Advance
 from imavatar_deploy.conventions import BOUNDING_RADIUS
 from imavatar_deploy.model import Frame, Variant, View
 from imavatar_deploy.model.forward import ForwardVariant
 from imavatar_deploy.model.surface import Field, Mesh, extract
 from imavatar_deploy.model.surface.chunks import chunks
-from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.progress import Advance, Progress, silent
 
 from .polish import polish
 from .settings import Settings

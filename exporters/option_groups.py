@@ -2,19 +2,162 @@
 
 from __future__ import annotations
 
-from . import mesh_settings, motion_option, student_settings
+from pathlib import Path
+
+import click
+
+from imavatar_deploy.console import rows_help
+from imavatar_deploy.engines.flavours import COMPATIBILITY, FLAVOURS
+from imavatar_deploy.option_groups import OptionGroup
+from imavatar_deploy.student import WIDTHS
+
+from . import motion_option
 from .format_option import FormatOption
 from .gltf import options as gltf_options
-from .tensorrt import settings as trt_settings
-from .waterfall import settings as proof_settings
+from .mesh_settings import MESH_TYPES, MeshSettings
+from .named_poses import PRESETS
+from .student import STEPS
+from .student_settings import TAKERS, StudentSettings
+from .tensorrt.precision import PRECISIONS
+from .tensorrt.settings import TrtSettings
+from .waterfall.settings import ProofSettings
+
+TARGETS = {row.name: ", ".join(row.targets) for row in FLAVOURS.values() if row.targets}
+
+
+def _proof(proof_size: int, tolerances: Path | None, allow_drift: str | None) -> ProofSettings:
+    return ProofSettings(proof_size, tolerances, allow_drift)
+
+
+PROOF = OptionGroup(
+    "proof",
+    "The proof",
+    (
+        FormatOption(
+            "--proof-size",
+            formats=(),
+            type=int,
+            default=ProofSettings.size,
+            help="Pixels a side of the frames on which every hop from implicit render to student is judged.",
+        ),
+        FormatOption(
+            "--tolerances",
+            formats=(),
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="TOML that changes what a hop may lose, as [baked] and below it psnr = 36.",
+        ),
+        FormatOption(
+            "--allow-drift",
+            formats=(),
+            metavar="REASON",
+            help="Write an avatar that misses a tolerance; the manifest tells why.",
+        ),
+    ),
+    _proof,
+)
+
+
+def _student(student: str, no_student: bool, student_steps: int) -> StudentSettings | None:
+    return None if no_student else StudentSettings(int(student), student_steps)
+
+
+STUDENT = OptionGroup(
+    "student",
+    "Student",
+    (
+        FormatOption(
+            "--student",
+            formats=TAKERS,
+            type=click.Choice([str(width) for width in WIDTHS]),
+            default=str(WIDTHS[0]),
+            help="Hidden width of the tiny network that CPU and web draw with.",
+        ),
+        FormatOption(
+            "--no-student",
+            formats=TAKERS,
+            is_flag=True,
+            help="Leave it out: no training, and shading by the full network alone.",
+        ),
+        FormatOption(
+            "--student-steps",
+            formats=TAKERS,
+            type=click.IntRange(min=0),
+            default=STEPS,
+            help="Of its training: more for one that misses its quality.",
+        ),
+    ),
+    _student,
+)
+
+MESH = OptionGroup(
+    "mesh",
+    "Meshes",
+    (
+        FormatOption(
+            "--expressions",
+            formats=("mesh",),
+            default=PRESETS,
+            metavar="FILE|presets",
+            help="Faces of the format mesh: a track, or JSON such as "
+            '{"smile": {"expression": {"mouthSmileLeft": 1}, "pose": {"jaw": [0.2, 0, 0]}}}.',
+        ),
+        FormatOption(
+            "--mesh-type",
+            formats=("mesh",),
+            default="ply",
+            help=f"Of the format mesh: {', '.join(MESH_TYPES)}.",
+        ),
+        FormatOption(
+            "--from-field",
+            formats=("mesh",),
+            is_flag=True,
+            help="Take the meshes from the deformed field itself, face by face; this exports any "
+            "variant of the networks.",
+        ),
+    ),
+    MeshSettings,
+)
+
+
+def _trt(
+    trt_flavour: str,
+    trt_precision: str,
+    trt_targets: str,
+    trt_compatibility: str,
+) -> TrtSettings:
+    targets = tuple(filter(None, trt_targets.replace(" ", "").split(",")))
+    return TrtSettings(trt_flavour, trt_precision, targets, trt_compatibility)
+
+
+def _trt_option(name: str, default: str, text: str, metavar: str | None = None) -> FormatOption:
+    return FormatOption(name, formats=("trt",), default=default, help=text, metavar=metavar)
+
+
+TRT = OptionGroup(
+    "trt",
+    "TensorRT",
+    (
+        _trt_option("--trt-flavour", "auto", f"Of TensorRT: auto, {', '.join(FLAVOURS)}."),
+        _trt_option("--trt-precision", "auto", f"Of engines. {rows_help(PRECISIONS)}."),
+        _trt_option(
+            "--trt-targets",
+            "",
+            f"Architectures to build for. {rows_help(TARGETS)}; tensorrt builds for the GPU at hand.",
+            "SM,...",
+        ),
+        _trt_option("--trt-compatibility", "none", f"Where plans run. {rows_help(COMPATIBILITY)}."),
+    ),
+    _trt,
+)
 
 GROUPS = (
-    proof_settings.GROUP,
-    student_settings.GROUP,
+    PROOF,
+    STUDENT,
     motion_option.GROUP,
     gltf_options.GROUP,
-    mesh_settings.GROUP,
-    trt_settings.GROUP,
+    MESH,
+    TRT,
 )
 
 

@@ -1,16 +1,12 @@
-"""StudentSettings: what a student may choose, and the options for it."""
+"""StudentSettings: what a student may choose."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import click
-
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.option_groups import OptionGroup
 from imavatar_deploy.student import WIDTHS
 
-from .format_option import FormatOption
 from .student import STEPS
 
 TAKERS = ("onnx", "player", "student")
@@ -35,36 +31,3 @@ class StudentSettings:
             raise UsageError(f"a student must be {', '.join(map(str, WIDTHS))} wide, got {self.width}")
         if self.steps < 0:
             raise UsageError(f"a student's training must have 0 steps or more, got {self.steps}")
-
-
-def _settings(student: str, no_student: bool, student_steps: int) -> StudentSettings | None:
-    return None if no_student else StudentSettings(int(student), student_steps)
-
-
-GROUP = OptionGroup(
-    "student",
-    "Student",
-    (
-        FormatOption(
-            "--student",
-            formats=TAKERS,
-            type=click.Choice([str(width) for width in WIDTHS]),
-            default=str(WIDTHS[0]),
-            help="Hidden width of the tiny network that CPU and web draw with.",
-        ),
-        FormatOption(
-            "--no-student",
-            formats=TAKERS,
-            is_flag=True,
-            help="Leave it out: no training, and shading by the full network alone.",
-        ),
-        FormatOption(
-            "--student-steps",
-            formats=TAKERS,
-            type=click.IntRange(min=0),
-            default=STEPS,
-            help="Of its training: more for one that misses its quality.",
-        ),
-    ),
-    _settings,
-)

@@ -1,14 +1,120 @@
-"""Outputs that appear whole or not at all: write to a temporary name beside the target, rename when done."""
+"""Outputs that appear whole or not at all: written under a temporary name, renamed when done.
+
+A rename replaces regular files alone. A link stays, and what it leads to is written; a device, a
+pipe or an open file of this process (`/dev/stdout`) is written through, once the output is whole.
+The name `-` is standard output, for text.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from imavatar_deploy.errors import UsageError
+
+STANDARD_OUTPUT = "-"
+"""As an output of text."""
+
+MOST_LINKS = 40
+"""Links that lead to one file, as Linux allows them."""
+
+
+def is_standard_output(out: str | Path) -> bool:
+    """Whether `out` is the name `-`."""
+    return str(out) == STANDARD_OUTPUT
+
+
+@dataclass(frozen=True)
+class _Destination:
+    """Where an output goes."""
+
+    name: str
+    """As the user gave it."""
+    path: Path
+    """Without links."""
+    descriptor: int | None
+    """Of a file that this process has open, which the name stands for."""
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether a rename may put a file there: nothing is there, or a regular file.
+
+        Raises:
+            UsageError: a folder is there, or the name cannot be looked up.
+        """
+        if self.descriptor is not None:
+            return False
+        try:
+            mode = self.path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError as error:
+            raise self.failed(error) from error
+        if stat.S_ISDIR(mode):
+            message = "is a folder, and a file is to be written there; choose another name"
+            raise UsageError(f"{self.name} {message}")
+        return stat.S_ISREG(mode)
+
+    def write_through(self, content: Path) -> None:
+        """Write the bytes of a file to what is there.
+
+        Raises:
+            UsageError: it takes no more, or nothing at all.
+        """
+        try:
+            with content.open("rb") as source, self._opened() as device:
+                shutil.copyfileobj(source, device)
+        except OSError as error:
+            if self.descriptor is not None and isinstance(error, BrokenPipeError):
+                return  # what reads this process' output has read enough
+            raise self.failed(error) from error
+
+    def _opened(self) -> BinaryIO:
+        if self.descriptor is None:
+            return os.fdopen(os.open(self.path, os.O_WRONLY), "wb")
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()  # what was printed before comes first
+        return os.fdopen(os.dup(self.descriptor), "wb")
+
+    def failed(self, error: OSError) -> UsageError:
+        """One sentence for what the system refused."""
+        reason = error.strerror or error
+        return UsageError(f"{self.name} cannot be written ({reason}); choose another place")
+
+
+def refuse_standard_output(out: str | Path) -> None:
+    """Raise UsageError for the name `-` of an output that is not text."""
+    if is_standard_output(out):
+        raise UsageError("- is standard output, where this output cannot be written; choose a file or folder")
+
+
+def _destination(out: str | Path) -> _Destination:
+    refuse_standard_output(out)
+    return _Destination(str(out), Path(os.path.realpath(out)), _descriptor(out))
+
+
+def _descriptor(out: str | Path) -> int | None:
+    """The open file of this process that `/dev/stdout`, `/dev/fd/3` or a link to these means."""
+    own = re.compile(rf"/dev/fd|/proc/{os.getpid()}(/task/\d+)?/fd")
+    path = Path(out).absolute()
+    for _ in range(MOST_LINKS):
+        folder = Path(os.path.realpath(path.parent))
+        if own.fullmatch(str(folder)) and path.name.isdecimal():
+            return int(path.name)
+        path = folder / path.name
+        if not path.is_symlink():
+            return None
+        path = folder / path.readlink()
+    return None
 
 
 @contextmanager
@@ -33,18 +139,64 @@ def staging_beside(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(out: str | Path) -> Iterator[Path]:
-    """Yield a temporary path with the suffix of `out`; it becomes `out` when the block ends without an error.
+    """Yield a temporary path with the suffix of `out`.
+
+    Its content is in `out` once the block ends without an error.
 
     Raises:
         UsageError: `out` cannot be written.
     """
-    target = Path(out)
-    if target.is_dir():
-        raise UsageError(f"{target} is a folder, and a file is to be written there; choose another name")
-    with staging_beside(target) as staging:
-        partial = staging / target.name
-        yield partial
-        partial.replace(target)
+    destination = _destination(out)
+    name = Path(out).name
+    if destination.replaceable:
+        with staging_beside(destination.path) as staging:
+            yield staging / name
+            (staging / name).replace(destination.path)
+    else:
+        with tempfile.TemporaryDirectory(prefix="imavatar-") as folder:
+            partial = Path(folder) / name
+            yield partial
+            destination.write_through(partial)
+
+
+def write_text(out: str | Path, text: str) -> None:
+    """Write UTF-8 text to `out`, whole or not at all; to standard output where it is `-`.
+
+    Raises:
+        UsageError: `out` cannot be written.
+    """
+    if is_standard_output(out):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    with atomic_file(out) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def move_into_place(finished: Path, out: Path) -> None:
+    """Rename a finished file to `out` beside it; a link, device or pipe there gets its content.
+
+    Raises:
+        UsageError: `out` cannot be written.
+    """
+    if not out.is_symlink() and _destination(out).replaceable:
+        finished.replace(out)
+        return
+    with atomic_file(out) as partial:
+        shutil.copyfile(finished, partial)
+    finished.unlink()
+
+
+def ensure_writable(out: str | Path) -> None:
+    """Refuse what `atomic_file` would refuse, before long work.
+
+    Raises:
+        UsageError: `out` cannot be written.
+    """
+    destination = _destination(out)
+    if destination.replaceable:
+        with staging_beside(destination.path):
+            pass
 
 
 @contextmanager
@@ -59,7 +211,8 @@ def atomic_folder(out: str | Path, *, marker: str, overwrite: bool = False) -> I
     Raises:
         UsageError: `out` cannot be written, or is in the way.
     """
-    target = Path(out)
+    refuse_standard_output(out)
+    target = Path(os.path.realpath(out))
     _refuse_obstacle(target, marker, overwrite)
     with staging_beside(target) as staging:
         partial, old = staging / "new", staging / "old"

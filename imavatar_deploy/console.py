@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from imavatar_deploy.errors import ImavatarError, UsageError
+from imavatar_deploy.messages import human_bytes, tell
+from imavatar_deploy.output_streams import tolerant_streams
+from imavatar_deploy.progress import Advance
 
 SIGNALLED, INTERRUPTED = 128, 130
 """What a shell expects of a program ended by a signal, to which its number is added, and of one ended by Ctrl-C."""
 
-Advance = Callable[[int], None]
 EXIT_CODES = (
     "Exit codes: 0 done, 2 usage, 3 parity or quality, 4 budget, 5 missing dependency or device, 6 unreadable input."
 )
@@ -33,15 +35,16 @@ def start(module: str, command: str) -> None:
     # Threads of torch that spin while they wait take the cores from whatever else runs here: an evaluation of one
     # minute took ten beside a training.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        found = getattr(importlib.import_module(module), command)
-    except ImavatarError as error:
-        click.echo(f"{Path(sys.argv[0]).stem}: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo(f"{Path(sys.argv[0]).stem}: interrupted before it began", err=True)
-        sys.exit(INTERRUPTED)
-    found()
+    with tolerant_streams():
+        try:
+            run = getattr(importlib.import_module(module), command)
+        except ImavatarError as error:
+            click.echo(f"{Path(sys.argv[0]).stem}: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(f"{Path(sys.argv[0]).stem}: interrupted before it began", err=True)
+            sys.exit(INTERRUPTED)
+        run()
 
 
 class Terminated(KeyboardInterrupt):
@@ -86,13 +89,14 @@ class Command(click.Command):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run as a program; a full disk, its help's or its results', is one sentence."""
-        try:
-            return super().main(*args, **kwargs)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            tell(f"{self.name}: there is no room left where it writes ({error}); what is whole is kept")
-            sys.exit(UsageError.exit_code)
+        with tolerant_streams():
+            try:
+                return super().main(*args, **kwargs)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                tell(f"{self.name}: there is no room left where it writes ({error}); what is whole is kept")
+                sys.exit(UsageError.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the class."""
@@ -110,15 +114,9 @@ class Command(click.Command):
             ctx.exit(SIGNALLED + stop.args[0] if isinstance(stop, Terminated) else INTERRUPTED)
 
 
-def tell(text: str) -> None:
-    """Say something on stderr; a log that cannot be written, on a full disk, ends nothing."""
-    with suppress(OSError):
-        click.echo(text, err=True)
-
-
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Advance]:
-    """A progress bar on a terminal's stderr, with elapsed and remaining time; yields the function that advances it."""
+    """A `Progress` that draws a bar with elapsed and remaining time where stderr is a terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -133,13 +131,8 @@ def progress(description: str, total: int | None) -> Iterator[Advance]:
 
 def closing_lines(written: Sequence[Path], seconds: float, then: Sequence[str]) -> str:
     """What was written, how big, how long it took, and the next commands to paste."""
-    sizes = [f"wrote {path} ({human_bytes(_size(path))})" for path in written]
+    sizes = [f"wrote {path}{_size(path)}" for path in written]
     return "\n".join([*sizes, f"took {seconds:.1f} s", *(f"next: {command}" for command in then)])
-
-
-def human_bytes(count: int) -> str:
-    """`12.3 MB` and the like."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def rows_help(table: Mapping[str, object]) -> str:
@@ -147,7 +140,12 @@ def rows_help(table: Mapping[str, object]) -> str:
     return "; ".join(f"{name}: {getattr(row, 'description', row)}" for name, row in table.items())
 
 
-def _size(path: Path) -> int:
+def _size(path: Path) -> str:
+    """In parentheses; nothing for a device or a pipe."""
     if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    elif path.is_file():
+        size = path.stat().st_size
+    else:
+        return ""
+    return f" ({human_bytes(size)})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .bench import bench
+from .bench.command import bench
 from .run import run
 from .send import send
 from .verify import verify

@@ -97,6 +97,16 @@ class Player:
         self._renderer.close()
         self._closed = True
 
+    def warm_up(self) -> None:
+        """Draw the neutral face once, so that no later frame includes what the first one does.
+
+        That is compilation where nothing has been compiled yet, 10 to 20 seconds, and the first
+        use of memory and of the texture network elsewhere. Call it before a tracker is listened
+        to and before frames are timed; `imavatar-run`, `imavatar-bench` and `drive` do so.
+        """
+        still = np.zeros(self.avatar.expression_size), np.zeros(POSE_SIZE)
+        self.render(*still)
+
     def render(self, expression: Any, pose: Any, camera: Camera | None = None) -> UInt8[Array, "H W 4"]:
         """[H, W, 4] RGBA image of an expression `[E]` and a pose `[15]` (axis-angle, radians).
 

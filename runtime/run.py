@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from imavatar_deploy.console import closing_lines, tell
+from imavatar_deploy.console import closing_lines, progress
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.messages import tell
 from imavatar_deploy.option_groups import GroupedCommand
 from imavatar_deploy.rendering.compositing import COLOURS
 from imavatar_deploy.tracks.frame_range import frames_of
@@ -65,7 +66,9 @@ Examples:
 @click.option("--loop", is_flag=True, help="Begin a recording again at its end, until --duration or somebody stops it.")
 @click.option("--mirror", is_flag=True, help="Swap left and right of the picture, as a mirror does.")
 @click.option(
-    "--duration", type=DURATION, help="End after so long, such as 30s or 5min.  [default: when the motion ends]"
+    "--duration",
+    type=DURATION,
+    help="End so long after the first frame is ready, such as 30s or 5min.  [default: when the motion ends]",
 )
 @click.option("--stats", is_flag=True, help="Say every second on stderr what came, what was drawn and how late.")
 @click.option(
@@ -99,6 +102,9 @@ def run(
     A recording is drawn frame by frame into files, as fast as it goes; it keeps real time when a sink is watched. A
     tracker's stream always does: its packets are put in order, smoothed and shown a frame late, and what comes too
     late is left out. Ctrl-C ends a run in real time, and its files are kept; of any other, nothing is.
+
+    A tracker's stream of which no face was drawn is an error (exit code 6) with every sink, null
+    included: nothing was measured, and --budget would hold for want of frames.
     """
     started = time.perf_counter()
     chosen = live_options.GROUP.settings(given)
@@ -125,7 +131,7 @@ def run(
         performance = chosen.performance(motion, player.avatar)
         for note in filter(None, (player.backend_note, player.drift_note, *performance.notes)):
             tell(note)
-        outcome = play(player, motion, performance, programme)
+        outcome = play(player, motion, performance, programme, progress)
         kept = chosen.keep(performance)
     click.echo("\n".join([*outcome.lines, *([kept] if kept else []), f"shading: {player.shading}"]))
     click.echo(closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"]))

@@ -7,9 +7,10 @@ from itertools import islice
 
 import click
 
-from imavatar_deploy.console import Command, closing_lines, human_bytes, progress, tell
+from imavatar_deploy.console import Command, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.messages import human_bytes, tell
 from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.tracks.frame_range import frames_of
 from imavatar_deploy.tracks.retime import retimed

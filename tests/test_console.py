@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from imavatar_deploy import errors
-from imavatar_deploy.console import ENDINGS, Command, closing_lines, human_bytes, tell
+from imavatar_deploy.console import ENDINGS, Command, closing_lines
+from imavatar_deploy.messages import human_bytes, tell
 from imavatar_deploy.optional import require
 
 TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ImavatarError)]
@@ -108,5 +109,5 @@ def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPat
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(click, "echo", full)
+    monkeypatch.setattr("builtins.print", full)
     tell("a note")

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from imavatar_deploy.atomic import atomic_file
+from imavatar_deploy.atomic import atomic_file, refuse_standard_output
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.model.checkpoint import save_checkpoint
 from imavatar_deploy.model.variant import Variant
@@ -53,9 +53,10 @@ class RunFolder:
         Raises:
             UsageError: something is there already.
         """
+        refuse_standard_output(self.path)
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             self._clear(overwrite)
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.resolve().mkdir(parents=True, exist_ok=True)  # which a link may lead to
         with atomic_file(self.config) as partial:
             partial.write_text(to_toml(settings), encoding="utf-8")
 
@@ -64,7 +65,7 @@ class RunFolder:
             raise UsageError(f"{self.path} is there and holds no run of ours (no {CONFIG}); choose another name")
         if not overwrite:
             raise UsageError(f"{self.path} holds a run already; go on with it by --resume, or pass --overwrite")
-        shutil.rmtree(self.path)
+        shutil.rmtree(self.path.resolve())
 
     def settings(self) -> Settings:
         """What the run was started with.

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import imavatar_deploy
-from imavatar_deploy.console import Advance
-from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.progress import Advance, Progress, silent
 
 from ..at_rest import AT_REST, NEUTRAL
 from ..licences import LICENCE, licence_of, licence_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imavatar_deploy.console import Advance
+from imavatar_deploy.progress import Advance
 
 from .outputs import Outputs
 from .posing import FramePoser

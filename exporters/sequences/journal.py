@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from imavatar_deploy.atomic import refuse_standard_output
 from imavatar_deploy.errors import InputError, UsageError
 
 from .staging import Staging
@@ -38,6 +39,7 @@ def open_journal(out: Path, settings: Mapping[str, Any], *, resume: bool, overwr
         UsageError: `out` cannot be written, holds other things, or a bake with which neither flag can go on.
         InputError: the journal that is there cannot be read.
     """
+    refuse_standard_output(out)
     staging = Staging(out / WORK)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from imavatar_deploy.console import Advance
 from imavatar_deploy.errors import ImavatarError, UsageError
 from imavatar_deploy.optional import require
+from imavatar_deploy.progress import Advance
 
 from .frame_work import Crew, FrameWork
 

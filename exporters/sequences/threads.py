@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from imavatar_deploy.console import Advance
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.progress import Advance
 from imavatar_deploy.rendering.workers import MOST, available_cores
 
 from .frame_work import Crew, FrameWork

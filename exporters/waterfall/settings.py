@@ -1,16 +1,11 @@
-"""ProofSettings: how the waterfall is judged, and the options for it."""
+"""ProofSettings: how the waterfall is judged."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.option_groups import OptionGroup
-
-from ..format_option import FormatOption
 
 LEAST = 32
 """Pixels a side below which a mouth is no region any more."""
@@ -36,36 +31,3 @@ class ProofSettings:
             raise UsageError(f"--proof-size must be at least {LEAST} pixels, got {self.size}")
         if self.allow_drift is not None and not self.allow_drift.strip():
             raise UsageError("--allow-drift needs a reason, which the manifest keeps")
-
-
-def _made(proof_size: int, tolerances: Path | None, allow_drift: str | None) -> ProofSettings:
-    return ProofSettings(proof_size, tolerances, allow_drift)
-
-
-GROUP = OptionGroup(
-    "proof",
-    "The proof",
-    (
-        FormatOption(
-            "--proof-size",
-            formats=(),
-            type=int,
-            default=ProofSettings.size,
-            help="Pixels a side of the frames on which every hop from the implicit render to the student is judged.",
-        ),
-        FormatOption(
-            "--tolerances",
-            formats=(),
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="TOML that changes what a hop may lose, as [baked] and below it psnr = 36.",
-        ),
-        FormatOption(
-            "--allow-drift",
-            formats=(),
-            metavar="REASON",
-            help="Write an avatar that misses a tolerance; the manifest tells why.",
-        ),
-    ),
-    _made,
-)

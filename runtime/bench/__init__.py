@@ -1,5 +1,1 @@
 """The bench: an avatar timed in every combination of size, shading, backend and company, side by side."""
-
-from .command import bench
-
-__all__ = ["bench"]

@@ -8,14 +8,16 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from imavatar_deploy.atomic import atomic_file
-from imavatar_deploy.console import Command, closing_lines
+from imavatar_deploy.atomic import ensure_writable, is_standard_output, write_text
+from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.errors import UsageError
 from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 from imavatar_deploy.rendering.workers import available_cores
 
@@ -23,14 +25,15 @@ from ..backends import BACKENDS
 from ..durations import DURATION
 from ..timing import INCLUDED, load_average, machine
 from .combination import TOGETHER, Choices, combinations
-from .comparison import comparison_report, markdown, terminal_table
+from .comparison import comparison_report, markdown
 from .facts import BAKED, IMPLICIT, Facts, added, extrapolated, size_option
 from .growth import growths
 from .implicit import TRACERS
 from .request import Implicit, Request, compare
 from .rounds import Pace, Unavailable
 from .several import counted, implicit_renderer, row_of, several, size_pair, what_is_compared
-from .single import single_lines, single_report, single_table
+from .single import single_lines, single_report
+from .tables import single_table, terminal_table
 
 WIDE = 200
 """Columns of a table that goes into a file or another program."""
@@ -60,8 +63,14 @@ Examples:
     type=DURATION,
     help=f"Most time for each; a slow one is timed on fewer frames.  [default: {SECONDS:g} in a comparison]",
 )
-@click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
-@click.option("--md", type=click.Path(path_type=Path), help="Write the comparison as Markdown to this file, too.")
+@click.option(
+    "--json", "out", type=click.Path(path_type=Path), help="Write the figures to this file, too; - prints them alone."
+)
+@click.option(
+    "--md",
+    type=click.Path(path_type=Path),
+    help="Write the comparison as Markdown to this file, too; - prints it alone.",
+)
 def bench(
     avatars: tuple[str, ...],
     frames: int,
@@ -79,13 +88,54 @@ def bench(
     --student).
     """
     started = time.perf_counter()
-    choices, implicit = _choices(avatars, **options), _implicit(**options)
+    choices, implicit, files = _choices(avatars, **options), _implicit(**options), _Files(out, md)
     if len(combinations(choices)) == 1 and not implicit and not md:
-        then = _single(Request(choices, Pace(frames, seconds or math.inf, engine_policy=engine_policy)), out)
+        pace = Pace(frames, seconds or math.inf, engine_policy=engine_policy)
+        then = _single(Request(choices, pace), files)
     else:
         pace = Pace(frames, seconds or SECONDS, engine_policy=engine_policy)
-        then = _comparison(Request(choices, pace, implicit), out, md)
-    click.echo(closing_lines([path for path in (out, md) if path], time.perf_counter() - started, [then]))
+        then = _comparison(Request(choices, pace, implicit), files)
+    files.say(closing_lines(files.written, time.perf_counter() - started, [then]))
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where the reports go; what is said goes to stderr where a report takes standard output.
+
+    Raises:
+        UsageError: both go to standard output, or one cannot be written.
+    """
+
+    json: Path | None
+    md: Path | None
+
+    def __post_init__(self) -> None:
+        named = [path for path in (self.json, self.md) if path]
+        if len(named) - len(self.written) > 1:
+            raise UsageError("standard output takes one of --json and --md; give the other a file")
+        for path in self.written:
+            ensure_writable(path)
+
+    @property
+    def written(self) -> list[Path]:
+        return [path for path in (self.json, self.md) if path and not is_standard_output(path)]
+
+    @property
+    def aside(self) -> bool:
+        """Whether standard output is taken."""
+        return any(path and is_standard_output(path) for path in (self.json, self.md))
+
+    def say(self, text: str) -> None:
+        click.echo(text, err=self.aside)
+
+    def console(self) -> Console:
+        """For tables: as wide as the terminal, or wide enough for a file or another program."""
+        terminal = (sys.stderr if self.aside else sys.stdout).isatty() or "COLUMNS" in os.environ
+        return Console(stderr=self.aside, width=None if terminal else WIDE)
+
+    def write_json(self, report: dict[str, Any]) -> None:
+        if self.json:
+            write_text(self.json, json.dumps(report, indent=2) + "\n")
 
 
 def _choices(avatars: Sequence[str], **options: Any) -> Choices:
@@ -111,39 +161,38 @@ def _implicit(**options: Any) -> Implicit | None:
     return Implicit(options["checkpoint"], size, tracers) if options["checkpoint"] else None
 
 
-def _single(request: Request, out: Path | None) -> str:
+def _single(request: Request, files: _Files) -> str:
     """Time one combination, show its stages; returns the next command."""
     (avatar,) = request.choices.avatars
     (subject,) = request.subjects().values()
-    (outcome,) = request.time_baked()
+    (outcome,) = request.time_baked(progress)
     if isinstance(outcome, Unavailable):
         raise outcome.error
     report = single_report(outcome, subject, machine())
-    _write_json(out, report)
     above, below = single_lines(report)
-    click.echo(above)
-    Console().print(single_table(report))
-    click.echo(below)
+    files.say(above)
+    Console(stderr=files.aside).print(single_table(report))
+    files.say(below)
+    files.write_json(report)
     return f"imavatar-bench {avatar} --size 256,512 --shading {','.join(SHADINGS)}"
 
 
-def _comparison(request: Request, out: Path | None, md: Path | None) -> str:
+def _comparison(request: Request, files: _Files) -> str:
     """Time all combinations, show them side by side; returns the next command."""
     if request.implicit:
         how = "; ".join(f"{name} {TRACERS[name]}" for name in request.implicit.tracers)
         click.echo(f"the implicit renderer comes last and takes its time: {how}", err=True)
     before = load_average()
-    rows = compare(request)
+    rows = compare(request, progress)
     growth, about = growths(rows), machine()
     lines = [*(fact["said"] for fact in growth), *extrapolated(rows), INCLUDED, _told_of(about, before)]
-    _write_json(out, comparison_report(rows, growth, about, before))
-    if md:
-        with atomic_file(md) as partial:
-            partial.write_text(markdown(rows, lines), encoding="utf-8")
-    console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE)
+    console = files.console()
     table, below = terminal_table(rows, console)
     console.print(table)
-    click.echo("\n".join([*below, *lines]))
+    files.say("\n".join([*below, *lines]))
+    files.write_json(comparison_report(rows, growth, about, before))
+    if files.md:
+        write_text(files.md, markdown(rows, lines))
     return _next(rows, request)
 
 
@@ -151,12 +200,6 @@ def _told_of(about: dict[str, Any], before: list[float] | None) -> str:
     machine_words = ", ".join(filter(None, [about["processor"], f"{about['cores']} cores", about["gpu"]]))
     loads = [f"{load[0]}" for load in (before, about["load_average"]) if load]
     return f"{machine_words}; load {' before, '.join(loads)} after" if loads else machine_words
-
-
-def _write_json(out: Path | None, report: dict[str, Any]) -> None:
-    if out:
-        with atomic_file(out) as partial:
-            partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _next(rows: Sequence[Facts], request: Request) -> str:

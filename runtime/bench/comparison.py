@@ -1,4 +1,4 @@
-"""Comparison: the rows as a table for the terminal, as Markdown, and as JSON."""
+"""Comparison: the columns of its table, as Markdown, and as JSON."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from ..player import STAGES
 from ..timing import INCLUDED
 from .facts import Facts, shading_name, size_name
 
 SCHEMA_VERSION = 2
 """1 is that of a single combination, see `single`."""
-
-UNBOUNDED = 1000
-"""Columns of a terminal in which every table has room."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +53,8 @@ def _figure(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
-def _note(row: Facts) -> str:
+def note_of(row: Facts) -> str:
+    """Why a row was not timed, or what belongs to it beside the figures; may be empty."""
     return f"not here: {briefly(row['unavailable'])}" if "unavailable" in row else str(row["note"])
 
 
@@ -87,7 +80,7 @@ COLUMNS = (
     Column("frames/s", _rate("frames_per_second")),
     Column("each", _rate("frames_per_second_each")),
     Column("x slower", _rate("times_slower")),
-    Column("note", _note, figure=False),
+    Column("note", note_of, figure=False),
 )
 
 
@@ -103,30 +96,6 @@ def shown_columns(rows: Sequence[Facts]) -> tuple[list[Column], list[str]]:
         elif cells:
             common.append(f"{column.head} {cells[0]}")
     return columns, common
-
-
-def terminal_table(rows: Sequence[Facts], console: Console) -> tuple[Table, list[str]]:
-    """The table that fits, and below it: the notes, what is the same in every row, and what had no room."""
-    columns, common = shown_columns(rows)
-    notes = [note for note in dict.fromkeys(map(_note, rows)) if note]
-    said = [f"({number}) {note}" for number, note in enumerate(notes, 1)]
-    said += [f"alike in all rows: {', '.join(common)}"] if common else []
-    table = _table(columns, rows, notes)
-    if console.measure(table, options=console.options.update(max_width=UNBOUNDED)).maximum > console.width:
-        table = _table([column for column in columns if not column.detail], rows, notes)
-        said.append("the stages had no room here; --md and --json have them")
-    return table, said
-
-
-def _table(columns: Sequence[Column], rows: Sequence[Facts], notes: Sequence[str]) -> Table:
-    """Notes are long: a number stands for each."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        table.add_column(column.head, justify="right" if column.figure else "left", no_wrap=column.figure)
-    for row in rows:
-        number = f"({notes.index(_note(row)) + 1})" if _note(row) else ""
-        table.add_row(*(number if column.head == "note" else escape(column.cell(row)) for column in columns))
-    return table
 
 
 def markdown(rows: Sequence[Facts], lines: Sequence[str]) -> str:

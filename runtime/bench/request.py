@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from imavatar_deploy.console import progress
+from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.tracks import FlameFrame, read_track
 
 from .combination import Choices, combinations
@@ -54,7 +54,7 @@ class Request:
         """
         return {avatar: subject_of(avatar) for avatar in self.choices.avatars}
 
-    def time_baked(self) -> list[Outcome]:
+    def time_baked(self, progress: Progress = silent) -> list[Outcome]:
         """Every combination; at the implicit renderer's size, too, where that is asked."""
         sizes = dict.fromkeys([*self.choices.sizes, *([self.implicit.size] if self.implicit else [])])
         rows = combinations(replace(self.choices, sizes=list(sizes)))
@@ -81,7 +81,7 @@ class Request:
         )
 
 
-def compare(request: Request) -> list[Facts]:
+def compare(request: Request, progress: Progress = silent) -> list[Facts]:
     """Every row, timed or not.
 
     Raises:
@@ -89,7 +89,7 @@ def compare(request: Request) -> list[Facts]:
         ImavatarError: why the first combination cannot be played, where none can.
     """
     subjects = request.subjects()
-    outcomes = request.time_baked()
+    outcomes = request.time_baked(progress)
     if (failed := outcomes[0]) and all(isinstance(outcome, Unavailable) for outcome in outcomes):
         assert isinstance(failed, Unavailable)
         raise failed.error

@@ -1,12 +1,9 @@
-"""Single: one combination, stage by stage, as a table and as JSON."""
+"""Single: one combination, stage by stage, as JSON and in sentences."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rich.table import Table
-
-from ..player import STAGES
 from ..timing import INCLUDED, summarise
 from .rounds import Timed
 from .subject import Subject
@@ -36,14 +33,6 @@ def single_report(timed: Timed, subject: Subject, machine: dict[str, Any]) -> di
         "machine": machine,
         "backend": timed.note or row.backend,
     }
-
-
-def single_table(report: dict[str, Any]) -> Table:
-    """Stages by percentiles."""
-    table = Table("stage", "p50 ms", "p95 ms", "p99 ms")
-    for stage, times in report["milliseconds"].items():
-        table.add_row(stage, *(f"{value:.2f}" for value in times.values()), end_section=stage == STAGES[-1])
-    return table
 
 
 def single_lines(report: dict[str, Any]) -> tuple[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from imavatar_deploy.avatar_io import SAMPLE
-from imavatar_deploy.console import human_bytes
 from imavatar_deploy.engines.build import Order, Profile, build_engine
 from imavatar_deploy.engines.driver import probe_driver
 from imavatar_deploy.engines.flavours import FLAVOURS, Flavour
 from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.graphs import open_session
+from imavatar_deploy.messages import human_bytes
 
 from .checkup import AbsentError, Checkup
 from .core_parts import imported, version_of

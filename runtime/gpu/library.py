@@ -1,4 +1,8 @@
-"""The Warp library, started without its banner, and the one way its kernels are compiled here."""
+"""The Warp library, started on first use and without its banner, and how its kernels are declared.
+
+Importing this module loads nothing. Modules that declare kernels import `wp` from here, which loads
+Warp but does not start it; `start` does, when the first device is asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ import atexit
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from imavatar_deploy.engines.driver import probe_driver
 from imavatar_deploy.errors import MissingDependencyError
@@ -49,8 +55,32 @@ def _driver_not_missed() -> Iterator[None]:
         yield
 
 
-def _started() -> Any:
+if TYPE_CHECKING:
+    wp: Any
+    """The library."""
+
+_STARTING = threading.Lock()
+
+
+@cache
+def _loaded() -> Any:
     library = require("warp", extra="cuda")
+    # No fused products and sums: neighbours must agree on which side of their edge a pixel is,
+    # see `raster`.
+    library.get_module(MODULE).options.update(enable_backward=False, fuse_fp=False)
+    return library
+
+
+def __getattr__(name: str) -> Any:
+    """`wp`, loaded by its first import from here."""
+    if name != "wp":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _loaded()
+
+
+@cache
+def _started() -> Any:
+    library = _loaded()
     with quietly(library), _driver_not_missed():
         try:
             library.init()
@@ -58,20 +88,24 @@ def _started() -> Any:
             library.config.kernel_cache_dir = tempfile.mkdtemp(prefix="imavatar-warp-")
             atexit.register(shutil.rmtree, library.config.kernel_cache_dir, ignore_errors=True)
             library.init()
-    # No fused products and sums: neighbours must agree on which side of their edge a pixel is, see `raster`.
-    library.get_module(MODULE).options.update(enable_backward=False, fuse_fp=False)
     return library
 
 
-wp = _started()
-"""The library."""
+def start() -> Any:
+    """Start Warp, once in a process, and return it; any thread may call this.
+
+    Raises:
+        MissingDependencyError: Warp cannot be imported.
+    """
+    with _STARTING:
+        return _started()
 
 
 def kernel(function: Kernel) -> Kernel:
     """A Warp kernel of `MODULE`; its arguments are annotated by `arrays`."""
-    return cast(Kernel, wp.kernel(function, module=MODULE, enable_backward=False))
+    return cast(Kernel, _loaded().kernel(function, module=MODULE, enable_backward=False))
 
 
 def inlined(function: Kernel) -> Kernel:
     """A function that kernels call."""
-    return cast(Kernel, wp.func(function, module=MODULE))
+    return cast(Kernel, _loaded().func(function, module=MODULE))

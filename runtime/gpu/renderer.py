@@ -16,7 +16,7 @@ from imavatar_deploy.rendering.renderer import RenderConfig, StageCallback, unti
 from imavatar_deploy.rendering.texture_network import condition_of
 
 from .frame_input import FrameInput
-from .library import MODULE, quietly, wp
+from .library import MODULE, quietly, start, wp
 from .pixels import composite, interpolate_normals
 from .scene import Scene
 from .shadings import DEVICE_SHADINGS
@@ -30,6 +30,7 @@ def cuda_device() -> Any:
         MissingDependencyError: there is no driver or device, or this Warp cannot use them.
     """
     found = probe_driver().devices[0]
+    start()
     if not wp.is_cuda_available():
         raise MissingDependencyError(
             f"{found.name} is there, but warp-lang {wp.config.version} does not start on it; update NVIDIA's driver, "
@@ -40,7 +41,7 @@ def cuda_device() -> Any:
 
 def cpu_device() -> Any:
     """Warp's CPU device: the same kernels, one thread."""
-    return wp.get_device("cpu")
+    return start().get_device("cpu")
 
 
 DEVICES = {"cuda": cuda_device, "cpu": cpu_device}

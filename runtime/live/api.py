@@ -28,9 +28,11 @@ OWN_FPS = 60.0
 def listen(source: str | Path | Inbox, avatar: Avatar, choices: Choices | None = None) -> Iterator[Streamed | Recorded]:
     """What drives an avatar: ask it for the face by `look()`, as often as you draw.
 
-        with Player("sample") as player, listen("livelink://0.0.0.0:11111", player.avatar) as tracker:
-            while (face := tracker.look()) is not None:
-                image = player.render(face.expression, face.pose)
+        with Player("sample") as player:
+            player.warm_up()  # compile before the tracker is listened to
+            with listen("livelink://0.0.0.0:11111", player.avatar) as tracker:
+                while (face := tracker.look()) is not None:
+                    image = player.render(face.expression, face.pose)
 
     `look` never waits. It gives the neutral face until somebody comes, and None when the source is over.
 
@@ -70,7 +72,8 @@ def drive(
         avatar, drawing: those of `Player`.
         source, choices: those of `listen`.
         fps: pictures a second; one that is late is left out.
-        duration: seconds; None: until the source is over, `show` says so, or Ctrl-C.
+        duration: seconds, counted once the first frame is drawn; None: until the source is over,
+            `show` says so, or Ctrl-C.
 
     Returns:
         How many were drawn, and the latency from capture to picture, `show` not included.
@@ -90,6 +93,6 @@ def drive(
         listen(source, player.avatar, choices) as tracker,
         suppress(KeyboardInterrupt),
     ):
-        warm_up(player)
+        warm_up(player, tracker.inbox if isinstance(tracker, Streamed) else None)
         perform(View(player, controls, follow=True), tracker, pace, shown, tally, duration=duration)
     return tally

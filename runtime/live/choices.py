@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.atomic import staging_beside
+from imavatar_deploy.atomic import ensure_writable
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.errors import ImavatarError, InputError, UsageError
 from imavatar_deploy.retarget import Retarget, find_retarget
@@ -77,8 +77,7 @@ class Choices:
         if self.calibrate is not None or (self.neutral and settings.neutral is None):
             motion.recalibrate()
             if self.neutral:
-                with staging_beside(self.neutral):
-                    pass  # it can be written, which had better be known now
+                ensure_writable(self.neutral)
         foreign = source.vocabulary not in (None, avatar.edition)
         notes = [source.listening, *(retarget.note for retarget in known.values() if foreign)]
         return Streamed(source, motion, refused, notes)

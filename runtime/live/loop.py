@@ -62,10 +62,13 @@ class View:
 
 
 def warm_up(player: Player, inbox: Inbox | None = None) -> None:
-    """Draw the neutral face once, which may compile for seconds, before the clock begins; what came by then is old."""
-    player.render(NOBODY.expression, NOBODY.pose)
-    if inbox is not None:
-        inbox.take()
+    """Draw the first frame, which may compile for seconds, before a run's clock starts.
+
+    Observations that arrive in that time are old: they leave the inbox, counted as `early`.
+    """
+    player.warm_up()
+    if inbox is not None and (old := inbox.take()):
+        inbox.count("early", len(old))
 
 
 def perform(

@@ -75,7 +75,10 @@ class Streamed:
         """Why packets of another head model are not shown, once some have come."""
         self.states: Counter[str] = Counter()
         """How often the face was `live`, and how often `predicted`, `held` or `relaxing`, for want of packets."""
-        self._inbox, self._refused = source.inbox, refused
+        self.inbox = source.inbox
+        self.taken = 0
+        """Observations taken out of the inbox, whether or not they can be shown."""
+        self._refused = refused
 
     def look(self, now: float | None = None) -> Shown | None:
         """See `Performance`; `now` is `time.monotonic()` when left out.
@@ -83,14 +86,15 @@ class Streamed:
         Raises:
             Exception: what ended the source's thread, if that was an error.
         """
-        ended = self._inbox.ended.is_set()
-        for arrival in self._inbox.take():
+        ended = self.inbox.ended.is_set()
+        for arrival in self.inbox.take():
+            self.taken += 1
             if error := self._refused.get(arrival.observation.vocabulary):
                 self.refusal = str(error)
             self.motion.push(arrival)
         if ended:
-            if self._inbox.trouble:
-                raise self._inbox.trouble
+            if self.inbox.trouble:
+                raise self.inbox.trouble
             return None
         moment = self.motion.at(time.monotonic() if now is None else now)
         if moment is not None:

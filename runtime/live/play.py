@@ -7,13 +7,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imavatar_deploy.console import progress, tell
 from imavatar_deploy.errors import BudgetError, InputError, UsageError
+from imavatar_deploy.messages import tell
+from imavatar_deploy.progress import Progress, silent
 
 from ..player import Player
 from ..sinks import Sink, Stream, find_sink, open_sink
 from ..sinks.controls import Controls
 from ..sources import LiveSource, Source
+from .latencies import milliseconds
 from .loop import Bytes, Tally, View, perform, warm_up
 from .outlet import open_outlets
 from .pace import AtOnce, RealTime
@@ -48,9 +50,16 @@ class Outcome:
 
 
 def play(
-    player: Player, source: Source | LiveSource, performance: Streamed | Recorded, programme: Programme
+    player: Player,
+    source: Source | LiveSource,
+    performance: Streamed | Recorded,
+    programme: Programme,
+    progress: Progress = silent,
 ) -> Outcome:
     """Draw what `performance` makes of `source` into every sink.
+
+    Args:
+        progress: reports the frames of a recording that is drawn as fast as it goes.
 
     Raises:
         UsageError: a sink is unknown or cannot be written.
@@ -60,16 +69,23 @@ def play(
     _refuse_twins(programme.sinks)
     if isinstance(source, LiveSource) or any(find_sink(sink).watched for sink in programme.sinks):
         return _in_real_time(player, source, performance, programme)
-    return _at_once(player, source, performance, programme)
+    return _at_once(player, source, performance, programme, progress)
 
 
-def _at_once(player: Player, source: Source, performance: Streamed | Recorded, programme: Programme) -> Outcome:
+def _at_once(
+    player: Player,
+    source: Source,
+    performance: Streamed | Recorded,
+    programme: Programme,
+    progress: Progress,
+) -> Outcome:
     """Nobody waits: every frame into every sink, as fast as it goes."""
     tally, stream = Tally(), Stream(player.width, player.height, source.fps)
-    statistics = Statistics(tally, AtOnce(source.fps), performance)
     view = View(player, stream.controls, programme.follow, programme.mirrored)
     with ExitStack() as stack:
         sinks = [stack.enter_context(open_sink(sink, stream)) for sink in programme.sinks]
+        warm_up(player)
+        statistics = Statistics(tally, AtOnce(source.fps), performance)
         advance = stack.enter_context(progress("playing", source.count))
 
         def show(tick: int, image: Bytes) -> None:
@@ -97,6 +113,7 @@ def _in_real_time(
         statistics.outlets = outlets
         for greeting in [outlet.sink.greeting for outlet in outlets if outlet.sink.greeting]:
             tell(greeting)
+        statistics.start()
 
         def show(tick: int, image: Bytes) -> None:
             for outlet in outlets:
@@ -106,7 +123,7 @@ def _in_real_time(
             perform(view, performance, statistics.pace, show, tally, duration=programme.duration)
         _refuse_nothing(tally)
         if live and tally.faceless == tally.drawn:
-            raise InputError(f"no face came, so there is nothing to keep; {statistics.source_line()}")
+            raise InputError(statistics.faceless_line())
     return Outcome([*_reports([outlet.sink for outlet in outlets]), *statistics.report()], tally)
 
 
@@ -133,6 +150,6 @@ def check_budget(tally: Tally, budget: float | None) -> None:
     """
     if budget is not None and (reached := tally.latency.percentile(95)) > budget:
         raise BudgetError(
-            f"p95 is {1e3 * reached:.1f} ms and the budget {1e3 * budget:g} ms; try a smaller --size or --shading "
+            f"p95 is {milliseconds(reached)} and the budget {1e3 * budget:g} ms; try a smaller --size or --shading "
             "student, or, of a tracker's stream, --latency 0"
         )

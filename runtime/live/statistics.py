@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from imavatar_deploy.console import tell
+from imavatar_deploy.messages import tell
 
 from ..sources import LiveSource
 from .loop import Tally
@@ -39,6 +39,10 @@ class Statistics:
     outlets: list[Outlet] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
+    def start(self) -> None:
+        """Count seconds from now on: everything that takes time before the first frame is done."""
+        self.began = time.monotonic()
+
     @property
     def packets(self) -> dict[str, int]:
         """What became of the packets; empty for a recording."""
@@ -67,6 +71,22 @@ class Statistics:
         packets = ", ".join(f"{name} {count:,}" for name, count in self.packets.items()) or "nothing came"
         refusal = self.performance.refusal if isinstance(self.performance, Streamed) else ""
         return f"{self.source.listening if self.source else ''}: {packets}{f'; {refusal}' if refusal else ''}"
+
+    def faceless_line(self) -> str:
+        """Why a tracker's stream was over before one of its faces was drawn."""
+        packets = self.packets
+        received = packets.get("received", 0)
+        discarded = packets.get("early", 0) + packets.get("overflowed", 0)
+        came = f"{received:,} packets with a face came and none"
+        if not received:
+            line = "no face came"
+        elif isinstance(self.performance, Streamed) and self.performance.taken:
+            line = f"{came} of them can be shown"
+        elif received > discarded:
+            line = f"{came} was drawn in time: give a longer --duration"
+        else:
+            line = f"{came} was drawn: they came before the first frame could be drawn"
+        return f"{line}; no output is kept; {self.source_line()}"
 
     def _added(self) -> str:
         if not isinstance(self.performance, Streamed):

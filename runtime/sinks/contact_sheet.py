@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from imavatar_deploy.atomic import atomic_file
-from imavatar_deploy.console import human_bytes
+from imavatar_deploy.messages import human_bytes
 
 from .images import write_png
 from .sink import Bytes, Sink, SinkFormat, Stream

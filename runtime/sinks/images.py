@@ -9,9 +9,9 @@ from pathlib import Path
 
 import cv2
 
-from imavatar_deploy.atomic import staging_beside
-from imavatar_deploy.console import human_bytes
+from imavatar_deploy.atomic import move_into_place, staging_beside
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.messages import human_bytes
 
 from .sink import Bytes, Sink, SinkFormat, Stream
 
@@ -35,7 +35,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
 
         yield Sink(write, report=lambda: _report(folder, names))
         for finished in names:
-            (staging / finished).replace(folder / finished)
+            move_into_place(staging / finished, folder / finished)
 
 
 def write_png(path: Path, image: Bytes) -> None:
@@ -44,8 +44,13 @@ def write_png(path: Path, image: Bytes) -> None:
     Raises:
         UsageError: it cannot be written.
     """
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)):
-        raise UsageError(f"{path.name} cannot be written to {path.parent.parent}; is the disk full?")
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
+    try:
+        path.write_bytes(encoded.tobytes())  # cv2.imwrite crashes on a name that is no UTF-8
+    except OSError as error:
+        raise UsageError(
+            f"{path.name} cannot be written to {path.parent.parent} ({error.strerror or error})"
+        ) from error
 
 
 def _report(folder: Path, names: list[str]) -> str:

@@ -12,8 +12,8 @@ import av
 from av.video.reformatter import ColorRange, Colorspace
 
 from imavatar_deploy.atomic import atomic_file
-from imavatar_deploy.console import human_bytes
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.messages import human_bytes
 
 from .ground import over, white
 from .sink import Bytes, Sink, SinkFormat, Stream

@@ -15,8 +15,9 @@ ROOM = 256
 class Inbox:
     """What a live source puts in, in order of arrival; the oldest is thrown away when it is full.
 
-    Every way in which a packet can end is counted: `received` (well-formed), `lost` (by their numbers), `malformed`,
-    `empty` (no face in it), `repeated`, `foreign` (another sender's), `overflowed`, and what the motion adds.
+    Every way in which a packet can end is counted: `received` (well-formed), `lost` (by their
+    numbers), `malformed`, `empty` (no face in it), `repeated`, `foreign` (another sender's),
+    `overflowed`, `early` (before the first frame could be drawn), and what the motion adds.
     """
 
     def __init__(self) -> None:

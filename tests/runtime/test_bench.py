@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from imavatar_deploy.errors import ImavatarError, MissingDependencyError
 from imavatar_deploy.rendering.shading import SHADINGS
 from imavatar_deploy.runtime.backends import BACKENDS
-from imavatar_deploy.runtime.bench import bench, cast, rounds
+from imavatar_deploy.runtime.bench import cast, rounds
 from imavatar_deploy.runtime.bench.combination import (
     IN_TURN,
     SIDE_BY_SIDE,
@@ -26,6 +26,7 @@ from imavatar_deploy.runtime.bench.combination import (
     Combination,
     combinations,
 )
+from imavatar_deploy.runtime.bench.command import bench
 from imavatar_deploy.runtime.bench.comparison import COLUMNS, briefly
 from imavatar_deploy.runtime.bench.facts import add_ratios
 from imavatar_deploy.runtime.bench.growth import growths

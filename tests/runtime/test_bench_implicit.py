@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.runtime.bench import bench
+from imavatar_deploy.runtime.bench.command import bench
 from imavatar_deploy.runtime.bench.implicit import TRACERS, ImplicitTimes, Order, time_implicit
 from imavatar_deploy.tracks import read_track
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from imavatar_deploy.atomic import refuse_standard_output
 from imavatar_deploy.progress import Progress, silent
 
 from ..presets import preset
@@ -42,6 +43,9 @@ class Plan:
     progress: Progress = silent
     say: Callable[[str], None] = lambda text: None
     """Told of each training as it begins."""
+
+    def __post_init__(self) -> None:
+        refuse_standard_output(self.out)
 
     def settings(self, *, warm_start: bool = True, **changes: object) -> Settings:
         """The base with an experiment's own changes.

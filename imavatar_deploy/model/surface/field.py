@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imavatar_deploy.console import Advance
 from imavatar_deploy.conventions import BOUNDING_RADIUS
+from imavatar_deploy.progress import Advance
 
 from .chunks import chunks
 

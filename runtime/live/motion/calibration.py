@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.atomic import atomic_file
+from imavatar_deploy.atomic import write_text
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import ImavatarError, InputError
@@ -57,8 +57,7 @@ class Neutral:
             UsageError: it cannot be written.
         """
         content = {"kind": KIND, "expression": self.expression.tolist(), "pose": self.pose.tolist()}
-        with atomic_file(path) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_neutral(path: str | Path) -> Neutral:

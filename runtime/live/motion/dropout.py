@@ -1,4 +1,4 @@
-"""What is shown when nothing newer has come: the table of `--dropout`."""
+"""What a face does while no newer one comes: the table of `--on-loss`."""
 
 from __future__ import annotations
 

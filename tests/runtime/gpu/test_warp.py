@@ -25,7 +25,7 @@ from .conftest import write_layers
 pytest.importorskip("warp", reason="pip install 'imavatar-deploy[cuda]'")
 
 from imavatar_deploy.runtime.gpu import network, renderer
-from imavatar_deploy.runtime.gpu.library import MODULE, wp
+from imavatar_deploy.runtime.gpu.library import MODULE, start, wp
 from imavatar_deploy.runtime.gpu.texture_weights import read_texture
 
 STILL = np.zeros(50), np.zeros(15)
@@ -116,8 +116,9 @@ def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
     nowhere = tmp_path / "file"
     nowhere.write_text("no folder")
     code = """
-from imavatar_deploy.runtime.gpu.library import wp
+from imavatar_deploy.runtime.gpu.library import start
 import pathlib
+wp = start()
 print(pathlib.Path(wp.config.kernel_cache_dir).is_dir(), wp.config.kernel_cache_dir)
 """
     kept = {name: value for name, value in os.environ.items() if name != "WARP_CACHE_PATH"}
@@ -165,7 +166,7 @@ def test_tiles_fit_the_device() -> None:
 
 def test_every_plain_kernel_compiles_for_cuda(tmp_path: Path) -> None:
     """By NVRTC, which needs no device; `benchmarks/gpu_compile.py` does the network, too, which takes a minute."""
-    if 90 not in wp.get_cuda_supported_archs():
+    if 90 not in start().get_cuda_supported_archs():
         pytest.skip("this Warp was built without CUDA")
     (made,) = wp.compile_aot_module(MODULE, arch=90, module_dir=tmp_path, use_ptx=True)
     kernels = {name for name in wp.get_module(MODULE).kernels}

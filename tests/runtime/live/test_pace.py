@@ -7,8 +7,11 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from imavatar_deploy.errors import BudgetError
 from imavatar_deploy.runtime.live.latencies import BIN, Latencies
+from imavatar_deploy.runtime.live.loop import Tally
 from imavatar_deploy.runtime.live.pace import AtOnce, RealTime
+from imavatar_deploy.runtime.live.play import check_budget
 
 
 class Clock:
@@ -67,4 +70,12 @@ def test_extremes_are_kept_within_the_bins() -> None:
     for value in (-1.0, 1e9):
         latencies.add(value)
     assert latencies.percentile(1) == BIN
-    assert latencies.percentile(99) > 5.0
+    assert latencies.percentile(99) == np.inf
+    assert str(latencies) == "p50 0.1 ms, p95 over 5000 ms, p99 over 5000 ms"
+
+
+def test_a_latency_beyond_the_bins_is_over_every_budget() -> None:
+    tally = Tally()
+    tally.latency.add(30.0)
+    with pytest.raises(BudgetError, match="p95 is over 5000 ms and the budget 10000 ms"):
+        check_budget(tally, 10.0)

@@ -1,0 +1,54 @@
+"""The bench's tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.markup import escape
+from rich.table import Table
+
+from ..player import STAGES
+from .comparison import Column, note_of, shown_columns
+from .facts import Facts
+
+UNBOUNDED = 1000
+"""Columns of a terminal in which every table has room."""
+
+
+def single_table(report: dict[str, Any]) -> Table:
+    """Stages by percentiles."""
+    table = Table("stage", "p50 ms", "p95 ms", "p99 ms")
+    for stage, times in report["milliseconds"].items():
+        figures = [f"{value:.2f}" for value in times.values()]
+        table.add_row(stage, *figures, end_section=stage == STAGES[-1])
+    return table
+
+
+def terminal_table(rows: Sequence[Facts], console: Console) -> tuple[Table, list[str]]:
+    """The table that fits, and the lines below it: notes, what all rows share, what had no room."""
+    columns, common = shown_columns(rows)
+    notes = [note for note in dict.fromkeys(map(note_of, rows)) if note]
+    said = [f"({number}) {note}" for number, note in enumerate(notes, 1)]
+    said += [f"alike in all rows: {', '.join(common)}"] if common else []
+    table = _table(columns, rows, notes)
+    unbounded = console.options.update(max_width=UNBOUNDED)
+    if console.measure(table, options=unbounded).maximum > console.width:
+        table = _table([column for column in columns if not column.detail], rows, notes)
+        said.append("the stages had no room here; --md and --json have them")
+    return table, said
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Facts], notes: Sequence[str]) -> Table:
+    """Notes are long: a number stands for each."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        side: JustifyMethod = "right" if column.figure else "left"
+        table.add_column(column.head, justify=side, no_wrap=column.figure)
+    for row in rows:
+        number = f"({notes.index(note_of(row)) + 1})" if note_of(row) else ""
+        cells = {column.head: escape(column.cell(row)) for column in columns}
+        table.add_row(*(number if head == "note" else cell for head, cell in cells.items()))
+    return table

@@ -1,0 +1,64 @@
+"""Options that the sources and documents name exist."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = (
+    "exporters.bake_commands",
+    "exporters.commands",
+    "runtime.commands",
+    "runtime.doctor.command",
+    "training.data_commands",
+    "training.eval_commands",
+    "training.train_commands",
+)
+OF_OTHER_PROGRAMS = {"--force-reinstall", "--model-repository", "--nproc-per-node"}
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
+TEXTS = sorted(
+    [
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "README.md",
+        *(
+            path
+            for folder in ("imavatar_deploy", "exporters", "runtime", "training")
+            for path in (ROOT / folder).rglob("*.py")
+        ),
+    ]
+)
+
+
+def options_of(command: click.Command) -> Iterator[str]:
+    for parameter in command.params:
+        yield from (*parameter.opts, *parameter.secondary_opts)
+    if isinstance(command, click.Group):
+        for member in command.commands.values():
+            yield from options_of(member)
+
+
+@pytest.fixture(scope="module")
+def options() -> set[str]:
+    found = {"--help"}
+    for name in COMMANDS:
+        module = importlib.import_module(f"imavatar_deploy.{name}")
+        for command in vars(module).values():
+            if isinstance(command, click.Command):
+                found.update(options_of(command))
+    return found
+
+
+def test_every_named_option_exists(options: set[str]) -> None:
+    unknown = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in TEXTS
+        for name in OPTION.findall(path.read_text(encoding="utf-8"))
+        if name not in options | OF_OTHER_PROGRAMS
+    }
+    assert not unknown
