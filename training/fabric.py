@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,11 +42,42 @@ def make_fabric(device: str = "auto") -> Any:
     return made
 
 
-def leave(fabric: Any) -> None:
-    """Wait for the other processes and leave their group: one that exits first takes its sockets from under them."""
-    fabric.barrier()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+@contextmanager
+def launched(device: str = "auto") -> Iterator[Any]:
+    """The Fabric of this process; when the context ends, the process leaves its group.
+
+    Everything that `fabric.setup` wrapped belongs to the body, and the body's frame keeps no reference to it: use it in
+    a function that the body calls. A wrapped module's reducer owns the process group. Released last, and with the
+    interpreter's lock held, it would wait for Gloo's threads, while they wait for that lock to free the tensors of
+    finished work.
+
+    Raises:
+        UsageError: `device` is none.
+        MissingDependencyError: Fabric or the device is not there.
+    """
+    fabric = make_fabric(device)
+    try:
+        yield fabric
+        fabric.barrier()  # a process that exits first takes its sockets from under the others
+    except BaseException as error:
+        if _in_group():
+            _clear_frames(error)
+        raise
+    finally:
+        if _in_group():
+            gc.collect()  # the wrapped module is part of reference cycles
+            torch.distributed.destroy_process_group()
+
+
+def _in_group() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Drop the local variables that the tracebacks of an exception and its causes keep alive."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _averaging() -> Any:
