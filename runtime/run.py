@@ -11,7 +11,7 @@ import click
 from imavatar_deploy.console import closing_lines, tell
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.option_groups import GroupedCommand
-from imavatar_deploy.tracks.frame_range import frames_of
+from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 
 from .composite import COLOURS
 from .durations import DURATION
@@ -54,7 +54,7 @@ Examples:
     help="Frames a second to draw; the motion keeps its speed.  [default: a recording's own; live, what its trackers "
     "usually send]",
 )
-@click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of the motion, as a Python slice.")
+@click.option("--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames of the motion: {FRAMES_HELP}")
 @click.option(
     "--camera",
     type=click.Choice(["track", "front"]),

@@ -17,7 +17,7 @@ from imavatar_deploy.head_files import OPENHEAD
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import product, quaternions
 from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track, write_track
-from imavatar_deploy.tracks.frame_range import frames_of
+from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 from imavatar_deploy.tracks.retime import retimed
 from imavatar_deploy.tracks.turned_head import root_joints, with_head_turned
 
@@ -52,7 +52,7 @@ Examples:
 @click.option("--edition", metavar="|".join(EDITIONS), help="The head model of the codes, where IN does not tell.")
 @click.option("--recorded-fps", type=float, help="Frames a second IN was filmed at, where it does not tell.")
 @click.option("--fps", type=float, help="Frames a second to write; the motion keeps its speed.  [default: IN's]")
-@click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of IN, as a Python slice.")
+@click.option("--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames of IN: {FRAMES_HELP}")
 @click.option("--cameras/--no-cameras", default=True, help="Keep the cameras, where IN and OUT have them.")
 @click.option("--turn-head", is_flag=True, help="Where the camera goes round a still head: move the head instead.")
 @click.option("--map", "map_file", metavar="FILE", help="To another head model's codes: a map of fit-map --codes.")

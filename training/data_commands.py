@@ -57,7 +57,7 @@ Examples:
 )
 @click.option("--subject", required=True, metavar=SUBJECTS, help="Who is drawn.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the video to write.")
-@click.option("--frames", type=int, help="How many.  [default: as many as the set has]")
+@click.option("--frames", type=click.IntRange(min=1), help="How many.  [default: as many as the set has]")
 @click.option("--size", default=256, show_default=True, help="Side of the pictures in pixels.")
 @click.option("--seed", default=0, show_default=True, help="Of the motion: the same seed draws the same pictures.")
 @click.option("--test", "test", is_flag=True, help="Strong expressions that no training set shows.")

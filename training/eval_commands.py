@@ -14,7 +14,7 @@ from rich.table import Table
 from imavatar_deploy.console import EXIT_CODES, Command, closing_lines, progress
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.tracing import TRACERS
-from imavatar_deploy.tracks.frame_range import frames_of
+from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 
 from .dataset import FaceDataset
 from .evaluation.from_frames import KIND as FRAMES
@@ -68,7 +68,7 @@ def evaluate() -> None:
 )
 @click.option("--data", required=True, multiple=True, type=click.Path(path_type=Path), help="Dataset; may be repeated.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the report.")
-@click.option("--frames", default=":", metavar="A:B:S", help="Only these frames, as a Python slice.")
+@click.option("--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames: {FRAMES_HELP}")
 @click.option("--size", default=256, show_default=True, help="Pixels a side at which everything is compared.")
 @click.option("--tracer", default="raster", show_default=True, help=f"For runs: {', '.join(TRACERS)}.")
 @click.option("--device", default="auto", show_default=True, help="For runs: auto, cpu or cuda.")

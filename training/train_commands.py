@@ -16,6 +16,7 @@ from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.tracing import TRACERS
 from imavatar_deploy.model.variants import VARIANTS
+from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 
 from .config_file import changed, read_config
 from .dataset import FaceDataset
@@ -65,7 +66,7 @@ validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
 @click.option("--epochs", type=int, help="Times every frame is seen, instead of the preset's length.")
 @click.option("--steps", type=int, help="Steps (an image each), instead of the preset's length.")
 @click.option("--minutes", type=float, help="Length by the clock, instead of the preset's.")
-@click.option("--frames", metavar="SLICE", help="Which of the frames, e.g. 0:100 or ::2.")
+@click.option("--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames: {FRAMES_HELP}")
 @click.option("--video", "videos", multiple=True, help="Name of a video to train on; all when left out. Repeatable.")
 @click.option("--size", type=int, help="Side in pixels that frames are resized to.  [default: 256]")
 @click.option("--head-model", help="What the videos were tracked with, if not OpenHead: FLAME's .pkl or .npz.")
@@ -87,7 +88,7 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
     frames = FaceDataset.open(
         dataset,
         size=settings.size,
-        frames=_slice(options["frames"]),
+        frames=frames_of(options["frames"]),
         videos=options["videos"],
         head_model=options["head_model"],
         edition=options["edition"],
@@ -149,19 +150,6 @@ def _sizes_of(checkpoint: str) -> Any:
     from imavatar_deploy.model.checkpoint import load_variant
 
     return load_variant(checkpoint).sizes
-
-
-def _slice(text: str | None) -> slice | None:
-    """`2:10`, `::3` or `5` as a slice."""
-    if text is None:
-        return None
-    try:
-        numbers = [int(part) if part else None for part in text.split(":")]
-        if len(numbers) == 1 and numbers[0] is not None:
-            return slice(numbers[0], numbers[0] + 1)
-        return slice(*numbers)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"--frames must be like 0:100 or ::2, got {text!r}") from error
 
 
 if __name__ == "__main__":

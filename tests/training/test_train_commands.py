@@ -128,7 +128,7 @@ def test_from_takes_the_sizes_of_the_checkpoint(trained: Path, dataset: Path, tm
         (["--preset", "huge"], 2, "unknown preset 'huge': expected one of full, small, tiny"),
         (["--variant", "imavater"], 2, "unknown variant 'imavater'.*did you mean 'imavatar'"),
         (["--tracer", "marsh"], 2, "unknown tracer 'marsh'.*did you mean 'march'"),
-        (["--frames", "a:b"], 2, "--frames must be like 0:100 or ::2, got 'a:b'"),
+        (["--frames", "a:b"], 2, "--frames must be like 0:100, 50: or ::2 \\(first:end:step\\), got 'a:b'"),
         (["--device", "tpu"], 2, "--device must be one of auto, cpu"),
         (["--resume"], 6, "holds no run to resume"),
         (["--resume", "--overwrite"], 2, "--resume goes on as the run began"),

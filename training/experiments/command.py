@@ -39,8 +39,12 @@ from .workbench import Workbench
     "--variants", default="", help=f"Comma-separated, for table2 and fig5: {', '.join(VARIANTS)}.  [default: all]"
 )
 @click.option("--minutes", type=float, help="Longest time of each training, its warm start not counted.")
-@click.option("--frames", type=int, help="Frames of each training video.  [default: the set's own]")
-@click.option("--test-frames", type=int, help="Frames of each test video, or of a sweep.  [default: the set's own]")
+@click.option("--frames", type=click.IntRange(min=1), help="Frames of each training video.  [default: the set's own]")
+@click.option(
+    "--test-frames",
+    type=click.IntRange(min=1),
+    help="Frames of each test video, or of a sweep.  [default: the set's own]",
+)
 @click.option("--size", default=256, show_default=True, help="Pixels a side of the videos.")
 @click.option("--tracer", default="raster", show_default=True, help=f"For test renders: {', '.join(TRACERS)}.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
