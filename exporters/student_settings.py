@@ -11,7 +11,9 @@ from imavatar_deploy.option_groups import OptionGroup
 from imavatar_deploy.student import WIDTHS
 
 from .format_option import FormatOption
-from .student import STEPS
+
+STEPS = 6000
+"""Of a student's training."""
 
 TAKERS = ("onnx", "player", "student")
 """Formats that take a student."""

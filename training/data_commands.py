@@ -14,6 +14,7 @@ from rich.table import Table
 from imavatar_deploy.console import EXIT_CODES, Command, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.optional import require_all
 
 from .convert_command import convert
 from .dataset.check import inspect
@@ -22,6 +23,8 @@ from .dataset.inspection import Inspection
 from .dataset.preview import preview
 from .map_command import fit_map
 
+SYNTHESIS = ("torch", "igl", "skimage.measure", "scipy.interpolate")
+"""What drawing a subject needs."""
 SUBJECTS = "female1|female2|male1|male2"
 
 
@@ -71,6 +74,7 @@ def synth(
     Beside images, masks and labels it holds exact normals, depth and the subject's surface. The subjects differ from
     the head model in shape, hair, asymmetry and in how far their expressions move.
     """
+    require_all(SYNTHESIS, extra="train")
     from .synthetic import synthesise
 
     if test and plus:

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 from imavatar_deploy.errors import MissingDependencyError, UsageError
 from imavatar_deploy.optional import require
 
@@ -66,11 +64,12 @@ def launched(device: str = "auto") -> Iterator[Any]:
     finally:
         if _in_group():
             gc.collect()  # the wrapped module is part of reference cycles
-            torch.distributed.destroy_process_group()
+            require("torch.distributed", extra="train").destroy_process_group()
 
 
 def _in_group() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+    distributed = require("torch.distributed", extra="train")
+    return bool(distributed.is_available() and distributed.is_initialized())
 
 
 def _clear_frames(error: BaseException | None) -> None:
@@ -90,6 +89,7 @@ def _choose(device: str) -> tuple[str, Any]:
     kind, _, number = device.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdigit())):
         raise UsageError(f"--device must be one of {', '.join(DEVICES)}, got {device!r}")
+    torch = require("torch", extra="train")
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda" and not torch.cuda.is_available():

@@ -7,25 +7,27 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imavatar_deploy.console import Command, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.model.tracing import TRACERS
-from imavatar_deploy.model.variants import VARIANTS
+from imavatar_deploy.option_groups import TableOption
+from imavatar_deploy.optional import require_all
 from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 
-from .config_file import changed, read_config
 from .dataset import FaceDataset
 from .fabric import DEVICES
-from .loop import train as run_training
-from .presets import PRESETS, preset
-from .run_folder import RunFolder
-from .settings import Settings
+from .table_help import preset_names, tracer_rows, variant_rows
 
+if TYPE_CHECKING:  # torch is needed to train, and a help text must not need it
+    from .settings import Settings
+
+EXTRA = "train"
+NEEDED = ("torch", "lightning_fabric", "tensorboard", "igl", "skimage.measure", "scipy.spatial")
+"""Asked for before the work begins: some are used at its end."""
 EXPORTABLE = ("imavatar", "imavatar-minus")
 BEGINNING = {
     "config": "--config",
@@ -37,8 +39,6 @@ BEGINNING = {
     "exact_tracking": "--exact-tracking",
 }
 """Options that only a beginning run may have."""
-VARIANT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in VARIANTS.items())
-TRACER_HELP = "; ".join(f"{name}: {row.summary}" for name, row in TRACERS.items())
 
 
 @click.command(
@@ -59,10 +59,31 @@ validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
 )
 @click.argument("dataset", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--preset", "size_of_run", default="tiny", show_default=True, help=f"One of {', '.join(PRESETS)}.")
+@click.option(
+    "--preset",
+    "size_of_run",
+    cls=TableOption,
+    rows=preset_names,
+    extra=EXTRA,
+    default="tiny",
+    show_default=True,
+    help="One of {rows}.",
+)
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings that differ from the preset.")
-@click.option("--variant", help=f"What is trained.  [default: imavatar]  {VARIANT_HELP}.")
-@click.option("--tracer", help=f"How rays find the surface.  [default: raster]  {TRACER_HELP}.")
+@click.option(
+    "--variant",
+    cls=TableOption,
+    rows=variant_rows,
+    extra=EXTRA,
+    help="What is trained.  [default: imavatar]  {rows}.",
+)
+@click.option(
+    "--tracer",
+    cls=TableOption,
+    rows=tracer_rows,
+    extra=EXTRA,
+    help="How rays find the surface.  [default: raster]  {rows}.",
+)
 @click.option("--epochs", type=int, help="Times every frame is seen, instead of the preset's length.")
 @click.option("--steps", type=int, help="Steps (an image each), instead of the preset's length.")
 @click.option("--minutes", type=float, help="Length by the clock, instead of the preset's.")
@@ -84,6 +105,10 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
     Killed at any moment, --resume gives the numbers that an unbroken run would have given.
     """
     start = time.perf_counter()
+    require_all(NEEDED, extra=EXTRA)
+    from .loop import train as run_training
+    from .run_folder import RunFolder
+
     settings = _settings(out, options)
     frames = FaceDataset.open(
         dataset,
@@ -122,6 +147,10 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
 
 def _settings(out: Path, options: dict[str, Any]) -> Settings:
     """The run's own when resuming, else preset, then file; what the command line says wins over both."""
+    from .config_file import changed, read_config
+    from .presets import preset
+    from .run_folder import RunFolder
+
     resuming = options["resume"]
     if resuming and (changes := [option for name, option in BEGINNING.items() if options[name] not in (None, False)]):
         raise UsageError(f"--resume goes on as the run began: leave {' and '.join(changes)} out")
