@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import Command, closing_lines, progress, rows_help
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
@@ -63,6 +64,7 @@ def bake(
     Everything is in metres, +Y up, facing +Z.
     """
     started = time.perf_counter()
+    ensure_not_input(out, avatar, track)
     rows = ready_formats(name.strip() for name in formats.split(","))
     take = open_take(avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition)
     if colour:

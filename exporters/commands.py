@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.console import closing_lines, human_bytes, progress, rows_help
 from imavatar_deploy.conventions import EDITIONS
@@ -133,6 +134,7 @@ def export(
     from .settings import Settings
     from .waterfall.run import is_playable
 
+    ensure_not_input(out, checkpoint, *(grouped[name] for name in ("track", "tolerances", "expressions")))
     settings = Settings(
         formats=tuple(name.strip() for name in formats.split(",")),
         faces=_face_budget(faces),

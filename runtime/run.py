@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import closing_lines, tell
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.option_groups import GroupedCommand
@@ -21,6 +22,7 @@ from .options import avatar_argument, background_of, drawing_options, size_of
 from .player import Player
 from .sinks import SINKS, find_sink
 from .sources import SOURCES, LiveSource, Selection, open_source
+from .sources.webcam import clip_of
 
 SOURCES_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SOURCES)
 SINKS_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SINKS)
@@ -103,6 +105,8 @@ def run(
     started = time.perf_counter()
     chosen = live_options.GROUP.settings(given)
     watched = [find_sink(sink).watched for sink in sinks]
+    for sink in sinks:
+        ensure_not_input(sink, source, clip_of(source), chosen.map_file)
     if loop and duration is None and not any(watched):
         raise UsageError("--loop would never end: give a --duration, or a sink that somebody watches")
     selection = Selection(frames_of(frames), fps, loop)

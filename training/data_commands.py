@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import EXIT_CODES, Command, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import InputError, UsageError
@@ -20,6 +21,7 @@ from .convert_command import convert
 from .dataset.check import inspect
 from .dataset.finding import shortened
 from .dataset.inspection import Inspection
+from .dataset.picture import READ
 from .dataset.preview import preview
 from .map_command import fit_map
 
@@ -117,6 +119,8 @@ def check(
     Exit code 6 when there is an error; warnings may be intended.
     """
     start = time.perf_counter()
+    if sheet:
+        ensure_not_input(sheet, *(path for folder in dataset for kind in READ for path in folder.rglob(f"{kind}/*")))
     outcome = inspect(dataset, size=size, videos=videos, head_model=head_model, edition=edition, progress=progress)
     _show(outcome)
     for line in shortened(outcome.findings):

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import EXIT_CODES, Command, closing_lines, progress
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.option_groups import TableOption
@@ -116,6 +117,7 @@ def measure(
     from .evaluation.sources import source_kind
 
     path = _one_of(what, pred)
+    ensure_not_input(out, path, *data, lpips_weights, head_model)
     kind = FRAMES if pred else source_kind(path)
     perceptual = load_perceptual(lpips_weights) if lpips_weights else None
     truth = FaceDataset.open(data, size=size, frames=frames_of(frames), head_model=head_model, edition=edition)

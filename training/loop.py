@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.progress import Progress, silent
 
 from .dataset import FaceDataset
@@ -46,6 +47,8 @@ def train(
         QualityError: a loss is not finite, or the avatar has vanished; the last checkpoint is good.
     """
     folder = RunFolder(Path(out))
+    if overwrite:
+        ensure_not_input(out, begin_from)
     with launched(device) as fabric:
         _train(
             fabric,

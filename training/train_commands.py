@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import Command, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
@@ -109,6 +110,8 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
     from .loop import train as run_training
     from .run_folder import RunFolder
 
+    if options["overwrite"]:
+        ensure_not_input(out, *dataset, options["begin_from"], options["head_model"], _foreign_config(out, options))
     settings = _settings(out, options)
     frames = FaceDataset.open(
         dataset,
@@ -173,6 +176,14 @@ def _settings(out: Path, options: dict[str, Any]) -> Settings:
     tracer = {"name": options["tracer"]} if options["tracer"] else {}
     inputs = {"pose": False, "camera": False, "expression": False} if options["exact_tracking"] else {}
     return changed(settings, {**given, "schedule": length, "tracer": tracer, "inputs": inputs}, "the command line")
+
+
+def _foreign_config(out: Path, options: dict[str, Any]) -> Path | None:
+    """The file of settings, unless it is the run's own, which the new run writes again."""
+    from .run_folder import RunFolder
+
+    config: Path | None = options["config"]
+    return None if config == RunFolder(out).config else config
 
 
 def _sizes_of(checkpoint: str) -> Any:

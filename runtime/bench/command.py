@@ -15,9 +15,10 @@ import click
 from rich.console import Console
 
 from imavatar_deploy.animation.shade import AUTO, SHADINGS
-from imavatar_deploy.atomic import atomic_file
+from imavatar_deploy.atomic import BUNDLED_WORDS, atomic_file
 from imavatar_deploy.console import Command, closing_lines
 from imavatar_deploy.drawing.workers import available_cores
+from imavatar_deploy.errors import UsageError
 
 from ..backends import BACKENDS
 from ..durations import DURATION
@@ -79,6 +80,7 @@ def bench(
     --student).
     """
     started = time.perf_counter()
+    _ensure_outside(avatars, *filter(None, (out, md)))
     choices, implicit = _choices(avatars, **options), _implicit(**options)
     if len(combinations(choices)) == 1 and not implicit and not md:
         then = _single(Request(choices, Pace(frames, seconds or math.inf, engine_policy=engine_policy)), out)
@@ -86,6 +88,18 @@ def bench(
         pace = Pace(frames, seconds or SECONDS, engine_policy=engine_policy)
         then = _comparison(Request(choices, pace, implicit), out, md)
     click.echo(closing_lines([path for path in (out, md) if path], time.perf_counter() - started, [then]))
+
+
+def _ensure_outside(avatars: Sequence[str], *outputs: Path) -> None:
+    """Refuse to write into an avatar's folder.
+
+    Raises:
+        UsageError: an output lies there.
+    """
+    for avatar in set(avatars) - set(BUNDLED_WORDS):
+        for path in outputs:
+            if Path(avatar).resolve() in path.resolve().parents:
+                raise UsageError(f"{path} lies in the avatar {avatar}, which is read here; choose another path")
 
 
 def _choices(avatars: Sequence[str], **options: Any) -> Choices:
