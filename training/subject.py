@@ -14,6 +14,7 @@ from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_FEATURE_SIZ
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
 from imavatar_deploy.optional import require
+from imavatar_deploy.read_only import read_only
 
 Float = NDArray[np.float32]
 Faces = NDArray[np.int64]
@@ -85,12 +86,12 @@ class Subject:
     @cached_property
     def canonical(self) -> Float:
         """[V, 3] the surface where the networks see it: neutral, the jaw slightly open."""
-        return self.posed(np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose())
+        return read_only(self.posed(np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose()))
 
     @cached_property
     def normals(self) -> Float:
         """[V, 3] unit normals of the canonical surface."""
-        return vertex_normals(self.canonical, self.faces)
+        return read_only(vertex_normals(self.canonical, self.faces))
 
     def posed(self, expression: Float, pose: Float) -> Float:
         """[V, 3] the surface with an expression `[50]` and a pose `[15]` (IMavatar, equations 2-4)."""
