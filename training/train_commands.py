@@ -52,7 +52,7 @@ Examples:
   imavatar-train data/female1 --out run --resume
   imavatar-train data/anna --out anna --preset full --minutes 600 --device cuda
   imavatar-train data/anna --out plain --no-warm-start --tracer march     (as the paper)
-  torchrun --nproc-per-node 4 -m imavatar_deploy.training.train_commands data/anna --out anna --preset full
+  torchrun --nproc-per-node 4 --no-python imavatar-train data/anna --out anna --preset full
 
 \b
 The run's folder holds checkpoint/ (for imavatar-export), config.toml (every setting, explained),

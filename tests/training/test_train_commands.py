@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -17,6 +20,9 @@ from imavatar_deploy.tracks import FlameTrack, flame_params
 from imavatar_deploy.training.config_file import read_config
 from imavatar_deploy.training.settings import Settings
 from imavatar_deploy.training.train_commands import train
+
+from ..commands import ROOT
+from ..processes import run_process
 
 CONFIG = """
 warm_start = false
@@ -152,3 +158,26 @@ def test_help_teaches() -> None:
     assert "imavatar-train data/female1 --out run --preset tiny" in text
     for name in ("imavatar-minus", "b-morph", "raster", "march", "config.toml"):
         assert name in text
+
+
+def test_the_line_for_several_processes_works() -> None:
+    """It is started as printed, in the root of the repository, where a folder has the package's name."""
+    (line,) = [line for line in run("--help").output.splitlines() if "torchrun" in line]
+    program, *arguments = shlex.split(line)
+    assert program == "torchrun"
+    own = arguments.index("imavatar-train") + 1
+    launcher = [sys.executable, "-m", "torch.distributed.run", *arguments[:own]]
+    launcher[launcher.index("--nproc-per-node") + 1] = "1"
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    result = run_process([*launcher, "--help"], cwd=ROOT, env={**os.environ, "PATH": path})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("Usage: imavatar-train")
+    options = [argument for argument in arguments[own:] if argument.startswith("--")]
+    assert options
+    assert set(options) <= {name for parameter in train.params for name in parameter.opts}
+
+
+def test_it_is_started_as_a_module_too() -> None:
+    result = run_process([sys.executable, "-m", str(train.callback.__module__), "--help"])
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("Usage: python -m imavatar_deploy.training.train_commands")
