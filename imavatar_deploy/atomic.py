@@ -78,7 +78,8 @@ def ensure_not_input(out: str | Path, *inputs: str | Path | None) -> None:
 
     Args:
         out: a file or folder to be written.
-        inputs: files and folders to be read. None, words for what is bundled, and paths where nothing is are skipped.
+        inputs: files and folders to be read. None, words for what is bundled, and paths where
+            nothing is are skipped.
 
     Raises:
         UsageError: an input is `out` itself, by whatever path or link, or lies in the folder `out`.

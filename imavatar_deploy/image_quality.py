@@ -25,8 +25,9 @@ STABILISERS = (0.01**2, 0.03**2)
 
 
 IDENTICAL_PSNR = 200.0
-"""dB of identical images, and the largest PSNR there is: that of a mean square of 1e-20, a few units in the last place
-of float64. It is finite, so that one identical frame neither makes a mean infinite nor a report illegal JSON."""
+"""dB of identical images, and the largest PSNR there is: that of a mean square of 1e-20, which is
+rounding in float64. It is finite, so that one identical frame neither makes a mean infinite nor a
+report illegal JSON."""
 
 
 def psnr_of(mean_square: float) -> float:

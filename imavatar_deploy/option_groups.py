@@ -1,4 +1,4 @@
-"""Options of commands: groups that make settings and have a heading each, and help that lists a table's rows."""
+"""Options of commands: groups that make settings, and help that lists the rows of a table."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def listed(rows: Callable[[], str], extra: str) -> str:
 
 
 class TableOption(click.Option):
-    """An option whose help lists the rows of a table; the table is imported when the help is shown, and not before.
+    """An option whose help lists the rows of a table.
+
+    The table is imported when the help is shown, and not before.
 
     Args:
         rows: what stands for `{rows}` in the help; see `listed`.

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def arrays_in(value: object) -> Iterator[NDArray[Any]]:
-    """Every array in a value: an array itself, or in dataclasses, tuples, lists and mappings, at any depth."""
+    """Every array in a value: the value itself, or in dataclasses, sequences and mappings in it."""
     if isinstance(value, np.ndarray):
         yield value
     elif is_dataclass(value) and not isinstance(value, type):
@@ -30,7 +30,8 @@ def arrays_in(value: object) -> Iterator[NDArray[Any]]:
 def read_only(value: T) -> T:
     """Make every array in a value read-only, in place, and return the value.
 
-    For use where a cache stores it: `torch.from_numpy` warns of such an array, and `torch.tensor` copies it.
+    For use where a cache stores it. `torch.from_numpy` warns of such an array; `torch.tensor`
+    copies it.
     """
     for array in arrays_in(value):
         array.flags.writeable = False

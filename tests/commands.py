@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def click_command(entry: str) -> click.Command:
-    """The command behind an entry point, `module:attribute`; one that imports its command late is asked which."""
+    """The command behind an entry point, `module:attribute`, also where it is imported late."""
     module_name, _, attribute = entry.partition(":")
     module = importlib.import_module(module_name)
     target = getattr(module, attribute)

@@ -33,12 +33,15 @@ REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 def out_of_time(number: int, frame: object) -> None:
     """End what the main thread waits for; the handler of SIGALRM."""
     faulthandler.dump_traceback(sys.stderr)
-    pytest.fail(f"not finished after {TEST_LIMIT} s; the stacks of all threads are in the captured stderr")
+    pytest.fail(f"not finished after {TEST_LIMIT} s; the stacks of all threads are in stderr")
 
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Fail what exceeds `TEST_LIMIT`. Where there is no SIGALRM (Windows), `faulthandler_timeout` alone holds."""
+    """Fail what exceeds `TEST_LIMIT`.
+
+    Where there is no SIGALRM (Windows), `faulthandler_timeout` alone holds.
+    """
     if not hasattr(signal, "SIGALRM"):
         yield
         return

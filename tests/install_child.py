@@ -2,8 +2,8 @@
 
     python install_child.py '{"blocked": ["torch"], "calls": [["imavatar-train", "--help"]]}'
 
-Without calls, it asks every command and subcommand for --help. The last line it prints is a JSON list of what each
-call returned and printed.
+Without calls, it asks every command and subcommand for --help. The last line it prints is a JSON
+list of what each call returned and printed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Blocking:
 
 
 def call(arguments: list[str]) -> dict[str, Any]:
-    """Call a command as its console script does; the code is None where it ended with a traceback."""
+    """Call a command as its console script does; the code of a traceback is None."""
     module, _, attribute = PROJECT["scripts"][arguments[0]].partition(":")
     out, err, code = io.StringIO(), io.StringIO(), 0
     sys.argv = list(arguments)

@@ -1,4 +1,4 @@
-"""Processes that tests start: each has a time limit, and one that exceeds it prints its stack before it is killed."""
+"""Processes that tests start: one that exceeds its time limit prints its stack and is killed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Child:
         return self._stderr.read()
 
     def end(self) -> None:
-        """Make the process and its descendants write their stacks (Python's, by faulthandler), and kill them."""
+        """Make the process and its descendants write their Python stacks, and kill them."""
         self._send(signal.SIGABRT)
         deadline = time.monotonic() + GRACE
         while time.monotonic() < deadline and self.family():
@@ -123,7 +123,7 @@ def started(
 def run_process(
     command: Sequence[str], *, limit: float = LIMIT, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a process to its end, as `subprocess.run` with captured text; the arguments are those of `started`.
+    """Run a process to its end, as `subprocess.run` with captured text; arguments as of `started`.
 
     Raises:
         ProcessLimitError: the limit was exceeded; the process and its descendants are killed.

@@ -1,4 +1,4 @@
-"""`--frames` of every command: one grammar for ranges, and a whole number where frames are counted."""
+"""`--frames` of every command: one grammar for ranges, a whole number where frames are counted."""
 
 from __future__ import annotations
 

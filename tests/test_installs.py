@@ -1,6 +1,7 @@
-"""Every documented install: all commands answer --help, and a missing package is a sentence that names its extra.
+"""Every documented install: all commands answer --help, and a missing package names its extra.
 
-An install is simulated in a child process, in which every package that pip would not have brought is blocked.
+An install is simulated in a child process, in which every package that pip would not have brought
+is blocked.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def distributions(extras: str) -> set[str]:
         names.add(name)
         try:
             lines = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:  # not in this environment, and so missing in the child, too
+        except metadata.PackageNotFoundError:  # missing in the child, too
             continue
         for line in map(Requirement, lines):
             environments = [{"extra": extra} for extra in requirement.extras or {""}]

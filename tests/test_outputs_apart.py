@@ -1,4 +1,4 @@
-"""No command replaces what it reads: an output that is an input, by whatever path or link, is refused."""
+"""No command replaces what it reads: an output that is an input is refused, links included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time limits of the tests: no process and no wait without one, and what exceeds it shows where it stands."""
+"""Time limits of the tests: no process and no wait is without one, and a hang shows its stack."""
 
 from __future__ import annotations
 

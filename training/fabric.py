@@ -44,10 +44,10 @@ def make_fabric(device: str = "auto") -> Any:
 def launched(device: str = "auto") -> Iterator[Any]:
     """The Fabric of this process; when the context ends, the process leaves its group.
 
-    Everything that `fabric.setup` wrapped belongs to the body, and the body's frame keeps no reference to it: use it in
-    a function that the body calls. A wrapped module's reducer owns the process group. Released last, and with the
-    interpreter's lock held, it would wait for Gloo's threads, while they wait for that lock to free the tensors of
-    finished work.
+    Use what `fabric.setup` wraps in a function that the body calls, so that it is released before
+    the context ends. A wrapped module's reducer owns the process group. If the reducer is released
+    last, it destroys the group with the interpreter's lock held and waits for Gloo's threads, which
+    wait for that lock to free the tensors of finished work.
 
     Raises:
         UsageError: `device` is none.

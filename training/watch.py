@@ -28,16 +28,17 @@ class Watch:
             total: their weighted sum, which can overflow where no term does.
 
         Raises:
-            QualityError: a term, or the sum, is NaN or infinite; each such term, the step and the frame are named.
+            QualityError: a term, or the sum, is NaN or infinite; each such term, the step and the
+                frame are named.
         """
         damaged = [f"the {name} loss became {value}" for name, value in terms.items() if not math.isfinite(value)]
         if not damaged and not math.isfinite(total):
             damaged = [f"the weighted sum of the losses became {total}"]
         if damaged:
             raise QualityError(
-                f"{' and '.join(damaged)} at step {step}, frame {frame}: training stopped before that step changed "
-                "anything, and the last checkpoint is good; check this frame with imavatar-data check, or go on with a "
-                "lower optimiser.learning_rate"
+                f"{' and '.join(damaged)} at step {step}, frame {frame}: training stopped before that "
+                "step changed anything, and the last checkpoint is good; check this frame with "
+                "imavatar-data check, or go on with a lower optimiser.learning_rate"
             )
 
     def gradients(self, parameters: Iterable[nn.Parameter], limit: float, step: int, frame: str) -> float:

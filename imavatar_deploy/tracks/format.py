@@ -29,7 +29,8 @@ class TrackFormat:
     write: Callable[[FlameTrack, Path], None] | None = None
     """Writes to the very path it is given (`write_track` makes that atomic); None where nobody writes the format."""
     unread: Callable[[Path], set[str]] | None = None
-    """Names of what a file or folder holds and a track does not; None where `FlameTrack.notes` says all of it.
+    """Names of what a file or folder holds and a track does not; None where the format has no such
+    function.
 
     Raises ForeignContentError for one of another format.
     """

@@ -35,8 +35,17 @@ RUNNING = "tracked_flame_params"
 POSE = {"rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6}
 """The arrays that make our pose, in its order, and how many numbers each has."""
 
-ARRAYS = {*POSE, "edition", "expr", "focal_length", "fps", "image_size", "shape", "timestep_id", "translation"} | {
-    "n_processed_frames"
+ARRAYS = {
+    *POSE,
+    "edition",
+    "expr",
+    "focal_length",
+    "fps",
+    "image_size",
+    "n_processed_frames",
+    "shape",
+    "timestep_id",
+    "translation",
 }
 """Everything that `read` takes from a file, and the number of its frames."""
 
@@ -83,7 +92,7 @@ def unread(path: Path) -> set[str]:
 
 
 def _dumps(path: Path) -> tuple[list[Dump], list[Path]]:
-    """The files of one motion, and the states of a whole tracking, of which the last is that motion."""
+    """The files of one motion, and the states of a whole tracking; the last state is the motion."""
     states = (
         [] if path.is_file() else [file for file in files_of(path, FORMAT.suffixes) if file.name.startswith(RUNNING)]
     )

@@ -1,4 +1,4 @@
-"""Disc: a dataset without files, small enough to train on in a test, and the settings of such a run."""
+"""Disc: a dataset without files, small enough to train on in a test, and settings for it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SETTINGS = Settings(
 
 @dataclass
 class Disc:
-    """A dataset of a green disc in front of a moving camera; it looks like `FaceDataset` from the loop."""
+    """A dataset of a green disc before a moving camera, with the interface of `FaceDataset`."""
 
     head: HeadModel
     mask_radius: float = 7.0

@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 2 shared_run.py OUT ENDING
 
-ENDING is `done`, or `nan` for a run that a frame of NaN stops. When a process destroys its group, it writes how many
-wrapped modules are alive to `group_end_RANK.json` beside OUT.
+ENDING is `done`, or `nan` for a run that a frame of NaN stops. When a process destroys its group,
+it writes how many wrapped modules are alive to `group_end_RANK.json` beside OUT.
 """
 
 from __future__ import annotations

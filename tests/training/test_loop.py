@@ -236,6 +236,6 @@ def test_a_failed_process_leaves_its_group(tmp_path: Path) -> None:
 
 
 def group_ends(folder: Path) -> list[tuple[int, int]]:
-    """The rank of every process that destroyed its group, and how many wrapped modules were alive then."""
+    """The rank of each process that destroyed its group, and how many modules were alive then."""
     reports = [json.loads(path.read_text()) for path in folder.glob("group_end_*.json")]
     return [(report["rank"], report["modules"]) for report in reports]

@@ -161,7 +161,7 @@ def test_help_teaches() -> None:
 
 
 def test_the_line_for_several_processes_works() -> None:
-    """It is started as printed, in the root of the repository, where a folder has the package's name."""
+    """As printed, in the root of the repository, where a folder has the package's name."""
     (line,) = [line for line in run("--help").output.splitlines() if "torchrun" in line]
     program, *arguments = shlex.split(line)
     assert program == "torchrun"
