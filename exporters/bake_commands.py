@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import Command, closing_lines, progress, rows_help
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.tracks.frame_range import frames_of
+from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 
 from .sequences.bake import bake_take
 from .sequences.format import SequenceFormat
@@ -34,7 +35,7 @@ Examples:
 @click.option("--track", default="talk", show_default=True, help="The motion: a track's file or folder, or 'talk'.")
 @click.option("--format", "formats", required=True, help=f"Comma-separated. {rows_help(FORMATS)}.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
-@click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of the track, as a Python slice.")
+@click.option("--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames of the track: {FRAMES_HELP}")
 @click.option("--fps", type=float, help="Frames a second to bake; the motion keeps its speed.  [default: the track's]")
 @click.option(
     "--colour", is_flag=True, help="Give every vertex its colour in every frame, by the full texture network."
@@ -63,6 +64,7 @@ def bake(
     Everything is in metres, +Y up, facing +Z.
     """
     started = time.perf_counter()
+    ensure_not_input(out, avatar, track)
     rows = ready_formats(name.strip() for name in formats.split(","))
     take = open_take(avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition)
     if colour:

@@ -11,29 +11,47 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.console import closing_lines, progress, rows_help
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.messages import human_bytes
-from imavatar_deploy.model.surface.components import CHOICES
-from imavatar_deploy.model.surface.extract import RESOLUTIONS
-from imavatar_deploy.option_groups import GroupedCommand
+from imavatar_deploy.option_groups import GroupedCommand, TableOption
+from imavatar_deploy.optional import require
 from imavatar_deploy.proof.hop_report import COLUMNS, cells
 
-from .export import export_avatar
-from .field_export import export_field_meshes
-from .formats import FORMATS
-from .listing import format_table
 from .option_groups import GROUPS
 from .report import Report
-from .settings import Settings
-from .waterfall.run import is_playable
+
+EXTRA = "export"
+
+
+def _format_rows() -> str:
+    from .formats import FORMATS
+
+    return rows_help(FORMATS)
+
+
+def _resolutions() -> str:
+    from imavatar_deploy.model.surface.extract import RESOLUTIONS
+
+    return ", ".join(map(str, RESOLUTIONS))
+
+
+def _component_choices() -> str:
+    from imavatar_deploy.model.surface.components import CHOICES
+
+    return ", ".join(CHOICES)
 
 
 def _list_formats(context: click.Context, option: click.Parameter, asked: bool) -> None:
     """Show the table and end, before the arguments that an export needs are missed."""
     if asked:
+        require("torch", extra=EXTRA)
+        from .formats import FORMATS
+        from .listing import format_table
+
         Console().print(format_table(FORMATS.values()))
         context.exit()
 
@@ -52,16 +70,36 @@ Examples:
   imavatar-export c_net_run --format mesh --from-field --resolution 128 --out meshes""",
 )
 @click.argument("checkpoint")
-@click.option("--format", "formats", default="onnx", show_default=True, help=f"Comma-separated. {rows_help(FORMATS)}.")
+@click.option(
+    "--format",
+    "formats",
+    cls=TableOption,
+    rows=_format_rows,
+    extra=EXTRA,
+    default="onnx",
+    show_default=True,
+    help="Comma-separated. {rows}.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Avatar folder to write.")
 @click.option("--faces", default="50000", show_default=True, help="Face budget, or `full` to keep every face.")
 @click.option(
     "--resolution",
+    cls=TableOption,
+    rows=_resolutions,
+    extra=EXTRA,
     default=256,
     show_default=True,
-    help=f"Cells a side of the extraction: {', '.join(map(str, RESOLUTIONS))}.",
+    help="Cells a side of the extraction: {rows}.",
 )
-@click.option("--components", default="visible", show_default=True, help=f"Parts to keep: {', '.join(CHOICES)}.")
+@click.option(
+    "--components",
+    cls=TableOption,
+    rows=_component_choices,
+    extra=EXTRA,
+    default="visible",
+    show_default=True,
+    help="Parts to keep: {rows}.",
+)
 @click.option("--edition", help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.")
 @click.option("--storage", default="float32", show_default=True, help=f"Of the bulk arrays: {', '.join(STORAGE)}.")
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
@@ -91,6 +129,13 @@ def export(
     The table of what a format cannot show tells the rest. A vrm opens its jaw by the expression jawOpen.
     """
     start = time.perf_counter()
+    require("torch", extra=EXTRA)
+    from .export import export_avatar
+    from .field_export import export_field_meshes
+    from .settings import Settings
+    from .waterfall.run import is_playable
+
+    ensure_not_input(out, checkpoint, *(grouped[name] for name in ("track", "tolerances", "expressions")))
     settings = Settings(
         formats=tuple(name.strip() for name in formats.split(",")),
         faces=_face_budget(faces),

@@ -16,8 +16,7 @@ from .format_option import FormatOption
 from .gltf import options as gltf_options
 from .mesh_settings import MESH_TYPES, MeshSettings
 from .named_poses import PRESETS
-from .student import STEPS
-from .student_settings import TAKERS, StudentSettings
+from .student_settings import STEPS, TAKERS, StudentSettings
 from .tensorrt.precision import PRECISIONS
 from .tensorrt.settings import TrtSettings
 from .waterfall.settings import ProofSettings

@@ -29,11 +29,11 @@ from imavatar_deploy.student import Student, colours_plainly
 from .bake import Bake
 from .lessons import Lessons, at_points, examined, examined_within, taught
 from .student_network import LearningStudent
+from .student_settings import STEPS
 
 LEAST = 42.0
 """dB of PSNR against the full network that each examined set must reach."""
 
-STEPS = 6000
 BATCH = 6
 """Frames a step."""
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.student import WIDTHS
 
-from .student import STEPS
+STEPS = 6000
+"""Of a student's training."""
 
 TAKERS = ("onnx", "player", "student")
 """Formats that take a student."""

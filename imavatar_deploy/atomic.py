@@ -21,6 +21,9 @@ from typing import BinaryIO
 
 from imavatar_deploy.errors import UsageError
 
+BUNDLED_WORDS = ("openhead", "presets", "sample", "talk")
+"""Words that name what comes with the package, wherever a command takes a path."""
+
 STANDARD_OUTPUT = "-"
 """As an output of text."""
 
@@ -221,6 +224,31 @@ def atomic_folder(out: str | Path, *, marker: str, overwrite: bool = False) -> I
         if target.exists():
             target.rename(old)
         partial.rename(target)
+
+
+def ensure_not_input(out: str | Path, *inputs: str | Path | None) -> None:
+    """Refuse an output that would replace what the same command reads.
+
+    Args:
+        out: a file or folder to be written.
+        inputs: files and folders to be read. None, words for what is bundled, and paths where
+            nothing is are skipped.
+
+    Raises:
+        UsageError: an input is `out` itself, by whatever path or link, or lies in the folder `out`.
+    """
+    target = Path(out)
+    if not target.exists():
+        return
+    for source in inputs:
+        if source is None or str(source) in BUNDLED_WORDS or not Path(source).exists():
+            continue
+        if target.samefile(source):
+            raise UsageError(f"{target} would be written and is read here; choose another path for the output")
+        if target.is_dir() and any(target.samefile(parent) for parent in Path(source).resolve().parents):
+            raise UsageError(
+                f"{target} would be replaced and holds {source}, which is read here; choose another path for the output"
+            )
 
 
 def _refuse_obstacle(target: Path, marker: str, overwrite: bool) -> None:

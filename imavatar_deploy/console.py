@@ -98,6 +98,14 @@ class Command(click.Command):
                 tell(f"{self.name}: there is no room left where it writes ({error}); what is whole is kept")
                 sys.exit(UsageError.exit_code)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the options; an error that one of them raises, such as --list, is one sentence."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except ImavatarError as error:
+            tell(f"{Path(sys.argv[0]).stem}: {error}")
+            sys.exit(error.exit_code)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the class."""
         debug = ctx.params.pop("debug")

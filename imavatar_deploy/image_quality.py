@@ -24,15 +24,27 @@ STABILISERS = (0.01**2, 0.03**2)
 """C1 and C2 of SSIM for values in 0..1 (Wang et al. 2004, section III-B), with the window of their reference code."""
 
 
+IDENTICAL_PSNR = 200.0
+"""dB of identical images, and the largest PSNR there is: that of a mean square of 1e-20, which is
+rounding in float64. It is finite, so that one identical frame neither makes a mean infinite nor a
+report illegal JSON."""
+
+
+def psnr_of(mean_square: float) -> float:
+    """Peak signal-to-noise ratio in dB of values in 0..1 from their mean squared difference.
+
+    At most `IDENTICAL_PSNR`; NaN stays NaN.
+    """
+    return float(-10.0 * np.log10(np.maximum(mean_square, 10.0 ** (-IDENTICAL_PSNR / 10.0))))
+
+
 def psnr(a: Image, b: Image, mask: Mask | None = None) -> float:
-    """Peak signal-to-noise ratio in dB of two images; infinite when they are identical.
+    """Peak signal-to-noise ratio in dB of two images, `IDENTICAL_PSNR` where they are identical.
 
     Raises:
         InputError: the shapes differ, or are not those of images and their mask.
     """
-    error = _pixels(*_pair(a, b), mask)
-    mean_square = _mean(np.square(error))
-    return float("inf") if mean_square == 0.0 else float(-10.0 * np.log10(mean_square))
+    return psnr_of(_mean(np.square(_pixels(*_pair(a, b), mask))))
 
 
 def l1(a: Image, b: Image, mask: Mask | None = None) -> float:

@@ -1,4 +1,4 @@
-"""OptionGroup: options of a command and the settings that they make; GroupedCommand shows the groups apart."""
+"""Options of commands: groups that make settings, and help that lists the rows of a table."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from imavatar_deploy.console import Command
+from imavatar_deploy.errors import MissingDependencyError
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,40 @@ class GroupedCommand(Command):
         for title, params in (("Options", own), *((group.title, group.options) for group in self._groups)):
             with formatter.section(title):
                 formatter.write_dl([record for param in params if (record := param.get_help_record(ctx))])
+
+
+def listed(rows: Callable[[], str], extra: str) -> str:
+    """The rows of a table for a help text, or what to install before its module can be imported.
+
+    Args:
+        rows: imports the table and describes its rows.
+        extra: brings what the import needs.
+    """
+    try:
+        return rows()
+    except MissingDependencyError:
+        return f"(listed after pip install 'imavatar-deploy[{extra}]')"
+
+
+class TableOption(click.Option):
+    """An option whose help lists the rows of a table.
+
+    The table is imported when the help is shown, and not before.
+
+    Args:
+        rows: what stands for `{rows}` in the help; see `listed`.
+        extra: see `listed`.
+    """
+
+    def __init__(self, *args: Any, rows: Callable[[], str], extra: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._rows, self._extra = rows, extra
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Complete the help; click calls this."""
+        template = self.help or ""
+        self.help = template.replace("{rows}", listed(self._rows, self._extra))
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.help = template

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 from imavatar_deploy.errors import MissingDependencyError
@@ -22,3 +23,13 @@ def require(module: str, *, extra: str) -> Any:
         raise MissingDependencyError(
             f"{module} is needed here and could not be imported ({error}): pip install 'imavatar-deploy[{extra}]'"
         ) from error
+
+
+def require_all(modules: Iterable[str], *, extra: str) -> None:
+    """Import every module, so that a command ends before its work, and not in the middle of it.
+
+    Raises:
+        MissingDependencyError: as `require`, for the first that cannot be imported.
+    """
+    for module in modules:
+        require(module, extra=extra)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.image_quality import psnr_of
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -100,7 +102,7 @@ def likeness(
     """
     error = np.square(candidate.astype(np.float64) - reference)
     of_frame = error.reshape(len(error), -1).mean(axis=1)
-    psnr, worst = _decibels(of_frame.mean()), _decibels(of_frame.max())
+    psnr, worst = psnr_of(of_frame.mean()), psnr_of(of_frame.max())
     said = f"reaches {psnr:.1f} dB, {least:g} dB are asked for" + (f" ({remedy})" if remedy else "")
     problem = "" if psnr >= least else said  # a NaN compares false
     return Likeness(name, len(error), psnr, worst, least, problem)
@@ -141,11 +143,6 @@ def _difference(name: str, reference: NDArray[Any], candidate: NDArray[Any] | No
         f"{f' + {limit.relative:.0e} relative' if limit.relative else ''} (an absolute {needed:.1e} would pass)"
     )
     return Difference(name, reference.shape, largest, mean, limit, problem)
-
-
-def _decibels(mean_square: float) -> float:
-    """PSNR of colours in 0..1; at most 200, so that what is equal has a number, too."""
-    return float(-10.0 * np.log10(np.maximum(mean_square, 1e-20)))
 
 
 def _without_name(row: Likeness) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import closing_lines, progress
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.messages import tell
 from imavatar_deploy.option_groups import GroupedCommand
 from imavatar_deploy.rendering.compositing import COLOURS
-from imavatar_deploy.tracks.frame_range import frames_of
+from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 
 from .durations import DURATION
 from .live import options as live_options
@@ -22,6 +23,7 @@ from .options import avatar_argument, background_of, drawing_options, size_of
 from .player import Player
 from .sinks import SINKS, find_sink
 from .sources import SOURCES, LiveSource, Selection, open_source
+from .sources.webcam import clip_of
 
 SOURCES_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SOURCES)
 SINKS_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SINKS)
@@ -55,7 +57,7 @@ Examples:
     help="Frames a second to draw; the motion keeps its speed.  [default: a recording's own; live, what its trackers "
     "usually send]",
 )
-@click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of the motion, as a Python slice.")
+@click.option("--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames of the motion: {FRAMES_HELP}")
 @click.option(
     "--camera",
     type=click.Choice(["track", "front"]),
@@ -109,6 +111,8 @@ def run(
     started = time.perf_counter()
     chosen = live_options.GROUP.settings(given)
     watched = [find_sink(sink).watched for sink in sinks]
+    for sink in sinks:
+        ensure_not_input(sink, source, clip_of(source), chosen.map_file)
     if loop and duration is None and not any(watched):
         raise UsageError("--loop would never end: give a --duration, or a sink that somebody watches")
     selection = Selection(frames_of(frames), fps, loop)

@@ -12,7 +12,7 @@ from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.messages import human_bytes, tell
 from imavatar_deploy.tracks import FlameTrack, read_track
-from imavatar_deploy.tracks.frame_range import frames_of
+from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 from imavatar_deploy.tracks.retime import retimed
 
 from .durations import DURATION
@@ -63,7 +63,7 @@ Start the receiver first, in another terminal: imavatar-run sample --source udp:
 @click.argument("track")
 @click.option("--to", default="udp://:9000", show_default=True, metavar="udp://HOST:PORT", help="Who listens.")
 @click.option("--fps", type=float, help="Packets a second; the motion keeps its speed.  [default: the motion's]")
-@click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of the motion, as a Python slice.")
+@click.option("--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames of the motion: {FRAMES_HELP}")
 @click.option("--loop", is_flag=True, help="Begin again at the end, until Ctrl-C or --duration.")
 @click.option("--duration", type=DURATION, help="Stop after so long, such as 30s or 5min.")
 @click.option(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
-from collections.abc import Iterator
+import signal
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +26,59 @@ settings.register_profile("steady", derandomize=True)  # a check that passed pas
 settings.register_profile("wandering")  # HYPOTHESIS_PROFILE=wandering pytest
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
+TEST_LIMIT = 1200
+"""Seconds for each of a test's setup, call and teardown."""
+EXIT_LIMIT = 120
+"""Seconds for the interpreter to end after the last test."""
+
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
+
+
+def out_of_time(number: int, frame: object) -> None:
+    """End what the main thread waits for; the handler of SIGALRM."""
+    faulthandler.dump_traceback(sys.stderr)
+    pytest.fail(f"not finished after {TEST_LIMIT} s; the stacks of all threads are in stderr")
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Fail what exceeds `TEST_LIMIT`.
+
+    Where there is no SIGALRM (Windows), `faulthandler_timeout` alone holds.
+    """
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, out_of_time)
+    signal.alarm(TEST_LIMIT)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    with limited():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    with limited():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    with limited():
+        return (yield)
+
+
+def pytest_unconfigure() -> None:
+    """Print the stacks of threads that keep the interpreter from ending, and end it."""
+    faulthandler.dump_traceback_later(EXIT_LIMIT, exit=True)
 
 
 @pytest.fixture(scope="session")

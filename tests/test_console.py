@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from imavatar_deploy import errors
 from imavatar_deploy.console import ENDINGS, Command, closing_lines
 from imavatar_deploy.messages import human_bytes, tell
 from imavatar_deploy.optional import require
+
+from .processes import started
 
 TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ImavatarError)]
 
@@ -87,15 +88,12 @@ def test_an_end_from_outside_clears_up_like_ctrl_c(tmp_path: Path, number: int) 
         "        time.sleep(60)\n"
         "work()\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, str(script)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "began\n"
-    process.send_signal(number)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 128 + number
-    assert said.endswith("interrupted, nothing half-written is left\n")
+    with started([sys.executable, str(script)], cwd=tmp_path, limit=60) as child:
+        assert child.line() == "began\n"
+        child.process.send_signal(number)
+        result = child.finish()
+    assert result.returncode == 128 + number
+    assert result.stderr.endswith("interrupted, nothing half-written is left\n")
     assert [path.name for path in tmp_path.iterdir()] == ["long.py"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from scipy.spatial.transform import Rotation
 from skimage import metrics
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.image_quality import iou, l1, normal_angle, psnr, ssim
+from imavatar_deploy.image_quality import IDENTICAL_PSNR, iou, l1, normal_angle, psnr, psnr_of, ssim
+
+from .test_architecture import ROOT, SOURCES
 
 OFFICIAL: Any = metrics  # untyped
 
@@ -75,13 +79,31 @@ def test_l1_is_the_mean_absolute_difference() -> None:
 
 def test_identical_images_are_perfect() -> None:
     a, _ = pictures()
-    assert psnr(a, a) == np.inf
+    assert psnr(a, a) == psnr(a, a, patch()) == psnr_of(0.0) == IDENTICAL_PSNR == 200.0
     assert ssim(a, a) == pytest.approx(1.0, abs=1e-12)
     assert l1(a, a) == 0.0
 
 
 def test_a_known_error_has_a_known_psnr() -> None:
     assert psnr(np.zeros((5, 5, 3)), np.full((5, 5, 3), 0.01)) == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize("mean_square", [1e-20, 1e-21, 1e-300, 0.0])
+def test_what_differs_by_rounding_alone_is_identical(mean_square: float) -> None:
+    assert psnr_of(mean_square) == pytest.approx(IDENTICAL_PSNR, rel=1e-15)
+
+
+def test_what_is_not_a_number_is_not_identical() -> None:
+    assert np.isnan(psnr_of(np.nan))
+    assert psnr_of(np.inf) == -np.inf
+
+
+FORMULA = re.compile(r"\b10(\.0)?\s*\*\s*\w*\.?log10|log10\([^)]*\)\s*\*\s*-?10\b")
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *(ROOT / "benchmarks").glob("*.py")], ids=lambda path: path.name)
+def test_psnr_is_computed_in_one_place(path: Path) -> None:
+    assert not FORMULA.search(path.read_text(encoding="utf-8")) or path.stem == "image_quality"
 
 
 def test_an_empty_mask_measures_nothing() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
+from .processes import run_python
 from .tracks.tracker_files import motion, write_motion
 
 HEAVY = ("torch", "onnx", "onnxscript", "skimage", "trimesh", "scipy", "fast_simplification", "igl", "lightning")
@@ -22,9 +22,8 @@ sys.meta_path.insert(0, Block())
 """
 
 
-def run_light(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", BLOCK + code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def run_light(code: str, *arguments: str) -> CompletedProcess[str]:
+    return run_python(BLOCK + code, *arguments)
 
 
 def test_the_block_blocks() -> None:

@@ -20,7 +20,12 @@ COMMANDS = (
     "training.eval_commands",
     "training.train_commands",
 )
-OF_OTHER_PROGRAMS = {"--force-reinstall", "--model-repository", "--nproc-per-node"}
+OF_OTHER_PROGRAMS = {
+    "--force-reinstall",
+    "--model-repository",
+    "--no-python",
+    "--nproc-per-node",
+}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 TEXTS = sorted(
     [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from .processes import run_process, run_python
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,7 +45,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
         str(out),
         str(ROOT),
     ]
-    subprocess.run(command, check=True, capture_output=True)
+    result = run_process(command)
+    assert result.returncode == 0, result.stderr
     return zipfile.ZipFile(next(out.glob("*.whl")))
 
 
@@ -67,11 +69,7 @@ def test_assets_stay_under_25_megabytes() -> None:
 @pytest.mark.parametrize("command", sorted(CONFIG["project"]["scripts"]))
 def test_every_command_teaches(command: str) -> None:
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name=command)
-    help_text = subprocess.run(
-        [sys.executable, "-c", f"from {entry.module} import {entry.attr}; {entry.attr}()", "--help"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert f"imavatar-{entry.attr}" in help_text, "an example to paste"
-    assert "Exit codes" in help_text
+    result = run_python(f"from {entry.module} import {entry.attr}; {entry.attr}()", "--help")
+    assert result.returncode == 0, result.stderr
+    assert f"imavatar-{entry.attr}" in result.stdout, "an example to paste"
+    assert "Exit codes" in result.stdout

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
@@ -102,7 +103,7 @@ def _comment(kind: type, name: str) -> str:
 
 
 @cache
-def field_texts(kind: type) -> dict[str, str]:
+def field_texts(kind: type) -> Mapping[str, str]:
     """The docstring under each field of a dataclass, in one line."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)
@@ -110,4 +111,4 @@ def field_texts(kind: type) -> dict[str, str]:
     for field, below in zip(definition.body, definition.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(field.target, ast.Name):
             texts[field.target.id] = " ".join(str(ast.literal_eval(below.value)).split())
-    return texts
+    return MappingProxyType(texts)

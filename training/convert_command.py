@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import Command, closing_lines
 from imavatar_deploy.conventions import EDITIONS, JAW
 from imavatar_deploy.errors import UsageError
@@ -17,7 +18,8 @@ from imavatar_deploy.head_files import OPENHEAD
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import product, quaternions
 from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track, write_track
-from imavatar_deploy.tracks.frame_range import frames_of
+from imavatar_deploy.tracks.formats import files_read, unread_names
+from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 from imavatar_deploy.tracks.retime import retimed
 from imavatar_deploy.tracks.turned_head import root_joints, with_head_turned
 
@@ -52,7 +54,7 @@ Examples:
 @click.option("--edition", metavar="|".join(EDITIONS), help="The head model of the codes, where IN does not tell.")
 @click.option("--recorded-fps", type=float, help="Frames a second IN was filmed at, where it does not tell.")
 @click.option("--fps", type=float, help="Frames a second to write; the motion keeps its speed.  [default: IN's]")
-@click.option("--frames", default=":", metavar="A:B:S", help="Only these frames of IN, as a Python slice.")
+@click.option("--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames of IN: {FRAMES_HELP}")
 @click.option("--cameras/--no-cameras", default=True, help="Keep the cameras, where IN and OUT have them.")
 @click.option("--turn-head", is_flag=True, help="Where the camera goes round a still head: move the head instead.")
 @click.option("--map", "map_file", metavar="FILE", help="To another head model's codes: a map of fit-map --codes.")
@@ -77,10 +79,13 @@ def convert(
     start = time.perf_counter()
     if head and not turn_head:
         raise UsageError("--head-model is of use with --turn-head alone: add it, or leave the head model out")
+    ensure_not_input(out, source, *files_read(source), map_file, head)
     track = read_track(source, edition=edition)
     if recorded_fps is not None:
         track = replace(track, fps=recorded_fps)
     track = track.select(frames_of(frames))
+    if unread := unread_names(source):
+        click.echo(f"note: a track does not hold {', '.join(unread)}: left out", err=True)
     for note in track.notes:
         click.echo(f"note: {note}", err=True)
     if turn_head:

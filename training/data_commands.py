@@ -11,17 +11,22 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import EXIT_CODES, Command, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.optional import require_all
 
 from .convert_command import convert
 from .dataset.check import inspect
 from .dataset.finding import shortened
 from .dataset.inspection import Inspection
+from .dataset.picture import READ
 from .dataset.preview import preview
 from .map_command import fit_map
 
+SYNTHESIS = ("torch", "igl", "skimage.measure", "scipy.interpolate")
+"""What drawing a subject needs."""
 SUBJECTS = "female1|female2|male1|male2"
 
 
@@ -57,7 +62,7 @@ Examples:
 )
 @click.option("--subject", required=True, metavar=SUBJECTS, help="Who is drawn.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the video to write.")
-@click.option("--frames", type=int, help="How many.  [default: as many as the set has]")
+@click.option("--frames", type=click.IntRange(min=1), help="How many.  [default: as many as the set has]")
 @click.option("--size", default=256, show_default=True, help="Side of the pictures in pixels.")
 @click.option("--seed", default=0, show_default=True, help="Of the motion: the same seed draws the same pictures.")
 @click.option("--test", "test", is_flag=True, help="Strong expressions that no training set shows.")
@@ -71,6 +76,7 @@ def synth(
     Beside images, masks and labels it holds exact normals, depth and the subject's surface. The subjects differ from
     the head model in shape, hair, asymmetry and in how far their expressions move.
     """
+    require_all(SYNTHESIS, extra="train")
     from .synthetic import synthesise
 
     if test and plus:
@@ -113,6 +119,8 @@ def check(
     Exit code 6 when there is an error; warnings may be intended.
     """
     start = time.perf_counter()
+    if sheet:
+        ensure_not_input(sheet, *(path for folder in dataset for kind in READ for path in folder.rglob(f"{kind}/*")))
     outcome = inspect(dataset, size=size, videos=videos, head_model=head_model, edition=edition, progress=progress)
     _show(outcome)
     for line in shortened(outcome.findings):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import igl
 import numpy as np
 from numpy.typing import NDArray
+
+from imavatar_deploy.optional import require
 
 from .subject import Subject
 
@@ -32,6 +33,7 @@ def query_surface(subject: Subject, points: Float) -> SurfaceQuery:
     Outside, the nearest part decides; inside overlapping parts, the one the point is deepest in. Signs come from
     winding numbers, so parts need not be clean meshes (Barill et al., Fast Winding Numbers for Soups and Clouds).
     """
+    igl = require("igl", extra="train")
     vertices, queries = subject.canonical.astype(np.float64), points.astype(np.float64)
     distance = np.full(len(points), np.inf)
     faces = np.zeros(len(points), dtype=np.int64)
@@ -53,6 +55,7 @@ def shares_at(
     vertices: NDArray[np.float64], triangles: NDArray[np.integer[Any]], points: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """[N, 3] barycentric weights of a point `[N, 3]` on each triangle `[N, 3]`; slivers, too, give convex ones."""
+    igl = require("igl", extra="train")
     corners = vertices[triangles].transpose(1, 0, 2)
     barycentric = igl.barycentric_coordinates(points, *(np.ascontiguousarray(corner) for corner in corners))
     clean = np.clip(np.nan_to_num(barycentric, nan=1.0 / 3.0), 0.0, 1.0)

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import EXIT_CODES, Command, closing_lines, progress
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.model.tracing import TRACERS
-from imavatar_deploy.tracks.frame_range import frames_of
+from imavatar_deploy.option_groups import TableOption
+from imavatar_deploy.optional import require_all
+from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 
 from .dataset import FaceDataset
 from .evaluation.from_frames import KIND as FRAMES
 from .evaluation.markdown import cell
 from .evaluation.masking import MASKINGS
-from .evaluation.measure import Scores
-from .evaluation.metrics import METRICS
-from .evaluation.perceptual import load_perceptual
-from .evaluation.report import write_report
 from .evaluation.source import Options
-from .evaluation.sources import source_kind
 from .experiments.command import experiment
+from .table_help import tracer_names
+
+if TYPE_CHECKING:  # torch is needed to measure, and a help text must not need it
+    from .evaluation.measure import Scores
 
 MEASURE = "measure"
+EXTRA = "train"
+NEEDED = ("torch", "igl", "skimage.measure", "scipy.spatial")
 
 
 class WithDefault(click.Group):
@@ -68,9 +71,17 @@ def evaluate() -> None:
 )
 @click.option("--data", required=True, multiple=True, type=click.Path(path_type=Path), help="Dataset; may be repeated.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the report.")
-@click.option("--frames", default=":", metavar="A:B:S", help="Only these frames, as a Python slice.")
+@click.option("--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames: {FRAMES_HELP}")
 @click.option("--size", default=256, show_default=True, help="Pixels a side at which everything is compared.")
-@click.option("--tracer", default="raster", show_default=True, help=f"For runs: {', '.join(TRACERS)}.")
+@click.option(
+    "--tracer",
+    cls=TableOption,
+    rows=tracer_names,
+    extra=EXTRA,
+    default="raster",
+    show_default=True,
+    help="For runs: {rows}.",
+)
 @click.option("--device", default="auto", show_default=True, help="For runs: auto, cpu or cuda.")
 @click.option("--published-masking", is_flag=True, help=f"{MASKINGS['published'].summary}.")
 @click.option(
@@ -100,7 +111,13 @@ def measure(
 ) -> None:
     """Measure WHAT (a run, a checkpoint, an avatar folder, or the word 'sample') against a dataset."""
     start = time.perf_counter()
+    require_all(NEEDED, extra=EXTRA)
+    from .evaluation.perceptual import load_perceptual
+    from .evaluation.report import write_report
+    from .evaluation.sources import source_kind
+
     path = _one_of(what, pred)
+    ensure_not_input(out, path, *data, lpips_weights, head_model)
     kind = FRAMES if pred else source_kind(path)
     perceptual = load_perceptual(lpips_weights) if lpips_weights else None
     truth = FaceDataset.open(data, size=size, frames=frames_of(frames), head_model=head_model, edition=edition)
@@ -130,6 +147,8 @@ def _one_of(what: str | None, pred: Path | None) -> str:
 
 
 def _show(title: str, scores: Scores) -> None:
+    from .evaluation.metrics import METRICS
+
     table = Table("metric", "mean", "median", "worst", title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for name, metric in METRICS.items():
         summary = scores.summary(name) if name in scores.values else None

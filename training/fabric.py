@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-
-import torch
 
 from imavatar_deploy.errors import MissingDependencyError, UsageError
 from imavatar_deploy.optional import require
@@ -38,11 +40,43 @@ def make_fabric(device: str = "auto") -> Any:
     return made
 
 
-def leave(fabric: Any) -> None:
-    """Wait for the other processes and leave their group: one that exits first takes its sockets from under them."""
-    fabric.barrier()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+@contextmanager
+def launched(device: str = "auto") -> Iterator[Any]:
+    """The Fabric of this process; when the context ends, the process leaves its group.
+
+    Use what `fabric.setup` wraps in a function that the body calls, so that it is released before
+    the context ends. A wrapped module's reducer owns the process group. If the reducer is released
+    last, it destroys the group with the interpreter's lock held and waits for Gloo's threads, which
+    wait for that lock to free the tensors of finished work.
+
+    Raises:
+        UsageError: `device` is none.
+        MissingDependencyError: Fabric or the device is not there.
+    """
+    fabric = make_fabric(device)
+    try:
+        yield fabric
+        fabric.barrier()  # a process that exits first takes its sockets from under the others
+    except BaseException as error:
+        if _in_group():
+            _clear_frames(error)
+        raise
+    finally:
+        if _in_group():
+            gc.collect()  # the wrapped module is part of reference cycles
+            require("torch.distributed", extra="train").destroy_process_group()
+
+
+def _in_group() -> bool:
+    distributed = require("torch.distributed", extra="train")
+    return bool(distributed.is_available() and distributed.is_initialized())
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Drop the local variables that the tracebacks of an exception and its causes keep alive."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _averaging() -> Any:
@@ -55,6 +89,7 @@ def _choose(device: str) -> tuple[str, Any]:
     kind, _, number = device.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdigit())):
         raise UsageError(f"--device must be one of {', '.join(DEVICES)}, got {device!r}")
+    torch = require("torch", extra="train")
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda" and not torch.cuda.is_available():

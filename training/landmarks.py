@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.read_only import read_only
 
 COUNT = 70
 
@@ -53,7 +54,7 @@ def _places() -> NDArray[np.float32]:
     nose = [*NOSE, *map(_mirrored, NOSTRILS), *reversed(NOSTRILS[:-1])]
     eyes = [*map(_mirrored, EYE), *(EYE[index] for index in (3, 2, 1, 0, 5, 4))]
     places = [*contour, *brows, *nose, *eyes, *_outer_lips(), *_inner_lips(), _mirrored(IRIS), IRIS]
-    return np.asarray(places, dtype=np.float32)
+    return read_only(np.asarray(places, dtype=np.float32))
 
 
 def _mirrored(place: Place) -> Place:
@@ -99,4 +100,4 @@ def _found() -> NDArray[np.int64]:
         allowed = groups == "body" if index < COUNT - 2 else np.char.endswith(groups, "-eye")
         far = np.where(allowed, 0.0, np.inf)
         found.append(int(np.argmin(np.linalg.norm(points - place, axis=1) + far)))
-    return np.asarray(found, dtype=np.int64)
+    return read_only(np.asarray(found, dtype=np.int64))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.progress import Progress, silent
 
 from .dataset import FaceDataset
-from .fabric import leave, make_fabric
+from .fabric import launched
 from .journal import Say
 from .run_folder import RunFolder
 from .settings import Settings
@@ -44,8 +46,37 @@ def train(
         InputError: a run or checkpoint that cannot be read.
         QualityError: a loss is not finite, or the avatar has vanished; the last checkpoint is good.
     """
-    folder, settings = RunFolder(Path(out)), replace(settings, size=dataset.size)
-    fabric = make_fabric(device)
+    folder = RunFolder(Path(out))
+    if overwrite:
+        ensure_not_input(out, begin_from)
+    with launched(device) as fabric:
+        _train(
+            fabric,
+            dataset,
+            folder,
+            replace(settings, size=dataset.size),
+            say,
+            resume=resume,
+            overwrite=overwrite,
+            begin_from=begin_from,
+            progress=progress,
+        )
+    return folder.path
+
+
+def _train(
+    fabric: Any,
+    dataset: FaceDataset,
+    folder: RunFolder,
+    settings: Settings,
+    say: Say,
+    *,
+    resume: bool,
+    overwrite: bool,
+    begin_from: Path | str | None,
+    progress: Progress,
+) -> None:
+    """Train in this process; the trainer, and with it the wrapped module, is gone on return."""
     if fabric.is_global_zero and not resume:
         folder.begin(settings, overwrite=overwrite)
     fabric.barrier()
@@ -56,5 +87,3 @@ def train(
     else:
         trainer.begin(begin_from)
     trainer.run(progress)
-    leave(fabric)
-    return folder.path

@@ -14,6 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import Command, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
@@ -90,6 +91,7 @@ def fit_map(
     _check_way(source, target, pairs, codes or ridge is not None, offset)
     if out.suffix.lower() != ".npz":
         raise UsageError(f"a map is written as .npz, got {str(out)!r}")
+    ensure_not_input(out, source, target, *(path for pair in pairs for path in pair))
     if pairs:
         chart = _from_pairs(pairs, from_edition, edition, offset, all_rows)
     else:

@@ -54,7 +54,7 @@ class PseudoTruth(nn.Module):
             "weights": np.pad(head.weights, ((0, 0), (self.ghosts, 0))),
         }
         for name, array in arrays.items():
-            tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+            tensor = torch.tensor(np.ascontiguousarray(array), dtype=torch.float32)
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, canonical: Tensor, semantic: Tensor | None) -> Targets:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imavatar_deploy.conventions import BOUNDING_RADIUS
+from imavatar_deploy.read_only import read_only
 
 from .distance import SPHERE_RADIUS, query_surface
 from .subject import Subject
@@ -49,12 +50,12 @@ class SamplePool:
     def close(self) -> NDArray[np.int64]:
         """Indices of the points close enough to the surface to have a colour and a motion."""
         inside = np.linalg.norm(self.points, axis=1) < SPHERE_RADIUS + TRUNCATION / 4
-        return np.flatnonzero((np.abs(self.distance) < 3.0 * OFFSETS[2]) & inside)
+        return read_only(np.flatnonzero((np.abs(self.distance) < 3.0 * OFFSETS[2]) & inside))
 
     @cached_property
     def apart(self) -> NDArray[np.int64]:
         """Indices of all other points; without enough of them blobs would float in the air."""
-        return np.setdiff1d(np.arange(len(self.points)), self.close)
+        return read_only(np.setdiff1d(np.arange(len(self.points)), self.close))
 
     @cached_property
     def _vertices(self) -> dict[str, Tensor]:
@@ -67,7 +68,7 @@ class SamplePool:
             "colour": subject.colour,
             "flush": subject.flush,
         }
-        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        return {name: torch.tensor(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
     def targets(self, index: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, Tensor]:
         """Targets `names` (attributes of `Subject`, `normal`) of the points `index` `[M]`, each `[M, ...]`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import igl
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +13,8 @@ from imavatar_deploy.checks import Dimension, ensure_shape
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_FEATURE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
+from imavatar_deploy.optional import require
+from imavatar_deploy.read_only import read_only
 
 Float = NDArray[np.float32]
 Faces = NDArray[np.int64]
@@ -63,6 +64,7 @@ class Subject:
 
         Every attribute is subdivided with the same matrix, so the smooth surface moves as the smoothed motion would.
         """
+        igl = require("igl", extra="train")
         faces = cap_holes(head.template, head.faces.astype(np.int64))
         scale = np.float32(UNITS_PER_METRE)
         attributes = (scale * head.template, scale * head.expression_basis, scale * head.pose_basis, head.weights)
@@ -84,12 +86,12 @@ class Subject:
     @cached_property
     def canonical(self) -> Float:
         """[V, 3] the surface where the networks see it: neutral, the jaw slightly open."""
-        return self.posed(np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose())
+        return read_only(self.posed(np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose()))
 
     @cached_property
     def normals(self) -> Float:
         """[V, 3] unit normals of the canonical surface."""
-        return vertex_normals(self.canonical, self.faces)
+        return read_only(vertex_normals(self.canonical, self.faces))
 
     def posed(self, expression: Float, pose: Float) -> Float:
         """[V, 3] the surface with an expression `[50]` and a pose `[15]` (IMavatar, equations 2-4)."""
@@ -105,7 +107,7 @@ def _subdivide(attributes: tuple[Float, ...], faces: Faces, steps: int) -> tuple
     flat = [values.reshape(len(values), -1) for values in attributes]
     table = np.concatenate(flat, axis=1).astype(np.float64)
     if steps:
-        table, faces = igl.loop(table, faces, steps)
+        table, faces = require("igl", extra="train").loop(table, faces, steps)
     ends = np.cumsum([values.shape[1] for values in flat])[:-1]
     columns = np.split(table.astype(np.float32), ends, axis=1)
     return [
@@ -119,6 +121,7 @@ def cap_holes(vertices: Float, faces: Faces) -> Faces:
     edges = {
         frozenset(edge) for edge in np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).tolist()
     }
+    igl = require("igl", extra="train")
     caps = [_cap(vertices, np.asarray(loop)[::-1], edges) for loop in igl.boundary_loop_all(faces)]
     return np.concatenate([faces, *caps])
 

@@ -7,24 +7,28 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.console import Command, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.model.tracing import TRACERS
-from imavatar_deploy.model.variants import VARIANTS
+from imavatar_deploy.option_groups import TableOption
+from imavatar_deploy.optional import require_all
+from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 
-from .config_file import changed, read_config
 from .dataset import FaceDataset
 from .fabric import DEVICES
-from .loop import train as run_training
-from .presets import PRESETS, preset
-from .run_folder import RunFolder
-from .settings import Settings
+from .table_help import preset_names, tracer_rows, variant_rows
 
+if TYPE_CHECKING:  # torch is needed to train, and a help text must not need it
+    from .settings import Settings
+
+EXTRA = "train"
+NEEDED = ("torch", "lightning_fabric", "tensorboard", "igl", "skimage.measure", "scipy.spatial")
+"""Asked for before the work begins: some are used at its end."""
 EXPORTABLE = ("imavatar", "imavatar-minus")
 BEGINNING = {
     "config": "--config",
@@ -36,8 +40,6 @@ BEGINNING = {
     "exact_tracking": "--exact-tracking",
 }
 """Options that only a beginning run may have."""
-VARIANT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in VARIANTS.items())
-TRACER_HELP = "; ".join(f"{name}: {row.summary}" for name, row in TRACERS.items())
 
 
 @click.command(
@@ -50,7 +52,7 @@ Examples:
   imavatar-train data/female1 --out run --resume
   imavatar-train data/anna --out anna --preset full --minutes 600 --device cuda
   imavatar-train data/anna --out plain --no-warm-start --tracer march     (as the paper)
-  torchrun --nproc-per-node 4 -m imavatar_deploy.training.train_commands data/anna --out anna --preset full
+  torchrun --nproc-per-node 4 --no-python imavatar-train data/anna --out anna --preset full
 
 \b
 The run's folder holds checkpoint/ (for imavatar-export), config.toml (every setting, explained),
@@ -58,14 +60,35 @@ validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
 )
 @click.argument("dataset", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--preset", "size_of_run", default="tiny", show_default=True, help=f"One of {', '.join(PRESETS)}.")
+@click.option(
+    "--preset",
+    "size_of_run",
+    cls=TableOption,
+    rows=preset_names,
+    extra=EXTRA,
+    default="tiny",
+    show_default=True,
+    help="One of {rows}.",
+)
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings that differ from the preset.")
-@click.option("--variant", help=f"What is trained.  [default: imavatar]  {VARIANT_HELP}.")
-@click.option("--tracer", help=f"How rays find the surface.  [default: raster]  {TRACER_HELP}.")
+@click.option(
+    "--variant",
+    cls=TableOption,
+    rows=variant_rows,
+    extra=EXTRA,
+    help="What is trained.  [default: imavatar]  {rows}.",
+)
+@click.option(
+    "--tracer",
+    cls=TableOption,
+    rows=tracer_rows,
+    extra=EXTRA,
+    help="How rays find the surface.  [default: raster]  {rows}.",
+)
 @click.option("--epochs", type=int, help="Times every frame is seen, instead of the preset's length.")
 @click.option("--steps", type=int, help="Steps (an image each), instead of the preset's length.")
 @click.option("--minutes", type=float, help="Length by the clock, instead of the preset's.")
-@click.option("--frames", metavar="SLICE", help="Which of the frames, e.g. 0:100 or ::2.")
+@click.option("--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames: {FRAMES_HELP}")
 @click.option("--video", "videos", multiple=True, help="Name of a video to train on; all when left out. Repeatable.")
 @click.option("--size", type=int, help="Side in pixels that frames are resized to.  [default: 256]")
 @click.option("--head-model", help="What the videos were tracked with, if not OpenHead: FLAME's .pkl or .npz.")
@@ -83,11 +106,17 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
     Killed at any moment, --resume gives the numbers that an unbroken run would have given.
     """
     start = time.perf_counter()
+    require_all(NEEDED, extra=EXTRA)
+    from .loop import train as run_training
+    from .run_folder import RunFolder
+
+    if options["overwrite"]:
+        ensure_not_input(out, *dataset, options["begin_from"], options["head_model"], _foreign_config(out, options))
     settings = _settings(out, options)
     frames = FaceDataset.open(
         dataset,
         size=settings.size,
-        frames=_slice(options["frames"]),
+        frames=frames_of(options["frames"]),
         videos=options["videos"],
         head_model=options["head_model"],
         edition=options["edition"],
@@ -121,6 +150,10 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
 
 def _settings(out: Path, options: dict[str, Any]) -> Settings:
     """The run's own when resuming, else preset, then file; what the command line says wins over both."""
+    from .config_file import changed, read_config
+    from .presets import preset
+    from .run_folder import RunFolder
+
     resuming = options["resume"]
     if resuming and (changes := [option for name, option in BEGINNING.items() if options[name] not in (None, False)]):
         raise UsageError(f"--resume goes on as the run began: leave {' and '.join(changes)} out")
@@ -145,23 +178,18 @@ def _settings(out: Path, options: dict[str, Any]) -> Settings:
     return changed(settings, {**given, "schedule": length, "tracer": tracer, "inputs": inputs}, "the command line")
 
 
+def _foreign_config(out: Path, options: dict[str, Any]) -> Path | None:
+    """The file of settings, unless it is the run's own, which the new run writes again."""
+    from .run_folder import RunFolder
+
+    config: Path | None = options["config"]
+    return None if config == RunFolder(out).config else config
+
+
 def _sizes_of(checkpoint: str) -> Any:
     from imavatar_deploy.model.checkpoint import load_variant
 
     return load_variant(checkpoint).sizes
-
-
-def _slice(text: str | None) -> slice | None:
-    """`2:10`, `::3` or `5` as a slice."""
-    if text is None:
-        return None
-    try:
-        numbers = [int(part) if part else None for part in text.split(":")]
-        if len(numbers) == 1 and numbers[0] is not None:
-            return slice(numbers[0], numbers[0] + 1)
-        return slice(*numbers)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"--frames must be like 0:100 or ::2, got {text!r}") from error
 
 
 if __name__ == "__main__":

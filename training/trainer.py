@@ -141,18 +141,18 @@ class Trainer:
         set_rates(self.optimisers, rate_factor(settings.schedule.decay, share))
         self.step.zero_grad()
         loss, terms, rays = self.step(batch)
-        values = {"loss": float(loss.detach()), **{name: float(term.detach()) for name, term in terms.items()}}
-        self.watch.losses(values, clock.step, name)
+        total, named = float(loss.detach()), {key: float(term.detach()) for key, term in terms.items()}
+        self.watch.losses(named, total, clock.step, name)
         self.watch.surface(int(rays), int(batch.mask.sum()), clock.step)
         self.fabric.backward(loss)
         if settings.warm_start and clock.step < settings.schedule.colours_first:
             hold_shape(self.model)
-        values["gradient"] = self.watch.gradients(self.model.parameters(), settings.optimiser.clip, clock.step, name)
+        length = self.watch.gradients(self.model.parameters(), settings.optimiser.clip, clock.step, name)
         only_seen_rows(self.inputs.trained())
         for optimiser in self.wrapped:
             optimiser.step()
         clock.step += 1
-        return values
+        return {"loss": total, **named, "gradient": length}
 
     def _draw(self, step: int) -> tuple[int, np.random.Generator]:
         """The frame of a step of this process, and the generator of its pixels; both depend on the step alone."""

@@ -20,19 +20,26 @@ class Watch:
     """Steps in a row that may miss the avatar altogether."""
     missed: int = 0
 
-    def losses(self, terms: Mapping[str, float], step: int, frame: str) -> None:
+    def losses(self, terms: Mapping[str, float], total: float, step: int, frame: str) -> None:
         """Refuse a loss that is not finite.
 
+        Args:
+            terms: the unweighted terms.
+            total: their weighted sum, which can overflow where no term does.
+
         Raises:
-            QualityError: a term is NaN or infinite; it, the step and the frame are named.
+            QualityError: a term, or the sum, is NaN or infinite; each such term, the step and the
+                frame are named.
         """
-        for name, value in terms.items():
-            if not math.isfinite(value):
-                raise QualityError(
-                    f"the {name} loss became {value} at step {step}, frame {frame}: training stopped before that step "
-                    "changed anything, and the last checkpoint is good; check this frame with imavatar-data check, or "
-                    "go on with a lower optimiser.learning_rate"
-                )
+        damaged = [f"the {name} loss became {value}" for name, value in terms.items() if not math.isfinite(value)]
+        if not damaged and not math.isfinite(total):
+            damaged = [f"the weighted sum of the losses became {total}"]
+        if damaged:
+            raise QualityError(
+                f"{' and '.join(damaged)} at step {step}, frame {frame}: training stopped before that "
+                "step changed anything, and the last checkpoint is good; check this frame with "
+                "imavatar-data check, or go on with a lower optimiser.learning_rate"
+            )
 
     def gradients(self, parameters: Iterable[nn.Parameter], limit: float, step: int, frame: str) -> float:
         """Refuse gradients that are not finite, and shorten them to `limit` if that is positive; returns their length.

@@ -90,7 +90,7 @@ def read_folder(folder: Path, *, edition: str | None) -> Variant:
 
 def _tensors(model: Variant, half: bool) -> dict[str, Tensor]:
     """Networks and head model by name, on the CPU, contiguous."""
-    head = {name: torch.from_numpy(np.ascontiguousarray(getattr(model.head, name))) for name in SHAPES}
+    head = {name: torch.tensor(np.ascontiguousarray(getattr(model.head, name))) for name in SHAPES}
     groups = model.head.vertex_groups
     place = {name: index for index, name in enumerate(sorted(set(groups)))}
     head["vertex_group"] = torch.tensor([place[name] for name in groups], dtype=torch.int32)

@@ -14,9 +14,6 @@ from .picture import Picture
 
 Mask = NDArray[np.bool_]
 
-EQUAL = 200.0
-"""dB of what is equal, so that it has a number, too."""
-
 WORST = "worst_"
 """Before the name of a measure: that of the worst frame instead of the median."""
 
@@ -35,7 +32,7 @@ class Measure(NamedTuple):
 
 
 def _psnr(a: Picture, b: Picture, within: Mask) -> float:
-    return min(psnr(a.rgb, b.rgb, within), EQUAL)
+    return psnr(a.rgb, b.rgb, within)
 
 
 def _ssim(a: Picture, b: Picture, common: Mask) -> float:

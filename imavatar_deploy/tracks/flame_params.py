@@ -23,6 +23,10 @@ DECIMALS = 6
 """Digits written after the point: about a micro-radian, far below what any tracker knows."""
 
 
+TOP_KEYS = {"fps", "frames", "head_model", "intrinsics", "shape_params"}
+FRAME_KEYS = {"expression", "file_path", "pose", "world_mat"}
+
+
 def read(path: Path) -> FlameTrack:
     """Read `flame_params.json`: `frames[]{expression, pose, world_mat, file_path}`, `intrinsics`, `shape_params`.
 
@@ -49,6 +53,18 @@ def read(path: Path) -> FlameTrack:
         shape=as_float32("shape_params", document.get("shape_params", ()), ("S",)),
         names=tuple(_name(frame, index) for index, frame in enumerate(frames)),
     )
+
+
+def unread(path: Path) -> set[str]:
+    """Names of the keys that `read` skips, such as `bbox` and `flame_keypoints`.
+
+    Raises:
+        InputError: not JSON.
+        ForeignContentError: JSON without `frames`.
+    """
+    document = _parse(path)
+    frames = [set(frame) for frame in document["frames"] if isinstance(frame, Mapping)]
+    return (set(document) - TOP_KEYS) | (set().union(*frames) - FRAME_KEYS)
 
 
 def write(track: FlameTrack, path: Path) -> None:
@@ -139,4 +155,5 @@ FORMAT = TrackFormat(
     suffixes=(".json",),
     read=read,
     write=write,
+    unread=unread,
 )

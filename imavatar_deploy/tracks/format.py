@@ -28,5 +28,11 @@ class TrackFormat:
     """
     write: Callable[[FlameTrack, Path], None] | None = None
     """Writes to the very path it is given (`write_track` makes that atomic); None where nobody writes the format."""
+    unread: Callable[[Path], set[str]] | None = None
+    """Names of what a file or folder holds and a track does not; None where the format has no such
+    function.
+
+    Raises ForeignContentError for one of another format.
+    """
     folders: tuple[str, ...] | None = None
     """None where it reads no folder; otherwise the names of folders inside it in which the files may lie."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,31 @@ def _candidates(path: Path) -> Iterator[tuple[TrackFormat, Path]]:
             for place in [path / name for name in row.folders or () if (path / name).is_dir()] or [path]:
                 if row.folders is not None and (files_of(place, row.suffixes) or folders_of(place)):
                     yield row, place
+
+
+def files_read(source: str | Path) -> list[Path]:
+    """The files that `read_track` may take a motion from; none where nothing is."""
+    path = BUNDLED.get(str(source), Path(source))
+    if not path.exists():
+        return []
+    return [
+        file
+        for row, place in _candidates(path)
+        for file in ([place] if place.is_file() else files_of(place, row.suffixes))
+    ]
+
+
+def unread_names(source: str | Path) -> list[str]:
+    """Names of what a file or folder holds and the track of `read_track` does not, such as `bbox`.
+
+    Raises:
+        InputError: the file is broken.
+    """
+    for row, place in _candidates(BUNDLED.get(str(source), Path(source))):
+        if row.unread:
+            with suppress(ForeignContentError):
+                return sorted(row.unread(place))
+    return []
 
 
 def write_track(track: FlameTrack, path: str | Path) -> None:

@@ -35,6 +35,20 @@ RUNNING = "tracked_flame_params"
 POSE = {"rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6}
 """The arrays that make our pose, in its order, and how many numbers each has."""
 
+ARRAYS = {
+    *POSE,
+    "edition",
+    "expr",
+    "focal_length",
+    "fps",
+    "image_size",
+    "n_processed_frames",
+    "shape",
+    "timestep_id",
+    "translation",
+}
+"""Everything that `read` takes from a file, and the number of its frames."""
+
 SHAPES, EXPRESSIONS = 300, 100
 """Coefficients that VHAP expects of a file."""
 
@@ -49,12 +63,7 @@ def read(path: Path) -> FlameTrack:
         InputError: a file is damaged, lacks something, or is of another shape.
         ForeignContentError: it is of another tracker.
     """
-    states = (
-        [] if path.is_file() else [file for file in files_of(path, FORMAT.suffixes) if file.name.startswith(RUNNING)]
-    )
-    found = list(dumps(states[-1] if states else path, FORMAT.suffixes))
-    if not all({"expr", "rotation"} <= set(dump.values) for dump in found):
-        raise ForeignContentError
+    found, states = _dumps(path)
     cameras, notes = _cameras(found)
     if len(states) > 1:
         notes.append(f"of {len(states)} states of one tracking the last is read, {states[-1].name}")
@@ -69,6 +78,28 @@ def read(path: Path) -> FlameTrack:
         fps=found[0].number("fps") if "fps" in found[0].values else DEFAULT_FPS,
         notes=notes,
     )
+
+
+def unread(path: Path) -> set[str]:
+    """Names of the arrays that `read` skips, such as `static_offset`.
+
+    Raises:
+        InputError: a file is damaged.
+        ForeignContentError: it is of another tracker.
+    """
+    found, _ = _dumps(path)
+    return set().union(*(dump.values for dump in found)) - ARRAYS
+
+
+def _dumps(path: Path) -> tuple[list[Dump], list[Path]]:
+    """The files of one motion, and the states of a whole tracking; the last state is the motion."""
+    states = (
+        [] if path.is_file() else [file for file in files_of(path, FORMAT.suffixes) if file.name.startswith(RUNNING)]
+    )
+    found = list(dumps(states[-1] if states else path, FORMAT.suffixes))
+    if not all({"expr", "rotation"} <= set(dump.values) for dump in found):
+        raise ForeignContentError
+    return found, states
 
 
 def _names(found: list[Dump]) -> tuple[str, ...]:
@@ -135,5 +166,6 @@ FORMAT = TrackFormat(
     suffixes=(".npz",),
     read=read,
     write=write,
+    unread=unread,
     folders=("flame_param",),
 )

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from imavatar_deploy.atomic import ensure_writable, is_standard_output, write_text
+from imavatar_deploy.atomic import BUNDLED_WORDS, ensure_writable, is_standard_output, write_text
 from imavatar_deploy.console import Command, closing_lines, progress
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.rendering.shading import AUTO, SHADINGS
@@ -88,6 +88,7 @@ def bench(
     --student).
     """
     started = time.perf_counter()
+    _ensure_outside(avatars, *(path for path in (out, md) if path and not is_standard_output(path)))
     choices, implicit, files = _choices(avatars, **options), _implicit(**options), _Files(out, md)
     if len(combinations(choices)) == 1 and not implicit and not md:
         pace = Pace(frames, seconds or math.inf, engine_policy=engine_policy)
@@ -136,6 +137,18 @@ class _Files:
     def write_json(self, report: dict[str, Any]) -> None:
         if self.json:
             write_text(self.json, json.dumps(report, indent=2) + "\n")
+
+
+def _ensure_outside(avatars: Sequence[str], *outputs: Path) -> None:
+    """Refuse to write into an avatar's folder.
+
+    Raises:
+        UsageError: an output lies there.
+    """
+    for avatar in set(avatars) - set(BUNDLED_WORDS):
+        for path in outputs:
+            if Path(avatar).resolve() in path.resolve().parents:
+                raise UsageError(f"{path} lies in the avatar {avatar}, which is read here; choose another path")
 
 
 def _choices(avatars: Sequence[str], **options: Any) -> Choices:

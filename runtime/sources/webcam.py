@@ -41,6 +41,11 @@ class Target(NamedTuple):
     model: str
 
 
+def clip_of(target: str) -> str | None:
+    """The path of the clip in a `--source` argument; None where it is none of a camera."""
+    return target.removeprefix(PREFIX).partition("?")[0] if target.startswith(PREFIX) else None
+
+
 def read_target(target: str) -> Target:
     """Take a `--source` argument apart.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from imavatar_deploy.exporters.sequences.formats import FORMATS
 
+from ..processes import run_python
 from .test_sequences import tree
 
 KILLED_AT_EVERY_MOMENT = '''
@@ -60,8 +59,7 @@ while killed(folder / f"killed-{moment}", moment):
 
 def survivors(avatar: Path, folder: Path, formats: str, stride: int) -> list[Path]:
     """Folders of bakes that were killed twice, each at another moment, and then resumed; after the unbroken one."""
-    command = [sys.executable, "-c", KILLED_AT_EVERY_MOMENT, str(avatar), str(folder), formats, str(stride)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run_python(KILLED_AT_EVERY_MOMENT, str(avatar), str(folder), formats, str(stride), limit=900)
     assert result.returncode == 0, result.stderr
     return [folder / "unbroken", *sorted(folder.glob("killed-*"))]
 

@@ -6,10 +6,9 @@ import json
 import os
 import shutil
 import struct
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from imavatar_deploy.exporters.skeleton import bone_rotations
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack, read_track
 
+from ..processes import run_process, run_python
 from ..tiny_avatar import tiny_avatar
 
 Float = NDArray[Any]
@@ -310,12 +310,12 @@ class TestRefusals:
             GlbSettings(**choice)
 
 
-def khronos(*files: Path) -> subprocess.CompletedProcess[str]:
+def khronos(*files: Path) -> CompletedProcess[str]:
     node = shutil.which("node")
     if node is None or not ((TOOLS / "node_modules" / "gltf-validator").exists() or os.environ.get("NODE_PATH")):
         pytest.skip("Khronos' validator is not there: npm install --no-save --prefix tools gltf-validator")
     command = [node, str(TOOLS / "validate_gltf.mjs"), *map(str, files)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_process(command)
 
 
 def test_khronos_validator_finds_no_error(
@@ -340,5 +340,5 @@ sys.modules["torch"] = None
 from imavatar_deploy.exporters.gltf.write import write_glb
 from imavatar_deploy.exporters.gltf.vrm import write_vrm
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = run_python(code)
     assert result.returncode == 0, result.stderr

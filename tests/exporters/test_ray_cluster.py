@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from imavatar_deploy.exporters.sequences.formats import FORMATS
 from imavatar_deploy.exporters.sequences.ray_cluster import cluster
 from imavatar_deploy.exporters.sequences.take import open_take
 
+from ..processes import run_python
 from .test_sequences import tree
 
 NAMES = ("ply", "pc2")
@@ -59,8 +58,7 @@ except InputError as error:
 def test_a_killed_worker_loses_nothing_and_errors_stay_sentences(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason=NOT_INSTALLED)
     arguments = [str(tiny_avatar_folder), str(tmp_path / "cluster"), str(tmp_path / "mark")]
-    command = [sys.executable, "-c", WITH_A_KILLED_WORKER, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run_python(WITH_A_KILLED_WORKER, *arguments)
     assert result.returncode == 0, result.stderr
     assert "moves vertices more than 100000 m away" in result.stdout
     take = open_take(tiny_avatar_folder, "talk", frames=slice(0, 24))

@@ -24,10 +24,10 @@ def test_every_index_once(count: int, workers: Workers) -> None:
 
 def test_the_caller_works_too(workers: Workers) -> None:
     names = set()
-    together = threading.Barrier(workers.threads, timeout=10)
+    together = threading.Barrier(workers.threads)
 
     def visit(start: int, stop: int) -> None:
-        together.wait()
+        together.wait(10)
         names.add(threading.current_thread().name)
 
     workers.each(visit, 100)

@@ -243,9 +243,9 @@ def test_closing_a_cast_ends_what_it_plays(
     with ThreadPoolExecutor(1) as pool:
         playing = cast.Cast(Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1), "rebuild")
         take = pool.submit(playing.play, motion * 100_000, math.inf)
-        begun.wait()
+        assert begun.wait(60)
         playing.close()
-        assert 1 <= len(take.result().totals) < 400_000
+        assert 1 <= len(take.result(60).totals) < 400_000
 
 
 class TestCombination:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,21 @@ def finer(head: HeadModel, chosen: NDArray[np.bool_]) -> HeadModel:
         joint_regressor=np.pad(head.joint_regressor, ((0, 0), (0, len(split)))),
         **{name: more(getattr(head, name)) for name in BY_VERTEX},
     )
+
+
+def write_head(path: Path, head: HeadModel) -> Path:
+    """Write a head-model file in FLAME's keys, which does not say its edition."""
+    np.savez(
+        path,
+        v_template=head.template,
+        f=head.faces,
+        shapedirs=np.concatenate([head.shape_basis[:, :, :100], head.expression_basis], axis=2),
+        posedirs=head.pose_basis,
+        weights=head.weights,
+        J_regressor=head.joint_regressor,
+        kintree_table=np.array([[-1, 0, 1, 1, 1], range(5)]),
+    )
+    return path
 
 
 BY_VERTEX = ("template", "shape_basis", "expression_basis", "pose_basis", "weights")

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.image_quality import IDENTICAL_PSNR
+from imavatar_deploy.parity import likeness
+from imavatar_deploy.proof.measures import MEASURES
+from imavatar_deploy.proof.picture import Picture
 from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.evaluation.case import Case, Prediction
 from imavatar_deploy.training.evaluation.contact_sheet import read_picture, strip
@@ -99,6 +103,14 @@ class TestMetrics:
         good, bad = (row.measure(replace(one, perceptual=perceptual), HEAD) for one in (near, far))
         assert (good > bad) == (row.better == "higher")
         assert row.worst_of([good, bad]) == 1
+
+    def test_identical_images_have_one_psnr_everywhere(self) -> None:
+        """In an evaluation, in a stage of the proof, and over the frames of a student."""
+        same = case(error=0.0)
+        picture = Picture(same.truth, normals(0.0), same.truth_mask)
+        stage = MEASURES["psnr"].of(picture, picture, same.truth_mask)
+        frames = likeness("motion", same.truth[None], same.truth[None], least=42.0)
+        assert METRICS["PSNR"].measure(same, HEAD) == stage == frames.psnr == frames.worst == IDENTICAL_PSNR
 
     def test_a_head_that_is_too_large_pays_for_it(self) -> None:
         larger = replace(case(error=0.0), prediction=picture(disc(18), 0.5), prediction_mask=disc(18))
@@ -308,7 +320,7 @@ class TestReport:
         same = [replace(one, prediction=one.truth) for one in cases]
         write_report(tmp_path / "report", truth, FakeSource(same), HEAD)
         text = (tmp_path / "report" / "report.json").read_text()
-        assert json.loads(text, parse_constant=pytest.fail)["metrics"]["PSNR"]["mean"] == "inf"
+        assert json.loads(text, parse_constant=pytest.fail)["metrics"]["PSNR"]["mean"] == IDENTICAL_PSNR
 
 
 class TestFrames:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -18,60 +17,17 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError, QualityError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.checkpoint import load_variant
-from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.variants import VARIANTS
-from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.dataset import Observation
 from imavatar_deploy.training.inputs import Inputs
 from imavatar_deploy.training.loop import train
 from imavatar_deploy.training.loss_weights import LossWeights
-from imavatar_deploy.training.settings import OptimiserSettings, Schedule, Settings, TracerSettings
 from imavatar_deploy.training.trainer import Trainer
 
-SIZE = 24
-FRAMES = 5
-SETTINGS = Settings(
-    networks=NetworkSizes(
-        geometry_layers=(48,) * 3,
-        geometry_skip=(2,),
-        geometry_frequencies=2,
-        feature=8,
-        deformation_layers=(16, 16),
-        texture_layers=(16, 16),
-        texture_frequencies=1,
-        bottleneck=4,
-    ),
-    warm_start=False,
-    optimiser=OptimiserSettings(learning_rate=2e-3, matrix_rate=2e-3, input_rate=1e-3, clip=1.0),
-    schedule=Schedule(steps=7, pixels=96, validation_steps=0, validation_frames=1, validation_size=SIZE),
-    tracer=TracerSettings(refresh_steps=3, resolution=64),
-)
+from ..processes import run_process
+from .disc_dataset import FRAMES, SETTINGS, Disc
 
-
-@dataclass
-class Disc:
-    """A dataset of a green disc in front of a moving camera; it looks like `FaceDataset` from the loop."""
-
-    head: HeadModel
-    mask_radius: float = 7.0
-    count: int = FRAMES
-    size: int = SIZE
-
-    def __post_init__(self) -> None:
-        rng = np.random.default_rng(0)
-        cameras = tuple(Camera.looking_at(rng.normal(0, 0.02, 3)) for _ in range(self.count))
-        pose = rng.normal(0, 0.05, (self.count, 15))
-        self.track = FlameTrack(rng.uniform(0, 0.3, (self.count, 50)), pose, cameras, edition="openhead")
-
-    def __len__(self) -> int:
-        return self.count
-
-    def observation(self, index: int) -> Observation:
-        row, column = np.mgrid[: self.size, : self.size] - self.size / 2
-        mask = row**2 + column**2 < self.mask_radius**2
-        image = np.where(mask[..., None], np.array([0.2, 0.7, 0.3]), 1.0).astype(np.float32)
-        semantic = np.where(mask, 1, 0).astype(np.uint8)
-        return Observation(str(index), "disc", image, mask, semantic, None, None, None, None)
+RUN = Path(__file__).with_name("shared_run.py")
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +148,7 @@ def nan_at(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run(disc: Any, nan_at: None, tmp_path: Path) -> None:
-    with pytest.raises(QualityError, match=r"the loss loss became nan|the colour loss became nan at step \d, frame 3"):
+    with pytest.raises(QualityError, match=r"^the colour loss became nan at step \d, frame 3: "):
         train(disc, tmp_path / "run", SETTINGS)
     state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     assert all(tensor.isfinite().all() for tensor in state["model"].values())
@@ -253,27 +209,33 @@ def test_latent_codes_are_trained_and_the_first_stands_for_the_others(disc: Any,
     torch.testing.assert_close(load_variant(run).geometry.latent, codes[0])
 
 
+def run_in_two_processes(out: Path, ending: str) -> CompletedProcess[str]:
+    """Train with two processes; `shared_run` explains `ending`."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return run_process([*launcher, str(RUN), str(out), ending], limit=180)
+
+
 @pytest.mark.slow
-def test_two_processes_share_a_run(openhead: HeadModel, tmp_path: Path) -> None:
+def test_two_processes_share_a_run(tmp_path: Path) -> None:
     """Frames are dealt out, gradients averaged, and one process writes."""
-    script = tmp_path / "both.py"
-    script.write_text(
-        f"""
-import sys, torch
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-torch.set_num_threads(1)
-from dataclasses import replace
-from pathlib import Path
-from test_loop import SETTINGS, Disc
-from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training.inputs import Inputs
-from imavatar_deploy.training.loop import train
-from imavatar_deploy.training.loss_weights import LossWeights
-settings = replace(SETTINGS, schedule=replace(SETTINGS.schedule, steps=3))
-train(Disc(HeadModel.load("openhead")), Path({str(tmp_path / "run")!r}), settings, device="cpu")
-"""
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    result = run_in_two_processes(tmp_path / "run", "done")
     assert result.returncode == 0, result.stderr
     assert [row["step"] for row in losses(tmp_path / "run")] == [1, 2, 3]
+    assert sorted(group_ends(tmp_path)) == [(0, 0), (1, 0)]
+
+
+@pytest.mark.slow
+def test_a_failed_process_leaves_its_group(tmp_path: Path) -> None:
+    """The exception holds the frames of the trainer; its module is released all the same."""
+    result = run_in_two_processes(tmp_path / "run", "nan")
+    assert result.returncode == 1
+    assert "loss became nan" in result.stderr
+    ends = group_ends(tmp_path)
+    assert ends
+    assert {modules for _, modules in ends} == {0}
+
+
+def group_ends(folder: Path) -> list[tuple[int, int]]:
+    """The rank of each process that destroyed its group, and how many modules were alive then."""
+    reports = [json.loads(path.read_text()) for path in folder.glob("group_end_*.json")]
+    return [(report["rank"], report["modules"]) for report in reports]

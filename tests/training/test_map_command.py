@@ -15,7 +15,7 @@ from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.tracks import FlameTrack, write_track
 from imavatar_deploy.training.data_commands import data
 
-from .second_heads import mixed, mixing
+from .second_heads import mixed, mixing, write_head
 
 
 def call(*arguments: Any) -> Result:
@@ -25,19 +25,7 @@ def call(*arguments: Any) -> Result:
 @pytest.fixture(scope="module")
 def second_head(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A head-model file in FLAME's keys that does not say its edition."""
-    head = mixed(openhead, mixing())
-    path = tmp_path_factory.mktemp("heads") / "FLAME.npz"
-    np.savez(
-        path,
-        v_template=head.template,
-        f=head.faces,
-        shapedirs=np.concatenate([head.shape_basis[:, :, :100], head.expression_basis], axis=2),
-        posedirs=head.pose_basis,
-        weights=head.weights,
-        J_regressor=head.joint_regressor,
-        kintree_table=np.array([[-1, 0, 1, 1, 1], range(5)]),
-    )
-    return path
+    return write_head(tmp_path_factory.mktemp("heads") / "FLAME.npz", mixed(openhead, mixing()))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -121,7 +123,7 @@ def test_a_moved_camera_keeps_its_rotation(track: FlameTrack) -> None:
 def test_the_watch_names_what_went_wrong() -> None:
     watch = Watch(patience=3)
     with pytest.raises(QualityError, match="the mask loss became inf at step 7, frame 12"):
-        watch.losses({"colour": 1.0, "mask": float("inf")}, 7, "12")
+        watch.losses({"colour": 1.0, "mask": float("inf")}, float("inf"), 7, "12")
     parameter = nn.Parameter(torch.ones(4))
     parameter.grad = torch.full((4,), 3.0)
     assert watch.gradients([parameter], 0.0, 1, "1") == 6.0
@@ -131,6 +133,23 @@ def test_the_watch_names_what_went_wrong() -> None:
     parameter.grad[2] = float("nan")
     with pytest.raises(QualityError, match="the gradient became nan"):
         watch.gradients([parameter], 2.0, 1, "1")
+
+
+@pytest.mark.parametrize(
+    ("terms", "total", "message"),
+    [
+        ({"colour": 1.0, "mask": math.nan}, math.nan, "^the mask loss became nan at step 7, frame 00012: "),
+        (
+            {"colour": math.inf, "mask": 1.0, "pose": math.nan},
+            math.nan,
+            "^the colour loss became inf and the pose loss became nan at step 7, frame 00012: ",
+        ),
+        ({"colour": 1.0, "mask": 1e38}, math.inf, "^the weighted sum of the losses became inf at step 7, frame 00012"),
+    ],
+)
+def test_the_term_that_is_not_finite_is_named(terms: dict[str, float], total: float, message: str) -> None:
+    with pytest.raises(QualityError, match=message):
+        Watch(patience=1).losses(terms, total, 7, "00012")
 
 
 def test_the_watch_counts_misses_in_a_row() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -17,6 +20,9 @@ from imavatar_deploy.tracks import FlameTrack, flame_params
 from imavatar_deploy.training.config_file import read_config
 from imavatar_deploy.training.settings import Settings
 from imavatar_deploy.training.train_commands import train
+
+from ..commands import ROOT
+from ..processes import run_process
 
 CONFIG = """
 warm_start = false
@@ -128,7 +134,7 @@ def test_from_takes_the_sizes_of_the_checkpoint(trained: Path, dataset: Path, tm
         (["--preset", "huge"], 2, "unknown preset 'huge': expected one of full, small, tiny"),
         (["--variant", "imavater"], 2, "unknown variant 'imavater'.*did you mean 'imavatar'"),
         (["--tracer", "marsh"], 2, "unknown tracer 'marsh'.*did you mean 'march'"),
-        (["--frames", "a:b"], 2, "--frames must be like 0:100 or ::2, got 'a:b'"),
+        (["--frames", "a:b"], 2, "--frames must be like 0:100, 50: or ::2 \\(first:end:step\\), got 'a:b'"),
         (["--device", "tpu"], 2, "--device must be one of auto, cpu"),
         (["--resume"], 6, "holds no run to resume"),
         (["--resume", "--overwrite"], 2, "--resume goes on as the run began"),
@@ -152,3 +158,26 @@ def test_help_teaches() -> None:
     assert "imavatar-train data/female1 --out run --preset tiny" in text
     for name in ("imavatar-minus", "b-morph", "raster", "march", "config.toml"):
         assert name in text
+
+
+def test_the_line_for_several_processes_works() -> None:
+    """As printed, in the root of the repository, where a folder has the package's name."""
+    (line,) = [line for line in run("--help").output.splitlines() if "torchrun" in line]
+    program, *arguments = shlex.split(line)
+    assert program == "torchrun"
+    own = arguments.index("imavatar-train") + 1
+    launcher = [sys.executable, "-m", "torch.distributed.run", *arguments[:own]]
+    launcher[launcher.index("--nproc-per-node") + 1] = "1"
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    result = run_process([*launcher, "--help"], cwd=ROOT, env={**os.environ, "PATH": path})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("Usage: imavatar-train")
+    options = [argument for argument in arguments[own:] if argument.startswith("--")]
+    assert options
+    assert set(options) <= {name for parameter in train.params for name in parameter.opts}
+
+
+def test_it_is_started_as_a_module_too() -> None:
+    result = run_process([sys.executable, "-m", str(train.callback.__module__), "--help"])
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("Usage: python -m imavatar_deploy.training.train_commands")

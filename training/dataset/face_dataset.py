@@ -10,6 +10,7 @@ import numpy as np
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.read_only import read_only
 from imavatar_deploy.tracks.track import FlameTrack
 
 from . import pixels
@@ -90,10 +91,10 @@ class FaceDataset:
             InputError: the head model is neither bundled nor given.
             EditionMismatchError: the one given is another than the videos were tracked with.
         """
-        return load_head(self.track, self._places[0][0], self._head_source, self._edition)
+        return read_only(load_head(self.track, self._places[0][0], self._head_source, self._edition))
 
     def observation(self, index: int) -> Observation:
-        """The frame at `index`, counted from 0.
+        """The frame at `index`, counted from 0; its mask and labels are the cache's, and read-only.
 
         Raises:
             InputError: one of its pictures is missing, damaged or does not fit the others.
@@ -113,7 +114,7 @@ class FaceDataset:
         )
 
     def _load(self, video: Video, place: int) -> pixels.Pixels:
-        return pixels.load({kind: video.file(kind, place) for kind in self._kinds}, self.size)
+        return read_only(pixels.load({kind: video.file(kind, place) for kind in self._kinds}, self.size))
 
     def _ensure_files(self) -> None:
         """Say now, not in the middle of a training, that a picture is missing."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.camera import Camera
@@ -14,6 +13,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
 from imavatar_deploy.model.forward import ForwardVariant
 from imavatar_deploy.model.frame import Frame
+from imavatar_deploy.optional import require
 
 from ..landmarks import landmarks
 from .case import Points
@@ -61,7 +61,8 @@ class BakedLandmarks:
     """
 
     def __init__(self, avatar: Avatar, points: Points) -> None:
-        _, chosen = cKDTree(avatar.canonical.T).query(points)
+        spatial = require("scipy.spatial", extra="train")
+        _, chosen = spatial.cKDTree(avatar.canonical.T).query(points)
         self._avatar = avatar
         self._rest = avatar.rest[:, chosen]
         self._expression = avatar.expression_basis[:, :, chosen]

@@ -10,39 +10,73 @@ import click
 
 from imavatar_deploy.console import Command, closing_lines, progress
 from imavatar_deploy.errors import unknown_name
-from imavatar_deploy.model.tracing import TRACERS
-from imavatar_deploy.model.variants import VARIANTS
+from imavatar_deploy.option_groups import TableOption, listed
+from imavatar_deploy.optional import require_all
 
-from ..config_file import read_config
-from ..presets import PRESETS, preset
-from ..synthetic import SUBJECTS
-from .experiments import EXPERIMENTS
-from .plan import Plan
-from .workbench import Workbench
+from ..table_help import preset_names, tracer_names, variant_names
+
+EXTRA = "train"
+NEEDED = ("torch", "lightning_fabric", "tensorboard", "matplotlib", "igl", "skimage.measure", "scipy.spatial")
+"""Asked for before the work begins: some are used at its end."""
 
 
-@click.command(
-    "experiment",
-    cls=Command,
-    help="Repeat one of the paper's experiments: "
-    + "; ".join(f"{row.name} ({row.place}): {row.summary}" for row in EXPERIMENTS.values())
-    + ". What --out already holds of it is used again, so that an interrupted one goes on.",
-)
+def _experiments() -> str:
+    from .experiments import EXPERIMENTS
+
+    return "; ".join(f"{row.name} ({row.place}): {row.summary}" for row in EXPERIMENTS.values())
+
+
+class ExperimentCommand(Command):
+    """A command whose help lists the table of experiments."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the description and the table; click calls this."""
+        super().format_help_text(ctx, formatter)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f"Experiments: {listed(_experiments, EXTRA)}.")
+
+
+@click.command("experiment", cls=ExperimentCommand)
 @click.argument("name")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for data, runs and results.")
 @click.option(
-    "--preset", "size_name", default="small", show_default=True, help=f"{', '.join(PRESETS)}: see imavatar-train."
+    "--preset",
+    "size_name",
+    cls=TableOption,
+    rows=preset_names,
+    extra=EXTRA,
+    default="small",
+    show_default=True,
+    help="{rows}: as for imavatar-train.",
 )
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file that changes settings of the preset.")
-@click.option("--subjects", default=",".join(SUBJECTS), show_default=True, help="Comma-separated.")
+@click.option("--subjects", default="", help="Comma-separated, as for imavatar-data synth.  [default: all]")
 @click.option(
-    "--variants", default="", help=f"Comma-separated, for table2 and fig5: {', '.join(VARIANTS)}.  [default: all]"
+    "--variants",
+    cls=TableOption,
+    rows=variant_names,
+    extra=EXTRA,
+    default="",
+    help="Comma-separated, for table2 and fig5: {rows}.  [default: all]",
 )
 @click.option("--minutes", type=float, help="Longest time of each training, its warm start not counted.")
-@click.option("--frames", type=int, help="Frames of each training video.  [default: the set's own]")
-@click.option("--test-frames", type=int, help="Frames of each test video, or of a sweep.  [default: the set's own]")
+@click.option("--frames", type=click.IntRange(min=1), help="Frames of each training video.  [default: the set's own]")
+@click.option(
+    "--test-frames",
+    type=click.IntRange(min=1),
+    help="Frames of each test video, or of a sweep.  [default: the set's own]",
+)
 @click.option("--size", default=256, show_default=True, help="Pixels a side of the videos.")
-@click.option("--tracer", default="raster", show_default=True, help=f"For test renders: {', '.join(TRACERS)}.")
+@click.option(
+    "--tracer",
+    cls=TableOption,
+    rows=tracer_names,
+    extra=EXTRA,
+    default="raster",
+    show_default=True,
+    help="For test renders: {rows}.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--seed", default=0, show_default=True, help="Of everything random.")
 @click.option(
@@ -66,8 +100,19 @@ def experiment(
     warm_start: bool | None,
     run: Path | None,
 ) -> None:
-    """Its help is made of the table."""
+    """Repeat one of the paper's experiments.
+
+    What --out already holds of it is used again, so that an interrupted one goes on.
+    """
     start = time.perf_counter()
+    require_all(NEEDED, extra=EXTRA)
+    from ..config_file import read_config
+    from ..presets import preset
+    from ..synthetic import SUBJECTS
+    from .experiments import EXPERIMENTS
+    from .plan import Plan
+    from .workbench import Workbench
+
     if name not in EXPERIMENTS:
         raise unknown_name("experiment", name, EXPERIMENTS)
     base = read_config(config, preset(size_name)) if config else preset(size_name)
@@ -76,7 +121,7 @@ def experiment(
     plan = Plan(
         out=out,
         base=base,
-        subjects=_names(subjects),
+        subjects=_names(subjects) or tuple(SUBJECTS),
         variants=_names(variants),
         frames=frames,
         test_frames=test_frames,

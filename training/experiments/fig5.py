@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.conventions import JAW
+from imavatar_deploy.optional import require
 
 from ..evaluation.markdown import cell as number
 from ..evaluation.markdown import table
@@ -80,8 +79,10 @@ def _write_csv(path: Path, points: Points) -> None:
 
 
 def _draw(path: Path, points: Points, curves: Points, limit: float) -> None:
-    with mpl.rc_context({"font.size": 9}):
-        figure = Figure(figsize=(6.4, 4.0), dpi=120, layout="constrained")
+    matplotlib = require("matplotlib", extra="train")
+    figures = require("matplotlib.figure", extra="train")
+    with matplotlib.rc_context({"font.size": 9}):
+        figure = figures.Figure(figsize=(6.4, 4.0), dpi=120, layout="constrained")
         axes = figure.subplots()
         for variant, found in points.items():
             (line,) = axes.plot(curves[variant][:, 0], curves[variant][:, 1], marker="o", label=variant)

@@ -14,12 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import igl
 import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, POSE_SIZE
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.optional import require
 from imavatar_deploy.rendering.normals import vertex_normals
 
 from ..distance import shares_at
@@ -137,6 +137,7 @@ def _nearest(
 ) -> tuple[Integers, Double, NDArray[np.bool_]]:
     """[V, 3] corners of the nearest triangle, [V, 3] the point on it, and [V] whether to trust it; part by part."""
     of_source, of_target = _parts(source), _parts(target)
+    igl = require("igl", extra="train")
     corners, point = np.zeros((len(placed), 3), dtype=np.int64), placed.copy()
     trusted = np.zeros(len(placed), dtype=bool)
     normals = vertex_normals(placed.astype(np.float32), target.faces)

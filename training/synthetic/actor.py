@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.read_only import read_only
 
 from ..complexion import painted
 from ..styling import dressed
@@ -35,20 +36,20 @@ class Actor:
 
 @lru_cache(maxsize=1)
 def openhead() -> HeadModel:
-    """OpenHead without anybody's shape, read once."""
-    return HeadModel.load("openhead")
+    """Load OpenHead with the mean shape, once in a process; its arrays are read-only."""
+    return read_only(HeadModel.load("openhead"))
 
 
 @lru_cache(maxsize=8)
 def actor(name: str, subdivisions: int = SUBDIVISIONS) -> Actor:
-    """The subject of that name, built once in a process.
+    """Return the subject of that name, built once in a process; its arrays are read-only.
 
     Raises:
         UsageError: there is no such subject.
     """
     if name not in SUBJECTS:
         raise unknown_name("subject", name, SUBJECTS)
-    return build(SUBJECTS[name], subdivisions)
+    return read_only(build(SUBJECTS[name], subdivisions))
 
 
 def build(person: Person, subdivisions: int) -> Actor:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 from imavatar_deploy.conventions import BONES, POSE_SIZE
+from imavatar_deploy.optional import require
 
 from .scores import LIVELY, MILD, STRONG, VISEMES, Score
 
@@ -148,7 +148,8 @@ def _look(take: Performance, rng: np.random.Generator) -> None:
 def _curve(knots: Sequence[float] | Curve, values: Sequence[float] | Curve, seconds: Curve) -> Curve:
     """A smooth curve through knots that does not overshoot; beyond its ends it stays."""
     inside = np.clip(seconds, knots[0], knots[-1])
-    return np.asarray(PchipInterpolator(knots, values)(inside))
+    interpolate = require("scipy.interpolate", extra="train")
+    return np.asarray(interpolate.PchipInterpolator(knots, values)(inside))
 
 
 Take = Callable[[int, np.random.Generator, Sequence[str]], Performance]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import marching_cubes
+
+from imavatar_deploy.optional import require
 
 from ..subject import vertex_normals
 
@@ -50,9 +51,8 @@ def at(*point: float) -> Float:
 
 def solid(field: Float, low: Float, step: float) -> tuple[Float, Faces]:
     """The zero level set of a field `[X, Y, Z]` that is negative inside, sampled from `low` at `step`."""
-    vertices, faces, _, _ = marching_cubes(  # type: ignore[no-untyped-call]
-        field, 0.0, spacing=(step,) * 3
-    )
+    measure = require("skimage.measure", extra="train")
+    vertices, faces, _, _ = measure.marching_cubes(field, 0.0, spacing=(step,) * 3)
     vertices, faces = vertices.astype(np.float32) + low, faces.astype(np.int64)
     return vertices, outward(vertices, faces)
 

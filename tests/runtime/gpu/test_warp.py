@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from imavatar_deploy.errors import InputError, MissingDependencyError
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.commands import run
 
+from ...processes import run_python
 from ...tiny_avatar import tiny_avatar
 from .conftest import write_layers
 
@@ -106,9 +106,7 @@ from imavatar_deploy.runtime import Player
 with Player(sys.argv[1], backend="warp", size=16) as player:
     player.render(np.zeros(50), np.zeros(15))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(layered_folder)], capture_output=True, text=True, check=False
-    )
+    done = run_python(code, str(layered_folder))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -123,7 +121,7 @@ print(pathlib.Path(wp.config.kernel_cache_dir).is_dir(), wp.config.kernel_cache_
 """
     kept = {name: value for name, value in os.environ.items() if name != "WARP_CACHE_PATH"}
     where = {**kept, "XDG_CACHE_HOME": str(nowhere), "TMPDIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=where)
+    done = run_python(code, env=where)
     there, _, folder = done.stdout.strip().partition(" ")
     assert (there, done.stderr) == ("True", "")
     assert folder.startswith(str(tmp_path / "imavatar-warp-"))

@@ -70,7 +70,7 @@ def sending(port: int, network: BadNetwork | None = None, edition: str = "openhe
         yield
     finally:
         over.set()
-        thread.join()
+        thread.join(10)
 
 
 def test_from_the_socket_to_the_file(tiny_avatar_folder: Path, tmp_path: Path) -> None:

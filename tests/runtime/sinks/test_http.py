@@ -195,7 +195,7 @@ def test_nobody_looks_so_nothing_is_encoded_and_many_look_so_it_is_once(monkeypa
     for viewer in viewers:
         viewer.start()
     for viewer in viewers:
-        viewer.join()
+        viewer.join(10)
     assert len(encoded) == 1
     assert {number for number, _ in seen} == {10}
     assert screen.next_jpeg(10, 0.0) is None, "there is nothing newer"
@@ -234,7 +234,7 @@ def test_it_ends_while_people_watch_and_frees_its_port(stream: Stream) -> None:
         port = port_of(sink)
         sink.write(frame(9))
         next_part(watch(port, stack))
-        silent = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        silent = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
         silent.send(b"GET /stre")
     assert set(threading.enumerate()) == before
     with open_sink(f"http://127.0.0.1:{port}", stream) as sink:

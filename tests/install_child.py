@@ -1,0 +1,68 @@
+"""A program that calls commands as if only some packages were installed.
+
+    python install_child.py '{"blocked": ["torch"], "calls": [["imavatar-train", "--help"]]}'
+
+Without calls, it asks every command and subcommand for --help. The last line it prints is a JSON
+list of what each call returned and printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+from commands import PROJECT, click_command, with_subcommands
+
+REQUEST = json.loads(sys.argv[1])
+
+
+class Blocking:
+    """A finder that does not find what is blocked, as if it were not on the disk."""
+
+    def __init__(self, finder: Any) -> None:
+        self.finder = finder
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        blocked = name.split(".")[0] in REQUEST["blocked"]
+        return None if blocked else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.finder, name)
+
+
+def call(arguments: list[str]) -> dict[str, Any]:
+    """Call a command as its console script does; the code of a traceback is None."""
+    module, _, attribute = PROJECT["scripts"][arguments[0]].partition(":")
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    sys.argv = list(arguments)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            getattr(importlib.import_module(module), attribute)()
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            code = None
+            traceback.print_exc()
+    return {"arguments": arguments, "code": code, "stdout": out.getvalue(), "stderr": err.getvalue()}
+
+
+def helps() -> Iterator[dict[str, Any]]:
+    """Ask every command and subcommand for --help."""
+    for name, entry in PROJECT["scripts"].items():
+        yield call([name, "--help"])
+        with contextlib.suppress(Exception):  # its own help has failed already
+            _, *below = with_subcommands(name, click_command(entry))
+            yield from (call([*typed.split(), "--help"]) for typed, _ in below)
+
+
+if __name__ == "__main__":
+    sys.meta_path[:] = map(Blocking, sys.meta_path)  # type: ignore[arg-type]
+    results = [call(arguments) for arguments in REQUEST["calls"]] if REQUEST["calls"] else list(helps())
+    print("\n" + json.dumps(results))

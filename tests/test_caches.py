@@ -1,0 +1,117 @@
+"""Caches hand out nothing that a caller can change: arrays are read-only."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.read_only import arrays_in, read_only
+from imavatar_deploy.training import landmarks
+from imavatar_deploy.training.config_file import field_texts
+from imavatar_deploy.training.dataset import FaceDataset
+from imavatar_deploy.training.sample_pool import SamplePool
+from imavatar_deploy.training.settings import Settings
+from imavatar_deploy.training.subject import Subject
+from imavatar_deploy.training.synthetic import actor
+
+from .test_architecture import ROOT, SOURCES
+from .training.drawn_video import write_video
+
+CACHES = {"cache", "cached_property", "lru_cache"}
+
+
+def cached_functions() -> set[str]:
+    """Every function whose result is kept, as `file:name`."""
+    return {
+        f"{path.relative_to(ROOT)}:{node.name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if ast.unparse(decorator).split("(")[0].split(".")[-1] in CACHES
+    }
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return Subject.from_head(HeadModel.load("openhead"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
+    folder = write_video(tmp_path_factory.mktemp("videos") / "video", HeadModel.load("openhead"), 2)
+    return FaceDataset.open([folder], size=16)
+
+
+ARRAYS: dict[str, Callable[[Subject, FaceDataset], Any]] = {
+    "training/dataset/face_dataset.py:head": lambda subject, dataset: dataset.head,
+    "training/landmarks.py:_found": lambda subject, dataset: landmarks._found(),
+    "training/landmarks.py:_places": lambda subject, dataset: landmarks._places(),
+    "training/sample_pool.py:apart": lambda subject, dataset: SamplePool.draw(subject, 50, 0).apart,
+    "training/sample_pool.py:close": lambda subject, dataset: SamplePool.draw(subject, 50, 0).close,
+    "training/subject.py:canonical": lambda subject, dataset: subject.canonical,
+    "training/subject.py:normals": lambda subject, dataset: subject.normals,
+    "training/synthetic/actor.py:actor": lambda subject, dataset: actor.actor("male1", 0),
+    "training/synthetic/actor.py:openhead": lambda subject, dataset: actor.openhead(),
+}
+"""What returns arrays, and how to get them."""
+OTHERS = {
+    "imavatar_deploy/engines/build.py:log_of": "TensorRT's one log",
+    "runtime/gpu/library.py:_loaded": "a module",
+    "runtime/gpu/library.py:_started": "a module",
+    "training/config_file.py:field_texts": "texts",
+    "training/dataset/video.py:_kinds": "a frozenset",
+    "training/sample_pool.py:_vertices": "tensors, which `targets` alone reads",
+}
+"""What returns none, or keeps it to itself."""
+
+
+def test_every_cache_is_here() -> None:
+    assert cached_functions() == {*ARRAYS, *OTHERS}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_cached_array_cannot_be_changed(name: str, subject: Subject, dataset: FaceDataset) -> None:
+    found = list(arrays_in(ARRAYS[name](subject, dataset)))
+    assert found
+    assert not any(array.flags.writeable for array in found)
+
+
+def test_the_pictures_of_a_frame_cannot_be_changed(dataset: FaceDataset) -> None:
+    before = dataset.observation(0)
+    for shared in (before.mask, before.semantic):
+        assert shared is not None
+        with pytest.raises(ValueError, match="read-only"):
+            shared[:] = 0
+    before.image[:] = 0
+    assert dataset.observation(0).image.any(), "the colours are computed anew"
+
+
+def test_the_texts_of_settings_cannot_be_changed() -> None:
+    assert isinstance(field_texts(Settings), MappingProxyType)
+
+
+def test_arrays_are_found_at_any_depth() -> None:
+    @dataclass(frozen=True)
+    class Nested:
+        inner: Any
+        name: str = "a name"
+
+    arrays = [np.zeros(2) for _ in range(4)]
+    value = Nested({"a": [arrays[0], (arrays[1], None)], "b": Nested(arrays[2])}, name="other")
+    assert [id(array) for array in arrays_in((value, arrays[3]))] == [id(array) for array in arrays]
+    assert read_only(value) is value
+    assert [array.flags.writeable for array in arrays] == [False, False, False, True]
+
+
+def test_a_landmark_table_of_a_caller_is_its_own() -> None:
+    first = landmarks.landmarks(HeadModel.load("openhead"))
+    first[:] = 0
+    assert landmarks.landmarks(HeadModel.load("openhead")).any()

@@ -1,0 +1,137 @@
+"""Every documented install: all commands answer --help, and a missing package names its extra.
+
+An install is simulated in a child process, in which every package that pip would not have brought
+is blocked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from imavatar_deploy.head_model import HeadModel
+
+from .commands import PROJECT, ROOT
+from .processes import run_process
+from .training.second_heads import shuffled, without_mouth_parts, write_head
+
+DOCUMENTED = re.compile(r"pip install '\.\[([^\]]+)\]'")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXTRAS = PROJECT["optional-dependencies"]
+INSTALLS = sorted(
+    {"", *EXTRAS, *(found for path in DOCUMENTS for found in DOCUMENTED.findall(path.read_text(encoding="utf-8")))}
+    - {"dev"}
+)
+"""Extras, comma-separated: none, each alone, and every line of the documents."""
+TOOLS = {"pip", "setuptools", "_distutils_hack", "pkg_resources", "wheel"}
+
+CHILD = ROOT / "tests" / "install_child.py"
+
+
+def distributions(extras: str) -> set[str]:
+    """The names of all distributions that pip installs with these extras, ours among them."""
+    requirements = list(PROJECT["dependencies"])
+    for extra in filter(None, extras.split(",")):
+        requirements += EXTRAS[extra]
+    names, todo = {"imavatar-deploy"}, [Requirement(line) for line in requirements]
+    done = set()
+    while todo:
+        requirement = todo.pop()
+        if str(requirement) in done or (requirement.marker and not requirement.marker.evaluate()):
+            continue
+        done.add(str(requirement))
+        name = canonicalize_name(requirement.name)
+        if name == "imavatar-deploy":
+            todo += [Requirement(line) for extra in requirement.extras for line in EXTRAS[extra]]
+            continue
+        names.add(name)
+        try:
+            lines = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:  # missing in the child, too
+            continue
+        for line in map(Requirement, lines):
+            environments = [{"extra": extra} for extra in requirement.extras or {""}]
+            if line.marker is None or any(map(line.marker.evaluate, environments)):
+                line.marker = None
+                todo.append(line)
+    return names
+
+
+def in_install(extras: str, *calls: list[str], folder: Path) -> list[dict[str, Any]]:
+    """Run command lines, or --help of every command, where only these extras are installed."""
+    installed = distributions(extras)
+    owners = metadata.packages_distributions()
+    blocked = {top for top, names in owners.items() if not installed & {canonicalize_name(name) for name in names}}
+    request = {"blocked": sorted(blocked - TOOLS), "calls": calls}
+    result = run_process([sys.executable, str(CHILD), json.dumps(request)], cwd=folder, limit=240)
+    assert result.returncode == 0, result.stderr
+    results: list[dict[str, Any]] = json.loads(result.stdout.splitlines()[-1])
+    return results
+
+
+def test_the_closure_of_an_install() -> None:
+    assert {"numpy", "numba", "llvmlite"} <= distributions("")
+    assert not {"torch", "scipy", "onnxruntime", "pytest"} & distributions("")
+    assert {"torch", "onnx", "pygltflib"} <= distributions("gltf")
+    assert "cpu,trackers" in INSTALLS
+
+
+@pytest.mark.parametrize("extras", INSTALLS, ids=lambda extras: f"[{extras}]")
+def test_every_command_answers_help(extras: str, tmp_path: Path) -> None:
+    results = in_install(extras, folder=tmp_path)
+    typed = {" ".join(result["arguments"]) for result in results}
+    assert {f"{name} --help" for name in PROJECT["scripts"]} < typed
+    assert {"imavatar-data synth --help", "imavatar-eval experiment --help"} < typed
+    for result in results:
+        assert (result["code"], result["stderr"]) == (0, ""), (result["arguments"], result["stderr"])
+        assert result["stdout"].startswith("Usage: "), result
+
+
+MISSING = {
+    "train": ("", "train", "imavatar-train data --out out"),
+    "train, exporting installed": ("cpu,export", "train", "imavatar-train data --out out"),
+    "eval": ("cpu", "train", "imavatar-eval sample --data data --out out"),
+    "experiment": ("cpu,export", "train", "imavatar-eval experiment table9 --out out"),
+    "synth": ("cpu,trackers", "train", "imavatar-data synth --subject male1 --out out --size 1"),
+    "fit-map": (
+        "cpu,trackers",
+        "train",
+        "imavatar-data fit-map --from openhead --to {head} --edition flame2020 --out map.npz",
+    ),
+    "export": ("cpu", "export", "imavatar-export nowhere --out out"),
+    "list": ("cpu", "export", "imavatar-export --list"),
+    "glb": ("cpu,export", "gltf", "imavatar-export nowhere --format glb --out out"),
+    "usd": ("cpu", "scene", "imavatar-bake sample --format usd --track nowhere --out out"),
+    "osc": ("cpu", "trackers", "imavatar-run sample --source osc://:0 --sink null --size 16 --duration 10ms"),
+}
+"""What is installed, the extra that is missing, and the command line that misses it."""
+
+
+@pytest.fixture(scope="module")
+def other_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A head-model file of another topology than OpenHead's."""
+    head = shuffled(without_mouth_parts(HeadModel.load("openhead")))
+    return write_head(tmp_path_factory.mktemp("heads") / "other.npz", head)
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_a_missing_package_is_a_sentence_with_the_extra_that_mends_it(
+    name: str, tmp_path: Path, other_head: Path
+) -> None:
+    installed, extra, line = MISSING[name]
+    arguments = line.format(head=other_head).split()
+    (result,) = in_install(installed, arguments, folder=tmp_path)
+    assert result["code"] == 5, result["stderr"]
+    assert len(result["stderr"].strip().splitlines()) == 1
+    assert f"pip install 'imavatar-deploy[{extra}]'" in result["stderr"]
+    assert not list(tmp_path.iterdir())
+    (mended,) = in_install(",".join(filter(None, (installed, extra))), arguments, folder=tmp_path)
+    assert mended["code"] not in (5, None), mended["stderr"]
