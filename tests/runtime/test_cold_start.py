@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner
 
 from imavatar_deploy.errors import InputError
+from imavatar_deploy.rendering.cpu_renderer import CpuRenderer
 from imavatar_deploy.runtime import Player, drive, listen
 from imavatar_deploy.runtime.commands import bench, run
-from imavatar_deploy.runtime.cpu_renderer import CpuRenderer
 from imavatar_deploy.runtime.live.choices import Choices
 from imavatar_deploy.runtime.live.play import Outcome, Programme, play
 from imavatar_deploy.runtime.sources import LiveSource
