@@ -106,6 +106,8 @@ class Trainer:
             progress("training", total) if leads else nullcontext(lambda steps: None) as advance,
         ):
             advance(clock.step)
+            if clock.step == 0 and self.settings.warm_start and not self.folder.validations():
+                self.validate(journal)
             while (share := self.fabric.broadcast(clock.progress())) < 1.0:
                 terms = self._step(share)
                 advance(1)
