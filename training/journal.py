@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from imavatar_deploy.optional import require
 
@@ -48,7 +49,7 @@ class Journal:
     def step(self, terms: dict[str, float]) -> None:
         """Note the losses of a step; say them now and then."""
         step, seconds = self.clock.step, round(self.clock.seconds, 2)
-        row = {"step": step, "epoch": (step - 1) // self.epoch_steps, "seconds": seconds, **terms}
+        row: dict[str, Any] = {"step": step, "epoch": (step - 1) // self.epoch_steps, "seconds": seconds, **terms}
         self.log.write(json.dumps(row) + "\n")
         self.log.flush()  # a killed run has written what it has done
         for name, value in terms.items():
@@ -71,7 +72,7 @@ class Journal:
         self.writer.add_image("validation", found.picture, step, dataformats="HWC")
         for name, value in found.quality.items():
             self.writer.add_scalar(f"validation/{name}", value, step)
-        row = {"step": step, "minutes": round(minutes, 3), **found.quality, "lobe": found.lobe}
+        row: dict[str, Any] = {"step": step, "minutes": round(minutes, 3), **found.quality, "lobe": found.lobe}
         row |= {"warnings": warnings} if warnings else {}
         with self.folder.qualities.open("a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
