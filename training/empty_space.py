@@ -6,6 +6,9 @@ Any canonical point can be asked for in any frame: deform it, project it, and lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d, softplus
@@ -39,9 +42,18 @@ def _seen_empty(points: Tensor, model: Variant, frame: Frame, view: View, silhou
     return seen_empty(placed, view, silhouette)
 
 
-def seen_empty(points: Tensor, view: View, silhouette: Tensor) -> Tensor:
-    """[K] bool: deformed points `[K, 3]` whose pixel and its neighbours are background; not those off the image."""
-    height, width = silhouette.shape
+class Pixels(NamedTuple):
+    """Where K deformed points are in an image."""
+
+    column: Tensor  # [K] integer, within the image
+    row: Tensor  # [K] likewise
+    depth: Tensor  # [K] along the camera's axis, model units
+    inside: Tensor  # [K] bool: in front of the camera, and in the image; the rest means nothing elsewhere
+
+
+def projected(points: Tensor, view: View, size: Sequence[int]) -> Pixels:
+    """The pixels of deformed points `[K, 3]` in an image of `size` (height, width)."""
+    height, width = size
     rotation = torch.from_numpy(view.camera.world_to_camera[:, :3]).to(points)
     fx, fy, cx, cy = view.camera.intrinsics.tolist()
     x, y, z = ((points - view.origin.detach()) @ rotation.T).unbind(dim=1)
@@ -49,7 +61,12 @@ def seen_empty(points: Tensor, view: View, silhouette: Tensor) -> Tensor:
     column = (cx * width - fx * width * x / depth).round().long()
     row = (cy * height + fy * height * y / depth).round().long()
     inside = (z < 0.0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return Pixels(column.clamp(0, width - 1), row.clamp(0, height - 1), -z, inside)
+
+
+def seen_empty(points: Tensor, view: View, silhouette: Tensor) -> Tensor:
+    """[K] bool: deformed points `[K, 3]` whose pixel and its neighbours are background; not those off the image."""
+    pixels = projected(points, view, silhouette.shape)
     near = max_pool2d(silhouette[None, None].float(), 2 * MARGIN + 1, stride=1, padding=MARGIN)[0, 0] > 0.0
-    background = ~near[row.clamp(0, height - 1), column.clamp(0, width - 1)]
-    empty: Tensor = inside & background
+    empty: Tensor = pixels.inside & ~near[pixels.row, pixels.column]
     return empty

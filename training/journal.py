@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from imavatar_deploy.optional import require
 
 from .clock import Clock
+from .quality_warnings import quality_warnings
 from .run_folder import RunFolder
 from .validation import Validation
 
@@ -47,7 +49,7 @@ class Journal:
     def step(self, terms: dict[str, float]) -> None:
         """Note the losses of a step; say them now and then."""
         step, seconds = self.clock.step, round(self.clock.seconds, 2)
-        row = {"step": step, "epoch": (step - 1) // self.epoch_steps, "seconds": seconds, **terms}
+        row: dict[str, Any] = {"step": step, "epoch": (step - 1) // self.epoch_steps, "seconds": seconds, **terms}
         self.log.write(json.dumps(row) + "\n")
         self.log.flush()  # a killed run has written what it has done
         for name, value in terms.items():
@@ -63,14 +65,18 @@ class Journal:
         return f"step {self.clock.of()}, {self.clock.remaining() / 60.0:.1f} min left: {terms}"
 
     def validation(self, found: Validation) -> None:
-        """Note how some frames look and how good they are."""
+        """Note how some frames look and how good they are; say what is wrong with them."""
+        warnings = quality_warnings(found, self.folder.validations())
         step, minutes = self.clock.step, self.clock.seconds / 60.0
-        self.folder.write_image(f"{step:06d}", found.picture)
+        picture = self.folder.write_image(f"{step:06d}", found.picture)
         self.writer.add_image("validation", found.picture, step, dataformats="HWC")
         for name, value in found.quality.items():
             self.writer.add_scalar(f"validation/{name}", value, step)
-        row = {"step": step, "minutes": round(minutes, 3), **found.quality}
+        row: dict[str, Any] = {"step": step, "minutes": round(minutes, 3), **found.quality, "lobe": found.lobe}
+        row |= {"warnings": warnings} if warnings else {}
         with self.folder.qualities.open("a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
         quality = "  ".join(f"{name} {value:.4f}" for name, value in found.quality.items())
         self.say(f"validation at step {step}, {minutes:.1f} min: {quality}")
+        for sentence in warnings:
+            self.say(f"warning: at step {step} {sentence}; see {picture}")

@@ -32,6 +32,8 @@ class LossWeights:
     space: float = 0.0
     """Points in space that an image shows to be empty, where the paper's marcher would look and the quick tracer does
     not; 0 as published."""
+    free_space: float = 0.0
+    """Points in front of skin, which no mask shows to be empty; needs labels; 0 as published."""
     smooth: float = 0.0
     """Difference of the normals of neighbouring surface points; 0 as published."""
     rules: bool = True

@@ -12,6 +12,7 @@ from imavatar_deploy.model.tracing.tracer import Traced
 from imavatar_deploy.model.variant import Variant
 
 from .empty_space import empty_space_term
+from .free_space import free_space_term
 from .loss_weights import LossWeights, Terms
 from .pixels import Batch
 from .pseudo_truth import PseudoTruth, Targets
@@ -50,6 +51,9 @@ def image_terms(
     }
     if weights.space > 0.0:
         terms["space"] = empty_space_term(model, frame, view, batch, weights.sharpness)
+    if weights.free_space > 0.0 and batch.air is not None and batch.limit is not None:
+        free = free_space_term(model, frame, view, batch.air, batch.limit, weights.sharpness)
+        terms["free_space"] = free
     if weights.smooth > 0.0:
         terms["smooth"] = smoothness_term(model, frame, points, batch.nudges)
     if truth is not None:

@@ -13,7 +13,7 @@ from imavatar_deploy.model.variant import Variant
 
 from .inputs import Inputs
 from .muon import Muon, is_hidden_matrix
-from .settings import OptimiserSettings
+from .settings import OptimiserSettings, Schedule
 
 BETAS = (0.9, 0.999)
 HALVED_AFTER = 2.0 / 3.0
@@ -32,14 +32,21 @@ def rate_factor(decay: str, progress: float) -> float:
     return min((progress + 1e-3) / WARM_UP, falling)
 
 
+def shape_factor(schedule: Schedule, step: int) -> float:
+    """Further factor of the learning rate of all networks but the texture's at `step`."""
+    since = step - schedule.colours_first
+    return min(1.0, max(0, since + 1) / schedule.shape_warm_up) if schedule.shape_warm_up else 1.0
+
+
 def make_optimisers(model: Variant, inputs: Inputs, settings: OptimiserSettings) -> list[torch.optim.Optimizer]:
     """Adam first, then Muon if it has a rate, then sparse Adam if any input is trained; groups know their `peak`."""
     shape = _shape_parameters(model)
     matrix = settings.matrix_rate > 0.0
 
     def groups(wanted: bool, rate: float) -> list[Any]:
-        found = ((shape, rate), (model.texture.parameters(), rate * settings.texture_factor))
-        return [_group((p for p in some if (matrix and is_hidden_matrix(p)) == wanted), peak) for some, peak in found]
+        texture = (p for p in model.texture.parameters() if (matrix and is_hidden_matrix(p)) == wanted)
+        others = (p for p in shape if (matrix and is_hidden_matrix(p)) == wanted)
+        return [_group(others, rate, shape=True), _group(texture, rate * settings.texture_factor)]
 
     made: list[torch.optim.Optimizer] = [torch.optim.Adam(groups(False, settings.learning_rate), betas=BETAS)]
     if matrix:
@@ -49,8 +56,8 @@ def make_optimisers(model: Variant, inputs: Inputs, settings: OptimiserSettings)
     return made
 
 
-def _group(parameters: Iterable[nn.Parameter], peak: float) -> dict[str, Any]:
-    return {"params": list(parameters), "lr": peak, "peak": peak}
+def _group(parameters: Iterable[nn.Parameter], peak: float, *, shape: bool = False) -> dict[str, Any]:
+    return {"params": list(parameters), "lr": peak, "peak": peak, "shape": shape}
 
 
 def _shape_parameters(model: Variant) -> list[nn.Parameter]:
@@ -64,8 +71,12 @@ def hold_shape(model: Variant) -> None:
         parameter.grad = None
 
 
-def set_rates(optimisers: Iterable[torch.optim.Optimizer], factor: float) -> None:
-    """Every group's learning rate, relative to its peak."""
+def set_rates(optimisers: Iterable[torch.optim.Optimizer], factor: float, shape: float = 1.0) -> None:
+    """Every group's learning rate, relative to its peak.
+
+    Args:
+        shape: further factor of all networks but the texture's (see `shape_factor`).
+    """
     for optimiser in optimisers:
         for group in optimiser.param_groups:
-            group["lr"] = group["peak"] * factor
+            group["lr"] = group["peak"] * factor * (shape if group.get("shape") else 1.0)

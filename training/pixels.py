@@ -36,6 +36,8 @@ class Batch(NamedTuple):
     space: Tensor  # [K, 3] canonical points anywhere in the bounding sphere
     nudges: Tensor  # [M, 3] random directions to neighbours of surface points
     noise: Tensor | None = None  # [N, 53] added to what the texture network is told of the frame
+    air: Tensor | None = None  # [A, 4] canonical points near the head model, and their least distance
+    limit: Tensor | None = None  # [H, W] depth before which skin lets nothing be; with `air`
 
     def to(self, device: torch.device) -> Batch:
         """The same pixels on another device."""
@@ -48,6 +50,8 @@ class Batch(NamedTuple):
             silhouette=self.silhouette.to(device),
             space=self.space.to(device),
             nudges=self.nudges.to(device),
+            air=None if self.air is None else self.air.to(device),
+            limit=None if self.limit is None else self.limit.to(device),
             noise=None if self.noise is None else self.noise.to(device),
         )
 

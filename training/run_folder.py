@@ -97,6 +97,13 @@ class RunFolder:
             raise InputError(f"{self.state} cannot be read ({error}); begin anew, --from {self.checkpoint}") from error
         return state
 
+    def validations(self) -> list[dict[str, Any]]:
+        """The rows of `validation.jsonl`: step, minutes, qualities, and warnings if there are any."""
+        if not self.qualities.exists():
+            return []
+        lines = self.qualities.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
     def forget_after(self, step: int) -> None:
         """Drop what was noted of steps that will be made again."""
         for path in (self.losses, self.qualities):

@@ -67,11 +67,16 @@ class Schedule:
     colours_first: int = 0
     """Steps at the beginning in which only the texture network learns; 0 as published, and without a warm start. A warm
     start knows the shape and no colours, and colours that are all wrong pull at the shape."""
+    shape_warm_up: int = 0
+    """Steps after `colours_first` over which the learning rate of the other networks rises from zero;
+    0 as published. At the full rate their first steps shatter what the warm start has fitted."""
     condition_noise: float = 0.0
     """Standard deviation of noise on the expression and jaw that the texture network is told, in half of the pixels; 0
     as published. A video shows few expressions, and colours go astray in those it does not show."""
     space_points: int = 512
     """Points a step for the loss on empty space, where that has a weight."""
+    air_points: int = 512
+    """Points a step for the loss on free space, where that has a weight."""
     smooth_points: int = 256
     """Surface points a step for the loss on smoothness, where that has a weight."""
     checkpoint_minutes: float = 5.0

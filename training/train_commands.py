@@ -142,10 +142,23 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
             click.echo("the last checkpoint is whole: go on with --resume", err=True)
         raise
     if not int(os.environ.get("RANK", "0")):  # of several processes one speaks
+        click.echo(_closing_quality(RunFolder(out)))
         following = [f"imavatar-eval {out} --data DATASET --out report"]
         if settings.variant in EXPORTABLE:
             following.append(f"imavatar-export {out} --format onnx --out avatar")
         click.echo(closing_lines([out], time.perf_counter() - start, following))
+
+
+def _closing_quality(run: RunFolder) -> str:
+    """The figures of the last validation."""
+    last = run.validations()[-1]
+    schedule = run.settings().schedule
+    side = schedule.validation_size
+    return (
+        f"at step {last['step']}: PSNR {last['psnr']:.2f} dB, mask IoU {last['iou']:.4f}, "
+        f"RGB L1 {last['l1']:.4f}, on {schedule.validation_frames} training frames of {side} x {side}"
+        f"{'; see the warnings above' if last.get('warnings') else ''}"
+    )
 
 
 def _settings(out: Path, options: dict[str, Any]) -> Settings:

@@ -17,9 +17,10 @@ from imavatar_deploy.progress import Progress
 from .beginning import build_model, take_weights, warm_up
 from .clock import Clock
 from .dataset import FaceDataset
+from .free_space import Air
 from .inputs import Inputs, only_seen_rows
 from .journal import Journal, Say
-from .optimisers import hold_shape, make_optimisers, rate_factor, set_rates
+from .optimisers import hold_shape, make_optimisers, rate_factor, set_rates, shape_factor
 from .pixels import draw_batch
 from .pseudo_truth import PseudoTruth
 from .run_folder import RunFolder
@@ -42,6 +43,7 @@ class Trainer:
         self.inputs = Inputs(dataset.track, settings.inputs, settings.networks.latent, settings.seed)
         self.tracer = make_tracer(self.model, settings.tracer, self.say)
         truth = PseudoTruth(dataset.head, settings.networks.bones) if supervised(settings.variant) else None
+        self.air = Air.around(dataset) if settings.losses.free_space else None
         step = TrainStep(self.model, self.inputs, self.tracer, settings.losses, truth, settings.optimiser.mixed)
         self.optimisers = make_optimisers(self.model, self.inputs, settings.optimiser)
         self.watch = Watch(settings.schedule.vanished_steps)
@@ -104,6 +106,8 @@ class Trainer:
             progress("training", total) if leads else nullcontext(lambda steps: None) as advance,
         ):
             advance(clock.step)
+            if clock.step == 0 and self.settings.warm_start and not self.folder.validations():
+                self.validate(journal)
             while (share := self.fabric.broadcast(clock.progress())) < 1.0:
                 terms = self._step(share)
                 advance(1)
@@ -136,9 +140,13 @@ class Trainer:
         clock, settings = self.clock, self.settings
         frame, rng = self._draw(clock.step)
         space = settings.schedule.space_points if settings.losses.space else 0
-        batch = draw_batch(self.dataset, frame, settings.schedule, space, rng).to(self.fabric.device)
+        batch = draw_batch(self.dataset, frame, settings.schedule, space, rng)
+        if self.air:
+            batch = self.air.added(batch, self.dataset, settings.schedule.air_points, rng)
+        batch = batch.to(self.fabric.device)
         name = self.dataset.track.names[frame]
-        set_rates(self.optimisers, rate_factor(settings.schedule.decay, share))
+        shape = shape_factor(settings.schedule, clock.step) if settings.warm_start else 1.0
+        set_rates(self.optimisers, rate_factor(settings.schedule.decay, share), shape)
         self.step.zero_grad()
         loss, terms, rays = self.step(batch)
         total, named = float(loss.detach()), {key: float(term.detach()) for key, term in terms.items()}

@@ -18,7 +18,13 @@ from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.clock import Clock
 from imavatar_deploy.training.inputs import Inputs, only_seen_rows
 from imavatar_deploy.training.muon import Muon
-from imavatar_deploy.training.optimisers import hold_shape, make_optimisers, rate_factor, set_rates
+from imavatar_deploy.training.optimisers import (
+    hold_shape,
+    make_optimisers,
+    rate_factor,
+    set_rates,
+    shape_factor,
+)
 from imavatar_deploy.training.settings import InputSettings, OptimiserSettings, Schedule
 from imavatar_deploy.training.validation import evenly
 from imavatar_deploy.training.watch import Watch
@@ -69,6 +75,20 @@ def test_every_parameter_has_one_optimiser(model: ImplicitAvatar, track: FlameTr
     assert all(p.ndim == 2 for group in muon.param_groups for p in group["params"])
     set_rates(made, 0.5)
     assert [group["lr"] for group in muon.param_groups] == [5e-4, 1.5e-3]
+
+
+def test_the_shape_starts_slowly_after_the_colours(model: ImplicitAvatar, track: FlameTrack) -> None:
+    schedule = Schedule(colours_first=100, shape_warm_up=50)
+    factors = [shape_factor(schedule, step) for step in (0, 99, 100, 124, 149, 150, 700)]
+    assert factors == [0.0, 0.0, 0.02, 0.5, 1.0, 1.0, 1.0]
+    assert shape_factor(Schedule(), 0) == 1.0
+    made = make_optimisers(model, Inputs(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3))
+    set_rates(made, 0.5, shape=0.1)
+    texture = {id(parameter) for parameter in model.texture.parameters()}
+    for group in (group for optimiser in made[:2] for group in optimiser.param_groups):
+        slow = not any(id(parameter) in texture for parameter in group["params"])
+        assert group["lr"] == pytest.approx(group["peak"] * (0.05 if slow else 0.5))
+    assert made[2].param_groups[0]["lr"] == pytest.approx(0.5 * made[2].param_groups[0]["peak"])
 
 
 def test_a_held_shape_stays_and_is_not_remembered(model: ImplicitAvatar, track: FlameTrack) -> None:

@@ -76,6 +76,8 @@ def trained(dataset: Path, config: Path, tmp_path_factory: pytest.TempPathFactor
     assert result.exit_code == 0, result.output
     assert f"next: imavatar-export {out}" in result.output
     assert "validation at step 2" in result.output
+    figures = r"at step 2: PSNR \d+\.\d\d dB, mask IoU 0\.\d{4}, RGB L1 \d\.\d{4}, on 1 training"
+    assert re.search(figures, result.output), result.output
     return out
 
 
