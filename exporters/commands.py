@@ -61,6 +61,13 @@ Examples:
     help=f"Cells a side of the extraction: {', '.join(map(str, RESOLUTIONS))}.",
 )
 @click.option("--components", default="visible", show_default=True, help=f"Parts to keep: {', '.join(CHOICES)}.")
+@click.option(
+    "--keep-strays",
+    is_flag=True,
+    help="Keep loose pieces that float free of the head. By default, small parts of the surface "
+    "that are detached from the body are left out, unless --components is `all`; eyeballs, teeth, "
+    "glasses and hair belong to the body.",
+)
 @click.option("--edition", help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.")
 @click.option("--storage", default="float32", show_default=True, help=f"Of the bulk arrays: {', '.join(STORAGE)}.")
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
@@ -74,6 +81,7 @@ def export(
     faces: str,
     resolution: int,
     components: str,
+    keep_strays: bool,
     edition: str | None,
     storage: str,
     overwrite: bool,
@@ -95,6 +103,7 @@ def export(
         faces=_face_budget(faces),
         resolution=resolution,
         components=components,
+        keep_strays=keep_strays,
         storage=storage,
         edition=edition,
         overwrite=overwrite,

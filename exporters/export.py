@@ -14,7 +14,7 @@ from imavatar_deploy.avatar_io import MANIFEST, write_avatar
 from imavatar_deploy.errors import QualityError
 from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
-from imavatar_deploy.model.surface.extract import extract, field_of
+from imavatar_deploy.model.surface.extract import field_of
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.student import Student
 
@@ -27,7 +27,7 @@ from .polish import polish
 from .report import Report
 from .settings import Settings
 from .simplify import simplify
-from .stray_parts import without_strays
+from .stray_parts import canonical_points, extract_surface, stray_notes
 from .student import train_student
 from .waterfall.run import is_playable, run_waterfall
 from .waterfall.tolerances import tolerances
@@ -83,19 +83,21 @@ def bake_surface(avatar: ImplicitAvatar, settings: Settings, report: Report, pro
     """Extract, polish, simplify and bake; what is measured goes into `report`."""
     field = field_of(avatar)
     with report.step("extract"):
-        raw = extract(field, resolution=settings.resolution, components=settings.components, progress=progress)
-        raw = without_strays(raw, avatar.head) if settings.drop_strays else raw
+        cleaned = extract_surface(field, canonical_points(avatar.head), settings, progress)
     evaluations = field.evaluations
     with report.step("polish"):
-        mesh, gain = polish(raw, field, progress=progress)
+        mesh, gain = polish(cleaned.mesh, field, progress=progress)
     with report.step("simplify"):
         mesh = mesh if settings.faces is None else simplify(mesh, settings.faces)
     with report.step("bake"):
         baked = bake(avatar, mesh, progress=progress)
+    report.notes += stray_notes(cleaned)
     report.surface |= {
         "resolution": settings.resolution,
         "evaluations": evaluations,
-        "faces_extracted": len(raw.faces),
+        "faces_extracted": cleaned.extracted,
+        "stray_pieces": len(cleaned.strays),
+        "stray_faces": sum(part.faces for part in cleaned.strays),
         "faces": len(mesh.faces),
         "vertices": len(mesh.vertices),
         "off_surface_median": gain.median,

@@ -10,7 +10,7 @@ from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.progress import Progress, silent
 
 from .licences import licence_report, write_licence
-from .mesh_format import INDEX, posed_by, write_meshes
+from .mesh_format import INDEX, mesh_notes, posed_by, write_meshes
 from .report import Report
 from .settings import Settings
 
@@ -35,4 +35,5 @@ def export_field_meshes(
         with report.step("mesh"):
             write_licence(folder, licence_report(model.edition, model.provenance, checkpoint_sha256(source)))
             write_meshes(folder, model, posed_by(model, None, settings), settings, progress)
+        report.notes += mesh_notes(folder)
     return report

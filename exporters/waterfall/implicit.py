@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -18,24 +20,38 @@ from imavatar_deploy.proof.picture import BACKGROUND, shown
 from imavatar_deploy.proof.reference import Reference
 
 from ..proof_poses import CORNERS, proof_poses
+from ..settings import Settings
+from ..stray_parts import without_strays
 from .mouth import mouth_centre, mouth_region
 
 TALK = 2
 """Frames of the bundled motion, where there is one, beside rest and the corners."""
 
 
-def implicit_reference(source: ImplicitAvatar, avatar: Avatar, size: int, progress: Progress) -> Reference:
-    """Rest, corners and frames of motion by the implicit renderer, from the front; `avatar` only tells where that is.
+def implicit_reference(
+    source: ImplicitAvatar,
+    avatar: Avatar,
+    settings: Settings,
+    progress: Progress,
+) -> Reference:
+    """Rest, corners and frames of motion by the implicit renderer, from the front.
 
-    The tracer extracts a surface of its own, so that a spoilt bake cannot spoil what it is held against.
+    The tracer extracts a surface of its own, so that a spoilt bake cannot spoil what it is compared
+    with. Loose pieces that the export leaves out are left out of these renders, too.
+
+    Args:
+        avatar: the baked avatar, which the camera is placed by.
     """
+    size = settings.proof.size
     poses = proof_poses(source.edition)
     talk = np.linspace(len(CORNERS), len(poses.pose) - 1, TALK).astype(int)
     rows = [*range(len(CORNERS)), *talk[talk >= len(CORNERS)]]
     expression, pose = poses.expression[rows], poses.pose[rows]
     neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32), np.zeros(POSE_SIZE, dtype=np.float32)
     camera = front_camera(avatar, pose_plainly(avatar, *neutral).vertices)
-    centre, tracer, pictures, mouths = mouth_centre(source.head), RasterTracer(), [], []
+    keep = partial(without_strays, head=source.head) if settings.drops_strays else None
+    centre, tracer = mouth_centre(source.head), RasterTracer(keep=keep)
+    pictures, mouths = [], []
     device = source.canonical_pose.device
     with progress("implicit renders", len(rows)) as advance:
         for frame in zip(torch.from_numpy(expression).to(device), torch.from_numpy(pose).to(device), strict=True):

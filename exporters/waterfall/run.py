@@ -34,7 +34,7 @@ def is_playable(folder: Path) -> bool:
 def run_waterfall(folder: Path, subject: Subject, limits: Limits, progress: Progress) -> list[HopReport]:
     """Draw and judge every hop; the implicit renders stay in `folder`, and images of every miss."""
     written = _as_written(folder, subject)
-    reference = implicit_reference(subject.source, written.avatar, subject.settings.proof.size, progress)
+    reference = implicit_reference(subject.source, written.avatar, subject.settings, progress)
     write_reference(folder, reference)
     write_tolerances(folder, limits)
     scene, drawn, reports = Scene(subject, written, reference), {"implicit": reference.pictures()}, []

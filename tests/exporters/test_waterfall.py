@@ -19,21 +19,28 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.exporters import export as export_module
 from imavatar_deploy.exporters import formats
-from imavatar_deploy.exporters.bake import Bake
+from imavatar_deploy.exporters.bake import Bake, bake
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.exporters.format import Subject
+from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.simplify import simplify
 from imavatar_deploy.exporters.waterfall.hop import HOPS
+from imavatar_deploy.exporters.waterfall.implicit import implicit_reference
 from imavatar_deploy.exporters.waterfall.mouth import mouth_centre, mouth_region
+from imavatar_deploy.exporters.waterfall.settings import ProofSettings
 from imavatar_deploy.exporters.waterfall.tolerances import tolerances
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.progress import Progress
+from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.model.surface.extract import extract, field_of
+from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.proof.measures import NAMES
-from imavatar_deploy.proof.reference import FILE, read_reference
+from imavatar_deploy.proof.reference import FILE, MASK, Reference, read_reference
 from imavatar_deploy.proof.rejudge import rejudge
 from imavatar_deploy.proof.tolerances import HOPS as NAMED
 from imavatar_deploy.runtime.commands import run, verify
 
 from .conftest import Exported
+from .lump import with_lump
 
 QUICK = ("--resolution", 64, "--faces", 2000, "--no-student", "--proof-size", 48)
 
@@ -177,3 +184,19 @@ def test_a_hop_that_cannot_run_says_why(exported: Exported) -> None:
     told: list[Mapping[str, Any]] = open_avatar(exported.folder).manifest["fidelity"]["waterfall"]
     (row,) = [row for row in told if row["hop"] == "tensorrt"]
     assert row["not_run"] == "no engine among these formats"
+
+
+def test_the_reference_lacks_what_the_export_leaves_out(avatar: ImplicitAvatar) -> None:
+    """A loose piece in sight would otherwise count against the baked mesh, which lacks it."""
+    lumpy = with_lump(avatar, (0.6, 0.6, 0.0), 0.15)
+    baked = bake(avatar, simplify(extract(field_of(avatar), resolution=64), 300)).avatar
+    small = ProofSettings(size=48)
+    choices = Settings(proof=small), Settings(proof=small, keep_strays=True)
+    dropped, kept = (implicit_reference(lumpy, baked, chosen, silent) for chosen in choices)
+    assert _shown_pieces(dropped) == 1
+    assert _shown_pieces(kept) == 2
+
+
+def _shown_pieces(reference: Reference) -> int:
+    """Connected regions of the first frame's mask."""
+    return int(cv2.connectedComponents((reference.regions[0] & MASK).astype(np.uint8))[0]) - 1
