@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from imavatar_deploy.console import Command, closing_lines, progress, rows_help
+from imavatar_deploy.console import Command, closing_lines, rows_help
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks.frame_range import frames_of
 
+from .progress_lines import shown_progress
 from .sequences.bake import bake_take
 from .sequences.format import SequenceFormat
 from .sequences.formats import FORMATS, ready_formats
@@ -69,7 +70,7 @@ def bake(
         _say_who_stays_grey(rows)
     for note in (*take.track.notes, *(note for row in rows for note in row.notes(take))):
         click.echo(note, err=True)
-    crew = _crew(jobs, ray)
+    crew, (progress, _) = _crew(jobs, ray), shown_progress()
     begun = time.perf_counter()
     written = bake_take(take, out, rows, crew=crew, resume=resume, overwrite=overwrite, progress=progress)
     pace = "" if resume else f", baked {len(take) / (time.perf_counter() - begun):.1f} a second"

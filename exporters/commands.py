@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imavatar_deploy.avatar_io import STORAGE
-from imavatar_deploy.console import closing_lines, human_bytes, progress, rows_help
+from imavatar_deploy.console import closing_lines, human_bytes, rows_help
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.surface.components import CHOICES
@@ -25,6 +25,7 @@ from .field_export import export_field_meshes
 from .formats import FORMATS
 from .listing import format_table
 from .option_groups import GROUPS
+from .progress_lines import shown_progress
 from .report import Report
 from .settings import Settings
 from .waterfall.run import is_playable
@@ -110,7 +111,8 @@ def export(
         **{group.name: group.settings(grouped) for group in GROUPS},
     )
     write = export_field_meshes if settings.field_alone else export_avatar
-    report = write(checkpoint, out, settings, progress=progress)
+    progress, say = shown_progress()
+    report = write(checkpoint, out, settings, progress=progress, say=say)
     _show(report, out)
     commands = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"]
     following = commands if is_playable(out) else []

@@ -24,6 +24,7 @@ from .formats import ready_formats
 from .licences import write_licence
 from .manifest import about, graph_metadata
 from .polish import polish
+from .progress_lines import Say, quiet
 from .report import Report
 from .settings import Settings
 from .simplify import simplify
@@ -36,13 +37,19 @@ EVIDENCE = "report.json"
 
 
 def export_avatar(
-    source: str | Path, out: str | Path, settings: Settings | None = None, *, progress: Progress = silent
+    source: str | Path,
+    out: str | Path,
+    settings: Settings | None = None,
+    *,
+    progress: Progress = silent,
+    say: Say = quiet,
 ) -> Report:
     """Bake the checkpoint at `source` into an avatar folder at `out`, which appears whole or not at all.
 
     Args:
         source: a checkpoint folder, an official run folder or `.pth`, or the word `sample`.
         out: the folder to be written.
+        say: takes a line at the start of each step, with the time since the beginning.
 
     Raises:
         UsageError: a name is unknown or `out` cannot be written; found before the long work.
@@ -52,7 +59,7 @@ def export_avatar(
         QualityError: a graph or a hop of the waterfall misses its tolerance, or the student its quality, and no reason
             was given to write it all the same; `OUT.rejected` then holds the evidence.
     """
-    settings, report = settings or Settings(), Report()
+    settings, report = settings or Settings(), Report(say=say)
     formats, limits = ready_formats(settings.formats), tolerances(settings.proof.tolerances)
     for row in formats:
         row.ready(settings)

@@ -11,24 +11,31 @@ from imavatar_deploy.progress import Progress, silent
 
 from .licences import licence_report, write_licence
 from .mesh_format import INDEX, mesh_notes, posed_by, write_meshes
+from .progress_lines import Say, quiet
 from .report import Report
 from .settings import Settings
 
 
 def export_field_meshes(
-    source: str | Path, out: str | Path, settings: Settings, *, progress: Progress = silent
+    source: str | Path,
+    out: str | Path,
+    settings: Settings,
+    *,
+    progress: Progress = silent,
+    say: Say = quiet,
 ) -> Report:
     """Write the meshes that `settings` ask for into the folder `out`, which appears whole or not at all.
 
     Args:
         source: as `export.export_avatar`, and of any variant.
         out: the folder to be written: `meshes/` with its index, and `LICENCE.txt`.
+        say: takes a line at the start of each step, with the time since the beginning.
 
     Raises:
         UsageError: `out` cannot be written.
         InputError: the checkpoint or the file of expressions cannot be read, or there is no surface.
     """
-    report = Report()
+    report = Report(say=say)
     with atomic_folder(out, marker=INDEX, overwrite=settings.overwrite) as folder:
         with report.step("load"):
             model = load_variant(source, edition=settings.edition)

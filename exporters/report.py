@@ -11,6 +11,8 @@ from typing import Any
 from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.proof.hop_report import HopReport
 
+from .progress_lines import Say, line_at, quiet
+
 
 @dataclass
 class Report:
@@ -33,13 +35,17 @@ class Report:
 
     notes: list[str] = field(default_factory=list)
     """What the user must be told, a sentence each."""
+    say: Say = quiet
+    """Takes a line at the start of each step."""
+    _start: float = field(default_factory=time.perf_counter)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a step."""
+        """Announce a step and time it; a step may have several parts."""
         start = time.perf_counter()
+        self.say(line_at(start - self._start, name))
         yield
-        self.seconds[name] = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def problems(self) -> str:
         """Every miss, of graphs and of hops, in one sentence; empty when there is none."""
