@@ -142,7 +142,7 @@ def _proofs(report: Report) -> tuple[Table, ...]:
 
 
 def _waterfall(report: Report) -> Table:
-    table = _table("waterfall: median over the proof frames (worst frame)", *COLUMNS)
+    table = _table("fidelity: median over the proof frames (worst frame)", *COLUMNS)
     for hop in report.waterfall:
         table.add_row(*cells(hop))
     return table
