@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from imavatar_deploy.atomic import ensure_not_input
-from imavatar_deploy.console import Command, closing_lines, progress, rows_help
+from imavatar_deploy.console import Command, closing_lines, rows_help, shown_progress
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 
@@ -71,7 +71,7 @@ def bake(
         _say_who_stays_grey(rows)
     for note in (*take.track.notes, *(note for row in rows for note in row.notes(take))):
         click.echo(note, err=True)
-    crew = _crew(jobs, ray)
+    crew, (progress, _) = _crew(jobs, ray), shown_progress()
     begun = time.perf_counter()
     written = bake_take(take, out, rows, crew=crew, resume=resume, overwrite=overwrite, progress=progress)
     pace = "" if resume else f", baked {len(take) / (time.perf_counter() - begun):.1f} a second"

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.avatar_io import STORAGE
-from imavatar_deploy.console import closing_lines, progress, rows_help
+from imavatar_deploy.console import closing_lines, rows_help, shown_progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.messages import human_bytes
@@ -100,6 +100,13 @@ Examples:
     show_default=True,
     help="Parts to keep: {rows}.",
 )
+@click.option(
+    "--keep-strays",
+    is_flag=True,
+    help="Keep loose pieces that float free of the head. By default, small parts of the surface "
+    "that are detached from the body are left out, unless --components is `all`; eyeballs, teeth, "
+    "glasses and hair belong to the body.",
+)
 @click.option("--edition", help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.")
 @click.option("--storage", default="float32", show_default=True, help=f"Of the bulk arrays: {', '.join(STORAGE)}.")
 @click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
@@ -113,6 +120,7 @@ def export(
     faces: str,
     resolution: int,
     components: str,
+    keep_strays: bool,
     edition: str | None,
     storage: str,
     overwrite: bool,
@@ -141,13 +149,15 @@ def export(
         faces=_face_budget(faces),
         resolution=resolution,
         components=components,
+        keep_strays=keep_strays,
         storage=storage,
         edition=edition,
         overwrite=overwrite,
         **{group.name: group.settings(grouped) for group in GROUPS},
     )
     write = export_field_meshes if settings.field_alone else export_avatar
-    report = write(checkpoint, out, settings, progress=progress)
+    progress, say = shown_progress()
+    report = write(checkpoint, out, settings, progress=progress, say=say)
     _show(report, out)
     commands = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"]
     following = commands if is_playable(out) else []
@@ -177,7 +187,7 @@ def _proofs(report: Report) -> tuple[Table, ...]:
 
 
 def _waterfall(report: Report) -> Table:
-    table = _table("waterfall: median over the proof frames (worst frame)", *COLUMNS)
+    table = _table("fidelity: median over the proof frames (worst frame)", *COLUMNS)
     for hop in report.waterfall:
         table.add_row(*cells(hop))
     return table

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Mapping
-from datetime import datetime, timezone
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.avatar_io import MANIFEST, write_avatar
-from imavatar_deploy.errors import QualityError
 from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
-from imavatar_deploy.model.surface.extract import extract, field_of
-from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.model.surface.extract import field_of
+from imavatar_deploy.progress import Progress, Say, quiet, silent
 from imavatar_deploy.student import Student
 
 from .bake import Bake, bake
@@ -27,32 +24,40 @@ from .polish import polish
 from .report import Report
 from .settings import Settings
 from .simplify import simplify
-from .stray_parts import without_strays
+from .stray_parts import canonical_points, extract_surface, stray_notes
 from .student import train_student
-from .waterfall.run import is_playable, run_waterfall
+from .student_format import check_student
+from .student_settings import StudentSettings
+from .waterfall.run import FidelityRun, Limits
 from .waterfall.tolerances import tolerances
-
-EVIDENCE = "report.json"
+from .withhold import record_drift, withhold
 
 
 def export_avatar(
-    source: str | Path, out: str | Path, settings: Settings | None = None, *, progress: Progress = silent
+    source: str | Path,
+    out: str | Path,
+    settings: Settings | None = None,
+    *,
+    progress: Progress = silent,
+    say: Say = quiet,
 ) -> Report:
     """Bake the checkpoint at `source` into an avatar folder at `out`, which appears whole or not at all.
 
     Args:
         source: a checkpoint folder, an official run folder or `.pth`, or the word `sample`.
         out: the folder to be written.
+        say: takes a line at the start of each step, with the time since the beginning.
 
     Raises:
         UsageError: a name is unknown or `out` cannot be written; found before the long work.
         MissingDependencyError: a format needs a package that is not there; likewise.
         InputError: the checkpoint cannot be read, or has no surface.
         EditionMismatchError: a track was made for another head model.
-        QualityError: a graph or a hop of the waterfall misses its tolerance, or the student its quality, and no reason
-            was given to write it all the same; `OUT.rejected` then holds the evidence.
+        QualityError: a graph or a stage misses its tolerance, or the student its quality, and no
+            reason was given to write it all the same. `OUT.rejected` then holds what was written,
+            and pictures. What is judged in seconds comes before the student's training.
     """
-    settings, report = settings or Settings(), Report()
+    settings, report = settings or Settings(), Report(say=say)
     formats, limits = ready_formats(settings.formats), tolerances(settings.proof.tolerances)
     for row in formats:
         row.ready(settings)
@@ -62,20 +67,13 @@ def export_avatar(
         for row in formats:
             row.refuse(avatar, settings)
         baked = bake_surface(avatar, settings, report, progress)
-        student = None
-        if settings.student is not None and any(row.takes_student for row in formats):
-            student = _train_student(avatar, baked, settings.student.width, settings.student.steps, report, progress)
-        subject = Subject(avatar, baked, settings, graph_metadata(avatar, digest), student)
-        graphs = _write_formats(folder, formats, subject, report, progress)
-        if is_playable(folder):
-            with report.step("waterfall"):
-                report.waterfall += run_waterfall(folder, subject, limits, progress)
-        if report.problems():
-            _withhold_or_record(folder, Path(out), settings.proof.allow_drift, report)
+        subject = Subject(avatar, baked, settings, graph_metadata(avatar, digest))
+        job = _Job(folder, Path(out), formats, report, progress)
+        facts = job.write_all(subject, limits)
         with report.step("write"):
-            facts = about(Path(source), digest, avatar, report, graphs)
-            write_licence(folder, facts["licences"])
-            write_avatar(folder, subject.bake.avatar, about=facts, storage=settings.storage)
+            manifest = about(Path(source), digest, avatar, report, facts)
+            write_licence(folder, manifest["licences"])
+            write_avatar(folder, baked.avatar, about=manifest, storage=settings.storage)
     return report
 
 
@@ -83,19 +81,21 @@ def bake_surface(avatar: ImplicitAvatar, settings: Settings, report: Report, pro
     """Extract, polish, simplify and bake; what is measured goes into `report`."""
     field = field_of(avatar)
     with report.step("extract"):
-        raw = extract(field, resolution=settings.resolution, components=settings.components, progress=progress)
-        raw = without_strays(raw, avatar.head) if settings.drop_strays else raw
+        cleaned = extract_surface(field, canonical_points(avatar.head), settings, progress)
     evaluations = field.evaluations
     with report.step("polish"):
-        mesh, gain = polish(raw, field, progress=progress)
+        mesh, gain = polish(cleaned.mesh, field, progress=progress)
     with report.step("simplify"):
         mesh = mesh if settings.faces is None else simplify(mesh, settings.faces)
     with report.step("bake"):
         baked = bake(avatar, mesh, progress=progress)
+    report.notes += stray_notes(cleaned)
     report.surface |= {
         "resolution": settings.resolution,
         "evaluations": evaluations,
-        "faces_extracted": len(raw.faces),
+        "faces_extracted": cleaned.extracted,
+        "stray_pieces": len(cleaned.strays),
+        "stray_faces": sum(part.faces for part in cleaned.strays),
         "faces": len(mesh.faces),
         "vertices": len(mesh.vertices),
         "off_surface_median": gain.median,
@@ -106,50 +106,89 @@ def bake_surface(avatar: ImplicitAvatar, settings: Settings, report: Report, pro
     return baked
 
 
-def _train_student(
-    avatar: ImplicitAvatar, baked: Bake, width: int, steps: int, report: Report, progress: Progress
-) -> Student:
-    with report.step("train student"):
-        trained = train_student(avatar, baked, width=width, steps=steps, progress=progress)
-    report.student |= trained.facts
-    report.parity.append(trained.report)
-    return trained.student
+@dataclass(frozen=True)
+class _Job:
+    """The files of one export: written and judged stage by stage, what is judged soonest first."""
+
+    folder: Path
+    out: Path
+    formats: Sequence[ExportFormat]
+    report: Report
+    progress: Progress
+
+    def write_all(self, subject: Subject, limits: Limits) -> dict[str, Any]:
+        """Write every format, and the student last; gives what the manifest says of the files.
+
+        Raises:
+            QualityError: something misses its tolerance, and no reason to write it was given.
+        """
+        stages = self._stages(subject, limits)
+        self._compare(stages, ("baked",), subject)
+        self._stop_at_misses(subject)
+        facts = self._write([row for row in self.formats if not row.after_student], subject)
+        self._compare(stages, ("onnx", "tensorrt"), subject)
+        self._stop_at_misses(subject)
+        takers = [row for row in self.formats if row.takes_student]
+        if takers and subject.settings.student is not None:
+            subject = replace(subject, student=self._train(subject, subject.settings.student))
+            facts |= self._write_student(takers, subject)
+        self._compare(stages, ("student",), subject)
+        facts |= self._write([row for row in self.formats if row.after_student], subject)
+        self._stop_at_misses(subject)
+        if (reason := subject.settings.proof.allow_drift) and self.report.problems():
+            record_drift(self.report, reason)
+        return facts
+
+    def _stages(self, subject: Subject, limits: Limits) -> FidelityRun | None:
+        """The comparison of images, where there will be any; meshes prove themselves."""
+        if not any(row.playable for row in self.formats):
+            return None
+        return FidelityRun(self.folder, subject, limits, self.report.step, self.progress)
+
+    def _compare(self, stages: FidelityRun | None, names: Sequence[str], subject: Subject) -> None:
+        if stages is not None:
+            self.report.waterfall += [stages.compare(name, subject) for name in names]
+
+    def _stop_at_misses(self, subject: Subject) -> None:
+        if self.report.problems() and subject.settings.proof.allow_drift is None:
+            withhold(self.folder, self.out, self.report)
+
+    def _write(self, formats: Sequence[ExportFormat], subject: Subject) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        for row in formats:
+            with self.report.step(row.name):
+                written = row.write(self.folder, subject, self.progress)
+                facts |= written
+                self.report.losses_mm |= _losses(written)
+            with self.report.step(f"check {row.name}"):
+                self.report.parity += row.check(self.folder)
+            self.report.notes += row.notes(self.folder)
+        return facts
+
+    def _train(self, subject: Subject, chosen: StudentSettings) -> Student:
+        with self.report.step("train student"):
+            trained = train_student(
+                subject.source,
+                subject.bake,
+                width=chosen.width,
+                steps=chosen.steps,
+                progress=self.progress,
+            )
+        self.report.student |= trained.facts
+        self.report.parity.append(trained.report)
+        return trained.student
+
+    def _write_student(self, takers: Sequence[ExportFormat], subject: Subject) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        with self.report.step("student"):
+            for row in takers:
+                facts |= row.write_student(self.folder, subject, self.progress)
+        with self.report.step("check student"):
+            self.report.parity += check_student(self.folder)
+        return facts
 
 
-def _write_formats(
-    folder: Path, formats: list[ExportFormat], subject: Subject, report: Report, progress: Progress
-) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    for row in formats:
-        with report.step(row.name):
-            told = row.write(folder, subject, progress)
-            facts |= told
-            report.losses_mm |= _losses(told)
-        with report.step(f"check {row.name}"):
-            report.parity += row.check(folder)
-        report.notes += row.notes(folder)
-    return facts
-
-
-def _losses(told: Mapping[str, Any]) -> dict[str, float]:
+def _losses(written: Mapping[str, Any]) -> dict[str, float]:
     """What a format's files lose by their nature, from what it tells of them."""
-    return {f"{name}: {what}": mm for name, fact in told.items() for what, mm in fact.get("losses_mm", {}).items()}
-
-
-def _withhold_or_record(folder: Path, out: Path, reason: str | None, report: Report) -> None:
-    """A reason given beforehand lets a folder with misses pass; the manifest then tells of both."""
-    if reason is None:
-        _withhold(folder, out, report)
-    else:
-        today = datetime.now(timezone.utc).date().isoformat()
-        report.drift |= {"reason": reason, "date": today, "misses": report.problems()}
-        report.notes.append(f"written in spite of its misses ({reason}): {report.problems()}")
-
-
-def _withhold(folder: Path, out: Path, report: Report) -> None:
-    """Keep what was found, and what it was found in, beside the place of the folder that is not written."""
-    evidence = out.with_name(f"{out.name}.rejected")
-    with atomic_folder(evidence, marker=EVIDENCE, overwrite=True) as rejected:
-        shutil.copytree(folder, rejected, dirs_exist_ok=True)
-        (rejected / EVIDENCE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-    raise QualityError(f"{out} is withheld: {report.problems()}; the evidence is in {evidence}")
+    losses = {name: fact.get("losses_mm", {}) for name, fact in written.items()}
+    return {f"{name}: {what}": mm for name, each in losses.items() for what, mm in each.items()}

@@ -6,7 +6,7 @@ frame, once for all. A backward variant's field is extracted where it is asked, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,13 +17,14 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import BOUNDING_RADIUS
 from imavatar_deploy.model import Frame, Variant, View
 from imavatar_deploy.model.forward import ForwardVariant
-from imavatar_deploy.model.surface import Field, Mesh, extract
+from imavatar_deploy.model.surface import Field, Mesh
 from imavatar_deploy.model.surface.chunks import chunks
 from imavatar_deploy.progress import Advance, Progress, silent
 
 from .polish import polish
 from .settings import Settings
 from .simplify import simplify
+from .stray_parts import Cleaned, HeadPoints, Part, canonical_points, extract_surface, posed_points
 
 Float = NDArray[np.float32]
 
@@ -35,6 +36,8 @@ class ColouredMesh:
     mesh: Mesh
     normals: Float  # [V, 3] unit, of the field
     colours: Float  # [V, 3] in 0..1
+    strays: tuple[Part, ...] = ()
+    """The loose pieces that were left out."""
 
 
 class FieldSurface:
@@ -42,7 +45,7 @@ class FieldSurface:
 
     def __init__(self, model: Variant, settings: Settings, progress: Progress = silent) -> None:
         self._model, self._settings, self._progress = model, settings, progress
-        self._canonical: Mesh | None = None
+        self._canonical: Cleaned | None = None
 
     def __call__(self, frame: Frame) -> ColouredMesh:
         """The surface in `frame`.
@@ -52,29 +55,37 @@ class FieldSurface:
         """
         if isinstance(self._model, ForwardVariant):
             canonical = self._canonical_mesh(self._model, frame)
-            points = torch.from_numpy(canonical.vertices)
+            points = torch.from_numpy(canonical.mesh.vertices)
             deformed = _deformed(self._model, points, frame)
-            mesh = Mesh(deformed.numpy(), canonical.faces)
+            mesh, strays = Mesh(deformed.numpy(), canonical.mesh.faces), canonical.strays
         else:
             # A backward variant's distance at a deformed point, which is all that this method asks for.
-            mesh = self._extracted(Field(lambda x: self._model.off_surface(x, x, frame)))
+            field = Field(lambda x: self._model.off_surface(x, x, frame))
+            head = posed_points(self._model.head, frame.expression.numpy(), frame.pose.numpy())
+            cleaned = self._extracted(field, head)
+            mesh, strays = cleaned.mesh, cleaned.strays
             deformed = torch.from_numpy(mesh.vertices)
             points = self._model.search(deformed, frame).canonical
-        return ColouredMesh(mesh, *self._looks(points, deformed, frame))
+        return ColouredMesh(mesh, *self._looks(points, deformed, frame), strays)
 
-    def _canonical_mesh(self, model: ForwardVariant, frame: Frame) -> Mesh:
-        code = model.geometry_code(frame)
+    def _canonical_mesh(self, model: ForwardVariant, frame: Frame) -> Cleaned:
+        code, head = model.geometry_code(frame), canonical_points(model.head)
         if code is not None:
-            return self._extracted(Field(lambda x: model.geometry(x, code).sdf))
+            return self._extracted(Field(lambda x: model.geometry(x, code).sdf), head)
         if self._canonical is None:
-            self._canonical = self._extracted(Field(lambda x: model.geometry(x, None).sdf))
+            self._canonical = self._extracted(Field(lambda x: model.geometry(x, None).sdf), head)
         return self._canonical
 
-    def _extracted(self, field: Field) -> Mesh:
-        chosen = self._settings
-        raw = extract(field, resolution=chosen.resolution, components=chosen.components, progress=self._progress)
-        mesh, _ = polish(raw, field, progress=self._progress)
-        return mesh if chosen.faces is None else simplify(mesh, chosen.faces)
+    def _extracted(self, field: Field, head: HeadPoints) -> Cleaned:
+        """The surface of a field, polished and simplified, and what was left out of it.
+
+        Args:
+            head: the head model in the field's space.
+        """
+        settings = self._settings
+        cleaned = extract_surface(field, head, settings, self._progress)
+        mesh, _ = polish(cleaned.mesh, field, progress=self._progress)
+        return replace(cleaned, mesh=simplify(mesh, settings.faces) if settings.faces else mesh)
 
     @torch.no_grad()
     def _looks(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> tuple[Float, Float]:

@@ -26,7 +26,11 @@ class Subject:
     metadata: Mapping[str, str]
     """Schema, edition, units, hash of the source and package version, for files that can carry them."""
     student: Student | None = None
-    """Trained when a format `takes_student`, unless it is to be left out."""
+    """Trained after all else has been judged, when a format `takes_student`; None before."""
+
+
+def _no_files(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,19 @@ class ExportFormat:
     modules: tuple[str, ...]
     """What must be importable; asked for before the long work."""
     write: Callable[[Path, Subject, Progress], Mapping[str, Any]]
-    """Put the files into a folder; gives what the manifest says of them."""
+    """Put the files into a folder, but for the student's; gives what the manifest says of them."""
     check: Callable[[Path], list[ParityReport]]
     """Hold the files against what the networks compute."""
     extra: str = "export"
     """The extra of this package that brings `modules`."""
+    playable: bool = False
+    """Whether the player draws its files: they are judged as images, too."""
     takes_student: bool = False
     """Whether it writes the student, which is trained only then."""
+    write_student: Callable[[Path, Subject, Progress], Mapping[str, Any]] = _no_files
+    """Put the student's files into the folder; gives what the manifest says of them."""
+    after_student: bool = False
+    """Whether it packs what other formats wrote, the student's files with it."""
     refuse: Callable[[ImplicitAvatar, Settings], object] = lambda avatar, settings: None
     """Raise what is wrong with the settings for this avatar, before the long work."""
     after: tuple[str, ...] = ()

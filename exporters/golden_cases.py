@@ -40,26 +40,35 @@ ROUNDING = 2e-7
 
 
 def golden_cases(
-    source: ImplicitAvatar, bake: Bake, *, storage: str = "float32", student: Student | None = None
+    source: ImplicitAvatar,
+    bake: Bake,
+    *,
+    storage: str = "float32",
 ) -> dict[str, GoldenCase]:
-    """One case for each graph, by name, and for a student; `storage` is that of the avatar's bulk arrays."""
+    """One case for each graph, by name; `storage` is that of the avatar's bulk arrays."""
     poses = proof_poses(source.edition)
     with torch.inference_mode():
-        cases = {
+        return {
             "texture": _texture(source, bake, poses),
             "deformation": _deformation(source, bake),
             "animate": _animate(source, bake, poses, NORMAL_TOLERANCES[storage]),
         }
-        if student:
-            cases["student"] = _student(student, cases["texture"])
-    return cases
 
 
-def _student(student: Student, texture: GoldenCase) -> GoldenCase:
-    """The student's own colours, computed by torch, where the full network's are known; `lessons` tells how alike."""
+def student_case(source: ImplicitAvatar, bake: Bake, student: Student) -> GoldenCase:
+    """The student's own colours, computed by torch, where the full network's are known.
+
+    `lessons` tells how alike the two are.
+    """
     feature = student.features[golden_rows(len(student.features))]
-    inputs = {"feature": feature, "normal": texture.inputs["normal"], "condition": texture.inputs["condition"]}
-    colour = PlainStudent(student)(*map(torch.from_numpy, inputs.values()))
+    with torch.inference_mode():
+        texture = _texture(source, bake, proof_poses(source.edition)).inputs
+        inputs = {
+            "feature": feature,
+            "normal": texture["normal"],
+            "condition": texture["condition"],
+        }
+        colour = PlainStudent(student)(*map(torch.from_numpy, inputs.values()))
     return _case(inputs, {"rgb": colour.numpy()})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from .sequences.obj import write_obj
 from .sequences.ply import write_ply
 from .sequences.posing import Channels
 from .settings import Settings
+from .stray_parts import Part
 from .surface_colours import point_colours
 
 Writer = Callable[[Path, NDArray[np.int32], Channels], None]
@@ -36,8 +37,15 @@ FOLDER = "meshes"
 INDEX = f"{FOLDER}/meshes.json"
 """Says which file is which face, and where its vertices come from."""
 
-Posed = tuple[NDArray[np.int32], Channels]
-"""Faces and what is known of each vertex."""
+
+class Posed(NamedTuple):
+    """One face of the avatar as a mesh."""
+
+    faces: NDArray[np.int32]
+    channels: Channels
+    """What is known of each vertex."""
+    strays: tuple[Part, ...] = ()
+    """The loose pieces that were left out of this mesh alone."""
 
 
 def write_meshes(
@@ -50,9 +58,12 @@ def write_meshes(
     """
     poses = chosen_poses(model, settings)
     (folder / FOLDER).mkdir()
+    write, suffix, strays = WRITERS[settings.mesh.mesh_type], settings.mesh.mesh_type, {}
     with progress("meshes", len(poses)) as advance:
         for named in poses:
-            WRITERS[settings.mesh.mesh_type](folder / FOLDER / f"{named.name}.{settings.mesh.mesh_type}", *pose(named))
+            posed = pose(named)
+            write(folder / FOLDER / f"{named.name}.{suffix}", posed.faces, posed.channels)
+            strays[named.name] = [part.faces for part in posed.strays]
             advance(1)
     index = {
         "units": "metres, +Y up, facing +Z",
@@ -61,14 +72,29 @@ def write_meshes(
         "variant": model.name,
         "meshes": {
             named.name: {
-                "file": f"{named.name}.{settings.mesh.mesh_type}",
+                "file": f"{named.name}.{suffix}",
                 "expression": named.expression.tolist(),
                 "pose": named.pose.tolist(),
+                **({"stray_faces": strays[named.name]} if strays[named.name] else {}),
             }
             for named in poses
         },
     }
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def mesh_notes(folder: Path) -> list[str]:
+    """What was left out of the meshes in a folder, in a sentence."""
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    strays = [mesh["stray_faces"] for mesh in index["meshes"].values() if "stray_faces" in mesh]
+    if not strays:
+        return []
+    most, faces = max(map(len, strays)), max(map(sum, strays))
+    return [
+        f"left out of {len(strays)} of {len(index['meshes'])} meshes: loose pieces that float "
+        f"free of the head (at most {most} in a mesh, {faces:,} extracted faces); "
+        "--keep-strays keeps them"
+    ]
 
 
 def chosen_poses(model: Variant, settings: Settings) -> list[NamedPose]:
@@ -84,7 +110,8 @@ def posed_by(model: Variant, baked: Bake | None, settings: Settings) -> Callable
 
     def from_field(named: NamedPose) -> Posed:
         found = surface(Frame(torch.from_numpy(named.expression), torch.from_numpy(named.pose)))
-        return found.mesh.faces, _channels(found.mesh.vertices, found.normals, found.colours)
+        channels = _channels(found.mesh.vertices, found.normals, found.colours)
+        return Posed(found.mesh.faces, channels, found.strays)
 
     return from_field
 
@@ -97,7 +124,7 @@ def _from_bake(source: ImplicitAvatar, baked: Bake) -> Callable[[NamedPose], Pos
         normals = surface_normals(baked.avatar, posed)
         condition = condition_of(named.expression, named.pose)[0]
         colours = point_colours(source, canonical, normals, feature=baked.feature, condition=condition)
-        return baked.avatar.faces, _channels(posed.vertices, normals, colours)
+        return Posed(baked.avatar.faces, _channels(posed.vertices, normals, colours))
 
     return pose
 
@@ -121,5 +148,6 @@ ROWS = (
         _write,
         lambda folder: [],  # a mesh has no graph that could be run
         refuse=chosen_poses,
+        notes=mesh_notes,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,13 @@ import torch
 
 from imavatar_deploy.conventions import CONDITION_SIZE, POSE_SIZE
 from imavatar_deploy.golden import check_golden, write_golden
-from imavatar_deploy.parity import ParityReport
 from imavatar_deploy.progress import Progress
 
 from .format import ExportFormat, Subject
 from .golden_cases import golden_cases
 from .graph_modules import AnimatedMesh, BakedTexture, PlainDeformation
 from .onnx_graphs import OPSET, Graph, write_graph
-from .student_format import check_student, student_graph, write_student_of
+from .student_format import add_student, student_graph
 
 POSE = "[N, 15] axis-angle of global, neck, jaw, eyeL, eyeR; radians"
 
@@ -66,35 +65,69 @@ GRAPHS = {"texture": _texture, "deformation": _deformation, "animate": _animate,
 
 
 def _writer(*names: str) -> Callable[[Path, Subject, Progress], Mapping[str, Any]]:
-    """The function that writes these graphs, the student, and golden data, always that of the animation, too."""
+    """The function that writes these graphs and golden data, always that of the animation, too."""
 
     def write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
-        facts = {}
-        wanted = [name for name in names if name != "student" or subject.student]
-        with progress("exporting graphs", len(wanted)) as advance:
-            for name in wanted:
-                graph = GRAPHS[name](subject)
-                write_graph(graph, folder / f"{name}.onnx", {"graph": name, **subject.metadata})
-                facts[name] = {"opset": OPSET, "inputs": dict(graph.inputs), "outputs": dict(graph.outputs)}
-                advance(1)
-        storage = subject.settings.storage
-        cases = golden_cases(subject.source, subject.bake, storage=storage, student=subject.student)
-        proved = {*wanted, "animate", *(["student"] if subject.student else [])}
-        write_golden(folder, {name: cases[name] for name in sorted(proved)})
-        write_student_of(subject, folder)
+        facts = _write_graphs(folder, subject, names, progress)
+        cases = golden_cases(subject.source, subject.bake, storage=subject.settings.storage)
+        write_golden(folder, {name: cases[name] for name in sorted({*names, "animate"})})
         return facts
 
     return write
 
 
-def _check(folder: Path) -> list[ParityReport]:
-    return [*check_golden(folder), *check_student(folder)]
+def _write_graphs(
+    folder: Path,
+    subject: Subject,
+    names: Sequence[str],
+    progress: Progress,
+) -> dict[str, Any]:
+    facts = {}
+    with progress("exporting graphs", len(names)) as advance:
+        for name in names:
+            graph = GRAPHS[name](subject)
+            write_graph(graph, folder / f"{name}.onnx", {"graph": name, **subject.metadata})
+            facts[name] = {
+                "opset": OPSET,
+                "inputs": dict(graph.inputs),
+                "outputs": dict(graph.outputs),
+            }
+            advance(1)
+    return facts
+
+
+def _write_student_graph(
+    folder: Path,
+    subject: Subject,
+    progress: Progress,
+) -> Mapping[str, Any]:
+    add_student(folder, subject, progress)
+    return _write_graphs(folder, subject, ("student",), progress)
 
 
 ROWS = tuple(
-    ExportFormat(name, description, ("onnx", "onnxscript", "onnxruntime"), _writer(*graphs), _check, takes_student=True)
-    for name, description, graphs in (
-        ("onnx", "graphs for ONNX Runtime and every platform that reads ONNX", tuple(GRAPHS)),
-        ("player", "the smallest folder that plays in every shading: its own arrays and texture.onnx", ("texture",)),
+    ExportFormat(
+        name,
+        description,
+        ("onnx", "onnxscript", "onnxruntime"),
+        _writer(*graphs),
+        check_golden,
+        playable=True,
+        takes_student=True,
+        write_student=write_student,
+    )
+    for name, description, graphs, write_student in (
+        (
+            "onnx",
+            "graphs for ONNX Runtime and every platform that reads ONNX",
+            ("texture", "deformation", "animate"),
+            _write_student_graph,
+        ),
+        (
+            "player",
+            "the smallest folder that plays in every shading: its own arrays and texture.onnx",
+            ("texture",),
+            add_student,
+        ),
     )
 )

@@ -30,7 +30,15 @@ CORNERS: tuple[dict[str, tuple[float, float, float]], ...] = (
         "eyeR": (-0.2, 0.4, 0),
     },
 )
-"""Axis-angle of the bones that turn: rest; jaw open, head turned; jaw aside, head nodding; eyes aside, head rolled."""
+"""Axis-angle of the bones that turn."""
+
+CORNER_NAMES = (
+    "at rest",
+    "jaw open, head turned",
+    "jaw aside, head nodding",
+    "eyes aside, head rolled",
+)
+"""What each row of `CORNERS` shows, beside strong expressions in all but the first."""
 
 TALK_FRAMES = 6
 

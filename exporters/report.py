@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imavatar_deploy.parity import ParityReport
+from imavatar_deploy.progress import Say, line_at, quiet
 from imavatar_deploy.proof.hop_report import HopReport
 
 
@@ -33,13 +34,17 @@ class Report:
 
     notes: list[str] = field(default_factory=list)
     """What the user must be told, a sentence each."""
+    say: Say = quiet
+    """Takes a line at the start of each step."""
+    _start: float = field(default_factory=time.perf_counter)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a step."""
+        """Announce a step and time it; a step may have several parts."""
         start = time.perf_counter()
+        self.say(line_at(start - self._start, name))
         yield
-        self.seconds[name] = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def problems(self) -> str:
         """Every miss, of graphs and of hops, in one sentence; empty when there is none."""

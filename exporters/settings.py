@@ -34,8 +34,8 @@ class Settings:
     """Cells a side of the extraction's cube."""
     components: str = "visible"
     """Which connected parts are kept, see `components.keep_components`."""
-    drop_strays: bool = False
-    """Leave out parts far from the head model, see `stray_parts.without_strays`."""
+    keep_strays: bool = False
+    """Keep loose pieces that float free of the head, see `stray_parts.drop_strays`."""
     storage: str = "float32"
     """Of the bulk arrays, see `avatar_io.write_avatar`."""
     edition: str | None = None
@@ -54,6 +54,11 @@ class Settings:
     """For TensorRT's engines."""
     proof: ProofSettings = field(default_factory=ProofSettings)
     """How the waterfall is judged."""
+
+    @property
+    def drops_strays(self) -> bool:
+        """Whether loose pieces are left out: `all` components are all of them."""
+        return not self.keep_strays and self.components != "all"
 
     @property
     def field_alone(self) -> bool:

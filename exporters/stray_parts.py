@@ -1,27 +1,228 @@
-"""Parts of a surface that belong to no head: where a video shows nothing, a field may have left specks in the air."""
+"""Stray parts of a surface: pieces that float free of the head, where a video shows nothing.
+
+A training leaves such pieces below the chest or behind the shoulders, where no camera looks. They
+have skinning weights like any other vertex: a turning jaw moves them by centimetres.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.conventions import EXPRESSION_SIZE, UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.surface.components import part_of_face
+from imavatar_deploy.model.surface.extract import extract
+from imavatar_deploy.model.surface.field import Field
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.optional import require
+from imavatar_deploy.progress import Progress, silent
 
-REACH = 0.08
-"""Model units (2 cm) between a part and the head model: glasses and locks of hair are nearer."""
+from .settings import Settings
+
+Float = NDArray[np.float32]
+
+GAPS = (0.04, 0.08)
+"""Model units (1 cm and 2 cm): the least and the largest gap at which a part counts as detached.
+
+On the head, the gap is the part's own extent, within these: a lens without a visible frame may
+hover 2 cm before an eye, a speck may not. On the bust it is always the least: scraps gather along
+its edge, and what is worn there touches it. Parts that touch are up to a cell of the coarsest
+extraction (1 cm) apart.
+"""
+
+LARGE = 0.1
+"""A detached part with at least this share of the body's area is no stray.
+
+It may be the shoulders under a neck that is missing.
+"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A connected part that is detached from the body."""
+
+    faces: int
+    gap: float  # model units to the nearest part that belongs to the body
+    share: float  # of the area of the body's largest part
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A mesh without its stray parts."""
+
+    mesh: Mesh
+    strays: tuple[Part, ...] = ()
+    """The parts that were left out."""
+    large: tuple[Part, ...] = ()
+    """Detached parts that are too large to be left out."""
+    extracted: int = 0
+    """Faces before."""
+
+
+class HeadPoints(NamedTuple):
+    """The vertices of a head model."""
+
+    points: Float  # [N, 3] model units
+    on_head: NDArray[np.bool_]  # [N] whether they follow the neck, the jaw or an eye, not the bust
+
+
+def canonical_points(head: HeadModel) -> HeadPoints:
+    """The head model in canonical space."""
+    return posed_points(head, np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose())
+
+
+def posed_points(head: HeadModel, expression: Float, pose: Float) -> HeadPoints:
+    """The head model in a frame."""
+    points = UNITS_PER_METRE * head.vertices(expression, pose)
+    moves = head.weights[:, 1:].sum(axis=1) > 0.5
+    return HeadPoints(np.asarray(points, dtype=np.float32), np.asarray(moves))
 
 
 def without_strays(mesh: Mesh, head: HeadModel) -> Mesh:
-    """The parts of a canonical mesh that come near the head model; a mesh that has none stays whole."""
-    trees = require("scipy.spatial", extra="export")
-    canonical = UNITS_PER_METRE * head.vertices(np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose())
-    distance, _ = trees.cKDTree(canonical).query(mesh.vertices)
+    """A canonical mesh without its stray parts."""
+    return drop_strays(mesh, canonical_points(head)).mesh
+
+
+def extract_surface(
+    field: Field,
+    head: HeadPoints,
+    settings: Settings,
+    progress: Progress = silent,
+) -> Cleaned:
+    """The surface of a field with the parts that the settings ask for.
+
+    Args:
+        head: the head model in the field's space.
+    """
+    mesh = extract(
+        field,
+        resolution=settings.resolution,
+        components=settings.components,
+        progress=progress,
+    )
+    if settings.drops_strays:
+        return drop_strays(mesh, head)
+    return Cleaned(mesh, extracted=len(mesh.faces))
+
+
+def drop_strays(mesh: Mesh, head: HeadPoints) -> Cleaned:
+    """Leave out the small parts of a mesh that are detached from the body.
+
+    The body is the largest part that comes near the head model, with all parts that are near
+    another part of the body or near the model's head. Eyeballs, teeth, glasses and locks of hair
+    belong to it. Of a mesh that is nowhere near the head model, the largest part is the body.
+
+    Args:
+        head: the head model in the mesh's space.
+    """
     part = part_of_face(mesh)
-    nearest = np.full(part.max() + 1, np.inf)
-    np.minimum.at(nearest, part, distance[mesh.faces].min(axis=1))
-    near = nearest <= REACH
-    return mesh.with_faces(near[part]) if near.any() and not near.all() else mesh
+    count = int(part.max()) + 1 if len(part) else 0
+    if count < 2:
+        return Cleaned(mesh, extracted=len(mesh.faces))
+    areas = np.bincount(part, mesh.face_areas(), minlength=count)
+    points = [mesh.vertices[np.unique(mesh.faces[part == number])] for number in range(count)]
+    distances, nearest = _nearest(head.points, points)
+    on_head = head.on_head[nearest]
+    limits = np.where(on_head, [_extent(each) for each in points], 0.0).clip(*GAPS)
+    near = distances <= GAPS[1]
+    main = int(np.where(near | ~near.any(), areas, -1.0).argmax())
+    stays = on_head & (distances <= limits)
+    stays[main] = True
+    large = ~stays & (areas >= LARGE * areas[main])
+    gaps = _attach(points, limits, stays, large)
+    rows = [
+        Part(faces, float(gap), float(area / areas[main]))
+        for faces, gap, area in zip(np.bincount(part).tolist(), gaps, areas, strict=True)
+    ]
+    return Cleaned(
+        mesh if stays.all() else mesh.with_faces(stays[part]),
+        strays=_largest_first(rows, ~stays),
+        large=_largest_first(rows, large & (gaps > limits)),
+        extracted=len(mesh.faces),
+    )
+
+
+def stray_notes(cleaned: Cleaned) -> list[str]:
+    """Sentences about what was left out, and about detached parts that are still there."""
+    notes = []
+    if strays := cleaned.strays:
+        faces = sum(part.faces for part in strays)
+        notes.append(
+            f"left out {_count(len(strays), 'loose piece')} ({faces:,} of {cleaned.extracted:,} "
+            f"extracted faces), {_range(strays)} cm away from the head; "
+            f"--keep-strays keeps {'it' if len(strays) == 1 else 'them'}"
+        )
+    if large := cleaned.large:
+        share = max(part.share for part in large)
+        notes.append(
+            f"kept {_count(len(large), 'detached part')} of up to {100 * share:.0f} % of the "
+            f"body's area, {_range(large)} cm away from it: too large for a loose piece; "
+            "--components largest leaves out all parts but one"
+        )
+    return notes
+
+
+def _extent(points: Float) -> float:
+    return float(np.linalg.norm(points.max(axis=0) - points.min(axis=0)))
+
+
+def _attach(
+    points: Sequence[Float],
+    limits: NDArray[np.float64],
+    stays: NDArray[np.bool_],
+    large: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """[P] the gap between each part and those that stay; `stays` becomes true for all that stay.
+
+    What is near a part that stays does so, too, and then what is near that.
+    """
+    stays |= large
+    gaps, fresh = np.where(stays, 0.0, np.inf), stays.copy()
+    while fresh.any():
+        others = np.flatnonzero(~stays).tolist()
+        distances, _ = _nearest(_joined(points, fresh), [points[number] for number in others])
+        gaps[others] = np.minimum(gaps[others], distances)
+        fresh = ~stays & (gaps <= limits)
+        stays |= fresh
+    for number in np.flatnonzero(large).tolist():
+        rest = stays & (np.arange(len(points)) != number)
+        gaps[number] = _nearest(_joined(points, rest), [points[number]])[0][0]
+    return gaps
+
+
+def _joined(points: Sequence[Float], which: NDArray[np.bool_]) -> Float:
+    return np.concatenate(list(compress(points, which)))
+
+
+def _nearest(
+    surface: Float,
+    parts: Sequence[Float],
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """[P] the distance of each part from points `[N, 3]`, and [P] the row of the nearest one."""
+    tree = require("scipy.spatial", extra="export").cKDTree(surface)
+    distances, nearest = np.zeros(len(parts)), np.zeros(len(parts), dtype=np.intp)
+    for row, points in enumerate(parts):
+        distance, number = tree.query(points)
+        distances[row], nearest[row] = distance.min(), number[distance.argmin()]
+    return distances, nearest
+
+
+def _largest_first(rows: Sequence[Part], which: NDArray[np.bool_]) -> tuple[Part, ...]:
+    return tuple(sorted(compress(rows, which), key=lambda part: -part.faces))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _range(parts: Sequence[Part]) -> str:
+    """The parts' gaps in centimetres."""
+    gaps = [f"{100 / UNITS_PER_METRE * gap:.1f}" for gap in sorted(part.gap for part in parts)]
+    return gaps[0] if gaps[0] == gaps[-1] else f"{gaps[0]} to {gaps[-1]}"

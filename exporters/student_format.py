@@ -11,14 +11,17 @@ import torch
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.golden import golden_rows, read_golden, write_golden
+from imavatar_deploy.graphs import open_session, run_graph
 from imavatar_deploy.parity import ParityReport, Tolerance, compare
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.student import FILE, Student, colours_plainly, load_student, write_student
 
 from .format import ExportFormat, Subject
-from .golden_cases import golden_cases
+from .golden_cases import golden_cases, student_case
 from .onnx_graphs import Graph
 from .student_network import PlainStudent
+
+GRAPH = "student.onnx"
 
 
 def student_of(subject: Subject) -> Student:
@@ -43,28 +46,31 @@ def student_graph(subject: Subject) -> Graph:
     )
 
 
-def write_student_of(subject: Subject, folder: Path) -> None:
-    """Write the subject's student, if it has one."""
-    if subject.student:
-        write_student(folder, subject.student)
+def add_student(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+    """Write the subject's student and its golden data."""
+    student = student_of(subject)
+    write_golden(folder, {"student": student_case(subject.source, subject.bake, student)})
+    write_student(folder, student)
+    return {}
 
 
 def check_student(folder: Path) -> list[ParityReport]:
-    """Hold the stored student, if there is one, to what torch computed before it was stored."""
-    if not (folder / FILE).is_file():
-        return []
+    """Compare the stored student, and its graph where there is one, with what torch computed."""
     student, case = load_student(folder / FILE), read_golden(folder)["student"]
     feature = student.features[golden_rows(len(student.features))]
     colours = colours_plainly(student, feature, case.inputs["normal"], case.inputs["condition"])
-    wanted = {"feature": case.inputs["feature"], **case.outputs}
+    expected = {"feature": case.inputs["feature"], **case.outputs}
     limits = {"feature": Tolerance(0.0), **case.tolerances}
-    return [compare("student file", wanted, {"feature": feature, "rgb": colours}, limits)]
+    reports = [compare("student file", expected, {"feature": feature, "rgb": colours}, limits)]
+    if (folder / GRAPH).is_file():
+        computed = run_graph(open_session(folder / GRAPH), case.inputs)
+        reports.insert(0, compare("student", case.outputs, computed, case.tolerances))
+    return reports
 
 
 def _write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
-    cases = golden_cases(subject.source, subject.bake, storage=subject.settings.storage, student=student_of(subject))
-    write_golden(folder, {name: cases[name] for name in ("animate", "student")})
-    write_student_of(subject, folder)
+    cases = golden_cases(subject.source, subject.bake, storage=subject.settings.storage)
+    write_golden(folder, {"animate": cases["animate"]})
     return {}
 
 
@@ -73,6 +79,8 @@ ROW = ExportFormat(
     "the smallest folder that plays at all: its own arrays and a tiny network, without ONNX Runtime",
     (),
     _write,
-    check_student,
+    lambda folder: [],
+    playable=True,
     takes_student=True,
+    write_student=add_student,
 )

@@ -120,6 +120,7 @@ ROWS = (
         write=_write,
         check=_check,
         after=("onnx",),
+        after_student=True,
         notes=lambda folder: [
             "the graphs of triton/ were run here in ONNX Runtime, on their warm-up data; no server was"
         ],

@@ -20,7 +20,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from imavatar_deploy.errors import ImavatarError, UsageError
 from imavatar_deploy.messages import human_bytes, tell
 from imavatar_deploy.output_streams import tolerant_streams
-from imavatar_deploy.progress import Advance
+from imavatar_deploy.progress import Advance, ProgressLines, Say, quiet
+from imavatar_deploy.progress import Progress as ProgressProtocol
 
 SIGNALLED, INTERRUPTED = 128, 130
 """What a shell expects of a program ended by a signal, to which its number is added, and of one ended by Ctrl-C."""
@@ -135,6 +136,13 @@ def progress(description: str, total: int | None) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(description, total=total)
         yield lambda steps: bar.advance(task, steps)
+
+
+def shown_progress() -> tuple[ProgressProtocol, Say]:
+    """Return what commands show of long work: bars on a terminal, lines elsewhere, both on stderr."""
+    if sys.stderr.isatty():
+        return progress, quiet
+    return ProgressLines(tell), tell
 
 
 def closing_lines(written: Sequence[Path], seconds: float, then: Sequence[str]) -> str:

@@ -32,7 +32,6 @@ def bake(out: Path) -> None:
         faces=FACES,
         resolution=RESOLUTION,
         storage="float16",
-        drop_strays=True,
         overwrite=True,
         proof=ProofSettings(tolerances=TOLERANCES),
     )

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.drawing.rasterise import Rasteriser
-from imavatar_deploy.drawing.workers import Workers
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.rendering.rasteriser import Rasteriser
+from imavatar_deploy.rendering.workers import Workers
 
 from .semantics import SKIN
 

@@ -24,6 +24,7 @@ from .fabric import DEVICES
 from .table_help import preset_names, tracer_rows, variant_rows
 
 if TYPE_CHECKING:  # torch is needed to train, and a help text must not need it
+    from .run_folder import RunFolder
     from .settings import Settings
 
 EXTRA = "train"

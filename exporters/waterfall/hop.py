@@ -24,6 +24,9 @@ from .torch_session import TorchSession
 
 TEXTURE, ANIMATE = "texture.onnx", "animate.onnx"
 
+IMPLICIT = "implicit"
+"""What the first stage is compared with."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -45,6 +48,8 @@ class Hop:
     draw: Callable[[Scene], list[Picture]]
     obstacle: Callable[[Scene], str] = lambda scene: ""
     """Why it cannot run; empty when it can."""
+    advice: str = ""
+    """The likely cause of a miss, and what to do."""
 
 
 def _baked(scene: Scene) -> list[Picture]:
@@ -92,9 +97,35 @@ def _no_student(scene: Scene) -> str:
 
 
 HOPS = (
-    Hop("baked", ("implicit",), _baked),
-    Hop("onnx", ("baked",), _onnx, _no_graph),
-    Hop("tensorrt", ("onnx",), _tensorrt, _no_engine),
-    Hop("student", ("onnx", "baked"), _student, _no_student),
+    Hop(
+        "baked",
+        (IMPLICIT,),
+        _baked,
+        advice="A likely cause is a training whose surface grew outside its masks, or is still "
+        "rough: train longer, or with another seed or preset",
+    ),
+    Hop(
+        "onnx",
+        ("baked",),
+        _onnx,
+        _no_graph,
+        advice="The graphs compute something else than the networks: try other versions of onnx "
+        "and onnxruntime, and report it",
+    ),
+    Hop(
+        "tensorrt",
+        ("onnx",),
+        _tensorrt,
+        _no_engine,
+        advice="A likely cause is half precision: --trt-precision fp32",
+    ),
+    Hop(
+        "student",
+        ("onnx", "baked"),
+        _student,
+        _no_student,
+        advice="A likely cause is a student that was trained too little: more --student-steps or a "
+        "wider --student, or --no-student",
+    ),
 )
-"""Every hop, in order."""
+"""Every stage, in order. What is judged in seconds comes before the student's training."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -10,37 +12,90 @@ from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.framing import front_camera
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.frame import Frame
-from imavatar_deploy.model.render import render
+from imavatar_deploy.model.render import Rendering, render
 from imavatar_deploy.model.tracing import RasterTracer
 from imavatar_deploy.progress import Progress
-from imavatar_deploy.proof.picture import BACKGROUND, shown
+from imavatar_deploy.proof.picture import BACKGROUND, Picture, shown
 from imavatar_deploy.proof.reference import Reference
 from imavatar_deploy.rendering.posing import pose_plainly
 
-from ..proof_poses import CORNERS, proof_poses
+from ..proof_poses import CORNER_NAMES, CORNERS, proof_poses
+from ..settings import Settings
+from ..stray_parts import without_strays
 from .mouth import mouth_centre, mouth_region
 
 TALK = 2
 """Frames of the bundled motion, where there is one, beside rest and the corners."""
 
 
-def implicit_reference(source: ImplicitAvatar, avatar: Avatar, size: int, progress: Progress) -> Reference:
-    """Rest, corners and frames of motion by the implicit renderer, from the front; `avatar` only tells where that is.
+class ImplicitRenderer:
+    """The implicit renderer, for the frames and the camera by which an export is judged.
 
-    The tracer extracts a surface of its own, so that a spoilt bake cannot spoil what it is held against.
+    The tracer extracts a surface of its own, so that a spoilt bake cannot spoil what it is compared
+    with. Loose pieces that the export leaves out are left out of these renders, too.
     """
-    poses = proof_poses(source.edition)
-    talk = np.linspace(len(CORNERS), len(poses.pose) - 1, TALK).astype(int)
-    rows = [*range(len(CORNERS)), *talk[talk >= len(CORNERS)]]
-    expression, pose = poses.expression[rows], poses.pose[rows]
-    neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32), np.zeros(POSE_SIZE, dtype=np.float32)
-    camera = front_camera(avatar, pose_plainly(avatar, *neutral).vertices)
-    centre, tracer, pictures, mouths = mouth_centre(source.head), RasterTracer(), [], []
-    device = source.canonical_pose.device
-    with progress("implicit renders", len(rows)) as advance:
-        for frame in zip(torch.from_numpy(expression).to(device), torch.from_numpy(pose).to(device), strict=True):
-            seen = render(source, Frame(*frame), camera, (size, size), tracer, background=BACKGROUND)
-            pictures.append(shown(seen.rgb, seen.normal, seen.mask))
-            mouths.append(mouth_region(seen.canonical, centre))
-            advance(1)
-    return Reference.of(expression, pose, camera, pictures, mouths)
+
+    def __init__(self, source: ImplicitAvatar, settings: Settings) -> None:
+        self._source, self._settings = source, settings
+        keep = partial(without_strays, head=source.head) if settings.drops_strays else None
+        self._tracer = RasterTracer(keep=keep)
+
+    def reference(self, avatar: Avatar, progress: Progress) -> Reference:
+        """Rest, corners and frames of motion, from the front.
+
+        Args:
+            avatar: the baked avatar, which the camera is placed by.
+        """
+        size, rows = self._settings.proof.size, _rows(self._source.edition)
+        poses = proof_poses(self._source.edition)
+        neutral = (
+            np.zeros(EXPRESSION_SIZE, dtype=np.float32),
+            np.zeros(POSE_SIZE, dtype=np.float32),
+        )
+        camera = front_camera(avatar, pose_plainly(avatar, *neutral).vertices)
+        views = Reference.blank(poses.expression[rows], poses.pose[rows], camera, size)
+        centre = mouth_centre(self._source.head)
+        seen = self._renderings(views, progress)
+        pictures = [_picture(each) for each in seen]
+        mouths = [mouth_region(each.canonical, centre) for each in seen]
+        return Reference.of(views.expression, views.pose, camera, pictures, mouths)
+
+    def pictures(self, views: Reference, progress: Progress) -> list[Picture]:
+        """The frames of `views` in its size."""
+        return [_picture(each) for each in self._renderings(views, progress)]
+
+    def _renderings(self, views: Reference, progress: Progress) -> list[Rendering]:
+        device, seen = self._source.canonical_pose.device, []
+        size, camera = (views.size, views.size), views.camera
+        with progress("implicit renders", len(views.pose)) as advance:
+            for row in zip(views.expression, views.pose, strict=True):
+                frame = Frame(*(torch.from_numpy(values).to(device) for values in row))
+                seen.append(
+                    render(
+                        self._source,
+                        frame,
+                        camera,
+                        size,
+                        self._tracer,
+                        background=BACKGROUND,
+                    )
+                )
+                advance(1)
+        return seen
+
+
+def frame_names(edition: str) -> list[str]:
+    """What each frame of a reference shows, in words."""
+    talk = [f"talking {number}" for number in range(1, TALK + 1)]
+    return [*CORNER_NAMES, *talk][: len(_rows(edition))]
+
+
+def _rows(edition: str) -> list[int]:
+    """The proof poses that are rendered."""
+    corners, count = len(CORNERS), len(proof_poses(edition).pose)
+    talk = np.linspace(corners, count - 1, TALK).astype(int).tolist() if count > corners else []
+    return [*range(corners), *talk]
+
+
+def _picture(seen: Rendering) -> Picture:
+    return shown(seen.rgb, seen.normal, seen.mask)

@@ -24,6 +24,8 @@ class HopReport:
     """Measure -> the least that is enough; of angles, the most."""
     not_run: str = ""
     """Why there are no measures."""
+    frames: Mapping[str, str] = field(default_factory=dict)
+    """Measure -> the name of the frame in which it is worst, where frames have names."""
 
     def misses(self) -> list[str]:
         """The names of the measures that are not good enough."""
@@ -34,24 +36,27 @@ class HopReport:
         return value <= limit if row_of(name).falls else value >= limit
 
     def problems(self) -> str:
-        """Every miss in one sentence, with the tolerance that would pass; empty when there is none."""
-        said = [f"{name} is {self.shown(name)}, {self.asked(name)} asked for" for name in self.misses()]
-        passing = ", ".join(f"{name} = {self._passing(name)}" for name in self.misses())
-        told = f"the hop {self.name} ({self.start} -> {self.end}) loses too much: {', '.join(said)}"
-        return f"{told} (it would pass with {passing})" if said else ""
+        """Every miss in one sentence; empty when there is none."""
+        misses = [self._miss(name) for name in self.misses()]
+        stage = f"the stage {self.name} ({self.start} -> {self.end}) differs too much"
+        return f"{stage}: {', '.join(misses)}" if misses else ""
 
-    def _passing(self, name: str) -> str:
-        """Rounded to the side that passes."""
-        nudge = 5e-4 if row_of(name).falls else -5e-4
-        return f"{self.measures[name] + nudge:.3f}"
+    def _miss(self, name: str) -> str:
+        bound = "at most" if row_of(name).falls else "at least"
+        worst = WORST + name.removeprefix(WORST)
+        kind, frame = ("worst" if name == worst else "median"), ""
+        if name in self.frames:
+            frame = f", worst frame '{self.frames[name]}' with {self.shown(worst)}"
+        title = f"{kind} {row_of(name).title}"
+        return f"{title} {self.shown(name)} ({bound} {self.asked(name)} required{frame})"
 
     def shown(self, name: str) -> str:
         """What was measured, with its unit."""
-        return _spelt(name, self.measures[name])
+        return spelt(name, self.measures[name])
 
     def asked(self, name: str) -> str:
         """What is asked for, with its unit; empty where nothing is."""
-        return _spelt(name, self.limits[name]) if name in self.limits else ""
+        return spelt(name, self.limits[name]) if name in self.limits else ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -59,10 +64,16 @@ class HopReport:
         if self.not_run:
             return {**head, "not_run": self.not_run}
         told = {name: round(value, 5) for name, value in self.measures.items()}
-        return {**head, "passed": not self.misses(), "measures": told, "limits": dict(self.limits)}
+        return {
+            **head,
+            "passed": not self.misses(),
+            "measures": told,
+            "limits": dict(self.limits),
+            **({"worst_frames": dict(self.frames)} if self.frames else {}),
+        }
 
 
-COLUMNS = ("hop", *(row.title for row in MEASURES.values()))
+COLUMNS = ("stage", *(row.title for row in MEASURES.values()))
 """Heads of a table of hops."""
 
 
@@ -82,7 +93,8 @@ def _cell(report: HopReport, name: str) -> str:
     return text + "".join(f"\nMISSED: {asked} {report.asked(asked)}" for asked in missed)
 
 
-def _spelt(name: str, value: float) -> str:
+def spelt(name: str, value: float) -> str:
+    """A value of a measure, with its unit."""
     unit = row_of(name).unit
     if unit == "dB":
         return f"{value:.1f} dB"

@@ -13,6 +13,7 @@ from imavatar_deploy.image_quality import WINDOW, iou, normal_angle, psnr, ssim
 from .picture import Picture
 
 Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
 
 WORST = "worst_"
 """Before the name of a measure: that of the worst frame instead of the median."""
@@ -71,20 +72,45 @@ def row_of(name: str) -> Measure:
     return MEASURES[name.removeprefix(WORST)]
 
 
-def measure(reference: Sequence[Picture], candidate: Sequence[Picture], mouths: Sequence[Mask]) -> dict[str, float]:
+def measure_frames(
+    reference: Sequence[Picture],
+    candidate: Sequence[Picture],
+    mouths: Sequence[Mask],
+) -> dict[str, Values]:
+    """`[T]` every row of `MEASURES` in each frame; NaN where a frame shows nothing of it."""
+    frames = list(zip(reference, candidate, mouths, strict=True))
+    values = {name: [row.of(*frame) for frame in frames] for name, row in MEASURES.items()}
+    return {name: np.array(row, dtype=np.float64) for name, row in values.items()}
+
+
+def summary(of_frames: Mapping[str, Values]) -> dict[str, float]:
     """Every measure of `NAMES` by name, but those of which no frame shows anything."""
-    found: dict[str, float] = {}
-    for name, row in MEASURES.items():
-        values = np.array([row.of(a, b, mouth) for a, b, mouth in zip(reference, candidate, mouths, strict=True)])
-        if (values := values[~np.isnan(values)]).size:
-            found[name] = float(np.median(values))
-            found[WORST + name] = float(values.max() if row.falls else values.min())
-    return found
+    measures: dict[str, float] = {}
+    for name, values in of_frames.items():
+        if (shown := values[~np.isnan(values)]).size:
+            measures[name] = float(np.median(shown))
+            measures[WORST + name] = float(shown.max() if row_of(name).falls else shown.min())
+    return measures
 
 
-def worst_frame(reference: Sequence[Picture], candidate: Sequence[Picture]) -> int:
-    """The frame of which most is lost, seen as a whole image."""
-    return int(np.argmin([psnr(a.rgb, b.rgb) for a, b in zip(reference, candidate, strict=True)]))
+def measure(
+    reference: Sequence[Picture],
+    candidate: Sequence[Picture],
+    mouths: Sequence[Mask],
+) -> dict[str, float]:
+    """The `summary` of all frames."""
+    return summary(measure_frames(reference, candidate, mouths))
+
+
+def worst_first(name: str, of_frames: Mapping[str, Values]) -> list[int]:
+    """The frames in which a measure has a value, the worst first.
+
+    Args:
+        name: of `NAMES`.
+    """
+    values = of_frames[name.removeprefix(WORST)]
+    order = np.argsort(-values if row_of(name).falls else values, kind="stable")
+    return [int(frame) for frame in order if not np.isnan(values[frame])]
 
 
 def chained(limits: Sequence[Mapping[str, float]]) -> dict[str, float]:

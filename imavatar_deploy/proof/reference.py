@@ -57,6 +57,12 @@ class Reference:
         ensure_shape("proof poses", self.pose, (frames, 15))
 
     @classmethod
+    def blank(cls, expression: Float, pose: Float, camera: Camera, size: int) -> Reference:
+        """Frames that are still to be drawn in `size` x `size` pixels: they show nothing."""
+        images = np.zeros((len(pose), size, size, 3), dtype=np.uint8)
+        return cls(expression, pose, camera, images, images, images[..., 0])
+
+    @classmethod
     def of(
         cls, expression: Float, pose: Float, camera: Camera, pictures: list[Picture], mouths: list[NDArray[np.bool_]]
     ) -> Reference:

@@ -28,6 +28,8 @@ from imavatar_deploy.progress import Progress
 
 from .conftest import Exported
 
+QUICK = ("--resolution", 64, "--faces", 2000, "--no-student", "--proof-size", 48)
+
 
 def call(*arguments: Any) -> Result:
     return CliRunner().invoke(export, [str(argument) for argument in arguments])
@@ -73,10 +75,15 @@ class TestFolder:
             "polish",
             "simplify",
             "bake",
-            "train student",
+            "implicit renders",
+            "compare baked",
             "onnx",
             "check onnx",
-            "waterfall",
+            "compare onnx",
+            "train student",
+            "student",
+            "check student",
+            "compare student",
             "write",
         ]
         assert list(exported.report.seconds) == steps
@@ -107,7 +114,7 @@ def test_a_graph_that_computes_something_else_is_withheld(
     checkpoint: Path, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_wrong(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
-        shutil.copytree(exported.folder / "golden", folder / "golden")
+        shutil.copytree(exported.folder / "golden", folder / "golden", dirs_exist_ok=True)
         model = onnx.load(str(exported.folder / "deformation.onnx"))
         weight = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [258, 32])
         weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + np.float32(1e-3), weight.name))
@@ -115,7 +122,7 @@ def test_a_graph_that_computes_something_else_is_withheld(
         return {}
 
     monkeypatch.setitem(formats.FORMATS, "onnx", replace(formats.FORMATS["onnx"], write=write_wrong))
-    result = call(checkpoint, "--out", tmp_path / "avatar", "--resolution", 64, "--faces", 500, "--no-student")
+    result = call(checkpoint, "--out", tmp_path / "avatar", *QUICK)
     assert result.exit_code == 3
     assert "deformation.expression differs by" in result.output
     assert not (tmp_path / "avatar").exists()

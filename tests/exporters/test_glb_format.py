@@ -111,7 +111,7 @@ def test_a_track_of_another_head_model_is_refused_first(
     def extract(*arguments: Any, **options: Any) -> None:
         raise AssertionError("the long work began")
 
-    monkeypatch.setattr("imavatar_deploy.exporters.export.extract", extract)
+    monkeypatch.setattr("imavatar_deploy.exporters.export.extract_surface", extract)
     with pytest.raises(EditionMismatchError):
         settings = Settings(formats=("glb",), track=replace(talk, edition="flame2020"))
         export_avatar(checkpoint, tmp_path / "head", settings)

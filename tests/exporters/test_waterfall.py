@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,23 +20,42 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.exporters import export as export_module
 from imavatar_deploy.exporters import formats
-from imavatar_deploy.exporters.bake import Bake
+from imavatar_deploy.exporters.bake import Bake, bake
 from imavatar_deploy.exporters.commands import export
 from imavatar_deploy.exporters.format import Subject
+from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.simplify import simplify
+from imavatar_deploy.exporters.waterfall.failure_images import (
+    ADDED,
+    CAPTION,
+    GAP,
+    HEADER,
+    MISSING,
+    Failure,
+    write_failures,
+)
 from imavatar_deploy.exporters.waterfall.hop import HOPS
+from imavatar_deploy.exporters.waterfall.implicit import ImplicitRenderer, frame_names
 from imavatar_deploy.exporters.waterfall.mouth import mouth_centre, mouth_region
+from imavatar_deploy.exporters.waterfall.run import _worst_frames
+from imavatar_deploy.exporters.waterfall.settings import ProofSettings
 from imavatar_deploy.exporters.waterfall.tolerances import tolerances
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.progress import Progress
-from imavatar_deploy.proof.measures import NAMES
-from imavatar_deploy.proof.reference import FILE, read_reference
+from imavatar_deploy.model import ImplicitAvatar
+from imavatar_deploy.model.surface.extract import extract, field_of
+from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.proof.measures import NAMES, measure_frames, summary, worst_first
+from imavatar_deploy.proof.picture import Picture, shown
+from imavatar_deploy.proof.reference import FILE, MASK, Reference, read_reference
 from imavatar_deploy.proof.rejudge import rejudge
 from imavatar_deploy.proof.tolerances import HOPS as NAMED
 from imavatar_deploy.runtime.commands import run, verify
 
 from .conftest import Exported
+from .lump import with_lump
 
-QUICK = ("--resolution", 64, "--faces", 2000, "--no-student", "--proof-size", 48)
+QUICK_WITH_STUDENT = ("--resolution", 64, "--faces", 2000, "--proof-size", 48)
+QUICK = ("--no-student", *QUICK_WITH_STUDENT)
 
 
 def call(command: Any, *arguments: Any) -> Result:
@@ -86,6 +106,84 @@ def test_the_reference_shows_a_mouth() -> None:
     assert mouth_region(lips, centre).tolist() == [[True, False, False]]
 
 
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes minutes must not begin."""
+
+    def train(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("the student's training began")
+
+    monkeypatch.setattr(export_module, "train_student", train)
+
+
+def picture(grey: float, normal: tuple[float, float, float] = (0, 0, 1)) -> Picture:
+    """A disc in one colour."""
+    rows, columns = np.indices((64, 64)) - 31.5
+    mask = np.hypot(rows, columns) < 20
+    rgb = np.full((64, 64, 3), grey, dtype=np.float32)
+    return shown(rgb, np.broadcast_to(np.float32(normal), rgb.shape), mask)
+
+
+class TestWorstFrames:
+    def frames(self) -> dict[str, Any]:
+        reference = [picture(0.5)] * 4
+        turned = (0.0, np.sin(0.2), np.cos(0.2))
+        candidate = [picture(0.6), picture(0.5, turned), picture(0.9), picture(0.5)]
+        return measure_frames(reference, candidate, [np.zeros((64, 64), dtype=bool)] * 4)
+
+    def test_come_first_by_each_measure(self) -> None:
+        values = self.frames()
+        assert worst_first("psnr", values) == [2, 0, 1, 3]
+        assert worst_first("worst_normal_angle", values)[0] == 1
+        assert worst_first("mouth_psnr", values) == [], "no frame shows a mouth"
+        assert summary(values)["worst_normal_angle"] == pytest.approx(np.degrees(0.2), abs=1e-3)
+
+    def test_of_every_measure_that_is_missed_are_shown(self) -> None:
+        values = self.frames()
+        assert _worst_frames(["worst_psnr", "normal_angle"], values) == [2, 1, 0]
+        assert _worst_frames(["psnr"], values) == [2, 0, 1]
+
+
+class TestFailureImages:
+    def test_panels_show_reference_export_and_what_differs(self, tmp_path: Path) -> None:
+        one, other = picture(0.5), picture(0.55)
+        moved = other._replace(mask=np.roll(other.mask, 10, axis=1))
+        failure = Failure("baked", "at rest", "PSNR 26.0 dB", "implicit", "baked", one, moved, True)
+        write_failures(tmp_path, [failure, replace(failure, stage="onnx"), failure])
+        names = ["baked_1.png", "baked_2.png", "onnx_1.png", "sheet.png"]
+        assert sorted(path.name for path in (tmp_path / "failures").iterdir()) == names
+        image = cv2.imread(str(tmp_path / "failures" / "baked_1.png"))[..., ::-1] / 255
+        top, left, step = HEADER + CAPTION, GAP, 64 + 2 * GAP
+
+        def panel(number: int, row: int = 0) -> Any:
+            start = top + row * (CAPTION + 64 + GAP), left + number * step
+            return image[start[0] : start[0] + 64, start[1] : start[1] + 64]
+
+        np.testing.assert_allclose(panel(0), one.rgb, atol=1 / 255)
+        np.testing.assert_allclose(panel(1), moved.rgb, atol=1 / 255)
+        both = one.mask & moved.mask
+        np.testing.assert_allclose(panel(2)[both], 8 * 0.05, atol=1 / 255)
+        np.testing.assert_allclose(panel(2)[one.mask & ~both] - MISSING, 0, atol=1 / 255)
+        np.testing.assert_allclose(panel(2)[moved.mask & ~both] - ADDED, 0, atol=1 / 255)
+        assert not panel(2)[~one.mask & ~moved.mask].any()
+        np.testing.assert_allclose(panel(0, 1)[one.mask] - (0.5, 0.5, 1.0), 0, atol=1 / 255)
+        assert not panel(2, 1)[both].any(), "the normals are equal"
+        assert (image[:HEADER].min(), image[:HEADER].max()) == (0, 1), "the heading is printed"
+
+
+def test_flame_has_no_motion_to_show() -> None:
+    assert frame_names("openhead")[3:] == ["eyes aside, head rolled", "talking 1", "talking 2"]
+    assert frame_names("flame2020") == frame_names("openhead")[:4]
+
+
+def test_an_avatar_of_flame_has_a_reference(avatar: ImplicitAvatar) -> None:
+    flame = copy.copy(avatar)
+    flame.head = replace(avatar.head, edition="flame2020")
+    baked = bake(avatar, simplify(extract(field_of(avatar), resolution=64), 300)).avatar
+    settings = Settings(proof=ProofSettings(size=32))
+    assert len(ImplicitRenderer(flame, settings).reference(baked, silent).pose) == 4
+
+
 @pytest.mark.usefixtures("graphs_at_hand")
 class TestDamage:
     """Spoilt between bake and write."""
@@ -105,15 +203,52 @@ class TestDamage:
         damage_bake(monkeypatch, name, damage)
         result = call(export, checkpoint, "--out", tmp_path / "avatar", *QUICK)
         assert result.exit_code == 3, result.output
-        assert "the hop baked (implicit -> baked) loses too much" in result.output
-        assert "it would pass with" in result.output
+        assert "the stage baked (implicit -> baked) differs too much" in result.output
         assert [path.name for path in tmp_path.iterdir()] == ["avatar.rejected"]
         kept = tmp_path / "avatar.rejected"
-        told = {row["hop"]: row for row in json.loads((kept / "report.json").read_text())["waterfall"]}
-        assert not told["baked"]["passed"]
-        for image in ("reference", "candidate", "difference"):
-            assert cv2.imread(str(kept / "waterfall" / f"baked_{image}.png")).shape == (48, 48, 3)
+        (baked,) = json.loads((kept / "report.json").read_text())["waterfall"]
+        assert not baked["passed"]
+        assert set(baked["worst_frames"]) <= set(baked["limits"])
+        assert set(baked["worst_frames"].values()) <= set(frame_names("openhead"))
+        images = [cv2.imread(str(kept / "failures" / f"baked_{rank}.png")) for rank in (1, 2, 3)]
+        sheet = cv2.imread(str(kept / "failures" / "sheet.png"))
+        np.testing.assert_array_equal(sheet, np.concatenate(images))
+        assert sheet.shape[1] > 3 * 256
+        assert all(image.shape[0] > 256 for image in images)
 
+    @pytest.mark.usefixtures("no_training")
+    def test_is_judged_before_the_student_is_trained_or_a_file_is_written(
+        self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        damage_bake(monkeypatch, "skin_weights", lambda weights: np.roll(weights, 1, axis=0))
+        choices = ("--format", "onnx,player,student", *QUICK_WITH_STUDENT)
+        result = call(export, checkpoint, "--out", tmp_path / "avatar", *choices)
+        assert result.exit_code == 3, result.output
+        kept = tmp_path / "avatar.rejected"
+        assert not list(kept.glob("*.onnx"))
+        assert (kept / "failures" / "sheet.png").is_file()
+
+    def test_message_says_what_differs_why_and_what_to_do(
+        self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        damage_bake(monkeypatch, "skin_weights", lambda weights: np.roll(weights, 1, axis=0))
+        result = call(export, checkpoint, "--out", tmp_path / "avatar", *QUICK)
+        said = result.output.splitlines()[-1]
+        parts = [
+            "the stage baked (implicit -> baked) differs too much: median mask IoU 0.9",
+            "(at least 0.9800 required, worst frame '",
+            f"Look at {tmp_path / 'avatar.rejected' / 'failures' / 'sheet.png'}",
+            "surface grew outside its masks",
+            "train longer, or with another seed or preset",
+            "--allow-drift REASON",
+        ]
+        assert all(part in said for part in parts), said
+        places = [said.index(part) for part in parts]
+        assert places == sorted(places)
+        for loosening in ("would pass", "--tolerances"):
+            assert loosening not in said
+
+    @pytest.mark.usefixtures("no_training")
     def test_of_one_layer_of_the_written_network(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -127,11 +262,15 @@ class TestDamage:
             onnx.save(model, str(folder / "texture.onnx"))
             return told
 
-        monkeypatch.setitem(formats.FORMATS, "onnx", replace(sound, write=write))
-        result = call(export, checkpoint, "--out", tmp_path / "avatar", *QUICK)
+        row = replace(sound, write=write, takes_student=True)
+        monkeypatch.setitem(formats.FORMATS, "onnx", row)
+        choices = ("--out", tmp_path / "avatar", *QUICK_WITH_STUDENT)
+        result = call(export, checkpoint, *choices)
         assert result.exit_code == 3, result.output
-        assert "the hop onnx (baked -> onnx) loses too much: psnr" in result.output
-        assert "the hop baked" not in result.output
+        assert "the stage onnx (baked -> onnx) differs too much: median PSNR" in result.output
+        assert "the stage baked" not in result.output
+        shown = sorted(path.name for path in (tmp_path / "avatar.rejected" / "failures").iterdir())
+        assert shown == ["onnx_1.png", "onnx_2.png", "onnx_3.png", "sheet.png"]
 
     def test_with_a_reason_it_is_written_and_says_so(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -142,10 +281,11 @@ class TestDamage:
         assert result.exit_code == 0, result.output
         drift = open_avatar(out).manifest["fidelity"]["drift"]
         assert drift["reason"] == "for a film"
-        assert "hop baked" in drift["misses"]
-        for shown in (call(verify, out), call(run, out, "--sink", "null", "--frames", "0:1", "--size", 32)):
-            assert shown.exit_code == 0, shown.output
-            assert "for a film" in shown.stderr
+        assert "stage baked" in drift["misses"]
+        playing = ("--sink", "null", "--frames", "0:1", "--size", 32)
+        for played in (call(verify, out), call(run, out, *playing)):
+            assert played.exit_code == 0, played.output
+            assert "for a film" in played.stderr
 
 
 class TestTolerances:
@@ -177,3 +317,19 @@ def test_a_hop_that_cannot_run_says_why(exported: Exported) -> None:
     told: list[Mapping[str, Any]] = open_avatar(exported.folder).manifest["fidelity"]["waterfall"]
     (row,) = [row for row in told if row["hop"] == "tensorrt"]
     assert row["not_run"] == "no engine among these formats"
+
+
+def test_the_reference_lacks_what_the_export_leaves_out(avatar: ImplicitAvatar) -> None:
+    """A loose piece in sight would otherwise count against the baked mesh, which lacks it."""
+    lumpy = with_lump(avatar, (0.6, 0.6, 0.0), 0.15)
+    baked = bake(avatar, simplify(extract(field_of(avatar), resolution=64), 300)).avatar
+    small = ProofSettings(size=48)
+    choices = Settings(proof=small), Settings(proof=small, keep_strays=True)
+    dropped, kept = (ImplicitRenderer(lumpy, chosen).reference(baked, silent) for chosen in choices)
+    assert _shown_pieces(dropped) == 1
+    assert _shown_pieces(kept) == 2
+
+
+def _shown_pieces(reference: Reference) -> int:
+    """Connected regions of the first frame's mask."""
+    return int(cv2.connectedComponents((reference.regions[0] & MASK).astype(np.uint8))[0]) - 1

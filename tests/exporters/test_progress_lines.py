@@ -1,0 +1,97 @@
+"""What a log shows of a long export: a line at the start of each step, and how far long work is."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from imavatar_deploy import console
+from imavatar_deploy.console import shown_progress
+from imavatar_deploy.exporters.bake_commands import bake
+from imavatar_deploy.exporters.commands import export
+from imavatar_deploy.exporters.report import Report
+from imavatar_deploy.progress import PERIOD, ProgressLines, quiet
+
+
+def call(*arguments: Any) -> Result:
+    return CliRunner().invoke(export, [str(argument) for argument in arguments])
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_long_work_says_how_far_it_is_and_short_work_nothing() -> None:
+    clock, lines = Clock(), list[str]()
+    progress = ProgressLines(lines.append, clock=clock)
+    with progress("sampling", 2000) as advance:
+        advance(1500)
+        clock.now += PERIOD - 1
+        advance(400)
+    assert lines == []
+    with progress("training", 6000) as advance:
+        for _ in range(3):
+            clock.now += PERIOD / 2
+            advance(1000)
+        clock.now += PERIOD
+        advance(10)
+    assert lines == ["  39.0 s    training: 2,000 of 6,000", "  69.0 s    training: 3,010 of 6,000"]
+    with progress("waiting", None) as advance:
+        clock.now += PERIOD
+        advance(7)
+    assert lines[2:] == ["  89.0 s    waiting: 7"]
+
+
+def test_a_step_is_announced_before_it_begins() -> None:
+    lines: list[str] = []
+    report = Report(say=lines.append)
+    with report.step("polish"):
+        assert len(lines) == 1
+        assert re.fullmatch(r" +0\.\d s  polish", lines[0])
+    with report.step("polish"):
+        pass
+    assert list(report.seconds) == ["polish"]
+
+
+def test_an_export_writes_a_line_for_every_step(checkpoint: Path, tmp_path: Path) -> None:
+    choices = ("--format", "glb", "--resolution", "64", "--faces", "500")
+    result = call(checkpoint, "--out", tmp_path / "head", *choices)
+    assert result.exit_code == 0, result.output
+    lines = re.findall(r"^ +\d+\.\d s  (\S.*)$", result.stderr, flags=re.MULTILINE)
+    expected = ["load", "extract", "polish", "simplify", "bake", "glb", "check glb", "write"]
+    assert lines == expected
+    assert " s  load" not in result.stdout
+
+
+def test_meshes_of_the_field_do_so_too(checkpoint: Path, tmp_path: Path) -> None:
+    faces = tmp_path / "faces.json"
+    faces.write_text('{"still": {}}')
+    choices = ("--format", "mesh", "--from-field", "--expressions", faces, "--resolution", 64)
+    result = call(checkpoint, "--out", tmp_path / "head", *choices)
+    assert result.exit_code == 0, result.output
+    lines = re.findall(r"^ +\d+\.\d s  (\S.*)$", result.stderr, flags=re.MULTILINE)
+    assert lines == ["load", "mesh"]
+
+
+def test_a_long_bake_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imavatar_deploy.progress.PERIOD", 0.0)
+    arguments = ["sample", "--format", "ply", "--frames", "0:3", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(bake, arguments)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^ +\d+\.\d s    baking frames: 3 of 3$", result.stderr, flags=re.MULTILINE)
+
+
+def test_a_terminal_has_bars_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert shown_progress() == (console.progress, quiet)
