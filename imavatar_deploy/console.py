@@ -142,7 +142,8 @@ def shown_progress() -> tuple[ProgressProtocol, Say]:
     """Return what commands show of long work: bars on a terminal, lines elsewhere, both on stderr."""
     if sys.stderr.isatty():
         return progress, quiet
-    return ProgressLines(tell), tell
+    lines = ProgressLines(tell)
+    return lines, lines.say
 
 
 def closing_lines(written: Sequence[Path], seconds: float, then: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 """Takes a line to be shown."""
 
 PERIOD = 20.0
-"""Seconds between two lines about the same piece of work."""
+"""Seconds without a line after which work says how far it is."""
 
 
 def quiet(line: str) -> None:
@@ -51,27 +51,32 @@ def line_at(seconds: float, text: str) -> str:
 
 
 class ProgressLines:
-    """A `Progress` that says every `PERIOD` how far a piece of work is; short work says nothing.
+    """A `Progress` that says how far a piece of work is when there was no line for `PERIOD`.
 
     Args:
+        write: takes the lines.
         clock: seconds, which only ever grow.
     """
 
-    def __init__(self, say: Say, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._say, self._clock = say, clock
-        self._start = clock()
+    def __init__(self, write: Say, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._write, self._clock = write, clock
+        self._start = self._last = clock()
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+        self._last = self._clock()
+        self._write(line)
 
     @contextmanager
     def __call__(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """Report one piece of work."""
-        done, due = 0, self._clock() + PERIOD
+        done = 0
 
         def advance(steps: int) -> None:
-            nonlocal done, due
+            nonlocal done
             done += steps
-            if (now := self._clock()) >= due:
+            if (now := self._clock()) >= self._last + PERIOD:
                 of = f"{done:,}" if total is None else f"{done:,} of {total:,}"
-                self._say(line_at(now - self._start, f"  {description}: {of}"))
-                due = now + PERIOD
+                self.say(line_at(now - self._start, f"  {description}: {of}"))
 
         yield advance

@@ -1,4 +1,4 @@
-"""Hop: one row of the waterfall, and the table of them."""
+"""Hop: one stage of the fidelity report, and the table of them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Hop:
-    """How one hop's pictures come about."""
+    """How one stage's pictures come about."""
 
     name: str
     after: tuple[str, ...]

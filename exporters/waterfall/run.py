@@ -135,8 +135,8 @@ def _worst_frames(misses: list[str], values: Mapping[str, Values]) -> list[int]:
 def _measured(report: HopReport, values: Mapping[str, Values], frame: int) -> str:
     """What a frame has of the measures that are missed."""
     missed = dict.fromkeys(miss.removeprefix(WORST) for miss in report.misses())
-    shown = [f"{row_of(name).title} {spelt(name, values[name][frame])}" for name in missed]
-    return ", ".join(shown)
+    of_frame = {name: values[name][frame] for name in missed if not np.isnan(values[name][frame])}
+    return ", ".join(f"{row_of(name).title} {spelt(name, of_frame[name])}" for name in of_frame)
 
 
 def _as_written(folder: Path, subject: Subject) -> AvatarFolder:
