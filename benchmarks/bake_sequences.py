@@ -21,8 +21,8 @@ from pathlib import Path
 from imavatar_deploy.exporters.sequences.bake import bake_take
 from imavatar_deploy.exporters.sequences.format import SequenceFormat
 from imavatar_deploy.exporters.sequences.formats import FORMATS
-from imavatar_deploy.exporters.sequences.take import Take, open_take
-from imavatar_deploy.exporters.sequences.threads import threads
+from imavatar_deploy.exporters.sequences.motion import Take, open_take
+from imavatar_deploy.exporters.sequences.workers import threads
 
 COLOURED_FRAMES = 20
 """The full texture network takes so long for every vertex that a few frames tell as much."""
@@ -47,21 +47,31 @@ def line(take: Take, row: SequenceFormat, jobs: Sequence[int], folder: Path) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("avatar", nargs="?", default="sample")
     parser.add_argument("--frames", type=int, default=250)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--out", type=Path, help="Folder on the disk to be measured.  [default: the system's]")
+    parser.add_argument(
+        "--out", type=Path, help="Folder on the disk to be measured.  [default: the system's]"
+    )
     arguments = parser.parse_args()
     take = open_take(arguments.avatar, "talk", frames=slice(0, arguments.frames))
-    coloured = replace(open_take(arguments.avatar, "talk", frames=slice(0, COLOURED_FRAMES)), colour=True)
+    coloured = replace(
+        open_take(arguments.avatar, "talk", frames=slice(0, COLOURED_FRAMES)), colour=True
+    )
     print(
         f"{arguments.avatar}: {take.avatar.vertex_count} vertices, {len(take.avatar.faces)} faces, {len(take)} frames\n"
     )
-    print(f"| format | {' | '.join(f'{count} jobs' for count in arguments.jobs)} | per core | a frame |")
+    print(
+        f"| format | {' | '.join(f'{count} jobs' for count in arguments.jobs)} | per core | a frame |"
+    )
     print("|---" * (3 + len(arguments.jobs)) + "|")
     for row in FORMATS.values():
-        rate(coloured if row.carries_colours else take, row, 1, arguments.out)  # compile and load everything once
+        rate(
+            coloured if row.carries_colours else take, row, 1, arguments.out
+        )  # compile and load everything once
         print(line(take, row, arguments.jobs, arguments.out), flush=True)
         if row.carries_colours:
             print(line(coloured, row, arguments.jobs, arguments.out), flush=True)

@@ -15,11 +15,23 @@ from pathlib import Path
 
 import click
 
-from imavatar_deploy.messages import human_bytes
-from imavatar_deploy.runtime.gpu import network, renderer
-from imavatar_deploy.runtime.gpu.library import MODULE, quietly, start, wp
+from imavatar_deploy.progress import human_bytes
+from imavatar_deploy.runtime.warp_backend import renderer, texture_network
+from imavatar_deploy.runtime.warp_backend.library import MODULE, quietly, start, wp
 
-SHARED = {75: 64, 80: 163, 86: 99, 87: 163, 89: 99, 90: 227, 100: 227, 103: 227, 110: 227, 120: 99, 121: 99}
+SHARED = {
+    75: 64,
+    80: 163,
+    86: 99,
+    87: 163,
+    89: 99,
+    90: 227,
+    100: 227,
+    103: 227,
+    110: 227,
+    120: 99,
+    121: 99,
+}
 """KB of shared memory that a block may have, by compute capability (CUDA C++ Programming Guide, technical tables)."""
 
 
@@ -34,10 +46,13 @@ def compiled(module: object, arch: int, folder: Path) -> tuple[int, dict[str, in
 def compile_all(arch: int, width: int) -> list[str]:
     """A line for the plain kernels and one for the network's."""
     lines = []
-    rows = network.rows_that_fit(width, SHARED[arch] << 10)
-    tensor = network.network_kernel(rows, width).module
-    tensor.options["block_dim"] = network.THREADS
-    for name, module in (("plain kernels", MODULE), (f"network {width} wide, {rows} points a tile", tensor)):
+    rows = texture_network.rows_that_fit(width, SHARED[arch] << 10)
+    tensor = texture_network.network_kernel(rows, width).module
+    tensor.options["block_dim"] = texture_network.THREADS
+    for name, module in (
+        ("plain kernels", MODULE),
+        (f"network {width} wide, {rows} points a tile", tensor),
+    ):
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             size, shared = compiled(module, arch, Path(folder))
@@ -53,7 +68,13 @@ def compile_all(arch: int, width: int) -> list[str]:
 
 
 @click.command()
-@click.option("--arch", "arches", multiple=True, type=click.Choice([str(arch) for arch in SHARED]), default=("90",))
+@click.option(
+    "--arch",
+    "arches",
+    multiple=True,
+    type=click.Choice([str(arch) for arch in SHARED]),
+    default=("90",),
+)
 @click.option("--width", default=512, show_default=True, help="Of the texture network's layers.")
 def main(arches: tuple[str, ...], width: int) -> None:
     """Compile for every ARCH."""

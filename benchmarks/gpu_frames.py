@@ -30,7 +30,7 @@ from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.gpu.texture_weights import read_texture
+from imavatar_deploy.runtime.warp_backend.texture_weights import read_texture
 from imavatar_deploy.student import read_student
 from imavatar_deploy.tracks import read_track
 
@@ -92,12 +92,16 @@ def load_of(player: Player, folder: AvatarFolder, expression: Any, pose: Any) ->
     posed = pose_plainly(avatar, np.asarray(expression, np.float32), np.asarray(pose, np.float32))
     with Workers(1) as workers:
         rasteriser = Rasteriser(avatar.faces, player.width, player.height, workers)
-        seen = rasteriser.draw(posed.vertices, player.camera.image_matrix(player.width, player.height)).triangle
+        seen = rasteriser.draw(
+            posed.vertices, player.camera.image_matrix(player.width, player.height)
+        ).triangle
     covered = seen[seen >= 0]
     points = len(np.unique(avatar.faces[covered])) if player.shading == "vertex" else len(covered)
     flops, code = network_of(player.shading, folder)
     sizes = (avatar.vertex_count, len(avatar.faces), player.width * player.height)
-    return Load(*sizes, points, flops, code, avatar.bone_count, avatar.expression_size + POSE_FEATURE_SIZE)
+    return Load(
+        *sizes, points, flops, code, avatar.bone_count, avatar.expression_size + POSE_FEATURE_SIZE
+    )
 
 
 def network_of(shading: str, folder: AvatarFolder) -> tuple[int, int]:
@@ -112,7 +116,7 @@ def network_of(shading: str, folder: AvatarFolder) -> tuple[int, int]:
 def device_memory(backend: str) -> int:
     """Bytes in use: on the GPU by everyone, on a CPU by this process (where the system tells)."""
     if backend == "cuda":
-        from imavatar_deploy.runtime.gpu.library import wp
+        from imavatar_deploy.runtime.warp_backend.library import wp
 
         device = wp.get_device("cuda:0")
         return int(device.total_memory - device.free_memory)
@@ -134,9 +138,14 @@ def latencies(player: Player, motion: Motion, count: int) -> NDArray[np.float64]
 
 def stages(player: Player, motion: Motion, count: int) -> str:
     """Median milliseconds of each stage over `count` frames, the device waited for after each."""
-    laps = [player.render_timed(motion[0][frame], motion[1][frame])[1] for frame in range(min(count, len(motion[0])))]
+    laps = [
+        player.render_timed(motion[0][frame], motion[1][frame])[1]
+        for frame in range(min(count, len(motion[0])))
+    ]
     medians = {name: 1e3 * float(np.median([lap[name] for lap in laps])) for name in laps[0]}
-    return "stages, waiting after each, ms: " + ", ".join(f"{name} {value:.3f}" for name, value in medians.items())
+    return "stages, waiting after each, ms: " + ", ".join(
+        f"{name} {value:.3f}" for name, value in medians.items()
+    )
 
 
 def long_run(player: Player, motion: Motion, count: int, backend: str) -> tuple[float, list[int]]:
@@ -153,7 +162,9 @@ def long_run(player: Player, motion: Motion, count: int, backend: str) -> tuple[
     return count / (time.perf_counter() - started), memory
 
 
-def report(load: Load, seconds: NDArray[np.float64], peak: tuple[float, float] | None) -> Iterator[str]:
+def report(
+    load: Load, seconds: NDArray[np.float64], peak: tuple[float, float] | None
+) -> Iterator[str]:
     """Lines about one measurement."""
     p50, p99 = (1e3 * float(np.percentile(seconds, q)) for q in (50, 99))
     yield f"one at a time: p50 {p50:.3f} ms, p99 {p99:.3f} ms, {1e3 / p50:.0f} frames/s"
@@ -181,9 +192,20 @@ def peak_of(note: str, tflops: float | None, gbps: float | None) -> tuple[float,
 @click.argument("avatar", default="sample")
 @click.option("--backend", default="cuda", show_default=True)
 @click.option("--size", default=512, show_default=True)
-@click.option("--shading", "shadings", multiple=True, default=("pixel", "vertex", "student"), show_default=True)
+@click.option(
+    "--shading",
+    "shadings",
+    multiple=True,
+    default=("pixel", "vertex", "student"),
+    show_default=True,
+)
 @click.option("--timed", default=2000, show_default=True, help="Frames timed one at a time.")
-@click.option("--frames", default=100_000, show_default=True, help="Frames of the long run, whose memory must stay.")
+@click.option(
+    "--frames",
+    default=100_000,
+    show_default=True,
+    help="Frames of the long run, whose memory must stay.",
+)
 @click.option("--tflops", type=float, help="The device's peak, where this file does not know it.")
 @click.option("--gbps", type=float, help="Its bandwidth.")
 def main(
@@ -192,11 +214,16 @@ def main(
 ) -> None:  # fmt: skip
     """Measure AVATAR on the bundled motion, seen from the front."""
     track = list(read_track("talk").frames())
-    motion = (np.stack([frame.expression for frame in track]), np.stack([frame.pose for frame in track]))
+    motion = (
+        np.stack([frame.expression for frame in track]),
+        np.stack([frame.pose for frame in track]),
+    )
     folder = open_avatar(avatar)
     for shading in shadings:
         with Player(avatar, size=size, shading=shading, backend=backend) as player:
-            click.echo(f"{avatar}: {len(player.avatar.faces):,} faces, {size}², {shading}, {player.backend_note}")
+            click.echo(
+                f"{avatar}: {len(player.avatar.faces):,} faces, {size}², {shading}, {player.backend_note}"
+            )
             load = load_of(player, folder, motion[0][0], motion[1][0])
             peak = peak_of(player.backend_note, tflops, gbps)
             click.echo("\n".join(report(load, latencies(player, motion, timed), peak)))

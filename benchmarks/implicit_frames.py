@@ -26,12 +26,16 @@ from imavatar_deploy.model.tracing import TRACERS
 def main(reference: Path, tracer: str = "march") -> None:
     avatar = load_checkpoint(reference / RUN_FOLDER)
     print(f"tracer {tracer}, {torch.get_num_threads()} threads; the official code had 2")
-    print("| frame | PSNR (common mask) | mask IoU | median normal angle | hits | theirs | ours | CPU | official |")
+    print(
+        "| frame | PSNR (common mask) | mask IoU | median normal angle | hits | theirs | ours | CPU | official |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for official in official_frames(reference):
         frame = Frame(torch.from_numpy(official.expression), torch.from_numpy(official.pose))
         begun, used = time.perf_counter(), time.process_time()
-        image = render(avatar, frame, official.camera, (official.size, official.size), TRACERS[tracer]())
+        image = render(
+            avatar, frame, official.camera, (official.size, official.size), TRACERS[tracer]()
+        )
         seconds, used = time.perf_counter() - begun, time.process_time() - used
         row = Fidelity.of(official, image.rgb, image.normal, image.mask)
         print(

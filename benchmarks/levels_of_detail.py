@@ -20,15 +20,13 @@ from scipy.spatial import cKDTree
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import MANIFEST, open_avatar, write_avatar
-from imavatar_deploy.console import progress
+from imavatar_deploy.cli.command import progress
 from imavatar_deploy.exporters.bake import bake
-from imavatar_deploy.exporters.format import Subject
-from imavatar_deploy.exporters.formats import FORMATS
+from imavatar_deploy.exporters.formats.format import Subject
+from imavatar_deploy.exporters.formats.table import FORMATS
 from imavatar_deploy.exporters.manifest import graph_metadata
-from imavatar_deploy.exporters.polish import polish
+from imavatar_deploy.exporters.mesh_cleanup import polish, simplify, without_strays
 from imavatar_deploy.exporters.settings import Settings
-from imavatar_deploy.exporters.simplify import simplify
-from imavatar_deploy.exporters.stray_parts import without_strays
 from imavatar_deploy.model import load_checkpoint
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import extract, field_of
@@ -50,20 +48,28 @@ def make_levels(folder: Path, faces: Sequence[int], checkpoint: str = "sample") 
     if missing := [count for count, path in out.items() if not (path / MANIFEST).is_file()]:
         source = load_checkpoint(checkpoint)
         field, digest = field_of(source), checkpoint_sha256(checkpoint)
-        mesh, _ = polish(without_strays(extract(field, progress=progress), source.head), field, progress=progress)
+        mesh, _ = polish(
+            without_strays(extract(field, progress=progress), source.head), field, progress=progress
+        )
         for count in missing:
             baked = bake(source, simplify(mesh, count), progress=progress)
             student = borrowed_student(baked.avatar)
-            subject = Subject(source, baked, Settings(("player",)), graph_metadata(source, digest), student)
+            subject = Subject(
+                source, baked, Settings(("player",)), graph_metadata(source, digest), student
+            )
             with atomic_folder(out[count], marker=MANIFEST) as partial:
                 graphs = FORMATS["player"].write(partial, subject, progress)
                 origin = {"name": checkpoint, "sha256": digest}
-                write_avatar(partial, baked.avatar, about={"graphs": dict(graphs), "source": origin})
+                write_avatar(
+                    partial, baked.avatar, about={"graphs": dict(graphs), "source": origin}
+                )
     return list(out.values())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--checkpoint", default="sample")
     parser.add_argument("--faces", type=int, nargs="+", default=FACES)

@@ -19,8 +19,8 @@ from live_motion import DISPLAY, WAY, Shown, judged, observations, shake
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.runtime.live.api import listen
-from imavatar_deploy.runtime.live.choices import Choices
-from imavatar_deploy.runtime.live.pace import RealTime
+from imavatar_deploy.runtime.live.config import Choices
+from imavatar_deploy.runtime.live.render_loop import RealTime
 from imavatar_deploy.runtime.streams.bad_network import BadNetwork
 from imavatar_deploy.runtime.streams.flame_packet import decode, encode
 
@@ -36,9 +36,13 @@ def send(began: float, seconds: float, network: dict[str, float]) -> None:
     times = np.arange(0, seconds, 1 / truth.fps)
     packets = [
         encode("openhead", one.weights, one.pose, time=float(moment), sequence=index)
-        for index, (one, moment) in enumerate(zip(observations(truth, times, seed=2), times, strict=True))
+        for index, (one, moment) in enumerate(
+            zip(observations(truth, times, seed=2), times, strict=True)
+        )
     ]
-    arrivals = sorted((moment + delay, index) for index, moment in enumerate(times) for delay in fate.delays())
+    arrivals = sorted(
+        (moment + delay, index) for index, moment in enumerate(times) for delay in fate.delays()
+    )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         for due, index in arrivals:
             time.sleep(max(0.0, began + due - time.monotonic()))
@@ -46,7 +50,9 @@ def send(began: float, seconds: float, network: dict[str, float]) -> None:
                 out.sendto(packets[index], ("127.0.0.1", port))
 
 
-def watch(seconds: float, choices: Choices, network: dict[str, float]) -> tuple[Shown, Shown, dict[str, int]]:
+def watch(
+    seconds: float, choices: Choices, network: dict[str, float]
+) -> tuple[Shown, Shown, dict[str, int]]:
     """What is shown by the motion, and by drawing what came last; and what became of the packets."""
     rows, last, came = [], [], None
     with (
@@ -56,7 +62,9 @@ def watch(seconds: float, choices: Choices, network: dict[str, float]) -> tuple[
         plain.bind(("127.0.0.1", AGAIN))
         plain.setblocking(False)
         began = time.monotonic() + 2.0  # a new process takes its time
-        sender = multiprocessing.get_context("spawn").Process(target=send, args=(began, seconds, network))
+        sender = multiprocessing.get_context("spawn").Process(
+            target=send, args=(began, seconds, network)
+        )
         sender.start()
         for _, now in RealTime(DISPLAY).ticks():
             if now - began > seconds:
@@ -68,7 +76,11 @@ def watch(seconds: float, choices: Choices, network: dict[str, float]) -> tuple[
                 rows.append((now - began + WAY, shown.expression, shown.pose))
                 last.append((now - began + WAY, came.weights, came.pose))
         sender.join()
-        return _shown(rows), _shown(last), {name: count for name, count in tracker.motion.counts.items() if count}
+        return (
+            _shown(rows),
+            _shown(last),
+            {name: count for name, count in tracker.motion.counts.items() if count},
+        )
 
 
 def _next(plain: socket.socket) -> bytes | None:
@@ -87,7 +99,10 @@ def _shown(rows: list[tuple[float, np.ndarray, np.ndarray]]) -> Shown:
 @click.option("--seconds", default=30.0)
 def main(seconds: float) -> None:
     """Print the table."""
-    click.echo("| network | shown | expression RMS | worst channel p95 | worst bone RMS, degrees | p95 | ", nl=False)
+    click.echo(
+        "| network | shown | expression RMS | worst channel p95 | worst bone RMS, degrees | p95 | ",
+        nl=False,
+    )
     click.echo("acceleration | latency, ms | packets |\n|---|---|---|---|---|---|---|---|---|")
     for network in ({}, NETWORK):
         name = ", ".join(f"{key} {value:g}" for key, value in network.items()) or "loopback alone"
@@ -95,7 +110,9 @@ def main(seconds: float) -> None:
             smooth, newest, counts = watch(seconds, Choices(latency=latency), network)
             figures = judged(shake(), smooth).rpartition(" | ")[0]
             click.echo(f"| {name} | latency {latency or 'auto'} | {figures} | {counts} |")
-        click.echo(f"| {name} | newest, as it comes | {judged(shake(), newest).rpartition(' | ')[0]} | |")
+        click.echo(
+            f"| {name} | newest, as it comes | {judged(shake(), newest).rpartition(' | ')[0]} | |"
+        )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import numpy as np
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.runtime.live.motion import Motion, Settings
-from imavatar_deploy.runtime.live.motion.face import Face, face_of
+from imavatar_deploy.runtime.live.motion.face_state import Face, face_of
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 from imavatar_deploy.runtime.timing import machine
 from imavatar_deploy.tracks import read_track
@@ -63,7 +63,9 @@ class Shown(NamedTuple):
 def talk() -> Truth:
     track = read_track("talk")
     faces = face_of(track.expression, track.pose)
-    slopes = Face(faces.expression[1:], faces.turns[1:]).minus(Face(faces.expression[:-1], faces.turns[:-1]))
+    slopes = Face(faces.expression[1:], faces.turns[1:]).minus(
+        Face(faces.expression[:-1], faces.turns[:-1])
+    )
 
     def at(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         place = np.abs((np.asarray(times) * track.fps) % (2 * len(slopes)))
@@ -111,7 +113,9 @@ def deliveries(
     return sorted((float(arrived), int(index)) for arrived, index in packets)
 
 
-def observations(truth: Truth, times: np.ndarray, seed: int = 0, noise: float = 1.0) -> list[Observation]:
+def observations(
+    truth: Truth, times: np.ndarray, seed: int = 0, noise: float = 1.0
+) -> list[Observation]:
     """What a noisy tracker sees at these moments."""
     expression, pose = truth.at(times)
     blur = noise * NOISE * np.random.default_rng(seed).normal(size=(len(times), 65))
@@ -172,10 +176,16 @@ def turning(pose: np.ndarray, bone: slice) -> float:
 def latency_of(truth: Truth, shown: Shown) -> float:
     """Seconds by which the shown motion is behind the true one, the network's shortest way not counted."""
     shifts = np.arange(-0.05, 0.2, 0.001)
-    errors = [np.square(apart(shown.pose, truth.at(shown.times - WAY - shift)[1])).mean() for shift in shifts[::8]]
+    errors = [
+        np.square(apart(shown.pose, truth.at(shown.times - WAY - shift)[1])).mean()
+        for shift in shifts[::8]
+    ]
     rough = shifts[::8][int(np.argmin(errors))]
     near = rough + np.arange(-0.008, 0.009, 0.001)
-    errors = [np.square(apart(shown.pose, truth.at(shown.times - WAY - shift)[1])).mean() for shift in near]
+    errors = [
+        np.square(apart(shown.pose, truth.at(shown.times - WAY - shift)[1])).mean()
+        for shift in near
+    ]
     return float(near[int(np.argmin(errors))])
 
 
@@ -183,7 +193,10 @@ def judged(truth: Truth, shown: Shown) -> str:
     """A row's figures."""
     latency = latency_of(truth, shown)
     expression, pose = truth.at(shown.times - WAY - latency)
-    blends, turns = np.abs(shown.expression - expression), np.degrees(apart(shown.pose, pose).max(axis=1))
+    blends, turns = (
+        np.abs(shown.expression - expression),
+        np.degrees(apart(shown.pose, pose).max(axis=1)),
+    )
     ratio = turning(shown.pose, truth.moving) / turning(pose, truth.moving)
     return (
         f"{np.sqrt(np.square(blends).mean()):.3f} | {np.quantile(blends.max(axis=1), 0.95):.2f} | "
@@ -212,10 +225,18 @@ CHOICES = {
 }
 
 
-def run(truth: Truth, network: dict[str, float], settings: Settings | None, seconds: float, seed: int = 0) -> str:
+def run(
+    truth: Truth,
+    network: dict[str, float],
+    settings: Settings | None,
+    seconds: float,
+    seed: int = 0,
+) -> str:
     times = np.arange(int(seconds * truth.fps)) / truth.fps
     seen = observations(truth, times, seed)
-    arrivals = [Arrival(seen[index], arrived) for arrived, index in deliveries(times, **network, seed=seed)]
+    arrivals = [
+        Arrival(seen[index], arrived) for arrived, index in deliveries(times, **network, seed=seed)
+    ]
     moments = np.arange(0.0, seconds, 1 / DISPLAY)
     if settings is None:
         shown = newest(arrivals, moments)
@@ -223,7 +244,10 @@ def run(truth: Truth, network: dict[str, float], settings: Settings | None, seco
         shown = show(Motion({"openhead": unchanged}, settings), arrivals, moments)
     settled = np.flatnonzero(shown.times > 2)
     shown = shown._replace(
-        **{name: getattr(shown, name)[settled] for name in ("times", "expression", "pose", "captured")}
+        **{
+            name: getattr(shown, name)[settled]
+            for name in ("times", "expression", "pose", "captured")
+        }
     )
     return judged(truth, shown)
 
@@ -236,7 +260,11 @@ def picture(path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(3, 1, figsize=(16, 15))
-    rows = ((shake(), "head's yaw", 1, None), (talk(), "jaw", 6, None), (shake(), "head's yaw", 1, (4.55, 9.15)))
+    rows = (
+        (shake(), "head's yaw", 1, None),
+        (talk(), "jaw", 6, None),
+        (shake(), "head's yaw", 1, (4.55, 9.15)),
+    )
     for axis, (truth, what, entry, gap) in zip(axes, rows, strict=True):
         times = np.arange(int(14 * truth.fps)) / truth.fps
         seen = observations(truth, times)
@@ -244,7 +272,9 @@ def picture(path: Path) -> None:
         packets = [one for one in packets if not gap or not gap[0] < times[one[1]] < gap[1]]
         motion = Motion({"openhead": unchanged}, Settings())
         shown = show(
-            motion, [Arrival(seen[index], arrived) for arrived, index in packets], np.arange(0, 14, 1 / DISPLAY)
+            motion,
+            [Arrival(seen[index], arrived) for arrived, index in packets],
+            np.arange(0, 14, 1 / DISPLAY),
         )
         fine = np.arange(0, 14, 1 / 240)
         late = WAY + motion.added_latency
@@ -263,9 +293,21 @@ def picture(path: Path) -> None:
             ms=4,
             label="received",
         )
-        axis.plot(shown.times, np.degrees(shown.pose[:, entry]), ".-", color="tab:blue", lw=1, ms=3, label="shown")
+        axis.plot(
+            shown.times,
+            np.degrees(shown.pose[:, entry]),
+            ".-",
+            color="tab:blue",
+            lw=1,
+            ms=3,
+            label="shown",
+        )
         network = "no packets for 4.6 s" if gap else BAD
-        axis.set(title=f"{truth.name}, {what}, degrees; {network}", xlim=(3, 12) if gap else (3, 7.5), xlabel="seconds")
+        axis.set(
+            title=f"{truth.name}, {what}, degrees; {network}",
+            xlim=(3, 12) if gap else (3, 7.5),
+            xlabel="seconds",
+        )
         axis.legend(loc="upper right")
     figure.tight_layout()
     with atomic_file(path) as partial:
@@ -274,7 +316,12 @@ def picture(path: Path) -> None:
 
 @click.command(help=__doc__)
 @click.option("--seconds", default=60.0, show_default=True)
-@click.option("--picture", "picture_file", type=click.Path(path_type=Path), help="Draw one channel of each motion.")
+@click.option(
+    "--picture",
+    "picture_file",
+    type=click.Path(path_type=Path),
+    help="Draw one channel of each motion.",
+)
 def main(seconds: float, picture_file: Path | None) -> None:
     click.echo(f"{machine()}; {seconds:.0f} s of each, shown {DISPLAY:.0f} times a second\n")
     click.echo(
@@ -284,7 +331,9 @@ def main(seconds: float, picture_file: Path | None) -> None:
     for truth in (talk(), shake()):
         for network, disturbance in NETWORKS.items():
             for choice, settings in CHOICES.items():
-                click.echo(f"| {truth.name} | {network} | {choice} | {run(truth, disturbance, settings, seconds)} |")
+                click.echo(
+                    f"| {truth.name} | {network} | {choice} | {run(truth, disturbance, settings, seconds)} |"
+                )
     if picture_file:
         picture(picture_file)
 

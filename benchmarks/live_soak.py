@@ -19,14 +19,12 @@ from pathlib import Path
 import click
 import numpy as np
 
-from imavatar_deploy.runtime.durations import DURATION
+from imavatar_deploy.cli.options import DURATION
 from imavatar_deploy.runtime.live.api import listen
-from imavatar_deploy.runtime.live.latencies import Latencies
-from imavatar_deploy.runtime.live.loop import Tally, View, perform
-from imavatar_deploy.runtime.live.pace import RealTime
-from imavatar_deploy.runtime.live.performance import Shown
+from imavatar_deploy.runtime.live.drivers import Shown
+from imavatar_deploy.runtime.live.render_loop import Latencies, RealTime, Tally, View, perform
 from imavatar_deploy.runtime.player import Player
-from imavatar_deploy.runtime.sinks.controls import Controls
+from imavatar_deploy.runtime.sinks.sink import Controls
 from imavatar_deploy.runtime.streams.bad_network import BadNetwork
 from imavatar_deploy.runtime.streams.flame_packet import encode
 from imavatar_deploy.runtime.timing import machine
@@ -43,7 +41,10 @@ def send(fps: float, loss: float, jitter: float) -> None:
     """The other process: until it is ended."""
     import socket
 
-    frames, network = list(read_track("talk").frames()), BadNetwork(loss=loss, jitter=jitter, burst=2.0, seed=0)
+    frames, network = (
+        list(read_track("talk").frames()),
+        BadNetwork(loss=loss, jitter=jitter, burst=2.0, seed=0),
+    )
     began, waiting = time.monotonic(), []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         for index in count():
@@ -108,14 +109,26 @@ class Minutes:
 @click.option("--threads", type=int)
 @click.option("--loss", default=0.0)
 @click.option("--jitter", type=DURATION, default="0")
-def main(minutes: float, avatar: str, fps: float, size: int, threads: int | None, loss: float, jitter: float) -> None:
-    sender = multiprocessing.get_context("spawn").Process(target=send, args=(fps, loss, jitter), daemon=True)
+def main(
+    minutes: float,
+    avatar: str,
+    fps: float,
+    size: int,
+    threads: int | None,
+    loss: float,
+    jitter: float,
+) -> None:
+    sender = multiprocessing.get_context("spawn").Process(
+        target=send, args=(fps, loss, jitter), daemon=True
+    )
     about = machine()
     click.echo(
         f"{about['processor']}, {about['cores']} cores, load {about['load_average']}; {fps:g} packets and pictures a "
         f"second, {size} x {size}, loss {loss:g}, jitter {1e3 * jitter:g} ms"
     )
-    click.echo("| minute | MB | median age ms | p95 | worst | ticks left out |\n|---|---|---|---|---|---|")
+    click.echo(
+        "| minute | MB | median age ms | p95 | worst | ticks left out |\n|---|---|---|---|---|---|"
+    )
     tally, pace = Tally(), RealTime(fps)
     with (
         Player(avatar, size=size, threads=threads) as player,

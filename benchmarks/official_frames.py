@@ -25,7 +25,9 @@ def measure(avatar: Path, official: OfficialFrame) -> tuple[Fidelity, float]:
         player.render(*frame)
         image, laps = player.render_timed(*frame)
         normals = player.normals(*frame)
-    return Fidelity.of(official, image[..., :3] / 255.0, normals, image[..., 3] > 0), sum(laps.values())
+    return Fidelity.of(official, image[..., :3] / 255.0, normals, image[..., 3] > 0), sum(
+        laps.values()
+    )
 
 
 def main(avatar: Path, reference: Path) -> None:

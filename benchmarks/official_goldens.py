@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.image_quality import iou, normal_angle, psnr
+from imavatar_deploy.fidelity.image_metrics import iou, normal_angle, psnr
 
 RUN_FOLDER = "experiments/openhead/IMavatar/train0/train"
 """The checkpoint that they are renders of."""
@@ -19,7 +19,9 @@ RUN_FOLDER = "experiments/openhead/IMavatar/train0/train"
 
 def golden_camera(data: Mapping[str, NDArray[Any]], size: int) -> Camera:
     """Of any golden that was seen; `size` is that of the image that its intrinsics belong to."""
-    fx, fy, cx, cy = (data["intrinsics"][index] / size for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    fx, fy, cx, cy = (
+        data["intrinsics"][index] / size for index in ((0, 0), (1, 1), (0, 2), (1, 2))
+    )
     world_to_camera = np.linalg.inv(data["cam_pose"] if "cam_pose" in data else np.eye(4))[:3]
     if "camera_center" in data:
         world_to_camera[:, 3] = -np.asarray(data["camera_center"])
@@ -71,7 +73,15 @@ class Fidelity:
     normal_angle: float  # median, degrees
 
     @classmethod
-    def of(cls, official: OfficialFrame, rgb: NDArray[Any], normal: NDArray[Any], mask: NDArray[np.bool_]) -> Fidelity:
+    def of(
+        cls,
+        official: OfficialFrame,
+        rgb: NDArray[Any],
+        normal: NDArray[Any],
+        mask: NDArray[np.bool_],
+    ) -> Fidelity:
         common = official.mask & mask
         angles = normal_angle(normal, official.normal, common)
-        return cls(psnr(rgb, official.rgb, common), iou(mask, official.mask), float(np.median(angles)))
+        return cls(
+            psnr(rgb, official.rgb, common), iou(mask, official.mask), float(np.median(angles))
+        )

@@ -25,7 +25,7 @@ import torch
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.model.tracing import TRACERS
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.inputs import Inputs
+from imavatar_deploy.training.frame_parameters import Inputs
 from imavatar_deploy.training.settings import InputSettings
 from imavatar_deploy.training.validation import validate
 
@@ -109,7 +109,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         name = f"{row['subject']}, seed {row['seed']}"
         if "train" in row:
-            lines.append(f"| {name} | {row['minutes']:.1f} | training ended with code {row['train']} |")
+            lines.append(
+                f"| {name} | {row['minutes']:.1f} | training ended with code {row['train']} |"
+            )
             continue
         means, worst, baked = row["means"], row["worst"], row["baked"]
         proof = "with student" if row["student"] else "no student"
@@ -131,7 +133,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run what has not been run, and write the table after every run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--subjects", nargs="+", default=SUBJECTS, choices=SUBJECTS)

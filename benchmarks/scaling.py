@@ -23,15 +23,14 @@ from matplotlib.axes import Axes
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.avatar_io import MANIFEST, open_avatar
-from imavatar_deploy.console import Command, closing_lines
+from imavatar_deploy.cli.command import Command, closing_lines
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.rendering.workers import available_cores
 from imavatar_deploy.runtime.bench.combination import TOGETHER, Choices
-from imavatar_deploy.runtime.bench.comparison import markdown
-from imavatar_deploy.runtime.bench.facts import Facts, median
-from imavatar_deploy.runtime.bench.growth import growths
+from imavatar_deploy.runtime.bench.measure import Pace
+from imavatar_deploy.runtime.bench.reports import markdown
 from imavatar_deploy.runtime.bench.request import Request, compare
-from imavatar_deploy.runtime.bench.rounds import Pace
+from imavatar_deploy.runtime.bench.results import Facts, growths, median
 from imavatar_deploy.runtime.player import STAGES
 from imavatar_deploy.runtime.timing import INCLUDED, load_average, machine
 
@@ -42,25 +41,38 @@ USUAL_SIZE, USUAL_FACES = 512, 20_000
 
 def levels(folder: Path) -> dict[str, int]:
     """Every avatar in a folder and its faces, the coarsest first."""
-    found = {str(path.parent): len(open_avatar(path.parent).avatar.faces) for path in folder.glob(f"*/{MANIFEST}")}
+    found = {
+        str(path.parent): len(open_avatar(path.parent).avatar.faces)
+        for path in folder.glob(f"*/{MANIFEST}")
+    }
     if not found:
-        raise UsageError(f"no avatar is in {folder}; make some: python benchmarks/levels_of_detail.py {folder}")
+        raise UsageError(
+            f"no avatar is in {folder}; make some: python benchmarks/levels_of_detail.py {folder}"
+        )
     return dict(sorted(found.items(), key=lambda level: level[1]))
 
 
-def experiments(avatars: dict[str, int], backend: str, shadings: Sequence[str]) -> dict[str, Choices]:
+def experiments(
+    avatars: dict[str, int], backend: str, shadings: Sequence[str]
+) -> dict[str, Choices]:
     """What is varied, and what stays the usual."""
     usual = min(avatars, key=lambda name: abs(avatars[name] - USUAL_FACES))
     base = Choices([usual], [(USUAL_SIZE, USUAL_SIZE)], shadings, [backend], [available_cores()])
     return {
         "vertices": replace(base, avatars=list(avatars)),
         "pixels": replace(base, sizes=[(side, side) for side in SIZES]),
-        "avatars at once": replace(base, shadings=shadings[:1], counts=AT_ONCE, together=list(TOGETHER)),
+        "avatars at once": replace(
+            base, shadings=shadings[:1], counts=AT_ONCE, together=list(TOGETHER)
+        ),
     }
 
 
 def timed(rows: Sequence[Facts], **alike: Any) -> list[Facts]:
-    return [row for row in rows if "milliseconds" in row and all(row[key] == value for key, value in alike.items())]
+    return [
+        row
+        for row in rows
+        if "milliseconds" in row and all(row[key] == value for key, value in alike.items())
+    ]
 
 
 def draw_lines(axis: Axes, rows: Sequence[Facts], across: str, scale: float) -> None:
@@ -69,12 +81,19 @@ def draw_lines(axis: Axes, rows: Sequence[Facts], across: str, scale: float) -> 
     for shading in shadings:
         some = timed(rows, shading=shading)
         values = [row[across] / scale for row in some]
-        axis.plot(values, [median(row) for row in some], marker="o", label=f"{shading}, whole frame")
+        axis.plot(
+            values, [median(row) for row in some], marker="o", label=f"{shading}, whole frame"
+        )
     some = timed(rows, shading=shadings[0])
     for stage in STAGES:
         times = [row["milliseconds"][stage]["p50"] for row in some]
         axis.plot(
-            [row[across] / scale for row in some], times, marker=".", ls="--", lw=1, label=f"{shadings[0]}, {stage}"
+            [row[across] / scale for row in some],
+            times,
+            marker=".",
+            ls="--",
+            lw=1,
+            label=f"{shadings[0]}, {stage}",
         )
     axis.set_ylabel("ms a frame, median")
     axis.set_xscale("log")
@@ -88,14 +107,21 @@ def draw_rates(axis: Axes, rows: Sequence[Facts]) -> None:
     (alone,) = timed(rows, avatars=1)
     for way in TOGETHER:
         some = [alone, *timed(rows, together=way)]
-        axis.plot([row["avatars"] for row in some], [row["frames_per_second"] for row in some], marker="o", label=way)
+        axis.plot(
+            [row["avatars"] for row in some],
+            [row["frames_per_second"] for row in some],
+            marker="o",
+            label=way,
+        )
     axis.set_ylabel("frames a second, all together")
     axis.margins(y=0.1)
     axis.set_ylim(bottom=0)
 
 
 def draw(results: dict[str, list[Facts]], path: Path) -> None:
-    figure, (vertices, pixels, at_once) = pyplot.subplots(1, 3, figsize=(15, 4.5), layout="constrained")
+    figure, (vertices, pixels, at_once) = pyplot.subplots(
+        1, 3, figsize=(15, 4.5), layout="constrained"
+    )
     draw_lines(vertices, results["vertices"], "vertices", 1e3)
     vertices.set_xlabel(f"thousand vertices, {USUAL_SIZE} x {USUAL_SIZE}")
     draw_lines(pixels, results["pixels"], "covered_pixels", 1e3)
@@ -123,19 +149,31 @@ def main(folder: Path, out: Path, backend: str, shadings: str, frames: int, seco
     results: dict[str, list[Facts]] = {}
     for name, choices in experiments(levels(folder), backend, shadings.split(",")).items():
         rows = results[name] = compare(Request(choices, pace))
-        parts.append(f"## {name.capitalize()}\n\n{markdown(rows, [fact['said'] for fact in growths(rows)])}")
+        parts.append(
+            f"## {name.capitalize()}\n\n{markdown(rows, [fact['said'] for fact in growths(rows)])}"
+        )
         click.echo(parts[-1])
     about = {**machine(), "load_average_before": before}
     out.mkdir(parents=True, exist_ok=True)
     with atomic_file(out / "scaling.md") as partial:
-        partial.write_text("\n".join([*parts, INCLUDED, "", json.dumps(about), ""]), encoding="utf-8")
+        partial.write_text(
+            "\n".join([*parts, INCLUDED, "", json.dumps(about), ""]), encoding="utf-8"
+        )
     with atomic_file(out / "scaling.json") as partial:
-        report = {"rows": results, "growth": {name: growths(rows) for name, rows in results.items()}, "machine": about}
+        report = {
+            "rows": results,
+            "growth": {name: growths(rows) for name, rows in results.items()},
+            "machine": about,
+        }
         partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     with atomic_file(out / "scaling.png") as partial:
         draw(results, partial)
     click.echo(
-        closing_lines([out / f"scaling.{kind}" for kind in ("md", "json", "png")], time.perf_counter() - started, [])
+        closing_lines(
+            [out / f"scaling.{kind}" for kind in ("md", "json", "png")],
+            time.perf_counter() - started,
+            [],
+        )
     )
 
 

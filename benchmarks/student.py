@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
-from imavatar_deploy.image_quality import psnr
+from imavatar_deploy.fidelity.image_metrics import psnr
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.student import FILE, read_student
 from imavatar_deploy.tracks import read_track
@@ -29,13 +29,17 @@ SIZE = 256
 
 def images(avatar: str, shading: str) -> list[np.ndarray]:
     with Player(avatar, size=SIZE, shading=shading) as player:
-        return [player.render(frame.expression, frame.pose) for frame in list(read_track("talk").frames())[SEEN]]
+        return [
+            player.render(frame.expression, frame.pose)
+            for frame in list(read_track("talk").frames())[SEEN]
+        ]
 
 
 def likeness(pictures: list[np.ndarray], truth: list[np.ndarray]) -> tuple[float, float]:
     """Median and lowest PSNR, dB."""
     each = [
-        psnr(a[..., :3] / 255.0, b[..., :3] / 255.0, b[..., 3] == 255) for a, b in zip(pictures, truth, strict=True)
+        psnr(a[..., :3] / 255.0, b[..., :3] / 255.0, b[..., 3] == 255)
+        for a, b in zip(pictures, truth, strict=True)
     ]
     return float(np.median(each)), min(each)
 
@@ -44,7 +48,9 @@ def never_taught(folder: AvatarFolder) -> str:
     """What the export measured at the vertices."""
     for row in folder.manifest.get("fidelity", {}).get("parity", []):
         if "frames" in row:
-            return ", ".join(f"{name} {frames['psnr']:.1f}" for name, frames in row["frames"].items())
+            return ", ".join(
+                f"{name} {frames['psnr']:.1f}" for name, frames in row["frames"].items()
+            )
     return "not told"
 
 
@@ -55,7 +61,8 @@ def quality(avatars: tuple[str, ...]) -> Iterator[str]:
         folder = open_avatar(avatar)
         truth = images(avatar, "pixel")
         like = [
-            "{:.1f} (lowest {:.1f})".format(*likeness(images(avatar, name), truth)) for name in ("student", "vertex")
+            "{:.1f} (lowest {:.1f})".format(*likeness(images(avatar, name), truth))
+            for name in ("student", "vertex")
         ]
         size = folder.file(FILE).stat().st_size / 1e6
         width = read_student(folder).width

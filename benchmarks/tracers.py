@@ -16,6 +16,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,7 +80,9 @@ def regions(head: HeadModel) -> dict[str, NDArray[np.bool_]]:
         columns = travel[:, [list(head.expression_names).index(name) for name in names]]
         return np.asarray((columns > 0.4 * columns.max(axis=0)).any(axis=1))
 
-    inside = np.array([any(part in group for part in ("teeth", "tongue")) for group in head.vertex_groups])
+    inside = np.array(
+        [any(part in group for part in ("teeth", "tongue")) for group in head.vertex_groups]
+    )
     eyes = np.array(["eye" in group for group in head.vertex_groups])
     lips = moved_by("mouthPucker", "mouthFunnel") & ~inside
     lids = moved_by("eyeBlinkLeft", "eyeBlinkRight") & ~eyes
@@ -88,13 +91,18 @@ def regions(head: HeadModel) -> dict[str, NDArray[np.bool_]]:
 
 def compare(traced: Traced, golden: Golden, head: HeadModel, origin: Tensor) -> str:
     """One row of the table of frames."""
-    official, points = torch.from_numpy(golden["network_object_mask"]), torch.from_numpy(golden["points"])
+    official, points = (
+        torch.from_numpy(golden["network_object_mask"]),
+        torch.from_numpy(golden["points"]),
+    )
     both = official & traced.hit
     apart = (traced.deformed - points).norm(dim=1)
     other = both & (apart > OTHER_LAYER)
     nearer = other & ((traced.deformed - origin).norm(dim=1) < (points - origin).norm(dim=1))
     vertex = np.asarray(golden["index_batch"])
-    counts = {name: int((other.numpy() & where[vertex]).sum()) for name, where in regions(head).items()}
+    counts = {
+        name: int((other.numpy() & where[vertex]).sum()) for name, where in regions(head).items()
+    }
     counts["elsewhere"] = int(other.sum()) - sum(counts.values())
     where = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     quantiles = torch.quantile(apart[both], torch.tensor([0.5, 0.9, 0.99]))
@@ -107,7 +115,9 @@ def compare(traced: Traced, golden: Golden, head: HeadModel, origin: Tensor) -> 
 
 def compare_frames(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, Tracer]) -> None:
     """Print the table of frames."""
-    print("| 64² frame | tracer | official hits met | extra | apart: median / p90 / p99 | other layers | search | |")
+    print(
+        "| 64² frame | tracer | official hits met | extra | apart: median / p90 / p99 | other layers | search | |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name in FRAMES:
         golden = load(reference, f"f_render_{name}")
@@ -116,7 +126,9 @@ def compare_frames(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, T
             repeats = 3 if tracer.name == "raster" else 1
             traced, timing = timed(lambda: tracer.trace(avatar, frame, view), repeats)  # noqa: B023
             row = compare(traced, golden, avatar.head, view.origin)
-            print(f"| {name} | {tracer.name} | {row} | {timing} | {float(golden['seconds']) / timing.wall:.0f}x |")
+            print(
+                f"| {name} | {tracer.name} | {row} | {timing} | {float(golden['seconds']) / timing.wall:.0f}x |"
+            )
 
 
 def training_pixels(reference: Path, count: int) -> tuple[Tensor, Tensor]:
@@ -124,25 +136,38 @@ def training_pixels(reference: Path, count: int) -> tuple[Tensor, Tensor]:
     if count == 256:
         golden = load(reference, "g_train_step")
         return torch.from_numpy(golden["uv"]).long(), torch.from_numpy(golden["object_mask"])
-    mask = np.asarray(load(reference, "f_render_talk_021_64")["network_object_mask"]).reshape(64, 64)
+    mask = np.asarray(load(reference, "f_render_talk_021_64")["network_object_mask"]).reshape(
+        64, 64
+    )
     rng = np.random.default_rng(0)
     rows, columns = np.nonzero(mask)  # half the pixels from the box of the head, as published
     low, high = 4 * np.array([columns.min(), rows.min()]), 4 * np.array([columns.max(), rows.max()])
-    pixels = np.concatenate([rng.integers(0, 256, (count // 2, 2)), rng.integers(low, high, (count // 2, 2))])
+    pixels = np.concatenate(
+        [rng.integers(0, 256, (count // 2, 2)), rng.integers(low, high, (count // 2, 2))]
+    )
     return torch.from_numpy(pixels), torch.from_numpy(mask[pixels[:, 1] // 4, pixels[:, 0] // 4])
 
 
-def differentiate(avatar: ImplicitAvatar, frame: Frame, view: View, traced: Traced, foreground: Tensor) -> None:
+def differentiate(
+    avatar: ImplicitAvatar, frame: Frame, view: View, traced: Traced, foreground: Tensor
+) -> None:
     """Colours and mask distances with their gradients; what the published losses ask of a renderer."""
     surface = traced.hit & foreground
-    points = avatar.on_rays(traced.canonical[surface], traced.deformed[surface], view.select(surface), frame)
+    points = avatar.on_rays(
+        traced.canonical[surface], traced.deformed[surface], view.select(surface), frame
+    )
     fields = avatar.blend_fields(points, frame)
     assert fields is not None
     loss = avatar.colour(points, frame).sum() + sum(field.square().sum() for field in fields)
     rest = ~surface & traced.valid
     if rest.any():
         distance = (traced.deformed[rest] - view.origin).norm(dim=1).detach()
-        loss = loss + avatar.off_surface(traced.canonical[rest], view.select(rest).at(distance), frame).sum()
+        loss = (
+            loss
+            + avatar.off_surface(
+                traced.canonical[rest], view.select(rest).at(distance), frame
+            ).sum()
+        )
     avatar.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
 
@@ -160,11 +185,14 @@ def time_steps(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, Trace
         view = View.of(golden_camera(golden, 256), (256, 256), pixels, centre=centre)
         for tracer in tracers.values():
             repeats = 5 if tracer.name == "raster" else 1
-            traced, trace = timed(lambda: tracer.trace(avatar, frame, view, foreground=foreground), repeats)  # noqa: B023
-            _, rest = timed(lambda: differentiate(avatar, frame, view, traced, foreground), 5)  # noqa: B023
+            tracing = partial(tracer.trace, avatar, frame, view, foreground=foreground)
+            traced, trace = timed(tracing, repeats)
+            _, rest = timed(partial(differentiate, avatar, frame, view, traced, foreground), 5)
             whole = trace.wall + rest.wall
             share = f"{OFFICIAL_STEP / whole:.0f}x" if count == 256 else ""
-            print(f"| {count} pixels | {tracer.name} | {trace} | {rest} | {whole:.3f} s | {share} |")
+            print(
+                f"| {count} pixels | {tracer.name} | {trace} | {rest} | {whole:.3f} s | {share} |"
+            )
 
 
 def main() -> None:
@@ -176,9 +204,13 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     avatar = load_checkpoint(options.reference / RUN_FOLDER)
     assert isinstance(avatar, ImplicitAvatar)
-    tracers = {name: make() for name, make in TRACERS.items() if name == "raster" or not options.quick}
+    tracers = {
+        name: make() for name, make in TRACERS.items() if name == "raster" or not options.quick
+    }
     _, refresh = timed(lambda: tracers["raster"].refresh(avatar), 1)
-    print(f"{options.threads} threads; extraction of the surface for the raster tracer: {refresh}\n")
+    print(
+        f"{options.threads} threads; extraction of the surface for the raster tracer: {refresh}\n"
+    )
     compare_frames(avatar, options.reference, tracers)
     time_steps(avatar, options.reference, tracers)
 

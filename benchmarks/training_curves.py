@@ -20,9 +20,9 @@ from matplotlib import pyplot
 
 from imavatar_deploy.atomic import atomic_file, write_text
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.loop import train
 from imavatar_deploy.training.presets import preset
 from imavatar_deploy.training.settings import Settings
+from imavatar_deploy.training.train import train
 
 RUNS = [(tracer, warm) for tracer in ("raster", "march") for warm in (True, False)]
 VALIDATION_STEPS = {"raster": 40, "march": 4}
@@ -44,7 +44,9 @@ def settings(base: Settings, tracer: str, warm: bool, minutes: float) -> Setting
         validation_frames=2,
         validation_size=64 if tracer == "raster" else 32,
     )
-    return replace(base, schedule=schedule, warm_start=warm, tracer=replace(base.tracer, name=tracer))
+    return replace(
+        base, schedule=schedule, warm_start=warm, tracer=replace(base.tracer, name=tracer)
+    )
 
 
 def measured(dataset: FaceDataset, folder: Path, chosen: Settings) -> dict[str, Any]:
@@ -53,8 +55,14 @@ def measured(dataset: FaceDataset, folder: Path, chosen: Settings) -> dict[str, 
     lines: list[str] = []
     train(dataset, folder, chosen, overwrite=True, say=lines.append)
     whole = time.monotonic() - started
-    steps = [json.loads(line) for line in (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines()]
-    rows = [json.loads(line) for line in (folder / "validation.jsonl").read_text(encoding="utf-8").splitlines()]
+    steps = [
+        json.loads(line)
+        for line in (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    rows = [
+        json.loads(line)
+        for line in (folder / "validation.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     preparation = whole / 60.0 - rows[-1]["minutes"]
     return {
         "preparation_minutes": preparation,
@@ -66,11 +74,18 @@ def measured(dataset: FaceDataset, folder: Path, chosen: Settings) -> dict[str, 
 
 def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    for axis, name, label in zip(axes, ("iou", "psnr"), ("mask IoU", "PSNR of the image, dB"), strict=True):
+    for axis, name, label in zip(
+        axes, ("iou", "psnr"), ("mask IoU", "PSNR of the image, dB"), strict=True
+    ):
         for run, result in results.items():
             minutes = [row["minutes"] for row in result["quality"]]
             values = [row[name] for row in result["quality"]]
-            axis.plot(minutes, values, marker=".", label=f"{run} ({result['steps_per_second']:.2g} steps/s)")
+            axis.plot(
+                minutes,
+                values,
+                marker=".",
+                label=f"{run} ({result['steps_per_second']:.2g} steps/s)",
+            )
         axis.set_xlabel("minutes, everything counted")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
@@ -80,22 +95,30 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--preset", default="tiny")
-    parser.add_argument("--tracer", help="only this one's runs; those of the other stay as they are in FOLDER")
+    parser.add_argument(
+        "--tracer", help="only this one's runs; those of the other stay as they are in FOLDER"
+    )
     arguments = parser.parse_args()
     dataset, base = FaceDataset.open([arguments.dataset]), preset(arguments.preset)
     log = arguments.out / "curves.json"
-    results: dict[str, dict[str, Any]] = json.loads(log.read_text(encoding="utf-8")) if arguments.tracer else {}
+    results: dict[str, dict[str, Any]] = (
+        json.loads(log.read_text(encoding="utf-8")) if arguments.tracer else {}
+    )
     print("| run | preparation, min | steps | steps/s | IoU | PSNR |\n|---|---|---|---|---|---|")
     for tracer, warm in RUNS:
         if arguments.tracer not in (None, tracer):
             continue
         chosen = settings(base, tracer, warm, arguments.minutes)
-        found = results[named(tracer, warm)] = measured(dataset, arguments.out / f"{tracer}-{warm}", chosen)
+        found = results[named(tracer, warm)] = measured(
+            dataset, arguments.out / f"{tracer}-{warm}", chosen
+        )
         last = found["quality"][-1]
         print(
             f"| {named(tracer, warm)} | {found['preparation_minutes']:.1f} | {found['steps']} "

@@ -16,7 +16,7 @@ from imavatar_deploy.rendering.workers import Workers
 
 from .at_rest import rest_normals
 from .bake import Bake
-from .gltf.look import Texture
+from .formats.gltf.materials import Texture
 from .surface_colours import point_colours
 
 Float = NDArray[np.float32]
@@ -30,7 +30,9 @@ FLAT[2] = (0, 0, 0, 1)
 """Draws vertices at the column and row that their x and y say."""
 
 
-def bake_texture(source: ImplicitAvatar, bake: Bake, size: int, progress: Progress = silent) -> Texture:
+def bake_texture(
+    source: ImplicitAvatar, bake: Bake, size: int, progress: Progress = silent
+) -> Texture:
     """An image of `size` texels a side with the neutral face's colours, and the unwrapped mesh that wears it."""
     with progress("unwrapping", None):
         origin, faces, uv = _unwrap(bake.avatar, size)
@@ -46,7 +48,9 @@ def bake_texture(source: ImplicitAvatar, bake: Bake, size: int, progress: Progre
 def surface_at(bake: Bake, corners: Index, shares: Float) -> tuple[Float, Float]:
     """Canonical points and unit normals at rest `[N, 3]`, at `shares` `[N, 3]` of three vertices each, `corners`."""
     canonical, normals = np.ascontiguousarray(bake.avatar.canonical.T), rest_normals(bake.avatar)
-    points, turned = (np.einsum("nk,nkc->nc", shares, field[corners]) for field in (canonical, normals))
+    points, turned = (
+        np.einsum("nk,nkc->nc", shares, field[corners]) for field in (canonical, normals)
+    )
     lengths = np.linalg.norm(turned, axis=1, keepdims=True)
     return points.astype(np.float32), (turned / np.maximum(lengths, 1e-12)).astype(np.float32)
 
@@ -62,7 +66,11 @@ def _unwrap(avatar: Avatar, size: int) -> tuple[NDArray[np.intp], Index, Float]:
     origin, faces, uv = atlas[0]
     if not np.array_equal(origin[faces], avatar.faces):
         raise InternalError("xatlas gave the faces in another order")
-    return origin.astype(np.intp), faces.astype(np.int32), np.ascontiguousarray(uv, dtype=np.float32)
+    return (
+        origin.astype(np.intp),
+        faces.astype(np.int32),
+        np.ascontiguousarray(uv, dtype=np.float32),
+    )
 
 
 def _texels(uv: Float, faces: Index, size: int) -> tuple[Index, Float]:

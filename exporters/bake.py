@@ -13,12 +13,12 @@ from torch import Tensor
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.deformation import Deformation
-from imavatar_deploy.model.surface.chunks import chunks
 from imavatar_deploy.model.surface.extract import field_of
+from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.progress import Progress, silent
 
-from .proof_poses import proof_poses
+from .fidelity.reference_poses import proof_poses
 from .texture_code import ShadedPoints, TextureCode, texture_code
 
 Float = NDArray[np.float32]
@@ -82,11 +82,15 @@ def _sample(avatar: ImplicitAvatar, points: Tensor, progress: Progress) -> _Fiel
             deformation = avatar.deformation(x)
             sampled.append((avatar.geometry(x).feature, *deformation, avatar.rest(x, deformation)))
             advance(len(x))
-    feature, expression, pose, weights, rest = (torch.cat(column) for column in zip(*sampled, strict=True))
+    feature, expression, pose, weights, rest = (
+        torch.cat(column) for column in zip(*sampled, strict=True)
+    )
     return _Fields(feature, Deformation(expression, pose, weights), rest)
 
 
-def _normal_detail(avatar: ImplicitAvatar, mesh: Mesh, weights: Tensor, progress: Progress) -> Tensor:
+def _normal_detail(
+    avatar: ImplicitAvatar, mesh: Mesh, weights: Tensor, progress: Progress
+) -> Tensor:
     """[V, 3] what the field's normals have beyond the mesh's, turned back to rest by T_can(w).
 
     It takes the median error of a normal, against the implicit renderer's, from 2 degrees to 0.1 on the reference head.
@@ -105,9 +109,15 @@ def _shaded(avatar: ImplicitAvatar, mesh: Mesh, points: Tensor, fields: _Fields)
     """What the vertices' colours depend on in the frames in which a texture code is tried."""
     poses, normals = proof_poses(avatar.edition), []
     for frame in TRIED:
-        expression, pose = (torch.from_numpy(row[frame]).to(points) for row in (poses.expression, poses.pose))
+        expression, pose = (
+            torch.from_numpy(row[frame]).to(points) for row in (poses.expression, poses.pose)
+        )
         posed = avatar.pose_rest(fields.rest, fields.deformation, expression, pose)
-        normals.append(torch.from_numpy(replace(mesh, vertices=posed.cpu().numpy()).vertex_normals()).to(points))
+        normals.append(
+            torch.from_numpy(replace(mesh, vertices=posed.cpu().numpy()).vertex_normals()).to(
+                points
+            )
+        )
     condition = torch.from_numpy(poses.condition[list(TRIED)]).to(points)
     return ShadedPoints(points, fields.feature, torch.stack(normals), condition)
 

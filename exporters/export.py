@@ -9,27 +9,25 @@ from typing import Any
 
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.avatar_io import MANIFEST, write_avatar
-from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
+from imavatar_deploy.model import ImplicitAvatar, load_checkpoint, load_variant
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import field_of
 from imavatar_deploy.progress import Progress, Say, quiet, silent
 from imavatar_deploy.student import Student
 
 from .bake import Bake, bake
-from .format import ExportFormat, Subject
-from .formats import ready_formats
-from .licences import write_licence
-from .manifest import about, graph_metadata
-from .polish import polish
+from .fidelity.options import tolerances
+from .fidelity.run import FidelityRun, Limits
+from .formats.format import ExportFormat, Subject
+from .formats.mesh import INDEX, mesh_notes, posed_by, write_meshes
+from .formats.table import ready_formats
+from .manifest import about, graph_metadata, licence_report, write_licence
+from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
 from .report import Report
 from .settings import Settings
-from .simplify import simplify
-from .stray_parts import canonical_points, extract_surface, stray_notes
-from .student import train_student
-from .student_format import check_student
-from .student_settings import StudentSettings
-from .waterfall.run import FidelityRun, Limits
-from .waterfall.tolerances import tolerances
+from .student.format import check_student
+from .student.options import StudentSettings
+from .student.train import train_student
 from .withhold import record_drift, withhold
 
 
@@ -63,7 +61,10 @@ def export_avatar(
         row.ready(settings)
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
-            avatar, digest = load_checkpoint(source, edition=settings.edition), checkpoint_sha256(source)
+            avatar, digest = (
+                load_checkpoint(source, edition=settings.edition),
+                checkpoint_sha256(source),
+            )
         for row in formats:
             row.refuse(avatar, settings)
         baked = bake_surface(avatar, settings, report, progress)
@@ -77,7 +78,9 @@ def export_avatar(
     return report
 
 
-def bake_surface(avatar: ImplicitAvatar, settings: Settings, report: Report, progress: Progress = silent) -> Bake:
+def bake_surface(
+    avatar: ImplicitAvatar, settings: Settings, report: Report, progress: Progress = silent
+) -> Bake:
     """Extract, polish, simplify and bake; what is measured goes into `report`."""
     field = field_of(avatar)
     with report.step("extract"):
@@ -192,3 +195,38 @@ def _losses(written: Mapping[str, Any]) -> dict[str, float]:
     """What a format's files lose by their nature, from what it tells of them."""
     losses = {name: fact.get("losses_mm", {}) for name, fact in written.items()}
     return {f"{name}: {what}": mm for name, each in losses.items() for what, mm in each.items()}
+
+
+# From a checkpoint of any variant to meshes alone, where there is nothing to bake or nobody wants it baked.
+
+
+def export_field_meshes(
+    source: str | Path,
+    out: str | Path,
+    settings: Settings,
+    *,
+    progress: Progress = silent,
+    say: Say = quiet,
+) -> Report:
+    """Write the meshes that `settings` ask for into the folder `out`, which appears whole or not at all.
+
+    Args:
+        source: as `export.export_avatar`, and of any variant.
+        out: the folder to be written: `meshes/` with its index, and `LICENCE.txt`.
+        say: takes a line at the start of each step, with the time since the beginning.
+
+    Raises:
+        UsageError: `out` cannot be written.
+        InputError: the checkpoint or the file of expressions cannot be read, or there is no surface.
+    """
+    report = Report(say=say)
+    with atomic_folder(out, marker=INDEX, overwrite=settings.overwrite) as folder:
+        with report.step("load"):
+            model = load_variant(source, edition=settings.edition)
+        with report.step("mesh"):
+            write_licence(
+                folder, licence_report(model.edition, model.provenance, checkpoint_sha256(source))
+            )
+            write_meshes(folder, model, posed_by(model, None, settings), settings, progress)
+        report.notes += mesh_notes(folder)
+    return report

@@ -13,10 +13,101 @@ from imavatar_deploy.avatar_io import SCHEMA_VERSION
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.model import ImplicitAvatar
 
-from .licences import licence_report
 from .report import Report
 
-TOOLS = ("torch", "numpy", "onnx", "onnxscript", "onnxruntime", "scikit-image", "libigl", "scipy", "safetensors")
+# Where an avatar comes from and what follows for its use: said in manifests, in files that travel alone, in a text.
+
+
+LICENCE = "LICENCE.txt"
+
+FLAME = (
+    "The networks and joints were fitted to FLAME, whose own licence applies (Max Planck Society: non-commercial "
+    "research, unless you hold another); read it before passing this avatar on."
+)
+
+LICENCES = {
+    "flame2017": FLAME,
+    "flame2019": FLAME,
+    "flame2020": FLAME,
+    "flame2023": FLAME,
+    "openhead": "OpenHead and the MakeHuman data behind it are CC0 1.0: the head model sets no conditions.",
+}
+"""Head-model edition -> what its licence implies."""
+
+PERSON = "The likeness is that of the person who was filmed: ask them."
+
+FLAME_USE = f"No commercial use without a licence of FLAME's. {PERSON}"
+
+USES = {
+    "flame2017": FLAME_USE,
+    "flame2019": FLAME_USE,
+    "flame2020": FLAME_USE,
+    "flame2023": FLAME_USE,
+    "openhead": f"The head model allows everything. {PERSON}",
+}
+"""Head-model edition -> what follows for whoever uses a file made from an avatar."""
+
+UNTOLD = "the checkpoint does not tell"
+
+
+def licence_report(edition: str, provenance: Mapping[str, Any], digest: str) -> dict[str, str]:
+    """What is said of a file's origin: `head_model`, `conditions`, `source_sha256`, `data`, `use`.
+
+    Args:
+        edition: of the head model.
+        provenance: what the checkpoint tells of its data; the settings of its training are left out.
+        digest: SHA-256 of the checkpoint.
+    """
+    told = (
+        f"{name}: {value}" for name, value in provenance.items() if not isinstance(value, Mapping)
+    )
+    return {
+        "head_model": edition,
+        "conditions": LICENCES[edition],
+        "source_sha256": digest,
+        "data": "; ".join(told) or UNTOLD,
+        "use": USES[edition],
+    }
+
+
+def licence_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The same of an opened avatar folder, older ones included, whose manifests say less of it."""
+    source = manifest.get("source", {})
+    return licence_report(
+        manifest["head_model"], source.get("provenance", {}), source.get("sha256", "not known")
+    )
+
+
+def licence_text(report: Mapping[str, str]) -> str:
+    """A report in a few sentences."""
+    return "\n".join(
+        (
+            f"This head was made with imavatar-deploy on the head model {report['head_model']}.",
+            report["conditions"],
+            f"Its source is the checkpoint with the SHA-256 {report['source_sha256']}.",
+            f"Data: {report['data']}.",
+            f"What follows for its use: {report['use']}",
+            "",
+        )
+    )
+
+
+def write_licence(folder: Path, report: Mapping[str, str]) -> None:
+    """Put the text into a folder."""
+    (folder / LICENCE).write_text(licence_text(report), encoding="utf-8")
+
+
+TOOLS = (
+    "torch",
+    "numpy",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "scikit-image",
+    "libigl",
+    "scipy",
+    "safetensors",
+)
 
 
 def graph_metadata(avatar: ImplicitAvatar, digest: str) -> dict[str, str]:

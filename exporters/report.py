@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from imavatar_deploy.parity import ParityReport
+from imavatar_deploy.fidelity.parity import ParityReport
+from imavatar_deploy.fidelity.stage_metrics import HopReport
 from imavatar_deploy.progress import Say, line_at, quiet
-from imavatar_deploy.proof.hop_report import HopReport
 
 
 @dataclass
@@ -48,7 +48,9 @@ class Report:
 
     def problems(self) -> str:
         """Every miss, of graphs and of hops, in one sentence; empty when there is none."""
-        said = [parity.problems() for parity in self.parity] + [hop.problems() for hop in self.waterfall]
+        said = [parity.problems() for parity in self.parity] + [
+            hop.problems() for hop in self.waterfall
+        ]
         return "; ".join(filter(None, said))
 
     def as_dict(self) -> dict[str, Any]:

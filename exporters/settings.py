@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.errors import UsageError, unknown_name
-from imavatar_deploy.model.surface.components import CHOICES
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
+from imavatar_deploy.model.surface.mesh import CHOICES
 from imavatar_deploy.tracks import FlameTrack
 
-from .gltf.settings import GlbSettings
-from .mesh_settings import MeshSettings
-from .simplify import LEAST
-from .student_settings import StudentSettings
-from .tensorrt.settings import TrtSettings
-from .waterfall.settings import ProofSettings
+from .fidelity.options import ProofSettings
+from .formats.gltf.settings import GlbSettings
+from .formats.mesh_options import MeshSettings
+from .formats.tensorrt_options import TrtSettings
+from .student.options import StudentSettings
+
+MIN_FACES = 100
+"""A head of fewer faces is a mistake."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,12 @@ class Settings:
         return self.mesh.from_field and set(self.formats) == {"mesh"}
 
     def __post_init__(self) -> None:
-        if self.faces is not None and self.faces < LEAST:
-            raise UsageError(f"a face budget must be at least {LEAST}, got {self.faces}")
+        if self.faces is not None and self.faces < MIN_FACES:
+            raise UsageError(f"a face budget must be at least {MIN_FACES}, got {self.faces}")
         if self.resolution not in RESOLUTIONS:
-            raise UsageError(f"resolution must be one of {', '.join(map(str, RESOLUTIONS))}, got {self.resolution}")
+            raise UsageError(
+                f"resolution must be one of {', '.join(map(str, RESOLUTIONS))}, got {self.resolution}"
+            )
         if self.components not in CHOICES:
             raise unknown_name("choice of components", self.components, CHOICES)
         if self.storage not in STORAGE:
@@ -77,4 +81,6 @@ class Settings:
         if self.mesh.from_field and "mesh" not in self.formats:
             raise UsageError("--from-field is for meshes; add --format mesh")
         if self.student is None and "student" in self.formats:
-            raise UsageError("the format student is nothing without a student: leave out --no-student, or the format")
+            raise UsageError(
+                "the format student is nothing without a student: leave out --no-student, or the format"
+            )

@@ -35,12 +35,17 @@ def local_translations(avatar: Avatar, expression: Float, pose: Float) -> Double
 
     In FLAME joints move with the expression, and a skeleton's rest does not: their way goes into the translations.
     """
-    moved = skinning_transforms(pose, avatar.joints(expression), avatar.bone_count).astype(np.float64)
+    moved = skinning_transforms(pose, avatar.joints(expression), avatar.bone_count).astype(
+        np.float64
+    )
     moved[:, :3, 3] /= UNITS_PER_METRE
     places = np.einsum("jrc,jc->jr", moved[:, :3, :3], joints_at_rest(avatar)) + moved[:, :3, 3]
     pairs = zip(places, joint_parents(avatar), strict=True)
     return np.stack(
-        [place if above < 0 else moved[above, :3, :3].T @ (place - places[above]) for place, above in pairs]
+        [
+            place if above < 0 else moved[above, :3, :3].T @ (place - places[above])
+            for place, above in pairs
+        ]
     )
 
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 def linear(shown: NDArray[Any]) -> NDArray[np.float32]:
     """Linear light of sRGB values in 0..1; what is beyond is cut off."""
     values = np.clip(shown.astype(np.float64), 0.0, 1.0)
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(
+        np.float32
+    )
 
 
 def as_shown(light: NDArray[Any]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.model import ImplicitAvatar
-from imavatar_deploy.model.surface.chunks import chunks
+from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.normals import surface_normals
 from imavatar_deploy.rendering.posing import pose_plainly
@@ -21,12 +21,18 @@ from .bake import Bake
 Float = NDArray[np.float32]
 
 
-def vertex_colours(source: ImplicitAvatar, bake: Bake, expression: Float = NEUTRAL, pose: Float = AT_REST) -> Float:
+def vertex_colours(
+    source: ImplicitAvatar, bake: Bake, expression: Float = NEUTRAL, pose: Float = AT_REST
+) -> Float:
     """[V, 3] sRGB in 0..1 for an expression `[50]` and a pose `[15]`."""
     normals = surface_normals(bake.avatar, pose_plainly(bake.avatar, expression, pose))
     condition = condition_of(expression, pose)[0]
     return point_colours(
-        source, np.ascontiguousarray(bake.avatar.canonical.T), normals, feature=bake.feature, condition=condition
+        source,
+        np.ascontiguousarray(bake.avatar.canonical.T),
+        normals,
+        feature=bake.feature,
+        condition=condition,
     )
 
 

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imavatar_deploy.errors import InternalError
-from imavatar_deploy.model.encoding import encode
-from imavatar_deploy.model.surface.chunks import chunks
+from imavatar_deploy.model.layers import encode
+from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.model.texture import TextureNetwork
 from imavatar_deploy.progress import Progress, silent
 
-from .graph_modules import BakedTexture, folded
+from .formats.onnx_modules import BakedTexture, folded
 
 Float = NDArray[np.float32]
 
@@ -45,7 +45,9 @@ class ShadedPoints:
 
     def at(self, rows: Tensor) -> ShadedPoints:
         """The same frames of fewer points."""
-        return ShadedPoints(self.points[rows], self.feature[rows], self.normals[:, rows], self.condition)
+        return ShadedPoints(
+            self.points[rows], self.feature[rows], self.normals[:, rows], self.condition
+        )
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ def texture_code(
         probe, codes = shaded.at(rows), replace(full, code=full.code[rows.numpy()])
         truth = _colours(network, probe)
         first = 1 + bisect_left(
-            range(1, largest), True, key=lambda size: _loss(network, codes.shortened(size), probe, truth) <= tolerance
+            range(1, largest),
+            True,
+            key=lambda size: _loss(network, codes.shortened(size), probe, truth) <= tolerance,
         )
         with progress("texture code", None) as advance:
             truth = _colours(network, shaded)
@@ -88,7 +92,9 @@ def texture_code(
                 advance(1)
                 if loss <= tolerance:
                     return replace(short, loss=loss)
-    raise InternalError(f"a texture code of all {largest} components changes a colour by {loss:.1e}")
+    raise InternalError(
+        f"a texture code of all {largest} components changes a colour by {loss:.1e}"
+    )
 
 
 def first_layer_of_point(network: TextureNetwork, points: Tensor, feature: Tensor) -> Tensor:
@@ -103,14 +109,21 @@ def _principal_components(network: TextureNetwork, shaded: ShadedPoints) -> Text
 
     def vectors() -> Iterator[NDArray[np.float64]]:
         for part in chunks(len(shaded.points)):
-            yield first_layer_of_point(network, shaded.points[part], shaded.feature[part]).double().cpu().numpy()
+            yield (
+                first_layer_of_point(network, shaded.points[part], shaded.feature[part])
+                .double()
+                .cpu()
+                .numpy()
+            )
 
     mean = sum(chunk.sum(axis=0) for chunk in vectors()) / len(shaded.points)
     scatter = sum((chunk - mean).T @ (chunk - mean) for chunk in vectors())
     strength, directions = np.linalg.eigh(scatter)
     kept = directions[:, ::-1][:, strength[::-1] > NOTHING * strength[-1]]
     code = np.concatenate([((chunk - mean) @ kept).astype(np.float32) for chunk in vectors()])
-    return TextureCode(code, np.ascontiguousarray(kept.T, dtype=np.float32), mean.astype(np.float32))
+    return TextureCode(
+        code, np.ascontiguousarray(kept.T, dtype=np.float32), mean.astype(np.float32)
+    )
 
 
 def _colours(network: TextureNetwork, shaded: ShadedPoints) -> list[Tensor]:
@@ -122,12 +135,19 @@ def _colours(network: TextureNetwork, shaded: ShadedPoints) -> list[Tensor]:
     ]
 
 
-def _loss(network: TextureNetwork, code: TextureCode, shaded: ShadedPoints, truth: list[Tensor]) -> float:
+def _loss(
+    network: TextureNetwork, code: TextureCode, shaded: ShadedPoints, truth: list[Tensor]
+) -> float:
     """Largest difference of a colour channel when the points are known by their codes."""
-    baked, codes = BakedTexture(network, code.decode, code.mean), torch.from_numpy(code.code).to(shaded.points.device)
+    baked, codes = (
+        BakedTexture(network, code.decode, code.mean),
+        torch.from_numpy(code.code).to(shaded.points.device),
+    )
     colours = [
         baked(codes[part], normals[part], condition[None])
         for normals, condition in zip(shaded.normals, shaded.condition, strict=True)
         for part in chunks(len(shaded.points))
     ]
-    return max(float((colour - wanted).abs().max()) for colour, wanted in zip(colours, truth, strict=True))
+    return max(
+        float((colour - wanted).abs().max()) for colour, wanted in zip(colours, truth, strict=True)
+    )

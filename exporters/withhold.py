@@ -10,9 +10,9 @@ from pathlib import Path
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.errors import QualityError
 
+from .fidelity.failure_images import SHEET
+from .fidelity.stages import HOPS
 from .report import Report
-from .waterfall.failure_images import SHEET
-from .waterfall.hop import HOPS
 
 REPORT = "report.json"
 

@@ -97,7 +97,9 @@ class _Destination:
 def refuse_standard_output(out: str | Path) -> None:
     """Raise UsageError for the name `-` of an output that is not text."""
     if is_standard_output(out):
-        raise UsageError("- is standard output, where this output cannot be written; choose a file or folder")
+        raise UsageError(
+            "- is standard output, where this output cannot be written; choose a file or folder"
+        )
 
 
 def _destination(out: str | Path) -> _Destination:
@@ -244,8 +246,12 @@ def ensure_not_input(out: str | Path, *inputs: str | Path | None) -> None:
         if source is None or str(source) in BUNDLED_WORDS or not Path(source).exists():
             continue
         if target.samefile(source):
-            raise UsageError(f"{target} would be written and is read here; choose another path for the output")
-        if target.is_dir() and any(target.samefile(parent) for parent in Path(source).resolve().parents):
+            raise UsageError(
+                f"{target} would be written and is read here; choose another path for the output"
+            )
+        if target.is_dir() and any(
+            target.samefile(parent) for parent in Path(source).resolve().parents
+        ):
             raise UsageError(
                 f"{target} would be replaced and holds {source}, which is read here; choose another path for the output"
             )
@@ -256,8 +262,12 @@ def _refuse_obstacle(target: Path, marker: str, overwrite: bool) -> None:
         if not any(target.iterdir()):
             return
         if not (target / marker).is_file():
-            raise UsageError(f"{target} is a folder with other things in it (no {marker}); choose another name")
+            raise UsageError(
+                f"{target} is a folder with other things in it (no {marker}); choose another name"
+            )
         if not overwrite:
             raise UsageError(f"{target} is already there; choose another name or pass --overwrite")
     elif target.exists():
-        raise UsageError(f"{target} is a file, and a folder is to be written there; choose another name")
+        raise UsageError(
+            f"{target} is a file, and a folder is to be written there; choose another name"
+        )

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.checks import Dimension, ensure_finite, ensure_shape
-from imavatar_deploy.conventions import BONES, CANONICAL_JAW, EDITIONS, JAW, POSE_FEATURE_SIZE, POSE_SIZE
+from imavatar_deploy.conventions import (
+    BONES,
+    CANONICAL_JAW,
+    EDITIONS,
+    JAW,
+    POSE_FEATURE_SIZE,
+    POSE_SIZE,
+)
 from imavatar_deploy.errors import InputError
 
 Float = NDArray[np.float32]
@@ -81,15 +88,21 @@ class Avatar:
 
     def _check_values(self, sizes: dict[str, int]) -> None:
         if sizes["J"] not in (len(BONES), len(BONES) + 1):
-            raise InputError(f"avatar skin_weights must have {len(BONES)} or {len(BONES) + 1} bones, got {sizes['J']}")
+            raise InputError(
+                f"avatar skin_weights must have {len(BONES)} or {len(BONES) + 1} bones, got {sizes['J']}"
+            )
         if sizes["F"] and (self.faces.min() < 0 or self.faces.max() >= sizes["V"]):
             raise InputError(
                 f"avatar faces must index {sizes['V']} vertices, got {self.faces.min()}..{self.faces.max()}"
             )
         if len(self.expression_names) != sizes["E"]:
-            raise InputError(f"avatar has {sizes['E']} expressions, got {len(self.expression_names)} expression names")
+            raise InputError(
+                f"avatar has {sizes['E']} expressions, got {len(self.expression_names)} expression names"
+            )
         if self.edition not in EDITIONS:
-            raise InputError(f"avatar edition must be one of {', '.join(EDITIONS)}, got {self.edition!r}")
+            raise InputError(
+                f"avatar edition must be one of {', '.join(EDITIONS)}, got {self.edition!r}"
+            )
 
     @property
     def vertex_count(self) -> int:
@@ -112,4 +125,6 @@ class Avatar:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Every array by name, in writing order."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name in SHAPES}
+        return {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name in SHAPES
+        }

@@ -18,14 +18,18 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from imavatar_deploy.avatar import SHAPES, Avatar, canonical_pose
-from imavatar_deploy.conventions import BONES, GHOST_BONE, UNITS_PER_METRE
-from imavatar_deploy.errors import InputError, UsageError
+from .avatar import SHAPES, Avatar, canonical_pose
+from .conventions import BONES, GHOST_BONE, UNITS_PER_METRE
+from .errors import InputError, UsageError
 
 SCHEMA_VERSION = 1
+
 MANIFEST = "avatar.json"
+
 ARRAYS = "arrays.safetensors"
+
 SAMPLE = Path(__file__).parent / "assets" / "sample_avatar"
+
 BULK = ("expression_basis", "pose_basis")
 """The arrays that may be stored in half precision: nine tenths of the bytes. The others would lose too much by it."""
 
@@ -47,7 +51,9 @@ class AvatarFolder:
             InputError: the folder has no such file.
         """
         if name not in self.manifest["files"]:
-            raise InputError(f"{self.path} has no {name}; export it again with --format player or onnx")
+            raise InputError(
+                f"{self.path} has no {name}; export it again with --format player or onnx"
+            )
         return self.path / name
 
 
@@ -60,7 +66,9 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_avatar(folder: Path, avatar: Avatar, *, about: Mapping[str, Any], storage: str = "float32") -> None:
+def write_avatar(
+    folder: Path, avatar: Avatar, *, about: Mapping[str, Any], storage: str = "float32"
+) -> None:
     """Write arrays and manifest into `folder`, which already holds the graphs; everything in it is hashed.
 
     Call it last, inside `atomic.atomic_folder`.
@@ -72,10 +80,15 @@ def write_avatar(folder: Path, avatar: Avatar, *, about: Mapping[str, Any], stor
     if storage not in STORAGE:
         raise UsageError(f"storage must be one of {', '.join(STORAGE)}, got {storage!r}")
     arrays = {
-        name: array.astype(STORAGE[storage]) if name in BULK else array for name, array in avatar.arrays().items()
+        name: array.astype(STORAGE[storage]) if name in BULK else array
+        for name, array in avatar.arrays().items()
     }
     (folder / ARRAYS).write_bytes(save(arrays))  # save_file would make it unreadable to others
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "head_model": avatar.edition,
@@ -86,9 +99,15 @@ def write_avatar(folder: Path, avatar: Avatar, *, about: Mapping[str, Any], stor
             "bones": [GHOST_BONE, *BONES][-avatar.bone_count :],
             "canonical_pose": canonical_pose().tolist(),
         },
-        "arrays": {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in arrays.items()},
+        "arrays": {
+            name: {"dtype": str(array.dtype), "shape": list(array.shape)}
+            for name, array in arrays.items()
+        },
         **about,
-        "files": {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in files.items()},
+        "files": {
+            name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for name, path in files.items()
+        },
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
@@ -109,31 +128,46 @@ def open_avatar(source: str | Path) -> AvatarFolder:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(f"{folder} is not an avatar folder (no {MANIFEST}); make one with imavatar-export")
+        raise InputError(
+            f"{folder} is not an avatar folder (no {MANIFEST}); make one with imavatar-export"
+        )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["schema_version"]
         complete = all(isinstance(entry["sha256"], str) for entry in manifest["files"].values())
-        complete &= isinstance(manifest["head_model"], str) and isinstance(manifest["expression_names"], list)
-        complete &= all(isinstance(name, str) for name in manifest["expression_names"]) and ARRAYS in manifest["files"]
+        complete &= isinstance(manifest["head_model"], str) and isinstance(
+            manifest["expression_names"], list
+        )
+        complete &= (
+            all(isinstance(name, str) for name in manifest["expression_names"])
+            and ARRAYS in manifest["files"]
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} is not an avatar manifest ({error!r}); export the avatar again") from error
+        raise InputError(
+            f"{path} is not an avatar manifest ({error!r}); export the avatar again"
+        ) from error
     if version != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; upgrade or export again"
         )
     if not complete:
-        raise InputError(f"{path} misses its head model, expression names or {ARRAYS}; export the avatar again")
+        raise InputError(
+            f"{path} misses its head model, expression names or {ARRAYS}; export the avatar again"
+        )
     return dict(manifest)
 
 
 def _check_file(folder: Path, name: str, expected: str) -> None:
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
-        raise InputError(f"{folder / MANIFEST} lists {name!r}, which lies outside the folder; do not trust this avatar")
+        raise InputError(
+            f"{folder / MANIFEST} lists {name!r}, which lies outside the folder; do not trust this avatar"
+        )
     path = folder / relative
     if not path.is_file():
-        raise InputError(f"{folder} misses {name}, which its manifest lists; copy it whole or export it again")
+        raise InputError(
+            f"{folder} misses {name}, which its manifest lists; copy it whole or export it again"
+        )
     actual = sha256(path)
     if actual != expected:
         raise InputError(
@@ -146,10 +180,27 @@ def _read_arrays(folder: Path, manifest: dict[str, Any]) -> Avatar:
     try:
         stored = load_file(folder / ARRAYS)
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{folder / ARRAYS} is not a safetensors file ({error}); export the avatar again") from error
+        raise InputError(
+            f"{folder / ARRAYS} is not a safetensors file ({error}); export the avatar again"
+        ) from error
     missing = [name for name in SHAPES if name not in stored]
     if missing:
         raise InputError(f"{folder / ARRAYS} misses {', '.join(missing)}; export the avatar again")
     arrays: dict[str, Any] = {name: stored[name] for name in SHAPES}
     arrays |= {name: stored[name].astype(np.float32) for name in BULK}
-    return Avatar(**arrays, edition=manifest["head_model"], expression_names=tuple(manifest["expression_names"]))
+    return Avatar(
+        **arrays,
+        edition=manifest["head_model"],
+        expression_names=tuple(manifest["expression_names"]),
+    )
+
+
+# Drift: the line that an avatar gets wherever it is used which was written in spite of a missed tolerance.
+
+
+def drift_note(manifest: Mapping[str, Any]) -> str:
+    """One line of a manifest with misses that were allowed; empty for one without."""
+    drift = manifest.get("fidelity", {}).get("drift", {})
+    if not drift:
+        return ""
+    return f"this avatar misses tolerances, allowed on {drift['date']} ({drift['reason']}): {drift['misses']}"

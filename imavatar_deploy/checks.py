@@ -14,7 +14,9 @@ Dimension = int | str
 """A fixed size, or the name of a free one: `("V", 3)`."""
 
 
-def ensure_shape(name: str, array: Any, expected: Sequence[Dimension], hint: str = "") -> dict[str, int]:
+def ensure_shape(
+    name: str, array: Any, expected: Sequence[Dimension], hint: str = ""
+) -> dict[str, int]:
     """Check `array.shape` against `expected` and return the sizes of the named dimensions.
 
     A name that occurs twice must have one size. Works on anything with a `.shape` (numpy, torch).
@@ -31,7 +33,8 @@ def ensure_shape(name: str, array: Any, expected: Sequence[Dimension], hint: str
     if not fits:
         wanted = ", ".join(str(want) for want in expected)
         raise InputError(
-            f"{name} must have shape [{wanted}], got [{', '.join(map(str, actual))}]" + (f"; {hint}" if hint else "")
+            f"{name} must have shape [{wanted}], got [{', '.join(map(str, actual))}]"
+            + (f"; {hint}" if hint else "")
         )
     return sizes
 
@@ -46,17 +49,23 @@ def ensure_finite(name: str, array: NDArray[Any]) -> None:
         )
 
 
-def as_float32(name: str, values: Any, expected: Sequence[Dimension], hint: str = "") -> NDArray[np.float32]:
+def as_float32(
+    name: str, values: Any, expected: Sequence[Dimension], hint: str = ""
+) -> NDArray[np.float32]:
     """Turn `values` into a C-contiguous float32 array of the expected shape without NaN or infinity.
 
     Raises:
         InputError: the values are not numbers, have another shape, or are not finite.
     """
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # too large for float32 becomes infinite, refused as that
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # too large for float32 becomes infinite, refused as that
             array = np.ascontiguousarray(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be numbers, got {type(values).__name__} ({error})") from error
+        raise InputError(
+            f"{name} must be numbers, got {type(values).__name__} ({error})"
+        ) from error
     ensure_shape(name, array, expected, hint)
     ensure_finite(name, array)
     return array

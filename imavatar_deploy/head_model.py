@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.checks import Dimension, as_float32, ensure_shape
-from imavatar_deploy.conventions import BONES, EDITIONS, EXPRESSION_SIZE, POSE_FEATURE_SIZE
-from imavatar_deploy.errors import InputError, unknown_name
-from imavatar_deploy.kinematics import bone_transforms, pose_feature
+from imavatar_deploy.untrusted.flame_pickle import read_flame_pickle
+from imavatar_deploy.untrusted.npz import read_npz
+
+from .checks import Dimension, as_float32, ensure_shape
+from .conventions import BONES, EDITIONS, EXPRESSION_SIZE, PARENTS, POSE_FEATURE_SIZE
+from .errors import EditionMismatchError, InputError, unknown_name
+from .kinematics import bone_transforms, pose_feature
 
 Float = NDArray[np.float32]
 
@@ -53,7 +59,9 @@ class HeadModel:
             known = [sizes.get(size, size) if isinstance(size, str) else size for size in shape]
             sizes |= ensure_shape(f"head model {name}", getattr(self, name), known)
         if len(self.expression_names) != EXPRESSION_SIZE:
-            raise InputError(f"head model must name {EXPRESSION_SIZE} expressions, got {len(self.expression_names)}")
+            raise InputError(
+                f"head model must name {EXPRESSION_SIZE} expressions, got {len(self.expression_names)}"
+            )
 
     @classmethod
     def load(cls, source: str | Path, *, edition: str | None = None) -> HeadModel:
@@ -65,25 +73,173 @@ class HeadModel:
         Raises:
             InputError: the file is unreadable, holds foreign objects, misses a key, or does not say its edition.
         """
-        from imavatar_deploy.head_files import read_head_model
-
         return read_head_model(source, edition=edition)
 
     def for_subject(self, shape: Float) -> HeadModel:
         """The same head with a subject's shape coefficients `[<= S]` moved into the template."""
-        beta = as_float32("shape", shape, ("n",), f"this head model has {self.shape_basis.shape[2]} shape coefficients")
+        beta = as_float32(
+            "shape",
+            shape,
+            ("n",),
+            f"this head model has {self.shape_basis.shape[2]} shape coefficients",
+        )
         if len(beta) > self.shape_basis.shape[2]:
-            raise InputError(f"shape must have at most {self.shape_basis.shape[2]} coefficients, got {len(beta)}")
+            raise InputError(
+                f"shape must have at most {self.shape_basis.shape[2]} coefficients, got {len(beta)}"
+            )
         template = self.template + self.shape_basis[:, :, : len(beta)] @ beta
         return replace(self, template=template, shape_basis=self.shape_basis[:, :, :0])
 
     def joints(self, expression: Float) -> Float:
         """[5, 3] joint positions at rest; the regressor sees the expression, so they move with it."""
-        return np.asarray(self.joint_regressor @ (self.template + self.expression_basis @ expression), dtype=np.float32)
+        return np.asarray(
+            self.joint_regressor @ (self.template + self.expression_basis @ expression),
+            dtype=np.float32,
+        )
 
     def vertices(self, expression: Float, pose: Float) -> Float:
         """[V, 3] posed vertices for an expression `[50]` and a pose `[15]` (FLAME, equation 1)."""
         offset = self.expression_basis @ expression + self.pose_basis @ pose_feature(pose)
-        transforms = np.einsum("vb,bij->vij", self.weights, bone_transforms(pose, self.joints(expression)))
-        posed = np.einsum("vij,vj->vi", transforms[:, :3, :3], self.template + offset) + transforms[:, :3, 3]
+        transforms = np.einsum(
+            "vb,bij->vij", self.weights, bone_transforms(pose, self.joints(expression))
+        )
+        posed = (
+            np.einsum("vij,vj->vi", transforms[:, :3, :3], self.template + offset)
+            + transforms[:, :3, 3]
+        )
         return np.asarray(posed, dtype=np.float32)
+
+
+# Head-model files: the bundled OpenHead, FLAME's `.pkl`, and `.npz` with FLAME's keys become a `HeadModel`.
+
+
+Arrays = dict[str, NDArray[Any]]
+
+OPENHEAD = "openhead"
+"""The word that stands for the bundled head model."""
+
+REQUIRED = ("v_template", "f", "shapedirs", "posedirs", "weights", "J_regressor", "kintree_table")
+
+OPTIONAL = ("edition", "expression_names", "vertex_group")
+
+SHAPE_COLUMNS = {400: 300, 150: 100}
+"""Width of `shapedirs` -> how many columns are shape; expression follows (FLAME: 300 + 100, IMavatar: 100 + 50)."""
+
+
+def read_head_model(source: str | Path, *, edition: str | None = None) -> HeadModel:
+    """Read a head model: the word `openhead`, a FLAME `.pkl`, or an `.npz` with FLAME's keys.
+
+    Args:
+        edition: one of `conventions.EDITIONS`; needed where the file does not say, never guessed.
+
+    Raises:
+        InputError: the file is unreadable, holds foreign objects, misses a key, has wrong shapes, or hides its edition.
+        EditionMismatchError: the file says another edition.
+        UsageError: there is no such edition.
+    """
+    if edition is not None and edition not in EDITIONS:
+        raise unknown_name("head-model edition", edition, EDITIONS)
+    if source == OPENHEAD:
+        with as_file(files("imavatar_deploy") / "assets" / "openhead.npz") as path:
+            return _read_file(path, edition)
+    return _read_file(Path(source), edition)
+
+
+def _read_file(path: Path, edition: str | None) -> HeadModel:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        known = ", ".join(READERS)
+        raise InputError(
+            f"{path} is no head model: expected a file ending in {known}, or the word {OPENHEAD}"
+        )
+    arrays = reader(path)
+    missing = [key for key in REQUIRED if key not in arrays]
+    if missing:
+        raise InputError(
+            f"{path} lacks {', '.join(missing)}; expected FLAME's keys {', '.join(REQUIRED)}"
+        )
+    return _from_arrays(path, arrays, _edition(path, arrays, edition))
+
+
+def _read_pickle(path: Path) -> Arrays:
+    return read_flame_pickle(path, REQUIRED)
+
+
+def _read_npz(path: Path) -> Arrays:
+    try:
+        return read_npz(path, (*REQUIRED, *OPTIONAL))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a readable .npz of plain arrays ({error}); write or download it again"
+        ) from error
+
+
+READERS: dict[str, Callable[[Path], Arrays]] = {".npz": _read_npz, ".pkl": _read_pickle}
+"""One reader for each kind of file."""
+
+
+def _edition(path: Path, arrays: Arrays, asked: str | None) -> str:
+    stored = str(arrays["edition"]) if "edition" in arrays else None
+    if stored is not None and asked is not None and stored != asked:
+        raise EditionMismatchError(
+            f"{path} says it is {stored}, and {asked} was asked for; expression codes do not fit"
+        )
+    edition = stored or asked
+    if edition is None:
+        raise InputError(
+            f"{path} does not say which head model it holds; give its edition: {', '.join(EDITIONS)}"
+        )
+    if edition not in EDITIONS:
+        raise InputError(f"{path} says it is {edition!r}; expected one of {', '.join(EDITIONS)}")
+    return edition
+
+
+def _from_arrays(path: Path, arrays: Arrays, edition: str) -> HeadModel:
+    def numbers(key: str, *shape: Dimension) -> Float:
+        return as_float32(f"{key} in {path}", arrays[key], shape)
+
+    template = numbers("v_template", "V", 3)
+    vertices = len(template)
+    _check_kinematic_tree(path, arrays["kintree_table"])
+    directions = numbers("shapedirs", vertices, 3, "S")
+    if directions.shape[2] not in SHAPE_COLUMNS:
+        raise InputError(
+            f"shapedirs in {path} must have 400 columns (300 shape + 100 expression) or 150 (100 + 50), "
+            f"got {directions.shape[2]}"
+        )
+    first = SHAPE_COLUMNS[directions.shape[2]]
+    return HeadModel(
+        template=template,
+        faces=_faces(path, arrays["f"], vertices),
+        shape_basis=np.ascontiguousarray(directions[:, :, :first]),
+        expression_basis=np.ascontiguousarray(directions[:, :, first : first + EXPRESSION_SIZE]),
+        pose_basis=numbers("posedirs", vertices, 3, POSE_FEATURE_SIZE),
+        joint_regressor=numbers("J_regressor", len(BONES), vertices),
+        weights=numbers("weights", vertices, len(BONES)),
+        edition=edition,
+        expression_names=_names(path, arrays, "expression_names", EXPRESSION_SIZE)
+        or tuple(f"expression_{index:02d}" for index in range(EXPRESSION_SIZE)),
+        vertex_groups=_names(path, arrays, "vertex_group", vertices),
+    )
+
+
+def _faces(path: Path, faces: NDArray[Any], vertices: int) -> NDArray[np.int32]:
+    ensure_shape(f"f in {path}", faces, ("F", 3))
+    if faces.dtype.kind not in "iu" or faces.min(initial=0) < 0 or faces.max(initial=0) >= vertices:
+        raise InputError(f"f in {path} must hold indices of its {vertices} vertices")
+    return np.ascontiguousarray(faces, dtype=np.int32)
+
+
+def _check_kinematic_tree(path: Path, table: NDArray[Any]) -> None:
+    ensure_shape(f"kintree_table in {path}", table, (2, len(BONES)))
+    if tuple(table[0, 1:]) != PARENTS[1:] or tuple(table[1]) != tuple(range(len(BONES))):
+        raise InputError(
+            f"kintree_table in {path} must be FLAME's (parents {PARENTS} of {', '.join(BONES)}), got {table.tolist()}"
+        )
+
+
+def _names(path: Path, arrays: Arrays, key: str, count: int) -> tuple[str, ...]:
+    if key not in arrays:
+        return ()
+    ensure_shape(f"{key} in {path}", arrays[key], (count,))
+    return tuple(str(name) for name in arrays[key])

@@ -73,7 +73,9 @@ class Student:
             ensure_finite(f"student array {name}", array)
             object.__setattr__(self, name, np.ascontiguousarray(array))
         if sizes["H"] not in WIDTHS:
-            raise InputError(f"a student must be {', '.join(map(str, WIDTHS))} wide, got {sizes['H']}")
+            raise InputError(
+                f"a student must be {', '.join(map(str, WIDTHS))} wide, got {sizes['H']}"
+            )
 
     @property
     def width(self) -> int:
@@ -82,7 +84,9 @@ class Student:
 
     def constant(self, condition: Float) -> Float:
         """[H] what a condition `[1, 53]` adds to the first layer, the same for every point."""
-        return np.asarray(condition[0] @ self.condition_weight + self.condition_bias, dtype=np.float32)
+        return np.asarray(
+            condition[0] @ self.condition_weight + self.condition_bias, dtype=np.float32
+        )
 
     def arrays(self) -> dict[str, Float]:
         """Every array by name."""
@@ -105,7 +109,10 @@ def colours_plainly(student: Student, feature: Float, normal: Float, condition: 
 
 def write_student(folder: Path, student: Student) -> None:
     """Store a student in an avatar folder, its features in half precision, which changes no colour by 1e-3."""
-    arrays: dict[str, NDArray[Any]] = {**student.arrays(), "features": student.features.astype(np.float16)}
+    arrays: dict[str, NDArray[Any]] = {
+        **student.arrays(),
+        "features": student.features.astype(np.float16),
+    }
     (folder / FILE).write_bytes(save(arrays))
 
 
@@ -141,7 +148,9 @@ def load_student(path: Path) -> Student:
     try:
         stored = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a safetensors file ({error}); export the avatar again") from error
+        raise InputError(
+            f"{path} is not a safetensors file ({error}); export the avatar again"
+        ) from error
     if missing := [name for name in SHAPES if name not in stored]:
         raise InputError(f"{path} misses {', '.join(missing)}; export the avatar again")
     return Student(**{name: stored[name].astype(np.float32) for name in SHAPES})

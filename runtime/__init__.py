@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .live.api import drive, listen
-    from .live.choices import Choices
+    from .live.config import Choices
     from .player import Player
-    from .sources.inbox import Inbox
-    from .sources.observation import Observation
+    from .sources.observation import Inbox, Observation
 
 __all__ = ["Choices", "Inbox", "Observation", "Player", "drive", "listen"]
 
 PLACES = {
-    "Choices": ".live.choices",
-    "Inbox": ".sources.inbox",
+    "Choices": ".live.config",
+    "Inbox": ".sources.observation",
     "Observation": ".sources.observation",
     "Player": ".player",
     "drive": ".live.api",

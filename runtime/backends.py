@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.errors import UsageError, unknown_name
-from imavatar_deploy.graphs import CUDA, open_session
+from imavatar_deploy.onnx_session import CUDA, open_session
 from imavatar_deploy.optional import require
 from imavatar_deploy.rendering.cpu_renderer import CpuRenderer, open_cpu_renderer
 from imavatar_deploy.rendering.renderer import RenderConfig, Renderer
@@ -16,7 +16,7 @@ from imavatar_deploy.rendering.shading import AUTO, CPU_PREFERENCE, SHADINGS, av
 from imavatar_deploy.rendering.texture_network import TEXTURE_GRAPH
 from imavatar_deploy.rendering.workers import Workers
 
-from .engines import choose
+from .trt_policy import choose
 
 NETWORK_SHADINGS = tuple(name for name, row in SHADINGS.items() if row.uses_texture_network)
 OpenRenderer = Callable[[RenderConfig, str], Renderer]
@@ -49,7 +49,9 @@ def _onnx_cuda(config: RenderConfig, engine_policy: str) -> Renderer:
 def _tensorrt(config: RenderConfig, engine_policy: str) -> Renderer:
     workers = Workers(config.threads)
     choice = choose(config.folder, Path(TEXTURE_GRAPH).stem, engine_policy, workers.threads)
-    return CpuRenderer(config, workers, choice.session, note=choice.note, close_session=choice.close)
+    return CpuRenderer(
+        config, workers, choice.session, note=choice.note, close_session=choice.close
+    )
 
 
 def _warp(device: str) -> OpenRenderer:
@@ -57,7 +59,7 @@ def _warp(device: str) -> OpenRenderer:
 
     def open_warp(config: RenderConfig, engine_policy: str) -> Renderer:
         require("warp", extra="cuda")
-        from .gpu import renderer
+        from .warp_backend import renderer
 
         return renderer.WarpRenderer(config, renderer.DEVICES[device]())
 

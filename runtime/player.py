@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, UInt8
-from imavatar_deploy.avatar_io import open_avatar
-from imavatar_deploy.camera import Camera
+from imavatar_deploy.avatar_io import drift_note, open_avatar
+from imavatar_deploy.camera import Camera, front_camera, with_square_pixels
 from imavatar_deploy.checks import as_float32, ensure_shape
 from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.framing import front_camera, with_square_pixels
-from imavatar_deploy.proof.drift import drift_note
 from imavatar_deploy.rendering.compositing import Background, background_rgba
 from imavatar_deploy.rendering.renderer import STAGES, RenderConfig, untimed
 from imavatar_deploy.rendering.shading import AUTO
@@ -88,7 +86,10 @@ class Player:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -107,13 +108,17 @@ class Player:
         still = np.zeros(self.avatar.expression_size), np.zeros(POSE_SIZE)
         self.render(*still)
 
-    def render(self, expression: Any, pose: Any, camera: Camera | None = None) -> UInt8[Array, "H W 4"]:
+    def render(
+        self, expression: Any, pose: Any, camera: Camera | None = None
+    ) -> UInt8[Array, "H W 4"]:
         """[H, W, 4] RGBA image of an expression `[E]` and a pose `[15]` (axis-angle, radians).
 
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._renderer.render(*self._checked(expression, pose), self._matrix(camera), untimed)
+        return self._renderer.render(
+            *self._checked(expression, pose), self._matrix(camera), untimed
+        )
 
     def render_timed(
         self, expression: Any, pose: Any, camera: Camera | None = None
@@ -124,7 +129,9 @@ class Player:
         image = self._renderer.render(*checked, matrix, lambda: laps.append(time.perf_counter()))
         return image, dict(zip(STAGES, np.diff(laps).tolist(), strict=True))
 
-    def render_batch(self, expressions: Any, poses: Any, camera: Camera | None = None) -> UInt8[Array, "N H W 4"]:
+    def render_batch(
+        self, expressions: Any, poses: Any, camera: Camera | None = None
+    ) -> UInt8[Array, "N H W 4"]:
         """[N, H, W, 4] RGBA images of expressions `[N, E]` and poses `[N, 15]`: the bytes of N calls of `render`.
 
         On a device the frames follow each other without waiting for the host.
@@ -144,9 +151,13 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._renderer.vertices(*self._checked(expression, pose)) / np.float32(UNITS_PER_METRE)
+        return self._renderer.vertices(*self._checked(expression, pose)) / np.float32(
+            UNITS_PER_METRE
+        )
 
-    def normals(self, expression: Any, pose: Any, camera: Camera | None = None) -> Float32[Array, "H W 3"]:
+    def normals(
+        self, expression: Any, pose: Any, camera: Camera | None = None
+    ) -> Float32[Array, "H W 3"]:
         """[H, W, 3] unit normals, in model space, of what each pixel sees; zero where that is nothing.
 
         Raises:
@@ -158,7 +169,9 @@ class Player:
         if self._closed:
             raise UsageError("this player is closed; draw inside its with block, or open another")
 
-    def _checked(self, expression: Any, pose: Any) -> tuple[Float32[Array, " E"], Float32[Array, "15"]]:
+    def _checked(
+        self, expression: Any, pose: Any
+    ) -> tuple[Float32[Array, " E"], Float32[Array, "15"]]:
         self._must_be_open()
         size = self.avatar.expression_size
         return as_float32("expression", expression, (size,)), as_float32("pose", pose, (POSE_SIZE,))
@@ -176,7 +189,11 @@ def _checked_size(size: Size) -> tuple[int, int]:
     try:
         width, height = (size, size) if isinstance(size, int) else map(operator.index, size)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"size must be a number of pixels or (width, height), got {size!r}") from error
+        raise UsageError(
+            f"size must be a number of pixels or (width, height), got {size!r}"
+        ) from error
     if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
-        raise UsageError(f"size must be between 1 and {LARGEST_SIDE} pixels a side, got {width} x {height}")
+        raise UsageError(
+            f"size must be between 1 and {LARGEST_SIDE} pixels a side, got {width} x {height}"
+        )
     return width, height

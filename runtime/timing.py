@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.engines.driver import probe_driver
 from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.rendering.workers import available_cores
+from imavatar_deploy.trt.driver import probe_driver
 
 from .player import STAGES
 
@@ -34,7 +34,9 @@ INCLUDED = (
 )
 
 
-def summarise(laps: Iterable[Mapping[str, float]], totals: Sequence[float]) -> dict[str, dict[str, float]]:
+def summarise(
+    laps: Iterable[Mapping[str, float]], totals: Sequence[float]
+) -> dict[str, dict[str, float]]:
     """Milliseconds at each percentile, for every stage and for `total`: `{"raster": {"p50": 1.2, ...}, ...}`.
 
     Args:
@@ -72,7 +74,9 @@ def load_average() -> list[float] | None:
 def _version(package: str) -> str | None:
     try:
         return version(package)
-    except ModuleNotFoundError:  # PackageNotFoundError: the cpu and the gpu build are never both there
+    except (
+        ModuleNotFoundError
+    ):  # PackageNotFoundError: the cpu and the gpu build are never both there
         return None
 
 

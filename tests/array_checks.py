@@ -58,12 +58,20 @@ def _check_class(cls: type) -> None:
         and (wrapped := checked(cls.__new__, vars(sys.modules[cls.__module__])))
     ):
         cls.__new__ = wrapped  # type: ignore[method-assign,assignment]
-    if dataclasses.is_dataclass(cls) and (wrapped := checked(cls.__init__, vars(sys.modules[cls.__module__]))):
+    if dataclasses.is_dataclass(cls) and (
+        wrapped := checked(cls.__init__, vars(sys.modules[cls.__module__]))
+    ):
         cls.__init__ = wrapped  # type: ignore[misc]
     for name, value in list(vars(cls).items()):
-        if isinstance(value, types.FunctionType) and value.__module__ == cls.__module__ and name != "__init__":
+        if (
+            isinstance(value, types.FunctionType)
+            and value.__module__ == cls.__module__
+            and name != "__init__"
+        ):
             replacement: Any = checked(value)
-        elif isinstance(value, classmethod | staticmethod) and isinstance(value.__func__, types.FunctionType):
+        elif isinstance(value, classmethod | staticmethod) and isinstance(
+            value.__func__, types.FunctionType
+        ):
             inner = checked(value.__func__)
             replacement = type(value)(inner) if inner else None
         elif isinstance(value, property) and isinstance(value.fget, types.FunctionType):
@@ -73,7 +81,11 @@ def _check_class(cls: type) -> None:
             continue
         if replacement:
             setattr(cls, name, replacement)
-    if "__init__" in vars(cls) and not dataclasses.is_dataclass(cls) and (wrapped := checked(cls.__init__)):
+    if (
+        "__init__" in vars(cls)
+        and not dataclasses.is_dataclass(cls)
+        and (wrapped := checked(cls.__init__))
+    ):
         cls.__init__ = wrapped  # type: ignore[misc]
 
 
@@ -98,10 +110,14 @@ def checked(function: Any, names: Mapping[str, Any] | None = None) -> Callable[.
             arguments = signature.bind(*args, **kwargs).arguments
             for name, value in arguments.items():
                 if name in hints and not matches(value, hints[name]):
-                    raise ArrayTypeError(_mismatch(function, name, value, annotations[name], arguments))
+                    raise ArrayTypeError(
+                        _mismatch(function, name, value, annotations[name], arguments)
+                    )
             result = function(*args, **kwargs)
             if "return" in hints and not generator and not matches(result, hints["return"]):
-                raise ArrayTypeError(_mismatch(function, "return", result, annotations["return"], arguments))
+                raise ArrayTypeError(
+                    _mismatch(function, "return", result, annotations["return"], arguments)
+                )
         return result
 
     return call
@@ -133,12 +149,18 @@ def matches(value: Any, hint: Any) -> bool:
         return isinstance(value, hint)
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return any(matches(value, part) if names_array(part) else _is(value, part) for part in parts)
+        return any(
+            matches(value, part) if names_array(part) else _is(value, part) for part in parts
+        )
     if origin is tuple and isinstance(value, tuple) and parts:
         if parts[-1] is Ellipsis:
             return all(matches(item, parts[0]) for item in value)
         return len(value) == len(parts) and all(map(matches, value, parts))
-    if isinstance(origin, type) and issubclass(origin, Sequence) and isinstance(value, list | tuple):
+    if (
+        isinstance(origin, type)
+        and issubclass(origin, Sequence)
+        and isinstance(value, list | tuple)
+    ):
         return all(matches(item, parts[0]) for item in value)
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
         return all(matches(item, parts[1]) for item in value.values())
@@ -147,16 +169,28 @@ def matches(value: Any, hint: Any) -> bool:
 
 def _is(value: Any, hint: Any) -> bool:
     kind = typing.get_origin(hint) or hint
-    return value is None if kind in (None, type(None)) else not isinstance(kind, type) or isinstance(value, kind)
+    return (
+        value is None
+        if kind in (None, type(None))
+        else not isinstance(kind, type) or isinstance(value, kind)
+    )
 
 
-def _mismatch(function: Any, name: str, value: Any, annotation: Any, arguments: Mapping[str, Any]) -> str:
+def _mismatch(
+    function: Any, name: str, value: Any, annotation: Any, arguments: Mapping[str, Any]
+) -> str:
     def shown(item: Any) -> str:
         return (
-            f"{item.dtype}{list(item.shape)}" if hasattr(item, "shape") and hasattr(item, "dtype") else repr(item)[:80]
+            f"{item.dtype}{list(item.shape)}"
+            if hasattr(item, "shape") and hasattr(item, "dtype")
+            else repr(item)[:80]
         )
 
-    others = {key: shown(item) for key, item in arguments.items() if hasattr(item, "shape") and key != name}
+    others = {
+        key: shown(item)
+        for key, item in arguments.items()
+        if hasattr(item, "shape") and key != name
+    }
     return f"{function.__module__}.{function.__qualname__}: {name} is {shown(value)}, annotated {annotation}; {others}"
 
 

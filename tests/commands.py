@@ -26,7 +26,11 @@ def click_command(entry: str) -> click.Command:
     target = getattr(module, attribute)
     if isinstance(target, click.Command):
         return target
-    place = module if hasattr(module, "start") else importlib.import_module("imavatar_deploy.console")
+    place = (
+        module
+        if hasattr(module, "start")
+        else importlib.import_module("imavatar_deploy.cli.command")
+    )
     with mock.patch.object(place, "start") as start:
         target()
     late_module, late_attribute = start.call_args.args[:2]

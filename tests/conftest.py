@@ -22,7 +22,9 @@ from imavatar_deploy.rendering.workers import Workers
 
 from .tiny_avatar import tiny_avatar, write_tiny_folder
 
-settings.register_profile("steady", derandomize=True)  # a check that passed passes again; for new examples:
+settings.register_profile(
+    "steady", derandomize=True
+)  # a check that passed passes again; for new examples:
 settings.register_profile("wandering")  # HYPOTHESIS_PROFILE=wandering pytest
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 

@@ -50,7 +50,12 @@ def call(arguments: list[str]) -> dict[str, Any]:
         except BaseException:
             code = None
             traceback.print_exc()
-    return {"arguments": arguments, "code": code, "stdout": out.getvalue(), "stderr": err.getvalue()}
+    return {
+        "arguments": arguments,
+        "code": code,
+        "stdout": out.getvalue(),
+        "stderr": err.getvalue(),
+    }
 
 
 def helps() -> Iterator[dict[str, Any]]:
@@ -64,5 +69,7 @@ def helps() -> Iterator[dict[str, Any]]:
 
 if __name__ == "__main__":
     sys.meta_path[:] = map(Blocking, sys.meta_path)  # type: ignore[arg-type]
-    results = [call(arguments) for arguments in REQUEST["calls"]] if REQUEST["calls"] else list(helps())
+    results = (
+        [call(arguments) for arguments in REQUEST["calls"]] if REQUEST["calls"] else list(helps())
+    )
     print("\n" + json.dumps(results))

@@ -25,7 +25,11 @@ def mutated(draw: st.DrawFn, sound: bytes) -> bytes:
             content[place] ^= draw(st.integers(1, 255))
         return bytes(content)
     piece = content[start : start + draw(st.integers(1, 64))]
-    new = {"lose": b"", "double": piece * 2, "insert": piece + draw(st.binary(min_size=1, max_size=16))}[kind]
+    new = {
+        "lose": b"",
+        "double": piece * 2,
+        "insert": piece + draw(st.binary(min_size=1, max_size=16)),
+    }[kind]
     return bytes(content[:start] + new + content[start + len(piece) :])
 
 
@@ -43,7 +47,23 @@ def with_a_mutated_member(draw: st.DrawFn, sound: bytes) -> bytes:
     return written.getvalue()
 
 
-STRANGE: list[Any] = [None, True, -1, 0, 3, 1e300, "", "x", "../..", [], [[]], {}, {"a": 1}, [0] * 50, ["x"] * 15]
+STRANGE: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    3,
+    1e300,
+    "",
+    "x",
+    "../..",
+    [],
+    [[]],
+    {},
+    {"a": 1},
+    [0] * 50,
+    ["x"] * 15,
+]
 
 
 @st.composite

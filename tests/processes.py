@@ -73,7 +73,11 @@ class Child:
 
 @contextmanager
 def started(
-    command: Sequence[str], *, limit: float = LIMIT, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    limit: float = LIMIT,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Child]:
     """Start a process that ends with this context.
 
@@ -121,7 +125,11 @@ def started(
 
 
 def run_process(
-    command: Sequence[str], *, limit: float = LIMIT, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    limit: float = LIMIT,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a process to its end, as `subprocess.run` with captured text; arguments as of `started`.
 
@@ -133,7 +141,11 @@ def run_process(
 
 
 def run_python(
-    code: str, *arguments: str, limit: float = LIMIT, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    code: str,
+    *arguments: str,
+    limit: float = LIMIT,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run Python code in a fresh interpreter of this environment, as `run_process` does.
 
@@ -144,7 +156,11 @@ def run_python(
 
 
 def _report(child: Child, limit: float) -> str:
-    command = shlex.join(map(str, child.process.args)) if isinstance(child.process.args, list) else child.process.args
+    command = (
+        shlex.join(map(str, child.process.args))
+        if isinstance(child.process.args, list)
+        else child.process.args
+    )
     return f"not finished after {limit:g} s: {command}\n--- its standard error, with its stack ---\n{child.stderr()}"
 
 

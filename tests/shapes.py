@@ -35,12 +35,22 @@ def closed_sphere(rings: int, sectors: int) -> tuple[NDArray[np.float32], NDArra
     """Unit sphere with poles on Y: vertices [V, 3] and faces [F, 3], counter-clockwise seen from outside."""
     theta = np.linspace(0, np.pi, rings + 1)[1:-1, None]
     phi = np.linspace(0, 2 * np.pi, sectors, endpoint=False)[None]
-    bands = np.stack(np.broadcast_arrays(np.sin(theta) * np.sin(phi), np.cos(theta), np.sin(theta) * np.cos(phi)), -1)
+    bands = np.stack(
+        np.broadcast_arrays(
+            np.sin(theta) * np.sin(phi), np.cos(theta), np.sin(theta) * np.cos(phi)
+        ),
+        -1,
+    )
     vertices = np.concatenate([bands.reshape(-1, 3), [[0, 1, 0], [0, -1, 0]]])
     grid = np.arange((rings - 1) * sectors).reshape(rings - 1, sectors)
     right = np.roll(grid, -1, axis=1)
     top, bottom = len(vertices) - 2, len(vertices) - 1
     quads = [[grid[:-1], grid[1:], right[1:]], [grid[:-1], right[1:], right[:-1]]]
-    caps = [[np.full(sectors, top), grid[0], right[0]], [grid[-1], np.full(sectors, bottom), right[-1]]]
-    faces = [np.stack(np.broadcast_arrays(*corners), -1).reshape(-1, 3) for corners in (*quads, *caps)]
+    caps = [
+        [np.full(sectors, top), grid[0], right[0]],
+        [grid[-1], np.full(sectors, bottom), right[-1]],
+    ]
+    faces = [
+        np.stack(np.broadcast_arrays(*corners), -1).reshape(-1, 3) for corners in (*quads, *caps)
+    ]
     return vertices.astype(np.float32), np.concatenate(faces).astype(np.int32)

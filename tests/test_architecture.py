@@ -18,15 +18,19 @@ SOURCES = sorted(
     if "assets" not in path.parts
 )
 
-OURS_AND_PYTHON_S = sys.stdlib_module_names | {"imavatar_deploy", "__future__", "tomllib"}  # the last since 3.11
+OURS_AND_PYTHON_S = sys.stdlib_module_names | {
+    "imavatar_deploy",
+    "__future__",
+    "tomllib",
+}  # the last since 3.11
 GROUND_ALLOWS = {"numpy"}
 ALLOWED = {  # what a file of the ground floor imports beyond numpy and the standard library
     "imavatar_deploy/arrays.py": {"jaxtyping"},
     "imavatar_deploy/avatar_io.py": {"safetensors"},
-    "imavatar_deploy/golden.py": {"safetensors"},
+    "imavatar_deploy/fidelity/golden.py": {"safetensors"},
     "imavatar_deploy/student.py": {"safetensors"},
-    "imavatar_deploy/console.py": {"click", "rich"},
-    "imavatar_deploy/option_groups.py": {"click"},
+    "imavatar_deploy/cli/command.py": {"click", "rich"},
+    "imavatar_deploy/cli/options.py": {"click"},
     "imavatar_deploy/rendering/workers.py": {"numba"},
 }
 ROOM_ALLOWS = {
@@ -69,7 +73,9 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 class TestEveryFile:
     def test_starts_with_its_caption(self, path: Path) -> None:
-        caption = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+        caption = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split(
+            "\n"
+        )[0]
         assert len(caption) > 10
 
     def test_says_what_it_is_for_by_its_name(self, path: Path) -> None:
@@ -93,8 +99,12 @@ class TestEveryFile:
 
     def test_third_party_imports_are_the_rooms_own(self, path: Path) -> None:
         room = room_of(path)
-        allowed = ROOM_ALLOWS.get(room, GROUND_ALLOWS | ALLOWED.get(str(path.relative_to(ROOT)), set()))
+        allowed = ROOM_ALLOWS.get(
+            room, GROUND_ALLOWS | ALLOWED.get(str(path.relative_to(ROOT)), set())
+        )
         third_party = {
-            top for level, name in imports(path) if not level and (top := name.split(".")[0]) not in OURS_AND_PYTHON_S
+            top
+            for level, name in imports(path)
+            if not level and (top := name.split(".")[0]) not in OURS_AND_PYTHON_S
         }
         assert third_party <= allowed

@@ -15,11 +15,15 @@ from .array_checks import ArrayTypeError, checked
 POINTS, WEIGHTS = np.zeros((4, 3), dtype=np.float32), np.ones(4, dtype=np.float32)
 
 
-def scaled(points: Float32[Array, "N 3"], weights: Float32[Array, " N"] | None = None) -> Float32[Array, "N 3"]:
+def scaled(
+    points: Float32[Array, "N 3"], weights: Float32[Array, " N"] | None = None
+) -> Float32[Array, "N 3"]:
     return points if weights is None else points * weights[:, None]
 
 
-def narrowed(points: Float32[Array, "N 3"]) -> tuple[Float32[Array, " N"], Int32[Array, " N"] | None]:
+def narrowed(
+    points: Float32[Array, "N 3"],
+) -> tuple[Float32[Array, " N"], Int32[Array, " N"] | None]:
     return points[:, 0], np.arange(3, dtype=np.int32)
 
 
@@ -59,6 +63,12 @@ def test_functions_without_array_types_stay_as_they_are() -> None:
 
 def test_the_package_is_checked(avatar: Avatar) -> None:
     with Workers(1) as workers, pytest.raises(ArrayTypeError, match="expression is float32"):
-        SurfacePoser(avatar, workers)(np.zeros((2, 50), dtype=np.float32), np.zeros(15, dtype=np.float32))
+        SurfacePoser(avatar, workers)(
+            np.zeros((2, 50), dtype=np.float32), np.zeros(15, dtype=np.float32)
+        )
     with pytest.raises(ArrayTypeError, match="mask is float32"):
-        FrameBuffers(np.zeros((2, 2, 3), np.float32), np.zeros((2, 2, 3), np.float32), np.zeros((2, 2), np.float32))  # type: ignore[arg-type]
+        FrameBuffers(
+            np.zeros((2, 2, 3), np.float32),
+            np.zeros((2, 2, 3), np.float32),
+            np.zeros((2, 2), np.float32),
+        )  # type: ignore[arg-type]

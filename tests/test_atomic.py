@@ -28,7 +28,10 @@ def test_file_appears_only_when_whole(tmp_path: Path) -> None:
 
 
 def test_folder_appears_only_when_whole(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "avatar", marker="marker.json") as folder:
+    with (
+        pytest.raises(RuntimeError),
+        atomic_folder(tmp_path / "avatar", marker="marker.json") as folder,
+    ):
         (folder / "marker.json").touch()
         raise RuntimeError
     assert not list(tmp_path.iterdir())
@@ -68,5 +71,8 @@ def test_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be written"):
         write_folder(tmp_path / "file" / "avatar", "mine")
-    with pytest.raises(UsageError, match="cannot be written"), atomic_file(tmp_path / "file" / "track.json"):
+    with (
+        pytest.raises(UsageError, match="cannot be written"),
+        atomic_file(tmp_path / "file" / "track.json"),
+    ):
         pass

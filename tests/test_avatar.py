@@ -17,8 +17,12 @@ SIZES = {"V": 7, "F": 4, "E": 5, "J": 6, "K": 8}
 
 def made_avatar(**changes: Any) -> Avatar:
     rng = np.random.default_rng(5)
-    shapes: dict[str, Any] = {name: [SIZES.get(str(size), size) for size in shape] for name, shape in SHAPES.items()}
-    fields: dict[str, Any] = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    shapes: dict[str, Any] = {
+        name: [SIZES.get(str(size), size) for size in shape] for name, shape in SHAPES.items()
+    }
+    fields: dict[str, Any] = {
+        name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()
+    }
     fields["faces"] = rng.integers(0, SIZES["V"], shapes["faces"]).astype(np.int32)
     fields["skin_weights"] = rng.dirichlet(np.ones(SIZES["J"]), SIZES["V"]).T.astype(np.float32)
     fields |= {"edition": "openhead", "expression_names": tuple("abcde")}
@@ -57,7 +61,9 @@ def test_every_array_is_checked_for_shape_type_and_values(name: str) -> None:
     array = getattr(avatar, name)
     with pytest.raises(InputError, match=f"avatar array {name} must have shape"):
         replace(avatar, **{name: array[None]})
-    with pytest.raises(InputError, match=f"avatar array {name} must be (int32|float32), got float64"):
+    with pytest.raises(
+        InputError, match=f"avatar array {name} must be (int32|float32), got float64"
+    ):
         replace(avatar, **{name: array.astype(np.float64)})
     with pytest.raises(InputError, match=f"avatar array {name} must be (int32|float32)"):
         replace(avatar, **{name: array.tolist()})
@@ -77,11 +83,26 @@ def test_all_arrays_have_the_same_vertices(name: str) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "face beyond the vertices": ({"faces": np.full((4, 3), 7, np.int32)}, r"faces must index 7 vertices, got 7\.\.7"),
-    "negative face": ({"faces": np.full((4, 3), -1, np.int32)}, "faces must index 7 vertices, got -1"),
-    "four bones": ({"skin_weights": np.full((4, 7), 0.25, np.float32)}, "must have 5 or 6 bones, got 4"),
-    "a name missing": ({"expression_names": tuple("abcd")}, "avatar has 5 expressions, got 4 expression names"),
-    "joints of other expressions": ({"joint_basis": np.zeros((4, 5, 3), np.float32)}, "joint_basis must have shape"),
+    "face beyond the vertices": (
+        {"faces": np.full((4, 3), 7, np.int32)},
+        r"faces must index 7 vertices, got 7\.\.7",
+    ),
+    "negative face": (
+        {"faces": np.full((4, 3), -1, np.int32)},
+        "faces must index 7 vertices, got -1",
+    ),
+    "four bones": (
+        {"skin_weights": np.full((4, 7), 0.25, np.float32)},
+        "must have 5 or 6 bones, got 4",
+    ),
+    "a name missing": (
+        {"expression_names": tuple("abcd")},
+        "avatar has 5 expressions, got 4 expression names",
+    ),
+    "joints of other expressions": (
+        {"joint_basis": np.zeros((4, 5, 3), np.float32)},
+        "joint_basis must have shape",
+    ),
     "unknown edition": ({"edition": "smplx"}, "edition must be one of flame2017"),
 }
 

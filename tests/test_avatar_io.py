@@ -103,13 +103,18 @@ def test_not_an_avatar_folder(tmp_path: Path) -> None:
     [
         ({"schema_version": 99}, "schema version 99"),
         ({"files": {}}, "misses its head model"),
-        ({"files": {"../../etc/passwd": {"sha256": ""}, ARRAYS: {"sha256": ""}}}, "outside the folder"),
+        (
+            {"files": {"../../etc/passwd": {"sha256": ""}, ARRAYS: {"sha256": ""}}},
+            "outside the folder",
+        ),
         ({"files": [1, 2]}, "not an avatar manifest"),
         ({"head_model": "flame1999"}, "avatar edition must be one of"),
         ({"expression_names": ["smile"]}, "got 1 expression names"),
     ],
 )
-def test_edited_manifest_is_refused(folder: Path, changes: dict[str, object], sentence: str) -> None:
+def test_edited_manifest_is_refused(
+    folder: Path, changes: dict[str, object], sentence: str
+) -> None:
     edit_manifest(folder, **changes)
     with pytest.raises(InputError, match=sentence):
         open_avatar(folder)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imavatar_deploy.arrays import arrays_in, read_only
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.read_only import arrays_in, read_only
 from imavatar_deploy.training import landmarks
 from imavatar_deploy.training.config_file import field_texts
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.sample_pool import SamplePool
 from imavatar_deploy.training.settings import Settings
-from imavatar_deploy.training.subject import Subject
-from imavatar_deploy.training.synthetic import actor
+from imavatar_deploy.training.synthetic import build_subject
+from imavatar_deploy.training.warm_start.head_surface import Subject
+from imavatar_deploy.training.warm_start.sample_pool import SamplePool
 
 from .test_architecture import ROOT, SOURCES
 from .training.drawn_video import write_video
@@ -54,21 +54,29 @@ ARRAYS: dict[str, Callable[[Subject, FaceDataset], Any]] = {
     "training/dataset/face_dataset.py:head": lambda subject, dataset: dataset.head,
     "training/landmarks.py:_found": lambda subject, dataset: landmarks._found(),
     "training/landmarks.py:_places": lambda subject, dataset: landmarks._places(),
-    "training/sample_pool.py:apart": lambda subject, dataset: SamplePool.draw(subject, 50, 0).apart,
-    "training/sample_pool.py:close": lambda subject, dataset: SamplePool.draw(subject, 50, 0).close,
-    "training/subject.py:canonical": lambda subject, dataset: subject.canonical,
-    "training/subject.py:normals": lambda subject, dataset: subject.normals,
-    "training/synthetic/actor.py:actor": lambda subject, dataset: actor.actor("male1", 0),
-    "training/synthetic/actor.py:openhead": lambda subject, dataset: actor.openhead(),
+    "training/warm_start/sample_pool.py:apart": lambda subject, dataset: (
+        SamplePool.draw(subject, 50, 0).apart
+    ),
+    "training/warm_start/sample_pool.py:close": lambda subject, dataset: (
+        SamplePool.draw(subject, 50, 0).close
+    ),
+    "training/warm_start/head_surface.py:canonical": lambda subject, dataset: subject.canonical,
+    "training/warm_start/head_surface.py:normals": lambda subject, dataset: subject.normals,
+    "training/synthetic/build_subject.py:actor": lambda subject, dataset: build_subject.actor(
+        "male1", 0
+    ),
+    "training/synthetic/build_subject.py:openhead": lambda subject, dataset: (
+        build_subject.openhead()
+    ),
 }
 """What returns arrays, and how to get them."""
 OTHERS = {
-    "imavatar_deploy/engines/build.py:log_of": "TensorRT's one log",
-    "runtime/gpu/library.py:_loaded": "a module",
-    "runtime/gpu/library.py:_started": "a module",
+    "imavatar_deploy/trt/build.py:log_of": "TensorRT's one log",
+    "runtime/warp_backend/library.py:_loaded": "a module",
+    "runtime/warp_backend/library.py:_started": "a module",
     "training/config_file.py:field_texts": "texts",
     "training/dataset/video.py:_kinds": "a frozenset",
-    "training/sample_pool.py:_vertices": "tensors, which `targets` alone reads",
+    "training/warm_start/sample_pool.py:_vertices": "tensors, which `targets` alone reads",
 }
 """What returns none, or keeps it to itself."""
 
@@ -78,7 +86,9 @@ def test_every_cache_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_a_cached_array_cannot_be_changed(name: str, subject: Subject, dataset: FaceDataset) -> None:
+def test_a_cached_array_cannot_be_changed(
+    name: str, subject: Subject, dataset: FaceDataset
+) -> None:
     found = list(arrays_in(ARRAYS[name](subject, dataset)))
     assert found
     assert not any(array.flags.writeable for array in found)

@@ -17,14 +17,20 @@ from scipy.spatial.transform import Rotation
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError
 
-RENDERS = (("strong", "f_render_strong_001_64"), ("talk", "f_render_talk_021_64"), ("talk", "f_render_talk_099_64"))
+RENDERS = (
+    ("strong", "f_render_strong_001_64"),
+    ("talk", "f_render_talk_021_64"),
+    ("talk", "f_render_talk_099_64"),
+)
 WORLD_MAT = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -4.0]]
 INTRINSICS = [-3.0, 2.95, 0.51, 0.495]
 angles = st.floats(-3.0, 3.0)
 lengths = st.floats(-1.0, 1.0)
 
 
-def project(camera: Camera, points: NDArray[Any], width: int, height: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def project(
+    camera: Camera, points: NDArray[Any], width: int, height: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Columns and rows `[N, 2]` and depths `[N]` by the camera's own matrix."""
     matrix = camera.image_matrix(width, height)
     mapped = points @ matrix[:, :3].T + matrix[:, 3]
@@ -39,12 +45,18 @@ def golden_render(reference: Path, sequence: str, name: str) -> tuple[Camera, An
 
 
 @pytest.mark.parametrize(("sequence", "name"), RENDERS)
-def test_a_point_on_a_pixels_ray_projects_to_that_pixel(reference: Path, sequence: str, name: str) -> None:
+def test_a_point_on_a_pixels_ray_projects_to_that_pixel(
+    reference: Path, sequence: str, name: str
+) -> None:
     camera, golden = golden_render(reference, sequence, name)
     lens, pose, uv = golden["intrinsics"], golden["cam_pose"], golden["uv"]
     # The published generator: z = -1, x = -(u - cx) / fx, y = -(v - cy) / fy, with its negative fx.
     rays = -np.column_stack(
-        [(uv[:, 0] - lens[0, 2]) / lens[0, 0], (uv[:, 1] - lens[1, 2]) / lens[1, 1], np.ones(len(uv))]
+        [
+            (uv[:, 0] - lens[0, 2]) / lens[0, 0],
+            (uv[:, 1] - lens[1, 2]) / lens[1, 1],
+            np.ones(len(uv)),
+        ]
     )
     depths = np.random.default_rng(0).uniform(2.0, 6.0, len(uv))
     points = pose[:3, 3] + depths[:, None] * (rays @ pose[:3, :3].T)
@@ -55,11 +67,15 @@ def test_a_point_on_a_pixels_ray_projects_to_that_pixel(reference: Path, sequenc
 
 
 @pytest.mark.parametrize(("sequence", "name"), RENDERS)
-def test_the_official_hit_points_project_to_their_pixels(reference: Path, sequence: str, name: str) -> None:
+def test_the_official_hit_points_project_to_their_pixels(
+    reference: Path, sequence: str, name: str
+) -> None:
     camera, golden = golden_render(reference, sequence, name)
     hit = golden["network_object_mask"]
     assert hit.sum() > 1000
-    pixels, _ = project(camera, golden["points"][hit], int(golden["img_res"]), int(golden["img_res"]))
+    pixels, _ = project(
+        camera, golden["points"][hit], int(golden["img_res"]), int(golden["img_res"])
+    )
     np.testing.assert_allclose(pixels, golden["uv"][hit], atol=1e-3)
 
 
@@ -75,10 +91,16 @@ def test_opencv_projects_alike(turn: Any, move: Any, lens: Any, size: Any) -> No
     rotation = Rotation.from_rotvec(turn).as_matrix()
     translation = np.array(move) - [0.0, 0.0, 6.0]
     points = np.random.default_rng(1).uniform(-1, 1, (20, 3)) @ rotation
-    camera = Camera(np.column_stack([rotation, translation]).astype(np.float32), np.array(lens, np.float32))
+    camera = Camera(
+        np.column_stack([rotation, translation]).astype(np.float32), np.array(lens, np.float32)
+    )
     (width, height), flip = size, np.diag([1.0, -1.0, -1.0])
-    matrix = np.array([[lens[0] * width, 0, lens[2] * width], [0, lens[1] * height, lens[3] * height], [0, 0, 1]])
-    wanted, _ = cv2.projectPoints(points, cv2.Rodrigues(flip @ rotation)[0], flip @ translation, matrix, None)
+    matrix = np.array(
+        [[lens[0] * width, 0, lens[2] * width], [0, lens[1] * height, lens[3] * height], [0, 0, 1]]
+    )
+    wanted, _ = cv2.projectPoints(
+        points, cv2.Rodrigues(flip @ rotation)[0], flip @ translation, matrix, None
+    )
     pixels, w = project(camera, points, width, height)
     np.testing.assert_allclose(pixels, wanted[:, 0], atol=1e-5 * max(size) * max(lens))
     assert (w > 0).all()
@@ -87,14 +109,22 @@ def test_opencv_projects_alike(turn: Any, move: Any, lens: Any, size: Any) -> No
 def test_the_image_is_not_mirrored_and_rows_run_down() -> None:
     camera = Camera.from_dataset(WORLD_MAT, INTRINSICS)
     pixels, _ = project(
-        camera, np.array([[0.3, 0.0, 0.0], [-0.3, 0.0, 0.0], [0.0, 0.3, 0.0], [0.0, -0.3, 0.0]]), 64, 64
+        camera,
+        np.array([[0.3, 0.0, 0.0], [-0.3, 0.0, 0.0], [0.0, 0.3, 0.0], [0.0, -0.3, 0.0]]),
+        64,
+        64,
     )
     assert pixels[0, 0] > pixels[1, 0]
     assert pixels[2, 1] < pixels[3, 1]
 
 
 def test_depth_is_negative_behind_the_camera() -> None:
-    _, w = project(Camera.from_dataset(WORLD_MAT, INTRINSICS), np.array([[0.0, 0.0, 5.0], [0.0, 0.0, 3.0]]), 64, 64)
+    _, w = project(
+        Camera.from_dataset(WORLD_MAT, INTRINSICS),
+        np.array([[0.0, 0.0, 5.0], [0.0, 0.0, 3.0]]),
+        64,
+        64,
+    )
     np.testing.assert_allclose(w, [-1.0, 1.0])
 
 
@@ -108,9 +138,14 @@ def test_both_spellings_give_one_camera() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(
-    centre=st.tuples(lengths, lengths, lengths), distance=st.floats(2.0, 8.0), extent=st.floats(0.5, 4.0), yaw=angles
+    centre=st.tuples(lengths, lengths, lengths),
+    distance=st.floats(2.0, 8.0),
+    extent=st.floats(0.5, 4.0),
+    yaw=angles,
 )
-def test_looking_at_puts_the_centre_in_the_middle(centre: Any, distance: float, extent: float, yaw: float) -> None:
+def test_looking_at_puts_the_centre_in_the_middle(
+    centre: Any, distance: float, extent: float, yaw: float
+) -> None:
     camera = Camera.looking_at(np.array(centre), distance=distance, extent=extent, yaw=yaw)
     side = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])
     ends = np.array(centre) + np.array([-0.5, 0.0, 0.5])[:, None] * extent * side
@@ -121,13 +156,19 @@ def test_looking_at_puts_the_centre_in_the_middle(centre: Any, distance: float, 
 
 
 def test_a_positive_yaw_walks_the_camera_to_the_heads_left() -> None:
-    np.testing.assert_allclose(Camera.looking_at(np.zeros(3), yaw=np.pi / 2).centre, [4.0, 0.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(
+        Camera.looking_at(np.zeros(3), yaw=np.pi / 2).centre, [4.0, 0.0, 0.0], atol=1e-6
+    )
 
 
 REFUSED: dict[str, tuple[Any, Any, str]] = {
     "focal length zero": (WORLD_MAT, [0.0, 2.0, 0.5, 0.5], "focal lengths must be positive"),
     "fy negative": (WORLD_MAT, [-2.0, -2.0, 0.5, 0.5], "focal lengths must be positive"),
-    "three intrinsics": (WORLD_MAT, [-2.0, 0.5, 0.5], r"intrinsics must have shape \[4\], got \[3\]"),
+    "three intrinsics": (
+        WORLD_MAT,
+        [-2.0, 0.5, 0.5],
+        r"intrinsics must have shape \[4\], got \[3\]",
+    ),
     "intrinsics of words": (WORLD_MAT, ["a", "b", "c", "d"], "intrinsics must be numbers"),
     "world_mat 3 x 3": (np.eye(3), INTRINSICS, r"world_mat must have shape \[n, 4\], got \[3, 3\]"),
     "world_mat 2 x 4": (np.eye(2, 4), INTRINSICS, r"must have shape \[3, 4\], got \[2, 4\]"),
@@ -137,7 +178,9 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
 }
 
 
-@pytest.mark.parametrize(("world_mat", "intrinsics", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize(
+    ("world_mat", "intrinsics", "sentence"), REFUSED.values(), ids=REFUSED.keys()
+)
 def test_a_camera_that_cannot_be_is_refused(world_mat: Any, intrinsics: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Camera.from_dataset(world_mat, intrinsics)

@@ -94,7 +94,7 @@ def test_another_checkout_is_not_mixed_in(tmp_path: Path) -> None:
 
 
 def test_modules_run_by_name(installed: Path) -> None:
-    module = "imavatar_deploy.training.train_commands"
+    module = "imavatar_deploy.training.commands.train"
     run = python("-m", module, "--help", where=ROOT, site=installed)
     assert run.returncode == 0, run.stderr
     assert "Exit codes" in run.stdout

@@ -20,7 +20,13 @@ def test_shapes_return_their_named_sizes() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
-    [((2, 12), ("B", 15)), ((15,), ("B", 15)), ((1, 2, 15), ("B", 15)), ((4, 5), ("n", "n")), ((3,), ())],
+    [
+        ((2, 12), ("B", 15)),
+        ((15,), ("B", 15)),
+        ((1, 2, 15), ("B", 15)),
+        ((4, 5), ("n", "n")),
+        ((3,), ()),
+    ],
 )
 def test_a_wrong_shape_is_refused(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> None:
     with pytest.raises(InputError, match="pose must have shape"):
@@ -30,7 +36,9 @@ def test_a_wrong_shape_is_refused(shape: tuple[int, ...], expected: tuple[int | 
 def test_the_sentence_for_a_shape_is_complete() -> None:
     with pytest.raises(InputError) as caught:
         ensure_shape("pose", np.zeros((2, 12)), ("B", 15), "axis-angle of five bones")
-    assert str(caught.value) == "pose must have shape [B, 15], got [2, 12]; axis-angle of five bones"
+    assert (
+        str(caught.value) == "pose must have shape [B, 15], got [2, 12]; axis-angle of five bones"
+    )
 
 
 def test_anything_with_a_shape_is_checked() -> None:
@@ -45,11 +53,15 @@ def test_finite_values_pass() -> None:
     ensure_finite("empty", np.zeros((0, 3)))
 
 
-@pytest.mark.parametrize(("bad", "count", "said"), [(math.nan, 1, "1 such value)"), (math.inf, 2, "2 such values)")])
+@pytest.mark.parametrize(
+    ("bad", "count", "said"), [(math.nan, 1, "1 such value)"), (math.inf, 2, "2 such values)")]
+)
 def test_the_first_value_that_is_not_finite_is_named(bad: float, count: int, said: str) -> None:
     values = np.zeros((3, 4))
     values.ravel()[[5, 10][:count]] = bad
-    with pytest.raises(InputError, match=r"pose must be finite, got (nan|inf) at index \[1, 1\]") as caught:
+    with pytest.raises(
+        InputError, match=r"pose must be finite, got (nan|inf) at index \[1, 1\]"
+    ) as caught:
         ensure_finite("pose", values)
     assert said in str(caught.value)
 

@@ -12,13 +12,17 @@ import pytest
 from click.testing import CliRunner
 
 from imavatar_deploy import errors
-from imavatar_deploy.console import ENDINGS, Command, closing_lines
-from imavatar_deploy.messages import human_bytes, tell
+from imavatar_deploy.cli.command import ENDINGS, Command, closing_lines
 from imavatar_deploy.optional import require
+from imavatar_deploy.progress import human_bytes, tell
 
 from .processes import started
 
-TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ImavatarError)]
+TREE = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.ImavatarError)
+]
 
 
 def failing(error: Exception) -> click.Command:
@@ -47,11 +51,16 @@ def test_our_own_bugs_are_not_dressed_up() -> None:
 
 
 def test_help_lists_exit_codes() -> None:
-    assert "Exit codes: 0 done" in CliRunner().invoke(failing(errors.UsageError("no")), ["--help"]).output
+    assert (
+        "Exit codes: 0 done"
+        in CliRunner().invoke(failing(errors.UsageError("no")), ["--help"]).output
+    )
 
 
 def test_missing_package_says_the_line_that_brings_it() -> None:
-    with pytest.raises(errors.MissingDependencyError, match=r"pip install 'imavatar-deploy\[gpu\]'"):
+    with pytest.raises(
+        errors.MissingDependencyError, match=r"pip install 'imavatar-deploy\[gpu\]'"
+    ):
         require("a_package_that_is_not_there", extra="gpu")
 
 
@@ -80,7 +89,7 @@ def test_an_end_from_outside_clears_up_like_ctrl_c(tmp_path: Path, number: int) 
         "import click, time\n"
         "from pathlib import Path\n"
         "from imavatar_deploy.atomic import atomic_folder\n"
-        "from imavatar_deploy.console import Command\n"
+        "from imavatar_deploy.cli.command import Command\n"
         "@click.command(cls=Command)\n"
         "def work():\n"
         "    with atomic_folder(Path('out'), marker='m', overwrite=False):\n"

@@ -14,7 +14,9 @@ DRAWN = re.compile(r"^(?P<bars>[│ ]*[├└]── )(?P<name>\w+) +(?P<code>\d
 
 def defined() -> dict[str, type[Exception]]:
     return {
-        name: thing for name, thing in vars(errors).items() if isinstance(thing, type) and issubclass(thing, Exception)
+        name: thing
+        for name, thing in vars(errors).items()
+        if isinstance(thing, type) and issubclass(thing, Exception)
     }
 
 
@@ -33,7 +35,11 @@ def test_the_tree_is_as_drawn() -> None:
 
 
 def test_the_exit_codes_are_as_drawn() -> None:
-    drawn = {line["name"]: int(line["code"]) for line in DRAWN.finditer(str(errors.__doc__)) if line["code"]}
+    drawn = {
+        line["name"]: int(line["code"])
+        for line in DRAWN.finditer(str(errors.__doc__))
+        if line["code"]
+    }
     assert sorted(set(drawn.values())) == [2, 3, 4, 5, 6]
     assert drawn == {name: getattr(defined()[name], "exit_code", None) for name in drawn}
 
@@ -45,7 +51,9 @@ def test_our_own_bugs_are_never_the_users() -> None:
 
 def test_an_unknown_name_is_answered_with_all_names_and_the_nearest() -> None:
     error = unknown_name("format", "onx", ["trt", "onnx", "obj"])
-    assert str(error) == "unknown format 'onx': expected one of obj, onnx, trt; did you mean 'onnx'?"
+    assert (
+        str(error) == "unknown format 'onx': expected one of obj, onnx, trt; did you mean 'onnx'?"
+    )
     assert error.exit_code == 2
 
 

@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from imavatar_deploy.cli.options import FRAMES_HELP, FRAMES_METAVAR, frames_of
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.tracks.frame_range import FRAMES_HELP, FRAMES_METAVAR, frames_of
 
 from .commands import all_commands
 
@@ -46,7 +46,11 @@ def call(command: click.Command, arguments: list[str], frames: str) -> Result:
 
 
 def test_every_command_with_frames_is_here(commands: dict[str, click.Command]) -> None:
-    with_frames = {name for name, command in commands.items() if any("--frames" in row.opts for row in command.params)}
+    with_frames = {
+        name
+        for name, command in commands.items()
+        if any("--frames" in row.opts for row in command.params)
+    }
     assert with_frames == {*RANGES, *COUNTS}
 
 
@@ -65,7 +69,9 @@ def test_what_is_no_range_is_refused_by_every_command(
 ) -> None:
     result = call(commands[name], RANGES[name], frames)
     assert result.exit_code == 2, result.output
-    assert f"--frames must be like 0:100, 50: or ::2 (first:end:step), got {frames!r}" in result.stderr
+    assert (
+        f"--frames must be like 0:100, 50: or ::2 (first:end:step), got {frames!r}" in result.stderr
+    )
     assert not list(Path().iterdir())
 
 
@@ -80,7 +86,9 @@ def test_what_is_no_count_is_refused_by_every_command(
 
 
 def test_a_number_alone_is_told_what_it_may_mean() -> None:
-    with pytest.raises(UsageError, match=r"got '5'; the first 5 frames are 0:5, frame 5 alone is 5:6$"):
+    with pytest.raises(
+        UsageError, match=r"got '5'; the first 5 frames are 0:5, frame 5 alone is 5:6$"
+    ):
         frames_of("5")
 
 

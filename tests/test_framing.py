@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imavatar_deploy.camera import Camera
-from imavatar_deploy.framing import orbited
+from imavatar_deploy.camera import Camera, orbited
 
 
 def project(camera: Camera, point: list[float]) -> np.ndarray:
@@ -24,7 +23,9 @@ def test_not_moved_is_the_very_same_camera() -> None:
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.7, 0.0), (0.0, 0.5), (-2.0, -0.4)])
 def test_it_keeps_looking_at_the_same_point_from_as_far(yaw: float, pitch: float) -> None:
     moved = orbited(FRONT, yaw=yaw, pitch=pitch, zoom=1.0)
-    np.testing.assert_allclose(project(moved, [0.1, 0.2, 0.0]), [50, 50], atol=0.6)  # the head is not at the origin
+    np.testing.assert_allclose(
+        project(moved, [0.1, 0.2, 0.0]), [50, 50], atol=0.6
+    )  # the head is not at the origin
     middle = np.array([0.1, 0.2, FRONT.centre[2] - np.linalg.norm(FRONT.centre)])
     distances = [np.linalg.norm(camera.centre - middle) for camera in (FRONT, moved)]
     assert distances[0] == pytest.approx(distances[1], rel=1e-5)

@@ -19,18 +19,20 @@ from hypothesis import strategies as st
 
 from imavatar_deploy.avatar_io import ARRAYS, MANIFEST, open_avatar
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.flame_pickle import MOST_DENSE
-from imavatar_deploy.golden import ARRAYS as GOLDEN
-from imavatar_deploy.golden import TOLERANCES, read_golden
+from imavatar_deploy.fidelity.golden import ARRAYS as GOLDEN
+from imavatar_deploy.fidelity.golden import TOLERANCES, read_golden
+from imavatar_deploy.fidelity.stage_metrics import FILE as LIMITS
+from imavatar_deploy.fidelity.stage_metrics import read_tolerances
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.proof.tolerances import FILE as LIMITS
-from imavatar_deploy.proof.tolerances import read_tolerances
 from imavatar_deploy.student import FILE, read_student
+from imavatar_deploy.untrusted.flame_pickle import MOST_DENSE
 
 from .mutations import mutated, with_a_mutated_member, with_a_strange_value
 from .test_head_files import flame, write_npz, write_pickle
 
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 MOST = 64 << 20
 
 
@@ -55,7 +57,9 @@ def refused_or_read(read: Callable[[], Any], path: Path) -> None:
 @pytest.mark.parametrize("spoil", [mutated, with_a_mutated_member], ids=["bytes", "members"])
 @FEW
 @given(data=st.data())
-def test_head_models_in_npz(tmp_path: Path, little_memory: None, spoil: Any, data: st.DataObject) -> None:
+def test_head_models_in_npz(
+    tmp_path: Path, little_memory: None, spoil: Any, data: st.DataObject
+) -> None:
     path = write_npz(tmp_path, flame(150))
     path.write_bytes(data.draw(spoil(path.read_bytes())))
     refused_or_read(lambda: HeadModel.load(path, edition="flame2020"), path)
@@ -64,16 +68,27 @@ def test_head_models_in_npz(tmp_path: Path, little_memory: None, spoil: Any, dat
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 @FEW
 @given(data=st.data())
-def test_head_models_in_pickles(tmp_path: Path, little_memory: None, protocol: int, data: st.DataObject) -> None:
-    arrays = flame(150) | {"J_regressor": scipy.sparse.csc_matrix(np.full((5, 6), 1 / 6)), "bs_style": "lbs"}
+def test_head_models_in_pickles(
+    tmp_path: Path, little_memory: None, protocol: int, data: st.DataObject
+) -> None:
+    arrays = flame(150) | {
+        "J_regressor": scipy.sparse.csc_matrix(np.full((5, 6), 1 / 6)),
+        "bs_style": "lbs",
+    }
     path = write_pickle(tmp_path, arrays, protocol)
     path.write_bytes(data.draw(mutated(path.read_bytes())))
     refused_or_read(lambda: HeadModel.load(path, edition="flame2020"), path)
 
 
-def test_a_sparse_matrix_that_would_fill_the_memory_is_refused(tmp_path: Path, little_memory: None) -> None:
-    path = write_pickle(tmp_path, flame() | {"J_regressor": scipy.sparse.csr_matrix((5, MOST_DENSE))})
-    with pytest.raises(InputError, match="J_regressor .*a sparse matrix of 5 x 67108864 is no part of a head"):
+def test_a_sparse_matrix_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, little_memory: None
+) -> None:
+    path = write_pickle(
+        tmp_path, flame() | {"J_regressor": scipy.sparse.csr_matrix((5, MOST_DENSE))}
+    )
+    with pytest.raises(
+        InputError, match="J_regressor .*a sparse matrix of 5 x 67108864 is no part of a head"
+    ):
         HeadModel.load(path, edition="flame2020")
 
 

@@ -9,9 +9,15 @@ import onnx
 import pytest
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.golden import TOLERANCES, GoldenCase, check_golden, read_golden, write_golden
-from imavatar_deploy.graphs import open_session, run_graph
-from imavatar_deploy.parity import Tolerance
+from imavatar_deploy.fidelity.golden import (
+    TOLERANCES,
+    GoldenCase,
+    check_golden,
+    read_golden,
+    write_golden,
+)
+from imavatar_deploy.fidelity.parity import Tolerance
+from imavatar_deploy.onnx_session import open_session, run_graph
 
 POINTS = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -22,7 +28,12 @@ def write_doubling_graph(path: Path, factor: float = 2.0) -> None:
     constant = onnx.helper.make_tensor("factor", onnx.TensorProto.FLOAT, [1], [factor])
     node = onnx.helper.make_node("Mul", ["points", "factor"], ["doubled"])
     graph = onnx.helper.make_graph([node], "doubling", [points], [doubled], [constant])
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), path)
+    onnx.save(
+        onnx.helper.make_model(
+            graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9
+        ),
+        path,
+    )
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 import scipy.sparse
 
 from imavatar_deploy.errors import EditionMismatchError, InputError
-from imavatar_deploy.flame_pickle import read_flame_pickle
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.untrusted.flame_pickle import read_flame_pickle
 
 V = 6
 
@@ -56,7 +56,9 @@ def expected(tmp_path: Path) -> HeadModel:
 
 
 class TestNpz:
-    def test_columns_are_300_shape_and_the_first_50_of_100_expression(self, expected: HeadModel) -> None:
+    def test_columns_are_300_shape_and_the_first_50_of_100_expression(
+        self, expected: HeadModel
+    ) -> None:
         directions = flame()["shapedirs"].astype(np.float32)
         np.testing.assert_array_equal(expected.shape_basis, directions[:, :, :300])
         np.testing.assert_array_equal(expected.expression_basis, directions[:, :, 300:350])
@@ -66,8 +68,12 @@ class TestNpz:
     def test_imavatars_columns_are_100_shape_and_50_expression(self, tmp_path: Path) -> None:
         arrays = flame(150)
         head = HeadModel.load(write_npz(tmp_path, arrays), edition="flame2020")
-        np.testing.assert_array_equal(head.shape_basis, arrays["shapedirs"][:, :, :100].astype(np.float32))
-        np.testing.assert_array_equal(head.expression_basis, arrays["shapedirs"][:, :, 100:].astype(np.float32))
+        np.testing.assert_array_equal(
+            head.shape_basis, arrays["shapedirs"][:, :, :100].astype(np.float32)
+        )
+        np.testing.assert_array_equal(
+            head.expression_basis, arrays["shapedirs"][:, :, 100:].astype(np.float32)
+        )
 
     def test_says_its_own_edition_and_names(self, tmp_path: Path) -> None:
         names = [f"axis{index}" for index in range(50)]
@@ -92,12 +98,16 @@ class TestNpz:
 
 class TestPickle:
     @pytest.mark.parametrize("protocol", range(6))
-    @pytest.mark.parametrize("sparse", ["asarray", "csc_matrix", "csr_matrix", "coo_matrix", "csc_array", "coo_array"])
+    @pytest.mark.parametrize(
+        "sparse", ["asarray", "csc_matrix", "csr_matrix", "coo_matrix", "csc_array", "coo_array"]
+    )
     def test_every_protocol_and_sparse_layout(
         self, tmp_path: Path, expected: HeadModel, protocol: int, sparse: str
     ) -> None:
         arrays: dict[str, Any] = flame() | {"bs_style": "lbs"}
-        arrays["J_regressor"] = getattr(np if sparse == "asarray" else scipy.sparse, sparse)(arrays["J_regressor"])
+        arrays["J_regressor"] = getattr(np if sparse == "asarray" else scipy.sparse, sparse)(
+            arrays["J_regressor"]
+        )
         arrays["posedirs"] = np.asfortranarray(arrays["posedirs"])
         arrays["v_template"] = arrays["v_template"].astype(">f8")
         path = write_pickle(tmp_path, arrays, protocol)
@@ -107,13 +117,17 @@ class TestPickle:
         dense = np.random.default_rng(0).normal(size=(5, V)) * (np.arange(V) % 2)
         for kind in (scipy.sparse.csc_matrix, scipy.sparse.csr_matrix, scipy.sparse.coo_matrix):
             path = write_pickle(tmp_path, {"J_regressor": kind(dense)})
-            np.testing.assert_array_equal(read_flame_pickle(path, ["J_regressor"])["J_regressor"], dense)
+            np.testing.assert_array_equal(
+                read_flame_pickle(path, ["J_regressor"])["J_regressor"], dense
+            )
 
     def test_old_module_names(self, tmp_path: Path, expected: HeadModel) -> None:
         arrays: dict[str, Any] = flame()
         arrays["J_regressor"] = scipy.sparse.csc_matrix(arrays["J_regressor"])
         content = (
-            pickle.dumps(arrays, 2).replace(b"numpy._core.", b"numpy.core.").replace(b"sparse._csc", b"sparse.csc")
+            pickle.dumps(arrays, 2)
+            .replace(b"numpy._core.", b"numpy.core.")
+            .replace(b"sparse._csc", b"sparse.csc")
         )
         (tmp_path / "h.pkl").write_bytes(content)
         assert_same(HeadModel.load(tmp_path / "h.pkl", edition="flame2020"), expected)
@@ -126,13 +140,19 @@ class TestPickle:
             b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
             b"\x89U\x10" + numbers.astype("<f8").tobytes() + b"tbs."
         )
-        np.testing.assert_array_equal(read_flame_pickle(tmp_path / "h.pkl", ["v_template"])["v_template"], numbers)
+        np.testing.assert_array_equal(
+            read_flame_pickle(tmp_path / "h.pkl", ["v_template"])["v_template"], numbers
+        )
 
-    def test_does_not_import_what_it_reads(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_does_not_import_what_it_reads(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path = write_pickle(tmp_path, {"J_regressor": scipy.sparse.csc_matrix(np.eye(3))})
         for name in [name for name in sys.modules if name.split(".")[0] == "scipy"]:
             monkeypatch.setitem(sys.modules, name, None)
-        np.testing.assert_array_equal(read_flame_pickle(path, ["J_regressor"])["J_regressor"], np.eye(3))
+        np.testing.assert_array_equal(
+            read_flame_pickle(path, ["J_regressor"])["J_regressor"], np.eye(3)
+        )
 
 
 class Chumpy:
@@ -159,7 +179,9 @@ class TestChumpy:
     @pytest.mark.parametrize("protocol", [0, 1, 2, 4])
     def test_stored_arrays(self, tmp_path: Path, expected: HeadModel, protocol: int) -> None:
         arrays, chumpy = flame(), Chumpy()
-        whole = chumpy.make("chumpy.ch", "Ch", x=np.concatenate([np.zeros((1, 3, 400)), arrays["shapedirs"]]))
+        whole = chumpy.make(
+            "chumpy.ch", "Ch", x=np.concatenate([np.zeros((1, 3, 400)), arrays["shapedirs"]])
+        )
         slices = {"idxs": np.arange(3 * 400, (V + 1) * 3 * 400), "preferred_shape": (V, 3, 400)}
         formulas = {
             "v_template": chumpy.make("chumpy.ch", "Ch", x=arrays["v_template"], _dirty_vars={"x"}),
@@ -171,8 +193,12 @@ class TestChumpy:
 
     def test_formula_without_array_is_named(self, tmp_path: Path) -> None:
         chumpy = Chumpy()
-        path = chumpy.write(tmp_path, flame() | {"weights": chumpy.make("chumpy.ch_ops", "add", a=1, b=2)})
-        with pytest.raises(InputError, match=r"weights in .*h\.pkl is .*chumpy\.ch_ops\.add is a chumpy formula"):
+        path = chumpy.write(
+            tmp_path, flame() | {"weights": chumpy.make("chumpy.ch_ops", "add", a=1, b=2)}
+        )
+        with pytest.raises(
+            InputError, match=r"weights in .*h\.pkl is .*chumpy\.ch_ops\.add is a chumpy formula"
+        ):
             HeadModel.load(path, edition="flame2020")
 
 
@@ -189,7 +215,8 @@ class TestForeignObjects:
         made = tmp_path / "made-by-the-file"
         path = write_pickle(tmp_path, flame() | {"surprise": Foreign(made)}, 4)
         with pytest.raises(
-            InputError, match=r"h\.pkl holds .*Path.*, which has no place in a head model; nothing .* run"
+            InputError,
+            match=r"h\.pkl holds .*Path.*, which has no place in a head model; nothing .* run",
         ):
             HeadModel.load(path, edition="flame2020")
         assert not made.exists()
@@ -206,7 +233,9 @@ class TestForeignObjects:
     )
     def test_name_is_told(self, tmp_path: Path, content: bytes, name: str) -> None:
         (tmp_path / "h.pkl").write_bytes(content)
-        with pytest.raises(InputError, match=f"holds {name.replace('.', '[.]')}, which has no place"):
+        with pytest.raises(
+            InputError, match=f"holds {name.replace('.', '[.]')}, which has no place"
+        ):
             HeadModel.load(tmp_path / "h.pkl", edition="flame2020")
 
     def test_npz_with_objects(self, tmp_path: Path) -> None:
@@ -218,19 +247,25 @@ class TestForeignObjects:
 
     def test_array_of_objects(self, tmp_path: Path) -> None:
         path = write_pickle(tmp_path, flame() | {"weights": np.array([None])})
-        with pytest.raises(InputError, match=r"weights in .*h\.pkl is not a readable array \(arrays of object"):
+        with pytest.raises(
+            InputError, match=r"weights in .*h\.pkl is not a readable array \(arrays of object"
+        ):
             HeadModel.load(path, edition="flame2020")
 
 
 class TestEdition:
     def test_is_never_guessed(self, tmp_path: Path) -> None:
         for path in (write_npz(tmp_path, flame()), write_pickle(tmp_path, flame())):
-            with pytest.raises(InputError, match=r"does not say which .* flame2017, flame2019, .* openhead"):
+            with pytest.raises(
+                InputError, match=r"does not say which .* flame2017, flame2019, .* openhead"
+            ):
                 HeadModel.load(path)
 
     def test_contradiction(self, tmp_path: Path) -> None:
         path = write_npz(tmp_path, flame() | {"edition": np.array("flame2020")})
-        with pytest.raises(EditionMismatchError, match="says it is flame2020, and flame2023 was asked for"):
+        with pytest.raises(
+            EditionMismatchError, match="says it is flame2020, and flame2023 was asked for"
+        ):
             HeadModel.load(path, edition="flame2023")
         with pytest.raises(EditionMismatchError, match="says it is openhead"):
             HeadModel.load("openhead", edition="flame2020")
@@ -261,15 +296,31 @@ class TestBrokenFiles:
     @pytest.mark.parametrize(
         ("key", "value", "message"),
         [
-            ("weights", np.full((V, 4), 0.25), r"weights in .* must have shape \[6, 5\], got \[6, 4\]"),
-            ("shapedirs", np.zeros((V, 3, 349)), r"400 columns \(300 shape \+ 100 expression\) or 150 .* got 349"),
-            ("shapedirs", np.zeros((V + 1, 3, 400)), r"shapedirs in .* must have shape \[6, 3, S\]"),
+            (
+                "weights",
+                np.full((V, 4), 0.25),
+                r"weights in .* must have shape \[6, 5\], got \[6, 4\]",
+            ),
+            (
+                "shapedirs",
+                np.zeros((V, 3, 349)),
+                r"400 columns \(300 shape \+ 100 expression\) or 150 .* got 349",
+            ),
+            (
+                "shapedirs",
+                np.zeros((V + 1, 3, 400)),
+                r"shapedirs in .* must have shape \[6, 3, S\]",
+            ),
             ("posedirs", np.zeros((V, 3, 27)), r"posedirs in .* must have shape \[6, 3, 36\]"),
             ("J_regressor", np.zeros((4, V)), r"J_regressor in .* must have shape \[5, 6\]"),
             ("v_template", np.full((V, 3), np.nan), r"v_template in .* must be finite"),
             ("f", np.array([[0, 1, 6]]), r"f in .* must hold indices of its 6 vertices"),
             ("f", np.array([[0.0, 1.0, 2.0]]), r"f in .* must hold indices of its 6 vertices"),
-            ("kintree_table", np.array([[-1, 0, 1, 2, 2], range(5)]), r"kintree_table in .* must be FLAME's"),
+            (
+                "kintree_table",
+                np.array([[-1, 0, 1, 2, 2], range(5)]),
+                r"kintree_table in .* must be FLAME's",
+            ),
         ],
     )
     def test_wrong_values(
@@ -286,7 +337,9 @@ class TestNotAFile:
                 HeadModel.load(tmp_path / name, edition="flame2020")
 
     def test_unknown_suffix(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"h\.obj is no head model: .* \.npz, \.pkl, or the word openhead"):
+        with pytest.raises(
+            InputError, match=r"h\.obj is no head model: .* \.npz, \.pkl, or the word openhead"
+        ):
             HeadModel.load(tmp_path / "h.obj")
 
     def test_not_a_dictionary(self, tmp_path: Path) -> None:
@@ -295,5 +348,7 @@ class TestNotAFile:
 
     def test_49_expression_names(self, tmp_path: Path) -> None:
         path = write_npz(tmp_path, flame() | {"expression_names": np.full(49, "x")})
-        with pytest.raises(InputError, match=r"expression_names in .* must have shape \[50\], got \[49\]"):
+        with pytest.raises(
+            InputError, match=r"expression_names in .* must have shape \[50\], got \[49\]"
+        ):
             HeadModel.load(path, edition="flame2020")

@@ -32,7 +32,9 @@ class TestOfficialParity:
     @pytest.fixture
     def subject(self, source: str, reference: Path) -> HeadModel:
         track = json.loads((reference / "talk" / "flame_params.json").read_text(encoding="utf-8"))
-        model = HeadModel.load(source if source == "openhead" else reference / source, edition="openhead")
+        model = HeadModel.load(
+            source if source == "openhead" else reference / source, edition="openhead"
+        )
         return model.for_subject(np.array(track["shape_params"], dtype=np.float32))
 
     def test_subject(self, subject: HeadModel, golden: dict[str, np.ndarray]) -> None:
@@ -40,7 +42,9 @@ class TestOfficialParity:
         np.testing.assert_allclose(ours, golden["v_template_subject_x4"], rtol=0, atol=2e-6)
 
     def test_vertices(self, subject: HeadModel, golden: dict[str, np.ndarray]) -> None:
-        for expression, pose, expected in zip(golden["expression"], golden["pose"], golden["vertices"], strict=True):
+        for expression, pose, expected in zip(
+            golden["expression"], golden["pose"], golden["vertices"], strict=True
+        ):
             ours = subject.vertices(expression, pose) * UNITS_PER_METRE
             np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
@@ -98,14 +102,20 @@ def test_expressions_are_arkits(head: HeadModel) -> None:
         assert moved(head, unit(head, name)).max() > 1e-3, name
 
 
-@pytest.mark.parametrize(("bone", "group", "side"), [(3, "helper-l-eye", 1), (4, "helper-r-eye", -1)])
+@pytest.mark.parametrize(
+    ("bone", "group", "side"), [(3, "helper-l-eye", 1), (4, "helper-r-eye", -1)]
+)
 class TestEyes:
-    def test_joint_is_in_the_middle_of_the_eyeball(self, head: HeadModel, bone: int, group: str, side: int) -> None:
+    def test_joint_is_in_the_middle_of_the_eyeball(
+        self, head: HeadModel, bone: int, group: str, side: int
+    ) -> None:
         joint, ball = head.joints(NEUTRAL)[bone], head.template[part(head, group)]
         assert side * joint[0] > 0.02
         assert np.abs(joint - ball.mean(axis=0)).max() < 2e-4
 
-    def test_turning_moves_the_eyeball_alone(self, head: HeadModel, bone: int, group: str, side: int) -> None:
+    def test_turning_moves_the_eyeball_alone(
+        self, head: HeadModel, bone: int, group: str, side: int
+    ) -> None:
         distance = moved(head, pose=turned(bone, 0, 0.3, 0))
         assert distance[~part(head, group)].max() < 1e-7
         assert 2e-3 < distance[part(head, group)].max() < 6e-3
@@ -114,9 +124,14 @@ class TestEyes:
         self, head: HeadModel, bone: int, group: str, side: int
     ) -> None:
         pupil = np.flatnonzero(part(head, group))[head.template[part(head, group), 2].argmax()]
-        assert head.vertices(NEUTRAL, turned(bone, 0, 0.3, 0))[pupil, 0] > head.template[pupil, 0] + 2e-3
+        assert (
+            head.vertices(NEUTRAL, turned(bone, 0, 0.3, 0))[pupil, 0]
+            > head.template[pupil, 0] + 2e-3
+        )
 
-    def test_blink_moves_the_lids_alone(self, head: HeadModel, bone: int, group: str, side: int) -> None:
+    def test_blink_moves_the_lids_alone(
+        self, head: HeadModel, bone: int, group: str, side: int
+    ) -> None:
         distance = moved(head, unit(head, "eyeBlinkLeft" if side > 0 else "eyeBlinkRight"))
         from_eye = np.linalg.norm(head.template - head.joints(NEUTRAL)[bone], axis=1)
         lids = (distance > 4e-3) & (
@@ -125,10 +140,14 @@ class TestEyes:
         assert distance.max() > 1e-2
         assert from_eye[lids].max() < 0.025
         assert (side * head.template[lids, 0] > 0).all()
-        assert distance[from_eye > 0.08].max() < 1e-7  # the nose and cheek give a little, nothing else
+        assert (
+            distance[from_eye > 0.08].max() < 1e-7
+        )  # the nose and cheek give a little, nothing else
         assert distance[~part(head, "body")].max() < 1e-7
 
-    def test_eyeball_is_wound_outward(self, head: HeadModel, bone: int, group: str, side: int) -> None:
+    def test_eyeball_is_wound_outward(
+        self, head: HeadModel, bone: int, group: str, side: int
+    ) -> None:
         assert signed_volume(head, part(head, group)) > 0.5 * 4 / 3 * np.pi * 0.015**3
 
 
@@ -157,7 +176,17 @@ class TestJaw:
         teeth = part(head, "helper-lower-teeth")
         assert (head.weights[teeth, 2] == 1).all()
         feature = np.array(
-            [0, 0, 0, 0, np.cos(self.OPEN) - 1, -np.sin(self.OPEN), 0, np.sin(self.OPEN), np.cos(self.OPEN) - 1]
+            [
+                0,
+                0,
+                0,
+                0,
+                np.cos(self.OPEN) - 1,
+                -np.sin(self.OPEN),
+                0,
+                np.sin(self.OPEN),
+                np.cos(self.OPEN) - 1,
+            ]
         )
         assert np.abs(head.pose_basis[teeth, :, 9:18] @ feature).max() < 5e-4
 
@@ -179,7 +208,9 @@ def test_subject_moves_shape_into_the_template(head: HeadModel) -> None:
     shape = np.array([1.0, -2.0], dtype=np.float32)
     subject = head.for_subject(shape)
     assert subject.shape_basis.shape[2] == 0
-    np.testing.assert_allclose(subject.template - head.template, head.shape_basis[:, :, :2] @ shape, atol=1e-7)
+    np.testing.assert_allclose(
+        subject.template - head.template, head.shape_basis[:, :, :2] @ shape, atol=1e-7
+    )
     with pytest.raises(InputError, match="at most 300 coefficients, got 301"):
         head.for_subject(np.zeros(301, dtype=np.float32))
     with pytest.raises(InputError, match="shape must be finite"):

@@ -14,7 +14,15 @@ from scipy.spatial.transform import Rotation
 from skimage import metrics
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.image_quality import IDENTICAL_PSNR, iou, l1, normal_angle, psnr, psnr_of, ssim
+from imavatar_deploy.fidelity.image_metrics import (
+    IDENTICAL_PSNR,
+    iou,
+    l1,
+    normal_angle,
+    psnr,
+    psnr_of,
+    ssim,
+)
 
 from .test_architecture import ROOT, SOURCES
 
@@ -25,7 +33,9 @@ def pictures(height: int = 40, width: int = 33, noise: float = 0.1) -> tuple[Any
     """A smooth picture and a disturbed copy of it."""
     rng = np.random.default_rng(2)
     rows, columns = np.mgrid[:height, :width]
-    clean = 0.5 + 0.4 * np.stack([np.sin(rows / 5), np.cos(columns / 7), np.sin((rows + columns) / 9)], axis=-1)
+    clean = 0.5 + 0.4 * np.stack(
+        [np.sin(rows / 5), np.cos(columns / 7), np.sin((rows + columns) / 9)], axis=-1
+    )
     return clean, np.clip(clean + rng.normal(0, noise, clean.shape), 0, 1)
 
 
@@ -38,14 +48,23 @@ def patch(height: int = 40, width: int = 33) -> Any:
 def official_ssim(a: Any, b: Any, **options: Any) -> Any:
     """Wang's settings: Gaussian window of 11 x 11, population covariance."""
     return OFFICIAL.structural_similarity(
-        a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0, channel_axis=-1, **options
+        a,
+        b,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        channel_axis=-1,
+        **options,
     )
 
 
 @pytest.mark.parametrize("noise", [0.001, 0.1, 1.0])
 def test_psnr_and_ssim_agree_with_scikit_image(noise: float) -> None:
     a, b = pictures(noise=noise)
-    assert psnr(a, b) == pytest.approx(OFFICIAL.peak_signal_noise_ratio(a, b, data_range=1.0), rel=1e-12)
+    assert psnr(a, b) == pytest.approx(
+        OFFICIAL.peak_signal_noise_ratio(a, b, data_range=1.0), rel=1e-12
+    )
     assert ssim(a, b) == pytest.approx(official_ssim(a, b), abs=1e-9)
 
 
@@ -60,7 +79,9 @@ def test_a_mask_chooses_the_pixels() -> None:
     assert psnr(a, b, mask) == pytest.approx(
         OFFICIAL.peak_signal_noise_ratio(a[mask], b[mask], data_range=1.0), rel=1e-12
     )
-    assert l1(a, b, mask) == pytest.approx(np.mean([abs(a[r, c] - b[r, c]) for r, c in np.argwhere(mask)]))
+    assert l1(a, b, mask) == pytest.approx(
+        np.mean([abs(a[r, c] - b[r, c]) for r, c in np.argwhere(mask)])
+    )
     _, similarity = official_ssim(a, b, full=True)
     assert ssim(a, b, mask) == pytest.approx(similarity[mask].mean(), abs=1e-9)
 
@@ -101,9 +122,11 @@ def test_what_is_not_a_number_is_not_identical() -> None:
 FORMULA = re.compile(r"\b10(\.0)?\s*\*\s*\w*\.?log10|log10\([^)]*\)\s*\*\s*-?10\b")
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *(ROOT / "benchmarks").glob("*.py")], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*SOURCES, *(ROOT / "benchmarks").glob("*.py")], ids=lambda path: path.name
+)
 def test_psnr_is_computed_in_one_place(path: Path) -> None:
-    assert not FORMULA.search(path.read_text(encoding="utf-8")) or path.stem == "image_quality"
+    assert not FORMULA.search(path.read_text(encoding="utf-8")) or path.stem == "image_metrics"
 
 
 def test_an_empty_mask_measures_nothing() -> None:
@@ -132,7 +155,9 @@ def test_iou_of_the_extremes() -> None:
 def test_normals_turned_by_an_angle_differ_by_it(degrees: float) -> None:
     rng = np.random.default_rng(4)
     normals = rng.normal(size=(6, 5, 3))
-    axes = np.cross(normals, rng.normal(size=normals.shape))  # at right angles, so that the whole turn counts
+    axes = np.cross(
+        normals, rng.normal(size=normals.shape)
+    )  # at right angles, so that the whole turn counts
     axes /= np.linalg.norm(axes, axis=-1, keepdims=True)
     turn = Rotation.from_rotvec(np.radians(degrees) * axes.reshape(-1, 3))
     turned = turn.apply(normals.reshape(-1, 3)).reshape(normals.shape)
@@ -144,7 +169,9 @@ def test_normals_turned_by_an_angle_differ_by_it(degrees: float) -> None:
 
 def test_a_normal_without_direction_counts_as_a_right_angle() -> None:
     up = np.broadcast_to([0.0, 0.0, 1.0], (2, 2, 3))
-    np.testing.assert_array_equal(normal_angle(up, np.zeros((2, 2, 3)), np.ones((2, 2), bool)), [90.0] * 4)
+    np.testing.assert_array_equal(
+        normal_angle(up, np.zeros((2, 2, 3)), np.ones((2, 2), bool)), [90.0] * 4
+    )
 
 
 A, B = pictures()
@@ -156,13 +183,22 @@ MISFITS: dict[str, tuple[Any, str]] = {
     "ssim sizes": (lambda: ssim(A, B[:, :-1]), "must have one shape"),
     "l1 sizes": (lambda: l1(A, B[..., :1]), "must have one shape"),
     "normal sizes": (lambda: normal_angle(A, B[:-1], patch()), "must have one shape"),
-    "grey images": (lambda: psnr(A[..., 0], B[..., 0]), r"image must have shape \[H, W, 3\], got \[40, 33\]"),
-    "mask size": (lambda: psnr(A, B, patch(39)), r"mask must have shape \[40, 33\], got \[39, 33\]"),
+    "grey images": (
+        lambda: psnr(A[..., 0], B[..., 0]),
+        r"image must have shape \[H, W, 3\], got \[40, 33\]",
+    ),
+    "mask size": (
+        lambda: psnr(A, B, patch(39)),
+        r"mask must have shape \[40, 33\], got \[39, 33\]",
+    ),
     "ssim mask size": (lambda: ssim(A, B, patch(39)), "mask must have shape"),
     "soft mask": (lambda: l1(A, B, 0.5 * patch()), "mask must be boolean, got float64"),
     "too small": (lambda: ssim(A[:10], B[:10]), "at least 11 x 11 pixels"),
     "iou sizes": (lambda: iou(patch(), patch(39)), "masks to compare must have one shape"),
-    "iou of numbers": (lambda: iou(patch(), 255 * patch().astype(np.uint8)), "mask must be boolean, got uint8"),
+    "iou of numbers": (
+        lambda: iou(patch(), 255 * patch().astype(np.uint8)),
+        "mask must be boolean, got uint8",
+    ),
 }
 
 

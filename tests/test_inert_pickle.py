@@ -12,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from imavatar_deploy import inert_arrays
-from imavatar_deploy.inert_arrays import as_array
-from imavatar_deploy.inert_pickle import ForeignObjectError, StandIn, load
+from imavatar_deploy.untrusted import pickle_arrays
+from imavatar_deploy.untrusted.pickle_arrays import as_array
+from imavatar_deploy.untrusted.pickle_reader import ForeignObjectError, StandIn, load
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text() | st.integers(), inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text() | st.integers(), inner)
+    ),
     max_leaves=12,
 )
 
@@ -31,18 +35,24 @@ def test_plain_data_is_what_python_makes_of_it(value: Any, protocol: int) -> Non
 
 @settings(max_examples=60, deadline=None)
 @given(
-    array=arrays(st.sampled_from(["f4", ">f8", "i2", "u1", "?"]), array_shapes(min_dims=0, max_dims=4, min_side=0)),
+    array=arrays(
+        st.sampled_from(["f4", ">f8", "i2", "u1", "?"]),
+        array_shapes(min_dims=0, max_dims=4, min_side=0),
+    ),
     protocol=st.integers(0, pickle.HIGHEST_PROTOCOL),
 )
 def test_arrays_are_what_numpy_makes_of_them(array: np.ndarray, protocol: int) -> None:
     for one in (array, np.asfortranarray(array)):
-        read = as_array(load(pickle.dumps({"x": one}, protocol), inert_arrays.ADMITTED.get)["x"])
+        read = as_array(load(pickle.dumps({"x": one}, protocol), pickle_arrays.ADMITTED.get)["x"])
         np.testing.assert_array_equal(read, one)
         assert read.dtype.kind == one.dtype.kind
 
 
 def test_bytes_and_sets() -> None:
-    assert load(pickle.dumps([b"\x00\xff", bytearray(b"a")], 5), lambda origin: None) == [b"\x00\xff", b"a"]
+    assert load(pickle.dumps([b"\x00\xff", bytearray(b"a")], 5), lambda origin: None) == [
+        b"\x00\xff",
+        b"a",
+    ]
     assert sorted(load(pickle.dumps({1, 2, 3}, 4), lambda origin: None)) == [1, 2, 3]
 
 
@@ -54,7 +64,7 @@ def test_one_thing_twice_is_one_thing() -> None:
 
 def test_a_name_that_is_not_admitted_is_told() -> None:
     with pytest.raises(ForeignObjectError) as caught:
-        load(pickle.dumps(os.system, 4), inert_arrays.ADMITTED.get)
+        load(pickle.dumps(os.system, 4), pickle_arrays.ADMITTED.get)
     assert caught.value.origin == f"{os.system.__module__}.system"
 
 
@@ -78,18 +88,18 @@ SPOILT = {
 @pytest.mark.parametrize("content", SPOILT.values(), ids=SPOILT.keys())
 def test_what_is_no_pickle_of_data_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        load(content, inert_arrays.ADMITTED.get)
+        load(content, pickle_arrays.ADMITTED.get)
 
 
 def test_state_reaches_stand_ins_alone() -> None:
     """A file that builds a dictionary's or a list's insides changes nothing."""
     for made in (b"}", b"]", b"cnumpy\nndarray\n"):
-        read = load(b"\x80\x04" + made + b"}X\x01\x00\x00\x00aK\x01sb.", inert_arrays.ADMITTED.get)
+        read = load(b"\x80\x04" + made + b"}X\x01\x00\x00\x00aK\x01sb.", pickle_arrays.ADMITTED.get)
         assert not isinstance(read, StandIn)
         assert not hasattr(read, "a")
 
 
 def test_there_is_an_end_to_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imavatar_deploy.inert_pickle.MOST_OPERATIONS", 100)
+    monkeypatch.setattr("imavatar_deploy.untrusted.pickle_reader.MOST_OPERATIONS", 100)
     with pytest.raises(ValueError, match="more than 100 instructions"):
         load(b"\x80\x04" + b"]0" * 60 + b"].", lambda origin: None)

@@ -27,7 +27,15 @@ DOCUMENTED = re.compile(r"pip install '\.\[([^\]]+)\]'")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXTRAS = PROJECT["optional-dependencies"]
 INSTALLS = sorted(
-    {"", *EXTRAS, *(found for path in DOCUMENTS for found in DOCUMENTED.findall(path.read_text(encoding="utf-8")))}
+    {
+        "",
+        *EXTRAS,
+        *(
+            found
+            for path in DOCUMENTS
+            for found in DOCUMENTED.findall(path.read_text(encoding="utf-8"))
+        ),
+    }
     - {"dev"}
 )
 """Extras, comma-separated: none, each alone, and every line of the documents."""
@@ -69,7 +77,11 @@ def in_install(extras: str, *calls: list[str], folder: Path) -> list[dict[str, A
     """Run command lines, or --help of every command, where only these extras are installed."""
     installed = distributions(extras)
     owners = metadata.packages_distributions()
-    blocked = {top for top, names in owners.items() if not installed & {canonicalize_name(name) for name in names}}
+    blocked = {
+        top
+        for top, names in owners.items()
+        if not installed & {canonicalize_name(name) for name in names}
+    }
     request = {"blocked": sorted(blocked - TOOLS), "calls": calls}
     result = run_process([sys.executable, str(CHILD), json.dumps(request)], cwd=folder, limit=240)
     assert result.returncode == 0, result.stderr
@@ -91,7 +103,10 @@ def test_every_command_answers_help(extras: str, tmp_path: Path) -> None:
     assert {f"{name} --help" for name in PROJECT["scripts"]} < typed
     assert {"imavatar-data synth --help", "imavatar-eval experiment --help"} < typed
     for result in results:
-        assert (result["code"], result["stderr"]) == (0, ""), (result["arguments"], result["stderr"])
+        assert (result["code"], result["stderr"]) == (0, ""), (
+            result["arguments"],
+            result["stderr"],
+        )
         assert result["stdout"].startswith("Usage: "), result
 
 
@@ -110,7 +125,11 @@ MISSING = {
     "list": ("cpu", "export", "imavatar-export --list"),
     "glb": ("cpu,export", "gltf", "imavatar-export nowhere --format glb --out out"),
     "usd": ("cpu", "scene", "imavatar-bake sample --format usd --track nowhere --out out"),
-    "osc": ("cpu", "trackers", "imavatar-run sample --source osc://:0 --sink null --size 16 --duration 10ms"),
+    "osc": (
+        "cpu",
+        "trackers",
+        "imavatar-run sample --source osc://:0 --sink null --size 16 --duration 10ms",
+    ),
 }
 """What is installed, the extra that is missing, and the command line that misses it."""
 

@@ -15,14 +15,18 @@ from click.testing import CliRunner, Result
 
 from imavatar_deploy.avatar_io import ARRAYS, open_avatar
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.exporters.commands import export
+from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, save_checkpoint
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.commands import bench, run, verify
+from imavatar_deploy.runtime.bench.command import bench
+from imavatar_deploy.runtime.commands.run import run
+from imavatar_deploy.runtime.commands.verify import verify
 from imavatar_deploy.tracks import read_track
 
-SMALL = NetworkSizes(geometry_layers=(64,) * 8, deformation_layers=(32,) * 4, texture_layers=(64,) * 4)
+SMALL = NetworkSizes(
+    geometry_layers=(64,) * 8, deformation_layers=(32,) * 4, texture_layers=(64,) * 4
+)
 
 
 def call(command: Any, *arguments: object) -> Result:
@@ -34,7 +38,9 @@ def assert_refused(result: Result, exit_code: int, sentence: str) -> None:
     assert result.exit_code == exit_code, result.output
     assert isinstance(result.exception, SystemExit)
     assert sentence in result.stderr
-    assert len(result.stderr.strip().splitlines()) <= 3  # click's usage errors come with two lines of usage
+    assert (
+        len(result.stderr.strip().splitlines()) <= 3
+    )  # click's usage errors come with two lines of usage
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +120,10 @@ class TestGarbage:
     @pytest.mark.parametrize("spoil", ["truncated", "not a checkpoint", "foreign class"])
     def test_checkpoint(self, spoil: str, tmp_path: Path) -> None:
         path = tmp_path / "latest.pth"
-        torch.save({"epoch": 1, "model_state_dict": {}} if spoil != "foreign class" else {"epoch": SMALL}, path)
+        torch.save(
+            {"epoch": 1, "model_state_dict": {}} if spoil != "foreign class" else {"epoch": SMALL},
+            path,
+        )
         if spoil == "truncated":
             path.write_bytes(path.read_bytes()[:200])
         result = call(export, path, "--format", "onnx", "--out", tmp_path / "avatar")
@@ -139,18 +148,26 @@ class TestGarbage:
     def test_49_expressions(self, avatar: Path, track: dict[str, Any], tmp_path: Path) -> None:
         track["frames"][1]["expression"].pop()
         source = write(track, tmp_path / "flame_params.json")
-        assert_refused(call(run, avatar, "--source", source, "--sink", tmp_path / "talk.mp4"), 6, "49")
+        assert_refused(
+            call(run, avatar, "--source", source, "--sink", tmp_path / "talk.mp4"), 6, "49"
+        )
         assert [entry.name for entry in tmp_path.iterdir()] == ["flame_params.json"]
 
     def test_nan_in_the_pose(self, avatar: Path, track: dict[str, Any], tmp_path: Path) -> None:
         track["frames"][2]["pose"][7] = float("nan")
         source = write(track, tmp_path / "flame_params.json")
-        assert_refused(call(run, avatar, "--source", source, "--sink", tmp_path / "talk.mp4"), 6, "finite")
+        assert_refused(
+            call(run, avatar, "--source", source, "--sink", tmp_path / "talk.mp4"), 6, "finite"
+        )
 
-    def test_track_of_another_head_model(self, avatar: Path, track: dict[str, Any], tmp_path: Path) -> None:
+    def test_track_of_another_head_model(
+        self, avatar: Path, track: dict[str, Any], tmp_path: Path
+    ) -> None:
         source = write(track | {"head_model": "flame2020"}, tmp_path / "flame_params.json")
         assert_refused(call(run, avatar, "--source", source, "--sink", "null"), 6, "--any-edition")
-        result = call(run, avatar, "--source", source, "--sink", "null", "--size", 32, "--any-edition")
+        result = call(
+            run, avatar, "--source", source, "--sink", "null", "--size", 32, "--any-edition"
+        )
         assert result.exit_code == 0, result.output
 
     @pytest.mark.parametrize("command", [verify, run])
@@ -167,10 +184,14 @@ class TestGarbage:
         sinks = ["--sink", tmp_path / "talk.mp4", "--sink", f"{tmp_path}/./talk.mp4"]
         assert_refused(call(run, avatar, "--source", "talk", *sinks), 2, "two sinks would write to")
 
-    def test_camera_without_a_rotation(self, avatar: Path, track: dict[str, Any], tmp_path: Path) -> None:
+    def test_camera_without_a_rotation(
+        self, avatar: Path, track: dict[str, Any], tmp_path: Path
+    ) -> None:
         track["frames"][0]["world_mat"] = np.zeros((3, 4)).tolist()
         source = write(track, tmp_path / "flame_params.json")
-        assert_refused(call(run, avatar, "--source", source, "--sink", "null"), 6, "must begin with a rotation")
+        assert_refused(
+            call(run, avatar, "--source", source, "--sink", "null"), 6, "must begin with a rotation"
+        )
 
     def test_closed_player_says_so(self, avatar: Path) -> None:
         with Player(avatar, size=16) as player:
@@ -184,7 +205,9 @@ class TestGarbage:
             Player(avatar, size=size)
 
     def test_unknown_sink(self, avatar: Path, tmp_path: Path) -> None:
-        assert_refused(call(run, avatar, "--source", "talk", "--sink", tmp_path / "talk.gif"), 2, "talk.gif")
+        assert_refused(
+            call(run, avatar, "--source", "talk", "--sink", tmp_path / "talk.gif"), 2, "talk.gif"
+        )
 
 
 def test_talk_track_fits_the_sample() -> None:

@@ -13,7 +13,8 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import bone_transforms, pose_feature, rotations, skinning_transforms
 
 JOINTS = np.array(
-    [[0, -0.1, 0], [0, -0.05, 0], [0, 0, 0.02], [0.03, 0.01, 0.07], [-0.03, 0.01, 0.07]], dtype=np.float32
+    [[0, -0.1, 0], [0, -0.05, 0], [0, 0, 0.02], [0.03, 0.01, 0.07], [-0.03, 0.01, 0.07]],
+    dtype=np.float32,
 )
 POSE = np.random.default_rng(0).normal(size=15).astype(np.float32)
 
@@ -30,14 +31,18 @@ def test_quarter_turn_about_x_takes_y_to_z() -> None:
 def test_rotations_are_rotations() -> None:
     turns = rotations(np.random.default_rng(1).normal(size=(4, 15)).astype(np.float32))
     assert turns.shape == (4, 5, 3, 3)
-    np.testing.assert_allclose(turns @ turns.swapaxes(-1, -2), np.broadcast_to(np.eye(3), turns.shape), atol=1e-6)
+    np.testing.assert_allclose(
+        turns @ turns.swapaxes(-1, -2), np.broadcast_to(np.eye(3), turns.shape), atol=1e-6
+    )
     np.testing.assert_allclose(np.linalg.det(turns), 1, atol=1e-6)
 
 
 def test_rest_pose_moves_nothing() -> None:
     rest = np.zeros(15, dtype=np.float32)
     np.testing.assert_array_equal(pose_feature(rest), 0)
-    np.testing.assert_allclose(bone_transforms(rest, JOINTS), np.broadcast_to(np.eye(4), (5, 4, 4)), atol=1e-7)
+    np.testing.assert_allclose(
+        bone_transforms(rest, JOINTS), np.broadcast_to(np.eye(4), (5, 4, 4)), atol=1e-7
+    )
 
 
 def test_global_rotation_does_not_correct() -> None:
@@ -50,7 +55,9 @@ def test_children_follow_their_parents() -> None:
     world = bone_transforms(POSE, JOINTS)
     np.testing.assert_allclose(apply(world[0], JOINTS[0]), JOINTS[0], atol=1e-6)
     for bone, parent in ((1, 0), (2, 1), (3, 1), (4, 1)):
-        np.testing.assert_allclose(apply(world[bone], JOINTS[bone]), apply(world[parent], JOINTS[bone]), atol=1e-6)
+        np.testing.assert_allclose(
+            apply(world[bone], JOINTS[bone]), apply(world[parent], JOINTS[bone]), atol=1e-6
+        )
 
 
 def test_ghost_bone_comes_first_and_stays() -> None:
@@ -66,11 +73,15 @@ def golden(reference: Path) -> dict[str, np.ndarray]:
 
 
 def test_pose_feature_is_the_official_one(golden: dict[str, np.ndarray]) -> None:
-    np.testing.assert_allclose(pose_feature(golden["pose"]), golden["pose_feature"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        pose_feature(golden["pose"]), golden["pose_feature"], rtol=0, atol=1e-6
+    )
 
 
 def test_transforms_are_the_official_ones(golden: dict[str, np.ndarray]) -> None:
-    subject = replace(HeadModel.load("openhead"), template=golden["v_template_subject_x4"] / UNITS_PER_METRE)
+    subject = replace(
+        HeadModel.load("openhead"), template=golden["v_template_subject_x4"] / UNITS_PER_METRE
+    )
     for expression, pose, expected in zip(
         golden["expression"], golden["pose"], golden["transformations_with_identity"], strict=True
     ):

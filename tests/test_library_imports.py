@@ -14,34 +14,31 @@ FOLDERS = {
     **{room: f"imavatar_deploy.{room}" for room in ("exporters", "runtime", "training")},
 }
 COMMAND_LINE = {
-    "imavatar_deploy.console",
-    "imavatar_deploy.option_groups",
-    "imavatar_deploy.exporters.bake_commands",
+    "imavatar_deploy.cli.command",
+    "imavatar_deploy.cli.options",
+    "imavatar_deploy.exporters.commands.bake",
+    "imavatar_deploy.exporters.commands.export",
     "imavatar_deploy.exporters.commands",
-    "imavatar_deploy.exporters.entry",
-    "imavatar_deploy.exporters.format_option",
-    "imavatar_deploy.exporters.gltf.options",
-    "imavatar_deploy.exporters.listing",
-    "imavatar_deploy.exporters.motion_option",
-    "imavatar_deploy.exporters.option_groups",
+    "imavatar_deploy.exporters.formats.option",
+    "imavatar_deploy.exporters.formats.gltf.options",
+    "imavatar_deploy.exporters.commands.options",
     "imavatar_deploy.runtime.bench.command",
-    "imavatar_deploy.runtime.bench.several",
+    "imavatar_deploy.runtime.bench.options",
     "imavatar_deploy.runtime.bench.tables",
     "imavatar_deploy.runtime.commands",
     "imavatar_deploy.runtime.doctor.command",
-    "imavatar_deploy.runtime.durations",
     "imavatar_deploy.runtime.live.options",
-    "imavatar_deploy.runtime.options",
-    "imavatar_deploy.runtime.run",
-    "imavatar_deploy.runtime.send",
-    "imavatar_deploy.runtime.verify",
-    "imavatar_deploy.training.convert_command",
-    "imavatar_deploy.training.data_commands",
-    "imavatar_deploy.training.entry",
-    "imavatar_deploy.training.eval_commands",
+    "imavatar_deploy.runtime.commands.options",
+    "imavatar_deploy.runtime.commands.run",
+    "imavatar_deploy.runtime.commands.send",
+    "imavatar_deploy.runtime.commands.verify",
+    "imavatar_deploy.training.commands.convert",
+    "imavatar_deploy.training.commands.data",
+    "imavatar_deploy.training.commands",
+    "imavatar_deploy.training.commands.eval",
     "imavatar_deploy.training.experiments.command",
-    "imavatar_deploy.training.map_command",
-    "imavatar_deploy.training.train_commands",
+    "imavatar_deploy.training.commands.fit_map",
+    "imavatar_deploy.training.commands.train",
 }
 """Modules of commands and their options; every other one is the library."""
 
@@ -96,7 +93,7 @@ def redirected(*arguments):
     raise AssertionError("a file descriptor was redirected")
 
 os.dup2 = redirected
-importlib.import_module("imavatar_deploy.runtime.gpu.library")
+importlib.import_module("imavatar_deploy.runtime.warp_backend.library")
 assert "warp" not in sys.modules, "library loads Warp"
 for name in sys.argv[1:]:
     importlib.import_module(name)
@@ -106,7 +103,7 @@ assert warp._src.context.runtime is None, "Warp was started"
 
 STARTS = """
 import os, sys, threading
-from imavatar_deploy.runtime.gpu import library
+from imavatar_deploy.runtime.warp_backend import library
 
 calls = []
 def init(of=library.wp.init):
@@ -129,7 +126,9 @@ os.write(2, b"stderr is back")
 
 def test_importing_the_kernels_does_not_start_warp() -> None:
     pytest.importorskip("warp", reason="pip install 'imavatar-deploy[cuda]'")
-    kernels = [name for name in modules() if name.startswith("imavatar_deploy.runtime.gpu")]
+    kernels = [
+        name for name in modules() if name.startswith("imavatar_deploy.runtime.warp_backend")
+    ]
     result = run(QUIET, *kernels)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 

@@ -10,7 +10,17 @@ import pytest
 from .processes import run_python
 from .tracks.tracker_files import motion, write_motion
 
-HEAVY = ("torch", "onnx", "onnxscript", "skimage", "trimesh", "scipy", "fast_simplification", "igl", "lightning")
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxscript",
+    "skimage",
+    "trimesh",
+    "scipy",
+    "fast_simplification",
+    "igl",
+    "lightning",
+)
 
 BLOCK = f"""
 import sys
@@ -44,20 +54,32 @@ assert 0.1 < (image[..., 3] == 255).mean() < 0.9
 
 
 def test_run_and_verify_the_sample(tmp_path: Path) -> None:
-    run = "from imavatar_deploy.runtime.commands import run; run()"
+    run = "from imavatar_deploy.runtime.commands.run import run; run()"
     sink = str(tmp_path / "%05d.png")
-    result = run_light(run, "sample", "--source", "talk", "--frames", "0:3", "--size", "64", "--sink", sink)
+    result = run_light(
+        run, "sample", "--source", "talk", "--frames", "0:3", "--size", "64", "--sink", sink
+    )
     assert result.returncode == 0, result.stderr
     assert len(list(tmp_path.glob("*.png"))) == 3
-    result = run_light("from imavatar_deploy.runtime.commands import verify; verify()", "sample")
+    result = run_light(
+        "from imavatar_deploy.runtime.commands.verify import verify; verify()", "sample"
+    )
     assert result.returncode == 0, result.stderr
 
 
 def test_bake_the_sample(tmp_path: Path) -> None:
-    bake = "from imavatar_deploy.exporters.entry import bake; bake()"
+    bake = "from imavatar_deploy.exporters.commands import imavatar_bake; imavatar_bake()"
     out = tmp_path / "baked"
     result = run_light(
-        bake, "sample", "--format", "obj,ply,pc2,mdd,glb", "--frames", "0:2", "--out", str(out), "--colour"
+        bake,
+        "sample",
+        "--format",
+        "obj,ply,pc2,mdd,glb",
+        "--frames",
+        "0:2",
+        "--out",
+        str(out),
+        "--colour",
     )
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in out.iterdir()) == [
@@ -73,7 +95,7 @@ def test_bake_the_sample(tmp_path: Path) -> None:
 
 
 def test_export_says_what_it_needs(tmp_path: Path) -> None:
-    export = "from imavatar_deploy.exporters.entry import export; export()"
+    export = "from imavatar_deploy.exporters.commands import imavatar_export; imavatar_export()"
     result = run_light(export, "sample", "--format", "onnx", "--out", str(tmp_path / "avatar"))
     assert result.returncode == 5
     assert "pip install 'imavatar-deploy[export]'" in result.stderr
@@ -82,7 +104,9 @@ def test_export_says_what_it_needs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["metrical-tracker", "smirk"])
 def test_what_torch_wrote_is_read_without_it(tmp_path: Path, name: str) -> None:
-    path = write_motion(name, tmp_path / "made", motion(), {"metrical-tracker": ".frame", "smirk": ".pt"}[name])
+    path = write_motion(
+        name, tmp_path / "made", motion(), {"metrical-tracker": ".frame", "smirk": ".pt"}[name]
+    )
     code = "import sys; from imavatar_deploy.tracks import read_track; print(read_track(sys.argv[1]).pose[2, 6])"
     result = run_light(code, str(path))
     assert result.returncode == 0, result.stderr

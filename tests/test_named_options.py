@@ -12,13 +12,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
-    "exporters.bake_commands",
-    "exporters.commands",
-    "runtime.commands",
+    "exporters.commands.bake",
+    "exporters.commands.export",
+    "runtime.bench.command",
+    "runtime.commands.run",
+    "runtime.commands.send",
+    "runtime.commands.verify",
     "runtime.doctor.command",
-    "training.data_commands",
-    "training.eval_commands",
-    "training.train_commands",
+    "training.commands.data",
+    "training.commands.eval",
+    "training.commands.train",
 )
 OF_OTHER_PROGRAMS = {
     "--force-reinstall",

@@ -9,26 +9,34 @@ from official_frames import measure
 from official_goldens import RUN_FOLDER, OfficialFrame
 
 from imavatar_deploy.exporters.export import export_avatar
+from imavatar_deploy.exporters.fidelity.options import ProofSettings
 from imavatar_deploy.exporters.settings import Settings
-from imavatar_deploy.exporters.waterfall.settings import ProofSettings
 
 FRAMES = ("strong_001_64", "talk_021_64", "talk_099_64")
 
-COARSE = ProofSettings(allow_drift="the limits are for twice the resolution; the frames below are what is judged")
+COARSE = ProofSettings(
+    allow_drift="the limits are for twice the resolution; the frames below are what is judged"
+)
 
 
 @pytest.fixture(scope="module")
 def avatar(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half the default resolution (36,000 faces), so that the test stays quick."""
     out = tmp_path_factory.mktemp("official") / "avatar"
-    export_avatar(reference / RUN_FOLDER, out, Settings(resolution=128, faces=None, student=None, proof=COARSE))
+    export_avatar(
+        reference / RUN_FOLDER,
+        out,
+        Settings(resolution=128, faces=None, student=None, proof=COARSE),
+    )
     return out
 
 
 @pytest.mark.parametrize("frame", FRAMES)
 def test_frame_matches_the_official_render(avatar: Path, reference: Path, frame: str) -> None:
     """A trial of this design reached 32 dB, 0.998 and 1.2 degrees at 50,000 faces, mesh normals alone."""
-    fidelity, _ = measure(avatar, OfficialFrame.read(reference / "golden" / f"f_render_{frame}.npz"))
+    fidelity, _ = measure(
+        avatar, OfficialFrame.read(reference / "golden" / f"f_render_{frame}.npz")
+    )
     assert fidelity.psnr >= 32.0
     assert fidelity.iou >= 0.997
     assert fidelity.normal_angle <= 1.0

@@ -22,8 +22,9 @@ from imavatar_deploy.atomic import (
     write_text,
 )
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.exporters.bake_commands import bake
-from imavatar_deploy.runtime.commands import bench, run
+from imavatar_deploy.exporters.commands.bake import bake
+from imavatar_deploy.runtime.bench.command import bench
+from imavatar_deploy.runtime.commands.run import run
 from imavatar_deploy.training.run_folder import RunFolder
 from imavatar_deploy.training.settings import Settings
 

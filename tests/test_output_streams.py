@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from imavatar_deploy.output_streams import OutputStream, tolerant_streams
+from imavatar_deploy.cli.output_streams import OutputStream, tolerant_streams
 
-RUN = "imavatar_deploy.runtime.commands:run"
-VERIFY = "imavatar_deploy.runtime.commands:verify"
-BENCH = "imavatar_deploy.runtime.commands:bench"
-DOCTOR = "imavatar_deploy.runtime.doctor:doctor"
-EXPORT = "imavatar_deploy.exporters.entry:export"
-DATA = "imavatar_deploy.training.entry:data"
+RUN = "imavatar_deploy.runtime.commands:imavatar_run"
+VERIFY = "imavatar_deploy.runtime.commands:imavatar_verify"
+BENCH = "imavatar_deploy.runtime.commands:imavatar_bench"
+DOCTOR = "imavatar_deploy.runtime.doctor:imavatar_doctor"
+EXPORT = "imavatar_deploy.exporters.commands:imavatar_export"
+DATA = "imavatar_deploy.training.commands:imavatar_data"
 
 ASCII = (
     {"PYTHONIOENCODING": "ascii"},

@@ -84,24 +84,60 @@ CASES: dict[str, tuple[Make, str, str]] = {
     "convert, symbolic link": (links, "me.json", "imavatar-data convert me.json soft.json"),
     "convert, from a link": (links, "me.json", "imavatar-data convert soft.json me.json"),
     "convert, hard link": (links, "me.json", "imavatar-data convert me.json hard.json"),
-    "convert, folder": (track, "me/flame_params.json", "imavatar-data convert me me/flame_params.json"),
+    "convert, folder": (
+        track,
+        "me/flame_params.json",
+        "imavatar-data convert me me/flame_params.json",
+    ),
     "convert, frames": (track, "me/1.npz", "imavatar-data convert me me/1.npz"),
-    "convert, head": (head, "h.npz", "imavatar-data convert talk h.npz --turn-head --head-model h.npz"),
+    "convert, head": (
+        head,
+        "h.npz",
+        "imavatar-data convert talk h.npz --turn-head --head-model h.npz",
+    ),
     "convert, map": (clip, "map.npz", "imavatar-data convert talk map.npz --map map.npz"),
-    "fit-map, source": (head, "h.npz", "imavatar-data fit-map --from h.npz --to openhead --out h.npz"),
-    "fit-map, target": (head, "h.npz", "imavatar-data fit-map --from openhead --to h.npz --out h.npz"),
+    "fit-map, source": (
+        head,
+        "h.npz",
+        "imavatar-data fit-map --from h.npz --to openhead --out h.npz",
+    ),
+    "fit-map, target": (
+        head,
+        "h.npz",
+        "imavatar-data fit-map --from openhead --to h.npz --out h.npz",
+    ),
     "fit-map, pair": (track, "b.npz", "imavatar-data fit-map --pair a.csv b.npz --out b.npz"),
     "check": (video, "data", "imavatar-data check data --size 16 --preview data/image/1.png"),
     "train, weights": (run_folder, "run", "imavatar-train data --from run --out run --overwrite"),
-    "train, checkpoint": (run_folder, "run", "imavatar-train data --from run/checkpoint --out run --overwrite"),
+    "train, checkpoint": (
+        run_folder,
+        "run",
+        "imavatar-train data --from run/checkpoint --out run --overwrite",
+    ),
     "train, data": (run_with_data, "run", "imavatar-train run/data --out run --overwrite"),
-    "eval": (report, "report", "imavatar-eval --pred report/frames --data data --out report --overwrite"),
+    "eval": (
+        report,
+        "report",
+        "imavatar-eval --pred report/frames --data data --out report --overwrite",
+    ),
     "export": (exported, "out", "imavatar-export out/checkpoint --out out --overwrite"),
-    "export, motion": (exported, "out", "imavatar-export sample --track out/track.json --out out --overwrite"),
-    "bake": (exported, "out", "imavatar-bake sample --track out/track.json --format obj --out out --overwrite"),
+    "export, motion": (
+        exported,
+        "out",
+        "imavatar-export sample --track out/track.json --out out --overwrite",
+    ),
+    "bake": (
+        exported,
+        "out",
+        "imavatar-bake sample --track out/track.json --format obj --out out --overwrite",
+    ),
     "bench": (exported, "out", "imavatar-bench out --json out/avatar.json"),
     "bench, Markdown": (exported, "out", "imavatar-bench out --md out/avatar.json"),
-    "run": (clip, "clip.mp4", "imavatar-run sample --source webcam:clip.mp4?model=m --sink clip.mp4"),
+    "run": (
+        clip,
+        "clip.mp4",
+        "imavatar-run sample --source webcam:clip.mp4?model=m --sink clip.mp4",
+    ),
 }
 """What is there, where, and a command line that would write over it."""
 
@@ -138,13 +174,17 @@ def test_a_folder_that_holds_an_input_is_not_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["openhead", "presets", "sample", "talk"])
-def test_the_word_for_a_bundled_input_is_no_path(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_word_for_a_bundled_input_is_no_path(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path(word).mkdir()
     ensure_not_input(Path(word), word)
 
 
-def test_a_conversion_says_what_a_track_does_not_hold(commands: dict[str, click.Command], tmp_path: Path) -> None:
+def test_a_conversion_says_what_a_track_does_not_hold(
+    commands: dict[str, click.Command], tmp_path: Path
+) -> None:
     track(tmp_path / "me.json")
     document = json.loads((tmp_path / "me.json").read_text())
     document["comment"] = "mine"
@@ -152,10 +192,16 @@ def test_a_conversion_says_what_a_track_does_not_hold(commands: dict[str, click.
         frame |= {"bbox": [0, 0, 1, 1], "flame_keypoints": [[0.0, 0.0]]}
     (tmp_path / "me.json").write_text(json.dumps(document))
     for out in ("again.json", "again.npz"):
-        result = CliRunner().invoke(commands["imavatar-data convert"], [str(tmp_path / "me.json"), str(tmp_path / out)])
+        result = CliRunner().invoke(
+            commands["imavatar-data convert"], [str(tmp_path / "me.json"), str(tmp_path / out)]
+        )
         assert result.exit_code == 0, result.output
-        assert "note: a track does not hold bbox, comment, flame_keypoints: left out" in result.stderr
-    result = CliRunner().invoke(commands["imavatar-data convert"], [str(tmp_path / out), str(tmp_path / "third.npz")])
+        assert (
+            "note: a track does not hold bbox, comment, flame_keypoints: left out" in result.stderr
+        )
+    result = CliRunner().invoke(
+        commands["imavatar-data convert"], [str(tmp_path / out), str(tmp_path / "third.npz")]
+    )
     assert "left out" not in result.stderr
     arrays = dict(np.load(tmp_path / out)) | {"static_offset": np.zeros((1, 5, 3))}
     np.savez(tmp_path / "vhap.npz", **arrays)

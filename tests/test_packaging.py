@@ -71,5 +71,5 @@ def test_every_command_teaches(command: str) -> None:
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name=command)
     result = run_python(f"from {entry.module} import {entry.attr}; {entry.attr}()", "--help")
     assert result.returncode == 0, result.stderr
-    assert f"imavatar-{entry.attr}" in result.stdout, "an example to paste"
+    assert command in result.stdout, "an example to paste"
     assert "Exit codes" in result.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imavatar_deploy.parity import ParityReport, Tolerance, compare, likeness
+from imavatar_deploy.fidelity.parity import ParityReport, Tolerance, compare, likeness
 
 LIMIT = {"rgb": Tolerance(1e-3), "mask": Tolerance(0.0)}
 
@@ -63,7 +63,9 @@ class TestLikeness:
         assert row.worst == pytest.approx(40)
         assert ParityReport("student", likenesses=(row,)).passed
 
-    @pytest.mark.parametrize(("error", "said"), [(0.01, "reaches 40.0 dB, 42 dB are asked for (try)"), (np.nan, "nan")])
+    @pytest.mark.parametrize(
+        ("error", "said"), [(0.01, "reaches 40.0 dB, 42 dB are asked for (try)"), (np.nan, "nan")]
+    )
     def test_too_little_of_it_fails_in_one_sentence(self, error: float, said: str) -> None:
         reference = np.zeros((2, 5, 3))
         row = likeness("motion", reference, reference + error, least=42.0, remedy="try")
@@ -76,4 +78,7 @@ class TestLikeness:
     def test_what_is_equal_has_a_number_too(self) -> None:
         row = likeness("motion", np.ones((1, 3)), np.ones((1, 3)), least=42.0)
         assert row.psnr == row.worst == 200.0
-        assert "problem" not in ParityReport("student", likenesses=(row,)).as_dict()["frames"]["motion"]
+        assert (
+            "problem"
+            not in ParityReport("student", likenesses=(row,)).as_dict()["frames"]["motion"]
+        )

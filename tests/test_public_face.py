@@ -31,9 +31,22 @@ FACE = {
         "render",
         "save_checkpoint",
     },
-    "imavatar_deploy.retarget": {"ExpressionMap", "Fit", "Retarget", "find_retarget", "read_map", "write_map"},
+    "imavatar_deploy.retarget": {
+        "ExpressionMap",
+        "Fit",
+        "Retarget",
+        "find_retarget",
+        "read_map",
+        "write_map",
+    },
     "imavatar_deploy.runtime": {"Choices", "Inbox", "Observation", "Player", "drive", "listen"},
-    "imavatar_deploy.runtime.streams": {"EDITION_CODES", "ENCODINGS", "FlamePacket", "decode", "encode"},
+    "imavatar_deploy.runtime.streams": {
+        "EDITION_CODES",
+        "ENCODINGS",
+        "FlamePacket",
+        "decode",
+        "encode",
+    },
 }
 
 

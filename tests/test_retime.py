@@ -6,7 +6,7 @@ import pytest
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.kinematics import rotations
 from imavatar_deploy.tracks import FlameTrack, read_track
-from imavatar_deploy.tracks.retime import retimed
+from imavatar_deploy.tracks.edit import retimed
 
 
 def turning(*angles: float) -> FlameTrack:
@@ -46,11 +46,15 @@ def test_two_axes_meet_in_the_middle_of_the_arc() -> None:
     between = rotations(middle)[2]
     angles = [np.arccos((np.trace(end.T @ between) - 1) / 2) for end in ends]
     assert angles[0] == pytest.approx(angles[1], abs=1e-3)
-    assert sum(angles) == pytest.approx(np.arccos((np.trace(ends[0].T @ ends[1]) - 1) / 2), abs=1e-3)
+    assert sum(angles) == pytest.approx(
+        np.arccos((np.trace(ends[0].T @ ends[1]) - 1) / 2), abs=1e-3
+    )
 
 
 def test_a_slower_rate_ends_before_the_motion_does() -> None:
-    assert retimed(turning(*range(8)), 3).expression[:, 0].tolist() == pytest.approx([0, 10 / 3, 20 / 3])
+    assert retimed(turning(*range(8)), 3).expression[:, 0].tolist() == pytest.approx(
+        [0, 10 / 3, 20 / 3]
+    )
     assert len(retimed(turning(1.0), 60)) == 1
 
 

@@ -19,7 +19,9 @@ def test_tables_fits_and_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "levels").mkdir()
     write_tiny_folder(tmp_path / "levels" / "tiny")
     out = tmp_path / "out"
-    result = CliRunner().invoke(scaling.main, [str(tmp_path / "levels"), "--out", str(out), "--frames", "1"])
+    result = CliRunner().invoke(
+        scaling.main, [str(tmp_path / "levels"), "--out", str(out), "--frames", "1"]
+    )
     assert result.exit_code == 0, result.output
     report = json.loads((out / "scaling.json").read_text(encoding="utf-8"))
     assert {name: len(rows) for name, rows in report["rows"].items()} == {

@@ -28,7 +28,9 @@ def test_round_trip(tmp_path: Path, avatar: Avatar, width: int) -> None:
     assert back.width == width
     for name, array in student.arrays().items():
         assert back.arrays()[name].dtype == np.float32
-        np.testing.assert_allclose(back.arrays()[name], array, rtol=1e-3 if name == "features" else 0, atol=1e-6)
+        np.testing.assert_allclose(
+            back.arrays()[name], array, rtol=1e-3 if name == "features" else 0, atol=1e-6
+        )
     assert (tmp_path / FILE).stat().st_size < 2 * student.features.size + 40_000
 
 
@@ -43,7 +45,9 @@ def test_a_folder_without_one_is_an_older_one(tmp_path: Path, avatar: Avatar) ->
 def test_a_student_of_another_avatar_is_refused(tmp_path: Path, avatar: Avatar) -> None:
     write_student(tmp_path, random_student(avatar.vertex_count - 1, 16))
     write_avatar(tmp_path, avatar, about={})
-    with pytest.raises(InputError, match=rf"has features of \d+ vertices, the avatar has {avatar.vertex_count}"):
+    with pytest.raises(
+        InputError, match=rf"has features of \d+ vertices, the avatar has {avatar.vertex_count}"
+    ):
         read_student(open_avatar(tmp_path))
 
 
@@ -64,8 +68,14 @@ def test_a_file_without_its_weights_is_refused(tmp_path: Path, avatar: Avatar) -
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"hidden_weight": np.zeros((16, 8), np.float32)}, "hidden_weight must have shape [16, 16], got [16, 8]"),
-        ({"condition_weight": np.zeros((50, 16), np.float32)}, "condition_weight must have shape [53, 16]"),
+        (
+            {"hidden_weight": np.zeros((16, 8), np.float32)},
+            "hidden_weight must have shape [16, 16], got [16, 8]",
+        ),
+        (
+            {"condition_weight": np.zeros((50, 16), np.float32)},
+            "condition_weight must have shape [53, 16]",
+        ),
         ({"colour_bias": np.full(3, np.nan, np.float32)}, "colour_bias must be finite"),
         ({"hidden_bias": np.zeros(16)}, "hidden_bias must be float32, got float64"),
     ],

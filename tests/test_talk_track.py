@@ -53,7 +53,9 @@ def test_it_has_a_camera_that_keeps_the_head_in_the_picture(talk: FlameTrack) ->
     assert len(talk.cameras) == len(talk)
     for camera in talk.cameras:
         column, row, depth = camera.image_matrix(512, 512) @ corners.T
-        assert np.all((column / depth > 0) & (column / depth < 511) & (row / depth > 0) & (row / depth < 511))
+        assert np.all(
+            (column / depth > 0) & (column / depth < 511) & (row / depth > 0) & (row / depth < 511)
+        )
 
 
 def test_it_is_small() -> None:
@@ -69,7 +71,9 @@ def test_the_script_still_makes_it(talk: FlameTrack, expression_names: list[str]
 
 
 def built_by_the_script(expression_names: list[str]) -> FlameTrack:
-    spec: Any = importlib.util.spec_from_file_location("build_talk_track", ROOT / "tools" / "build_talk_track.py")
+    spec: Any = importlib.util.spec_from_file_location(
+        "build_talk_track", ROOT / "tools" / "build_talk_track.py"
+    )
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     track: FlameTrack = script.build(expression_names)

@@ -35,9 +35,15 @@ def unlimited(source: str) -> Iterator[tuple[int, str]]:
     methods = {node.func.attr for node in calls if isinstance(node.func, ast.Attribute)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module in ("multiprocessing", "subprocess"):
-            yield from ((node.lineno, alias.name) for alias in node.names if alias.name != "CompletedProcess")
+            yield from (
+                (node.lineno, alias.name)
+                for alias in node.names
+                if alias.name != "CompletedProcess"
+            )
         elif isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names if alias.name == "multiprocessing")
+            yield from (
+                (node.lineno, alias.name) for alias in node.names if alias.name == "multiprocessing"
+            )
     for node in calls:
         function, keywords = node.func, {keyword.arg for keyword in node.keywords}
         name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
@@ -56,7 +62,9 @@ def unlimited(source: str) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
 def test_every_process_and_wait_has_a_limit(path: Path) -> None:
-    without = [f"{path}:{line}: {what}" for line, what in unlimited(path.read_text(encoding="utf-8"))]
+    without = [
+        f"{path}:{line}: {what}" for line, what in unlimited(path.read_text(encoding="utf-8"))
+    ]
     assert not without, "start processes by tests/processes.py, and give every wait a timeout"
 
 
@@ -98,7 +106,9 @@ def test_what_has_a_limit_is_fine(line: str) -> None:
 
 def test_a_process_that_hangs_shows_its_stack() -> None:
     began = time.monotonic()
-    with pytest.raises(ProcessLimitError, match=r"(?s)not finished after 2 s.*says this.*in stand_still") as caught:
+    with pytest.raises(
+        ProcessLimitError, match=r"(?s)not finished after 2 s.*says this.*in stand_still"
+    ) as caught:
         run_python(
             """
 import sys, time
@@ -112,7 +122,9 @@ stand_still()
     assert time.monotonic() - began < 60, caught.value
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="descendants are found in /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(), reason="descendants are found in /proc"
+)
 def runs(number: int) -> bool:
     """Whether a process of that number is there and no zombie."""
     try:
@@ -139,14 +151,18 @@ def test_descendants_that_hang_show_their_stack_and_end() -> None:
 
 
 def test_a_process_ends_with_its_context() -> None:
-    with started([sys.executable, "-c", "import time; print('began', flush=True); time.sleep(600)"]) as child:
+    with started(
+        [sys.executable, "-c", "import time; print('began', flush=True); time.sleep(600)"]
+    ) as child:
         assert child.line() == "began\n"
     assert child.process.returncode is not None
     assert isinstance(child.process, subprocess.Popen)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there is no SIGALRM on this system")
-def test_a_test_that_hangs_shows_the_stacks_of_all_threads(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_test_that_hangs_shows_the_stacks_of_all_threads(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     assert signal.getsignal(signal.SIGALRM) is out_of_time
     assert signal.alarm(1) > 0, "the limit of this very test"
     with pytest.raises(pytest.fail.Exception, match="not finished after 1200 s"):

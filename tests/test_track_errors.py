@@ -15,7 +15,11 @@ from imavatar_deploy.tracks import read_track
 
 GOOD: dict[str, Any] = {
     "frames": [
-        {"world_mat": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -4]], "expression": [0.5] * 50, "pose": [0.1] * 15}
+        {
+            "world_mat": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -4]],
+            "expression": [0.5] * 50,
+            "pose": [0.1] * 15,
+        }
         for _ in range(3)
     ],
     "intrinsics": [-3.0, 2.9, 0.51, 0.49],
@@ -24,7 +28,9 @@ GOOD: dict[str, Any] = {
 
 def saved(folder: Path, document: Any) -> Path:
     path = folder / "flame_params.json"
-    path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
+    path.write_text(
+        document if isinstance(document, str) else json.dumps(document), encoding="utf-8"
+    )
     return path
 
 
@@ -55,18 +61,36 @@ WRONG: dict[str, tuple[Any, str]] = {
         without(GOOD, "frames", 2, "expression", 0),
         "expression of frame 2 must have 50 values, got 49",
     ),
-    "14 pose values": (without(GOOD, "frames", 0, "pose", 3), "pose of frame 0 must have 15 values, got 14"),
+    "14 pose values": (
+        without(GOOD, "frames", 0, "pose", 3),
+        "pose of frame 0 must have 15 values, got 14",
+    ),
     "NaN": (
         replaced(GOOD, math.nan, "frames", 1, "pose", 4),
         r"pose of frame 1 must be finite, got nan at index \[4\]",
     ),
-    "beyond float32": (replaced(GOOD, 1e300, "frames", 1, "expression", 0), "expression of frame 1 must be finite"),
-    "a word": (replaced(GOOD, "wide", "frames", 1, "expression", 0), "expression of frame 1 must be numbers"),
-    "no list": (replaced(GOOD, 7, "frames", 1, "expression"), "frame 1 must have 'expression', a list of 50 numbers"),
+    "beyond float32": (
+        replaced(GOOD, 1e300, "frames", 1, "expression", 0),
+        "expression of frame 1 must be finite",
+    ),
+    "a word": (
+        replaced(GOOD, "wide", "frames", 1, "expression", 0),
+        "expression of frame 1 must be numbers",
+    ),
+    "no list": (
+        replaced(GOOD, 7, "frames", 1, "expression"),
+        "frame 1 must have 'expression', a list of 50 numbers",
+    ),
     "no expression": (without(GOOD, "frames", 1, "expression"), "frame 1 must have 'expression'"),
     "no pose": (without(GOOD, "frames", 2, "pose"), "frame 2 must have 'pose'"),
-    "one world_mat missing": (without(GOOD, "frames", 1, "world_mat"), "frame 1 has no 'world_mat'"),
-    "world_mat 2 x 4": (without(GOOD, "frames", 1, "world_mat", 0), "world_mat of frame 1 must be 3 x 4"),
+    "one world_mat missing": (
+        without(GOOD, "frames", 1, "world_mat"),
+        "frame 1 has no 'world_mat'",
+    ),
+    "world_mat 2 x 4": (
+        without(GOOD, "frames", 1, "world_mat", 0),
+        "world_mat of frame 1 must be 3 x 4",
+    ),
     "no intrinsics": (without(GOOD, "intrinsics"), "'intrinsics'"),
     "zero focal length": (replaced(GOOD, 0, "intrinsics", 1), "focal lengths must be positive"),
     "no frame": (GOOD | {"frames": []}, "at least one frame"),
@@ -85,7 +109,9 @@ WRONG: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("document", "sentence"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_file_is_one_sentence_with_its_name(tmp_path: Path, document: Any, sentence: str) -> None:
+def test_a_wrong_file_is_one_sentence_with_its_name(
+    tmp_path: Path, document: Any, sentence: str
+) -> None:
     path = saved(tmp_path, document)
     with pytest.raises(InputError, match=sentence) as caught:
         read_track(path)

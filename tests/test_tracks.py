@@ -17,7 +17,14 @@ from hypothesis.extra.numpy import arrays
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import EDITIONS, EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
-from imavatar_deploy.tracks import TRACK_FORMATS, FlameFrame, FlameTrack, check_edition, read_track, write_track
+from imavatar_deploy.tracks import (
+    TRACK_FORMATS,
+    FlameFrame,
+    FlameTrack,
+    check_edition,
+    read_track,
+    write_track,
+)
 from imavatar_deploy.tracks.flame_params import DECIMALS
 from imavatar_deploy.tracks.vhap import SHAPES
 
@@ -59,7 +66,9 @@ def published_document(frames: int = 3) -> dict[str, Any]:
 
 def saved(folder: Path, document: Any) -> Path:
     path = folder / "flame_params.json"
-    path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
+    path.write_text(
+        document if isinstance(document, str) else json.dumps(document), encoding="utf-8"
+    )
     return path
 
 
@@ -71,15 +80,23 @@ def test_the_reference_track_is_read_as_it_stands(reference: Path) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     track = read_track(path)
     assert len(track) == len(document["frames"]) == 150
-    np.testing.assert_array_equal(track.pose, np.array([frame["pose"] for frame in document["frames"]], np.float32))
     np.testing.assert_array_equal(
-        track.expression, np.array([frame["expression"] for frame in document["frames"]], np.float32)
+        track.pose, np.array([frame["pose"] for frame in document["frames"]], np.float32)
+    )
+    np.testing.assert_array_equal(
+        track.expression,
+        np.array([frame["expression"] for frame in document["frames"]], np.float32),
     )
     np.testing.assert_array_equal(
         track.cameras[7].world_to_camera, np.array(document["frames"][7]["world_mat"], np.float32)
     )
     np.testing.assert_allclose(track.cameras[7].intrinsics, [3.0, 2.95, 0.51, 0.495], rtol=1e-7)
-    assert (track.edition, track.fps, track.names[:2], track.shape.shape) == (None, 25.0, ("1", "2"), (100,))
+    assert (track.edition, track.fps, track.names[:2], track.shape.shape) == (
+        None,
+        25.0,
+        ("1", "2"),
+        (100,),
+    )
 
 
 def test_both_spellings_of_intrinsics_mean_the_same(tmp_path: Path) -> None:
@@ -87,12 +104,17 @@ def test_both_spellings_of_intrinsics_mean_the_same(tmp_path: Path) -> None:
     modern = read_track(saved(tmp_path, document))
     document["intrinsics"] = [512 * value for value in document["intrinsics"]]
     legacy = read_track(saved(tmp_path, document))
-    np.testing.assert_allclose(legacy.cameras[0].intrinsics, modern.cameras[0].intrinsics, rtol=1e-6)
+    np.testing.assert_allclose(
+        legacy.cameras[0].intrinsics, modern.cameras[0].intrinsics, rtol=1e-6
+    )
 
 
 def test_our_own_keys_are_read_and_strange_ones_skipped(tmp_path: Path) -> None:
     track = read_track(
-        saved(tmp_path, published_document() | {"head_model": "flame2023", "fps": 50, "weather": "mild"})
+        saved(
+            tmp_path,
+            published_document() | {"head_model": "flame2023", "fps": 50, "weather": "mild"},
+        )
     )
     assert (track.edition, track.fps) == ("flame2023", 50.0)
 
@@ -120,7 +142,9 @@ def test_names_lose_their_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", WRITTEN, ids=lambda row: row.name)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_every_format_that_writes_reads_back_the_same(tmp_path_factory: Any, row: Any, data: st.DataObject) -> None:
+def test_every_format_that_writes_reads_back_the_same(
+    tmp_path_factory: Any, row: Any, data: st.DataObject
+) -> None:
     frames = data.draw(st.integers(1, 4))
     finite = st.floats(-8, 8, width=32)
     track = made_track(
@@ -140,7 +164,9 @@ def test_every_format_that_writes_reads_back_the_same(tmp_path_factory: Any, row
     assert len(back.shape) in (len(track.shape), SHAPES)  # VHAP's is of one size
     back = replace(back, shape=back.shape[: len(track.shape)])
     for name in ("expression", "pose", "shape"):
-        np.testing.assert_allclose(getattr(back, name), getattr(track, name), rtol=1e-6, atol=0.5 * 10.0**-DECIMALS)
+        np.testing.assert_allclose(
+            getattr(back, name), getattr(track, name), rtol=1e-6, atol=0.5 * 10.0**-DECIMALS
+        )
     assert len(back.cameras) == len(track.cameras)
     for one, other in zip(back.cameras, track.cameras, strict=True):
         np.testing.assert_allclose(one.image_matrix(64, 48), other.image_matrix(64, 48), atol=1e-3)
@@ -162,7 +188,9 @@ def test_cameras_with_different_lenses_cannot_be_written(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_earlier_file_survives_a_write_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_file_survives_a_write_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x.json"
     write_track(made_track(), path)
     before = path.read_bytes()
@@ -218,13 +246,19 @@ def test_select_refuses_nothing(empty: slice) -> None:
 
 
 BROKEN_TRACKS: dict[str, tuple[dict[str, Any], str]] = {
-    "expression size": ({"expression": np.zeros((6, 49))}, r"expression of frame 0 must have shape \[50\], got \[49\]"),
+    "expression size": (
+        {"expression": np.zeros((6, 49))},
+        r"expression of frame 0 must have shape \[50\], got \[49\]",
+    ),
     "pose rank": ({"pose": np.zeros(15)}, "pose of frame 0"),
     "infinite": ({"pose": np.full((6, POSE_SIZE), np.inf)}, "pose of frame 0 must be finite"),
     "poses missing": ({"pose": np.zeros((5, POSE_SIZE))}, "6 expressions and 5 poses"),
     "cameras missing": ({"cameras": made_track(5).cameras}, "6 expressions and 5 cameras"),
     "names missing": ({"names": ("a",)}, "6 expressions and 1 names"),
-    "no frame": ({"expression": np.zeros((0, 50)), "pose": np.zeros((0, 15)), "cameras": ()}, "at least one frame"),
+    "no frame": (
+        {"expression": np.zeros((0, 50)), "pose": np.zeros((0, 15)), "cameras": ()},
+        "at least one frame",
+    ),
     "edition": ({"edition": "smplx"}, "edition must be one of"),
     "fps": ({"fps": math.nan}, "fps must be positive"),
     "shape": ({"shape": np.zeros((1, 100))}, r"shape must have shape \[S\]"),
@@ -247,6 +281,8 @@ def test_a_broken_frame_cannot_exist() -> None:
 def test_editions_must_agree_where_the_track_says() -> None:
     check_edition("openhead", "openhead")
     check_edition(None, "flame2020")
-    with pytest.raises(EditionMismatchError, match=r"flame2020 .* flame2023.*--any-edition") as caught:
+    with pytest.raises(
+        EditionMismatchError, match=r"flame2020 .* flame2023.*--any-edition"
+    ) as caught:
         check_edition("flame2020", "flame2023")
     assert caught.value.exit_code == 6

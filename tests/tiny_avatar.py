@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import write_avatar
-from imavatar_deploy.golden import GoldenCase, golden_rows, write_golden
-from imavatar_deploy.graphs import open_session, run_graph
-from imavatar_deploy.parity import Tolerance
+from imavatar_deploy.fidelity.golden import GoldenCase, golden_rows, write_golden
+from imavatar_deploy.fidelity.parity import Tolerance
+from imavatar_deploy.onnx_session import open_session, run_graph
 from imavatar_deploy.rendering.normals import surface_normals
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.student import Student, colours_plainly, write_student
@@ -58,24 +58,35 @@ def write_texture(path: Path, seed: int = 3) -> None:
         numpy_helper.from_array(rng.normal(size=(shape[1], 3)).astype(np.float32), f"{name}_weight")
         for name, shape in inputs.items()
     ]
-    nodes = [helper.make_node("MatMul", [name, f"{name}_weight"], [f"{name}_part"]) for name in inputs]
+    nodes = [
+        helper.make_node("MatMul", [name, f"{name}_weight"], [f"{name}_part"]) for name in inputs
+    ]
     nodes += [
         helper.make_node("Sum", [f"{name}_part" for name in inputs], ["sum"]),
         helper.make_node("Sigmoid", ["sum"], ["rgb"]),
     ]
-    given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
+    given = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in inputs.items()
+    ]
     rgb = helper.make_tensor_value_info("rgb", TensorProto.FLOAT, ("N", 3))
     graph = helper.make_graph(nodes, "texture", given, [rgb], weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path
+    )
 
 
 def tiny_student(avatar: Avatar, seed: int = 3) -> Student:
     """The very function of `write_texture`: sigmoid of three sums, each in a pair of units that relu cannot cut."""
     rng = np.random.default_rng(seed)
-    code, normal, condition = (rng.normal(size=(rows, 3)).astype(np.float32) for rows in (CODE, 3, 53))
+    code, normal, condition = (
+        rng.normal(size=(rows, 3)).astype(np.float32) for rows in (CODE, 3, 53)
+    )
 
     def in_pairs(sums: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.concatenate([sums, -sums, np.zeros((*sums.shape[:-1], 10))], axis=-1).astype(np.float32)
+        return np.concatenate([sums, -sums, np.zeros((*sums.shape[:-1], 10))], axis=-1).astype(
+            np.float32
+        )
 
     pairs = in_pairs(np.eye(3, dtype=np.float32))
     return Student(
@@ -91,7 +102,9 @@ def tiny_student(avatar: Avatar, seed: int = 3) -> Student:
 
 
 def student_case(student: Student, condition: NDArray[np.float32]) -> GoldenCase:
-    feature = student.features[golden_rows(len(student.features))].astype(np.float16).astype(np.float32)
+    feature = (
+        student.features[golden_rows(len(student.features))].astype(np.float16).astype(np.float32)
+    )
     directions = np.random.default_rng(6).normal(size=(len(feature), 3)).astype(np.float32)
     normal = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     inputs = {"feature": feature, "normal": normal, "condition": condition}
@@ -107,7 +120,10 @@ def golden_cases(folder: Path, avatar: Avatar) -> dict[str, GoldenCase]:
         "condition": rng.random((1, 53)).astype(np.float32),
     }
     colours = run_graph(open_session(folder / "texture.onnx"), points)
-    expression, pose = rng.random((3, 50)).astype(np.float32), (0.2 * rng.normal(size=(3, 15))).astype(np.float32)
+    expression, pose = (
+        rng.random((3, 50)).astype(np.float32),
+        (0.2 * rng.normal(size=(3, 15))).astype(np.float32),
+    )
     posed = [pose_plainly(avatar, *frame) for frame in zip(expression, pose, strict=True)]
     moved = {
         "vertices": np.stack([frame.vertices.T for frame in posed]),
@@ -116,7 +132,9 @@ def golden_cases(folder: Path, avatar: Avatar) -> dict[str, GoldenCase]:
     return {
         "texture": GoldenCase(points, colours, {"rgb": Tolerance(1e-5)}),
         "animate": GoldenCase(
-            {"expression": expression, "pose": pose}, moved, {"vertices": Tolerance(1e-5), "normals": Tolerance(1e-3)}
+            {"expression": expression, "pose": pose},
+            moved,
+            {"vertices": Tolerance(1e-5), "normals": Tolerance(1e-3)},
         ),
         "student": student_case(tiny_student(avatar), points["condition"]),
     }

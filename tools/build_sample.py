@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 import imavatar_deploy
-from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.cli.command import Command, closing_lines, progress
 from imavatar_deploy.model.checkpoint import load_checkpoint, save_checkpoint
 from imavatar_deploy.training.config_file import read_config
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.loop import train
 from imavatar_deploy.training.presets import preset
 from imavatar_deploy.training.synthetic import synthesise
+from imavatar_deploy.training.train import train
 
 SAMPLE = Path(imavatar_deploy.__file__).parent / "assets" / "sample_checkpoint"
 CONFIG = Path(__file__).with_name("sample.toml")
@@ -22,8 +22,12 @@ SUBJECT = "male1"
 
 
 @click.command(cls=Command)
-@click.option("--out", type=click.Path(path_type=Path), default=SAMPLE, help="Checkpoint folder to write.")
-@click.option("--work", type=click.Path(path_type=Path), default=Path("sample_run"), help="Videos and run.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=SAMPLE, help="Checkpoint folder to write."
+)
+@click.option(
+    "--work", type=click.Path(path_type=Path), default=Path("sample_run"), help="Videos and run."
+)
 def build(out: Path, work: Path) -> None:
     """Draw the videos, train as tools/sample.toml says, and write the networks in half precision.
 
@@ -35,9 +39,19 @@ def build(out: Path, work: Path) -> None:
             synthesise(SUBJECT, work / which, which=which, progress=progress)
     dataset = FaceDataset.open([work / "train"])
     settings = read_config(CONFIG, preset("full"))
-    train(dataset, run, settings, resume=(run / "state.pt").exists(), progress=progress, say=click.echo)
+    train(
+        dataset,
+        run,
+        settings,
+        resume=(run / "state.pt").exists(),
+        progress=progress,
+        say=click.echo,
+    )
     save_checkpoint(load_checkpoint(run), out, half=True, overwrite=True)
-    following = ["python tools/bake_sample.py", f"imavatar-eval sample --data {work / 'test'} --out {work / 'report'}"]
+    following = [
+        "python tools/bake_sample.py",
+        f"imavatar-eval sample --data {work / 'test'} --out {work / 'report'}",
+    ]
     click.echo(closing_lines([out, run], time.monotonic() - started, following))
 
 

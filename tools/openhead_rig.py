@@ -37,7 +37,9 @@ def smooth(values: Float, faces: Integers, rounds: int) -> Float:
     start, end = np.unique(np.concatenate([ends, ends[:, ::-1]]), axis=0).T
     neighbours = np.maximum(np.bincount(start, minlength=len(values)), 1)
     for _ in range(rounds):
-        values = (values + np.bincount(start, weights=values[end], minlength=len(values)) / neighbours) / 2
+        values = (
+            values + np.bincount(start, weights=values[end], minlength=len(values)) / neighbours
+        ) / 2
     return values
 
 
@@ -65,7 +67,9 @@ def skin_weights(head: Head, jaw_open: Float, turned: Float) -> Float:
     return np.stack([still, 1.0 - still - jaw - sum(eyes), jaw, *eyes], axis=1)
 
 
-def jaw_corrective(template: Float, jaw_open: Float, jaw: Float, hinge_at: Float, angle: float) -> Float:
+def jaw_corrective(
+    template: Float, jaw_open: Float, jaw: Float, hinge_at: Float, angle: float
+) -> Float:
     """[V, 3, 36] pose basis of least norm with which the jaw joint at `angle` gives exactly the jawOpen unit.
 
     Skinning turns x into x + w (R - I)(x - hinge); solve (I + w (R - I)) offset = jawOpen - w (R - I)(x - hinge).
@@ -88,14 +92,22 @@ def joints_and_regressor(head: Head, jaw_hinge: Float) -> tuple[Float, Float]:
     body, eyes = head.part("body"), [head.part("helper-l-eye"), head.part("helper-r-eye")]
     # Base of the neck and its upper end (m): halves of MakeHuman's neck, far enough inside to turn without pinching.
     joints = [np.array([0.0, -0.145, -0.045]), np.array([0.0, -0.085, -0.026]), jaw_hinge]
-    joints += [(head.template[eye].min(axis=0) + head.template[eye].max(axis=0)) / 2 for eye in eyes]
+    joints += [
+        (head.template[eye].min(axis=0) + head.template[eye].max(axis=0)) / 2 for eye in eyes
+    ]
     around = [
         body & (np.abs(y - joints[0][1]) < 0.012) & (np.abs(x) < 0.11),
         body & (np.abs(y - joints[1][1]) < 0.012),
-        body & (np.abs(y - joints[2][1]) < 0.03) & (np.abs(z - joints[2][2]) < 0.02) & (np.abs(x) > 0.05),
+        body
+        & (np.abs(y - joints[2][1]) < 0.03)
+        & (np.abs(z - joints[2][2]) < 0.02)
+        & (np.abs(x) > 0.05),
         *eyes,
     ]
-    rows = [least_norm_row(head.template, ring, joint) for ring, joint in zip(around, joints, strict=True)]
+    rows = [
+        least_norm_row(head.template, ring, joint)
+        for ring, joint in zip(around, joints, strict=True)
+    ]
     return np.stack(joints), np.stack(rows)
 
 

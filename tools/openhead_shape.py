@@ -17,11 +17,21 @@ ORIGIN = np.array([0.0, 0.725, 0.045])
 CUT_HEIGHT = -0.213
 """The body ends here (m): below the collar bones, so that shoulders stay in the picture."""
 
-PARTS = ("body", "helper-tongue", "helper-l-eye", "helper-r-eye", "helper-lower-teeth", "helper-upper-teeth")
+PARTS = (
+    "body",
+    "helper-tongue",
+    "helper-l-eye",
+    "helper-r-eye",
+    "helper-lower-teeth",
+    "helper-upper-teeth",
+)
 
 ADULTS = [f"{TARGETS}/macrodetails/{people}-{sex}-young" for people in ("african", "asian", "caucasian")
           for sex in ("female", "male")]  # fmt: skip
-BUILDS = [f"{TARGETS}/macrodetails/universal-{sex}-young-averagemuscle-averageweight" for sex in ("female", "male")]
+BUILDS = [
+    f"{TARGETS}/macrodetails/universal-{sex}-young-averagemuscle-averageweight"
+    for sex in ("female", "male")
+]
 
 IDENTITY_FOLDERS = ("head", "nose", "mouth", "chin", "cheek", "eyes", "ears", "forehead")
 NOT_IDENTITY = ("head-age", "head-trans", "forehead-nubian")
@@ -73,7 +83,9 @@ def average_adult(data: Folder) -> Head:
     quads = mesh.quads[np.isin(mesh.quad_groups, PARTS) & keep[mesh.quads].all(axis=1)]
     renumbered = (np.cumsum(keep) - 1)[quads]
     faces = renumbered[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
-    return Head(data, np.flatnonzero(keep), size, vertices[keep], faces, part_of[keep].astype("U18"))
+    return Head(
+        data, np.flatnonzero(keep), size, vertices[keep], faces, part_of[keep].astype("U18")
+    )
 
 
 def identity_targets(head: Head) -> tuple[list[str], Float]:
@@ -88,7 +100,10 @@ def identity_targets(head: Head) -> tuple[list[str], Float]:
                 continue
             stem, _, end = name.rpartition("-")
             if end in OPPOSITES:
-                there, back = both_sides(head, folder, f"{stem}-{OPPOSITES[end]}"), both_sides(head, folder, name)
+                there, back = (
+                    both_sides(head, folder, f"{stem}-{OPPOSITES[end]}"),
+                    both_sides(head, folder, name),
+                )
                 names.append(f"{folder}/{stem}")
                 directions.append((there - back) / 2)
             elif folder == "head":
@@ -105,9 +120,13 @@ def both_sides(head: Head, folder: str, name: str) -> Float:
 
 def identity_basis(directions: Float) -> Float:
     """The first principal axes of the identity targets, [V, 3, 30], one standard deviation per unit."""
-    axes, spread, mixture = np.linalg.svd(directions.reshape(-1, directions.shape[-1]), full_matrices=False)
+    axes, spread, mixture = np.linalg.svd(
+        directions.reshape(-1, directions.shape[-1]), full_matrices=False
+    )
     count = len(IDENTITY_SIGNS)
-    strongest = np.take_along_axis(mixture[:count], np.abs(mixture[:count]).argmax(axis=1)[:, None], axis=1)[:, 0]
+    strongest = np.take_along_axis(
+        mixture[:count], np.abs(mixture[:count]).argmax(axis=1)[:, None], axis=1
+    )[:, 0]
     signs = np.sign(strongest) * [1.0 if sign == "+" else -1.0 for sign in IDENTITY_SIGNS]
     basis = axes[:, :count] * spread[:count] * signs * TARGET_SIGMA
     # A grid of 2^-24 m hides the last bits, in which two LAPACKs differ, and packs better.

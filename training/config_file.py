@@ -31,10 +31,15 @@ WIDTH = 100
 
 def to_toml(settings: Settings) -> str:
     """Every setting, each below its explanation; `from_toml` of it gives equal settings."""
-    plain = [entry.name for entry in fields(settings) if not is_dataclass(getattr(settings, entry.name))]
+    plain = [
+        entry.name for entry in fields(settings) if not is_dataclass(getattr(settings, entry.name))
+    ]
     groups = [entry.name for entry in fields(settings) if entry.name not in plain]
     parts = [_entries(settings, plain)]
-    parts += [f"{_comment(Settings, name)}[{name}]\n\n{_entries(getattr(settings, name))}" for name in groups]
+    parts += [
+        f"{_comment(Settings, name)}[{name}]\n\n{_entries(getattr(settings, name))}"
+        for name in groups
+    ]
     return "\n".join(parts)
 
 
@@ -67,7 +72,9 @@ def changed(group: Group, changes: Mapping[str, Any], source: str) -> Group:
     for name in changes:
         if name not in known:
             raise unknown_name(f"setting in {source}", name, known)
-    values = {name: _fitting(getattr(group, name), value, name, source) for name, value in changes.items()}
+    values = {
+        name: _fitting(getattr(group, name), value, name, source) for name, value in changes.items()
+    }
     return replace(group, **values)  # type: ignore[type-var]
 
 
@@ -86,7 +93,9 @@ def _fitting(old: Any, new: Any, name: str, source: str) -> Any:
 
 def _entries(group: Any, names: list[str] | None = None) -> str:
     chosen = [entry.name for entry in fields(group)] if names is None else names
-    return "\n".join(f"{_comment(type(group), name)}{name} = {_value(getattr(group, name))}\n" for name in chosen)
+    return "\n".join(
+        f"{_comment(type(group), name)}{name} = {_value(getattr(group, name))}\n" for name in chosen
+    )
 
 
 def _value(value: Any) -> str:
@@ -109,6 +118,10 @@ def field_texts(kind: type) -> Mapping[str, str]:
     assert isinstance(definition, ast.ClassDef)
     texts = {}
     for field, below in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(field.target, ast.Name):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(below, ast.Expr)
+            and isinstance(field.target, ast.Name)
+        ):
             texts[field.target.id] = " ".join(str(ast.literal_eval(below.value)).split())
     return MappingProxyType(texts)

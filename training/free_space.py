@@ -8,39 +8,113 @@ is nearer to the camera is air.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import max_pool2d, softplus
 
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.conventions import BOUNDING_RADIUS, UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import bone_transforms
-from imavatar_deploy.model.forward import ForwardVariant
+from imavatar_deploy.model.forward_avatar import ForwardVariant
 from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.variant import Variant
+from imavatar_deploy.model.head_avatar import Variant
 
+from .batch import Batch
 from .dataset import FaceDataset
-from .distance import query_surface
-from .empty_space import projected
 from .head_depth import NOWHERE, head_depth, is_skin, nearest_around
-from .pixels import Batch
-from .subject import Subject
 from .validation import evenly
+from .warm_start.head_surface import Subject
+from .warm_start.surface_distance import query_surface
+
+# Empty space: canonical points that a frame shows to be background must be outside; keeps the air clear of floaters.
+#
+# The raster tracer looks at rays near the surface it knows, so what grows elsewhere would be seen only when it is large.
+# Any canonical point can be asked for in any frame: deform it, project it, and look at the mask (a visual hull).
+
+
+MARGIN = 2
+"""Pixels around the mask that prove nothing."""
+
+
+def empty_space_term(
+    model: Variant, frame: Frame, view: View, batch: Batch, sharpness: float
+) -> Tensor:
+    """Binary cross-entropy of occupancy at the batch's points in space that are seen to be empty, / all of them.
+
+    A backward variant takes its points in deformed space, a forward one in canonical space: neither has to search.
+    """
+    points = batch.space[_seen_empty(batch.space, model, frame, view, batch.silhouette)]
+    if isinstance(model, ForwardVariant):
+        sdf: Tensor = model.geometry(points, model.geometry_code(frame)).sdf
+    else:
+        sdf = model.off_surface(points, points, frame)
+    return softplus(-sharpness * sdf).sum() / (sharpness * max(1, len(batch.space)))
+
+
+@torch.no_grad()
+def _seen_empty(
+    points: Tensor, model: Variant, frame: Frame, view: View, silhouette: Tensor
+) -> Tensor:
+    placed = (
+        model.deform(points, frame.expression, frame.pose)
+        if isinstance(model, ForwardVariant)
+        else points
+    )
+    return seen_empty(placed, view, silhouette)
+
+
+class Pixels(NamedTuple):
+    """Where K deformed points are in an image."""
+
+    column: Tensor  # [K] integer, within the image
+    row: Tensor  # [K] likewise
+    depth: Tensor  # [K] along the camera's axis, model units
+    inside: Tensor  # [K] bool: in front of the camera, and in the image; the rest means nothing elsewhere
+
+
+def projected(points: Tensor, view: View, size: Sequence[int]) -> Pixels:
+    """The pixels of deformed points `[K, 3]` in an image of `size` (height, width)."""
+    height, width = size
+    rotation = torch.from_numpy(view.camera.world_to_camera[:, :3]).to(points)
+    fx, fy, cx, cy = view.camera.intrinsics.tolist()
+    x, y, z = ((points - view.origin.detach()) @ rotation.T).unbind(dim=1)
+    depth = z.clamp(max=-1e-6)
+    column = (cx * width - fx * width * x / depth).round().long()
+    row = (cy * height + fy * height * y / depth).round().long()
+    inside = (z < 0.0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return Pixels(column.clamp(0, width - 1), row.clamp(0, height - 1), -z, inside)
+
+
+def seen_empty(points: Tensor, view: View, silhouette: Tensor) -> Tensor:
+    """[K] bool: deformed points `[K, 3]` whose pixel and its neighbours are background; not those off the image."""
+    pixels = projected(points, view, silhouette.shape)
+    near = (
+        max_pool2d(silhouette[None, None].float(), 2 * MARGIN + 1, stride=1, padding=MARGIN)[0, 0]
+        > 0.0
+    )
+    empty: Tensor = pixels.inside & ~near[pixels.row, pixels.column]
+    return empty
+
 
 Float = NDArray[np.float32]
 
 NEAR, FAR = 0.05, 0.35
 """Distances from the head model (model units, 12 to 90 mm) between which its air is looked at: skin that
 the head model does not follow exactly is nearer, and lobes begin in pockets."""
+
 CANDIDATES = 200_000
 """Points in the bounding sphere, of which those in this shell and in front of skin are kept."""
+
 FRAMES = 24
 """Frames, spread over the dataset, of which one at least must show a point to be in front of skin."""
+
 SHARE, MOST = 0.5, 0.05
 """Part of its distance from the head model, and most of it, that a point's signed distance must be."""
 
@@ -69,7 +143,9 @@ class Air:
             return None
         return cls(points[kept], np.minimum(SHARE * distance[kept], MOST))
 
-    def added(self, batch: Batch, dataset: FaceDataset, count: int, rng: np.random.Generator) -> Batch:
+    def added(
+        self, batch: Batch, dataset: FaceDataset, count: int, rng: np.random.Generator
+    ) -> Batch:
         """A batch with `count` of the points, where its frame has labels."""
         limit = skin_limit(dataset, batch.frame)
         if limit is None:
@@ -116,7 +192,9 @@ def _carried(dataset: FaceDataset, frame: int, points: Float, weights: Float) ->
     """[N, 3] canonical points where the head's bones take them in a frame."""
     track = dataset.track
     posed = _skinning(dataset.head, track.expression[frame], track.pose[frame], weights)
-    rest = _skinning(dataset.head, np.zeros_like(track.expression[frame]), canonical_pose(), weights)
+    rest = _skinning(
+        dataset.head, np.zeros_like(track.expression[frame]), canonical_pose(), weights
+    )
     homogeneous = np.column_stack([points, np.ones(len(points), dtype=np.float32)])
     moved = posed @ np.linalg.solve(rest, homogeneous[:, :, None])
     return np.asarray(moved[:, :3, 0], dtype=np.float32)
@@ -135,7 +213,9 @@ def _before(deformed: Tensor, view: View, limit: Tensor) -> Tensor:
     return before
 
 
-def free_space_term(model: Variant, frame: Frame, view: View, air: Tensor, limit: Tensor, sharpness: float) -> Tensor:
+def free_space_term(
+    model: Variant, frame: Frame, view: View, air: Tensor, limit: Tensor, sharpness: float
+) -> Tensor:
     """Binary cross-entropy of occupancy against air at the points that are in front of skin, / all.
 
     Zero for variants that map backward: they do not know where a canonical point is in the frame.

@@ -7,10 +7,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import read_only
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.read_only import read_only
 
 COUNT = 70
 
@@ -25,7 +25,12 @@ BROW: tuple[Place, ...] = (
     (0.215, 0.098, 0.28), (0.175, 0.120, 0.32), (0.130, 0.129, 0.355), (0.085, 0.125, 0.375), (0.042, 0.118, 0.39),
 )  # fmt: skip
 """From the temple to the middle."""
-NOSE: tuple[Place, ...] = ((0.0, 0.045, 0.40), (0.0, 0.0, 0.42), (0.0, -0.05, 0.45), (0.0, -0.10, 0.475))
+NOSE: tuple[Place, ...] = (
+    (0.0, 0.045, 0.40),
+    (0.0, 0.0, 0.42),
+    (0.0, -0.05, 0.45),
+    (0.0, -0.10, 0.475),
+)
 NOSTRILS: tuple[Place, ...] = ((0.055, -0.130, 0.39), (0.028, -0.138, 0.42), (0.0, -0.142, 0.435))
 """From the wing to the middle."""
 EYE: tuple[Place, ...] = (
@@ -69,7 +74,15 @@ def _outer_lips() -> list[Place]:
 
 def _inner_lips() -> list[Place]:
     corner, upper, middle, low, low_side = INNER_LIPS
-    return [*map(_mirrored, (corner, upper)), middle, upper, corner, low_side, low, _mirrored(low_side)]
+    return [
+        *map(_mirrored, (corner, upper)),
+        middle,
+        upper,
+        corner,
+        low_side,
+        low,
+        _mirrored(low_side),
+    ]
 
 
 def landmarks(head: HeadModel) -> NDArray[np.int64]:

@@ -8,16 +8,50 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from imavatar_deploy.model.deformation import Deformation
 from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.head_avatar import SurfacePoints, Variant
 from imavatar_deploy.model.tracing.tracer import Traced
-from imavatar_deploy.model.variant import Variant
 
-from .empty_space import empty_space_term
-from .free_space import free_space_term
-from .loss_weights import LossWeights, Terms
-from .pixels import Batch
-from .pseudo_truth import PseudoTruth, Targets
+from .batch import Batch
+from .free_space import empty_space_term, free_space_term
+from .pseudo_ground_truth import PseudoTruth, Targets
 from .semantics import SKIN, labelled
-from .smoothness import smoothness_term
+from .settings import LossWeights, Terms
+
+# Smoothness: neighbouring points of the surface shall have much the same normal.
+
+
+REACH = 0.02
+"""Model units (5 mm) from a point to its neighbour: finer relief than that is left alone."""
+
+
+def smoothness_term(model: Variant, frame: Frame, points: SurfacePoints, nudges: Tensor) -> Tensor:
+    """Mean squared difference of the canonical normals at some surface points and beside them (UNISURF, equation 9).
+
+    Where nothing but the mask sees a surface, on plain cloth or hair, images leave its relief open; this closes it.
+
+    Args:
+        nudges: `[K, 3]` random directions, one for each of at most K points, taken evenly from `points`.
+    """
+    count = min(len(nudges), len(points.canonical))
+    if not count:
+        return points.canonical.new_zeros(())
+    chosen = torch.linspace(0, len(points.canonical) - 1, count, device=nudges.device).long()
+    here = points.canonical[chosen].detach()
+    beside = here + REACH * torch.nn.functional.normalize(nudges[:count], dim=1)
+    normals = torch.nn.functional.normalize(
+        _gradient(model, frame, torch.cat([here, beside])), dim=1
+    )
+    difference: Tensor = normals[:count] - normals[count:]
+    return difference.square().sum(dim=1).mean()
+
+
+def _gradient(model: Variant, frame: Frame, x: Tensor) -> Tensor:
+    """[N, 3] of the signed distance at canonical points, differentiable in the network."""
+    x = x.requires_grad_()
+    sdf = model.geometry(x, model.geometry_code(frame)).sdf
+    (gradient,) = torch.autograd.grad(sdf.sum(), x, create_graph=True)
+    return gradient
+
 
 DIFFERENCE_SCALE = 10.0
 """Blendshapes and correctives are compared at ten times their size, before squaring (as published)."""
@@ -42,7 +76,9 @@ def image_terms(
     """
     count = len(batch.pixels)
     surface = traced.hit & batch.mask
-    points = model.on_rays(traced.canonical[surface], traced.deformed[surface], view.select(surface), frame)
+    points = model.on_rays(
+        traced.canonical[surface], traced.deformed[surface], view.select(surface), frame
+    )
     with torch.autocast(points.canonical.device.type, torch.bfloat16, enabled=mixed):
         colour = model.colour(points, frame, 0.0 if batch.noise is None else batch.noise[surface])
     terms = {
@@ -60,14 +96,18 @@ def image_terms(
         semantic = batch.semantic[surface] if weights.rules and batch.semantic is not None else None
         targets = truth(points.canonical, semantic)
         # The fields are to fit where the surface is; it shall not move to where they fit better (as published).
-        still = points._replace(canonical=points.canonical.detach(), deformed=points.deformed.detach())
+        still = points._replace(
+            canonical=points.canonical.detach(), deformed=points.deformed.detach()
+        )
         terms |= supervision_terms(model.blend_fields(still, frame), targets, count)
         if semantic is not None:
             terms["flame_distance"] = flame_distance_term(targets, semantic)
     return terms
 
 
-def mask_term(model: Variant, frame: Frame, view: View, traced: Traced, batch: Batch, sharpness: float) -> Tensor:
+def mask_term(
+    model: Variant, frame: Frame, view: View, traced: Traced, batch: Batch, sharpness: float
+) -> Tensor:
     """Binary cross-entropy of occupancy against the mask, on every ray that is not a surface ray and has a root."""
     off = ~(traced.hit & batch.mask) & traced.valid
     rays = view.select(off)
@@ -86,9 +126,13 @@ def supervision_terms(found: Deformation | None, targets: Targets, count: int) -
     near, skinned = targets.near, targets.skinned
     terms = {"skinning": (found.weights - targets.weights)[skinned].square().sum() / count}
     if found.pose.shape[1]:
-        terms["pose"] = (DIFFERENCE_SCALE * (found.pose - targets.pose)[near]).square().sum() / count
+        terms["pose"] = (
+            DIFFERENCE_SCALE * (found.pose - targets.pose)[near]
+        ).square().sum() / count
     if found.expression.shape[2]:
-        terms["expression"] = (DIFFERENCE_SCALE * (found.expression - targets.expression)[near]).square().sum() / count
+        terms["expression"] = (
+            DIFFERENCE_SCALE * (found.expression - targets.expression)[near]
+        ).square().sum() / count
     return terms
 
 

@@ -39,7 +39,9 @@ class Muon(torch.optim.Optimizer):
     torch's own Muon computes in bfloat16, forty times slower than float32 on a CPU without such instructions.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95
+    ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()

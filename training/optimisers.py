@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from imavatar_deploy.model.variant import Variant
+from imavatar_deploy.model.head_avatar import Variant
 
-from .inputs import Inputs
+from .frame_parameters import Inputs
 from .muon import Muon, is_hidden_matrix
 from .settings import OptimiserSettings, Schedule
 
@@ -38,25 +38,35 @@ def shape_factor(schedule: Schedule, step: int) -> float:
     return min(1.0, max(0, since + 1) / schedule.shape_warm_up) if schedule.shape_warm_up else 1.0
 
 
-def make_optimisers(model: Variant, inputs: Inputs, settings: OptimiserSettings) -> list[torch.optim.Optimizer]:
+def make_optimisers(
+    model: Variant, inputs: Inputs, settings: OptimiserSettings
+) -> list[torch.optim.Optimizer]:
     """Adam first, then Muon if it has a rate, then sparse Adam if any input is trained; groups know their `peak`."""
     shape = _shape_parameters(model)
     matrix = settings.matrix_rate > 0.0
 
     def groups(wanted: bool, rate: float) -> list[Any]:
-        texture = (p for p in model.texture.parameters() if (matrix and is_hidden_matrix(p)) == wanted)
+        texture = (
+            p for p in model.texture.parameters() if (matrix and is_hidden_matrix(p)) == wanted
+        )
         others = (p for p in shape if (matrix and is_hidden_matrix(p)) == wanted)
         return [_group(others, rate, shape=True), _group(texture, rate * settings.texture_factor)]
 
-    made: list[torch.optim.Optimizer] = [torch.optim.Adam(groups(False, settings.learning_rate), betas=BETAS)]
+    made: list[torch.optim.Optimizer] = [
+        torch.optim.Adam(groups(False, settings.learning_rate), betas=BETAS)
+    ]
     if matrix:
         made.append(Muon(groups(True, settings.matrix_rate), lr=settings.matrix_rate))
     if inputs.trained():
-        made.append(torch.optim.SparseAdam([_group(inputs.trained(), settings.input_rate)], betas=BETAS))
+        made.append(
+            torch.optim.SparseAdam([_group(inputs.trained(), settings.input_rate)], betas=BETAS)
+        )
     return made
 
 
-def _group(parameters: Iterable[nn.Parameter], peak: float, *, shape: bool = False) -> dict[str, Any]:
+def _group(
+    parameters: Iterable[nn.Parameter], peak: float, *, shape: bool = False
+) -> dict[str, Any]:
     return {"params": list(parameters), "lr": peak, "peak": peak, "shape": shape}
 
 
@@ -71,7 +81,9 @@ def hold_shape(model: Variant) -> None:
         parameter.grad = None
 
 
-def set_rates(optimisers: Iterable[torch.optim.Optimizer], factor: float, shape: float = 1.0) -> None:
+def set_rates(
+    optimisers: Iterable[torch.optim.Optimizer], factor: float, shape: float = 1.0
+) -> None:
     """Every group's learning rate, relative to its peak.
 
     Args:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.model.sizes import NetworkSizes
 
-from .loss_weights import LossWeights
-from .settings import OptimiserSettings, Schedule, Settings, TracerSettings
-from .warm_start import WarmStartSettings
+from .settings import LossWeights, OptimiserSettings, Schedule, Settings, TracerSettings
+from .warm_start.fits import WarmStartSettings
 
 CLEAR = LossWeights(space=100.0, free_space=100.0)
 """The published weights, and empty space kept empty: the raster tracer does not look there.
@@ -21,7 +20,9 @@ SHARP = replace(CLEAR, sharpness=150.0, smooth=0.3)
 200 steps of `tiny` the masks' IoU was 0.972 instead of 0.966. Smoothness: `tiny` on unseen expressions had a normal
 cosine of 0.919 without, 0.938 with it, and 0.897 with ten times as much."""
 
-FULL = Settings(losses=CLEAR, optimiser=OptimiserSettings(clip=20.0), tracer=TracerSettings(refresh_steps=100))
+FULL = Settings(
+    losses=CLEAR, optimiser=OptimiserSettings(clip=20.0), tracer=TracerSettings(refresh_steps=100)
+)
 """The paper's sizes, rates and schedule. The clip is several times the usual gradient: one ray that meets a speck of
 surface before the face has been seen to spoil a run."""
 
@@ -37,7 +38,9 @@ TINY = Settings(
         texture_frequencies=6,
     ),
     losses=SHARP,
-    optimiser=OptimiserSettings(learning_rate=1e-3, matrix_rate=1.5e-3, texture_factor=3.0, clip=6.0),
+    optimiser=OptimiserSettings(
+        learning_rate=1e-3, matrix_rate=1.5e-3, texture_factor=3.0, clip=6.0
+    ),
     # Condition noise: on strong unseen expressions of female1 the RGB L1 of `tiny` was 0.0235 without, 0.0187 with it.
     schedule=Schedule(
         steps=750,

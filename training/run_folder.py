@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.atomic import atomic_file, refuse_standard_output
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.model.checkpoint import save_checkpoint
-from imavatar_deploy.model.variant import Variant
+from imavatar_deploy.model.head_avatar import Variant
 
 from .config_file import read_config, to_toml
 from .settings import Settings
@@ -62,9 +62,13 @@ class RunFolder:
 
     def _clear(self, overwrite: bool) -> None:
         if not self.config.is_file():
-            raise UsageError(f"{self.path} is there and holds no run of ours (no {CONFIG}); choose another name")
+            raise UsageError(
+                f"{self.path} is there and holds no run of ours (no {CONFIG}); choose another name"
+            )
         if not overwrite:
-            raise UsageError(f"{self.path} holds a run already; go on with it by --resume, or pass --overwrite")
+            raise UsageError(
+                f"{self.path} holds a run already; go on with it by --resume, or pass --overwrite"
+            )
         shutil.rmtree(self.path.resolve())
 
     def settings(self) -> Settings:
@@ -74,7 +78,9 @@ class RunFolder:
             InputError: there is no run here, or its configuration is unreadable.
         """
         if not self.config.is_file():
-            raise InputError(f"{self.path} holds no run to resume (no {CONFIG}); start one without --resume")
+            raise InputError(
+                f"{self.path} holds no run to resume (no {CONFIG}); start one without --resume"
+            )
         return read_config(self.config, Settings())
 
     def save(self, model: Variant, state: dict[str, Any]) -> None:
@@ -94,7 +100,9 @@ class RunFolder:
         try:
             state: dict[str, Any] = torch.load(self.state, weights_only=True, map_location="cpu")
         except Exception as error:  # torch raises whatever its unpickler stumbles over
-            raise InputError(f"{self.state} cannot be read ({error}); begin anew, --from {self.checkpoint}") from error
+            raise InputError(
+                f"{self.state} cannot be read ({error}); begin anew, --from {self.checkpoint}"
+            ) from error
         return state
 
     def validations(self) -> list[dict[str, Any]]:
@@ -109,7 +117,11 @@ class RunFolder:
         for path in (self.losses, self.qualities):
             if path.exists():
                 lines = path.read_text(encoding="utf-8").splitlines()
-                kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+                kept = [
+                    line
+                    for line in lines
+                    if line.endswith("}") and json.loads(line)["step"] <= step
+                ]
                 with atomic_file(path) as partial:
                     partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 

@@ -21,7 +21,9 @@ HAIR = _ids("hair", "earring")
 CLOTH = _ids("cloth", "necklace")
 """What stays with the ghost bone."""
 
-FEATURES = _ids("left brow", "right brow", "left eye", "right eye", "mouth interior", "upper lip", "lower lip")
+FEATURES = _ids(
+    "left brow", "right brow", "left eye", "right eye", "mouth interior", "upper lip", "lower lip"
+)
 """Small and looked at most."""
 
 

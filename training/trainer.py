@@ -3,52 +3,132 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from imavatar_deploy.errors import InputError, QualityError
+from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.tracing import TRACERS, MarchTracer, RasterTracer, Tracer
+from imavatar_deploy.model.tracing.tracer import Traced
+from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.progress import Progress
 
-from .beginning import build_model, take_weights, warm_up
-from .clock import Clock
+from .batch import Batch, draw_batch
 from .dataset import FaceDataset
+from .divergence import Watch, vanished
+from .frame_parameters import Inputs, only_seen_rows
 from .free_space import Air
-from .inputs import Inputs, only_seen_rows
-from .journal import Journal, Say
+from .losses import image_terms
 from .optimisers import hold_shape, make_optimisers, rate_factor, set_rates, shape_factor
-from .pixels import draw_batch
-from .pseudo_truth import PseudoTruth
+from .pseudo_ground_truth import PseudoTruth
 from .run_folder import RunFolder
-from .settings import Settings
-from .tracer_choice import make_tracer, supervised
-from .train_step import TrainStep
+from .run_log import Clock, Journal, Say
+from .settings import LossWeights, Settings, Terms, TracerSettings
 from .validation import evenly, validate
-from .watch import Watch, vanished
+from .warm_start.initial_weights import build_model, take_weights, warm_up
+
+# TrainStep: one image's pixels in, every loss term out; the module that Fabric wraps for several processes.
+
+
+class TrainStep(nn.Module):
+    """A model with the inputs of every frame, traced and compared with images.
+
+    Args:
+        truth: None where only masks and colours supervise.
+        mixed: see `image_terms`.
+    """
+
+    def __init__(
+        self,
+        model: Variant,
+        inputs: Inputs,
+        tracer: Tracer,
+        weights: LossWeights,
+        truth: PseudoTruth | None,
+        mixed: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model, self.inputs, self.truth = model, inputs, truth
+        self.tracer, self.weights, self.mixed = tracer, weights, mixed
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Terms, Tensor]:
+        """The weighted loss, its terms, and how many rays met the avatar inside the mask."""
+        frame, centre = self.inputs(batch.frame)
+        view = View.of(
+            batch.camera, batch.size, batch.pixels, centre=centre, device=batch.pixels.device
+        )
+        traced = self._trace(frame, view, batch.mask)
+        with parametrize.cached():  # weight norm: once a step instead of once a call
+            terms = image_terms(
+                self.model, frame, view, traced, batch, self.weights, self.truth, self.mixed
+            )
+        terms |= self.inputs.drift(batch.frame)
+        return self.weights.total(terms), terms, (traced.hit & batch.mask).sum()
+
+    @torch.no_grad()
+    def _trace(self, frame: Frame, view: View, foreground: Tensor) -> Traced:
+        with parametrize.cached():
+            return self.tracer.trace(self.model, frame, view, foreground=foreground)
+
+
+# Which tracer a run uses, and what supervises it.
+
+
+def make_tracer(model: Variant, settings: TracerSettings, say: Callable[[str], None]) -> Tracer:
+    """The tracer that `settings` ask for, or the marcher where the variant allows no other."""
+    name = settings.name if model.direction == "forward" else "march"
+    if name != settings.name:
+        say(
+            f"{model.name} maps backward, not for {settings.name}: rays are marched with {settings.samples} samples"
+        )
+    if name == "march":
+        return MarchTracer(samples=settings.samples)
+    return RasterTracer(settings.resolution) if name == "raster" else TRACERS[name]()
+
+
+def supervised(variant: str) -> bool:
+    """Whether the head model's pseudo ground truth trains this variant."""
+    return VARIANTS[variant].supervised
 
 
 class Trainer:
     """One process of a run: the model, its optimisers and inputs, and the clock."""
 
-    def __init__(self, fabric: Any, dataset: FaceDataset, folder: RunFolder, settings: Settings, say: Say) -> None:
+    def __init__(
+        self, fabric: Any, dataset: FaceDataset, folder: RunFolder, settings: Settings, say: Say
+    ) -> None:
         self.fabric, self.dataset, self.folder, self.settings = fabric, dataset, folder, settings
         self.say: Say = say if fabric.is_global_zero else lambda line: None
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.model = build_model(settings, dataset.head)
-        self.inputs = Inputs(dataset.track, settings.inputs, settings.networks.latent, settings.seed)
+        self.inputs = Inputs(
+            dataset.track, settings.inputs, settings.networks.latent, settings.seed
+        )
         self.tracer = make_tracer(self.model, settings.tracer, self.say)
-        truth = PseudoTruth(dataset.head, settings.networks.bones) if supervised(settings.variant) else None
+        truth = (
+            PseudoTruth(dataset.head, settings.networks.bones)
+            if supervised(settings.variant)
+            else None
+        )
         self.air = Air.around(dataset) if settings.losses.free_space else None
-        step = TrainStep(self.model, self.inputs, self.tracer, settings.losses, truth, settings.optimiser.mixed)
+        step = TrainStep(
+            self.model, self.inputs, self.tracer, settings.losses, truth, settings.optimiser.mixed
+        )
         self.optimisers = make_optimisers(self.model, self.inputs, settings.optimiser)
         self.watch = Watch(settings.schedule.vanished_steps)
         epoch = -(-len(dataset) // fabric.world_size)
-        self.clock = Clock(settings.schedule, settings.schedule.steps or settings.schedule.epochs * epoch)
+        self.clock = Clock(
+            settings.schedule, settings.schedule.steps or settings.schedule.epochs * epoch
+        )
         self.epoch_steps = epoch
         self.traced_with: dict[str, torch.Tensor] = {}
         self.saved = time.monotonic()
@@ -102,7 +182,9 @@ class Trainer:
         clock, leads = self.clock, self.fabric.is_global_zero
         total = None if self.settings.schedule.minutes else clock.planned
         with (
-            Journal(self.folder, clock, self.epoch_steps, self.say) if leads else nullcontext() as journal,
+            Journal(self.folder, clock, self.epoch_steps, self.say)
+            if leads
+            else nullcontext() as journal,
             progress("training", total) if leads else nullcontext(lambda steps: None) as advance,
         ):
             advance(clock.step)
@@ -149,13 +231,18 @@ class Trainer:
         set_rates(self.optimisers, rate_factor(settings.schedule.decay, share), shape)
         self.step.zero_grad()
         loss, terms, rays = self.step(batch)
-        total, named = float(loss.detach()), {key: float(term.detach()) for key, term in terms.items()}
+        total, named = (
+            float(loss.detach()),
+            {key: float(term.detach()) for key, term in terms.items()},
+        )
         self.watch.losses(named, total, clock.step, name)
         self.watch.surface(int(rays), int(batch.mask.sum()), clock.step)
         self.fabric.backward(loss)
         if settings.warm_start and clock.step < settings.schedule.colours_first:
             hold_shape(self.model)
-        length = self.watch.gradients(self.model.parameters(), settings.optimiser.clip, clock.step, name)
+        length = self.watch.gradients(
+            self.model.parameters(), settings.optimiser.clip, clock.step, name
+        )
         only_seen_rows(self.inputs.trained())
         for optimiser in self.wrapped:
             optimiser.step()
@@ -174,9 +261,13 @@ class Trainer:
     @torch.no_grad()
     def refresh(self) -> None:
         """Show the tracer the newest networks."""
-        if self.inputs.latent.shape[1]:  # as published: the first frame's code stands for the others
+        if self.inputs.latent.shape[
+            1
+        ]:  # as published: the first frame's code stands for the others
             self.model.geometry.latent.copy_(self.inputs.latent[0])
-        self.traced_with = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.traced_with = {
+            name: tensor.clone() for name, tensor in self.model.state_dict().items()
+        }
         try:
             with parametrize.cached():
                 self.tracer.refresh(self.model)
@@ -205,4 +296,6 @@ class Trainer:
             schedule = self.settings.schedule
             frames = evenly(schedule.validation_frames, len(self.dataset))
             size = schedule.validation_size
-            journal.validation(validate(self.model, self.inputs, self.dataset, frames, size, self.tracer))
+            journal.validation(
+                validate(self.model, self.inputs, self.dataset, frames, size, self.tracer)
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -10,15 +11,68 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.utils import parametrize
 
-from imavatar_deploy.image_quality import iou, l1, psnr
+from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.fidelity.image_metrics import iou, l1, psnr
+from imavatar_deploy.model.head_avatar import Variant
 from imavatar_deploy.model.render import render
 from imavatar_deploy.model.tracing import Tracer
-from imavatar_deploy.model.variant import Variant
 
 from .dataset import FaceDataset
-from .head_depth import head_depth
-from .inputs import Inputs
-from .lobes import Lobe, largest_lobe
+from .dataset.labels import LABELS
+from .frame_parameters import Inputs
+from .head_depth import NOWHERE, head_depth, nearest_around
+from .semantics import SKIN
+
+# Lobes: pieces of surface that stand in front of the head model where the labels say skin.
+
+
+Float = NDArray[np.floating[Any]]
+
+GAP = 0.1
+"""Distance in front of the head model (model units, 25 mm) that no skin has."""
+
+
+class Lobe(NamedTuple):
+    """The largest connected lobe of an image."""
+
+    share: float
+    """Of the skin's pixels."""
+    millimetres: float
+    """In front of the head model, in the median over its pixels."""
+    column: int
+    row: int
+    """Its middle."""
+    label: str
+    """What the labels call most of it."""
+
+
+def largest_lobe(
+    depth: Float,
+    mask: NDArray[np.bool_],
+    head: Float,
+    semantic: NDArray[np.uint8],
+) -> Lobe | None:
+    """The largest connected piece of skin that is nearer than the head model by more than `GAP`.
+
+    Args:
+        depth: `[S, S]` of the render, model units.
+        mask: `[S, S]` where the render shows the avatar.
+        head: `[S, S]` of the head model (see `head_depth`).
+        semantic: `[S, S]` label ids.
+    """
+    nearest, skin = nearest_around(head), np.isin(semantic, SKIN)
+    ahead = nearest - depth
+    candidates = skin & (nearest < NOWHERE) & mask & (ahead > GAP)
+    count, pieces, facts, middles = cv2.connectedComponentsWithStats(candidates.astype(np.uint8))
+    if count < 2:
+        return None
+    largest = 1 + int(facts[1:, cv2.CC_STAT_AREA].argmax())
+    piece = pieces == largest
+    column, row = np.round(middles[largest]).astype(int).tolist()
+    label = LABELS[int(np.bincount(semantic[piece]).argmax())]
+    apart = 1000.0 / UNITS_PER_METRE * float(np.median(ahead[piece]))
+    return Lobe(float(piece.sum() / skin.sum()), apart, column, row, label)
+
 
 Picture = NDArray[np.floating[Any]]
 
@@ -62,7 +116,12 @@ def evenly(count: int, frames: int) -> list[int]:
 
 
 def validate(
-    model: Variant, inputs: Inputs, dataset: FaceDataset, frames: list[int], size: int, tracer: Tracer
+    model: Variant,
+    inputs: Inputs,
+    dataset: FaceDataset,
+    frames: list[int],
+    size: int,
+    tracer: Tracer,
 ) -> Validation:
     """Render `frames` at `size` x `size` pixels and hold them against the dataset's images."""
     compared = [_compare(model, inputs, dataset, frame, size, tracer) for frame in frames]
@@ -115,4 +174,57 @@ def _resized(picture: Picture, size: int) -> Picture:
     if picture.shape[0] % size == 0:
         step = picture.shape[0] // size
         return picture[::step, ::step]
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), dtype=picture.dtype)
+    return np.asarray(
+        cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), dtype=picture.dtype
+    )
+
+
+# Sentences about a validation whose avatar is deformed, or worse than it has been.
+
+
+LOBE_SHARE = 0.005
+"""Share of a frame's skin that a lobe has at least; less is a few pixels."""
+
+DROPS = {"iou": ("mask IoU", 0.01, 4), "psnr": ("PSNR", 1.0, 1)}
+"""Title, loss against the best so far that is too much, and digits shown. Sound runs waver by less
+than 0.002 and 0.3 dB."""
+
+
+def quality_warnings(validation: Validation, earlier: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is wrong, where, and what to do; nothing while the avatar improves.
+
+    Args:
+        earlier: rows of `validation.jsonl`, the warm start's among them: `step`, `psnr` and `iou`.
+    """
+    sentences = [_fallen(name, validation, earlier) for name in DROPS]
+    return [sentence for sentence in (_deformed(validation), *sentences) if sentence]
+
+
+def _deformed(validation: Validation) -> str | None:
+    lobes = [(frame.lobe.share, frame.lobe, frame) for frame in validation.frames if frame.lobe]
+    _, lobe, frame = max(lobes, key=lambda row: row[0], default=(0.0, None, None))
+    if lobe is None or frame is None or lobe.share < LOBE_SHARE:
+        return None
+    return (
+        f"the head is deformed: {100.0 * lobe.share:.1f} % of the skin, labelled {lobe.label}, "
+        f"stands {lobe.millimetres:.0f} mm in front of the head model, {_place(frame, lobe)}; if the "
+        "tracked head fits the images there, train again with another --seed or with --preset small"
+    )
+
+
+def _fallen(name: str, validation: Validation, earlier: Sequence[Mapping[str, Any]]) -> str | None:
+    title, drop, digits = DROPS[name]
+    best = max(earlier, key=lambda row: row[name], default=None)
+    now = validation.quality[name]
+    if best is None or now >= best[name] - drop:
+        return None
+    worst = min(validation.frames, key=lambda frame: frame.quality[name])
+    return (
+        f"{title} has fallen to {now:.{digits}f} from {best[name]:.{digits}f} at step {best['step']}: "
+        f"the avatar has lost its shape or colours; the largest error is {_place(worst, worst)}; train "
+        "again with lower optimiser.learning_rate and optimiser.matrix_rate (--config)"
+    )
+
+
+def _place(frame: FrameQuality, middle: Lobe | FrameQuality) -> str:
+    return f"around column {middle.column}, row {middle.row} of the render of frame {frame.name}"

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from imavatar_deploy.optional import require
 
 from .format import SequenceFormat
+from .motion import Take
 from .outputs import NAME
 from .posing import CHANNELS, Channels
-from .take import Take
 
 EXTRA = "scene"
 
@@ -64,10 +64,15 @@ def _write_archive(library: _Library, path: Path, take: Take, frames: Iterable[C
     mesh = library.geometry.OPolyMesh(archive.getTop(), NAME, sampling).getSchema()
     colours = _colours(library, mesh, sampling) if take.colour else None
     faces = take.avatar.faces[:, ::-1]  # Alembic winds clockwise
-    indices, counts = library.integers(faces), library.integers(np.full(len(faces), 3, dtype=np.int32))
+    indices, counts = (
+        library.integers(faces),
+        library.integers(np.full(len(faces), 3, dtype=np.int32)),
+    )
     no_uv = library.geometry.OV2fGeomParamSample()
     for frame in frames:
-        normals = library.geometry.ON3fGeomParamSample(library.vectors(frame["normals"]), library.vertex)
+        normals = library.geometry.ON3fGeomParamSample(
+            library.vectors(frame["normals"]), library.vertex
+        )
         positions = library.vectors(frame["vertices"])
         mesh.set(library.geometry.OPolyMeshSchemaSample(positions, indices, counts, no_uv, normals))
         if colours is not None:
@@ -78,7 +83,9 @@ def _write_archive(library: _Library, path: Path, take: Take, frames: Iterable[C
 def _colours(library: _Library, mesh: Any, sampling: int) -> Any:
     """Where colours go. They stay as an image shows them: that is how Blender takes them."""
     argument = library.archive.Argument(sampling)
-    return library.geometry.OC3fGeomParam(mesh.getArbGeomParams(), "colour", False, library.vertex, 1, argument)
+    return library.geometry.OC3fGeomParam(
+        mesh.getArbGeomParams(), "colour", False, library.vertex, 1, argument
+    )
 
 
 FORMAT = SequenceFormat(

@@ -9,16 +9,15 @@ import imavatar_deploy
 from imavatar_deploy.progress import Advance, Progress, silent
 
 from ..at_rest import AT_REST, NEUTRAL
-from ..licences import LICENCE, licence_of, licence_text
+from ..manifest import LICENCE, licence_of, licence_text
 from .format import SequenceFormat
-from .frame_work import Crew, FrameWork
-from .journal import open_journal, writing
+from .motion import Take
 from .obj import write_obj
 from .outputs import Outputs
 from .posing import Channels, FramePoser
+from .resume import open_journal, writing
 from .staging import Staging, WaitingFrames
-from .take import Take
-from .threads import threads
+from .workers import Crew, FrameWork, threads
 
 
 def bake_take(
@@ -77,11 +76,16 @@ def _bake(outputs: Outputs, staging: Staging, crew: Crew, progress: Progress) ->
     staging.remove()
 
 
-def _assemble(row: SequenceFormat, outputs: Outputs, waiting: WaitingFrames, progress: Progress) -> None:
+def _assemble(
+    row: SequenceFormat, outputs: Outputs, waiting: WaitingFrames, progress: Progress
+) -> None:
     """Put the frames that wait into the one file of a format."""
     assert row.whole is not None
     target = outputs.file(row)
-    with progress(f"writing {target.name}", len(outputs.take)) as advance, waiting.staging.whole(target) as partial:
+    with (
+        progress(f"writing {target.name}", len(outputs.take)) as advance,
+        waiting.staging.whole(target) as partial,
+    ):
         frames = waiting.in_order(len(outputs.take))
         row.whole(partial, outputs.take, (_told(frame, advance) for frame in frames))
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .motion import Take
 from .posing import Channels
-from .take import Take
 
 FrameWriter = Callable[[Path, Take, Channels], None]
 """Writes one frame to a path that does not exist; frames are written in any order, from several threads."""

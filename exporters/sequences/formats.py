@@ -7,11 +7,20 @@ from collections.abc import Iterable
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.optional import require
 
-from . import alembic, glb, mdd, obj, pc2, ply, usd
+from . import alembic, glb, obj, ply, point_caches, usd
 from .format import SequenceFormat
 
 FORMATS: dict[str, SequenceFormat] = {
-    row.name: row for row in (obj.FORMAT, ply.FORMAT, glb.FORMAT, pc2.FORMAT, mdd.FORMAT, alembic.FORMAT, *usd.ROWS)
+    row.name: row
+    for row in (
+        obj.FORMAT,
+        ply.FORMAT,
+        glb.FORMAT,
+        point_caches.PC2,
+        point_caches.MDD,
+        alembic.FORMAT,
+        *usd.ROWS,
+    )
 }
 """Every known format by name."""
 

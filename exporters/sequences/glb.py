@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..at_rest import AT_REST, NEUTRAL
-from ..gltf.limits import strongest
-from ..gltf.write import write_glb
-from ..licences import licence_of
+from ..formats.gltf.glb import write_glb
+from ..formats.gltf.morph_targets import strongest
+from ..manifest import licence_of
 from .format import SequenceFormat
+from .motion import Take
 from .posing import Channels, FramePoser
-from .take import Take
 
 GREY = 0.5
 """Of a head whose colours nobody knows, sRGB."""
@@ -29,7 +29,13 @@ TOLD = 0.005
 
 def _write(path: Path, take: Take, frames: Iterable[Channels]) -> None:
     deque(frames, maxlen=0)  # they hold nothing: the rig moves by itself
-    write_glb(path, take.avatar, _colours(take), licence=licence_of(take.folder.manifest), track=take.track)
+    write_glb(
+        path,
+        take.avatar,
+        _colours(take),
+        licence=licence_of(take.folder.manifest),
+        track=take.track,
+    )
 
 
 def _has_colours(take: Take) -> bool:
@@ -47,8 +53,10 @@ def _notes(take: Take) -> list[str]:
     lost = strongest(take.avatar.skin_weights).lost
     notes = {
         "glb: the avatar has no texture.onnx, so the head is plain grey": not _has_colours(take),
-        "glb: the colours are those of the neutral face in every frame": _has_colours(take) and take.colour,
-        f"glb: a vertex follows four bones at most, and one loses {lost:.1%} of its weight by it": lost > TOLD,
+        "glb: the colours are those of the neutral face in every frame": _has_colours(take)
+        and take.colour,
+        f"glb: a vertex follows four bones at most, and one loses {lost:.1%} of its weight by it": lost
+        > TOLD,
     }
     return [note for note, true in notes.items() if true]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .format import SequenceFormat
+from .motion import Take
 from .posing import CHANNELS, Channels
-from .take import Take
 from .text import decimal_lines, face_lines
 
 MICROMETRES = 6
@@ -33,7 +33,9 @@ def write_obj(path: Path, faces: NDArray[np.int32], channels: Channels) -> None:
 def _vertices(channels: Channels) -> bytes:
     if "colours" not in channels:
         return decimal_lines("v", channels["vertices"], MICROMETRES)
-    return decimal_lines("v", np.concatenate([channels["vertices"], channels["colours"]], axis=1), MICROMETRES)
+    return decimal_lines(
+        "v", np.concatenate([channels["vertices"], channels["colours"]], axis=1), MICROMETRES
+    )
 
 
 def _write_frame(path: Path, take: Take, channels: Channels) -> None:
@@ -41,5 +43,9 @@ def _write_frame(path: Path, take: Take, channels: Channels) -> None:
 
 
 FORMAT = SequenceFormat(
-    "obj", "a Wavefront text file a frame, which every program reads", ".obj", CHANNELS, per_frame=_write_frame
+    "obj",
+    "a Wavefront text file a frame, which every program reads",
+    ".obj",
+    CHANNELS,
+    per_frame=_write_frame,
 )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .format import SequenceFormat
+from .motion import Take
 from .posing import CHANNELS
-from .take import Take
 
 NAME = "head"
 """Of files that hold all frames, and of the mesh in a scene."""
@@ -55,7 +55,9 @@ class Outputs:
 
     def channels(self, rows: Sequence[SequenceFormat]) -> tuple[str, ...]:
         """What these formats make use of and the take gives, in the order of `CHANNELS`."""
-        used = {channel for row in rows for channel in row.channels} - (set() if self.take.colour else {"colours"})
+        used = {channel for row in rows for channel in row.channels} - (
+            set() if self.take.colour else {"colours"}
+        )
         return tuple(channel for channel in CHANNELS if channel in used)
 
     def missing(self, waiting: Path | None) -> list[int]:
@@ -66,7 +68,9 @@ class Outputs:
         """
         wanted = [(self.frame(row, 0).parent, row.suffix) for row in self.per_frame()]
         wanted += [(waiting, ".npy")] if waiting else []
-        there = [({entry.name for entry in os.scandir(folder)}, suffix) for folder, suffix in wanted]
+        there = [
+            ({entry.name for entry in os.scandir(folder)}, suffix) for folder, suffix in wanted
+        ]
         return [
             index
             for index in range(len(self.take))
@@ -76,4 +80,6 @@ class Outputs:
     def written(self) -> list[Path]:
         """What a user is told of: a folder for files a frame, else the file."""
         meshes = [self.mesh] if self.mesh else []
-        return [self.out / row.name if row.per_frame else self.file(row) for row in self.rows] + meshes
+        return [
+            self.out / row.name if row.per_frame else self.file(row) for row in self.rows
+        ] + meshes

@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .format import SequenceFormat
+from .motion import Take
 from .posing import CHANNELS, Channels
-from .take import Take
 
-NAMES = {"vertices": ("x", "y", "z"), "normals": ("nx", "ny", "nz"), "colours": ("red", "green", "blue")}
+NAMES = {
+    "vertices": ("x", "y", "z"),
+    "normals": ("nx", "ny", "nz"),
+    "colours": ("red", "green", "blue"),
+}
 """What the format calls the three parts of each channel."""
 
 TYPES = {"vertices": ("float", "<f4"), "normals": ("float", "<f4"), "colours": ("uchar", "u1")}
@@ -29,7 +33,9 @@ def write_ply(path: Path, faces: NDArray[np.int32], channels: Channels) -> None:
 def _header(channels: Channels, faces: int) -> bytes:
     lines = ["ply", "format binary_little_endian 1.0", "comment metres, +Y up, facing +Z"]
     lines.append(f"element vertex {len(channels['vertices'])}")
-    lines += [f"property {TYPES[channel][0]} {name}" for channel in channels for name in NAMES[channel]]
+    lines += [
+        f"property {TYPES[channel][0]} {name}" for channel in channels for name in NAMES[channel]
+    ]
     lines += [f"element face {faces}", "property list uchar int vertex_indices", "end_header"]
     return ("\n".join(lines) + "\n").encode()
 
@@ -58,5 +64,9 @@ def _write_frame(path: Path, take: Take, channels: Channels) -> None:
 
 
 FORMAT = SequenceFormat(
-    "ply", "a binary file a frame, small and quick to read", ".ply", CHANNELS, per_frame=_write_frame
+    "ply",
+    "a binary file a frame, small and quick to read",
+    ".ply",
+    CHANNELS,
+    per_frame=_write_frame,
 )

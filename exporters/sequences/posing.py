@@ -13,7 +13,7 @@ from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
 from imavatar_deploy.rendering.texture_network import TextureNetwork, condition_of
 from imavatar_deploy.rendering.workers import Workers
 
-from .take import Take
+from .motion import Take
 
 Float = NDArray[np.float32]
 Channels = Mapping[str, Float]
@@ -66,7 +66,9 @@ class FramePoser:
             normals = self._poser.normals(posed)
             found["normals"] = normals.copy()
             if self._texture is not None:
-                found["colours"] = self._colours(self._texture, normals, condition_of(expression, pose))
+                found["colours"] = self._colours(
+                    self._texture, normals, condition_of(expression, pose)
+                )
         return {channel: found[channel] for channel in self._channels}
 
     def _colours(self, network: TextureNetwork, normals: Float, condition: Float) -> Float:

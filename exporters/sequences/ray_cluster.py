@@ -9,7 +9,7 @@ from imavatar_deploy.errors import ImavatarError, UsageError
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Advance
 
-from .frame_work import Crew, FrameWork
+from .workers import Crew, FrameWork
 
 AUTO = "auto"
 """The address of the cluster this machine belongs to."""
@@ -75,7 +75,9 @@ def _spread(ray: Any, work: FrameWork, frames: list[int], advance: Advance) -> N
         raise error.cause if isinstance(error.cause, ImavatarError | OSError) else error from None
     except ray.exceptions.RayError as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"the Ray cluster lost the bake ({reason}); go on with --resume") from error
+        raise UsageError(
+            f"the Ray cluster lost the bake ({reason}); go on with --resume"
+        ) from error
     finally:
         for left in running:
             ray.cancel(left)

@@ -27,7 +27,10 @@ class Staging:
     @contextmanager
     def whole(self, target: Path) -> Iterator[Path]:
         """Yield a path with the suffix of `target`, which it becomes when the block ends without an error."""
-        partial = self.folder / f"{PARTIAL}{platform.node()}-{os.getpid()}-{threading.get_ident()}-{target.name}"
+        partial = (
+            self.folder
+            / f"{PARTIAL}{platform.node()}-{os.getpid()}-{threading.get_ident()}-{target.name}"
+        )
         try:
             yield partial
             partial.replace(target)
@@ -64,4 +67,8 @@ class WaitingFrames:
     def in_order(self, count: int) -> Iterator[Channels]:
         """The first `count` frames; where no channel is wanted, as many empty ones."""
         for index in range(count):
-            yield dict(zip(self.channels, np.load(self.path(index)), strict=True)) if self.channels else {}
+            yield (
+                dict(zip(self.channels, np.load(self.path(index)), strict=True))
+                if self.channels
+                else {}
+            )

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .format import SequenceFormat
+from .motion import Take
 from .outputs import NAME
 from .posing import Channels
-from .take import Take
 from .usd_scene import EXTRA, MODULES, Library, Scene
 
 

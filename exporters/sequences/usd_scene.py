@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.conventions import BONES, POSE_FEATURE_SIZE, UNITS_PER_METRE
+from imavatar_deploy.kinematics import pose_feature
 from imavatar_deploy.optional import require
 
 from .. import skeleton
-from ..licences import licence_of
+from ..manifest import licence_of
 from ..srgb import linear
-from . import blend_shapes
+from .motion import Take
 from .outputs import NAME
 from .posing import Channels
-from .take import Take
+
+# An avatar's bases as blend shapes: names, offsets, and the weight of each in a frame.
+
+
+Float = NDArray[np.float32]
+
+
+def blend_names(avatar: Avatar) -> list[str]:
+    """[E + 36] identifiers: the expressions, then `pose_jaw_0` and the like for the entries of the pose feature."""
+    expressions = [re.sub(r"\W", "_", name) for name in avatar.expression_names]
+    each = POSE_FEATURE_SIZE // (len(BONES) - 1)
+    names = [*expressions, *(f"pose_{bone}_{entry}" for bone in BONES[1:] for entry in range(each))]
+    return [
+        name if names.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(names)
+    ]
+
+
+def blend_offsets(avatar: Avatar) -> Float:
+    """[E + 36, V, 3] metres a unit of weight."""
+    bases = np.concatenate([avatar.expression_basis, avatar.pose_basis]) / np.float32(
+        UNITS_PER_METRE
+    )
+    return np.ascontiguousarray(bases.transpose(0, 2, 1))
+
+
+def blend_weights(expression: Float, pose: Float) -> Float:
+    """[E + 36] of a frame."""
+    return np.concatenate([expression, pose_feature(pose)])
+
 
 EXTRA = "scene"
+
 MODULES = ("pxr.Usd", "pxr.UsdGeom", "pxr.UsdSkel", "pxr.Sdf", "pxr.Gf", "pxr.Vt", "pxr.Tf")
 
 FLUSH = 64
@@ -76,8 +108,14 @@ class Scene:
         self._describe_shapes()
 
     def _describe_skeleton(self) -> None:
-        places, above = skeleton.joints_at_rest(self._take.avatar), skeleton.joint_parents(self._take.avatar)
-        local = [place - (places[parent] if parent >= 0 else 0) for place, parent in zip(places, above, strict=True)]
+        places, above = (
+            skeleton.joints_at_rest(self._take.avatar),
+            skeleton.joint_parents(self._take.avatar),
+        )
+        local = [
+            place - (places[parent] if parent >= 0 else 0)
+            for place, parent in zip(places, above, strict=True)
+        ]
         bones = self._library.UsdSkel.Skeleton.Define(self._stage, f"/{NAME}/skeleton")
         bones.CreateJointsAttr(self._joints)
         bones.CreateBindTransformsAttr(self._translations(places))
@@ -87,10 +125,13 @@ class Scene:
         self._motion.CreateJointsAttr(self._joints)
         still = self._library.Gf.Vec3h(1, 1, 1)
         self._motion.CreateScalesAttr(self._library.Vt.Vec3hArray([still] * len(self._joints)))
-        self._motion.CreateBlendShapesAttr(blend_shapes.blend_names(self._take.avatar))
+        self._motion.CreateBlendShapesAttr(blend_names(self._take.avatar))
 
     def _translations(self, offsets: Iterable[NDArray[np.float64]]) -> Any:
-        matrices = [self._library.Gf.Matrix4d().SetTranslate(self._library.Gf.Vec3d(*map(float, o))) for o in offsets]
+        matrices = [
+            self._library.Gf.Matrix4d().SetTranslate(self._library.Gf.Vec3d(*map(float, o)))
+            for o in offsets
+        ]
         return self._library.Vt.Matrix4dArray(matrices)
 
     def _describe_mesh(self) -> None:
@@ -106,14 +147,18 @@ class Scene:
         indices = np.tile(np.arange(bones, dtype=np.int32), avatar.vertex_count)
         weights = np.ascontiguousarray(avatar.skin_weights.T).ravel()
         binding.CreateJointIndicesPrimvar(False, bones).Set(integers(indices))
-        binding.CreateJointWeightsPrimvar(False, bones).Set(self._library.Vt.FloatArray.FromNumpy(weights))
+        binding.CreateJointWeightsPrimvar(False, bones).Set(
+            self._library.Vt.FloatArray.FromNumpy(weights)
+        )
         binding.CreateGeomBindTransformAttr(self._library.Gf.Matrix4d(1))
 
     def _describe_shapes(self) -> None:
-        names = blend_shapes.blend_names(self._take.avatar)
+        names = blend_names(self._take.avatar)
         targets = []
-        for name, offsets in zip(names, blend_shapes.blend_offsets(self._take.avatar), strict=True):
-            shape = self._library.UsdSkel.BlendShape.Define(self._stage, self._mesh.GetPath().AppendChild(name))
+        for name, offsets in zip(names, blend_offsets(self._take.avatar), strict=True):
+            shape = self._library.UsdSkel.BlendShape.Define(
+                self._stage, self._mesh.GetPath().AppendChild(name)
+            )
             shape.CreateOffsetsAttr(self._library.vectors(offsets))
             targets.append(shape.GetPath())
         binding = self._library.UsdSkel.BindingAPI(self._mesh.GetPrim())
@@ -138,7 +183,7 @@ class Scene:
         expression, pose = track.expression[index], track.pose[index]
         translations = skeleton.local_translations(avatar, expression, pose)
         rotations = skeleton.local_rotations(avatar, pose)
-        weights = blend_shapes.blend_weights(expression, pose)
+        weights = blend_weights(expression, pose)
         self._motion.CreateTranslationsAttr().Set(self._library.vectors(translations), index)
         self._motion.CreateRotationsAttr().Set(arrays.QuatfArray.FromNumpy(rotations), index)
         self._motion.CreateBlendShapeWeightsAttr().Set(arrays.FloatArray.FromNumpy(weights), index)

@@ -8,10 +8,10 @@ require("torch", extra="export")
 
 from .checkpoint import load_checkpoint, load_variant, save_checkpoint  # noqa: E402
 from .frame import Frame, View  # noqa: E402
+from .head_avatar import Variant  # noqa: E402
 from .implicit_avatar import ImplicitAvatar  # noqa: E402
 from .render import render  # noqa: E402
 from .sizes import NetworkSizes  # noqa: E402
-from .variant import Variant  # noqa: E402
 from .variants import VARIANTS  # noqa: E402
 
 __all__ = [

@@ -9,9 +9,9 @@ from imavatar_deploy.avatar_io import sha256
 from imavatar_deploy.errors import InputError
 
 from .checkpoint_folder import DESCRIPTION, TENSORS, read_folder, write_folder
+from .head_avatar import Variant
 from .implicit_avatar import ImplicitAvatar
-from .official import find_parameters, read_official
-from .variant import Variant
+from .official_checkpoint import find_parameters, read_official
 
 SAMPLE = Path(imavatar_deploy.__file__).parent / "assets" / "sample_checkpoint"
 
@@ -19,7 +19,9 @@ RUN_CHECKPOINT = "checkpoint"
 """Where a training run's folder keeps its checkpoint."""
 
 
-def save_checkpoint(model: Variant, folder: str | Path, *, half: bool = False, overwrite: bool = False) -> None:
+def save_checkpoint(
+    model: Variant, folder: str | Path, *, half: bool = False, overwrite: bool = False
+) -> None:
     """Write a checkpoint folder, whole or not at all; the same model gives the same bytes.
 
     Args:
@@ -76,6 +78,8 @@ def checkpoint_sha256(path: str | Path) -> str:
 def _resolve(path: str | Path) -> Path:
     source = SAMPLE if str(path) == "sample" else Path(path)
     if not source.exists():
-        raise InputError(f"there is no checkpoint at {source}; expected a folder, a .pth file, or the word sample")
+        raise InputError(
+            f"there is no checkpoint at {source}; expected a folder, a .pth file, or the word sample"
+        )
     of_run = source / RUN_CHECKPOINT
     return of_run if (of_run / DESCRIPTION).is_file() else source

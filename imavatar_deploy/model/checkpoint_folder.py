@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,52 @@ from torch import Tensor
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.avatar_io import sha256
-from imavatar_deploy.checks import as_float32
+from imavatar_deploy.checks import as_float32, ensure_shape
 from imavatar_deploy.conventions import EDITIONS, POSE_SIZE
 from imavatar_deploy.errors import EditionMismatchError, InputError
 from imavatar_deploy.head_model import SHAPES, HeadModel
 
+from .head_avatar import Variant
 from .sizes import NetworkSizes
-from .variant import Variant
 from .variants import VARIANTS
-from .weights import fill
+
+# Put weights that were read from a file into a model: names, then shapes, then values, the first misfit named.
+
+
+def fill(model: Variant, state: Mapping[str, Tensor], source: Path) -> None:
+    """Load `state` into the model's networks.
+
+    Raises:
+        InputError: a tensor is missing, foreign, of another shape, or not finite; `source` is named in the sentence.
+    """
+    expected = model.state_dict()
+    for verb, names in (
+        ("misses", expected.keys() - state.keys()),
+        ("has a foreign", state.keys() - expected.keys()),
+    ):
+        if names:
+            others = f" and {len(names) - 1} others" if len(names) > 1 else ""
+            raise InputError(
+                f"{source} {verb} tensor {min(names)}{others}; expected the networks of {model.name}"
+            )
+    for name, tensor in state.items():
+        ensure_shape(
+            f"{source}: tensor {name}",
+            tensor,
+            tuple(expected[name].shape),
+            "is it another architecture?",
+        )
+        if not torch.isfinite(tensor).all():
+            raise InputError(
+                f"{source}: tensor {name} holds NaN or infinity; use a checkpoint of an earlier epoch"
+            )
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+
 
 SCHEMA_VERSION = 1
+
 DESCRIPTION = "checkpoint.json"
+
 TENSORS = "networks.safetensors"
 
 UNNAMED_VARIANT = "imavatar"
@@ -64,7 +99,9 @@ def write_folder(model: Variant, folder: Path, *, half: bool, overwrite: bool) -
             "provenance": model.provenance,
             "files": {TENSORS: {"sha256": sha256(partial / TENSORS)}},
         }
-        (partial / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        (partial / DESCRIPTION).write_text(
+            json.dumps(description, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def read_folder(folder: Path, *, edition: str | None) -> Variant:
@@ -76,15 +113,23 @@ def read_folder(folder: Path, *, edition: str | None) -> Variant:
     """
     description = _read_description(folder)
     if edition not in (None, description["head_model"]):
-        raise EditionMismatchError(f"{folder} was made for {description['head_model']}, not for {edition}")
+        raise EditionMismatchError(
+            f"{folder} was made for {description['head_model']}, not for {edition}"
+        )
     if not np.allclose(description["canonical_pose"], canonical_pose()):
         raise InputError(
             f"{folder} has canonical pose {description['canonical_pose'].tolist()}; expected a jaw opened by 0.2"
         )
     tensors = _read_tensors(folder / TENSORS, description["files"][TENSORS]["sha256"])
     head = _read_head(tensors, description, folder)
-    model = VARIANTS[description["variant"]].build(head, description["sizes"], description["provenance"])
-    fill(model, {name: t for name, t in tensors.items() if not name.startswith(HEAD)}, folder / TENSORS)
+    model = VARIANTS[description["variant"]].build(
+        head, description["sizes"], description["provenance"]
+    )
+    fill(
+        model,
+        {name: t for name, t in tensors.items() if not name.startswith(HEAD)},
+        folder / TENSORS,
+    )
     return model
 
 
@@ -94,9 +139,14 @@ def _tensors(model: Variant, half: bool) -> dict[str, Tensor]:
     groups = model.head.vertex_groups
     place = {name: index for index, name in enumerate(sorted(set(groups)))}
     head["vertex_group"] = torch.tensor([place[name] for name in groups], dtype=torch.int32)
-    networks = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    networks = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
     if half:
-        networks = {name: tensor.half() if BULK.search(name) else tensor for name, tensor in networks.items()}
+        networks = {
+            name: tensor.half() if BULK.search(name) else tensor
+            for name, tensor in networks.items()
+        }
         head |= {name: head[name].half() for name in HEAD_BULK}
     return networks | {HEAD + name: tensor for name, tensor in head.items()}
 
@@ -111,10 +161,16 @@ def _read_description(folder: Path) -> dict[str, Any]:
             )
         variant = str(stored.get("variant", UNNAMED_VARIANT))
         if variant not in VARIANTS:
-            raise InputError(f"{path} is of variant {variant}, this program knows {', '.join(VARIANTS)}; update it")
+            raise InputError(
+                f"{path} is of variant {variant}, this program knows {', '.join(VARIANTS)}; update it"
+            )
         if stored["head_model"] not in EDITIONS:
-            raise InputError(f"{path} is of head model {stored['head_model']!r}; expected one of {', '.join(EDITIONS)}")
-        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["sizes"].items()}
+            raise InputError(
+                f"{path} is of head model {stored['head_model']!r}; expected one of {', '.join(EDITIONS)}"
+            )
+        sizes: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in stored["sizes"].items()
+        }
         return {
             "variant": variant,
             "sizes": NetworkSizes(**sizes),
@@ -126,18 +182,24 @@ def _read_description(folder: Path) -> dict[str, Any]:
             "files": {TENSORS: {"sha256": str(stored["files"][TENSORS]["sha256"])}},
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} does not describe a checkpoint ({error!r}); save the checkpoint again") from error
+        raise InputError(
+            f"{path} does not describe a checkpoint ({error!r}); save the checkpoint again"
+        ) from error
 
 
 def _read_tensors(path: Path, expected: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path} is missing; copy the checkpoint folder whole")
     if sha256(path) != expected:
-        raise InputError(f"{path} was changed or damaged: its SHA-256 is not the one in {DESCRIPTION}; copy it again")
+        raise InputError(
+            f"{path} was changed or damaged: its SHA-256 is not the one in {DESCRIPTION}; copy it again"
+        )
     try:
         return dict(load_file(path))
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a safetensors file ({error}); save the checkpoint again") from error
+        raise InputError(
+            f"{path} is not a safetensors file ({error}); save the checkpoint again"
+        ) from error
 
 
 def _read_head(tensors: dict[str, Tensor], description: dict[str, Any], folder: Path) -> HeadModel:
@@ -146,8 +208,14 @@ def _read_head(tensors: dict[str, Tensor], description: dict[str, Any], folder: 
         raise InputError(f"{folder / TENSORS} misses {HEAD}{missing[0]}; save the checkpoint again")
     arrays: dict[str, Any] = {name: tensors[HEAD + name].numpy() for name in SHAPES}
     arrays |= {name: arrays[name].astype(np.float32) for name in HEAD_BULK}
-    head = HeadModel(**arrays, edition=description["head_model"], expression_names=description["expression_names"])
+    head = HeadModel(
+        **arrays,
+        edition=description["head_model"],
+        expression_names=description["expression_names"],
+    )
     names, groups = description["vertex_groups"], tensors[HEAD + "vertex_group"]
     if len(groups) and not 0 <= int(groups.min()) <= int(groups.max()) < len(names):
-        raise InputError(f"{folder / TENSORS} names groups that {DESCRIPTION} does not; save the checkpoint again")
+        raise InputError(
+            f"{folder / TENSORS} names groups that {DESCRIPTION} does not; save the checkpoint again"
+        )
     return replace(head, vertex_groups=tuple(names[index] for index in groups.tolist()))

@@ -9,8 +9,16 @@ from torch import Tensor, nn
 
 from imavatar_deploy.conventions import POSE_FEATURE_SIZE
 
-from .encoding import DIMENSIONS, encode, encoded_size
-from .layers import initial_linear, smooth, smooth_layers, weight_normed, zero_linear
+from .layers import (
+    DIMENSIONS,
+    encode,
+    encoded_size,
+    initial_linear,
+    smooth,
+    smooth_layers,
+    weight_normed,
+    zero_linear,
+)
 from .sizes import NetworkSizes
 
 LOGIT_SCALE = 20.0

@@ -53,7 +53,9 @@ class View:
         if pixels is None:
             rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
             pixels = torch.stack([columns.reshape(-1), rows.reshape(-1)], dim=1)
-        fx, fy, cx, cy = (camera.intrinsics * np.array([width, height, width, height], dtype=np.float32)).tolist()
+        fx, fy, cx, cy = (
+            camera.intrinsics * np.array([width, height, width, height], dtype=np.float32)
+        ).tolist()
         pixels = pixels.to(device)
         column, row = pixels.to(torch.float32).unbind(dim=1)
         # Camera convention: column = cx - fx x / z, row = cy + fy y / z, and z = -1 in front.

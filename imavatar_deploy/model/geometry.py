@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .encoding import DIMENSIONS, encode, encoded_size
-from .layers import initial_linear, smooth, weight_normed
+from .layers import DIMENSIONS, encode, encoded_size, initial_linear, smooth, weight_normed
 from .sizes import NetworkSizes
 
 
@@ -39,7 +38,9 @@ class GeometryNetwork(nn.Module):
         self.condition = condition
         inputs = encoded_size(self.frequencies) + condition + sizes.latent
         self.register_buffer("latent", torch.zeros(sizes.latent))
-        self.layers = nn.ModuleList(weight_normed(layer) for layer in _sphere_layers(sizes, inputs, condition))
+        self.layers = nn.ModuleList(
+            weight_normed(layer) for layer in _sphere_layers(sizes, inputs, condition)
+        )
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Geometry:
         """Signed distance and feature of canonical points.
@@ -63,7 +64,9 @@ class GeometryNetwork(nn.Module):
         if code is None:
             code = self.latent.new_zeros(self.condition)
         missing = self.condition + len(self.latent) - code.shape[-1]
-        return torch.cat([code, self.latent.expand(*code.shape[:-1], -1)], dim=-1) if missing else code
+        return (
+            torch.cat([code, self.latent.expand(*code.shape[:-1], -1)], dim=-1) if missing else code
+        )
 
 
 def _sphere_layers(sizes: NetworkSizes, inputs: int, condition: int) -> list[nn.Linear]:

@@ -13,14 +13,13 @@ from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.head_model import HeadModel
 
-from .bones import joint_basis, joints_at_rest
+from .correspondence import PosedMap
 from .deformation import Deformation, DeformationNetwork
-from .forward import ForwardVariant
+from .forward_avatar import ForwardVariant
 from .frame import Frame
 from .geometry import GeometryNetwork
-from .posed_map import PosedMap
 from .sizes import NetworkSizes
-from .skinning import pose_feature, skin, unskin
+from .skinning import joint_basis, joints_at_rest, pose_feature, skin, unskin
 from .texture import TextureNetwork
 
 Float = NDArray[np.float32]
@@ -38,7 +37,10 @@ class ImplicitAvatar(ForwardVariant):
     deformation: DeformationNetwork
 
     def __init__(
-        self, head: HeadModel, sizes: NetworkSizes | None = None, provenance: dict[str, Any] | None = None
+        self,
+        head: HeadModel,
+        sizes: NetworkSizes | None = None,
+        provenance: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(head, sizes, provenance)
         self.geometry = GeometryNetwork(self.sizes)
@@ -97,7 +99,9 @@ class ImplicitAvatar(ForwardVariant):
             pose_feature(frame.pose) - self.bones.canonical_feature,
         )
 
-    def pose_rest(self, rest: Tensor, deformation: Deformation, expression: Tensor, pose: Tensor) -> Tensor:
+    def pose_rest(
+        self, rest: Tensor, deformation: Deformation, expression: Tensor, pose: Tensor
+    ) -> Tensor:
         """The frame's half of `deform`: T(w) [rest + E expression + P f(pose)], `[N, 3]`."""
         shaped = (
             rest

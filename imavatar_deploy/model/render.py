@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imavatar_deploy.camera import Camera
+from imavatar_deploy.model.tracing.tracer import Traced, Tracer
 
 from .frame import Frame, View
-from .tracing.tracer import Traced, Tracer
-from .variant import Variant
+from .head_avatar import Variant
 
 Float = NDArray[np.float32]
 
@@ -42,7 +42,13 @@ class Rendering:
 
 @torch.no_grad()
 def render(
-    model: Variant, frame: Frame, camera: Camera, size: tuple[int, int], tracer: Tracer, *, background: float = 1.0
+    model: Variant,
+    frame: Frame,
+    camera: Camera,
+    size: tuple[int, int],
+    tracer: Tracer,
+    *,
+    background: float = 1.0,
 ) -> Rendering:
     """The image of `size` (width, height) that `camera` takes of `model` in `frame`.
 
@@ -56,15 +62,22 @@ def render(
     traced = tracer.trace(model, frame, view)
     shown = traced.hit & traced.valid
     seen = shown.nonzero()[:, 0]
-    colours, normals = [torch.zeros_like(traced.canonical[:0])], [torch.zeros_like(traced.canonical[:0])]
+    colours, normals = (
+        [torch.zeros_like(traced.canonical[:0])],
+        [torch.zeros_like(traced.canonical[:0])],
+    )
     for part in torch.split(seen, SHADED):
-        surface = model.on_rays(traced.canonical[part], traced.deformed[part], view.select(part), frame)
+        surface = model.on_rays(
+            traced.canonical[part], traced.deformed[part], view.select(part), frame
+        )
         colours.append(model.colour(surface, frame))
         normals.append(surface.normal)
     width, height = size
 
     def image(values: Tensor, fill: float = 0.0) -> NDArray[Any]:
-        pixels = torch.full((len(shown), *values.shape[1:]), fill, dtype=values.dtype, device=values.device)
+        pixels = torch.full(
+            (len(shown), *values.shape[1:]), fill, dtype=values.dtype, device=values.device
+        )
         pixels[seen] = values
         return np.ascontiguousarray(pixels.reshape(height, width, *values.shape[1:]).cpu().numpy())
 

@@ -51,18 +51,36 @@ class NetworkSizes:
     def __post_init__(self) -> None:
         widths = (*self.geometry_layers, *self.deformation_layers, *self.texture_layers)
         counts = (*widths, self.feature, self.expressions, self.bottleneck, self.condition)
-        optional = (self.latent, self.geometry_frequencies, self.deformation_frequencies, self.texture_frequencies)
+        optional = (
+            self.latent,
+            self.geometry_frequencies,
+            self.deformation_frequencies,
+            self.texture_frequencies,
+        )
         whole = (*counts, *optional, *self.geometry_skip, self.bones)
-        if not all(isinstance(size, int) and not isinstance(size, bool) and size <= LARGEST for size in whole):
-            raise InputError(f"network sizes must be whole numbers of at most {LARGEST}, got {self}")
+        if not all(
+            isinstance(size, int) and not isinstance(size, bool) and size <= LARGEST
+            for size in whole
+        ):
+            raise InputError(
+                f"network sizes must be whole numbers of at most {LARGEST}, got {self}"
+            )
         if min(counts) < 1 or min(optional) < 0:
             raise InputError(f"network sizes must be positive, got {self}")
         radius = self.initial_radius
-        if isinstance(radius, bool) or not isinstance(radius, float | int) or not 0 < radius < BOUNDING_RADIUS:
-            raise InputError(f"initial_radius must be a number between 0 and {BOUNDING_RADIUS}, got {radius!r:.40}")
+        if (
+            isinstance(radius, bool)
+            or not isinstance(radius, float | int)
+            or not 0 < radius < BOUNDING_RADIUS
+        ):
+            raise InputError(
+                f"initial_radius must be a number between 0 and {BOUNDING_RADIUS}, got {radius!r:.40}"
+            )
         if not (self.geometry_layers and self.deformation_layers and self.texture_layers):
             raise InputError(f"every network needs a hidden layer, got {self}")
         if not all(0 < layer <= len(self.geometry_layers) for layer in self.geometry_skip):
-            raise InputError(f"skips must name layers 1 to {len(self.geometry_layers)}, got {self.geometry_skip}")
+            raise InputError(
+                f"skips must name layers 1 to {len(self.geometry_layers)}, got {self.geometry_skip}"
+            )
         if self.bones not in (len(BONES), len(BONES) + 1):
             raise InputError(f"bones must be {len(BONES)} or {len(BONES) + 1}, got {self.bones}")

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .encoding import DIMENSIONS, encode, encoded_size
-from .layers import weight_normed
+from .layers import DIMENSIONS, encode, encoded_size, weight_normed
 from .sizes import NetworkSizes
 
 
@@ -31,7 +30,9 @@ class TextureNetwork(nn.Module):
         self.inputs = _input_columns(sizes)
         self.bottleneck = nn.Linear(sizes.condition, sizes.bottleneck)
         widths = (self.inputs.feature.stop, *sizes.texture_layers, 3)
-        self.layers = nn.ModuleList(weight_normed(nn.Linear(inputs, outputs)) for inputs, outputs in pairwise(widths))
+        self.layers = nn.ModuleList(
+            weight_normed(nn.Linear(inputs, outputs)) for inputs, outputs in pairwise(widths)
+        )
 
     def forward(self, x: Tensor, normal: Tensor, condition: Tensor, feature: Tensor) -> Tensor:
         """Colours `[N, 3]` in 0..1.
@@ -52,7 +53,12 @@ class TextureNetwork(nn.Module):
 def _input_columns(sizes: NetworkSizes) -> TextureInputs:
     blocks = []
     start = 0
-    for width in (encoded_size(sizes.texture_frequencies), DIMENSIONS, sizes.bottleneck, sizes.feature):
+    for width in (
+        encoded_size(sizes.texture_frequencies),
+        DIMENSIONS,
+        sizes.bottleneck,
+        sizes.feature,
+    ):
         blocks.append(slice(start, start + width))
         start += width
     return TextureInputs(*blocks)

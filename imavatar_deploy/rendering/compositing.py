@@ -19,7 +19,13 @@ Bytes = NDArray[np.uint8]
 Background = str | Sequence[int] | None
 """`#rrggbb`, a name in `COLOURS`, three numbers in 0..255, or None for transparent."""
 
-COLOURS = {"white": "#ffffff", "black": "#000000", "grey": "#808080", "green": "#00b140", "blue": "#0047bb"}
+COLOURS = {
+    "white": "#ffffff",
+    "black": "#000000",
+    "grey": "#808080",
+    "green": "#00b140",
+    "blue": "#0047bb",
+}
 """Names for backgrounds; green and blue are the usual ones for keying."""
 
 TRANSPARENT = (0, 0, 0, 0)
@@ -45,15 +51,21 @@ def background_rgba(background: Background) -> tuple[int, ...]:
     return (*colour, 255)
 
 
-def composite(colours: Float, triangle: Index, background: tuple[int, ...], workers: Workers) -> Bytes:
+def composite(
+    colours: Float, triangle: Index, background: tuple[int, ...], workers: Workers
+) -> Bytes:
     """[H, W, 4] RGBA bytes from colours `[H, W, 3]` in 0..1 where `triangle` `[H, W]` is not negative."""
     image = np.zeros((*triangle.shape, 4), dtype=np.uint8)
-    workers.each(_composite, len(image), colours, triangle, np.array(background, dtype=np.uint8), image)
+    workers.each(
+        _composite, len(image), colours, triangle, np.array(background, dtype=np.uint8), image
+    )
     return image
 
 
 @kernel
-def _composite(start: int, stop: int, colours: Float, triangle: Index, background: Bytes, image: Bytes) -> None:
+def _composite(
+    start: int, stop: int, colours: Float, triangle: Index, background: Bytes, image: Bytes
+) -> None:
     """The rows start..stop, rounded to the nearest byte, halves upwards."""
     for y in range(start, stop):
         for x in range(triangle.shape[1]):
@@ -63,5 +75,7 @@ def _composite(start: int, stop: int, colours: Float, triangle: Index, backgroun
                 continue
             for channel in range(3):
                 value = colours[y, x, channel] * np.float32(255.0) + np.float32(0.5)
-                image[y, x, channel] = np.uint8(min(value, np.float32(255.0))) if value > 0.0 else np.uint8(0)
+                image[y, x, channel] = (
+                    np.uint8(min(value, np.float32(255.0))) if value > 0.0 else np.uint8(0)
+                )
             image[y, x, 3] = 255

@@ -13,7 +13,7 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, UInt8
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.graphs import open_session
+from imavatar_deploy.onnx_session import open_session
 
 from .compositing import composite
 from .normals import SurfaceNormals
@@ -44,7 +44,10 @@ class SurfacePoser:
         self._normals = SurfaceNormals(avatar, workers)
 
     def __call__(
-        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"], stage_done: StageCallback = untimed
+        self,
+        expression: Float32[Array, " E"],
+        pose: Float32[Array, "15"],
+        stage_done: StageCallback = untimed,
     ) -> PosedSurface:
         """Return the surface for an expression `[E]` and a pose `[15]`; the next call overwrites it."""
         posed = self.pose(expression, pose)
@@ -120,7 +123,10 @@ class CpuRenderer:
         return image
 
     def render_batch(
-        self, expressions: Float32[Array, "N E"], poses: Float32[Array, "N 15"], image_matrix: Float32[Array, "3 4"]
+        self,
+        expressions: Float32[Array, "N E"],
+        poses: Float32[Array, "N 15"],
+        image_matrix: Float32[Array, "3 4"],
     ) -> UInt8[Array, "N H W 4"]:
         """Return `[N, H, W, 4]`, the bytes of N calls of `render`."""
         images = np.zeros((len(expressions), *self._size, 4), dtype=np.uint8)
@@ -129,19 +135,29 @@ class CpuRenderer:
         return images
 
     def buffers(
-        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"], image_matrix: Float32[Array, "3 4"]
+        self,
+        expression: Float32[Array, " E"],
+        pose: Float32[Array, "15"],
+        image_matrix: Float32[Array, "3 4"],
     ) -> FrameBuffers:
         """Return colours, normals and mask of the frame in float; the next call overwrites the colours."""
         fragments, normals = self._visible(expression, pose, image_matrix, untimed)
         colours = self._shading(fragments, normals, condition_of(expression, pose))
-        return FrameBuffers(colours, self._normal_image(fragments, normals), fragments.triangle >= 0)
+        return FrameBuffers(
+            colours, self._normal_image(fragments, normals), fragments.triangle >= 0
+        )
 
-    def vertices(self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]) -> Float32[Array, "V 3"]:
+    def vertices(
+        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+    ) -> Float32[Array, "V 3"]:
         """Return the posed vertices `[V, 3]`; the next call overwrites them."""
         return self._poser.pose(expression, pose).vertices
 
     def normals(
-        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"], image_matrix: Float32[Array, "3 4"]
+        self,
+        expression: Float32[Array, " E"],
+        pose: Float32[Array, "15"],
+        image_matrix: Float32[Array, "3 4"],
     ) -> Float32[Array, "H W 3"]:
         """Return the unit normal of the surface in each pixel `[H, W, 3]`; zero in the background."""
         return self._normal_image(*self._visible(expression, pose, image_matrix, untimed))
@@ -164,7 +180,9 @@ class CpuRenderer:
         stage_done()
         return fragments, surface.normals
 
-    def _normal_image(self, fragments: Fragments, normals: Float32[Array, "V 3"]) -> Float32[Array, "H W 3"]:
+    def _normal_image(
+        self, fragments: Fragments, normals: Float32[Array, "V 3"]
+    ) -> Float32[Array, "H W 3"]:
         return normal_image(fragments, self._faces, normals, self._workers)
 
 

@@ -42,13 +42,17 @@ class VertexNormals:
     def __call__(self, vertices: Float) -> Float:
         """[V, 3] unit normals of vertices `[V, 3]`; the next call overwrites them."""
         self._workers.each(_cross, len(self._faces), vertices, self._faces, self._crosses)
-        self._workers.each(_gather, len(self._normals), self._crosses, self._incident, self._first, self._normals)
+        self._workers.each(
+            _gather, len(self._normals), self._crosses, self._incident, self._first, self._normals
+        )
         return self._normals
 
 
 def surface_normals(avatar: Avatar, posed: Posed) -> Float:
     """[V, 3] unit normals, the plain way: the truth that `SurfaceNormals` is held to."""
-    turned = np.einsum("jv,jrc,cv->vr", avatar.skin_weights, posed.bones[:, :3, :3], avatar.normal_detail)
+    turned = np.einsum(
+        "jv,jrc,cv->vr", avatar.skin_weights, posed.bones[:, :3, :3], avatar.normal_detail
+    )
     normals = vertex_normals(posed.vertices, avatar.faces) + turned
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.asarray(normals / np.where(lengths > 0, lengths, 1), dtype=np.float32)
@@ -69,12 +73,16 @@ class SurfaceNormals:
     def __call__(self, posed: Posed) -> Float:
         """[V, 3] unit normals; the next call overwrites them."""
         normals = self._of_mesh(posed.vertices)
-        self._workers.each(_add_detail, len(normals), self._detail, self._weights, posed.bones, normals)
+        self._workers.each(
+            _add_detail, len(normals), self._detail, self._weights, posed.bones, normals
+        )
         return normals
 
 
 @kernel
-def _add_detail(start: int, stop: int, detail: Float, weights: Float, bones: Float, normals: Float) -> None:
+def _add_detail(
+    start: int, stop: int, detail: Float, weights: Float, bones: Float, normals: Float
+) -> None:
     """Turn the detail of the vertices start..stop with their bones, add it, normalise."""
     for vertex in range(start, stop):
         dx, dy, dz = detail[0, vertex], detail[1, vertex], detail[2, vertex]
@@ -82,7 +90,9 @@ def _add_detail(start: int, stop: int, detail: Float, weights: Float, bones: Flo
         for j in range(weights.shape[0]):
             weight = weights[j, vertex]
             for axis in range(3):
-                n[axis] += weight * (bones[j, axis, 0] * dx + bones[j, axis, 1] * dy + bones[j, axis, 2] * dz)
+                n[axis] += weight * (
+                    bones[j, axis, 0] * dx + bones[j, axis, 1] * dy + bones[j, axis, 2] * dz
+                )
         length = np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
         scale = np.float32(1.0) / length if length > 0 else np.float32(0.0)
         n[0], n[1], n[2] = n[0] * scale, n[1] * scale, n[2] * scale
@@ -101,7 +111,9 @@ def _cross(start: int, stop: int, vertices: Float, faces: Index, crosses: Float)
 
 
 @kernel
-def _gather(start: int, stop: int, crosses: Float, incident: Index, first: NDArray[np.int64], normals: Float) -> None:
+def _gather(
+    start: int, stop: int, crosses: Float, incident: Index, first: NDArray[np.int64], normals: Float
+) -> None:
     """Sum and normalise for the vertices start..stop."""
     for vertex in range(start, stop):
         x, y, z = np.float32(0.0), np.float32(0.0), np.float32(0.0)

@@ -56,7 +56,15 @@ class Animator:
         coefficients = np.concatenate([expression, pose_feature(pose)])
         active = np.flatnonzero(coefficients)
         bones = skinning_transforms(pose, self._avatar.joints(expression), self._avatar.bone_count)
-        moved = (self._rest, self._blocks, active, coefficients, self._weights, bones, self._vertices)
+        moved = (
+            self._rest,
+            self._blocks,
+            active,
+            coefficients,
+            self._weights,
+            bones,
+            self._vertices,
+        )
         self._workers.each(_deform, len(self._blocks), *moved)
         return Posed(self._vertices, bones)
 
@@ -95,11 +103,21 @@ def _deform(
                 for lane in range(BLOCK):
                     shaped[axis, lane] += coefficient * blocks[block, k, axis, lane]
         for lane in range(count):
-            _skin(first + lane, shaped[0, lane], shaped[1, lane], shaped[2, lane], weights, bones, vertices)
+            _skin(
+                first + lane,
+                shaped[0, lane],
+                shaped[1, lane],
+                shaped[2, lane],
+                weights,
+                bones,
+                vertices,
+            )
 
 
 @kernel
-def _skin(vertex: int, x: float, y: float, z: float, weights: Float, bones: Float, vertices: Float) -> None:
+def _skin(
+    vertex: int, x: float, y: float, z: float, weights: Float, bones: Float, vertices: Float
+) -> None:
     """Linear blend skinning of one vertex: the bones' motions of it, weighted."""
     for axis in range(3):
         moved = np.float32(0.0)

@@ -38,7 +38,9 @@ class Fragments:
     """What each pixel sees; both arrays belong to the rasteriser, whose next `draw` overwrites them."""
 
     triangle: Index  # [H, W] index of the nearest triangle, -1 where there is none
-    barycentrics: Float  # [H, W, 3] perspective-correct, sum to one; undefined where there is no triangle
+    barycentrics: (
+        Float  # [H, W, 3] perspective-correct, sum to one; undefined where there is no triangle
+    )
 
 
 class Rasteriser:
@@ -53,23 +55,34 @@ class Rasteriser:
         cull: drop triangles seen from behind; right for closed surfaces.
     """
 
-    def __init__(self, faces: Index, width: int, height: int, workers: Workers, *, cull: bool = True) -> None:
+    def __init__(
+        self, faces: Index, width: int, height: int, workers: Workers, *, cull: bool = True
+    ) -> None:
         self._faces = np.array(faces)
         self._cull = cull
         self._workers = workers
-        self._points = np.zeros((self._faces.max(initial=-1) + 1, 3), dtype=np.float64)  # (column w, row w, w)
-        self._planes = np.zeros((len(faces), 10), dtype=np.float64)  # three edge functions and 1 / |det|
-        self._boxes = np.zeros((len(faces), 4), dtype=np.int32)  # first and last column, first and last row
+        self._points = np.zeros(
+            (self._faces.max(initial=-1) + 1, 3), dtype=np.float64
+        )  # (column w, row w, w)
+        self._planes = np.zeros(
+            (len(faces), 10), dtype=np.float64
+        )  # three edge functions and 1 / |det|
+        self._boxes = np.zeros(
+            (len(faces), 4), dtype=np.int32
+        )  # first and last column, first and last row
         self._nearness = np.zeros((height, width), dtype=np.float32)  # 1 / w
         self._fragments = Fragments(
-            np.full((height, width), -1, dtype=np.int32), np.zeros((height, width, 3), dtype=np.float32)
+            np.full((height, width), -1, dtype=np.int32),
+            np.zeros((height, width, 3), dtype=np.float32),
         )
 
     def draw(self, vertices: Float, image_matrix: Float) -> Fragments:
         """Draw `vertices` `[V, 3]` through `image_matrix` `[3, 4]` (see `Camera.image_matrix`)."""
         out = self._fragments
         size = out.triangle.shape
-        self._workers.each(_project, len(self._points), vertices, image_matrix.astype(np.float64), self._points)
+        self._workers.each(
+            _project, len(self._points), vertices, image_matrix.astype(np.float64), self._points
+        )
         triangles = (self._points, self._faces, self._cull, size, self._planes, self._boxes)
         self._workers.each(_set_up, len(self._faces), *triangles)
         scan = (self._planes, self._boxes, self._nearness, out.triangle, out.barycentrics)
@@ -83,12 +96,21 @@ def _project(start: int, stop: int, vertices: Float, matrix: Double, points: Dou
     for vertex in range(start, stop):
         x, y, z = vertices[vertex, 0], vertices[vertex, 1], vertices[vertex, 2]
         for row in range(3):
-            points[vertex, row] = matrix[row, 0] * x + matrix[row, 1] * y + matrix[row, 2] * z + matrix[row, 3]
+            points[vertex, row] = (
+                matrix[row, 0] * x + matrix[row, 1] * y + matrix[row, 2] * z + matrix[row, 3]
+            )
 
 
 @kernel
 def _set_up(
-    start: int, stop: int, points: Double, faces: Index, cull: bool, size: tuple[int, int], planes: Double, boxes: Index
+    start: int,
+    stop: int,
+    points: Double,
+    faces: Index,
+    cull: bool,
+    size: tuple[int, int],
+    planes: Double,
+    boxes: Index,
 ) -> None:
     """Edge functions (positive inside) and pixel boxes of the triangles start..stop; what is not drawn gets no box."""
     for face in range(start, stop):
@@ -131,8 +153,14 @@ def _bound(points: Double, corners: Index, size: tuple[int, int], box: Index) ->
             y = points[a, 1] + t * (points[b, 1] - points[a, 1])
             bounds = _widened(bounds, x / NEAR, y / NEAR)
     height, width = size
-    box[0], box[1] = max(np.ceil(bounds[0] - SLACK), 0.0), min(np.floor(bounds[1] + SLACK), width - 1.0)
-    box[2], box[3] = max(np.ceil(bounds[2] - SLACK), 0.0), min(np.floor(bounds[3] + SLACK), height - 1.0)
+    box[0], box[1] = (
+        max(np.ceil(bounds[0] - SLACK), 0.0),
+        min(np.floor(bounds[1] + SLACK), width - 1.0),
+    )
+    box[2], box[3] = (
+        max(np.ceil(bounds[2] - SLACK), 0.0),
+        min(np.floor(bounds[3] + SLACK), height - 1.0),
+    )
 
 
 @kernel
@@ -142,7 +170,13 @@ def _widened(bounds: Bounds, x: float, y: float) -> Bounds:
 
 @kernel
 def _scan(
-    start: int, stop: int, planes: Double, boxes: Index, nearness: Float, triangle: Index, barycentrics: Float
+    start: int,
+    stop: int,
+    planes: Double,
+    boxes: Index,
+    nearness: Float,
+    triangle: Index,
+    barycentrics: Float,
 ) -> None:
     """Depth-test every triangle against the rows start..stop."""
     nearness[start:stop] = 0.0
@@ -151,7 +185,9 @@ def _scan(
         first, last = max(boxes[face, 2], start), min(boxes[face, 3], stop - 1)
         if first > last or boxes[face, 0] > boxes[face, 1]:
             continue
-        a0, b0, c0, a1, b1, c1, a2, b2, c2, per_area = planes[face]  # scalars, so that stores do not force reloads
+        a0, b0, c0, a1, b1, c1, a2, b2, c2, per_area = planes[
+            face
+        ]  # scalars, so that stores do not force reloads
         t0, t1, t2 = _threshold(a0, b0), _threshold(a1, b1), _threshold(a2, b2)
         left, right = boxes[face, 0], boxes[face, 1]
         for y in range(first, last + 1):

@@ -60,17 +60,25 @@ class Renderer(Protocol):
         ...
 
     def render_batch(
-        self, expressions: Float32[Array, "N E"], poses: Float32[Array, "N 15"], image_matrix: Float32[Array, "3 4"]
+        self,
+        expressions: Float32[Array, "N E"],
+        poses: Float32[Array, "N 15"],
+        image_matrix: Float32[Array, "3 4"],
     ) -> UInt8[Array, "N H W 4"]:
         """Return `[N, H, W, 4]`, the bytes of N calls of `render`, for `[N, E]` and `[N, 15]`."""
         ...
 
-    def vertices(self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]) -> Float32[Array, "V 3"]:
+    def vertices(
+        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+    ) -> Float32[Array, "V 3"]:
         """Return the posed vertices `[V, 3]`; the next call may overwrite them."""
         ...
 
     def normals(
-        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"], image_matrix: Float32[Array, "3 4"]
+        self,
+        expression: Float32[Array, " E"],
+        pose: Float32[Array, "15"],
+        image_matrix: Float32[Array, "3 4"],
     ) -> Float32[Array, "H W 3"]:
         """Return the unit normal of the surface in each pixel `[H, W, 3]`, model space; zero in the background."""
         ...

@@ -47,7 +47,9 @@ class VertexShading:
 
     def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         avatar = folder.avatar
-        self._network = TextureNetwork(folder.path / TEXTURE_GRAPH, avatar, workers.threads, session)
+        self._network = TextureNetwork(
+            folder.path / TEXTURE_GRAPH, avatar, workers.threads, session
+        )
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = avatar.texture_code
@@ -58,15 +60,35 @@ class VertexShading:
     def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
         """See `Shading`."""
         self._seen[:] = False
-        self._workers.each(_mark, len(fragments.triangle), fragments.triangle, self._faces, self._seen)
+        self._workers.each(
+            _mark, len(fragments.triangle), fragments.triangle, self._faces, self._seen
+        )
         visible = np.flatnonzero(self._seen)
 
         def fill(start: int, stop: int) -> None:
-            np.take(self._codes, visible[start:stop], axis=0, out=self._network.code[: stop - start], mode="clip")
-            np.take(normals, visible[start:stop], axis=0, out=self._network.normal[: stop - start], mode="clip")
+            np.take(
+                self._codes,
+                visible[start:stop],
+                axis=0,
+                out=self._network.code[: stop - start],
+                mode="clip",
+            )
+            np.take(
+                normals,
+                visible[start:stop],
+                axis=0,
+                out=self._network.normal[: stop - start],
+                mode="clip",
+            )
 
         self._colours[visible] = self._network.run(len(visible), fill, condition)
-        lookup = (fragments.triangle, fragments.barycentrics, self._faces, self._colours, self._image)
+        lookup = (
+            fragments.triangle,
+            fragments.barycentrics,
+            self._faces,
+            self._colours,
+            self._image,
+        )
         self._workers.each(_interpolate_image, len(self._image), *lookup)
         return self._image
 
@@ -78,7 +100,9 @@ class PixelShading:
 
     def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         avatar = folder.avatar
-        self._network = TextureNetwork(folder.path / TEXTURE_GRAPH, avatar, workers.threads, session)
+        self._network = TextureNetwork(
+            folder.path / TEXTURE_GRAPH, avatar, workers.threads, session
+        )
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = np.array(avatar.texture_code)
@@ -100,7 +124,11 @@ class PixelShading:
         return self._image
 
 
-SHADINGS: dict[str, type[Shading]] = {"student": StudentShading, "vertex": VertexShading, "pixel": PixelShading}
+SHADINGS: dict[str, type[Shading]] = {
+    "student": StudentShading,
+    "vertex": VertexShading,
+    "pixel": PixelShading,
+}
 """The table of `--shading`."""
 
 AUTO = "auto"
@@ -124,10 +152,20 @@ def available_shading(folder: AvatarFolder, preference: Sequence[str] = CPU_PREF
     return next(name for name, row in SHADINGS.items() if row.uses_texture_network)
 
 
-def normal_image(fragments: Fragments, faces: NDArray[np.int32], normals: Float, workers: Workers) -> Float:
+def normal_image(
+    fragments: Fragments, faces: NDArray[np.int32], normals: Float, workers: Workers
+) -> Float:
     """[H, W, 3] unit normals at the fragments, from those of the vertices `[V, 3]`; zero where there is no fragment."""
     image = np.zeros_like(fragments.barycentrics)
-    workers.each(_interpolate_image, len(image), fragments.triangle, fragments.barycentrics, faces, normals, image)
+    workers.each(
+        _interpolate_image,
+        len(image),
+        fragments.triangle,
+        fragments.barycentrics,
+        faces,
+        normals,
+        image,
+    )
     flat = image.reshape(-1, 3)
     workers.each(_normalise, len(flat), flat)
     return image
@@ -147,7 +185,13 @@ def _mark(start: int, stop: int, triangle: Index, faces: Index, seen: NDArray[np
 
 @kernel
 def _interpolate_image(
-    start: int, stop: int, triangle: Index, barycentrics: Float, faces: Index, colours: Float, image: Float
+    start: int,
+    stop: int,
+    triangle: Index,
+    barycentrics: Float,
+    faces: Index,
+    colours: Float,
+    image: Float,
 ) -> None:
     """Colours of the rows start..stop from the colours of the vertices."""
     for y in range(start, stop):
@@ -157,17 +201,23 @@ def _interpolate_image(
                 a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
                 u, v, w = barycentrics[y, x, 0], barycentrics[y, x, 1], barycentrics[y, x, 2]
                 for channel in range(3):
-                    image[y, x, channel] = u * colours[a, channel] + v * colours[b, channel] + w * colours[c, channel]
+                    image[y, x, channel] = (
+                        u * colours[a, channel] + v * colours[b, channel] + w * colours[c, channel]
+                    )
 
 
 @kernel
-def _interpolate(start: int, stop: int, corners: Index, weights: Float, attribute: Float, out: Float) -> None:
+def _interpolate(
+    start: int, stop: int, corners: Index, weights: Float, attribute: Float, out: Float
+) -> None:
     """Any per-vertex attribute at the points start..stop."""
     for point in range(start, stop):
         a, b, c = corners[point, 0], corners[point, 1], corners[point, 2]
         u, v, w = weights[point, 0], weights[point, 1], weights[point, 2]
         for column in range(attribute.shape[1]):
-            out[point, column] = u * attribute[a, column] + v * attribute[b, column] + w * attribute[c, column]
+            out[point, column] = (
+                u * attribute[a, column] + v * attribute[b, column] + w * attribute[c, column]
+            )
 
 
 @kernel
@@ -177,4 +227,8 @@ def _normalise(start: int, stop: int, vectors: Float) -> None:
         x, y, z = vectors[point, 0], vectors[point, 1], vectors[point, 2]
         length = np.sqrt(x * x + y * y + z * z)
         if length > 0:
-            vectors[point, 0], vectors[point, 1], vectors[point, 2] = x / length, y / length, z / length
+            vectors[point, 0], vectors[point, 1], vectors[point, 2] = (
+                x / length,
+                y / length,
+                z / length,
+            )

@@ -66,7 +66,9 @@ class StudentShading:
 
     uses_texture_network: ClassVar[bool] = False
 
-    def __init__(self, folder: AvatarFolder, session: Any, size: tuple[int, int], workers: Workers) -> None:
+    def __init__(
+        self, folder: AvatarFolder, session: Any, size: tuple[int, int], workers: Workers
+    ) -> None:
         self._student = read_student(folder)
         self._workers = workers
         self._faces = np.array(folder.avatar.faces)
@@ -74,7 +76,9 @@ class StudentShading:
 
     def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
         """See `shade.Shading`."""
-        seen = Surface(fragments.triangle, fragments.barycentrics, self._faces, self._student.features, normals)
+        seen = Surface(
+            fragments.triangle, fragments.barycentrics, self._faces, self._student.features, normals
+        )
         layers = layers_of(self._student, condition)
         self._workers.each(_shade, len(self._image), seen, layers, self._image)
         return self._image
@@ -92,13 +96,17 @@ def layers_of(student: Student, condition: Float) -> Layers:
     )
 
 
-def student_colours(student: Student, feature: Float, normal: Float, condition: Float, workers: Workers) -> Float:
+def student_colours(
+    student: Student, feature: Float, normal: Float, condition: Float, workers: Workers
+) -> Float:
     """[N, 3] colours of single points by the pixel loop; see `imavatar_deploy.student.colours_plainly`."""
     points = np.arange(len(feature), dtype=np.int32)
     at_corner = np.tile(np.array([1, 0, 0], dtype=np.float32), (1, len(points), 1))
     faces = np.repeat(points[:, None], 3, axis=1)
     image = np.zeros((1, len(points), 3), dtype=np.float32)
-    seen = Surface(points[None], at_corner, faces, np.ascontiguousarray(feature), np.ascontiguousarray(normal))
+    seen = Surface(
+        points[None], at_corner, faces, np.ascontiguousarray(feature), np.ascontiguousarray(normal)
+    )
     workers.each(_shade, len(image), seen, layers_of(student, condition), image)
     return np.asarray(image[0])
 
@@ -111,12 +119,24 @@ def _gather(seen: Surface, y: int, x: int, block: Block) -> tuple[int, int]:
         face = seen.triangle[y, x]
         if face >= 0:
             a, b, c = seen.faces[face, 0], seen.faces[face, 1], seen.faces[face, 2]
-            u, v, w = seen.barycentrics[y, x, 0], seen.barycentrics[y, x, 1], seen.barycentrics[y, x, 2]
+            u, v, w = (
+                seen.barycentrics[y, x, 0],
+                seen.barycentrics[y, x, 1],
+                seen.barycentrics[y, x, 2],
+            )
             for axis in range(3):
-                n = u * seen.normals[a, axis] + v * seen.normals[b, axis] + w * seen.normals[c, axis]
+                n = (
+                    u * seen.normals[a, axis]
+                    + v * seen.normals[b, axis]
+                    + w * seen.normals[c, axis]
+                )
                 block.normal[axis, count] = n
             for unit in range(seen.features.shape[1]):
-                f = u * seen.features[a, unit] + v * seen.features[b, unit] + w * seen.features[c, unit]
+                f = (
+                    u * seen.features[a, unit]
+                    + v * seen.features[b, unit]
+                    + w * seen.features[c, unit]
+                )
                 block.first[unit, count] = f
             block.column[count] = x
             count += 1
@@ -183,7 +203,10 @@ def _sigmoid(x: np.float32) -> np.float32:
     exp(32 t) is exp(t)^32; at |t| <= 1/2 five terms of its series do.
     """
     t = -min(max(x, -LARGEST_LOGIT), LARGEST_LOGIT) * np.float32(1 / 32)
-    e = ONE + t * (ONE + t * (HALF + t * (np.float32(1 / 6) + t * (np.float32(1 / 24) + t * np.float32(1 / 120)))))
+    e = ONE + t * (
+        ONE
+        + t * (HALF + t * (np.float32(1 / 6) + t * (np.float32(1 / 24) + t * np.float32(1 / 120))))
+    )
     e *= e
     e *= e
     e *= e

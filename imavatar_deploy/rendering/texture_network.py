@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import JAW
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.graphs import open_session, run_graph
+from imavatar_deploy.onnx_session import open_session, run_graph
 
 Float = NDArray[np.float32]
 
@@ -38,7 +38,9 @@ class TextureNetwork:
         self._session = open_session(path, threads=threads) if session is None else session
         self._chunk = int(getattr(self._session, "most", CHUNK))
         jaw_and_expression = avatar.expression_size + JAW.stop - JAW.start
-        _check_inputs(path, self._session, {"code": code_size, "normal": 3, "condition": jaw_and_expression})
+        _check_inputs(
+            path, self._session, {"code": code_size, "normal": 3, "condition": jaw_and_expression}
+        )
         self.code = np.zeros((self._chunk, code_size), dtype=np.float32)
         """[CHUNK, K] where the caller puts the codes of a chunk."""
         self.normal = np.zeros((self._chunk, 3), dtype=np.float32)
@@ -55,7 +57,11 @@ class TextureNetwork:
         for start, stop in _chunks(count, self._chunk):
             fill(start, stop)
             size = stop - start
-            inputs = {"code": self.code[:size], "normal": self.normal[:size], "condition": condition}
+            inputs = {
+                "code": self.code[:size],
+                "normal": self.normal[:size],
+                "condition": condition,
+            }
             colours[start:stop] = run_graph(self._session, inputs)["rgb"]
         return colours
 

@@ -38,7 +38,10 @@ class Workers:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -85,6 +88,8 @@ def fused_kernel(function: Kernel) -> Kernel:
 
 def _compiled(function: Kernel, **options: Any) -> Kernel:
     try:
-        return cast(Kernel, numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function))
+        return cast(
+            Kernel, numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        )
     except RuntimeError:  # nowhere to keep the code: a read-only installation, and no home
         return cast(Kernel, numba.njit(nogil=True, error_model="numpy", **options)(function))

@@ -7,8 +7,8 @@ subtracted, and a live stream's is subtracted after retargeting (a map is linear
 from __future__ import annotations
 
 from .expression_map import ExpressionMap, Fit
-from .find import find_retarget
 from .map_files import read_map, write_map
 from .retarget import Retarget
+from .strategies import find_retarget
 
 __all__ = ["ExpressionMap", "Fit", "Retarget", "find_retarget", "read_map", "write_map"]

@@ -8,12 +8,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.checks import as_float32
-from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.conventions import BONES, EDITIONS, EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import InputError
 
-from .controls import CONTROLS, INPUTS
+from .arkit import ARKIT, ARKIT_NAMES
+
+# The 59 values by which a face moves in FLAME's form: 50 expressions, then jaw and eyes, axis by axis.
+
 
 Float = NDArray[np.float32]
+
+FACE_POSE = slice(6, POSE_SIZE)
+"""Jaw, left and right eye inside a pose `[15]`: what a face does; before them comes what a neck does."""
+
+EYES = slice(9, POSE_SIZE)
+"""Both eyes inside a pose `[15]`."""
+
+CONTROLS = (
+    *(f"expression_{index:02d}" for index in range(EXPRESSION_SIZE)),
+    *(f"{bone}.{axis}" for bone in BONES[2:] for axis in "xyz"),
+)
+"""Their names, in order: axis-angle components in radians after the expressions."""
+
+INPUTS: dict[str, tuple[str, ...]] = {ARKIT: ARKIT_NAMES} | dict.fromkeys(EDITIONS, CONTROLS)
+"""What a map from each vocabulary reads, in order."""
+
+
+def split(controls: Float, pose: Float) -> tuple[Float, Float]:
+    """Controls `[59]` -> expression `[50]` and the pose `[15]` with the face's bones turned so."""
+    turned = pose.copy()
+    turned[FACE_POSE] = controls[EXPRESSION_SIZE:]
+    return controls[:EXPRESSION_SIZE], turned
+
+
+def joined(expression: Float, pose: Float) -> Float:
+    """The inverse of `split`: controls `[59]`."""
+    return np.concatenate([expression, pose[FACE_POSE]])
+
 
 HOW = {"shapes": "from the shapes of two head models", "pairs": "from takes seen by two trackers"}
 """The ways of fitting."""
@@ -48,7 +79,9 @@ class Fit:
             raise InputError(f"a map must be fitted by one of {', '.join(HOW)}, got {self.how!r}")
         numbers = (self.ridge, self.samples, self.residual, self.moved)
         if not all(np.isfinite(number) and number >= 0 for number in numbers):
-            raise InputError(f"the figures of a map's fit must be finite and not negative, got {numbers}")
+            raise InputError(
+                f"the figures of a map's fit must be finite and not negative, got {numbers}"
+            )
 
     @property
     def summary(self) -> str:
@@ -83,7 +116,9 @@ class ExpressionMap:
             raise InputError(f"a map must write one of {', '.join(EDITIONS)}, got {self.target!r}")
         shapes = {"matrix": (len(self.inputs), len(CONTROLS)), "bias": (len(CONTROLS),)}
         for name, shape in shapes.items():
-            object.__setattr__(self, name, as_float32(f"the map's {name}", getattr(self, name), shape))
+            object.__setattr__(
+                self, name, as_float32(f"the map's {name}", getattr(self, name), shape)
+            )
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -94,4 +129,6 @@ class ExpressionMap:
     def summary(self) -> str:
         """One line for the user."""
         target = self.target or "a head model that the file does not name"
-        return f"{self.source} to {target}, {self.fit.summary if self.fit else 'a matrix of your own'}"
+        return (
+            f"{self.source} to {target}, {self.fit.summary if self.fit else 'a matrix of your own'}"
+        )

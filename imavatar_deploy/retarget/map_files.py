@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.plain_npz import npz_sizes, read_npz
+from imavatar_deploy.untrusted.npz import npz_sizes, read_npz
 
-from . import foreign_maps
-from .controls import CONTROLS
-from .expression_map import ExpressionMap, Fit
+from . import third_party_maps
+from .expression_map import CONTROLS, ExpressionMap, Fit
 
 FORMAT, VERSION = "imavatar-map", 1
 
@@ -42,7 +41,13 @@ def write_map(chart: ExpressionMap, out: str | Path) -> None:
     if Path(out).suffix.lower() != ".npz":
         raise UsageError(f"a map is written as .npz, got {str(out)!r}")
     fit = asdict(chart.fit) if chart.fit else None
-    header = {"format": FORMAT, "version": VERSION, "source": chart.source, "target": chart.target, "fit": fit}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "source": chart.source,
+        "target": chart.target,
+        "fit": fit,
+    }
     with atomic_file(out) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
@@ -62,12 +67,14 @@ def read_map(path: str | Path) -> ExpressionMap:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"there is no map {str(path)!r}: give a file that exists, or the word 'sparse'")
+        raise InputError(
+            f"there is no map {str(path)!r}: give a file that exists, or the word 'sparse'"
+        )
     try:
         if path.suffix.lower() != ".npz" or path.is_dir():
-            return foreign_maps.read(path)
+            return third_party_maps.read(path)
         arrays = _members(path)
-        return _ours(arrays) if "header" in arrays else foreign_maps.from_members(arrays)
+        return _ours(arrays) if "header" in arrays else third_party_maps.from_members(arrays)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:
@@ -78,24 +85,34 @@ def _members(path: Path) -> Arrays:
     try:
         sizes = npz_sizes(path)
         if (size := sum(sizes.values())) > LARGEST:
-            raise InputError(f"a map is smaller than {LARGEST / 1e6:.0f} MB, got {size / 1e6:.0f} MB")
+            raise InputError(
+                f"a map is smaller than {LARGEST / 1e6:.0f} MB, got {size / 1e6:.0f} MB"
+            )
         return read_npz(path, sizes)
     except ValueError as error:
-        raise InputError(f"not a readable .npz of plain arrays ({error}); write or download it again") from error
+        raise InputError(
+            f"not a readable .npz of plain arrays ({error}); write or download it again"
+        ) from error
 
 
 def _ours(arrays: Arrays) -> ExpressionMap:
     try:
         header = json.loads(str(arrays["header"]))
         if (header["format"], header["version"]) != (FORMAT, VERSION):
-            raise InputError(f"of format {header['format']} {header['version']}, expected {FORMAT} {VERSION}")
+            raise InputError(
+                f"of format {header['format']} {header['version']}, expected {FORMAT} {VERSION}"
+            )
         fit = header["fit"] and Fit(**header["fit"])
-        chart = ExpressionMap(header["source"], header["target"], arrays["matrix"], arrays["bias"], fit)
+        chart = ExpressionMap(
+            header["source"], header["target"], arrays["matrix"], arrays["bias"], fit
+        )
         names = tuple(tuple(map(str, arrays[key])) for key in ("inputs", "outputs"))
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"the header of this map is damaged ({error!r}); make it again") from error
     if names != (chart.inputs, CONTROLS):
-        raise InputError(f"its inputs and outputs are not those of a map from {chart.source}; make it again")
+        raise InputError(
+            f"its inputs and outputs are not those of a map from {chart.source}; make it again"
+        )
     return chart

@@ -65,7 +65,9 @@ def fifty(expression: Float) -> tuple[Float, list[str]]:
     if not share:
         return kept, []
     numbers = f"{EXPRESSION_SIZE + 1} to {count}"
-    return kept, [f"expressions {numbers} are cut: {share:.0%} of the length of the codes (an avatar has 50)"]
+    return kept, [
+        f"expressions {numbers} are cut: {share:.0%} of the length of the codes (an avatar has 50)"
+    ]
 
 
 def gaps(names: Sequence[str]) -> list[str]:
@@ -75,11 +77,15 @@ def gaps(names: Sequence[str]) -> list[str]:
     if len(numbers) < len(names):
         return []
     jumps = [(before, after) for before, after in pairwise(numbers) if after > before + 1]
-    if not jumps or len(jumps) == len(numbers) - 1:  # every second or fifth frame of a video is no gap
+    if (
+        not jumps or len(jumps) == len(numbers) - 1
+    ):  # every second or fifth frame of a video is no gap
         return []
     missing = sum(after - before - 1 for before, after in jumps)
     first, last = jumps[0]
-    return [f"{missing} frames are missing, the first after {first} (then comes {last}); the motion jumps there"]
+    return [
+        f"{missing} frames are missing, the first after {first} (then comes {last}); the motion jumps there"
+    ]
 
 
 def eyelids(values: Float | None) -> list[str]:
@@ -90,7 +96,10 @@ def eyelids(values: Float | None) -> list[str]:
 
 
 def camera_of(
-    name: str, rotation: NDArray[np.floating], translation: NDArray[np.floating], lens: Sequence[float]
+    name: str,
+    rotation: NDArray[np.floating],
+    translation: NDArray[np.floating],
+    lens: Sequence[float],
 ) -> Camera:
     """A camera from a rotation `[3, 3]` and a translation `[3]` in **metres**, and fx, fy, cx, cy in fractions.
 
@@ -98,4 +107,7 @@ def camera_of(
         InputError: no rotation, or no lens; it names `name`.
     """
     world_to_camera = np.column_stack([rotation, UNITS_PER_METRE * np.asarray(translation)])
-    return Camera(as_float32(f"camera of {name}", world_to_camera, (3, 4)), as_float32(f"lens of {name}", lens, (4,)))
+    return Camera(
+        as_float32(f"camera of {name}", world_to_camera, (3, 4)),
+        as_float32(f"lens of {name}", lens, (4,)),
+    )

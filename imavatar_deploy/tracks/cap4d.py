@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.kinematics import rotations
-from imavatar_deploy.tracks.assembly import NO_JAW, camera_of, track_of
-from imavatar_deploy.tracks.dump import Dump
-from imavatar_deploy.tracks.dump_files import dumps
-from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
-from imavatar_deploy.tracks.moment import STILL
-from imavatar_deploy.tracks.track import FlameTrack
+
+from .array_files import Dump, dumps
+from .assembly import NO_JAW, camera_of, track_of
+from .format import ForeignContentError, TrackFormat
+from .optimisation_trackers import STILL
+from .track import FlameTrack
 
 Float = NDArray[np.float32]
 
@@ -42,9 +42,15 @@ def read(path: Path) -> FlameTrack:
     if not {"expr", "rot", "tra"} <= set(dump.values):
         raise ForeignContentError
     expression = dump.rows("expr", "E")
-    eyes = dump.rows("eye_rot", 3) if "eye_rot" in dump.values else np.zeros((len(expression), 3), dtype=np.float32)
+    eyes = (
+        dump.rows("eye_rot", 3)
+        if "eye_rot" in dump.values
+        else np.zeros((len(expression), 3), dtype=np.float32)
+    )
     jaw = dump.rows("jaw_rot", 3) if "jaw_rot" in dump.values else np.zeros_like(eyes)
-    pose = np.concatenate([np.zeros((len(eyes), 6), dtype=np.float32), _like(jaw, eyes, dump), eyes, eyes], axis=1)
+    pose = np.concatenate(
+        [np.zeros((len(eyes), 6), dtype=np.float32), _like(jaw, eyes, dump), eyes, eyes], axis=1
+    )
     notes = [STILL, *([] if "jaw_rot" in dump.values else [NO_JAW])]
     if "neck_rot" in dump.values and dump.rows("neck_rot", 3).any():
         notes.append(TRUNK)
@@ -60,7 +66,9 @@ def read(path: Path) -> FlameTrack:
 
 def _like(rows: Float, others: Float, dump: Dump) -> Float:
     if len(rows) != len(others):
-        raise InputError(f"{dump.path.name} has {len(others)} eye rotations and {len(rows)} jaw rotations")
+        raise InputError(
+            f"{dump.path.name} has {len(others)} eye rotations and {len(rows)} jaw rotations"
+        )
     return rows
 
 
@@ -75,10 +83,14 @@ def _cameras(dump: Dump) -> list[Camera]:
     to_camera = HALF_TURN @ extrinsics[0, :3, :3] @ HALF_TURN
     turns, moves = rotations(dump.rows("rot", 3))[:, 0], dump.rows("tra", 3)
     if len(turns) != len(moves):
-        raise InputError(f"{dump.path.name} has {len(turns)} rotations and {len(moves)} translations")
+        raise InputError(
+            f"{dump.path.name} has {len(turns)} rotations and {len(moves)} translations"
+        )
     place = HALF_TURN @ extrinsics[0, :3, 3]
     return [
-        camera_of(f"frame {index} of {dump.path.name}", to_camera @ turn, to_camera @ move + place, lens)
+        camera_of(
+            f"frame {index} of {dump.path.name}", to_camera @ turn, to_camera @ move + place, lens
+        )
         for index, (turn, move) in enumerate(zip(turns, moves, strict=True))
     ]
 

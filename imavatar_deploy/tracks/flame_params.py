@@ -88,8 +88,13 @@ def write(track: FlameTrack, path: Path) -> None:
 def _parse(path: Path) -> Mapping[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # ValueError: bad JSON as well as bytes that are no UTF-8
-        raise InputError(f"not readable as JSON ({error}); is the file cut short, or of another format?") from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: bad JSON as well as bytes that are no UTF-8
+        raise InputError(
+            f"not readable as JSON ({error}); is the file cut short, or of another format?"
+        ) from error
     if not isinstance(document, Mapping) or "frames" not in document:
         raise ForeignContentError
     return document
@@ -99,9 +104,13 @@ def _column(frames: list[Mapping[str, Any]], key: str, size: int) -> Any:
     """[T, size] of one key; `FlameTrack` checks that they are finite numbers."""
     for index, frame in enumerate(frames):
         if not isinstance(frame.get(key), list):
-            raise InputError(f"frame {index} must have {key!r}, a list of {size} numbers, got {frame.get(key)!r:.40}")
+            raise InputError(
+                f"frame {index} must have {key!r}, a list of {size} numbers, got {frame.get(key)!r:.40}"
+            )
         if len(frame[key]) != size:
-            raise InputError(f"{key} of frame {index} must have {size} values, got {len(frame[key])}")
+            raise InputError(
+                f"{key} of frame {index} must have {size} values, got {len(frame[key])}"
+            )
     return [frame[key] for frame in frames]
 
 
@@ -109,8 +118,12 @@ def _cameras(frames: list[Mapping[str, Any]], document: Mapping[str, Any]) -> tu
     if not any("world_mat" in frame for frame in frames):
         return ()
     if "intrinsics" not in document:
-        raise InputError("there is a world_mat but no 'intrinsics': expected 4 numbers, [-fx, fy, cx, cy] / image size")
-    return tuple(_camera(frame, index, document["intrinsics"]) for index, frame in enumerate(frames))
+        raise InputError(
+            "there is a world_mat but no 'intrinsics': expected 4 numbers, [-fx, fy, cx, cy] / image size"
+        )
+    return tuple(
+        _camera(frame, index, document["intrinsics"]) for index, frame in enumerate(frames)
+    )
 
 
 def _camera(frame: Mapping[str, Any], index: int, intrinsics: Any) -> Camera:
@@ -118,7 +131,9 @@ def _camera(frame: Mapping[str, Any], index: int, intrinsics: Any) -> Camera:
         raise InputError(f"frame {index} has no 'world_mat' while others have one")
     world_mat = as_float32(f"world_mat of frame {index}", frame["world_mat"], ("rows", 4))
     if len(world_mat) not in (3, 4):
-        raise InputError(f"world_mat of frame {index} must be 3 x 4 or 4 x 4, got {len(world_mat)} x 4")
+        raise InputError(
+            f"world_mat of frame {index} must be 3 x 4 or 4 x 4, got {len(world_mat)} x 4"
+        )
     return Camera.from_dataset(world_mat, intrinsics)
 
 
@@ -141,12 +156,18 @@ def _frame_entry(track: FlameTrack, index: int) -> dict[str, Any]:
     entry: dict[str, Any] = {"file_path": f"./image/{track.names[index]}"}
     if track.cameras:
         entry["world_mat"] = [_rounded(row) for row in track.cameras[index].world_to_camera]
-    return entry | {"expression": _rounded(track.expression[index]), "pose": _rounded(track.pose[index])}
+    return entry | {
+        "expression": _rounded(track.expression[index]),
+        "pose": _rounded(track.pose[index]),
+    }
 
 
 def _rounded(values: Float) -> list[float]:
     """As plain numbers; whole ones without a point, which halves the size of a sparse motion."""
-    return [int(value) if value == int(value) else value for value in np.round(values.astype(float), DECIMALS).tolist()]
+    return [
+        int(value) if value == int(value) else value
+        for value in np.round(values.astype(float), DECIMALS).tolist()
+    ]
 
 
 FORMAT = TrackFormat(

@@ -12,22 +12,23 @@ import numpy as np
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
-from imavatar_deploy.tracks import cap4d, deca, emoca, flame_params, metrical_tracker, pixel3dmm, smirk, vhap
-from imavatar_deploy.tracks.dump_files import files_of, folders_of
-from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
-from imavatar_deploy.tracks.track import FlameTrack
+
+from . import cap4d, flame_params, optimisation_trackers, regressors, vhap
+from .array_files import files_of, folders_of
+from .format import ForeignContentError, TrackFormat
+from .track import FlameTrack
 
 TRACK_FORMATS: dict[str, TrackFormat] = {
     row.name: row
     for row in (
         flame_params.FORMAT,
         vhap.FORMAT,
-        metrical_tracker.FORMAT,
-        pixel3dmm.FORMAT,
+        optimisation_trackers.METRICAL_TRACKER,
+        optimisation_trackers.PIXEL3DMM,
         cap4d.FORMAT,
-        deca.FORMAT,
-        emoca.FORMAT,
-        smirk.FORMAT,
+        regressors.DECA,
+        regressors.EMOCA,
+        regressors.SMIRK,
     )
 }
 """Every known format by name."""
@@ -87,7 +88,9 @@ def _candidates(path: Path) -> Iterator[tuple[TrackFormat, Path]]:
         yield TRACK_FORMATS[flame_params.FORMAT.name], path / DATASET
     else:
         for row in TRACK_FORMATS.values():
-            for place in [path / name for name in row.folders or () if (path / name).is_dir()] or [path]:
+            for place in [path / name for name in row.folders or () if (path / name).is_dir()] or [
+                path
+            ]:
                 if row.folders is not None and (files_of(place, row.suffixes) or folders_of(place)):
                     yield row, place
 
@@ -126,13 +129,17 @@ def write_track(track: FlameTrack, path: str | Path) -> None:
     target = Path(path)
     writers = [row.write for row in _rows_for(target) if row.write]
     if not writers:
-        known = ", ".join(f"{row.name} ({' '.join(row.suffixes)})" for row in TRACK_FORMATS.values() if row.write)
+        known = ", ".join(
+            f"{row.name} ({' '.join(row.suffixes)})" for row in TRACK_FORMATS.values() if row.write
+        )
         raise UsageError(f"no track can be written as {target.name!r}: expected {known}")
     try:
         with atomic_file(target) as partial:
             writers[0](track, partial)
     except OSError as error:
-        raise UsageError(f"{target} cannot be written ({error.strerror or error}); choose another path") from error
+        raise UsageError(
+            f"{target} cannot be written ({error.strerror or error}); choose another path"
+        ) from error
 
 
 def _rows_for(path: Path) -> list[TrackFormat]:
@@ -140,4 +147,7 @@ def _rows_for(path: Path) -> list[TrackFormat]:
 
 
 def _known() -> str:
-    return ", ".join(f"{row.name} ({' '.join(row.suffixes)}: {row.description})" for row in TRACK_FORMATS.values())
+    return ", ".join(
+        f"{row.name} ({' '.join(row.suffixes)}: {row.description})"
+        for row in TRACK_FORMATS.values()
+    )

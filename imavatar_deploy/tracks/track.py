@@ -38,7 +38,9 @@ class FlameFrame:
 
     def __post_init__(self) -> None:
         for name, size in (("expression", EXPRESSION_SIZE), ("pose", POSE_SIZE)):
-            object.__setattr__(self, name, as_float32(f"frame {name}", getattr(self, name), (size,)))
+            object.__setattr__(
+                self, name, as_float32(f"frame {name}", getattr(self, name), (size,))
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +70,15 @@ class FlameTrack:
         self._settle("pose", _per_frame("pose", self.pose, POSE_SIZE))
         self._settle("shape", as_float32("track shape", self.shape, ("S",)))
         self._settle("cameras", tuple(self.cameras))
-        self._settle("names", tuple(self.names) or tuple(str(index + 1) for index in range(len(self))))
+        self._settle(
+            "names", tuple(self.names) or tuple(str(index + 1) for index in range(len(self)))
+        )
         self._settle("fps", _positive_fps(self.fps))
         self._check_counts()
         if self.edition is not None and self.edition not in EDITIONS:
-            raise InputError(f"track edition must be one of {', '.join(EDITIONS)}, got {self.edition!r}")
+            raise InputError(
+                f"track edition must be one of {', '.join(EDITIONS)}, got {self.edition!r}"
+            )
 
     def _settle(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -80,7 +86,11 @@ class FlameTrack:
     def _check_counts(self) -> None:
         if not len(self):
             raise InputError("a track must have at least one frame, got none")
-        counts = {"poses": len(self.pose), "names": len(self.names), "cameras": len(self.cameras) or len(self)}
+        counts = {
+            "poses": len(self.pose),
+            "names": len(self.names),
+            "cameras": len(self.cameras) or len(self),
+        }
         for things, count in counts.items():
             if count != len(self):
                 raise InputError(
@@ -93,7 +103,9 @@ class FlameTrack:
     def frame(self, index: int) -> FlameFrame:
         """The frame at `index`, counted from 0."""
         camera = self.cameras[index] if self.cameras else None
-        return FlameFrame(self.expression[index], self.pose[index], camera, index / self.fps, self.names[index])
+        return FlameFrame(
+            self.expression[index], self.pose[index], camera, index / self.fps, self.names[index]
+        )
 
     def frames(self) -> Iterator[FlameFrame]:
         """Every frame in order."""
@@ -106,7 +118,9 @@ class FlameTrack:
             UsageError: the slice holds no frame, or its step is 0.
         """
         if frames.step == 0 or not len(self.expression[frames]):
-            raise UsageError(f"the slice {_spelt(frames)} holds no frame of this track, which has {len(self)}")
+            raise UsageError(
+                f"the slice {_spelt(frames)} holds no frame of this track, which has {len(self)}"
+            )
         return replace(
             self,
             expression=self.expression[frames],
@@ -132,7 +146,9 @@ def check_edition(track_edition: str | None, avatar_edition: str) -> None:
 
 def _per_frame(name: str, rows: Any, size: int) -> Float:
     """As float32 `[T, size]`, row by row, so that an error names the frame."""
-    checked = [as_float32(f"{name} of frame {index}", row, (size,)) for index, row in enumerate(rows)]
+    checked = [
+        as_float32(f"{name} of frame {index}", row, (size,)) for index, row in enumerate(rows)
+    ]
     return np.stack(checked) if checked else np.zeros((0, size), dtype=np.float32)
 
 
@@ -147,5 +163,9 @@ def _positive_fps(fps: Any) -> float:
 
 
 def _spelt(frames: slice) -> str:
-    parts = (frames.start, frames.stop) if frames.step is None else (frames.start, frames.stop, frames.step)
+    parts = (
+        (frames.start, frames.stop)
+        if frames.step is None
+        else (frames.start, frames.stop, frames.step)
+    )
     return ":".join("" if part is None else str(part) for part in parts)

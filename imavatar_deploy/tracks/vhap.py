@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.tracks.assembly import camera_of, track_of
-from imavatar_deploy.tracks.dump import Dump, column, columns
-from imavatar_deploy.tracks.dump_files import dumps, files_of
-from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
-from imavatar_deploy.tracks.track import DEFAULT_FPS, FlameTrack
+
+from .array_files import Dump, column, columns, dumps, files_of
+from .assembly import camera_of, track_of
+from .format import ForeignContentError, TrackFormat
+from .track import DEFAULT_FPS, FlameTrack
 
 Float = NDArray[np.float32]
 
@@ -94,7 +94,9 @@ def unread(path: Path) -> set[str]:
 def _dumps(path: Path) -> tuple[list[Dump], list[Path]]:
     """The files of one motion, and the states of a whole tracking; the last state is the motion."""
     states = (
-        [] if path.is_file() else [file for file in files_of(path, FORMAT.suffixes) if file.name.startswith(RUNNING)]
+        []
+        if path.is_file()
+        else [file for file in files_of(path, FORMAT.suffixes) if file.name.startswith(RUNNING)]
     )
     found = list(dumps(states[-1] if states else path, FORMAT.suffixes))
     if not all({"expr", "rotation"} <= set(dump.values) for dump in found):
@@ -113,9 +115,13 @@ def _cameras(found: list[Dump]) -> tuple[list[Camera], list[str]]:
         note = f"the camera is not in the file, so the head turns in place: it moved by up to {100 * lost:.1f} cm"
         return [], [note] if lost else []
     focal = found[0].number("focal_length")
-    height, width = found[0].numbers("image_size", 2) if "image_size" in found[0].values else (1.0, 1.0)
+    height, width = (
+        found[0].numbers("image_size", 2) if "image_size" in found[0].values else (1.0, 1.0)
+    )
     if min(height, width) <= 0:
-        raise InputError(f"image_size of {found[0].path.name} must be the height and width, got {height}, {width}")
+        raise InputError(
+            f"image_size of {found[0].path.name} must be the height and width, got {height}, {width}"
+        )
     lens = (focal * max(height, width) / width, focal * max(height, width) / height, 0.5, 0.5)
     return [camera_of(found[0].path.name, np.eye(3), AWAY + row, lens) for row in moved], []
 
@@ -150,7 +156,9 @@ def _placed(cameras: tuple[Camera, ...]) -> dict[str, NDArray[Any]]:
     if np.abs(turns[:, :, :3] - np.eye(3)).max() > SAME:
         raise UsageError("VHAP has no cameras that turn: give --turn-head or --no-cameras")
     if np.ptp(lenses, axis=0).max() > SAME or np.abs(lenses[:, 2:] - 0.5).max() > SAME:
-        raise UsageError("VHAP has one lens, which looks at the picture's middle, and these differ: give --no-cameras")
+        raise UsageError(
+            "VHAP has one lens, which looks at the picture's middle, and these differ: give --no-cameras"
+        )
     across, down = lenses[0, :2].tolist()
     sides = np.rint(np.array([across, down]) * 1024 / max(across, down)).astype(int)  # fx W = fy H
     return {

@@ -16,23 +16,21 @@ import click
 from rich.console import Console
 
 from imavatar_deploy.atomic import BUNDLED_WORDS, ensure_writable, is_standard_output, write_text
-from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.cli.command import Command, closing_lines, progress
+from imavatar_deploy.cli.options import DURATION
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 from imavatar_deploy.rendering.workers import available_cores
 
 from ..backends import BACKENDS
-from ..durations import DURATION
 from ..timing import INCLUDED, load_average, machine
 from .combination import TOGETHER, Choices, combinations
-from .comparison import comparison_report, markdown
-from .facts import BAKED, IMPLICIT, Facts, added, extrapolated, size_option
-from .growth import growths
 from .implicit import TRACERS
+from .measure import Pace, Unavailable
+from .options import counted, implicit_renderer, row_of, several, size_pair, what_is_compared
+from .reports import comparison_report, markdown, single_lines, single_report
 from .request import Implicit, Request, compare
-from .rounds import Pace, Unavailable
-from .several import counted, implicit_renderer, row_of, several, size_pair, what_is_compared
-from .single import single_lines, single_report
+from .results import BAKED, IMPLICIT, Facts, added, extrapolated, growths, size_option
 from .tables import single_table, terminal_table
 
 WIDE = 200
@@ -57,14 +55,23 @@ Examples:
 @click.argument("avatars", nargs=-1, required=True, metavar="AVATAR...")
 @what_is_compared
 @implicit_renderer
-@click.option("--frames", type=click.IntRange(min=1), default=150, show_default=True, help="Frames to time, of each.")
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    default=150,
+    show_default=True,
+    help="Frames to time, of each.",
+)
 @click.option(
     "--seconds",
     type=DURATION,
     help=f"Most time for each; a slow one is timed on fewer frames.  [default: {SECONDS:g} in a comparison]",
 )
 @click.option(
-    "--json", "out", type=click.Path(path_type=Path), help="Write the figures to this file, too; - prints them alone."
+    "--json",
+    "out",
+    type=click.Path(path_type=Path),
+    help="Write the figures to this file, too; - prints them alone.",
 )
 @click.option(
     "--md",
@@ -148,7 +155,9 @@ def _ensure_outside(avatars: Sequence[str], *outputs: Path) -> None:
     for avatar in set(avatars) - set(BUNDLED_WORDS):
         for path in outputs:
             if Path(avatar).resolve() in path.resolve().parents:
-                raise UsageError(f"{path} lies in the avatar {avatar}, which is read here; choose another path")
+                raise UsageError(
+                    f"{path} lies in the avatar {avatar}, which is read here; choose another path"
+                )
 
 
 def _choices(avatars: Sequence[str], **options: Any) -> Choices:
@@ -170,7 +179,10 @@ def _choices(avatars: Sequence[str], **options: Any) -> Choices:
 
 
 def _implicit(**options: Any) -> Implicit | None:
-    size, tracers = size_pair(options["implicit_size"]), several(options["tracers"], row_of("tracer", TRACERS))
+    size, tracers = (
+        size_pair(options["implicit_size"]),
+        several(options["tracers"], row_of("tracer", TRACERS)),
+    )
     return Implicit(options["checkpoint"], size, tracers) if options["checkpoint"] else None
 
 
@@ -198,7 +210,12 @@ def _comparison(request: Request, files: _Files) -> str:
     before = load_average()
     rows = compare(request, progress)
     growth, about = growths(rows), machine()
-    lines = [*(fact["said"] for fact in growth), *extrapolated(rows), INCLUDED, _told_of(about, before)]
+    lines = [
+        *(fact["said"] for fact in growth),
+        *extrapolated(rows),
+        INCLUDED,
+        _told_of(about, before),
+    ]
     console = files.console()
     table, below = terminal_table(rows, console)
     console.print(table)
@@ -210,7 +227,9 @@ def _comparison(request: Request, files: _Files) -> str:
 
 
 def _told_of(about: dict[str, Any], before: list[float] | None) -> str:
-    machine_words = ", ".join(filter(None, [about["processor"], f"{about['cores']} cores", about["gpu"]]))
+    machine_words = ", ".join(
+        filter(None, [about["processor"], f"{about['cores']} cores", about["gpu"]])
+    )
     loads = [f"{load[0]}" for load in (before, about["load_average"]) if load]
     return f"{machine_words}; load {' before, '.join(loads)} after" if loads else machine_words
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imavatar_deploy.camera import Camera
+from imavatar_deploy.camera import Camera, with_square_pixels
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.framing import with_square_pixels
 from imavatar_deploy.tracks import FlameFrame
 
 TRACERS = {
@@ -30,7 +29,7 @@ FRAMES = 5
 CHILD = """
 import sys
 sys.path[:] = filter(None, sys.path)  # a folder called torch where the bench is called is not the package
-from imavatar_deploy.model.frame_times import main
+from imavatar_deploy.model.benchmark import main
 main()
 """
 
@@ -55,10 +54,16 @@ class Order:
         """As the other process reads it."""
         camera = with_square_pixels(self.camera, *self.size)
         facts = {
-            name: getattr(self, name) for name in ("checkpoint", "tracers", "devices", "size", "threads", "seconds")
+            name: getattr(self, name)
+            for name in ("checkpoint", "tracers", "devices", "size", "threads", "seconds")
         }
-        frames = [{"expression": f.expression.tolist(), "pose": f.pose.tolist()} for f in self.frames]
-        seen = {"world_to_camera": camera.world_to_camera.tolist(), "intrinsics": camera.intrinsics.tolist()}
+        frames = [
+            {"expression": f.expression.tolist(), "pose": f.pose.tolist()} for f in self.frames
+        ]
+        seen = {
+            "world_to_camera": camera.world_to_camera.tolist(),
+            "intrinsics": camera.intrinsics.tolist(),
+        }
         return json.dumps({**facts, **seen, "frames": frames})
 
 
@@ -95,7 +100,13 @@ def time_implicit(order: Order, advance: Callable[[int], None]) -> list[Implicit
     lines, failure = _run(order, advance)
     about: dict[str, Any] = next((line for line in lines if "torch" in line), {})
     return [
-        _gathered(tracer, device, [line for line in lines if _of(line) == (tracer, device)], about, failure)
+        _gathered(
+            tracer,
+            device,
+            [line for line in lines if _of(line) == (tracer, device)],
+            about,
+            failure,
+        )
         for device in order.devices
         for tracer in order.tracers
     ]

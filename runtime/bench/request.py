@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.tracks import FlameFrame, read_track
 
-from .combination import Choices, combinations
-from .facts import Facts, add_ratios, baked_facts, implicit_facts
+from .combination import Choices, Subject, combinations, subject_of
 from .implicit import FRAMES, Order, check_checkpoint, time_implicit
-from .rounds import Outcome, Pace, Unavailable, time_all
-from .subject import Subject, subject_of
+from .measure import Outcome, Pace, Unavailable, time_all
+from .results import Facts, add_ratios, baked_facts, implicit_facts
 
 CPU = "cpu"
 """The backend that needs no device."""
@@ -56,7 +55,9 @@ class Request:
 
     def time_baked(self, progress: Progress = silent) -> list[Outcome]:
         """Every combination; at the implicit renderer's size, too, where that is asked."""
-        sizes = dict.fromkeys([*self.choices.sizes, *([self.implicit.size] if self.implicit else [])])
+        sizes = dict.fromkeys(
+            [*self.choices.sizes, *([self.implicit.size] if self.implicit else [])]
+        )
         rows = combinations(replace(self.choices, sizes=list(sizes)))
         with progress("timing", len(rows) * len(self.pace.counts())) as advance:
             return time_all(rows, self.motion(), self.pace, advance)

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..player import STAGES
-from .comparison import Column, note_of, shown_columns
-from .facts import Facts
+from .reports import Column, note_of, shown_columns
+from .results import Facts
 
 UNBOUNDED = 1000
 """Columns of a terminal in which every table has room."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 
-def doctor() -> None:
-    """imavatar-doctor."""
-    from imavatar_deploy.console import start  # a checkup does without it
+def imavatar_doctor() -> None:
+    """Run imavatar-doctor."""
+    from imavatar_deploy.cli.command import start
 
     start("imavatar_deploy.runtime.doctor.command", "doctor")

@@ -13,12 +13,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.cli.command import Command, closing_lines, progress
 from imavatar_deploy.errors import MissingDependencyError, unknown_name
 
-from .checkup import BROKEN, MISSING, WORKS, Checkup, Finding
-from .checkups import CHECKUPS
-from .isolation import examine
+from . import probes_core, probes_gpu, probes_optional
+from .probe import BROKEN, MISSING, WORKS, Checkup, Finding, examine
+
+# The table of checkups: adding a part is adding a row.
+
+
+CHECKUPS: dict[str, Checkup] = {
+    row.name: row
+    for rows in (probes_core.ROWS, probes_gpu.ROWS, probes_optional.ROWS)
+    for row in rows
+}
+"""Every part by name."""
 
 AT_ONCE = 2
 """Processes side by side: each mostly reads files, and loads libraries of hundreds of megabytes."""
@@ -47,8 +56,18 @@ Examples:
   imavatar-doctor --part onnxruntime --part video
   imavatar-doctor --json > doctor.json""",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON, for a bug report or a program.")
-@click.option("--part", "parts", multiple=True, help=f"Only this part; may be repeated: {', '.join(CHECKUPS)}.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the findings as JSON, for a bug report or a program.",
+)
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    help=f"Only this part; may be repeated: {', '.join(CHECKUPS)}.",
+)
 def doctor(as_json: bool, parts: tuple[str, ...]) -> None:
     """Try every part of this installation for real and say how to mend what does not work.
 
@@ -59,12 +78,18 @@ def doctor(as_json: bool, parts: tuple[str, ...]) -> None:
     findings = examine_all(_chosen(parts))
     ill = [finding for finding in findings if finding.core and finding.state != WORKS]
     if as_json:
-        click.echo(json.dumps({"works": not ill, "parts": [finding.as_dict() for finding in findings]}, indent=2))
+        click.echo(
+            json.dumps(
+                {"works": not ill, "parts": [finding.as_dict() for finding in findings]}, indent=2
+            )
+        )
     else:
         _show(findings)
         click.echo(closing_lines([], time.perf_counter() - started, [_next(ill)]))
     if ill:
-        raise MissingDependencyError("; ".join(f"{part.name} is {part.state} ({part.detail})" for part in ill))
+        raise MissingDependencyError(
+            "; ".join(f"{part.name} is {part.state} ({part.detail})" for part in ill)
+        )
 
 
 def _chosen(parts: tuple[str, ...]) -> list[Checkup]:

@@ -12,20 +12,21 @@ from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.errors import UsageError
 
 from ..player import Player
-from ..sinks.controls import Controls
+from ..sinks.sink import Controls
 from ..sources import LiveSource, open_source
-from ..sources.inbox import Inbox
-from .choices import Choices
-from .loop import Bytes, Tally, View, perform, warm_up
-from .pace import RealTime
-from .performance import Recorded, Streamed
+from ..sources.observation import Inbox
+from .config import Choices
+from .drivers import Recorded, Streamed
+from .render_loop import Bytes, RealTime, Tally, View, perform, warm_up
 
 OWN_FPS = 60.0
 """What an inbox of the caller's own is taken to be filled at, until it shows."""
 
 
 @contextmanager
-def listen(source: str | Path | Inbox, avatar: Avatar, choices: Choices | None = None) -> Iterator[Streamed | Recorded]:
+def listen(
+    source: str | Path | Inbox, avatar: Avatar, choices: Choices | None = None
+) -> Iterator[Streamed | Recorded]:
     """What drives an avatar: ask it for the face by `look()`, as often as you draw.
 
         with Player("sample") as player:

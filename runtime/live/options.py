@@ -8,14 +8,13 @@ from typing import Any
 
 import click
 
-from imavatar_deploy.console import rows_help
-from imavatar_deploy.option_groups import OptionGroup
+from imavatar_deploy.cli.command import rows_help
+from imavatar_deploy.cli.options import DURATION, OptionGroup, seconds_of
 
-from ..durations import DURATION, seconds_of
-from .choices import Choices
-from .motion.dropout import DROPOUTS
-from .motion.head_motion import HEADS
-from .motion.one_euro import Smoothing
+from .config import Choices
+from .motion.filters import Smoothing
+from .motion.jitter_buffer import DROPOUTS
+from .motion.settings import HEADS
 
 AUTO = "auto"
 
@@ -46,7 +45,9 @@ def _made(
 
 SMOOTHINGS: dict[str, Callable[[], Smoothing | None]] = {
     "normal": Smoothing,
-    "strong": lambda: Smoothing(min_cutoff=Smoothing.min_cutoff / 3, expression_beta=Smoothing.expression_beta / 2),
+    "strong": lambda: Smoothing(
+        min_cutoff=Smoothing.min_cutoff / 3, expression_beta=Smoothing.expression_beta / 2
+    ),
     "off": lambda: None,
 }
 """The table of `--smoothing`: One-Euro filters."""
@@ -80,10 +81,15 @@ GROUP = OptionGroup(
             help=f"While nothing comes: {rows_help(DROPOUTS)}.",
         ),
         _option(
-            "--head", type=click.Choice(list(HEADS)), default="on", help=f"The head's own motion: {rows_help(HEADS)}."
+            "--head",
+            type=click.Choice(list(HEADS)),
+            default="on",
+            help=f"The head's own motion: {rows_help(HEADS)}.",
         ),
         _option(
-            "--calibrate", type=DURATION, help="Take the face of the first moments, such as 2s, as the one at rest."
+            "--calibrate",
+            type=DURATION,
+            help="Take the face of the first moments, such as 2s, as the one at rest.",
         ),
         _option(
             "--neutral",
@@ -104,7 +110,11 @@ GROUP = OptionGroup(
             help="From the source's words to the avatar's head model: a file of imavatar-data fit-map or a matrix of "
             "your own; or the word sparse, jaw and eyes alone.",
         ),
-        _option("--any-edition", is_flag=True, help="Play a motion made for another head model all the same."),
+        _option(
+            "--any-edition",
+            is_flag=True,
+            help="Play a motion made for another head model all the same.",
+        ),
     ),
     _made,
 )

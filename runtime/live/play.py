@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imavatar_deploy.errors import BudgetError, InputError, UsageError
-from imavatar_deploy.messages import tell
-from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.progress import Progress, silent, tell
 
 from ..player import Player
 from ..sinks import Sink, Stream, find_sink, open_sink
-from ..sinks.controls import Controls
+from ..sinks.sink import Controls
 from ..sources import LiveSource, Source
-from .latencies import milliseconds
-from .loop import Bytes, Tally, View, perform, warm_up
-from .outlet import open_outlets
-from .pace import AtOnce, RealTime
-from .performance import Recorded, Streamed
+from .drivers import Recorded, Streamed
+from .render_loop import AtOnce, Bytes, RealTime, Tally, View, milliseconds, perform, warm_up
+from .sink_thread import open_outlets
 from .statistics import Statistics, told
 
 
@@ -100,7 +97,10 @@ def _at_once(
 
 
 def _in_real_time(
-    player: Player, source: Source | LiveSource, performance: Streamed | Recorded, programme: Programme
+    player: Player,
+    source: Source | LiveSource,
+    performance: Streamed | Recorded,
+    programme: Programme,
 ) -> Outcome:
     """Somebody sends or watches: what is late is left out, and Ctrl-C is the usual end."""
     tally, fps = Tally(), source.fps if programme.fps is None else programme.fps
@@ -137,9 +137,13 @@ def _refuse_nothing(tally: Tally) -> None:
 
 
 def _refuse_twins(sinks: Sequence[str]) -> None:
-    places = [sink if "://" in sink else str(Path(sink).resolve()) for sink in sinks if sink != "null"]
+    places = [
+        sink if "://" in sink else str(Path(sink).resolve()) for sink in sinks if sink != "null"
+    ]
     if twins := sorted({place for place in places if places.count(place) > 1}):
-        raise UsageError(f"two sinks would write to {', '.join(twins)}; give each a place of its own")
+        raise UsageError(
+            f"two sinks would write to {', '.join(twins)}; give each a place of its own"
+        )
 
 
 def check_budget(tally: Tally, budget: float | None) -> None:

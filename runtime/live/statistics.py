@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from imavatar_deploy.messages import tell
+from imavatar_deploy.progress import tell
 
 from ..sources import LiveSource
-from .loop import Tally
-from .outlet import Outlet
-from .pace import AtOnce, RealTime
-from .performance import Recorded, Streamed
+from .drivers import Recorded, Streamed
+from .render_loop import AtOnce, RealTime, Tally
+from .sink_thread import Outlet
 
 EVERY = 1.0
 """Seconds between two lines of `--stats`."""
@@ -46,7 +45,9 @@ class Statistics:
     @property
     def packets(self) -> dict[str, int]:
         """What became of the packets; empty for a recording."""
-        counts = dict(self.source.inbox.counts) if self.source else {}  # a copy at once: other threads count on
+        counts = (
+            dict(self.source.inbox.counts) if self.source else {}
+        )  # a copy at once: other threads count on
         order = sorted(counts, key=lambda name: (name != "received", name))
         return {name: counts[name] for name in order if counts[name]}
 
@@ -54,8 +55,16 @@ class Statistics:
         """Figures so far, by name."""
         seconds = time.monotonic() - self.began
         rate = self.tally.drawn / seconds if seconds else 0.0
-        figures = {"seconds": round(seconds, 1), "drawn": self.tally.drawn, "frames a second": round(rate, 1)}
-        return figures | {"left out": self.pace.missed, "latency": str(self.tally.latency)} | self.packets
+        figures = {
+            "seconds": round(seconds, 1),
+            "drawn": self.tally.drawn,
+            "frames a second": round(rate, 1),
+        }
+        return (
+            figures
+            | {"left out": self.pace.missed, "latency": str(self.tally.latency)}
+            | self.packets
+        )
 
     def line(self) -> str:
         """The same in one line."""
@@ -63,12 +72,16 @@ class Statistics:
 
     def faceless(self) -> bool:
         """Whether a tracker's stream has shown nobody for longer than it takes to begin."""
-        waiting = self.tally.drawn == self.tally.faceless and time.monotonic() - self.began > SILENCE
+        waiting = (
+            self.tally.drawn == self.tally.faceless and time.monotonic() - self.began > SILENCE
+        )
         return self.source is not None and waiting
 
     def source_line(self) -> str:
         """What came, of a tracker's stream, and why it is not shown, where it is not."""
-        packets = ", ".join(f"{name} {count:,}" for name, count in self.packets.items()) or "nothing came"
+        packets = (
+            ", ".join(f"{name} {count:,}" for name, count in self.packets.items()) or "nothing came"
+        )
         refusal = self.performance.refusal if isinstance(self.performance, Streamed) else ""
         return f"{self.source.listening if self.source else ''}: {packets}{f'; {refusal}' if refusal else ''}"
 
@@ -110,9 +123,13 @@ class Statistics:
             kind = "capture to picture" if real else "a frame's drawing"
             lines.append(f"{kind}: {self.tally.latency}" + self._added())
         if self.tally.waiting:
-            lines.append(f"{self.tally.waiting} frames showed a face held or at rest while nothing came")
+            lines.append(
+                f"{self.tally.waiting} frames showed a face held or at rest while nothing came"
+            )
         if skipped := sum(outlet.counts["skipped"] for outlet in self.outlets):
-            lines.append(f"{skipped} pictures found a sink busy with the one before, and gave way to a newer")
+            lines.append(
+                f"{skipped} pictures found a sink busy with the one before, and gave way to a newer"
+            )
         return lines
 
 

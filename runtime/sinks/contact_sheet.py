@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from imavatar_deploy.atomic import atomic_file
-from imavatar_deploy.messages import human_bytes
+from imavatar_deploy.progress import human_bytes
 
 from .images import write_png
 from .sink import Bytes, Sink, SinkFormat, Stream
@@ -40,7 +40,9 @@ class Sampler:
 
     def sheet(self) -> Bytes:
         """At most TILES frames in rows of COLUMNS; a place without a frame is transparent."""
-        chosen = np.linspace(0, len(self._kept) - 1, min(TILES, len(self._kept))).round().astype(int)
+        chosen = (
+            np.linspace(0, len(self._kept) - 1, min(TILES, len(self._kept))).round().astype(int)
+        )
         height, width = self._kept[0].shape[:2]
         columns = min(COLUMNS, len(chosen))
         sheet = np.zeros((-(-len(chosen) // columns) * height, columns * width, 4), dtype=np.uint8)
@@ -63,7 +65,10 @@ def _tile(image: Bytes) -> Bytes:
 def _open(target: str, stream: Stream) -> Iterator[Sink]:
     sampler = Sampler()
     with atomic_file(target) as partial:
-        yield Sink(sampler.add, report=lambda: f"wrote {target} ({human_bytes(Path(target).stat().st_size)})")
+        yield Sink(
+            sampler.add,
+            report=lambda: f"wrote {target} ({human_bytes(Path(target).stat().st_size)})",
+        )
         write_png(partial, sampler.sheet())
 
 

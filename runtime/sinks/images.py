@@ -11,7 +11,7 @@ import cv2
 
 from imavatar_deploy.atomic import move_into_place, staging_beside
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.messages import human_bytes
+from imavatar_deploy.progress import human_bytes
 
 from .sink import Bytes, Sink, SinkFormat, Stream
 

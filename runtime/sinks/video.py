@@ -13,9 +13,9 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.messages import human_bytes
+from imavatar_deploy.progress import human_bytes
 
-from .ground import over, white
+from .backgrounds import over, white
 from .sink import Bytes, Sink, SinkFormat, Stream
 
 QUALITY = {"crf": "18", "preset": "medium"}
@@ -40,21 +40,32 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
             count += 1
             container.mux(video.encode(_yuv(image, ground)))
 
-        yield Sink(write, report=lambda: f"wrote {target} ({human_bytes(Path(target).stat().st_size)}, {count} frames)")
+        yield Sink(
+            write,
+            report=lambda: (
+                f"wrote {target} ({human_bytes(Path(target).stat().st_size)}, {count} frames)"
+            ),
+        )
         container.mux(video.encode(None))
 
 
 @contextmanager
 def _container(target: str, partial: Path) -> Iterator[Any]:
     try:
-        with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        with av.open(
+            str(partial), "w", format="mp4", options={"movflags": "faststart"}
+        ) as container:
             yield container
     except av.FFmpegError as error:
-        raise UsageError(f"{target} cannot be written ({error}); choose another place or size") from error
+        raise UsageError(
+            f"{target} cannot be written ({error}); choose another place or size"
+        ) from error
 
 
 def _add_video(container: Any, stream: Stream) -> Any:
-    video = container.add_stream("libx264", rate=Fraction(stream.fps).limit_denominator(1001), options=QUALITY)
+    video = container.add_stream(
+        "libx264", rate=Fraction(stream.fps).limit_denominator(1001), options=QUALITY
+    )
     video.width, video.height, video.pix_fmt = stream.width, stream.height, "yuv420p"
     context = video.codec_context
     context.color_range, context.colorspace = ColorRange.MPEG, Colorspace.ITU709
@@ -64,7 +75,9 @@ def _add_video(container: Any, stream: Stream) -> Any:
 
 def _yuv(image: Bytes, ground: Bytes) -> Any:
     frame = av.VideoFrame.from_ndarray(over(image, ground), format="rgb24")
-    return frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+    return frame.reformat(
+        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+    )
 
 
 FORMAT = SinkFormat(

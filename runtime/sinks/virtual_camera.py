@@ -9,7 +9,7 @@ from typing import Any
 from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.optional import require
 
-from .ground import over, white
+from .backgrounds import over, white
 from .sink import Bytes, Sink, SinkFormat, Stream
 
 DEVICES = (
@@ -39,10 +39,14 @@ def _camera(device: str | None, stream: Stream) -> Any:
     """An open camera of `pyvirtualcam`, for RGB."""
     library = require("pyvirtualcam", extra="live")
     try:
-        return library.Camera(stream.width, stream.height, stream.fps, fmt=library.PixelFormat.RGB, device=device)
+        return library.Camera(
+            stream.width, stream.height, stream.fps, fmt=library.PixelFormat.RGB, device=device
+        )
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise MissingDependencyError(f"no virtual camera could be opened ({reason}): {DEVICES}") from error
+        raise MissingDependencyError(
+            f"no virtual camera could be opened ({reason}): {DEVICES}"
+        ) from error
 
 
 def _send(camera: Any, image: Bytes) -> None:

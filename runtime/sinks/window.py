@@ -2,16 +2,62 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import cv2
 import numpy as np
 
-from .controls import Controls
-from .display import NAME, check_windows
-from .ground import chequered, over
-from .sink import Bytes, Sink, SinkFormat, Stream
+from imavatar_deploy.errors import MissingDependencyError
+
+from .backgrounds import chequered, over
+from .sink import Bytes, Controls, Sink, SinkFormat, Stream
+
+# Display: whether a window can be opened here, found out before OpenCV ends the process because it cannot.
+
+
+NAME = "imavatar"
+"""By which OpenCV knows our window."""
+
+INSTEAD = "or use --sink http://127.0.0.1:8080 and a browser"
+
+PATIENCE = 20.0
+"""Seconds for a display to answer; a healthy one takes half of one."""
+
+PROBE = f"import sys; sys.path[:] = filter(None, sys.path); import cv2; cv2.namedWindow({NAME!r})"
+"""A file called cv2.py in the folder where a run is started is not the package."""
+
+
+def check_windows() -> None:
+    """See that windows can be opened here.
+
+    Raises:
+        MissingDependencyError: this OpenCV has no windows, or there is no display.
+    """
+    if not cv2.currentUIFramework():
+        raise MissingDependencyError(
+            "this OpenCV was built without windows: pip uninstall opencv-python-headless, then pip install "
+            f"opencv-python, {INSTEAD}"
+        )
+    if sys.platform.startswith("linux") and not _display_answers():
+        raise MissingDependencyError(
+            f"no window can be opened on the display (DISPLAY is {os.environ.get('DISPLAY', '')!r}): log in to a "
+            f"desktop, {INSTEAD}"
+        )
+
+
+def _display_answers() -> bool:
+    """Whether a process that opens a window lives: Qt ends its process where there is no display, and GTK may."""
+    try:
+        return not subprocess.run(
+            [sys.executable, "-c", PROBE], capture_output=True, timeout=PATIENCE, check=False
+        ).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
 
 HELP = "drag: turn, {zoom}: zoom, space: pause, r: front, c: calibrate, q: end"
 
@@ -81,7 +127,9 @@ class Window:
         self.shown += 1
         self.key(cv2.pollKey())
         visible = _is_visible()
-        if self._seen and not visible:  # a window that never said it was visible cannot say that it was closed
+        if (
+            self._seen and not visible
+        ):  # a window that never said it was visible cannot say that it was closed
             self._controls.stopped = True
         self._seen |= visible
 
@@ -131,7 +179,9 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
     window = Window(stream)
     try:
         yield Sink(
-            window.write, report=lambda: f"window: {window.shown} frames shown", greeting=f"window: {help_here()}"
+            window.write,
+            report=lambda: f"window: {window.shown} frames shown",
+            greeting=f"window: {help_here()}",
         )
     finally:
         window.close()

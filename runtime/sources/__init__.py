@@ -7,11 +7,19 @@ from contextlib import AbstractContextManager
 from imavatar_deploy.errors import unknown_name
 
 from . import flame_udp, ifacialmocap, live_link, open_see_face, track, vmc, webcam
-from .datagrams import datagram_format
 from .protocol import Protocol
 from .source import LiveSource, Selection, Source, SourceFormat
+from .udp import datagram_format
 
-__all__ = ["PROTOCOLS", "SOURCES", "LiveSource", "Selection", "Source", "SourceFormat", "open_source"]
+__all__ = [
+    "PROTOCOLS",
+    "SOURCES",
+    "LiveSource",
+    "Selection",
+    "Source",
+    "SourceFormat",
+    "open_source",
+]
 
 PROTOCOLS: tuple[Protocol, ...] = (
     flame_udp.PROTOCOL,
@@ -26,7 +34,9 @@ SOURCES: tuple[SourceFormat, ...] = (webcam.FORMAT, track.FORMAT, *map(datagram_
 """The table of `--source`."""
 
 
-def open_source(target: str, selection: Selection | None = None) -> AbstractContextManager[Source | LiveSource]:
+def open_source(
+    target: str, selection: Selection | None = None
+) -> AbstractContextManager[Source | LiveSource]:
     """Open a `--source` argument; use it in a `with` block.
 
     Raises:

@@ -25,9 +25,8 @@ from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 
-from .arkit_face import PLACE, arkit_observation
+from .arkit import PLACE, arkit_observation, of_matrix
 from .observation import Observation
-from .turns import of_matrix
 
 Bytes = NDArray[np.uint8]
 
@@ -42,7 +41,9 @@ class Category(Protocol):
     score: float | None
 
 
-def observation_of(categories: Iterable[Category], matrix: NDArray[np.float64], time: float | None) -> Observation:
+def observation_of(
+    categories: Iterable[Category], matrix: NDArray[np.float64], time: float | None
+) -> Observation:
     """MediaPipe's categories and its matrix `[4, 4]` of one face -> an observation; shapes that are left out are 0.
 
     Raises:
@@ -53,7 +54,9 @@ def observation_of(categories: Iterable[Category], matrix: NDArray[np.float64], 
     weights = np.zeros(len(ARKIT_NAMES))
     named = [name for name in scores if name in PLACE]
     if not named:
-        raise InputError("the face model gives no ARKit shapes: use a face_landmarker.task with blendshapes")
+        raise InputError(
+            "the face model gives no ARKit shapes: use a face_landmarker.task with blendshapes"
+        )
     for name in named:
         weights[PLACE[name]] = np.nan if scores[name] is None else scores[name]
     return arkit_observation(weights, of_matrix(np.asarray(matrix)[:3, :3]), time=time)
@@ -70,7 +73,9 @@ def looking(landmarker: Any, as_image: Callable[[Bytes], Any]) -> Look:
         result = landmarker.detect_for_video(image, last)
         if not result.face_blendshapes or not result.facial_transformation_matrixes:
             return None
-        return observation_of(result.face_blendshapes[0], result.facial_transformation_matrixes[0], time)
+        return observation_of(
+            result.face_blendshapes[0], result.facial_transformation_matrixes[0], time
+        )
 
     return look
 
@@ -85,9 +90,14 @@ def open_landmarker(model: str) -> Iterator[Look]:
     """
     mediapipe = optional.require("mediapipe", extra="webcam")
     if not Path(model).is_file():
-        raise InputError(f"no face model {model!r}: give the path of a face_landmarker.task that you have")
+        raise InputError(
+            f"no face model {model!r}: give the path of a face_landmarker.task that you have"
+        )
     with _created(mediapipe, model) as landmarker:
-        yield looking(landmarker, lambda rgb: mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb))
+        yield looking(
+            landmarker,
+            lambda rgb: mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb),
+        )
 
 
 def _created(mediapipe: Any, model: str) -> Any:

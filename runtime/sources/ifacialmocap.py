@@ -24,10 +24,9 @@ from math import radians
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from .arkit_face import PLACE, arkit_observation
+from .arkit import PLACE, Vector, arkit_observation, of_angles, still
 from .observation import Observation
 from .protocol import Parser, Protocol
-from .turns import Vector, of_angles, still
 
 HELLO = b"iFacialMocap_sahuasouryya9218sauhuiayeta91555dy3719"
 
@@ -48,7 +47,9 @@ def _numbers(text: str, least: int) -> list[float]:
     except ValueError as error:
         raise InputError(f"an iFacialMocap packet must hold numbers, got {text[:40]!r}") from error
     if len(numbers) < least:
-        raise InputError(f"an iFacialMocap packet must hold {least} numbers here, got {text[:40]!r}")
+        raise InputError(
+            f"an iFacialMocap packet must hold {least} numbers here, got {text[:40]!r}"
+        )
     return numbers
 
 
@@ -62,7 +63,9 @@ class _Phone:
     def __call__(self, packet: bytes) -> list[Observation]:
         known = [self._block(block.strip()) for block in _text(packet).split("|")]
         if not any(known):
-            raise InputError(f"an iFacialMocap packet must name ARKit's shapes, got {packet[:40]!r}")
+            raise InputError(
+                f"an iFacialMocap packet must name ARKit's shapes, got {packet[:40]!r}"
+            )
         if "no face" in known:
             return []
         head, left_eye, right_eye = (self._turns[name] for name in TURNS)

@@ -29,10 +29,9 @@ import struct
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from .arkit_face import arkit_observation
+from .arkit import Vector, arkit_observation, of_angles
 from .observation import Observation
 from .protocol import Parser, Protocol
-from .turns import Vector, of_angles
 
 VERSION = 6
 LENGTH = struct.Struct(">i")
@@ -47,11 +46,15 @@ MOST_BYTES = 774
 def _after_text(packet: bytes, start: int) -> int:
     """Where a text that begins at `start` with its length ends."""
     if len(packet) < start + LENGTH.size:
-        raise InputError(f"a Live Link Face packet must name its device and subject, got {len(packet)} bytes")
+        raise InputError(
+            f"a Live Link Face packet must name its device and subject, got {len(packet)} bytes"
+        )
     (length,) = LENGTH.unpack_from(packet, start)
     end = start + LENGTH.size + int(length)
     if length < 0 or end > len(packet):
-        raise InputError(f"a Live Link Face packet of {len(packet)} bytes cannot hold a name of {length}")
+        raise InputError(
+            f"a Live Link Face packet of {len(packet)} bytes cannot hold a name of {length}"
+        )
     return end
 
 
@@ -73,13 +76,17 @@ def parse(packet: bytes) -> list[Observation]:
         InputError: it is not a packet of Live Link Face.
     """
     if packet[:1] != bytes([VERSION]):
-        raise InputError(f"a Live Link Face packet must begin with version {VERSION}, got {packet[:1]!r}")
+        raise InputError(
+            f"a Live Link Face packet must begin with version {VERSION}, got {packet[:1]!r}"
+        )
     head = _after_text(packet, _after_text(packet, 1))
     rest = len(packet) - head
     if rest in (0, FRAME.size):
         return []
     if rest != FRAME.size + FACE.size or packet[head + FRAME.size] != COUNT:
-        raise InputError(f"a Live Link Face packet must hold {COUNT} values after its names, got {rest} bytes")
+        raise InputError(
+            f"a Live Link Face packet must hold {COUNT} values after its names, got {rest} bytes"
+        )
     values = FACE.unpack_from(packet, head + FRAME.size)[1:]
     weights, turns = values[: len(ARKIT_NAMES)], values[len(ARKIT_NAMES) :]
     return [

@@ -31,10 +31,18 @@ from imavatar_deploy.checks import ensure_finite
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from .arkit_face import PLACE, arkit_observation
+from .arkit import (
+    PLACE,
+    Vector,
+    arkit_observation,
+    matrix_of,
+    of_matrix,
+    of_quaternion,
+    still,
+    towards,
+)
 from .observation import Observation
 from .protocol import Parser, Protocol
-from .turns import Vector, matrix_of, of_matrix, of_quaternion, still, towards
 
 FACE = struct.Struct("<di2f2fBf4f3f3f68f136f210f14f")
 TIME, SUCCESS = 0, 6
@@ -99,7 +107,9 @@ def _gaze(points: Sequence[float], pupil: int) -> Vector:
 
 def _weights(eyes_open: Sequence[float], features: Sequence[float]) -> list[float]:
     weights = [0.0] * len(ARKIT_NAMES)
-    weights[PLACE["eyeBlinkRight"]], weights[PLACE["eyeBlinkLeft"]] = (1 - is_open for is_open in eyes_open)
+    weights[PLACE["eyeBlinkRight"]], weights[PLACE["eyeBlinkLeft"]] = (
+        1 - is_open for is_open in eyes_open
+    )
     for name, places, sign in MEANING:
         weights[PLACE[name]] = sign * sum(features[place] for place in places) / len(places)
     return weights
@@ -112,15 +122,23 @@ def parse(packet: bytes) -> list[Observation]:
         InputError: it is not a packet of OpenSeeFace.
     """
     if not packet or len(packet) % FACE.size:
-        raise InputError(f"an OpenSeeFace packet must be {FACE.size} bytes a face, got {len(packet)} bytes")
+        raise InputError(
+            f"an OpenSeeFace packet must be {FACE.size} bytes a face, got {len(packet)} bytes"
+        )
     face = max(FACE.iter_unpack(packet), key=_confidence)
     if not face[SUCCESS] or _confidence(face) < LEAST_CONFIDENCE:
         return []
     gazes = face[CONFIDENCE][LANDMARKS:]
-    right, left = (_gaze(face[POINTS], LANDMARKS + eye) if gazes[eye] > 0 else still() for eye in range(2))
+    right, left = (
+        _gaze(face[POINTS], LANDMARKS + eye) if gazes[eye] > 0 else still() for eye in range(2)
+    )
     return [
         arkit_observation(
-            _weights(face[EYES_OPEN], face[FEATURES]), _head(face[QUATERNION], face[DEPTH]), left, right, face[TIME]
+            _weights(face[EYES_OPEN], face[FEATURES]),
+            _head(face[QUATERNION], face[DEPTH]),
+            left,
+            right,
+            face[TIME],
         )
     ]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from imavatar_deploy.tracks import FlameFrame
 
-from .inbox import Inbox
+from .observation import Inbox
 
 
 @dataclass(frozen=True)

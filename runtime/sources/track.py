@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 
 from imavatar_deploy.tracks import TRACK_FORMATS, read_track
-from imavatar_deploy.tracks.retime import checked_rate
+from imavatar_deploy.tracks.edit import checked_rate
 
 from .source import Selection, Source, SourceFormat
 

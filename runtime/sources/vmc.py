@@ -16,19 +16,113 @@ Unity is left-handed, +x to an avatar's right when it faces +z: mirroring x give
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import struct
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from imavatar_deploy import optional
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from .arkit_face import PLACE, arkit_observation
+from .arkit import PLACE, Vector, arkit_observation, in_turn, of_quaternion, still
 from .observation import Observation
-from .osc import osc_messages
 from .protocol import Parser, Protocol
-from .turns import Vector, in_turn, of_quaternion, still
-from .vrm_presets import PRESETS
+
+# OSC datagrams -> the messages in them: bundles are opened here, messages are read by python-osc.
+#
+# python-osc's own reader of bundles never ends on one whose element says that it is -4 bytes long, and a datagram comes
+# from anybody.
+
+
+BUNDLE = b"#bundle\0"
+
+TIME_TAG = 8
+
+SIZE = struct.Struct(">i")
+
+DEEPEST = 8
+"""Bundles within bundles; nobody sends more than two."""
+
+
+def osc_messages(
+    packet: bytes, addresses: Container[str], depth: int = 0
+) -> Iterator[tuple[str, list[Any]]]:
+    """Addresses and arguments, in order, of those messages whose address is asked for.
+
+    Raises:
+        InputError: it is not an OSC packet, or a message that is asked for is broken.
+        MissingDependencyError: python-osc is not there.
+    """
+    if packet.startswith(BUNDLE) and depth < DEEPEST:
+        for element in _elements(packet):
+            yield from osc_messages(element, addresses, depth + 1)
+    elif packet.startswith(b"/"):
+        if packet.split(b"\0", 1)[0].decode("ascii", "replace") in addresses:
+            yield _read(packet)
+    else:
+        raise InputError(f"an OSC packet must begin with / or #bundle, got {packet[:12]!r}")
+
+
+def _elements(bundle: bytes) -> Iterator[bytes]:
+    start = len(BUNDLE) + TIME_TAG
+    while start < len(bundle):
+        size = SIZE.unpack_from(bundle, start)[0] if start + SIZE.size <= len(bundle) else -1
+        start += SIZE.size
+        if not 0 < size <= len(bundle) - start:
+            raise InputError(f"an OSC bundle of {len(bundle)} bytes holds an element of {size}")
+        yield bundle[start : start + size]
+        start += size
+
+
+def _read(packet: bytes) -> tuple[str, list[Any]]:
+    osc_message = optional.require("pythonosc.osc_message", extra="trackers")
+    try:
+        message = osc_message.OscMessage(packet)
+    except (osc_message.ParseError, ValueError, OverflowError, struct.error) as error:
+        raise InputError(f"a broken OSC message: {error}") from error
+    return str(message.address), list(message.params)
+
+
+# VRM's expression presets in ARKit's words, for senders without "Perfect Sync".
+
+
+Shares = Mapping[str, float]
+
+
+def _both(name: str, share: float) -> dict[str, float]:
+    return {f"{name}Left": share, f"{name}Right": share}
+
+
+MEANINGS: tuple[tuple[tuple[str, str], Shares], ...] = (
+    (("A", "aa"), {"jawOpen": 0.6}),
+    (("I", "ih"), {"jawOpen": 0.2} | _both("mouthStretch", 0.6)),
+    (("U", "ou"), {"jawOpen": 0.15, "mouthPucker": 0.7}),
+    (("E", "ee"), {"jawOpen": 0.35} | _both("mouthStretch", 0.4)),
+    (("O", "oh"), {"jawOpen": 0.4, "mouthFunnel": 0.6}),
+    (("Blink", "blink"), _both("eyeBlink", 1.0)),
+    (("Blink_L", "blinkLeft"), {"eyeBlinkLeft": 1.0}),
+    (("Blink_R", "blinkRight"), {"eyeBlinkRight": 1.0}),
+    (
+        ("Joy", "happy"),
+        _both("mouthSmile", 0.8) | _both("cheekSquint", 0.4) | _both("eyeSquint", 0.3),
+    ),
+    (
+        ("Angry", "angry"),
+        _both("browDown", 0.8) | _both("noseSneer", 0.3) | _both("mouthPress", 0.3),
+    ),
+    (("Sorrow", "sad"), {"browInnerUp": 0.8} | _both("mouthFrown", 0.6)),
+    (("Fun", "relaxed"), _both("mouthSmile", 0.4) | _both("eyeSquint", 0.2)),
+    (
+        ("Surprised", "surprised"),
+        {"browInnerUp": 0.7, "jawOpen": 0.25} | _both("browOuterUp", 0.7) | _both("eyeWide", 0.6),
+    ),
+)
+"""The names of VRM 0 and VRM 1 (https://vrm.dev), and what of each shape makes such a face; ours, by eye."""
+
+PRESETS: Mapping[str, Shares] = {
+    spelling: shares for (old, new), shares in MEANINGS for spelling in (old, old.upper(), new)
+}
+"""By name; UniVRM long sent the names of VRM 0 in capitals."""
 
 PERFECT_SYNC: Mapping[str, str] = {
     spelling: name for name in ARKIT_NAMES for spelling in (name, name[0].upper() + name[1:])
@@ -80,7 +174,10 @@ class _Performer:
         weights = [0.0] * len(ARKIT_NAMES)
         for name, value in (self._shapes or self._translated()).items():
             weights[PLACE[name]] = value
-        time, self._time = self._time, None  # one that is not renewed would say that time stands still
+        time, self._time = (
+            self._time,
+            None,
+        )  # one that is not renewed would say that time stands still
         head = in_turn(self._bones[NECK], self._bones[HEAD])
         return arkit_observation(weights, head, self._bones[LEFT_EYE], self._bones[RIGHT_EYE], time)
 
@@ -102,7 +199,9 @@ def _named(arguments: list[Any], count: int) -> tuple[Any, ...]:
 def _numbers(arguments: list[Any], count: int) -> list[float]:
     numbers = [float(value) for value in arguments if isinstance(value, int | float)]
     if len(numbers) != count or not all(map(math.isfinite, numbers)):
-        raise InputError(f"a VMC message must hold {count} finite numbers, got {str(arguments)[:60]}")
+        raise InputError(
+            f"a VMC message must hold {count} finite numbers, got {str(arguments)[:60]}"
+        )
     return numbers
 
 

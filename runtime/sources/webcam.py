@@ -16,7 +16,7 @@ from imavatar_deploy.errors import InputError, MissingDependencyError, UsageErro
 from imavatar_deploy.retarget.arkit import ARKIT
 
 from .face_landmarker import Bytes, Look, open_landmarker
-from .inbox import Inbox
+from .observation import Inbox
 from .source import LiveSource, Selection, SourceFormat
 
 PREFIX = "webcam:"
@@ -55,14 +55,18 @@ def read_target(target: str) -> Target:
     camera, _, option = target.removeprefix(PREFIX).partition("?")
     name, _, model = option.partition("=")
     if name not in ("", "model") or not camera:
-        raise UsageError(f"a camera must be given as webcam:0?model=face_landmarker.task, got {target!r}")
+        raise UsageError(
+            f"a camera must be given as webcam:0?model=face_landmarker.task, got {target!r}"
+        )
     model = model or os.environ.get(MODEL_VARIABLE, "")
     if not model:
         raise UsageError(
             f"{target} needs MediaPipe's face model: give webcam:{camera}?model=face_landmarker.task, a file that you "
             f"have, or name it in {MODEL_VARIABLE}; none is fetched"
         )
-    return Target(int(camera) if camera.isdecimal() and len(camera) <= MOST_DIGITS else camera, model)
+    return Target(
+        int(camera) if camera.isdecimal() and len(camera) <= MOST_DIGITS else camera, model
+    )
 
 
 @contextmanager
@@ -77,7 +81,9 @@ def open_capture(camera: int | str) -> Iterator[Any]:
     try:
         if not capture.isOpened():
             if isinstance(camera, int):
-                raise MissingDependencyError(f"camera {camera} cannot be opened: is it there, and free?")
+                raise MissingDependencyError(
+                    f"camera {camera} cannot be opened: is it there, and free?"
+                )
             raise InputError(f"{camera} is neither a camera's number nor a video that can be read")
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not the oldest that waits
         yield capture
@@ -91,7 +97,9 @@ def rate(capture: Any) -> float:
     return fps if math.isfinite(fps) and 1 <= fps <= 1000 else USUAL_FPS
 
 
-def pictures(capture: Any, is_clip: bool, stopped: threading.Event) -> Iterator[tuple[Bytes, float]]:
+def pictures(
+    capture: Any, is_clip: bool, stopped: threading.Event
+) -> Iterator[tuple[Bytes, float]]:
     """Pictures and their times in seconds until the end or `stopped`: a camera's as they come, a clip's at its rate.
 
     Raises:
@@ -132,11 +140,16 @@ def _open(target: str, selection: Selection) -> Iterator[LiveSource]:
     inbox, stopped, is_clip = Inbox(), threading.Event(), isinstance(camera, str)
     with open_landmarker(model) as look, open_capture(camera) as capture:
         thread = threading.Thread(
-            target=watch, args=(capture, is_clip, look, inbox, stopped), name="imavatar-webcam", daemon=True
+            target=watch,
+            args=(capture, is_clip, look, inbox, stopped),
+            name="imavatar-webcam",
+            daemon=True,
         )
         thread.start()
         try:
-            yield LiveSource(inbox, rate(capture), ARKIT, str(camera) if is_clip else f"camera {camera}")
+            yield LiveSource(
+                inbox, rate(capture), ARKIT, str(camera) if is_clip else f"camera {camera}"
+            )
         finally:
             stopped.set()
             thread.join(LONGEST_END)

@@ -30,13 +30,21 @@ class BadNetwork:
     """
 
     def __init__(
-        self, *, loss: float = 0.0, jitter: float = 0.0, duplicate: float = 0.0, burst: float = 1.0, seed: int = 0
+        self,
+        *,
+        loss: float = 0.0,
+        jitter: float = 0.0,
+        duplicate: float = 0.0,
+        burst: float = 1.0,
+        seed: int = 0,
     ) -> None:
         for name, value in (("loss", loss), ("duplicate", duplicate)):
             if not 0 <= value <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, got {value}")
         if not 0 <= jitter <= LONGEST_JITTER:
-            raise UsageError(f"jitter must be between 0 and {LONGEST_JITTER:.0f} seconds, got {jitter}")
+            raise UsageError(
+                f"jitter must be between 0 and {LONGEST_JITTER:.0f} seconds, got {jitter}"
+            )
         if not 1 <= burst < float("inf"):
             raise UsageError(f"burst must be 1 packet or more, got {burst}")
         self._random = Random(seed)
@@ -67,7 +75,9 @@ def _transitions(loss: float, burst: float) -> tuple[float, float]:
     return ends * loss / (1 - loss), ends
 
 
-def through(network: BadNetwork, packets: Iterable[tuple[float, Packet]]) -> Iterator[tuple[float, Packet]]:
+def through(
+    network: BadNetwork, packets: Iterable[tuple[float, Packet]]
+) -> Iterator[tuple[float, Packet]]:
     """(time, packet) as they are sent, times never falling -> as they arrive; a stream may be endless."""
     underway: list[tuple[float, int, Packet]] = []
     for order, (time, packet) in enumerate(packets):

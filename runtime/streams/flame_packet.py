@@ -27,7 +27,14 @@ HEADER = struct.Struct("<4sBBBBB3xIdff")
 """Magic, version, flags, edition, count of weights, count of pose, 3 zeros, sequence, time, the two scales."""
 CHECKSUM = struct.Struct("<I")
 
-EDITION_CODES = {"flame2017": 1, "flame2019": 2, "flame2020": 3, "flame2023": 4, "openhead": 5, "arkit52": 32}
+EDITION_CODES = {
+    "flame2017": 1,
+    "flame2019": 2,
+    "flame2020": 3,
+    "flame2023": 4,
+    "openhead": 5,
+    "arkit52": 32,
+}
 """What the weights mean: a head model's expression code, or ARKit's 52 weights."""
 EDITIONS = {code: name for name, code in EDITION_CODES.items()}
 
@@ -50,7 +57,9 @@ class FlamePacket:
     edition: str
     """A key of `EDITION_CODES`."""
     weights: Float  # [E] expression code of 1..100 values, or [52] ARKit weights; [0] where no face was seen
-    pose: Float  # [15] axis-angle, radians: global, neck, jaw, eyeL, eyeR; [0] where no face was seen
+    pose: (
+        Float  # [15] axis-angle, radians: global, neck, jaw, eyeL, eyeR; [0] where no face was seen
+    )
     time: float
     """Seconds on the sender's own clock, whose zero means nothing."""
     sequence: int
@@ -64,18 +73,26 @@ def decode(data: bytes) -> FlamePacket:
         InputError: it is none, or damaged, or of a version, edition or shape that this reader does not know.
     """
     if len(data) < HEADER.size + CHECKSUM.size or data[:4] != MAGIC:
-        raise InputError(f"a FLAME packet begins with {MAGIC!r} and a header, got {len(data)} bytes {data[:4]!r}")
+        raise InputError(
+            f"a FLAME packet begins with {MAGIC!r} and a header, got {len(data)} bytes {data[:4]!r}"
+        )
     header = HEADER.unpack_from(data)
     _, version, flags, edition, weights, pose, sequence, time, weight_scale, pose_scale = header
     if version != VERSION:
         raise InputError(f"a FLAME packet must be of version {VERSION}, got {version}")
     if flags not in NUMBERS or edition not in EDITIONS or any(data[9:12]):
-        raise InputError(f"a FLAME packet of unknown kind: flags {flags}, edition {edition}, then {data[9:12].hex()}")
+        raise InputError(
+            f"a FLAME packet of unknown kind: flags {flags}, edition {edition}, then {data[9:12].hex()}"
+        )
     if not _fits(EDITIONS[edition], weights, pose):
-        raise InputError(f"a FLAME packet of {EDITIONS[edition]} cannot have {weights} weights and {pose} pose values")
+        raise InputError(
+            f"a FLAME packet of {EDITIONS[edition]} cannot have {weights} weights and {pose} pose values"
+        )
     end = HEADER.size + NUMBERS[flags].itemsize * (weights + pose)
     if len(data) != end + CHECKSUM.size:
-        raise InputError(f"this FLAME packet must have {end + CHECKSUM.size} bytes, got {len(data)}")
+        raise InputError(
+            f"this FLAME packet must have {end + CHECKSUM.size} bytes, got {len(data)}"
+        )
     if CHECKSUM.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         raise InputError("a FLAME packet was damaged on its way: its checksum does not fit")
     numbers = np.frombuffer(data, NUMBERS[flags], weights + pose, HEADER.size).astype(np.float32)
@@ -87,7 +104,13 @@ def decode(data: bytes) -> FlamePacket:
 
 
 def encode(
-    edition: str, weights: Any, pose: Any, *, time: float, sequence: int = 0, encoding: str = "float32"
+    edition: str,
+    weights: Any,
+    pose: Any,
+    *,
+    time: float,
+    sequence: int = 0,
+    encoding: str = "float32",
 ) -> bytes:
     """Write one packet: the other way round, see `FlamePacket`.
 
@@ -109,7 +132,9 @@ def encode(
     blocks = [as_float32("weights", weights, ("E",)), as_float32("pose", pose, ("P",))]
     counts = [len(block) for block in blocks]
     if not _fits(edition, *counts):
-        raise InputError(f"a FLAME packet of {edition} cannot have {counts[0]} weights and {counts[1]} pose values")
+        raise InputError(
+            f"a FLAME packet of {edition} cannot have {counts[0]} weights and {counts[1]} pose values"
+        )
     flags = ENCODINGS[encoding]
     scales = [_int16_scale(block) if flags else np.float32(1) for block in blocks]
     kind = (EDITION_CODES[edition], *counts)
@@ -129,7 +154,11 @@ def _fits(edition: str, weights: int, pose: int) -> bool:
 def _int16_scale(block: Float) -> np.float32:
     """The largest value divided by 32767, rounded down lest it overflow; 1 where all are as good as nothing."""
     largest = np.abs(block).max(initial=0.0)
-    return np.nextafter(np.float32(largest / LARGEST_INT16), np.float32(0)) if largest > 1e-30 else np.float32(1)
+    return (
+        np.nextafter(np.float32(largest / LARGEST_INT16), np.float32(0))
+        if largest > 1e-30
+        else np.float32(1)
+    )
 
 
 def _as(flags: int, block: Float, scale: np.float32) -> bytes:

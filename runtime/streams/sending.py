@@ -24,7 +24,14 @@ def packets(
     """
     for number in count() if loop else range(len(track)):
         frame, due = track.frame(number % len(track)), number / track.fps
-        packet = encode(edition, frame.expression, frame.pose, time=began + due, sequence=number, encoding=encoding)
+        packet = encode(
+            edition,
+            frame.expression,
+            frame.pose,
+            time=began + due,
+            sequence=number,
+            encoding=encoding,
+        )
         yield due, packet
 
 

@@ -43,7 +43,9 @@ def address_of(text: str, scheme: str, port: int) -> UdpAddress:
     found_scheme, separator, rest = text.partition("://")
     parts = _ADDRESS.fullmatch(rest)
     if not separator or found_scheme.lower() != scheme or not parts:
-        raise UsageError(f"an address must be like {scheme}://:{port} or {scheme}://192.168.1.20:{port}, got {text!r}")
+        raise UsageError(
+            f"an address must be like {scheme}://:{port} or {scheme}://192.168.1.20:{port}, got {text!r}"
+        )
     wanted = port if parts["port"] is None else int(parts["port"])
     if wanted > HIGHEST_PORT:
         raise UsageError(f"a port is at most {HIGHEST_PORT}, got {wanted} in {text!r}")
@@ -60,7 +62,9 @@ def resolve(address: UdpAddress) -> tuple[int, Any]:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
         said = getattr(error, "strerror", None) or error
-        raise UsageError(f"there is no host {address.host!r} ({said}); give its address in numbers") from error
+        raise UsageError(
+            f"there is no host {address.host!r} ({said}); give its address in numbers"
+        ) from error
     family, _, _, _, place = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return family, place
 
@@ -77,7 +81,9 @@ def sending_socket(address: UdpAddress) -> socket.socket:
         opened.connect(place)
     except OSError as error:
         opened.close()
-        raise UsageError(f"cannot send to UDP {address} ({error.strerror or error}); give another address") from error
+        raise UsageError(
+            f"cannot send to UDP {address} ({error.strerror or error}); give another address"
+        ) from error
     return opened
 
 
@@ -109,4 +115,6 @@ def _refusal(address: UdpAddress, instead: str, error: OSError) -> str:
         return f"UDP port {address.port} is taken: end the program that listens there, {instead}"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{address.host} is no address of this machine: give one that is, or 0.0.0.0 for all of them"
-    return f"cannot listen at UDP {address} ({error.strerror or error}); take another address or port"
+    return (
+        f"cannot listen at UDP {address} ({error.strerror or error}); take another address or port"
+    )

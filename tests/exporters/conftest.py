@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from imavatar_deploy.exporters import formats
 from imavatar_deploy.exporters.export import export_avatar
-from imavatar_deploy.exporters.format import Subject
+from imavatar_deploy.exporters.fidelity.options import ProofSettings
+from imavatar_deploy.exporters.formats import table
+from imavatar_deploy.exporters.formats.format import Subject
 from imavatar_deploy.exporters.report import Report
 from imavatar_deploy.exporters.settings import Settings
-from imavatar_deploy.exporters.student_settings import StudentSettings
-from imavatar_deploy.exporters.waterfall.settings import ProofSettings
-from imavatar_deploy.golden import check_golden, read_golden, write_golden
+from imavatar_deploy.exporters.student.options import StudentSettings
+from imavatar_deploy.fidelity.golden import check_golden, read_golden, write_golden
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, save_checkpoint
 from imavatar_deploy.progress import Progress
@@ -66,7 +66,7 @@ def small_limits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _small_proof(small_limits: Path) -> Iterator[None]:
     """The room's own limits, in its own tests alone: those of other rooms are held to the shipped ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imavatar_deploy.exporters.waterfall.tolerances.DEFAULTS", small_limits)
+        patch.setattr("imavatar_deploy.exporters.fidelity.options.DEFAULTS", small_limits)
         yield
 
 
@@ -97,15 +97,20 @@ class Exported:
 
 
 @pytest.fixture(scope="session")
-def exported(checkpoint: Path, small_limits: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(
+    checkpoint: Path, small_limits: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
     """The small avatar's folder."""
     out = tmp_path_factory.mktemp("exported") / "avatar"
     settings = Settings(
-        resolution=64, faces=2000, student=StudentSettings(steps=STUDENT_STEPS), proof=ProofSettings(size=48)
+        resolution=64,
+        faces=2000,
+        student=StudentSettings(steps=STUDENT_STEPS),
+        proof=ProofSettings(size=48),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imavatar_deploy.exporters.student.LEAST", STUDENT_LEAST)
-        patch.setattr("imavatar_deploy.exporters.waterfall.tolerances.DEFAULTS", small_limits)
+        patch.setattr("imavatar_deploy.exporters.student.train.LEAST", STUDENT_LEAST)
+        patch.setattr("imavatar_deploy.exporters.fidelity.options.DEFAULTS", small_limits)
         return Exported(out, export_avatar(checkpoint, out, settings))
 
 
@@ -114,11 +119,13 @@ def graphs_at_hand(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--format onnx` of the small avatar at 2,000 faces, without the fifteen seconds of tracing its graphs again."""
 
     def write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
-        cases = {name: case for name, case in read_golden(exported.folder).items() if name != "student"}
+        cases = {
+            name: case for name, case in read_golden(exported.folder).items() if name != "student"
+        }
         for name in cases:
             shutil.copy(exported.folder / f"{name}.onnx", folder)
         write_golden(folder, cases)
         return {}
 
-    row = replace(formats.FORMATS["onnx"], write=write, check=check_golden, takes_student=False)
-    monkeypatch.setitem(formats.FORMATS, "onnx", row)
+    row = replace(table.FORMATS["onnx"], write=write, check=check_golden, takes_student=False)
+    monkeypatch.setitem(table.FORMATS, "onnx", row)

@@ -14,7 +14,7 @@ from alembic3d import Abc, AbcGeom
 from numpy.typing import NDArray
 from pxr import Gf, Usd, UsdGeom, UsdSkel
 
-from imavatar_deploy.exporters.gltf.playback import GlbPlayback
+from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
 
 Array = NDArray[np.float64]
 
@@ -34,7 +34,9 @@ def _meshes(folder: Path, suffix: str) -> Read:
     files = sorted((folder / suffix).glob(f"frame_*.{suffix}"))
     assert [file.stem for file in files] == [f"frame_{index:06d}" for index in range(len(files))]
     meshes = [trimesh.load(file, process=False, maintain_order=True) for file in files]
-    colours = [mesh.visual.vertex_colors[:, :3] / 255 for mesh in meshes if mesh.visual.kind == "vertex"]
+    colours = [
+        mesh.visual.vertex_colors[:, :3] / 255 for mesh in meshes if mesh.visual.kind == "vertex"
+    ]
     return Read(
         np.stack([mesh.vertices for mesh in meshes]),
         meshes[0].faces,
@@ -68,7 +70,9 @@ def _mdd(folder: Path) -> Read:
 def _abc(folder: Path) -> Read:
     archive = Abc.IArchive(str(folder / "head.abc"))
     schema = AbcGeom.IPolyMesh(archive.getTop(), "head").getSchema()
-    times = [schema.getTimeSampling().getSampleTime(index) for index in range(schema.getNumSamples())]
+    times = [
+        schema.getTimeSampling().getSampleTime(index) for index in range(schema.getNumSamples())
+    ]
     assert times[0] == 0
     parameters = schema.getArbGeomParams()
     colours = AbcGeom.IC3fGeomParam(parameters, "colour") if parameters.valid() else None
@@ -84,8 +88,13 @@ def _abc(folder: Path) -> Read:
     )
 
 
-def _abc_frame(schema: Any, colours: Any, moment: Any) -> tuple[NDArray[np.int64], Array, Array, Array]:
-    mesh, normals = schema.getValue(moment), schema.getNormalsParam().getExpandedValue(moment)  # own their arrays
+def _abc_frame(
+    schema: Any, colours: Any, moment: Any
+) -> tuple[NDArray[np.int64], Array, Array, Array]:
+    mesh, normals = (
+        schema.getValue(moment),
+        schema.getNormalsParam().getExpandedValue(moment),
+    )  # own their arrays
     assert set(mesh.getFaceCounts()) == {3}
     faces = np.array(list(mesh.getFaceIndices())).reshape(-1, 3)[:, ::-1]  # it winds clockwise
     vertices = np.array([tuple(v) for v in mesh.getPositions()])
@@ -100,7 +109,9 @@ def _usd(folder: Path, suffix: str) -> Read:
     stage.GetSessionLayer().timeCodesPerSecond = stage.GetTimeCodesPerSecond()
     stage.SetEditTarget(stage.GetSessionLayer())
     times = np.arange(stage.GetStartTimeCode(), stage.GetEndTimeCode() + 1)
-    assert UsdSkel.BakeSkinning(UsdSkel.Root(stage.GetDefaultPrim()), Gf.Interval(times[0], times[-1]))
+    assert UsdSkel.BakeSkinning(
+        UsdSkel.Root(stage.GetDefaultPrim()), Gf.Interval(times[0], times[-1])
+    )
     mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/head/surface"))
     colour = mesh.GetDisplayColorPrimvar()
     painted = [np.array(colour.Get(time)) for time in times] if colour.HasValue() else []
@@ -126,7 +137,9 @@ def _glb(folder: Path) -> Read:
 
 def shown(linear: Array) -> Array:
     """Linear light as sRGB."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
+    return np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
+    )
 
 
 READERS: dict[str, Callable[[Path], Read]] = {

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.exporters.bake import CODE_TOLERANCE, Bake, bake
-from imavatar_deploy.exporters.graph_modules import BakedTexture
-from imavatar_deploy.exporters.proof_poses import proof_poses
-from imavatar_deploy.exporters.simplify import simplify
+from imavatar_deploy.exporters.fidelity.reference_poses import proof_poses
+from imavatar_deploy.exporters.formats.onnx_modules import BakedTexture
+from imavatar_deploy.exporters.mesh_cleanup import simplify
 from imavatar_deploy.exporters.texture_code import ShadedPoints, first_layer_of_point, texture_code
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
 from imavatar_deploy.model import ImplicitAvatar
@@ -28,29 +28,41 @@ def baked(avatar: ImplicitAvatar, mesh: Mesh) -> Bake:
     return bake(avatar, mesh)
 
 
-def deformed(avatar: Avatar, expression: NDArray[np.float32], pose: NDArray[np.float32]) -> NDArray[np.float32]:
+def deformed(
+    avatar: Avatar, expression: NDArray[np.float32], pose: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """[V, 3] by the formula in `Avatar`'s docstring, on the baked arrays alone."""
     shaped = avatar.rest + np.tensordot(expression, avatar.expression_basis, axes=1)
     shaped = shaped + np.tensordot(pose_feature(pose), avatar.pose_basis, axes=1)
     bones = skinning_transforms(pose, avatar.joints(expression), avatar.bone_count)
     blended = np.einsum("jv,jrc->vrc", avatar.skin_weights, bones[:, :3])
-    return np.asarray(np.einsum("vrc,cv->vr", blended[..., :3], shaped) + blended[..., 3], dtype=np.float32)
+    return np.asarray(
+        np.einsum("vrc,cv->vr", blended[..., :3], shaped) + blended[..., 3], dtype=np.float32
+    )
 
 
-def test_moves_every_vertex_as_the_networks_do(avatar: ImplicitAvatar, baked: Bake, mesh: Mesh) -> None:
+def test_moves_every_vertex_as_the_networks_do(
+    avatar: ImplicitAvatar, baked: Bake, mesh: Mesh
+) -> None:
     poses, points = proof_poses("openhead"), torch.from_numpy(mesh.vertices)
     for expression, pose in zip(poses.expression, poses.pose, strict=True):
         with torch.inference_mode():
-            truth = avatar.deform(points, torch.from_numpy(expression), torch.from_numpy(pose)).numpy()
+            truth = avatar.deform(
+                points, torch.from_numpy(expression), torch.from_numpy(pose)
+            ).numpy()
         np.testing.assert_allclose(deformed(baked.avatar, expression, pose), truth, atol=1e-5)
     assert np.abs(truth - mesh.vertices).max() > 0.05  # they do move
 
 
-def test_normals_are_the_fields_in_the_canonical_pose(avatar: ImplicitAvatar, baked: Bake, mesh: Mesh) -> None:
+def test_normals_are_the_fields_in_the_canonical_pose(
+    avatar: ImplicitAvatar, baked: Bake, mesh: Mesh
+) -> None:
     bones = skinning_transforms(
         canonical_pose(), baked.avatar.joints(np.zeros(50, np.float32)), baked.avatar.bone_count
     )
-    turned = np.einsum("jv,jrc,cv->vr", baked.avatar.skin_weights, bones[:, :3, :3], baked.avatar.normal_detail)
+    turned = np.einsum(
+        "jv,jrc,cv->vr", baked.avatar.skin_weights, bones[:, :3, :3], baked.avatar.normal_detail
+    )
     _, gradient = field_of(avatar).values_and_gradients(mesh.vertices, lambda steps: None)
     truth = gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
     assert np.abs(mesh.vertex_normals() - truth).max() > 1e-2
@@ -65,7 +77,9 @@ def test_keeps_the_mesh_and_the_names(avatar: ImplicitAvatar, baked: Bake, mesh:
 
 
 class TestTextureCode:
-    def test_is_short_and_loses_little(self, avatar: ImplicitAvatar, baked: Bake, mesh: Mesh) -> None:
+    def test_is_short_and_loses_little(
+        self, avatar: ImplicitAvatar, baked: Bake, mesh: Mesh
+    ) -> None:
         """On other normals than those it was tried on, and in a frame it was not."""
         width = avatar.sizes.texture_layers[0]
         assert baked.code.code.shape == (len(mesh.vertices), len(baked.code.decode))
@@ -76,7 +90,9 @@ class TestTextureCode:
         )
         condition = torch.from_numpy(proof_poses("openhead").condition[6])
         with torch.inference_mode():
-            truth = avatar.texture(torch.from_numpy(mesh.vertices), normals, condition, baked.feature)
+            truth = avatar.texture(
+                torch.from_numpy(mesh.vertices), normals, condition, baked.feature
+            )
             network = BakedTexture(avatar.texture, baked.code.decode, baked.code.mean)
             colours = network(torch.from_numpy(baked.code.code), normals, condition[None])
         assert truth.std(dim=0).min() > 0.01
@@ -84,18 +100,25 @@ class TestTextureCode:
 
     def test_holds_the_first_layer(self, avatar: ImplicitAvatar, baked: Bake, mesh: Mesh) -> None:
         with torch.inference_mode():
-            truth = first_layer_of_point(avatar.texture, torch.from_numpy(mesh.vertices), baked.feature).numpy()
+            truth = first_layer_of_point(
+                avatar.texture, torch.from_numpy(mesh.vertices), baked.feature
+            ).numpy()
         held = baked.code.code @ baked.code.decode + baked.code.mean
         assert np.abs(held - truth).max() < 1e-3 * np.abs(truth).max()
 
-    def test_gets_longer_when_less_may_be_lost(self, avatar: ImplicitAvatar, baked: Bake, mesh: Mesh) -> None:
+    def test_gets_longer_when_less_may_be_lost(
+        self, avatar: ImplicitAvatar, baked: Bake, mesh: Mesh
+    ) -> None:
         shaded = ShadedPoints(
             torch.from_numpy(mesh.vertices),
             baked.feature,
             torch.from_numpy(mesh.vertex_normals().astype(np.float32))[None],
             torch.zeros(1, 53),
         )
-        sizes = [len(texture_code(avatar.texture, shaded, tolerance=limit).decode) for limit in (1e-1, 1e-3, 1e-5)]
+        sizes = [
+            len(texture_code(avatar.texture, shaded, tolerance=limit).decode)
+            for limit in (1e-1, 1e-3, 1e-5)
+        ]
         assert sizes[0] < sizes[1] < sizes[2]
         with pytest.raises(InternalError, match="changes a colour by"):
             texture_code(avatar.texture, shaded, tolerance=0.0)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from imavatar_deploy.exporters.bake_commands import bake
-from imavatar_deploy.exporters.gltf.playback import GlbPlayback
+from imavatar_deploy.exporters.commands.bake import bake
+from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
 from imavatar_deploy.exporters.sequences import formats
 from imavatar_deploy.tracks import FlameTrack, write_track
 
@@ -27,27 +27,60 @@ def call(*arguments: Any) -> Result:
 
 def test_command_says_what_it_wrote_and_what_next(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = call(tiny_avatar_folder, "--format", "pc2,obj", "--out", out, "--frames", "0:5", "--fps", 50)
+    result = call(
+        tiny_avatar_folder, "--format", "pc2,obj", "--out", out, "--frames", "0:5", "--fps", 50
+    )
     assert result.exit_code == 0, result.output
-    for shown in ("9 frames of 178 vertices at 50 a second", f"wrote {out / 'obj'}", "took", "next: imavatar-run"):
+    for shown in (
+        "9 frames of 178 vertices at 50 a second",
+        f"wrote {out / 'obj'}",
+        "took",
+        "next: imavatar-run",
+    ):
         assert shown in result.output
     assert len(READERS["obj"](out).vertices) == len(READERS["pc2"](out).vertices) == 9
-    assert sorted(path.name for path in out.iterdir()) == ["LICENCE.txt", "bake.json", "head.obj", "head.pc2", "obj"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "LICENCE.txt",
+        "bake.json",
+        "head.obj",
+        "head.pc2",
+        "obj",
+    ]
 
 
-def test_formats_without_colours_are_told_and_written_without(tiny_avatar_folder: Path, tmp_path: Path) -> None:
-    result = call(tiny_avatar_folder, "--format", "mdd,ply", "--out", tmp_path / "o", "--frames", "0:2", "--colour")
+def test_formats_without_colours_are_told_and_written_without(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
+    result = call(
+        tiny_avatar_folder,
+        "--format",
+        "mdd,ply",
+        "--out",
+        tmp_path / "o",
+        "--frames",
+        "0:2",
+        "--colour",
+    )
     assert result.exit_code == 0, result.output
     assert "written without colours, which it cannot carry: mdd; obj, ply" in result.output
     assert READERS["ply"](tmp_path / "o").colours is not None
 
 
-def test_the_folder_says_where_the_head_comes_from(tiny_avatar_folder: Path, tmp_path: Path) -> None:
-    assert call(tiny_avatar_folder, "--format", "pc2", "--out", tmp_path / "o", "--frames", "0:2").exit_code == 0
+def test_the_folder_says_where_the_head_comes_from(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
+    assert (
+        call(
+            tiny_avatar_folder, "--format", "pc2", "--out", tmp_path / "o", "--frames", "0:2"
+        ).exit_code
+        == 0
+    )
     assert "the head model openhead" in (tmp_path / "o" / "LICENCE.txt").read_text()
 
 
-def test_a_glb_without_a_texture_network_is_grey_and_says_so(own_avatar_folder: Path, tmp_path: Path) -> None:
+def test_a_glb_without_a_texture_network_is_grey_and_says_so(
+    own_avatar_folder: Path, tmp_path: Path
+) -> None:
     manifest = json.loads((own_avatar_folder / "avatar.json").read_text())
     del manifest["files"]["texture.onnx"]
     (own_avatar_folder / "avatar.json").write_text(json.dumps(manifest))
@@ -73,15 +106,36 @@ class TestGoingOn:
         assert first.stat().st_ino == before
         assert second.read_bytes() == wanted
 
-    def test_a_finished_bake_is_not_replaced_by_accident(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    def test_a_finished_bake_is_not_replaced_by_accident(
+        self, tiny_avatar_folder: Path, tmp_path: Path
+    ) -> None:
         out = tmp_path / "out"
-        assert call(*self.arguments(tiny_avatar_folder, out, "--resume")).exit_code == 0, "resuming nothing begins"
+        assert call(*self.arguments(tiny_avatar_folder, out, "--resume")).exit_code == 0, (
+            "resuming nothing begins"
+        )
         result = call(*self.arguments(tiny_avatar_folder, out))
         assert result.exit_code == 2
-        assert "holds a bake already; pass --resume to go on with it or --overwrite to replace it" in result.output
-        shorter = (tiny_avatar_folder, "--format", "pc2", "--out", out, "--frames", "0:2", "--overwrite")
+        assert (
+            "holds a bake already; pass --resume to go on with it or --overwrite to replace it"
+            in result.output
+        )
+        shorter = (
+            tiny_avatar_folder,
+            "--format",
+            "pc2",
+            "--out",
+            out,
+            "--frames",
+            "0:2",
+            "--overwrite",
+        )
         assert call(*shorter).exit_code == 0
-        assert sorted(path.name for path in out.iterdir()) == ["LICENCE.txt", "bake.json", "head.obj", "head.pc2"]
+        assert sorted(path.name for path in out.iterdir()) == [
+            "LICENCE.txt",
+            "bake.json",
+            "head.obj",
+            "head.pc2",
+        ]
 
     @pytest.mark.parametrize(
         ("changed", "said"),
@@ -131,9 +185,22 @@ def test_bad_choices_are_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_motion_of_another_head_model_is_refused_unless_wanted(tiny_avatar_folder: Path, tmp_path: Path) -> None:
-    write_track(FlameTrack(np.zeros((2, 50)), np.zeros((2, 15)), edition="flame2020"), tmp_path / "foreign.json")
-    arguments = (tiny_avatar_folder, "--track", tmp_path / "foreign.json", "--format", "ply", "--out", tmp_path / "o")
+def test_a_motion_of_another_head_model_is_refused_unless_wanted(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
+    write_track(
+        FlameTrack(np.zeros((2, 50)), np.zeros((2, 15)), edition="flame2020"),
+        tmp_path / "foreign.json",
+    )
+    arguments = (
+        tiny_avatar_folder,
+        "--track",
+        tmp_path / "foreign.json",
+        "--format",
+        "ply",
+        "--out",
+        tmp_path / "o",
+    )
     result = call(*arguments)
     assert result.exit_code == 6
     assert "made for flame2020 and the avatar for openhead" in result.output
@@ -145,17 +212,30 @@ def test_a_motion_out_of_all_bounds_is_refused(tiny_avatar_folder: Path, tmp_pat
     expression[1, 3] = 1e12
     write_track(FlameTrack(expression, np.zeros((2, 15))), tmp_path / "wild.json")
     result = call(
-        tiny_avatar_folder, "--track", tmp_path / "wild.json", "--format", "obj", "--out", tmp_path / "o", "--jobs", 1
+        tiny_avatar_folder,
+        "--track",
+        tmp_path / "wild.json",
+        "--format",
+        "obj",
+        "--out",
+        tmp_path / "o",
+        "--jobs",
+        1,
     )
     assert result.exit_code == 6
     assert "frame 1 moves vertices more than 100000 m away" in result.output
 
 
-def test_places_that_cannot_be_written_are_refused(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_places_that_cannot_be_written_are_refused(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
-    for out, said in ((tmp_path / "file" / "out", "cannot be written (Not a directory"), (tmp_path / "full", "letter")):
+    for out, said in (
+        (tmp_path / "file" / "out", "cannot be written (Not a directory"),
+        (tmp_path / "full", "letter"),
+    ):
         result = call(tiny_avatar_folder, "--format", "obj", "--out", out, "--overwrite")
         assert result.exit_code == 2, result.output
         assert said in result.output
@@ -174,7 +254,9 @@ def test_colours_need_the_texture_network(own_avatar_folder: Path, tmp_path: Pat
 def test_a_missing_package_is_said_first(
     tiny_avatar_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(formats.FORMATS, "ply", replace(formats.FORMATS["ply"], modules=("no_such_module",)))
+    monkeypatch.setitem(
+        formats.FORMATS, "ply", replace(formats.FORMATS["ply"], modules=("no_such_module",))
+    )
     result = call(tiny_avatar_folder, "--format", "ply", "--out", tmp_path / "o")
     assert result.exit_code == 5
     assert "pip install 'imavatar-deploy[scene]'" in result.output
@@ -204,14 +286,27 @@ def test_a_disk_without_room_is_one_sentence(
     assert result.exit_code == 2, result.output
     assert "cannot be written (" in result.output
     assert "go on with --resume" in result.output
-    assert len([line for line in result.output.splitlines() if not line.startswith(f"{name}: ")]) == 1
+    assert (
+        len([line for line in result.output.splitlines() if not line.startswith(f"{name}: ")]) == 1
+    )
     assert not list(out.glob(f"head.{name}"))
     assert not list((out / "work").glob("partial-*"))
 
 
-def test_a_trackers_folder_is_baked_and_what_it_lost_is_told(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_a_trackers_folder_is_baked_and_what_it_lost_is_told(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
     track = write_motion("metrical-tracker", tmp_path / "checkpoint", motion(2), ".frame")
-    result = call(tiny_avatar_folder, "--track", track, "--format", "ply", "--out", tmp_path / "o", "--any-edition")
+    result = call(
+        tiny_avatar_folder,
+        "--track",
+        track,
+        "--format",
+        "ply",
+        "--out",
+        tmp_path / "o",
+        "--any-edition",
+    )
     assert result.exit_code == 0, result.output
     assert "2 frames of" in result.output
     assert "the head stands still and the camera moves" in result.output

@@ -13,7 +13,7 @@ KILLED_AT_EVERY_MOMENT = '''
 import os, signal, sys
 from pathlib import Path
 from click.testing import CliRunner
-from imavatar_deploy.exporters.bake_commands import bake
+from imavatar_deploy.exporters.commands.bake import bake
 from imavatar_deploy.exporters.sequences.formats import ready_formats
 
 avatar, folder, formats, stride = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
@@ -59,12 +59,16 @@ while killed(folder / f"killed-{moment}", moment):
 
 def survivors(avatar: Path, folder: Path, formats: str, stride: int) -> list[Path]:
     """Folders of bakes that were killed twice, each at another moment, and then resumed; after the unbroken one."""
-    result = run_python(KILLED_AT_EVERY_MOMENT, str(avatar), str(folder), formats, str(stride), limit=900)
+    result = run_python(
+        KILLED_AT_EVERY_MOMENT, str(avatar), str(folder), formats, str(stride), limit=900
+    )
     assert result.returncode == 0, result.stderr
     return [folder / "unbroken", *sorted(folder.glob("killed-*"))]
 
 
-def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
     unbroken, *killed = survivors(tiny_avatar_folder, tmp_path, ",".join(FORMATS), 11)
     assert len(killed) > 7
     for folder in killed:

@@ -15,15 +15,14 @@ from onnx import numpy_helper
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.exporters import formats
-from imavatar_deploy.exporters.commands import export
-from imavatar_deploy.exporters.format import Subject
-from imavatar_deploy.exporters.licences import licence_report, licence_text
-from imavatar_deploy.exporters.listing import HERE, availability
-from imavatar_deploy.exporters.option_groups import GROUPS, options_of
+from imavatar_deploy.exporters.commands.export import export
+from imavatar_deploy.exporters.commands.options import GROUPS, HERE, availability, options_of
+from imavatar_deploy.exporters.formats import table
+from imavatar_deploy.exporters.formats.format import Subject
+from imavatar_deploy.exporters.manifest import licence_report, licence_text
 from imavatar_deploy.exporters.settings import Settings
-from imavatar_deploy.exporters.student_settings import TAKERS
-from imavatar_deploy.golden import check_golden
+from imavatar_deploy.exporters.student.options import TAKERS
+from imavatar_deploy.fidelity.golden import check_golden
 from imavatar_deploy.progress import Progress
 
 from .conftest import Exported
@@ -50,7 +49,12 @@ class TestFolder:
         folder = open_avatar(exported.folder)
         assert 1900 <= len(folder.avatar.faces) <= 2000
         reports = check_golden(exported.folder)
-        assert {report.subject for report in reports} == {"texture", "deformation", "animate", "student"}
+        assert {report.subject for report in reports} == {
+            "texture",
+            "deformation",
+            "animate",
+            "student",
+        }
         assert all(report.passed for report in reports)
 
     def test_manifest_tells_source_fidelity_and_conditions(self, exported: Exported) -> None:
@@ -64,7 +68,9 @@ class TestFolder:
         assert all(value in said for value in licence.values())
         assert "LICENCE.txt" in manifest["files"]
         assert {"torch", "onnx", "numpy"} <= set(manifest["tools"])
-        assert manifest["fidelity"]["surface"]["faces"] == len(open_avatar(exported.folder).avatar.faces)
+        assert manifest["fidelity"]["surface"]["faces"] == len(
+            open_avatar(exported.folder).avatar.faces
+        )
         assert all(row["passed"] for row in manifest["fidelity"]["parity"])
         assert str(exported.folder.parent) not in json.dumps(manifest)
 
@@ -90,7 +96,9 @@ class TestFolder:
 
 
 def test_licences_leave_out_how_a_checkpoint_was_trained() -> None:
-    report = licence_report("openhead", {"made by": "imavatar-train", "settings": {"seed": 0}}, "12ab")
+    report = licence_report(
+        "openhead", {"made by": "imavatar-train", "settings": {"seed": 0}}, "12ab"
+    )
     assert report["data"] == "made by: imavatar-train"
     assert licence_report("flame2020", {}, "12ab")["data"] == "the checkpoint does not tell"
     assert "No commercial use" in licence_text(licence_report("flame2020", {}, "12ab"))
@@ -99,13 +107,29 @@ def test_licences_leave_out_how_a_checkpoint_was_trained() -> None:
 def test_command_writes_shows_and_says_what_next(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "avatar"
     result = call(
-        checkpoint, "--out", out, "--resolution", 64, "--faces", "full", "--storage", "float16", "--no-student"
+        checkpoint,
+        "--out",
+        out,
+        "--resolution",
+        64,
+        "--faces",
+        "full",
+        "--storage",
+        "float16",
+        "--no-student",
     )
     assert result.exit_code == 0, result.output
     avatar = open_avatar(out)
     assert avatar.manifest["arrays"]["expression_basis"]["dtype"] == "float16"
     assert len(avatar.avatar.faces) == avatar.manifest["fidelity"]["surface"]["faces_extracted"]
-    for shown in ("parity", "normals", "texture code size", "extract", "animate.onnx", f"next: imavatar-verify {out}"):
+    for shown in (
+        "parity",
+        "normals",
+        "texture code size",
+        "extract",
+        "animate.onnx",
+        f"next: imavatar-verify {out}",
+    ):
         assert shown in result.output
     assert call(checkpoint, "--out", out).exit_code == 2
 
@@ -116,12 +140,16 @@ def test_a_graph_that_computes_something_else_is_withheld(
     def write_wrong(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
         shutil.copytree(exported.folder / "golden", folder / "golden", dirs_exist_ok=True)
         model = onnx.load(str(exported.folder / "deformation.onnx"))
-        weight = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [258, 32])
-        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + np.float32(1e-3), weight.name))
+        weight = next(
+            tensor for tensor in model.graph.initializer if list(tensor.dims) == [258, 32]
+        )
+        weight.CopyFrom(
+            numpy_helper.from_array(numpy_helper.to_array(weight) + np.float32(1e-3), weight.name)
+        )
         onnx.save(model, str(folder / "deformation.onnx"))
         return {}
 
-    monkeypatch.setitem(formats.FORMATS, "onnx", replace(formats.FORMATS["onnx"], write=write_wrong))
+    monkeypatch.setitem(table.FORMATS, "onnx", replace(table.FORMATS["onnx"], write=write_wrong))
     result = call(checkpoint, "--out", tmp_path / "avatar", *QUICK)
     assert result.exit_code == 3
     assert "deformation.expression differs by" in result.output
@@ -137,7 +165,7 @@ def test_a_graph_that_computes_something_else_is_withheld(
     [
         (
             ("--format", "onnxx"),
-            f"unknown export format 'onnxx': expected one of {', '.join(sorted(formats.FORMATS))}; did you mean",
+            f"unknown export format 'onnxx': expected one of {', '.join(sorted(table.FORMATS))}; did you mean",
         ),
         (("--faces", "many"), "--faces must be a number or the word full, got 'many'"),
         (("--faces", "12"), "at least 100, got 12"),
@@ -147,7 +175,9 @@ def test_a_graph_that_computes_something_else_is_withheld(
         (("--format=student", "--no-student"), "the format student is nothing without a student"),
     ],
 )
-def test_bad_choices_are_refused_first(tmp_path: Path, arguments: tuple[str, str], said: str) -> None:
+def test_bad_choices_are_refused_first(
+    tmp_path: Path, arguments: tuple[str, str], said: str
+) -> None:
     result = call("sample", "--out", tmp_path / "avatar", *arguments)
     assert result.exit_code == 2
     assert said in result.output
@@ -166,7 +196,9 @@ def test_a_place_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("no_work")
 def test_a_missing_package_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(formats.FORMATS, "onnx", replace(formats.FORMATS["onnx"], modules=("no_such_module",)))
+    monkeypatch.setitem(
+        table.FORMATS, "onnx", replace(table.FORMATS["onnx"], modules=("no_such_module",))
+    )
     result = call("sample", "--out", tmp_path / "avatar")
     assert result.exit_code == 5
     assert "pip install 'imavatar-deploy[export]'" in result.output
@@ -188,8 +220,8 @@ def test_settings_are_checked_by_the_library_too() -> None:
 def test_list_tells_every_format_without_an_export() -> None:
     result = CliRunner().invoke(export, ["--list"], terminal_width=200)
     assert result.exit_code == 0, result.output
-    assert all(name in result.output for name in formats.FORMATS)
-    assert availability(formats.FORMATS["onnx"]) == HERE
+    assert all(name in result.output for name in table.FORMATS)
+    assert availability(table.FORMATS["onnx"]) == HERE
 
 
 def test_help_shows_the_groups_apart_and_every_option_once() -> None:
@@ -206,22 +238,37 @@ def test_help_shows_the_groups_apart_and_every_option_once() -> None:
 def test_groups_belong_to_formats_and_settings() -> None:
     known = {field.name for field in fields(Settings)}
     assert {group.name for group in GROUPS} <= known
-    assert {name for group in GROUPS for option in group.options for name in option.formats} <= set(formats.FORMATS)
-    assert set(TAKERS) == {row.name for row in formats.FORMATS.values() if row.takes_student}
-    of_glb = ["--glb-colour", "--glb-texture", "--glb-colour-morphs", "--glb-normals", "--max-targets"]
+    assert {name for group in GROUPS for option in group.options for name in option.formats} <= set(
+        table.FORMATS
+    )
+    assert set(TAKERS) == {row.name for row in table.FORMATS.values() if row.takes_student}
+    of_glb = [
+        "--glb-colour",
+        "--glb-texture",
+        "--glb-colour-morphs",
+        "--glb-normals",
+        "--max-targets",
+    ]
     assert options_of("glb") == ["--track", *of_glb]
     assert options_of("vrm") == [*of_glb, "--vrm-author"]
     assert options_of("usd") == ["--track"]
 
 
 def test_list_says_how_to_get_what_is_missing() -> None:
-    row = replace(formats.FORMATS["onnx"], modules=("onnx", "no_such_module"), extra="usd")
+    row = replace(table.FORMATS["onnx"], modules=("onnx", "no_such_module"), extra="usd")
     assert "without no_such_module:" in availability(row)
     assert "imavatar-deploy\\[usd]" in availability(row)
 
 
 def test_what_a_format_is_made_from_is_written_first(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, after in (("late", ("player",)), ("later", ("late", "onnx"))):
-        monkeypatch.setitem(formats.FORMATS, name, replace(formats.FORMATS["onnx"], name=name, after=after))
-    assert [row.name for row in formats.ready_formats(["later"])] == ["onnx", "player", "late", "later"]
-    assert [row.name for row in formats.ready_formats(["player", "onnx"])] == ["onnx", "player"]
+        monkeypatch.setitem(
+            table.FORMATS, name, replace(table.FORMATS["onnx"], name=name, after=after)
+        )
+    assert [row.name for row in table.ready_formats(["later"])] == [
+        "onnx",
+        "player",
+        "late",
+        "later",
+    ]
+    assert [row.name for row in table.ready_formats(["player", "onnx"])] == ["onnx", "player"]

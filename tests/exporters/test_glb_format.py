@@ -15,9 +15,9 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, QualityError
 from imavatar_deploy.exporters.export import export_avatar
-from imavatar_deploy.exporters.gltf import figure
-from imavatar_deploy.exporters.gltf.playback import GlbPlayback
-from imavatar_deploy.exporters.gltf.settings import GlbSettings
+from imavatar_deploy.exporters.formats.gltf import document
+from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
+from imavatar_deploy.exporters.formats.gltf.settings import GlbSettings
 from imavatar_deploy.exporters.report import Report
 from imavatar_deploy.exporters.settings import Settings
 from imavatar_deploy.tracks import FlameTrack, read_track
@@ -41,21 +41,30 @@ def talk() -> FlameTrack:
 @pytest.fixture(scope="module")
 def both(checkpoint: Path, talk: FlameTrack, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     out = tmp_path_factory.mktemp("glb") / "head"
-    settings = Settings(formats=("glb", "vrm"), track=talk, glb=GlbSettings(colour_morphs=True), **SMALL)
+    settings = Settings(
+        formats=("glb", "vrm"), track=talk, glb=GlbSettings(colour_morphs=True), **SMALL
+    )
     return Exported(out, export_avatar(checkpoint, out, settings))
 
 
 @pytest.fixture(scope="module")
 def textured(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     out = tmp_path_factory.mktemp("glb") / "textured"
-    settings = Settings(formats=("glb",), glb=GlbSettings(colour="texture", texture_size=256), **SMALL)
+    settings = Settings(
+        formats=("glb",), glb=GlbSettings(colour="texture", texture_size=256), **SMALL
+    )
     return Exported(out, export_avatar(checkpoint, out, settings))
 
 
 def test_files_are_held_to_the_avatars_own_posing(both: Exported) -> None:
-    compared = {(report.subject, row.name) for report in both.report.parity for row in report.differences}
+    compared = {
+        (report.subject, row.name) for report in both.report.parity for row in report.differences
+    }
     both_have = {"vertices", "colours", "colours of targets"}
-    assert compared == {("glb", "clip"), *((file, name) for file in ("glb", "vrm") for name in both_have)}
+    assert compared == {
+        ("glb", "clip"),
+        *((file, name) for file in ("glb", "vrm") for name in both_have),
+    }
     assert all(report.passed for report in both.report.parity)
 
 
@@ -64,7 +73,10 @@ def test_manifest_tells_what_was_written_and_lost(both: Exported) -> None:
     fact = folder.manifest["graphs"]["glb"]
     assert fact["bytes"] == (both.folder / "avatar.glb").stat().st_size
     assert fact["losses_mm"]["no pose correctives"] > 0
-    assert both.report.losses_mm["glb: no pose correctives"] == fact["losses_mm"]["no pose correctives"]
+    assert (
+        both.report.losses_mm["glb: no pose correctives"]
+        == fact["losses_mm"]["no pose correctives"]
+    )
     assert {"avatar.glb", "avatar.vrm", "golden/glb.safetensors"} <= set(folder.manifest["files"])
     licence = GlbPlayback(both.folder / "avatar.glb").structure.asset.extras["licence"]
     assert licence["source_sha256"] == folder.manifest["source"]["sha256"]
@@ -75,7 +87,10 @@ def test_texture_is_asked_of_the_networks(textured: Exported) -> None:
     (report,) = textured.report.parity
     assert {row.name for row in report.differences} == {"vertices", "texture"}
     avatar, file = open_avatar(textured.folder).avatar, GlbPlayback(textured.folder / "avatar.glb")
-    uv, image = file.attribute("TEXCOORD_0"), cv2.imdecode(np.frombuffer(file.image(), np.uint8), cv2.IMREAD_COLOR)
+    uv, image = (
+        file.attribute("TEXCOORD_0"),
+        cv2.imdecode(np.frombuffer(file.image(), np.uint8), cv2.IMREAD_COLOR),
+    )
     assert image.shape == (256, 256, 3)
     assert (uv >= 0).all()
     assert (uv <= 1).all()
@@ -88,15 +103,17 @@ def test_texture_is_asked_of_the_networks(textured: Exported) -> None:
 
 
 def test_khronos_accepts_them(both: Exported, textured: Exported) -> None:
-    result = khronos(both.folder / "avatar.glb", both.folder / "avatar.vrm", textured.folder / "avatar.glb")
+    result = khronos(
+        both.folder / "avatar.glb", both.folder / "avatar.vrm", textured.folder / "avatar.glb"
+    )
     assert result.stdout.count(": 0 errors, 0 warnings") == 3, result.stdout + result.stderr
 
 
 def test_a_file_that_shows_something_else_is_withheld(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turned = figure._metres
-    monkeypatch.setattr(figure, "_metres", lambda planar: turned(planar) * np.float32(1.01))
+    turned = document._metres
+    monkeypatch.setattr(document, "_metres", lambda planar: turned(planar) * np.float32(1.01))
     with pytest.raises(QualityError, match=r"glb\.vertices differs by"):
         export_avatar(checkpoint, tmp_path / "head", Settings(formats=("glb",), **SMALL))
     assert [path.name for path in tmp_path.iterdir()] == ["head.rejected"]

@@ -19,17 +19,23 @@ from numpy.typing import NDArray
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES, UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
-from imavatar_deploy.exporters.gltf.clip import CORRECTIVE_TOLERANCE_MM
-from imavatar_deploy.exporters.gltf.container import Container
-from imavatar_deploy.exporters.gltf.limits import strongest, with_fixed_joints, with_four_influences
-from imavatar_deploy.exporters.gltf.losses import GLB_LIMITS, VRM_LIMITS, live, losses_mm
-from imavatar_deploy.exporters.gltf.playback import GlbPlayback
-from imavatar_deploy.exporters.gltf.reader import GlbFile
-from imavatar_deploy.exporters.gltf.settings import GlbSettings
-from imavatar_deploy.exporters.gltf.targets import JAW_CORRECTIVE, JAW_OPEN, QUIET_MM, open_jaw
-from imavatar_deploy.exporters.gltf.vrm import write_vrm
-from imavatar_deploy.exporters.gltf.write import GlbFacts, write_glb
-from imavatar_deploy.exporters.proof_poses import proof_poses
+from imavatar_deploy.exporters.fidelity.reference_poses import proof_poses
+from imavatar_deploy.exporters.formats.gltf.container import Container
+from imavatar_deploy.exporters.formats.gltf.glb import GlbFacts, write_glb
+from imavatar_deploy.exporters.formats.gltf.losses import GLB_LIMITS, VRM_LIMITS, live, losses_mm
+from imavatar_deploy.exporters.formats.gltf.morph_targets import (
+    JAW_CORRECTIVE,
+    JAW_OPEN,
+    QUIET_MM,
+    open_jaw,
+    strongest,
+    with_fixed_joints,
+    with_four_influences,
+)
+from imavatar_deploy.exporters.formats.gltf.pose_correctives import CORRECTIVE_TOLERANCE_MM
+from imavatar_deploy.exporters.formats.gltf.reader import GlbFile, GlbPlayback
+from imavatar_deploy.exporters.formats.gltf.settings import GlbSettings
+from imavatar_deploy.exporters.formats.gltf.vrm import write_vrm
 from imavatar_deploy.exporters.skeleton import bone_rotations
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack, read_track
@@ -42,7 +48,13 @@ Float = NDArray[Any]
 TOLERANCE = 1e-4
 """Metres."""
 
-LICENCE = {"head_model": "openhead", "conditions": "CC0", "source_sha256": "0" * 64, "data": "none", "use": "any"}
+LICENCE = {
+    "head_model": "openhead",
+    "conditions": "CC0",
+    "source_sha256": "0" * 64,
+    "data": "none",
+    "use": "any",
+}
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 
@@ -88,7 +100,9 @@ def turned(pose: Float) -> dict[str, Float]:
 
 
 class TestAsOthersReadIt:
-    def test_mesh_is_metres_closed_and_wound_outward(self, head: Avatar, written: tuple[Path, GlbFacts]) -> None:
+    def test_mesh_is_metres_closed_and_wound_outward(
+        self, head: Avatar, written: tuple[Path, GlbFacts]
+    ) -> None:
         mesh = trimesh.load(written[0], force="mesh", process=False)
         assert mesh.vertices == pytest.approx(head.rest.T / UNITS_PER_METRE, abs=1e-7)
         assert mesh.is_watertight
@@ -101,16 +115,26 @@ class TestAsOthersReadIt:
         assert asset["copyright"] == "CC0"
         assert asset["extras"]["licence"] == LICENCE
 
-    def test_facts_are_those_of_the_file(self, head: Avatar, written: tuple[Path, GlbFacts], talk: FlameTrack) -> None:
+    def test_facts_are_those_of_the_file(
+        self, head: Avatar, written: tuple[Path, GlbFacts], talk: FlameTrack
+    ) -> None:
         path, facts = written
         assert facts.bytes == path.stat().st_size
-        assert (facts.vertices, facts.faces, facts.frames) == (head.vertex_count, len(head.faces), len(talk))
+        assert (facts.vertices, facts.faces, facts.frames) == (
+            head.vertex_count,
+            len(head.faces),
+            len(talk),
+        )
         assert facts.targets == tuple(document(path)["meshes"][0]["extras"]["targetNames"])
         assert json.loads(json.dumps(facts.as_dict()))["targets"] == list(facts.targets)
 
-    def test_targets_carry_the_names_of_the_expressions(self, head: Avatar, playback: GlbPlayback) -> None:
+    def test_targets_carry_the_names_of_the_expressions(
+        self, head: Avatar, playback: GlbPlayback
+    ) -> None:
         assert playback.names[:51] == [*head.expression_names, JAW_CORRECTIVE]
-        assert playback.names[51:] == [f"clipCorrective{number}" for number in range(len(playback.names) - 51)]
+        assert playback.names[51:] == [
+            f"clipCorrective{number}" for number in range(len(playback.names) - 51)
+        ]
 
     def test_colours_are_linear_light(
         self, colours: Float, playback: GlbPlayback, written: tuple[Path, GlbFacts]
@@ -118,12 +142,18 @@ class TestAsOthersReadIt:
         linear = playback.attribute("COLOR_0")
         assert linear[:, 3] == pytest.approx(1)
         bright = colours > 0.05
-        assert (((colours + 0.055) / 1.055) ** 2.4)[bright] == pytest.approx(linear[:, :3][bright], abs=1e-4)
+        assert (((colours + 0.055) / 1.055) ** 2.4)[bright] == pytest.approx(
+            linear[:, :3][bright], abs=1e-4
+        )
         assert document(written[0])["materials"][0]["extensions"] == {"KHR_materials_unlit": {}}
 
     def test_bones_stand_at_the_joints(self, head: Avatar, playback: GlbPlayback) -> None:
         assert playback.bones == ["ghost", *BONES]
-        matrices = playback.array(playback.structure.skins[0].inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
+        matrices = (
+            playback.array(playback.structure.skins[0].inverseBindMatrices)
+            .reshape(-1, 4, 4)
+            .transpose(0, 2, 1)
+        )
         assert matrices[1:, :3, 3] == pytest.approx(-head.joints_rest / UNITS_PER_METRE, abs=1e-7)
         assert matrices[:, :3, :3] == pytest.approx(np.broadcast_to(np.eye(3), (6, 3, 3)))
 
@@ -135,7 +165,9 @@ class TestAsOthersReadIt:
 
 
 class TestMotion:
-    def test_live_poses_are_what_the_file_promises(self, head: Avatar, playback: GlbPlayback) -> None:
+    def test_live_poses_are_what_the_file_promises(
+        self, head: Avatar, playback: GlbPlayback
+    ) -> None:
         poses = proof_poses(head.edition)
         for expression, pose in zip(poses.expression, poses.pose, strict=True):
             weights = dict(zip(head.expression_names, expression.tolist(), strict=True))
@@ -144,7 +176,9 @@ class TestMotion:
             assert np.abs(playback.posed(weights, turned(pose)) - expected).max() <= TOLERANCE
 
     def test_open_jaw_has_its_corrective(self, head: Avatar, playback: GlbPlayback) -> None:
-        expected = pose_plainly(with_four_influences(head), np.zeros(50, np.float32), open_jaw()).vertices
+        expected = pose_plainly(
+            with_four_influences(head), np.zeros(50, np.float32), open_jaw()
+        ).vertices
         found = playback.posed({JAW_CORRECTIVE: 1.0}, turned(open_jaw()))
         assert np.abs(found - expected / UNITS_PER_METRE).max() <= TOLERANCE
 
@@ -156,7 +190,9 @@ class TestMotion:
         assert times == pytest.approx(np.arange(len(talk)) / talk.fps)
         assert 0 < written[1].corrective_error_mm <= CORRECTIVE_TOLERANCE_MM
         for key in (0, 17, len(talk) - 1):
-            expected = pose_plainly(whole, talk.expression[key], talk.pose[key]).vertices / UNITS_PER_METRE
+            expected = (
+                pose_plainly(whole, talk.expression[key], talk.pose[key]).vertices / UNITS_PER_METRE
+            )
             assert np.abs(playback.at_key(key) - expected).max() <= TOLERANCE
 
     def test_an_avatar_whose_correctives_are_the_jaws_needs_no_more_targets(
@@ -164,14 +200,23 @@ class TestMotion:
     ) -> None:
         basis = np.zeros_like(head.pose_basis)
         basis[13] = head.pose_basis[13]
-        facts = write_glb(tmp_path / "a.glb", replace(head, pose_basis=basis), colours, licence=LICENCE, track=talk)
+        facts = write_glb(
+            tmp_path / "a.glb",
+            replace(head, pose_basis=basis),
+            colours,
+            licence=LICENCE,
+            track=talk,
+        )
         assert facts.targets[-1] == JAW_CORRECTIVE
 
     def test_five_bones_have_no_ghost(self, colours: Float, tmp_path: Path) -> None:
         head = tiny_avatar(bones=5)
         write_glb(tmp_path / "a.glb", head, colours, licence=LICENCE)
         file, pose = GlbPlayback(tmp_path / "a.glb"), proof_poses(head.edition).pose[2]
-        expected = pose_plainly(live(head, pose), np.zeros(50, np.float32), pose).vertices / UNITS_PER_METRE
+        expected = (
+            pose_plainly(live(head, pose), np.zeros(50, np.float32), pose).vertices
+            / UNITS_PER_METRE
+        )
         weights = {JAW_CORRECTIVE: float(pose[6]) / JAW_OPEN}
         assert file.bones == list(BONES)
         assert np.abs(file.posed(weights, turned(pose)) - expected).max() <= TOLERANCE
@@ -187,19 +232,27 @@ class TestLosses:
 
     def test_the_corrective_target_gives_back_what_the_jaw_lost(self, head: Avatar) -> None:
         basis = np.zeros_like(head.pose_basis)
-        basis[13] = head.pose_basis[13]  # follows the cosine of the jaw's angle, which the weight does not
+        basis[13] = head.pose_basis[
+            13
+        ]  # follows the cosine of the jaw's angle, which the weight does not
         basis[14] = 10 * head.pose_basis[14]  # follows its sine, which it nearly does
         able = with_fixed_joints(with_four_influences(replace(head, pose_basis=basis)))
         lost = losses_mm(able, GLB_LIMITS, np.zeros((1, 50), np.float32), 0.5 * open_jaw()[None])
-        assert lost["driven live, all together"] < 0.1 * lost["driven live without jawOpenCorrective"]
+        assert (
+            lost["driven live, all together"] < 0.1 * lost["driven live without jawOpenCorrective"]
+        )
 
     def test_an_avatar_within_the_limits_loses_nothing(self, head: Avatar) -> None:
         poses = proof_poses(head.edition)
-        able = with_fixed_joints(with_four_influences(replace(head, pose_basis=np.zeros_like(head.pose_basis))))
+        able = with_fixed_joints(
+            with_four_influences(replace(head, pose_basis=np.zeros_like(head.pose_basis)))
+        )
         assert max(losses_mm(able, GLB_LIMITS, poses.expression, poses.pose).values()) < 1e-4
 
     def test_weight_lost_is_what_four_leave_out(self) -> None:
-        weights = np.array([[0.5, 1.0], [0.2, 0.0], [0.15, 0.0], [0.1, 0.0], [0.05, 0.0]], dtype=np.float32)
+        weights = np.array(
+            [[0.5, 1.0], [0.2, 0.0], [0.15, 0.0], [0.1, 0.0], [0.05, 0.0]], dtype=np.float32
+        )
         kept = strongest(weights)
         assert kept.lost == pytest.approx(0.05)
         assert kept.weights[0] == pytest.approx(np.array([0.5, 0.2, 0.15, 0.1]) / 0.95)
@@ -212,7 +265,9 @@ class TestTargets:
     ) -> None:
         basis = head.expression_basis.copy()
         basis[:, :, 20:] *= 1e-3
-        facts = write_glb(tmp_path / "a.glb", replace(head, expression_basis=basis), colours, licence=LICENCE)
+        facts = write_glb(
+            tmp_path / "a.glb", replace(head, expression_basis=basis), colours, licence=LICENCE
+        )
         whole = write_glb(tmp_path / "b.glb", head, colours, licence=LICENCE)
         assert facts.bytes < 0.5 * whole.bytes
         file = GlbPlayback(tmp_path / "a.glb")
@@ -221,11 +276,15 @@ class TestTargets:
         assert np.abs(found - basis[3].T / UNITS_PER_METRE).max() <= QUIET_MM * 1e-3
         assert not found[20:].any()
 
-    def test_a_target_that_moves_nothing_is_still_there(self, head: Avatar, colours: Float, tmp_path: Path) -> None:
+    def test_a_target_that_moves_nothing_is_still_there(
+        self, head: Avatar, colours: Float, tmp_path: Path
+    ) -> None:
         still = replace(head, expression_basis=np.zeros_like(head.expression_basis))
         assert len(write_glb(tmp_path / "a.glb", still, colours, licence=LICENCE).targets) == 51
 
-    def test_a_cap_keeps_the_largest(self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path) -> None:
+    def test_a_cap_keeps_the_largest(
+        self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path
+    ) -> None:
         basis = head.expression_basis * 1.2 ** np.arange(50, dtype=np.float32)[:, None, None]
         settings = GlbSettings(max_targets=30)
         facts = write_glb(
@@ -256,8 +315,16 @@ class TestTargets:
             )
         assert not list(tmp_path.iterdir())
 
-    def test_normals_of_targets_when_asked(self, head: Avatar, colours: Float, tmp_path: Path) -> None:
-        write_glb(tmp_path / "a.glb", head, colours, licence=LICENCE, settings=GlbSettings(target_normals=True))
+    def test_normals_of_targets_when_asked(
+        self, head: Avatar, colours: Float, tmp_path: Path
+    ) -> None:
+        write_glb(
+            tmp_path / "a.glb",
+            head,
+            colours,
+            licence=LICENCE,
+            settings=GlbSettings(target_normals=True),
+        )
         file = GlbPlayback(tmp_path / "a.glb")
         moved = trimesh.Trimesh((head.rest + head.expression_basis[5]).T, head.faces, process=False)
         rest = trimesh.Trimesh(head.rest.T, head.faces, process=False)
@@ -273,7 +340,10 @@ def test_sparse_round_trip(tmp_path: Path) -> None:
     assert container.add_sparse(values, bounds=True) == 0
     accessor = container.document["accessors"][0]
     assert accessor["sparse"]["count"] == 3
-    assert (accessor["min"], accessor["max"]) == (values.min(axis=0).tolist(), values.max(axis=0).tolist())
+    assert (accessor["min"], accessor["max"]) == (
+        values.min(axis=0).tolist(),
+        values.max(axis=0).tolist(),
+    )
     assert container.write(tmp_path / "a.glb") < 1000
     assert np.array_equal(GlbFile(tmp_path / "a.glb").array(0), values)
 
@@ -283,7 +353,13 @@ class TestRefusals:
         self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path
     ) -> None:
         with pytest.raises(EditionMismatchError):
-            write_glb(tmp_path / "a.glb", head, colours, licence=LICENCE, track=replace(talk, edition="flame2020"))
+            write_glb(
+                tmp_path / "a.glb",
+                head,
+                colours,
+                licence=LICENCE,
+                track=replace(talk, edition="flame2020"),
+            )
 
     def test_colours_of_another_mesh(self, head: Avatar, colours: Float, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="colours"):
@@ -312,8 +388,12 @@ class TestRefusals:
 
 def khronos(*files: Path) -> CompletedProcess[str]:
     node = shutil.which("node")
-    if node is None or not ((TOOLS / "node_modules" / "gltf-validator").exists() or os.environ.get("NODE_PATH")):
-        pytest.skip("Khronos' validator is not there: npm install --no-save --prefix tools gltf-validator")
+    if node is None or not (
+        (TOOLS / "node_modules" / "gltf-validator").exists() or os.environ.get("NODE_PATH")
+    ):
+        pytest.skip(
+            "Khronos' validator is not there: npm install --no-save --prefix tools gltf-validator"
+        )
     command = [node, str(TOOLS / "validate_gltf.mjs"), *map(str, files)]
     return run_process(command)
 
@@ -337,8 +417,8 @@ def test_the_writer_needs_no_torch() -> None:
     code = """
 import sys
 sys.modules["torch"] = None
-from imavatar_deploy.exporters.gltf.write import write_glb
-from imavatar_deploy.exporters.gltf.vrm import write_vrm
+from imavatar_deploy.exporters.formats.gltf.glb import write_glb
+from imavatar_deploy.exporters.formats.gltf.vrm import write_vrm
 """
     result = run_python(code)
     assert result.returncode == 0, result.stderr

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.exporters.commands import export
-from imavatar_deploy.exporters.named_poses import named_poses
+from imavatar_deploy.exporters.commands.export import export
+from imavatar_deploy.exporters.formats.named_poses import named_poses
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import VARIANTS, Frame, ImplicitAvatar, Variant, save_checkpoint
 from imavatar_deploy.rendering.posing import pose_plainly
@@ -25,7 +25,10 @@ from .conftest import SMALL
 
 NAMES = HeadModel.load("openhead").expression_names
 FACES = {
-    "smile": {"expression": {"mouthSmileLeft": 1, "mouthSmileRight": 0.5}, "pose": {"jaw": [0.2, 0, 0]}},
+    "smile": {
+        "expression": {"mouthSmileLeft": 1, "mouthSmileRight": 0.5},
+        "pose": {"jaw": [0.2, 0, 0]},
+    },
     "turned": {"pose": {"neck": [0, 0.4, 0]}},
 }
 
@@ -61,7 +64,9 @@ def test_meshes_of_the_bake_are_what_the_networks_say(
     checkpoint: Path, avatar: ImplicitAvatar, faces_file: Path, tmp_path: Path, mesh_type: str
 ) -> None:
     out, choices = tmp_path / "out", ("--resolution", 64, "--faces", 500, "--mesh-type", mesh_type)
-    result = call(checkpoint, "--format", "mesh", "--expressions", faces_file, "--out", out, *choices)
+    result = call(
+        checkpoint, "--format", "mesh", "--expressions", faces_file, "--out", out, *choices
+    )
     assert result.exit_code == 0, result.output
     assert "next:" not in result.output, "there is nothing to play"
     baked = open_avatar(out).avatar
@@ -71,10 +76,17 @@ def test_meshes_of_the_bake_are_what_the_networks_say(
     ]
     for face in named_poses(faces_file, "openhead", NAMES):
         mesh = loaded(out / "meshes" / f"{face.name}.{mesh_type}")
-        assert np.abs(mesh.vertices - pose_plainly(baked, face.expression, face.pose).vertices / 4).max() <= 1e-4
+        assert (
+            np.abs(
+                mesh.vertices - pose_plainly(baked, face.expression, face.pose).vertices / 4
+            ).max()
+            <= 1e-4
+        )
         points = torch.from_numpy(baked.canonical.T.copy())
         with torch.no_grad():
-            deformed = avatar.deform(points, torch.from_numpy(face.expression), torch.from_numpy(face.pose))
+            deformed = avatar.deform(
+                points, torch.from_numpy(face.expression), torch.from_numpy(face.pose)
+            )
         assert np.abs(mesh.vertices - deformed.numpy() / 4).max() <= 1e-4
         assert mesh.is_watertight
         assert mesh.volume > 0
@@ -90,7 +102,11 @@ def test_meshes_of_the_field_lie_on_it_whatever_the_variant(name: str, tmp_path:
     result = call(tmp_path / "checkpoint", "--format", "mesh", "--out", out, *choices)
     assert result.exit_code == 0, result.output
     index = json.loads((out / "meshes" / "meshes.json").read_text())
-    assert (index["variant"], index["from"], list(index["meshes"])) == (name, "the deformed field", ["smile"])
+    assert (index["variant"], index["from"], list(index["meshes"])) == (
+        name,
+        "the deformed field",
+        ["smile"],
+    )
     for face in named_poses(faces_file, "openhead", NAMES):
         mesh = loaded(out / "meshes" / f"{face.name}.ply")
         assert mesh.volume > 0
@@ -100,7 +116,12 @@ def test_meshes_of_the_field_lie_on_it_whatever_the_variant(name: str, tmp_path:
         assert roots.valid.float().mean() > 0.98
         assert roots.sdf[roots.valid].abs().median() < 5e-3
         assert np.abs(np.linalg.norm(mesh.vertex_normals, axis=1) - 1).max() < 1e-3
-        assert np.einsum("vi,vi->v", mesh.vertex_normals, mesh.vertices - mesh.vertices.mean(axis=0)).min() > 0
+        assert (
+            np.einsum(
+                "vi,vi->v", mesh.vertex_normals, mesh.vertices - mesh.vertices.mean(axis=0)
+            ).min()
+            > 0
+        )
 
 
 def test_a_variant_that_cannot_be_baked_says_how_it_can_be_had(tmp_path: Path) -> None:
@@ -123,11 +144,16 @@ class TestNames:
         assert names == ["neutral", *NAMES, "jaw_open", "corner_1", "corner_2", "corner_3"]
         assert not faces[0].expression.any()
         assert np.array_equal(faces[3].expression, np.eye(50)[2])
-        assert np.array_equal(faces[51].pose, [0, 0, 0, 0, 0, 0, np.float32(0.35), 0, 0, 0, 0, 0, 0, 0, 0])
+        assert np.array_equal(
+            faces[51].pose, [0, 0, 0, 0, 0, 0, np.float32(0.35), 0, 0, 0, 0, 0, 0, 0, 0]
+        )
         assert all(face.expression.any() and face.pose.any() for face in faces[-3:])
 
     def test_tracks_name_their_frames(self, tmp_path: Path) -> None:
-        write_track(FlameTrack(np.zeros((2, 50)), np.ones((2, 15)), names=("7", "8")), tmp_path / "track.json")
+        write_track(
+            FlameTrack(np.zeros((2, 50)), np.ones((2, 15)), names=("7", "8")),
+            tmp_path / "track.json",
+        )
         faces = named_poses(tmp_path / "track.json", "openhead", NAMES)
         assert [face.name for face in faces] == ["frame_7", "frame_8"]
         assert faces[1].pose.tolist() == [1.0] * 15
@@ -142,7 +168,10 @@ class TestNames:
         ("document", "said"),
         [
             ({"a": {"expression": {"mouthSmileLeftt": 1}}}, "did you mean 'mouthSmileLeft'?"),
-            ({"a": {"pose": {"jawbone": [0, 0, 0]}}}, "unknown bone 'jawbone': expected one of eyeL, eyeR, global"),
+            (
+                {"a": {"pose": {"jawbone": [0, 0, 0]}}},
+                "unknown bone 'jawbone': expected one of eyeL, eyeR, global",
+            ),
             ({"a": {"pose": {"jaw": [0, 0]}}}, r"jaw must have shape \[3\], got \[2\]"),
             ({"a": {"expression": {"jawLeft": "wide"}}}, "jawLeft must be numbers"),
             ({"a": {"expresion": {}}}, "unknown part of a 'expresion'.*did you mean 'expression'?"),
@@ -152,7 +181,9 @@ class TestNames:
             ({}, "names no expression"),
         ],
     )
-    def test_what_does_not_fit_is_one_sentence(self, document: Any, said: str, tmp_path: Path) -> None:
+    def test_what_does_not_fit_is_one_sentence(
+        self, document: Any, said: str, tmp_path: Path
+    ) -> None:
         path = tmp_path / "faces.json"
         path.write_text(json.dumps(document))
         with pytest.raises(InputError, match=said):
@@ -172,6 +203,14 @@ class TestNames:
             raise AssertionError("the long work began")
 
         monkeypatch.setattr("imavatar_deploy.exporters.export.bake_surface", work)
-        result = call(checkpoint, "--format", "mesh", "--expressions", tmp_path / "none.json", "--out", tmp_path / "o")
+        result = call(
+            checkpoint,
+            "--format",
+            "mesh",
+            "--expressions",
+            tmp_path / "none.json",
+            "--out",
+            tmp_path / "o",
+        )
         assert result.exit_code == 6
         assert list(tmp_path.iterdir()) == []

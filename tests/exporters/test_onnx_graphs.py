@@ -13,12 +13,12 @@ from torch import nn
 import imavatar_deploy
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InternalError
-from imavatar_deploy.exporters.graph_modules import face_rings
-from imavatar_deploy.exporters.onnx_graphs import Graph, _check_free
-from imavatar_deploy.exporters.proof_poses import proof_poses
-from imavatar_deploy.graphs import open_session, run_graph
+from imavatar_deploy.exporters.fidelity.reference_poses import proof_poses
+from imavatar_deploy.exporters.formats.onnx_export import Graph, _check_free
+from imavatar_deploy.exporters.formats.onnx_modules import face_rings
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.mesh import Mesh
+from imavatar_deploy.onnx_session import open_session, run_graph
 
 from .conftest import Exported
 
@@ -36,7 +36,9 @@ def models(exported: Exported) -> dict[str, onnx.ModelProto]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])
-def test_deformation_follows_the_network(exported: Exported, avatar: ImplicitAvatar, count: int) -> None:
+def test_deformation_follows_the_network(
+    exported: Exported, avatar: ImplicitAvatar, count: int
+) -> None:
     points = np.random.default_rng(count).uniform(-0.6, 0.6, (count, 3)).astype(np.float32)
     answer = run(exported, "deformation", points=points)
     with torch.inference_mode():
@@ -46,31 +48,48 @@ def test_deformation_follows_the_network(exported: Exported, avatar: ImplicitAva
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])
-def test_texture_follows_the_network(exported: Exported, avatar: ImplicitAvatar, count: int) -> None:
+def test_texture_follows_the_network(
+    exported: Exported, avatar: ImplicitAvatar, count: int
+) -> None:
     baked = open_avatar(exported.folder).avatar
     rows = np.random.default_rng(count).integers(0, baked.vertex_count, count)
     normal = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     condition = proof_poses("openhead").condition[5]
-    answer = run(exported, "texture", code=baked.texture_code[rows], normal=normal, condition=condition[None])["rgb"]
+    answer = run(
+        exported, "texture", code=baked.texture_code[rows], normal=normal, condition=condition[None]
+    )["rgb"]
     points = torch.from_numpy(np.ascontiguousarray(baked.canonical.T[rows]))
     with torch.inference_mode():
         feature = avatar.geometry(points).feature
-        truth = avatar.texture(points, torch.from_numpy(normal), torch.from_numpy(condition), feature)
+        truth = avatar.texture(
+            points, torch.from_numpy(normal), torch.from_numpy(condition), feature
+        )
     np.testing.assert_allclose(answer, truth.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_animation_follows_the_forward_map(exported: Exported, avatar: ImplicitAvatar, count: int) -> None:
+def test_animation_follows_the_forward_map(
+    exported: Exported, avatar: ImplicitAvatar, count: int
+) -> None:
     baked, poses = open_avatar(exported.folder).avatar, proof_poses("openhead")
     answer = run(exported, "animate", expression=poses.expression[:count], pose=poses.pose[:count])
     points = torch.from_numpy(np.ascontiguousarray(baked.canonical.T))
     for frame in range(count):
-        expression, pose = torch.from_numpy(poses.expression[frame]), torch.from_numpy(poses.pose[frame])
+        expression, pose = (
+            torch.from_numpy(poses.expression[frame]),
+            torch.from_numpy(poses.pose[frame]),
+        )
         with torch.inference_mode():
             mesh = Mesh(avatar.deform(points, expression, pose).numpy(), baked.faces)
-            turn = torch.einsum("vj,jrc->vrc", avatar.deformation(points).weights, avatar.transforms(expression, pose))
-        normals = mesh.vertex_normals() + np.einsum("vrc,cv->vr", turn[..., :3].numpy(), baked.normal_detail)
+            turn = torch.einsum(
+                "vj,jrc->vrc",
+                avatar.deformation(points).weights,
+                avatar.transforms(expression, pose),
+            )
+        normals = mesh.vertex_normals() + np.einsum(
+            "vrc,cv->vr", turn[..., :3].numpy(), baked.normal_detail
+        )
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
         np.testing.assert_allclose(answer["vertices"][frame].T, mesh.vertices, atol=1e-5)
         np.testing.assert_allclose(answer["normals"][frame].T, normals, atol=1e-4)
@@ -78,7 +97,12 @@ def test_animation_follows_the_forward_map(exported: Exported, avatar: ImplicitA
 
 def test_animation_is_finite_without_any_rotation(exported: Exported) -> None:
     """FLAME's guard against 0/0 is one that the exporter's optimiser removes."""
-    answer = run(exported, "animate", expression=np.zeros((2, 50), np.float32), pose=np.zeros((2, 15), np.float32))
+    answer = run(
+        exported,
+        "animate",
+        expression=np.zeros((2, 50), np.float32),
+        pose=np.zeros((2, 15), np.float32),
+    )
     assert np.isfinite(answer["vertices"]).all()
 
 
@@ -92,7 +116,9 @@ class TestEveryGraph:
         assert said["producer"] == f"imavatar-deploy {imavatar_deploy.__version__}"
         assert len(said["source_sha256"]) == 64
         described = {key.split(".")[1] for key in said if key.startswith(("input.", "output."))}
-        assert described == {value.name for value in [*models[graph].graph.input, *models[graph].graph.output]}
+        assert described == {
+            value.name for value in [*models[graph].graph.input, *models[graph].graph.output]
+        }
 
     def test_is_plain(self, models: dict[str, onnx.ModelProto], graph: str) -> None:
         assert 18 <= models[graph].opset_import[0].version <= 20

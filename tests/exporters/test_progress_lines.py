@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from imavatar_deploy import console
-from imavatar_deploy.console import shown_progress
-from imavatar_deploy.exporters.bake_commands import bake
-from imavatar_deploy.exporters.commands import export
+from imavatar_deploy.cli import command
+from imavatar_deploy.cli.command import shown_progress
+from imavatar_deploy.exporters.commands.bake import bake
+from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.report import Report
 from imavatar_deploy.progress import PERIOD, ProgressLines, quiet
 
@@ -95,4 +95,4 @@ def test_a_long_bake_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_terminal_has_bars_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert shown_progress() == (console.progress, quiet)
+    assert shown_progress() == (command.progress, quiet)

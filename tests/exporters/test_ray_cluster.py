@@ -9,8 +9,8 @@ import pytest
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters.sequences.bake import bake_take
 from imavatar_deploy.exporters.sequences.formats import FORMATS
+from imavatar_deploy.exporters.sequences.motion import open_take
 from imavatar_deploy.exporters.sequences.ray_cluster import cluster
-from imavatar_deploy.exporters.sequences.take import open_take
 
 from ..processes import run_python
 from .test_sequences import tree
@@ -26,7 +26,7 @@ import ray
 from imavatar_deploy.exporters.sequences import ray_cluster
 from imavatar_deploy.exporters.sequences.bake import bake_take
 from imavatar_deploy.exporters.sequences.formats import FORMATS
-from imavatar_deploy.exporters.sequences.take import open_take
+from imavatar_deploy.exporters.sequences.motion import open_take
 from imavatar_deploy.errors import InputError
 
 avatar, out, mark = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
@@ -55,7 +55,9 @@ except InputError as error:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_loses_nothing_and_errors_stay_sentences(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_loses_nothing_and_errors_stay_sentences(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("ray", reason=NOT_INSTALLED)
     arguments = [str(tiny_avatar_folder), str(tmp_path / "cluster"), str(tmp_path / "mark")]
     result = run_python(WITH_A_KILLED_WORKER, *arguments)
@@ -67,7 +69,8 @@ def test_a_killed_worker_loses_nothing_and_errors_stay_sentences(tiny_avatar_fol
 
 
 @pytest.mark.parametrize(
-    ("address", "said"), [("127.0.0.1:1", "Connection refused"), ("somewhere", "it must be auto, HOST:PORT or")]
+    ("address", "said"),
+    [("127.0.0.1:1", "Connection refused"), ("somewhere", "it must be auto, HOST:PORT or")],
 )
 def test_a_cluster_that_is_not_there_is_one_sentence(address: str, said: str) -> None:
     pytest.importorskip("ray", reason=NOT_INSTALLED)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imavatar_deploy.exporters.gltf.limits import with_four_influences
+from imavatar_deploy.exporters.formats.gltf.morph_targets import with_four_influences
 from imavatar_deploy.exporters.sequences.bake import bake_take
 from imavatar_deploy.exporters.sequences.formats import FORMATS
-from imavatar_deploy.exporters.sequences.take import Take, open_take
+from imavatar_deploy.exporters.sequences.motion import Take, open_take
 from imavatar_deploy.exporters.sequences.text import decimal_lines, face_lines
-from imavatar_deploy.exporters.sequences.threads import threads
-from imavatar_deploy.graphs import open_session, run_graph
+from imavatar_deploy.exporters.sequences.workers import threads
+from imavatar_deploy.onnx_session import open_session, run_graph
 from imavatar_deploy.rendering.normals import surface_normals
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.rendering.texture_network import condition_of
@@ -44,16 +44,22 @@ def test_every_format_has_an_independent_reader() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 class TestEveryFormat:
-    def test_moves_the_vertices_as_the_avatar_does(self, name: str, baked: dict[str, Read], take: Take) -> None:
+    def test_moves_the_vertices_as_the_avatar_does(
+        self, name: str, baked: dict[str, Read], take: Take
+    ) -> None:
         read = baked[name]
         assert read.vertices.shape == (len(take), take.avatar.vertex_count, 3)
         for vertices, frame in zip(read.vertices, take.track.frames(), strict=True):
-            able = with_four_influences(take.avatar) if name == "glb" else take.avatar  # a limit that it tells of
+            able = (
+                with_four_influences(take.avatar) if name == "glb" else take.avatar
+            )  # a limit that it tells of
             expected = pose_plainly(able, frame.expression, frame.pose).vertices / 4
             assert np.abs(vertices - expected).max() <= NEAR
         assert np.ptp(read.vertices, axis=0).max() > 10 * NEAR, "it moves"
 
-    def test_faces_are_the_avatars_and_wind_outwards(self, name: str, baked: dict[str, Read], take: Take) -> None:
+    def test_faces_are_the_avatars_and_wind_outwards(
+        self, name: str, baked: dict[str, Read], take: Take
+    ) -> None:
         read = baked[name]
         assert np.array_equal(read.faces, take.avatar.faces)
         for vertices in read.vertices:
@@ -68,15 +74,23 @@ class TestEveryFormat:
         assert (read.colours is not None) == ("colours" in channels)
         session = open_session(take.folder.file("texture.onnx"), threads=1)
         for index, frame in enumerate(take.track.frames()):
-            normals = surface_normals(take.avatar, pose_plainly(take.avatar, frame.expression, frame.pose))
+            normals = surface_normals(
+                take.avatar, pose_plainly(take.avatar, frame.expression, frame.pose)
+            )
             if read.normals is not None:
                 assert np.abs(read.normals[index] - normals).max() <= 2e-3
             if read.colours is not None:
                 condition = condition_of(frame.expression, frame.pose)
-                given = {"code": take.avatar.texture_code, "normal": normals, "condition": condition}
+                given = {
+                    "code": take.avatar.texture_code,
+                    "normal": normals,
+                    "condition": condition,
+                }
                 assert np.abs(read.colours[index] - run_graph(session, given)["rgb"]).max() <= 4e-3
 
-    def test_keeps_the_frame_rate_where_it_can(self, name: str, baked: dict[str, Read], take: Take) -> None:
+    def test_keeps_the_frame_rate_where_it_can(
+        self, name: str, baked: dict[str, Read], take: Take
+    ) -> None:
         fps = baked[name].fps
         assert fps is None or fps == pytest.approx(take.fps, rel=1e-5)
 
@@ -90,7 +104,11 @@ class TestEveryFormat:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 class TestText:
@@ -101,7 +119,9 @@ class TestText:
 
     def test_decimals_agree_with_pythons_own(self) -> None:
         rows = np.random.default_rng(1).normal(size=(200, 3)).astype(np.float32)
-        values = np.array([line.split()[1:] for line in decimal_lines("vn", rows, 4).splitlines()], dtype=float)
+        values = np.array(
+            [line.split()[1:] for line in decimal_lines("vn", rows, 4).splitlines()], dtype=float
+        )
         assert np.abs(values - rows).max() <= 0.5e-4 + 1e-12
 
     def test_faces_are_counted_from_one(self) -> None:

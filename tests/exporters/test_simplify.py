@@ -5,8 +5,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.exporters.polish import polish
-from imavatar_deploy.exporters.simplify import simplify
+from imavatar_deploy.exporters.mesh_cleanup import polish, simplify
 from imavatar_deploy.model.surface.extract import extract
 from imavatar_deploy.model.surface.field import Field
 from imavatar_deploy.model.surface.mesh import Mesh

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.exporters.commands import export
-from imavatar_deploy.exporters.gltf.playback import GlbPlayback
-from imavatar_deploy.exporters.settings import Settings
-from imavatar_deploy.exporters.stray_parts import (
+from imavatar_deploy.exporters.commands.export import export
+from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
+from imavatar_deploy.exporters.mesh_cleanup import (
     LARGE,
     Cleaned,
     HeadPoints,
@@ -28,12 +27,12 @@ from imavatar_deploy.exporters.stray_parts import (
     stray_notes,
     without_strays,
 )
+from imavatar_deploy.exporters.settings import Settings
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, save_checkpoint
-from imavatar_deploy.model.surface.components import part_of_face
-from imavatar_deploy.model.surface.mesh import Mesh
+from imavatar_deploy.model.surface.mesh import Mesh, part_of_face
 from imavatar_deploy.training.synthetic import SUBJECTS
-from imavatar_deploy.training.synthetic.actor import actor
+from imavatar_deploy.training.synthetic.build_subject import actor
 
 from ..shapes import closed_sphere
 from .lump import with_lump

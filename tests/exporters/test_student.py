@@ -14,17 +14,17 @@ from click.testing import CliRunner, Result
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters.bake import Bake, bake
-from imavatar_deploy.exporters.commands import export
-from imavatar_deploy.exporters.lessons import Lessons, examined, taught
-from imavatar_deploy.exporters.proof_poses import proof_poses
-from imavatar_deploy.exporters.simplify import simplify
-from imavatar_deploy.exporters.student import LEAST, examine, train_student
-from imavatar_deploy.exporters.student_network import LearningStudent, PlainStudent
-from imavatar_deploy.exporters.student_settings import StudentSettings
-from imavatar_deploy.golden import read_golden
-from imavatar_deploy.graphs import open_session, run_graph
+from imavatar_deploy.exporters.commands.export import export
+from imavatar_deploy.exporters.fidelity.reference_poses import proof_poses
+from imavatar_deploy.exporters.mesh_cleanup import simplify
+from imavatar_deploy.exporters.student.network import LearningStudent, PlainStudent
+from imavatar_deploy.exporters.student.options import StudentSettings
+from imavatar_deploy.exporters.student.train import LEAST, examine, train_student
+from imavatar_deploy.exporters.student.training_set import Lessons, examined, taught
+from imavatar_deploy.fidelity.golden import read_golden
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.extract import extract, field_of
+from imavatar_deploy.onnx_session import open_session, run_graph
 from imavatar_deploy.progress import silent
 from imavatar_deploy.student import FILE, WIDTHS, colours_plainly, read_student
 
@@ -52,25 +52,39 @@ def exams(avatar: ImplicitAvatar, baked: Bake) -> dict[str, Lessons]:
 
 
 class TestLessons:
-    def test_what_is_examined_is_never_taught(self, lessons: Lessons, exams: dict[str, Lessons]) -> None:
+    def test_what_is_examined_is_never_taught(
+        self, lessons: Lessons, exams: dict[str, Lessons]
+    ) -> None:
         for name, exam in exams.items():
             distance = torch.cdist(exam.condition, lessons.condition)
             assert float(distance.min()) > 1e-3, name
 
     def test_corners_hold_those_of_the_proof(self, exams: dict[str, Lessons]) -> None:
-        np.testing.assert_array_equal(exams["corners"].condition[:3], proof_poses("openhead").condition[1:4])
+        np.testing.assert_array_equal(
+            exams["corners"].condition[:3], proof_poses("openhead").condition[1:4]
+        )
 
-    def test_colours_are_the_networks_own(self, avatar: ImplicitAvatar, baked: Bake, lessons: Lessons) -> None:
+    def test_colours_are_the_networks_own(
+        self, avatar: ImplicitAvatar, baked: Bake, lessons: Lessons
+    ) -> None:
         frame = 200
         corners, weights = lessons.corners[frame], lessons.weights[frame][:, :, None]
-        points = (torch.from_numpy(np.ascontiguousarray(baked.avatar.canonical.T))[corners] * weights).sum(dim=1)
+        points = (
+            torch.from_numpy(np.ascontiguousarray(baked.avatar.canonical.T))[corners] * weights
+        ).sum(dim=1)
         with torch.inference_mode():
             feature = (baked.feature[corners] * weights).sum(dim=1)
-            truth = avatar.texture(points, lessons.normals[frame], lessons.condition[frame], feature)
+            truth = avatar.texture(
+                points, lessons.normals[frame], lessons.condition[frame], feature
+            )
         torch.testing.assert_close(lessons.colours[frame], truth, atol=1e-5, rtol=0)
-        torch.testing.assert_close(lessons.normals.norm(dim=-1), torch.ones(lessons.normals.shape[:2]))
+        torch.testing.assert_close(
+            lessons.normals.norm(dim=-1), torch.ones(lessons.normals.shape[:2])
+        )
 
-    def test_half_of_the_points_are_vertices(self, lessons: Lessons, exams: dict[str, Lessons]) -> None:
+    def test_half_of_the_points_are_vertices(
+        self, lessons: Lessons, exams: dict[str, Lessons]
+    ) -> None:
         weights = lessons.weights
         torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:2]))
         assert float((weights[:, :, 0] == 1.0).float().mean()) == 0.5
@@ -89,12 +103,16 @@ def test_torch_and_the_plain_formula_agree(avatar: ImplicitAvatar, width: int) -
     student = network.finished()
     plainly = colours_plainly(student, student.features, normal, condition[:1].numpy())
     with torch.inference_mode():
-        graph = PlainStudent(student)(torch.from_numpy(student.features), torch.from_numpy(normal), condition[:1])
+        graph = PlainStudent(student)(
+            torch.from_numpy(student.features), torch.from_numpy(normal), condition[:1]
+        )
         corners = torch.arange(40)[None, :, None].expand(1, 40, 3)
         weights = torch.full((1, 40, 3), 1 / 3)
         learning = network(corners, weights, torch.from_numpy(normal)[None], condition[:1])[0]
     np.testing.assert_allclose(graph.numpy(), plainly, atol=1e-6)
-    np.testing.assert_allclose(learning.numpy(), plainly, atol=1e-3)  # the features are rounded to half precision
+    np.testing.assert_allclose(
+        learning.numpy(), plainly, atol=1e-3
+    )  # the features are rounded to half precision
 
 
 def test_training_repeats_itself(avatar: ImplicitAvatar, baked: Bake) -> None:
@@ -115,7 +133,9 @@ def test_a_stranger_fails_the_examination(baked: Bake, exams: dict[str, Lessons]
 class TestExported:
     def test_manifest_tells_how_good_it_is(self, exported: Exported) -> None:
         fidelity = open_avatar(exported.folder).manifest["fidelity"]
-        (row,) = (row for row in fidelity["parity"] if row["subject"] == "student" and "frames" in row)
+        (row,) = (
+            row for row in fidelity["parity"] if row["subject"] == "student" and "frames" in row
+        )
         assert set(row["frames"]) == {"motion", "corners"}
         for frames in row["frames"].values():
             assert STUDENT_LEAST == frames["least"] <= frames["psnr"]
@@ -131,7 +151,9 @@ class TestExported:
         condition = proof_poses("openhead").condition[5:6]
         inputs = {"feature": feature, "normal": normal, "condition": condition}
         answer = run_graph(open_session(exported.folder / "student.onnx", threads=1), inputs)["rgb"]
-        np.testing.assert_allclose(answer, colours_plainly(student, feature, normal, condition), atol=1e-5)
+        np.testing.assert_allclose(
+            answer, colours_plainly(student, feature, normal, condition), atol=1e-5
+        )
 
 
 def test_a_student_that_is_not_like_enough_is_withheld(checkpoint: Path, tmp_path: Path) -> None:
@@ -145,10 +167,25 @@ def test_a_student_that_is_not_like_enough_is_withheld(checkpoint: Path, tmp_pat
     assert (tmp_path / "avatar.rejected" / FILE).is_file()
 
 
-def test_format_student_writes_no_graph(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imavatar_deploy.exporters.student.LEAST", 0.0)
-    choices = ("--format", "student", "--student", 32, "--student-steps", 1, "--resolution", 64, "--faces", 500)
-    result = call(checkpoint, "--out", tmp_path / "avatar", *choices, "--allow-drift", "it learnt nothing")
+def test_format_student_writes_no_graph(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imavatar_deploy.exporters.student.train.LEAST", 0.0)
+    choices = (
+        "--format",
+        "student",
+        "--student",
+        32,
+        "--student-steps",
+        1,
+        "--resolution",
+        64,
+        "--faces",
+        500,
+    )
+    result = call(
+        checkpoint, "--out", tmp_path / "avatar", *choices, "--allow-drift", "it learnt nothing"
+    )
     assert result.exit_code == 0, result.output
     assert "student against the full network" in result.output
     folder = open_avatar(tmp_path / "avatar")

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from imavatar_deploy.avatar_io import open_avatar, sha256
-from imavatar_deploy.engines.build import EngineTensor, Order
-from imavatar_deploy.engines.flavours import FLAVOURS
-from imavatar_deploy.engines.sidecar import intact_plan, plan_path, read_sidecar, read_sidecars
 from imavatar_deploy.errors import InputError, MissingDependencyError, QualityError
-from imavatar_deploy.exporters.commands import export
-from imavatar_deploy.exporters.listing import availability
-from imavatar_deploy.exporters.tensorrt import trt_format
-from imavatar_deploy.exporters.tensorrt.precision import choose
-from imavatar_deploy.exporters.tensorrt.trt_format import GRAPHS, profile, write_one
-from imavatar_deploy.golden import GoldenCase, read_golden
-from imavatar_deploy.graphs import open_session, run_graph
-from imavatar_deploy.parity import Tolerance
+from imavatar_deploy.exporters.commands.export import export
+from imavatar_deploy.exporters.commands.options import availability
+from imavatar_deploy.exporters.formats import tensorrt
+from imavatar_deploy.exporters.formats.tensorrt import GRAPHS, profile, write_one
+from imavatar_deploy.exporters.formats.tensorrt_precision import choose
+from imavatar_deploy.fidelity.golden import GoldenCase, read_golden
+from imavatar_deploy.fidelity.parity import Tolerance
+from imavatar_deploy.onnx_session import open_session, run_graph
+from imavatar_deploy.trt.build import EngineTensor, Order
+from imavatar_deploy.trt.flavours import FLAVOURS
+from imavatar_deploy.trt.sidecar import intact_plan, plan_path, read_sidecar, read_sidecars
 
 from .conftest import Exported
 
@@ -46,7 +46,7 @@ def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def probe() -> None:
         raise MissingDependencyError("no NVIDIA driver is installed here; install it")
 
-    monkeypatch.setattr("imavatar_deploy.engines.check.probe_driver", probe)
+    monkeypatch.setattr("imavatar_deploy.trt.verify.probe_driver", probe)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,14 @@ def engines(trt: Any, exported: Exported, tmp_path_factory: pytest.TempPathFacto
     vertices = open_avatar(folder).avatar.vertex_count
     cases = read_golden(folder)
     for name in GRAPHS:
-        write_one(folder, name, cases[name], RTX, Order(profile(name, vertices), RTX.standard_targets), "auto")
+        write_one(
+            folder,
+            name,
+            cases[name],
+            RTX,
+            Order(profile(name, vertices), RTX.standard_targets),
+            "auto",
+        )
     return folder
 
 
@@ -77,12 +84,18 @@ class TestEngine:
             assert sorted(described, key=str) == sorted(expected, key=str)
             assert any(-1 in tensor.shape for tensor in described)
 
-    def test_multiplies_in_the_precision_the_sidecar_names(self, trt: Any, engines: Path, name: str) -> None:
+    def test_multiplies_in_the_precision_the_sidecar_names(
+        self, trt: Any, engines: Path, name: str
+    ) -> None:
         sidecar = read_sidecar(engines, name)
         assert sidecar.precision == ("fp16" if name == "texture" else "fp32")
         network = parsed(trt, (engines / sidecar.source).read_bytes())
         layers = [network.get_layer(index) for index in range(network.num_layers)]
-        types = {layer.get_output(0).dtype for layer in layers if layer.type == trt.LayerType.MATRIX_MULTIPLY}
+        types = {
+            layer.get_output(0).dtype
+            for layer in layers
+            if layer.type == trt.LayerType.MATRIX_MULTIPLY
+        }
         assert types == {trt.DataType.HALF if sidecar.precision == "fp16" else trt.DataType.FLOAT}
 
     def test_sidecar_tells_the_truth(self, trt: Any, engines: Path, name: str) -> None:
@@ -91,7 +104,11 @@ class TestEngine:
         assert sidecar.source_sha256 == sha256(engines / sidecar.source)
         assert (sidecar.flavour, sidecar.version) == ("tensorrt-rtx", trt.__version__)
         assert sidecar.targets == RTX.standard_targets
-        assert sidecar.limits.keys() == sidecar.half_drift.keys() == read_golden(engines)[name].outputs.keys()
+        assert (
+            sidecar.limits.keys()
+            == sidecar.half_drift.keys()
+            == read_golden(engines)[name].outputs.keys()
+        )
         assert intact_plan(engines, sidecar) == plan.read_bytes()
 
     def test_profile_admits_the_golden_data(self, engines: Path, name: str) -> None:
@@ -118,7 +135,10 @@ def test_a_spoilt_plan_is_not_given_out(engines: Path, tmp_path: Path) -> None:
     sidecar, path = read_sidecar(folder, "texture"), plan_path(folder, "texture")
     path.write_bytes(path.read_bytes()[:-1])
     assert intact_plan(folder, sidecar) is None
-    for content, said in (("{", "is not an engine's sidecar"), ('{"schema_version": 9}', "schema version 9")):
+    for content, said in (
+        ("{", "is not an engine's sidecar"),
+        ('{"schema_version": 9}', "schema version 9"),
+    ):
         path.with_suffix(".json").write_text(content, encoding="utf-8")
         with pytest.raises(InputError, match=said):
             read_sidecar(folder, "texture")
@@ -126,18 +146,22 @@ def test_a_spoilt_plan_is_not_given_out(engines: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_driver")
 def test_engines_are_checked_as_far_as_there_is_no_device(engines: Path) -> None:
-    reports = trt_format.ROWS[0].check(engines)
+    reports = tensorrt.ROWS[0].check(engines)
     assert sorted(report.subject for report in reports) == [
         "animate fp32, cpu",
         "deformation fp32, cpu",
         "texture fp16, cpu",
     ]
     assert all(report.passed for report in reports)
-    assert {sidecar.executed for sidecar in read_sidecars(engines)} == {"not run: no NVIDIA driver is installed here"}
-    assert all("not run: no NVIDIA driver" in note for note in trt_format.ROWS[0].notes(engines))
+    assert {sidecar.executed for sidecar in read_sidecars(engines)} == {
+        "not run: no NVIDIA driver is installed here"
+    }
+    assert all("not run: no NVIDIA driver" in note for note in tensorrt.ROWS[0].notes(engines))
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"rubbish" * 99])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"rubbish" * 99]
+)
 def test_a_damaged_graph_is_refused(
     trt: Any, exported: Exported, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
@@ -189,8 +213,13 @@ def test_drift_decides(scale: float, allowed: float, precision: str) -> None:
 
 
 def test_half_colours_that_were_insisted_on_and_drift_are_refused() -> None:
-    graph, case = times(np.float32(100) * WEIGHT, "rgb"), case_of(np.float32(100) * WEIGHT, 1e-4, "rgb")
-    with pytest.raises(QualityError, match=r"texture in fp16\.rgb differs by .*--trt-precision auto"):
+    graph, case = (
+        times(np.float32(100) * WEIGHT, "rgb"),
+        case_of(np.float32(100) * WEIGHT, 1e-4, "rgb"),
+    )
+    with pytest.raises(
+        QualityError, match=r"texture in fp16\.rgb differs by .*--trt-precision auto"
+    ):
         choose("texture", graph, case, "fp16")
     assert choose("texture", graph, case, "auto").precision == "fp32"
 
@@ -201,9 +230,9 @@ def test_casts_halve_the_weights_and_keep_the_face(exported: Exported, tmp_path:
     (tmp_path / "half.onnx").write_bytes(choose("texture", graph, case, "fp16").graph)
     half = onnx.load(str(tmp_path / "half.onnx"))
     assert {tensor.data_type for tensor in half.graph.initializer} == {TensorProto.FLOAT16}
-    assert {value.type.tensor_type.elem_type for value in (*half.graph.input, *half.graph.output)} == {
-        TensorProto.FLOAT
-    }
+    assert {
+        value.type.tensor_type.elem_type for value in (*half.graph.input, *half.graph.output)
+    } == {TensorProto.FLOAT}
     given = run_graph(open_session(tmp_path / "half.onnx"), case.inputs)["rgb"]
     assert 1e-6 < np.abs(given - case.outputs["rgb"]).max() < 1 / 510
 
@@ -221,9 +250,20 @@ def call(*arguments: Any) -> Result:
 
 
 @pytest.mark.usefixtures("no_driver", "graphs_at_hand")
-def test_command_writes_engines_and_says_what_was_not_run(trt: Any, checkpoint: Path, tmp_path: Path) -> None:
+def test_command_writes_engines_and_says_what_was_not_run(
+    trt: Any, checkpoint: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "avatar"
-    options = ("--resolution", 64, "--faces", 2000, "--trt-flavour", "tensorrt-rtx", "--trt-targets", "sm86,sm89")
+    options = (
+        "--resolution",
+        64,
+        "--faces",
+        2000,
+        "--trt-flavour",
+        "tensorrt-rtx",
+        "--trt-targets",
+        "sm86,sm89",
+    )
     result = call(checkpoint, "--format", "trt", "--out", out, *options)
     assert result.exit_code == 0, result.output
     manifest = open_avatar(out).manifest
@@ -232,24 +272,46 @@ def test_command_writes_engines_and_says_what_was_not_run(trt: Any, checkpoint: 
             f"engines/{name}.plan ({read_sidecar(out, name).precision}, tensorrt-rtx): not run: no NVIDIA"
             in result.output
         )
-        assert {f"{name}.onnx", f"engines/{name}.plan", f"engines/{name}.json"} <= manifest["files"].keys()
+        assert {f"{name}.onnx", f"engines/{name}.plan", f"engines/{name}.json"} <= manifest[
+            "files"
+        ].keys()
         assert read_sidecar(out, name).targets == ("sm86", "sm89")
         assert manifest["graphs"]["engines"][name]["flavour"] == "tensorrt-rtx"
-    assert str(tmp_path) not in json.dumps(manifest) + plan_path(out, "texture").with_suffix(".json").read_text()
+    assert (
+        str(tmp_path)
+        not in json.dumps(manifest) + plan_path(out, "texture").with_suffix(".json").read_text()
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (("--trt-flavour", "tensorrt9"), 2, "unknown flavour of TensorRT 'tensorrt9'"),
-        (("--trt-precision", "int8"), 2, "unknown precision 'int8': expected one of auto, fp16, fp32"),
+        (
+            ("--trt-precision", "int8"),
+            2,
+            "unknown precision 'int8': expected one of auto, fp16, fp32",
+        ),
         (("--trt-compatibility", "all"), 2, "unknown compatibility 'all'"),
-        (("--trt-flavour", "tensorrt-rtx", "--trt-compatibility", "version"), 2, "compatibility 'version', only none"),
-        (("--trt-flavour", "tensorrt-rtx", "--trt-targets", "sm90"), 2, "unknown architecture of tensorrt-rtx 'sm90'"),
+        (
+            ("--trt-flavour", "tensorrt-rtx", "--trt-compatibility", "version"),
+            2,
+            "compatibility 'version', only none",
+        ),
+        (
+            ("--trt-flavour", "tensorrt-rtx", "--trt-targets", "sm90"),
+            2,
+            "unknown architecture of tensorrt-rtx 'sm90'",
+        ),
     ],
 )
 def test_bad_choices_are_refused_before_the_work(
-    trt: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, said: str
+    trt: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
 ) -> None:
     monkeypatch.setattr("imavatar_deploy.exporters.export.load_checkpoint", None)
     result = call("sample", "--format", "trt", "--out", tmp_path / "avatar", *arguments)
@@ -258,7 +320,9 @@ def test_bad_choices_are_refused_before_the_work(
     assert result.output.count("\n") == 1
 
 
-def test_a_missing_tensorrt_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tensorrt_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
 
     monkeypatch.setattr("imavatar_deploy.exporters.export.load_checkpoint", None)
     for module in ("tensorrt", "tensorrt_rtx"):
@@ -267,4 +331,4 @@ def test_a_missing_tensorrt_is_said_before_the_work(tmp_path: Path, monkeypatch:
     assert result.exit_code == 5
     assert "pip install 'imavatar-deploy[trt-rtx]'" in result.output
     assert not list(tmp_path.iterdir())
-    assert "pip install 'imavatar-deploy\\[trt-rtx]'" in availability(trt_format.ROWS[0])
+    assert "pip install 'imavatar-deploy\\[trt-rtx]'" in availability(tensorrt.ROWS[0])

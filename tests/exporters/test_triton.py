@@ -15,15 +15,15 @@ from google.protobuf import text_format
 from onnx import TensorProto
 
 from imavatar_deploy.avatar_io import open_avatar
-from imavatar_deploy.engines.build import Built, Order, Profile
-from imavatar_deploy.engines.flavours import FLAVOURS
-from imavatar_deploy.engines.sidecar import write_engine
-from imavatar_deploy.exporters.commands import export
-from imavatar_deploy.exporters.tensorrt.precision import Choice
-from imavatar_deploy.exporters.tensorrt.trt_format import _sidecar
-from imavatar_deploy.exporters.triton_format import ROWS, _write
-from imavatar_deploy.golden import read_golden
+from imavatar_deploy.exporters.commands.export import export
+from imavatar_deploy.exporters.formats.tensorrt import _sidecar
+from imavatar_deploy.exporters.formats.tensorrt_precision import Choice
+from imavatar_deploy.exporters.formats.triton import ROWS, _write
+from imavatar_deploy.fidelity.golden import read_golden
 from imavatar_deploy.progress import silent
+from imavatar_deploy.trt.build import Built, Order, Profile
+from imavatar_deploy.trt.flavours import FLAVOURS
+from imavatar_deploy.trt.sidecar import write_engine
 
 from .conftest import Exported
 
@@ -46,17 +46,25 @@ def repository(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def config(messages: Any, folder: Path, name: str) -> Any:
-    return text_format.Parse((folder / "triton" / name / "config.pbtxt").read_text(), messages.ModelConfig())
+    return text_format.Parse(
+        (folder / "triton" / name / "config.pbtxt").read_text(), messages.ModelConfig()
+    )
 
 
 @pytest.mark.parametrize("name", GRAPHS)
 class TestModel:
-    def test_configuration_says_what_the_graph_does(self, messages: Any, repository: Path, name: str) -> None:
-        told, graph = config(messages, repository, name), onnx.load(str(repository / f"{name}.onnx")).graph
+    def test_configuration_says_what_the_graph_does(
+        self, messages: Any, repository: Path, name: str
+    ) -> None:
+        told, graph = (
+            config(messages, repository, name),
+            onnx.load(str(repository / f"{name}.onnx")).graph,
+        )
         assert (told.name, told.backend, told.max_batch_size) == (name, "onnxruntime", 0)
         for described, values in ((told.input, graph.input), (told.output, graph.output)):
             expected = {
-                value.name: [dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim] for value in values
+                value.name: [dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim]
+                for value in values
             }
             assert {tensor.name: list(tensor.dims) for tensor in described} == expected
             assert {tensor.data_type for tensor in described} == {messages.TYPE_FP32}
@@ -75,13 +83,17 @@ class TestModel:
 
 def test_what_is_served_is_compared_with_the_networks(repository: Path, tmp_path: Path) -> None:
     reports = ROW.check(repository)
-    assert sorted(report.subject for report in reports) == sorted(f"triton {name}" for name in (*GRAPHS, "student"))
+    assert sorted(report.subject for report in reports) == sorted(
+        f"triton {name}" for name in (*GRAPHS, "student")
+    )
     assert all(report.passed for report in reports)
     spoilt = tmp_path / "avatar"
     shutil.copytree(repository, spoilt)
     data = spoilt / "triton" / "texture" / "warmup" / "normal"
     data.write_bytes(np.zeros_like(np.frombuffer(data.read_bytes(), "<f4")).tobytes())
-    assert [report.subject for report in ROW.check(spoilt) if not report.passed] == ["triton texture"]
+    assert [report.subject for report in ROW.check(spoilt) if not report.passed] == [
+        "triton texture"
+    ]
 
 
 @pytest.mark.parametrize(("flavour", "served"), [("tensorrt", True), ("tensorrt-rtx", False)])
@@ -92,7 +104,12 @@ def test_engines_are_served_where_the_server_has_their_flavour(
     shutil.copytree(exported.folder, folder)
     order, built = Order(Profile(1, 1, 8), ("sm89",)), Built(b"a plan", (), (), "11.4.0.106")
     sidecar = _sidecar(
-        "animate", read_golden(folder)["animate"], FLAVOURS[flavour], order, Choice("fp32", b"", None), built
+        "animate",
+        read_golden(folder)["animate"],
+        FLAVOURS[flavour],
+        order,
+        Choice("fp32", b"", None),
+        built,
     )
     write_engine(folder, built, replace(sidecar, executed="run here, compared"))
     names = _write(folder, None, silent)["triton"]["models"]  # type: ignore[arg-type]
@@ -101,15 +118,26 @@ def test_engines_are_served_where_the_server_has_their_flavour(
         told = config(messages, folder, "animate_tensorrt")
         assert told.backend == "tensorrt"
         assert [tensor.name for tensor in told.output] == ["vertices", "normals"]
-        assert (folder / "triton" / "animate_tensorrt" / "1" / "model.plan").read_bytes() == b"a plan"
+        assert (
+            folder / "triton" / "animate_tensorrt" / "1" / "model.plan"
+        ).read_bytes() == b"a plan"
 
 
 @pytest.mark.usefixtures("graphs_at_hand")
 def test_command_writes_a_repository(checkpoint: Path, tmp_path: Path) -> None:
-    arguments = ("--format", "triton", "--out", str(tmp_path / "avatar"), "--resolution", "64", "--faces", "2000")
+    arguments = (
+        "--format",
+        "triton",
+        "--out",
+        str(tmp_path / "avatar"),
+        "--resolution",
+        "64",
+        "--faces",
+        "2000",
+    )
     result = CliRunner().invoke(export, [str(checkpoint), *arguments])
     assert result.exit_code == 0, result.output
     assert "no server was" in result.output
-    assert {f"triton/{name}/1/model.onnx" for name in GRAPHS} <= open_avatar(tmp_path / "avatar").manifest[
-        "files"
-    ].keys()
+    assert {f"triton/{name}/1/model.onnx" for name in GRAPHS} <= open_avatar(
+        tmp_path / "avatar"
+    ).manifest["files"].keys()

@@ -11,7 +11,7 @@ from pxr import Usd, UsdGeom, UsdSkel, UsdValidation
 
 from imavatar_deploy.exporters.sequences.bake import bake_take
 from imavatar_deploy.exporters.sequences.formats import FORMATS
-from imavatar_deploy.exporters.sequences.take import open_take
+from imavatar_deploy.exporters.sequences.motion import open_take
 
 SUFFIXES = ("usd", "usdz")
 
@@ -29,7 +29,9 @@ class TestScene:
     def test_official_validation_finds_nothing(self, scenes: Path, suffix: str) -> None:
         validators = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
         assert len(validators) >= 20
-        errors = UsdValidation.ValidationContext(validators).Validate(Usd.Stage.Open(str(scenes / f"head.{suffix}")))
+        errors = UsdValidation.ValidationContext(validators).Validate(
+            Usd.Stage.Open(str(scenes / f"head.{suffix}"))
+        )
         assert [error.GetMessage() for error in errors] == []
 
     def test_units_axes_and_rate(self, scenes: Path, suffix: str) -> None:
@@ -44,8 +46,16 @@ class TestScene:
         stage = Usd.Stage.Open(str(scenes / f"head.{suffix}"))
         bones = UsdSkel.Skeleton(stage.GetPrimAtPath("/head/skeleton"))
         eyes = ["global/neck/eyeL", "global/neck/eyeR"]
-        assert list(bones.GetJointsAttr().Get()) == ["ghost", "global", "global/neck", "global/neck/jaw", *eyes]
-        shapes = [prim.GetName() for prim in Usd.PrimRange(stage.GetPrimAtPath("/head/surface"))][1:]
+        assert list(bones.GetJointsAttr().Get()) == [
+            "ghost",
+            "global",
+            "global/neck",
+            "global/neck/jaw",
+            *eyes,
+        ]
+        shapes = [prim.GetName() for prim in Usd.PrimRange(stage.GetPrimAtPath("/head/surface"))][
+            1:
+        ]
         assert shapes[:2] == ["expression0", "expression1"]
         assert (shapes[50], shapes[-1]) == ("pose_neck_0", "pose_eyeR_8")
         assert len(shapes) == len(set(shapes)) == 86
@@ -54,8 +64,13 @@ class TestScene:
         stage = Usd.Stage.Open(str(scenes / f"head.{suffix}"))
         mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/head/surface"))
         assert mesh.GetExtentAttr().GetTimeSamples() == [float(index) for index in range(70)]
-        assert mesh.GetDisplayColorPrimvar().GetTimeSamples() == [float(index) for index in range(70)]
-        assert np.ptp([np.array(mesh.GetExtentAttr().Get(index)) for index in range(70)], axis=0).max() > 1e-3
+        assert mesh.GetDisplayColorPrimvar().GetTimeSamples() == [
+            float(index) for index in range(70)
+        ]
+        assert (
+            np.ptp([np.array(mesh.GetExtentAttr().Get(index)) for index in range(70)], axis=0).max()
+            > 1e-3
+        )
 
 
 def test_the_package_holds_the_scene_alone_and_no_date(scenes: Path) -> None:

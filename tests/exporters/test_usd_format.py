@@ -23,10 +23,15 @@ FRAMES = {"usd": 1, "usdz": 20}
 
 
 @pytest.fixture(scope="module", params=FRAMES)
-def scene(request: pytest.FixtureRequest, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def scene(
+    request: pytest.FixtureRequest, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
     out = tmp_path_factory.mktemp("scene") / "head"
     track = read_track("talk").select(slice(40, 60)) if FRAMES[request.param] > 1 else None
-    return Exported(out, export_avatar(checkpoint, out, Settings(formats=(request.param,), track=track, **SMALL)))
+    return Exported(
+        out,
+        export_avatar(checkpoint, out, Settings(formats=(request.param,), track=track, **SMALL)),
+    )
 
 
 def stage_of(scene: Exported) -> Usd.Stage:
@@ -38,7 +43,9 @@ def test_scene_is_held_to_the_avatars_own_posing(scene: Exported) -> None:
     assert report.passed
     assert {row.name for row in report.differences} == {"motion", "rig"}
     assert all(row.tolerance.absolute == 1e-4 for row in report.differences)
-    assert [row.shape[0] for row in report.differences if row.name == "motion"] == [min(5, FRAMES[report.subject])]
+    assert [row.shape[0] for row in report.differences if row.name == "motion"] == [
+        min(5, FRAMES[report.subject])
+    ]
 
 
 def test_official_validation_finds_nothing(scene: Exported) -> None:
@@ -52,7 +59,9 @@ def test_scene_has_colours_frames_and_a_licence(scene: Exported) -> None:
     assert dict(stage.GetRootLayer().customLayerData["licence"]) == folder.manifest["licences"]
     ((name, facts),) = folder.manifest["graphs"].items()
     assert facts["frames"] == FRAMES[name] == stage.GetEndTimeCode() + 1
-    colours = np.array(UsdGeom.Mesh(stage.GetPrimAtPath("/head/surface")).GetDisplayColorPrimvar().Get(0))
+    colours = np.array(
+        UsdGeom.Mesh(stage.GetPrimAtPath("/head/surface")).GetDisplayColorPrimvar().Get(0)
+    )
     assert colours.shape == (folder.avatar.vertex_count, 3)
     assert np.ptp(colours, axis=0).min() > 0.01
 
@@ -60,8 +69,8 @@ def test_scene_has_colours_frames_and_a_licence(scene: Exported) -> None:
 def test_a_scene_that_shows_something_else_is_withheld(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offsets = usd_scene.blend_shapes.blend_offsets
-    monkeypatch.setattr(usd_scene.blend_shapes, "blend_offsets", lambda avatar: 1.1 * offsets(avatar))
+    offsets = usd_scene.blend_offsets
+    monkeypatch.setattr(usd_scene, "blend_offsets", lambda avatar: 1.1 * offsets(avatar))
     with pytest.raises(QualityError, match=r"usd\.rig differs by"):
         export_avatar(checkpoint, tmp_path / "head", Settings(formats=("usd",), **SMALL))
     evidence = json.loads((tmp_path / "head.rejected" / "report.json").read_text())

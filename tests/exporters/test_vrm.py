@@ -11,13 +11,11 @@ import pytest
 
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.exporters.gltf.limits import with_four_influences
-from imavatar_deploy.exporters.gltf.playback import GlbPlayback
-from imavatar_deploy.exporters.gltf.settings import GlbSettings
-from imavatar_deploy.exporters.gltf.targets import open_jaw
-from imavatar_deploy.exporters.gltf.vrm import write_vrm
-from imavatar_deploy.exporters.gltf.vrm_body import STANDS_AT
-from imavatar_deploy.exporters.gltf.vrm_expressions import PRESETS
+from imavatar_deploy.exporters.formats.gltf.morph_targets import open_jaw, with_four_influences
+from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
+from imavatar_deploy.exporters.formats.gltf.settings import GlbSettings
+from imavatar_deploy.exporters.formats.gltf.vrm import write_vrm
+from imavatar_deploy.exporters.formats.gltf.vrm_rig import PRESETS, STANDS_AT
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.posing import pose_plainly
 
@@ -50,7 +48,9 @@ def head() -> Avatar:
 def path(head: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("vrm") / "head.vrm"
     colours = np.full((head.vertex_count, 3), 0.5, dtype=np.float32)
-    write_vrm(path, head, colours, licence=LICENCE, title="egg", settings=GlbSettings(author="a hen"))
+    write_vrm(
+        path, head, colours, licence=LICENCE, title="egg", settings=GlbSettings(author="a hen")
+    )
     return path
 
 
@@ -64,13 +64,19 @@ def test_required_fields(path: Path, vrm: dict[str, Any]) -> None:
     assert "VRMC_vrm" in document(path)["extensionsUsed"]
     assert vrm["specVersion"] == "1.0"
     meta = vrm["meta"]
-    assert (meta["name"], meta["authors"], meta["licenseUrl"]) == ("egg", ["a hen"], "https://vrm.dev/licenses/1.0/")
+    assert (meta["name"], meta["authors"], meta["licenseUrl"]) == (
+        "egg",
+        ["a hen"],
+        "https://vrm.dev/licenses/1.0/",
+    )
     assert "CC0" in meta["thirdPartyLicenses"]
     assert meta["avatarPermission"] == "onlyAuthor"
     assert not meta["allowRedistribution"]
 
 
-def test_humanoid_bones_are_there_once_and_below_their_parents(path: Path, vrm: dict[str, Any]) -> None:
+def test_humanoid_bones_are_there_once_and_below_their_parents(
+    path: Path, vrm: dict[str, Any]
+) -> None:
     nodes = document(path)["nodes"]
     bones = {name: bone["node"] for name, bone in vrm["humanoid"]["humanBones"].items()}
     above = {child: index for index, node in enumerate(nodes) for child in node.get("children", [])}
@@ -88,13 +94,17 @@ def test_stands_in_a_t_and_looks_along_z(head: Avatar, path: Path, vrm: dict[str
     still = file.posed({}, {})
     assert still == pytest.approx(head.rest.T / UNITS_PER_METRE + [0, STANDS_AT, 0], abs=1e-6)
     nodes = file.structure.nodes
-    left, right = (nodes[vrm["humanoid"]["humanBones"][f"{side}Hand"]["node"]] for side in ("left", "right"))
+    left, right = (
+        nodes[vrm["humanoid"]["humanBones"][f"{side}Hand"]["node"]] for side in ("left", "right")
+    )
     assert left.translation[0] > 0.2
     assert right.translation == pytest.approx([-left.translation[0], *left.translation[1:]])
     assert all(not node.rotation for node in nodes)
 
 
-def test_all_52_names_are_expressions_and_none_a_preset(path: Path, head: Avatar, vrm: dict[str, Any]) -> None:
+def test_all_52_names_are_expressions_and_none_a_preset(
+    path: Path, head: Avatar, vrm: dict[str, Any]
+) -> None:
     custom = vrm["expressions"]["custom"]
     assert set(custom) == {*head.expression_names, "jawOpen", "tongueOut"}
     assert len(custom) == 52
@@ -107,7 +117,9 @@ def test_all_52_names_are_expressions_and_none_a_preset(path: Path, head: Avatar
         )
 
 
-def test_presets_are_those_of_vrm_and_bind_existing_targets(path: Path, vrm: dict[str, Any]) -> None:
+def test_presets_are_those_of_vrm_and_bind_existing_targets(
+    path: Path, vrm: dict[str, Any]
+) -> None:
     presets = vrm["expressions"]["preset"]
     assert set(presets) == set(PRESETS)
     assert {"aa", "ih", "ou", "ee", "oh", "blink", "happy", "lookUp", "neutral"} <= set(presets)
@@ -121,7 +133,9 @@ def test_presets_are_those_of_vrm_and_bind_existing_targets(path: Path, vrm: dic
 def test_a_cap_leaves_out_what_it_drops(head: Avatar, tmp_path: Path) -> None:
     colours = np.full((head.vertex_count, 3), 0.5, dtype=np.float32)
     settings = GlbSettings(max_targets=10)
-    facts = write_vrm(tmp_path / "a.vrm", head, colours, licence=LICENCE, title="few", settings=settings)
+    facts = write_vrm(
+        tmp_path / "a.vrm", head, colours, licence=LICENCE, title="few", settings=settings
+    )
     found = document(tmp_path / "a.vrm")["extensions"]["VRMC_vrm"]["expressions"]
     assert len(facts.targets) == 10
     assert set(found["custom"]) == {*facts.targets, "tongueOut"}
@@ -130,6 +144,10 @@ def test_a_cap_leaves_out_what_it_drops(head: Avatar, tmp_path: Path) -> None:
 
 def test_jaw_opens_by_its_expression(head: Avatar, path: Path) -> None:
     able, neutral = with_four_influences(head), np.zeros(50, dtype=np.float32)
-    expected = pose_plainly(able, neutral, open_jaw()).vertices / UNITS_PER_METRE + [0, STANDS_AT, 0]
+    expected = pose_plainly(able, neutral, open_jaw()).vertices / UNITS_PER_METRE + [
+        0,
+        STANDS_AT,
+        0,
+    ]
     file = GlbPlayback(path)
     assert np.abs(file.posed({"jawOpen": 1.0}, {}) - expected).max() <= 1e-4

@@ -19,13 +19,9 @@ from onnx import numpy_helper
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.exporters import export as export_module
-from imavatar_deploy.exporters import formats
 from imavatar_deploy.exporters.bake import Bake, bake
-from imavatar_deploy.exporters.commands import export
-from imavatar_deploy.exporters.format import Subject
-from imavatar_deploy.exporters.settings import Settings
-from imavatar_deploy.exporters.simplify import simplify
-from imavatar_deploy.exporters.waterfall.failure_images import (
+from imavatar_deploy.exporters.commands.export import export
+from imavatar_deploy.exporters.fidelity.failure_images import (
     ADDED,
     CAPTION,
     GAP,
@@ -34,22 +30,36 @@ from imavatar_deploy.exporters.waterfall.failure_images import (
     Failure,
     write_failures,
 )
-from imavatar_deploy.exporters.waterfall.hop import HOPS
-from imavatar_deploy.exporters.waterfall.implicit import ImplicitRenderer, frame_names
-from imavatar_deploy.exporters.waterfall.mouth import mouth_centre, mouth_region
-from imavatar_deploy.exporters.waterfall.run import _worst_frames
-from imavatar_deploy.exporters.waterfall.settings import ProofSettings
-from imavatar_deploy.exporters.waterfall.tolerances import tolerances
+from imavatar_deploy.exporters.fidelity.implicit_reference import (
+    ImplicitRenderer,
+    frame_names,
+    mouth_centre,
+    mouth_region,
+)
+from imavatar_deploy.exporters.fidelity.options import ProofSettings, tolerances
+from imavatar_deploy.exporters.fidelity.run import _worst_frames
+from imavatar_deploy.exporters.fidelity.stages import HOPS
+from imavatar_deploy.exporters.formats import table
+from imavatar_deploy.exporters.formats.format import Subject
+from imavatar_deploy.exporters.mesh_cleanup import simplify
+from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.fidelity.draw import rejudge
+from imavatar_deploy.fidelity.reference_frames import FILE, MASK, Reference, read_reference
+from imavatar_deploy.fidelity.stage_metrics import HOPS as NAMED
+from imavatar_deploy.fidelity.stage_metrics import (
+    NAMES,
+    Picture,
+    measure_frames,
+    shown,
+    summary,
+    worst_first,
+)
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.extract import extract, field_of
 from imavatar_deploy.progress import Progress, silent
-from imavatar_deploy.proof.measures import NAMES, measure_frames, summary, worst_first
-from imavatar_deploy.proof.picture import Picture, shown
-from imavatar_deploy.proof.reference import FILE, MASK, Reference, read_reference
-from imavatar_deploy.proof.rejudge import rejudge
-from imavatar_deploy.proof.tolerances import HOPS as NAMED
-from imavatar_deploy.runtime.commands import run, verify
+from imavatar_deploy.runtime.commands.run import run
+from imavatar_deploy.runtime.commands.verify import verify
 
 from .conftest import Exported
 from .lump import with_lump
@@ -68,7 +78,9 @@ def damage_bake(monkeypatch: pytest.MonkeyPatch, name: str, damage: Any) -> None
 
     def bake(*arguments: Any, **options: Any) -> Bake:
         made = sound(*arguments, **options)
-        return replace(made, avatar=replace(made.avatar, **{name: damage(getattr(made.avatar, name))}))
+        return replace(
+            made, avatar=replace(made.avatar, **{name: damage(getattr(made.avatar, name))})
+        )
 
     monkeypatch.setattr(export_module, "bake", bake)
 
@@ -191,14 +203,24 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("name", "damage"),
         [
-            ("joints_rest", lambda joints: joints + np.float32([[0, 0, 0], [0, 0.5, 0], [0] * 3, [0] * 3, [0] * 3])),
+            (
+                "joints_rest",
+                lambda joints: (
+                    joints + np.float32([[0, 0, 0], [0, 0.5, 0], [0] * 3, [0] * 3, [0] * 3])
+                ),
+            ),
             ("skin_weights", lambda weights: np.roll(weights, 1, axis=0)),
             ("texture_code", lambda code: code + np.float32(0.3)),
             ("normal_detail", lambda detail: detail + np.float32(0.3)),
         ],
     )
     def test_of_a_baked_array(
-        self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: Any
+        self,
+        checkpoint: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        damage: Any,
     ) -> None:
         damage_bake(monkeypatch, name, damage)
         result = call(export, checkpoint, "--out", tmp_path / "avatar", *QUICK)
@@ -252,18 +274,22 @@ class TestDamage:
     def test_of_one_layer_of_the_written_network(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sound = formats.FORMATS["onnx"]
+        sound = table.FORMATS["onnx"]
 
         def write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
             told = sound.write(folder, subject, progress)
             model = onnx.load(str(folder / "texture.onnx"))
-            layer = next(tensor for tensor in model.graph.initializer if list(tensor.dims) in ([64, 64], [64, 3]))
+            layer = next(
+                tensor
+                for tensor in model.graph.initializer
+                if list(tensor.dims) in ([64, 64], [64, 3])
+            )
             layer.CopyFrom(numpy_helper.from_array(1.2 * numpy_helper.to_array(layer), layer.name))
             onnx.save(model, str(folder / "texture.onnx"))
             return told
 
         row = replace(sound, write=write, takes_student=True)
-        monkeypatch.setitem(formats.FORMATS, "onnx", row)
+        monkeypatch.setitem(table.FORMATS, "onnx", row)
         choices = ("--out", tmp_path / "avatar", *QUICK_WITH_STUDENT)
         result = call(export, checkpoint, *choices)
         assert result.exit_code == 3, result.output
@@ -305,7 +331,9 @@ class TestTolerances:
             ("[baked", 6, "cannot be read as tolerances"),
         ],
     )
-    def test_what_makes_no_sense_is_said(self, tmp_path: Path, text: str, code: int, said: str) -> None:
+    def test_what_makes_no_sense_is_said(
+        self, tmp_path: Path, text: str, code: int, said: str
+    ) -> None:
         path = tmp_path / "mine.toml"
         path.write_text(text)
         result = call(export, "sample", "--out", tmp_path / "avatar", "--tolerances", path)

@@ -105,7 +105,11 @@ def frame() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.rand(50, generator=generator), torch.randn(15, generator=generator) * 0.3
 
 
-PREFIXES = {"geometry": "geometry_network", "deformation": "deformer_network", "texture": "rendering_network"}
+PREFIXES = {
+    "geometry": "geometry_network",
+    "deformation": "deformer_network",
+    "texture": "rendering_network",
+}
 
 
 def published_name(name: str, *, old_spelling: bool) -> str:
@@ -137,9 +141,15 @@ def publish() -> Callable[..., dict[str, Any]]:
             "parents": np.array([-1, 0, 1, 1, 1]),
             "lbs_weights": head.weights,
         }
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in flame.items()}
+        tensors = {
+            name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in flame.items()
+        }
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-        state = {f"{copy}FLAMEServer.{name}": t for copy in ("", "deformer_network.") for name, t in tensors.items()}
+        state = {
+            f"{copy}FLAMEServer.{name}": t
+            for copy in ("", "deformer_network.")
+            for name, t in tensors.items()
+        }
         for name, tensor in avatar.state_dict().items():
             if name != "geometry.latent":
                 state[published_name(name, old_spelling=old_spelling)] = tensor.clone()

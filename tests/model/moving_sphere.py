@@ -16,7 +16,9 @@ from .conftest import SMALL, random_head
 def moving_sphere(**sizes: Any) -> ImplicitAvatar:
     torch.manual_seed(4)
     defaults = SMALL | {"geometry_layers": (64,) * 4}
-    avatar = ImplicitAvatar(random_head(np.random.default_rng(4)), NetworkSizes(**(defaults | sizes))).eval()
+    avatar = ImplicitAvatar(
+        random_head(np.random.default_rng(4)), NetworkSizes(**(defaults | sizes))
+    ).eval()
     with torch.no_grad():
         avatar.deformation.blendshapes.weight.normal_(0.0, 0.01)
         avatar.deformation.skinning.weight.normal_(0.0, 0.02)

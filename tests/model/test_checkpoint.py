@@ -40,19 +40,36 @@ def outputs(avatar: ImplicitAvatar, points: torch.Tensor, frame: Frame) -> list[
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("latent", [0, 3])
 def test_every_variant_comes_back(
-    make_variant: Callable[..., Variant], name: str, latent: int, tmp_path: Path, points: torch.Tensor, frame: Frame
+    make_variant: Callable[..., Variant],
+    name: str,
+    latent: int,
+    tmp_path: Path,
+    points: torch.Tensor,
+    frame: Frame,
 ) -> None:
     model = make_variant(name, latent=latent)
     save_checkpoint(model, tmp_path / "run" / "checkpoint")
-    assert json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["variant"] == name
-    for path in (tmp_path / "run", tmp_path / "run" / "checkpoint"):  # a training run's folder will do
+    assert (
+        json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["variant"]
+        == name
+    )
+    for path in (
+        tmp_path / "run",
+        tmp_path / "run" / "checkpoint",
+    ):  # a training run's folder will do
         loaded = load_variant(path)
         assert type(loaded) is type(model)
         assert not loaded.training
-        assert (loaded.sizes, loaded.provenance, loaded.head.edition) == (model.sizes, {"kind": "test"}, "flame2020")
+        assert (loaded.sizes, loaded.provenance, loaded.head.edition) == (
+            model.sizes,
+            {"kind": "test"},
+            "flame2020",
+        )
         before, after = (each.search(points, PosedFrame(*frame)) for each in (model, loaded))
         assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
-        assert checkpoint_sha256(path) == sha256(tmp_path / "run" / "checkpoint" / "networks.safetensors")
+        assert checkpoint_sha256(path) == sha256(
+            tmp_path / "run" / "checkpoint" / "networks.safetensors"
+        )
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -63,11 +80,15 @@ def test_only_the_papers_networks_are_loaded_to_be_baked(
     if name in ("imavatar", "imavatar-minus"):
         assert load_checkpoint(tmp_path).name == name
         return
-    with pytest.raises(InputError, match=f"is of variant {name}, whose surface cannot be baked once for every expr"):
+    with pytest.raises(
+        InputError, match=f"is of variant {name}, whose surface cannot be baked once for every expr"
+    ):
         load_checkpoint(tmp_path)
 
 
-def test_a_checkpoint_that_does_not_say_its_variant_is_the_papers(small: ImplicitAvatar, saved: Path) -> None:
+def test_a_checkpoint_that_does_not_say_its_variant_is_the_papers(
+    small: ImplicitAvatar, saved: Path
+) -> None:
     description = json.loads((saved / "checkpoint.json").read_text())
     del description["variant"]
     (saved / "checkpoint.json").write_text(json.dumps(description))
@@ -80,7 +101,9 @@ def saved(small: ImplicitAvatar, tmp_path: Path) -> Path:
     return tmp_path / "saved"
 
 
-@pytest.mark.parametrize("sizes", [{}, {"latent": 32, "bones": 5, "deformation_frequencies": 1}], ids=["plain", "odd"])
+@pytest.mark.parametrize(
+    "sizes", [{}, {"latent": 32, "bones": 5, "deformation_frequencies": 1}], ids=["plain", "odd"]
+)
 def test_round_trip_is_exact(
     make_avatar: Callable[..., ImplicitAvatar],
     sizes: dict[str, int],
@@ -98,7 +121,9 @@ def test_round_trip_is_exact(
         before, after = getattr(avatar.head, field.name), getattr(loaded.head, field.name)
         assert np.array_equal(before, after), field.name
         assert not isinstance(before, np.ndarray) or before.dtype == after.dtype
-    for before, after in zip(outputs(avatar, points, frame), outputs(loaded, points, frame), strict=True):
+    for before, after in zip(
+        outputs(avatar, points, frame), outputs(loaded, points, frame), strict=True
+    ):
         assert torch.equal(before, after)
 
 
@@ -108,10 +133,14 @@ def test_half_precision_of_the_published_sizes(
     save_checkpoint(official, tmp_path / "whole")
     save_checkpoint(official, tmp_path / "half", half=True)
     loaded = load_checkpoint(tmp_path / "half")
-    for before, after in zip(outputs(official, points, frame), outputs(loaded, points, frame), strict=True):
+    for before, after in zip(
+        outputs(official, points, frame), outputs(loaded, points, frame), strict=True
+    ):
         assert after.dtype == torch.float32
         torch.testing.assert_close(after, before, atol=1e-3, rtol=0)
-    whole, half = ((tmp_path / name / "networks.safetensors").stat().st_size for name in ("whole", "half"))
+    whole, half = (
+        (tmp_path / name / "networks.safetensors").stat().st_size for name in ("whole", "half")
+    )
     assert half < 0.55 * whole
 
 
@@ -121,7 +150,10 @@ def test_same_avatar_same_bytes(small: ImplicitAvatar, tmp_path: Path, half: boo
         save_checkpoint(small, tmp_path / name, half=half)
     names = {path.name for path in (tmp_path / "one").iterdir()}
     assert names == {"checkpoint.json", "networks.safetensors"}
-    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
+    assert all(
+        (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        for name in names
+    )
 
 
 def test_nothing_is_replaced_unasked(small: ImplicitAvatar, saved: Path) -> None:
@@ -135,7 +167,9 @@ def test_hash_is_of_the_tensors(saved: Path) -> None:
     assert checkpoint_sha256(saved) == sha256(saved / "networks.safetensors")
 
 
-def test_sample_is_a_word_and_not_a_folder(saved: Path, small: ImplicitAvatar, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sample_is_a_word_and_not_a_folder(
+    saved: Path, small: ImplicitAvatar, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("imavatar_deploy.model.checkpoint.SAMPLE", saved)
     assert load_checkpoint("sample").sizes == small.sizes
     assert checkpoint_sha256("sample") == sha256(saved / "networks.safetensors")
@@ -182,7 +216,10 @@ def rewrite(saved: Path, change: dict[str, Any]) -> None:
         ({"canonical_pose": [0.0] * 15}, "has canonical pose"),
         ({"expression_names": ["smile"]}, "must name 50 expressions, got 1"),
         ({"sizes": {"feature": 16}}, "misses tensor|has a foreign tensor"),
-        ({"variant": "e-net"}, "is of variant e-net, this program knows imavatar, imavatar-minus, c-net, "),
+        (
+            {"variant": "e-net"},
+            "is of variant e-net, this program knows imavatar, imavatar-minus, c-net, ",
+        ),
         ({"variant": "fwd-skin"}, "has a foreign tensor .* expected the networks of fwd-skin"),
     ],
 )
@@ -201,7 +238,10 @@ def test_description_that_is_no_json_object(saved: Path, content: bytes) -> None
 
 def test_tensors_that_are_no_safetensors(saved: Path) -> None:
     (saved / "networks.safetensors").write_bytes(b"garbage")
-    rewrite(saved, {"files": {"networks.safetensors": {"sha256": sha256(saved / "networks.safetensors")}}})
+    rewrite(
+        saved,
+        {"files": {"networks.safetensors": {"sha256": sha256(saved / "networks.safetensors")}}},
+    )
     with pytest.raises(InputError, match="is not a safetensors file"):
         load_checkpoint(saved)
 

@@ -10,9 +10,15 @@ import pytest
 import torch
 
 from imavatar_deploy.model import ImplicitAvatar
-from imavatar_deploy.model.correspondence import CONVERGED, broyden, full_precision, starting_bones, starts
+from imavatar_deploy.model.correspondence import (
+    CONVERGED,
+    broyden,
+    full_precision,
+    starting_bones,
+    starts,
+)
 from imavatar_deploy.model.frame import Frame
-from imavatar_deploy.model.small_matrix import inverse
+from imavatar_deploy.model.implicit_diff import inverse
 
 from .moving_sphere import calm, moving_sphere
 
@@ -28,7 +34,9 @@ def bent(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_inverse(points: torch.Tensor) -> None:
-    matrices = torch.eye(3) + 0.3 * torch.randn(64, 3, 3, generator=torch.Generator().manual_seed(3))
+    matrices = torch.eye(3) + 0.3 * torch.randn(
+        64, 3, 3, generator=torch.Generator().manual_seed(3)
+    )
     torch.testing.assert_close(inverse(matrices), torch.linalg.inv(matrices), atol=1e-5, rtol=1e-5)
 
 
@@ -82,7 +90,10 @@ def test_without_ghost_bone_searches_start_from_the_root() -> None:
 @pytest.mark.parametrize("sizes", [{}, {"bones": 5}, {"deformation_frequencies": 2}], ids=str)
 @torch.no_grad()
 def test_folded_map_is_deform(
-    make_avatar: Callable[..., ImplicitAvatar], points: torch.Tensor, frame: Drive, sizes: dict[str, int]
+    make_avatar: Callable[..., ImplicitAvatar],
+    points: torch.Tensor,
+    frame: Drive,
+    sizes: dict[str, int],
 ) -> None:
     avatar = make_avatar(**sizes)
     deformed, weights = avatar.forward_map(Frame(*frame))(points)
@@ -136,12 +147,16 @@ def test_official_search(official: ImplicitAvatar, reference: Path, frame: int) 
     both = found.valid & golden[f"mask_{frame}"]
     assert (found.valid != golden[f"mask_{frame}"]).sum() <= 3
     assert both.sum() > 3000
-    torch.testing.assert_close(found.canonical[both], golden[f"pnts_c_{frame}"][both], atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        found.canonical[both], golden[f"pnts_c_{frame}"][both], atol=1e-4, rtol=0
+    )
     torch.testing.assert_close(found.sdf[both], golden[f"sdf_{frame}"][both], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("frame", [0, 1, 2])
-def test_official_search_from_each_start(official: ImplicitAvatar, reference: Path, frame: int) -> None:
+def test_official_search_from_each_start(
+    official: ImplicitAvatar, reference: Path, frame: int
+) -> None:
     with np.load(reference / "golden" / "d_correspondence.npz") as data:
         golden = {key: torch.from_numpy(data[key]) for key in data.files if data[key].ndim}
     drive = Frame(golden["expression"][frame], golden["pose"][frame])

@@ -14,10 +14,10 @@ from torch import Tensor
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.correspondence import ForwardMap
-from imavatar_deploy.model.forward import ForwardVariant
+from imavatar_deploy.model.forward_avatar import ForwardVariant
 from imavatar_deploy.model.frame import Frame, View
 from imavatar_deploy.model.geometry import Geometry
-from imavatar_deploy.model.implicit import across, attach
+from imavatar_deploy.model.implicit_diff import across, attach
 
 from .moving_sphere import calm, moving_sphere
 
@@ -39,8 +39,12 @@ class TestSearch:
         avatar, frame = moving_sphere(bones=bones), calm()
         roots = avatar.search(points, frame)
         assert roots.valid.all()
-        torch.testing.assert_close(avatar.deform(roots.canonical, *frame[:2]), points, atol=2e-5, rtol=0)
-        torch.testing.assert_close(roots.sdf, avatar.geometry(roots.canonical).sdf, atol=2e-4, rtol=0)
+        torch.testing.assert_close(
+            avatar.deform(roots.canonical, *frame[:2]), points, atol=2e-5, rtol=0
+        )
+        torch.testing.assert_close(
+            roots.sdf, avatar.geometry(roots.canonical).sdf, atol=2e-4, rtol=0
+        )
 
     def test_keeps_no_graph(self, points: Tensor) -> None:
         avatar, frame = moving_sphere(), calm()
@@ -51,7 +55,9 @@ class TestSearch:
         avatar, frame = moving_sphere(), calm()
         many = points.repeat(80, 1)  # more than one part
         assert len(many) > 4096
-        for once, again in zip(avatar.search(points, frame), avatar.search(many, frame), strict=True):
+        for once, again in zip(
+            avatar.search(points, frame), avatar.search(many, frame), strict=True
+        ):
             assert_allclose(again.reshape(80, *once.shape), once.expand(80, *once.shape), atol=2e-5)
 
     def test_no_points(self) -> None:
@@ -91,7 +97,9 @@ class Folded(ImplicitAvatar):
 
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
-def test_of_two_roots_the_smaller_distance_counts(small: ImplicitAvatar, points: Tensor, sign: float) -> None:
+def test_of_two_roots_the_smaller_distance_counts(
+    small: ImplicitAvatar, points: Tensor, sign: float
+) -> None:
     avatar = Folded(small.head, small.sizes)
     asked: list[Tensor] = []
 
@@ -103,13 +111,17 @@ def test_of_two_roots_the_smaller_distance_counts(small: ImplicitAvatar, points:
     points = points * torch.tensor([0.3, 1.0, 1.0])  # half of them have no root
     roots = avatar.search(points, calm())
     inside = points[:, 0] > 1e-3
-    torch.testing.assert_close(roots.canonical[inside, 0], -sign * points[inside, 0].sqrt(), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        roots.canonical[inside, 0], -sign * points[inside, 0].sqrt(), atol=1e-3, rtol=1e-4
+    )
     torch.testing.assert_close(roots.sdf[inside], -points[inside, 0].sqrt(), atol=1e-3, rtol=1e-4)
     assert roots.valid[inside].all()
     outside = points[:, 0] < -1e-3
     assert not roots.valid[outside].any()
     assert (roots.sdf[outside] == 1.0).all()
-    assert sum(map(len, asked)) <= 2 * int((~outside).sum()), "a root found twice is asked about once"
+    assert sum(map(len, asked)) <= 2 * int((~outside).sum()), (
+        "a root found twice is asked about once"
+    )
 
 
 @pytest.fixture
@@ -117,7 +129,9 @@ def precise() -> tuple[ImplicitAvatar, View, Frame, Tensor]:
     """In float64: a small avatar, eight rays with their surface points, to the last digit."""
     avatar = moving_sphere().double()
     frame = Frame(*(part.double() for part in calm()[:2]))
-    pixels = torch.tensor([[12, 14], [16, 16], [20, 15], [15, 20], [18, 18], [14, 11], [21, 21], [17, 13]])
+    pixels = torch.tensor(
+        [[12, 14], [16, 16], [20, 15], [15, 20], [18, 18], [14, 11], [21, 21], [17, 13]]
+    )
     view = View.of(CAMERA, (32, 32), pixels)
     view = View(CAMERA, (32, 32), pixels, view.origin.double(), view.directions.double())
     return avatar, view, frame, meet(avatar, view, frame, torch.zeros(8, 3).double())
@@ -144,7 +158,9 @@ def meet(avatar: ImplicitAvatar, view: View, frame: Frame, start: Tensor) -> Ten
     return newton(residual, start)
 
 
-def perturbed(name: str, avatar: ImplicitAvatar, view: View, frame: Frame, amount: float) -> tuple[View, Frame]:
+def perturbed(
+    name: str, avatar: ImplicitAvatar, view: View, frame: Frame, amount: float
+) -> tuple[View, Frame]:
     """Move one thing along a random direction, by a finite amount."""
     generator = torch.Generator().manual_seed(6)
 
@@ -152,7 +168,9 @@ def perturbed(name: str, avatar: ImplicitAvatar, view: View, frame: Frame, amoun
         return amount * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
 
     if name == "camera":
-        return View(view.camera, view.size, view.pixels, view.origin + change(view.origin), view.directions), frame
+        return View(
+            view.camera, view.size, view.pixels, view.origin + change(view.origin), view.directions
+        ), frame
     if name in frame._fields:
         return view, frame._replace(**{name: getattr(frame, name) + change(getattr(frame, name))})
     with torch.no_grad():
@@ -164,10 +182,14 @@ def perturbed(name: str, avatar: ImplicitAvatar, view: View, frame: Frame, amoun
 def seen(avatar: ImplicitAvatar, canonical: Tensor, view: View, frame: Frame) -> Tensor:
     """[M, 9] what training reads of surface points."""
     points = avatar.on_rays(canonical, view.at(torch.zeros(len(view)).double()), view, frame)
-    return torch.cat([points.canonical, points.normal, points.geometry.feature[:, :2], points.deformed], dim=1)
+    return torch.cat(
+        [points.canonical, points.normal, points.geometry.feature[:, :2], points.deformed], dim=1
+    )
 
 
-def inputs(name: str, avatar: ImplicitAvatar, view: View, frame: Frame) -> tuple[list[Tensor], View, Frame]:
+def inputs(
+    name: str, avatar: ImplicitAvatar, view: View, frame: Frame
+) -> tuple[list[Tensor], View, Frame]:
     """What a gradient is asked of, made to carry one."""
     if name == "camera":
         origin = view.origin.clone().requires_grad_()
@@ -181,7 +203,9 @@ def inputs(name: str, avatar: ImplicitAvatar, view: View, frame: Frame) -> tuple
 def along(gradients: tuple[Tensor, ...]) -> float:
     """Derivative along the direction that `perturbed` takes."""
     generator = torch.Generator().manual_seed(6)
-    return float(sum((g * torch.randn(g.shape, generator=generator, dtype=g.dtype)).sum() for g in gradients))
+    return float(
+        sum((g * torch.randn(g.shape, generator=generator, dtype=g.dtype)).sum() for g in gradients)
+    )
 
 
 SOURCES = ("geometry", "deformation", "expression", "pose", "camera")
@@ -215,7 +239,9 @@ def meet_again(avatar: ImplicitAvatar, view: View, frame: Frame, start: Tensor) 
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_gradients_off_the_surface_are_those_of_the_moving_root(precise: Precise, name: str) -> None:
+def test_gradients_off_the_surface_are_those_of_the_moving_root(
+    precise: Precise, name: str
+) -> None:
     avatar, view, frame, _ = precise
     distance = torch.linspace(3.2, 4.5, 8, dtype=torch.float64)
     canonical = root(avatar, view.at(distance), frame, torch.zeros(8, 3).double())
@@ -223,7 +249,9 @@ def test_gradients_off_the_surface_are_those_of_the_moving_root(precise: Precise
     sdf = avatar.off_surface(canonical, view_.at(distance), frame_)
     torch.testing.assert_close(sdf, avatar.geometry(canonical).sdf)
     scales = torch.randn(8, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    gradient = along(torch.autograd.grad((scales * sdf).sum(), leaves, allow_unused=True, materialize_grads=True))
+    gradient = along(
+        torch.autograd.grad((scales * sdf).sum(), leaves, allow_unused=True, materialize_grads=True)
+    )
 
     def measured(amount: float) -> float:
         view_, frame_ = perturbed(name, avatar, view, frame, amount)
@@ -248,7 +276,9 @@ def test_surface_points_keep_their_place_with_and_without_gradients(precise: Pre
     assert torch.linalg.cross(attached.deformed - view.origin, view.directions).abs().max() < 1e-12
     with torch.no_grad():
         plain = avatar.on_rays(canonical, canonical, view, frame)
-    for ours, theirs in zip((*plain[:2], *plain.geometry), (*attached[:2], *attached.geometry), strict=True):
+    for ours, theirs in zip(
+        (*plain[:2], *plain.geometry), (*attached[:2], *attached.geometry), strict=True
+    ):
         assert not ours.requires_grad
         torch.testing.assert_close(ours, theirs)
 
@@ -282,7 +312,9 @@ def test_no_surface_points(precise: Precise) -> None:
 
 
 def test_directions_across_a_ray() -> None:
-    rays = torch.nn.functional.normalize(torch.cat([torch.eye(3), -torch.eye(3), torch.randn(20, 3)]), dim=1)
+    rays = torch.nn.functional.normalize(
+        torch.cat([torch.eye(3), -torch.eye(3), torch.randn(20, 3)]), dim=1
+    )
     basis = torch.cat([across(rays), rays[:, None]], dim=1)
     torch.testing.assert_close(basis @ basis.mT, torch.eye(3).expand(26, 3, 3), atol=1e-6, rtol=0)
 

@@ -19,7 +19,9 @@ from imavatar_deploy.model.sizes import LARGEST, NetworkSizes
 from ..mutations import mutated, with_a_strange_value
 
 SAMPLE = Path(__file__).resolve().parents[2] / "imavatar_deploy" / "assets" / "sample_checkpoint"
-FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture
@@ -47,7 +49,10 @@ def test_strange_descriptions(own: Path, data: st.DataObject) -> None:
 @settings(FEW, max_examples=10)
 @given(data=st.data())
 def test_spoilt_tensors(own: Path, data: st.DataObject) -> None:
-    sound, document = (SAMPLE / TENSORS).read_bytes(), json.loads((SAMPLE / DESCRIPTION).read_text())
+    sound, document = (
+        (SAMPLE / TENSORS).read_bytes(),
+        json.loads((SAMPLE / DESCRIPTION).read_text()),
+    )
     content = data.draw(mutated(sound[:3000])) + sound[3000:]
     (own / TENSORS).write_bytes(content)
     document["files"][TENSORS]["sha256"] = hashlib.sha256(content).hexdigest()
@@ -66,7 +71,9 @@ def test_spoilt_tensors(own: Path, data: st.DataObject) -> None:
         ("geometry_frequencies", 10**6),
     ],
 )
-def test_impossible_sizes_are_refused_before_anything_is_made(own: Path, key: str, value: Any) -> None:
+def test_impossible_sizes_are_refused_before_anything_is_made(
+    own: Path, key: str, value: Any
+) -> None:
     document = json.loads((own / DESCRIPTION).read_text())
     document["sizes"][key] = value
     (own / DESCRIPTION).write_text(json.dumps(document))

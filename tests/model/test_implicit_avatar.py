@@ -13,7 +13,7 @@ from imavatar_deploy import kinematics
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes
 from imavatar_deploy.model.frame import Frame as Driving
-from imavatar_deploy.model.variant import SurfacePoints
+from imavatar_deploy.model.head_avatar import SurfacePoints
 
 Frame = tuple[torch.Tensor, torch.Tensor]
 
@@ -29,14 +29,18 @@ def test_forward_map_is_the_equation(
     basis, correctives, weights = (field.numpy() for field in avatar.deformation(points))
 
     def blended(pose: np.ndarray, joints: np.ndarray) -> np.ndarray:
-        return np.einsum("nj,jrc->nrc", weights, kinematics.skinning_transforms(pose, joints, bones))
+        return np.einsum(
+            "nj,jrc->nrc", weights, kinematics.skinning_transforms(pose, joints, bones)
+        )
 
     opened = np.zeros(15, dtype=np.float32)
     opened[6] = 0.2
     x = np.column_stack([points.numpy(), np.ones(len(points))])
     rest = np.linalg.solve(blended(opened, avatar.joints_rest), x[..., None])[:, :3, 0]
     rest -= np.einsum("nfc,f->nc", correctives, kinematics.pose_feature(opened))
-    shaped = rest + basis @ psi + np.einsum("nfc,f->nc", correctives, kinematics.pose_feature(theta))
+    shaped = (
+        rest + basis @ psi + np.einsum("nfc,f->nc", correctives, kinematics.pose_feature(theta))
+    )
     joints = avatar.joints_rest + np.tensordot(psi, avatar.joint_basis, axes=1)
     transforms = blended(theta, joints)
     expected = np.einsum("nrc,nc->nr", transforms[:, :3, :3], shaped) + transforms[:, :3, 3]
@@ -46,7 +50,9 @@ def test_forward_map_is_the_equation(
 
 
 @torch.no_grad()
-def test_canonical_pose_and_expression_leave_points_where_they_are(small: ImplicitAvatar, points: torch.Tensor) -> None:
+def test_canonical_pose_and_expression_leave_points_where_they_are(
+    small: ImplicitAvatar, points: torch.Tensor
+) -> None:
     deformed = small.deform(points, torch.zeros(50), small.canonical_pose)
     torch.testing.assert_close(deformed, points, atol=1e-5, rtol=0)
 
@@ -57,7 +63,9 @@ def test_joints_are_the_head_models_in_model_units(small: ImplicitAvatar, frame:
     assert_allclose(joints, 4.0 * small.head.joints(expression), atol=1e-6)
 
 
-def test_gradients_reach_point_expression_and_pose(small: ImplicitAvatar, points: torch.Tensor, frame: Frame) -> None:
+def test_gradients_reach_point_expression_and_pose(
+    small: ImplicitAvatar, points: torch.Tensor, frame: Frame
+) -> None:
     x, expression, pose = (tensor.clone().requires_grad_() for tensor in (points, *frame))
     small.deform(x, expression, pose).square().sum().backward()
     for tensor in (x, expression, pose):
@@ -67,18 +75,30 @@ def test_gradients_reach_point_expression_and_pose(small: ImplicitAvatar, points
 
 
 def test_state_holds_the_networks_only(small: ImplicitAvatar) -> None:
-    assert {name.split(".")[0] for name in small.state_dict()} == {"geometry", "deformation", "texture"}
+    assert {name.split(".")[0] for name in small.state_dict()} == {
+        "geometry",
+        "deformation",
+        "texture",
+    }
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ((torch.zeros(4, 2), torch.zeros(50), torch.zeros(15)), r"points must have shape \[N, 3\]"),
-        ((torch.zeros(4, 3), torch.zeros(49), torch.zeros(15)), r"expression must have shape \[50\], got \[49\]"),
-        ((torch.zeros(4, 3), torch.zeros(50), torch.zeros(6)), r"pose must have shape \[15\], got \[6\]"),
+        (
+            (torch.zeros(4, 3), torch.zeros(49), torch.zeros(15)),
+            r"expression must have shape \[50\], got \[49\]",
+        ),
+        (
+            (torch.zeros(4, 3), torch.zeros(50), torch.zeros(6)),
+            r"pose must have shape \[15\], got \[6\]",
+        ),
     ],
 )
-def test_wrong_shapes(small: ImplicitAvatar, arguments: tuple[torch.Tensor, ...], sentence: str) -> None:
+def test_wrong_shapes(
+    small: ImplicitAvatar, arguments: tuple[torch.Tensor, ...], sentence: str
+) -> None:
     with pytest.raises(InputError, match=sentence):
         small.deform(*arguments)
 
@@ -89,8 +109,12 @@ def test_sizes_must_fit_the_head_model(small: ImplicitAvatar) -> None:
 
 
 @torch.no_grad()
-def test_noise_is_an_expression_to_colours_alone(small: ImplicitAvatar, points: torch.Tensor, frame: Frame) -> None:
-    seen = SurfacePoints(points, torch.nn.functional.normalize(points, dim=1), small.geometry(points), points)
+def test_noise_is_an_expression_to_colours_alone(
+    small: ImplicitAvatar, points: torch.Tensor, frame: Frame
+) -> None:
+    seen = SurfacePoints(
+        points, torch.nn.functional.normalize(points, dim=1), small.geometry(points), points
+    )
     noise = torch.zeros(len(points), 53)
     noise[::2, 3] = 0.7
     noise[::2, 50] = -0.4  # the jaw's first angle

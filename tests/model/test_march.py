@@ -14,9 +14,9 @@ from torch import Tensor
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.head_avatar import Roots
 from imavatar_deploy.model.tracing import TRACERS, MarchTracer
-from imavatar_deploy.model.tracing.sphere import cross
-from imavatar_deploy.model.variant import Roots
+from imavatar_deploy.model.tracing.tracer import cross
 
 from .. import shapes
 from .moving_sphere import calm, moving_sphere
@@ -108,7 +108,9 @@ def test_rays_outside_the_bounding_sphere_stay_where_they_come_nearest() -> None
     assert not traced.hit[outside].any()
     assert (traced.deformed[outside] * view.directions[outside]).sum(dim=1).abs().max() < 1e-5
     assert traced.valid[outside].all()
-    torch.testing.assert_close(traced.sdf, shapes_sdf := (traced.canonical.norm(dim=1) - 3.0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        traced.sdf, shapes_sdf := (traced.canonical.norm(dim=1) - 3.0), atol=1e-6, rtol=0
+    )
     assert (shapes_sdf < 0).all()
 
 
@@ -138,7 +140,9 @@ def test_rays_that_are_not_foreground_keep_their_smallest_distance(view: View) -
         assert (ours == theirs)[foreground].all()
     inner = traced.hit & ~foreground
     assert (traced.sdf[inner] < -1e-3).float().mean() > 0.9
-    middle = view.at(-(view.directions @ (view.origin - SHIFT)))  # the deepest point of a sphere on a ray
+    middle = view.at(
+        -(view.directions @ (view.origin - SHIFT))
+    )  # the deepest point of a sphere on a ray
     torch.testing.assert_close(traced.deformed[inner], middle[inner], atol=0.015, rtol=0)
 
 
@@ -181,7 +185,9 @@ def test_surface_of_a_moving_avatar() -> None:
     assert not any(part.requires_grad for part in traced)
     assert 20 < traced.hit.sum() < 120
     with torch.no_grad():
-        torch.testing.assert_close(avatar.deform(traced.canonical, *frame[:2]), traced.deformed, atol=2e-5, rtol=0)
+        torch.testing.assert_close(
+            avatar.deform(traced.canonical, *frame[:2]), traced.deformed, atol=2e-5, rtol=0
+        )
         assert avatar.geometry(traced.canonical[traced.hit]).sdf.abs().max() < 1e-4
         along = torch.linalg.cross(traced.deformed - view.origin, view.directions).norm(dim=1)
     assert along.max() < 1e-5
@@ -192,12 +198,20 @@ def test_official_rays(official: ImplicitAvatar, reference: Path, name: str) -> 
     """Every 67th ray of a frame; benchmarks/implicit_frames.py takes them all."""
     with np.load(reference / "golden" / f"f_render_{name}.npz") as data:
         golden = {key: torch.from_numpy(data[key]) for key in data.files if data[key].ndim}
-    fx, fy, cx, cy = (float(golden["intrinsics"][index]) / 64 for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    fx, fy, cx, cy = (
+        float(golden["intrinsics"][index]) / 64 for index in ((0, 0), (1, 1), (0, 2), (1, 2))
+    )
     camera = Camera(np.linalg.inv(golden["cam_pose"].numpy())[:3], np.array([abs(fx), fy, cx, cy]))
     some = torch.arange(5, 4096, 67)
-    view, frame = View.of(camera, (64, 64)).select(some), Frame(golden["expression"], golden["flame_pose"])
+    view, frame = (
+        View.of(camera, (64, 64)).select(some),
+        Frame(golden["expression"], golden["flame_pose"]),
+    )
     traced = MarchTracer().trace(official, frame, view)
-    expected = {key: golden[key][some] for key in ("network_object_mask", "valid_mask", "points", "sdf_output")}
+    expected = {
+        key: golden[key][some]
+        for key in ("network_object_mask", "valid_mask", "points", "sdf_output")
+    }
     assert (traced.hit == expected["network_object_mask"]).all()
     assert (traced.valid == expected["valid_mask"]).all()
     apart = (traced.deformed - expected["points"]).norm(dim=1)[traced.hit]
@@ -206,7 +220,9 @@ def test_official_rays(official: ImplicitAvatar, reference: Path, name: str) -> 
     torch.testing.assert_close(traced.sdf, expected["sdf_output"], atol=2e-5, rtol=0)
     seen = traced.hit
     with torch.no_grad():
-        points = official.on_rays(traced.canonical[seen], traced.deformed[seen], view.select(seen), frame)
+        points = official.on_rays(
+            traced.canonical[seen], traced.deformed[seen], view.select(seen), frame
+        )
         rgb = official.colour(points, frame)
     error = rgb - (golden["rgb_values"][some][seen] + 1.0) / 2.0
     assert -10.0 * error.square().mean().log10() > 40.0
@@ -221,8 +237,13 @@ def test_official_training_rays(official: ImplicitAvatar, reference: Path) -> No
         numbers = [key for key in data.files if data[key].ndim and data[key].dtype.kind != "U"]
         golden = {key: torch.from_numpy(data[key]) for key in numbers}
         size = int(data["img_res"])
-    fx, fy, cx, cy = (float(golden["intrinsics"][index]) / size for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    camera = Camera(np.column_stack([np.eye(3), -golden["camera_center"].numpy()]), np.array([abs(fx), fy, cx, cy]))
+    fx, fy, cx, cy = (
+        float(golden["intrinsics"][index]) / size for index in ((0, 0), (1, 1), (0, 2), (1, 2))
+    )
+    camera = Camera(
+        np.column_stack([np.eye(3), -golden["camera_center"].numpy()]),
+        np.array([abs(fx), fy, cx, cy]),
+    )
     strays = golden["network_object_mask"] & ~golden["object_mask"]
     some = (strays | (torch.arange(256) % 3 == 0)).nonzero()[:, 0]
     assert strays.any()

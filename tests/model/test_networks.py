@@ -11,8 +11,8 @@ import torch
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes
 from imavatar_deploy.model.deformation import DeformationNetwork
-from imavatar_deploy.model.encoding import encode, encoded_size
 from imavatar_deploy.model.geometry import GeometryNetwork
+from imavatar_deploy.model.layers import encode, encoded_size
 from imavatar_deploy.model.texture import TextureNetwork
 
 
@@ -47,9 +47,13 @@ def test_geometry_starts_as_a_sphere(latent: int, seed: int) -> None:
     network = GeometryNetwork(NetworkSizes(latent=latent))
     assert -0.25 < network(torch.zeros(1, 3)).sdf.item() < -0.1
     radii = torch.linspace(0.04, 1.2, 30)
-    sdf = network((radii[:, None, None] * sphere(1.0, 100)).reshape(-1, 3)).sdf.reshape(len(radii), -1)
+    sdf = network((radii[:, None, None] * sphere(1.0, 100)).reshape(-1, 3)).sdf.reshape(
+        len(radii), -1
+    )
     inside = sdf < 0
-    assert (inside.int().diff(dim=0) <= 0).all(), "every ray from the origin leaves the surface once"
+    assert (inside.int().diff(dim=0) <= 0).all(), (
+        "every ray from the origin leaves the surface once"
+    )
     surface = (inside.sum(dim=0) + 0.5) * 0.04
     assert ((surface > 0.3) & (surface < 0.65)).all()
     assert 0.4 < surface.mean() < 0.56
@@ -93,22 +97,36 @@ def test_deformation_output_layout() -> None:
     deformation = network(torch.zeros(1, 3))
     assert deformation.pose[0, 5].tolist() == [15.0, 16.0, 17.0]
     assert deformation.expression[0, :, 7].tolist() == [108.0 + 7, 108.0 + 57, 108.0 + 107]
-    torch.testing.assert_close(deformation.weights[0, 2] / deformation.weights[0, 0], torch.tensor(3.0))
+    torch.testing.assert_close(
+        deformation.weights[0, 2] / deformation.weights[0, 0], torch.tensor(3.0)
+    )
 
 
 @torch.no_grad()
 def test_texture_condition_for_all_or_for_each(small: ImplicitAvatar, points: torch.Tensor) -> None:
-    normal, condition, feature = torch.randn_like(points), torch.rand(53), torch.randn(len(points), 8)
+    normal, condition, feature = (
+        torch.randn_like(points),
+        torch.rand(53),
+        torch.randn(len(points), 8),
+    )
     rgb = small.texture(points, normal, condition, feature)
     assert rgb.shape == points.shape
     assert ((rgb >= 0) & (rgb <= 1)).all()
-    torch.testing.assert_close(small.texture(points, normal, condition.expand(len(points), 53), feature), rgb)
+    torch.testing.assert_close(
+        small.texture(points, normal, condition.expand(len(points), 53), feature), rgb
+    )
 
 
 @torch.no_grad()
-def test_texture_columns_say_what_the_first_layer_sees(small: ImplicitAvatar, points: torch.Tensor) -> None:
+def test_texture_columns_say_what_the_first_layer_sees(
+    small: ImplicitAvatar, points: torch.Tensor
+) -> None:
     texture = small.texture
-    normal, condition, feature = torch.randn_like(points), torch.rand(53), torch.randn(len(points), 8)
+    normal, condition, feature = (
+        torch.randn_like(points),
+        torch.rand(53),
+        torch.randn(len(points), 8),
+    )
     weight, columns = texture.layers[0].weight, texture.inputs
     parts = {"point": encode(points, 1), "normal": normal, "feature": feature}
     parts["condition"] = texture.bottleneck(condition).expand(len(points), -1)

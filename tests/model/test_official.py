@@ -24,11 +24,20 @@ Make = Callable[..., ImplicitAvatar]
 
 def same_weights(one: ImplicitAvatar, other: ImplicitAvatar) -> bool:
     mine, theirs = one.state_dict(), other.state_dict()
-    return mine.keys() == theirs.keys() and all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
+    return mine.keys() == theirs.keys() and all(
+        torch.equal(tensor, theirs[name]) for name, tensor in mine.items()
+    )
 
 
 @pytest.mark.parametrize(
-    "inside", [".", "checkpoints", "checkpoints/ModelParameters", "checkpoints/ModelParameters/latest.pth", "../../.."]
+    "inside",
+    [
+        ".",
+        "checkpoints",
+        "checkpoints/ModelParameters",
+        "checkpoints/ModelParameters/latest.pth",
+        "../../..",
+    ],
 )
 def test_every_way_to_name_a_run(official: ImplicitAvatar, official_run: Path, inside: str) -> None:
     loaded = load_checkpoint(official_run / inside)
@@ -46,7 +55,9 @@ def test_every_way_to_name_a_run(official: ImplicitAvatar, official_run: Path, i
 
 
 def test_file_without_its_run(official: ImplicitAvatar, official_run: Path, tmp_path: Path) -> None:
-    file = shutil.copy(official_run / "checkpoints" / "ModelParameters" / "latest.pth", tmp_path / "60.pth")
+    file = shutil.copy(
+        official_run / "checkpoints" / "ModelParameters" / "latest.pth", tmp_path / "60.pth"
+    )
     loaded = load_checkpoint(file)
     assert same_weights(loaded, official)
     assert not loaded.training
@@ -82,20 +93,27 @@ def test_both_spellings_of_weight_norm(
         {"geometry_skip": (1, 3), "texture_frequencies": 0},
     ],
 )
-def test_sizes_are_read_off_the_shapes(make_avatar: Make, publish: Publish, tmp_path: Path, sizes: Any) -> None:
+def test_sizes_are_read_off_the_shapes(
+    make_avatar: Make, publish: Publish, tmp_path: Path, sizes: Any
+) -> None:
     avatar = make_avatar(**sizes)
     loaded = load_checkpoint(write(publish(avatar), tmp_path / "latest.pth"), edition="flame2020")
     assert loaded.sizes == avatar.sizes
     assert same_weights(loaded, avatar)
 
 
-def test_latent_code_of_the_first_frame(make_avatar: Make, publish: Publish, tmp_path: Path) -> None:
+def test_latent_code_of_the_first_frame(
+    make_avatar: Make, publish: Publish, tmp_path: Path
+) -> None:
     avatar = make_avatar(latent=32)
     write(publish(avatar), tmp_path / "ModelParameters" / "latest.pth")
     with pytest.raises(InputError, match="latent codes, which are not beside it"):
         load_checkpoint(tmp_path, edition="flame2020")
     codes = torch.stack([avatar.geometry.latent, torch.rand(32)])
-    inputs = write({"epoch": 7, "latent_codes_state_dict": {"weight": codes}}, tmp_path / "InputParameters/latest.pth")
+    inputs = write(
+        {"epoch": 7, "latent_codes_state_dict": {"weight": codes}},
+        tmp_path / "InputParameters/latest.pth",
+    )
     assert same_weights(load_checkpoint(tmp_path, edition="flame2020"), avatar)
     for stored in ({"epoch": 7}, {"latent_codes_state_dict": 3}):
         write(stored, inputs)
@@ -103,7 +121,9 @@ def test_latent_code_of_the_first_frame(make_avatar: Make, publish: Publish, tmp
             load_checkpoint(tmp_path, edition="flame2020")
 
 
-def test_newest_epoch_where_there_is_no_latest(small: ImplicitAvatar, publish: Publish, tmp_path: Path) -> None:
+def test_newest_epoch_where_there_is_no_latest(
+    small: ImplicitAvatar, publish: Publish, tmp_path: Path
+) -> None:
     for epoch in (5, 10):
         write(publish(small) | {"epoch": epoch}, tmp_path / "ModelParameters" / f"{epoch}.pth")
     assert load_checkpoint(tmp_path, edition="flame2020").provenance["epoch"] == 10
@@ -112,12 +132,16 @@ def test_newest_epoch_where_there_is_no_latest(small: ImplicitAvatar, publish: P
 def test_two_runs_in_one_folder(small: ImplicitAvatar, publish: Publish, tmp_path: Path) -> None:
     for run in ("a", "b"):
         write(publish(small), tmp_path / run / "ModelParameters" / "latest.pth")
-    with pytest.raises(InputError, match=r"holds 2 checkpoints; name one of a/ModelParameters, b/ModelParameters"):
+    with pytest.raises(
+        InputError, match=r"holds 2 checkpoints; name one of a/ModelParameters, b/ModelParameters"
+    ):
         load_checkpoint(tmp_path)
 
 
 def test_folder_without_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no checkpoint; expected our folder with checkpoint.json"):
+    with pytest.raises(
+        InputError, match="holds no checkpoint; expected our folder with checkpoint.json"
+    ):
         load_checkpoint(tmp_path)
 
 
@@ -126,20 +150,28 @@ def test_edition_must_be_said_where_the_vertices_do_not_tell(
 ) -> None:
     file = write(publish(small), tmp_path / "latest.pth")
     assert load_checkpoint(file, edition="flame2023").edition == "flame2023"
-    with pytest.raises(InputError, match="head model of 12 vertices that is not known; say its edition"):
+    with pytest.raises(
+        InputError, match="head model of 12 vertices that is not known; say its edition"
+    ):
         load_checkpoint(file)
     with pytest.raises(UsageError, match="unknown head-model edition 'flame'"):
         load_checkpoint(file, edition="flame")
 
 
-@pytest.mark.parametrize(("line", "refused"), [("multires_view = 4", True), ("multires_view = 0, # none", False)])
+@pytest.mark.parametrize(
+    ("line", "refused"), [("multires_view = 4", True), ("multires_view = 0, # none", False)]
+)
 def test_options_that_shapes_do_not_show(
     small: ImplicitAvatar, publish: Publish, tmp_path: Path, line: str, refused: bool
 ) -> None:
     write(publish(small), tmp_path / "checkpoints" / "ModelParameters" / "latest.pth")
-    (tmp_path / "runconf.conf").write_text(f"dataset{{\n  subject_name = yufeng\n}}\n{line}\nmain\n923b60a\n")
+    (tmp_path / "runconf.conf").write_text(
+        f"dataset{{\n  subject_name = yufeng\n}}\n{line}\nmain\n923b60a\n"
+    )
     if refused:
-        with pytest.raises(InputError, match="sets multires_view = 4; only runs with multires_view = 0"):
+        with pytest.raises(
+            InputError, match="sets multires_view = 4; only runs with multires_view = 0"
+        ):
             load_checkpoint(tmp_path, edition="flame2020")
     else:
         assert load_checkpoint(tmp_path, edition="flame2020").provenance["subject"] == "yufeng"
@@ -153,12 +185,16 @@ class TestGarbage:
         content = file.read_bytes()
         for size in (0, 100, len(content) // 2, len(content) - 1):
             file.write_bytes(content[:size])
-            with pytest.raises(InputError, match="cannot be read as a PyTorch file; is it truncated"):
+            with pytest.raises(
+                InputError, match="cannot be read as a PyTorch file; is it truncated"
+            ):
                 load_checkpoint(file)
 
     def test_foreign_class(self, tmp_path: Path) -> None:
         file = write({"model_state_dict": fractions.Fraction(1, 2)}, tmp_path / "latest.pth")
-        with pytest.raises(InputError, match=r"holds a foreign object, fractions.Fraction; expected"):
+        with pytest.raises(
+            InputError, match=r"holds a foreign object, fractions.Fraction; expected"
+        ):
             load_checkpoint(file)
 
     @pytest.mark.parametrize("protocol", [2, 4])
@@ -173,14 +209,20 @@ class TestGarbage:
             load_checkpoint(file)
         assert not (tmp_path / "pwned").exists()
 
-    @pytest.mark.parametrize("stored", [3, {"a": 1}, {"model_state_dict": [1]}, {"model_state_dict": {"a": "b"}}])
+    @pytest.mark.parametrize(
+        "stored", [3, {"a": 1}, {"model_state_dict": [1]}, {"model_state_dict": {"a": "b"}}]
+    )
     def test_foreign_values(self, tmp_path: Path, stored: Any) -> None:
         with pytest.raises(InputError, match="expected a checkpoint saved by IMavatar"):
             load_checkpoint(write(stored, tmp_path / "latest.pth"))
 
     def test_foreign_tensors(self, tmp_path: Path) -> None:
-        file = write({"model_state_dict": {"encoder.weight": torch.zeros(3, 3)}}, tmp_path / "latest.pth")
-        with pytest.raises(InputError, match=r"misses FLAMEServer.v_template; expected an IMavatar checkpoint"):
+        file = write(
+            {"model_state_dict": {"encoder.weight": torch.zeros(3, 3)}}, tmp_path / "latest.pth"
+        )
+        with pytest.raises(
+            InputError, match=r"misses FLAMEServer.v_template; expected an IMavatar checkpoint"
+        ):
             load_checkpoint(file)
 
     @pytest.mark.parametrize(
@@ -193,7 +235,11 @@ class TestGarbage:
             ),
             ("geometry_network.lin0.weight_v", None, "expected IMavatar's three networks"),
             ("rendering_network.lin2.weight_g", None, "misses tensor texture.layers.2"),
-            ("rendering_network.lin9.bias", torch.zeros(3), "has a foreign tensor texture.layers.9.bias"),
+            (
+                "rendering_network.lin9.bias",
+                torch.zeros(3),
+                "has a foreign tensor texture.layers.9.bias",
+            ),
             ("deformer_network.skinning.bias", torch.zeros(4), "bones must be 5 or 6, got 4"),
             ("rendering_network.lin0.bias", torch.full((20,), torch.nan), "holds NaN or infinity"),
             ("FLAMEServer.posedirs", None, None),
@@ -225,8 +271,16 @@ class TestGarbage:
     @pytest.mark.parametrize(
         ("name", "shape", "sentence"),
         [
-            ("shapedirs", (12, 3, 120), r"FLAMEServer.shapedirs must have shape \[12, 3, 150\], got \[12, 3, 120\]"),
-            ("posedirs", (36, 30), r"FLAMEServer.posedirs must have shape \[36, 36\], got \[36, 30\]"),
+            (
+                "shapedirs",
+                (12, 3, 120),
+                r"FLAMEServer.shapedirs must have shape \[12, 3, 150\], got \[12, 3, 120\]",
+            ),
+            (
+                "posedirs",
+                (36, 30),
+                r"FLAMEServer.posedirs must have shape \[36, 36\], got \[36, 30\]",
+            ),
             ("J_regressor", (5, 11), r"FLAMEServer.J_regressor must have shape \[5, 12\]"),
         ],
     )

@@ -68,18 +68,26 @@ def test_deformation(official: ImplicitAvatar, networks: Golden) -> None:
 
 @pytest.mark.parametrize("frame", range(8))
 def test_bone_transforms(official: ImplicitAvatar, flame: Golden, frame: int) -> None:
-    transforms = official.transforms(tensor(flame["expression"][frame]), tensor(flame["pose"][frame]))
-    assert_allclose(transforms, flame["transformations_with_identity"][frame, :, :3], rtol=0, atol=EXACT)
+    transforms = official.transforms(
+        tensor(flame["expression"][frame]), tensor(flame["pose"][frame])
+    )
+    assert_allclose(
+        transforms, flame["transformations_with_identity"][frame, :, :3], rtol=0, atol=EXACT
+    )
 
 
 def test_canonical_pose(official: ImplicitAvatar, flame: Golden) -> None:
     expected = flame["canonical_transformations_with_identity"][0, :, :3]
     assert_allclose(official.canonical_transforms, expected, rtol=0, atol=EXACT)
-    assert_allclose(official.bones.canonical_feature, flame["canonical_pose_feature"][0], rtol=0, atol=EXACT)
+    assert_allclose(
+        official.bones.canonical_feature, flame["canonical_pose_feature"][0], rtol=0, atol=EXACT
+    )
 
 
 @pytest.mark.parametrize("frame", range(8))
-def test_head_model_inside_the_checkpoint(official: ImplicitAvatar, flame: Golden, frame: int) -> None:
+def test_head_model_inside_the_checkpoint(
+    official: ImplicitAvatar, flame: Golden, frame: int
+) -> None:
     vertices = 4.0 * official.head.vertices(flame["expression"][frame], flame["pose"][frame])
     assert_allclose(vertices, flame["vertices"][frame], rtol=0, atol=EXACT)
 
@@ -92,7 +100,9 @@ def test_forward_map(official: ImplicitAvatar, forward: Golden, frame: int) -> N
     assert_allclose(deformed, forward[f"deformed_{frame}"], rtol=0, atol=EXACT)
 
 
-def jacobian(avatar: ImplicitAvatar, x: torch.Tensor, expression: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+def jacobian(
+    avatar: ImplicitAvatar, x: torch.Tensor, expression: torch.Tensor, pose: torch.Tensor
+) -> torch.Tensor:
     """[N, 3, 3] d deformed_i / d canonical_j."""
     deformed = avatar.deform(x, expression, pose)
     rows = [torch.autograd.grad(deformed[:, i].sum(), x, retain_graph=True)[0] for i in range(3)]
@@ -100,7 +110,9 @@ def jacobian(avatar: ImplicitAvatar, x: torch.Tensor, expression: torch.Tensor, 
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_surface_jacobian_normal_and_colour(official: ImplicitAvatar, surface: Golden, frame: int) -> None:
+def test_surface_jacobian_normal_and_colour(
+    official: ImplicitAvatar, surface: Golden, frame: int
+) -> None:
     expression, pose = tensor(surface["expression"][frame]), tensor(surface["pose"][frame])
     x = tensor(surface["points_c"]).requires_grad_()
     moved = jacobian(official, x, expression, pose)

@@ -14,10 +14,10 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model import VARIANTS, ImplicitAvatar, NetworkSizes
 from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.head_avatar import Variant
 from imavatar_deploy.model.tracing import TRACERS, MarchTracer, RasterTracer, Traced
 from imavatar_deploy.model.tracing.newton import solve
-from imavatar_deploy.model.tracing.signed_distance import SignedDistance
-from imavatar_deploy.model.variant import Variant
+from imavatar_deploy.model.tracing.posed_field import SignedDistance
 
 from .conftest import SMALL, random_head
 from .moving_sphere import calm, moving_sphere
@@ -53,7 +53,11 @@ def view() -> View:
 
 def small_variant(name: str) -> Variant:
     torch.manual_seed(3)
-    return VARIANTS[name].build(random_head(np.random.default_rng(3)), NetworkSizes(**SMALL), {}).eval()
+    return (
+        VARIANTS[name]
+        .build(random_head(np.random.default_rng(3)), NetworkSizes(**SMALL), {})
+        .eval()
+    )
 
 
 def apart(first: Tensor, second: Tensor) -> Tensor:
@@ -84,7 +88,9 @@ def test_raster_is_in_the_table() -> None:
     assert TRACERS["raster"] is RasterTracer
 
 
-def test_the_same_surface_as_the_marcher(avatar: ImplicitAvatar, tracer: RasterTracer, view: View) -> None:
+def test_the_same_surface_as_the_marcher(
+    avatar: ImplicitAvatar, tracer: RasterTracer, view: View
+) -> None:
     frame = calm()
     ours, theirs = tracer.trace(avatar, frame, view), MarchTracer().trace(avatar, frame, view)
     assert not any(part.requires_grad for part in ours)
@@ -98,7 +104,9 @@ def test_the_same_surface_as_the_marcher(avatar: ImplicitAvatar, tracer: RasterT
     assert (ours.sdf[far] == 1.0).all()
 
 
-def test_some_pixels_of_a_moved_camera(avatar: ImplicitAvatar, tracer: RasterTracer, view: View) -> None:
+def test_some_pixels_of_a_moved_camera(
+    avatar: ImplicitAvatar, tracer: RasterTracer, view: View
+) -> None:
     """What training asks: a few pixels in any order, from where an optimised camera stands, with gradients about."""
     centre = (view.origin + torch.tensor([0.05, -0.1, 0.2])).requires_grad_()
     pixels = torch.randperm(400, generator=torch.Generator().manual_seed(0))[:90]
@@ -110,11 +118,18 @@ def test_some_pixels_of_a_moved_camera(avatar: ImplicitAvatar, tracer: RasterTra
     assert not any(part.requires_grad for part in ours)
 
 
-def test_training_asks_for_the_smallest_distance(avatar: ImplicitAvatar, tracer: RasterTracer, view: View) -> None:
+def test_training_asks_for_the_smallest_distance(
+    avatar: ImplicitAvatar, tracer: RasterTracer, view: View
+) -> None:
     frame = calm()
-    foreground = (view.pixels[:, 0] > 8) & (view.pixels[:, 1] > 1)  # cuts the ball, and asks for more of it
+    foreground = (view.pixels[:, 0] > 8) & (
+        view.pixels[:, 1] > 1
+    )  # cuts the ball, and asks for more of it
     ours = tracer.trace(avatar, frame, view, foreground=foreground)
-    plain, theirs = tracer.trace(avatar, frame, view), MarchTracer().trace(avatar, frame, view, foreground=foreground)
+    plain, theirs = (
+        tracer.trace(avatar, frame, view),
+        MarchTracer().trace(avatar, frame, view, foreground=foreground),
+    )
     assert (ours.hit == plain.hit).all()
     surface = ours.hit & foreground
     assert (ours.canonical == plain.canonical)[surface].all()
@@ -169,7 +184,9 @@ def test_nothing_in_sight(avatar: ImplicitAvatar, tracer: RasterTracer) -> None:
 
 
 @pytest.mark.parametrize("foreground", [None, torch.zeros(0, dtype=torch.bool)])
-def test_no_rays(avatar: ImplicitAvatar, tracer: RasterTracer, view: View, foreground: Tensor | None) -> None:
+def test_no_rays(
+    avatar: ImplicitAvatar, tracer: RasterTracer, view: View, foreground: Tensor | None
+) -> None:
     traced = tracer.trace(avatar, calm(), view.select(torch.arange(0)), foreground=foreground)
     assert [len(part) for part in traced] == [0] * 5
 
@@ -203,13 +220,23 @@ def test_folded_distances_are_the_networks(latent: int) -> None:
 class TestSolve:
     def circle(self, x: Tensor, which: Tensor) -> Tensor:
         """Zero where x lies on the unit sphere in the direction (1, 1, 1)."""
-        return torch.stack([x[:, 0] - x[:, 1], x[:, 1] - x[:, 2], x.square().sum(dim=1) - 1.0], dim=1)
+        return torch.stack(
+            [x[:, 0] - x[:, 1], x[:, 1] - x[:, 2], x.square().sum(dim=1) - 1.0], dim=1
+        )
 
     def solve(self, start: Tensor, steps: int) -> Any:
         every = torch.arange(len(start))
         jacobian = torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, -1.0]]).expand(len(start), 2, 3)
         jacobian = torch.cat([jacobian, 2.0 * start[:, None]], dim=1)
-        return solve(self.circle, start, self.circle(start, every), jacobian, steps=steps, tolerance=1e-6, reach=0.2)
+        return solve(
+            self.circle,
+            start,
+            self.circle(start, every),
+            jacobian,
+            steps=steps,
+            tolerance=1e-6,
+            reach=0.2,
+        )
 
     def test_finds_roots_and_stops_by_itself(self) -> None:
         start = torch.tensor([[0.5, 0.6, 0.6], [0.57, 0.58, 0.58], [0.9, 0.3, 0.4]])
@@ -225,10 +252,16 @@ class TestSolve:
 class TestOfficialRays:
     """Some rays of the reference head; benchmarks/tracers.py takes them all, and extracts twice as finely."""
 
-    def test_a_frame(self, official: ImplicitAvatar, reference: Path, official_tracer: RasterTracer) -> None:
+    def test_a_frame(
+        self, official: ImplicitAvatar, reference: Path, official_tracer: RasterTracer
+    ) -> None:
         golden, some = load(reference, "f_render_talk_021_64"), torch.arange(3, 4096, 7)
-        view = View.of(golden_camera(golden, 64, torch.linalg.inv(golden["cam_pose"])[:3]), (64, 64)).select(some)
-        traced = official_tracer.trace(official, Frame(golden["expression"], golden["flame_pose"]), view)
+        view = View.of(
+            golden_camera(golden, 64, torch.linalg.inv(golden["cam_pose"])[:3]), (64, 64)
+        ).select(some)
+        traced = official_tracer.trace(
+            official, Frame(golden["expression"], golden["flame_pose"]), view
+        )
         hit = golden["network_object_mask"][some]
         assert (traced.hit & ~hit).sum() == 0
         assert (hit & ~traced.hit).sum() <= 3
@@ -251,22 +284,36 @@ class TestOfficialRays:
         surface, inside = hit & traced.hit & foreground, hit & ~foreground
         assert apart(traced.deformed, golden["points"])[surface].median() < 2e-6
         assert inside.sum() == 2
-        torch.testing.assert_close(traced.sdf[inside], golden["sdf_output"][inside, 0], atol=2e-3, rtol=0)
+        torch.testing.assert_close(
+            traced.sdf[inside], golden["sdf_output"][inside, 0], atol=2e-3, rtol=0
+        )
         rest = ~(hit & foreground)
-        ours, published = (mask_loss(sdf[rest], foreground[rest]) for sdf in (traced.sdf, golden["sdf_output"][:, 0]))
+        ours, published = (
+            mask_loss(sdf[rest], foreground[rest])
+            for sdf in (traced.sdf, golden["sdf_output"][:, 0])
+        )
         torch.testing.assert_close(ours, published, atol=0, rtol=0.05)
 
 
 def load(reference: Path, name: str) -> dict[str, Tensor]:
     with np.load(reference / "golden" / f"{name}.npz") as data:
-        return {key: torch.from_numpy(data[key]) for key in data.files if data[key].dtype.kind in "bfi"}
+        return {
+            key: torch.from_numpy(data[key]) for key in data.files if data[key].dtype.kind in "bfi"
+        }
 
 
 def golden_camera(golden: dict[str, Tensor], size: int, world_to_camera: Tensor) -> Camera:
-    fx, fy, cx, cy = (float(golden["intrinsics"][index]) / size for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    fx, fy, cx, cy = (
+        float(golden["intrinsics"][index]) / size for index in ((0, 0), (1, 1), (0, 2), (1, 2))
+    )
     return Camera(world_to_camera.numpy(), np.array([abs(fx), fy, cx, cy]))
 
 
 def mask_loss(sdf: Tensor, foreground: Tensor) -> Tensor:
     """The published one, summed."""
-    return torch.nn.functional.binary_cross_entropy_with_logits(-50.0 * sdf, foreground.float(), reduction="sum") / 50.0
+    return (
+        torch.nn.functional.binary_cross_entropy_with_logits(
+            -50.0 * sdf, foreground.float(), reduction="sum"
+        )
+        / 50.0
+    )

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.head_avatar import Variant
 from imavatar_deploy.model.render import Rendering, render
 from imavatar_deploy.model.tracing import MarchTracer, Traced, Tracer
-from imavatar_deploy.model.variant import Variant
 
 from .moving_sphere import calm, moving_sphere
 
@@ -58,7 +58,9 @@ def test_points_land_in_their_pixels_at_their_depth(image: Rendering) -> None:
 def test_colours_are_the_models(image: Rendering) -> None:
     model, frame = moving_sphere(), calm()
     with torch.no_grad():
-        canonical, normal = (torch.from_numpy(array[image.mask]) for array in (image.canonical, image.normal))
+        canonical, normal = (
+            torch.from_numpy(array[image.mask]) for array in (image.canonical, image.normal)
+        )
         feature = model.geometry(canonical).feature
         colour = model.texture(canonical, normal, model.condition(*frame[:2]), feature)
     assert_allclose(image.rgb[image.mask], colour, atol=1e-5)
@@ -73,7 +75,9 @@ class Remembered(Tracer):
     def __init__(self, traced: Traced) -> None:
         self.traced = traced
 
-    def trace(self, model: Variant, frame: Frame, view: View, *, foreground: Tensor | None = None) -> Traced:
+    def trace(
+        self, model: Variant, frame: Frame, view: View, *, foreground: Tensor | None = None
+    ) -> Traced:
         assert foreground is None
         assert not torch.is_grad_enabled()
         return self.traced
@@ -85,7 +89,9 @@ def test_only_hits_with_a_root_are_drawn_and_all_of_them() -> None:
     generator = torch.Generator().manual_seed(8)
     canonical = torch.rand(3200, 3, generator=generator) - 0.5
     hit, valid = (torch.rand(2, 3200, generator=generator) > 0.1).unbind()
-    traced = Traced(canonical, model.deform(canonical, *frame[:2]).detach(), torch.zeros(3200), hit, valid)
+    traced = Traced(
+        canonical, model.deform(canonical, *frame[:2]).detach(), torch.zeros(3200), hit, valid
+    )
     image = render(model, frame, CAMERA, size, Remembered(traced), background=0.25)
     assert image.mask.sum() > 2048
     assert (image.mask.reshape(-1) == (hit & valid).numpy()).all()

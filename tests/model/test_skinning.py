@@ -35,11 +35,15 @@ def test_poses_in_a_batch() -> None:
 
 
 def test_unskin_undoes_skin(points: torch.Tensor) -> None:
-    transforms = skinning.skinning_transforms(torch.from_numpy(POSES["random"]), torch.from_numpy(JOINTS), 6)
+    transforms = skinning.skinning_transforms(
+        torch.from_numpy(POSES["random"]), torch.from_numpy(JOINTS), 6
+    )
     weights = torch.rand(len(points), 6).softmax(dim=-1)
     posed = skinning.skin(points, weights, transforms)
     assert (posed - points).norm(dim=-1).max() > 0.1
-    torch.testing.assert_close(skinning.unskin(posed, weights, transforms), points, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        skinning.unskin(posed, weights, transforms), points, atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("pose", POSES.values(), ids=POSES.keys())

@@ -9,15 +9,18 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.exporters.polish import polish
+from imavatar_deploy.exporters.mesh_cleanup import polish
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, load_checkpoint
-from imavatar_deploy.model.surface.components import keep_components, part_of_face
 from imavatar_deploy.model.surface.extract import extract, field_of
 from imavatar_deploy.model.surface.field import Field
-from imavatar_deploy.model.surface.lattice import CORNERS, Lattice, sample_near_surface
-from imavatar_deploy.model.surface.marching import marching_cubes
-from imavatar_deploy.model.surface.mesh import Mesh
+from imavatar_deploy.model.surface.lattice import (
+    CORNERS,
+    Lattice,
+    marching_cubes,
+    sample_near_surface,
+)
+from imavatar_deploy.model.surface.mesh import Mesh, keep_components, part_of_face
 from imavatar_deploy.progress import silent
 
 from ..shapes import Distance, plate, sphere, spheres, torus
@@ -29,9 +32,13 @@ HALF = 1.26
 def crossed_cells_of_everything(field: Field, side: int) -> set[tuple[int, ...]]:
     points = np.indices((side + 1,) * 3).reshape(3, -1).T
     lattice = Lattice(HALF, side, points, points, points, np.zeros(0, np.float32))
-    inside = (field.values(lattice.positions(points), lambda steps: None) < 0).reshape((side + 1,) * 3)
+    inside = (field.values(lattice.positions(points), lambda steps: None) < 0).reshape(
+        (side + 1,) * 3
+    )
     corners = np.stack([inside[x : side + x, y : side + y, z : side + z] for x, y, z in CORNERS])
-    return {tuple(map(int, cell)) for cell in np.argwhere(corners.any(axis=0) & ~corners.all(axis=0))}
+    return {
+        tuple(map(int, cell)) for cell in np.argwhere(corners.any(axis=0) & ~corners.all(axis=0))
+    }
 
 
 def crossed_cells(field: Field, coarse: int, fine: int) -> set[tuple[int, ...]]:
@@ -75,7 +82,9 @@ def test_only_following_the_surface_asks_less_and_finds_what_is_joined(shape: Di
     cells = [
         {
             tuple(map(int, cell))
-            for cell in sample_near_surface(field, coarse=16, fine=64, half=HALF, progress=silent, thorough=limit).cells
+            for cell in sample_near_surface(
+                field, coarse=16, fine=64, half=HALF, progress=silent, thorough=limit
+            ).cells
         }
         for field, limit in ((thorough, None), (followed, 32))
     ]
@@ -95,7 +104,9 @@ def test_few_points_are_asked() -> None:
 def test_mesh_is_closed_outward_and_tidy(shape: Distance, expected: float) -> None:
     mesh, _ = polish(extract(Field(shape), resolution=128), Field(shape))
     assert mesh.open_edges() == 0
-    assert volume(mesh) == pytest.approx(expected, rel=5e-3)  # chords cut (cell / tube radius)² / 4 off
+    assert volume(mesh) == pytest.approx(
+        expected, rel=5e-3
+    )  # chords cut (cell / tube radius)² / 4 off
     assert len(np.unique(mesh.vertices, axis=0)) == len(mesh.vertices)
     assert mesh.face_areas().min() > 1e-9
     assert set(np.unique(mesh.faces)) == set(range(len(mesh.vertices)))
@@ -104,7 +115,7 @@ def test_mesh_is_closed_outward_and_tidy(shape: Distance, expected: float) -> No
 def test_bricks_join_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     lattice = sample_near_surface(Field(torus), coarse=64, fine=64, half=HALF, progress=silent)
     in_bricks = marching_cubes(lattice)
-    monkeypatch.setattr("imavatar_deploy.model.surface.marching.BRICK", 64)
+    monkeypatch.setattr("imavatar_deploy.model.surface.lattice.BRICK", 64)
     whole = marching_cubes(lattice)
     np.testing.assert_allclose(in_bricks.vertices, whole.vertices, atol=1e-6)
     assert {tuple(np.roll(face, -face.argmin())) for face in in_bricks.faces} == {
@@ -133,7 +144,9 @@ def test_components(which: str, parts: int) -> None:
     mesh = extract(Field(hollow), resolution=128, components=which)
     assert part_of_face(mesh).max() + 1 == parts
     assert mesh.open_edges() == 0
-    assert np.abs(mesh.vertices).max() == pytest.approx({"all": 1.05, "visible": 1.05, "largest": 0.7}[which], abs=2e-3)
+    assert np.abs(mesh.vertices).max() == pytest.approx(
+        {"all": 1.05, "visible": 1.05, "largest": 0.7}[which], abs=2e-3
+    )
 
 
 def test_unknown_components_are_refused() -> None:
@@ -184,11 +197,17 @@ class TestPolish:
         def folded(x: torch.Tensor) -> torch.Tensor:
             return x[:, 2] + 0.4 * torch.sin(60.0 * x[:, 0])
 
-        grid = np.stack(np.meshgrid(np.arange(8), np.arange(8), indexing="ij"), -1).reshape(-1, 2) * 0.05
+        grid = (
+            np.stack(np.meshgrid(np.arange(8), np.arange(8), indexing="ij"), -1).reshape(-1, 2)
+            * 0.05
+        )
         vertices = np.column_stack([grid, np.zeros(64)]).astype(np.float32)
         corner = (np.arange(7)[:, None] * 8 + np.arange(7)).reshape(-1)
         faces = np.concatenate(
-            [np.stack([corner, corner + 8, corner + 9], 1), np.stack([corner, corner + 9, corner + 1], 1)]
+            [
+                np.stack([corner, corner + 8, corner + 9], 1),
+                np.stack([corner, corner + 9, corner + 1], 1),
+            ]
         )
         mesh = Mesh(vertices, faces.astype(np.int32))
         polished, _ = polish(mesh, Field(folded))
@@ -200,11 +219,15 @@ def test_reference_head_is_where_the_official_code_says(reference: Path) -> None
     """Points that the official code put onto the zero level set lie on the mesh of a coarse extraction."""
     run = reference / "experiments" / "openhead" / "IMavatar" / "train0" / "train"
     field = field_of(load_checkpoint(run))
-    mesh = marching_cubes(sample_near_surface(field, coarse=32, fine=64, half=HALF, progress=silent))
+    mesh = marching_cubes(
+        sample_near_surface(field, coarse=32, fine=64, half=HALF, progress=silent)
+    )
     assert mesh.open_edges() == 0
     points = np.load(reference / "golden" / "e_surface.npz")["points_c"]
     distance = cKDTree(mesh.vertices).query(points)[0]
-    assert np.percentile(distance, 95) < 2 * HALF / 64  # one cell; the rest lies in sockets narrower than that
+    assert (
+        np.percentile(distance, 95) < 2 * HALF / 64
+    )  # one cell; the rest lies in sockets narrower than that
 
 
 @pytest.mark.parametrize("shape", [sphere, torus, plate])

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.model import VARIANTS, Frame, ImplicitAvatar, Variant
-from imavatar_deploy.model.backward import BackwardVariant
-from imavatar_deploy.model.forward import ForwardVariant
-from imavatar_deploy.model.variant import SurfacePoints
+from imavatar_deploy.model.backward_avatar import BackwardVariant, undo_head
+from imavatar_deploy.model.forward_avatar import ForwardVariant
+from imavatar_deploy.model.head_avatar import SurfacePoints
 from imavatar_deploy.model.variants.b_morph import BMorph
 from imavatar_deploy.model.variants.c_net import CNet
-from imavatar_deploy.model.variants.rigid import undo_head
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,7 +23,9 @@ MakeVariant = Callable[..., Variant]
 
 def some_frame(seed: int = 2) -> Frame:
     generator = torch.Generator().manual_seed(seed)
-    return Frame(torch.randn(50, generator=generator) * 0.5, torch.randn(15, generator=generator) * 0.2)
+    return Frame(
+        torch.randn(50, generator=generator) * 0.5, torch.randn(15, generator=generator) * 0.2
+    )
 
 
 NEUTRAL = Frame(torch.zeros(50), torch.from_numpy(canonical_pose()))
@@ -41,12 +42,20 @@ def there(model: Variant, points: Tensor, frame: Frame) -> Tensor:
 def test_the_table_is_in_the_papers_order_and_names_its_classes() -> None:
     assert list(VARIANTS) == ["imavatar", "imavatar-minus", "c-net", "d-net", "b-morph", "fwd-skin"]
     assert all(row.name == name == row.build.name and row.summary for name, row in VARIANTS.items())
-    assert [row.build.direction for row in VARIANTS.values()] == ["forward"] * 2 + ["backward"] * 3 + ["forward"]
-    assert {name for name, row in VARIANTS.items() if row.supervised} == {"imavatar", "b-morph", "fwd-skin"}
+    assert [row.build.direction for row in VARIANTS.values()] == ["forward"] * 2 + [
+        "backward"
+    ] * 3 + ["forward"]
+    assert {name for name, row in VARIANTS.items() if row.supervised} == {
+        "imavatar",
+        "b-morph",
+        "fwd-skin",
+    }
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_nothing_moves_at_the_start_in_the_canonical_pose(make_variant: MakeVariant, name: str, points: Tensor) -> None:
+def test_nothing_moves_at_the_start_in_the_canonical_pose(
+    make_variant: MakeVariant, name: str, points: Tensor
+) -> None:
     model = make_variant(name, noise=0.0)
     torch.testing.assert_close(there(model, points, NEUTRAL), points, atol=2e-6, rtol=0)
 
@@ -63,7 +72,9 @@ def test_all_start_from_the_same_surface_whatever_the_expression(
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_found_points_are_where_the_map_says(make_variant: MakeVariant, name: str, points: Tensor) -> None:
+def test_found_points_are_where_the_map_says(
+    make_variant: MakeVariant, name: str, points: Tensor
+) -> None:
     model, frame = make_variant(name), some_frame()
     with torch.no_grad():
         deformed = there(model, points, frame) if model.direction == "forward" else points
@@ -92,10 +103,14 @@ def test_conditioned_geometry_is_told_the_frame_and_its_code(
     assert not torch.allclose(sdf(frame), sdf(frame._replace(expression=frame.expression + 0.5)))
     torch.testing.assert_close(sdf(frame), sdf(frame._replace(latent=model.geometry.latent)))
     if latent:
-        assert not torch.allclose(sdf(frame), sdf(frame._replace(latent=model.geometry.latent + 1.0)))
+        assert not torch.allclose(
+            sdf(frame), sdf(frame._replace(latent=model.geometry.latent + 1.0))
+        )
 
 
-def test_the_rigid_step_undoes_the_head_and_nothing_else(make_variant: MakeVariant, points: Tensor) -> None:
+def test_the_rigid_step_undoes_the_head_and_nothing_else(
+    make_variant: MakeVariant, points: Tensor
+) -> None:
     model = make_variant("c-net")
     assert isinstance(model, CNet)
     frame = some_frame()
@@ -119,7 +134,9 @@ def test_b_morph_inverts_the_papers_map_where_fields_are_the_same_everywhere(
             ours, theirs = (getattr(model.deformation, name) for model in (backward, forward))
             for layer in (ours, theirs):
                 layer.weight.zero_()
-                layer.bias.copy_(torch.randn(len(layer.bias), generator=torch.Generator().manual_seed(4)) * 0.03)
+                layer.bias.copy_(
+                    torch.randn(len(layer.bias), generator=torch.Generator().manual_seed(4)) * 0.03
+                )
     frame = some_frame()
     deformed = forward.deform(points, frame.expression, frame.pose)
     assert (deformed - points).norm(dim=1).mean() > 0.1
@@ -127,7 +144,9 @@ def test_b_morph_inverts_the_papers_map_where_fields_are_the_same_everywhere(
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_only_what_has_fields_gives_them(make_variant: MakeVariant, name: str, points: Tensor) -> None:
+def test_only_what_has_fields_gives_them(
+    make_variant: MakeVariant, name: str, points: Tensor
+) -> None:
     model, frame = make_variant(name), some_frame()
     geometry = model.geometry(points, model.geometry_code(frame))
     fields = model.blend_fields(SurfacePoints(points, points, geometry, points), frame)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.model import VARIANTS, Frame, Variant, View
-from imavatar_deploy.model.backward import BackwardVariant
-from imavatar_deploy.model.forward import ForwardVariant
+from imavatar_deploy.model.backward_avatar import BackwardVariant
+from imavatar_deploy.model.forward_avatar import ForwardVariant
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -60,7 +60,9 @@ def scene(request: pytest.FixtureRequest, make_variant: Callable[..., Variant]) 
         else:
             assert isinstance(model, BackwardVariant)
             canonical, deformed = model.canonical(around, frame), around
-    camera = Camera(np.eye(3, 4, dtype=np.float32), np.array([2.0, 2.0, 0.5, 0.5], dtype=np.float32))
+    camera = Camera(
+        np.eye(3, 4, dtype=np.float32), np.array([2.0, 2.0, 0.5, 0.5], dtype=np.float32)
+    )
     origin = torch.tensor([0.3, 0.2, 4.0], dtype=torch.float64)
     directions = torch.nn.functional.normalize(deformed - origin, dim=1)
     view = replace(View.of(camera, (200, 1)), origin=origin, directions=directions)
@@ -76,7 +78,10 @@ def scene(request: pytest.FixtureRequest, make_variant: Callable[..., Variant]) 
 
 def rows_jacobian(outputs: Tensor, x: Tensor) -> Tensor:
     """[M, R, C] of outputs `[M, R]`, each row of which depends on its own row of x `[M, C]`."""
-    rows = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0] for column in outputs.unbind(dim=1)]
+    rows = [
+        torch.autograd.grad(column.sum(), x, retain_graph=True)[0]
+        for column in outputs.unbind(dim=1)
+    ]
     return torch.stack(rows, dim=1)
 
 
@@ -95,7 +100,9 @@ def normals(model: Variant, frame: Frame, canonical: Tensor, deformed: Tensor) -
     code = model.geometry_code(frame)
     if isinstance(model, BackwardVariant):
         x = deformed.detach().requires_grad_()
-        return unit(torch.autograd.grad(model.geometry(model.canonical(x, frame), code).sdf.sum(), x)[0])
+        return unit(
+            torch.autograd.grad(model.geometry(model.canonical(x, frame), code).sdf.sum(), x)[0]
+        )
     assert isinstance(model, ForwardVariant)
     x = canonical.detach().requires_grad_()
     jacobian = rows_jacobian(model.deform(x, frame.expression, frame.pose), x)
@@ -114,9 +121,13 @@ def met_anew(scene: Scene, level: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(model, BackwardVariant):
 
         def off_level(t: Tensor) -> Tensor:
-            return (model.geometry(model.canonical(view.at(t[:, 0]), frame), code).sdf - level)[:, None]
+            return (model.geometry(model.canonical(view.at(t[:, 0]), frame), code).sdf - level)[
+                :, None
+            ]
 
-        t = solved(off_level, ((scene.deformed - view.origin) * view.directions).sum(dim=1, keepdim=True))
+        t = solved(
+            off_level, ((scene.deformed - view.origin) * view.directions).sum(dim=1, keepdim=True)
+        )
         deformed = view.at(t[:, 0])
         return model.canonical(deformed, frame), deformed
     assert isinstance(model, ForwardVariant)
@@ -141,7 +152,12 @@ def seen_anew(scene: Scene, level: Tensor) -> list[Tensor]:
 
 def seen(scene: Scene) -> list[Tensor]:
     surface = scene.model.on_rays(scene.canonical, scene.deformed, scene.view, scene.frame)
-    return [surface.canonical, surface.normal, *surface.geometry, scene.model.colour(surface, scene.frame)]
+    return [
+        surface.canonical,
+        surface.normal,
+        *surface.geometry,
+        scene.model.colour(surface, scene.frame),
+    ]
 
 
 def distance_anew(scene: Scene) -> list[Tensor]:
@@ -151,20 +167,28 @@ def distance_anew(scene: Scene) -> list[Tensor]:
         canonical = model.canonical(deformed, frame)
     else:
         assert isinstance(model, ForwardVariant)
-        canonical = solved(lambda x: model.deform(x, frame.expression, frame.pose) - deformed, scene.canonical)
+        canonical = solved(
+            lambda x: model.deform(x, frame.expression, frame.pose) - deformed, scene.canonical
+        )
     return [model.geometry(canonical, model.geometry_code(frame)).sdf]
 
 
 def shifted(scene: Scene) -> Tensor:
     """The deformed points at fixed distances from the camera, wherever that is."""
-    distance = torch.linalg.norm(scene.deformed - torch.tensor([0.3, 0.2, 4.0], dtype=torch.float64), dim=1)
+    distance = torch.linalg.norm(
+        scene.deformed - torch.tensor([0.3, 0.2, 4.0], dtype=torch.float64), dim=1
+    )
     return scene.view.at(distance)
 
 
 def weighted(values: list[Tensor]) -> Tensor:
     generator = torch.Generator().manual_seed(3)
-    weights = [torch.randn(value.shape, generator=generator, dtype=torch.float64) for value in values]
-    return torch.stack([(weight * value).sum() for weight, value in zip(weights, values, strict=True)]).sum()
+    weights = [
+        torch.randn(value.shape, generator=generator, dtype=torch.float64) for value in values
+    ]
+    return torch.stack(
+        [(weight * value).sum() for weight, value in zip(weights, values, strict=True)]
+    ).sum()
 
 
 @contextmanager
@@ -183,17 +207,24 @@ def compare(scene: Scene, ours: Tensor, anew: Callable[[], Tensor]) -> dict[str,
     """Directional derivatives of `ours` against differences of `anew`, for each input; returned by name."""
     inputs, derivatives = scene.inputs(), {}
     # All before anything is moved: that would spoil the graph.
-    reached = {name: torch.autograd.grad(ours, t, retain_graph=True, allow_unused=True) for name, t in inputs.items()}
+    reached = {
+        name: torch.autograd.grad(ours, t, retain_graph=True, allow_unused=True)
+        for name, t in inputs.items()
+    }
     for name, tensors in inputs.items():
         generator = torch.Generator().manual_seed(11)
-        directions = [torch.randn(t.shape, generator=generator, dtype=torch.float64) * 0.1 for t in tensors]
+        directions = [
+            torch.randn(t.shape, generator=generator, dtype=torch.float64) * 0.1 for t in tensors
+        ]
         pairs = zip(reached[name], directions, strict=True)
         derivative = sum(float((g * d).sum()) for g, d in pairs if g is not None)
         ends = []
         for sign in (1.0, -1.0):
             with moved(tensors, directions, sign * STEP):
                 ends.append(anew().item())
-        assert derivative == pytest.approx((ends[0] - ends[1]) / (2.0 * STEP), rel=2e-5, abs=2e-6), name
+        assert derivative == pytest.approx(
+            (ends[0] - ends[1]) / (2.0 * STEP), rel=2e-5, abs=2e-6
+        ), name
         derivatives[name] = derivative
     return derivatives
 
@@ -239,8 +270,12 @@ def test_a_ray_along_the_surface_does_not_blow_up(scene: Scene) -> None:
     point = scene.deformed[:1]
     normal = normals(model, frame, scene.canonical[:1], point)
     along = unit(torch.linalg.cross(normal, torch.ones_like(normal)))
-    view = replace(scene.view.select(torch.tensor([0])), origin=(point - 4.0 * along)[0], directions=along)
+    view = replace(
+        scene.view.select(torch.tensor([0])), origin=(point - 4.0 * along)[0], directions=along
+    )
     surface = model.on_rays(scene.canonical[:1], point, view, frame)
-    gradients = torch.autograd.grad(surface.canonical.sum(), list(model.geometry.parameters()), allow_unused=True)
+    gradients = torch.autograd.grad(
+        surface.canonical.sum(), list(model.geometry.parameters()), allow_unused=True
+    )
     largest = max(float(gradient.abs().max()) for gradient in gradients if gradient is not None)
     assert 1.0 < largest < 1e5

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 MakeVariant = Callable[..., Variant]
 
 CAMERA = Camera(
-    np.hstack([np.eye(3), [[0.0], [0.0], [-4.0]]]).astype(np.float32), np.array([2.0, 2.0, 0.5, 0.5], np.float32)
+    np.hstack([np.eye(3), [[0.0], [0.0], [-4.0]]]).astype(np.float32),
+    np.array([2.0, 2.0, 0.5, 0.5], np.float32),
 )
 TARGET = torch.tensor([0.9, 0.2, 0.1])
 TARGET_RADIUS = 0.35
@@ -38,7 +39,9 @@ def turned(yaw: float = 0.0, smile: float = 0.0) -> Frame:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_is_drawn(make_variant: MakeVariant, name: str) -> None:
-    picture = render(make_variant(name, noise=0.0), turned(0.3, 1.0), CAMERA, (24, 24), MarchTracer())
+    picture = render(
+        make_variant(name, noise=0.0), turned(0.3, 1.0), CAMERA, (24, 24), MarchTracer()
+    )
     assert picture.mask[12, 12]
     assert not picture.mask[[0, 0, -1, -1], [0, -1, 0, -1]].any()
     assert (picture.rgb[~picture.mask] == 1.0).all()
@@ -50,17 +53,25 @@ def test_every_variant_is_drawn(make_variant: MakeVariant, name: str) -> None:
 def loss_of(model: Variant, frame: Frame, view: View, traced: Traced, mask: Tensor) -> Tensor:
     """Colour on the surface and the published mask term off it."""
     surface = traced.hit & mask & traced.valid
-    points = model.on_rays(traced.canonical[surface], traced.deformed[surface], view.select(surface), frame)
+    points = model.on_rays(
+        traced.canonical[surface], traced.deformed[surface], view.select(surface), frame
+    )
     colour = (model.colour(points, frame) - TARGET).abs().sum()
     off = traced.valid & ~surface
     logits = -50.0 * model.off_surface(traced.canonical[off], traced.deformed[off], frame)
-    mask_term = torch.nn.functional.binary_cross_entropy_with_logits(logits, mask[off].float(), reduction="sum")
+    mask_term = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, mask[off].float(), reduction="sum"
+    )
     return (colour + 2.0 * mask_term) / len(view)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_learns_a_toy_target(make_variant: MakeVariant, name: str) -> None:
-    model, frame, tracer = make_variant(name, noise=0.0).train(), turned(0.2, 0.5), MarchTracer(samples=30)
+    model, frame, tracer = (
+        make_variant(name, noise=0.0).train(),
+        turned(0.2, 0.5),
+        MarchTracer(samples=30),
+    )
     view = View.of(CAMERA, (8, 8))
     mask = view.at(torch.full((64,), 4.0))[:, :2].norm(dim=1) < TARGET_RADIUS
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -84,7 +95,9 @@ def test_every_variant_has_a_mesh_for_each_expression(make_variant: MakeVariant,
     assert len(mesh.vertices) > 500
     assert mesh.open_edges() == 0
     found = model.search(torch.from_numpy(mesh.vertices), frame)
-    inside = torch.from_numpy(np.linalg.norm(mesh.vertices, axis=1)) < 1.15  # the sphere may cut the field off
+    inside = (
+        torch.from_numpy(np.linalg.norm(mesh.vertices, axis=1)) < 1.15
+    )  # the sphere may cut the field off
     assert found.valid[inside].float().mean() > 0.95
     assert found.sdf[inside & found.valid].abs().median() < 0.01  # a cell is 0.04 wide
     other = posed_surface(model, turned(-0.4, -1.0), resolution=64)

@@ -29,13 +29,19 @@ def motion(seed: int) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("bones", [5, 6], ids="{} bones".format)
-@pytest.mark.parametrize(("rings", "sectors"), [(4, 5), (18, 20)], ids=["part of a block", "more than a block"])
-def test_animator_agrees_with_the_plain_way(bones: int, rings: int, sectors: int, workers: Workers) -> None:
+@pytest.mark.parametrize(
+    ("rings", "sectors"), [(4, 5), (18, 20)], ids=["part of a block", "more than a block"]
+)
+def test_animator_agrees_with_the_plain_way(
+    bones: int, rings: int, sectors: int, workers: Workers
+) -> None:
     avatar = tiny_avatar(rings, sectors, bones)
     assert (avatar.vertex_count > BLOCK) == (rings == 18)
     animator = Animator(avatar, workers)
     for seed in range(3):
-        np.testing.assert_allclose(animator(*motion(seed))[0], pose_plainly(avatar, *motion(seed))[0], atol=2e-6)
+        np.testing.assert_allclose(
+            animator(*motion(seed))[0], pose_plainly(avatar, *motion(seed))[0], atol=2e-6
+        )
 
 
 def test_plain_way_is_the_head_model_s_own(avatar: Avatar) -> None:
@@ -59,11 +65,15 @@ def test_plain_way_is_the_head_model_s_own(avatar: Avatar) -> None:
         edition=five.edition,
         expression_names=five.expression_names,  # type: ignore[arg-type]
     )
-    np.testing.assert_allclose(pose_plainly(at_origin, *motion(1)).vertices, head.vertices(*motion(1)), atol=2e-6)
+    np.testing.assert_allclose(
+        pose_plainly(at_origin, *motion(1)).vertices, head.vertices(*motion(1)), atol=2e-6
+    )
 
 
 def test_zero_coefficients_are_the_rest_pose(avatar: Avatar, workers: Workers) -> None:
-    still = Animator(avatar, workers)(np.zeros(50, dtype=np.float32), np.zeros(15, dtype=np.float32))
+    still = Animator(avatar, workers)(
+        np.zeros(50, dtype=np.float32), np.zeros(15, dtype=np.float32)
+    )
     np.testing.assert_allclose(still.vertices, avatar.rest.T, atol=1e-6)
 
 
@@ -96,7 +106,9 @@ def test_surface_normals_agree_with_the_plain_way(avatar: Avatar, workers: Worke
     for seed in range(3):
         posed = pose_plainly(avatar, *motion(seed))
         np.testing.assert_allclose(normals(posed), surface_normals(avatar, posed), atol=1e-5)
-        assert np.abs(normals(posed) - vertex_normals(posed.vertices, avatar.faces)).max() > 0.05, "the detail counts"
+        assert np.abs(normals(posed) - vertex_normals(posed.vertices, avatar.faces)).max() > 0.05, (
+            "the detail counts"
+        )
 
 
 def test_detail_turns_with_the_head(workers: Workers) -> None:
@@ -113,11 +125,15 @@ def test_detail_turns_with_the_head(workers: Workers) -> None:
 
 def test_normals_of_a_sphere_point_outwards(workers: Workers) -> None:
     sphere, faces = closed_sphere(40, 60)
-    np.testing.assert_allclose(VertexNormals(faces, len(sphere), workers)(sphere), sphere, atol=0.02)
+    np.testing.assert_allclose(
+        VertexNormals(faces, len(sphere), workers)(sphere), sphere, atol=0.02
+    )
 
 
 def test_vertices_without_area_have_normal_zero(workers: Workers) -> None:
-    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 5, 5], [1, 1, 1], [1, 1, 1]], dtype=np.float32)
+    vertices = np.array(
+        [[0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 5, 5], [1, 1, 1], [1, 1, 1]], dtype=np.float32
+    )
     faces = np.array([[0, 1, 2], [4, 5, 4]], dtype=np.int32)
     normals = VertexNormals(faces, len(vertices), workers)(vertices)
     np.testing.assert_array_equal(normals, [[0, 0, 1]] * 3 + [[0, 0, 0]] * 3)

@@ -19,17 +19,25 @@ PIXELS = np.eye(3, 4, dtype=np.float32)
 """Image matrix under which a vertex is (column w, row w, w) itself."""
 
 
-def draw(points: object, faces: object, workers: Workers, *, matrix: Float = PIXELS, cull: bool = False) -> Fragments:
-    rasteriser = Rasteriser(np.array(faces, dtype=np.int32).reshape(-1, 3), WIDTH, HEIGHT, workers, cull=cull)
+def draw(
+    points: object, faces: object, workers: Workers, *, matrix: Float = PIXELS, cull: bool = False
+) -> Fragments:
+    rasteriser = Rasteriser(
+        np.array(faces, dtype=np.int32).reshape(-1, 3), WIDTH, HEIGHT, workers, cull=cull
+    )
     return rasteriser.draw(np.array(points, dtype=np.float32), matrix)
 
 
-def cast_rays(vertices: Float, faces: NDArray[np.int32], camera: Camera) -> tuple[NDArray[np.float64], ...]:
+def cast_rays(
+    vertices: Float, faces: NDArray[np.int32], camera: Camera
+) -> tuple[NDArray[np.float64], ...]:
     """Depth [H, W, F], inf where a triangle is missed, and barycentrics [H, W, F, 3]: Moeller and Trumbore, float64."""
     matrix = camera.image_matrix(WIDTH, HEIGHT).astype(np.float64)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     unprojection = np.linalg.inv(matrix[:, :3])
-    rays = (np.stack([columns, rows, np.ones_like(rows)], -1) @ unprojection.T)[:, :, None]  # one unit of depth long
+    rays = (np.stack([columns, rows, np.ones_like(rows)], -1) @ unprojection.T)[
+        :, :, None
+    ]  # one unit of depth long
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     eye = -unprojection @ matrix[:, 3]
     across = np.cross(rays, c - a)
@@ -46,11 +54,17 @@ def random_soup(seed: int, count: int, spread: float) -> tuple[Float, NDArray[np
     rng = np.random.default_rng(seed)
     centres = rng.uniform(-2.5, 2.5, size=(count, 1, 3))
     corners = centres + spread * rng.normal(size=(count, 3, 3))
-    return corners.reshape(-1, 3).astype(np.float32), np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
+    return corners.reshape(-1, 3).astype(np.float32), np.arange(3 * count, dtype=np.int32).reshape(
+        -1, 3
+    )
 
 
-@pytest.mark.parametrize(("seed", "spread", "distance"), [(0, 0.4, 4.0), (1, 1.5, 1.0), (2, 3.0, 0.5), (3, 20.0, 2.0)])
-def test_soup_agrees_with_ray_casting(seed: int, spread: float, distance: float, workers: Workers) -> None:
+@pytest.mark.parametrize(
+    ("seed", "spread", "distance"), [(0, 0.4, 4.0), (1, 1.5, 1.0), (2, 3.0, 0.5), (3, 20.0, 2.0)]
+)
+def test_soup_agrees_with_ray_casting(
+    seed: int, spread: float, distance: float, workers: Workers
+) -> None:
     """Near distances put corners behind the camera and across the near plane; the last triangles are huge."""
     vertices, faces = random_soup(seed, 60, spread)
     camera = Camera.looking_at([0.1, 0.2, 0.0], distance=distance, yaw=0.3)
@@ -69,9 +83,14 @@ def test_some_soup_crosses_the_near_plane() -> None:
     """What the test above claims to hold."""
     vertices, faces = random_soup(2, 60, 3.0)
     camera = Camera.looking_at([0.1, 0.2, 0.0], distance=0.5, yaw=0.3)
-    w = (vertices @ camera.image_matrix(WIDTH, HEIGHT)[2, :3] + camera.image_matrix(WIDTH, HEIGHT)[2, 3])[faces]
+    w = (
+        vertices @ camera.image_matrix(WIDTH, HEIGHT)[2, :3]
+        + camera.image_matrix(WIDTH, HEIGHT)[2, 3]
+    )[faces]
     crossing = (w.min(axis=1) < 0) & (w.max(axis=1) > NEAR)
-    triangles = np.unique(draw(vertices, faces, Workers(1), matrix=camera.image_matrix(WIDTH, HEIGHT)).triangle)
+    triangles = np.unique(
+        draw(vertices, faces, Workers(1), matrix=camera.image_matrix(WIDTH, HEIGHT)).triangle
+    )
     assert np.isin(triangles, np.flatnonzero(crossing)).sum() > 5
 
 
@@ -79,18 +98,24 @@ def times_covered(
     points: Float, faces: NDArray[np.int32], *, matrix: Float = PIXELS, cull: bool = False
 ) -> NDArray[np.int_]:
     """[H, W] how many triangles cover each pixel, each drawn alone."""
-    alone = [draw(points, face, Workers(1), matrix=matrix, cull=cull).triangle == 0 for face in faces]
+    alone = [
+        draw(points, face, Workers(1), matrix=matrix, cull=cull).triangle == 0 for face in faces
+    ]
     return np.sum(alone, axis=0)
 
 
 @pytest.mark.parametrize("flip", [False, True], ids=["one diagonal", "the other"])
 @pytest.mark.parametrize("depth", [1.0, 2.0, 3.0, 0.7])
 @pytest.mark.parametrize("step", [1.0, 2.0, 2.5])
-def test_grid_with_vertices_on_pixel_centres_is_covered_once(step: float, depth: float, flip: bool) -> None:
+def test_grid_with_vertices_on_pixel_centres_is_covered_once(
+    step: float, depth: float, flip: bool
+) -> None:
     """Every edge runs through pixel centres; left and top of the region belong to it, right and bottom do not."""
     side = 5
     rows, columns = np.mgrid[:side, :side] * step + 4.0
-    points = np.stack([columns, rows, np.ones_like(rows)], -1).reshape(-1, 3).astype(np.float32) * np.float32(depth)
+    points = np.stack([columns, rows, np.ones_like(rows)], -1).reshape(-1, 3).astype(
+        np.float32
+    ) * np.float32(depth)
     corner = np.arange(side * side).reshape(side, side)
     a, b, c, d = corner[:-1, :-1], corner[:-1, 1:], corner[1:, 1:], corner[1:, :-1]
     halves = [[a, b, d], [b, c, d]] if flip else [[a, b, c], [a, c, d]]
@@ -162,7 +187,9 @@ def test_near_plane_cuts(workers: Workers) -> None:
     """A floor from behind the camera to far in front of it: pixels whose floor is nearer than the plane stay empty."""
     floor = np.array([[-9, -0.031, 9], [9, -0.031, 9], [0, -0.031, -900]], dtype=np.float32)
     camera = Camera.looking_at([0, 0, 0], extent=12.0)
-    middle = draw(floor, [0, 1, 2], workers, matrix=camera.image_matrix(WIDTH, HEIGHT)).triangle[:, WIDTH // 2]
+    middle = draw(floor, [0, 1, 2], workers, matrix=camera.image_matrix(WIDTH, HEIGHT)).triangle[
+        :, WIDTH // 2
+    ]
     fy, cy = camera.intrinsics[1] * HEIGHT, camera.intrinsics[3] * HEIGHT
     below = np.arange(HEIGHT) > cy
     depth = 0.031 * fy / np.maximum(np.arange(HEIGHT) - cy, 1e-9)
@@ -187,7 +214,9 @@ NOTHING = {
 @pytest.mark.parametrize("points", NOTHING.values(), ids=NOTHING.keys())
 def test_nothing_to_see(points: list[list[float]], workers: Workers) -> None:
     good = [[40, 30, 9], [43, 30, 9], [40, 33, 9]]
-    fragments = draw(points + (np.array(good) * [9, 9, 1]).tolist(), [[0, 1, 2], [3, 4, 5]], workers)
+    fragments = draw(
+        points + (np.array(good) * [9, 9, 1]).tolist(), [[0, 1, 2], [3, 4, 5]], workers
+    )
     assert set(np.unique(fragments.triangle)) == {-1, 1}
 
 
@@ -207,7 +236,9 @@ def test_the_first_of_equally_near_triangles_wins(workers: Workers) -> None:
 
 
 def test_a_new_frame_forgets_the_old_one(workers: Workers) -> None:
-    rasteriser = Rasteriser(np.array([[0, 1, 2]], dtype=np.int32), WIDTH, HEIGHT, workers, cull=False)
+    rasteriser = Rasteriser(
+        np.array([[0, 1, 2]], dtype=np.int32), WIDTH, HEIGHT, workers, cull=False
+    )
     near = np.array([[1, 1, 1], [30, 1, 1], [1, 30, 1]], dtype=np.float32)
     far = near * 5 + np.array([90, 60, 0], dtype=np.float32)
     rasteriser.draw(near, PIXELS)

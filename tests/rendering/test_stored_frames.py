@@ -23,7 +23,9 @@ SIZE = (96, 80)
 
 @pytest.mark.parametrize("shading", SHADINGS)
 def test_same_pixels_as_before(shading: str) -> None:
-    stored = cv2.cvtColor(cv2.imread(str(STORED / f"{shading}.png"), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
+    stored = cv2.cvtColor(
+        cv2.imread(str(STORED / f"{shading}.png"), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA
+    )
     talk = read_track("talk")
     with Player("sample", size=SIZE, shading=shading, background="#204060") as player:
         images = [player.render(talk.expression[frame], talk.pose[frame]) for frame in FRAMES]

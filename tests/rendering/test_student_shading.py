@@ -22,7 +22,9 @@ def test_pixel_loop_follows_the_formula(width: int, workers: Workers) -> None:
     truth = colours_plainly(student, student.features, normal, condition)
     assert np.ptp(truth, axis=0).min() > 0.2
     for count in (1, LANES - 1, LANES, LANES + 1, 200):
-        colours = student_colours(student, student.features[:count], normal[:count], condition, workers)
+        colours = student_colours(
+            student, student.features[:count], normal[:count], condition, workers
+        )
         np.testing.assert_allclose(colours, truth[:count], atol=5e-6)
 
 
@@ -32,11 +34,14 @@ def test_normals_of_any_length_are_directions() -> None:
     condition = np.zeros((1, 53), dtype=np.float32)
     with Workers(1) as workers:
         long, short = (
-            student_colours(student, student.features, scale * normal, condition, workers) for scale in (7.0, 0.1)
+            student_colours(student, student.features, scale * normal, condition, workers)
+            for scale in (7.0, 0.1)
         )
         nowhere = student_colours(student, student.features, 0 * normal, condition, workers)
     np.testing.assert_allclose(long, short, atol=2e-6)
-    np.testing.assert_allclose(nowhere, colours_plainly(student, student.features, 0 * normal, condition), atol=5e-6)
+    np.testing.assert_allclose(
+        nowhere, colours_plainly(student, student.features, 0 * normal, condition), atol=5e-6
+    )
 
 
 def test_sigmoid_is_one() -> None:

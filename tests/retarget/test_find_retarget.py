@@ -11,12 +11,10 @@ from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.retarget import ExpressionMap, Retarget, find_retarget, write_map
-from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
-from imavatar_deploy.retarget.by_name import JAW_OPEN_ANGLE, OPENHEAD_NAMES
-from imavatar_deploy.retarget.controls import CONTROLS, EYES, joined
-from imavatar_deploy.retarget.eye_turns import EYE_TURNS, LOOK
-from imavatar_deploy.retarget.find import ROWS
+from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES, EYE_TURNS, LOOK
+from imavatar_deploy.retarget.expression_map import CONTROLS, EYES, joined
 from imavatar_deploy.retarget.retarget import Float
+from imavatar_deploy.retarget.strategies import JAW_OPEN_ANGLE, OPENHEAD_NAMES, ROWS
 
 STILL = np.zeros(15, dtype=np.float32)
 
@@ -54,12 +52,16 @@ class TestByName:
             for name, weight in zip(ARKIT_NAMES, weights, strict=True)
             if name in head.expression_names
         )
-        np.testing.assert_allclose(head.vertices(*by_name(weights, STILL)), head.template + morphs, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            head.vertices(*by_name(weights, STILL)), head.template + morphs, rtol=0, atol=1e-6
+        )
 
     @pytest.mark.parametrize("name", ARKIT_NAMES)
     def test_every_shape_is_one_thing(self, by_name: Retarget, name: str) -> None:
         expression, pose = by_name(shapes(**{name: 1.0}), STILL)
-        assert expression.sum() + pose.sum() == pytest.approx({"jawOpen": JAW_OPEN_ANGLE, "tongueOut": 0}.get(name, 1))
+        assert expression.sum() + pose.sum() == pytest.approx(
+            {"jawOpen": JAW_OPEN_ANGLE, "tongueOut": 0}.get(name, 1)
+        )
         assert np.count_nonzero(expression) + np.count_nonzero(pose) == (name != "tongueOut")
 
     def test_jaw_open_is_the_morph(self, head: HeadModel, by_name: Retarget) -> None:
@@ -74,7 +76,9 @@ class TestByName:
         np.testing.assert_allclose(moved, moved.round(), rtol=0, atol=0.005)
 
     def test_avatar_without_names_has_its_editions_own(self, by_name: Retarget) -> None:
-        nameless = find_retarget(ARKIT, "openhead", [f"expression_{index:02d}" for index in range(50)])
+        nameless = find_retarget(
+            ARKIT, "openhead", [f"expression_{index:02d}" for index in range(50)]
+        )
         np.testing.assert_array_equal(nameless(*any_face())[0], by_name(*any_face())[0])
 
     def test_names_decide_the_order(self, by_name: Retarget) -> None:
@@ -85,7 +89,9 @@ class TestByName:
 class TestEyes:
     @pytest.mark.parametrize("side", ["Left", "Right"])
     @pytest.mark.parametrize("way", LOOK)
-    def test_angles_are_those_that_the_shapes_make(self, head: HeadModel, side: str, way: str) -> None:
+    def test_angles_are_those_that_the_shapes_make(
+        self, head: HeadModel, side: str, way: str
+    ) -> None:
         """The turn about the eye joint that is nearest to what the shape does to the iris, within 0.01 rad."""
         bone = 3 if side == "Left" else 4
         arm = head.template - head.joints(np.zeros(50, dtype=np.float32))[bone]
@@ -100,7 +106,9 @@ class TestEyes:
     def test_weights_alone_turn_them_by_the_shapes(self, by_name: Retarget) -> None:
         assert not by_name(shapes(eyeLookOutLeft=1.0, eyeLookInRight=1.0), STILL)[1].any()
 
-    def test_what_the_tracker_saw_is_not_turned_twice(self, head: HeadModel, by_name: Retarget) -> None:
+    def test_what_the_tracker_saw_is_not_turned_twice(
+        self, head: HeadModel, by_name: Retarget
+    ) -> None:
         """Live Link sends rotations and weights of one gaze: the iris must go where the rotation says."""
         weights = shapes(eyeLookOutLeft=0.5, eyeLookInRight=0.5)
         seen = STILL.copy()
@@ -109,14 +117,20 @@ class TestEyes:
         came = head.vertices(*by_name(weights, seen))
         for bone in (3, 4):
             iris = (head.weights[:, bone] > 0.99) & (head.template[:, 2] > 0.087)
-            assert (expected[iris] - head.template[iris])[:, 0].mean() > 2e-3, "to the person's left"
+            assert (expected[iris] - head.template[iris])[:, 0].mean() > 2e-3, (
+                "to the person's left"
+            )
             assert np.linalg.norm((came - expected)[iris], axis=1).max() < 0.8e-3
 
     @pytest.mark.parametrize("map_file", ["sparse", "map"])
-    def test_what_the_tracker_saw_comes_before_what_weights_say(self, tmp_path: Path, map_file: str) -> None:
+    def test_what_the_tracker_saw_comes_before_what_weights_say(
+        self, tmp_path: Path, map_file: str
+    ) -> None:
         if map_file == "map":
             map_file = str(tmp_path / "map.npz")
-            write_map(ExpressionMap(ARKIT, "flame2020", np.ones((52, 59), dtype=np.float32)), map_file)
+            write_map(
+                ExpressionMap(ARKIT, "flame2020", np.ones((52, 59), dtype=np.float32)), map_file
+            )
         retarget = find_retarget(ARKIT, "flame2020", (), map_file=map_file)
         seen = STILL.copy()
         seen[9:] = np.linspace(0.1, 0.2, 6)
@@ -128,22 +142,31 @@ class TestEyes:
 def test_sparse_moves_jaw_and_eyes_and_says_so(head: HeadModel) -> None:
     retarget = find_retarget(ARKIT, "flame2023", (), map_file="sparse")
     assert "FACE WILL HARDLY MOVE" in retarget.note
-    expression, pose = retarget(shapes(jawOpen=1.0, jawLeft=1.0, mouthSmileLeft=1.0, eyeLookOutLeft=1.0), STILL)
+    expression, pose = retarget(
+        shapes(jawOpen=1.0, jawLeft=1.0, mouthSmileLeft=1.0, eyeLookOutLeft=1.0), STILL
+    )
     assert not expression.any()
     np.testing.assert_allclose(pose[6:], [JAW_OPEN_ANGLE, 0.1, 0, 0, 0.36, 0, 0, 0, 0], atol=1e-6)
     chin = head.template[:, 2].argmax()
     pose[6] = 0
-    assert (head.vertices(expression, pose) - head.template)[chin, 0] >= 0, "jawLeft goes to the person's left"
+    assert (head.vertices(expression, pose) - head.template)[chin, 0] >= 0, (
+        "jawLeft goes to the person's left"
+    )
 
 
 def test_map_is_a_matrix_and_a_bias(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    matrix, bias = random.normal(size=(52, 59)).astype(np.float32), random.normal(size=59).astype(np.float32)
+    matrix, bias = (
+        random.normal(size=(52, 59)).astype(np.float32),
+        random.normal(size=59).astype(np.float32),
+    )
     write_map(ExpressionMap(ARKIT, "flame2020", matrix, bias), tmp_path / "map.npz")
     retarget = find_retarget(ARKIT, "flame2020", (), map_file=tmp_path / "map.npz")
     weights, pose = any_face()
     expression, posed = retarget(weights, np.where(np.arange(15) < 9, pose, 0).astype(np.float32))
-    np.testing.assert_allclose(np.concatenate([expression, posed[6:]]), weights @ matrix + bias, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate([expression, posed[6:]]), weights @ matrix + bias, rtol=0, atol=1e-5
+    )
     np.testing.assert_array_equal(posed[:6], pose[:6], "rotation and neck pass")
     assert "arkit52 to flame2020" in retarget.note
 
@@ -153,12 +176,16 @@ def test_map_between_editions_reads_the_pose_too(tmp_path: Path) -> None:
     write_map(ExpressionMap("flame2020", "flame2023", matrix), tmp_path / "map.npz")
     retarget = find_retarget("flame2020", "flame2023", (), map_file=tmp_path / "map.npz")
     weights, pose = any_face()
-    np.testing.assert_allclose(joined(*retarget(weights[:50], pose)), joined(weights[:50], pose)[::-1])
+    np.testing.assert_allclose(
+        joined(*retarget(weights[:50], pose)), joined(weights[:50], pose)[::-1]
+    )
 
 
 def ways(tmp_path: Path) -> dict[str, Retarget]:
     """One retarget of every row."""
-    write_map(ExpressionMap(ARKIT, "flame2020", np.ones((52, 59), dtype=np.float32)), tmp_path / "a.npz")
+    write_map(
+        ExpressionMap(ARKIT, "flame2020", np.ones((52, 59), dtype=np.float32)), tmp_path / "a.npz"
+    )
     return {
         "map": find_retarget(ARKIT, "flame2020", (), map_file=tmp_path / "a.npz"),
         "sparse": find_retarget(ARKIT, "flame2020", (), map_file="sparse"),
@@ -199,26 +226,69 @@ def test_codes_of_the_avatars_own_edition_pass(edition: str) -> None:
 def test_other_codes_pass_when_asked() -> None:
     retarget = find_retarget("flame2020", "flame2023", (), any_edition=True)
     assert "played as flame2023" in retarget.note
-    np.testing.assert_array_equal(retarget(*(array[:50] for array in any_face()))[0], any_face()[0][:50])
+    np.testing.assert_array_equal(
+        retarget(*(array[:50] for array in any_face()))[0], any_face()[0][:50]
+    )
 
 
 @pytest.mark.parametrize(
     ("vocabulary", "edition", "options", "error", "words"),
     [
         ("flame2020", "flame2023", {}, EditionMismatchError, "--map FILE .*fit-map.*--any-edition"),
-        ("openhead", "flame2020", {}, EditionMismatchError, "of openhead and the avatar of flame2020"),
-        (ARKIT, "flame2020", {}, EditionMismatchError, "fit-map --from openhead .*--edition flame2020.*--map sparse"),
+        (
+            "openhead",
+            "flame2020",
+            {},
+            EditionMismatchError,
+            "of openhead and the avatar of flame2020",
+        ),
+        (
+            ARKIT,
+            "flame2020",
+            {},
+            EditionMismatchError,
+            "fit-map --from openhead .*--edition flame2020.*--map sparse",
+        ),
         (ARKIT, "flame2020", {"any_edition": True}, EditionMismatchError, "give a map"),
-        ("flame2020", "openhead", {"map_file": "sparse"}, InputError, "reads arkit52 shapes .* of flame2020"),
-        (ARKIT, "flame2020", {"map_file": "{codes}"}, InputError, "a map from flame2019 .* is of arkit52"),
-        ("flame2019", "flame2020", {"map_file": "{codes}"}, EditionMismatchError, "map to flame2023 .*--any-edition"),
-        (ARKIT, "flame2020", {"map_file": "nowhere.npz"}, InputError, "there is no map 'nowhere.npz'"),
+        (
+            "flame2020",
+            "openhead",
+            {"map_file": "sparse"},
+            InputError,
+            "reads arkit52 shapes .* of flame2020",
+        ),
+        (
+            ARKIT,
+            "flame2020",
+            {"map_file": "{codes}"},
+            InputError,
+            "a map from flame2019 .* is of arkit52",
+        ),
+        (
+            "flame2019",
+            "flame2020",
+            {"map_file": "{codes}"},
+            EditionMismatchError,
+            "map to flame2023 .*--any-edition",
+        ),
+        (
+            ARKIT,
+            "flame2020",
+            {"map_file": "nowhere.npz"},
+            InputError,
+            "there is no map 'nowhere.npz'",
+        ),
         ("arkit51", "openhead", {}, UsageError, "did you mean 'arkit52'"),
         (ARKIT, "flame2022", {}, UsageError, "unknown head-model edition"),
     ],
 )
 def test_refusals_say_what_to_do(
-    tmp_path: Path, vocabulary: str, edition: str, options: dict[str, str], error: type[Exception], words: str
+    tmp_path: Path,
+    vocabulary: str,
+    edition: str,
+    options: dict[str, str],
+    error: type[Exception],
+    words: str,
 ) -> None:
     codes = tmp_path / "codes.npz"
     write_map(ExpressionMap("flame2019", "flame2023", np.eye(59, dtype=np.float32)), codes)
@@ -230,6 +300,10 @@ def test_refusals_say_what_to_do(
 
 
 def test_map_of_another_head_passes_when_asked(tmp_path: Path) -> None:
-    write_map(ExpressionMap(ARKIT, "flame2020", np.ones((52, 59), dtype=np.float32)), tmp_path / "map.npz")
-    retarget = find_retarget(ARKIT, "flame2023", (), map_file=tmp_path / "map.npz", any_edition=True)
+    write_map(
+        ExpressionMap(ARKIT, "flame2020", np.ones((52, 59), dtype=np.float32)), tmp_path / "map.npz"
+    )
+    retarget = find_retarget(
+        ARKIT, "flame2023", (), map_file=tmp_path / "map.npz", any_edition=True
+    )
     assert retarget(shapes(jawOpen=1.0), STILL)[0].all()

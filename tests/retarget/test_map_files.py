@@ -18,13 +18,22 @@ from hypothesis import strategies as st
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.retarget import ExpressionMap, Fit, read_map, write_map
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
-from imavatar_deploy.retarget.controls import CONTROLS, INPUTS
+from imavatar_deploy.retarget.expression_map import CONTROLS, INPUTS
 from imavatar_deploy.retarget.map_files import LARGEST
-from imavatar_deploy.retarget.named_rows import MEDIAPIPE_NAMES, WIDTHS
+from imavatar_deploy.retarget.third_party_maps import MEDIAPIPE_NAMES, WIDTHS
 
-FIT = Fit(how="shapes", made_from="openhead, FLAME2020.pkl", ridge=1e-6, samples=51, residual=0.4, moved=3.1)
+FIT = Fit(
+    how="shapes",
+    made_from="openhead, FLAME2020.pkl",
+    ridge=1e-6,
+    samples=51,
+    residual=0.4,
+    moved=3.1,
+)
 WHOLE = np.random.default_rng(0).normal(size=(52, 59)).astype(np.float32)
-TALKATIVE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+TALKATIVE = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def member(array: Any) -> bytes:
@@ -38,10 +47,17 @@ class TestOurs:
     def test_comes_back(self, tmp_path: Path, source: str) -> None:
         random = np.random.default_rng(1)
         matrix, bias = random.normal(size=(len(INPUTS[source]), 59)), random.normal(size=59)
-        chart = ExpressionMap(source, "flame2020", matrix.astype(np.float32), bias.astype(np.float32), FIT)
+        chart = ExpressionMap(
+            source, "flame2020", matrix.astype(np.float32), bias.astype(np.float32), FIT
+        )
         write_map(chart, tmp_path / "map.npz")
         back = read_map(tmp_path / "map.npz")
-        assert (back.source, back.target, back.fit, back.inputs) == (source, "flame2020", FIT, INPUTS[source])
+        assert (back.source, back.target, back.fit, back.inputs) == (
+            source,
+            "flame2020",
+            FIT,
+            INPUTS[source],
+        )
         np.testing.assert_array_equal(back.matrix, chart.matrix)
         np.testing.assert_array_equal(back.bias, chart.bias)
 
@@ -52,7 +68,11 @@ class TestOurs:
             assert tuple(file["inputs"]) == ARKIT_NAMES
             assert tuple(file["outputs"]) == CONTROLS
             np.testing.assert_array_equal(file["matrix"], WHOLE)
-        assert (header["format"], header["source"], header["target"]) == ("imavatar-map", ARKIT, "flame2020")
+        assert (header["format"], header["source"], header["target"]) == (
+            "imavatar-map",
+            ARKIT,
+            "flame2020",
+        )
         assert header["fit"]["made_from"] == FIT.made_from
 
     def test_name_says_what_it_is(self, tmp_path: Path) -> None:
@@ -83,7 +103,10 @@ class TestOurs:
         ("changes", "words"),
         [
             ({"header": np.array("{")}, "header of this map is damaged"),
-            ({"header": np.array(json.dumps({"format": "imavatar-map", "version": 2}))}, "imavatar-map 2, expected"),
+            (
+                {"header": np.array(json.dumps({"format": "imavatar-map", "version": 2}))},
+                "imavatar-map 2, expected",
+            ),
             ({"header": np.array(json.dumps({"format": "imavatar-map", "version": 1}))}, "damaged"),
             ({"inputs": np.array(ARKIT_NAMES[::-1])}, "not those of a map from arkit52"),
             ({"outputs": np.array(CONTROLS[1:])}, "not those of a map from arkit52"),
@@ -144,7 +167,11 @@ class TestForeign:
     def test_its_earlier_form_has_the_jaw_behind_the_head(self, tmp_path: Path) -> None:
         arrays, meant = published()
         jaw = arrays.pop("bs2jaw")
-        np.savez(tmp_path / "old.npz", **arrays, bs2pose=np.concatenate([np.full((52, 3), 9.0), jaw], axis=1))
+        np.savez(
+            tmp_path / "old.npz",
+            **arrays,
+            bs2pose=np.concatenate([np.full((52, 3), 9.0), jaw], axis=1),
+        )
         np.testing.assert_array_equal(read_map(tmp_path / "old.npz").matrix, meant)
 
     @pytest.mark.parametrize("width", WIDTHS)
@@ -161,7 +188,11 @@ class TestForeign:
 
     def test_npz_by_words(self, tmp_path: Path) -> None:
         order = np.random.default_rng(4).permutation(52)[:40]
-        arrays = {"expression": WHOLE[order, :50], "jaw": WHOLE[order, 50:53], "eyes": WHOLE[order, 53:]}
+        arrays = {
+            "expression": WHOLE[order, :50],
+            "jaw": WHOLE[order, 50:53],
+            "eyes": WHOLE[order, 53:],
+        }
         names = np.array(ARKIT_NAMES)[order]
         np.savez(tmp_path / "map.npz", **arrays, names=names, edition="flame2020", bias=WHOLE[0])
         chart = read_map(tmp_path / "map.npz")
@@ -172,7 +203,10 @@ class TestForeign:
 
     @pytest.mark.parametrize("heading", ["", "shape," + ",".join(CONTROLS) + "\n"])
     def test_csv_by_names(self, tmp_path: Path, heading: str) -> None:
-        rows = [f"{name}, {', '.join(map(str, row))}" for name, row in zip(ARKIT_NAMES, WHOLE, strict=True)]
+        rows = [
+            f"{name}, {', '.join(map(str, row))}"
+            for name, row in zip(ARKIT_NAMES, WHOLE, strict=True)
+        ]
         rows.append(f"bias,{','.join(map(str, WHOLE[3]))}\n")
         (tmp_path / "map.csv").write_text(heading + "\n".join(rows[::-1]), encoding="utf-8-sig")
         chart = read_map(tmp_path / "map.csv")
@@ -182,8 +216,16 @@ class TestForeign:
     @pytest.mark.parametrize(
         ("name", "content", "words"),
         [
-            ("map.npy", member(WHOLE[:51]), "52 rows in Apple's order, got 51; give their ARKit names"),
-            ("map.npy", member(WHOLE[:, :58]), "must have 50, 53, 59, 100, 103, 109 columns, got 58"),
+            (
+                "map.npy",
+                member(WHOLE[:51]),
+                "52 rows in Apple's order, got 51; give their ARKit names",
+            ),
+            (
+                "map.npy",
+                member(WHOLE[:, :58]),
+                "must have 50, 53, 59, 100, 103, 109 columns, got 58",
+            ),
             ("map.npy", member(WHOLE[0]), r"must have shape \[n, columns\], got \[59\]"),
             ("map.npy", member(np.full((52, 59), np.nan)), "must be finite"),
             ("map.npy", member(np.full((52, 59), "a")), "must hold numbers, got <U1"),
@@ -197,13 +239,19 @@ class TestForeign:
             ("map.csv", (b"bias" + b",1" * 50 + b"\n") * 2, "one bias"),
             ("map.csv", b"jawOpen,1\njawLeft,1,2", "not a table of an ARKit name and numbers"),
             ("map.csv", b"\xff\xfe", "not a table"),
-            ("map.csv", b"jawOpen" + b",1" * 50 + b"\nsmile" + b",1" * 50, "'smile' is no ARKit shape"),
+            (
+                "map.csv",
+                b"jawOpen" + b",1" * 50 + b"\nsmile" + b",1" * 50,
+                "'smile' is no ARKit shape",
+            ),
             ("map.csv", (b"jawOpen" + b",1" * 50 + b"\n") * 2, "one name of its own"),
             ("map.json", b"{}", "no map ends in '.json'"),
             ("map.npz", b"PK", "not a readable .npz"),
         ],
     )
-    def test_bad_shapes_are_one_sentence(self, tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    def test_bad_shapes_are_one_sentence(
+        self, tmp_path: Path, name: str, content: bytes, words: str
+    ) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=words) as raised:
             read_map(tmp_path / name)
@@ -214,16 +262,27 @@ class TestForeign:
         ("arrays", "words"),
         [
             ({"expression": WHOLE[:, :49]}, "at least 50 columns, got 49"),
-            ({"expression": WHOLE[:, :50], "jaw": WHOLE[:51, :3]}, r"jaw must have shape \[52, 3\], got \[51, 3\]"),
-            ({"expression": WHOLE[:, :50], "eyes": WHOLE[:, :3]}, r"eyes must have shape \[52, 6\]"),
+            (
+                {"expression": WHOLE[:, :50], "jaw": WHOLE[:51, :3]},
+                r"jaw must have shape \[52, 3\], got \[51, 3\]",
+            ),
+            (
+                {"expression": WHOLE[:, :50], "eyes": WHOLE[:, :3]},
+                r"eyes must have shape \[52, 6\]",
+            ),
             ({"expression": WHOLE[:, :50], "edition": "flame"}, "must write one of"),
             ({"expression": WHOLE[:, :50], "names": np.array(["jawOpen"])}, "1 names for 52 rows"),
             ({"matrix": WHOLE}, "holds matrix; expected expression, jaw, eyes"),
             ({"bs2exp": WHOLE[:51, :50]}, r"bs2exp must have shape \[52, E\], got \[51, 50\]"),
-            ({"bs2exp": WHOLE[:, :50], "bs2jaw": WHOLE[:, :6]}, r"bs2jaw must have shape \[52, 3\]"),
+            (
+                {"bs2exp": WHOLE[:, :50], "bs2jaw": WHOLE[:, :6]},
+                r"bs2jaw must have shape \[52, 3\]",
+            ),
         ],
     )
-    def test_bad_members_are_one_sentence(self, tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
+    def test_bad_members_are_one_sentence(
+        self, tmp_path: Path, arrays: dict[str, Any], words: str
+    ) -> None:
         np.savez(tmp_path / "map.npz", **arrays)
         with pytest.raises(InputError, match=words):
             read_map(tmp_path / "map.npz")
@@ -251,7 +310,11 @@ def refused_or_read(path: Path) -> None:
 def honest_files(folder: Path) -> dict[str, bytes]:
     write_map(ExpressionMap(ARKIT, "flame2020", WHOLE, fit=FIT), folder / "map.npz")
     rows = "\n".join(f"{name},{','.join(['0.5'] * 50)}" for name in ARKIT_NAMES)
-    return {"map.npz": (folder / "map.npz").read_bytes(), "map.npy": member(WHOLE), "map.csv": rows.encode()}
+    return {
+        "map.npz": (folder / "map.npz").read_bytes(),
+        "map.npy": member(WHOLE),
+        "map.csv": rows.encode(),
+    }
 
 
 class TestFuzz:
@@ -263,9 +326,13 @@ class TestFuzz:
 
     @TALKATIVE
     @given(data=st.data(), name=st.sampled_from(["map.npz", "map.npy", "map.csv"]))
-    def test_honest_files_with_a_few_bytes_changed(self, tmp_path: Path, data: st.DataObject, name: str) -> None:
+    def test_honest_files_with_a_few_bytes_changed(
+        self, tmp_path: Path, data: st.DataObject, name: str
+    ) -> None:
         content = bytearray(honest_files(tmp_path)[name])
-        near_an_end = st.one_of(st.integers(0, 300), st.integers(len(content) - 900, len(content) - 1))
+        near_an_end = st.one_of(
+            st.integers(0, 300), st.integers(len(content) - 900, len(content) - 1)
+        )
         for place in data.draw(st.lists(near_an_end, min_size=1, max_size=4)):
             content[place] = data.draw(st.integers(0, 255))
         cut = data.draw(st.sampled_from([None, None, len(content) // 2, -1]))
@@ -275,8 +342,21 @@ class TestFuzz:
     @TALKATIVE
     @given(data=st.data())
     def test_members_of_any_kind(self, tmp_path: Path, data: st.DataObject) -> None:
-        keys = ["header", "matrix", "bias", "inputs", "outputs", "expression", "jaw", "names", "edition", "bs2exp"]
-        header = json.dumps({"format": "imavatar-map", "version": 1, "source": ARKIT, "target": None, "fit": None})
+        keys = [
+            "header",
+            "matrix",
+            "bias",
+            "inputs",
+            "outputs",
+            "expression",
+            "jaw",
+            "names",
+            "edition",
+            "bs2exp",
+        ]
+        header = json.dumps(
+            {"format": "imavatar-map", "version": 1, "source": ARKIT, "target": None, "fit": None}
+        )
         makers: list[Callable[[], Any]] = [
             lambda: WHOLE,
             lambda: WHOLE[0],
@@ -287,6 +367,8 @@ class TestFuzz:
             lambda: np.array([np.inf] * 59),
             lambda: np.array(data.draw(st.text(max_size=5))),
         ]
-        drawn = data.draw(st.dictionaries(st.sampled_from(keys), st.sampled_from(makers), max_size=5))
+        drawn = data.draw(
+            st.dictionaries(st.sampled_from(keys), st.sampled_from(makers), max_size=5)
+        )
         np.savez(tmp_path / "map.npz", **{key: make() for key, make in drawn.items()})
         refused_or_read(tmp_path / "map.npz")

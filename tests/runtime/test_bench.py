@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from imavatar_deploy.errors import ImavatarError, MissingDependencyError
 from imavatar_deploy.rendering.shading import SHADINGS
 from imavatar_deploy.runtime.backends import BACKENDS
-from imavatar_deploy.runtime.bench import cast, rounds
+from imavatar_deploy.runtime.bench import measure
 from imavatar_deploy.runtime.bench.combination import (
     IN_TURN,
     SIDE_BY_SIDE,
@@ -27,10 +27,9 @@ from imavatar_deploy.runtime.bench.combination import (
     combinations,
 )
 from imavatar_deploy.runtime.bench.command import bench
-from imavatar_deploy.runtime.bench.comparison import COLUMNS, briefly
-from imavatar_deploy.runtime.bench.facts import add_ratios
-from imavatar_deploy.runtime.bench.growth import growths
-from imavatar_deploy.runtime.bench.rounds import Pace, Timed, Unavailable, time_all
+from imavatar_deploy.runtime.bench.measure import Pace, Timed, Unavailable, time_all
+from imavatar_deploy.runtime.bench.reports import COLUMNS, briefly
+from imavatar_deploy.runtime.bench.results import add_ratios, growths
 from imavatar_deploy.runtime.player import STAGES
 from imavatar_deploy.tracks import FlameFrame, read_track
 
@@ -38,11 +37,15 @@ from ..tiny_avatar import tiny_avatar, write_tiny_folder
 
 
 def call(*arguments: object) -> Result:
-    return CliRunner(env={"COLUMNS": "220"}).invoke(bench, [str(argument) for argument in arguments])
+    return CliRunner(env={"COLUMNS": "220"}).invoke(
+        bench, [str(argument) for argument in arguments]
+    )
 
 
 def compared(folder: Path, out: Path, *options: object) -> tuple[Result, list[dict[str, Any]]]:
-    result = call(folder, "--frames", "2", "--size", "16", "--threads", "1", "--json", out, *options)
+    result = call(
+        folder, "--frames", "2", "--size", "16", "--threads", "1", "--json", out, *options
+    )
     assert result.exit_code == 0, result.output
     return result, json.loads(out.read_text(encoding="utf-8"))["rows"]
 
@@ -59,7 +62,10 @@ class TestComparison:
         result, rows = compared(tiny_avatar_folder, out, *options)
         asked = {(tuple(row["size"]), row["shading"], row["threads"]) for row in rows}
         assert asked == {
-            (size, shading, threads) for size in ((16, 16), (24, 32)) for shading in SHADINGS for threads in (1, 2)
+            (size, shading, threads)
+            for size in ((16, 16), (24, 32))
+            for shading in SHADINGS
+            for threads in (1, 2)
         }
         for row in rows:
             assert tuple(row["milliseconds"]) == (*STAGES, "total")
@@ -68,7 +74,15 @@ class TestComparison:
             assert 0 < row["covered_pixels"] < math.prod(row["size"])
             assert row["faces"] == len(tiny_avatar().faces)
         assert min(row["times_slower"] for row in rows) == 1.0
-        for text in ("16²", "24x32", "student 2x16", "x slower", "alike in all rows", "took", "next: imavatar-"):
+        for text in (
+            "16²",
+            "24x32",
+            "student 2x16",
+            "x slower",
+            "alike in all rows",
+            "took",
+            "next: imavatar-",
+        ):
             assert text in result.stdout
 
     def test_report_says_where_and_how_busy(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
@@ -76,9 +90,14 @@ class TestComparison:
         compared(tiny_avatar_folder, out, "--shading", "vertex,pixel")
         report = json.loads(out.read_text(encoding="utf-8"))
         assert report["schema_version"] == 2
-        assert {"processor", "cores", "gpu", "packages", "load_average", "load_average_before"} <= set(
-            report["machine"]
-        )
+        assert {
+            "processor",
+            "cores",
+            "gpu",
+            "packages",
+            "load_average",
+            "load_average_before",
+        } <= set(report["machine"])
         assert "parameters in" in report["included"]
 
     def test_levels_of_detail_are_avatars(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
@@ -97,15 +116,25 @@ class TestComparison:
             (3, IN_TURN, 6),
         ]
         for row in rows:
-            assert row["frames_per_second_each"] == pytest.approx(row["frames_per_second"] / row["avatars"], abs=0.01)
+            assert row["frames_per_second_each"] == pytest.approx(
+                row["frames_per_second"] / row["avatars"], abs=0.01
+            )
 
-    def test_markdown_holds_the_same_figures(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    def test_markdown_holds_the_same_figures(
+        self, tiny_avatar_folder: Path, tmp_path: Path
+    ) -> None:
         md = tmp_path / "bench.md"
-        _, rows = compared(tiny_avatar_folder, tmp_path / "b.json", "--shading", "student,pixel", "--md", md)
-        head, _, *lines = [line for line in md.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+        _, rows = compared(
+            tiny_avatar_folder, tmp_path / "b.json", "--shading", "student,pixel", "--md", md
+        )
+        head, _, *lines = [
+            line for line in md.read_text(encoding="utf-8").splitlines() if line.startswith("|")
+        ]
         names = [cell.strip() for cell in head.strip("|").split("|")]
         slower = [line.strip("| ").split("|")[names.index("x slower")].strip() for line in lines]
-        assert [float(cell) for cell in slower] == pytest.approx([row["times_slower"] for row in rows], rel=0.01)
+        assert [float(cell) for cell in slower] == pytest.approx(
+            [row["times_slower"] for row in rows], rel=0.01
+        )
         assert {*STAGES, "p50 ms", "frames/s"} <= set(names)
 
     def test_narrow_terminal_leaves_the_stages_out(self, tiny_avatar_folder: Path) -> None:
@@ -122,19 +151,23 @@ class TestWhatCannotRun:
     def _no_tensorrt(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whatever this machine has."""
 
-        def opened(*arguments: Any, real: Any = cast.Player, **options: Any) -> Any:
+        def opened(*arguments: Any, real: Any = measure.Player, **options: Any) -> Any:
             if options["backend"] == "tensorrt":
-                raise MissingDependencyError("there is no TensorRT here (no module named it); do without")
+                raise MissingDependencyError(
+                    "there is no TensorRT here (no module named it); do without"
+                )
             return real(*arguments, **options)
 
-        monkeypatch.setattr(cast, "Player", opened)
+        monkeypatch.setattr(measure, "Player", opened)
 
     def test_is_a_row_that_says_why(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
         options = ("--shading", "vertex", "--backend", "cpu,tensorrt")
         result, (timed, lacking) = compared(tiny_avatar_folder, tmp_path / "bench.json", *options)
         assert "milliseconds" in timed
         assert "milliseconds" not in lacking
-        assert lacking["unavailable"] == "there is no TensorRT here (no module named it); do without"
+        assert (
+            lacking["unavailable"] == "there is no TensorRT here (no module named it); do without"
+        )
         assert "(1) not here: there is no TensorRT here\n" in result.stdout
 
     @pytest.mark.parametrize("sizes", ["16", "16,24"])
@@ -148,14 +181,19 @@ class TestWhatCannotRun:
     def test_one_that_breaks_midway_spoils_no_other(
         self, tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def play(self: cast.Cast, frames: Any, seconds: float, real: Any = cast.Cast.play) -> cast.Take:
+        def play(
+            self: measure.Cast, frames: Any, seconds: float, real: Any = measure.Cast.play
+        ) -> measure.Take:
             if self._combination.shading == "pixel":
                 raise ImavatarError("the device went away")
-            take: cast.Take = real(self, frames, seconds)
+            take: measure.Take = real(self, frames, seconds)
             return take
 
-        monkeypatch.setattr(cast.Cast, "play", play)
-        rows = [Combination(str(tiny_avatar_folder), (8, 8), shading, "cpu", 1) for shading in ("pixel", "vertex")]
+        monkeypatch.setattr(measure.Cast, "play", play)
+        rows = [
+            Combination(str(tiny_avatar_folder), (8, 8), shading, "cpu", 1)
+            for shading in ("pixel", "vertex")
+        ]
         broken, timed = time_all(rows, motion, Pace(4, rounds=2), lambda count: None)
         assert isinstance(broken, Unavailable)
         assert isinstance(timed, Timed)
@@ -164,7 +202,10 @@ class TestWhatCannotRun:
     @pytest.mark.parametrize(
         ("sentence", "words"),
         [
-            ("no driver is installed here (libcuda.so.1 cannot be loaded); install it", "no driver is installed here"),
+            (
+                "no driver is installed here (libcuda.so.1 cannot be loaded); install it",
+                "no driver is installed here",
+            ),
             ("this onnxruntime has no CUDA: pip install 'x[gpu]'", "this onnxruntime has no CUDA"),
             ("torch sees no GPU here", "torch sees no GPU here"),
         ],
@@ -203,21 +244,30 @@ class TestRounds:
     ) -> None:
         asked: list[tuple[str, int]] = []
 
-        def play(self: cast.Cast, frames: Any, seconds: float) -> cast.Take:
+        def play(self: measure.Cast, frames: Any, seconds: float) -> measure.Take:
             asked.append((self._combination.shading, len(frames)))
-            return cast.Take([1.0] * len(frames), 1.0)
+            return measure.Take([1.0] * len(frames), 1.0)
 
-        monkeypatch.setattr(cast.Cast, "play", play)
-        rows = [Combination(str(tiny_avatar_folder), (8, 8), shading, "cpu", 1) for shading in ("student", "vertex")]
+        monkeypatch.setattr(measure.Cast, "play", play)
+        rows = [
+            Combination(str(tiny_avatar_folder), (8, 8), shading, "cpu", 1)
+            for shading in ("student", "vertex")
+        ]
         time_all(rows, motion, Pace(7, rounds=3), lambda count: None)
-        counted = [(name, count) for name, count in asked if count not in (rounds.WARM_UP, rounds.AGAIN)]
+        counted = [
+            (name, count) for name, count in asked if count not in (measure.WARM_UP, measure.AGAIN)
+        ]
         assert counted == [(name, count) for count in (2, 2, 3) for name in ("student", "vertex")]
 
     def test_frames_fewer_than_rounds(self) -> None:
         assert Pace(2, rounds=5).counts() == [1, 1]
 
-    def test_slow_one_ends_when_its_time_is_up(self, tiny_avatar_folder: Path, motion: list[FlameFrame]) -> None:
-        row = Combination(str(tiny_avatar_folder), (8, 8), "vertex", "cpu", 1, avatars=2, together=IN_TURN)
+    def test_slow_one_ends_when_its_time_is_up(
+        self, tiny_avatar_folder: Path, motion: list[FlameFrame]
+    ) -> None:
+        row = Combination(
+            str(tiny_avatar_folder), (8, 8), "vertex", "cpu", 1, avatars=2, together=IN_TURN
+        )
         (timed,) = time_all([row], motion, Pace(40, seconds=1e-9, rounds=2), lambda count: None)
         assert isinstance(timed, Timed)
         assert len(timed.totals) == 4, "one frame of both avatars in each of two rounds"
@@ -225,23 +275,33 @@ class TestRounds:
     def test_no_more_players_than_may_be_open(
         self, tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(rounds, "MOST_PLAYERS", 3)
-        rows = [Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1, count) for count in (1, 2, 3, 4, 1)]
-        assert [[row.avatars for row in some] for some in rounds._companies(rows)] == [[1, 2], [3], [4], [1]]
+        monkeypatch.setattr(measure, "MOST_PLAYERS", 3)
+        rows = [
+            Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1, count)
+            for count in (1, 2, 3, 4, 1)
+        ]
+        assert [[row.avatars for row in some] for some in measure._companies(rows)] == [
+            [1, 2],
+            [3],
+            [4],
+            [1],
+        ]
 
 
 def test_closing_a_cast_ends_what_it_plays(
     tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, render = Event(), cast.Player.render
+    begun, render = Event(), measure.Player.render
 
     def rendered(*arguments: Any) -> Any:
         begun.set()
         return render(*arguments)
 
-    monkeypatch.setattr(cast.Player, "render", rendered)
+    monkeypatch.setattr(measure.Player, "render", rendered)
     with ThreadPoolExecutor(1) as pool:
-        playing = cast.Cast(Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1), "rebuild")
+        playing = measure.Cast(
+            Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1), "rebuild"
+        )
         take = pool.submit(playing.play, motion * 100_000, math.inf)
         assert begun.wait(60)
         playing.close()
@@ -257,7 +317,9 @@ class TestCombination:
         assert [row(avatars, IN_TURN).threads_each for avatars in (1, 2, 3, 8)] == [4, 4, 4, 4]
 
     def test_alone_there_is_one_way_to_play(self) -> None:
-        choices = Choices(["a"], [(8, 8)], ["student"], list(BACKENDS), [1], [1, 2], [IN_TURN, SIDE_BY_SIDE])
+        choices = Choices(
+            ["a"], [(8, 8)], ["student"], list(BACKENDS), [1], [1, 2], [IN_TURN, SIDE_BY_SIDE]
+        )
         rows = combinations(choices)
         assert len(set(rows)) == len(rows) == 3 * len(BACKENDS)
 
@@ -287,11 +349,15 @@ class TestGrowth:
     def test_line_through_sizes_and_levels_of_detail(self) -> None:
         pixels = np.array([1e3, 4e3, 1.6e4])
         sizes = [
-            made_row(size=[side, side], covered_pixels=covered, milliseconds=ms(2.0 + 50e-6 * covered))
+            made_row(
+                size=[side, side], covered_pixels=covered, milliseconds=ms(2.0 + 50e-6 * covered)
+            )
             for side, covered in zip((32, 64, 128), pixels, strict=True)
         ]
         details = [
-            made_row(avatar=name, shading="pixel", vertices=count, milliseconds=ms(1.0 + 0.8e-4 * count))
+            made_row(
+                avatar=name, shading="pixel", vertices=count, milliseconds=ms(1.0 + 0.8e-4 * count)
+            )
             for name, count in (("x", 2_500), ("y", 10_000), ("z", 50_000))
         ]
         by_pixels, by_vertices = growths([*sizes, *details])

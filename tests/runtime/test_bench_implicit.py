@@ -26,7 +26,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Pa
 
     torch.manual_seed(5)
     small = NetworkSizes(
-        geometry_layers=(32,) * 3, geometry_skip=(), feature=8, deformation_layers=(16,), texture_layers=(16,)
+        geometry_layers=(32,) * 3,
+        geometry_skip=(),
+        feature=8,
+        deformation_layers=(16,),
+        texture_layers=(16,),
     )
     folder = tmp_path_factory.mktemp("checkpoint") / "small"
     save_checkpoint(ImplicitAvatar(HeadModel.load("openhead"), small), folder)
@@ -36,12 +40,27 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Pa
 def order_of(checkpoint: Path | str, tracers: Sequence[str] = tuple(TRACERS)) -> Order:
     frames = list(read_track("talk").frames())[:2]
     camera = Camera.looking_at([0.0, 0.0, 0.0])
-    return Order(str(checkpoint), tracers, ["cpu"], (12, 8), camera, frames, threads=1, seconds=1e-9)
+    return Order(
+        str(checkpoint), tracers, ["cpu"], (12, 8), camera, frames, threads=1, seconds=1e-9
+    )
 
 
-def test_bench_shows_it_in_the_same_table(tiny_avatar_folder: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_bench_shows_it_in_the_same_table(
+    tiny_avatar_folder: Path, checkpoint: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "bench.json"
-    options = ("--implicit", checkpoint, "--implicit-size", 12, "--frames", 2, "--size", 16, "--json", out)
+    options = (
+        "--implicit",
+        checkpoint,
+        "--implicit-size",
+        12,
+        "--frames",
+        2,
+        "--size",
+        16,
+        "--json",
+        out,
+    )
     arguments = [str(part) for part in (tiny_avatar_folder, *options, "--threads", 1)]
     result = CliRunner(env={"COLUMNS": "220"}).invoke(bench, arguments)
     assert result.exit_code == 0, result.output
@@ -62,7 +81,9 @@ def test_bench_shows_it_in_the_same_table(tiny_avatar_folder: Path, checkpoint: 
 
 def test_missing_torch_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch").mkdir()
-    (tmp_path / "torch" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")\n")
+    (tmp_path / "torch" / "__init__.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\")\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     (times,) = time_implicit(order_of("sample", ["raster"]), lambda count: None)
     assert times == ImplicitTimes("raster", "cpu", unavailable=times.unavailable)
@@ -90,7 +111,7 @@ class TestTheProcess:
     ) -> None:
         import io
 
-        from imavatar_deploy.model.frame_times import main
+        from imavatar_deploy.model.benchmark import main
 
         for seconds, count in ((1e-9, 1), (60.0, 2)):
             order = replace(order_of(checkpoint, ["raster"]), seconds=seconds)

@@ -20,12 +20,12 @@ from click.testing import CliRunner
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.rendering.cpu_renderer import CpuRenderer
 from imavatar_deploy.runtime import Player, drive, listen
-from imavatar_deploy.runtime.commands import bench, run
-from imavatar_deploy.runtime.live.choices import Choices
+from imavatar_deploy.runtime.bench.command import bench
+from imavatar_deploy.runtime.commands.run import run
+from imavatar_deploy.runtime.live.config import Choices
 from imavatar_deploy.runtime.live.play import Outcome, Programme, play
 from imavatar_deploy.runtime.sources import LiveSource
-from imavatar_deploy.runtime.sources.inbox import Inbox
-from imavatar_deploy.runtime.sources.observation import Observation
+from imavatar_deploy.runtime.sources.observation import Inbox, Observation
 from imavatar_deploy.tracks import FlameTrack, write_track
 
 SLOW = 2.0

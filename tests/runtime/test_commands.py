@@ -17,10 +17,12 @@ from click.testing import CliRunner, Result
 from imavatar_deploy.avatar_io import open_avatar, write_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.golden import read_golden, write_golden
+from imavatar_deploy.fidelity.golden import read_golden, write_golden
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.commands import bench, run, verify
-from imavatar_deploy.runtime.live.choices import Choices
+from imavatar_deploy.runtime.bench.command import bench
+from imavatar_deploy.runtime.commands.run import run
+from imavatar_deploy.runtime.commands.verify import verify
+from imavatar_deploy.runtime.live.config import Choices
 from imavatar_deploy.runtime.live.play import Programme, play
 from imavatar_deploy.runtime.player import STAGES
 from imavatar_deploy.runtime.sources import Source
@@ -45,26 +47,52 @@ def refused(result: Result, code: int, message: str) -> None:
 def track(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     path = tmp_path / "track.json"
-    write_track(FlameTrack(rng.random((6, 50)), 0.1 * rng.normal(size=(6, 15)), fps=12.0, edition="openhead"), path)
+    write_track(
+        FlameTrack(
+            rng.random((6, 50)), 0.1 * rng.normal(size=(6, 15)), fps=12.0, edition="openhead"
+        ),
+        path,
+    )
     return path
 
 
 def test_run_writes_every_sink(tiny_avatar_folder: Path, track: Path, tmp_path: Path) -> None:
     video, frames = tmp_path / "out.mp4", tmp_path / "frames" / "%03d.png"
     sinks = ("--sink", video, "--sink", frames, "--sink", "null")
-    result = call(run, tiny_avatar_folder, "--source", track, *sinks, "--size", "64x48", "--frames", "1:")
+    result = call(
+        run, tiny_avatar_folder, "--source", track, *sinks, "--size", "64x48", "--frames", "1:"
+    )
     assert result.exit_code == 0, result.output
     with av.open(str(video)) as container:
         assert len(list(container.decode(video=0))) == 5
         assert container.streams.video[0].average_rate == 12
     assert len(list(frames.parent.iterdir())) == 5
-    for part in ("wrote", "5 frames", "5 images", "drew 5 frames at", "took", "next: imavatar-bench"):
+    for part in (
+        "wrote",
+        "5 frames",
+        "5 images",
+        "drew 5 frames at",
+        "took",
+        "next: imavatar-bench",
+    ):
         assert part in result.stdout
 
 
-def test_run_draws_what_the_player_draws(tiny_avatar_folder: Path, track: Path, tmp_path: Path) -> None:
+def test_run_draws_what_the_player_draws(
+    tiny_avatar_folder: Path, track: Path, tmp_path: Path
+) -> None:
     look = ("--size", "40", "--shading", "pixel", "--background", "#204060")
-    result = call(run, tiny_avatar_folder, "--source", track, "--sink", tmp_path / "%d.png", "--frames", "3:4", *look)
+    result = call(
+        run,
+        tiny_avatar_folder,
+        "--source",
+        track,
+        "--sink",
+        tmp_path / "%d.png",
+        "--frames",
+        "3:4",
+        *look,
+    )
     assert result.exit_code == 0, result.output
     frame = json.loads(track.read_text())["frames"][3]
     with Player(tiny_avatar_folder, size=40, shading="pixel", background="#204060") as player:
@@ -83,9 +111,22 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
     write_track(FlameTrack(still[0][None], still[1][None], cameras=(aside,)), path)
     for camera, expected in (("track", seen), ("front", front)):
         sink = tmp_path / f"{camera}%d.png"
-        result = call(run, tiny_avatar_folder, "--source", path, "--sink", sink, "--size", "32", "--camera", camera)
+        result = call(
+            run,
+            tiny_avatar_folder,
+            "--source",
+            path,
+            "--sink",
+            sink,
+            "--size",
+            "32",
+            "--camera",
+            camera,
+        )
         assert result.exit_code == 0, result.output
-        image = cv2.imread(str(tmp_path / f"{camera}1.png"), cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]]
+        image = cv2.imread(str(tmp_path / f"{camera}1.png"), cv2.IMREAD_UNCHANGED)[
+            ..., [2, 1, 0, 3]
+        ]
         np.testing.assert_allclose(image.astype(int), expected, atol=1)
 
 
@@ -101,7 +142,11 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
         (("--sink", "null", "--frames", "90:"), 2, "holds no frame"),
         (("--sink", "null", "--fps", "0"), 2, "--fps must be more than 0"),
         (("--sink", "null", "--source", "gopher://:9000"), 2, "unknown source 'gopher://:9000'"),
-        (("--sink", "null", "--source", "udp://:0", "--frames", "0:3"), 2, "--frames and --loop are of a recording"),
+        (
+            ("--sink", "null", "--source", "udp://:0", "--frames", "0:3"),
+            2,
+            "--frames and --loop are of a recording",
+        ),
         (("--sink", "null", "--loop"), 2, "--loop would never end"),
         (("--sink", "null", "--adjust", "jawOpne=1"), 2, "did you mean 'jawOpen'?"),
         (("--sink", "null", "--map", "absent.npz"), 6, "absent.npz"),
@@ -142,20 +187,28 @@ def played(player: Player, frames: Iterable[FlameFrame], sinks: Sequence[str]) -
     play(player, source, Choices().performance(source, player.avatar), Programme(sinks))
 
 
-def test_source_that_fails_midway_leaves_nothing_behind(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_source_that_fails_midway_leaves_nothing_behind(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
     def frames() -> Any:
         yield FlameFrame(np.zeros(50), np.zeros(15))
         raise InputError("the tracker went away")
 
     sinks = [str(tmp_path / "out.mp4"), str(tmp_path / "%d.png")]
-    with Player(tiny_avatar_folder, size=16) as player, pytest.raises(InputError, match="went away"):
+    with (
+        Player(tiny_avatar_folder, size=16) as player,
+        pytest.raises(InputError, match="went away"),
+    ):
         played(player, frames(), sinks)
     assert not list(tmp_path.iterdir())
 
 
 def test_source_without_frames_writes_nothing(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     sinks = [str(tmp_path / "out.mp4"), str(tmp_path / "sheet.png")]
-    with Player(tiny_avatar_folder, size=16) as player, pytest.raises(InputError, match="without a single frame"):
+    with (
+        Player(tiny_avatar_folder, size=16) as player,
+        pytest.raises(InputError, match="without a single frame"),
+    ):
         played(player, (), sinks)
     assert not list(tmp_path.iterdir())
 
@@ -163,12 +216,21 @@ def test_source_without_frames_writes_nothing(tiny_avatar_folder: Path, tmp_path
 def test_verify_passes_an_intact_folder(tiny_avatar_folder: Path) -> None:
     result = call(verify, tiny_avatar_folder)
     assert result.exit_code == 0, result.output
-    for part in ("texture", "runtime", "vertices", "normals", "passed", "files intact", "next: imavatar-run"):
+    for part in (
+        "texture",
+        "runtime",
+        "vertices",
+        "normals",
+        "passed",
+        "files intact",
+        "next: imavatar-run",
+    ):
         assert part in result.stdout
 
 
 @pytest.mark.parametrize(
-    "name", ["texture.onnx", "arrays.safetensors", "student.safetensors", "golden/golden.safetensors"]
+    "name",
+    ["texture.onnx", "arrays.safetensors", "student.safetensors", "golden/golden.safetensors"],
 )
 def test_verify_finds_one_flipped_byte(own_avatar_folder: Path, name: str) -> None:
     path = own_avatar_folder / name
@@ -184,7 +246,9 @@ def rewrite(folder: Path) -> None:
     write_avatar(folder, tiny_avatar(), about={})
 
 
-@pytest.mark.parametrize(("graph", "output"), [("texture", "rgb"), ("animate", "vertices"), ("animate", "normals")])
+@pytest.mark.parametrize(
+    ("graph", "output"), [("texture", "rgb"), ("animate", "vertices"), ("animate", "normals")]
+)
 def test_verify_finds_a_changed_golden(own_avatar_folder: Path, graph: str, output: str) -> None:
     cases = read_golden(own_avatar_folder)
     changed = cases[graph].outputs[output].copy()
@@ -217,14 +281,18 @@ def test_verify_finds_a_changed_student(own_avatar_folder: Path, name: str, said
 def test_verify_wants_the_golden_case_of_a_student(own_avatar_folder: Path) -> None:
     cases = read_golden(own_avatar_folder)
     shutil.rmtree(own_avatar_folder / "golden")
-    write_golden(own_avatar_folder, {name: case for name, case in cases.items() if name != "student"})
+    write_golden(
+        own_avatar_folder, {name: case for name, case in cases.items() if name != "student"}
+    )
     rewrite(own_avatar_folder)
     refused(call(verify, own_avatar_folder), 6, "has no golden case of its student")
 
 
 def test_bench_tells_every_stage(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
-    result = call(bench, tiny_avatar_folder, "--size", "32", "--frames", "4", "--threads", "1", "--json", out)
+    result = call(
+        bench, tiny_avatar_folder, "--size", "32", "--frames", "4", "--threads", "1", "--json", out
+    )
     assert result.exit_code == 0, result.output
     for stage in (*STAGES, "total"):
         assert stage in result.stdout
@@ -242,7 +310,11 @@ def test_bench_tells_every_stage(tiny_avatar_folder: Path, tmp_path: Path) -> No
 
 
 def test_bench_refuses_an_unwritable_report(tiny_avatar_folder: Path, tmp_path: Path) -> None:
-    refused(call(bench, tiny_avatar_folder, "--size", "16", "--frames", "1", "--json", tmp_path), 2, "is a folder")
+    refused(
+        call(bench, tiny_avatar_folder, "--size", "16", "--frames", "1", "--json", tmp_path),
+        2,
+        "is a folder",
+    )
 
 
 @pytest.mark.parametrize("command", [run, verify, bench], ids=lambda command: command.name)
@@ -259,9 +331,22 @@ def test_run_says_what_a_duration_is(tiny_avatar_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("budget", "code"), [("0.001ms", 4), ("10s", 0)])
-def test_run_keeps_to_its_budget(tiny_avatar_folder: Path, track: Path, tmp_path: Path, budget: str, code: int) -> None:
+def test_run_keeps_to_its_budget(
+    tiny_avatar_folder: Path, track: Path, tmp_path: Path, budget: str, code: int
+) -> None:
     out = tmp_path / "out.mp4"
-    arguments = ("--source", track, "--sink", out, "--size", "16", "--budget", budget, "--duration", "0.3s")
+    arguments = (
+        "--source",
+        track,
+        "--sink",
+        out,
+        "--size",
+        "16",
+        "--budget",
+        budget,
+        "--duration",
+        "0.3s",
+    )
     result = call(run, tiny_avatar_folder, *arguments)
     assert result.exit_code == code, result.output
     assert ("and the budget 0.001 ms" in result.stderr) == bool(code)
@@ -269,12 +354,16 @@ def test_run_keeps_to_its_budget(tiny_avatar_folder: Path, track: Path, tmp_path
         assert len(list(container.decode(video=0))) == 4
 
 
-def test_run_begins_again_until_it_is_over(tiny_avatar_folder: Path, track: Path, tmp_path: Path) -> None:
+def test_run_begins_again_until_it_is_over(
+    tiny_avatar_folder: Path, track: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "%d.png"
     arguments = ("--source", track, "--sink", out, "--size", "16", "--loop", "--duration", "0.75s")
     result = call(run, tiny_avatar_folder, *arguments)
     assert result.exit_code == 0, result.output
-    images = [cv2.imread(str(tmp_path / f"{index}.png"), cv2.IMREAD_UNCHANGED) for index in range(1, 10)]
+    images = [
+        cv2.imread(str(tmp_path / f"{index}.png"), cv2.IMREAD_UNCHANGED) for index in range(1, 10)
+    ]
     assert len(list(tmp_path.glob("*.png"))) == 9  # six frames, and the first three again
     for first, again in zip(images[:3], images[6:], strict=True):
         np.testing.assert_array_equal(first, again)

@@ -17,10 +17,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from imavatar_deploy.errors import MissingDependencyError
-from imavatar_deploy.runtime.doctor import command, gpu_parts
-from imavatar_deploy.runtime.doctor.checkup import BROKEN, MISSING, WORKS, AbsentError, Checkup
-from imavatar_deploy.runtime.doctor.checkups import CHECKUPS
-from imavatar_deploy.runtime.doctor.isolation import examine
+from imavatar_deploy.runtime.doctor import command, probes_gpu
+from imavatar_deploy.runtime.doctor.command import CHECKUPS
+from imavatar_deploy.runtime.doctor.probe import (
+    BROKEN,
+    MISSING,
+    WORKS,
+    AbsentError,
+    Checkup,
+    examine,
+)
 
 from ..processes import run_python
 
@@ -29,13 +35,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-EXTRAS = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-    "optional-dependencies"
-]
+EXTRAS = tomllib.loads(
+    (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+)["project"]["optional-dependencies"]
 
 PARTS = """
 import ctypes, os, sys, time
-from imavatar_deploy.runtime.doctor.core_parts import imported
+from imavatar_deploy.runtime.doctor.probes_core import imported
 
 def healthy():
     print("a library talks\\nimavatar-doc")
@@ -84,13 +90,17 @@ SAYS = {
 def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A module of probes that a child process can import."""
     (tmp_path / "some_parts.py").write_text(PARTS, encoding="utf-8")
-    (tmp_path / "raises_on_import.py").write_text("raise RuntimeError('built for another numpy')", encoding="utf-8")
+    (tmp_path / "raises_on_import.py").write_text(
+        "raise RuntimeError('built for another numpy')", encoding="utf-8"
+    )
     (tmp_path / "misses_its_own_part.py").write_text("import no_such_part", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     return importlib.import_module("some_parts")
 
 
-def test_a_folder_of_that_name_is_not_the_package(parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_that_name_is_not_the_package(
+    parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "elsewhere" / "no_such_module").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert examine(row(parts.not_installed)).state == MISSING
@@ -115,17 +125,25 @@ def doctor(monkeypatch: pytest.MonkeyPatch, rows: list[Checkup], *arguments: str
 
 
 @pytest.mark.parametrize(("core", "code"), [(True, 5), (False, 0)])
-def test_only_a_core_part_makes_it_fail(parts: Any, monkeypatch: pytest.MonkeyPatch, core: bool, code: int) -> None:
-    result = doctor(monkeypatch, [row(parts.healthy, core=True), row(parts.raises_on_import, core=core)])
+def test_only_a_core_part_makes_it_fail(
+    parts: Any, monkeypatch: pytest.MonkeyPatch, core: bool, code: int
+) -> None:
+    result = doctor(
+        monkeypatch, [row(parts.healthy, core=True), row(parts.raises_on_import, core=core)]
+    )
     assert result.exit_code == code, result.output
     for shown in ("healthy", "works", "broken", "raises_on_import: the line that mends it", "took"):
         assert shown in result.stdout
     assert result.stderr.count("\n") == bool(code)
-    assert ("raises_on_import is broken (RuntimeError: built for another numpy)" in result.stderr) == bool(code)
+    assert (
+        "raises_on_import is broken (RuntimeError: built for another numpy)" in result.stderr
+    ) == bool(code)
 
 
 def test_json_is_json_and_nothing_else(parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = doctor(monkeypatch, [row(parts.healthy), row(parts.not_installed, core=True)], "--json")
+    result = doctor(
+        monkeypatch, [row(parts.healthy), row(parts.not_installed, core=True)], "--json"
+    )
     findings = json.loads(result.stdout)
     assert result.exit_code == 5
     assert not findings["works"]
@@ -161,8 +179,10 @@ def test_a_session_that_computes_something_else_is_broken(
 
 
 def test_it_starts_where_a_core_part_cannot_even_be_imported(tmp_path: Path) -> None:
-    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.2 or less')", encoding="utf-8")
-    code = "from imavatar_deploy.runtime.doctor import doctor; doctor()"
+    (tmp_path / "numba.py").write_text(
+        "raise ImportError('Numba needs NumPy 2.2 or less')", encoding="utf-8"
+    )
+    code = "from imavatar_deploy.runtime.doctor import imavatar_doctor; imavatar_doctor()"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "200"}
     result = run_python(code, "--part", "kernels", env=environment)
     assert result.returncode == 5, result.stderr
@@ -179,20 +199,22 @@ class TestWithoutADriver:
         def probe() -> None:
             raise MissingDependencyError("no NVIDIA driver is installed here; install it")
 
-        monkeypatch.setattr(gpu_parts, "probe_driver", probe)
+        monkeypatch.setattr(probes_gpu, "probe_driver", probe)
 
     def test_tensorrt_rtx_builds_all_the_same(self) -> None:
         pytest.importorskip("tensorrt_rtx", reason="pip install 'imavatar-deploy[trt-rtx]'")
         assert "builds an engine (texture.onnx of the sample, " in CHECKUPS["tensorrt-rtx"].probe()
 
     @pytest.mark.parametrize("name", ["nvidia driver", "tensorrt"])
-    def test_the_driver_is_what_to_install(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def test_the_driver_is_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
         module = ModuleType("tensorrt")
         module.__version__, module.__spec__ = "11.4.0.106", ModuleSpec("tensorrt", None)  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "tensorrt", module)
         with pytest.raises(AbsentError) as caught:
             CHECKUPS[name].probe()
-        assert caught.value.mend == gpu_parts.INSTALL_DRIVER
+        assert caught.value.mend == probes_gpu.INSTALL_DRIVER
 
 
 def test_every_row_teaches_a_line_that_exists() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from imavatar_deploy.cli.options import seconds_of
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.runtime.durations import seconds_of
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("16.7ms", 0.0167), ("2s", 2), ("0.5", 0.5), ("30min", 1800), ("1h", 3600), (" 4 s", 4)]
+    ("text", "seconds"),
+    [("16.7ms", 0.0167), ("2s", 2), ("0.5", 0.5), ("30min", 1800), ("1h", 3600), (" 4 s", 4)],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert seconds_of(text) == pytest.approx(seconds)

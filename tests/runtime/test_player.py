@@ -66,15 +66,21 @@ def test_shadings_agree_where_the_mesh_is_fine(tiny_avatar_folder: Path) -> None
         assert np.abs(images[0] - image)[covered].mean() < 25
 
 
-def test_pixel_at_a_vertex_has_the_colour_the_network_gives_it(tiny_avatar_folder: Path, shading: str) -> None:
+def test_pixel_at_a_vertex_has_the_colour_the_network_gives_it(
+    tiny_avatar_folder: Path, shading: str
+) -> None:
     """A camera that puts a vertex on a pixel centre: the colour there is sigmoid(W code + U normal)."""
     rng = np.random.default_rng(3)
-    code, normal = (rng.normal(size=(rows, 3)).astype(np.float32) for rows in (8, 3))  # as write_texture draws them
+    code, normal = (
+        rng.normal(size=(rows, 3)).astype(np.float32) for rows in (8, 3)
+    )  # as write_texture draws them
     with Player(tiny_avatar_folder, size=65, shading=shading) as player:
         posed = pose_plainly(player.avatar, *(values.astype(np.float32) for values in STILL))
         front = int(np.argmax(posed.vertices[:, 2]))
         view = Camera.looking_at(posed.vertices[front], extent=1.0)
-        view = Camera(view.world_to_camera, view.intrinsics * [1, 1, 0, 0] + [0, 0, 32 / 65, 32 / 65])
+        view = Camera(
+            view.world_to_camera, view.intrinsics * [1, 1, 0, 0] + [0, 0, 32 / 65, 32 / 65]
+        )
         pixel = player.render(*STILL, view)[32, 32]
         shaded = surface_normals(player.avatar, posed)[front]
     logits = player.avatar.texture_code[front] @ code + shaded @ normal
@@ -146,7 +152,9 @@ NAN = np.full(15, np.nan)
         ("smile", np.zeros(15), "expression must be numbers"),
     ],
 )
-def test_wrong_frames_are_refused(tiny_avatar_folder: Path, expression: Any, pose: Any, message: str) -> None:
+def test_wrong_frames_are_refused(
+    tiny_avatar_folder: Path, expression: Any, pose: Any, message: str
+) -> None:
     with Player(tiny_avatar_folder, size=8) as player:
         with pytest.raises(InputError, match=message):
             player.render(expression, pose)
@@ -168,7 +176,9 @@ def test_wrong_frames_are_refused(tiny_avatar_folder: Path, expression: Any, pos
         ({"threads": 0}, "threads must be between 1 and 256"),
     ],
 )
-def test_wrong_arguments_are_refused(tiny_avatar_folder: Path, arguments: dict[str, Any], message: str) -> None:
+def test_wrong_arguments_are_refused(
+    tiny_avatar_folder: Path, arguments: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         Player(tiny_avatar_folder, **arguments)
 
@@ -193,7 +203,9 @@ def test_the_student_draws_where_there_is_one(tiny_avatar_folder: Path, tmp_path
         assert player.shading == "vertex"
 
 
-def test_the_student_needs_no_graph(tmp_path: Path, tiny_avatar_folder: Path, avatar: Avatar) -> None:
+def test_the_student_needs_no_graph(
+    tmp_path: Path, tiny_avatar_folder: Path, avatar: Avatar
+) -> None:
     shutil.copy(tiny_avatar_folder / "student.safetensors", tmp_path)
     write_avatar(tmp_path, avatar, about={})
     with Player(tmp_path, size=32) as alone, Player(tiny_avatar_folder, size=32) as whole:
@@ -209,7 +221,9 @@ def test_the_student_draws_what_the_network_draws(tiny_avatar_folder: Path) -> N
     assert np.abs(images[0] - images[1]).max() <= 2
 
 
-def test_texture_of_another_avatar_is_refused(tmp_path: Path, tiny_avatar_folder: Path, avatar: Avatar) -> None:
+def test_texture_of_another_avatar_is_refused(
+    tmp_path: Path, tiny_avatar_folder: Path, avatar: Avatar
+) -> None:
     shutil.copy(tiny_avatar_folder / "texture.onnx", tmp_path)
     arrays: dict[str, Any] = avatar.arrays() | {"texture_code": avatar.texture_code[:, :5]}
     other = Avatar(**arrays, edition=avatar.edition, expression_names=avatar.expression_names)

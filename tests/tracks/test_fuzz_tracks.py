@@ -19,18 +19,22 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imavatar_deploy import plain_npz
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track, write_track
+from imavatar_deploy.untrusted import npz
 
 from ..mutations import mutated, with_a_mutated_member, with_a_strange_value
 from .tracker_files import CODES, WHOLE, WRITERS, metrical_frame, motion, vhap_arrays
 
 SUFFIXES = [(name, suffix) for name, row in TRACK_FORMATS.items() for suffix in row.suffixes]
-FUZZED = [row for row in SUFFIXES if row[0] not in ("emoca", "smirk") or row[1] == ".pkl"]  # DECA's share its readers
+FUZZED = [
+    row for row in SUFFIXES if row[0] not in ("emoca", "smirk") or row[1] == ".pkl"
+]  # DECA's share its readers
 ZIPPED = [row for row in FUZZED if row[1] in (".frame", ".pt", ".npz")]
 SAME = {".pth": ".pt", ".pickle": ".pkl"}
-FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 MOST = 32 << 20
 """Bytes that reading a spoilt file of a few kilobytes may take at its worst moment."""
@@ -43,7 +47,9 @@ def sound(name: str, suffix: str) -> bytes:
         path = Path(folder) / f"sound{SAME.get(suffix, suffix)}"
         told = motion(2)
         if name == "flame_params":
-            write_track(FlameTrack(told.expression[:, :50], np.zeros((2, 15)), edition="flame2020"), path)
+            write_track(
+                FlameTrack(told.expression[:, :50], np.zeros((2, 15)), edition="flame2020"), path
+            )
         else:
             WRITERS[path.suffix](path, WHOLE[name](told) if name in WHOLE else CODES[name](told, 0))
         assert len(read_track(path)) >= 1
@@ -73,7 +79,9 @@ def read_or_refuse(path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(("name", "suffix"), FUZZED)
 @FEW
 @given(data=st.data())
-def test_spoilt_bytes(tmp_path: Path, little_memory: None, name: str, suffix: str, data: st.DataObject) -> None:
+def test_spoilt_bytes(
+    tmp_path: Path, little_memory: None, name: str, suffix: str, data: st.DataObject
+) -> None:
     content = sound(name, suffix)
     read_or_refuse(tmp_path / f"spoilt{suffix}", data.draw(mutated(content)))
 
@@ -81,7 +89,9 @@ def test_spoilt_bytes(tmp_path: Path, little_memory: None, name: str, suffix: st
 @pytest.mark.parametrize(("name", "suffix"), ZIPPED)
 @FEW
 @given(data=st.data())
-def test_spoilt_members(tmp_path: Path, little_memory: None, name: str, suffix: str, data: st.DataObject) -> None:
+def test_spoilt_members(
+    tmp_path: Path, little_memory: None, name: str, suffix: str, data: st.DataObject
+) -> None:
     content = sound(name, suffix)
     read_or_refuse(tmp_path / f"spoilt{suffix}", data.draw(with_a_mutated_member(content)))
 
@@ -90,7 +100,9 @@ def test_spoilt_members(tmp_path: Path, little_memory: None, name: str, suffix: 
 @given(data=st.data())
 def test_strange_json(tmp_path: Path, data: st.DataObject) -> None:
     camera = {"world_mat": np.eye(4)[:3].tolist()}
-    frames = [{"expression": [0.1] * 50, "pose": [0.1] * 15, "file_path": "1", **camera} for _ in range(2)]
+    frames = [
+        {"expression": [0.1] * 50, "pose": [0.1] * 15, "file_path": "1", **camera} for _ in range(2)
+    ]
     document = {
         "frames": frames,
         "intrinsics": [-2, 2, 0.5, 0.5],
@@ -110,24 +122,35 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    ("name", "suffix"), [(name, suffix) for name, suffix in SUFFIXES if suffix not in (".json", ".npz")]
+    ("name", "suffix"),
+    [(name, suffix) for name, suffix in SUFFIXES if suffix not in (".json", ".npz")],
 )
-def test_a_pickle_that_would_run_a_command_is_refused(tmp_path: Path, name: str, suffix: str) -> None:
+def test_a_pickle_that_would_run_a_command_is_refused(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
     content = CODES[name](motion(1), 0) | {"evil": Evil(tmp_path / "made")}
     path = WRITERS[SAME.get(suffix, suffix)](tmp_path / f"evil{suffix}", content)
-    with pytest.raises(InputError, match=r"holds (posix|nt)\.system, which has no place in a track; nothing of it was"):
+    with pytest.raises(
+        InputError,
+        match=r"holds (posix|nt)\.system, which has no place in a track; nothing of it was",
+    ):
         read_track(path)
     assert not (tmp_path / "made").exists()
 
 
 def test_objects_in_an_npz_are_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", **vhap_arrays(motion()) | {"expr": np.array([Evil(tmp_path / "made")], dtype=object)})
+    np.savez(
+        tmp_path / "x.npz",
+        **vhap_arrays(motion()) | {"expr": np.array([Evil(tmp_path / "made")], dtype=object)},
+    )
     with pytest.raises(InputError, match="expr.npy: it holds objects"):
         read_track(tmp_path / "x.npz")
     assert not (tmp_path / "made").exists()
 
 
-PAIRS = b"K\x01" + b"".join(b"\x94h" + bytes([level]) + b"h" + bytes([level]) + b"\x86" for level in range(40))
+PAIRS = b"K\x01" + b"".join(
+    b"\x94h" + bytes([level]) + b"h" + bytes([level]) + b"\x86" for level in range(40)
+)
 """A pair of a pair of a pair: forty instructions, a million million numbers."""
 LONG = b"X\x10\x27\x00\x00" + b"x" * 10000 + b"q\x00"
 CODE = {"exp": np.zeros((1, 50)), "pose": np.zeros((1, 6))}
@@ -139,16 +162,25 @@ PICKLES = {
     "a word of two gigabytes": b"\x80\x04X\xff\xff\xff\x7fabc.",
     "pairs of pairs": b"\x80\x04}(X\x03\x00\x00\x00exp" + PAIRS + b"X\x04\x00\x00\x00poseK\x01u.",
     "such pairs for a key": b"\x80\x04}" + PAIRS + b"K\x01s.",
-    "copies of a long word": b"\x80\x02" + LONG + b"0c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 5000 + b".",
-    "an array of billions": pickle.dumps(CODE, 2).replace(b"K\x01K2\x86", b"K\x01" + BILLIONS + b"\x86"),
-    "a number for an array's content": pickle.dumps(CODE, 4).replace(b"B\x90\x01\x00\x00" + bytes(400), BILLIONS),
+    "copies of a long word": b"\x80\x02"
+    + LONG
+    + b"0c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 5000
+    + b".",
+    "an array of billions": pickle.dumps(CODE, 2).replace(
+        b"K\x01K2\x86", b"K\x01" + BILLIONS + b"\x86"
+    ),
+    "a number for an array's content": pickle.dumps(CODE, 4).replace(
+        b"B\x90\x01\x00\x00" + bytes(400), BILLIONS
+    ),
     "many unclosed marks": b"\x80\x02" + b"(" * 100000 + b".",
     "a list in itself": b"\x80\x02}(X\x03\x00\x00\x00exp]q\x00h\x00aX\x04\x00\x00\x00pose]u.",
 }
 
 
 @pytest.mark.parametrize("content", PICKLES.values(), ids=PICKLES.keys())
-def test_a_pickle_that_would_fill_the_memory_is_refused(tmp_path: Path, little_memory: None, content: bytes) -> None:
+def test_a_pickle_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, little_memory: None, content: bytes
+) -> None:
     assert content != pickle.dumps(CODE, content[1])
     (tmp_path / "bomb.pkl").write_bytes(content)
     with pytest.raises(InputError):
@@ -157,7 +189,9 @@ def test_a_pickle_that_would_fill_the_memory_is_refused(tmp_path: Path, little_m
 
 def test_an_npz_that_promises_too_much_is_refused(tmp_path: Path, little_memory: None) -> None:
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**10, 100)})
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (10**10, 100)}
+    )
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         for key in ("expr", "rotation", "translation"):
             archive.writestr(f"{key}.npy", header.getvalue())
@@ -168,7 +202,7 @@ def test_an_npz_that_promises_too_much_is_refused(tmp_path: Path, little_memory:
 def test_an_npz_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, little_memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plain_npz, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(npz, "MOST_BYTES", 1 << 20)
     arrays = vhap_arrays(motion()) | {"translation": np.zeros((1 << 20, 3), np.float32)}
     np.savez_compressed(tmp_path / "x.npz", **arrays)
     with pytest.raises(InputError, match=r"translation.npy would unpack to 0.0 GB"):
@@ -177,8 +211,12 @@ def test_an_npz_that_unpacks_to_too_much_is_refused(
 
 class TestTorchFiles:
     def test_of_old_torch_say_how_to_save_them_again(self, tmp_path: Path) -> None:
-        torch.save(metrical_frame(motion(), 0), tmp_path / "x.frame", _use_new_zipfile_serialization=False)
-        with pytest.raises(InputError, match=r"older than 1\.6: save it again .* torch\.save\(torch\.load"):
+        torch.save(
+            metrical_frame(motion(), 0), tmp_path / "x.frame", _use_new_zipfile_serialization=False
+        )
+        with pytest.raises(
+            InputError, match=r"older than 1\.6: save it again .* torch\.save\(torch\.load"
+        ):
             read_track(tmp_path / "x.frame")
 
     def test_compressed_are_none(self, tmp_path: Path) -> None:
@@ -192,22 +230,30 @@ class TestTorchFiles:
             read_track(tmp_path / "x.frame")
 
     @pytest.mark.parametrize(
-        "place", [(5, (1, 6), (6, 1)), (0, (1, 10**9), (0, 0)), (-1, (1, 6), (6, 1)), (0, (2, 6), (1, -1))]
+        "place",
+        [(5, (1, 6), (6, 1)), (0, (1, 10**9), (0, 0)), (-1, (1, 6), (6, 1)), (0, (2, 6), (1, -1))],
     )
-    def test_tensors_do_not_reach_beyond_their_numbers(self, tmp_path: Path, place: tuple[Any, ...]) -> None:
+    def test_tensors_do_not_reach_beyond_their_numbers(
+        self, tmp_path: Path, place: tuple[Any, ...]
+    ) -> None:
         frame = metrical_frame(motion(), 0)
         frame["flame"]["jaw"] = torch.from_numpy(frame["flame"]["jaw"])
         torch.save(frame, tmp_path / "x.frame")
         with zipfile.ZipFile(tmp_path / "x.frame") as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         (name,) = [name for name in members if name.endswith("data.pkl")]
-        before, after = members[name].split(b"QK\x00K\x01K\x06\x86", 1)  # offset and size, behind the storage
+        before, after = members[name].split(
+            b"QK\x00K\x01K\x06\x86", 1
+        )  # offset and size, behind the storage
         stride = after.index(b"K\x06K\x01\x86")
         members[name] = before + b"Q" + b"".join(map(_instructions, place)) + after[stride + 5 :]
         with zipfile.ZipFile(tmp_path / "x.frame", "w") as archive:
             for member, content in members.items():
                 archive.writestr(member, content)
-        with pytest.raises(InputError, match="jaw of x.frame is not a readable array .*reaches beyond its 6 numbers"):
+        with pytest.raises(
+            InputError,
+            match="jaw of x.frame is not a readable array .*reaches beyond its 6 numbers",
+        ):
             read_track(tmp_path / "x.frame")
 
 

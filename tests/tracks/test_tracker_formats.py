@@ -67,7 +67,12 @@ def test_numbers_are_read_back(tmp_path: Path, told: Motion, name: str, suffix: 
     eyes = told.eyes if name in EYES else np.zeros((FRAMES, 6))
     if name == "cap4d":
         eyes = np.tile(told.eyes[:, :3], 2)
-    expected = [told.turn if name in GLOBAL else zero, told.neck if name in NECK else zero, told.jaw, eyes]
+    expected = [
+        told.turn if name in GLOBAL else zero,
+        told.neck if name in NECK else zero,
+        told.jaw,
+        eyes,
+    ]
     np.testing.assert_allclose(track.pose, np.concatenate(expected, axis=1), atol=1e-6)
     assert (track.edition, track.fps) == (EDITIONS.get(name, "flame2020"), 25.0)
     assert bool(track.cameras) == (name in PIXELS)
@@ -79,7 +84,9 @@ def test_a_point_is_seen_where_the_tracker_sees_it(tmp_path: Path, told: Motion,
     height, width = SIZES.get(name, (HEIGHT, WIDTH))
     for index, camera in enumerate(track.cameras):
         column, row, depth = camera.image_matrix(width, height) @ [*(UNITS_PER_METRE * POINT), 1.0]
-        np.testing.assert_allclose([column / depth, row / depth], PIXELS[name](told, index, POINT), atol=2e-3)
+        np.testing.assert_allclose(
+            [column / depth, row / depth], PIXELS[name](told, index, POINT), atol=2e-3
+        )
         assert depth > 0
 
 
@@ -90,8 +97,13 @@ def test_a_head_stands_in_the_picture_as_its_tracker_posed_it(tmp_path: Path, to
     pose = np.concatenate([told.turn, told.neck, told.jaw, told.eyes], axis=1)
     for index in range(FRAMES):
         theirs = openhead.vertices(told.expression[index, :50], pose[index])[::500]
-        ours = UNITS_PER_METRE * openhead.vertices(track.expression[index], track.pose[index])[::500]
-        seen = np.column_stack([ours, np.ones(len(ours))]) @ track.cameras[index].image_matrix(WIDTH, HEIGHT).T
+        ours = (
+            UNITS_PER_METRE * openhead.vertices(track.expression[index], track.pose[index])[::500]
+        )
+        seen = (
+            np.column_stack([ours, np.ones(len(ours))])
+            @ track.cameras[index].image_matrix(WIDTH, HEIGHT).T
+        )
         expected = [PIXELS["vhap"](told, index, vertex) for vertex in theirs]
         np.testing.assert_allclose(seen[:, :2] / seen[:, 2:], expected, atol=5e-3)
 
@@ -129,12 +141,17 @@ def test_what_is_lost_is_told(tmp_path: Path, told: Motion) -> None:
     assert any(f"expressions 51 to 100 are cut: {share:.0%}" in note for note in notes)
     assert any("eyelid" in note for note in notes)
     assert any("--turn-head" in note for note in notes)
-    assert any("crop" in note for note in read_track(write_motion("smirk", tmp_path / "s", told, ".pt")).notes)
+    assert any(
+        "crop" in note
+        for note in read_track(write_motion("smirk", tmp_path / "s", told, ".pt")).notes
+    )
 
 
 class TestPlacesOfFiles:
     @pytest.mark.parametrize("name", ["metrical-tracker", "pixel3dmm"])
-    def test_the_output_folder_around_the_checkpoints(self, tmp_path: Path, told: Motion, name: str) -> None:
+    def test_the_output_folder_around_the_checkpoints(
+        self, tmp_path: Path, told: Motion, name: str
+    ) -> None:
         write_motion(name, tmp_path / "me" / "checkpoint", told, ".frame")
         (tmp_path / "me" / "mesh").mkdir()
         assert len(read_track(tmp_path / "me")) == FRAMES
@@ -217,18 +234,26 @@ class TestEditions:
         path = write_motion("vhap", tmp_path, told, ".npz")
         assert read_track(path, edition="flame2020").edition == "flame2020"
         assert read_track("talk", edition="flame2019").edition == "flame2019"
-        with pytest.raises(UsageError, match="unknown head-model edition 'flame2021'.*did you mean"):
+        with pytest.raises(
+            UsageError, match="unknown head-model edition 'flame2021'.*did you mean"
+        ):
             read_track(path, edition="flame2021")
 
 
 def spoilt(content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
-    return {name: part for name, part in content.items() if name != key} | ({} if value is None else {key: value})
+    return {name: part for name, part in content.items() if name != key} | (
+        {} if value is None else {key: value}
+    )
 
 
 NOT_A_NUMBER = np.full((FRAMES, 3), np.nan, np.float32)
 WRONG_VHAP: list[tuple[str, Any, str]] = [
     ("jaw_pose", None, r"made.npz lacks 'jaw_pose'; it holds .*rotation"),
-    ("jaw_pose", np.zeros((FRAMES, 4)), r"jaw_pose of made.npz must have shape \[T, 3\], got \[3, 4\]"),
+    (
+        "jaw_pose",
+        np.zeros((FRAMES, 4)),
+        r"jaw_pose of made.npz must have shape \[T, 3\], got \[3, 4\]",
+    ),
     ("jaw_pose", NOT_A_NUMBER, r"jaw_pose of made.npz must be finite, got nan at index \[0, 0\]"),
     ("neck_pose", np.zeros((2, 3)), "neck_pose has 2 frames and rotation 3"),
     ("expr", np.zeros((0, 100)), "should hold 0"),
@@ -242,7 +267,9 @@ WRONG_VHAP: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("key", "value", "sentence"), WRONG_VHAP)
-def test_a_wrong_npz_is_one_sentence(tmp_path: Path, told: Motion, key: str, value: Any, sentence: str) -> None:
+def test_a_wrong_npz_is_one_sentence(
+    tmp_path: Path, told: Motion, key: str, value: Any, sentence: str
+) -> None:
     path = tmp_path / "made.npz"
     np.savez(path, **spoilt(vhap_arrays(told), key, value))
     with pytest.raises(InputError, match=sentence) as caught:
@@ -279,7 +306,9 @@ def test_a_wrong_frame_is_one_sentence(
 
 
 def test_frames_of_two_trackers_in_a_folder(tmp_path: Path, told: Motion) -> None:
-    shutil.copytree(write_motion("metrical-tracker", tmp_path / "a", told, ".frame"), tmp_path / "b")
+    shutil.copytree(
+        write_motion("metrical-tracker", tmp_path / "a", told, ".frame"), tmp_path / "b"
+    )
     write_torch(tmp_path / "b" / "00007.frame", {"flame": {}})
     with pytest.raises(InputError, match="no known track format"):
         read_track(tmp_path / "b")
@@ -293,7 +322,9 @@ class TestWritingVhap:
             for key, value in vhap_arrays(told).items():
                 if key not in ("static_offset", "image_size", "expr"):
                     near = (
-                        np.isclose(stored[key], value, atol=1e-6) if value.dtype.kind == "f" else stored[key] == value
+                        np.isclose(stored[key], value, atol=1e-6)
+                        if value.dtype.kind == "f"
+                        else stored[key] == value
                     )
                     assert np.all(near), key
             np.testing.assert_array_equal(stored["expr"][:, :50], told.expression[:, :50])
@@ -305,15 +336,21 @@ class TestWritingVhap:
             np.testing.assert_allclose(one.intrinsics, other.intrinsics, rtol=1e-3)
 
     def test_cameras_that_it_has_no_words_for(self, tmp_path: Path, told: Motion) -> None:
-        track: FlameTrack = read_track(write_motion("metrical-tracker", tmp_path / "m", told, ".frame"))
-        with pytest.raises(UsageError, match="no cameras that turn: give --turn-head or --no-cameras"):
+        track: FlameTrack = read_track(
+            write_motion("metrical-tracker", tmp_path / "m", told, ".frame")
+        )
+        with pytest.raises(
+            UsageError, match="no cameras that turn: give --turn-head or --no-cameras"
+        ):
             write_track(track, tmp_path / "out.npz")
         assert not (tmp_path / "out.npz").exists()
 
 
 def test_rotations_of_every_size(tmp_path: Path, told: Motion) -> None:
     """Half turns, tiny ones and none come back as scipy means them."""
-    turns = np.array([[np.pi, 0, 0], [0, 3.1415, 0], [1e-9, 0, 0], [0, 0, 0], [2.0, -2.0, 0.5], [0, 0, -3.0]])
+    turns = np.array(
+        [[np.pi, 0, 0], [0, 3.1415, 0], [1e-9, 0, 0], [0, 0, 0], [2.0, -2.0, 0.5], [0, 0, -3.0]]
+    )
     for index, turn in enumerate(turns):
         frame = metrical_frame(told, 0)
         frame["flame"]["jaw"] = 1.7 * Rotation.from_rotvec(turn).as_matrix()[:2].reshape(1, 6)

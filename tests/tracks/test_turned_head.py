@@ -12,7 +12,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack, read_track
-from imavatar_deploy.tracks.turned_head import root_joints, with_head_turned
+from imavatar_deploy.tracks.edit import root_joints, with_head_turned
 
 from ..tiny_avatar import tiny_avatar
 from .tracker_files import PIXELS, motion, write_motion
@@ -31,13 +31,22 @@ def test_the_picture_stays_and_the_head_turns(tmp_path: Path, name: str) -> None
     for index in range(len(track)):
         pictures = []
         for each in (track, turned):
-            vertices = UNITS_PER_METRE * subject.vertices(each.expression[index], each.pose[index])[::300]
-            seen = np.column_stack([vertices, np.ones(len(vertices))]) @ each.cameras[index].image_matrix(512, 512).T
+            vertices = (
+                UNITS_PER_METRE * subject.vertices(each.expression[index], each.pose[index])[::300]
+            )
+            seen = (
+                np.column_stack([vertices, np.ones(len(vertices))])
+                @ each.cameras[index].image_matrix(512, 512).T
+            )
             pictures.append(seen[:, :2] / seen[:, 2:])
         np.testing.assert_allclose(pictures[1], pictures[0], atol=0.01)
-        np.testing.assert_allclose(turned.cameras[index].world_to_camera[:, :3], np.eye(3), atol=1e-6)
+        np.testing.assert_allclose(
+            turned.cameras[index].world_to_camera[:, :3], np.eye(3), atol=1e-6
+        )
     angles = np.linalg.norm(turned.pose[:, :3], axis=1)
-    np.testing.assert_allclose(angles, np.linalg.norm(told.turn, axis=1), atol=0.12)  # but for where the camera stood
+    np.testing.assert_allclose(
+        angles, np.linalg.norm(told.turn, axis=1), atol=0.12
+    )  # but for where the camera stood
     assert not track.pose[:, :3].any()
     assert any("--turn-head" in note for note in track.notes)
     assert not any("--turn-head" in note for note in turned.notes)
@@ -52,11 +61,16 @@ def test_a_baked_avatar_stays_in_the_picture(tmp_path: Path) -> None:
         pictures = []
         for each in (track, turned):
             posed = pose_plainly(avatar, each.expression[index], each.pose[index]).vertices
-            seen = np.column_stack([posed, np.ones(len(posed))]) @ each.cameras[index].image_matrix(512, 512).T
+            seen = (
+                np.column_stack([posed, np.ones(len(posed))])
+                @ each.cameras[index].image_matrix(512, 512).T
+            )
             pictures.append(seen[:, :2] / seen[:, 2:])
         np.testing.assert_allclose(pictures[1], pictures[0], atol=0.02)
 
 
 def test_a_track_without_cameras_has_nothing_to_turn() -> None:
     with pytest.raises(UsageError, match="no cameras whose turning"):
-        with_head_turned(FlameTrack(np.zeros((2, 50)), np.zeros((2, 15))), np.zeros((2, 3), np.float32))
+        with_head_turned(
+            FlameTrack(np.zeros((2, 50)), np.zeros((2, 15))), np.zeros((2, 3), np.float32)
+        )

@@ -82,7 +82,9 @@ def metrical_frame(told: Motion, index: int) -> dict[str, Any]:
             "jaw": six(told.jaw[index]),
         },
         "camera": {
-            "R": (told.matrices[index] @ np.diag([-1.0, 1, -1]))[:2].reshape(1, 6).astype(np.float32),
+            "R": (told.matrices[index] @ np.diag([-1.0, 1, -1]))[:2]
+            .reshape(1, 6)
+            .astype(np.float32),
             "t": (told.move[index] + [0, 0, 1])[None].astype(np.float32),
             "fl": np.array([[told.focal]], np.float32),
             "pp": told.middle[None],
@@ -125,7 +127,10 @@ def pixel3dmm_frame(told: Motion, index: int) -> dict[str, Any]:
 def pixel3dmm_pixel(told: Motion, index: int, point: Float) -> Float:
     size = 512
     camera = pixel3dmm_frame(told, index)["camera"]
-    seen = camera["R_base_0"][0] @ (told.matrices[index] @ point + told.move[index]) + camera["t_base_0"][0]
+    seen = (
+        camera["R_base_0"][0] @ (told.matrices[index] @ point + told.move[index])
+        + camera["t_base_0"][0]
+    )
     intrinsics = np.array([[told.focal * size, 0, 0], [0, told.focal * size, 0], [0, 0, 1]])
     intrinsics[:2, 2] = size / 2 + 0.5 + told.middle * (size / 2 + 0.5)
     intrinsics[0, 2] = size - intrinsics[0, 2]
@@ -199,7 +204,10 @@ def deca_code(told: Motion, index: int) -> dict[str, Any]:
 
 
 def emoca_code(told: Motion, index: int) -> dict[str, Any]:
-    return {f"{key}code" if key != "cam" else key: value for key, value in deca_code(told, index).items()}
+    return {
+        f"{key}code" if key != "cam" else key: value
+        for key, value in deca_code(told, index).items()
+    }
 
 
 def smirk_code(told: Motion, index: int) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training.complexion import painted
-from imavatar_deploy.training.sample_pool import SamplePool
-from imavatar_deploy.training.styling import dressed
-from imavatar_deploy.training.subject import Subject
 from imavatar_deploy.training.synthetic import SUBJECTS
+from imavatar_deploy.training.synthetic.hair_and_clothes import dressed
+from imavatar_deploy.training.synthetic.skin_and_hair_colours import painted
+from imavatar_deploy.training.warm_start.head_surface import Subject
+from imavatar_deploy.training.warm_start.sample_pool import SamplePool
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -26,7 +26,10 @@ def openhead() -> HeadModel:
 def subject(openhead: HeadModel) -> Subject:
     """A dressed and painted person, female1 without her manner and her long hair."""
     anchors = Subject.from_head(openhead).rest
-    return painted(dressed(Subject.from_head(openhead.for_subject(SUBJECTS["female1"].shape)), anchors), anchors)
+    return painted(
+        dressed(Subject.from_head(openhead.for_subject(SUBJECTS["female1"].shape)), anchors),
+        anchors,
+    )
 
 
 @pytest.fixture(scope="session")

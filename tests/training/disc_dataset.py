@@ -28,7 +28,9 @@ SETTINGS = Settings(
     ),
     warm_start=False,
     optimiser=OptimiserSettings(learning_rate=2e-3, matrix_rate=2e-3, input_rate=1e-3, clip=1.0),
-    schedule=Schedule(steps=7, pixels=96, validation_steps=0, validation_frames=1, validation_size=SIZE),
+    schedule=Schedule(
+        steps=7, pixels=96, validation_steps=0, validation_frames=1, validation_size=SIZE
+    ),
     tracer=TracerSettings(refresh_steps=3, resolution=64),
 )
 
@@ -46,7 +48,9 @@ class Disc:
         rng = np.random.default_rng(0)
         cameras = tuple(Camera.looking_at(rng.normal(0, 0.02, 3)) for _ in range(self.count))
         pose = rng.normal(0, 0.05, (self.count, 15))
-        self.track = FlameTrack(rng.uniform(0, 0.3, (self.count, 50)), pose, cameras, edition="openhead")
+        self.track = FlameTrack(
+            rng.uniform(0, 0.3, (self.count, 50)), pose, cameras, edition="openhead"
+        )
 
     def __len__(self) -> int:
         return self.count

@@ -15,7 +15,7 @@ from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
-from imavatar_deploy.training.subject import vertex_normals
+from imavatar_deploy.training.warm_start.head_surface import vertex_normals
 
 SIDE = 64
 INTRINSICS = [-2.6, 2.6, 0.5, 0.5]
@@ -28,12 +28,18 @@ def motion(frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     expression = np.zeros((frames, 50), dtype=np.float32)
     expression[:, 30] = 0.5 + 0.5 * np.sin(3 * phase)
     pose = np.zeros((frames, 15), dtype=np.float32)
-    pose[:, 3], pose[:, 4], pose[:, 5] = 0.25 * np.sin(2 * phase), 0.5 * np.sin(phase), 0.2 * np.cos(phase)
+    pose[:, 3], pose[:, 4], pose[:, 5] = (
+        0.25 * np.sin(2 * phase),
+        0.5 * np.sin(phase),
+        0.2 * np.cos(phase),
+    )
     pose[:, 6] = 0.1 + 0.1 * np.sin(5 * phase)
     return expression, pose
 
 
-def write_video(folder: Path, head: HeadModel, frames: int = 6, *, extras: bool = True, side: int = SIDE) -> Path:
+def write_video(
+    folder: Path, head: HeadModel, frames: int = 6, *, extras: bool = True, side: int = SIDE
+) -> Path:
     """A video of `frames` frames; `extras` adds labels, normals and depth."""
     expression, pose = motion(frames)
     entries = []
@@ -46,12 +52,19 @@ def write_video(folder: Path, head: HeadModel, frames: int = 6, *, extras: bool 
                 if extras or kind in ("image", "mask"):
                     write_picture(folder / kind / f"{index + 1}.png", picture)
             entries.append(entry(index, expression[index], pose[index], vertices, side))
-    document = {"frames": entries, "intrinsics": INTRINSICS, "shape_params": [0] * 100, "head_model": "openhead"}
+    document = {
+        "frames": entries,
+        "intrinsics": INTRINSICS,
+        "shape_params": [0] * 100,
+        "head_model": "openhead",
+    }
     (folder / "flame_params.json").write_text(json.dumps(document))
     return folder
 
 
-def draw(rasteriser: Rasteriser, head: HeadModel, vertices: NDArray[np.float32], side: int) -> dict[str, Any]:
+def draw(
+    rasteriser: Rasteriser, head: HeadModel, vertices: NDArray[np.float32], side: int
+) -> dict[str, Any]:
     """The pictures of one frame; colours follow places on the template."""
     camera = Camera.from_dataset(WORLD_MAT, INTRINSICS)
     seen = rasteriser.draw(vertices, camera.image_matrix(side, side))
@@ -60,14 +73,20 @@ def draw(rasteriser: Rasteriser, head: HeadModel, vertices: NDArray[np.float32],
     place = (UNITS_PER_METRE * head.template[corners] * shares).sum(axis=2)
     normal = (vertex_normals(vertices, head.faces)[corners] * shares).sum(axis=2)
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
-    depth = -(camera.world_to_camera[2, :3] @ (vertices[corners] * shares).sum(axis=2)[..., None])[..., 0]
+    depth = -(camera.world_to_camera[2, :3] @ (vertices[corners] * shares).sum(axis=2)[..., None])[
+        ..., 0
+    ]
     image = np.where(mask[..., None], 127 + 120 * np.sin(6 * place), 90)
     return {
         "image": image.astype(np.uint8),
         "mask": (255 * mask).astype(np.uint8),
         "semantic": np.where(mask, labels(place), 0).astype(np.uint8),
-        "normal": np.where(mask[..., None], np.round((normal + 1) / 2 * 65535), 0).astype(np.uint16),
-        "depth": np.where(mask, np.round((depth - camera.world_to_camera[2, 3]) * 8192), 0).astype(np.uint16),
+        "normal": np.where(mask[..., None], np.round((normal + 1) / 2 * 65535), 0).astype(
+            np.uint16
+        ),
+        "depth": np.where(mask, np.round((depth - camera.world_to_camera[2, 3]) * 8192), 0).astype(
+            np.uint16
+        ),
     }
 
 
@@ -78,7 +97,9 @@ def labels(place: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.select([y < -0.6, (y > 0.3) | (z < 0), inner], [16, 17, 10], 1)
 
 
-def entry(index: int, expression: Any, pose: Any, vertices: NDArray[np.float32], side: int) -> dict[str, Any]:
+def entry(
+    index: int, expression: Any, pose: Any, vertices: NDArray[np.float32], side: int
+) -> dict[str, Any]:
     """A frame of `flame_params.json`."""
     camera = Camera.from_dataset(WORLD_MAT, INTRINSICS)
     column, row, w = camera.image_matrix(2, 2) @ np.vstack([vertices[:1400:20].T, np.ones(70)])

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
-from imavatar_deploy.training.lighting import lit
-from imavatar_deploy.training.sample_pool import SamplePool
+from imavatar_deploy.training.warm_start.lighting import lit
+from imavatar_deploy.training.warm_start.sample_pool import SamplePool
 
 CHUNK = 8192
 CLEAR = 0.002
@@ -31,13 +31,18 @@ def fit_report(avatar: ImplicitAvatar, pool: SamplePool, count: int = 40_000) ->
     """
     index = pool.close[:count]
     with torch.no_grad():
-        rows = [_errors(avatar, pool, chunk) for chunk in np.array_split(index, max(1, len(index) // CHUNK))]
+        rows = [
+            _errors(avatar, pool, chunk)
+            for chunk in np.array_split(index, max(1, len(index) // CHUNK))
+        ]
         report = {name: float(torch.cat([row[name] for row in rows]).mean()) for name in rows[0]}
         report |= dict(_gains(avatar, pool, index))
     return report
 
 
-def _errors(avatar: ImplicitAvatar, pool: SamplePool, index: NDArray[np.int64]) -> dict[str, Tensor]:
+def _errors(
+    avatar: ImplicitAvatar, pool: SamplePool, index: NDArray[np.int64]
+) -> dict[str, Tensor]:
     points, distance = torch.from_numpy(pool.points[index]), pool.distances(index)
     target = pool.targets(index, ("normal", "colour", "expression", "pose", "weights"))
     sdf, feature = avatar.geometry(points)
@@ -53,11 +58,18 @@ def _errors(avatar: ImplicitAvatar, pool: SamplePool, index: NDArray[np.int64]) 
     }
 
 
-def _gains(avatar: ImplicitAvatar, pool: SamplePool, index: NDArray[np.int64]) -> Iterator[tuple[str, float]]:
+def _gains(
+    avatar: ImplicitAvatar, pool: SamplePool, index: NDArray[np.int64]
+) -> Iterator[tuple[str, float]]:
     """Least-squares factor between the fitted and the wanted displacements of the moved points."""
-    wanted = torch.cat([pool.targets(part, ("expression",))["expression"] for part in np.array_split(index, 8)])
+    wanted = torch.cat(
+        [pool.targets(part, ("expression",))["expression"] for part in np.array_split(index, 8)]
+    )
     found = torch.cat(
-        [avatar.deformation(torch.from_numpy(pool.points[part])).expression for part in np.array_split(index, 8)]
+        [
+            avatar.deformation(torch.from_numpy(pool.points[part])).expression
+            for part in np.array_split(index, 8)
+        ]
     )
     length = wanted.norm(dim=1)
     for column, name in enumerate(avatar.expression_names):

@@ -25,7 +25,9 @@ def mixing(seed: int = 0) -> Double:
 
 def mixed(head: HeadModel, mix: Double) -> HeadModel:
     """The head with a basis that nobody can read, as an edition of FLAME."""
-    return replace(head, expression_basis=(head.expression_basis @ mix).astype(np.float32), edition="flame2020")
+    return replace(
+        head, expression_basis=(head.expression_basis @ mix).astype(np.float32), edition="flame2020"
+    )
 
 
 def without_mouth_parts(head: HeadModel) -> HeadModel:
@@ -33,19 +35,31 @@ def without_mouth_parts(head: HeadModel) -> HeadModel:
     return _chosen(head, np.flatnonzero(keep), head.faces[keep[head.faces].all(axis=1)])
 
 
-def shuffled(head: HeadModel, *, scale: float = 1.0, shift: float = 0.0, seed: int = 0) -> HeadModel:
+def shuffled(
+    head: HeadModel, *, scale: float = 1.0, shift: float = 0.0, seed: int = 0
+) -> HeadModel:
     """The vertices in another order, larger and elsewhere."""
     made = _chosen(head, np.random.default_rng(seed).permutation(len(head.template)), head.faces)
-    larger = {name: (scale * getattr(made, name)).astype(np.float32) for name in ("shape_basis", "expression_basis")}
+    larger = {
+        name: (scale * getattr(made, name)).astype(np.float32)
+        for name in ("shape_basis", "expression_basis")
+    }
     pose_basis = (scale * made.pose_basis).astype(np.float32)
-    return replace(made, template=(scale * made.template + shift).astype(np.float32), pose_basis=pose_basis, **larger)
+    return replace(
+        made,
+        template=(scale * made.template + shift).astype(np.float32),
+        pose_basis=pose_basis,
+        **larger,
+    )
 
 
 def finer(head: HeadModel, chosen: NDArray[np.bool_]) -> HeadModel:
     """Every chosen face split in three around a new vertex, so that the topology is another."""
     split = head.faces[chosen]
     new = len(head.template) + np.arange(len(split))
-    parts = [np.stack([split[:, corner], split[:, (corner + 1) % 3], new], axis=1) for corner in range(3)]
+    parts = [
+        np.stack([split[:, corner], split[:, (corner + 1) % 3], new], axis=1) for corner in range(3)
+    ]
 
     def more(array: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.concatenate([array, array[split].mean(axis=1)])

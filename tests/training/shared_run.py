@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset import Observation
-from imavatar_deploy.training.loop import train
+from imavatar_deploy.training.train import train
 
 
 class NanDisc(Disc):
@@ -40,7 +40,9 @@ def report_group_ends(folder: Path) -> None:
     def destroy_and_note(*arguments: Any) -> None:
         rank = torch.distributed.get_rank()
         modules = sum(isinstance(thing, DistributedDataParallel) for thing in gc.get_objects())
-        (folder / f"group_end_{rank}.json").write_text(json.dumps({"rank": rank, "modules": modules}))
+        (folder / f"group_end_{rank}.json").write_text(
+            json.dumps({"rank": rank, "modules": modules})
+        )
         destroy(*arguments)
 
     torch.distributed.destroy_process_group = destroy_and_note
@@ -51,4 +53,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     report_group_ends(out.parent)
     dataset = {"done": Disc, "nan": NanDisc}[ending](HeadModel.load("openhead"))
-    train(dataset, out, replace(SETTINGS, schedule=replace(SETTINGS.schedule, steps=3)), device="cpu")
+    train(
+        dataset, out, replace(SETTINGS, schedule=replace(SETTINGS.schedule, steps=3)), device="cpu"
+    )

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training import synthetic
-from imavatar_deploy.training.data_commands import SUBJECTS, data
+from imavatar_deploy.training.commands.data import SUBJECTS, data
 
 from .drawn_video import SIDE, write_video
 
@@ -39,7 +39,9 @@ def test_a_good_dataset_is_summed_up_and_the_next_command_given(made: Path) -> N
 
 def test_the_next_command_trains_on_what_was_checked(made: Path) -> None:
     result = call("check", made, "--size", SIDE, "--video", "anna", "--head-model", "openhead")
-    assert f"next: imavatar-train {made} --video anna --head-model openhead --out run" in result.output
+    assert (
+        f"next: imavatar-train {made} --video anna --head-model openhead --out run" in result.output
+    )
 
 
 def test_errors_end_with_exit_code_6_and_a_count(made: Path, tmp_path: Path) -> None:
@@ -90,7 +92,11 @@ def test_a_spoilt_dataset_can_be_previewed(made: Path, tmp_path: Path) -> None:
         (["check", "{made}", "--size", "0"], 2, "size must be between"),
         (["check", "{made}", "--head-model", "flame.obj"], 6, "flame.obj is no head model"),
         (["check"], 2, "Missing argument"),
-        (["synth", "--subject", "female1", "--out", "x", "--test", "--plus"], 2, "choose one of them"),
+        (
+            ["synth", "--subject", "female1", "--out", "x", "--test", "--plus"],
+            2,
+            "choose one of them",
+        ),
         (["synth", "--subject", "female3", "--out", "x"], 2, "unknown subject 'female3'"),
     ],
 )
@@ -125,9 +131,29 @@ def test_synth_draws_the_set_that_is_asked_for(
 
     monkeypatch.setattr(synthetic, "synthesise", synthesise)
     out = tmp_path / "set"
-    result = call("synth", "--subject", "male1", "--out", out, "--frames", 3, "--size", 64, "--seed", 7, *flags)
+    result = call(
+        "synth",
+        "--subject",
+        "male1",
+        "--out",
+        out,
+        "--frames",
+        3,
+        "--size",
+        64,
+        "--seed",
+        7,
+        *flags,
+    )
     assert result.exit_code == 0, result.output
     asked.pop("progress")
-    expected = {"subject": "male1", "which": which, "frames": 3, "size": 64, "seed": 7, "overwrite": False}
+    expected = {
+        "subject": "male1",
+        "which": which,
+        "frames": 3,
+        "size": 64,
+        "seed": 7,
+        "overwrite": False,
+    }
     assert asked == expected
     assert f"next: {following.format(out=out)}" in result.output

@@ -15,8 +15,8 @@ from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, ImavatarError, InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.dataset.cache import ByteCache
-from imavatar_deploy.training.dataset.pixels import Pixels
+from imavatar_deploy.training.dataset.face_dataset import ByteCache
+from imavatar_deploy.training.dataset.images import Pixels
 
 from .drawn_video import INTRINSICS, SIDE, edit, write_picture, write_video
 
@@ -52,7 +52,9 @@ def test_normals_and_depth_are_those_of_the_drawn_surface(video: Path) -> None:
     assert seen.depth is not None
     np.testing.assert_allclose(np.linalg.norm(seen.normal[seen.mask], axis=-1), 1, atol=1e-5)
     assert (seen.normal[~seen.mask] == 0).all()
-    assert np.median(seen.normal[seen.mask][:, 2]) > 0.3, "they face the camera, which looks along -z"
+    assert np.median(seen.normal[seen.mask][:, 2]) > 0.3, (
+        "they face the camera, which looks along -z"
+    )
     row, column = SIDE // 2, SIDE // 2
     point = np.array([0, 0, -seen.depth[row, column]]) - camera.world_to_camera[:, 3]
     vertices = UNITS_PER_METRE * data.head.vertices(data.track.expression[0], data.track.pose[0])
@@ -67,11 +69,18 @@ def test_landmarks_land_on_the_head(video: Path) -> None:
     vertices = UNITS_PER_METRE * data.head.vertices(data.track.expression[1], data.track.pose[1])
     column, row, w = matrix @ np.vstack([vertices[:1400:20].T, np.ones(70)])
     np.testing.assert_allclose(seen.keypoints, np.stack([column / w, row / w], axis=1), atol=1e-3)
-    assert seen.bbox == tuple(int(value) for value in (*seen.keypoints.min(axis=0), *seen.keypoints.max(axis=0)))
+    assert seen.bbox == tuple(
+        int(value) for value in (*seen.keypoints.min(axis=0), *seen.keypoints.max(axis=0))
+    )
 
 
 def test_landmarks_are_optional(video: Path) -> None:
-    edit(video, lambda document: [frame.pop("bbox") and frame.pop("flame_keypoints") for frame in document["frames"]])
+    edit(
+        video,
+        lambda document: [
+            frame.pop("bbox") and frame.pop("flame_keypoints") for frame in document["frames"]
+        ],
+    )
     seen = FaceDataset.open([video], size=SIDE).observation(0)
     assert seen.bbox is None
     assert seen.keypoints is None
@@ -131,12 +140,23 @@ def test_a_slice_takes_frames_of_all_videos_and_keeps_the_tempo(subject_folder: 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda d: d.update(shape_params=[1.0]), r"shape_params of .*second.* and of .*first.* differ in number"),
-        (lambda d: d.update(shape_params=[0.5] + [0] * 99), "shape_params of .* differ by up to 0.5"),
-        (lambda d: d.update(intrinsics=[-2.7, 2.6, 0.5, 0.5]), "intrinsics of .* differ by up to 0.1"),
+        (
+            lambda d: d.update(shape_params=[1.0]),
+            r"shape_params of .*second.* and of .*first.* differ in number",
+        ),
+        (
+            lambda d: d.update(shape_params=[0.5] + [0] * 99),
+            "shape_params of .* differ by up to 0.5",
+        ),
+        (
+            lambda d: d.update(intrinsics=[-2.7, 2.6, 0.5, 0.5]),
+            "intrinsics of .* differ by up to 0.1",
+        ),
     ],
 )
-def test_videos_that_do_not_belong_together_are_refused(subject_folder: Path, change: object, sentence: str) -> None:
+def test_videos_that_do_not_belong_together_are_refused(
+    subject_folder: Path, change: object, sentence: str
+) -> None:
     edit(subject_folder / "anna/second", change)
     with pytest.raises(InputError, match=sentence):
         FaceDataset.open([subject_folder])
@@ -157,12 +177,17 @@ def test_labels_count_only_where_every_video_has_them(subject_folder: Path) -> N
 def test_the_subjects_shape_is_in_the_heads_template(video: Path, openhead: HeadModel) -> None:
     edit(video, lambda document: document.update(shape_params=[1.5] + [0] * 99))
     head = FaceDataset.open([video]).head
-    np.testing.assert_allclose(head.template, openhead.template + 1.5 * openhead.shape_basis[:, :, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        head.template, openhead.template + 1.5 * openhead.shape_basis[:, :, 0], atol=1e-6
+    )
 
 
 def test_a_head_model_that_is_not_bundled_must_be_given(video: Path) -> None:
     edit(video, lambda document: document.pop("head_model"))
-    with pytest.raises(InputError, match=r"flame_params.json was tracked with a head model it does not name.*--head"):
+    with pytest.raises(
+        InputError,
+        match=r"flame_params.json was tracked with a head model it does not name.*--head",
+    ):
         _ = FaceDataset.open([video]).head
     assert FaceDataset.open([video], head_model="openhead").head.edition == "openhead"
 
@@ -205,7 +230,10 @@ def damage_by(kind: str, video: Path) -> None:
         ("empty", r"image/3\.png is not a readable picture: it is empty"),
         ("text", r"image/3\.png is not a readable picture: nothing can decode it"),
         ("narrow", r"image/3\.png must be square, got 63 x 64 pixels"),
-        ("small mask", r"mask/3\.png must have the size of its image, got 32 x 32 pixels beside 64 x 64"),
+        (
+            "small mask",
+            r"mask/3\.png must have the size of its image, got 32 x 32 pixels beside 64 x 64",
+        ),
         ("empty mask", r"mask/3\.png is empty"),
         ("coloured labels", r"semantic/3\.png must hold label ids 0\.\.18, got 200"),
         ("shallow normals", r"normal/3\.png must have 3 channels of 16 bits"),
@@ -225,17 +253,34 @@ def test_a_missing_picture_is_said_when_the_dataset_is_opened(video: Path, kind:
     (video / kind / "5.png").unlink()
     with pytest.raises(InputError, match=rf"{kind}/3\.png is missing \(and 1 more\)"):
         FaceDataset.open([video])
-    assert len(FaceDataset.open([video], frames=slice(0, 2))) == 2, "frames that are not chosen may be incomplete"
+    assert len(FaceDataset.open([video], frames=slice(0, 2))) == 2, (
+        "frames that are not chosen may be incomplete"
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda d: d["frames"][1]["pose"].pop(), r"flame_params.json: pose of frame 1 must have 15 values, got 14"),
-        (lambda d: d["frames"][1]["expression"].__setitem__(0, float("nan")), "flame_params.json: .*must be finite"),
-        (lambda d: d["frames"][1]["flame_keypoints"].pop(), r"flame_keypoints of frame 1 must have shape \[70, 2\]"),
-        (lambda d: [frame.pop("world_mat") for frame in d["frames"]], "flame_params.json has no 'world_mat'"),
-        (lambda d: d.update(frames=[]), "flame_params.json: frames must be a list with at least one frame"),
+        (
+            lambda d: d["frames"][1]["pose"].pop(),
+            r"flame_params.json: pose of frame 1 must have 15 values, got 14",
+        ),
+        (
+            lambda d: d["frames"][1]["expression"].__setitem__(0, float("nan")),
+            "flame_params.json: .*must be finite",
+        ),
+        (
+            lambda d: d["frames"][1]["flame_keypoints"].pop(),
+            r"flame_keypoints of frame 1 must have shape \[70, 2\]",
+        ),
+        (
+            lambda d: [frame.pop("world_mat") for frame in d["frames"]],
+            "flame_params.json has no 'world_mat'",
+        ),
+        (
+            lambda d: d.update(frames=[]),
+            "flame_params.json: frames must be a list with at least one frame",
+        ),
         (lambda d: d.pop("frames"), "flame_params.json has no 'frames'"),
     ],
 )
@@ -246,7 +291,10 @@ def test_a_broken_track_is_said_with_its_file(video: Path, change: object, sente
 
 
 def test_a_wrong_path_is_explained(tmp_path: Path, video: Path) -> None:
-    for path, sentence in ((tmp_path / "none", "there is no dataset folder"), (video / "image", "holds no video")):
+    for path, sentence in (
+        (tmp_path / "none", "there is no dataset folder"),
+        (video / "image", "holds no video"),
+    ):
         with pytest.raises(InputError, match=sentence):
             FaceDataset.open([path])
     with pytest.raises(UsageError, match="size must be between"):
@@ -262,7 +310,9 @@ def test_no_bytes_of_a_track_escape_as_a_traceback(video: Path, change: object) 
 
 
 def pixels_of(size: int) -> Pixels:
-    return Pixels(np.zeros((size, size, 3), np.uint8), np.ones((size, size), bool), None, None, None)
+    return Pixels(
+        np.zeros((size, size, 3), np.uint8), np.ones((size, size), bool), None, None, None
+    )
 
 
 def test_the_cache_holds_the_latest_within_its_budget() -> None:

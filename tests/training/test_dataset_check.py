@@ -47,7 +47,12 @@ def test_nothing_is_said_of_a_good_video(video: Path) -> None:
     outcome = inspect([video], size=SIDE)
     assert outcome.findings == []
     (report,) = outcome.videos
-    assert (report.name, report.frames, report.readable, report.side) == ("video", FRAMES, FRAMES, str(SIDE))
+    assert (report.name, report.frames, report.readable, report.side) == (
+        "video",
+        FRAMES,
+        FRAMES,
+        str(SIDE),
+    )
     assert report.kinds == KINDS
     assert report.labels == ("background", "skin", "nose", "cloth", "hair")
     assert report.jaw == "0 .. 11°"
@@ -86,7 +91,9 @@ def test_swapped_pictures_are_found_without_labels(video: Path, kinds: tuple[str
     shutil.rmtree(video / "semantic")
     swap(video, 10, 30, kinds)
     found = sentences(video)
-    assert [name for name in ("10.png", "30.png") if any(name in sentence for sentence in found)] == [
+    assert [
+        name for name in ("10.png", "30.png") if any(name in sentence for sentence in found)
+    ] == [
         "10.png",
         "30.png",
     ]
@@ -138,7 +145,12 @@ def still(video: Path) -> None:
     for kind in KINDS:
         (video / kind / "8.png").unlink()
         shutil.copy(video / kind / "7.png", video / kind / "8.png")
-    edit(video, lambda d: d["frames"][7].update(expression=d["frames"][6]["expression"], pose=d["frames"][6]["pose"]))
+    edit(
+        video,
+        lambda d: d["frames"][7].update(
+            expression=d["frames"][6]["expression"], pose=d["frames"][6]["pose"]
+        ),
+    )
 
 
 def frame(**values: Any) -> Callable[[Path], None]:
@@ -146,7 +158,9 @@ def frame(**values: Any) -> Callable[[Path], None]:
 
 
 def every_frame(**values: Any) -> Callable[[Path], None]:
-    return lambda video: edit(video, lambda document: [entry.update(values) for entry in document["frames"]])
+    return lambda video: edit(
+        video, lambda document: [entry.update(values) for entry in document["frames"]]
+    )
 
 
 def whole(**values: Any) -> Callable[[Path], None]:
@@ -164,11 +178,20 @@ NARROW = np.zeros((SIDE, 60, 3), dtype=np.uint8)
 @pytest.mark.parametrize(
     ("spoil", "severity", "words"),
     [
-        pytest.param(without("mask"), "error", "mask/7.png is missing: every frame needs its mask", id="no mask"),
+        pytest.param(
+            without("mask"),
+            "error",
+            "mask/7.png is missing: every frame needs its mask",
+            id="no mask",
+        ),
         pytest.param(without("image"), "error", "image/7.png is missing", id="no image"),
         pytest.param(without("semantic"), "error", "semantic/7.png is missing", id="no labels"),
-        pytest.param(cut, "error", "image/7.png is not a readable picture: it is cut short", id="cut short"),
-        pytest.param(replaced("mask/7.png", EMPTY), "error", "mask/7.png is empty", id="empty mask"),
+        pytest.param(
+            cut, "error", "image/7.png is not a readable picture: it is cut short", id="cut short"
+        ),
+        pytest.param(
+            replaced("mask/7.png", EMPTY), "error", "mask/7.png is empty", id="empty mask"
+        ),
         pytest.param(
             replaced("mask/7.png", EMPTY[:-2]),
             "error",
@@ -181,21 +204,80 @@ NARROW = np.zeros((SIDE, 60, 3), dtype=np.uint8)
             "image/7.png must be square",
             id="narrow",
         ),
-        pytest.param(copied, "error", "27.png is the same picture as 7.png, but their poses differ", id="copy"),
-        pytest.param(still, "warning", "8.png is the same picture as 7.png: the frame counts twice", id="still"),
-        pytest.param(frame(pose=[0.0] * 14), "error", "pose of frame 6 must have 15 values, got 14", id="short pose"),
-        pytest.param(frame(pose=[None] + [0.0] * 14), "error", "pose of frame 6 must be", id="not finite"),
-        pytest.param(frame(world_mat=camera(-0.5)), "error", "camera of frame 7 is 0.5 model units", id="inside"),
-        pytest.param(every_frame(world_mat=camera(4)), "error", "head of frame 7 is behind its camera", id="behind"),
-        pytest.param(frame(world_mat=camera(-4, 5)), "error", "image/7.png shows 0% of the head", id="out of picture"),
-        pytest.param(frame(world_mat=camera(-4, 0.3)), "error", "mask/7.png does not fit the pose", id="misplaced"),
-        pytest.param(whole(intrinsics=[-4.5, 4.5, 0.7, 0.5]), "error", "check intrinsics, crop", id="wrong focus"),
-        pytest.param(frame(file_path="./image/6"), "error", "lists image/6.png 2 times", id="listed twice"),
-        pytest.param(frame(pose=[0.0] * 6 + [1.2] + [0.0] * 8), "warning", "jaw of frame 7 is turned by 69", id="jaw"),
-        pytest.param(whole(frames=[]), "error", "flame_params.json: frames must be a list", id="no frames"),
-        pytest.param(whole(head_model="flame2020"), "warning", "poses were not compared with masks", id="no head"),
         pytest.param(
-            replaced("mask/7.png", EMPTY + 255), "warning", "mask/7.png covers the whole picture", id="full mask"
+            copied,
+            "error",
+            "27.png is the same picture as 7.png, but their poses differ",
+            id="copy",
+        ),
+        pytest.param(
+            still,
+            "warning",
+            "8.png is the same picture as 7.png: the frame counts twice",
+            id="still",
+        ),
+        pytest.param(
+            frame(pose=[0.0] * 14),
+            "error",
+            "pose of frame 6 must have 15 values, got 14",
+            id="short pose",
+        ),
+        pytest.param(
+            frame(pose=[None] + [0.0] * 14), "error", "pose of frame 6 must be", id="not finite"
+        ),
+        pytest.param(
+            frame(world_mat=camera(-0.5)),
+            "error",
+            "camera of frame 7 is 0.5 model units",
+            id="inside",
+        ),
+        pytest.param(
+            every_frame(world_mat=camera(4)),
+            "error",
+            "head of frame 7 is behind its camera",
+            id="behind",
+        ),
+        pytest.param(
+            frame(world_mat=camera(-4, 5)),
+            "error",
+            "image/7.png shows 0% of the head",
+            id="out of picture",
+        ),
+        pytest.param(
+            frame(world_mat=camera(-4, 0.3)),
+            "error",
+            "mask/7.png does not fit the pose",
+            id="misplaced",
+        ),
+        pytest.param(
+            whole(intrinsics=[-4.5, 4.5, 0.7, 0.5]),
+            "error",
+            "check intrinsics, crop",
+            id="wrong focus",
+        ),
+        pytest.param(
+            frame(file_path="./image/6"), "error", "lists image/6.png 2 times", id="listed twice"
+        ),
+        pytest.param(
+            frame(pose=[0.0] * 6 + [1.2] + [0.0] * 8),
+            "warning",
+            "jaw of frame 7 is turned by 69",
+            id="jaw",
+        ),
+        pytest.param(
+            whole(frames=[]), "error", "flame_params.json: frames must be a list", id="no frames"
+        ),
+        pytest.param(
+            whole(head_model="flame2020"),
+            "warning",
+            "poses were not compared with masks",
+            id="no head",
+        ),
+        pytest.param(
+            replaced("mask/7.png", EMPTY + 255),
+            "warning",
+            "mask/7.png covers the whole picture",
+            id="full mask",
         ),
     ],
 )
@@ -240,7 +322,10 @@ def test_a_wrong_path_is_a_finding(tmp_path: Path) -> None:
 
 
 def test_many_findings_of_one_kind_are_counted() -> None:
-    findings = [Finding("warning", "mask", "odd"), *(Finding("error", "picture", f"{n} is gone") for n in range(5))]
+    findings = [
+        Finding("warning", "mask", "odd"),
+        *(Finding("error", "picture", f"{n} is gone") for n in range(5)),
+    ]
     assert shortened(findings, most=2) == [
         "error: 0 is gone",
         "error: 1 is gone",

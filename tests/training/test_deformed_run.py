@@ -14,10 +14,8 @@ import torch
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.geometry import Geometry, GeometryNetwork
 from imavatar_deploy.model.sizes import NetworkSizes
-from imavatar_deploy.model.tracing.signed_distance import SignedDistance
+from imavatar_deploy.model.tracing.posed_field import SignedDistance
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.loop import train
-from imavatar_deploy.training.quality_warnings import LOBE_SHARE
 from imavatar_deploy.training.settings import (
     InputSettings,
     OptimiserSettings,
@@ -25,8 +23,10 @@ from imavatar_deploy.training.settings import (
     Settings,
     TracerSettings,
 )
+from imavatar_deploy.training.train import train
 from imavatar_deploy.training.trainer import Trainer
-from imavatar_deploy.training.warm_start import WarmStartSettings
+from imavatar_deploy.training.validation import LOBE_SHARE
+from imavatar_deploy.training.warm_start.fits import WarmStartSettings
 
 from .drawn_video import write_video
 

@@ -6,13 +6,27 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training.complexion import mouth_mask
-from imavatar_deploy.training.distance import SPHERE_RADIUS, openness, query_surface
-from imavatar_deploy.training.noise import fractal_noise, smoothstep, value_noise
-from imavatar_deploy.training.subject import Subject
+from imavatar_deploy.training.synthetic.noise import fractal_noise, smoothstep, value_noise
+from imavatar_deploy.training.synthetic.skin_and_hair_colours import mouth_mask
+from imavatar_deploy.training.warm_start.head_surface import Subject
+from imavatar_deploy.training.warm_start.surface_distance import (
+    SPHERE_RADIUS,
+    openness,
+    query_surface,
+)
 
-INSIDE = {"brain": (0, 0.2, 0), "eyeball": (0.116, 0.045, 0.29), "chest": (0, -0.8, -0.15), "nose": (0, -0.1, 0.42)}
-OUTSIDE = {"in front": (0, 0, 0.7), "above": (0, 0.7, 0), "below the bust": (0, -1.15, -0.1), "aside": (0.6, 0, 0)}
+INSIDE = {
+    "brain": (0, 0.2, 0),
+    "eyeball": (0.116, 0.045, 0.29),
+    "chest": (0, -0.8, -0.15),
+    "nose": (0, -0.1, 0.42),
+}
+OUTSIDE = {
+    "in front": (0, 0, 0.7),
+    "above": (0, 0.7, 0),
+    "below the bust": (0, -1.15, -0.1),
+    "aside": (0.6, 0, 0),
+}
 
 UPPER_AND_LOWER_LIP = ((0, -0.205, 0.43), (0, -0.239, 0.417))
 
@@ -29,7 +43,10 @@ def test_outside_is_positive(subject: Subject, place: str) -> None:
 
 def test_the_mouth_is_open_between_the_lips(subject: Subject, openhead: HeadModel) -> None:
     anchors = Subject.from_head(openhead).rest
-    lips = [np.argmin(np.linalg.norm(anchors - np.float32(place), axis=1)) for place in UPPER_AND_LOWER_LIP]
+    lips = [
+        np.argmin(np.linalg.norm(anchors - np.float32(place), axis=1))
+        for place in UPPER_AND_LOWER_LIP
+    ]
     between = subject.canonical[lips].mean(axis=0, keepdims=True)
     within = subject.canonical[lips] - 0.006 * subject.normals[lips]
     assert query_surface(subject, between).distance[0] > 0.01
@@ -54,10 +71,15 @@ def test_distance_off_the_surface_is_how_far_one_stepped(subject: Subject) -> No
 
 def test_the_bust_ends_in_the_sphere(subject: Subject) -> None:
     shoulder = np.float32([[0.0, -1.3, -0.1]])
-    assert query_surface(subject, shoulder).distance[0] >= np.linalg.norm(shoulder) - SPHERE_RADIUS - 1e-6
+    assert (
+        query_surface(subject, shoulder).distance[0]
+        >= np.linalg.norm(shoulder) - SPHERE_RADIUS - 1e-6
+    )
 
 
-def test_the_nose_is_in_the_open_and_the_mouth_is_not(subject: Subject, openhead: HeadModel) -> None:
+def test_the_nose_is_in_the_open_and_the_mouth_is_not(
+    subject: Subject, openhead: HeadModel
+) -> None:
     light = openness(subject)
     mouth = mouth_mask(Subject.from_head(openhead).rest) > 0.99
     assert 0.0 <= light.min() <= light.max() <= 1.0
@@ -71,7 +93,9 @@ def test_noise_is_smooth_bounded_and_repeats() -> None:
     assert np.abs(noise).max() <= 1.0
     assert noise.std() > 0.2
     assert np.abs(value_noise(points + np.float32(1e-3), seed=4) - noise).max() < 0.02
-    np.testing.assert_array_equal(fractal_noise(points, 3, seed=4), fractal_noise(points, 3, seed=4))
+    np.testing.assert_array_equal(
+        fractal_noise(points, 3, seed=4), fractal_noise(points, 3, seed=4)
+    )
 
 
 def test_smoothstep_rises_or_falls() -> None:

@@ -11,8 +11,8 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.frame import Frame, View
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.variants import VARIANTS
-from imavatar_deploy.training.empty_space import MARGIN, empty_space_term, seen_empty
-from imavatar_deploy.training.pixels import Batch, draw_space
+from imavatar_deploy.training.batch import Batch, draw_space
+from imavatar_deploy.training.free_space import MARGIN, empty_space_term, seen_empty
 
 SIZES = NetworkSizes(
     geometry_layers=(64,) * 3,
@@ -33,7 +33,18 @@ def view() -> View:
 def batch_with(view: View, silhouette: torch.Tensor, count: int = 400) -> Batch:
     nothing = torch.zeros(0)
     space = torch.from_numpy(draw_space(count, np.random.default_rng(0)))
-    return Batch(0, CAMERA, (40, 40), view.pixels, nothing, nothing, None, silhouette, space, torch.zeros(0, 3))
+    return Batch(
+        0,
+        CAMERA,
+        (40, 40),
+        view.pixels,
+        nothing,
+        nothing,
+        None,
+        silhouette,
+        space,
+        torch.zeros(0, 3),
+    )
 
 
 def test_points_are_where_rays_through_their_pixels_are(view: View) -> None:
@@ -48,15 +59,23 @@ def test_points_are_where_rays_through_their_pixels_are(view: View) -> None:
 
 def test_points_off_the_image_or_behind_the_camera_prove_nothing(view: View) -> None:
     points = torch.tensor([[9.0, 0.0, 0.0], [0.1, -0.05, 9.0], [0.1, -0.05, 0.0]])
-    assert seen_empty(points, view, torch.zeros(40, 40, dtype=torch.bool)).tolist() == [False, False, True]
+    assert seen_empty(points, view, torch.zeros(40, 40, dtype=torch.bool)).tolist() == [
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("variant", ["imavatar", "fwd-skin", "c-net"])
-def test_the_term_pushes_the_surface_out_of_empty_space(view: View, openhead: HeadModel, variant: str) -> None:
+def test_the_term_pushes_the_surface_out_of_empty_space(
+    view: View, openhead: HeadModel, variant: str
+) -> None:
     torch.manual_seed(0)
     model = VARIANTS[variant].build(openhead, SIZES, {})
     frame = Frame(torch.zeros(50), torch.zeros(15))
-    full = empty_space_term(model, frame, view, batch_with(view, torch.ones(40, 40, dtype=torch.bool)), 50.0)
+    full = empty_space_term(
+        model, frame, view, batch_with(view, torch.ones(40, 40, dtype=torch.bool)), 50.0
+    )
     assert full.item() == 0.0
     batch = batch_with(view, torch.zeros(40, 40, dtype=torch.bool))
     inside = model.search(batch.space, frame).sdf < 0.0

@@ -14,21 +14,21 @@ import torch
 from click.testing import CliRunner, Result
 
 from imavatar_deploy.avatar_io import open_avatar
+from imavatar_deploy.fidelity.image_metrics import IDENTICAL_PSNR
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.image_quality import IDENTICAL_PSNR
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes
 from imavatar_deploy.model.checkpoint import save_checkpoint
 from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.model.render import Rendering
+from imavatar_deploy.training.commands.eval import evaluate
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.eval_commands import evaluate
-from imavatar_deploy.training.evaluation.carried_landmarks import (
+from imavatar_deploy.training.evaluation.from_run import nearest_seen
+from imavatar_deploy.training.evaluation.landmarks import (
     BakedLandmarks,
     canonical_landmarks,
     onto_surface,
     project,
 )
-from imavatar_deploy.training.evaluation.from_run import nearest_seen
 from imavatar_deploy.training.synthetic import synthesise
 
 SIZE = 16
@@ -75,17 +75,25 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 
 class TestMeasure:
-    def test_a_run_by_the_marcher(self, tmp_path: Path, call: Callable[..., Result], checkpoint: Path) -> None:
+    def test_a_run_by_the_marcher(
+        self, tmp_path: Path, call: Callable[..., Result], checkpoint: Path
+    ) -> None:
         result = call(checkpoint, "--tracer", "march", "--frames", "::2")
         assert result.exit_code == 0, result.output
         document = json.loads((tmp_path / "report" / "report.json").read_text())
-        assert (document["variant"], document["tracer"], document["frames"][1]["name"]) == ("imavatar", "march", "3")
+        assert (document["variant"], document["tracer"], document["frames"][1]["name"]) == (
+            "imavatar",
+            "march",
+            "3",
+        )
         assert 0.1 < document["metrics"]["mask IoU"]["mean"] < 0.9
         assert document["metrics"]["normal cosine"]["mean"] > 0.3
         assert 0.0 < document["metrics"]["expression"]["mean"] < SIZE / 4
         assert "LPIPS" in result.output
 
-    def test_the_bundled_avatar_by_its_runtime(self, tmp_path: Path, call: Callable[..., Result]) -> None:
+    def test_the_bundled_avatar_by_its_runtime(
+        self, tmp_path: Path, call: Callable[..., Result]
+    ) -> None:
         result = call("sample", "--published-masking")
         assert result.exit_code == 0, result.output
         found = metrics(tmp_path / "report")
@@ -103,10 +111,14 @@ class TestMeasure:
         assert (found["PSNR"]["mean"], found["L1"]["mean"]) == (IDENTICAL_PSNR, 0.0)
         assert "detector" in found["expression"]["not_measured"]
 
-    def test_frames_of_another_size_are_refused(self, tmp_path: Path, call: Callable[..., Result]) -> None:
+    def test_frames_of_another_size_are_refused(
+        self, tmp_path: Path, call: Callable[..., Result]
+    ) -> None:
         (tmp_path / "frames").mkdir()
         for name in "123":
-            cv2.imwrite(str(tmp_path / "frames" / f"{name}.png"), np.zeros((8, 8, 3), dtype=np.uint8))
+            cv2.imwrite(
+                str(tmp_path / "frames" / f"{name}.png"), np.zeros((8, 8, 3), dtype=np.uint8)
+            )
         result = call("--pred", tmp_path / "frames")
         assert (result.exit_code, result.output.count("\n")) == (6, 1)
         assert "pass --size 8" in result.output
@@ -119,7 +131,11 @@ class TestMeasure:
             (2, "did you mean 'march'", [checkpoint, "--tracer", "marsh"]),
             (2, "--frames must be like", ["sample", "--frames", "3"]),
             (6, "nothing that can be evaluated", [tmp_path / "nowhere"]),
-            (6, "LPIPS weights", ["sample", "--lpips-weights", checkpoint / "checkpoint" / "checkpoint.json"]),
+            (
+                6,
+                "LPIPS weights",
+                ["sample", "--lpips-weights", checkpoint / "checkpoint" / "checkpoint.json"],
+            ),
         ):
             result = call(*arguments)
             assert (result.exit_code, words in result.output) == (code, True), result.output
@@ -132,7 +148,9 @@ class TestMeasure:
 
 
 class TestCarriedLandmarks:
-    def test_of_the_baked_sample_are_those_of_its_head(self, openhead: HeadModel, test_set: Path) -> None:
+    def test_of_the_baked_sample_are_those_of_its_head(
+        self, openhead: HeadModel, test_set: Path
+    ) -> None:
         """Neutral and canonical: each landmark is carried to where the head model has it, up to the mesh's fineness."""
         truth = FaceDataset.open([test_set], size=SIZE)
         wanted = canonical_landmarks(truth.head)
@@ -170,4 +188,7 @@ class TestCarriedLandmarks:
         found = nearest_seen(seen, np.array([[0.9, 0, 0], [9.0, 0, 0]], dtype=np.float32))
         assert found is not None
         assert found[:, 0].tolist() == [11.0, 12.0]
-        assert nearest_seen(Rendering(zero, zero, mask & False, zero[..., 0], zero, zero), found) is None
+        assert (
+            nearest_seen(Rendering(zero, zero, mask & False, zero[..., 0], zero, zero), found)
+            is None
+        )

@@ -15,23 +15,21 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.fidelity.image_metrics import IDENTICAL_PSNR
+from imavatar_deploy.fidelity.parity import likeness
+from imavatar_deploy.fidelity.stage_metrics import MEASURES, Picture
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.image_quality import IDENTICAL_PSNR
-from imavatar_deploy.parity import likeness
-from imavatar_deploy.proof.measures import MEASURES
-from imavatar_deploy.proof.picture import Picture
 from imavatar_deploy.tracks import FlameTrack
-from imavatar_deploy.training.evaluation.case import Case, Prediction
 from imavatar_deploy.training.evaluation.contact_sheet import read_picture, strip
 from imavatar_deploy.training.evaluation.from_frames import KIND as FRAMES
 from imavatar_deploy.training.evaluation.from_frames import matched_frames
 from imavatar_deploy.training.evaluation.ground_truth import Truth
-from imavatar_deploy.training.evaluation.masking import MASKINGS, face_hull
 from imavatar_deploy.training.evaluation.measure import Scores, make_case, measure
+from imavatar_deploy.training.evaluation.metric import MASKINGS, Case, Prediction, face_hull
 from imavatar_deploy.training.evaluation.metrics import METRICS
 from imavatar_deploy.training.evaluation.perceptual import Lpips, load_perceptual
+from imavatar_deploy.training.evaluation.prediction_source import Options, PredictionSource
 from imavatar_deploy.training.evaluation.report import write_report
-from imavatar_deploy.training.evaluation.source import Options, PredictionSource
 
 SIZE = 40
 HEAD, PUBLISHED = MASKINGS["head"], MASKINGS["published"]
@@ -98,7 +96,9 @@ class TestMetrics:
             torch.nn.init.uniform_(layer.weight, 0.0, 1.0)
 
         def perceptual(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-            return float(network(*(torch.from_numpy(image).permute(2, 0, 1)[None] for image in (a, b))))
+            return float(
+                network(*(torch.from_numpy(image).permute(2, 0, 1)[None] for image in (a, b)))
+            )
 
         good, bad = (row.measure(replace(one, perceptual=perceptual), HEAD) for one in (near, far))
         assert (good > bad) == (row.better == "higher")
@@ -110,15 +110,25 @@ class TestMetrics:
         picture = Picture(same.truth, normals(0.0), same.truth_mask)
         stage = MEASURES["psnr"].of(picture, picture, same.truth_mask)
         frames = likeness("motion", same.truth[None], same.truth[None], least=42.0)
-        assert METRICS["PSNR"].measure(same, HEAD) == stage == frames.psnr == frames.worst == IDENTICAL_PSNR
+        assert (
+            METRICS["PSNR"].measure(same, HEAD)
+            == stage
+            == frames.psnr
+            == frames.worst
+            == IDENTICAL_PSNR
+        )
 
     def test_a_head_that_is_too_large_pays_for_it(self) -> None:
-        larger = replace(case(error=0.0), prediction=picture(disc(18), 0.5), prediction_mask=disc(18))
+        larger = replace(
+            case(error=0.0), prediction=picture(disc(18), 0.5), prediction_mask=disc(18)
+        )
         assert METRICS["L1"].measure(larger, HEAD) > 0.1
         assert METRICS["RGB L1"].measure(larger, HEAD) == 0.0
 
     def test_what_is_absent_is_said_and_not_invented(self) -> None:
-        bare = replace(case(), prediction_mask=None, prediction_normal=None, landmarks=None, keypoints=None)
+        bare = replace(
+            case(), prediction_mask=None, prediction_normal=None, landmarks=None, keypoints=None
+        )
         reasons = {name: row.absent(bare) for name, row in METRICS.items()}
         assert reasons["PSNR"] is reasons["SSIM"] is reasons["L1"] is None
         assert "alpha" in str(reasons["mask IoU"])
@@ -141,13 +151,20 @@ class TestPublishedMasking:
         points[:3] = [[10.9, 10.9], [30.9, 10.9], [10.9, 30.9]]
         points[68:] = 0.0
         hull = face_hull(replace(case(), keypoints=points))
-        assert [bool(hull[place]) for place in ((10, 10), (10, 30), (9, 9), (0, 0))] == [True, True, False, False]
+        assert [bool(hull[place]) for place in ((10, 10), (10, 30), (9, 9), (0, 0))] == [
+            True,
+            True,
+            False,
+            False,
+        ]
 
     def test_ssim_is_inflated_by_the_black_around(self) -> None:
         noisy = case()
         noise = np.random.default_rng(0).normal(0, 0.2, noisy.truth.shape).astype(np.float32)
         noisy = replace(noisy, prediction=np.clip(noisy.truth + noise, 0, 1))
-        assert METRICS["SSIM"].measure(noisy, PUBLISHED) > METRICS["SSIM"].measure(noisy, HEAD) + 0.2
+        assert (
+            METRICS["SSIM"].measure(noisy, PUBLISHED) > METRICS["SSIM"].measure(noisy, HEAD) + 0.2
+        )
 
     def test_without_keypoints_it_refuses(self) -> None:
         with pytest.raises(InputError, match="no flame_keypoints"):
@@ -159,10 +176,18 @@ class TestLpips:
     def weights(self, tmp_path: Path) -> Path:
         """Random weights as torchvision and LPIPS name them, with keys of theirs that nothing needs."""
         torch.manual_seed(1)
-        shapes = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
+        shapes = {
+            0: (64, 3, 11),
+            3: (192, 64, 5),
+            6: (384, 192, 3),
+            8: (256, 384, 3),
+            10: (256, 256, 3),
+        }
         state = {"classifier.6.bias": torch.zeros(1000)}
         for index, (layer, (outputs, inputs, kernel)) in enumerate(shapes.items()):
-            state[f"features.{layer}.weight"] = torch.randn(outputs, inputs, kernel, kernel) / kernel / inputs**0.5
+            state[f"features.{layer}.weight"] = (
+                torch.randn(outputs, inputs, kernel, kernel) / kernel / inputs**0.5
+            )
             state[f"features.{layer}.bias"] = torch.zeros(outputs)
             state[f"lin{index}.model.1.weight"] = torch.full((1, outputs, 1, 1), 1.0 / outputs)
         torch.save(state, tmp_path / "weights.pth")
@@ -185,12 +210,18 @@ class TestLpips:
         def features(image: NDArray[np.float32]) -> NDArray[np.float32]:
             scaled = (2 * image - 1 - [-0.030, -0.088, -0.188]) / [0.458, 0.448, 0.450]
             padded = np.pad(scaled, ((2, 2), (2, 2), (0, 0)))
-            windows = np.lib.stride_tricks.sliding_window_view(padded, (11, 11), axis=(0, 1))[::4, ::4]
-            found = np.einsum("yxcij,ocij->yxo", windows, state["features.0.weight"].numpy()).clip(0)
+            windows = np.lib.stride_tricks.sliding_window_view(padded, (11, 11), axis=(0, 1))[
+                ::4, ::4
+            ]
+            found = np.einsum("yxcij,ocij->yxo", windows, state["features.0.weight"].numpy()).clip(
+                0
+            )
             return found / np.linalg.norm(found, axis=2, keepdims=True).clip(1e-10)
 
         wanted = np.square(features(one.truth) - features(one.prediction)).mean(axis=2).mean()
-        assert load_perceptual(weights)(one.truth, one.prediction) == pytest.approx(wanted, rel=1e-4)
+        assert load_perceptual(weights)(one.truth, one.prediction) == pytest.approx(
+            wanted, rel=1e-4
+        )
 
     def test_a_file_of_something_else_is_refused(self, tmp_path: Path, weights: Path) -> None:
         torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "other.pth")
@@ -247,7 +278,9 @@ def cases() -> list[Case]:
 def truth(cases: list[Case]) -> FakeTruth:
     zeros = np.zeros((len(cases), 50), dtype=np.float32)
     cameras = (Camera.looking_at(np.zeros(3)),) * len(cases)
-    return FakeTruth(FlameTrack(zeros, zeros[:, :15], cameras, names=tuple(one.name for one in cases)), cases)
+    return FakeTruth(
+        FlameTrack(zeros, zeros[:, :15], cameras, names=tuple(one.name for one in cases)), cases
+    )
 
 
 @pytest.fixture
@@ -278,15 +311,23 @@ class TestMeasure:
         assert summary.frames == 3
 
     def test_another_size_is_refused(self, truth: FakeTruth) -> None:
-        with pytest.raises(InputError, match="is 20 x 30 pixels and the dataset is read at 40 x 40; pass --size 20"):
+        with pytest.raises(
+            InputError, match="is 20 x 30 pixels and the dataset is read at 40 x 40; pass --size 20"
+        ):
             make_case(truth.observation(0), Prediction(np.zeros((30, 20, 3), dtype=np.float32)))
 
 
 class TestReport:
-    def test_holds_table_figures_and_sheet(self, tmp_path: Path, truth: FakeTruth, cases: list[Case]) -> None:
+    def test_holds_table_figures_and_sheet(
+        self, tmp_path: Path, truth: FakeTruth, cases: list[Case]
+    ) -> None:
         out = tmp_path / "report"
         write_report(out, truth, FakeSource(cases), HEAD, facts={"dataset": "discs"})
-        assert sorted(path.name for path in out.iterdir()) == ["contact_sheet.png", "report.json", "report.md"]
+        assert sorted(path.name for path in out.iterdir()) == [
+            "contact_sheet.png",
+            "report.json",
+            "report.md",
+        ]
         document = json.loads((out / "report.json").read_text())
         assert document["metrics"]["PSNR"]["worst_frame"] == "2"
         assert document["metrics"]["LPIPS"]["not_measured"] == "needs --lpips-weights"
@@ -295,7 +336,9 @@ class TestReport:
         assert "| LPIPS |  | lower | not measured: needs --lpips-weights |" in text
         assert all(line in text for line in (HEAD.summary, "- dataset: discs", "- tracer: none"))
 
-    def test_sheet_shows_worst_median_and_best(self, tmp_path: Path, truth: FakeTruth, cases: list[Case]) -> None:
+    def test_sheet_shows_worst_median_and_best(
+        self, tmp_path: Path, truth: FakeTruth, cases: list[Case]
+    ) -> None:
         write_report(tmp_path / "report", truth, FakeSource(cases), HEAD, keep_frames=True)
         sheet = read_picture(tmp_path / "report" / "contact_sheet.png")
         strips = [strip(cases[index]) for index in (1, 3, 0)]
@@ -305,10 +348,15 @@ class TestReport:
             assert (found[-len(wanted) - 4 : -4] == wanted).all()
         assert len(list((tmp_path / "report" / "frames").iterdir())) == 4
 
-    def test_nothing_is_left_of_a_failure(self, tmp_path: Path, truth: FakeTruth, cases: list[Case]) -> None:
+    def test_nothing_is_left_of_a_failure(
+        self, tmp_path: Path, truth: FakeTruth, cases: list[Case]
+    ) -> None:
         with pytest.raises(InputError):
             write_report(
-                tmp_path / "report", truth, FakeSource([replace(cases[0], prediction=cases[0].truth[1:])]), HEAD
+                tmp_path / "report",
+                truth,
+                FakeSource([replace(cases[0], prediction=cases[0].truth[1:])]),
+                HEAD,
             )
         assert not list(tmp_path.iterdir())
         (tmp_path / "mine").mkdir()
@@ -316,11 +364,16 @@ class TestReport:
         with pytest.raises(UsageError, match="other things"):
             write_report(tmp_path / "mine", truth, FakeSource(cases), HEAD, overwrite=True)
 
-    def test_identical_images_are_legal_json(self, tmp_path: Path, truth: FakeTruth, cases: list[Case]) -> None:
+    def test_identical_images_are_legal_json(
+        self, tmp_path: Path, truth: FakeTruth, cases: list[Case]
+    ) -> None:
         same = [replace(one, prediction=one.truth) for one in cases]
         write_report(tmp_path / "report", truth, FakeSource(same), HEAD)
         text = (tmp_path / "report" / "report.json").read_text()
-        assert json.loads(text, parse_constant=pytest.fail)["metrics"]["PSNR"]["mean"] == IDENTICAL_PSNR
+        assert (
+            json.loads(text, parse_constant=pytest.fail)["metrics"]["PSNR"]["mean"]
+            == IDENTICAL_PSNR
+        )
 
 
 class TestFrames:

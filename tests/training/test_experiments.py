@@ -18,23 +18,21 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import NetworkSizes
 from imavatar_deploy.rendering.workers import Workers
+from imavatar_deploy.training.commands.eval import evaluate
 from imavatar_deploy.training.config_file import to_toml
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.eval_commands import evaluate
 from imavatar_deploy.training.evaluation.contact_sheet import read_picture
-from imavatar_deploy.training.experiments import fig5, workbench
-from imavatar_deploy.training.experiments.cell import Cell, mean_over
+from imavatar_deploy.training.experiments import fig5, runs
 from imavatar_deploy.training.experiments.corruption import (
     damaged,
     with_damaged_masks,
     with_pose_noise,
 )
-from imavatar_deploy.training.experiments.experiments import EXPERIMENTS
-from imavatar_deploy.training.experiments.outcome import COLUMNS
-from imavatar_deploy.training.experiments.plan import Plan
+from imavatar_deploy.training.experiments.fig6 import TemplatePainter, shaded
+from imavatar_deploy.training.experiments.results import COLUMNS
+from imavatar_deploy.training.experiments.runs import Cell, Plan, Workbench, mean_over
 from imavatar_deploy.training.experiments.sweep import natural_range, sweep_track
-from imavatar_deploy.training.experiments.template_picture import TemplatePainter, shaded
-from imavatar_deploy.training.experiments.workbench import Workbench
+from imavatar_deploy.training.experiments.table import EXPERIMENTS
 from imavatar_deploy.training.settings import Schedule, Settings, TracerSettings
 from imavatar_deploy.training.synthetic import synthesise
 
@@ -49,7 +47,9 @@ SETTINGS = Settings(
         texture_layers=(8,),
         texture_frequencies=1,
     ),
-    schedule=Schedule(steps=1, pixels=16, validation_steps=0, validation_frames=1, validation_size=8),
+    schedule=Schedule(
+        steps=1, pixels=16, validation_steps=0, validation_frames=1, validation_size=8
+    ),
     tracer=TracerSettings("march"),
 )
 
@@ -80,7 +80,7 @@ def trainings() -> list[tuple[str, Settings, FaceDataset]]:
 def bench(plan: Plan, trainings: list[tuple[str, Settings, FaceDataset]]) -> Iterator[Workbench]:
     """Trains each variant once; a second training of the same variant takes the first one's run for its own."""
     made: dict[str, Path] = {}
-    real = workbench.train
+    real = runs.train
 
     def sparing(dataset: FaceDataset, out: Path, settings: Settings, **options: object) -> Path:
         trainings.append((out.name, settings, dataset))
@@ -91,7 +91,7 @@ def bench(plan: Plan, trainings: list[tuple[str, Settings, FaceDataset]]) -> Ite
         return out
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workbench, "train", sparing)
+        patch.setattr(runs, "train", sparing)
         yield Workbench(plan)
 
 
@@ -100,7 +100,9 @@ def results(plan: Plan, name: str) -> dict[str, object]:
 
 
 class TestTables:
-    def test_table2_compares_every_variant_with_the_paper(self, bench: Workbench, plan: Plan) -> None:
+    def test_table2_compares_every_variant_with_the_paper(
+        self, bench: Workbench, plan: Plan
+    ) -> None:
         written = EXPERIMENTS["table2"].run(bench)
         assert [path.name for path in written] == ["table2.md", "table2.json", "table2.png"]
         rows = results(plan, "table2")["rows"]
@@ -127,7 +129,11 @@ class TestTables:
     ) -> None:
         EXPERIMENTS["table3"].run(bench)
         taught = {
-            name: (settings.losses.skinning > 0, settings.losses.expression > 0, settings.losses.pose > 0)
+            name: (
+                settings.losses.skinning > 0,
+                settings.losses.expression > 0,
+                settings.losses.pose > 0,
+            )
             for name, settings, _ in trainings
             if "table3" in name
         }
@@ -165,11 +171,15 @@ class TestTables:
         noise = seen["female1-pose-noise-0.1-rad"].track.pose - clean.track.pose
         assert 0.05 < noise.std() < 0.2
         spoilt = seen["female1-100-percent-of-masks-damaged"]
-        assert all((spoilt.observation(i).mask != clean.observation(i).mask).any() for i in range(2))
+        assert all(
+            (spoilt.observation(i).mask != clean.observation(i).mask).any() for i in range(2)
+        )
 
 
 class TestFigures:
-    def test_fig5_has_a_point_per_frame_and_a_curve_per_variant(self, bench: Workbench, plan: Plan) -> None:
+    def test_fig5_has_a_point_per_frame_and_a_curve_per_variant(
+        self, bench: Workbench, plan: Plan
+    ) -> None:
         EXPERIMENTS["fig5"].run(bench)
         with (plan.out / "fig5.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -183,7 +193,9 @@ class TestFigures:
         error = 2.0 * jaw
         error[-1] = np.nan
         found = fig5.curve(np.column_stack([jaw, error]))
-        assert found == pytest.approx(np.column_stack([[0.15, 0.35, 0.55, 0.75, 0.95], [0.3, 0.7, 1.1, 1.5, 1.9]]))
+        assert found == pytest.approx(
+            np.column_stack([[0.15, 0.35, 0.55, 0.75, 0.95], [0.3, 0.7, 1.1, 1.5, 1.9]])
+        )
 
     def test_fig6_puts_the_template_beside_the_avatar(self, bench: Workbench, plan: Plan) -> None:
         EXPERIMENTS["fig6"].run(bench)
@@ -212,7 +224,9 @@ class TestFigures:
 
 
 class TestWorkbench:
-    def test_a_run_of_other_settings_is_not_taken_for_this_one(self, bench: Workbench, plan: Plan) -> None:
+    def test_a_run_of_other_settings_is_not_taken_for_this_one(
+        self, bench: Workbench, plan: Plan
+    ) -> None:
         bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
         other = plan.settings(variant="imavatar", schedule=replace(SETTINGS.schedule, pixels=17))
         with pytest.raises(UsageError, match=r"was trained with schedule\.pixels = 16, not 17"):
@@ -226,7 +240,7 @@ class TestWorkbench:
         finished = note.read_text()
         note.write_text(finished.replace('"finished": true', '"finished": false'))
         resumed: list[object] = []
-        monkeypatch.setattr(workbench, "train", lambda *_, **options: resumed.append(options["resume"]))
+        monkeypatch.setattr(runs, "train", lambda *_, **options: resumed.append(options["resume"]))
         bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
         assert resumed == [True]
         assert note.read_text() == finished
@@ -257,7 +271,9 @@ class TestCorruption:
         return bench.dataset("female1", "train")
 
     def test_is_the_same_for_the_same_seed(self, dataset: FaceDataset) -> None:
-        first, again, other = (with_pose_noise(dataset, 0.05, seed).track.pose for seed in (3, 3, 4))
+        first, again, other = (
+            with_pose_noise(dataset, 0.05, seed).track.pose for seed in (3, 3, 4)
+        )
         assert (first == again).all()
         assert (first != other).any()
         masks = [with_damaged_masks(dataset, 1.0, seed).observation(0).mask for seed in (3, 3, 4)]
@@ -273,7 +289,9 @@ class TestCorruption:
     def test_damages_as_many_masks_as_asked_for(self, dataset: FaceDataset) -> None:
         for share, wanted in ((0.0, 0), (0.5, 1), (1.0, 2)):
             spoilt = with_damaged_masks(dataset, share, seed=1)
-            changed = sum((spoilt.observation(i).mask != dataset.observation(i).mask).any() for i in range(2))
+            changed = sum(
+                (spoilt.observation(i).mask != dataset.observation(i).mask).any() for i in range(2)
+            )
             assert changed == wanted
             assert (spoilt.head, len(spoilt), spoilt.size) == (dataset.head, 2, SIZE)
 
@@ -302,7 +320,9 @@ class TestTemplate:
         frame, seen = truth.track.frame(0), truth.observation(0)
         assert frame.camera is not None
         with Workers(1) as workers:
-            normal, mask = TemplatePainter(truth.head, SIZE, workers).draw(frame.expression, frame.pose, frame.camera)
+            normal, mask = TemplatePainter(truth.head, SIZE, workers).draw(
+                frame.expression, frame.pose, frame.camera
+            )
         assert (mask & seen.mask).sum() / mask.sum() > 0.9
         assert np.linalg.norm(normal[mask], axis=1) == pytest.approx(1.0, abs=1e-5)
 
@@ -325,7 +345,16 @@ class TestCommand:
     def test_runs_by_name(self, tmp_path: Path, bench: Workbench, plan: Plan) -> None:
         """With a run at hand, so that nothing is trained."""
         run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
-        small = ["--subjects", "female1", "--test-frames", "1", "--size", str(SIZE), "--tracer", "march"]
+        small = [
+            "--subjects",
+            "female1",
+            "--test-frames",
+            "1",
+            "--size",
+            str(SIZE),
+            "--tracer",
+            "march",
+        ]
         data = tmp_path / "data" / "female1-test-1x16-seed0"
         synthesise("female1", data, which="test", frames=1, size=SIZE, subdivisions=0)
         arguments = ["experiment", "expressions", "--out", str(tmp_path), "--run", str(run), *small]
@@ -333,7 +362,9 @@ class TestCommand:
         assert result.exit_code == 0, result.output
         assert "expressions.md" in result.output
 
-    def test_config_and_minutes_change_the_preset(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_config_and_minutes_change_the_preset(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         plans: list[Plan] = []
         row = EXPERIMENTS["table2"]
 
@@ -343,15 +374,29 @@ class TestCommand:
 
         monkeypatch.setitem(EXPERIMENTS, "table2", replace(row, run=look))
         (tmp_path / "config.toml").write_text(to_toml(SETTINGS))
-        options = ["--config", str(tmp_path / "config.toml"), "--minutes", "3", "--subjects", "male1, male2"]
-        result = CliRunner().invoke(evaluate, ["experiment", "table2", "--out", str(tmp_path / "o"), *options])
+        options = [
+            "--config",
+            str(tmp_path / "config.toml"),
+            "--minutes",
+            "3",
+            "--subjects",
+            "male1, male2",
+        ]
+        result = CliRunner().invoke(
+            evaluate, ["experiment", "table2", "--out", str(tmp_path / "o"), *options]
+        )
         assert result.exit_code == 0, result.output
         assert plans[0].subjects == ("male1", "male2")
         assert plans[0].base == replace(SETTINGS, schedule=replace(SETTINGS.schedule, minutes=3.0))
 
     def test_unknown_names_are_said(self, tmp_path: Path) -> None:
-        for arguments, words in ((["table22"], "did you mean 'table2'"), (["fig5", "--preset", "huge"], "preset")):
-            result = CliRunner().invoke(evaluate, ["experiment", *arguments, "--out", str(tmp_path)])
+        for arguments, words in (
+            (["table22"], "did you mean 'table2'"),
+            (["fig5", "--preset", "huge"], "preset"),
+        ):
+            result = CliRunner().invoke(
+                evaluate, ["experiment", *arguments, "--out", str(tmp_path)]
+            )
             assert (result.exit_code, words in result.output) == (2, True)
 
     def test_help_lists_the_table(self) -> None:

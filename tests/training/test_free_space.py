@@ -16,15 +16,22 @@ from imavatar_deploy.model.frame import Frame, View
 from imavatar_deploy.model.geometry import Geometry
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.variants import VARIANTS
+from imavatar_deploy.training.batch import Batch, draw_batch
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.dataset.labels import LABELS
-from imavatar_deploy.training.distance import query_surface
-from imavatar_deploy.training.empty_space import empty_space_term
-from imavatar_deploy.training.free_space import FAR, MOST, NEAR, Air, free_space_term, skin_limit
+from imavatar_deploy.training.free_space import (
+    FAR,
+    MOST,
+    NEAR,
+    Air,
+    empty_space_term,
+    free_space_term,
+    skin_limit,
+)
 from imavatar_deploy.training.head_depth import NOWHERE, head_depth, is_skin, nearest_around
-from imavatar_deploy.training.pixels import Batch, draw_batch
 from imavatar_deploy.training.settings import Schedule
-from imavatar_deploy.training.subject import Subject
+from imavatar_deploy.training.warm_start.head_surface import Subject
+from imavatar_deploy.training.warm_start.surface_distance import query_surface
 
 from .drawn_video import write_video
 
@@ -112,7 +119,9 @@ def test_pixels_next_to_another_label_claim_nothing(label: str) -> None:
     assert skin[8, 11]
 
 
-def test_frames_without_labels_claim_nothing(air: Air, video: FaceDataset, openhead: HeadModel, tmp_path: Path) -> None:
+def test_frames_without_labels_claim_nothing(
+    air: Air, video: FaceDataset, openhead: HeadModel, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
     bare = FaceDataset.open([write_video(tmp_path, openhead, 2, extras=False)], size=SIDE)
     assert Air.around(bare) is None
@@ -147,7 +156,9 @@ def weak(openhead: HeadModel) -> Any:
     return model
 
 
-def test_a_weak_spot_in_the_pocket_is_filled_with_air(weak: Any, air: Air, video: FaceDataset) -> None:
+def test_a_weak_spot_in_the_pocket_is_filled_with_air(
+    weak: Any, air: Air, video: FaceDataset
+) -> None:
     """The cause of lobes: the loss on empty space says nothing there, and this one does."""
     batch = air.added(batch_of(video), video, 4096, np.random.default_rng(0))
     frame, view = frame_of(video), view_of(batch)
@@ -184,7 +195,9 @@ def test_points_behind_the_skin_are_left_alone(weak: Any, air: Air, video: FaceD
     assert term.item() == 0.0
 
 
-def test_variants_that_map_backward_are_left_alone(openhead: HeadModel, air: Air, video: FaceDataset) -> None:
+def test_variants_that_map_backward_are_left_alone(
+    openhead: HeadModel, air: Air, video: FaceDataset
+) -> None:
     model = VARIANTS["c-net"].build(openhead, replace(SIZES, latent=0), {})
     batch = air.added(batch_of(video), video, 256, np.random.default_rng(0))
     assert batch.air is not None

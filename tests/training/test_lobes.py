@@ -11,7 +11,7 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset.labels import LABELS
 from imavatar_deploy.training.head_depth import NOWHERE, head_depth
-from imavatar_deploy.training.lobes import Lobe, largest_lobe
+from imavatar_deploy.training.validation import Lobe, largest_lobe
 
 SIDE = 64
 CAMERA = Camera.looking_at(np.array([0.0, -0.2, 0.0]), extent=1.6)

@@ -19,9 +19,9 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.training.dataset import Observation
-from imavatar_deploy.training.inputs import Inputs
-from imavatar_deploy.training.loop import train
-from imavatar_deploy.training.loss_weights import LossWeights
+from imavatar_deploy.training.frame_parameters import Inputs
+from imavatar_deploy.training.settings import LossWeights
+from imavatar_deploy.training.train import train
 from imavatar_deploy.training.trainer import Trainer
 
 from ..processes import run_process
@@ -47,15 +47,26 @@ def unbroken(disc: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_what_it_says(unbroken: Path) -> None:
     present = {path.name for path in unbroken.iterdir()}
-    assert {"config.toml", "checkpoint", "state.pt", "losses.jsonl", "validation", "tensorboard"} <= present
+    assert {
+        "config.toml",
+        "checkpoint",
+        "state.pt",
+        "losses.jsonl",
+        "validation",
+        "tensorboard",
+    } <= present
     assert [path.name for path in (unbroken / "validation").iterdir()] == ["000007.png"]
     assert load_variant(unbroken).sizes == SETTINGS.networks
     rows = losses(unbroken)
     assert [row["step"] for row in rows] == list(range(1, 8))
-    assert {"loss", "colour", "mask", "skinning", "pose", "expression", "flame_distance"} <= rows[0].keys()
+    assert {"loss", "colour", "mask", "skinning", "pose", "expression", "flame_distance"} <= rows[
+        0
+    ].keys()
 
 
-def test_every_frame_is_seen_once_an_epoch(disc: Any, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_frame_is_seen_once_an_epoch(
+    disc: Any, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = object.__new__(Trainer)
     trainer.settings, trainer.dataset, trainer.epoch_steps = SETTINGS, disc, 3
 
@@ -96,7 +107,12 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("last", [3, 6])
 def test_a_killed_run_resumes_to_the_same_numbers(
-    disc: Any, unbroken: Path, killed_at: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+    disc: Any,
+    unbroken: Path,
+    killed_at: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    last: int,
 ) -> None:
     """Killed with a step made since the checkpoint, right at and in between refreshes of the tracer's surface."""
     with monkeypatch.context(), pytest.raises(Killed):
@@ -105,7 +121,9 @@ def test_a_killed_run_resumes_to_the_same_numbers(
     monkeypatch.undo()
     train(disc, tmp_path / "run", SETTINGS, resume=True)
     assert losses(tmp_path / "run") == losses(unbroken)
-    resumed, whole = (torch.load(run / "state.pt", weights_only=True) for run in (tmp_path / "run", unbroken))
+    resumed, whole = (
+        torch.load(run / "state.pt", weights_only=True) for run in (tmp_path / "run", unbroken)
+    )
     for part in ("model", "inputs"):
         for name, tensor in whole[part].items():
             torch.testing.assert_close(resumed[part][name], tensor, rtol=0, atol=0)
@@ -114,13 +132,19 @@ def test_a_killed_run_resumes_to_the_same_numbers(
 def test_inputs_of_seen_frames_move_and_networks_learn(disc: Any, unbroken: Path) -> None:
     state = torch.load(unbroken / "state.pt", weights_only=True)
     assert (state["inputs"]["pose"] - torch.from_numpy(disc.track.pose)).abs().max() > 1e-4
-    torch.testing.assert_close(state["inputs"]["expression"], torch.from_numpy(disc.track.expression))
+    torch.testing.assert_close(
+        state["inputs"]["expression"], torch.from_numpy(disc.track.expression)
+    )
     rows = losses(unbroken)
-    assert np.mean([row["colour"] for row in rows[-3:]]) < np.mean([row["colour"] for row in rows[:3]])
+    assert np.mean([row["colour"] for row in rows[-3:]]) < np.mean(
+        [row["colour"] for row in rows[:3]]
+    )
 
 
 def test_an_existing_run_is_not_touched(disc: Any, unbroken: Path) -> None:
-    with pytest.raises(UsageError, match="holds a run already; go on with it by --resume, or pass --overwrite"):
+    with pytest.raises(
+        UsageError, match="holds a run already; go on with it by --resume, or pass --overwrite"
+    ):
         train(disc, unbroken, SETTINGS)
 
 
@@ -159,7 +183,9 @@ def test_an_avatar_that_is_never_met_ends_the_run(openhead: HeadModel, tmp_path:
     turned = Camera.looking_at(np.array([0.0, 5.0, 0.0]))  # looks past it
     away.track = replace(away.track, cameras=(turned,) * FRAMES)
     settings = replace(SETTINGS, schedule=replace(SETTINGS.schedule, vanished_steps=2))
-    with pytest.raises(QualityError, match="vanished at step 1: for 2 steps no ray .* imavatar-data check"):
+    with pytest.raises(
+        QualityError, match="vanished at step 1: for 2 steps no ray .* imavatar-data check"
+    ):
         train(away, tmp_path / "run", settings)  # type: ignore[arg-type]
 
 
@@ -199,9 +225,15 @@ def test_every_variant_trains(disc: Any, variant: str, tmp_path: Path) -> None:
     assert ("rays are marched with 16 samples" in said[0]) == (model.direction == "backward")
 
 
-def test_latent_codes_are_trained_and_the_first_stands_for_the_others(disc: Any, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, networks=replace(SETTINGS.networks, latent=4, geometry_layers=(64,) * 3))
-    run = train(disc, tmp_path / "run", replace(settings, schedule=replace(settings.schedule, steps=FRAMES)))
+def test_latent_codes_are_trained_and_the_first_stands_for_the_others(
+    disc: Any, tmp_path: Path
+) -> None:
+    settings = replace(
+        SETTINGS, networks=replace(SETTINGS.networks, latent=4, geometry_layers=(64,) * 3)
+    )
+    run = train(
+        disc, tmp_path / "run", replace(settings, schedule=replace(settings.schedule, steps=FRAMES))
+    )
     state = torch.load(run / "state.pt", weights_only=True)
     codes = state["inputs"]["latent"]
     moved = (codes != Inputs(disc.track, settings.inputs, 4).latent).any(dim=1)

@@ -18,11 +18,11 @@ from imavatar_deploy.model.deformation import Deformation
 from imavatar_deploy.model.frame import Frame, View
 from imavatar_deploy.model.tracing.tracer import Traced
 from imavatar_deploy.model.variants import VARIANTS
-from imavatar_deploy.training.loss_weights import LossWeights, Terms
+from imavatar_deploy.training.batch import Batch
 from imavatar_deploy.training.losses import image_terms, supervision_terms
-from imavatar_deploy.training.pixels import Batch
-from imavatar_deploy.training.pseudo_truth import PseudoTruth
+from imavatar_deploy.training.pseudo_ground_truth import PseudoTruth
 from imavatar_deploy.training.semantics import CLOTH, HAIR, MOUTH, SKIN
+from imavatar_deploy.training.settings import LossWeights, Terms
 
 PUBLISHED = {
     "colour": "rgb_loss",
@@ -43,7 +43,9 @@ def golden(reference: Path) -> Golden:
 
 @pytest.fixture(scope="module")
 def official(reference: Path) -> ImplicitAvatar:
-    avatar = load_checkpoint(reference / "experiments" / "openhead" / "IMavatar" / "train0" / "train")
+    avatar = load_checkpoint(
+        reference / "experiments" / "openhead" / "IMavatar" / "train0" / "train"
+    )
     return avatar.train()
 
 
@@ -91,19 +93,27 @@ def step(golden: Golden, official: ImplicitAvatar) -> tuple[Terms, torch.Tensor,
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_each_term_is_the_published_one(step: tuple[Terms, Any, Any], golden: Golden, name: str) -> None:
+def test_each_term_is_the_published_one(
+    step: tuple[Terms, Any, Any], golden: Golden, name: str
+) -> None:
     expected = dict(zip(golden["loss_names"].tolist(), golden["losses"].tolist(), strict=True))
     assert step[0][name].item() == pytest.approx(expected[PUBLISHED[name]], rel=1e-3)
 
 
-def test_the_terms_add_up_to_the_published_loss(step: tuple[Terms, Any, Any], golden: Golden) -> None:
+def test_the_terms_add_up_to_the_published_loss(
+    step: tuple[Terms, Any, Any], golden: Golden
+) -> None:
     assert set(step[0]) == set(PUBLISHED)
     assert LossWeights().total(step[0]).item() == pytest.approx(golden["losses"][0], rel=1e-4)
 
 
 def published_name(name: str) -> str:
     network, rest = name.split(".", 1)
-    prefix = {"geometry": "geometry_network", "deformation": "deformer_network", "texture": "rendering_network"}
+    prefix = {
+        "geometry": "geometry_network",
+        "deformation": "deformer_network",
+        "texture": "rendering_network",
+    }
     spelling = {
         "layers.": "lin",
         "skinning_hidden": "skinning_linear",
@@ -115,23 +125,33 @@ def published_name(name: str) -> str:
     return f"{prefix[network]}.{rest.replace('bottleneck', 'condition_bottleneck')}"
 
 
-def test_gradients_are_the_published_ones(step: tuple[Terms, Any, Any], golden: Golden, official: Any) -> None:
-    norms = dict(zip(golden["grad_param_names"].tolist(), golden["grad_norms"].tolist(), strict=True))
+def test_gradients_are_the_published_ones(
+    step: tuple[Terms, Any, Any], golden: Golden, official: Any
+) -> None:
+    norms = dict(
+        zip(golden["grad_param_names"].tolist(), golden["grad_norms"].tolist(), strict=True)
+    )
     compared = 0
     for name, parameter in official.named_parameters():
         published = published_name(name)
         assert parameter.grad.norm().item() == pytest.approx(norms[published], rel=3e-3), published
         if f"grad/{published}" in golden:
             expected = golden[f"grad/{published}"]
-            difference = np.linalg.norm(parameter.grad.numpy() - expected) / np.linalg.norm(expected)
+            difference = np.linalg.norm(parameter.grad.numpy() - expected) / np.linalg.norm(
+                expected
+            )
             assert difference < 1e-2, published
             compared += 1
     assert compared > 40
 
 
-def test_pose_and_camera_get_the_published_gradients(step: tuple[Terms, Any, Any], golden: Golden) -> None:
+def test_pose_and_camera_get_the_published_gradients(
+    step: tuple[Terms, Any, Any], golden: Golden
+) -> None:
     for ours, theirs in zip(step[1:], ("grad_flame_pose", "grad_camera_center"), strict=True):
-        difference = np.linalg.norm(ours.grad.numpy() - golden[theirs]) / np.linalg.norm(golden[theirs])
+        difference = np.linalg.norm(ours.grad.numpy() - golden[theirs]) / np.linalg.norm(
+            golden[theirs]
+        )
         assert difference < 1e-2, theirs
 
 
@@ -149,7 +169,9 @@ def test_on_a_vertex_the_truth_is_the_vertex(truth: PseudoTruth, openhead: HeadM
     same = (targets.expression - truth.expression[chosen]).abs().amax(dim=(1, 2)) < 1e-6
     assert same.float().mean() > 0.95
     assert targets.weights[:, 0].abs().max() == 0.0
-    torch.testing.assert_close(targets.weights.sum(dim=1), torch.ones(len(chosen)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        targets.weights.sum(dim=1), torch.ones(len(chosen)), atol=1e-4, rtol=0
+    )
 
 
 def test_far_points_have_no_truth(truth: PseudoTruth) -> None:
@@ -205,8 +227,25 @@ def test_a_batch_that_misses_the_avatar_has_terms_and_gradients(
     view = View.of(Camera.looking_at(np.zeros(3)), (8, 8))
     nothing = torch.zeros(64, dtype=torch.bool)
     silhouette, none = nothing.reshape(8, 8), torch.zeros(0, 3)
-    batch = Batch(0, view.camera, (8, 8), view.pixels, torch.ones(64, 3), nothing, None, silhouette, none, none)
-    traced = Traced(view.at(torch.full((64,), 4.0)), view.at(torch.full((64,), 4.0)), torch.ones(64), nothing, ~nothing)
+    batch = Batch(
+        0,
+        view.camera,
+        (8, 8),
+        view.pixels,
+        torch.ones(64, 3),
+        nothing,
+        None,
+        silhouette,
+        none,
+        none,
+    )
+    traced = Traced(
+        view.at(torch.full((64,), 4.0)),
+        view.at(torch.full((64,), 4.0)),
+        torch.ones(64),
+        nothing,
+        ~nothing,
+    )
     frame = Frame(torch.zeros(50), torch.full((15,), 0.1))
     terms = image_terms(avatar, frame, view, traced, batch, LossWeights(), truth)
     LossWeights().total(terms).backward()

@@ -13,7 +13,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.retarget import find_retarget, read_map
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.tracks import FlameTrack, write_track
-from imavatar_deploy.training.data_commands import data
+from imavatar_deploy.training.commands.data import data
 
 from .second_heads import mixed, mixing, write_head
 
@@ -34,15 +34,25 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("take")
     random = np.random.default_rng(0)
     knots = np.maximum(random.uniform(-1, 1, (152, 52)), 0)
-    weights = np.stack([np.interp(np.arange(300) / 2, np.arange(152), column) for column in knots.T], axis=1)
+    weights = np.stack(
+        [np.interp(np.arange(300) / 2, np.arange(152), column) for column in knots.T], axis=1
+    )
     weights[:, ARKIT_NAMES.index("cheekPuff")] = 0.0
-    lines = [",".join(["Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in ARKIT_NAMES)])]
+    lines = [
+        ",".join(
+            ["Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in ARKIT_NAMES)]
+        )
+    ]
     for index, row in enumerate(weights):
-        lines.append(f"09:00:{index // 60:02d}:{index % 60:02d}.000,61,{','.join(f'{value:.6f}' for value in row)}")
+        lines.append(
+            f"09:00:{index // 60:02d}:{index % 60:02d}.000,61,{','.join(f'{value:.6f}' for value in row)}"
+        )
     (folder / "take.csv").write_text("\n".join(lines), encoding="utf-8")
     pose = np.zeros((300, 15), dtype=np.float32)
     pose[:, 6] = 0.4 * weights[:, ARKIT_NAMES.index("jawOpen")]
-    write_track(FlameTrack(weights[:, :50] + weights[:, 1:51], pose, fps=60.0), folder / "flame_params.json")
+    write_track(
+        FlameTrack(weights[:, :50] + weights[:, 1:51], pose, fps=60.0), folder / "flame_params.json"
+    )
     return folder / "take.csv", folder / "flame_params.json"
 
 
@@ -52,9 +62,15 @@ def test_from_shapes(second_head: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "same topology: vertex by vertex" in result.output
     assert "the other 41 shapes miss less" in result.output
-    assert "arkit52 to flame2020, fitted from the shapes of two head models, 51 samples" in result.output
+    assert (
+        "arkit52 to flame2020, fitted from the shapes of two head models, 51 samples"
+        in result.output
+    )
     assert f"wrote {out}" in result.output
-    assert f"next: imavatar-run AVATAR --source livelink://0.0.0.0:11111 --sink window --map {out}" in result.output
+    assert (
+        f"next: imavatar-run AVATAR --source livelink://0.0.0.0:11111 --sink window --map {out}"
+        in result.output
+    )
     chart = read_map(out)
     assert chart.fit is not None
     assert chart.fit.made_from == "openhead, FLAME.npz"
@@ -63,7 +79,9 @@ def test_from_shapes(second_head: Path, tmp_path: Path) -> None:
     still = np.zeros(15, dtype=np.float32)
     expression, _ = find_retarget(ARKIT, "flame2020", (), map_file=out)(smile, still)
     openhead = HeadModel.load("openhead")
-    wanted = openhead.vertices(*find_retarget(ARKIT, "openhead", openhead.expression_names)(smile, still))
+    wanted = openhead.vertices(
+        *find_retarget(ARKIT, "openhead", openhead.expression_names)(smile, still)
+    )
     head = HeadModel.load(second_head, edition="flame2020")
     np.testing.assert_allclose(head.vertices(expression, still), wanted, rtol=0, atol=1e-5)
 
@@ -71,7 +89,16 @@ def test_from_shapes(second_head: Path, tmp_path: Path) -> None:
 def test_codes_from_shapes_lead_to_a_track(second_head: Path, tmp_path: Path) -> None:
     out = tmp_path / "openhead_to_flame.npz"
     result = call(
-        "--from", "openhead", "--codes", "--to", second_head, "--edition", "flame2020", "--out", out, "--all-rows"
+        "--from",
+        "openhead",
+        "--codes",
+        "--to",
+        second_head,
+        "--edition",
+        "flame2020",
+        "--out",
+        out,
+        "--all-rows",
     )
     assert result.exit_code == 0, result.output
     assert "eyeR.y" in result.output
@@ -96,21 +123,71 @@ def test_from_pairs(take: tuple[Path, Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--out", "{out}"], 2, "made either --from one head model --to another, or from one --pair"),
+        (
+            ["--out", "{out}"],
+            2,
+            "made either --from one head model --to another, or from one --pair",
+        ),
         (["--from", "openhead", "--out", "{out}"], 2, "made either --from"),
-        (["--from", "openhead", "--to", "a", "--pair", "b", "c", "--out", "{out}"], 2, "made either --from"),
-        (["--pair", "b", "c", "--codes", "--out", "{out}"], 2, "--codes and --ridge go with --from"),
-        (["--from", "openhead", "--to", "a.pkl", "--offset", "1", "--out", "{out}"], 2, "--offset goes with --pair"),
-        (["--from", "openhead", "--to", "{head}", "--out", "map.json"], 2, "a map is written as .npz"),
-        (["--from", "openhead", "--to", "{head}", "--out", "{out}"], 6, "does not say which head model it holds"),
-        (["--from", "{head}", "--from-edition", "flame2019", "--to", "openhead", "--out", "{out}"], 6, "pass --codes"),
-        (["--pair", "{csv}", "{track}", "--out", "{out}"], 6, "does not say its head model; give it with --edition"),
+        (
+            ["--from", "openhead", "--to", "a", "--pair", "b", "c", "--out", "{out}"],
+            2,
+            "made either --from",
+        ),
+        (
+            ["--pair", "b", "c", "--codes", "--out", "{out}"],
+            2,
+            "--codes and --ridge go with --from",
+        ),
+        (
+            ["--from", "openhead", "--to", "a.pkl", "--offset", "1", "--out", "{out}"],
+            2,
+            "--offset goes with --pair",
+        ),
+        (
+            ["--from", "openhead", "--to", "{head}", "--out", "map.json"],
+            2,
+            "a map is written as .npz",
+        ),
+        (
+            ["--from", "openhead", "--to", "{head}", "--out", "{out}"],
+            6,
+            "does not say which head model it holds",
+        ),
+        (
+            [
+                "--from",
+                "{head}",
+                "--from-edition",
+                "flame2019",
+                "--to",
+                "openhead",
+                "--out",
+                "{out}",
+            ],
+            6,
+            "pass --codes",
+        ),
+        (
+            ["--pair", "{csv}", "{track}", "--out", "{out}"],
+            6,
+            "does not say its head model; give it with --edition",
+        ),
         (["--pair", "{csv}", "{csv}", "--out", "{out}"], 6, "turn them round"),
-        (["--pair", "nowhere.csv", "{track}", "--edition", "flame2020", "--out", "{out}"], 6, "cannot be read"),
+        (
+            ["--pair", "nowhere.csv", "{track}", "--edition", "flame2020", "--out", "{out}"],
+            6,
+            "cannot be read",
+        ),
     ],
 )
 def test_refusals_are_one_sentence(
-    second_head: Path, take: tuple[Path, Path], tmp_path: Path, arguments: list[str], code: int, words: str
+    second_head: Path,
+    take: tuple[Path, Path],
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    words: str,
 ) -> None:
     places = {"out": tmp_path / "map.npz", "head": second_head, "csv": take[0], "track": take[1]}
     result = call(*(argument.format(**places) for argument in arguments))

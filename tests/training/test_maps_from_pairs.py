@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
-from imavatar_deploy.retarget.controls import CONTROLS
-from imavatar_deploy.training.retargeting.pairs import fit_pairs
-from imavatar_deploy.training.retargeting.ridge import cross_validated, ridge
-from imavatar_deploy.training.retargeting.take import Take, read_take
+from imavatar_deploy.retarget.expression_map import CONTROLS
+from imavatar_deploy.training.retargeting.fit_pairs import cross_validated, fit_pairs, ridge
+from imavatar_deploy.training.retargeting.recordings import Take, read_take
 
 Double = NDArray[np.float64]
 
@@ -32,7 +31,9 @@ def wandering(frames: int, columns: int, seed: int = 0, every: int = 8) -> Doubl
 
 
 def truth(seed: int = 5) -> Double:
-    return np.random.default_rng(seed).normal(size=(52, 59)) * np.where(np.arange(59) < 50, 1.0, 0.1)
+    return np.random.default_rng(seed).normal(size=(52, 59)) * np.where(
+        np.arange(59) < 50, 1.0, 0.1
+    )
 
 
 def takes(noise: float, frames: int = 900, seed: int = 0) -> tuple[Take, Take, Double]:
@@ -80,7 +81,10 @@ class TestRidge:
         noisy = inputs @ known + 4.0 * random.normal(size=(600, 10))
         cure = cross_validated(inputs, noisy)
         fresh = wandering(600, 52, seed=9)
-        errors = [((fresh @ (ridge(inputs, noisy, strength) - known)) ** 2).mean() for strength in cure.tried]
+        errors = [
+            ((fresh @ (ridge(inputs, noisy, strength) - known)) ** 2).mean()
+            for strength in cure.tried
+        ]
         chosen = errors[int(np.argmin(np.abs(cure.tried - cure.ridge)))]
         assert chosen < 1.1 * min(errors)
         assert chosen < 0.5 * errors[0], "weaker ones learn the noise"
@@ -131,7 +135,9 @@ class TestPairs:
         codes = np.random.default_rng(0).normal(size=(59, 59)) * 0.2
         values = wandering(1500, 59) * np.where(np.arange(59) < 50, 1.0, 0.3)
         times = np.arange(1500) / 25.0
-        fit = fit_pairs([(Take("flame2019", times, values), Take("flame2023", times, values @ codes))], "")
+        fit = fit_pairs(
+            [(Take("flame2019", times, values), Take("flame2023", times, values @ codes))], ""
+        )
         assert (fit.chart.source, fit.chart.target) == ("flame2019", "flame2023")
         np.testing.assert_allclose(fit.chart.matrix, codes, rtol=0, atol=5e-3)
 
@@ -141,7 +147,11 @@ class TestPairs:
             (lambda a, b: [(a, b)], 60.0, "no moment in common .*mend --offset"),
             (lambda a, b: [(a, b)], 13.0, "are in step, and 100 are the fewest"),
             (lambda a, b: [(b, a)], 0.0, "second of a pair is arkit52; turn them round"),
-            (lambda a, b: [(a, b), (b, b)], 0.0, "same two kinds, got arkit52 -> flame2020 and flame2020 -> flame2020"),
+            (
+                lambda a, b: [(a, b), (b, b)],
+                0.0,
+                "same two kinds, got arkit52 -> flame2020 and flame2020 -> flame2020",
+            ),
         ],
     )
     def test_refusals(self, pairs: object, offset: float, words: str) -> None:
@@ -156,7 +166,11 @@ def live_link(path: Path, values: Double, codes: Sequence[str], counts: Sequence
     lines = [",".join(["Timecode", "BlendShapeCount", *names, *ANGLES])]
     for index, (code, row) in enumerate(zip(codes, values, strict=True)):
         count = counts[index] if counts else 61
-        lines.append(",".join([code, str(count), *(f"{value:.9f}" for value in [*row, *[0.1] * len(ANGLES)])]))
+        lines.append(
+            ",".join(
+                [code, str(count), *(f"{value:.9f}" for value in [*row, *[0.1] * len(ANGLES)])]
+            )
+        )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -173,13 +187,16 @@ class TestLiveLink:
     @pytest.mark.parametrize("rate", [24, 25, 30, 60])
     def test_rate_is_what_the_frames_count_to(self, tmp_path: Path, rate: int) -> None:
         codes = [
-            f"23:59:{58 + index // rate if index < 2 * rate else 0}:{index % rate}.000" for index in range(2 * rate)
+            f"23:59:{58 + index // rate if index < 2 * rate else 0}:{index % rate}.000"
+            for index in range(2 * rate)
         ]
         take = read_take(live_link(tmp_path / "take.csv", np.zeros((2 * rate, 52)), codes))
         np.testing.assert_allclose(take.times, np.arange(2 * rate) / rate, atol=1e-9)
 
     def test_midnight_and_plain_frames(self, tmp_path: Path) -> None:
-        over = read_take(live_link(tmp_path / "a.csv", np.zeros((2, 52)), ["23:59:59:59.000", "00:00:00:00.000"]))
+        over = read_take(
+            live_link(tmp_path / "a.csv", np.zeros((2, 52)), ["23:59:59:59.000", "00:00:00:00.000"])
+        )
         plain = read_take(live_link(tmp_path / "b.csv", np.zeros((2, 52)), ["17", "18"]))
         for take in (over, plain):
             np.testing.assert_allclose(take.times, [0, 1 / 60], atol=1e-9)
@@ -201,7 +218,10 @@ class TestLiveLink:
         ("text", "words"),
         [
             ("", "has no column timecode .53 of 53 are missing"),
-            ("Timecode,BlendShapeCount,EyeBlinkLeft\n0:0:0:0,61,1\n", "has no column eyeLookDownLeft .51 of 53"),
+            (
+                "Timecode,BlendShapeCount,EyeBlinkLeft\n0:0:0:0,61,1\n",
+                "has no column eyeLookDownLeft .51 of 53",
+            ),
             ("{head}\n0:0:0:0,61" + ",x" * 52, "not a table of ARKit weights"),
             ("{head}\n0:0:0:0,61" + ",nan" * 52, "weights that are not finite"),
             ("{head}\n0:0:0:0,61,1", "not a table of ARKit weights"),
@@ -211,19 +231,27 @@ class TestLiveLink:
     )
     def test_damage_is_told(self, tmp_path: Path, text: str, words: str) -> None:
         path = tmp_path / "take.csv"
-        path.write_text(text.replace("{head}", ",".join(["Timecode", "BlendShapeCount", *ARKIT_NAMES])))
+        path.write_text(
+            text.replace("{head}", ",".join(["Timecode", "BlendShapeCount", *ARKIT_NAMES]))
+        )
         with pytest.raises(InputError, match=words) as raised:
             read_take(path)
         assert str(path) in str(raised.value)
 
-    @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
     @given(data=st.data())
     def test_noise(self, tmp_path: Path, data: st.DataObject) -> None:
         path = live_link(tmp_path / "take.csv", np.zeros((2, 52)), ["0:0:0:0", "0:0:0:1"])
         content = bytearray(path.read_bytes())
         for _ in range(data.draw(st.integers(1, 6))):
             content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-        path.write_bytes(data.draw(st.sampled_from([bytes(content), bytes(content[: len(content) // 2]), b"\x00" * 9])))
+        path.write_bytes(
+            data.draw(
+                st.sampled_from([bytes(content), bytes(content[: len(content) // 2]), b"\x00" * 9])
+            )
+        )
         try:
             take = read_take(path)
         except InputError:
@@ -240,5 +268,7 @@ class TestTracks:
         assert take.times[1] == pytest.approx(1 / 25)
 
     def test_another_edition_than_the_track_says(self) -> None:
-        with pytest.raises(InputError, match="talk says it is of openhead, and --edition says flame2020"):
+        with pytest.raises(
+            InputError, match="talk says it is of openhead, and --edition says flame2020"
+        ):
             read_take("talk", "flame2020")

@@ -11,11 +11,11 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.retarget import ExpressionMap
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
-from imavatar_deploy.retarget.by_name import JAW_OPEN_ANGLE, OPENHEAD_NAMES
-from imavatar_deploy.retarget.controls import CONTROLS, split
-from imavatar_deploy.training.retargeting import imitation
+from imavatar_deploy.retarget.expression_map import CONTROLS, split
+from imavatar_deploy.retarget.strategies import JAW_OPEN_ANGLE, OPENHEAD_NAMES
+from imavatar_deploy.training.retargeting import fit_shapes as shape_fits
+from imavatar_deploy.training.retargeting.fit_shapes import fit_shapes
 from imavatar_deploy.training.retargeting.registration import register
-from imavatar_deploy.training.retargeting.shapes import fit_shapes
 
 from .second_heads import finer, mixed, mixing, shuffled, without_mouth_parts
 
@@ -81,7 +81,9 @@ def test_another_topology_is_near(openhead: HeadModel, second: HeadModel) -> Non
     assert fit.chart.fit.residual < 0.02, "mm"
 
 
-def test_another_person_in_another_order_is_near(openhead: HeadModel, other_person: HeadModel) -> None:
+def test_another_person_in_another_order_is_near(
+    openhead: HeadModel, other_person: HeadModel
+) -> None:
     """Vertices are found to half a millimetre, so codes are off by a tenth and faces by a tenth of a millimetre."""
     head = shuffled(without_mouth_parts(other_person), seed=2)
     fit = fit_shapes(openhead, head, "")
@@ -90,26 +92,42 @@ def test_another_person_in_another_order_is_near(openhead: HeadModel, other_pers
     assert fit.chart.fit.residual < 0.15, "mm"
     same = np.random.default_rng(2).permutation(len(head.template))  # what `shuffled` did
     truth = without_mouth_parts(openhead).template[same]
-    found = np.einsum("vkc,vk->vc", openhead.template[fit.registration.corners], fit.registration.shares)
+    found = np.einsum(
+        "vkc,vk->vc", openhead.template[fit.registration.corners], fit.registration.shares
+    )
     distance = np.linalg.norm(found - truth, axis=1)[fit.registration.trusted]
     assert np.median(distance) < 0.6e-3
     assert np.percentile(distance, 95) < 3e-3
 
 
-def test_without_a_shape_basis_surfaces_alone_decide(openhead: HeadModel, second: HeadModel) -> None:
-    head = replace(shuffled(without_mouth_parts(second)), shape_basis=np.zeros((4732, 3, 0), dtype=np.float32))
+def test_without_a_shape_basis_surfaces_alone_decide(
+    openhead: HeadModel, second: HeadModel
+) -> None:
+    head = replace(
+        shuffled(without_mouth_parts(second)), shape_basis=np.zeros((4732, 3, 0), dtype=np.float32)
+    )
     registration = register(openhead, head)
     assert registration.trusted.mean() > 0.99
     assert registration.distance < 1e-6
 
 
-def test_a_map_moves_the_second_head_as_the_first(openhead: HeadModel, other_person: HeadModel) -> None:
+def test_a_map_moves_the_second_head_as_the_first(
+    openhead: HeadModel, other_person: HeadModel
+) -> None:
     """A smile with the mouth half open, through the map, against OpenHead's own: mm on the skin."""
     chart = fit_shapes(openhead, other_person, "").chart
     weights = np.zeros(52, dtype=np.float32)
-    for name, weight in {"mouthSmileLeft": 0.8, "eyeBlinkRight": 0.7, "browInnerUp": 0.6, "jawOpen": 0.5}.items():
+    for name, weight in {
+        "mouthSmileLeft": 0.8,
+        "eyeBlinkRight": 0.7,
+        "browInnerUp": 0.6,
+        "jawOpen": 0.5,
+    }.items():
         weights[ARKIT_NAMES.index(name)] = weight
-    came = other_person.vertices(*split(weights @ chart.matrix + chart.bias, STILL)) - other_person.template
+    came = (
+        other_person.vertices(*split(weights @ chart.matrix + chart.bias, STILL))
+        - other_person.template
+    )
     expression = np.array([weights[ARKIT_NAMES.index(name)] for name in OPENHEAD_NAMES])
     opened = STILL + JAW_OPEN_ANGLE * 0.5 * (np.arange(15) == 6)
     wanted = openhead.vertices(expression, opened.astype(np.float32)) - openhead.template
@@ -129,9 +147,13 @@ def test_noise_of_the_fit_holds_codes_back(
     openhead: HeadModel, second: HeadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of the target's expressions are faint and beside the point: it must not stretch them for a tenth."""
-    monkeypatch.setattr(imitation, "ROUNDS", 0)  # turns are beside the point, too, and take their time
+    monkeypatch.setattr(
+        shape_fits, "ROUNDS", 0
+    )  # turns are beside the point, too, and take their time
     faint = 0.003 * openhead.shape_basis[:, :, :25]
-    poor = replace(second, expression_basis=np.concatenate([second.expression_basis[:, :, :25], faint], axis=2))
+    poor = replace(
+        second, expression_basis=np.concatenate([second.expression_basis[:, :, :25], faint], axis=2)
+    )
     fit = fit_shapes(openhead, poor, "")
     free = fit_shapes(openhead, poor, "", ridge=1e-12)
     assert fit.chart.fit is not None
@@ -146,10 +168,14 @@ def test_what_is_no_head_is_refused(openhead: HeadModel, second: HeadModel) -> N
     fallen = shuffled(without_mouth_parts(second))
     random = np.random.default_rng(0)
     fallen = replace(fallen, template=random.normal(size=fallen.template.shape).astype(np.float32))
-    with pytest.raises(InputError, match=r"of the target's vertices were found on the source: both must be human"):
+    with pytest.raises(
+        InputError, match=r"of the target's vertices were found on the source: both must be human"
+    ):
         fit_shapes(openhead, fallen, "")
 
 
-def test_a_head_without_arkit_shapes_cannot_give_them(openhead: HeadModel, second: HeadModel) -> None:
+def test_a_head_without_arkit_shapes_cannot_give_them(
+    openhead: HeadModel, second: HeadModel
+) -> None:
     with pytest.raises(InputError, match="known for openhead, and this head is flame2020.*--codes"):
         fit_shapes(second, openhead, "")

@@ -12,7 +12,10 @@ from imavatar_deploy.training.muon import Muon, is_hidden_matrix, orthogonal
 def test_singular_values_are_levelled(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -2, shape[1]))
-    before, after = torch.linalg.svdvals(matrix / matrix.norm()), torch.linalg.svdvals(orthogonal(matrix))
+    before, after = (
+        torch.linalg.svdvals(matrix / matrix.norm()),
+        torch.linalg.svdvals(orthogonal(matrix)),
+    )
     assert before.quantile(0.25) < 0.05
     assert after.quantile(0.25) > 0.4
     assert after.max() < 2.0
@@ -22,7 +25,10 @@ def test_direction_is_kept() -> None:
     torch.manual_seed(1)
     u, _, v = torch.linalg.svd(torch.randn(20, 20))
     stretched = u @ torch.diag(torch.linspace(0.5, 3.0, 20)) @ v
-    assert torch.nn.functional.cosine_similarity(orthogonal(stretched).ravel(), (u @ v).ravel(), dim=0) > 0.85
+    assert (
+        torch.nn.functional.cosine_similarity(orthogonal(stretched).ravel(), (u @ v).ravel(), dim=0)
+        > 0.85
+    )
 
 
 def test_only_wide_matrices_are_taken() -> None:

@@ -15,8 +15,8 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.tracks import FlameTrack
-from imavatar_deploy.training.clock import Clock
-from imavatar_deploy.training.inputs import Inputs, only_seen_rows
+from imavatar_deploy.training.divergence import Watch
+from imavatar_deploy.training.frame_parameters import Inputs, only_seen_rows
 from imavatar_deploy.training.muon import Muon
 from imavatar_deploy.training.optimisers import (
     hold_shape,
@@ -25,9 +25,9 @@ from imavatar_deploy.training.optimisers import (
     set_rates,
     shape_factor,
 )
+from imavatar_deploy.training.run_log import Clock
 from imavatar_deploy.training.settings import InputSettings, OptimiserSettings, Schedule
 from imavatar_deploy.training.validation import evenly
-from imavatar_deploy.training.watch import Watch
 
 SIZES = NetworkSizes(
     geometry_layers=(48,) * 3,
@@ -52,7 +52,12 @@ def track() -> FlameTrack:
 
 
 def test_published_rate_is_halved_after_two_thirds() -> None:
-    assert [rate_factor("halved", progress) for progress in (0.0, 0.66, 0.67, 1.0)] == [1.0, 1.0, 0.5, 0.5]
+    assert [rate_factor("halved", progress) for progress in (0.0, 0.66, 0.67, 1.0)] == [
+        1.0,
+        1.0,
+        0.5,
+        0.5,
+    ]
 
 
 def test_cosine_rises_and_falls_to_a_hundredth() -> None:
@@ -66,9 +71,13 @@ def test_cosine_rises_and_falls_to_a_hundredth() -> None:
 def test_every_parameter_has_one_optimiser(model: ImplicitAvatar, track: FlameTrack) -> None:
     for rate, kinds in ((0.0, 2), (1e-3, 3)):
         inputs = Inputs(track, InputSettings())
-        made = make_optimisers(model, inputs, OptimiserSettings(matrix_rate=rate, texture_factor=3.0))
+        made = make_optimisers(
+            model, inputs, OptimiserSettings(matrix_rate=rate, texture_factor=3.0)
+        )
         assert len(made) == kinds
-        owned = [p for optimiser in made for group in optimiser.param_groups for p in group["params"]]
+        owned = [
+            p for optimiser in made for group in optimiser.param_groups for p in group["params"]
+        ]
         assert len({id(p) for p in owned}) == len(owned)
         assert {id(p) for p in owned} == {id(p) for p in (*model.parameters(), *inputs.trained())}
     muon = next(optimiser for optimiser in made if isinstance(optimiser, Muon))
@@ -77,12 +86,16 @@ def test_every_parameter_has_one_optimiser(model: ImplicitAvatar, track: FlameTr
     assert [group["lr"] for group in muon.param_groups] == [5e-4, 1.5e-3]
 
 
-def test_the_shape_starts_slowly_after_the_colours(model: ImplicitAvatar, track: FlameTrack) -> None:
+def test_the_shape_starts_slowly_after_the_colours(
+    model: ImplicitAvatar, track: FlameTrack
+) -> None:
     schedule = Schedule(colours_first=100, shape_warm_up=50)
     factors = [shape_factor(schedule, step) for step in (0, 99, 100, 124, 149, 150, 700)]
     assert factors == [0.0, 0.0, 0.02, 0.5, 1.0, 1.0, 1.0]
     assert shape_factor(Schedule(), 0) == 1.0
-    made = make_optimisers(model, Inputs(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3))
+    made = make_optimisers(
+        model, Inputs(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3)
+    )
     set_rates(made, 0.5, shape=0.1)
     texture = {id(parameter) for parameter in model.texture.parameters()}
     for group in (group for optimiser in made[:2] for group in optimiser.param_groups):
@@ -92,14 +105,20 @@ def test_the_shape_starts_slowly_after_the_colours(model: ImplicitAvatar, track:
 
 
 def test_a_held_shape_stays_and_is_not_remembered(model: ImplicitAvatar, track: FlameTrack) -> None:
-    made = make_optimisers(model, Inputs(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3))
+    made = make_optimisers(
+        model, Inputs(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3)
+    )
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     hold_shape(model)
     for optimiser in made[:2]:
         optimiser.step()
-    moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    moved = {
+        name
+        for name, parameter in model.named_parameters()
+        if not torch.equal(parameter, before[name])
+    }
     assert moved == {name for name in before if name.startswith("texture.")}
     remembered = {parameter for optimiser in made for parameter in optimiser.state}
     assert remembered == set(model.texture.parameters())
@@ -134,7 +153,9 @@ def test_untrained_inputs_stay_and_do_not_drift(track: FlameTrack) -> None:
 def test_a_moved_camera_keeps_its_rotation(track: FlameTrack) -> None:
     inputs = Inputs(track, InputSettings())
     camera = track.cameras[2]
-    np.testing.assert_allclose(inputs.placed(camera, 2).world_to_camera, camera.world_to_camera, atol=1e-6)
+    np.testing.assert_allclose(
+        inputs.placed(camera, 2).world_to_camera, camera.world_to_camera, atol=1e-6
+    )
     with torch.no_grad():
         inputs.camera[2] += 1.0
     np.testing.assert_allclose(inputs.placed(camera, 2).centre, camera.centre + 1.0, atol=1e-5)
@@ -158,16 +179,26 @@ def test_the_watch_names_what_went_wrong() -> None:
 @pytest.mark.parametrize(
     ("terms", "total", "message"),
     [
-        ({"colour": 1.0, "mask": math.nan}, math.nan, "^the mask loss became nan at step 7, frame 00012: "),
+        (
+            {"colour": 1.0, "mask": math.nan},
+            math.nan,
+            "^the mask loss became nan at step 7, frame 00012: ",
+        ),
         (
             {"colour": math.inf, "mask": 1.0, "pose": math.nan},
             math.nan,
             "^the colour loss became inf and the pose loss became nan at step 7, frame 00012: ",
         ),
-        ({"colour": 1.0, "mask": 1e38}, math.inf, "^the weighted sum of the losses became inf at step 7, frame 00012"),
+        (
+            {"colour": 1.0, "mask": 1e38},
+            math.inf,
+            "^the weighted sum of the losses became inf at step 7, frame 00012",
+        ),
     ],
 )
-def test_the_term_that_is_not_finite_is_named(terms: dict[str, float], total: float, message: str) -> None:
+def test_the_term_that_is_not_finite_is_named(
+    terms: dict[str, float], total: float, message: str
+) -> None:
     with pytest.raises(QualityError, match=message):
         Watch(patience=1).losses(terms, total, 7, "00012")
 

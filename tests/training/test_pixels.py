@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imavatar_deploy.training.pixels import draw_labelled, draw_noise, draw_pixels
+from imavatar_deploy.training.batch import draw_labelled, draw_noise, draw_pixels
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ def test_an_empty_mask_means_everywhere() -> None:
 
 
 def test_the_generator_decides(mask: np.ndarray) -> None:
-    first, second, other = (draw_pixels(mask, None, 64, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, second, other = (
+        draw_pixels(mask, None, 64, np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
 

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imavatar_deploy.training.lobes import Lobe
-from imavatar_deploy.training.quality_warnings import quality_warnings
-from imavatar_deploy.training.validation import FrameQuality, Validation
+from imavatar_deploy.training.validation import FrameQuality, Lobe, Validation, quality_warnings
 
 
 def validation(psnr: float, iou: float, lobe: Lobe | None = None) -> Validation:

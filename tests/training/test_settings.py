@@ -38,12 +38,16 @@ def test_every_setting_is_explained_in_the_file() -> None:
         assert field_texts(Settings)[entry.name]
         group = getattr(Settings(), entry.name)
         if is_dataclass(group):
-            assert field_texts(type(group)).keys() == {inner.name for inner in fields(group)}, entry.name
+            assert field_texts(type(group)).keys() == {inner.name for inner in fields(group)}, (
+                entry.name
+            )
 
 
 def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text('variant = "b-morph"\n[networks]\ngeometry_layers = [8, 8, 8, 8]\n[losses]\nmask = 7\n')
+    path.write_text(
+        'variant = "b-morph"\n[networks]\ngeometry_layers = [8, 8, 8, 8]\n[losses]\nmask = 7\n'
+    )
     settings = read_config(path, preset("tiny"))
     assert settings.variant == "b-morph"
     assert settings.networks.geometry_layers == (8,) * 4
@@ -55,10 +59,18 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error", "sentence"),
     [
-        ("[losses]\nmaks = 1", UsageError, "unknown setting in the configuration 'maks': .*did you mean 'mask'"),
+        (
+            "[losses]\nmaks = 1",
+            UsageError,
+            "unknown setting in the configuration 'maks': .*did you mean 'mask'",
+        ),
         ("seed = 'x'", UsageError, "seed in the configuration must be like 0, got 'x'"),
         ("losses = 3", UsageError, "losses in the configuration must be like a table, got 3"),
-        ("[schedule]\ndecay = 'linear'", UsageError, "unknown decay 'linear': expected one of cosine, halved"),
+        (
+            "[schedule]\ndecay = 'linear'",
+            UsageError,
+            "unknown decay 'linear': expected one of cosine, halved",
+        ),
         ("[schedule]\nepochs = 0", UsageError, "schedule.epochs must be positive, got 0"),
         ("[losses]\nmask = -1", UsageError, "mask must not be negative"),
         ("seed = ", InputError, "the configuration is not readable as TOML"),
@@ -75,7 +87,9 @@ def test_an_absent_file_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_an_unknown_preset_lists_the_others() -> None:
-    with pytest.raises(UsageError, match="unknown preset 'ful'.*full, small, tiny.*did you mean 'full'"):
+    with pytest.raises(
+        UsageError, match="unknown preset 'ful'.*full, small, tiny.*did you mean 'full'"
+    ):
         preset("ful")
 
 

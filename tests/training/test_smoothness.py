@@ -9,10 +9,10 @@ import torch
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.model.geometry import Geometry
+from imavatar_deploy.model.head_avatar import SurfacePoints
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.sizes import NetworkSizes
-from imavatar_deploy.model.variant import SurfacePoints
-from imavatar_deploy.training.smoothness import REACH, smoothness_term
+from imavatar_deploy.training.losses import REACH, smoothness_term
 
 SIZES = NetworkSizes(
     geometry_layers=(64,) * 3,
@@ -28,7 +28,9 @@ FRAME = Frame(torch.zeros(50), torch.zeros(15))
 def on_sphere(count: int, radius: float) -> SurfacePoints:
     directions = np.random.default_rng(0).normal(size=(count, 3))
     unit = torch.from_numpy(directions / np.linalg.norm(directions, axis=1, keepdims=True)).float()
-    return SurfacePoints(radius * unit, radius * unit, unit, Geometry(torch.zeros(count), torch.zeros(count, 4)))
+    return SurfacePoints(
+        radius * unit, radius * unit, unit, Geometry(torch.zeros(count), torch.zeros(count, 4))
+    )
 
 
 def nudges(count: int) -> torch.Tensor:
@@ -46,7 +48,9 @@ def test_on_a_sphere_it_is_the_turn_of_the_radius(openhead: HeadModel) -> None:
     avatar = ImplicitAvatar(openhead, SIZES)
     avatar.geometry = Ball()  # type: ignore[assignment]
     found = smoothness_term(avatar, FRAME, on_sphere(4000, 0.5), nudges(4000))
-    assert found.item() == pytest.approx(2.0 / 3.0 * (REACH / 0.5) ** 2, rel=0.05)  # two of three directions turn
+    assert found.item() == pytest.approx(
+        2.0 / 3.0 * (REACH / 0.5) ** 2, rel=0.05
+    )  # two of three directions turn
 
 
 def test_descending_it_smooths_a_rough_surface(openhead: HeadModel) -> None:
@@ -67,4 +71,7 @@ def test_descending_it_smooths_a_rough_surface(openhead: HeadModel) -> None:
 
 
 def test_without_surface_it_is_zero(openhead: HeadModel) -> None:
-    assert smoothness_term(ImplicitAvatar(openhead, SIZES), FRAME, on_sphere(0, 0.5), nudges(5)).item() == 0.0
+    assert (
+        smoothness_term(ImplicitAvatar(openhead, SIZES), FRAME, on_sphere(0, 0.5), nudges(5)).item()
+        == 0.0
+    )

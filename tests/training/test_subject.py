@@ -11,8 +11,13 @@ from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training.styling import above_collar, ear_mask, hair_mask, part_of
-from imavatar_deploy.training.subject import Subject, cap_holes
+from imavatar_deploy.training.synthetic.hair_and_clothes import (
+    above_collar,
+    ear_mask,
+    hair_mask,
+    part_of,
+)
+from imavatar_deploy.training.warm_start.head_surface import Subject, cap_holes
 
 
 def test_bare_subject_moves_as_the_head_model(openhead: HeadModel) -> None:
@@ -57,7 +62,9 @@ def test_every_part_is_found_and_painted(openhead: HeadModel, subject: Subject) 
     assert subject.colour[teeth].max() > 0.6
 
 
-def test_hair_stands_off_the_scalp_and_leaves_ears_and_face_free(openhead: HeadModel, subject: Subject) -> None:
+def test_hair_stands_off_the_scalp_and_leaves_ears_and_face_free(
+    openhead: HeadModel, subject: Subject
+) -> None:
     anchors = Subject.from_head(openhead).rest
     hair = hair_mask(anchors)
     crown, nose, ear = anchors[:, 1] > 0.4, anchors[:, 2] > 0.44, ear_mask(anchors) > 0.99
@@ -69,7 +76,9 @@ def test_hair_stands_off_the_scalp_and_leaves_ears_and_face_free(openhead: HeadM
     assert np.linalg.norm(top, axis=1).min() > 0.03
 
 
-def test_shirt_is_bound_to_the_ghost_bone_and_the_face_is_not(openhead: HeadModel, subject: Subject) -> None:
+def test_shirt_is_bound_to_the_ghost_bone_and_the_face_is_not(
+    openhead: HeadModel, subject: Subject
+) -> None:
     anchors = Subject.from_head(openhead).rest
     collar = above_collar(anchors)
     assert subject.weights[collar < -0.07, 0].min() > 0.99
@@ -87,5 +96,7 @@ def test_a_full_blink_brings_the_lids_together(subject: Subject) -> None:
 
 
 def test_a_wrong_shape_is_refused(subject: Subject) -> None:
-    with pytest.raises(InputError, match=r"subject weights must have shape \[5094, 6\], got \[5094, 5\]"):
+    with pytest.raises(
+        InputError, match=r"subject weights must have shape \[5094, 6\], got \[5094, 5\]"
+    ):
         dataclasses.replace(subject, weights=subject.weights[:, 1:])

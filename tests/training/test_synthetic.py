@@ -17,7 +17,7 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import read_track
 from imavatar_deploy.training.synthetic import SETS, SUBJECTS, load_ground_truth, synthesise
-from imavatar_deploy.training.synthetic.actor import actor
+from imavatar_deploy.training.synthetic.build_subject import actor
 from imavatar_deploy.training.synthetic.labels import LABELS
 
 SIZE, FRAMES = 64, 3
@@ -41,16 +41,28 @@ def picture(folder: Path, kind: str, number: int) -> np.ndarray:
 
 def digests(folder: Path) -> dict[str, str]:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def test_every_frame_has_every_picture(folder: Path) -> None:
     for kind in KINDS:
-        assert sorted(path.name for path in (folder / kind).iterdir()) == ["1.png", "2.png", "3.png"]
+        assert sorted(path.name for path in (folder / kind).iterdir()) == [
+            "1.png",
+            "2.png",
+            "3.png",
+        ]
     assert picture(folder, "image", 1).shape == (SIZE, SIZE, 3)
     assert picture(folder, "normal", 1).dtype == picture(folder, "depth", 1).dtype == np.uint16
     about = json.loads((folder / "synthetic.json").read_text())
-    assert (about["subject"], about["set"], about["frames"], about["licence"]) == ("male2", "test", 3, "CC0-1.0")
+    assert (about["subject"], about["set"], about["frames"], about["licence"]) == (
+        "male2",
+        "test",
+        3,
+        "CC0-1.0",
+    )
 
 
 def test_the_pictures_agree_about_the_mask(folder: Path) -> None:
@@ -65,10 +77,29 @@ def test_the_pictures_agree_about_the_mask(folder: Path) -> None:
 
 
 def test_the_label_ids_are_the_published_ones_and_all_there(folder: Path) -> None:
-    seen = set(np.unique([picture(folder, "semantic", number) for number in range(1, FRAMES + 1)]).tolist())
-    names = ("background", "skin", "glasses", "nose", "mouth", "upper lip", "lower lip", "neck", "cloth", "hair")
+    seen = set(
+        np.unique([picture(folder, "semantic", number) for number in range(1, FRAMES + 1)]).tolist()
+    )
+    names = (
+        "background",
+        "skin",
+        "glasses",
+        "nose",
+        "mouth",
+        "upper lip",
+        "lower lip",
+        "neck",
+        "cloth",
+        "hair",
+    )
     assert {LABELS[name] for name in names} <= seen <= set(LABELS.values())
-    assert (LABELS["glasses"], LABELS["mouth"], LABELS["neck"], LABELS["cloth"], LABELS["hair"]) == (6, 11, 14, 16, 17)
+    assert (
+        LABELS["glasses"],
+        LABELS["mouth"],
+        LABELS["neck"],
+        LABELS["cloth"],
+        LABELS["hair"],
+    ) == (6, 11, 14, 16, 17)
 
 
 def test_depth_and_normals_are_of_the_stored_surface(folder: Path) -> None:
@@ -87,7 +118,9 @@ def test_depth_and_normals_are_of_the_stored_surface(folder: Path) -> None:
     assert np.mean((normal * toward).sum(axis=1) > 0.0) > 0.98
 
 
-def unprojected(rows: np.ndarray, columns: np.ndarray, depth: np.ndarray, camera: Camera) -> np.ndarray:
+def unprojected(
+    rows: np.ndarray, columns: np.ndarray, depth: np.ndarray, camera: Camera
+) -> np.ndarray:
     """Model-space points of pixels, for a camera that is not turned."""
     fx, fy, cx, cy = camera.intrinsics * SIZE
     x, y = (columns - cx) / fx * depth, -(rows - cy) / fy * depth
@@ -108,14 +141,20 @@ def test_the_track_is_what_a_tracker_would_write(folder: Path) -> None:
 
 def test_keypoints_lie_on_what_they_are_called(folder: Path) -> None:
     label = picture(folder, "semantic", 1)
-    keypoints = np.array(json.loads((folder / "flame_params.json").read_text())["frames"][0]["flame_keypoints"])
+    keypoints = np.array(
+        json.loads((folder / "flame_params.json").read_text())["frames"][0]["flame_keypoints"]
+    )
     column, row = np.clip(((keypoints + 1.0) * SIZE / 2.0).round().astype(int), 0, SIZE - 1).T
     assert label[row[30], column[30]] == LABELS["nose"]
     lips = label[row[48:68], column[48:68]]
-    assert np.isin(lips, [LABELS[name] for name in ("upper lip", "lower lip", "mouth")]).mean() > 0.5
+    assert (
+        np.isin(lips, [LABELS[name] for name in ("upper lip", "lower lip", "mouth")]).mean() > 0.5
+    )
 
 
-def test_same_arguments_same_bytes_and_another_seed_moves_otherwise(folder: Path, tmp_path: Path) -> None:
+def test_same_arguments_same_bytes_and_another_seed_moves_otherwise(
+    folder: Path, tmp_path: Path
+) -> None:
     actor.cache_clear()
     assert digests(make(tmp_path / "again")) == digests(folder)
     other = make(tmp_path / "other", seed=1)
@@ -138,7 +177,9 @@ def test_a_set_is_replaced_only_when_asked(folder: Path) -> None:
         ({"seed": -1}, "seed must not be negative"),
     ],
 )
-def test_what_cannot_be_made_is_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_made_is_refused(
+    change: dict[str, object], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=message):
         make(tmp_path / "set", **change)  # type: ignore[arg-type]
     assert not (tmp_path / "set").exists()
@@ -157,7 +198,11 @@ def test_a_person_is_more_than_the_track_says(name: str, openhead: HeadModel) ->
     person, cast = SUBJECTS[name], actor(name, 0)
     tracked = openhead.for_subject(person.shape)
     own = cast.subject.rest[: len(openhead.template)] - UNITS_PER_METRE * tracked.template
-    face = (openhead.template[:, 2] > 0.07) & (openhead.template[:, 1] < 0.0) & (openhead.template[:, 1] > -0.09)
+    face = (
+        (openhead.template[:, 2] > 0.07)
+        & (openhead.template[:, 1] < 0.0)
+        & (openhead.template[:, 1] > -0.09)
+    )
     uneven = np.linalg.norm(own[face], axis=1)
     assert 0.001 < np.median(uneven) < 0.02
     names = tracked.expression_names

@@ -17,9 +17,9 @@ from click.testing import CliRunner, Result
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.tracks import FlameTrack, flame_params
+from imavatar_deploy.training.commands.train import train
 from imavatar_deploy.training.config_file import read_config
 from imavatar_deploy.training.settings import Settings
-from imavatar_deploy.training.train_commands import train
 
 from ..commands import ROOT
 from ..processes import run_process
@@ -72,7 +72,9 @@ def run(*arguments: str | Path) -> Result:
 @pytest.fixture(scope="module")
 def trained(dataset: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    result = run(dataset, "--out", out, "--config", config, "--size", "16", "--steps", "2", "--seed", "5")
+    result = run(
+        dataset, "--out", out, "--config", config, "--size", "16", "--steps", "2", "--seed", "5"
+    )
     assert result.exit_code == 0, result.output
     assert f"next: imavatar-export {out}" in result.output
     assert "validation at step 2" in result.output
@@ -96,7 +98,12 @@ def test_a_finished_run_goes_on_when_it_is_made_longer(trained: Path, dataset: P
 
 
 def test_what_a_run_began_with_stays(trained: Path, dataset: Path) -> None:
-    for changes in (("--variant", "fwd-skin"), ("--seed", "6"), ("--no-warm-start",), ("--exact-tracking",)):
+    for changes in (
+        ("--variant", "fwd-skin"),
+        ("--seed", "6"),
+        ("--no-warm-start",),
+        ("--exact-tracking",),
+    ):
         result = run(dataset, "--out", trained, "--resume", *changes)
         assert result.exit_code == 2
         assert f"--resume goes on as the run began: leave {changes[0]} out" in result.output
@@ -105,27 +112,46 @@ def test_what_a_run_began_with_stays(trained: Path, dataset: Path) -> None:
     assert "started with frames of 16 pixels, got 32" in result.output
 
 
-def test_every_picture_is_looked_at_before_the_run_begins(dataset: Path, config: Path, tmp_path: Path) -> None:
+def test_every_picture_is_looked_at_before_the_run_begins(
+    dataset: Path, config: Path, tmp_path: Path
+) -> None:
     spoilt = tmp_path / "spoilt"
     shutil.copytree(dataset, spoilt)
     (spoilt / "image" / "3.png").write_bytes(b"nothing")
-    result = run(spoilt, "--out", tmp_path / "run", "--config", config, "--size", "16", "--steps", "1")
+    result = run(
+        spoilt, "--out", tmp_path / "run", "--config", config, "--size", "16", "--steps", "1"
+    )
     assert result.exit_code == 6
     assert "3.png" in result.output
     assert not (tmp_path / "run").exists()
 
 
-def test_exact_tracking_leaves_inputs_alone(trained: Path, config: Path, dataset: Path, tmp_path: Path) -> None:
+def test_exact_tracking_leaves_inputs_alone(
+    trained: Path, config: Path, dataset: Path, tmp_path: Path
+) -> None:
     assert read_config(trained / "config.toml", Settings()).inputs.pose
     result = run(
-        dataset, "--out", tmp_path / "run", "--size", "16", "--steps", "1", "--config", config, "--exact-tracking"
+        dataset,
+        "--out",
+        tmp_path / "run",
+        "--size",
+        "16",
+        "--steps",
+        "1",
+        "--config",
+        config,
+        "--exact-tracking",
     )
     assert result.exit_code == 0, result.output
     assert "pose_drift" not in (tmp_path / "run" / "losses.jsonl").read_text()
 
 
-def test_from_takes_the_sizes_of_the_checkpoint(trained: Path, dataset: Path, tmp_path: Path) -> None:
-    result = run(dataset, "--out", tmp_path / "run", "--from", trained, "--size", "16", "--steps", "1")
+def test_from_takes_the_sizes_of_the_checkpoint(
+    trained: Path, dataset: Path, tmp_path: Path
+) -> None:
+    result = run(
+        dataset, "--out", tmp_path / "run", "--from", trained, "--size", "16", "--steps", "1"
+    )
     assert result.exit_code == 0, result.output
     assert load_variant(tmp_path / "run").sizes == load_variant(trained).sizes
 
@@ -136,7 +162,11 @@ def test_from_takes_the_sizes_of_the_checkpoint(trained: Path, dataset: Path, tm
         (["--preset", "huge"], 2, "unknown preset 'huge': expected one of full, small, tiny"),
         (["--variant", "imavater"], 2, "unknown variant 'imavater'.*did you mean 'imavatar'"),
         (["--tracer", "marsh"], 2, "unknown tracer 'marsh'.*did you mean 'march'"),
-        (["--frames", "a:b"], 2, "--frames must be like 0:100, 50: or ::2 \\(first:end:step\\), got 'a:b'"),
+        (
+            ["--frames", "a:b"],
+            2,
+            "--frames must be like 0:100, 50: or ::2 \\(first:end:step\\), got 'a:b'",
+        ),
         (["--device", "tpu"], 2, "--device must be one of auto, cpu"),
         (["--resume"], 6, "holds no run to resume"),
         (["--resume", "--overwrite"], 2, "--resume goes on as the run began"),
@@ -147,7 +177,9 @@ def test_from_takes_the_sizes_of_the_checkpoint(trained: Path, dataset: Path, tm
         (["--steps", "2", "--minutes", "1"], 2, "give one length, got --steps and --minutes"),
     ],
 )
-def test_mistakes_are_sentences(dataset: Path, tmp_path: Path, arguments: list[str], code: int, sentence: str) -> None:
+def test_mistakes_are_sentences(
+    dataset: Path, tmp_path: Path, arguments: list[str], code: int, sentence: str
+) -> None:
     result = run(dataset, "--out", tmp_path / "run", "--size", "16", *arguments)
     assert result.exit_code == code, result.output
     assert len(result.output.strip().splitlines()) == 1
@@ -182,4 +214,4 @@ def test_the_line_for_several_processes_works() -> None:
 def test_it_is_started_as_a_module_too() -> None:
     result = run_process([sys.executable, "-m", str(train.callback.__module__), "--help"])
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("Usage: python -m imavatar_deploy.training.train_commands")
+    assert result.stdout.startswith("Usage: python -m imavatar_deploy.training.commands.train")

@@ -11,18 +11,18 @@ import torch
 from imavatar_deploy.conventions import EXPRESSION_SIZE
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.sizes import NetworkSizes
-from imavatar_deploy.training import optimise as optimise_module
-from imavatar_deploy.training.lighting import lit
-from imavatar_deploy.training.optimise import Fit, learning_rate_factor, optimise
-from imavatar_deploy.training.sample_pool import OFFSETS, TRUNCATION, SamplePool
-from imavatar_deploy.training.subject import Subject
-from imavatar_deploy.training.warm_start import (
+from imavatar_deploy.training.warm_start import fitting as optimise_module
+from imavatar_deploy.training.warm_start.fits import (
     WarmStartSettings,
     random_conditions,
     seen_normals,
     shared_with_ghost,
     warm_start,
 )
+from imavatar_deploy.training.warm_start.fitting import Fit, learning_rate_factor, optimise
+from imavatar_deploy.training.warm_start.head_surface import Subject
+from imavatar_deploy.training.warm_start.lighting import lit
+from imavatar_deploy.training.warm_start.sample_pool import OFFSETS, TRUNCATION, SamplePool
 
 from .fit_report import fit_report
 
@@ -58,7 +58,9 @@ def fitted(subject: Subject) -> ImplicitAvatar:
     return avatar
 
 
-def test_a_short_fit_learns_shape_motion_and_colour(fitted: ImplicitAvatar, subject: Subject) -> None:
+def test_a_short_fit_learns_shape_motion_and_colour(
+    fitted: ImplicitAvatar, subject: Subject
+) -> None:
     fresh = SamplePool.draw(subject, 6_000, seed=77)
     before, after = fit_report(small_avatar(subject), fresh), fit_report(fitted, fresh)
     assert before["distance"] > 0.05
@@ -163,7 +165,9 @@ def test_optimise_minimises_and_reports() -> None:
 
 
 def test_the_ghost_shares_what_the_root_had() -> None:
-    weights = np.array([[0.0, 0.6, 0.4, 0.0, 0.0, 0.0], [0.0, 0.0, 0.7, 0.3, 0.0, 0.0]], dtype=np.float32)
+    weights = np.array(
+        [[0.0, 0.6, 0.4, 0.0, 0.0, 0.0], [0.0, 0.0, 0.7, 0.3, 0.0, 0.0]], dtype=np.float32
+    )
     shared = shared_with_ghost(weights)
     np.testing.assert_allclose(shared[0], [0.3, 0.3, 0.4, 0.0, 0.0, 0.0], rtol=1e-6)
     np.testing.assert_array_equal(shared[1], weights[1])

@@ -1,8 +1,7 @@
 """Datasets: videos in the published layout as frames of ground truth, decoded when asked for, and their checks."""
 
 from .check import check, inspect
-from .face_dataset import FaceDataset
+from .face_dataset import FaceDataset, Observation
 from .finding import Finding
-from .observation import Observation
 
 __all__ = ["FaceDataset", "Finding", "Observation", "check", "inspect"]

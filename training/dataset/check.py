@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,18 +10,65 @@ from imavatar_deploy.errors import ImavatarError, InputError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.progress import Progress, silent
 
-from . import pixels
-from .file_checks import check_files, check_labels
+from . import images
+from .consistency import check_fit
 from .finding import ERROR, WARNING, Finding
-from .fit_checks import check_fit
-from .head import load_head
-from .inspection import Inspection, VideoReport
-from .joining import join_tracks
-from .picture import READ
+from .frame_summary import PosedPoints, Sketch, sketch
+from .images import READ
 from .placement import SYSTEMATIC, check_placement
-from .posed_points import PosedPoints
-from .sketch import Sketch, sketch
-from .video import Video, find_videos
+from .report import Inspection, VideoReport
+from .video import TRACK_FILE, Video, find_videos, join_tracks, load_head
+
+# Files a video should not have, should have once, or as the other videos have: leftovers, doubles, labels.
+
+
+def check_files(video: Video) -> list[Finding]:
+    """Findings about names; whether each file is there and readable is seen when it is decoded."""
+    return [*_listed_twice(video), *_not_listed(video)]
+
+
+def check_labels(videos: Sequence[Video]) -> list[Finding]:
+    """Labels are of use only when every video has them."""
+    without = [video for video in videos if not video.has("semantic")]
+    if not without or len(without) == len(videos):
+        return []
+    return [
+        Finding(
+            WARNING,
+            "labels",
+            f"{without[0].folder / 'semantic'} is missing while other videos have labels: none of them are used",
+        )
+    ]
+
+
+def _listed_twice(video: Video) -> list[Finding]:
+    track_file = video.folder / TRACK_FILE
+    return [
+        Finding(
+            ERROR,
+            "listed twice",
+            f"{track_file} lists image/{name}.png {count} times: every frame needs its own picture",
+        )
+        for name, count in Counter(video.track.names).items()
+        if count > 1
+    ]
+
+
+def _not_listed(video: Video) -> list[Finding]:
+    listed = set(video.track.names)
+    extra = sorted(
+        path for path in (video.folder / "image").glob("*.png") if path.stem not in listed
+    )
+    if not extra:
+        return []
+    count = f"{len(extra)} pictures ({extra[0].name} is one)" if len(extra) > 1 else extra[0].name
+    return [
+        Finding(
+            WARNING,
+            "not listed",
+            f"{video.folder / 'image'} holds {count} that {TRACK_FILE} does not list: not tracked, and not used",
+        )
+    ]
 
 
 def check(
@@ -33,7 +81,9 @@ def check(
     progress: Progress = silent,
 ) -> list[Finding]:
     """What is wrong with the videos in `paths`; empty when nothing is. Arguments as of `FaceDataset.open`."""
-    return inspect(paths, size=size, videos=videos, head_model=head_model, edition=edition, progress=progress).findings
+    return inspect(
+        paths, size=size, videos=videos, head_model=head_model, edition=edition, progress=progress
+    ).findings
 
 
 def inspect(
@@ -50,7 +100,7 @@ def inspect(
     Raises:
         UsageError: an unknown video, an impossible size.
     """
-    pixels.check_target(size)
+    images.check_target(size)
     try:
         folders = find_videos([Path(path) for path in paths], videos)
     except InputError as error:
@@ -103,15 +153,21 @@ def _head(
 def _contradictions(video: Video, sketches: Sequence[Sketch]) -> list[Finding]:
     """Single frames are compared with their neighbours only where the cameras as a whole can be right."""
     placed = check_placement(video, sketches)
-    return placed if any(finding.kind in SYSTEMATIC for finding in placed) else [*placed, *check_fit(video, sketches)]
+    return (
+        placed
+        if any(finding.kind in SYSTEMATIC for finding in placed)
+        else [*placed, *check_fit(video, sketches)]
+    )
 
 
-def _sketches(video: Video, size: int, points: PosedPoints | None, findings: list[Finding]) -> Iterator[Sketch | None]:
+def _sketches(
+    video: Video, size: int, points: PosedPoints | None, findings: list[Finding]
+) -> Iterator[Sketch | None]:
     """One for each frame whose pictures can be read; the others become findings."""
     kinds = [kind for kind in READ if kind in ("image", "mask") or video.has(kind)]
     for place in range(len(video)):
         try:
-            loaded = pixels.load({kind: video.file(kind, place) for kind in kinds}, size)
+            loaded = images.load({kind: video.file(kind, place) for kind in kinds}, size)
         except InputError as error:
             findings.append(Finding(ERROR, "picture", str(error)))
             yield None

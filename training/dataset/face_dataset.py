@@ -2,23 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import read_only
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.read_only import read_only
 from imavatar_deploy.tracks.track import FlameTrack
 
-from . import pixels
-from .cache import BUDGET, ByteCache
-from .head import load_head
-from .joining import join_tracks
-from .observation import Float, Observation
-from .video import TRACK_FILE, Video, find_videos
+from . import images
+from .images import Pixels
+from .video import TRACK_FILE, Video, find_videos, join_tracks, load_head
+
+# ByteCache: keeps what was decoded last, up to so many bytes.
+
+
+BUDGET = 1 << 30
+"""Bytes: about 1,200 frames of a full synthetic set at 256 pixels, 3,000 of images, masks and labels."""
+
+
+class ByteCache:
+    """Least recently used goes first; safe to share between threads."""
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self._budget = budget
+        self._held: OrderedDict[int, Pixels] = OrderedDict()
+        self._lock = Lock()
+        self.bytes = 0
+
+    def get(self, key: int, load: Callable[[], Pixels]) -> Pixels:
+        """What is held for `key`, or what `load` returns, which is then held."""
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        pixels = load()  # outside the lock: decoding is what takes time
+        with self._lock:
+            if key not in self._held:
+                self._held[key] = pixels
+                self.bytes += pixels.bytes
+            while self.bytes > self._budget:
+                self.bytes -= self._held.popitem(last=False)[1].bytes
+        return pixels
+
+
+# Observation: everything a dataset knows about one frame, besides its pose and camera (which are in the track).
+
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """One frame of ground truth, square, with pixel centres at integer coordinates (see `camera.Camera`)."""
+
+    name: str
+    """Of the frame, as its files are called: `12`."""
+    video: str
+    """Name of the video's folder."""
+    image: Float  # [H, W, 3] in 0..1, white where the mask is false
+    mask: NDArray[np.bool_]  # [H, W]
+    semantic: NDArray[np.uint8] | None  # [H, W] label ids, see labels.py
+    normal: (
+        Float | None
+    )  # [H, W, 3] unit, model space, zero where the mask is false; synthetic sets only
+    depth: (
+        Float | None
+    )  # [H, W] model units in front of the camera, 0 where unknown; synthetic sets only
+    bbox: tuple[int, int, int, int] | None
+    """First column, first row, last column, last row of the face's landmarks, clipped to the image."""
+    keypoints: Float | None  # [70, 2] column and row: 17 contour, 51 inner, 2 irises
 
 
 class FaceDataset:
@@ -34,12 +94,16 @@ class FaceDataset:
         edition: str | None = None,
         cache_bytes: int = BUDGET,
     ) -> None:
-        pixels.check_target(size)
+        images.check_target(size)
         self.size = size
         self._head_source = head_model
         self._edition = edition
         self._cache = ByteCache(cache_bytes)
-        optional = (kind for kind in ("semantic", "normal", "depth") if all(video.has(kind) for video in videos))
+        optional = (
+            kind
+            for kind in ("semantic", "normal", "depth")
+            if all(video.has(kind) for video in videos)
+        )
         self._kinds = ("image", "mask", *optional)
         chosen = frames if frames is not None else slice(None)
         self.track: FlameTrack = join_tracks(videos).select(chosen)
@@ -91,7 +155,9 @@ class FaceDataset:
             InputError: the head model is neither bundled nor given.
             EditionMismatchError: the one given is another than the videos were tracked with.
         """
-        return read_only(load_head(self.track, self._places[0][0], self._head_source, self._edition))
+        return read_only(
+            load_head(self.track, self._places[0][0], self._head_source, self._edition)
+        )
 
     def observation(self, index: int) -> Observation:
         """The frame at `index`, counted from 0; its mask and labels are the cache's, and read-only.
@@ -104,17 +170,19 @@ class FaceDataset:
         return Observation(
             name=video.track.names[place],
             video=video.name,
-            image=pixels.colours(held),
+            image=images.colours(held),
             mask=held.mask,
             semantic=held.semantic,
-            normal=pixels.normals(held),
-            depth=pixels.depths(held),
+            normal=images.normals(held),
+            depth=images.depths(held),
             bbox=_box_in_pixels(video.boxes[place], self.size),
             keypoints=_points_in_pixels(video.keypoints[place], self.size),
         )
 
-    def _load(self, video: Video, place: int) -> pixels.Pixels:
-        return read_only(pixels.load({kind: video.file(kind, place) for kind in self._kinds}, self.size))
+    def _load(self, video: Video, place: int) -> images.Pixels:
+        return read_only(
+            images.load({kind: video.file(kind, place) for kind in self._kinds}, self.size)
+        )
 
     def _ensure_files(self) -> None:
         """Say now, not in the middle of a training, that a picture is missing."""

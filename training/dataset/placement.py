@@ -9,7 +9,7 @@ import numpy as np
 from imavatar_deploy.conventions import BOUNDING_RADIUS, JAW
 
 from .finding import ERROR, WARNING, Finding
-from .sketch import Sketch
+from .frame_summary import Sketch
 from .video import TRACK_FILE, Video
 
 NEAREST = BOUNDING_RADIUS + 0.1
@@ -36,7 +36,13 @@ def check_placement(video: Video, sketches: Sequence[Sketch]) -> list[Finding]:
     """Findings about single cameras and poses, and about all of a video's masks together."""
     inside = list(_cameras(video))
     head = (
-        [] if inside else [*_behind(video, sketches), *_out_of_picture(video, sketches), *_uncovered(video, sketches)]
+        []
+        if inside
+        else [
+            *_behind(video, sketches),
+            *_out_of_picture(video, sketches),
+            *_uncovered(video, sketches),
+        ]
     )
     return [*inside, *_poses(video), *_masks(video, sketches), *head]
 
@@ -69,9 +75,15 @@ def _poses(video: Video) -> Iterator[Finding]:
 def _masks(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:
     for sketch in sketches:
         if sketch.area < SMALL or sketch.area == 1.0:
-            share = "the whole picture" if sketch.area == 1.0 else f"only {sketch.area:.1%} of the picture"
+            share = (
+                "the whole picture"
+                if sketch.area == 1.0
+                else f"only {sketch.area:.1%} of the picture"
+            )
             yield Finding(
-                WARNING, "mask", f"{video.file('mask', sketch.place)} covers {share}; did the matting fail there?"
+                WARNING,
+                "mask",
+                f"{video.file('mask', sketch.place)} covers {share}; did the matting fail there?",
             )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.errors import InputError, UsageError
 
-from .case import Case, Image, Mask
+from .metric import Case, Image, Mask
 
 Bytes = NDArray[np.uint8]
 
@@ -65,7 +65,9 @@ def write_picture(path: Path, picture: Bytes) -> None:
         UsageError: it cannot be written.
     """
     if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        raise UsageError(f"{path.name} cannot be written to {path.parent.parent}; is the disk full?")
+        raise UsageError(
+            f"{path.name} cannot be written to {path.parent.parent}; is the disk full?"
+        )
 
 
 def read_picture(path: Path) -> Bytes:
@@ -89,5 +91,7 @@ def _tile(image: Image, caption: str) -> Bytes:
 
 def _header(caption: str, width: int) -> Bytes:
     header = np.full((HEADER, width, 3), 255, dtype=np.uint8)
-    cv2.putText(header, caption, (3, HEADER - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    cv2.putText(
+        header, caption, (3, HEADER - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA
+    )
     return header

@@ -14,11 +14,11 @@ from imavatar_deploy.rendering.renderer import RenderConfig
 from imavatar_deploy.rendering.shading import available_shading
 from imavatar_deploy.tracks import check_edition
 
-from .carried_landmarks import BakedLandmarks, canonical_landmarks, project
-from .case import Points, Prediction
 from .from_frames import prediction_of
 from .ground_truth import GroundTruth
-from .source import Options, PredictionSource, SourceKind
+from .landmarks import BakedLandmarks, canonical_landmarks, project
+from .metric import Points, Prediction
+from .prediction_source import Options, PredictionSource, SourceKind
 
 BUNDLED = "sample"
 
@@ -35,7 +35,12 @@ class BakedSource(PredictionSource):
     """
 
     def __init__(
-        self, path: str, folder: AvatarFolder, renderer: CpuRenderer, shading: str, truth: GroundTruth
+        self,
+        path: str,
+        folder: AvatarFolder,
+        renderer: CpuRenderer,
+        shading: str,
+        truth: GroundTruth,
     ) -> None:
         check_edition(truth.track.edition, folder.avatar.edition)
         self.title = f"the baked avatar {path}"
@@ -47,7 +52,11 @@ class BakedSource(PredictionSource):
     def predict(self, index: int) -> Prediction:
         """Return image, mask, normals and landmarks of the dataset's frame at `index`."""
         track, size = self._truth.track, self._truth.size
-        frame = track.expression[index], track.pose[index], track.cameras[index].image_matrix(size, size)
+        frame = (
+            track.expression[index],
+            track.pose[index],
+            track.cameras[index].image_matrix(size, size),
+        )
         image = self._renderer.render(*frame)
         landmarks = self._landmarks[index] if self._landmarks else None
         return prediction_of(image, self._renderer.normals(*frame), landmarks)
@@ -61,7 +70,9 @@ def _matches(path: str) -> bool:
 def _open(path: str, truth: GroundTruth, options: Options) -> Iterator[PredictionSource]:
     folder = open_avatar(path)
     shading = available_shading(folder)
-    with closing(open_cpu_renderer(RenderConfig(folder, truth.size, truth.size, shading))) as renderer:
+    with closing(
+        open_cpu_renderer(RenderConfig(folder, truth.size, truth.size, shading))
+    ) as renderer:
         yield BakedSource(path, folder, renderer, shading, truth)
 
 
@@ -73,7 +84,11 @@ def _landmarks(avatar: Avatar, truth: GroundTruth) -> list[Points] | None:
     baked = BakedLandmarks(avatar, points)
     track = truth.track
     return [
-        project(baked.posed(track.expression[index], track.pose[index]), track.cameras[index], truth.size)
+        project(
+            baked.posed(track.expression[index], track.pose[index]),
+            track.cameras[index],
+            truth.size,
+        )
         for index in range(len(track))
     ]
 

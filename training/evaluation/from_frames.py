@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.errors import InputError
 
-from .case import Image, Points, Prediction
 from .ground_truth import GroundTruth
-from .source import Options, PredictionSource, SourceKind
+from .metric import Image, Points, Prediction
+from .prediction_source import Options, PredictionSource, SourceKind
 
 OPAQUE = 127
 """An alpha above this is the head, as the published masks have it."""
@@ -39,7 +39,9 @@ class FrameFolder(PredictionSource):
         return prediction_of(read_rgba(self._paths[index]))
 
 
-def prediction_of(image: NDArray[np.uint8], normal: Image | None = None, landmarks: Points | None = None) -> Prediction:
+def prediction_of(
+    image: NDArray[np.uint8], normal: Image | None = None, landmarks: Points | None = None
+) -> Prediction:
     """Return an image `[H, W, 4]` over white, with its alpha as the mask where any pixel is transparent."""
     values = image.astype(np.float32) / 255.0
     rgb, alpha = values[..., :3], values[..., 3:]
@@ -56,7 +58,10 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype != np.uint8:
         raise InputError(f"{path} is not a readable 8-bit image; write the frame again")
-    code = {2: cv2.COLOR_GRAY2RGBA}.get(image.ndim) or {3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}[image.shape[2]]
+    code = {2: cv2.COLOR_GRAY2RGBA}.get(image.ndim) or {
+        3: cv2.COLOR_BGR2RGBA,
+        4: cv2.COLOR_BGRA2RGBA,
+    }[image.shape[2]]
     return np.asarray(cv2.cvtColor(image, code))
 
 
@@ -78,7 +83,9 @@ def matched_frames(folder: Path, names: tuple[str, ...]) -> tuple[list[Path], st
         return [by_name[bare] for bare in wanted], "by name"
     if len(paths) == len(names):
         return paths, "by order"
-    lacking = f"no image for frame {missing[0]!r}" if missing else "frames of several videos share names"
+    lacking = (
+        f"no image for frame {missing[0]!r}" if missing else "frames of several videos share names"
+    )
     raise InputError(
         f"{folder} has {len(paths)} images for {len(names)} frames, and {lacking}: name the images as the dataset "
         "does, give as many as there are frames, or choose those with --frames"

@@ -13,17 +13,17 @@ from torch.nn.utils import parametrize
 
 from imavatar_deploy.errors import ImavatarError, MissingDependencyError, unknown_name
 from imavatar_deploy.model.checkpoint import load_variant
-from imavatar_deploy.model.forward import ForwardVariant
+from imavatar_deploy.model.forward_avatar import ForwardVariant
 from imavatar_deploy.model.frame import Frame
+from imavatar_deploy.model.head_avatar import Variant
 from imavatar_deploy.model.render import Rendering, render
 from imavatar_deploy.model.tracing import TRACERS
-from imavatar_deploy.model.variant import Variant
 from imavatar_deploy.tracks import check_edition
 
-from .carried_landmarks import canonical_landmarks, onto_surface, project
-from .case import Points, Prediction
 from .ground_truth import GroundTruth
-from .source import Options, PredictionSource, SourceKind
+from .landmarks import canonical_landmarks, onto_surface, project
+from .metric import Points, Prediction
+from .prediction_source import Options, PredictionSource, SourceKind
 
 MARCH = "march"
 """The tracer that every variant can be traced by."""
@@ -41,7 +41,9 @@ class ImplicitSource(PredictionSource):
         EditionMismatchError: the dataset was tracked with another head model than the avatar's.
     """
 
-    def __init__(self, model: Variant, truth: GroundTruth, *, title: str, tracer: str = "raster") -> None:
+    def __init__(
+        self, model: Variant, truth: GroundTruth, *, title: str, tracer: str = "raster"
+    ) -> None:
         if tracer not in TRACERS:
             raise unknown_name("tracer", tracer, TRACERS)
         check_edition(truth.track.edition, model.head.edition)
@@ -58,16 +60,22 @@ class ImplicitSource(PredictionSource):
         rendering, frame = self.rendering(index)
         with parametrize.cached():
             landmarks = self._carried(rendering, frame, index)
-        return Prediction(np.clip(rendering.rgb, 0.0, 1.0), rendering.mask, rendering.normal, landmarks)
+        return Prediction(
+            np.clip(rendering.rgb, 0.0, 1.0), rendering.mask, rendering.normal, landmarks
+        )
 
     def rendering(self, index: int) -> tuple[Rendering, Frame]:
         """The image of the dataset's frame at `index`, and what drove it."""
         track, size = self._truth.track, self._truth.size
         device = next(self._model.parameters()).device
-        codes = (torch.from_numpy(codes[index]).to(device) for codes in (track.expression, track.pose))
+        codes = (
+            torch.from_numpy(codes[index]).to(device) for codes in (track.expression, track.pose)
+        )
         frame = Frame(*codes)
         with parametrize.cached():
-            return render(self._model, frame, track.cameras[index], (size, size), self._tracer), frame
+            return render(
+                self._model, frame, track.cameras[index], (size, size), self._tracer
+            ), frame
 
     def _carried(self, rendering: Rendering, frame: Frame, index: int) -> Points | None:
         if self._landmarks is None:
@@ -117,9 +125,13 @@ def chosen_device(name: str) -> torch.device:
     Raises:
         MissingDependencyError: a GPU is asked for that is not there.
     """
-    found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    found = torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    )
     if found.type == "cuda" and not torch.cuda.is_available():
-        raise MissingDependencyError(f"--device {name} asks for a GPU and torch sees none; use --device cpu")
+        raise MissingDependencyError(
+            f"--device {name} asks for a GPU and torch sees none; use --device cpu"
+        )
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack
 
-from .case import Image, Mask, Points
+from .metric import Image, Mask, Points
 
 
 class Truth(Protocol):

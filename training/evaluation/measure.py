@@ -10,11 +10,10 @@ from statistics import fmean, median
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.progress import Progress, silent
 
-from .case import Case, Perceptual, Prediction
 from .ground_truth import GroundTruth, Truth
-from .masking import Masking
+from .metric import Case, Masking, Perceptual, Prediction
 from .metrics import METRICS
-from .source import PredictionSource
+from .prediction_source import PredictionSource
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,11 @@ class Scores:
 
     def summary(self, metric: str) -> Summary | None:
         """None where no frame gave a number."""
-        rows = [(value, name) for value, name in zip(self.values[metric], self.names, strict=True) if value == value]
+        rows = [
+            (value, name)
+            for value, name in zip(self.values[metric], self.names, strict=True)
+            if value == value
+        ]
         if not rows:
             return None
         values = [value for value, _ in rows]
@@ -55,7 +58,10 @@ class Scores:
     def ranked(self) -> list[int]:
         """Frames from the worst to the best by PSNR; those without a number come first."""
         order = self.values["PSNR"]
-        return sorted(range(len(order)), key=lambda index: -math.inf if math.isnan(order[index]) else order[index])
+        return sorted(
+            range(len(order)),
+            key=lambda index: -math.inf if math.isnan(order[index]) else order[index],
+        )
 
 
 def measure(
@@ -91,13 +97,19 @@ def measure(
                 values[metric.name].append(math.nan if reason else metric.measure(case, masking))
             seen(case)
             advance(1)
-    measured = {name: column for name, column in values.items() if any(value == value for value in column)}
+    measured = {
+        name: column for name, column in values.items() if any(value == value for value in column)
+    }
     for name in values.keys() - measured.keys():
         unmeasured.setdefault(name, "no frame left a pixel to measure")
-    return Scores(tuple(names), measured, {name: unmeasured[name] for name in METRICS if name not in measured})
+    return Scores(
+        tuple(names), measured, {name: unmeasured[name] for name in METRICS if name not in measured}
+    )
 
 
-def make_case(observation: Truth, prediction: Prediction, perceptual: Perceptual | None = None) -> Case:
+def make_case(
+    observation: Truth, prediction: Prediction, perceptual: Perceptual | None = None
+) -> Case:
     """Truth and prediction of one frame.
 
     Raises:

@@ -2,12 +2,125 @@
 
 from __future__ import annotations
 
-from .landmark_error import EXPRESSION
-from .metric import Metric
-from .normals import NORMAL_COSINE
-from .overlap import MASK_IOU, RGB_L1
+import numpy as np
+
+from imavatar_deploy.fidelity.image_metrics import IDENTICAL_PSNR, iou, l1, normal_angle, psnr, ssim
+
+from .metric import Case, Mask, Masking, Metric
 from .perceptual import LPIPS
-from .photometric import L1, PSNR, SSIM
+
+# Photometric metrics: PSNR, SSIM and L1 of the rendered colours.
+
+
+def _psnr(case: Case, masking: Masking) -> float:
+    return psnr(case.truth, case.prediction, masking.region(case))
+
+
+def _ssim(case: Case, masking: Masking) -> float:
+    """Published: both images black outside the region and the mean over the whole frame; ours: inside the region."""
+    prediction, truth = masking.pair(case)
+    return ssim(truth, prediction, None if masking.blackens else masking.region(case))
+
+
+def _l1(case: Case, masking: Masking) -> float:
+    return l1(case.truth, case.prediction, masking.region(case))
+
+
+PSNR = Metric(
+    "PSNR",
+    "dB",
+    "higher",
+    f"from the mean square over the region's pixels and channels; {IDENTICAL_PSNR:g} where nothing differs",
+    _psnr,
+)
+
+SSIM = Metric(
+    "SSIM", "", "higher", "11 x 11 Gaussian window, sigma 1.5, only windows inside the image", _ssim
+)
+
+L1 = Metric(
+    "L1",
+    "",
+    "lower",
+    "mean absolute difference over the region's pixels and channels, colours in 0..1",
+    _l1,
+)
+
+
+# Overlap metrics: mask IoU, and the colour error where truth and prediction both have a head (the paper's Table 2).
+
+
+def intersection(case: Case) -> Mask:
+    """[H, W] where truth and prediction both have a head."""
+    assert case.prediction_mask is not None  # a metric's `needs` sees to it
+    return case.truth_mask & case.prediction_mask
+
+
+def _iou(case: Case, masking: Masking) -> float:
+    assert case.prediction_mask is not None
+    return iou(case.truth_mask, case.prediction_mask)
+
+
+def _rgb_l1(case: Case, masking: Masking) -> float:
+    return l1(case.truth, case.prediction, intersection(case))
+
+
+MASK_IOU = Metric(
+    "mask IoU", "", "higher", "intersection over union of the two masks", _iou, ("prediction_mask",)
+)
+
+RGB_L1 = Metric(
+    "RGB L1",
+    "",
+    "lower",
+    "mean absolute difference over channels and the pixels that both masks hold, whatever the masking",
+    _rgb_l1,
+    ("prediction_mask",),
+)
+
+
+# Normal metrics: the cosine between true and rendered normals where both images have a head (Table 2, Fig. 5).
+
+
+NEEDS = ("prediction_mask", "truth_normal", "prediction_normal")
+
+
+def _cosine(case: Case, masking: Masking) -> float:
+    assert case.truth_normal is not None
+    assert case.prediction_normal is not None
+    angles = normal_angle(case.truth_normal, case.prediction_normal, intersection(case))
+    return float(np.cos(np.radians(angles)).mean()) if len(angles) else float("nan")
+
+
+NORMAL_COSINE = Metric(
+    "normal cosine",
+    "",
+    "higher",
+    "mean cosine over the pixels that both masks hold, whatever the masking",
+    _cosine,
+    NEEDS,
+)
+
+
+# The expression metric: how far the avatar carries the head model's landmarks from where the dataset has them.
+
+
+def _error(case: Case, masking: Masking) -> float:
+    assert case.keypoints is not None
+    assert case.landmarks is not None
+    return float(np.linalg.norm(case.keypoints - case.landmarks, axis=1).mean())
+
+
+EXPRESSION = Metric(
+    "expression",
+    "px",
+    "lower",
+    "mean distance, in pixels at this size, between the dataset's keypoints and the projections of the points of the "
+    "avatar's surface that are nearest to the head model's 70 landmarks in canonical space, visible or not; the "
+    "published metric asks a landmark detector instead, so the two do not compare",
+    _error,
+    ("keypoints", "landmarks"),
+)
 
 METRICS: dict[str, Metric] = {
     row.name: row for row in (PSNR, SSIM, LPIPS, L1, MASK_IOU, RGB_L1, NORMAL_COSINE, EXPRESSION)

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from imavatar_deploy.errors import InputError
 
-from .case import Case, Image, Perceptual
-from .masking import Masking
-from .metric import Metric
+from .metric import Case, Image, Masking, Metric, Perceptual
 
 CHANNELS = (3, 64, 192, 384, 256, 256)
 CONVOLUTIONS = ((11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
@@ -37,17 +35,25 @@ class Lpips(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         sizes = zip(NAMES, pairwise(CHANNELS), CONVOLUTIONS, strict=True)
-        self.features = nn.ModuleDict({str(name): nn.Conv2d(*ends, *form) for name, ends, form in sizes})
-        self.lins = nn.ModuleList(nn.Conv2d(channels, 1, 1, bias=False) for channels in CHANNELS[1:])
+        self.features = nn.ModuleDict(
+            {str(name): nn.Conv2d(*ends, *form) for name, ends, form in sizes}
+        )
+        self.lins = nn.ModuleList(
+            nn.Conv2d(channels, 1, 1, bias=False) for channels in CHANNELS[1:]
+        )
 
     @torch.no_grad()
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """[B] distances of images `[B, 3, H, W]` in 0..1."""
-        shift, scale = (torch.tensor(values, device=a.device)[:, None, None] for values in (SHIFT, SCALE))
+        shift, scale = (
+            torch.tensor(values, device=a.device)[:, None, None] for values in (SHIFT, SCALE)
+        )
         both = (2.0 * torch.cat([a, b]) - 1.0 - shift) / scale
         total = torch.zeros(len(a), device=a.device)
         for index, (layer, weigh) in enumerate(zip(self.features.values(), self.lins, strict=True)):
-            both = layer(both if index not in (1, 2) else nn.functional.max_pool2d(both, 3, 2)).relu()
+            both = layer(
+                both if index not in (1, 2) else nn.functional.max_pool2d(both, 3, 2)
+            ).relu()
             first, second = nn.functional.normalize(both, dim=1, eps=1e-10).chunk(2)
             total = total + weigh((first - second).square()).mean(dim=(1, 2, 3))
         return total
@@ -64,7 +70,14 @@ def load_perceptual(path: Path) -> Perceptual:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict({name: stored[published] for published, name in wanted.items()})
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
         raise InputError(
             f"{path} does not hold LPIPS weights ({str(error)[:80]}); expected torchvision's alexnet keys "
             "(features.0.weight, …) and LPIPS's linear layers (lin0.model.1.weight, …) in one state dict"
@@ -72,7 +85,9 @@ def load_perceptual(path: Path) -> Perceptual:
 
     def distance(a: Image, b: Image) -> float:
         if min(a.shape[:2]) < SMALLEST:
-            raise InputError(f"LPIPS needs images of at least {SMALLEST} pixels a side, got {list(a.shape[:2])}")
+            raise InputError(
+                f"LPIPS needs images of at least {SMALLEST} pixels a side, got {list(a.shape[:2])}"
+            )
         first, second = (torch.from_numpy(image).float().permute(2, 0, 1)[None] for image in (a, b))
         return float(network(first, second))
 

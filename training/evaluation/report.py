@@ -12,14 +12,13 @@ from typing import Any
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.progress import Progress, silent
 
-from .case import Case, Perceptual
 from .contact_sheet import Bytes, read_picture, stack, strip, write_picture
 from .ground_truth import GroundTruth
 from .markdown import cell, table
-from .masking import Masking
 from .measure import Scores, measure
+from .metric import Case, Masking, Perceptual
 from .metrics import METRICS
-from .source import PredictionSource
+from .prediction_source import PredictionSource
 
 MARKER = "report.json"
 SHEET = "contact_sheet.png"
@@ -43,11 +42,16 @@ class Report:
             **self.facts,
             "masking": {"name": self.masking.name, "summary": self.masking.summary},
             "metrics": {
-                name: {"unit": METRICS[name].unit, "better": METRICS[name].better, **_summary(scores, name)}
+                name: {
+                    "unit": METRICS[name].unit,
+                    "better": METRICS[name].better,
+                    **_summary(scores, name),
+                }
                 for name in METRICS
             },
             "frames": [
-                {"name": frame} | {name: _plain(column[index]) for name, column in scores.values.items()}
+                {"name": frame}
+                | {name: _plain(column[index]) for name, column in scores.values.items()}
                 for index, frame in enumerate(scores.names)
             ],
         }
@@ -56,7 +60,14 @@ class Report:
         """The same for people."""
         scores, lines = self.scores, [f"# {self.title}", ""]
         lines += [f"- {name}: {value}" for name, value in self.facts.items()]
-        lines += [f"- masking: {self.masking.summary}", "", *_overview(scores), "", f"![worst to best]({SHEET})", ""]
+        lines += [
+            f"- masking: {self.masking.summary}",
+            "",
+            *_overview(scores),
+            "",
+            f"![worst to best]({SHEET})",
+            "",
+        ]
         lines += ["## How it was measured", ""]
         lines += [f"- **{row.name}**: {row.summary}" for row in METRICS.values()]
         lines += ["", "## Every frame", ""]
@@ -91,12 +102,16 @@ def write_report(
     """
     with atomic_folder(out, marker=MARKER, overwrite=overwrite) as partial:
         strips = _Strips(partial / STRIPS)
-        scores = measure(truth, source, masking, perceptual=perceptual, seen=strips.add, progress=progress)
+        scores = measure(
+            truth, source, masking, perceptual=perceptual, seen=strips.add, progress=progress
+        )
         about = {**(facts or {}), "frames": len(truth), "size": truth.size, **source.facts}
         report = Report(f"Evaluation of {source.title}", about, masking, scores)
         write_picture(partial / SHEET, strips.sheet(scores))
         (partial / "report.md").write_text(report.markdown(), encoding="utf-8")
-        (partial / MARKER).write_text(json.dumps(report.document(), indent=2) + "\n", encoding="utf-8")
+        (partial / MARKER).write_text(
+            json.dumps(report.document(), indent=2) + "\n", encoding="utf-8"
+        )
         if not keep_frames:
             strips.remove()
     return report
@@ -119,9 +134,15 @@ class _Strips:
         """The worst, the median and the best frame by PSNR."""
         order = scores.ranked()
         chosen = dict.fromkeys([order[0], order[len(order) // 2], order[-1]])
-        words = [f"frame {scores.names[index]}: PSNR {cell(scores.values['PSNR'][index])} dB" for index in chosen]
+        words = [
+            f"frame {scores.names[index]}: PSNR {cell(scores.values['PSNR'][index])} dB"
+            for index in chosen
+        ]
         pictures = [read_picture(self._paths[index]) for index in chosen]
-        return stack(pictures, [f"{rank}, {text}" for rank, text in zip(_ranks(len(words)), words, strict=True)])
+        return stack(
+            pictures,
+            [f"{rank}, {text}" for rank, text in zip(_ranks(len(words)), words, strict=True)],
+        )
 
     def remove(self) -> None:
         for path in self._paths:
@@ -143,7 +164,9 @@ def _overview(scores: Scores) -> list[str]:
             continue
         values = (summary.mean, summary.median, summary.worst)
         rows.append([*heading, *map(cell, values), summary.worst_frame, str(summary.frames)])
-    return table(["metric", "unit", "better", "mean", "median", "worst", "worst frame", "frames"], rows)
+    return table(
+        ["metric", "unit", "better", "mean", "median", "worst", "worst frame", "frames"], rows
+    )
 
 
 def _summary(scores: Scores, name: str) -> dict[str, Any]:

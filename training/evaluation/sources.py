@@ -5,9 +5,11 @@ from __future__ import annotations
 from imavatar_deploy.errors import InputError
 
 from . import from_avatar, from_frames, from_run
-from .source import SourceKind
+from .prediction_source import SourceKind
 
-SOURCES: dict[str, SourceKind] = {row.name: row for row in (from_avatar.KIND, from_run.KIND, from_frames.KIND)}
+SOURCES: dict[str, SourceKind] = {
+    row.name: row for row in (from_avatar.KIND, from_run.KIND, from_frames.KIND)
+}
 """Every kind of source by name; the first that knows a path opens it."""
 
 

@@ -8,20 +8,28 @@ from pathlib import Path
 
 import click
 
-from imavatar_deploy.console import Command, closing_lines, progress
+from imavatar_deploy.cli.command import Command, closing_lines, progress
+from imavatar_deploy.cli.options import TableOption, listed
 from imavatar_deploy.errors import unknown_name
-from imavatar_deploy.option_groups import TableOption, listed
 from imavatar_deploy.optional import require_all
 
-from ..table_help import preset_names, tracer_names, variant_names
+from ..commands.table_help import preset_names, tracer_names, variant_names
 
 EXTRA = "train"
-NEEDED = ("torch", "lightning_fabric", "tensorboard", "matplotlib", "igl", "skimage.measure", "scipy.spatial")
+NEEDED = (
+    "torch",
+    "lightning_fabric",
+    "tensorboard",
+    "matplotlib",
+    "igl",
+    "skimage.measure",
+    "scipy.spatial",
+)
 """Asked for before the work begins: some are used at its end."""
 
 
 def _experiments() -> str:
-    from .experiments import EXPERIMENTS
+    from .table import EXPERIMENTS
 
     return "; ".join(f"{row.name} ({row.place}): {row.summary}" for row in EXPERIMENTS.values())
 
@@ -39,7 +47,12 @@ class ExperimentCommand(Command):
 
 @click.command("experiment", cls=ExperimentCommand)
 @click.argument("name")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for data, runs and results.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for data, runs and results.",
+)
 @click.option(
     "--preset",
     "size_name",
@@ -50,8 +63,14 @@ class ExperimentCommand(Command):
     show_default=True,
     help="{rows}: as for imavatar-train.",
 )
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file that changes settings of the preset.")
-@click.option("--subjects", default="", help="Comma-separated, as for imavatar-data synth.  [default: all]")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="TOML file that changes settings of the preset.",
+)
+@click.option(
+    "--subjects", default="", help="Comma-separated, as for imavatar-data synth.  [default: all]"
+)
 @click.option(
     "--variants",
     cls=TableOption,
@@ -60,8 +79,14 @@ class ExperimentCommand(Command):
     default="",
     help="Comma-separated, for table2 and fig5: {rows}.  [default: all]",
 )
-@click.option("--minutes", type=float, help="Longest time of each training, its warm start not counted.")
-@click.option("--frames", type=click.IntRange(min=1), help="Frames of each training video.  [default: the set's own]")
+@click.option(
+    "--minutes", type=float, help="Longest time of each training, its warm start not counted."
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    help="Frames of each training video.  [default: the set's own]",
+)
 @click.option(
     "--test-frames",
     type=click.IntRange(min=1),
@@ -80,9 +105,15 @@ class ExperimentCommand(Command):
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--seed", default=0, show_default=True, help="Of everything random.")
 @click.option(
-    "--warm-start/--no-warm-start", default=None, help="Begin from the head model.  [default: yes, but for table3]"
+    "--warm-start/--no-warm-start",
+    default=None,
+    help="Begin from the head model.  [default: yes, but for table3]",
 )
-@click.option("--run", type=click.Path(path_type=Path), help="For fig6 and expressions: an avatar trained already.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="For fig6 and expressions: an avatar trained already.",
+)
 def experiment(
     name: str,
     out: Path,
@@ -109,9 +140,8 @@ def experiment(
     from ..config_file import read_config
     from ..presets import preset
     from ..synthetic import SUBJECTS
-    from .experiments import EXPERIMENTS
-    from .plan import Plan
-    from .workbench import Workbench
+    from .runs import Plan, Workbench
+    from .table import EXPERIMENTS
 
     if name not in EXPERIMENTS:
         raise unknown_name("experiment", name, EXPERIMENTS)

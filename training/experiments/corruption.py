@@ -28,7 +28,9 @@ class CorruptedDataset(FaceDataset):
         change: what becomes of the observation of each frame, by its index.
     """
 
-    def __init__(self, dataset: FaceDataset, *, track: FlameTrack | None = None, change: Change | None = None) -> None:
+    def __init__(
+        self, dataset: FaceDataset, *, track: FlameTrack | None = None, change: Change | None = None
+    ) -> None:
         self._dataset = dataset
         self._change = change
         self.size = dataset.size

@@ -10,14 +10,11 @@ import numpy as np
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.head_model import HeadModel
 
-from ..evaluation.case import Image
 from ..evaluation.contact_sheet import Bytes, row, stack
-from .experiment import Experiment
-from .film import write_film
-from .outcome import facts, write_pages, write_png
+from ..evaluation.metric import Image
+from .results import facts, write_film, write_pages, write_png
+from .runs import Experiment, Workbench, avatar_of
 from .sweep import SweepFrames, joined, natural_range, sweep_track
-from .trained_avatar import avatar_of
-from .workbench import Workbench
 
 SWEPT = (1, 2, 3, 10)
 """Counted from 1, as the paper does."""
@@ -35,8 +32,12 @@ def run(bench: Workbench) -> list[Path]:
         head, camera = truth.head, truth.track.cameras[0]
         for expression, images in _sweeps(bench, subject, head, camera):
             name = f"{subject}-expression-{expression:02d}"
-            films.append(write_film(bench.out / f"{name}.mp4", images, size=bench.plan.size, fps=FPS))
-            pictures[f"{subject}: {expression}, {head.expression_names[expression - 1]}"] = _picture(images, head)
+            films.append(
+                write_film(bench.out / f"{name}.mp4", images, size=bench.plan.size, fps=FPS)
+            )
+            pictures[f"{subject}: {expression}, {head.expression_names[expression - 1]}"] = (
+                _picture(images, head)
+            )
     low, high = natural_range(head.edition)
     lines = [
         *facts(bench.plan, bench.plan.run),
@@ -48,16 +49,31 @@ def run(bench: Workbench) -> list[Path]:
             "deviation, and these are its own first, second, third and tenth"
         )
     lines += ["", *(f"- [{film.name}]({film.name})" for film in films), "", "![](expressions.png)"]
-    document = {"range": [low, high], "expressions": SWEPT, "edition": head.edition, "films": [f.name for f in films]}
-    pages = write_pages(bench.plan, "expressions", "Expressions swept through their range", lines, document)
-    return [*pages, *films, write_png(bench.out / "expressions.png", stack(list(pictures.values()), list(pictures)))]
+    document = {
+        "range": [low, high],
+        "expressions": SWEPT,
+        "edition": head.edition,
+        "films": [f.name for f in films],
+    }
+    pages = write_pages(
+        bench.plan, "expressions", "Expressions swept through their range", lines, document
+    )
+    return [
+        *pages,
+        *films,
+        write_png(bench.out / "expressions.png", stack(list(pictures.values()), list(pictures))),
+    ]
 
 
-def _sweeps(bench: Workbench, subject: str, head: HeadModel, camera: Camera) -> Iterator[tuple[int, list[Image]]]:
+def _sweeps(
+    bench: Workbench, subject: str, head: HeadModel, camera: Camera
+) -> Iterator[tuple[int, list[Image]]]:
     """Every expression with its frames; one motion for all of them, so that the surface is extracted once."""
     frames = bench.plan.test_frames or FRAMES
     tracks = [sweep_track(head, expression - 1, frames, camera) for expression in SWEPT]
-    source = bench.source(avatar_of(bench, subject), SweepFrames(joined(tracks), bench.plan.size, head), subject)
+    source = bench.source(
+        avatar_of(bench, subject), SweepFrames(joined(tracks), bench.plan.size, head), subject
+    )
     for place, expression in enumerate(SWEPT):
         with bench.plan.progress(f"expression {expression}", frames) as advance:
             images = []
@@ -68,10 +84,14 @@ def _sweeps(bench: Workbench, subject: str, head: HeadModel, camera: Camera) -> 
 
 
 def _picture(images: list[Image], head: HeadModel) -> Bytes:
-    places = sorted({round(place) for place in np.linspace(0, len(images) - 1, min(SHOWN, len(images)))})
+    places = sorted(
+        {round(place) for place in np.linspace(0, len(images) - 1, min(SHOWN, len(images)))}
+    )
     low, high = natural_range(head.edition)
     captions = [f"{low + (high - low) * place / max(1, len(images) - 1):+.2f}" for place in places]
     return row([images[place] for place in places], captions)
 
 
-EXPERIMENT = Experiment("expressions", "supplementary, section 1.7", "single expressions swept, as videos", run)
+EXPERIMENT = Experiment(
+    "expressions", "supplementary, section 1.7", "single expressions swept, as videos", run
+)

@@ -14,10 +14,9 @@ from imavatar_deploy.optional import require
 
 from ..evaluation.markdown import cell as number
 from ..evaluation.markdown import table
-from .experiment import Experiment
-from .outcome import facts, write_pages
+from .results import facts, write_pages
+from .runs import Experiment, Workbench
 from .table2 import baseline
-from .workbench import Workbench
 
 BINS = 5
 """Equally many test frames in each: means over these make the curves."""
@@ -35,7 +34,9 @@ def run(bench: Workbench) -> list[Path]:
     _write_csv(csv_path, points)
     _draw(png_path, points, curves, limit)
     jaws = next(iter(curves.values()))[:, 0]
-    rows = [[variant, *(number(value) for value in found[:, 1])] for variant, found in curves.items()]
+    rows = [
+        [variant, *(number(value) for value in found[:, 1])] for variant, found in curves.items()
+    ]
     lines = [
         *facts(bench.plan),
         f"- normal error: 1 - mean cosine where render and truth overlap; training jaws reach {limit:.3f} rad",
@@ -44,8 +45,13 @@ def run(bench: Workbench) -> list[Path]:
         "",
         f"![]({png_path.name})",
     ]
-    document = {"training_jaw": limit, "curves": {name: found.tolist() for name, found in curves.items()}}
-    pages = write_pages(bench.plan, "fig5", "Figure 5: normal error against jaw opening", lines, document)
+    document = {
+        "training_jaw": limit,
+        "curves": {name: found.tolist() for name, found in curves.items()},
+    }
+    pages = write_pages(
+        bench.plan, "fig5", "Figure 5: normal error against jaw opening", lines, document
+    )
     return [*pages, csv_path, png_path]
 
 
@@ -75,7 +81,9 @@ def _write_csv(path: Path, points: Points) -> None:
     with atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["variant", "jaw_norm_rad", "normal_error"])
-        writer.writerows([variant, *map(float, row)] for variant, found in points.items() for row in found)
+        writer.writerows(
+            [variant, *map(float, row)] for variant, found in points.items() for row in found
+        )
 
 
 def _draw(path: Path, points: Points, curves: Points, limit: float) -> None:
@@ -85,7 +93,9 @@ def _draw(path: Path, points: Points, curves: Points, limit: float) -> None:
         figure = figures.Figure(figsize=(6.4, 4.0), dpi=120, layout="constrained")
         axes = figure.subplots()
         for variant, found in points.items():
-            (line,) = axes.plot(curves[variant][:, 0], curves[variant][:, 1], marker="o", label=variant)
+            (line,) = axes.plot(
+                curves[variant][:, 0], curves[variant][:, 1], marker="o", label=variant
+            )
             axes.scatter(found[:, 0], found[:, 1], s=6, alpha=0.35, color=line.get_color())
         axes.axvline(limit, color="grey", linestyle=":", label="widest training jaw")
         axes.set_xlabel("norm of the jaw's axis-angle [rad]")
@@ -96,4 +106,6 @@ def _draw(path: Path, points: Points, curves: Points, limit: float) -> None:
             figure.savefig(partial)
 
 
-EXPERIMENT = Experiment("fig5", "supplementary, Figure 5", "normal error against jaw opening, all variants", run)
+EXPERIMENT = Experiment(
+    "fig5", "supplementary, Figure 5", "normal error against jaw opening, all variants", run
+)

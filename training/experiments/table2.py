@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .cell import Cell
-from .experiment import Experiment
-from .outcome import write_comparison
-from .workbench import Workbench
+from .results import write_comparison
+from .runs import Cell, Experiment, Workbench
 
 PUBLISHED = {"mask IoU": 0.981, "RGB L1": 0.030, "normal cosine": 0.958}
 """The best figure of each of the paper's columns, on its own MakeHuman subjects."""
@@ -16,7 +14,8 @@ PUBLISHED = {"mask IoU": 0.981, "RGB L1": 0.030, "normal cosine": 0.958}
 def run(bench: Workbench) -> list[Path]:
     """Train and measure every variant of every subject."""
     rows = {
-        variant: [baseline(bench, variant, subject) for subject in bench.plan.subjects] for variant in bench.variants
+        variant: [baseline(bench, variant, subject) for subject in bench.plan.subjects]
+        for variant in bench.variants
     }
     notes = ["means over the subjects of the means over their test frames"]
     heading = "Table 2: variants on synthetic subjects, strong unseen expressions"
@@ -30,4 +29,6 @@ def baseline(bench: Workbench, variant: str, subject: str) -> Cell:
     return bench.scored(cell, bench.trained(cell, subject, settings), subject)
 
 
-EXPERIMENT = Experiment("table2", "supplementary, Table 2", "all variants on synthetic subjects", run)
+EXPERIMENT = Experiment(
+    "table2", "supplementary, Table 2", "all variants on synthetic subjects", run
+)

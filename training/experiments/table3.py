@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..loss_weights import LossWeights
-from .cell import Cell
-from .experiment import Experiment
-from .outcome import write_comparison
-from .workbench import Workbench
+from ..settings import LossWeights
+from .results import write_comparison
+from .runs import Cell, Experiment, Workbench
 
 LESSONS: dict[str, Callable[[LossWeights], LossWeights]] = {
     "weights": lambda losses: replace(losses, skinning=0.0),
@@ -26,7 +24,10 @@ def run(bench: Workbench) -> list[Path]:
     """Train and measure IMavatar with each lesson left out in turn, and with none."""
     whole = bench.plan.settings(warm_start=False, variant="imavatar")
     ways = {"imavatar": whole}
-    ways |= {f"without {name}": replace(whole, losses=drop(whole.losses)) for name, drop in LESSONS.items()}
+    ways |= {
+        f"without {name}": replace(whole, losses=drop(whole.losses))
+        for name, drop in LESSONS.items()
+    }
     ways["none of them (imavatar-minus)"] = replace(whole, variant=MINUS)
     rows: dict[str, list[Cell]] = {}
     for name, settings in ways.items():
@@ -36,10 +37,16 @@ def run(bench: Workbench) -> list[Path]:
             rows[name].append(bench.scored(cell, bench.trained(cell, subject, settings), subject))
     notes = [
         "a warm start teaches what these losses teach, so that here "
-        + ("there is one, and rows can differ little" if whole.warm_start else "there is none, as in the paper"),
+        + (
+            "there is one, and rows can differ little"
+            if whole.warm_start
+            else "there is none, as in the paper"
+        ),
     ]
     heading = "Table 3: the head model's supervision, lesson by lesson"
     return write_comparison(bench.plan, "table3", heading, rows, notes)
 
 
-EXPERIMENT = Experiment("table3", "supplementary, Table 3", "the head model's supervision, part by part", run)
+EXPERIMENT = Experiment(
+    "table3", "supplementary, Table 3", "the head model's supervision, part by part", run
+)

@@ -22,7 +22,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.optional import require
 from imavatar_deploy.rendering.normals import vertex_normals
 
-from ..distance import shares_at
+from ..warm_start.surface_distance import shares_at
 
 Double = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -71,7 +71,13 @@ def register(source: HeadModel, target: HeadModel) -> Registration:
     if len(source.template) == count and np.array_equal(source.faces, target.faces):
         itself = np.repeat(np.arange(count)[:, None], 3, axis=1)
         scale = _similarity(source.template.astype(float), target.template.astype(float))[0]
-        return Registration(itself, np.eye(1, 3).repeat(count, 0), np.ones(count, dtype=bool), scale * np.eye(3), 0.0)
+        return Registration(
+            itself,
+            np.eye(1, 3).repeat(count, 0),
+            np.ones(count, dtype=bool),
+            scale * np.eye(3),
+            0.0,
+        )
     return _by_surface(source, target)
 
 
@@ -88,8 +94,14 @@ def _by_surface(source: HeadModel, target: HeadModel) -> Registration:
         bent = start + basis @ _shape(basis[trusted], (wanted - start)[trusted])
     placed = scale * bent @ rotation.T + shift
     corners, point, trusted = _nearest(source, surface, target, placed)
-    distance = float(np.median(np.linalg.norm(point - placed, axis=1)[trusted])) if trusted.any() else np.inf
-    return Registration(corners, shares_at(surface, corners, point), trusted, rotation.T / scale, distance)
+    distance = (
+        float(np.median(np.linalg.norm(point - placed, axis=1)[trusted]))
+        if trusted.any()
+        else np.inf
+    )
+    return Registration(
+        corners, shares_at(surface, corners, point), trusted, rotation.T / scale, distance
+    )
 
 
 def _opened(head: HeadModel) -> Double:
@@ -126,7 +138,9 @@ def _parts(head: HeadModel) -> Integers:
     part = np.zeros(len(head.template), dtype=np.int64)
     for index, bone in enumerate(EYE_BONES):
         part[head.weights[:, bone] > 0.5] = index + 1
-    inside = np.array([("teeth" in group or "tongue" in group) for group in head.vertex_groups], dtype=bool)
+    inside = np.array(
+        [("teeth" in group or "tongue" in group) for group in head.vertex_groups], dtype=bool
+    )
     if len(inside):
         part[inside] = -1
     return part

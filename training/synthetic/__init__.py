@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from .ground_truth import load_ground_truth
+from .people import SUBJECTS
 from .sets import SETS
-from .subjects import SUBJECTS
-from .synthesise import synthesise
+from .synthesise import load_ground_truth, synthesise
 
 __all__ = ["SETS", "SUBJECTS", "load_ground_truth", "synthesise"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..complexion import brow_mask, lip_mask
-from ..looks import Looks
-from ..styling import above_collar, ear_mask, hair_mask, mirrored, part_of
-from ..subject import Subject
+from ..warm_start.head_surface import Subject
+from .appearance import Looks
+from .hair_and_clothes import above_collar, ear_mask, hair_mask, mirrored, part_of
 from .mouth import inside_mouth
+from .skin_and_hair_colours import brow_mask, lip_mask
 
 Float = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -63,7 +63,9 @@ def skin_labels(anchors: Float, looks: Looks) -> Labels:
     x, y, z = folded.T
     left = anchors[:, 0] > 0
     labels = np.full(len(anchors), LABELS["skin"], dtype=np.uint8)
-    labels[(x < np.interp(y, *NOSE)) & (y > NOSE[0][0]) & (y < NOSE[0][-1]) & (z > 0.33)] = LABELS["nose"]
+    labels[(x < np.interp(y, *NOSE)) & (y > NOSE[0][0]) & (y < NOSE[0][-1]) & (z > 0.33)] = LABELS[
+        "nose"
+    ]
     labels[y < np.interp(z, *JAW_LINE)] = LABELS["neck"]
     _paint(labels, ear_mask(anchors) > 0.15, left, "ear")
     _paint(labels, brow_mask(folded, looks.palette.brow_width) > 0.4, left, "brow")

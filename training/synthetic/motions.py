@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,59 @@ from numpy.typing import NDArray
 from imavatar_deploy.conventions import BONES, POSE_SIZE
 from imavatar_deploy.optional import require
 
-from .scores import LIVELY, MILD, STRONG, VISEMES, Score
+# Scores of the synthetic takes: how the face stands for each sound, how far it wanders, and the strong expressions.
+
+
+Score = Mapping[str, float]
+"""What a face does at a moment: `jaw` in radians, expression weights; a name without a side means both sides."""
+
+VISEMES: tuple[Score, ...] = (
+    {},
+    {"jaw": 0.19, "mouthLowerDown": 0.22, "mouthUpperUp": 0.25},
+    {"jaw": 0.13, "mouthLowerDown": 0.28, "mouthUpperUp": 0.25, "mouthStretch": 0.18},
+    {
+        "jaw": 0.06,
+        "mouthLowerDown": 0.32,
+        "mouthUpperUp": 0.22,
+        "mouthStretch": 0.30,
+        "mouthSmile": 0.10,
+    },
+    {"jaw": 0.15, "mouthFunnel": 0.42, "mouthPucker": 0.12},
+    {"jaw": 0.06, "mouthPucker": 0.50, "mouthFunnel": 0.20},
+    {
+        "jaw": 0.03,
+        "mouthClose": 0.07,
+        "mouthPress": 0.30,
+        "mouthRollLower": 0.20,
+        "mouthRollUpper": 0.12,
+    },
+    {"jaw": 0.04, "mouthLowerDown": 0.28, "mouthUpperUp": 0.16, "mouthStretch": 0.16},
+    {"jaw": 0.09, "mouthLowerDown": 0.18, "mouthUpperUp": 0.15, "mouthDimple": 0.15},
+    {"jaw": 0.06, "mouthFunnel": 0.22, "mouthPucker": 0.18, "mouthShrugLower": 0.2},
+)
+
+MILD = {"mouthSmile": 0.35, "browInnerUp": 0.35, "browOuterUp": 0.30, "browDown": 0.25, "eyeSquint": 0.2,
+        "eyeWide": 0.25, "cheekSquint": 0.2, "mouthFrown": 0.2, "noseSneer": 0.12}  # fmt: skip
+"""How far each expression wanders in the training take."""
+
+LIVELY = {"mouthSmile": 0.75, "browInnerUp": 0.7, "browOuterUp": 0.6, "browDown": 0.55, "eyeSquint": 0.4,
+          "eyeWide": 0.5, "cheekSquint": 0.5, "mouthFrown": 0.5, "noseSneer": 0.35, "mouthPucker": 0.4,
+          "cheekPuff": 0.4, "mouthLeft": 0.3, "mouthRight": 0.3, "jawLeft": 0.3, "jawRight": 0.3}  # fmt: skip
+
+STRONG: tuple[Score, ...] = (
+    {"jaw": 0.06, "mouthSmile": 1.0, "cheekSquint": 0.7, "mouthUpperUp": 0.45, "mouthLowerDown": 0.35,
+     "mouthDimple": 0.4, "eyeSquint": 0.3},
+    {"jaw": 0.40, "mouthLowerDown": 0.35, "mouthUpperUp": 0.35, "mouthStretch": 0.15},
+    {"mouthPucker": 1.0, "mouthFunnel": 0.15, "mouthShrugLower": 0.35, "jaw": 0.02},
+    {"browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 0.8},
+    {"browDown": 1.0, "noseSneer": 0.8, "mouthFrown": 0.7, "eyeSquint": 0.5, "mouthPress": 0.3},
+    {"jaw": 0.30, "browInnerUp": 0.9, "browOuterUp": 0.9, "eyeWide": 0.9, "mouthFunnel": 0.55},
+    {"cheekPuff": 1.0, "mouthPress": 0.3, "browInnerUp": 0.3},
+    {"jaw": 0.26, "mouthSmile": 0.9, "mouthUpperUp": 0.5, "cheekSquint": 0.8, "eyeSquint": 0.4, "browOuterUp": 0.5},
+    {"mouthSmileLeft": 0.9, "mouthLeft": 0.5, "browOuterUpLeft": 0.8, "eyeSquintRight": 0.5, "cheekSquintLeft": 0.5},
+    {"jaw": 0.10, "mouthStretch": 0.9, "mouthLowerDown": 0.8, "mouthFrown": 0.3, "browInnerUp": 0.7},
+)  # fmt: skip
+"""Big smile, wide jaw, pout, raised brows, anger, surprise, puffed cheeks, laughter, a smirk, a grimace."""
 
 Curve = NDArray[np.float64]
 
@@ -19,7 +71,9 @@ SECONDS = 6.0
 """Length of the training take; asked for fewer frames, they lie further apart."""
 
 SOUNDS_A_SECOND = 7.0
+
 BLINK_EVERY = 1.7  # seconds
+
 BLINK = ((-0.12, 0.0), (0.0, 1.0), (0.04, 1.0), (0.20, 0.0))
 
 HELD = 0.5
@@ -37,7 +91,11 @@ class Performance:
     @classmethod
     def blank(cls, seconds: Curve, names: Sequence[str]) -> Performance:
         """Nothing happens, at the given moments `[T]`."""
-        return cls(seconds, {name: np.zeros(len(seconds)) for name in names}, np.zeros((len(seconds), POSE_SIZE)))
+        return cls(
+            seconds,
+            {name: np.zeros(len(seconds)) for name in names},
+            np.zeros((len(seconds), POSE_SIZE)),
+        )
 
     def add(self, name: str, values: Curve) -> None:
         """Let `values` `[T]` act on one expression, on both of its sides, or on the jaw."""
@@ -89,9 +147,16 @@ def test(frames: int, rng: np.random.Generator, names: Sequence[str]) -> Perform
     _turn_head(take, rng, yaw=0.35, pitch=0.10)
     strengths = rng.uniform(0.9, 1.0, len(STRONG))
     slot = SECONDS / len(STRONG)
-    knots = [slot * (index + share) for index in range(len(STRONG)) for share in (0.5 - HELD / 2, 0.5 + HELD / 2)]
+    knots = [
+        slot * (index + share)
+        for index in range(len(STRONG))
+        for share in (0.5 - HELD / 2, 0.5 + HELD / 2)
+    ]
     for name in sorted({name for score in STRONG for name in score}):
-        values = [strength * score.get(name, 0.0) for strength, score in zip(strengths, STRONG, strict=True)]
+        values = [
+            strength * score.get(name, 0.0)
+            for strength, score in zip(strengths, STRONG, strict=True)
+        ]
         take.add(name, _curve(knots, np.repeat(values, 2), take.seconds))
     _look(take, rng)
     return take
@@ -102,7 +167,9 @@ def _turn_head(take: Performance, rng: np.random.Generator, *, yaw: float, pitch
     phase = rng.uniform(0.0, 2.0 * np.pi, 6)
     turn = 2.0 * np.pi * take.seconds / SECONDS
     take.turn("neck", 1, yaw * np.sin(2.0 * turn + phase[0]) + 0.03 * np.sin(5.0 * turn + phase[1]))
-    take.turn("neck", 0, pitch * np.sin(3.0 * turn + phase[2]) + 0.02 * np.sin(7.0 * turn + phase[3]))
+    take.turn(
+        "neck", 0, pitch * np.sin(3.0 * turn + phase[2]) + 0.02 * np.sin(7.0 * turn + phase[3])
+    )
     take.turn("neck", 2, 0.10 * np.sin(turn + phase[4]))
     for axis, size in enumerate((0.03, 0.05, 0.02)):
         take.turn("global", axis, size * np.sin((1.0 + axis) * turn + phase[5]))
@@ -113,7 +180,10 @@ def _talk(take: Performance, rng: np.random.Generator, strength: float) -> None:
     sounds = rng.integers(0, len(VISEMES), len(knots))
     loudness = strength * rng.uniform(0.6, 1.0, len(knots))
     for name in sorted({name for viseme in VISEMES for name in viseme}):
-        values = [loud * VISEMES[sound].get(name, 0.0) for loud, sound in zip(loudness, sounds, strict=True)]
+        values = [
+            loud * VISEMES[sound].get(name, 0.0)
+            for loud, sound in zip(loudness, sounds, strict=True)
+        ]
         take.add(name, _curve(knots, values, take.seconds))
 
 
@@ -121,7 +191,10 @@ def _wander(take: Performance, rng: np.random.Generator, most: Score) -> None:
     """Each expression comes and goes by itself, absent half of the time."""
     for name, size in most.items():
         knots = np.arange(-1.0, take.seconds[-1] + 2.0, 0.55)
-        take.add(name, _curve(knots, size * np.maximum(rng.uniform(-1.0, 1.0, len(knots)), 0.0), take.seconds))
+        take.add(
+            name,
+            _curve(knots, size * np.maximum(rng.uniform(-1.0, 1.0, len(knots)), 0.0), take.seconds),
+        )
 
 
 def _live(take: Performance, rng: np.random.Generator) -> None:
@@ -145,7 +218,9 @@ def _look(take: Performance, rng: np.random.Generator) -> None:
             take.turn(bone, axis, gaze)
 
 
-def _curve(knots: Sequence[float] | Curve, values: Sequence[float] | Curve, seconds: Curve) -> Curve:
+def _curve(
+    knots: Sequence[float] | Curve, values: Sequence[float] | Curve, seconds: Curve
+) -> Curve:
     """A smooth curve through knots that does not overshoot; beyond its ends it stays."""
     inside = np.clip(seconds, knots[0], knots[-1])
     interpolate = require("scipy.interpolate", extra="train")

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..complexion import MOUTH, mouth_mask
-from ..noise import smoothstep
-from ..styling import mirrored, part_of
-from ..subject import Subject
+from ..warm_start.head_surface import Subject
+from .hair_and_clothes import mirrored, part_of
+from .noise import smoothstep
+from .skin_and_hair_colours import MOUTH, mouth_mask
 
 Float = NDArray[np.float32]
 
@@ -29,7 +29,9 @@ def inside_mouth(anchors: Float) -> Float:
 
 def dimmed(subject: Subject, anchors: Float) -> Subject:
     """The painted subject with teeth, tongue and cheeks' insides dimmed by their depth in the mouth."""
-    reach = smoothstep(FRONT - DEPTH, FRONT, np.hypot(anchors[:, 2], 0.6 * anchors[:, 0]).astype(np.float32))
+    reach = smoothstep(
+        FRONT - DEPTH, FRONT, np.hypot(anchors[:, 2], 0.6 * anchors[:, 0]).astype(np.float32)
+    )
     shade = (DARKEST + (1.0 - DARKEST) * reach)[:, None]
     colour = subject.colour.copy()
     for part in np.unique(subject.parts):

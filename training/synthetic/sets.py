@@ -42,7 +42,9 @@ SETS: dict[str, TakeSet] = {
     row.name: row
     for row in (
         TakeSet("train", "head rotation and mild speech", 150, motions.train, 0),
-        TakeSet("train+", "train and 30 % more frames with more expression", 195, motions.train_plus, 0),
+        TakeSet(
+            "train+", "train and 30 % more frames with more expression", 195, motions.train_plus, 0
+        ),
         TakeSet("test", "strong expressions that no training take shows", 40, motions.test, 1),
     )
 }

@@ -13,29 +13,90 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.errors import InputError, UsageError, unknown_name
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.tracks import FlameTrack, write_track
+from imavatar_deploy.untrusted.npz import read_npz
 
-from .actor import SUBDIVISIONS, Actor, actor
-from .ground_truth import SUBJECT_FILE, write_ground_truth
-from .keypoints import with_keypoints
-from .person import Person
-from .picture import Picture, Stage
+from ..warm_start.head_surface import Subject
+from .build_subject import SUBDIVISIONS, Actor, actor, openhead
+from .people import SUBJECTS, Person
+from .render_frame import Picture, Stage, with_keypoints
 from .sets import SETS
-from .subjects import SUBJECTS
+
+# The 3D truth of a synthetic set: the drawn surfaces with all of their motion, in `subject.npz`.
+
+
+SUBJECT_FILE = "subject.npz"
+
+HALVED = ("expression", "pose")
+"""Stored in half precision, to which `actor.halved` has rounded them before anything was drawn."""
+
+EXACT = ("rest", "faces", "parts", "weights", "colour", "flush")
+
+
+def write_ground_truth(actor: Actor, shape: NDArray[np.float32], path: Path) -> None:
+    """Write an actor's surfaces, labels and shape coefficients."""
+    subject = actor.subject
+    arrays: dict[str, Any] = {name: getattr(subject, name) for name in EXACT}
+    arrays["faces"] = subject.faces.astype(np.int32)
+    arrays["parts"] = subject.parts.astype(np.uint8)
+    arrays |= {name: getattr(subject, name).astype(np.float16) for name in HALVED}
+    np.savez_compressed(path, labels=actor.labels, shape=shape, **arrays)
+
+
+def load_actor(folder: Path) -> Actor:
+    """The actor of a synthetic set, as it was drawn.
+
+    Raises:
+        InputError: the folder has no ground truth, or it cannot be read.
+    """
+    path = Path(folder) / SUBJECT_FILE
+    if not path.is_file():
+        raise InputError(
+            f"{folder} has no {SUBJECT_FILE}: expected a set that `imavatar-data synth` wrote"
+        )
+    try:
+        names = (*EXACT, *HALVED, "labels", "shape")
+        stored = read_npz(path, names)
+        arrays = {name: stored[name] for name in names}
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} is not a readable ground truth ({error}); make the set again"
+        ) from error
+    labels, shape = arrays.pop("labels"), arrays.pop("shape")
+    arrays |= {name: arrays[name].astype(np.float32) for name in HALVED}
+    arrays |= {name: arrays[name].astype(np.int64) for name in ("faces", "parts")}
+    importance = np.ones(len(labels), dtype=np.float32)
+    return Actor(
+        Subject(head=openhead().for_subject(shape), importance=importance, **arrays), labels
+    )
+
+
+def load_ground_truth(folder: Path) -> Subject:
+    """The surfaces of a synthetic set; `.posed(expression, pose)` gives the mesh of any frame, in model units.
+
+    Raises:
+        InputError: the folder has no ground truth, or it cannot be read.
+    """
+    return load_actor(folder).subject
+
 
 MARKER = "synthetic.json"
+
 TRACK = "flame_params.json"
 
 WORLD_MAT = np.column_stack([np.eye(3), [0.0, 0.0, -4.0]])
+
 INTRINSICS = (-2.7, 2.7, 0.5, 0.48)
 """A square view from below the collar to a hand above the hair, as of the bundled motion."""
 
 SHAPE_SIZE = 100
+
 DEPTH_SCALE = 8192.0
 """Steps of the stored depth in one model unit: 0.03 mm."""
+
 SMALLEST, LARGEST = 16, 2048
 
 
@@ -84,7 +145,9 @@ def synthesise(
         _write_track(track, folder / TRACK)
         write_ground_truth(cast, person.shape, folder / SUBJECT_FILE)
         about = {"subject": subject, "set": which, "seed": seed, "frames": count, "size": size}
-        (folder / MARKER).write_text(json.dumps(about | _notes(person, which), indent=1) + "\n", encoding="utf-8")
+        (folder / MARKER).write_text(
+            json.dumps(about | _notes(person, which), indent=1) + "\n", encoding="utf-8"
+        )
 
 
 def _check(frames: int, size: int, seed: int) -> None:
@@ -101,10 +164,14 @@ def _track(person: Person, cast: Actor, which: str, frames: int, seed: int) -> F
     shape = np.zeros(SHAPE_SIZE, dtype=np.float32)
     shape[: len(person.shape)] = person.shape
     cameras = (Camera.from_dataset(WORLD_MAT, INTRINSICS),) * frames
-    return FlameTrack(expression, pose, cameras, fps=fps, edition=cast.subject.head.edition, shape=shape)
+    return FlameTrack(
+        expression, pose, cameras, fps=fps, edition=cast.subject.head.edition, shape=shape
+    )
 
 
-def _write_frames(cast: Actor, track: FlameTrack, folder: Path, size: int, progress: Progress) -> None:
+def _write_frames(
+    cast: Actor, track: FlameTrack, folder: Path, size: int, progress: Progress
+) -> None:
     for kind in WRITERS:
         (folder / kind).mkdir()
     with Workers(1) as workers, progress("drawing", len(track)) as advance:

@@ -6,11 +6,9 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.progress import Progress, silent
 
-from .components import keep_components
 from .field import Field
-from .lattice import sample_near_surface
-from .marching import marching_cubes
-from .mesh import Mesh
+from .lattice import marching_cubes, sample_near_surface
+from .mesh import Mesh, keep_components
 
 COARSE = 64
 """Cells a side that are all looked at: 4 cm / 4 = 1 cm of head, finer than an ear, a lid or a lock of hair is wide."""
@@ -26,7 +24,9 @@ def field_of(avatar: ImplicitAvatar) -> Field:
     return Field(lambda points: avatar.geometry(points)[0], device=next(avatar.parameters()).device)
 
 
-def extract(field: Field, *, resolution: int = 256, components: str = "visible", progress: Progress = silent) -> Mesh:
+def extract(
+    field: Field, *, resolution: int = 256, components: str = "visible", progress: Progress = silent
+) -> Mesh:
     """The zero surface of `field` inside its bounding sphere: closed, wound outwards, no vertex twice.
 
     Args:
@@ -40,9 +40,15 @@ def extract(field: Field, *, resolution: int = 256, components: str = "visible",
         InputError: the field has no surface.
     """
     if resolution not in RESOLUTIONS:
-        raise UsageError(f"resolution must be one of {', '.join(map(str, RESOLUTIONS))}, got {resolution}")
+        raise UsageError(
+            f"resolution must be one of {', '.join(map(str, RESOLUTIONS))}, got {resolution}"
+        )
     half = PADDING * field.radius
-    lattice = sample_near_surface(field, coarse=COARSE, fine=resolution, half=half, progress=progress)
+    lattice = sample_near_surface(
+        field, coarse=COARSE, fine=resolution, half=half, progress=progress
+    )
     if not len(lattice.cells):
-        raise InputError("the geometry network has no surface inside the bounding sphere; was it trained?")
+        raise InputError(
+            "the geometry network has no surface inside the bounding sphere; was it trained?"
+        )
     return keep_components(marching_cubes(lattice), components)

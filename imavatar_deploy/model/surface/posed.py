@@ -7,18 +7,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from imavatar_deploy.model.forward import ForwardVariant
+from imavatar_deploy.model.forward_avatar import ForwardVariant
 from imavatar_deploy.model.frame import Frame
-from imavatar_deploy.model.variant import Variant
+from imavatar_deploy.model.head_avatar import Variant
 from imavatar_deploy.progress import Progress, silent
 
-from .chunks import chunks
 from .extract import extract
-from .field import Field
+from .field import Field, chunks
 from .mesh import Mesh
 
 
-def posed_surface(model: Variant, frame: Frame, *, resolution: int = 128, progress: Progress = silent) -> Mesh:
+def posed_surface(
+    model: Variant, frame: Frame, *, resolution: int = 128, progress: Progress = silent
+) -> Mesh:
     """The deformed surface of `model` in `frame`, model units.
 
     A forward variant's canonical surface is extracted (with the frame's geometry code) and its vertices deformed: it
@@ -49,5 +50,7 @@ def _signed_distance(model: Variant, frame: Frame) -> Callable[[Tensor], Tensor]
 @torch.no_grad()
 def _deformed(model: ForwardVariant, canonical: Mesh, frame: Frame) -> Mesh:
     vertices = torch.from_numpy(canonical.vertices).to(frame.expression.device)
-    moved = [model.deform(vertices[part], frame.expression, frame.pose) for part in chunks(len(vertices))]
+    moved = [
+        model.deform(vertices[part], frame.expression, frame.pose) for part in chunks(len(vertices))
+    ]
     return Mesh(torch.cat(moved).cpu().numpy(), canonical.faces)

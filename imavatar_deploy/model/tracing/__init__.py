@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .march import MarchTracer
-from .raster import RasterTracer
+from .raster_guided import RasterTracer
+from .ray_march import MarchTracer
 from .tracer import Traced, Tracer
 
 TRACERS: dict[str, type[Tracer]] = {tracer.name: tracer for tracer in (RasterTracer, MarchTracer)}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from imavatar_deploy.model.small_matrix import inverse, times
+from imavatar_deploy.model.implicit_diff import inverse, times
 
 from .posed_field import PosedField, Rays
 
@@ -39,7 +39,14 @@ class Solved(NamedTuple):
 
 
 def solve(
-    residual: Residual, start: Tensor, value: Tensor, jacobian: Tensor, *, steps: int, tolerance: float, reach: float
+    residual: Residual,
+    start: Tensor,
+    value: Tensor,
+    jacobian: Tensor,
+    *,
+    steps: int,
+    tolerance: float,
+    reach: float,
 ) -> Solved:
     """Find x with residual(x) = 0 from `start` `[N, 3]`, where it is `value` `[N, 3]` and has this Jacobian.
 
@@ -58,7 +65,13 @@ def solve(
         going = (~done & x.isfinite().all(dim=1)).nonzero()[:, 0]
         if not len(going) or not remaining:
             break
-        active, x, slope, value, step = active[going], x[going], slope[going], value[going], step[going]
+        active, x, slope, value, step = (
+            active[going],
+            x[going],
+            slope[going],
+            value[going],
+            step[going],
+        )
         after = residual(x, active)
         slope = _updated(slope, step, after - value)
         value, before = after, step.norm(dim=1)
@@ -95,10 +108,14 @@ def meet(field: PosedField, rays: Rays, start: Tensor, *, steps: int, tolerance:
 
     value = torch.cat([rays.offset(deformed), sdf[:, None]], dim=1)
     slope = torch.cat([rays.across @ jacobian, gradient[:, None]], dim=1)
-    return solve(residual, start, value, slope, steps=steps, tolerance=tolerance, reach=SURFACE_STEP)
+    return solve(
+        residual, start, value, slope, steps=steps, tolerance=tolerance, reach=SURFACE_STEP
+    )
 
 
-def invert(field: PosedField, points: Tensor, start: Tensor, *, steps: int, tolerance: float) -> Solved:
+def invert(
+    field: PosedField, points: Tensor, start: Tensor, *, steps: int, tolerance: float
+) -> Solved:
     """Canonical points that deform to `points` `[N, 3]`, from nearby `start`."""
     if not len(start):
         return Solved(start, torch.zeros(0, dtype=torch.bool, device=start.device))
@@ -107,4 +124,12 @@ def invert(field: PosedField, points: Tensor, start: Tensor, *, steps: int, tole
     def residual(x: Tensor, which: Tensor) -> Tensor:
         return field.deform(x) - points[which]
 
-    return solve(residual, start, deformed - points, jacobian, steps=steps, tolerance=tolerance, reach=SPACE_STEP)
+    return solve(
+        residual,
+        start,
+        deformed - points,
+        jacobian,
+        steps=steps,
+        tolerance=tolerance,
+        reach=SPACE_STEP,
+    )

@@ -2,19 +2,58 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from imavatar_deploy.model import implicit
+from imavatar_deploy.model import implicit_diff
 from imavatar_deploy.model.correspondence import ForwardMap
-from imavatar_deploy.model.forward import ForwardVariant
+from imavatar_deploy.model.forward_avatar import ForwardVariant
 from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.surface.chunks import chunks
-from imavatar_deploy.model.variant import Roots
+from imavatar_deploy.model.geometry import GeometryNetwork
+from imavatar_deploy.model.head_avatar import Roots
+from imavatar_deploy.model.layers import encode, smooth
+from imavatar_deploy.model.surface.field import chunks
 
-from .signed_distance import SignedDistance
+# SignedDistance: the geometry network of one frame, folded so that a tracer may ask it for distances alone.
+
+
+class SignedDistance:
+    """Canonical points `[N, 3]` -> signed distance `[N]`, differentiable in the points only.
+
+    The same numbers as `geometry(x, code).sdf`: the weight normalisation is resolved once instead of in each of a
+    trace's ten calls, and the feature is left out.
+
+    Args:
+        code: what the geometry network is told of the frame (`Variant.geometry_code`).
+    """
+
+    def __init__(self, geometry: GeometryNetwork, code: Tensor | None) -> None:
+        self.frequencies, self.skip = geometry.frequencies, geometry.skip
+        with torch.no_grad():
+            self.code = geometry.whole_code(code)
+            self.layers = [_resolved(layer) for layer in geometry.layers]
+            weight, bias = self.layers.pop()
+            self.last = weight[:1], bias[:1]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[N] signed distance of canonical points `[N, 3]`."""
+        inputs = torch.cat([encode(x, self.frequencies), self.code.expand(len(x), -1)], dim=1)
+        hidden = inputs
+        for index, layer in enumerate(self.layers):
+            hidden = smooth(nn.functional.linear(self._skipped(hidden, inputs, index), *layer))
+        distance = nn.functional.linear(self._skipped(hidden, inputs, len(self.layers)), *self.last)
+        return distance[:, 0]
+
+    def _skipped(self, hidden: Tensor, inputs: Tensor, index: int) -> Tensor:
+        return torch.cat([hidden, inputs], dim=1) / math.sqrt(2.0) if index in self.skip else hidden
+
+
+def _resolved(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a linear layer, the weight normalisation resolved."""
+    return layer.weight.detach(), layer.bias.detach()  # type: ignore[operator]
 
 
 class Rays(NamedTuple):
@@ -28,7 +67,7 @@ class Rays(NamedTuple):
     def of(cls, view: View) -> Rays:
         """The rays of a view, without its gradients."""
         directions = view.directions.detach()
-        return cls(view.origin.detach(), directions, implicit.across(directions))
+        return cls(view.origin.detach(), directions, implicit_diff.across(directions))
 
     def select(self, which: Tensor) -> Rays:
         """Only some of them."""
@@ -69,7 +108,7 @@ class PosedField:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             deformed = self.deform(x)
-            jacobian = implicit.jacobian(deformed, x, graph=False)
+            jacobian = implicit_diff.jacobian(deformed, x, graph=False)
         return deformed.detach(), jacobian
 
     def sdf_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imavatar_deploy.model.variant import Roots
+from imavatar_deploy.model.head_avatar import Roots
 
-from .along_rays import CONVERGED, Bracket, Samples, roots_near, sample
+from .bracketing import CONVERGED, Bracket, Samples, roots_near, sample
 from .newton import meet
 from .posed_field import PosedField, Rays
-from .posed_mesh import Guess, PosedMesh
-from .sphere import Crossing
-from .tracer import Traced
+from .proxy_mesh import Guess, PosedMesh
+from .tracer import Crossing, Traced
 
 STEPS = 6
 TOLERANCE = 3e-6
@@ -56,13 +55,17 @@ class RayFinder:
         pixels: `[N, 2]` column and row of each ray.
     """
 
-    def __init__(self, field: PosedField, mesh: PosedMesh, rays: Rays, pixels: Tensor, crossing: Crossing) -> None:
+    def __init__(
+        self, field: PosedField, mesh: PosedMesh, rays: Rays, pixels: Tensor, crossing: Crossing
+    ) -> None:
         self._field, self._mesh, self._rays, self._crossing = field, mesh, rays, crossing
         self._pixels = mesh.number(pixels)
         like = rays.directions
         self._distance = crossing.closest.clone()
         self._roots = Roots(
-            torch.zeros_like(like), torch.ones_like(like[:, 0]), torch.zeros_like(like[:, 0], dtype=torch.bool)
+            torch.zeros_like(like),
+            torch.ones_like(like[:, 0]),
+            torch.zeros_like(like[:, 0], dtype=torch.bool),
         )
         self._hit = torch.zeros_like(self._roots.valid)
         self._sampled = torch.zeros_like(self._hit)
@@ -96,7 +99,9 @@ class RayFinder:
         points = self._rays.at(self._crossing.closest)
         return Guess(points, points, torch.zeros_like(self._hit))
 
-    def _march(self, which: Tensor, guess: Guess, offsets: tuple[float, ...], *, near: bool = True) -> None:
+    def _march(
+        self, which: Tensor, guess: Guess, offsets: tuple[float, ...], *, near: bool = True
+    ) -> None:
         """Sample the rays `which` about the guess; put their first crossing, or else their smallest sample.
 
         Args:
@@ -106,7 +111,9 @@ class RayFinder:
         if not len(rows):
             return
         rays = self._rays.select(rows)
-        distance = rays.distance(guess.deformed[rows])[:, None] + rays.directions.new_tensor(offsets)
+        distance = rays.distance(guess.deformed[rows])[:, None] + rays.directions.new_tensor(
+            offsets
+        )
         distance = torch.minimum(
             torch.maximum(distance, self._crossing.near[rows, None]), self._crossing.far[rows, None]
         )
@@ -118,7 +125,10 @@ class RayFinder:
         first = distance.masked_fill(samples.roots.sdf >= 0.0, torch.inf).amin(dim=1)
         known = torch.where(self._hit[rows], self._distance[rows], torch.inf)
         crossed = (first < known) & self._crossing.inside[rows]
-        self._cross(rows[crossed], Samples(distance[crossed], Roots(*(part[crossed] for part in samples.roots))))
+        self._cross(
+            rows[crossed],
+            Samples(distance[crossed], Roots(*(part[crossed] for part in samples.roots))),
+        )
 
     def _cross(self, rows: Tensor, samples: Samples) -> None:
         """Put the hits at the first change of sign among samples that have a negative one."""
@@ -148,7 +158,9 @@ class RayFinder:
         rays = self._rays.select(rows)
         for _ in range(SECANT_STEPS):
             distance = bracket.distance()
-            bracket = bracket.narrowed(distance, roots_near(self._field, rays.at(distance), bracket.canonical()))
+            bracket = bracket.narrowed(
+                distance, roots_near(self._field, rays.at(distance), bracket.canonical())
+            )
         self._put(rows, bracket.inner, bracket.inside)
         self._hit[rows] = True
 
@@ -158,7 +170,9 @@ class RayFinder:
             return
         rays, start = self._rays.select(rows), self._roots.canonical[rows]
         distance = self._distance[rows, None] + rays.directions.new_tensor(INSIDE)
-        samples = sample(self._field, rays, torch.minimum(distance, self._crossing.far[rows, None]), start)
+        samples = sample(
+            self._field, rays, torch.minimum(distance, self._crossing.far[rows, None]), start
+        )
         lowest, root = samples.at(samples.roots.sdf.argmin(dim=1))
         lower = root.sdf < self._roots.sdf[rows]
         self._put(rows[lower], lowest[lower], Roots(*(part[lower] for part in root)))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
+from imavatar_deploy.conventions import BOUNDING_RADIUS
 from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.variant import Variant
+from imavatar_deploy.model.head_avatar import Variant
 
 
 class Traced(NamedTuple):
@@ -36,10 +38,34 @@ class Tracer(ABC):
         """
 
     @abstractmethod
-    def trace(self, model: Variant, frame: Frame, view: View, *, foreground: Tensor | None = None) -> Traced:
+    def trace(
+        self, model: Variant, frame: Frame, view: View, *, foreground: Tensor | None = None
+    ) -> Traced:
         """Where the rays of `view` meet `model` as it is in `frame`.
 
         Args:
             foreground: `[N]` bool, ground truth; given in training. A ray outside of it is not a surface ray there:
                 it keeps the point of its smallest signed distance even if it hits (as published), `hit` still says so.
         """
+
+
+# The sphere outside of which nothing is looked for: where rays enter and leave it.
+
+
+class Crossing(NamedTuple):
+    """Distances along rays, model units."""
+
+    near: torch.Tensor  # [N]
+    far: torch.Tensor  # [N]
+    closest: torch.Tensor  # [N] where the ray comes nearest to the sphere's centre
+    inside: torch.Tensor  # [N] bool: the ray meets the sphere in front of the camera
+
+
+def cross(view: View, radius: float = BOUNDING_RADIUS) -> Crossing:
+    """Where the rays of `view` enter and leave the sphere of `radius` about the origin; never behind the camera."""
+    origin = view.origin.detach()
+    closest = -(view.directions @ origin)
+    squared = closest.square() - (origin @ origin - radius**2)
+    half = squared.clamp(min=0.0).sqrt()
+    near, far = (closest - half).clamp(min=0.0), (closest + half).clamp(min=0.0)
+    return Crossing(near, far, closest, (squared > 0.0) & (far > near))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from . import b_morph, c_net, d_net, fwd_skin, imavatar, imavatar_minus
-from .row import VariantRow
+from imavatar_deploy.model.head_avatar import VariantRow
+
+from . import b_morph, c_net, d_net, fwd_skin, imavatar
 
 VARIANTS: dict[str, VariantRow] = {
-    module.ROW.name: module.ROW for module in (imavatar, imavatar_minus, c_net, d_net, b_morph, fwd_skin)
+    row.name: row
+    for row in (imavatar.ROW, imavatar.MINUS_ROW, c_net.ROW, d_net.ROW, b_morph.ROW, fwd_skin.ROW)
 }
 """Name -> row."""
 

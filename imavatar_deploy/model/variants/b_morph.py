@@ -8,14 +8,12 @@ import torch
 from torch import Tensor
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model.backward import FRAME_SIZE, BackwardVariant
+from imavatar_deploy.model.backward_avatar import FRAME_SIZE, BackwardVariant
 from imavatar_deploy.model.deformation import Deformation, DeformationNetwork
 from imavatar_deploy.model.frame import Frame
+from imavatar_deploy.model.head_avatar import SurfacePoints, VariantRow
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.skinning import pose_feature, skin, unskin
-from imavatar_deploy.model.variant import SurfacePoints
-
-from .row import VariantRow
 
 
 class BMorph(BackwardVariant):
@@ -28,7 +26,10 @@ class BMorph(BackwardVariant):
     name = "b-morph"
 
     def __init__(
-        self, head: HeadModel, sizes: NetworkSizes | None = None, provenance: dict[str, Any] | None = None
+        self,
+        head: HeadModel,
+        sizes: NetworkSizes | None = None,
+        provenance: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(head, sizes, provenance)
         self.deformation = DeformationNetwork(self.sizes, FRAME_SIZE)
@@ -54,4 +55,6 @@ class BMorph(BackwardVariant):
         return fields
 
 
-ROW = VariantRow(BMorph.name, "blendshapes and weights at the deformed point, inverted", BMorph, supervised=True)
+ROW = VariantRow(
+    BMorph.name, "blendshapes and weights at the deformed point, inverted", BMorph, supervised=True
+)

@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model.backward import FRAME_SIZE, BackwardVariant
+from imavatar_deploy.model.backward_avatar import FRAME_SIZE, BackwardVariant, undo_head
 from imavatar_deploy.model.frame import Frame
+from imavatar_deploy.model.head_avatar import VariantRow
 from imavatar_deploy.model.sizes import NetworkSizes
-
-from .rigid import undo_head
-from .row import VariantRow
 
 
 class CNet(BackwardVariant):
@@ -22,7 +20,10 @@ class CNet(BackwardVariant):
     name = "c-net"
 
     def __init__(
-        self, head: HeadModel, sizes: NetworkSizes | None = None, provenance: dict[str, Any] | None = None
+        self,
+        head: HeadModel,
+        sizes: NetworkSizes | None = None,
+        provenance: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(head, sizes, provenance, condition=FRAME_SIZE)
 
@@ -36,4 +37,9 @@ class CNet(BackwardVariant):
         return code if frame.latent is None else torch.cat([code, frame.latent])
 
 
-ROW = VariantRow(CNet.name, "geometry conditioned on expression and pose, rigid head motion", CNet, supervised=False)
+ROW = VariantRow(
+    CNet.name,
+    "geometry conditioned on expression and pose, rigid head motion",
+    CNet,
+    supervised=False,
+)

@@ -8,14 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model.backward import FRAME_SIZE, BackwardVariant
-from imavatar_deploy.model.encoding import DIMENSIONS, encode, encoded_size
+from imavatar_deploy.model.backward_avatar import FRAME_SIZE, BackwardVariant, undo_head
 from imavatar_deploy.model.frame import Frame
-from imavatar_deploy.model.layers import smooth, smooth_layers, zero_linear
+from imavatar_deploy.model.head_avatar import VariantRow
+from imavatar_deploy.model.layers import (
+    DIMENSIONS,
+    encode,
+    encoded_size,
+    smooth,
+    smooth_layers,
+    zero_linear,
+)
 from imavatar_deploy.model.sizes import NetworkSizes
-
-from .rigid import undo_head
-from .row import VariantRow
 
 
 class DisplacementNetwork(nn.Module):
@@ -24,7 +28,9 @@ class DisplacementNetwork(nn.Module):
     def __init__(self, sizes: NetworkSizes) -> None:
         super().__init__()
         self.frequencies = sizes.deformation_frequencies
-        self.layers = smooth_layers((encoded_size(self.frequencies) + FRAME_SIZE, *sizes.deformation_layers))
+        self.layers = smooth_layers(
+            (encoded_size(self.frequencies) + FRAME_SIZE, *sizes.deformation_layers)
+        )
         self.displacement = zero_linear(sizes.deformation_layers[-1], DIMENSIONS)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -42,7 +48,10 @@ class DNet(BackwardVariant):
     name = "d-net"
 
     def __init__(
-        self, head: HeadModel, sizes: NetworkSizes | None = None, provenance: dict[str, Any] | None = None
+        self,
+        head: HeadModel,
+        sizes: NetworkSizes | None = None,
+        provenance: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(head, sizes, provenance)
         self.displacement = DisplacementNetwork(self.sizes)
@@ -54,4 +63,6 @@ class DNet(BackwardVariant):
         return moved
 
 
-ROW = VariantRow(DNet.name, "backward displacement network, rigid head motion", DNet, supervised=False)
+ROW = VariantRow(
+    DNet.name, "backward displacement network, rigid head motion", DNet, supervised=False
+)

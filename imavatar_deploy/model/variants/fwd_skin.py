@@ -10,16 +10,23 @@ from torch import Tensor, nn
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.correspondence import ForwardMap
 from imavatar_deploy.model.deformation import LOGIT_SCALE, Deformation
-from imavatar_deploy.model.encoding import DIMENSIONS, encode, encoded_size
-from imavatar_deploy.model.forward import ForwardVariant
+from imavatar_deploy.model.forward_avatar import ForwardVariant
 from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.model.geometry import GeometryNetwork
-from imavatar_deploy.model.layers import initial_linear, smooth, smooth_layers, weight_normed, zero_linear
+from imavatar_deploy.model.head_avatar import VariantRow
+from imavatar_deploy.model.layers import (
+    DIMENSIONS,
+    encode,
+    encoded_size,
+    initial_linear,
+    smooth,
+    smooth_layers,
+    weight_normed,
+    zero_linear,
+)
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.skinning import skin, unskin
 from imavatar_deploy.model.texture import TextureNetwork
-
-from .row import VariantRow
 
 
 class WeightNetwork(nn.Module):
@@ -49,7 +56,10 @@ class FwdSkin(ForwardVariant):
     name = "fwd-skin"
 
     def __init__(
-        self, head: HeadModel, sizes: NetworkSizes | None = None, provenance: dict[str, Any] | None = None
+        self,
+        head: HeadModel,
+        sizes: NetworkSizes | None = None,
+        provenance: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(head, sizes, provenance)
         self.geometry = GeometryNetwork(self.sizes, self.sizes.expressions)
@@ -58,7 +68,11 @@ class FwdSkin(ForwardVariant):
 
     def geometry_code(self, frame: Frame) -> Tensor:
         """[50 + L] expression, and the frame's latent code, if it has one."""
-        return frame.expression if frame.latent is None else torch.cat([frame.expression, frame.latent])
+        return (
+            frame.expression
+            if frame.latent is None
+            else torch.cat([frame.expression, frame.latent])
+        )
 
     def deform(self, x: Tensor, expression: Tensor, pose: Tensor) -> Tensor:
         """Canonical points -> deformed points `[N, 3]`: T(w) T_can(w)^-1 x."""
@@ -75,5 +89,8 @@ class FwdSkin(ForwardVariant):
 
 
 ROW = VariantRow(
-    FwdSkin.name, "forward skinning; expressions condition geometry and texture only", FwdSkin, supervised=True
+    FwdSkin.name,
+    "forward skinning; expressions condition geometry and texture only",
+    FwdSkin,
+    supervised=True,
 )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from .adjust import Adjustment, read_adjustment
 from .calibration import Neutral, read_neutral
-from .dropout import DROPOUTS
-from .head_motion import HEADS
-from .motion import Moment, Motion
-from .one_euro import Smoothing
-from .settings import Settings
+from .filters import Smoothing
+from .jitter_buffer import DROPOUTS
+from .pipeline import Moment, Motion
+from .settings import HEADS, Adjustment, Settings, read_adjustment
 
 __all__ = [
     "DROPOUTS",

@@ -15,7 +15,7 @@ from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import ImavatarError, InputError
 from imavatar_deploy.kinematics import inverse, product
 
-from .face import NEUTRAL, Face, face_of, stacked
+from .face_state import NEUTRAL, Face, face_of, stacked
 
 KIND = "imavatar-neutral-face"
 """What the file says it is."""
@@ -42,7 +42,9 @@ class Neutral:
         for name, size in (("expression", EXPRESSION_SIZE), ("pose", POSE_SIZE)):
             values = as_float32(f"neutral {name}", getattr(self, name), (size,))
             if np.abs(values).max() > LARGEST:
-                raise InputError(f"neutral {name} must be within {LARGEST:g}, got {np.abs(values).max():g}")
+                raise InputError(
+                    f"neutral {name} must be within {LARGEST:g}, got {np.abs(values).max():g}"
+                )
             object.__setattr__(self, name, values)
 
     def taken_off(self, face: Face) -> Face:
@@ -72,7 +74,9 @@ def read_neutral(path: str | Path) -> Neutral:
             raise InputError(f'it does not say "kind": "{KIND}"')
         return Neutral(content["expression"], content["pose"])
     except (OSError, KeyError, ValueError, RecursionError, ImavatarError) as error:
-        raise InputError(f"{path} is no calibration that can be used ({error}); calibrate again") from error
+        raise InputError(
+            f"{path} is no calibration that can be used ({error}); calibrate again"
+        ) from error
 
 
 class Calibrator:

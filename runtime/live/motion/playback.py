@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .buffer import JitterBuffer, Reading
-from .correction import Correction
-from .dropout import DROPOUTS
-from .face import CHANNELS, NEUTRAL, Double, Face, stacked
-from .one_euro import OneEuro
+from .face_state import CHANNELS, NEUTRAL, Double, Face, stacked
+from .filters import Correction, OneEuro
+from .jitter_buffer import DROPOUTS, JitterBuffer, Reading
 from .settings import Settings
 
 
@@ -38,7 +36,9 @@ class Playback:
         """The buffer's times are of another clock from now on."""
         self._read = None
 
-    def step(self, buffer: JitterBuffer, now: float, elapsed: float, latency: float, changed: bool) -> Face:
+    def step(
+        self, buffer: JitterBuffer, now: float, elapsed: float, latency: float, changed: bool
+    ) -> Face:
         """The face at the sender's time `now`.
 
         Args:
@@ -75,7 +75,9 @@ class Playback:
             return raw
         change, gap = raw.minus(stacked(self._raw, self._shown))
         self._raw = raw
-        self._shown = self._shown.plus(self._filter.step(change, gap, elapsed, self._smoothing.floor_of(latency)))
+        self._shown = self._shown.plus(
+            self._filter.step(change, gap, elapsed, self._smoothing.floor_of(latency))
+        )
         return self._shown
 
     def _rested(self, readings: Reading, row: int, age: float) -> Reading:

@@ -2,16 +2,170 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
+import numpy as np
+
+from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
 from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.kinematics import axis_angles, product, quaternions
 
-from .adjust import Adjustment
 from .calibration import Neutral
-from .dropout import DROPOUTS
-from .face import Face
-from .head_motion import HEADS
-from .one_euro import Smoothing
+from .face_state import CHANNELS, Double, Face
+from .filters import Smoothing
+from .jitter_buffer import DROPOUTS
+
+# What the head's own rotation does to an avatar that has shoulders: the table of `--head`.
+
+
+STILL = np.array([1.0, 0.0, 0.0, 0.0])
+
+GLOBAL, NECK = BONES.index("global"), BONES.index("neck")
+
+
+@dataclass(frozen=True)
+class HeadMotion:
+    """One row; `turn` takes and gives the quaternions of the bones, `[5, 4]`."""
+
+    description: str
+    turn: Callable[[Double], Double]
+
+
+def _bend_neck(turns: Double) -> Double:
+    """The neck turns by as much as both did, so the head looks where it did, and what hangs on the root stays."""
+    turned = turns.copy()
+    turned[NECK] = product(turns[GLOBAL], turns[NECK])
+    turned[GLOBAL] = STILL
+    return turned
+
+
+def _keep_still(turns: Double) -> Double:
+    turned = turns.copy()
+    turned[[GLOBAL, NECK]] = STILL
+    return turned
+
+
+HEADS = {
+    "on": HeadMotion("as tracked", lambda turns: turns),
+    "neck": HeadMotion("the neck does all of it", _bend_neck),
+    "off": HeadMotion("the head stays, the face moves", _keep_still),
+}
+"""The table."""
+
+
+# Adjustment: how strongly each channel follows the tracker, and how far it may go: `jawOpen=1.3`, `12=0:0.8`.
+
+
+GREATEST = 10.0
+"""A gain beyond this is a slip of the finger."""
+
+OTHER_NAMES = {"head": "global", "jawOpen": "jaw"}
+"""Bones by what trackers call them; a head model's own expression of that name comes first."""
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+
+
+def _endless() -> Double:
+    return np.asarray(np.outer([-math.inf, math.inf], np.ones(CHANNELS)), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Adjustment:
+    """Gains and limits of all channels: 50 expressions and five bones."""
+
+    gains: Double = field(default_factory=lambda: np.ones(CHANNELS))
+    """[55] the tracker's value times this; of a bone, the angle."""
+    limits: Double = field(default_factory=_endless)
+    """[2, 55] least and greatest value; of a bone, the angle in radians, which is never below 0."""
+
+    def scaled(self, face: Face) -> Face:
+        """The face with gains applied."""
+        if np.all(self.gains == 1):
+            return face
+        expression, bones = np.split(self.gains, [EXPRESSION_SIZE])
+        turns = quaternions(axis_angles(face.turns) * np.repeat(bones, 3))
+        return Face(face.expression * expression, turns)
+
+    def limited(self, expression: Double, pose: Double) -> tuple[Double, Double]:
+        """An expression `[50]` and a pose `[15]` within the limits."""
+        if np.all(np.isinf(self.limits)):
+            return expression, pose
+        low, high = self.limits[:, :EXPRESSION_SIZE]
+        bones = pose.reshape(-1, 3)
+        angles = np.linalg.norm(bones, axis=1)
+        allowed = np.minimum(angles, self.limits[1, EXPRESSION_SIZE:])
+        return np.clip(expression, low, high), (
+            bones * (allowed / np.maximum(angles, 1e-12))[:, None]
+        ).reshape(-1)
+
+
+def read_adjustment(texts: Iterable[str], expression_names: Sequence[str]) -> Adjustment:
+    """Read `NAME=GAIN` and `NAME=LOW:HIGH`, in any number and order; the last one counts.
+
+    Args:
+        texts: NAME is an expression's name or number (from 0), or a bone's: global (or head), neck, jaw, eyeL, eyeR.
+        expression_names: the avatar's, 50.
+
+    Raises:
+        UsageError: an unknown name, or what is no gain and no limits.
+    """
+    adjustment = Adjustment()
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            _refuse(text)
+        channel = _channel(name.strip(), expression_names)
+        if ":" in value:
+            adjustment.limits[:, channel] = _limits(text, value, channel)
+        else:
+            adjustment.gains[channel] = _gain(text, value)
+    return adjustment
+
+
+def _channel(name: str, expression_names: Sequence[str]) -> int:
+    if name in expression_names:
+        return list(expression_names).index(name)
+    bone = OTHER_NAMES.get(name, name)
+    if bone in BONES:
+        return EXPRESSION_SIZE + BONES.index(bone)
+    if re.fullmatch(r"\d{1,3}", name) and int(name) < EXPRESSION_SIZE:
+        return int(name)
+    known = [*expression_names, *BONES, *OTHER_NAMES, f"0..{EXPRESSION_SIZE - 1}"]
+    raise unknown_name("channel", name, known)
+
+
+def _gain(text: str, value: str) -> float:
+    if not re.fullmatch(_NUMBER, value.strip()) or not 0 <= float(value) <= GREATEST:
+        _refuse(text)
+    return float(value)
+
+
+def _limits(text: str, value: str, channel: int) -> tuple[float, float]:
+    numbers = [part.strip() for part in value.split(":")]
+    if len(numbers) != 2 or not all(re.fullmatch(_NUMBER, number) for number in numbers):
+        _refuse(text)
+    low, high = map(float, numbers)
+    if low > high:
+        raise UsageError(
+            f"the limits {value} of {text!r} are the wrong way round; put the smaller one first"
+        )
+    if channel >= EXPRESSION_SIZE and low != 0:
+        raise UsageError(
+            f"a bone's limits are angles in radians and begin at 0, got {text!r}; try {text.split('=')[0]}=0:0.5"
+        )
+    return low, high
+
+
+def _refuse(text: str) -> NoReturn:
+    raise UsageError(
+        f"an adjustment must be NAME=GAIN with a gain of 0 to {GREATEST:g}, or NAME=LOW:HIGH, got {text!r}; "
+        "try jawOpen=1.3 or neck=0:0.5"
+    )
+
 
 LONGEST = 1.0
 """Seconds of latency; the buffer holds two at 120 a second."""
@@ -46,7 +200,10 @@ class Settings:
     """Seconds of faces that make a neutral one, when that is asked for."""
 
     def __post_init__(self) -> None:
-        for kind, name, rows in (("dropout", self.dropout, DROPOUTS), ("head motion", self.head, HEADS)):
+        for kind, name, rows in (
+            ("dropout", self.dropout, DROPOUTS),
+            ("head motion", self.head, HEADS),
+        ):
             if name not in rows:
                 raise unknown_name(kind, name, rows)
         if self.latency is not None and not 0 <= self.latency <= LONGEST:
@@ -54,7 +211,9 @@ class Settings:
         if not 1 <= self.fps <= 1000:
             raise UsageError(f"a source must come 1 to 1000 times a second, got {self.fps:g}")
         if not 0 <= self.calibration <= LONGEST_CALIBRATION:
-            raise UsageError(f"calibrating must take 0 to {LONGEST_CALIBRATION:g} seconds, got {self.calibration:g}")
+            raise UsageError(
+                f"calibrating must take 0 to {LONGEST_CALIBRATION:g} seconds, got {self.calibration:g}"
+            )
 
     def own(self, face: Face, neutral: Neutral | None) -> Face:
         """A face as the settings want it: counted from the one at rest, with the head's motion and the gains."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .row import FORMAT
+from .sink import FORMAT
 
 __all__ = ["FORMAT"]

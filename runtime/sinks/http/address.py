@@ -40,7 +40,9 @@ class Address(NamedTuple):
             host = urlsplit(f"//{authority}").hostname or ""
         except ValueError:
             return False
-        return host in (*LOOPBACK, self.host.lower()) or (self.host in EVERYWHERE and _is_bare(host))
+        return host in (*LOOPBACK, self.host.lower()) or (
+            self.host in EVERYWHERE and _is_bare(host)
+        )
 
 
 def read_address(target: str) -> Address:
@@ -54,8 +56,16 @@ def read_address(target: str) -> Address:
         host, port = parts.hostname or LOOPBACK[0], parts.port
     except ValueError:
         port = None
-    if port is None or parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
-        raise UsageError(f"a page is served at http://HOST:PORT, as in http://127.0.0.1:8080, got {target!r}")
+    if (
+        port is None
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+        or parts.username is not None
+    ):
+        raise UsageError(
+            f"a page is served at http://HOST:PORT, as in http://127.0.0.1:8080, got {target!r}"
+        )
     return Address(host, port)
 
 

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.live.loop import Bytes, Tally, View, perform
-from imavatar_deploy.runtime.live.pace import AtOnce
-from imavatar_deploy.runtime.live.performance import NOBODY, Float, Recorded, Shown
-from imavatar_deploy.runtime.sinks.controls import Controls
+from imavatar_deploy.runtime.live.drivers import NOBODY, Float, Recorded, Shown
+from imavatar_deploy.runtime.live.render_loop import AtOnce, Bytes, Tally, View, perform
+from imavatar_deploy.runtime.sinks.sink import Controls
 from imavatar_deploy.runtime.sources import Source
 from imavatar_deploy.tracks import FlameFrame
 
@@ -69,14 +68,22 @@ def test_a_recording_is_drawn_frame_by_frame(player: Player) -> None:
     tally = Tally()
     view = View(player, Controls(), follow=True)
     source = Source(motion(5), 25.0, None, 5)
-    perform(view, Recorded(source, as_it_is), AtOnce(25.0), lambda tick, image: shown.append((tick, image)), tally)
+    perform(
+        view,
+        Recorded(source, as_it_is),
+        AtOnce(25.0),
+        lambda tick, image: shown.append((tick, image)),
+        tally,
+    )
     assert [tick for tick, _ in shown] == [0, 1, 2, 3, 4]
     for index, (_, image) in enumerate(shown):
         np.testing.assert_array_equal(image, player.render(np.eye(50)[0] * index, np.zeros(15)))
     assert tally.drawn == len(tally.latency) == 5
 
 
-@pytest.mark.parametrize(("fps", "expected"), [(10.0, [0, 2, 4]), (40.0, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])])
+@pytest.mark.parametrize(
+    ("fps", "expected"), [(10.0, [0, 2, 4]), (40.0, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])]
+)
 def test_a_recording_keeps_its_speed(fps: float, expected: list[int]) -> None:
     recorded = Recorded(Source(motion(5), 20.0, None, 5), as_it_is)
     looked = [recorded.look(tick / fps) for tick in range(len(expected) + 1)]
@@ -88,7 +95,14 @@ def test_duration_counts_the_motion_s_seconds(player: Player) -> None:
     tally = Tally()
     source = Source(motion(100), 25.0, None, 100)
     view = View(player, Controls(), follow=True)
-    perform(view, Recorded(source, as_it_is), AtOnce(25.0), lambda tick, image: None, tally, duration=0.4)
+    perform(
+        view,
+        Recorded(source, as_it_is),
+        AtOnce(25.0),
+        lambda tick, image: None,
+        tally,
+        duration=0.4,
+    )
     assert tally.drawn == 10
 
 
@@ -108,5 +122,7 @@ def test_keys_pause_calibrate_and_stop(player: Player) -> None:
 def test_a_mirror_swaps_left_and_right(player: Player) -> None:
     frame = Shown(np.zeros(50, np.float32), np.array([0, 0.6, *[0] * 13], np.float32), 0.0)
     plain = View(player, Controls(), follow=True).draw(frame)
-    np.testing.assert_array_equal(View(player, Controls(), follow=True, mirrored=True).draw(frame), plain[:, ::-1])
+    np.testing.assert_array_equal(
+        View(player, Controls(), follow=True, mirrored=True).draw(frame), plain[:, ::-1]
+    )
     assert (plain != plain[:, ::-1]).any()

@@ -9,12 +9,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_motion import DISPLAY, WAY, Shown, apart, deliveries, latency_of, newest, observations, shake, show, turning
+from live_motion import (
+    DISPLAY,
+    WAY,
+    Shown,
+    apart,
+    deliveries,
+    latency_of,
+    newest,
+    observations,
+    shake,
+    show,
+    turning,
+)
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.runtime.live.motion import DROPOUTS, Motion, Neutral, Settings
-from imavatar_deploy.runtime.live.motion.correction import ACCELERATIONS
-from imavatar_deploy.runtime.live.motion.dropout import FADES
+from imavatar_deploy.runtime.live.motion.filters import ACCELERATIONS
+from imavatar_deploy.runtime.live.motion.jitter_buffer import FADES
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 
 OPEN = "openhead"
@@ -29,13 +41,17 @@ def motion(**choices: object) -> Motion:
     return Motion({OPEN: unchanged}, Settings(**choices))
 
 
-def seen(expression: float, yaw: float, time: float | None = None, sequence: int | None = None) -> Observation:
+def seen(
+    expression: float, yaw: float, time: float | None = None, sequence: int | None = None
+) -> Observation:
     pose = np.zeros(15)
     pose[1] = yaw
     return Observation(OPEN, np.full(50, expression), pose, time, sequence)
 
 
-def sine(amplitude: float, hertz: float, times: np.ndarray, ahead: float | None = 500.0) -> list[Arrival]:
+def sine(
+    amplitude: float, hertz: float, times: np.ndarray, ahead: float | None = 500.0
+) -> list[Arrival]:
     values = amplitude * np.sin(2 * np.pi * hertz * times)
     return [
         Arrival(seen(value, value, None if ahead is None else time + ahead), time + WAY)
@@ -62,7 +78,9 @@ def test_by_default_at_most_one_frame_is_added(fps: int, amplitude: float, hertz
     assert live.added_latency == pytest.approx(0.85 / fps, rel=0.02)
     assert f"{850 / fps:.0f} ms added" in live.latency_note
     behind = shown.times[-1] - shown.captured[-1]
-    assert behind == pytest.approx(WAY + live.added_latency, abs=0.001 + WAY), "the way itself cannot be known"
+    assert behind == pytest.approx(WAY + live.added_latency, abs=0.001 + WAY), (
+        "the way itself cannot be known"
+    )
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.05, 0.1])
@@ -74,11 +92,15 @@ def test_the_latency_is_the_one_asked_for(latency: float) -> None:
     assert size == pytest.approx(0.3, rel=0.07)
 
 
-def delivered(network: dict[str, float], seconds: float, seed: int = 0) -> tuple[list[Arrival], np.ndarray]:
+def delivered(
+    network: dict[str, float], seconds: float, seed: int = 0
+) -> tuple[list[Arrival], np.ndarray]:
     truth = shake()
     times = np.arange(int(seconds * truth.fps)) / truth.fps
     faces = observations(truth, times, seed)
-    arrivals = [Arrival(faces[index], arrived) for arrived, index in deliveries(times, **network, seed=seed)]
+    arrivals = [
+        Arrival(faces[index], arrived) for arrived, index in deliveries(times, **network, seed=seed)
+    ]
     return arrivals, np.arange(0.0, seconds, 1 / DISPLAY)
 
 
@@ -107,7 +129,8 @@ def test_a_bad_network_neither_jerks_the_head_nor_loses_it(seed: int) -> None:
 def test_more_latency_buys_a_better_motion() -> None:
     arrivals, moments = delivered({"loss": 0.2, "jitter": 0.04, "duplicate": 0.1}, 15)
     errors = [
-        np.sqrt(np.mean(error(show(motion(latency=late), arrivals, moments), late)[60:] ** 2)) for late in (0.0, 0.1)
+        np.sqrt(np.mean(error(show(motion(latency=late), arrivals, moments), late)[60:] ** 2))
+        for late in (0.0, 0.1)
     ]
     assert errors[1] < 0.02 < errors[0]
 
@@ -120,9 +143,14 @@ def test_a_dropout_is_bridged_and_the_return_is_smooth(policy: str, gap: float) 
     arrivals = [one for one in arrivals if not begins < one.arrived - WAY < ends]
     shown = show(motion(dropout=policy), arrivals, moments)
     clean = turning(shake().at(moments)[1], slice(0, 3))
-    assert turning(shown.pose, slice(0, 3)) < 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADES
+    assert (
+        turning(shown.pose, slice(0, 3))
+        < 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADES
+    )
     before_return = np.searchsorted(shown.times, ends) - 1
-    expected = {0.1: "predicted", 1.0: "held", 10.0: "relaxing" if policy == "relax" else "held"}[gap]
+    expected = {0.1: "predicted", 1.0: "held", 10.0: "relaxing" if policy == "relax" else "held"}[
+        gap
+    ]
     assert shown.states[before_return] == ("held" if policy == "hold" else expected)
     if gap == 10.0:
         rest = np.abs(shown.pose[before_return]).max()
@@ -169,7 +197,9 @@ def test_without_times_the_arrival_counts(numbered: bool) -> None:
     times, rng = np.arange(300) / 30, np.random.default_rng(0)
     values = 0.3 * np.sin(np.pi * times)
     arrivals = [
-        Arrival(seen(value, value, None, index if numbered else None), time + WAY + 0.01 * rng.uniform())
+        Arrival(
+            seen(value, value, None, index if numbered else None), time + WAY + 0.01 * rng.uniform()
+        )
         for index, (time, value) in enumerate(zip(times.tolist(), values, strict=True))
     ]
     live = motion()
@@ -185,7 +215,10 @@ def test_without_times_the_arrival_counts(numbered: bool) -> None:
 def test_a_sender_that_is_faster_than_its_tracker_is_seen_through(copies: int) -> None:
     times = np.arange(300 * copies) / (30 * copies)
     moved = 0.3 * np.sin(2 * np.pi * np.floor(times * 30 + 1e-9) / 30)
-    arrivals = [Arrival(seen(one, one, time), time + WAY) for time, one in zip(times.tolist(), moved, strict=True)]
+    arrivals = [
+        Arrival(seen(one, one, time), time + WAY)
+        for time, one in zip(times.tolist(), moved, strict=True)
+    ]
     live = motion()
     shown = show(live, arrivals, np.arange(0, 10, 1 / DISPLAY))
     late, size = lag(shown.times[-241:-1], shown.pose[-241:-1, 1], 1.0)
@@ -198,7 +231,9 @@ def test_a_sender_that_is_faster_than_its_tracker_is_seen_through(copies: int) -
 def test_a_face_that_stands_still_stays_live() -> None:
     live = motion()
     shown = show(
-        live, [Arrival(seen(0.5, 0.2, tick / 30), tick / 30) for tick in range(300)], np.arange(1, 10, 1 / DISPLAY)
+        live,
+        [Arrival(seen(0.5, 0.2, tick / 30), tick / 30) for tick in range(300)],
+        np.arange(1, 10, 1 / DISPLAY),
     )
     assert set(shown.states) == {"live"}
     assert live.counts["unchanged"] < 5
@@ -220,7 +255,9 @@ def test_calibrating_again_makes_the_present_face_neutral() -> None:
         if tick < 30:
             assert moment.pose[1] == pytest.approx(0.7, abs=1e-3)
     assert not live.calibrating
-    assert turning(np.array(poses), slice(0, 3)) < 4 * 3 * ACCELERATIONS[50], "seen half as often as that counts"
+    assert turning(np.array(poses), slice(0, 3)) < 4 * 3 * ACCELERATIONS[50], (
+        "seen half as often as that counts"
+    )
     assert 0.01 < np.abs(np.diff(smiles)).max() < 0.2, "of 0.4"
     assert np.abs(moment.expression).max() < 1e-3
     assert np.abs(moment.pose).max() < 1e-3
@@ -259,8 +296,12 @@ def test_foreign_and_impossible_faces_are_counted_and_dropped() -> None:
 def test_limits_hold_and_neutral_moves_with_gains() -> None:
     from imavatar_deploy.runtime.live.motion import read_adjustment
 
-    adjustment = read_adjustment(["3=0:0.2", "4=2", "neck=0:0.1"], [f"e{index}" for index in range(50)])
-    live = motion(adjustment=adjustment, head="neck", neutral=Neutral(np.full(50, 0.1), np.zeros(15)))
+    adjustment = read_adjustment(
+        ["3=0:0.2", "4=2", "neck=0:0.1"], [f"e{index}" for index in range(50)]
+    )
+    live = motion(
+        adjustment=adjustment, head="neck", neutral=Neutral(np.full(50, 0.1), np.zeros(15))
+    )
     shown = show(live, sine(0.5, 1.0, np.arange(90) / 30), np.arange(0, 3, 1 / DISPLAY))
     assert shown.expression[:, 3].min() == 0
     assert shown.expression[:, 3].max() == pytest.approx(0.2)
@@ -288,7 +329,9 @@ TIMES = st.one_of(st.none(), st.floats(-10, 10), st.floats(allow_nan=False, allo
     st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_whatever_comes_what_goes_out_is_sound(events: list, latency: float | None, again: bool) -> None:
+def test_whatever_comes_what_goes_out_is_sound(
+    events: list, latency: float | None, again: bool
+) -> None:
     live, captured = motion(latency=latency), -np.inf
     for number, (packet, moment_at) in enumerate(events):
         if packet:

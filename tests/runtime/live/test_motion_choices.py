@@ -19,7 +19,7 @@ from imavatar_deploy.runtime.live.motion import (
     read_neutral,
 )
 from imavatar_deploy.runtime.live.motion.calibration import MOST_FACES, Calibrator, middle
-from imavatar_deploy.runtime.live.motion.face import face_of
+from imavatar_deploy.runtime.live.motion.face_state import face_of
 
 RNG = np.random.default_rng(0)
 NAMES = (*(f"expression{index}" for index in range(48)), "mouthSmileLeft", "mouthSmileRight")
@@ -36,9 +36,13 @@ def test_the_neutral_face_becomes_neutral_and_turns_keep_their_axes() -> None:
     np.testing.assert_allclose(at_rest.pose(), 0, atol=1e-12)
     nod = np.zeros(15, dtype=np.float32)
     nod[0] = 0.3
-    sideways = rotations(rest.pose)[0] @ rotations(nod)[0]  # someone who faces aside nods about the own ears
+    sideways = (
+        rotations(rest.pose)[0] @ rotations(nod)[0]
+    )  # someone who faces aside nods about the own ears
     angles = np.array([*_axis_angle(sideways), *rest.pose[3:]])
-    np.testing.assert_allclose(rest.taken_off(face_of(rest.expression, angles)).pose(), nod, atol=1e-5)
+    np.testing.assert_allclose(
+        rest.taken_off(face_of(rest.expression, angles)).pose(), nod, atol=1e-5
+    )
 
 
 def _axis_angle(matrix: np.ndarray) -> np.ndarray:
@@ -47,17 +51,26 @@ def _axis_angle(matrix: np.ndarray) -> np.ndarray:
 
 def test_a_blink_or_a_stranger_does_not_move_the_middle() -> None:
     rest = neutral()
-    faces = [face_of(rest.expression, rest.pose).plus(0.01 * RNG.normal(size=65)) for _ in range(90)]
+    faces = [
+        face_of(rest.expression, rest.pose).plus(0.01 * RNG.normal(size=65)) for _ in range(90)
+    ]
     faces[10:20] = [face_of(np.full(50, 5.0), np.full(15, 0.9))] * 10
     found = middle(faces)
     assert np.abs(found.expression - rest.expression).max() < 0.01
-    assert np.abs(face_of(found.expression, found.pose).minus(face_of(rest.expression, rest.pose))).max() < 0.01
+    assert (
+        np.abs(
+            face_of(found.expression, found.pose).minus(face_of(rest.expression, rest.pose))
+        ).max()
+        < 0.01
+    )
 
 
 def test_calibrating_ends_with_its_time_and_keeps_few_faces() -> None:
     face = face_of(np.ones(50), np.zeros(15))
     calibrator = Calibrator(1.0)
-    assert [calibrator.add(face, arrived) is not None for arrived in (5.0, 5.5, 5.99, 6.0)] == [False] * 3 + [True]
+    assert [calibrator.add(face, arrived) is not None for arrived in (5.0, 5.5, 5.99, 6.0)] == [
+        False
+    ] * 3 + [True]
     assert Calibrator(0.0).add(face, 1.0) is not None
     busy = Calibrator(1e9)
     for arrived in range(MOST_FACES + 50):
@@ -95,7 +108,9 @@ GOOD = {"kind": "imavatar-neutral-face", "expression": [0.0] * 50, "pose": [0.0]
 )
 def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: str) -> None:
     (tmp_path / "me.json").write_text(content, encoding="utf-8")
-    with pytest.raises(InputError, match=r"me\.json is no calibration that can be used .*; calibrate again") as caught:
+    with pytest.raises(
+        InputError, match=r"me\.json is no calibration that can be used .*; calibrate again"
+    ) as caught:
         read_neutral(tmp_path / "me.json")
     assert "\n" not in str(caught.value)
 
@@ -148,7 +163,10 @@ def test_a_models_own_name_comes_before_a_bones_other_one() -> None:
         ("3=0:1:2", "must be NAME=GAIN"),
         ("3=:1", "must be NAME=GAIN"),
         ("3=1:0", "the wrong way round"),
-        ("neck=-1:1", "a bone's limits are angles in radians and begin at 0, got 'neck=-1:1'; try neck=0:0.5"),
+        (
+            "neck=-1:1",
+            "a bone's limits are angles in radians and begin at 0, got 'neck=-1:1'; try neck=0:0.5",
+        ),
     ],
 )
 def test_other_texts_are_refused(text: str, message: str) -> None:

@@ -7,9 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from imavatar_deploy.runtime.live.motion.clock import JUMP, SenderClock
-from imavatar_deploy.runtime.live.motion.pace import Pace
-from imavatar_deploy.runtime.live.motion.spacing import Spacing
+from imavatar_deploy.runtime.live.motion.timing import JUMP, Pace, SenderClock, Spacing
 
 WAY = 0.02
 AHEAD = 1.7e9
@@ -39,7 +37,9 @@ def test_an_hour_of_drift_is_followed_without_a_step(drift: float) -> None:
     said = heard(clock, times * (1 + drift) + AHEAD, arrivals)
     error = said - ((arrivals - WAY) * (1 + drift) + AHEAD)
     assert np.abs(error[200:]).max() < 0.005
-    assert np.abs(error[-36000 // 10 :].mean() - error[200:3800].mean()) < 2e-4, "the last minutes are as the first"
+    assert np.abs(error[-36000 // 10 :].mean() - error[200:3800].mean()) < 2e-4, (
+        "the last minutes are as the first"
+    )
     assert clock.restarts == 0
     assert len(clock._least) < 40
 
@@ -99,7 +99,10 @@ def test_a_beat_leaves_room_for_what_was_lost_and_begins_anew_after_a_pause() ->
 
 def test_sequence_numbers_order_a_beat() -> None:
     pace = Pace(0.05)
-    moments = [pace.moment(arrived, sequence) for arrived, sequence in ((0.0, 7), (0.11, 9), (0.112, 8), (0.113, 9))]
+    moments = [
+        pace.moment(arrived, sequence)
+        for arrived, sequence in ((0.0, 7), (0.11, 9), (0.112, 8), (0.113, 9))
+    ]
     assert moments[0] < moments[2] < moments[1] == moments[3]
 
 

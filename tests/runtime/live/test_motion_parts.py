@@ -9,11 +9,14 @@ import pytest
 
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.kinematics import axis_angles, inverse, product, quaternions, rotations
-from imavatar_deploy.runtime.live.motion.buffer import ROOM, JitterBuffer
-from imavatar_deploy.runtime.live.motion.correction import ACCELERATIONS, Correction
-from imavatar_deploy.runtime.live.motion.dropout import DROPOUTS
-from imavatar_deploy.runtime.live.motion.face import CHANNELS, NEUTRAL, Face, face_of
-from imavatar_deploy.runtime.live.motion.one_euro import OneEuro, Smoothing
+from imavatar_deploy.runtime.live.motion.face_state import CHANNELS, NEUTRAL, Face, face_of
+from imavatar_deploy.runtime.live.motion.filters import (
+    ACCELERATIONS,
+    Correction,
+    OneEuro,
+    Smoothing,
+)
+from imavatar_deploy.runtime.live.motion.jitter_buffer import DROPOUTS, ROOM, JitterBuffer
 
 RNG = np.random.default_rng(0)
 FOREVER = -math.inf
@@ -76,7 +79,9 @@ def test_doubles_and_latecomers_are_refused() -> None:
     buffer = filled([0, 1, 3])
     assert buffer.insert(1 / 30, yawed(9), FOREVER, 1 / 30) == "repeated"
     assert buffer.insert(0.5 / 30, yawed(9), 2 / 30, 1 / 30) == "late"
-    assert not buffer.insert(1.5 / 30, yawed(0.2), 2 / 30, 1 / 30), "still the nearest before what is shown"
+    assert not buffer.insert(1.5 / 30, yawed(0.2), 2 / 30, 1 / 30), (
+        "still the nearest before what is shown"
+    )
     assert not buffer.insert(2.5 / 30, yawed(0.6), 2 / 30, 1 / 30)
     assert buffer.times * 30 == pytest.approx([0, 1, 1.5, 2.5, 3])
 
@@ -113,7 +118,9 @@ def test_every_policy_is_smooth_in_time(name: str) -> None:
     policy, ages = DROPOUTS[name], np.arange(-0.1, 6, 1e-3)
     leads = policy.lead(ages)
     assert np.all(np.diff(leads) >= 0)
-    np.testing.assert_allclose(np.diff(leads)[100:] / 1e-3, policy.speed(ages[100:-1] + 5e-4), atol=1e-6)
+    np.testing.assert_allclose(
+        np.diff(leads)[100:] / 1e-3, policy.speed(ages[100:-1] + 5e-4), atol=1e-6
+    )
     shares, rates = np.transpose([policy.rest(age) for age in ages])
     np.testing.assert_allclose(np.diff(shares) / 1e-3, rates[1:], atol=0.01)
     assert shares[-1] == (1.0 if name == "relax" else 0.0)
@@ -143,9 +150,14 @@ class PlainOneEuro:
 
 
 def test_one_euro_is_the_papers() -> None:
-    smoothing = Smoothing(min_cutoff=1.2, expression_beta=0.8, bone_beta=2.0, speed_cutoff=1.0, memory=0.0)
+    smoothing = Smoothing(
+        min_cutoff=1.2, expression_beta=0.8, bone_beta=2.0, speed_cutoff=1.0, memory=0.0
+    )
     fast, values = OneEuro(smoothing), np.cumsum(RNG.normal(size=(200, 51)), axis=0) / 5
-    plain = [PlainOneEuro(1.2, 0.8 if index < 50 else 2.0, 1.0, first) for index, first in enumerate(values[0])]
+    plain = [
+        PlainOneEuro(1.2, 0.8 if index < 50 else 2.0, 1.0, first)
+        for index, first in enumerate(values[0])
+    ]
     raw = shown = face_of(values[0, :50], [0, values[0, 50], *[0] * 13])
     for row, rate in zip(values[1:], RNG.uniform(20, 90, 199), strict=True):
         face = face_of(row[:50], [0, row[50], *[0] * 13])
@@ -172,7 +184,9 @@ def test_smoothing_never_lags_more_than_it_may() -> None:
     for latency in (0.01, 0.03, 0.2):
         assert 1 / (2 * math.pi * Smoothing().floor_of(latency)) <= latency * (1 + 1e-9)
     assert Smoothing().floor_of(0.0) == math.inf
-    with pytest.raises(UsageError, match="min_cutoff of the smoothing must be a positive number, got 0"):
+    with pytest.raises(
+        UsageError, match="min_cutoff of the smoothing must be a positive number, got 0"
+    ):
         Smoothing(min_cutoff=0)
 
 

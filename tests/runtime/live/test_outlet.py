@@ -14,7 +14,7 @@ import pytest
 
 from imavatar_deploy.errors import ImavatarError, UsageError
 from imavatar_deploy.runtime import sinks
-from imavatar_deploy.runtime.live.outlet import Outlet, open_outlets
+from imavatar_deploy.runtime.live.sink_thread import Outlet, open_outlets
 from imavatar_deploy.runtime.sinks import Sink, Stream
 from imavatar_deploy.runtime.sinks.sink import Bytes, SinkFormat
 
@@ -49,11 +49,14 @@ def row(*, watched: bool, main_thread: bool = False, write: object = None) -> Si
     def opened(target: str, stream: Stream) -> Iterator[Sink]:
         yield Sink(write, str)
 
-    return SinkFormat("odd", "odd", "for tests", lambda target: target == "odd", opened, watched, main_thread)
+    return SinkFormat(
+        "odd", "odd", "for tests", lambda target: target == "odd", opened, watched, main_thread
+    )
 
 
 @pytest.mark.parametrize(
-    ("watched", "expected", "repeated"), [(False, [0, *[30] * 30, *[33] * 3], 31), (True, [0, 30, 33], 0)]
+    ("watched", "expected", "repeated"),
+    [(False, [0, *[30] * 30, *[33] * 3], 31), (True, [0, 30, 33], 0)],
 )
 def test_a_slow_sink_is_not_waited_for(watched: bool, expected: list[int], repeated: int) -> None:
     sink = Slow()
@@ -89,7 +92,9 @@ def test_a_long_stall_keeps_one_picture() -> None:
         outlet.offer(0, first)
         outlet.offer(50_000, last)
     assert len(seen) == 50_001
-    assert seen[0] is first or seen[0] is last, "as the thread came before the second picture or after it"
+    assert seen[0] is first or seen[0] is last, (
+        "as the thread came before the second picture or after it"
+    )
     assert all(image is last for image in seen[1:])
 
 
@@ -97,7 +102,8 @@ def test_a_sink_of_the_main_thread_is_written_in_it() -> None:
     threads = []
     before = threading.active_count()
     with Outlet(
-        row(watched=True, main_thread=True), Sink(lambda image: threads.append(threading.current_thread()), str)
+        row(watched=True, main_thread=True),
+        Sink(lambda image: threads.append(threading.current_thread()), str),
     ) as outlet:
         assert threading.active_count() == before
         outlet.offer(0, picture(0))
@@ -121,7 +127,10 @@ def test_a_failure_surfaces_at_the_next_offer() -> None:
 
 
 def test_a_failure_of_the_last_write_surfaces_at_the_end() -> None:
-    with pytest.raises(UsageError, match="the disk is full"), Outlet(row(watched=True), Sink(broken, str)) as outlet:
+    with (
+        pytest.raises(UsageError, match="the disk is full"),
+        Outlet(row(watched=True), Sink(broken, str)) as outlet,
+    ):
         outlet.offer(0, picture(0))
 
 
@@ -138,7 +147,9 @@ def test_a_run_that_fails_drops_what_waits() -> None:
         raise KeyError
     assert sink.got[0] == 0
     assert len(sink.got) < 100
-    assert not {thread for thread in set(threading.enumerate()) - before if thread.name.startswith("outlet")}
+    assert not {
+        thread for thread in set(threading.enumerate()) - before if thread.name.startswith("outlet")
+    }
 
 
 def test_a_video_lasts_as_long_as_its_run(tmp_path: Path) -> None:

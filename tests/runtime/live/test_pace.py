@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import BudgetError
-from imavatar_deploy.runtime.live.latencies import BIN, Latencies
-from imavatar_deploy.runtime.live.loop import Tally
-from imavatar_deploy.runtime.live.pace import AtOnce, RealTime
 from imavatar_deploy.runtime.live.play import check_budget
+from imavatar_deploy.runtime.live.render_loop import BIN, AtOnce, Latencies, RealTime, Tally
 
 
 class Clock:
@@ -59,7 +57,9 @@ def test_percentiles_are_those_of_the_durations() -> None:
     for value in seconds:
         latencies.add(float(value))
     for q in (50, 95, 99):
-        assert latencies.percentile(q) == pytest.approx(np.percentile(seconds, q, method="inverted_cdf"), abs=BIN)
+        assert latencies.percentile(q) == pytest.approx(
+            np.percentile(seconds, q, method="inverted_cdf"), abs=BIN
+        )
     assert len(latencies) == 5000
     assert str(latencies).startswith("p50 ")
 

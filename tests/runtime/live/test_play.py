@@ -18,14 +18,13 @@ from click.testing import CliRunner
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.commands import run
+from imavatar_deploy.runtime.commands.run import run
 from imavatar_deploy.runtime.live.api import drive, listen
-from imavatar_deploy.runtime.live.choices import Choices
-from imavatar_deploy.runtime.live.loop import warm_up
-from imavatar_deploy.runtime.live.performance import Streamed
+from imavatar_deploy.runtime.live.config import Choices
+from imavatar_deploy.runtime.live.drivers import Streamed
+from imavatar_deploy.runtime.live.render_loop import warm_up
 from imavatar_deploy.runtime.sources import LiveSource
-from imavatar_deploy.runtime.sources.inbox import Inbox
-from imavatar_deploy.runtime.sources.observation import Observation
+from imavatar_deploy.runtime.sources.observation import Inbox, Observation
 from imavatar_deploy.runtime.streams.bad_network import BadNetwork
 from imavatar_deploy.runtime.streams.flame_packet import encode
 from imavatar_deploy.tracks import FlameTrack, write_track
@@ -47,7 +46,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def sending(port: int, network: BadNetwork | None = None, edition: str = "openhead") -> Iterator[None]:
+def sending(
+    port: int, network: BadNetwork | None = None, edition: str = "openhead"
+) -> Iterator[None]:
     """A thread that sends a shaking head at 100 a second through a network."""
     over = threading.Event()
 
@@ -57,7 +58,9 @@ def sending(port: int, network: BadNetwork | None = None, edition: str = "openhe
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             while not over.wait(0.01):
                 now = time.monotonic()
-                packet = encode(edition, np.zeros(50), nodding(now - began), time=now, sequence=sequence)
+                packet = encode(
+                    edition, np.zeros(50), nodding(now - began), time=now, sequence=sequence
+                )
                 sequence += 1
                 due += [(now + delay, packet) for delay in (network.delays() if network else [0.0])]
                 for _, ready in [one for one in due if one[0] <= now]:
@@ -75,9 +78,19 @@ def sending(port: int, network: BadNetwork | None = None, edition: str = "openhe
 
 def test_from_the_socket_to_the_file(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     port, out = free_port(), tmp_path / "out.mp4"
-    arguments = [str(tiny_avatar_folder), "--source", f"udp://:{port}", "--sink", str(out), "--size", "16"]
+    arguments = [
+        str(tiny_avatar_folder),
+        "--source",
+        f"udp://:{port}",
+        "--sink",
+        str(out),
+        "--size",
+        "16",
+    ]
     with sending(port):
-        result = CliRunner().invoke(run, [*arguments, "--fps", "50", "--duration", "0.4s", "--head", "neck"])
+        result = CliRunner().invoke(
+            run, [*arguments, "--fps", "50", "--duration", "0.4s", "--head", "neck"]
+        )
     assert result.exit_code == 0, result.output
     assert f"UDP 127.0.0.1:{port}" in result.stdout
     assert ": received" in result.stdout
@@ -88,7 +101,15 @@ def test_from_the_socket_to_the_file(tiny_avatar_folder: Path, tmp_path: Path) -
 
 def test_nobody_sends(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    arguments = [str(tiny_avatar_folder), "--source", f"udp://:{free_port()}", "--sink", str(out), "--size", "16"]
+    arguments = [
+        str(tiny_avatar_folder),
+        "--source",
+        f"udp://:{free_port()}",
+        "--sink",
+        str(out),
+        "--size",
+        "16",
+    ]
     result = CliRunner().invoke(run, [*arguments, "--duration", "0.1s"])
     assert result.exit_code == 6
     assert "no face came" in result.stderr
@@ -98,13 +119,24 @@ def test_nobody_sends(tiny_avatar_folder: Path, tmp_path: Path) -> None:
 
 def test_a_stream_of_another_head_model_is_told(tiny_avatar_folder: Path) -> None:
     port = free_port()
-    arguments = [str(tiny_avatar_folder), "--source", f"udp://:{port}", "--sink", "null", "--size", "16"]
+    arguments = [
+        str(tiny_avatar_folder),
+        "--source",
+        f"udp://:{port}",
+        "--sink",
+        "null",
+        "--size",
+        "16",
+    ]
     with sending(port, edition="flame2020"):
         result = CliRunner().invoke(run, [*arguments, "--duration", "0.2s"])
         assert result.exit_code == 6
         assert "foreign" in result.stderr
         assert "--any-edition" in result.stderr
-        assert CliRunner().invoke(run, [*arguments, "--duration", "0.2s", "--any-edition"]).exit_code == 0
+        assert (
+            CliRunner().invoke(run, [*arguments, "--duration", "0.2s", "--any-edition"]).exit_code
+            == 0
+        )
 
 
 def test_a_bad_network_shows_no_jump(tiny_avatar_folder: Path) -> None:
@@ -129,7 +161,9 @@ def test_a_bad_network_shows_no_jump(tiny_avatar_folder: Path) -> None:
     assert np.isfinite(angles).all()
     assert np.ptp(angles) > 0.4
     speed = np.diff(angles) / np.diff(times)
-    assert np.abs(speed).max() < 3 * 0.4 * 2 * np.pi * SHAKE  # the clean motion's own greatest is a third of that
+    assert (
+        np.abs(speed).max() < 3 * 0.4 * 2 * np.pi * SHAKE
+    )  # the clean motion's own greatest is a third of that
 
 
 def test_a_loop_of_one_s_own_with_one_s_own_tracker(tiny_avatar_folder: Path) -> None:
@@ -140,7 +174,10 @@ def test_a_loop_of_one_s_own_with_one_s_own_tracker(tiny_avatar_folder: Path) ->
         assert first is not None
         assert first.captured is None
         for index in range(40):
-            inbox.put(Observation(ARKIT, weights, np.zeros(15), index / 60, index), arrived=100.0 + index / 60)
+            inbox.put(
+                Observation(ARKIT, weights, np.zeros(15), index / 60, index),
+                arrived=100.0 + index / 60,
+            )
             shown = tracker.look(100.0 + index / 60)
         assert shown is not None
         names = player.avatar.expression_names
@@ -159,9 +196,13 @@ def test_what_ended_the_source_is_told(tiny_avatar_folder: Path) -> None:
             tracker.look()
 
 
-def test_a_callback_sees_every_picture_and_may_end_it(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_a_callback_sees_every_picture_and_may_end_it(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "track.json"
-    write_track(FlameTrack(np.zeros((50, 50)), np.zeros((50, 15)), fps=50.0, edition="openhead"), path)
+    write_track(
+        FlameTrack(np.zeros((50, 50)), np.zeros((50, 15)), fps=50.0, edition="openhead"), path
+    )
     seen: list[tuple[int, ...]] = []
 
     def show(image: np.ndarray) -> bool:
@@ -173,7 +214,9 @@ def test_a_callback_sees_every_picture_and_may_end_it(tiny_avatar_folder: Path, 
     assert tally.drawn == 5
 
 
-def test_the_neutral_face_is_found_kept_and_used_again(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_the_neutral_face_is_found_kept_and_used_again(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
     choices = Choices(neutral=tmp_path / "neutral.json", calibrate=0.2)
     resting = np.zeros(50)
     resting[3] = 0.5
@@ -182,7 +225,10 @@ def test_the_neutral_face_is_found_kept_and_used_again(tiny_avatar_folder: Path,
             inbox = Inbox()
             with listen(inbox, player.avatar, chosen) as tracker:
                 for index in range(60):
-                    inbox.put(Observation("openhead", resting, np.zeros(15), index / 60), arrived=7 + index / 60)
+                    inbox.put(
+                        Observation("openhead", resting, np.zeros(15), index / 60),
+                        arrived=7 + index / 60,
+                    )
                     shown = tracker.look(7 + index / 60)
                 assert shown is not None
                 np.testing.assert_allclose(shown.expression, 0, atol=1e-3)
@@ -191,13 +237,20 @@ def test_the_neutral_face_is_found_kept_and_used_again(tiny_avatar_folder: Path,
     assert choices.neutral.is_file()
 
 
-def test_a_recording_of_another_head_model_needs_a_word(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_a_recording_of_another_head_model_needs_a_word(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "flame.json"
     write_track(FlameTrack(np.ones((1, 50)), np.zeros((1, 15)), fps=0.5, edition="flame2020"), path)
     with Player(tiny_avatar_folder, size=16) as player:
-        with pytest.raises(EditionMismatchError, match="--any-edition"), listen(str(path), player.avatar):
+        with (
+            pytest.raises(EditionMismatchError, match="--any-edition"),
+            listen(str(path), player.avatar),
+        ):
             pytest.fail("it listened")
-        with listen(str(path), player.avatar, Choices(any_edition=True, adjustments=("1=0.5", "2=0:0.25"))) as recorded:
+        with listen(
+            str(path), player.avatar, Choices(any_edition=True, adjustments=("1=0.5", "2=0:0.25"))
+        ) as recorded:
             shown = recorded.look(0.0)
     assert shown is not None
     np.testing.assert_allclose(shown.expression[:4], [1, 0.5, 0.25, 1])
@@ -218,7 +271,10 @@ def test_a_face_that_is_held_has_no_latency(tiny_avatar_folder: Path) -> None:
         for index in range(600):  # one second of faces, then nine of silence
             now = 50 + index / 60
             if index < 60:
-                inbox.put(Observation("openhead", np.zeros(50), nodding(index / 60), index / 60), arrived=now)
+                inbox.put(
+                    Observation("openhead", np.zeros(50), nodding(index / 60), index / 60),
+                    arrived=now,
+                )
             shown = tracker.look(now)
             assert shown is not None
             fresh.append(shown.fresh)
@@ -227,7 +283,9 @@ def test_a_face_that_is_held_has_no_latency(tiny_avatar_folder: Path) -> None:
     assert tracker.states["relaxing"] > 300
 
 
-@pytest.mark.parametrize(("vocabulary", "sent", "shown_as"), [(ARKIT, 60.0, 1.0), ("openhead", 50.0, 1.5)])
+@pytest.mark.parametrize(
+    ("vocabulary", "sent", "shown_as"), [(ARKIT, 60.0, 1.0), ("openhead", 50.0, 1.5)]
+)
 def test_what_no_face_can_be_is_limited(
     tiny_avatar_folder: Path, vocabulary: str, sent: float, shown_as: float
 ) -> None:
@@ -235,19 +293,31 @@ def test_what_no_face_can_be_is_limited(
         inbox, tracker = stream_of(player)
         for index in range(60):
             weights = np.full(52 if vocabulary == ARKIT else 50, sent)
-            inbox.put(Observation(vocabulary, weights, np.zeros(15), index / 60), arrived=50 + index / 60)
+            inbox.put(
+                Observation(vocabulary, weights, np.zeros(15), index / 60), arrived=50 + index / 60
+            )
             shown = tracker.look(50 + index / 60)
         assert shown is not None
         assert shown.expression.max() == pytest.approx(shown_as, abs=1e-3)
         assert inbox.counts["limited"] == 60
 
 
-def test_what_is_for_streams_is_refused_for_recordings(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_what_is_for_streams_is_refused_for_recordings(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "track.json"
     write_track(FlameTrack(np.ones((1, 50)), np.zeros((1, 15)), edition="openhead"), path)
     with Player(tiny_avatar_folder, size=16) as player:
-        for choices in (Choices(calibrate=1.0), Choices(latency=0.1), Choices(smoothing=None), Choices(dropout="hold")):
-            with pytest.raises(UsageError, match="a tracker's stream"), listen(path, player.avatar, choices):
+        for choices in (
+            Choices(calibrate=1.0),
+            Choices(latency=0.1),
+            Choices(smoothing=None),
+            Choices(dropout="hold"),
+        ):
+            with (
+                pytest.raises(UsageError, match="a tracker's stream"),
+                listen(path, player.avatar, choices),
+            ):
                 pytest.fail("it listened")
         with (
             pytest.raises(InputError, match="no neutral face"),
@@ -262,7 +332,10 @@ def test_calibration_says_what_became_of_it(tiny_avatar_folder: Path, tmp_path: 
             chosen = Choices(calibrate=seconds, neutral=tmp_path / "neutral.json")
             inbox, tracker = stream_of(player, chosen)
             for index in range(30):
-                inbox.put(Observation("openhead", np.zeros(50), np.zeros(15), index / 60), arrived=50 + index / 60)
+                inbox.put(
+                    Observation("openhead", np.zeros(50), np.zeros(15), index / 60),
+                    arrived=50 + index / 60,
+                )
                 tracker.look(50 + index / 60)
             assert said in chosen.keep(tracker)
 
@@ -270,9 +343,14 @@ def test_calibration_says_what_became_of_it(tiny_avatar_folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("timing", "message"),
     [({"fps": 0}, "frames a second must be more"), ({"fps": "x"}, "frames a second must be more")]
-    + [({"duration": seconds}, "a duration must be more than 0") for seconds in (0, -1, float("nan"), float("inf"))],
+    + [
+        ({"duration": seconds}, "a duration must be more than 0")
+        for seconds in (0, -1, float("nan"), float("inf"))
+    ],
 )
-def test_impossible_times_are_refused(tiny_avatar_folder: Path, timing: dict[str, Any], message: str) -> None:
+def test_impossible_times_are_refused(
+    tiny_avatar_folder: Path, timing: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         drive(tiny_avatar_folder, "talk", print, size=16, **timing)
 

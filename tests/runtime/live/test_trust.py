@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from imavatar_deploy.runtime.live.motion import Motion, Settings
-from imavatar_deploy.runtime.live.motion.trust import Trust
+from imavatar_deploy.runtime.live.motion.timing import Trust
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.runtime.sinks import Stream
-from imavatar_deploy.runtime.sinks.ground import DARK, LIGHT, SQUARE, chequered, over, white
+from imavatar_deploy.runtime.sinks.backgrounds import DARK, LIGHT, SQUARE, chequered, over, white
 
 STREAM = Stream(width=80, height=48, fps=25.0)
 

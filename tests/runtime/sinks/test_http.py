@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.runtime.sinks import Sink, Stream, open_sink
-from imavatar_deploy.runtime.sinks.controls import Controls
 from imavatar_deploy.runtime.sinks.http.address import Address, read_address
-from imavatar_deploy.runtime.sinks.http.screen import Screen
-from imavatar_deploy.runtime.sinks.http.server import MOST_VIEWERS
+from imavatar_deploy.runtime.sinks.http.server import MOST_VIEWERS, Screen
+from imavatar_deploy.runtime.sinks.sink import Controls
 
 JSON = {"Content-Type": "application/json"}
 Ask = Callable[..., tuple[int, dict[str, str], bytes]]
@@ -48,7 +47,9 @@ def port_of(sink: Sink) -> int:
 
 @pytest.fixture
 def stream() -> Stream:
-    return Stream(48, 32, 25.0, Controls(), lambda: {"frames a second": 24.9, "latency": math.inf, "drawn": 3})
+    return Stream(
+        48, 32, 25.0, Controls(), lambda: {"frames a second": 24.9, "latency": math.inf, "drawn": 3}
+    )
 
 
 @pytest.fixture
@@ -61,9 +62,13 @@ def sink(stream: Stream) -> Iterator[Sink]:
 def ask(sink: Sink) -> Ask:
     """One request of the page: status, headers, body."""
 
-    def asked(method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    def asked(
+        method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port_of(sink), timeout=10)
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(
+            method, path, body, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
         answer = connection.getresponse()
         got = answer.status, dict(answer.getheaders()), answer.read()
         connection.close()
@@ -177,13 +182,17 @@ def test_its_own_names_are_answered(host: str, ask: Ask) -> None:
     assert ask("GET", "/stats.json", Host=host, Origin=f"http://{host}")[0] == 200
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.binary(max_size=1024))
 def test_any_body_is_answered(ask: Ask, body: bytes) -> None:
     assert ask("POST", "/control", body, **JSON)[0] in {200, 400}
 
 
-def test_nobody_looks_so_nothing_is_encoded_and_many_look_so_it_is_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_looks_so_nothing_is_encoded_and_many_look_so_it_is_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     encode, encoded = cv2.imencode, []
     monkeypatch.setattr(cv2, "imencode", lambda *given: encoded.append(1) or encode(*given))
     screen = Screen(Stream(48, 32, 25.0))
@@ -191,7 +200,9 @@ def test_nobody_looks_so_nothing_is_encoded_and_many_look_so_it_is_once(monkeypa
         screen.show(frame(shade))
     assert not encoded
     seen: list[Any] = []
-    viewers = [threading.Thread(target=lambda: seen.append(screen.next_jpeg(0, 10))) for _ in range(8)]
+    viewers = [
+        threading.Thread(target=lambda: seen.append(screen.next_jpeg(0, 10))) for _ in range(8)
+    ]
     for viewer in viewers:
         viewer.start()
     for viewer in viewers:
@@ -267,7 +278,15 @@ def test_addresses(target: str, address: Address) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["http://", "http://127.0.0.1", "http://a:b", "http://a:70000", "http://a:1/x", "http://u@a:1", "http://[::1:80"],
+    [
+        "http://",
+        "http://127.0.0.1",
+        "http://a:b",
+        "http://a:70000",
+        "http://a:1/x",
+        "http://u@a:1",
+        "http://[::1:80",
+    ],
 )
 def test_other_addresses_are_refused(target: str, stream: Stream) -> None:
     with pytest.raises(UsageError, match="http://HOST:PORT"), open_sink(target, stream):
@@ -285,7 +304,9 @@ def test_other_addresses_are_refused(target: str, stream: Stream) -> None:
         ("127.0.0.1", "127.0.0.1.evil.example", False),
     ],
 )
-def test_a_name_that_somebody_else_points_here_is_not_ours(host: str, authority: str, meant: bool) -> None:
+def test_a_name_that_somebody_else_points_here_is_not_ours(
+    host: str, authority: str, meant: bool
+) -> None:
     assert Address(host, 8080).is_meant_by(authority) is meant
 
 

@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imavatar_deploy.errors import ImavatarError
-from imavatar_deploy.runtime.sinks.controls import FARTHEST, FARTHEST_PITCH, NEAREST, Controls
-from imavatar_deploy.runtime.sinks.http.orders import FARTHEST_TURN, ORDERS, obey
+from imavatar_deploy.runtime.sinks.http.controls_api import FARTHEST_TURN, ORDERS, obey
+from imavatar_deploy.runtime.sinks.sink import FARTHEST, FARTHEST_PITCH, NEAREST, Controls
 
 GOOD: dict[str, list[tuple[Any, Controls]]] = {
-    "orbit": [([0.5, -0.25], Controls(yaw=0.5, pitch=-0.25)), ([1, 6], Controls(yaw=1.0, pitch=FARTHEST_PITCH))],
+    "orbit": [
+        ([0.5, -0.25], Controls(yaw=0.5, pitch=-0.25)),
+        ([1, 6], Controls(yaw=1.0, pitch=FARTHEST_PITCH)),
+    ],
     "zoom": [(2, Controls(zoom=2.0)), (0.1, Controls(zoom=NEAREST)), (10, Controls(zoom=FARTHEST))],
     "pause": [(True, Controls(paused=True)), (False, Controls())],
     "front": [(True, Controls())],
@@ -24,7 +27,17 @@ GOOD: dict[str, list[tuple[Any, Controls]]] = {
 }
 
 BAD: dict[str, list[str]] = {
-    "orbit": ["0.5", "[1]", "[1, 2, 3]", "[1, true]", '[1, "2"]', "[7, 0]", "[NaN, 0]", "[Infinity, 0]", "[1e999, 0]"],
+    "orbit": [
+        "0.5",
+        "[1]",
+        "[1, 2, 3]",
+        "[1, true]",
+        '[1, "2"]',
+        "[7, 0]",
+        "[NaN, 0]",
+        "[Infinity, 0]",
+        "[1e999, 0]",
+    ],
     "zoom": ["0", "-1", "11", "true", '"2"', "[2]", "null", "NaN", "-Infinity", "1" + 400 * "0"],
     "pause": ["1", '"yes"', "null"],
     "front": ["false", "1"],
@@ -37,7 +50,8 @@ def test_every_order_has_examples() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "expected"), [(name, value, done) for name, cases in GOOD.items() for value, done in cases]
+    ("name", "value", "expected"),
+    [(name, value, done) for name, cases in GOOD.items() for value, done in cases],
 )
 def test_good_orders_are_obeyed(name: str, value: Any, expected: Controls) -> None:
     controls = Controls()
@@ -45,7 +59,9 @@ def test_good_orders_are_obeyed(name: str, value: Any, expected: Controls) -> No
     assert controls == expected
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, cases in BAD.items() for value in cases])
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, cases in BAD.items() for value in cases]
+)
 def test_bad_orders_do_nothing_and_neither_does_what_came_with_them(name: str, value: str) -> None:
     other = "pause" if name != "pause" else "calibrate"
     controls = Controls()
@@ -55,18 +71,26 @@ def test_bad_orders_do_nothing_and_neither_does_what_came_with_them(name: str, v
 
 
 def test_an_unknown_order_lists_the_known() -> None:
-    with pytest.raises(ImavatarError, match="unknown order 'stop': expected one of calibrate, front, orbit"):
+    with pytest.raises(
+        ImavatarError, match="unknown order 'stop': expected one of calibrate, front, orbit"
+    ):
         obey(b'{"stop": true}', Controls())
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 NAMES = st.sampled_from(sorted(ORDERS)) | st.text(max_size=5)
-NEARLY = st.dictionaries(NAMES, JSON | st.lists(st.floats(-7, 7), min_size=2, max_size=2) | st.just(True), max_size=3)
-BODIES = st.binary(max_size=60) | (JSON | NEARLY).map(json.dumps).map(str.encode) | st.just(b"[" * 1024)
+NEARLY = st.dictionaries(
+    NAMES, JSON | st.lists(st.floats(-7, 7), min_size=2, max_size=2) | st.just(True), max_size=3
+)
+BODIES = (
+    st.binary(max_size=60) | (JSON | NEARLY).map(json.dumps).map(str.encode) | st.just(b"[" * 1024)
+)
 
 
 @settings(deadline=None)

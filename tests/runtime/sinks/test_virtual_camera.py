@@ -21,7 +21,9 @@ class Camera:
 
     opened: Camera
 
-    def __init__(self, width: int, height: int, fps: float, *, fmt: Any, device: str | None) -> None:
+    def __init__(
+        self, width: int, height: int, fps: float, *, fmt: Any, device: str | None
+    ) -> None:
         if device == "gone":
             raise RuntimeError("'v4l2loopback' backend: no such device\n'obs' backend: neither")
         self.asked = (width, height, fps, fmt, device)
@@ -48,7 +50,9 @@ def library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyvirtualcam", stand_in)
 
 
-@pytest.mark.parametrize(("target", "device"), [("virtualcam", None), ("virtualcam:/dev/video2", "/dev/video2")])
+@pytest.mark.parametrize(
+    ("target", "device"), [("virtualcam", None), ("virtualcam:/dev/video2", "/dev/video2")]
+)
 def test_frames_are_sent_over_white(target: str, device: str | None) -> None:
     image = IMAGE.copy()
     image[:10] = (200, 40, 90, 255)
@@ -66,14 +70,20 @@ def test_frames_are_sent_over_white(target: str, device: str | None) -> None:
 
 def test_no_device_says_what_to_install() -> None:
     with (
-        pytest.raises(MissingDependencyError, match=r"'v4l2loopback' backend: no such device 'obs' .*OBS Studio"),
+        pytest.raises(
+            MissingDependencyError,
+            match=r"'v4l2loopback' backend: no such device 'obs' .*OBS Studio",
+        ),
         open_sink("virtualcam:gone", STREAM),
     ):
         pytest.fail("it opened")
 
 
 def test_a_device_that_goes_away_is_told() -> None:
-    with pytest.raises(MissingDependencyError, match="error writing frame"), open_sink("virtualcam", STREAM) as sink:
+    with (
+        pytest.raises(MissingDependencyError, match="error writing frame"),
+        open_sink("virtualcam", STREAM) as sink,
+    ):
         for _ in range(4):
             sink.write(IMAGE)
     assert Camera.opened.closed
@@ -81,7 +91,10 @@ def test_a_device_that_goes_away_is_told() -> None:
 
 def test_no_library_says_which_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
-    with pytest.raises(MissingDependencyError, match=r"imavatar-deploy\[live\]"), open_sink("virtualcam", STREAM):
+    with (
+        pytest.raises(MissingDependencyError, match=r"imavatar-deploy\[live\]"),
+        open_sink("virtualcam", STREAM),
+    ):
         pytest.fail("it opened")
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import MissingDependencyError
-from imavatar_deploy.runtime.sinks import Stream, display, open_sink, window
-from imavatar_deploy.runtime.sinks.controls import Controls
+from imavatar_deploy.runtime.sinks import Stream, open_sink, window
+from imavatar_deploy.runtime.sinks.sink import Controls
 
 TRANSPARENT = np.zeros((60, 100, 4), dtype=np.uint8)
 
@@ -29,13 +29,15 @@ class Screen:
         for name in ("namedWindow", "resizeWindow"):
             monkeypatch.setattr(cv2, name, lambda *_: None)
         monkeypatch.setattr(cv2, "setWindowTitle", lambda _, title: setattr(self, "title", title))
-        monkeypatch.setattr(cv2, "setMouseCallback", lambda _, callback: setattr(self, "mouse", callback))
+        monkeypatch.setattr(
+            cv2, "setMouseCallback", lambda _, callback: setattr(self, "mouse", callback)
+        )
         monkeypatch.setattr(cv2, "imshow", lambda _, image: self.shown.append(image))
         monkeypatch.setattr(cv2, "pollKey", lambda: self.keys.pop(0) if self.keys else -1)
         monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: self.visible)
         monkeypatch.setattr(cv2, "destroyWindow", lambda name: setattr(self, "destroyed", name))
         monkeypatch.setattr(cv2, "currentUIFramework", lambda: self.framework)
-        monkeypatch.setattr(display, "_display_answers", lambda: True)
+        monkeypatch.setattr(window, "_display_answers", lambda: True)
 
 
 @pytest.fixture
@@ -65,7 +67,9 @@ def test_it_shows_the_frame_in_opencvs_order_of_channels(sink: Any, screen: Scre
 
 def test_the_keys_are_told(sink: Any, screen: Screen) -> None:
     for told in (screen.title, sink.greeting):
-        assert "drag: turn, wheel or + -: zoom, space: pause, r: front, c: calibrate, q: end" in told
+        assert (
+            "drag: turn, wheel or + -: zoom, space: pause, r: front, c: calibrate, q: end" in told
+        )
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,9 @@ def test_keys(keys: str, expected: Controls, sink: Any, screen: Screen, controls
     assert controls == expected
 
 
-def test_a_drag_turns_the_head_with_the_mouse(screen: Screen, sink: Any, controls: Controls) -> None:
+def test_a_drag_turns_the_head_with_the_mouse(
+    screen: Screen, sink: Any, controls: Controls
+) -> None:
     screen.mouse(cv2.EVENT_MOUSEMOVE, 10, 10, 0, None)
     assert (controls.yaw, controls.pitch) == (0.0, 0.0), "no button is held"
     screen.mouse(cv2.EVENT_LBUTTONDOWN, 20, 30, 0, None)
@@ -105,8 +111,12 @@ def test_a_drag_turns_the_head_with_the_mouse(screen: Screen, sink: Any, control
     assert controls.yaw == pytest.approx(-np.pi / 4), "the button was let go"
 
 
-@pytest.mark.parametrize(("framework", "zoom"), [("GTK3", 1.1), ("WIN32UI", 1.1), ("QT", 1.0), ("QT5", 1.0)])
-def test_the_wheel_is_qts_own(framework: str, zoom: float, screen: Screen, sink: Any, controls: Controls) -> None:
+@pytest.mark.parametrize(
+    ("framework", "zoom"), [("GTK3", 1.1), ("WIN32UI", 1.1), ("QT", 1.0), ("QT5", 1.0)]
+)
+def test_the_wheel_is_qts_own(
+    framework: str, zoom: float, screen: Screen, sink: Any, controls: Controls
+) -> None:
     screen.framework = framework
     screen.mouse(cv2.EVENT_MOUSEWHEEL, 5, 5, 120 << 16, None)
     assert controls.zoom == pytest.approx(zoom)
@@ -115,7 +125,9 @@ def test_the_wheel_is_qts_own(framework: str, zoom: float, screen: Screen, sink:
     assert ("wheel" in window.help_here()) == (zoom > 1)
 
 
-def test_closing_the_window_ends_the_run_and_it_stays_closed(sink: Any, screen: Screen, controls: Controls) -> None:
+def test_closing_the_window_ends_the_run_and_it_stays_closed(
+    sink: Any, screen: Screen, controls: Controls
+) -> None:
     sink.write(TRANSPARENT)
     assert not controls.stopped
     screen.visible = 0.0
@@ -144,7 +156,10 @@ def test_a_failed_run_takes_its_window_away(screen: Screen) -> None:
 def test_opencv_without_windows_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
     with (
-        pytest.raises(MissingDependencyError, match=r"pip uninstall opencv-python-headless.*opencv-python.*http://"),
+        pytest.raises(
+            MissingDependencyError,
+            match=r"pip uninstall opencv-python-headless.*opencv-python.*http://",
+        ),
         open_sink("window", Stream(100, 60, 25.0)),
     ):
         pytest.fail("it opened")
@@ -154,16 +169,18 @@ def test_no_display_is_told_before_qt_ends_the_process(monkeypatch: pytest.Monke
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "QT")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("DISPLAY", ":no-such-display")
-    monkeypatch.setattr(display, "PROBE", "import os; os.abort()")
-    with pytest.raises(MissingDependencyError, match=r"':no-such-display'.*http://127\.0\.0\.1:8080"):
-        display.check_windows()
-    monkeypatch.setattr(display, "PROBE", "")
-    display.check_windows()
+    monkeypatch.setattr(window, "PROBE", "import os; os.abort()")
+    with pytest.raises(
+        MissingDependencyError, match=r"':no-such-display'.*http://127\.0\.0\.1:8080"
+    ):
+        window.check_windows()
+    monkeypatch.setattr(window, "PROBE", "")
+    window.check_windows()
 
 
 def test_a_real_window() -> None:
     try:
-        display.check_windows()
+        window.check_windows()
     except MissingDependencyError as error:
         pytest.skip(str(error))
     controls = Controls()

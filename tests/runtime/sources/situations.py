@@ -29,8 +29,14 @@ def degrees_cos(angle: float) -> float:
 NOSE_AND_CROWN: dict[str, tuple[Vector, Vector]] = {
     "straight": ((0, 0, 1), (0, 1, 0)),
     "turned to the person's left by 30": ((degrees_sin(30), 0, degrees_cos(30)), (0, 1, 0)),
-    "chin down by 20": ((0, -degrees_sin(20), degrees_cos(20)), (0, degrees_cos(20), degrees_sin(20))),
-    "tilted to the person's left shoulder by 10": ((0, 0, 1), (degrees_sin(10), degrees_cos(10), 0)),
+    "chin down by 20": (
+        (0, -degrees_sin(20), degrees_cos(20)),
+        (0, degrees_cos(20), degrees_sin(20)),
+    ),
+    "tilted to the person's left shoulder by 10": (
+        (0, 0, 1),
+        (degrees_sin(10), degrees_cos(10), 0),
+    ),
 }
 """Model axes: +X is the person's left, +Y up, +Z out of the face."""
 
@@ -57,10 +63,16 @@ def assert_gaze(observation: Observation, gaze: Vector) -> None:
         np.testing.assert_allclose(moved(observation, eye, (0, 0, 1)), gaze, atol=1e-5)
 
 
-def live_link_packet(values: Sequence[float], frame: tuple[int, float, int, int] = (90, 0.5, 60, 1)) -> bytes:
+def live_link_packet(
+    values: Sequence[float], frame: tuple[int, float, int, int] = (90, 0.5, 60, 1)
+) -> bytes:
     device, subject = b"ABCDEF01-0123-4567-89AB-CDEF01234567", "iPhone von Zoë".encode()
     names = struct.pack(">Bi", 6, len(device)) + device + struct.pack(">i", len(subject)) + subject
-    return names + struct.pack(">ifii", *frame) + struct.pack(f">B{len(values)}f", len(values), *values)
+    return (
+        names
+        + struct.pack(">ifii", *frame)
+        + struct.pack(f">B{len(values)}f", len(values), *values)
+    )
 
 
 def open_see_face(
@@ -81,7 +93,25 @@ def open_see_face(
     points[66:68] = points[68:] + 0.1 * np.array([-gaze[0], -gaze[1], -gaze[2]])
     return struct.pack(
         "<di2f2fBf4f3f3f68f136f210f14f",
-        *(time, 0, 640.0, 360.0, *eyes_open, success, 5.0, x, y, z, w, 180.0, 0.0, 90.0, 0.0, 0.0, depth),
+        *(
+            time,
+            0,
+            640.0,
+            360.0,
+            *eyes_open,
+            success,
+            5.0,
+            x,
+            y,
+            z,
+            w,
+            180.0,
+            0.0,
+            90.0,
+            0.0,
+            0.0,
+            depth,
+        ),
         *([confidence] * 68),
         *([100.0] * 136),
         *points.ravel(),
@@ -96,7 +126,9 @@ def open_see_face_axes(situation: str, behind: bool = True) -> NDArray[np.float6
     """
     nose, crown = (np.array(vector) for vector in NOSE_AND_CROWN[situation])
     own_right = -np.cross(crown, nose)
-    axes = np.stack([np.array([-axis[1], axis[0], -axis[2]]) for axis in (own_right, crown, nose)], axis=1)
+    axes = np.stack(
+        [np.array([-axis[1], axis[0], -axis[2]]) for axis in (own_right, crown, nose)], axis=1
+    )
     return np.diag([-1.0, -1.0, 1.0]) @ axes if behind else axes
 
 

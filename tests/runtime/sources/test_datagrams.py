@@ -17,9 +17,16 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.runtime.sources import PROTOCOLS, SOURCES, LiveSource, Selection, datagrams, flame_udp, receiver
-from imavatar_deploy.runtime.sources.inbox import ROOM
-from imavatar_deploy.runtime.sources.observation import Observation
+from imavatar_deploy.runtime.sources import (
+    PROTOCOLS,
+    SOURCES,
+    LiveSource,
+    Selection,
+    flame_udp,
+    receiver,
+    udp,
+)
+from imavatar_deploy.runtime.sources.observation import ROOM, Observation
 from imavatar_deploy.runtime.sources.protocol import Parser, Protocol
 from imavatar_deploy.runtime.streams import encode
 from imavatar_deploy.runtime.streams.flame_packet import MOST_BYTES
@@ -42,7 +49,7 @@ def packet(number: int) -> bytes:
 
 
 def opened(protocol: Protocol, target: str) -> AbstractContextManager[LiveSource]:
-    source = datagrams.datagram_format(protocol).open(target, Selection())
+    source = udp.datagram_format(protocol).open(target, Selection())
     return source  # type: ignore[return-value]
 
 
@@ -61,7 +68,9 @@ def sender(port: int = 0) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def talking(protocol: Protocol = flame_udp.PROTOCOL) -> Iterator[tuple[LiveSource, Callable[[bytes], object]]]:
+def talking(
+    protocol: Protocol = flame_udp.PROTOCOL,
+) -> Iterator[tuple[LiveSource, Callable[[bytes], object]]]:
     """A source, and how to send to it."""
     with opened(protocol, f"{protocol.scheme}://:0") as source, sender() as own:
         yield source, lambda data: own.sendto(data, address_of(source))
@@ -89,12 +98,28 @@ def test_every_bad_packet_is_counted_as_what_it_is() -> None:
     good = packet(1)
     flipped = good[:50] + bytes([good[50] ^ 4]) + good[51:]
     wrong_edition = good[:6] + b"\7" + good[7:]
-    bad = (b"", good[:-1], good[:20], flipped, wrong_edition, good + b"!", b"x" * (MOST_BYTES + 1), b"x" * 8000)
+    bad = (
+        b"",
+        good[:-1],
+        good[:20],
+        flipped,
+        wrong_edition,
+        good + b"!",
+        b"x" * (MOST_BYTES + 1),
+        b"x" * 8000,
+    )
     with talking() as (source, send):
         send(good)
         for data in bad:
             send(data)
-        for data in (good, packet(3), packet(2), packet(3), packet(2), encode("openhead", [], [], time=0.0)):
+        for data in (
+            good,
+            packet(3),
+            packet(2),
+            packet(3),
+            packet(2),
+            encode("openhead", [], [], time=0.0),
+        ):
             send(data)
         until(lambda: "empty" in source.inbox.counts)
         assert counts(source) == {"received": 3, "malformed": len(bad), "repeated": 3, "empty": 1}
@@ -138,7 +163,12 @@ def test_a_flood_takes_no_room() -> None:
             tracemalloc.stop()
         assert heard > ROOM
         assert grown < 1e6, "as much as the inbox holds"
-        until(lambda: bool(send(packet(10000))) and any(seen.sequence == 10000 for seen, _ in source.inbox.take()))
+        until(
+            lambda: (
+                bool(send(packet(10000)))
+                and any(seen.sequence == 10000 for seen, _ in source.inbox.take())
+            )
+        )
 
 
 def test_a_flood_leaves_the_interpreter_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,9 +176,15 @@ def test_a_flood_leaves_the_interpreter_to_others(monkeypatch: pytest.MonkeyPatc
     pauses: list[tuple[int, float]] = []
     clock = count()
     with talking() as (source, send):
-        monkeypatch.setattr(socket.socket, "recvfrom_into", lambda *_: (4, ("anyone", 1)), raising=False)
+        monkeypatch.setattr(
+            socket.socket, "recvfrom_into", lambda *_: (4, ("anyone", 1)), raising=False
+        )
         monkeypatch.setattr(time, "thread_time", lambda: next(clock) / 1000)
-        monkeypatch.setattr(time, "sleep", lambda seconds: pauses.append((source.inbox.counts["malformed"], seconds)))
+        monkeypatch.setattr(
+            time,
+            "sleep",
+            lambda seconds: pauses.append((source.inbox.counts["malformed"], seconds)),
+        )
         send(b"the first of a flood that does not end")
         deadline = time.monotonic() + PATIENCE
         while len(pauses) < 3 and time.monotonic() < deadline:
@@ -190,7 +226,8 @@ def test_a_network_that_breaks_off_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [(ConnectionResetError(), {}), (OSError(errno.EMSGSIZE, "too long"), {"malformed": 1})]
+    ("error", "said"),
+    [(ConnectionResetError(), {}), (OSError(errno.EMSGSIZE, "too long"), {"malformed": 1})],
 )
 def test_what_windows_says_of_packets_ends_nothing(
     monkeypatch: pytest.MonkeyPatch, error: OSError, said: dict[str, int]
@@ -213,7 +250,9 @@ def test_nothing_of_it_remains() -> None:
 
 def test_this_machine_alone_unless_told_otherwise() -> None:
     with opened(flame_udp.PROTOCOL, "udp://:0") as source:
-        assert re.fullmatch(r"UDP 127\.0\.0\.1:\d+; udp://0\.0\.0\.0:\d+ hears the network, too", source.listening)
+        assert re.fullmatch(
+            r"UDP 127\.0\.0\.1:\d+; udp://0\.0\.0\.0:\d+ hears the network, too", source.listening
+        )
     with opened(flame_udp.PROTOCOL, "udp://0.0.0.0:0") as source:
         assert re.fullmatch(r"UDP 0\.0\.0\.0:\d+", source.listening)
 
@@ -235,7 +274,8 @@ def test_a_taken_port_says_which_and_what_to_do() -> None:
     with sender() as other:
         port = other.getsockname()[1]
         with pytest.raises(
-            UsageError, match=rf"UDP port {port} is taken: .*another port, as udp://:{port % 65535 + 1}"
+            UsageError,
+            match=rf"UDP port {port} is taken: .*another port, as udp://:{port % 65535 + 1}",
         ):
             opened(flame_udp.PROTOCOL, f"udp://:{port}").__enter__()
 

@@ -36,7 +36,10 @@ def survives(parse: Parser, packet: bytes) -> None:
         assert isinstance(observation, Observation)
         assert np.isfinite(observation.weights).all()
         assert np.isfinite(observation.pose).all()
-        assert observation.vocabulary != ARKIT or 0 <= observation.weights.min() <= observation.weights.max() <= 1
+        assert (
+            observation.vocabulary != ARKIT
+            or 0 <= observation.weights.min() <= observation.weights.max() <= 1
+        )
 
 
 @EVERY
@@ -46,7 +49,11 @@ def test_rows_describe_themselves(protocol: Protocol) -> None:
     assert 1024 <= protocol.port < 65536
     assert 0 < protocol.most_bytes <= 65507
     assert protocol.vocabulary is None or protocol.vocabulary in WEIGHTS
-    assert len({row.port for row in PROTOCOLS}) == len({row.scheme for row in PROTOCOLS}) == len(PROTOCOLS)
+    assert (
+        len({row.port for row in PROTOCOLS})
+        == len({row.scheme for row in PROTOCOLS})
+        == len(PROTOCOLS)
+    )
 
 
 @EVERY_SAMPLED
@@ -69,7 +76,9 @@ def test_arbitrary_bytes(protocol: Protocol, packet: bytes) -> None:
 @given(data=st.data())
 def test_parts_of_a_packet(protocol: Protocol, data: st.DataObject) -> None:
     packet = SAMPLES[protocol.scheme]()
-    start, end = sorted((data.draw(st.integers(0, len(packet))), data.draw(st.integers(0, len(packet)))))
+    start, end = sorted(
+        (data.draw(st.integers(0, len(packet))), data.draw(st.integers(0, len(packet))))
+    )
     survives(protocol.parser(), packet[start:end])
     survives(protocol.parser(), packet[:end])
 
@@ -82,7 +91,9 @@ def test_broken_packets_and_a_whole_one_after_them(protocol: Protocol, data: st.
     packet = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 3))):
         evil = data.draw(
-            st.sampled_from(EVIL) | st.sampled_from([value[::-1] for value in EVIL]) | st.binary(max_size=5)
+            st.sampled_from(EVIL)
+            | st.sampled_from([value[::-1] for value in EVIL])
+            | st.binary(max_size=5)
         )
         place = data.draw(st.integers(0, len(packet) - 1))
         packet[place : place + len(evil)] = evil
@@ -95,11 +106,13 @@ def test_broken_packets_and_a_whole_one_after_them(protocol: Protocol, data: st.
 @given(
     text=st.lists(
         st.tuples(
-            st.sampled_from(["jawOpen", "mouthSmile_L", "=head", "leftEye", "trackingStatus", "", "ß"]),
-            st.sampled_from(["-", "&", "#", ""]),
-            st.lists(st.sampled_from(["1", "nan", "inf", "1e400", "-7", "٣", "", "1_0", "x"]), max_size=7).map(
-                ",".join
+            st.sampled_from(
+                ["jawOpen", "mouthSmile_L", "=head", "leftEye", "trackingStatus", "", "ß"]
             ),
+            st.sampled_from(["-", "&", "#", ""]),
+            st.lists(
+                st.sampled_from(["1", "nan", "inf", "1e400", "-7", "٣", "", "1_0", "x"]), max_size=7
+            ).map(",".join),
         ).map("".join),
         max_size=6,
     ).map("|".join)

@@ -10,7 +10,16 @@ from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 from imavatar_deploy.runtime.sources.ifacialmocap import PROTOCOL
 from imavatar_deploy.runtime.sources.observation import Observation
 
-from .situations import DOWN, EYES_LEFT, IFACIALMOCAP, TILTED, TURNED, assert_gaze, assert_head, moved
+from .situations import (
+    DOWN,
+    EYES_LEFT,
+    IFACIALMOCAP,
+    TILTED,
+    TURNED,
+    assert_gaze,
+    assert_head,
+    moved,
+)
 
 
 def observed(text: str) -> Observation:
@@ -19,11 +28,16 @@ def observed(text: str) -> Observation:
 
 
 def shapes(observation: Observation) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(ARKIT_NAMES, observation.weights, strict=True) if value}
+    return {
+        name: float(value)
+        for name, value in zip(ARKIT_NAMES, observation.weights, strict=True)
+        if value
+    }
 
 
 @pytest.mark.parametrize(
-    ("angles", "situation"), [("0,0,0", "straight"), ("0,30,0", TURNED), ("20,0,0", DOWN), ("0,0,-10", TILTED)]
+    ("angles", "situation"),
+    [("0,0,0", "straight"), ("0,30,0", TURNED), ("20,0,0", DOWN), ("0,0,-10", TILTED)],
 )
 def test_head(angles: str, situation: str) -> None:
     assert_head(observed(f"jawOpen-0|=head#{angles},0.1,0.2,0.3|"), situation)
@@ -31,7 +45,9 @@ def test_head(angles: str, situation: str) -> None:
 
 def test_a_whole_packet() -> None:
     observation = observed(IFACIALMOCAP)
-    assert shapes(observation) == pytest.approx({"mouthSmileRight": 0.12, "browInnerUp": 0.25, "jawOpen": 0.5})
+    assert shapes(observation) == pytest.approx(
+        {"mouthSmileRight": 0.12, "browInnerUp": 0.25, "jawOpen": 0.5}
+    )
     assert_head(observation, TURNED)
     assert_gaze(observation, EYES_LEFT)
     assert observation.time is None

@@ -94,7 +94,9 @@ def test_pylivelinkface_is_understood(fps: int) -> None:
     """Another's sender: every shape by its name, and its head."""
     sender = PyLiveLinkFace(name="other", fps=fps)
     for place, name in enumerate(ARKIT_NAMES):
-        sender.set_blendshape(FaceBlendShape[name[0].upper() + name[1:]], place / 60, no_filter=True)
+        sender.set_blendshape(
+            FaceBlendShape[name[0].upper() + name[1:]], place / 60, no_filter=True
+        )
     sender.set_blendshape(FaceBlendShape.HeadYaw, radians(-30), no_filter=True)
     sender.set_blendshape(FaceBlendShape.LeftEyeYaw, radians(-15), no_filter=True)
     sender.set_blendshape(FaceBlendShape.RightEyeYaw, radians(-15), no_filter=True)

@@ -48,7 +48,9 @@ def test_pylivelinkface() -> None:
     face.set_blendshape(FaceBlendShape.HeadYaw, radians(-30), no_filter=True)
     observation, source = heard("livelink://:0", lambda port: send_bytes(port, face.encode()))
     assert_head(observation, TURNED)
-    assert {name for name, value in zip(ARKIT_NAMES, observation.weights, strict=True) if value} == {"jawOpen"}
+    assert {
+        name for name, value in zip(ARKIT_NAMES, observation.weights, strict=True) if value
+    } == {"jawOpen"}
     assert (source.fps, source.vocabulary) == (60.0, "arkit52")
 
 

@@ -11,10 +11,25 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 from imavatar_deploy.runtime.sources.open_see_face import FACE, parse
 
-from .situations import EYES_LEFT, NOSE_AND_CROWN, assert_gaze, assert_head, moved, open_see_face, open_see_face_axes
+from .situations import (
+    EYES_LEFT,
+    NOSE_AND_CROWN,
+    assert_gaze,
+    assert_head,
+    moved,
+    open_see_face,
+    open_see_face_axes,
+)
 
 FEATURES = (
-    *("eye_l", "eye_r", "eyebrow_steepness_l", "eyebrow_updown_l", "eyebrow_quirk_l", "eyebrow_steepness_r"),
+    *(
+        "eye_l",
+        "eye_r",
+        "eyebrow_steepness_l",
+        "eyebrow_updown_l",
+        "eyebrow_quirk_l",
+        "eyebrow_steepness_r",
+    ),
     *("eyebrow_updown_r", "eyebrow_quirk_r", "mouth_corner_updown_l", "mouth_corner_inout_l"),
     *("mouth_corner_updown_r", "mouth_corner_inout_r", "mouth_open", "mouth_wide"),
 )
@@ -23,7 +38,11 @@ FEATURES = (
 
 def shapes(packet: bytes) -> dict[str, float]:
     (observation,) = parse(packet)
-    return {name: float(value) for name, value in zip(ARKIT_NAMES, observation.weights, strict=True) if value}
+    return {
+        name: float(value)
+        for name, value in zip(ARKIT_NAMES, observation.weights, strict=True)
+        if value
+    }
 
 
 def test_a_face_is_1785_bytes() -> None:
@@ -43,7 +62,9 @@ def test_head(situation: str, depth: float) -> None:
 def found_by_opencv(situation: str) -> tuple[NDArray[np.float64], float]:
     """Face to camera, and the depth, of a jaw and a nose before a camera: as tracker.py asks OpenCV for them."""
     around = np.radians(np.linspace(90, -90, 17))
-    jaw = np.stack([0.5 * np.sin(around), 0.3 - 0.8 * np.cos(around), 0.4 * np.cos(around) - 0.6], axis=1)
+    jaw = np.stack(
+        [0.5 * np.sin(around), 0.3 - 0.8 * np.cos(around), 0.4 * np.cos(around) - 0.6], axis=1
+    )
     nose = np.array([[0, 0.26, -0.1], [0, 0.16, -0.06], [0, 0.07, -0.02], [0, 0, 0]])
     face = np.concatenate([jaw, nose])  # the person's right, up, out of the face
     tip, crown = (np.array(vector) for vector in NOSE_AND_CROWN[situation])
@@ -53,7 +74,13 @@ def found_by_opencv(situation: str) -> tuple[NDArray[np.float64], float]:
     camera = np.array([[size, 0, size / 2], [0, size, size / 2], [0, 0, 1.0]])
     start = np.zeros(3, np.float32), np.zeros(3, np.float32)
     _, rotation, translation = cv2.solvePnP(
-        face.astype(np.float32), pixels.astype(np.float32), camera, None, *start, True, cv2.SOLVEPNP_ITERATIVE
+        face.astype(np.float32),
+        pixels.astype(np.float32),
+        camera,
+        None,
+        *start,
+        True,
+        cv2.SOLVEPNP_ITERATIVE,
     )
     return cv2.Rodrigues(rotation)[0], float(np.ravel(translation)[2])
 
@@ -109,7 +136,10 @@ def test_features(feature: str, value: float, expected: dict[str, float]) -> Non
 
 
 def test_of_several_faces_the_surest_is_taken() -> None:
-    unsure, lost = open_see_face(confidence=0.5, time=1), open_see_face(confidence=0.99, success=0, time=2)
+    unsure, lost = (
+        open_see_face(confidence=0.5, time=1),
+        open_see_face(confidence=0.99, success=0, time=2),
+    )
     (observation,) = parse(unsure + lost + open_see_face(confidence=0.9, time=3))
     assert observation.time == 3
 

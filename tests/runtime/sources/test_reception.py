@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.runtime.sources.inbox import ROOM, Inbox
-from imavatar_deploy.runtime.sources.observation import Observation
+from imavatar_deploy.runtime.sources.observation import ROOM, Inbox, Observation
 from imavatar_deploy.runtime.sources.protocol import Parser, Protocol
-from imavatar_deploy.runtime.sources.reception import MOST_SENDERS, RESTART, SILENCE, WINDOW, WRAP, Reception, Sequences
+from imavatar_deploy.runtime.sources.receiver import (
+    MOST_SENDERS,
+    RESTART,
+    SILENCE,
+    WINDOW,
+    WRAP,
+    Reception,
+    Sequences,
+)
 from imavatar_deploy.runtime.streams.bad_network import deliveries
 
 FACE = Observation("openhead", np.zeros(50), np.zeros(15))
@@ -106,13 +113,17 @@ def test_a_bug_of_a_parser_is_not_hidden() -> None:
         return lambda packet: 1 / 0  # type: ignore[return-value]
 
     with pytest.raises(ZeroDivisionError):
-        Reception(Protocol("test", "a test", 0, 100, 30.0, None, parser), Inbox()).hear(b"f", "a", 0.0)
+        Reception(Protocol("test", "a test", 0, 100, 30.0, None, parser), Inbox()).hear(
+            b"f", "a", 0.0
+        )
 
 
 @pytest.mark.parametrize("first", [0, 7, WRAP - 100])
 def test_bad_network_delivers_each_number_once(first: int) -> None:
     bad = {"loss": 0.2, "jitter": 0.1, "duplicate": 0.3, "burst": 4}
-    arrived = [index for _, index in deliveries([number / 60 for number in range(3000)], **bad, seed=1)]
+    arrived = [
+        index for _, index in deliveries([number / 60 for number in range(3000)], **bad, seed=1)
+    ]
     sequences = Sequences()
     kept = [index for index in arrived if sequences.is_new((first + index) % WRAP)]
     assert kept == list(dict.fromkeys(arrived))
@@ -173,6 +184,14 @@ def test_a_flood_from_everywhere_leaves_nothing_behind() -> None:
 
 def test_missing_numbers_are_counted_until_they_come() -> None:
     sequences = Sequences()
-    for number, missing in ((5, 0), (6, 0), (9, 2), (7, 1), (7, 1), (10, 1), (2**20, 1 + WINDOW - 1)):
+    for number, missing in (
+        (5, 0),
+        (6, 0),
+        (9, 2),
+        (7, 1),
+        (7, 1),
+        (10, 1),
+        (2**20, 1 + WINDOW - 1),
+    ):
         sequences.is_new(number)
         assert sequences.missing == missing

@@ -37,7 +37,11 @@ def observed(*messages: tuple[object, ...]) -> Observation:
 
 
 def shapes(observation: Observation) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(ARKIT_NAMES, observation.weights, strict=True) if value}
+    return {
+        name: float(value)
+        for name, value in zip(ARKIT_NAMES, observation.weights, strict=True)
+        if value
+    }
 
 
 @pytest.mark.parametrize(
@@ -63,13 +67,17 @@ def test_neck_comes_before_head() -> None:
 
 
 def test_eyes_look_left() -> None:
-    observation = observed(vmc_bone("LeftEye", (0, 1, 0), -15), vmc_bone("RightEye", (0, 1, 0), -15))
+    observation = observed(
+        vmc_bone("LeftEye", (0, 1, 0), -15), vmc_bone("RightEye", (0, 1, 0), -15)
+    )
     assert_gaze(observation, EYES_LEFT)
 
 
 @pytest.mark.parametrize("spell", [str, lambda name: name[0].upper() + name[1:]])
 def test_both_spellings_of_perfect_sync(spell: type[str]) -> None:
-    observation = observed(*(("/VMC/Ext/Blend/Val", spell(name), place / 60) for place, name in enumerate(ARKIT_NAMES)))
+    observation = observed(
+        *(("/VMC/Ext/Blend/Val", spell(name), place / 60) for place, name in enumerate(ARKIT_NAMES))
+    )
     np.testing.assert_allclose(observation.weights, np.arange(52) / 60, atol=1e-6)
 
 
@@ -92,7 +100,14 @@ def test_names_are_case_sensitive_and_the_unknown_is_ignored() -> None:
         ("Blink", {"eyeBlinkLeft", "eyeBlinkRight"}),
         ("BLINK_L", {"eyeBlinkLeft"}),
         ("blinkRight", {"eyeBlinkRight"}),
-        ("Joy", {f"{name}{side}" for name in ("mouthSmile", "cheekSquint", "eyeSquint") for side in ("Left", "Right")}),
+        (
+            "Joy",
+            {
+                f"{name}{side}"
+                for name in ("mouthSmile", "cheekSquint", "eyeSquint")
+                for side in ("Left", "Right")
+            },
+        ),
         ("Neutral", set()),
     ],
 )
@@ -101,7 +116,9 @@ def test_presets_stand_in_for_perfect_sync(name: str, expected: set[str]) -> Non
 
 
 def test_presets_are_left_out_beside_perfect_sync() -> None:
-    observation = observed(("/VMC/Ext/Blend/Val", "Blink", 1.0), ("/VMC/Ext/Blend/Val", "mouthLeft", 0.5))
+    observation = observed(
+        ("/VMC/Ext/Blend/Val", "Blink", 1.0), ("/VMC/Ext/Blend/Val", "mouthLeft", 0.5)
+    )
     assert shapes(observation) == {"mouthLeft": 0.5}
 
 
@@ -154,7 +171,12 @@ def test_bundles_in_bundles_have_an_end() -> None:
         PROTOCOL.parser()(packet)
 
 
-def test_without_python_osc_there_is_one_sentence_before_any_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_python_osc_there_is_one_sentence_before_any_packet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pythonosc.osc_message", None)
-    with pytest.raises(MissingDependencyError, match=r"imavatar-deploy\[trackers\]"), open_source("osc://:0"):
+    with (
+        pytest.raises(MissingDependencyError, match=r"imavatar-deploy\[trackers\]"),
+        open_source("osc://:0"),
+    ):
         pytest.fail("it listened")

@@ -22,7 +22,7 @@ from imavatar_deploy.errors import InputError, MissingDependencyError, UsageErro
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.runtime.sources import LiveSource, open_source, webcam
 from imavatar_deploy.runtime.sources.face_landmarker import looking, observation_of, open_landmarker
-from imavatar_deploy.runtime.sources.inbox import Inbox
+from imavatar_deploy.runtime.sources.observation import Inbox
 
 from .situations import NOSE_AND_CROWN, assert_head
 
@@ -33,7 +33,9 @@ MEDIAPIPE_NAMES = ("_neutral", *sorted(set(ARKIT_NAMES) - {"tongueOut"}))
 
 def categories(**scores: float) -> list[SimpleNamespace]:
     return [
-        SimpleNamespace(index=index, score=scores.get(name, 0.0), category_name=name, display_name=None)
+        SimpleNamespace(
+            index=index, score=scores.get(name, 0.0), category_name=name, display_name=None
+        )
         for index, name in enumerate(MEDIAPIPE_NAMES)
     ]
 
@@ -71,7 +73,9 @@ def clip(tmp_path: Path) -> str:
     writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), FPS, (64, 48))
     for index in range(COUNT):
         blue = 255 * index // (COUNT - 1)
-        writer.write(np.full((48, 64, 3), (blue, 0, 255 - blue) if index else (0, 0, 0), dtype=np.uint8))
+        writer.write(
+            np.full((48, 64, 3), (blue, 0, 255 - blue) if index else (0, 0, 0), dtype=np.uint8)
+        )
     writer.release()
     return path
 
@@ -114,7 +118,9 @@ def test_mediapipes_own_expected_matrix() -> None:
     matrix = np.eye(4)
     matrix[:3, :3] = [*rotation, [-0.03715533, 0.11070588, 0.99315894]]
     observation = observation_of(categories(), matrix, None)
-    assert Rotation.from_rotvec(observation.pose[:3]).magnitude() == pytest.approx(np.radians(6.7), abs=0.01)
+    assert Rotation.from_rotvec(observation.pose[:3]).magnitude() == pytest.approx(
+        np.radians(6.7), abs=0.01
+    )
 
 
 @pytest.mark.parametrize("broken", ["nan", "shape", "none", "names"])
@@ -183,13 +189,19 @@ def test_what_goes_wrong_in_the_thread_is_told() -> None:
         ("webcam:20261125", "20261125", "named.task"),
     ],
 )
-def test_target(target: str, camera: int | str, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_target(
+    target: str, camera: int | str, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(webcam.MODEL_VARIABLE, "named.task")
     assert webcam.read_target(target) == (camera, model)
 
 
-@pytest.mark.parametrize("target", ["webcam:0", "webcam:0?model=", "webcam:", "webcam:?model=a.task", "webcam:0?fps=3"])
-def test_a_target_without_model_or_camera_is_refused(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "target", ["webcam:0", "webcam:0?model=", "webcam:", "webcam:?model=a.task", "webcam:0?fps=3"]
+)
+def test_a_target_without_model_or_camera_is_refused(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(webcam.MODEL_VARIABLE, raising=False)
     with pytest.raises(UsageError, match=r"face_landmarker\.task"), open_source(target):
         pytest.fail("it opened")
@@ -220,6 +232,9 @@ def test_models_that_mediapipe_cannot_read(tmp_path: Path) -> None:
     pytest.importorskip("mediapipe", reason="mediapipe is not installed: it brings another OpenCV")
     text = tmp_path / "text.task"
     text.write_text("not a model")
-    for model, sentence in ((tmp_path / "nowhere.task", "no face model"), (text, "cannot be read as")):
+    for model, sentence in (
+        (tmp_path / "nowhere.task", "no face model"),
+        (text, "cannot be read as"),
+    ):
         with pytest.raises(InputError, match=sentence):
             open_landmarker(str(model)).__enter__()

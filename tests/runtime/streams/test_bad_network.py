@@ -66,7 +66,9 @@ def test_everything_or_nothing() -> None:
 def test_arrivals_come_in_order_and_never_early(
     times: list[float], loss: float, jitter: float, duplicate: float, burst: float, seed: int
 ) -> None:
-    arrived = deliveries(times, loss=loss, jitter=jitter, duplicate=duplicate, burst=burst, seed=seed)
+    arrived = deliveries(
+        times, loss=loss, jitter=jitter, duplicate=duplicate, burst=burst, seed=seed
+    )
     assert arrived == sorted(arrived)
     assert all(times[index] <= moment <= times[index] + jitter for moment, index in arrived)
     assert all(sum(other == index for _, other in arrived) <= 2 for _, index in arrived)

@@ -11,7 +11,9 @@ import numpy as np
 from imavatar_deploy.runtime.streams import EDITION_CODES, decode, encode
 from imavatar_deploy.runtime.streams.flame_packet import HEADER, MAGIC
 
-TEXT = (Path(__file__).resolve().parents[3] / "docs" / "flame-stream.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parents[3] / "docs" / "flame-stream.md").read_text(
+    encoding="utf-8"
+)
 
 
 def block(language: str) -> str:
@@ -36,7 +38,9 @@ def test_table_of_fields_is_the_header() -> None:
     assert [int(offset) for offset, *_ in rows] == [0, *ends[:-1]]
     assert ends[-1] == HEADER.size
     kinds = {"u8": "B", "u32": "I", "f64": "d", "f32": "f"}
-    layout = "".join(kinds.get(kind, f"{size}{'s' if offset == '0' else 'x'}") for offset, size, kind in rows)
+    layout = "".join(
+        kinds.get(kind, f"{size}{'s' if offset == '0' else 'x'}") for offset, size, kind in rows
+    )
     assert HEADER.format == "<" + layout
     assert f"`{MAGIC.hex(' ')}`" in TEXT
 

@@ -22,7 +22,9 @@ GOOD = encode("openhead", *FACE, time=1.5, sequence=3)
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 poses = arrays(np.float32, 15, elements=floats)
-codes = st.integers(1, MOST_WEIGHTS).flatmap(lambda count: arrays(np.float32, count, elements=floats))
+codes = st.integers(1, MOST_WEIGHTS).flatmap(
+    lambda count: arrays(np.float32, count, elements=floats)
+)
 faces = st.one_of(
     st.tuples(st.sampled_from([name for name in EDITION_CODES if name != "arkit52"]), codes),
     st.tuples(st.just("arkit52"), arrays(np.float32, 52, elements=floats)),
@@ -31,7 +33,9 @@ faces = st.one_of(
 
 @settings(max_examples=60, deadline=None)
 @given(faces, poses, st.integers(-(2**40), 2**40), st.floats(allow_nan=False, allow_infinity=False))
-def test_float32_arrives_bit_for_bit(face: tuple[str, np.ndarray], pose: np.ndarray, number: int, time: float) -> None:
+def test_float32_arrives_bit_for_bit(
+    face: tuple[str, np.ndarray], pose: np.ndarray, number: int, time: float
+) -> None:
     packet = decode(encode(*face, pose, time=time, sequence=number))
     assert (packet.edition, packet.time, packet.sequence) == (face[0], time, number % 2**32)
     assert packet.weights.tobytes() == face[1].tobytes()
@@ -48,8 +52,13 @@ def test_int16_stays_within_what_it_says(face: tuple[str, np.ndarray], pose: np.
 
 
 def test_sizes_are_those_of_the_help() -> None:
-    assert [len(encode("openhead", *FACE, time=0.0, encoding=name)) for name in ENCODINGS] == [296, 166]
-    assert len(encode("flame2023", np.zeros(MOST_WEIGHTS), np.zeros(15), time=0.0)) == 496 < MOST_BYTES
+    assert [len(encode("openhead", *FACE, time=0.0, encoding=name)) for name in ENCODINGS] == [
+        296,
+        166,
+    ]
+    assert (
+        len(encode("flame2023", np.zeros(MOST_WEIGHTS), np.zeros(15), time=0.0)) == 496 < MOST_BYTES
+    )
 
 
 def test_editions_are_those_that_the_player_knows() -> None:
@@ -113,7 +122,12 @@ INFINITE, NAN = struct.pack("<f", np.inf), struct.pack("<f", np.nan)
         (sealed(GOOD, 288, INFINITE), "finite"),
         (sealed(GOOD, 32, b"\1\0\x80\x7f"), "finite"),
         (sealed(GOOD, 24, struct.pack("<f", 3e38)), None),
-        (sealed(encode("openhead", *FACE, time=0.0, encoding="int16"), 24, struct.pack("<f", 3e38)), "finite"),
+        (
+            sealed(
+                encode("openhead", *FACE, time=0.0, encoding="int16"), 24, struct.pack("<f", 3e38)
+            ),
+            "finite",
+        ),
     ],
 )
 def test_what_the_rules_say_is_dropped(packet: bytes, said: str | None) -> None:
@@ -135,7 +149,8 @@ def test_every_flipped_bit_is_found() -> None:
 @settings(max_examples=300, deadline=None)
 @given(
     st.one_of(
-        st.binary(max_size=600), st.binary(max_size=600).map(lambda end: sealed(GOOD[:4] + end + bytes(4), 4, b"\1"))
+        st.binary(max_size=600),
+        st.binary(max_size=600).map(lambda end: sealed(GOOD[:4] + end + bytes(4), 4, b"\1")),
     )
 )
 def test_whatever_comes_is_read_or_refused(packet: bytes) -> None:
@@ -168,7 +183,9 @@ def test_whatever_a_header_says_is_read_or_refused(place: int, content: bytes) -
         ({"edition": "arkit52"}, InputError, "arkit52 cannot have 50 weights"),
     ],
 )
-def test_what_cannot_be_sent_is_refused(change: dict[str, object], error: type[Exception], said: str) -> None:
+def test_what_cannot_be_sent_is_refused(
+    change: dict[str, object], error: type[Exception], said: str
+) -> None:
     arguments = {"edition": "openhead", "weights": FACE[0], "pose": FACE[1], "time": 0.0} | change
     with pytest.raises(error, match=said):
         encode(**arguments)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.runtime.commands import send
+from imavatar_deploy.runtime.commands.send import send
 from imavatar_deploy.runtime.streams import FlamePacket, decode
 from imavatar_deploy.runtime.streams.sending import Channel, packets, send_on_time
 from imavatar_deploy.tracks import FlameTrack, write_track
@@ -58,7 +58,12 @@ def heard(listener: socket.socket) -> list[FlamePacket]:
 def test_a_track_arrives_as_it_is(track: str, listener: socket.socket) -> None:
     result = call(track, "--to", address(listener))
     assert result.exit_code == 0, result.output
-    for part in ("sent 4 packets (1.2 kB) to 127.0.0.1:", "a second\n", "took ", "next: imavatar-run sample"):
+    for part in (
+        "sent 4 packets (1.2 kB) to 127.0.0.1:",
+        "a second\n",
+        "took ",
+        "next: imavatar-run sample",
+    ):
         assert part in result.stdout
     assert "withheld" not in result.stdout
     seen = heard(listener)
@@ -80,13 +85,25 @@ def test_parts_rates_and_loops(track: str, listener: socket.socket) -> None:
         assert call(track, "--to", address(listener), *options).exit_code == 0
         seen = heard(listener)
         assert [packet.sequence for packet in seen] == list(range(count)), options
-    call(track, "--to", address(listener), "--frames", "2:", "--encoding", "int16", "--edition", "flame2023")
+    call(
+        track,
+        "--to",
+        address(listener),
+        "--frames",
+        "2:",
+        "--encoding",
+        "int16",
+        "--edition",
+        "flame2023",
+    )
     (first, _) = heard(listener)
     assert first.edition == "flame2023"
     np.testing.assert_allclose(first.weights, TRACK.expression[2], atol=2e-5)
 
 
-def test_a_bad_network_withholds_and_doubles_and_says_so(track: str, listener: socket.socket) -> None:
+def test_a_bad_network_withholds_and_doubles_and_says_so(
+    track: str, listener: socket.socket
+) -> None:
     bad = ("--loss", "0.3", "--burst", "2", "--duplicate", "0.2", "--jitter", "9ms", "--seed", "7")
     orders = []
     for _ in range(2):
@@ -133,7 +150,11 @@ def test_ctrl_c_ends_with_the_closing_line(
         (("absent.json",), 6, "no track file 'absent.json'"),
         (("talk", "--to", "osc://:9000"), 2, "an address must be like udp://:9000"),
         (("talk", "--to", "udp://:0"), 2, "--to needs the port"),
-        (("talk", "--to", "udp://255.255.255.255:9000"), 2, "cannot send to UDP 255.255.255.255:9000"),
+        (
+            ("talk", "--to", "udp://255.255.255.255:9000"),
+            2,
+            "cannot send to UDP 255.255.255.255:9000",
+        ),
         (("talk", "--frames", "3"), 2, "--frames must be like"),
         (("talk", "--fps", "0"), 2, "--fps must be more than 0"),
         (("talk", "--duration", "0"), 2, "--duration must be more than 0"),
@@ -142,7 +163,9 @@ def test_ctrl_c_ends_with_the_closing_line(
         (("talk", "--jitter", "40"), 2, "jitter must be between 0 and 10 seconds, got 40"),
     ],
 )
-def test_mistakes_are_refused_in_one_sentence(arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_mistakes_are_refused_in_one_sentence(
+    arguments: tuple[str, ...], code: int, message: str
+) -> None:
     result = call(*arguments)
     assert result.exit_code == code, result.output
     (sentence,) = result.stderr.strip().splitlines()
@@ -186,7 +209,10 @@ def test_a_network_that_is_gone_is_one_sentence() -> None:
         def send(self, *_: object) -> int:
             raise OSError(101, "Network is unreachable")
 
-    with Gone(socket.AF_INET, socket.SOCK_DGRAM) as gone, pytest.raises(InputError, match="Network is unreachable"):
+    with (
+        Gone(socket.AF_INET, socket.SOCK_DGRAM) as gone,
+        pytest.raises(InputError, match="Network is unreachable"),
+    ):
         Channel(gone).send(b"packet")
 
 

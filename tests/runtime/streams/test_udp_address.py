@@ -90,7 +90,9 @@ def test_taken_port_says_what_to_do() -> None:
 
 
 def test_foreign_address_says_what_to_do() -> None:
-    with pytest.raises(UsageError, match=r"192\.0\.2\.7 is no address of this machine: .*0\.0\.0\.0"):
+    with pytest.raises(
+        UsageError, match=r"192\.0\.2\.7 is no address of this machine: .*0\.0\.0\.0"
+    ):
         listening_socket(UdpAddress("192.0.2.7", 0), "")
 
 

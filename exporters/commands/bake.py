@@ -1,0 +1,131 @@
+"""imavatar-bake: a motion played by an avatar, as files for other programs. Needs no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from imavatar_deploy.atomic import ensure_not_input
+from imavatar_deploy.cli.command import Command, closing_lines, rows_help, shown_progress
+from imavatar_deploy.cli.options import FRAMES_HELP, FRAMES_METAVAR, frames_of
+from imavatar_deploy.errors import UsageError
+
+from ..sequences.bake import bake_take
+from ..sequences.format import SequenceFormat
+from ..sequences.formats import FORMATS, ready_formats
+from ..sequences.motion import open_take
+from ..sequences.ray_cluster import cluster
+from ..sequences.workers import Crew, threads
+
+
+@click.command(
+    cls=Command,
+    interrupted="go on with --resume",
+    epilog="""\b
+Examples:
+  imavatar-bake sample --track talk --format obj --out frames
+  imavatar-bake avatar --track flame_params.json --format pc2,ply --out baked --fps 30
+  imavatar-bake avatar --track flame_params.json --format ply --colour --out baked --resume""",
+)
+@click.argument("avatar")
+@click.option(
+    "--track",
+    default="talk",
+    show_default=True,
+    help="The motion: a track's file or folder, or 'talk'.",
+)
+@click.option("--format", "formats", required=True, help=f"Comma-separated. {rows_help(FORMATS)}.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option(
+    "--frames",
+    default=":",
+    metavar=FRAMES_METAVAR,
+    help=f"Only these frames of the track: {FRAMES_HELP}",
+)
+@click.option(
+    "--fps",
+    type=float,
+    help="Frames a second to bake; the motion keeps its speed.  [default: the track's]",
+)
+@click.option(
+    "--colour",
+    is_flag=True,
+    help="Give every vertex its colour in every frame, by the full texture network.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Cores to use.  [default: all]")
+@click.option(
+    "--ray",
+    metavar="ADDRESS|auto",
+    help="Spread the work over a Ray cluster whose machines all see --out.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a bake that was interrupted, at any moment and by anything.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a bake that is already there.")
+@click.option(
+    "--any-edition", is_flag=True, help="Bake a motion made for another head model all the same."
+)
+def bake(
+    avatar: str,
+    track: str,
+    formats: str,
+    out: Path,
+    frames: str,
+    fps: float | None,
+    colour: bool,
+    jobs: int | None,
+    ray: str | None,
+    resume: bool,
+    overwrite: bool,
+    any_edition: bool,
+) -> None:
+    """Play a motion with AVATAR (a folder made by imavatar-export, or the word 'sample') into files.
+
+    Everything is in metres, +Y up, facing +Z.
+    """
+    started = time.perf_counter()
+    ensure_not_input(out, avatar, track)
+    rows = ready_formats(name.strip() for name in formats.split(","))
+    take = open_take(
+        avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition
+    )
+    if colour:
+        _say_who_stays_grey(rows)
+    for note in (*take.track.notes, *(note for row in rows for note in row.notes(take))):
+        click.echo(note, err=True)
+    crew, (progress, _) = _crew(jobs, ray), shown_progress()
+    begun = time.perf_counter()
+    written = bake_take(
+        take, out, rows, crew=crew, resume=resume, overwrite=overwrite, progress=progress
+    )
+    pace = "" if resume else f", baked {len(take) / (time.perf_counter() - begun):.1f} a second"
+    click.echo(
+        f"{len(take)} frames of {take.avatar.vertex_count} vertices at {take.fps:g} a second{pace}"
+    )
+    following = [f"imavatar-run {avatar} --source {track} --sink preview.mp4"]
+    click.echo(closing_lines(written, time.perf_counter() - started, following))
+
+
+def _crew(jobs: int | None, ray: str | None) -> Crew:
+    if ray is None:
+        return threads(jobs)
+    if jobs is not None:
+        raise UsageError(
+            "--jobs is for the cores of this machine and --ray for those of a cluster; give one of them"
+        )
+    return cluster(ray)
+
+
+def _say_who_stays_grey(rows: Sequence[SequenceFormat]) -> None:
+    grey = [row.name for row in rows if not (row.carries_colours or row.own_colours)]
+    if grey:
+        able = ", ".join(row.name for row in FORMATS.values() if row.carries_colours)
+        click.echo(
+            f"written without colours, which it cannot carry: {', '.join(grey)}; {able} can",
+            err=True,
+        )

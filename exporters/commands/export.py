@@ -1,0 +1,273 @@
+"""imavatar-export: from a checkpoint to an avatar folder, proved graph by graph."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from imavatar_deploy.atomic import ensure_not_input
+from imavatar_deploy.avatar_io import STORAGE
+from imavatar_deploy.cli.command import closing_lines, rows_help, shown_progress
+from imavatar_deploy.cli.options import GroupedCommand, TableOption
+from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.fidelity.stage_metrics import COLUMNS, cells
+from imavatar_deploy.optional import require
+from imavatar_deploy.progress import human_bytes
+
+from ..report import Report
+from .options import GROUPS
+
+EXTRA = "export"
+
+
+def _format_rows() -> str:
+    from ..formats.table import FORMATS
+
+    return rows_help(FORMATS)
+
+
+def _resolutions() -> str:
+    from imavatar_deploy.model.surface.extract import RESOLUTIONS
+
+    return ", ".join(map(str, RESOLUTIONS))
+
+
+def _component_choices() -> str:
+    from imavatar_deploy.model.surface.mesh import CHOICES
+
+    return ", ".join(CHOICES)
+
+
+def _list_formats(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    """Show the table and end, before the arguments that an export needs are missed."""
+    if asked:
+        require("torch", extra=EXTRA)
+        from ..formats.table import FORMATS
+        from .options import format_table
+
+        Console().print(format_table(FORMATS.values()))
+        context.exit()
+
+
+@click.command(
+    cls=GroupedCommand,
+    groups=GROUPS,
+    epilog="""\b
+Examples:
+  imavatar-export --list
+  imavatar-export sample --format onnx --out avatar
+  imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
+  imavatar-export sample --format glb,vrm --faces 20000 --track talk --out head
+  imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small
+  imavatar-export latest.pth --format mesh --expressions faces.json --out meshes
+  imavatar-export c_net_run --format mesh --from-field --resolution 128 --out meshes""",
+)
+@click.argument("checkpoint")
+@click.option(
+    "--format",
+    "formats",
+    cls=TableOption,
+    rows=_format_rows,
+    extra=EXTRA,
+    default="onnx",
+    show_default=True,
+    help="Comma-separated. {rows}.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Avatar folder to write."
+)
+@click.option(
+    "--faces", default="50000", show_default=True, help="Face budget, or `full` to keep every face."
+)
+@click.option(
+    "--resolution",
+    cls=TableOption,
+    rows=_resolutions,
+    extra=EXTRA,
+    default=256,
+    show_default=True,
+    help="Cells a side of the extraction: {rows}.",
+)
+@click.option(
+    "--components",
+    cls=TableOption,
+    rows=_component_choices,
+    extra=EXTRA,
+    default="visible",
+    show_default=True,
+    help="Parts to keep: {rows}.",
+)
+@click.option(
+    "--keep-strays",
+    is_flag=True,
+    help="Keep loose pieces that float free of the head. By default, small parts of the surface "
+    "that are detached from the body are left out, unless --components is `all`; eyeballs, teeth, "
+    "glasses and hair belong to the body.",
+)
+@click.option(
+    "--edition",
+    help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.",
+)
+@click.option(
+    "--storage",
+    default="float32",
+    show_default=True,
+    help=f"Of the bulk arrays: {', '.join(STORAGE)}.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_formats,
+    help="Show every format and end.",
+)
+def export(
+    checkpoint: str,
+    formats: str,
+    out: Path,
+    faces: str,
+    resolution: int,
+    components: str,
+    keep_strays: bool,
+    edition: str | None,
+    storage: str,
+    overwrite: bool,
+    **grouped: Any,
+) -> None:
+    """Turn CHECKPOINT into an avatar folder that runs without torch.
+
+    CHECKPOINT is a checkpoint folder of ours, an IMavatar run folder or .pth file in the published layout, or the word
+    'sample'. Every graph is held against the networks, and the student against frames it was not taught; a folder with
+    one that misses its tolerance is not written.
+
+    A glb moves by weights and bones. An engine that turns the jaw also sets jawOpenCorrective to the jaw's angle over
+    0.4255 rad, or the mouth lacks what the correctives do (4 mm on the sample); a clip from --track has that baked in.
+    The table of what a format cannot show tells the rest. A vrm opens its jaw by the expression jawOpen.
+    """
+    start = time.perf_counter()
+    require("torch", extra=EXTRA)
+    from ..export import export_avatar, export_field_meshes
+    from ..fidelity.run import is_playable
+    from ..settings import Settings
+
+    ensure_not_input(
+        out, checkpoint, *(grouped[name] for name in ("track", "tolerances", "expressions"))
+    )
+    settings = Settings(
+        formats=tuple(name.strip() for name in formats.split(",")),
+        faces=_face_budget(faces),
+        resolution=resolution,
+        components=components,
+        keep_strays=keep_strays,
+        storage=storage,
+        edition=edition,
+        overwrite=overwrite,
+        **{group.name: group.settings(grouped) for group in GROUPS},
+    )
+    write = export_field_meshes if settings.field_alone else export_avatar
+    progress, say = shown_progress()
+    report = write(checkpoint, out, settings, progress=progress, say=say)
+    _show(report, out)
+    commands = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"]
+    following = commands if is_playable(out) else []
+    click.echo(closing_lines([out], time.perf_counter() - start, following))
+
+
+def _face_budget(faces: str) -> int | None:
+    if faces == "full":
+        return None
+    try:
+        return int(faces.replace("_", ""))
+    except ValueError as error:
+        raise UsageError(f"--faces must be a number or the word full, got {faces!r}") from error
+
+
+def _show(report: Report, out: Path) -> None:
+    console = Console()
+    for table in (*_proofs(report), _surface(report), _steps(report), _files(out)):
+        if table.row_count:
+            console.print(table)
+    for note in report.notes:
+        click.echo(note)
+
+
+def _proofs(report: Report) -> tuple[Table, ...]:
+    return _waterfall(report), _parity(report), _likeness(report), _losses(report)
+
+
+def _waterfall(report: Report) -> Table:
+    table = _table("fidelity: median over the proof frames (worst frame)", *COLUMNS)
+    for hop in report.waterfall:
+        table.add_row(*cells(hop))
+    return table
+
+
+def _parity(report: Report) -> Table:
+    table = _table("parity with the networks", "graph", "output", "largest", "mean", "allowed")
+    for parity in report.parity:
+        for row in parity.differences:
+            limits = (f"{row.largest:.1e}", f"{row.mean:.1e}", f"{row.tolerance.absolute:.0e}")
+            table.add_row(parity.subject, row.name, *limits)
+    return table
+
+
+def _likeness(report: Report) -> Table:
+    table = _table(
+        "student against the full network", "not taught", "frames", "dB", "worst frame", "asked for"
+    )
+    for parity in report.parity:
+        for row in parity.likenesses:
+            table.add_row(
+                row.name, str(row.frames), f"{row.psnr:.1f}", f"{row.worst:.1f}", f"{row.least:g}"
+            )
+    return table
+
+
+def _losses(report: Report) -> Table:
+    table = _table("what a format cannot show", "lost", "mm at most")
+    for name, mm in report.losses_mm.items():
+        table.add_row(name, f"{mm:.3f}")
+    return table
+
+
+def _surface(report: Report) -> Table:
+    table = _table("surface and student", "measured", "value")
+    trained = {f"student_{name}": value for name, value in report.student.items()}
+    for name, value in (report.surface | trained).items():
+        values = value if isinstance(value, tuple) else (value,)
+        shown = " -> ".join(
+            f"{number:.1e}" if isinstance(number, float) and number < 1 else f"{number:,}"
+            for number in values
+        )
+        table.add_row(name.replace("_", " "), shown)
+    return table
+
+
+def _steps(report: Report) -> Table:
+    table = _table("time", "step", "seconds")
+    for name, seconds in report.seconds.items():
+        table.add_row(name, f"{seconds:.1f}")
+    return table
+
+
+def _files(out: Path) -> Table:
+    table = _table("files", "file", "size")
+    for path in sorted(path for path in out.rglob("*") if path.is_file()):
+        table.add_row(path.relative_to(out).as_posix(), human_bytes(path.stat().st_size))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    return table

@@ -1,0 +1,152 @@
+"""FidelityRun: the stages of one export drawn and judged, each as soon as its files are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imavatar_deploy.avatar_io import BULK, STORAGE, AvatarFolder
+from imavatar_deploy.fidelity.reference_frames import Reference, write_reference
+from imavatar_deploy.fidelity.stage_metrics import (
+    WORST,
+    HopReport,
+    Values,
+    measure_frames,
+    row_of,
+    spelt,
+    summary,
+    worst_first,
+    write_tolerances,
+)
+from imavatar_deploy.progress import Progress
+from imavatar_deploy.student import FILE as STUDENT
+
+from ..formats.format import Subject
+from .failure_images import Failure, write_failures
+from .implicit_reference import ImplicitRenderer, frame_names
+from .stages import HOPS, IMPLICIT, TEXTURE, Hop, Scene
+
+Limits = Mapping[str, Mapping[str, float]]
+Step = Callable[[str], AbstractContextManager[None]]
+"""Announces and times a step, as `Report.step`."""
+
+FAILURE_SIZE = 256
+"""Pixels a side of the frames that are drawn again for pictures of a miss."""
+
+FAILURE_FRAMES = 3
+"""Frames of a stage that are drawn again. An implicit render takes 5 s on two cores."""
+
+
+def is_playable(folder: Path) -> bool:
+    """Whether what was written can be drawn at all; meshes for other programs prove themselves."""
+    return (folder / TEXTURE).is_file() or (folder / STUDENT).is_file()
+
+
+class FidelityRun:
+    """Compares the stages of one export, in the order of `HOPS`, from the implicit renders on.
+
+    The implicit renders and the limits are kept in `folder`, and pictures of every miss.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        subject: Subject,
+        limits: Limits,
+        step: Step,
+        progress: Progress,
+    ) -> None:
+        self._folder, self._limits, self._step, self._progress = folder, limits, step, progress
+        self._implicit = ImplicitRenderer(subject.source, subject.settings)
+        with step("implicit renders"):
+            avatar = _as_written(folder, subject).avatar
+            self._reference = self._implicit.reference(avatar, progress)
+        self._names = frame_names(subject.source.edition)
+        self._drawn = {IMPLICIT: self._reference.pictures()}
+        self._failures: list[Failure] = []
+        write_reference(folder, self._reference)
+        write_tolerances(folder, limits)
+
+    def compare(self, name: str, subject: Subject) -> HopReport:
+        """Draw and judge one stage; its pictures join those that later ones are compared with."""
+        stage = next(stage for stage in HOPS if stage.name == name)
+        scene = Scene(subject, _as_written(self._folder, subject), self._reference)
+        start = next((name for name in stage.after if name in self._drawn), stage.after[-1])
+        if reason := stage.obstacle(scene):
+            return HopReport(name, start, name, not_run=reason)
+        with self._step(f"compare {name}"):
+            self._drawn[name] = stage.draw(scene)
+            mouths = self._reference.mouths
+            values = measure_frames(self._drawn[start], self._drawn[name], mouths)
+            report = HopReport(name, start, name, summary(values), self._limits.get(name, {}))
+        if not report.misses():
+            return report
+        with self._step("failure images"):
+            self._show_failures(report, stage, scene, values)
+        worst = {miss: worst_first(miss, values)[0] for miss in report.misses()}
+        return replace(report, frames={miss: self._names[frame] for miss, frame in worst.items()})
+
+    def _show_failures(
+        self,
+        report: HopReport,
+        stage: Hop,
+        scene: Scene,
+        values: Mapping[str, Values],
+    ) -> None:
+        """Draw the worst frames of a stage again, large enough to be looked at."""
+        frames = _worst_frames(report.misses(), values)
+        views = Reference.blank(
+            self._reference.expression[frames],
+            self._reference.pose[frames],
+            self._reference.camera,
+            max(FAILURE_SIZE, self._reference.size),
+        )
+        large = replace(scene, reference=views)
+        before = next((other for other in HOPS if other.name == report.start), None)
+        reference = before.draw(large) if before else self._implicit.pictures(views, self._progress)
+        for frame, first, second in zip(frames, reference, stage.draw(large), strict=True):
+            self._failures.append(
+                Failure(
+                    stage=stage.name,
+                    frame=self._names[frame],
+                    message=_measured(report, values, frame),
+                    start=report.start,
+                    end=report.end,
+                    reference=first,
+                    export=second,
+                    normals=any("normal" in miss for miss in report.misses()),
+                )
+            )
+        write_failures(self._folder, self._failures)
+
+
+def _worst_frames(misses: list[str], values: Mapping[str, Values]) -> list[int]:
+    """At most `FAILURE_FRAMES`: the worst of each measure that is missed, then the second worst."""
+    ranks = zip_longest(*(worst_first(miss, values) for miss in misses))
+    frames = dict.fromkeys(frame for frame in chain(*ranks) if frame is not None)
+    return list(frames)[:FAILURE_FRAMES]
+
+
+def _measured(report: HopReport, values: Mapping[str, Values], frame: int) -> str:
+    """What a frame has of the measures that are missed."""
+    missed = dict.fromkeys(miss.removeprefix(WORST) for miss in report.misses())
+    of_frame = {name: values[name][frame] for name in missed if not np.isnan(values[name][frame])}
+    return ", ".join(f"{row_of(name).title} {spelt(name, of_frame[name])}" for name in of_frame)
+
+
+def _as_written(folder: Path, subject: Subject) -> AvatarFolder:
+    """The folder as it will be opened: bulk arrays through their storage, files as they lie there."""
+    avatar, dtype = subject.bake.avatar, STORAGE[subject.settings.storage]
+    stored: dict[str, Any] = {
+        name: getattr(avatar, name).astype(dtype).astype(np.float32) for name in BULK
+    }
+    files: dict[str, Any] = {
+        path.relative_to(folder).as_posix(): {} for path in folder.rglob("*") if path.is_file()
+    }
+    return AvatarFolder(folder, replace(avatar, **stored), {"files": files})

@@ -1,0 +1,69 @@
+"""The options of GLB and VRM."""
+
+from __future__ import annotations
+
+from imavatar_deploy.cli.command import rows_help
+from imavatar_deploy.cli.options import OptionGroup
+
+from ..option import FormatOption
+from .settings import COLOURS, TEXTURE_SIZES, GlbSettings
+
+BOTH = ("glb", "vrm")
+
+
+def _settings(
+    glb_colour: str,
+    glb_texture: int,
+    glb_colour_morphs: bool,
+    glb_normals: bool,
+    max_targets: int | None,
+    vrm_author: str,
+) -> GlbSettings:
+    return GlbSettings(
+        glb_colour, glb_texture, glb_colour_morphs, max_targets, glb_normals, vrm_author
+    )
+
+
+GROUP = OptionGroup(
+    "glb",
+    "GLB and VRM",
+    (
+        FormatOption(
+            "--glb-colour",
+            formats=BOTH,
+            default="vertex",
+            help=f"Of glb and vrm. {rows_help(COLOURS)}.",
+        ),
+        FormatOption(
+            "--glb-texture",
+            formats=BOTH,
+            default=1024,
+            help=f"Texels a side of --glb-colour texture: {', '.join(map(str, TEXTURE_SIZES))}.",
+        ),
+        FormatOption(
+            "--glb-colour-morphs",
+            formats=BOTH,
+            is_flag=True,
+            help="Vertex colours that follow the expression and the jaw.",
+        ),
+        FormatOption(
+            "--glb-normals",
+            formats=BOTH,
+            is_flag=True,
+            help="Normals of every morph target, too; doubles a glb or vrm.",
+        ),
+        FormatOption(
+            "--max-targets",
+            formats=BOTH,
+            type=int,
+            help="Morph targets of a glb or vrm at most; the largest displacements stay.",
+        ),
+        FormatOption(
+            "--vrm-author",
+            formats=("vrm",),
+            default="unknown",
+            help="Whom a vrm names as its author.",
+        ),
+    ),
+    _settings,
+)

@@ -1,0 +1,55 @@
+"""GlbSettings: what a GLB or VRM may choose, checked before the long work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imavatar_deploy.errors import UsageError, unknown_name
+
+COLOURS = {
+    "vertex": "of each vertex, in the file's COLOR_0",
+    "texture": "a baked image, unwrapped by xatlas, asked of the texture network texel by texel",
+}
+"""Where the colours are kept."""
+
+TEXTURE_SIZES = (256, 512, 1024, 2048, 4096)
+
+
+@dataclass(frozen=True)
+class GlbSettings:
+    """What a GLB or VRM may choose.
+
+    Raises:
+        UsageError: a choice that does not exist.
+    """
+
+    colour: str = "vertex"
+    """A row of `COLOURS`."""
+    texture_size: int = 1024
+    """Texels a side."""
+    colour_morphs: bool = False
+    """Vertex colours that follow the expression and the jaw, as COLOR_0 of every morph target."""
+    max_targets: int | None = None
+    """Morph targets at most, for engines that cap them; those with the largest displacements stay."""
+    target_normals: bool = False
+    """Normals of every morph target, too. They double the file, and the unlit material does not look at them."""
+    author: str = "unknown"
+    """Whom a VRM names as its author."""
+
+    def __post_init__(self) -> None:
+        if self.colour not in COLOURS:
+            raise unknown_name("colour of a GLB", self.colour, COLOURS)
+        if self.texture_size not in TEXTURE_SIZES:
+            raise UsageError(
+                f"the texture's size must be one of {', '.join(map(str, TEXTURE_SIZES))}, got {self.texture_size}"
+            )
+        if self.max_targets is not None and self.max_targets < 1:
+            raise UsageError(
+                f"a GLB's morph targets must be at least 1, got a limit of {self.max_targets}"
+            )
+        if self.colour_morphs and self.colour == "texture":
+            raise UsageError(
+                "a texture cannot follow the expression; ask for colour morphs with vertex colours"
+            )
+        if not self.author:
+            raise UsageError("a VRM must name an author, got an empty name")

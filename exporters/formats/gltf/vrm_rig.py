@@ -1,0 +1,120 @@
+"""The body that VRM asks of a head: invisible bones from hips to hands, standing in a T, and the humanoid map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from imavatar_deploy.avatar import Avatar
+
+from .document import MESH_NODE, Bone, head_bones
+
+STANDS_AT = 1.55
+"""Metres above the ground of the head model's origin, which lies between the eyes: a person of about 1.7 m."""
+
+_HALVES: dict[str, tuple[str, tuple[float, float, float]]] = {
+    "UpperLeg": ("hips", (0.09, 0.90, 0.0)),
+    "LowerLeg": ("UpperLeg", (0.09, 0.50, 0.0)),
+    "Foot": ("LowerLeg", (0.09, 0.08, 0.0)),
+    "UpperArm": ("spine", (0.17, 1.33, -0.05)),
+    "LowerArm": ("UpperArm", (0.44, 1.33, -0.05)),
+    "Hand": ("LowerArm", (0.69, 1.33, -0.05)),
+}
+"""Bone -> who carries it and where its left one stands, metres."""
+
+HUMANOID = {
+    "hips": "hips",
+    "spine": "spine",
+    **{f"{side}{bone}": f"{side}{bone}" for side in ("left", "right") for bone in _HALVES},
+    "neck": "global",
+    "head": "neck",
+    "leftEye": "eyeL",
+    "rightEye": "eyeR",
+}
+"""VRM's bone -> ours. FLAME turns the head at the upper end of the neck, and the neck at its base by `global`.
+
+The jaw is left out: programs that know it as a bone hold it half open, and here an expression opens it."""
+
+
+def body_bones() -> list[Bone]:
+    """The bones without skin."""
+    bones = [Bone("hips", None, (0.0, 0.95, 0.0)), Bone("spine", "hips", (0.0, 1.10, 0.0))]
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        for name, (parent, (x, y, z)) in _HALVES.items():
+            bones.append(
+                Bone(
+                    f"{side}{name}",
+                    f"{side}{parent}" if parent in _HALVES else parent,
+                    (sign * x, y, z),
+                )
+            )
+    return bones
+
+
+def standing_head(avatar: Avatar) -> list[Bone]:
+    """The head's bones on that body."""
+    return head_bones(avatar, carried_by="spine", raised=STANDS_AT)
+
+
+# VRM's expressions: every target under its own name, and VRM's presets as mixtures of ARKit's.
+
+
+def _both(name: str, weight: float) -> dict[str, float]:
+    """The same on the left and on the right."""
+    return {f"{name}Left": weight, f"{name}Right": weight}
+
+
+PRESETS: dict[str, dict[str, float]] = {
+    "happy": {**_both("mouthSmile", 0.8), **_both("cheekSquint", 0.4)},
+    "angry": {**_both("browDown", 0.9), **_both("noseSneer", 0.4), **_both("mouthPress", 0.4)},
+    "sad": {"browInnerUp": 0.8, **_both("mouthFrown", 0.8)},
+    "relaxed": {**_both("mouthSmile", 0.3), **_both("eyeSquint", 0.3)},
+    "surprised": {
+        "browInnerUp": 0.8,
+        **_both("browOuterUp", 0.8),
+        **_both("eyeWide", 0.8),
+        "jawOpen": 0.3,
+    },
+    "aa": {"jawOpen": 0.6, **_both("mouthLowerDown", 0.25), **_both("mouthUpperUp", 0.3)},
+    "ih": {"jawOpen": 0.25, **_both("mouthLowerDown", 0.3), **_both("mouthStretch", 0.3)},
+    "ou": {"jawOpen": 0.2, "mouthPucker": 0.65, "mouthFunnel": 0.25},
+    "ee": {
+        "jawOpen": 0.3,
+        **_both("mouthLowerDown", 0.3),
+        **_both("mouthUpperUp", 0.3),
+        **_both("mouthStretch", 0.2),
+    },
+    "oh": {"jawOpen": 0.45, "mouthFunnel": 0.5, "mouthPucker": 0.15},
+    "blink": _both("eyeBlink", 1.0),
+    "blinkLeft": {"eyeBlinkLeft": 1.0},
+    "blinkRight": {"eyeBlinkRight": 1.0},
+    "lookUp": _both("eyeLookUp", 1.0),
+    "lookDown": _both("eyeLookDown", 1.0),
+    "lookLeft": {"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0},
+    "lookRight": {"eyeLookInLeft": 1.0, "eyeLookOutRight": 1.0},
+    "neutral": {},
+}
+"""VRM's expression -> weights of targets. One whose every target is in the file is written."""
+
+SILENT = "tongueOut"
+"""The 52nd of ARKit's names, which no expression code of ours holds: it is there, so that a program that looks for all
+52 finds them, and moves nothing."""
+
+
+def expressions(targets: Sequence[str]) -> dict[str, Any]:
+    """`VRMC_vrm.expressions` of a mesh with these targets."""
+    named = {name: {name: 1.0} for name in targets} | {SILENT: {}}
+    presets = {name: mix for name, mix in PRESETS.items() if set(mix) <= set(targets)}
+    return {
+        "preset": {name: _expression(mix, targets) for name, mix in presets.items()},
+        "custom": {name: _expression(mix, targets) for name, mix in named.items()},
+    }
+
+
+def _expression(mix: dict[str, float], targets: Sequence[str]) -> dict[str, Any]:
+    binds = [
+        {"node": MESH_NODE, "index": targets.index(name), "weight": weight}
+        for name, weight in mix.items()
+    ]
+    overrides = dict.fromkeys(("overrideBlink", "overrideLookAt", "overrideMouth"), "none")
+    return {"isBinary": False, **({"morphTargetBinds": binds} if binds else {}), **overrides}

@@ -1,0 +1,1 @@
+"""The student: a small network with features per vertex, trained to reproduce the texture network."""

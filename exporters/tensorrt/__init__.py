@@ -1,1 +1,0 @@
-"""TensorRT: engines of the avatar's graphs, each as precise as it must be, with a sidecar that says what it is."""

@@ -1,0 +1,188 @@
+"""What all commands share: errors as one sentence with an exit code, progress, and closing lines."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from imavatar_deploy.errors import ImavatarError, UsageError
+from imavatar_deploy.progress import Advance, ProgressLines, Say, human_bytes, quiet, tell
+from imavatar_deploy.progress import Progress as ProgressProtocol
+
+from .output_streams import tolerant_streams
+
+SIGNALLED, INTERRUPTED = 128, 130
+"""What a shell expects of a program ended by a signal, to which its number is added, and of one ended by Ctrl-C."""
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 2 usage, 3 parity or quality, 4 budget, "
+    "5 missing dependency or device, 6 unreadable input."
+)
+
+
+def start(module: str, command: str) -> None:
+    """Run a command of `module`, or say in one sentence which package its import misses."""
+    # Threads of torch that spin while they wait take the cores from whatever else runs here: an evaluation of one
+    # minute took ten beside a training.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with tolerant_streams():
+        try:
+            run = getattr(importlib.import_module(module), command)
+        except ImavatarError as error:
+            click.echo(f"{Path(sys.argv[0]).stem}: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(f"{Path(sys.argv[0]).stem}: interrupted before it began", err=True)
+            sys.exit(INTERRUPTED)
+        run()
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, or the terminal was closed (its argument is the signal's number): all is left as by Ctrl-C."""
+
+
+ENDINGS = [getattr(signal, name) for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name)]
+"""What ends a process from outside; Windows has no terminal that hangs up."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise `Terminated` where a signal would end the process without a chance to clear up."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Terminated(number)
+
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only there may signals be handled
+        yield
+        return
+    numbers = [
+        number for number in ENDINGS if signal.getsignal(number) != signal.SIG_IGN
+    ]  # nohup ignores the first
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Command(click.Command):
+    """A click command that turns ImavatarError into one sentence and its exit code; `--debug` keeps the traceback.
+
+    Args:
+        interrupted: what is to be said when it is.
+    """
+
+    def __init__(
+        self, *args: Any, interrupted: str = "nothing half-written is left", **kwargs: Any
+    ) -> None:
+        self._interrupted = interrupted
+        kwargs["epilog"] = f"{kwargs.get('epilog') or ''}\n\n{EXIT_CODES}"
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(["--debug"], is_flag=True, help="Show the traceback of an error.")
+        )
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as a program; a full disk, its help's or its results', is one sentence."""
+        with tolerant_streams():
+            try:
+                return super().main(*args, **kwargs)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                tell(
+                    f"{self.name}: there is no room left where it writes ({error}); what is whole is kept"
+                )
+                sys.exit(UsageError.exit_code)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the options; an error that one of them raises, such as --list, is one sentence."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except ImavatarError as error:
+            tell(f"{Path(sys.argv[0]).stem}: {error}")
+            sys.exit(error.exit_code)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; see the class."""
+        debug = ctx.params.pop("debug")
+        try:
+            with _terminable():
+                return super().invoke(ctx)
+        except ImavatarError as error:
+            if debug:
+                raise
+            click.echo(f"{ctx.command_path}: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt as stop:
+            click.echo(f"{ctx.command_path}: interrupted, {self._interrupted}", err=True)
+            ctx.exit(SIGNALLED + stop.args[0] if isinstance(stop, Terminated) else INTERRUPTED)
+
+
+@contextmanager
+def progress(description: str, total: int | None) -> Iterator[Advance]:
+    """A `Progress` that draws a bar with elapsed and remaining time where stderr is a terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+def shown_progress() -> tuple[ProgressProtocol, Say]:
+    """Return what commands show of long work: bars on a terminal, lines elsewhere, both on stderr."""
+    if sys.stderr.isatty():
+        return progress, quiet
+    lines = ProgressLines(tell)
+    return lines, lines.say
+
+
+def closing_lines(written: Sequence[Path], seconds: float, then: Sequence[str]) -> str:
+    """What was written, how big, how long it took, and the next commands to paste."""
+    sizes = [f"wrote {path}{_size(path)}" for path in written]
+    return "\n".join([*sizes, f"took {seconds:.1f} s", *(f"next: {command}" for command in then)])
+
+
+def rows_help(table: Mapping[str, object]) -> str:
+    """`name: description; ...` for the help of an option that takes a row's name; a row may be its own description."""
+    return "; ".join(f"{name}: {getattr(row, 'description', row)}" for name, row in table.items())
+
+
+def _size(path: Path) -> str:
+    """In parentheses; nothing for a device or a pipe."""
+    if path.is_dir():
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    elif path.is_file():
+        size = path.stat().st_size
+    else:
+        return ""
+    return f" ({human_bytes(size)})"

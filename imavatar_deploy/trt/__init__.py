@@ -1,0 +1,1 @@
+"""TensorRT plans of an avatar's graphs: built, described, checked and run."""

@@ -1,0 +1,124 @@
+"""Read FLAME's pickles as data: arrays, sparse matrices and chumpy's stored arrays come out, no code of theirs runs.
+
+Every name a pickle may ask for is answered by a stand-in, so numpy, scipy and chumpy themselves never see the file's
+contents, and any other name is refused (`inert_pickle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imavatar_deploy.errors import InputError
+
+from . import pickle_arrays
+from .pickle_arrays import Array, Stored, as_array, made, whole
+from .pickle_reader import ForeignObjectError, StandIn, load
+
+MOST_DENSE = 1 << 26
+"""Numbers in a sparse matrix once it is dense; FLAME's joint regressor has 25,115."""
+
+
+class _Sparse(Stored):
+    def array(self) -> Array:
+        fields = self.state
+        shape = whole(fields.get("_shape", fields.get("shape")))
+        if prod(shape) > MOST_DENSE:
+            raise ValueError(
+                f"a sparse matrix of {' x '.join(map(str, shape))} is no part of a head"
+            )
+        dense = np.zeros(shape)
+        data = as_array(fields["data"])
+        if "indptr" in fields:  # compressed rows (csr) or columns (csc)
+            minor, ends = as_array(fields["indices"]), as_array(fields["indptr"])
+            counts = np.diff(ends)
+            if (counts < 0).any() or counts.sum() != len(minor):
+                raise ValueError("a sparse matrix whose rows do not add up")
+            major = np.repeat(np.arange(len(counts)), counts)
+            row, column = (
+                (minor, major)
+                if self.origin.rsplit(".", 1)[1].startswith("csc")
+                else (major, minor)
+            )
+        else:  # coordinates
+            row, column = (
+                as_array(part) for part in fields.get("coords") or (fields["row"], fields["col"])
+            )
+        np.add.at(dense, (row, column), data)
+        return dense
+
+
+class _Chumpy(Stored):
+    def array(self) -> Array:
+        fields = self.state if isinstance(self.state, dict) else {}
+        if "x" in fields:  # chumpy.ch.Ch
+            return as_array(fields["x"])
+        if {
+            "a",
+            "idxs",
+            "preferred_shape",
+        } <= fields.keys():  # chumpy.reordering.Select, a slice of another
+            return (
+                as_array(fields["a"])
+                .ravel()[as_array(fields["idxs"])]
+                .reshape(fields["preferred_shape"])
+            )
+        raise ValueError(f"{self.origin} is a chumpy formula without a stored array")
+
+
+ADMITTED: dict[str, Callable[..., Any]] = pickle_arrays.ADMITTED | {
+    "copy_reg._reconstructor": made,
+    "copyreg._reconstructor": made,
+    "__builtin__.object": StandIn,
+    "builtins.object": StandIn,
+    "__builtin__.set": StandIn,  # chumpy keeps sets, of no interest here
+    "builtins.set": StandIn,
+}
+"""What a head model's pickle may name besides `chumpy.*` and scipy's sparse matrices, and what answers instead."""
+
+SPARSE = ("csc_matrix", "csr_matrix", "coo_matrix", "csc_array", "csr_array", "coo_array")
+
+
+def _find(origin: str) -> Callable[..., Any] | None:
+    if origin.startswith("chumpy."):
+        return type("Chumpy", (_Chumpy,), {"origin": origin})
+    if origin.startswith("scipy.sparse.") and origin.rsplit(".", 1)[1] in SPARSE:
+        return type("Sparse", (_Sparse,), {"origin": origin})
+    return ADMITTED.get(origin)
+
+
+def read_flame_pickle(path: Path, keys: Iterable[str]) -> dict[str, Array]:
+    """Arrays of a FLAME `.pkl` by name, those of `keys` that are there; sparse matrices come out dense.
+
+    Raises:
+        InputError: the file cannot be read, is damaged, holds a foreign object, or a key is not an array.
+    """
+    try:
+        content = load(path.read_bytes(), _find)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    except ForeignObjectError as error:
+        raise InputError(
+            f"{path} holds {error.origin}, which has no place in a head model; "
+            "nothing of it was run, but do not trust this file"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path} is not a readable pickle ({error}); download the head model again"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold a dictionary of arrays, got {type(content).__name__}")
+    return {key: _member(path, key, content[key]) for key in keys if key in content}
+
+
+def _member(path: Path, key: str, value: Any) -> Array:
+    try:
+        return as_array(value)
+    except Exception as error:  # a stand-in's state may be anything
+        raise InputError(
+            f"{key} in {path} is not a readable array ({error}); download the head model again"
+        ) from error

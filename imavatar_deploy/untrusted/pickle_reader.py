@@ -1,0 +1,270 @@
+"""A pickle read as data: a machine of ours follows its instructions and calls nothing but stand-ins.
+
+Python's own unpickler, however restricted, reserves whatever a file asks for and hashes whatever it is given. Here each
+instruction costs a bounded amount: no call of a file's makes a copy, only plain words are keys, and what is not asked
+for afterwards is never computed. Python 2's strings are read as latin-1.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import pickletools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+# The instructions of a pickle one by one with what is written behind each, Python 2's strings included.
+
+
+VALUES = frozenset(
+    (
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+        *(
+            "STRING",
+            "BINSTRING",
+            "SHORT_BINSTRING",
+            "BINBYTES",
+            "SHORT_BINBYTES",
+            "BINBYTES8",
+            "BYTEARRAY8",
+        ),
+        *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    )
+)
+"""Instructions that push what is written behind them."""
+
+INSTRUCTIONS = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
+
+
+def instructions(content: bytes) -> Iterator[tuple[str, Any]]:
+    """Each instruction by name with what is written behind it; `pickletools.genops` knows only ASCII in a string.
+
+    Raises:
+        ValueError: there is none of that code, or what belongs behind it is missing.
+    """
+    file = io.BytesIO(content)
+    while code := file.read(1):
+        instruction = INSTRUCTIONS.get(code)
+        if instruction is None:
+            raise ValueError(f"no instruction begins with {code!r}, at byte {file.tell() - 1}")
+        if instruction.name == "STRING":
+            yield instruction.name, _quoted(file.readline())
+        else:
+            yield instruction.name, instruction.arg.reader(file) if instruction.arg else None
+
+
+def _quoted(line: bytes) -> str:
+    text = line.strip()
+    if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
+        raise ValueError("a string without its quotes")
+    return codecs.escape_decode(text[1:-1])[0].decode("latin-1")
+
+
+MOST_OPERATIONS = 5_000_000
+"""Far more than any head model or tracker writes; each holds some hundred bytes at most."""
+
+Find = Callable[[str], Callable[..., Any] | None]
+"""`numpy.dtype` -> what answers when the file calls it; None where that name has no place in the file."""
+
+
+class ForeignObjectError(Exception):
+    """The pickle names something that has no place in it; `origin` is its dotted name."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(origin)
+        self.origin = origin
+
+
+class StandIn:
+    """What the file holds in place of an object: the arguments and state it was given, and nothing it could do."""
+
+    origin = "an object"
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+        self.state: Any = None
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that the file asked for."""
+
+    origin: str
+    answer: Callable[..., Any]
+
+
+def load(content: bytes, find: Find, persistent: Callable[[Any], Any] | None = None) -> Any:
+    """What a pickle holds: numbers, words, lists, tuples and dictionaries, and stand-ins for everything else.
+
+    Args:
+        find: which names may be asked for.
+        persistent: answers the pickle's references to the outside; None where it may have none.
+
+    Raises:
+        ForeignObjectError: it asks for any other name.
+        ValueError: it is damaged, or of no kind that holds numbers.
+    """
+    try:
+        return _Machine(find, persistent).run(content)
+    except ForeignObjectError:
+        raise
+    except Exception as error:  # on damaged bytes the instructions ask for nearly anything
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+class _Machine:
+    def __init__(self, find: Find, persistent: Callable[[Any], Any] | None) -> None:
+        self.find = find
+        self.persistent = persistent
+        self.stack: list[Any] = []
+        self.below: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self, content: bytes) -> Any:
+        for count, (name, argument) in enumerate(instructions(content)):
+            if count >= MOST_OPERATIONS:
+                raise ValueError(f"more than {MOST_OPERATIONS} instructions")
+            if name == "STOP":
+                return self.stack.pop()
+            if name in VALUES:
+                self.push(argument)
+            elif name in STEPS:
+                STEPS[name](self, argument)
+            else:
+                raise ValueError(f"the instruction {name} has no place here")
+        raise ValueError("it ends too early")
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def above_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.below.pop()
+        return items
+
+    def name(self, origin: str) -> None:
+        if not re.fullmatch(r"\w[\w.<>]*", origin):
+            raise ValueError("it asks for a name that is none")
+        answer = self.find(origin)
+        if answer is None:
+            raise ForeignObjectError(origin)
+        self.push(Name(origin, answer))
+
+    def call(self, called: Any, arguments: Any) -> None:
+        if not isinstance(called, Name):
+            raise ValueError("it calls what is no name")
+        self.push(called.answer(*arguments))
+
+    def refer(self, reference: Any) -> None:
+        if self.persistent is None:
+            raise ValueError("it refers to something outside")
+        self.push(self.persistent(reference))
+
+    def put(self, items: list[Any]) -> None:
+        """Keys and values into the dictionary on top; what has no plain word for a key cannot be asked for."""
+        target = self.stack[-1]
+        if isinstance(target, dict):
+            pairs = zip(items[::2], items[1::2], strict=True)
+            target.update((key, value) for key, value in pairs if isinstance(key, str | int))
+
+    def add(self, items: list[Any]) -> None:
+        if isinstance(self.stack[-1], list):
+            self.stack[-1].extend(items)
+
+    def build(self, state: Any) -> None:
+        if isinstance(self.stack[-1], StandIn):
+            self.stack[-1].state = state
+
+
+def _mark(machine: _Machine, _: Any) -> None:
+    machine.below.append(machine.stack)
+    machine.stack = []
+
+
+def _fold(count: int) -> Callable[[_Machine, Any], None]:
+    def step(machine: _Machine, _: Any) -> None:
+        items = [machine.stack.pop() for _ in range(count)]
+        machine.push(tuple(reversed(items)))
+
+    return step
+
+
+def _dictionary(machine: _Machine, _: Any) -> None:
+    items = machine.above_mark()
+    machine.push({})
+    machine.put(items)
+
+
+def _pair(machine: _Machine, _: Any) -> None:
+    value, key = machine.stack.pop(), machine.stack.pop()
+    machine.put([key, value])
+
+
+def _stack_global(machine: _Machine, _: Any) -> None:
+    name, module = machine.stack.pop(), machine.stack.pop()
+    machine.name(f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else "")
+
+
+def _reduce(machine: _Machine, _: Any) -> None:
+    arguments = machine.stack.pop()
+    machine.call(machine.stack.pop(), arguments)
+
+
+def _new(machine: _Machine, _: Any) -> None:
+    machine.stack.pop()  # keywords, which no array is made with
+    _reduce(machine, _)
+
+
+def _instance(machine: _Machine, origin: str) -> None:
+    arguments = machine.above_mark()
+    machine.name(origin.replace(" ", "."))
+    machine.call(machine.stack.pop(), arguments)
+
+
+def _object(machine: _Machine, _: Any) -> None:
+    called, *arguments = machine.above_mark()
+    machine.call(called, arguments)
+
+
+STEPS: dict[str, Callable[[_Machine, Any], object]] = {
+    **dict.fromkeys(("PROTO", "FRAME"), lambda machine, argument: None),
+    **dict.fromkeys(
+        ("GET", "BINGET", "LONG_BINGET"), lambda machine, place: machine.push(machine.memo[place])
+    ),
+    **dict.fromkeys(
+        ("PUT", "BINPUT", "LONG_BINPUT"),
+        lambda machine, place: machine.memo.update({place: machine.stack[-1]}),
+    ),
+    "MEMOIZE": lambda machine, _: machine.memo.update({len(machine.memo): machine.stack[-1]}),
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(True),
+    "NEWFALSE": lambda machine, _: machine.push(False),
+    **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda machine, _: machine.push([])),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "EMPTY_TUPLE": _fold(0),
+    "TUPLE1": _fold(1),
+    "TUPLE2": _fold(2),
+    "TUPLE3": _fold(3),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.above_mark())),
+    **dict.fromkeys(("LIST", "FROZENSET"), lambda machine, _: machine.push(machine.above_mark())),
+    "DICT": _dictionary,
+    "SETITEM": _pair,
+    "SETITEMS": lambda machine, _: machine.put(machine.above_mark()),
+    "APPEND": lambda machine, _: machine.add([machine.stack.pop()]),
+    **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda machine, _: machine.add(machine.above_mark())),
+    "MARK": _mark,
+    "POP": lambda machine, _: machine.stack.pop(),
+    "POP_MARK": lambda machine, _: machine.above_mark(),
+    "DUP": lambda machine, _: machine.push(machine.stack[-1]),
+    "GLOBAL": lambda machine, origin: machine.name(origin.replace(" ", ".")),
+    "STACK_GLOBAL": _stack_global,
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), _reduce),
+    "NEWOBJ_EX": _new,
+    "INST": _instance,
+    "OBJ": _object,
+    "BUILD": lambda machine, _: machine.build(machine.stack.pop()),
+    "PERSID": lambda machine, reference: machine.refer(reference),
+    "BINPERSID": lambda machine, _: machine.refer(machine.stack.pop()),
+}
+"""What every other instruction does."""

@@ -1,0 +1,140 @@
+"""Several: options that take one value or more, separated by commas, each checked before anything is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from imavatar_deploy.cli.command import rows_help
+from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.rendering.shading import AUTO, SHADINGS
+
+from ..backends import BACKENDS
+from ..commands.options import SHADING_HELP, engine_policy_option, size_of
+from .combination import TOGETHER
+from .implicit import TRACERS
+
+Value = TypeVar("Value")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MOST = 256
+"""Threads, or avatars: more is a mistake."""
+
+
+def several(text: str, read: Callable[[str], Value]) -> list[Value]:
+    """`a,b` -> [read("a"), read("b")], each once.
+
+    Raises:
+        UsageError: what `read` raises.
+    """
+    return list(dict.fromkeys(read(part.strip()) for part in text.split(",")))
+
+
+def size_pair(text: str) -> tuple[int, int]:
+    """`512` or `640x480` -> width and height."""
+    size = size_of(text)
+    return (size, size) if isinstance(size, int) else size
+
+
+def counted(option: str) -> Callable[[str], int]:
+    """A reader of numbers from 1 on."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not 1 <= int(text) <= MOST:
+            raise UsageError(
+                f"{option} must be like 2 or 1,2,4, each from 1 to {MOST}, got {text!r}"
+            )
+        return int(text)
+
+    return read
+
+
+def row_of(kind: str, table: Iterable[str]) -> Callable[[str], str]:
+    """A reader of a table's names."""
+
+    def read(text: str) -> str:
+        if text not in table:
+            raise unknown_name(kind, text, table)
+        return text
+
+    return read
+
+
+def what_is_compared(command: Command) -> Command:
+    """The options that may name several, in the order of their help."""
+    options = (
+        click.option(
+            "--size",
+            default="512",
+            show_default=True,
+            metavar="N|WxH,…",
+            help="Pixels of the image.",
+        ),
+        click.option(
+            "--shading",
+            default=AUTO,
+            show_default=True,
+            help=f"{AUTO}, {', '.join(SHADINGS)}. {SHADING_HELP}",
+        ),
+        click.option(
+            "--backend",
+            default="cpu",
+            show_default=True,
+            help=f"What draws: {rows_help(BACKENDS)}.",
+        ),
+        click.option(
+            "--threads",
+            metavar="N,…",
+            help="Cores to use, for all avatars together.  [default: all]",
+        ),
+        click.option(
+            "--avatars",
+            "counts",
+            default="1",
+            show_default=True,
+            metavar="N,…",
+            help="Played at once.",
+        ),
+        click.option(
+            "--together",
+            default=next(iter(TOGETHER)),
+            show_default=True,
+            help=f"How several at once are drawn: {rows_help(TOGETHER)}.",
+        ),
+        engine_policy_option,
+    )
+    return _with(command, options)
+
+
+def implicit_renderer(command: Command) -> Command:
+    """--implicit and what belongs to it."""
+    options = (
+        click.option(
+            "--implicit",
+            "checkpoint",
+            help="Time the implicit renderer, too, in a process of its own, on the checkpoint that AVATAR was exported "
+            "from: a folder, a .pth file or the word 'sample'. Needs torch.",
+        ),
+        click.option(
+            "--implicit-size",
+            default="64",
+            show_default=True,
+            metavar="N|WxH",
+            help="Its images; AVATAR is timed at this size, too.",
+        ),
+        click.option(
+            "--tracers",
+            default=",".join(TRACERS),
+            show_default=True,
+            help=f"How it finds the surface: {rows_help(TRACERS)}.",
+        ),
+    )
+    return _with(command, options)
+
+
+def _with(command: Command, options: Iterable[Callable[[Command], Command]]) -> Command:
+    for option in reversed(tuple(options)):
+        command = option(command)
+    return command

@@ -1,0 +1,169 @@
+"""imavatar-run: plays a motion with an avatar into videos, images or nothing at all."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from imavatar_deploy.atomic import ensure_not_input
+from imavatar_deploy.cli.command import closing_lines, progress
+from imavatar_deploy.cli.options import (
+    DURATION,
+    FRAMES_HELP,
+    FRAMES_METAVAR,
+    GroupedCommand,
+    frames_of,
+)
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.progress import tell
+from imavatar_deploy.rendering.compositing import COLOURS
+
+from ..live import options as live_options
+from ..live.play import Programme, check_budget, play
+from ..player import Player
+from ..sinks import SINKS, find_sink
+from ..sources import SOURCES, LiveSource, Selection, open_source
+from ..sources.webcam import clip_of
+from .options import avatar_argument, background_of, drawing_options, size_of
+
+SOURCES_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SOURCES)
+SINKS_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SINKS)
+
+
+@click.command(
+    cls=GroupedCommand,
+    groups=(live_options.GROUP,),
+    epilog="""\b
+Examples:
+  imavatar-run sample --source talk --sink talk.mp4 --sink sheet.png
+  imavatar-run sample --source talk --sink frames/%05d.png --frames 0:50 --size 256
+  imavatar-run my_avatar --source flame_params.json --sink a.mp4 --sink null --shading pixel
+  imavatar-run sample --source livelink://0.0.0.0:11111 --sink http://127.0.0.1:8080
+  imavatar-run my_avatar --source udp://:9000 --sink window --calibrate 2s --adjust jawOpen=1.3
+  imavatar-run sample --source osc://:39539 --sink null --duration 1min --stats --budget 50ms""",
+)
+@avatar_argument
+@click.option("--source", default="talk", show_default=True, help=f"The motion: {SOURCES_HELP}.")
+@click.option(
+    "--sink", "sinks", multiple=True, required=True, help=f"May be repeated. One of: {SINKS_HELP}."
+)
+@drawing_options
+@click.option(
+    "--background",
+    default="transparent",
+    show_default=True,
+    help=f"'#rrggbb', {', '.join(COLOURS)}, or transparent, which in a video is white.",
+)
+@click.option(
+    "--fps",
+    type=float,
+    help="Frames a second to draw; the motion keeps its speed.  [default: a recording's own; live, what its trackers "
+    "usually send]",
+)
+@click.option(
+    "--frames",
+    default=":",
+    metavar=FRAMES_METAVAR,
+    help=f"Only these frames of the motion: {FRAMES_HELP}",
+)
+@click.option(
+    "--camera",
+    type=click.Choice(["track", "front"]),
+    default="track",
+    show_default=True,
+    help="Look through the motion's cameras where it has them, or always from the front.",
+)
+@click.option(
+    "--loop",
+    is_flag=True,
+    help="Begin a recording again at its end, until --duration or somebody stops it.",
+)
+@click.option(
+    "--mirror", is_flag=True, help="Swap left and right of the picture, as a mirror does."
+)
+@click.option(
+    "--duration",
+    type=DURATION,
+    help="End so long after the first frame is ready, such as 30s or 5min.  [default: when the motion ends]",
+)
+@click.option(
+    "--stats",
+    is_flag=True,
+    help="Say every second on stderr what came, what was drawn and how late.",
+)
+@click.option(
+    "--budget",
+    type=DURATION,
+    help="Exit with code 4 when the 95th percentile of the latency is over it, such as 16.7ms: from capture to picture "
+    "in real time, else of drawing a frame.",
+)
+def run(
+    avatar: str,
+    source: str,
+    sinks: tuple[str, ...],
+    size: str,
+    shading: str,
+    threads: int | None,
+    backend: str,
+    engine_policy: str,
+    background: str,
+    fps: float | None,
+    frames: str,
+    camera: str,
+    loop: bool,
+    mirror: bool,
+    duration: float | None,
+    stats: bool,
+    budget: float | None,
+    **given: Any,
+) -> None:
+    """Play a motion with AVATAR (a folder made by imavatar-export, or the word 'sample').
+
+    A recording is drawn frame by frame into files, as fast as it goes; it keeps real time when a sink is watched. A
+    tracker's stream always does: its packets are put in order, smoothed and shown a frame late, and what comes too
+    late is left out. Ctrl-C ends a run in real time, and its files are kept; of any other, nothing is.
+
+    A tracker's stream of which no face was drawn is an error (exit code 6) with every sink, null
+    included: nothing was measured, and --budget would hold for want of frames.
+    """
+    started = time.perf_counter()
+    chosen = live_options.GROUP.settings(given)
+    watched = [find_sink(sink).watched for sink in sinks]
+    for sink in sinks:
+        ensure_not_input(sink, source, clip_of(source), chosen.map_file)
+    if loop and duration is None and not any(watched):
+        raise UsageError(
+            "--loop would never end: give a --duration, or a sink that somebody watches"
+        )
+    selection = Selection(frames_of(frames), fps, loop)
+    programme = Programme(sinks, fps, duration, camera == "track", mirror, stats)
+    with ExitStack() as stack:
+        motion = stack.enter_context(open_source(source, selection))
+        if isinstance(motion, LiveSource) and (loop or frames != ":"):
+            raise UsageError(
+                f"--frames and --loop are of a recording, and {source} is live; use --duration"
+            )
+        player = stack.enter_context(
+            Player(
+                avatar,
+                size=size_of(size),
+                shading=shading,
+                background=background_of(background),
+                threads=threads,
+                backend=backend,
+                engine_policy=engine_policy,
+            )
+        )
+        performance = chosen.performance(motion, player.avatar)
+        for note in filter(None, (player.backend_note, player.drift_note, *performance.notes)):
+            tell(note)
+        outcome = play(player, motion, performance, programme, progress)
+        kept = chosen.keep(performance)
+    click.echo("\n".join([*outcome.lines, *([kept] if kept else []), f"shading: {player.shading}"]))
+    click.echo(
+        closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"])
+    )
+    check_budget(outcome.tally, budget)

@@ -1,0 +1,156 @@
+"""imavatar-send: plays a motion to a receiver over UDP, through a bad network if one likes."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+
+import click
+
+from imavatar_deploy.cli.command import Command, closing_lines, progress
+from imavatar_deploy.cli.options import DURATION, FRAMES_HELP, FRAMES_METAVAR, frames_of
+from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.progress import human_bytes, tell
+from imavatar_deploy.tracks import FlameTrack, read_track
+from imavatar_deploy.tracks.edit import retimed
+
+from ..sources.flame_udp import PROTOCOL
+from ..streams.bad_network import BadNetwork, through
+from ..streams.flame_packet import ENCODINGS
+from ..streams.sending import Channel, packets, send_on_time
+from ..streams.udp_address import LOOPBACK, UdpAddress, address_of, sending_socket
+
+
+def _receiver(text: str) -> UdpAddress:
+    address = address_of(text, PROTOCOL.scheme, PROTOCOL.port)
+    if not address.port:
+        raise UsageError(
+            f"--to needs the port that the receiver listens at, as {PROTOCOL.port}, got {text!r}"
+        )
+    return UdpAddress(address.host or LOOPBACK, address.port)
+
+
+def _edition(track: FlameTrack, asked: str | None) -> str:
+    edition = asked or track.edition
+    if edition is None:
+        raise UsageError(
+            f"the track does not say what its codes are of: add --edition, one of {', '.join(EDITIONS)}"
+        )
+    if edition not in EDITIONS:
+        raise unknown_name("edition", edition, EDITIONS)
+    return edition
+
+
+def _count(track: FlameTrack, loop: bool, duration: float | None) -> int | None:
+    """How many frames there will be; None for ever."""
+    if duration is not None and duration <= 0:
+        raise UsageError(f"--duration must be more than 0 seconds, got {duration}")
+    asked = None if duration is None else max(1, round(duration * track.fps))
+    if loop:
+        return asked
+    return len(track) if asked is None else min(asked, len(track))
+
+
+@click.command(
+    cls=Command,
+    interrupted="no more packets are sent",
+    epilog="""\b
+Examples:
+  imavatar-send talk --loop
+  imavatar-send flame_params.json --to udp://192.168.1.20:9000 --encoding int16
+  imavatar-send talk --loop --duration 1min --loss 0.2 --burst 5 --jitter 40ms --duplicate 0.05
+
+Start the receiver first, in another terminal: imavatar-run sample --source udp://:9000 --sink window""",
+)
+@click.argument("track")
+@click.option(
+    "--to", default="udp://:9000", show_default=True, metavar="udp://HOST:PORT", help="Who listens."
+)
+@click.option(
+    "--fps",
+    type=float,
+    help="Packets a second; the motion keeps its speed.  [default: the motion's]",
+)
+@click.option(
+    "--frames",
+    default=":",
+    metavar=FRAMES_METAVAR,
+    help=f"Only these frames of the motion: {FRAMES_HELP}",
+)
+@click.option("--loop", is_flag=True, help="Begin again at the end, until Ctrl-C or --duration.")
+@click.option("--duration", type=DURATION, help="Stop after so long, such as 30s or 5min.")
+@click.option(
+    "--encoding",
+    type=click.Choice(list(ENCODINGS)),
+    default="float32",
+    show_default=True,
+    help="float32: exact, 296 bytes a packet; int16: 166 bytes, off by 1.6e-5 of the largest value at most.",
+)
+@click.option(
+    "--edition", help=f"Say that the codes are of this head model: {', '.join(EDITIONS)}."
+)
+@click.option("--loss", default=0.0, help="Share of packets that a bad network loses, 0..1.")
+@click.option("--burst", default=1.0, help="Packets that it loses in a row, in the mean.")
+@click.option(
+    "--jitter",
+    type=DURATION,
+    default="0ms",
+    help="Longest delay, like 40ms; later packets overtake.",
+)
+@click.option("--duplicate", default=0.0, help="Share of packets that it delivers twice, 0..1.")
+@click.option("--seed", default=0, help="Of its chances: the same one, the same fate.")
+def send(
+    track: str,
+    to: str,
+    fps: float | None,
+    frames: str,
+    loop: bool,
+    duration: float | None,
+    encoding: str,
+    edition: str | None,
+    loss: float,
+    burst: float,
+    jitter: float,
+    duplicate: float,
+    seed: int,
+) -> None:
+    """Send TRACK (a track file, or the word 'talk') in real time, a UDP packet a frame (docs/flame-stream.md)."""
+    address = _receiver(to)
+    motion = read_track(track).select(frames_of(frames))
+    motion = retimed(motion, motion.fps if fps is None else fps)
+    said, total = _edition(motion, edition), _count(motion, loop, duration)
+    network = BadNetwork(loss=loss, burst=burst, jitter=jitter, duplicate=duplicate, seed=seed)
+    opened = sending_socket(address)
+    channel, began = Channel(opened), time.monotonic()
+    stream = packets(motion, said, encoding=encoding, began=began, loop=loop)
+    try:
+        with opened, progress(f"sending to {address}", total) as advance:
+
+            def transmit(packet: bytes) -> None:
+                channel.send(packet)
+                advance(1)
+
+            send_on_time(through(network, islice(stream, total)), transmit, began)
+    finally:
+        _tell(channel, network, address, time.monotonic() - began)
+
+
+def _tell(channel: Channel, network: BadNetwork, address: UdpAddress, seconds: float) -> None:
+    fate = (
+        f", withheld {network.lost}, doubled {network.doubled}"
+        if network.lost or network.doubled
+        else ""
+    )
+    rate = channel.packets / max(seconds, 1e-9)
+    amount = f"{channel.packets} packets ({human_bytes(channel.bytes)})"
+    click.echo(f"sent {amount} to {address}, {rate:.1f} a second{fate}")
+    if channel.unheard:
+        tell(
+            f"nobody listened to {channel.unheard} of them: start the receiver first, and end it last"
+        )
+    click.echo(
+        closing_lines(
+            [], seconds, [f"imavatar-run sample --source udp://:{address.port} --sink window"]
+        )
+    )

@@ -1,0 +1,150 @@
+"""Optional parts: what training, exporting, trackers and clusters bring."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from imavatar_deploy.errors import MissingDependencyError
+
+from .probe import AbsentError, Checkup
+from .probes_core import imported
+
+
+def _torch() -> str:
+    torch, said = imported("torch", "torch")
+    torch.set_num_threads(1)
+    layer = torch.nn.Linear(3, 3)
+    layer(torch.ones(2, 3)).sum().backward()
+    if layer.weight.grad is None:
+        raise ArithmeticError("a gradient was asked for and did not come")
+    return f"{said}, a gradient computed, CUDA {'yes' if torch.cuda.is_available() else 'no'}"
+
+
+def _onnx() -> str:
+    onnx, said = imported("onnx", "onnx")
+    _, script = imported("onnxscript", "onnxscript")
+    from imavatar_deploy.avatar_io import SAMPLE
+
+    onnx.checker.check_model(onnx.load(str(SAMPLE / "texture.onnx")))
+    return f"{said}, {script}, texture.onnx of the sample checked"
+
+
+def _mesh() -> str:
+    igl, said = imported("igl", "libigl")
+    measure, image = imported("skimage.measure", "scikit-image")
+    import numpy as np
+
+    grid = np.linalg.norm(np.mgrid[-1:1:8j, -1:1:8j, -1:1:8j], axis=0) - 0.7
+    vertices, faces, *_ = measure.marching_cubes(grid, 0.0)
+    fewer = igl.qslim(vertices.astype(np.float64), faces.astype(np.int64), len(faces) // 2)[1]
+    return f"{said}, {image}, a ball of {len(faces)} faces made and brought to {len(fewer)}"
+
+
+def _tensorboard() -> str:
+    writer, said = imported("tensorboard.summary", "tensorboard")
+    return f"{said}, {writer.Writer.__name__} ready"
+
+
+def _gltf() -> str:
+    library, said = imported("pygltflib", "pygltflib")
+    _, atlas = imported("xatlas", "xatlas")
+    document = library.GLTF2(scene=0, scenes=[library.Scene(nodes=[])])
+    return f"{said}, {atlas}, a document of {len(document.to_json())} characters"
+
+
+def _usd() -> str:
+    usd, said = imported("pxr.Usd", "usd-core")
+    stage = usd.Stage.CreateInMemory()
+    stage.DefinePrim("/Head", "Mesh")
+    return f"{said}, a stage of {len(stage.ExportToString())} characters"
+
+
+def _alembic() -> str:
+    alembic, said = imported("alembic3d", "alembic3d")
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "head.abc")
+        _write_archive(alembic, path)
+        children = alembic.Abc.IArchive(path).getTop().getNumChildren()
+        return f"{said}, an archive of {children} object in {Path(path).stat().st_size} bytes"
+
+
+def _write_archive(alembic: Any, path: str) -> None:
+    """It is written when its objects are gone."""
+    alembic.AbcGeom.OXform(alembic.Abc.OArchive(path).getTop(), "head")
+
+
+def _ray() -> str:
+    ray, said = imported("ray", "ray")
+    return f"{said}, {'joined to a cluster' if ray.is_initialized() else 'no cluster joined'}"
+
+
+def _fabric() -> str:
+    fabric, said = imported("lightning_fabric", "lightning-fabric")
+    return f"{said}, on {fabric.Fabric(accelerator='cpu', devices=1).device}"
+
+
+def _osc() -> str:
+    builder, said = imported("pythonosc.osc_message_builder", "python-osc")
+    message = builder.OscMessageBuilder(address="/VMC/Ext/OK")
+    message.add_arg(1)
+    return f"{said}, a message of {len(message.build().dgram)} bytes"
+
+
+def _mediapipe() -> str:
+    _, said = imported("mediapipe", "mediapipe")
+    return f"{said}, for a face_landmarker.task of yours"
+
+
+def _window() -> str:
+    _, said = imported("cv2", "opencv-python")
+    from ..sinks.window import check_windows
+
+    try:
+        check_windows()
+    except MissingDependencyError as error:
+        raise AbsentError(str(error).partition(":")[0]) from error
+    return f"{said}, a window opened and closed"
+
+
+def _virtual_camera() -> str:
+    found, said = imported("pyvirtualcam", "pyvirtualcam")
+    try:
+        with found.Camera(width=64, height=64, fps=20) as camera:
+            return f"{said}, {camera.device} opened"
+    except RuntimeError as error:
+        raise AbsentError(
+            f"{said}, and no virtual camera", "install OBS Studio, or load v4l2loopback"
+        ) from error
+
+
+def _row(name: str, serves: str, mend: str, probe: Callable[[], str]) -> Checkup:
+    return Checkup(name, serves, f"pip install {mend}", probe)
+
+
+def _extra(name: str) -> str:
+    return f"'imavatar-deploy[{name}]'"
+
+
+ROWS = (
+    _row("torch", "training, exporting", _extra("export"), _torch),
+    _row("onnx", "imavatar-export", _extra("export"), _onnx),
+    _row("mesh", "imavatar-export", _extra("export"), _mesh),
+    _row("fabric", "imavatar-train", _extra("train"), _fabric),
+    _row("tensorboard", "imavatar-train", _extra("train"), _tensorboard),
+    _row("gltf", "GLB and VRM files", _extra("gltf"), _gltf),
+    _row("usd", "USD files", _extra("scene"), _usd),
+    _row("alembic", "Alembic files", _extra("scene"), _alembic),
+    Checkup(
+        "window",
+        "imavatar-run --sink window",
+        "pip uninstall -y opencv-python-headless && pip install opencv-python",
+        _window,
+    ),
+    _row("virtualcam", "imavatar-run --sink virtualcam", _extra("live"), _virtual_camera),
+    _row("osc", "live trackers", _extra("trackers"), _osc),
+    _row("mediapipe", "landmarks from a camera", _extra("webcam"), _mediapipe),
+    _row("ray", "work on a cluster", _extra("cluster"), _ray),
+)

@@ -1,0 +1,185 @@
+"""Motion: pushed what arrives, asked for the face at any moment; every time is given, no clock is read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, JAW
+
+from ...sources.observation import Arrival, Observation
+from .calibration import Calibrator, Neutral
+from .face_state import Double, Face
+from .intake import Copies, Intake, Retarget
+from .jitter_buffer import JitterBuffer
+from .playback import Playback
+from .settings import Settings
+from .timing import Pace, SenderClock, Spacing, Trust
+
+Float = NDArray[np.float32]
+
+ABSURD_TIME = 1e12
+"""Seconds; beyond, a time has lost its milliseconds, and counts as none."""
+
+SHARE = 0.85
+"""Of a frame, the latency of `auto`: predictions lag a little, too, so that the whole stays within one frame."""
+
+USUAL = 1.5
+"""Intervals: the age of the newest face up to which nothing is amiss."""
+
+SHORTEST_STEP = 1e-4
+"""Seconds between two moments that are told apart."""
+
+HEAD = EXPRESSION_SIZE + BONES.index("global")
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """The face to show."""
+
+    expression: Float  # [50]
+    pose: Float  # [15] axis-angle, radians
+    captured: float
+    """When that was captured, on this machine's clock, as if the shortest way took no time. Never goes back."""
+    state: str
+    """`live`, `predicted`, `held` or `relaxing`."""
+
+
+class Motion:
+    """The whole chain: retarget, align clocks, calibrate, adjust, buffer, predict, correct, smooth."""
+
+    def __init__(
+        self,
+        retargets: Mapping[str, Retarget],
+        settings: Settings,
+        counts: Counter[str] | None = None,
+    ) -> None:
+        """Counts go to `counts`: `foreign`, `malformed`, `late`, `repeated`, `unchanged` (the same face again
+        soon after: a sender faster than its tracker), `untimed` (shown by when it came), and `restarted` sender's
+        clocks.
+
+        Args:
+            retargets: for each vocabulary that can be shown, what puts it into the avatar's words.
+        """
+        self.counts: Counter[str] = Counter() if counts is None else counts
+        self.given = settings.neutral
+        """The face at rest that it began with."""
+        self.neutral: Neutral | None = settings.neutral
+        """The one that is taken off every face."""
+        self._settings, self._intake = settings, Intake(retargets, self.counts)
+        self._spacing, self._pace = Spacing(1 / settings.fps), Pace(1 / settings.fps)
+        self._clock, self._trust, self._copies = SenderClock(), Trust(), Copies()
+        self._buffer, self._playback = JitterBuffer(), Playback(settings)
+        self._calibrator: Calibrator | None = None
+        self._moment: Moment | None = None
+        self._now = self._shown = -math.inf
+        self._changed = False
+
+    @property
+    def added_latency(self) -> float:
+        """Seconds between a face's coming, by the shortest way, and its showing: delay and smoothing together."""
+        latency = self._settings.latency
+        return SHARE * self._spacing.interval if latency is None else latency
+
+    @property
+    def latency_note(self) -> str:
+        """The same in one line for people."""
+        total, lag = 1e3 * self.added_latency, 1e3 * float(self._playback.lag[HEAD])
+        return f"{total:.0f} ms added: {max(total - lag, 0):.0f} of delay and {lag:.0f} of smoothing (head, now)"
+
+    @property
+    def calibrating(self) -> bool:
+        """Whether faces are being gathered for a new neutral one."""
+        return self._calibrator is not None
+
+    def recalibrate(self) -> None:
+        """Make the face of the next `calibration` seconds the neutral one."""
+        self._calibrator = Calibrator(self._settings.calibration)
+
+    def push(self, arrival: Arrival) -> None:
+        """Take in what arrived, in any order, and count it when it is of no use. Never raises."""
+        observation, arrived = arrival
+        seen = self._intake.read(observation)
+        if seen is None:
+            return
+        sent, restarts = self._time_of(observation, arrived), self._clock.restarts
+        if not self._clock.hear(sent, arrived):
+            self.counts["late"] += 1
+            return
+        if self._clock.restarts > restarts:
+            self._begin_anew()
+        kind = self._copies.judge(
+            observation.weights, observation.pose, sent, self._spacing.interval
+        )
+        if kind == "copy":
+            self.counts["unchanged"] += 1
+            return
+        if self._calibrator and (neutral := self._calibrator.add(seen, arrived)):
+            self.neutral, self._calibrator = neutral, None
+            self._buffer.clear()
+        trouble = self._buffer.insert(
+            sent, self._settings.own(seen, self.neutral), self._shown, self._spacing.interval
+        )
+        if trouble:
+            self.counts[trouble] += 1
+            return
+        self._spacing.note(sent, kind == "new")
+        self._changed = True
+
+    def at(self, now: float) -> Moment | None:
+        """The face to show at `now`, which should grow; None before the first face came."""
+        if not self._buffer.count or (self._moment and now - self._now < SHORTEST_STEP):
+            return self._moment
+        sender, elapsed = self._clock.at(now), now - self._now
+        face = self._playback.step(self._buffer, sender, elapsed, self.added_latency, self._changed)
+        self._now, self._shown, self._changed = now, sender - self.added_latency, False
+        self._moment = self._moment_of(face)
+        return self._moment
+
+    def _moment_of(self, face: Face) -> Moment:
+        expression, pose = self._settings.adjustment.limited(*self._as_seen(face))
+        age = self._shown - self._buffer.newest
+        beyond = float(self._playback.dropout.lead(np.asarray(age)))
+        captured = self._clock.local(self._shown if age <= 0 else self._buffer.newest + beyond)
+        if self._moment:
+            captured = max(captured, self._moment.captured)
+        return Moment(
+            expression.astype(np.float32), pose.astype(np.float32), captured, self._state(age)
+        )
+
+    def _state(self, age: float) -> str:
+        due = USUAL * self._spacing.interval - self.added_latency
+        return "live" if age <= due else self._playback.dropout.state(age)
+
+    def _as_seen(self, face: Face) -> tuple[Double, Double]:
+        """Expression and pose; no lid and no jaw goes further than it has been seen to, even in a correction."""
+        low, high = self._buffer.seen.low, self._buffer.seen.high
+        pose = face.pose()
+        pose[JAW] = np.minimum(np.maximum(pose[JAW], low[EXPRESSION_SIZE:]), high[EXPRESSION_SIZE:])
+        return np.minimum(
+            np.maximum(face.expression, low[:EXPRESSION_SIZE]), high[:EXPRESSION_SIZE]
+        ), pose
+
+    def _time_of(self, observation: Observation, arrived: float) -> float:
+        time = observation.time
+        usable = time is not None and abs(time) < ABSURD_TIME
+        if time is not None and usable and observation.sequence is None:
+            self._trust.hear(time, arrived)
+        if time is not None and usable and not self._trust.lost:
+            return time
+        self.counts["untimed"] += 1
+        return self._pace.moment(arrived, observation.sequence)
+
+    def _begin_anew(self) -> None:
+        """The sender's clock is another one: what is shown goes on, the times do not."""
+        self.counts["restarted"] += 1
+        self._buffer.clear()
+        self._spacing.forget()
+        self._copies.forget()
+        self._playback.forget_times()
+        self._shown = -math.inf

@@ -1,0 +1,184 @@
+"""Raster kernels: the rules of `rendering.rasteriser`, in the same double precision, a thread a triangle.
+
+Every pixel keeps the largest of the 64-bit keys that its triangles offer: 1 / w, whose bits as a whole number order as
+it does, above the complement of the triangle's index, so that of equally near ones the first wins. A triangle whose box
+has more than `SMALL` pixels is put on a list, and groups of threads share the pixels of each.
+"""
+
+from __future__ import annotations
+
+from imavatar_deploy.rendering import rasteriser
+
+from .arrays import Double, Doubles2, Floats2, Ints, Ints2, Keys, Vec4d
+from .library import inlined, kernel, wp
+
+SMALL = wp.constant(64)
+"""Pixels of a box that one thread walks alone; at 512² a triangle of 50,000 has about ten."""
+
+LANES = 128
+"""Threads that share a large triangle."""
+
+GROUPS = 512
+"""Large triangles drawn at a time."""
+
+ZERO = wp.constant(wp.float64(0.0))
+ONE = wp.constant(wp.float64(1.0))
+NEAR = wp.constant(wp.float64(rasteriser.NEAR))
+SLACK = wp.constant(wp.float64(rasteriser.SLACK))
+JUST_ABOVE_ZERO = wp.constant(wp.float64(rasteriser.JUST_ABOVE_ZERO))
+NEAREST = wp.constant(wp.float64(1.0 / rasteriser.NEAR))
+FAR_AWAY = wp.constant(wp.float64(1e30))
+LAST = wp.constant(wp.uint64(0xFFFFFFFF))
+
+
+@inlined
+def _widened(bounds: Vec4d, x: Double, y: Double) -> Vec4d:
+    """Lowest and highest column, lowest and highest row, with (x, y) among them."""
+    return wp.vec4d(
+        wp.min(bounds[0], x), wp.max(bounds[1], x), wp.min(bounds[2], y), wp.max(bounds[3], y)
+    )
+
+
+@inlined
+def _side(bounds: Vec4d, points: Doubles2, a: int, b: int) -> Vec4d:
+    """`bounds` with corner a, where it is beyond the near plane, and where side a-b crosses it."""
+    wa, wb = points[a, 2], points[b, 2]
+    if wa > NEAR:
+        bounds = _widened(bounds, points[a, 0] / wa, points[a, 1] / wa)
+    if (wa > NEAR) != (wb > NEAR):
+        t = (NEAR - wa) / (wb - wa)
+        x = points[a, 0] + t * (points[b, 0] - points[a, 0])
+        y = points[a, 1] + t * (points[b, 1] - points[a, 1])
+        bounds = _widened(bounds, x / NEAR, y / NEAR)
+    return bounds
+
+
+@inlined
+def _store_cross(points: Doubles2, j: int, k: int, planes: Doubles2, face: int, first: int) -> None:
+    """p_k x p_j: exactly the negative of p_j x p_k, so neighbours agree on which side of an edge a pixel is."""
+    planes[face, first] = points[j, 2] * points[k, 1] - points[j, 1] * points[k, 2]
+    planes[face, first + 1] = points[j, 0] * points[k, 2] - points[j, 2] * points[k, 0]
+    planes[face, first + 2] = points[j, 1] * points[k, 0] - points[j, 0] * points[k, 1]
+
+
+@inlined
+def _edge(planes: Doubles2, face: int, first: int, x: Double, y: Double) -> Double:
+    """One edge function, added up in the order in which the CPU does."""
+    return planes[face, first] * x + (planes[face, first + 1] * y + planes[face, first + 2])
+
+
+@inlined
+def _threshold(planes: Doubles2, face: int, first: int) -> Double:
+    """Zero for a left or top edge, which owns the pixels on it; just above zero for the others."""
+    across, down = planes[face, first], planes[face, first + 1]
+    if across > ZERO or (across == ZERO and down > ZERO):
+        return ZERO
+    return JUST_ABOVE_ZERO
+
+
+@inlined
+def _offer(planes: Doubles2, face: int, column: int, row: int, width: int, nearest: Keys) -> None:
+    """Let a triangle try for one pixel."""
+    x, y = wp.float64(column), wp.float64(row)
+    e0, e1, e2 = (
+        _edge(planes, face, 0, x, y),
+        _edge(planes, face, 3, x, y),
+        _edge(planes, face, 6, x, y),
+    )
+    if (
+        e0 < _threshold(planes, face, 0)
+        or e1 < _threshold(planes, face, 3)
+        or e2 < _threshold(planes, face, 6)
+    ):
+        return
+    nearness = wp.float32((e0 + e1 + e2) * planes[face, 9])
+    if nearness > 0.0 and wp.float64(nearness) < NEAREST:
+        key = (wp.uint64(wp.cast(nearness, wp.uint32)) << wp.uint64(32)) | (LAST - wp.uint64(face))
+        wp.atomic_max(nearest, row * width + column, key)
+
+
+@kernel
+def scan(
+    points: Doubles2, faces: Ints2, width: int, height: int, planes: Doubles2, boxes: Ints2, nearest: Keys,
+    large: Ints, large_count: Ints,
+) -> None:  # fmt: skip
+    """Edge functions (positive inside) and pixel box of one triangle; its pixels, where they are few."""
+    face = wp.tid()
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    _store_cross(points, b, c, planes, face, 0)
+    _store_cross(points, c, a, planes, face, 3)
+    _store_cross(points, a, b, planes, face, 6)
+    area = (
+        planes[face, 0] * points[a, 0]
+        + planes[face, 1] * points[a, 1]
+        + planes[face, 2] * points[a, 2]
+    )
+    if not (area > ZERO and wp.isfinite(area)):  # seen from behind, without area, or not finite
+        return
+    planes[face, 9] = ONE / area
+    bounds = wp.vec4d(FAR_AWAY, -FAR_AWAY, FAR_AWAY, -FAR_AWAY)
+    bounds = _side(bounds, points, a, b)
+    bounds = _side(bounds, points, b, c)
+    bounds = _side(bounds, points, c, a)
+    wide, high = wp.float64(width), wp.float64(height)
+    left = int(wp.clamp(wp.ceil(bounds[0] - SLACK), ZERO, wide))
+    right = int(wp.clamp(wp.floor(bounds[1] + SLACK), -ONE, wide - ONE))
+    top = int(wp.clamp(wp.ceil(bounds[2] - SLACK), ZERO, high))
+    bottom = int(wp.clamp(wp.floor(bounds[3] + SLACK), -ONE, high - ONE))
+    if left > right or top > bottom:
+        return
+    if (right - left + 1) * (bottom - top + 1) > SMALL:
+        boxes[face, 0] = left
+        boxes[face, 1] = right
+        boxes[face, 2] = top
+        boxes[face, 3] = bottom
+        large[wp.atomic_add(large_count, 0, 1)] = face
+        return
+    for row in range(top, bottom + 1):
+        for column in range(left, right + 1):
+            _offer(planes, face, column, row, width, nearest)
+
+
+@kernel
+def scan_large(
+    planes: Doubles2,
+    boxes: Ints2,
+    large: Ints,
+    large_count: Ints,
+    width: int,
+    groups: int,
+    lanes: int,
+    nearest: Keys,
+) -> None:
+    """Every group takes the next of the large triangles, every lane of it the next of its pixels."""
+    group, lane = wp.tid()
+    for entry in range(group, large_count[0], groups):
+        face = large[entry]
+        left, top = boxes[face, 0], boxes[face, 2]
+        across = boxes[face, 1] - left + 1
+        for pixel in range(lane, across * (boxes[face, 3] - top + 1), lanes):
+            _offer(planes, face, left + pixel % across, top + pixel // across, width, nearest)
+
+
+@kernel
+def resolve(
+    nearest: Keys, planes: Doubles2, width: int, triangle: Ints, barycentrics: Floats2
+) -> None:
+    """What one pixel sees, and where on it; -1 where that is nothing."""
+    pixel = wp.tid()
+    key = nearest[pixel]
+    if key == wp.uint64(0):
+        triangle[pixel] = -1
+        return
+    face = int(LAST - (key & LAST))
+    triangle[pixel] = face
+    x, y = wp.float64(pixel % width), wp.float64(pixel // width)
+    e0, e1, e2 = (
+        _edge(planes, face, 0, x, y),
+        _edge(planes, face, 3, x, y),
+        _edge(planes, face, 6, x, y),
+    )
+    share = ONE / (e0 + e1 + e2)
+    barycentrics[pixel, 0] = wp.float32(e0 * share)
+    barycentrics[pixel, 1] = wp.float32(e1 * share)
+    barycentrics[pixel, 2] = wp.float32(e2 * share)

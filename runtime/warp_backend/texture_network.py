@@ -1,0 +1,205 @@
+"""The full texture network on the device: half precision, float32 sums, all layers of a tile of points in one kernel.
+
+A block of threads takes tile after tile of `rows` points through the whole network. A layer's inputs stay in the shared
+memory of its processor; the weights stream by in chunks of `DEPTH` x `COLUMNS`, which lie in memory in the order in
+which they are used, and are multiplied by `wp.tile_matmul`: tensor cores through cuBLASDx on a GPU, loops on a CPU.
+A layer's outputs wait in the block's own part of a scratch array, small enough for the second-level cache, so that two
+blocks fit on a processor and one multiplies while the other waits for its next chunk.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Float, Floats2, Half, Halves2, Ints
+from .library import inlined, quietly, wp
+from .texture_weights import TextureWeights
+
+DEPTH, COLUMNS = 128, 64
+"""Of a chunk of weights: 16 KB. Widths of layers are filled up with zeros to a multiple of `DEPTH`."""
+
+THREADS = 256
+"""A block. The compiler gives each of its eight warps 32 products of 16 x 8 x 16 a chunk (sm_90); four warps got 128 of
+16 x 8 x 8 each, and spilled more registers."""
+
+PIECE = 32
+"""Units that travel from memory to shared memory at a time."""
+
+CHANNELS = 4
+"""Numbers kept of the last layer's: red, green, blue and one of no meaning."""
+
+ROWS = (64, 32, 16)
+"""Points a tile, largest first: all weights are read once a tile, so the more the better."""
+
+BLOCKS = 2
+"""Blocks for each processor of the device."""
+
+SPARE = 2048
+"""Bytes of shared memory for everything but activations, weights and sums."""
+
+
+def _padded(size: int) -> int:
+    return -(-size // DEPTH) * DEPTH
+
+
+def rows_that_fit(width: int, shared_bytes: int) -> int:
+    """How many points a block can hold on a device that gives it so much shared memory."""
+    for rows in ROWS:
+        activations, weights, sums = rows * width * 2, DEPTH * COLUMNS * 2, rows * COLUMNS * 4
+        if activations + weights + sums + SPARE <= shared_bytes:
+            return rows
+    return ROWS[-1]
+
+
+def chunked(weights: TextureWeights, width: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Weights `[chunks * DEPTH, COLUMNS]` as the kernel reads them, and biases `[L, H]`.
+
+    The first row of the biases is the frame's, see `TextureWeights.constant`.
+    """
+    matrices = [weights.first, *(weight for weight, _ in weights.layers)]
+    chunks = []
+    for index, matrix in enumerate(matrices):
+        inputs = _padded(len(matrix)) if index == 0 else width
+        outputs = COLUMNS if index == len(matrices) - 1 else width
+        filled = np.zeros((inputs, outputs), dtype=np.float16)
+        filled[: matrix.shape[0], : matrix.shape[1]] = matrix
+        tiles = filled.reshape(inputs // DEPTH, DEPTH, outputs // COLUMNS, COLUMNS).transpose(
+            2, 0, 1, 3
+        )
+        chunks.append(tiles.reshape(-1, COLUMNS))
+    biases = np.zeros((len(matrices), width), dtype=np.float32)
+    for row, (_, bias) in zip(biases[1:], weights.layers, strict=True):
+        row[: len(bias)] = bias
+    return np.ascontiguousarray(np.concatenate(chunks)), biases
+
+
+@inlined
+def _rectified(total: Float, bias: Float) -> Half:
+    return wp.float16(wp.max(total + bias, 0.0))
+
+
+@inlined
+def _colour(total: Float, bias: Float) -> Float:
+    return (wp.tanh(total + bias) + 1.0) * 0.5
+
+
+def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a kernel in one piece
+    """The kernel for layers as wide as `width`, `rows` points a block; Warp needs both when it compiles."""
+    height, depth, columns = wp.constant(rows), wp.constant(DEPTH), wp.constant(COLUMNS)
+    units, channels, piece = wp.constant(width), wp.constant(CHANNELS), wp.constant(PIECE)
+
+    def colour_points(
+        count: Ints, points: Halves2, weights: Halves2, biases: Floats2, first_steps: int, blocks: int,
+        scratch: Halves2, told: Floats2,
+    ) -> None:  # fmt: skip
+        block = wp.tid()
+        last = biases.shape[0] - 1
+        seen = wp.tile_zeros(shape=(height, units), dtype=wp.float16, storage="shared")
+        for tile in range(block, (count[0] + height - 1) // height, blocks):
+            for k in range(first_steps * depth // piece):
+                part = wp.tile_load(
+                    points, shape=(height, piece), offset=(tile * height, k * piece)
+                )
+                wp.tile_assign(seen, part, offset=(0, k * piece))
+            used = int(0)
+            steps = int(first_steps)
+            strips = int(units // columns)
+            for layer in range(biases.shape[0]):
+                if layer == last:
+                    strips = int(1)
+                for strip in range(strips):
+                    total = wp.tile_zeros(
+                        shape=(height, columns), dtype=wp.float32, storage="shared"
+                    )
+                    for k in range(steps):
+                        chunk = wp.tile_load(
+                            weights,
+                            shape=(depth, columns),
+                            offset=(used * depth, 0),
+                            storage="shared",
+                            aligned=True,
+                        )
+                        wp.tile_matmul(
+                            wp.tile_view(seen, offset=(0, k * depth), shape=(height, depth)),
+                            chunk,
+                            total,
+                        )
+                        used += 1
+                    row = wp.tile_load(biases, shape=(1, columns), offset=(layer, strip * columns))
+                    bias = wp.tile_broadcast(row, shape=(height, columns))
+                    if layer == last:
+                        sums = wp.tile_view(total, offset=(0, 0), shape=(height, channels))
+                        added = wp.tile_view(bias, offset=(0, 0), shape=(height, channels))
+                        wp.tile_store(
+                            told, wp.tile_map(_colour, sums, added), offset=(tile * height, 0)
+                        )
+                    else:
+                        units_out = wp.tile_map(_rectified, total, bias)
+                        wp.tile_store(scratch, units_out, offset=(block * height, strip * columns))
+                # Making a shared tile is a barrier: no thread reads the scratch before all have written it.
+                wp.tile_zeros(shape=(1, 1), dtype=wp.float32, storage="shared")
+                if layer < last:
+                    for k in range(units // piece):
+                        again = wp.tile_load(
+                            scratch, shape=(height, piece), offset=(block * height, k * piece)
+                        )
+                        wp.tile_assign(seen, again, offset=(0, k * piece))
+                steps = int(units // depth)
+
+    # The bounds leave a thread 128 registers; without the option Warp also links the products of a backward pass.
+    return wp.kernel(
+        colour_points,
+        module="unique",
+        enable_backward=False,
+        launch_bounds=(THREADS, BLOCKS),
+        module_options={"enable_backward": False},
+    )
+
+
+class TextureNetwork:
+    """The network of one avatar on one device, for up to `most` points.
+
+    Args:
+        most: how many points there may be.
+    """
+
+    def __init__(self, weights: TextureWeights, most: int, device: Any) -> None:
+        sizes = [
+            _padded(len(weights.first)),
+            *(_padded(len(weight)) for weight, _ in weights.layers),
+        ]
+        self.width = max(sizes)
+        self._device = device
+        self._steps = sizes[0] // DEPTH
+        shared = device.max_shared_memory_per_block if device.is_cuda else 1 << 18
+        self._rows = rows_that_fit(self.width, shared)
+        tiles = -(-most // self._rows)
+        self._blocks = min(tiles, BLOCKS * device.sm_count if device.is_cuda else 1)
+        chunks, self.biases = chunked(weights, self.width)
+        self._weights = wp.array(chunks, dtype=wp.float16, device=device)
+        self._scratch = wp.zeros(
+            (self._blocks * self._rows, self.width), dtype=wp.float16, device=device
+        )
+        capacity = tiles * self._rows
+        self.points = wp.zeros((capacity, sizes[0]), dtype=wp.float16, device=device)
+        """[most, K + 3 and zeros] where codes and normals of the points are put."""
+        self.told = wp.zeros((capacity, CHANNELS), dtype=wp.float32, device=device)
+        """[most, CHANNELS] where the colours of the points come."""
+        self._kernel = network_kernel(self._rows, self.width)
+        with quietly(wp):
+            wp.load_module(self._kernel.module, device, block_dim=THREADS)
+
+    def launch(self, count: Any, biases: Any) -> None:
+        """Colour the first `count[0]` points, given the biases `[L, H]` on the device."""
+        given = [count, self.points, self._weights, biases, self._steps, self._blocks]
+        wp.launch_tiled(
+            self._kernel,
+            dim=[self._blocks],
+            inputs=given,
+            outputs=[self._scratch, self.told],
+            block_dim=THREADS,
+            device=self._device,
+        )

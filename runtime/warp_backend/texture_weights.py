@@ -1,0 +1,120 @@
+"""The full texture network's weights, read out of `texture.onnx` as our exporter lays it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.optional import require
+
+Float = NDArray[np.float32]
+
+FIRST, LAYER, LAST = ("Concat", "Gemm", "Gemm", "Add"), ("Relu", "Gemm"), ("Tanh", "Add", "Div")
+"""Operators of the first layer (of the point, of the condition), of every further one, and of the colour."""
+
+
+@dataclass(frozen=True)
+class TextureWeights:
+    """rgb = (tanh(layers(relu(... relu([code, normal] first + of_condition condition + bias)))) + 1) / 2."""
+
+    first: Float  # [K + 3, H]
+    of_condition: Float  # [53, H]
+    bias: Float  # [H] of the first layer
+    layers: tuple[
+        tuple[Float, Float], ...
+    ]  # weight [inputs, outputs] and bias [outputs]; the last has 3 outputs
+
+    def constant(self, condition: Float) -> Float:
+        """[H] what a condition `[1, 53]` adds to the first layer, the same for every point."""
+        return np.asarray(condition[0] @ self.of_condition + self.bias, dtype=np.float32)
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions for one point."""
+        return 2 * (self.first.size + sum(weight.size for weight, _ in self.layers))
+
+
+def read_texture(path: Path, code_size: int) -> TextureWeights:
+    """The weights in an avatar's `texture.onnx`.
+
+    Raises:
+        InputError: the graph cannot be read, or is laid out in another way.
+        MissingDependencyError: the package onnx is not there.
+    """
+    onnx = require("onnx", extra="cuda")
+    try:
+        graph = onnx.load(str(path)).graph
+        numbers = {entry.name: onnx.numpy_helper.to_array(entry) for entry in graph.initializer}
+    except Exception as error:  # protobuf's own
+        raise InputError(
+            f"{path} is not an ONNX graph ({error}); export the avatar again"
+        ) from error
+    if not _is_ours(graph, numbers):
+        raise InputError(
+            f"{path} is not laid out as a texture network of ours; draw with --backend onnx-cuda or cpu"
+        )
+    gemms = [
+        [numbers[name].astype(np.float32) for name in node.input[1:]]
+        for node in graph.node
+        if _is(node, "Gemm")
+    ]
+    (first, *_), (of_condition, bias), *layers = gemms
+    if first.shape[1] != code_size + 3:
+        raise InputError(
+            f"{path} takes codes of {first.shape[1] - 3}, the avatar has {code_size}; export it again"
+        )
+    return TextureWeights(
+        first.T, of_condition.T, bias, tuple((weight.T, bias) for weight, bias in layers)
+    )
+
+
+def _is(node: Any, kind: str) -> bool:
+    return bool(node.op_type == kind)
+
+
+def _is_ours(graph: Any, numbers: dict[str, Any]) -> bool:
+    """Operators in the exporter's order, each fed by those before, and nothing in them but what we compute."""
+    nodes = list(graph.node)
+    further = len(nodes) - len(FIRST) - len(LAST)
+    if further < 2 or tuple(node.op_type for node in nodes) != (
+        *FIRST,
+        *LAYER * (further // 2),
+        *LAST,
+    ):
+        return False
+    gemms = [node for node in nodes if _is(node, "Gemm")]
+    *_, one, two = nodes
+    return (
+        _is_a_chain(nodes)
+        and all(name in numbers for node in gemms for name in node.input[1:])
+        and [len(node.input) for node in gemms] == [2] + [3] * (len(gemms) - 1)
+        and [numbers.get(node.input[1]) for node in (one, two)] == [1.0, 2.0]
+        and all(map(_is_plain, gemms))
+    )
+
+
+def _is_a_chain(nodes: list[Any]) -> bool:
+    """The first layer adds what it knows of the point and of the condition; from there each node feeds the next."""
+    concat, of_point, of_condition, total, *_ = nodes
+    feeds = [
+        (concat, ["code", "normal"]),
+        (of_point, [concat.output[0]]),
+        (of_condition, ["condition"]),
+        (total, [of_point.output[0], of_condition.output[0]]),
+        *((node, [before.output[0]]) for before, node in pairwise(nodes[3:])),
+    ]
+    return all(list(node.input[: len(names)]) == names for node, names in feeds)
+
+
+def _is_plain(gemm: Any) -> bool:
+    """x W^T + b."""
+    told = {attribute.name: attribute for attribute in gemm.attribute}
+    scaled = any(told[name].f != 1.0 for name in ("alpha", "beta") if name in told)
+    turned = "transA" in told and told["transA"].i
+    return not scaled and not turned and "transB" in told and bool(told["transB"].i)

@@ -1,0 +1,144 @@
+"""The order of a GPU's work: no image is read or overwritten too early. By a Warp that writes down what it is asked.
+
+It runs on no GPU; what a stream makes of these calls is CUDA's to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("warp", reason="pip install 'imavatar-deploy[cuda]'")
+
+from imavatar_deploy.runtime.warp_backend import frame_slots as slots
+from imavatar_deploy.runtime.warp_backend.frame_slots import Slot
+from imavatar_deploy.runtime.warp_backend.renderer import WarpRenderer
+
+GPU = SimpleNamespace(is_cuda=True)
+
+
+class Recorder:
+    """What of Warp a slot uses; arrays and events are named in the order in which they are made."""
+
+    float32, uint8 = np.float32, np.uint8
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.made = 0
+
+    def zeros(self, shape: Any, dtype: Any, device: Any, pinned: bool = False) -> Any:
+        assert pinned == (device == "cpu"), (
+            "a host array that is not pinned would make every copy wait"
+        )
+        return SimpleNamespace(numpy=lambda: np.zeros(shape, dtype), device=device)
+
+    def Event(self, device: Any) -> str:
+        self.made += 1
+        return f"event{self.made}"
+
+    @contextmanager
+    def ScopedStream(self, stream: Any) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def ScopedCapture(self, device: Any, stream: Any) -> Iterator[Any]:
+        self.told.append("capture")
+        yield SimpleNamespace(graph=f"graph{self.made // 2}")
+        self.told.append("captured")
+
+    def copy(self, target: Any, source: Any, stream: Any = None) -> None:
+        way = "down" if target.device == "cpu" else "up"
+        self.told.append(f"{stream.name if stream else 'current'}: copy {way}")
+
+    def capture_launch(self, graph: str, stream: Any) -> None:
+        self.told.append(f"{stream.name}: {graph}")
+
+    def synchronize_event(self, event: str) -> None:
+        self.told.append(f"host: wait for {event}")
+
+    def stream(self, name: str) -> Any:
+        return SimpleNamespace(
+            name=name,
+            record_event=lambda event: self.told.append(f"{name}: record {event}"),
+            wait_event=lambda event: self.told.append(f"{name}: wait for {event}"),
+        )
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setattr(slots, "wp", recorder)
+    return recorder
+
+
+class Inputs(list[float]):
+    device = GPU
+
+
+def two_slots(recorder: Recorder) -> list[Slot]:
+    streams = recorder.stream("drawing"), recorder.stream("copying")
+
+    def stages(image: Any) -> None:
+        recorder.told.append("kernels")
+
+    return [Slot(stages, Inputs([0.0] * 8), 4, *streams) for _ in range(2)]
+
+
+def drawn(slot: int) -> list[str]:
+    """What one launch must ask for, in this order."""
+    done, there = f"event{2 * slot - 1}", f"event{2 * slot}"
+    return [
+        f"drawing: graph{slot}",
+        f"drawing: record {done}",
+        f"copying: wait for {done}",
+        "copying: copy down",
+        f"copying: record {there}",
+    ]
+
+
+def test_the_graph_holds_the_upload_and_the_kernels(recorder: Recorder) -> None:
+    two_slots(recorder)
+    assert recorder.told == ["capture", "current: copy up", "kernels", "captured"] * 2
+
+
+def test_a_batch_waits_for_an_image_before_its_slot_is_used_again(recorder: Recorder) -> None:
+    renderer = WarpRenderer.__new__(WarpRenderer)
+    renderer._slots, renderer._size, renderer._stream = (
+        two_slots(recorder),
+        (2, 2),
+        recorder.stream("drawing"),
+    )
+    recorder.told.clear()
+    frames: list[int] = []
+
+    def tell(slot: Slot, expression: Any, *_: Any) -> None:
+        recorder.told.append(f"host: frame {int(expression[0])}")
+        frames.append(renderer._slots.index(slot))
+
+    renderer._tell = tell  # type: ignore[method-assign]
+    expressions, poses = (
+        np.arange(4, dtype=np.float32)[:, None],
+        np.zeros((4, 15), dtype=np.float32),
+    )
+    images = renderer.render_batch(expressions, poses, np.zeros((3, 4), dtype=np.float32))
+    assert images.shape == (4, 2, 2, 4)
+    assert frames == [0, 1, 0, 1]
+    assert recorder.told == [
+        "host: frame 0",
+        *drawn(1),
+        "host: frame 1",
+        *drawn(2),
+        "host: wait for event2",
+        "host: frame 2",
+        *drawn(1),
+        "host: wait for event4",
+        "host: frame 3",
+        *drawn(2),
+        "host: wait for event2",
+        "host: wait for event4",
+    ]

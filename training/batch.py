@@ -1,0 +1,146 @@
+"""Pixels: which of an image's pixels a training step looks at, and what it sees there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.conventions import BOUNDING_RADIUS, CONDITION_SIZE
+
+from .dataset import FaceDataset
+from .semantics import FEATURES
+from .settings import Schedule
+
+Mask = NDArray[np.bool_]
+Box = tuple[float, float, float, float]
+
+
+class Batch(NamedTuple):
+    """N pixels of one image."""
+
+    frame: int
+    """Its place in the dataset."""
+    camera: Camera
+    size: tuple[int, int]
+    """Width and height of the whole image."""
+    pixels: Tensor  # [N, 2] integer column and row
+    colour: Tensor  # [N, 3] in 0..1, white outside of the mask
+    mask: Tensor  # [N] bool
+    semantic: Tensor | None  # [N] label ids, where the data has them
+    silhouette: Tensor  # [H, W] bool, the whole image's mask
+    space: Tensor  # [K, 3] canonical points anywhere in the bounding sphere
+    nudges: Tensor  # [M, 3] random directions to neighbours of surface points
+    noise: Tensor | None = None  # [N, 53] added to what the texture network is told of the frame
+    air: Tensor | None = (
+        None  # [A, 4] canonical points near the head model, and their least distance
+    )
+    limit: Tensor | None = None  # [H, W] depth before which skin lets nothing be; with `air`
+
+    def to(self, device: torch.device) -> Batch:
+        """The same pixels on another device."""
+        semantic = None if self.semantic is None else self.semantic.to(device)
+        return self._replace(
+            pixels=self.pixels.to(device),
+            colour=self.colour.to(device),
+            mask=self.mask.to(device),
+            semantic=semantic,
+            silhouette=self.silhouette.to(device),
+            space=self.space.to(device),
+            nudges=self.nudges.to(device),
+            air=None if self.air is None else self.air.to(device),
+            limit=None if self.limit is None else self.limit.to(device),
+            noise=None if self.noise is None else self.noise.to(device),
+        )
+
+
+def draw_batch(
+    dataset: FaceDataset, frame: int, schedule: Schedule, space: int, rng: np.random.Generator
+) -> Batch:
+    """The pixels of a frame for one step, drawn as `schedule` says, and `space` points."""
+    seen = dataset.observation(frame)
+    features = int(schedule.features * schedule.pixels) if seen.semantic is not None else 0
+    pixels = draw_pixels(seen.mask, seen.bbox, schedule.pixels - features, rng)
+    if features and seen.semantic is not None:
+        pixels = np.concatenate([pixels, draw_labelled(seen.semantic, FEATURES, features, rng)])
+    rows = (pixels[:, 1], pixels[:, 0])
+    height, width = seen.mask.shape
+    return Batch(
+        frame=frame,
+        camera=dataset.track.cameras[frame],
+        size=(width, height),
+        pixels=torch.from_numpy(pixels),
+        colour=torch.from_numpy(seen.image[rows]),
+        mask=torch.from_numpy(seen.mask[rows]),
+        semantic=None
+        if seen.semantic is None
+        else torch.from_numpy(seen.semantic[rows].astype(np.int64)),
+        silhouette=torch.tensor(seen.mask),
+        space=torch.from_numpy(draw_space(space, rng)),
+        nudges=torch.from_numpy(rng.normal(size=(schedule.smooth_points, 3)).astype(np.float32)),
+        noise=torch.from_numpy(draw_noise(len(pixels), noise, rng))
+        if (noise := schedule.condition_noise)
+        else None,
+    )
+
+
+def draw_labelled(
+    semantic: NDArray[np.uint8], ids: tuple[int, ...], count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """[<= count, 2] columns and rows of different pixels whose label is among `ids`."""
+    rows, columns = np.nonzero(np.isin(semantic, ids))
+    chosen = _draw(np.arange(len(rows)), count, rng)
+    return np.stack([columns[chosen], rows[chosen]], axis=1)
+
+
+def draw_noise(count: int, size: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """[count, 53] normal noise of standard deviation `size` in half of the rows, nothing in the others."""
+    noise = size * rng.normal(size=(count, CONDITION_SIZE)) * (rng.uniform(size=(count, 1)) < 0.5)
+    return np.asarray(noise, dtype=np.float32)
+
+
+def draw_space(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """[count, 3] points spread evenly through the bounding sphere, model units."""
+    direction = rng.normal(size=(count, 3))
+    radius = BOUNDING_RADIUS * rng.uniform(size=(count, 1)) ** (1.0 / 3.0)
+    return np.asarray(
+        radius * direction / np.linalg.norm(direction, axis=1, keepdims=True), dtype=np.float32
+    )
+
+
+def draw_pixels(
+    mask: Mask, bbox: Box | None, count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """[count, 2] columns and rows: half of them all over the image, half of them inside the face's box (as published).
+
+    No pixel comes twice within a half; a half that has fewer pixels than asked for gives all it has.
+
+    Args:
+        mask: `[H, W]` of the person; its bounds are the box where there is no other.
+        bbox: x0, y0, x1, y1 in pixels; only pixels strictly inside count.
+    """
+    height, width = mask.shape
+    everywhere = np.arange(height * width)
+    columns, rows = everywhere % width, everywhere // width
+    x0, y0, x1, y1 = _bounds(mask) if bbox is None else bbox
+    inside = np.flatnonzero((columns > x0) & (columns < x1) & (rows > y0) & (rows < y1))
+    focus = inside if len(inside) else everywhere
+    halves = (_draw(everywhere, count - count // 2, rng), _draw(focus, count // 2, rng))
+    chosen = np.concatenate(halves)
+    return np.stack([columns[chosen], rows[chosen]], axis=1)
+
+
+def _draw(pool: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    return rng.choice(pool, min(count, len(pool)), replace=False)
+
+
+def _bounds(mask: Mask) -> Box:
+    """Just outside of the mask's pixels; of the whole image when it has none."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return (-1.0, -1.0, float(mask.shape[1]), float(mask.shape[0]))
+    return (float(columns[0] - 1), float(rows[0] - 1), float(columns[-1] + 1), float(rows[-1] + 1))

@@ -1,0 +1,152 @@
+"""imavatar-data convert: a tracker's files become a track that everything here reads, or another tracker's."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+
+from imavatar_deploy.atomic import ensure_not_input
+from imavatar_deploy.cli.command import Command, closing_lines
+from imavatar_deploy.cli.options import FRAMES_HELP, FRAMES_METAVAR, frames_of
+from imavatar_deploy.conventions import EDITIONS, JAW
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.head_model import OPENHEAD, HeadModel
+from imavatar_deploy.kinematics import product, quaternions
+from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track, write_track
+from imavatar_deploy.tracks.edit import retimed, root_joints, with_head_turned
+from imavatar_deploy.tracks.formats import files_read, unread_names
+
+from ..retargeting.recordings import retargeted
+
+READ = "\n".join(
+    f"  {row.name:<18}{'a folder, ' if row.folders is not None else ''}{' '.join(row.suffixes)}"
+    for row in TRACK_FORMATS.values()
+)
+WRITTEN = "\n".join(
+    f"  {row.name:<18}{' '.join(row.suffixes)}" for row in TRACK_FORMATS.values() if row.write
+)
+STOOD_IN = "the head turns about OpenHead's root joint; --head-model FILE with FLAME's own keeps the picture exact"
+
+
+@click.command(
+    cls=Command,
+    short_help="Turn a tracker's files into a track, or into another tracker's.",
+    epilog=f"""\b
+Reads:
+{READ}
+Writes, by the suffix of OUT:
+{WRITTEN}
+
+\b
+Examples:
+  imavatar-data convert output/me/checkpoint flame_params.json
+  imavatar-data convert output/me me.json --turn-head --head-model generic_model.pkl
+  imavatar-data convert tracked_flame_params_30.npz me.json --fps 30 --frames 100:400
+  imavatar-data convert codes.pkl me.npz --edition flame2019""",
+)
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--edition",
+    metavar="|".join(EDITIONS),
+    help="The head model of the codes, where IN does not tell.",
+)
+@click.option(
+    "--recorded-fps", type=float, help="Frames a second IN was filmed at, where it does not tell."
+)
+@click.option(
+    "--fps",
+    type=float,
+    help="Frames a second to write; the motion keeps its speed.  [default: IN's]",
+)
+@click.option(
+    "--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames of IN: {FRAMES_HELP}"
+)
+@click.option(
+    "--cameras/--no-cameras", default=True, help="Keep the cameras, where IN and OUT have them."
+)
+@click.option(
+    "--turn-head",
+    is_flag=True,
+    help="Where the camera goes round a still head: move the head instead.",
+)
+@click.option(
+    "--map",
+    "map_file",
+    metavar="FILE",
+    help="To another head model's codes: a map of fit-map --codes.",
+)
+@click.option(
+    "--head-model",
+    "head",
+    help="FLAME's file, for --turn-head: the joint about which the head turns.",
+)
+def convert(
+    source: Path,
+    out: Path,
+    edition: str | None,
+    recorded_fps: float | None,
+    fps: float | None,
+    frames: str,
+    cameras: bool,
+    turn_head: bool,
+    map_file: str | None,
+    head: str | None,
+) -> None:
+    """Read the track IN of any known format and write it as OUT.
+
+    What a format has and FLAME's pose has not (expressions beyond 50, eyelid shapes, the camera of a crop) is left out
+    and told. Codes stay what they are, unless a --map turns them into another head model's.
+    """
+    start = time.perf_counter()
+    if head and not turn_head:
+        raise UsageError(
+            "--head-model is of use with --turn-head alone: add it, or leave the head model out"
+        )
+    ensure_not_input(out, source, *files_read(source), map_file, head)
+    track = read_track(source, edition=edition)
+    if recorded_fps is not None:
+        track = replace(track, fps=recorded_fps)
+    track = track.select(frames_of(frames))
+    if unread := unread_names(source):
+        click.echo(f"note: a track does not hold {', '.join(unread)}: left out", err=True)
+    for note in track.notes:
+        click.echo(f"note: {note}", err=True)
+    if turn_head:
+        track = _turned(track, head)
+    if map_file is not None:
+        track = retargeted(track, map_file)
+    if fps is not None:
+        track = retimed(track, fps)
+    write_track(track if cameras else replace(track, cameras=()), out)
+    click.echo(_summary(track, cameras))
+    then = [f"imavatar-run AVATAR --source {shlex.quote(str(out))} --sink motion.mp4"]
+    click.echo(closing_lines([out], time.perf_counter() - start, then))
+
+
+def _turned(track: FlameTrack, head: str | None) -> FlameTrack:
+    if head is not None:
+        return with_head_turned(
+            track, root_joints(track, HeadModel.load(head, edition=track.edition))
+        )
+    click.echo(f"note: {STOOD_IN}", err=True)
+    still = replace(
+        track, expression=np.zeros_like(track.expression), shape=np.zeros(0, dtype=np.float32)
+    )
+    return with_head_turned(track, root_joints(still, HeadModel.load(OPENHEAD)))
+
+
+def _summary(track: FlameTrack, cameras: bool) -> str:
+    turned = quaternions(track.pose)  # [T, 5, 4]
+    head = 2 * np.arccos(np.minimum(np.abs(product(turned[:, 0], turned[:, 1])[:, 0]), 1.0))
+    jaw, turn = np.degrees(np.linalg.norm(track.pose[:, JAW], axis=1).max()), np.degrees(head.max())
+    kept = "with cameras" if cameras and track.cameras else "without cameras"
+    return (
+        f"{len(track)} frames at {track.fps:g} a second of {track.edition or 'an unknown edition'}, {kept}; "
+        f"the head turns by up to {turn:.0f} degrees and the jaw by {jaw:.0f}"
+    )

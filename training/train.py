@@ -1,0 +1,192 @@
+"""Training: from a dataset to a run's folder with a trained avatar; the room's public function."""
+
+from __future__ import annotations
+
+import gc
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from imavatar_deploy.atomic import ensure_not_input
+from imavatar_deploy.errors import MissingDependencyError, UsageError
+from imavatar_deploy.optional import require
+from imavatar_deploy.progress import Progress, silent
+
+from .dataset import FaceDataset
+from .run_folder import RunFolder
+from .run_log import Say
+from .settings import Settings
+from .trainer import Trainer
+
+# Fabric: on which device, and in how many processes, a run trains.
+
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
+
+
+def make_fabric(device: str = "auto") -> Any:
+    """The Lightning Fabric of this process, launched.
+
+    Under `torchrun` or `fabric run` this is one of several processes and they find each other; otherwise there is one.
+
+    Raises:
+        UsageError: `device` is none.
+        MissingDependencyError: Fabric or the device is not there.
+    """
+    fabric = require("lightning_fabric", extra="train")
+    accelerator, chosen = _choose(device)
+    world, local = (
+        int(os.environ.get("WORLD_SIZE", "1")),
+        int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+    )
+    if (
+        "LT_CLI_USED" in os.environ
+    ):  # `fabric run` has said the rest in the environment, and has launched
+        averaging = world > 1 and "LT_STRATEGY" not in os.environ
+        return fabric.Fabric(strategy=_averaging() if averaging else "auto")
+    if world > 1:
+        made = fabric.Fabric(
+            accelerator=accelerator,
+            strategy=_averaging(),
+            devices=local,
+            num_nodes=max(1, world // local),
+        )
+    else:
+        made = fabric.Fabric(accelerator=accelerator, devices=chosen)
+    made.launch()
+    return made
+
+
+@contextmanager
+def launched(device: str = "auto") -> Iterator[Any]:
+    """The Fabric of this process; when the context ends, the process leaves its group.
+
+    Use what `fabric.setup` wraps in a function that the body calls, so that it is released before
+    the context ends. A wrapped module's reducer owns the process group. If the reducer is released
+    last, it destroys the group with the interpreter's lock held and waits for Gloo's threads, which
+    wait for that lock to free the tensors of finished work.
+
+    Raises:
+        UsageError: `device` is none.
+        MissingDependencyError: Fabric or the device is not there.
+    """
+    fabric = make_fabric(device)
+    try:
+        yield fabric
+        fabric.barrier()  # a process that exits first takes its sockets from under the others
+    except BaseException as error:
+        if _in_group():
+            _clear_frames(error)
+        raise
+    finally:
+        if _in_group():
+            gc.collect()  # the wrapped module is part of reference cycles
+            require("torch.distributed", extra="train").destroy_process_group()
+
+
+def _in_group() -> bool:
+    distributed = require("torch.distributed", extra="train")
+    return bool(distributed.is_available() and distributed.is_initialized())
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Drop the local variables that the tracebacks of an exception and its causes keep alive."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _averaging() -> Any:
+    strategies = require("lightning_fabric.strategies", extra="train")
+    # Every process makes the same buffers from the same dataset, and every step reaches every parameter.
+    return strategies.DDPStrategy(broadcast_buffers=False)
+
+
+def _choose(device: str) -> tuple[str, Any]:
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (
+        number and (kind != "cuda" or not number.isdigit())
+    ):
+        raise UsageError(f"--device must be one of {', '.join(DEVICES)}, got {device!r}")
+    torch = require("torch", extra="train")
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise MissingDependencyError("torch sees no CUDA device here; train with --device cpu")
+    return kind, [int(number)] if number else 1
+
+
+def train(
+    dataset: FaceDataset,
+    out: Path,
+    settings: Settings,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    begin_from: Path | str | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+    say: Say = lambda line: None,
+) -> Path:
+    """Train a head avatar on a dataset; `out` becomes the run's folder, which is returned (see `run_folder`).
+
+    Args:
+        settings: all that a run may choose; its size is the dataset's. With `resume` those of the run decide, but for
+            how long it shall be.
+        resume: go on with the run in `out`, as if it had never stopped.
+        overwrite: throw away the run in `out`.
+        begin_from: a checkpoint to take the first weights from, instead of a warm start.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        progress: shows how far it is.
+        say: told of what happens, a line at a time.
+
+    Raises:
+        UsageError: a choice that does not exist, or a run in the way.
+        InputError: a run or checkpoint that cannot be read.
+        QualityError: a loss is not finite, or the avatar has vanished; the last checkpoint is good.
+    """
+    folder = RunFolder(Path(out))
+    if overwrite:
+        ensure_not_input(out, begin_from)
+    with launched(device) as fabric:
+        _train(
+            fabric,
+            dataset,
+            folder,
+            replace(settings, size=dataset.size),
+            say,
+            resume=resume,
+            overwrite=overwrite,
+            begin_from=begin_from,
+            progress=progress,
+        )
+    return folder.path
+
+
+def _train(
+    fabric: Any,
+    dataset: FaceDataset,
+    folder: RunFolder,
+    settings: Settings,
+    say: Say,
+    *,
+    resume: bool,
+    overwrite: bool,
+    begin_from: Path | str | None,
+    progress: Progress,
+) -> None:
+    """Train in this process; the trainer, and with it the wrapped module, is gone on return."""
+    if fabric.is_global_zero and not resume:
+        folder.begin(settings, overwrite=overwrite)
+    fabric.barrier()
+    trainer = Trainer(fabric, dataset, folder, settings, say)
+    state = folder.load() if resume else None
+    if state is not None:
+        trainer.restore(state)
+    else:
+        trainer.begin(begin_from)
+    trainer.run(progress)

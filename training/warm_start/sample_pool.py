@@ -1,0 +1,109 @@
+"""SamplePool: points on, near and around a subject with what the networks shall say there, drawn and queried once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imavatar_deploy.arrays import read_only
+from imavatar_deploy.conventions import BOUNDING_RADIUS
+
+from .head_surface import Subject
+from .surface_distance import SPHERE_RADIUS, query_surface
+
+Float = NDArray[np.float32]
+
+TRUNCATION = 0.12
+"""Distances are learnt up to here; beyond, only which side."""
+OFFSETS = (0.0, 0.0015, 0.004, 0.012, 0.04)
+"""Standard deviations of the samples' distance from the surface, in equal shares; extraction asks closest most."""
+SPACE_SHARE = 0.12
+"""Share of the samples spread through the bounding sphere."""
+
+
+@dataclass(frozen=True)
+class SamplePool:
+    """N queried points; `targets` interpolates the subject's vertices at the surface point that answers for each."""
+
+    subject: Subject
+    points: Float  # [N, 3]
+    distance: Float  # [N]
+    faces: NDArray[np.int64]  # [N]
+    barycentric: Float  # [N, 3]
+
+    @classmethod
+    def draw(cls, subject: Subject, count: int, seed: int, *, focus: float = 1.0) -> SamplePool:
+        """Draw `count` points: most off the surface, by area x importance ** `focus`, the rest all over the sphere."""
+        rng = np.random.default_rng(seed)
+        spread = int(SPACE_SHARE * count)
+        near = _near_surface(subject, count - spread, focus, rng)
+        points = np.concatenate([near, _in_ball(spread, rng)]).astype(np.float32)
+        found = query_surface(subject, points)
+        return cls(subject, points, found.distance, found.faces, found.barycentric)
+
+    @cached_property
+    def close(self) -> NDArray[np.int64]:
+        """Indices of the points close enough to the surface to have a colour and a motion."""
+        inside = np.linalg.norm(self.points, axis=1) < SPHERE_RADIUS + TRUNCATION / 4
+        return read_only(np.flatnonzero((np.abs(self.distance) < 3.0 * OFFSETS[2]) & inside))
+
+    @cached_property
+    def apart(self) -> NDArray[np.int64]:
+        """Indices of all other points; without enough of them blobs would float in the air."""
+        return read_only(np.setdiff1d(np.arange(len(self.points)), self.close))
+
+    @cached_property
+    def _vertices(self) -> dict[str, Tensor]:
+        subject = self.subject
+        arrays = {
+            "normal": subject.normals,
+            "expression": subject.expression,
+            "pose": subject.pose.transpose(0, 2, 1),
+            "weights": subject.weights,
+            "colour": subject.colour,
+            "flush": subject.flush,
+        }
+        return {name: torch.tensor(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+    def targets(self, index: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, Tensor]:
+        """Targets `names` (attributes of `Subject`, `normal`) of the points `index` `[M]`, each `[M, ...]`."""
+        corners = torch.from_numpy(self.subject.faces[self.faces[index]])
+        share = torch.from_numpy(self.barycentric[index])
+        return {name: _interpolate(self._vertices[name], corners, share) for name in names}
+
+    def distances(self, index: NDArray[np.int64]) -> Tensor:
+        """[M] truncated signed distances of the points `index`."""
+        return torch.from_numpy(np.clip(self.distance[index], -TRUNCATION, TRUNCATION))
+
+
+def _interpolate(values: Tensor, corners: Tensor, share: Tensor) -> Tensor:
+    weighted = values[corners] * share.reshape(*share.shape, *(1,) * (values.ndim - 1))
+    return weighted.sum(dim=1)
+
+
+def _near_surface(subject: Subject, count: int, focus: float, rng: np.random.Generator) -> Float:
+    """Points off surface points, along their normals."""
+    corner = subject.canonical[subject.faces]
+    sides = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    density = (
+        np.linalg.norm(sides, axis=1) * subject.importance[subject.faces].mean(axis=1) ** focus
+    )
+    faces = rng.choice(len(density), count, p=density / density.sum())
+    share = rng.dirichlet((1.0, 1.0, 1.0), count)
+    on = np.einsum("nc,ncd->nd", share, corner[faces])
+    normal = sides[faces] / np.maximum(np.linalg.norm(sides[faces], axis=1, keepdims=True), 1e-20)
+    offset = rng.normal(size=count) * np.resize(OFFSETS, count)
+    return np.asarray(on + offset[:, None] * normal, dtype=np.float32)
+
+
+def _in_ball(count: int, rng: np.random.Generator) -> Float:
+    direction = rng.normal(size=(count, 3))
+    radius = BOUNDING_RADIUS * rng.uniform(size=(count, 1)) ** (1.0 / 3.0)
+    return np.asarray(
+        radius * direction / np.linalg.norm(direction, axis=1, keepdims=True), dtype=np.float32
+    )
