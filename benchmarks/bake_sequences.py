@@ -21,14 +21,14 @@ from pathlib import Path
 from imavatar_deploy.exporters.sequences.bake import bake_take
 from imavatar_deploy.exporters.sequences.format import SequenceFormat
 from imavatar_deploy.exporters.sequences.formats import FORMATS
-from imavatar_deploy.exporters.sequences.motion import Take, open_take
+from imavatar_deploy.exporters.sequences.motion import Motion, open_take
 from imavatar_deploy.exporters.sequences.workers import threads
 
 COLOURED_FRAMES = 20
 """The full texture network takes so long for every vertex that a few frames tell as much."""
 
 
-def rate(take: Take, row: SequenceFormat, jobs: int, folder: Path) -> tuple[float, float, float]:
+def rate(take: Motion, row: SequenceFormat, jobs: int, folder: Path) -> tuple[float, float, float]:
     """Frames a second by the wall clock and by the processor, and megabytes a frame."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         wall, used = time.perf_counter(), time.process_time()
@@ -38,7 +38,7 @@ def rate(take: Take, row: SequenceFormat, jobs: int, folder: Path) -> tuple[floa
     return len(take) / wall, len(take) / used, size / len(take) / 1e6
 
 
-def line(take: Take, row: SequenceFormat, jobs: Sequence[int], folder: Path) -> str:
+def line(take: Motion, row: SequenceFormat, jobs: Sequence[int], folder: Path) -> str:
     runs = [rate(take, row, count, folder) for count in jobs]
     name = f"{row.name}, colours" if take.colour else row.name
     walls = " | ".join(f"{wall:.0f}" if wall >= 10 else f"{wall:.1f}" for wall, _, _ in runs)

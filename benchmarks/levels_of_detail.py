@@ -22,11 +22,11 @@ from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import MANIFEST, open_avatar, write_avatar
 from imavatar_deploy.cli.command import progress
 from imavatar_deploy.exporters.bake import bake
-from imavatar_deploy.exporters.formats.format import Subject
+from imavatar_deploy.exporters.formats.format import ExportInput
 from imavatar_deploy.exporters.formats.table import FORMATS
 from imavatar_deploy.exporters.manifest import graph_metadata
 from imavatar_deploy.exporters.mesh_cleanup import polish, simplify, without_strays
-from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.model import load_checkpoint
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import extract, field_of
@@ -54,8 +54,8 @@ def make_levels(folder: Path, faces: Sequence[int], checkpoint: str = "sample") 
         for count in missing:
             baked = bake(source, simplify(mesh, count), progress=progress)
             student = borrowed_student(baked.avatar)
-            subject = Subject(
-                source, baked, Settings(("player",)), graph_metadata(source, digest), student
+            subject = ExportInput(
+                source, baked, ExportSettings(("player",)), graph_metadata(source, digest), student
             )
             with atomic_folder(out[count], marker=MANIFEST) as partial:
                 graphs = FORMATS["player"].write(partial, subject, progress)

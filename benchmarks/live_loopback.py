@@ -19,7 +19,7 @@ from live_motion import DISPLAY, WAY, Shown, judged, observations, shake
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.runtime.live.api import listen
-from imavatar_deploy.runtime.live.config import Choices
+from imavatar_deploy.runtime.live.config import LiveConfig
 from imavatar_deploy.runtime.live.render_loop import RealTime
 from imavatar_deploy.runtime.streams.bad_network import BadNetwork
 from imavatar_deploy.runtime.streams.flame_packet import decode, encode
@@ -51,7 +51,7 @@ def send(began: float, seconds: float, network: dict[str, float]) -> None:
 
 
 def watch(
-    seconds: float, choices: Choices, network: dict[str, float]
+    seconds: float, choices: LiveConfig, network: dict[str, float]
 ) -> tuple[Shown, Shown, dict[str, int]]:
     """What is shown by the motion, and by drawing what came last; and what became of the packets."""
     rows, last, came = [], [], None
@@ -69,7 +69,7 @@ def watch(
         for _, now in RealTime(DISPLAY).ticks():
             if now - began > seconds:
                 break
-            shown = tracker.look(now)
+            shown = tracker.pose_at(now)
             while (packet := _next(plain)) is not None:
                 came = decode(packet)
             if shown is not None and shown.captured is not None and now - began > 2:
@@ -107,7 +107,7 @@ def main(seconds: float) -> None:
     for network in ({}, NETWORK):
         name = ", ".join(f"{key} {value:g}" for key, value in network.items()) or "loopback alone"
         for latency in (None, 0.1):
-            smooth, newest, counts = watch(seconds, Choices(latency=latency), network)
+            smooth, newest, counts = watch(seconds, LiveConfig(latency=latency), network)
             figures = judged(shake(), smooth).rpartition(" | ")[0]
             click.echo(f"| {name} | latency {latency or 'auto'} | {figures} | {counts} |")
         click.echo(

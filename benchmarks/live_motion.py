@@ -22,7 +22,7 @@ import click
 import numpy as np
 
 from imavatar_deploy.atomic import atomic_file
-from imavatar_deploy.runtime.live.motion import Motion, Settings
+from imavatar_deploy.runtime.live.motion import MotionPipeline, MotionSettings
 from imavatar_deploy.runtime.live.motion.face_state import Face, face_of
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 from imavatar_deploy.runtime.timing import machine
@@ -127,7 +127,7 @@ def unchanged(weights: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.nda
     return weights, pose
 
 
-def show(motion: Motion, arrivals: Iterable[Arrival], moments: np.ndarray) -> Shown:
+def show(motion: MotionPipeline, arrivals: Iterable[Arrival], moments: np.ndarray) -> Shown:
     """Feed a motion with what arrives and ask it at every moment."""
     waiting, rows, began = list(arrivals)[::-1], [], process_time()
     for now in moments.tolist():
@@ -217,18 +217,18 @@ NETWORKS = {
 
 CHOICES = {
     "newest": None,
-    "default": Settings(),
-    "hold": Settings(dropout="hold"),
-    "no smoothing": Settings(smoothing=None),
-    "latency 0": Settings(latency=0.0),
-    "latency 0.1": Settings(latency=0.1),
+    "default": MotionSettings(),
+    "hold": MotionSettings(dropout="hold"),
+    "no smoothing": MotionSettings(smoothing=None),
+    "latency 0": MotionSettings(latency=0.0),
+    "latency 0.1": MotionSettings(latency=0.1),
 }
 
 
 def run(
     truth: Truth,
     network: dict[str, float],
-    settings: Settings | None,
+    settings: MotionSettings | None,
     seconds: float,
     seed: int = 0,
 ) -> str:
@@ -241,7 +241,7 @@ def run(
     if settings is None:
         shown = newest(arrivals, moments)
     else:
-        shown = show(Motion({"openhead": unchanged}, settings), arrivals, moments)
+        shown = show(MotionPipeline({"openhead": unchanged}, settings), arrivals, moments)
     settled = np.flatnonzero(shown.times > 2)
     shown = shown._replace(
         **{
@@ -270,7 +270,7 @@ def picture(path: Path) -> None:
         seen = observations(truth, times)
         packets = deliveries(times, **NETWORKS["jitter 20 ms" if gap else BAD])
         packets = [one for one in packets if not gap or not gap[0] < times[one[1]] < gap[1]]
-        motion = Motion({"openhead": unchanged}, Settings())
+        motion = MotionPipeline({"openhead": unchanged}, MotionSettings())
         shown = show(
             motion,
             [Arrival(seen[index], arrived) for arrived, index in packets],

@@ -21,8 +21,8 @@ import numpy as np
 
 from imavatar_deploy.cli.options import DURATION
 from imavatar_deploy.runtime.live.api import listen
-from imavatar_deploy.runtime.live.drivers import Shown
-from imavatar_deploy.runtime.live.render_loop import Latencies, RealTime, Tally, View, perform
+from imavatar_deploy.runtime.live.drivers import DriverState
+from imavatar_deploy.runtime.live.render_loop import Latencies, RealTime, Tally, Viewpoint, perform
 from imavatar_deploy.runtime.player import Player
 from imavatar_deploy.runtime.sinks.sink import Controls
 from imavatar_deploy.runtime.streams.bad_network import BadNetwork
@@ -74,10 +74,10 @@ class Minutes:
         self.ages = Latencies()
         self._began = self._last = time.monotonic()
         self._minute: list[float] = []
-        self._shown: Shown | None = None
+        self._shown: DriverState | None = None
 
-    def look(self, now: float) -> Shown | None:
-        self._shown = self._tracker.look(now)
+    def pose_at(self, now: float) -> DriverState | None:
+        self._shown = self._tracker.pose_at(now)
         return self._shown
 
     def wait(self, seconds: float) -> None: ...
@@ -136,7 +136,7 @@ def main(
     ):
         sender.start()
         looked = Minutes(tracker, pace)
-        view = View(player, Controls(), follow=True)
+        view = Viewpoint(player, Controls(), follow=True)
         perform(view, looked, pace, looked.drawn, tally, duration=60 * minutes + 1)
         note = tracker.motion.latency_note
         packets = dict(tracker.motion.counts)

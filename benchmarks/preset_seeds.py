@@ -25,7 +25,7 @@ import torch
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.model.tracing import TRACERS
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.frame_parameters import Inputs
+from imavatar_deploy.training.frame_parameters import FrameParameters
 from imavatar_deploy.training.settings import InputSettings
 from imavatar_deploy.training.validation import validate
 
@@ -87,7 +87,7 @@ def measured(out: Path, subject: str, seed: int, preset: str, student: bool) -> 
 def largest_lobe_of_test(run: Path, test: Path) -> float:
     """Share of the skin that stands in front of the head model, in the worst of the held-out frames."""
     dataset, model = FaceDataset.open([test]), load_variant(run).eval()
-    inputs = Inputs(dataset.track, InputSettings(pose=False, camera=False))
+    inputs = FrameParameters(dataset.track, InputSettings(pose=False, camera=False))
     every = list(range(len(dataset)))
     return validate(model, inputs, dataset, every, 128, TRACERS["raster"]()).lobe
 

@@ -26,10 +26,10 @@ from imavatar_deploy.avatar_io import MANIFEST, open_avatar
 from imavatar_deploy.cli.command import Command, closing_lines
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.rendering.workers import available_cores
-from imavatar_deploy.runtime.bench.combination import TOGETHER, Choices
-from imavatar_deploy.runtime.bench.measure import Pace
+from imavatar_deploy.runtime.bench.combination import TOGETHER, BenchAxes
+from imavatar_deploy.runtime.bench.measure import TimingPlan
 from imavatar_deploy.runtime.bench.reports import markdown
-from imavatar_deploy.runtime.bench.request import Request, compare
+from imavatar_deploy.runtime.bench.request import BenchRequest, compare
 from imavatar_deploy.runtime.bench.results import Facts, growths, median
 from imavatar_deploy.runtime.player import STAGES
 from imavatar_deploy.runtime.timing import INCLUDED, load_average, machine
@@ -54,10 +54,10 @@ def levels(folder: Path) -> dict[str, int]:
 
 def experiments(
     avatars: dict[str, int], backend: str, shadings: Sequence[str]
-) -> dict[str, Choices]:
+) -> dict[str, BenchAxes]:
     """What is varied, and what stays the usual."""
     usual = min(avatars, key=lambda name: abs(avatars[name] - USUAL_FACES))
-    base = Choices([usual], [(USUAL_SIZE, USUAL_SIZE)], shadings, [backend], [available_cores()])
+    base = BenchAxes([usual], [(USUAL_SIZE, USUAL_SIZE)], shadings, [backend], [available_cores()])
     return {
         "vertices": replace(base, avatars=list(avatars)),
         "pixels": replace(base, sizes=[(side, side) for side in SIZES]),
@@ -145,10 +145,15 @@ def draw(results: dict[str, list[Facts]], path: Path) -> None:
 @click.option("--seconds", default=4.0, show_default=True, help="Most time for a row.")
 def main(folder: Path, out: Path, backend: str, shadings: str, frames: int, seconds: float) -> None:
     """Measure the levels of detail in FOLDER."""
-    started, pace, before, parts = time.perf_counter(), Pace(frames, seconds), load_average(), []
+    started, pace, before, parts = (
+        time.perf_counter(),
+        TimingPlan(frames, seconds),
+        load_average(),
+        [],
+    )
     results: dict[str, list[Facts]] = {}
     for name, choices in experiments(levels(folder), backend, shadings.split(",")).items():
-        rows = results[name] = compare(Request(choices, pace))
+        rows = results[name] = compare(BenchRequest(choices, pace))
         parts.append(
             f"## {name.capitalize()}\n\n{markdown(rows, [fact['said'] for fact in growths(rows)])}"
         )

@@ -28,8 +28,8 @@ from torch import Tensor
 
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.tracing import TRACERS, Traced, Tracer
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.tracing import TRACERS, Tracer, TraceResult
 
 FRAMES = ("strong_001_64", "talk_021_64", "talk_099_64")
 OTHER_LAYER = 1e-3
@@ -89,7 +89,7 @@ def regions(head: HeadModel) -> dict[str, NDArray[np.bool_]]:
     return {"lips": lips, "lids": lids, "teeth and tongue": inside, "eyeballs": eyes}
 
 
-def compare(traced: Traced, golden: Golden, head: HeadModel, origin: Tensor) -> str:
+def compare(traced: TraceResult, golden: Golden, head: HeadModel, origin: Tensor) -> str:
     """One row of the table of frames."""
     official, points = (
         torch.from_numpy(golden["network_object_mask"]),
@@ -121,7 +121,7 @@ def compare_frames(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, T
     print("|---|---|---|---|---|---|---|---|")
     for name in FRAMES:
         golden = load(reference, f"f_render_{name}")
-        view, frame = View.of(golden_camera(golden, 64), (64, 64)), golden_frame(golden)
+        view, frame = RayBundle.of(golden_camera(golden, 64), (64, 64)), golden_frame(golden)
         for tracer in tracers.values():
             repeats = 3 if tracer.name == "raster" else 1
             traced, timing = timed(lambda: tracer.trace(avatar, frame, view), repeats)  # noqa: B023
@@ -149,11 +149,11 @@ def training_pixels(reference: Path, count: int) -> tuple[Tensor, Tensor]:
 
 
 def differentiate(
-    avatar: ImplicitAvatar, frame: Frame, view: View, traced: Traced, foreground: Tensor
+    avatar: ImplicitAvatar, frame: Frame, view: RayBundle, traced: TraceResult, foreground: Tensor
 ) -> None:
     """Colours and mask distances with their gradients; what the published losses ask of a renderer."""
     surface = traced.hit & foreground
-    points = avatar.on_rays(
+    points = avatar.attach_gradients(
         traced.canonical[surface], traced.deformed[surface], view.select(surface), frame
     )
     fields = avatar.blend_fields(points, frame)
@@ -164,9 +164,7 @@ def differentiate(
         distance = (traced.deformed[rest] - view.origin).norm(dim=1).detach()
         loss = (
             loss
-            + avatar.off_surface(
-                traced.canonical[rest], view.select(rest).at(distance), frame
-            ).sum()
+            + avatar.sdf_at(traced.canonical[rest], view.select(rest).at(distance), frame).sum()
         )
     avatar.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -182,7 +180,7 @@ def time_steps(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, Trace
         base = golden_frame(golden)
         frame = Frame(base.expression.requires_grad_(), base.pose.requires_grad_())
         centre = torch.from_numpy(golden["camera_center"]).requires_grad_()
-        view = View.of(golden_camera(golden, 256), (256, 256), pixels, centre=centre)
+        view = RayBundle.of(golden_camera(golden, 256), (256, 256), pixels, centre=centre)
         for tracer in tracers.values():
             repeats = 5 if tracer.name == "raster" else 1
             tracing = partial(tracer.trace, avatar, frame, view, foreground=foreground)

@@ -21,7 +21,7 @@ from matplotlib import pyplot
 from imavatar_deploy.atomic import atomic_file, write_text
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.presets import preset
-from imavatar_deploy.training.settings import Settings
+from imavatar_deploy.training.settings import TrainSettings
 from imavatar_deploy.training.train import train
 
 RUNS = [(tracer, warm) for tracer in ("raster", "march") for warm in (True, False)]
@@ -34,7 +34,7 @@ def named(tracer: str, warm: bool) -> str:
     return f"{tracer}, {'warm start' if warm else 'sphere'}"
 
 
-def settings(base: Settings, tracer: str, warm: bool, minutes: float) -> Settings:
+def settings(base: TrainSettings, tracer: str, warm: bool, minutes: float) -> TrainSettings:
     schedule = replace(
         base.schedule,
         minutes=minutes,
@@ -49,7 +49,7 @@ def settings(base: Settings, tracer: str, warm: bool, minutes: float) -> Setting
     )
 
 
-def measured(dataset: FaceDataset, folder: Path, chosen: Settings) -> dict[str, Any]:
+def measured(dataset: FaceDataset, folder: Path, chosen: TrainSettings) -> dict[str, Any]:
     """One run: its preparation, steps a second, and quality over time."""
     started = time.monotonic()
     lines: list[str] = []

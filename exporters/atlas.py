@@ -14,9 +14,9 @@ from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 
-from .at_rest import rest_normals
 from .bake import Bake
 from .formats.gltf.materials import Texture
+from .skeleton import rest_normals
 from .surface_colours import point_colours
 
 Float = NDArray[np.float32]

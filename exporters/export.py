@@ -18,13 +18,13 @@ from imavatar_deploy.student import Student
 from .bake import Bake, bake
 from .fidelity.options import tolerances
 from .fidelity.run import FidelityRun, Limits
-from .formats.format import ExportFormat, Subject
+from .formats.format import ExportFormat, ExportInput
 from .formats.mesh import INDEX, mesh_notes, posed_by, write_meshes
 from .formats.table import ready_formats
 from .manifest import about, graph_metadata, licence_report, write_licence
 from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
-from .report import Report
-from .settings import Settings
+from .report import ExportReport
+from .settings import ExportSettings
 from .student.format import check_student
 from .student.options import StudentSettings
 from .student.train import train_student
@@ -34,11 +34,11 @@ from .withhold import record_drift, withhold
 def export_avatar(
     source: str | Path,
     out: str | Path,
-    settings: Settings | None = None,
+    settings: ExportSettings | None = None,
     *,
     progress: Progress = silent,
     say: Say = quiet,
-) -> Report:
+) -> ExportReport:
     """Bake the checkpoint at `source` into an avatar folder at `out`, which appears whole or not at all.
 
     Args:
@@ -55,7 +55,7 @@ def export_avatar(
             reason was given to write it all the same. `OUT.rejected` then holds what was written,
             and pictures. What is judged in seconds comes before the student's training.
     """
-    settings, report = settings or Settings(), Report(say=say)
+    settings, report = settings or ExportSettings(), ExportReport(say=say)
     formats, limits = ready_formats(settings.formats), tolerances(settings.proof.tolerances)
     for row in formats:
         row.ready(settings)
@@ -68,7 +68,7 @@ def export_avatar(
         for row in formats:
             row.refuse(avatar, settings)
         baked = bake_surface(avatar, settings, report, progress)
-        subject = Subject(avatar, baked, settings, graph_metadata(avatar, digest))
+        subject = ExportInput(avatar, baked, settings, graph_metadata(avatar, digest))
         job = _Job(folder, Path(out), formats, report, progress)
         facts = job.write_all(subject, limits)
         with report.step("write"):
@@ -79,7 +79,10 @@ def export_avatar(
 
 
 def bake_surface(
-    avatar: ImplicitAvatar, settings: Settings, report: Report, progress: Progress = silent
+    avatar: ImplicitAvatar,
+    settings: ExportSettings,
+    report: ExportReport,
+    progress: Progress = silent,
 ) -> Bake:
     """Extract, polish, simplify and bake; what is measured goes into `report`."""
     field = field_of(avatar)
@@ -116,10 +119,10 @@ class _Job:
     folder: Path
     out: Path
     formats: Sequence[ExportFormat]
-    report: Report
+    report: ExportReport
     progress: Progress
 
-    def write_all(self, subject: Subject, limits: Limits) -> dict[str, Any]:
+    def write_all(self, subject: ExportInput, limits: Limits) -> dict[str, Any]:
         """Write every format, and the student last; gives what the manifest says of the files.
 
         Raises:
@@ -142,21 +145,23 @@ class _Job:
             record_drift(self.report, reason)
         return facts
 
-    def _stages(self, subject: Subject, limits: Limits) -> FidelityRun | None:
+    def _stages(self, subject: ExportInput, limits: Limits) -> FidelityRun | None:
         """The comparison of images, where there will be any; meshes prove themselves."""
         if not any(row.playable for row in self.formats):
             return None
         return FidelityRun(self.folder, subject, limits, self.report.step, self.progress)
 
-    def _compare(self, stages: FidelityRun | None, names: Sequence[str], subject: Subject) -> None:
+    def _compare(
+        self, stages: FidelityRun | None, names: Sequence[str], subject: ExportInput
+    ) -> None:
         if stages is not None:
             self.report.waterfall += [stages.compare(name, subject) for name in names]
 
-    def _stop_at_misses(self, subject: Subject) -> None:
+    def _stop_at_misses(self, subject: ExportInput) -> None:
         if self.report.problems() and subject.settings.proof.allow_drift is None:
             withhold(self.folder, self.out, self.report)
 
-    def _write(self, formats: Sequence[ExportFormat], subject: Subject) -> dict[str, Any]:
+    def _write(self, formats: Sequence[ExportFormat], subject: ExportInput) -> dict[str, Any]:
         facts: dict[str, Any] = {}
         for row in formats:
             with self.report.step(row.name):
@@ -168,7 +173,7 @@ class _Job:
             self.report.notes += row.notes(self.folder)
         return facts
 
-    def _train(self, subject: Subject, chosen: StudentSettings) -> Student:
+    def _train(self, subject: ExportInput, chosen: StudentSettings) -> Student:
         with self.report.step("train student"):
             trained = train_student(
                 subject.source,
@@ -181,7 +186,9 @@ class _Job:
         self.report.parity.append(trained.report)
         return trained.student
 
-    def _write_student(self, takers: Sequence[ExportFormat], subject: Subject) -> dict[str, Any]:
+    def _write_student(
+        self, takers: Sequence[ExportFormat], subject: ExportInput
+    ) -> dict[str, Any]:
         facts: dict[str, Any] = {}
         with self.report.step("student"):
             for row in takers:
@@ -203,11 +210,11 @@ def _losses(written: Mapping[str, Any]) -> dict[str, float]:
 def export_field_meshes(
     source: str | Path,
     out: str | Path,
-    settings: Settings,
+    settings: ExportSettings,
     *,
     progress: Progress = silent,
     say: Say = quiet,
-) -> Report:
+) -> ExportReport:
     """Write the meshes that `settings` ask for into the folder `out`, which appears whole or not at all.
 
     Args:
@@ -219,7 +226,7 @@ def export_field_meshes(
         UsageError: `out` cannot be written.
         InputError: the checkpoint or the file of expressions cannot be read, or there is no surface.
     """
-    report = Report(say=say)
+    report = ExportReport(say=say)
     with atomic_folder(out, marker=INDEX, overwrite=settings.overwrite) as folder:
         with report.step("load"):
             model = load_variant(source, edition=settings.edition)

@@ -6,14 +6,16 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import imavatar_deploy
 from imavatar_deploy.avatar_io import SCHEMA_VERSION
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.model import ImplicitAvatar
 
-from .report import Report
+from .report import ExportReport
+
+if TYPE_CHECKING:  # torch is not needed to read a licence
+    from imavatar_deploy.model import ImplicitAvatar
 
 # Where an avatar comes from and what follows for its use: said in manifests, in files that travel alone, in a text.
 
@@ -122,7 +124,11 @@ def graph_metadata(avatar: ImplicitAvatar, digest: str) -> dict[str, str]:
 
 
 def about(
-    source: Path, digest: str, avatar: ImplicitAvatar, report: Report, graphs: Mapping[str, Any]
+    source: Path,
+    digest: str,
+    avatar: ImplicitAvatar,
+    report: ExportReport,
+    graphs: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The manifest's part that the exporter knows."""
     return {

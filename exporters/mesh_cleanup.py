@@ -20,7 +20,7 @@ from imavatar_deploy.model.surface.mesh import Mesh, part_of_face
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress, silent
 
-from .settings import MIN_FACES, Settings
+from .settings import MIN_FACES, ExportSettings
 
 Float = NDArray[np.float32]
 
@@ -189,7 +189,7 @@ def without_strays(mesh: Mesh, head: HeadModel) -> Mesh:
 def extract_surface(
     field: Field,
     head: HeadPoints,
-    settings: Settings,
+    settings: ExportSettings,
     progress: Progress = silent,
 ) -> Cleaned:
     """The surface of a field with the parts that the settings ask for.

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imavatar_deploy.fidelity.parity import ParityReport
-from imavatar_deploy.fidelity.stage_metrics import HopReport
+from imavatar_deploy.fidelity.stage_metrics import StageReport
 from imavatar_deploy.progress import Say, line_at, quiet
 
 
 @dataclass
-class Report:
+class ExportReport:
     """Filled in as the export goes."""
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Report:
     """How the student was trained; JSON-ready, empty where there is none."""
     parity: list[ParityReport] = field(default_factory=list)
     """Each graph, and the student, against the networks."""
-    waterfall: list[HopReport] = field(default_factory=list)
+    waterfall: list[StageReport] = field(default_factory=list)
     """What each hop from the implicit render on loses in the image."""
     drift: dict[str, str] = field(default_factory=dict)
     """Why, when and with what misses an avatar was written that misses a tolerance."""

@@ -10,10 +10,9 @@ from imavatar_deploy.model.surface.extract import RESOLUTIONS
 from imavatar_deploy.model.surface.mesh import CHOICES
 from imavatar_deploy.tracks import FlameTrack
 
-from .fidelity.options import ProofSettings
+from .fidelity.options import FidelitySettings
 from .formats.gltf.settings import GlbSettings
-from .formats.mesh_options import MeshSettings
-from .formats.tensorrt_options import TrtSettings
+from .formats.options import MeshSettings, TrtSettings
 from .student.options import StudentSettings
 
 MIN_FACES = 100
@@ -21,7 +20,7 @@ MIN_FACES = 100
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExportSettings:
     """What an export may choose.
 
     Raises:
@@ -54,7 +53,7 @@ class Settings:
     """For the format `mesh`."""
     trt: TrtSettings = field(default_factory=TrtSettings)
     """For TensorRT's engines."""
-    proof: ProofSettings = field(default_factory=ProofSettings)
+    proof: FidelitySettings = field(default_factory=FidelitySettings)
     """How the waterfall is judged."""
 
     @property

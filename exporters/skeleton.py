@@ -6,10 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.conventions import BONES, GHOST_BONE, PARENTS, UNITS_PER_METRE
+from imavatar_deploy.conventions import (
+    BONES,
+    EXPRESSION_SIZE,
+    GHOST_BONE,
+    PARENTS,
+    POSE_SIZE,
+    UNITS_PER_METRE,
+)
 from imavatar_deploy.kinematics import quaternions, skinning_transforms
+from imavatar_deploy.rendering.normals import surface_normals
+from imavatar_deploy.rendering.posing import pose_plainly
 
 Float = NDArray[np.float32]
+
 Double = NDArray[np.float64]
 
 
@@ -58,3 +68,16 @@ def local_rotations(avatar: Avatar, pose: Float) -> Float:
 def bone_rotations(pose: Float) -> Float:
     """[..., 5, 4] unit quaternions (x, y, z, w) of poses `[..., 15]`: files have the real part last."""
     return np.roll(quaternions(pose), -1, axis=-1).astype(np.float32)
+
+
+# The neutral face at rest, the jaw closed: its expression, its pose, its normals.
+
+
+NEUTRAL = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
+
+AT_REST = np.zeros(POSE_SIZE, dtype=np.float32)
+
+
+def rest_normals(avatar: Avatar) -> Float:
+    """[V, 3] unit normals of the neutral face at rest."""
+    return surface_normals(avatar, pose_plainly(avatar, NEUTRAL, AT_REST))

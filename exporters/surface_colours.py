@@ -15,8 +15,8 @@ from imavatar_deploy.rendering.normals import surface_normals
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.rendering.texture_network import condition_of
 
-from .at_rest import AT_REST, NEUTRAL
 from .bake import Bake
+from .skeleton import AT_REST, NEUTRAL
 
 Float = NDArray[np.float32]
 

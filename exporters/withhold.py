@@ -11,13 +11,13 @@ from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.errors import QualityError
 
 from .fidelity.failure_images import SHEET
-from .fidelity.stages import HOPS
-from .report import Report
+from .fidelity.stages import FIDELITY_STAGES
+from .report import ExportReport
 
 REPORT = "report.json"
 
 
-def withhold(folder: Path, out: Path, report: Report) -> None:
+def withhold(folder: Path, out: Path, report: ExportReport) -> None:
     """Keep what was written so far, with pictures of the misses, in `OUT.rejected`.
 
     Raises:
@@ -33,14 +33,14 @@ def withhold(folder: Path, out: Path, report: Report) -> None:
     sentences = [
         f"{out} is withheld: {report.problems()}",
         pictures,
-        *(stage.advice for stage in HOPS if stage.name in missed),
+        *(stage.advice for stage in FIDELITY_STAGES if stage.name in missed),
         f"What was written so far and {REPORT} are in {kept}",
         "Only where the misses do not matter, --allow-drift REASON writes the avatar with them",
     ]
     raise QualityError(". ".join(filter(None, sentences)))
 
 
-def record_drift(report: Report, reason: str) -> None:
+def record_drift(report: ExportReport, reason: str) -> None:
     """Note in the report why an avatar is written in spite of its misses."""
     today = datetime.now(timezone.utc).date().isoformat()
     report.drift |= {"reason": reason, "date": today, "misses": report.problems()}

@@ -5,26 +5,35 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from imavatar_deploy.deprecation import warn_renamed
+
 if TYPE_CHECKING:
-    from .live.api import drive, listen
-    from .live.config import Choices
+    from .live.api import listen, run_live
+    from .live.config import LiveConfig
     from .player import Player
     from .sources.observation import Inbox, Observation
 
-__all__ = ["Choices", "Inbox", "Observation", "Player", "drive", "listen"]
+__all__ = ["Inbox", "LiveConfig", "Observation", "Player", "listen", "run_live"]
 
 PLACES = {
-    "Choices": ".live.config",
+    "LiveConfig": ".live.config",
     "Inbox": ".sources.observation",
     "Observation": ".sources.observation",
     "Player": ".player",
-    "drive": ".live.api",
+    "run_live": ".live.api",
     "listen": ".live.api",
 }
 
 
+DEPRECATED = {"Choices": "LiveConfig", "drive": "run_live"}
+"""Names of version 0.1, with what replaces them; removed in version 0.3."""
+
+
 def __getattr__(name: str) -> Any:
-    """Each is imported when it is asked for, so that `imavatar-doctor` starts where numba or opencv is broken."""
+    """Import each name when it is first used: `imavatar-doctor` starts where numba or OpenCV is broken."""
+    if name in DEPRECATED:
+        warn_renamed(f"{__name__}.{name}", DEPRECATED[name])
+        name = DEPRECATED[name]
     if name not in PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(PLACES[name], __name__), name)

@@ -103,7 +103,7 @@ class Player:
 
         That is compilation where nothing has been compiled yet, 10 to 20 seconds, and the first
         use of memory and of the texture network elsewhere. Call it before a tracker is listened
-        to and before frames are timed; `imavatar-run`, `imavatar-bench` and `drive` do so.
+        to and before frames are timed; `imavatar-run`, `imavatar-bench` and `run_live` do so.
         """
         still = np.zeros(self.avatar.expression_size), np.zeros(POSE_SIZE)
         self.render(*still)

@@ -12,7 +12,7 @@ from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.errors import InputError, MissingDependencyError, unknown_name
 from imavatar_deploy.onnx_session import CUDA, open_session
-from imavatar_deploy.trt.build import Order, build_engine
+from imavatar_deploy.trt.build import EngineSpec, build_engine
 from imavatar_deploy.trt.driver import Device, probe_driver
 from imavatar_deploy.trt.flavours import find_flavour
 from imavatar_deploy.trt.preflight import preflight
@@ -125,7 +125,7 @@ def rebuild(folder: AvatarFolder, sidecar: Sidecar, device: Device) -> tuple[Pat
         raise InputError(
             f"{sidecar.source} is not the graph that the engine of {sidecar.graph} was built of"
         )
-    order = Order(
+    order = EngineSpec(
         sidecar.profile, flavour.targets_here((device.architecture,) if flavour.targets else ())
     )
     place = store() / input_key(

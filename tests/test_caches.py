@@ -16,9 +16,9 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training import landmarks
 from imavatar_deploy.training.config_file import field_texts
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.settings import Settings
+from imavatar_deploy.training.settings import TrainSettings
 from imavatar_deploy.training.synthetic import build_subject
-from imavatar_deploy.training.warm_start.head_surface import Subject
+from imavatar_deploy.training.warm_start.head_surface import HeadSurface
 from imavatar_deploy.training.warm_start.sample_pool import SamplePool
 
 from .test_architecture import ROOT, SOURCES
@@ -40,8 +40,8 @@ def cached_functions() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
-    return Subject.from_head(HeadModel.load("openhead"))
+def subject() -> HeadSurface:
+    return HeadSurface.from_head(HeadModel.load("openhead"))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
     return FaceDataset.open([folder], size=16)
 
 
-ARRAYS: dict[str, Callable[[Subject, FaceDataset], Any]] = {
+ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
     "training/dataset/face_dataset.py:head": lambda subject, dataset: dataset.head,
     "training/landmarks.py:_found": lambda subject, dataset: landmarks._found(),
     "training/landmarks.py:_places": lambda subject, dataset: landmarks._places(),
@@ -87,7 +87,7 @@ def test_every_cache_is_here() -> None:
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_a_cached_array_cannot_be_changed(
-    name: str, subject: Subject, dataset: FaceDataset
+    name: str, subject: HeadSurface, dataset: FaceDataset
 ) -> None:
     found = list(arrays_in(ARRAYS[name](subject, dataset)))
     assert found
@@ -105,7 +105,7 @@ def test_the_pictures_of_a_frame_cannot_be_changed(dataset: FaceDataset) -> None
 
 
 def test_the_texts_of_settings_cannot_be_changed() -> None:
-    assert isinstance(field_texts(Settings), MappingProxyType)
+    assert isinstance(field_texts(TrainSettings), MappingProxyType)
 
 
 def test_arrays_are_found_at_any_depth() -> None:

@@ -38,6 +38,7 @@ COMMAND_LINE = {
     "imavatar_deploy.training.commands.eval",
     "imavatar_deploy.training.experiments.command",
     "imavatar_deploy.training.commands.fit_map",
+    "imavatar_deploy.training.commands.table_help",
     "imavatar_deploy.training.commands.train",
 }
 """Modules of commands and their options; every other one is the library."""

@@ -9,12 +9,12 @@ from official_frames import measure
 from official_goldens import RUN_FOLDER, OfficialFrame
 
 from imavatar_deploy.exporters.export import export_avatar
-from imavatar_deploy.exporters.fidelity.options import ProofSettings
-from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.fidelity.options import FidelitySettings
+from imavatar_deploy.exporters.settings import ExportSettings
 
 FRAMES = ("strong_001_64", "talk_021_64", "talk_099_64")
 
-COARSE = ProofSettings(
+COARSE = FidelitySettings(
     allow_drift="the limits are for twice the resolution; the frames below are what is judged"
 )
 
@@ -26,7 +26,7 @@ def avatar(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     export_avatar(
         reference / RUN_FOLDER,
         out,
-        Settings(resolution=128, faces=None, student=None, proof=COARSE),
+        ExportSettings(resolution=128, faces=None, student=None, proof=COARSE),
     )
     return out
 

@@ -26,7 +26,7 @@ from imavatar_deploy.exporters.commands.bake import bake
 from imavatar_deploy.runtime.bench.command import bench
 from imavatar_deploy.runtime.commands.run import run
 from imavatar_deploy.training.run_folder import RunFolder
-from imavatar_deploy.training.settings import Settings
+from imavatar_deploy.training.settings import TrainSettings
 
 NULL, FULL = (1, 3), (1, 7)
 """Major and minor numbers of Linux' devices; the tests make nodes of their own."""
@@ -150,9 +150,9 @@ class TestLinks:
         real, link = tmp_path / "disk" / "run", tmp_path / "link"
         link.symlink_to(real)
         if there:
-            RunFolder(real).begin(Settings())
+            RunFolder(real).begin(TrainSettings())
             (real / "old").touch()
-        RunFolder(link).begin(Settings(), overwrite=True)
+        RunFolder(link).begin(TrainSettings(), overwrite=True)
         assert link.is_symlink()
         assert [path.name for path in real.iterdir()] == ["config.toml"]
 
@@ -266,7 +266,7 @@ class TestStandardOutput:
         assert result.exit_code == 2
         assert "standard output, where" in result.stderr
         with pytest.raises(UsageError, match="standard output, where"):
-            RunFolder(Path("-")).begin(Settings())
+            RunFolder(Path("-")).begin(TrainSettings())
         assert not list(tmp_path.iterdir())
 
     def test_what_is_no_text_is_refused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imavatar_deploy.fidelity.parity import ParityReport, Tolerance, compare, likeness
+from imavatar_deploy.fidelity.parity import ParityReport, Tolerance, compare, compare_frames
 
 LIMIT = {"rgb": Tolerance(1e-3), "mask": Tolerance(0.0)}
 
@@ -57,28 +57,30 @@ class TestLikeness:
     def test_is_the_psnr_of_all_frames_and_of_the_worst(self) -> None:
         reference = np.full((2, 5, 3), 0.5)
         candidate = reference + np.array([0.0, 0.01])[:, None, None]
-        row = likeness("motion", reference, candidate, least=42.0)
+        row = compare_frames("motion", reference, candidate, required_psnr=42.0)
         assert row.frames == 2
         assert row.psnr == pytest.approx(40 + 10 * np.log10(2))
-        assert row.worst == pytest.approx(40)
-        assert ParityReport("student", likenesses=(row,)).passed
+        assert row.min_frame_psnr == pytest.approx(40)
+        assert ParityReport("student", frame_metrics=(row,)).passed
 
     @pytest.mark.parametrize(
         ("error", "said"), [(0.01, "reaches 40.0 dB, 42 dB are asked for (try)"), (np.nan, "nan")]
     )
     def test_too_little_of_it_fails_in_one_sentence(self, error: float, said: str) -> None:
         reference = np.zeros((2, 5, 3))
-        row = likeness("motion", reference, reference + error, least=42.0, remedy="try")
-        report = ParityReport("student", likenesses=(row,))
+        row = compare_frames(
+            "motion", reference, reference + error, required_psnr=42.0, remedy="try"
+        )
+        report = ParityReport("student", frame_metrics=(row,))
         assert not report.passed
         assert said in report.problems()
         assert report.problems().startswith("student.motion reaches")
         assert report.as_dict()["frames"]["motion"]["least"] == 42.0
 
     def test_what_is_equal_has_a_number_too(self) -> None:
-        row = likeness("motion", np.ones((1, 3)), np.ones((1, 3)), least=42.0)
-        assert row.psnr == row.worst == 200.0
+        row = compare_frames("motion", np.ones((1, 3)), np.ones((1, 3)), required_psnr=42.0)
+        assert row.psnr == row.min_frame_psnr == 200.0
         assert (
             "problem"
-            not in ParityReport("student", likenesses=(row,)).as_dict()["frames"]["motion"]
+            not in ParityReport("student", frame_metrics=(row,)).as_dict()["frames"]["motion"]
         )

@@ -10,8 +10,8 @@ import click
 from imavatar_deploy.avatar_io import SAMPLE
 from imavatar_deploy.cli.command import Command, closing_lines, progress
 from imavatar_deploy.exporters.export import export_avatar
-from imavatar_deploy.exporters.fidelity.options import ProofSettings
-from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.fidelity.options import FidelitySettings
+from imavatar_deploy.exporters.settings import ExportSettings
 
 FACES = 18_000
 """Less than half of an export's default: all assets together shall stay under 25 MB."""
@@ -29,13 +29,13 @@ TOLERANCES = Path(__file__).with_name("sample_tolerances.toml")
 def bake(out: Path) -> None:
     """Export the word `sample` as small as it plays: half-precision bases, texture.onnx alone, and a student."""
     started = time.monotonic()
-    settings = Settings(
+    settings = ExportSettings(
         formats=("player",),
         faces=FACES,
         resolution=RESOLUTION,
         storage="float16",
         overwrite=True,
-        proof=ProofSettings(tolerances=TOLERANCES),
+        proof=FidelitySettings(tolerances=TOLERANCES),
     )
     export_avatar("sample", out, settings, progress=progress)
     click.echo(closing_lines([out], time.monotonic() - started, ["imavatar-verify sample"]))

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
 
-from .settings import Settings
+from .settings import TrainSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,7 +29,7 @@ WIDTH = 100
 """Of comment lines."""
 
 
-def to_toml(settings: Settings) -> str:
+def to_toml(settings: TrainSettings) -> str:
     """Every setting, each below its explanation; `from_toml` of it gives equal settings."""
     plain = [
         entry.name for entry in fields(settings) if not is_dataclass(getattr(settings, entry.name))
@@ -37,13 +37,13 @@ def to_toml(settings: Settings) -> str:
     groups = [entry.name for entry in fields(settings) if entry.name not in plain]
     parts = [_entries(settings, plain)]
     parts += [
-        f"{_comment(Settings, name)}[{name}]\n\n{_entries(getattr(settings, name))}"
+        f"{_comment(TrainSettings, name)}[{name}]\n\n{_entries(getattr(settings, name))}"
         for name in groups
     ]
     return "\n".join(parts)
 
 
-def from_toml(text: str, base: Settings, source: str = "the configuration") -> Settings:
+def from_toml(text: str, base: TrainSettings, source: str = "the configuration") -> TrainSettings:
     """`base` with what the text changes.
 
     Raises:
@@ -57,7 +57,7 @@ def from_toml(text: str, base: Settings, source: str = "the configuration") -> S
     return changed(base, changes, source)
 
 
-def read_config(path: Path, base: Settings) -> Settings:
+def read_config(path: Path, base: TrainSettings) -> TrainSettings:
     """`base` with what the file at `path` changes; errors as those of `from_toml`."""
     try:
         text = path.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from imavatar_deploy.errors import QualityError
 
 
 @dataclass
-class Watch:
+class DivergenceMonitor:
     """Looks at every step before it changes anything."""
 
     patience: int

@@ -14,7 +14,7 @@ from imavatar_deploy.tracks import FlameTrack
 from .settings import InputSettings, Terms
 
 
-class Inputs(nn.Module):
+class FrameParameters(nn.Module):
     """One row per training frame of everything that drives the avatar; those rows that `settings` names are trained.
 
     Args:

@@ -22,15 +22,15 @@ from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.conventions import BOUNDING_RADIUS, UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import bone_transforms
-from imavatar_deploy.model.forward_avatar import ForwardVariant
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
 from .batch import Batch
 from .dataset import FaceDataset
-from .head_depth import NOWHERE, head_depth, is_skin, nearest_around
+from .semantics import NOWHERE, head_depth, is_skin, nearest_around
 from .validation import evenly
-from .warm_start.head_surface import Subject
+from .warm_start.head_surface import HeadSurface
 from .warm_start.surface_distance import query_surface
 
 # Empty space: canonical points that a frame shows to be background must be outside; keeps the air clear of floaters.
@@ -44,33 +44,33 @@ MARGIN = 2
 
 
 def empty_space_term(
-    model: Variant, frame: Frame, view: View, batch: Batch, sharpness: float
+    model: HeadAvatarModel, frame: Frame, view: RayBundle, batch: Batch, sharpness: float
 ) -> Tensor:
     """Binary cross-entropy of occupancy at the batch's points in space that are seen to be empty, / all of them.
 
     A backward variant takes its points in deformed space, a forward one in canonical space: neither has to search.
     """
     points = batch.space[_seen_empty(batch.space, model, frame, view, batch.silhouette)]
-    if isinstance(model, ForwardVariant):
+    if isinstance(model, ForwardAvatarModel):
         sdf: Tensor = model.geometry(points, model.geometry_code(frame)).sdf
     else:
-        sdf = model.off_surface(points, points, frame)
+        sdf = model.sdf_at(points, points, frame)
     return softplus(-sharpness * sdf).sum() / (sharpness * max(1, len(batch.space)))
 
 
 @torch.no_grad()
 def _seen_empty(
-    points: Tensor, model: Variant, frame: Frame, view: View, silhouette: Tensor
+    points: Tensor, model: HeadAvatarModel, frame: Frame, view: RayBundle, silhouette: Tensor
 ) -> Tensor:
     placed = (
         model.deform(points, frame.expression, frame.pose)
-        if isinstance(model, ForwardVariant)
+        if isinstance(model, ForwardAvatarModel)
         else points
     )
     return seen_empty(placed, view, silhouette)
 
 
-class Pixels(NamedTuple):
+class ProjectedPoints(NamedTuple):
     """Where K deformed points are in an image."""
 
     column: Tensor  # [K] integer, within the image
@@ -79,7 +79,7 @@ class Pixels(NamedTuple):
     inside: Tensor  # [K] bool: in front of the camera, and in the image; the rest means nothing elsewhere
 
 
-def projected(points: Tensor, view: View, size: Sequence[int]) -> Pixels:
+def projected(points: Tensor, view: RayBundle, size: Sequence[int]) -> ProjectedPoints:
     """The pixels of deformed points `[K, 3]` in an image of `size` (height, width)."""
     height, width = size
     rotation = torch.from_numpy(view.camera.world_to_camera[:, :3]).to(points)
@@ -89,10 +89,10 @@ def projected(points: Tensor, view: View, size: Sequence[int]) -> Pixels:
     column = (cx * width - fx * width * x / depth).round().long()
     row = (cy * height + fy * height * y / depth).round().long()
     inside = (z < 0.0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    return Pixels(column.clamp(0, width - 1), row.clamp(0, height - 1), -z, inside)
+    return ProjectedPoints(column.clamp(0, width - 1), row.clamp(0, height - 1), -z, inside)
 
 
-def seen_empty(points: Tensor, view: View, silhouette: Tensor) -> Tensor:
+def seen_empty(points: Tensor, view: RayBundle, silhouette: Tensor) -> Tensor:
     """[K] bool: deformed points `[K, 3]` whose pixel and its neighbours are background; not those off the image."""
     pixels = projected(points, view, silhouette.shape)
     near = (
@@ -132,7 +132,7 @@ class Air:
         rng = np.random.default_rng(0)
         points = rng.uniform(-BOUNDING_RADIUS, BOUNDING_RADIUS, (CANDIDATES, 3)).astype(np.float32)
         points = points[np.linalg.norm(points, axis=1) < BOUNDING_RADIUS]
-        subject = Subject.from_head(dataset.head)
+        subject = HeadSurface.from_head(dataset.head)
         found = query_surface(subject, points)
         near = (found.distance > NEAR) & (found.distance < FAR)
         corners = subject.faces[found.faces[near]]
@@ -183,7 +183,7 @@ def _in_front_of_skin(dataset: FaceDataset, points: Float, weights: Float) -> ND
             continue
         placed = torch.from_numpy(_carried(dataset, frame, points, weights))
         none = torch.zeros((0, 2), dtype=torch.long)
-        view = View.of(dataset.track.cameras[frame], size, none)
+        view = RayBundle.of(dataset.track.cameras[frame], size, none)
         kept |= _before(placed, view, torch.from_numpy(limit)).numpy()
     return kept
 
@@ -206,7 +206,7 @@ def _skinning(head: HeadModel, expression: Float, pose: Float, weights: Float) -
     return np.asarray(np.einsum("nj,jab->nab", weights, bone_transforms(pose, joints)), np.float32)
 
 
-def _before(deformed: Tensor, view: View, limit: Tensor) -> Tensor:
+def _before(deformed: Tensor, view: RayBundle, limit: Tensor) -> Tensor:
     """[K] bool: deformed points `[K, 3]` that are nearer to the camera than the limit of their pixel."""
     pixels = projected(deformed, view, limit.shape)
     before: Tensor = pixels.inside & (pixels.depth < limit[pixels.row, pixels.column])
@@ -214,7 +214,12 @@ def _before(deformed: Tensor, view: View, limit: Tensor) -> Tensor:
 
 
 def free_space_term(
-    model: Variant, frame: Frame, view: View, air: Tensor, limit: Tensor, sharpness: float
+    model: HeadAvatarModel,
+    frame: Frame,
+    view: RayBundle,
+    air: Tensor,
+    limit: Tensor,
+    sharpness: float,
 ) -> Tensor:
     """Binary cross-entropy of occupancy against air at the points that are in front of skin, / all.
 
@@ -224,7 +229,7 @@ def free_space_term(
         air: `[K, 4]` canonical points, and the signed distance that each must have.
         limit: `[S, S]` see `skin_limit`.
     """
-    if not isinstance(model, ForwardVariant):
+    if not isinstance(model, ForwardAvatarModel):
         return air.new_zeros(())
     with torch.no_grad():
         before = _before(model.deform(air[:, :3], frame.expression, frame.pose), view, limit)

@@ -7,13 +7,13 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from imavatar_deploy.model.deformation import Deformation
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.head_avatar import SurfacePoints, Variant
-from imavatar_deploy.model.tracing.tracer import Traced
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.head_avatar import HeadAvatarModel, SurfacePoints
+from imavatar_deploy.model.tracing.tracer import TraceResult
 
 from .batch import Batch
 from .free_space import empty_space_term, free_space_term
-from .pseudo_ground_truth import PseudoTruth, Targets
+from .pseudo_ground_truth import PseudoGroundTruth, Targets
 from .semantics import SKIN, labelled
 from .settings import LossWeights, Terms
 
@@ -24,7 +24,9 @@ REACH = 0.02
 """Model units (5 mm) from a point to its neighbour: finer relief than that is left alone."""
 
 
-def smoothness_term(model: Variant, frame: Frame, points: SurfacePoints, nudges: Tensor) -> Tensor:
+def smoothness_term(
+    model: HeadAvatarModel, frame: Frame, points: SurfacePoints, nudges: Tensor
+) -> Tensor:
     """Mean squared difference of the canonical normals at some surface points and beside them (UNISURF, equation 9).
 
     Where nothing but the mask sees a surface, on plain cloth or hair, images leave its relief open; this closes it.
@@ -45,7 +47,7 @@ def smoothness_term(model: Variant, frame: Frame, points: SurfacePoints, nudges:
     return difference.square().sum(dim=1).mean()
 
 
-def _gradient(model: Variant, frame: Frame, x: Tensor) -> Tensor:
+def _gradient(model: HeadAvatarModel, frame: Frame, x: Tensor) -> Tensor:
     """[N, 3] of the signed distance at canonical points, differentiable in the network."""
     x = x.requires_grad_()
     sdf = model.geometry(x, model.geometry_code(frame)).sdf
@@ -58,13 +60,13 @@ DIFFERENCE_SCALE = 10.0
 
 
 def image_terms(
-    model: Variant,
+    model: HeadAvatarModel,
     frame: Frame,
-    view: View,
-    traced: Traced,
+    view: RayBundle,
+    traced: TraceResult,
     batch: Batch,
     weights: LossWeights,
-    truth: PseudoTruth | None,
+    truth: PseudoGroundTruth | None,
     mixed: bool = False,
 ) -> Terms:
     """All terms that compare a traced batch with its image, unweighted, with gradients; each a sum over N pixels / N.
@@ -76,7 +78,7 @@ def image_terms(
     """
     count = len(batch.pixels)
     surface = traced.hit & batch.mask
-    points = model.on_rays(
+    points = model.attach_gradients(
         traced.canonical[surface], traced.deformed[surface], view.select(surface), frame
     )
     with torch.autocast(points.canonical.device.type, torch.bfloat16, enabled=mixed):
@@ -106,14 +108,19 @@ def image_terms(
 
 
 def mask_term(
-    model: Variant, frame: Frame, view: View, traced: Traced, batch: Batch, sharpness: float
+    model: HeadAvatarModel,
+    frame: Frame,
+    view: RayBundle,
+    traced: TraceResult,
+    batch: Batch,
+    sharpness: float,
 ) -> Tensor:
     """Binary cross-entropy of occupancy against the mask, on every ray that is not a surface ray and has a root."""
     off = ~(traced.hit & batch.mask) & traced.valid
     rays = view.select(off)
     # The distance along the ray is a constant; camera and directions carry what gradient there is.
     along = ((traced.deformed[off] - view.origin.detach()) * rays.directions.detach()).sum(dim=1)
-    sdf = model.off_surface(traced.canonical[off], rays.at(along), frame)
+    sdf = model.sdf_at(traced.canonical[off], rays.at(along), frame)
     wanted = batch.mask[off].to(sdf.dtype)
     entropy = binary_cross_entropy_with_logits(-sharpness * sdf, wanted, reduction="sum")
     return entropy / (sharpness * len(batch.pixels))

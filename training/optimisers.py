@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
-from .frame_parameters import Inputs
+from .frame_parameters import FrameParameters
 from .muon import Muon, is_hidden_matrix
 from .settings import OptimiserSettings, Schedule
 
@@ -39,7 +39,7 @@ def shape_factor(schedule: Schedule, step: int) -> float:
 
 
 def make_optimisers(
-    model: Variant, inputs: Inputs, settings: OptimiserSettings
+    model: HeadAvatarModel, inputs: FrameParameters, settings: OptimiserSettings
 ) -> list[torch.optim.Optimizer]:
     """Adam first, then Muon if it has a rate, then sparse Adam if any input is trained; groups know their `peak`."""
     shape = _shape_parameters(model)
@@ -70,12 +70,12 @@ def _group(
     return {"params": list(parameters), "lr": peak, "peak": peak, "shape": shape}
 
 
-def _shape_parameters(model: Variant) -> list[nn.Parameter]:
+def _shape_parameters(model: HeadAvatarModel) -> list[nn.Parameter]:
     texture = set(model.texture.parameters())
     return [parameter for parameter in model.parameters() if parameter not in texture]
 
 
-def hold_shape(model: Variant) -> None:
+def hold_shape(model: HeadAvatarModel) -> None:
     """Forget the gradients of all networks but the texture's: no optimiser moves them, or remembers them, this step."""
     for parameter in _shape_parameters(model):
         parameter.grad = None

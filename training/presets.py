@@ -7,7 +7,7 @@ from dataclasses import replace
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.model.sizes import NetworkSizes
 
-from .settings import LossWeights, OptimiserSettings, Schedule, Settings, TracerSettings
+from .settings import LossWeights, OptimiserSettings, Schedule, TracerSettings, TrainSettings
 from .warm_start.fits import WarmStartSettings
 
 CLEAR = LossWeights(space=100.0, free_space=100.0)
@@ -20,13 +20,13 @@ SHARP = replace(CLEAR, sharpness=150.0, smooth=0.3)
 200 steps of `tiny` the masks' IoU was 0.972 instead of 0.966. Smoothness: `tiny` on unseen expressions had a normal
 cosine of 0.919 without, 0.938 with it, and 0.897 with ten times as much."""
 
-FULL = Settings(
+FULL = TrainSettings(
     losses=CLEAR, optimiser=OptimiserSettings(clip=20.0), tracer=TracerSettings(refresh_steps=100)
 )
 """The paper's sizes, rates and schedule. The clip is several times the usual gradient: one ray that meets a speck of
 surface before the face has been seen to spoil a run."""
 
-TINY = Settings(
+TINY = TrainSettings(
     threads=1,
     networks=NetworkSizes(
         geometry_layers=(96,) * 5,
@@ -82,7 +82,7 @@ PRESETS = {"tiny": TINY, "small": SMALL, "full": FULL}
 """By the name that `--preset` takes."""
 
 
-def preset(name: str) -> Settings:
+def preset(name: str) -> TrainSettings:
     """The settings of a preset.
 
     Raises:

@@ -30,7 +30,7 @@ class Targets(NamedTuple):
     skinned: Tensor  # [M] bool: `weights` counts
 
 
-class PseudoTruth(nn.Module):
+class PseudoGroundTruth(nn.Module):
     """The head model's blendshapes, correctives and skinning weights at its nearest canonical vertex.
 
     Args:

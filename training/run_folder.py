@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from imavatar_deploy.atomic import atomic_file, refuse_standard_output
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.model.checkpoint import save_checkpoint
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
 from .config_file import read_config, to_toml
-from .settings import Settings
+from .settings import TrainSettings
 
 CONFIG = "config.toml"
 
@@ -47,7 +47,7 @@ class RunFolder:
         self.warm_start = path / "warm_start"
         self.tensorboard = path / "tensorboard"
 
-    def begin(self, settings: Settings, *, overwrite: bool = False) -> None:
+    def begin(self, settings: TrainSettings, *, overwrite: bool = False) -> None:
         """Make the folder, with its configuration.
 
         Raises:
@@ -71,7 +71,7 @@ class RunFolder:
             )
         shutil.rmtree(self.path.resolve())
 
-    def settings(self) -> Settings:
+    def settings(self) -> TrainSettings:
         """What the run was started with.
 
         Raises:
@@ -81,9 +81,9 @@ class RunFolder:
             raise InputError(
                 f"{self.path} holds no run to resume (no {CONFIG}); start one without --resume"
             )
-        return read_config(self.config, Settings())
+        return read_config(self.config, TrainSettings())
 
-    def save(self, model: Variant, state: dict[str, Any]) -> None:
+    def save(self, model: HeadAvatarModel, state: dict[str, Any]) -> None:
         """Keep the model and the state, each whole or not at all."""
         save_checkpoint(model, self.checkpoint, overwrite=True)
         with atomic_file(self.state) as partial:

@@ -19,7 +19,7 @@ from .validation import Validation, quality_warnings
 
 
 @dataclass
-class Clock:
+class RunClock:
     """Progress of a run of `planned` steps, or of so many minutes where the schedule says that."""
 
     schedule: Schedule
@@ -68,10 +68,10 @@ SCALAR_STEPS = 10
 """Between points of TensorBoard's curves."""
 
 
-class Journal:
+class RunLog:
     """Open from the first step of a process to its last; only the process that leads has one."""
 
-    def __init__(self, folder: RunFolder, clock: Clock, epoch_steps: int, say: Say) -> None:
+    def __init__(self, folder: RunFolder, clock: RunClock, epoch_steps: int, say: Say) -> None:
         self.folder, self.clock, self.epoch_steps, self.say = folder, clock, epoch_steps, say
         self.log = folder.losses.open("a", encoding="utf-8")
         require("tensorboard", extra="train")
@@ -80,7 +80,7 @@ class Journal:
         self.smooth: dict[str, float] = {}
         self.reported = time.monotonic()
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> RunLog:
         return self
 
     def __exit__(

@@ -155,7 +155,7 @@ class TracerSettings:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainSettings:
     """What a training run may choose. The defaults are the paper's networks and schedule, with the quick tracer and the
     warm start.
 

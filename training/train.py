@@ -19,7 +19,7 @@ from imavatar_deploy.progress import Progress, silent
 from .dataset import FaceDataset
 from .run_folder import RunFolder
 from .run_log import Say
-from .settings import Settings
+from .settings import TrainSettings
 from .trainer import Trainer
 
 # Fabric: on which device, and in how many processes, a run trains.
@@ -123,7 +123,7 @@ def _choose(device: str) -> tuple[str, Any]:
 def train(
     dataset: FaceDataset,
     out: Path,
-    settings: Settings,
+    settings: TrainSettings,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -171,7 +171,7 @@ def _train(
     fabric: Any,
     dataset: FaceDataset,
     folder: RunFolder,
-    settings: Settings,
+    settings: TrainSettings,
     say: Say,
     *,
     resume: bool,

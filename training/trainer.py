@@ -14,24 +14,24 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from imavatar_deploy.errors import InputError, QualityError
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from imavatar_deploy.model.tracing import TRACERS, MarchTracer, RasterTracer, Tracer
-from imavatar_deploy.model.tracing.tracer import Traced
+from imavatar_deploy.model.tracing.tracer import TraceResult
 from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.progress import Progress
 
 from .batch import Batch, draw_batch
 from .dataset import FaceDataset
-from .divergence import Watch, vanished
-from .frame_parameters import Inputs, only_seen_rows
+from .divergence import DivergenceMonitor, vanished
+from .frame_parameters import FrameParameters, only_seen_rows
 from .free_space import Air
 from .losses import image_terms
 from .optimisers import hold_shape, make_optimisers, rate_factor, set_rates, shape_factor
-from .pseudo_ground_truth import PseudoTruth
+from .pseudo_ground_truth import PseudoGroundTruth
 from .run_folder import RunFolder
-from .run_log import Clock, Journal, Say
-from .settings import LossWeights, Settings, Terms, TracerSettings
+from .run_log import RunClock, RunLog, Say
+from .settings import LossWeights, Terms, TracerSettings, TrainSettings
 from .validation import evenly, validate
 from .warm_start.initial_weights import build_model, take_weights, warm_up
 
@@ -48,11 +48,11 @@ class TrainStep(nn.Module):
 
     def __init__(
         self,
-        model: Variant,
-        inputs: Inputs,
+        model: HeadAvatarModel,
+        inputs: FrameParameters,
         tracer: Tracer,
         weights: LossWeights,
-        truth: PseudoTruth | None,
+        truth: PseudoGroundTruth | None,
         mixed: bool = False,
     ) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class TrainStep(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Terms, Tensor]:
         """The weighted loss, its terms, and how many rays met the avatar inside the mask."""
         frame, centre = self.inputs(batch.frame)
-        view = View.of(
+        view = RayBundle.of(
             batch.camera, batch.size, batch.pixels, centre=centre, device=batch.pixels.device
         )
         traced = self._trace(frame, view, batch.mask)
@@ -74,7 +74,7 @@ class TrainStep(nn.Module):
         return self.weights.total(terms), terms, (traced.hit & batch.mask).sum()
 
     @torch.no_grad()
-    def _trace(self, frame: Frame, view: View, foreground: Tensor) -> Traced:
+    def _trace(self, frame: Frame, view: RayBundle, foreground: Tensor) -> TraceResult:
         with parametrize.cached():
             return self.tracer.trace(self.model, frame, view, foreground=foreground)
 
@@ -82,7 +82,9 @@ class TrainStep(nn.Module):
 # Which tracer a run uses, and what supervises it.
 
 
-def make_tracer(model: Variant, settings: TracerSettings, say: Callable[[str], None]) -> Tracer:
+def make_tracer(
+    model: HeadAvatarModel, settings: TracerSettings, say: Callable[[str], None]
+) -> Tracer:
     """The tracer that `settings` ask for, or the marcher where the variant allows no other."""
     name = settings.name if model.direction == "forward" else "march"
     if name != settings.name:
@@ -103,19 +105,24 @@ class Trainer:
     """One process of a run: the model, its optimisers and inputs, and the clock."""
 
     def __init__(
-        self, fabric: Any, dataset: FaceDataset, folder: RunFolder, settings: Settings, say: Say
+        self,
+        fabric: Any,
+        dataset: FaceDataset,
+        folder: RunFolder,
+        settings: TrainSettings,
+        say: Say,
     ) -> None:
         self.fabric, self.dataset, self.folder, self.settings = fabric, dataset, folder, settings
         self.say: Say = say if fabric.is_global_zero else lambda line: None
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.model = build_model(settings, dataset.head)
-        self.inputs = Inputs(
+        self.inputs = FrameParameters(
             dataset.track, settings.inputs, settings.networks.latent, settings.seed
         )
         self.tracer = make_tracer(self.model, settings.tracer, self.say)
         truth = (
-            PseudoTruth(dataset.head, settings.networks.bones)
+            PseudoGroundTruth(dataset.head, settings.networks.bones)
             if supervised(settings.variant)
             else None
         )
@@ -124,9 +131,9 @@ class Trainer:
             self.model, self.inputs, self.tracer, settings.losses, truth, settings.optimiser.mixed
         )
         self.optimisers = make_optimisers(self.model, self.inputs, settings.optimiser)
-        self.watch = Watch(settings.schedule.vanished_steps)
+        self.watch = DivergenceMonitor(settings.schedule.vanished_steps)
         epoch = -(-len(dataset) // fabric.world_size)
-        self.clock = Clock(
+        self.clock = RunClock(
             settings.schedule, settings.schedule.steps or settings.schedule.epochs * epoch
         )
         self.epoch_steps = epoch
@@ -182,7 +189,7 @@ class Trainer:
         clock, leads = self.clock, self.fabric.is_global_zero
         total = None if self.settings.schedule.minutes else clock.planned
         with (
-            Journal(self.folder, clock, self.epoch_steps, self.say)
+            RunLog(self.folder, clock, self.epoch_steps, self.say)
             if leads
             else nullcontext() as journal,
             progress("training", total) if leads else nullcontext(lambda steps: None) as advance,
@@ -198,7 +205,7 @@ class Trainer:
                 self._now_and_then(journal)
             self._end(journal)
 
-    def _now_and_then(self, journal: Journal | None) -> None:
+    def _now_and_then(self, journal: RunLog | None) -> None:
         """What is not done every step."""
         if self.clock.step % self.settings.tracer.refresh_steps == 0:
             self.refresh()
@@ -207,7 +214,7 @@ class Trainer:
         if time.monotonic() - self.saved > 60.0 * self.settings.schedule.checkpoint_minutes:
             self.save()
 
-    def _end(self, journal: Journal | None) -> None:
+    def _end(self, journal: RunLog | None) -> None:
         if self.clock.step % self.settings.tracer.refresh_steps:
             self.refresh()
         if not self._validates():
@@ -290,7 +297,7 @@ class Trainer:
             self.folder.save(self.model, state)
         self.saved = time.monotonic()
 
-    def validate(self, journal: Journal | None) -> None:
+    def validate(self, journal: RunLog | None) -> None:
         """Render a few frames and hold them against the images."""
         if journal:
             schedule = self.settings.schedule

@@ -13,15 +13,14 @@ from torch.nn.utils import parametrize
 
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.fidelity.image_metrics import iou, l1, psnr
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from imavatar_deploy.model.render import render
 from imavatar_deploy.model.tracing import Tracer
 
 from .dataset import FaceDataset
 from .dataset.labels import LABELS
-from .frame_parameters import Inputs
-from .head_depth import NOWHERE, head_depth, nearest_around
-from .semantics import SKIN
+from .frame_parameters import FrameParameters
+from .semantics import NOWHERE, SKIN, head_depth, nearest_around
 
 # Lobes: pieces of surface that stand in front of the head model where the labels say skin.
 
@@ -116,8 +115,8 @@ def evenly(count: int, frames: int) -> list[int]:
 
 
 def validate(
-    model: Variant,
-    inputs: Inputs,
+    model: HeadAvatarModel,
+    inputs: FrameParameters,
     dataset: FaceDataset,
     frames: list[int],
     size: int,
@@ -131,7 +130,12 @@ def validate(
 
 @torch.no_grad()
 def _compare(
-    model: Variant, inputs: Inputs, dataset: FaceDataset, frame: int, size: int, tracer: Tracer
+    model: HeadAvatarModel,
+    inputs: FrameParameters,
+    dataset: FaceDataset,
+    frame: int,
+    size: int,
+    tracer: Tracer,
 ) -> tuple[Picture, FrameQuality]:
     seen = dataset.observation(frame)
     truth, mask = _resized(seen.image, size), _resized(seen.mask.astype(np.float32), size) > 0.5

@@ -21,7 +21,7 @@ from imavatar_deploy.fidelity.stage_metrics import COLUMNS, cells
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import human_bytes
 
-from ..report import Report
+from ..report import ExportReport
 from .options import GROUPS
 
 EXTRA = "export"
@@ -157,12 +157,12 @@ def export(
     require("torch", extra=EXTRA)
     from ..export import export_avatar, export_field_meshes
     from ..fidelity.run import is_playable
-    from ..settings import Settings
+    from ..settings import ExportSettings
 
     ensure_not_input(
         out, checkpoint, *(grouped[name] for name in ("track", "tolerances", "expressions"))
     )
-    settings = Settings(
+    settings = ExportSettings(
         formats=tuple(name.strip() for name in formats.split(",")),
         faces=_face_budget(faces),
         resolution=resolution,
@@ -191,7 +191,7 @@ def _face_budget(faces: str) -> int | None:
         raise UsageError(f"--faces must be a number or the word full, got {faces!r}") from error
 
 
-def _show(report: Report, out: Path) -> None:
+def _show(report: ExportReport, out: Path) -> None:
     console = Console()
     for table in (*_proofs(report), _surface(report), _steps(report), _files(out)):
         if table.row_count:
@@ -200,18 +200,18 @@ def _show(report: Report, out: Path) -> None:
         click.echo(note)
 
 
-def _proofs(report: Report) -> tuple[Table, ...]:
-    return _waterfall(report), _parity(report), _likeness(report), _losses(report)
+def _proofs(report: ExportReport) -> tuple[Table, ...]:
+    return _waterfall(report), _parity(report), _frame_metrics(report), _losses(report)
 
 
-def _waterfall(report: Report) -> Table:
+def _waterfall(report: ExportReport) -> Table:
     table = _table("fidelity: median over the proof frames (worst frame)", *COLUMNS)
     for hop in report.waterfall:
         table.add_row(*cells(hop))
     return table
 
 
-def _parity(report: Report) -> Table:
+def _parity(report: ExportReport) -> Table:
     table = _table("parity with the networks", "graph", "output", "largest", "mean", "allowed")
     for parity in report.parity:
         for row in parity.differences:
@@ -220,26 +220,30 @@ def _parity(report: Report) -> Table:
     return table
 
 
-def _likeness(report: Report) -> Table:
+def _frame_metrics(report: ExportReport) -> Table:
     table = _table(
         "student against the full network", "not taught", "frames", "dB", "worst frame", "asked for"
     )
     for parity in report.parity:
-        for row in parity.likenesses:
+        for row in parity.frame_metrics:
             table.add_row(
-                row.name, str(row.frames), f"{row.psnr:.1f}", f"{row.worst:.1f}", f"{row.least:g}"
+                row.name,
+                str(row.frames),
+                f"{row.psnr:.1f}",
+                f"{row.min_frame_psnr:.1f}",
+                f"{row.required_psnr:g}",
             )
     return table
 
 
-def _losses(report: Report) -> Table:
+def _losses(report: ExportReport) -> Table:
     table = _table("what a format cannot show", "lost", "mm at most")
     for name, mm in report.losses_mm.items():
         table.add_row(name, f"{mm:.3f}")
     return table
 
 
-def _surface(report: Report) -> Table:
+def _surface(report: ExportReport) -> Table:
     table = _table("surface and student", "measured", "value")
     trained = {f"student_{name}": value for name, value in report.student.items()}
     for name, value in (report.surface | trained).items():
@@ -252,7 +256,7 @@ def _surface(report: Report) -> Table:
     return table
 
 
-def _steps(report: Report) -> Table:
+def _steps(report: ExportReport) -> Table:
     table = _table("time", "step", "seconds")
     for name, seconds in report.seconds.items():
         table.add_row(name, f"{seconds:.1f}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -18,16 +19,16 @@ from imavatar_deploy.student import WIDTHS
 from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.trt.flavours import COMPATIBILITY, FLAVOURS
 
-from ..fidelity.options import ProofSettings
-from ..formats.format import ExportFormat
+from ..fidelity.options import FidelitySettings
 from ..formats.gltf import options as gltf_options
-from ..formats.mesh_options import MESH_TYPES, MeshSettings
 from ..formats.named_poses import PRESETS
 from ..formats.option import FormatOption
-from ..formats.tensorrt_options import TrtSettings
+from ..formats.options import MESH_TYPES, MeshSettings, TrtSettings
 from ..formats.tensorrt_precision import PRECISIONS
-from ..settings import Settings
 from ..student.options import STEPS, TAKERS, StudentSettings
+
+if TYPE_CHECKING:  # torch is needed to export, and a help text must not need it
+    from ..formats.format import ExportFormat
 
 # --track: a motion for the formats that can hold one.
 
@@ -55,8 +56,8 @@ GROUP = OptionGroup(
 TARGETS = {row.name: ", ".join(row.targets) for row in FLAVOURS.values() if row.targets}
 
 
-def _proof(proof_size: int, tolerances: Path | None, allow_drift: str | None) -> ProofSettings:
-    return ProofSettings(proof_size, tolerances, allow_drift)
+def _proof(proof_size: int, tolerances: Path | None, allow_drift: str | None) -> FidelitySettings:
+    return FidelitySettings(proof_size, tolerances, allow_drift)
 
 
 PROOF = OptionGroup(
@@ -67,7 +68,7 @@ PROOF = OptionGroup(
             "--proof-size",
             formats=(),
             type=int,
-            default=ProofSettings.size,
+            default=FidelitySettings.size,
             help="Pixels a side of the frames on which every hop from implicit render to student is judged.",
         ),
         FormatOption(
@@ -227,6 +228,7 @@ def format_table(rows: Iterable[ExportFormat]) -> Table:
 
 def availability(row: ExportFormat) -> str:
     """`here`, or what is missing and the line that brings it; every module is imported for real."""
+
     missing = []
     for module in row.modules:
         try:
@@ -239,8 +241,10 @@ def availability(row: ExportFormat) -> str:
 
 
 def _more(row: ExportFormat) -> str:
+    from ..settings import ExportSettings
+
     try:
-        row.ready(Settings())
+        row.ready(ExportSettings())
     except ImavatarError as error:
         return f"[yellow]{escape(str(error))}[/]"
     return HERE

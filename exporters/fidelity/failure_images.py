@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.fidelity.image_metrics import normal_angle
-from imavatar_deploy.fidelity.stage_metrics import Picture
+from imavatar_deploy.fidelity.stage_metrics import FrameImages
 
 Float = NDArray[np.float32]
 Byte = NDArray[np.uint8]
@@ -48,8 +48,8 @@ class Failure:
     """What drew the reference."""
     end: str
     """What drew the export."""
-    reference: Picture
-    export: Picture
+    reference: FrameImages
+    export: FrameImages
     normals: bool
     """Whether the normals differ too much, and are shown in a second row."""
 
@@ -97,12 +97,12 @@ def _panel(image: Float, caption: str, second: str = "") -> Byte:
     return np.pad(framed, ((0, GAP), (GAP, GAP), (0, 0)), constant_values=255)
 
 
-def _difference(reference: Picture, export: Picture) -> Float:
+def _difference(reference: FrameImages, export: FrameImages) -> Float:
     """[N, N, 3] of colours, where both show the avatar."""
     return _within_outlines(AMPLIFICATION * np.abs(export.rgb - reference.rgb), reference, export)
 
 
-def _angles(reference: Picture, export: Picture) -> Float:
+def _angles(reference: FrameImages, export: FrameImages) -> Float:
     """[N, N, 3] angles between normals as grey values."""
     both, image = reference.mask & export.mask, np.zeros_like(reference.rgb)
     angle = normal_angle(reference.normal, export.normal, both) / WHITE_ANGLE
@@ -110,7 +110,7 @@ def _angles(reference: Picture, export: Picture) -> Float:
     return _within_outlines(image, reference, export)
 
 
-def _within_outlines(image: Float, reference: Picture, export: Picture) -> Float:
+def _within_outlines(image: Float, reference: FrameImages, export: FrameImages) -> Float:
     """An image, black outside of both masks and in `MISSING` or `ADDED` outside of one."""
     shown = np.where((reference.mask & export.mask)[..., None], image, 0.0).astype(np.float32)
     shown[reference.mask & ~export.mask] = MISSING
@@ -118,7 +118,7 @@ def _within_outlines(image: Float, reference: Picture, export: Picture) -> Float
     return shown
 
 
-def _coloured(picture: Picture) -> Float:
+def _coloured(picture: FrameImages) -> Float:
     """[N, N, 3] normals as colours on white."""
     colours = np.where(picture.mask[..., None], 0.5 + 0.5 * picture.normal, 1.0)
     return np.asarray(colours, dtype=np.float32)

@@ -22,7 +22,7 @@ from imavatar_deploy.student import Student
 
 from ..bake import Bake
 from ..student.network import PlainStudent
-from .reference_poses import ProofPoses, proof_poses
+from .reference_poses import ReferencePoses, proof_poses
 
 Float = NDArray[np.float32]
 
@@ -72,7 +72,7 @@ def student_case(source: ImplicitAvatar, bake: Bake, student: Student) -> Golden
     return _case(inputs, {"rgb": colour.numpy()})
 
 
-def _texture(source: ImplicitAvatar, bake: Bake, poses: ProofPoses) -> GoldenCase:
+def _texture(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses) -> GoldenCase:
     rows = golden_rows(bake.avatar.vertex_count)
     frame = FRAMES[0]
     normal = _normals(source, bake, _deformed(source, bake, poses, frame), poses, frame)[rows]
@@ -101,7 +101,7 @@ def _deformation(source: ImplicitAvatar, bake: Bake) -> GoldenCase:
 
 
 def _animate(
-    source: ImplicitAvatar, bake: Bake, poses: ProofPoses, normals_within: Tolerance
+    source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, normals_within: Tolerance
 ) -> GoldenCase:
     meshes = [_deformed(source, bake, poses, frame) for frame in FRAMES]
     normals = [
@@ -139,7 +139,7 @@ def _nudged(mesh: Mesh) -> Mesh:
     return replace(mesh, vertices=mesh.vertices + noise.astype(np.float32))
 
 
-def _deformed(source: ImplicitAvatar, bake: Bake, poses: ProofPoses, frame: int) -> Mesh:
+def _deformed(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, frame: int) -> Mesh:
     """The vertices through the forward map of the networks."""
     expression, pose = _tensor(source, poses.expression[frame]), _tensor(source, poses.pose[frame])
     points = _points(source, bake)
@@ -148,7 +148,7 @@ def _deformed(source: ImplicitAvatar, bake: Bake, poses: ProofPoses, frame: int)
 
 
 def _normals(
-    source: ImplicitAvatar, bake: Bake, mesh: Mesh, poses: ProofPoses, frame: int
+    source: ImplicitAvatar, bake: Bake, mesh: Mesh, poses: ReferencePoses, frame: int
 ) -> Float:
     """[V, 3] unit normals of the deformed mesh, the surface's detail turned with the skin added, in float64."""
     expression, pose = _tensor(source, poses.expression[frame]), _tensor(source, poses.pose[frame])

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.camera import front_camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, POSE_SIZE, UNITS_PER_METRE
-from imavatar_deploy.fidelity.reference_frames import Reference
-from imavatar_deploy.fidelity.stage_metrics import BACKGROUND, Picture, shown
+from imavatar_deploy.fidelity.reference_frames import ReferenceFrames
+from imavatar_deploy.fidelity.stage_metrics import BACKGROUND, FrameImages, shown
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.frame import Frame
@@ -22,7 +22,7 @@ from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly
 
 from ..mesh_cleanup import without_strays
-from ..settings import Settings
+from ..settings import ExportSettings
 from .reference_poses import CORNER_NAMES, CORNERS, proof_poses
 
 # Mouth: the region that is judged on its own, a ball in canonical space where the opening jaw tears lips apart.
@@ -70,12 +70,12 @@ class ImplicitRenderer:
     with. Loose pieces that the export leaves out are left out of these renders, too.
     """
 
-    def __init__(self, source: ImplicitAvatar, settings: Settings) -> None:
+    def __init__(self, source: ImplicitAvatar, settings: ExportSettings) -> None:
         self._source, self._settings = source, settings
         keep = partial(without_strays, head=source.head) if settings.drops_strays else None
         self._tracer = RasterTracer(keep=keep)
 
-    def reference(self, avatar: Avatar, progress: Progress) -> Reference:
+    def reference(self, avatar: Avatar, progress: Progress) -> ReferenceFrames:
         """Rest, corners and frames of motion, from the front.
 
         Args:
@@ -88,18 +88,18 @@ class ImplicitRenderer:
             np.zeros(POSE_SIZE, dtype=np.float32),
         )
         camera = front_camera(avatar, pose_plainly(avatar, *neutral).vertices)
-        views = Reference.blank(poses.expression[rows], poses.pose[rows], camera, size)
+        views = ReferenceFrames.blank(poses.expression[rows], poses.pose[rows], camera, size)
         centre = mouth_centre(self._source.head)
         seen = self._renderings(views, progress)
         pictures = [_picture(each) for each in seen]
         mouths = [mouth_region(each.canonical, centre) for each in seen]
-        return Reference.of(views.expression, views.pose, camera, pictures, mouths)
+        return ReferenceFrames.of(views.expression, views.pose, camera, pictures, mouths)
 
-    def pictures(self, views: Reference, progress: Progress) -> list[Picture]:
+    def pictures(self, views: ReferenceFrames, progress: Progress) -> list[FrameImages]:
         """The frames of `views` in its size."""
         return [_picture(each) for each in self._renderings(views, progress)]
 
-    def _renderings(self, views: Reference, progress: Progress) -> list[Rendering]:
+    def _renderings(self, views: ReferenceFrames, progress: Progress) -> list[Rendering]:
         device, seen = self._source.canonical_pose.device, []
         size, camera = (views.size, views.size), views.camera
         with progress("implicit renders", len(views.pose)) as advance:
@@ -132,5 +132,5 @@ def _rows(edition: str) -> list[int]:
     return [*range(corners), *talk]
 
 
-def _picture(seen: Rendering) -> Picture:
+def _picture(seen: Rendering) -> FrameImages:
     return shown(seen.rgb, seen.normal, seen.mask)

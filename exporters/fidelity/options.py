@@ -15,7 +15,7 @@ LEAST = 32
 
 
 @dataclass(frozen=True)
-class ProofSettings:
+class FidelitySettings:
     """How the waterfall is judged.
 
     Raises:

@@ -47,7 +47,7 @@ FLAME_CORNER = 2.0
 
 
 @dataclass(frozen=True)
-class ProofPoses:
+class ReferencePoses:
     """Some frames of motion."""
 
     expression: Float  # [T, 50]
@@ -59,15 +59,15 @@ class ProofPoses:
         return np.concatenate([self.expression, self.pose[:, JAW]], axis=1)
 
 
-def proof_poses(edition: str) -> ProofPoses:
+def proof_poses(edition: str) -> ReferencePoses:
     """Rest, corners of pose and expression together, and for OpenHead frames of the talk track."""
     pose = np.stack([_pose(corner) for corner in CORNERS])
     expression = np.stack([_expression(edition, number) for number in range(len(CORNERS))])
     if edition != "openhead":
-        return ProofPoses(expression, pose)
+        return ReferencePoses(expression, pose)
     talk = read_track("talk")
     frames = np.linspace(0, len(talk.pose) - 1, TALK_FRAMES + 2).astype(int)[1:-1]
-    return ProofPoses(
+    return ReferencePoses(
         np.concatenate([expression, talk.expression[frames]]),
         np.concatenate([pose, talk.pose[frames]]),
     )

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.avatar_io import BULK, STORAGE, AvatarFolder
-from imavatar_deploy.fidelity.reference_frames import Reference, write_reference
+from imavatar_deploy.fidelity.reference_frames import ReferenceFrames, write_reference
 from imavatar_deploy.fidelity.stage_metrics import (
     WORST,
-    HopReport,
+    StageReport,
     Values,
     measure_frames,
     row_of,
@@ -27,10 +27,10 @@ from imavatar_deploy.fidelity.stage_metrics import (
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.student import FILE as STUDENT
 
-from ..formats.format import Subject
+from ..formats.format import ExportInput
 from .failure_images import Failure, write_failures
 from .implicit_reference import ImplicitRenderer, frame_names
-from .stages import HOPS, IMPLICIT, TEXTURE, Hop, Scene
+from .stages import FIDELITY_STAGES, IMPLICIT, TEXTURE, FidelityStage, StageInput
 
 Limits = Mapping[str, Mapping[str, float]]
 Step = Callable[[str], AbstractContextManager[None]]
@@ -57,7 +57,7 @@ class FidelityRun:
     def __init__(
         self,
         folder: Path,
-        subject: Subject,
+        subject: ExportInput,
         limits: Limits,
         step: Step,
         progress: Progress,
@@ -73,18 +73,18 @@ class FidelityRun:
         write_reference(folder, self._reference)
         write_tolerances(folder, limits)
 
-    def compare(self, name: str, subject: Subject) -> HopReport:
+    def compare(self, name: str, subject: ExportInput) -> StageReport:
         """Draw and judge one stage; its pictures join those that later ones are compared with."""
-        stage = next(stage for stage in HOPS if stage.name == name)
-        scene = Scene(subject, _as_written(self._folder, subject), self._reference)
+        stage = next(stage for stage in FIDELITY_STAGES if stage.name == name)
+        scene = StageInput(subject, _as_written(self._folder, subject), self._reference)
         start = next((name for name in stage.after if name in self._drawn), stage.after[-1])
         if reason := stage.obstacle(scene):
-            return HopReport(name, start, name, not_run=reason)
+            return StageReport(name, start, name, not_run=reason)
         with self._step(f"compare {name}"):
             self._drawn[name] = stage.draw(scene)
             mouths = self._reference.mouths
             values = measure_frames(self._drawn[start], self._drawn[name], mouths)
-            report = HopReport(name, start, name, summary(values), self._limits.get(name, {}))
+            report = StageReport(name, start, name, summary(values), self._limits.get(name, {}))
         if not report.misses():
             return report
         with self._step("failure images"):
@@ -94,21 +94,21 @@ class FidelityRun:
 
     def _show_failures(
         self,
-        report: HopReport,
-        stage: Hop,
-        scene: Scene,
+        report: StageReport,
+        stage: FidelityStage,
+        scene: StageInput,
         values: Mapping[str, Values],
     ) -> None:
         """Draw the worst frames of a stage again, large enough to be looked at."""
         frames = _worst_frames(report.misses(), values)
-        views = Reference.blank(
+        views = ReferenceFrames.blank(
             self._reference.expression[frames],
             self._reference.pose[frames],
             self._reference.camera,
             max(FAILURE_SIZE, self._reference.size),
         )
         large = replace(scene, reference=views)
-        before = next((other for other in HOPS if other.name == report.start), None)
+        before = next((other for other in FIDELITY_STAGES if other.name == report.start), None)
         reference = before.draw(large) if before else self._implicit.pictures(views, self._progress)
         for frame, first, second in zip(frames, reference, stage.draw(large), strict=True):
             self._failures.append(
@@ -133,14 +133,14 @@ def _worst_frames(misses: list[str], values: Mapping[str, Values]) -> list[int]:
     return list(frames)[:FAILURE_FRAMES]
 
 
-def _measured(report: HopReport, values: Mapping[str, Values], frame: int) -> str:
+def _measured(report: StageReport, values: Mapping[str, Values], frame: int) -> str:
     """What a frame has of the measures that are missed."""
     missed = dict.fromkeys(miss.removeprefix(WORST) for miss in report.misses())
     of_frame = {name: values[name][frame] for name in missed if not np.isnan(values[name][frame])}
     return ", ".join(f"{row_of(name).title} {spelt(name, of_frame[name])}" for name in of_frame)
 
 
-def _as_written(folder: Path, subject: Subject) -> AvatarFolder:
+def _as_written(folder: Path, subject: ExportInput) -> AvatarFolder:
     """The folder as it will be opened: bulk arrays through their storage, files as they lie there."""
     avatar, dtype = subject.bake.avatar, STORAGE[subject.settings.storage]
     stored: dict[str, Any] = {

@@ -16,8 +16,8 @@ from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.fidelity.draw import draw
-from imavatar_deploy.fidelity.reference_frames import Reference
-from imavatar_deploy.fidelity.stage_metrics import Picture
+from imavatar_deploy.fidelity.reference_frames import ReferenceFrames
+from imavatar_deploy.fidelity.stage_metrics import FrameImages
 from imavatar_deploy.onnx_session import open_session
 from imavatar_deploy.student import has_student
 from imavatar_deploy.trt.driver import probe_driver
@@ -26,7 +26,7 @@ from imavatar_deploy.trt.session import EngineSession
 from imavatar_deploy.trt.sidecar import Sidecar, plan_path, read_sidecars
 
 from ..bake import Bake
-from ..formats.format import Subject
+from ..formats.format import ExportInput
 from ..formats.onnx_modules import BakedTexture
 
 # TorchSession: the baked texture network in torch behind the face of ONNX Runtime's session.
@@ -40,7 +40,7 @@ class _Value(NamedTuple):
 class TorchSession:
     """What draws the hop `baked`: nothing has been exported yet, all else is the player's own path."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: ExportInput) -> None:
         code = subject.bake.code
         self._network = BakedTexture(subject.source.texture, code.decode, code.mean)
         self._bake: Bake = subject.bake
@@ -76,34 +76,34 @@ IMPLICIT = "implicit"
 
 
 @dataclass(frozen=True)
-class Scene:
+class StageInput:
     """What hops are drawn from."""
 
-    subject: Subject
+    subject: ExportInput
     folder: AvatarFolder
     """What has been written so far, its arrays as they will be stored."""
-    reference: Reference
+    reference: ReferenceFrames
 
 
 @dataclass(frozen=True)
-class Hop:
+class FidelityStage:
     """How one stage's pictures come about."""
 
     name: str
     after: tuple[str, ...]
     """What it is held against: the first of these hops that ran, or `implicit`."""
-    draw: Callable[[Scene], list[Picture]]
-    obstacle: Callable[[Scene], str] = lambda scene: ""
+    draw: Callable[[StageInput], list[FrameImages]]
+    obstacle: Callable[[StageInput], str] = lambda scene: ""
     """Why it cannot run; empty when it can."""
     advice: str = ""
     """The likely cause of a miss, and what to do."""
 
 
-def _baked(scene: Scene) -> list[Picture]:
+def _baked(scene: StageInput) -> list[FrameImages]:
     return draw(scene.folder, scene.reference, "pixel", session=TorchSession(scene.subject))
 
 
-def _onnx(scene: Scene) -> list[Picture]:
+def _onnx(scene: StageInput) -> list[FrameImages]:
     """The graphs alone, where the format has them all."""
     path = scene.folder.path
     animate = open_session(path / ANIMATE) if (path / ANIMATE).is_file() else None
@@ -116,7 +116,7 @@ def _onnx(scene: Scene) -> list[Picture]:
     )
 
 
-def _no_graph(scene: Scene) -> str:
+def _no_graph(scene: StageInput) -> str:
     return "" if (scene.folder.path / TEXTURE).is_file() else f"no {TEXTURE} among these formats"
 
 
@@ -126,14 +126,14 @@ def _sidecar(path: Path) -> Sidecar | None:
     )
 
 
-def _tensorrt(scene: Scene) -> list[Picture]:
+def _tensorrt(scene: StageInput) -> list[FrameImages]:
     path, sidecar = scene.folder.path, _sidecar(scene.folder.path)
     assert sidecar is not None  # `_no_engine` has looked
     with closing(EngineSession(plan_path(path, sidecar.graph).read_bytes(), sidecar)) as session:
         return draw(scene.folder, scene.reference, "pixel", session=session)
 
 
-def _no_engine(scene: Scene) -> str:
+def _no_engine(scene: StageInput) -> str:
     sidecar = _sidecar(scene.folder.path)
     if sidecar is None:
         return "no engine among these formats"
@@ -143,23 +143,23 @@ def _no_engine(scene: Scene) -> str:
         return str(error).partition(";")[0]
 
 
-def _student(scene: Scene) -> list[Picture]:
+def _student(scene: StageInput) -> list[FrameImages]:
     return draw(scene.folder, scene.reference, "student")
 
 
-def _no_student(scene: Scene) -> str:
+def _no_student(scene: StageInput) -> str:
     return "" if has_student(scene.folder) else "no student among these formats"
 
 
-HOPS = (
-    Hop(
+FIDELITY_STAGES = (
+    FidelityStage(
         "baked",
         (IMPLICIT,),
         _baked,
         advice="A likely cause is a training whose surface grew outside its masks, or is still "
         "rough: train longer, or with another seed or preset",
     ),
-    Hop(
+    FidelityStage(
         "onnx",
         ("baked",),
         _onnx,
@@ -167,14 +167,14 @@ HOPS = (
         advice="The graphs compute something else than the networks: try other versions of onnx "
         "and onnxruntime, and report it",
     ),
-    Hop(
+    FidelityStage(
         "tensorrt",
         ("onnx",),
         _tensorrt,
         _no_engine,
         advice="A likely cause is half precision: --trt-precision fp32",
     ),
-    Hop(
+    FidelityStage(
         "student",
         ("onnx", "baked"),
         _student,

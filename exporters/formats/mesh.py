@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.model import Frame, ImplicitAvatar, Variant
+from imavatar_deploy.model import Frame, HeadAvatarModel, ImplicitAvatar
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.normals import surface_normals
 from imavatar_deploy.rendering.posing import pose_plainly
@@ -23,9 +23,9 @@ from ..mesh_cleanup import Part
 from ..sequences.obj import write_obj
 from ..sequences.ply import write_ply
 from ..sequences.posing import Channels
-from ..settings import Settings
+from ..settings import ExportSettings
 from ..surface_colours import point_colours
-from .format import ExportFormat, Subject
+from .format import ExportFormat, ExportInput
 from .mesh_from_field import FieldSurface
 from .named_poses import NamedPose, named_poses
 
@@ -38,7 +38,7 @@ INDEX = f"{FOLDER}/meshes.json"
 """Says which file is which face, and where its vertices come from."""
 
 
-class Posed(NamedTuple):
+class FrameMesh(NamedTuple):
     """One face of the avatar as a mesh."""
 
     faces: NDArray[np.int32]
@@ -50,9 +50,9 @@ class Posed(NamedTuple):
 
 def write_meshes(
     folder: Path,
-    model: Variant,
-    pose: Callable[[NamedPose], Posed],
-    settings: Settings,
+    model: HeadAvatarModel,
+    pose: Callable[[NamedPose], FrameMesh],
+    settings: ExportSettings,
     progress: Progress,
 ) -> None:
     """Write a mesh for every face that the settings name, and the index.
@@ -101,38 +101,38 @@ def mesh_notes(folder: Path) -> list[str]:
     ]
 
 
-def chosen_poses(model: Variant, settings: Settings) -> list[NamedPose]:
+def chosen_poses(model: HeadAvatarModel, settings: ExportSettings) -> list[NamedPose]:
     """The faces that the settings name."""
     return named_poses(settings.mesh.expressions, model.edition, model.head.expression_names)
 
 
 def posed_by(
-    model: Variant, baked: Bake | None, settings: Settings
-) -> Callable[[NamedPose], Posed]:
+    model: HeadAvatarModel, baked: Bake | None, settings: ExportSettings
+) -> Callable[[NamedPose], FrameMesh]:
     """How a face becomes a mesh: by the bake, or by the field where the settings or the lack of a bake say so."""
     if baked is not None and isinstance(model, ImplicitAvatar) and not settings.mesh.from_field:
         return _from_bake(model, baked)
     surface = FieldSurface(model, settings)
 
-    def from_field(named: NamedPose) -> Posed:
+    def from_field(named: NamedPose) -> FrameMesh:
         found = surface(Frame(torch.from_numpy(named.expression), torch.from_numpy(named.pose)))
         channels = _channels(found.mesh.vertices, found.normals, found.colours)
-        return Posed(found.mesh.faces, channels, found.strays)
+        return FrameMesh(found.mesh.faces, channels, found.strays)
 
     return from_field
 
 
-def _from_bake(source: ImplicitAvatar, baked: Bake) -> Callable[[NamedPose], Posed]:
+def _from_bake(source: ImplicitAvatar, baked: Bake) -> Callable[[NamedPose], FrameMesh]:
     canonical = np.ascontiguousarray(baked.avatar.canonical.T)
 
-    def pose(named: NamedPose) -> Posed:
+    def pose(named: NamedPose) -> FrameMesh:
         posed = pose_plainly(baked.avatar, named.expression, named.pose)
         normals = surface_normals(baked.avatar, posed)
         condition = condition_of(named.expression, named.pose)[0]
         colours = point_colours(
             source, canonical, normals, feature=baked.feature, condition=condition
         )
-        return Posed(baked.avatar.faces, _channels(posed.vertices, normals, colours))
+        return FrameMesh(baked.avatar.faces, _channels(posed.vertices, normals, colours))
 
     return pose
 
@@ -148,7 +148,7 @@ def _channels(
     }
 
 
-def _write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     pose = posed_by(subject.source, subject.bake, subject.settings)
     write_meshes(folder, subject.source, pose, subject.settings, progress)
     return {}

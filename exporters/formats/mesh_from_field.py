@@ -15,8 +15,8 @@ from torch import Tensor
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import BOUNDING_RADIUS
-from imavatar_deploy.model import Frame, Variant, View
-from imavatar_deploy.model.forward_avatar import ForwardVariant
+from imavatar_deploy.model import Frame, HeadAvatarModel, RayBundle
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 from imavatar_deploy.model.surface import Field, Mesh
 from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.progress import Advance, Progress, silent
@@ -31,7 +31,7 @@ from ..mesh_cleanup import (
     posed_points,
     simplify,
 )
-from ..settings import Settings
+from ..settings import ExportSettings
 
 Float = NDArray[np.float32]
 
@@ -50,7 +50,9 @@ class ColouredMesh:
 class FieldSurface:
     """Makes the surface of one model, frame by frame."""
 
-    def __init__(self, model: Variant, settings: Settings, progress: Progress = silent) -> None:
+    def __init__(
+        self, model: HeadAvatarModel, settings: ExportSettings, progress: Progress = silent
+    ) -> None:
         self._model, self._settings, self._progress = model, settings, progress
         self._canonical: Cleaned | None = None
 
@@ -60,22 +62,22 @@ class FieldSurface:
         Raises:
             InputError: there is no surface.
         """
-        if isinstance(self._model, ForwardVariant):
+        if isinstance(self._model, ForwardAvatarModel):
             canonical = self._canonical_mesh(self._model, frame)
             points = torch.from_numpy(canonical.mesh.vertices)
             deformed = _deformed(self._model, points, frame)
             mesh, strays = Mesh(deformed.numpy(), canonical.mesh.faces), canonical.strays
         else:
             # A backward variant's distance at a deformed point, which is all that this method asks for.
-            field = Field(lambda x: self._model.off_surface(x, x, frame))
+            field = Field(lambda x: self._model.sdf_at(x, x, frame))
             head = posed_points(self._model.head, frame.expression.numpy(), frame.pose.numpy())
             cleaned = self._extracted(field, head)
             mesh, strays = cleaned.mesh, cleaned.strays
             deformed = torch.from_numpy(mesh.vertices)
-            points = self._model.search(deformed, frame).canonical
+            points = self._model.find_canonical(deformed, frame).canonical
         return ColouredMesh(mesh, *self._looks(points, deformed, frame), strays)
 
-    def _canonical_mesh(self, model: ForwardVariant, frame: Frame) -> Cleaned:
+    def _canonical_mesh(self, model: ForwardAvatarModel, frame: Frame) -> Cleaned:
         code, head = model.geometry_code(frame), canonical_points(model.head)
         if code is not None:
             return self._extracted(Field(lambda x: model.geometry(x, code).sdf), head)
@@ -100,7 +102,7 @@ class FieldSurface:
         normals, colours = torch.zeros_like(deformed), torch.zeros_like(deformed)
         with self._progress("normals and colours", len(deformed)) as advance:
             for part in chunks(len(deformed)):
-                points = self._model.on_rays(
+                points = self._model.attach_gradients(
                     canonical[part], deformed[part], _towards(deformed[part]), frame
                 )
                 normals[part], colours[part] = points.normal, self._model.colour(points, frame)
@@ -113,15 +115,17 @@ def _tell(advance: Advance, part: slice) -> None:
 
 
 @torch.no_grad()
-def _deformed(model: ForwardVariant, points: Tensor, frame: Frame) -> Tensor:
+def _deformed(model: ForwardAvatarModel, points: Tensor, frame: Frame) -> Tensor:
     return torch.cat(
         [model.deform(points[part], frame.expression, frame.pose) for part in chunks(len(points))]
     )
 
 
-def _towards(points: Tensor) -> View:
+def _towards(points: Tensor) -> RayBundle:
     """A view with one ray through each of the points `[N, 3]`, from in front of the head."""
     camera = Camera.looking_at(np.zeros(3), distance=4 * BOUNDING_RADIUS)
     origin = torch.from_numpy(camera.centre)
     directions = torch.nn.functional.normalize(points - origin, dim=1)
-    return View(camera, (1, 1), torch.zeros(len(points), 2, dtype=torch.long), origin, directions)
+    return RayBundle(
+        camera, (1, 1), torch.zeros(len(points), 2, dtype=torch.long), origin, directions
+    )

@@ -17,8 +17,8 @@ from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
 from imavatar_deploy.tracks import check_edition, read_track
 
-from ..at_rest import AT_REST, NEUTRAL
 from ..fidelity.reference_poses import CORNERS, FLAME_CORNER, proof_poses
+from ..skeleton import AT_REST, NEUTRAL
 
 Float = NDArray[np.float32]
 

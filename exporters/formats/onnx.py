@@ -14,14 +14,14 @@ from imavatar_deploy.progress import Progress
 
 from ..fidelity.golden_cases import golden_cases
 from ..student.format import add_student, student_graph
-from .format import ExportFormat, Subject
+from .format import ExportFormat, ExportInput
 from .onnx_export import OPSET, Graph, write_graph
 from .onnx_modules import AnimatedMesh, BakedTexture, PlainDeformation
 
 POSE = "[N, 15] axis-angle of global, neck, jaw, eyeL, eyeR; radians"
 
 
-def _texture(subject: Subject) -> Graph:
+def _texture(subject: ExportInput) -> Graph:
     code = subject.bake.code
     return Graph(
         BakedTexture(subject.source.texture, code.decode, code.mean),
@@ -35,7 +35,7 @@ def _texture(subject: Subject) -> Graph:
     )
 
 
-def _deformation(subject: Subject) -> Graph:
+def _deformation(subject: ExportInput) -> Graph:
     return Graph(
         PlainDeformation(subject.source.deformation),
         (torch.zeros(2, 3),),
@@ -48,7 +48,7 @@ def _deformation(subject: Subject) -> Graph:
     )
 
 
-def _animate(subject: Subject) -> Graph:
+def _animate(subject: ExportInput) -> Graph:
     avatar = subject.bake.avatar
     return Graph(
         AnimatedMesh(avatar),
@@ -69,10 +69,10 @@ GRAPHS = {
 }
 
 
-def _writer(*names: str) -> Callable[[Path, Subject, Progress], Mapping[str, Any]]:
+def _writer(*names: str) -> Callable[[Path, ExportInput, Progress], Mapping[str, Any]]:
     """The function that writes these graphs and golden data, always that of the animation, too."""
 
-    def write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+    def write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
         facts = _write_graphs(folder, subject, names, progress)
         cases = golden_cases(subject.source, subject.bake, storage=subject.settings.storage)
         write_golden(folder, {name: cases[name] for name in sorted({*names, "animate"})})
@@ -83,7 +83,7 @@ def _writer(*names: str) -> Callable[[Path, Subject, Progress], Mapping[str, Any
 
 def _write_graphs(
     folder: Path,
-    subject: Subject,
+    subject: ExportInput,
     names: Sequence[str],
     progress: Progress,
 ) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _write_graphs(
 
 def _write_student_graph(
     folder: Path,
-    subject: Subject,
+    subject: ExportInput,
     progress: Progress,
 ) -> Mapping[str, Any]:
     add_student(folder, subject, progress)

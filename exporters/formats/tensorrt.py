@@ -14,7 +14,7 @@ from imavatar_deploy.fidelity.golden import GoldenCase, read_golden
 from imavatar_deploy.fidelity.parity import ParityReport, compare
 from imavatar_deploy.onnx_session import open_session, run_graph
 from imavatar_deploy.progress import Progress
-from imavatar_deploy.trt.build import Built, Order, Profile, build_engine
+from imavatar_deploy.trt.build import BuiltEngine, EngineSpec, Profile, build_engine
 from imavatar_deploy.trt.flavours import Flavour, find_flavour
 from imavatar_deploy.trt.sidecar import (
     FOLDER,
@@ -28,8 +28,8 @@ from imavatar_deploy.trt.sidecar import (
 )
 from imavatar_deploy.trt.verify import allowed, check_engines
 
-from ..settings import Settings
-from .format import ExportFormat, Subject
+from ..settings import ExportSettings
+from .format import ExportFormat, ExportInput
 from .tensorrt_precision import Choice, choose, limits
 
 GRAPHS = ("texture", "deformation", "animate")
@@ -47,19 +47,19 @@ def profile(graph: str, vertices: int) -> Profile:
     }[graph]
 
 
-def _ready(settings: Settings) -> None:
+def _ready(settings: ExportSettings) -> None:
     flavour = find_flavour(settings.trt.flavour)
     flavour.check_compatibility(settings.trt.compatibility)
     flavour.targets_here(settings.trt.targets)
 
 
-def _write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     settings = subject.settings
     flavour, cases = find_flavour(settings.trt.flavour), read_golden(folder)
     targets, facts = flavour.targets_here(settings.trt.targets), {}
     with progress("building engines", len(GRAPHS)) as advance:
         for name in GRAPHS:
-            order = Order(
+            order = EngineSpec(
                 profile(name, subject.bake.avatar.vertex_count), targets, settings.trt.compatibility
             )
             sidecar = write_one(folder, name, cases[name], flavour, order, settings.trt.precision)
@@ -73,7 +73,7 @@ def _write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, A
 
 
 def write_one(
-    folder: Path, name: str, case: GoldenCase, flavour: Flavour, order: Order, precision: str
+    folder: Path, name: str, case: GoldenCase, flavour: Flavour, order: EngineSpec, precision: str
 ) -> Sidecar:
     """Build the engine of `NAME.onnx` in `folder`; writes `engines/NAME.plan`, its sidecar, and the graph if cast.
 
@@ -92,7 +92,12 @@ def write_one(
 
 
 def _sidecar(
-    name: str, case: GoldenCase, flavour: Flavour, order: Order, choice: Choice, built: Built
+    name: str,
+    case: GoldenCase,
+    flavour: Flavour,
+    order: EngineSpec,
+    choice: Choice,
+    built: BuiltEngine,
 ) -> Sidecar:
     half = choice.half.differences if choice.half else ()
     return Sidecar(

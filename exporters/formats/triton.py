@@ -21,7 +21,7 @@ from imavatar_deploy.onnx_session import open_session, run_graph
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.trt.sidecar import plan_path, read_sidecars
 
-from .format import ExportFormat, Subject
+from .format import ExportFormat, ExportInput
 
 FOLDER = "triton"
 SERVED_FLAVOUR = "tensorrt"
@@ -58,7 +58,7 @@ def _models(folder: Path) -> list[Model]:
     ]
 
 
-def _write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     models, cases = _models(folder), read_golden(folder)
     with progress("filling the repository", len(models)) as advance:
         for model in models:

@@ -18,16 +18,15 @@ from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack
 
-from ..at_rest import AT_REST, NEUTRAL
 from ..fidelity.reference_poses import proof_poses
-from ..sequences.motion import Take
+from ..sequences.motion import Motion
 from ..sequences.outputs import NAME
 from ..sequences.posing import Channels
 from ..sequences.usd import ROWS as SCENES
 from ..sequences.usd_scene import EXTRA, MODULES, Library, blend_names, blend_weights
-from ..skeleton import local_rotations, local_translations
+from ..skeleton import AT_REST, NEUTRAL, local_rotations, local_translations
 from ..surface_colours import vertex_colours
-from .format import ExportFormat, Subject
+from .format import ExportFormat, ExportInput
 from .gltf.format import same_edition
 
 # A USD scene read back: moved by USD's own skinning and held against the avatar's own posing.
@@ -117,10 +116,10 @@ class _Scene:
 Float = NDArray[np.float32]
 
 
-def _writer(name: str) -> Callable[[Path, Subject, Progress], Mapping[str, Any]]:
+def _writer(name: str) -> Callable[[Path, ExportInput, Progress], Mapping[str, Any]]:
     scene = next(row for row in SCENES if row.name == name)
 
-    def write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+    def write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
         assert scene.whole is not None
         take, path = _take(folder, subject), folder / f"avatar{scene.suffix}"
         scene.whole(path, take, _frames(subject, take))
@@ -131,18 +130,18 @@ def _writer(name: str) -> Callable[[Path, Subject, Progress], Mapping[str, Any]]
     return write
 
 
-def _take(folder: Path, subject: Subject) -> Take:
+def _take(folder: Path, subject: ExportInput) -> Motion:
     """The subject's motion, or one frame at rest."""
     source, avatar = subject.source, subject.bake.avatar
     said = {"sha256": subject.metadata["source_sha256"], "provenance": source.provenance}
     still = FlameTrack(NEUTRAL[None], AT_REST[None], edition=source.edition)
     manifest = {"head_model": source.edition, "source": said, "files": {}}
-    return Take(
+    return Motion(
         AvatarFolder(folder, avatar, manifest), subject.settings.track or still, colour=True
     )
 
 
-def _frames(subject: Subject, take: Take) -> Iterator[Channels]:
+def _frames(subject: ExportInput, take: Motion) -> Iterator[Channels]:
     """Vertices of every frame; colours, those of the neutral face, in the first alone: a scene keeps them."""
     for index, frame in enumerate(take.track.frames()):
         moved = pose_plainly(take.avatar, frame.expression, frame.pose).vertices / np.float32(

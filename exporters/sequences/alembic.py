@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.optional import require
 
 from .format import SequenceFormat
-from .motion import Take
+from .motion import Motion
 from .outputs import NAME
 from .posing import CHANNELS, Channels
 
@@ -44,12 +44,12 @@ class _Library:
         return self.arrays.IntArrayFromBuffer(np.ascontiguousarray(values.ravel()))
 
 
-def _write(path: Path, take: Take, frames: Iterable[Channels]) -> None:
+def _write(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
     _ensure_room(path, take)
     _write_archive(_Library(), path, take, frames)
 
 
-def _ensure_room(path: Path, take: Take) -> None:
+def _ensure_room(path: Path, take: Motion) -> None:
     """Look before: a disk that fills up under the library ends the whole program, without a word that can be caught."""
     channels = len(CHANNELS) if take.colour else len(CHANNELS) - 1
     needed = len(take) * channels * take.avatar.rest.nbytes + take.avatar.faces.nbytes + MARGIN
@@ -57,7 +57,7 @@ def _ensure_room(path: Path, take: Take) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path.name)
 
 
-def _write_archive(library: _Library, path: Path, take: Take, frames: Iterable[Channels]) -> None:
+def _write_archive(library: _Library, path: Path, take: Motion, frames: Iterable[Channels]) -> None:
     """The archive is complete when this function has let go of it."""
     archive = library.archive.OArchive(str(path))
     sampling = archive.addTimeSampling(library.core.TimeSampling(1.0 / take.fps, 0.0))

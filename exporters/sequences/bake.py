@@ -8,10 +8,10 @@ from pathlib import Path
 import imavatar_deploy
 from imavatar_deploy.progress import Advance, Progress, silent
 
-from ..at_rest import AT_REST, NEUTRAL
 from ..manifest import LICENCE, licence_of, licence_text
+from ..skeleton import AT_REST, NEUTRAL
 from .format import SequenceFormat
-from .motion import Take
+from .motion import Motion
 from .obj import write_obj
 from .outputs import Outputs
 from .posing import Channels, FramePoser
@@ -21,7 +21,7 @@ from .workers import Crew, FrameWork, threads
 
 
 def bake_take(
-    take: Take,
+    take: Motion,
     out: str | Path,
     rows: Sequence[SequenceFormat],
     *,
@@ -95,13 +95,13 @@ def _told(frame: Channels, advance: Advance) -> Channels:
     return frame
 
 
-def _write_licence(path: Path, take: Take, staging: Staging) -> None:
+def _write_licence(path: Path, take: Motion, staging: Staging) -> None:
     if not path.exists():
         with staging.whole(path) as partial:
             partial.write_text(licence_text(licence_of(take.folder.manifest)), encoding="utf-8")
 
 
-def _write_mesh(path: Path, take: Take, staging: Staging) -> None:
+def _write_mesh(path: Path, take: Motion, staging: Staging) -> None:
     """The neutral head, whose vertices a point cache moves."""
     channels = FramePoser(take, ("vertices", "normals")).pose(NEUTRAL, AT_REST, "the neutral head")
     with staging.whole(path) as partial:

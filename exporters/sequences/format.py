@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .motion import Take
+from .motion import Motion
 from .posing import Channels
 
-FrameWriter = Callable[[Path, Take, Channels], None]
+FrameWriter = Callable[[Path, Motion, Channels], None]
 """Writes one frame to a path that does not exist; frames are written in any order, from several threads."""
 
-WholeWriter = Callable[[Path, Take, Iterable[Channels]], None]
+WholeWriter = Callable[[Path, Motion, Iterable[Channels]], None]
 """Writes all frames, which come in order and one at a time, to a path that does not exist."""
 
 
@@ -39,7 +39,7 @@ class SequenceFormat:
 
     own_colours: bool = False
     """Whether it has colours of its own, one for each vertex and the whole motion."""
-    notes: Callable[[Take], list[str]] = lambda take: []
+    notes: Callable[[Motion], list[str]] = lambda take: []
     """What the user must be told of the file beforehand."""
 
     @property

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..at_rest import AT_REST, NEUTRAL
 from ..formats.gltf.glb import write_glb
 from ..formats.gltf.morph_targets import strongest
 from ..manifest import licence_of
+from ..skeleton import AT_REST, NEUTRAL
 from .format import SequenceFormat
-from .motion import Take
+from .motion import Motion
 from .posing import Channels, FramePoser
 
 GREY = 0.5
@@ -27,7 +27,7 @@ TOLD = 0.005
 """A share of a vertex's skinning weight that is worth a sentence when it is lost."""
 
 
-def _write(path: Path, take: Take, frames: Iterable[Channels]) -> None:
+def _write(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
     deque(frames, maxlen=0)  # they hold nothing: the rig moves by itself
     write_glb(
         path,
@@ -38,18 +38,18 @@ def _write(path: Path, take: Take, frames: Iterable[Channels]) -> None:
     )
 
 
-def _has_colours(take: Take) -> bool:
+def _has_colours(take: Motion) -> bool:
     return "texture.onnx" in take.folder.manifest["files"]
 
 
-def _colours(take: Take) -> NDArray[np.float32]:
+def _colours(take: Motion) -> NDArray[np.float32]:
     """[V, 3] sRGB of the neutral face."""
     if not _has_colours(take):
         return np.full((take.avatar.vertex_count, 3), GREY, dtype=np.float32)
     return FramePoser(take, ("colours",)).pose(NEUTRAL, AT_REST, "the neutral head")["colours"]
 
 
-def _notes(take: Take) -> list[str]:
+def _notes(take: Motion) -> list[str]:
     lost = strongest(take.avatar.skin_weights).lost
     notes = {
         "glb: the avatar has no texture.onnx, so the head is plain grey": not _has_colours(take),

@@ -14,7 +14,7 @@ from imavatar_deploy.tracks.edit import retimed
 
 
 @dataclass(frozen=True)
-class Take:
+class Motion:
     """A motion of T frames for one avatar.
 
     Raises:
@@ -66,7 +66,7 @@ def open_take(
     fps: float | None = None,
     colour: bool = False,
     any_edition: bool = False,
-) -> Take:
+) -> Motion:
     """Open an avatar folder (or `sample`) and a track file (or `talk`).
 
     Args:
@@ -82,4 +82,4 @@ def open_take(
     folder = open_avatar(avatar)
     if not any_edition:
         check_edition(motion.edition, folder.avatar.edition)
-    return Take(folder, motion if fps is None else retimed(motion, fps), colour)
+    return Motion(folder, motion if fps is None else retimed(motion, fps), colour)

@@ -7,10 +7,103 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.rendering.workers import kernel
+
 from .format import SequenceFormat
-from .motion import Take
+from .motion import Motion
 from .posing import CHANNELS, Channels
-from .text import decimal_lines, face_lines
+
+# Numbers as text at the speed of a disk: lines of fixed-point decimals and of faces, written by compiled loops.
+
+
+Float = NDArray[np.float32]
+
+Bytes = NDArray[np.uint8]
+
+Index = NDArray[np.int32]
+
+MINUS, POINT, SPACE, SLASH, ZERO, NEWLINE = (ord(letter) for letter in "-. /0\n")
+
+WIDTH = 22
+"""Bytes that a number takes at most: sign, the digits of a 64-bit integer, point, space."""
+
+
+def decimal_lines(prefix: str, rows: Float, decimals: int) -> bytes:
+    """A line for each row `[N, K]`: the prefix, then its numbers with so many digits after the point.
+
+    The values must be below 1e12 / 10^decimals, as those of `FramePoser` are.
+    """
+    lead = np.frombuffer(prefix.encode(), dtype=np.uint8)
+    buffer = np.zeros(len(rows) * (len(lead) + rows.shape[1] * WIDTH + 1), dtype=np.uint8)
+    return buffer[: _write_decimals(lead, rows, decimals, buffer)].tobytes()
+
+
+def face_lines(faces: Index) -> bytes:
+    """A line `f a//a b//b c//c` for each face `[F, 3]`, counted from 1: vertex and normal have the same number."""
+    buffer = np.zeros(len(faces) * (2 + 6 * WIDTH), dtype=np.uint8)
+    return buffer[: _write_faces(faces, buffer)].tobytes()
+
+
+@kernel
+def _write_decimals(lead: Bytes, rows: Float, decimals: int, buffer: Bytes) -> int:
+    scale = 10.0**decimals
+    at = 0
+    for row in range(rows.shape[0]):
+        for letter in lead:
+            buffer[at] = letter
+            at += 1
+        for column in range(rows.shape[1]):
+            buffer[at] = SPACE
+            scaled = np.float64(rows[row, column]) * scale
+            whole = np.int64(np.floor(np.abs(scaled) + 0.5))
+            at += 1
+            if scaled < 0 and whole > 0:
+                buffer[at] = MINUS
+                at += 1
+            at = _write_number(whole, decimals, buffer, at)
+        buffer[at] = NEWLINE
+        at += 1
+    return at
+
+
+@kernel
+def _write_faces(faces: Index, buffer: Bytes) -> int:
+    at = 0
+    for face in range(faces.shape[0]):
+        buffer[at] = ord("f")
+        at += 1
+        for corner in range(3):
+            buffer[at] = SPACE
+            number = np.int64(faces[face, corner]) + 1
+            at = _write_number(number, 0, buffer, at + 1)
+            buffer[at] = SLASH
+            buffer[at + 1] = SLASH
+            at = _write_number(number, 0, buffer, at + 2)
+        buffer[at] = NEWLINE
+        at += 1
+    return at
+
+
+@kernel
+def _write_number(whole: np.int64, decimals: int, buffer: Bytes, at: int) -> int:
+    """`whole / 10^decimals`, digit by digit from the right; returns where the next byte goes."""
+    digits = 1
+    rest = whole // 10
+    while rest > 0 or digits <= decimals:
+        rest //= 10
+        digits += 1
+    length = digits + (1 if decimals > 0 else 0)
+    rest = whole
+    for place in range(digits):
+        offset = digits - 1 - place
+        if decimals > 0 and place < decimals:
+            offset += 1
+        buffer[at + offset] = ZERO + rest % 10
+        rest //= 10
+    if decimals > 0:
+        buffer[at + digits - decimals] = POINT
+    return at + length
+
 
 MICROMETRES = 6
 """Digits after the point of a coordinate in metres."""
@@ -38,7 +131,7 @@ def _vertices(channels: Channels) -> bytes:
     )
 
 
-def _write_frame(path: Path, take: Take, channels: Channels) -> None:
+def _write_frame(path: Path, take: Motion, channels: Channels) -> None:
     write_obj(path, take.avatar.faces, channels)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .format import SequenceFormat
-from .motion import Take
+from .motion import Motion
 from .posing import CHANNELS
 
 NAME = "head"
@@ -25,7 +25,7 @@ class Outputs:
     """
 
     out: Path
-    take: Take
+    take: Motion
     rows: Sequence[SequenceFormat]
 
     @property

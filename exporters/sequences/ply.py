@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .format import SequenceFormat
-from .motion import Take
+from .motion import Motion
 from .posing import CHANNELS, Channels
 
 NAMES = {
@@ -59,7 +59,7 @@ def eight_bits(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(np.clip(colours, 0, 1) * 255), dtype=np.uint8)
 
 
-def _write_frame(path: Path, take: Take, channels: Channels) -> None:
+def _write_frame(path: Path, take: Motion, channels: Channels) -> None:
     write_ply(path, take.avatar.faces, channels)
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from .format import SequenceFormat
-from .motion import Take
+from .motion import Motion
 from .posing import Channels
 
 PC2_HEADER = struct.Struct("<12siiffi")
 """Signature, version, points, first frame, frames a sample, samples."""
 
 
-def _write_pc2(path: Path, take: Take, frames: Iterable[Channels]) -> None:
+def _write_pc2(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
     with path.open("xb") as file:
         file.write(
             PC2_HEADER.pack(b"POINTCACHE2\0", 1, take.avatar.vertex_count, 0.0, 1.0, len(take))
@@ -42,7 +42,7 @@ MDD_HEADER = struct.Struct(">ii")
 """Frames and points; the times in seconds follow."""
 
 
-def _write_mdd(path: Path, take: Take, frames: Iterable[Channels]) -> None:
+def _write_mdd(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
     with path.open("xb") as file:
         file.write(MDD_HEADER.pack(len(take), take.avatar.vertex_count))
         file.write((np.arange(len(take)) / take.fps).astype(">f4").tobytes())

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
-from imavatar_deploy.rendering.texture_network import TextureNetwork, condition_of
+from imavatar_deploy.rendering.texture_network import TextureGraph, condition_of
 from imavatar_deploy.rendering.workers import Workers
 
-from .motion import Take
+from .motion import Motion
 
 Float = NDArray[np.float32]
 Channels = Mapping[str, Float]
@@ -37,13 +37,13 @@ class FramePoser:
         MissingDependencyError: colours are wanted and onnxruntime is not installed.
     """
 
-    def __init__(self, take: Take, channels: tuple[str, ...]) -> None:
+    def __init__(self, take: Motion, channels: tuple[str, ...]) -> None:
         alone = Workers(1)
         self._take, self._channels = take, channels
         self._poser = SurfacePoser(take.avatar, alone)
         self._texture = None
         if "colours" in channels:
-            self._texture = TextureNetwork(take.folder.file("texture.onnx"), take.avatar, threads=1)
+            self._texture = TextureGraph(take.folder.file("texture.onnx"), take.avatar, threads=1)
 
     def __call__(self, index: int) -> Channels:
         """The wanted channels of frame `index`, in arrays of their own.
@@ -71,7 +71,7 @@ class FramePoser:
                 )
         return {channel: found[channel] for channel in self._channels}
 
-    def _colours(self, network: TextureNetwork, normals: Float, condition: Float) -> Float:
+    def _colours(self, network: TextureGraph, normals: Float, condition: Float) -> Float:
         codes = self._take.avatar.texture_code
 
         def fill(start: int, stop: int) -> None:

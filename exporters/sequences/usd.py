@@ -14,17 +14,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .format import SequenceFormat
-from .motion import Take
+from .motion import Motion
 from .outputs import NAME
 from .posing import Channels
-from .usd_scene import EXTRA, MODULES, Library, Scene
+from .usd_scene import EXTRA, MODULES, Library, UsdStage
 
 
-def _write(path: Path, take: Take, frames: Iterable[Channels]) -> None:
+def _write(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
     library = Library()
     try:
         stage = library.Usd.Stage.CreateNew(str(path))
-        scene = Scene(library, stage, take)
+        scene = UsdStage(library, stage, take)
         scene.describe()
         scene.animate(frames)
         stage.GetRootLayer().Save()
@@ -36,7 +36,7 @@ DAWN = (1980, 1, 1, 0, 0, 0, 0, 1, -1)
 """The date of every file in a package: the first that ZIP can tell, so that the same take gives the same bytes."""
 
 
-def _write_package(path: Path, take: Take, frames: Iterable[Channels]) -> None:
+def _write_package(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
     library, layer = Library(), path.with_suffix(".usdc")
     try:
         _write(layer, take, frames)

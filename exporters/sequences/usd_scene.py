@@ -17,7 +17,7 @@ from imavatar_deploy.optional import require
 from .. import skeleton
 from ..manifest import licence_of
 from ..srgb import linear
-from .motion import Take
+from .motion import Motion
 from .outputs import NAME
 from .posing import Channels
 
@@ -71,7 +71,7 @@ class Library:
         return self.Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(values, dtype=np.float32))
 
 
-class Scene:
+class UsdStage:
     """A stage with the head in it.
 
     /head             SkelRoot
@@ -80,7 +80,7 @@ class Scene:
     /head/surface     Mesh, and its BlendShapes below it
     """
 
-    def __init__(self, library: Library, stage: Any, take: Take) -> None:
+    def __init__(self, library: Library, stage: Any, take: Motion) -> None:
         self._library, self._stage, self._take = library, stage, take
         self._root = library.UsdSkel.Root.Define(stage, f"/{NAME}")
         self._motion = library.UsdSkel.Animation.Define(stage, f"/{NAME}/motion")

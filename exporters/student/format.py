@@ -17,21 +17,21 @@ from imavatar_deploy.progress import Progress
 from imavatar_deploy.student import FILE, Student, colours_plainly, load_student, write_student
 
 from ..fidelity.golden_cases import golden_cases, student_case
-from ..formats.format import ExportFormat, Subject
+from ..formats.format import ExportFormat, ExportInput
 from ..formats.onnx_export import Graph
 from .network import PlainStudent
 
 GRAPH = "student.onnx"
 
 
-def student_of(subject: Subject) -> Student:
+def student_of(subject: ExportInput) -> Student:
     """The subject's student, where a format cannot do without."""
     if subject.student is None:
         raise InternalError("a student is to be written, and none was trained")
     return subject.student
 
 
-def student_graph(subject: Subject) -> Graph:
+def student_graph(subject: ExportInput) -> Graph:
     """student.onnx: what the runtime's pixel loop computes, for the web and other runtimes."""
     student = student_of(subject)
     return Graph(
@@ -46,7 +46,7 @@ def student_graph(subject: Subject) -> Graph:
     )
 
 
-def add_student(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+def add_student(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     """Write the subject's student and its golden data."""
     student = student_of(subject)
     write_golden(folder, {"student": student_case(subject.source, subject.bake, student)})
@@ -68,7 +68,7 @@ def check_student(folder: Path) -> list[ParityReport]:
     return reports
 
 
-def _write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     cases = golden_cases(subject.source, subject.bake, storage=subject.settings.storage)
     write_golden(folder, {"animate": cases["animate"]})
     return {}

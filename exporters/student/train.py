@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from imavatar_deploy.fidelity.parity import ParityReport, likeness
+from imavatar_deploy.fidelity.parity import ParityReport, compare_frames
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.student import Student, colours_plainly
@@ -34,7 +34,13 @@ from imavatar_deploy.student import Student, colours_plainly
 from ..bake import Bake
 from .network import LearningStudent
 from .options import STEPS
-from .training_set import Lessons, at_points, examined, examined_within, taught
+from .training_set import (
+    StudentSamples,
+    at_points,
+    training_samples,
+    validation_samples,
+    validation_samples_within_faces,
+)
 
 LEAST = 42.0
 """dB of PSNR against the full network that each examined set must reach."""
@@ -56,7 +62,7 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Trained:
+class StudentResult:
     """A student and what its examination gave."""
 
     student: Student
@@ -72,7 +78,7 @@ def train_student(
     width: int,
     steps: int = STEPS,
     progress: Progress = silent,
-) -> Trained:
+) -> StudentResult:
     """Train a student of `source` at the vertices of `bake` and examine it on frames it was not taught.
 
     Args:
@@ -80,14 +86,16 @@ def train_student(
         steps: of the optimiser.
     """
     begun = time.perf_counter()
-    lessons = taught(source, bake, progress)
+    lessons = training_samples(source, bake, progress)
     asked = time.perf_counter()
     student = _fit(source, bake.avatar.vertex_count, lessons, width, steps, progress)
     fitted = time.perf_counter()
-    report = examine(student, examined(source, bake, progress))
+    report = examine(student, validation_samples(source, bake, progress))
     seconds = {"teacher_seconds": asked - begun, "training_seconds": fitted - asked}
     within = (
-        examine(student, {"motion": examined_within(source, bake, progress)}).likenesses[0].psnr
+        examine(student, {"motion": validation_samples_within_faces(source, bake, progress)})
+        .frame_metrics[0]
+        .psnr
     )
     facts = {
         "width": width,
@@ -95,30 +103,30 @@ def train_student(
         "frames": len(lessons.condition),
         "psnr_within_faces": round(within, 2),
     }
-    return Trained(
+    return StudentResult(
         student, report, facts | {name: round(value, 1) for name, value in seconds.items()}
     )
 
 
-def examine(student: Student, sets: dict[str, Lessons]) -> ParityReport:
+def examine(student: Student, sets: dict[str, StudentSamples]) -> ParityReport:
     """PSNR of the student against the teacher on each set, `LEAST` asked for."""
     rows = tuple(
-        likeness(
+        compare_frames(
             name,
             lessons.colours.cpu().numpy(),
             _answers(student, lessons),
-            least=LEAST,
+            required_psnr=LEAST,
             remedy=REMEDY,
         )
         for name, lessons in sets.items()
     )
-    return ParityReport("student", likenesses=rows)
+    return ParityReport("student", frame_metrics=rows)
 
 
 def _fit(
     source: ImplicitAvatar,
     vertices: int,
-    lessons: Lessons,
+    lessons: StudentSamples,
     width: int,
     steps: int,
     progress: Progress,
@@ -152,7 +160,7 @@ def _optimiser(network: LearningStudent) -> torch.optim.Adam:
     return torch.optim.Adam(groups, betas=BETAS)
 
 
-def _step(network: LearningStudent, adam: torch.optim.Adam, lessons: Lessons) -> None:
+def _step(network: LearningStudent, adam: torch.optim.Adam, lessons: StudentSamples) -> None:
     frames = torch.randint(len(lessons.condition), (BATCH,)).to(lessons.condition.device)
     *shown, colours = (part[frames] for part in lessons)
     loss = nn.functional.mse_loss(network(*shown), colours)
@@ -161,7 +169,7 @@ def _step(network: LearningStudent, adam: torch.optim.Adam, lessons: Lessons) ->
     adam.step()
 
 
-def _answers(student: Student, lessons: Lessons) -> NDArray[np.float32]:
+def _answers(student: Student, lessons: StudentSamples) -> NDArray[np.float32]:
     """[T, P, 3] by the runtime's formula, from the features as they are stored."""
     features = torch.from_numpy(student.features)
     answers = []

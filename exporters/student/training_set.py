@@ -24,7 +24,7 @@ from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.tracks import read_track
 
 from ..bake import Bake
-from ..fidelity.reference_poses import CORNERS, FLAME_CORNER, ProofPoses, proof_poses
+from ..fidelity.reference_poses import CORNERS, FLAME_CORNER, ReferencePoses, proof_poses
 
 TAUGHT_MOTION, TAUGHT_CORNERS = 80, 300
 EXAMINED_MOTION, EXAMINED_CORNERS = 15, 12
@@ -38,10 +38,12 @@ SHARE = 12
 EXAMINED_POINTS = 8192
 """Points of an examined frame, spread over the whole mesh."""
 
-STRETCH, HELD_OUT, EXAMINED = 50, slice(20, 36), slice(24, 32)
+SPLIT_PERIOD, HELD_OUT, EXAMINED = 50, slice(20, 36), slice(24, 32)
 """Of every 50 frames of motion (2 s) the frames 20 to 35 are not taught and those from 24 to 31 examined."""
 
-REACH = np.array([0.1, 0.1, 0.1, 0.4, 0.6, 0.4, 0.4, 0.08, 0.02, 0.2, 0.4, 0.02, 0.2, 0.4, 0.02])
+POSE_RANGE = np.array(
+    [0.1, 0.1, 0.1, 0.4, 0.6, 0.4, 0.4, 0.08, 0.02, 0.2, 0.4, 0.02, 0.2, 0.4, 0.02]
+)
 """Radians that each angle of a pose may have in a corner, either way; the jaw opens and hardly closes."""
 
 JAW_CLOSES = -0.05
@@ -59,7 +61,7 @@ class Points(NamedTuple):
     weights: NDArray[np.float32]  # [P, 3] barycentric
 
 
-class Lessons(NamedTuple):
+class StudentSamples(NamedTuple):
     """T frames of P points each, with the teacher's colours."""
 
     corners: Tensor  # [T, P, 3] vertices around the points
@@ -69,11 +71,11 @@ class Lessons(NamedTuple):
     colours: Tensor  # [T, P, 3]
 
 
-def taught(source: ImplicitAvatar, bake: Bake, progress: Progress) -> Lessons:
+def training_samples(source: ImplicitAvatar, bake: Bake, progress: Progress) -> StudentSamples:
     """What the student learns from; other random points in each frame."""
     edition, generator = source.edition, np.random.default_rng(1)
     frames = _joined(
-        _motion(edition, generator, taught=True), _corners(edition, generator, TAUGHT_CORNERS)
+        _motion(edition, generator, training=True), _corners(edition, generator, TAUGHT_CORNERS)
     )
     faces = bake.avatar.faces
     count = max(min(POINTS, len(faces)), len(faces) // SHARE)
@@ -86,13 +88,15 @@ def taught(source: ImplicitAvatar, bake: Bake, progress: Progress) -> Lessons:
     return _lessons(source, bake, frames, points, progress)
 
 
-def examined(source: ImplicitAvatar, bake: Bake, progress: Progress) -> dict[str, Lessons]:
+def validation_samples(
+    source: ImplicitAvatar, bake: Bake, progress: Progress
+) -> dict[str, StudentSamples]:
     """What the student is judged by, at vertices: a set for each kind of frame, `motion` and `corners`."""
     edition, generator = source.edition, np.random.default_rng(2)
     far = proof_poses(edition)
-    proof = ProofPoses(far.expression[1 : len(CORNERS)], far.pose[1 : len(CORNERS)])
-    sets: Mapping[str, ProofPoses] = {
-        "motion": _motion(edition, generator, taught=False),
+    proof = ReferencePoses(far.expression[1 : len(CORNERS)], far.pose[1 : len(CORNERS)])
+    sets: Mapping[str, ReferencePoses] = {
+        "motion": _motion(edition, generator, training=False),
         "corners": _joined(proof, _corners(edition, generator, EXAMINED_CORNERS - len(proof.pose))),
     }
     count = bake.avatar.vertex_count
@@ -104,10 +108,12 @@ def examined(source: ImplicitAvatar, bake: Bake, progress: Progress) -> dict[str
     }
 
 
-def examined_within(source: ImplicitAvatar, bake: Bake, progress: Progress) -> Lessons:
+def validation_samples_within_faces(
+    source: ImplicitAvatar, bake: Bake, progress: Progress
+) -> StudentSamples:
     """The examined motion at points within faces: what pixels see."""
     generator = np.random.default_rng(3)
-    frames = _motion(source.edition, generator, taught=False)
+    frames = _motion(source.edition, generator, training=False)
     points = _within(bake.avatar.faces, generator, min(EXAMINED_POINTS, len(bake.avatar.faces)))
     return _lessons(source, bake, frames, [points] * len(frames.pose), progress)
 
@@ -142,26 +148,26 @@ def _joined_points(first: Points, second: Points) -> Points:
     )
 
 
-def _motion(edition: str, generator: np.random.Generator, *, taught: bool) -> ProofPoses:
+def _motion(edition: str, generator: np.random.Generator, *, training: bool) -> ReferencePoses:
     """Frames of the bundled motion; for FLAME, which has none here, usual coefficients and half a corner's reach."""
-    count = TAUGHT_MOTION if taught else EXAMINED_MOTION
+    count = TAUGHT_MOTION if training else EXAMINED_MOTION
     if edition != "openhead":
         expression = generator.normal(size=(count, EXPRESSION_SIZE)).astype(np.float32)
-        return ProofPoses(expression, _poses(generator, count) * np.float32(0.5))
+        return ReferencePoses(expression, _poses(generator, count) * np.float32(0.5))
     talk = read_track("talk")
-    place = np.arange(len(talk.pose)) % STRETCH
-    stretch = HELD_OUT if taught else EXAMINED
-    frames = np.flatnonzero(((place >= stretch.start) & (place < stretch.stop)) != taught)
+    place = np.arange(len(talk.pose)) % SPLIT_PERIOD
+    stretch = HELD_OUT if training else EXAMINED
+    frames = np.flatnonzero(((place >= stretch.start) & (place < stretch.stop)) != training)
     frames = frames[np.linspace(0, len(frames) - 1, count).astype(int)]
-    return ProofPoses(talk.expression[frames], talk.pose[frames])
+    return ReferencePoses(talk.expression[frames], talk.pose[frames])
 
 
-def _corners(edition: str, generator: np.random.Generator, count: int) -> ProofPoses:
+def _corners(edition: str, generator: np.random.Generator, count: int) -> ReferencePoses:
     """Random sets of expressions, every other time all of them as strong as they get, over random poses."""
     expression = np.zeros((count, EXPRESSION_SIZE), dtype=np.float32)
     for frame in range(count):
         expression[frame] = _strong(edition, generator, full=frame % 2 == 1)
-    return ProofPoses(expression, _poses(generator, count))
+    return ReferencePoses(expression, _poses(generator, count))
 
 
 def _strong(edition: str, generator: np.random.Generator, *, full: bool) -> NDArray[np.float64]:
@@ -176,14 +182,14 @@ def _strong(edition: str, generator: np.random.Generator, *, full: bool) -> NDAr
 
 def _poses(generator: np.random.Generator, count: int) -> NDArray[np.float32]:
     """[count, 15] within `REACH`; both eyes look the same way."""
-    pose = generator.uniform(-1, 1, (count, POSE_SIZE)) * REACH
-    pose[:, 6] = generator.uniform(JAW_CLOSES, REACH[6], count)
+    pose = generator.uniform(-1, 1, (count, POSE_SIZE)) * POSE_RANGE
+    pose[:, 6] = generator.uniform(JAW_CLOSES, POSE_RANGE[6], count)
     pose[:, 12:] = pose[:, 9:12]
     return np.asarray(pose, dtype=np.float32)
 
 
-def _joined(first: ProofPoses, second: ProofPoses) -> ProofPoses:
-    return ProofPoses(
+def _joined(first: ReferencePoses, second: ReferencePoses) -> ReferencePoses:
+    return ReferencePoses(
         np.concatenate([first.expression, second.expression]),
         np.concatenate([first.pose, second.pose]),
     )
@@ -192,10 +198,10 @@ def _joined(first: ProofPoses, second: ProofPoses) -> ProofPoses:
 def _lessons(
     source: ImplicitAvatar,
     bake: Bake,
-    frames: ProofPoses,
+    frames: ReferencePoses,
     points: Sequence[Points],
     progress: Progress,
-) -> Lessons:
+) -> StudentSamples:
     device = source.canonical_pose.device
     corners, weights = (
         torch.from_numpy(np.stack(part)).to(device) for part in zip(*points, strict=True)
@@ -218,10 +224,10 @@ def _lessons(
                 )
                 normals[frame, part], colours[frame, part] = normal, source.texture(*asked)
             advance(1)
-    return Lessons(corners, weights, normals, condition, colours)
+    return StudentSamples(corners, weights, normals, condition, colours)
 
 
-def _normals(bake: Bake, frames: ProofPoses) -> Iterator[NDArray[np.float32]]:
+def _normals(bake: Bake, frames: ReferencePoses) -> Iterator[NDArray[np.float32]]:
     """[V, 3] of each frame, as the runtime computes them; the next frame overwrites them."""
     with Workers(1) as workers:
         poser = SurfacePoser(bake.avatar, workers)

@@ -69,7 +69,11 @@ def listed(rows: Callable[[], str], extra: str) -> str:
     try:
         return rows()
     except MissingDependencyError:
-        return f"(listed after pip install 'imavatar-deploy[{extra}]')"
+        pass
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("imavatar_deploy"):
+            raise
+    return f"(listed after pip install 'imavatar-deploy[{extra}]')"
 
 
 class TableOption(click.Option):

@@ -20,13 +20,13 @@ from imavatar_deploy.rendering.renderer import RenderConfig, StageCallback
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.student import has_student
 
-from .reference_frames import FILE, Reference, read_reference
+from .reference_frames import FILE, ReferenceFrames, read_reference
 from .stage_metrics import (
     FILE as TOLERANCES,
 )
 from .stage_metrics import (
-    HopReport,
-    Picture,
+    FrameImages,
+    StageReport,
     chained,
     measure,
     read_tolerances,
@@ -38,12 +38,12 @@ Float = NDArray[np.float32]
 
 def draw(
     folder: AvatarFolder,
-    reference: Reference,
+    reference: ReferenceFrames,
     shading: str,
     *,
     session: Any = None,
     animate: Any = None,
-) -> list[Picture]:
+) -> list[FrameImages]:
     """Draw the frames of `reference` from a baked avatar.
 
     Args:
@@ -80,7 +80,7 @@ def _posed_by_graph(session: Any) -> PoseSurface:
 # Rejudge: a finished avatar folder drawn again and held against the implicit renders in it; torch is not needed.
 
 
-def rejudge(folder: AvatarFolder) -> list[HopReport]:
+def rejudge(folder: AvatarFolder) -> list[StageReport]:
     """Each way to colour pixels that the folder has, against the implicit renders; none in a folder without them.
 
     What may be lost is what the hops on the way may lose together.
@@ -102,6 +102,6 @@ def rejudge(folder: AvatarFolder) -> list[HopReport]:
         found = measure(pictures, draw(folder, reference, shading), reference.mouths)
         limits = chained([allowed.get(hop, {}) for hop in passed])
         reports.append(
-            HopReport(f"all up to {passed[-1]}", "implicit", f"{shading} shading", found, limits)
+            StageReport(f"all up to {passed[-1]}", "implicit", f"{shading} shading", found, limits)
         )
     return reports

@@ -1,12 +1,12 @@
 """compare(reference, candidate, tolerance) -> ParityReport: names, then shapes, then values, every failure listed.
 
-Colours that only resemble their reference are judged as images are: `likeness` in decibels.
+Colours that only resemble their reference are judged as images are: `compare_frames` in decibels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,14 +38,14 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Likeness:
+class FidelityMetric:
     """How like its reference a set of frames is; `problem` is empty when that is enough."""
 
     name: str
     frames: int
     psnr: float  # dB over all frames together
-    worst: float  # dB of one frame
-    least: float  # dB that `psnr` must reach
+    min_frame_psnr: float  # dB of one frame
+    required_psnr: float  # dB that `psnr` must reach
     problem: str = ""
 
 
@@ -55,12 +55,12 @@ class ParityReport:
 
     subject: str
     differences: tuple[Difference, ...] = ()
-    likenesses: tuple[Likeness, ...] = ()
+    frame_metrics: tuple[FidelityMetric, ...] = ()
 
     @property
-    def rows(self) -> tuple[Difference | Likeness, ...]:
+    def rows(self) -> tuple[Difference | FidelityMetric, ...]:
         """Everything that was compared."""
-        return (*self.differences, *self.likenesses)
+        return (*self.differences, *self.frame_metrics)
 
     @property
     def passed(self) -> bool:
@@ -90,28 +90,46 @@ class ParityReport:
                 for d in self.differences
             },
             **(
-                {"frames": {row.name: _without_name(row) for row in self.likenesses}}
-                if self.likenesses
+                {
+                    "frames": {
+                        row.name: {
+                            "frames": row.frames,
+                            "psnr": row.psnr,
+                            "worst": row.min_frame_psnr,
+                            "least": row.required_psnr,
+                            **({"problem": row.problem} if row.problem else {}),
+                        }
+                        for row in self.frame_metrics
+                    }
+                }
+                if self.frame_metrics
                 else {}
             ),
         }
 
 
-def likeness(
-    name: str, reference: NDArray[Any], candidate: NDArray[Any], *, least: float, remedy: str = ""
-) -> Likeness:
+def compare_frames(
+    name: str,
+    reference: NDArray[Any],
+    candidate: NDArray[Any],
+    *,
+    required_psnr: float,
+    remedy: str = "",
+) -> FidelityMetric:
     """Compare colours in 0..1 of T frames, `[T, ..., 3]`, that need not be equal but alike.
 
     Args:
-        least: PSNR in dB, over all frames together, that is enough.
+        required_psnr: PSNR in dB, over all frames together, that is enough.
         remedy: what to do where it is not.
     """
     error = np.square(candidate.astype(np.float64) - reference)
     of_frame = error.reshape(len(error), -1).mean(axis=1)
-    psnr, worst = psnr_of(of_frame.mean()), psnr_of(of_frame.max())
-    said = f"reaches {psnr:.1f} dB, {least:g} dB are asked for" + (f" ({remedy})" if remedy else "")
-    problem = "" if psnr >= least else said  # a NaN compares false
-    return Likeness(name, len(error), psnr, worst, least, problem)
+    psnr, min_frame_psnr = psnr_of(of_frame.mean()), psnr_of(of_frame.max())
+    said = f"reaches {psnr:.1f} dB, {required_psnr:g} dB are asked for" + (
+        f" ({remedy})" if remedy else ""
+    )
+    problem = "" if psnr >= required_psnr else said  # a NaN compares false
+    return FidelityMetric(name, len(error), psnr, min_frame_psnr, required_psnr, problem)
 
 
 def compare(
@@ -156,9 +174,3 @@ def _difference(
         f"{f' + {limit.relative:.0e} relative' if limit.relative else ''} (an absolute {needed:.1e} would pass)"
     )
     return Difference(name, reference.shape, largest, mean, limit, problem)
-
-
-def _without_name(row: Likeness) -> dict[str, Any]:
-    """For JSON."""
-    told = asdict(row)
-    return {key: value for key, value in told.items() if key != "name" and value != ""}

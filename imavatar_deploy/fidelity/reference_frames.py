@@ -18,7 +18,7 @@ from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.untrusted.npz import npz_sizes, read_npz
 
-from .stage_metrics import Picture, shown
+from .stage_metrics import FrameImages, shown
 
 Float = NDArray[np.float32]
 Byte = NDArray[np.uint8]
@@ -34,7 +34,7 @@ STEPS = 127.0
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceFrames:
     """T frames of N x N pixels.
 
     Raises:
@@ -57,7 +57,7 @@ class Reference:
         ensure_shape("proof poses", self.pose, (frames, 15))
 
     @classmethod
-    def blank(cls, expression: Float, pose: Float, camera: Camera, size: int) -> Reference:
+    def blank(cls, expression: Float, pose: Float, camera: Camera, size: int) -> ReferenceFrames:
         """Frames that are still to be drawn in `size` x `size` pixels: they show nothing."""
         images = np.zeros((len(pose), size, size, 3), dtype=np.uint8)
         return cls(expression, pose, camera, images, images, images[..., 0])
@@ -68,9 +68,9 @@ class Reference:
         expression: Float,
         pose: Float,
         camera: Camera,
-        pictures: list[Picture],
+        pictures: list[FrameImages],
         mouths: list[NDArray[np.bool_]],
-    ) -> Reference:
+    ) -> ReferenceFrames:
         """Rounded from pictures and, in each, the pixels of the mouth region `[N, N]`."""
         masks = np.stack([picture.mask for picture in pictures])
         regions = MASK * masks.astype(np.uint8) + MOUTH * (masks & np.stack(mouths)).astype(
@@ -97,14 +97,14 @@ class Reference:
         """[N, N] for each frame, the pixels of the mouth region."""
         return [(regions & MOUTH) > 0 for regions in self.regions]
 
-    def pictures(self) -> list[Picture]:
+    def pictures(self) -> list[FrameImages]:
         """The frames as they can be compared."""
         normal = (self.normal.astype(np.float32) - (STEPS + 1)) / STEPS
         rows = zip(self.rgb / np.float32(255.0), normal, self.regions & MASK, strict=True)
         return [shown(rgb, turned, mask > 0) for rgb, turned, mask in rows]
 
 
-def write_reference(folder: Path, reference: Reference) -> None:
+def write_reference(folder: Path, reference: ReferenceFrames) -> None:
     """Store it; rows are kept as differences of neighbours, which pack twice as well."""
     (folder / "golden").mkdir(exist_ok=True)
     with (folder / FILE).open("wb") as file:
@@ -120,7 +120,7 @@ def write_reference(folder: Path, reference: Reference) -> None:
         )
 
 
-def read_reference(path: Path) -> Reference:
+def read_reference(path: Path) -> ReferenceFrames:
     """The reference in a file.
 
     Raises:
@@ -130,7 +130,7 @@ def read_reference(path: Path) -> Reference:
         held: dict[str, Any] = dict(read_npz(path, npz_sizes(path)))
         camera = Camera(held.pop("world_to_camera"), held.pop("intrinsics"))
         held |= {name: np.cumsum(held[name], axis=2, dtype=np.uint8) for name in ("rgb", "normal")}
-        return Reference(camera=camera, **held)
+        return ReferenceFrames(camera=camera, **held)
     except Exception as error:
         raise InputError(
             f"{path} has no usable implicit renders ({error}); export the avatar again"

@@ -24,7 +24,7 @@ BACKGROUND = 1.0
 """Grey value of pixels that show nothing."""
 
 
-class Picture(NamedTuple):
+class FrameImages(NamedTuple):
     """One frame, by whatever drew it."""
 
     rgb: Float  # [H, W, 3] in 0..1, the background white
@@ -32,10 +32,10 @@ class Picture(NamedTuple):
     mask: NDArray[np.bool_]  # [H, W] whether the pixel shows the avatar
 
 
-def shown(rgb: NDArray[Any], normal: NDArray[Any], mask: NDArray[np.bool_]) -> Picture:
+def shown(rgb: NDArray[Any], normal: NDArray[Any], mask: NDArray[np.bool_]) -> FrameImages:
     """A picture of its own memory, its background made white."""
     colours = np.where(mask[..., None], rgb, BACKGROUND).astype(np.float32)
-    return Picture(colours, np.array(normal, dtype=np.float32), np.array(mask))
+    return FrameImages(colours, np.array(normal, dtype=np.float32), np.array(mask))
 
 
 Mask = NDArray[np.bool_]
@@ -46,28 +46,28 @@ WORST = "worst_"
 """Before the name of a measure: that of the worst frame instead of the median."""
 
 
-class Measure(NamedTuple):
+class StageMetric(NamedTuple):
     """One row of the table of measures."""
 
     title: str
     unit: str
     falls: bool
     """Whether less is better."""
-    of: Callable[[Picture, Picture, Mask], float]
+    of: Callable[[FrameImages, FrameImages, Mask], float]
     """(reference, candidate, mouth region) -> its value in one frame; NaN where there is nothing to measure."""
     chained: Callable[[Sequence[float]], float]
     """The limit of several hops together, from the limits of each."""
 
 
-def _psnr(a: Picture, b: Picture, within: Mask) -> float:
+def _psnr(a: FrameImages, b: FrameImages, within: Mask) -> float:
     return psnr(a.rgb, b.rgb, within)
 
 
-def _ssim(a: Picture, b: Picture, common: Mask) -> float:
+def _ssim(a: FrameImages, b: FrameImages, common: Mask) -> float:
     return ssim(a.rgb, b.rgb, common) if min(common.shape) >= WINDOW else float("nan")
 
 
-def _angle(a: Picture, b: Picture, within: Mask) -> float:
+def _angle(a: FrameImages, b: FrameImages, within: Mask) -> float:
     return (
         float(np.median(normal_angle(a.normal, b.normal, within))) if within.any() else float("nan")
     )
@@ -82,21 +82,23 @@ def _sum_of_losses(shares: Sequence[float]) -> float:
     return 1.0 - sum(1.0 - share for share in shares)
 
 
-MEASURES: dict[str, Measure] = {
-    "psnr": Measure(
+MEASURES: dict[str, StageMetric] = {
+    "psnr": StageMetric(
         "PSNR", "dB", False, lambda a, b, mouth: _psnr(a, b, a.mask & b.mask), _sum_of_errors
     ),
-    "ssim": Measure(
+    "ssim": StageMetric(
         "SSIM", "", False, lambda a, b, mouth: _ssim(a, b, a.mask & b.mask), _sum_of_losses
     ),
-    "iou": Measure("mask IoU", "", False, lambda a, b, mouth: iou(a.mask, b.mask), _sum_of_losses),
-    "normal_angle": Measure(
+    "iou": StageMetric(
+        "mask IoU", "", False, lambda a, b, mouth: iou(a.mask, b.mask), _sum_of_losses
+    ),
+    "normal_angle": StageMetric(
         "normals", "°", True, lambda a, b, mouth: _angle(a, b, a.mask & b.mask), sum
     ),
-    "mouth_psnr": Measure(
+    "mouth_psnr": StageMetric(
         "mouth PSNR", "dB", False, lambda a, b, mouth: _psnr(a, b, mouth & b.mask), _sum_of_errors
     ),
-    "mouth_normal_angle": Measure(
+    "mouth_normal_angle": StageMetric(
         "mouth normals", "°", True, lambda a, b, mouth: _angle(a, b, mouth & b.mask), sum
     ),
 }
@@ -106,14 +108,14 @@ NAMES = tuple(prefix + name for name in MEASURES for prefix in ("", WORST))
 """Everything that can be measured and limited."""
 
 
-def row_of(name: str) -> Measure:
+def row_of(name: str) -> StageMetric:
     """The row that a name, with or without `WORST`, belongs to."""
     return MEASURES[name.removeprefix(WORST)]
 
 
 def measure_frames(
-    reference: Sequence[Picture],
-    candidate: Sequence[Picture],
+    reference: Sequence[FrameImages],
+    candidate: Sequence[FrameImages],
     mouths: Sequence[Mask],
 ) -> dict[str, Values]:
     """`[T]` every row of `MEASURES` in each frame; NaN where a frame shows nothing of it."""
@@ -133,8 +135,8 @@ def summary(of_frames: Mapping[str, Values]) -> dict[str, float]:
 
 
 def measure(
-    reference: Sequence[Picture],
-    candidate: Sequence[Picture],
+    reference: Sequence[FrameImages],
+    candidate: Sequence[FrameImages],
     mouths: Sequence[Mask],
 ) -> dict[str, float]:
     """The `summary` of all frames."""
@@ -215,7 +217,7 @@ def read_tolerances(path: Path) -> dict[str, dict[str, float]]:
 
 
 @dataclass(frozen=True)
-class HopReport:
+class StageReport:
     """One hop, measured or not run."""
 
     name: str
@@ -282,7 +284,7 @@ COLUMNS = ("stage", *(row.title for row in MEASURES.values()))
 """Heads of a table of hops."""
 
 
-def cells(report: HopReport) -> tuple[str, ...]:
+def cells(report: StageReport) -> tuple[str, ...]:
     """One hop's row: median, worst frame in brackets, and below what is asked for where that is missed."""
     head = f"{report.start} -> {report.end}"
     if report.not_run:
@@ -290,7 +292,7 @@ def cells(report: HopReport) -> tuple[str, ...]:
     return (head, *(_cell(report, name) for name in MEASURES))
 
 
-def _cell(report: HopReport, name: str) -> str:
+def _cell(report: StageReport, name: str) -> str:
     if name not in report.measures:
         return "not in view"
     missed = [asked for asked in (name, WORST + name) if asked in report.misses()]

@@ -17,9 +17,9 @@ from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.head_model import HeadModel
 
 from .deformation import Deformation
-from .frame import Frame, View
+from .frame import Frame, RayBundle
 from .geometry import Geometry, GeometryNetwork
-from .head_avatar import Roots, SurfacePoints, Variant
+from .head_avatar import Correspondences, HeadAvatarModel, SurfacePoints
 from .sizes import NetworkSizes
 from .skinning import Bones
 from .texture import TextureNetwork
@@ -34,7 +34,7 @@ GRAZING = 1e-3
 """A ray that meets the surface flatter than this moves its point no faster: the derivative goes to infinity there."""
 
 
-class BackwardVariant(Variant):
+class BackwardAvatarModel(HeadAvatarModel):
     """A head avatar whose networks take deformed points to canonical space; subclasses say how.
 
     Args:
@@ -66,17 +66,17 @@ class BackwardVariant(Variant):
         """[65] what the networks are told of a frame: expression, then pose."""
         return torch.cat([frame.expression, frame.pose])
 
-    def search(self, points: Tensor, frame: Frame) -> Roots:
+    def find_canonical(self, points: Tensor, frame: Frame) -> Correspondences:
         """See `Variant`; every point has its counterpart."""
         with torch.no_grad():
             looks = [self._look(some, frame) for some in torch.split(points, SEARCH_CHUNK)]
         canonical, sdf = (
             torch.cat(parts) for parts in zip(*((x, found.sdf) for x, found in looks), strict=True)
         )
-        return Roots(canonical, sdf, torch.ones_like(sdf, dtype=torch.bool))
+        return Correspondences(canonical, sdf, torch.ones_like(sdf, dtype=torch.bool))
 
-    def on_rays(
-        self, canonical: Tensor, deformed: Tensor, view: View, frame: Frame
+    def attach_gradients(
+        self, canonical: Tensor, deformed: Tensor, view: RayBundle, frame: Frame
     ) -> SurfacePoints:
         """See `Variant`: x_d' = o + (t - (f - stop(f)) / (grad f . v)) v, and all else from there."""
         distance = ((deformed - view.origin) * view.directions).sum(dim=1).detach()
@@ -86,7 +86,7 @@ class BackwardVariant(Variant):
                 return _without_gradients(self._shaded(points, frame, differentiable=False))
         return self._shaded(self._moving(points, view, frame), frame, differentiable=True)
 
-    def off_surface(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> Tensor:
+    def sdf_at(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> Tensor:
         """See `Variant`: plainly the field at the deformed points."""
         return self._look(deformed, frame)[1].sdf
 
@@ -98,7 +98,7 @@ class BackwardVariant(Variant):
         canonical = self.canonical(deformed, frame)
         return canonical, self.geometry(canonical, self.geometry_code(frame))
 
-    def _moving(self, points: Tensor, view: View, frame: Frame) -> Tensor:
+    def _moving(self, points: Tensor, view: RayBundle, frame: Frame) -> Tensor:
         """Points on rays -> the same, following the surface along their rays."""
         points = _with_graph(points)
         sdf = self._look(points, frame)[1].sdf

@@ -22,7 +22,7 @@ from imavatar_deploy.errors import MissingDependencyError, unknown_name
 
 from .checkpoint import checkpoint_sha256, load_variant
 from .frame import Frame
-from .head_avatar import Variant
+from .head_avatar import HeadAvatarModel
 from .render import render
 from .tracing import TRACERS, Tracer
 
@@ -39,7 +39,7 @@ class FrameTime(NamedTuple):
 
 
 def frame_times(
-    model: Variant,
+    model: HeadAvatarModel,
     tracer: Tracer,
     frames: Sequence[Frame],
     camera: Camera,
@@ -82,7 +82,9 @@ def main() -> None:
                 _say(tracer=name, device=device, unavailable=str(error))
 
 
-def _time(model: Variant, tracer: Tracer, device: torch.device, order: dict[str, Any]) -> None:
+def _time(
+    model: HeadAvatarModel, tracer: Tracer, device: torch.device, order: dict[str, Any]
+) -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise MissingDependencyError("torch sees no GPU here")
     model = model.to(device)

@@ -9,7 +9,7 @@ from imavatar_deploy.avatar_io import sha256
 from imavatar_deploy.errors import InputError
 
 from .checkpoint_folder import DESCRIPTION, TENSORS, read_folder, write_folder
-from .head_avatar import Variant
+from .head_avatar import HeadAvatarModel
 from .implicit_avatar import ImplicitAvatar
 from .official_checkpoint import find_parameters, read_official
 
@@ -20,7 +20,7 @@ RUN_CHECKPOINT = "checkpoint"
 
 
 def save_checkpoint(
-    model: Variant, folder: str | Path, *, half: bool = False, overwrite: bool = False
+    model: HeadAvatarModel, folder: str | Path, *, half: bool = False, overwrite: bool = False
 ) -> None:
     """Write a checkpoint folder, whole or not at all; the same model gives the same bytes.
 
@@ -34,7 +34,7 @@ def save_checkpoint(
     write_folder(model, Path(folder), half=half, overwrite=overwrite)
 
 
-def load_variant(path: str | Path, *, edition: str | None = None) -> Variant:
+def load_variant(path: str | Path, *, edition: str | None = None) -> HeadAvatarModel:
     """Read the networks and head model of any variant, in evaluation mode, on the CPU, as float32.
 
     Args:

@@ -27,14 +27,14 @@ from imavatar_deploy.conventions import EDITIONS, POSE_SIZE
 from imavatar_deploy.errors import EditionMismatchError, InputError
 from imavatar_deploy.head_model import SHAPES, HeadModel
 
-from .head_avatar import Variant
+from .head_avatar import HeadAvatarModel
 from .sizes import NetworkSizes
 from .variants import VARIANTS
 
 # Put weights that were read from a file into a model: names, then shapes, then values, the first misfit named.
 
 
-def fill(model: Variant, state: Mapping[str, Tensor], source: Path) -> None:
+def fill(model: HeadAvatarModel, state: Mapping[str, Tensor], source: Path) -> None:
     """Load `state` into the model's networks.
 
     Raises:
@@ -84,7 +84,7 @@ HEAD_BULK = ("shape_basis", "expression_basis", "pose_basis")
 """The head model's arrays that may be stored in half precision; positions and weights never are."""
 
 
-def write_folder(model: Variant, folder: Path, *, half: bool, overwrite: bool) -> None:
+def write_folder(model: HeadAvatarModel, folder: Path, *, half: bool, overwrite: bool) -> None:
     """Write a checkpoint, whole or not at all; the same model gives the same bytes."""
     with atomic_folder(folder, marker=DESCRIPTION, overwrite=overwrite) as partial:
         (partial / TENSORS).write_bytes(save(_tensors(model, half)))
@@ -104,7 +104,7 @@ def write_folder(model: Variant, folder: Path, *, half: bool, overwrite: bool) -
         )
 
 
-def read_folder(folder: Path, *, edition: str | None) -> Variant:
+def read_folder(folder: Path, *, edition: str | None) -> HeadAvatarModel:
     """Read a checkpoint back.
 
     Raises:
@@ -133,7 +133,7 @@ def read_folder(folder: Path, *, edition: str | None) -> Variant:
     return model
 
 
-def _tensors(model: Variant, half: bool) -> dict[str, Tensor]:
+def _tensors(model: HeadAvatarModel, half: bool) -> dict[str, Tensor]:
     """Networks and head model by name, on the CPU, contiguous."""
     head = {name: torch.tensor(np.ascontiguousarray(getattr(model.head, name))) for name in SHAPES}
     groups = model.head.vertex_groups

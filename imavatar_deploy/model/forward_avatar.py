@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from . import implicit_diff
 from .correspondence import CONVERGED, ForwardMap, broyden, full_precision, starting_bones, starts
 from .deformation import Deformation
-from .frame import Frame, View
+from .frame import Frame, RayBundle
 from .geometry import Geometry
-from .head_avatar import Roots, SurfacePoints, Variant
+from .head_avatar import Correspondences, HeadAvatarModel, SurfacePoints
 
 SEARCH_CHUNK = 4096
 """Points searched at once: enough to keep the shrinking set of active searches worth a call, still near the cache."""
@@ -28,7 +28,7 @@ SAME_ROOT = 1e-4
 """Roots nearer than this (ten times what a search leaves, model units) are one, and asked for its distance once."""
 
 
-class ForwardVariant(Variant):
+class ForwardAvatarModel(HeadAvatarModel):
     """The forward half of `Variant`: search by Broyden's method, gradients by implicit differentiation."""
 
     direction: ClassVar[str] = "forward"
@@ -44,8 +44,8 @@ class ForwardVariant(Variant):
     def forward_map(self, frame: Frame) -> ForwardMap:
         """`deform` of one frame and the skinning weights, as fast as can be and without gradients."""
 
-    def search(self, points: Tensor, frame: Frame) -> Roots:
-        """Three searches for each point; the valid root of smallest signed distance (see `Variant.search`)."""
+    def find_canonical(self, points: Tensor, frame: Frame) -> Correspondences:
+        """Three searches for each point; the valid root of smallest signed distance (see `HeadAvatarModel.find_canonical`)."""
         with torch.no_grad(), full_precision(points.device):
             forward = self.forward_map(frame)
             transforms = self.transforms(frame.expression, frame.pose)
@@ -53,11 +53,11 @@ class ForwardVariant(Variant):
                 self._search(part, frame, forward, transforms)
                 for part in _parts(points, SEARCH_CHUNK)
             ]
-            return Roots(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+            return Correspondences(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def _search(
         self, points: Tensor, frame: Frame, forward: ForwardMap, transforms: Tensor
-    ) -> Roots:
+    ) -> Correspondences:
         bones = starting_bones(len(transforms))
         start = starts(points, transforms[bones], self.canonical_transforms[bones])
         targets = points[:, None].expand_as(start).flatten(end_dim=1)
@@ -68,7 +68,7 @@ class ForwardVariant(Variant):
         )
         smallest, best = self._distances(roots, valid & ~_repeats(roots, valid), frame).min(dim=1)
         rows, found = torch.arange(len(points), device=points.device), valid.any(dim=1)
-        return Roots(roots[rows, best], torch.where(found, smallest, 1.0), found)
+        return Correspondences(roots[rows, best], torch.where(found, smallest, 1.0), found)
 
     def _distances(self, roots: Tensor, asked: Tensor, frame: Frame) -> Tensor:
         """[N, S] signed distance of the roots `[N, S, 3]` that are asked for; infinite elsewhere."""
@@ -80,10 +80,10 @@ class ForwardVariant(Variant):
             )
         return sdf
 
-    def on_rays(
-        self, canonical: Tensor, deformed: Tensor, view: View, frame: Frame
+    def attach_gradients(
+        self, canonical: Tensor, deformed: Tensor, view: RayBundle, frame: Frame
     ) -> SurfacePoints:
-        """Surface points x_c' = x_c - (dF/dx_c)^-1 [F - stopgrad F] (see `Variant.on_rays`).
+        """Surface points x_c' = x_c - (dF/dx_c)^-1 [F - stopgrad F] (see `Variant.attach_gradients`).
 
         F has the two components of d(x_c) - origin across the ray, and the signed distance. Without gradients enabled
         the points stay as they are.
@@ -97,7 +97,7 @@ class ForwardVariant(Variant):
             surface.canonical.detach(), surface.normal.detach(), geometry, surface.deformed.detach()
         )
 
-    def _attach_to_rays(self, canonical: Tensor, view: View, frame: Frame) -> Tensor:
+    def _attach_to_rays(self, canonical: Tensor, view: RayBundle, frame: Frame) -> Tensor:
         x = canonical.detach().requires_grad_()
         across = implicit_diff.across(view.directions)
         offset = (across @ (self.deform(x, frame.expression, frame.pose) - view.origin)[..., None])[
@@ -117,8 +117,8 @@ class ForwardVariant(Variant):
             x, implicit_diff.deformed_normal(gradient, jacobian), geometry, deformed
         )
 
-    def off_surface(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> Tensor:
-        """Signed distance at x_c' = x_c - J^-1 [(d(x_c) - x_d) - stopgrad(.)] (see `Variant.off_surface`)."""
+    def sdf_at(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> Tensor:
+        """Signed distance at x_c' = x_c - J^-1 [(d(x_c) - x_d) - stopgrad(.)] (see `Variant.sdf_at`)."""
         with torch.enable_grad():
             x = canonical.detach().requires_grad_()
             attached = implicit_diff.attach(

@@ -21,7 +21,7 @@ class Frame(NamedTuple):
 
 
 @dataclass(frozen=True)
-class View:
+class RayBundle:
     """Some pixels of an image, as rays `origin + t directions` in model space."""
 
     camera: Camera
@@ -43,7 +43,7 @@ class View:
         *,
         centre: Tensor | None = None,
         device: torch.device | str = "cpu",
-    ) -> View:
+    ) -> RayBundle:
         """The rays of `pixels`, or of the whole image row by row.
 
         Args:
@@ -67,9 +67,11 @@ class View:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def select(self, which: Tensor) -> View:
+    def select(self, which: Tensor) -> RayBundle:
         """Only some of the pixels, by mask `[N]` or indices."""
-        return View(self.camera, self.size, self.pixels[which], self.origin, self.directions[which])
+        return RayBundle(
+            self.camera, self.size, self.pixels[which], self.origin, self.directions[which]
+        )
 
     def at(self, distance: Tensor) -> Tensor:
         """[N, 3] the points `distance` `[N]` along the rays."""

@@ -22,14 +22,14 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 
 from .deformation import Deformation
-from .frame import Frame, View
+from .frame import Frame, RayBundle
 from .geometry import Geometry, GeometryNetwork
 from .sizes import NetworkSizes
 from .skinning import Bones
 from .texture import TextureNetwork
 
 
-class Roots(NamedTuple):
+class Correspondences(NamedTuple):
     """What a variant finds at deformed points; nothing here carries a gradient."""
 
     canonical: Tensor  # [N, 3]
@@ -46,7 +46,7 @@ class SurfacePoints(NamedTuple):
     deformed: Tensor  # [M, 3] the same points on their rays
 
 
-class Variant(nn.Module, ABC):
+class HeadAvatarModel(nn.Module, ABC):
     """A head avatar that can be traced and trained, in model units (FLAME x 4).
 
     Args:
@@ -87,15 +87,15 @@ class Variant(nn.Module, ABC):
         self.bones = Bones(head, self.sizes.bones)
 
     @abstractmethod
-    def search(self, points: Tensor, frame: Frame) -> Roots:
+    def find_canonical(self, points: Tensor, frame: Frame) -> Correspondences:
         """Canonical counterparts of deformed points `[N, 3]` and their signed distance, without gradients.
 
         Of several roots the one of smallest signed distance is returned (union of the layers).
         """
 
     @abstractmethod
-    def on_rays(
-        self, canonical: Tensor, deformed: Tensor, view: View, frame: Frame
+    def attach_gradients(
+        self, canonical: Tensor, deformed: Tensor, view: RayBundle, frame: Frame
     ) -> SurfacePoints:
         """Attach gradients to surface points found by a tracer (IMavatar, implicit differentiation).
 
@@ -105,7 +105,7 @@ class Variant(nn.Module, ABC):
         """
 
     @abstractmethod
-    def off_surface(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> Tensor:
+    def sdf_at(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> Tensor:
         """[M] signed distance with gradients at points that need not lie on the surface, for the mask loss.
 
         Args:
@@ -166,7 +166,7 @@ class VariantRow:
     name: str
     summary: str
     """One line for `--help`."""
-    build: Callable[[HeadModel, NetworkSizes, dict[str, Any]], Variant]
+    build: Callable[[HeadModel, NetworkSizes, dict[str, Any]], HeadAvatarModel]
     """(head model, sizes, provenance) -> an untrained model."""
     supervised: bool
     """Whether the head model's pseudo ground truth trains it, beside masks and colours."""

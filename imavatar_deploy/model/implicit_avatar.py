@@ -15,7 +15,7 @@ from imavatar_deploy.head_model import HeadModel
 
 from .correspondence import PosedMap
 from .deformation import Deformation, DeformationNetwork
-from .forward_avatar import ForwardVariant
+from .forward_avatar import ForwardAvatarModel
 from .frame import Frame
 from .geometry import GeometryNetwork
 from .sizes import NetworkSizes
@@ -25,7 +25,7 @@ from .texture import TextureNetwork
 Float = NDArray[np.float32]
 
 
-class ImplicitAvatar(ForwardVariant):
+class ImplicitAvatar(ForwardAvatarModel):
     """An implicit morphable head (IMavatar), in model units (FLAME x 4).
 
     The networks are the public face: `avatar.geometry(x)`, `avatar.deformation(x)`, `avatar.texture(x, normal,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.model.tracing.tracer import Traced, Tracer
+from imavatar_deploy.model.tracing.tracer import Tracer, TraceResult
 
-from .frame import Frame, View
-from .head_avatar import Variant
+from .frame import Frame, RayBundle
+from .head_avatar import HeadAvatarModel
 
 Float = NDArray[np.float32]
 
@@ -42,7 +42,7 @@ class Rendering:
 
 @torch.no_grad()
 def render(
-    model: Variant,
+    model: HeadAvatarModel,
     frame: Frame,
     camera: Camera,
     size: tuple[int, int],
@@ -58,7 +58,7 @@ def render(
     Args:
         background: grey value in 0..1 of the pixels that show nothing.
     """
-    view = View.of(camera, size, device=next(model.parameters()).device)
+    view = RayBundle.of(camera, size, device=next(model.parameters()).device)
     traced = tracer.trace(model, frame, view)
     shown = traced.hit & traced.valid
     seen = shown.nonzero()[:, 0]
@@ -67,7 +67,7 @@ def render(
         [torch.zeros_like(traced.canonical[:0])],
     )
     for part in torch.split(seen, SHADED):
-        surface = model.on_rays(
+        surface = model.attach_gradients(
             traced.canonical[part], traced.deformed[part], view.select(part), frame
         )
         colours.append(model.colour(surface, frame))
@@ -91,7 +91,7 @@ def render(
     )
 
 
-def _depth(traced: Traced, camera: Camera) -> Tensor:
+def _depth(traced: TraceResult, camera: Camera) -> Tensor:
     """[N] distance in front of the camera's plane."""
     row = torch.from_numpy(camera.world_to_camera[2]).to(traced.deformed)
     return -(traced.deformed @ row[:3] + row[3])

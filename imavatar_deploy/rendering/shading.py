@@ -13,7 +13,7 @@ from imavatar_deploy.student import has_student
 
 from .rasteriser import Fragments
 from .student_shading import StudentShading
-from .texture_network import TEXTURE_GRAPH, TextureNetwork
+from .texture_network import TEXTURE_GRAPH, TextureGraph
 from .workers import Workers, kernel
 
 Float = NDArray[np.float32]
@@ -47,9 +47,7 @@ class VertexShading:
 
     def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         avatar = folder.avatar
-        self._network = TextureNetwork(
-            folder.path / TEXTURE_GRAPH, avatar, workers.threads, session
-        )
+        self._network = TextureGraph(folder.path / TEXTURE_GRAPH, avatar, workers.threads, session)
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = avatar.texture_code
@@ -100,9 +98,7 @@ class PixelShading:
 
     def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
         avatar = folder.avatar
-        self._network = TextureNetwork(
-            folder.path / TEXTURE_GRAPH, avatar, workers.threads, session
-        )
+        self._network = TextureGraph(folder.path / TEXTURE_GRAPH, avatar, workers.threads, session)
         self._workers = workers
         self._faces = np.array(avatar.faces)
         self._codes = np.array(avatar.texture_code)

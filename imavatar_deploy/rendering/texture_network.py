@@ -23,7 +23,7 @@ CHUNK = 2048
 """Points a run on a CPU: 512 features of 2,048 points are 4 MB, which stay in the last-level cache."""
 
 
-class TextureNetwork:
+class TextureGraph:
     """The full texture network on its baked first layer: (code `[N, K]`, normal `[N, 3]`, condition `[1, 53]`) -> rgb.
 
     Args:

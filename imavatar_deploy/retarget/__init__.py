@@ -6,9 +6,13 @@ subtracted, and a live stream's is subtracted after retargeting (a map is linear
 
 from __future__ import annotations
 
-from .expression_map import ExpressionMap, Fit
+from imavatar_deploy.deprecation import renamed
+
+from .expression_map import ExpressionMap, MapFit
 from .map_files import read_map, write_map
 from .retarget import Retarget
 from .strategies import find_retarget
 
-__all__ = ["ExpressionMap", "Fit", "Retarget", "find_retarget", "read_map", "write_map"]
+__all__ = ["ExpressionMap", "MapFit", "Retarget", "find_retarget", "read_map", "write_map"]
+
+__getattr__ = renamed(__name__, {"Fit": ("MapFit", MapFit)})

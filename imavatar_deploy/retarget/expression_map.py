@@ -54,7 +54,7 @@ UNITS = {"shapes": "mm", "pairs": "units of expression, on frames held out"}
 
 
 @dataclass(frozen=True)
-class Fit:
+class MapFit:
     """How a map was fitted, and how well.
 
     Raises:
@@ -106,7 +106,7 @@ class ExpressionMap:
     """The head-model edition it writes; None where a foreign file does not say."""
     matrix: Float  # [n, 59]
     bias: Float = field(default_factory=lambda: np.zeros(len(CONTROLS), dtype=np.float32))  # [59]
-    fit: Fit | None = None
+    fit: MapFit | None = None
     """None where a foreign file does not say."""
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.untrusted.npz import npz_sizes, read_npz
 
 from . import third_party_maps
-from .expression_map import CONTROLS, ExpressionMap, Fit
+from .expression_map import CONTROLS, ExpressionMap, MapFit
 
 FORMAT, VERSION = "imavatar-map", 1
 
@@ -102,7 +102,7 @@ def _ours(arrays: Arrays) -> ExpressionMap:
             raise InputError(
                 f"of format {header['format']} {header['version']}, expected {FORMAT} {VERSION}"
             )
-        fit = header["fit"] and Fit(**header["fit"])
+        fit = header["fit"] and MapFit(**header["fit"])
         chart = ExpressionMap(
             header["source"], header["target"], arrays["matrix"], arrays["bias"], fit
         )

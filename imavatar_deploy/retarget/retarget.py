@@ -46,7 +46,7 @@ class Retarget:
 
 
 @dataclass(frozen=True)
-class Request:
+class RetargetRequest:
     """Between what is to be translated."""
 
     vocabulary: str | None
@@ -66,5 +66,5 @@ class RetargetRow:
 
     name: str
     description: str
-    fits: Callable[[Request], bool]
-    make: Callable[[Request], Retarget]
+    fits: Callable[[RetargetRequest], bool]
+    make: Callable[[RetargetRequest], Retarget]

@@ -14,7 +14,7 @@ from imavatar_deploy.head_model import OPENHEAD
 from .arkit import ARKIT, ARKIT_NAMES, EYE_TURNS
 from .expression_map import CONTROLS, EYES, FACE_POSE, INPUTS, ExpressionMap, joined, split
 from .map_files import read_map
-from .retarget import Float, Request, Retarget, RetargetRow, Turn
+from .retarget import Float, Retarget, RetargetRequest, RetargetRow, Turn
 
 # ARKit's shapes on OpenHead, whose expressions carry their names: exact, without a map.
 
@@ -31,11 +31,11 @@ OPENHEAD_NAMES = tuple(sorted({*ARKIT_NAMES} - {"jawOpen", "tongueOut"}))
 JAW_OPEN = ARKIT_NAMES.index("jawOpen")
 
 
-def _fits_by_name(request: Request) -> bool:
+def _fits_by_name(request: RetargetRequest) -> bool:
     return request.map_file is None and request.vocabulary == ARKIT and request.edition == OPENHEAD
 
 
-def _make_by_name(request: Request) -> Retarget:
+def _make_by_name(request: RetargetRequest) -> Retarget:
     names = request.expression_names
     if not {*names} & {*ARKIT_NAMES}:  # an avatar from a file without names: the edition knows them
         names = OPENHEAD_NAMES
@@ -110,7 +110,7 @@ def _sparse_turn() -> Turn:
     return turn
 
 
-def _make_sparse(request: Request) -> Retarget:
+def _make_sparse(request: RetargetRequest) -> Retarget:
     if request.vocabulary != ARKIT:
         raise InputError(
             f"--map sparse reads {ARKIT} shapes and the stream is of {request.vocabulary or 'no stated kind'}; "
@@ -131,11 +131,11 @@ SPARSE_ROW = RetargetRow(
 )
 
 
-def _fits_map(request: Request) -> bool:
+def _fits_map(request: RetargetRequest) -> bool:
     return request.map_file not in (None, SPARSE)
 
 
-def _make_mapped(request: Request) -> Retarget:
+def _make_mapped(request: RetargetRequest) -> Retarget:
     path = Path(str(request.map_file))
     chart = read_map(path)
     if request.vocabulary not in (None, chart.source):
@@ -187,11 +187,11 @@ def _pass(weights: Float, pose: Float) -> tuple[Float, Float]:
     return weights.copy(), pose.copy()
 
 
-def _fits_same_edition(request: Request) -> bool:
+def _fits_same_edition(request: RetargetRequest) -> bool:
     return request.map_file is None and request.vocabulary in (None, *EDITIONS)
 
 
-def _make_same_edition(request: Request) -> Retarget:
+def _make_same_edition(request: RetargetRequest) -> Retarget:
     came, wanted = request.vocabulary, request.edition
     if came is None:
         return Retarget(
@@ -249,7 +249,7 @@ def find_retarget(
     if edition not in EDITIONS:
         raise unknown_name("head-model edition", edition, EDITIONS)
     given = None if map_file is None else str(map_file)
-    request = Request(vocabulary, edition, tuple(expression_names), given, any_edition)
+    request = RetargetRequest(vocabulary, edition, tuple(expression_names), given, any_edition)
     for row in ROWS:
         if row.fits(request):
             return row.make(request)

@@ -61,7 +61,7 @@ def nothing(rows: int, width: int) -> Float:
     return np.zeros((rows, width), dtype=np.float32)
 
 
-def apples(rows: int) -> tuple[str, ...]:
+def default_arkit_names(rows: int) -> tuple[str, ...]:
     """Names of rows that have none: Apple's order, if they are 52."""
     if rows != len(ARKIT_NAMES):
         raise InputError(
@@ -155,7 +155,9 @@ def from_members(arrays: Mapping[str, Array]) -> ExpressionMap:
             if name in arrays
             else nothing(rows, width)
         )
-    names = tuple(map(str, arrays["names"].ravel())) if "names" in arrays else apples(rows)
+    names = (
+        tuple(map(str, arrays["names"].ravel())) if "names" in arrays else default_arkit_names(rows)
+    )
     edition = str(arrays["edition"]) if "edition" in arrays else None
     bias = (
         numbers(BIAS, arrays[BIAS]) if BIAS in arrays else np.zeros(len(CONTROLS), dtype=np.float32)
@@ -190,7 +192,11 @@ def _read_npy(path: Path) -> ExpressionMap:
     if path.stem == "bs2exp":
         return _read_folder(path.parent)
     matrix = numbers("the matrix", _load(path))
-    names = (*ARKIT_NAMES, BIAS) if len(matrix) == len(ARKIT_NAMES) + 1 else apples(len(matrix))
+    names = (
+        (*ARKIT_NAMES, BIAS)
+        if len(matrix) == len(ARKIT_NAMES) + 1
+        else default_arkit_names(len(matrix))
+    )
     return named_matrix(names, matrix)
 
 

@@ -23,7 +23,7 @@ Float = NDArray[np.float32]
 STILL = "the head stands still and the camera moves; imavatar-data convert --turn-head makes the head move instead"
 
 
-class Moment(NamedTuple):
+class TrackerFrame(NamedTuple):
     """One frame."""
 
     name: str
@@ -34,7 +34,7 @@ class Moment(NamedTuple):
     camera: Camera
 
 
-def moment_of(dump: Dump, camera: Camera) -> Moment:
+def moment_of(dump: Dump, camera: Camera) -> TrackerFrame:
     """A frame from its `flame{exp, shape, eyes, jaw [neck, eyelids]}`; rotations are of six numbers.
 
     Raises:
@@ -49,13 +49,13 @@ def moment_of(dump: Dump, camera: Camera) -> Moment:
     lids = (
         flame.numbers("eyelids", 2) if "eyelids" in flame.values else np.zeros(2, dtype=np.float32)
     )
-    return Moment(
+    return TrackerFrame(
         dump.name, flame.numbers("exp", "E"), pose, flame.numbers("shape", "S"), lids, camera
     )
 
 
 def track_of_moments(
-    moments: Sequence[Moment], edition: str | None, notes: Iterable[str]
+    moments: Sequence[TrackerFrame], edition: str | None, notes: Iterable[str]
 ) -> FlameTrack:
     """Frames as a track.
 
@@ -132,7 +132,7 @@ def read_metrical_tracker(path: Path) -> FlameTrack:
     )
 
 
-def _metrical_moment(dump: Dump) -> Moment:
+def _metrical_moment(dump: Dump) -> TrackerFrame:
     if not isinstance(dump.values.get("camera"), dict) or "R" not in dump.values["camera"]:
         raise ForeignContentError
     return moment_of(dump, _metrical_camera(dump))
@@ -182,7 +182,7 @@ def read_pixel3dmm(path: Path) -> FlameTrack:
     return track_of_moments(moments, "flame2020", [])
 
 
-def _pixel3dmm_moment(dump: Dump) -> Moment:
+def _pixel3dmm_moment(dump: Dump) -> TrackerFrame:
     if not isinstance(dump.values.get("camera"), dict) or "R_base_0" not in dump.values["camera"]:
         raise ForeignContentError
     return moment_of(dump, _pixel3dmm_camera(dump))

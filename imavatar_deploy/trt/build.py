@@ -30,7 +30,7 @@ class EngineTensor:
 
 
 @dataclass(frozen=True)
-class Order:
+class EngineSpec:
     """What decides, with the graph and the flavour's version, what a plan is."""
 
     profile: Profile
@@ -39,7 +39,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltEngine:
     """A plan and what the builder's own network says of it."""
 
     plan: bytes
@@ -50,7 +50,9 @@ class Built:
     """The timing cache with what this build measured, where the flavour has one."""
 
 
-def build_engine(flavour: Flavour, graph: bytes, order: Order, *, timing: bytes = b"") -> Built:
+def build_engine(
+    flavour: Flavour, graph: bytes, order: EngineSpec, *, timing: bytes = b""
+) -> BuiltEngine:
     """Build a plan of the ONNX `graph`, which must be a sound one: the parser takes rubbish for an empty network.
 
     TF32 is off: it is on by default and keeps no more digits than float16, and what stays float32 here needs them.
@@ -81,7 +83,7 @@ def build_engine(flavour: Flavour, graph: bytes, order: Order, *, timing: bytes 
             f"{flavour.name} cannot build this engine for {', '.join(order.targets)}: {log.reason()}"
         )
     measured = bytes(config.get_timing_cache().serialize()) if flavour.timing_cache else None
-    return Built(bytes(plan), *_tensors(trt, network), trt.__version__, measured)
+    return BuiltEngine(bytes(plan), *_tensors(trt, network), trt.__version__, measured)
 
 
 def _parse(trt: Any, log: Any, network: Any, graph: bytes) -> None:

@@ -26,7 +26,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Driver:
+class NvidiaDriver:
     """What the driver says."""
 
     cuda: str
@@ -34,7 +34,7 @@ class Driver:
     devices: tuple[Device, ...]
 
 
-def probe_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Driver:
+def probe_driver(load: Callable[[str], Any] = ctypes.CDLL) -> NvidiaDriver:
     """Ask the NVIDIA driver for its devices; loads nothing else.
 
     Raises:
@@ -55,7 +55,7 @@ def probe_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Driver:
             "the NVIDIA driver sees no device; check nvidia-smi and CUDA_VISIBLE_DEVICES"
         )
     devices = tuple(_device(cuda, index) for index in range(count.value))
-    return Driver(f"{version.value // 1000}.{version.value % 1000 // 10}", devices)
+    return NvidiaDriver(f"{version.value // 1000}.{version.value % 1000 // 10}", devices)
 
 
 def _device(cuda: Any, index: int) -> Device:

@@ -28,7 +28,7 @@ from .sidecar import Sidecar
 Array = NDArray[Any]
 
 
-class Gpu:
+class CudaMemory:
     """One stream on the first device.
 
     Raises:
@@ -104,7 +104,7 @@ class EngineSession:
         MissingDependencyError: the device refuses.
     """
 
-    def __init__(self, plan: bytes, sidecar: Sidecar, gpu: Gpu | None = None) -> None:
+    def __init__(self, plan: bytes, sidecar: Sidecar, gpu: CudaMemory | None = None) -> None:
         self.sidecar, self._flavour = sidecar, FLAVOURS[sidecar.flavour]
         self.most = sidecar.profile.most
         """Points or frames a run takes at most."""
@@ -117,7 +117,7 @@ class EngineSession:
                 "export it again, or use --engine-policy rebuild"
             )
         self._context = self._flavour.open_context(trt, self._engine)
-        self._gpu = gpu or Gpu()
+        self._gpu = gpu or CudaMemory()
         self._address = {
             t.name: self._gpu.allocate(self._size(t)) for t in (*sidecar.inputs, *sidecar.outputs)
         }

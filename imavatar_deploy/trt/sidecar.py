@@ -15,7 +15,7 @@ from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.avatar_io import sha256
 from imavatar_deploy.errors import InputError
 
-from .build import Built, EngineTensor, Order, Profile
+from .build import BuiltEngine, EngineSpec, EngineTensor, Profile
 from .flavours import Flavour
 
 SCHEMA_VERSION = 1
@@ -55,9 +55,9 @@ class Sidecar:
     schema_version: int = SCHEMA_VERSION
 
     @property
-    def order(self) -> Order:
+    def order(self) -> EngineSpec:
         """What it was built by."""
-        return Order(self.profile, self.targets, self.compatibility)
+        return EngineSpec(self.profile, self.targets, self.compatibility)
 
 
 def system_here() -> str:
@@ -65,13 +65,13 @@ def system_here() -> str:
     return f"{platform.system().lower()}-{platform.machine().lower()}"
 
 
-def input_key(source_sha256: str, flavour: str, version: str, order: Order) -> str:
+def input_key(source_sha256: str, flavour: str, version: str, order: EngineSpec) -> str:
     """Hash of all that decides a plan. Of the inputs, since building twice gives other bytes."""
     facts = [source_sha256, flavour, version, system_here(), asdict(order)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def write_engine(folder: Path, built: Built, sidecar: Sidecar) -> None:
+def write_engine(folder: Path, built: BuiltEngine, sidecar: Sidecar) -> None:
     """Write `engines/GRAPH.plan`, its bytes untouched, and the sidecar beside it."""
     path = plan_path(folder, sidecar.graph)
     path.parent.mkdir(parents=True, exist_ok=True)

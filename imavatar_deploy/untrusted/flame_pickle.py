@@ -16,14 +16,14 @@ import numpy as np
 from imavatar_deploy.errors import InputError
 
 from . import pickle_arrays
-from .pickle_arrays import Array, Stored, as_array, made, whole
+from .pickle_arrays import Array, ArrayStandIn, as_array, made, whole
 from .pickle_reader import ForeignObjectError, StandIn, load
 
 MOST_DENSE = 1 << 26
 """Numbers in a sparse matrix once it is dense; FLAME's joint regressor has 25,115."""
 
 
-class _Sparse(Stored):
+class _Sparse(ArrayStandIn):
     def array(self) -> Array:
         fields = self.state
         shape = whole(fields.get("_shape", fields.get("shape")))
@@ -52,7 +52,7 @@ class _Sparse(Stored):
         return dense
 
 
-class _Chumpy(Stored):
+class _Chumpy(ArrayStandIn):
     def array(self) -> Array:
         fields = self.state if isinstance(self.state, dict) else {}
         if "x" in fields:  # chumpy.ch.Ch

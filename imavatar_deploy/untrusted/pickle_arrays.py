@@ -16,7 +16,7 @@ NUMBERS = "biuf"
 """Kinds of numpy data types that are plain numbers."""
 
 
-class Stored(StandIn):
+class ArrayStandIn(StandIn):
     """A stand-in that may hold an array."""
 
     def array(self) -> Array:
@@ -51,7 +51,7 @@ class Dtype(StandIn):
         return dtype.newbyteorder("=" if order == "|" else order)
 
 
-class Ndarray(Stored):
+class Ndarray(ArrayStandIn):
     """`numpy.ndarray`."""
 
     def array(self) -> Array:
@@ -60,7 +60,7 @@ class Ndarray(Stored):
         return _from_bytes(content, dtype, shape, "F" if column_major else "C")
 
 
-class FromBuffer(Stored):
+class FromBuffer(ArrayStandIn):
     """An array written out of band of its making: protocol 5."""
 
     def array(self) -> Array:
@@ -68,7 +68,7 @@ class FromBuffer(Stored):
         return _from_bytes(*self.arguments)
 
 
-class Scalar(Stored):
+class Scalar(ArrayStandIn):
     """One number of numpy's."""
 
     def array(self) -> Array:
@@ -83,7 +83,7 @@ def as_array(value: Any) -> Array:
     Raises:
         ValueError: it is none, or not of numbers.
     """
-    if isinstance(value, Stored):
+    if isinstance(value, ArrayStandIn):
         return value.array()
     if isinstance(value, np.ndarray) and value.dtype.kind in NUMBERS:
         return value

@@ -18,7 +18,7 @@ from imavatar_deploy.errors import InputError
 
 from . import pickle_arrays
 from .npz import BoundedFile
-from .pickle_arrays import Array, Stored, whole
+from .pickle_arrays import Array, ArrayStandIn, whole
 from .pickle_reader import Name, StandIn, load
 
 OLD_FORMAT = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -38,7 +38,7 @@ STORAGES = {
 """Kinds of storages that numpy knows, and what it calls them."""
 
 
-class _Tensor(Stored):
+class _Tensor(ArrayStandIn):
     """`torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)`."""
 
     origin = "a tensor"

@@ -51,7 +51,7 @@ class Combination:
 
 
 @dataclass(frozen=True)
-class Choices:
+class BenchAxes:
     """What each option names, one or several."""
 
     avatars: Sequence[str]
@@ -63,7 +63,7 @@ class Choices:
     together: Sequence[str] = (SIDE_BY_SIDE,)
 
 
-def combinations(choices: Choices) -> list[Combination]:
+def combinations(choices: BenchAxes) -> list[Combination]:
     """All of them; an avatar that is alone is timed in one way only."""
     rows = product(
         choices.avatars,
@@ -82,7 +82,7 @@ def combinations(choices: Choices) -> list[Combination]:
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchAvatar:
     """An avatar folder in a few figures."""
 
     vertices: int
@@ -95,7 +95,7 @@ class Subject:
     """What a Player looks through at a square image."""
 
 
-def subject_of(avatar: str) -> Subject:
+def subject_of(avatar: str) -> BenchAvatar:
     """Read an avatar folder.
 
     Raises:
@@ -106,7 +106,7 @@ def subject_of(avatar: str) -> Subject:
     neutral = pose_plainly(
         baked, np.zeros(baked.expression_size, np.float32), np.zeros(POSE_SIZE, np.float32)
     )
-    return Subject(
+    return BenchAvatar(
         vertices=baked.vertex_count,
         faces=len(baked.faces),
         student_width=read_student(folder).width if has_student(folder) else None,

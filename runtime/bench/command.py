@@ -24,12 +24,12 @@ from imavatar_deploy.rendering.workers import available_cores
 
 from ..backends import BACKENDS
 from ..timing import INCLUDED, load_average, machine
-from .combination import TOGETHER, Choices, combinations
+from .combination import TOGETHER, BenchAxes, combinations
 from .implicit import TRACERS
-from .measure import Pace, Unavailable
+from .measure import TimingPlan, Unavailable
 from .options import counted, implicit_renderer, row_of, several, size_pair, what_is_compared
 from .reports import comparison_report, markdown, single_lines, single_report
-from .request import Implicit, Request, compare
+from .request import BenchRequest, Implicit, compare
 from .results import BAKED, IMPLICIT, Facts, added, extrapolated, growths, size_option
 from .tables import single_table, terminal_table
 
@@ -98,11 +98,11 @@ def bench(
     _ensure_outside(avatars, *(path for path in (out, md) if path and not is_standard_output(path)))
     choices, implicit, files = _choices(avatars, **options), _implicit(**options), _Files(out, md)
     if len(combinations(choices)) == 1 and not implicit and not md:
-        pace = Pace(frames, seconds or math.inf, engine_policy=engine_policy)
-        then = _single(Request(choices, pace), files)
+        pace = TimingPlan(frames, seconds or math.inf, engine_policy=engine_policy)
+        then = _single(BenchRequest(choices, pace), files)
     else:
-        pace = Pace(frames, seconds or SECONDS, engine_policy=engine_policy)
-        then = _comparison(Request(choices, pace, implicit), files)
+        pace = TimingPlan(frames, seconds or SECONDS, engine_policy=engine_policy)
+        then = _comparison(BenchRequest(choices, pace, implicit), files)
     files.say(closing_lines(files.written, time.perf_counter() - started, [then]))
 
 
@@ -160,14 +160,14 @@ def _ensure_outside(avatars: Sequence[str], *outputs: Path) -> None:
                 )
 
 
-def _choices(avatars: Sequence[str], **options: Any) -> Choices:
+def _choices(avatars: Sequence[str], **options: Any) -> BenchAxes:
     """What the options name.
 
     Raises:
         UsageError: one of them makes no sense.
     """
     cores = str(available_cores())
-    return Choices(
+    return BenchAxes(
         list(dict.fromkeys(avatars)),
         several(options["size"], size_pair),
         several(options["shading"], row_of("shading", (AUTO, *SHADINGS))),
@@ -186,7 +186,7 @@ def _implicit(**options: Any) -> Implicit | None:
     return Implicit(options["checkpoint"], size, tracers) if options["checkpoint"] else None
 
 
-def _single(request: Request, files: _Files) -> str:
+def _single(request: BenchRequest, files: _Files) -> str:
     """Time one combination, show its stages; returns the next command."""
     (avatar,) = request.choices.avatars
     (subject,) = request.subjects().values()
@@ -202,7 +202,7 @@ def _single(request: Request, files: _Files) -> str:
     return f"imavatar-bench {avatar} --size 256,512 --shading {','.join(SHADINGS)}"
 
 
-def _comparison(request: Request, files: _Files) -> str:
+def _comparison(request: BenchRequest, files: _Files) -> str:
     """Time all combinations, show them side by side; returns the next command."""
     if request.implicit:
         how = "; ".join(f"{name} {TRACERS[name]}" for name in request.implicit.tracers)
@@ -234,7 +234,7 @@ def _told_of(about: dict[str, Any], before: list[float] | None) -> str:
     return f"{machine_words}; load {' before, '.join(loads)} after" if loads else machine_words
 
 
-def _next(rows: Sequence[Facts], request: Request) -> str:
+def _next(rows: Sequence[Facts], request: BenchRequest) -> str:
     """The implicit renderer's comparison where that can be pasted, else the quickest row in use."""
     first = request.choices.avatars[0]
     if first == "sample" and not any(row["kind"] == IMPLICIT for row in rows):

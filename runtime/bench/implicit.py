@@ -35,7 +35,7 @@ main()
 
 
 @dataclass(frozen=True)
-class Order:
+class ImplicitBenchJob:
     """What the implicit renderer is to do."""
 
     checkpoint: str
@@ -95,7 +95,7 @@ def check_checkpoint(checkpoint: str) -> None:
         )
 
 
-def time_implicit(order: Order, advance: Callable[[int], None]) -> list[ImplicitTimes]:
+def time_implicit(order: ImplicitBenchJob, advance: Callable[[int], None]) -> list[ImplicitTimes]:
     """One for every tracer and device, also for those that are lacking; `advance` counts frames."""
     lines, failure = _run(order, advance)
     about: dict[str, Any] = next((line for line in lines if "torch" in line), {})
@@ -134,7 +134,9 @@ def _gathered(
     )
 
 
-def _run(order: Order, advance: Callable[[int], None]) -> tuple[list[dict[str, Any]], str]:
+def _run(
+    order: ImplicitBenchJob, advance: Callable[[int], None]
+) -> tuple[list[dict[str, Any]], str]:
     """What the other process printed, and why it ended if not well."""
     lines = []
     with (

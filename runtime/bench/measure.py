@@ -24,12 +24,12 @@ from .combination import Combination
 
 Result = TypeVar("Result")
 
-Lap = dict[str, float]
+StageTimes = dict[str, float]
 """Seconds of each stage of a frame."""
 
 
 @dataclass(frozen=True)
-class Take:
+class Timing:
     """What one round of frames took."""
 
     totals: list[float]
@@ -38,7 +38,7 @@ class Take:
     """From the first beginning to the last end."""
 
 
-class Cast:
+class PlayerGroup:
     """Opens the players of a combination; use it in a `with` block.
 
     Raises:
@@ -60,7 +60,7 @@ class Cast:
             self.close()
             raise
 
-    def __enter__(self) -> Cast:
+    def __enter__(self) -> PlayerGroup:
         return self
 
     def __exit__(
@@ -95,13 +95,13 @@ class Cast:
         image = self._lanes[0].submit(player.render, frame.expression, frame.pose).result()
         return int((image[..., 3] > 0).sum())
 
-    def play(self, frames: Sequence[FlameFrame], seconds: float) -> Take:
+    def play(self, frames: Sequence[FlameFrame], seconds: float) -> Timing:
         """Time `frames` with every player; a lane that has had its `seconds` ends with the frame it is at."""
         done = self._in_lanes(_whole_frame, frames, seconds)
         first, last = min(part.begun for part in done), max(part.ended for part in done)
-        return Take([total for part in done for total in part.results], last - first)
+        return Timing([total for part in done for total in part.results], last - first)
 
-    def stages(self, frames: Sequence[FlameFrame], seconds: float) -> list[Lap]:
+    def stages(self, frames: Sequence[FlameFrame], seconds: float) -> list[StageTimes]:
         """The stages of `frames`, apart from `play`: between them a player waits for its device."""
         return [lap for part in self._in_lanes(_stages, frames, seconds) for lap in part.results]
 
@@ -160,7 +160,7 @@ def _whole_frame(player: Player, frame: FlameFrame) -> float:
     return time.perf_counter() - started
 
 
-def _stages(player: Player, frame: FlameFrame) -> Lap:
+def _stages(player: Player, frame: FlameFrame) -> StageTimes:
     return player.render_timed(frame.expression, frame.pose)[1]
 
 
@@ -180,7 +180,7 @@ MOST_PLAYERS = 24
 
 
 @dataclass(frozen=True)
-class Pace:
+class TimingPlan:
     """How long a combination is timed."""
 
     frames: int
@@ -207,7 +207,7 @@ class Timed:
     """Pixels of a frame that show the avatar."""
     totals: list[float] = field(default_factory=list)
     """Seconds of every frame of every avatar."""
-    laps: list[Lap] = field(default_factory=list)
+    laps: list[StageTimes] = field(default_factory=list)
     """Seconds of the stages of some."""
     seconds: float = 0.0
     """In which all frames of `totals` were drawn."""
@@ -227,14 +227,14 @@ Outcome = Timed | Unavailable
 def time_all(
     rows: Sequence[Combination],
     motion: Sequence[FlameFrame],
-    pace: Pace,
+    pace: TimingPlan,
     advance: Callable[[int], None],
 ) -> list[Outcome]:
     """Time every combination on a motion that is gone round as often as needed; `advance` counts (row, round) pairs."""
     outcomes: dict[Combination, Outcome] = {}
     for some in _companies(rows):
         with ExitStack() as stack:
-            company = _Company(motion, pace, stack)
+            company = _OpenGroups(motion, pace, stack)
             for count in pace.counts():
                 for row in some:
                     company.time(row, count)
@@ -243,13 +243,13 @@ def time_all(
     return [outcomes[row] for row in rows]
 
 
-class _Company:
+class _OpenGroups:
     """Combinations whose players are open together."""
 
-    def __init__(self, motion: Sequence[FlameFrame], pace: Pace, stack: ExitStack) -> None:
+    def __init__(self, motion: Sequence[FlameFrame], pace: TimingPlan, stack: ExitStack) -> None:
         self.outcomes: dict[Combination, Outcome] = {}
         self._motion, self._pace, self._stack = motion, pace, stack
-        self._casts: dict[Combination, Cast] = {}
+        self._casts: dict[Combination, PlayerGroup] = {}
 
     def time(self, row: Combination, count: int) -> None:
         """The next `count` frames of a combination, if it can be played."""
@@ -261,7 +261,9 @@ class _Company:
             self.outcomes[row] = Unavailable(row, error)
 
     def _open(self, row: Combination) -> Timed:
-        cast = self._casts[row] = self._stack.enter_context(Cast(row, self._pace.engine_policy))
+        cast = self._casts[row] = self._stack.enter_context(
+            PlayerGroup(row, self._pace.engine_policy)
+        )
         cast.play(list(islice(cycle(self._motion), WARM_UP)), math.inf)
         timed = self.outcomes[row] = Timed(
             row, cast.shading, cast.note, cast.covered(self._motion[0])

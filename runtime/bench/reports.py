@@ -8,7 +8,7 @@ from typing import Any
 
 from ..player import STAGES
 from ..timing import INCLUDED, summarise
-from .combination import Subject
+from .combination import BenchAvatar
 from .measure import Timed
 from .results import Facts, shading_name, size_name
 
@@ -136,7 +136,7 @@ THREADS = (
 )
 
 
-def single_report(timed: Timed, subject: Subject, machine: dict[str, Any]) -> dict[str, Any]:
+def single_report(timed: Timed, subject: BenchAvatar, machine: dict[str, Any]) -> dict[str, Any]:
     """JSON-ready; times in milliseconds."""
     row = timed.combination
     return {

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.tracks import FlameFrame, read_track
 
-from .combination import Choices, Subject, combinations, subject_of
-from .implicit import FRAMES, Order, check_checkpoint, time_implicit
-from .measure import Outcome, Pace, Unavailable, time_all
+from .combination import BenchAvatar, BenchAxes, combinations, subject_of
+from .implicit import FRAMES, ImplicitBenchJob, check_checkpoint, time_implicit
+from .measure import Outcome, TimingPlan, Unavailable, time_all
 from .results import Facts, add_ratios, baked_facts, implicit_facts
 
 CPU = "cpu"
@@ -34,18 +34,18 @@ class Implicit:
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchRequest:
     """A bench."""
 
-    choices: Choices
-    pace: Pace
+    choices: BenchAxes
+    pace: TimingPlan
     implicit: Implicit | None = None
 
     def motion(self) -> list[FlameFrame]:
         """What is played: the bundled motion."""
         return list(read_track("talk").frames())
 
-    def subjects(self) -> dict[str, Subject]:
+    def subjects(self) -> dict[str, BenchAvatar]:
         """What there is to know of each avatar.
 
         Raises:
@@ -62,7 +62,7 @@ class Request:
         with progress("timing", len(rows) * len(self.pace.counts())) as advance:
             return time_all(rows, self.motion(), self.pace, advance)
 
-    def order(self, subject: Subject) -> Order | None:
+    def order(self, subject: BenchAvatar) -> ImplicitBenchJob | None:
         """What the implicit renderer is to do: on the CPU, and on a GPU where a backend is asked that needs one."""
         if self.implicit is None:
             return None
@@ -70,7 +70,7 @@ class Request:
         frames = self.motion()[: self.pace.frames]
         some = frames[:: max(1, len(frames) // FRAMES)][:FRAMES]
         wanted = self.implicit
-        return Order(
+        return ImplicitBenchJob(
             wanted.checkpoint,
             wanted.tracers,
             devices,
@@ -82,7 +82,7 @@ class Request:
         )
 
 
-def compare(request: Request, progress: Progress = silent) -> list[Facts]:
+def compare(request: BenchRequest, progress: Progress = silent) -> list[Facts]:
     """Every row, timed or not.
 
     Raises:

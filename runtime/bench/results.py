@@ -24,8 +24,8 @@ import numpy as np
 from imavatar_deploy.rendering.shading import SHADINGS
 
 from ..timing import percentiles, summarise
-from .combination import SIDE_BY_SIDE, Combination, Subject
-from .implicit import ImplicitTimes, Order
+from .combination import SIDE_BY_SIDE, BenchAvatar, Combination
+from .implicit import ImplicitBenchJob, ImplicitTimes
 from .measure import Outcome, Unavailable
 
 Facts = dict[str, Any]
@@ -33,7 +33,7 @@ Facts = dict[str, Any]
 BAKED, IMPLICIT = "baked", "implicit"
 
 
-def baked_facts(outcome: Outcome, subject: Subject) -> Facts:
+def baked_facts(outcome: Outcome, subject: BenchAvatar) -> Facts:
     """Of a combination that was timed, or could not be."""
     row = outcome.combination
     facts = _identity(row, subject)
@@ -51,7 +51,7 @@ def baked_facts(outcome: Outcome, subject: Subject) -> Facts:
     }
 
 
-def _identity(row: Combination, subject: Subject) -> Facts:
+def _identity(row: Combination, subject: BenchAvatar) -> Facts:
     return {
         "kind": BAKED,
         "avatar": row.avatar,
@@ -67,7 +67,7 @@ def _identity(row: Combination, subject: Subject) -> Facts:
     }
 
 
-def implicit_facts(times: ImplicitTimes, order: Order, subject: Subject) -> Facts:
+def implicit_facts(times: ImplicitTimes, order: ImplicitBenchJob, subject: BenchAvatar) -> Facts:
     """Of the implicit renderer, by one tracer."""
     facts = {
         "kind": IMPLICIT,
@@ -94,7 +94,7 @@ def implicit_facts(times: ImplicitTimes, order: Order, subject: Subject) -> Fact
     }
 
 
-def _told(times: ImplicitTimes, order: Order, subject: Subject) -> Sequence[str]:
+def _told(times: ImplicitTimes, order: ImplicitBenchJob, subject: BenchAvatar) -> Sequence[str]:
     pixel = 1e3 * float(np.median(times.seconds)) / (order.size[0] * order.size[1])
     told = [f"{pixel:.2g} ms a pixel", f"{times.preparation:.1f} s before the first frame"]
     if subject.checkpoint_sha256 and subject.checkpoint_sha256 != times.checkpoint_sha256:

@@ -22,7 +22,7 @@ from imavatar_deploy.progress import tell
 from imavatar_deploy.rendering.compositing import COLOURS
 
 from ..live import options as live_options
-from ..live.play import Programme, check_budget, play
+from ..live.play import PlayConfig, check_budget, play
 from ..player import Player
 from ..sinks import SINKS, find_sink
 from ..sources import SOURCES, LiveSource, Selection, open_source
@@ -139,7 +139,7 @@ def run(
             "--loop would never end: give a --duration, or a sink that somebody watches"
         )
     selection = Selection(frames_of(frames), fps, loop)
-    programme = Programme(sinks, fps, duration, camera == "track", mirror, stats)
+    programme = PlayConfig(sinks, fps, duration, camera == "track", mirror, stats)
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))
         if isinstance(motion, LiveSource) and (loop or frames != ":"):
@@ -157,7 +157,7 @@ def run(
                 engine_policy=engine_policy,
             )
         )
-        performance = chosen.performance(motion, player.avatar)
+        performance = chosen.open_driver(motion, player.avatar)
         for note in filter(None, (player.backend_note, player.drift_note, *performance.notes)):
             tell(note)
         outcome = play(player, motion, performance, programme, progress)

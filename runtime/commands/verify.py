@@ -15,7 +15,7 @@ from imavatar_deploy.errors import InputError, QualityError
 from imavatar_deploy.fidelity.draw import rejudge
 from imavatar_deploy.fidelity.golden import check_golden, golden_rows, read_golden
 from imavatar_deploy.fidelity.parity import ParityReport, Tolerance, compare
-from imavatar_deploy.fidelity.stage_metrics import COLUMNS, HopReport, cells
+from imavatar_deploy.fidelity.stage_metrics import COLUMNS, StageReport, cells
 from imavatar_deploy.rendering.cpu_renderer import PosedSurface, SurfacePoser
 from imavatar_deploy.rendering.student_shading import student_colours
 from imavatar_deploy.rendering.workers import Workers
@@ -83,7 +83,7 @@ def parity_table(reports: list[ParityReport]) -> Table:
     return table
 
 
-def hop_table(hops: list[HopReport]) -> Table:
+def hop_table(hops: list[StageReport]) -> Table:
     """Everything drawn anew against the implicit renders, a row each."""
     table = Table(
         *COLUMNS, title="median over the proof frames (worst frame)", title_justify="left"

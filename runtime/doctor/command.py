@@ -17,12 +17,12 @@ from imavatar_deploy.cli.command import Command, closing_lines, progress
 from imavatar_deploy.errors import MissingDependencyError, unknown_name
 
 from . import probes_core, probes_gpu, probes_optional
-from .probe import BROKEN, MISSING, WORKS, Checkup, Finding, examine
+from .probe import BROKEN, MISSING, WORKS, Probe, ProbeResult, examine
 
 # The table of checkups: adding a part is adding a row.
 
 
-CHECKUPS: dict[str, Checkup] = {
+CHECKUPS: dict[str, Probe] = {
     row.name: row
     for rows in (probes_core.ROWS, probes_gpu.ROWS, probes_optional.ROWS)
     for row in rows
@@ -35,12 +35,12 @@ AT_ONCE = 2
 STYLES = {WORKS: "green", MISSING: "yellow", BROKEN: "red"}
 
 
-def examine_all(checkups: Iterable[Checkup]) -> list[Finding]:
+def examine_all(checkups: Iterable[Probe]) -> list[ProbeResult]:
     """Every finding, in the order of the checkups."""
     rows = list(checkups)
     with progress("trying every part", len(rows)) as advance, ThreadPoolExecutor(AT_ONCE) as pool:
 
-        def one(checkup: Checkup) -> Finding:
+        def one(checkup: Probe) -> ProbeResult:
             finding = examine(checkup)
             advance(1)
             return finding
@@ -92,18 +92,18 @@ def doctor(as_json: bool, parts: tuple[str, ...]) -> None:
         )
 
 
-def _chosen(parts: tuple[str, ...]) -> list[Checkup]:
+def _chosen(parts: tuple[str, ...]) -> list[Probe]:
     for part in parts:
         if part not in CHECKUPS:
             raise unknown_name("part", part, CHECKUPS)
     return [CHECKUPS[part] for part in parts or CHECKUPS]
 
 
-def _next(ill: list[Finding]) -> str:
+def _next(ill: list[ProbeResult]) -> str:
     return ill[0].mend if ill else "imavatar-run sample --source talk --sink talk.mp4"
 
 
-def _show(findings: list[Finding]) -> None:
+def _show(findings: list[ProbeResult]) -> None:
     table = Table("part", "", "what was seen", "serves", box=box.SIMPLE_HEAD)
     for finding in findings:
         state = f"[{STYLES[finding.state]}]{finding.state}[/]"

@@ -26,7 +26,7 @@ class AbsentError(Exception):
 
 
 @dataclass(frozen=True)
-class Checkup:
+class Probe:
     """How one part is tried."""
 
     name: str
@@ -41,7 +41,7 @@ class Checkup:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeResult:
     """What a checkup found."""
 
     name: str
@@ -74,16 +74,16 @@ report(*sys.argv[1:])
 """
 
 
-def examine(checkup: Checkup, timeout: float = TIMEOUT) -> Finding:
+def examine(checkup: Probe, timeout: float = TIMEOUT) -> ProbeResult:
     """Run the checkup's probe in a fresh process and say how it went; never raises."""
     started = time.perf_counter()
     state, detail, mend = _outcome(checkup, timeout)
     mend = "" if state == WORKS else mend or checkup.mend
     seconds = round(time.perf_counter() - started, 2)
-    return Finding(checkup.name, checkup.serves, state, detail, mend, checkup.core, seconds)
+    return ProbeResult(checkup.name, checkup.serves, state, detail, mend, checkup.core, seconds)
 
 
-def _outcome(checkup: Checkup, timeout: float) -> tuple[str, str, str]:
+def _outcome(checkup: Probe, timeout: float) -> tuple[str, str, str]:
     """State, detail, and a line that mends it where the row's own does not."""
     command = [sys.executable, "-c", CHILD, checkup.probe.__module__, checkup.probe.__qualname__]
     try:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .probe import AbsentError, Checkup
+from .probe import AbsentError, Probe
 
 REINSTALL = "pip install --force-reinstall {}"
 
@@ -120,12 +120,10 @@ def _video() -> str:
 
 
 ROWS = (
-    Checkup("python", "everything", REINSTALL.format("numpy"), _python, core=True),
-    Checkup("sample", "the word 'sample'", REINSTALL.format("imavatar-deploy"), _sample, core=True),
-    Checkup("kernels", "animation and drawing", REINSTALL.format("numba"), _kernels, core=True),
-    Checkup(
-        "onnxruntime", "colours", "pip install 'imavatar-deploy[cpu]'", _onnxruntime, core=True
-    ),
-    Checkup("opencv", "images", REINSTALL.format("opencv-python-headless"), _opencv, core=True),
-    Checkup("video", "imavatar-run --sink *.mp4", REINSTALL.format("av"), _video, core=True),
+    Probe("python", "everything", REINSTALL.format("numpy"), _python, core=True),
+    Probe("sample", "the word 'sample'", REINSTALL.format("imavatar-deploy"), _sample, core=True),
+    Probe("kernels", "animation and drawing", REINSTALL.format("numba"), _kernels, core=True),
+    Probe("onnxruntime", "colours", "pip install 'imavatar-deploy[cpu]'", _onnxruntime, core=True),
+    Probe("opencv", "images", REINSTALL.format("opencv-python-headless"), _opencv, core=True),
+    Probe("video", "imavatar-run --sink *.mp4", REINSTALL.format("av"), _video, core=True),
 )

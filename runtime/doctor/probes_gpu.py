@@ -6,11 +6,11 @@ from imavatar_deploy.avatar_io import SAMPLE
 from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.onnx_session import open_session
 from imavatar_deploy.progress import human_bytes
-from imavatar_deploy.trt.build import Order, Profile, build_engine
+from imavatar_deploy.trt.build import EngineSpec, Profile, build_engine
 from imavatar_deploy.trt.driver import probe_driver
 from imavatar_deploy.trt.flavours import FLAVOURS, Flavour
 
-from .probe import AbsentError, Checkup
+from .probe import AbsentError, Probe
 from .probes_core import imported, version_of
 
 INSTALL_DRIVER = "install NVIDIA's driver; nvidia-smi must list a GPU"
@@ -50,7 +50,7 @@ def _flavour(flavour: Flavour) -> str:
 
 def _try_to_build(flavour: Flavour) -> str:
     graph = (SAMPLE / "texture.onnx").read_bytes()
-    built = build_engine(flavour, graph, Order(Profile(1, 2, 8), flavour.targets_here(())))
+    built = build_engine(flavour, graph, EngineSpec(Profile(1, 2, 8), flavour.targets_here(())))
     return f"texture.onnx of the sample, {human_bytes(len(built.plan))}"
 
 
@@ -97,27 +97,25 @@ def _pixels_drawn(backend: str) -> int:
 
 
 ROWS = (
-    Checkup("nvidia driver", "everything on a GPU", INSTALL_DRIVER, _driver),
-    Checkup(
+    Probe("nvidia driver", "everything on a GPU", INSTALL_DRIVER, _driver),
+    Probe(
         "warp",
         "imavatar-run --backend cuda, --backend warp",
         "pip install 'imavatar-deploy[cuda]'",
         _warp,
     ),
-    Checkup(
+    Probe(
         "onnxruntime cuda",
         "imavatar-run --backend onnx-cuda",
         "pip uninstall -y onnxruntime && pip install 'imavatar-deploy[gpu]' 'onnxruntime-gpu[cuda,cudnn]'",
         _cuda_provider,
     ),
-    Checkup(
+    Probe(
         "tensorrt-rtx",
         "--format trt, --backend tensorrt",
         FLAVOURS["tensorrt-rtx"].install,
         _tensorrt_rtx,
     ),
-    Checkup(
-        "tensorrt", "--format trt, --backend tensorrt", FLAVOURS["tensorrt"].install, _tensorrt
-    ),
-    Checkup("cuda memory", "--backend tensorrt", "pip install cuda-bindings", _cuda_memory),
+    Probe("tensorrt", "--format trt, --backend tensorrt", FLAVOURS["tensorrt"].install, _tensorrt),
+    Probe("cuda memory", "--backend tensorrt", "pip install cuda-bindings", _cuda_memory),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from imavatar_deploy.errors import MissingDependencyError
 
-from .probe import AbsentError, Checkup
+from .probe import AbsentError, Probe
 from .probes_core import imported
 
 
@@ -120,8 +120,8 @@ def _virtual_camera() -> str:
         ) from error
 
 
-def _row(name: str, serves: str, mend: str, probe: Callable[[], str]) -> Checkup:
-    return Checkup(name, serves, f"pip install {mend}", probe)
+def _row(name: str, serves: str, mend: str, probe: Callable[[], str]) -> Probe:
+    return Probe(name, serves, f"pip install {mend}", probe)
 
 
 def _extra(name: str) -> str:
@@ -137,7 +137,7 @@ ROWS = (
     _row("gltf", "GLB and VRM files", _extra("gltf"), _gltf),
     _row("usd", "USD files", _extra("scene"), _usd),
     _row("alembic", "Alembic files", _extra("scene"), _alembic),
-    Checkup(
+    Probe(
         "window",
         "imavatar-run --sink window",
         "pip uninstall -y opencv-python-headless && pip install opencv-python",

@@ -1,4 +1,4 @@
-"""From a program of one's own: `listen` for a loop that asks for the face at any moment, `drive` for a callback."""
+"""From a program of one's own: `listen` for a loop that asks for the face at any moment, `run_live` for a callback."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..player import Player
 from ..sinks.sink import Controls
 from ..sources import LiveSource, open_source
 from ..sources.observation import Inbox
-from .config import Choices
-from .drivers import Recorded, Streamed
-from .render_loop import Bytes, RealTime, Tally, View, perform, warm_up
+from .config import LiveConfig
+from .drivers import LiveDriver, TrackDriver
+from .render_loop import Bytes, RealTime, Tally, Viewpoint, perform, warm_up
 
 OWN_FPS = 60.0
 """What an inbox of the caller's own is taken to be filled at, until it shows."""
@@ -25,14 +25,14 @@ OWN_FPS = 60.0
 
 @contextmanager
 def listen(
-    source: str | Path | Inbox, avatar: Avatar, choices: Choices | None = None
-) -> Iterator[Streamed | Recorded]:
-    """What drives an avatar: ask it for the face by `look()`, as often as you draw.
+    source: str | Path | Inbox, avatar: Avatar, choices: LiveConfig | None = None
+) -> Iterator[LiveDriver | TrackDriver]:
+    """What drives an avatar: ask it for the face by `pose_at()`, as often as you draw.
 
         with Player("sample") as player:
             player.warm_up()  # compile before the tracker is listened to
             with listen("livelink://0.0.0.0:11111", player.avatar) as tracker:
-                while (face := tracker.look()) is not None:
+                while (face := tracker.pose_at()) is not None:
                     image = player.render(face.expression, face.pose)
 
     `look` never waits. It gives the neutral face until somebody comes, and None when the source is over.
@@ -47,27 +47,27 @@ def listen(
         InputError: it cannot be read, or speaks of another head model.
         MissingDependencyError: it needs a package or device that is not there.
     """
-    chosen = choices or Choices()
+    chosen = choices or LiveConfig()
     if isinstance(source, Inbox):
-        yield chosen.performance(LiveSource(source, OWN_FPS, None, "an inbox"), avatar)
+        yield chosen.open_driver(LiveSource(source, OWN_FPS, None, "an inbox"), avatar)
         return
     with open_source(str(source)) as opened:
-        yield chosen.performance(opened, avatar)
+        yield chosen.open_driver(opened, avatar)
 
 
-def drive(
+def run_live(
     avatar: str | Path,
     source: str | Path | Inbox,
     show: Callable[[Bytes], Any],
     *,
     fps: float = OWN_FPS,
     duration: float | None = None,
-    choices: Choices | None = None,
+    choices: LiveConfig | None = None,
     **drawing: Any,
 ) -> Tally:
     """Draw an avatar in real time and call `show(image)` with every picture `[H, W, 4]` RGBA; False from it ends it.
 
-        drive("sample", "udp://:9000", my_window.show, fps=60)
+        run_live("sample", "udp://:9000", my_window.show, fps=60)
 
     Args:
         avatar, drawing: those of `Player`.
@@ -94,6 +94,8 @@ def drive(
         listen(source, player.avatar, choices) as tracker,
         suppress(KeyboardInterrupt),
     ):
-        warm_up(player, tracker.inbox if isinstance(tracker, Streamed) else None)
-        perform(View(player, controls, follow=True), tracker, pace, shown, tally, duration=duration)
+        warm_up(player, tracker.inbox if isinstance(tracker, LiveDriver) else None)
+        perform(
+            Viewpoint(player, controls, follow=True), tracker, pace, shown, tally, duration=duration
+        )
     return tally

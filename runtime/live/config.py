@@ -16,18 +16,18 @@ from imavatar_deploy.retarget import Retarget, find_retarget
 
 from ..sources import LiveSource, Source
 from ..sources.observation import WEIGHTS
-from .drivers import Alter, Recorded, Streamed
+from .drivers import Alter, LiveDriver, TrackDriver
 from .motion.calibration import read_neutral
 from .motion.face_state import face_of
 from .motion.filters import Smoothing
-from .motion.pipeline import Motion
-from .motion.settings import Settings, read_adjustment
+from .motion.pipeline import MotionPipeline
+from .motion.settings import MotionSettings, read_adjustment
 
 Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Choices:
+class LiveConfig:
     """How a source's faces become this avatar's; the defaults are those of the command line."""
 
     latency: float | None = None
@@ -45,7 +45,7 @@ class Choices:
     """See `imavatar_deploy.retarget.find_retarget`, as of `any_edition`."""
     any_edition: bool = False
 
-    def performance(self, source: Source | LiveSource, avatar: Avatar) -> Streamed | Recorded:
+    def open_driver(self, source: Source | LiveSource, avatar: Avatar) -> LiveDriver | TrackDriver:
         """What an avatar does by this source.
 
         Raises:
@@ -61,11 +61,11 @@ class Choices:
             *source.notes,
             *([] if source.edition in (None, avatar.edition) else [retarget.note]),
         ]
-        return Recorded(source, self._altered(retarget, self._settings(avatar)), notes)
+        return TrackDriver(source, self._altered(retarget, self._settings(avatar)), notes)
 
     def _refuse_for_recordings(self) -> None:
         """A recording is played as it is; what is for streams alone would do nothing."""
-        default = Choices()
+        default = LiveConfig()
         names = {
             "latency": "--latency",
             "smoothing": "--smoothing",
@@ -85,29 +85,29 @@ class Choices:
                 f"there is no neutral face {str(self.neutral)!r}: a live run with --calibrate makes one"
             )
 
-    def _streamed(self, source: LiveSource, avatar: Avatar) -> Streamed:
+    def _streamed(self, source: LiveSource, avatar: Avatar) -> LiveDriver:
         known, refused = self._retargets(source.vocabulary, avatar)
         settings = self._settings(avatar, source.fps)
-        motion = Motion(known, settings, source.inbox.counts)
+        motion = MotionPipeline(known, settings, source.inbox.counts)
         if self.calibrate is not None or (self.neutral and settings.neutral is None):
             motion.recalibrate()
             if self.neutral:
                 ensure_writable(self.neutral)
         foreign = source.vocabulary not in (None, avatar.edition)
         notes = [source.listening, *(retarget.note for retarget in known.values() if foreign)]
-        return Streamed(source, motion, refused, notes)
+        return LiveDriver(source, motion, refused, notes)
 
-    def keep(self, performance: Streamed | Recorded) -> str:
+    def keep(self, performance: LiveDriver | TrackDriver) -> str:
         """Write the face at rest, where one was found and a file was named for it; a line that says so.
 
         Raises:
             UsageError: the file cannot be written.
         """
-        if not isinstance(performance, Streamed):
+        if not isinstance(performance, LiveDriver):
             return ""
         motion = performance.motion
         if motion.calibrating:
-            seconds = self.calibrate or Settings.calibration
+            seconds = self.calibrate or MotionSettings.calibration
             return f"no face at rest was found: it takes {seconds:g} seconds of faces, which did not come"
         if motion.neutral is None:
             return ""
@@ -118,9 +118,9 @@ class Choices:
         motion.neutral.write(self.neutral)
         return f"counted from the face at rest, now kept in {self.neutral}"
 
-    def _settings(self, avatar: Avatar, fps: float = Settings.fps) -> Settings:
+    def _settings(self, avatar: Avatar, fps: float = MotionSettings.fps) -> MotionSettings:
         known = self.neutral is not None and self.neutral.exists() and self.calibrate is None
-        return Settings(
+        return MotionSettings(
             latency=self.latency,
             fps=fps,
             smoothing=self.smoothing,
@@ -128,10 +128,10 @@ class Choices:
             head=self.head,
             adjustment=read_adjustment(self.adjustments, avatar.expression_names),
             neutral=read_neutral(self.neutral) if known and self.neutral else None,
-            calibration=self.calibrate or Settings.calibration,
+            calibration=self.calibrate or MotionSettings.calibration,
         )
 
-    def _altered(self, retarget: Retarget, settings: Settings) -> Alter:
+    def _altered(self, retarget: Retarget, settings: MotionSettings) -> Alter:
         """What a recording goes through; one that is to be shown as it is keeps every bit."""
         if not self.adjustments and settings.neutral is None and self.head == "on":
             return retarget

@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.deprecation import warn_renamed
 from imavatar_deploy.errors import ImavatarError
 from imavatar_deploy.tracks import FlameFrame
 
 from ..sources import LiveSource, Source
-from .motion.pipeline import Motion
+from .motion.pipeline import MotionPipeline
 
 Float = NDArray[np.float32]
 Alter = Callable[[Float, Float], tuple[Float, Float]]
 
 
-class Shown(NamedTuple):
+class DriverState(NamedTuple):
     """What is to be drawn."""
 
     expression: Float  # [50]
@@ -34,7 +35,7 @@ class Shown(NamedTuple):
     """Whether it follows somebody: not what is held, or rests, for want of packets."""
 
 
-NOBODY = Shown(
+NEUTRAL_STATE = DriverState(
     np.zeros(EXPRESSION_SIZE, dtype=np.float32), np.zeros(POSE_SIZE, dtype=np.float32), None
 )
 """The neutral face, which waits for somebody to come."""
@@ -44,10 +45,10 @@ FRESH = ("live", "predicted")
 """States of a moment that is somebody's."""
 
 
-class Performance(Protocol):
+class Driver(Protocol):
     """Something that can be looked at."""
 
-    def look(self, now: float) -> Shown | None:
+    def pose_at(self, now: float) -> DriverState | None:
         """What is to be drawn at `now`; None when it is over. Time never goes back."""
         ...
 
@@ -60,7 +61,19 @@ class Performance(Protocol):
         ...
 
 
-class Streamed:
+class _DeprecatedLook:
+    """Keeps `look`, the name of `pose_at` in version 0.1, until version 0.3."""
+
+    def pose_at(self, now: float | None = None) -> DriverState | None:
+        raise NotImplementedError
+
+    def look(self, now: float | None = None) -> DriverState | None:
+        """Deprecated name of `pose_at`."""
+        warn_renamed(f"{type(self).__name__}.look", "pose_at")
+        return self.pose_at(now)
+
+
+class LiveDriver(_DeprecatedLook):
     """What a tracker sends, made smooth.
 
     Args:
@@ -70,7 +83,7 @@ class Streamed:
     def __init__(
         self,
         source: LiveSource,
-        motion: Motion,
+        motion: MotionPipeline,
         refused: Mapping[str, ImavatarError],
         notes: Sequence[str] = (),
     ) -> None:
@@ -86,8 +99,8 @@ class Streamed:
         """Observations taken out of the inbox, whether or not they can be shown."""
         self._refused = refused
 
-    def look(self, now: float | None = None) -> Shown | None:
-        """See `Performance`; `now` is `time.monotonic()` when left out.
+    def pose_at(self, now: float | None = None) -> DriverState | None:
+        """See `Driver`; `now` is `time.monotonic()` when left out.
 
         Raises:
             Exception: what ended the source's thread, if that was an error.
@@ -105,20 +118,20 @@ class Streamed:
         moment = self.motion.at(time.monotonic() if now is None else now)
         if moment is not None:
             self.states[moment.state] += 1
-            return Shown(
+            return DriverState(
                 moment.expression, moment.pose, moment.captured, fresh=moment.state in FRESH
             )
-        return NOBODY
+        return NEUTRAL_STATE
 
     def wait(self, seconds: float) -> None:
         """A tracker does not wait."""
 
     def calibrate(self) -> None:
-        """See `Performance`."""
+        """See `Driver`."""
         self.motion.recalibrate()
 
 
-class Recorded:
+class TrackDriver(_DeprecatedLook):
     """A recording that keeps its speed: at every moment the newest frame that has begun.
 
     Args:
@@ -132,10 +145,10 @@ class Recorded:
         self._fps = source.fps
         self._begun: float | None = None
         self._index = -1
-        self._shown = NOBODY
+        self._shown = NEUTRAL_STATE
 
-    def look(self, now: float | None = None) -> Shown | None:
-        """See `Performance`; `now` is `time.monotonic()` when left out."""
+    def pose_at(self, now: float | None = None) -> DriverState | None:
+        """See `Driver`; `now` is `time.monotonic()` when left out."""
         now = time.monotonic() if now is None else now
         if self._begun is None:
             self._begun = now
@@ -146,11 +159,13 @@ class Recorded:
                 return None
             self._index += 1
             begun = self._begun + self._index / self._fps
-            self._shown = Shown(*self._alter(frame.expression, frame.pose), begun, frame.camera)
+            self._shown = DriverState(
+                *self._alter(frame.expression, frame.pose), begun, frame.camera
+            )
         return self._shown
 
     def wait(self, seconds: float) -> None:
-        """See `Performance`."""
+        """See `Driver`."""
         if self._begun is not None:
             self._begun += seconds
 

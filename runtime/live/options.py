@@ -11,7 +11,7 @@ import click
 from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.cli.options import DURATION, OptionGroup, seconds_of
 
-from .config import Choices
+from .config import LiveConfig
 from .motion.filters import Smoothing
 from .motion.jitter_buffer import DROPOUTS
 from .motion.settings import HEADS
@@ -29,8 +29,8 @@ def _made(
     adjust: tuple[str, ...],
     map_file: str | None,
     any_edition: bool,
-) -> Choices:
-    return Choices(
+) -> LiveConfig:
+    return LiveConfig(
         latency=None if latency == AUTO else seconds_of(latency),
         smoothing=SMOOTHINGS[smoothing](),
         dropout=on_loss,

@@ -14,14 +14,14 @@ from ..player import Player
 from ..sinks import Sink, Stream, find_sink, open_sink
 from ..sinks.sink import Controls
 from ..sources import LiveSource, Source
-from .drivers import Recorded, Streamed
-from .render_loop import AtOnce, Bytes, RealTime, Tally, View, milliseconds, perform, warm_up
+from .drivers import LiveDriver, TrackDriver
+from .render_loop import AtOnce, Bytes, RealTime, Tally, Viewpoint, milliseconds, perform, warm_up
 from .sink_thread import open_outlets
 from .statistics import Statistics, told
 
 
 @dataclass(frozen=True)
-class Programme:
+class PlayConfig:
     """How a source is to be played."""
 
     sinks: Sequence[str]
@@ -38,7 +38,7 @@ class Programme:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PlayResult:
     """What became of it."""
 
     lines: list[str]
@@ -49,10 +49,10 @@ class Outcome:
 def play(
     player: Player,
     source: Source | LiveSource,
-    performance: Streamed | Recorded,
-    programme: Programme,
+    performance: LiveDriver | TrackDriver,
+    programme: PlayConfig,
     progress: Progress = silent,
-) -> Outcome:
+) -> PlayResult:
     """Draw what `performance` makes of `source` into every sink.
 
     Args:
@@ -72,13 +72,13 @@ def play(
 def _at_once(
     player: Player,
     source: Source,
-    performance: Streamed | Recorded,
-    programme: Programme,
+    performance: LiveDriver | TrackDriver,
+    programme: PlayConfig,
     progress: Progress,
-) -> Outcome:
+) -> PlayResult:
     """Nobody waits: every frame into every sink, as fast as it goes."""
     tally, stream = Tally(), Stream(player.width, player.height, source.fps)
-    view = View(player, stream.controls, programme.follow, programme.mirrored)
+    view = Viewpoint(player, stream.controls, programme.follow, programme.mirrored)
     with ExitStack() as stack:
         sinks = [stack.enter_context(open_sink(sink, stream)) for sink in programme.sinks]
         warm_up(player)
@@ -93,22 +93,22 @@ def _at_once(
         with told(statistics, regularly=programme.told):
             perform(view, performance, statistics.pace, show, tally, duration=programme.duration)
         _refuse_nothing(tally)
-    return Outcome([*_reports(sinks), *statistics.report()], tally)
+    return PlayResult([*_reports(sinks), *statistics.report()], tally)
 
 
 def _in_real_time(
     player: Player,
     source: Source | LiveSource,
-    performance: Streamed | Recorded,
-    programme: Programme,
-) -> Outcome:
+    performance: LiveDriver | TrackDriver,
+    programme: PlayConfig,
+) -> PlayResult:
     """Somebody sends or watches: what is late is left out, and Ctrl-C is the usual end."""
     tally, fps = Tally(), source.fps if programme.fps is None else programme.fps
     live = source if isinstance(source, LiveSource) else None
     warm_up(player, live.inbox if live else None)
     statistics = Statistics(tally, RealTime(fps), performance, live)
     stream = Stream(player.width, player.height, fps, Controls(), statistics.snapshot)
-    view = View(player, stream.controls, programme.follow, programme.mirrored)
+    view = Viewpoint(player, stream.controls, programme.follow, programme.mirrored)
     with open_outlets(programme.sinks, stream) as outlets:
         statistics.outlets = outlets
         for greeting in [outlet.sink.greeting for outlet in outlets if outlet.sink.greeting]:
@@ -124,7 +124,7 @@ def _in_real_time(
         _refuse_nothing(tally)
         if live and tally.faceless == tally.drawn:
             raise InputError(statistics.faceless_line())
-    return Outcome([*_reports([outlet.sink for outlet in outlets]), *statistics.report()], tally)
+    return PlayResult([*_reports([outlet.sink for outlet in outlets]), *statistics.report()], tally)
 
 
 def _reports(sinks: Sequence[Sink]) -> list[str]:

@@ -18,7 +18,7 @@ from ..player import Player
 from ..sinks.sink import Controls
 from ..sources.observation import Inbox
 from ..timing import PERCENTILES
-from .drivers import NOBODY, Performance, Shown
+from .drivers import NEUTRAL_STATE, Driver, DriverState
 
 # Pace: which tick of the output is due. In real time a tick that is already over is left out, never caught up.
 
@@ -145,7 +145,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class View:
+class Viewpoint:
     """Where a run is looked at from."""
 
     player: Player
@@ -155,7 +155,7 @@ class View:
     mirrored: bool = False
     """Swap left and right of the picture, as a mirror does."""
 
-    def draw(self, shown: Shown) -> Bytes:
+    def draw(self, shown: DriverState) -> Bytes:
         """[H, W, 4] RGBA of a moment."""
         image = self.player.render(shown.expression, shown.pose, self._camera(shown.camera))
         return np.ascontiguousarray(image[:, ::-1]) if self.mirrored else image
@@ -184,8 +184,8 @@ def warm_up(player: Player, inbox: Inbox | None = None) -> None:
 
 
 def perform(
-    view: View,
-    performance: Performance,
+    view: Viewpoint,
+    performance: Driver,
     pace: RealTime | AtOnce,
     show: Callable[[int, Bytes], None],
     tally: Tally,
@@ -198,7 +198,7 @@ def perform(
         show: takes the number of a tick and its picture, and must not wait.
         tally: is kept up to date, for those who watch.
     """
-    controls, shown = view.controls, NOBODY
+    controls, shown = view.controls, NEUTRAL_STATE
     begun = last = None
     for tick, now in pace.ticks():
         begun, last = now if begun is None else begun, now if last is None else last
@@ -207,7 +207,7 @@ def perform(
         asked = time.monotonic()
         if controls.paused:
             performance.wait(now - last)
-        elif (looked := performance.look(now)) is None:
+        elif (looked := performance.pose_at(now)) is None:
             return
         else:
             shown = looked

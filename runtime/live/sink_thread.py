@@ -12,7 +12,7 @@ from ..sinks import Sink, Stream, find_sink
 from ..sinks.sink import Bytes, SinkFormat
 
 
-class Outlet:
+class SinkThread:
     """One sink and its thread, with room for one picture between them: the newest wins. Use it in a `with` block.
 
     A sink that people watch is given each newest picture once. Any other runs at a constant rate, so it is given as
@@ -41,7 +41,7 @@ class Outlet:
             )
             self._thread.start()
 
-    def __enter__(self) -> Outlet:
+    def __enter__(self) -> SinkThread:
         return self
 
     def __exit__(
@@ -123,7 +123,7 @@ class Outlet:
 
 
 @contextmanager
-def open_outlets(targets: Sequence[str], stream: Stream) -> Iterator[list[Outlet]]:
+def open_outlets(targets: Sequence[str], stream: Stream) -> Iterator[list[SinkThread]]:
     """Open `--sink` arguments, each behind an outlet.
 
     At the end of the block every picture is written before the first output appears, and after an error none appears.
@@ -137,7 +137,7 @@ def open_outlets(targets: Sequence[str], stream: Stream) -> Iterator[list[Outlet
         for target in targets:
             row = find_sink(target)
             outlets.append(
-                stack.enter_context(Outlet(row, stack.enter_context(row.open(target, stream))))
+                stack.enter_context(SinkThread(row, stack.enter_context(row.open(target, stream))))
             )
         yield outlets
         for outlet in outlets:

@@ -12,9 +12,9 @@ from typing import Any
 from imavatar_deploy.progress import tell
 
 from ..sources import LiveSource
-from .drivers import Recorded, Streamed
+from .drivers import LiveDriver, TrackDriver
 from .render_loop import AtOnce, RealTime, Tally
-from .sink_thread import Outlet
+from .sink_thread import SinkThread
 
 EVERY = 1.0
 """Seconds between two lines of `--stats`."""
@@ -32,10 +32,10 @@ class Statistics:
 
     tally: Tally
     pace: RealTime | AtOnce
-    performance: Streamed | Recorded
+    performance: LiveDriver | TrackDriver
     source: LiveSource | None = None
     """Where it is a tracker's stream."""
-    outlets: list[Outlet] = field(default_factory=list)
+    outlets: list[SinkThread] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def start(self) -> None:
@@ -82,7 +82,7 @@ class Statistics:
         packets = (
             ", ".join(f"{name} {count:,}" for name, count in self.packets.items()) or "nothing came"
         )
-        refusal = self.performance.refusal if isinstance(self.performance, Streamed) else ""
+        refusal = self.performance.refusal if isinstance(self.performance, LiveDriver) else ""
         return f"{self.source.listening if self.source else ''}: {packets}{f'; {refusal}' if refusal else ''}"
 
     def faceless_line(self) -> str:
@@ -93,7 +93,7 @@ class Statistics:
         came = f"{received:,} packets with a face came and none"
         if not received:
             line = "no face came"
-        elif isinstance(self.performance, Streamed) and self.performance.taken:
+        elif isinstance(self.performance, LiveDriver) and self.performance.taken:
             line = f"{came} of them can be shown"
         elif received > discarded:
             line = f"{came} was drawn in time: give a longer --duration"
@@ -102,7 +102,7 @@ class Statistics:
         return f"{line}; no output is kept; {self.source_line()}"
 
     def _added(self) -> str:
-        if not isinstance(self.performance, Streamed):
+        if not isinstance(self.performance, LiveDriver):
             return ""
         states = self.performance.states
         guessed = states["predicted"] / max(sum(states.values()), 1)

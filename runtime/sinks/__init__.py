@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from imavatar_deploy.errors import unknown_name
 
-from . import contact_sheet, http, images, null, video, virtual_camera, window
+from . import contact_sheet, http, images, sink, video, virtual_camera, window
 from .sink import Sink, SinkFormat, Stream
 
 __all__ = ["SINKS", "Sink", "SinkFormat", "Stream", "find_sink", "open_sink"]
@@ -18,7 +18,7 @@ SINKS: tuple[SinkFormat, ...] = (
     window.FORMAT,
     http.FORMAT,
     virtual_camera.FORMAT,
-    null.FORMAT,
+    sink.NULL,
 )
 """The table of `--sink`."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Controls: what a person at a window or a page may change while a head plays.
-
-
 FARTHEST_PITCH = 1.4
 """Radians up or down: past the pole the view would turn over."""
 
@@ -93,3 +91,24 @@ class SinkFormat:
     """People look at it while it plays: the motion then keeps real time, and a frame that is late is not shown."""
     main_thread: bool = False
     """It may be written from the main thread alone, as windows are."""
+
+
+# `null`: draws every frame and keeps none, to see how fast it goes.
+
+
+@contextmanager
+def _open_null(target: str, stream: Stream) -> Iterator[Sink]:
+    yield Sink(write=_discard, report=str)
+
+
+def _discard(image: Bytes) -> None:
+    """Nothing is kept."""
+
+
+NULL = SinkFormat(
+    name="null",
+    pattern="null",
+    description="draw and keep nothing",
+    matches=lambda target: target == "null",
+    open=_open_null,
+)

@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager
 from imavatar_deploy.errors import unknown_name
 
 from . import flame_udp, ifacialmocap, live_link, open_see_face, track, vmc, webcam
-from .protocol import Protocol
-from .source import LiveSource, Selection, Source, SourceFormat
+from .source import LiveSource, Protocol, Selection, Source, SourceFormat
 from .udp import datagram_format
 
 __all__ = [

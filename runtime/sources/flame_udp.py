@@ -8,7 +8,7 @@ from imavatar_deploy.conventions import EXPRESSION_SIZE
 
 from ..streams.flame_packet import ARKIT, MOST_BYTES, Float, decode
 from .observation import Observation
-from .protocol import Parser, Protocol
+from .source import Parser, Protocol
 
 
 def parse(packet: bytes) -> tuple[Observation, ...]:

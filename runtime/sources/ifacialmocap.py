@@ -26,7 +26,7 @@ from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
 from .arkit import PLACE, Vector, arkit_observation, of_angles, still
 from .observation import Observation
-from .protocol import Parser, Protocol
+from .source import Parser, Protocol
 
 HELLO = b"iFacialMocap_sahuasouryya9218sauhuiayeta91555dy3719"
 

@@ -31,7 +31,7 @@ from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
 from .arkit import Vector, arkit_observation, of_angles
 from .observation import Observation
-from .protocol import Parser, Protocol
+from .source import Parser, Protocol
 
 VERSION = 6
 LENGTH = struct.Struct(">i")

@@ -42,7 +42,7 @@ from .arkit import (
     towards,
 )
 from .observation import Observation
-from .protocol import Parser, Protocol
+from .source import Parser, Protocol
 
 FACE = struct.Struct("<di2f2fBf4f3f3f68f136f210f14f")
 TIME, SUCCESS = 0, 6

@@ -17,7 +17,7 @@ from typing import Any
 from imavatar_deploy.errors import InputError
 
 from .observation import Inbox
-from .protocol import Parser, Protocol
+from .source import Parser, Protocol
 
 # Reception: which sender is followed and which of its packets are new; what time it is, it is told.
 
@@ -95,7 +95,7 @@ class Reception:
         self._heard = -math.inf
         self._sequences = Sequences()
 
-    def hear(self, packet: bytes, sender: Hashable, now: float) -> None:
+    def add_packet(self, packet: bytes, sender: Hashable, now: float) -> None:
         """Judge one packet of a sender, which came at `now` in seconds."""
         silent = now - self._heard > SILENCE
         if sender != self._followed and not silent:
@@ -180,23 +180,23 @@ class Receiver(threading.Thread):
         self._longest = protocol.most_bytes
         self._room = memoryview(bytearray(protocol.most_bytes + 1))
         self._stopped = threading.Event()
-        self._ear, self._bell = socket.socketpair()
+        self._wakeup_receiver, self._wakeup_socket = socket.socketpair()
         self._heard = time.monotonic()
 
     def stop(self) -> None:
         """End the thread, and wait until it has ended."""
         self._stopped.set()
-        self._bell.send(b"!")
+        self._wakeup_socket.send(b"!")
         self.join()
-        self._ear.close()
-        self._bell.close()
+        self._wakeup_receiver.close()
+        self._wakeup_socket.close()
 
     def run(self) -> None:
         """What the thread does; see the class."""
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._socket, selectors.EVENT_READ)
-                selector.register(self._ear, selectors.EVENT_READ)
+                selector.register(self._wakeup_receiver, selectors.EVENT_READ)
                 while not self._stopped.is_set():
                     selector.select(GREET_EVERY if self._greeting else None)
                     self._read_a_turn()
@@ -240,4 +240,4 @@ class Receiver(threading.Thread):
         if size > self._longest:
             return self._inbox.count("malformed")
         who = sender[0] if self._greeting and sender else sender
-        self._reception.hear(bytes(self._room[:size]), who, now)
+        self._reception.add_packet(bytes(self._room[:size]), who, now)

@@ -17,9 +17,8 @@ from ..streams.udp_address import (
     resolve,
 )
 from .observation import Inbox
-from .protocol import Protocol
 from .receiver import Greeting, Receiver
-from .source import LiveSource, Selection, SourceFormat
+from .source import LiveSource, Protocol, Selection, SourceFormat
 
 ANYWHERE: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 

@@ -26,7 +26,7 @@ from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
 from .arkit import PLACE, Vector, arkit_observation, in_turn, of_quaternion, still
 from .observation import Observation
-from .protocol import Parser, Protocol
+from .source import Parser, Protocol
 
 # OSC datagrams -> the messages in them: bundles are opened here, messages are read by python-osc.
 #

@@ -33,7 +33,7 @@ LONGEST_END = 5.0
 """Seconds for which the end of the thread is awaited; a camera's driver may hold it."""
 
 
-class Target(NamedTuple):
+class WebcamAddress(NamedTuple):
     """What a `webcam:` argument says."""
 
     camera: int | str
@@ -46,7 +46,7 @@ def clip_of(target: str) -> str | None:
     return target.removeprefix(PREFIX).partition("?")[0] if target.startswith(PREFIX) else None
 
 
-def read_target(target: str) -> Target:
+def read_target(target: str) -> WebcamAddress:
     """Take a `--source` argument apart.
 
     Raises:
@@ -64,7 +64,7 @@ def read_target(target: str) -> Target:
             f"{target} needs MediaPipe's face model: give webcam:{camera}?model=face_landmarker.task, a file that you "
             f"have, or name it in {MODEL_VARIABLE}; none is fetched"
         )
-    return Target(
+    return WebcamAddress(
         int(camera) if camera.isdecimal() and len(camera) <= MOST_DIGITS else camera, model
     )
 

@@ -18,7 +18,7 @@ from imavatar_deploy.trt.driver import probe_driver
 from .frame_slots import FrameInput, Slot
 from .library import MODULE, quietly, start, wp
 from .pixels import composite, interpolate_normals
-from .scene import Scene
+from .scene import GpuScene
 from .shading import DEVICE_SHADINGS
 
 
@@ -67,7 +67,7 @@ class WarpRenderer:
         )
         with self._current(), quietly(wp):
             wp.load_module(MODULE, device)
-            self._scene = Scene(folder.avatar, config.width, config.height, device)
+            self._scene = GpuScene(folder.avatar, config.width, config.height, device)
             self._shading = DEVICE_SHADINGS[config.shading](folder, self._scene.seen)
             self._layout = FrameInput(folder.avatar, self._shading.constant_size)
             self._inputs = wp.zeros(self._layout.size, dtype=wp.float32, device=device)

@@ -136,7 +136,7 @@ def gather(
     normals[vertex, 2] = z * scale
 
 
-class Scene:
+class GpuScene:
     """Everything is allocated here, once; a frame allocates nothing. Arguments of its methods are on the device."""
 
     def __init__(self, avatar: Avatar, width: int, height: int, device: Any) -> None:

@@ -15,7 +15,7 @@ from .arrays import Floats, Floats2, Ints, Ints2
 from .library import kernel, wp
 from .pixels import between, interpolate, normal_at
 from .points import LANES, RUN, list_seen, mark_vertices, put_back, tell_pixels, tell_vertices
-from .texture_network import TextureNetwork
+from .texture_network import WarpTextureNetwork
 from .texture_weights import read_texture
 
 # Student kernel: features and normal interpolated, two small layers and a colour, a thread a pixel.
@@ -151,7 +151,7 @@ class _ByNetwork:
     def __init__(self, folder: AvatarFolder, seen: Seen, most: int) -> None:
         codes = folder.avatar.texture_code
         self._network_weights = read_texture(folder.file("texture.onnx"), codes.shape[1])
-        self._network = TextureNetwork(self._network_weights, most, seen.device)
+        self._network = WarpTextureNetwork(self._network_weights, most, seen.device)
         self.constant_size = self._network.width
         self._seen = seen
         self._codes = wp.array(codes, dtype=wp.float32, device=seen.device)

@@ -159,7 +159,7 @@ def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a k
     )
 
 
-class TextureNetwork:
+class WarpTextureNetwork:
     """The network of one avatar on one device, for up to `most` points.
 
     Args:

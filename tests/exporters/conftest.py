@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from imavatar_deploy.exporters.export import export_avatar
-from imavatar_deploy.exporters.fidelity.options import ProofSettings
+from imavatar_deploy.exporters.fidelity.options import FidelitySettings
 from imavatar_deploy.exporters.formats import table
-from imavatar_deploy.exporters.formats.format import Subject
-from imavatar_deploy.exporters.report import Report
-from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.formats.format import ExportInput
+from imavatar_deploy.exporters.report import ExportReport
+from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.student.options import StudentSettings
 from imavatar_deploy.fidelity.golden import check_golden, read_golden, write_golden
 from imavatar_deploy.head_model import HeadModel
@@ -93,7 +93,7 @@ def checkpoint(avatar: ImplicitAvatar, tmp_path_factory: pytest.TempPathFactory)
 @dataclass(frozen=True)
 class Exported:
     folder: Path
-    report: Report
+    report: ExportReport
 
 
 @pytest.fixture(scope="session")
@@ -102,11 +102,11 @@ def exported(
 ) -> Exported:
     """The small avatar's folder."""
     out = tmp_path_factory.mktemp("exported") / "avatar"
-    settings = Settings(
+    settings = ExportSettings(
         resolution=64,
         faces=2000,
         student=StudentSettings(steps=STUDENT_STEPS),
-        proof=ProofSettings(size=48),
+        proof=FidelitySettings(size=48),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imavatar_deploy.exporters.student.train.LEAST", STUDENT_LEAST)
@@ -118,7 +118,7 @@ def exported(
 def graphs_at_hand(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--format onnx` of the small avatar at 2,000 faces, without the fifteen seconds of tracing its graphs again."""
 
-    def write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+    def write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
         cases = {
             name: case for name, case in read_golden(exported.folder).items() if name != "student"
         }

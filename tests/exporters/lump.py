@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from imavatar_deploy.conventions import BOUNDING_RADIUS
-from imavatar_deploy.model import Variant
+from imavatar_deploy.model import HeadAvatarModel
 
-V = TypeVar("V", bound=Variant)
+V = TypeVar("V", bound=HeadAvatarModel)
 
 STEPS, RATE = 200, 2e-3
 FAR, NEAR = 1024, 512

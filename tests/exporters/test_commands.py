@@ -18,9 +18,9 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.commands.options import GROUPS, HERE, availability, options_of
 from imavatar_deploy.exporters.formats import table
-from imavatar_deploy.exporters.formats.format import Subject
+from imavatar_deploy.exporters.formats.format import ExportInput
 from imavatar_deploy.exporters.manifest import licence_report, licence_text
-from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.student.options import TAKERS
 from imavatar_deploy.fidelity.golden import check_golden
 from imavatar_deploy.progress import Progress
@@ -137,7 +137,7 @@ def test_command_writes_shows_and_says_what_next(checkpoint: Path, tmp_path: Pat
 def test_a_graph_that_computes_something_else_is_withheld(
     checkpoint: Path, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_wrong(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+    def write_wrong(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
         shutil.copytree(exported.folder / "golden", folder / "golden", dirs_exist_ok=True)
         model = onnx.load(str(exported.folder / "deformation.onnx"))
         weight = next(
@@ -214,7 +214,7 @@ def test_a_truncated_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> 
 
 def test_settings_are_checked_by_the_library_too() -> None:
     with pytest.raises(UsageError, match="at least 100"):
-        Settings(faces=1)
+        ExportSettings(faces=1)
 
 
 def test_list_tells_every_format_without_an_export() -> None:
@@ -236,7 +236,7 @@ def test_help_shows_the_groups_apart_and_every_option_once() -> None:
 
 
 def test_groups_belong_to_formats_and_settings() -> None:
-    known = {field.name for field in fields(Settings)}
+    known = {field.name for field in fields(ExportSettings)}
     assert {group.name for group in GROUPS} <= known
     assert {name for group in GROUPS for option in group.options for name in option.formats} <= set(
         table.FORMATS

@@ -18,8 +18,8 @@ from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.formats.gltf import document
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
 from imavatar_deploy.exporters.formats.gltf.settings import GlbSettings
-from imavatar_deploy.exporters.report import Report
-from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.report import ExportReport
+from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.tracks import FlameTrack, read_track
 
 from .test_gltf import khronos
@@ -30,7 +30,7 @@ SMALL = {"resolution": 64, "faces": 500}
 @dataclass(frozen=True)
 class Exported:
     folder: Path
-    report: Report
+    report: ExportReport
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def talk() -> FlameTrack:
 @pytest.fixture(scope="module")
 def both(checkpoint: Path, talk: FlameTrack, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     out = tmp_path_factory.mktemp("glb") / "head"
-    settings = Settings(
+    settings = ExportSettings(
         formats=("glb", "vrm"), track=talk, glb=GlbSettings(colour_morphs=True), **SMALL
     )
     return Exported(out, export_avatar(checkpoint, out, settings))
@@ -50,7 +50,7 @@ def both(checkpoint: Path, talk: FlameTrack, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def textured(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     out = tmp_path_factory.mktemp("glb") / "textured"
-    settings = Settings(
+    settings = ExportSettings(
         formats=("glb",), glb=GlbSettings(colour="texture", texture_size=256), **SMALL
     )
     return Exported(out, export_avatar(checkpoint, out, settings))
@@ -115,7 +115,7 @@ def test_a_file_that_shows_something_else_is_withheld(
     turned = document._metres
     monkeypatch.setattr(document, "_metres", lambda planar: turned(planar) * np.float32(1.01))
     with pytest.raises(QualityError, match=r"glb\.vertices differs by"):
-        export_avatar(checkpoint, tmp_path / "head", Settings(formats=("glb",), **SMALL))
+        export_avatar(checkpoint, tmp_path / "head", ExportSettings(formats=("glb",), **SMALL))
     assert [path.name for path in tmp_path.iterdir()] == ["head.rejected"]
     assert (tmp_path / "head.rejected" / "avatar.glb").is_file()
     evidence: dict[str, Any] = json.loads((tmp_path / "head.rejected" / "report.json").read_text())
@@ -130,5 +130,5 @@ def test_a_track_of_another_head_model_is_refused_first(
 
     monkeypatch.setattr("imavatar_deploy.exporters.export.extract_surface", extract)
     with pytest.raises(EditionMismatchError):
-        settings = Settings(formats=("glb",), track=replace(talk, edition="flame2020"))
+        settings = ExportSettings(formats=("glb",), track=replace(talk, edition="flame2020"))
         export_avatar(checkpoint, tmp_path / "head", settings)

@@ -17,7 +17,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.formats.named_poses import named_poses
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model import VARIANTS, Frame, ImplicitAvatar, Variant, save_checkpoint
+from imavatar_deploy.model import VARIANTS, Frame, HeadAvatarModel, ImplicitAvatar, save_checkpoint
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack, write_track
 
@@ -48,7 +48,7 @@ def loaded(path: Path) -> Any:
     return trimesh.load(path, process=False, maintain_order=True)
 
 
-def small_variant(name: str) -> Variant:
+def small_variant(name: str) -> HeadAvatarModel:
     """A sphere that moves."""
     torch.manual_seed(3)
     model = VARIANTS[name].build(HeadModel.load("openhead"), SMALL, {}).eval()

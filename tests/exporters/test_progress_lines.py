@@ -14,7 +14,7 @@ from imavatar_deploy.cli import command
 from imavatar_deploy.cli.command import shown_progress
 from imavatar_deploy.exporters.commands.bake import bake
 from imavatar_deploy.exporters.commands.export import export
-from imavatar_deploy.exporters.report import Report
+from imavatar_deploy.exporters.report import ExportReport
 from imavatar_deploy.progress import PERIOD, ProgressLines, quiet
 
 
@@ -56,7 +56,7 @@ def test_work_says_how_far_it_is_after_a_silence() -> None:
 
 def test_a_step_is_announced_before_it_begins() -> None:
     lines: list[str] = []
-    report = Report(say=lines.append)
+    report = ExportReport(say=lines.append)
     with report.step("polish"):
         assert len(lines) == 1
         assert re.fullmatch(r" +0\.\d s  polish", lines[0])

@@ -10,8 +10,8 @@ import pytest
 from imavatar_deploy.exporters.formats.gltf.morph_targets import with_four_influences
 from imavatar_deploy.exporters.sequences.bake import bake_take
 from imavatar_deploy.exporters.sequences.formats import FORMATS
-from imavatar_deploy.exporters.sequences.motion import Take, open_take
-from imavatar_deploy.exporters.sequences.text import decimal_lines, face_lines
+from imavatar_deploy.exporters.sequences.motion import Motion, open_take
+from imavatar_deploy.exporters.sequences.obj import decimal_lines, face_lines
 from imavatar_deploy.exporters.sequences.workers import threads
 from imavatar_deploy.onnx_session import open_session, run_graph
 from imavatar_deploy.rendering.normals import surface_normals
@@ -25,13 +25,13 @@ NEAR = 1e-4
 
 
 @pytest.fixture(scope="session")
-def take(tiny_avatar_folder: Path) -> Take:
+def take(tiny_avatar_folder: Path) -> Motion:
     """Eight frames all over the talk track, and a corner of pose and expression; retimed by its step."""
     return open_take(tiny_avatar_folder, "talk", frames=slice(0, 240, 30), colour=True)
 
 
 @pytest.fixture(scope="session")
-def baked(take: Take, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Read]:
+def baked(take: Motion, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Read]:
     out = tmp_path_factory.mktemp("baked") / "all"
     bake_take(take, out, list(FORMATS.values()), crew=threads(2))
     assert not (out / "work").exists()
@@ -45,7 +45,7 @@ def test_every_format_has_an_independent_reader() -> None:
 @pytest.mark.parametrize("name", FORMATS)
 class TestEveryFormat:
     def test_moves_the_vertices_as_the_avatar_does(
-        self, name: str, baked: dict[str, Read], take: Take
+        self, name: str, baked: dict[str, Read], take: Motion
     ) -> None:
         read = baked[name]
         assert read.vertices.shape == (len(take), take.avatar.vertex_count, 3)
@@ -58,7 +58,7 @@ class TestEveryFormat:
         assert np.ptp(read.vertices, axis=0).max() > 10 * NEAR, "it moves"
 
     def test_faces_are_the_avatars_and_wind_outwards(
-        self, name: str, baked: dict[str, Read], take: Take
+        self, name: str, baked: dict[str, Read], take: Motion
     ) -> None:
         read = baked[name]
         assert np.array_equal(read.faces, take.avatar.faces)
@@ -67,7 +67,7 @@ class TestEveryFormat:
             assert np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) > 0
 
     def test_normals_and_colours_are_there_where_the_row_says_so(
-        self, name: str, baked: dict[str, Read], take: Take
+        self, name: str, baked: dict[str, Read], take: Motion
     ) -> None:
         read, channels = baked[name], FORMATS[name].channels
         assert (read.normals is not None) == ("normals" in channels)
@@ -89,12 +89,12 @@ class TestEveryFormat:
                 assert np.abs(read.colours[index] - run_graph(session, given)["rgb"]).max() <= 4e-3
 
     def test_keeps_the_frame_rate_where_it_can(
-        self, name: str, baked: dict[str, Read], take: Take
+        self, name: str, baked: dict[str, Read], take: Motion
     ) -> None:
         fps = baked[name].fps
         assert fps is None or fps == pytest.approx(take.fps, rel=1e-5)
 
-    def test_bytes_depend_on_the_take_alone(self, name: str, take: Take, tmp_path: Path) -> None:
+    def test_bytes_depend_on_the_take_alone(self, name: str, take: Motion, tmp_path: Path) -> None:
         trees = []
         for jobs in (1, 3):
             bake_take(take, tmp_path / str(jobs), [FORMATS[name]], crew=threads(jobs))

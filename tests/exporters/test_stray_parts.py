@@ -27,7 +27,7 @@ from imavatar_deploy.exporters.mesh_cleanup import (
     stray_notes,
     without_strays,
 )
-from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, save_checkpoint
 from imavatar_deploy.model.surface.mesh import Mesh, part_of_face
@@ -194,10 +194,10 @@ class TestRule:
 
 
 def test_all_components_are_all_of_them() -> None:
-    assert Settings().drops_strays
-    assert Settings(components="largest").drops_strays
-    assert not Settings(components="all").drops_strays
-    assert not Settings(keep_strays=True).drops_strays
+    assert ExportSettings().drops_strays
+    assert ExportSettings(components="largest").drops_strays
+    assert not ExportSettings(components="all").drops_strays
+    assert not ExportSettings(keep_strays=True).drops_strays
 
 
 def test_help_says_what_is_left_out() -> None:

@@ -20,7 +20,11 @@ from imavatar_deploy.exporters.mesh_cleanup import simplify
 from imavatar_deploy.exporters.student.network import LearningStudent, PlainStudent
 from imavatar_deploy.exporters.student.options import StudentSettings
 from imavatar_deploy.exporters.student.train import LEAST, examine, train_student
-from imavatar_deploy.exporters.student.training_set import Lessons, examined, taught
+from imavatar_deploy.exporters.student.training_set import (
+    StudentSamples,
+    training_samples,
+    validation_samples,
+)
 from imavatar_deploy.fidelity.golden import read_golden
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.extract import extract, field_of
@@ -42,30 +46,30 @@ def baked(avatar: ImplicitAvatar) -> Bake:
 
 
 @pytest.fixture(scope="module")
-def lessons(avatar: ImplicitAvatar, baked: Bake) -> Lessons:
-    return taught(avatar, baked, silent)
+def lessons(avatar: ImplicitAvatar, baked: Bake) -> StudentSamples:
+    return training_samples(avatar, baked, silent)
 
 
 @pytest.fixture(scope="module")
-def exams(avatar: ImplicitAvatar, baked: Bake) -> dict[str, Lessons]:
-    return examined(avatar, baked, silent)
+def exams(avatar: ImplicitAvatar, baked: Bake) -> dict[str, StudentSamples]:
+    return validation_samples(avatar, baked, silent)
 
 
 class TestLessons:
     def test_what_is_examined_is_never_taught(
-        self, lessons: Lessons, exams: dict[str, Lessons]
+        self, lessons: StudentSamples, exams: dict[str, StudentSamples]
     ) -> None:
         for name, exam in exams.items():
             distance = torch.cdist(exam.condition, lessons.condition)
             assert float(distance.min()) > 1e-3, name
 
-    def test_corners_hold_those_of_the_proof(self, exams: dict[str, Lessons]) -> None:
+    def test_corners_hold_those_of_the_proof(self, exams: dict[str, StudentSamples]) -> None:
         np.testing.assert_array_equal(
             exams["corners"].condition[:3], proof_poses("openhead").condition[1:4]
         )
 
     def test_colours_are_the_networks_own(
-        self, avatar: ImplicitAvatar, baked: Bake, lessons: Lessons
+        self, avatar: ImplicitAvatar, baked: Bake, lessons: StudentSamples
     ) -> None:
         frame = 200
         corners, weights = lessons.corners[frame], lessons.weights[frame][:, :, None]
@@ -83,7 +87,7 @@ class TestLessons:
         )
 
     def test_half_of_the_points_are_vertices(
-        self, lessons: Lessons, exams: dict[str, Lessons]
+        self, lessons: StudentSamples, exams: dict[str, StudentSamples]
     ) -> None:
         weights = lessons.weights
         torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:2]))
@@ -121,11 +125,11 @@ def test_training_repeats_itself(avatar: ImplicitAvatar, baked: Bake) -> None:
         np.testing.assert_array_equal(array, second.arrays()[name], err_msg=name)
 
 
-def test_a_stranger_fails_the_examination(baked: Bake, exams: dict[str, Lessons]) -> None:
+def test_a_stranger_fails_the_examination(baked: Bake, exams: dict[str, StudentSamples]) -> None:
     report = examine(random_student(baked.avatar.vertex_count, 16), exams)
     assert not report.passed
-    assert [row.name for row in report.likenesses] == ["motion", "corners"]
-    assert all(row.worst <= row.psnr < LEAST for row in report.likenesses)
+    assert [row.name for row in report.frame_metrics] == ["motion", "corners"]
+    assert all(row.min_frame_psnr <= row.psnr < LEAST for row in report.frame_metrics)
     assert "student.corners reaches" in report.problems()
     assert "--no-student leaves it out" in report.problems()
 

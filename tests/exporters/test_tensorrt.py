@@ -26,7 +26,7 @@ from imavatar_deploy.exporters.formats.tensorrt_precision import choose
 from imavatar_deploy.fidelity.golden import GoldenCase, read_golden
 from imavatar_deploy.fidelity.parity import Tolerance
 from imavatar_deploy.onnx_session import open_session, run_graph
-from imavatar_deploy.trt.build import EngineTensor, Order
+from imavatar_deploy.trt.build import EngineSpec, EngineTensor
 from imavatar_deploy.trt.flavours import FLAVOURS
 from imavatar_deploy.trt.sidecar import intact_plan, plan_path, read_sidecar, read_sidecars
 
@@ -62,7 +62,7 @@ def engines(trt: Any, exported: Exported, tmp_path_factory: pytest.TempPathFacto
             name,
             cases[name],
             RTX,
-            Order(profile(name, vertices), RTX.standard_targets),
+            EngineSpec(profile(name, vertices), RTX.standard_targets),
             "auto",
         )
     return folder
@@ -168,7 +168,9 @@ def test_a_damaged_graph_is_refused(
     (tmp_path / "texture.onnx").write_bytes(damage((exported.folder / "texture.onnx").read_bytes()))
     case = read_golden(exported.folder)["texture"]
     with pytest.raises(InputError, match=r"texture\.onnx is not a sound ONNX graph"):
-        write_one(tmp_path, "texture", case, RTX, Order(profile("texture", 9), ("sm89",)), "auto")
+        write_one(
+            tmp_path, "texture", case, RTX, EngineSpec(profile("texture", 9), ("sm89",)), "auto"
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["texture.onnx"]
 
 

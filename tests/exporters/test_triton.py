@@ -21,7 +21,7 @@ from imavatar_deploy.exporters.formats.tensorrt_precision import Choice
 from imavatar_deploy.exporters.formats.triton import ROWS, _write
 from imavatar_deploy.fidelity.golden import read_golden
 from imavatar_deploy.progress import silent
-from imavatar_deploy.trt.build import Built, Order, Profile
+from imavatar_deploy.trt.build import BuiltEngine, EngineSpec, Profile
 from imavatar_deploy.trt.flavours import FLAVOURS
 from imavatar_deploy.trt.sidecar import write_engine
 
@@ -102,7 +102,10 @@ def test_engines_are_served_where_the_server_has_their_flavour(
 ) -> None:
     folder = tmp_path / "avatar"
     shutil.copytree(exported.folder, folder)
-    order, built = Order(Profile(1, 1, 8), ("sm89",)), Built(b"a plan", (), (), "11.4.0.106")
+    order, built = (
+        EngineSpec(Profile(1, 1, 8), ("sm89",)),
+        BuiltEngine(b"a plan", (), (), "11.4.0.106"),
+    )
     sidecar = _sidecar(
         "animate",
         read_golden(folder)["animate"],

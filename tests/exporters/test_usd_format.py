@@ -13,7 +13,7 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import QualityError
 from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.sequences import usd_scene
-from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.tracks import read_track
 
 from .test_glb_format import SMALL, Exported
@@ -30,7 +30,9 @@ def scene(
     track = read_track("talk").select(slice(40, 60)) if FRAMES[request.param] > 1 else None
     return Exported(
         out,
-        export_avatar(checkpoint, out, Settings(formats=(request.param,), track=track, **SMALL)),
+        export_avatar(
+            checkpoint, out, ExportSettings(formats=(request.param,), track=track, **SMALL)
+        ),
     )
 
 
@@ -72,6 +74,6 @@ def test_a_scene_that_shows_something_else_is_withheld(
     offsets = usd_scene.blend_offsets
     monkeypatch.setattr(usd_scene, "blend_offsets", lambda avatar: 1.1 * offsets(avatar))
     with pytest.raises(QualityError, match=r"usd\.rig differs by"):
-        export_avatar(checkpoint, tmp_path / "head", Settings(formats=("usd",), **SMALL))
+        export_avatar(checkpoint, tmp_path / "head", ExportSettings(formats=("usd",), **SMALL))
     evidence = json.loads((tmp_path / "head.rejected" / "report.json").read_text())
     assert not evidence["parity"][0]["passed"]

@@ -36,19 +36,19 @@ from imavatar_deploy.exporters.fidelity.implicit_reference import (
     mouth_centre,
     mouth_region,
 )
-from imavatar_deploy.exporters.fidelity.options import ProofSettings, tolerances
+from imavatar_deploy.exporters.fidelity.options import FidelitySettings, tolerances
 from imavatar_deploy.exporters.fidelity.run import _worst_frames
-from imavatar_deploy.exporters.fidelity.stages import HOPS
+from imavatar_deploy.exporters.fidelity.stages import FIDELITY_STAGES
 from imavatar_deploy.exporters.formats import table
-from imavatar_deploy.exporters.formats.format import Subject
+from imavatar_deploy.exporters.formats.format import ExportInput
 from imavatar_deploy.exporters.mesh_cleanup import simplify
-from imavatar_deploy.exporters.settings import Settings
+from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.fidelity.draw import rejudge
-from imavatar_deploy.fidelity.reference_frames import FILE, MASK, Reference, read_reference
-from imavatar_deploy.fidelity.stage_metrics import HOPS as NAMED
+from imavatar_deploy.fidelity.reference_frames import FILE, MASK, ReferenceFrames, read_reference
+from imavatar_deploy.fidelity.stage_metrics import FIDELITY_STAGES as NAMED
 from imavatar_deploy.fidelity.stage_metrics import (
     NAMES,
-    Picture,
+    FrameImages,
     measure_frames,
     shown,
     summary,
@@ -87,7 +87,7 @@ def damage_bake(monkeypatch: pytest.MonkeyPatch, name: str, damage: Any) -> None
 
 def test_a_sound_avatar_passes_every_hop_that_runs(exported: Exported) -> None:
     told = open_avatar(exported.folder).manifest["fidelity"]["waterfall"]
-    assert [row["hop"] for row in told] == [hop.name for hop in HOPS] == list(NAMED)
+    assert [row["hop"] for row in told] == [hop.name for hop in FIDELITY_STAGES] == list(NAMED)
     ran = {row["hop"]: row for row in told if "not_run" not in row}
     assert set(ran) == {"baked", "onnx", "student"}
     assert all(row["passed"] and set(row["measures"]) == set(NAMES) for row in ran.values())
@@ -128,7 +128,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_module, "train_student", train)
 
 
-def picture(grey: float, normal: tuple[float, float, float] = (0, 0, 1)) -> Picture:
+def picture(grey: float, normal: tuple[float, float, float] = (0, 0, 1)) -> FrameImages:
     """A disc in one colour."""
     rows, columns = np.indices((64, 64)) - 31.5
     mask = np.hypot(rows, columns) < 20
@@ -192,7 +192,7 @@ def test_an_avatar_of_flame_has_a_reference(avatar: ImplicitAvatar) -> None:
     flame = copy.copy(avatar)
     flame.head = replace(avatar.head, edition="flame2020")
     baked = bake(avatar, simplify(extract(field_of(avatar), resolution=64), 300)).avatar
-    settings = Settings(proof=ProofSettings(size=32))
+    settings = ExportSettings(proof=FidelitySettings(size=32))
     assert len(ImplicitRenderer(flame, settings).reference(baked, silent).pose) == 4
 
 
@@ -276,7 +276,7 @@ class TestDamage:
     ) -> None:
         sound = table.FORMATS["onnx"]
 
-        def write(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+        def write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
             told = sound.write(folder, subject, progress)
             model = onnx.load(str(folder / "texture.onnx"))
             layer = next(
@@ -351,13 +351,13 @@ def test_the_reference_lacks_what_the_export_leaves_out(avatar: ImplicitAvatar) 
     """A loose piece in sight would otherwise count against the baked mesh, which lacks it."""
     lumpy = with_lump(avatar, (0.6, 0.6, 0.0), 0.15)
     baked = bake(avatar, simplify(extract(field_of(avatar), resolution=64), 300)).avatar
-    small = ProofSettings(size=48)
-    choices = Settings(proof=small), Settings(proof=small, keep_strays=True)
+    small = FidelitySettings(size=48)
+    choices = ExportSettings(proof=small), ExportSettings(proof=small, keep_strays=True)
     dropped, kept = (ImplicitRenderer(lumpy, chosen).reference(baked, silent) for chosen in choices)
     assert _shown_pieces(dropped) == 1
     assert _shown_pieces(kept) == 2
 
 
-def _shown_pieces(reference: Reference) -> int:
+def _shown_pieces(reference: ReferenceFrames) -> int:
     """Connected regions of the first frame's mask."""
     return int(cv2.connectedComponents((reference.regions[0] & MASK).astype(np.uint8))[0]) - 1

@@ -12,7 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model import VARIANTS, ImplicitAvatar, NetworkSizes, Variant, load_checkpoint
+from imavatar_deploy.model import (
+    VARIANTS,
+    HeadAvatarModel,
+    ImplicitAvatar,
+    NetworkSizes,
+    load_checkpoint,
+)
 
 VERTICES = 12
 SMALL: dict[str, Any] = {
@@ -73,10 +79,10 @@ def make_avatar() -> Callable[..., ImplicitAvatar]:
 
 
 @pytest.fixture
-def make_variant() -> Callable[..., Variant]:
+def make_variant() -> Callable[..., HeadAvatarModel]:
     """Builds a small variant by name, so much noise on its every weight; none leaves it as it starts."""
 
-    def make(name: str, *, noise: float = 0.03, **sizes: Any) -> Variant:
+    def make(name: str, *, noise: float = 0.03, **sizes: Any) -> HeadAvatarModel:
         torch.manual_seed(0)
         head = random_head(np.random.default_rng(0))
         model = VARIANTS[name].build(head, NetworkSizes(**(SMALL | sizes)), {"kind": "test"}).eval()

@@ -130,9 +130,9 @@ def test_search_multiplies_in_full_precision_whichever_switch_chose_otherwise() 
 
 def test_search_ignores_autocast(points: torch.Tensor) -> None:
     avatar, frame = moving_sphere(), calm()
-    expected = avatar.search(points, frame)
+    expected = avatar.find_canonical(points, frame)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = avatar.search(points, frame)
+        found = avatar.find_canonical(points, frame)
     assert found.sdf.dtype is torch.float32
     torch.testing.assert_close(found, expected)
 
@@ -143,7 +143,7 @@ def test_official_search(official: ImplicitAvatar, reference: Path, frame: int) 
     with np.load(reference / "golden" / "d_correspondence.npz") as data:
         golden = {key: torch.from_numpy(data[key]) for key in data.files if data[key].ndim}
     drive = Frame(golden["expression"][frame], golden["pose"][frame])
-    found = official.search(golden[f"query_{frame}"], drive)
+    found = official.find_canonical(golden[f"query_{frame}"], drive)
     both = found.valid & golden[f"mask_{frame}"]
     assert (found.valid != golden[f"mask_{frame}"]).sum() <= 3
     assert both.sum() > 3000

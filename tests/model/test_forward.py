@@ -14,8 +14,8 @@ from torch import Tensor
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.correspondence import ForwardMap
-from imavatar_deploy.model.forward_avatar import ForwardVariant
-from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
+from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.geometry import Geometry
 from imavatar_deploy.model.implicit_diff import across, attach
 
@@ -28,7 +28,7 @@ STEP = 1e-6
 
 
 def test_the_papers_model_is_a_forward_variant(small: ImplicitAvatar) -> None:
-    assert isinstance(small, ForwardVariant)
+    assert isinstance(small, ForwardAvatarModel)
     assert (small.name, small.direction) == ("imavatar", "forward")
 
 
@@ -37,7 +37,7 @@ class TestSearch:
     @torch.no_grad()
     def test_roots_deform_to_the_points(self, points: Tensor, bones: int) -> None:
         avatar, frame = moving_sphere(bones=bones), calm()
-        roots = avatar.search(points, frame)
+        roots = avatar.find_canonical(points, frame)
         assert roots.valid.all()
         torch.testing.assert_close(
             avatar.deform(roots.canonical, *frame[:2]), points, atol=2e-5, rtol=0
@@ -49,19 +49,19 @@ class TestSearch:
     def test_keeps_no_graph(self, points: Tensor) -> None:
         avatar, frame = moving_sphere(), calm()
         driven = Frame(frame.expression.requires_grad_(), frame.pose.requires_grad_())
-        assert not any(part.requires_grad for part in avatar.search(points, driven))
+        assert not any(part.requires_grad for part in avatar.find_canonical(points, driven))
 
     def test_many_points_are_searched_in_parts(self, points: Tensor) -> None:
         avatar, frame = moving_sphere(), calm()
         many = points.repeat(80, 1)  # more than one part
         assert len(many) > 4096
         for once, again in zip(
-            avatar.search(points, frame), avatar.search(many, frame), strict=True
+            avatar.find_canonical(points, frame), avatar.find_canonical(many, frame), strict=True
         ):
             assert_allclose(again.reshape(80, *once.shape), once.expand(80, *once.shape), atol=2e-5)
 
     def test_no_points(self) -> None:
-        roots = moving_sphere().search(torch.zeros(0, 3), calm())
+        roots = moving_sphere().find_canonical(torch.zeros(0, 3), calm())
         assert [tuple(part.shape) for part in roots] == [(0, 3), (0,), (0,)]
 
     def test_latent_code_reaches_the_distance(self, points: Tensor) -> None:
@@ -71,7 +71,7 @@ class TestSearch:
             for parameter in avatar.geometry.layers[0].parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
         coded = Frame(frame.expression, frame.pose, torch.ones(4))
-        plain, other = avatar.search(points, frame), avatar.search(points, coded)
+        plain, other = avatar.find_canonical(points, frame), avatar.find_canonical(points, coded)
         torch.testing.assert_close(plain.canonical, other.canonical, atol=2e-5, rtol=0)
         assert (plain.sdf - other.sdf).abs().median() > 1e-3
 
@@ -109,7 +109,7 @@ def test_of_two_roots_the_smaller_distance_counts(
 
     avatar.geometry.forward = slope  # type: ignore[method-assign, assignment]
     points = points * torch.tensor([0.3, 1.0, 1.0])  # half of them have no root
-    roots = avatar.search(points, calm())
+    roots = avatar.find_canonical(points, calm())
     inside = points[:, 0] > 1e-3
     torch.testing.assert_close(
         roots.canonical[inside, 0], -sign * points[inside, 0].sqrt(), atol=1e-3, rtol=1e-4
@@ -125,15 +125,15 @@ def test_of_two_roots_the_smaller_distance_counts(
 
 
 @pytest.fixture
-def precise() -> tuple[ImplicitAvatar, View, Frame, Tensor]:
+def precise() -> tuple[ImplicitAvatar, RayBundle, Frame, Tensor]:
     """In float64: a small avatar, eight rays with their surface points, to the last digit."""
     avatar = moving_sphere().double()
     frame = Frame(*(part.double() for part in calm()[:2]))
     pixels = torch.tensor(
         [[12, 14], [16, 16], [20, 15], [15, 20], [18, 18], [14, 11], [21, 21], [17, 13]]
     )
-    view = View.of(CAMERA, (32, 32), pixels)
-    view = View(CAMERA, (32, 32), pixels, view.origin.double(), view.directions.double())
+    view = RayBundle.of(CAMERA, (32, 32), pixels)
+    view = RayBundle(CAMERA, (32, 32), pixels, view.origin.double(), view.directions.double())
     return avatar, view, frame, meet(avatar, view, frame, torch.zeros(8, 3).double())
 
 
@@ -148,7 +148,7 @@ def newton(residual: Callable[[Tensor], Tensor], x: Tensor, steps: int = 60) -> 
     return x.detach()
 
 
-def meet(avatar: ImplicitAvatar, view: View, frame: Frame, start: Tensor) -> Tensor:
+def meet(avatar: ImplicitAvatar, view: RayBundle, frame: Frame, start: Tensor) -> Tensor:
     """[M, 3] where rays meet the surface, by cross products as the paper writes it."""
 
     def residual(x: Tensor) -> Tensor:
@@ -159,8 +159,8 @@ def meet(avatar: ImplicitAvatar, view: View, frame: Frame, start: Tensor) -> Ten
 
 
 def perturbed(
-    name: str, avatar: ImplicitAvatar, view: View, frame: Frame, amount: float
-) -> tuple[View, Frame]:
+    name: str, avatar: ImplicitAvatar, view: RayBundle, frame: Frame, amount: float
+) -> tuple[RayBundle, Frame]:
     """Move one thing along a random direction, by a finite amount."""
     generator = torch.Generator().manual_seed(6)
 
@@ -168,7 +168,7 @@ def perturbed(
         return amount * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
 
     if name == "camera":
-        return View(
+        return RayBundle(
             view.camera, view.size, view.pixels, view.origin + change(view.origin), view.directions
         ), frame
     if name in frame._fields:
@@ -179,21 +179,27 @@ def perturbed(
     return view, frame
 
 
-def seen(avatar: ImplicitAvatar, canonical: Tensor, view: View, frame: Frame) -> Tensor:
+def seen(avatar: ImplicitAvatar, canonical: Tensor, view: RayBundle, frame: Frame) -> Tensor:
     """[M, 9] what training reads of surface points."""
-    points = avatar.on_rays(canonical, view.at(torch.zeros(len(view)).double()), view, frame)
+    points = avatar.attach_gradients(
+        canonical, view.at(torch.zeros(len(view)).double()), view, frame
+    )
     return torch.cat(
         [points.canonical, points.normal, points.geometry.feature[:, :2], points.deformed], dim=1
     )
 
 
 def inputs(
-    name: str, avatar: ImplicitAvatar, view: View, frame: Frame
-) -> tuple[list[Tensor], View, Frame]:
+    name: str, avatar: ImplicitAvatar, view: RayBundle, frame: Frame
+) -> tuple[list[Tensor], RayBundle, Frame]:
     """What a gradient is asked of, made to carry one."""
     if name == "camera":
         origin = view.origin.clone().requires_grad_()
-        return [origin], View(view.camera, view.size, view.pixels, origin, view.directions), frame
+        return (
+            [origin],
+            RayBundle(view.camera, view.size, view.pixels, origin, view.directions),
+            frame,
+        )
     if name in frame._fields:
         driven = getattr(frame, name).clone().requires_grad_()
         return [driven], view, frame._replace(**{name: driven})
@@ -209,7 +215,7 @@ def along(gradients: tuple[Tensor, ...]) -> float:
 
 
 SOURCES = ("geometry", "deformation", "expression", "pose", "camera")
-Precise = tuple[ImplicitAvatar, View, Frame, Tensor]
+Precise = tuple[ImplicitAvatar, RayBundle, Frame, Tensor]
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -233,7 +239,7 @@ def test_gradients_on_rays_are_those_of_the_moving_surface(precise: Precise, nam
     assert gradient == pytest.approx(difference, rel=1e-5)
 
 
-def meet_again(avatar: ImplicitAvatar, view: View, frame: Frame, start: Tensor) -> Tensor:
+def meet_again(avatar: ImplicitAvatar, view: RayBundle, frame: Frame, start: Tensor) -> Tensor:
     with torch.enable_grad():
         return meet(avatar, view, frame, start)
 
@@ -246,7 +252,7 @@ def test_gradients_off_the_surface_are_those_of_the_moving_root(
     distance = torch.linspace(3.2, 4.5, 8, dtype=torch.float64)
     canonical = root(avatar, view.at(distance), frame, torch.zeros(8, 3).double())
     leaves, view_, frame_ = inputs(name, avatar, view, frame)
-    sdf = avatar.off_surface(canonical, view_.at(distance), frame_)
+    sdf = avatar.sdf_at(canonical, view_.at(distance), frame_)
     torch.testing.assert_close(sdf, avatar.geometry(canonical).sdf)
     scales = torch.randn(8, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     gradient = along(
@@ -270,12 +276,12 @@ def root(avatar: ImplicitAvatar, deformed: Tensor, frame: Frame, start: Tensor) 
 
 def test_surface_points_keep_their_place_with_and_without_gradients(precise: Precise) -> None:
     avatar, view, frame, canonical = precise
-    attached = avatar.on_rays(canonical, canonical, view, frame)
+    attached = avatar.attach_gradients(canonical, canonical, view, frame)
     torch.testing.assert_close(attached.canonical, canonical, atol=0, rtol=0)
     assert attached.geometry.sdf.abs().max() < 1e-12
     assert torch.linalg.cross(attached.deformed - view.origin, view.directions).abs().max() < 1e-12
     with torch.no_grad():
-        plain = avatar.on_rays(canonical, canonical, view, frame)
+        plain = avatar.attach_gradients(canonical, canonical, view, frame)
     for ours, theirs in zip(
         (*plain[:2], *plain.geometry), (*attached[:2], *attached.geometry), strict=True
     ):
@@ -287,26 +293,28 @@ def test_normals_stand_on_the_deformed_surface(precise: Precise) -> None:
     """Neighbouring rays meet the tangent plane."""
     avatar, view, frame, canonical = precise
     with torch.no_grad():
-        normal = avatar.on_rays(canonical, canonical, view, frame).normal
+        normal = avatar.attach_gradients(canonical, canonical, view, frame).normal
     here = avatar.deform(canonical, *frame[:2])
     for axis in range(3):
         shift = torch.zeros(3).double()
         shift[axis] = 1e-5
-        moved = View(view.camera, view.size, view.pixels, view.origin + shift, view.directions)
+        moved = RayBundle(view.camera, view.size, view.pixels, view.origin + shift, view.directions)
         there = avatar.deform(meet(avatar, moved, frame, canonical), *frame[:2])
         assert ((there - here) * normal).sum(dim=1).abs().max() < 1e-8
 
 
 def test_blend_fields_are_the_deformation_networks(precise: Precise) -> None:
     avatar, view, frame, canonical = precise
-    fields = avatar.blend_fields(avatar.on_rays(canonical, canonical, view, frame), frame)
+    fields = avatar.blend_fields(avatar.attach_gradients(canonical, canonical, view, frame), frame)
     assert fields is not None
     torch.testing.assert_close(fields, avatar.deformation(canonical))
 
 
 def test_no_surface_points(precise: Precise) -> None:
     avatar, view, frame, canonical = precise
-    points = avatar.on_rays(canonical[:0], canonical[:0], view.select(torch.arange(0)), frame)
+    points = avatar.attach_gradients(
+        canonical[:0], canonical[:0], view.select(torch.arange(0)), frame
+    )
     (points.canonical.sum() + points.normal.sum() + avatar.colour(points, frame).sum()).backward()
     assert all(torch.isfinite(p.grad).all() for p in avatar.parameters() if p.grad is not None)
 
@@ -333,9 +341,9 @@ def test_official_surface(official: ImplicitAvatar, reference: Path, frame: int)
         golden = {key: torch.from_numpy(data[key]) for key in data.files}
     drive = Frame(golden["expression"][frame], golden["pose"][frame])
     some = golden["points_c"][::4]
-    view = View.of(CAMERA, (len(some), 1))
+    view = RayBundle.of(CAMERA, (len(some), 1))
     with torch.no_grad():
-        points = official.on_rays(some, some, view, drive)
+        points = official.attach_gradients(some, some, view, drive)
         rgb = official.colour(points, drive)
     torch.testing.assert_close(points.normal, golden[f"normals_{frame}"][::4], atol=1e-5, rtol=0)
     torch.testing.assert_close(points.geometry.feature, golden["feature"][::4], atol=1e-5, rtol=0)

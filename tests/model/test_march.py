@@ -13,8 +13,8 @@ from torch import Tensor
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.model import ImplicitAvatar
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.head_avatar import Roots
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.head_avatar import Correspondences
 from imavatar_deploy.model.tracing import TRACERS, MarchTracer
 from imavatar_deploy.model.tracing.tracer import cross
 
@@ -34,17 +34,17 @@ class Shape:
         self.distance, self.wall = distance, wall
         self.asked = 0
 
-    def search(self, points: Tensor, frame: Frame) -> Roots:
+    def find_canonical(self, points: Tensor, frame: Frame) -> Correspondences:
         self.asked += len(points)
         canonical, valid = points - SHIFT, points[:, 1] > self.wall
-        return Roots(canonical, torch.where(valid, self.distance(canonical), 1.0), valid)
+        return Correspondences(canonical, torch.where(valid, self.distance(canonical), 1.0), valid)
 
 
-def trace(shape: Any, view: View, **options: Any) -> Any:
+def trace(shape: Any, view: RayBundle, **options: Any) -> Any:
     return MarchTracer().trace(shape, calm(), view, **options)
 
 
-def sphere_distance(view: View, radius: float = 0.7) -> tuple[Tensor, Tensor]:
+def sphere_distance(view: RayBundle, radius: float = 0.7) -> tuple[Tensor, Tensor]:
     """Distance to the nearer intersection with the shifted sphere, and whether there is one."""
     origin = view.origin - SHIFT
     along = -(view.directions @ origin)
@@ -53,15 +53,15 @@ def sphere_distance(view: View, radius: float = 0.7) -> tuple[Tensor, Tensor]:
 
 
 @pytest.fixture
-def view() -> View:
-    return View.of(CAMERA, (24, 24))
+def view() -> RayBundle:
+    return RayBundle.of(CAMERA, (24, 24))
 
 
 def test_march_is_in_the_table() -> None:
     assert TRACERS["march"] is MarchTracer
 
 
-def test_where_a_sphere_is_met(view: View) -> None:
+def test_where_a_sphere_is_met(view: RayBundle) -> None:
     traced = trace(Shape(shapes.sphere), view)
     distance, inside = sphere_distance(view)
     # A ray that grazes the sphere between two samples may miss it.
@@ -75,7 +75,7 @@ def test_where_a_sphere_is_met(view: View) -> None:
     assert traced.valid.all()
 
 
-def test_the_first_of_several_layers_is_met(view: View) -> None:
+def test_the_first_of_several_layers_is_met(view: RayBundle) -> None:
     traced = trace(Shape(shapes.torus), view)
     samples = torch.linspace(2.5, 5.5, 600)
     points = view.origin + samples[None, :, None] * view.directions[:, None] - SHIFT
@@ -88,7 +88,7 @@ def test_the_first_of_several_layers_is_met(view: View) -> None:
     assert traced.sdf[hit].abs().max() < 1e-5
 
 
-def test_a_miss_keeps_its_nearest_sample(view: View) -> None:
+def test_a_miss_keeps_its_nearest_sample(view: RayBundle) -> None:
     traced = trace(Shape(shapes.sphere), view)
     crossing = cross(view)
     missed = ~traced.hit & crossing.inside
@@ -101,7 +101,7 @@ def test_a_miss_keeps_its_nearest_sample(view: View) -> None:
 
 
 def test_rays_outside_the_bounding_sphere_stay_where_they_come_nearest() -> None:
-    view = View.of(Camera.looking_at((0.0, 0.0, 0.0), distance=4.0, extent=5.0), (16, 16))
+    view = RayBundle.of(Camera.looking_at((0.0, 0.0, 0.0), distance=4.0, extent=5.0), (16, 16))
     traced = trace(Shape(lambda x: x.norm(dim=1) - 3.0), view)
     outside = ~cross(view).inside
     assert outside.any()
@@ -114,7 +114,7 @@ def test_rays_outside_the_bounding_sphere_stay_where_they_come_nearest() -> None
     assert (shapes_sdf < 0).all()
 
 
-def test_a_ray_born_inside_is_met_where_it_begins(view: View) -> None:
+def test_a_ray_born_inside_is_met_where_it_begins(view: RayBundle) -> None:
     traced = trace(Shape(lambda x: x.norm(dim=1) - 3.0), view)
     crossing = cross(view)
     assert (traced.hit == crossing.inside).all()
@@ -123,15 +123,15 @@ def test_a_ray_born_inside_is_met_where_it_begins(view: View) -> None:
 
 
 def test_a_camera_inside_the_sphere_looks_ahead_only() -> None:
-    view = View.of(Camera.looking_at((0.0, 0.0, 0.0), distance=0.5), (8, 8))
+    view = RayBundle.of(Camera.looking_at((0.0, 0.0, 0.0), distance=0.5), (8, 8))
     crossing = cross(view)
     assert (crossing.near == 0).all()
     assert crossing.inside.all()
-    turned = View(view.camera, view.size, view.pixels, 3.0 * view.origin, -view.directions)
+    turned = RayBundle(view.camera, view.size, view.pixels, 3.0 * view.origin, -view.directions)
     assert not cross(turned).inside.any()
 
 
-def test_rays_that_are_not_foreground_keep_their_smallest_distance(view: View) -> None:
+def test_rays_that_are_not_foreground_keep_their_smallest_distance(view: RayBundle) -> None:
     foreground = torch.arange(len(view)) % 2 == 0
     shape = Shape(shapes.sphere)
     traced, plain = trace(shape, view, foreground=foreground), trace(shape, view)
@@ -146,7 +146,7 @@ def test_rays_that_are_not_foreground_keep_their_smallest_distance(view: View) -
     torch.testing.assert_close(traced.deformed[inner], middle[inner], atol=0.015, rtol=0)
 
 
-def test_points_without_root_are_no_surface(view: View) -> None:
+def test_points_without_root_are_no_surface(view: RayBundle) -> None:
     traced = trace(Shape(shapes.sphere, wall=0.1), view)
     assert traced.valid[traced.hit].all()
     assert (traced.deformed[traced.hit][:, 1] > 0.1).all()
@@ -156,7 +156,7 @@ def test_points_without_root_are_no_surface(view: View) -> None:
     assert not traced.hit[low].any()
 
 
-def test_a_ray_is_not_followed_past_its_surface(view: View) -> None:
+def test_a_ray_is_not_followed_past_its_surface(view: RayBundle) -> None:
     seen_through, solid = Shape(shapes.sphere), Shape(lambda x: x.norm(dim=1) - 1.0)
     trace(seen_through, view)
     trace(solid, view)
@@ -165,22 +165,24 @@ def test_a_ray_is_not_followed_past_its_surface(view: View) -> None:
 
 
 def test_many_rays_are_followed_in_parts() -> None:
-    view = View.of(CAMERA, (90, 90))
+    view = RayBundle.of(CAMERA, (90, 90))
     traced = trace(Shape(shapes.sphere), view)
     some = torch.arange(0, len(view), 7)
     for ours, theirs in zip(traced, trace(Shape(shapes.sphere), view.select(some)), strict=True):
         assert (ours[some] == theirs).all()
 
 
-def test_no_rays(view: View) -> None:
+def test_no_rays(view: RayBundle) -> None:
     traced = trace(moving_sphere(), view.select(torch.arange(0)))
     assert [len(part) for part in traced] == [0] * 5
 
 
 def test_surface_of_a_moving_avatar() -> None:
     avatar, frame = moving_sphere(), calm()
-    view = View.of(CAMERA, (12, 12))
-    view = View(view.camera, view.size, view.pixels, view.origin.requires_grad_(), view.directions)
+    view = RayBundle.of(CAMERA, (12, 12))
+    view = RayBundle(
+        view.camera, view.size, view.pixels, view.origin.requires_grad_(), view.directions
+    )
     traced = MarchTracer().trace(avatar, frame, view)
     assert not any(part.requires_grad for part in traced)
     assert 20 < traced.hit.sum() < 120
@@ -204,7 +206,7 @@ def test_official_rays(official: ImplicitAvatar, reference: Path, name: str) -> 
     camera = Camera(np.linalg.inv(golden["cam_pose"].numpy())[:3], np.array([abs(fx), fy, cx, cy]))
     some = torch.arange(5, 4096, 67)
     view, frame = (
-        View.of(camera, (64, 64)).select(some),
+        RayBundle.of(camera, (64, 64)).select(some),
         Frame(golden["expression"], golden["flame_pose"]),
     )
     traced = MarchTracer().trace(official, frame, view)
@@ -220,7 +222,7 @@ def test_official_rays(official: ImplicitAvatar, reference: Path, name: str) -> 
     torch.testing.assert_close(traced.sdf, expected["sdf_output"], atol=2e-5, rtol=0)
     seen = traced.hit
     with torch.no_grad():
-        points = official.on_rays(
+        points = official.attach_gradients(
             traced.canonical[seen], traced.deformed[seen], view.select(seen), frame
         )
         rgb = official.colour(points, frame)
@@ -247,7 +249,7 @@ def test_official_training_rays(official: ImplicitAvatar, reference: Path) -> No
     strays = golden["network_object_mask"] & ~golden["object_mask"]
     some = (strays | (torch.arange(256) % 3 == 0)).nonzero()[:, 0]
     assert strays.any()
-    view = View.of(camera, (size, size), golden["uv"].long()).select(some)
+    view = RayBundle.of(camera, (size, size), golden["uv"].long()).select(some)
     foreground = golden["object_mask"][some]
     traced = MarchTracer().trace(
         official, Frame(golden["expression"], golden["flame_pose"]), view, foreground=foreground

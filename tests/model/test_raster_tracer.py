@@ -13,9 +13,9 @@ from torch import Tensor
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model import VARIANTS, ImplicitAvatar, NetworkSizes
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.head_avatar import Variant
-from imavatar_deploy.model.tracing import TRACERS, MarchTracer, RasterTracer, Traced
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
+from imavatar_deploy.model.tracing import TRACERS, MarchTracer, RasterTracer, TraceResult
 from imavatar_deploy.model.tracing.newton import solve
 from imavatar_deploy.model.tracing.posed_field import SignedDistance
 
@@ -47,11 +47,11 @@ def official_tracer(official: ImplicitAvatar) -> RasterTracer:
 
 
 @pytest.fixture
-def view() -> View:
-    return View.of(CAMERA, (20, 20))
+def view() -> RayBundle:
+    return RayBundle.of(CAMERA, (20, 20))
 
 
-def small_variant(name: str) -> Variant:
+def small_variant(name: str) -> HeadAvatarModel:
     torch.manual_seed(3)
     return (
         VARIANTS[name]
@@ -64,7 +64,7 @@ def apart(first: Tensor, second: Tensor) -> Tensor:
     return (first - second).norm(dim=1)
 
 
-def assert_close_to(ours: Traced, theirs: Traced) -> None:
+def assert_close_to(ours: TraceResult, theirs: TraceResult) -> None:
     """The same points, but for rays that only graze the surface: there both stop a little before it."""
     distance = apart(ours.deformed, theirs.deformed)[ours.hit & theirs.hit]
     assert distance.median() < 2e-6
@@ -72,7 +72,9 @@ def assert_close_to(ours: Traced, theirs: Traced) -> None:
     assert distance.max() < 1e-4
 
 
-def assert_roots(avatar: ImplicitAvatar, frame: Frame, view: View, traced: Traced) -> None:
+def assert_roots(
+    avatar: ImplicitAvatar, frame: Frame, view: RayBundle, traced: TraceResult
+) -> None:
     """Valid points deform to where they are said to be, on their rays, with the distance they are said to have."""
     valid = traced.valid
     with torch.no_grad():
@@ -89,7 +91,7 @@ def test_raster_is_in_the_table() -> None:
 
 
 def test_the_same_surface_as_the_marcher(
-    avatar: ImplicitAvatar, tracer: RasterTracer, view: View
+    avatar: ImplicitAvatar, tracer: RasterTracer, view: RayBundle
 ) -> None:
     frame = calm()
     ours, theirs = tracer.trace(avatar, frame, view), MarchTracer().trace(avatar, frame, view)
@@ -105,12 +107,12 @@ def test_the_same_surface_as_the_marcher(
 
 
 def test_some_pixels_of_a_moved_camera(
-    avatar: ImplicitAvatar, tracer: RasterTracer, view: View
+    avatar: ImplicitAvatar, tracer: RasterTracer, view: RayBundle
 ) -> None:
     """What training asks: a few pixels in any order, from where an optimised camera stands, with gradients about."""
     centre = (view.origin + torch.tensor([0.05, -0.1, 0.2])).requires_grad_()
     pixels = torch.randperm(400, generator=torch.Generator().manual_seed(0))[:90]
-    moved = View.of(CAMERA, (20, 20), view.pixels[pixels], centre=centre)
+    moved = RayBundle.of(CAMERA, (20, 20), view.pixels[pixels], centre=centre)
     frame = Frame(*(part.requires_grad_() for part in calm()[:2]))
     ours, theirs = tracer.trace(avatar, frame, moved), MarchTracer().trace(avatar, frame, moved)
     assert (ours.hit == theirs.hit).all()
@@ -119,7 +121,7 @@ def test_some_pixels_of_a_moved_camera(
 
 
 def test_training_asks_for_the_smallest_distance(
-    avatar: ImplicitAvatar, tracer: RasterTracer, view: View
+    avatar: ImplicitAvatar, tracer: RasterTracer, view: RayBundle
 ) -> None:
     frame = calm()
     foreground = (view.pixels[:, 0] > 8) & (
@@ -148,7 +150,7 @@ def test_training_asks_for_the_smallest_distance(
     assert (ours.sdf[rest] > theirs.sdf[rest] - 1e-3).all()
 
 
-def test_a_mesh_that_is_out_of_date_is_only_a_start(view: View) -> None:
+def test_a_mesh_that_is_out_of_date_is_only_a_start(view: RayBundle) -> None:
     """Between refreshes the surface of a training grows out of its mesh, to where the ground truth has it."""
     avatar, frame, tracer = moving_sphere(), calm(), RasterTracer(resolution=64)
     tracer.refresh(avatar)
@@ -162,7 +164,7 @@ def test_a_mesh_that_is_out_of_date_is_only_a_start(view: View) -> None:
     assert apart(ours.deformed, theirs.deformed)[ours.hit].max() < 1e-4
 
 
-def test_refreshing_follows_the_weights(view: View) -> None:
+def test_refreshing_follows_the_weights(view: RayBundle) -> None:
     avatar, frame, tracer = moving_sphere(), calm(), RasterTracer(resolution=64)
     before = tracer.trace(avatar, frame, view).hit.sum()
     with torch.no_grad():
@@ -174,7 +176,7 @@ def test_refreshing_follows_the_weights(view: View) -> None:
 
 
 def test_nothing_in_sight(avatar: ImplicitAvatar, tracer: RasterTracer) -> None:
-    view = View.of(Camera.looking_at((2.0, 0.0, 0.0), distance=2.0, extent=0.6), (6, 6))
+    view = RayBundle.of(Camera.looking_at((2.0, 0.0, 0.0), distance=2.0, extent=0.6), (6, 6))
     frame = calm()
     assert not tracer.trace(avatar, frame, view).hit.any()
     asked = tracer.trace(avatar, frame, view, foreground=torch.arange(36) % 2 == 0)
@@ -185,19 +187,19 @@ def test_nothing_in_sight(avatar: ImplicitAvatar, tracer: RasterTracer) -> None:
 
 @pytest.mark.parametrize("foreground", [None, torch.zeros(0, dtype=torch.bool)])
 def test_no_rays(
-    avatar: ImplicitAvatar, tracer: RasterTracer, view: View, foreground: Tensor | None
+    avatar: ImplicitAvatar, tracer: RasterTracer, view: RayBundle, foreground: Tensor | None
 ) -> None:
     traced = tracer.trace(avatar, calm(), view.select(torch.arange(0)), foreground=foreground)
     assert [len(part) for part in traced] == [0] * 5
 
 
 @pytest.mark.parametrize("name", ["c-net", "d-net", "b-morph"])
-def test_backward_variants_are_referred_to_the_marcher(name: str, view: View) -> None:
+def test_backward_variants_are_referred_to_the_marcher(name: str, view: RayBundle) -> None:
     with pytest.raises(UsageError, match=f"{name} maps backward; use --tracer march"):
         RasterTracer(resolution=64).trace(small_variant(name), calm(), view)
 
 
-def test_expressions_that_only_condition_the_surface(view: View) -> None:
+def test_expressions_that_only_condition_the_surface(view: RayBundle) -> None:
     model, frame, tracer = small_variant("fwd-skin"), calm(), RasterTracer(resolution=64)
     with torch.no_grad():
         first: Any = model.geometry.layers[0]
@@ -256,7 +258,7 @@ class TestOfficialRays:
         self, official: ImplicitAvatar, reference: Path, official_tracer: RasterTracer
     ) -> None:
         golden, some = load(reference, "f_render_talk_021_64"), torch.arange(3, 4096, 7)
-        view = View.of(
+        view = RayBundle.of(
             golden_camera(golden, 64, torch.linalg.inv(golden["cam_pose"])[:3]), (64, 64)
         ).select(some)
         traced = official_tracer.trace(
@@ -275,7 +277,7 @@ class TestOfficialRays:
     ) -> None:
         golden = load(reference, "g_train_step")
         placed = torch.cat([torch.eye(3), -golden["camera_center"][:, None]], dim=1)
-        view = View.of(golden_camera(golden, 256, placed), (256, 256), golden["uv"].long())
+        view = RayBundle.of(golden_camera(golden, 256, placed), (256, 256), golden["uv"].long())
         foreground, hit = golden["object_mask"], golden["network_object_mask"]
         frame = Frame(golden["expression"], golden["flame_pose"])
         traced = official_tracer.trace(official, frame, view, foreground=foreground)

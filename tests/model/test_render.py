@@ -11,10 +11,10 @@ from numpy.testing import assert_allclose
 from torch import Tensor
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from imavatar_deploy.model.render import Rendering, render
-from imavatar_deploy.model.tracing import MarchTracer, Traced, Tracer
+from imavatar_deploy.model.tracing import MarchTracer, Tracer, TraceResult
 
 from .moving_sphere import calm, moving_sphere
 
@@ -72,12 +72,17 @@ class Remembered(Tracer):
     name = "remembered"
     summary = ""
 
-    def __init__(self, traced: Traced) -> None:
+    def __init__(self, traced: TraceResult) -> None:
         self.traced = traced
 
     def trace(
-        self, model: Variant, frame: Frame, view: View, *, foreground: Tensor | None = None
-    ) -> Traced:
+        self,
+        model: HeadAvatarModel,
+        frame: Frame,
+        view: RayBundle,
+        *,
+        foreground: Tensor | None = None,
+    ) -> TraceResult:
         assert foreground is None
         assert not torch.is_grad_enabled()
         return self.traced
@@ -89,7 +94,7 @@ def test_only_hits_with_a_root_are_drawn_and_all_of_them() -> None:
     generator = torch.Generator().manual_seed(8)
     canonical = torch.rand(3200, 3, generator=generator) - 0.5
     hit, valid = (torch.rand(2, 3200, generator=generator) > 0.1).unbind()
-    traced = Traced(
+    traced = TraceResult(
         canonical, model.deform(canonical, *frame[:2]).detach(), torch.zeros(3200), hit, valid
     )
     image = render(model, frame, CAMERA, size, Remembered(traced), background=0.25)

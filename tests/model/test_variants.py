@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from imavatar_deploy.avatar import canonical_pose
-from imavatar_deploy.model import VARIANTS, Frame, ImplicitAvatar, Variant
-from imavatar_deploy.model.backward_avatar import BackwardVariant, undo_head
-from imavatar_deploy.model.forward_avatar import ForwardVariant
+from imavatar_deploy.model import VARIANTS, Frame, HeadAvatarModel, ImplicitAvatar
+from imavatar_deploy.model.backward_avatar import BackwardAvatarModel, undo_head
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 from imavatar_deploy.model.head_avatar import SurfacePoints
-from imavatar_deploy.model.variants.b_morph import BMorph
-from imavatar_deploy.model.variants.c_net import CNet
+from imavatar_deploy.model.variants.baselines import BMorph, CNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MakeVariant = Callable[..., Variant]
+MakeVariant = Callable[..., HeadAvatarModel]
 
 
 def some_frame(seed: int = 2) -> Frame:
@@ -31,11 +30,11 @@ def some_frame(seed: int = 2) -> Frame:
 NEUTRAL = Frame(torch.zeros(50), torch.from_numpy(canonical_pose()))
 
 
-def there(model: Variant, points: Tensor, frame: Frame) -> Tensor:
+def there(model: HeadAvatarModel, points: Tensor, frame: Frame) -> Tensor:
     """Canonical points to deformed ones or back, whichever the variant knows."""
-    if isinstance(model, ForwardVariant):
+    if isinstance(model, ForwardAvatarModel):
         return model.deform(points, frame.expression, frame.pose)
-    assert isinstance(model, BackwardVariant)
+    assert isinstance(model, BackwardAvatarModel)
     return model.canonical(points, frame)
 
 
@@ -78,7 +77,7 @@ def test_found_points_are_where_the_map_says(
     model, frame = make_variant(name), some_frame()
     with torch.no_grad():
         deformed = there(model, points, frame) if model.direction == "forward" else points
-        roots = model.search(deformed, frame)
+        roots = model.find_canonical(deformed, frame)
         assert roots.canonical.shape == (64, 3)
         assert roots.valid.float().mean() > 0.9
         found = there(model, roots.canonical if model.direction == "forward" else points, frame)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from imavatar_deploy.camera import Camera
-from imavatar_deploy.model import VARIANTS, Frame, Variant, View
-from imavatar_deploy.model.backward_avatar import BackwardVariant
-from imavatar_deploy.model.forward_avatar import ForwardVariant
+from imavatar_deploy.model import VARIANTS, Frame, HeadAvatarModel, RayBundle
+from imavatar_deploy.model.backward_avatar import BackwardAvatarModel
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,9 +26,9 @@ POINTS = 6
 class Scene(NamedTuple):
     """A variant, a frame and rays through points of known canonical counterpart, all float64."""
 
-    model: Variant
+    model: HeadAvatarModel
     frame: Frame
-    view: View
+    view: RayBundle
     canonical: Tensor  # [M, 3]
     deformed: Tensor  # [M, 3]
 
@@ -45,7 +45,7 @@ class Scene(NamedTuple):
 
 
 @pytest.fixture(params=VARIANTS)
-def scene(request: pytest.FixtureRequest, make_variant: Callable[..., Variant]) -> Scene:
+def scene(request: pytest.FixtureRequest, make_variant: Callable[..., HeadAvatarModel]) -> Scene:
     model = make_variant(request.param, latent=3).double()
     generator = torch.Generator().manual_seed(7)
 
@@ -55,17 +55,17 @@ def scene(request: pytest.FixtureRequest, make_variant: Callable[..., Variant]) 
     frame = Frame(normal(50) * 0.3, normal(15) * 0.2, normal(3))
     around = torch.nn.functional.normalize(normal(200, 3), dim=1) * 0.5
     with torch.no_grad():
-        if isinstance(model, ForwardVariant):
+        if isinstance(model, ForwardAvatarModel):
             canonical, deformed = around, model.deform(around, frame.expression, frame.pose)
         else:
-            assert isinstance(model, BackwardVariant)
+            assert isinstance(model, BackwardAvatarModel)
             canonical, deformed = model.canonical(around, frame), around
     camera = Camera(
         np.eye(3, 4, dtype=np.float32), np.array([2.0, 2.0, 0.5, 0.5], dtype=np.float32)
     )
     origin = torch.tensor([0.3, 0.2, 4.0], dtype=torch.float64)
     directions = torch.nn.functional.normalize(deformed - origin, dim=1)
-    view = replace(View.of(camera, (200, 1)), origin=origin, directions=directions)
+    view = replace(RayBundle.of(camera, (200, 1)), origin=origin, directions=directions)
     steep = (normals(model, frame, canonical, deformed) * directions).sum(dim=1).abs() > 0.5
     few = steep.nonzero()[:POINTS, 0]
     assert len(few) == POINTS
@@ -95,15 +95,15 @@ def solved(residual: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return x.detach()
 
 
-def normals(model: Variant, frame: Frame, canonical: Tensor, deformed: Tensor) -> Tensor:
+def normals(model: HeadAvatarModel, frame: Frame, canonical: Tensor, deformed: Tensor) -> Tensor:
     """[M, 3] unit normals of the deformed field, by the chain rule for a forward variant."""
     code = model.geometry_code(frame)
-    if isinstance(model, BackwardVariant):
+    if isinstance(model, BackwardAvatarModel):
         x = deformed.detach().requires_grad_()
         return unit(
             torch.autograd.grad(model.geometry(model.canonical(x, frame), code).sdf.sum(), x)[0]
         )
-    assert isinstance(model, ForwardVariant)
+    assert isinstance(model, ForwardAvatarModel)
     x = canonical.detach().requires_grad_()
     jacobian = rows_jacobian(model.deform(x, frame.expression, frame.pose), x)
     gradient = torch.autograd.grad(model.geometry(x, code).sdf.sum(), x)[0]
@@ -118,7 +118,7 @@ def met_anew(scene: Scene, level: Tensor) -> tuple[Tensor, Tensor]:
     """Canonical and deformed points where the rays meet the level set they met before anything moved."""
     model, frame, view = scene.model, scene.frame, scene.view
     code = model.geometry_code(frame)
-    if isinstance(model, BackwardVariant):
+    if isinstance(model, BackwardAvatarModel):
 
         def off_level(t: Tensor) -> Tensor:
             return (model.geometry(model.canonical(view.at(t[:, 0]), frame), code).sdf - level)[
@@ -130,7 +130,7 @@ def met_anew(scene: Scene, level: Tensor) -> tuple[Tensor, Tensor]:
         )
         deformed = view.at(t[:, 0])
         return model.canonical(deformed, frame), deformed
-    assert isinstance(model, ForwardVariant)
+    assert isinstance(model, ForwardAvatarModel)
     v = view.directions
 
     def off_ray_or_level(x: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ def seen_anew(scene: Scene, level: Tensor) -> list[Tensor]:
 
 
 def seen(scene: Scene) -> list[Tensor]:
-    surface = scene.model.on_rays(scene.canonical, scene.deformed, scene.view, scene.frame)
+    surface = scene.model.attach_gradients(scene.canonical, scene.deformed, scene.view, scene.frame)
     return [
         surface.canonical,
         surface.normal,
@@ -163,10 +163,10 @@ def seen(scene: Scene) -> list[Tensor]:
 def distance_anew(scene: Scene) -> list[Tensor]:
     model, frame = scene.model, scene.frame
     deformed = shifted(scene)
-    if isinstance(model, BackwardVariant):
+    if isinstance(model, BackwardAvatarModel):
         canonical = model.canonical(deformed, frame)
     else:
-        assert isinstance(model, ForwardVariant)
+        assert isinstance(model, ForwardAvatarModel)
         canonical = solved(
             lambda x: model.deform(x, frame.expression, frame.pose) - deformed, scene.canonical
         )
@@ -241,7 +241,7 @@ def test_surface_points_move_as_the_surface_does(scene: Scene) -> None:
 
 def test_distances_off_the_surface_change_as_the_field_does(scene: Scene) -> None:
     deformed = shifted(scene)
-    ours = [scene.model.off_surface(scene.canonical, deformed, scene.frame)]
+    ours = [scene.model.sdf_at(scene.canonical, deformed, scene.frame)]
     torch.testing.assert_close(ours, distance_anew(scene), atol=1e-9, rtol=0)
     derivatives = compare(scene, weighted(ours), lambda: weighted(distance_anew(scene)))
     assert all(abs(derivative) > 1e-4 for derivative in derivatives.values())
@@ -258,10 +258,10 @@ def test_without_gradients_the_values_are_the_same(scene: Scene) -> None:
 def test_no_points_are_no_trouble(scene: Scene) -> None:
     none = torch.zeros(0, 3, dtype=torch.float64)
     view = scene.view.select(torch.zeros(0, dtype=torch.long))
-    surface = scene.model.on_rays(none, none, view, scene.frame)
+    surface = scene.model.attach_gradients(none, none, view, scene.frame)
     assert surface.normal.shape == (0, 3)
     assert scene.model.colour(surface, scene.frame).shape == (0, 3)
-    assert scene.model.off_surface(none, none, scene.frame).shape == (0,)
+    assert scene.model.sdf_at(none, none, scene.frame).shape == (0,)
 
 
 @pytest.mark.parametrize("scene", ["c-net", "d-net", "b-morph"], indirect=True)
@@ -273,7 +273,7 @@ def test_a_ray_along_the_surface_does_not_blow_up(scene: Scene) -> None:
     view = replace(
         scene.view.select(torch.tensor([0])), origin=(point - 4.0 * along)[0], directions=along
     )
-    surface = model.on_rays(scene.canonical[:1], point, view, frame)
+    surface = model.attach_gradients(scene.canonical[:1], point, view, frame)
     gradients = torch.autograd.grad(
         surface.canonical.sum(), list(model.geometry.parameters()), allow_unused=True
     )

@@ -12,14 +12,14 @@ from torch import Tensor
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.model import VARIANTS, Frame, Variant, View
+from imavatar_deploy.model import VARIANTS, Frame, HeadAvatarModel, RayBundle
 from imavatar_deploy.model.render import render
 from imavatar_deploy.model.surface import posed_surface
-from imavatar_deploy.model.tracing import MarchTracer, Traced
+from imavatar_deploy.model.tracing import MarchTracer, TraceResult
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MakeVariant = Callable[..., Variant]
+MakeVariant = Callable[..., HeadAvatarModel]
 
 CAMERA = Camera(
     np.hstack([np.eye(3), [[0.0], [0.0], [-4.0]]]).astype(np.float32),
@@ -50,15 +50,17 @@ def test_every_variant_is_drawn(make_variant: MakeVariant, name: str) -> None:
     assert picture.depth[12, 12] == pytest.approx(4.0 - picture.deformed[12, 12, 2], abs=1e-5)
 
 
-def loss_of(model: Variant, frame: Frame, view: View, traced: Traced, mask: Tensor) -> Tensor:
+def loss_of(
+    model: HeadAvatarModel, frame: Frame, view: RayBundle, traced: TraceResult, mask: Tensor
+) -> Tensor:
     """Colour on the surface and the published mask term off it."""
     surface = traced.hit & mask & traced.valid
-    points = model.on_rays(
+    points = model.attach_gradients(
         traced.canonical[surface], traced.deformed[surface], view.select(surface), frame
     )
     colour = (model.colour(points, frame) - TARGET).abs().sum()
     off = traced.valid & ~surface
-    logits = -50.0 * model.off_surface(traced.canonical[off], traced.deformed[off], frame)
+    logits = -50.0 * model.sdf_at(traced.canonical[off], traced.deformed[off], frame)
     mask_term = torch.nn.functional.binary_cross_entropy_with_logits(
         logits, mask[off].float(), reduction="sum"
     )
@@ -72,7 +74,7 @@ def test_every_variant_learns_a_toy_target(make_variant: MakeVariant, name: str)
         turned(0.2, 0.5),
         MarchTracer(samples=30),
     )
-    view = View.of(CAMERA, (8, 8))
+    view = RayBundle.of(CAMERA, (8, 8))
     mask = view.at(torch.full((64,), 4.0))[:, :2].norm(dim=1) < TARGET_RADIUS
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     losses = []
@@ -94,7 +96,7 @@ def test_every_variant_has_a_mesh_for_each_expression(make_variant: MakeVariant,
     mesh = posed_surface(model, frame, resolution=64)
     assert len(mesh.vertices) > 500
     assert mesh.open_edges() == 0
-    found = model.search(torch.from_numpy(mesh.vertices), frame)
+    found = model.find_canonical(torch.from_numpy(mesh.vertices), frame)
     inside = (
         torch.from_numpy(np.linalg.norm(mesh.vertices, axis=1)) < 1.15
     )  # the sphere may cut the field off

@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.retarget import ExpressionMap, Fit, read_map, write_map
+from imavatar_deploy.retarget import ExpressionMap, MapFit, read_map, write_map
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.retarget.expression_map import CONTROLS, INPUTS
 from imavatar_deploy.retarget.map_files import LARGEST
 from imavatar_deploy.retarget.third_party_maps import MEDIAPIPE_NAMES, WIDTHS
 
-FIT = Fit(
+FIT = MapFit(
     how="shapes",
     made_from="openhead, FLAME2020.pkl",
     ridge=1e-6,

@@ -22,12 +22,12 @@ from imavatar_deploy.runtime.bench.combination import (
     IN_TURN,
     SIDE_BY_SIDE,
     TOGETHER,
-    Choices,
+    BenchAxes,
     Combination,
     combinations,
 )
 from imavatar_deploy.runtime.bench.command import bench
-from imavatar_deploy.runtime.bench.measure import Pace, Timed, Unavailable, time_all
+from imavatar_deploy.runtime.bench.measure import Timed, TimingPlan, Unavailable, time_all
 from imavatar_deploy.runtime.bench.reports import COLUMNS, briefly
 from imavatar_deploy.runtime.bench.results import add_ratios, growths
 from imavatar_deploy.runtime.player import STAGES
@@ -182,19 +182,22 @@ class TestWhatCannotRun:
         self, tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def play(
-            self: measure.Cast, frames: Any, seconds: float, real: Any = measure.Cast.play
-        ) -> measure.Take:
+            self: measure.PlayerGroup,
+            frames: Any,
+            seconds: float,
+            real: Any = measure.PlayerGroup.play,
+        ) -> measure.Timing:
             if self._combination.shading == "pixel":
                 raise ImavatarError("the device went away")
-            take: measure.Take = real(self, frames, seconds)
+            take: measure.Timing = real(self, frames, seconds)
             return take
 
-        monkeypatch.setattr(measure.Cast, "play", play)
+        monkeypatch.setattr(measure.PlayerGroup, "play", play)
         rows = [
             Combination(str(tiny_avatar_folder), (8, 8), shading, "cpu", 1)
             for shading in ("pixel", "vertex")
         ]
-        broken, timed = time_all(rows, motion, Pace(4, rounds=2), lambda count: None)
+        broken, timed = time_all(rows, motion, TimingPlan(4, rounds=2), lambda count: None)
         assert isinstance(broken, Unavailable)
         assert isinstance(timed, Timed)
         assert len(timed.totals) == 4
@@ -244,23 +247,23 @@ class TestRounds:
     ) -> None:
         asked: list[tuple[str, int]] = []
 
-        def play(self: measure.Cast, frames: Any, seconds: float) -> measure.Take:
+        def play(self: measure.PlayerGroup, frames: Any, seconds: float) -> measure.Timing:
             asked.append((self._combination.shading, len(frames)))
-            return measure.Take([1.0] * len(frames), 1.0)
+            return measure.Timing([1.0] * len(frames), 1.0)
 
-        monkeypatch.setattr(measure.Cast, "play", play)
+        monkeypatch.setattr(measure.PlayerGroup, "play", play)
         rows = [
             Combination(str(tiny_avatar_folder), (8, 8), shading, "cpu", 1)
             for shading in ("student", "vertex")
         ]
-        time_all(rows, motion, Pace(7, rounds=3), lambda count: None)
+        time_all(rows, motion, TimingPlan(7, rounds=3), lambda count: None)
         counted = [
             (name, count) for name, count in asked if count not in (measure.WARM_UP, measure.AGAIN)
         ]
         assert counted == [(name, count) for count in (2, 2, 3) for name in ("student", "vertex")]
 
     def test_frames_fewer_than_rounds(self) -> None:
-        assert Pace(2, rounds=5).counts() == [1, 1]
+        assert TimingPlan(2, rounds=5).counts() == [1, 1]
 
     def test_slow_one_ends_when_its_time_is_up(
         self, tiny_avatar_folder: Path, motion: list[FlameFrame]
@@ -268,7 +271,9 @@ class TestRounds:
         row = Combination(
             str(tiny_avatar_folder), (8, 8), "vertex", "cpu", 1, avatars=2, together=IN_TURN
         )
-        (timed,) = time_all([row], motion, Pace(40, seconds=1e-9, rounds=2), lambda count: None)
+        (timed,) = time_all(
+            [row], motion, TimingPlan(40, seconds=1e-9, rounds=2), lambda count: None
+        )
         assert isinstance(timed, Timed)
         assert len(timed.totals) == 4, "one frame of both avatars in each of two rounds"
 
@@ -299,7 +304,7 @@ def test_closing_a_cast_ends_what_it_plays(
 
     monkeypatch.setattr(measure.Player, "render", rendered)
     with ThreadPoolExecutor(1) as pool:
-        playing = measure.Cast(
+        playing = measure.PlayerGroup(
             Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1), "rebuild"
         )
         take = pool.submit(playing.play, motion * 100_000, math.inf)
@@ -317,7 +322,7 @@ class TestCombination:
         assert [row(avatars, IN_TURN).threads_each for avatars in (1, 2, 3, 8)] == [4, 4, 4, 4]
 
     def test_alone_there_is_one_way_to_play(self) -> None:
-        choices = Choices(
+        choices = BenchAxes(
             ["a"], [(8, 8)], ["student"], list(BACKENDS), [1], [1, 2], [IN_TURN, SIDE_BY_SIDE]
         )
         rows = combinations(choices)

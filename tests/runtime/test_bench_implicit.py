@@ -13,7 +13,12 @@ from click.testing import CliRunner
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.runtime.bench.command import bench
-from imavatar_deploy.runtime.bench.implicit import TRACERS, ImplicitTimes, Order, time_implicit
+from imavatar_deploy.runtime.bench.implicit import (
+    TRACERS,
+    ImplicitBenchJob,
+    ImplicitTimes,
+    time_implicit,
+)
 from imavatar_deploy.tracks import read_track
 
 
@@ -37,10 +42,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Pa
     return folder
 
 
-def order_of(checkpoint: Path | str, tracers: Sequence[str] = tuple(TRACERS)) -> Order:
+def order_of(checkpoint: Path | str, tracers: Sequence[str] = tuple(TRACERS)) -> ImplicitBenchJob:
     frames = list(read_track("talk").frames())[:2]
     camera = Camera.looking_at([0.0, 0.0, 0.0])
-    return Order(
+    return ImplicitBenchJob(
         str(checkpoint), tracers, ["cpu"], (12, 8), camera, frames, threads=1, seconds=1e-9
     )
 

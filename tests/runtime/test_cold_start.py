@@ -19,11 +19,11 @@ from click.testing import CliRunner
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.rendering.cpu_renderer import CpuRenderer
-from imavatar_deploy.runtime import Player, drive, listen
+from imavatar_deploy.runtime import Player, listen, run_live
 from imavatar_deploy.runtime.bench.command import bench
 from imavatar_deploy.runtime.commands.run import run
-from imavatar_deploy.runtime.live.config import Choices
-from imavatar_deploy.runtime.live.play import Outcome, Programme, play
+from imavatar_deploy.runtime.live.config import LiveConfig
+from imavatar_deploy.runtime.live.play import PlayConfig, PlayResult, play
 from imavatar_deploy.runtime.sources import LiveSource
 from imavatar_deploy.runtime.sources.observation import Inbox, Observation
 from imavatar_deploy.tracks import FlameTrack, write_track
@@ -76,10 +76,10 @@ def inbox() -> Iterator[Inbox]:
     thread.join(timeout=30)
 
 
-def played(folder: Path, inbox: Inbox, programme: Programme) -> Outcome:
+def played(folder: Path, inbox: Inbox, programme: PlayConfig) -> PlayResult:
     source = LiveSource(inbox, 60.0, None, "an inbox")
     with Player(folder, size=16, threads=1) as player:
-        return play(player, source, Choices().performance(source, player.avatar), programme)
+        return play(player, source, LiveConfig().open_driver(source, player.avatar), programme)
 
 
 @pytest.mark.usefixtures("slow_start")
@@ -93,7 +93,7 @@ def test_a_recording_s_budget_is_without_it(tiny_avatar_folder: Path, track: Pat
 
 @pytest.mark.usefixtures("slow_start")
 def test_a_live_run_is_without_it(tiny_avatar_folder: Path, inbox: Inbox) -> None:
-    outcome = played(tiny_avatar_folder, inbox, Programme(["null"], fps=50.0, duration=0.4))
+    outcome = played(tiny_avatar_folder, inbox, PlayConfig(["null"], fps=50.0, duration=0.4))
     assert outcome.tally.drawn > outcome.tally.faceless
     assert outcome.tally.drawn > 3
     assert outcome.tally.latency.percentile(99) < SLOW / 2
@@ -109,7 +109,7 @@ def test_a_callback_s_latency_is_without_it(tiny_avatar_folder: Path, inbox: Inb
     def show(image: np.ndarray) -> None:
         first.append(time.monotonic() - began)
 
-    tally = drive(tiny_avatar_folder, inbox, show, fps=50, duration=0.4, size=16, threads=1)
+    tally = run_live(tiny_avatar_folder, inbox, show, fps=50, duration=0.4, size=16, threads=1)
     assert len(tally.latency) > 3
     assert tally.latency.percentile(99) < SLOW / 2
     assert first[0] > SLOW
@@ -123,7 +123,7 @@ def test_a_loop_of_one_s_own_is_without_it(tiny_avatar_folder: Path, inbox: Inbo
         with listen(inbox, player.avatar) as tracker:
             ages = []
             for _ in range(20):
-                face = tracker.look()
+                face = tracker.pose_at()
                 assert face is not None
                 player.render(face.expression, face.pose)
                 if face.captured is not None:
@@ -149,7 +149,7 @@ def test_faces_that_came_too_early_are_told(tiny_avatar_folder: Path) -> None:
     for number in range(5):
         inbox.put(face(number))
     with pytest.raises(InputError, match=r"5 packets with a face came and none was drawn") as told:
-        played(tiny_avatar_folder, inbox, Programme(["null"], fps=50.0, duration=0.1))
+        played(tiny_avatar_folder, inbox, PlayConfig(["null"], fps=50.0, duration=0.1))
     assert "before the first frame could be drawn" in str(told.value)
     assert "received 5, early 5" in str(told.value)
 
@@ -167,7 +167,7 @@ def test_faces_that_came_too_late_are_told(tiny_avatar_folder: Path) -> None:
             return taken
 
     with pytest.raises(InputError, match="with a face came and none was drawn in time") as told:
-        played(tiny_avatar_folder, Late(), Programme(["null"], fps=1.0, duration=0.5))
+        played(tiny_avatar_folder, Late(), PlayConfig(["null"], fps=1.0, duration=0.5))
     assert "--duration" in str(told.value)
 
 
@@ -178,7 +178,7 @@ def test_faces_that_cannot_be_shown_are_told(tiny_avatar_folder: Path) -> None:
             return super().take()
 
     with pytest.raises(InputError, match=r"and none of them can be shown.*--any-edition"):
-        played(tiny_avatar_folder, Foreign(), Programme(["null"], fps=50.0, duration=0.1))
+        played(tiny_avatar_folder, Foreign(), PlayConfig(["null"], fps=50.0, duration=0.1))
 
 
 COMPILES = """

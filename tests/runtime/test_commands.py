@@ -22,8 +22,8 @@ from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.bench.command import bench
 from imavatar_deploy.runtime.commands.run import run
 from imavatar_deploy.runtime.commands.verify import verify
-from imavatar_deploy.runtime.live.config import Choices
-from imavatar_deploy.runtime.live.play import Programme, play
+from imavatar_deploy.runtime.live.config import LiveConfig
+from imavatar_deploy.runtime.live.play import PlayConfig, play
 from imavatar_deploy.runtime.player import STAGES
 from imavatar_deploy.runtime.sources import Source
 from imavatar_deploy.student import FILE, Student, load_student, write_student
@@ -184,7 +184,7 @@ def test_run_refuses_another_edition_unless_told(tiny_avatar_folder: Path, tmp_p
 
 def played(player: Player, frames: Iterable[FlameFrame], sinks: Sequence[str]) -> None:
     source = Source(frames, 25.0, None, None)
-    play(player, source, Choices().performance(source, player.avatar), Programme(sinks))
+    play(player, source, LiveConfig().open_driver(source, player.avatar), PlayConfig(sinks))
 
 
 def test_source_that_fails_midway_leaves_nothing_behind(

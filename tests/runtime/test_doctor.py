@@ -24,7 +24,7 @@ from imavatar_deploy.runtime.doctor.probe import (
     MISSING,
     WORKS,
     AbsentError,
-    Checkup,
+    Probe,
     examine,
 )
 
@@ -106,8 +106,8 @@ def test_a_folder_of_that_name_is_not_the_package(
     assert examine(row(parts.not_installed)).state == MISSING
 
 
-def row(probe: Callable[[], str], core: bool = False) -> Checkup:
-    return Checkup(probe.__name__, "a test", "the line that mends it", probe, core)
+def row(probe: Callable[[], str], core: bool = False) -> Probe:
+    return Probe(probe.__name__, "a test", "the line that mends it", probe, core)
 
 
 @pytest.mark.parametrize("name", SAYS)
@@ -119,7 +119,7 @@ def test_nothing_a_part_does_ends_the_doctor(parts: Any, name: str) -> None:
     assert finding.mend == ("" if state == WORKS else "the line that mends it")
 
 
-def doctor(monkeypatch: pytest.MonkeyPatch, rows: list[Checkup], *arguments: str) -> Result:
+def doctor(monkeypatch: pytest.MonkeyPatch, rows: list[Probe], *arguments: str) -> Result:
     monkeypatch.setattr(command, "CHECKUPS", {checkup.name: checkup for checkup in rows})
     return CliRunner().invoke(command.doctor, list(arguments))
 

@@ -8,7 +8,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.synthetic import SUBJECTS
 from imavatar_deploy.training.synthetic.hair_and_clothes import dressed
 from imavatar_deploy.training.synthetic.skin_and_hair_colours import painted
-from imavatar_deploy.training.warm_start.head_surface import Subject
+from imavatar_deploy.training.warm_start.head_surface import HeadSurface
 from imavatar_deploy.training.warm_start.sample_pool import SamplePool
 
 
@@ -23,15 +23,15 @@ def openhead() -> HeadModel:
 
 
 @pytest.fixture(scope="session")
-def subject(openhead: HeadModel) -> Subject:
+def subject(openhead: HeadModel) -> HeadSurface:
     """A dressed and painted person, female1 without her manner and her long hair."""
-    anchors = Subject.from_head(openhead).rest
+    anchors = HeadSurface.from_head(openhead).rest
     return painted(
-        dressed(Subject.from_head(openhead.for_subject(SUBJECTS["female1"].shape)), anchors),
+        dressed(HeadSurface.from_head(openhead.for_subject(SUBJECTS["female1"].shape)), anchors),
         anchors,
     )
 
 
 @pytest.fixture(scope="session")
-def pool(subject: Subject) -> SamplePool:
+def pool(subject: HeadSurface) -> SamplePool:
     return SamplePool.draw(subject, 20_000, seed=0)

@@ -10,12 +10,17 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.tracks import FlameTrack
-from imavatar_deploy.training.dataset import Observation
-from imavatar_deploy.training.settings import OptimiserSettings, Schedule, Settings, TracerSettings
+from imavatar_deploy.training.dataset import FrameObservation
+from imavatar_deploy.training.settings import (
+    OptimiserSettings,
+    Schedule,
+    TracerSettings,
+    TrainSettings,
+)
 
 SIZE = 24
 FRAMES = 5
-SETTINGS = Settings(
+SETTINGS = TrainSettings(
     networks=NetworkSizes(
         geometry_layers=(48,) * 3,
         geometry_skip=(2,),
@@ -55,9 +60,9 @@ class Disc:
     def __len__(self) -> int:
         return self.count
 
-    def observation(self, index: int) -> Observation:
+    def observation(self, index: int) -> FrameObservation:
         row, column = np.mgrid[: self.size, : self.size] - self.size / 2
         mask = row**2 + column**2 < self.mask_radius**2
         image = np.where(mask[..., None], np.array([0.2, 0.7, 0.3]), 1.0).astype(np.float32)
         semantic = np.where(mask, 1, 0).astype(np.uint8)
-        return Observation(str(index), "disc", image, mask, semantic, None, None, None, None)
+        return FrameObservation(str(index), "disc", image, mask, semantic, None, None, None, None)

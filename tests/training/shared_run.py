@@ -21,14 +21,14 @@ from disc_dataset import SETTINGS, Disc
 from torch.nn.parallel import DistributedDataParallel
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training.dataset import Observation
+from imavatar_deploy.training.dataset import FrameObservation
 from imavatar_deploy.training.train import train
 
 
 class NanDisc(Disc):
     """The same dataset; the colours of every frame are NaN."""
 
-    def observation(self, index: int) -> Observation:
+    def observation(self, index: int) -> FrameObservation:
         observation = super().observation(index)
         return replace(observation, image=np.full_like(observation.image, np.nan))
 

@@ -16,7 +16,7 @@ from imavatar_deploy.errors import EditionMismatchError, ImavatarError, InputErr
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.dataset.face_dataset import ByteCache
-from imavatar_deploy.training.dataset.images import Pixels
+from imavatar_deploy.training.dataset.images import FramePixels
 
 from .drawn_video import INTRINSICS, SIDE, edit, write_picture, write_video
 
@@ -309,8 +309,8 @@ def test_no_bytes_of_a_track_escape_as_a_traceback(video: Path, change: object) 
         FaceDataset.open([video])
 
 
-def pixels_of(size: int) -> Pixels:
-    return Pixels(
+def pixels_of(size: int) -> FramePixels:
+    return FramePixels(
         np.zeros((size, size, 3), np.uint8), np.ones((size, size), bool), None, None, None
     )
 
@@ -318,7 +318,7 @@ def pixels_of(size: int) -> Pixels:
 def test_the_cache_holds_the_latest_within_its_budget() -> None:
     cache, loads = ByteCache(budget=2 * pixels_of(10).bytes), []
 
-    def load(key: int) -> Pixels:
+    def load(key: int) -> FramePixels:
         loads.append(key)
         return pixels_of(10)
 

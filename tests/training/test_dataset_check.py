@@ -13,7 +13,7 @@ import pytest
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset import Finding, check, inspect
-from imavatar_deploy.training.dataset.finding import shortened
+from imavatar_deploy.training.dataset.findings import shortened
 
 from .drawn_video import SIDE, edit, write_picture, write_video
 

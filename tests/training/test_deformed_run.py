@@ -20,8 +20,8 @@ from imavatar_deploy.training.settings import (
     InputSettings,
     OptimiserSettings,
     Schedule,
-    Settings,
     TracerSettings,
+    TrainSettings,
 )
 from imavatar_deploy.training.train import train
 from imavatar_deploy.training.trainer import Trainer
@@ -30,7 +30,7 @@ from imavatar_deploy.training.warm_start.fits import WarmStartSettings
 
 from .drawn_video import write_video
 
-SETTINGS = Settings(
+SETTINGS = TrainSettings(
     networks=NetworkSizes(
         geometry_layers=(64,) * 4,
         geometry_skip=(2,),

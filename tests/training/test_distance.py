@@ -8,7 +8,7 @@ import pytest
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.synthetic.noise import fractal_noise, smoothstep, value_noise
 from imavatar_deploy.training.synthetic.skin_and_hair_colours import mouth_mask
-from imavatar_deploy.training.warm_start.head_surface import Subject
+from imavatar_deploy.training.warm_start.head_surface import HeadSurface
 from imavatar_deploy.training.warm_start.surface_distance import (
     SPHERE_RADIUS,
     openness,
@@ -32,17 +32,17 @@ UPPER_AND_LOWER_LIP = ((0, -0.205, 0.43), (0, -0.239, 0.417))
 
 
 @pytest.mark.parametrize("place", INSIDE)
-def test_inside_is_negative(subject: Subject, place: str) -> None:
+def test_inside_is_negative(subject: HeadSurface, place: str) -> None:
     assert query_surface(subject, np.float32([INSIDE[place]])).distance[0] < 0.0
 
 
 @pytest.mark.parametrize("place", OUTSIDE)
-def test_outside_is_positive(subject: Subject, place: str) -> None:
+def test_outside_is_positive(subject: HeadSurface, place: str) -> None:
     assert query_surface(subject, np.float32([OUTSIDE[place]])).distance[0] > 0.0
 
 
-def test_the_mouth_is_open_between_the_lips(subject: Subject, openhead: HeadModel) -> None:
-    anchors = Subject.from_head(openhead).rest
+def test_the_mouth_is_open_between_the_lips(subject: HeadSurface, openhead: HeadModel) -> None:
+    anchors = HeadSurface.from_head(openhead).rest
     lips = [
         np.argmin(np.linalg.norm(anchors - np.float32(place), axis=1))
         for place in UPPER_AND_LOWER_LIP
@@ -53,7 +53,7 @@ def test_the_mouth_is_open_between_the_lips(subject: Subject, openhead: HeadMode
     assert query_surface(subject, within).distance.max() < 0.0
 
 
-def test_surface_points_answer_for_themselves(subject: Subject) -> None:
+def test_surface_points_answer_for_themselves(subject: HeadSurface) -> None:
     outermost = np.argsort(subject.canonical[:, 2])[-50:]
     found = query_surface(subject, subject.canonical[outermost])
     corners = subject.canonical[subject.faces[found.faces]]
@@ -63,13 +63,13 @@ def test_surface_points_answer_for_themselves(subject: Subject) -> None:
     )
 
 
-def test_distance_off_the_surface_is_how_far_one_stepped(subject: Subject) -> None:
+def test_distance_off_the_surface_is_how_far_one_stepped(subject: HeadSurface) -> None:
     tip = np.argmax(subject.canonical[:, 2] - np.abs(subject.canonical[:, 0]))
     stepped = subject.canonical[[tip]] + np.float32([[0, 0, 0.05]])
     assert query_surface(subject, stepped).distance[0] == pytest.approx(0.05, abs=0.005)
 
 
-def test_the_bust_ends_in_the_sphere(subject: Subject) -> None:
+def test_the_bust_ends_in_the_sphere(subject: HeadSurface) -> None:
     shoulder = np.float32([[0.0, -1.3, -0.1]])
     assert (
         query_surface(subject, shoulder).distance[0]
@@ -78,10 +78,10 @@ def test_the_bust_ends_in_the_sphere(subject: Subject) -> None:
 
 
 def test_the_nose_is_in_the_open_and_the_mouth_is_not(
-    subject: Subject, openhead: HeadModel
+    subject: HeadSurface, openhead: HeadModel
 ) -> None:
     light = openness(subject)
-    mouth = mouth_mask(Subject.from_head(openhead).rest) > 0.99
+    mouth = mouth_mask(HeadSurface.from_head(openhead).rest) > 0.99
     assert 0.0 <= light.min() <= light.max() <= 1.0
     assert light[np.argmax(subject.canonical[:, 2])] > 0.95
     assert np.median(light[mouth]) < 0.75

@@ -8,7 +8,7 @@ import torch
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.training.batch import Batch, draw_space
@@ -26,11 +26,11 @@ CAMERA = Camera.looking_at(np.array([0.1, -0.05, 0.0]), extent=2.0)
 
 
 @pytest.fixture
-def view() -> View:
-    return View.of(CAMERA, (40, 40))
+def view() -> RayBundle:
+    return RayBundle.of(CAMERA, (40, 40))
 
 
-def batch_with(view: View, silhouette: torch.Tensor, count: int = 400) -> Batch:
+def batch_with(view: RayBundle, silhouette: torch.Tensor, count: int = 400) -> Batch:
     nothing = torch.zeros(0)
     space = torch.from_numpy(draw_space(count, np.random.default_rng(0)))
     return Batch(
@@ -47,7 +47,7 @@ def batch_with(view: View, silhouette: torch.Tensor, count: int = 400) -> Batch:
     )
 
 
-def test_points_are_where_rays_through_their_pixels_are(view: View) -> None:
+def test_points_are_where_rays_through_their_pixels_are(view: RayBundle) -> None:
     """Every pixel's ray, followed to any depth, comes back to that pixel."""
     silhouette = torch.zeros(40, 40, dtype=torch.bool)
     silhouette[11, 23] = True
@@ -57,7 +57,7 @@ def test_points_are_where_rays_through_their_pixels_are(view: View) -> None:
     assert (columns.min(), columns.max()) == (23 - MARGIN, 23 + MARGIN)
 
 
-def test_points_off_the_image_or_behind_the_camera_prove_nothing(view: View) -> None:
+def test_points_off_the_image_or_behind_the_camera_prove_nothing(view: RayBundle) -> None:
     points = torch.tensor([[9.0, 0.0, 0.0], [0.1, -0.05, 9.0], [0.1, -0.05, 0.0]])
     assert seen_empty(points, view, torch.zeros(40, 40, dtype=torch.bool)).tolist() == [
         False,
@@ -68,7 +68,7 @@ def test_points_off_the_image_or_behind_the_camera_prove_nothing(view: View) -> 
 
 @pytest.mark.parametrize("variant", ["imavatar", "fwd-skin", "c-net"])
 def test_the_term_pushes_the_surface_out_of_empty_space(
-    view: View, openhead: HeadModel, variant: str
+    view: RayBundle, openhead: HeadModel, variant: str
 ) -> None:
     torch.manual_seed(0)
     model = VARIANTS[variant].build(openhead, SIZES, {})
@@ -78,7 +78,7 @@ def test_the_term_pushes_the_surface_out_of_empty_space(
     )
     assert full.item() == 0.0
     batch = batch_with(view, torch.zeros(40, 40, dtype=torch.bool))
-    inside = model.search(batch.space, frame).sdf < 0.0
+    inside = model.find_canonical(batch.space, frame).sdf < 0.0
     assert inside.any()
     term = empty_space_term(model, frame, view, batch, 50.0)
     term.backward()

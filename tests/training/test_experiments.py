@@ -28,16 +28,21 @@ from imavatar_deploy.training.experiments.corruption import (
     with_damaged_masks,
     with_pose_noise,
 )
+from imavatar_deploy.training.experiments.experiments import EXPERIMENTS
 from imavatar_deploy.training.experiments.fig6 import TemplatePainter, shaded
 from imavatar_deploy.training.experiments.results import COLUMNS
-from imavatar_deploy.training.experiments.runs import Cell, Plan, Workbench, mean_over
+from imavatar_deploy.training.experiments.runs import (
+    ExperimentPlan,
+    ExperimentRun,
+    Trial,
+    mean_over,
+)
 from imavatar_deploy.training.experiments.sweep import natural_range, sweep_track
-from imavatar_deploy.training.experiments.table import EXPERIMENTS
-from imavatar_deploy.training.settings import Schedule, Settings, TracerSettings
+from imavatar_deploy.training.settings import Schedule, TracerSettings, TrainSettings
 from imavatar_deploy.training.synthetic import synthesise
 
 SIZE = 16
-SETTINGS = Settings(
+SETTINGS = TrainSettings(
     networks=NetworkSizes(
         geometry_layers=(16, 16),
         geometry_skip=(1,),
@@ -55,8 +60,8 @@ SETTINGS = Settings(
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    return Plan(
+def plan(tmp_path_factory: pytest.TempPathFactory) -> ExperimentPlan:
+    return ExperimentPlan(
         out=tmp_path_factory.mktemp("experiments"),
         base=SETTINGS,
         subjects=("female1",),
@@ -71,18 +76,22 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def trainings() -> list[tuple[str, Settings, FaceDataset]]:
+def trainings() -> list[tuple[str, TrainSettings, FaceDataset]]:
     """Every training that an experiment asked for, in order."""
     return []
 
 
 @pytest.fixture(scope="module")
-def bench(plan: Plan, trainings: list[tuple[str, Settings, FaceDataset]]) -> Iterator[Workbench]:
+def bench(
+    plan: ExperimentPlan, trainings: list[tuple[str, TrainSettings, FaceDataset]]
+) -> Iterator[ExperimentRun]:
     """Trains each variant once; a second training of the same variant takes the first one's run for its own."""
     made: dict[str, Path] = {}
     real = runs.train
 
-    def sparing(dataset: FaceDataset, out: Path, settings: Settings, **options: object) -> Path:
+    def sparing(
+        dataset: FaceDataset, out: Path, settings: TrainSettings, **options: object
+    ) -> Path:
         trainings.append((out.name, settings, dataset))
         if settings.variant not in made:
             made[settings.variant] = real(dataset, out, settings, **options)  # type: ignore[arg-type]
@@ -92,16 +101,16 @@ def bench(plan: Plan, trainings: list[tuple[str, Settings, FaceDataset]]) -> Ite
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "train", sparing)
-        yield Workbench(plan)
+        yield ExperimentRun(plan)
 
 
-def results(plan: Plan, name: str) -> dict[str, object]:
+def results(plan: ExperimentPlan, name: str) -> dict[str, object]:
     return dict(json.loads((plan.out / f"{name}.json").read_text()))
 
 
 class TestTables:
     def test_table2_compares_every_variant_with_the_paper(
-        self, bench: Workbench, plan: Plan
+        self, bench: ExperimentRun, plan: ExperimentPlan
     ) -> None:
         written = EXPERIMENTS["table2"].run(bench)
         assert [path.name for path in written] == ["table2.md", "table2.json", "table2.png"]
@@ -115,7 +124,10 @@ class TestTables:
         assert read_picture(plan.out / "table2.png").shape[0] > 2 * 192
 
     def test_nothing_is_done_twice(
-        self, bench: Workbench, plan: Plan, trainings: list[tuple[str, Settings, FaceDataset]]
+        self,
+        bench: ExperimentRun,
+        plan: ExperimentPlan,
+        trainings: list[tuple[str, TrainSettings, FaceDataset]],
     ) -> None:
         EXPERIMENTS["table2"].run(bench)
         before = len(trainings)
@@ -125,7 +137,10 @@ class TestTables:
         assert (plan.out / "table2.json").is_file()
 
     def test_table3_leaves_one_lesson_out_at_a_time(
-        self, bench: Workbench, plan: Plan, trainings: list[tuple[str, Settings, FaceDataset]]
+        self,
+        bench: ExperimentRun,
+        plan: ExperimentPlan,
+        trainings: list[tuple[str, TrainSettings, FaceDataset]],
     ) -> None:
         EXPERIMENTS["table3"].run(bench)
         taught = {
@@ -147,14 +162,17 @@ class TestTables:
         variants = {settings.variant for name, settings, _ in trainings if "none-of-them" in name}
         assert variants == {"imavatar-minus"}
 
-    def test_table3_has_no_warm_start_unless_told(self, plan: Plan) -> None:
+    def test_table3_has_no_warm_start_unless_told(self, plan: ExperimentPlan) -> None:
         open_plan = replace(plan, warm_start=None)
         assert open_plan.settings().warm_start
         assert not open_plan.settings(warm_start=False).warm_start
         assert replace(plan, warm_start=True).settings(warm_start=False).warm_start
 
     def test_table4_trains_on_corrupted_sets_and_tests_on_clean_ones(
-        self, bench: Workbench, plan: Plan, trainings: list[tuple[str, Settings, FaceDataset]]
+        self,
+        bench: ExperimentRun,
+        plan: ExperimentPlan,
+        trainings: list[tuple[str, TrainSettings, FaceDataset]],
     ) -> None:
         EXPERIMENTS["table4"].run(bench)
         assert list(results(plan, "table4")["rows"]) == [  # type: ignore[call-overload]
@@ -178,7 +196,7 @@ class TestTables:
 
 class TestFigures:
     def test_fig5_has_a_point_per_frame_and_a_curve_per_variant(
-        self, bench: Workbench, plan: Plan
+        self, bench: ExperimentRun, plan: ExperimentPlan
     ) -> None:
         EXPERIMENTS["fig5"].run(bench)
         with (plan.out / "fig5.csv").open(encoding="utf-8") as file:
@@ -197,7 +215,9 @@ class TestFigures:
             np.column_stack([[0.15, 0.35, 0.55, 0.75, 0.95], [0.3, 0.7, 1.1, 1.5, 1.9]])
         )
 
-    def test_fig6_puts_the_template_beside_the_avatar(self, bench: Workbench, plan: Plan) -> None:
+    def test_fig6_puts_the_template_beside_the_avatar(
+        self, bench: ExperimentRun, plan: ExperimentPlan
+    ) -> None:
         EXPERIMENTS["fig6"].run(bench)
         rows = results(plan, "fig6")["rows"]
         assert isinstance(rows, dict)
@@ -205,7 +225,7 @@ class TestFigures:
         assert rows["template morphing"]["normal cosine"] > 0.8
         assert read_picture(plan.out / "fig6.png").shape[1] > 4 * 192
 
-    def test_expressions_are_films(self, bench: Workbench, plan: Plan) -> None:
+    def test_expressions_are_films(self, bench: ExperimentRun, plan: ExperimentPlan) -> None:
         EXPERIMENTS["expressions"].run(bench)
         for number in (1, 2, 3, 10):
             with av.open(str(plan.out / f"female1-expression-{number:02d}.mp4")) as film:
@@ -215,17 +235,20 @@ class TestFigures:
         assert "[-4, 4]" in text
 
     def test_an_avatar_that_was_trained_already_is_taken(
-        self, bench: Workbench, plan: Plan, trainings: list[tuple[str, Settings, FaceDataset]]
+        self,
+        bench: ExperimentRun,
+        plan: ExperimentPlan,
+        trainings: list[tuple[str, TrainSettings, FaceDataset]],
     ) -> None:
         run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
         before = len(trainings)
-        EXPERIMENTS["fig6"].run(Workbench(replace(plan, run=run, seed=0, warm_start=True)))
+        EXPERIMENTS["fig6"].run(ExperimentRun(replace(plan, run=run, seed=0, warm_start=True)))
         assert len(trainings) == before
 
 
 class TestWorkbench:
     def test_a_run_of_other_settings_is_not_taken_for_this_one(
-        self, bench: Workbench, plan: Plan
+        self, bench: ExperimentRun, plan: ExperimentPlan
     ) -> None:
         bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
         other = plan.settings(variant="imavatar", schedule=replace(SETTINGS.schedule, pixels=17))
@@ -233,7 +256,7 @@ class TestWorkbench:
             bench.trained("female1-imavatar", "female1", other)
 
     def test_an_interrupted_run_is_gone_on_with(
-        self, bench: Workbench, plan: Plan, monkeypatch: pytest.MonkeyPatch
+        self, bench: ExperimentRun, plan: ExperimentPlan, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
         note = run.with_suffix(".json")
@@ -245,29 +268,31 @@ class TestWorkbench:
         assert resumed == [True]
         assert note.read_text() == finished
 
-    def test_unknown_names_are_refused_at_once(self, plan: Plan) -> None:
+    def test_unknown_names_are_refused_at_once(self, plan: ExperimentPlan) -> None:
         with pytest.raises(UsageError, match="did you mean 'female"):
-            Workbench(replace(plan, subjects=("female",)))
+            ExperimentRun(replace(plan, subjects=("female",)))
         with pytest.raises(UsageError, match="unknown variant"):
-            Workbench(replace(plan, variants=("x",)))
+            ExperimentRun(replace(plan, variants=("x",)))
 
-    def test_one_avatar_is_one_persons(self, bench: Workbench, plan: Plan, tmp_path: Path) -> None:
+    def test_one_avatar_is_one_persons(
+        self, bench: ExperimentRun, plan: ExperimentPlan, tmp_path: Path
+    ) -> None:
         run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
         with pytest.raises(UsageError, match="one person's avatar"):
-            Workbench(replace(plan, run=run, subjects=("female1", "male1")))
+            ExperimentRun(replace(plan, run=run, subjects=("female1", "male1")))
         with pytest.raises(InputError, match="there is no checkpoint at"):
-            Workbench(replace(plan, run=tmp_path / "none"))
+            ExperimentRun(replace(plan, run=tmp_path / "none"))
 
     def test_an_unmeasured_cell_is_not_averaged_away(self, tmp_path: Path) -> None:
-        known = Cell(tmp_path, {"metrics": {"PSNR": {"mean": 20.0}}})
-        unknown = Cell(tmp_path, {"metrics": {"PSNR": {"not_measured": "why"}}})
+        known = Trial(tmp_path, {"metrics": {"PSNR": {"mean": 20.0}}})
+        unknown = Trial(tmp_path, {"metrics": {"PSNR": {"not_measured": "why"}}})
         assert mean_over([known, known], "PSNR") == 20.0
         assert np.isnan(mean_over([known, unknown], "PSNR"))
 
 
 class TestCorruption:
     @pytest.fixture
-    def dataset(self, bench: Workbench) -> FaceDataset:
+    def dataset(self, bench: ExperimentRun) -> FaceDataset:
         return bench.dataset("female1", "train")
 
     def test_is_the_same_for_the_same_seed(self, dataset: FaceDataset) -> None:
@@ -315,7 +340,7 @@ class TestCorruption:
 
 
 class TestTemplate:
-    def test_is_drawn_where_the_head_is(self, openhead: HeadModel, bench: Workbench) -> None:
+    def test_is_drawn_where_the_head_is(self, openhead: HeadModel, bench: ExperimentRun) -> None:
         truth = bench.dataset("female1", "test")
         frame, seen = truth.track.frame(0), truth.observation(0)
         assert frame.camera is not None
@@ -342,7 +367,7 @@ class TestTemplate:
 
 
 class TestCommand:
-    def test_runs_by_name(self, tmp_path: Path, bench: Workbench, plan: Plan) -> None:
+    def test_runs_by_name(self, tmp_path: Path, bench: ExperimentRun, plan: ExperimentPlan) -> None:
         """With a run at hand, so that nothing is trained."""
         run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
         small = [
@@ -365,10 +390,10 @@ class TestCommand:
     def test_config_and_minutes_change_the_preset(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        plans: list[Plan] = []
+        plans: list[ExperimentPlan] = []
         row = EXPERIMENTS["table2"]
 
-        def look(bench: Workbench) -> list[Path]:
+        def look(bench: ExperimentRun) -> list[Path]:
             plans.append(bench.plan)
             return []
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.geometry import Geometry
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.variants import VARIANTS
@@ -28,9 +28,9 @@ from imavatar_deploy.training.free_space import (
     free_space_term,
     skin_limit,
 )
-from imavatar_deploy.training.head_depth import NOWHERE, head_depth, is_skin, nearest_around
+from imavatar_deploy.training.semantics import NOWHERE, head_depth, is_skin, nearest_around
 from imavatar_deploy.training.settings import Schedule
-from imavatar_deploy.training.warm_start.head_surface import Subject
+from imavatar_deploy.training.warm_start.head_surface import HeadSurface
 from imavatar_deploy.training.warm_start.surface_distance import query_surface
 
 from .drawn_video import write_video
@@ -73,12 +73,12 @@ def frame_of(video: FaceDataset) -> Frame:
     return Frame(torch.from_numpy(track.expression[FRAME]), torch.from_numpy(track.pose[FRAME]))
 
 
-def view_of(batch: Batch) -> View:
-    return View.of(batch.camera, batch.size, batch.pixels)
+def view_of(batch: Batch) -> RayBundle:
+    return RayBundle.of(batch.camera, batch.size, batch.pixels)
 
 
 def test_air_is_around_the_head_and_outside(air: Air, openhead: HeadModel) -> None:
-    distance = query_surface(Subject.from_head(openhead), air.points).distance
+    distance = query_surface(HeadSurface.from_head(openhead), air.points).distance
     assert NEAR < distance.min() < distance.max() < FAR
     assert (air.level <= 0.5 * distance + 1e-6).all()
     assert air.level.max() <= MOST

@@ -10,7 +10,7 @@ import pytest
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset.labels import LABELS
-from imavatar_deploy.training.head_depth import NOWHERE, head_depth
+from imavatar_deploy.training.semantics import NOWHERE, head_depth
 from imavatar_deploy.training.validation import Lobe, largest_lobe
 
 SIDE = 64

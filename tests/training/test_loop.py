@@ -18,8 +18,8 @@ from imavatar_deploy.errors import InputError, QualityError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.model.variants import VARIANTS
-from imavatar_deploy.training.dataset import Observation
-from imavatar_deploy.training.frame_parameters import Inputs
+from imavatar_deploy.training.dataset import FrameObservation
+from imavatar_deploy.training.frame_parameters import FrameParameters
 from imavatar_deploy.training.settings import LossWeights
 from imavatar_deploy.training.train import train
 from imavatar_deploy.training.trainer import Trainer
@@ -164,7 +164,7 @@ def test_resuming_with_other_frames_is_refused(openhead: HeadModel, unbroken: Pa
 def nan_at(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Disc.observation
 
-    def observation(self: Disc, index: int) -> Observation:
+    def observation(self: Disc, index: int) -> FrameObservation:
         seen = made(self, index)
         return replace(seen, image=np.full_like(seen.image, np.nan)) if index == 2 else seen
 
@@ -236,7 +236,7 @@ def test_latent_codes_are_trained_and_the_first_stands_for_the_others(
     )
     state = torch.load(run / "state.pt", weights_only=True)
     codes = state["inputs"]["latent"]
-    moved = (codes != Inputs(disc.track, settings.inputs, 4).latent).any(dim=1)
+    moved = (codes != FrameParameters(disc.track, settings.inputs, 4).latent).any(dim=1)
     assert moved.sum() == FRAMES - 1  # in the first step the network is still blind to codes
     torch.testing.assert_close(load_variant(run).geometry.latent, codes[0])
 

@@ -15,12 +15,12 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, load_checkpoint
 from imavatar_deploy.model.deformation import Deformation
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.tracing.tracer import Traced
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.tracing.tracer import TraceResult
 from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.training.batch import Batch
 from imavatar_deploy.training.losses import image_terms, supervision_terms
-from imavatar_deploy.training.pseudo_ground_truth import PseudoTruth
+from imavatar_deploy.training.pseudo_ground_truth import PseudoGroundTruth
 from imavatar_deploy.training.semantics import CLOTH, HAIR, MOUTH, SKIN
 from imavatar_deploy.training.settings import LossWeights, Terms
 
@@ -81,11 +81,11 @@ def step(golden: Golden, official: ImplicitAvatar) -> tuple[Terms, torch.Tensor,
     pose = tensor(golden["flame_pose"]).requires_grad_()
     centre = tensor(golden["camera_center"]).requires_grad_()
     frame = Frame(tensor(golden["expression"]), pose)
-    view = View.of(batch.camera, batch.size, batch.pixels, centre=centre)
-    found = official.search(tensor(golden["points"]), frame)
+    view = RayBundle.of(batch.camera, batch.size, batch.pixels, centre=centre)
+    found = official.find_canonical(tensor(golden["points"]), frame)
     hit = tensor(golden["network_object_mask"])
-    traced = Traced(found.canonical, tensor(golden["points"]), found.sdf, hit, found.valid)
-    truth = PseudoTruth(official.head, official.sizes.bones)
+    traced = TraceResult(found.canonical, tensor(golden["points"]), found.sdf, hit, found.valid)
+    truth = PseudoGroundTruth(official.head, official.sizes.bones)
     official.zero_grad()
     terms = image_terms(official, frame, view, traced, batch, LossWeights(), truth)
     LossWeights().total(terms).backward()
@@ -156,11 +156,11 @@ def test_pose_and_camera_get_the_published_gradients(
 
 
 @pytest.fixture(scope="module")
-def truth(openhead: HeadModel) -> PseudoTruth:
-    return PseudoTruth(openhead, bones=6)
+def truth(openhead: HeadModel) -> PseudoGroundTruth:
+    return PseudoGroundTruth(openhead, bones=6)
 
 
-def test_on_a_vertex_the_truth_is_the_vertex(truth: PseudoTruth, openhead: HeadModel) -> None:
+def test_on_a_vertex_the_truth_is_the_vertex(truth: PseudoGroundTruth, openhead: HeadModel) -> None:
     chosen = torch.arange(0, len(openhead.template), 97)
     targets = truth(truth.vertices[chosen], None)
     assert targets.distance.max() < 1e-6
@@ -174,13 +174,13 @@ def test_on_a_vertex_the_truth_is_the_vertex(truth: PseudoTruth, openhead: HeadM
     )
 
 
-def test_far_points_have_no_truth(truth: PseudoTruth) -> None:
+def test_far_points_have_no_truth(truth: PseudoGroundTruth) -> None:
     targets = truth(torch.tensor([[0.0, 1.1, 0.0]]), None)
     assert not targets.near.any()
     assert not targets.skinned.any()
 
 
-def test_rules_of_the_labels(truth: PseudoTruth) -> None:
+def test_rules_of_the_labels(truth: PseudoGroundTruth) -> None:
     points = truth.vertices[:5]
     semantic = torch.tensor([SKIN[0], HAIR[0], CLOTH[0], MOUTH[0], 0])
     plain, ruled = truth(points, None), truth(points, semantic)
@@ -193,7 +193,7 @@ def test_rules_of_the_labels(truth: PseudoTruth) -> None:
 
 
 def test_without_a_ghost_bone_cloth_keeps_its_weights(openhead: HeadModel) -> None:
-    truth = PseudoTruth(openhead, bones=5)
+    truth = PseudoGroundTruth(openhead, bones=5)
     points = truth.vertices[:2]
     semantic = torch.tensor([HAIR[0], CLOTH[0]])
     targets = truth(points, semantic)
@@ -201,7 +201,7 @@ def test_without_a_ghost_bone_cloth_keeps_its_weights(openhead: HeadModel) -> No
     torch.testing.assert_close(targets.weights[1], truth(points, None).weights[1])
 
 
-def test_fields_that_a_variant_lacks_are_not_compared(truth: PseudoTruth) -> None:
+def test_fields_that_a_variant_lacks_are_not_compared(truth: PseudoGroundTruth) -> None:
     targets = truth(truth.vertices[:4], None)
     assert supervision_terms(None, targets, 4) == {}
     skinning_only = Deformation(torch.zeros(4, 3, 0), torch.zeros(4, 0, 3), targets.weights + 0.5)
@@ -212,7 +212,7 @@ def test_fields_that_a_variant_lacks_are_not_compared(truth: PseudoTruth) -> Non
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_batch_that_misses_the_avatar_has_terms_and_gradients(
-    openhead: HeadModel, truth: PseudoTruth, variant: str
+    openhead: HeadModel, truth: PseudoGroundTruth, variant: str
 ) -> None:
     """Several processes average gradients: each must have one for every network, whatever it has seen."""
     sizes = NetworkSizes(
@@ -224,7 +224,7 @@ def test_a_batch_that_misses_the_avatar_has_terms_and_gradients(
         texture_layers=(8,),
     )
     avatar = VARIANTS[variant].build(openhead, sizes, {})
-    view = View.of(Camera.looking_at(np.zeros(3)), (8, 8))
+    view = RayBundle.of(Camera.looking_at(np.zeros(3)), (8, 8))
     nothing = torch.zeros(64, dtype=torch.bool)
     silhouette, none = nothing.reshape(8, 8), torch.zeros(0, 3)
     batch = Batch(
@@ -239,7 +239,7 @@ def test_a_batch_that_misses_the_avatar_has_terms_and_gradients(
         none,
         none,
     )
-    traced = Traced(
+    traced = TraceResult(
         view.at(torch.full((64,), 4.0)),
         view.at(torch.full((64,), 4.0)),
         torch.ones(64),

@@ -15,7 +15,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.retarget.expression_map import CONTROLS
 from imavatar_deploy.training.retargeting.fit_pairs import cross_validated, fit_pairs, ridge
-from imavatar_deploy.training.retargeting.recordings import Take, read_take
+from imavatar_deploy.training.retargeting.recordings import Recording, read_take
 
 Double = NDArray[np.float64]
 
@@ -36,15 +36,15 @@ def truth(seed: int = 5) -> Double:
     )
 
 
-def takes(noise: float, frames: int = 900, seed: int = 0) -> tuple[Take, Take, Double]:
+def takes(noise: float, frames: int = 900, seed: int = 0) -> tuple[Recording, Recording, Double]:
     """ARKit at 60 a second; codes at 25, which begin half a second later and hold the driver's identity."""
     matrix, values = truth(), wandering(frames, 52, seed)
-    source = Take(ARKIT, np.arange(frames) / 60.0, values + 0.07)
+    source = Recording(ARKIT, np.arange(frames) / 60.0, values + 0.07)
     times = np.arange(int((frames / 60.0 - 0.5) * 25)) / 25.0
     seen = np.stack([np.interp(times + 0.5, source.times, column) for column in values.T], axis=1)
     random = np.random.default_rng(seed + 1)
     codes = seen @ matrix + random.normal(size=59) + noise * random.normal(size=(len(times), 59))
-    return source, Take("flame2020", times, codes), matrix
+    return source, Recording("flame2020", times, codes), matrix
 
 
 class TestRidge:
@@ -124,7 +124,12 @@ class TestPairs:
             values[:, still] = 0.07
             moved = np.interp(target.times + 0.5, source.times, source.values[:, still] - 0.07)
             codes = target.values - np.outer(moved, matrix[still])
-            both.append((Take(ARKIT, source.times, values), Take("flame2020", target.times, codes)))
+            both.append(
+                (
+                    Recording(ARKIT, source.times, values),
+                    Recording("flame2020", target.times, codes),
+                )
+            )
         fit = fit_pairs(both, "", offset=0.5)
         np.testing.assert_allclose(fit.chart.matrix, matrix, rtol=0, atol=5e-3)
         alone = fit_pairs(both[:1], "", offset=0.5)
@@ -136,7 +141,13 @@ class TestPairs:
         values = wandering(1500, 59) * np.where(np.arange(59) < 50, 1.0, 0.3)
         times = np.arange(1500) / 25.0
         fit = fit_pairs(
-            [(Take("flame2019", times, values), Take("flame2023", times, values @ codes))], ""
+            [
+                (
+                    Recording("flame2019", times, values),
+                    Recording("flame2023", times, values @ codes),
+                )
+            ],
+            "",
         )
         assert (fit.chart.source, fit.chart.target) == ("flame2019", "flame2023")
         np.testing.assert_allclose(fit.chart.matrix, codes, rtol=0, atol=5e-3)

@@ -15,8 +15,8 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.tracks import FlameTrack
-from imavatar_deploy.training.divergence import Watch
-from imavatar_deploy.training.frame_parameters import Inputs, only_seen_rows
+from imavatar_deploy.training.divergence import DivergenceMonitor
+from imavatar_deploy.training.frame_parameters import FrameParameters, only_seen_rows
 from imavatar_deploy.training.muon import Muon
 from imavatar_deploy.training.optimisers import (
     hold_shape,
@@ -25,7 +25,7 @@ from imavatar_deploy.training.optimisers import (
     set_rates,
     shape_factor,
 )
-from imavatar_deploy.training.run_log import Clock
+from imavatar_deploy.training.run_log import RunClock
 from imavatar_deploy.training.settings import InputSettings, OptimiserSettings, Schedule
 from imavatar_deploy.training.validation import evenly
 
@@ -70,7 +70,7 @@ def test_cosine_rises_and_falls_to_a_hundredth() -> None:
 
 def test_every_parameter_has_one_optimiser(model: ImplicitAvatar, track: FlameTrack) -> None:
     for rate, kinds in ((0.0, 2), (1e-3, 3)):
-        inputs = Inputs(track, InputSettings())
+        inputs = FrameParameters(track, InputSettings())
         made = make_optimisers(
             model, inputs, OptimiserSettings(matrix_rate=rate, texture_factor=3.0)
         )
@@ -94,7 +94,7 @@ def test_the_shape_starts_slowly_after_the_colours(
     assert factors == [0.0, 0.0, 0.02, 0.5, 1.0, 1.0, 1.0]
     assert shape_factor(Schedule(), 0) == 1.0
     made = make_optimisers(
-        model, Inputs(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3)
+        model, FrameParameters(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3)
     )
     set_rates(made, 0.5, shape=0.1)
     texture = {id(parameter) for parameter in model.texture.parameters()}
@@ -106,7 +106,7 @@ def test_the_shape_starts_slowly_after_the_colours(
 
 def test_a_held_shape_stays_and_is_not_remembered(model: ImplicitAvatar, track: FlameTrack) -> None:
     made = make_optimisers(
-        model, Inputs(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3)
+        model, FrameParameters(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3)
     )
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     for parameter in model.parameters():
@@ -125,7 +125,7 @@ def test_a_held_shape_stays_and_is_not_remembered(model: ImplicitAvatar, track: 
 
 
 def test_only_the_frames_that_were_seen_move(track: FlameTrack) -> None:
-    inputs = Inputs(track, InputSettings(expression=True))
+    inputs = FrameParameters(track, InputSettings(expression=True))
     optimiser = torch.optim.SparseAdam(inputs.trained(), lr=0.01)
     before = inputs.pose.detach().clone()
     for frame in (1, 1, 2):
@@ -145,13 +145,13 @@ def test_only_the_frames_that_were_seen_move(track: FlameTrack) -> None:
 
 
 def test_untrained_inputs_stay_and_do_not_drift(track: FlameTrack) -> None:
-    inputs = Inputs(track, InputSettings(pose=False, camera=False))
+    inputs = FrameParameters(track, InputSettings(pose=False, camera=False))
     assert inputs.trained() == []
     assert inputs.drift(0) == {}
 
 
 def test_a_moved_camera_keeps_its_rotation(track: FlameTrack) -> None:
-    inputs = Inputs(track, InputSettings())
+    inputs = FrameParameters(track, InputSettings())
     camera = track.cameras[2]
     np.testing.assert_allclose(
         inputs.placed(camera, 2).world_to_camera, camera.world_to_camera, atol=1e-6
@@ -162,7 +162,7 @@ def test_a_moved_camera_keeps_its_rotation(track: FlameTrack) -> None:
 
 
 def test_the_watch_names_what_went_wrong() -> None:
-    watch = Watch(patience=3)
+    watch = DivergenceMonitor(patience=3)
     with pytest.raises(QualityError, match="the mask loss became inf at step 7, frame 12"):
         watch.losses({"colour": 1.0, "mask": float("inf")}, float("inf"), 7, "12")
     parameter = nn.Parameter(torch.ones(4))
@@ -200,11 +200,11 @@ def test_the_term_that_is_not_finite_is_named(
     terms: dict[str, float], total: float, message: str
 ) -> None:
     with pytest.raises(QualityError, match=message):
-        Watch(patience=1).losses(terms, total, 7, "00012")
+        DivergenceMonitor(patience=1).losses(terms, total, 7, "00012")
 
 
 def test_the_watch_counts_misses_in_a_row() -> None:
-    watch = Watch(patience=3)
+    watch = DivergenceMonitor(patience=3)
     for rays, wanted in ((0, 5), (0, 5), (1, 5), (0, 5), (0, 0), (0, 5), (0, 5)):
         watch.surface(rays, wanted, 1)
     with pytest.raises(QualityError, match="vanished at step 9: for 3 steps"):
@@ -212,10 +212,10 @@ def test_the_watch_counts_misses_in_a_row() -> None:
 
 
 def test_the_clock_goes_by_steps_or_by_minutes() -> None:
-    steps = Clock(Schedule(), planned=10, step=4)
+    steps = RunClock(Schedule(), planned=10, step=4)
     assert steps.progress() == 0.4
     assert steps.of() == "4/10"
-    minutes = Clock(Schedule(minutes=2.0), planned=10, step=4, spent=60.0)
+    minutes = RunClock(Schedule(minutes=2.0), planned=10, step=4, spent=60.0)
     assert minutes.progress() == pytest.approx(0.5, abs=0.01)
     assert minutes.remaining() == pytest.approx(60.0, abs=1.0)
 

@@ -11,13 +11,13 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.training.config_file import field_texts, from_toml, read_config, to_toml
 from imavatar_deploy.training.presets import PRESETS, preset
-from imavatar_deploy.training.settings import Schedule, Settings
+from imavatar_deploy.training.settings import Schedule, TrainSettings
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_written_preset_reads_back_equal(name: str) -> None:
     text = to_toml(preset(name))
-    assert from_toml(text, Settings()) == preset(name)
+    assert from_toml(text, TrainSettings()) == preset(name)
     assert from_toml(text, preset("tiny")) == preset(name)
 
 
@@ -30,13 +30,13 @@ def test_the_full_preset_is_the_paper() -> None:
 
 
 def test_every_setting_is_explained_in_the_file() -> None:
-    lines = to_toml(Settings()).splitlines()
+    lines = to_toml(TrainSettings()).splitlines()
     for number, line in enumerate(lines):
         if " = " in line and not line.startswith("#"):
             assert lines[number - 1].startswith("# "), line
-    for entry in fields(Settings):
-        assert field_texts(Settings)[entry.name]
-        group = getattr(Settings(), entry.name)
+    for entry in fields(TrainSettings):
+        assert field_texts(TrainSettings)[entry.name]
+        group = getattr(TrainSettings(), entry.name)
         if is_dataclass(group):
             assert field_texts(type(group)).keys() == {inner.name for inner in fields(group)}, (
                 entry.name
@@ -78,12 +78,12 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
 )
 def test_mistakes_are_sentences(text: str, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
-        from_toml(text, Settings())
+        from_toml(text, TrainSettings())
 
 
 def test_an_absent_file_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read as a configuration"):
-        read_config(tmp_path / "none.toml", Settings())
+        read_config(tmp_path / "none.toml", TrainSettings())
 
 
 def test_an_unknown_preset_lists_the_others() -> None:
@@ -94,5 +94,5 @@ def test_an_unknown_preset_lists_the_others() -> None:
 
 
 def test_settings_can_be_replaced_in_part() -> None:
-    settings = replace(Settings(), schedule=Schedule(steps=3))
+    settings = replace(TrainSettings(), schedule=Schedule(steps=3))
     assert settings.schedule.steps == 3

@@ -17,11 +17,11 @@ from imavatar_deploy.training.synthetic.hair_and_clothes import (
     hair_mask,
     part_of,
 )
-from imavatar_deploy.training.warm_start.head_surface import Subject, cap_holes
+from imavatar_deploy.training.warm_start.head_surface import HeadSurface, cap_holes
 
 
 def test_bare_subject_moves_as_the_head_model(openhead: HeadModel) -> None:
-    bare = Subject.from_head(openhead)
+    bare = HeadSurface.from_head(openhead)
     rng = np.random.default_rng(3)
     expression = rng.uniform(size=50).astype(np.float32)
     pose = rng.normal(0.0, 0.1, 15).astype(np.float32)
@@ -30,7 +30,7 @@ def test_bare_subject_moves_as_the_head_model(openhead: HeadModel) -> None:
 
 
 def test_subdivision_smooths_and_keeps_the_parts(openhead: HeadModel) -> None:
-    bare, fine = Subject.from_head(openhead), Subject.from_head(openhead, subdivisions=1)
+    bare, fine = HeadSurface.from_head(openhead), HeadSurface.from_head(openhead, subdivisions=1)
     assert len(fine.faces) == 4 * len(bare.faces)
     assert fine.parts.max() == bare.parts.max() == 5
     np.testing.assert_allclose(fine.weights.sum(axis=1), 1.0, atol=1e-5)
@@ -44,7 +44,7 @@ def test_holes_are_closed_without_sharing_an_edge_thrice(openhead: HeadModel) ->
     assert all((second, first) in directed for first, second in directed)
 
 
-def test_a_dressed_subject_is_sound(subject: Subject) -> None:
+def test_a_dressed_subject_is_sound(subject: HeadSurface) -> None:
     for field in dataclasses.fields(subject):
         if field.name not in ("head", "faces", "parts"):
             assert np.isfinite(getattr(subject, field.name)).all(), field.name
@@ -54,8 +54,8 @@ def test_a_dressed_subject_is_sound(subject: Subject) -> None:
     assert np.linalg.norm(subject.normals, axis=1) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_every_part_is_found_and_painted(openhead: HeadModel, subject: Subject) -> None:
-    anchors = Subject.from_head(openhead).rest
+def test_every_part_is_found_and_painted(openhead: HeadModel, subject: HeadSurface) -> None:
+    anchors = HeadSurface.from_head(openhead).rest
     names = [part_of(anchors[subject.parts == part]) for part in range(6)]
     assert sorted(names) == ["eye", "eye", "lower teeth", "skin", "tongue", "upper teeth"]
     teeth = subject.parts == names.index("upper teeth")
@@ -63,29 +63,29 @@ def test_every_part_is_found_and_painted(openhead: HeadModel, subject: Subject) 
 
 
 def test_hair_stands_off_the_scalp_and_leaves_ears_and_face_free(
-    openhead: HeadModel, subject: Subject
+    openhead: HeadModel, subject: HeadSurface
 ) -> None:
-    anchors = Subject.from_head(openhead).rest
+    anchors = HeadSurface.from_head(openhead).rest
     hair = hair_mask(anchors)
     crown, nose, ear = anchors[:, 1] > 0.4, anchors[:, 2] > 0.44, ear_mask(anchors) > 0.99
     assert hair[crown].min() > 0.9
     assert hair[nose].max() == 0.0
     assert ear.sum() > 50
     assert hair[ear].max() < 0.02
-    top = subject.rest[crown] - Subject.from_head(subject.head).rest[crown]
+    top = subject.rest[crown] - HeadSurface.from_head(subject.head).rest[crown]
     assert np.linalg.norm(top, axis=1).min() > 0.03
 
 
 def test_shirt_is_bound_to_the_ghost_bone_and_the_face_is_not(
-    openhead: HeadModel, subject: Subject
+    openhead: HeadModel, subject: HeadSurface
 ) -> None:
-    anchors = Subject.from_head(openhead).rest
+    anchors = HeadSurface.from_head(openhead).rest
     collar = above_collar(anchors)
     assert subject.weights[collar < -0.07, 0].min() > 0.99
     assert subject.weights[anchors[:, 1] > -0.2, 0].max() == 0.0
 
 
-def test_a_full_blink_brings_the_lids_together(subject: Subject) -> None:
+def test_a_full_blink_brings_the_lids_together(subject: HeadSurface) -> None:
     names = subject.head.expression_names
     blink = np.float32([name == "eyeBlinkLeft" for name in names])
     lids = np.linalg.norm(subject.expression @ blink, axis=1) > 0.035
@@ -95,7 +95,7 @@ def test_a_full_blink_brings_the_lids_together(subject: Subject) -> None:
     assert (closed < rested - 0.03).all()
 
 
-def test_a_wrong_shape_is_refused(subject: Subject) -> None:
+def test_a_wrong_shape_is_refused(subject: HeadSurface) -> None:
     with pytest.raises(
         InputError, match=r"subject weights must have shape \[5094, 6\], got \[5094, 5\]"
     ):

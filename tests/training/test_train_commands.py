@@ -19,7 +19,8 @@ from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.tracks import FlameTrack, flame_params
 from imavatar_deploy.training.commands.train import train
 from imavatar_deploy.training.config_file import read_config
-from imavatar_deploy.training.settings import Settings
+from imavatar_deploy.training.settings import TrainSettings
+from imavatar_deploy.training.train import DEVICES
 
 from ..commands import ROOT
 from ..processes import run_process
@@ -84,7 +85,7 @@ def trained(dataset: Path, config: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_options_win_over_the_file_and_the_file_over_the_preset(trained: Path) -> None:
-    settings = read_config(trained / "config.toml", Settings())
+    settings = read_config(trained / "config.toml", TrainSettings())
     assert (settings.seed, settings.schedule.steps, settings.schedule.pixels) == (5, 2, 32)
     assert settings.optimiser.matrix_rate > 0.0  # the tiny preset's
     assert load_variant(trained).sizes == settings.networks
@@ -129,7 +130,7 @@ def test_every_picture_is_looked_at_before_the_run_begins(
 def test_exact_tracking_leaves_inputs_alone(
     trained: Path, config: Path, dataset: Path, tmp_path: Path
 ) -> None:
-    assert read_config(trained / "config.toml", Settings()).inputs.pose
+    assert read_config(trained / "config.toml", TrainSettings()).inputs.pose
     result = run(
         dataset,
         "--out",
@@ -190,7 +191,7 @@ def test_mistakes_are_sentences(
 def test_help_teaches() -> None:
     text = run("--help").output
     assert "imavatar-train data/female1 --out run --preset tiny" in text
-    for name in ("imavatar-minus", "b-morph", "raster", "march", "config.toml"):
+    for name in ("imavatar-minus", "b-morph", "raster", "march", "config.toml", ", ".join(DEVICES)):
         assert name in text
 
 

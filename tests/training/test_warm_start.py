@@ -19,8 +19,8 @@ from imavatar_deploy.training.warm_start.fits import (
     shared_with_ghost,
     warm_start,
 )
-from imavatar_deploy.training.warm_start.fitting import Fit, learning_rate_factor, optimise
-from imavatar_deploy.training.warm_start.head_surface import Subject
+from imavatar_deploy.training.warm_start.fitting import NetworkFit, learning_rate_factor, optimise
+from imavatar_deploy.training.warm_start.head_surface import HeadSurface
 from imavatar_deploy.training.warm_start.lighting import lit
 from imavatar_deploy.training.warm_start.sample_pool import OFFSETS, TRUNCATION, SamplePool
 
@@ -46,20 +46,20 @@ QUICK = WarmStartSettings(
 )
 
 
-def small_avatar(subject: Subject) -> ImplicitAvatar:
+def small_avatar(subject: HeadSurface) -> ImplicitAvatar:
     torch.manual_seed(0)
     return ImplicitAvatar(subject.head, SMALL)
 
 
 @pytest.fixture(scope="module")
-def fitted(subject: Subject) -> ImplicitAvatar:
+def fitted(subject: HeadSurface) -> ImplicitAvatar:
     avatar = small_avatar(subject)
     warm_start(avatar, subject, QUICK)
     return avatar
 
 
 def test_a_short_fit_learns_shape_motion_and_colour(
-    fitted: ImplicitAvatar, subject: Subject
+    fitted: ImplicitAvatar, subject: HeadSurface
 ) -> None:
     fresh = SamplePool.draw(subject, 6_000, seed=77)
     before, after = fit_report(small_avatar(subject), fresh), fit_report(fitted, fresh)
@@ -75,14 +75,14 @@ def test_a_short_fit_learns_shape_motion_and_colour(
     assert after["gain eyeBlinkLeft"] > 0.15
 
 
-def test_the_eyeballs_follow_the_eye_bones(fitted: ImplicitAvatar, subject: Subject) -> None:
+def test_the_eyeballs_follow_the_eye_bones(fitted: ImplicitAvatar, subject: HeadSurface) -> None:
     eyes = subject.weights[:, 4:].max(axis=1) > 0.99
     with torch.no_grad():
         weights = fitted.deformation(torch.from_numpy(subject.canonical[eyes])).weights.numpy()
     assert (weights * subject.weights[eyes]).sum(axis=1).mean() > 0.3
 
 
-def test_it_is_the_same_each_time_and_after_a_break(subject: Subject, tmp_path: Path) -> None:
+def test_it_is_the_same_each_time_and_after_a_break(subject: HeadSurface, tmp_path: Path) -> None:
     short = WarmStartSettings(
         samples=3_000, steps=6, batch=64, detail_steps=3, deformation_steps=6, deformation_batch=64
     )
@@ -113,7 +113,7 @@ def test_pool_lies_close_to_the_surface_and_everywhere(pool: SamplePool) -> None
     assert face.mean() > 0.3
 
 
-def test_pool_targets_interpolate_the_subject(pool: SamplePool, subject: Subject) -> None:
+def test_pool_targets_interpolate_the_subject(pool: SamplePool, subject: HeadSurface) -> None:
     index = pool.close[:500]
     targets = pool.targets(index, ("weights", "expression", "pose", "colour"))
     assert targets["expression"].shape == (500, 3, EXPRESSION_SIZE)
@@ -124,7 +124,7 @@ def test_pool_targets_interpolate_the_subject(pool: SamplePool, subject: Subject
     np.testing.assert_allclose(targets["expression"][0].numpy(), wanted, atol=1e-6)
 
 
-def test_light_comes_from_above_the_front(subject: Subject) -> None:
+def test_light_comes_from_above_the_front(subject: HeadSurface) -> None:
     normals = torch.tensor([[-0.42, 0.55, 0.72], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
     colours = lit(torch.full((3, 3), 0.5), torch.nn.functional.normalize(normals, dim=1))
     assert colours[0].mean() > 1.4 * colours[1].mean()
@@ -158,7 +158,7 @@ def test_optimise_minimises_and_reports() -> None:
         x = torch.from_numpy(rng.normal(size=(64, 2)).astype(np.float32))
         return {"square": (module(x)[:, 0] - x[:, 0]).square().mean()}
 
-    fit = Fit("line", module, losses, steps=200, learning_rate=0.05, matrix_rate=0.0, seed=0)
+    fit = NetworkFit("line", module, losses, steps=200, learning_rate=0.05, matrix_rate=0.0, seed=0)
     optimise(fit, lambda name, step, steps, terms: seen.append(step))
     assert seen == list(range(1, 201))
     assert losses(np.random.default_rng(1))["square"].item() < 1e-3

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imavatar_deploy.avatar_io import sha256, write_avatar
-from imavatar_deploy.trt.build import Built, EngineTensor, Profile
+from imavatar_deploy.trt.build import BuiltEngine, EngineTensor, Profile
 from imavatar_deploy.trt.driver import Device
 from imavatar_deploy.trt.sidecar import (
     Sidecar,
@@ -56,7 +56,7 @@ def write_texture_engine(folder: Path) -> Sidecar:
         half_drift={},
         executed="not run: a test",
     )
-    write_engine(folder, Built(graph.read_bytes(), (), (), ""), sidecar)
+    write_engine(folder, BuiltEngine(graph.read_bytes(), (), (), ""), sidecar)
     seal(folder)
     return sidecar
 

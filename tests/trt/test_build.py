@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from imavatar_deploy.errors import InputError, MissingDependencyError, UsageError
 from imavatar_deploy.trt import flavours
-from imavatar_deploy.trt.build import EngineTensor, Order, Profile, build_engine, log_of
+from imavatar_deploy.trt.build import EngineSpec, EngineTensor, Profile, build_engine, log_of
 from imavatar_deploy.trt.flavours import FLAVOURS, find_flavour
 
 from ..tiny_avatar import CODE, write_texture
@@ -38,7 +38,7 @@ def texture(tmp_path: Path) -> bytes:
 
 
 def test_builds_and_tells_what_goes_in_and_out(trt: Any, texture: bytes) -> None:
-    built = build_engine(RTX, texture, Order(PROFILE, RTX.standard_targets))
+    built = build_engine(RTX, texture, EngineSpec(PROFILE, RTX.standard_targets))
     assert built.inputs == (
         EngineTensor("code", "float32", (-1, CODE)),
         EngineTensor("normal", "float32", (-1, 3)),
@@ -54,7 +54,7 @@ def test_builds_and_tells_what_goes_in_and_out(trt: Any, texture: bytes) -> None
 
 @pytest.mark.parametrize("target", RTX.standard_targets)
 def test_builds_for_each_architecture(trt: Any, texture: bytes, target: str) -> None:
-    assert len(build_engine(RTX, texture, Order(PROFILE, (target,))).plan) > 1000
+    assert len(build_engine(RTX, texture, EngineSpec(PROFILE, (target,))).plan) > 1000
 
 
 def test_tells_why_it_cannot_be_built(trt: Any, texture: bytes) -> None:
@@ -62,13 +62,13 @@ def test_tells_why_it_cannot_be_built(trt: Any, texture: bytes) -> None:
     with pytest.raises(
         UsageError, match=r"tensorrt-rtx cannot build this engine for sm75: .*Turing"
     ):
-        build_engine(RTX, texture, Order(PROFILE, ("sm75",)))
+        build_engine(RTX, texture, EngineSpec(PROFILE, ("sm75",)))
 
 
 @pytest.mark.parametrize("damage", [b"", b"rubbish" * 100])
 def test_refuses_what_its_parser_takes_for_a_graph(trt: Any, damage: bytes) -> None:
     with pytest.raises(InputError, match="TensorRT cannot read this ONNX graph"):
-        build_engine(RTX, damage, Order(PROFILE, ("sm89",)))
+        build_engine(RTX, damage, EngineSpec(PROFILE, ("sm89",)))
 
 
 def test_an_operator_it_does_not_know_is_named(trt: Any) -> None:
@@ -81,7 +81,7 @@ def test_an_operator_it_does_not_know_is_named(trt: Any) -> None:
         helper.make_graph([node], "g", [given], [made]), opset_imports=opsets, ir_version=9
     )
     with pytest.raises(InputError, match="Wrinkle"):
-        build_engine(RTX, graph.SerializeToString(), Order(PROFILE, ("sm89",)))
+        build_engine(RTX, graph.SerializeToString(), EngineSpec(PROFILE, ("sm89",)))
 
 
 def test_float32_stays_float32(trt: Any) -> None:
@@ -97,7 +97,7 @@ def test_float32_stays_float32(trt: Any) -> None:
     onnx.checker.check_model(model)
     seen = []
     watched = replace(RTX, configure=lambda *told: seen.append(told[1]) or RTX.configure(*told))
-    build_engine(watched, model.SerializeToString(), Order(PROFILE, ("sm89",)))
+    build_engine(watched, model.SerializeToString(), EngineSpec(PROFILE, ("sm89",)))
     assert not seen[0].get_flag(trt.BuilderFlag.TF32)
     assert seen[0].num_compute_capabilities == 1
     assert seen[0].get_compute_capability(0) == trt.ComputeCapability.SM89
@@ -127,7 +127,7 @@ class TestTensorrt:
         config.get_timing_cache.return_value.serialize.return_value = b"later"
         monkeypatch.setitem(sys.modules, "tensorrt", fake)
         built = build_engine(
-            FLAVOURS["tensorrt"], b"graph", Order(PROFILE, ("sm89",)), timing=b"earlier"
+            FLAVOURS["tensorrt"], b"graph", EngineSpec(PROFILE, ("sm89",)), timing=b"earlier"
         )
         config.create_timing_cache.assert_called_once_with(b"earlier")
         config.set_timing_cache.assert_called_once_with(

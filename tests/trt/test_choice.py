@@ -22,7 +22,7 @@ from imavatar_deploy.runtime.commands.verify import verify
 from imavatar_deploy.runtime.trt_policy import POLICIES, choose, rebuild
 from imavatar_deploy.trt import flavours
 from imavatar_deploy.trt.build import build_engine
-from imavatar_deploy.trt.driver import Driver
+from imavatar_deploy.trt.driver import NvidiaDriver
 from imavatar_deploy.trt.sidecar import Sidecar, intact_plan
 
 from .conftest import GPU
@@ -35,17 +35,17 @@ NO_DRIVER = "no NVIDIA driver is installed here (libcuda.so.1 cannot be loaded)"
 def device(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCuda:
     """A driver with a GPU, both faked, and a store of the test's own."""
     for module in (trt_policy, flavours):
-        monkeypatch.setattr(module, "probe_driver", lambda: Driver("13.0", (GPU,)))
+        monkeypatch.setattr(module, "probe_driver", lambda: NvidiaDriver("13.0", (GPU,)))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return cuda
 
 
 @pytest.fixture
 def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    def probe() -> Driver:
+    def probe() -> NvidiaDriver:
         raise MissingDependencyError(f"{NO_DRIVER}; install it, or play on the CPU")
 
-    for module in ("runtime.engines", "engines.check"):
+    for module in ("onnx_session", "trt.verify"):
         monkeypatch.setattr(f"imavatar_deploy.{module}.probe_driver", probe)
 
 
@@ -222,10 +222,10 @@ class Falls(SimpleNamespace):
 def test_cuda_never_means_the_cpu(
     tiny_avatar_folder: Path, monkeypatch: pytest.MonkeyPatch, module: Any, said: str
 ) -> None:
-    def probe() -> Driver:
+    def probe() -> NvidiaDriver:
         if getattr(module, "raises", False) is None:
             raise MissingDependencyError(NO_DRIVER)
-        return Driver("13.0", (GPU,))
+        return NvidiaDriver("13.0", (GPU,))
 
     if module is onnxruntime and CUDA in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime is a GPU build")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imavatar_deploy.errors import MissingDependencyError
-from imavatar_deploy.trt.driver import Device, Driver, probe_driver
+from imavatar_deploy.trt.driver import Device, NvidiaDriver, probe_driver
 
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 SYSTEM_DRIVER_MISMATCH = 803
@@ -48,7 +48,7 @@ class FakeCuda:
 def test_tells_every_device() -> None:
     cuda = FakeCuda(("NVIDIA RTX 4090", 8, 9), ("NVIDIA RTX 5090", 12, 0))
     expected = (Device("NVIDIA RTX 4090", "sm89"), Device("NVIDIA RTX 5090", "sm120"))
-    assert probe_driver(lambda name: cuda) == Driver("13.1", expected)
+    assert probe_driver(lambda name: cuda) == NvidiaDriver("13.1", expected)
 
 
 def missing(name: str) -> Any:

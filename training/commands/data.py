@@ -18,7 +18,7 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.optional import require_all
 
 from ..dataset.check import inspect
-from ..dataset.finding import shortened
+from ..dataset.findings import shortened
 from ..dataset.images import READ
 from ..dataset.report import Inspection, preview
 from .convert import convert

@@ -21,7 +21,7 @@ from ..dataset import FaceDataset
 from ..evaluation.from_frames import KIND as FRAMES
 from ..evaluation.markdown import cell
 from ..evaluation.metric import MASKINGS
-from ..evaluation.prediction_source import Options
+from ..evaluation.source import Options
 from ..experiments.command import experiment
 from .table_help import tracer_names
 

@@ -19,12 +19,11 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.optional import require_all
 
 from ..dataset import FaceDataset
-from ..train import DEVICES
 from .table_help import preset_names, tracer_rows, variant_rows
 
 if TYPE_CHECKING:  # torch is needed to train, and a help text must not need it
     from ..run_folder import RunFolder
-    from ..settings import Settings
+    from ..settings import TrainSettings
 
 EXTRA = "train"
 NEEDED = ("torch", "lightning_fabric", "tensorboard", "igl", "skimage.measure", "scipy.spatial")
@@ -127,7 +126,7 @@ validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
     metavar="CHECKPOINT",
     help="Begin with a checkpoint's weights, in its sizes.",
 )
-@click.option("--device", default="auto", show_default=True, help=f"{', '.join(DEVICES)}.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps.")
 def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> None:
     """Train a head avatar on DATASET, one or several videos of a person in the published layout.
 
@@ -195,7 +194,7 @@ def _closing_quality(run: RunFolder) -> str:
     )
 
 
-def _settings(out: Path, options: dict[str, Any]) -> Settings:
+def _settings(out: Path, options: dict[str, Any]) -> TrainSettings:
     """The run's own when resuming, else preset, then file; what the command line says wins over both."""
     from ..config_file import changed, read_config
     from ..presets import preset

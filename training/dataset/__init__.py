@@ -1,7 +1,7 @@
 """Datasets: videos in the published layout as frames of ground truth, decoded when asked for, and their checks."""
 
 from .check import check, inspect
-from .face_dataset import FaceDataset, Observation
-from .finding import Finding
+from .face_dataset import FaceDataset, FrameObservation
+from .findings import Finding
 
-__all__ = ["FaceDataset", "Finding", "Observation", "check", "inspect"]
+__all__ = ["FaceDataset", "Finding", "FrameObservation", "check", "inspect"]

@@ -12,8 +12,8 @@ from imavatar_deploy.progress import Progress, silent
 
 from . import images
 from .consistency import check_fit
-from .finding import ERROR, WARNING, Finding
-from .frame_summary import PosedPoints, Sketch, sketch
+from .findings import ERROR, WARNING, Finding
+from .frame_summary import FrameSummary, PosedPoints, sketch
 from .images import READ
 from .placement import SYSTEMATIC, check_placement
 from .report import Inspection, VideoReport
@@ -150,7 +150,7 @@ def _head(
         return None
 
 
-def _contradictions(video: Video, sketches: Sequence[Sketch]) -> list[Finding]:
+def _contradictions(video: Video, sketches: Sequence[FrameSummary]) -> list[Finding]:
     """Single frames are compared with their neighbours only where the cameras as a whole can be right."""
     placed = check_placement(video, sketches)
     return (
@@ -162,7 +162,7 @@ def _contradictions(video: Video, sketches: Sequence[Sketch]) -> list[Finding]:
 
 def _sketches(
     video: Video, size: int, points: PosedPoints | None, findings: list[Finding]
-) -> Iterator[Sketch | None]:
+) -> Iterator[FrameSummary | None]:
     """One for each frame whose pictures can be read; the others become findings."""
     kinds = [kind for kind in READ if kind in ("image", "mask") or video.has(kind)]
     for place in range(len(video)):

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.tracks.track import FlameTrack
 
-from .finding import ERROR, WARNING, Finding
-from .frame_summary import THUMB, Sketch
+from .findings import ERROR, WARNING, Finding
+from .frame_summary import THUMB, FrameSummary
 from .video import TRACK_FILE, Video
 
 # Do pictures and poses belong together? Swapped and misplaced frames, from the sketches of one video.
@@ -34,7 +34,7 @@ MIN_FRAMES_FOR_FIT = 8
 """Fewer frames than this do not tell what is usual."""
 
 
-def misfits(sketches: Sequence[Sketch]) -> list[int]:
+def misfits(sketches: Sequence[FrameSummary]) -> list[int]:
     """Indices of sketches whose picture does not fit their pose as the pictures around them fit theirs."""
     if len(sketches) < MIN_FRAMES_FOR_FIT:
         return []
@@ -46,7 +46,7 @@ def misfits(sketches: Sequence[Sketch]) -> list[int]:
     return [int(index) for index in np.flatnonzero((deviation > limit).any(axis=1) | lost)]
 
 
-def partner(sketches: Sequence[Sketch], index: int, others: Sequence[int]) -> int | None:
+def partner(sketches: Sequence[FrameSummary], index: int, others: Sequence[int]) -> int | None:
     """Which other misfit's picture fits the pose of this one, if any: those two were swapped."""
     usual = _median(_offsets(sketches))
     apart = {
@@ -60,7 +60,7 @@ def partner(sketches: Sequence[Sketch], index: int, others: Sequence[int]) -> in
     return best if best is not None and apart[best] < 2 * LEAST_MISFIT else None
 
 
-def _offsets(sketches: Sequence[Sketch]) -> Double:
+def _offsets(sketches: Sequence[FrameSummary]) -> Double:
     """[T, 5] how much further right and down the picture is than the pose says."""
     return np.array([sketch.seen - sketch.posed for sketch in sketches], dtype=np.float64)
 
@@ -102,7 +102,7 @@ BETTER = 0.5
 """Another lag is believed when it leaves less than this share of what does not correlate without."""
 
 
-def lag(sketches: Sequence[Sketch]) -> int:
+def lag(sketches: Sequence[FrameSummary]) -> int:
     """By how many frames the pictures trail their poses (negative: lead), or 0 where that is not sure."""
     if len(sketches) < MIN_FRAMES_FOR_SHIFT:
         return 0
@@ -146,7 +146,7 @@ NOTICEABLE = 0.04
 """Root mean square of grey below which pictures do not count as unlike: an untracked blink is 0.02."""
 
 
-def strangers(sketches: Sequence[Sketch], track: FlameTrack) -> list[int]:
+def strangers(sketches: Sequence[FrameSummary], track: FlameTrack) -> list[int]:
     """Indices of sketches that interrupt a motion which their pose continues."""
     if len(sketches) < 3:
         return []
@@ -179,7 +179,7 @@ SAME_POSE = 0.03
 """Radians, or expression units x 5, up to which two poses of one picture are the tracker's noise."""
 
 
-def check_fit(video: Video, sketches: Sequence[Sketch]) -> list[Finding]:
+def check_fit(video: Video, sketches: Sequence[FrameSummary]) -> list[Finding]:
     """Findings about frames that contradict each other."""
     steps = lag(sketches)
     if steps:
@@ -203,7 +203,9 @@ def _shifted(video: Video, steps: int) -> Finding:
     )
 
 
-def _misfit(video: Video, sketches: Sequence[Sketch], index: int, bad: Sequence[int]) -> Finding:
+def _misfit(
+    video: Video, sketches: Sequence[FrameSummary], index: int, bad: Sequence[int]
+) -> Finding:
     other = partner(sketches, index, bad)
     hint = f" {video.file('mask', sketches[other].place).name} would" if other is not None else ""
     return Finding(
@@ -214,7 +216,7 @@ def _misfit(video: Video, sketches: Sequence[Sketch], index: int, bad: Sequence[
     )
 
 
-def _stranger(video: Video, sketch: Sketch) -> Finding:
+def _stranger(video: Video, sketch: FrameSummary) -> Finding:
     return Finding(
         ERROR,
         "stranger",
@@ -223,8 +225,8 @@ def _stranger(video: Video, sketch: Sketch) -> Finding:
     )
 
 
-def _twins(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:
-    first: dict[bytes, Sketch] = {}
+def _twins(video: Video, sketches: Sequence[FrameSummary]) -> Iterator[Finding]:
+    first: dict[bytes, FrameSummary] = {}
     for sketch in sketches:
         twin = first.setdefault(sketch.digest, sketch)
         if twin is sketch:

@@ -18,7 +18,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks.track import FlameTrack
 
 from . import images
-from .images import Pixels
+from .images import FramePixels
 from .video import TRACK_FILE, Video, find_videos, join_tracks, load_head
 
 # ByteCache: keeps what was decoded last, up to so many bytes.
@@ -33,11 +33,11 @@ class ByteCache:
 
     def __init__(self, budget: int = BUDGET) -> None:
         self._budget = budget
-        self._held: OrderedDict[int, Pixels] = OrderedDict()
+        self._held: OrderedDict[int, FramePixels] = OrderedDict()
         self._lock = Lock()
         self.bytes = 0
 
-    def get(self, key: int, load: Callable[[], Pixels]) -> Pixels:
+    def get(self, key: int, load: Callable[[], FramePixels]) -> FramePixels:
         """What is held for `key`, or what `load` returns, which is then held."""
         with self._lock:
             if key in self._held:
@@ -60,7 +60,7 @@ Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Observation:
+class FrameObservation:
     """One frame of ground truth, square, with pixel centres at integer coordinates (see `camera.Camera`)."""
 
     name: str
@@ -159,7 +159,7 @@ class FaceDataset:
             load_head(self.track, self._places[0][0], self._head_source, self._edition)
         )
 
-    def observation(self, index: int) -> Observation:
+    def observation(self, index: int) -> FrameObservation:
         """The frame at `index`, counted from 0; its mask and labels are the cache's, and read-only.
 
         Raises:
@@ -167,7 +167,7 @@ class FaceDataset:
         """
         video, place = self._places[index]
         held = self._cache.get(index, lambda: self._load(video, place))
-        return Observation(
+        return FrameObservation(
             name=video.track.names[place],
             video=video.name,
             image=images.colours(held),
@@ -179,7 +179,7 @@ class FaceDataset:
             keypoints=_points_in_pixels(video.keypoints[place], self.size),
         )
 
-    def _load(self, video: Video, place: int) -> images.Pixels:
+    def _load(self, video: Video, place: int) -> images.FramePixels:
         return read_only(
             images.load({kind: video.file(kind, place) for kind in self._kinds}, self.size)
         )

@@ -14,7 +14,7 @@ from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks.track import FlameFrame
 
-from .images import Pixels, colours
+from .images import FramePixels, colours
 from .labels import LABELS
 
 # PosedPoints: where the head model says the head is in a frame's picture.
@@ -76,7 +76,7 @@ MEASURES = ("top", "left", "right", "column of the face", "row of the face")
 """What is measured in the mask and labels (`seen`) and on the posed head (`posed`), as fractions of the side."""
 
 
-class Sketch(NamedTuple):
+class FrameSummary(NamedTuple):
     """One frame of a video."""
 
     place: int
@@ -98,8 +98,8 @@ class Sketch(NamedTuple):
 
 
 def sketch(
-    place: int, pixels: Pixels, projection: Projection | None, keypoints: Float | None
-) -> Sketch:
+    place: int, pixels: FramePixels, projection: Projection | None, keypoints: Float | None
+) -> FrameSummary:
     """Measure a decoded frame.
 
     Args:
@@ -115,7 +115,7 @@ def sketch(
         inside, in_picture = _shares(projection.points, mask)
     elif projection is None and keypoints is not None:
         posed[3:] = (keypoints.mean(axis=0) + 1) / 2
-    return Sketch(
+    return FrameSummary(
         place=place,
         digest=hashlib.blake2b(
             np.ascontiguousarray(pixels.image).tobytes(), digest_size=16

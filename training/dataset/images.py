@@ -130,7 +130,7 @@ TARGETS = (8, 4096)
 """Smallest and largest side in pixels that frames may be resized to."""
 
 
-class Pixels(NamedTuple):
+class FramePixels(NamedTuple):
     """What a frame's files hold, in the smallest type that keeps it: this is what is cached."""
 
     image: Picture  # [S, S, 3] RGB in 0..255, uint8, or float32 where it was resized
@@ -145,7 +145,7 @@ class Pixels(NamedTuple):
         return sum(array.nbytes for array in self if array is not None)
 
 
-def load(files: Mapping[str, Path], size: int) -> Pixels:
+def load(files: Mapping[str, Path], size: int) -> FramePixels:
     """Decode the pictures of one frame and resize them to `size`: colours and matte smoothly, the rest by nearest.
 
     Args:
@@ -164,7 +164,7 @@ def load(files: Mapping[str, Path], size: int) -> Pixels:
             f"{files['mask']} is empty: no pixel is above {OPAQUE:.0f}; mend the mask or drop the frame"
         )
     others = (_beside(image, files, kind) for kind in ("semantic", "normal", "depth"))
-    return Pixels(
+    return FramePixels(
         _smooth(image, size),
         person,
         *(None if other is None else _nearest(other, size) for other in others),
@@ -202,13 +202,13 @@ def _nearest(picture: Picture, size: int) -> Picture:
     return resized
 
 
-def colours(pixels: Pixels) -> Float:
+def colours(pixels: FramePixels) -> Float:
     """[S, S, 3] in 0..1, white outside the mask."""
     image = np.asarray(pixels.image, dtype=np.float32) / np.float32(255)
     return np.where(pixels.mask[..., None], image, np.float32(1))
 
 
-def normals(pixels: Pixels) -> Float | None:
+def normals(pixels: FramePixels) -> Float | None:
     """[S, S, 3] unit vectors, zero outside the mask."""
     if pixels.normal is None:
         return None
@@ -219,7 +219,7 @@ def normals(pixels: Pixels) -> Float | None:
     )
 
 
-def depths(pixels: Pixels) -> Float | None:
+def depths(pixels: FramePixels) -> Float | None:
     """[S, S] model units in front of the camera, 0 outside the mask."""
     if pixels.depth is None:
         return None

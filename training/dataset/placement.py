@@ -8,8 +8,8 @@ import numpy as np
 
 from imavatar_deploy.conventions import BOUNDING_RADIUS, JAW
 
-from .finding import ERROR, WARNING, Finding
-from .frame_summary import Sketch
+from .findings import ERROR, WARNING, Finding
+from .frame_summary import FrameSummary
 from .video import TRACK_FILE, Video
 
 NEAREST = BOUNDING_RADIUS + 0.1
@@ -32,7 +32,7 @@ SYSTEMATIC = ("behind", "uncovered", "camera")
 """Kinds of findings that put all frames in doubt."""
 
 
-def check_placement(video: Video, sketches: Sequence[Sketch]) -> list[Finding]:
+def check_placement(video: Video, sketches: Sequence[FrameSummary]) -> list[Finding]:
     """Findings about single cameras and poses, and about all of a video's masks together."""
     inside = list(_cameras(video))
     head = (
@@ -72,7 +72,7 @@ def _poses(video: Video) -> Iterator[Finding]:
             )
 
 
-def _masks(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:
+def _masks(video: Video, sketches: Sequence[FrameSummary]) -> Iterator[Finding]:
     for sketch in sketches:
         if sketch.area < SMALL or sketch.area == 1.0:
             share = (
@@ -87,7 +87,7 @@ def _masks(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:
             )
 
 
-def _behind(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:
+def _behind(video: Video, sketches: Sequence[FrameSummary]) -> Iterator[Finding]:
     for name in (video.track.names[sketch.place] for sketch in sketches if sketch.behind):
         yield Finding(
             ERROR,
@@ -97,7 +97,7 @@ def _behind(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:
         )
 
 
-def _out_of_picture(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:
+def _out_of_picture(video: Video, sketches: Sequence[FrameSummary]) -> Iterator[Finding]:
     for sketch in sketches:
         if sketch.in_picture < MOST_OF_IT:
             yield Finding(
@@ -108,7 +108,7 @@ def _out_of_picture(video: Video, sketches: Sequence[Sketch]) -> Iterator[Findin
             )
 
 
-def _uncovered(video: Video, sketches: Sequence[Sketch]) -> Iterator[Finding]:
+def _uncovered(video: Video, sketches: Sequence[FrameSummary]) -> Iterator[Finding]:
     inside = [sketch.inside for sketch in sketches if not np.isnan(sketch.inside)]
     if inside and np.median(inside) < COVERED:
         yield Finding(

@@ -18,8 +18,8 @@ from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 
 from . import images
-from .finding import ERROR, Finding
-from .frame_summary import Sketch
+from .findings import ERROR, Finding
+from .frame_summary import FrameSummary
 from .images import READ, decode
 from .labels import LABELS
 from .video import Video
@@ -42,7 +42,7 @@ class VideoReport:
     labels: tuple[str, ...]
 
     @classmethod
-    def of(cls, video: Video, sketches: Sequence[Sketch]) -> VideoReport:
+    def of(cls, video: Video, sketches: Sequence[FrameSummary]) -> VideoReport:
         """Gather it from a video and its readable frames."""
         pose, expression = video.track.pose, video.track.expression
         occurring = (

@@ -15,10 +15,9 @@ from imavatar_deploy.rendering.shading import available_shading
 from imavatar_deploy.tracks import check_edition
 
 from .from_frames import prediction_of
-from .ground_truth import GroundTruth
 from .landmarks import BakedLandmarks, canonical_landmarks, project
 from .metric import Points, Prediction
-from .prediction_source import Options, PredictionSource, SourceKind
+from .source import GroundTruth, Options, PredictionSource, SourceKind
 
 BUNDLED = "sample"
 

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.errors import InputError
 
-from .ground_truth import GroundTruth
 from .metric import Image, Points, Prediction
-from .prediction_source import Options, PredictionSource, SourceKind
+from .source import GroundTruth, Options, PredictionSource, SourceKind
 
 OPAQUE = 127
 """An alpha above this is the head, as the published masks have it."""

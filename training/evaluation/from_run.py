@@ -13,17 +13,16 @@ from torch.nn.utils import parametrize
 
 from imavatar_deploy.errors import ImavatarError, MissingDependencyError, unknown_name
 from imavatar_deploy.model.checkpoint import load_variant
-from imavatar_deploy.model.forward_avatar import ForwardVariant
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 from imavatar_deploy.model.frame import Frame
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from imavatar_deploy.model.render import Rendering, render
 from imavatar_deploy.model.tracing import TRACERS
 from imavatar_deploy.tracks import check_edition
 
-from .ground_truth import GroundTruth
 from .landmarks import canonical_landmarks, onto_surface, project
 from .metric import Points, Prediction
-from .prediction_source import Options, PredictionSource, SourceKind
+from .source import GroundTruth, Options, PredictionSource, SourceKind
 
 MARCH = "march"
 """The tracer that every variant can be traced by."""
@@ -42,7 +41,7 @@ class ImplicitSource(PredictionSource):
     """
 
     def __init__(
-        self, model: Variant, truth: GroundTruth, *, title: str, tracer: str = "raster"
+        self, model: HeadAvatarModel, truth: GroundTruth, *, title: str, tracer: str = "raster"
     ) -> None:
         if tracer not in TRACERS:
             raise unknown_name("tracer", tracer, TRACERS)
@@ -80,7 +79,7 @@ class ImplicitSource(PredictionSource):
     def _carried(self, rendering: Rendering, frame: Frame, index: int) -> Points | None:
         if self._landmarks is None:
             return None
-        if isinstance(self._model, ForwardVariant):
+        if isinstance(self._model, ForwardAvatarModel):
             start = torch.from_numpy(self._landmarks).to(frame.pose)
             with torch.no_grad():
                 canonical = onto_surface(self._model, start, frame)
@@ -106,7 +105,7 @@ def nearest_seen(rendering: Rendering, landmarks: Points) -> Points | None:
     return np.asarray(deformed[apart.argmin(axis=1)], dtype=np.float32)
 
 
-def _landmarks(model: Variant) -> Points | None:
+def _landmarks(model: HeadAvatarModel) -> Points | None:
     try:
         return canonical_landmarks(model.head)
     except ImavatarError:  # a head model whose landmarks nobody knows; the report says so

@@ -11,7 +11,7 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
-from imavatar_deploy.model.forward_avatar import ForwardVariant
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.optional import require
 
@@ -45,7 +45,7 @@ def project(points: Points, camera: Camera, size: int) -> Points:
     return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:], dtype=np.float32)
 
 
-def onto_surface(model: ForwardVariant, points: torch.Tensor, frame: Frame) -> torch.Tensor:
+def onto_surface(model: ForwardAvatarModel, points: torch.Tensor, frame: Frame) -> torch.Tensor:
     """[N, 3] canonical points moved along the gradient of the signed distance onto its zero level."""
     code = model.geometry_code(frame)
     for _ in range(STEPS):

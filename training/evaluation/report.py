@@ -13,20 +13,21 @@ from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.progress import Progress, silent
 
 from .contact_sheet import Bytes, read_picture, stack, strip, write_picture
-from .ground_truth import GroundTruth
 from .markdown import cell, table
 from .measure import Scores, measure
 from .metric import Case, Masking, Perceptual
 from .metrics import METRICS
-from .prediction_source import PredictionSource
+from .source import GroundTruth, PredictionSource
 
 MARKER = "report.json"
+
 SHEET = "contact_sheet.png"
+
 STRIPS = "frames"
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """Scores, and what they are scores of."""
 
     title: str
@@ -89,7 +90,7 @@ def write_report(
     keep_frames: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> Report:
+) -> EvaluationReport:
     """Measure every frame of `truth` and write `report.md`, `report.json` and `contact_sheet.png` into `out`.
 
     Args:
@@ -106,7 +107,7 @@ def write_report(
             truth, source, masking, perceptual=perceptual, seen=strips.add, progress=progress
         )
         about = {**(facts or {}), "frames": len(truth), "size": truth.size, **source.facts}
-        report = Report(f"Evaluation of {source.title}", about, masking, scores)
+        report = EvaluationReport(f"Evaluation of {source.title}", about, masking, scores)
         write_picture(partial / SHEET, strips.sheet(scores))
         (partial / "report.md").write_text(report.markdown(), encoding="utf-8")
         (partial / MARKER).write_text(

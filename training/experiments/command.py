@@ -29,7 +29,7 @@ NEEDED = (
 
 
 def _experiments() -> str:
-    from .table import EXPERIMENTS
+    from .experiments import EXPERIMENTS
 
     return "; ".join(f"{row.name} ({row.place}): {row.summary}" for row in EXPERIMENTS.values())
 
@@ -140,15 +140,15 @@ def experiment(
     from ..config_file import read_config
     from ..presets import preset
     from ..synthetic import SUBJECTS
-    from .runs import Plan, Workbench
-    from .table import EXPERIMENTS
+    from .experiments import EXPERIMENTS
+    from .runs import ExperimentPlan, ExperimentRun
 
     if name not in EXPERIMENTS:
         raise unknown_name("experiment", name, EXPERIMENTS)
     base = read_config(config, preset(size_name)) if config else preset(size_name)
     if minutes is not None:
         base = replace(base, schedule=replace(base.schedule, minutes=minutes))
-    plan = Plan(
+    plan = ExperimentPlan(
         out=out,
         base=base,
         subjects=_names(subjects) or tuple(SUBJECTS),
@@ -164,7 +164,7 @@ def experiment(
         progress=progress,
         say=lambda line: click.echo(line, err=True),
     )
-    written = EXPERIMENTS[name].run(Workbench(plan))
+    written = EXPERIMENTS[name].run(ExperimentRun(plan))
     click.echo(closing_lines(written, time.perf_counter() - start, [f"less {out / name}.md"]))
 
 

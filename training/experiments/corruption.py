@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack
 
-from ..dataset import FaceDataset, Observation
+from ..dataset import FaceDataset, FrameObservation
 
 PATCH = 61 / 512
 """Side of a damaged patch as a share of the image's: 61 pixels of 512 (supplementary, Table 4)."""
 
-Change = Callable[[int, Observation], Observation]
+Change = Callable[[int, FrameObservation], FrameObservation]
 
 
 class CorruptedDataset(FaceDataset):
@@ -49,7 +49,7 @@ class CorruptedDataset(FaceDataset):
         """See `FaceDataset`."""
         return self._dataset.head
 
-    def observation(self, index: int) -> Observation:
+    def observation(self, index: int) -> FrameObservation:
         """See `FaceDataset`."""
         seen = self._dataset.observation(index)
         return seen if self._change is None else self._change(index, seen)
@@ -71,7 +71,7 @@ def with_damaged_masks(dataset: FaceDataset, share: float, seed: int) -> Corrupt
     count = round(share * len(dataset))
     chosen = set(np.random.default_rng([seed, 2]).permutation(len(dataset))[:count].tolist())
 
-    def change(index: int, seen: Observation) -> Observation:
+    def change(index: int, seen: FrameObservation) -> FrameObservation:
         if index not in chosen:
             return seen
         mask = damaged(seen.mask, np.random.default_rng([seed, 3, index]))

@@ -13,7 +13,7 @@ from imavatar_deploy.head_model import HeadModel
 from ..evaluation.contact_sheet import Bytes, row, stack
 from ..evaluation.metric import Image
 from .results import facts, write_film, write_pages, write_png
-from .runs import Experiment, Workbench, avatar_of
+from .runs import Experiment, ExperimentRun, avatar_of
 from .sweep import SweepFrames, joined, natural_range, sweep_track
 
 SWEPT = (1, 2, 3, 10)
@@ -24,7 +24,7 @@ SHOWN = 5
 """Frames of each sweep in the picture."""
 
 
-def run(bench: Workbench) -> list[Path]:
+def run(bench: ExperimentRun) -> list[Path]:
     """Render every sweep of every subject."""
     films, pictures = [], {}
     for subject in bench.plan.subjects:
@@ -66,7 +66,7 @@ def run(bench: Workbench) -> list[Path]:
 
 
 def _sweeps(
-    bench: Workbench, subject: str, head: HeadModel, camera: Camera
+    bench: ExperimentRun, subject: str, head: HeadModel, camera: Camera
 ) -> Iterator[tuple[int, list[Image]]]:
     """Every expression with its frames; one motion for all of them, so that the surface is extracted once."""
     frames = bench.plan.test_frames or FRAMES

@@ -15,8 +15,8 @@ from imavatar_deploy.optional import require
 from ..evaluation.markdown import cell as number
 from ..evaluation.markdown import table
 from .results import facts, write_pages
-from .runs import Experiment, Workbench
-from .table2 import baseline
+from .runs import Experiment, ExperimentRun
+from .tables import baseline
 
 BINS = 5
 """Equally many test frames in each: means over these make the curves."""
@@ -25,7 +25,7 @@ Points = dict[str, NDArray[np.float64]]
 """By variant, `[N, 2]`: jaw norm in radians, and 1 - mean normal cosine, of every test frame of every subject."""
 
 
-def run(bench: Workbench) -> list[Path]:
+def run(bench: ExperimentRun) -> list[Path]:
     """Measure the cells of Table 2 frame by frame."""
     points = {variant: _points(bench, variant) for variant in bench.variants}
     curves = {variant: curve(found) for variant, found in points.items()}
@@ -63,7 +63,7 @@ def curve(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([part.mean(axis=0) for part in bins if len(part)]).reshape(-1, 2)
 
 
-def _points(bench: Workbench, variant: str) -> NDArray[np.float64]:
+def _points(bench: ExperimentRun, variant: str) -> NDArray[np.float64]:
     parts = []
     for subject in bench.plan.subjects:
         cosine = np.array(baseline(bench, variant, subject).column("normal cosine"))
@@ -71,7 +71,7 @@ def _points(bench: Workbench, variant: str) -> NDArray[np.float64]:
     return np.concatenate(parts)
 
 
-def _jaw(bench: Workbench, subject: str, which: str) -> NDArray[np.float64]:
+def _jaw(bench: ExperimentRun, subject: str, which: str) -> NDArray[np.float64]:
     """[T] norm of the jaw's axis-angle in a set."""
     jaw = bench.dataset(subject, which).track.pose[:, JAW].astype(np.float64)
     return np.asarray(np.linalg.norm(jaw, axis=1))

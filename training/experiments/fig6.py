@@ -24,7 +24,7 @@ from ..evaluation.metric import MASKINGS, Case, Image, Mask, Prediction
 from ..evaluation.metrics import METRICS
 from ..warm_start.head_surface import vertex_normals
 from .results import facts, plain, write_pages, write_png
-from .runs import Experiment, Workbench, avatar_of
+from .runs import Experiment, ExperimentRun, avatar_of
 
 # Template picture: the head model's own mesh, morphed and drawn without any network; and shading by normals alone.
 
@@ -77,7 +77,7 @@ COLUMNS = ("mask IoU", "normal cosine")
 CAPTIONS = ("truth", "template morphing", "implicit morphing", "with colours")
 
 
-def run(bench: Workbench) -> list[Path]:
+def run(bench: ExperimentRun) -> list[Path]:
     """Draw and measure both for every test frame."""
     pictures: dict[str, Bytes] = {}
     cases: dict[str, list[Case]] = {"template morphing": [], "implicit morphing": []}

@@ -19,17 +19,17 @@ from ..evaluation.contact_sheet import Bytes, stack, write_picture
 from ..evaluation.markdown import cell as number
 from ..evaluation.markdown import table
 from ..evaluation.metric import Image
-from .runs import Cell, Plan, mean_over
+from .runs import ExperimentPlan, Trial, mean_over
 
 COLUMNS = ("mask IoU", "RGB L1", "normal cosine", "PSNR", "expression")
 """The metrics of the paper's tables, and two that cost nothing."""
 
-Rows = Mapping[str, list[Cell]]
+Rows = Mapping[str, list[Trial]]
 """What a table compares: the cells of every subject, by the row's name."""
 
 
 def write_comparison(
-    plan: Plan,
+    plan: ExperimentPlan,
     name: str,
     heading: str,
     rows: Rows,
@@ -72,7 +72,7 @@ def write_comparison(
     return [*pages, write_png(plan.out / f"{name}.png", _hardest(rows))]
 
 
-def facts(plan: Plan, run: Path | None = None) -> list[str]:
+def facts(plan: ExperimentPlan, run: Path | None = None) -> list[str]:
     """Lines that say how large the experiment was.
 
     Args:
@@ -95,7 +95,7 @@ def facts(plan: Plan, run: Path | None = None) -> list[str]:
 
 
 def write_pages(
-    plan: Plan, name: str, heading: str, lines: Sequence[str], document: Mapping[str, Any]
+    plan: ExperimentPlan, name: str, heading: str, lines: Sequence[str], document: Mapping[str, Any]
 ) -> list[Path]:
     """`NAME.md` and `NAME.json` in the plan's folder."""
     schedule = plan.base.schedule

@@ -19,11 +19,11 @@ from imavatar_deploy.progress import Progress, silent
 from ..dataset import FaceDataset
 from ..evaluation.contact_sheet import Bytes, read_picture
 from ..evaluation.from_run import ImplicitSource, chosen_device
-from ..evaluation.ground_truth import GroundTruth
 from ..evaluation.metric import MASKINGS
 from ..evaluation.report import MARKER, STRIPS, write_report
+from ..evaluation.source import GroundTruth
 from ..presets import preset
-from ..settings import Settings
+from ..settings import TrainSettings
 from ..synthetic import SUBJECTS, synthesise
 from ..train import train
 
@@ -31,12 +31,12 @@ from ..train import train
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExperimentPlan:
     """Sizes, lengths and choices of an experiment. Full size is the default preset's, on demand."""
 
     out: Path
     """Folder of everything: `data/`, `runs/`, `reports/` and the results. Work that is found there is used again."""
-    base: Settings = field(default_factory=lambda: preset("small"))
+    base: TrainSettings = field(default_factory=lambda: preset("small"))
     """Settings that every training of the experiment starts from."""
     subjects: tuple[str, ...] = tuple(SUBJECTS)
     variants: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Plan:
     def __post_init__(self) -> None:
         refuse_standard_output(self.out)
 
-    def settings(self, *, warm_start: bool = True, **changes: object) -> Settings:
+    def settings(self, *, warm_start: bool = True, **changes: object) -> TrainSettings:
         """The base with an experiment's own changes.
 
         Args:
@@ -77,14 +77,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """A report, read back."""
 
     folder: Path
     document: dict[str, Any]
 
     @classmethod
-    def read(cls, folder: Path) -> Cell:
+    def read(cls, folder: Path) -> Trial:
         """Raises InputError where the report cannot be read."""
         try:
             return cls(folder, json.loads((folder / MARKER).read_text(encoding="utf-8")))
@@ -106,7 +106,7 @@ class Cell:
         return read_picture(sorted((self.folder / STRIPS).glob("*.png"))[index])
 
 
-def mean_over(cells: list[Cell], metric: str) -> float:
+def mean_over(cells: list[Trial], metric: str) -> float:
     """The mean of the cells' means; NaN where one of them was not measured, lest a table hide it."""
     return fmean(cell.mean(metric) for cell in cells)
 
@@ -114,7 +114,7 @@ def mean_over(cells: list[Cell], metric: str) -> float:
 Corruption = Callable[[FaceDataset], FaceDataset]
 
 
-class Workbench:
+class ExperimentRun:
     """Data, runs and reports of one plan, each made once: an interrupted experiment goes on where it was.
 
         data/SUBJECT-SET-FRAMESxSIZE/   synthetic sets        runs/CELL/      what `imavatar-train` writes
@@ -125,7 +125,7 @@ class Workbench:
         InputError: the avatar to look at cannot be read.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ExperimentPlan) -> None:
         self.plan = plan
         for kind, names, known in (
             ("subject", plan.subjects, SUBJECTS),
@@ -174,7 +174,7 @@ class Workbench:
         return FaceDataset.open([self.video(subject, which)], size=self.plan.size)
 
     def trained(
-        self, cell: str, subject: str, settings: Settings, corruption: Corruption | None = None
+        self, cell: str, subject: str, settings: TrainSettings, corruption: Corruption | None = None
     ) -> Path:
         """The run folder of a cell: trained now, gone on with, or found finished.
 
@@ -212,7 +212,7 @@ class Workbench:
             _write_json(note, {"about": about, "finished": True})
         return folder
 
-    def scored(self, cell: str, run: Path, subject: str) -> Cell:
+    def scored(self, cell: str, run: Path, subject: str) -> Trial:
         """The scores of a run on the subject's test set of strong expressions: measured now, or read back."""
         plan, folder = self.plan, self.out / "reports" / cell
         about = {"test frames": plan.test_frames, "seed": plan.seed, "asked tracer": plan.tracer}
@@ -228,7 +228,7 @@ class Workbench:
                 keep_frames=True,
                 progress=plan.progress,
             )
-        cell_found = Cell.read(folder)
+        cell_found = Trial.read(folder)
         if not about.items() <= cell_found.document.items():
             raise UsageError(
                 f"{folder} reports on other frames; choose another --out, or remove it to measure anew"
@@ -285,7 +285,7 @@ def _write_json(path: Path, document: Any) -> None:
 VARIANT = "imavatar"
 
 
-def avatar_of(bench: Workbench, subject: str) -> Path:
+def avatar_of(bench: ExperimentRun, subject: str) -> Path:
     """A run or checkpoint of a subject: the plan's own, else IMavatar as Table 2 trains it."""
     if bench.plan.run is not None:
         return bench.plan.run
@@ -304,5 +304,5 @@ class Experiment:
     """Where the paper has it."""
     summary: str
     """One line for `--help`."""
-    run: Callable[[Workbench], list[Path]]
+    run: Callable[[ExperimentRun], list[Path]]
     """Does all of it, and returns what it wrote."""

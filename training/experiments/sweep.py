@@ -14,7 +14,7 @@ from imavatar_deploy.errors import InternalError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack
 
-from ..evaluation.ground_truth import Truth
+from ..evaluation.source import Truth
 
 RANGE = (-4.0, 4.0)
 """Of a FLAME expression coefficient (supplementary, section 1.7)."""

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.conventions import EXPRESSION_SIZE
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.retarget import ExpressionMap, Fit
+from imavatar_deploy.retarget import ExpressionMap, MapFit
 from imavatar_deploy.retarget.arkit import ARKIT
 from imavatar_deploy.retarget.expression_map import CONTROLS, INPUTS
 
-from .recordings import Take
+from .recordings import Recording
 
 # Ridge regression, and the choice of its lambda by leaving stretches of time out.
 
@@ -109,7 +109,7 @@ class PairsFit:
 
 
 def fit_pairs(
-    pairs: Sequence[tuple[Take, Take]], made_from: str, *, offset: float = 0.0
+    pairs: Sequence[tuple[Recording, Recording]], made_from: str, *, offset: float = 0.0
 ) -> PairsFit:
     """Fit a map from the first of each pair to the second.
 
@@ -136,7 +136,7 @@ def fit_pairs(
     spread = outputs.var(axis=0)
     explained = 1.0 - (cure.missed**2).mean(axis=0) / np.where(spread > 1e-12, spread, np.nan)
     codes = slice(EXPRESSION_SIZE)
-    fit = Fit(
+    fit = MapFit(
         "pairs",
         made_from,
         cure.ridge,
@@ -148,7 +148,7 @@ def fit_pairs(
     return PairsFit(chart, explained, np.abs(inputs).max(axis=0), len(inputs))
 
 
-def _vocabularies(pairs: Sequence[tuple[Take, Take]]) -> tuple[str, str]:
+def _vocabularies(pairs: Sequence[tuple[Recording, Recording]]) -> tuple[str, str]:
     kinds = {(first.vocabulary, second.vocabulary) for first, second in pairs}
     if len(kinds) != 1:
         raise InputError(
@@ -162,7 +162,7 @@ def _vocabularies(pairs: Sequence[tuple[Take, Take]]) -> tuple[str, str]:
     return source, target
 
 
-def _in_step(first: Take, second: Take, offset: float) -> tuple[Double, Double]:
+def _in_step(first: Recording, second: Recording, offset: float) -> tuple[Double, Double]:
     """Both at the second's frames, as far as the first was there, each without its own resting face."""
     times = second.times + offset
     shared = (times >= first.times[0]) & (times <= first.times[-1])

@@ -12,7 +12,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import OPENHEAD, HeadModel
 from imavatar_deploy.kinematics import bone_transforms
 from imavatar_deploy.progress import Progress, silent
-from imavatar_deploy.retarget import ExpressionMap, Fit, find_retarget
+from imavatar_deploy.retarget import ExpressionMap, MapFit, find_retarget
 from imavatar_deploy.retarget.arkit import ARKIT
 from imavatar_deploy.retarget.expression_map import CONTROLS, INPUTS, split
 
@@ -48,7 +48,7 @@ STEP = 1e-3
 """Radians of a numerical derivative; vertices are good to 1e-8 m."""
 
 
-class Imitation:
+class ShapeMatch:
     """Which controls make the trusted vertices of a head move as they are wanted to.
 
     Args:
@@ -232,7 +232,7 @@ def fit_shapes(
             "must be human heads in metres, +Y up, facing +Z, with FLAME's five joints"
         )
     wanted = registration.carried(probed.moved)[:, registration.trusted]  # [n, W, 3]
-    imitation = Imitation(target, registration.trusted)
+    imitation = ShapeMatch(target, registration.trusted)
     strength = imitation.noise(wanted) if ridge is None else ridge
     found = imitation.at_once(wanted, strength)
     with progress("bending joints", len(found)) as advance:
@@ -244,7 +244,7 @@ def fit_shapes(
         for name, controls, shape in zip(probed.names, found, wanted, strict=True)
         if (residual := _residual(name, shape, imitation.moved(controls)))
     )
-    fit = Fit("shapes", made_from, strength, len(residuals), *_overall(residuals))
+    fit = MapFit("shapes", made_from, strength, len(residuals), *_overall(residuals))
     matrix = (found / probed.sizes[:, None]).astype(np.float32)
     return ShapesFit(
         ExpressionMap(probed.vocabulary, target.edition, matrix, fit=fit), residuals, registration

@@ -99,7 +99,7 @@ def _seconds(codes: Sequence[str]) -> Double:
 
 
 @dataclass(frozen=True)
-class Take:
+class Recording:
     """T frames of one vocabulary's inputs (see `controls.INPUTS`)."""
 
     vocabulary: str
@@ -107,7 +107,7 @@ class Take:
     values: Double  # [T, n]
 
 
-def read_take(source: str | Path, edition: str | None = None) -> Take:
+def read_take(source: str | Path, edition: str | None = None) -> Recording:
     """Read ARKit weights from a Live Link Face `.csv`, or codes from a track of any known format.
 
     Args:
@@ -117,7 +117,7 @@ def read_take(source: str | Path, edition: str | None = None) -> Take:
         InputError: the file is absent, damaged or of no known format, or does not say its head model.
     """
     if Path(source).suffix.lower() == ".csv":
-        return Take(*read_live_link(Path(source)))
+        return Recording(*read_live_link(Path(source)))
     track = read_track(source)
     said = track.edition or edition
     if said is None:
@@ -129,7 +129,7 @@ def read_take(source: str | Path, edition: str | None = None) -> Take:
             f"{source} says it is of {said}, and --edition says {edition}; leave --edition out"
         )
     values = np.concatenate([track.expression, track.pose[:, FACE_POSE]], axis=1)
-    return Take(said, np.arange(len(track)) / track.fps, values.astype(float))
+    return Recording(said, np.arange(len(track)) / track.fps, values.astype(float))
 
 
 # A whole track in another head model's codes, by a map.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .motions import SETS
 from .people import SUBJECTS
-from .sets import SETS
 from .synthesise import load_ground_truth, synthesise
 
 __all__ = ["SETS", "SUBJECTS", "load_ground_truth", "synthesise"]

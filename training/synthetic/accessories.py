@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.conventions import BONES
 
-from ..warm_start.head_surface import Subject
-from .appearance import Looks
+from ..warm_start.head_surface import HeadSurface
+from .appearance import Appearance
 from .labels import LABELS
 from .noise import value_noise
-from .solid_meshes import Fitting, Piece, at, combed, gathered, grid, solid, tube
+from .solid_meshes import HeadAnchors, SolidMesh, at, combed, gathered, grid, solid, tube
 
 # A bob: straight hair that covers the ears and ends at the neck.
 
@@ -38,7 +38,7 @@ CURTAIN = ((-0.40, -0.15, 0.10, 0.26), (0.10, 0.085, 0.11, 0.30))
 EDGE = 0.03
 
 
-def make_bob(fitting: Fitting, looks: Looks) -> Piece:
+def make_bob(fitting: HeadAnchors, looks: Appearance) -> SolidMesh:
     """A dome over the skull that falls straight from its widest place, open in front and hollow behind the mouth."""
     right, left = fitting.place(-0.28, 0.12, 0.02)[0], fitting.place(0.28, 0.12, 0.02)[0]
     top, back, front = (
@@ -91,7 +91,7 @@ BUN_STEP = 0.008
 RADII = (0.135, 0.115, 0.125)
 
 
-def make_bun(fitting: Fitting, looks: Looks) -> Piece:
+def make_bun(fitting: HeadAnchors, looks: Appearance) -> SolidMesh:
     """An ellipsoid half sunk into the crown, with a winding groove."""
     crown = fitting.place(0.0, 0.44, -0.14)
     middle = crown + at(0.0, 0.075, -0.045)
@@ -125,7 +125,7 @@ AHEAD = 0.050
 """How far the rims stand before the eyelids."""
 
 
-def make_glasses(fitting: Fitting, looks: Looks) -> Piece:
+def make_glasses(fitting: HeadAnchors, looks: Appearance) -> SolidMesh:
     """Two rims, a bridge over the nose, and two temples that end behind the ears."""
     eyes = [fitting.place(side * 0.1157, 0.0423, 0.353) for side in (1, -1)]
     ears = [fitting.place(side * 0.285, 0.045, 0.0) for side in (1, -1)]
@@ -171,7 +171,7 @@ def _curve(corners: list[Float]) -> Float:
     return np.asarray(path, dtype=np.float32)
 
 
-PIECES: dict[str, Callable[[Fitting, Looks], Piece]] = {
+PIECES: dict[str, Callable[[HeadAnchors, Appearance], SolidMesh]] = {
     "bob": make_bob,
     "bun": make_bun,
     "glasses": make_glasses,
@@ -180,14 +180,14 @@ PIECES: dict[str, Callable[[Fitting, Looks], Piece]] = {
 
 
 def wearing(
-    subject: Subject,
+    subject: HeadSurface,
     anchors: Float,
     labels: NDArray[np.uint8],
-    looks: Looks,
+    looks: Appearance,
     names: tuple[str, ...],
-) -> tuple[Subject, NDArray[np.uint8]]:
+) -> tuple[HeadSurface, NDArray[np.uint8]]:
     """The subject with the named pieces as further parts, and the labels `[V]` of all of its vertices."""
-    fitting = Fitting(subject.rest, anchors)
+    fitting = HeadAnchors(subject.rest, anchors)
     for name in names:
         piece = PIECES[name](fitting, looks)
         subject = joined(subject, piece)
@@ -197,7 +197,7 @@ def wearing(
     return subject, labels
 
 
-def joined(subject: Subject, piece: Piece) -> Subject:
+def joined(subject: HeadSurface, piece: SolidMesh) -> HeadSurface:
     """The subject with one more part, which moves with the head's bone alone."""
     count, size = len(piece.vertices), len(subject.rest)
     weights = np.zeros((count, subject.weights.shape[1]), dtype=np.float32)

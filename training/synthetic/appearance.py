@@ -42,11 +42,11 @@ class Palette:
 
 
 @dataclass(frozen=True)
-class Looks:
+class Appearance:
     """Colours and haircut of one person."""
 
     palette: Palette = Palette()
     haircut: Haircut = Haircut()
 
 
-DEFAULT_LOOKS = Looks()
+DEFAULT_LOOKS = Appearance()

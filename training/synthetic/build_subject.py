@@ -12,7 +12,7 @@ from imavatar_deploy.arrays import read_only
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.head_model import HeadModel
 
-from ..warm_start.head_surface import Subject
+from ..warm_start.head_surface import HeadSurface
 from .accessories import wearing
 from .hair_and_clothes import dressed
 from .labels import vertex_labels
@@ -26,10 +26,10 @@ SUBDIVISIONS = 2
 
 
 @dataclass(frozen=True)
-class Actor:
+class SyntheticSubject:
     """A person ready to be drawn."""
 
-    subject: Subject
+    subject: HeadSurface
     labels: NDArray[np.uint8]  # [V]
 
 
@@ -40,7 +40,7 @@ def openhead() -> HeadModel:
 
 
 @lru_cache(maxsize=8)
-def actor(name: str, subdivisions: int = SUBDIVISIONS) -> Actor:
+def actor(name: str, subdivisions: int = SUBDIVISIONS) -> SyntheticSubject:
     """Return the subject of that name, built once in a process; its arrays are read-only.
 
     Raises:
@@ -51,11 +51,11 @@ def actor(name: str, subdivisions: int = SUBDIVISIONS) -> Actor:
     return read_only(build(SUBJECTS[name], subdivisions))
 
 
-def build(person: Person, subdivisions: int) -> Actor:
+def build(person: Person, subdivisions: int) -> SyntheticSubject:
     """Shape, dress, disturb and paint OpenHead."""
     head, looks = openhead(), person.looks
-    anchors = Subject.from_head(head, subdivisions=subdivisions).rest
-    bare = Subject.from_head(head.for_subject(person.shape), subdivisions=subdivisions)
+    anchors = HeadSurface.from_head(head, subdivisions=subdivisions).rest
+    bare = HeadSurface.from_head(head.for_subject(person.shape), subdivisions=subdivisions)
     own = uneven(dressed(bare, anchors, looks.haircut), anchors, person.manner_seed)
     subject = dimmed(
         painted(mannered(own, person.manner_seed, person.accents), anchors, looks), anchors
@@ -63,10 +63,10 @@ def build(person: Person, subdivisions: int) -> Actor:
     subject, labels = wearing(
         subject, anchors, vertex_labels(subject, anchors, looks), looks, person.pieces
     )
-    return Actor(halved(subject), labels)
+    return SyntheticSubject(halved(subject), labels)
 
 
-def halved(subject: Subject) -> Subject:
+def halved(subject: HeadSurface) -> HeadSurface:
     """The subject with its motion rounded to half precision, as it is stored: what is drawn is what is written."""
     return replace(
         subject,

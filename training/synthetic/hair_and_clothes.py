@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..warm_start.head_surface import Subject, vertex_normals
+from ..warm_start.head_surface import HeadSurface, vertex_normals
 from .appearance import Haircut
 from .noise import fractal_noise, smoothstep, value_noise
 
@@ -130,7 +130,7 @@ def above_collar(anchors: Float) -> Float:
     return np.asarray(y - np.interp(around, COLLAR[:, 0], COLLAR[:, 1]), dtype=np.float32)
 
 
-def dressed(subject: Subject, anchors: Float, haircut: Haircut = SAMPLE_CUT) -> Subject:
+def dressed(subject: HeadSurface, anchors: Float, haircut: Haircut = SAMPLE_CUT) -> HeadSurface:
     """The subject with hair and shirt raised from the skin, whole eyeballs and gums, the shirt bound to the ghost bone.
 
     Args:
@@ -153,7 +153,7 @@ def dressed(subject: Subject, anchors: Float, haircut: Haircut = SAMPLE_CUT) -> 
     return replace(subject, rest=rest.astype(np.float32), weights=weights.astype(np.float32))
 
 
-def awake(subject: Subject) -> Subject:
+def awake(subject: HeadSurface) -> HeadSurface:
     """The subject with its eyes a little wider open at rest; a blink closes them from there."""
     names = subject.head.expression_names
     rest, expression = subject.rest.copy(), subject.expression.copy()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..warm_start.head_surface import Subject
-from .appearance import Looks
+from ..warm_start.head_surface import HeadSurface
+from .appearance import Appearance
 from .hair_and_clothes import above_collar, ear_mask, hair_mask, mirrored, part_of
 from .mouth import inside_mouth
 from .skin_and_hair_colours import brow_mask, lip_mask
@@ -45,7 +45,7 @@ NOSE = ((-0.15, -0.10, -0.05, 0.02, 0.06), (0.07, 0.075, 0.05, 0.03, 0.02))
 """Height, and half the width of the nose."""
 
 
-def vertex_labels(subject: Subject, anchors: Float, looks: Looks) -> Labels:
+def vertex_labels(subject: HeadSurface, anchors: Float, looks: Appearance) -> Labels:
     """[V] a label for every vertex of OpenHead's own parts."""
     labels = np.zeros(len(anchors), dtype=np.uint8)
     for part in np.unique(subject.parts):
@@ -57,7 +57,7 @@ def vertex_labels(subject: Subject, anchors: Float, looks: Looks) -> Labels:
     return labels
 
 
-def skin_labels(anchors: Float, looks: Looks) -> Labels:
+def skin_labels(anchors: Float, looks: Appearance) -> Labels:
     """[V] labels of the skin and what grows or lies on it."""
     folded = mirrored(anchors)
     x, y, z = folded.T

@@ -12,8 +12,6 @@ from imavatar_deploy.conventions import BONES, POSE_SIZE
 from imavatar_deploy.optional import require
 
 # Scores of the synthetic takes: how the face stands for each sound, how far it wanders, and the strong expressions.
-
-
 Score = Mapping[str, float]
 """What a face does at a moment: `jaw` in radians, expression weights; a name without a side means both sides."""
 
@@ -81,7 +79,7 @@ HELD = 0.5
 
 
 @dataclass
-class Performance:
+class ScriptedMotion:
     """A motion while it is being written."""
 
     seconds: Curve  # [T]
@@ -89,7 +87,7 @@ class Performance:
     pose: Curve  # [T, 15]
 
     @classmethod
-    def blank(cls, seconds: Curve, names: Sequence[str]) -> Performance:
+    def blank(cls, seconds: Curve, names: Sequence[str]) -> ScriptedMotion:
         """Nothing happens, at the given moments `[T]`."""
         return cls(
             seconds,
@@ -114,9 +112,9 @@ def _moments(seconds: float, frames: int) -> Curve:
     return np.asarray(np.linspace(0.0, seconds, frames, endpoint=False), dtype=np.float64)
 
 
-def train(frames: int, rng: np.random.Generator, names: Sequence[str]) -> Performance:
+def train(frames: int, rng: np.random.Generator, names: Sequence[str]) -> ScriptedMotion:
     """The head turns widely, the mouth talks mildly."""
-    take = Performance.blank(_moments(SECONDS, frames), names)
+    take = ScriptedMotion.blank(_moments(SECONDS, frames), names)
     _turn_head(take, rng, yaw=0.57, pitch=0.17)
     _talk(take, rng, 1.0)
     _wander(take, rng, MILD)
@@ -124,26 +122,26 @@ def train(frames: int, rng: np.random.Generator, names: Sequence[str]) -> Perfor
     return take
 
 
-def train_plus(frames: int, rng: np.random.Generator, names: Sequence[str]) -> Performance:
+def train_plus(frames: int, rng: np.random.Generator, names: Sequence[str]) -> ScriptedMotion:
     """The training take, and 30 % more frames of livelier expressions."""
     first = round(frames / 1.3)
     take = train(first, rng, names)
     if first == frames:
         return take
     seconds = _moments(0.3 * SECONDS, frames - first)
-    more = Performance.blank(seconds, names)
+    more = ScriptedMotion.blank(seconds, names)
     _turn_head(more, rng, yaw=0.40, pitch=0.12)
     _talk(more, rng, 1.5)
     _wander(more, rng, LIVELY)
     _live(more, rng)
     both = {name: np.concatenate([take.expression[name], more.expression[name]]) for name in names}
     moments = np.concatenate([take.seconds, SECONDS + seconds])
-    return Performance(moments, both, np.concatenate([take.pose, more.pose]))
+    return ScriptedMotion(moments, both, np.concatenate([take.pose, more.pose]))
 
 
-def test(frames: int, rng: np.random.Generator, names: Sequence[str]) -> Performance:
+def test(frames: int, rng: np.random.Generator, names: Sequence[str]) -> ScriptedMotion:
     """Strong expressions one after the other, each held for a moment, while the head turns a little."""
-    take = Performance.blank(_moments(SECONDS, frames), names)
+    take = ScriptedMotion.blank(_moments(SECONDS, frames), names)
     _turn_head(take, rng, yaw=0.35, pitch=0.10)
     strengths = rng.uniform(0.9, 1.0, len(STRONG))
     slot = SECONDS / len(STRONG)
@@ -162,7 +160,7 @@ def test(frames: int, rng: np.random.Generator, names: Sequence[str]) -> Perform
     return take
 
 
-def _turn_head(take: Performance, rng: np.random.Generator, *, yaw: float, pitch: float) -> None:
+def _turn_head(take: ScriptedMotion, rng: np.random.Generator, *, yaw: float, pitch: float) -> None:
     """Slow turns of the neck, of which the largest reach `yaw` and `pitch` radians, and a little of the whole body."""
     phase = rng.uniform(0.0, 2.0 * np.pi, 6)
     turn = 2.0 * np.pi * take.seconds / SECONDS
@@ -175,7 +173,7 @@ def _turn_head(take: Performance, rng: np.random.Generator, *, yaw: float, pitch
         take.turn("global", axis, size * np.sin((1.0 + axis) * turn + phase[5]))
 
 
-def _talk(take: Performance, rng: np.random.Generator, strength: float) -> None:
+def _talk(take: ScriptedMotion, rng: np.random.Generator, strength: float) -> None:
     knots = np.arange(-1.0, take.seconds[-1] + 2.0, 1.0 / SOUNDS_A_SECOND)
     sounds = rng.integers(0, len(VISEMES), len(knots))
     loudness = strength * rng.uniform(0.6, 1.0, len(knots))
@@ -187,7 +185,7 @@ def _talk(take: Performance, rng: np.random.Generator, strength: float) -> None:
         take.add(name, _curve(knots, values, take.seconds))
 
 
-def _wander(take: Performance, rng: np.random.Generator, most: Score) -> None:
+def _wander(take: ScriptedMotion, rng: np.random.Generator, most: Score) -> None:
     """Each expression comes and goes by itself, absent half of the time."""
     for name, size in most.items():
         knots = np.arange(-1.0, take.seconds[-1] + 2.0, 0.55)
@@ -197,7 +195,7 @@ def _wander(take: Performance, rng: np.random.Generator, most: Score) -> None:
         )
 
 
-def _live(take: Performance, rng: np.random.Generator) -> None:
+def _live(take: ScriptedMotion, rng: np.random.Generator) -> None:
     """Blinks and glances."""
     end = take.seconds[-1]
     for start in np.arange(rng.uniform(0.2, 0.9), end + BLINK_EVERY, BLINK_EVERY):
@@ -207,7 +205,7 @@ def _live(take: Performance, rng: np.random.Generator) -> None:
     _look(take, rng)
 
 
-def _look(take: Performance, rng: np.random.Generator) -> None:
+def _look(take: ScriptedMotion, rng: np.random.Generator) -> None:
     """Both eyes glance about, and mostly stay on the camera while the head turns."""
     knots = np.arange(-1.0, take.seconds[-1] + 2.0, 0.5)
     neck = 3 * BONES.index("neck")
@@ -227,4 +225,47 @@ def _curve(
     return np.asarray(interpolate.PchipInterpolator(knots, values)(inside))
 
 
-Take = Callable[[int, np.random.Generator, Sequence[str]], Performance]
+Take = Callable[[int, np.random.Generator, Sequence[str]], ScriptedMotion]
+
+
+# The table of takes that are made of every synthetic subject: train, train+ and test.
+
+
+Float = NDArray[np.float32]
+
+DECIMALS = 5
+"""Digits of the codes, fewer than the track file keeps: what is drawn is what is written."""
+
+
+@dataclass(frozen=True)
+class TakeSet:
+    """One kind of take: its motion and its usual length."""
+
+    name: str
+    description: str
+    frames: int
+    perform: Take
+    stream: int
+    """Of the seed: training takes share one, so that train+ begins with train."""
+
+    def motion(self, frames: int, seed: int, names: tuple[str, ...]) -> tuple[Float, Float, float]:
+        """Expression `[T, 50]`, pose `[T, 15]` and frames per second."""
+        take = self.perform(frames, np.random.default_rng([seed, self.stream]), names)
+        expression = np.clip(np.column_stack([take.expression[name] for name in names]), 0.0, 1.0)
+        apart = take.seconds[1] - take.seconds[0] if frames > 1 else SECONDS
+        return _rounded(expression), _rounded(take.pose), round(1.0 / float(apart), 3)
+
+
+def _rounded(codes: Curve) -> Float:
+    return np.round(codes, DECIMALS).astype(np.float32)
+
+
+SETS: dict[str, TakeSet] = {
+    row.name: row
+    for row in (
+        TakeSet("train", "head rotation and mild speech", 150, train, 0),
+        TakeSet("train+", "train and 30 % more frames with more expression", 195, train_plus, 0),
+        TakeSet("test", "strong expressions that no training take shows", 40, test, 1),
+    )
+}
+"""Every known take by name."""

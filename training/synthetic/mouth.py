@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..warm_start.head_surface import Subject
+from ..warm_start.head_surface import HeadSurface
 from .hair_and_clothes import mirrored, part_of
 from .noise import smoothstep
 from .skin_and_hair_colours import MOUTH, mouth_mask
@@ -27,7 +27,7 @@ def inside_mouth(anchors: Float) -> Float:
     return np.asarray(np.maximum(mouth_mask(anchors), throat), dtype=np.float32)
 
 
-def dimmed(subject: Subject, anchors: Float) -> Subject:
+def dimmed(subject: HeadSurface, anchors: Float) -> HeadSurface:
     """The painted subject with teeth, tongue and cheeks' insides dimmed by their depth in the mouth."""
     reach = smoothstep(
         FRONT - DEPTH, FRONT, np.hypot(anchors[:, 2], 0.6 * anchors[:, 0]).astype(np.float32)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .appearance import Haircut, Looks, Palette
+from .appearance import Appearance, Haircut, Palette
 
 # Person: one row of the table of synthetic subjects: a face, its looks, and how it moves.
 
@@ -27,7 +27,7 @@ class Person:
     description: str
     identity_seed: int
     identity_strength: float
-    looks: Looks
+    looks: Appearance
     manner_seed: int
     """Draws the asymmetry of the face and how strongly each expression is shown."""
     accents: Mapping[str, float] = field(default_factory=dict)
@@ -59,7 +59,7 @@ FEMALE1 = Person(
     description="brown bob, fair skin, green eyes, blue shirt",
     identity_seed=6,
     identity_strength=0.8,
-    looks=Looks(FEMALE1_PALETTE, Haircut()),
+    looks=Appearance(FEMALE1_PALETTE, Haircut()),
     manner_seed=101,
     accents={"mouthSmileLeft": 1.1, "browInnerUp": 1.1},
     pieces=("bob",),
@@ -92,7 +92,7 @@ FEMALE2 = Person(
     description="black hair in a bun, dark skin, brown eyes, red shirt",
     identity_seed=14,
     identity_strength=1.1,
-    looks=Looks(
+    looks=Appearance(
         FEMALE2_PALETTE,
         Haircut(base=0.016, top=0.020, front=0.006, relief=0.006, parting=0.0, receding=3.0),
     ),
@@ -130,7 +130,7 @@ MALE1 = Person(
     description="cropped dark hair, a beard, brown eyes, green shirt",
     identity_seed=21,
     identity_strength=1.1,
-    looks=Looks(
+    looks=Appearance(
         MALE1_PALETTE,
         Haircut(base=0.009, top=0.014, front=0.006, relief=0.003, parting=0.0, receding=4.0),
     ),
@@ -165,7 +165,7 @@ MALE2 = Person(
     description="grey receding hair, glasses, blue eyes, dark shirt",
     identity_seed=33,
     identity_strength=1.1,
-    looks=Looks(
+    looks=Appearance(
         MALE2_PALETTE,
         Haircut(base=0.014, top=0.022, front=0.012, relief=0.009, parting=-0.09, receding=15.0),
     ),

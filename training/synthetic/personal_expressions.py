@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..warm_start.head_surface import Subject
+from ..warm_start.head_surface import HeadSurface
 from .hair_and_clothes import EYE_CENTRE, mirrored
 from .noise import smoothstep, value_noise
 
@@ -27,7 +27,7 @@ EXACT = ("eyeBlink", "eyeLook", "mouthClose", "jaw")
 """Expressions in which surfaces must meet (lids on eyes, lips on lips): everybody shows these alike."""
 
 
-def uneven(subject: Subject, anchors: Float, seed: int) -> Subject:
+def uneven(subject: HeadSurface, anchors: Float, seed: int) -> HeadSurface:
     """The subject with a smooth displacement of its own, unknown to shape coefficients; eyes keep their place."""
     field = np.stack(
         [value_noise(anchors / CELL + 10.0 * axis, seed=seed + axis) for axis in range(3)], axis=1
@@ -39,7 +39,7 @@ def uneven(subject: Subject, anchors: Float, seed: int) -> Subject:
     return replace(subject, rest=(subject.rest + UNEVENNESS * free * field).astype(np.float32))
 
 
-def mannered(subject: Subject, seed: int, accents: Mapping[str, float]) -> Subject:
+def mannered(subject: HeadSurface, seed: int, accents: Mapping[str, float]) -> HeadSurface:
     """The subject with its own strength and direction of every expression."""
     rng = np.random.default_rng(seed)
     expression = subject.expression.copy()
@@ -55,7 +55,7 @@ def mannered(subject: Subject, seed: int, accents: Mapping[str, float]) -> Subje
     return replace(subject, expression=expression.astype(np.float32))
 
 
-def _stems(subject: Subject) -> list[str]:
+def _stems(subject: HeadSurface) -> list[str]:
     return sorted({_stem(name) for name in subject.head.expression_names})
 
 

@@ -18,7 +18,7 @@ from imavatar_deploy.tracks import FlameTrack
 from ..landmarks import landmarks
 from ..warm_start.head_surface import vertex_normals
 from ..warm_start.lighting import lit
-from .build_subject import Actor, openhead
+from .build_subject import SyntheticSubject, openhead
 
 Float = NDArray[np.float32]
 
@@ -29,7 +29,7 @@ SMILE = ("mouthSmileLeft", "mouthSmileRight")
 
 
 @dataclass(frozen=True)
-class Picture:
+class RenderedFrame:
     """One frame of S x S pixels; outside the mask colours are white and all else is zero."""
 
     rgb: Float  # [S, S, 3] 0..1
@@ -39,14 +39,16 @@ class Picture:
     depth: Float  # [S, S] along the camera's axis, model units
 
 
-class Stage:
+class FrameRenderer:
     """Draws one actor again and again, `size` x `size` pixels.
 
     A pixel's colour is the mean over those of its 3 x 3 samples that meet the actor, so edges against the white
     background stay as hard as the mask.
     """
 
-    def __init__(self, actor: Actor, camera: Camera, size: int, workers: Workers) -> None:
+    def __init__(
+        self, actor: SyntheticSubject, camera: Camera, size: int, workers: Workers
+    ) -> None:
         self.actor, self.size = actor, size
         self._faces = np.ascontiguousarray(actor.subject.faces, dtype=np.int32)
         fine = FINENESS * size
@@ -58,7 +60,7 @@ class Stage:
         self._matrix = np.ascontiguousarray(to_fine @ camera.image_matrix(size, size))
         self._smile = [actor.subject.head.expression_names.index(name) for name in SMILE]
 
-    def draw(self, expression: Float, pose: Float) -> Picture:
+    def draw(self, expression: Float, pose: Float) -> RenderedFrame:
         """The actor with an expression `[50]` and a pose `[15]`."""
         subject = self.actor.subject
         vertices = subject.posed(expression, pose)
@@ -69,7 +71,7 @@ class Stage:
         corners = self._faces[seen.triangle[middle][mask]]
         share = seen.barycentrics[middle][mask]
         nearest = np.take_along_axis(corners, share.argmax(axis=1)[:, None], axis=1)[:, 0]
-        return Picture(
+        return RenderedFrame(
             rgb=self._rgb(seen, mask, normals, float(expression[self._smile].mean())),
             mask=mask,
             label=_spread(self.actor.labels[nearest], mask),

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..warm_start.head_surface import Subject
+from ..warm_start.head_surface import HeadSurface
 from ..warm_start.surface_distance import openness
-from .appearance import DEFAULT_LOOKS, Looks
+from .appearance import DEFAULT_LOOKS, Appearance
 from .hair_and_clothes import (
     EYE_CENTRE,
     above_collar,
@@ -53,7 +53,7 @@ MOUTH_WALL = np.array(
 """Height, and how far forward the inside of the mouth reaches in the middle of the face."""
 
 
-def painted(subject: Subject, anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Subject:
+def painted(subject: HeadSurface, anchors: Float, looks: Appearance = DEFAULT_LOOKS) -> HeadSurface:
     """The dressed subject with colours, the flush of a smile, and denser samples where a face is looked at."""
     colour = np.zeros_like(subject.rest)
     for part in np.unique(subject.parts):
@@ -88,7 +88,7 @@ def cheek_mask(anchors: Float) -> Float:
     return spot(mirrored(anchors), (0.175, -0.085, 0.33), 0.085)
 
 
-def paint_skin(anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Float:
+def paint_skin(anchors: Float, looks: Appearance = DEFAULT_LOOKS) -> Float:
     """[V, 3] skin with lips, brows and lashes, then mouth, hair and shirt over it."""
     folded, palette = mirrored(anchors), looks.palette
     red = (
@@ -182,7 +182,7 @@ def mouth_mask(anchors: Float) -> Float:
     )
 
 
-def paint_eye(anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Float:
+def paint_eye(anchors: Float, looks: Appearance = DEFAULT_LOOKS) -> Float:
     """[V, 3] sclera, iris with limbal ring and fibres, pupil, and a painted catch light."""
     outward, palette = mirrored(anchors) - EYE_CENTRE, looks.palette
     direction = outward / np.linalg.norm(outward, axis=1, keepdims=True)
@@ -203,7 +203,7 @@ def paint_eye(anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Float:
     return blend(colour, (1.5, 1.5, 1.5), smoothstep(0.0065, 0.004, glint.astype(np.float32)))
 
 
-def paint_teeth(anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Float:
+def paint_teeth(anchors: Float, looks: Appearance = DEFAULT_LOOKS) -> Float:
     """[V, 3] ivory with soft gaps between the teeth, gums towards the jaw."""
     x, y, z = anchors.T
     upper = y.max() > -0.18
@@ -214,7 +214,7 @@ def paint_teeth(anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Float:
     return blend(ivory, GUMS, gum)
 
 
-def paint_tongue(anchors: Float, looks: Looks = DEFAULT_LOOKS) -> Float:
+def paint_tongue(anchors: Float, looks: Appearance = DEFAULT_LOOKS) -> Float:
     """[V, 3] rough pink with a furrow down the middle."""
     furrow = np.exp(-((anchors[:, 0] / 0.012) ** 2)).astype(np.float32)
     colour = blend(np.full_like(anchors, TONGUE), MOUTH, 0.3 * furrow)

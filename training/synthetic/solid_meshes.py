@@ -20,7 +20,7 @@ SIDES = 12
 
 
 @dataclass(frozen=True)
-class Piece:
+class SolidMesh:
     """One or more closed surfaces, in the subject's rest pose and in model units."""
 
     vertices: Float  # [V, 3]
@@ -31,7 +31,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Fitting:
+class HeadAnchors:
     """Where a subject's body is, for pieces to be fitted to."""
 
     rest: Float  # [V, 3]
@@ -107,11 +107,13 @@ def _tube_faces(rings: int, closed: bool) -> Faces:
     return np.asarray(faces, dtype=np.int64)
 
 
-def gathered(surfaces: Sequence[tuple[Float, Faces]], colour: Sequence[float], label: str) -> Piece:
+def gathered(
+    surfaces: Sequence[tuple[Float, Faces]], colour: Sequence[float], label: str
+) -> SolidMesh:
     """Surfaces of one colour as one piece."""
     starts = np.cumsum([0, *(len(vertices) for vertices, _ in surfaces)])
     vertices = np.concatenate([vertices for vertices, _ in surfaces]).astype(np.float32)
-    return Piece(
+    return SolidMesh(
         vertices,
         np.concatenate(
             [faces + start for (_, faces), start in zip(surfaces, starts, strict=False)]
@@ -128,11 +130,11 @@ def combed(
     relief: float,
     dark: Sequence[float],
     light: Sequence[float],
-) -> Piece:
+) -> SolidMesh:
     """A body of hair: locks `[V]` in -1..1 raise its surface and brighten it."""
     vertices, faces = surface
     raised = vertices + relief * strands[:, None] * vertex_normals(vertices, faces)
     share = np.clip(0.5 + 0.55 * strands, 0.0, 1.0)[:, None]
     colour = np.array(dark) * (1.0 - share) + np.array(light) * share
     zero = np.zeros(len(vertices), dtype=np.int64)
-    return Piece(raised.astype(np.float32), faces, zero, colour.astype(np.float32), "hair")
+    return SolidMesh(raised.astype(np.float32), faces, zero, colour.astype(np.float32), "hair")

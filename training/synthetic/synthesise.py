@@ -19,11 +19,11 @@ from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.tracks import FlameTrack, write_track
 from imavatar_deploy.untrusted.npz import read_npz
 
-from ..warm_start.head_surface import Subject
-from .build_subject import SUBDIVISIONS, Actor, actor, openhead
+from ..warm_start.head_surface import HeadSurface
+from .build_subject import SUBDIVISIONS, SyntheticSubject, actor, openhead
+from .motions import SETS
 from .people import SUBJECTS, Person
-from .render_frame import Picture, Stage, with_keypoints
-from .sets import SETS
+from .render_frame import FrameRenderer, RenderedFrame, with_keypoints
 
 # The 3D truth of a synthetic set: the drawn surfaces with all of their motion, in `subject.npz`.
 
@@ -36,7 +36,7 @@ HALVED = ("expression", "pose")
 EXACT = ("rest", "faces", "parts", "weights", "colour", "flush")
 
 
-def write_ground_truth(actor: Actor, shape: NDArray[np.float32], path: Path) -> None:
+def write_ground_truth(actor: SyntheticSubject, shape: NDArray[np.float32], path: Path) -> None:
     """Write an actor's surfaces, labels and shape coefficients."""
     subject = actor.subject
     arrays: dict[str, Any] = {name: getattr(subject, name) for name in EXACT}
@@ -46,7 +46,7 @@ def write_ground_truth(actor: Actor, shape: NDArray[np.float32], path: Path) -> 
     np.savez_compressed(path, labels=actor.labels, shape=shape, **arrays)
 
 
-def load_actor(folder: Path) -> Actor:
+def load_actor(folder: Path) -> SyntheticSubject:
     """The actor of a synthetic set, as it was drawn.
 
     Raises:
@@ -69,12 +69,12 @@ def load_actor(folder: Path) -> Actor:
     arrays |= {name: arrays[name].astype(np.float32) for name in HALVED}
     arrays |= {name: arrays[name].astype(np.int64) for name in ("faces", "parts")}
     importance = np.ones(len(labels), dtype=np.float32)
-    return Actor(
-        Subject(head=openhead().for_subject(shape), importance=importance, **arrays), labels
+    return SyntheticSubject(
+        HeadSurface(head=openhead().for_subject(shape), importance=importance, **arrays), labels
     )
 
 
-def load_ground_truth(folder: Path) -> Subject:
+def load_ground_truth(folder: Path) -> HeadSurface:
     """The surfaces of a synthetic set; `.posed(expression, pose)` gives the mesh of any frame, in model units.
 
     Raises:
@@ -159,7 +159,9 @@ def _check(frames: int, size: int, seed: int) -> None:
         raise UsageError(f"seed must not be negative, got {seed}")
 
 
-def _track(person: Person, cast: Actor, which: str, frames: int, seed: int) -> FlameTrack:
+def _track(
+    person: Person, cast: SyntheticSubject, which: str, frames: int, seed: int
+) -> FlameTrack:
     expression, pose, fps = SETS[which].motion(frames, seed, cast.subject.head.expression_names)
     shape = np.zeros(SHAPE_SIZE, dtype=np.float32)
     shape[: len(person.shape)] = person.shape
@@ -170,12 +172,12 @@ def _track(person: Person, cast: Actor, which: str, frames: int, seed: int) -> F
 
 
 def _write_frames(
-    cast: Actor, track: FlameTrack, folder: Path, size: int, progress: Progress
+    cast: SyntheticSubject, track: FlameTrack, folder: Path, size: int, progress: Progress
 ) -> None:
     for kind in WRITERS:
         (folder / kind).mkdir()
     with Workers(1) as workers, progress("drawing", len(track)) as advance:
-        stage = Stage(cast, track.cameras[0], size, workers)
+        stage = FrameRenderer(cast, track.cameras[0], size, workers)
         for frame in track.frames():
             picture = stage.draw(frame.expression, frame.pose)
             for kind, encode in WRITERS.items():
@@ -189,12 +191,12 @@ def _write_png(path: Path, pixels: NDArray[Any]) -> None:
         raise UsageError(f"{path} cannot be written; is the disk full?")
 
 
-def _normal(picture: Picture) -> NDArray[np.uint16]:
+def _normal(picture: RenderedFrame) -> NDArray[np.uint16]:
     steps = np.round((picture.normal + 1.0) / 2.0 * 65535.0)
     return np.where(picture.mask[..., None], steps, 0.0).astype(np.uint16)
 
 
-WRITERS: dict[str, Callable[[Picture], NDArray[Any]]] = {
+WRITERS: dict[str, Callable[[RenderedFrame], NDArray[Any]]] = {
     "image": lambda picture: np.round(picture.rgb * 255.0).astype(np.uint8),
     "mask": lambda picture: picture.mask.astype(np.uint8) * np.uint8(255),
     "semantic": lambda picture: picture.label,

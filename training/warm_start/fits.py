@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from imavatar_deploy.conventions import CONDITION_SIZE, EXPRESSION_SIZE
-from imavatar_deploy.model.forward_avatar import ForwardVariant
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
-from .fitting import Fit, Losses, Report, optimise
-from .head_surface import Subject
+from .fitting import Losses, NetworkFit, Report, optimise
+from .head_surface import HeadSurface
 from .lighting import lit
 from .sample_pool import SamplePool
 
@@ -63,8 +63,8 @@ class WarmStartSettings:
 
 
 def warm_start(
-    model: Variant,
-    subject: Subject,
+    model: HeadAvatarModel,
+    subject: HeadSurface,
     settings: WarmStartSettings,
     *,
     report: Report | None = None,
@@ -80,7 +80,7 @@ def warm_start(
     """
     pool = SamplePool.draw(subject, settings.samples, settings.seed)
     fits = [appearance_fit(model, pool, settings)]
-    if isinstance(model, ForwardVariant):
+    if isinstance(model, ForwardAvatarModel):
         fits.append(deformation_fit(model, pool, settings))
     if settings.detail_steps:
         close = SamplePool.draw(subject, settings.samples // 2, settings.seed + 3, focus=FOCUS)
@@ -100,7 +100,9 @@ def shared_with_ghost(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     return shared
 
 
-def deformation_fit(avatar: ForwardVariant, pool: SamplePool, settings: WarmStartSettings) -> Fit:
+def deformation_fit(
+    avatar: ForwardAvatarModel, pool: SamplePool, settings: WarmStartSettings
+) -> NetworkFit:
     """Fit of blendshapes, correctives and skinning weights near the surface."""
     scale = motion_scale(pool.subject)
 
@@ -118,7 +120,7 @@ def deformation_fit(avatar: ForwardVariant, pool: SamplePool, settings: WarmStar
         losses["weights"] = SKINNING_WEIGHT * divergence(target["weights"], found.weights).mean()
         return losses
 
-    return Fit(
+    return NetworkFit(
         "deformation",
         avatar.deformation,
         batch_losses,
@@ -129,7 +131,7 @@ def deformation_fit(avatar: ForwardVariant, pool: SamplePool, settings: WarmStar
     )
 
 
-def motion_scale(subject: Subject) -> Tensor:
+def motion_scale(subject: HeadSurface) -> Tensor:
     """[50] how far each expression moves its most moved points, so that a blink counts as much as an open mouth."""
     reach = np.quantile(np.linalg.norm(subject.expression, axis=1), 0.999, axis=0)
     return torch.from_numpy(np.maximum(reach, MOTION_FLOOR).astype(np.float32))
@@ -145,7 +147,9 @@ def divergence(wanted: Tensor, found: Tensor) -> Tensor:
     return (wanted * ratio).sum(dim=-1)
 
 
-def appearance_fit(avatar: Variant, pool: SamplePool, settings: WarmStartSettings) -> Fit:
+def appearance_fit(
+    avatar: HeadAvatarModel, pool: SamplePool, settings: WarmStartSettings
+) -> NetworkFit:
     """Fit of signed distance everywhere and of colour near the surface; both shape the geometry's feature."""
     smile = [
         index
@@ -174,7 +178,7 @@ def appearance_fit(avatar: Variant, pool: SamplePool, settings: WarmStartSetting
         }
 
     module = nn.ModuleList([avatar.geometry, avatar.texture])
-    return Fit(
+    return NetworkFit(
         "appearance",
         module,
         losses,
@@ -185,7 +189,9 @@ def appearance_fit(avatar: Variant, pool: SamplePool, settings: WarmStartSetting
     )
 
 
-def detail_fit(avatar: Variant, pool: SamplePool, settings: WarmStartSettings) -> Fit:
+def detail_fit(
+    avatar: HeadAvatarModel, pool: SamplePool, settings: WarmStartSettings
+) -> NetworkFit:
     """A second round of `appearance_fit`, gentler, on a pool that is drawn to eyes and mouth."""
     first = appearance_fit(avatar, pool, settings)
     return replace(

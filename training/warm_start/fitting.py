@@ -25,7 +25,7 @@ FINAL_RATE = 0.01
 
 
 @dataclass(frozen=True)
-class Fit:
+class NetworkFit:
     """One optimisation: which module learns what from which batches."""
 
     name: str
@@ -48,7 +48,7 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 
 def optimise(
-    fit: Fit,
+    fit: NetworkFit,
     report: Report | None = None,
     snapshot: Path | None = None,
     snapshot_seconds: float = 240.0,
@@ -72,7 +72,7 @@ def optimise(
             saved = time.monotonic()
 
 
-def _optimisers(fit: Fit) -> list[torch.optim.Optimizer]:
+def _optimisers(fit: NetworkFit) -> list[torch.optim.Optimizer]:
     parameters = list(fit.module.parameters())
     matrices = [p for p in parameters if fit.matrix_rate > 0 and is_hidden_matrix(p)]
     others = [p for p in parameters if not any(p is matrix for matrix in matrices)]
@@ -80,7 +80,7 @@ def _optimisers(fit: Fit) -> list[torch.optim.Optimizer]:
     return [adam, Muon(matrices, lr=fit.matrix_rate)] if matrices else [adam]
 
 
-def _step(fit: Fit, optimisers: list[torch.optim.Optimizer], step: int) -> dict[str, float]:
+def _step(fit: NetworkFit, optimisers: list[torch.optim.Optimizer], step: int) -> dict[str, float]:
     # A generator per step, not per run: a resumed run draws the batches an unbroken one would.
     losses = fit.losses(np.random.default_rng((fit.seed, step)))
     fit.module.zero_grad()
@@ -93,7 +93,7 @@ def _step(fit: Fit, optimisers: list[torch.optim.Optimizer], step: int) -> dict[
     return {name: float(loss.detach()) for name, loss in losses.items()}
 
 
-def _save(fit: Fit, optimisers: list[torch.optim.Optimizer], path: Path, step: int) -> None:
+def _save(fit: NetworkFit, optimisers: list[torch.optim.Optimizer], path: Path, step: int) -> None:
     states = [optimiser.state_dict() for optimiser in optimisers]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
@@ -101,7 +101,7 @@ def _save(fit: Fit, optimisers: list[torch.optim.Optimizer], path: Path, step: i
     temporary.replace(path)
 
 
-def _resume(fit: Fit, optimisers: list[torch.optim.Optimizer], path: Path) -> int:
+def _resume(fit: NetworkFit, optimisers: list[torch.optim.Optimizer], path: Path) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)

@@ -33,7 +33,7 @@ SHAPES: dict[str, tuple[Dimension, ...]] = {
 
 
 @dataclass(frozen=True)
-class Subject:
+class HeadSurface:
     """Closed surfaces ("parts": skin, eyeballs, teeth, tongue) with per-vertex targets, in model units.
 
     Parts may overlap; the head is their union. Layouts follow the head model, so the pose index comes last.
@@ -63,7 +63,7 @@ class Subject:
         *,
         subdivisions: int = 0,
         colour: tuple[float, float, float] = (0.8,) * 3,
-    ) -> Subject:
+    ) -> HeadSurface:
         """The head model's own mesh, smoothed by Loop subdivision (each step quadruples the faces), in one colour.
 
         Every attribute is subdivided with the same matrix, so the smooth surface moves as the smoothed motion would.

@@ -13,12 +13,12 @@ import imavatar_deploy
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.checkpoint import load_variant
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from imavatar_deploy.model.variants import VARIANTS
 
-from ..settings import Settings
+from ..settings import TrainSettings
 from .fits import shared_with_ghost, warm_start
-from .head_surface import Subject
+from .head_surface import HeadSurface
 
 SUBDIVISIONS = 1
 """Of the head model's mesh, which the warm start fits: flat triangles would show."""
@@ -26,13 +26,13 @@ SKIN = (0.78, 0.62, 0.54)
 """What colour the warm start leaves; any will do, images follow."""
 
 
-def build_model(settings: Settings, head: HeadModel) -> Variant:
+def build_model(settings: TrainSettings, head: HeadModel) -> HeadAvatarModel:
     """The untrained model of a run."""
     torch.manual_seed(settings.seed)
     return VARIANTS[settings.variant].build(head, settings.networks, provenance(settings))
 
 
-def provenance(settings: Settings) -> dict[str, Any]:
+def provenance(settings: TrainSettings) -> dict[str, Any]:
     """What checkpoints say of where they come from."""
     return {
         "made by": f"imavatar-train {imavatar_deploy.__version__}",
@@ -40,7 +40,7 @@ def provenance(settings: Settings) -> dict[str, Any]:
     }
 
 
-def take_weights(model: Variant, checkpoint: Path | str) -> None:
+def take_weights(model: HeadAvatarModel, checkpoint: Path | str) -> None:
     """Give the model the weights of a checkpoint.
 
     Raises:
@@ -58,7 +58,7 @@ def take_weights(model: Variant, checkpoint: Path | str) -> None:
 
 
 def warm_up(
-    model: Variant, settings: Settings, snapshots: Path, say: Callable[[str], None]
+    model: HeadAvatarModel, settings: TrainSettings, snapshots: Path, say: Callable[[str], None]
 ) -> None:
     """Fit the model to the head model, in place; interrupted, it goes on from its snapshots."""
 
@@ -67,6 +67,6 @@ def warm_up(
             terms = "  ".join(f"{term} {value:.4f}" for term, value in losses.items())
             say(f"warm start: {name} {step}/{steps}  {terms}")
 
-    bare = Subject.from_head(model.head, subdivisions=SUBDIVISIONS, colour=SKIN)
+    bare = HeadSurface.from_head(model.head, subdivisions=SUBDIVISIONS, colour=SKIN)
     subject = replace(bare, weights=shared_with_ghost(bare.weights))
     warm_start(model, subject, settings.fit, report=report, snapshots=snapshots)

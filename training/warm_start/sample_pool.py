@@ -13,7 +13,7 @@ from torch import Tensor
 from imavatar_deploy.arrays import read_only
 from imavatar_deploy.conventions import BOUNDING_RADIUS
 
-from .head_surface import Subject
+from .head_surface import HeadSurface
 from .surface_distance import SPHERE_RADIUS, query_surface
 
 Float = NDArray[np.float32]
@@ -30,14 +30,14 @@ SPACE_SHARE = 0.12
 class SamplePool:
     """N queried points; `targets` interpolates the subject's vertices at the surface point that answers for each."""
 
-    subject: Subject
+    subject: HeadSurface
     points: Float  # [N, 3]
     distance: Float  # [N]
     faces: NDArray[np.int64]  # [N]
     barycentric: Float  # [N, 3]
 
     @classmethod
-    def draw(cls, subject: Subject, count: int, seed: int, *, focus: float = 1.0) -> SamplePool:
+    def draw(cls, subject: HeadSurface, count: int, seed: int, *, focus: float = 1.0) -> SamplePool:
         """Draw `count` points: most off the surface, by area x importance ** `focus`, the rest all over the sphere."""
         rng = np.random.default_rng(seed)
         spread = int(SPACE_SHARE * count)
@@ -86,7 +86,9 @@ def _interpolate(values: Tensor, corners: Tensor, share: Tensor) -> Tensor:
     return weighted.sum(dim=1)
 
 
-def _near_surface(subject: Subject, count: int, focus: float, rng: np.random.Generator) -> Float:
+def _near_surface(
+    subject: HeadSurface, count: int, focus: float, rng: np.random.Generator
+) -> Float:
     """Points off surface points, along their normals."""
     corner = subject.canonical[subject.faces]
     sides = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])

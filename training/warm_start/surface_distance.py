@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.optional import require
 
-from .head_surface import Subject
+from .head_surface import HeadSurface
 
 Float = NDArray[np.float32]
 
@@ -29,7 +29,7 @@ class SurfaceQuery:
     barycentric: Float  # [N, 3] where on that face
 
 
-def query_surface(subject: Subject, points: Float) -> SurfaceQuery:
+def query_surface(subject: HeadSurface, points: Float) -> SurfaceQuery:
     """Signed distance of points `[N, 3]` (canonical, model units) and the nearest point of the deciding part.
 
     Outside, the nearest part decides; inside overlapping parts, the one the point is deepest in. Signs come from
@@ -66,7 +66,7 @@ def shares_at(
     return np.asarray(clean / clean.sum(axis=1, keepdims=True))
 
 
-def openness(subject: Subject, reach: tuple[float, ...] = (0.02, 0.07)) -> Float:
+def openness(subject: HeadSurface, reach: tuple[float, ...] = (0.02, 0.07)) -> Float:
     """[V] ambient light each vertex receives: 1 in the open, towards 0 in folds (distance-field occlusion).
 
     Steps along the normal and compares how far the surface is with how far it would be from a plane.

@@ -14,11 +14,10 @@ from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.rendering.normals import vertex_normals
 
-from ...at_rest import rest_normals
-from ...skeleton import joint_names, joint_parents, joints_at_rest
+from ...skeleton import joint_names, joint_parents, joints_at_rest, rest_normals
 from .container import INDICES, VERTICES, Container
 from .materials import Texture, add_colours, add_texture, colour_offset, corners
-from .morph_targets import Target, strongest
+from .morph_targets import MorphTarget, strongest
 
 # Bones as glTF nodes: where they stand at rest, who carries whom, and which of them the skin listens to.
 
@@ -88,12 +87,12 @@ MESH_NODE = 0
 
 
 @dataclass(frozen=True)
-class Figure:
+class GltfDocument:
     """What is to be written."""
 
     avatar: Avatar
     look: Float | Texture  # colours [V, 3] sRGB, or an atlas
-    targets: list[Target]
+    targets: list[MorphTarget]
     skin: list[Bone]
     """In the order of the avatar's skin weights."""
     licence: Mapping[str, str]
@@ -106,12 +105,12 @@ class Figure:
     """Target's name -> colours `[V, 3]` sRGB at its full weight; targets without keep those of the neutral face."""
 
 
-def bone_node(figure: Figure, name: str) -> int:
+def bone_node(figure: GltfDocument, name: str) -> int:
     """Number of a bone's node."""
     return MESH_NODE + 1 + [bone.name for bone in _bones(figure)].index(name)
 
 
-def figure_document(figure: Figure) -> Container:
+def figure_document(figure: GltfDocument) -> Container:
     """The document of a figure, which stands still; clips and extensions may be added to it."""
     bones = _bones(figure)
     roots = [MESH_NODE + 1 + number for number, bone in enumerate(bones) if bone.parent is None]
@@ -134,7 +133,7 @@ def figure_document(figure: Figure) -> Container:
     return container
 
 
-def _bones(figure: Figure) -> list[Bone]:
+def _bones(figure: GltfDocument) -> list[Bone]:
     return [*figure.body, *figure.skin]
 
 
@@ -147,7 +146,7 @@ def _asset(licence: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _mesh(container: Container, figure: Figure) -> dict[str, Any]:
+def _mesh(container: Container, figure: GltfDocument) -> dict[str, Any]:
     source, faces = corners(figure.avatar, figure.look)
     primitive: dict[str, Any] = {
         "attributes": _attributes(container, figure, source),
@@ -167,7 +166,7 @@ def _mesh(container: Container, figure: Figure) -> dict[str, Any]:
     return mesh
 
 
-def _attributes(container: Container, figure: Figure, source: Index) -> dict[str, int]:
+def _attributes(container: Container, figure: GltfDocument, source: Index) -> dict[str, int]:
     skin = strongest(figure.avatar.skin_weights)
     positions = _metres(figure.avatar.rest) + np.array([0, figure.raised, 0], dtype=np.float32)
     plain = {
@@ -182,7 +181,9 @@ def _attributes(container: Container, figure: Figure, source: Index) -> dict[str
     )
 
 
-def _morph(container: Container, figure: Figure, target: Target, source: Index) -> dict[str, int]:
+def _morph(
+    container: Container, figure: GltfDocument, target: MorphTarget, source: Index
+) -> dict[str, int]:
     """A target's accessors."""
     offset = target.quietened()
     morph = {"POSITION": container.add_sparse(_metres(offset)[source], bounds=True)}

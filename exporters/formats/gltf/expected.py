@@ -32,7 +32,7 @@ KEYS = 5
 
 
 @dataclass(frozen=True)
-class Pictured:
+class ExpectedFrame:
     """A file's poses: weights by target name, pose `[15]` of the bones, and the vertices `[V', 3]` in metres."""
 
     weights: Mapping[str, float]
@@ -41,10 +41,10 @@ class Pictured:
 
 
 @dataclass(frozen=True)
-class Proof:
+class ExpectedGlb:
     """Everything a file is held to."""
 
-    poses: Sequence[Pictured]
+    poses: Sequence[ExpectedFrame]
     clip: Mapping[int, Float] = field(default_factory=dict)
     """Key of the animation -> vertices `[V', 3]`, metres."""
     colours: Mapping[str, Float] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Proof:
 
 def live_poses(
     avatar: Avatar, names: Sequence[str], expression: Float, pose: Float, source: Array
-) -> list[Pictured]:
+) -> list[ExpectedFrame]:
     """Frames `[T, 50]`, `[T, 15]` as an engine sets them: weights, bones and the open jaw's corrective.
 
     Args:
@@ -71,7 +71,7 @@ def live_poses(
         }
         kept = {name: weight for name, weight in weights.items() if name in names}
         pictures.append(
-            Pictured(kept, turned, moved.vertices[source] / np.float32(UNITS_PER_METRE))
+            ExpectedFrame(kept, turned, moved.vertices[source] / np.float32(UNITS_PER_METRE))
         )
     return pictures
 
@@ -89,7 +89,7 @@ def clip_frames(
     }
 
 
-def write_proof(path: Path, proof: Proof) -> None:
+def write_proof(path: Path, proof: ExpectedGlb) -> None:
     """Keep a proof beside the file it belongs to."""
     path.parent.mkdir(exist_ok=True)
     names = sorted({name for picture in proof.poses for name in picture.weights})

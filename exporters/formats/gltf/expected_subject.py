@@ -12,13 +12,13 @@ from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack
 
-from ...at_rest import AT_REST, NEUTRAL
 from ...atlas import surface_at
 from ...fidelity.golden_cases import FRAMES
 from ...fidelity.reference_poses import proof_poses
+from ...skeleton import AT_REST, NEUTRAL
 from ...surface_colours import point_colours
-from ..format import Subject
-from .expected import Pictured, Proof, clip_frames, live_poses
+from ..format import ExportInput
+from .expected import ExpectedFrame, ExpectedGlb, clip_frames, live_poses
 from .glb import GlbFacts
 from .materials import Texture, corners
 from .morph_targets import open_jaw, with_four_influences
@@ -34,12 +34,12 @@ PLACES = 2000
 
 
 def glb_proof(
-    subject: Subject,
+    subject: ExportInput,
     look: Float | Texture,
     coloured: Mapping[str, Float],
     facts: GlbFacts,
     track: FlameTrack | None = None,
-) -> Proof:
+) -> ExpectedGlb:
     """What a GLB shows when an engine drives it, some frames of its clip, and its colours.
 
     Args:
@@ -48,7 +48,7 @@ def glb_proof(
     avatar, poses = subject.bake.avatar, proof_poses(subject.source.edition)
     source, _ = corners(avatar, look)
     frames = sorted({0, *(frame % len(poses.pose) for frame in FRAMES)})
-    return Proof(
+    return ExpectedGlb(
         live_poses(avatar, facts.targets, poses.expression[frames], poses.pose[frames], source),
         {} if track is None else clip_frames(avatar, facts.targets, track, source),
         _places(subject, look) if isinstance(look, Texture) else {"vertex": look},
@@ -57,8 +57,8 @@ def glb_proof(
 
 
 def vrm_proof(
-    subject: Subject, look: Float | Texture, coloured: Mapping[str, Float], facts: GlbFacts
-) -> Proof:
+    subject: ExportInput, look: Float | Texture, coloured: Mapping[str, Float], facts: GlbFacts
+) -> ExpectedGlb:
     """The same of a VRM, which stands higher and opens its jaw by an expression."""
     low = glb_proof(subject, look, coloured, facts)
     return replace(
@@ -66,7 +66,7 @@ def vrm_proof(
     )
 
 
-def _places(subject: Subject, texture: Texture) -> dict[str, Float]:
+def _places(subject: ExportInput, texture: Texture) -> dict[str, Float]:
     """Centres of some faces: where in the image, and the network's colour."""
     count = len(texture.faces)
     some = np.linspace(0, count - 1, min(PLACES, count)).astype(np.intp)
@@ -78,16 +78,16 @@ def _places(subject: Subject, texture: Texture) -> dict[str, Float]:
     }
 
 
-def _opened(subject: Subject, look: Float | Texture) -> Pictured:
+def _opened(subject: ExportInput, look: Float | Texture) -> ExpectedFrame:
     """VRM's jawOpen at full weight, every bone at rest."""
     avatar = subject.bake.avatar
     moved = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
     vertices = moved[corners(avatar, look)[0]] / np.float32(UNITS_PER_METRE)
-    return Pictured({"jawOpen": 1.0}, AT_REST, vertices)
+    return ExpectedFrame({"jawOpen": 1.0}, AT_REST, vertices)
 
 
-def _raised(picture: Pictured) -> Pictured:
-    return Pictured(
+def _raised(picture: ExpectedFrame) -> ExpectedFrame:
+    return ExpectedFrame(
         picture.weights,
         picture.pose,
         picture.vertices + np.array([0, STANDS_AT, 0], dtype=np.float32),

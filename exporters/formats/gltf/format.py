@@ -17,9 +17,9 @@ from imavatar_deploy.tracks import check_edition
 from ...atlas import bake_texture
 from ...fidelity.reference_poses import proof_poses
 from ...manifest import licence_report
-from ...settings import Settings
+from ...settings import ExportSettings
 from ...surface_colours import vertex_colours
-from ..format import ExportFormat, Subject
+from ..format import ExportFormat, ExportInput
 from .expected import write_proof
 from .expected_subject import glb_proof, vrm_proof
 from .glb import GlbFacts, write_glb
@@ -32,7 +32,7 @@ from .vrm import write_vrm
 Float = NDArray[np.float32]
 
 
-def _write_glb(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+def _write_glb(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     look, coloured = _look(subject, progress), _colours_at(subject, JAW_CORRECTIVE, progress)
     track, avatar = subject.settings.track, subject.bake.avatar
     facts = write_glb(
@@ -50,7 +50,7 @@ def _write_glb(folder: Path, subject: Subject, progress: Progress) -> Mapping[st
     return {"glb": _told(subject, facts, GLB_LIMITS)}
 
 
-def _write_vrm(folder: Path, subject: Subject, progress: Progress) -> Mapping[str, Any]:
+def _write_vrm(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     look, avatar = _look(subject, progress), subject.bake.avatar
     coloured = _colours_at(subject, "jawOpen", progress)
     facts = write_vrm(
@@ -66,12 +66,12 @@ def _write_vrm(folder: Path, subject: Subject, progress: Progress) -> Mapping[st
     return {"vrm": _told(subject, facts, VRM_LIMITS)}
 
 
-def _licence(subject: Subject) -> dict[str, str]:
+def _licence(subject: ExportInput) -> dict[str, str]:
     source = subject.source
     return licence_report(source.edition, source.provenance, subject.metadata["source_sha256"])
 
 
-def _look(subject: Subject, progress: Progress) -> Float | Texture:
+def _look(subject: ExportInput, progress: Progress) -> Float | Texture:
     if subject.settings.glb.colour == "texture":
         return bake_texture(
             subject.source, subject.bake, subject.settings.glb.texture_size, progress
@@ -79,7 +79,7 @@ def _look(subject: Subject, progress: Progress) -> Float | Texture:
     return vertex_colours(subject.source, subject.bake)
 
 
-def _colours_at(subject: Subject, of_jaw: str, progress: Progress) -> dict[str, Float]:
+def _colours_at(subject: ExportInput, of_jaw: str, progress: Progress) -> dict[str, Float]:
     """Target's name -> colours of the vertices at its full weight, where they were asked for."""
     if not subject.settings.glb.colour_morphs:
         return {}
@@ -92,7 +92,7 @@ def _colours_at(subject: Subject, of_jaw: str, progress: Progress) -> dict[str, 
     return found
 
 
-def _told(subject: Subject, facts: GlbFacts, limits: Mapping[str, Limited]) -> dict[str, Any]:
+def _told(subject: ExportInput, facts: GlbFacts, limits: Mapping[str, Limited]) -> dict[str, Any]:
     """What the manifest says of a file."""
     poses = proof_poses(subject.source.edition)
     return {
@@ -101,7 +101,7 @@ def _told(subject: Subject, facts: GlbFacts, limits: Mapping[str, Limited]) -> d
     }
 
 
-def same_edition(avatar: ImplicitAvatar, settings: Settings) -> None:
+def same_edition(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
     """Refuse a motion that was made for another head model."""
     if settings.track is not None:
         check_edition(settings.track.edition, avatar.edition)

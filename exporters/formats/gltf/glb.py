@@ -19,9 +19,9 @@ from imavatar_deploy.tracks import FlameTrack, check_edition
 
 from ...skeleton import bone_rotations, local_translations
 from .container import Container
-from .document import MESH_NODE, Figure, bone_node, figure_document, head_bones
+from .document import MESH_NODE, GltfDocument, bone_node, figure_document, head_bones
 from .materials import Texture, corners
-from .morph_targets import Target, expression_targets, jaw_corrective, largest, strongest
+from .morph_targets import MorphTarget, expression_targets, jaw_corrective, largest, strongest
 from .pose_correctives import Correctives, correctives
 from .settings import GlbSettings
 
@@ -38,7 +38,7 @@ CLIP = "motion"
 
 def add_clip(
     container: Container,
-    figure: Figure,
+    figure: GltfDocument,
     track: FlameTrack,
     motion: Correctives,
     expressions: list[int],
@@ -142,7 +142,7 @@ def write_glb(
     baked = [jaw_corrective(avatar), *(motion.targets if motion else [])]
     names = tuple(names or avatar.expression_names)
     kept, dropped = _within(settings.max_targets, expression_targets(avatar, names), baked)
-    figure = Figure(
+    figure = GltfDocument(
         avatar,
         colours,
         [*kept, *baked],
@@ -175,8 +175,8 @@ def _correctives(avatar: Avatar, track: FlameTrack) -> Correctives:
 
 
 def _within(
-    limit: int | None, expressions: list[Target], baked: list[Target]
-) -> tuple[list[Target], dict[str, float]]:
+    limit: int | None, expressions: list[MorphTarget], baked: list[MorphTarget]
+) -> tuple[list[MorphTarget], dict[str, float]]:
     """The expressions that a limit leaves room for beside the correctives, and what the others would move (mm)."""
     if limit is None:
         return expressions, {}

@@ -15,7 +15,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.kinematics import pose_feature
 from imavatar_deploy.rendering.posing import pose_plainly
 
-from ...at_rest import NEUTRAL
+from ...skeleton import NEUTRAL
 
 # What glTF cannot do of an avatar's motion: avatars that have lost it.
 
@@ -89,7 +89,7 @@ QUIET_MM = 0.01
 third of them sparse: 4.6 MB instead of 6.0, 0.05 mm with a quarter of all expressions at full weight."""
 
 
-class Target(NamedTuple):
+class MorphTarget(NamedTuple):
     """A displacement of the rest mesh for a weight of one."""
 
     name: str
@@ -106,18 +106,19 @@ class Target(NamedTuple):
         return np.where(moved, self.offset, np.float32(0.0))
 
 
-def expression_targets(avatar: Avatar, names: Sequence[str]) -> list[Target]:
+def expression_targets(avatar: Avatar, names: Sequence[str]) -> list[MorphTarget]:
     """One target for each expression."""
     if len(names) != avatar.expression_size:
         raise UsageError(
             f"{avatar.expression_size} expressions need as many names, got {len(names)}"
         )
     return [
-        Target(name, offset) for name, offset in zip(names, avatar.expression_basis, strict=True)
+        MorphTarget(name, offset)
+        for name, offset in zip(names, avatar.expression_basis, strict=True)
     ]
 
 
-def largest(targets: list[Target], limit: int) -> tuple[list[Target], dict[str, float]]:
+def largest(targets: list[MorphTarget], limit: int) -> tuple[list[MorphTarget], dict[str, float]]:
     """The `limit` targets with the largest displacements, in their old order, and (mm) what the others would move."""
     ranked = sorted(targets, key=lambda target: target.largest_mm, reverse=True)
     dropped = {target.name: target.largest_mm for target in ranked[max(0, limit) :]}
@@ -131,15 +132,15 @@ def open_jaw() -> Float:
     return pose
 
 
-def jaw_corrective(avatar: Avatar) -> Target:
+def jaw_corrective(avatar: Avatar) -> MorphTarget:
     """The pose correctives of the open jaw alone; the bone does the rest."""
-    return Target(
+    return MorphTarget(
         JAW_CORRECTIVE,
         np.tensordot(pose_feature(open_jaw()), avatar.pose_basis, 1).astype(np.float32),
     )
 
 
-def jaw_opening(avatar: Avatar) -> Target:
+def jaw_opening(avatar: Avatar) -> MorphTarget:
     """The whole opening of the jaw, bone and correctives: for programs that know the jaw as an expression only."""
     moved = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
-    return Target("jawOpen", np.ascontiguousarray(moved.T - avatar.rest))
+    return MorphTarget("jawOpen", np.ascontiguousarray(moved.T - avatar.rest))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.kinematics import pose_feature
 
-from .morph_targets import MM_PER_UNIT, Target, open_jaw
+from .morph_targets import MM_PER_UNIT, MorphTarget, open_jaw
 
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -33,7 +33,7 @@ class Correctives(NamedTuple):
     """The pose correctives of a motion as weights of morph targets."""
 
     jaw: Float  # [T] weight of the open jaw's corrective
-    targets: list[Target]
+    targets: list[MorphTarget]
     weights: Float  # [T, K] of `targets`, within -1..1
     error_mm: float
     """Farthest that any vertex of any frame lies from the true correctives."""
@@ -61,7 +61,7 @@ def correctives(avatar: Avatar, pose: Float) -> Correctives:
     )
     return Correctives(
         share.astype(np.float32),
-        [Target(f"clipCorrective{number}", offset) for number, offset in enumerate(offsets)],
+        [MorphTarget(f"clipCorrective{number}", offset) for number, offset in enumerate(offsets)],
         (scores[:, :count] / reach).astype(np.float32),
         _error_mm(left, scores, directions, count, basis),
     )

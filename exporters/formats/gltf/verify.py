@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredExpectation:
     """A proof as it was kept, see `proof.write_proof`."""
 
     arrays: dict[str, Array]
@@ -38,9 +38,9 @@ class Comparison:
     """One thing that is compared, where the proof has the array `needs`."""
 
     needs: str
-    found: Callable[[GlbPlayback, Stored], Array]
+    found: Callable[[GlbPlayback, StoredExpectation], Array]
     within: Tolerance
-    wanted: Callable[[Stored, str], Array] = lambda proof, needs: proof.arrays[needs]
+    wanted: Callable[[StoredExpectation, str], Array] = lambda proof, needs: proof.arrays[needs]
 
 
 def check_proof(subject: str, path: Path, proof: Path) -> ParityReport:
@@ -55,14 +55,14 @@ def check_proof(subject: str, path: Path, proof: Path) -> ParityReport:
     )
 
 
-def _read(path: Path) -> Stored:
+def _read(path: Path) -> StoredExpectation:
     with safe_open(path, framework="numpy") as file:
         names = file.metadata()
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-    return Stored(arrays, json.loads(names["targets"]), json.loads(names["coloured"]))
+    return StoredExpectation(arrays, json.loads(names["targets"]), json.loads(names["coloured"]))
 
 
-def _vertices(file: GlbPlayback, proof: Stored) -> Array:
+def _vertices(file: GlbPlayback, proof: StoredExpectation) -> Array:
     posed = [
         file.posed(
             dict(zip(proof.targets, weights.tolist(), strict=True)),
@@ -73,19 +73,19 @@ def _vertices(file: GlbPlayback, proof: Stored) -> Array:
     return np.stack(posed)
 
 
-def _clip(file: GlbPlayback, proof: Stored) -> Array:
+def _clip(file: GlbPlayback, proof: StoredExpectation) -> Array:
     return np.stack([file.at_key(int(key)) for key in proof.arrays["keys"]])
 
 
-def _colours(file: GlbPlayback, proof: Stored) -> Array:
+def _colours(file: GlbPlayback, proof: StoredExpectation) -> Array:
     return as_shown(file.attribute("COLOR_0")[:, :3])
 
 
-def _coloured(file: GlbPlayback, proof: Stored) -> Array:
+def _coloured(file: GlbPlayback, proof: StoredExpectation) -> Array:
     return np.stack([as_shown(file.coloured(name)) for name in proof.coloured])
 
 
-def _texture(file: GlbPlayback, proof: Stored) -> Array:
+def _texture(file: GlbPlayback, proof: StoredExpectation) -> Array:
     """[1] median error of the image where the proof has colours."""
     error = np.abs(
         _sampled(file.image(), proof.arrays["colours/uv"]) - proof.arrays["colours/seen"]

@@ -14,7 +14,7 @@ from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.checks import ensure_shape
 
-from .document import Figure, bone_node, figure_document
+from .document import GltfDocument, bone_node, figure_document
 from .glb import GlbFacts
 from .materials import Texture, corners
 from .morph_targets import expression_targets, jaw_opening, largest, strongest
@@ -62,7 +62,7 @@ def write_vrm(
         ensure_shape("colours", colours, (avatar.vertex_count, 3))
     expressed = expression_targets(avatar, avatar.expression_names)
     kept, dropped = largest(expressed, (settings.max_targets or len(expressed) + 1) - 1)
-    figure = Figure(
+    figure = GltfDocument(
         avatar,
         colours,
         [*kept, jaw_opening(avatar)],
@@ -85,7 +85,7 @@ def write_vrm(
     )
 
 
-def _extension(figure: Figure, title: str, author: str) -> dict[str, Any]:
+def _extension(figure: GltfDocument, title: str, author: str) -> dict[str, Any]:
     return {
         "specVersion": "1.0",
         "meta": _meta(figure.licence, title, author),
@@ -115,7 +115,7 @@ def _meta(licence: Mapping[str, str], title: str, author: str) -> dict[str, Any]
     }
 
 
-def _look_at(figure: Figure) -> dict[str, Any]:
+def _look_at(figure: GltfDocument) -> dict[str, Any]:
     """The gaze turns the eyes' bones, about a point between them."""
     where = {bone.name: np.array(bone.position) for bone in figure.skin}
     between = (where["eyeL"] + where["eyeR"]) / 2 - where["neck"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from .extract import extract, field_of
+from .extract import extract, field_of, posed_surface
 from .field import Field
 from .mesh import Mesh
-from .posed import posed_surface
 
 __all__ = ["Field", "Mesh", "extract", "field_of", "posed_surface"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .raster_guided import RasterTracer
 from .ray_march import MarchTracer
-from .tracer import Traced, Tracer
+from .tracer import Tracer, TraceResult
 
 TRACERS: dict[str, type[Tracer]] = {tracer.name: tracer for tracer in (RasterTracer, MarchTracer)}
 """Every tracer by name; the first is the default of forward variants."""
 
-__all__ = ["TRACERS", "MarchTracer", "RasterTracer", "Traced", "Tracer"]
+__all__ = ["TRACERS", "MarchTracer", "RasterTracer", "TraceResult", "Tracer"]

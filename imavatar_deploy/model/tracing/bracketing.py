@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from imavatar_deploy.model.head_avatar import Roots
+from imavatar_deploy.model.head_avatar import Correspondences
 
 from .newton import invert
 from .posed_field import PosedField, Rays
@@ -20,16 +20,18 @@ CONVERGED = 1e-5
 """As in the published search: distance between a root's image and its point, model units."""
 
 
-class Samples(NamedTuple):
+class SegmentSamples(NamedTuple):
     """What N rays saw at S distances each."""
 
     distance: Tensor  # [N, S]
-    roots: Roots  # of leading shape [N, S]
+    roots: Correspondences  # of leading shape [N, S]
 
-    def at(self, index: Tensor) -> tuple[Tensor, Roots]:
+    def at(self, index: Tensor) -> tuple[Tensor, Correspondences]:
         """Distance and root of one sample a ray, by index `[N]`."""
         rows = torch.arange(len(index), device=index.device)
-        return self.distance[rows, index], Roots(*(part[rows, index] for part in self.roots))
+        return self.distance[rows, index], Correspondences(
+            *(part[rows, index] for part in self.roots)
+        )
 
 
 class Bracket(NamedTuple):
@@ -39,14 +41,15 @@ class Bracket(NamedTuple):
     """
 
     outer: Tensor  # [N] distance along the ray
-    outside: Roots
+    outside: Correspondences
     inner: Tensor
-    inside: Roots
+    inside: Correspondences
 
     def select(self, which: Tensor) -> Bracket:
         """Only some of them."""
         outside, inside = (
-            Roots(*(part[which] for part in roots)) for roots in (self.outside, self.inside)
+            Correspondences(*(part[which] for part in roots))
+            for roots in (self.outside, self.inside)
         )
         return Bracket(self.outer[which], outside, self.inner[which], inside)
 
@@ -59,18 +62,18 @@ class Bracket(NamedTuple):
     def _parts(self) -> tuple[Tensor, ...]:
         return self.outer, *self.outside, self.inner, *self.inside
 
-    def stretched(self, distance: Tensor, roots: Roots) -> Bracket:
+    def extended_outward(self, distance: Tensor, roots: Correspondences) -> Bracket:
         """With a sample before both, where both are inside."""
-        born, out = self.outside.sdf <= 0.0, roots.sdf > 0.0
-        moves, follows = born & roots.valid, born & roots.valid & ~out
+        starts_inside, out = self.outside.sdf <= 0.0, roots.sdf > 0.0
+        moves, follows = starts_inside & roots.valid, starts_inside & roots.valid & ~out
         outer, inner = (
             torch.where(moves, distance, self.outer),
             torch.where(follows, distance, self.inner),
         )
-        outside = Roots(
+        outside = Correspondences(
             *(_choose(moves, new, old) for new, old in zip(roots, self.outside, strict=True))
         )
-        inside = Roots(
+        inside = Correspondences(
             *(_choose(follows, new, old) for new, old in zip(roots, self.inside, strict=True))
         )
         return Bracket(outer, outside, inner, inside)
@@ -90,17 +93,17 @@ class Bracket(NamedTuple):
         share = torch.where(self.outside.valid, self._share(), 1.0)
         return torch.lerp(self.outside.canonical, self.inside.canonical, share[:, None])
 
-    def narrowed(self, distance: Tensor, roots: Roots) -> Bracket:
+    def narrowed(self, distance: Tensor, roots: Correspondences) -> Bracket:
         """With a sample in between in the place of the one whose sign it has."""
         nearer = roots.sdf > 0.0
         outer, inner = (
             torch.where(nearer, distance, self.outer),
             torch.where(nearer, self.inner, distance),
         )
-        outside = Roots(
+        outside = Correspondences(
             *(_choose(nearer, new, old) for new, old in zip(roots, self.outside, strict=True))
         )
-        inside = Roots(
+        inside = Correspondences(
             *(_choose(nearer, old, new) for new, old in zip(roots, self.inside, strict=True))
         )
         return Bracket(outer, outside, inner, inside)
@@ -110,30 +113,32 @@ def _choose(which: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     return torch.where(which if yes.dim() == 1 else which[:, None], yes, no)
 
 
-def roots_near(field: PosedField, points: Tensor, start: Tensor | None) -> Roots:
+def roots_near(field: PosedField, points: Tensor, start: Tensor | None) -> Correspondences:
     """Roots of deformed points `[N, 3]`: those next to `start` `[N, 3]`; the model's own search where there are none.
 
     Starting next door takes two evaluations of the forward map and one of the geometry; a search takes three roots.
     """
     if start is None:
-        return field.search(points)
+        return field.find_canonical(points)
     solved = invert(field, points, start, steps=STEPS, tolerance=TOLERANCE)
     found = solved.converged & ((field.deform(solved.x) - points).norm(dim=1) < CONVERGED)
     kept, lost = found.nonzero()[:, 0], (~found).nonzero()[:, 0]
     sdf = torch.ones_like(points[:, 0])
     sdf[kept] = field.sdf(solved.x[kept])
-    roots = Roots(solved.x, sdf, found)
+    roots = Correspondences(solved.x, sdf, found)
     if len(lost):
-        for part, searched in zip(roots, field.search(points[lost]), strict=True):
+        for part, searched in zip(roots, field.find_canonical(points[lost]), strict=True):
             part[lost] = searched
     return roots
 
 
-def sample(field: PosedField, rays: Rays, distance: Tensor, start: Tensor | None) -> Samples:
+def sample(field: PosedField, rays: Rays, distance: Tensor, start: Tensor | None) -> SegmentSamples:
     """Roots at the distances `[N, S]` of N rays, from canonical points `[N, 3]` or `[N, S, 3]` nearby."""
     shape = distance.shape
     points = rays.origin + distance[..., None] * rays.directions[:, None]
     if start is not None:
         start = (start if start.dim() == 3 else start[:, None]).expand_as(points).flatten(end_dim=1)
     roots = roots_near(field, points.flatten(end_dim=1), start)
-    return Samples(distance, Roots(*(torch.unflatten(part, 0, shape) for part in roots)))
+    return SegmentSamples(
+        distance, Correspondences(*(torch.unflatten(part, 0, shape) for part in roots))
+    )

@@ -31,7 +31,7 @@ Residual = Callable[[Tensor, Tensor], Tensor]
 """Points `[M, 3]` and which of the problems they belong to `[M]` -> what should be zero `[M, 3]`."""
 
 
-class Solved(NamedTuple):
+class NewtonResult(NamedTuple):
     """Where the iterations ended."""
 
     x: Tensor  # [N, 3]
@@ -47,7 +47,7 @@ def solve(
     steps: int,
     tolerance: float,
     reach: float,
-) -> Solved:
+) -> NewtonResult:
     """Find x with residual(x) = 0 from `start` `[N, 3]`, where it is `value` `[N, 3]` and has this Jacobian.
 
     A point is done before its last step is taken: the length of that step and of the one before it tell what error
@@ -78,7 +78,7 @@ def solve(
         step, full = _bounded(-times(slope, value), reach)
         length = step.norm(dim=1)
         error = length * length / before
-    return Solved(ends, converged)
+    return NewtonResult(ends, converged)
 
 
 def _bounded(step: Tensor, reach: float) -> tuple[Tensor, Tensor]:
@@ -95,10 +95,12 @@ def _updated(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
     return slope + ((step - times(slope, change)) / denominator)[:, :, None] * row[:, None]
 
 
-def meet(field: PosedField, rays: Rays, start: Tensor, *, steps: int, tolerance: float) -> Solved:
+def meet(
+    field: PosedField, rays: Rays, start: Tensor, *, steps: int, tolerance: float
+) -> NewtonResult:
     """Canonical points where rays meet the surface: F(x) = [across (d(x) - o), sdf(x)] = 0, from nearby `start`."""
     if not len(start):
-        return Solved(start, torch.zeros(0, dtype=torch.bool, device=start.device))
+        return NewtonResult(start, torch.zeros(0, dtype=torch.bool, device=start.device))
     deformed, jacobian = field.linearised(start)
     sdf, gradient = field.sdf_gradient(start)
 
@@ -115,10 +117,10 @@ def meet(field: PosedField, rays: Rays, start: Tensor, *, steps: int, tolerance:
 
 def invert(
     field: PosedField, points: Tensor, start: Tensor, *, steps: int, tolerance: float
-) -> Solved:
+) -> NewtonResult:
     """Canonical points that deform to `points` `[N, 3]`, from nearby `start`."""
     if not len(start):
-        return Solved(start, torch.zeros(0, dtype=torch.bool, device=start.device))
+        return NewtonResult(start, torch.zeros(0, dtype=torch.bool, device=start.device))
     deformed, jacobian = field.linearised(start)
 
     def residual(x: Tensor, which: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from imavatar_deploy.model import implicit_diff
 from imavatar_deploy.model.correspondence import ForwardMap
-from imavatar_deploy.model.forward_avatar import ForwardVariant
-from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
+from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.geometry import GeometryNetwork
-from imavatar_deploy.model.head_avatar import Roots
+from imavatar_deploy.model.head_avatar import Correspondences
 from imavatar_deploy.model.layers import encode, smooth
 from imavatar_deploy.model.surface.field import chunks
 
@@ -64,7 +64,7 @@ class Rays(NamedTuple):
     across: Tensor  # [N, 2, 3]
 
     @classmethod
-    def of(cls, view: View) -> Rays:
+    def of(cls, view: RayBundle) -> Rays:
         """The rays of a view, without its gradients."""
         directions = view.directions.detach()
         return cls(view.origin.detach(), directions, implicit_diff.across(directions))
@@ -89,7 +89,7 @@ class Rays(NamedTuple):
 class PosedField:
     """Forward map and signed distance of `model` in `frame`; no gradient reaches the networks."""
 
-    def __init__(self, model: ForwardVariant, frame: Frame) -> None:
+    def __init__(self, model: ForwardAvatarModel, frame: Frame) -> None:
         code = model.geometry_code(frame)
         self._model, self._frame = model, frame
         self._forward: ForwardMap = model.forward_map(frame)
@@ -122,6 +122,6 @@ class PosedField:
             values.append(value.detach())
         return torch.cat(values), torch.cat(gradients)
 
-    def search(self, points: Tensor) -> Roots:
+    def find_canonical(self, points: Tensor) -> Correspondences:
         """The model's own search, from its bones."""
-        return self._model.search(points, self._frame)
+        return self._model.find_canonical(points, self._frame)

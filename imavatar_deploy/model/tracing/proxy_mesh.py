@@ -12,8 +12,8 @@ from torch import Tensor
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.model.deformation import Deformation
-from imavatar_deploy.model.forward_avatar import ForwardVariant
-from imavatar_deploy.model.frame import Frame, View
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
+from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.surface.extract import PADDING
 from imavatar_deploy.model.surface.field import Field
@@ -65,14 +65,14 @@ class CanonicalSurface:
     next refresh; so does the mesh, and both only give starts.
     """
 
-    def __init__(self, mesh: Mesh, model: ForwardVariant) -> None:
+    def __init__(self, mesh: Mesh, model: ForwardAvatarModel) -> None:
         self.vertices = torch.from_numpy(mesh.vertices).to(model.canonical_transforms)
         self.faces = torch.from_numpy(mesh.faces).to(self.vertices.device).long()
         self._mesh = mesh
         self._rested = _rested(model, self.vertices) if isinstance(model, ImplicitAvatar) else None
         self._rasterisers: dict[tuple[int, int], Rasteriser] = {}
 
-    def posed(self, model: ForwardVariant, frame: Frame) -> Tensor:
+    def posed(self, model: ForwardAvatarModel, frame: Frame) -> Tensor:
         """[V, 3] the vertices in `frame`."""
         if self._rested is not None and isinstance(model, ImplicitAvatar):
             return model.pose_rest(*self._rested, frame.expression, frame.pose)
@@ -108,9 +108,9 @@ class PosedMesh:
     def __init__(
         self,
         surface: CanonicalSurface,
-        model: ForwardVariant,
+        model: ForwardAvatarModel,
         frame: Frame,
-        view: View,
+        view: RayBundle,
         workers: Workers,
     ) -> None:
         device = view.directions.device
@@ -126,7 +126,7 @@ class PosedMesh:
         self._shares = torch.from_numpy(fragments.barycentrics).to(device).reshape(-1, 3)
         self._nearness = self._seen_nearness(view)
 
-    def _seen_nearness(self, view: View) -> Tensor:
+    def _seen_nearness(self, view: RayBundle) -> Tensor:
         """[H, W] 1 / distance along the camera's axis."""
         axis = torch.from_numpy(view.camera.world_to_camera[2, :3]).to(self._deformed)
         depth = (self._deformed - view.origin.detach()) @ -axis
@@ -183,7 +183,7 @@ class PosedMesh:
         return torch.stack([pixels % self._width, pixels // self._width], dim=1).float()
 
 
-def _camera(view: View) -> Camera:
+def _camera(view: RayBundle) -> Camera:
     """The view's camera, standing where the rays start: training moves it."""
     rotation = view.camera.world_to_camera[:, :3]
     translation = -rotation @ view.origin.detach().cpu().numpy()

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.correspondence import full_precision
-from imavatar_deploy.model.forward_avatar import ForwardVariant
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from imavatar_deploy.model.surface.field import Field
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.rendering.workers import Workers
@@ -24,7 +24,7 @@ from imavatar_deploy.rendering.workers import Workers
 from .posed_field import PosedField, Rays, SignedDistance
 from .proxy_mesh import CanonicalSurface, PosedMesh, quick_mesh
 from .ray_finder import RayFinder
-from .tracer import Traced, Tracer, cross
+from .tracer import Tracer, TraceResult, cross
 
 RESOLUTIONS = (32, 64, 128, 256)
 
@@ -61,7 +61,7 @@ class RasterTracer(Tracer):
         self._surface: CanonicalSurface | None = None
 
     @torch.no_grad()
-    def refresh(self, model: Variant) -> None:
+    def refresh(self, model: HeadAvatarModel) -> None:
         """Extract the canonical surface anew; what comes of it depends on the weights alone, not on what was before.
 
         Raises:
@@ -78,8 +78,13 @@ class RasterTracer(Tracer):
 
     @torch.no_grad()
     def trace(
-        self, model: Variant, frame: Frame, view: View, *, foreground: Tensor | None = None
-    ) -> Traced:
+        self,
+        model: HeadAvatarModel,
+        frame: Frame,
+        view: RayBundle,
+        *,
+        foreground: Tensor | None = None,
+    ) -> TraceResult:
         """See `Tracer.trace`. The first trace of an instance refreshes it.
 
         Without `foreground` only hits are looked for: other rays come back with a distance of +1 and not valid.
@@ -103,8 +108,8 @@ class RasterTracer(Tracer):
             return finder.traced()
 
 
-def _forward(model: Variant) -> ForwardVariant:
-    if not isinstance(model, ForwardVariant):
+def _forward(model: HeadAvatarModel) -> ForwardAvatarModel:
+    if not isinstance(model, ForwardAvatarModel):
         raise UsageError(
             f"the raster tracer needs a variant that maps forward, and {model.name} maps {model.direction}; "
             "use --tracer march"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imavatar_deploy.model.head_avatar import Roots
+from imavatar_deploy.model.head_avatar import Correspondences
 
-from .bracketing import CONVERGED, Bracket, Samples, roots_near, sample
+from .bracketing import CONVERGED, Bracket, SegmentSamples, roots_near, sample
 from .newton import meet
 from .posed_field import PosedField, Rays
 from .proxy_mesh import Guess, PosedMesh
-from .tracer import Crossing, Traced
+from .tracer import Crossing, TraceResult
 
 STEPS = 6
 TOLERANCE = 3e-6
@@ -62,7 +62,7 @@ class RayFinder:
         self._pixels = mesh.number(pixels)
         like = rays.directions
         self._distance = crossing.closest.clone()
-        self._roots = Roots(
+        self._roots = Correspondences(
             torch.zeros_like(like),
             torch.ones_like(like[:, 0]),
             torch.zeros_like(like[:, 0], dtype=torch.bool),
@@ -70,10 +70,10 @@ class RayFinder:
         self._hit = torch.zeros_like(self._roots.valid)
         self._sampled = torch.zeros_like(self._hit)
 
-    def traced(self) -> Traced:
+    def traced(self) -> TraceResult:
         """What has been found."""
         canonical, sdf, valid = self._roots
-        return Traced(canonical, self._rays.at(self._distance), sdf, self._hit, valid)
+        return TraceResult(canonical, self._rays.at(self._distance), sdf, self._hit, valid)
 
     def find_hits(self) -> None:
         """Polish what the mesh shows; sample rays along outlines, and rays whose surface is not where it was shown."""
@@ -92,7 +92,7 @@ class RayFinder:
         guess = self._mesh.at(outline) if outline is not None else self._middle()
         self._march(missed & foreground, guess, AROUND_FOREGROUND, near=outline is not None)
         self._march(missed & ~foreground & ~self._sampled, guess, (0.0,), near=outline is not None)
-        self._sink((self._hit & ~foreground).nonzero()[:, 0])
+        self._minimise_sdf((self._hit & ~foreground).nonzero()[:, 0])
 
     def _middle(self) -> Guess:
         """Where there is no mesh to start from: the points next to the middle of the sphere."""
@@ -120,25 +120,29 @@ class RayFinder:
         samples = sample(self._field, rays, distance, guess.canonical[rows] if near else None)
         lowest, root = samples.at(samples.roots.sdf.argmin(dim=1))
         fresh = ~self._hit[rows] & ~(self._sampled[rows] & (self._roots.sdf[rows] <= root.sdf))
-        self._put(rows[fresh], lowest[fresh], Roots(*(part[fresh] for part in root)))
+        self._put(rows[fresh], lowest[fresh], Correspondences(*(part[fresh] for part in root)))
         self._sampled[rows] = True
         first = distance.masked_fill(samples.roots.sdf >= 0.0, torch.inf).amin(dim=1)
         known = torch.where(self._hit[rows], self._distance[rows], torch.inf)
         crossed = (first < known) & self._crossing.inside[rows]
         self._cross(
             rows[crossed],
-            Samples(distance[crossed], Roots(*(part[crossed] for part in samples.roots))),
+            SegmentSamples(
+                distance[crossed], Correspondences(*(part[crossed] for part in samples.roots))
+            ),
         )
 
-    def _cross(self, rows: Tensor, samples: Samples) -> None:
+    def _cross(self, rows: Tensor, samples: SegmentSamples) -> None:
         """Put the hits at the first change of sign among samples that have a negative one."""
         if not len(rows):
             return
         after = (samples.roots.sdf < 0.0).to(torch.uint8).argmax(dim=1)
         bracket = Bracket(*samples.at((after - 1).clamp(min=0)), *samples.at(after))
-        born = (after == 0).nonzero()[:, 0]
-        if len(born):
-            bracket = bracket.replaced(born, self._outwards(rows[born], bracket.select(born)))
+        starts_inside = (after == 0).nonzero()[:, 0]
+        if len(starts_inside):
+            bracket = bracket.replaced(
+                starts_inside, self._outwards(rows[starts_inside], bracket.select(starts_inside))
+            )
         self._meet(rows, bracket.canonical(), bracket.distance(), LAYER)
         left = (~self._hit[rows]).nonzero()[:, 0]
         if len(left):
@@ -150,7 +154,7 @@ class RayFinder:
         for step in OUTWARDS:
             distance = torch.maximum(bracket.outer - step, near)
             roots = roots_near(self._field, rays.at(distance), bracket.outside.canonical)
-            bracket = bracket.stretched(distance, roots)
+            bracket = bracket.extended_outward(distance, roots)
         return bracket
 
     def _narrow(self, rows: Tensor, bracket: Bracket) -> None:
@@ -164,7 +168,7 @@ class RayFinder:
         self._put(rows, bracket.inner, bracket.inside)
         self._hit[rows] = True
 
-    def _sink(self, rows: Tensor) -> None:
+    def _minimise_sdf(self, rows: Tensor) -> None:
         """Move hits to the smallest distance behind them."""
         if not len(rows):
             return
@@ -175,7 +179,7 @@ class RayFinder:
         )
         lowest, root = samples.at(samples.roots.sdf.argmin(dim=1))
         lower = root.sdf < self._roots.sdf[rows]
-        self._put(rows[lower], lowest[lower], Roots(*(part[lower] for part in root)))
+        self._put(rows[lower], lowest[lower], Correspondences(*(part[lower] for part in root)))
 
     def _meet(self, rows: Tensor, start: Tensor, expected: Tensor, reach: float) -> None:
         """Put the hits that Newton's method finds within `reach` of the `expected` distance along their rays."""
@@ -188,10 +192,12 @@ class RayFinder:
         good &= (self._crossing.near[rows] <= distance) & (distance <= self._crossing.far[rows])
         good &= ~self._hit[rows] | (distance < self._distance[rows])
         rows, distance = rows[good], distance[good]
-        self._put(rows, distance, Roots(solved.x[good], torch.zeros_like(distance), good[good]))
+        self._put(
+            rows, distance, Correspondences(solved.x[good], torch.zeros_like(distance), good[good])
+        )
         self._hit[rows] = True
 
-    def _put(self, rows: Tensor, distance: Tensor, roots: Roots) -> None:
+    def _put(self, rows: Tensor, distance: Tensor, roots: Correspondences) -> None:
         self._distance[rows] = distance
         for part, values in zip(self._roots, roots, strict=True):
             part[rows] = values

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.head_avatar import Roots, Variant
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.head_avatar import Correspondences, HeadAvatarModel
 
-from .tracer import Crossing, Traced, Tracer, cross
+from .tracer import Crossing, Tracer, TraceResult, cross
 
 STRIDE = 10
 """Samples looked at together along a ray; a ray that has found its surface is not followed further."""
@@ -19,16 +19,18 @@ RAYS = 4096
 """Rays followed at once: bounds the memory, 100 samples of each being kept."""
 
 
-class Samples(NamedTuple):
+class MarchSamples(NamedTuple):
     """What N rays saw at S distances."""
 
     distance: Tensor  # [N, S]
-    roots: Roots  # of leading shape [N, S]; +1 and not valid where nobody looked
+    roots: Correspondences  # of leading shape [N, S]; +1 and not valid where nobody looked
 
-    def at(self, index: Tensor) -> tuple[Tensor, Roots]:
+    def at(self, index: Tensor) -> tuple[Tensor, Correspondences]:
         """Distance and root of one sample a ray, by index `[N]`."""
         rows = torch.arange(len(index), device=index.device)
-        return self.distance[rows, index], Roots(*(part[rows, index] for part in self.roots))
+        return self.distance[rows, index], Correspondences(
+            *(part[rows, index] for part in self.roots)
+        )
 
 
 class MarchTracer(Tracer):
@@ -51,16 +53,23 @@ class MarchTracer(Tracer):
 
     @torch.no_grad()
     def trace(
-        self, model: Variant, frame: Frame, view: View, *, foreground: Tensor | None = None
-    ) -> Traced:
+        self,
+        model: HeadAvatarModel,
+        frame: Frame,
+        view: RayBundle,
+        *,
+        foreground: Tensor | None = None,
+    ) -> TraceResult:
         """See `Tracer.trace`."""
         wanted = torch.ones(len(view), dtype=torch.bool, device=view.directions.device)
         wanted = wanted if foreground is None else foreground
         rays = torch.split(torch.arange(len(view), device=wanted.device), RAYS)
         traced = [self._trace(model, frame, view.select(some), wanted[some]) for some in rays]
-        return Traced(*(torch.cat(parts) for parts in zip(*traced, strict=True)))
+        return TraceResult(*(torch.cat(parts) for parts in zip(*traced, strict=True)))
 
-    def _trace(self, model: Variant, frame: Frame, view: View, wanted: Tensor) -> Traced:
+    def _trace(
+        self, model: HeadAvatarModel, frame: Frame, view: RayBundle, wanted: Tensor
+    ) -> TraceResult:
         crossing = cross(view)
         samples = self._sample(model, frame, view, crossing, wanted)
         negative = samples.roots.sdf < 0.0
@@ -72,49 +81,56 @@ class MarchTracer(Tracer):
         distance[surface] = self._refine(model, frame, view, samples, surface, first[surface])
         anew = ((hit & wanted) | ~crossing.inside).nonzero()[:, 0]
         deformed = view.at(distance).detach()
-        for part, found in zip(roots, model.search(deformed[anew], frame), strict=True):
+        for part, found in zip(roots, model.find_canonical(deformed[anew], frame), strict=True):
             part[anew] = found
-        return Traced(roots.canonical, deformed, roots.sdf, hit, roots.valid)
+        return TraceResult(roots.canonical, deformed, roots.sdf, hit, roots.valid)
 
     def _sample(
-        self, model: Variant, frame: Frame, view: View, crossing: Crossing, wanted: Tensor
-    ) -> Samples:
+        self,
+        model: HeadAvatarModel,
+        frame: Frame,
+        view: RayBundle,
+        crossing: Crossing,
+        wanted: Tensor,
+    ) -> MarchSamples:
         """Follow rays from near to far: to their first negative sample, or to the end if they are not `wanted`."""
         like = view.directions
         fractions = torch.linspace(0.0, 1.0, self.samples, dtype=like.dtype, device=like.device)
         distance = crossing.near[:, None] + fractions * (crossing.far - crossing.near)[:, None]
         points = (view.origin + distance[..., None] * view.directions[:, None]).detach()
-        roots = Roots(
+        roots = Correspondences(
             points.clone(), torch.ones_like(distance), torch.zeros_like(distance, dtype=torch.bool)
         )
         going = crossing.inside.nonzero()[:, 0]
         for columns in torch.split(torch.arange(self.samples, device=like.device), STRIDE):
-            found = model.search(points[going[:, None], columns].flatten(end_dim=1), frame)
+            found = model.find_canonical(points[going[:, None], columns].flatten(end_dim=1), frame)
             for part, values in zip(roots, found, strict=True):
                 part[going[:, None], columns] = values.reshape(
                     len(going), len(columns), *values.shape[1:]
                 )
             stopped = wanted[going] & (roots.sdf[going[:, None], columns] < 0.0).any(dim=1)
             going = going[~stopped]
-        return Samples(distance, roots)
+        return MarchSamples(distance, roots)
 
     def _refine(
         self,
-        model: Variant,
+        model: HeadAvatarModel,
         frame: Frame,
-        view: View,
-        samples: Samples,
+        view: RayBundle,
+        samples: MarchSamples,
         rays: Tensor,
         first: Tensor,
     ) -> Tensor:
         """[len(rays)] distance of the surface between each ray's `first` negative sample and the one before it."""
         view = view.select(rays)
-        samples = Samples(samples.distance[rays], Roots(*(part[rays] for part in samples.roots)))
+        samples = MarchSamples(
+            samples.distance[rays], Correspondences(*(part[rays] for part in samples.roots))
+        )
         (outside, before), (inside, after) = samples.at((first - 1).clamp(min=0)), samples.at(first)
         outer, inner = before.sdf, after.sdf
         distance = _secant(outside, inside, outer, inner)
         for _ in range(self.secant_steps):
-            sdf = model.search(view.at(distance).detach(), frame).sdf
+            sdf = model.find_canonical(view.at(distance).detach(), frame).sdf
             outside, outer = (
                 torch.where(sdf > 0.0, distance, outside),
                 torch.where(sdf > 0.0, sdf, outer),
@@ -128,6 +144,6 @@ class MarchTracer(Tracer):
 
 
 def _secant(outside: Tensor, inside: Tensor, outer: Tensor, inner: Tensor) -> Tensor:
-    """[N] where a line through (outside, outer > 0) and (inside, inner < 0) is zero; `inside` for a ray born inside."""
+    """[N] where a line through (outside, outer > 0) and (inside, inner < 0) is zero; `inside` for a ray starts_inside inside."""
     share = outer / (outer - inner)
     return torch.where(outside < inside, outside + share * (inside - outside), inside)

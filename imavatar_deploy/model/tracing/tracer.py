@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from imavatar_deploy.conventions import BOUNDING_RADIUS
-from imavatar_deploy.model.frame import Frame, View
-from imavatar_deploy.model.head_avatar import Variant
+from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
 
-class Traced(NamedTuple):
+class TraceResult(NamedTuple):
     """What N rays met; nothing here carries a gradient."""
 
     canonical: Tensor  # [N, 3] of the hit, or of the smallest signed distance found along the ray
@@ -31,7 +31,7 @@ class Tracer(ABC):
     summary: ClassVar[str]
     """One line for `--help`."""
 
-    def refresh(self, model: Variant) -> None:  # noqa: B027 - most tracers have nothing to refresh
+    def refresh(self, model: HeadAvatarModel) -> None:  # noqa: B027 - most tracers have nothing to refresh
         """Told that the model's weights have changed for good; what was derived from them may be made anew.
 
         A tracer that derives nothing ignores it.
@@ -39,8 +39,13 @@ class Tracer(ABC):
 
     @abstractmethod
     def trace(
-        self, model: Variant, frame: Frame, view: View, *, foreground: Tensor | None = None
-    ) -> Traced:
+        self,
+        model: HeadAvatarModel,
+        frame: Frame,
+        view: RayBundle,
+        *,
+        foreground: Tensor | None = None,
+    ) -> TraceResult:
         """Where the rays of `view` meet `model` as it is in `frame`.
 
         Args:
@@ -61,7 +66,7 @@ class Crossing(NamedTuple):
     inside: torch.Tensor  # [N] bool: the ray meets the sphere in front of the camera
 
 
-def cross(view: View, radius: float = BOUNDING_RADIUS) -> Crossing:
+def cross(view: RayBundle, radius: float = BOUNDING_RADIUS) -> Crossing:
     """Where the rays of `view` enter and leave the sphere of `radius` about the origin; never behind the camera."""
     origin = view.origin.detach()
     closest = -(view.directions @ origin)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from imavatar_deploy.model.head_avatar import VariantRow
 
-from . import b_morph, c_net, d_net, fwd_skin, imavatar
+from . import baselines, fwd_skin, imavatar
 
 VARIANTS: dict[str, VariantRow] = {
     row.name: row
-    for row in (imavatar.ROW, imavatar.MINUS_ROW, c_net.ROW, d_net.ROW, b_morph.ROW, fwd_skin.ROW)
+    for row in (
+        imavatar.ROW,
+        imavatar.MINUS_ROW,
+        baselines.C_NET,
+        baselines.D_NET,
+        baselines.B_MORPH,
+        fwd_skin.ROW,
+    )
 }
 """Name -> row."""
 

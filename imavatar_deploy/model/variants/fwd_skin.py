@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.correspondence import ForwardMap
 from imavatar_deploy.model.deformation import LOGIT_SCALE, Deformation
-from imavatar_deploy.model.forward_avatar import ForwardVariant
+from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.model.geometry import GeometryNetwork
 from imavatar_deploy.model.head_avatar import VariantRow
@@ -50,7 +50,7 @@ class WeightNetwork(nn.Module):
         return Deformation(none, none.transpose(1, 2), (LOGIT_SCALE * logits).softmax(dim=-1))
 
 
-class FwdSkin(ForwardVariant):
+class FwdSkin(ForwardAvatarModel):
     """Forward skinning, as SNARF does (IMavatar, supplementary, section 2.2 and figure 8)."""
 
     name = "fwd-skin"

@@ -5,17 +5,17 @@ from __future__ import annotations
 from .calibration import Neutral, read_neutral
 from .filters import Smoothing
 from .jitter_buffer import DROPOUTS
-from .pipeline import Moment, Motion
-from .settings import HEADS, Adjustment, Settings, read_adjustment
+from .pipeline import MotionPipeline, MotionSample
+from .settings import HEADS, Adjustment, MotionSettings, read_adjustment
 
 __all__ = [
     "DROPOUTS",
     "HEADS",
     "Adjustment",
-    "Moment",
-    "Motion",
+    "MotionPipeline",
+    "MotionSample",
+    "MotionSettings",
     "Neutral",
-    "Settings",
     "Smoothing",
     "read_adjustment",
     "read_neutral",

@@ -68,19 +68,19 @@ STILL = 2.5
 """Intervals: what has not changed for longer really stands still."""
 
 
-class Copies:
-    """`judge` every face, in order of arrival."""
+class DuplicateFilter:
+    """`classify` every face, in order of arrival."""
 
     def __init__(self) -> None:
         self._face: tuple[Float, Float] | None = None
         self._since = -math.inf
         self._share = 0.0
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """The times are of another clock from now on."""
         self._since = -math.inf
 
-    def judge(self, weights: Float, pose: Float, time: float, interval: float) -> str:
+    def classify(self, weights: Float, pose: Float, time: float, interval: float) -> str:
         """`new`, `still` (the same as before, to the last bit), or `copy`.
 
         Args:

@@ -28,7 +28,7 @@ FORGETS = 0.8
 _JAW = slice(BONES.index("jaw"), BONES.index("jaw") + 1)
 
 
-class SeenRange:
+class PacketHistory:
     """`low` and `high`, `[53]`: 50 expressions and the jaw's axis-angle; neutral is always within."""
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class JitterBuffer:
         self._slopes = np.zeros(
             (ROOM, len(CHANNEL_OF))
         )  # the speed to the next face; of the newest, its own
-        self.seen = SeenRange()
+        self.seen = PacketHistory()
 
     @property
     def newest(self) -> float:

@@ -15,11 +15,11 @@ from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, JAW
 from ...sources.observation import Arrival, Observation
 from .calibration import Calibrator, Neutral
 from .face_state import Double, Face
-from .intake import Copies, Intake, Retarget
+from .intake import DuplicateFilter, Intake, Retarget
 from .jitter_buffer import JitterBuffer
 from .playback import Playback
-from .settings import Settings
-from .timing import Pace, SenderClock, Spacing, Trust
+from .settings import MotionSettings
+from .timing import ArrivalClock, IntervalEstimator, SenderClock, TimestampValidator
 
 Float = NDArray[np.float32]
 
@@ -39,7 +39,7 @@ HEAD = EXPRESSION_SIZE + BONES.index("global")
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class MotionSample:
     """The face to show."""
 
     expression: Float  # [50]
@@ -50,13 +50,13 @@ class Moment:
     """`live`, `predicted`, `held` or `relaxing`."""
 
 
-class Motion:
+class MotionPipeline:
     """The whole chain: retarget, align clocks, calibrate, adjust, buffer, predict, correct, smooth."""
 
     def __init__(
         self,
         retargets: Mapping[str, Retarget],
-        settings: Settings,
+        settings: MotionSettings,
         counts: Counter[str] | None = None,
     ) -> None:
         """Counts go to `counts`: `foreign`, `malformed`, `late`, `repeated`, `unchanged` (the same face again
@@ -72,11 +72,18 @@ class Motion:
         self.neutral: Neutral | None = settings.neutral
         """The one that is taken off every face."""
         self._settings, self._intake = settings, Intake(retargets, self.counts)
-        self._spacing, self._pace = Spacing(1 / settings.fps), Pace(1 / settings.fps)
-        self._clock, self._trust, self._copies = SenderClock(), Trust(), Copies()
+        self._spacing, self._pace = (
+            IntervalEstimator(1 / settings.fps),
+            ArrivalClock(1 / settings.fps),
+        )
+        self._clock, self._trust, self._copies = (
+            SenderClock(),
+            TimestampValidator(),
+            DuplicateFilter(),
+        )
         self._buffer, self._playback = JitterBuffer(), Playback(settings)
         self._calibrator: Calibrator | None = None
-        self._moment: Moment | None = None
+        self._moment: MotionSample | None = None
         self._now = self._shown = -math.inf
         self._changed = False
 
@@ -108,12 +115,12 @@ class Motion:
         if seen is None:
             return
         sent, restarts = self._time_of(observation, arrived), self._clock.restarts
-        if not self._clock.hear(sent, arrived):
+        if not self._clock.add_packet(sent, arrived):
             self.counts["late"] += 1
             return
         if self._clock.restarts > restarts:
             self._begin_anew()
-        kind = self._copies.judge(
+        kind = self._copies.classify(
             observation.weights, observation.pose, sent, self._spacing.interval
         )
         if kind == "copy":
@@ -131,7 +138,7 @@ class Motion:
         self._spacing.note(sent, kind == "new")
         self._changed = True
 
-    def at(self, now: float) -> Moment | None:
+    def at(self, now: float) -> MotionSample | None:
         """The face to show at `now`, which should grow; None before the first face came."""
         if not self._buffer.count or (self._moment and now - self._now < SHORTEST_STEP):
             return self._moment
@@ -141,14 +148,14 @@ class Motion:
         self._moment = self._moment_of(face)
         return self._moment
 
-    def _moment_of(self, face: Face) -> Moment:
+    def _moment_of(self, face: Face) -> MotionSample:
         expression, pose = self._settings.adjustment.limited(*self._as_seen(face))
         age = self._shown - self._buffer.newest
         beyond = float(self._playback.dropout.lead(np.asarray(age)))
         captured = self._clock.local(self._shown if age <= 0 else self._buffer.newest + beyond)
         if self._moment:
             captured = max(captured, self._moment.captured)
-        return Moment(
+        return MotionSample(
             expression.astype(np.float32), pose.astype(np.float32), captured, self._state(age)
         )
 
@@ -169,7 +176,7 @@ class Motion:
         time = observation.time
         usable = time is not None and abs(time) < ABSURD_TIME
         if time is not None and usable and observation.sequence is None:
-            self._trust.hear(time, arrived)
+            self._trust.add_packet(time, arrived)
         if time is not None and usable and not self._trust.lost:
             return time
         self.counts["untimed"] += 1
@@ -179,7 +186,7 @@ class Motion:
         """The sender's clock is another one: what is shown goes on, the times do not."""
         self.counts["restarted"] += 1
         self._buffer.clear()
-        self._spacing.forget()
-        self._copies.forget()
+        self._spacing.reset()
+        self._copies.reset()
         self._playback.forget_times()
         self._shown = -math.inf

@@ -12,13 +12,13 @@ import numpy as np
 from .face_state import CHANNELS, NEUTRAL, Double, Face, stacked
 from .filters import Correction, OneEuro
 from .jitter_buffer import DROPOUTS, JitterBuffer, Reading
-from .settings import Settings
+from .settings import MotionSettings
 
 
 class Playback:
     """Call `step` with moments that grow."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MotionSettings) -> None:
         self.dropout = DROPOUTS[settings.dropout]
         self._smoothing = settings.smoothing
         self._filter = OneEuro(settings.smoothing) if settings.smoothing else None

@@ -175,7 +175,7 @@ LONGEST_CALIBRATION = 30.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class MotionSettings:
     """How observations become motion; the defaults suit a webcam or a phone in the same room.
 
     Raises:

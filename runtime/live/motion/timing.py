@@ -27,7 +27,7 @@ SURE_PACKETS, SURE_SECONDS = 3, 0.1
 
 
 class SenderClock:
-    """`hear` every packet, ask `at` in any order; times of both clocks in seconds."""
+    """`add_packet` every packet, ask `at` in any order; times of both clocks in seconds."""
 
     def __init__(self) -> None:
         self.restarts = 0
@@ -39,7 +39,7 @@ class SenderClock:
         self._delay = 0.0
         self._began = self._now = -math.inf
 
-    def hear(self, sent: float, arrived: float) -> bool:
+    def add_packet(self, sent: float, arrived: float) -> bool:
         """Learn from a packet; whether its time is of the clock that `at` tells."""
         delay = arrived - sent
         if not self._least:
@@ -96,7 +96,7 @@ TIMES, WITHIN = 3, 5.0
 """So often in so many seconds, and the times are no clock's: a sender that begins again goes back once."""
 
 
-class Trust:
+class TimestampValidator:
     """Hears every packet's time; once it is lost, trust does not come back."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Trust:
         self._newest: float | None = None
         self._turns: deque[float] = deque(maxlen=TIMES)  # when it went backwards
 
-    def hear(self, sent: float, arrived: float) -> None:
+    def add_packet(self, sent: float, arrived: float) -> None:
         """Learn from a packet: its own time, and when it came."""
         if self._newest is not None and sent < self._newest - BACKWARDS:
             self._turns.append(arrived)
@@ -125,7 +125,7 @@ SLIPPED = 4.0
 """Intervals off the beat, and it begins anew: the stream stood still."""
 
 
-class Pace:
+class ArrivalClock:
     """`moment` of one packet after the other, in order of arrival; everything in seconds here."""
 
     def __init__(self, interval: float) -> None:
@@ -174,7 +174,7 @@ SPACING_GAIN = 0.05
 """Share of the difference by which each face moves the answer: it creeps, because the delay hangs on it."""
 
 
-class Spacing:
+class IntervalEstimator:
     """`note` every face that is taken; `interval` is then in seconds."""
 
     def __init__(self, interval: float) -> None:
@@ -182,7 +182,7 @@ class Spacing:
         self._newest: float | None = None
         self._gaps: deque[float] = deque(maxlen=GAPS)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """The times are of another clock from now on."""
         self._newest = None
 

@@ -22,7 +22,7 @@ MOST_ZOOM = 10.0
 
 
 @dataclass(frozen=True)
-class Order:
+class ViewerCommand:
     """One key of the JSON object."""
 
     expects: str
@@ -53,19 +53,21 @@ def _calibrate(controls: Controls, _: bool) -> None:
 
 
 ORDERS = {
-    "orbit": Order(
+    "orbit": ViewerCommand(
         f"[yaw, pitch] in radians, at most {FARTHEST_TURN:.2f} each",
         _is_turn,
         lambda controls, angles: controls.orbit(float(angles[0]), float(angles[1])),
     ),
-    "zoom": Order(
+    "zoom": ViewerCommand(
         f"a factor between {1 / MOST_ZOOM:g} and {MOST_ZOOM:g}",
         lambda value: _is_number(value, 1 / MOST_ZOOM, MOST_ZOOM),
         lambda controls, factor: controls.zoom_by(float(factor)),
     ),
-    "pause": Order("true or false", lambda value: isinstance(value, bool), _pause),
-    "front": Order("true", lambda value: value is True, lambda controls, _: controls.reset()),
-    "calibrate": Order("true", lambda value: value is True, _calibrate),
+    "pause": ViewerCommand("true or false", lambda value: isinstance(value, bool), _pause),
+    "front": ViewerCommand(
+        "true", lambda value: value is True, lambda controls, _: controls.reset()
+    ),
+    "calibrate": ViewerCommand("true", lambda value: value is True, _calibrate),
 }
 """The table of what may be asked."""
 

@@ -127,7 +127,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.OK, JSON, json.dumps(told, default=str).encode())
 
     def _stream(self) -> None:
-        with self.server.seat() as free:
+        with self.server.admit_client() as free:
             if not free:
                 self._say(HTTPStatus.SERVICE_UNAVAILABLE, "too many are watching; try again later")
                 return
@@ -272,7 +272,7 @@ class PageServer(ThreadingHTTPServer):
         self.server_name, self.server_port = self.address.host, self.server_address[1]
 
     @contextmanager
-    def seat(self) -> Iterator[bool]:
+    def admit_client(self) -> Iterator[bool]:
         """One viewer's place; False when all are taken."""
         with self._lock:
             free = self.watching < MOST_VIEWERS

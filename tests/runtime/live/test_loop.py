@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.live.drivers import NOBODY, Float, Recorded, Shown
-from imavatar_deploy.runtime.live.render_loop import AtOnce, Bytes, Tally, View, perform
+from imavatar_deploy.runtime.live.drivers import NEUTRAL_STATE, DriverState, Float, TrackDriver
+from imavatar_deploy.runtime.live.render_loop import AtOnce, Bytes, Tally, Viewpoint, perform
 from imavatar_deploy.runtime.sinks.sink import Controls
 from imavatar_deploy.runtime.sources import Source
 from imavatar_deploy.tracks import FlameFrame
@@ -41,9 +41,9 @@ class Watched:
         self.waited = 0.0
         self.calibrations = 0
 
-    def look(self, now: float) -> Shown | None:
+    def pose_at(self, now: float) -> DriverState | None:
         self.looks.append(now)
-        return NOBODY
+        return NEUTRAL_STATE
 
     def wait(self, seconds: float) -> None:
         self.waited += seconds
@@ -66,11 +66,11 @@ class Watched:
 def test_a_recording_is_drawn_frame_by_frame(player: Player) -> None:
     shown: list[tuple[int, Bytes]] = []
     tally = Tally()
-    view = View(player, Controls(), follow=True)
+    view = Viewpoint(player, Controls(), follow=True)
     source = Source(motion(5), 25.0, None, 5)
     perform(
         view,
-        Recorded(source, as_it_is),
+        TrackDriver(source, as_it_is),
         AtOnce(25.0),
         lambda tick, image: shown.append((tick, image)),
         tally,
@@ -85,8 +85,8 @@ def test_a_recording_is_drawn_frame_by_frame(player: Player) -> None:
     ("fps", "expected"), [(10.0, [0, 2, 4]), (40.0, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])]
 )
 def test_a_recording_keeps_its_speed(fps: float, expected: list[int]) -> None:
-    recorded = Recorded(Source(motion(5), 20.0, None, 5), as_it_is)
-    looked = [recorded.look(tick / fps) for tick in range(len(expected) + 1)]
+    recorded = TrackDriver(Source(motion(5), 20.0, None, 5), as_it_is)
+    looked = [recorded.pose_at(tick / fps) for tick in range(len(expected) + 1)]
     assert [int(shown.expression[0]) for shown in looked if shown] == expected
     assert looked[-1] is None
 
@@ -94,10 +94,10 @@ def test_a_recording_keeps_its_speed(fps: float, expected: list[int]) -> None:
 def test_duration_counts_the_motion_s_seconds(player: Player) -> None:
     tally = Tally()
     source = Source(motion(100), 25.0, None, 100)
-    view = View(player, Controls(), follow=True)
+    view = Viewpoint(player, Controls(), follow=True)
     perform(
         view,
-        Recorded(source, as_it_is),
+        TrackDriver(source, as_it_is),
         AtOnce(25.0),
         lambda tick, image: None,
         tally,
@@ -110,7 +110,7 @@ def test_keys_pause_calibrate_and_stop(player: Player) -> None:
     controls = Controls()
     watched = Watched(controls, {2: "pause", 5: "go on", 7: "calibrate", 9: "stop"})
     tally = Tally()
-    perform(View(player, controls, follow=True), watched, AtOnce(10.0), watched.show, tally)
+    perform(Viewpoint(player, controls, follow=True), watched, AtOnce(10.0), watched.show, tally)
     assert watched.looks == pytest.approx([0.0, 0.1, 0.2, 0.6, 0.7, 0.8, 0.9])
     assert watched.waited == pytest.approx(0.3)
     assert watched.calibrations == 1
@@ -120,9 +120,9 @@ def test_keys_pause_calibrate_and_stop(player: Player) -> None:
 
 
 def test_a_mirror_swaps_left_and_right(player: Player) -> None:
-    frame = Shown(np.zeros(50, np.float32), np.array([0, 0.6, *[0] * 13], np.float32), 0.0)
-    plain = View(player, Controls(), follow=True).draw(frame)
+    frame = DriverState(np.zeros(50, np.float32), np.array([0, 0.6, *[0] * 13], np.float32), 0.0)
+    plain = Viewpoint(player, Controls(), follow=True).draw(frame)
     np.testing.assert_array_equal(
-        View(player, Controls(), follow=True, mirrored=True).draw(frame), plain[:, ::-1]
+        Viewpoint(player, Controls(), follow=True, mirrored=True).draw(frame), plain[:, ::-1]
     )
     assert (plain != plain[:, ::-1]).any()

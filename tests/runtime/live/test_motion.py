@@ -24,7 +24,7 @@ from live_motion import (
 )
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.runtime.live.motion import DROPOUTS, Motion, Neutral, Settings
+from imavatar_deploy.runtime.live.motion import DROPOUTS, MotionPipeline, MotionSettings, Neutral
 from imavatar_deploy.runtime.live.motion.filters import ACCELERATIONS
 from imavatar_deploy.runtime.live.motion.jitter_buffer import FADES
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
@@ -37,8 +37,8 @@ def unchanged(weights: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.nda
     return weights, pose
 
 
-def motion(**choices: object) -> Motion:
-    return Motion({OPEN: unchanged}, Settings(**choices))
+def motion(**choices: object) -> MotionPipeline:
+    return MotionPipeline({OPEN: unchanged}, MotionSettings(**choices))
 
 
 def seen(
@@ -278,7 +278,9 @@ def test_foreign_and_impossible_faces_are_counted_and_dropped() -> None:
         raise InputError("another size")
 
     counts: Counter[str] = Counter()
-    live = Motion({OPEN: unchanged, "flame2020": careless, "flame2023": strict}, Settings(), counts)
+    live = MotionPipeline(
+        {OPEN: unchanged, "flame2020": careless, "flame2023": strict}, MotionSettings(), counts
+    )
     assert live.at(0.0) is None
     for vocabulary in ("flame2020", "flame2023", "flame2017"):
         live.push(Arrival(Observation(vocabulary, np.zeros(50), np.zeros(15)), 1.0))

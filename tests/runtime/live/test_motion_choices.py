@@ -13,8 +13,8 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.kinematics import rotations
 from imavatar_deploy.runtime.live.motion import (
     HEADS,
+    MotionSettings,
     Neutral,
-    Settings,
     read_adjustment,
     read_neutral,
 )
@@ -201,4 +201,4 @@ def test_the_head_turns_as_its_row_says() -> None:
 )
 def test_impossible_settings_are_refused(choice: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Settings(**choice)
+        MotionSettings(**choice)

@@ -7,7 +7,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from imavatar_deploy.runtime.live.motion.timing import JUMP, Pace, SenderClock, Spacing
+from imavatar_deploy.runtime.live.motion.timing import (
+    JUMP,
+    ArrivalClock,
+    IntervalEstimator,
+    SenderClock,
+)
 
 WAY = 0.02
 AHEAD = 1.7e9
@@ -17,7 +22,7 @@ def heard(clock: SenderClock, times: np.ndarray, arrivals: np.ndarray) -> np.nda
     """What the clock says after each packet."""
     said = []
     for sent, arrived in zip(times, arrivals, strict=True):
-        clock.hear(float(sent), float(arrived))
+        clock.add_packet(float(sent), float(arrived))
         said.append(clock.at(float(arrived)))
     return np.array(said)
 
@@ -50,7 +55,7 @@ def test_time_runs_evenly() -> None:
     for tick in range(6000):
         now = 10 + tick / 60
         if tick % 2 == 0 and rng.uniform() > 0.2:
-            clock.hear(now - WAY - 0.04 * rng.uniform() ** 2 + AHEAD, now)
+            clock.add_packet(now - WAY - 0.04 * rng.uniform() ** 2 + AHEAD, now)
             said.append(clock.at(now))
     rates = [(after - before) for before, after in pairwise(said)]
     assert min(rates) > 0
@@ -63,7 +68,7 @@ def test_another_clock_is_taken_over_once_it_is_sure(jump: float) -> None:
     clock = SenderClock()
     times = np.arange(90) / 30
     heard(clock, times, times + WAY)
-    belongs = [clock.hear(time + jump, time + WAY) for time in 3 + times[:6]]
+    belongs = [clock.add_packet(time + jump, time + WAY) for time in 3 + times[:6]]
     assert belongs == [False] * 3 + [True] * 3
     assert clock.restarts == 1
     assert clock.at(3.2) == pytest.approx(3.2 - WAY + jump, abs=1e-6)
@@ -74,16 +79,16 @@ def test_a_burst_that_was_held_up_is_no_other_clock() -> None:
     times = np.arange(90) / 30
     heard(clock, times, times + WAY)
     for time in 3 + np.arange(30) / 30:  # a second of packets at once
-        clock.hear(time, 4 + WAY)
+        clock.add_packet(time, 4 + WAY)
     assert clock.restarts == 0
     assert clock.at(4.5) == pytest.approx(4.5 - WAY, abs=0.001)
-    assert not clock.hear(4.5 - WAY - 2 * JUMP, 4.5)
+    assert not clock.add_packet(4.5 - WAY - 2 * JUMP, 4.5)
 
 
 def test_packets_without_a_time_are_put_on_an_even_beat() -> None:
     times = np.arange(600) / 30
     arrivals = times + WAY + np.random.default_rng(0).uniform(0, 0.02, 600)
-    pace = Pace(1 / 25)
+    pace = ArrivalClock(1 / 25)
     moments = np.array([pace.moment(float(arrived)) for arrived in arrivals])
     assert pace.interval == pytest.approx(1 / 30, rel=0.05)
     assert np.diff(moments)[200:].std() < np.diff(arrivals)[200:].std() / 4
@@ -91,14 +96,14 @@ def test_packets_without_a_time_are_put_on_an_even_beat() -> None:
 
 
 def test_a_beat_leaves_room_for_what_was_lost_and_begins_anew_after_a_pause() -> None:
-    pace = Pace(1 / 30)
+    pace = ArrivalClock(1 / 30)
     assert pace.moment(0.0) == 0
     assert pace.moment(0.1) == pytest.approx(0.1)
     assert pace.moment(60.0) == 60
 
 
 def test_sequence_numbers_order_a_beat() -> None:
-    pace = Pace(0.05)
+    pace = ArrivalClock(0.05)
     moments = [
         pace.moment(arrived, sequence)
         for arrived, sequence in ((0.0, 7), (0.11, 9), (0.112, 8), (0.113, 9))
@@ -108,7 +113,7 @@ def test_sequence_numbers_order_a_beat() -> None:
 
 @pytest.mark.parametrize("fps", [10, 25, 30, 60, 120])
 def test_spacing_is_found_in_spite_of_losses(fps: int) -> None:
-    spacing = Spacing(1 / 30)
+    spacing = IntervalEstimator(1 / 30)
     times = np.arange(900) / fps
     for time in times[np.random.default_rng(0).uniform(size=900) > 0.2]:
         spacing.note(float(time))

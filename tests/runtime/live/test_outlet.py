@@ -14,7 +14,7 @@ import pytest
 
 from imavatar_deploy.errors import ImavatarError, UsageError
 from imavatar_deploy.runtime import sinks
-from imavatar_deploy.runtime.live.sink_thread import Outlet, open_outlets
+from imavatar_deploy.runtime.live.sink_thread import SinkThread, open_outlets
 from imavatar_deploy.runtime.sinks import Sink, Stream
 from imavatar_deploy.runtime.sinks.sink import Bytes, SinkFormat
 
@@ -60,7 +60,7 @@ def row(*, watched: bool, main_thread: bool = False, write: object = None) -> Si
 )
 def test_a_slow_sink_is_not_waited_for(watched: bool, expected: list[int], repeated: int) -> None:
     sink = Slow()
-    with Outlet(row(watched=watched), Sink(sink.write, str)) as outlet:
+    with SinkThread(row(watched=watched), Sink(sink.write, str)) as outlet:
         outlet.offer(0, picture(0))
         assert sink.begun.acquire(timeout=10)
         for tick in range(1, 31):
@@ -78,7 +78,7 @@ def test_a_slow_sink_is_not_waited_for(watched: bool, expected: list[int], repea
 def test_the_last_picture_is_written(watched: bool) -> None:
     sink = Slow()
     sink.let_all()
-    with Outlet(row(watched=watched), Sink(sink.write, str)) as outlet:
+    with SinkThread(row(watched=watched), Sink(sink.write, str)) as outlet:
         outlet.offer(7, picture(7))
         outlet.offer(8, picture(8))
     assert sink.got[-1] == 8
@@ -87,7 +87,7 @@ def test_the_last_picture_is_written(watched: bool) -> None:
 
 def test_a_long_stall_keeps_one_picture() -> None:
     seen: list[Bytes] = []
-    with Outlet(row(watched=False), Sink(seen.append, str)) as outlet:
+    with SinkThread(row(watched=False), Sink(seen.append, str)) as outlet:
         first, last = picture(0), picture(1)
         outlet.offer(0, first)
         outlet.offer(50_000, last)
@@ -101,7 +101,7 @@ def test_a_long_stall_keeps_one_picture() -> None:
 def test_a_sink_of_the_main_thread_is_written_in_it() -> None:
     threads = []
     before = threading.active_count()
-    with Outlet(
+    with SinkThread(
         row(watched=True, main_thread=True),
         Sink(lambda image: threads.append(threading.current_thread()), str),
     ) as outlet:
@@ -117,7 +117,7 @@ def broken(image: Bytes) -> None:
 
 
 def test_a_failure_surfaces_at_the_next_offer() -> None:
-    outlet = Outlet(row(watched=False), Sink(broken, str))
+    outlet = SinkThread(row(watched=False), Sink(broken, str))
     with pytest.raises(UsageError, match="the disk is full"), outlet:
         for tick in range(1000):
             outlet.offer(tick, picture(0))
@@ -129,7 +129,7 @@ def test_a_failure_surfaces_at_the_next_offer() -> None:
 def test_a_failure_of_the_last_write_surfaces_at_the_end() -> None:
     with (
         pytest.raises(UsageError, match="the disk is full"),
-        Outlet(row(watched=True), Sink(broken, str)) as outlet,
+        SinkThread(row(watched=True), Sink(broken, str)) as outlet,
     ):
         outlet.offer(0, picture(0))
 
@@ -137,7 +137,7 @@ def test_a_failure_of_the_last_write_surfaces_at_the_end() -> None:
 def test_a_run_that_fails_drops_what_waits() -> None:
     sink = Slow()
     before = set(threading.enumerate())
-    with pytest.raises(KeyError), Outlet(row(watched=False), Sink(sink.write, str)) as outlet:
+    with pytest.raises(KeyError), SinkThread(row(watched=False), Sink(sink.write, str)) as outlet:
         outlet.offer(0, picture(0))
         assert sink.begun.acquire(timeout=10)
         outlet.offer(100, picture(100))

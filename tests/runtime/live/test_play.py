@@ -19,9 +19,9 @@ from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.commands.run import run
-from imavatar_deploy.runtime.live.api import drive, listen
-from imavatar_deploy.runtime.live.config import Choices
-from imavatar_deploy.runtime.live.drivers import Streamed
+from imavatar_deploy.runtime.live.api import listen, run_live
+from imavatar_deploy.runtime.live.config import LiveConfig
+from imavatar_deploy.runtime.live.drivers import LiveDriver
 from imavatar_deploy.runtime.live.render_loop import warm_up
 from imavatar_deploy.runtime.sources import LiveSource
 from imavatar_deploy.runtime.sources.observation import Inbox, Observation
@@ -151,7 +151,7 @@ def test_a_bad_network_shows_no_jump(tiny_avatar_folder: Path) -> None:
         began = time.monotonic()
         while time.monotonic() - began < 0.9:
             now = time.monotonic()
-            shown = tracker.look(now)
+            shown = tracker.pose_at(now)
             assert shown is not None
             if shown.captured is not None and now - began > 0.2:
                 angles.append(float(shown.pose[1]))
@@ -170,7 +170,7 @@ def test_a_loop_of_one_s_own_with_one_s_own_tracker(tiny_avatar_folder: Path) ->
     inbox = Inbox()
     weights = np.float32([name == "mouthSmileLeft" for name in ARKIT_NAMES])
     with Player(tiny_avatar_folder, size=16) as player, listen(inbox, player.avatar) as tracker:
-        first = tracker.look(100.0)
+        first = tracker.pose_at(100.0)
         assert first is not None
         assert first.captured is None
         for index in range(40):
@@ -178,13 +178,13 @@ def test_a_loop_of_one_s_own_with_one_s_own_tracker(tiny_avatar_folder: Path) ->
                 Observation(ARKIT, weights, np.zeros(15), index / 60, index),
                 arrived=100.0 + index / 60,
             )
-            shown = tracker.look(100.0 + index / 60)
+            shown = tracker.pose_at(100.0 + index / 60)
         assert shown is not None
         names = player.avatar.expression_names
         if "mouthSmileLeft" in names:
             assert shown.expression[names.index("mouthSmileLeft")] == pytest.approx(1.0, abs=0.01)
         inbox.ended.set()
-        assert tracker.look(101.0) is None
+        assert tracker.pose_at(101.0) is None
 
 
 def test_what_ended_the_source_is_told(tiny_avatar_folder: Path) -> None:
@@ -193,7 +193,7 @@ def test_what_ended_the_source_is_told(tiny_avatar_folder: Path) -> None:
         inbox.trouble = InputError("the camera was unplugged")
         inbox.ended.set()
         with pytest.raises(InputError, match="unplugged"):
-            tracker.look()
+            tracker.pose_at()
 
 
 def test_a_callback_sees_every_picture_and_may_end_it(
@@ -209,7 +209,7 @@ def test_a_callback_sees_every_picture_and_may_end_it(
         seen.append(image.shape)
         return len(seen) < 5
 
-    tally = drive(tiny_avatar_folder, str(path), show, fps=100, size=(24, 16))
+    tally = run_live(tiny_avatar_folder, str(path), show, fps=100, size=(24, 16))
     assert seen == [(16, 24, 4)] * 5
     assert tally.drawn == 5
 
@@ -217,11 +217,11 @@ def test_a_callback_sees_every_picture_and_may_end_it(
 def test_the_neutral_face_is_found_kept_and_used_again(
     tiny_avatar_folder: Path, tmp_path: Path
 ) -> None:
-    choices = Choices(neutral=tmp_path / "neutral.json", calibrate=0.2)
+    choices = LiveConfig(neutral=tmp_path / "neutral.json", calibrate=0.2)
     resting = np.zeros(50)
     resting[3] = 0.5
     with Player(tiny_avatar_folder, size=16) as player:
-        for chosen in (choices, Choices(neutral=choices.neutral)):
+        for chosen in (choices, LiveConfig(neutral=choices.neutral)):
             inbox = Inbox()
             with listen(inbox, player.avatar, chosen) as tracker:
                 for index in range(60):
@@ -229,7 +229,7 @@ def test_the_neutral_face_is_found_kept_and_used_again(
                         Observation("openhead", resting, np.zeros(15), index / 60),
                         arrived=7 + index / 60,
                     )
-                    shown = tracker.look(7 + index / 60)
+                    shown = tracker.pose_at(7 + index / 60)
                 assert shown is not None
                 np.testing.assert_allclose(shown.expression, 0, atol=1e-3)
                 chosen.keep(tracker)
@@ -249,18 +249,20 @@ def test_a_recording_of_another_head_model_needs_a_word(
         ):
             pytest.fail("it listened")
         with listen(
-            str(path), player.avatar, Choices(any_edition=True, adjustments=("1=0.5", "2=0:0.25"))
+            str(path),
+            player.avatar,
+            LiveConfig(any_edition=True, adjustments=("1=0.5", "2=0:0.25")),
         ) as recorded:
-            shown = recorded.look(0.0)
+            shown = recorded.pose_at(0.0)
     assert shown is not None
     np.testing.assert_allclose(shown.expression[:4], [1, 0.5, 0.25, 1])
 
 
-def stream_of(player: Player, choices: Choices | None = None) -> tuple[Inbox, Streamed]:
+def stream_of(player: Player, choices: LiveConfig | None = None) -> tuple[Inbox, LiveDriver]:
     inbox = Inbox()
     source = LiveSource(inbox, 60.0, None, "an inbox")
-    performance = (choices or Choices()).performance(source, player.avatar)
-    assert isinstance(performance, Streamed)
+    performance = (choices or LiveConfig()).open_driver(source, player.avatar)
+    assert isinstance(performance, LiveDriver)
     return inbox, performance
 
 
@@ -275,7 +277,7 @@ def test_a_face_that_is_held_has_no_latency(tiny_avatar_folder: Path) -> None:
                     Observation("openhead", np.zeros(50), nodding(index / 60), index / 60),
                     arrived=now,
                 )
-            shown = tracker.look(now)
+            shown = tracker.pose_at(now)
             assert shown is not None
             fresh.append(shown.fresh)
     assert all(fresh[:60])
@@ -296,7 +298,7 @@ def test_what_no_face_can_be_is_limited(
             inbox.put(
                 Observation(vocabulary, weights, np.zeros(15), index / 60), arrived=50 + index / 60
             )
-            shown = tracker.look(50 + index / 60)
+            shown = tracker.pose_at(50 + index / 60)
         assert shown is not None
         assert shown.expression.max() == pytest.approx(shown_as, abs=1e-3)
         assert inbox.counts["limited"] == 60
@@ -309,10 +311,10 @@ def test_what_is_for_streams_is_refused_for_recordings(
     write_track(FlameTrack(np.ones((1, 50)), np.zeros((1, 15)), edition="openhead"), path)
     with Player(tiny_avatar_folder, size=16) as player:
         for choices in (
-            Choices(calibrate=1.0),
-            Choices(latency=0.1),
-            Choices(smoothing=None),
-            Choices(dropout="hold"),
+            LiveConfig(calibrate=1.0),
+            LiveConfig(latency=0.1),
+            LiveConfig(smoothing=None),
+            LiveConfig(dropout="hold"),
         ):
             with (
                 pytest.raises(UsageError, match="a tracker's stream"),
@@ -321,7 +323,7 @@ def test_what_is_for_streams_is_refused_for_recordings(
                 pytest.fail("it listened")
         with (
             pytest.raises(InputError, match="no neutral face"),
-            listen(path, player.avatar, Choices(neutral=tmp_path / "absent.json")),
+            listen(path, player.avatar, LiveConfig(neutral=tmp_path / "absent.json")),
         ):
             pytest.fail("it listened")
 
@@ -329,14 +331,14 @@ def test_what_is_for_streams_is_refused_for_recordings(
 def test_calibration_says_what_became_of_it(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     with Player(tiny_avatar_folder, size=16) as player:
         for seconds, said in ((0.1, "now kept in"), (5.0, "no face at rest was found")):
-            chosen = Choices(calibrate=seconds, neutral=tmp_path / "neutral.json")
+            chosen = LiveConfig(calibrate=seconds, neutral=tmp_path / "neutral.json")
             inbox, tracker = stream_of(player, chosen)
             for index in range(30):
                 inbox.put(
                     Observation("openhead", np.zeros(50), np.zeros(15), index / 60),
                     arrived=50 + index / 60,
                 )
-                tracker.look(50 + index / 60)
+                tracker.pose_at(50 + index / 60)
             assert said in chosen.keep(tracker)
 
 
@@ -352,7 +354,7 @@ def test_impossible_times_are_refused(
     tiny_avatar_folder: Path, timing: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        drive(tiny_avatar_folder, "talk", print, size=16, **timing)
+        run_live(tiny_avatar_folder, "talk", print, size=16, **timing)
 
 
 def test_what_came_while_it_was_made_ready_is_old(tiny_avatar_folder: Path) -> None:

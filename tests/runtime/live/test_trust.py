@@ -6,15 +6,15 @@ from collections import Counter
 
 import numpy as np
 
-from imavatar_deploy.runtime.live.motion import Motion, Settings
-from imavatar_deploy.runtime.live.motion.timing import Trust
+from imavatar_deploy.runtime.live.motion import MotionPipeline, MotionSettings
+from imavatar_deploy.runtime.live.motion.timing import TimestampValidator
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 
 
 def heard(times: list[float]) -> bool:
-    trust = Trust()
+    trust = TimestampValidator()
     for index, sent in enumerate(times):
-        trust.hear(sent, index / 60)
+        trust.add_packet(sent, index / 60)
     return trust.lost
 
 
@@ -35,7 +35,9 @@ def test_a_fraction_that_comes_round_too_soon_loses_it() -> None:
 def test_a_sender_that_counts_wrongly_is_shown_by_its_arrivals() -> None:
     """`pylivelinkface` sends the second with a random place in it."""
     rng, counts = np.random.default_rng(0), Counter[str]()
-    motion = Motion({"openhead": lambda weights, pose: (weights, pose)}, Settings(fps=60), counts)
+    motion = MotionPipeline(
+        {"openhead": lambda weights, pose: (weights, pose)}, MotionSettings(fps=60), counts
+    )
     errors = []
     for index in range(600):
         now = 50 + index / 60

@@ -27,7 +27,7 @@ from imavatar_deploy.runtime.sources import (
     udp,
 )
 from imavatar_deploy.runtime.sources.observation import ROOM, Observation
-from imavatar_deploy.runtime.sources.protocol import Parser, Protocol
+from imavatar_deploy.runtime.sources.source import Parser, Protocol
 from imavatar_deploy.runtime.streams import encode
 from imavatar_deploy.runtime.streams.flame_packet import MOST_BYTES
 

@@ -13,7 +13,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT
 from imavatar_deploy.runtime.sources import PROTOCOLS
 from imavatar_deploy.runtime.sources.observation import WEIGHTS, Observation
-from imavatar_deploy.runtime.sources.protocol import Parser, Protocol
+from imavatar_deploy.runtime.sources.source import Parser, Protocol
 
 from .situations import SAMPLES
 

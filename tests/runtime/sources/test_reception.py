@@ -10,7 +10,6 @@ import pytest
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.runtime.sources.observation import ROOM, Inbox, Observation
-from imavatar_deploy.runtime.sources.protocol import Parser, Protocol
 from imavatar_deploy.runtime.sources.receiver import (
     MOST_SENDERS,
     RESTART,
@@ -20,6 +19,7 @@ from imavatar_deploy.runtime.sources.receiver import (
     Reception,
     Sequences,
 )
+from imavatar_deploy.runtime.sources.source import Parser, Protocol
 from imavatar_deploy.runtime.streams.bad_network import deliveries
 
 FACE = Observation("openhead", np.zeros(50), np.zeros(15))
@@ -55,19 +55,19 @@ def counted(inbox: Inbox) -> dict[str, int]:
 def test_every_packet_is_counted() -> None:
     heard, inbox = reception()
     for packet in (b"-", b"?", b"f", b"-", b"?", b"f"):
-        heard.hear(packet, "a", 0.0)
+        heard.add_packet(packet, "a", 0.0)
     assert counted(inbox) == {"empty": 2, "malformed": 2, "received": 2}
 
 
 def test_first_face_is_followed_until_it_is_silent() -> None:
     heard, inbox = reception()
-    heard.hear(b"-", "nobody", 0.0)
-    heard.hear(b"f", "a", 0.1)
+    heard.add_packet(b"-", "nobody", 0.0)
+    heard.add_packet(b"f", "a", 0.1)
     for moment in (0.2, 0.5, 0.1 + SILENCE):
-        heard.hear(b"f", "b", moment)
+        heard.add_packet(b"f", "b", moment)
     assert counted(inbox) == {"empty": 1, "received": 1, "foreign": 3}
-    heard.hear(b"f", "b", 0.2 + SILENCE)
-    heard.hear(b"f", "a", 0.3 + SILENCE)
+    heard.add_packet(b"f", "b", 0.2 + SILENCE)
+    heard.add_packet(b"f", "a", 0.3 + SILENCE)
     assert counted(inbox) == {"empty": 1, "received": 2, "foreign": 4}
     assert [arrived for _, arrived in inbox.take()] == [0.1, 0.2 + SILENCE]
 
@@ -75,17 +75,17 @@ def test_first_face_is_followed_until_it_is_silent() -> None:
 @pytest.mark.parametrize("noise", [b"-", b"?", b"f5"])
 def test_only_a_new_face_keeps_a_sender_followed(noise: bytes) -> None:
     heard, inbox = reception()
-    heard.hear(b"f5", "a", 0.0)
-    heard.hear(noise, "a", 0.9)
-    heard.hear(b"f5", "b", 0.1 + SILENCE)
+    heard.add_packet(b"f5", "a", 0.0)
+    heard.add_packet(noise, "a", 0.9)
+    heard.add_packet(b"f5", "b", 0.1 + SILENCE)
     assert inbox.counts["received"] == 2
 
 
 def test_a_sender_is_heard_again_after_a_pause_whatever_its_number() -> None:
     heard, inbox = reception()
-    heard.hear(b"f500", "a", 0.0)
-    heard.hear(b"f0", "a", 0.1)
-    heard.hear(b"f0", "a", 0.2 + SILENCE)
+    heard.add_packet(b"f500", "a", 0.0)
+    heard.add_packet(b"f0", "a", 0.1)
+    heard.add_packet(b"f0", "a", 0.2 + SILENCE)
     assert counted(inbox) == {"received": 2, "repeated": 1}
 
 
@@ -96,15 +96,15 @@ def test_each_sender_has_its_parser_and_only_the_latest_keep_it() -> None:
     heard, _ = reception(Counting)
     for _ in range(3):
         for sender in range(MOST_SENDERS):
-            heard.hear(b"-", sender, 0.0)
+            heard.add_packet(b"-", sender, 0.0)
     assert Counting.made == MOST_SENDERS
     for sender in range(1, 1000):
-        heard.hear(b"-", sender, 0.0)
-    heard.hear(b"-", 999, 0.0)
+        heard.add_packet(b"-", sender, 0.0)
+    heard.add_packet(b"-", 999, 0.0)
     assert Counting.made == 1000
-    heard.hear(b"f", 0, 0.0)
+    heard.add_packet(b"f", 0, 0.0)
     for sender in range(1, 1000):
-        heard.hear(b"-", sender, 0.1)
+        heard.add_packet(b"-", sender, 0.1)
     assert Counting.made == 1001
 
 
@@ -113,7 +113,7 @@ def test_a_bug_of_a_parser_is_not_hidden() -> None:
         return lambda packet: 1 / 0  # type: ignore[return-value]
 
     with pytest.raises(ZeroDivisionError):
-        Reception(Protocol("test", "a test", 0, 100, 30.0, None, parser), Inbox()).hear(
+        Reception(Protocol("test", "a test", 0, 100, 30.0, None, parser), Inbox()).add_packet(
             b"f", "a", 0.0
         )
 
@@ -166,14 +166,14 @@ def test_one_number_far_ahead_is_recovered_from() -> None:
 def test_a_flood_from_everywhere_leaves_nothing_behind() -> None:
     heard, inbox = reception()
     for number in range(500):
-        heard.hear(b"f%d" % number, "a", 0.0)
+        heard.add_packet(b"f%d" % number, "a", 0.0)
     tracemalloc.start()
     try:
         for number in range(500, 5500):
-            heard.hear(b"f%d" % number, "a", 0.0)
-            heard.hear(b"f", ("stranger", number), 0.0)
+            heard.add_packet(b"f%d" % number, "a", 0.0)
+            heard.add_packet(b"f", ("stranger", number), 0.0)
         for number in range(5000):
-            heard.hear(b"-", ("stranger", number), 2 * SILENCE)
+            heard.add_packet(b"-", ("stranger", number), 2 * SILENCE)
         grown = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

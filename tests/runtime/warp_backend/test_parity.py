@@ -165,7 +165,7 @@ def drawn_on(
     from imavatar_deploy.runtime.warp_backend.frame_slots import FrameInput
     from imavatar_deploy.runtime.warp_backend.library import wp
     from imavatar_deploy.runtime.warp_backend.renderer import DEVICES as OPENERS
-    from imavatar_deploy.runtime.warp_backend.scene import Scene
+    from imavatar_deploy.runtime.warp_backend.scene import GpuScene
 
     try:
         where = OPENERS[device]()
@@ -177,7 +177,7 @@ def drawn_on(
     layout.write(given, *frame, matrix, np.zeros(1, dtype=np.float32))
     inputs = wp.array(given, device=where)
     coefficients, bones, image_matrix, _ = (inputs[part] for part in layout.parts)
-    scene = Scene(avatar, size, size, where)
+    scene = GpuScene(avatar, size, size, where)
     scene.animate(coefficients, bones, image_matrix)
     scene.normals(bones)
     scene.raster()
