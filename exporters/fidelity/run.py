@@ -49,7 +49,7 @@ def is_playable(folder: Path) -> bool:
 
 
 class FidelityRun:
-    """Compares the stages of one export, in the order of `HOPS`, from the implicit renders on.
+    """Compares the stages of one export, in the order of `FIDELITY_STAGES`, from the implicit renders on.
 
     The implicit renders and the limits are kept in `folder`, and pictures of every miss.
     """

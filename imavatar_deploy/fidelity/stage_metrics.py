@@ -166,7 +166,7 @@ def chained(limits: Sequence[Mapping[str, float]]) -> dict[str, float]:
 FILE = "golden/tolerances.json"
 """Its place in an avatar folder, so that it is judged by the same anywhere."""
 
-HOPS = ("baked", "onnx", "tensorrt", "student")
+STAGE_NAMES = ("baked", "onnx", "tensorrt", "student")
 """The hops that can be limited, in order."""
 
 Tolerances = Mapping[str, Mapping[str, float]]
@@ -179,8 +179,8 @@ def checked(given: Mapping[str, Any], source: str) -> dict[str, dict[str, float]
         UsageError: a hop or a measure that does not exist, or a limit that is no number.
     """
     for hop, limits in given.items():
-        if hop not in HOPS:
-            raise unknown_name(f"hop in {source}", hop, HOPS)
+        if hop not in STAGE_NAMES:
+            raise unknown_name(f"hop in {source}", hop, STAGE_NAMES)
         if not isinstance(limits, Mapping):
             raise UsageError(f"[{hop}] in {source} must be a table of limits, got {limits!r}")
         for name, limit in limits.items():

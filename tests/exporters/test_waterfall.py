@@ -45,9 +45,9 @@ from imavatar_deploy.exporters.mesh_cleanup import simplify
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.fidelity.draw import rejudge
 from imavatar_deploy.fidelity.reference_frames import FILE, MASK, ReferenceFrames, read_reference
-from imavatar_deploy.fidelity.stage_metrics import FIDELITY_STAGES as NAMED
 from imavatar_deploy.fidelity.stage_metrics import (
     NAMES,
+    STAGE_NAMES,
     FrameImages,
     measure_frames,
     shown,
@@ -87,7 +87,9 @@ def damage_bake(monkeypatch: pytest.MonkeyPatch, name: str, damage: Any) -> None
 
 def test_a_sound_avatar_passes_every_hop_that_runs(exported: Exported) -> None:
     told = open_avatar(exported.folder).manifest["fidelity"]["waterfall"]
-    assert [row["hop"] for row in told] == [hop.name for hop in FIDELITY_STAGES] == list(NAMED)
+    assert (
+        [row["hop"] for row in told] == [hop.name for hop in FIDELITY_STAGES] == list(STAGE_NAMES)
+    )
     ran = {row["hop"]: row for row in told if "not_run" not in row}
     assert set(ran) == {"baked", "onnx", "student"}
     assert all(row["passed"] and set(row["measures"]) == set(NAMES) for row in ran.values())
