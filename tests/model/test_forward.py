@@ -17,7 +17,7 @@ from imavatar_deploy.model.correspondence import ForwardMap
 from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.geometry import Geometry
-from imavatar_deploy.model.implicit_diff import across, attach
+from imavatar_deploy.model.implicit_diff import attach, orthogonal_basis
 
 from .moving_sphere import calm, moving_sphere
 
@@ -36,7 +36,8 @@ class TestSearch:
     @pytest.mark.parametrize("bones", [5, 6])
     @torch.no_grad()
     def test_roots_deform_to_the_points(self, points: Tensor, bones: int) -> None:
-        avatar, frame = moving_sphere(bones=bones), calm()
+        avatar = moving_sphere(bones=bones)
+        frame = calm()
         roots = avatar.find_canonical(points, frame)
         assert roots.valid.all()
         torch.testing.assert_close(
@@ -47,12 +48,14 @@ class TestSearch:
         )
 
     def test_keeps_no_graph(self, points: Tensor) -> None:
-        avatar, frame = moving_sphere(), calm()
+        avatar = moving_sphere()
+        frame = calm()
         driven = Frame(frame.expression.requires_grad_(), frame.pose.requires_grad_())
         assert not any(part.requires_grad for part in avatar.find_canonical(points, driven))
 
     def test_many_points_are_searched_in_parts(self, points: Tensor) -> None:
-        avatar, frame = moving_sphere(), calm()
+        avatar = moving_sphere()
+        frame = calm()
         many = points.repeat(80, 1)  # more than one part
         assert len(many) > 4096
         for once, again in zip(
@@ -65,13 +68,15 @@ class TestSearch:
         assert [tuple(part.shape) for part in roots] == [(0, 3), (0,), (0,)]
 
     def test_latent_code_reaches_the_distance(self, points: Tensor) -> None:
-        avatar, frame = moving_sphere(latent=4), calm()
+        avatar = moving_sphere(latent=4)
+        frame = calm()
         with torch.no_grad():
             avatar.geometry.layers[0].bias.add_(0.1)
             for parameter in avatar.geometry.layers[0].parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
         coded = Frame(frame.expression, frame.pose, torch.ones(4))
-        plain, other = avatar.find_canonical(points, frame), avatar.find_canonical(points, coded)
+        plain = avatar.find_canonical(points, frame)
+        other = avatar.find_canonical(points, coded)
         torch.testing.assert_close(plain.canonical, other.canonical, atol=2e-5, rtol=0)
         assert (plain.sdf - other.sdf).abs().median() > 1e-3
 
@@ -323,7 +328,7 @@ def test_directions_across_a_ray() -> None:
     rays = torch.nn.functional.normalize(
         torch.cat([torch.eye(3), -torch.eye(3), torch.randn(20, 3)]), dim=1
     )
-    basis = torch.cat([across(rays), rays[:, None]], dim=1)
+    basis = torch.cat([orthogonal_basis(rays), rays[:, None]], dim=1)
     torch.testing.assert_close(basis @ basis.mT, torch.eye(3).expand(26, 3, 3), atol=1e-6, rtol=0)
 
 

@@ -31,14 +31,16 @@ HALF = 1.26
 
 def crossed_cells_of_everything(field: Field, side: int) -> set[tuple[int, ...]]:
     points = np.indices((side + 1,) * 3).reshape(3, -1).T
-    lattice = Lattice(HALF, side, points, points, points, np.zeros(0, np.float32))
+    cells = np.zeros((0, 3), dtype=np.int64)
+    corners = np.zeros((0, 8), dtype=np.int64)
+    values = np.zeros(len(points), dtype=np.float32)
+    lattice = Lattice(HALF, side, cells, corners, points, values)
     inside = (field.values(lattice.positions(points), lambda steps: None) < 0).reshape(
         (side + 1,) * 3
     )
-    corners = np.stack([inside[x : side + x, y : side + y, z : side + z] for x, y, z in CORNERS])
-    return {
-        tuple(map(int, cell)) for cell in np.argwhere(corners.any(axis=0) & ~corners.all(axis=0))
-    }
+    at_corners = [inside[x : side + x, y : side + y, z : side + z] for x, y, z in CORNERS]
+    crossed = np.any(at_corners, axis=0) & ~np.all(at_corners, axis=0)
+    return {tuple(map(int, cell)) for cell in np.argwhere(crossed)}
 
 
 def crossed_cells(field: Field, coarse: int, fine: int) -> set[tuple[int, ...]]:
@@ -65,7 +67,8 @@ class TestNothingIsLost:
 def test_a_network_is_found_whole() -> None:
     torch.manual_seed(5)
     field = field_of(ImplicitAvatar(HeadModel.load("openhead"), NetworkSizes(**SMALL)))
-    found, everything = crossed_cells(field, 8, 32), crossed_cells_of_everything(field, 32)
+    found = crossed_cells(field, 8, 32)
+    everything = crossed_cells_of_everything(field, 32)
     assert len(everything) > 500
     assert found == everything
 
@@ -78,7 +81,8 @@ def test_a_surface_that_the_steepness_does_not_promise_is_followed() -> None:
 
 @pytest.mark.parametrize("shape", [sphere, torus])
 def test_only_following_the_surface_asks_less_and_finds_what_is_joined(shape: Distance) -> None:
-    thorough, followed = Field(shape), Field(shape)
+    thorough = Field(shape)
+    followed = Field(shape)
     cells = [
         {
             tuple(map(int, cell))
@@ -169,7 +173,9 @@ def test_progress_hears_of_every_point() -> None:
 
     class Listener:
         def __init__(self, description: str, total: int | None) -> None:
-            self.description, self.total, self.done = description, total, 0
+            self.description = description
+            self.total = total
+            self.done = 0
 
         def __enter__(self):  # type: ignore[no-untyped-def]
             def advance(steps: int) -> None:
