@@ -48,7 +48,8 @@ def random_head(rng: np.random.Generator) -> HeadModel:
     def normal(*shape: int) -> NDArray[np.float32]:
         return rng.normal(0.0, 0.05, shape).astype(np.float32)
 
-    weights, regressor = rng.random((VERTICES, 5)), rng.random((5, VERTICES))
+    weights = rng.random((VERTICES, 5))
+    regressor = rng.random((5, VERTICES))
     return HeadModel(
         template=normal(VERTICES, 3),
         faces=rng.integers(0, VERTICES, (6, 3), dtype=np.int32),
@@ -134,7 +135,8 @@ def publish() -> Callable[..., dict[str, Any]]:
     """Turns an avatar into what the published code would have saved: `{"epoch", "model_state_dict"}`."""
 
     def convert(avatar: ImplicitAvatar, *, old_spelling: bool = True) -> dict[str, Any]:
-        head, vertices = avatar.head, len(avatar.head.template)
+        head = avatar.head
+        vertices = len(avatar.head.template)
         basis = np.concatenate([np.zeros((vertices, 3, 100)), 4.0 * head.expression_basis], axis=2)
         flame = {
             "eye_pose": np.zeros((1, 6)),

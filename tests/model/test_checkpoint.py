@@ -31,7 +31,8 @@ Frame = tuple[torch.Tensor, torch.Tensor]
 def outputs(avatar: ImplicitAvatar, points: torch.Tensor, frame: Frame) -> list[torch.Tensor]:
     """Everything an avatar says of some points."""
     with torch.no_grad():
-        geometry, deformed = avatar.geometry(points), avatar.deform(points, *frame)
+        geometry = avatar.geometry(points)
+        deformed = avatar.deform(points, *frame)
         normal = torch.nn.functional.normalize(points, dim=-1)
         rgb = avatar.texture(points, normal, avatar.condition(*frame), geometry.feature)
         return [*geometry, *avatar.deformation(points), deformed, rgb]
@@ -120,7 +121,8 @@ def test_round_trip_is_exact(
     assert not loaded.training
     assert (loaded.sizes, loaded.provenance) == (avatar.sizes, avatar.provenance)
     for field in fields(avatar.head):
-        before, after = getattr(avatar.head, field.name), getattr(loaded.head, field.name)
+        before = getattr(avatar.head, field.name)
+        after = getattr(loaded.head, field.name)
         assert np.array_equal(before, after), field.name
         assert not isinstance(before, np.ndarray) or before.dtype == after.dtype
     for before, after in zip(

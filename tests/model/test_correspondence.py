@@ -129,7 +129,8 @@ def test_search_multiplies_in_full_precision_whichever_switch_chose_otherwise() 
 
 
 def test_search_ignores_autocast(points: torch.Tensor) -> None:
-    avatar, frame = moving_sphere(), calm()
+    avatar = moving_sphere()
+    frame = calm()
     expected = avatar.find_canonical(points, frame)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = avatar.find_canonical(points, frame)
@@ -160,14 +161,16 @@ def test_official_search_from_each_start(
     with np.load(reference / "golden" / "d_correspondence.npz") as data:
         golden = {key: torch.from_numpy(data[key]) for key in data.files if data[key].ndim}
     drive = Frame(golden["expression"][frame], golden["pose"][frame])
-    points, bones = golden[f"query_{frame}"], starting_bones(6)
+    points = golden[f"query_{frame}"]
+    bones = starting_bones(6)
     transforms = official.transforms(*drive[:2])
     start = starts(points, transforms[bones], official.canonical_transforms[bones])
     torch.testing.assert_close(start, golden[f"xc_init_{frame}"], atol=1e-5, rtol=0)
     targets = points[:, None].expand_as(start).reshape(-1, 3)
     with torch.no_grad():
         found = broyden(official.forward_map(drive), start.reshape(-1, 3), targets, transforms)
-    valid, expected = found.residual < CONVERGED, golden[f"valid_ids_{frame}"].reshape(-1)
+    valid = found.residual < CONVERGED
+    expected = golden[f"valid_ids_{frame}"].reshape(-1)
     # Where the forward map folds, which of two roots a search ends in hangs on rounding.
     both = valid & expected
     apart = (found.canonical - golden[f"xc_opt_{frame}"].reshape(-1, 3)).norm(dim=1)[both] > 1e-4

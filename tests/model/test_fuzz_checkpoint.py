@@ -49,10 +49,8 @@ def test_strange_descriptions(own: Path, data: st.DataObject) -> None:
 @settings(FEW, max_examples=10)
 @given(data=st.data())
 def test_spoilt_tensors(own: Path, data: st.DataObject) -> None:
-    sound, document = (
-        (SAMPLE / TENSORS).read_bytes(),
-        json.loads((SAMPLE / DESCRIPTION).read_text()),
-    )
+    sound = (SAMPLE / TENSORS).read_bytes()
+    document = json.loads((SAMPLE / DESCRIPTION).read_text())
     content = data.draw(mutated(sound[:3000])) + sound[3000:]
     (own / TENSORS).write_bytes(content)
     document["files"][TENSORS]["sha256"] = hashlib.sha256(content).hexdigest()

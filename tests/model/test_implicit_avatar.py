@@ -25,7 +25,8 @@ def test_forward_map_is_the_equation(
 ) -> None:
     avatar = make_avatar(bones=bones)
     expression, pose = frame
-    psi, theta = expression.numpy(), pose.numpy()
+    psi = expression.numpy()
+    theta = pose.numpy()
     basis, correctives, weights = (field.numpy() for field in avatar.deformation(points))
 
     def blended(pose: np.ndarray, joints: np.ndarray) -> np.ndarray:

@@ -31,12 +31,14 @@ class Shape:
     """What a tracer asks of a model, whatever its direction: a shape moved by SHIFT; no roots behind `wall`."""
 
     def __init__(self, distance: Callable[[Tensor], Tensor], wall: float = -9.0) -> None:
-        self.distance, self.wall = distance, wall
+        self.distance = distance
+        self.wall = wall
         self.asked = 0
 
     def find_canonical(self, points: Tensor, frame: Frame) -> Correspondences:
         self.asked += len(points)
-        canonical, valid = points - SHIFT, points[:, 1] > self.wall
+        canonical = points - SHIFT
+        valid = points[:, 1] > self.wall
         return Correspondences(canonical, torch.where(valid, self.distance(canonical), 1.0), valid)
 
 
@@ -134,7 +136,8 @@ def test_a_camera_inside_the_sphere_looks_ahead_only() -> None:
 def test_rays_that_are_not_foreground_keep_their_smallest_distance(view: RayBundle) -> None:
     foreground = torch.arange(len(view)) % 2 == 0
     shape = Shape(shapes.sphere)
-    traced, plain = trace(shape, view, foreground=foreground), trace(shape, view)
+    traced = trace(shape, view, foreground=foreground)
+    plain = trace(shape, view)
     assert (traced.hit == plain.hit).all()
     for ours, theirs in zip(traced, plain, strict=True):
         assert (ours == theirs)[foreground].all()
@@ -157,7 +160,8 @@ def test_points_without_root_are_no_surface(view: RayBundle) -> None:
 
 
 def test_a_ray_is_not_followed_past_its_surface(view: RayBundle) -> None:
-    seen_through, solid = Shape(shapes.sphere), Shape(lambda x: x.norm(dim=1) - 1.0)
+    seen_through = Shape(shapes.sphere)
+    solid = Shape(lambda x: x.norm(dim=1) - 1.0)
     trace(seen_through, view)
     trace(solid, view)
     assert solid.asked < 0.6 * 100 * len(view)
@@ -178,7 +182,8 @@ def test_no_rays(view: RayBundle) -> None:
 
 
 def test_surface_of_a_moving_avatar() -> None:
-    avatar, frame = moving_sphere(), calm()
+    avatar = moving_sphere()
+    frame = calm()
     view = RayBundle.of(CAMERA, (12, 12))
     view = RayBundle(
         view.camera, view.size, view.pixels, view.origin.requires_grad_(), view.directions
@@ -205,10 +210,8 @@ def test_official_rays(official: ImplicitAvatar, reference: Path, name: str) -> 
     )
     camera = Camera(np.linalg.inv(golden["cam_pose"].numpy())[:3], np.array([abs(fx), fy, cx, cy]))
     some = torch.arange(5, 4096, 67)
-    view, frame = (
-        RayBundle.of(camera, (64, 64)).select(some),
-        Frame(golden["expression"], golden["flame_pose"]),
-    )
+    view = RayBundle.of(camera, (64, 64)).select(some)
+    frame = Frame(golden["expression"], golden["flame_pose"])
     traced = MarchTracer().trace(official, frame, view)
     expected = {
         key: golden[key][some]

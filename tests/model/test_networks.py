@@ -104,11 +104,9 @@ def test_deformation_output_layout() -> None:
 
 @torch.no_grad()
 def test_texture_condition_for_all_or_for_each(small: ImplicitAvatar, points: torch.Tensor) -> None:
-    normal, condition, feature = (
-        torch.randn_like(points),
-        torch.rand(53),
-        torch.randn(len(points), 8),
-    )
+    normal = torch.randn_like(points)
+    condition = torch.rand(53)
+    feature = torch.randn(len(points), 8)
     rgb = small.texture(points, normal, condition, feature)
     assert rgb.shape == points.shape
     assert ((rgb >= 0) & (rgb <= 1)).all()
@@ -122,12 +120,11 @@ def test_texture_columns_say_what_the_first_layer_sees(
     small: ImplicitAvatar, points: torch.Tensor
 ) -> None:
     texture = small.texture
-    normal, condition, feature = (
-        torch.randn_like(points),
-        torch.rand(53),
-        torch.randn(len(points), 8),
-    )
-    weight, columns = texture.layers[0].weight, texture.inputs
+    normal = torch.randn_like(points)
+    condition = torch.rand(53)
+    feature = torch.randn(len(points), 8)
+    weight = texture.layers[0].weight
+    columns = texture.inputs
     parts = {"point": encode(points, 1), "normal": normal, "feature": feature}
     parts["condition"] = texture.bottleneck(condition).expand(len(points), -1)
     first = sum(part @ weight[:, getattr(columns, name)].T for name, part in parts.items())

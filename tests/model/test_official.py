@@ -23,7 +23,8 @@ Make = Callable[..., ImplicitAvatar]
 
 
 def same_weights(one: ImplicitAvatar, other: ImplicitAvatar) -> bool:
-    mine, theirs = one.state_dict(), other.state_dict()
+    mine = one.state_dict()
+    theirs = other.state_dict()
     return mine.keys() == theirs.keys() and all(
         torch.equal(tensor, theirs[name]) for name, tensor in mine.items()
     )

@@ -94,7 +94,8 @@ def test_the_same_surface_as_the_marcher(
     avatar: ImplicitAvatar, tracer: RasterTracer, view: RayBundle
 ) -> None:
     frame = calm()
-    ours, theirs = tracer.trace(avatar, frame, view), MarchTracer().trace(avatar, frame, view)
+    ours = tracer.trace(avatar, frame, view)
+    theirs = MarchTracer().trace(avatar, frame, view)
     assert not any(part.requires_grad for part in ours)
     assert 60 < ours.hit.sum() < 150
     assert (ours.hit == theirs.hit).all()
@@ -114,7 +115,8 @@ def test_some_pixels_of_a_moved_camera(
     pixels = torch.randperm(400, generator=torch.Generator().manual_seed(0))[:90]
     moved = RayBundle.of(CAMERA, (20, 20), view.pixels[pixels], centre=centre)
     frame = Frame(*(part.requires_grad_() for part in calm()[:2]))
-    ours, theirs = tracer.trace(avatar, frame, moved), MarchTracer().trace(avatar, frame, moved)
+    ours = tracer.trace(avatar, frame, moved)
+    theirs = MarchTracer().trace(avatar, frame, moved)
     assert (ours.hit == theirs.hit).all()
     assert_close_to(ours, theirs)
     assert not any(part.requires_grad for part in ours)
@@ -128,10 +130,8 @@ def test_training_asks_for_the_smallest_distance(
         view.pixels[:, 1] > 1
     )  # cuts the ball, and asks for more of it
     ours = tracer.trace(avatar, frame, view, foreground=foreground)
-    plain, theirs = (
-        tracer.trace(avatar, frame, view),
-        MarchTracer().trace(avatar, frame, view, foreground=foreground),
-    )
+    plain = tracer.trace(avatar, frame, view)
+    theirs = MarchTracer().trace(avatar, frame, view, foreground=foreground)
     assert (ours.hit == plain.hit).all()
     surface = ours.hit & foreground
     assert (ours.canonical == plain.canonical)[surface].all()
@@ -152,7 +152,9 @@ def test_training_asks_for_the_smallest_distance(
 
 def test_a_mesh_that_is_out_of_date_is_only_a_start(view: RayBundle) -> None:
     """Between refreshes the surface of a training grows out of its mesh, to where the ground truth has it."""
-    avatar, frame, tracer = moving_sphere(), calm(), RasterTracer(resolution=64)
+    avatar = moving_sphere()
+    frame = calm()
+    tracer = RasterTracer(resolution=64)
     tracer.refresh(avatar)
     with torch.no_grad():
         avatar.geometry.layers[-1].bias[0] -= 0.02
@@ -165,7 +167,9 @@ def test_a_mesh_that_is_out_of_date_is_only_a_start(view: RayBundle) -> None:
 
 
 def test_refreshing_follows_the_weights(view: RayBundle) -> None:
-    avatar, frame, tracer = moving_sphere(), calm(), RasterTracer(resolution=64)
+    avatar = moving_sphere()
+    frame = calm()
+    tracer = RasterTracer(resolution=64)
     before = tracer.trace(avatar, frame, view).hit.sum()
     with torch.no_grad():
         avatar.geometry.layers[-1].bias[0] -= 0.05
@@ -200,11 +204,14 @@ def test_backward_variants_are_referred_to_the_marcher(name: str, view: RayBundl
 
 
 def test_expressions_that_only_condition_the_surface(view: RayBundle) -> None:
-    model, frame, tracer = small_variant("fwd-skin"), calm(), RasterTracer(resolution=64)
+    model = small_variant("fwd-skin")
+    frame = calm()
+    tracer = RasterTracer(resolution=64)
     with torch.no_grad():
         first: Any = model.geometry.layers[0]
         first.bias.add_(0.02 * torch.randn_like(first.bias))
-    ours, theirs = tracer.trace(model, frame, view), MarchTracer().trace(model, frame, view)
+    ours = tracer.trace(model, frame, view)
+    theirs = MarchTracer().trace(model, frame, view)
     assert 30 < ours.hit.sum() < 150
     assert (ours.hit == theirs.hit).all()
     assert_close_to(ours, theirs)
@@ -212,7 +219,8 @@ def test_expressions_that_only_condition_the_surface(view: RayBundle) -> None:
 
 @pytest.mark.parametrize("latent", [0, 4])
 def test_folded_distances_are_the_networks(latent: int) -> None:
-    avatar, points = moving_sphere(latent=latent), torch.rand(50, 3) - 0.5
+    avatar = moving_sphere(latent=latent)
+    points = torch.rand(50, 3) - 0.5
     for code in [None, torch.rand(latent)]:
         with torch.no_grad():
             expected = avatar.geometry(points, code).sdf
@@ -257,7 +265,8 @@ class TestOfficialRays:
     def test_a_frame(
         self, official: ImplicitAvatar, reference: Path, official_tracer: RasterTracer
     ) -> None:
-        golden, some = load(reference, "f_render_talk_021_64"), torch.arange(3, 4096, 7)
+        golden = load(reference, "f_render_talk_021_64")
+        some = torch.arange(3, 4096, 7)
         view = RayBundle.of(
             golden_camera(golden, 64, torch.linalg.inv(golden["cam_pose"])[:3]), (64, 64)
         ).select(some)
@@ -278,12 +287,14 @@ class TestOfficialRays:
         golden = load(reference, "g_train_step")
         placed = torch.cat([torch.eye(3), -golden["camera_center"][:, None]], dim=1)
         view = RayBundle.of(golden_camera(golden, 256, placed), (256, 256), golden["uv"].long())
-        foreground, hit = golden["object_mask"], golden["network_object_mask"]
+        foreground = golden["object_mask"]
+        hit = golden["network_object_mask"]
         frame = Frame(golden["expression"], golden["flame_pose"])
         traced = official_tracer.trace(official, frame, view, foreground=foreground)
         assert (traced.hit != hit).sum() <= 2
         assert traced.valid.all()
-        surface, inside = hit & traced.hit & foreground, hit & ~foreground
+        surface = hit & traced.hit & foreground
+        inside = hit & ~foreground
         assert apart(traced.deformed, golden["points"])[surface].median() < 2e-6
         assert inside.sum() == 2
         torch.testing.assert_close(

@@ -21,7 +21,8 @@ from .moving_sphere import calm, moving_sphere
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CAMERA = Camera.looking_at((0.0, 0.0, 0.0), distance=4.0, extent=2.4, yaw=0.4)
-WIDTH, HEIGHT = 14, 10
+WIDTH = 14
+HEIGHT = 10
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,8 @@ def test_points_land_in_their_pixels_at_their_depth(image: Rendering) -> None:
 
 
 def test_colours_are_the_models(image: Rendering) -> None:
-    model, frame = moving_sphere(), calm()
+    model = moving_sphere()
+    frame = calm()
     with torch.no_grad():
         canonical, normal = (
             torch.from_numpy(array[image.mask]) for array in (image.canonical, image.normal)
@@ -89,7 +91,8 @@ class Remembered(Tracer):
 
 
 def test_only_hits_with_a_root_are_drawn_and_all_of_them() -> None:
-    model, frame = moving_sphere(), calm()
+    model = moving_sphere()
+    frame = calm()
     size = (80, 40)  # more than is shaded at once
     generator = torch.Generator().manual_seed(8)
     canonical = torch.rand(3200, 3, generator=generator) - 0.5

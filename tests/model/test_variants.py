@@ -74,7 +74,8 @@ def test_all_start_from_the_same_surface_whatever_the_expression(
 def test_found_points_are_where_the_map_says(
     make_variant: MakeVariant, name: str, points: Tensor
 ) -> None:
-    model, frame = make_variant(name), some_frame()
+    model = make_variant(name)
+    frame = some_frame()
     with torch.no_grad():
         deformed = there(model, points, frame) if model.direction == "forward" else points
         roots = model.find_canonical(deformed, frame)
@@ -125,7 +126,8 @@ def test_the_rigid_step_undoes_the_head_and_nothing_else(
 def test_b_morph_inverts_the_papers_map_where_fields_are_the_same_everywhere(
     make_variant: MakeVariant, points: Tensor
 ) -> None:
-    forward, backward = make_variant("imavatar"), make_variant("b-morph")
+    forward = make_variant("imavatar")
+    backward = make_variant("b-morph")
     assert isinstance(forward, ImplicitAvatar)
     assert isinstance(backward, BMorph)
     with torch.no_grad():
@@ -146,7 +148,8 @@ def test_b_morph_inverts_the_papers_map_where_fields_are_the_same_everywhere(
 def test_only_what_has_fields_gives_them(
     make_variant: MakeVariant, name: str, points: Tensor
 ) -> None:
-    model, frame = make_variant(name), some_frame()
+    model = make_variant(name)
+    frame = some_frame()
     geometry = model.geometry(points, model.geometry_code(frame))
     fields = model.blend_fields(SurfacePoints(points, points, geometry, points), frame)
     if name in ("c-net", "d-net"):

@@ -56,10 +56,12 @@ def scene(request: pytest.FixtureRequest, make_variant: Callable[..., HeadAvatar
     around = torch.nn.functional.normalize(normal(200, 3), dim=1) * 0.5
     with torch.no_grad():
         if isinstance(model, ForwardAvatarModel):
-            canonical, deformed = around, model.deform(around, frame.expression, frame.pose)
+            canonical = around
+            deformed = model.deform(around, frame.expression, frame.pose)
         else:
             assert isinstance(model, BackwardAvatarModel)
-            canonical, deformed = model.canonical(around, frame), around
+            canonical = model.canonical(around, frame)
+            deformed = around
     camera = Camera(
         np.eye(3, 4, dtype=np.float32), np.array([2.0, 2.0, 0.5, 0.5], dtype=np.float32)
     )
@@ -116,7 +118,9 @@ def unit(x: Tensor) -> Tensor:
 
 def met_anew(scene: Scene, level: Tensor) -> tuple[Tensor, Tensor]:
     """Canonical and deformed points where the rays meet the level set they met before anything moved."""
-    model, frame, view = scene.model, scene.frame, scene.view
+    model = scene.model
+    frame = scene.frame
+    view = scene.view
     code = model.geometry_code(frame)
     if isinstance(model, BackwardAvatarModel):
 
@@ -161,7 +165,8 @@ def seen(scene: Scene) -> list[Tensor]:
 
 
 def distance_anew(scene: Scene) -> list[Tensor]:
-    model, frame = scene.model, scene.frame
+    model = scene.model
+    frame = scene.frame
     deformed = shifted(scene)
     if isinstance(model, BackwardAvatarModel):
         canonical = model.canonical(deformed, frame)
@@ -205,7 +210,8 @@ def moved(tensors: list[Tensor], directions: list[Tensor], step: float) -> Itera
 
 def compare(scene: Scene, ours: Tensor, anew: Callable[[], Tensor]) -> dict[str, float]:
     """Directional derivatives of `ours` against differences of `anew`, for each input; returned by name."""
-    inputs, derivatives = scene.inputs(), {}
+    inputs = scene.inputs()
+    derivatives = {}
     # All before anything is moved: that would spoil the graph.
     reached = {
         name: torch.autograd.grad(ours, t, retain_graph=True, allow_unused=True)
@@ -266,7 +272,8 @@ def test_no_points_are_no_trouble(scene: Scene) -> None:
 
 @pytest.mark.parametrize("scene", ["c-net", "d-net", "b-morph"], indirect=True)
 def test_a_ray_along_the_surface_does_not_blow_up(scene: Scene) -> None:
-    model, frame = scene.model, scene.frame
+    model = scene.model
+    frame = scene.frame
     point = scene.deformed[:1]
     normal = normals(model, frame, scene.canonical[:1], point)
     along = unit(torch.linalg.cross(normal, torch.ones_like(normal)))

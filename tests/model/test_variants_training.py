@@ -69,11 +69,9 @@ def loss_of(
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_learns_a_toy_target(make_variant: MakeVariant, name: str) -> None:
-    model, frame, tracer = (
-        make_variant(name, noise=0.0).train(),
-        turned(0.2, 0.5),
-        MarchTracer(samples=30),
-    )
+    model = make_variant(name, noise=0.0).train()
+    frame = turned(0.2, 0.5)
+    tracer = MarchTracer(samples=30)
     view = RayBundle.of(CAMERA, (8, 8))
     mask = view.at(torch.full((64,), 4.0))[:, :2].norm(dim=1) < TARGET_RADIUS
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -92,7 +90,8 @@ def test_every_variant_learns_a_toy_target(make_variant: MakeVariant, name: str)
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_has_a_mesh_for_each_expression(make_variant: MakeVariant, name: str) -> None:
-    model, frame = make_variant(name, noise=0.01), turned(0.4, 1.0)
+    model = make_variant(name, noise=0.01)
+    frame = turned(0.4, 1.0)
     mesh = posed_surface(model, frame, resolution=64)
     assert len(mesh.vertices) > 500
     assert mesh.open_edges() == 0
