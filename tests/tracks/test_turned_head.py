@@ -70,7 +70,7 @@ def test_a_baked_avatar_stays_in_the_picture(tmp_path: Path) -> None:
 
 
 def test_a_track_without_cameras_has_nothing_to_turn() -> None:
-    with pytest.raises(UsageError, match="no cameras whose turning"):
+    with pytest.raises(UsageError, match="no cameras whose rotation"):
         with_head_turned(
             FlameTrack(np.zeros((2, 50)), np.zeros((2, 15))), np.zeros((2, 3), np.float32)
         )

@@ -22,7 +22,8 @@ from scipy.spatial.transform import Rotation
 Float = NDArray[Any]
 
 FRAMES = 3
-HEIGHT, WIDTH = 480, 640
+HEIGHT = 480
+WIDTH = 640
 FLIP = np.diag([1.0, -1.0, -1.0])
 
 
@@ -100,7 +101,8 @@ def metrical_pixel(told: Motion, index: int, point: Float) -> Float:
     """(column, row) of a point in metres: x R + T, then PyTorch3D's normalised coordinates, +X to the left."""
     x, y, z = point @ (told.matrices[index] @ np.diag([-1.0, 1, -1])) + told.move[index] + [0, 0, 1]
     half = min(HEIGHT, WIDTH) / 2
-    across, up = told.focal * x / z + told.middle[0], told.focal * y / z + told.middle[1]
+    across = told.focal * x / z + told.middle[0]
+    up = told.focal * y / z + told.middle[1]
     return np.array([WIDTH / 2 - half * across, HEIGHT / 2 - half * up])
 
 
@@ -159,7 +161,8 @@ def vhap_pixel(told: Motion, index: int, point: Float) -> Float:
     """A point of the turned head in metres, through nvdiffrast's projection matrix."""
     x, y, z = point + told.move[index] + [0, 0, -1]
     focal = told.focal * max(HEIGHT, WIDTH)
-    across, up = 2 * focal / WIDTH * x / -z, 2 * focal / HEIGHT * y / -z
+    across = 2 * focal / WIDTH * x / -z
+    up = 2 * focal / HEIGHT * y / -z
     return np.array([(1 + across) / 2 * WIDTH, (1 - up) / 2 * HEIGHT])
 
 
