@@ -1,4 +1,4 @@
-"""The reference checkpoint against numbers that the official code computed with it."""
+"""The reference checkpoint against results of the official code."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_forward_map(official: ImplicitAvatar, forward: Golden, frame: int) -> N
 def jacobian(
     avatar: ImplicitAvatar, x: torch.Tensor, expression: torch.Tensor, pose: torch.Tensor
 ) -> torch.Tensor:
-    """[N, 3, 3] d deformed_i / d canonical_j."""
+    """Return d deformed_i / d canonical_j `[N, 3, 3]`."""
     deformed = avatar.deform(x, expression, pose)
     rows = [torch.autograd.grad(deformed[:, i].sum(), x, retain_graph=True)[0] for i in range(3)]
     return torch.stack(rows, dim=1)

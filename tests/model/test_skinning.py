@@ -1,4 +1,4 @@
-"""Differentiable kinematics against the plain ones, and skinning against its inverse."""
+"""Differentiable kinematics against those of NumPy, and skinning against its inverse."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POSES = {
 
 @pytest.mark.parametrize("pose", POSES.values(), ids=POSES.keys())
 @pytest.mark.parametrize("bones", [5, 6])
-def test_agrees_with_the_plain_kinematics(pose: np.ndarray, bones: int) -> None:
+def test_agrees_with_the_numpy_kinematics(pose: np.ndarray, bones: int) -> None:
     theta = torch.from_numpy(pose)
     joints = torch.from_numpy(JOINTS)
     assert_allclose(skinning.rotations(theta), kinematics.rotations(pose), atol=1e-6)
