@@ -17,7 +17,7 @@ from imavatar_deploy.conventions import BONES
 
 from .deformation import LOGIT_SCALE, DeformationNetwork
 from .implicit_diff import inverse, times
-from .layers import DIMENSIONS, encode, smooth
+from .layers import DIMENSIONS, encode, smooth, weight_and_bias
 
 STEPS = 10
 """Largest number of steps of Broyden's method."""
@@ -47,9 +47,8 @@ def full_precision(device: torch.device) -> Iterator[None]:
     """Disable TF32 and autocast in this context.
 
     TF32 has a mantissa of 10 bits. Images of points about 1 unit from the origin then have an error
-    of 1e-3, and searches cannot reach the tolerance of 1e-5. Training with the published code
-    diverges for this reason on Ampere cards where TF32 is the default. Autocast is less precise
-    still.
+    of 1e-3, and searches cannot reach the tolerance of 1e-5. The published code diverges for
+    this reason on Ampere cards, where TF32 was the default. Autocast is less precise still.
     """
     with _float32_products(), torch.autocast(device.type, enabled=False):
         yield
@@ -130,12 +129,12 @@ def broyden(forward: ForwardMap, start: Tensor, points: Tensor, transforms: Tens
         if not len(going):
             break
         active, x, error, points = active[going], x[going], error[going], points[going]
-        jacobian_inverse = _updated(jacobian_inverse[going], step[going], change[going])
+        jacobian_inverse = _broyden_update(jacobian_inverse[going], step[going], change[going])
         step = -times(jacobian_inverse, error)
     return Converged(ends, residual)
 
 
-def _updated(jacobian_inverse: Tensor, step: Tensor, change: Tensor) -> Tensor:
+def _broyden_update(jacobian_inverse: Tensor, step: Tensor, change: Tensor) -> Tensor:
     """Apply Broyden's rank-one update for `step` and the `change` of the image."""
     row = (step[:, None] @ jacobian_inverse)[:, 0]
     denominator = (row * change).sum(dim=1, keepdim=True)
@@ -174,12 +173,12 @@ class PosedMap:
         self.transforms = transforms.flatten(start_dim=1)
         self.canonical_transforms = canonical_transforms.flatten(start_dim=1)
         with torch.no_grad():
-            self.hidden = [_resolved(layer) for layer in deformation.layers]
-            self.skinning_hidden = _resolved(deformation.skinning_hidden)
+            self.hidden = [weight_and_bias(layer) for layer in deformation.layers]
+            self.skinning_hidden = weight_and_bias(deformation.skinning_hidden)
             self.skinning = tuple(
-                LOGIT_SCALE * tensor for tensor in _resolved(deformation.skinning)
+                LOGIT_SCALE * tensor for tensor in weight_and_bias(deformation.skinning)
             )
-            self.displacement = _folded(deformation.blendshapes, expression, feature)
+            self.displacement = _fold_blendshapes(deformation.blendshapes, expression, feature)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return deformed points `[N, 3]` and weights `[N, J]` of canonical points `[N, 3]`."""
@@ -197,12 +196,9 @@ class PosedMap:
         return times(posed[..., :3], shaped) + posed[..., 3], weights
 
 
-def _resolved(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a linear layer, with the weight normalisation applied."""
-    return layer.weight.detach(), layer.bias.detach()  # type: ignore[operator]
-
-
-def _folded(blendshapes: nn.Module, expression: Tensor, feature: Tensor) -> tuple[Tensor, Tensor]:
+def _fold_blendshapes(
+    blendshapes: nn.Module, expression: Tensor, feature: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return weight `[3, H]` and bias `[3]` of the layer for E expression + P feature."""
 
     def fold(rows: Tensor) -> Tensor:
@@ -214,5 +210,5 @@ def _folded(blendshapes: nn.Module, expression: Tensor, feature: Tensor) -> tupl
             "e,ce...->c...", expression, basis.reshape(DIMENSIONS, -1, *rows.shape[1:])
         )
 
-    weight, bias = _resolved(blendshapes)
+    weight, bias = weight_and_bias(blendshapes)
     return fold(weight), fold(bias)

@@ -51,7 +51,7 @@ class ForwardAvatarModel(HeadAvatarModel):
 
     @abstractmethod
     def forward_map(self, frame: Frame) -> ForwardMap:
-        """Return a fast version of `deform` for one frame, without gradients."""
+        """Return a fast map to deformed points and weights in one frame, without gradients."""
 
     def find_canonical(self, points: Tensor, frame: Frame) -> Correspondences:
         """Return the valid root of smallest signed distance among three searches for each point."""

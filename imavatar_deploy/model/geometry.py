@@ -60,7 +60,7 @@ class GeometryNetwork(nn.Module):
         return Geometry(hidden[:, 0], hidden[:, 1:])
 
     def whole_code(self, code: Tensor | None) -> Tensor:
-        """Complete a code `[C]` or `[N, C]` with the defaults of `forward`."""
+        """Complete a code `[C]` or `[N, C]` with the defaults that `forward` documents."""
         if code is None:
             code = self.latent.new_zeros(self.condition)
         missing = self.condition + len(self.latent) - code.shape[-1]

@@ -176,6 +176,6 @@ class VariantRow:
     summary: str
     """One line for `--help`."""
     build: Callable[[HeadModel, NetworkSizes, dict[str, Any]], HeadAvatarModel]
-    """Return an untrained model for a head model, sizes and provenance."""
+    """Builds an untrained model from a head model, sizes and provenance."""
     supervised: bool
     """Whether training uses the pseudo ground truth of the head model beside masks and colours."""

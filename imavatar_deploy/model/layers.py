@@ -53,6 +53,11 @@ def weight_normed(layer: nn.Linear) -> nn.Module:
     return normed
 
 
+def weight_and_bias(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a linear layer without gradients, weight normalisation applied."""
+    return layer.weight.detach(), layer.bias.detach()  # type: ignore[operator]
+
+
 # Positional encoding (NeRF, equation 4)
 
 

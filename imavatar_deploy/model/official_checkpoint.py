@@ -50,9 +50,9 @@ TENSORS: dict[str, tuple[Dimension, ...]] = {
 """The tensors that are read, and their shapes."""
 
 EDITION_BY_VERTICES = {5023: "flame2020", 5094: "openhead"}
-"""Edition by number of vertices.
+"""Default edition by number of vertices.
 
-All FLAME editions have as many; the published code requires FLAME 2020.
+All FLAME editions have 5,023 vertices; the published code requires FLAME 2020.
 """
 
 
@@ -112,7 +112,7 @@ def _metres(tensor: Tensor) -> Float32[Array, "..."]:
 def _edition(vertices: int, source: Path) -> str:
     if vertices not in EDITION_BY_VERTICES:
         raise InputError(
-            f"{source} has a head model of {vertices} vertices that is not known; say its edition"
+            f"{source} has a head model of {vertices} vertices that is not known; give its edition"
         )
     return EDITION_BY_VERTICES[vertices]
 

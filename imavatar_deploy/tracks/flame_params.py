@@ -79,7 +79,7 @@ def write(track: FlameTrack, path: Path) -> None:
         document["head_model"] = track.edition
     if track.cameras:
         document["intrinsics"] = _shared_intrinsics(track.cameras)
-    document["shape_params"] = _rounded(track.shape)
+    document["shape_params"] = _round(track.shape)
     document["frames"] = [_frame_entry(track, index) for index in range(len(track))]
     path.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
 
@@ -147,20 +147,20 @@ def _shared_intrinsics(cameras: tuple[Camera, ...]) -> list[float]:
                 "flame_params holds one set of intrinsics for all frames, and those of frame "
                 f"{index} differ from those of frame 0: split the track there"
             )
-    return _rounded(cameras[0].intrinsics * np.array([-1, 1, 1, 1], dtype=np.float32))
+    return _round(cameras[0].intrinsics * np.array([-1, 1, 1, 1], dtype=np.float32))
 
 
 def _frame_entry(track: FlameTrack, index: int) -> dict[str, Any]:
     entry: dict[str, Any] = {"file_path": f"./image/{track.names[index]}"}
     if track.cameras:
-        entry["world_mat"] = [_rounded(row) for row in track.cameras[index].world_to_camera]
+        entry["world_mat"] = [_round(row) for row in track.cameras[index].world_to_camera]
     return entry | {
-        "expression": _rounded(track.expression[index]),
-        "pose": _rounded(track.pose[index]),
+        "expression": _round(track.expression[index]),
+        "pose": _round(track.pose[index]),
     }
 
 
-def _rounded(values: Float32[Array, " N"]) -> list[float]:
+def _round(values: Float32[Array, " N"]) -> list[float]:
     """Return rounded numbers, whole ones as integers: this halves the size of a sparse motion."""
     return [
         int(value) if value == int(value) else value

@@ -152,7 +152,7 @@ def test_edition_is_required_for_an_unknown_number_of_vertices(
     file = write(publish(small), tmp_path / "latest.pth")
     assert load_checkpoint(file, edition="flame2023").edition == "flame2023"
     with pytest.raises(
-        InputError, match="head model of 12 vertices that is not known; say its edition"
+        InputError, match="head model of 12 vertices that is not known; give its edition"
     ):
         load_checkpoint(file)
     with pytest.raises(UsageError, match="unknown head-model edition 'flame'"):

@@ -89,7 +89,7 @@ def posed_surface(
     """
     field = Field(_signed_distance(model, frame), device=frame.expression.device)
     mesh = extract(field, resolution=resolution, progress=progress)
-    return _deformed(model, mesh, frame) if isinstance(model, ForwardAvatarModel) else mesh
+    return _deform_vertices(model, mesh, frame) if isinstance(model, ForwardAvatarModel) else mesh
 
 
 def _signed_distance(model: HeadAvatarModel, frame: Frame) -> Callable[[Tensor], Tensor]:
@@ -101,7 +101,7 @@ def _signed_distance(model: HeadAvatarModel, frame: Frame) -> Callable[[Tensor],
 
 
 @torch.no_grad()
-def _deformed(model: ForwardAvatarModel, canonical: Mesh, frame: Frame) -> Mesh:
+def _deform_vertices(model: ForwardAvatarModel, canonical: Mesh, frame: Frame) -> Mesh:
     vertices = torch.from_numpy(canonical.vertices).to(frame.expression.device)
     moved = [
         model.deform(vertices[part], frame.expression, frame.pose) for part in chunks(len(vertices))

@@ -3,6 +3,8 @@
 The lattice is refined only where it may contain the surface, so that memory grows with the area.
 Lattice points are integer triples. The index of a cell is that of its lowest corner. The cube
 [-half, half]^3 has `cells_per_side` cells per side, twice as many after each refinement.
+
+Sizes of axes: C cells, N lattice points, V vertices, F faces.
 """
 
 from __future__ import annotations
@@ -83,7 +85,7 @@ def sample_near_surface(
     )
     lattice = _with_cells(none, _cells_in_ball(none, field.radius), field, progress)
     while lattice.cells_per_side < fine:
-        lattice = _refined(lattice, field, progress, thorough=lattice.cells_per_side < thorough)
+        lattice = _refine(lattice, field, progress, thorough=lattice.cells_per_side < thorough)
     crossed = lattice.crossed()
     return replace(lattice, cells=lattice.cells[crossed], corners=lattice.corners[crossed])
 
@@ -97,7 +99,7 @@ def _cells_in_ball(lattice: Lattice, radius: float) -> Int64[Array, "C 3"]:
     )
 
 
-def _refined(parent: Lattice, field: Field, progress: Progress, *, thorough: bool) -> Lattice:
+def _refine(parent: Lattice, field: Field, progress: Progress, *, thorough: bool) -> Lattice:
     """Refine the octants that may contain the surface, then add neighbours until it is closed."""
     visited = (
         _octants_to_visit(parent)
@@ -215,7 +217,7 @@ def marching_cubes(lattice: Lattice) -> Mesh:
         positions.append(lattice.positions(vertices.astype(np.float64) + origin))
         faces.append(triangles.astype(np.int64) + count)
         count += len(vertices)
-    return _merged(np.concatenate(keys), np.concatenate(positions), np.concatenate(faces))
+    return _merge(np.concatenate(keys), np.concatenate(positions), np.concatenate(faces))
 
 
 def _starts(brick_of: Int64[Array, "..."], bricks: int) -> Int64[Array, "..."]:
@@ -263,7 +265,7 @@ def _edge_key(
     return np.asarray(((point[:, 0] * side + point[:, 1]) * side + point[:, 2]) * 4 + axis)
 
 
-def _merged(
+def _merge(
     keys: Int64[Array, " V"], positions: Float32[Array, "V 3"], faces: Int64[Array, "F 3"]
 ) -> Mesh:
     """Return the mesh in which vertices of the same key are one."""

@@ -25,9 +25,9 @@ GUARD = 1e-12
 """Smallest magnitude of the denominator of Broyden's update."""
 
 CURVATURE = 30.0
-"""A full Newton step of length s leaves an estimated error of this times s².
+"""The estimated error after a full Newton step of length s is this times s² (model units).
 
-The radii of curvature of skin are above 3 mm.
+The value follows from the curvature of skin, whose radii are above 3 mm.
 """
 
 Residual = Callable[[Tensor, Tensor], Tensor]
@@ -70,7 +70,7 @@ def solve(
     converged = torch.zeros(len(start), dtype=torch.bool, device=start.device)
     active = torch.arange(len(start), device=start.device)
     x = start
-    step, full = _bounded(-times(slope, value), reach)
+    step, full = _limit(-times(slope, value), reach)
     error = CURVATURE * step.norm(dim=1).square()
     for remaining in reversed(range(steps)):
         done = full & (error < tolerance)
@@ -82,21 +82,21 @@ def solve(
         active, x, slope = active[going], x[going], slope[going]
         value, step = value[going], step[going]
         after = residual(x, active)
-        slope = _updated(slope, step, after - value)
+        slope = _broyden_update(slope, step, after - value)
         value, before = after, step.norm(dim=1)
-        step, full = _bounded(-times(slope, value), reach)
+        step, full = _limit(-times(slope, value), reach)
         length = step.norm(dim=1)
         error = length * length / before
     return NewtonResult(ends, converged)
 
 
-def _bounded(step: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+def _limit(step: Tensor, reach: float) -> tuple[Tensor, Tensor]:
     """Limit the length of steps to `reach`; also return the mask of unchanged steps."""
     length = step.norm(dim=1, keepdim=True)
     return step * (reach / length.clamp(min=reach)), length[:, 0] <= reach
 
 
-def _updated(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
+def _broyden_update(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
     """Apply Broyden's rank-one update for `step` and the `change` of the residual."""
     row = (step[:, None] @ slope)[:, 0]
     denominator = (row * change).sum(dim=1, keepdim=True)

@@ -14,7 +14,7 @@ from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.geometry import GeometryNetwork
 from imavatar_deploy.model.head_avatar import Correspondences
-from imavatar_deploy.model.layers import encode, smooth
+from imavatar_deploy.model.layers import encode, smooth, weight_and_bias
 from imavatar_deploy.model.surface.field import chunks
 
 # Signed distance
@@ -37,7 +37,7 @@ class SignedDistance:
         self.skip = geometry.skip
         with torch.no_grad():
             self.code = geometry.whole_code(code)
-            self.layers = [_resolved(layer) for layer in geometry.layers]
+            self.layers = [weight_and_bias(layer) for layer in geometry.layers]
             weight, bias = self.layers.pop()
             self.last = weight[:1], bias[:1]
 
@@ -52,11 +52,6 @@ class SignedDistance:
 
     def _skipped(self, hidden: Tensor, inputs: Tensor, index: int) -> Tensor:
         return torch.cat([hidden, inputs], dim=1) / math.sqrt(2.0) if index in self.skip else hidden
-
-
-def _resolved(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a linear layer, with the weight normalisation applied."""
-    return layer.weight.detach(), layer.bias.detach()  # type: ignore[operator]
 
 
 # Rays and the posed model

@@ -36,8 +36,8 @@ JUMP = 0.05
 AROUND_OUTLINE = (-0.02, 0.0, 0.02, 0.04, 0.06, 0.08)
 """Offsets of samples from the depth of an outline (model units).
 
-The spacing is that of the published tracer, 0.022. Most are behind: the pixel of the outline shows
-the surface a little before it turns away.
+The spacing is about that of the published tracer, 0.022. Most are behind: the pixel of the outline
+shows the surface a little before it turns away.
 """
 
 BEHIND = tuple(0.02 * step for step in range(-3, 40))
