@@ -59,6 +59,12 @@ SECANT_STEPS = 8
 class RayFinder:
     """Finds the surface points of N rays.
 
+    Each ray has a current point, with its root and signed distance, and two flags. `hit`: the point
+    is the nearest intersection so far. `sampled`: the ray has been sampled, and without a hit its
+    point is the sample of smallest signed distance. A later search replaces a hit only by a nearer
+    one, and a sample only by a smaller one. At last `find_smallest` moves the hits of background
+    rays behind the surface.
+
     Args:
         field: the model in the frame.
         mesh: its mesh, drawn.
