@@ -1,4 +1,4 @@
-"""The first floor (torch): the IMavatar networks, the forward map and checkpoints."""
+"""The IMavatar networks in PyTorch: model variants, tracers, rendering and checkpoints."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""BackwardVariant: baselines that map deformed points to canonical space directly, with gradients along the ray.
+"""BackwardAvatarModel: baselines that map deformed points directly to canonical space.
 
-No correspondence is searched: every deformed point has exactly one canonical one. A ray then meets the surface where
-f(x_d) = sdf(x_c(x_d)) is zero, and how that point moves along its ray with anything trained follows from the implicit
-function theorem (Differentiable Volumetric Rendering, equation 12; IDR, equation 3).
+Every deformed point has exactly one canonical counterpart, so no search is necessary. A ray meets
+the surface where f(x_d) = sdf(x_c(x_d)) is zero. The derivative of that point along its ray follows
+from the implicit function theorem (Differentiable Volumetric Rendering, equation 12; IDR,
+equation 3).
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from .skinning import Bones
 from .texture import TextureNetwork
 
 FRAME_SIZE = EXPRESSION_SIZE + POSE_SIZE
-"""Length of what a backward network is told of a frame."""
+"""Length of the frame condition of backward networks: expression and pose."""
 
 SEARCH_CHUNK = 2048
-"""Points asked at once in a search: activations of 512 channels then stay in the cache."""
+"""Points evaluated at once: activations of 512 channels then stay in the cache."""
 
-GRAZING = 1e-3
-"""A ray that meets the surface flatter than this moves its point no faster: the derivative goes to infinity there."""
+MIN_SLOPE = 1e-3
+"""Smallest magnitude of the derivative of f along a ray; its inverse diverges on grazing rays."""
 
 
 class BackwardAvatarModel(HeadAvatarModel):
-    """A head avatar whose networks take deformed points to canonical space; subclasses say how.
+    """A `HeadAvatarModel` whose networks map deformed points to canonical space.
 
     Args:
-        head: see `Variant`.
-        sizes: see `Variant`.
-        provenance: see `Variant`.
-        condition: how much of a frame the geometry network is told, beside a latent code.
+        head: the subject's head model in metres.
+        sizes: sizes of the networks.
+        provenance: origin of the weights.
+        condition: length of the frame condition of the geometry network, without latent code.
     """
 
     direction: ClassVar[str] = "backward"
@@ -60,61 +61,64 @@ class BackwardAvatarModel(HeadAvatarModel):
 
     @abstractmethod
     def canonical(self, deformed: Tensor, frame: Frame) -> Tensor:
-        """Canonical counterparts `[N, 3]` of deformed points `[N, 3]`, differentiable in everything."""
+        """Map deformed points `[N, 3]` to canonical space, differentiable in all arguments."""
 
     def frame_code(self, frame: Frame) -> Tensor:
-        """[65] what the networks are told of a frame: expression, then pose."""
+        """Return the frame condition of the networks `[65]`: expression, then pose."""
         return torch.cat([frame.expression, frame.pose])
 
     def find_canonical(self, points: Tensor, frame: Frame) -> Correspondences:
-        """See `Variant`; every point has its counterpart."""
+        """Return canonical points and signed distances; every point is valid."""
         with torch.no_grad():
-            looks = [self._look(some, frame) for some in torch.split(points, SEARCH_CHUNK)]
-        canonical, sdf = (
-            torch.cat(parts) for parts in zip(*((x, found.sdf) for x, found in looks), strict=True)
-        )
+            chunks = [self._evaluate(part, frame) for part in torch.split(points, SEARCH_CHUNK)]
+        canonical = torch.cat([x for x, _ in chunks])
+        sdf = torch.cat([geometry.sdf for _, geometry in chunks])
         return Correspondences(canonical, sdf, torch.ones_like(sdf, dtype=torch.bool))
 
     def attach_gradients(
         self, canonical: Tensor, deformed: Tensor, view: RayBundle, frame: Frame
     ) -> SurfacePoints:
-        """See `Variant`: x_d' = o + (t - (f - stop(f)) / (grad f . v)) v, and all else from there."""
+        """Return surface points at x_d' = o + (t - (f - stopgrad f) / (grad f . v)) v."""
         distance = ((deformed - view.origin) * view.directions).sum(dim=1).detach()
         points = view.at(distance)
         if not torch.is_grad_enabled():
             with torch.enable_grad():
-                return _without_gradients(self._shaded(points, frame, differentiable=False))
-        return self._shaded(self._moving(points, view, frame), frame, differentiable=True)
+                return _without_gradients(self._surface(points, frame, graph=False))
+        return self._surface(self._attach_to_rays(points, view, frame), frame, graph=True)
 
     def sdf_at(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> Tensor:
-        """See `Variant`: plainly the field at the deformed points."""
-        return self._look(deformed, frame)[1].sdf
+        """Return the signed distance `[M]` at the deformed points, with gradients."""
+        return self._evaluate(deformed, frame)[1].sdf
 
     def blend_fields(self, points: SurfacePoints, frame: Frame) -> Deformation | None:
-        """See `Variant`: none, unless a subclass has them."""
+        """Return None; subclasses with blendshapes override this."""
         return None
 
-    def _look(self, deformed: Tensor, frame: Frame) -> tuple[Tensor, Geometry]:
+    def _evaluate(self, deformed: Tensor, frame: Frame) -> tuple[Tensor, Geometry]:
+        """Return the canonical points and the outputs of the geometry network there."""
         canonical = self.canonical(deformed, frame)
         return canonical, self.geometry(canonical, self.geometry_code(frame))
 
-    def _moving(self, points: Tensor, view: RayBundle, frame: Frame) -> Tensor:
-        """Points on rays -> the same, following the surface along their rays."""
+    def _attach_to_rays(self, points: Tensor, view: RayBundle, frame: Frame) -> Tensor:
+        """Return surface points on rays with the gradients of their motion along the rays."""
         points = _with_graph(points)
-        sdf = self._look(points, frame)[1].sdf
-        (slope,) = torch.autograd.grad(sdf.sum(), points, retain_graph=True)
-        against = (slope * view.directions).sum(dim=1)
-        against = torch.where(against < 0, against.clamp(max=-GRAZING), against.clamp(min=GRAZING))
-        return points - ((sdf - sdf.detach()) / against)[:, None] * view.directions
+        sdf = self._evaluate(points, frame)[1].sdf
+        (gradient,) = torch.autograd.grad(sdf.sum(), points, retain_graph=True)
+        along_ray = (gradient * view.directions).sum(dim=1)
+        along_ray = torch.where(
+            along_ray < 0, along_ray.clamp(max=-MIN_SLOPE), along_ray.clamp(min=MIN_SLOPE)
+        )
+        return points - ((sdf - sdf.detach()) / along_ray)[:, None] * view.directions
 
-    def _shaded(self, points: Tensor, frame: Frame, *, differentiable: bool) -> SurfacePoints:
+    def _surface(self, points: Tensor, frame: Frame, *, graph: bool) -> SurfacePoints:
+        """Return the surface at deformed points, normals differentiable where `graph` is true."""
         points = _with_graph(points)
-        canonical, geometry = self._look(points, frame)
-        (slope,) = torch.autograd.grad(
-            geometry.sdf.sum(), points, create_graph=differentiable, retain_graph=True
+        canonical, geometry = self._evaluate(points, frame)
+        (gradient,) = torch.autograd.grad(
+            geometry.sdf.sum(), points, create_graph=graph, retain_graph=True
         )
         return SurfacePoints(
-            canonical, torch.nn.functional.normalize(slope, dim=1), geometry, points
+            canonical, torch.nn.functional.normalize(gradient, dim=1), geometry, points
         )
 
 
@@ -129,22 +133,22 @@ def _without_gradients(points: SurfacePoints) -> SurfacePoints:
     )
 
 
-# The rigid step of the backward baselines: a frame's points, with the head turned back to where it is canonically.
+# Rigid motion of the head
 
 
 HEAD_BONE = "neck"
-"""FLAME has no bone between neck and jaw: the neck carries the head."""
+"""Bone that moves the head: FLAME has none between neck and jaw."""
 
 
 def undo_head(points: Tensor, bones: Bones, frame: Frame) -> Tensor:
-    """Deformed points `[N, 3]` -> G_can G^-1 x of the head bone (IMavatar, supplementary, section 2.2).
+    """Move deformed points `[N, 3]` by G_can G^-1 of the head bone (IMavatar, suppl., section 2.2).
 
-    The step is the head's for every point: shoulders, which do not follow it, are left to the networks.
+    The transform is the same for all points. The networks have to account for the shoulders, which
+    do not follow the head.
     """
     head = bones.row(HEAD_BONE)
-    posed, canonical = bones(frame.expression, frame.pose)[head], bones.canonical_transforms[head]
-    rest = (points - posed[:, 3]) @ posed[
-        :, :3
-    ]  # a row times R is the inverse rotation of a column
-    placed: Tensor = rest @ canonical[:, :3].T + canonical[:, 3]
-    return placed
+    posed = bones(frame.expression, frame.pose)[head]
+    canonical = bones.canonical_transforms[head]
+    rest = (points - posed[:, 3]) @ posed[:, :3]  # rows times R: the inverse rotation
+    moved: Tensor = rest @ canonical[:, :3].T + canonical[:, 3]
+    return moved

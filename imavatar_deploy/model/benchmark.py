@@ -1,10 +1,11 @@
-"""Frame times: how long the implicit renderer takes for given frames, as a process: JSON in, lines of JSON out.
+"""Measure the frame times of the implicit renderer in a process of its own.
 
-    python -m imavatar_deploy.model.benchmark < order.json
+    python -m imavatar_deploy.model.benchmark < job.json
 
-The order: `checkpoint`, `tracers`, `devices`, `size` [width, height], `world_to_camera` [3, 4], `intrinsics` [4],
-`frames` [{"expression", "pose"}], `threads`, and `seconds`, after which a tracer has had enough frames. The first line
-tells of the checkpoint; then comes one line a frame, or one that says why a device has none. Errors end it.
+The job is a JSON object: `checkpoint`, `tracers`, `devices`, `size` [width, height],
+`world_to_camera` [3, 4], `intrinsics` [4], `frames` [{"expression", "pose"}], `threads`, and
+`seconds`, the time limit of each tracer. The output is one JSON object per line. The first
+describes the checkpoint. Each of the others is one frame, or says why a device is unavailable.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from .head_avatar import HeadAvatarModel
 from .render import render
 from .tracing import TRACERS, Tracer
 
-WARM = (8, 8)
-"""Pixels of the frame before the clock starts: what a tracer prepares once, and torch's own beginnings."""
+WARM_UP_SIZE = (8, 8)
+"""Width and height of an untimed frame, in which tracer and torch do their one-time preparation."""
 
 
 class FrameTime(NamedTuple):
-    """One frame."""
+    """Time of one frame."""
 
     seconds: float
     covered: int
@@ -46,44 +47,43 @@ def frame_times(
     size: tuple[int, int],
     seconds: float,
 ) -> Iterator[FrameTime]:
-    """Render `frames` at `size` (width, height), at least the first, until `seconds` are used up."""
-    begun = time.perf_counter()
+    """Render frames until `seconds` have passed, at least one; `size` is width and height."""
+    start = time.perf_counter()
     for frame in frames:
-        started = time.perf_counter()
-        image = render(
-            model, frame, camera, size, tracer
-        )  # comes back on the CPU, so a GPU has ended its work
-        yield FrameTime(time.perf_counter() - started, int(image.mask.sum()))
-        if time.perf_counter() - begun > seconds:
+        frame_start = time.perf_counter()
+        # The image is on the CPU: the work of a GPU has ended.
+        image = render(model, frame, camera, size, tracer)
+        yield FrameTime(time.perf_counter() - frame_start, int(image.mask.sum()))
+        if time.perf_counter() - start > seconds:
             return
 
 
 def main() -> None:
-    """Obey the order on stdin.
+    """Run the job on the standard input.
 
     Raises:
         InputError: the checkpoint cannot be read, or has no surface.
-        UsageError: there is no such tracer, or it cannot trace this variant.
+        UsageError: a tracer is unknown, or cannot trace this variant.
     """
-    order = json.load(sys.stdin)
-    for name in order["tracers"]:
+    job = json.load(sys.stdin)
+    for name in job["tracers"]:
         if name not in TRACERS:
             raise unknown_name("tracer", name, TRACERS)
-    torch.set_num_threads(order["threads"])
-    started = time.perf_counter()
-    model = load_variant(order["checkpoint"])
-    about = {"variant": model.name, "checkpoint_sha256": checkpoint_sha256(order["checkpoint"])}
-    _say(torch=torch.__version__, seconds=time.perf_counter() - started, **about)
-    for device in order["devices"]:
-        for name in order["tracers"]:
+    torch.set_num_threads(job["threads"])
+    start = time.perf_counter()
+    model = load_variant(job["checkpoint"])
+    about = {"variant": model.name, "checkpoint_sha256": checkpoint_sha256(job["checkpoint"])}
+    _print_record(torch=torch.__version__, seconds=time.perf_counter() - start, **about)
+    for device in job["devices"]:
+        for name in job["tracers"]:
             try:
-                _time(model, TRACERS[name](), torch.device(device), order)
+                _time(model, TRACERS[name](), torch.device(device), job)
             except MissingDependencyError as error:
-                _say(tracer=name, device=device, unavailable=str(error))
+                _print_record(tracer=name, device=device, unavailable=str(error))
 
 
 def _time(
-    model: HeadAvatarModel, tracer: Tracer, device: torch.device, order: dict[str, Any]
+    model: HeadAvatarModel, tracer: Tracer, device: torch.device, job: dict[str, Any]
 ) -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise MissingDependencyError("torch sees no GPU here")
@@ -93,18 +93,21 @@ def _time(
             torch.tensor(frame["expression"], device=device),
             torch.tensor(frame["pose"], device=device),
         )
-        for frame in order["frames"]
+        for frame in job["frames"]
     ]
-    camera, size = Camera(order["world_to_camera"], order["intrinsics"]), tuple(order["size"])
-    started = time.perf_counter()
-    render(model, frames[0], camera, WARM, tracer)
-    preparation = time.perf_counter() - started
-    for timed in frame_times(model, tracer, frames, camera, (size[0], size[1]), order["seconds"]):
-        _say(tracer=tracer.name, device=device.type, preparation=preparation, **timed._asdict())
+    camera = Camera(job["world_to_camera"], job["intrinsics"])
+    width, height = job["size"]
+    start = time.perf_counter()
+    render(model, frames[0], camera, WARM_UP_SIZE, tracer)
+    preparation = time.perf_counter() - start
+    for timed in frame_times(model, tracer, frames, camera, (width, height), job["seconds"]):
+        _print_record(
+            tracer=tracer.name, device=device.type, preparation=preparation, **timed._asdict()
+        )
 
 
-def _say(**facts: Any) -> None:
-    print(json.dumps(facts), flush=True)
+def _print_record(**record: Any) -> None:
+    print(json.dumps(record), flush=True)
 
 
 if __name__ == "__main__":

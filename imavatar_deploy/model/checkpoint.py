@@ -1,4 +1,4 @@
-"""Checkpoints: save ours, load ours or the published layout, recognised by what is on disk."""
+"""Save and load checkpoints; both this package's and the published layout can be loaded."""
 
 from __future__ import annotations
 
@@ -14,38 +14,41 @@ from .implicit_avatar import ImplicitAvatar
 from .official_checkpoint import find_parameters, read_official
 
 SAMPLE = Path(imavatar_deploy.__file__).parent / "assets" / "sample_checkpoint"
+"""The bundled checkpoint, which the word `sample` names."""
 
 RUN_CHECKPOINT = "checkpoint"
-"""Where a training run's folder keeps its checkpoint."""
+"""Folder of the checkpoint in the folder of a training run."""
 
 
 def save_checkpoint(
     model: HeadAvatarModel, folder: str | Path, *, half: bool = False, overwrite: bool = False
 ) -> None:
-    """Write a checkpoint folder, whole or not at all; the same model gives the same bytes.
+    """Write a checkpoint folder atomically; equal models give equal bytes.
 
     Args:
-        half: store networks and blendshapes in half precision; they are still loaded as float32.
-        overwrite: replace a checkpoint that is already there.
+        model: any variant.
+        folder: the folder to write.
+        half: store networks and blendshapes in half precision; they are loaded as float32.
+        overwrite: replace an existing checkpoint.
 
     Raises:
-        UsageError: `folder` cannot be written, or is in the way.
+        UsageError: `folder` cannot be written, or exists and may not be replaced.
     """
     write_folder(model, Path(folder), half=half, overwrite=overwrite)
 
 
 def load_variant(path: str | Path, *, edition: str | None = None) -> HeadAvatarModel:
-    """Read the networks and head model of any variant, in evaluation mode, on the CPU, as float32.
+    """Load a model of any variant on the CPU, as float32 and in evaluation mode.
 
     Args:
-        path: a folder written by `save_checkpoint`; the folder of a training run; a run folder, `ModelParameters`
-            folder or `.pth` in the published layout; or the word `sample`.
-        edition: what head model a published checkpoint was trained with (see `conventions.EDITIONS`), where its
-            vertex count does not tell or tells wrong.
+        path: a folder written by `save_checkpoint`; the folder of a training run; a run folder,
+            `ModelParameters` folder or `.pth` file in the published layout; or the word `sample`.
+        edition: head model of a published checkpoint (see `conventions.EDITIONS`), by default
+            inferred from its number of vertices.
 
     Raises:
-        InputError: nothing is there, or it is damaged, foreign, or of another architecture.
-        EditionMismatchError: a checkpoint of ours was made for another head model than `edition`.
+        InputError: the checkpoint does not exist, is damaged, or has another architecture.
+        EditionMismatchError: a checkpoint of this package has another head model than `edition`.
     """
     source = _resolve(path)
     if (source / DESCRIPTION).is_file():
@@ -54,23 +57,24 @@ def load_variant(path: str | Path, *, edition: str | None = None) -> HeadAvatarM
 
 
 def load_checkpoint(path: str | Path, *, edition: str | None = None) -> ImplicitAvatar:
-    """`load_variant` for what needs the paper's own networks, as baking and exporting do.
+    """Load a checkpoint of `ImplicitAvatar`, which baking and exporting require.
 
     Raises:
-        InputError: as `load_variant`, or the checkpoint is another variant's.
+        InputError: as `load_variant`, or the checkpoint is of another variant.
         EditionMismatchError: as `load_variant`.
     """
     model = load_variant(path, edition=edition)
     if not isinstance(model, ImplicitAvatar):
         raise InputError(
-            f"{path} is of variant {model.name}, whose surface cannot be baked once for every expression; render or "
-            "evaluate it, or take its meshes expression by expression (imavatar-export --format mesh --from-field)"
+            f"{path} is of variant {model.name}, whose surface cannot be baked once for every "
+            "expression; render or evaluate it, or take its meshes expression by expression "
+            "(imavatar-export --format mesh --from-field)"
         )
     return model
 
 
 def checkpoint_sha256(path: str | Path) -> str:
-    """SHA-256 of the file that holds the tensors of the checkpoint at `path`, as `load_checkpoint` would find it."""
+    """Return the SHA-256 of the tensor file that `load_checkpoint` reads for this path."""
     source = _resolve(path)
     return sha256(source / TENSORS if (source / DESCRIPTION).is_file() else find_parameters(source))
 
@@ -79,7 +83,8 @@ def _resolve(path: str | Path) -> Path:
     source = SAMPLE if str(path) == "sample" else Path(path)
     if not source.exists():
         raise InputError(
-            f"there is no checkpoint at {source}; expected a folder, a .pth file, or the word sample"
+            f"there is no checkpoint at {source}; expected a folder, a .pth file, "
+            "or the word sample"
         )
-    of_run = source / RUN_CHECKPOINT
-    return of_run if (of_run / DESCRIPTION).is_file() else source
+    in_run = source / RUN_CHECKPOINT
+    return in_run if (in_run / DESCRIPTION).is_file() else source

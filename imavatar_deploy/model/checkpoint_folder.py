@@ -1,7 +1,8 @@
-"""Our checkpoint: a folder of two files, tensors and what they mean.
+"""The checkpoint format of this package, a folder of two files.
 
-networks.safetensors   the networks' state and the head model's arrays (`head.…`)
-checkpoint.json        schema version, variant, sizes, canonical pose, head-model edition, names, provenance, SHA-256
+networks.safetensors   state of the networks and arrays of the head model (`head.…`)
+checkpoint.json        schema version, variant, sizes, canonical pose, edition, names,
+                       provenance, SHA-256 of the tensor file
 """
 
 from __future__ import annotations
@@ -31,14 +32,38 @@ from .head_avatar import HeadAvatarModel
 from .sizes import NetworkSizes
 from .variants import VARIANTS
 
-# Put weights that were read from a file into a model: names, then shapes, then values, the first misfit named.
+SCHEMA_VERSION = 1
+
+DESCRIPTION = "checkpoint.json"
+
+TENSORS = "networks.safetensors"
+
+UNNAMED_VARIANT = "imavatar"
+"""Variant of checkpoints without one, which are older than the other variants."""
+
+HEAD = "head."
+"""Prefix of the arrays of the head model."""
+
+HALF_TENSORS = re.compile(r"^(geometry|texture)\..*\.original1$")
+"""Tensors of the networks that may be stored in half precision.
+
+These are the large ones, except those of the deformation network: its softmax has a factor of
+twenty, which also multiplies rounding errors.
+"""
+
+HALF_HEAD_ARRAYS = ("shape_basis", "expression_basis", "pose_basis")
+"""Arrays of the head model that may be stored in half precision; positions and weights may not."""
+
+
+# Weights of a model
 
 
 def fill(model: HeadAvatarModel, state: Mapping[str, Tensor], source: Path) -> None:
     """Load `state` into the model's networks.
 
     Raises:
-        InputError: a tensor is missing, foreign, of another shape, or not finite; `source` is named in the sentence.
+        InputError: a tensor is missing, unexpected, of another shape, or not finite. The message
+            names `source` and the first such tensor.
     """
     expected = model.state_dict()
     for verb, names in (
@@ -48,7 +73,8 @@ def fill(model: HeadAvatarModel, state: Mapping[str, Tensor], source: Path) -> N
         if names:
             others = f" and {len(names) - 1} others" if len(names) > 1 else ""
             raise InputError(
-                f"{source} {verb} tensor {min(names)}{others}; expected the networks of {model.name}"
+                f"{source} {verb} tensor {min(names)}{others}; expected the networks of "
+                f"{model.name}"
             )
     for name, tensor in state.items():
         ensure_shape(
@@ -59,33 +85,17 @@ def fill(model: HeadAvatarModel, state: Mapping[str, Tensor], source: Path) -> N
         )
         if not torch.isfinite(tensor).all():
             raise InputError(
-                f"{source}: tensor {name} holds NaN or infinity; use a checkpoint of an earlier epoch"
+                f"{source}: tensor {name} holds NaN or infinity; use a checkpoint of an earlier "
+                "epoch"
             )
     model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
 
 
-SCHEMA_VERSION = 1
-
-DESCRIPTION = "checkpoint.json"
-
-TENSORS = "networks.safetensors"
-
-UNNAMED_VARIANT = "imavatar"
-"""The variant of checkpoints that do not say theirs: they are older than the others."""
-
-HEAD = "head."
-"""Prefix of the head model's arrays among the tensors."""
-
-BULK = re.compile(r"^(geometry|texture)\..*\.original1$")
-"""The networks' tensors that may be stored in half precision: the big ones, less the deformation network's, whose
-softmax multiplies rounding by twenty."""
-
-HEAD_BULK = ("shape_basis", "expression_basis", "pose_basis")
-"""The head model's arrays that may be stored in half precision; positions and weights never are."""
+# The folder
 
 
 def write_folder(model: HeadAvatarModel, folder: Path, *, half: bool, overwrite: bool) -> None:
-    """Write a checkpoint, whole or not at all; the same model gives the same bytes."""
+    """Write a checkpoint atomically; equal models give equal bytes."""
     with atomic_folder(folder, marker=DESCRIPTION, overwrite=overwrite) as partial:
         (partial / TENSORS).write_bytes(save(_tensors(model, half)))
         description = {
@@ -105,11 +115,12 @@ def write_folder(model: HeadAvatarModel, folder: Path, *, half: bool, overwrite:
 
 
 def read_folder(folder: Path, *, edition: str | None) -> HeadAvatarModel:
-    """Read a checkpoint back.
+    """Read a checkpoint folder.
 
     Raises:
-        InputError: damaged, made by a newer version, of an unknown variant, or with tensors that do not fit.
-        EditionMismatchError: made for another head model than `edition`.
+        InputError: the checkpoint is damaged, of a newer version, of an unknown variant, or has
+            tensors of other names or shapes.
+        EditionMismatchError: its head model is of another edition than `edition`.
     """
     description = _read_description(folder)
     if edition not in (None, description["head_model"]):
@@ -118,7 +129,8 @@ def read_folder(folder: Path, *, edition: str | None) -> HeadAvatarModel:
         )
     if not np.allclose(description["canonical_pose"], canonical_pose()):
         raise InputError(
-            f"{folder} has canonical pose {description['canonical_pose'].tolist()}; expected a jaw opened by 0.2"
+            f"{folder} has canonical pose {description['canonical_pose'].tolist()}; "
+            "expected a jaw opened by 0.2"
         )
     tensors = _read_tensors(folder / TENSORS, description["files"][TENSORS]["sha256"])
     head = _read_head(tensors, description, folder)
@@ -127,27 +139,27 @@ def read_folder(folder: Path, *, edition: str | None) -> HeadAvatarModel:
     )
     fill(
         model,
-        {name: t for name, t in tensors.items() if not name.startswith(HEAD)},
+        {name: tensor for name, tensor in tensors.items() if not name.startswith(HEAD)},
         folder / TENSORS,
     )
     return model
 
 
 def _tensors(model: HeadAvatarModel, half: bool) -> dict[str, Tensor]:
-    """Networks and head model by name, on the CPU, contiguous."""
+    """Return the tensors of networks and head model by name, on the CPU, contiguous."""
     head = {name: torch.tensor(np.ascontiguousarray(getattr(model.head, name))) for name in SHAPES}
     groups = model.head.vertex_groups
-    place = {name: index for index, name in enumerate(sorted(set(groups)))}
-    head["vertex_group"] = torch.tensor([place[name] for name in groups], dtype=torch.int32)
+    index_of = {name: index for index, name in enumerate(sorted(set(groups)))}
+    head["vertex_group"] = torch.tensor([index_of[name] for name in groups], dtype=torch.int32)
     networks = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
     if half:
         networks = {
-            name: tensor.half() if BULK.search(name) else tensor
+            name: tensor.half() if HALF_TENSORS.search(name) else tensor
             for name, tensor in networks.items()
         }
-        head |= {name: head[name].half() for name in HEAD_BULK}
+        head |= {name: head[name].half() for name in HALF_HEAD_ARRAYS}
     return networks | {HEAD + name: tensor for name, tensor in head.items()}
 
 
@@ -157,19 +169,23 @@ def _read_description(folder: Path) -> dict[str, Any]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["schema_version"] != SCHEMA_VERSION:
             raise InputError(
-                f"{path} has schema version {stored['schema_version']}, this program reads {SCHEMA_VERSION}"
+                f"{path} has schema version {stored['schema_version']}, this program reads "
+                f"{SCHEMA_VERSION}"
             )
         variant = str(stored.get("variant", UNNAMED_VARIANT))
         if variant not in VARIANTS:
             raise InputError(
-                f"{path} is of variant {variant}, this program knows {', '.join(VARIANTS)}; update it"
+                f"{path} is of variant {variant}, this program knows {', '.join(VARIANTS)}; "
+                "update it"
             )
         if stored["head_model"] not in EDITIONS:
             raise InputError(
-                f"{path} is of head model {stored['head_model']!r}; expected one of {', '.join(EDITIONS)}"
+                f"{path} is of head model {stored['head_model']!r}; expected one of "
+                f"{', '.join(EDITIONS)}"
             )
         sizes: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in stored["sizes"].items()
+            name: tuple(size) if isinstance(size, list) else size
+            for name, size in stored["sizes"].items()
         }
         return {
             "variant": variant,
@@ -192,7 +208,8 @@ def _read_tensors(path: Path, expected: str) -> dict[str, Tensor]:
         raise InputError(f"{path} is missing; copy the checkpoint folder whole")
     if sha256(path) != expected:
         raise InputError(
-            f"{path} was changed or damaged: its SHA-256 is not the one in {DESCRIPTION}; copy it again"
+            f"{path} was changed or damaged: its SHA-256 is not the one in {DESCRIPTION}; "
+            "copy it again"
         )
     try:
         return dict(load_file(path))
@@ -207,15 +224,17 @@ def _read_head(tensors: dict[str, Tensor], description: dict[str, Any], folder: 
     if missing:
         raise InputError(f"{folder / TENSORS} misses {HEAD}{missing[0]}; save the checkpoint again")
     arrays: dict[str, Any] = {name: tensors[HEAD + name].numpy() for name in SHAPES}
-    arrays |= {name: arrays[name].astype(np.float32) for name in HEAD_BULK}
+    arrays |= {name: arrays[name].astype(np.float32) for name in HALF_HEAD_ARRAYS}
     head = HeadModel(
         **arrays,
         edition=description["head_model"],
         expression_names=description["expression_names"],
     )
-    names, groups = description["vertex_groups"], tensors[HEAD + "vertex_group"]
+    names = description["vertex_groups"]
+    groups = tensors[HEAD + "vertex_group"]
     if len(groups) and not 0 <= int(groups.min()) <= int(groups.max()) < len(names):
         raise InputError(
-            f"{folder / TENSORS} names groups that {DESCRIPTION} does not; save the checkpoint again"
+            f"{folder / TENSORS} names groups that {DESCRIPTION} does not; "
+            "save the checkpoint again"
         )
     return replace(head, vertex_groups=tuple(names[index] for index in groups.tolist()))

@@ -1,6 +1,7 @@
-"""Correspondence search: the canonical points that deform to given points (IMavatar, "Correspondence search").
+"""Correspondence search: the canonical points that deform to given points (IMavatar, SNARF).
 
-Broyden's method from several starts, as SNARF does: one for each of a few bones, as if the point moved with it alone.
+Broyden's method runs from several starts. Each start assumes that the point moves rigidly with one
+bone. `PosedMap` is a fast forward map for one frame.
 """
 
 from __future__ import annotations
@@ -16,37 +17,38 @@ from imavatar_deploy.conventions import BONES
 
 from .deformation import LOGIT_SCALE, DeformationNetwork
 from .implicit_diff import inverse, times
-from .layers import DIMENSIONS, encode, smooth
+from .layers import DIMENSIONS, encode, smooth, weight_and_bias
 
 STEPS = 10
+"""Largest number of steps of Broyden's method."""
 
 CONVERGED = 1e-5
-"""Distance (model units) between a root's image and the point it is the root of."""
+"""Distance (model units) between the image of a root and its point below which it is valid."""
 
 DIVERGED = 1.0
-"""A search whose image strays this far from its point is given up."""
+"""Distance (model units) between image and point at which a search stops."""
 
 GUARD = 1e-6
-"""Keeps the denominator of Broyden's update from zero, with its own sign."""
+"""Offset that keeps the denominator of Broyden's update from zero."""
 
 ForwardMap = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Canonical points `[N, 3]` -> deformed points `[N, 3]` and skinning weights `[N, J]`."""
+"""Maps canonical points `[N, 3]` to deformed points `[N, 3]` and skinning weights `[N, J]`."""
 
 
 class Converged(NamedTuple):
-    """Where searches ended."""
+    """Results of N searches."""
 
-    canonical: Tensor  # [N, 3] last iterate
-    residual: Tensor  # [N] smallest distance reached between its image and the point
+    canonical: Tensor  # [N, 3] last iterates
+    residual: Tensor  # [N] smallest distance reached between image and point
 
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Multiply in float32, whatever the caller has chosen.
+    """Disable TF32 and autocast in this context.
 
-    TF32 has a mantissa of 10 bits: images of points about 1 unit from the origin are then only known to 1e-3, a search
-    never comes below its 1e-5 and takes most points for rootless. The published code runs into this on Ampere cards,
-    where TF32 was the default, and diverges. Autocast would do the same, and worse.
+    TF32 has a mantissa of 10 bits. Images of points about 1 unit from the origin then have an error
+    of 1e-3, and searches cannot reach the tolerance of 1e-5. The published code diverges for
+    this reason on Ampere cards, where TF32 was the default. Autocast is less precise still.
     """
     with _float32_products(), torch.autocast(device.type, enabled=False):
         yield
@@ -55,36 +57,37 @@ def full_precision(device: torch.device) -> Iterator[None]:
 @contextmanager
 def _float32_products() -> Iterator[None]:
     try:
-        chosen = torch.get_float32_matmul_precision()
-    except RuntimeError:  # chosen through PyTorch's newer switch, and the two do not mix
+        precision = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set through PyTorch's newer switch, which excludes this one
         switch = torch.backends.cuda.matmul
-        set_to = switch.fp32_precision
+        previous = switch.fp32_precision
         switch.fp32_precision = "ieee"
         try:
             yield
         finally:
-            switch.fp32_precision = set_to
+            switch.fp32_precision = previous
         return
-    if chosen != "highest":
+    if precision != "highest":
         torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
-        if chosen != "highest":
-            torch.set_float32_matmul_precision(chosen)
+        if precision != "highest":
+            torch.set_float32_matmul_precision(precision)
 
 
 def starting_bones(bones: int) -> list[int]:
-    """Indices of the skinning bones that searches start from (the published code's: 0, 2, 3 or 0, 1, 2)."""
+    """Return the indices of the skinning bones from which searches start, as published."""
     return [0, 2, 3] if bones > len(BONES) else [0, 1, 2]
 
 
 def starts(points: Tensor, transforms: Tensor, canonical_transforms: Tensor) -> Tensor:
-    """[N, S, 3] where the deformed points `[N, 3]` would come from if they moved with one bone alone, for each of S.
+    """Return starts `[N, S, 3]`: points moved rigidly to canonical space with each of S bones.
 
     Args:
-        transforms: `[S, 3, 4]` of the bones in the frame.
-        canonical_transforms: `[S, 3, 4]` of the same bones in the canonical pose.
+        points: `[N, 3]` deformed points.
+        transforms: `[S, 3, 4]` transforms of the bones in the frame.
+        canonical_transforms: `[S, 3, 4]` transforms of the same bones in the canonical pose.
     """
     rest = torch.einsum(
         "src,nsc->nsr", inverse(transforms[..., :3]), points[:, None] - transforms[..., 3]
@@ -96,14 +99,16 @@ def starts(points: Tensor, transforms: Tensor, canonical_transforms: Tensor) -> 
 
 
 def broyden(forward: ForwardMap, start: Tensor, points: Tensor, transforms: Tensor) -> Converged:
-    """Search x with forward(x) = point by Broyden's ("good") method, every point on its own.
+    """Solve forward(x) = point by Broyden's ("good") method, independently for each point.
 
-    Only searches that are neither converged nor diverged are continued; every search takes at least one step.
+    Every search takes at least one step and ends once it has converged or diverged.
 
     Args:
-        start: `[N, 3]`.
+        forward: canonical points -> deformed points and skinning weights.
+        start: `[N, 3]` canonical points.
         points: `[N, 3]` deformed points.
-        transforms: `[J, 3, 4]` of the frame's bones: the first inverse Jacobian is that of skinning alone.
+        transforms: `[J, 3, 4]` transforms of the bones in the frame. The initial inverse Jacobian
+            is that of skinning alone.
     """
     image, weights = forward(start)
     jacobian_inverse = inverse(
@@ -124,13 +129,13 @@ def broyden(forward: ForwardMap, start: Tensor, points: Tensor, transforms: Tens
         if not len(going):
             break
         active, x, error, points = active[going], x[going], error[going], points[going]
-        jacobian_inverse = _updated(jacobian_inverse[going], step[going], change[going])
+        jacobian_inverse = _broyden_update(jacobian_inverse[going], step[going], change[going])
         step = -times(jacobian_inverse, error)
     return Converged(ends, residual)
 
 
-def _updated(jacobian_inverse: Tensor, step: Tensor, change: Tensor) -> Tensor:
-    """Broyden's rank-one update of an inverse Jacobian that has seen `change` come of `step`."""
+def _broyden_update(jacobian_inverse: Tensor, step: Tensor, change: Tensor) -> Tensor:
+    """Apply Broyden's rank-one update for `step` and the `change` of the image."""
     row = (step[:, None] @ jacobian_inverse)[:, 0]
     denominator = (row * change).sum(dim=1, keepdim=True)
     denominator = denominator + GUARD * torch.where(denominator >= 0, 1.0, -1.0)
@@ -138,22 +143,22 @@ def _updated(jacobian_inverse: Tensor, step: Tensor, change: Tensor) -> Tensor:
     return jacobian_inverse + column[:, :, None] * row[:, None]
 
 
-# PosedMap: the forward map of one frame, folded so that a search may ask it about millions of points.
+# The forward map of one frame
 
 
 class PosedMap:
-    """Canonical points -> deformed points and skinning weights of one frame, without gradients.
+    """Map canonical points to deformed points and skinning weights in one frame, without gradients.
 
-    The same numbers as `deform`, for less: expression and pose enter linearly, so blendshapes and correctives
-    (258 outputs) fold into the one displacement (3 outputs) that the frame makes of them, and the weight
-    normalisation is resolved once.
+    The results equal those of `ImplicitAvatar.deform`. It is faster because expression and pose,
+    in which the displacement is linear, are folded into the last layer (3 outputs in place of 258),
+    and because the weight normalisation is computed once.
 
     Args:
-        deformation: the network of blendshapes, correctives and weights.
-        transforms: `[J, 3, 4]` of the skinning bones in the frame.
-        canonical_transforms: `[J, 3, 4]` of the canonical pose.
+        deformation: network of blendshapes and skinning weights.
+        transforms: `[J, 3, 4]` transforms of the skinning bones in the frame.
+        canonical_transforms: `[J, 3, 4]` the same in the canonical pose.
         expression: `[E]` of the frame.
-        feature: `[36]` pose feature of the frame less the canonical one.
+        feature: `[36]` pose feature of the frame minus that of the canonical pose.
     """
 
     def __init__(
@@ -168,15 +173,15 @@ class PosedMap:
         self.transforms = transforms.flatten(start_dim=1)
         self.canonical_transforms = canonical_transforms.flatten(start_dim=1)
         with torch.no_grad():
-            self.hidden = [_resolved(layer) for layer in deformation.layers]
-            self.skinning_hidden = _resolved(deformation.skinning_hidden)
+            self.hidden = [weight_and_bias(layer) for layer in deformation.layers]
+            self.skinning_hidden = weight_and_bias(deformation.skinning_hidden)
             self.skinning = tuple(
-                LOGIT_SCALE * tensor for tensor in _resolved(deformation.skinning)
+                LOGIT_SCALE * tensor for tensor in weight_and_bias(deformation.skinning)
             )
-            self.displacement = _folded(deformation.blendshapes, expression, feature)
+            self.displacement = _fold_blendshapes(deformation.blendshapes, expression, feature)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Deformed points `[N, 3]` and skinning weights `[N, J]` of canonical points `[N, 3]`."""
+        """Return deformed points `[N, 3]` and weights `[N, J]` of canonical points `[N, 3]`."""
         hidden = encode(x, self.frequencies)
         for layer in self.hidden:
             hidden = smooth(nn.functional.linear(hidden, *layer))
@@ -191,13 +196,10 @@ class PosedMap:
         return times(posed[..., :3], shaped) + posed[..., 3], weights
 
 
-def _resolved(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a linear layer, the weight normalisation resolved."""
-    return layer.weight.detach(), layer.bias.detach()  # type: ignore[operator]
-
-
-def _folded(blendshapes: nn.Module, expression: Tensor, feature: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight `[3, H]` and bias `[3]` of E expression + P feature, of the layer that gives E and P."""
+def _fold_blendshapes(
+    blendshapes: nn.Module, expression: Tensor, feature: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return weight `[3, H]` and bias `[3]` of the layer for E expression + P feature."""
 
     def fold(rows: Tensor) -> Tensor:
         pose, basis = torch.split(rows, [DIMENSIONS * len(feature), DIMENSIONS * len(expression)])
@@ -208,5 +210,5 @@ def _folded(blendshapes: nn.Module, expression: Tensor, feature: Tensor) -> tupl
             "e,ce...->c...", expression, basis.reshape(DIMENSIONS, -1, *rows.shape[1:])
         )
 
-    weight, bias = _resolved(blendshapes)
+    weight, bias = weight_and_bias(blendshapes)
     return fold(weight), fold(bias)

@@ -1,4 +1,4 @@
-"""Deformation network: canonical point -> expression and pose blendshapes, skin weights (IMavatar, "Deformation")."""
+"""Deformation network: canonical point -> blendshapes and weights (IMavatar, "Deformation")."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .layers import (
 from .sizes import NetworkSizes
 
 LOGIT_SCALE = 20.0
-"""The published code multiplies the skinning logits by this: crisp weights from small outputs."""
+"""Factor of the skinning logits, as published: small outputs give sharp weights."""
 
 
 class Deformation(NamedTuple):
-    """What the deformation network says of canonical points; expression and pose enter linearly afterwards."""
+    """Blendshapes and skinning weights of canonical points."""
 
     expression: Tensor  # [N, 3, E] displacement per unit of expression
     pose: Tensor  # [N, 36, 3] displacement per unit of pose feature
@@ -34,11 +34,13 @@ class Deformation(NamedTuple):
 
 
 class DeformationNetwork(nn.Module):
-    """How each canonical point moves. It starts with no blendshapes and equal skinning weights.
+    """Map canonical points to blendshapes and skinning weights.
+
+    Initially the blendshapes are zero and the skinning weights equal.
 
     Args:
-        sizes: of the network.
-        condition: how much of a frame it is told beside the point (a baseline; nothing in the paper's own).
+        sizes: widths, depths and frequencies.
+        condition: length of the frame condition beside the point. Only a baseline has one.
     """
 
     def __init__(self, sizes: NetworkSizes, condition: int = 0) -> None:
@@ -53,18 +55,18 @@ class DeformationNetwork(nn.Module):
         self.skinning = zero_linear(last, sizes.bones)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Deformation:
-        """Blendshapes and weights of points.
+        """Return blendshapes and skinning weights of points.
 
         Args:
             x: `[N, 3]` canonical points, model units.
-            condition: `[C]` what is told of the frame.
+            condition: `[C]` condition of the frame.
         """
         hidden = encode(x, self.frequencies)
         if condition is not None:
             hidden = torch.cat([hidden, condition.expand(x.shape[0], -1)], dim=-1)
         for layer in self.layers:
             hidden = smooth(layer(hidden))
-        # One output, two layouts: pose correctives feature-major, expression blendshapes coordinate-major.
+        # Two layouts: pose correctives are feature-major, expression blendshapes coordinate-major.
         pose, expression = self.blendshapes(hidden).split(
             [DIMENSIONS * POSE_FEATURE_SIZE, DIMENSIONS * self.expressions], dim=-1
         )

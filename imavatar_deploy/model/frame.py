@@ -1,4 +1,4 @@
-"""Frame and View: what drives an avatar in one image, and which pixels of that image are looked at."""
+"""Frame and RayBundle: the parameters of one frame, and pixels of its image as rays."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from imavatar_deploy.camera import Camera
 
 
 class Frame(NamedTuple):
-    """What drives the avatar; training may let gradients reach every part of it."""
+    """Parameters that drive the avatar in one frame; training may optimise all of them."""
 
     expression: Tensor  # [E]
     pose: Tensor  # [15] axis-angle, radians
-    latent: Tensor | None = None  # [L] per-frame code of the geometry network; its own when None
+    latent: Tensor | None = None  # [L] code of the geometry network; None for the network's own
 
 
 @dataclass(frozen=True)
 class RayBundle:
-    """Some pixels of an image, as rays `origin + t directions` in model space."""
+    """Pixels of an image as rays `origin + t * directions` in model space."""
 
     camera: Camera
     size: tuple[int, int]
@@ -30,9 +30,9 @@ class RayBundle:
     pixels: Tensor
     """[N, 2] integer column and row."""
     origin: Tensor
-    """[3] the camera's centre, model units; carries a gradient where training optimises it."""
+    """[3] centre of the camera, model units; has a gradient where training optimises it."""
     directions: Tensor
-    """[N, 3] unit, pointing away from the camera; without gradient."""
+    """[N, 3] unit vectors away from the camera, without gradients."""
 
     @classmethod
     def of(
@@ -44,10 +44,15 @@ class RayBundle:
         centre: Tensor | None = None,
         device: torch.device | str = "cpu",
     ) -> RayBundle:
-        """The rays of `pixels`, or of the whole image row by row.
+        """Return the rays of `pixels`, by default those of the whole image row by row.
 
         Args:
-            centre: `[3]` where the camera stands instead, e.g. an optimised position; its rotation stays.
+            camera: intrinsics and pose.
+            size: width and height of the whole image.
+            pixels: `[N, 2]` integer column and row.
+            centre: `[3]` replaces the centre of the camera, for instance by an optimised position;
+                the rotation remains.
+            device: device of the rays.
         """
         width, height = size
         if pixels is None:
@@ -59,8 +64,8 @@ class RayBundle:
         pixels = pixels.to(device)
         column, row = pixels.to(torch.float32).unbind(dim=1)
         # Camera convention: column = cx - fx x / z, row = cy + fy y / z, and z = -1 in front.
-        seen = torch.stack([(column - cx) / fx, (cy - row) / fy, -torch.ones_like(column)], dim=1)
-        directions = seen @ torch.from_numpy(camera.world_to_camera[:, :3]).to(device)
+        local = torch.stack([(column - cx) / fx, (cy - row) / fy, -torch.ones_like(column)], dim=1)
+        directions = local @ torch.from_numpy(camera.world_to_camera[:, :3]).to(device)
         origin = torch.from_numpy(camera.centre).to(device) if centre is None else centre
         return cls(camera, size, pixels, origin, torch.nn.functional.normalize(directions, dim=1))
 
@@ -68,11 +73,11 @@ class RayBundle:
         return len(self.pixels)
 
     def select(self, which: Tensor) -> RayBundle:
-        """Only some of the pixels, by mask `[N]` or indices."""
+        """Return the rays of some of the pixels, by mask `[N]` or indices."""
         return RayBundle(
             self.camera, self.size, self.pixels[which], self.origin, self.directions[which]
         )
 
     def at(self, distance: Tensor) -> Tensor:
-        """[N, 3] the points `distance` `[N]` along the rays."""
+        """Return the points `[N, 3]` at `distance` `[N]` along the rays."""
         return self.origin + distance[:, None] * self.directions

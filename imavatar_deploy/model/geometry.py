@@ -13,23 +13,22 @@ from .sizes import NetworkSizes
 
 
 class Geometry(NamedTuple):
-    """What the geometry network says of canonical points."""
+    """Outputs of the geometry network at canonical points."""
 
-    sdf: Tensor  # [N] negative inside; close to a distance near the surface
+    sdf: Tensor  # [N] negative inside; approximates the distance near the surface
     feature: Tensor  # [N, 256] for the texture network
 
 
 class GeometryNetwork(nn.Module):
-    """The implicit surface: its zero level set is the head in canonical space.
-
-    `latent` is the code used when none is given (the first training frame's, as published); empty without codes.
+    """Signed distance field whose zero level set is the head in canonical space.
 
     Args:
-        sizes: of the network.
-        condition: how much of a frame it is told besides, before the latent code (baselines; none in the paper's own).
+        sizes: widths, depths and frequencies.
+        condition: length of the frame condition before the latent code (baselines only).
     """
 
     latent: Tensor
+    """[L] default latent code (published: of the first training frame); empty without codes."""
 
     def __init__(self, sizes: NetworkSizes, condition: int = 0) -> None:
         super().__init__()
@@ -43,15 +42,16 @@ class GeometryNetwork(nn.Module):
         )
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Geometry:
-        """Signed distance and feature of canonical points.
+        """Return signed distance and feature of canonical points.
 
         Args:
             x: `[N, 3]` in model units.
-            code: `[C]` or `[N, C]` what is told of the frame: condition, then latent. Without a latent code the
-                module's own is taken; with None the condition is zero, too (neutral expression and pose).
+            code: `[C]` or `[N, C]` condition of the frame, then its latent code. Where the latent
+                code is missing, `latent` takes its place. With None the condition is zero too
+                (neutral expression and pose).
         """
-        told = self.whole_code(code).expand(x.shape[0], -1)
-        inputs = torch.cat([encode(x, self.frequencies), told], dim=-1)
+        full_code = self.whole_code(code).expand(x.shape[0], -1)
+        inputs = torch.cat([encode(x, self.frequencies), full_code], dim=-1)
         hidden = inputs
         for index, layer in enumerate(self.layers):
             if index in self.skip:
@@ -60,7 +60,7 @@ class GeometryNetwork(nn.Module):
         return Geometry(hidden[:, 0], hidden[:, 1:])
 
     def whole_code(self, code: Tensor | None) -> Tensor:
-        """[C] a code as the network sees it: what `forward` takes for what is not given filled in."""
+        """Complete a code `[C]` or `[N, C]` with the defaults that `forward` documents."""
         if code is None:
             code = self.latent.new_zeros(self.condition)
         missing = self.condition + len(self.latent) - code.shape[-1]
@@ -70,10 +70,11 @@ class GeometryNetwork(nn.Module):
 
 
 def _sphere_layers(sizes: NetworkSizes, inputs: int, condition: int) -> list[nn.Linear]:
-    """Linear layers whose zero level set starts as a sphere (geometric initialisation: SAL, theorem 1).
+    """Return layers whose zero level set is a sphere (geometric initialisation: SAL, theorem 1).
 
-    A layer before a skip is narrower by the point and the latent code that join it, as published. A condition is long
-    and would leave little of it: that widens the layer after the skip instead.
+    The layer before a skip is narrower by the length of the encoded point and the latent code that
+    are concatenated to its output, as published. A frame condition is too long for that: it widens
+    the layer after the skip instead.
     """
     layers = []
     width = inputs
@@ -88,7 +89,7 @@ def _sphere_layers(sizes: NetworkSizes, inputs: int, condition: int) -> list[nn.
 
 
 def _ignore_encoding(layer: nn.Linear, inputs: int) -> None:
-    """Blind a layer that ends with the network's input to all of that but the plain coordinates."""
+    """Zero the weights of the network's input, the last columns, except the plain coordinates."""
     with torch.no_grad():
         layer.weight[:, layer.in_features - (inputs - DIMENSIONS) :] = 0.0
 

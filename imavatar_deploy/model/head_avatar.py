@@ -1,10 +1,10 @@
-"""Variant: what rendering and training ask of a model, whichever way it maps canonical space to deformed space.
+"""HeadAvatarModel: the interface of all model variants to tracing, training and evaluation.
 
-The paper's method and its baselines differ in how they get from a deformed point to a canonical one; everything else
-(tracing rays, losses, the loop, evaluation) talks to this class and does not know which it has.
+The paper's method and its baselines differ in how they map a deformed point x_d to a canonical
+point x_c. Tracers, losses, the training loop and evaluation use this class for all of them.
 
-    forward   d(x_c; frame) is given, its inverse is searched            imavatar, imavatar-minus, fwd-skin
-    backward  x_c(x_d; frame) is given                                   c-net, d-net, b-morph
+    forward    the network gives d(x_c; frame), a search inverts it    imavatar(-minus), fwd-skin
+    backward   the network gives x_c(x_d; frame)                       c-net, d-net, b-morph
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from .texture import TextureNetwork
 
 
 class Correspondences(NamedTuple):
-    """What a variant finds at deformed points; nothing here carries a gradient."""
+    """Canonical counterparts of deformed points, without gradients."""
 
     canonical: Tensor  # [N, 3]
-    sdf: Tensor  # [N] +1 where there is no root, as published
-    valid: Tensor  # [N] bool: `canonical` really deforms to the point
+    sdf: Tensor  # [N] +1 without a root, as published
+    valid: Tensor  # [N] bool: `canonical` deforms to the point
 
 
 class SurfacePoints(NamedTuple):
@@ -43,25 +43,25 @@ class SurfacePoints(NamedTuple):
     canonical: Tensor  # [M, 3]
     normal: Tensor  # [M, 3] unit, of the deformed surface
     geometry: Geometry  # sdf [M] (about zero) and feature [M, 256]
-    deformed: Tensor  # [M, 3] the same points on their rays
+    deformed: Tensor  # [M, 3] the points on their rays
 
 
 class HeadAvatarModel(nn.Module, ABC):
-    """A head avatar that can be traced and trained, in model units (FLAME x 4).
+    """Abstract base of the head avatars, in model units (FLAME x 4).
 
     Args:
-        head: the subject's head model in metres, the subject's shape already in its template.
-        sizes: of the networks; the published ones by default.
-        provenance: where the weights come from, as it will stand in checkpoints and manifests.
+        head: the subject's head model in metres, with the subject's shape in its template.
+        sizes: sizes of the networks; the published ones by default.
+        provenance: origin of the weights, stored in checkpoints and manifests.
 
     Raises:
         InputError: the sizes do not fit the head model's expressions.
     """
 
     name: ClassVar[str]
-    """The row's name in `variants.VARIANTS` and in checkpoints."""
+    """Name in `variants.VARIANTS` and in checkpoints."""
     direction: ClassVar[str]
-    """`forward` or `backward`: see the module."""
+    """`forward` or `backward`, as described above."""
 
     head: HeadModel
     sizes: NetworkSizes
@@ -81,73 +81,82 @@ class HeadAvatarModel(nn.Module, ABC):
         self.provenance = dict(provenance or {})
         if (self.sizes.expressions, self.sizes.condition) != (EXPRESSION_SIZE, CONDITION_SIZE):
             raise InputError(
-                f"an avatar needs {EXPRESSION_SIZE} expressions and a condition of {CONDITION_SIZE} as its head model "
-                f"has, got {self.sizes.expressions} and {self.sizes.condition}"
+                f"an avatar needs {EXPRESSION_SIZE} expressions and a condition of "
+                f"{CONDITION_SIZE} as its head model has, got {self.sizes.expressions} "
+                f"and {self.sizes.condition}"
             )
         self.bones = Bones(head, self.sizes.bones)
 
     @abstractmethod
     def find_canonical(self, points: Tensor, frame: Frame) -> Correspondences:
-        """Canonical counterparts of deformed points `[N, 3]` and their signed distance, without gradients.
+        """Return the canonical counterparts of deformed points `[N, 3]`, without gradients.
 
-        Of several roots the one of smallest signed distance is returned (union of the layers).
+        Where a point has several, the one of smallest signed distance is returned (union of the
+        layers).
         """
 
     @abstractmethod
     def attach_gradients(
         self, canonical: Tensor, deformed: Tensor, view: RayBundle, frame: Frame
     ) -> SurfacePoints:
-        """Attach gradients to surface points found by a tracer (IMavatar, implicit differentiation).
+        """Attach gradients to traced surface points by implicit differentiation (IMavatar).
 
         Args:
-            canonical: `[M, 3]` where the rays of `view` (M pixels) meet the surface; values only.
-            deformed: `[M, 3]` the same points on their rays; values only. A forward variant has no need of them.
+            canonical: `[M, 3]` intersections of the rays of `view` (M pixels) with the surface;
+                their gradients are ignored.
+            deformed: `[M, 3]` the same points on their rays; their gradients are ignored. Forward
+                variants do not use them.
         """
 
     @abstractmethod
     def sdf_at(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> Tensor:
-        """[M] signed distance with gradients at points that need not lie on the surface, for the mask loss.
+        """Return the signed distance `[M]` with gradients, on and off the surface (mask loss).
 
         Args:
-            canonical: `[M, 3]` roots that belong to `deformed`; values only.
+            canonical: `[M, 3]` counterparts of `deformed`; their gradients are ignored.
             deformed: `[M, 3]` points on rays; the camera's gradient passes through them.
         """
 
     @abstractmethod
     def blend_fields(self, points: SurfacePoints, frame: Frame) -> Deformation | None:
-        """Blendshapes, correctives and skinning weights at surface points, for the pseudo-ground-truth losses.
+        """Return blendshapes and skinning weights at surface points (pseudo-ground-truth losses).
 
-        None where the variant has none; `Deformation.expression` or `.pose` may be empty along their basis.
+        None where the variant has neither. `expression` or `pose` may have a basis of length zero.
         """
 
     @property
     def edition(self) -> str:
-        """The head-model edition whose expressions and poses drive this avatar."""
+        """Edition of the head model whose expressions and poses drive this avatar."""
         return self.head.edition
 
     @property
     def canonical_transforms(self) -> Tensor:
-        """[J, 3, 4] of every skinning bone in the canonical pose."""
+        """Transforms of the skinning bones in the canonical pose `[J, 3, 4]`."""
         return self.bones.canonical_transforms
 
     def transforms(self, expression: Tensor, pose: Tensor) -> Tensor:
-        """[J, 3, 4] of every skinning bone for an expression `[E]` and a pose `[15]`; joints move with expression."""
-        moved: Tensor = self.bones(expression, pose)
-        return moved
+        """Return the transforms `[J, 3, 4]` of the skinning bones.
+
+        Args:
+            expression: `[E]` coefficients; the joints move with them.
+            pose: `[15]` axis-angle, radians.
+        """
+        transforms: Tensor = self.bones(expression, pose)
+        return transforms
 
     def geometry_code(self, frame: Frame) -> Tensor | None:
-        """[L] what the geometry network is told beside the point; here the frame's latent code."""
+        """Return the code of the geometry network for a frame; by default the latent code `[L]`."""
         return frame.latent
 
     def condition(self, expression: Tensor, pose: Tensor) -> Tensor:
-        """[53] what the texture network is told of a frame: expression and the jaw's axis-angle."""
+        """Return the condition of the texture network `[53]`: expression and jaw axis-angle."""
         return torch.cat([expression, pose[JAW]])
 
     def colour(self, points: SurfacePoints, frame: Frame, noise: Tensor | float = 0.0) -> Tensor:
-        """[M, 3] in 0..1 of surface points.
+        """Return the colours of surface points `[M, 3]`, in 0..1.
 
         Args:
-            noise: `[M, 53]`, added to what the texture network is told of the frame.
+            noise: `[M, 53]`, added to the condition of the texture network.
         """
         condition = self.condition(frame.expression, frame.pose) + noise
         colour: Tensor = self.texture(
@@ -156,17 +165,17 @@ class HeadAvatarModel(nn.Module, ABC):
         return colour
 
 
-# VariantRow: what the table of variants says of each.
+# Rows of the table of variants
 
 
 @dataclass(frozen=True)
 class VariantRow:
-    """One way to build and train a head avatar."""
+    """One variant of the model: how to build and train it."""
 
     name: str
     summary: str
     """One line for `--help`."""
     build: Callable[[HeadModel, NetworkSizes, dict[str, Any]], HeadAvatarModel]
-    """(head model, sizes, provenance) -> an untrained model."""
+    """Builds an untrained model from a head model, sizes and provenance."""
     supervised: bool
-    """Whether the head model's pseudo ground truth trains it, beside masks and colours."""
+    """Whether training uses the pseudo ground truth of the head model beside masks and colours."""

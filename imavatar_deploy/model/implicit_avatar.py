@@ -1,14 +1,13 @@
-"""ImplicitAvatar: a head model and the three networks, with the forward map from canonical to deformed space."""
+"""ImplicitAvatar: the model of the IMavatar paper, three networks driven by a head model."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.head_model import HeadModel
@@ -22,14 +21,13 @@ from .sizes import NetworkSizes
 from .skinning import joint_basis, joints_at_rest, pose_feature, skin, unskin
 from .texture import TextureNetwork
 
-Float = NDArray[np.float32]
-
 
 class ImplicitAvatar(ForwardAvatarModel):
     """An implicit morphable head (IMavatar), in model units (FLAME x 4).
 
-    The networks are the public face: `avatar.geometry(x)`, `avatar.deformation(x)`, `avatar.texture(x, normal,
-    condition, feature)`. All take points `[N, 3]` and keep what gradients need: evaluate many points in chunks.
+    Its networks can be called directly: `avatar.geometry(x)`, `avatar.deformation(x)` and
+    `avatar.texture(x, normal, condition, feature)`. All take points `[N, 3]` and record an autograd
+    graph; evaluate many points in chunks.
     """
 
     name: ClassVar[str] = "imavatar"
@@ -49,31 +47,34 @@ class ImplicitAvatar(ForwardAvatarModel):
 
     @property
     def canonical_pose(self) -> Tensor:
-        """[15] of the canonical space, on the avatar's device."""
+        """Pose of the canonical space `[15]`, on the avatar's device."""
         return self.bones.canonical_pose
 
     @property
     def expression_names(self) -> tuple[str, ...]:
-        """The 50 expressions by name."""
+        """Names of the 50 expressions."""
         return self.head.expression_names
 
     @property
-    def joints_rest(self) -> Float:
-        """[5, 3] joints of the neutral expression, model units."""
+    def joints_rest(self) -> Float32[Array, "5 3"]:
+        """Joints of the neutral expression `[5, 3]`, model units."""
         return joints_at_rest(self.head)
 
     @property
-    def joint_basis(self) -> Float:
-        """[E, 5, 3] how the joints move with expression, model units."""
+    def joint_basis(self) -> Float32[Array, "E 5 3"]:
+        """Displacement of the joints per unit of expression `[E, 5, 3]`, model units."""
         return joint_basis(self.head)
 
     def rest(self, x: Tensor, deformation: Deformation) -> Tensor:
-        """[N, 3] canonical points taken back to rest: T_can(w)^-1 x - P f_can, the canonical expression being zero."""
+        """Map canonical points to the rest pose: T_can(w)^-1 x - P f_can, `[N, 3]`.
+
+        The canonical expression is zero.
+        """
         unposed = unskin(x, deformation.weights, self.canonical_transforms)
         return unposed - torch.einsum("nfc,f->nc", deformation.pose, self.bones.canonical_feature)
 
     def deform(self, x: Tensor, expression: Tensor, pose: Tensor) -> Tensor:
-        """Canonical points -> deformed points `[N, 3]` (IMavatar, equations 2 to 4).
+        """Deform canonical points, `[N, 3]` (IMavatar, equations 2 to 4).
 
         Args:
             x: `[N, 3]` canonical points, model units.
@@ -81,7 +82,7 @@ class ImplicitAvatar(ForwardAvatarModel):
             pose: `[15]` axis-angle of the five bones, radians.
 
         Raises:
-            InputError: an argument has another shape.
+            InputError: an argument has a wrong shape.
         """
         ensure_shape("points", x, ("N", 3))
         ensure_shape("expression", expression, (self.sizes.expressions,))
@@ -90,7 +91,7 @@ class ImplicitAvatar(ForwardAvatarModel):
         return self.pose_rest(self.rest(x, deformation), deformation, expression, pose)
 
     def forward_map(self, frame: Frame) -> PosedMap:
-        """`deform` and the skinning weights of one frame, folded for the search."""
+        """Return `deform` for one frame, with expression and pose folded into the last layer."""
         return PosedMap(
             self.deformation,
             self.transforms(frame.expression, frame.pose),
@@ -102,7 +103,7 @@ class ImplicitAvatar(ForwardAvatarModel):
     def pose_rest(
         self, rest: Tensor, deformation: Deformation, expression: Tensor, pose: Tensor
     ) -> Tensor:
-        """The frame's half of `deform`: T(w) [rest + E expression + P f(pose)], `[N, 3]`."""
+        """Pose points at rest `[N, 3]`: T(w) [rest + E expression + P f(pose)]."""
         shaped = (
             rest
             + torch.einsum("nce,e->nc", deformation.expression, expression)

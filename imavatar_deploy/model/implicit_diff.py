@@ -1,7 +1,7 @@
-"""Implicit differentiation: gradients of points that were found by a search (IMavatar, "Gradient").
+"""Implicit differentiation: gradients of the roots of an equation (IMavatar, "Gradient").
 
-A root x of F(x; parameters) = 0 moves with the parameters by dx = -(dF/dx)^-1 dF. Writing it as a Newton step whose
-value is zero, x' = x - (dF/dx)^-1 [F - stopgrad F], leaves the point where it is and gives it that gradient.
+A root x of F(x; parameters) = 0 moves with the parameters by dx = -(dF/dx)^-1 dF. The expression
+x' = x - (dF/dx)^-1 [F - stopgrad F] has the value of x and this gradient.
 """
 
 from __future__ import annotations
@@ -9,26 +9,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# The inverse of many 3 x 3 matrices in closed form: a library's factorisation is an order slower at this size.
+# Products and inverses of many 3 x 3 matrices
 
 
 def inverse(matrices: Tensor) -> Tensor:
-    """[N, 3, 3] inverses, rows of cross products over the determinant; not finite where a matrix is singular."""
+    """Invert matrices `[..., 3, 3]` in closed form; not finite where a matrix is singular.
+
+    At this size it is ten times as fast as a factorisation.
+    """
     a, b, c = matrices.unbind(dim=-2)
-    # The columns of the adjugate are the cross products of pairs of rows.
-    crossed = torch.stack(
+    # The columns of the adjugate are cross products of pairs of rows.
+    adjugate = torch.stack(
         [torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], dim=-1
     )
-    return crossed / (a * crossed[..., 0]).sum(dim=-1)[..., None, None]
+    return adjugate / (a * adjugate[..., 0]).sum(dim=-1)[..., None, None]
 
 
 def times(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """[N, 3] products of matrices `[N, 3, 3]` with vectors `[N, 3]`."""
+    """Multiply matrices `[N, 3, 3]` with vectors `[N, 3]`."""
     return (matrices @ vectors[..., None])[..., 0]
 
 
+# Gradients
+
+
 def jacobian(outputs: Tensor, x: Tensor, *, graph: bool) -> Tensor:
-    """[N, 3, 3] d outputs_i / d x_j where each row of `outputs` `[N, 3]` depends on its own row of x `[N, 3]`."""
+    """Return d outputs_i / d x_j `[N, 3, 3]`; row n of `outputs` depends on row n of x alone."""
     rows = [
         torch.autograd.grad(outputs[:, row].sum(), x, create_graph=graph, retain_graph=True)[0]
         for row in range(3)
@@ -37,22 +43,22 @@ def jacobian(outputs: Tensor, x: Tensor, *, graph: bool) -> Tensor:
 
 
 def attach(x: Tensor, residual: Tensor) -> Tensor:
-    """[N, 3] the values of x, with the gradient that a root of `residual` has.
+    """Return the values of x `[N, 3]` with the gradients of a root of `residual`.
 
     Args:
-        x: `[N, 3]` a leaf that requires gradients, so that the graph ends there.
-        residual: `[N, 3]` F(x), with gradients in x and in whatever moves the root.
+        x: `[N, 3]` roots, a leaf that requires gradients.
+        residual: `[N, 3]` F(x), with gradients in x and in the parameters.
     """
-    # Where the Jacobian is singular the root's motion is undefined, and left out.
+    # Where the Jacobian is singular the derivative of the root is undefined; it is set to zero.
     slope = inverse(jacobian(residual, x, graph=False)).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     return x.detach() - times(slope, residual - residual.detach())
 
 
-def across(directions: Tensor) -> Tensor:
-    """[N, 2, 3] two unit vectors that are orthogonal to each unit direction `[N, 3]` and to each other.
+def orthogonal_basis(directions: Tensor) -> Tensor:
+    """Return two orthogonal unit vectors `[N, 2, 3]`, normal to each unit direction `[N, 3]`.
 
-    The published code takes two components of a cross product with the direction instead: the same equations in
-    another basis, but a singular one for rays along the third axis.
+    The published code uses two components of a cross product with the direction: the same equations
+    in another basis, which is singular for rays along the third axis.
     """
     axis = torch.zeros_like(directions)
     axis.scatter_(1, directions.abs().argmin(dim=1, keepdim=True), 1.0)
@@ -61,10 +67,10 @@ def across(directions: Tensor) -> Tensor:
 
 
 def deformed_normal(gradient: Tensor, jacobian: Tensor) -> Tensor:
-    """[N, 3] unit normals J^-T gradient of the deformed surface (IMavatar, "Normals").
+    """Return the unit normals J^-T gradient `[N, 3]` of the deformed surface (IMavatar, "Normals").
 
     Args:
-        gradient: `[N, 3]` of the signed distance at canonical points.
-        jacobian: `[N, 3, 3]` d deformed_i / d canonical_j there.
+        gradient: `[N, 3]` gradient of the signed distance at canonical points.
+        jacobian: `[N, 3, 3]` d deformed_i / d canonical_j at the same points.
     """
     return torch.nn.functional.normalize(times(inverse(jacobian).mT, gradient), dim=1)

@@ -1,4 +1,8 @@
-"""Read checkpoints in the published layout: a run folder, a `ModelParameters` folder or a bare `.pth`."""
+"""Read checkpoints in the published layout: run folders, `ModelParameters` folders, `.pth` files.
+
+The tensors give the sizes of the networks and the head model of the subject. `runconf.conf`, where
+present, gives the names of subject and method.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +18,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar_io import sha256
 from imavatar_deploy.checks import Dimension, ensure_shape
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_FEATURE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.head_model import Float, HeadModel
+from imavatar_deploy.head_model import HeadModel
 
 from .checkpoint_folder import fill
 from .implicit_avatar import ImplicitAvatar
 from .layers import DIMENSIONS
 from .sizes import NetworkSizes
 
-# The head model inside an official checkpoint: FLAME x 4 with the subject's shape, as our `HeadModel` in metres.
+# The head model: FLAME x 4 with the subject's shape
 
 
 COPIES = ("FLAMEServer.", "deformer_network.FLAMEServer.")
-"""The published model holds its head model twice."""
+"""Prefixes of the two copies of the head model in a published checkpoint."""
 
 SHAPE_SIZE = 100
-"""Identity directions in front of the expressions in `shapedirs`; they are already in the template."""
+"""Identity directions before the expressions in `shapedirs`; the template includes them."""
 
 TENSORS: dict[str, tuple[Dimension, ...]] = {
     "v_template": ("V", 3),
@@ -42,17 +47,21 @@ TENSORS: dict[str, tuple[Dimension, ...]] = {
     "J_regressor": (len(BONES), "V"),
     "lbs_weights": ("V", len(BONES)),
 }
-"""What we take of it, and its shape."""
+"""The tensors that are read, and their shapes."""
 
 EDITION_BY_VERTICES = {5023: "flame2020", 5094: "openhead"}
-"""The published code requires FLAME 2020; other FLAMEs have as many vertices, so a caller may say otherwise."""
+"""Default edition by number of vertices.
+
+All FLAME editions have 5,023 vertices; the published code requires FLAME 2020.
+"""
 
 
 def read_head(state: Mapping[str, Tensor], source: Path, *, edition: str | None) -> HeadModel:
-    """The subject's head model.
+    """Read the subject's head model, in metres.
 
     Raises:
-        InputError: a tensor is missing or has another shape, the two copies differ, or the edition cannot be told.
+        InputError: a tensor is missing or has another shape, the two copies differ, or the edition
+            cannot be inferred.
     """
     flame = _tensors(state, source)
     vertices = len(flame["v_template"])
@@ -71,7 +80,7 @@ def read_head(state: Mapping[str, Tensor], source: Path, *, edition: str | None)
 
 
 def _tensors(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
-    flame = {name: _agreed(state, name, source) for name in TENSORS}
+    flame = {name: _equal_copies(state, name, source) for name in TENSORS}
     sizes: dict[str, int] = {}
     for name, shape in TENSORS.items():
         known = [sizes.get(size, size) if isinstance(size, str) else size for size in shape]
@@ -80,33 +89,36 @@ def _tensors(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     return flame
 
 
-def _agreed(state: Mapping[str, Tensor], name: str, source: Path) -> Tensor:
+def _equal_copies(state: Mapping[str, Tensor], name: str, source: Path) -> Tensor:
+    """Return a tensor of the head model after comparing its copies."""
     copies = [state[prefix + name] for prefix in COPIES if prefix + name in state]
     if not copies:
         raise InputError(
-            f"{source} misses {COPIES[0]}{name}; expected an IMavatar checkpoint with its head model"
+            f"{source} misses {COPIES[0]}{name}; expected an IMavatar checkpoint with its head "
+            "model"
         )
     if not torch.equal(copies[0], copies[-1]):
         raise InputError(
-            f"{source} holds two different head models ({name} differs); it was not saved by IMavatar"
+            f"{source} holds two different head models ({name} differs); "
+            "it was not saved by IMavatar"
         )
     return copies[0]
 
 
-def _metres(tensor: Tensor) -> Float:
+def _metres(tensor: Tensor) -> Float32[Array, "..."]:
     return np.ascontiguousarray(tensor.float().numpy() / UNITS_PER_METRE, dtype=np.float32)
 
 
 def _edition(vertices: int, source: Path) -> str:
     if vertices not in EDITION_BY_VERTICES:
         raise InputError(
-            f"{source} has a head model of {vertices} vertices that is not known; say its edition"
+            f"{source} has a head model of {vertices} vertices that is not known; give its edition"
         )
     return EDITION_BY_VERTICES[vertices]
 
 
 def _with_names(head: HeadModel) -> HeadModel:
-    """OpenHead's expressions and vertices have names, and the same topology is the same head."""
+    """Add the names of expressions and vertex groups to a head with the faces of OpenHead."""
     if head.edition != "openhead":
         return head
     bundled = HeadModel.load("openhead")
@@ -117,11 +129,11 @@ def _with_names(head: HeadModel) -> HeadModel:
     )
 
 
-# Read the networks' sizes off the shapes of their tensors, whatever the configuration said.
+# Sizes of the networks
 
 
 LATENT_SIZE = 32
-"""The published code's one length of a per-frame latent code."""
+"""Length of the per-frame latent code in the published code."""
 
 
 class Layer(NamedTuple):
@@ -132,10 +144,11 @@ class Layer(NamedTuple):
 
 
 def infer_sizes(state: Mapping[str, Tensor]) -> NetworkSizes:
-    """The `NetworkSizes` that fit a state dict (in our names) of the published networks.
+    """Infer the sizes of the networks from the shapes in a state dict with this package's names.
 
-    An encoded point is an odd multiple of three long, and no such number is left after subtracting 32 from another:
-    the input's length tells whether there is a latent code. Shapes that fit nothing surface in `weights.fill`.
+    The length of an encoded point is an odd multiple of three. It differs from every other such
+    number plus 32, so the length of the input shows whether it includes a latent code. Inconsistent
+    shapes are reported by `fill`.
 
     Raises:
         KeyError: a network is missing.
@@ -178,20 +191,20 @@ def _frequencies(encoded: int) -> int:
     return (encoded - DIMENSIONS) // (2 * DIMENSIONS)
 
 
-# Read the few lines of an official run's `runconf.conf` that its tensors cannot tell.
+# The configuration of a run
 
 
 FILE_NAME = "runconf.conf"
 
-REFUSED = {"multires_view": "0", "use_freq_band": "False"}
-"""Options that change what the same tensors mean, and the only value we reproduce."""
+SUPPORTED_OPTIONS = {"multires_view": "0", "use_freq_band": "False"}
+"""Options that change the meaning of the tensors, with their only supported value."""
 
 
 def read_runconf(file: Path) -> dict[str, str]:
-    """Subject and method of the run that `file` (a `.pth` in the official layout) belongs to; empty without a conf.
+    """Return subject and method of the run of a `.pth` file; empty without `runconf.conf`.
 
-    The conf is HOCON with two lines of git state appended, which HOCON readers refuse; looking for single
-    `key = value` lines needs neither to be understood.
+    The file is HOCON followed by two lines of git state, which HOCON readers refuse. Therefore
+    single `key = value` lines are searched.
 
     Raises:
         InputError: the run used an option that changes the networks beyond their shapes.
@@ -201,23 +214,27 @@ def read_runconf(file: Path) -> dict[str, str]:
         if conf.is_file():
             text = conf.read_text(encoding="utf-8", errors="replace")
             _refuse_variants(conf, text)
-            found = {"subject": _value(text, "subject_name"), "method": _value(text, "methodname")}
-            return {name: value for name, value in found.items() if value}
+            names = {"subject": _value(text, "subject_name"), "method": _value(text, "methodname")}
+            return {key: name for key, name in names.items() if name}
     return {}
 
 
 def _refuse_variants(conf: Path, text: str) -> None:
-    for key, wanted in REFUSED.items():
+    for key, supported in SUPPORTED_OPTIONS.items():
         value = _value(text, key)
-        if value and value.lower() != wanted.lower():
+        if value and value.lower() != supported.lower():
             raise InputError(
-                f"{conf} sets {key} = {value}; only runs with {key} = {wanted} can be read"
+                f"{conf} sets {key} = {value}; only runs with {key} = {supported} can be read"
             )
 
 
 def _value(text: str, key: str) -> str:
+    """Return the value of a `key = value` line; empty without such a line."""
     match = re.search(rf"^\s*{key}\s*[=:]\s*\"?([^\s\"#,]+)", text, re.MULTILINE)
     return match.group(1) if match else ""
+
+
+# The checkpoint
 
 
 KIND = "official IMavatar checkpoint"
@@ -239,35 +256,38 @@ OUR_NAMES = (
     (r"\.weight_g$", ".parametrizations.weight.original0"),
     (r"\.weight_v$", ".parametrizations.weight.original1"),
 )
-"""Published tensor names -> ours; the last two turn the old spelling of weight norm into the new one."""
+"""Patterns of published tensor names and their replacements.
+
+The last two rename the tensors of PyTorch's old weight normalisation to those of its new one.
+"""
 
 
 def find_parameters(path: Path) -> Path:
-    """The `.pth` file of a path in the published layout: the newest epoch of the one `ModelParameters` in it.
+    """Return the `.pth` file of the latest epoch in a path of the published layout.
 
     Raises:
-        InputError: nothing is there, or more than one run.
+        InputError: the path has no checkpoint, or more than one run.
     """
     if path.is_file():
         return path
     folders = [path] if any(path.glob("*.pth")) else sorted(path.rglob(FOLDER))
     if len(folders) > 1:
-        found = ", ".join(str(folder.relative_to(path)) for folder in folders)
-        raise InputError(f"{path} holds {len(folders)} checkpoints; name one of {found}")
+        names = ", ".join(str(folder.relative_to(path)) for folder in folders)
+        raise InputError(f"{path} holds {len(folders)} checkpoints; name one of {names}")
     files = sorted(folders[0].glob("*.pth"), key=_epoch) if folders else []
     if not files:
         raise InputError(
-            f"{path} holds no checkpoint; expected our folder with checkpoint.json, a published run with "
-            f"{FOLDER}/{LATEST}, or a .pth file"
+            f"{path} holds no checkpoint; expected our folder with checkpoint.json, "
+            f"a published run with {FOLDER}/{LATEST}, or a .pth file"
         )
     return files[-1]
 
 
 def read_official(file: Path, *, edition: str | None) -> ImplicitAvatar:
-    """Read a published checkpoint; all it needs of FLAME is inside it.
+    """Read a published checkpoint, which includes its head model.
 
     Raises:
-        InputError: the file is damaged, foreign, or of another architecture.
+        InputError: the file is damaged, of another kind, or has another architecture.
     """
     stored = _unpickle(file)
     state = stored.get("model_state_dict")
@@ -296,9 +316,7 @@ def read_official(file: Path, *, edition: str | None) -> ImplicitAvatar:
 def _unpickle(file: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # what torch warns about is either read or refused in one sentence below
+            warnings.simplefilter("ignore")  # an unreadable file raises an error below
             stored = torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -308,7 +326,7 @@ def _unpickle(file: Path) -> dict[str, Any]:
         raise InputError(
             f"{file} {what}; expected a checkpoint of plain tensors saved by IMavatar"
         ) from error
-    except Exception as error:  # bytes that are no archive make the reader fail in any way at all
+    except Exception as error:  # torch raises various types for a file that is no archive
         raise InputError(
             f"{file} cannot be read as a PyTorch file; is it truncated? copy it again"
         ) from error
@@ -326,7 +344,7 @@ def _our_name(name: str) -> str:
 
 
 def _latent(file: Path, size: int) -> Tensor:
-    """[L] code the published evaluation uses: the first training frame's."""
+    """Return the latent code `[L]` of the first training frame (published evaluation)."""
     if size == 0:
         return torch.zeros(0)
     inputs = file.parent.parent / INPUTS / file.name
@@ -338,7 +356,8 @@ def _latent(file: Path, size: int) -> Tensor:
     codes = stored.get("weight") if isinstance(stored, dict) else None
     if not isinstance(codes, Tensor):
         raise InputError(
-            f"{inputs} has no latent_codes_state_dict; expected the input parameters saved with {file}"
+            f"{inputs} has no latent_codes_state_dict; expected the input parameters saved with "
+            f"{file}"
         )
     ensure_shape(f"{inputs}: latent codes", codes, ("frames", size))
     return codes[0]
@@ -350,7 +369,7 @@ def _provenance(file: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _epoch(file: Path) -> float:
-    """Sort key: `latest` after every number, anything else before."""
+    """Return a sort key: numbers in order, `latest` after them, other names before."""
     if file.name == LATEST:
         return float("inf")
     return int(file.stem) if file.stem.isdecimal() else -1

@@ -1,43 +1,40 @@
-"""Render: a whole image of a variant as it is in one frame, by any tracer, as evaluation and validation want it."""
+"""Render whole images of a model with any tracer, for validation and evaluation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from imavatar_deploy.arrays import Array, Bool, Float32, Shaped
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.model.tracing.tracer import Tracer, TraceResult
 
 from .frame import Frame, RayBundle
 from .head_avatar import HeadAvatarModel
 
-Float = NDArray[np.float32]
-
-SHADED = 2048
-"""Surface points shaded at once: bounds the memory of the normals' graph."""
+SHADING_CHUNK = 2048
+"""Surface points shaded at once: bounds the memory of the autograd graph of the normals."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """An image and what lies behind each of its pixels; zero where the mask is false, but for colour."""
+    """An image and its surface points; all but `rgb` is zero where the mask is false."""
 
-    rgb: Float
-    """[H, W, 3] in 0..1, the background as asked for."""
-    normal: Float
-    """[H, W, 3] unit, of the deformed surface, model space."""
-    mask: NDArray[np.bool_]
-    """[H, W] whether the pixel shows the avatar."""
-    depth: Float
-    """[H, W] distance along the camera's axis, model units."""
-    canonical: Float
-    """[H, W, 3] the canonical point that is seen, model units."""
-    deformed: Float
-    """[H, W, 3] where it is in the frame, model units."""
+    rgb: Float32[Array, "H W 3"]
+    """Colour in 0..1."""
+    normal: Float32[Array, "H W 3"]
+    """Unit normal of the deformed surface, model space."""
+    mask: Bool[Array, "H W"]
+    """Whether the pixel shows the avatar."""
+    depth: Float32[Array, "H W"]
+    """Distance along the camera's axis, model units."""
+    canonical: Float32[Array, "H W 3"]
+    """Canonical point in the pixel, model units."""
+    deformed: Float32[Array, "H W 3"]
+    """The same point in deformed space, model units."""
 
 
 @torch.no_grad()
@@ -50,23 +47,26 @@ def render(
     *,
     background: float = 1.0,
 ) -> Rendering:
-    """The image of `size` (width, height) that `camera` takes of `model` in `frame`.
+    """Render `model` in `frame` as `camera` sees it.
 
-    No ground-truth mask and no implicit correction take part: what the tracer hits is what is seen (published
-    evaluation).
+    As in the published evaluation, a pixel shows what the tracer hits; neither a ground-truth mask
+    nor the implicit correction takes part.
 
     Args:
-        background: grey value in 0..1 of the pixels that show nothing.
+        model: any variant.
+        frame: parameters of the frame, on the model's device.
+        camera: intrinsics and pose.
+        size: width and height in pixels.
+        tracer: finds the surface points.
+        background: grey value in 0..1 of pixels without a surface point.
     """
     view = RayBundle.of(camera, size, device=next(model.parameters()).device)
     traced = tracer.trace(model, frame, view)
-    shown = traced.hit & traced.valid
-    seen = shown.nonzero()[:, 0]
-    colours, normals = (
-        [torch.zeros_like(traced.canonical[:0])],
-        [torch.zeros_like(traced.canonical[:0])],
-    )
-    for part in torch.split(seen, SHADED):
+    mask = traced.hit & traced.valid
+    covered = mask.nonzero()[:, 0]
+    colours = [torch.zeros_like(traced.canonical[:0])]
+    normals = [torch.zeros_like(traced.canonical[:0])]
+    for part in torch.split(covered, SHADING_CHUNK):
         surface = model.attach_gradients(
             traced.canonical[part], traced.deformed[part], view.select(part), frame
         )
@@ -74,24 +74,24 @@ def render(
         normals.append(surface.normal)
     width, height = size
 
-    def image(values: Tensor, fill: float = 0.0) -> NDArray[Any]:
+    def image(values: Tensor, fill: float = 0.0) -> Shaped[Array, "H W ..."]:
         pixels = torch.full(
-            (len(shown), *values.shape[1:]), fill, dtype=values.dtype, device=values.device
+            (len(mask), *values.shape[1:]), fill, dtype=values.dtype, device=values.device
         )
-        pixels[seen] = values
+        pixels[covered] = values
         return np.ascontiguousarray(pixels.reshape(height, width, *values.shape[1:]).cpu().numpy())
 
     return Rendering(
         rgb=image(torch.cat(colours), background),
         normal=image(torch.cat(normals)),
-        mask=np.ascontiguousarray(shown.reshape(height, width).cpu().numpy()),
-        depth=image(_depth(traced, camera)[seen]),
-        canonical=image(traced.canonical[seen]),
-        deformed=image(traced.deformed[seen]),
+        mask=np.ascontiguousarray(mask.reshape(height, width).cpu().numpy()),
+        depth=image(_depth(traced, camera)[covered]),
+        canonical=image(traced.canonical[covered]),
+        deformed=image(traced.deformed[covered]),
     )
 
 
 def _depth(traced: TraceResult, camera: Camera) -> Tensor:
-    """[N] distance in front of the camera's plane."""
+    """Return the distance `[N]` of the points along the camera's axis."""
     row = torch.from_numpy(camera.world_to_camera[2]).to(traced.deformed)
     return -(traced.deformed @ row[:3] + row[3])

@@ -1,4 +1,4 @@
-"""NetworkSizes: every width, depth and frequency of the three networks; the defaults are the published ones."""
+"""NetworkSizes: widths, depths and encoding frequencies of the three networks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from imavatar_deploy.conventions import BONES, BOUNDING_RADIUS, CONDITION_SIZE, 
 from imavatar_deploy.errors import InputError
 
 LARGEST = 1 << 14
-"""Far beyond any that can be trained; a file that asks for more is damaged."""
+"""Upper bound of every size, far above those that can be trained; damaged files exceed it."""
 
 
 @dataclass(frozen=True)
 class NetworkSizes:
-    """What shapes the networks (IMavatar, supplementary material, section 1; the published configuration).
+    """Sizes of the networks; published defaults (IMavatar, supplementary material, section 1).
 
     Raises:
         InputError: a size is impossible.
@@ -22,15 +22,15 @@ class NetworkSizes:
     geometry_layers: tuple[int, ...] = (512,) * 8
     """Hidden widths of the geometry network."""
     geometry_skip: tuple[int, ...] = (4,)
-    """Layers of the geometry network that see its input again."""
+    """Layers of the geometry network to whose input the input of the network is concatenated."""
     geometry_frequencies: int = 6
     """Octaves of positional encoding of the geometry network's point."""
     feature: int = 256
-    """Length of the feature handed from geometry to texture."""
+    """Length of the feature from the geometry network to the texture network."""
     latent: int = 0
     """Length of the per-frame latent code of the geometry network; 32 where used, 0 for none."""
     initial_radius: float = 0.6
-    """Bias of the geometric initialisation; the sphere it gives is somewhat smaller (0.4 to 0.6)."""
+    """Bias of the geometric initialisation; the sphere is somewhat smaller (0.4 to 0.6)."""
     deformation_layers: tuple[int, ...] = (128,) * 4
     """Hidden widths of the deformation network."""
     deformation_frequencies: int = 0
@@ -44,9 +44,9 @@ class NetworkSizes:
     texture_frequencies: int = 4
     """Octaves of positional encoding of the texture network's point."""
     bottleneck: int = 8
-    """What the condition is squeezed to before the texture network sees it."""
+    """Length to which a linear layer reduces the condition of the texture network."""
     condition: int = CONDITION_SIZE
-    """Length of what the texture network is told of a frame: the expression and the jaw."""
+    """Length of the condition of the texture network: the expression and the jaw pose."""
 
     def __post_init__(self) -> None:
         widths = (*self.geometry_layers, *self.deformation_layers, *self.texture_layers)
@@ -74,7 +74,8 @@ class NetworkSizes:
             or not 0 < radius < BOUNDING_RADIUS
         ):
             raise InputError(
-                f"initial_radius must be a number between 0 and {BOUNDING_RADIUS}, got {radius!r:.40}"
+                f"initial_radius must be a number between 0 and {BOUNDING_RADIUS}, "
+                f"got {radius!r:.40}"
             )
         if not (self.geometry_layers and self.deformation_layers and self.texture_layers):
             raise InputError(f"every network needs a hidden layer, got {self}")

@@ -1,4 +1,4 @@
-"""Texture network: canonical point, deformed normal, expression and feature -> colour (IMavatar, "Texture")."""
+"""Texture network: point, normal, expression and feature -> colour (IMavatar, "Texture")."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from .sizes import NetworkSizes
 
 
 class TextureInputs(NamedTuple):
-    """Which columns of the first layer's weight see what; a bake folds all but the normal's into constants."""
+    """Columns of the first layer's weight by input.
+
+    A bake folds all of them but the normal's into constants.
+    """
 
     point: slice
     normal: slice
@@ -22,7 +25,7 @@ class TextureInputs(NamedTuple):
 
 
 class TextureNetwork(nn.Module):
-    """Colour of surface points. There is no view direction: the appearance is the same from everywhere."""
+    """Colour of surface points, independent of the view direction."""
 
     def __init__(self, sizes: NetworkSizes) -> None:
         super().__init__()
@@ -35,7 +38,7 @@ class TextureNetwork(nn.Module):
         )
 
     def forward(self, x: Tensor, normal: Tensor, condition: Tensor, feature: Tensor) -> Tensor:
-        """Colours `[N, 3]` in 0..1.
+        """Return colours `[N, 3]` in 0..1.
 
         Args:
             x: `[N, 3]` canonical points, model units.

@@ -1,4 +1,4 @@
-"""Motion: frames and tracks of FLAME parameters, and one file per tracker format."""
+"""Motions as FLAME parameters: frames and tracks, and the file formats of trackers."""
 
 from imavatar_deploy.tracks.format import TrackFormat
 from imavatar_deploy.tracks.formats import TRACK_FORMATS, read_track, write_track

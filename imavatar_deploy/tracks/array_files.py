@@ -1,4 +1,4 @@
-"""Dump: the named arrays of one file, whatever holds them; what trackers' readers ask of it."""
+"""Dump: the named arrays of one file or frame, read from NumPy, pickle and PyTorch files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Shaped
 from imavatar_deploy.checks import Dimension, as_float32
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.untrusted import pickle_arrays
@@ -21,28 +21,26 @@ from imavatar_deploy.untrusted.torch_archive import read_torch
 
 from .format import ForeignContentError
 
-Float = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Dump:
-    """The named arrays of one file, or of one frame of several in a file."""
+    """Named arrays of a file, or of one frame in a file with a list of frames."""
 
     path: Path
     values: Mapping[str, Any]
     frame: int | None = None
-    """Counted from 1 where the file holds a list."""
+    """Number of the frame, from 1, if the file holds a list."""
 
     @property
     def name(self) -> str:
-        """What the frame is called where there is one: its number, or the file's name without its suffix."""
+        """Name of the frame: its number, or the name of the file without the suffix."""
         return self.path.stem if self.frame is None else str(self.frame)
 
     def inside(self, key: str) -> Dump:
-        """The dictionary inside a dictionary.
+        """Return a nested dictionary.
 
         Raises:
-            InputError: there is none.
+            InputError: `key` is missing or no dictionary.
         """
         if not isinstance(self.values.get(key), dict):
             raise InputError(
@@ -51,7 +49,7 @@ class Dump:
         return Dump(self.path, self.values[key])
 
     def only(self, keys: Iterable[str]) -> Dump:
-        """These of its arrays, so that the others (pictures, perhaps) need not be kept.
+        """Return a dump of some of the arrays, so that the others (images) can be freed.
 
         Raises:
             InputError: one of them is not a readable array.
@@ -60,22 +58,22 @@ class Dump:
             self.path, {key: self._stored(key) for key in keys if key in self.values}, self.frame
         )
 
-    def numbers(self, key: str, *shape: Dimension) -> Float:
-        """One array; a leading dimension of 1 that `shape` has not is dropped, as trackers save batches of one.
+    def numbers(self, key: str, *shape: Dimension) -> Float32[Array, "..."]:
+        """Return an array of this shape; a leading dimension of 1 (a batch of one) is dropped.
 
         Raises:
-            InputError: it is missing, of another shape, or not finite.
+            InputError: the array is missing, of another shape, or not finite.
         """
         array = self._stored(key)
         if array.ndim == len(shape) + 1 and len(array) == 1:
             array = array[0]
         return as_float32(f"{key} of {self.path.name}", array, shape)
 
-    def rows(self, key: str, width: Dimension) -> Float:
-        """[T, width] of one array, which may lack T where there is one frame.
+    def rows(self, key: str, width: Dimension) -> Float32[Array, "T _"]:
+        """Return an array as `[T, width]`; an array `[width]` is one frame.
 
         Raises:
-            InputError: it is missing, of another shape, or not finite.
+            InputError: the array is missing, of another shape, or not finite.
         """
         array = self._stored(key)
         return as_float32(
@@ -83,10 +81,10 @@ class Dump:
         )
 
     def number(self, key: str) -> float:
-        """One number, to its last digit.
+        """Return a single number in full precision.
 
         Raises:
-            InputError: it is missing, or several.
+            InputError: the number is missing, or there are several.
         """
         array = self._stored(key)
         if array.size != 1:
@@ -94,25 +92,25 @@ class Dump:
         return float(array.item())
 
     def words(self, key: str) -> tuple[str, ...]:
-        """An array of words or whole numbers, of any shape, as words; none where it is missing or of another kind.
+        """Return an array of strings or integers as strings; empty if missing or of another type.
 
         Raises:
-            InputError: it is damaged.
+            InputError: the array is damaged.
         """
         array = self._member(key) if key in self.values else None
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "Uiu":
             return ()
         return tuple(map(str, array.ravel().tolist()))
 
-    def _stored(self, key: str) -> NDArray[Any]:
+    def _stored(self, key: str) -> Shaped[Array, "..."]:
         if key not in self.values:
-            held = ", ".join(sorted(map(str, self.values)))
-            raise InputError(f"{self.path.name} lacks {key!r}; it holds {held:.120}")
+            keys = ", ".join(sorted(map(str, self.values)))
+            raise InputError(f"{self.path.name} lacks {key!r}; it holds {keys:.120}")
         try:
             return as_array(self._member(key))
         except InputError:
             raise
-        except Exception as error:  # what a file holds in place of an array may be anything
+        except Exception as error:  # the file may hold any object in place of an array
             raise InputError(
                 f"{key} of {self.path.name} is not a readable array ({error}); save it again"
             ) from error
@@ -126,46 +124,48 @@ class Dump:
             ) from error
 
 
-def column(found: Sequence[Dump], key: str, width: Dimension) -> Float:
-    """[T, width] of one array over all files.
+def column(sources: Sequence[Dump], key: str, width: Dimension) -> Float32[Array, "T _"]:
+    """Concatenate one array of all dumps to `[T, width]`.
 
     Raises:
-        InputError: it is missing somewhere, or of different widths.
+        InputError: a dump lacks the array, or the widths differ.
     """
-    rows = [dump.rows(key, width) for dump in found]
-    for dump, part in zip(found, rows, strict=True):
+    rows = [dump.rows(key, width) for dump in sources]
+    for dump, part in zip(sources, rows, strict=True):
         if part.shape[1] != rows[0].shape[1]:
             raise InputError(
-                f"{key} of {dump.path.name} has {part.shape[1]} values, {found[0].path.name} {rows[0].shape[1]}"
+                f"{key} of {dump.path.name} has {part.shape[1]} values, "
+                f"{sources[0].path.name} {rows[0].shape[1]}"
             )
     return np.concatenate(rows)
 
 
-def columns(found: Sequence[Dump], widths: Mapping[str, int]) -> Float:
-    """[T, sum of widths] of several arrays side by side, over all files.
+def columns(sources: Sequence[Dump], widths: Mapping[str, int]) -> Float32[Array, "T _"]:
+    """Concatenate several arrays of all dumps to `[T, sum of widths]`.
 
     Raises:
-        InputError: one is missing somewhere, or of another shape or length than the first.
+        InputError: a dump lacks an array, or the shapes or lengths differ.
     """
-    parts = {key: column(found, key, width) for key, width in widths.items()}
+    parts = {key: column(sources, key, width) for key, width in widths.items()}
     count = len(next(iter(parts.values())))
     for key, part in parts.items():
         if len(part) != count:
             raise InputError(
-                f"{key} has {len(part)} frames and {next(iter(parts))} {count}: every array needs all"
+                f"{key} has {len(part)} frames and {next(iter(parts))} {count}: "
+                "every array needs all"
             )
     return np.concatenate(list(parts.values()), axis=1)
 
 
-# Where dumps come from: `.npz`, `.npy`, pickles and torch's files, alone or a folder of them in natural order.
+# Files and folders
 
 
 def dumps(path: Path, suffixes: Iterable[str]) -> Iterator[Dump]:
-    """A file as a dump, or the dumps of every file of a folder, in natural order: 1, 2, 10.
+    """Read a file, or all files of a folder in natural order: 1, 2, 10.
 
     Raises:
-        InputError: one of them cannot be read, is damaged or holds what is no array.
-        ForeignContentError: the folder has no such file.
+        InputError: a file cannot be read, is damaged, or holds other objects than arrays.
+        ForeignContentError: the folder has no file with these suffixes.
     """
     files = [path] if path.is_file() else files_of(path, suffixes)
     if not files:
@@ -174,28 +174,28 @@ def dumps(path: Path, suffixes: Iterable[str]) -> Iterator[Dump]:
 
 
 def files_of(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """The files of a folder with one of the suffixes, hidden ones left out, in natural order."""
-    found = [
+    """Return the files of a folder with these suffixes, without hidden files, in natural order."""
+    paths = [
         path
         for path in folder.iterdir()
         if path.suffix.lower() in suffixes and not path.name.startswith(".")
     ]
-    return sorted((path for path in found if path.is_file()), key=natural)
+    return sorted((path for path in paths if path.is_file()), key=natural)
 
 
 def folders_of(folder: Path) -> list[Path]:
-    """The folders in a folder, hidden ones left out, in natural order."""
+    """Return the subfolders of a folder, without hidden ones, in natural order."""
     return sorted(
         (path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._"),
         key=natural,
     )
 
 
-def plain_array(path: Path) -> NDArray[Any]:
-    """The array in a `.npy`.
+def plain_array(path: Path) -> Shaped[Array, "..."]:
+    """Read the array of a `.npy` file.
 
     Raises:
-        InputError: it is damaged, or holds objects.
+        InputError: the file is damaged, or holds objects.
     """
     try:
         return array_of(path.read_bytes())
@@ -206,7 +206,7 @@ def plain_array(path: Path) -> NDArray[Any]:
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """A key that sorts 2 before 10."""
+    """Return a sort key for natural order: 2 before 10."""
     parts = re.findall(r"(\d+)|(\D+)", path.name)
     return [(0, int(digits), "") if digits else (1, 0, text) for digits, text in parts]
 
@@ -217,12 +217,12 @@ def _read(path: Path) -> list[Dump]:
     except ForeignObjectError as error:
         if error.origin.startswith("torch."):
             raise InputError(
-                f"{path.name} pickles tensors, which only torch could give back: save it with torch.save, or turn them "
-                "into arrays first, tensor.cpu().numpy()"
+                f"{path.name} pickles tensors, which only torch could give back: save it with "
+                "torch.save, or turn them into arrays first, tensor.cpu().numpy()"
             ) from error
         raise InputError(
-            f"{path.name} holds {error.origin}, which has no place in a track; nothing of it was run, but do not "
-            "trust this file"
+            f"{path.name} holds {error.origin}, which has no place in a track; nothing of it was "
+            "run, but do not trust this file"
         ) from error
     except ValueError as error:
         raise InputError(
@@ -240,10 +240,11 @@ def _read(path: Path) -> list[Dump]:
 
 
 class _Npz(Mapping[str, Any]):
-    """A `.npz` of which only the arrays that are asked for are unpacked."""
+    """A `.npz` file whose arrays are unpacked on access."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._keys = path, npz_sizes(path)
+        self._path = path
+        self._keys = npz_sizes(path)
 
     def __getitem__(self, key: str) -> Any:
         return read_npz(self._path, [key])[key]
@@ -263,18 +264,18 @@ def _pickle(path: Path) -> Any:
 
 
 def _npy(path: Path) -> Any:
-    """A dictionary that `numpy.save` pickled, or a plain array, by no name."""
+    """Read a dictionary that `numpy.save` pickled, or a plain array under an empty name."""
     content = path.read_bytes()
     _, _, dtype, body = header_of(content)
     if not dtype.hasobject:
         return {"": array_of(content)}
     stored = load(bytes(body), pickle_arrays.ADMITTED.get)
-    held = (
+    items = (
         stored.state[4] if isinstance(stored, Ndarray) and isinstance(stored.state, tuple) else None
     )
-    if not isinstance(held, list) or len(held) != 1:
+    if not isinstance(items, list) or len(items) != 1:
         raise ValueError("expected a single dictionary")
-    return held[0]
+    return items[0]
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -286,4 +287,4 @@ READERS: dict[str, Callable[[Path], Any]] = {
     ".pkl": _pickle,
     ".pickle": _pickle,
 }
-"""What reads each kind of file."""
+"""Readers by suffix."""

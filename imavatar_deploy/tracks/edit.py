@@ -1,12 +1,12 @@
-"""A motion at another frame rate: expressions blended, bones turned along the shortest way; it keeps its speed."""
+"""Edit tracks: change the frame rate, and move the rotation of the cameras into the head."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Float64
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import UNITS_PER_METRE
@@ -17,19 +17,18 @@ from imavatar_deploy.kinematics import axis_angles, axis_angles_of_matrices, qua
 from .optimisation_trackers import STILL
 from .track import FlameTrack
 
-Float = NDArray[np.float32]
-
-Double = NDArray[np.float64]
-
 FASTEST = 1000.0
-"""Frames a second."""
+"""Largest frame rate, frames per second."""
 
-EARLY = 1e-6
-"""Fraction of a frame: rounding must not put a tick beside the frame it falls on."""
+ROUNDING = 1e-6
+"""Times within this fraction of a frame from a frame are at that frame."""
+
+
+# Frame rate
 
 
 def checked_rate(fps: float) -> float:
-    """The frames a second that were asked for.
+    """Return `fps` after checking its range.
 
     Raises:
         UsageError: `fps` is not in 0..1000.
@@ -40,10 +39,11 @@ def checked_rate(fps: float) -> float:
 
 
 def retimed(track: FlameTrack, fps: float) -> FlameTrack:
-    """The same motion at `fps` frames a second, from its first frame and never past its last.
+    """Resample a motion to `fps` frames per second; its speed does not change.
 
-    A tick that falls on a frame is that frame, bit for bit. Between two, the expression is blended linearly and each
-    bone's rotation spherically; the camera and the name are those of the frame before.
+    A new frame at the time of an original frame equals it exactly. Between two frames the
+    expression is interpolated linearly and the rotation of each bone spherically. Camera and name
+    are those of the previous frame. The last new frame is not later than the last original one.
 
     Raises:
         UsageError: `fps` is not in 0..1000.
@@ -51,30 +51,35 @@ def retimed(track: FlameTrack, fps: float) -> FlameTrack:
     if checked_rate(fps) == track.fps:
         return track
     last = len(track) - 1
-    place = np.arange(int(last * fps / track.fps + EARLY) + 1) * (track.fps / fps)
-    before = np.minimum((place + EARLY).astype(int), last)
-    share = place - before
-    share[share < EARLY] = 0.0
+    position = np.arange(int(last * fps / track.fps + ROUNDING) + 1) * (track.fps / fps)
+    before = np.minimum((position + ROUNDING).astype(int), last)
+    share = position - before
+    share[share < ROUNDING] = 0.0
     after = np.minimum(before + 1, last)
     weight = share.astype(np.float32)[:, None]
     expression = (1 - weight) * track.expression[before] + weight * track.expression[after]
-    turned = _slerp(track.pose[before], track.pose[after], share)
+    pose = _slerp(track.pose[before], track.pose[after], share)
     return replace(
         track,
         expression=np.where(weight > 0, expression, track.expression[before]),
-        pose=np.where(weight > 0, turned, track.pose[before]),
+        pose=np.where(weight > 0, pose, track.pose[before]),
         cameras=tuple(track.cameras[index] for index in before) if track.cameras else (),
         names=tuple(track.names[index] for index in before),
         fps=fps,
     )
 
 
-def _slerp(first: Float, second: Float, share: Double) -> Float:
-    """[T, 3 B] axis-angles `share` `[T]` of the way from `first` to `second`, each bone on its own great circle."""
-    a, b = quaternions(first), quaternions(second)
+def _slerp(
+    first: Float32[Array, "T D"], second: Float32[Array, "T D"], share: Float64[Array, " T"]
+) -> Float32[Array, "T D"]:
+    """Interpolate axis-angles spherically, each bone on its own (D = 3 B)."""
+    a = quaternions(first)
+    b = quaternions(second)
     cosine = (a * b).sum(axis=-1, keepdims=True)
-    b, cosine = np.where(cosine < 0, -b, b), np.minimum(np.abs(cosine), 1.0)
-    angle, way = np.arccos(cosine), share[:, None, None]
+    b = np.where(cosine < 0, -b, b)
+    cosine = np.minimum(np.abs(cosine), 1.0)
+    angle = np.arccos(cosine)
+    way = share[:, None, None]
     sine = np.sin(angle)
     near = sine < 1e-6  # where the arc is a straight line
     safe = np.where(near, 1.0, sine)
@@ -83,45 +88,48 @@ def _slerp(first: Float, second: Float, share: Double) -> Float:
     return axis_angles(start * a + end * b).astype(np.float32)
 
 
-# A motion whose camera moves, as one whose head moves: the same picture, and a head that turns without its cameras.
+# Rotation of the cameras
+#
+# A camera [A | t] maps a point x of the head at rest, rotated by G about the root joint j, to
 #
 #     A (G (x - j) + j) + t  =  [A G] (x - j) + j  +  (A j + t - j)
 #
-# A point x of the head at rest, turned by G about its root joint j, is seen by a camera [A | t]. The turn A of the camera
-# goes into the head's global rotation; what is left of the camera only moves.
+# The right side is a head with global rotation A G before a camera that only translates.
 
 
-def with_head_turned(track: FlameTrack, joints: Float) -> FlameTrack:
-    """The same pictures with the cameras' turning in the head's global rotation.
+def with_head_turned(track: FlameTrack, joints: Float32[Array, "T 3"]) -> FlameTrack:
+    """Move the rotation of the cameras into the head; the images do not change.
 
     Args:
-        joints: `[T, 3]` the root joint at rest in each frame, model units: see `root_joints`. Where it is off by d, the
-            picture shifts by |A d - d|.
+        track: a track with cameras.
+        joints: `[T, 3]` root joint at rest in each frame, model units, from `root_joints`. An error
+            d shifts the image by |A d - d|.
 
     Raises:
         UsageError: the track has no cameras.
-        InputError: not one joint a frame.
+        InputError: the number of joints is not that of the frames.
     """
     if not track.cameras:
         raise UsageError(
-            "this track has no cameras whose turning could go into the head: leave --turn-head out"
+            "this track has no cameras whose rotation could move into the head: "
+            "leave --turn-head out"
         )
     joints = as_float32("joints", joints, (len(track), 3))
-    seen = np.stack([camera.world_to_camera for camera in track.cameras]).astype(np.float64)
-    turn = seen[:, :, :3] @ rotations(track.pose[:, :3])[:, 0]
-    moved = np.einsum("tij,tj->ti", seen[:, :, :3], joints) + seen[:, :, 3] - joints
+    matrices = np.stack([camera.world_to_camera for camera in track.cameras]).astype(np.float64)
+    head_rotation = matrices[:, :, :3] @ rotations(track.pose[:, :3])[:, 0]
+    translation = np.einsum("tij,tj->ti", matrices[:, :, :3], joints) + matrices[:, :, 3] - joints
     pose = track.pose.copy()
-    pose[:, :3] = axis_angles_of_matrices(turn)
+    pose[:, :3] = axis_angles_of_matrices(head_rotation)
     cameras = [
         Camera(np.column_stack([np.eye(3), row]).astype(np.float32), camera.intrinsics)
-        for row, camera in zip(moved, track.cameras, strict=True)
+        for row, camera in zip(translation, track.cameras, strict=True)
     ]
     notes = tuple(note for note in track.notes if note != STILL)
     return replace(track, pose=pose, cameras=tuple(cameras), notes=notes)
 
 
-def root_joints(track: FlameTrack, head: HeadModel) -> Float:
-    """[T, 3] the root joint of a head model with the track's shape and expressions, model units."""
+def root_joints(track: FlameTrack, head: HeadModel) -> Float32[Array, "T 3"]:
+    """Return the root joint at rest for the shape and expressions of a track, model units."""
     subject = head.for_subject(track.shape[: head.shape_basis.shape[2]])
     joints = np.stack([subject.joints(row)[0] for row in track.expression])
     return np.asarray(UNITS_PER_METRE * joints, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""`flame_params.json`: the motion file of the published IMavatar datasets, read and written."""
+"""Read and write `flame_params.json`, the motion file of the published IMavatar datasets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
@@ -17,25 +17,24 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
 from imavatar_deploy.tracks.track import DEFAULT_FPS, FlameTrack
 
-Float = NDArray[np.float32]
-
 DECIMALS = 6
-"""Digits written after the point: about a micro-radian, far below what any tracker knows."""
-
+"""Decimal places written: about a micro-radian, far below the error of any tracker."""
 
 TOP_KEYS = {"fps", "frames", "head_model", "intrinsics", "shape_params"}
 FRAME_KEYS = {"expression", "file_path", "pose", "world_mat"}
 
 
 def read(path: Path) -> FlameTrack:
-    """Read `flame_params.json`: `frames[]{expression, pose, world_mat, file_path}`, `intrinsics`, `shape_params`.
+    """Read a `flame_params.json`.
 
-    Unknown keys are skipped. Two keys of our own may be at the top: `head_model` (the edition) and `fps`. A file
-    without any `world_mat` is a motion without cameras.
+    Its keys are `frames[]{expression, pose, world_mat, file_path}`, `intrinsics` and
+    `shape_params`. Two optional keys of this package are `head_model` (the edition) and `fps`.
+    Unknown keys are ignored. A file without any `world_mat` is a motion without cameras.
 
     Raises:
-        InputError: not JSON, a missing key, a wrong number of values, a value that is not finite.
-        ForeignContentError: JSON without `frames`.
+        InputError: the file is no JSON, a key is missing, a number of values is wrong, or a value
+            is not finite.
+        ForeignContentError: the file is JSON without `frames`.
     """
     document = _parse(path)
     frames = document["frames"]
@@ -56,11 +55,11 @@ def read(path: Path) -> FlameTrack:
 
 
 def unread(path: Path) -> set[str]:
-    """Names of the keys that `read` skips, such as `bbox` and `flame_keypoints`.
+    """Return the names of the keys that `read` ignores, such as `bbox` and `flame_keypoints`.
 
     Raises:
-        InputError: not JSON.
-        ForeignContentError: JSON without `frames`.
+        InputError: the file is no JSON.
+        ForeignContentError: the file is JSON without `frames`.
     """
     document = _parse(path)
     frames = [set(frame) for frame in document["frames"] if isinstance(frame, Mapping)]
@@ -68,19 +67,19 @@ def unread(path: Path) -> set[str]:
 
 
 def write(track: FlameTrack, path: Path) -> None:
-    """Write a track in the published schema, with `fps` and, where known, `head_model` beside it.
+    """Write a track in the published schema, with `fps` and, if known, `head_model`.
 
-    `bbox` and `flame_keypoints` are left out: they describe a tracked face, and a motion has none.
+    `bbox` and `flame_keypoints`, which describe the face in an image, are not written.
 
     Raises:
-        UsageError: the cameras differ in their intrinsics, of which the format holds one set.
+        UsageError: the intrinsics of the cameras differ; the format has one set for all.
     """
     document: dict[str, Any] = {"fps": track.fps}
     if track.edition:
         document["head_model"] = track.edition
     if track.cameras:
         document["intrinsics"] = _shared_intrinsics(track.cameras)
-    document["shape_params"] = _rounded(track.shape)
+    document["shape_params"] = _round(track.shape)
     document["frames"] = [_frame_entry(track, index) for index in range(len(track))]
     path.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
 
@@ -88,10 +87,7 @@ def write(track: FlameTrack, path: Path) -> None:
 def _parse(path: Path) -> Mapping[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError: bad JSON as well as bytes that are no UTF-8
+    except (ValueError, RecursionError) as error:  # ValueError: invalid JSON or invalid UTF-8
         raise InputError(
             f"not readable as JSON ({error}); is the file cut short, or of another format?"
         ) from error
@@ -101,11 +97,12 @@ def _parse(path: Path) -> Mapping[str, Any]:
 
 
 def _column(frames: list[Mapping[str, Any]], key: str, size: int) -> Any:
-    """[T, size] of one key; `FlameTrack` checks that they are finite numbers."""
+    """Return the values `[T, size]` of a key; `FlameTrack` checks that they are finite."""
     for index, frame in enumerate(frames):
         if not isinstance(frame.get(key), list):
             raise InputError(
-                f"frame {index} must have {key!r}, a list of {size} numbers, got {frame.get(key)!r:.40}"
+                f"frame {index} must have {key!r}, a list of {size} numbers, "
+                f"got {frame.get(key)!r:.40}"
             )
         if len(frame[key]) != size:
             raise InputError(
@@ -119,7 +116,8 @@ def _cameras(frames: list[Mapping[str, Any]], document: Mapping[str, Any]) -> tu
         return ()
     if "intrinsics" not in document:
         raise InputError(
-            "there is a world_mat but no 'intrinsics': expected 4 numbers, [-fx, fy, cx, cy] / image size"
+            "there is a world_mat but no 'intrinsics': expected 4 numbers, "
+            "[-fx, fy, cx, cy] / image size"
         )
     return tuple(
         _camera(frame, index, document["intrinsics"]) for index, frame in enumerate(frames)
@@ -138,7 +136,7 @@ def _camera(frame: Mapping[str, Any], index: int, intrinsics: Any) -> Camera:
 
 
 def _name(frame: Mapping[str, Any], index: int) -> str:
-    """`./image/12` -> `12`; without its folders a name is safe to make output files from."""
+    """Return the last part of `file_path`, `12` of `./image/12`: safe as the name of a file."""
     return PurePosixPath(str(frame.get("file_path", ""))).name or str(index + 1)
 
 
@@ -146,24 +144,24 @@ def _shared_intrinsics(cameras: tuple[Camera, ...]) -> list[float]:
     for index, camera in enumerate(cameras):
         if not np.array_equal(camera.intrinsics, cameras[0].intrinsics):
             raise UsageError(
-                f"flame_params holds one set of intrinsics for all frames, and those of frame {index} differ from "
-                "those of frame 0: split the track there"
+                "flame_params holds one set of intrinsics for all frames, and those of frame "
+                f"{index} differ from those of frame 0: split the track there"
             )
-    return _rounded(cameras[0].intrinsics * np.array([-1, 1, 1, 1], dtype=np.float32))
+    return _round(cameras[0].intrinsics * np.array([-1, 1, 1, 1], dtype=np.float32))
 
 
 def _frame_entry(track: FlameTrack, index: int) -> dict[str, Any]:
     entry: dict[str, Any] = {"file_path": f"./image/{track.names[index]}"}
     if track.cameras:
-        entry["world_mat"] = [_rounded(row) for row in track.cameras[index].world_to_camera]
+        entry["world_mat"] = [_round(row) for row in track.cameras[index].world_to_camera]
     return entry | {
-        "expression": _rounded(track.expression[index]),
-        "pose": _rounded(track.pose[index]),
+        "expression": _round(track.expression[index]),
+        "pose": _round(track.pose[index]),
     }
 
 
-def _rounded(values: Float) -> list[float]:
-    """As plain numbers; whole ones without a point, which halves the size of a sparse motion."""
+def _round(values: Float32[Array, " N"]) -> list[float]:
+    """Return rounded numbers, whole ones as integers: this halves the size of a sparse motion."""
     return [
         int(value) if value == int(value) else value
         for value in np.round(values.astype(float), DECIMALS).tolist()

@@ -1,4 +1,4 @@
-"""TrackFormat: what one row of the table of track formats says."""
+"""TrackFormat: one row of the table of track formats."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from imavatar_deploy.tracks.track import FlameTrack
 
 
 class ForeignContentError(Exception):
-    """Raised by a reader for a file which is of some other format; the table then asks its next row."""
+    """Raised by a reader for a file of another format; the next format is then tried."""
 
 
 @dataclass(frozen=True)
 class TrackFormat:
-    """One file format for motion, owned by the file that reads and writes it."""
+    """A file format for motions, defined in the module that reads and writes it."""
 
     name: str
     description: str
     suffixes: tuple[str, ...]
-    """Lower case, with the dot. Two formats may share one: their readers tell the contents apart."""
+    """Lower case, with the dot. Formats may share a suffix; their readers inspect the contents."""
     read: Callable[[Path], FlameTrack]
-    """Reads a file, or a folder where `folders` says so.
+    """Reads a file, or a folder unless `folders` is None.
 
-    Raises InputError for a broken one and ForeignContentError for one of another format.
+    Raises InputError for a broken file and ForeignContentError for one of another format.
     """
     write: Callable[[FlameTrack, Path], None] | None = None
-    """Writes to the very path it is given (`write_track` makes that atomic); None where nobody writes the format."""
+    """Writes to exactly this path (`write_track` makes it atomic); None if unsupported."""
     unread: Callable[[Path], set[str]] | None = None
-    """Names of what a file or folder holds and a track does not; None where the format has no such
-    function.
+    """Returns the names of the entries of a file or folder that `read` ignores; optional.
 
-    Raises ForeignContentError for one of another format.
+    Raises ForeignContentError for a file of another format.
     """
     folders: tuple[str, ...] | None = None
-    """None where it reads no folder; otherwise the names of folders inside it in which the files may lie."""
+    """Names of subfolders in which the files may be; None if the format reads no folders."""

@@ -1,4 +1,4 @@
-"""The table of track formats: `read_track` and `write_track` look up the row; adding a format is adding a row."""
+"""Read and write tracks in any format of the table `TRACK_FORMATS`."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ TRACK_FORMATS: dict[str, TrackFormat] = {
         regressors.SMIRK,
     )
 }
-"""Every known format by name."""
+"""Formats by name, in the order in which they are tried."""
 
 BUNDLED = {"talk": Path(__file__).resolve().parents[1] / "assets" / "talk.json"}
-"""Tracks that come with the package, by the word that names them."""
+"""Bundled tracks by the words that name them."""
 
 DATASET = "flame_params.json"
-"""The track of a folder of the published dataset, or of `imavatar-data synth`."""
+"""File of the track in a folder of the published dataset or of `imavatar-data synth`."""
 
 
 def read_track(source: str | Path, *, edition: str | None = None) -> FlameTrack:
-    """Read a motion from a file or folder of any known format, or the word `talk` (the bundled track).
+    """Read a track.
 
     Args:
-        edition: the head model of its codes, where the file does not say, or says it wrongly; None believes it.
+        source: a file or folder of any known format, or the word `talk` (the bundled track).
+        edition: head-model edition of the codes; replaces that of the file unless None.
 
     Raises:
-        InputError: the file is absent, unreadable, broken, or of no known format.
-        UsageError: there is no such edition.
+        InputError: the file does not exist, is unreadable, broken, or of no known format.
+        UsageError: `edition` is unknown.
     """
     if edition is not None and edition not in EDITIONS:
         raise unknown_name("head-model edition", edition, EDITIONS)
@@ -56,20 +57,23 @@ def read_track(source: str | Path, *, edition: str | None = None) -> FlameTrack:
     if not path.is_file() and not path.is_dir():
         words = ", ".join(repr(word) for word in BUNDLED)
         raise InputError(
-            f"there is no track file {str(path)!r}: give a file or folder that exists, or the word {words}"
+            f"there is no track file {str(path)!r}: give a file or folder that exists, "
+            f"or the word {words}"
         )
     track = _read(path)
     if edition in (None, track.edition):
         return track
-    told = f"codes of {track.edition}, by the file or its format, are taken for {edition}, as was asked"
-    return replace(track, edition=edition, notes=(*track.notes, *([told] if track.edition else [])))
+    notes = track.notes
+    if track.edition:
+        notes += (f"the edition of the codes, {track.edition}, is replaced by {edition}",)
+    return replace(track, edition=edition, notes=notes)
 
 
 def _read(path: Path) -> FlameTrack:
     try:
         for row, place in _candidates(path):
             try:
-                with np.errstate(all="ignore"):  # what overflows is refused as infinite
+                with np.errstate(all="ignore"):  # values that overflow are refused as infinite
                     return row.read(place)
             except ForeignContentError:
                 continue
@@ -81,22 +85,23 @@ def _read(path: Path) -> FlameTrack:
 
 
 def _candidates(path: Path) -> Iterator[tuple[TrackFormat, Path]]:
-    """The rows that may read a file or folder, and where they find what they read."""
+    """Yield the formats that may read a path, with the file or folder to read."""
     if path.is_file():
         yield from ((row, path) for row in _rows_for(path))
     elif (path / DATASET).is_file():
         yield TRACK_FORMATS[flame_params.FORMAT.name], path / DATASET
     else:
         for row in TRACK_FORMATS.values():
-            for place in [path / name for name in row.folders or () if (path / name).is_dir()] or [
-                path
-            ]:
-                if row.folders is not None and (files_of(place, row.suffixes) or folders_of(place)):
-                    yield row, place
+            if row.folders is None:
+                continue
+            subfolders = [path / name for name in row.folders if (path / name).is_dir()]
+            for folder in subfolders or [path]:
+                if files_of(folder, row.suffixes) or folders_of(folder):
+                    yield row, folder
 
 
 def files_read(source: str | Path) -> list[Path]:
-    """The files that `read_track` may take a motion from; none where nothing is."""
+    """Return the files that `read_track` may read for a source; none if it does not exist."""
     path = BUNDLED.get(str(source), Path(source))
     if not path.exists():
         return []
@@ -108,7 +113,7 @@ def files_read(source: str | Path) -> list[Path]:
 
 
 def unread_names(source: str | Path) -> list[str]:
-    """Names of what a file or folder holds and the track of `read_track` does not, such as `bbox`.
+    """Return the names of the entries that `read_track` ignores, such as `bbox`.
 
     Raises:
         InputError: the file is broken.
@@ -121,10 +126,11 @@ def unread_names(source: str | Path) -> list[str]:
 
 
 def write_track(track: FlameTrack, path: str | Path) -> None:
-    """Write a motion in the format its suffix names, complete or not at all (temporary name, then rename).
+    """Write a track atomically, in the format of the suffix.
 
     Raises:
-        UsageError: no known format has this suffix, the format cannot hold this track, or the path cannot be written.
+        UsageError: no format has this suffix, the format cannot hold this track, or the path cannot
+            be written.
     """
     target = Path(path)
     writers = [row.write for row in _rows_for(target) if row.write]

@@ -1,4 +1,8 @@
-"""Moment: what one `.frame` file of metrical-tracker or Pixel3DMM tells, and what the two have in common."""
+"""Read the `.frame` files of metrical-tracker and Pixel3DMM.
+
+Both trackers save one frame per file with `torch.save`: FLAME parameters, of which rotations have
+six numbers, a camera and the size of the image.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Float64
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.kinematics import axis_angles_of_matrices, matrices_of_6d
@@ -18,34 +22,42 @@ from .assembly import NO_JAW, camera_of, eyelids, track_of
 from .format import ForeignContentError, TrackFormat
 from .track import FlameTrack
 
-Float = NDArray[np.float32]
+STILL = (
+    "the head stands still and the camera moves; imavatar-data convert --turn-head makes the head "
+    "move instead"
+)
+"""Note of a track whose cameras include the motion of the head."""
 
-STILL = "the head stands still and the camera moves; imavatar-data convert --turn-head makes the head move instead"
+ABOUT_FACE = np.diag([-1.0, 1.0, -1.0])
+"""Rotation from PyTorch3D's camera axes (+Z forward, +X left) to ours (-Z forward, +X right)."""
+
+FLAME_2023 = "_FLAME23"
+"""Part of the folder name of a Pixel3DMM tracking with FLAME 2023, which the files do not state."""
 
 
 class TrackerFrame(NamedTuple):
-    """One frame."""
+    """One frame of a tracker."""
 
     name: str
-    expression: Float  # [n]
-    pose: Float  # [15]
-    shape: Float  # [S]
-    eyelids: Float  # [2]
+    expression: Float32[Array, " n"]
+    pose: Float32[Array, "15"]
+    shape: Float32[Array, " S"]
+    eyelids: Float32[Array, "2"]
     camera: Camera
 
 
-def moment_of(dump: Dump, camera: Camera) -> TrackerFrame:
-    """A frame from its `flame{exp, shape, eyes, jaw [neck, eyelids]}`; rotations are of six numbers.
+def tracker_frame(dump: Dump, camera: Camera) -> TrackerFrame:
+    """Return a frame from `flame{exp, shape, eyes, jaw}`, and `neck` and `eyelids` if present.
 
     Raises:
-        InputError: something is missing, of another shape, not finite, or no rotation.
+        InputError: a value is missing, has a wrong shape, is not finite, or is no rotation.
     """
     flame = dump.inside("flame")
     pose = np.zeros(15, dtype=np.float32)
     if "neck" in flame.values:
-        pose[3:6] = _turned(flame, "neck", 1)
-    pose[6:9] = _turned(flame, "jaw", 1)
-    pose[9:] = _turned(flame, "eyes", 2)
+        pose[3:6] = _pose_part(flame, "neck", 1)
+    pose[6:9] = _pose_part(flame, "jaw", 1)
+    pose[9:] = _pose_part(flame, "eyes", 2)
     lids = (
         flame.numbers("eyelids", 2) if "eyelids" in flame.values else np.zeros(2, dtype=np.float32)
     )
@@ -54,34 +66,34 @@ def moment_of(dump: Dump, camera: Camera) -> TrackerFrame:
     )
 
 
-def track_of_moments(
-    moments: Sequence[TrackerFrame], edition: str | None, notes: Iterable[str]
+def track_of_frames(
+    frames: Sequence[TrackerFrame], edition: str | None, notes: Iterable[str]
 ) -> FlameTrack:
-    """Frames as a track.
+    """Return a track of frames.
 
     Raises:
-        InputError: the frames differ in how many expressions they have.
+        InputError: the frames differ in their number of expressions.
     """
-    size = len(moments[0].expression)
-    for moment in moments:
-        if len(moment.expression) != size:
+    size = len(frames[0].expression)
+    for frame in frames:
+        if len(frame.expression) != size:
             raise InputError(
-                f"frame {moment.name} has {len(moment.expression)} expressions and frame {moments[0].name} {size}: "
-                "are they of two trackings?"
+                f"frame {frame.name} has {len(frame.expression)} expressions and frame "
+                f"{frames[0].name} {size}: are they of two trackings?"
             )
     return track_of(
-        np.stack([moment.expression for moment in moments]),
-        np.stack([moment.pose for moment in moments]),
+        np.stack([frame.expression for frame in frames]),
+        np.stack([frame.pose for frame in frames]),
         edition=edition,
-        names=[moment.name for moment in moments],
-        cameras=[moment.camera for moment in moments],
-        shape=moments[0].shape,
-        notes=[*notes, STILL, *eyelids(np.stack([moment.eyelids for moment in moments]))],
+        names=[frame.name for frame in frames],
+        cameras=[frame.camera for frame in frames],
+        shape=frames[0].shape,
+        notes=[*notes, STILL, *eyelids(np.stack([frame.eyelids for frame in frames]))],
     )
 
 
-def picture_size(dump: Dump) -> tuple[float, float]:
-    """Height and width of the video, pixels.
+def image_size(dump: Dump) -> tuple[float, float]:
+    """Return height and width of the images, pixels.
 
     Raises:
         InputError: one of them is not positive.
@@ -89,13 +101,14 @@ def picture_size(dump: Dump) -> tuple[float, float]:
     height, width = dump.numbers("img_size", 2).tolist()
     if min(height, width) < 1:
         raise InputError(
-            f"img_size of {dump.path.name} must be the height and width in pixels, got {height}, {width}"
+            f"img_size of {dump.path.name} must be the height and width in pixels, "
+            f"got {height}, {width}"
         )
     return height, width
 
 
-def rotation(dump: Dump, key: str) -> NDArray[np.float64]:
-    """[3, 3] from six numbers.
+def rotation(dump: Dump, key: str) -> Float64[Array, "3 3"]:
+    """Return a rotation matrix from six numbers.
 
     Raises:
         InputError: they are missing, or no rotation.
@@ -103,50 +116,53 @@ def rotation(dump: Dump, key: str) -> NDArray[np.float64]:
     return matrices_of_6d(f"{key} of {dump.path.name}", dump.numbers(key, 6))
 
 
-def _turned(flame: Dump, key: str, count: int) -> Float:
+def _pose_part(flame: Dump, key: str, count: int) -> Float32[Array, " N"]:
+    """Return the axis-angles `[3 * count]` of rotations of six numbers."""
     values = flame.numbers(key, 6 * count).reshape(count, 6)
     return axis_angles_of_matrices(matrices_of_6d(f"{key} of {flame.path.name}", values)).ravel()
 
 
-# metrical-tracker's folder of `.frame` files: FLAME 2020, rotations of six numbers, a head that stands still.
+# metrical-tracker (FLAME 2020)
 #
-# Its `torch.save` of one frame: `flame{exp [1, 100], shape [1, 300], eyes [1, 12], eyelids [1, 2], jaw [1, 6]}`,
-# `camera{R [1, 6], t [1, 3], fl [1, 1], pp [1, 2]}`, `img_size [2]` (height, width). The whole motion of the head is in
-# the **camera**, and it is kept there: the picture is the video's, to rounding, and the global rotation is zero.
-# `turned_head` moves it into the head.
-
-
-ABOUT_FACE = np.diag([-1.0, 1.0, -1.0])
-"""PyTorch3D's camera looks along +Z with +X to the left; ours along -Z with +X to the right."""
+# The keys are `flame{exp [1, 100], shape [1, 300], eyes [1, 12], eyelids [1, 2], jaw [1, 6]}`,
+# `camera{R [1, 6], t [1, 3], fl [1, 1], pp [1, 2]}` and `img_size [2]` (height, width). The whole
+# motion of the head is in the camera and remains there: the images equal those of the video up to
+# rounding, and the global rotation is zero. `edit.with_head_turned` moves it into the head.
 
 
 def read_metrical_tracker(path: Path) -> FlameTrack:
-    """Read one `.frame`, or every one of a folder.
+    """Read a `.frame` file, or all of a folder.
 
     Raises:
-        InputError: one of them is damaged, lacks something, or holds a foreign object.
-        ForeignContentError: they are of another tracker.
+        InputError: a file is damaged, lacks a value, or holds an object other than arrays.
+        ForeignContentError: a file is of another tracker.
     """
-    return track_of_moments(
-        [_metrical_moment(dump) for dump in dumps(path, METRICAL_TRACKER.suffixes)], "flame2020", []
+    return track_of_frames(
+        [_metrical_frame(dump) for dump in dumps(path, METRICAL_TRACKER.suffixes)], "flame2020", []
     )
 
 
-def _metrical_moment(dump: Dump) -> TrackerFrame:
+def _metrical_frame(dump: Dump) -> TrackerFrame:
     if not isinstance(dump.values.get("camera"), dict) or "R" not in dump.values["camera"]:
         raise ForeignContentError
-    return moment_of(dump, _metrical_camera(dump))
+    return tracker_frame(dump, _metrical_camera(dump))
 
 
 def _metrical_camera(dump: Dump) -> Camera:
-    """A row vector x lands at x R + t, then at `size / 2 (1 - fl x / z - pp)` with size the shorter side."""
+    """Return the camera.
+
+    A row vector x is mapped to x R + t, then to the pixel `size / 2 (1 - fl x / z - pp)`, where
+    size is the shorter side.
+    """
     camera = dump.inside("camera")
-    height, width = picture_size(dump)
-    across, down = min(height, width) / (2 * width), min(height, width) / (2 * height)
-    (focal,), (right, up) = camera.numbers("fl", 1), camera.numbers("pp", 2)
+    height, width = image_size(dump)
+    across = min(height, width) / (2 * width)
+    down = min(height, width) / (2 * height)
+    (focal,) = camera.numbers("fl", 1)
+    right, up = camera.numbers("pp", 2)
     lens = (focal * across, focal * down, 0.5 - right * across, 0.5 - up * down)
-    turned = ABOUT_FACE @ rotation(camera, "R").T
-    return camera_of(dump.path.name, turned, ABOUT_FACE @ camera.numbers("t", 3), lens)
+    translation = ABOUT_FACE @ camera.numbers("t", 3)
+    return camera_of(dump.path.name, ABOUT_FACE @ rotation(camera, "R").T, translation, lens)
 
 
 METRICAL_TRACKER = TrackFormat(
@@ -158,45 +174,46 @@ METRICAL_TRACKER = TrackFormat(
 )
 
 
-# Pixel3DMM's folder of `.frame` files: as metrical-tracker's, with a neck, a moving head and a camera that stands.
+# Pixel3DMM (FLAME 2020, or FLAME 2023 without a jaw)
 #
-# `flame{exp, shape, eyes, eyelids, jaw, neck [1, 6], R [1, 6], t [1, 3]}`, `camera{R_base_0 [1, 3, 3], t_base_0 [1, 3],
-# fl, pp}`, `img_size`. The head turns about the **origin** (R v + t), not about FLAME's joint, so its motion goes into
-# the camera here too, where it is exact. FLAME 2020, unless the folder's name says `_FLAME23`, the model without a jaw.
-
-
-FLAME_2023 = "_FLAME23"
-"""In the name of the folder above `checkpoint` when FLAME 2023 was fitted; the files themselves do not say."""
+# The keys are `flame{exp, shape, eyes, eyelids, jaw, neck [1, 6], R [1, 6], t [1, 3]}`,
+# `camera{R_base_0 [1, 3, 3], t_base_0 [1, 3], fl, pp}` and `img_size`. The camera is fixed. The
+# head moves by R v + t about the origin, not about FLAME's root joint, so its motion becomes part
+# of the camera, where it is exact.
 
 
 def read_pixel3dmm(path: Path) -> FlameTrack:
-    """Read one `.frame`, or every one of a folder.
+    """Read a `.frame` file, or all of a folder.
 
     Raises:
-        InputError: one of them is damaged, lacks something, or holds a foreign object.
-        ForeignContentError: they are of another tracker.
+        InputError: a file is damaged, lacks a value, or holds an object other than arrays.
+        ForeignContentError: a file is of another tracker.
     """
-    moments = [_pixel3dmm_moment(dump) for dump in dumps(path, PIXEL3DMM.suffixes)]
+    frames = [_pixel3dmm_frame(dump) for dump in dumps(path, PIXEL3DMM.suffixes)]
     if any(FLAME_2023 in part for part in path.absolute().parts):
-        return track_of_moments(moments, None, [NO_JAW])
-    return track_of_moments(moments, "flame2020", [])
+        return track_of_frames(frames, None, [NO_JAW])
+    return track_of_frames(frames, "flame2020", [])
 
 
-def _pixel3dmm_moment(dump: Dump) -> TrackerFrame:
+def _pixel3dmm_frame(dump: Dump) -> TrackerFrame:
     if not isinstance(dump.values.get("camera"), dict) or "R_base_0" not in dump.values["camera"]:
         raise ForeignContentError
-    return moment_of(dump, _pixel3dmm_camera(dump))
+    return tracker_frame(dump, _pixel3dmm_camera(dump))
 
 
 def _pixel3dmm_camera(dump: Dump) -> Camera:
-    """The camera looks along -Z with +Y up, as ours; its picture's middle is half a pixel off, in both directions."""
-    camera, flame = dump.inside("camera"), dump.inside("flame")
-    base, place = camera.numbers("R_base_0", 3, 3), camera.numbers("t_base_0", 3)
-    height, width = picture_size(dump)
-    (focal,), (right, down) = camera.numbers("fl", 1), camera.numbers("pp", 2)
+    """Return the camera, which has +Y up; the image centre is off by half a pixel."""
+    camera = dump.inside("camera")
+    flame = dump.inside("flame")
+    base = camera.numbers("R_base_0", 3, 3)
+    offset = camera.numbers("t_base_0", 3)
+    height, width = image_size(dump)
+    (focal,) = camera.numbers("fl", 1)
+    right, down = camera.numbers("pp", 2)
     middle = ((1 + right) * (width / 2 + 0.5) - 1) / width, (1 + down) * (height / 2 + 0.5) / height
-    turned, moved = base @ rotation(flame, "R"), base @ flame.numbers("t", 3) + place
-    return camera_of(dump.path.name, np.asarray(turned), moved, (focal, focal, *middle))
+    matrix = np.asarray(base @ rotation(flame, "R"))
+    translation = base @ flame.numbers("t", 3) + offset
+    return camera_of(dump.path.name, matrix, translation, (focal, focal, *middle))
 
 
 PIXEL3DMM = TrackFormat(

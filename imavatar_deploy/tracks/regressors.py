@@ -1,9 +1,17 @@
-"""Codes: what the regressors DECA, EMOCA and SMIRK return for an image, in whatever their users keep it.
+"""Read the codes that the regressors DECA, EMOCA and SMIRK return for images.
 
-None of the three has a file format for it. People keep the dictionary they get, a frame or a whole video at a time,
-as `.npz`, `.npy`, `.pkl` or `.pt`; in a list; one file a frame in a folder; one folder a frame. FLAME 2020,
-axis-angles, no neck. Their `cam` is of a crop that follows the face, scaled orthographic: no camera of a motion, and
-left out.
+None of the three defines a file format. Users store the dictionary of a frame or of a whole video
+as `.npz`, `.npy`, `.pkl` or `.pt`: alone, in a list, in one file per frame or in one folder per
+frame. The head model is FLAME 2020; rotations are axis-angles, without a neck. The arrays are:
+
+    DECA    exp [50], pose [6] (global, jaw), shape [100], cam [3]: what `deca.encode` returns.
+            EMOCA's demos write exp.npy, pose.npy and shape.npy in one folder per frame.
+    EMOCA   expcode [50], posecode [6] (global, jaw), shapecode [100]: what its model returns.
+    SMIRK   expression_params [50], pose_params [3], jaw_params [3], eyelid_params [2],
+            shape_params [300], cam [3].
+
+`cam` is the scaled orthographic camera of a crop that follows the face. It is not the camera of the
+motion, and is left out.
 """
 
 from __future__ import annotations
@@ -13,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imavatar_deploy.errors import InputError
 
@@ -22,139 +29,123 @@ from .assembly import eyelids, track_of
 from .format import ForeignContentError, TrackFormat
 from .track import FlameTrack
 
-Float = NDArray[np.float32]
-
 SUFFIXES = tuple(suffix for suffix in READERS if suffix != ".frame")
-"""Whatever holds a dictionary."""
+"""Suffixes of files that can hold a dictionary."""
 
 CAMERA = "cam"
-"""What all three call it."""
+"""Name of the camera in all three."""
 
 CROP = "the camera of the crop is left out: the head turns in place"
 
 
 @dataclass(frozen=True)
-class Spelling:
-    """What one regressor calls its outputs."""
+class ArrayNames:
+    """Names of the arrays of one regressor."""
 
     expression: str
     pose: str
-    """[6] global and jaw, or [3] global where there is a `jaw`."""
+    """[6] global and jaw, or [3] global if `jaw` is not None."""
     shape: str
     jaw: str | None = None
     eyelids: str | None = None
 
     @property
-    def needed(self) -> set[str]:
-        """Without these it is of another spelling."""
+    def required(self) -> set[str]:
+        """Names that identify the regressor."""
         return {self.expression, self.pose, *([self.jaw] if self.jaw else [])}
 
     @property
     def used(self) -> set[str]:
-        """All that is looked at."""
-        return {*self.needed, self.shape, CAMERA, *([self.eyelids] if self.eyelids else [])}
+        """Names of all arrays that are read."""
+        return {*self.required, self.shape, CAMERA, *([self.eyelids] if self.eyelids else [])}
 
 
-def codes_format(name: str, description: str, spelling: Spelling) -> TrackFormat:
-    """The row of a regressor."""
+def codes_format(name: str, description: str, names: ArrayNames) -> TrackFormat:
+    """Return the format of a regressor."""
 
     def read(path: Path) -> FlameTrack:
-        return read_codes(path, spelling)
+        return read_codes(path, names)
 
     return TrackFormat(name=name, description=description, suffixes=SUFFIXES, read=read, folders=())
 
 
-def read_codes(path: Path, spelling: Spelling) -> FlameTrack:
-    """Read a file or a folder.
+def read_codes(path: Path, names: ArrayNames) -> FlameTrack:
+    """Read a file or a folder of codes.
 
     Raises:
-        InputError: a file is damaged, lacks something, or is of another shape.
-        ForeignContentError: they are spelt otherwise.
+        InputError: a file is damaged, or an array is missing or has a wrong shape.
+        ForeignContentError: the required arrays are missing.
     """
     gather = _of_files if path.is_file() or files_of(path, SUFFIXES) else _of_folders
-    found = list(gather(path, spelling))
-    if not found:
+    sources = list(gather(path, names))
+    if not sources:
         raise ForeignContentError
-    expression = column(found, spelling.expression, "E")
+    expression = column(sources, names.expression, "E")
     pose = np.zeros((len(expression), 15), dtype=np.float32)
-    turned = column(found, spelling.pose, 3 if spelling.jaw else 6)
-    jaw = column(found, spelling.jaw, 3) if spelling.jaw else turned[:, 3:]
-    if not len(expression) == len(turned) == len(jaw):
+    rotation = column(sources, names.pose, 3 if names.jaw else 6)
+    jaw = column(sources, names.jaw, 3) if names.jaw else rotation[:, 3:]
+    if not len(expression) == len(rotation) == len(jaw):
         raise InputError(
-            f"there are {len(expression)} expressions, {len(turned)} poses and {len(jaw)} jaws: one a frame"
+            f"there are {len(expression)} expressions, {len(rotation)} poses and {len(jaw)} jaws, "
+            "expected one of each per frame"
         )
-    pose[:, :3], pose[:, 6:9] = turned[:, :3], jaw
+    pose[:, :3] = rotation[:, :3]
+    pose[:, 6:9] = jaw
     return track_of(
         expression,
         pose,
         edition="flame2020",
-        names=[dump.name for dump in found] if len(found) > 1 else (),
-        shape=found[0].rows(spelling.shape, "S")[0] if spelling.shape in found[0].values else None,
-        notes=[*([CROP] if CAMERA in found[0].values else []), *_lids(found, spelling)],
+        names=[dump.name for dump in sources] if len(sources) > 1 else (),
+        shape=sources[0].rows(names.shape, "S")[0] if names.shape in sources[0].values else None,
+        notes=[*([CROP] if CAMERA in sources[0].values else []), *_lids(sources, names)],
     )
 
 
-def _lids(found: Sequence[Dump], spelling: Spelling) -> list[str]:
-    known = spelling.eyelids and all(spelling.eyelids in dump.values for dump in found)
-    return eyelids(column(found, str(spelling.eyelids), 2)) if known else []
+def _lids(sources: Sequence[Dump], names: ArrayNames) -> list[str]:
+    known = names.eyelids and all(names.eyelids in dump.values for dump in sources)
+    return eyelids(column(sources, str(names.eyelids), 2)) if known else []
 
 
-def _of_files(path: Path, spelling: Spelling) -> Iterator[Dump]:
+def _of_files(path: Path, names: ArrayNames) -> Iterator[Dump]:
     for dump in dumps(path, SUFFIXES):
-        if not spelling.needed <= set(dump.values):
+        if not names.required <= set(dump.values):
             raise ForeignContentError
-        yield dump.only(spelling.used)
+        yield dump.only(names.used)
 
 
-def _of_folders(path: Path, spelling: Spelling) -> Iterator[Dump]:
-    """One folder a frame: in it a file of the folder's name with everything, or a `.npy` for each array."""
+def _of_folders(path: Path, names: ArrayNames) -> Iterator[Dump]:
+    """Read one folder per frame: a file of the folder's name, or a `.npy` file per array."""
     for folder in folders_of(path):
         files = files_of(folder, SUFFIXES)
         named = [file for file in files if file.stem == folder.name]
         if named:
-            yield from _of_files(named[0], spelling)
-        elif spelling.needed <= {file.stem for file in files}:
-            wanted = [
+            yield from _of_files(named[0], names)
+        elif names.required <= {file.stem for file in files}:
+            arrays = [
                 file
                 for file in files
-                if file.stem in spelling.needed | {spelling.shape} and file.suffix == ".npy"
+                if file.stem in names.required | {names.shape} and file.suffix == ".npy"
             ]
-            yield Dump(folder, {file.stem: plain_array(file) for file in wanted})
+            yield Dump(folder, {file.stem: plain_array(file) for file in arrays})
 
 
-# DECA's code dictionaries, and EMOCA's folders.
-#
-# `exp [50]`, `pose [6]` (global, jaw), `shape [100]`, `cam [3]`: what `deca.encode` returns. EMOCA's demos write one
-# folder a frame with `exp.npy`, `pose.npy` and `shape.npy`, which is the same spelling.
+# The regressors
 
 
 DECA = codes_format(
     "deca",
     "DECA's codes: exp, pose, shape (EMOCA's folders, too)",
-    Spelling("exp", "pose", "shape"),
+    ArrayNames("exp", "pose", "shape"),
 )
-
-
-# EMOCA's code dictionaries.
-#
-# `expcode [50]`, `posecode [6]` (global, jaw), `shapecode [100]`: what its model returns. Its demos' folders are spelt as
-# DECA's.
-
 
 EMOCA = codes_format(
     "emoca",
     "EMOCA's codes: expcode, posecode, shapecode",
-    Spelling("expcode", "posecode", "shapecode"),
+    ArrayNames("expcode", "posecode", "shapecode"),
 )
-
-
-# SMIRK's outputs.
-#
-# `expression_params [50]`, `pose_params [3]`, `jaw_params [3]`, `eyelid_params [2]`, `shape_params [300]`, `cam [3]`.
-
 
 SMIRK = codes_format(
     "smirk",
     "SMIRK's outputs: expression_params, pose_params, jaw_params",
-    Spelling("expression_params", "pose_params", "shape_params", "jaw_params", "eyelid_params"),
+    ArrayNames("expression_params", "pose_params", "shape_params", "jaw_params", "eyelid_params"),
 )

@@ -1,4 +1,4 @@
-"""FlameFrame and FlameTrack: one moment of a head's motion, and a whole motion with its cameras and edition."""
+"""FlameFrame and FlameTrack: one frame of a motion, and a motion with its cameras and edition."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import EDITIONS, EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
 
-Float = NDArray[np.float32]
-
 DEFAULT_FPS = 25.0
-"""Frames per second of the published data, whose files do not say."""
+"""Frames per second of the published data, whose files do not state it."""
 
 
 @dataclass(frozen=True, eq=False)
 class FlameFrame:
-    """What drives an avatar for one frame.
+    """Parameters that drive an avatar in one frame.
 
     Raises:
         InputError: a wrong number of coefficients, or one that is not finite.
     """
 
-    expression: Float  # [50]
-    pose: Float  # [15] axis-angle: global, neck, jaw, eyeL, eyeR
+    # The constructor converts both arrays to float32.
+    expression: NDArray[np.float32]  # [50]
+    pose: NDArray[np.float32]  # [15] axis-angle in radians: global, neck, jaw, eyeL, eyeR
     camera: Camera | None = None
     timestamp: float = 0.0
-    """Seconds since the motion began."""
+    """Seconds from the start of the motion."""
     name: str = ""
-    """What the source calls this frame; a plain file name without folders."""
+    """Name of the frame in its source; a plain file name without folders."""
 
     def __post_init__(self) -> None:
         for name, size in (("expression", EXPRESSION_SIZE), ("pose", POSE_SIZE)):
@@ -48,39 +48,39 @@ class FlameTrack:
     """A motion of T frames, evenly spaced in time.
 
     Raises:
-        InputError: no frame, arrays that do not agree, a value that is not finite, or an unknown edition.
+        InputError: no frame, arrays of different lengths, a value that is not finite, or an
+            unknown edition.
     """
 
-    expression: Float  # [T, 50]
-    pose: Float  # [T, 15] axis-angle: global, neck, jaw, eyeL, eyeR
+    # The constructor converts the arrays to float32.
+    expression: NDArray[np.float32]  # [T, 50]
+    pose: NDArray[np.float32]  # [T, 15] axis-angle in radians: global, neck, jaw, eyeL, eyeR
     cameras: tuple[Camera, ...] = ()
-    """One per frame, or none at all."""
+    """One per frame, or none."""
     fps: float = DEFAULT_FPS
     edition: str | None = None
-    """Head-model edition of the codes (see `conventions.EDITIONS`); None where the source does not say."""
-    shape: Float = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
-    """[S] shape coefficients of the subject, perhaps none."""
+    """Head-model edition of the codes (see `conventions.EDITIONS`); None if unknown."""
+    shape: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    """[S] shape coefficients of the subject; S may be 0."""
     names: tuple[str, ...] = ()
-    """One per frame; counted from 1 when left out, as the published files do."""
+    """One per frame; by default the numbers from 1, as in the published files."""
     notes: tuple[str, ...] = ()
-    """What reading it lost or had to assume, a sentence each, for whoever shows it."""
+    """Information that reading lost or assumed, one sentence each."""
 
     def __post_init__(self) -> None:
-        self._settle("expression", _per_frame("expression", self.expression, EXPRESSION_SIZE))
-        self._settle("pose", _per_frame("pose", self.pose, POSE_SIZE))
-        self._settle("shape", as_float32("track shape", self.shape, ("S",)))
-        self._settle("cameras", tuple(self.cameras))
-        self._settle(
-            "names", tuple(self.names) or tuple(str(index + 1) for index in range(len(self)))
-        )
-        self._settle("fps", _positive_fps(self.fps))
+        self._set("expression", _per_frame("expression", self.expression, EXPRESSION_SIZE))
+        self._set("pose", _per_frame("pose", self.pose, POSE_SIZE))
+        self._set("shape", as_float32("track shape", self.shape, ("S",)))
+        self._set("cameras", tuple(self.cameras))
+        self._set("names", tuple(self.names) or tuple(str(index + 1) for index in range(len(self))))
+        self._set("fps", _positive_fps(self.fps))
         self._check_counts()
         if self.edition is not None and self.edition not in EDITIONS:
             raise InputError(
                 f"track edition must be one of {', '.join(EDITIONS)}, got {self.edition!r}"
             )
 
-    def _settle(self, name: str, value: object) -> None:
+    def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
     def _check_counts(self) -> None:
@@ -91,35 +91,39 @@ class FlameTrack:
             "names": len(self.names),
             "cameras": len(self.cameras) or len(self),
         }
-        for things, count in counts.items():
+        for name, count in counts.items():
             if count != len(self):
                 raise InputError(
-                    f"a track must have one of everything per frame, got {len(self)} expressions and {count} {things}"
+                    "a track must have one of everything per frame, got "
+                    f"{len(self)} expressions and {count} {name}"
                 )
 
     def __len__(self) -> int:
         return len(self.expression)
 
     def frame(self, index: int) -> FlameFrame:
-        """The frame at `index`, counted from 0."""
+        """Return the frame at `index`, counted from 0."""
         camera = self.cameras[index] if self.cameras else None
         return FlameFrame(
             self.expression[index], self.pose[index], camera, index / self.fps, self.names[index]
         )
 
     def frames(self) -> Iterator[FlameFrame]:
-        """Every frame in order."""
+        """Iterate over the frames in order."""
         return (self.frame(index) for index in range(len(self)))
 
     def select(self, frames: slice) -> FlameTrack:
-        """The frames of a slice as a track of its own; a step S divides `fps`, so the motion keeps its speed.
+        """Return the frames of a slice as a track.
+
+        A step S divides `fps` by S, which preserves the speed of the motion.
 
         Raises:
             UsageError: the slice holds no frame, or its step is 0.
         """
         if frames.step == 0 or not len(self.expression[frames]):
             raise UsageError(
-                f"the slice {_spelt(frames)} holds no frame of this track, which has {len(self)}"
+                f"the slice {_slice_text(frames)} holds no frame of this track, "
+                f"which has {len(self)}"
             )
         return replace(
             self,
@@ -132,20 +136,23 @@ class FlameTrack:
 
 
 def check_edition(track_edition: str | None, avatar_edition: str) -> None:
-    """Refuse to drive an avatar of one head-model edition with codes of another; a track that does not say may pass.
+    """Check that the codes of a track fit the head-model edition of an avatar.
+
+    A track of unknown edition (None) passes.
 
     Raises:
         EditionMismatchError: the editions differ.
     """
     if track_edition not in (None, avatar_edition):
         raise EditionMismatchError(
-            f"the track was made for {track_edition} and the avatar for {avatar_edition}, whose codes mean different "
-            "faces: use a track of the avatar's edition, or play it all the same with --any-edition"
+            f"the track was made for {track_edition} and the avatar for {avatar_edition}, "
+            "whose codes mean different faces: use a track of the avatar's edition, or play it all "
+            "the same with --any-edition"
         )
 
 
-def _per_frame(name: str, rows: Any, size: int) -> Float:
-    """As float32 `[T, size]`, row by row, so that an error names the frame."""
+def _per_frame(name: str, rows: Any, size: int) -> Float32[Array, "T size"]:
+    """Convert row by row, so that an error names the frame."""
     checked = [
         as_float32(f"{name} of frame {index}", row, (size,)) for index, row in enumerate(rows)
     ]
@@ -162,7 +169,7 @@ def _positive_fps(fps: Any) -> float:
     return value
 
 
-def _spelt(frames: slice) -> str:
+def _slice_text(frames: slice) -> str:
     parts = (
         (frames.start, frames.stop)
         if frames.step is None

@@ -1,4 +1,4 @@
-"""Avatars for the first floor's tests: the reference checkpoint, a small one, and a writer of the published layout."""
+"""Models for the tests: the reference checkpoint, small random ones, and the published layout."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def random_head(rng: np.random.Generator) -> HeadModel:
     def normal(*shape: int) -> NDArray[np.float32]:
         return rng.normal(0.0, 0.05, shape).astype(np.float32)
 
-    weights, regressor = rng.random((VERTICES, 5)), rng.random((5, VERTICES))
+    weights = rng.random((VERTICES, 5))
+    regressor = rng.random((5, VERTICES))
     return HeadModel(
         template=normal(VERTICES, 3),
         faces=rng.integers(0, VERTICES, (6, 3), dtype=np.int32),
@@ -64,7 +65,7 @@ def random_head(rng: np.random.Generator) -> HeadModel:
 
 @pytest.fixture
 def make_avatar() -> Callable[..., ImplicitAvatar]:
-    """Builds a small avatar whose every weight is random, as after training; sizes may be changed."""
+    """Return a function that builds a small avatar with random weights."""
 
     def make(**sizes: Any) -> ImplicitAvatar:
         torch.manual_seed(0)
@@ -80,7 +81,7 @@ def make_avatar() -> Callable[..., ImplicitAvatar]:
 
 @pytest.fixture
 def make_variant() -> Callable[..., HeadAvatarModel]:
-    """Builds a small variant by name, so much noise on its every weight; none leaves it as it starts."""
+    """Return a function that builds a small variant, with noise on its initial weights."""
 
     def make(name: str, *, noise: float = 0.03, **sizes: Any) -> HeadAvatarModel:
         torch.manual_seed(0)
@@ -106,7 +107,7 @@ def points() -> torch.Tensor:
 
 @pytest.fixture
 def frame() -> tuple[torch.Tensor, torch.Tensor]:
-    """An expression [50] and a pose [15]."""
+    """Expression `[50]` and pose `[15]`."""
     generator = torch.Generator().manual_seed(2)
     return torch.rand(50, generator=generator), torch.randn(15, generator=generator) * 0.3
 
@@ -131,10 +132,11 @@ def published_name(name: str, *, old_spelling: bool) -> str:
 
 @pytest.fixture
 def publish() -> Callable[..., dict[str, Any]]:
-    """Turns an avatar into what the published code would have saved: `{"epoch", "model_state_dict"}`."""
+    """Return a function that converts an avatar to the contents of a published checkpoint."""
 
     def convert(avatar: ImplicitAvatar, *, old_spelling: bool = True) -> dict[str, Any]:
-        head, vertices = avatar.head, len(avatar.head.template)
+        head = avatar.head
+        vertices = len(head.template)
         basis = np.concatenate([np.zeros((vertices, 3, 100)), 4.0 * head.expression_basis], axis=2)
         flame = {
             "eye_pose": np.zeros((1, 6)),
@@ -150,11 +152,14 @@ def publish() -> Callable[..., dict[str, Any]]:
         tensors = {
             name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in flame.items()
         }
-        tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        tensors = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in tensors.items()
+        }
         state = {
-            f"{copy}FLAMEServer.{name}": t
-            for copy in ("", "deformer_network.")
-            for name, t in tensors.items()
+            f"{prefix}FLAMEServer.{name}": tensor
+            for prefix in ("", "deformer_network.")
+            for name, tensor in tensors.items()
         }
         for name, tensor in avatar.state_dict().items():
             if name != "geometry.latent":

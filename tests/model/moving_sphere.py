@@ -1,4 +1,4 @@
-"""A small avatar that looks like a ball before training and moves a little, differently everywhere."""
+"""A small avatar: a sphere with small random blendshapes and skinning weights."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def moving_sphere(**sizes: Any) -> ImplicitAvatar:
 
 
 def calm() -> Frame:
-    """A frame with moderate expression and pose."""
+    """Return a frame with moderate expression and pose."""
     generator = torch.Generator().manual_seed(5)
     return Frame(torch.rand(50, generator=generator), torch.randn(15, generator=generator) * 0.1)

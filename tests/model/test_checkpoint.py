@@ -1,4 +1,4 @@
-"""Our checkpoint folder: round trips, and refusals of what is damaged."""
+"""Checkpoint folders: round trips, and errors for damaged ones."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ Frame = tuple[torch.Tensor, torch.Tensor]
 
 
 def outputs(avatar: ImplicitAvatar, points: torch.Tensor, frame: Frame) -> list[torch.Tensor]:
-    """Everything an avatar says of some points."""
+    """Return the outputs of all networks of an avatar and the deformed points."""
     with torch.no_grad():
-        geometry, deformed = avatar.geometry(points), avatar.deform(points, *frame)
+        geometry = avatar.geometry(points)
+        deformed = avatar.deform(points, *frame)
         normal = torch.nn.functional.normalize(points, dim=-1)
         rgb = avatar.texture(points, normal, avatar.condition(*frame), geometry.feature)
         return [*geometry, *avatar.deformation(points), deformed, rgb]
@@ -39,7 +40,7 @@ def outputs(avatar: ImplicitAvatar, points: torch.Tensor, frame: Frame) -> list[
 
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("latent", [0, 3])
-def test_every_variant_comes_back(
+def test_round_trip_of_every_variant(
     make_variant: Callable[..., HeadAvatarModel],
     name: str,
     latent: int,
@@ -49,14 +50,9 @@ def test_every_variant_comes_back(
 ) -> None:
     model = make_variant(name, latent=latent)
     save_checkpoint(model, tmp_path / "run" / "checkpoint")
-    assert (
-        json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["variant"]
-        == name
-    )
-    for path in (
-        tmp_path / "run",
-        tmp_path / "run" / "checkpoint",
-    ):  # a training run's folder will do
+    folder = tmp_path / "run" / "checkpoint"
+    assert json.loads((folder / "checkpoint.json").read_text())["variant"] == name
+    for path in (tmp_path / "run", folder):  # the folder of a training run is valid, too
         loaded = load_variant(path)
         assert type(loaded) is type(model)
         assert not loaded.training
@@ -69,13 +65,11 @@ def test_every_variant_comes_back(
             each.find_canonical(points, PosedFrame(*frame)) for each in (model, loaded)
         )
         assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
-        assert checkpoint_sha256(path) == sha256(
-            tmp_path / "run" / "checkpoint" / "networks.safetensors"
-        )
+        assert checkpoint_sha256(path) == sha256(folder / "networks.safetensors")
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_only_the_papers_networks_are_loaded_to_be_baked(
+def test_load_checkpoint_accepts_the_networks_of_the_paper_only(
     make_variant: Callable[..., HeadAvatarModel], name: str, tmp_path: Path
 ) -> None:
     save_checkpoint(make_variant(name), tmp_path / "checkpoint", half=True)
@@ -88,9 +82,7 @@ def test_only_the_papers_networks_are_loaded_to_be_baked(
         load_checkpoint(tmp_path)
 
 
-def test_a_checkpoint_that_does_not_say_its_variant_is_the_papers(
-    small: ImplicitAvatar, saved: Path
-) -> None:
+def test_the_default_variant_is_that_of_the_paper(small: ImplicitAvatar, saved: Path) -> None:
     description = json.loads((saved / "checkpoint.json").read_text())
     del description["variant"]
     (saved / "checkpoint.json").write_text(json.dumps(description))
@@ -120,7 +112,8 @@ def test_round_trip_is_exact(
     assert not loaded.training
     assert (loaded.sizes, loaded.provenance) == (avatar.sizes, avatar.provenance)
     for field in fields(avatar.head):
-        before, after = getattr(avatar.head, field.name), getattr(loaded.head, field.name)
+        before = getattr(avatar.head, field.name)
+        after = getattr(loaded.head, field.name)
         assert np.array_equal(before, after), field.name
         assert not isinstance(before, np.ndarray) or before.dtype == after.dtype
     for before, after in zip(
@@ -158,7 +151,9 @@ def test_same_avatar_same_bytes(small: ImplicitAvatar, tmp_path: Path, half: boo
     )
 
 
-def test_nothing_is_replaced_unasked(small: ImplicitAvatar, saved: Path) -> None:
+def test_an_existing_checkpoint_is_replaced_only_with_overwrite(
+    small: ImplicitAvatar, saved: Path
+) -> None:
     with pytest.raises(UsageError, match="already there"):
         save_checkpoint(small, saved)
     save_checkpoint(small, saved, overwrite=True)
@@ -169,7 +164,7 @@ def test_hash_is_of_the_tensors(saved: Path) -> None:
     assert checkpoint_sha256(saved) == sha256(saved / "networks.safetensors")
 
 
-def test_sample_is_a_word_and_not_a_folder(
+def test_sample_names_the_bundled_checkpoint(
     saved: Path, small: ImplicitAvatar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imavatar_deploy.model.checkpoint.SAMPLE", saved)
@@ -183,7 +178,7 @@ def test_edition_must_agree(saved: Path) -> None:
         load_checkpoint(saved, edition="openhead")
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_a_missing_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no checkpoint at"):
         load_checkpoint(tmp_path / "nothing")
 

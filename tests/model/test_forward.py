@@ -1,4 +1,4 @@
-"""Forward variants: search, and implicit gradients against finite differences of roots found anew."""
+"""Forward variants: search, and implicit gradients against finite differences of solved roots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imavatar_deploy.model.correspondence import ForwardMap
 from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.geometry import Geometry
-from imavatar_deploy.model.implicit_diff import across, attach
+from imavatar_deploy.model.implicit_diff import attach, orthogonal_basis
 
 from .moving_sphere import calm, moving_sphere
 
@@ -36,7 +36,8 @@ class TestSearch:
     @pytest.mark.parametrize("bones", [5, 6])
     @torch.no_grad()
     def test_roots_deform_to_the_points(self, points: Tensor, bones: int) -> None:
-        avatar, frame = moving_sphere(bones=bones), calm()
+        avatar = moving_sphere(bones=bones)
+        frame = calm()
         roots = avatar.find_canonical(points, frame)
         assert roots.valid.all()
         torch.testing.assert_close(
@@ -46,14 +47,16 @@ class TestSearch:
             roots.sdf, avatar.geometry(roots.canonical).sdf, atol=2e-4, rtol=0
         )
 
-    def test_keeps_no_graph(self, points: Tensor) -> None:
-        avatar, frame = moving_sphere(), calm()
+    def test_has_no_gradients(self, points: Tensor) -> None:
+        avatar = moving_sphere()
+        frame = calm()
         driven = Frame(frame.expression.requires_grad_(), frame.pose.requires_grad_())
         assert not any(part.requires_grad for part in avatar.find_canonical(points, driven))
 
-    def test_many_points_are_searched_in_parts(self, points: Tensor) -> None:
-        avatar, frame = moving_sphere(), calm()
-        many = points.repeat(80, 1)  # more than one part
+    def test_many_points_are_searched_in_chunks(self, points: Tensor) -> None:
+        avatar = moving_sphere()
+        frame = calm()
+        many = points.repeat(80, 1)  # more than one chunk
         assert len(many) > 4096
         for once, again in zip(
             avatar.find_canonical(points, frame), avatar.find_canonical(many, frame), strict=True
@@ -65,19 +68,21 @@ class TestSearch:
         assert [tuple(part.shape) for part in roots] == [(0, 3), (0,), (0,)]
 
     def test_latent_code_reaches_the_distance(self, points: Tensor) -> None:
-        avatar, frame = moving_sphere(latent=4), calm()
+        avatar = moving_sphere(latent=4)
+        frame = calm()
         with torch.no_grad():
             avatar.geometry.layers[0].bias.add_(0.1)
             for parameter in avatar.geometry.layers[0].parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
         coded = Frame(frame.expression, frame.pose, torch.ones(4))
-        plain, other = avatar.find_canonical(points, frame), avatar.find_canonical(points, coded)
+        plain = avatar.find_canonical(points, frame)
+        other = avatar.find_canonical(points, coded)
         torch.testing.assert_close(plain.canonical, other.canonical, atol=2e-5, rtol=0)
         assert (plain.sdf - other.sdf).abs().median() > 1e-3
 
 
 class Folded(ImplicitAvatar):
-    """x -> (x² in its first coordinate, the others as they are): two roots, or none; the jaw mirrors."""
+    """Squares the first coordinate: two roots or none. The jaw bone mirrors it."""
 
     @property
     def canonical_transforms(self) -> Tensor:
@@ -97,14 +102,14 @@ class Folded(ImplicitAvatar):
 
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
-def test_of_two_roots_the_smaller_distance_counts(
+def test_the_root_of_smaller_distance_is_returned(
     small: ImplicitAvatar, points: Tensor, sign: float
 ) -> None:
     avatar = Folded(small.head, small.sizes)
-    asked: list[Tensor] = []
+    evaluated: list[Tensor] = []
 
     def slope(x: Tensor, code: Tensor | None) -> Geometry:
-        asked.append(x)
+        evaluated.append(x)
         return Geometry(sign * x[:, 0], x)
 
     avatar.geometry.forward = slope  # type: ignore[method-assign, assignment]
@@ -119,14 +124,12 @@ def test_of_two_roots_the_smaller_distance_counts(
     outside = points[:, 0] < -1e-3
     assert not roots.valid[outside].any()
     assert (roots.sdf[outside] == 1.0).all()
-    assert sum(map(len, asked)) <= 2 * int((~outside).sum()), (
-        "a root found twice is asked about once"
-    )
+    assert sum(map(len, evaluated)) <= 2 * int((~outside).sum()), "equal roots are evaluated once"
 
 
 @pytest.fixture
 def precise() -> tuple[ImplicitAvatar, RayBundle, Frame, Tensor]:
-    """In float64: a small avatar, eight rays with their surface points, to the last digit."""
+    """Return a small avatar, eight rays, a frame and the exact surface points, all in float64."""
     avatar = moving_sphere().double()
     frame = Frame(*(part.double() for part in calm()[:2]))
     pixels = torch.tensor(
@@ -149,7 +152,7 @@ def newton(residual: Callable[[Tensor], Tensor], x: Tensor, steps: int = 60) -> 
 
 
 def meet(avatar: ImplicitAvatar, view: RayBundle, frame: Frame, start: Tensor) -> Tensor:
-    """[M, 3] where rays meet the surface, by cross products as the paper writes it."""
+    """Intersect rays with the surface, `[M, 3]`, by the cross products of the paper."""
 
     def residual(x: Tensor) -> Tensor:
         offset = torch.linalg.cross(view.directions, avatar.deform(x, *frame[:2]) - view.origin)
@@ -161,7 +164,7 @@ def meet(avatar: ImplicitAvatar, view: RayBundle, frame: Frame, start: Tensor) -
 def perturbed(
     name: str, avatar: ImplicitAvatar, view: RayBundle, frame: Frame, amount: float
 ) -> tuple[RayBundle, Frame]:
-    """Move one thing along a random direction, by a finite amount."""
+    """Change one input by a finite amount in a random direction."""
     generator = torch.Generator().manual_seed(6)
 
     def change(tensor: Tensor) -> Tensor:
@@ -179,8 +182,10 @@ def perturbed(
     return view, frame
 
 
-def seen(avatar: ImplicitAvatar, canonical: Tensor, view: RayBundle, frame: Frame) -> Tensor:
-    """[M, 9] what training reads of surface points."""
+def surface_values(
+    avatar: ImplicitAvatar, canonical: Tensor, view: RayBundle, frame: Frame
+) -> Tensor:
+    """Return the values of surface points that training uses `[M, 11]`."""
     points = avatar.attach_gradients(
         canonical, view.at(torch.zeros(len(view)).double()), view, frame
     )
@@ -192,7 +197,7 @@ def seen(avatar: ImplicitAvatar, canonical: Tensor, view: RayBundle, frame: Fram
 def inputs(
     name: str, avatar: ImplicitAvatar, view: RayBundle, frame: Frame
 ) -> tuple[list[Tensor], RayBundle, Frame]:
-    """What a gradient is asked of, made to carry one."""
+    """Return the leaves of one input, with gradients, and the rays and frame that contain them."""
     if name == "camera":
         origin = view.origin.clone().requires_grad_()
         return (
@@ -207,7 +212,7 @@ def inputs(
 
 
 def along(gradients: tuple[Tensor, ...]) -> float:
-    """Derivative along the direction that `perturbed` takes."""
+    """Return the derivative in the direction of `perturbed`."""
     generator = torch.Generator().manual_seed(6)
     return float(
         sum((g * torch.randn(g.shape, generator=generator, dtype=g.dtype)).sum() for g in gradients)
@@ -219,22 +224,22 @@ Precise = tuple[ImplicitAvatar, RayBundle, Frame, Tensor]
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_gradients_on_rays_are_those_of_the_moving_surface(precise: Precise, name: str) -> None:
+def test_gradients_of_points_on_rays(precise: Precise, name: str) -> None:
     avatar, view, frame, canonical = precise
     scales = torch.randn(8, 11, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     leaves, view_, frame_ = inputs(name, avatar, view, frame)
-    loss = (scales * seen(avatar, canonical, view_, frame_)).sum()
+    loss = (scales * surface_values(avatar, canonical, view_, frame_)).sum()
     gradient = along(torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True))
 
-    def measured(amount: float) -> float:
+    def value_at(amount: float) -> float:
         view_, frame_ = perturbed(name, avatar, view, frame, amount)
         with torch.no_grad():
             moved = meet_again(avatar, view_, frame_, canonical)
-            value = float((scales * seen(avatar, moved, view_, frame_)).sum())
+            value = float((scales * surface_values(avatar, moved, view_, frame_)).sum())
         perturbed(name, avatar, view, frame, -amount)
         return value
 
-    difference = (measured(STEP) - measured(-STEP)) / (2 * STEP)
+    difference = (value_at(STEP) - value_at(-STEP)) / (2 * STEP)
     assert abs(difference) > 1e-3
     assert gradient == pytest.approx(difference, rel=1e-5)
 
@@ -245,9 +250,7 @@ def meet_again(avatar: ImplicitAvatar, view: RayBundle, frame: Frame, start: Ten
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_gradients_off_the_surface_are_those_of_the_moving_root(
-    precise: Precise, name: str
-) -> None:
+def test_gradients_off_the_surface(precise: Precise, name: str) -> None:
     avatar, view, frame, _ = precise
     distance = torch.linspace(3.2, 4.5, 8, dtype=torch.float64)
     canonical = root(avatar, view.at(distance), frame, torch.zeros(8, 3).double())
@@ -259,13 +262,13 @@ def test_gradients_off_the_surface_are_those_of_the_moving_root(
         torch.autograd.grad((scales * sdf).sum(), leaves, allow_unused=True, materialize_grads=True)
     )
 
-    def measured(amount: float) -> float:
+    def value_at(amount: float) -> float:
         view_, frame_ = perturbed(name, avatar, view, frame, amount)
         value = avatar.geometry(root(avatar, view_.at(distance), frame_, canonical)).sdf.detach()
         perturbed(name, avatar, view, frame, -amount)
         return float((scales * value).sum())
 
-    difference = (measured(STEP) - measured(-STEP)) / (2 * STEP)
+    difference = (value_at(STEP) - value_at(-STEP)) / (2 * STEP)
     assert abs(difference) > 1e-3
     assert gradient == pytest.approx(difference, rel=1e-5)
 
@@ -274,7 +277,7 @@ def root(avatar: ImplicitAvatar, deformed: Tensor, frame: Frame, start: Tensor) 
     return newton(lambda x: avatar.deform(x, *frame[:2]) - deformed, start)
 
 
-def test_surface_points_keep_their_place_with_and_without_gradients(precise: Precise) -> None:
+def test_attaching_gradients_preserves_the_values(precise: Precise) -> None:
     avatar, view, frame, canonical = precise
     attached = avatar.attach_gradients(canonical, canonical, view, frame)
     torch.testing.assert_close(attached.canonical, canonical, atol=0, rtol=0)
@@ -289,8 +292,8 @@ def test_surface_points_keep_their_place_with_and_without_gradients(precise: Pre
         torch.testing.assert_close(ours, theirs)
 
 
-def test_normals_stand_on_the_deformed_surface(precise: Precise) -> None:
-    """Neighbouring rays meet the tangent plane."""
+def test_normals_are_orthogonal_to_the_deformed_surface(precise: Precise) -> None:
+    """Intersections of neighbouring rays lie in the tangent plane."""
     avatar, view, frame, canonical = precise
     with torch.no_grad():
         normal = avatar.attach_gradients(canonical, canonical, view, frame).normal
@@ -319,15 +322,15 @@ def test_no_surface_points(precise: Precise) -> None:
     assert all(torch.isfinite(p.grad).all() for p in avatar.parameters() if p.grad is not None)
 
 
-def test_directions_across_a_ray() -> None:
+def test_orthogonal_basis() -> None:
     rays = torch.nn.functional.normalize(
         torch.cat([torch.eye(3), -torch.eye(3), torch.randn(20, 3)]), dim=1
     )
-    basis = torch.cat([across(rays), rays[:, None]], dim=1)
+    basis = torch.cat([orthogonal_basis(rays), rays[:, None]], dim=1)
     torch.testing.assert_close(basis @ basis.mT, torch.eye(3).expand(26, 3, 3), atol=1e-6, rtol=0)
 
 
-def test_a_singular_jacobian_moves_nothing() -> None:
+def test_the_gradient_at_a_singular_jacobian_is_zero() -> None:
     x = torch.ones(2, 3, requires_grad=True)
     height = torch.tensor(1.0, requires_grad=True)
     flat = torch.stack([torch.tensor([1.0, 1.0, 0.0]), torch.ones(3)])
@@ -340,11 +343,11 @@ def test_official_surface(official: ImplicitAvatar, reference: Path, frame: int)
     with np.load(reference / "golden" / "e_surface.npz") as data:
         golden = {key: torch.from_numpy(data[key]) for key in data.files}
     drive = Frame(golden["expression"][frame], golden["pose"][frame])
-    some = golden["points_c"][::4]
-    view = RayBundle.of(CAMERA, (len(some), 1))
+    points = golden["points_c"][::4]
+    view = RayBundle.of(CAMERA, (len(points), 1))
     with torch.no_grad():
-        points = official.attach_gradients(some, some, view, drive)
-        rgb = official.colour(points, drive)
-    torch.testing.assert_close(points.normal, golden[f"normals_{frame}"][::4], atol=1e-5, rtol=0)
-    torch.testing.assert_close(points.geometry.feature, golden["feature"][::4], atol=1e-5, rtol=0)
+        surface = official.attach_gradients(points, points, view, drive)
+        rgb = official.colour(surface, drive)
+    torch.testing.assert_close(surface.normal, golden[f"normals_{frame}"][::4], atol=1e-5, rtol=0)
+    torch.testing.assert_close(surface.geometry.feature, golden["feature"][::4], atol=1e-5, rtol=0)
     torch.testing.assert_close(2.0 * rgb - 1.0, golden[f"rgb_{frame}"][::4], rtol=1e-4, atol=1e-5)

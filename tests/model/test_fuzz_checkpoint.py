@@ -1,4 +1,4 @@
-"""Checkpoint folders from strangers: they open, or are refused with one sentence; no size of theirs is believed."""
+"""Fuzzed checkpoint folders: they load, or raise an InputError of one line; sizes are checked."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FEW = settings(
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Path:
+def checkpoint(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SAMPLE, tmp_path / "checkpoint"))
 
 
-def refused_or_read(folder: Path) -> None:
+def read_or_refuse(folder: Path) -> None:
     sentence = ""
     try:
         read_folder(folder, edition=None)
@@ -40,24 +40,22 @@ def refused_or_read(folder: Path) -> None:
 
 @FEW
 @given(data=st.data())
-def test_strange_descriptions(own: Path, data: st.DataObject) -> None:
+def test_strange_descriptions(checkpoint: Path, data: st.DataObject) -> None:
     document = json.loads((SAMPLE / DESCRIPTION).read_text())
-    (own / DESCRIPTION).write_text(data.draw(with_a_strange_value(document)))
-    refused_or_read(own)
+    (checkpoint / DESCRIPTION).write_text(data.draw(with_a_strange_value(document)))
+    read_or_refuse(checkpoint)
 
 
 @settings(FEW, max_examples=10)
 @given(data=st.data())
-def test_spoilt_tensors(own: Path, data: st.DataObject) -> None:
-    sound, document = (
-        (SAMPLE / TENSORS).read_bytes(),
-        json.loads((SAMPLE / DESCRIPTION).read_text()),
-    )
-    content = data.draw(mutated(sound[:3000])) + sound[3000:]
-    (own / TENSORS).write_bytes(content)
+def test_damaged_tensors(checkpoint: Path, data: st.DataObject) -> None:
+    original = (SAMPLE / TENSORS).read_bytes()
+    document = json.loads((SAMPLE / DESCRIPTION).read_text())
+    content = data.draw(mutated(original[:3000])) + original[3000:]
+    (checkpoint / TENSORS).write_bytes(content)
     document["files"][TENSORS]["sha256"] = hashlib.sha256(content).hexdigest()
-    (own / DESCRIPTION).write_text(json.dumps(document))
-    refused_or_read(own)
+    (checkpoint / DESCRIPTION).write_text(json.dumps(document))
+    read_or_refuse(checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -71,25 +69,25 @@ def test_spoilt_tensors(own: Path, data: st.DataObject) -> None:
         ("geometry_frequencies", 10**6),
     ],
 )
-def test_impossible_sizes_are_refused_before_anything_is_made(
-    own: Path, key: str, value: Any
+def test_impossible_sizes_are_refused_before_memory_is_allocated(
+    checkpoint: Path, key: str, value: Any
 ) -> None:
-    document = json.loads((own / DESCRIPTION).read_text())
+    document = json.loads((checkpoint / DESCRIPTION).read_text())
     document["sizes"][key] = value
-    (own / DESCRIPTION).write_text(json.dumps(document))
+    (checkpoint / DESCRIPTION).write_text(json.dumps(document))
     with pytest.raises(InputError, match=r"network sizes must be whole numbers of at most 16384"):
-        read_folder(own, edition=None)
+        read_folder(checkpoint, edition=None)
 
 
-def test_groups_that_there_are_not(own: Path) -> None:
-    document = json.loads((own / DESCRIPTION).read_text())
+def test_an_unknown_vertex_group(checkpoint: Path) -> None:
+    document = json.loads((checkpoint / DESCRIPTION).read_text())
     document["vertex_groups"] = document["vertex_groups"][:1]
-    (own / DESCRIPTION).write_text(json.dumps(document))
+    (checkpoint / DESCRIPTION).write_text(json.dumps(document))
     with pytest.raises(InputError, match="names groups that checkpoint.json does not"):
-        read_folder(own, edition=None)
+        read_folder(checkpoint, edition=None)
 
 
-def test_a_width_of_one_is_a_width() -> None:
+def test_the_smallest_width_is_one() -> None:
     assert NetworkSizes(geometry_layers=(1, 1), geometry_skip=(1,)).geometry_layers == (1, 1)
 
 

@@ -25,7 +25,8 @@ def test_forward_map_is_the_equation(
 ) -> None:
     avatar = make_avatar(bones=bones)
     expression, pose = frame
-    psi, theta = expression.numpy(), pose.numpy()
+    psi = expression.numpy()
+    theta = pose.numpy()
     basis, correctives, weights = (field.numpy() for field in avatar.deformation(points))
 
     def blended(pose: np.ndarray, joints: np.ndarray) -> np.ndarray:
@@ -50,7 +51,7 @@ def test_forward_map_is_the_equation(
 
 
 @torch.no_grad()
-def test_canonical_pose_and_expression_leave_points_where_they_are(
+def test_points_do_not_move_in_the_canonical_pose_and_expression(
     small: ImplicitAvatar, points: torch.Tensor
 ) -> None:
     deformed = small.deform(points, torch.zeros(50), small.canonical_pose)
@@ -74,7 +75,7 @@ def test_gradients_reach_point_expression_and_pose(
         assert (tensor.grad != 0).all()
 
 
-def test_state_holds_the_networks_only(small: ImplicitAvatar) -> None:
+def test_state_contains_the_networks_only(small: ImplicitAvatar) -> None:
     assert {name.split(".")[0] for name in small.state_dict()} == {
         "geometry",
         "deformation",
@@ -109,10 +110,10 @@ def test_sizes_must_fit_the_head_model(small: ImplicitAvatar) -> None:
 
 
 @torch.no_grad()
-def test_noise_is_an_expression_to_colours_alone(
+def test_noise_changes_the_condition_of_colours_only(
     small: ImplicitAvatar, points: torch.Tensor, frame: Frame
 ) -> None:
-    seen = SurfacePoints(
+    surface = SurfacePoints(
         points, torch.nn.functional.normalize(points, dim=1), small.geometry(points), points
     )
     noise = torch.zeros(len(points), 53)
@@ -120,7 +121,7 @@ def test_noise_is_an_expression_to_colours_alone(
     noise[::2, 50] = -0.4  # the jaw's first angle
     moved = Driving(frame[0] + noise[0, :50], frame[1].clone())
     moved.pose[6] -= 0.4
-    told = small.colour(seen, Driving(*frame), noise)
-    torch.testing.assert_close(told[::2], small.colour(seen, moved)[::2])
-    torch.testing.assert_close(told[1::2], small.colour(seen, Driving(*frame))[1::2])
-    assert not torch.allclose(told[::2], told[1::2].mean(dim=0))
+    noisy = small.colour(surface, Driving(*frame), noise)
+    torch.testing.assert_close(noisy[::2], small.colour(surface, moved)[::2])
+    torch.testing.assert_close(noisy[1::2], small.colour(surface, Driving(*frame))[1::2])
+    assert not torch.allclose(noisy[::2], noisy[1::2].mean(dim=0))

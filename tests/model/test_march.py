@@ -1,4 +1,4 @@
-"""Marching rays: on shapes whose intersections are known, on a small avatar, and beside official renders."""
+"""MarchTracer: shapes with known intersections, a small avatar, and official renders."""
 
 from __future__ import annotations
 
@@ -28,15 +28,17 @@ SHIFT = torch.tensor([0.25, 0.0, 0.0])
 
 
 class Shape:
-    """What a tracer asks of a model, whatever its direction: a shape moved by SHIFT; no roots behind `wall`."""
+    """A model of a shape translated by `SHIFT`, without roots below `wall`."""
 
     def __init__(self, distance: Callable[[Tensor], Tensor], wall: float = -9.0) -> None:
-        self.distance, self.wall = distance, wall
-        self.asked = 0
+        self.distance = distance
+        self.wall = wall
+        self.evaluations = 0
 
     def find_canonical(self, points: Tensor, frame: Frame) -> Correspondences:
-        self.asked += len(points)
-        canonical, valid = points - SHIFT, points[:, 1] > self.wall
+        self.evaluations += len(points)
+        canonical = points - SHIFT
+        valid = points[:, 1] > self.wall
         return Correspondences(canonical, torch.where(valid, self.distance(canonical), 1.0), valid)
 
 
@@ -45,7 +47,7 @@ def trace(shape: Any, view: RayBundle, **options: Any) -> Any:
 
 
 def sphere_distance(view: RayBundle, radius: float = 0.7) -> tuple[Tensor, Tensor]:
-    """Distance to the nearer intersection with the shifted sphere, and whether there is one."""
+    """Return the distance to the nearer intersection with the sphere, and whether there is one."""
     origin = view.origin - SHIFT
     along = -(view.directions @ origin)
     squared = along.square() - origin @ origin + radius**2
@@ -61,7 +63,7 @@ def test_march_is_in_the_table() -> None:
     assert TRACERS["march"] is MarchTracer
 
 
-def test_where_a_sphere_is_met(view: RayBundle) -> None:
+def test_intersections_with_a_sphere(view: RayBundle) -> None:
     traced = trace(Shape(shapes.sphere), view)
     distance, inside = sphere_distance(view)
     # A ray that grazes the sphere between two samples may miss it.
@@ -75,7 +77,7 @@ def test_where_a_sphere_is_met(view: RayBundle) -> None:
     assert traced.valid.all()
 
 
-def test_the_first_of_several_layers_is_met(view: RayBundle) -> None:
+def test_the_first_of_several_layers_is_hit(view: RayBundle) -> None:
     traced = trace(Shape(shapes.torus), view)
     samples = torch.linspace(2.5, 5.5, 600)
     points = view.origin + samples[None, :, None] * view.directions[:, None] - SHIFT
@@ -88,7 +90,7 @@ def test_the_first_of_several_layers_is_met(view: RayBundle) -> None:
     assert traced.sdf[hit].abs().max() < 1e-5
 
 
-def test_a_miss_keeps_its_nearest_sample(view: RayBundle) -> None:
+def test_a_miss_returns_its_nearest_sample(view: RayBundle) -> None:
     traced = trace(Shape(shapes.sphere), view)
     crossing = cross(view)
     missed = ~traced.hit & crossing.inside
@@ -100,7 +102,7 @@ def test_a_miss_keeps_its_nearest_sample(view: RayBundle) -> None:
     assert missed.any()
 
 
-def test_rays_outside_the_bounding_sphere_stay_where_they_come_nearest() -> None:
+def test_rays_outside_the_bounding_sphere_return_their_nearest_point() -> None:
     view = RayBundle.of(Camera.looking_at((0.0, 0.0, 0.0), distance=4.0, extent=5.0), (16, 16))
     traced = trace(Shape(lambda x: x.norm(dim=1) - 3.0), view)
     outside = ~cross(view).inside
@@ -114,7 +116,7 @@ def test_rays_outside_the_bounding_sphere_stay_where_they_come_nearest() -> None
     assert (shapes_sdf < 0).all()
 
 
-def test_a_ray_born_inside_is_met_where_it_begins(view: RayBundle) -> None:
+def test_a_ray_that_starts_inside_hits_at_its_start(view: RayBundle) -> None:
     traced = trace(Shape(lambda x: x.norm(dim=1) - 3.0), view)
     crossing = cross(view)
     assert (traced.hit == crossing.inside).all()
@@ -122,7 +124,7 @@ def test_a_ray_born_inside_is_met_where_it_begins(view: RayBundle) -> None:
     torch.testing.assert_close(traced.deformed[traced.hit], entered, atol=1e-6, rtol=0)
 
 
-def test_a_camera_inside_the_sphere_looks_ahead_only() -> None:
+def test_intersections_behind_the_camera_are_ignored() -> None:
     view = RayBundle.of(Camera.looking_at((0.0, 0.0, 0.0), distance=0.5), (8, 8))
     crossing = cross(view)
     assert (crossing.near == 0).all()
@@ -131,18 +133,18 @@ def test_a_camera_inside_the_sphere_looks_ahead_only() -> None:
     assert not cross(turned).inside.any()
 
 
-def test_rays_that_are_not_foreground_keep_their_smallest_distance(view: RayBundle) -> None:
+def test_background_rays_return_their_smallest_distance(view: RayBundle) -> None:
     foreground = torch.arange(len(view)) % 2 == 0
     shape = Shape(shapes.sphere)
-    traced, plain = trace(shape, view, foreground=foreground), trace(shape, view)
+    traced = trace(shape, view, foreground=foreground)
+    plain = trace(shape, view)
     assert (traced.hit == plain.hit).all()
     for ours, theirs in zip(traced, plain, strict=True):
         assert (ours == theirs)[foreground].all()
     inner = traced.hit & ~foreground
     assert (traced.sdf[inner] < -1e-3).float().mean() > 0.9
-    middle = view.at(
-        -(view.directions @ (view.origin - SHIFT))
-    )  # the deepest point of a sphere on a ray
+    # The deepest point of a sphere on a ray.
+    middle = view.at(-(view.directions @ (view.origin - SHIFT)))
     torch.testing.assert_close(traced.deformed[inner], middle[inner], atol=0.015, rtol=0)
 
 
@@ -156,20 +158,21 @@ def test_points_without_root_are_no_surface(view: RayBundle) -> None:
     assert not traced.hit[low].any()
 
 
-def test_a_ray_is_not_followed_past_its_surface(view: RayBundle) -> None:
-    seen_through, solid = Shape(shapes.sphere), Shape(lambda x: x.norm(dim=1) - 1.0)
-    trace(seen_through, view)
-    trace(solid, view)
-    assert solid.asked < 0.6 * 100 * len(view)
-    assert solid.asked < seen_through.asked
+def test_rays_end_at_their_surface(view: RayBundle) -> None:
+    small_sphere = Shape(shapes.sphere)
+    large_sphere = Shape(lambda x: x.norm(dim=1) - 1.0)
+    trace(small_sphere, view)
+    trace(large_sphere, view)
+    assert large_sphere.evaluations < 0.6 * 100 * len(view)
+    assert large_sphere.evaluations < small_sphere.evaluations
 
 
-def test_many_rays_are_followed_in_parts() -> None:
+def test_many_rays_are_traced_in_chunks() -> None:
     view = RayBundle.of(CAMERA, (90, 90))
     traced = trace(Shape(shapes.sphere), view)
-    some = torch.arange(0, len(view), 7)
-    for ours, theirs in zip(traced, trace(Shape(shapes.sphere), view.select(some)), strict=True):
-        assert (ours[some] == theirs).all()
+    rays = torch.arange(0, len(view), 7)
+    for ours, theirs in zip(traced, trace(Shape(shapes.sphere), view.select(rays)), strict=True):
+        assert (ours[rays] == theirs).all()
 
 
 def test_no_rays(view: RayBundle) -> None:
@@ -178,7 +181,8 @@ def test_no_rays(view: RayBundle) -> None:
 
 
 def test_surface_of_a_moving_avatar() -> None:
-    avatar, frame = moving_sphere(), calm()
+    avatar = moving_sphere()
+    frame = calm()
     view = RayBundle.of(CAMERA, (12, 12))
     view = RayBundle(
         view.camera, view.size, view.pixels, view.origin.requires_grad_(), view.directions
@@ -197,21 +201,19 @@ def test_surface_of_a_moving_avatar() -> None:
 
 @pytest.mark.parametrize("name", ["strong_001_64", "talk_021_64", "talk_099_64"])
 def test_official_rays(official: ImplicitAvatar, reference: Path, name: str) -> None:
-    """Every 67th ray of a frame; benchmarks/implicit_frames.py takes them all."""
+    """Every 67th ray of a frame; benchmarks/implicit_frames.py compares all of them."""
     with np.load(reference / "golden" / f"f_render_{name}.npz") as data:
         golden = {key: torch.from_numpy(data[key]) for key in data.files if data[key].ndim}
     fx, fy, cx, cy = (
         float(golden["intrinsics"][index]) / 64 for index in ((0, 0), (1, 1), (0, 2), (1, 2))
     )
     camera = Camera(np.linalg.inv(golden["cam_pose"].numpy())[:3], np.array([abs(fx), fy, cx, cy]))
-    some = torch.arange(5, 4096, 67)
-    view, frame = (
-        RayBundle.of(camera, (64, 64)).select(some),
-        Frame(golden["expression"], golden["flame_pose"]),
-    )
+    rays = torch.arange(5, 4096, 67)
+    view = RayBundle.of(camera, (64, 64)).select(rays)
+    frame = Frame(golden["expression"], golden["flame_pose"])
     traced = MarchTracer().trace(official, frame, view)
     expected = {
-        key: golden[key][some]
+        key: golden[key][rays]
         for key in ("network_object_mask", "valid_mask", "points", "sdf_output")
     }
     assert (traced.hit == expected["network_object_mask"]).all()
@@ -220,21 +222,21 @@ def test_official_rays(official: ImplicitAvatar, reference: Path, name: str) -> 
     assert apart.median() < 2e-6
     assert apart.max() < 3e-4
     torch.testing.assert_close(traced.sdf, expected["sdf_output"], atol=2e-5, rtol=0)
-    seen = traced.hit
+    hit = traced.hit
     with torch.no_grad():
         points = official.attach_gradients(
-            traced.canonical[seen], traced.deformed[seen], view.select(seen), frame
+            traced.canonical[hit], traced.deformed[hit], view.select(hit), frame
         )
         rgb = official.colour(points, frame)
-    error = rgb - (golden["rgb_values"][some][seen] + 1.0) / 2.0
+    error = rgb - (golden["rgb_values"][rays][hit] + 1.0) / 2.0
     assert -10.0 * error.square().mean().log10() > 40.0
-    cosine = (points.normal * golden["normal_values"][some][seen]).sum(dim=1)
+    cosine = (points.normal * golden["normal_values"][rays][hit]).sum(dim=1)
     assert cosine.median() > 0.99999
     assert cosine.min() > 0.99
 
 
 def test_official_training_rays(official: ImplicitAvatar, reference: Path) -> None:
-    """A third of the published step's rays, all that hit outside of the mask among them."""
+    """A third of the rays of the published step, including all hits outside of the mask."""
     with np.load(reference / "golden" / "g_train_step.npz") as data:
         numbers = [key for key in data.files if data[key].ndim and data[key].dtype.kind != "U"]
         golden = {key: torch.from_numpy(data[key]) for key in numbers}
@@ -247,14 +249,14 @@ def test_official_training_rays(official: ImplicitAvatar, reference: Path) -> No
         np.array([abs(fx), fy, cx, cy]),
     )
     strays = golden["network_object_mask"] & ~golden["object_mask"]
-    some = (strays | (torch.arange(256) % 3 == 0)).nonzero()[:, 0]
+    rays = (strays | (torch.arange(256) % 3 == 0)).nonzero()[:, 0]
     assert strays.any()
-    view = RayBundle.of(camera, (size, size), golden["uv"].long()).select(some)
-    foreground = golden["object_mask"][some]
+    view = RayBundle.of(camera, (size, size), golden["uv"].long()).select(rays)
+    foreground = golden["object_mask"][rays]
     traced = MarchTracer().trace(
         official, Frame(golden["expression"], golden["flame_pose"]), view, foreground=foreground
     )
-    assert (traced.hit == golden["network_object_mask"][some]).all()
-    assert (traced.valid == golden["valid_mask"][some]).all()
-    torch.testing.assert_close(traced.deformed, golden["points"][some], atol=3e-4, rtol=0)
-    torch.testing.assert_close(traced.sdf, golden["sdf_output"][some, 0], atol=2e-5, rtol=0)
+    assert (traced.hit == golden["network_object_mask"][rays]).all()
+    assert (traced.valid == golden["valid_mask"][rays]).all()
+    torch.testing.assert_close(traced.deformed, golden["points"][rays], atol=3e-4, rtol=0)
+    torch.testing.assert_close(traced.sdf, golden["sdf_output"][rays, 0], atol=2e-5, rtol=0)

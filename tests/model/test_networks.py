@@ -1,4 +1,4 @@
-"""The networks' shapes, initial state and layouts, without any checkpoint."""
+"""Sizes, initial state and output layouts of the networks."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_geometry_starts_as_a_sphere(latent: int, seed: int) -> None:
 
 
 @torch.no_grad()
-def test_encoding_and_latent_start_without_influence() -> None:
+def test_encoding_and_latent_have_no_influence_initially() -> None:
     torch.manual_seed(4)
     network = GeometryNetwork(NetworkSizes(latent=32))
     for layer in (0, 4):
@@ -72,7 +72,7 @@ def test_encoding_and_latent_start_without_influence() -> None:
 
 
 @torch.no_grad()
-def test_latent_code_is_the_modules_own_unless_given(
+def test_the_default_latent_code(
     make_avatar: Callable[..., ImplicitAvatar], points: torch.Tensor
 ) -> None:
     geometry = make_avatar(latent=5).geometry
@@ -82,7 +82,7 @@ def test_latent_code_is_the_modules_own_unless_given(
 
 
 @torch.no_grad()
-def test_deformation_starts_still(points: torch.Tensor) -> None:
+def test_deformation_is_zero_initially(points: torch.Tensor) -> None:
     deformation = DeformationNetwork(NetworkSizes())(points)
     assert (deformation.expression == 0).all()
     assert (deformation.pose == 0).all()
@@ -103,12 +103,10 @@ def test_deformation_output_layout() -> None:
 
 
 @torch.no_grad()
-def test_texture_condition_for_all_or_for_each(small: ImplicitAvatar, points: torch.Tensor) -> None:
-    normal, condition, feature = (
-        torch.randn_like(points),
-        torch.rand(53),
-        torch.randn(len(points), 8),
-    )
+def test_texture_condition_may_be_shared(small: ImplicitAvatar, points: torch.Tensor) -> None:
+    normal = torch.randn_like(points)
+    condition = torch.rand(53)
+    feature = torch.randn(len(points), 8)
     rgb = small.texture(points, normal, condition, feature)
     assert rgb.shape == points.shape
     assert ((rgb >= 0) & (rgb <= 1)).all()
@@ -118,16 +116,13 @@ def test_texture_condition_for_all_or_for_each(small: ImplicitAvatar, points: to
 
 
 @torch.no_grad()
-def test_texture_columns_say_what_the_first_layer_sees(
-    small: ImplicitAvatar, points: torch.Tensor
-) -> None:
+def test_texture_input_columns(small: ImplicitAvatar, points: torch.Tensor) -> None:
     texture = small.texture
-    normal, condition, feature = (
-        torch.randn_like(points),
-        torch.rand(53),
-        torch.randn(len(points), 8),
-    )
-    weight, columns = texture.layers[0].weight, texture.inputs
+    normal = torch.randn_like(points)
+    condition = torch.rand(53)
+    feature = torch.randn(len(points), 8)
+    weight = texture.layers[0].weight
+    columns = texture.inputs
     parts = {"point": encode(points, 1), "normal": normal, "feature": feature}
     parts["condition"] = texture.bottleneck(condition).expand(len(points), -1)
     first = sum(part @ weight[:, getattr(columns, name)].T for name, part in parts.items())

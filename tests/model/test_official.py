@@ -1,4 +1,4 @@
-"""Reading the published layout: every way to name it, every variant of it, and what must be refused."""
+"""Checkpoints in the published layout: paths, variants of the layout, and errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ Make = Callable[..., ImplicitAvatar]
 
 
 def same_weights(one: ImplicitAvatar, other: ImplicitAvatar) -> bool:
-    mine, theirs = one.state_dict(), other.state_dict()
+    mine = one.state_dict()
+    theirs = other.state_dict()
     return mine.keys() == theirs.keys() and all(
         torch.equal(tensor, theirs[name]) for name, tensor in mine.items()
     )
@@ -39,7 +40,7 @@ def same_weights(one: ImplicitAvatar, other: ImplicitAvatar) -> bool:
         "../../..",
     ],
 )
-def test_every_way_to_name_a_run(official: ImplicitAvatar, official_run: Path, inside: str) -> None:
+def test_paths_of_a_run(official: ImplicitAvatar, official_run: Path, inside: str) -> None:
     loaded = load_checkpoint(official_run / inside)
     assert same_weights(loaded, official)
     file = official_run / "checkpoints" / "ModelParameters" / "latest.pth"
@@ -65,7 +66,7 @@ def test_file_without_its_run(official: ImplicitAvatar, official_run: Path, tmp_
     assert "subject" not in loaded.provenance
 
 
-def test_openhead_lends_its_names(official: ImplicitAvatar) -> None:
+def test_names_of_openhead(official: ImplicitAvatar) -> None:
     assert official.expression_names[:2] == ("browDownLeft", "browDownRight")
     assert "helper-tongue" in official.head.vertex_groups
 
@@ -93,7 +94,7 @@ def test_both_spellings_of_weight_norm(
         {"geometry_skip": (1, 3), "texture_frequencies": 0},
     ],
 )
-def test_sizes_are_read_off_the_shapes(
+def test_sizes_are_inferred_from_the_shapes(
     make_avatar: Make, publish: Publish, tmp_path: Path, sizes: Any
 ) -> None:
     avatar = make_avatar(**sizes)
@@ -121,7 +122,7 @@ def test_latent_code_of_the_first_frame(
             load_checkpoint(tmp_path, edition="flame2020")
 
 
-def test_newest_epoch_where_there_is_no_latest(
+def test_the_newest_epoch_is_read_without_latest(
     small: ImplicitAvatar, publish: Publish, tmp_path: Path
 ) -> None:
     for epoch in (5, 10):
@@ -145,13 +146,13 @@ def test_folder_without_a_checkpoint(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
-def test_edition_must_be_said_where_the_vertices_do_not_tell(
+def test_edition_is_required_for_an_unknown_number_of_vertices(
     small: ImplicitAvatar, publish: Publish, tmp_path: Path
 ) -> None:
     file = write(publish(small), tmp_path / "latest.pth")
     assert load_checkpoint(file, edition="flame2023").edition == "flame2023"
     with pytest.raises(
-        InputError, match="head model of 12 vertices that is not known; say its edition"
+        InputError, match="head model of 12 vertices that is not known; give its edition"
     ):
         load_checkpoint(file)
     with pytest.raises(UsageError, match="unknown head-model edition 'flame'"):
@@ -178,7 +179,7 @@ def test_options_that_shapes_do_not_show(
 
 
 class TestGarbage:
-    """One sentence each, and an InputError (exit code 6)."""
+    """Each raises an InputError (exit code 6) with one sentence."""
 
     def test_truncated(self, small: ImplicitAvatar, publish: Publish, tmp_path: Path) -> None:
         file = write(publish(small), tmp_path / "latest.pth")
@@ -201,13 +202,13 @@ class TestGarbage:
     def test_pickle_that_would_run_a_command(self, tmp_path: Path, protocol: int) -> None:
         class Evil:
             def __reduce__(self) -> tuple[Any, tuple[str]]:
-                return os.mkdir, (str(tmp_path / "pwned"),)
+                return os.mkdir, (str(tmp_path / "created"),)
 
         file = tmp_path / "latest.pth"
         file.write_bytes(pickle.dumps(Evil(), protocol=protocol))
         with pytest.raises(InputError, match="expected a checkpoint of plain tensors"):
             load_checkpoint(file)
-        assert not (tmp_path / "pwned").exists()
+        assert not (tmp_path / "created").exists()
 
     @pytest.mark.parametrize(
         "stored", [3, {"a": 1}, {"model_state_dict": [1]}, {"model_state_dict": {"a": "b"}}]
@@ -262,7 +263,7 @@ class TestGarbage:
         else:
             state[name] = tensor
         file = write(stored, tmp_path / "latest.pth")
-        if sentence is None:  # the second copy of the head model is enough
+        if sentence is None:  # the second copy of the head model is sufficient
             assert same_weights(load_checkpoint(file, edition="flame2020"), small)
             return
         with pytest.raises(InputError, match=sentence):

@@ -1,4 +1,4 @@
-"""The reference checkpoint against numbers that the official code computed with it."""
+"""The reference checkpoint against results of the official code."""
 
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ def test_head_model_inside_the_checkpoint(
 @pytest.mark.parametrize("frame", FRAMES)
 @torch.no_grad()
 def test_forward_map(official: ImplicitAvatar, forward: Golden, frame: int) -> None:
-    expression, pose = tensor(forward["expression"][frame]), tensor(forward["pose"][frame])
+    expression = tensor(forward["expression"][frame])
+    pose = tensor(forward["pose"][frame])
     deformed = official.deform(tensor(forward["points_c"]), expression, pose)
     assert_allclose(deformed, forward[f"deformed_{frame}"], rtol=0, atol=EXACT)
 
@@ -103,7 +104,7 @@ def test_forward_map(official: ImplicitAvatar, forward: Golden, frame: int) -> N
 def jacobian(
     avatar: ImplicitAvatar, x: torch.Tensor, expression: torch.Tensor, pose: torch.Tensor
 ) -> torch.Tensor:
-    """[N, 3, 3] d deformed_i / d canonical_j."""
+    """Return d deformed_i / d canonical_j `[N, 3, 3]`."""
     deformed = avatar.deform(x, expression, pose)
     rows = [torch.autograd.grad(deformed[:, i].sum(), x, retain_graph=True)[0] for i in range(3)]
     return torch.stack(rows, dim=1)
@@ -113,7 +114,8 @@ def jacobian(
 def test_surface_jacobian_normal_and_colour(
     official: ImplicitAvatar, surface: Golden, frame: int
 ) -> None:
-    expression, pose = tensor(surface["expression"][frame]), tensor(surface["pose"][frame])
+    expression = tensor(surface["expression"][frame])
+    pose = tensor(surface["pose"][frame])
     x = tensor(surface["points_c"]).requires_grad_()
     moved = jacobian(official, x, expression, pose)
     assert_allclose(moved, surface[f"jacobian_{frame}"], rtol=0, atol=EXACT)

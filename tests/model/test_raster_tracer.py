@@ -1,4 +1,4 @@
-"""Raster-guided tracing: beside the marcher on small avatars, and beside official renders."""
+"""RasterTracer against MarchTracer on small avatars, and against official renders."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def apart(first: Tensor, second: Tensor) -> Tensor:
 
 
 def assert_close_to(ours: TraceResult, theirs: TraceResult) -> None:
-    """The same points, but for rays that only graze the surface: there both stop a little before it."""
+    """Compare points; on rays that graze the surface both tracers stop a little before it."""
     distance = apart(ours.deformed, theirs.deformed)[ours.hit & theirs.hit]
     assert distance.median() < 2e-6
     assert distance.quantile(0.95) < 1e-5
@@ -75,7 +75,7 @@ def assert_close_to(ours: TraceResult, theirs: TraceResult) -> None:
 def assert_roots(
     avatar: ImplicitAvatar, frame: Frame, view: RayBundle, traced: TraceResult
 ) -> None:
-    """Valid points deform to where they are said to be, on their rays, with the distance they are said to have."""
+    """Check that valid points deform to points on their rays and have the returned distance."""
     valid = traced.valid
     with torch.no_grad():
         deformed = avatar.deform(traced.canonical, frame.expression, frame.pose)
@@ -90,11 +90,12 @@ def test_raster_is_in_the_table() -> None:
     assert TRACERS["raster"] is RasterTracer
 
 
-def test_the_same_surface_as_the_marcher(
+def test_the_same_surface_as_the_march_tracer(
     avatar: ImplicitAvatar, tracer: RasterTracer, view: RayBundle
 ) -> None:
     frame = calm()
-    ours, theirs = tracer.trace(avatar, frame, view), MarchTracer().trace(avatar, frame, view)
+    ours = tracer.trace(avatar, frame, view)
+    theirs = MarchTracer().trace(avatar, frame, view)
     assert not any(part.requires_grad for part in ours)
     assert 60 < ours.hit.sum() < 150
     assert (ours.hit == theirs.hit).all()
@@ -109,29 +110,27 @@ def test_the_same_surface_as_the_marcher(
 def test_some_pixels_of_a_moved_camera(
     avatar: ImplicitAvatar, tracer: RasterTracer, view: RayBundle
 ) -> None:
-    """What training asks: a few pixels in any order, from where an optimised camera stands, with gradients about."""
+    """As in training: a few pixels in any order, an optimised camera, and inputs with gradients."""
     centre = (view.origin + torch.tensor([0.05, -0.1, 0.2])).requires_grad_()
     pixels = torch.randperm(400, generator=torch.Generator().manual_seed(0))[:90]
     moved = RayBundle.of(CAMERA, (20, 20), view.pixels[pixels], centre=centre)
     frame = Frame(*(part.requires_grad_() for part in calm()[:2]))
-    ours, theirs = tracer.trace(avatar, frame, moved), MarchTracer().trace(avatar, frame, moved)
+    ours = tracer.trace(avatar, frame, moved)
+    theirs = MarchTracer().trace(avatar, frame, moved)
     assert (ours.hit == theirs.hit).all()
     assert_close_to(ours, theirs)
     assert not any(part.requires_grad for part in ours)
 
 
-def test_training_asks_for_the_smallest_distance(
+def test_the_smallest_distance_with_a_foreground_mask(
     avatar: ImplicitAvatar, tracer: RasterTracer, view: RayBundle
 ) -> None:
     frame = calm()
-    foreground = (view.pixels[:, 0] > 8) & (
-        view.pixels[:, 1] > 1
-    )  # cuts the ball, and asks for more of it
+    # The mask cuts off a part of the sphere and extends beyond it elsewhere.
+    foreground = (view.pixels[:, 0] > 8) & (view.pixels[:, 1] > 1)
     ours = tracer.trace(avatar, frame, view, foreground=foreground)
-    plain, theirs = (
-        tracer.trace(avatar, frame, view),
-        MarchTracer().trace(avatar, frame, view, foreground=foreground),
-    )
+    plain = tracer.trace(avatar, frame, view)
+    theirs = MarchTracer().trace(avatar, frame, view, foreground=foreground)
     assert (ours.hit == plain.hit).all()
     surface = ours.hit & foreground
     assert (ours.canonical == plain.canonical)[surface].all()
@@ -145,14 +144,16 @@ def test_training_asks_for_the_smallest_distance(
     assert grow.sum() > 20
     assert (ours.sdf[grow] > 0).all()
     torch.testing.assert_close(ours.sdf[grow], theirs.sdf[grow], atol=0.02, rtol=0)
-    # The published loss is saturated so far from the surface; a rough value will do.
+    # The published loss is saturated this far from the surface; a rough value is sufficient.
     rest = ~ours.hit & ~foreground
     assert (ours.sdf[rest] > theirs.sdf[rest] - 1e-3).all()
 
 
-def test_a_mesh_that_is_out_of_date_is_only_a_start(view: RayBundle) -> None:
-    """Between refreshes the surface of a training grows out of its mesh, to where the ground truth has it."""
-    avatar, frame, tracer = moving_sphere(), calm(), RasterTracer(resolution=64)
+def test_the_result_does_not_depend_on_an_outdated_mesh(view: RayBundle) -> None:
+    """Between refreshes in training the surface grows out of its mesh."""
+    avatar = moving_sphere()
+    frame = calm()
+    tracer = RasterTracer(resolution=64)
     tracer.refresh(avatar)
     with torch.no_grad():
         avatar.geometry.layers[-1].bias[0] -= 0.02
@@ -164,8 +165,10 @@ def test_a_mesh_that_is_out_of_date_is_only_a_start(view: RayBundle) -> None:
     assert apart(ours.deformed, theirs.deformed)[ours.hit].max() < 1e-4
 
 
-def test_refreshing_follows_the_weights(view: RayBundle) -> None:
-    avatar, frame, tracer = moving_sphere(), calm(), RasterTracer(resolution=64)
+def test_refresh_uses_the_current_weights(view: RayBundle) -> None:
+    avatar = moving_sphere()
+    frame = calm()
+    tracer = RasterTracer(resolution=64)
     before = tracer.trace(avatar, frame, view).hit.sum()
     with torch.no_grad():
         avatar.geometry.layers[-1].bias[0] -= 0.05
@@ -175,14 +178,14 @@ def test_refreshing_follows_the_weights(view: RayBundle) -> None:
     assert (grown.hit == MarchTracer().trace(avatar, frame, view).hit).all()
 
 
-def test_nothing_in_sight(avatar: ImplicitAvatar, tracer: RasterTracer) -> None:
+def test_an_avatar_out_of_view(avatar: ImplicitAvatar, tracer: RasterTracer) -> None:
     view = RayBundle.of(Camera.looking_at((2.0, 0.0, 0.0), distance=2.0, extent=0.6), (6, 6))
     frame = calm()
     assert not tracer.trace(avatar, frame, view).hit.any()
-    asked = tracer.trace(avatar, frame, view, foreground=torch.arange(36) % 2 == 0)
-    assert not asked.hit.any()
-    assert (asked.sdf > 0).all()
-    assert_roots(avatar, frame, view, asked)
+    traced = tracer.trace(avatar, frame, view, foreground=torch.arange(36) % 2 == 0)
+    assert not traced.hit.any()
+    assert (traced.sdf > 0).all()
+    assert_roots(avatar, frame, view, traced)
 
 
 @pytest.mark.parametrize("foreground", [None, torch.zeros(0, dtype=torch.bool)])
@@ -194,25 +197,29 @@ def test_no_rays(
 
 
 @pytest.mark.parametrize("name", ["c-net", "d-net", "b-morph"])
-def test_backward_variants_are_referred_to_the_marcher(name: str, view: RayBundle) -> None:
+def test_backward_variants_need_the_march_tracer(name: str, view: RayBundle) -> None:
     with pytest.raises(UsageError, match=f"{name} maps backward; use --tracer march"):
         RasterTracer(resolution=64).trace(small_variant(name), calm(), view)
 
 
 def test_expressions_that_only_condition_the_surface(view: RayBundle) -> None:
-    model, frame, tracer = small_variant("fwd-skin"), calm(), RasterTracer(resolution=64)
+    model = small_variant("fwd-skin")
+    frame = calm()
+    tracer = RasterTracer(resolution=64)
     with torch.no_grad():
         first: Any = model.geometry.layers[0]
         first.bias.add_(0.02 * torch.randn_like(first.bias))
-    ours, theirs = tracer.trace(model, frame, view), MarchTracer().trace(model, frame, view)
+    ours = tracer.trace(model, frame, view)
+    theirs = MarchTracer().trace(model, frame, view)
     assert 30 < ours.hit.sum() < 150
     assert (ours.hit == theirs.hit).all()
     assert_close_to(ours, theirs)
 
 
 @pytest.mark.parametrize("latent", [0, 4])
-def test_folded_distances_are_the_networks(latent: int) -> None:
-    avatar, points = moving_sphere(latent=latent), torch.rand(50, 3) - 0.5
+def test_signed_distance_equals_the_network(latent: int) -> None:
+    avatar = moving_sphere(latent=latent)
+    points = torch.rand(50, 3) - 0.5
     for code in [None, torch.rand(latent)]:
         with torch.no_grad():
             expected = avatar.geometry(points, code).sdf
@@ -221,7 +228,7 @@ def test_folded_distances_are_the_networks(latent: int) -> None:
 
 class TestSolve:
     def circle(self, x: Tensor, which: Tensor) -> Tensor:
-        """Zero where x lies on the unit sphere in the direction (1, 1, 1)."""
+        """Return residuals that vanish at (1, 1, 1) / sqrt(3), and its negative."""
         return torch.stack(
             [x[:, 0] - x[:, 1], x[:, 1] - x[:, 2], x.square().sum(dim=1) - 1.0], dim=1
         )
@@ -240,34 +247,35 @@ class TestSolve:
             reach=0.2,
         )
 
-    def test_finds_roots_and_stops_by_itself(self) -> None:
+    def test_converges_to_roots(self) -> None:
         start = torch.tensor([[0.5, 0.6, 0.6], [0.57, 0.58, 0.58], [0.9, 0.3, 0.4]])
         solved = self.solve(start, steps=10)
         assert solved.converged.all()
         torch.testing.assert_close(solved.x, torch.full((3, 3), 3.0**-0.5), atol=1e-5, rtol=0)
 
-    def test_says_what_did_not_converge(self) -> None:
+    def test_reports_what_did_not_converge(self) -> None:
         solved = self.solve(torch.tensor([[3.0, -2.0, 1.0], [0.5773, 0.5774, 0.5773]]), steps=3)
         assert solved.converged.tolist() == [False, True]
 
 
 class TestOfficialRays:
-    """Some rays of the reference head; benchmarks/tracers.py takes them all, and extracts twice as finely."""
+    """Some rays of the reference head; benchmarks/tracers.py compares all at a finer resolution."""
 
     def test_a_frame(
         self, official: ImplicitAvatar, reference: Path, official_tracer: RasterTracer
     ) -> None:
-        golden, some = load(reference, "f_render_talk_021_64"), torch.arange(3, 4096, 7)
+        golden = load(reference, "f_render_talk_021_64")
+        rays = torch.arange(3, 4096, 7)
         view = RayBundle.of(
             golden_camera(golden, 64, torch.linalg.inv(golden["cam_pose"])[:3]), (64, 64)
-        ).select(some)
+        ).select(rays)
         traced = official_tracer.trace(
             official, Frame(golden["expression"], golden["flame_pose"]), view
         )
-        hit = golden["network_object_mask"][some]
+        hit = golden["network_object_mask"][rays]
         assert (traced.hit & ~hit).sum() == 0
         assert (hit & ~traced.hit).sum() <= 3
-        distance = apart(traced.deformed, golden["points"][some])[hit & traced.hit]
+        distance = apart(traced.deformed, golden["points"][rays])[hit & traced.hit]
         assert distance.median() < 2e-6
         assert distance.quantile(0.9) < 1e-5
         assert (distance > 1e-3).float().mean() < 0.05  # other layers, by lips and teeth
@@ -276,14 +284,17 @@ class TestOfficialRays:
         self, official: ImplicitAvatar, reference: Path, official_tracer: RasterTracer
     ) -> None:
         golden = load(reference, "g_train_step")
-        placed = torch.cat([torch.eye(3), -golden["camera_center"][:, None]], dim=1)
-        view = RayBundle.of(golden_camera(golden, 256, placed), (256, 256), golden["uv"].long())
-        foreground, hit = golden["object_mask"], golden["network_object_mask"]
+        world_to_camera = torch.cat([torch.eye(3), -golden["camera_center"][:, None]], dim=1)
+        camera = golden_camera(golden, 256, world_to_camera)
+        view = RayBundle.of(camera, (256, 256), golden["uv"].long())
+        foreground = golden["object_mask"]
+        hit = golden["network_object_mask"]
         frame = Frame(golden["expression"], golden["flame_pose"])
         traced = official_tracer.trace(official, frame, view, foreground=foreground)
         assert (traced.hit != hit).sum() <= 2
         assert traced.valid.all()
-        surface, inside = hit & traced.hit & foreground, hit & ~foreground
+        surface = hit & traced.hit & foreground
+        inside = hit & ~foreground
         assert apart(traced.deformed, golden["points"])[surface].median() < 2e-6
         assert inside.sum() == 2
         torch.testing.assert_close(
@@ -312,7 +323,7 @@ def golden_camera(golden: dict[str, Tensor], size: int, world_to_camera: Tensor)
 
 
 def mask_loss(sdf: Tensor, foreground: Tensor) -> Tensor:
-    """The published one, summed."""
+    """Return the published mask loss, summed over rays."""
     return (
         torch.nn.functional.binary_cross_entropy_with_logits(
             -50.0 * sdf, foreground.float(), reduction="sum"

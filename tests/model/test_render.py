@@ -1,4 +1,4 @@
-"""Whole images of a variant."""
+"""Whole images of a model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from .moving_sphere import calm, moving_sphere
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CAMERA = Camera.looking_at((0.0, 0.0, 0.0), distance=4.0, extent=2.4, yaw=0.4)
-WIDTH, HEIGHT = 14, 10
+WIDTH = 14
+HEIGHT = 10
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_normals_are_unit_and_face_the_camera(image: Rendering) -> None:
     assert ((normal * (CAMERA.centre - image.deformed[image.mask])).sum(axis=1) > 0).all()
 
 
-def test_points_land_in_their_pixels_at_their_depth(image: Rendering) -> None:
+def test_points_project_to_their_pixels_and_depths(image: Rendering) -> None:
     points = np.column_stack([image.deformed[image.mask], np.ones(image.mask.sum())])
     column, row, depth = CAMERA.image_matrix(WIDTH, HEIGHT) @ points.T
     rows, columns = np.nonzero(image.mask)
@@ -55,8 +56,9 @@ def test_points_land_in_their_pixels_at_their_depth(image: Rendering) -> None:
     assert_allclose(image.depth[image.mask], depth, atol=1e-5)
 
 
-def test_colours_are_the_models(image: Rendering) -> None:
-    model, frame = moving_sphere(), calm()
+def test_colours_are_those_of_the_texture_network(image: Rendering) -> None:
+    model = moving_sphere()
+    frame = calm()
     with torch.no_grad():
         canonical, normal = (
             torch.from_numpy(array[image.mask]) for array in (image.canonical, image.normal)
@@ -66,10 +68,10 @@ def test_colours_are_the_models(image: Rendering) -> None:
     assert_allclose(image.rgb[image.mask], colour, atol=1e-5)
 
 
-class Remembered(Tracer):
-    """Gives what it was given."""
+class FixedTracer(Tracer):
+    """Returns a fixed result."""
 
-    name = "remembered"
+    name = "fixed"
     summary = ""
 
     def __init__(self, traced: TraceResult) -> None:
@@ -89,15 +91,16 @@ class Remembered(Tracer):
 
 
 def test_only_hits_with_a_root_are_drawn_and_all_of_them() -> None:
-    model, frame = moving_sphere(), calm()
-    size = (80, 40)  # more than is shaded at once
+    model = moving_sphere()
+    frame = calm()
+    size = (80, 40)  # more than one chunk
     generator = torch.Generator().manual_seed(8)
     canonical = torch.rand(3200, 3, generator=generator) - 0.5
     hit, valid = (torch.rand(2, 3200, generator=generator) > 0.1).unbind()
     traced = TraceResult(
         canonical, model.deform(canonical, *frame[:2]).detach(), torch.zeros(3200), hit, valid
     )
-    image = render(model, frame, CAMERA, size, Remembered(traced), background=0.25)
+    image = render(model, frame, CAMERA, size, FixedTracer(traced), background=0.25)
     assert image.mask.sum() > 2048
     assert (image.mask.reshape(-1) == (hit & valid).numpy()).all()
     assert_allclose(image.canonical[image.mask], canonical[hit & valid])

@@ -1,4 +1,4 @@
-"""Differentiable kinematics against the plain ones, and skinning against its inverse."""
+"""Differentiable kinematics against those of NumPy, and skinning against its inverse."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ POSES = {
 
 @pytest.mark.parametrize("pose", POSES.values(), ids=POSES.keys())
 @pytest.mark.parametrize("bones", [5, 6])
-def test_agrees_with_the_plain_kinematics(pose: np.ndarray, bones: int) -> None:
-    theta, joints = torch.from_numpy(pose), torch.from_numpy(JOINTS)
+def test_agrees_with_the_numpy_kinematics(pose: np.ndarray, bones: int) -> None:
+    theta = torch.from_numpy(pose)
+    joints = torch.from_numpy(JOINTS)
     assert_allclose(skinning.rotations(theta), kinematics.rotations(pose), atol=1e-6)
     assert_allclose(skinning.pose_feature(theta), kinematics.pose_feature(pose), atol=1e-6)
     expected = kinematics.skinning_transforms(pose, JOINTS, bones)[:, :3]
@@ -28,7 +29,8 @@ def test_agrees_with_the_plain_kinematics(pose: np.ndarray, bones: int) -> None:
 
 
 def test_poses_in_a_batch() -> None:
-    poses, joints = torch.from_numpy(np.stack(list(POSES.values()))), torch.from_numpy(JOINTS)
+    poses = torch.from_numpy(np.stack(list(POSES.values())))
+    joints = torch.from_numpy(JOINTS)
     batched = skinning.skinning_transforms(poses, joints, 6)
     alone = [skinning.skinning_transforms(pose, joints, 6) for pose in poses]
     torch.testing.assert_close(batched, torch.stack(alone))

@@ -29,16 +29,19 @@ from .conftest import SMALL
 HALF = 1.26
 
 
-def crossed_cells_of_everything(field: Field, side: int) -> set[tuple[int, ...]]:
+def all_crossed_cells(field: Field, side: int) -> set[tuple[int, ...]]:
+    """Return the crossed cells of a dense lattice."""
     points = np.indices((side + 1,) * 3).reshape(3, -1).T
-    lattice = Lattice(HALF, side, points, points, points, np.zeros(0, np.float32))
+    cells = np.zeros((0, 3), dtype=np.int64)
+    corners = np.zeros((0, 8), dtype=np.int64)
+    values = np.zeros(len(points), dtype=np.float32)
+    lattice = Lattice(HALF, side, cells, corners, points, values)
     inside = (field.values(lattice.positions(points), lambda steps: None) < 0).reshape(
         (side + 1,) * 3
     )
-    corners = np.stack([inside[x : side + x, y : side + y, z : side + z] for x, y, z in CORNERS])
-    return {
-        tuple(map(int, cell)) for cell in np.argwhere(corners.any(axis=0) & ~corners.all(axis=0))
-    }
+    at_corners = [inside[x : side + x, y : side + y, z : side + z] for x, y, z in CORNERS]
+    crossed = np.any(at_corners, axis=0) & ~np.all(at_corners, axis=0)
+    return {tuple(map(int, cell)) for cell in np.argwhere(crossed)}
 
 
 def crossed_cells(field: Field, coarse: int, fine: int) -> set[tuple[int, ...]]:
@@ -52,33 +55,34 @@ def volume(mesh: Mesh) -> float:
 
 
 @pytest.mark.parametrize("shape", [sphere, torus, spheres, plate])
-class TestNothingIsLost:
-    def test_from_a_lattice_coarser_than_the_parts(self, shape: Distance) -> None:
-        assert crossed_cells(Field(shape), 16, 64) == crossed_cells_of_everything(Field(shape), 64)
+class TestSparseLatticeIsComplete:
+    def test_with_parts_smaller_than_a_coarse_cell(self, shape: Distance) -> None:
+        assert crossed_cells(Field(shape), 16, 64) == all_crossed_cells(Field(shape), 64)
 
     @pytest.mark.parametrize("scale", [0.05, 20.0])
-    def test_when_the_field_is_no_distance(self, shape: Distance, scale: float) -> None:
+    def test_with_a_field_that_is_no_distance(self, shape: Distance, scale: float) -> None:
         field = Field(lambda x: torch.tanh(8.0 * shape(x)) * scale * (1.5 + x[:, 0].sin()))
-        assert crossed_cells(field, 32, 64) == crossed_cells_of_everything(field, 64)
+        assert crossed_cells(field, 32, 64) == all_crossed_cells(field, 64)
 
 
-def test_a_network_is_found_whole() -> None:
+def test_sparse_lattice_of_a_network() -> None:
     torch.manual_seed(5)
     field = field_of(ImplicitAvatar(HeadModel.load("openhead"), NetworkSizes(**SMALL)))
-    found, everything = crossed_cells(field, 8, 32), crossed_cells_of_everything(field, 32)
-    assert len(everything) > 500
-    assert found == everything
+    expected = all_crossed_cells(field, 32)
+    assert len(expected) > 500
+    assert crossed_cells(field, 8, 32) == expected
 
 
-def test_a_surface_that_the_steepness_does_not_promise_is_followed() -> None:
-    """A field flat at +-0.01 but for one steep place: only the walk along the surface finds the rest of it."""
+def test_a_surface_is_followed_into_unvisited_octants() -> None:
+    """Away from its zero this field is flat, so that the measured steepness is too small."""
     field = Field(lambda x: sphere(x).clamp(-1e-3, 1e-3))
-    assert crossed_cells(field, 32, 64) == crossed_cells_of_everything(field, 64)
+    assert crossed_cells(field, 32, 64) == all_crossed_cells(field, 64)
 
 
 @pytest.mark.parametrize("shape", [sphere, torus])
-def test_only_following_the_surface_asks_less_and_finds_what_is_joined(shape: Distance) -> None:
-    thorough, followed = Field(shape), Field(shape)
+def test_following_the_surface_alone_evaluates_fewer_points(shape: Distance) -> None:
+    thorough = Field(shape)
+    followed = Field(shape)
     cells = [
         {
             tuple(map(int, cell))
@@ -92,7 +96,7 @@ def test_only_following_the_surface_asks_less_and_finds_what_is_joined(shape: Di
     assert followed.evaluations < thorough.evaluations
 
 
-def test_few_points_are_asked() -> None:
+def test_few_points_are_evaluated() -> None:
     field = Field(sphere)
     extract(field, resolution=256)
     assert field.evaluations < 0.05 * 257**3
@@ -101,18 +105,17 @@ def test_few_points_are_asked() -> None:
 @pytest.mark.parametrize(
     ("shape", "expected"), [(sphere, 4 / 3 * np.pi * 0.7**3), (torus, 2 * np.pi**2 * 0.6 * 0.15**2)]
 )
-def test_mesh_is_closed_outward_and_tidy(shape: Distance, expected: float) -> None:
+def test_mesh_is_closed_outward_and_without_duplicates(shape: Distance, expected: float) -> None:
     mesh, _ = polish(extract(Field(shape), resolution=128), Field(shape))
     assert mesh.open_edges() == 0
-    assert volume(mesh) == pytest.approx(
-        expected, rel=5e-3
-    )  # chords cut (cell / tube radius)² / 4 off
+    # Chords reduce the volume by (cell / tube radius)² / 4.
+    assert volume(mesh) == pytest.approx(expected, rel=5e-3)
     assert len(np.unique(mesh.vertices, axis=0)) == len(mesh.vertices)
     assert mesh.face_areas().min() > 1e-9
     assert set(np.unique(mesh.faces)) == set(range(len(mesh.vertices)))
 
 
-def test_bricks_join_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bricks_do_not_change_the_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
     lattice = sample_near_surface(Field(torus), coarse=64, fine=64, half=HALF, progress=silent)
     in_bricks = marching_cubes(lattice)
     monkeypatch.setattr("imavatar_deploy.model.surface.lattice.BRICK", 64)
@@ -123,7 +126,7 @@ def test_bricks_join_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_what_leaves_the_sphere_is_cut_and_closed() -> None:
+def test_a_surface_beyond_the_sphere_is_cut_and_closed() -> None:
     field = Field(lambda x: x[:, 1])
     mesh = extract(field, resolution=64)
     assert mesh.open_edges() == 0
@@ -131,7 +134,7 @@ def test_what_leaves_the_sphere_is_cut_and_closed() -> None:
 
 
 def hollow(x: torch.Tensor) -> torch.Tensor:
-    """A shell with a ball inside its cavity, a small ball beside it, and a speck."""
+    """Return the field of a shell, a ball in its cavity, a small ball beside it, and a speck."""
     shell = torch.maximum(x.norm(dim=1) - 0.7, 0.5 - x.norm(dim=1))
     inner = x.norm(dim=1) - 0.2
     beside = (x - torch.tensor([0.0, 0.95, 0.0])).norm(dim=1) - 0.1
@@ -159,17 +162,19 @@ def test_unknown_resolution_is_refused() -> None:
         extract(Field(sphere), resolution=100)
 
 
-def test_no_surface_is_said() -> None:
+def test_a_field_without_surface_is_refused() -> None:
     with pytest.raises(InputError, match="no surface"):
         extract(Field(lambda x: x.norm(dim=1) + 1.0), resolution=64)
 
 
-def test_progress_hears_of_every_point() -> None:
-    heard: list[tuple[str, int | None, int]] = []
+def test_progress_counts_every_point() -> None:
+    records: list[tuple[str, int | None, int]] = []
 
-    class Listener:
+    class Recorder:
         def __init__(self, description: str, total: int | None) -> None:
-            self.description, self.total, self.done = description, total, 0
+            self.description = description
+            self.total = total
+            self.done = 0
 
         def __enter__(self):  # type: ignore[no-untyped-def]
             def advance(steps: int) -> None:
@@ -178,22 +183,22 @@ def test_progress_hears_of_every_point() -> None:
             return advance
 
         def __exit__(self, *error: object) -> None:
-            heard.append((self.description, self.total, self.done))
+            records.append((self.description, self.total, self.done))
 
-    extract(Field(sphere), resolution=128, progress=Listener)
-    assert [row[0] for row in heard] == ["field at 64³", "field at 128³"]
-    assert all(total == done for _, total, done in heard)
+    extract(Field(sphere), resolution=128, progress=Recorder)
+    assert [row[0] for row in records] == ["field at 64³", "field at 128³"]
+    assert all(total == done for _, total, done in records)
 
 
 class TestPolish:
-    def test_puts_vertices_onto_the_surface(self) -> None:
+    def test_moves_vertices_onto_the_surface(self) -> None:
         mesh = extract(Field(torus), resolution=64)
         noisy = mesh.vertices + np.random.default_rng(0).normal(0.0, 2e-4, mesh.vertices.shape)
         _, gain = polish(Mesh(noisy.astype(np.float32), mesh.faces), Field(torus))
         assert gain.p99[0] > 5e-4
         assert gain.p99[1] < 1e-5
 
-    def test_turns_no_face_over(self) -> None:
+    def test_flips_no_face(self) -> None:
         def folded(x: torch.Tensor) -> torch.Tensor:
             return x[:, 2] + 0.4 * torch.sin(60.0 * x[:, 0])
 
@@ -215,8 +220,8 @@ class TestPolish:
         assert (np.einsum("fi,fi->f", mesh.face_normals(), polished.face_normals()) > 0).all()
 
 
-def test_reference_head_is_where_the_official_code_says(reference: Path) -> None:
-    """Points that the official code put onto the zero level set lie on the mesh of a coarse extraction."""
+def test_reference_head_agrees_with_the_official_code(reference: Path) -> None:
+    """Surface points of the official code lie on the mesh of a coarse extraction."""
     run = reference / "experiments" / "openhead" / "IMavatar" / "train0" / "train"
     field = field_of(load_checkpoint(run))
     mesh = marching_cubes(
@@ -225,15 +230,14 @@ def test_reference_head_is_where_the_official_code_says(reference: Path) -> None
     assert mesh.open_edges() == 0
     points = np.load(reference / "golden" / "e_surface.npz")["points_c"]
     distance = cKDTree(mesh.vertices).query(points)[0]
-    assert (
-        np.percentile(distance, 95) < 2 * HALF / 64
-    )  # one cell; the rest lies in sockets narrower than that
+    # One cell; the other points are in sockets narrower than that.
+    assert np.percentile(distance, 95) < 2 * HALF / 64
 
 
 @pytest.mark.parametrize("shape", [sphere, torus, plate])
-def test_an_independent_judge_finds_it_closed_and_outward(shape: Distance) -> None:
+def test_trimesh_agrees_that_meshes_are_closed_and_outward(shape: Distance) -> None:
     mesh = extract(Field(shape), resolution=64)
-    judged = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-    assert judged.is_watertight
-    assert judged.is_winding_consistent
-    assert judged.volume > 0
+    loaded = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert loaded.is_watertight
+    assert loaded.is_winding_consistent
+    assert loaded.volume > 0

@@ -1,4 +1,4 @@
-"""The table of variants: how each starts, maps points, and what it says of them."""
+"""The table of variants: initial state, maps and blend fields of each."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def some_frame(seed: int = 2) -> Frame:
 NEUTRAL = Frame(torch.zeros(50), torch.from_numpy(canonical_pose()))
 
 
-def there(model: HeadAvatarModel, points: Tensor, frame: Frame) -> Tensor:
-    """Canonical points to deformed ones or back, whichever the variant knows."""
+def mapped(model: HeadAvatarModel, points: Tensor, frame: Frame) -> Tensor:
+    """Map points in the direction of the variant: to deformed or to canonical space."""
     if isinstance(model, ForwardAvatarModel):
         return model.deform(points, frame.expression, frame.pose)
     assert isinstance(model, BackwardAvatarModel)
     return model.canonical(points, frame)
 
 
-def test_the_table_is_in_the_papers_order_and_names_its_classes() -> None:
+def test_the_table_has_the_order_of_the_paper() -> None:
     assert list(VARIANTS) == ["imavatar", "imavatar-minus", "c-net", "d-net", "b-morph", "fwd-skin"]
     assert all(row.name == name == row.build.name and row.summary for name, row in VARIANTS.items())
     assert [row.build.direction for row in VARIANTS.values()] == ["forward"] * 2 + [
@@ -52,15 +52,15 @@ def test_the_table_is_in_the_papers_order_and_names_its_classes() -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_nothing_moves_at_the_start_in_the_canonical_pose(
+def test_the_initial_map_in_the_canonical_pose_is_the_identity(
     make_variant: MakeVariant, name: str, points: Tensor
 ) -> None:
     model = make_variant(name, noise=0.0)
-    torch.testing.assert_close(there(model, points, NEUTRAL), points, atol=2e-6, rtol=0)
+    torch.testing.assert_close(mapped(model, points, NEUTRAL), points, atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_all_start_from_the_same_surface_whatever_the_expression(
+def test_the_initial_surface_does_not_depend_on_the_frame(
     make_variant: MakeVariant, name: str, points: Tensor
 ) -> None:
     model = make_variant(name, noise=0.0, latent=4)
@@ -71,26 +71,27 @@ def test_all_start_from_the_same_surface_whatever_the_expression(
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_found_points_are_where_the_map_says(
+def test_find_canonical_agrees_with_the_map(
     make_variant: MakeVariant, name: str, points: Tensor
 ) -> None:
-    model, frame = make_variant(name), some_frame()
+    model = make_variant(name)
+    frame = some_frame()
     with torch.no_grad():
-        deformed = there(model, points, frame) if model.direction == "forward" else points
+        deformed = mapped(model, points, frame) if model.direction == "forward" else points
         roots = model.find_canonical(deformed, frame)
         assert roots.canonical.shape == (64, 3)
         assert roots.valid.float().mean() > 0.9
-        found = there(model, roots.canonical if model.direction == "forward" else points, frame)
+        images = mapped(model, roots.canonical if model.direction == "forward" else points, frame)
         expected = deformed if model.direction == "forward" else roots.canonical
-        torch.testing.assert_close(found[roots.valid], expected[roots.valid], atol=1e-4, rtol=0)
+        torch.testing.assert_close(images[roots.valid], expected[roots.valid], atol=1e-4, rtol=0)
         sdf = model.geometry(roots.canonical, model.geometry_code(frame)).sdf
-        near = roots.valid & (sdf < 1.0)  # further out a start without a root, +1, is the smallest
+        near = roots.valid & (sdf < 1.0)  # further out the +1 of a start without root is smaller
         torch.testing.assert_close(roots.sdf[near], sdf[near])
 
 
 @pytest.mark.parametrize("name", ["c-net", "fwd-skin"])
 @pytest.mark.parametrize("latent", [0, 3])
-def test_conditioned_geometry_is_told_the_frame_and_its_code(
+def test_conditioned_geometry_depends_on_the_frame_and_its_code(
     make_variant: MakeVariant, name: str, latent: int, points: Tensor
 ) -> None:
     model = make_variant(name, latent=latent)
@@ -107,7 +108,7 @@ def test_conditioned_geometry_is_told_the_frame_and_its_code(
         )
 
 
-def test_the_rigid_step_undoes_the_head_and_nothing_else(
+def test_undo_head_inverts_the_motion_of_the_head_only(
     make_variant: MakeVariant, points: Tensor
 ) -> None:
     model = make_variant("c-net")
@@ -122,10 +123,11 @@ def test_the_rigid_step_undoes_the_head_and_nothing_else(
     torch.testing.assert_close(again, points, atol=2e-6, rtol=0)
 
 
-def test_b_morph_inverts_the_papers_map_where_fields_are_the_same_everywhere(
+def test_b_morph_inverts_the_forward_map_for_constant_fields(
     make_variant: MakeVariant, points: Tensor
 ) -> None:
-    forward, backward = make_variant("imavatar"), make_variant("b-morph")
+    forward = make_variant("imavatar")
+    backward = make_variant("b-morph")
     assert isinstance(forward, ImplicitAvatar)
     assert isinstance(backward, BMorph)
     with torch.no_grad():
@@ -143,10 +145,9 @@ def test_b_morph_inverts_the_papers_map_where_fields_are_the_same_everywhere(
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_only_what_has_fields_gives_them(
-    make_variant: MakeVariant, name: str, points: Tensor
-) -> None:
-    model, frame = make_variant(name), some_frame()
+def test_blend_fields(make_variant: MakeVariant, name: str, points: Tensor) -> None:
+    model = make_variant(name)
+    frame = some_frame()
     geometry = model.geometry(points, model.geometry_code(frame))
     fields = model.blend_fields(SurfacePoints(points, points, geometry, points), frame)
     if name in ("c-net", "d-net"):

@@ -1,4 +1,4 @@
-"""Gradients that variants attach to traced points, against finite differences of points that were solved anew."""
+"""Gradients attached to traced points, against finite differences of solved points."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POINTS = 6
 
 
 class Scene(NamedTuple):
-    """A variant, a frame and rays through points of known canonical counterpart, all float64."""
+    """A variant, a frame and rays through points with known canonical points, all float64."""
 
     model: HeadAvatarModel
     frame: Frame
@@ -33,7 +33,7 @@ class Scene(NamedTuple):
     deformed: Tensor  # [M, 3]
 
     def inputs(self) -> dict[str, list[Tensor]]:
-        """What gradients shall reach."""
+        """Return the leaves that gradients have to reach."""
         assert self.frame.latent is not None
         return {
             "networks": list(self.model.parameters()),
@@ -56,10 +56,12 @@ def scene(request: pytest.FixtureRequest, make_variant: Callable[..., HeadAvatar
     around = torch.nn.functional.normalize(normal(200, 3), dim=1) * 0.5
     with torch.no_grad():
         if isinstance(model, ForwardAvatarModel):
-            canonical, deformed = around, model.deform(around, frame.expression, frame.pose)
+            canonical = around
+            deformed = model.deform(around, frame.expression, frame.pose)
         else:
             assert isinstance(model, BackwardAvatarModel)
-            canonical, deformed = model.canonical(around, frame), around
+            canonical = model.canonical(around, frame)
+            deformed = around
     camera = Camera(
         np.eye(3, 4, dtype=np.float32), np.array([2.0, 2.0, 0.5, 0.5], dtype=np.float32)
     )
@@ -77,7 +79,7 @@ def scene(request: pytest.FixtureRequest, make_variant: Callable[..., HeadAvatar
 
 
 def rows_jacobian(outputs: Tensor, x: Tensor) -> Tensor:
-    """[M, R, C] of outputs `[M, R]`, each row of which depends on its own row of x `[M, C]`."""
+    """Return the Jacobian `[M, R, C]` of outputs `[M, R]`; row m depends on row m of x `[M, C]`."""
     rows = [
         torch.autograd.grad(column.sum(), x, retain_graph=True)[0]
         for column in outputs.unbind(dim=1)
@@ -86,7 +88,7 @@ def rows_jacobian(outputs: Tensor, x: Tensor) -> Tensor:
 
 
 def solved(residual: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Where `residual` vanishes, by Newton's method from x `[M, C]`."""
+    """Return the zero of `residual` by Newton's method from x `[M, C]`."""
     for _ in range(6):
         x = x.detach().requires_grad_()
         value = residual(x)
@@ -96,7 +98,7 @@ def solved(residual: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def normals(model: HeadAvatarModel, frame: Frame, canonical: Tensor, deformed: Tensor) -> Tensor:
-    """[M, 3] unit normals of the deformed field, by the chain rule for a forward variant."""
+    """Return the unit normals `[M, 3]` of the deformed field."""
     code = model.geometry_code(frame)
     if isinstance(model, BackwardAvatarModel):
         x = deformed.detach().requires_grad_()
@@ -114,20 +116,20 @@ def unit(x: Tensor) -> Tensor:
     return torch.nn.functional.normalize(x, dim=1)
 
 
-def met_anew(scene: Scene, level: Tensor) -> tuple[Tensor, Tensor]:
-    """Canonical and deformed points where the rays meet the level set they met before anything moved."""
-    model, frame, view = scene.model, scene.frame, scene.view
+def solved_points(scene: Scene, level: Tensor) -> tuple[Tensor, Tensor]:
+    """Return canonical and deformed intersections of the rays with the level sets `level`."""
+    model = scene.model
+    frame = scene.frame
+    view = scene.view
     code = model.geometry_code(frame)
     if isinstance(model, BackwardAvatarModel):
 
         def off_level(t: Tensor) -> Tensor:
-            return (model.geometry(model.canonical(view.at(t[:, 0]), frame), code).sdf - level)[
-                :, None
-            ]
+            sdf = model.geometry(model.canonical(view.at(t[:, 0]), frame), code).sdf
+            return (sdf - level)[:, None]
 
-        t = solved(
-            off_level, ((scene.deformed - view.origin) * view.directions).sum(dim=1, keepdim=True)
-        )
+        start = ((scene.deformed - view.origin) * view.directions).sum(dim=1, keepdim=True)
+        t = solved(off_level, start)
         deformed = view.at(t[:, 0])
         return model.canonical(deformed, frame), deformed
     assert isinstance(model, ForwardAvatarModel)
@@ -141,8 +143,8 @@ def met_anew(scene: Scene, level: Tensor) -> tuple[Tensor, Tensor]:
     return canonical, model.deform(canonical, frame.expression, frame.pose)
 
 
-def seen_anew(scene: Scene, level: Tensor) -> list[Tensor]:
-    canonical, deformed = met_anew(scene, level)
+def solved_values(scene: Scene, level: Tensor) -> list[Tensor]:
+    canonical, deformed = solved_points(scene, level)
     normal = normals(scene.model, scene.frame, canonical, deformed)
     geometry = scene.model.geometry(canonical, scene.model.geometry_code(scene.frame))
     condition = scene.model.condition(scene.frame.expression, scene.frame.pose)
@@ -150,7 +152,7 @@ def seen_anew(scene: Scene, level: Tensor) -> list[Tensor]:
     return [canonical, normal, *geometry, colour]
 
 
-def seen(scene: Scene) -> list[Tensor]:
+def attached_values(scene: Scene) -> list[Tensor]:
     surface = scene.model.attach_gradients(scene.canonical, scene.deformed, scene.view, scene.frame)
     return [
         surface.canonical,
@@ -160,8 +162,9 @@ def seen(scene: Scene) -> list[Tensor]:
     ]
 
 
-def distance_anew(scene: Scene) -> list[Tensor]:
-    model, frame = scene.model, scene.frame
+def solved_distances(scene: Scene) -> list[Tensor]:
+    model = scene.model
+    frame = scene.frame
     deformed = shifted(scene)
     if isinstance(model, BackwardAvatarModel):
         canonical = model.canonical(deformed, frame)
@@ -174,7 +177,7 @@ def distance_anew(scene: Scene) -> list[Tensor]:
 
 
 def shifted(scene: Scene) -> Tensor:
-    """The deformed points at fixed distances from the camera, wherever that is."""
+    """Return points on the rays at fixed distances from the camera."""
     distance = torch.linalg.norm(
         scene.deformed - torch.tensor([0.3, 0.2, 4.0], dtype=torch.float64), dim=1
     )
@@ -203,25 +206,26 @@ def moved(tensors: list[Tensor], directions: list[Tensor], step: float) -> Itera
             tensor.copy_(values)
 
 
-def compare(scene: Scene, ours: Tensor, anew: Callable[[], Tensor]) -> dict[str, float]:
-    """Directional derivatives of `ours` against differences of `anew`, for each input; returned by name."""
-    inputs, derivatives = scene.inputs(), {}
-    # All before anything is moved: that would spoil the graph.
-    reached = {
-        name: torch.autograd.grad(ours, t, retain_graph=True, allow_unused=True)
-        for name, t in inputs.items()
+def compare(scene: Scene, ours: Tensor, solve_again: Callable[[], Tensor]) -> dict[str, float]:
+    """Compare derivatives of `ours` with differences of `solve_again`; return them by input."""
+    inputs = scene.inputs()
+    derivatives = {}
+    # Moving an input invalidates the graph, so all gradients are computed first.
+    gradients = {
+        name: torch.autograd.grad(ours, tensors, retain_graph=True, allow_unused=True)
+        for name, tensors in inputs.items()
     }
     for name, tensors in inputs.items():
         generator = torch.Generator().manual_seed(11)
         directions = [
             torch.randn(t.shape, generator=generator, dtype=torch.float64) * 0.1 for t in tensors
         ]
-        pairs = zip(reached[name], directions, strict=True)
+        pairs = zip(gradients[name], directions, strict=True)
         derivative = sum(float((g * d).sum()) for g, d in pairs if g is not None)
         ends = []
         for sign in (1.0, -1.0):
             with moved(tensors, directions, sign * STEP):
-                ends.append(anew().item())
+                ends.append(solve_again().item())
         assert derivative == pytest.approx(
             (ends[0] - ends[1]) / (2.0 * STEP), rel=2e-5, abs=2e-6
         ), name
@@ -229,33 +233,33 @@ def compare(scene: Scene, ours: Tensor, anew: Callable[[], Tensor]) -> dict[str,
     return derivatives
 
 
-def test_surface_points_move_as_the_surface_does(scene: Scene) -> None:
+def test_gradients_of_surface_points(scene: Scene) -> None:
     with torch.no_grad():
         level = scene.model.geometry(scene.canonical, scene.model.geometry_code(scene.frame)).sdf
-    ours = seen(scene)
-    for mine, theirs in zip(ours, seen_anew(scene, level), strict=True):
+    ours = attached_values(scene)
+    for mine, theirs in zip(ours, solved_values(scene, level), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-9, rtol=0)
-    derivatives = compare(scene, weighted(ours), lambda: weighted(seen_anew(scene, level)))
+    derivatives = compare(scene, weighted(ours), lambda: weighted(solved_values(scene, level)))
     assert all(abs(derivative) > 1e-3 for derivative in derivatives.values())
 
 
-def test_distances_off_the_surface_change_as_the_field_does(scene: Scene) -> None:
+def test_gradients_of_distances_off_the_surface(scene: Scene) -> None:
     deformed = shifted(scene)
     ours = [scene.model.sdf_at(scene.canonical, deformed, scene.frame)]
-    torch.testing.assert_close(ours, distance_anew(scene), atol=1e-9, rtol=0)
-    derivatives = compare(scene, weighted(ours), lambda: weighted(distance_anew(scene)))
+    torch.testing.assert_close(ours, solved_distances(scene), atol=1e-9, rtol=0)
+    derivatives = compare(scene, weighted(ours), lambda: weighted(solved_distances(scene)))
     assert all(abs(derivative) > 1e-4 for derivative in derivatives.values())
 
 
 def test_without_gradients_the_values_are_the_same(scene: Scene) -> None:
     with torch.no_grad():
-        quiet = seen(scene)
-    assert not any(value.requires_grad for value in quiet)
-    for value, differentiable in zip(quiet, seen(scene), strict=True):
+        values = attached_values(scene)
+    assert not any(value.requires_grad for value in values)
+    for value, differentiable in zip(values, attached_values(scene), strict=True):
         torch.testing.assert_close(value, differentiable.detach(), atol=1e-9, rtol=0)
 
 
-def test_no_points_are_no_trouble(scene: Scene) -> None:
+def test_no_points(scene: Scene) -> None:
     none = torch.zeros(0, 3, dtype=torch.float64)
     view = scene.view.select(torch.zeros(0, dtype=torch.long))
     surface = scene.model.attach_gradients(none, none, view, scene.frame)
@@ -265,8 +269,9 @@ def test_no_points_are_no_trouble(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("scene", ["c-net", "d-net", "b-morph"], indirect=True)
-def test_a_ray_along_the_surface_does_not_blow_up(scene: Scene) -> None:
-    model, frame = scene.model, scene.frame
+def test_gradients_on_a_ray_along_the_surface_are_bounded(scene: Scene) -> None:
+    model = scene.model
+    frame = scene.frame
     point = scene.deformed[:1]
     normal = normals(model, frame, scene.canonical[:1], point)
     along = unit(torch.linalg.cross(normal, torch.ones_like(normal)))

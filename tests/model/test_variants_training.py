@@ -1,4 +1,4 @@
-"""Every variant is drawn, trained a little towards a toy target, and gives a mesh for each expression."""
+"""Every variant: rendering, a short training towards a toy target, and meshes of frames."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ CAMERA = Camera(
 )
 TARGET = torch.tensor([0.9, 0.2, 0.1])
 TARGET_RADIUS = 0.35
-"""Model units: the toy target is a red disk, smaller than the sphere that every variant starts as."""
+"""Radius of the target, a red disk, in model units; smaller than the initial sphere."""
 
 
 def turned(yaw: float = 0.0, smile: float = 0.0) -> Frame:
-    """The canonical pose with the neck turned about +Y and the first expression set."""
+    """Return the canonical pose with a rotation of the neck about +Y and the first expression."""
     pose = torch.from_numpy(canonical_pose())
     pose[4] = yaw
     return Frame(torch.eye(50)[0] * smile, pose)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_is_drawn(make_variant: MakeVariant, name: str) -> None:
+def test_every_variant_renders(make_variant: MakeVariant, name: str) -> None:
     picture = render(
         make_variant(name, noise=0.0), turned(0.3, 1.0), CAMERA, (24, 24), MarchTracer()
     )
@@ -53,7 +53,7 @@ def test_every_variant_is_drawn(make_variant: MakeVariant, name: str) -> None:
 def loss_of(
     model: HeadAvatarModel, frame: Frame, view: RayBundle, traced: TraceResult, mask: Tensor
 ) -> Tensor:
-    """Colour on the surface and the published mask term off it."""
+    """Return the colour loss on the surface plus the published mask loss off it."""
     surface = traced.hit & mask & traced.valid
     points = model.attach_gradients(
         traced.canonical[surface], traced.deformed[surface], view.select(surface), frame
@@ -69,11 +69,9 @@ def loss_of(
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_learns_a_toy_target(make_variant: MakeVariant, name: str) -> None:
-    model, frame, tracer = (
-        make_variant(name, noise=0.0).train(),
-        turned(0.2, 0.5),
-        MarchTracer(samples=30),
-    )
+    model = make_variant(name, noise=0.0).train()
+    frame = turned(0.2, 0.5)
+    tracer = MarchTracer(samples=30)
     view = RayBundle.of(CAMERA, (8, 8))
     mask = view.at(torch.full((64,), 4.0))[:, :2].norm(dim=1) < TARGET_RADIUS
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -92,22 +90,22 @@ def test_every_variant_learns_a_toy_target(make_variant: MakeVariant, name: str)
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_has_a_mesh_for_each_expression(make_variant: MakeVariant, name: str) -> None:
-    model, frame = make_variant(name, noise=0.01), turned(0.4, 1.0)
+    model = make_variant(name, noise=0.01)
+    frame = turned(0.4, 1.0)
     mesh = posed_surface(model, frame, resolution=64)
     assert len(mesh.vertices) > 500
     assert mesh.open_edges() == 0
-    found = model.find_canonical(torch.from_numpy(mesh.vertices), frame)
-    inside = (
-        torch.from_numpy(np.linalg.norm(mesh.vertices, axis=1)) < 1.15
-    )  # the sphere may cut the field off
-    assert found.valid[inside].float().mean() > 0.95
-    assert found.sdf[inside & found.valid].abs().median() < 0.01  # a cell is 0.04 wide
+    roots = model.find_canonical(torch.from_numpy(mesh.vertices), frame)
+    # The sphere may cut the field.
+    inside = torch.from_numpy(np.linalg.norm(mesh.vertices, axis=1)) < 1.15
+    assert roots.valid[inside].float().mean() > 0.95
+    assert roots.sdf[inside & roots.valid].abs().median() < 0.01  # a cell is 0.04 wide
     other = posed_surface(model, turned(-0.4, -1.0), resolution=64)
     moved = np.abs(mesh.vertices.mean(axis=0) - other.vertices.mean(axis=0)).max()
     assert moved > 1e-3
 
 
-def test_a_mesh_that_cannot_be_made_is_refused(make_variant: MakeVariant) -> None:
+def test_errors_of_posed_surface(make_variant: MakeVariant) -> None:
     model = make_variant("d-net")
     with pytest.raises(UsageError, match="resolution must be one of 64, 128, 256, 512, got 100"):
         posed_surface(model, turned(), resolution=100)

@@ -1,4 +1,4 @@
-"""Track files from strangers: whatever the bytes, a track or one sentence; nothing is run, little is reserved."""
+"""Fuzzed track files: each gives a track or an error of one line, without running code."""
 
 from __future__ import annotations
 
@@ -27,31 +27,32 @@ from ..mutations import mutated, with_a_mutated_member, with_a_strange_value
 from .tracker_files import CODES, WHOLE, WRITERS, metrical_frame, motion, vhap_arrays
 
 SUFFIXES = [(name, suffix) for name, row in TRACK_FORMATS.items() for suffix in row.suffixes]
-FUZZED = [
-    row for row in SUFFIXES if row[0] not in ("emoca", "smirk") or row[1] == ".pkl"
-]  # DECA's share its readers
+# EMOCA's and SMIRK's files have the same readers as DECA's.
+FUZZED = [row for row in SUFFIXES if row[0] not in ("emoca", "smirk") or row[1] == ".pkl"]
 ZIPPED = [row for row in FUZZED if row[1] in (".frame", ".pt", ".npz")]
 SAME = {".pth": ".pt", ".pickle": ".pkl"}
 FEW = settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-MOST = 32 << 20
-"""Bytes that reading a spoilt file of a few kilobytes may take at its worst moment."""
+MAX_BYTES = 32 << 20
+"""Peak memory allowed for reading a damaged file of a few kilobytes."""
 
 
 @cache
-def sound(name: str, suffix: str) -> bytes:
-    """A file that is read without a word."""
+def valid_bytes(name: str, suffix: str) -> bytes:
+    """Return the bytes of a valid file."""
     with TemporaryDirectory() as folder:
-        path = Path(folder) / f"sound{SAME.get(suffix, suffix)}"
-        told = motion(2)
+        path = Path(folder) / f"valid{SAME.get(suffix, suffix)}"
+        truth = motion(2)
         if name == "flame_params":
             write_track(
-                FlameTrack(told.expression[:, :50], np.zeros((2, 15)), edition="flame2020"), path
+                FlameTrack(truth.expression[:, :50], np.zeros((2, 15)), edition="flame2020"), path
             )
         else:
-            WRITERS[path.suffix](path, WHOLE[name](told) if name in WHOLE else CODES[name](told, 0))
+            WRITERS[path.suffix](
+                path, WHOLE[name](truth) if name in WHOLE else CODES[name](truth, 0)
+            )
         assert len(read_track(path)) >= 1
         return path.read_bytes()
 
@@ -62,7 +63,7 @@ def little_memory() -> Iterator[None]:
     yield
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < MOST
+    assert peak < MAX_BYTES
 
 
 def read_or_refuse(path: Path, content: bytes) -> None:
@@ -79,21 +80,21 @@ def read_or_refuse(path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(("name", "suffix"), FUZZED)
 @FEW
 @given(data=st.data())
-def test_spoilt_bytes(
+def test_damaged_bytes(
     tmp_path: Path, little_memory: None, name: str, suffix: str, data: st.DataObject
 ) -> None:
-    content = sound(name, suffix)
-    read_or_refuse(tmp_path / f"spoilt{suffix}", data.draw(mutated(content)))
+    content = valid_bytes(name, suffix)
+    read_or_refuse(tmp_path / f"damaged{suffix}", data.draw(mutated(content)))
 
 
 @pytest.mark.parametrize(("name", "suffix"), ZIPPED)
 @FEW
 @given(data=st.data())
-def test_spoilt_members(
+def test_damaged_members(
     tmp_path: Path, little_memory: None, name: str, suffix: str, data: st.DataObject
 ) -> None:
-    content = sound(name, suffix)
-    read_or_refuse(tmp_path / f"spoilt{suffix}", data.draw(with_a_mutated_member(content)))
+    content = valid_bytes(name, suffix)
+    read_or_refuse(tmp_path / f"damaged{suffix}", data.draw(with_a_mutated_member(content)))
 
 
 @settings(FEW, max_examples=60)
@@ -114,11 +115,13 @@ def test_strange_json(tmp_path: Path, data: st.DataObject) -> None:
 
 
 class Evil:
-    def __init__(self, made: Path) -> None:
-        self.made = made
+    """Creates a file when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self.made}",)
+        return os.system, (f"touch {self.path}",)
 
 
 @pytest.mark.parametrize(
@@ -128,30 +131,30 @@ class Evil:
 def test_a_pickle_that_would_run_a_command_is_refused(
     tmp_path: Path, name: str, suffix: str
 ) -> None:
-    content = CODES[name](motion(1), 0) | {"evil": Evil(tmp_path / "made")}
+    content = CODES[name](motion(1), 0) | {"evil": Evil(tmp_path / "created")}
     path = WRITERS[SAME.get(suffix, suffix)](tmp_path / f"evil{suffix}", content)
     with pytest.raises(
         InputError,
         match=r"holds (posix|nt)\.system, which has no place in a track; nothing of it was",
     ):
         read_track(path)
-    assert not (tmp_path / "made").exists()
+    assert not (tmp_path / "created").exists()
 
 
 def test_objects_in_an_npz_are_refused(tmp_path: Path) -> None:
     np.savez(
         tmp_path / "x.npz",
-        **vhap_arrays(motion()) | {"expr": np.array([Evil(tmp_path / "made")], dtype=object)},
+        **vhap_arrays(motion()) | {"expr": np.array([Evil(tmp_path / "created")], dtype=object)},
     )
     with pytest.raises(InputError, match="expr.npy: it holds objects"):
         read_track(tmp_path / "x.npz")
-    assert not (tmp_path / "made").exists()
+    assert not (tmp_path / "created").exists()
 
 
 PAIRS = b"K\x01" + b"".join(
     b"\x94h" + bytes([level]) + b"h" + bytes([level]) + b"\x86" for level in range(40)
 )
-"""A pair of a pair of a pair: forty instructions, a million million numbers."""
+"""Nested pairs: forty instructions that build a million million numbers."""
 LONG = b"X\x10\x27\x00\x00" + b"x" * 10000 + b"q\x00"
 CODE = {"exp": np.zeros((1, 50)), "pose": np.zeros((1, 6))}
 BILLIONS = b"\x8a\x05\x00\xe4\x0bT\x02"
@@ -187,7 +190,7 @@ def test_a_pickle_that_would_fill_the_memory_is_refused(
         read_track(tmp_path / "bomb.pkl")
 
 
-def test_an_npz_that_promises_too_much_is_refused(tmp_path: Path, little_memory: None) -> None:
+def test_an_npz_with_an_excessive_header_is_refused(tmp_path: Path, little_memory: None) -> None:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": "<f4", "fortran_order": False, "shape": (10**10, 100)}
@@ -210,7 +213,7 @@ def test_an_npz_that_unpacks_to_too_much_is_refused(
 
 
 class TestTorchFiles:
-    def test_of_old_torch_say_how_to_save_them_again(self, tmp_path: Path) -> None:
+    def test_the_error_of_an_old_file_says_how_to_save_it_again(self, tmp_path: Path) -> None:
         torch.save(
             metrical_frame(motion(), 0), tmp_path / "x.frame", _use_new_zipfile_serialization=False
         )
@@ -219,7 +222,7 @@ class TestTorchFiles:
         ):
             read_track(tmp_path / "x.frame")
 
-    def test_compressed_are_none(self, tmp_path: Path) -> None:
+    def test_compressed_files_are_refused(self, tmp_path: Path) -> None:
         torch.save(metrical_frame(motion(), 0), tmp_path / "x.frame")
         with zipfile.ZipFile(tmp_path / "x.frame") as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
@@ -233,7 +236,7 @@ class TestTorchFiles:
         "place",
         [(5, (1, 6), (6, 1)), (0, (1, 10**9), (0, 0)), (-1, (1, 6), (6, 1)), (0, (2, 6), (1, -1))],
     )
-    def test_tensors_do_not_reach_beyond_their_numbers(
+    def test_tensors_beyond_their_storage_are_refused(
         self, tmp_path: Path, place: tuple[Any, ...]
     ) -> None:
         frame = metrical_frame(motion(), 0)
@@ -242,9 +245,8 @@ class TestTorchFiles:
         with zipfile.ZipFile(tmp_path / "x.frame") as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         (name,) = [name for name in members if name.endswith("data.pkl")]
-        before, after = members[name].split(
-            b"QK\x00K\x01K\x06\x86", 1
-        )  # offset and size, behind the storage
+        # Offset and size follow the storage.
+        before, after = members[name].split(b"QK\x00K\x01K\x06\x86", 1)
         stride = after.index(b"K\x06K\x01\x86")
         members[name] = before + b"Q" + b"".join(map(_instructions, place)) + after[stride + 5 :]
         with zipfile.ZipFile(tmp_path / "x.frame", "w") as archive:
@@ -258,7 +260,7 @@ class TestTorchFiles:
 
 
 def _instructions(value: Any) -> bytes:
-    """What pushes a number or a tuple of them."""
+    """Return pickle instructions that push a number or a tuple of numbers."""
     if isinstance(value, tuple):
         return b"(" + b"".join(map(_instructions, value)) + b"t"
     return b"J" + value.to_bytes(4, "little", signed=True)

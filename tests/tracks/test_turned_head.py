@@ -1,4 +1,4 @@
-"""The head that turns instead of the camera: every vertex of a posed head stays where it was in the picture."""
+"""Moving the rotation of cameras into the head: projected vertices do not change."""
 
 from __future__ import annotations
 
@@ -21,56 +21,55 @@ STILL = sorted(set(PIXELS) - {"vhap"})
 
 
 @pytest.mark.parametrize("name", STILL)
-def test_the_picture_stays_and_the_head_turns(tmp_path: Path, name: str) -> None:
-    told = motion()
+def test_images_do_not_change_and_the_head_rotates(tmp_path: Path, name: str) -> None:
+    truth = motion()
     head = HeadModel.load("openhead")
     suffix = ".npz" if name == "cap4d" else ".frame"
-    track = read_track(write_motion(name, tmp_path / "made", told, suffix))
+    track = read_track(write_motion(name, tmp_path / "files", truth, suffix))
     turned = with_head_turned(track, root_joints(track, head))
     subject = head.for_subject(track.shape)
     for index in range(len(track)):
-        pictures = []
+        projections = []
         for each in (track, turned):
             vertices = (
                 UNITS_PER_METRE * subject.vertices(each.expression[index], each.pose[index])[::300]
             )
-            seen = (
+            pixels = (
                 np.column_stack([vertices, np.ones(len(vertices))])
                 @ each.cameras[index].image_matrix(512, 512).T
             )
-            pictures.append(seen[:, :2] / seen[:, 2:])
-        np.testing.assert_allclose(pictures[1], pictures[0], atol=0.01)
+            projections.append(pixels[:, :2] / pixels[:, 2:])
+        np.testing.assert_allclose(projections[1], projections[0], atol=0.01)
         np.testing.assert_allclose(
             turned.cameras[index].world_to_camera[:, :3], np.eye(3), atol=1e-6
         )
     angles = np.linalg.norm(turned.pose[:, :3], axis=1)
-    np.testing.assert_allclose(
-        angles, np.linalg.norm(told.turn, axis=1), atol=0.12
-    )  # but for where the camera stood
+    # The angles differ by the rotation of the camera itself.
+    np.testing.assert_allclose(angles, np.linalg.norm(truth.turn, axis=1), atol=0.12)
     assert not track.pose[:, :3].any()
     assert any("--turn-head" in note for note in track.notes)
     assert not any("--turn-head" in note for note in turned.notes)
 
 
-def test_a_baked_avatar_stays_in_the_picture(tmp_path: Path) -> None:
-    """Without a ghost bone, whose part would not turn with the head."""
+def test_images_of_a_baked_avatar_do_not_change(tmp_path: Path) -> None:
+    """The avatar has no ghost bone, which does not rotate with the head."""
     avatar = tiny_avatar(bones=5)
-    track = read_track(write_motion("metrical-tracker", tmp_path / "made", motion(), ".frame"))
+    track = read_track(write_motion("metrical-tracker", tmp_path / "files", motion(), ".frame"))
     turned = with_head_turned(track, np.stack([avatar.joints(row)[0] for row in track.expression]))
     for index in range(len(track)):
-        pictures = []
+        projections = []
         for each in (track, turned):
             posed = pose_plainly(avatar, each.expression[index], each.pose[index]).vertices
-            seen = (
+            pixels = (
                 np.column_stack([posed, np.ones(len(posed))])
                 @ each.cameras[index].image_matrix(512, 512).T
             )
-            pictures.append(seen[:, :2] / seen[:, 2:])
-        np.testing.assert_allclose(pictures[1], pictures[0], atol=0.02)
+            projections.append(pixels[:, :2] / pixels[:, 2:])
+        np.testing.assert_allclose(projections[1], projections[0], atol=0.02)
 
 
-def test_a_track_without_cameras_has_nothing_to_turn() -> None:
-    with pytest.raises(UsageError, match="no cameras whose turning"):
+def test_a_track_without_cameras_is_refused() -> None:
+    with pytest.raises(UsageError, match="no cameras whose rotation"):
         with_head_turned(
             FlameTrack(np.zeros((2, 50)), np.zeros((2, 15))), np.zeros((2, 3), np.float32)
         )

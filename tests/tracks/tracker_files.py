@@ -1,9 +1,9 @@
-"""Files as the trackers write them, from one known motion; and where each tracker's own formula puts a point.
+"""Write files in the layouts of the trackers, and project points with the trackers' own formulas.
 
-Layouts and formulas are those of the projects' sources: metrical-tracker `tracker.py` `save_checkpoint` and PyTorch3D's
-`PerspectiveCameras`, Pixel3DMM `tracker.py` `save_checkpoint` and `project_points_screen_space`, VHAP `tracker.py`
-`save_result` and `render_nvdiffrast.py`, CAP4D `convert_to_flowface.py` and `flowface/flame/utils.py`, EMOCA
-`utils/io.py`.
+Layouts and formulas are those of the projects' sources: metrical-tracker `tracker.py`
+`save_checkpoint` and PyTorch3D's `PerspectiveCameras`, Pixel3DMM `tracker.py` `save_checkpoint` and
+`project_points_screen_space`, VHAP `tracker.py` `save_result` and `render_nvdiffrast.py`, CAP4D
+`convert_to_flowface.py` and `flowface/flame/utils.py`, EMOCA `utils/io.py`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from scipy.spatial.transform import Rotation
 Float = NDArray[Any]
 
 FRAMES = 3
-HEIGHT, WIDTH = 480, 640
+HEIGHT = 480
+WIDTH = 640
 FLIP = np.diag([1.0, -1.0, -1.0])
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Everything any tracker may say, per frame where it begins with T."""
+    """The data of all trackers, for T frames."""
 
     expression: Float  # [T, 100]
     shape: Float  # [300]
@@ -65,29 +66,29 @@ def motion(frames: int = FRAMES) -> Motion:
 
 
 def six(axis_angles: Float) -> Float:
-    """The first two rows of each rotation, one after the other, as one batch."""
+    """Return the first two rows of each rotation, concatenated, as a batch of one."""
     matrices = Rotation.from_rotvec(axis_angles.reshape(-1, 3)).as_matrix()
     return matrices[:, :2].reshape(1, -1).astype(np.float32)
 
 
-def metrical_frame(told: Motion, index: int) -> dict[str, Any]:
+def metrical_frame(truth: Motion, index: int) -> dict[str, Any]:
     return {
         "flame": {
-            "exp": told.expression[index][None],
-            "shape": told.shape[None],
+            "exp": truth.expression[index][None],
+            "shape": truth.shape[None],
             "tex": np.zeros((1, 150), np.float32),
             "sh": np.zeros((1, 9, 3), np.float32),
-            "eyes": six(told.eyes[index]),
+            "eyes": six(truth.eyes[index]),
             "eyelids": np.full((1, 2), 0.3, np.float32),
-            "jaw": six(told.jaw[index]),
+            "jaw": six(truth.jaw[index]),
         },
         "camera": {
-            "R": (told.matrices[index] @ np.diag([-1.0, 1, -1]))[:2]
+            "R": (truth.matrices[index] @ np.diag([-1.0, 1, -1]))[:2]
             .reshape(1, 6)
             .astype(np.float32),
-            "t": (told.move[index] + [0, 0, 1])[None].astype(np.float32),
-            "fl": np.array([[told.focal]], np.float32),
-            "pp": told.middle[None],
+            "t": (truth.move[index] + [0, 0, 1])[None].astype(np.float32),
+            "fl": np.array([[truth.focal]], np.float32),
+            "pp": truth.middle[None],
         },
         "opencv": {"R": np.eye(3)[None], "t": np.zeros((1, 3)), "K": np.eye(3)[None]},
         "img_size": np.array([HEIGHT, WIDTH]),
@@ -96,128 +97,132 @@ def metrical_frame(told: Motion, index: int) -> dict[str, Any]:
     }
 
 
-def metrical_pixel(told: Motion, index: int, point: Float) -> Float:
-    """(column, row) of a point in metres: x R + T, then PyTorch3D's normalised coordinates, +X to the left."""
-    x, y, z = point @ (told.matrices[index] @ np.diag([-1.0, 1, -1])) + told.move[index] + [0, 0, 1]
+def metrical_pixel(truth: Motion, index: int, point: Float) -> Float:
+    """Project a point (metres) to column and row: x R + T in PyTorch3D's axes, +X left."""
+    x, y, z = (
+        point @ (truth.matrices[index] @ np.diag([-1.0, 1, -1])) + truth.move[index] + [0, 0, 1]
+    )
     half = min(HEIGHT, WIDTH) / 2
-    across, up = told.focal * x / z + told.middle[0], told.focal * y / z + told.middle[1]
+    across = truth.focal * x / z + truth.middle[0]
+    up = truth.focal * y / z + truth.middle[1]
     return np.array([WIDTH / 2 - half * across, HEIGHT / 2 - half * up])
 
 
-def pixel3dmm_frame(told: Motion, index: int) -> dict[str, Any]:
-    frame = metrical_frame(told, index)
+def pixel3dmm_frame(truth: Motion, index: int) -> dict[str, Any]:
+    frame = metrical_frame(truth, index)
     base = Rotation.from_rotvec([0.02, 0.1, 0]).as_matrix().astype(np.float32)
     frame["flame"] |= {
-        "neck": six(told.neck[index]),
-        "R": six(told.turn[index]),
-        "R_rotation_matrix": told.matrices[index][None].astype(np.float32),
-        "t": told.move[index][None],
+        "neck": six(truth.neck[index]),
+        "R": six(truth.turn[index]),
+        "R_rotation_matrix": truth.matrices[index][None].astype(np.float32),
+        "t": truth.move[index][None],
     }
     frame["camera"] = {
         "R_base_0": base[None],
         "t_base_0": np.array([[0.01, 0.02, -1.1]], np.float32),
-        "fl": np.array([[told.focal]], np.float32),
-        "pp": told.middle[None],
+        "fl": np.array([[truth.focal]], np.float32),
+        "pp": truth.middle[None],
     }
     frame["img_size"] = np.array([512, 512])
     frame["joint_transforms"] = np.zeros((1, 5, 4, 4), np.float32)
     return frame
 
 
-def pixel3dmm_pixel(told: Motion, index: int, point: Float) -> Float:
+def pixel3dmm_pixel(truth: Motion, index: int, point: Float) -> Float:
     size = 512
-    camera = pixel3dmm_frame(told, index)["camera"]
-    seen = (
-        camera["R_base_0"][0] @ (told.matrices[index] @ point + told.move[index])
+    camera = pixel3dmm_frame(truth, index)["camera"]
+    local = (
+        camera["R_base_0"][0] @ (truth.matrices[index] @ point + truth.move[index])
         + camera["t_base_0"][0]
     )
-    intrinsics = np.array([[told.focal * size, 0, 0], [0, told.focal * size, 0], [0, 0, 1]])
-    intrinsics[:2, 2] = size / 2 + 0.5 + told.middle * (size / 2 + 0.5)
+    intrinsics = np.array([[truth.focal * size, 0, 0], [0, truth.focal * size, 0], [0, 0, 1]])
+    intrinsics[:2, 2] = size / 2 + 0.5 + truth.middle * (size / 2 + 0.5)
     intrinsics[0, 2] = size - intrinsics[0, 2]
-    column, row = -(intrinsics @ (seen / -seen[2]))[:2]
+    column, row = -(intrinsics @ (local / -local[2]))[:2]
     return np.array([size - 1 - column, row])
 
 
-def vhap_arrays(told: Motion) -> dict[str, Any]:
+def vhap_arrays(truth: Motion) -> dict[str, Any]:
     return {
-        "rotation": told.turn,
-        "translation": told.move,
-        "neck_pose": told.neck,
-        "jaw_pose": told.jaw,
-        "eyes_pose": told.eyes,
-        "shape": told.shape,
-        "expr": told.expression,
-        "timestep_id": np.array([f"{index:05d}" for index in range(len(told.turn))]),
-        "n_processed_frames": np.array(len(told.turn)),
-        "focal_length": np.array([told.focal], np.float32),
+        "rotation": truth.turn,
+        "translation": truth.move,
+        "neck_pose": truth.neck,
+        "jaw_pose": truth.jaw,
+        "eyes_pose": truth.eyes,
+        "shape": truth.shape,
+        "expr": truth.expression,
+        "timestep_id": np.array([f"{index:05d}" for index in range(len(truth.turn))]),
+        "n_processed_frames": np.array(len(truth.turn)),
+        "focal_length": np.array([truth.focal], np.float32),
         "static_offset": np.zeros((1, 7, 3), np.float32),
         "image_size": np.array([HEIGHT, WIDTH]),
     }
 
 
-def vhap_pixel(told: Motion, index: int, point: Float) -> Float:
-    """A point of the turned head in metres, through nvdiffrast's projection matrix."""
-    x, y, z = point + told.move[index] + [0, 0, -1]
-    focal = told.focal * max(HEIGHT, WIDTH)
-    across, up = 2 * focal / WIDTH * x / -z, 2 * focal / HEIGHT * y / -z
+def vhap_pixel(truth: Motion, index: int, point: Float) -> Float:
+    """Project a point of the rotated head (metres) with nvdiffrast's projection matrix."""
+    x, y, z = point + truth.move[index] + [0, 0, -1]
+    focal = truth.focal * max(HEIGHT, WIDTH)
+    across = 2 * focal / WIDTH * x / -z
+    up = 2 * focal / HEIGHT * y / -z
     return np.array([(1 + across) / 2 * WIDTH, (1 - up) / 2 * HEIGHT])
 
 
-def cap4d_arrays(told: Motion) -> dict[str, Any]:
-    placed = np.eye(4, dtype=np.float32)
-    placed[:3, :3] = Rotation.from_rotvec([0.02, 0.1, 0]).as_matrix()
-    placed[:3, 3] = [0.01, 0.02, 1.1]
+def cap4d_arrays(truth: Motion) -> dict[str, Any]:
+    extrinsics = np.eye(4, dtype=np.float32)
+    extrinsics[:3, :3] = Rotation.from_rotvec([0.02, 0.1, 0]).as_matrix()
+    extrinsics[:3, 3] = [0.01, 0.02, 1.1]
     return {
         "fx": np.array([[900.0]], np.float32),
         "fy": np.array([[910.0]], np.float32),
         "cx": np.array([[330.0]], np.float32),
         "cy": np.array([[235.0]], np.float32),
-        "extr": placed[None],
+        "extr": extrinsics[None],
         "resolutions": np.array([[HEIGHT, WIDTH]]),
         "camera_order": np.array(["cam0"]),
-        "rot": told.turn,
-        "tra": told.move,
-        "shape": told.shape[:150],
-        "expr": told.expression[:, :65],
-        "neck_rot": told.neck,
-        "eye_rot": told.eyes[:, :3],
-        "jaw_rot": told.jaw,
+        "rot": truth.turn,
+        "tra": truth.move,
+        "shape": truth.shape[:150],
+        "expr": truth.expression[:, :65],
+        "neck_rot": truth.neck,
+        "eye_rot": truth.eyes[:, :3],
+        "jaw_rot": truth.jaw,
     }
 
 
-def cap4d_pixel(told: Motion, index: int, point: Float) -> Float:
-    arrays = cap4d_arrays(told)
-    turned = FLIP @ (told.matrices[index] @ point + told.move[index])
+def cap4d_pixel(truth: Motion, index: int, point: Float) -> Float:
+    arrays = cap4d_arrays(truth)
+    turned = FLIP @ (truth.matrices[index] @ point + truth.move[index])
     x, y, z = arrays["extr"][0, :3, :3] @ turned + arrays["extr"][0, :3, 3]
     fx, fy, cx, cy = (float(arrays[key].item()) for key in ("fx", "fy", "cx", "cy"))
     return np.array([x / z * fx + cx, y / z * fy + cy])
 
 
-def deca_code(told: Motion, index: int) -> dict[str, Any]:
+def deca_code(truth: Motion, index: int) -> dict[str, Any]:
     return {
-        "shape": told.shape[None, :100],
+        "shape": truth.shape[None, :100],
         "tex": np.zeros((1, 50), np.float32),
-        "exp": told.expression[index, None, :50],
-        "pose": np.concatenate([told.turn[index], told.jaw[index]])[None],
+        "exp": truth.expression[index, None, :50],
+        "pose": np.concatenate([truth.turn[index], truth.jaw[index]])[None],
         "cam": np.array([[8.0, 0.0, 0.0]], np.float32),
     }
 
 
-def emoca_code(told: Motion, index: int) -> dict[str, Any]:
+def emoca_code(truth: Motion, index: int) -> dict[str, Any]:
     return {
         f"{key}code" if key != "cam" else key: value
-        for key, value in deca_code(told, index).items()
+        for key, value in deca_code(truth, index).items()
     }
 
 
-def smirk_code(told: Motion, index: int) -> dict[str, Any]:
+def smirk_code(truth: Motion, index: int) -> dict[str, Any]:
     return {
-        "pose_params": told.turn[index][None],
+        "pose_params": truth.turn[index][None],
         "cam": np.array([[7.0, 0.0, 0.0]], np.float32),
-        "shape_params": told.shape[None],
-        "expression_params": told.expression[index, None, :50],
+        "shape_params": truth.shape[None],
+        "expression_params": truth.expression[index, None, :50],
         "eyelid_params": np.full((1, 2), 0.4, np.float32),
-        "jaw_params": told.jaw[index][None],
+        "jaw_params": truth.jaw[index][None],
     }
 
 
@@ -256,10 +261,10 @@ CODES: dict[str, Callable[[Motion, int], dict[str, Any]]] = {
     "emoca": emoca_code,
     "smirk": smirk_code,
 }
-"""What each tracker that speaks of one frame at a time says of it."""
+"""Contents of one frame, for trackers that store single frames."""
 
 WHOLE: dict[str, Callable[[Motion], dict[str, Any]]] = {"vhap": vhap_arrays, "cap4d": cap4d_arrays}
-"""And those that keep a whole motion."""
+"""Contents of a motion, for trackers that store whole motions."""
 
 PIXELS: dict[str, Callable[[Motion, int, Float], Float]] = {
     "metrical-tracker": metrical_pixel,
@@ -267,15 +272,16 @@ PIXELS: dict[str, Callable[[Motion, int, Float], Float]] = {
     "cap4d": cap4d_pixel,
     "vhap": vhap_pixel,
 }
-"""Where its own formula puts a point of the head, of VHAP's the turned head."""
+"""Projection of a point of the head (VHAP: of the rotated head) by each tracker's formula."""
+
 SIZES = {"pixel3dmm": (512, 512)}
 
 
-def write_motion(name: str, folder: Path, told: Motion, suffix: str) -> Path:
-    """A file, or a folder of a file a frame, as the tracker `name` leaves it."""
+def write_motion(name: str, folder: Path, truth: Motion, suffix: str) -> Path:
+    """Write a file, or a folder with a file per frame, as the tracker `name` does."""
     folder.mkdir(parents=True, exist_ok=True)
     if name in WHOLE:
-        return WRITERS[suffix](folder / f"{name}{suffix}", WHOLE[name](told))
-    for index in range(len(told.turn)):
-        WRITERS[suffix](folder / f"{index:05d}{suffix}", CODES[name](told, index))
+        return WRITERS[suffix](folder / f"{name}{suffix}", WHOLE[name](truth))
+    for index in range(len(truth.turn)):
+        WRITERS[suffix](folder / f"{index:05d}{suffix}", CODES[name](truth, index))
     return folder

@@ -130,7 +130,7 @@ def test_refusals(
 def test_nothing_to_turn(tmp_path: Path) -> None:
     result = call(made("deca", tmp_path), tmp_path / "out.json", "--turn-head")
     assert result.exit_code == 2
-    assert "no cameras whose turning" in result.output
+    assert "no cameras whose rotation" in result.output
 
 
 def test_a_head_model_of_another_edition(tmp_path: Path) -> None:

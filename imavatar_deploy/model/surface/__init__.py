@@ -1,4 +1,4 @@
-"""The surface of a signed field as a mesh, canonical or posed: sparse lattice, marching cubes, connected parts."""
+"""Meshes of the zero level set of a signed field, canonical or posed."""
 
 from __future__ import annotations
 

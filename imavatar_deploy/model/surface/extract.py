@@ -1,4 +1,4 @@
-"""The canonical surface of an implicit avatar as a mesh: coarse-to-fine marching cubes inside the bounding sphere."""
+"""Extract meshes by coarse-to-fine marching cubes: the canonical surface, or that of one frame."""
 
 from __future__ import annotations
 
@@ -19,29 +19,32 @@ from .lattice import marching_cubes, sample_near_surface
 from .mesh import Mesh, keep_components
 
 COARSE = 64
-"""Cells a side that are all looked at: 4 cm / 4 = 1 cm of head, finer than an ear, a lid or a lock of hair is wide."""
+"""Cells per side of the initial, full lattice: a cell is 1 cm wide, less than an ear or a lid."""
 
 RESOLUTIONS = (64, 128, 256, 512)
+"""Cells per side that may be chosen."""
 
 PADDING = 1.05
-"""The cube is this much larger than the sphere, so that a surface cut off by the sphere stays closed."""
+"""Ratio of cube to sphere; above one, so that a surface that the sphere cuts is closed."""
 
 
 def field_of(avatar: ImplicitAvatar) -> Field:
-    """The signed field of an avatar's canonical geometry."""
+    """Return the signed field of the canonical geometry of an avatar."""
     return Field(lambda points: avatar.geometry(points)[0], device=next(avatar.parameters()).device)
 
 
 def extract(
     field: Field, *, resolution: int = 256, components: str = "visible", progress: Progress = silent
 ) -> Mesh:
-    """The zero surface of `field` inside its bounding sphere: closed, wound outwards, no vertex twice.
+    """Extract the zero level set of `field` inside its bounding sphere.
+
+    The mesh is closed, its faces point outwards, and no two vertices coincide.
 
     Args:
-        field: see `field_of`; any signed field will do.
-        resolution: cells a side of the cube around the sphere, one of `RESOLUTIONS`.
-        components: which connected parts are kept, see `components.keep_components`.
-        progress: told of the points that are asked at each level.
+        field: signed field, for instance from `field_of`.
+        resolution: cells per side of the cube around the sphere, one of `RESOLUTIONS`.
+        components: connected parts to keep, see `mesh.keep_components`.
+        progress: reports the evaluated points of each level.
 
     Raises:
         UsageError: the resolution or the choice of components is unknown.
@@ -62,33 +65,35 @@ def extract(
     return keep_components(marching_cubes(lattice), components)
 
 
-# The surface of any variant as it is in one frame: a mesh for each expression, which every baseline can give.
+# The surface in one frame
 
 
 def posed_surface(
     model: HeadAvatarModel, frame: Frame, *, resolution: int = 128, progress: Progress = silent
 ) -> Mesh:
-    """The deformed surface of `model` in `frame`, model units.
+    """Extract the deformed surface of `model` in `frame`, model units.
 
-    A forward variant's canonical surface is extracted (with the frame's geometry code) and its vertices deformed: it
-    keeps lips apart that touch. A backward variant's field is extracted where it is asked, in deformed space.
+    For a forward variant the canonical surface is extracted, with the geometry code of the frame,
+    and its vertices are deformed. Lips that touch remain separate. For a backward variant the field
+    is extracted in deformed space.
 
     Args:
-        frame: on the model's device.
-        resolution: cells a side of the cube around the bounding sphere, one of `extract.RESOLUTIONS`.
-        progress: told of the points that are asked at each level.
+        model: any variant.
+        frame: parameters of the frame, on the model's device.
+        resolution: cells per side of the cube around the bounding sphere, one of `RESOLUTIONS`.
+        progress: reports the evaluated points of each level.
 
     Raises:
         UsageError: the resolution is unknown.
-        InputError: there is no surface.
+        InputError: the model has no surface in this frame.
     """
     field = Field(_signed_distance(model, frame), device=frame.expression.device)
     mesh = extract(field, resolution=resolution, progress=progress)
-    return _deformed(model, mesh, frame) if isinstance(model, ForwardAvatarModel) else mesh
+    return _deform_vertices(model, mesh, frame) if isinstance(model, ForwardAvatarModel) else mesh
 
 
 def _signed_distance(model: HeadAvatarModel, frame: Frame) -> Callable[[Tensor], Tensor]:
-    """Canonical for a forward variant, deformed for a backward one."""
+    """Return the signed distance of canonical (forward) or deformed (backward) points."""
     if isinstance(model, ForwardAvatarModel):
         code = model.geometry_code(frame)
         return lambda points: model.geometry(points, code).sdf
@@ -96,7 +101,7 @@ def _signed_distance(model: HeadAvatarModel, frame: Frame) -> Callable[[Tensor],
 
 
 @torch.no_grad()
-def _deformed(model: ForwardAvatarModel, canonical: Mesh, frame: Frame) -> Mesh:
+def _deform_vertices(model: ForwardAvatarModel, canonical: Mesh, frame: Frame) -> Mesh:
     vertices = torch.from_numpy(canonical.vertices).to(frame.expression.device)
     moved = [
         model.deform(vertices[part], frame.expression, frame.pose) for part in chunks(len(vertices))

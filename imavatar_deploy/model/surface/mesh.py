@@ -1,4 +1,4 @@
-"""Mesh: vertices and outward faces, and the questions that extraction asks of one."""
+"""Mesh: a triangle mesh with its normals, areas and connected parts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float64, Integer
 from imavatar_deploy.checks import ensure_finite, ensure_shape
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.optional import require
-
-Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -20,11 +19,12 @@ class Mesh:
     """A triangle mesh in model units.
 
     Raises:
-        InputError: wrong shapes, or a vertex that is not finite.
+        InputError: a shape is wrong, or a vertex is not finite.
     """
 
-    vertices: Float  # [V, 3]
-    faces: NDArray[np.int32]  # [F, 3] counter-clockwise seen from outside
+    # The constructor converts both arrays to these types.
+    vertices: NDArray[np.float32]  # [V, 3]
+    faces: NDArray[np.int32]  # [F, 3] counter-clockwise from outside
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vertices", np.ascontiguousarray(self.vertices, dtype=np.float32))
@@ -33,56 +33,59 @@ class Mesh:
         ensure_shape("mesh faces", self.faces, ("F", 3))
         ensure_finite("mesh vertices", self.vertices)
 
-    def face_normals(self) -> NDArray[np.float64]:
-        """[F, 3] outward, as long as twice the area."""
+    def face_normals(self) -> Float64[Array, "F 3"]:
+        """Return the outward normals, as long as twice the area of each face."""
         a, b, c = np.moveaxis(self.vertices.astype(np.float64)[self.faces], 1, 0)
         return np.asarray(np.cross(b - a, c - a))
 
-    def face_areas(self) -> NDArray[np.float64]:
-        """[F] square model units."""
+    def face_areas(self) -> Float64[Array, " F"]:
+        """Return the areas in square model units."""
         return np.asarray(np.linalg.norm(self.face_normals(), axis=1) / 2.0)
 
-    def vertex_normals(self) -> NDArray[np.float64]:
-        """[V, 3] unit, weighted by the area of the faces around each vertex."""
+    def vertex_normals(self) -> Float64[Array, "V 3"]:
+        """Return the unit normals, means of the adjacent faces weighted by area."""
         total = np.zeros((len(self.vertices), 3))
         for corner in self.faces.T:
             np.add.at(total, corner, self.face_normals())
         return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-30))
 
     def edge_length(self) -> float:
-        """Mean length of an edge, model units."""
+        """Return the mean length of the edges, model units."""
         corners = self.vertices[self.faces]
         return float(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).mean())
 
-    def with_faces(self, which: NDArray[np.bool_]) -> Mesh:
-        """Only the faces `which`, and only the vertices they use."""
+    def with_faces(self, which: Bool[Array, " F"]) -> Mesh:
+        """Return the mesh of the faces in a mask and the vertices they use."""
         used, faces = np.unique(self.faces[which], return_inverse=True)
         return Mesh(self.vertices[used], faces.reshape(-1, 3).astype(np.int32))
 
     def open_edges(self) -> int:
-        """Directed edges without exactly one opposite; zero for a closed, consistently wound mesh."""
+        """Count directed edges without exactly one opposite; zero for a closed, oriented mesh."""
         ends = np.concatenate(
             [self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]]
         ).astype(np.int64)
-        forward, backward = ends @ [len(self.vertices), 1], ends @ [1, len(self.vertices)]
+        forward = ends @ [len(self.vertices), 1]
+        backward = ends @ [1, len(self.vertices)]
         keys, counts = np.unique(forward, return_counts=True)
         return int((counts > 1).sum() + (~np.isin(keys, backward)).sum())
 
 
-# Connected parts of a mesh, and which of them a viewer can see.
+# Connected parts
 
 
 DUST = 1e-4
-"""A part of less than this share of the whole area is noise of the field (on a head: 5 mm x 5 mm all around)."""
+"""Share of the whole area below which a part is noise (on a head: 5 mm x 5 mm)."""
 
 
 def keep_components(mesh: Mesh, which: str = "visible") -> Mesh:
-    """Only some connected parts of a mesh.
+    """Keep some connected parts of a mesh.
 
     Args:
-        which: a row of `CHOICES`. `visible`, the default, keeps every solid part that is more than dust: eyeballs and
-            teeth may be parts of their own. It drops cavities (inside-out parts, as between eyeball and socket): the
-            head around them hides them in every pose. `largest` is what the official evaluation keeps. `all` is all.
+        mesh: the mesh.
+        which: a key of `CHOICES`. `visible` keeps the solid parts above `DUST`, such as the head,
+            eyeballs and teeth. It drops cavities, parts inside out as between eyeball and socket,
+            which the head hides in every pose. `largest` keeps one part, as the official evaluation
+            does. `all` keeps every part.
 
     Raises:
         UsageError: `which` is unknown.
@@ -95,8 +98,8 @@ def keep_components(mesh: Mesh, which: str = "visible") -> Mesh:
     return mesh.with_faces(CHOICES[which](areas, volumes)[part])
 
 
-def part_of_face(mesh: Mesh) -> NDArray[np.intp]:
-    """[F] number of the connected part each face belongs to."""
+def part_of_face(mesh: Mesh) -> Integer[Array, " F"]:
+    """Return the index of the connected part of each face."""
     sparse = require("scipy.sparse", extra="export")
     graph = require("scipy.sparse.csgraph", extra="export")
     ends = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]]])
@@ -107,27 +110,30 @@ def part_of_face(mesh: Mesh) -> NDArray[np.intp]:
     return np.asarray(np.unique(of_vertex[mesh.faces[:, 0]], return_inverse=True)[1])
 
 
-def _signed_volumes(mesh: Mesh) -> NDArray[np.float64]:
-    """[F] volume of the tetrahedron from the origin to each face; over a closed part they sum to its volume."""
+def _signed_volumes(mesh: Mesh) -> Float64[Array, " F"]:
+    """Return the volume of the tetrahedron from the origin to each face.
+
+    The sum over a closed part is its volume.
+    """
     corner = mesh.vertices.astype(np.float64)[mesh.faces[:, 0]]
     return np.asarray(np.einsum("fi,fi->f", mesh.face_normals(), corner) / 6.0)
 
 
-def _largest(areas: NDArray[np.float64], volumes: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _largest(areas: Float64[Array, " C"], volumes: Float64[Array, " C"]) -> Bool[Array, " C"]:
     return np.asarray(np.arange(len(areas)) == areas.argmax())
 
 
-def _visible(areas: NDArray[np.float64], volumes: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _visible(areas: Float64[Array, " C"], volumes: Float64[Array, " C"]) -> Bool[Array, " C"]:
     return np.asarray((volumes > 0) & (areas >= DUST * areas.sum()))
 
 
-def _all(areas: NDArray[np.float64], volumes: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _all(areas: Float64[Array, " C"], volumes: Float64[Array, " C"]) -> Bool[Array, " C"]:
     return np.ones(len(areas), dtype=np.bool_)
 
 
-CHOICES: dict[str, Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]] = {
+CHOICES: dict[str, Callable[[Float64[Array, " C"], Float64[Array, " C"]], Bool[Array, " C"]]] = {
     "visible": _visible,
     "largest": _largest,
     "all": _all,
 }
-"""Name -> (areas, volumes) of the parts -> which are kept."""
+"""Name -> function from the areas and volumes of the parts to a mask of those to keep."""

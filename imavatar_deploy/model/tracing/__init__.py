@@ -1,4 +1,4 @@
-"""Tracing: where rays meet an avatar's surface, one tracer a file."""
+"""Tracers: intersect rays with the surface of a model in one frame."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from .ray_march import MarchTracer
 from .tracer import Tracer, TraceResult
 
 TRACERS: dict[str, type[Tracer]] = {tracer.name: tracer for tracer in (RasterTracer, MarchTracer)}
-"""Every tracer by name; the first is the default of forward variants."""
+"""Tracers by name; the first is the default of forward variants."""
 
 __all__ = ["TRACERS", "MarchTracer", "RasterTracer", "TraceResult", "Tracer"]

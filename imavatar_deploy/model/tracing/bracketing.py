@@ -1,4 +1,4 @@
-"""Samples along pieces of rays, found from canonical points known nearby instead of from the bones."""
+"""Samples on rays and brackets of the surface, searched from canonical points nearby."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from .newton import invert
 from .posed_field import PosedField, Rays
 
 STEPS = 6
+"""Largest number of Newton steps."""
+
 TOLERANCE = 3e-6
-"""Expected error at which an iteration ends; the root found is then asked for its true one."""
+"""Estimated error (model units) at which an iteration ends; the root is then verified."""
 
 CONVERGED = 1e-5
-"""As in the published search: distance between a root's image and its point, model units."""
+"""Distance (model units) between the image of a root and its point, as published."""
 
 
 class SegmentSamples(NamedTuple):
-    """What N rays saw at S distances each."""
+    """Samples of N rays at S distances each."""
 
     distance: Tensor  # [N, S]
-    roots: Correspondences  # of leading shape [N, S]
+    roots: Correspondences  # leading shape [N, S]
 
     def at(self, index: Tensor) -> tuple[Tensor, Correspondences]:
-        """Distance and root of one sample a ray, by index `[N]`."""
+        """Return distance and root of one sample per ray, by index `[N]`."""
         rows = torch.arange(len(index), device=index.device)
         return self.distance[rows, index], Correspondences(
             *(part[rows, index] for part in self.roots)
@@ -35,18 +37,19 @@ class SegmentSamples(NamedTuple):
 
 
 class Bracket(NamedTuple):
-    """Where N rays go from outside to inside: two samples each, the second of them with a negative distance.
+    """Two samples on each of N rays, the first outside the surface, the second inside.
 
-    A ray whose very first sample is inside has that sample twice, and meets the surface there.
+    Where the first sample of a ray is inside already, both samples are this one, and it is the
+    intersection.
     """
 
-    outer: Tensor  # [N] distance along the ray
-    outside: Correspondences
-    inner: Tensor
-    inside: Correspondences
+    outer: Tensor  # [N] distance of the first sample along the ray
+    outside: Correspondences  # root of the first sample
+    inner: Tensor  # [N] distance of the second sample
+    inside: Correspondences  # root of the second sample
 
     def select(self, which: Tensor) -> Bracket:
-        """Only some of them."""
+        """Return some of the brackets, by mask or indices."""
         outside, inside = (
             Correspondences(*(part[which] for part in roots))
             for roots in (self.outside, self.inside)
@@ -54,7 +57,7 @@ class Bracket(NamedTuple):
         return Bracket(self.outer[which], outside, self.inner[which], inside)
 
     def replaced(self, which: Tensor, other: Bracket) -> Bracket:
-        """With the rays `which` (indices) as in `other`."""
+        """Replace the brackets at indices `which` by those of `other`, in place."""
         for part, values in zip(self._parts(), other._parts(), strict=True):
             part[which] = values
         return self
@@ -63,13 +66,11 @@ class Bracket(NamedTuple):
         return self.outer, *self.outside, self.inner, *self.inside
 
     def extended_outward(self, distance: Tensor, roots: Correspondences) -> Bracket:
-        """With a sample before both, where both are inside."""
-        starts_inside, out = self.outside.sdf <= 0.0, roots.sdf > 0.0
-        moves, follows = starts_inside & roots.valid, starts_inside & roots.valid & ~out
-        outer, inner = (
-            torch.where(moves, distance, self.outer),
-            torch.where(follows, distance, self.inner),
-        )
+        """Add an earlier sample to the brackets that start inside."""
+        moves = (self.outside.sdf <= 0.0) & roots.valid
+        follows = moves & ~(roots.sdf > 0.0)
+        outer = torch.where(moves, distance, self.outer)
+        inner = torch.where(follows, distance, self.inner)
         outside = Correspondences(
             *(_choose(moves, new, old) for new, old in zip(roots, self.outside, strict=True))
         )
@@ -79,27 +80,26 @@ class Bracket(NamedTuple):
         return Bracket(outer, outside, inner, inside)
 
     def _share(self) -> Tensor:
+        """Return the position of the zero `[N]` between the samples, from 0 to 1."""
         sign_changes = (self.outside.sdf > 0.0) & (self.inside.sdf < 0.0)
         return torch.where(
             sign_changes, self.outside.sdf / (self.outside.sdf - self.inside.sdf), 1.0
         )
 
     def distance(self) -> Tensor:
-        """[N] where a line through the two signed distances is zero."""
+        """Return the zero `[N]` of the line through the two signed distances."""
         return torch.lerp(self.outer, self.inner, self._share())
 
     def canonical(self) -> Tensor:
-        """[N, 3] about where that point comes from."""
+        """Return the canonical points `[N, 3]`, interpolated at that zero."""
         share = torch.where(self.outside.valid, self._share(), 1.0)
         return torch.lerp(self.outside.canonical, self.inside.canonical, share[:, None])
 
     def narrowed(self, distance: Tensor, roots: Correspondences) -> Bracket:
-        """With a sample in between in the place of the one whose sign it has."""
+        """Replace the sample of the same sign by one in between."""
         nearer = roots.sdf > 0.0
-        outer, inner = (
-            torch.where(nearer, distance, self.outer),
-            torch.where(nearer, self.inner, distance),
-        )
+        outer = torch.where(nearer, distance, self.outer)
+        inner = torch.where(nearer, self.inner, distance)
         outside = Correspondences(
             *(_choose(nearer, new, old) for new, old in zip(roots, self.outside, strict=True))
         )
@@ -114,26 +114,28 @@ def _choose(which: Tensor, yes: Tensor, no: Tensor) -> Tensor:
 
 
 def roots_near(field: PosedField, points: Tensor, start: Tensor | None) -> Correspondences:
-    """Roots of deformed points `[N, 3]`: those next to `start` `[N, 3]`; the model's own search where there are none.
+    """Find roots of deformed points `[N, 3]` near `start` `[N, 3]`, else by the model's search.
 
-    Starting next door takes two evaluations of the forward map and one of the geometry; a search takes three roots.
+    Near a start this takes two evaluations of the forward map and one of the geometry network. The
+    search computes three roots.
     """
     if start is None:
         return field.find_canonical(points)
     solved = invert(field, points, start, steps=STEPS, tolerance=TOLERANCE)
-    found = solved.converged & ((field.deform(solved.x) - points).norm(dim=1) < CONVERGED)
-    kept, lost = found.nonzero()[:, 0], (~found).nonzero()[:, 0]
+    valid = solved.converged & ((field.deform(solved.x) - points).norm(dim=1) < CONVERGED)
+    solved_rows = valid.nonzero()[:, 0]
+    other_rows = (~valid).nonzero()[:, 0]
     sdf = torch.ones_like(points[:, 0])
-    sdf[kept] = field.sdf(solved.x[kept])
-    roots = Correspondences(solved.x, sdf, found)
-    if len(lost):
-        for part, searched in zip(roots, field.find_canonical(points[lost]), strict=True):
-            part[lost] = searched
+    sdf[solved_rows] = field.sdf(solved.x[solved_rows])
+    roots = Correspondences(solved.x, sdf, valid)
+    if len(other_rows):
+        for part, values in zip(roots, field.find_canonical(points[other_rows]), strict=True):
+            part[other_rows] = values
     return roots
 
 
 def sample(field: PosedField, rays: Rays, distance: Tensor, start: Tensor | None) -> SegmentSamples:
-    """Roots at the distances `[N, S]` of N rays, from canonical points `[N, 3]` or `[N, S, 3]` nearby."""
+    """Find roots at distances `[N, S]` of N rays, from starts `[N, 3]` or `[N, S, 3]`."""
     shape = distance.shape
     points = rays.origin + distance[..., None] * rays.directions[:, None]
     if start is not None:

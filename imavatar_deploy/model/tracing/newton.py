@@ -1,4 +1,4 @@
-"""Newton's method for three unknowns at many points at once: one exact Jacobian, then Broyden's updates of it."""
+"""Newton's method for many points at once: one exact Jacobian, then Broyden's updates."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from imavatar_deploy.model.implicit_diff import inverse, times
 from .posed_field import PosedField, Rays
 
 SURFACE_STEP = 0.05
-"""No step towards a surface is longer (model units, 12 mm): farther away the linear model of it means nothing."""
+"""Longest step towards a surface (model units, 12 mm); beyond, its linear model is useless."""
 
 SPACE_STEP = 1.0
-"""No step towards a root is longer; space deforms almost rigidly."""
+"""Longest step towards a root of the forward map (model units), which is almost rigid."""
 
 DAMPING = 1e-6
-"""Added to the diagonal, so that no matrix is singular."""
+"""Added to the diagonal of Jacobians, so that they are not singular."""
 
 GUARD = 1e-12
-"""Keeps the denominator of Broyden's update from zero."""
+"""Smallest magnitude of the denominator of Broyden's update."""
 
 CURVATURE = 30.0
-"""A whole Newton step of length s is taken to leave an error of this times s²: skin bends with radii above 3 mm."""
+"""The estimated error after a full Newton step of length s is this times s² (model units).
+
+The value follows from the curvature of skin, whose radii are above 3 mm.
+"""
 
 Residual = Callable[[Tensor, Tensor], Tensor]
-"""Points `[M, 3]` and which of the problems they belong to `[M]` -> what should be zero `[M, 3]`."""
+"""Maps points `[M, 3]` and the indices of their problems `[M]` to residuals `[M, 3]`."""
 
 
 class NewtonResult(NamedTuple):
-    """Where the iterations ended."""
+    """Results of N iterations."""
 
     x: Tensor  # [N, 3]
     converged: Tensor  # [N] bool
@@ -48,15 +51,26 @@ def solve(
     tolerance: float,
     reach: float,
 ) -> NewtonResult:
-    """Find x with residual(x) = 0 from `start` `[N, 3]`, where it is `value` `[N, 3]` and has this Jacobian.
+    """Solve residual(x) = 0 for N points.
 
-    A point is done before its last step is taken: the length of that step and of the one before it tell what error
-    it will leave, which spares the evaluation that would only confirm it.
+    The error after a step is estimated from the lengths of this step and the previous one. This
+    saves the evaluation that would only confirm convergence.
+
+    Args:
+        residual: the equations.
+        start: `[N, 3]` initial points.
+        value: `[N, 3]` residuals at the initial points.
+        jacobian: `[N, 3, 3]` Jacobians at the initial points.
+        steps: largest number of steps.
+        tolerance: estimated error at which a point has converged.
+        reach: longest step.
     """
     slope = inverse(jacobian + DAMPING * torch.eye(3, dtype=start.dtype, device=start.device))
-    ends, converged = start.clone(), torch.zeros(len(start), dtype=torch.bool, device=start.device)
-    active, x = torch.arange(len(start), device=start.device), start
-    step, full = _bounded(-times(slope, value), reach)
+    ends = start.clone()
+    converged = torch.zeros(len(start), dtype=torch.bool, device=start.device)
+    active = torch.arange(len(start), device=start.device)
+    x = start
+    step, full = _limit(-times(slope, value), reach)
     error = CURVATURE * step.norm(dim=1).square()
     for remaining in reversed(range(steps)):
         done = full & (error < tolerance)
@@ -65,30 +79,25 @@ def solve(
         going = (~done & x.isfinite().all(dim=1)).nonzero()[:, 0]
         if not len(going) or not remaining:
             break
-        active, x, slope, value, step = (
-            active[going],
-            x[going],
-            slope[going],
-            value[going],
-            step[going],
-        )
+        active, x, slope = active[going], x[going], slope[going]
+        value, step = value[going], step[going]
         after = residual(x, active)
-        slope = _updated(slope, step, after - value)
+        slope = _broyden_update(slope, step, after - value)
         value, before = after, step.norm(dim=1)
-        step, full = _bounded(-times(slope, value), reach)
+        step, full = _limit(-times(slope, value), reach)
         length = step.norm(dim=1)
         error = length * length / before
     return NewtonResult(ends, converged)
 
 
-def _bounded(step: Tensor, reach: float) -> tuple[Tensor, Tensor]:
-    """Steps no longer than `reach`, and which of them are whole."""
+def _limit(step: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+    """Limit the length of steps to `reach`; also return the mask of unchanged steps."""
     length = step.norm(dim=1, keepdim=True)
     return step * (reach / length.clamp(min=reach)), length[:, 0] <= reach
 
 
-def _updated(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
-    """Broyden's rank-one update of an inverse Jacobian that has seen `change` come of `step`."""
+def _broyden_update(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
+    """Apply Broyden's rank-one update for `step` and the `change` of the residual."""
     row = (step[:, None] @ slope)[:, 0]
     denominator = (row * change).sum(dim=1, keepdim=True)
     denominator = torch.where(denominator.abs() < GUARD, GUARD, denominator)
@@ -98,15 +107,15 @@ def _updated(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
 def meet(
     field: PosedField, rays: Rays, start: Tensor, *, steps: int, tolerance: float
 ) -> NewtonResult:
-    """Canonical points where rays meet the surface: F(x) = [across (d(x) - o), sdf(x)] = 0, from nearby `start`."""
+    """Intersect rays with the surface: F(x) = [across (d(x) - o), sdf(x)] = 0, near `start`."""
     if not len(start):
         return NewtonResult(start, torch.zeros(0, dtype=torch.bool, device=start.device))
     deformed, jacobian = field.linearised(start)
     sdf, gradient = field.sdf_gradient(start)
 
     def residual(x: Tensor, which: Tensor) -> Tensor:
-        some = rays.select(which)
-        return torch.cat([some.offset(field.deform(x)), field.sdf(x)[:, None]], dim=1)
+        selected = rays.select(which)
+        return torch.cat([selected.offset(field.deform(x)), field.sdf(x)[:, None]], dim=1)
 
     value = torch.cat([rays.offset(deformed), sdf[:, None]], dim=1)
     slope = torch.cat([rays.across @ jacobian, gradient[:, None]], dim=1)
@@ -118,7 +127,7 @@ def meet(
 def invert(
     field: PosedField, points: Tensor, start: Tensor, *, steps: int, tolerance: float
 ) -> NewtonResult:
-    """Canonical points that deform to `points` `[N, 3]`, from nearby `start`."""
+    """Find the canonical points that deform to `points` `[N, 3]`, near `start`."""
     if not len(start):
         return NewtonResult(start, torch.zeros(0, dtype=torch.bool, device=start.device))
     deformed, jacobian = field.linearised(start)

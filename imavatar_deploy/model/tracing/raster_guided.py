@@ -1,8 +1,9 @@
-"""Raster: draw the deformed canonical surface, start every pixel from what it shows, and polish by Newton's method.
+"""RasterTracer: rasterise a mesh of the surface, then refine each pixel by Newton's method.
 
-Where a ray meets the avatar is nearly known once its surface is: extracted in canonical space every so often, deformed
-with the frame and drawn in milliseconds. From there Newton's method on [across (d(x_c) - origin), sdf(x_c)] needs one
-or two steps. Only where the mesh cannot be trusted, next to outlines, is a ray sampled, and only there.
+A mesh of the canonical surface, extracted from time to time, is deformed with each frame and drawn
+in milliseconds. It gives nearly the intersection of each ray. From there Newton's method on
+[across (d(x_c) - origin), sdf(x_c)] needs one or two steps; the two rows of `across` are orthogonal
+to the ray. Rays are sampled only near outlines, where the mesh can be wrong.
 """
 
 from __future__ import annotations
@@ -27,19 +28,21 @@ from .ray_finder import RayFinder
 from .tracer import Tracer, TraceResult, cross
 
 RESOLUTIONS = (32, 64, 128, 256)
+"""Cells per side of the extraction that may be chosen."""
 
 
 class RasterTracer(Tracer):
-    """Raster-guided tracing, for variants that know where a canonical point goes.
+    """Raster-guided tracing for forward variants.
 
     Args:
-        resolution: cells a side of the extraction of the canonical surface: 32 times a power of two. At 64 a refresh
-            takes a third of the time, but lips and lids are rounded off: 40 pixels of the 1,770 of a reference frame
-            meet another layer instead of 10, and polishing takes twice as long.
-        keep: gives the part of an extracted canonical mesh that is seen; all of it by default.
+        resolution: cells per side of the extraction of the canonical surface, one of `RESOLUTIONS`.
+            At 64 a refresh takes a third of the time, but lips and lids are rounded off: 40 of the
+            1,770 pixels of a reference frame meet another layer instead of 10, and the refinement
+            takes twice as long.
+        keep: returns the visible part of an extracted canonical mesh; all of it by default.
 
     Raises:
-        UsageError: another resolution.
+        UsageError: the resolution is not one of `RESOLUTIONS`.
     """
 
     name = "raster"
@@ -62,11 +65,11 @@ class RasterTracer(Tracer):
 
     @torch.no_grad()
     def refresh(self, model: HeadAvatarModel) -> None:
-        """Extract the canonical surface anew; what comes of it depends on the weights alone, not on what was before.
+        """Extract the canonical surface; the result depends on the weights of the model alone.
 
         Raises:
-            UsageError: `model` maps backward.
-            InputError: it has no surface.
+            UsageError: `model` is a backward variant.
+            InputError: `model` has no surface.
         """
         forward = _forward(model)
         field = Field(
@@ -85,13 +88,14 @@ class RasterTracer(Tracer):
         *,
         foreground: Tensor | None = None,
     ) -> TraceResult:
-        """See `Tracer.trace`. The first trace of an instance refreshes it.
+        """Intersect rays with the model as described in `Tracer.trace`.
 
-        Without `foreground` only hits are looked for: other rays come back with a distance of +1 and not valid.
+        The first call of an instance calls `refresh`. Without `foreground` only hits are computed:
+        other rays have a signed distance of +1 and are not valid.
 
         Raises:
-            UsageError: `model` maps backward.
-            InputError: it has no surface.
+            UsageError: `model` is a backward variant.
+            InputError: `model` has no surface.
         """
         forward = _forward(model)
         if self._surface is None:
@@ -105,13 +109,13 @@ class RasterTracer(Tracer):
             finder.find_hits()
             if foreground is not None:
                 finder.find_smallest(foreground)
-            return finder.traced()
+            return finder.result()
 
 
 def _forward(model: HeadAvatarModel) -> ForwardAvatarModel:
     if not isinstance(model, ForwardAvatarModel):
         raise UsageError(
-            f"the raster tracer needs a variant that maps forward, and {model.name} maps {model.direction}; "
-            "use --tracer march"
+            f"the raster tracer needs a variant that maps forward, and {model.name} maps "
+            f"{model.direction}; use --tracer march"
         )
     return model

@@ -1,4 +1,9 @@
-"""RayFinder: one trace of the raster tracer, from what the mesh shows to where each ray meets the surface."""
+"""RayFinder: one trace of the raster tracer, from a drawn mesh to the surface point of each ray.
+
+`find_hits` refines the points of the mesh by Newton's method. It samples rays near outlines and
+rays whose refinement failed. `find_smallest`, for training, sets the other rays to the point of
+their smallest signed distance.
+"""
 
 from __future__ import annotations
 
@@ -14,51 +19,67 @@ from .proxy_mesh import Guess, PosedMesh
 from .tracer import Crossing, TraceResult
 
 STEPS = 6
+"""Largest number of Newton steps."""
+
 TOLERANCE = 3e-6
-"""Expected error (model units) at which a point is left alone; the published search is content with 1e-5."""
+"""Estimated error (model units) at which an iteration ends; the published search uses 1e-5."""
 
 LAYER = 0.05
-"""A point that Newton's method takes this far from the mesh along its ray (model units, 12 mm) is on another layer."""
+"""Distance from the mesh along a ray (model units, 12 mm) at which another layer begins."""
 
 OUTLINE = 1
-"""Pixels around an outline of the mesh within which a ray may meet what the mesh lacks."""
+"""Pixels around an outline of the mesh in which a ray may meet surface missing in the mesh."""
 
 JUMP = 0.05
-"""How much nearer (model units) a layer must be than the one beside it for its outline to matter."""
+"""Smallest difference in depth (model units) between two layers at an outline."""
 
 AROUND_OUTLINE = (-0.02, 0.0, 0.02, 0.04, 0.06, 0.08)
-"""Samples about the depth of an outline (model units), as dense as the published marcher's, 0.022 apart.
+"""Offsets of samples from the depth of an outline (model units).
 
-Most of them behind: the pixel of the outline shows the surface a little before it turns away.
+The spacing is about that of the published tracer, 0.022. Most are behind: the pixel of the outline
+shows the surface a little before it turns away.
 """
 
 BEHIND = tuple(0.02 * step for step in range(-3, 40))
-"""Samples about a surface that the mesh has and the ray does not: what it meets instead is behind it."""
+"""Offsets of samples from a surface of the mesh that the ray misses; most are behind."""
 
 AROUND_FOREGROUND = tuple(0.08 * step for step in range(-3, 4))
-"""Samples of a ray that should meet the surface and does not, about the depth of the nearest outline."""
+"""Offsets of samples of a foreground ray without a hit, from the depth of the nearest outline."""
 
 INSIDE = (0.02, 0.05, 0.1, 0.18, 0.3, 0.5)
-"""Samples behind the surface on a ray that should not meet it: most of them graze it, and come out soon."""
+"""Offsets of samples behind the hit of a background ray; most such rays graze the surface."""
 
 OUTWARDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Steps back to the outside, for a ray of which the first sample is inside."""
+"""Steps towards the camera for a ray whose first sample is inside."""
 
 SECANT_STEPS = 8
-"""As published."""
+"""Steps of the secant method, as published."""
 
 
 class RayFinder:
-    """Finds what N rays meet.
+    """Finds the surface points of N rays.
+
+    Each ray has a current point, with its root and signed distance, and two flags. `hit`: the point
+    is the nearest intersection so far. `sampled`: the ray has been sampled, and without a hit its
+    point is the sample of smallest signed distance. A later search replaces a hit only by a nearer
+    one, and a sample only by a smaller one. At last `find_smallest` moves the hits of background
+    rays behind the surface.
 
     Args:
+        field: the model in the frame.
+        mesh: its mesh, drawn.
+        rays: the rays.
         pixels: `[N, 2]` column and row of each ray.
+        crossing: intersections of the rays with the bounding sphere.
     """
 
     def __init__(
         self, field: PosedField, mesh: PosedMesh, rays: Rays, pixels: Tensor, crossing: Crossing
     ) -> None:
-        self._field, self._mesh, self._rays, self._crossing = field, mesh, rays, crossing
+        self._field = field
+        self._mesh = mesh
+        self._rays = rays
+        self._crossing = crossing
         self._pixels = mesh.number(pixels)
         like = rays.directions
         self._distance = crossing.closest.clone()
@@ -70,23 +91,23 @@ class RayFinder:
         self._hit = torch.zeros_like(self._roots.valid)
         self._sampled = torch.zeros_like(self._hit)
 
-    def traced(self) -> TraceResult:
-        """What has been found."""
+    def result(self) -> TraceResult:
+        """Return the current points of all rays."""
         canonical, sdf, valid = self._roots
         return TraceResult(canonical, self._rays.at(self._distance), sdf, self._hit, valid)
 
     def find_hits(self) -> None:
-        """Polish what the mesh shows; sample rays along outlines, and rays whose surface is not where it was shown."""
+        """Refine the points of the mesh; sample rays near outlines and rays without a hit."""
         own = self._mesh.at(self._pixels)
-        rows = own.shown.nonzero()[:, 0]
+        rows = own.covered.nonzero()[:, 0]
         expected = self._rays.select(rows).distance(own.deformed[rows])
         self._meet(rows, own.canonical[rows], expected, LAYER)
         front, edge = self._mesh.outline_near(self._pixels, OUTLINE, JUMP)
-        self._march(edge | (own.shown & ~self._hit), self._mesh.at(front), AROUND_OUTLINE)
-        self._march(own.shown & ~self._hit, own, BEHIND, near=False)
+        self._march(edge | (own.covered & ~self._hit), self._mesh.at(front), AROUND_OUTLINE)
+        self._march(own.covered & ~self._hit, own, BEHIND, near=False)
 
     def find_smallest(self, foreground: Tensor) -> None:
-        """Give rays of the background, and those that miss, the point of their smallest signed distance."""
+        """Set background rays and rays without a hit to the point of smallest signed distance."""
         missed = ~self._hit
         outline = self._mesh.nearest_outline(self._pixels)
         guess = self._mesh.at(outline) if outline is not None else self._middle()
@@ -95,32 +116,33 @@ class RayFinder:
         self._minimise_sdf((self._hit & ~foreground).nonzero()[:, 0])
 
     def _middle(self) -> Guess:
-        """Where there is no mesh to start from: the points next to the middle of the sphere."""
+        """Return the points of the rays nearest to the centre of the sphere, for an empty image."""
         points = self._rays.at(self._crossing.closest)
         return Guess(points, points, torch.zeros_like(self._hit))
 
     def _march(
         self, which: Tensor, guess: Guess, offsets: tuple[float, ...], *, near: bool = True
     ) -> None:
-        """Sample the rays `which` about the guess; put their first crossing, or else their smallest sample.
+        """Sample rays around a guess; store their first crossing, else their smallest sample.
 
         Args:
-            near: the guess's canonical points are good starts for the samples' roots.
+            which: `[N]` mask of the rays to sample.
+            guess: points of all rays.
+            offsets: distances of the samples from the guess.
+            near: whether the canonical points of the guess are good starts for the samples.
         """
         rows = which.nonzero()[:, 0]
         if not len(rows):
             return
         rays = self._rays.select(rows)
-        distance = rays.distance(guess.deformed[rows])[:, None] + rays.directions.new_tensor(
-            offsets
-        )
-        distance = torch.minimum(
-            torch.maximum(distance, self._crossing.near[rows, None]), self._crossing.far[rows, None]
-        )
+        middle = rays.distance(guess.deformed[rows])[:, None]
+        distance = middle + rays.directions.new_tensor(offsets)
+        distance = torch.maximum(distance, self._crossing.near[rows, None])
+        distance = torch.minimum(distance, self._crossing.far[rows, None])
         samples = sample(self._field, rays, distance, guess.canonical[rows] if near else None)
         lowest, root = samples.at(samples.roots.sdf.argmin(dim=1))
         fresh = ~self._hit[rows] & ~(self._sampled[rows] & (self._roots.sdf[rows] <= root.sdf))
-        self._put(rows[fresh], lowest[fresh], Correspondences(*(part[fresh] for part in root)))
+        self._store(rows[fresh], lowest[fresh], Correspondences(*(part[fresh] for part in root)))
         self._sampled[rows] = True
         first = distance.masked_fill(samples.roots.sdf >= 0.0, torch.inf).amin(dim=1)
         known = torch.where(self._hit[rows], self._distance[rows], torch.inf)
@@ -133,7 +155,7 @@ class RayFinder:
         )
 
     def _cross(self, rows: Tensor, samples: SegmentSamples) -> None:
-        """Put the hits at the first change of sign among samples that have a negative one."""
+        """Store the hits at the first change of sign; every ray has a negative sample."""
         if not len(rows):
             return
         after = (samples.roots.sdf < 0.0).to(torch.uint8).argmax(dim=1)
@@ -149,7 +171,7 @@ class RayFinder:
             self._narrow(rows[left], bracket.select(left))
 
     def _outwards(self, rows: Tensor, bracket: Bracket) -> Bracket:
-        """Go back, in growing steps, from samples that are all inside; to where rays enter the sphere at most."""
+        """Extend brackets that start inside towards the camera, at most to the sphere."""
         rays, near = self._rays.select(rows), self._crossing.near[rows]
         for step in OUTWARDS:
             distance = torch.maximum(bracket.outer - step, near)
@@ -158,31 +180,31 @@ class RayFinder:
         return bracket
 
     def _narrow(self, rows: Tensor, bracket: Bracket) -> None:
-        """Put the hits that the secant method finds where Newton's fails: between lips, along folds."""
+        """Store hits by the secant method where Newton's fails: between lips, along folds."""
         rays = self._rays.select(rows)
         for _ in range(SECANT_STEPS):
             distance = bracket.distance()
             bracket = bracket.narrowed(
                 distance, roots_near(self._field, rays.at(distance), bracket.canonical())
             )
-        self._put(rows, bracket.inner, bracket.inside)
+        self._store(rows, bracket.inner, bracket.inside)
         self._hit[rows] = True
 
     def _minimise_sdf(self, rows: Tensor) -> None:
-        """Move hits to the smallest distance behind them."""
+        """Move hits to the point of smallest signed distance behind them."""
         if not len(rows):
             return
-        rays, start = self._rays.select(rows), self._roots.canonical[rows]
+        rays = self._rays.select(rows)
+        start = self._roots.canonical[rows]
         distance = self._distance[rows, None] + rays.directions.new_tensor(INSIDE)
-        samples = sample(
-            self._field, rays, torch.minimum(distance, self._crossing.far[rows, None]), start
-        )
+        distance = torch.minimum(distance, self._crossing.far[rows, None])
+        samples = sample(self._field, rays, distance, start)
         lowest, root = samples.at(samples.roots.sdf.argmin(dim=1))
         lower = root.sdf < self._roots.sdf[rows]
-        self._put(rows[lower], lowest[lower], Correspondences(*(part[lower] for part in root)))
+        self._store(rows[lower], lowest[lower], Correspondences(*(part[lower] for part in root)))
 
     def _meet(self, rows: Tensor, start: Tensor, expected: Tensor, reach: float) -> None:
-        """Put the hits that Newton's method finds within `reach` of the `expected` distance along their rays."""
+        """Store hits by Newton's method within `reach` of the `expected` distance on their rays."""
         rays = self._rays.select(rows)
         solved = meet(self._field, rays, start, steps=STEPS, tolerance=TOLERANCE)
         deformed = self._field.deform(solved.x)
@@ -192,12 +214,12 @@ class RayFinder:
         good &= (self._crossing.near[rows] <= distance) & (distance <= self._crossing.far[rows])
         good &= ~self._hit[rows] | (distance < self._distance[rows])
         rows, distance = rows[good], distance[good]
-        self._put(
+        self._store(
             rows, distance, Correspondences(solved.x[good], torch.zeros_like(distance), good[good])
         )
         self._hit[rows] = True
 
-    def _put(self, rows: Tensor, distance: Tensor, roots: Correspondences) -> None:
+    def _store(self, rows: Tensor, distance: Tensor, roots: Correspondences) -> None:
         self._distance[rows] = distance
         for part, values in zip(self._roots, roots, strict=True):
             part[rows] = values

@@ -1,4 +1,4 @@
-"""Tracer: finds where rays meet an avatar's surface; the contract between the tracers, rendering and training."""
+"""Tracer: the interface of tracers, and the intersection of rays with the bounding sphere."""
 
 from __future__ import annotations
 
@@ -14,28 +14,25 @@ from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
 
 class TraceResult(NamedTuple):
-    """What N rays met; nothing here carries a gradient."""
+    """Surface points of N rays, without gradients."""
 
-    canonical: Tensor  # [N, 3] of the hit, or of the smallest signed distance found along the ray
+    canonical: Tensor  # [N, 3] of the hit, or of the smallest signed distance on the ray
     deformed: Tensor  # [N, 3] the same point on the ray
-    sdf: Tensor  # [N] there
+    sdf: Tensor  # [N] signed distance at the point
     hit: Tensor  # [N] bool: the ray meets the surface
-    valid: Tensor  # [N] bool: `canonical` is a root of `deformed`; nothing else may be supervised there
+    valid: Tensor  # [N] bool: `canonical` deforms to `deformed`; other points are not supervised
 
 
 class Tracer(ABC):
-    """A way to find surfaces on rays; one instance serves many frames of one model."""
+    """Finds surface points on rays; one instance serves many frames of one model."""
 
     name: ClassVar[str]
-    """The row's name in `tracing.TRACERS`."""
+    """Name in `tracing.TRACERS`."""
     summary: ClassVar[str]
     """One line for `--help`."""
 
     def refresh(self, model: HeadAvatarModel) -> None:  # noqa: B027 - most tracers have nothing to refresh
-        """Told that the model's weights have changed for good; what was derived from them may be made anew.
-
-        A tracer that derives nothing ignores it.
-        """
+        """Recompute what the tracer derives from the model's weights; by default nothing."""
 
     @abstractmethod
     def trace(
@@ -46,31 +43,36 @@ class Tracer(ABC):
         *,
         foreground: Tensor | None = None,
     ) -> TraceResult:
-        """Where the rays of `view` meet `model` as it is in `frame`.
+        """Intersect the rays of `view` with `model` in `frame`.
 
         Args:
-            foreground: `[N]` bool, ground truth; given in training. A ray outside of it is not a surface ray there:
-                it keeps the point of its smallest signed distance even if it hits (as published), `hit` still says so.
+            model: the model.
+            frame: parameters of the frame.
+            view: N rays.
+            foreground: `[N]` bool ground-truth mask, used in training. For rays outside of it the
+                result is the point of smallest signed distance, as published, even where `hit` is
+                true.
         """
 
 
-# The sphere outside of which nothing is looked for: where rays enter and leave it.
+# The bounding sphere
 
 
 class Crossing(NamedTuple):
-    """Distances along rays, model units."""
+    """Intersection of N rays with a sphere: distances along the rays, model units."""
 
     near: torch.Tensor  # [N]
     far: torch.Tensor  # [N]
-    closest: torch.Tensor  # [N] where the ray comes nearest to the sphere's centre
+    closest: torch.Tensor  # [N] nearest to the centre of the sphere
     inside: torch.Tensor  # [N] bool: the ray meets the sphere in front of the camera
 
 
 def cross(view: RayBundle, radius: float = BOUNDING_RADIUS) -> Crossing:
-    """Where the rays of `view` enter and leave the sphere of `radius` about the origin; never behind the camera."""
+    """Intersect rays with the sphere of `radius` about the origin, in front of the camera."""
     origin = view.origin.detach()
     closest = -(view.directions @ origin)
     squared = closest.square() - (origin @ origin - radius**2)
     half = squared.clamp(min=0.0).sqrt()
-    near, far = (closest - half).clamp(min=0.0), (closest + half).clamp(min=0.0)
+    near = (closest - half).clamp(min=0.0)
+    far = (closest + half).clamp(min=0.0)
     return Crossing(near, far, closest, (squared > 0.0) & (far > near))

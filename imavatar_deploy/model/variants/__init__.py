@@ -1,4 +1,4 @@
-"""The table of variants: the paper's method and its baselines, one file each, in the order of its tables."""
+"""The table of model variants: the paper's method and its baselines, in the order of its tables."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ VARIANTS: dict[str, VariantRow] = {
         fwd_skin.ROW,
     )
 }
-"""Name -> row."""
+"""Variants by name."""
 
 __all__ = ["VARIANTS", "VariantRow"]

@@ -1,4 +1,9 @@
-"""C-Net: no deformation but the head's rigid one; the geometry itself is conditioned on expression and pose."""
+"""The backward baselines C-Net, B-Morph and D-Net (IMavatar, supplementary, section 2.2, figure 8).
+
+C-Net conditions the geometry on expression and pose. B-Morph evaluates blendshapes and skinning
+weights at the deformed point and inverts them. D-Net predicts the displacement to canonical space.
+C-Net and D-Net first undo the rigid motion of the head.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +30,7 @@ from imavatar_deploy.model.skinning import pose_feature, skin, unskin
 
 
 class CNet(BackwardAvatarModel):
-    """Conditional geometry (IMavatar, supplementary, section 2.2 and figure 8). It starts as the same sphere always."""
+    """Geometry conditioned on expression and pose; initially a sphere for every condition."""
 
     name = "c-net"
 
@@ -38,11 +43,11 @@ class CNet(BackwardAvatarModel):
         super().__init__(head, sizes, provenance, condition=FRAME_SIZE)
 
     def canonical(self, deformed: Tensor, frame: Frame) -> Tensor:
-        """See `BackwardVariant`."""
+        """Undo the rigid motion of the head: deformed points `[N, 3]` -> canonical `[N, 3]`."""
         return undo_head(deformed, self.bones, frame)
 
     def geometry_code(self, frame: Frame) -> Tensor:
-        """[65 + L] expression, pose and the frame's latent code, if it has one."""
+        """Return expression, pose and the latent code of the frame, if any: `[65 + L]`."""
         code = self.frame_code(frame)
         return code if frame.latent is None else torch.cat([code, frame.latent])
 
@@ -55,14 +60,15 @@ C_NET = VariantRow(
 )
 
 
-# B-Morph: the paper's morphing fields, but asked at the deformed point and inverted.
+# B-Morph
 
 
 class BMorph(BackwardAvatarModel):
-    """Backward morphing (IMavatar, supplementary, section 2.2 and figure 8).
+    """Backward morphing: blendshapes and skinning weights at the deformed point, inverted.
 
-    Where a point was before it moved depends on the frame, so the network that says how it moved has to be told the
-    frame, too. It starts as the paper's: no blendshapes and equal weights.
+    The canonical counterpart of a deformed point depends on the frame, which conditions the
+    network.
+    Initially the blendshapes are zero and the weights equal, as in the paper.
     """
 
     name = "b-morph"
@@ -77,7 +83,7 @@ class BMorph(BackwardAvatarModel):
         self.deformation = DeformationNetwork(self.sizes, FRAME_SIZE)
 
     def canonical(self, deformed: Tensor, frame: Frame) -> Tensor:
-        """See `BackwardVariant`: x_c = T_can(w) [T(w)^-1 x_d - E expression - P f(pose) + P f_can]."""
+        """Return x_c = T_can(w) [T(w)^-1 x_d - E expression - P f(pose) + P f_can], `[N, 3]`."""
         fields = self._fields(deformed, frame)
         shaped = unskin(deformed, fields.weights, self.transforms(frame.expression, frame.pose))
         feature = pose_feature(frame.pose) - self.bones.canonical_feature
@@ -89,7 +95,7 @@ class BMorph(BackwardAvatarModel):
         return skin(rest, fields.weights, self.canonical_transforms)
 
     def blend_fields(self, points: SurfacePoints, frame: Frame) -> Deformation:
-        """See `Variant`: the fields at the deformed points."""
+        """Return blendshapes and skinning weights at the deformed points."""
         return self._fields(points.deformed, frame)
 
     def _fields(self, deformed: Tensor, frame: Frame) -> Deformation:
@@ -102,11 +108,14 @@ B_MORPH = VariantRow(
 )
 
 
-# D-Net: the head's rigid motion undone, then a network displaces deformed points to canonical space.
+# D-Net
 
 
 class DisplacementNetwork(nn.Module):
-    """Rigid point, expression and pose -> displacement, as wide as the deformation network; zero at the start."""
+    """Map points and the frame condition to displacements; initially zero.
+
+    Its hidden layers are those of the deformation network.
+    """
 
     def __init__(self, sizes: NetworkSizes) -> None:
         super().__init__()
@@ -117,7 +126,7 @@ class DisplacementNetwork(nn.Module):
         self.displacement = zero_linear(sizes.deformation_layers[-1], DIMENSIONS)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """[N, 3] displacements of points `[N, 3]`, model units, in a frame of condition `[65]`."""
+        """Return displacements `[N, 3]` of points `[N, 3]`, model units, for a condition `[65]`."""
         hidden = torch.cat([encode(x, self.frequencies), condition.expand(x.shape[0], -1)], dim=-1)
         for layer in self.layers:
             hidden = smooth(layer(hidden))
@@ -126,7 +135,7 @@ class DisplacementNetwork(nn.Module):
 
 
 class DNet(BackwardAvatarModel):
-    """Backward displacement to a canonical geometry (IMavatar, supplementary, section 2.2 and figure 8)."""
+    """Rigid motion of the head and a displacement network, from deformed to canonical space."""
 
     name = "d-net"
 
@@ -140,7 +149,7 @@ class DNet(BackwardAvatarModel):
         self.displacement = DisplacementNetwork(self.sizes)
 
     def canonical(self, deformed: Tensor, frame: Frame) -> Tensor:
-        """See `BackwardVariant`."""
+        """Undo the motion of the head, then displace: `[N, 3]` -> canonical points `[N, 3]`."""
         rigid = undo_head(deformed, self.bones, frame)
         moved: Tensor = rigid + self.displacement(rigid, self.frame_code(frame))
         return moved

@@ -1,4 +1,4 @@
-"""Fwd-Skin: forward skinning with correspondence search; expressions only condition geometry and texture."""
+"""Fwd-Skin: forward skinning; expressions condition geometry and texture only (as in SNARF)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from imavatar_deploy.model.texture import TextureNetwork
 
 
 class WeightNetwork(nn.Module):
-    """The deformation network without blendshapes and correctives: canonical point -> skinning weights."""
+    """Map canonical points to skinning weights: a deformation network without blendshapes."""
 
     def __init__(self, sizes: NetworkSizes) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class WeightNetwork(nn.Module):
         self.skinning = zero_linear(last, sizes.bones)
 
     def forward(self, x: Tensor) -> Deformation:
-        """Weights of canonical points `[N, 3]`, model units, and bases of length zero."""
+        """Return skinning weights of canonical points `[N, 3]`, model units, and empty bases."""
         hidden = encode(x, self.frequencies)
         for layer in self.layers:
             hidden = smooth(layer(hidden))
@@ -51,7 +51,7 @@ class WeightNetwork(nn.Module):
 
 
 class FwdSkin(ForwardAvatarModel):
-    """Forward skinning, as SNARF does (IMavatar, supplementary, section 2.2 and figure 8)."""
+    """Forward skinning baseline (IMavatar, supplementary, section 2.2 and figure 8)."""
 
     name = "fwd-skin"
 
@@ -67,7 +67,7 @@ class FwdSkin(ForwardAvatarModel):
         self.texture = TextureNetwork(self.sizes)
 
     def geometry_code(self, frame: Frame) -> Tensor:
-        """[50 + L] expression, and the frame's latent code, if it has one."""
+        """Return the expression and the latent code of the frame, if any: `[50 + L]`."""
         return (
             frame.expression
             if frame.latent is None
@@ -75,11 +75,11 @@ class FwdSkin(ForwardAvatarModel):
         )
 
     def deform(self, x: Tensor, expression: Tensor, pose: Tensor) -> Tensor:
-        """Canonical points -> deformed points `[N, 3]`: T(w) T_can(w)^-1 x."""
+        """Deform canonical points, `[N, 3]`: T(w) T_can(w)^-1 x."""
         return self._skinned(x, self.transforms(expression, pose))[0]
 
     def forward_map(self, frame: Frame) -> ForwardMap:
-        """See `ForwardVariant`."""
+        """Return the map to deformed points and skinning weights in one frame."""
         transforms = self.transforms(frame.expression, frame.pose)
         return lambda x: self._skinned(x, transforms)
 

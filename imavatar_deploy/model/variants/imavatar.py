@@ -1,4 +1,4 @@
-"""IMavatar: the paper's own method."""
+"""The method of the IMavatar paper, and the same without supervision by the head model."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ ROW = VariantRow(
 )
 
 
-# IMavatar-: the same networks, trained with masks and colours only.
+# IMavatar-
 
 
 class ImplicitAvatarMinus(ImplicitAvatar):
-    """An implicit avatar that the head model's blendshapes and weights have not taught (IMavatar, table 1)."""
+    """An `ImplicitAvatar` trained without pseudo ground truth: IMavatar- of table 1."""
 
     name = "imavatar-minus"
 
