@@ -18,7 +18,7 @@ from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack
 
-from ..fidelity.reference_poses import proof_poses
+from ..fidelity.reference_poses import reference_poses
 from ..sequences.motion import Motion
 from ..sequences.outputs import NAME
 from ..sequences.posing import Channels
@@ -46,7 +46,7 @@ METRES = Tolerance(1e-4)
 def write_proof(path: Path, avatar: Avatar, track: FlameTrack) -> None:
     """Keep what a scene of this avatar and motion must show."""
     path.parent.mkdir(exist_ok=True)
-    poses = proof_poses(avatar.edition)
+    poses = reference_poses(avatar.edition)
     keys = np.unique(np.linspace(0, len(track) - 1, KEYS).astype(np.int64))
     frames = list(zip(poses.expression, poses.pose, strict=True))
     arrays: dict[str, Array] = {

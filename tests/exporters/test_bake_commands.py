@@ -62,7 +62,7 @@ def test_formats_without_colours_are_told_and_written_without(
         "--colour",
     )
     assert result.exit_code == 0, result.output
-    assert "written without colours, which it cannot carry: mdd; obj, ply" in result.output
+    assert "written without colours, which the format cannot hold: mdd; obj, ply" in result.output
     assert READERS["ply"](tmp_path / "o").colours is not None
 
 

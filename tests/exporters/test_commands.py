@@ -16,12 +16,12 @@ from onnx import numpy_helper
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters.commands.export import export
-from imavatar_deploy.exporters.commands.options import GROUPS, HERE, availability, options_of
+from imavatar_deploy.exporters.commands.options import AVAILABLE, GROUPS, availability, options_of
 from imavatar_deploy.exporters.formats import table
 from imavatar_deploy.exporters.formats.format import ExportInput
 from imavatar_deploy.exporters.manifest import licence_report, licence_text
 from imavatar_deploy.exporters.settings import ExportSettings
-from imavatar_deploy.exporters.student.options import TAKERS
+from imavatar_deploy.exporters.student.options import STUDENT_FORMATS
 from imavatar_deploy.fidelity.golden import check_golden
 from imavatar_deploy.progress import Progress
 
@@ -172,7 +172,7 @@ def test_a_graph_that_computes_something_else_is_withheld(
         (("--resolution", "200"), "resolution must be one of 64, 128, 256, 512, got 200"),
         (("--components", "biggest"), "unknown choice of components 'biggest'"),
         (("--storage", "int8"), "unknown storage 'int8'"),
-        (("--format=student", "--no-student"), "the format student is nothing without a student"),
+        (("--format=student", "--no-student"), "the format student needs a student, and"),
     ],
 )
 def test_bad_choices_are_refused_first(
@@ -221,7 +221,7 @@ def test_list_tells_every_format_without_an_export() -> None:
     result = CliRunner().invoke(export, ["--list"], terminal_width=200)
     assert result.exit_code == 0, result.output
     assert all(name in result.output for name in table.FORMATS)
-    assert availability(table.FORMATS["onnx"]) == HERE
+    assert availability(table.FORMATS["onnx"]) == AVAILABLE
 
 
 def test_help_shows_the_groups_apart_and_every_option_once() -> None:
@@ -241,7 +241,7 @@ def test_groups_belong_to_formats_and_settings() -> None:
     assert {name for group in GROUPS for option in group.options for name in option.formats} <= set(
         table.FORMATS
     )
-    assert set(TAKERS) == {row.name for row in table.FORMATS.values() if row.takes_student}
+    assert set(STUDENT_FORMATS) == {row.name for row in table.FORMATS.values() if row.takes_student}
     of_glb = [
         "--glb-colour",
         "--glb-texture",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES, UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
-from imavatar_deploy.exporters.fidelity.reference_poses import proof_poses
+from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
 from imavatar_deploy.exporters.formats.gltf.container import Container
 from imavatar_deploy.exporters.formats.gltf.glb import GlbFacts, write_glb
 from imavatar_deploy.exporters.formats.gltf.losses import GLB_LIMITS, VRM_LIMITS, live, losses_mm
@@ -168,7 +168,7 @@ class TestMotion:
     def test_live_poses_are_what_the_file_promises(
         self, head: Avatar, playback: GlbPlayback
     ) -> None:
-        poses = proof_poses(head.edition)
+        poses = reference_poses(head.edition)
         for expression, pose in zip(poses.expression, poses.pose, strict=True):
             weights = dict(zip(head.expression_names, expression.tolist(), strict=True))
             weights[JAW_CORRECTIVE] = float(pose[6]) / JAW_OPEN
@@ -212,7 +212,7 @@ class TestMotion:
     def test_five_bones_have_no_ghost(self, colours: Float, tmp_path: Path) -> None:
         head = tiny_avatar(bones=5)
         write_glb(tmp_path / "a.glb", head, colours, licence=LICENCE)
-        file, pose = GlbPlayback(tmp_path / "a.glb"), proof_poses(head.edition).pose[2]
+        file, pose = GlbPlayback(tmp_path / "a.glb"), reference_poses(head.edition).pose[2]
         expected = (
             pose_plainly(live(head, pose), np.zeros(50, np.float32), pose).vertices
             / UNITS_PER_METRE
@@ -224,7 +224,7 @@ class TestMotion:
 
 class TestLosses:
     def test_each_limit_costs_what_it_takes_away(self, head: Avatar) -> None:
-        poses = proof_poses(head.edition)
+        poses = reference_poses(head.edition)
         for limits in (GLB_LIMITS, VRM_LIMITS):
             lost = losses_mm(head, limits, poses.expression, poses.pose)
             assert set(lost) == set(limits)
@@ -243,7 +243,7 @@ class TestLosses:
         )
 
     def test_an_avatar_within_the_limits_loses_nothing(self, head: Avatar) -> None:
-        poses = proof_poses(head.edition)
+        poses = reference_poses(head.edition)
         able = with_fixed_joints(
             with_four_influences(replace(head, pose_basis=np.zeros_like(head.pose_basis)))
         )

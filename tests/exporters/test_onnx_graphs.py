@@ -13,7 +13,7 @@ from torch import nn
 import imavatar_deploy
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InternalError
-from imavatar_deploy.exporters.fidelity.reference_poses import proof_poses
+from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
 from imavatar_deploy.exporters.formats.onnx_export import Graph, _check_free
 from imavatar_deploy.exporters.formats.onnx_modules import face_rings
 from imavatar_deploy.model import ImplicitAvatar
@@ -55,7 +55,7 @@ def test_texture_follows_the_network(
     rows = np.random.default_rng(count).integers(0, baked.vertex_count, count)
     normal = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    condition = proof_poses("openhead").condition[5]
+    condition = reference_poses("openhead").condition[5]
     answer = run(
         exported, "texture", code=baked.texture_code[rows], normal=normal, condition=condition[None]
     )["rgb"]
@@ -72,7 +72,7 @@ def test_texture_follows_the_network(
 def test_animation_follows_the_forward_map(
     exported: Exported, avatar: ImplicitAvatar, count: int
 ) -> None:
-    baked, poses = open_avatar(exported.folder).avatar, proof_poses("openhead")
+    baked, poses = open_avatar(exported.folder).avatar, reference_poses("openhead")
     answer = run(exported, "animate", expression=poses.expression[:count], pose=poses.pose[:count])
     points = torch.from_numpy(np.ascontiguousarray(baked.canonical.T))
     for frame in range(count):

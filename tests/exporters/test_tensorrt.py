@@ -167,7 +167,7 @@ def test_a_damaged_graph_is_refused(
 ) -> None:
     (tmp_path / "texture.onnx").write_bytes(damage((exported.folder / "texture.onnx").read_bytes()))
     case = read_golden(exported.folder)["texture"]
-    with pytest.raises(InputError, match=r"texture\.onnx is not a sound ONNX graph"):
+    with pytest.raises(InputError, match=r"texture\.onnx is not a valid ONNX graph"):
         write_one(
             tmp_path, "texture", case, RTX, EngineSpec(profile("texture", 9), ("sm89",)), "auto"
         )

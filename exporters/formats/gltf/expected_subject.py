@@ -14,7 +14,7 @@ from imavatar_deploy.tracks import FlameTrack
 
 from ...atlas import surface_at
 from ...fidelity.golden_cases import FRAMES
-from ...fidelity.reference_poses import proof_poses
+from ...fidelity.reference_poses import reference_poses
 from ...skeleton import AT_REST, NEUTRAL
 from ...surface_colours import point_colours
 from ..format import ExportInput
@@ -45,7 +45,7 @@ def glb_proof(
     Args:
         coloured: target's name -> colours `[V, 3]` at its full weight.
     """
-    avatar, poses = subject.bake.avatar, proof_poses(subject.source.edition)
+    avatar, poses = subject.bake.avatar, reference_poses(subject.source.edition)
     source, _ = corners(avatar, look)
     frames = sorted({0, *(frame % len(poses.pose) for frame in FRAMES)})
     return ExpectedGlb(

@@ -15,7 +15,7 @@ from imavatar_deploy.progress import Progress
 from imavatar_deploy.tracks import check_edition
 
 from ...atlas import bake_texture
-from ...fidelity.reference_poses import proof_poses
+from ...fidelity.reference_poses import reference_poses
 from ...manifest import licence_report
 from ...settings import ExportSettings
 from ...surface_colours import vertex_colours
@@ -94,7 +94,7 @@ def _colours_at(subject: ExportInput, of_jaw: str, progress: Progress) -> dict[s
 
 def _told(subject: ExportInput, facts: GlbFacts, limits: Mapping[str, Limited]) -> dict[str, Any]:
     """What the manifest says of a file."""
-    poses = proof_poses(subject.source.edition)
+    poses = reference_poses(subject.source.edition)
     return {
         **facts.as_dict(),
         "losses_mm": losses_mm(subject.bake.avatar, limits, poses.expression, poses.pose),
