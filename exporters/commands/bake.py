@@ -1,4 +1,4 @@
-"""imavatar-bake: write a motion, played by an avatar, as files for other programs. Needs no torch."""
+"""imavatar-bake: write a motion of an avatar as files for other programs, without torch."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def bake(
 ) -> None:
     """Play a motion with AVATAR and write it as files.
 
-    AVATAR is a folder made by imavatar-export, or the word 'sample'. Everything is in metres, +Y up,
-    facing +Z.
+    AVATAR is a folder made by imavatar-export, or the word 'sample'. Everything is in metres,
+    +Y up, facing +Z.
     """
     started = time.perf_counter()
     ensure_not_input(out, avatar, track)
