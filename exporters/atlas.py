@@ -1,4 +1,4 @@
-"""Bake a texture image: unwrap the mesh with xatlas and evaluate the texture network at every texel."""
+"""Bake a texture image: unwrap the mesh with xatlas, evaluate the texture network at each texel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clean an extracted mesh: move vertices onto the surface, drop stray parts, reduce the face count."""
+"""Clean an extracted mesh: move vertices onto the surface, drop stray parts, reduce the faces."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ def _joined(
 def _nearest(
     surface: Float32[Array, "N 3"], parts: Sequence[Float32[Array, "_ 3"]]
 ) -> tuple[Float64[Array, " P"], Integer[Array, " P"]]:
-    """Distance of each of P parts from the points of a surface, and the row of the nearest point."""
+    """Distance of each of P parts from the points of a surface, and row of the nearest point."""
     tree = require("scipy.spatial", extra="export").cKDTree(surface)
     distances = np.zeros(len(parts))
     nearest = np.zeros(len(parts), dtype=np.intp)

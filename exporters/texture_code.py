@@ -1,4 +1,4 @@
-"""Texture code: the texture network's first layer at each vertex, in as few numbers as colours need.
+"""Texture code: the texture network's first layer at each vertex, in few numbers.
 
 The layer is linear. Of its pre-activation `W_x PE(x) + W_z z + b + W_n n + W_c B(condition)`, the
 terms that depend on the point alone are one vector of the layer's width for each vertex. These

@@ -1,4 +1,4 @@
-"""Handling of an avatar that misses a tolerance: withhold it, or write it with a record of the misses."""
+"""An avatar that misses a tolerance: withhold it, or write it with a record of the misses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Console scripts of the exporters. They start without torch and name the packages that are missing."""
+"""Console scripts of the exporters, which start without torch and name missing packages."""
 
 from __future__ import annotations
 

@@ -146,8 +146,8 @@ MESH = OptionGroup(
             "--from-field",
             formats=("mesh",),
             is_flag=True,
-            help="Extract the meshes from the deformed field, one for each expression; this exports "
-            "any variant of the networks.",
+            help="Extract the meshes from the deformed field, one for each expression; this "
+            "exports any variant of the networks.",
         ),
     ),
     MeshSettings,

@@ -1,4 +1,4 @@
-"""Failure images: reference, export and difference of the frames in which a stage misses a limit."""
+"""Failure images: reference, export and difference of frames in which a stage misses a limit."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _angles(reference: FrameImages, export: FrameImages) -> Float32[Array, "H W 
 def _within_outlines(
     image: Float32[Array, "H W 3"], reference: FrameImages, export: FrameImages
 ) -> Float32[Array, "H W 3"]:
-    """Mask an image: black outside both masks, `MISSING` or `ADDED` where only one shows the avatar."""
+    """Mask an image: black outside both masks, `MISSING` or `ADDED` outside one of them."""
     pixels = np.where((reference.mask & export.mask)[..., None], image, 0.0).astype(np.float32)
     pixels[reference.mask & ~export.mask] = MISSING
     pixels[export.mask & ~reference.mask] = ADDED

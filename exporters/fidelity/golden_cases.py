@@ -163,7 +163,7 @@ def _deformed(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, frame: 
 def _normals(
     source: ImplicitAvatar, bake: Bake, mesh: Mesh, poses: ReferencePoses, frame: int
 ) -> Float32[Array, "V 3"]:
-    """Unit normals of the deformed mesh with the skinned normal detail added; computed in float64."""
+    """Unit normals of the deformed mesh plus the skinned normal detail; computed in float64."""
     expression = _tensor(source, poses.expression[frame])
     pose = _tensor(source, poses.pose[frame])
     bones = source.transforms(expression, pose)[:, :, :3].double().cpu().numpy()

@@ -40,7 +40,7 @@ FAILURE_SIZE = 256
 """Pixels a side of the failure images."""
 
 FAILURE_FRAMES = 3
-"""Frames of a stage that are rendered as failure images. An implicit render takes 5 s on two cores."""
+"""Failure images of a stage. An implicit render takes 5 s on two cores."""
 
 
 def is_playable(folder: Path) -> bool:
@@ -151,7 +151,7 @@ def _measurements(report: StageReport, values: Mapping[str, Values], frame: int)
 
 
 def _as_written(folder: Path, subject: ExportInput) -> AvatarFolder:
-    """The avatar folder as a player would open it now: stored element types, files written so far."""
+    """The avatar folder as a player would open it now, with arrays in their stored precision."""
     avatar, dtype = subject.bake.avatar, STORAGE[subject.settings.storage]
     stored: dict[str, Any] = {
         name: getattr(avatar, name).astype(dtype).astype(np.float32) for name in BULK

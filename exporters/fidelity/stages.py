@@ -106,7 +106,7 @@ def _baked(inputs: StageInput) -> list[FrameImages]:
 
 
 def _onnx(inputs: StageInput) -> list[FrameImages]:
-    """Images from the graphs; the player's own posing replaces an animation graph that is absent."""
+    """Images from the graphs; without an animation graph, the player's own posing is used."""
     path = inputs.folder.path
     animate = open_session(path / ANIMATE) if (path / ANIMATE).is_file() else None
     return draw(

@@ -1,4 +1,4 @@
-"""The format `mesh`: a mesh for each named expression, from the baked avatar or the deformed field."""
+"""The format `mesh`: a mesh for each named expression, from the baked avatar or the field."""
 
 from __future__ import annotations
 

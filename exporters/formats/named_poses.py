@@ -1,4 +1,4 @@
-"""NamedPose: expressions and poses by name, from a track, a JSON file, or the head model's presets."""
+"""NamedPose: expressions and poses by name, from a track, a JSON file or the presets."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def named_poses(source: str | Path, edition: str, expressions: Sequence[str]) ->
 
 
 def presets(edition: str, expressions: Sequence[str]) -> list[NamedPose]:
-    """Neutral, every expression at full strength, the open jaw, and corners of expression and pose."""
+    """Neutral, every expression at full strength, the open jaw, corners of expression and pose."""
     strength = 1.0 if edition == "openhead" else FLAME_CORNER
     single = [
         NamedPose(_file_name(name), strength * row, AT_REST)
@@ -83,7 +83,7 @@ def presets(edition: str, expressions: Sequence[str]) -> list[NamedPose]:
 
 
 def _json_without_frames(path: Path) -> Mapping[str, Any] | None:
-    """The object in a JSON file that is not a track; None for all else, which `read_track` reads."""
+    """The object in a JSON file that is not a track; None for other files, left to `read_track`."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return None
     try:

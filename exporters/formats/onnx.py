@@ -33,7 +33,8 @@ def _texture(subject: ExportInput) -> Graph:
             "code": f"[N, {len(code.decode)}] texture_code of a vertex, "
             "or interpolated between vertices",
             "normal": "[N, 3] unit normal of the deformed surface, model space",
-            "condition": "[1, 53] expression and the jaw's axis-angle (radians), one for all points",
+            "condition": "[1, 53] expression and the jaw's axis-angle (radians), "
+            "one for all points",
         },
         {"rgb": "[N, 3] colour in 0..1"},
     )

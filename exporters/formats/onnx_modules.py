@@ -22,8 +22,8 @@ from imavatar_deploy.model.texture import TextureNetwork
 ZERO_ANGLE = 1e-8
 """Radians that replace smaller angles.
 
-FLAME prevents 0/0 by adding this number inside a norm; the ONNX exporter's optimiser removes such an
-addition.
+FLAME prevents 0/0 by adding this number inside a norm; the ONNX exporter's optimiser removes such
+an addition.
 """
 
 
@@ -102,8 +102,8 @@ class PlainDeformation(nn.Module):
         """Deformation at canonical points `[N, 3]`, model units.
 
         Returns:
-            Expression basis `[N, 3, E]`, pose basis `[N, 36, 3]` and skinning weights `[N, J]`, with
-            the layouts of `imavatar_deploy.model.deformation`.
+            Expression basis `[N, 3, E]`, pose basis `[N, 36, 3]` and skinning weights `[N, J]`,
+            with the layouts of `imavatar_deploy.model.deformation`.
         """
         hidden = encode(points, self.frequencies)
         for layer in self.layers:
@@ -175,7 +175,7 @@ class AnimatedMesh(nn.Module):
         return vertices, _unit(self._normals_of_mesh(vertices) + detail)
 
     def _normals_of_mesh(self, vertices: Tensor) -> Tensor:
-        """[N, 3, V] unit normals, each the sum of the area vectors of the faces around the vertex."""
+        """[N, 3, V] unit normals: normalised sums of the area vectors of faces around a vertex."""
         # Gathering whole points copies a third as many pieces as gathering planes.
         points = vertices.permute(2, 0, 1)
         a, b, c = (points.index_select(0, corner) for corner in self.corners)
@@ -193,7 +193,7 @@ def _unit(vectors: Tensor) -> Tensor:
 
 
 def _cross(u: Tensor, v: Tensor) -> Tensor:
-    """[..., 3] u x v by components; `torch.linalg.cross` exports as slow gathers of three elements."""
+    """[..., 3] u x v by components; `torch.linalg.cross` exports as slow gathers."""
     ux, uy, uz = u.unbind(dim=-1)
     vx, vy, vz = v.unbind(dim=-1)
     return torch.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], dim=-1)

@@ -1,10 +1,10 @@
-"""Precision of TensorRT engines: graphs with casts to float16, used where their drift is small enough.
+"""Precision of TensorRT engines: graphs with casts to float16, where their drift is small.
 
 Drift is measured with onnx's reference evaluator, which rounds after every operator as a GPU in
 half precision does. ONNX Runtime on a CPU computes neighbouring operators in float32 and rounds
-less often: at evenly spread points of the sample it shows a quarter to a half of the colours' drift.
-It also hides a division by zero in the animation, whose smallest angle, 1e-8, is zero in half
-precision.
+less often: at evenly spread points of the sample it shows a quarter to a half of the colours'
+drift. It also hides a division by zero in the animation, whose smallest angle, 1e-8, is zero in
+half precision.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _drift(name: str, model: Any, case: GoldenCase) -> ParityReport:
 
 
 def _worst_rows(model: Any, case: GoldenCase) -> tuple[Arrays, Arrays]:
-    """The `ROWS` golden points with the largest error in ONNX Runtime; inputs of one row stay whole."""
+    """The `ROWS` golden points with the largest error in ONNX Runtime, and inputs of one row."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "half.onnx"
         path.write_bytes(model.SerializeToString())

@@ -83,7 +83,7 @@ def write_model(repository: Path, model: Model, case: GoldenCase) -> None:
 
 
 def _config(model: Model, session: Any, case: GoldenCase) -> str:
-    """Text of config.pbtxt. It declares no batch axis: N is the first axis of most tensors, not all."""
+    """Text of config.pbtxt, without a batch axis: N is the first axis of most tensors, not all."""
     lines = [f'name: "{model.name}"', f'backend: "{model.backend}"', "max_batch_size: 0"]
     lines += [f"input {_tensor(tensor)}" for tensor in session.get_inputs()]
     lines += [f"output {_tensor(tensor)}" for tensor in session.get_outputs()]

@@ -1,4 +1,4 @@
-"""The format `student`, a folder that plays without ONNX Runtime; and student files of other formats."""
+"""The format `student`, which plays without ONNX Runtime, and student files of other formats."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def student_graph(subject: ExportInput) -> Graph:
             "feature": f"[N, {student.width}] features of a vertex in {FILE}, "
             "or interpolated between vertices",
             "normal": "[N, 3] unit normal of the deformed surface, model space",
-            "condition": "[1, 53] expression and the jaw's axis-angle (radians), one for all points",
+            "condition": "[1, 53] expression and the jaw's axis-angle (radians), "
+            "one for all points",
         },
         {"rgb": "[N, 3] colour in 0..1"},
     )

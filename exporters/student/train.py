@@ -72,7 +72,7 @@ class StudentResult:
     student: Student
     report: ParityReport
     facts: dict[str, float]
-    """JSON-ready: width, steps, frames, seconds, and the PSNR of the validation motion within faces.
+    """JSON-ready: width, steps, frames, seconds, and PSNR of the validation motion within faces.
 
     That PSNR has no limit.
     """

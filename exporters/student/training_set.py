@@ -72,7 +72,7 @@ STRONG_SHARE = 0.3
 """Largest share of OpenHead's expressions that is active at a time."""
 
 FLAME_ACTIVE = 10
-"""Number of FLAME's first coefficients that leave their usual range in a corner; they matter most."""
+"""Number of FLAME's first coefficients that leave their usual range in a corner."""
 
 
 class Points(NamedTuple):
@@ -208,7 +208,7 @@ def _corners(edition: str, generator: np.random.Generator, count: int) -> Refere
 
 
 def _strong(edition: str, generator: np.random.Generator, *, full: bool) -> Float64[Array, " E"]:
-    """Random strong expression, at full strength if `full`: OpenHead's weights, FLAME's deviations."""
+    """Random strong expression; its active coefficients are extreme if `full`."""
     active, strength = generator.random((2, EXPRESSION_SIZE))
     if edition == "openhead":
         selected = active < generator.uniform(0, STRONG_SHARE)
@@ -267,7 +267,7 @@ def _samples(
 
 
 def _normals(bake: Bake, frames: ReferencePoses) -> Iterator[Float32[Array, "V 3"]]:
-    """Vertex normals of each frame, as the runtime computes them; the next frame overwrites them."""
+    """Vertex normals of each frame, as in the runtime; the next frame overwrites them."""
     with Workers(1) as workers:
         poser = SurfacePoser(bake.avatar, workers)
         for expression, pose in zip(frames.expression, frames.pose, strict=True):

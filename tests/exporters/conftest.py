@@ -59,7 +59,7 @@ def _small_networks(one_thread: None) -> None:
 
 @pytest.fixture(scope="session")
 def small_limits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Limits of random fields on few faces and a quickly trained student; damage still misses them."""
+    """Limits for random fields on few faces and a short training; damage still misses them."""
     limits = tmp_path_factory.mktemp("tolerances") / "tolerances.toml"
     limits.write_text(SMALL_TOLERANCES)
     return limits

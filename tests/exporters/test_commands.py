@@ -165,7 +165,8 @@ def test_a_graph_that_computes_something_else_is_withheld(
     [
         (
             ("--format", "onnxx"),
-            f"unknown export format 'onnxx': expected one of {', '.join(sorted(table.FORMATS))}; did you mean",
+            "unknown export format 'onnxx': expected one of "
+            f"{', '.join(sorted(table.FORMATS))}; did you mean",
         ),
         (("--faces", "many"), "--faces must be a number or the word full, got 'many'"),
         (("--faces", "12"), "at least 100, got 12"),

@@ -1,4 +1,4 @@
-"""`imavatar-export --format glb,vrm` on small networks: written, proved, told of in the manifest, withheld if wrong."""
+"""`imavatar-export --format glb,vrm` on small networks: checks, manifest, and refusal of damage."""
 
 from __future__ import annotations
 

@@ -112,9 +112,9 @@ def test_meshes_of_the_field_lie_on_it_whatever_the_variant(name: str, tmp_path:
         assert mesh.volume > 0
         frame = Frame(torch.from_numpy(face.expression), torch.from_numpy(face.pose))
         points = torch.from_numpy(4 * mesh.vertices).float()
-        roots = model.search(points, frame)
-        assert roots.valid.float().mean() > 0.98
-        assert roots.sdf[roots.valid].abs().median() < 5e-3
+        correspondences = model.find_canonical(points, frame)
+        assert correspondences.valid.float().mean() > 0.98
+        assert correspondences.sdf[correspondences.valid].abs().median() < 5e-3
         assert np.abs(np.linalg.norm(mesh.vertex_normals, axis=1) - 1).max() < 1e-3
         assert (
             np.einsum(

@@ -1,4 +1,4 @@
-"""--format triton: read back by Triton's own message definitions and run on its own warm-up data."""
+"""`--format triton`: read with Triton's message definitions and run on its warm-up data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`imavatar-export --format usd,usdz` on small networks: valid, proved, with its licence, withheld if wrong."""
+"""`imavatar-export --format usd,usdz` on small networks: validation, licence, refusal of damage."""
 
 from __future__ import annotations
 
