@@ -214,7 +214,7 @@ class _Job:
 def _losses(entries: Mapping[str, Any]) -> dict[str, float]:
     """Displacements (mm) that a format cannot represent, from its manifest entries."""
     losses = {name: fact.get("losses_mm", {}) for name, fact in entries.items()}
-    return {f"{name}: {what}": mm for name, each in losses.items() for what, mm in each.items()}
+    return {f"{name}: {limit}": mm for name, each in losses.items() for limit, mm in each.items()}
 
 
 def export_field_meshes(

@@ -52,12 +52,13 @@ def polish(mesh: Mesh, field: Field, *, progress: Progress = silent) -> tuple[Me
         value, gradient = field.values_and_gradients(mesh.vertices, advance)
         squared = np.maximum((gradient**2).sum(axis=1, keepdims=True), 1e-12)
         start = error = np.abs(value)
-        moved = best = mesh.vertices
+        vertices = best = mesh.vertices
         limit = np.float32(MAX_STEP * mesh.edge_length())
         for _ in range(2):
-            moved = _within(limit, mesh.vertices, moved - value[:, None] * gradient / squared)
-            value = field.values(moved, advance)
-            best = np.where((np.abs(value) < error)[:, None], moved, best)
+            step = value[:, None] * gradient / squared
+            vertices = _within(limit, mesh.vertices, vertices - step)
+            value = field.values(vertices, advance)
+            best = np.where((np.abs(value) < error)[:, None], vertices, best)
             error = np.minimum(np.abs(value), error)
     polished, fixed = _without_flips(mesh, best)
     slope = np.sqrt(squared[:, 0])
@@ -65,26 +66,26 @@ def polish(mesh: Mesh, field: Field, *, progress: Progress = silent) -> tuple[Me
 
 
 def _within(
-    limit: np.float32, origin: Float32[Array, "V 3"], moved: Float32[Array, "V 3"]
+    limit: np.float32, origin: Float32[Array, "V 3"], target: Float32[Array, "V 3"]
 ) -> Float32[Array, "V 3"]:
-    """Shorten the displacements from `origin` to `moved` to at most `limit`."""
-    step = moved - origin
+    """Points on the way from `origin` to `target`, at most `limit` from `origin`."""
+    step = target - origin
     length = np.linalg.norm(step, axis=1, keepdims=True)
     return np.asarray(
         origin + step * np.minimum(1.0, limit / np.maximum(length, 1e-12)), dtype=np.float32
     )
 
 
-def _without_flips(mesh: Mesh, moved: Float32[Array, "V 3"]) -> tuple[Mesh, Bool[Array, " V"]]:
-    """Move the vertices of `mesh`, except those around which a face would turn over.
+def _without_flips(mesh: Mesh, target: Float32[Array, "V 3"]) -> tuple[Mesh, Bool[Array, " V"]]:
+    """Move the vertices of `mesh` to `target`, except those around which a face would turn over.
 
     Returns:
         The mesh, and which vertices stay in place.
     """
     before = mesh.face_normals()
-    fixed = np.zeros(len(moved), dtype=np.bool_)
+    fixed = np.zeros(len(target), dtype=np.bool_)
     while True:
-        polished = replace(mesh, vertices=np.where(fixed[:, None], mesh.vertices, moved))
+        polished = replace(mesh, vertices=np.where(fixed[:, None], mesh.vertices, target))
         flipped = np.einsum("fi,fi->f", before, polished.face_normals()) <= 0
         flipped &= ~fixed[mesh.faces].all(axis=1)
         if not flipped.any():

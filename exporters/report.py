@@ -48,8 +48,9 @@ class ExportReport:
 
     def problems(self) -> str:
         """Every miss, of graphs and of stages, in one sentence; empty when there is none."""
-        reports = (*self.parity, *self.stages)
-        return "; ".join(filter(None, (report.problems() for report in reports)))
+        problems = [parity.problems() for parity in self.parity]
+        problems += [stage.problems() for stage in self.stages]
+        return "; ".join(filter(None, problems))
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values."""

@@ -64,7 +64,7 @@ def _proof(proof_size: int, tolerances: Path | None, allow_drift: str | None) ->
 
 PROOF = OptionGroup(
     "proof",
-    "The proof",
+    "Fidelity report",
     (
         FormatOption(
             "--proof-size",
@@ -210,7 +210,7 @@ def options_of(name: str) -> list[str]:
 
 def format_table(rows: Iterable[ExportFormat]) -> Table:
     """Table of the formats: contents, requirements, options, availability."""
-    table = Table("format", "gives", "needs", "options of its own", "", box=box.SIMPLE_HEAD)
+    table = Table("format", "contents", "needs", "options of its own", "", box=box.SIMPLE_HEAD)
     for row in rows:
         needs = ", ".join(
             filter(None, (*row.modules, row.beyond, *(f"--format {name}" for name in row.after)))

@@ -56,10 +56,12 @@ def mouth_centre(head: HeadModel) -> Float32[Array, "3"]:
     opened = closed.copy()
     opened[JAW.start] += OPENING
     points = UNITS_PER_METRE * head.vertices(neutral, closed)
-    moved = np.linalg.norm(UNITS_PER_METRE * head.vertices(neutral, opened) - points, axis=1)
+    opened_points = UNITS_PER_METRE * head.vertices(neutral, opened)
+    displacement = np.linalg.norm(opened_points - points, axis=1)
     edges = np.concatenate([head.faces[:, [0, 1]], head.faces[:, [1, 2]], head.faces[:, [2, 0]]])
     length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
-    stretch = np.abs(moved[edges[:, 0]] - moved[edges[:, 1]]) / np.maximum(length, 1e-9)
+    difference = np.abs(displacement[edges[:, 0]] - displacement[edges[:, 1]])
+    stretch = difference / np.maximum(length, 1e-9)
     midpoints = points[edges[stretch > LIP_STRETCH * stretch.max()]].mean(axis=1)
     return np.asarray(np.median(midpoints, axis=0), dtype=np.float32)
 

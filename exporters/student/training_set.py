@@ -192,9 +192,9 @@ def _motion(edition: str, generator: np.random.Generator, *, training: bool) -> 
         expression = generator.normal(size=(count, EXPRESSION_SIZE)).astype(np.float32)
         return ReferencePoses(expression, _poses(generator, count) * np.float32(0.5))
     talk = read_track("talk")
-    place = np.arange(len(talk.pose)) % SPLIT_PERIOD
+    phase = np.arange(len(talk.pose)) % SPLIT_PERIOD
     stretch = HELD_OUT if training else VALIDATION
-    frames = np.flatnonzero(((place >= stretch.start) & (place < stretch.stop)) != training)
+    frames = np.flatnonzero(((phase >= stretch.start) & (phase < stretch.stop)) != training)
     frames = frames[np.linspace(0, len(frames) - 1, count).astype(int)]
     return ReferencePoses(talk.expression[frames], talk.pose[frames])
 

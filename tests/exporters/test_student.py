@@ -166,8 +166,8 @@ class TestExported:
 
 
 def test_a_student_below_its_limit_is_withheld(checkpoint: Path, tmp_path: Path) -> None:
-    choices = ("--format", "student", "--student-steps", 0, "--resolution", 64, "--faces", 500)
-    result = call(checkpoint, "--out", tmp_path / "avatar", *choices)
+    options = ("--format", "student", "--student-steps", 0, "--resolution", 64, "--faces", 500)
+    result = call(checkpoint, "--out", tmp_path / "avatar", *options)
     assert result.exit_code == 3, result.output
     assert "student.motion reaches" in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["avatar.rejected"]
@@ -180,7 +180,7 @@ def test_format_student_writes_no_graph(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imavatar_deploy.exporters.student.train.REQUIRED_PSNR", 0.0)
-    choices = (
+    options = (
         "--format",
         "student",
         "--student",
@@ -193,7 +193,7 @@ def test_format_student_writes_no_graph(
         500,
     )
     result = call(
-        checkpoint, "--out", tmp_path / "avatar", *choices, "--allow-drift", "it is untrained"
+        checkpoint, "--out", tmp_path / "avatar", *options, "--allow-drift", "it is untrained"
     )
     assert result.exit_code == 0, result.output
     assert "student against the full network" in result.output

@@ -56,8 +56,8 @@ def path(head: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def vrm(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = document(path)["extensions"]["VRMC_vrm"]
-    return found
+    expressions: dict[str, Any] = document(path)["extensions"]["VRMC_vrm"]
+    return expressions
 
 
 def test_required_fields(path: Path, vrm: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ def test_humanoid_bones_are_there_once_and_below_their_parents(
         assert node == bones[parent], name
 
 
-def test_stands_in_a_t_and_looks_along_z(head: Avatar, path: Path, vrm: dict[str, Any]) -> None:
+def test_is_in_a_t_pose_and_faces_along_z(head: Avatar, path: Path, vrm: dict[str, Any]) -> None:
     file = GlbPlayback(path)
     still = file.posed({}, {})
     assert still == pytest.approx(head.rest.T / UNITS_PER_METRE + [0, HEAD_HEIGHT, 0], abs=1e-6)
@@ -136,15 +136,15 @@ def test_a_cap_leaves_out_what_it_drops(head: Avatar, tmp_path: Path) -> None:
     facts = write_vrm(
         tmp_path / "a.vrm", head, colours, licence=LICENCE, title="few", settings=settings
     )
-    found = document(tmp_path / "a.vrm")["extensions"]["VRMC_vrm"]["expressions"]
+    expressions = document(tmp_path / "a.vrm")["extensions"]["VRMC_vrm"]["expressions"]
     assert len(facts.targets) == 10
-    assert set(found["custom"]) == {*facts.targets, "tongueOut"}
-    assert all(set(PRESETS[name]) <= set(facts.targets) for name in found["preset"])
+    assert set(expressions["custom"]) == {*facts.targets, "tongueOut"}
+    assert all(set(PRESETS[name]) <= set(facts.targets) for name in expressions["preset"])
 
 
 def test_jaw_opens_by_its_expression(head: Avatar, path: Path) -> None:
-    able, neutral = with_four_influences(head), np.zeros(50, dtype=np.float32)
-    expected = pose_plainly(able, neutral, open_jaw()).vertices / UNITS_PER_METRE + [
+    limited, neutral = with_four_influences(head), np.zeros(50, dtype=np.float32)
+    expected = pose_plainly(limited, neutral, open_jaw()).vertices / UNITS_PER_METRE + [
         0,
         HEAD_HEIGHT,
         0,

@@ -159,8 +159,10 @@ class TestWorstFrames:
 class TestFailureImages:
     def test_panels_show_reference_export_and_what_differs(self, tmp_path: Path) -> None:
         one, other = disc(0.5), disc(0.55)
-        moved = other._replace(mask=np.roll(other.mask, 10, axis=1))
-        failure = Failure("baked", "at rest", "PSNR 26.0 dB", "implicit", "baked", one, moved, True)
+        shifted = other._replace(mask=np.roll(other.mask, 10, axis=1))
+        failure = Failure(
+            "baked", "at rest", "PSNR 26.0 dB", "implicit", "baked", one, shifted, True
+        )
         write_failures(tmp_path, [failure, replace(failure, stage="onnx"), failure])
         names = ["baked_1.png", "baked_2.png", "onnx_1.png", "sheet.png"]
         assert sorted(path.name for path in (tmp_path / "failures").iterdir()) == names
@@ -172,12 +174,12 @@ class TestFailureImages:
             return image[start[0] : start[0] + 64, start[1] : start[1] + 64]
 
         np.testing.assert_allclose(panel(0), one.rgb, atol=1 / 255)
-        np.testing.assert_allclose(panel(1), moved.rgb, atol=1 / 255)
-        both = one.mask & moved.mask
+        np.testing.assert_allclose(panel(1), shifted.rgb, atol=1 / 255)
+        both = one.mask & shifted.mask
         np.testing.assert_allclose(panel(2)[both], 8 * 0.05, atol=1 / 255)
         np.testing.assert_allclose(panel(2)[one.mask & ~both] - MISSING, 0, atol=1 / 255)
-        np.testing.assert_allclose(panel(2)[moved.mask & ~both] - ADDED, 0, atol=1 / 255)
-        assert not panel(2)[~one.mask & ~moved.mask].any()
+        np.testing.assert_allclose(panel(2)[shifted.mask & ~both] - ADDED, 0, atol=1 / 255)
+        assert not panel(2)[~one.mask & ~shifted.mask].any()
         np.testing.assert_allclose(panel(0, 1)[one.mask] - (0.5, 0.5, 1.0), 0, atol=1 / 255)
         assert not panel(2, 1)[both].any(), "the normals are equal"
         assert (image[:HEADER].min(), image[:HEADER].max()) == (0, 1), "the heading is printed"
@@ -244,8 +246,8 @@ class TestDamage:
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         damage_bake(monkeypatch, "skin_weights", lambda weights: np.roll(weights, 1, axis=0))
-        choices = ("--format", "onnx,player,student", *QUICK_WITH_STUDENT)
-        result = call(export, checkpoint, "--out", tmp_path / "avatar", *choices)
+        options = ("--format", "onnx,player,student", *QUICK_WITH_STUDENT)
+        result = call(export, checkpoint, "--out", tmp_path / "avatar", *options)
         assert result.exit_code == 3, result.output
         rejected = tmp_path / "avatar.rejected"
         assert not list(rejected.glob("*.onnx"))
@@ -291,8 +293,8 @@ class TestDamage:
 
         row = replace(sound, write=write, takes_student=True)
         monkeypatch.setitem(table.FORMATS, "onnx", row)
-        choices = ("--out", tmp_path / "avatar", *QUICK_WITH_STUDENT)
-        result = call(export, checkpoint, *choices)
+        options = ("--out", tmp_path / "avatar", *QUICK_WITH_STUDENT)
+        result = call(export, checkpoint, *options)
         assert result.exit_code == 3, result.output
         assert "the stage onnx (baked -> onnx) differs too much: median PSNR" in result.output
         assert "the stage baked" not in result.output
@@ -309,8 +311,8 @@ class TestDamage:
         drift = open_avatar(out).manifest["fidelity"]["drift"]
         assert drift["reason"] == "for a film"
         assert "stage baked" in drift["misses"]
-        playing = ("--sink", "null", "--frames", "0:1", "--size", 32)
-        for command in (call(verify, out), call(run, out, *playing)):
+        run_options = ("--sink", "null", "--frames", "0:1", "--size", 32)
+        for command in (call(verify, out), call(run, out, *run_options)):
             assert command.exit_code == 0, command.output
             assert "for a film" in command.stderr
 

@@ -15,6 +15,7 @@ from imavatar_deploy.rendering.posing import pose_plainly
 from .morph_targets import (
     JAW_OPEN,
     MM_PER_UNIT,
+    MorphTarget,
     jaw_corrective,
     jaw_opening,
     with_fixed_joints,
@@ -40,10 +41,13 @@ def driven_by_bones(avatar: Avatar) -> Avatar:
 
 def live(avatar: Avatar, pose: Float32[Array, "15"]) -> Avatar:
     """`avatar` as it moves when the engine also sets the weight of the open jaw's corrective."""
-    bare = driven_by_bones(avatar)
-    return replace(
-        bare, rest=bare.rest + np.float32(jaw_weight(pose)) * jaw_corrective(avatar).offset
-    )
+    return _with_target(driven_by_bones(avatar), jaw_corrective(avatar), jaw_weight(pose))
+
+
+def _with_target(avatar: Avatar, target: MorphTarget, weight: float) -> Avatar:
+    """`avatar` with a morph target added to its rest mesh."""
+    rest = avatar.rest + np.float32(weight) * target.offset
+    return replace(avatar, rest=np.asarray(rest, dtype=np.float32))
 
 
 def _posed_as(limit: Callable[[Avatar], Avatar]) -> LimitedPosing:
@@ -60,11 +64,10 @@ def _jaw_by_expression(
     avatar: Avatar, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
 ) -> Float32[Array, "V 3"]:
     """Pose with the target of the jaw's whole opening instead of the jaw's bone."""
-    bare = driven_by_bones(avatar)
+    opened = _with_target(driven_by_bones(avatar), jaw_opening(avatar), jaw_weight(pose))
     still = pose.copy()
     still[JAW] = 0.0
-    opened = bare.rest + np.float32(jaw_weight(pose)) * jaw_opening(avatar).offset
-    return pose_plainly(replace(bare, rest=opened), expression, still).vertices
+    return pose_plainly(opened, expression, still).vertices
 
 
 COMMON_LIMITS = {

@@ -162,5 +162,5 @@ def jaw_opening(avatar: Avatar) -> MorphTarget:
 
     It is for programs that open the jaw by an expression.
     """
-    moved = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
-    return MorphTarget("jawOpen", np.ascontiguousarray(moved.T - avatar.rest))
+    opened = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
+    return MorphTarget("jawOpen", np.ascontiguousarray(opened.T - avatar.rest))
