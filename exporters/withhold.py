@@ -40,7 +40,7 @@ def withhold(folder: Path, out: Path, report: ExportReport) -> None:
         pictures,
         *(stage.advice for stage in FIDELITY_STAGES if stage.name in missed),
         f"The files written so far and {REPORT} are in {rejected}",
-        "--allow-drift REASON writes the avatar in spite of its misses",
+        "If the misses do not matter, --allow-drift REASON writes the avatar with them",
     ]
     raise QualityError(". ".join(filter(None, sentences)))
 

@@ -59,7 +59,7 @@ Examples:
 @click.option(
     "--ray",
     metavar="ADDRESS|auto",
-    help="Spread the work over a Ray cluster whose machines all see --out.",
+    help="Distribute the work over a Ray cluster whose machines share the folder --out.",
 )
 @click.option(
     "--resume",

@@ -36,7 +36,7 @@ OPENING = 0.2
 LIP_STRETCH = 0.4
 """Edges that stretch by at least this share of the largest stretch lie between the lips.
 
-On OpenHead these edges cover exactly the lips.
+On OpenHead these edges have the extent of the lips.
 """
 
 RADIUS = 0.2

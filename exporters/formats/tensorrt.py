@@ -1,6 +1,6 @@
 """The format `trt`: a TensorRT engine of each graph, with a sidecar, checked against golden data.
 
-An engine runs only where its device is present; elsewhere its graph is checked on the CPU.
+The graph of every engine runs on the CPU, and the engine itself where its device is present.
 """
 
 from __future__ import annotations

@@ -11,22 +11,20 @@ from typing import Any
 import numpy as np
 import trimesh
 from alembic3d import Abc, AbcGeom
-from numpy.typing import NDArray
 from pxr import Gf, Usd, UsdGeom, UsdSkel
 
+from imavatar_deploy.arrays import Array, Float64, Int64
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Read:
     """The content of a bake; None for what the format cannot hold."""
 
-    vertices: Array  # [T, V, 3] metres
-    faces: NDArray[np.int64]  # [F, 3]
-    normals: Array | None = None  # [T, V, 3]
-    colours: Array | None = None  # [T, V, 3] sRGB in 0..1
+    vertices: Float64[Array, "T V 3"]  # metres
+    faces: Int64[Array, "F 3"]
+    normals: Float64[Array, "T V 3"] | None = None
+    colours: Float64[Array, "T V 3"] | None = None  # sRGB in 0..1
     fps: float | None = None
 
 
@@ -45,7 +43,7 @@ def _meshes(folder: Path, suffix: str) -> Read:
     )
 
 
-def _beside(folder: Path) -> NDArray[np.int64]:
+def _beside(folder: Path) -> Int64[Array, "F 3"]:
     """Faces of the mesh that a point cache moves."""
     return np.asarray(trimesh.load(folder / "head.obj", process=False, maintain_order=True).faces)
 
@@ -90,7 +88,9 @@ def _abc(folder: Path) -> Read:
 
 def _abc_frame(
     schema: Any, colours: Any, moment: Any
-) -> tuple[NDArray[np.int64], Array, Array, Array]:
+) -> tuple[
+    Int64[Array, "F 3"], Float64[Array, "V 3"], Float64[Array, "V 3"], Float64[Array, "_ _"]
+]:
     # The values own the arrays that are read below.
     mesh = schema.getValue(moment)
     normals = schema.getNormalsParam().getExpandedValue(moment)
@@ -134,7 +134,7 @@ def _glb(folder: Path) -> Read:
     return Read(vertices, np.asarray(mesh.faces), fps=float(1 / np.diff(times).mean()))
 
 
-def srgb(linear: Array) -> Array:
+def srgb(linear: Float64[Array, "..."]) -> Float64[Array, "..."]:
     """Convert linear light to sRGB."""
     return np.where(
         linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.exporters.bake import CODE_TOLERANCE, Bake, bake
@@ -31,8 +31,8 @@ def baked(avatar: ImplicitAvatar, mesh: Mesh) -> Bake:
 
 
 def deformed(
-    avatar: Avatar, expression: NDArray[np.float32], pose: NDArray[np.float32]
-) -> NDArray[np.float32]:
+    avatar: Avatar, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+) -> Float32[Array, "V 3"]:
     """[V, 3] by the formula in `Avatar`'s docstring, on the baked arrays alone."""
     shaped = avatar.rest + np.tensordot(expression, avatar.expression_basis, axes=1)
     shaped = shaped + np.tensordot(pose_feature(pose), avatar.pose_basis, axes=1)

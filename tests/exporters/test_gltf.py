@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES, UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
@@ -43,7 +43,7 @@ from imavatar_deploy.tracks import FlameTrack, read_track
 from ..processes import run_process, run_python
 from ..tiny_avatar import tiny_avatar
 
-Float = NDArray[Any]
+Colours = Float32[Array, "V 3"]
 
 TOLERANCE = 1e-4
 """Metres."""
@@ -64,7 +64,7 @@ def head() -> Avatar:
 
 
 @pytest.fixture(scope="module")
-def colours(head: Avatar) -> Float:
+def colours(head: Avatar) -> Colours:
     return np.random.default_rng(1).random((head.vertex_count, 3)).astype(np.float32)
 
 
@@ -75,7 +75,7 @@ def talk() -> FlameTrack:
 
 @pytest.fixture(scope="module")
 def written(
-    head: Avatar, colours: Float, talk: FlameTrack, tmp_path_factory: pytest.TempPathFactory
+    head: Avatar, colours: Colours, talk: FlameTrack, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, GlbFacts]:
     path = tmp_path_factory.mktemp("glb") / "head.glb"
     return path, write_glb(path, head, colours, licence=LICENCE, track=talk)
@@ -95,7 +95,7 @@ def document(path: Path) -> dict[str, Any]:
     return parsed
 
 
-def rotations(pose: Float) -> dict[str, Float]:
+def rotations(pose: Float32[Array, "15"]) -> dict[str, Float32[Array, "4"]]:
     return dict(zip(BONES, bone_rotations(pose), strict=True))
 
 
@@ -137,7 +137,7 @@ class TestContent:
         ]
 
     def test_colours_are_linear_light(
-        self, colours: Float, playback: GlbPlayback, written: tuple[Path, GlbFacts]
+        self, colours: Colours, playback: GlbPlayback, written: tuple[Path, GlbFacts]
     ) -> None:
         linear = playback.attribute("COLOR_0")
         assert linear[:, 3] == pytest.approx(1)
@@ -196,7 +196,7 @@ class TestMotion:
             assert np.abs(playback.at_key(key) - expected).max() <= TOLERANCE
 
     def test_an_avatar_whose_correctives_are_the_jaws_needs_no_more_targets(
-        self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path
+        self, head: Avatar, colours: Colours, talk: FlameTrack, tmp_path: Path
     ) -> None:
         basis = np.zeros_like(head.pose_basis)
         basis[13] = head.pose_basis[13]
@@ -209,7 +209,7 @@ class TestMotion:
         )
         assert facts.targets[-1] == JAW_CORRECTIVE
 
-    def test_five_bones_have_no_ghost(self, colours: Float, tmp_path: Path) -> None:
+    def test_five_bones_have_no_ghost(self, colours: Colours, tmp_path: Path) -> None:
         head = tiny_avatar(bones=5)
         write_glb(tmp_path / "a.glb", head, colours, licence=LICENCE)
         file, pose = GlbPlayback(tmp_path / "a.glb"), reference_poses(head.edition).pose[2]
@@ -260,7 +260,9 @@ class TestLosses:
 
 
 class TestTargets:
-    def test_small_offsets_are_left_out(self, head: Avatar, colours: Float, tmp_path: Path) -> None:
+    def test_small_offsets_are_left_out(
+        self, head: Avatar, colours: Colours, tmp_path: Path
+    ) -> None:
         basis = head.expression_basis.copy()
         basis[:, :, 20:] *= 1e-3
         facts = write_glb(
@@ -275,13 +277,13 @@ class TestTargets:
         assert not values[20:].any()
 
     def test_a_target_that_moves_nothing_is_written(
-        self, head: Avatar, colours: Float, tmp_path: Path
+        self, head: Avatar, colours: Colours, tmp_path: Path
     ) -> None:
         still = replace(head, expression_basis=np.zeros_like(head.expression_basis))
         assert len(write_glb(tmp_path / "a.glb", still, colours, licence=LICENCE).targets) == 51
 
     def test_a_cap_keeps_the_largest(
-        self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path
+        self, head: Avatar, colours: Colours, talk: FlameTrack, tmp_path: Path
     ) -> None:
         basis = head.expression_basis * 1.2 ** np.arange(50, dtype=np.float32)[:, None, None]
         settings = GlbSettings(max_targets=30)
@@ -300,7 +302,7 @@ class TestTargets:
         assert min(facts.dropped_mm.values()) > 0
 
     def test_a_cap_below_the_correctives_is_refused(
-        self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path
+        self, head: Avatar, colours: Colours, talk: FlameTrack, tmp_path: Path
     ) -> None:
         with pytest.raises(UsageError, match="need . morph targets, got a limit of 1"):
             write_glb(
@@ -314,7 +316,7 @@ class TestTargets:
         assert not list(tmp_path.iterdir())
 
     def test_normals_of_targets_are_optional(
-        self, head: Avatar, colours: Float, tmp_path: Path
+        self, head: Avatar, colours: Colours, tmp_path: Path
     ) -> None:
         write_glb(
             tmp_path / "a.glb",
@@ -348,7 +350,7 @@ def test_sparse_round_trip(tmp_path: Path) -> None:
 
 class TestRefusals:
     def test_a_track_of_another_head_model(
-        self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path
+        self, head: Avatar, colours: Colours, talk: FlameTrack, tmp_path: Path
     ) -> None:
         with pytest.raises(EditionMismatchError):
             write_glb(
@@ -359,7 +361,7 @@ class TestRefusals:
                 track=replace(talk, edition="flame2020"),
             )
 
-    def test_colours_of_another_mesh(self, head: Avatar, colours: Float, tmp_path: Path) -> None:
+    def test_colours_of_another_mesh(self, head: Avatar, colours: Colours, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="colours"):
             write_glb(tmp_path / "a.glb", head, colours[1:], licence=LICENCE)
 
@@ -397,7 +399,7 @@ def khronos(*files: Path) -> CompletedProcess[str]:
 
 
 def test_khronos_validator_finds_no_error(
-    head: Avatar, colours: Float, written: tuple[Path, GlbFacts], tmp_path: Path
+    head: Avatar, colours: Colours, written: tuple[Path, GlbFacts], tmp_path: Path
 ) -> None:
     write_vrm(tmp_path / "head.vrm", head, colours, licence=LICENCE, title="tiny")
     settings = GlbSettings(target_normals=True, max_targets=4)

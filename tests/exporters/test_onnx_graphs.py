@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import nn
 
 import imavatar_deploy
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
@@ -25,10 +25,11 @@ from imavatar_deploy.onnx_session import open_session, run_graph
 from .conftest import Exported
 
 GRAPHS = ("animate", "deformation", "student", "texture")
-Float = NDArray[np.float32]
 
 
-def run(exported: Exported, graph: str, **inputs: Float) -> dict[str, Float]:
+def run(
+    exported: Exported, graph: str, **inputs: Float32[Array, "..."]
+) -> dict[str, Float32[Array, "..."]]:
     return run_graph(open_session(exported.folder / f"{graph}.onnx", threads=1), inputs)
 
 

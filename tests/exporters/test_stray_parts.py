@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import trimesh
 from click.testing import CliRunner, Result
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float, Float32, Integer
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.exporters.commands.export import export
@@ -61,7 +61,7 @@ def count(mesh: Mesh) -> int:
     return int(part_of_face(mesh).max()) + 1
 
 
-def pieces(positions: NDArray[Any], faces: NDArray[Any]) -> int:
+def pieces(positions: Float[Array, "V 3"], faces: Integer[Array, "F 3"]) -> int:
     """Connected pieces of a file's mesh, whose seams may have doubled vertices."""
     mesh = trimesh.Trimesh(positions, faces, process=False)
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
@@ -86,7 +86,7 @@ def body(head: HeadModel, points: HeadPoints) -> Mesh:
     return mesh
 
 
-def lowest(mesh: Mesh) -> NDArray[np.float32]:
+def lowest(mesh: Mesh) -> Float32[Array, "3"]:
     return np.asarray(mesh.vertices[mesh.vertices[:, 1].argmin()])
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar_io import open_avatar, sha256
 from imavatar_deploy.errors import InputError, MissingDependencyError, QualityError
 from imavatar_deploy.exporters.commands.export import export
@@ -175,7 +175,7 @@ def test_a_damaged_graph_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["texture.onnx"]
 
 
-def times(weight: NDArray[np.float32], name: str = "y") -> bytes:
+def times(weight: Float32[Array, "N M"], name: str = "y") -> bytes:
     """y = x W."""
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", weight.shape[0]))
     y = helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", weight.shape[1]))
@@ -185,7 +185,7 @@ def times(weight: NDArray[np.float32], name: str = "y") -> bytes:
     return bytes(model.SerializeToString())
 
 
-def case_of(weight: NDArray[np.float32], allowed: float, name: str = "y") -> GoldenCase:
+def case_of(weight: Float32[Array, "N M"], allowed: float, name: str = "y") -> GoldenCase:
     x = np.random.default_rng(2).random((300, weight.shape[0])).astype(np.float32)
     truth = (x.astype(np.float64) @ weight).astype(np.float32)
     return GoldenCase({"x": x}, {name: truth}, {name: Tolerance(allowed)})

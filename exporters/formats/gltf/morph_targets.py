@@ -93,8 +93,8 @@ Its weight is the jaw's angle divided by JAW_OPEN.
 MIN_OFFSET_MM = 0.01
 """Smaller displacements are stored as zero: a tenth of a file's tolerance.
 
-On the bundled sample a third of the displacements becomes zero: the file has 4.6 MB instead of
-6.0 MB, and an error of 0.05 mm with a quarter of all expressions at full weight.
+On the bundled sample a third of the targets becomes sparse: the file has 4.6 MB instead of 6.0 MB,
+and an error of 0.05 mm with a quarter of all expressions at full weight.
 """
 
 
