@@ -18,29 +18,31 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from imavatar_deploy.exporters.sequences.bake import bake_take
+from imavatar_deploy.exporters.sequences.bake import bake_motion
 from imavatar_deploy.exporters.sequences.format import SequenceFormat
 from imavatar_deploy.exporters.sequences.formats import FORMATS
-from imavatar_deploy.exporters.sequences.motion import Motion, open_take
-from imavatar_deploy.exporters.sequences.workers import threads
+from imavatar_deploy.exporters.sequences.motion import Motion, open_motion
+from imavatar_deploy.exporters.sequences.workers import thread_executor
 
 COLOURED_FRAMES = 20
 """The full texture network takes so long for every vertex that a few frames tell as much."""
 
 
-def rate(take: Motion, row: SequenceFormat, jobs: int, folder: Path) -> tuple[float, float, float]:
+def rate(
+    motion: Motion, row: SequenceFormat, jobs: int, folder: Path
+) -> tuple[float, float, float]:
     """Frames a second by the wall clock and by the processor, and megabytes a frame."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         wall, used = time.perf_counter(), time.process_time()
-        bake_take(take, Path(out) / "bake", [row], crew=threads(jobs))
+        bake_motion(motion, Path(out) / "bake", [row], executor=thread_executor(jobs))
         wall, used = time.perf_counter() - wall, time.process_time() - used
         size = sum(path.stat().st_size for path in Path(out).rglob("*") if path.is_file())
-    return len(take) / wall, len(take) / used, size / len(take) / 1e6
+    return len(motion) / wall, len(motion) / used, size / len(motion) / 1e6
 
 
-def line(take: Motion, row: SequenceFormat, jobs: Sequence[int], folder: Path) -> str:
-    runs = [rate(take, row, count, folder) for count in jobs]
-    name = f"{row.name}, colours" if take.colour else row.name
+def line(motion: Motion, row: SequenceFormat, jobs: Sequence[int], folder: Path) -> str:
+    runs = [rate(motion, row, count, folder) for count in jobs]
+    name = f"{row.name}, colours" if motion.colour else row.name
     walls = " | ".join(f"{wall:.0f}" if wall >= 10 else f"{wall:.1f}" for wall, _, _ in runs)
     _, per_core, size = runs[0]
     return f"| {name} | {walls} | {per_core:.0f} | {size:.2f} MB |"
@@ -57,12 +59,13 @@ def main() -> None:
         "--out", type=Path, help="Folder on the disk to be measured.  [default: the system's]"
     )
     arguments = parser.parse_args()
-    take = open_take(arguments.avatar, "talk", frames=slice(0, arguments.frames))
+    motion = open_motion(arguments.avatar, "talk", frames=slice(0, arguments.frames))
     coloured = replace(
-        open_take(arguments.avatar, "talk", frames=slice(0, COLOURED_FRAMES)), colour=True
+        open_motion(arguments.avatar, "talk", frames=slice(0, COLOURED_FRAMES)), colour=True
     )
     print(
-        f"{arguments.avatar}: {take.avatar.vertex_count} vertices, {len(take.avatar.faces)} faces, {len(take)} frames\n"
+        f"{arguments.avatar}: {motion.avatar.vertex_count} vertices, "
+        f"{len(motion.avatar.faces)} faces, {len(motion)} frames\n"
     )
     print(
         f"| format | {' | '.join(f'{count} jobs' for count in arguments.jobs)} | per core | a frame |"
@@ -70,9 +73,9 @@ def main() -> None:
     print("|---" * (3 + len(arguments.jobs)) + "|")
     for row in FORMATS.values():
         rate(
-            coloured if row.carries_colours else take, row, 1, arguments.out
+            coloured if row.carries_colours else motion, row, 1, arguments.out
         )  # compile and load everything once
-        print(line(take, row, arguments.jobs, arguments.out), flush=True)
+        print(line(motion, row, arguments.jobs, arguments.out), flush=True)
         if row.carries_colours:
             print(line(coloured, row, arguments.jobs, arguments.out), flush=True)
 

@@ -1,4 +1,7 @@
-"""From a checkpoint to an avatar folder, step by step; one that misses its parity is withheld."""
+"""Export a checkpoint: to an avatar folder (`export_avatar`), or to meshes (`export_field_meshes`).
+
+An avatar that misses a tolerance is not written to the requested folder; see `withhold`.
+"""
 
 from __future__ import annotations
 
@@ -39,32 +42,41 @@ def export_avatar(
     progress: Progress = silent,
     say: Say = quiet,
 ) -> ExportReport:
-    """Bake the checkpoint at `source` into an avatar folder at `out`, which appears whole or not at all.
+    """Bake the checkpoint at `source` into the avatar folder `out`.
+
+    The folder is written atomically: it is complete or does not exist.
 
     Args:
         source: a checkpoint folder, an official run folder or `.pth`, or the word `sample`.
-        out: the folder to be written.
-        say: takes a line at the start of each step, with the time since the beginning.
+        out: the folder to write.
+        settings: formats and options; `ExportSettings()` when None.
+        progress: shows how far long work is.
+        say: takes one line at the start of each step, with the time since the start.
+
+    Returns:
+        Times, measurements and notes of the export.
 
     Raises:
-        UsageError: a name is unknown or `out` cannot be written; found before the long work.
-        MissingDependencyError: a format needs a package that is not there; likewise.
+        UsageError: a name is unknown or `out` cannot be written; raised before the long work.
+        MissingDependencyError: a package that a format needs is not installed; raised before the
+            long work.
         InputError: the checkpoint cannot be read, or has no surface.
         EditionMismatchError: a track was made for another head model.
-        QualityError: a graph or a stage misses its tolerance, or the student its quality, and no
-            reason was given to write it all the same. `OUT.rejected` then holds what was written,
-            and pictures. What is judged in seconds comes before the student's training.
+        QualityError: a graph or a stage of the fidelity report misses its tolerance, or the
+            student its quality, and `settings.proof.allow_drift` gives no reason to write it.
+            `OUT.rejected` then holds the files and failure images. Checks that take seconds run
+            before the student is trained.
     """
-    settings, report = settings or ExportSettings(), ExportReport(say=say)
-    formats, limits = ready_formats(settings.formats), tolerances(settings.proof.tolerances)
+    settings = settings or ExportSettings()
+    report = ExportReport(say=say)
+    formats = ready_formats(settings.formats)
+    limits = tolerances(settings.proof.tolerances)
     for row in formats:
         row.ready(settings)
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
-            avatar, digest = (
-                load_checkpoint(source, edition=settings.edition),
-                checkpoint_sha256(source),
-            )
+            avatar = load_checkpoint(source, edition=settings.edition)
+            digest = checkpoint_sha256(source)
         for row in formats:
             row.refuse(avatar, settings)
         baked = bake_surface(avatar, settings, report, progress)
@@ -84,7 +96,7 @@ def bake_surface(
     report: ExportReport,
     progress: Progress = silent,
 ) -> Bake:
-    """Extract, polish, simplify and bake; what is measured goes into `report`."""
+    """Extract, polish, simplify and bake the surface; add the measurements to `report`."""
     field = field_of(avatar)
     with report.step("extract"):
         cleaned = extract_surface(field, canonical_points(avatar.head), settings, progress)
@@ -114,7 +126,7 @@ def bake_surface(
 
 @dataclass(frozen=True)
 class _Job:
-    """The files of one export: written and judged stage by stage, what is judged soonest first."""
+    """Writes and checks the files of one export; quick checks come before slow steps."""
 
     folder: Path
     out: Path
@@ -123,10 +135,11 @@ class _Job:
     progress: Progress
 
     def write_all(self, subject: ExportInput, limits: Limits) -> dict[str, Any]:
-        """Write every format, and the student last; gives what the manifest says of the files.
+        """Write every format, the student last; return the manifest entries of the files.
 
         Raises:
-            QualityError: something misses its tolerance, and no reason to write it was given.
+            QualityError: a tolerance is missed, and the settings give no reason to write the
+                avatar nevertheless.
         """
         stages = self._stages(subject, limits)
         self._compare(stages, ("baked",), subject)
@@ -134,10 +147,10 @@ class _Job:
         facts = self._write([row for row in self.formats if not row.after_student], subject)
         self._compare(stages, ("onnx", "tensorrt"), subject)
         self._stop_at_misses(subject)
-        takers = [row for row in self.formats if row.takes_student]
-        if takers and subject.settings.student is not None:
+        student_formats = [row for row in self.formats if row.takes_student]
+        if student_formats and subject.settings.student is not None:
             subject = replace(subject, student=self._train(subject, subject.settings.student))
-            facts |= self._write_student(takers, subject)
+            facts |= self._write_student(student_formats, subject)
         self._compare(stages, ("student",), subject)
         facts |= self._write([row for row in self.formats if row.after_student], subject)
         self._stop_at_misses(subject)
@@ -146,7 +159,7 @@ class _Job:
         return facts
 
     def _stages(self, subject: ExportInput, limits: Limits) -> FidelityRun | None:
-        """The comparison of images, where there will be any; meshes prove themselves."""
+        """The comparison of images; None where no format can be rendered by the player."""
         if not any(row.playable for row in self.formats):
             return None
         return FidelityRun(self.folder, subject, limits, self.report.step, self.progress)
@@ -155,7 +168,7 @@ class _Job:
         self, stages: FidelityRun | None, names: Sequence[str], subject: ExportInput
     ) -> None:
         if stages is not None:
-            self.report.waterfall += [stages.compare(name, subject) for name in names]
+            self.report.stages += [stages.compare(name, subject) for name in names]
 
     def _stop_at_misses(self, subject: ExportInput) -> None:
         if self.report.problems() and subject.settings.proof.allow_drift is None:
@@ -165,46 +178,43 @@ class _Job:
         facts: dict[str, Any] = {}
         for row in formats:
             with self.report.step(row.name):
-                written = row.write(self.folder, subject, self.progress)
-                facts |= written
-                self.report.losses_mm |= _losses(written)
+                entries = row.write(self.folder, subject, self.progress)
+                facts |= entries
+                self.report.losses_mm |= _losses(entries)
             with self.report.step(f"check {row.name}"):
                 self.report.parity += row.check(self.folder)
             self.report.notes += row.notes(self.folder)
         return facts
 
-    def _train(self, subject: ExportInput, chosen: StudentSettings) -> Student:
+    def _train(self, subject: ExportInput, settings: StudentSettings) -> Student:
         with self.report.step("train student"):
-            trained = train_student(
+            result = train_student(
                 subject.source,
                 subject.bake,
-                width=chosen.width,
-                steps=chosen.steps,
+                width=settings.width,
+                steps=settings.steps,
                 progress=self.progress,
             )
-        self.report.student |= trained.facts
-        self.report.parity.append(trained.report)
-        return trained.student
+        self.report.student |= result.facts
+        self.report.parity.append(result.report)
+        return result.student
 
     def _write_student(
-        self, takers: Sequence[ExportFormat], subject: ExportInput
+        self, formats: Sequence[ExportFormat], subject: ExportInput
     ) -> dict[str, Any]:
         facts: dict[str, Any] = {}
         with self.report.step("student"):
-            for row in takers:
+            for row in formats:
                 facts |= row.write_student(self.folder, subject, self.progress)
         with self.report.step("check student"):
             self.report.parity += check_student(self.folder)
         return facts
 
 
-def _losses(written: Mapping[str, Any]) -> dict[str, float]:
-    """What a format's files lose by their nature, from what it tells of them."""
-    losses = {name: fact.get("losses_mm", {}) for name, fact in written.items()}
-    return {f"{name}: {what}": mm for name, each in losses.items() for what, mm in each.items()}
-
-
-# From a checkpoint of any variant to meshes alone, where there is nothing to bake or nobody wants it baked.
+def _losses(entries: Mapping[str, Any]) -> dict[str, float]:
+    """Displacements (mm) that a format cannot represent, from its manifest entries."""
+    losses = {name: fact.get("losses_mm", {}) for name, fact in entries.items()}
+    return {f"{name}: {limit}": mm for name, each in losses.items() for limit, mm in each.items()}
 
 
 def export_field_meshes(
@@ -215,16 +225,22 @@ def export_field_meshes(
     progress: Progress = silent,
     say: Say = quiet,
 ) -> ExportReport:
-    """Write the meshes that `settings` ask for into the folder `out`, which appears whole or not at all.
+    """Write meshes of the deformed field into the folder `out`, without baking an avatar.
+
+    This exports a checkpoint of any variant. The folder is written atomically: it is complete or
+    does not exist.
 
     Args:
-        source: as `export.export_avatar`, and of any variant.
-        out: the folder to be written: `meshes/` with its index, and `LICENCE.txt`.
-        say: takes a line at the start of each step, with the time since the beginning.
+        source: as for `export_avatar`, and of any variant.
+        out: the folder to write: `meshes/` with its index, and `LICENCE.txt`.
+        settings: expressions, mesh type and extraction.
+        progress: shows how far long work is.
+        say: takes one line at the start of each step, with the time since the start.
 
     Raises:
         UsageError: `out` cannot be written.
-        InputError: the checkpoint or the file of expressions cannot be read, or there is no surface.
+        InputError: the checkpoint or the file of expressions cannot be read, or the checkpoint
+            has no surface.
     """
     report = ExportReport(say=say)
     with atomic_folder(out, marker=INDEX, overwrite=settings.overwrite) as folder:

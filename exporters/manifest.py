@@ -1,4 +1,7 @@
-"""What an avatar's manifest says beyond its arrays: source, fidelity, graphs, licences, tool versions."""
+"""Manifest entries of an export: source, fidelity, graphs, licences and tool versions.
+
+The licence report also goes into files that are passed on alone, and into `LICENCE.txt`.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,11 @@ from .report import ExportReport
 if TYPE_CHECKING:  # torch is not needed to read a licence
     from imavatar_deploy.model import ImplicitAvatar
 
-# Where an avatar comes from and what follows for its use: said in manifests, in files that travel alone, in a text.
-
-
 LICENCE = "LICENCE.txt"
 
 FLAME = (
-    "The networks and joints were fitted to FLAME, whose own licence applies (Max Planck Society: non-commercial "
-    "research, unless you hold another); read it before passing this avatar on."
+    "The networks and joints were fitted to FLAME, whose own licence applies (Max Planck Society: "
+    "non-commercial research, unless you hold another); read it before passing this avatar on."
 )
 
 LICENCES = {
@@ -32,9 +32,10 @@ LICENCES = {
     "flame2019": FLAME,
     "flame2020": FLAME,
     "flame2023": FLAME,
-    "openhead": "OpenHead and the MakeHuman data behind it are CC0 1.0: the head model sets no conditions.",
+    "openhead": "OpenHead and the MakeHuman data behind it are CC0 1.0: "
+    "the head model sets no conditions.",
 }
-"""Head-model edition -> what its licence implies."""
+"""Head-model edition -> conditions of its licence."""
 
 PERSON = "The likeness is that of the person who was filmed: ask them."
 
@@ -47,33 +48,33 @@ USES = {
     "flame2023": FLAME_USE,
     "openhead": f"The head model allows everything. {PERSON}",
 }
-"""Head-model edition -> what follows for whoever uses a file made from an avatar."""
+"""Head-model edition -> permitted use of files made from an avatar."""
 
-UNTOLD = "the checkpoint does not tell"
+NO_PROVENANCE = "the checkpoint does not tell"
 
 
 def licence_report(edition: str, provenance: Mapping[str, Any], digest: str) -> dict[str, str]:
-    """What is said of a file's origin: `head_model`, `conditions`, `source_sha256`, `data`, `use`.
+    """Origin and conditions of a file: `head_model`, `conditions`, `source_sha256`, `data`, `use`.
 
     Args:
         edition: of the head model.
-        provenance: what the checkpoint tells of its data; the settings of its training are left out.
+        provenance: the checkpoint's record of its data; training settings in it are left out.
         digest: SHA-256 of the checkpoint.
     """
-    told = (
+    data = (
         f"{name}: {value}" for name, value in provenance.items() if not isinstance(value, Mapping)
     )
     return {
         "head_model": edition,
         "conditions": LICENCES[edition],
         "source_sha256": digest,
-        "data": "; ".join(told) or UNTOLD,
+        "data": "; ".join(data) or NO_PROVENANCE,
         "use": USES[edition],
     }
 
 
 def licence_of(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The same of an opened avatar folder, older ones included, whose manifests say less of it."""
+    """Licence report from a manifest, including manifests of older versions with fewer entries."""
     source = manifest.get("source", {})
     return licence_report(
         manifest["head_model"], source.get("provenance", {}), source.get("sha256", "not known")
@@ -81,7 +82,7 @@ def licence_of(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def licence_text(report: Mapping[str, str]) -> str:
-    """A report in a few sentences."""
+    """Text of a licence report, a sentence a line."""
     return "\n".join(
         (
             f"This head was made with imavatar-deploy on the head model {report['head_model']}.",
@@ -95,7 +96,7 @@ def licence_text(report: Mapping[str, str]) -> str:
 
 
 def write_licence(folder: Path, report: Mapping[str, str]) -> None:
-    """Put the text into a folder."""
+    """Write the text of a licence report into a folder, as `LICENCE.txt`."""
     (folder / LICENCE).write_text(licence_text(report), encoding="utf-8")
 
 
@@ -113,7 +114,7 @@ TOOLS = (
 
 
 def graph_metadata(avatar: ImplicitAvatar, digest: str) -> dict[str, str]:
-    """What every graph says of itself in its metadata."""
+    """Metadata that every graph carries."""
     return {
         "schema_version": str(SCHEMA_VERSION),
         "head_model": avatar.edition,
@@ -130,7 +131,15 @@ def about(
     report: ExportReport,
     graphs: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The manifest's part that the exporter knows."""
+    """Manifest entries of an export; `write_avatar` adds those of the arrays.
+
+    Args:
+        source: path of the checkpoint.
+        digest: SHA-256 of the checkpoint.
+        avatar: the loaded checkpoint.
+        report: measurements of the export.
+        graphs: the entries of the formats.
+    """
     return {
         "graphs": dict(graphs),
         "source": {"name": source.name, "sha256": digest, "provenance": avatar.provenance},

@@ -1,4 +1,4 @@
-"""Move vertices onto the zero level set: Newton's method along the field's gradient, without turning a face over."""
+"""Clean an extracted mesh: move vertices onto the surface, drop stray parts, reduce the faces."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float, Float32, Float64, Integer
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.conventions import EXPRESSION_SIZE, UNITS_PER_METRE
 from imavatar_deploy.errors import InternalError, UsageError
@@ -22,88 +22,107 @@ from imavatar_deploy.progress import Progress, silent
 
 from .settings import MIN_FACES, ExportSettings
 
-Float = NDArray[np.float32]
+# Newton steps onto the zero level set
 
-REACH = 0.5
-"""A vertex moves at most this share of the mean edge: farther away the linear model of the field means nothing."""
+MAX_STEP = 0.5
+"""Largest displacement of a vertex, as a share of the mean edge.
+
+Farther away the linear model of the field does not hold.
+"""
 
 
 @dataclass(frozen=True)
 class Gain:
-    """How far vertices were from the surface, `|f| / |grad f|` in model units, before and after."""
+    """Distance of the vertices from the surface, `|f| / |grad f|` in model units: before, after."""
 
     median: tuple[float, float]
     p99: tuple[float, float]
 
 
 def polish(mesh: Mesh, field: Field, *, progress: Progress = silent) -> tuple[Mesh, Gain]:
-    """Two Newton steps `x -= f grad f / |grad f|²`, the second with the gradient of the first (a third of the cost).
+    """Move the vertices onto the surface by two Newton steps `x -= f grad f / |grad f|²`.
 
-    Every vertex keeps the step that brought it nearest; one that would turn a face over stays where it was.
+    The second step uses the gradient of the first, which saves a third of the cost. Every vertex
+    keeps the step that brought it nearest; one whose move would turn a face over stays in place.
+
+    Returns:
+        The mesh, and the distances before and after.
     """
     with progress("polishing", 3 * len(mesh.vertices)) as advance:
         value, gradient = field.values_and_gradients(mesh.vertices, advance)
         squared = np.maximum((gradient**2).sum(axis=1, keepdims=True), 1e-12)
-        start, best, error = np.abs(value), mesh.vertices, np.abs(value)
-        moved, reach = mesh.vertices, np.float32(REACH * mesh.edge_length())
+        start = error = np.abs(value)
+        vertices = best = mesh.vertices
+        limit = np.float32(MAX_STEP * mesh.edge_length())
         for _ in range(2):
-            moved = _within(reach, mesh.vertices, moved - value[:, None] * gradient / squared)
-            value = field.values(moved, advance)
-            best = np.where((np.abs(value) < error)[:, None], moved, best)
+            step = value[:, None] * gradient / squared
+            vertices = _within(limit, mesh.vertices, vertices - step)
+            value = field.values(vertices, advance)
+            best = np.where((np.abs(value) < error)[:, None], vertices, best)
             error = np.minimum(np.abs(value), error)
-    polished, held = _without_flips(mesh, best)
+    polished, fixed = _without_flips(mesh, best)
     slope = np.sqrt(squared[:, 0])
-    return polished, _gain(start / slope, np.where(held, start, error) / slope)
+    return polished, _gain(start / slope, np.where(fixed, start, error) / slope)
 
 
-def _within(reach: np.float32, origin: Float, moved: Float) -> Float:
-    """`moved`, no farther than `reach` from `origin`."""
-    step = moved - origin
+def _within(
+    limit: np.float32, origin: Float32[Array, "V 3"], target: Float32[Array, "V 3"]
+) -> Float32[Array, "V 3"]:
+    """Points on the way from `origin` to `target`, at most `limit` from `origin`."""
+    step = target - origin
     length = np.linalg.norm(step, axis=1, keepdims=True)
     return np.asarray(
-        origin + step * np.minimum(1.0, reach / np.maximum(length, 1e-12)), dtype=np.float32
+        origin + step * np.minimum(1.0, limit / np.maximum(length, 1e-12)), dtype=np.float32
     )
 
 
-def _without_flips(mesh: Mesh, moved: Float) -> tuple[Mesh, NDArray[np.bool_]]:
-    """`mesh` with its vertices moved, but those back in place, `[V]`, around whose new positions a face turned over."""
-    before, held = mesh.face_normals(), np.zeros(len(moved), dtype=np.bool_)
+def _without_flips(mesh: Mesh, target: Float32[Array, "V 3"]) -> tuple[Mesh, Bool[Array, " V"]]:
+    """Move the vertices of `mesh` to `target`, except those around which a face would turn over.
+
+    Returns:
+        The mesh, and which vertices stay in place.
+    """
+    before = mesh.face_normals()
+    fixed = np.zeros(len(target), dtype=np.bool_)
     while True:
-        polished = replace(mesh, vertices=np.where(held[:, None], mesh.vertices, moved))
-        turned = np.einsum("fi,fi->f", before, polished.face_normals()) <= 0
-        turned &= ~held[mesh.faces].all(axis=1)
-        if not turned.any():
-            return polished, held
-        held[mesh.faces[turned]] = True
+        polished = replace(mesh, vertices=np.where(fixed[:, None], mesh.vertices, target))
+        flipped = np.einsum("fi,fi->f", before, polished.face_normals()) <= 0
+        flipped &= ~fixed[mesh.faces].all(axis=1)
+        if not flipped.any():
+            return polished, fixed
+        fixed[mesh.faces[flipped]] = True
 
 
-def _gain(before: Float, after: Float) -> Gain:
+def _gain(before: Float[Array, " V"], after: Float[Array, " V"]) -> Gain:
     (median_before, p99_before), (median_after, p99_after) = (
         np.percentile(e, (50, 99)) for e in (before, after)
     )
     return Gain((float(median_before), float(median_after)), (float(p99_before), float(p99_after)))
 
 
-# Fewer faces where the surface is flat: quadric decimation to a face budget (Garland and Heckbert, 1997).
+# Quadric decimation to a face budget (Garland and Heckbert, 1997)
 #
-# Measured on the reference head (144,202 faces at 256³, every vertex on the surface), 50,000 and 20,000 faces left,
-# mean distance to the full mesh in 1e-5 model units, eyes / mouth / rest:
+# Measured on the reference head (144,202 faces at 256³, every vertex on the surface) with 50,000
+# and 20,000 faces left: mean distance to the full mesh in 1e-5 model units, eyes / mouth / rest.
 #
-#     libigl qslim                  3.1 / 3.2 / 3.7     14 / 14 / 12    1.4 s and 2.1 s, always manifold
-#     fast-simplification, agg 2    3.4 / 3.5 / 4.1     15 / 14 / 13    0.2 s, two edges not manifold at 20,000
-#     fast-simplification, agg 7    13  / 18  / 11      36 / 47 / 26    0.2 s, 18 edges not manifold at 20,000
-#     qslim, polished again         4.3 / 5.5 / 5.0     18 / 20 / 17
-#     qslim of an unpolished mesh   31  / 25  / 8.7     35 / 30 / 15
+#     libigl qslim                  3.1 / 3.2 / 3.7   14 / 14 / 12   1.4 s, 2.1 s, always manifold
+#     fast-simplification, agg 2    3.4 / 3.5 / 4.1   15 / 14 / 13   0.2 s, 2 edges not manifold
+#     fast-simplification, agg 7    13  / 18  / 11    36 / 47 / 26   0.2 s, 18 edges not manifold
+#     qslim, polished again         4.3 / 5.5 / 5.0   18 / 20 / 17
+#     qslim of an unpolished mesh   31  / 25  / 8.7   35 / 30 / 15
 #
-# Hence: polish the full mesh first, which is what keeps lids and lips, then leave the vertices where the quadrics put
-# them: a little outside of a convex surface, so that the faces and not the corners are nearest to it.
+# (Edges that are not manifold: at 20,000 faces.) Hence the full mesh is polished first, which
+# preserves lids and lips, and the vertices stay where the quadrics put them: a little outside a
+# convex surface, so that the faces, and not the corners, are nearest to it.
 
 
 def simplify(mesh: Mesh, faces: int) -> Mesh:
-    """`mesh` with at most `faces` faces: closed, wound and connected as before; unchanged within the budget.
+    """Reduce `mesh` to at most `faces` faces; a mesh within the budget is returned unchanged.
+
+    Closedness, winding and connected components stay as they are.
 
     Raises:
-        UsageError: the budget is too small to be meant.
+        UsageError: the budget is below `MIN_FACES`.
     """
     if faces < MIN_FACES:
         raise UsageError(f"a face budget must be at least {MIN_FACES}, got {faces}")
@@ -114,27 +133,26 @@ def simplify(mesh: Mesh, faces: int) -> Mesh:
         mesh.vertices.astype(np.float64), mesh.faces.astype(np.int64), faces
     )
     if not 0 < len(triangles) <= faces:
-        raise InternalError(f"decimation to {faces} faces gave {len(triangles)}")
+        raise InternalError(f"decimation to {faces} faces returned {len(triangles)} faces")
     return Mesh(vertices, triangles)
 
 
-# Stray parts of a surface: pieces that float free of the head, where a video shows nothing.
+# Stray parts: pieces that float free of the head
 #
-# A training leaves such pieces below the chest or behind the shoulders, where no camera looks. They
-# have skinning weights like any other vertex: a turning jaw moves them by centimetres.
-
+# Training leaves such pieces below the chest or behind the shoulders, where no camera looks. They
+# have skinning weights like any other vertex: a rotating jaw moves them by centimetres.
 
 GAPS = (0.04, 0.08)
-"""Model units (1 cm and 2 cm): the least and the largest gap at which a part counts as detached.
+"""Smallest and largest gap at which a part counts as detached, model units (1 cm and 2 cm).
 
-On the head, the gap is the part's own extent, within these: a lens without a visible frame may
-hover 2 cm before an eye, a speck may not. On the bust it is always the least: scraps gather along
-its edge, and what is worn there touches it. Parts that touch are up to a cell of the coarsest
-extraction (1 cm) apart.
+On the head the limit is the part's own extent, clipped to this range: a lens without a visible
+frame may be 2 cm away from an eye, a speck may not. On the bust it is always the smallest gap:
+scraps gather along its edge, and clothes touch it. Parts that touch are up to a cell of the
+coarsest extraction (1 cm) apart.
 """
 
 LARGE = 0.1
-"""A detached part with at least this share of the body's area is no stray.
+"""Share of the body's area from which on a detached part is not a stray part.
 
 It may be the shoulders under a neck that is missing.
 """
@@ -155,34 +173,36 @@ class Cleaned:
 
     mesh: Mesh
     strays: tuple[Part, ...] = ()
-    """The parts that were left out."""
+    """Parts that are left out."""
     large: tuple[Part, ...] = ()
     """Detached parts that are too large to be left out."""
     extracted: int = 0
-    """Faces before."""
+    """Number of faces before parts are left out."""
 
 
 class HeadPoints(NamedTuple):
     """The vertices of a head model."""
 
-    points: Float  # [N, 3] model units
-    on_head: NDArray[np.bool_]  # [N] whether they follow the neck, the jaw or an eye, not the bust
+    points: Float32[Array, "N 3"]  # model units
+    on_head: Bool[Array, " N"]  # whether they follow the neck, the jaw or an eye, not the bust
 
 
 def canonical_points(head: HeadModel) -> HeadPoints:
-    """The head model in canonical space."""
+    """Vertices of the head model in canonical space."""
     return posed_points(head, np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose())
 
 
-def posed_points(head: HeadModel, expression: Float, pose: Float) -> HeadPoints:
-    """The head model in a frame."""
+def posed_points(
+    head: HeadModel, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+) -> HeadPoints:
+    """Vertices of the head model for an expression `[E]` and a pose `[15]`."""
     points = UNITS_PER_METRE * head.vertices(expression, pose)
     moves = head.weights[:, 1:].sum(axis=1) > 0.5
     return HeadPoints(np.asarray(points, dtype=np.float32), np.asarray(moves))
 
 
 def without_strays(mesh: Mesh, head: HeadModel) -> Mesh:
-    """A canonical mesh without its stray parts."""
+    """`mesh`, in canonical space, without its stray parts."""
     return drop_strays(mesh, canonical_points(head)).mesh
 
 
@@ -192,10 +212,13 @@ def extract_surface(
     settings: ExportSettings,
     progress: Progress = silent,
 ) -> Cleaned:
-    """The surface of a field with the parts that the settings ask for.
+    """Extract the surface of a field and keep the parts that the settings select.
 
     Args:
+        field: the signed distance field.
         head: the head model in the field's space.
+        settings: resolution, components and treatment of stray parts.
+        progress: shows how far the work is.
     """
     mesh = extract(
         field,
@@ -211,11 +234,12 @@ def extract_surface(
 def drop_strays(mesh: Mesh, head: HeadPoints) -> Cleaned:
     """Leave out the small parts of a mesh that are detached from the body.
 
-    The body is the largest part that comes near the head model, with all parts that are near
-    another part of the body or near the model's head. Eyeballs, teeth, glasses and locks of hair
-    belong to it. Of a mesh that is nowhere near the head model, the largest part is the body.
+    The body is the largest part near the head model, with all parts that are near another part of
+    the body or near the model's head. Eyeballs, teeth, glasses and locks of hair belong to it. If
+    no part of the mesh is near the head model, the largest part is the body.
 
     Args:
+        mesh: the surface.
         head: the head model in the mesh's space.
     """
     part = part_of_face(mesh)
@@ -229,24 +253,24 @@ def drop_strays(mesh: Mesh, head: HeadPoints) -> Cleaned:
     limits = np.where(on_head, [_extent(each) for each in points], 0.0).clip(*GAPS)
     near = distances <= GAPS[1]
     main = int(np.where(near | ~near.any(), areas, -1.0).argmax())
-    stays = on_head & (distances <= limits)
-    stays[main] = True
-    large = ~stays & (areas >= LARGE * areas[main])
-    gaps = _attach(points, limits, stays, large)
+    body = on_head & (distances <= limits)
+    body[main] = True
+    large = ~body & (areas >= LARGE * areas[main])
+    gaps = _attach(points, limits, body, large)
     rows = [
         Part(faces, float(gap), float(area / areas[main]))
         for faces, gap, area in zip(np.bincount(part).tolist(), gaps, areas, strict=True)
     ]
     return Cleaned(
-        mesh if stays.all() else mesh.with_faces(stays[part]),
-        strays=_largest_first(rows, ~stays),
+        mesh if body.all() else mesh.with_faces(body[part]),
+        strays=_largest_first(rows, ~body),
         large=_largest_first(rows, large & (gaps > limits)),
         extracted=len(mesh.faces),
     )
 
 
 def stray_notes(cleaned: Cleaned) -> list[str]:
-    """Sentences about what was left out, and about detached parts that are still there."""
+    """Sentences about the parts that are left out, and about large detached parts."""
     notes = []
     if strays := cleaned.strays:
         faces = sum(part.faces for part in strays)
@@ -265,53 +289,64 @@ def stray_notes(cleaned: Cleaned) -> list[str]:
     return notes
 
 
-def _extent(points: Float) -> float:
+def _extent(points: Float32[Array, "_ 3"]) -> float:
     return float(np.linalg.norm(points.max(axis=0) - points.min(axis=0)))
 
 
 def _attach(
-    points: Sequence[Float],
-    limits: NDArray[np.float64],
-    stays: NDArray[np.bool_],
-    large: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """[P] the gap between each part and those that stay; `stays` becomes true for all that stay.
+    points: Sequence[Float32[Array, "_ 3"]],
+    limits: Float64[Array, " P"],
+    body: Bool[Array, " P"],
+    large: Bool[Array, " P"],
+) -> Float64[Array, " P"]:
+    """Add to the body every part that is near it, until no part is left to add.
 
-    What is near a part that stays does so, too, and then what is near that.
+    Args:
+        points: vertices of each of the P parts.
+        limits: largest gap at which a part is attached.
+        body: parts of the body; attached and large parts are added in place.
+        large: detached parts that are too large to be left out.
+
+    Returns:
+        The gap between each part and the rest of the body.
     """
-    stays |= large
-    gaps, fresh = np.where(stays, 0.0, np.inf), stays.copy()
-    while fresh.any():
-        others = np.flatnonzero(~stays).tolist()
-        distances, _ = _nearest(_joined(points, fresh), [points[number] for number in others])
+    body |= large
+    gaps = np.where(body, 0.0, np.inf)
+    attached = body.copy()
+    while attached.any():
+        others = np.flatnonzero(~body).tolist()
+        distances, _ = _nearest(_joined(points, attached), [points[number] for number in others])
         gaps[others] = np.minimum(gaps[others], distances)
-        fresh = ~stays & (gaps <= limits)
-        stays |= fresh
+        attached = ~body & (gaps <= limits)
+        body |= attached
     for number in np.flatnonzero(large).tolist():
-        rest = stays & (np.arange(len(points)) != number)
+        rest = body & (np.arange(len(points)) != number)
         gaps[number] = _nearest(_joined(points, rest), [points[number]])[0][0]
     return gaps
 
 
-def _joined(points: Sequence[Float], which: NDArray[np.bool_]) -> Float:
-    return np.concatenate(list(compress(points, which)))
+def _joined(
+    points: Sequence[Float32[Array, "_ 3"]], selection: Bool[Array, " P"]
+) -> Float32[Array, "_ 3"]:
+    return np.concatenate(list(compress(points, selection)))
 
 
 def _nearest(
-    surface: Float,
-    parts: Sequence[Float],
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """[P] the distance of each part from points `[N, 3]`, and [P] the row of the nearest one."""
+    surface: Float32[Array, "N 3"], parts: Sequence[Float32[Array, "_ 3"]]
+) -> tuple[Float64[Array, " P"], Integer[Array, " P"]]:
+    """Distance of each of P parts from the points of a surface, and row of the nearest point."""
     tree = require("scipy.spatial", extra="export").cKDTree(surface)
-    distances, nearest = np.zeros(len(parts)), np.zeros(len(parts), dtype=np.intp)
+    distances = np.zeros(len(parts))
+    nearest = np.zeros(len(parts), dtype=np.intp)
     for row, points in enumerate(parts):
         distance, number = tree.query(points)
-        distances[row], nearest[row] = distance.min(), number[distance.argmin()]
+        distances[row] = distance.min()
+        nearest[row] = number[distance.argmin()]
     return distances, nearest
 
 
-def _largest_first(rows: Sequence[Part], which: NDArray[np.bool_]) -> tuple[Part, ...]:
-    return tuple(sorted(compress(rows, which), key=lambda part: -part.faces))
+def _largest_first(rows: Sequence[Part], selection: Bool[Array, " P"]) -> tuple[Part, ...]:
+    return tuple(sorted(compress(rows, selection), key=lambda part: -part.faces))
 
 
 def _count(number: int, noun: str) -> str:
@@ -319,6 +354,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _range(parts: Sequence[Part]) -> str:
-    """The parts' gaps in centimetres."""
+    """Range of the parts' gaps, centimetres."""
     gaps = [f"{100 / UNITS_PER_METRE * gap:.1f}" for gap in sorted(part.gap for part in parts)]
     return gaps[0] if gaps[0] == gaps[-1] else f"{gaps[0]} to {gaps[-1]}"

@@ -1,4 +1,4 @@
-"""Report: what an export did, how long each step took, and what was measured on the way."""
+"""ExportReport: the times, measurements and notes of one export."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from imavatar_deploy.progress import Say, line_at, quiet
 
 @dataclass
 class ExportReport:
-    """Filled in as the export goes."""
+    """Times, measurements and notes of one export, filled in while it runs."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each step, in order."""
     surface: dict[str, Any] = field(default_factory=dict)
-    """What was measured of the extraction and the bake; JSON-ready, lengths in model units."""
+    """Measurements of the extraction and the bake; JSON-ready, lengths in model units."""
     student: dict[str, Any] = field(default_factory=dict)
-    """How the student was trained; JSON-ready, empty where there is none."""
+    """How the student was trained; JSON-ready, empty without a student."""
     parity: list[ParityReport] = field(default_factory=list)
-    """Each graph, and the student, against the networks."""
-    waterfall: list[StageReport] = field(default_factory=list)
-    """What each hop from the implicit render on loses in the image."""
+    """Comparison of each graph, and of the student, with the networks."""
+    stages: list[StageReport] = field(default_factory=list)
+    """The fidelity report: image loss of each stage, from the implicit render on."""
     drift: dict[str, str] = field(default_factory=dict)
-    """Why, when and with what misses an avatar was written that misses a tolerance."""
+    """Reason, date and misses of an avatar that was written although it misses a tolerance."""
     losses_mm: dict[str, float] = field(default_factory=dict)
-    """What a file of a format cannot show by its nature: the farthest vertex over the proof poses."""
+    """Limits of the formats: largest vertex displacement over the reference poses that is lost."""
 
     notes: list[str] = field(default_factory=list)
-    """What the user must be told, a sentence each."""
+    """Sentences for the user."""
     say: Say = quiet
-    """Takes a line at the start of each step."""
+    """Takes one line at the start of each step."""
     _start: float = field(default_factory=time.perf_counter)
 
     @contextmanager
@@ -47,20 +47,19 @@ class ExportReport:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def problems(self) -> str:
-        """Every miss, of graphs and of hops, in one sentence; empty when there is none."""
-        said = [parity.problems() for parity in self.parity] + [
-            hop.problems() for hop in self.waterfall
-        ]
-        return "; ".join(filter(None, said))
+        """Every miss, of graphs and of stages, in one sentence; empty when there is none."""
+        problems = [parity.problems() for parity in self.parity]
+        problems += [stage.problems() for stage in self.stages]
+        return "; ".join(filter(None, problems))
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report as JSON values."""
         return {
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "surface": self.surface,
             **({"student": self.student} if self.student else {}),
             "losses_mm": self.losses_mm,
-            **({"waterfall": [hop.as_dict() for hop in self.waterfall]} if self.waterfall else {}),
+            **({"waterfall": [stage.as_dict() for stage in self.stages]} if self.stages else {}),
             **({"drift": self.drift} if self.drift else {}),
             "parity": [parity.as_dict() for parity in self.parity],
             "notes": self.notes,

@@ -1,4 +1,4 @@
-"""Settings: what an export may choose, checked before the long work."""
+"""ExportSettings: options of an export, checked when they are made."""
 
 from __future__ import annotations
 
@@ -16,70 +16,70 @@ from .formats.options import MeshSettings, TrtSettings
 from .student.options import StudentSettings
 
 MIN_FACES = 100
-"""A head of fewer faces is a mistake."""
+"""Smallest face budget; fewer faces cannot show a head."""
 
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """What an export may choose.
+    """Options of an export.
 
     Raises:
-        UsageError: a choice that does not exist.
+        UsageError: an option has a value that does not exist.
     """
 
     formats: tuple[str, ...] = ("onnx",)
-    """Rows of `formats.FORMATS`."""
+    """Names of rows of `formats.table.FORMATS`."""
     faces: int | None = 50_000
     """Face budget; None keeps every face of the extraction."""
     resolution: int = 256
     """Cells a side of the extraction's cube."""
     components: str = "visible"
-    """Which connected parts are kept, see `components.keep_components`."""
+    """Which connected parts are kept: a row of `imavatar_deploy.model.surface.mesh.CHOICES`."""
     keep_strays: bool = False
-    """Keep loose pieces that float free of the head, see `stray_parts.drop_strays`."""
+    """Keep loose pieces that float free of the head (`mesh_cleanup.drop_strays`)."""
     storage: str = "float32"
-    """Of the bulk arrays, see `avatar_io.write_avatar`."""
+    """Element type of the bulk arrays: a row of `imavatar_deploy.avatar_io.STORAGE`."""
     edition: str | None = None
-    """Head model of a published checkpoint, where its file does not tell."""
+    """Head model of a published checkpoint whose file does not name it."""
     student: StudentSettings | None = field(default_factory=StudentSettings)
-    """Which student formats that take one bring; None leaves it out."""
+    """Student of the formats that take one; None leaves it out."""
     overwrite: bool = False
-    """Replace an avatar that is already there."""
+    """Replace an existing avatar folder."""
     track: FlameTrack | None = None
-    """A motion for formats that can hold one."""
+    """Motion for the formats that can hold one."""
     glb: GlbSettings = field(default_factory=GlbSettings)
-    """For GLB and VRM."""
+    """Options of GLB and VRM."""
     mesh: MeshSettings = field(default_factory=MeshSettings)
-    """For the format `mesh`."""
+    """Options of the format `mesh`."""
     trt: TrtSettings = field(default_factory=TrtSettings)
-    """For TensorRT's engines."""
+    """Options of TensorRT engines."""
     proof: FidelitySettings = field(default_factory=FidelitySettings)
-    """How the waterfall is judged."""
+    """Options of the fidelity report."""
 
     @property
     def drops_strays(self) -> bool:
-        """Whether loose pieces are left out: `all` components are all of them."""
+        """Whether loose pieces are left out; with the components `all` they are not."""
         return not self.keep_strays and self.components != "all"
 
     @property
     def field_alone(self) -> bool:
-        """Whether nothing that is asked for needs a bake, which some variants cannot have."""
+        """Whether the only format is `mesh` from the field, which needs no bake."""
         return self.mesh.from_field and set(self.formats) == {"mesh"}
 
     def __post_init__(self) -> None:
         if self.faces is not None and self.faces < MIN_FACES:
             raise UsageError(f"a face budget must be at least {MIN_FACES}, got {self.faces}")
         if self.resolution not in RESOLUTIONS:
-            raise UsageError(
-                f"resolution must be one of {', '.join(map(str, RESOLUTIONS))}, got {self.resolution}"
-            )
+            choices = ", ".join(map(str, RESOLUTIONS))
+            raise UsageError(f"resolution must be one of {choices}, got {self.resolution}")
         if self.components not in CHOICES:
             raise unknown_name("choice of components", self.components, CHOICES)
         if self.storage not in STORAGE:
             raise unknown_name("storage", self.storage, STORAGE)
         if self.mesh.from_field and "mesh" not in self.formats:
-            raise UsageError("--from-field is for meshes; add --format mesh")
+            raise UsageError("--from-field applies to meshes only; add --format mesh")
         if self.student is None and "student" in self.formats:
             raise UsageError(
-                "the format student is nothing without a student: leave out --no-student, or the format"
+                "the format student needs a student, and --no-student leaves it out; "
+                "give one of them"
             )

@@ -1,10 +1,13 @@
-"""A pose as scene formats want it: named joints, each with a rotation and a translation in its parent's frame."""
+"""Skeleton of an avatar for scene formats: joints with rotations and translations in parent frames.
+
+Also the neutral expression and the rest pose, and the surface normals they give.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Float64
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import (
     BONES,
@@ -18,66 +21,62 @@ from imavatar_deploy.kinematics import quaternions, skinning_transforms
 from imavatar_deploy.rendering.normals import surface_normals
 from imavatar_deploy.rendering.posing import pose_plainly
 
-Float = NDArray[np.float32]
+NEUTRAL = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
+"""Neutral expression `[E]`."""
 
-Double = NDArray[np.float64]
+AT_REST = np.zeros(POSE_SIZE, dtype=np.float32)
+"""Pose `[15]` at rest, the jaw closed."""
 
 
 def joint_names(avatar: Avatar) -> list[str]:
-    """[J] in the order of the skinning weights."""
+    """[J] names of the joints, in the order of the skinning weights."""
     return [GHOST_BONE, *BONES][-avatar.bone_count :]
 
 
 def joint_parents(avatar: Avatar) -> list[int]:
-    """[J] the parent of each joint, -1 for a root; the ghost is one of its own."""
+    """[J] index of each joint's parent, -1 for a root; the ghost bone is a root of its own."""
     ghosts = avatar.bone_count - len(BONES)
     return [-1] * ghosts + [parent + ghosts if parent >= 0 else -1 for parent in PARENTS]
 
 
-def joints_at_rest(avatar: Avatar) -> Double:
-    """[J, 3] metres."""
+def joints_at_rest(avatar: Avatar) -> Float64[Array, "J 3"]:
+    """Positions of the joints at rest, metres."""
     ghosts = np.zeros((avatar.bone_count - len(BONES), 3))
     return np.concatenate([ghosts, avatar.joints_rest.astype(np.float64) / UNITS_PER_METRE])
 
 
-def local_translations(avatar: Avatar, expression: Float, pose: Float) -> Double:
-    """[J, 3] each joint in its parent's frame, metres, so that skinning from `joints_at_rest` moves as the avatar does.
+def local_translations(
+    avatar: Avatar, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+) -> Float64[Array, "J 3"]:
+    """Translations of the joints in their parents' frames, metres.
 
-    In FLAME joints move with the expression, and a skeleton's rest does not: their way goes into the translations.
+    Skinning from `joints_at_rest` then moves as the avatar does. In FLAME the joints move with the
+    expression; the rest pose of a skeleton is fixed, so the translations carry this motion.
     """
-    moved = skinning_transforms(pose, avatar.joints(expression), avatar.bone_count).astype(
-        np.float64
-    )
-    moved[:, :3, 3] /= UNITS_PER_METRE
-    places = np.einsum("jrc,jc->jr", moved[:, :3, :3], joints_at_rest(avatar)) + moved[:, :3, 3]
-    pairs = zip(places, joint_parents(avatar), strict=True)
+    transforms = skinning_transforms(pose, avatar.joints(expression), avatar.bone_count)
+    transforms = transforms.astype(np.float64)
+    transforms[:, :3, 3] /= UNITS_PER_METRE
+    rotations = transforms[:, :3, :3]
+    positions = np.einsum("jrc,jc->jr", rotations, joints_at_rest(avatar)) + transforms[:, :3, 3]
     return np.stack(
         [
-            place if above < 0 else moved[above, :3, :3].T @ (place - places[above])
-            for place, above in pairs
+            position if parent < 0 else rotations[parent].T @ (position - positions[parent])
+            for position, parent in zip(positions, joint_parents(avatar), strict=True)
         ]
     )
 
 
-def local_rotations(avatar: Avatar, pose: Float) -> Float:
-    """[J, 4] unit quaternions beside `local_translations`: what a pose `[15]` says of each bone, none of the ghost."""
+def local_rotations(avatar: Avatar, pose: Float32[Array, "15"]) -> Float32[Array, "J 4"]:
+    """Unit quaternions of the joints in their parents' frames; the ghost bone is not rotated."""
     ghosts = np.tile(np.array([0, 0, 0, 1], dtype=np.float32), (avatar.bone_count - len(BONES), 1))
     return np.concatenate([ghosts, bone_rotations(pose)])
 
 
-def bone_rotations(pose: Float) -> Float:
-    """[..., 5, 4] unit quaternions (x, y, z, w) of poses `[..., 15]`: files have the real part last."""
+def bone_rotations(pose: Float32[Array, "... 15"]) -> Float32[Array, "... 5 4"]:
+    """Unit quaternions (x, y, z, w) of the bones; scene files store the real part last."""
     return np.roll(quaternions(pose), -1, axis=-1).astype(np.float32)
 
 
-# The neutral face at rest, the jaw closed: its expression, its pose, its normals.
-
-
-NEUTRAL = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
-
-AT_REST = np.zeros(POSE_SIZE, dtype=np.float32)
-
-
-def rest_normals(avatar: Avatar) -> Float:
-    """[V, 3] unit normals of the neutral face at rest."""
+def rest_normals(avatar: Avatar) -> Float32[Array, "V 3"]:
+    """Unit normals of the neutral face at rest."""
     return surface_normals(avatar, pose_plainly(avatar, NEUTRAL, AT_REST))

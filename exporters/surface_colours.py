@@ -1,12 +1,12 @@
-"""Colours by the whole texture network: of the vertices in any pose, or of any points of the neutral face at rest."""
+"""Colours from the full texture network: of the vertices in any pose, or of any surface points."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.field import chunks
@@ -18,13 +18,14 @@ from imavatar_deploy.rendering.texture_network import condition_of
 from .bake import Bake
 from .skeleton import AT_REST, NEUTRAL
 
-Float = NDArray[np.float32]
-
 
 def vertex_colours(
-    source: ImplicitAvatar, bake: Bake, expression: Float = NEUTRAL, pose: Float = AT_REST
-) -> Float:
-    """[V, 3] sRGB in 0..1 for an expression `[50]` and a pose `[15]`."""
+    source: ImplicitAvatar,
+    bake: Bake,
+    expression: Float32[Array, " E"] = NEUTRAL,
+    pose: Float32[Array, "15"] = AT_REST,
+) -> Float32[Array, "V 3"]:
+    """Colours of the vertices, sRGB in 0..1, for an expression `[E]` and a pose `[15]`."""
     normals = surface_normals(bake.avatar, pose_plainly(bake.avatar, expression, pose))
     condition = condition_of(expression, pose)[0]
     return point_colours(
@@ -38,28 +39,34 @@ def vertex_colours(
 
 def point_colours(
     source: ImplicitAvatar,
-    canonical: Float,
-    normals: Float,
+    canonical: Float32[Array, "N 3"],
+    normals: Float32[Array, "N 3"],
     *,
     feature: Tensor | None = None,
-    condition: Float | None = None,
+    condition: Float32[Array, "53"] | None = None,
     progress: Progress = silent,
-) -> Float:
-    """[N, 3] sRGB in 0..1.
+) -> Float32[Array, "N 3"]:
+    """Colours of surface points, sRGB in 0..1.
 
     Args:
-        canonical: `[N, 3]` points, model units.
-        normals: `[N, 3]` unit normals of the deformed surface.
-        feature: `[N, 256]` of the geometry network, asked for where it is not given.
-        condition: `[53]` expression and jaw; zero for the neutral face at rest.
+        source: the implicit avatar.
+        canonical: points in canonical space, model units.
+        normals: unit normals of the deformed surface.
+        feature: `[N, 256]` features of the geometry network; computed when None.
+        condition: expression and jaw; zero, the neutral face at rest, when None.
+        progress: shows how far the work is.
     """
+    if condition is None:
+        condition = np.zeros(CONDITION_SIZE, dtype=np.float32)
     device = source.canonical_pose.device
-    points, turned = torch.from_numpy(canonical).to(device), torch.from_numpy(normals).to(device)
-    told = torch.zeros(CONDITION_SIZE) if condition is None else torch.from_numpy(condition)
+    points, directions, code = (
+        torch.from_numpy(array).to(device) for array in (canonical, normals, condition)
+    )
     colours = []
     with torch.inference_mode(), progress("colours", len(points)) as advance:
         for part in chunks(len(points)):
-            known = source.geometry(points[part]).feature if feature is None else feature[part]
-            colours.append(source.texture(points[part], turned[part], told.to(device), known).cpu())
-            advance(len(known))
+            x = points[part]
+            features = source.geometry(x).feature if feature is None else feature[part]
+            colours.append(source.texture(x, directions[part], code, features).cpu())
+            advance(len(x))
     return torch.cat(colours).numpy()

@@ -1,9 +1,10 @@
-"""The texture network's first layer baked: what it knows of each vertex, in as few numbers as its colours need.
+"""Texture code: the texture network's first layer at each vertex, in few numbers.
 
-The layer is linear. Of its pre-activation `W_x PE(x) + W_z z + b + W_n n + W_c B(condition)`, what depends on the
-point alone is one vector of the layer's width for each vertex. Those vectors fill a space of few dimensions (at most
-27 + 256 as published; about twenty on the reference head), so their principal components hold them. Interpolating
-codes is interpolating pre-activations, since both maps are linear.
+The layer is linear. Of its pre-activation `W_x PE(x) + W_z z + b + W_n n + W_c B(condition)`, the
+terms that depend on the point alone are one vector of the layer's width for each vertex. These
+vectors span a space of few dimensions (at most 27 + 256 as published; about twenty on the reference
+head), so their first principal components represent them. Interpolating codes is interpolating
+pre-activations, since both maps are linear.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from imavatar_deploy.arrays import Array, Float32, Float64
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.model.layers import encode
 from imavatar_deploy.model.surface.field import chunks
@@ -25,18 +26,16 @@ from imavatar_deploy.progress import Progress, silent
 
 from .formats.onnx_modules import BakedTexture, folded
 
-Float = NDArray[np.float32]
-
 PROBE = 2048
-"""Vertices on which candidate sizes are tried; the chosen size is then checked on all."""
+"""Vertices on which candidate sizes are measured; the selected size is then checked on all."""
 
-NOTHING = 1e-16
+NEGLIGIBLE = 1e-16
 """Components with less than this share of the largest variance are rounding."""
 
 
 @dataclass(frozen=True)
 class ShadedPoints:
-    """What the colours of some surface points depend on, in C frames."""
+    """Inputs of the texture network at some surface points, in C frames."""
 
     points: Tensor  # [V, 3] canonical
     feature: Tensor  # [V, 256]
@@ -52,32 +51,43 @@ class ShadedPoints:
 
 @dataclass(frozen=True)
 class TextureCode:
-    """`code @ decode + mean` is the point's part of the first layer's pre-activation."""
+    """A code of each vertex and its decoder.
 
-    code: Float  # [V, K]
-    decode: Float  # [K, H]
-    mean: Float  # [H] bias included
+    `code @ decode + mean` is the part of the first layer's pre-activation that depends on the
+    point; H is the width of the layer.
+    """
+
+    code: Float32[Array, "V K"]
+    decode: Float32[Array, "K H"]
+    mean: Float32[Array, " H"]  # bias included
     loss: float = 0.0
-    """Largest change of a colour channel (0..1) over all vertices and the frames tried."""
+    """Largest change of a colour channel (0..1) over all vertices and frames."""
 
     def shortened(self, size: int) -> TextureCode:
-        """Only the first components."""
+        """The code with its first `size` components only."""
         return TextureCode(np.ascontiguousarray(self.code[:, :size]), self.decode[:size], self.mean)
 
 
 def texture_code(
     network: TextureNetwork, shaded: ShadedPoints, *, tolerance: float, progress: Progress = silent
 ) -> TextureCode:
-    """The shortest code that changes no colour by more than `tolerance`, on any vertex in any of the frames.
+    """The shortest code that changes no colour by more than `tolerance`.
+
+    Args:
+        network: the texture network.
+        shaded: all vertices, in the frames in which colours are compared.
+        tolerance: of a colour channel, 0..1.
+        progress: shows how far the work is.
 
     Raises:
-        InternalError: not even the whole space keeps the tolerance.
+        InternalError: not even all components keep the tolerance.
     """
     with torch.inference_mode():
         full = _principal_components(network, shaded)
         largest = full.code.shape[1]
         rows = torch.linspace(0, len(shaded.points) - 1, min(PROBE, len(shaded.points))).long()
-        probe, codes = shaded.at(rows), replace(full, code=full.code[rows.numpy()])
+        probe = shaded.at(rows)
+        codes = replace(full, code=full.code[rows.numpy()])
         truth = _colours(network, probe)
         first = 1 + bisect_left(
             range(1, largest),
@@ -98,16 +108,16 @@ def texture_code(
 
 
 def first_layer_of_point(network: TextureNetwork, points: Tensor, feature: Tensor) -> Tensor:
-    """[N, H] the point's part of the first layer's pre-activation, bias included."""
+    """[N, H] part of the first layer's pre-activation that depends on the point, bias included."""
     (weight, bias), columns = folded(network.layers[0]), network.inputs
     encoded = encode(points, network.frequencies)
     return encoded @ weight[:, columns.point].T + feature @ weight[:, columns.feature].T + bias
 
 
 def _principal_components(network: TextureNetwork, shaded: ShadedPoints) -> TextureCode:
-    """All components that are more than rounding, strongest first; found and applied in float64."""
+    """All components that are more than rounding, strongest first; computed in float64."""
 
-    def vectors() -> Iterator[NDArray[np.float64]]:
+    def vectors() -> Iterator[Float64[Array, "N H"]]:
         for part in chunks(len(shaded.points)):
             yield (
                 first_layer_of_point(network, shaded.points[part], shaded.feature[part])
@@ -119,15 +129,15 @@ def _principal_components(network: TextureNetwork, shaded: ShadedPoints) -> Text
     mean = sum(chunk.sum(axis=0) for chunk in vectors()) / len(shaded.points)
     scatter = sum((chunk - mean).T @ (chunk - mean) for chunk in vectors())
     strength, directions = np.linalg.eigh(scatter)
-    kept = directions[:, ::-1][:, strength[::-1] > NOTHING * strength[-1]]
-    code = np.concatenate([((chunk - mean) @ kept).astype(np.float32) for chunk in vectors()])
+    basis = directions[:, ::-1][:, strength[::-1] > NEGLIGIBLE * strength[-1]]
+    code = np.concatenate([((chunk - mean) @ basis).astype(np.float32) for chunk in vectors()])
     return TextureCode(
-        code, np.ascontiguousarray(kept.T, dtype=np.float32), mean.astype(np.float32)
+        code, np.ascontiguousarray(basis.T, dtype=np.float32), mean.astype(np.float32)
     )
 
 
 def _colours(network: TextureNetwork, shaded: ShadedPoints) -> list[Tensor]:
-    """Colours `[n, 3]` of every frame's every chunk, by the network itself."""
+    """Colours `[n, 3]` from the network, for every chunk of points in every frame."""
     return [
         network(shaded.points[part], normals[part], condition, shaded.feature[part])
         for normals, condition in zip(shaded.normals, shaded.condition, strict=True)
@@ -138,16 +148,15 @@ def _colours(network: TextureNetwork, shaded: ShadedPoints) -> list[Tensor]:
 def _loss(
     network: TextureNetwork, code: TextureCode, shaded: ShadedPoints, truth: list[Tensor]
 ) -> float:
-    """Largest difference of a colour channel when the points are known by their codes."""
-    baked, codes = (
-        BakedTexture(network, code.decode, code.mean),
-        torch.from_numpy(code.code).to(shaded.points.device),
-    )
+    """Largest difference of a colour channel between colours from codes and `truth`."""
+    baked = BakedTexture(network, code.decode, code.mean)
+    codes = torch.from_numpy(code.code).to(shaded.points.device)
     colours = [
         baked(codes[part], normals[part], condition[None])
         for normals, condition in zip(shaded.normals, shaded.condition, strict=True)
         for part in chunks(len(shaded.points))
     ]
     return max(
-        float((colour - wanted).abs().max()) for colour, wanted in zip(colours, truth, strict=True)
+        float((colour - expected).abs().max())
+        for colour, expected in zip(colours, truth, strict=True)
     )

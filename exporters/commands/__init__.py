@@ -1,4 +1,4 @@
-"""The console scripts of the exporters, which start without torch to say which package needs it."""
+"""Console scripts of the exporters, which start without torch and name missing packages."""
 
 from __future__ import annotations
 

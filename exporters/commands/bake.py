@@ -1,4 +1,4 @@
-"""imavatar-bake: a motion played by an avatar, as files for other programs. Needs no torch."""
+"""imavatar-bake: write a motion of an avatar as files for other programs, without torch."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from imavatar_deploy.cli.command import Command, closing_lines, rows_help, shown
 from imavatar_deploy.cli.options import FRAMES_HELP, FRAMES_METAVAR, frames_of
 from imavatar_deploy.errors import UsageError
 
-from ..sequences.bake import bake_take
+from ..sequences.bake import bake_motion
 from ..sequences.format import SequenceFormat
 from ..sequences.formats import FORMATS, ready_formats
-from ..sequences.motion import open_take
-from ..sequences.ray_cluster import cluster
-from ..sequences.workers import Crew, threads
+from ..sequences.motion import open_motion
+from ..sequences.ray_cluster import ray_executor
+from ..sequences.workers import FrameExecutor, thread_executor
 
 
 @click.command(
     cls=Command,
-    interrupted="go on with --resume",
+    interrupted="continue with --resume",
     epilog="""\b
 Examples:
   imavatar-bake sample --track talk --format obj --out frames
@@ -59,16 +59,16 @@ Examples:
 @click.option(
     "--ray",
     metavar="ADDRESS|auto",
-    help="Spread the work over a Ray cluster whose machines all see --out.",
+    help="Distribute the work over a Ray cluster whose machines share the folder --out.",
 )
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with a bake that was interrupted, at any moment and by anything.",
+    help="Continue an interrupted bake.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a bake that is already there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing bake.")
 @click.option(
-    "--any-edition", is_flag=True, help="Bake a motion made for another head model all the same."
+    "--any-edition", is_flag=True, help="Accept a motion that was made for another head model."
 )
 def bake(
     avatar: str,
@@ -84,48 +84,52 @@ def bake(
     overwrite: bool,
     any_edition: bool,
 ) -> None:
-    """Play a motion with AVATAR (a folder made by imavatar-export, or the word 'sample') into files.
+    """Play a motion with AVATAR and write it as files.
 
-    Everything is in metres, +Y up, facing +Z.
+    AVATAR is a folder made by imavatar-export, or the word 'sample'. Everything is in metres,
+    +Y up, facing +Z.
     """
     started = time.perf_counter()
     ensure_not_input(out, avatar, track)
     rows = ready_formats(name.strip() for name in formats.split(","))
-    take = open_take(
+    motion = open_motion(
         avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition
     )
     if colour:
-        _say_who_stays_grey(rows)
-    for note in (*take.track.notes, *(note for row in rows for note in row.notes(take))):
+        _report_formats_without_colours(rows)
+    for note in (*motion.track.notes, *(note for row in rows for note in row.notes(motion))):
         click.echo(note, err=True)
-    crew, (progress, _) = _crew(jobs, ray), shown_progress()
-    begun = time.perf_counter()
-    written = bake_take(
-        take, out, rows, crew=crew, resume=resume, overwrite=overwrite, progress=progress
+    executor = _executor(jobs, ray)
+    progress, _ = shown_progress()
+    start = time.perf_counter()
+    files = bake_motion(
+        motion, out, rows, executor=executor, resume=resume, overwrite=overwrite, progress=progress
     )
-    pace = "" if resume else f", baked {len(take) / (time.perf_counter() - begun):.1f} a second"
+    rate = "" if resume else f", baked {len(motion) / (time.perf_counter() - start):.1f} a second"
     click.echo(
-        f"{len(take)} frames of {take.avatar.vertex_count} vertices at {take.fps:g} a second{pace}"
+        f"{len(motion)} frames of {motion.avatar.vertex_count} vertices "
+        f"at {motion.fps:g} a second{rate}"
     )
-    following = [f"imavatar-run {avatar} --source {track} --sink preview.mp4"]
-    click.echo(closing_lines(written, time.perf_counter() - started, following))
+    next_commands = [f"imavatar-run {avatar} --source {track} --sink preview.mp4"]
+    click.echo(closing_lines(files, time.perf_counter() - started, next_commands))
 
 
-def _crew(jobs: int | None, ray: str | None) -> Crew:
+def _executor(jobs: int | None, ray: str | None) -> FrameExecutor:
     if ray is None:
-        return threads(jobs)
+        return thread_executor(jobs)
     if jobs is not None:
         raise UsageError(
-            "--jobs is for the cores of this machine and --ray for those of a cluster; give one of them"
+            "--jobs is for the cores of this machine and --ray for those of a cluster; "
+            "give one of them"
         )
-    return cluster(ray)
+    return ray_executor(ray)
 
 
-def _say_who_stays_grey(rows: Sequence[SequenceFormat]) -> None:
+def _report_formats_without_colours(rows: Sequence[SequenceFormat]) -> None:
     grey = [row.name for row in rows if not (row.carries_colours or row.own_colours)]
     if grey:
         able = ", ".join(row.name for row in FORMATS.values() if row.carries_colours)
         click.echo(
-            f"written without colours, which it cannot carry: {', '.join(grey)}; {able} can",
+            f"written without colours, which the format cannot hold: {', '.join(grey)}; {able} can",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""imavatar-export: from a checkpoint to an avatar folder, proved graph by graph."""
+"""imavatar-export: export a checkpoint to an avatar folder, with every graph checked."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def _component_choices() -> str:
     return ", ".join(CHOICES)
 
 
-def _list_formats(context: click.Context, option: click.Parameter, asked: bool) -> None:
-    """Show the table and end, before the arguments that an export needs are missed."""
-    if asked:
+def _list_formats(context: click.Context, option: click.Parameter, enabled: bool) -> None:
+    """Print the table of formats and exit, before the arguments of an export are required."""
+    if enabled:
         require("torch", extra=EXTRA)
         from ..formats.table import FORMATS
         from .options import format_table
@@ -113,22 +113,22 @@ Examples:
 )
 @click.option(
     "--edition",
-    help=f"Head model of a published checkpoint that does not tell: {', '.join(EDITIONS)}.",
+    help=f"Head model of a published checkpoint that does not name it: {', '.join(EDITIONS)}.",
 )
 @click.option(
     "--storage",
     default="float32",
     show_default=True,
-    help=f"Of the bulk arrays: {', '.join(STORAGE)}.",
+    help=f"Element type of the bulk arrays: {', '.join(STORAGE)}.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an avatar that is already there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing avatar.")
 @click.option(
     "--list",
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=_list_formats,
-    help="Show every format and end.",
+    help="Show every format and exit.",
 )
 def export(
     checkpoint: str,
@@ -145,13 +145,15 @@ def export(
 ) -> None:
     """Turn CHECKPOINT into an avatar folder that runs without torch.
 
-    CHECKPOINT is a checkpoint folder of ours, an IMavatar run folder or .pth file in the published layout, or the word
-    'sample'. Every graph is held against the networks, and the student against frames it was not taught; a folder with
-    one that misses its tolerance is not written.
+    CHECKPOINT is a checkpoint folder of this package, an IMavatar run folder or .pth file in the
+    published layout, or the word 'sample'. Every graph is compared with the networks, and the
+    student with the full network on frames it was not trained on. An avatar that misses a tolerance
+    is not written.
 
-    A glb moves by weights and bones. An engine that turns the jaw also sets jawOpenCorrective to the jaw's angle over
-    0.4255 rad, or the mouth lacks what the correctives do (4 mm on the sample); a clip from --track has that baked in.
-    The table of what a format cannot show tells the rest. A vrm opens its jaw by the expression jawOpen.
+    A glb moves by morph weights and bones. An engine that rotates the jaw must also set
+    jawOpenCorrective to the jaw's angle divided by 0.4255 rad; otherwise the mouth lacks the pose
+    correctives (4 mm on the sample). A clip from --track contains them. The table of what a format
+    cannot show lists the remaining limits. A vrm opens its jaw by the expression jawOpen.
     """
     start = time.perf_counter()
     require("torch", extra=EXTRA)
@@ -178,8 +180,8 @@ def export(
     report = write(checkpoint, out, settings, progress=progress, say=say)
     _show(report, out)
     commands = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"]
-    following = commands if is_playable(out) else []
-    click.echo(closing_lines([out], time.perf_counter() - start, following))
+    next_commands = commands if is_playable(out) else []
+    click.echo(closing_lines([out], time.perf_counter() - start, next_commands))
 
 
 def _face_budget(faces: str) -> int | None:
@@ -192,22 +194,27 @@ def _face_budget(faces: str) -> int | None:
 
 
 def _show(report: ExportReport, out: Path) -> None:
+    tables = (
+        _stages(report),
+        _parity(report),
+        _frame_metrics(report),
+        _losses(report),
+        _surface(report),
+        _steps(report),
+        _files(out),
+    )
     console = Console()
-    for table in (*_proofs(report), _surface(report), _steps(report), _files(out)):
+    for table in tables:
         if table.row_count:
             console.print(table)
     for note in report.notes:
         click.echo(note)
 
 
-def _proofs(report: ExportReport) -> tuple[Table, ...]:
-    return _waterfall(report), _parity(report), _frame_metrics(report), _losses(report)
-
-
-def _waterfall(report: ExportReport) -> Table:
-    table = _table("fidelity: median over the proof frames (worst frame)", *COLUMNS)
-    for hop in report.waterfall:
-        table.add_row(*cells(hop))
+def _stages(report: ExportReport) -> Table:
+    table = _table("fidelity: median over the reference frames (worst frame)", *COLUMNS)
+    for stage in report.stages:
+        table.add_row(*cells(stage))
     return table
 
 
@@ -222,7 +229,12 @@ def _parity(report: ExportReport) -> Table:
 
 def _frame_metrics(report: ExportReport) -> Table:
     table = _table(
-        "student against the full network", "not taught", "frames", "dB", "worst frame", "asked for"
+        "student against the full network",
+        "validation set",
+        "frames",
+        "dB",
+        "worst frame",
+        "required",
     )
     for parity in report.parity:
         for row in parity.frame_metrics:
@@ -245,14 +257,14 @@ def _losses(report: ExportReport) -> Table:
 
 def _surface(report: ExportReport) -> Table:
     table = _table("surface and student", "measured", "value")
-    trained = {f"student_{name}": value for name, value in report.student.items()}
-    for name, value in (report.surface | trained).items():
+    student = {f"student_{name}": value for name, value in report.student.items()}
+    for name, value in (report.surface | student).items():
         values = value if isinstance(value, tuple) else (value,)
-        shown = " -> ".join(
+        text = " -> ".join(
             f"{number:.1e}" if isinstance(number, float) and number < 1 else f"{number:,}"
             for number in values
         )
-        table.add_row(name.replace("_", " "), shown)
+        table.add_row(name.replace("_", " "), text)
     return table
 
 

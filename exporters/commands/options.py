@@ -1,4 +1,7 @@
-"""The table of option groups: a format with choices of its own adds a row, and `settings.Settings` a field."""
+"""Option groups of imavatar-export, and the table of formats that `--list` prints.
+
+A format with options of its own adds a row to `GROUPS`, and a field to `settings.ExportSettings`.
+"""
 
 from __future__ import annotations
 
@@ -25,35 +28,34 @@ from ..formats.named_poses import PRESETS
 from ..formats.option import FormatOption
 from ..formats.options import MESH_TYPES, MeshSettings, TrtSettings
 from ..formats.tensorrt_precision import PRECISIONS
-from ..student.options import STEPS, TAKERS, StudentSettings
+from ..student.options import STEPS, STUDENT_FORMATS, StudentSettings
 
-if TYPE_CHECKING:  # torch is needed to export, and a help text must not need it
+if TYPE_CHECKING:  # importing it loads torch, which a help text must not need
     from ..formats.format import ExportFormat
 
-# --track: a motion for the formats that can hold one.
+AVAILABLE = "[green]here[/]"
 
 
-def _read(track: str | None) -> FlameTrack | None:
+def _track(track: str | None) -> FlameTrack | None:
     motion = None if track is None else read_track(track)
     for note in motion.notes if motion else ():
         click.echo(note, err=True)
     return motion
 
 
-GROUP = OptionGroup(
+TRACK = OptionGroup(
     "track",
     "Motion",
     (
         FormatOption(
             "--track",
             formats=("glb", "usd", "usdz"),
-            help="A motion (a track, file or folder, or the word talk) that glb, usd and usdz hold as a clip.",
+            help="A motion (the file or folder of a track, or the word talk) that glb, usd and usdz "
+            "hold as a clip.",
         ),
     ),
-    _read,
+    _track,
 )
-
-TARGETS = {row.name: ", ".join(row.targets) for row in FLAVOURS.values() if row.targets}
 
 
 def _proof(proof_size: int, tolerances: Path | None, allow_drift: str | None) -> FidelitySettings:
@@ -62,27 +64,28 @@ def _proof(proof_size: int, tolerances: Path | None, allow_drift: str | None) ->
 
 PROOF = OptionGroup(
     "proof",
-    "The proof",
+    "Fidelity report",
     (
         FormatOption(
             "--proof-size",
             formats=(),
             type=int,
             default=FidelitySettings.size,
-            help="Pixels a side of the frames on which every hop from implicit render to student is judged.",
+            help="Pixels a side of the frames on which every stage from the implicit render to the "
+            "student is measured.",
         ),
         FormatOption(
             "--tolerances",
             formats=(),
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="TOML that changes what a hop may lose, as [baked] and below it psnr = 36.",
+            help="TOML file that changes the limits of stages, as [baked] and below it psnr = 36.",
         ),
         FormatOption(
             "--allow-drift",
             formats=(),
             metavar="REASON",
-            help="Write an avatar that misses a tolerance; the manifest tells why.",
+            help="Write an avatar that misses a tolerance; the manifest records the reason.",
         ),
     ),
     _proof,
@@ -99,23 +102,23 @@ STUDENT = OptionGroup(
     (
         FormatOption(
             "--student",
-            formats=TAKERS,
+            formats=STUDENT_FORMATS,
             type=click.Choice([str(width) for width in WIDTHS]),
             default=str(WIDTHS[0]),
-            help="Hidden width of the tiny network that CPU and web draw with.",
+            help="Hidden width of the small network that renders on CPUs and on the web.",
         ),
         FormatOption(
             "--no-student",
-            formats=TAKERS,
+            formats=STUDENT_FORMATS,
             is_flag=True,
-            help="Leave it out: no training, and shading by the full network alone.",
+            help="Leave the student out: no training, and shading by the full network alone.",
         ),
         FormatOption(
             "--student-steps",
-            formats=TAKERS,
+            formats=STUDENT_FORMATS,
             type=click.IntRange(min=0),
             default=STEPS,
-            help="Of its training: more for one that misses its quality.",
+            help="Training steps; raise the number for a student that misses its quality.",
         ),
     ),
     _student,
@@ -130,21 +133,21 @@ MESH = OptionGroup(
             formats=("mesh",),
             default=PRESETS,
             metavar="FILE|presets",
-            help="Faces of the format mesh: a track, or JSON such as "
+            help="Expressions of the format mesh: a track, or JSON such as "
             '{"smile": {"expression": {"mouthSmileLeft": 1}, "pose": {"jaw": [0.2, 0, 0]}}}.',
         ),
         FormatOption(
             "--mesh-type",
             formats=("mesh",),
             default="ply",
-            help=f"Of the format mesh: {', '.join(MESH_TYPES)}.",
+            help=f"File type of the format mesh: {', '.join(MESH_TYPES)}.",
         ),
         FormatOption(
             "--from-field",
             formats=("mesh",),
             is_flag=True,
-            help="Take the meshes from the deformed field itself, face by face; this exports any "
-            "variant of the networks.",
+            help="Extract the meshes from the deformed field, one for each expression; this "
+            "exports any variant of the networks.",
         ),
     ),
     MeshSettings,
@@ -165,16 +168,19 @@ def _trt_option(name: str, default: str, text: str, metavar: str | None = None) 
     return FormatOption(name, formats=("trt",), default=default, help=text, metavar=metavar)
 
 
+TARGETS = {row.name: ", ".join(row.targets) for row in FLAVOURS.values() if row.targets}
+
 TRT = OptionGroup(
     "trt",
     "TensorRT",
     (
-        _trt_option("--trt-flavour", "auto", f"Of TensorRT: auto, {', '.join(FLAVOURS)}."),
-        _trt_option("--trt-precision", "auto", f"Of engines. {rows_help(PRECISIONS)}."),
+        _trt_option("--trt-flavour", "auto", f"Flavour of TensorRT: auto, {', '.join(FLAVOURS)}."),
+        _trt_option("--trt-precision", "auto", f"Precision of engines. {rows_help(PRECISIONS)}."),
         _trt_option(
             "--trt-targets",
             "",
-            f"Architectures to build for. {rows_help(TARGETS)}; tensorrt builds for the GPU at hand.",
+            f"Architectures to build for. {rows_help(TARGETS)}; "
+            "tensorrt builds for the GPU of this machine.",
             "SM,...",
         ),
         _trt_option("--trt-compatibility", "none", f"Where plans run. {rows_help(COMPATIBILITY)}."),
@@ -185,7 +191,7 @@ TRT = OptionGroup(
 GROUPS = (
     PROOF,
     STUDENT,
-    GROUP,
+    TRACK,
     gltf_options.GROUP,
     MESH,
     TRT,
@@ -193,7 +199,7 @@ GROUPS = (
 
 
 def options_of(name: str) -> list[str]:
-    """The options that a format obeys and others do not."""
+    """Names of the options that apply to a format."""
     options = (option for group in GROUPS for option in group.options)
     return [
         option.opts[0]
@@ -202,15 +208,9 @@ def options_of(name: str) -> list[str]:
     ]
 
 
-# imavatar-export --list: every format, what it gives, needs and obeys, and whether that is here.
-
-
-HERE = "[green]here[/]"
-
-
 def format_table(rows: Iterable[ExportFormat]) -> Table:
-    """One row a format."""
-    table = Table("format", "gives", "needs", "options of its own", "", box=box.SIMPLE_HEAD)
+    """Table of the formats: contents, requirements, options, availability."""
+    table = Table("format", "contents", "needs", "options of its own", "", box=box.SIMPLE_HEAD)
     for row in rows:
         needs = ", ".join(
             filter(None, (*row.modules, row.beyond, *(f"--format {name}" for name in row.after)))
@@ -227,8 +227,7 @@ def format_table(rows: Iterable[ExportFormat]) -> Table:
 
 
 def availability(row: ExportFormat) -> str:
-    """`here`, or what is missing and the line that brings it; every module is imported for real."""
-
+    """`AVAILABLE`, or what is missing and how to install it; every module is imported."""
     missing = []
     for module in row.modules:
         try:
@@ -236,15 +235,15 @@ def availability(row: ExportFormat) -> str:
         except MissingDependencyError:
             missing.append(module)
     if not missing:
-        return _more(row)
+        return _readiness(row)
     return f"[yellow]without {', '.join(missing)}:[/] pip install 'imavatar-deploy\\[{row.extra}]'"
 
 
-def _more(row: ExportFormat) -> str:
+def _readiness(row: ExportFormat) -> str:
     from ..settings import ExportSettings
 
     try:
         row.ready(ExportSettings())
     except ImavatarError as error:
         return f"[yellow]{escape(str(error))}[/]"
-    return HERE
+    return AVAILABLE

@@ -1,1 +1,1 @@
-"""The fidelity report: every stage from the implicit render to the student, measured before an avatar is written."""
+"""The fidelity report: image loss of every stage from the implicit render to the student."""

@@ -1,7 +1,7 @@
-"""What each graph must compute: the networks' own answers on surface points and proof poses.
+"""Golden data: inputs of each exported graph and the outputs that the networks compute for them.
 
-The truth never goes through the bake: colours come from the whole texture network, vertices from the forward map with
-the deformation network inside it, normals from those vertices in float64.
+The expected outputs do not depend on the bake: colours come from the full texture network, vertices
+from the forward map with the deformation network, normals from these vertices in float64.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.fidelity.golden import GoldenCase, golden_rows
 from imavatar_deploy.fidelity.parity import Tolerance
 from imavatar_deploy.model import ImplicitAvatar
@@ -22,21 +22,26 @@ from imavatar_deploy.student import Student
 
 from ..bake import Bake
 from ..student.network import PlainStudent
-from .reference_poses import ReferencePoses, proof_poses
-
-Float = NDArray[np.float32]
+from .reference_poses import ReferencePoses, reference_poses
 
 FRAMES = (1, 2, 3, -1)
-"""The proof poses of the animation's case: three corners, and a talk frame where there are any."""
+"""Reference poses of the animation's case: three corners, and a talk frame where there is one."""
 
 TOLERANCE = Tolerance(1e-4)
-"""Of colours (0..1), model units (4 a metre) and unit normals alike."""
+"""Tolerance of colours (0..1), positions (model units, 4 a metre) and unit normals."""
 
 NORMAL_TOLERANCES = {"float32": TOLERANCE, "float16": Tolerance(1e-2)}
-"""Storage -> of unit normals. Half a thousandth of a displacement turns the smallest faces by up to half a degree."""
+"""Storage -> tolerance of unit normals.
+
+Rounding displacements to float16, by half a thousandth, rotates the smallest faces by up to half a
+degree.
+"""
 
 ROUNDING = 2e-7
-"""Model units by which the float32 vertices of two programs differ: one or two steps at a head's size."""
+"""Difference between the float32 vertices of two programs, model units.
+
+One or two steps of float32 at a head's size.
+"""
 
 
 def golden_cases(
@@ -45,8 +50,14 @@ def golden_cases(
     *,
     storage: str = "float32",
 ) -> dict[str, GoldenCase]:
-    """One case for each graph, by name; `storage` is that of the avatar's bulk arrays."""
-    poses = proof_poses(source.edition)
+    """One case for each graph, by name.
+
+    Args:
+        source: the implicit avatar.
+        bake: its baked avatar.
+        storage: element type of the avatar's bulk arrays.
+    """
+    poses = reference_poses(source.edition)
     with torch.inference_mode():
         return {
             "texture": _texture(source, bake, poses),
@@ -56,13 +67,13 @@ def golden_cases(
 
 
 def student_case(source: ImplicitAvatar, bake: Bake, student: Student) -> GoldenCase:
-    """The student's own colours, computed by torch, where the full network's are known.
+    """Colours of the student, computed by torch, for the inputs of the texture graph's case.
 
-    `lessons` tells how alike the two are.
+    How well the student matches the full network is measured in `student.train`.
     """
     feature = student.features[golden_rows(len(student.features))]
     with torch.inference_mode():
-        texture = _texture(source, bake, proof_poses(source.edition)).inputs
+        texture = _texture(source, bake, reference_poses(source.edition)).inputs
         inputs = {
             "feature": feature,
             "normal": texture["normal"],
@@ -93,26 +104,26 @@ def _texture(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses) -> Golde
 
 def _deformation(source: ImplicitAvatar, bake: Bake) -> GoldenCase:
     points = _points(source, bake)[golden_rows(bake.avatar.vertex_count)]
-    answer = source.deformation(points)._asdict()
+    fields = source.deformation(points)._asdict()
     return _case(
         {"points": points.cpu().numpy()},
-        {name: field.cpu().numpy() for name, field in answer.items()},
+        {name: field.cpu().numpy() for name, field in fields.items()},
     )
 
 
 def _animate(
-    source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, normals_within: Tolerance
+    source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, normal_tolerance: Tolerance
 ) -> GoldenCase:
     meshes = [_deformed(source, bake, poses, frame) for frame in FRAMES]
     normals = [
         _normals(source, bake, mesh, poses, frame)
         for mesh, frame in zip(meshes, FRAMES, strict=True)
     ]
-    nudged = [
-        _normals(source, bake, _nudged(mesh), poses, frame)
+    perturbed = [
+        _normals(source, bake, _with_rounding(mesh), poses, frame)
         for mesh, frame in zip(meshes, FRAMES, strict=True)
     ]
-    unsure = float(np.abs(np.stack(nudged) - np.stack(normals)).max())
+    uncertainty = float(np.abs(np.stack(perturbed) - np.stack(normals)).max())
     outputs = {
         "vertices": np.stack([mesh.vertices.T for mesh in meshes]),
         "normals": np.stack([n.T for n in normals]),
@@ -124,24 +135,26 @@ def _animate(
         case,
         tolerances={
             **case.tolerances,
-            "normals": Tolerance(max(normals_within.absolute, 2.0 * unsure)),
+            "normals": Tolerance(max(normal_tolerance.absolute, 2.0 * uncertainty)),
         },
     )
 
 
-def _nudged(mesh: Mesh) -> Mesh:
-    """The mesh as another program's rounding may leave it.
+def _with_rounding(mesh: Mesh) -> Mesh:
+    """The mesh with noise of the size of another program's rounding.
 
-    It tells how far normals can be trusted: where the faces round a vertex nearly cancel, as in the edge of a thin
-    plate of hair, rounding alone turned one of 25,000 by 2e-4. Nothing that an export computes enters this allowance.
+    It measures how well normals are determined: where the faces around a vertex nearly cancel, as
+    at the edge of a thin plate of hair, rounding alone changed one normal of 25,000 by 2e-4. The
+    allowance does not depend on what an export computes.
     """
     noise = np.random.default_rng(0).normal(0.0, ROUNDING, mesh.vertices.shape)
     return replace(mesh, vertices=mesh.vertices + noise.astype(np.float32))
 
 
 def _deformed(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, frame: int) -> Mesh:
-    """The vertices through the forward map of the networks."""
-    expression, pose = _tensor(source, poses.expression[frame]), _tensor(source, poses.pose[frame])
+    """The mesh deformed by the forward map of the networks."""
+    expression = _tensor(source, poses.expression[frame])
+    pose = _tensor(source, poses.pose[frame])
     points = _points(source, bake)
     deformed = [source.deform(points[part], expression, pose) for part in chunks(len(points))]
     return Mesh(torch.cat(deformed).cpu().numpy(), bake.avatar.faces)
@@ -149,9 +162,10 @@ def _deformed(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, frame: 
 
 def _normals(
     source: ImplicitAvatar, bake: Bake, mesh: Mesh, poses: ReferencePoses, frame: int
-) -> Float:
-    """[V, 3] unit normals of the deformed mesh, the surface's detail turned with the skin added, in float64."""
-    expression, pose = _tensor(source, poses.expression[frame]), _tensor(source, poses.pose[frame])
+) -> Float32[Array, "V 3"]:
+    """Unit normals of the deformed mesh plus the skinned normal detail; computed in float64."""
+    expression = _tensor(source, poses.expression[frame])
+    pose = _tensor(source, poses.pose[frame])
     bones = source.transforms(expression, pose)[:, :, :3].double().cpu().numpy()
     normals = mesh.vertex_normals() + np.einsum(
         "jv,jrc,cv->vr", bake.avatar.skin_weights, bones, bake.avatar.normal_detail
@@ -163,9 +177,11 @@ def _points(source: ImplicitAvatar, bake: Bake) -> Tensor:
     return _tensor(source, np.ascontiguousarray(bake.avatar.canonical.T))
 
 
-def _tensor(source: ImplicitAvatar, array: Float) -> Tensor:
+def _tensor(source: ImplicitAvatar, array: Float32[Array, "..."]) -> Tensor:
     return torch.from_numpy(array).to(source.canonical_pose.device)
 
 
-def _case(inputs: dict[str, Float], outputs: dict[str, Float]) -> GoldenCase:
+def _case(
+    inputs: dict[str, Float32[Array, "..."]], outputs: dict[str, Float32[Array, "..."]]
+) -> GoldenCase:
     return GoldenCase(inputs, outputs, dict.fromkeys(outputs, TOLERANCE))

@@ -1,4 +1,8 @@
-"""Implicit: the paper's own renders of the proof frames, which everything else is held against."""
+"""Implicit reference: renders of the reference poses by the paper's implicit renderer.
+
+Also the mouth region, a ball in canonical space in which fidelity is measured separately, because
+the opening jaw tears the lips apart there.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,11 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float32
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.camera import front_camera
-from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, POSE_SIZE, UNITS_PER_METRE
+from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, UNITS_PER_METRE
 from imavatar_deploy.fidelity.reference_frames import ReferenceFrames
 from imavatar_deploy.fidelity.stage_metrics import BACKGROUND, FrameImages, shown
 from imavatar_deploy.head_model import HeadModel
@@ -23,114 +27,124 @@ from imavatar_deploy.rendering.posing import pose_plainly
 
 from ..mesh_cleanup import without_strays
 from ..settings import ExportSettings
-from .reference_poses import CORNER_NAMES, CORNERS, proof_poses
-
-# Mouth: the region that is judged on its own, a ball in canonical space where the opening jaw tears lips apart.
-
-
-Float = NDArray[np.float32]
+from ..skeleton import AT_REST, NEUTRAL
+from .reference_poses import CORNER_NAMES, CORNERS, reference_poses
 
 OPENING = 0.2
-"""Radians by which the jaw opens further."""
+"""Radians by which the jaw is opened to locate the lips."""
 
-TORN = 0.4
-"""Share of the largest stretch that tells an edge between the lips: on OpenHead these have the lips' own extent."""
+LIP_STRETCH = 0.4
+"""Edges that stretch by at least this share of the largest stretch lie between the lips.
+
+On OpenHead these edges have the extent of the lips.
+"""
 
 RADIUS = 0.2
-"""Model units (50 mm): half a mouth and the lips around it."""
+"""Radius of the mouth region, model units (50 mm): half a mouth and the lips around it."""
+
+TALK = 2
+"""Frames of the bundled motion, where there is one, besides rest and the corners."""
 
 
-def mouth_centre(head: HeadModel) -> Float:
-    """[3] between the lips, canonical space, model units: the middle of the edges that the jaw stretches most."""
-    neutral, closed = np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose()
+def mouth_centre(head: HeadModel) -> Float32[Array, "3"]:
+    """Point between the lips, canonical space, model units.
+
+    It is the median of the midpoints of the edges that the opening jaw stretches most.
+    """
+    neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
+    closed = canonical_pose()
     opened = closed.copy()
     opened[JAW.start] += OPENING
     points = UNITS_PER_METRE * head.vertices(neutral, closed)
-    moved = np.linalg.norm(UNITS_PER_METRE * head.vertices(neutral, opened) - points, axis=1)
+    opened_points = UNITS_PER_METRE * head.vertices(neutral, opened)
+    displacement = np.linalg.norm(opened_points - points, axis=1)
     edges = np.concatenate([head.faces[:, [0, 1]], head.faces[:, [1, 2]], head.faces[:, [2, 0]]])
     length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
-    stretch = np.abs(moved[edges[:, 0]] - moved[edges[:, 1]]) / np.maximum(length, 1e-9)
-    torn = points[edges[stretch > TORN * stretch.max()]].mean(axis=1)
-    return np.asarray(np.median(torn, axis=0), dtype=np.float32)
+    difference = np.abs(displacement[edges[:, 0]] - displacement[edges[:, 1]])
+    stretch = difference / np.maximum(length, 1e-9)
+    midpoints = points[edges[stretch > LIP_STRETCH * stretch.max()]].mean(axis=1)
+    return np.asarray(np.median(midpoints, axis=0), dtype=np.float32)
 
 
-def mouth_region(canonical: Float, centre: Float) -> NDArray[np.bool_]:
-    """[H, W] the pixels whose canonical point `[H, W, 3]` lies at the mouth."""
+def mouth_region(
+    canonical: Float32[Array, "H W 3"], centre: Float32[Array, "3"]
+) -> Bool[Array, "H W"]:
+    """Pixels whose canonical point lies in the mouth region."""
     return np.asarray(np.linalg.norm(canonical - centre, axis=-1) < RADIUS)
 
 
-TALK = 2
-"""Frames of the bundled motion, where there is one, beside rest and the corners."""
-
-
 class ImplicitRenderer:
-    """The implicit renderer, for the frames and the camera by which an export is judged.
+    """Renders the reference frames of an export with the implicit renderer.
 
-    The tracer extracts a surface of its own, so that a spoilt bake cannot spoil what it is compared
-    with. Loose pieces that the export leaves out are left out of these renders, too.
+    The tracer extracts a surface of its own, so that a damaged bake does not affect its reference.
+    Stray parts that the export leaves out are left out of these renders, too.
+
+    Args:
+        source: the implicit avatar.
+        settings: of the export.
     """
 
     def __init__(self, source: ImplicitAvatar, settings: ExportSettings) -> None:
-        self._source, self._settings = source, settings
+        self._source = source
+        self._settings = settings
         keep = partial(without_strays, head=source.head) if settings.drops_strays else None
         self._tracer = RasterTracer(keep=keep)
 
     def reference(self, avatar: Avatar, progress: Progress) -> ReferenceFrames:
-        """Rest, corners and frames of motion, from the front.
+        """Render rest, corners and frames of motion from the front.
 
         Args:
-            avatar: the baked avatar, which the camera is placed by.
+            avatar: the baked avatar, which the camera frames.
+            progress: shows how far the work is.
         """
-        size, rows = self._settings.proof.size, _rows(self._source.edition)
-        poses = proof_poses(self._source.edition)
-        neutral = (
-            np.zeros(EXPRESSION_SIZE, dtype=np.float32),
-            np.zeros(POSE_SIZE, dtype=np.float32),
-        )
-        camera = front_camera(avatar, pose_plainly(avatar, *neutral).vertices)
+        size = self._settings.proof.size
+        rows = _rows(self._source.edition)
+        poses = reference_poses(self._source.edition)
+        camera = front_camera(avatar, pose_plainly(avatar, NEUTRAL, AT_REST).vertices)
         views = ReferenceFrames.blank(poses.expression[rows], poses.pose[rows], camera, size)
         centre = mouth_centre(self._source.head)
-        seen = self._renderings(views, progress)
-        pictures = [_picture(each) for each in seen]
-        mouths = [mouth_region(each.canonical, centre) for each in seen]
-        return ReferenceFrames.of(views.expression, views.pose, camera, pictures, mouths)
+        renderings = self._renderings(views, progress)
+        images = [_images(rendering) for rendering in renderings]
+        mouths = [mouth_region(rendering.canonical, centre) for rendering in renderings]
+        return ReferenceFrames.of(views.expression, views.pose, camera, images, mouths)
 
     def pictures(self, views: ReferenceFrames, progress: Progress) -> list[FrameImages]:
-        """The frames of `views` in its size."""
-        return [_picture(each) for each in self._renderings(views, progress)]
+        """Render the frames of `views`, at its size."""
+        return [_images(rendering) for rendering in self._renderings(views, progress)]
 
     def _renderings(self, views: ReferenceFrames, progress: Progress) -> list[Rendering]:
-        device, seen = self._source.canonical_pose.device, []
-        size, camera = (views.size, views.size), views.camera
+        device = self._source.canonical_pose.device
+        size = (views.size, views.size)
+        renderings = []
         with progress("implicit renders", len(views.pose)) as advance:
             for row in zip(views.expression, views.pose, strict=True):
                 frame = Frame(*(torch.from_numpy(values).to(device) for values in row))
-                seen.append(
+                renderings.append(
                     render(
                         self._source,
                         frame,
-                        camera,
+                        views.camera,
                         size,
                         self._tracer,
                         background=BACKGROUND,
                     )
                 )
                 advance(1)
-        return seen
+        return renderings
 
 
 def frame_names(edition: str) -> list[str]:
-    """What each frame of a reference shows, in words."""
+    """Descriptions of the reference frames."""
     talk = [f"talking {number}" for number in range(1, TALK + 1)]
     return [*CORNER_NAMES, *talk][: len(_rows(edition))]
 
 
 def _rows(edition: str) -> list[int]:
-    """The proof poses that are rendered."""
-    corners, count = len(CORNERS), len(proof_poses(edition).pose)
+    """Rows of the reference poses that are rendered."""
+    corners, count = len(CORNERS), len(reference_poses(edition).pose)
     talk = np.linspace(corners, count - 1, TALK).astype(int).tolist() if count > corners else []
     return [*range(corners), *talk]
 
 
-def _picture(seen: Rendering) -> FrameImages:
-    return shown(seen.rgb, seen.normal, seen.mask)
+def _images(rendering: Rendering) -> FrameImages:
+    return shown(rendering.rgb, rendering.normal, rendering.mask)

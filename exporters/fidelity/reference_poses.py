@@ -1,16 +1,17 @@
-"""The poses on which every export proves itself: frames of the training distribution and its corners, never noise."""
+"""Reference poses: the expressions and poses on which every export is compared with the networks.
+
+They are frames of the training distribution and its corners.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, JAW
 from imavatar_deploy.tracks import read_track
-
-Float = NDArray[np.float32]
 
 CORNERS: tuple[dict[str, tuple[float, float, float]], ...] = (
     {},
@@ -30,7 +31,7 @@ CORNERS: tuple[dict[str, tuple[float, float, float]], ...] = (
         "eyeR": (-0.2, 0.4, 0),
     },
 )
-"""Axis-angle of the bones that turn."""
+"""Axis-angle of the bones that are rotated."""
 
 CORNER_NAMES = (
     "at rest",
@@ -38,29 +39,37 @@ CORNER_NAMES = (
     "jaw aside, head nodding",
     "eyes aside, head rolled",
 )
-"""What each row of `CORNERS` shows, beside strong expressions in all but the first."""
+"""Description of each row of `CORNERS`; all but the first also have strong expressions."""
 
 TALK_FRAMES = 6
+"""Frames of the bundled motion."""
 
 FLAME_CORNER = 2.0
-"""FLAME's expression coefficients are in standard deviations, so this is far out; OpenHead's are weights in 0..1."""
+"""Expression coefficient of a corner, for FLAME.
+
+FLAME's coefficients are in standard deviations; OpenHead's are weights in 0..1.
+"""
 
 
 @dataclass(frozen=True)
 class ReferencePoses:
-    """Some frames of motion."""
+    """Expressions and poses of T frames."""
 
-    expression: Float  # [T, 50]
-    pose: Float  # [T, 15]
+    expression: Float32[Array, "T E"]
+    pose: Float32[Array, "T 15"]
 
     @property
-    def condition(self) -> Float:
-        """[T, 53] what the texture network is told: expression and jaw."""
+    def condition(self) -> Float32[Array, "T C"]:
+        """Condition of the texture network: expression and jaw."""
         return np.concatenate([self.expression, self.pose[:, JAW]], axis=1)
 
 
-def proof_poses(edition: str) -> ReferencePoses:
-    """Rest, corners of pose and expression together, and for OpenHead frames of the talk track."""
+def reference_poses(edition: str) -> ReferencePoses:
+    """Rest, corners of pose and expression, and for OpenHead frames of the bundled motion.
+
+    Args:
+        edition: of the head model.
+    """
     pose = np.stack([_pose(corner) for corner in CORNERS])
     expression = np.stack([_expression(edition, number) for number in range(len(CORNERS))])
     if edition != "openhead":
@@ -73,13 +82,12 @@ def proof_poses(edition: str) -> ReferencePoses:
     )
 
 
-def _pose(corner: dict[str, tuple[float, float, float]]) -> Float:
-    """[15]."""
+def _pose(corner: dict[str, tuple[float, float, float]]) -> Float32[Array, "15"]:
     return np.array([corner.get(bone, (0, 0, 0)) for bone in BONES], dtype=np.float32).reshape(-1)
 
 
-def _expression(edition: str, number: int) -> Float:
-    """[50] other coefficients in each corner, none at rest."""
+def _expression(edition: str, number: int) -> Float32[Array, " E"]:
+    """Expression of corner `number`: different coefficients in each corner, none at rest."""
     expression = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
     if number and edition == "openhead":
         expression[number :: len(CORNERS)] = 1.0

@@ -1,4 +1,4 @@
-"""FidelityRun: the stages of one export drawn and judged, each as soon as its files are there."""
+"""FidelityRun: render and measure the stages of one export, each as soon as its files exist."""
 
 from __future__ import annotations
 
@@ -34,24 +34,31 @@ from .stages import FIDELITY_STAGES, IMPLICIT, TEXTURE, FidelityStage, StageInpu
 
 Limits = Mapping[str, Mapping[str, float]]
 Step = Callable[[str], AbstractContextManager[None]]
-"""Announces and times a step, as `Report.step`."""
+"""Announces and times a step, as `ExportReport.step`."""
 
 FAILURE_SIZE = 256
-"""Pixels a side of the frames that are drawn again for pictures of a miss."""
+"""Pixels a side of the failure images."""
 
 FAILURE_FRAMES = 3
-"""Frames of a stage that are drawn again. An implicit render takes 5 s on two cores."""
+"""Failure images of a stage. An implicit render takes 5 s on two cores."""
 
 
 def is_playable(folder: Path) -> bool:
-    """Whether what was written can be drawn at all; meshes for other programs prove themselves."""
+    """Whether the player can render the files in `folder`; it cannot render meshes or scenes."""
     return (folder / TEXTURE).is_file() or (folder / STUDENT).is_file()
 
 
 class FidelityRun:
-    """Compares the stages of one export, in the order of `FIDELITY_STAGES`, from the implicit renders on.
+    """Compares the stages of one export, in the order of `FIDELITY_STAGES`.
 
-    The implicit renders and the limits are kept in `folder`, and pictures of every miss.
+    The implicit renders, the limits and failure images of every miss are written to `folder`.
+
+    Args:
+        folder: the avatar folder that is being written.
+        subject: the avatar to export.
+        limits: stage -> metric -> limit.
+        step: announces and times a step.
+        progress: shows how far long work is.
     """
 
     def __init__(
@@ -62,44 +69,47 @@ class FidelityRun:
         step: Step,
         progress: Progress,
     ) -> None:
-        self._folder, self._limits, self._step, self._progress = folder, limits, step, progress
+        self._folder = folder
+        self._limits = limits
+        self._step = step
+        self._progress = progress
         self._implicit = ImplicitRenderer(subject.source, subject.settings)
         with step("implicit renders"):
             avatar = _as_written(folder, subject).avatar
             self._reference = self._implicit.reference(avatar, progress)
         self._names = frame_names(subject.source.edition)
-        self._drawn = {IMPLICIT: self._reference.pictures()}
+        self._images = {IMPLICIT: self._reference.pictures()}
         self._failures: list[Failure] = []
         write_reference(folder, self._reference)
         write_tolerances(folder, limits)
 
     def compare(self, name: str, subject: ExportInput) -> StageReport:
-        """Draw and judge one stage; its pictures join those that later ones are compared with."""
+        """Render and measure one stage; later stages may be compared with its images."""
         stage = next(stage for stage in FIDELITY_STAGES if stage.name == name)
-        scene = StageInput(subject, _as_written(self._folder, subject), self._reference)
-        start = next((name for name in stage.after if name in self._drawn), stage.after[-1])
-        if reason := stage.obstacle(scene):
+        inputs = StageInput(subject, _as_written(self._folder, subject), self._reference)
+        start = next((name for name in stage.after if name in self._images), stage.after[-1])
+        if reason := stage.obstacle(inputs):
             return StageReport(name, start, name, not_run=reason)
         with self._step(f"compare {name}"):
-            self._drawn[name] = stage.draw(scene)
+            self._images[name] = stage.draw(inputs)
             mouths = self._reference.mouths
-            values = measure_frames(self._drawn[start], self._drawn[name], mouths)
+            values = measure_frames(self._images[start], self._images[name], mouths)
             report = StageReport(name, start, name, summary(values), self._limits.get(name, {}))
         if not report.misses():
             return report
         with self._step("failure images"):
-            self._show_failures(report, stage, scene, values)
+            self._write_failures(report, stage, inputs, values)
         worst = {miss: worst_first(miss, values)[0] for miss in report.misses()}
         return replace(report, frames={miss: self._names[frame] for miss, frame in worst.items()})
 
-    def _show_failures(
+    def _write_failures(
         self,
         report: StageReport,
         stage: FidelityStage,
-        scene: StageInput,
+        inputs: StageInput,
         values: Mapping[str, Values],
     ) -> None:
-        """Draw the worst frames of a stage again, large enough to be looked at."""
+        """Render the worst frames of a stage again, at least `FAILURE_SIZE` pixels wide."""
         frames = _worst_frames(report.misses(), values)
         views = ReferenceFrames.blank(
             self._reference.expression[frames],
@@ -107,7 +117,7 @@ class FidelityRun:
             self._reference.camera,
             max(FAILURE_SIZE, self._reference.size),
         )
-        large = replace(scene, reference=views)
+        large = replace(inputs, reference=views)
         before = next((other for other in FIDELITY_STAGES if other.name == report.start), None)
         reference = before.draw(large) if before else self._implicit.pictures(views, self._progress)
         for frame, first, second in zip(frames, reference, stage.draw(large), strict=True):
@@ -115,7 +125,7 @@ class FidelityRun:
                 Failure(
                     stage=stage.name,
                     frame=self._names[frame],
-                    message=_measured(report, values, frame),
+                    message=_measurements(report, values, frame),
                     start=report.start,
                     end=report.end,
                     reference=first,
@@ -127,21 +137,21 @@ class FidelityRun:
 
 
 def _worst_frames(misses: list[str], values: Mapping[str, Values]) -> list[int]:
-    """At most `FAILURE_FRAMES`: the worst of each measure that is missed, then the second worst."""
+    """At most `FAILURE_FRAMES`: the worst of each missed metric, then the second worst of each."""
     ranks = zip_longest(*(worst_first(miss, values) for miss in misses))
     frames = dict.fromkeys(frame for frame in chain(*ranks) if frame is not None)
     return list(frames)[:FAILURE_FRAMES]
 
 
-def _measured(report: StageReport, values: Mapping[str, Values], frame: int) -> str:
-    """What a frame has of the measures that are missed."""
+def _measurements(report: StageReport, values: Mapping[str, Values], frame: int) -> str:
+    """Values of the missed metrics in one frame, as text."""
     missed = dict.fromkeys(miss.removeprefix(WORST) for miss in report.misses())
     of_frame = {name: values[name][frame] for name in missed if not np.isnan(values[name][frame])}
     return ", ".join(f"{row_of(name).title} {spelt(name, of_frame[name])}" for name in of_frame)
 
 
 def _as_written(folder: Path, subject: ExportInput) -> AvatarFolder:
-    """The folder as it will be opened: bulk arrays through their storage, files as they lie there."""
+    """The avatar folder as a player would open it now, with arrays in their stored precision."""
     avatar, dtype = subject.bake.avatar, STORAGE[subject.settings.storage]
     stored: dict[str, Any] = {
         name: getattr(avatar, name).astype(dtype).astype(np.float32) for name in BULK

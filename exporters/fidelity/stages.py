@@ -1,4 +1,4 @@
-"""Hop: one stage of the fidelity report, and the table of them."""
+"""FidelityStage: one stage of the fidelity report; and the table of stages."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Shaped
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.errors import MissingDependencyError
@@ -29,7 +29,11 @@ from ..bake import Bake
 from ..formats.format import ExportInput
 from ..formats.onnx_modules import BakedTexture
 
-# TorchSession: the baked texture network in torch behind the face of ONNX Runtime's session.
+TEXTURE = "texture.onnx"
+ANIMATE = "animate.onnx"
+
+IMPLICIT = "implicit"
+"""Name of the reference of the first stage."""
 
 
 class _Value(NamedTuple):
@@ -38,7 +42,10 @@ class _Value(NamedTuple):
 
 
 class TorchSession:
-    """What draws the hop `baked`: nothing has been exported yet, all else is the player's own path."""
+    """The baked texture network in torch, with the interface of an ONNX Runtime session.
+
+    It renders the stage `baked`, before a graph is exported; all else is the player's renderer.
+    """
 
     def __init__(self, subject: ExportInput) -> None:
         code = subject.bake.code
@@ -47,7 +54,7 @@ class TorchSession:
         self._device = subject.source.canonical_pose.device
 
     def get_inputs(self) -> tuple[_Value, ...]:
-        """As ONNX Runtime's."""
+        """Names and shapes of the inputs, as ONNX Runtime returns them."""
         code = self._bake.avatar.texture_code.shape[1]
         return (
             _Value("code", ("N", code)),
@@ -56,68 +63,63 @@ class TorchSession:
         )
 
     def get_outputs(self) -> tuple[_Value, ...]:
-        """As ONNX Runtime's."""
+        """Names and shapes of the outputs, as ONNX Runtime returns them."""
         return (_Value("rgb", ("N", 3)),)
 
     def run(
-        self, names: Sequence[str] | None, feed: Mapping[str, NDArray[Any]]
-    ) -> list[NDArray[Any]]:
-        """As ONNX Runtime's."""
+        self, names: Sequence[str] | None, feed: Mapping[str, Shaped[Array, "..."]]
+    ) -> list[Shaped[Array, "..."]]:
+        """Run the network on named inputs."""
         arrays = [np.ascontiguousarray(feed[value.name]) for value in self.get_inputs()]
-        given = [torch.from_numpy(array).to(self._device) for array in arrays]
+        inputs = [torch.from_numpy(array).to(self._device) for array in arrays]
         with torch.inference_mode():
-            return [self._network(*given).cpu().numpy()]
-
-
-TEXTURE, ANIMATE = "texture.onnx", "animate.onnx"
-
-IMPLICIT = "implicit"
-"""What the first stage is compared with."""
+            return [self._network(*inputs).cpu().numpy()]
 
 
 @dataclass(frozen=True)
 class StageInput:
-    """What hops are drawn from."""
+    """What the images of a stage are rendered from."""
 
     subject: ExportInput
     folder: AvatarFolder
-    """What has been written so far, its arrays as they will be stored."""
+    """The files written so far, with the arrays as they will be stored."""
     reference: ReferenceFrames
 
 
 @dataclass(frozen=True)
 class FidelityStage:
-    """How one stage's pictures come about."""
+    """One stage of the fidelity report: how its images are rendered and compared."""
 
     name: str
     after: tuple[str, ...]
-    """What it is held against: the first of these hops that ran, or `implicit`."""
+    """Its reference: the first of these stages that ran, or `implicit`."""
     draw: Callable[[StageInput], list[FrameImages]]
-    obstacle: Callable[[StageInput], str] = lambda scene: ""
-    """Why it cannot run; empty when it can."""
+    """Renders the reference frames."""
+    obstacle: Callable[[StageInput], str] = lambda inputs: ""
+    """Why the stage cannot run; empty when it can."""
     advice: str = ""
     """The likely cause of a miss, and what to do."""
 
 
-def _baked(scene: StageInput) -> list[FrameImages]:
-    return draw(scene.folder, scene.reference, "pixel", session=TorchSession(scene.subject))
+def _baked(inputs: StageInput) -> list[FrameImages]:
+    return draw(inputs.folder, inputs.reference, "pixel", session=TorchSession(inputs.subject))
 
 
-def _onnx(scene: StageInput) -> list[FrameImages]:
-    """The graphs alone, where the format has them all."""
-    path = scene.folder.path
+def _onnx(inputs: StageInput) -> list[FrameImages]:
+    """Images from the graphs; without an animation graph, the player's own posing is used."""
+    path = inputs.folder.path
     animate = open_session(path / ANIMATE) if (path / ANIMATE).is_file() else None
     return draw(
-        scene.folder,
-        scene.reference,
+        inputs.folder,
+        inputs.reference,
         "pixel",
         session=open_session(path / TEXTURE),
         animate=animate,
     )
 
 
-def _no_graph(scene: StageInput) -> str:
-    return "" if (scene.folder.path / TEXTURE).is_file() else f"no {TEXTURE} among these formats"
+def _no_graph(inputs: StageInput) -> str:
+    return "" if (inputs.folder.path / TEXTURE).is_file() else f"no {TEXTURE} among these formats"
 
 
 def _sidecar(path: Path) -> Sidecar | None:
@@ -126,29 +128,30 @@ def _sidecar(path: Path) -> Sidecar | None:
     )
 
 
-def _tensorrt(scene: StageInput) -> list[FrameImages]:
-    path, sidecar = scene.folder.path, _sidecar(scene.folder.path)
-    assert sidecar is not None  # `_no_engine` has looked
+def _tensorrt(inputs: StageInput) -> list[FrameImages]:
+    path = inputs.folder.path
+    sidecar = _sidecar(path)
+    assert sidecar is not None  # checked by `_no_engine`
     with closing(EngineSession(plan_path(path, sidecar.graph).read_bytes(), sidecar)) as session:
-        return draw(scene.folder, scene.reference, "pixel", session=session)
+        return draw(inputs.folder, inputs.reference, "pixel", session=session)
 
 
-def _no_engine(scene: StageInput) -> str:
-    sidecar = _sidecar(scene.folder.path)
+def _no_engine(inputs: StageInput) -> str:
+    sidecar = _sidecar(inputs.folder.path)
     if sidecar is None:
         return "no engine among these formats"
     try:
-        return preflight(scene.folder.path, sidecar, probe_driver().devices[0]) or ""
+        return preflight(inputs.folder.path, sidecar, probe_driver().devices[0]) or ""
     except MissingDependencyError as error:
         return str(error).partition(";")[0]
 
 
-def _student(scene: StageInput) -> list[FrameImages]:
-    return draw(scene.folder, scene.reference, "student")
+def _student(inputs: StageInput) -> list[FrameImages]:
+    return draw(inputs.folder, inputs.reference, "student")
 
 
-def _no_student(scene: StageInput) -> str:
-    return "" if has_student(scene.folder) else "no student among these formats"
+def _no_student(inputs: StageInput) -> str:
+    return "" if has_student(inputs.folder) else "no student among these formats"
 
 
 FIDELITY_STAGES = (
@@ -156,7 +159,7 @@ FIDELITY_STAGES = (
         "baked",
         (IMPLICIT,),
         _baked,
-        advice="A likely cause is a training whose surface grew outside its masks, or is still "
+        advice="A likely cause is training whose surface grew outside its masks, or is still "
         "rough: train longer, or with another seed or preset",
     ),
     FidelityStage(
@@ -164,8 +167,8 @@ FIDELITY_STAGES = (
         ("baked",),
         _onnx,
         _no_graph,
-        advice="The graphs compute something else than the networks: try other versions of onnx "
-        "and onnxruntime, and report it",
+        advice="The graphs do not compute what the networks compute: try other versions of onnx "
+        "and onnxruntime, and report the problem",
     ),
     FidelityStage(
         "tensorrt",
@@ -179,8 +182,8 @@ FIDELITY_STAGES = (
         ("onnx", "baked"),
         _student,
         _no_student,
-        advice="A likely cause is a student that was trained too little: more --student-steps or a "
-        "wider --student, or --no-student",
+        advice="A likely cause is a student with too little training: raise --student-steps, widen "
+        "--student, or leave it out with --no-student",
     ),
 )
-"""Every stage, in order. What is judged in seconds comes before the student's training."""
+"""Every stage, in order. Stages that take seconds come before the student's training."""

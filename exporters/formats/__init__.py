@@ -1,1 +1,1 @@
-"""The export formats, one file or folder each, and the table of them."""
+"""Export formats, one file or folder each, and their table."""

@@ -1,4 +1,4 @@
-"""ExportFormat: one row of the table of export formats; each format's file owns its row."""
+"""ExportFormat: one row of the table of export formats; each row is in the file of its format."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ..settings import ExportSettings
 
 @dataclass(frozen=True)
 class ExportInput:
-    """What a format is given to write from."""
+    """The avatar that a format writes, and the settings of the export."""
 
     source: ImplicitAvatar
     bake: Bake
     settings: ExportSettings
     metadata: Mapping[str, str]
-    """Schema, edition, units, hash of the source and package version, for files that can carry them."""
+    """Schema, edition, units, hash of the source and package version, for files with metadata."""
     student: Student | None = None
-    """Trained after all else has been judged, when a format `takes_student`; None before."""
+    """Trained after all other checks, if a format `takes_student`; None before."""
 
 
 def _no_files(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
@@ -35,33 +35,33 @@ def _no_files(folder: Path, subject: ExportInput, progress: Progress) -> Mapping
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """How an avatar folder gets the files of one format."""
+    """One export format: its requirements, and how its files are written and checked."""
 
     name: str
     description: str
     modules: tuple[str, ...]
-    """What must be importable; asked for before the long work."""
+    """Modules that must be importable; checked before the long work."""
     write: Callable[[Path, ExportInput, Progress], Mapping[str, Any]]
-    """Put the files into a folder, but for the student's; gives what the manifest says of them."""
+    """Writes the files, except the student's, into a folder; returns their manifest entries."""
     check: Callable[[Path], list[ParityReport]]
-    """Hold the files against what the networks compute."""
+    """Compares the files with what the networks compute."""
     extra: str = "export"
-    """The extra of this package that brings `modules`."""
+    """The extra of this package that installs `modules`."""
     playable: bool = False
-    """Whether the player draws its files: they are judged as images, too."""
+    """Whether the player renders its files; they are then compared as images, too."""
     takes_student: bool = False
     """Whether it writes the student, which is trained only then."""
     write_student: Callable[[Path, ExportInput, Progress], Mapping[str, Any]] = _no_files
-    """Put the student's files into the folder; gives what the manifest says of them."""
+    """Writes the student's files into the folder; returns their manifest entries."""
     after_student: bool = False
-    """Whether it packs what other formats wrote, the student's files with it."""
+    """Whether it packs the files of other formats, including the student's."""
     refuse: Callable[[ImplicitAvatar, ExportSettings], object] = lambda avatar, settings: None
-    """Raise what is wrong with the settings for this avatar, before the long work."""
+    """Raises an error if the settings do not fit the avatar; called before the long work."""
     after: tuple[str, ...] = ()
-    """Formats whose files this one is made from: they are written first, asked for or not."""
+    """Formats whose files this one is built from; they are always written first."""
     beyond: str = ""
-    """What it needs beyond `modules`, in words; `ready` finds out whether that is there."""
+    """Description of requirements besides `modules`, which `ready` checks."""
     ready: Callable[[ExportSettings], object] = lambda settings: None
-    """What must hold beyond `modules`; asked before the long work, raises an ImavatarError."""
+    """Raises an ImavatarError if a requirement is missing; called before the long work."""
     notes: Callable[[Path], list[str]] = lambda folder: []
-    """What the user must be told of the written files."""
+    """Sentences for the user about the written files."""

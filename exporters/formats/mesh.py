@@ -1,4 +1,4 @@
-"""Meshes: one for each named expression, posed from the bake or, on request, taken from the deformed field itself."""
+"""The format `mesh`: a mesh for each named expression, from the baked avatar or the field."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.model import Frame, HeadAvatarModel, ImplicitAvatar
 from imavatar_deploy.progress import Progress
@@ -29,23 +29,25 @@ from .format import ExportFormat, ExportInput
 from .mesh_from_field import FieldSurface
 from .named_poses import NamedPose, named_poses
 
-Writer = Callable[[Path, NDArray[np.int32], Channels], None]
+Writer = Callable[[Path, Int32[Array, "F 3"], Channels], None]
+"""Writes faces and vertex channels to a file."""
+
 WRITERS: dict[str, Writer] = {"obj": write_obj, "ply": write_ply}
-"""Rows of `mesh_settings.MESH_TYPES`."""
+"""Writer of each of `options.MESH_TYPES`."""
 
 FOLDER = "meshes"
 INDEX = f"{FOLDER}/meshes.json"
-"""Says which file is which face, and where its vertices come from."""
+"""Lists file, expression and pose of each mesh, and the origin of the vertices."""
 
 
 class FrameMesh(NamedTuple):
-    """One face of the avatar as a mesh."""
+    """One expression of the avatar as a mesh."""
 
-    faces: NDArray[np.int32]
+    faces: Int32[Array, "F 3"]
     channels: Channels
-    """What is known of each vertex."""
+    """Positions, normals and colours of the vertices."""
     strays: tuple[Part, ...] = ()
-    """The loose pieces that were left out of this mesh alone."""
+    """Stray parts that are left out of this mesh."""
 
 
 def write_meshes(
@@ -55,14 +57,23 @@ def write_meshes(
     settings: ExportSettings,
     progress: Progress,
 ) -> None:
-    """Write a mesh for every face that the settings name, and the index.
+    """Write a mesh for every expression that the settings name, and the index.
+
+    Args:
+        folder: receives the folder `meshes`.
+        model: the avatar.
+        pose: returns the mesh of an expression, as `posed_by` provides.
+        settings: names the expressions and the file type.
+        progress: shows how far the work is.
 
     Raises:
         InputError: the file of expressions cannot be read or does not fit the model.
     """
-    poses = chosen_poses(model, settings)
+    poses = selected_poses(model, settings)
     (folder / FOLDER).mkdir()
-    write, suffix, strays = WRITERS[settings.mesh.mesh_type], settings.mesh.mesh_type, {}
+    suffix = settings.mesh.mesh_type
+    write = WRITERS[suffix]
+    strays = {}
     with progress("meshes", len(poses)) as advance:
         for named in poses:
             posed = pose(named)
@@ -88,12 +99,13 @@ def write_meshes(
 
 
 def mesh_notes(folder: Path) -> list[str]:
-    """What was left out of the meshes in a folder, in a sentence."""
+    """A sentence about the stray parts that are left out of the meshes in a folder."""
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     strays = [mesh["stray_faces"] for mesh in index["meshes"].values() if "stray_faces" in mesh]
     if not strays:
         return []
-    most, faces = max(map(len, strays)), max(map(sum, strays))
+    most = max(map(len, strays))
+    faces = max(map(sum, strays))
     return [
         f"left out of {len(strays)} of {len(index['meshes'])} meshes: loose pieces that float "
         f"free of the head (at most {most} in a mesh, {faces:,} extracted faces); "
@@ -101,23 +113,30 @@ def mesh_notes(folder: Path) -> list[str]:
     ]
 
 
-def chosen_poses(model: HeadAvatarModel, settings: ExportSettings) -> list[NamedPose]:
-    """The faces that the settings name."""
+def selected_poses(model: HeadAvatarModel, settings: ExportSettings) -> list[NamedPose]:
+    """The expressions that the settings name."""
     return named_poses(settings.mesh.expressions, model.edition, model.head.expression_names)
 
 
 def posed_by(
     model: HeadAvatarModel, baked: Bake | None, settings: ExportSettings
 ) -> Callable[[NamedPose], FrameMesh]:
-    """How a face becomes a mesh: by the bake, or by the field where the settings or the lack of a bake say so."""
+    """Return a function that makes the mesh of an expression.
+
+    Args:
+        model: the avatar, of any variant.
+        baked: its baked avatar. If it is None, or if the settings say so, meshes are extracted from
+            the deformed field.
+        settings: of the export.
+    """
     if baked is not None and isinstance(model, ImplicitAvatar) and not settings.mesh.from_field:
         return _from_bake(model, baked)
     surface = FieldSurface(model, settings)
 
     def from_field(named: NamedPose) -> FrameMesh:
-        found = surface(Frame(torch.from_numpy(named.expression), torch.from_numpy(named.pose)))
-        channels = _channels(found.mesh.vertices, found.normals, found.colours)
-        return FrameMesh(found.mesh.faces, channels, found.strays)
+        posed = surface(Frame(torch.from_numpy(named.expression), torch.from_numpy(named.pose)))
+        channels = _channels(posed.mesh.vertices, posed.normals, posed.colours)
+        return FrameMesh(posed.mesh.faces, channels, posed.strays)
 
     return from_field
 
@@ -138,9 +157,11 @@ def _from_bake(source: ImplicitAvatar, baked: Bake) -> Callable[[NamedPose], Fra
 
 
 def _channels(
-    vertices: NDArray[np.float32], normals: NDArray[np.float32], colours: NDArray[np.float32]
+    vertices: Float32[Array, "V 3"],
+    normals: Float32[Array, "V 3"],
+    colours: Float32[Array, "V 3"],
 ) -> Channels:
-    """In metres."""
+    """Channels of vertices in model units, converted to metres."""
     return {
         "vertices": vertices / np.float32(UNITS_PER_METRE),
         "normals": normals,
@@ -160,8 +181,8 @@ ROWS = (
         "a mesh with colours and normals for every expression of --expressions",
         (),
         _write,
-        lambda folder: [],  # a mesh has no graph that could be run
-        refuse=chosen_poses,
+        lambda folder: [],  # a mesh has no graph to run
+        refuse=selected_poses,
         notes=mesh_notes,
     ),
 )

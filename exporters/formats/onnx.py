@@ -1,4 +1,7 @@
-"""ONNX: texture, deformation, animate and student.onnx, or the first alone, with the golden data that proves them."""
+"""The formats `onnx` and `player`: ONNX graphs with golden data to check them.
+
+`onnx` writes the graphs texture, deformation, animate and student, `player` only the first.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,11 @@ def _texture(subject: ExportInput) -> Graph:
         BakedTexture(subject.source.texture, code.decode, code.mean),
         (torch.zeros(2, len(code.decode)), torch.zeros(2, 3), torch.zeros(1, CONDITION_SIZE)),
         {
-            "code": f"[N, {len(code.decode)}] texture_code of a vertex, or interpolated between vertices",
+            "code": f"[N, {len(code.decode)}] texture_code of a vertex, "
+            "or interpolated between vertices",
             "normal": "[N, 3] unit normal of the deformed surface, model space",
-            "condition": "[1, 53] expression and the jaw's axis-angle (radians), one for all points",
+            "condition": "[1, 53] expression and the jaw's axis-angle (radians), "
+            "one for all points",
         },
         {"rgb": "[N, 3] colour in 0..1"},
     )
@@ -70,7 +75,10 @@ GRAPHS = {
 
 
 def _writer(*names: str) -> Callable[[Path, ExportInput, Progress], Mapping[str, Any]]:
-    """The function that writes these graphs and golden data, always that of the animation, too."""
+    """Return a function that writes the named graphs and golden data.
+
+    The golden data always includes that of the animation.
+    """
 
     def write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
         facts = _write_graphs(folder, subject, names, progress)

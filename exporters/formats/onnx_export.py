@@ -1,4 +1,4 @@
-"""Torch modules -> ONNX graphs with a free first axis, checked for that, and with what they mean in their metadata."""
+"""Export torch modules as ONNX graphs with a free first axis and documented inputs and outputs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ from imavatar_deploy.errors import InternalError
 from imavatar_deploy.optional import require
 
 OPSET = 18
-"""18 to 20 are the band that TensorRT and ONNX Runtime's CUDA provider both take."""
+"""ONNX opset. TensorRT and ONNX Runtime's CUDA provider both support 18 to 20."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph to write: the module, example inputs with N = 2 on every free axis, and what goes in and out.
+    """One graph to write.
 
-    `inputs` and `outputs` map names to a sentence; an input whose example has one row only is fixed at that.
+    Args:
+        module: computes the outputs from the inputs.
+        examples: example inputs. An input whose example has one row keeps that size; the first
+            axis of any other is free, with N = 2 in the example.
+        inputs: name -> description, in the order of `examples`.
+        outputs: name -> description.
     """
 
     module: nn.Module
@@ -46,16 +51,21 @@ class Graph:
 def write_graph(graph: Graph, path: Path, metadata: Mapping[str, str]) -> None:
     """Export `graph` to `path`.
 
+    Args:
+        graph: the module and its inputs and outputs.
+        path: the file to write.
+        metadata: entries of the file's metadata, besides the descriptions.
+
     Raises:
-        InternalError: the exporter froze the number of points, or renamed something.
+        InternalError: the exported graph has a fixed first axis, or other names.
     """
     onnx = require("onnx", extra="export")
     model = _exported(graph)
     _check_free(graph, model)
-    meaning = {f"input.{name}": text for name, text in graph.inputs.items()}
-    meaning |= {f"output.{name}": text for name, text in graph.outputs.items()}
-    _forget_origin(model)
-    onnx.helper.set_model_props(model, {**metadata, **meaning})
+    descriptions = {f"input.{name}": text for name, text in graph.inputs.items()}
+    descriptions |= {f"output.{name}": text for name, text in graph.outputs.items()}
+    _remove_traces(model)
+    onnx.helper.set_model_props(model, {**metadata, **descriptions})
     onnx.checker.check_model(model)
     onnx.save_model(model, str(path))
 
@@ -69,7 +79,7 @@ def _exported(graph: Graph) -> Any:
         program = torch.onnx.export(
             traced.run_decompositions(_only_einsum()),
             dynamo=True,
-            dynamic_shapes=shapes,  # gives the axis its name
+            dynamic_shapes=shapes,  # names the axis
             opset_version=OPSET,
             external_data=False,
             input_names=list(graph.inputs),
@@ -82,14 +92,17 @@ def _exported(graph: Graph) -> Any:
 
 
 def _only_einsum() -> dict[Any, Any]:
-    """What turns Einsum, which many platforms lack, into MatMul; the other operators stay (Softplus has a safe one)."""
+    """Decomposition of Einsum, which many platforms lack, into MatMul.
+
+    The other operators stay: Softplus, for instance, is numerically safe as an operator.
+    """
     einsum = torch.ops.aten.einsum.default
     return {einsum: torch.export.default_decompositions()[einsum]}
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks about its own inner life from the user."""
+    """Suppress the exporter's messages, which do not concern the user."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -100,8 +113,8 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _forget_origin(model: Any) -> None:
-    """Drop the exporter's traces: they hold paths of this machine and double the size of a small graph."""
+def _remove_traces(model: Any) -> None:
+    """Remove the exporter's traces, which hold local paths and double the size of a small graph."""
     graph = model.graph
     for part in (
         model,
@@ -117,14 +130,18 @@ def _forget_origin(model: Any) -> None:
 
 
 def _check_free(graph: Graph, model: Any) -> None:
-    """The promise of a free first axis, read back from the graph itself."""
+    """Check names and the free first axis in the exported graph.
+
+    Raises:
+        InternalError: they differ from `graph`.
+    """
     values = {
         value.name: value.type.tensor_type.shape.dim[0]
         for value in [*model.graph.input, *model.graph.output]
     }
-    wanted = {*graph.inputs, *graph.outputs}
-    if values.keys() != wanted:
-        raise InternalError(f"the exported graph has {sorted(values)}, expected {sorted(wanted)}")
+    expected = {*graph.inputs, *graph.outputs}
+    if values.keys() != expected:
+        raise InternalError(f"the exported graph has {sorted(values)}, expected {sorted(expected)}")
     frozen = [name for name in (*graph.free_inputs, *graph.outputs) if not values[name].dim_param]
     if frozen:
         raise InternalError(f"the exporter froze the first axis of {', '.join(frozen)}")

@@ -1,6 +1,6 @@
-"""What the exported graphs compute, as plain torch modules: weight norm folded into fresh layers, nothing else inside.
+"""Torch modules of the exported graphs, made of plain layers with weight norm folded in.
 
-Fresh layers, because a deep copy from which parametrisations are removed breaks the network it was copied from.
+The layers are new ones: removing parametrisations from a deep copy breaks the original network.
 """
 
 from __future__ import annotations
@@ -10,24 +10,25 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from imavatar_deploy.arrays import Array, Float32, Int32, Int64
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.model.deformation import LOGIT_SCALE, DeformationNetwork
 from imavatar_deploy.model.layers import encode, smooth
 from imavatar_deploy.model.skinning import pose_feature, skinning_transforms
 from imavatar_deploy.model.texture import TextureNetwork
 
-Float = NDArray[np.float32]
+ZERO_ANGLE = 1e-8
+"""Radians that replace smaller angles.
 
-NO_ANGLE = 1e-8
-"""Radians that stand for none. FLAME's own guard against 0/0 adds this inside a norm, and the ONNX exporter's optimiser
-takes adding so little for adding nothing."""
+FLAME prevents 0/0 by adding this number inside a norm; the ONNX exporter's optimiser removes such
+an addition.
+"""
 
 
 def folded(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight `[out, in]` and bias `[out]` of a linear layer, weight norm multiplied out."""
+    """Weight `[out, in]` and bias `[out]` of a linear layer, with weight norm folded in."""
     linear = cast(nn.Linear, layer)
     return linear.weight.detach(), linear.bias.detach()
 
@@ -46,9 +47,20 @@ def _plain_layers(layers: Iterable[nn.Module]) -> nn.ModuleList:
 
 
 class BakedTexture(nn.Module):
-    """(code `[N, K]`, normal `[N, 3]`, condition `[1, 53]`) -> rgb `[N, 3]` in 0..1; see `texture_code`."""
+    """The texture network on texture codes instead of points.
 
-    def __init__(self, network: TextureNetwork, decode: Float, mean: Float) -> None:
+    Args:
+        network: the texture network.
+        decode: `[K, H]` decoder of the codes (`texture_code.TextureCode`).
+        mean: `[H]` mean of the decoded vectors.
+    """
+
+    def __init__(
+        self,
+        network: TextureNetwork,
+        decode: Float32[Array, "K H"],
+        mean: Float32[Array, " H"],
+    ) -> None:
         super().__init__()
         (first, _), columns, squeeze = folded(network.layers[0]), network.inputs, network.bottleneck
         of_condition = first[:, columns.condition]
@@ -61,7 +73,13 @@ class BakedTexture(nn.Module):
         self.layers = _plain_layers(network.layers[1:])
 
     def forward(self, code: Tensor, normal: Tensor, condition: Tensor) -> Tensor:
-        """See the class; the condition is one for all points."""
+        """Colours `[N, 3]` in 0..1.
+
+        Args:
+            code: `[N, K]` texture codes.
+            normal: `[N, 3]` unit normals of the deformed surface.
+            condition: `[1, 53]` expression and jaw, one for all points.
+        """
         hidden = self.of_point(torch.cat([code, normal], dim=-1)) + self.of_condition(condition)
         for layer in self.layers:
             hidden = layer(torch.relu(hidden))
@@ -69,26 +87,30 @@ class BakedTexture(nn.Module):
 
 
 class PlainDeformation(nn.Module):
-    """Canonical points `[N, 3]` -> expression `[N, 3, E]`, pose `[N, 36, 3]`, weights `[N, J]`; model units."""
+    """The deformation network with plain layers."""
 
     def __init__(self, network: DeformationNetwork) -> None:
         super().__init__()
         self.frequencies = network.frequencies
         self.layers = _plain_layers(network.layers)
-        heads = (network.blendshapes, network.skinning_hidden, network.skinning)
-        self.blendshapes, self.skinning_hidden, self.skinning = _plain_layers(heads)
+        self.blendshapes = plain(*folded(network.blendshapes))
+        self.skinning_hidden = plain(*folded(network.skinning_hidden))
+        self.skinning = plain(*folded(network.skinning))
         self.expressions = network.expressions
 
     def forward(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See the class; layouts as `imavatar_deploy.model.deformation` says."""
+        """Deformation at canonical points `[N, 3]`, model units.
+
+        Returns:
+            Expression basis `[N, 3, E]`, pose basis `[N, 36, 3]` and skinning weights `[N, J]`,
+            with the layouts of `imavatar_deploy.model.deformation`.
+        """
         hidden = encode(points, self.frequencies)
         for layer in self.layers:
             hidden = smooth(layer(hidden))
         blendshapes = self.blendshapes(hidden)
-        pose, expression = (
-            blendshapes[:, : -3 * self.expressions],
-            blendshapes[:, -3 * self.expressions :],
-        )
+        pose = blendshapes[:, : -3 * self.expressions]
+        expression = blendshapes[:, -3 * self.expressions :]
         weights = (LOGIT_SCALE * self.skinning(smooth(self.skinning_hidden(hidden)))).softmax(
             dim=-1
         )
@@ -100,10 +122,11 @@ class PlainDeformation(nn.Module):
 
 
 class AnimatedMesh(nn.Module):
-    """N frames of (expression `[N, 50]`, pose `[N, 15]`) -> (vertices `[N, 3, V]`, normals `[N, 3, V]`); model units.
+    """Vertices and normals of a baked avatar in N frames (IMavatar, equations 2 to 4).
 
-    Planar, since operations along V are then contiguous; normals by a gather over each vertex's ring of faces, padded
-    to the same length, since a scatter is slow or missing on many platforms.
+    The arrays are planar, so that operations along V are contiguous. Normals are computed by a
+    gather over the faces around each vertex, padded to the same number, since a scatter is slow or
+    missing on many platforms.
     """
 
     rest: Tensor  # [3 V]
@@ -133,8 +156,13 @@ class AnimatedMesh(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)))
 
     def forward(self, expression: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class (IMavatar, equations 2 to 4)."""
-        pose = torch.where(pose.abs() < NO_ANGLE, torch.full_like(pose, NO_ANGLE), pose)
+        """Vertices `[N, 3, V]`, model units, and unit normals `[N, 3, V]`.
+
+        Args:
+            expression: `[N, E]` coefficients.
+            pose: `[N, 15]` axis-angles, radians.
+        """
+        pose = torch.where(pose.abs() < ZERO_ANGLE, torch.full_like(pose, ZERO_ANGLE), pose)
         coefficients = torch.cat([expression, pose_feature(pose)], dim=-1)
         shaped = (self.rest + coefficients @ self.basis).reshape(-1, 3, self.weights.shape[1])
         joints = (self.joints_rest + expression @ self.joint_basis).reshape(
@@ -143,14 +171,13 @@ class AnimatedMesh(nn.Module):
         bones = skinning_transforms(pose, joints, self.bones)  # [N, J, 3, 4]
         blended = bones.permute(0, 2, 3, 1) @ self.weights  # [N, 3, 4, V]
         vertices = (blended[:, :, :3] * shaped[:, None]).sum(dim=2) + blended[:, :, 3]
-        turned = (blended[:, :, :3] * self.detail).sum(dim=2)
-        return vertices, _unit(self._normals_of_mesh(vertices) + turned)
+        detail = (blended[:, :, :3] * self.detail).sum(dim=2)
+        return vertices, _unit(self._normals_of_mesh(vertices) + detail)
 
     def _normals_of_mesh(self, vertices: Tensor) -> Tensor:
-        """[N, 3, V] unit normals, each the sum of the area vectors of the faces around the vertex."""
-        points = vertices.permute(
-            2, 0, 1
-        )  # gathering whole points copies a third as many pieces as planes do
+        """[N, 3, V] unit normals: normalised sums of the area vectors of faces around a vertex."""
+        # Gathering whole points copies a third as many pieces as gathering planes.
+        points = vertices.permute(2, 0, 1)
         a, b, c = (points.index_select(0, corner) for corner in self.corners)
         area = nn.functional.pad(_cross(b - a, c - a), (0, 0, 0, 0, 0, 1))
         total = area.index_select(0, self.ring[0])
@@ -160,24 +187,24 @@ class AnimatedMesh(nn.Module):
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """[N, 3, V] the same directions with length one; zero stays zero."""
+    """[N, 3, V] vectors of length one; zero vectors stay zero."""
     unit: Tensor = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-20)
     return unit
 
 
 def _cross(u: Tensor, v: Tensor) -> Tensor:
-    """[..., 3] u x v, spelt out: `torch.linalg.cross` exports as slow gathers of three elements."""
+    """[..., 3] u x v by components; `torch.linalg.cross` exports as slow gathers."""
     ux, uy, uz = u.unbind(dim=-1)
     vx, vy, vz = v.unbind(dim=-1)
     return torch.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], dim=-1)
 
 
-def face_rings(faces: NDArray[np.int32], vertices: int) -> NDArray[np.int64]:
-    """[D, V] the faces around each vertex; F, a face of no area, where a vertex has fewer than D of them."""
+def face_rings(faces: Int32[Array, "F 3"], vertices: int) -> Int64[Array, "D V"]:
+    """Faces around each vertex; the index F, a face of no area, pads vertices with fewer than D."""
     order = np.argsort(faces.reshape(-1), kind="stable")
     owner = faces.reshape(-1)[order]
     counts = np.bincount(owner, minlength=vertices)
-    place = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    row = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     rings = np.full((counts.max(initial=0), vertices), len(faces), dtype=np.int64)
-    rings[place, owner] = order // 3
+    rings[row, owner] = order // 3
     return rings

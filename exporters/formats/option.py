@@ -1,4 +1,4 @@
-"""FormatOption: an option that only some formats obey."""
+"""FormatOption: a command-line option that applies to some formats only."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import click
 
 
 class FormatOption(click.Option):
-    """An option that only some formats obey.
+    """A command-line option that applies to some formats only.
 
     Args:
-        formats: their names.
+        names: of the option.
+        formats: names of the formats; empty for an option that applies to all.
+        attributes: further arguments of `click.Option`.
     """
 
-    def __init__(self, *names: str, formats: Sequence[str], **chosen: Any) -> None:
-        super().__init__(names, show_default=bool(chosen.get("default")), **chosen)
+    def __init__(self, *names: str, formats: Sequence[str], **attributes: Any) -> None:
+        super().__init__(names, show_default=bool(attributes.get("default")), **attributes)
         self.formats = tuple(formats)

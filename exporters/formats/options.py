@@ -1,4 +1,4 @@
-"""MeshSettings: what the format mesh may choose."""
+"""MeshSettings and TrtSettings: options of the formats `mesh` and `trt`."""
 
 from __future__ import annotations
 
@@ -11,48 +11,45 @@ from .named_poses import PRESETS
 from .tensorrt_precision import PRECISIONS
 
 MESH_TYPES = ("obj", "ply")
-"""What the format `mesh` can write."""
+"""File types of the format `mesh`."""
 
 
 @dataclass(frozen=True)
 class MeshSettings:
-    """What the format mesh may choose.
+    """Options of the format `mesh`.
 
     Raises:
-        UsageError: a choice that does not exist.
+        UsageError: an option has a value that does not exist.
     """
 
     expressions: str = PRESETS
-    """Which faces are written, see `named_poses.named_poses`."""
+    """Expressions to write: the argument `source` of `named_poses.named_poses`."""
     mesh_type: str = "ply"
-    """Of `MESH_TYPES`."""
+    """One of `MESH_TYPES`."""
     from_field: bool = False
-    """Take them from the deformed field itself, face by face."""
+    """Extract the meshes from the deformed field instead of posing the baked avatar."""
 
     def __post_init__(self) -> None:
         if self.mesh_type not in MESH_TYPES:
             raise unknown_name("mesh type", self.mesh_type, MESH_TYPES)
 
 
-# TrtSettings: what TensorRT's engines may choose.
-
-
 @dataclass(frozen=True)
 class TrtSettings:
-    """What TensorRT's engines may choose.
+    """Options of TensorRT engines.
 
     Raises:
-        UsageError: a choice that does not exist.
+        UsageError: an option has a value that does not exist.
     """
 
     flavour: str = "auto"
-    """A row of `engines.flavours.FLAVOURS`, or `auto`."""
+    """A row of `imavatar_deploy.trt.flavours.FLAVOURS`, or `auto`."""
     precision: str = "auto"
-    """A row of `precision.PRECISIONS`."""
+    """A row of `tensorrt_precision.PRECISIONS`."""
     targets: tuple[str, ...] = ()
-    """Architectures to build for, as `sm89`; the flavour's own when empty."""
+    """Architectures to build for, such as `sm89`; the flavour's defaults when empty."""
     compatibility: str = "none"
-    """A row of `engines.flavours.COMPATIBILITY`."""
+    """A row of `imavatar_deploy.trt.flavours.COMPATIBILITY`."""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -1,4 +1,4 @@
-"""The table of export formats: adding a format is adding a row."""
+"""The table of export formats."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ ROWS = (
     *mesh.ROWS,
 )
 FORMATS: dict[str, ExportFormat] = {row.name: row for row in ROWS}
-"""Every known format by name, in the order in which they are written."""
+"""Every format by name, in the order in which formats are written."""
 
 
 def ready_formats(names: Iterable[str]) -> list[ExportFormat]:
-    """The rows of these names and of what they are made from, in the order of the table, dependencies in place.
+    """Rows of the named formats and of the formats they are built from, in the table's order.
 
     Raises:
         UsageError: a name is unknown.
         MissingDependencyError: a module that a format needs cannot be imported.
     """
-    wanted = _with_what_they_are_made_from(names)
-    rows = [row for row in FORMATS.values() if row.name in wanted]
+    required = _with_sources(names)
+    rows = [row for row in FORMATS.values() if row.name in required]
     for row in rows:
         for module in row.modules:
             require(module, extra=row.extra)
     return rows
 
 
-def _with_what_they_are_made_from(names: Iterable[str]) -> set[str]:
-    wanted: set[str] = set()
+def _with_sources(names: Iterable[str]) -> set[str]:
+    """The names with those of all formats they are built from."""
+    required: set[str] = set()
     for name in names:
         if name not in FORMATS:
             raise unknown_name("export format", name, FORMATS)
-        wanted |= {name} | _with_what_they_are_made_from(FORMATS[name].after)
-    return wanted
+        required |= {name} | _with_sources(FORMATS[name].after)
+    return required

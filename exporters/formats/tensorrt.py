@@ -1,4 +1,7 @@
-"""TensorRT: an engine of each graph, with a sidecar, held against the golden data as far as this machine can."""
+"""The format `trt`: a TensorRT engine of each graph, with a sidecar, checked against golden data.
+
+The graph of every engine runs on the CPU, and the engine itself where its device is present.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +37,21 @@ from .tensorrt_precision import Choice, choose, limits
 
 GRAPHS = ("texture", "deformation", "animate")
 
-MOST_FRAMES = 8
-"""Of the animation, at once."""
+MAX_FRAMES = 8
+"""Largest number of frames of the animation in one call."""
 
 
 def profile(graph: str, vertices: int) -> Profile:
-    """How many points or frames a graph of an avatar of V vertices is asked for at once."""
+    """Smallest, typical and largest number of points or frames in one call of a graph.
+
+    Args:
+        graph: its name.
+        vertices: V, of the avatar.
+    """
     return {
-        "texture": Profile(1, max(1, vertices // 2), vertices),  # half of them face away
+        "texture": Profile(1, max(1, vertices // 2), vertices),  # half of the vertices face away
         "deformation": Profile(1, vertices, vertices),
-        "animate": Profile(1, 1, MOST_FRAMES),
+        "animate": Profile(1, 1, MAX_FRAMES),
     }[graph]
 
 
@@ -55,14 +63,16 @@ def _ready(settings: ExportSettings) -> None:
 
 def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     settings = subject.settings
-    flavour, cases = find_flavour(settings.trt.flavour), read_golden(folder)
-    targets, facts = flavour.targets_here(settings.trt.targets), {}
+    flavour = find_flavour(settings.trt.flavour)
+    cases = read_golden(folder)
+    targets = flavour.targets_here(settings.trt.targets)
+    facts = {}
     with progress("building engines", len(GRAPHS)) as advance:
         for name in GRAPHS:
-            order = EngineSpec(
+            spec = EngineSpec(
                 profile(name, subject.bake.avatar.vertex_count), targets, settings.trt.compatibility
             )
-            sidecar = write_one(folder, name, cases[name], flavour, order, settings.trt.precision)
+            sidecar = write_one(folder, name, cases[name], flavour, spec, settings.trt.precision)
             facts[name] = {
                 "flavour": sidecar.flavour,
                 "version": sidecar.version,
@@ -73,18 +83,28 @@ def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[st
 
 
 def write_one(
-    folder: Path, name: str, case: GoldenCase, flavour: Flavour, order: EngineSpec, precision: str
+    folder: Path, name: str, case: GoldenCase, flavour: Flavour, spec: EngineSpec, precision: str
 ) -> Sidecar:
-    """Build the engine of `NAME.onnx` in `folder`; writes `engines/NAME.plan`, its sidecar, and the graph if cast.
+    """Build the engine of `NAME.onnx` in `folder`.
+
+    Writes `engines/NAME.plan`, its sidecar, and the graph where it has casts.
+
+    Args:
+        folder: the avatar folder.
+        name: of the graph.
+        case: its golden data.
+        flavour: of TensorRT.
+        spec: profile, targets and compatibility.
+        precision: a row of `tensorrt_precision.PRECISIONS`.
 
     Raises:
         InputError: the graph is damaged.
-        UsageError: it cannot be built as ordered.
+        UsageError: an engine cannot be built to this specification.
     """
     choice = choose(name, (folder / f"{name}.onnx").read_bytes(), case, precision)
-    built = build_engine(flavour, choice.graph, order, timing=read_timing(flavour))
+    built = build_engine(flavour, choice.graph, spec, timing=read_timing(flavour))
     write_timing(flavour, built.timing)
-    sidecar = _sidecar(name, case, flavour, order, choice, built)
+    sidecar = _sidecar(name, case, flavour, spec, choice, built)
     write_engine(folder, built, sidecar)
     if choice.precision == "fp16":
         (folder / sidecar.source).write_bytes(choice.graph)
@@ -95,7 +115,7 @@ def _sidecar(
     name: str,
     case: GoldenCase,
     flavour: Flavour,
-    order: EngineSpec,
+    spec: EngineSpec,
     choice: Choice,
     built: BuiltEngine,
 ) -> Sidecar:
@@ -105,10 +125,10 @@ def _sidecar(
         flavour=flavour.name,
         version=built.version,
         system=system_here(),
-        targets=order.targets,
-        compatibility=order.compatibility,
+        targets=spec.targets,
+        compatibility=spec.compatibility,
         precision=choice.precision,
-        profile=order.profile,
+        profile=spec.profile,
         source=f"{FOLDER}/{name}.fp16.onnx" if choice.precision == "fp16" else f"{name}.onnx",
         source_sha256=hashlib.sha256(choice.graph).hexdigest(),
         plan_sha256=hashlib.sha256(built.plan).hexdigest(),
@@ -124,15 +144,17 @@ def _sidecar(
 
 
 def _check(folder: Path) -> list[ParityReport]:
-    """Each engine's own graph on this CPU, and the engine itself where there is a device."""
-    cases, (reports, why_not) = read_golden(folder), check_engines(folder)
+    """Check each engine's graph on this CPU, and the engine itself where its device is present."""
+    cases = read_golden(folder)
+    reports, reasons = check_engines(folder)
     for sidecar in read_sidecars(folder):
-        case, session = cases[sidecar.graph], open_session(folder / sidecar.source)
+        case = cases[sidecar.graph]
+        session = open_session(folder / sidecar.source)
         label = f"{sidecar.graph} {sidecar.precision}, cpu"
         reports.append(
             compare(label, case.outputs, run_graph(session, case.inputs), allowed(sidecar))
         )
-        reason = why_not.get(sidecar.graph)
+        reason = reasons.get(sidecar.graph)
         write_sidecar(
             folder,
             replace(sidecar, executed=f"not run: {reason}" if reason else "run here, compared"),

@@ -1,7 +1,8 @@
-"""Triton: a model repository of the graphs for NVIDIA's inference server, with configuration and warm-up data.
+"""The format `triton`: a model repository for NVIDIA's Triton Inference Server.
 
-Start it with `tritonserver --model-repository AVATAR/triton`. Every graph is also there as an engine where `--format
-trt` built one with the flavour that the server has.
+It holds every graph with its configuration and warm-up data, and the engines that `--format trt`
+built with the server's flavour of TensorRT. Start the server with
+`tritonserver --model-repository AVATAR/triton`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FOLDER = "triton"
 SERVED_FLAVOUR = "tensorrt"
 
 TYPES = {"tensor(float)": ("TYPE_FP32", "<f4"), "tensor(float16)": ("TYPE_FP16", "<f2")}
-"""ONNX Runtime's name of a type -> Triton's, and the bytes of its warm-up data."""
+"""ONNX Runtime's name of a type -> Triton's name, and numpy's type of the warm-up data."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Model:
     name: str
     backend: str
     file: Path
-    """What is served, in the avatar folder."""
+    """The served file, in the avatar folder."""
     graph: Path
-    """The ONNX graph that tells what goes in and out."""
+    """The ONNX graph with its inputs and outputs."""
 
 
 def _models(folder: Path) -> list[Model]:
@@ -59,8 +60,9 @@ def _models(folder: Path) -> list[Model]:
 
 
 def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
-    models, cases = _models(folder), read_golden(folder)
-    with progress("filling the repository", len(models)) as advance:
+    models = _models(folder)
+    cases = read_golden(folder)
+    with progress("writing the repository", len(models)) as advance:
         for model in models:
             write_model(folder / FOLDER, model, cases[model.graph.stem])
             advance(1)
@@ -69,26 +71,27 @@ def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[st
 
 def write_model(repository: Path, model: Model, case: GoldenCase) -> None:
     """Write `NAME/config.pbtxt`, `NAME/1/model.*` and `NAME/warmup/*` into a repository."""
-    place, session = repository / model.name, open_session(model.graph)
+    directory = repository / model.name
+    session = open_session(model.graph)
     for part in ("1", "warmup"):
-        (place / part).mkdir(parents=True)
-    shutil.copyfile(model.file, place / "1" / f"model{model.file.suffix}")
-    for given in session.get_inputs():
-        data = np.ascontiguousarray(case.inputs[given.name], dtype=_type(given)[1])
-        (place / "warmup" / given.name).write_bytes(data.tobytes())
-    (place / "config.pbtxt").write_text(_config(model, session, case), encoding="utf-8")
+        (directory / part).mkdir(parents=True)
+    shutil.copyfile(model.file, directory / "1" / f"model{model.file.suffix}")
+    for tensor in session.get_inputs():
+        data = np.ascontiguousarray(case.inputs[tensor.name], dtype=_type(tensor)[1])
+        (directory / "warmup" / tensor.name).write_bytes(data.tobytes())
+    (directory / "config.pbtxt").write_text(_config(model, session, case), encoding="utf-8")
 
 
 def _config(model: Model, session: Any, case: GoldenCase) -> str:
-    """The configuration. No batch axis of the server's own: N is the first axis of most tensors, not of all."""
+    """Text of config.pbtxt, without a batch axis: N is the first axis of most tensors, not all."""
     lines = [f'name: "{model.name}"', f'backend: "{model.backend}"', "max_batch_size: 0"]
-    lines += [f"input {_tensor(given)}" for given in session.get_inputs()]
-    lines += [f"output {_tensor(made)}" for made in session.get_outputs()]
+    lines += [f"input {_tensor(tensor)}" for tensor in session.get_inputs()]
+    lines += [f"output {_tensor(tensor)}" for tensor in session.get_outputs()]
     lines += ["model_warmup {", '  name: "golden"', "  batch_size: 1"]
-    for given in session.get_inputs():
-        size = ", ".join(map(str, case.inputs[given.name].shape))
-        told = f'data_type: {_type(given)[0]} dims: [ {size} ] input_data_file: "{given.name}"'
-        lines.append(f'  inputs {{ key: "{given.name}" value {{ {told} }} }}')
+    for tensor in session.get_inputs():
+        size = ", ".join(map(str, case.inputs[tensor.name].shape))
+        value = f'data_type: {_type(tensor)[0]} dims: [ {size} ] input_data_file: "{tensor.name}"'
+        lines.append(f'  inputs {{ key: "{tensor.name}" value {{ {value} }} }}')
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -99,39 +102,41 @@ def _tensor(value: Any) -> str:
 
 def _type(value: Any) -> tuple[str, str]:
     if value.type not in TYPES:
-        raise InternalError(f"{value.name} is a {value.type}, which has no row in TYPES")
+        raise InternalError(f"{value.name} has the type {value.type}, which has no row in TYPES")
     return TYPES[value.type]
 
 
 def _check(folder: Path) -> list[ParityReport]:
-    """Each graph of the repository on its own warm-up data, as the server would run it on start."""
+    """Run each graph of the repository on its warm-up data, as the server does when it starts."""
     return [_report(folder / FOLDER / name, case) for name, case in read_golden(folder).items()]
 
 
-def _report(place: Path, case: GoldenCase) -> ParityReport:
-    session = open_session(place / "1" / "model.onnx")
+def _report(directory: Path, case: GoldenCase) -> ParityReport:
+    session = open_session(directory / "1" / "model.onnx")
     inputs = {
-        given.name: np.fromfile(place / "warmup" / given.name, dtype=_type(given)[1]).reshape(
-            case.inputs[given.name].shape
-        )
-        for given in session.get_inputs()
+        tensor.name: np.fromfile(
+            directory / "warmup" / tensor.name, dtype=_type(tensor)[1]
+        ).reshape(case.inputs[tensor.name].shape)
+        for tensor in session.get_inputs()
     }
     return compare(
-        f"triton {place.name}", case.outputs, run_graph(session, inputs), case.tolerances
+        f"triton {directory.name}", case.outputs, run_graph(session, inputs), case.tolerances
     )
 
 
 ROWS = (
     ExportFormat(
         name="triton",
-        description="a model repository for NVIDIA's Triton server: graphs, configuration, warm-up data",
+        description="a model repository for NVIDIA's Triton server: "
+        "graphs, configuration, warm-up data",
         modules=("onnxruntime",),
         write=_write,
         check=_check,
         after=("onnx",),
         after_student=True,
         notes=lambda folder: [
-            "the graphs of triton/ were run here in ONNX Runtime, on their warm-up data; no server was"
+            "the graphs of triton/ were run here in ONNX Runtime, on their warm-up data; "
+            "no server was"
         ],
     ),
 )

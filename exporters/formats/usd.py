@@ -1,4 +1,8 @@
-"""USD and USDZ: the rigged head as UsdSkel, at rest or with a motion, and the proof of what it shows."""
+"""The formats `usd` and `usdz`: the rigged head as UsdSkel, at rest or with a motion.
+
+A scene is read back, skinned by USD and compared with the avatar's own posing: in frames of its
+motion, and in the reference poses, which replace the motion while the scene is read.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
+from imavatar_deploy.arrays import Array, Float32, Shaped
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.conventions import UNITS_PER_METRE
@@ -18,7 +22,7 @@ from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack
 
-from ..fidelity.reference_poses import proof_poses
+from ..fidelity.reference_poses import reference_poses
 from ..sequences.motion import Motion
 from ..sequences.outputs import NAME
 from ..sequences.posing import Channels
@@ -29,27 +33,31 @@ from ..surface_colours import vertex_colours
 from .format import ExportFormat, ExportInput
 from .gltf.format import same_edition
 
-# A USD scene read back: moved by USD's own skinning and held against the avatar's own posing.
-#
-# Two things are compared: frames of the motion that is in the file, and the rig alone on the proof poses, which are put
-# over that motion while it is read; so a head that stands still is proved, too.
-
-
-Array = NDArray[Any]
-
 KEYS = 5
 """Frames of the motion that are compared."""
 
-METRES = Tolerance(1e-4)
+POSITION_TOLERANCE = Tolerance(1e-4)
+"""Of vertices, metres."""
+
+Arrays = dict[str, Shaped[Array, "..."]]
 
 
-def write_proof(path: Path, avatar: Avatar, track: FlameTrack) -> None:
-    """Keep what a scene of this avatar and motion must show."""
+# Check of a scene
+
+
+def write_expected(path: Path, avatar: Avatar, track: FlameTrack) -> None:
+    """Write the vertices that a scene of this avatar and motion must show.
+
+    Args:
+        path: the file to write; `check_scene` reads it.
+        avatar: the baked avatar.
+        track: the motion in the scene.
+    """
     path.parent.mkdir(exist_ok=True)
-    poses = proof_poses(avatar.edition)
+    poses = reference_poses(avatar.edition)
     keys = np.unique(np.linspace(0, len(track) - 1, KEYS).astype(np.int64))
     frames = list(zip(poses.expression, poses.pose, strict=True))
-    arrays: dict[str, Array] = {
+    arrays: Arrays = {
         "keys": keys,
         "motion": np.stack(
             [_metres(avatar, track.expression[key], track.pose[key]) for key in keys]
@@ -64,56 +72,65 @@ def write_proof(path: Path, avatar: Avatar, track: FlameTrack) -> None:
     path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
-def _metres(avatar: Avatar, expression: Array, pose: Array) -> Array:
+def _metres(
+    avatar: Avatar, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+) -> Float32[Array, "V 3"]:
     return pose_plainly(avatar, expression, pose).vertices / np.float32(UNITS_PER_METRE)
 
 
-def check_proof(subject: str, path: Path, proof: Path) -> ParityReport:
-    """Read the scene at `path` back and hold it against its proof."""
-    stored, scene = load_file(proof), _Scene(path)
-    found = {
+def check_scene(subject: str, path: Path, expected: Path) -> ParityReport:
+    """Read the scene at `path` and compare it with the vertices in the file `expected`."""
+    stored = load_file(expected)
+    scene = _Scene(path)
+    rows = range(len(stored["rig"]))
+    computed = {
         "motion": np.stack([scene.skinned(int(key)) for key in stored["keys"]]),
-        "rig": np.stack([scene.skinned(0, stored, number) for number in range(len(stored["rig"]))]),
+        "rig": np.stack([scene.skinned(0, stored, row) for row in rows]),
     }
     return compare(
-        subject, {name: stored[name] for name in found}, found, dict.fromkeys(found, METRES)
+        subject,
+        {name: stored[name] for name in computed},
+        computed,
+        dict.fromkeys(computed, POSITION_TOLERANCE),
     )
 
 
 class _Scene:
-    """A file opened once, whose frames are asked for on stages of their own."""
+    """A scene file. It is opened once; each frame is evaluated on a stage of its own."""
 
     def __init__(self, path: Path) -> None:
         self._library = Library()
         self._layer = self._library.Sdf.Layer.FindOrOpen(str(path))
 
-    def skinned(self, time: int, stored: dict[str, Array] | None = None, number: int = 0) -> Array:
-        """[V, 3] the mesh at a time code, or in a stored pose; skinned by the library."""
-        usd, stage = self._library, self._library.Usd.Stage.Open(self._layer)
+    def skinned(
+        self, time: int, stored: Arrays | None = None, row: int = 0
+    ) -> Float32[Array, "V 3"]:
+        """Vertices at a time code, or in row `row` of stored poses; skinned by the library."""
+        usd = self._library
+        stage = usd.Usd.Stage.Open(self._layer)
         session = stage.GetSessionLayer()
         session.timeCodesPerSecond = stage.GetTimeCodesPerSecond()
         stage.SetEditTarget(session)
         if stored is not None:
-            self._put(stage, stored, number)
-        moment = usd.Gf.Interval(time, time)
-        usd.UsdSkel.BakeSkinning(usd.UsdSkel.Root(stage.GetDefaultPrim()), moment)
+            self._set_pose(stage, stored, row)
+        interval = usd.Gf.Interval(time, time)
+        usd.UsdSkel.BakeSkinning(usd.UsdSkel.Root(stage.GetDefaultPrim()), interval)
         mesh = usd.UsdGeom.Mesh(stage.GetPrimAtPath(f"/{NAME}/surface"))
         return np.array(mesh.GetPointsAttr().Get(time))
 
-    def _put(self, stage: Any, stored: dict[str, Array], number: int) -> None:
-        """A stored pose over the motion of a stage."""
+    def _set_pose(self, stage: Any, stored: Arrays, row: int) -> None:
+        """Replace the motion of a stage by a stored pose."""
         arrays = self._library.Vt
         motion = self._library.UsdSkel.Animation(stage.GetPrimAtPath(f"/{NAME}/motion"))
-        motion.GetTranslationsAttr().Set(
-            arrays.Vec3fArray.FromNumpy(stored["translations"][number]), 0
-        )
-        motion.GetRotationsAttr().Set(arrays.QuatfArray.FromNumpy(stored["rotations"][number]), 0)
-        motion.GetBlendShapeWeightsAttr().Set(
-            arrays.FloatArray.FromNumpy(stored["weights"][number]), 0
-        )
+        translations = arrays.Vec3fArray.FromNumpy(stored["translations"][row])
+        rotations = arrays.QuatfArray.FromNumpy(stored["rotations"][row])
+        weights = arrays.FloatArray.FromNumpy(stored["weights"][row])
+        motion.GetTranslationsAttr().Set(translations, 0)
+        motion.GetRotationsAttr().Set(rotations, 0)
+        motion.GetBlendShapeWeightsAttr().Set(weights, 0)
 
 
-Float = NDArray[np.float32]
+# The formats
 
 
 def _writer(name: str) -> Callable[[Path, ExportInput, Progress], Mapping[str, Any]]:
@@ -121,41 +138,53 @@ def _writer(name: str) -> Callable[[Path, ExportInput, Progress], Mapping[str, A
 
     def write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
         assert scene.whole is not None
-        take, path = _take(folder, subject), folder / f"avatar{scene.suffix}"
-        scene.whole(path, take, _frames(subject, take))
-        write_proof(folder / "golden" / f"{name}.safetensors", take.avatar, take.track)
-        shapes = len(blend_names(take.avatar))
-        return {name: {"bytes": path.stat().st_size, "frames": len(take), "blend_shapes": shapes}}
+        motion = _motion(folder, subject)
+        path = folder / f"avatar{scene.suffix}"
+        scene.whole(path, motion, _frames(subject, motion))
+        write_expected(folder / "golden" / f"{name}.safetensors", motion.avatar, motion.track)
+        return {
+            name: {
+                "bytes": path.stat().st_size,
+                "frames": len(motion),
+                "blend_shapes": len(blend_names(motion.avatar)),
+            }
+        }
 
     return write
 
 
-def _take(folder: Path, subject: ExportInput) -> Motion:
-    """The subject's motion, or one frame at rest."""
-    source, avatar = subject.source, subject.bake.avatar
-    said = {"sha256": subject.metadata["source_sha256"], "provenance": source.provenance}
+def _motion(folder: Path, subject: ExportInput) -> Motion:
+    """The motion of the settings, or one frame at rest."""
+    source = subject.source
     still = FlameTrack(NEUTRAL[None], AT_REST[None], edition=source.edition)
-    manifest = {"head_model": source.edition, "source": said, "files": {}}
-    return Motion(
-        AvatarFolder(folder, avatar, manifest), subject.settings.track or still, colour=True
-    )
+    manifest = {
+        "head_model": source.edition,
+        "source": {
+            "sha256": subject.metadata["source_sha256"],
+            "provenance": source.provenance,
+        },
+        "files": {},
+    }
+    avatar_folder = AvatarFolder(folder, subject.bake.avatar, manifest)
+    return Motion(avatar_folder, subject.settings.track or still, colour=True)
 
 
-def _frames(subject: ExportInput, take: Motion) -> Iterator[Channels]:
-    """Vertices of every frame; colours, those of the neutral face, in the first alone: a scene keeps them."""
-    for index, frame in enumerate(take.track.frames()):
-        moved = pose_plainly(take.avatar, frame.expression, frame.pose).vertices / np.float32(
-            UNITS_PER_METRE
-        )
-        yield {"vertices": moved} | (
-            {} if index else {"colours": vertex_colours(subject.source, subject.bake)}
-        )
+def _frames(subject: ExportInput, motion: Motion) -> Iterator[Channels]:
+    """Vertices of every frame, and in the first one the colours of the neutral face.
+
+    A scene keeps the colours of its first time sample.
+    """
+    for index, frame in enumerate(motion.track.frames()):
+        channels = {"vertices": _metres(motion.avatar, frame.expression, frame.pose)}
+        if index == 0:
+            channels["colours"] = vertex_colours(subject.source, subject.bake)
+        yield channels
 
 
 def _check(name: str, suffix: str) -> Callable[[Path], list[ParityReport]]:
     def check(folder: Path) -> list[ParityReport]:
         return [
-            check_proof(name, folder / f"avatar{suffix}", folder / "golden" / f"{name}.safetensors")
+            check_scene(name, folder / f"avatar{suffix}", folder / "golden" / f"{name}.safetensors")
         ]
 
     return check

@@ -1,1 +1,1 @@
-"""A motion played by a baked avatar and written for other programs: one file a format, each owning its row."""
+"""Bake a motion: the frames of a baked avatar in the file formats of other programs."""

@@ -1,4 +1,4 @@
-"""Alembic: one file with the vertices, normals and colours of every frame, for Blender, Maya, Houdini and Unreal."""
+"""Alembic: one file with vertices, normals and colours of every frame."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.optional import require
 
 from .format import SequenceFormat
@@ -22,11 +22,11 @@ from .posing import CHANNELS, Channels
 EXTRA = "scene"
 
 MARGIN = 1 << 20
-"""Bytes for all that is not an array."""
+"""Bytes reserved for everything except arrays."""
 
 
 class _Library:
-    """The parts of the bindings that are used here."""
+    """Modules of Alembic's Python bindings."""
 
     def __init__(self) -> None:
         self.geometry: Any = require("alembic3d", extra=EXTRA).AbcGeom
@@ -35,39 +35,43 @@ class _Library:
         self.arrays: Any = require("imath", extra=EXTRA)
         self.vertex: Any = self.geometry.GeometryScope.kVertexScope
 
-    def vectors(self, values: NDArray[np.float32]) -> Any:
-        """[V, 3] as the library's own array, without a copy: `values` must live as long."""
+    def vectors(self, values: Float32[Array, "V 3"]) -> Any:
+        """Wrap vectors as the library's array, without a copy; `values` must outlive it."""
         return self.arrays.V3fArrayFromBuffer(values)
 
-    def integers(self, values: NDArray[np.int32]) -> Any:
-        """Flat, as the library's own array."""
+    def integers(self, values: Int32[Array, "..."]) -> Any:
+        """Convert integers to a flat array of the library."""
         return self.arrays.IntArrayFromBuffer(np.ascontiguousarray(values.ravel()))
 
 
-def _write(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
-    _ensure_room(path, take)
-    _write_archive(_Library(), path, take, frames)
+def _write(path: Path, motion: Motion, frames: Iterable[Channels]) -> None:
+    _ensure_free_space(path, motion)
+    _write_archive(_Library(), path, motion, frames)
 
 
-def _ensure_room(path: Path, take: Motion) -> None:
-    """Look before: a disk that fills up under the library ends the whole program, without a word that can be caught."""
-    channels = len(CHANNELS) if take.colour else len(CHANNELS) - 1
-    needed = len(take) * channels * take.avatar.rest.nbytes + take.avatar.faces.nbytes + MARGIN
-    if shutil.disk_usage(path.parent).free < needed:
+def _ensure_free_space(path: Path, motion: Motion) -> None:
+    """Raise OSError if the disk is too small.
+
+    On a full disk the library ends the whole program, without an exception.
+    """
+    channels = len(CHANNELS) if motion.colour else len(CHANNELS) - 1
+    frame_bytes = channels * motion.avatar.rest.nbytes
+    required = len(motion) * frame_bytes + motion.avatar.faces.nbytes + MARGIN
+    if shutil.disk_usage(path.parent).free < required:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path.name)
 
 
-def _write_archive(library: _Library, path: Path, take: Motion, frames: Iterable[Channels]) -> None:
-    """The archive is complete when this function has let go of it."""
+def _write_archive(
+    library: _Library, path: Path, motion: Motion, frames: Iterable[Channels]
+) -> None:
+    """Write the archive; it is complete when the library's objects are released on return."""
     archive = library.archive.OArchive(str(path))
-    sampling = archive.addTimeSampling(library.core.TimeSampling(1.0 / take.fps, 0.0))
+    sampling = archive.addTimeSampling(library.core.TimeSampling(1.0 / motion.fps, 0.0))
     mesh = library.geometry.OPolyMesh(archive.getTop(), NAME, sampling).getSchema()
-    colours = _colours(library, mesh, sampling) if take.colour else None
-    faces = take.avatar.faces[:, ::-1]  # Alembic winds clockwise
-    indices, counts = (
-        library.integers(faces),
-        library.integers(np.full(len(faces), 3, dtype=np.int32)),
-    )
+    colours = _colours(library, mesh, sampling) if motion.colour else None
+    faces = motion.avatar.faces[:, ::-1]  # Alembic's faces are clockwise
+    indices = library.integers(faces)
+    counts = library.integers(np.full(len(faces), 3, dtype=np.int32))
     no_uv = library.geometry.OV2fGeomParamSample()
     for frame in frames:
         normals = library.geometry.ON3fGeomParamSample(
@@ -81,7 +85,7 @@ def _write_archive(library: _Library, path: Path, take: Motion, frames: Iterable
 
 
 def _colours(library: _Library, mesh: Any, sampling: int) -> Any:
-    """Where colours go. They stay as an image shows them: that is how Blender takes them."""
+    """The parameter of the colours, which are sRGB, as Blender expects."""
     argument = library.archive.Argument(sampling)
     return library.geometry.OC3fGeomParam(
         mesh.getArbGeomParams(), "colour", False, library.vertex, 1, argument

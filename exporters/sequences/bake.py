@@ -1,8 +1,8 @@
-"""bake_take: every frame of a take into files of any formats, and on again after any interruption."""
+"""bake_motion: write every frame of a motion in several formats; interrupted bakes can resume."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import imavatar_deploy
@@ -17,60 +17,67 @@ from .outputs import Outputs
 from .posing import Channels, FramePoser
 from .resume import open_journal, writing
 from .staging import Staging, WaitingFrames
-from .workers import Crew, FrameWork, threads
+from .workers import FrameExecutor, FrameWork, thread_executor
 
 
-def bake_take(
-    take: Motion,
+def bake_motion(
+    motion: Motion,
     out: str | Path,
     rows: Sequence[SequenceFormat],
     *,
-    crew: Crew | None = None,
+    executor: FrameExecutor | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> list[Path]:
-    """Bake a take into the folder `out`; gives what was written, see `outputs.Outputs`.
+    """Bake a motion into the folder `out`.
 
-    Memory holds one frame a worker, however long the take is; frames of formats with one file wait on the disk.
+    Memory holds one frame a worker, however long the motion is; frames of formats with one file are
+    stored on the disk until all are there.
 
     Args:
+        motion: the avatar and its track.
+        out: the folder to write.
         rows: of `formats.FORMATS`.
-        crew: who does the work: `threads.threads` (on all cores when None) or `ray_cluster.cluster`. The bytes do not
-            depend on it.
-        resume: go on with a bake that was interrupted, or begin one.
-        overwrite: replace the bake that is there.
+        executor: runs the work: `workers.thread_executor` (on all cores when None) or
+            `ray_cluster.ray_executor`. The bytes do not depend on it.
+        resume: continue an interrupted bake, or begin one.
+        overwrite: replace an existing bake.
+        progress: shows how far the work is.
+
+    Returns:
+        The written files and folders (`outputs.Outputs.written`).
 
     Raises:
-        UsageError: `out` cannot be written, is in the way, or was begun with other settings.
-        InputError: the avatar has no texture network, or the motion throws a vertex out of all bounds.
-        MissingDependencyError: colours need onnxruntime, and it is not there.
+        UsageError: `out` cannot be written, holds other files, or a bake with other settings.
+        InputError: the avatar has no texture network, or the motion moves a vertex out of bounds.
+        MissingDependencyError: colours need onnxruntime, which is not installed.
     """
-    outputs = Outputs(Path(out).absolute(), take, rows)
+    outputs = Outputs(Path(out).absolute(), motion, rows)
     settings = {
         "version": imavatar_deploy.__version__,
         "formats": [row.name for row in rows],
-        **take.identity(),
+        **motion.identity(),
     }
     staging = open_journal(Path(out), settings, resume=resume, overwrite=overwrite)
     with writing(Path(out)):
-        _bake(outputs, Staging(staging.folder.absolute()), crew or threads(), progress)
-    return Outputs(Path(out), take, rows).written()
+        _bake(outputs, Staging(staging.folder.absolute()), executor or thread_executor(), progress)
+    return Outputs(Path(out), motion, rows).written()
 
 
-def _bake(outputs: Outputs, staging: Staging, crew: Crew, progress: Progress) -> None:
+def _bake(outputs: Outputs, staging: Staging, executor: FrameExecutor, progress: Progress) -> None:
     for row in outputs.per_frame():
         (outputs.out / row.name).mkdir(exist_ok=True)
-    _write_licence(outputs.out / LICENCE, outputs.take, staging)
+    _write_licence(outputs.out / LICENCE, outputs.motion, staging)
     unwritten = outputs.unwritten()
     waiting = WaitingFrames(staging, outputs.channels(outputs.whole()) if unwritten else ())
     missing = outputs.missing(staging.folder if waiting.channels else None)
-    with progress("baking frames", len(outputs.take)) as advance:
-        advance(len(outputs.take) - len(missing))
+    with progress("baking frames", len(outputs.motion)) as advance:
+        advance(len(outputs.motion) - len(missing))
         if missing:
-            crew(FrameWork(outputs, staging, waiting), missing, advance)
+            executor(FrameWork(outputs, staging, waiting), missing, advance)
     if outputs.mesh and not outputs.mesh.exists():
-        _write_mesh(outputs.mesh, outputs.take, staging)
+        _write_mesh(outputs.mesh, outputs.motion, staging)
     for row in unwritten:
         _assemble(row, outputs, waiting, progress)
     staging.remove()
@@ -79,30 +86,32 @@ def _bake(outputs: Outputs, staging: Staging, crew: Crew, progress: Progress) ->
 def _assemble(
     row: SequenceFormat, outputs: Outputs, waiting: WaitingFrames, progress: Progress
 ) -> None:
-    """Put the frames that wait into the one file of a format."""
+    """Assemble the stored frames into the one file of a format."""
     assert row.whole is not None
     target = outputs.file(row)
     with (
-        progress(f"writing {target.name}", len(outputs.take)) as advance,
+        progress(f"writing {target.name}", len(outputs.motion)) as advance,
         waiting.staging.whole(target) as partial,
     ):
-        frames = waiting.in_order(len(outputs.take))
-        row.whole(partial, outputs.take, (_told(frame, advance) for frame in frames))
+        frames = waiting.in_order(len(outputs.motion))
+        row.whole(partial, outputs.motion, _counted(frames, advance))
 
 
-def _told(frame: Channels, advance: Advance) -> Channels:
-    advance(1)
-    return frame
+def _counted(frames: Iterable[Channels], advance: Advance) -> Iterator[Channels]:
+    for frame in frames:
+        advance(1)
+        yield frame
 
 
-def _write_licence(path: Path, take: Motion, staging: Staging) -> None:
+def _write_licence(path: Path, motion: Motion, staging: Staging) -> None:
     if not path.exists():
         with staging.whole(path) as partial:
-            partial.write_text(licence_text(licence_of(take.folder.manifest)), encoding="utf-8")
+            partial.write_text(licence_text(licence_of(motion.folder.manifest)), encoding="utf-8")
 
 
-def _write_mesh(path: Path, take: Motion, staging: Staging) -> None:
-    """The neutral head, whose vertices a point cache moves."""
-    channels = FramePoser(take, ("vertices", "normals")).pose(NEUTRAL, AT_REST, "the neutral head")
+def _write_mesh(path: Path, motion: Motion, staging: Staging) -> None:
+    """Write the neutral head, whose vertices a point cache moves."""
+    poser = FramePoser(motion, ("vertices", "normals"))
+    channels = poser.pose(NEUTRAL, AT_REST, "the neutral head")
     with staging.whole(path) as partial:
-        write_obj(partial, take.avatar.faces, channels)
+        write_obj(partial, motion.avatar.faces, channels)

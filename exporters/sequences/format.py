@@ -1,4 +1,4 @@
-"""SequenceFormat: one row of the table of sequence formats; each format's file owns its row."""
+"""SequenceFormat: one row of the table of sequence formats; each row is in its format's file."""
 
 from __future__ import annotations
 
@@ -10,37 +10,40 @@ from .motion import Motion
 from .posing import Channels
 
 FrameWriter = Callable[[Path, Motion, Channels], None]
-"""Writes one frame to a path that does not exist; frames are written in any order, from several threads."""
+"""Writes one frame to a new path; frames are written in any order, from several threads."""
 
 WholeWriter = Callable[[Path, Motion, Iterable[Channels]], None]
-"""Writes all frames, which come in order and one at a time, to a path that does not exist."""
+"""Writes all frames, which are iterated in order, to a new path."""
 
 
 @dataclass(frozen=True)
 class SequenceFormat:
-    """How a take becomes files of one format. The same take gives the same bytes: no dates, no paths."""
+    """One file format of a motion.
+
+    The same motion gives the same bytes: the files hold no dates and no paths.
+    """
 
     name: str
     description: str
     suffix: str
     """With the dot."""
     channels: tuple[str, ...]
-    """Of `posing.CHANNELS`, what the writer makes use of; colours come only where they are asked for."""
+    """Channels of `posing.CHANNELS` that the writer uses; colours are optional."""
     per_frame: FrameWriter | None = None
-    """For a file a frame."""
+    """Writer of a format with a file a frame."""
     whole: WholeWriter | None = None
-    """For one file with all frames in it."""
+    """Writer of a format with one file for all frames."""
     needs_mesh: bool = False
-    """The file moves the vertices of a mesh that it does not hold: the neutral head is written beside it."""
+    """Whether the file moves the vertices of a separate mesh: the neutral head, beside it."""
     modules: tuple[str, ...] = ()
-    """What must be importable; asked for before the long work."""
+    """Modules that must be importable; checked before the long work."""
     extra: str = "scene"
-    """The extra of this package that brings `modules`."""
+    """The extra of this package that installs `modules`."""
 
     own_colours: bool = False
-    """Whether it has colours of its own, one for each vertex and the whole motion."""
-    notes: Callable[[Motion], list[str]] = lambda take: []
-    """What the user must be told of the file beforehand."""
+    """Whether the file has one colour for each vertex in all frames."""
+    notes: Callable[[Motion], list[str]] = lambda motion: []
+    """Sentences for the user about the file, before it is written."""
 
     @property
     def carries_colours(self) -> bool:

@@ -1,4 +1,4 @@
-"""The table of sequence formats: adding a format is adding a row."""
+"""The table of sequence formats."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ FORMATS: dict[str, SequenceFormat] = {
         *usd.ROWS,
     )
 }
-"""Every known format by name."""
+"""Every format by name."""
 
 
 def ready_formats(names: Iterable[str]) -> list[SequenceFormat]:
-    """The rows of these names, each once and in the table's order, with its dependencies in place.
+    """Rows of the named formats, each once and in the table's order.
 
     Raises:
         UsageError: a name is unknown.
         MissingDependencyError: a module that a format needs cannot be imported.
     """
-    asked = list(names)
-    for name in asked:
+    required = list(names)
+    for name in required:
         if name not in FORMATS:
             raise unknown_name("sequence format", name, FORMATS)
-    rows = [row for row in FORMATS.values() if row.name in asked]
+    rows = [row for row in FORMATS.values() if row.name in required]
     for row in rows:
         for module in row.modules:
             require(module, extra=row.extra)

@@ -1,6 +1,7 @@
 """GLB: the rig with the motion as its clip, in one file for engines and browsers.
 
-A motion costs some numbers a frame, as in USD; the colours are those of the neutral face in every frame.
+A motion takes a few numbers a frame, as in USD. The colours are those of the neutral face in every
+frame.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+
+from imavatar_deploy.arrays import Array, Float32
 
 from ..formats.gltf.glb import write_glb
 from ..formats.gltf.morph_targets import strongest
@@ -21,44 +23,47 @@ from .motion import Motion
 from .posing import Channels, FramePoser
 
 GREY = 0.5
-"""Of a head whose colours nobody knows, sRGB."""
+"""Colour of a head without a texture network, sRGB."""
 
-TOLD = 0.005
-"""A share of a vertex's skinning weight that is worth a sentence when it is lost."""
+MIN_NOTED_LOSS = 0.005
+"""Loss of a vertex's skinning weight from which on a note reports it."""
 
 
-def _write(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
-    deque(frames, maxlen=0)  # they hold nothing: the rig moves by itself
+def _write(path: Path, motion: Motion, frames: Iterable[Channels]) -> None:
+    deque(frames, maxlen=0)  # the frames are empty: the file holds the rig and the track
     write_glb(
         path,
-        take.avatar,
-        _colours(take),
-        licence=licence_of(take.folder.manifest),
-        track=take.track,
+        motion.avatar,
+        _colours(motion),
+        licence=licence_of(motion.folder.manifest),
+        track=motion.track,
     )
 
 
-def _has_colours(take: Motion) -> bool:
-    return "texture.onnx" in take.folder.manifest["files"]
+def _has_colours(motion: Motion) -> bool:
+    return "texture.onnx" in motion.folder.manifest["files"]
 
 
-def _colours(take: Motion) -> NDArray[np.float32]:
-    """[V, 3] sRGB of the neutral face."""
-    if not _has_colours(take):
-        return np.full((take.avatar.vertex_count, 3), GREY, dtype=np.float32)
-    return FramePoser(take, ("colours",)).pose(NEUTRAL, AT_REST, "the neutral head")["colours"]
+def _colours(motion: Motion) -> Float32[Array, "V 3"]:
+    """Colours of the neutral face, sRGB."""
+    if not _has_colours(motion):
+        return np.full((motion.avatar.vertex_count, 3), GREY, dtype=np.float32)
+    return FramePoser(motion, ("colours",)).pose(NEUTRAL, AT_REST, "the neutral head")["colours"]
 
 
-def _notes(take: Motion) -> list[str]:
-    lost = strongest(take.avatar.skin_weights).lost
-    notes = {
-        "glb: the avatar has no texture.onnx, so the head is plain grey": not _has_colours(take),
-        "glb: the colours are those of the neutral face in every frame": _has_colours(take)
-        and take.colour,
-        f"glb: a vertex follows four bones at most, and one loses {lost:.1%} of its weight by it": lost
-        > TOLD,
-    }
-    return [note for note, true in notes.items() if true]
+def _notes(motion: Motion) -> list[str]:
+    lost = strongest(motion.avatar.skin_weights).lost
+    notes = []
+    if not _has_colours(motion):
+        notes.append("glb: the avatar has no texture.onnx, so the head is plain grey")
+    elif motion.colour:
+        notes.append("glb: the colours are those of the neutral face in every frame")
+    if lost > MIN_NOTED_LOSS:
+        notes.append(
+            "glb: a vertex follows at most four bones; "
+            f"one vertex loses {lost:.1%} of its weight by this limit"
+        )
+    return notes
 
 
 FORMAT = SequenceFormat(

@@ -1,4 +1,4 @@
-"""Take: an avatar, the motion it is to play and how often a second: all that a bake is made from."""
+"""Motion: an avatar with the track it plays, the input of a bake."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ class Motion:
     """A motion of T frames for one avatar.
 
     Raises:
-        InputError: the avatar has another number of expressions than a motion.
+        InputError: avatar and track differ in the number of expressions.
     """
 
     folder: AvatarFolder
     track: FlameTrack
     colour: bool = False
-    """Whether every vertex is given its colour in every frame, where a format can carry it."""
+    """Whether formats that can hold it get the colour of every vertex in every frame."""
 
     def __post_init__(self) -> None:
-        asked, given = self.avatar.expression_size, self.track.expression.shape[1]
-        if asked != given:
+        expected = self.avatar.expression_size
+        size = self.track.expression.shape[1]
+        if expected != size:
             raise InputError(
-                f"the avatar has {asked} expressions and a motion {given}; export the avatar again"
+                f"the avatar has {expected} expressions and the motion {size}; "
+                "export the avatar again"
             )
 
     def __len__(self) -> int:
@@ -47,18 +49,18 @@ class Motion:
         return self.track.fps
 
     def identity(self) -> dict[str, object]:
-        """What the result depends on, ready for JSON; two takes with one identity bake to the same bytes."""
-        motion = hashlib.sha256(self.track.expression.tobytes() + self.track.pose.tobytes())
+        """All that the baked bytes depend on, as JSON values."""
+        digest = hashlib.sha256(self.track.expression.tobytes() + self.track.pose.tobytes())
         return {
             "avatar": sha256(self.folder.path / MANIFEST),
-            "motion": motion.hexdigest(),
+            "motion": digest.hexdigest(),
             "frames": len(self),
             "fps": self.fps,
             "colour": self.colour,
         }
 
 
-def open_take(
+def open_motion(
     avatar: str | Path,
     track: str | Path,
     *,
@@ -67,19 +69,22 @@ def open_take(
     colour: bool = False,
     any_edition: bool = False,
 ) -> Motion:
-    """Open an avatar folder (or `sample`) and a track file (or `talk`).
+    """Open an avatar folder and a track.
 
     Args:
-        frames: which frames of the track, before it is retimed.
-        fps: frames a second to bake; the track's own when None.
-        any_edition: bake a motion made for another head model all the same.
+        avatar: the folder, or the word `sample`.
+        track: a file or folder, or the word `talk`.
+        frames: frames of the track to use, before it is retimed; all when None.
+        fps: frames a second to bake; the track's rate when None.
+        colour: whether formats that can hold it get the colour of every vertex in every frame.
+        any_edition: accept a track that was made for another head model.
 
     Raises:
-        UsageError: a slice without frames, or an impossible rate.
-        InputError: one of them cannot be read, or they do not fit.
+        UsageError: the slice selects no frames, or the rate is not positive.
+        InputError: avatar or track cannot be read, or they do not fit together.
     """
-    motion = read_track(track).select(frames or slice(None))
+    selection = read_track(track).select(frames or slice(None))
     folder = open_avatar(avatar)
     if not any_edition:
-        check_edition(motion.edition, folder.avatar.edition)
-    return Motion(folder, motion if fps is None else retimed(motion, fps), colour)
+        check_edition(selection.edition, folder.avatar.edition)
+    return Motion(folder, selection if fps is None else retimed(selection, fps), colour)

@@ -1,4 +1,4 @@
-"""OBJ: a text file a frame, with normals and, as most programs read them, colours behind the coordinates."""
+"""OBJ: a text file a frame, with normals, and with colours after the coordinates."""
 
 from __future__ import annotations
 
@@ -7,45 +7,75 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.rendering.workers import kernel
 
 from .format import SequenceFormat
 from .motion import Motion
 from .posing import CHANNELS, Channels
 
-# Numbers as text at the speed of a disk: lines of fixed-point decimals and of faces, written by compiled loops.
+MICROMETRES = 6
+"""Digits after the point of a coordinate in metres."""
+
+DIGITS = 4
+"""Digits after the point of normals and colours.
+
+That is a hundredth of a degree, and a fortieth of a step of eight bits.
+"""
+
+HEADER = b"# metres, +Y up, facing +Z\no head\n"
 
 
-Float = NDArray[np.float32]
+def write_obj(path: Path, faces: Int32[Array, "F 3"], channels: Channels) -> None:
+    """Write a mesh with normals, and with colours if the channels have them."""
+    with path.open("xb") as file:
+        file.write(HEADER)
+        file.write(_vertices(channels))
+        file.write(decimal_lines("vn", channels["normals"], DIGITS))
+        file.write(face_lines(faces))
 
-Bytes = NDArray[np.uint8]
 
-Index = NDArray[np.int32]
+def _vertices(channels: Channels) -> bytes:
+    if "colours" not in channels:
+        return decimal_lines("v", channels["vertices"], MICROMETRES)
+    return decimal_lines(
+        "v", np.concatenate([channels["vertices"], channels["colours"]], axis=1), MICROMETRES
+    )
+
+
+# Numbers as text: lines of fixed-point decimals and of faces, written by compiled loops
+
+FloatArray = NDArray[np.float32]
+ByteArray = NDArray[np.uint8]
+IndexArray = NDArray[np.int32]
 
 MINUS, POINT, SPACE, SLASH, ZERO, NEWLINE = (ord(letter) for letter in "-. /0\n")
 
 WIDTH = 22
-"""Bytes that a number takes at most: sign, the digits of a 64-bit integer, point, space."""
+"""Largest number of bytes of a number: sign, the digits of a 64-bit integer, point, space."""
 
 
-def decimal_lines(prefix: str, rows: Float, decimals: int) -> bytes:
-    """A line for each row `[N, K]`: the prefix, then its numbers with so many digits after the point.
+def decimal_lines(prefix: str, rows: Float32[Array, "N K"], decimals: int) -> bytes:
+    """One line for each row: the prefix, then its numbers.
 
-    The values must be below 1e12 / 10^decimals, as those of `FramePoser` are.
+    Args:
+        prefix: first word of the lines.
+        rows: numbers below 1e12 / 10^decimals, as those of `FramePoser` are.
+        decimals: digits after the point.
     """
     lead = np.frombuffer(prefix.encode(), dtype=np.uint8)
     buffer = np.zeros(len(rows) * (len(lead) + rows.shape[1] * WIDTH + 1), dtype=np.uint8)
     return buffer[: _write_decimals(lead, rows, decimals, buffer)].tobytes()
 
 
-def face_lines(faces: Index) -> bytes:
-    """A line `f a//a b//b c//c` for each face `[F, 3]`, counted from 1: vertex and normal have the same number."""
+def face_lines(faces: Int32[Array, "F 3"]) -> bytes:
+    """One line `f a//a b//b c//c` for each face, with indices of vertex and normal from 1."""
     buffer = np.zeros(len(faces) * (2 + 6 * WIDTH), dtype=np.uint8)
     return buffer[: _write_faces(faces, buffer)].tobytes()
 
 
 @kernel
-def _write_decimals(lead: Bytes, rows: Float, decimals: int, buffer: Bytes) -> int:
+def _write_decimals(lead: ByteArray, rows: FloatArray, decimals: int, buffer: ByteArray) -> int:
     scale = 10.0**decimals
     at = 0
     for row in range(rows.shape[0]):
@@ -67,7 +97,7 @@ def _write_decimals(lead: Bytes, rows: Float, decimals: int, buffer: Bytes) -> i
 
 
 @kernel
-def _write_faces(faces: Index, buffer: Bytes) -> int:
+def _write_faces(faces: IndexArray, buffer: ByteArray) -> int:
     at = 0
     for face in range(faces.shape[0]):
         buffer[at] = ord("f")
@@ -85,8 +115,8 @@ def _write_faces(faces: Index, buffer: Bytes) -> int:
 
 
 @kernel
-def _write_number(whole: np.int64, decimals: int, buffer: Bytes, at: int) -> int:
-    """`whole / 10^decimals`, digit by digit from the right; returns where the next byte goes."""
+def _write_number(whole: np.int64, decimals: int, buffer: ByteArray, at: int) -> int:
+    """Write `whole / 10^decimals` at `at`, from the last digit on; return the next position."""
     digits = 1
     rest = whole // 10
     while rest > 0 or digits <= decimals:
@@ -105,34 +135,11 @@ def _write_number(whole: np.int64, decimals: int, buffer: Bytes, at: int) -> int
     return at + length
 
 
-MICROMETRES = 6
-"""Digits after the point of a coordinate in metres."""
-
-DIGITS = 4
-"""Of normals and colours: a hundredth of a degree, a fortieth of a step of eight bits."""
-
-HEADER = b"# metres, +Y up, facing +Z\no head\n"
+# The format
 
 
-def write_obj(path: Path, faces: NDArray[np.int32], channels: Channels) -> None:
-    """Write a mesh with normals and perhaps colours."""
-    with path.open("xb") as file:
-        file.write(HEADER)
-        file.write(_vertices(channels))
-        file.write(decimal_lines("vn", channels["normals"], DIGITS))
-        file.write(face_lines(faces))
-
-
-def _vertices(channels: Channels) -> bytes:
-    if "colours" not in channels:
-        return decimal_lines("v", channels["vertices"], MICROMETRES)
-    return decimal_lines(
-        "v", np.concatenate([channels["vertices"], channels["colours"]], axis=1), MICROMETRES
-    )
-
-
-def _write_frame(path: Path, take: Motion, channels: Channels) -> None:
-    write_obj(path, take.avatar.faces, channels)
+def _write_frame(path: Path, motion: Motion, channels: Channels) -> None:
+    write_obj(path, motion.avatar.faces, channels)
 
 
 FORMAT = SequenceFormat(

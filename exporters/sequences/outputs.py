@@ -1,4 +1,4 @@
-"""Outputs: which files a take becomes, which of them are there, and what their frames must know."""
+"""Outputs: the files of a bake, which of them exist, and the channels that they need."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .motion import Motion
 from .posing import CHANNELS
 
 NAME = "head"
-"""Of files that hold all frames, and of the mesh in a scene."""
+"""Name of files that hold all frames, and of the mesh in a scene."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files of some formats in a folder.
+    """The files of a motion in some formats.
 
     out/obj/frame_000000.obj ...   a file a frame, counted from 0
     out/head.pc2                   all frames in one
@@ -25,16 +25,16 @@ class Outputs:
     """
 
     out: Path
-    take: Motion
+    motion: Motion
     rows: Sequence[SequenceFormat]
 
     @property
     def mesh(self) -> Path | None:
-        """Where the neutral head goes, if a format needs it."""
+        """The file of the neutral head; None if no format needs it."""
         return self.out / f"{NAME}.obj" if any(row.needs_mesh for row in self.rows) else None
 
     def file(self, row: SequenceFormat) -> Path:
-        """The one file of a format with all frames in it."""
+        """The file of a format with all frames in one."""
         return self.out / f"{NAME}{row.suffix}"
 
     def frame(self, row: SequenceFormat, index: int) -> Path:
@@ -50,35 +50,36 @@ class Outputs:
         return [row for row in self.rows if row.whole]
 
     def unwritten(self) -> list[SequenceFormat]:
-        """Those of `whole` whose file is not there yet."""
+        """Formats of `whole` whose file does not exist yet."""
         return [row for row in self.whole() if not self.file(row).exists()]
 
     def channels(self, rows: Sequence[SequenceFormat]) -> tuple[str, ...]:
-        """What these formats make use of and the take gives, in the order of `CHANNELS`."""
-        used = {channel for row in rows for channel in row.channels} - (
-            set() if self.take.colour else {"colours"}
-        )
+        """Channels that these formats use and the motion has, in the order of `CHANNELS`."""
+        used = {channel for row in rows for channel in row.channels}
+        if not self.motion.colour:
+            used.discard("colours")
         return tuple(channel for channel in CHANNELS if channel in used)
 
     def missing(self, waiting: Path | None) -> list[int]:
-        """Frames of which a file is not there.
+        """Frames of which a file does not exist.
 
         Args:
-            waiting: the folder of frames that wait for their file, where some must.
+            waiting: the folder of frames that are stored for assembly; None if there are none.
         """
-        wanted = [(self.frame(row, 0).parent, row.suffix) for row in self.per_frame()]
-        wanted += [(waiting, ".npy")] if waiting else []
-        there = [
-            ({entry.name for entry in os.scandir(folder)}, suffix) for folder, suffix in wanted
+        folders = [(self.frame(row, 0).parent, row.suffix) for row in self.per_frame()]
+        if waiting:
+            folders.append((waiting, ".npy"))
+        existing = [
+            ({entry.name for entry in os.scandir(folder)}, suffix) for folder, suffix in folders
         ]
         return [
             index
-            for index in range(len(self.take))
-            if any(f"frame_{index:06d}{suffix}" not in names for names, suffix in there)
+            for index in range(len(self.motion))
+            if any(f"frame_{index:06d}{suffix}" not in names for names, suffix in existing)
         ]
 
     def written(self) -> list[Path]:
-        """What a user is told of: a folder for files a frame, else the file."""
+        """Files and folders to report: the folder of formats with a file a frame, else the file."""
         meshes = [self.mesh] if self.mesh else []
         return [
             self.out / row.name if row.per_frame else self.file(row) for row in self.rows

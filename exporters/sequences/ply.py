@@ -1,11 +1,12 @@
-"""PLY: a small binary file a frame, with normals and eight-bit colours."""
+"""PLY: a binary file a frame, with normals and eight-bit colours."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+
+from imavatar_deploy.arrays import Array, Float32, Int32, Shaped, UInt8
 
 from .format import SequenceFormat
 from .motion import Motion
@@ -16,14 +17,14 @@ NAMES = {
     "normals": ("nx", "ny", "nz"),
     "colours": ("red", "green", "blue"),
 }
-"""What the format calls the three parts of each channel."""
+"""Channel -> names of its components in the file."""
 
 TYPES = {"vertices": ("float", "<f4"), "normals": ("float", "<f4"), "colours": ("uchar", "u1")}
-"""What the format and numpy call their type."""
+"""Channel -> type of its components in the file and in numpy."""
 
 
-def write_ply(path: Path, faces: NDArray[np.int32], channels: Channels) -> None:
-    """Write a mesh with every channel there is."""
+def write_ply(path: Path, faces: Int32[Array, "F 3"], channels: Channels) -> None:
+    """Write a mesh with all of its channels."""
     with path.open("xb") as file:
         file.write(_header(channels, len(faces)))
         file.write(_vertex_rows(channels).tobytes())
@@ -40,7 +41,7 @@ def _header(channels: Channels, faces: int) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _vertex_rows(channels: Channels) -> NDArray[np.void]:
+def _vertex_rows(channels: Channels) -> Shaped[Array, " V"]:
     layout = [(channel, TYPES[channel][1], 3) for channel in channels]
     rows = np.zeros(len(channels["vertices"]), dtype=layout)
     for channel, values in channels.items():
@@ -48,19 +49,20 @@ def _vertex_rows(channels: Channels) -> NDArray[np.void]:
     return rows
 
 
-def _face_rows(faces: NDArray[np.int32]) -> NDArray[np.void]:
+def _face_rows(faces: Int32[Array, "F 3"]) -> Shaped[Array, " F"]:
     rows = np.zeros(len(faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
-    rows["count"], rows["corners"] = 3, faces
+    rows["count"] = 3
+    rows["corners"] = faces
     return rows
 
 
-def eight_bits(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """0..1 -> 0..255."""
+def eight_bits(colours: Float32[Array, "V 3"]) -> UInt8[Array, "V 3"]:
+    """Convert colours from 0..1 to 0..255."""
     return np.asarray(np.rint(np.clip(colours, 0, 1) * 255), dtype=np.uint8)
 
 
-def _write_frame(path: Path, take: Motion, channels: Channels) -> None:
-    write_ply(path, take.avatar.faces, channels)
+def _write_frame(path: Path, motion: Motion, channels: Channels) -> None:
+    write_ply(path, motion.avatar.faces, channels)
 
 
 FORMAT = SequenceFormat(

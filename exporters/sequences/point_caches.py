@@ -1,4 +1,4 @@
-"""PC2: the point cache of 3ds Max and Blender: a header and the vertices of every frame, little-endian."""
+"""Point caches: PC2 (3ds Max, Blender) and MDD (LightWave, Blender)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from .format import SequenceFormat
 from .motion import Motion
 from .posing import Channels
 
+# PC2: a header and the vertices of every frame, little-endian
+
 PC2_HEADER = struct.Struct("<12siiffi")
 """Signature, version, points, first frame, frames a sample, samples."""
 
 
-def _write_pc2(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
+def _write_pc2(path: Path, motion: Motion, frames: Iterable[Channels]) -> None:
+    points = motion.avatar.vertex_count
     with path.open("xb") as file:
-        file.write(
-            PC2_HEADER.pack(b"POINTCACHE2\0", 1, take.avatar.vertex_count, 0.0, 1.0, len(take))
-        )
+        file.write(PC2_HEADER.pack(b"POINTCACHE2\0", 1, points, 0.0, 1.0, len(motion)))
         for frame in frames:
             file.write(frame["vertices"].astype("<f4").tobytes())
 
@@ -35,17 +36,16 @@ PC2 = SequenceFormat(
 )
 
 
-# MDD: the point cache of LightWave, Blender and others: the time and the vertices of every frame, big-endian.
-
+# MDD: a header, and time and vertices of every frame, big-endian
 
 MDD_HEADER = struct.Struct(">ii")
-"""Frames and points; the times in seconds follow."""
+"""Frames and points; the times of the frames, in seconds, follow."""
 
 
-def _write_mdd(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
+def _write_mdd(path: Path, motion: Motion, frames: Iterable[Channels]) -> None:
     with path.open("xb") as file:
-        file.write(MDD_HEADER.pack(len(take), take.avatar.vertex_count))
-        file.write((np.arange(len(take)) / take.fps).astype(">f4").tobytes())
+        file.write(MDD_HEADER.pack(len(motion), motion.avatar.vertex_count))
+        file.write((np.arange(len(motion)) / motion.fps).astype(">f4").tobytes())
         for frame in frames:
             file.write(frame["vertices"].astype(">f4").tobytes())
 

@@ -1,12 +1,12 @@
-"""FramePoser: one frame of a take as arrays in metres: vertices, normals and, where asked for, colours."""
+"""FramePoser: vertices, normals and optionally colours of one frame of a motion, in metres."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
@@ -15,64 +15,76 @@ from imavatar_deploy.rendering.workers import Workers
 
 from .motion import Motion
 
-Float = NDArray[np.float32]
-Channels = Mapping[str, Float]
-"""What is known of each vertex in a frame, `[V, 3]` each, by name; see `CHANNELS`."""
+Channels = Mapping[str, Float32[Array, "V 3"]]
+"""Values at each vertex in a frame, by the names in `CHANNELS`."""
 
 CHANNELS = ("vertices", "normals", "colours")
-"""Metres, +Y up, facing +Z; unit vectors; red, green and blue in 0..1 as an image shows them (sRGB)."""
+"""Positions in metres, +Y up, facing +Z; unit normals; sRGB colours in 0..1."""
 
-FARTHEST = 1e5
-"""Metres: a vertex farther away than this is a mistake in the motion, and text files have no digits for it."""
+MAX_DISTANCE = 1e5
+"""Largest distance of a vertex from the origin, metres.
+
+A larger distance is an error of the motion, and text files have no digits for it.
+"""
 
 
 class FramePoser:
-    """Poses the frames of a take; every thread has its own, and all give the same bits.
+    """Poses the frames of a motion. Every thread has its own; all give the same bits.
 
     Args:
-        channels: which of `CHANNELS` are wanted.
+        motion: the avatar and its track.
+        channels: names from `CHANNELS` to compute.
 
     Raises:
-        InputError: colours are wanted and the avatar has no texture network that fits.
-        MissingDependencyError: colours are wanted and onnxruntime is not installed.
+        InputError: colours are among the channels, and the avatar has no suitable texture network.
+        MissingDependencyError: colours are among the channels, and onnxruntime is not installed.
     """
 
-    def __init__(self, take: Motion, channels: tuple[str, ...]) -> None:
-        alone = Workers(1)
-        self._take, self._channels = take, channels
-        self._poser = SurfacePoser(take.avatar, alone)
+    def __init__(self, motion: Motion, channels: tuple[str, ...]) -> None:
+        self._motion = motion
+        self._channels = channels
+        self._poser = SurfacePoser(motion.avatar, Workers(1))
         self._texture = None
         if "colours" in channels:
-            self._texture = TextureGraph(take.folder.file("texture.onnx"), take.avatar, threads=1)
+            graph = motion.folder.file("texture.onnx")
+            self._texture = TextureGraph(graph, motion.avatar, threads=1)
 
     def __call__(self, index: int) -> Channels:
-        """The wanted channels of frame `index`, in arrays of their own.
+        """Return the channels of frame `index`, in arrays of their own.
 
         Raises:
-            InputError: the motion throws a vertex out of all bounds.
+            InputError: the motion moves a vertex farther than `MAX_DISTANCE`.
         """
-        track = self._take.track
+        track = self._motion.track
         return self.pose(track.expression[index], track.pose[index], f"frame {index}")
 
-    def pose(self, expression: Float, pose: Float, name: str) -> Channels:
-        """The wanted channels for an expression `[E]` and a pose `[15]`; `name` is what an error calls them."""
+    def pose(
+        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"], name: str
+    ) -> Channels:
+        """Return the channels for an expression and a pose, whose `name` is used in errors."""
         posed = self._poser.pose(expression, pose)
-        if not np.abs(posed.vertices).max() < FARTHEST * UNITS_PER_METRE:
+        if not np.abs(posed.vertices).max() < MAX_DISTANCE * UNITS_PER_METRE:
             raise InputError(
-                f"{name} moves vertices more than {FARTHEST:.0f} m away; its expression or pose is out of bounds"
+                f"{name} moves vertices more than {MAX_DISTANCE:.0f} m away; "
+                "its expression or pose is out of bounds"
             )
-        found = {"vertices": posed.vertices / np.float32(UNITS_PER_METRE)}
+        values = {"vertices": posed.vertices / np.float32(UNITS_PER_METRE)}
         if {"normals", "colours"} & set(self._channels):
             normals = self._poser.normals(posed)
-            found["normals"] = normals.copy()
+            values["normals"] = normals.copy()
             if self._texture is not None:
-                found["colours"] = self._colours(
+                values["colours"] = self._colours(
                     self._texture, normals, condition_of(expression, pose)
                 )
-        return {channel: found[channel] for channel in self._channels}
+        return {channel: values[channel] for channel in self._channels}
 
-    def _colours(self, network: TextureGraph, normals: Float, condition: Float) -> Float:
-        codes = self._take.avatar.texture_code
+    def _colours(
+        self,
+        network: TextureGraph,
+        normals: Float32[Array, "V 3"],
+        condition: Float32[Array, "1 C"],
+    ) -> Float32[Array, "V 3"]:
+        codes = self._motion.avatar.texture_code
 
         def fill(start: int, stop: int) -> None:
             network.code[: stop - start] = codes[start:stop]

@@ -1,4 +1,7 @@
-"""Ray: the frames of a bake spread over the machines of a cluster that all see the output folder at the same path."""
+"""Ray: distribute the frames of a bake over the machines of a cluster.
+
+All machines must have the output folder at the same path.
+"""
 
 from __future__ import annotations
 
@@ -9,59 +12,64 @@ from imavatar_deploy.errors import ImavatarError, UsageError
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Advance
 
-from .workers import Crew, FrameWork
+from .workers import FrameExecutor, FrameWork
 
 AUTO = "auto"
-"""The address of the cluster this machine belongs to."""
+"""The address of the cluster that this machine belongs to."""
 
 BATCH = 16
-"""Frames a task: a worker makes itself ready, which takes as long as some frames, once for so many."""
+"""Frames a task. The start of a task takes as long as some frames."""
 
 RETRIES = 8
-"""How often a task is given to another worker when its own is killed; what it had written is written again."""
+"""Number of times a task is repeated by another worker when its worker is killed."""
 
-PATIENCE = 5.0
-"""Seconds for an address to answer; Ray itself would try for many minutes."""
+CONNECT_TIMEOUT = 5.0
+"""Seconds to connect to an address; Ray itself tries for many minutes."""
 
 
-def cluster(address: str) -> Crew:
-    """A crew of all workers of a Ray cluster.
+def ray_executor(address: str) -> FrameExecutor:
+    """An executor on all workers of a Ray cluster.
 
     Args:
         address: of the cluster, such as `head:6379` or `ray://head:10001`, or `auto`.
 
     Raises:
         MissingDependencyError: Ray is not installed.
-        UsageError: there is no cluster.
+        UsageError: there is no cluster at the address.
     """
     ray = require("ray", extra="cluster")
     if not ray.is_initialized():
         try:
-            _knock(address)
+            _check_address(address)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             raise UsageError(
-                f"there is no Ray cluster at {address!r} ({reason}); begin one: ray start --head"
+                f"there is no Ray cluster at {address!r} ({reason}); start one: ray start --head"
             ) from error
 
-    def crew(work: FrameWork, frames: list[int], advance: Advance) -> None:
-        _spread(ray, work, frames, advance)
+    def execute(work: FrameWork, frames: list[int], advance: Advance) -> None:
+        _distribute(ray, work, frames, advance)
 
-    return crew
+    return execute
 
 
-def _knock(address: str) -> None:
-    """Raise OSError where nobody listens, and ValueError where the address is none."""
+def _check_address(address: str) -> None:
+    """Connect to an address.
+
+    Raises:
+        OSError: the connection fails.
+        ValueError: the address is malformed.
+    """
     if address == AUTO:
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise ValueError("it must be auto, HOST:PORT or ray://HOST:PORT")
-    socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT).close()
 
 
-def _spread(ray: Any, work: FrameWork, frames: list[int], advance: Advance) -> None:
+def _distribute(ray: Any, work: FrameWork, frames: list[int], advance: Advance) -> None:
     batches = [frames[start : start + BATCH] for start in range(0, len(frames), BATCH)]
     task = ray.remote(max_retries=RETRIES, num_cpus=1)(_bake)
     shared = ray.put(work)
@@ -76,15 +84,15 @@ def _spread(ray: Any, work: FrameWork, frames: list[int], advance: Advance) -> N
     except ray.exceptions.RayError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"the Ray cluster lost the bake ({reason}); go on with --resume"
+            f"the Ray cluster failed during the bake ({reason}); continue with --resume"
         ) from error
     finally:
-        for left in running:
-            ray.cancel(left)
+        for remaining in running:
+            ray.cancel(remaining)
 
 
 def _bake(work: FrameWork, frames: list[int]) -> None:
-    """What a worker does with a batch."""
+    """Bake a batch of frames on a worker."""
     poser = work.poser()
     for index in frames:
         work.bake(index, poser)

@@ -1,4 +1,4 @@
-"""Where a bake keeps what is not done yet: half-written outputs, and frames that wait to be put into one file."""
+"""Staging: the work folder of a bake, with incomplete outputs and frames before their assembly."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ import numpy as np
 from .posing import Channels
 
 PARTIAL = "partial-"
+"""Prefix of incomplete files."""
 
 
 @dataclass(frozen=True)
 class Staging:
-    """The work folder inside the output folder: on the same disk, so that a rename is all or nothing."""
+    """The work folder inside the output folder, on the same disk, so that renaming is atomic."""
 
     folder: Path
 
     @contextmanager
     def whole(self, target: Path) -> Iterator[Path]:
-        """Yield a path with the suffix of `target`, which it becomes when the block ends without an error."""
-        partial = (
-            self.folder
-            / f"{PARTIAL}{platform.node()}-{os.getpid()}-{threading.get_ident()}-{target.name}"
-        )
+        """Yield a path in the work folder; rename it to `target` if the block raises no error.
+
+        The path has the suffix of `target`.
+        """
+        worker = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"
+        partial = self.folder / f"{PARTIAL}{worker}-{target.name}"
         try:
             yield partial
             partial.replace(target)
@@ -38,34 +40,34 @@ class Staging:
             partial.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Take away what a kill left half-written."""
+        """Create the folder, and remove the incomplete files of a killed bake."""
         self.folder.mkdir(exist_ok=True)
         for path in self.folder.glob(f"{PARTIAL}*"):
             path.unlink()
 
     def remove(self) -> None:
-        """Take everything away."""
+        """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
 class WaitingFrames:
-    """Frames of some channels on the disk, so that memory never holds more than one of them."""
+    """Frames on the disk until they are assembled into one file; memory holds one at a time."""
 
     staging: Staging
     channels: tuple[str, ...]
 
     def path(self, index: int) -> Path:
-        """Where frame `index` waits."""
+        """Path of frame `index`."""
         return self.staging.folder / f"frame_{index:06d}.npy"
 
     def store(self, index: int, frame: Channels) -> None:
-        """Let a frame wait."""
+        """Write a frame."""
         with self.staging.whole(self.path(index)) as partial, partial.open("xb") as file:
             np.save(file, np.stack([frame[channel] for channel in self.channels]))
 
     def in_order(self, count: int) -> Iterator[Channels]:
-        """The first `count` frames; where no channel is wanted, as many empty ones."""
+        """Yield the first `count` frames; they are empty if there are no channels."""
         for index in range(count):
             yield (
                 dict(zip(self.channels, np.load(self.path(index)), strict=True))

@@ -1,9 +1,9 @@
-"""USD: a skeleton, blend shapes and their animation, which rebuild every frame exactly; and the same as a USDZ package.
+"""USD and USDZ: skeleton, blend shapes and their animation, which reproduce every frame exactly.
 
-A motion then costs some numbers a frame instead of a mesh, and the head stays one that can be posed, lit and given
-another motion; who wants a plain cache of points has Alembic. The pose correctives, which no program computes by
-itself, are blend shapes like the expressions, driven by the animation: who bends a joint by hand gets the bend without
-its corrective. Colours are linear, as USD has them.
+A motion takes a few numbers a frame instead of a mesh, and the head can be posed, lit and given
+another motion; Alembic is the format for a plain point cache. Pose correctives, which no program
+computes itself, are blend shapes that the animation drives, like the expressions. A joint that is
+rotated by hand therefore lacks its correctives. Colours are linear, as USD requires.
 """
 
 from __future__ import annotations
@@ -19,12 +19,18 @@ from .outputs import NAME
 from .posing import Channels
 from .usd_scene import EXTRA, MODULES, Library, UsdStage
 
+CHANNELS = ("vertices", "colours")
+"""The vertices are used for the extent of each frame only."""
 
-def _write(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
+EARLIEST_DATE = (1980, 1, 1, 0, 0, 0, 0, 1, -1)
+"""Date of every file in a package, so that the same motion gives the same bytes: ZIP's earliest."""
+
+
+def _write(path: Path, motion: Motion, frames: Iterable[Channels]) -> None:
     library = Library()
     try:
         stage = library.Usd.Stage.CreateNew(str(path))
-        scene = UsdStage(library, stage, take)
+        scene = UsdStage(library, stage, motion)
         scene.describe()
         scene.animate(frames)
         stage.GetRootLayer().Save()
@@ -32,15 +38,12 @@ def _write(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
         raise OSError(f"USD: {str(error).strip().splitlines()[-1].strip()}") from error
 
 
-DAWN = (1980, 1, 1, 0, 0, 0, 0, 1, -1)
-"""The date of every file in a package: the first that ZIP can tell, so that the same take gives the same bytes."""
-
-
-def _write_package(path: Path, take: Motion, frames: Iterable[Channels]) -> None:
-    library, layer = Library(), path.with_suffix(".usdc")
+def _write_package(path: Path, motion: Motion, frames: Iterable[Channels]) -> None:
+    library = Library()
+    layer = path.with_suffix(".usdc")
     try:
-        _write(layer, take, frames)
-        os.utime(layer, (time.mktime(DAWN),) * 2)
+        _write(layer, motion, frames)
+        os.utime(layer, (time.mktime(EARLIEST_DATE),) * 2)
         package = library.Sdf.ZipFileWriter.CreateNew(str(path))
         package.AddFile(str(layer), f"{NAME}.usdc")
         package.Save()
@@ -49,9 +52,6 @@ def _write_package(path: Path, take: Motion, frames: Iterable[Channels]) -> None
     finally:
         layer.unlink(missing_ok=True)
 
-
-CHANNELS = ("vertices", "colours")
-"""The vertices only for the extent of each frame."""
 
 ROWS = (
     SequenceFormat(

@@ -1,4 +1,4 @@
-"""The stage of a USD scene: skeleton, blend shapes, mesh, and a time sample of all that moves for every frame."""
+"""UsdStage: a USD scene with skeleton, blend shapes and mesh, and a time sample for every frame."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Float64, Shaped
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES, POSE_FEATURE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.kinematics import pose_feature
@@ -21,14 +21,19 @@ from .motion import Motion
 from .outputs import NAME
 from .posing import Channels
 
-# An avatar's bases as blend shapes: names, offsets, and the weight of each in a frame.
+EXTRA = "scene"
+
+MODULES = ("pxr.Usd", "pxr.UsdGeom", "pxr.UsdSkel", "pxr.Sdf", "pxr.Gf", "pxr.Vt", "pxr.Tf")
+
+FLUSH = 64
+"""Frames after which the layer is saved, so that memory holds the colours of no more frames."""
 
 
-Float = NDArray[np.float32]
+# The avatar's bases as blend shapes
 
 
 def blend_names(avatar: Avatar) -> list[str]:
-    """[E + 36] identifiers: the expressions, then `pose_jaw_0` and the like for the entries of the pose feature."""
+    """[E + P] identifiers: the expressions, then `pose_jaw_0` and so on for the pose feature."""
     expressions = [re.sub(r"\W", "_", name) for name in avatar.expression_names]
     each = POSE_FEATURE_SIZE // (len(BONES) - 1)
     names = [*expressions, *(f"pose_{bone}_{entry}" for bone in BONES[1:] for entry in range(each))]
@@ -37,42 +42,39 @@ def blend_names(avatar: Avatar) -> list[str]:
     ]
 
 
-def blend_offsets(avatar: Avatar) -> Float:
-    """[E + 36, V, 3] metres a unit of weight."""
+def blend_offsets(avatar: Avatar) -> Float32[Array, "S V 3"]:
+    """Displacements of the S = E + P blend shapes, metres a unit of weight."""
     bases = np.concatenate([avatar.expression_basis, avatar.pose_basis]) / np.float32(
         UNITS_PER_METRE
     )
     return np.ascontiguousarray(bases.transpose(0, 2, 1))
 
 
-def blend_weights(expression: Float, pose: Float) -> Float:
-    """[E + 36] of a frame."""
+def blend_weights(
+    expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+) -> Float32[Array, " S"]:
+    """Weights of the blend shapes for an expression and a pose."""
     return np.concatenate([expression, pose_feature(pose)])
 
 
-EXTRA = "scene"
-
-MODULES = ("pxr.Usd", "pxr.UsdGeom", "pxr.UsdSkel", "pxr.Sdf", "pxr.Gf", "pxr.Vt", "pxr.Tf")
-
-FLUSH = 64
-"""Frames after which what is known is written to the file: memory holds no more colours than these."""
+# The scene
 
 
 class Library:
-    """The modules of the bindings by their own names."""
+    """The modules of USD's Python bindings, by their names."""
 
     def __init__(self) -> None:
         modules = (require(module, extra=EXTRA) for module in MODULES)
         self.Usd: Any
         self.Usd, self.UsdGeom, self.UsdSkel, self.Sdf, self.Gf, self.Vt, self.Tf = modules
 
-    def vectors(self, values: NDArray[Any]) -> Any:
-        """[N, 3] as an array of the library's."""
+    def vectors(self, values: Shaped[Array, "N 3"]) -> Any:
+        """Convert vectors to an array of the library."""
         return self.Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(values, dtype=np.float32))
 
 
 class UsdStage:
-    """A stage with the head in it.
+    """A stage with the head of a motion.
 
     /head             SkelRoot
     /head/skeleton    Skeleton, bound to /head/motion
@@ -80,54 +82,56 @@ class UsdStage:
     /head/surface     Mesh, and its BlendShapes below it
     """
 
-    def __init__(self, library: Library, stage: Any, take: Motion) -> None:
-        self._library, self._stage, self._take = library, stage, take
+    def __init__(self, library: Library, stage: Any, motion: Motion) -> None:
+        self._library = library
+        self._stage = stage
+        self._motion = motion
         self._root = library.UsdSkel.Root.Define(stage, f"/{NAME}")
-        self._motion = library.UsdSkel.Animation.Define(stage, f"/{NAME}/motion")
+        self._animation = library.UsdSkel.Animation.Define(stage, f"/{NAME}/motion")
         self._mesh = library.UsdGeom.Mesh.Define(stage, f"/{NAME}/surface")
-        names = skeleton.joint_names(take.avatar)
-        above = skeleton.joint_parents(take.avatar)
+        names = skeleton.joint_names(motion.avatar)
+        parents = skeleton.joint_parents(motion.avatar)
         self._joints: list[str] = []
-        for name, parent in zip(names, above, strict=True):
+        for name, parent in zip(names, parents, strict=True):
             self._joints.append(name if parent < 0 else f"{self._joints[parent]}/{name}")
 
     def describe(self) -> None:
-        """Everything that does not move."""
-        stage, take, geometry = self._stage, self._take, self._library.UsdGeom
-        stage.GetRootLayer().customLayerData = {"licence": licence_of(take.folder.manifest)}
+        """Write everything that does not depend on time."""
+        stage = self._stage
+        motion = self._motion
+        geometry = self._library.UsdGeom
+        stage.GetRootLayer().customLayerData = {"licence": licence_of(motion.folder.manifest)}
         stage.SetDefaultPrim(self._root.GetPrim())
         geometry.SetStageUpAxis(stage, geometry.Tokens.y)
         geometry.SetStageMetersPerUnit(stage, 1.0)
-        stage.SetTimeCodesPerSecond(take.fps)
-        stage.SetFramesPerSecond(take.fps)
+        stage.SetTimeCodesPerSecond(motion.fps)
+        stage.SetFramesPerSecond(motion.fps)
         stage.SetStartTimeCode(0)
-        stage.SetEndTimeCode(len(take) - 1)
+        stage.SetEndTimeCode(len(motion) - 1)
         self._library.Usd.ModelAPI(self._root).SetKind("component")
         self._describe_skeleton()
         self._describe_mesh()
         self._describe_shapes()
 
     def _describe_skeleton(self) -> None:
-        places, above = (
-            skeleton.joints_at_rest(self._take.avatar),
-            skeleton.joint_parents(self._take.avatar),
-        )
+        positions = skeleton.joints_at_rest(self._motion.avatar)
+        parents = skeleton.joint_parents(self._motion.avatar)
         local = [
-            place - (places[parent] if parent >= 0 else 0)
-            for place, parent in zip(places, above, strict=True)
+            position - (positions[parent] if parent >= 0 else 0)
+            for position, parent in zip(positions, parents, strict=True)
         ]
         bones = self._library.UsdSkel.Skeleton.Define(self._stage, f"/{NAME}/skeleton")
         bones.CreateJointsAttr(self._joints)
-        bones.CreateBindTransformsAttr(self._translations(places))
+        bones.CreateBindTransformsAttr(self._translations(positions))
         bones.CreateRestTransformsAttr(self._translations(local))
         binding = self._library.UsdSkel.BindingAPI.Apply(bones.GetPrim())
-        binding.CreateAnimationSourceRel().SetTargets([self._motion.GetPath()])
-        self._motion.CreateJointsAttr(self._joints)
-        still = self._library.Gf.Vec3h(1, 1, 1)
-        self._motion.CreateScalesAttr(self._library.Vt.Vec3hArray([still] * len(self._joints)))
-        self._motion.CreateBlendShapesAttr(blend_names(self._take.avatar))
+        binding.CreateAnimationSourceRel().SetTargets([self._animation.GetPath()])
+        self._animation.CreateJointsAttr(self._joints)
+        unit = self._library.Gf.Vec3h(1, 1, 1)
+        self._animation.CreateScalesAttr(self._library.Vt.Vec3hArray([unit] * len(self._joints)))
+        self._animation.CreateBlendShapesAttr(blend_names(self._motion.avatar))
 
-    def _translations(self, offsets: Iterable[NDArray[np.float64]]) -> Any:
+    def _translations(self, offsets: Iterable[Float64[Array, "3"]]) -> Any:
         matrices = [
             self._library.Gf.Matrix4d().SetTranslate(self._library.Gf.Vec3d(*map(float, o)))
             for o in offsets
@@ -135,7 +139,8 @@ class UsdStage:
         return self._library.Vt.Matrix4dArray(matrices)
 
     def _describe_mesh(self) -> None:
-        avatar, mesh = self._take.avatar, self._mesh
+        avatar = self._motion.avatar
+        mesh = self._mesh
         integers = self._library.Vt.IntArray.FromNumpy
         mesh.CreatePointsAttr(self._library.vectors(avatar.rest.T / UNITS_PER_METRE))
         mesh.CreateFaceVertexIndicesAttr(integers(avatar.faces.ravel()))
@@ -153,9 +158,9 @@ class UsdStage:
         binding.CreateGeomBindTransformAttr(self._library.Gf.Matrix4d(1))
 
     def _describe_shapes(self) -> None:
-        names = blend_names(self._take.avatar)
+        names = blend_names(self._motion.avatar)
         targets = []
-        for name, offsets in zip(names, blend_offsets(self._take.avatar), strict=True):
+        for name, offsets in zip(names, blend_offsets(self._motion.avatar), strict=True):
             shape = self._library.UsdSkel.BlendShape.Define(
                 self._stage, self._mesh.GetPath().AppendChild(name)
             )
@@ -166,7 +171,7 @@ class UsdStage:
         binding.CreateBlendShapeTargetsRel().SetTargets(targets)
 
     def animate(self, frames: Iterable[Channels]) -> None:
-        """A time sample for each frame of all that moves."""
+        """Write a time sample of pose, extent and colours for each frame."""
         for index, frame in enumerate(frames):
             self._pose(index)
             box = np.stack([frame["vertices"].min(axis=0), frame["vertices"].max(axis=0)])
@@ -179,11 +184,14 @@ class UsdStage:
                     self._stage.GetRootLayer().Save()
 
     def _pose(self, index: int) -> None:
-        avatar, track, arrays = self._take.avatar, self._take.track, self._library.Vt
-        expression, pose = track.expression[index], track.pose[index]
+        avatar = self._motion.avatar
+        arrays = self._library.Vt
+        expression = self._motion.track.expression[index]
+        pose = self._motion.track.pose[index]
         translations = skeleton.local_translations(avatar, expression, pose)
         rotations = skeleton.local_rotations(avatar, pose)
         weights = blend_weights(expression, pose)
-        self._motion.CreateTranslationsAttr().Set(self._library.vectors(translations), index)
-        self._motion.CreateRotationsAttr().Set(arrays.QuatfArray.FromNumpy(rotations), index)
-        self._motion.CreateBlendShapeWeightsAttr().Set(arrays.FloatArray.FromNumpy(weights), index)
+        animation = self._animation
+        animation.CreateTranslationsAttr().Set(self._library.vectors(translations), index)
+        animation.CreateRotationsAttr().Set(arrays.QuatfArray.FromNumpy(rotations), index)
+        animation.CreateBlendShapeWeightsAttr().Set(arrays.FloatArray.FromNumpy(weights), index)

@@ -1,4 +1,4 @@
-"""FrameWork: what is to be done with each frame of a bake, by whichever thread or machine takes it."""
+"""FrameWork: the work on each frame of a bake; and its execution on threads of this process."""
 
 from __future__ import annotations
 
@@ -18,74 +18,75 @@ from .staging import Staging, WaitingFrames
 
 @dataclass(frozen=True)
 class FrameWork:
-    """Everything that a worker must know; it can be sent to another machine that sees the same disk."""
+    """All that a worker needs; it can be sent to another machine that has the same disk."""
 
     outputs: Outputs
     staging: Staging
     waiting: WaitingFrames
 
     def poser(self) -> FramePoser:
-        """Poses what `bake` needs; every worker has its own."""
+        """A poser with the channels that `bake` needs; every worker has its own."""
         whole = self.outputs.whole() if self.waiting.channels else []
-        return FramePoser(
-            self.outputs.take, self.outputs.channels([*self.outputs.per_frame(), *whole])
-        )
+        channels = self.outputs.channels([*self.outputs.per_frame(), *whole])
+        return FramePoser(self.outputs.motion, channels)
 
     def bake(self, index: int, poser: FramePoser) -> None:
-        """Write all that a frame becomes. Doing it twice, even at the same time, gives the same bytes."""
+        """Write the files of one frame. Repeated or concurrent calls write the same bytes."""
         frame = poser(index)
         for row in self.outputs.per_frame():
             assert row.per_frame is not None
+            channels = {name: frame[name] for name in self.outputs.channels([row])}
             with self.staging.whole(self.outputs.frame(row, index)) as partial:
-                wanted = self.outputs.channels([row])
-                row.per_frame(
-                    partial, self.outputs.take, {channel: frame[channel] for channel in wanted}
-                )
+                row.per_frame(partial, self.outputs.motion, channels)
         if self.waiting.channels:
             self.waiting.store(index, frame)
 
 
-Crew = Callable[[FrameWork, list[int], Advance], None]
-"""Bakes the frames of these indices, and tells of each."""
+FrameExecutor = Callable[[FrameWork, list[int], Advance], None]
+"""Bakes the frames with these indices, and calls `advance` after each."""
 
 
-# Threads that take frame after frame until none is left or one of them fails.
+def thread_executor(jobs: int | None = None) -> FrameExecutor:
+    """An executor on threads of this process.
 
+    The slow parts (posing, colouring, formatting, writing) do not hold the interpreter's lock. A
+    killed process leaves no other process behind.
 
-def threads(jobs: int | None = None) -> Crew:
-    """A crew of so many threads of this process; as many as there are cores when None.
-
-    What takes long (posing, colouring, formatting, writing) holds no interpreter's lock, and nothing is left behind
-    when the process is killed.
+    Args:
+        jobs: number of threads; as many as there are cores when None.
 
     Raises:
-        UsageError: an impossible number.
+        UsageError: the number is out of range.
     """
     count = available_cores() if jobs is None else jobs
     if not 1 <= count <= MOST:
         raise UsageError(f"--jobs must be between 1 and {MOST}, got {jobs}")
 
-    def crew(work: FrameWork, frames: list[int], advance: Advance) -> None:
+    def execute(work: FrameWork, frames: list[int], advance: Advance) -> None:
         _Threads(work, frames, advance).run(min(count, len(frames)))
 
-    return crew
+    return execute
 
 
 class _Threads:
+    """Threads that process frames until none is left or one of them fails."""
+
     def __init__(self, work: FrameWork, frames: list[int], advance: Advance) -> None:
-        self._work, self._advance = work, advance
+        self._work = work
+        self._advance = advance
         self._frames = iter(frames)
-        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
 
     def run(self, count: int) -> None:
         with ThreadPoolExecutor(count, "bake") as pool:
             try:
-                for done in [pool.submit(self._take_frames) for _ in range(count)]:
-                    done.result()
+                for thread in [pool.submit(self._process) for _ in range(count)]:
+                    thread.result()
             finally:
                 self._stop.set()
 
-    def _take_frames(self) -> None:
+    def _process(self) -> None:
         try:
             poser = self._work.poser()
             while not self._stop.is_set() and (index := self._next()) is not None:

@@ -1,1 +1,1 @@
-"""The student: a small network with features per vertex, trained to reproduce the texture network."""
+"""The student: a small network with features per vertex that imitates the texture network."""

@@ -1,4 +1,4 @@
-"""Student: a folder that plays with the student alone, and the student's part of the other formats."""
+"""The format `student`, which plays without ONNX Runtime, and student files of other formats."""
 
 from __future__ import annotations
 
@@ -25,29 +25,35 @@ GRAPH = "student.onnx"
 
 
 def student_of(subject: ExportInput) -> Student:
-    """The subject's student, where a format cannot do without."""
+    """The trained student.
+
+    Raises:
+        InternalError: there is none.
+    """
     if subject.student is None:
-        raise InternalError("a student is to be written, and none was trained")
+        raise InternalError("there is no trained student to write")
     return subject.student
 
 
 def student_graph(subject: ExportInput) -> Graph:
-    """student.onnx: what the runtime's pixel loop computes, for the web and other runtimes."""
+    """The graph student.onnx, which computes the same as the runtime's student shading."""
     student = student_of(subject)
     return Graph(
         PlainStudent(student),
         (torch.zeros(2, student.width), torch.zeros(2, 3), torch.zeros(1, CONDITION_SIZE)),
         {
-            "feature": f"[N, {student.width}] features of a vertex in {FILE}, or interpolated between vertices",
+            "feature": f"[N, {student.width}] features of a vertex in {FILE}, "
+            "or interpolated between vertices",
             "normal": "[N, 3] unit normal of the deformed surface, model space",
-            "condition": "[1, 53] expression and the jaw's axis-angle (radians), one for all points",
+            "condition": "[1, 53] expression and the jaw's axis-angle (radians), "
+            "one for all points",
         },
         {"rgb": "[N, 3] colour in 0..1"},
     )
 
 
 def add_student(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
-    """Write the subject's student and its golden data."""
+    """Write the trained student and its golden data."""
     student = student_of(subject)
     write_golden(folder, {"student": student_case(subject.source, subject.bake, student)})
     write_student(folder, student)
@@ -55,8 +61,9 @@ def add_student(folder: Path, subject: ExportInput, progress: Progress) -> Mappi
 
 
 def check_student(folder: Path) -> list[ParityReport]:
-    """Compare the stored student, and its graph where there is one, with what torch computed."""
-    student, case = load_student(folder / FILE), read_golden(folder)["student"]
+    """Compare the stored student, and its graph where there is one, with torch's golden data."""
+    student = load_student(folder / FILE)
+    case = read_golden(folder)["student"]
     feature = student.features[golden_rows(len(student.features))]
     colours = colours_plainly(student, feature, case.inputs["normal"], case.inputs["condition"])
     expected = {"feature": case.inputs["feature"], **case.outputs}
@@ -76,7 +83,7 @@ def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[st
 
 ROW = ExportFormat(
     "student",
-    "the smallest folder that plays at all: its own arrays and a tiny network, without ONNX Runtime",
+    "the smallest folder that plays: its own arrays and a small network, without ONNX Runtime",
     (),
     _write,
     lambda folder: [],

@@ -1,4 +1,4 @@
-"""The student as torch modules: one that learns, and one that an exported graph is made of."""
+"""The student as torch modules: `LearningStudent` for training, `PlainStudent` for export."""
 
 from __future__ import annotations
 
@@ -13,19 +13,27 @@ from imavatar_deploy.student import Student
 
 from .training_set import at_points
 
-FIRST_FEATURES, FIRST_NORMAL, FIRST_CONDITION = 0.1, 0.3, 0.3
-"""Deviation of the first random features and weights. Features that start as a projection of the texture code reached
-2 dB less in as many steps."""
+FEATURE_DEVIATION = 0.1
+"""Standard deviation of the initial features.
+
+Features that start as a projection of the texture code reached 2 dB less in as many steps.
+"""
+
+WEIGHT_DEVIATION = 0.3
+"""Standard deviation of the initial weights of the normal and the condition."""
 
 
 class LearningStudent(nn.Module):
-    """A student whose weights are learnt; the condition is squeezed as the teacher squeezes it.
+    """A student whose weights are trained.
+
+    The condition passes the teacher's bottleneck first, whose B outputs are standardised.
 
     Args:
         network: the teacher.
-        vertices: V.
-        width: H.
-        condition: `[T, 53]` of what is taught, whose squeezed columns get mean zero and deviation one.
+        vertices: V, the number of vertices.
+        width: H, the width of features and hidden layers.
+        condition: `[T, 53]` conditions of the training samples, over which the bottleneck's
+            outputs get mean zero and deviation one.
     """
 
     squeeze: Tensor  # [53, B]
@@ -40,9 +48,9 @@ class LearningStudent(nn.Module):
         scale = 1 / squeezed.std(dim=0).clamp_min(1e-6)
         self.register_buffer("squeeze", weight * scale)
         self.register_buffer("offset", (bias - squeezed.mean(dim=0)) * scale)
-        self.features = nn.Parameter(FIRST_FEATURES * torch.randn(vertices, width))
-        self.normal = nn.Parameter(FIRST_NORMAL * torch.randn(3, width))
-        self.condition = nn.Parameter(FIRST_CONDITION * torch.randn(weight.shape[1], width))
+        self.features = nn.Parameter(FEATURE_DEVIATION * torch.randn(vertices, width))
+        self.normal = nn.Parameter(WEIGHT_DEVIATION * torch.randn(3, width))
+        self.condition = nn.Parameter(WEIGHT_DEVIATION * torch.randn(weight.shape[1], width))
         self.hidden = nn.Parameter(math.sqrt(2 / width) * torch.randn(width, width))
         self.hidden_bias = nn.Parameter(torch.zeros(width))
         self.colour = nn.Parameter(math.sqrt(1 / width) * torch.randn(width, 3))
@@ -51,7 +59,14 @@ class LearningStudent(nn.Module):
     def forward(
         self, corners: Tensor, weights: Tensor, normals: Tensor, condition: Tensor
     ) -> Tensor:
-        """Colours `[T, P, 3]` of T frames of P points; see `lessons.Lessons`."""
+        """Colours `[T, P, 3]` of T frames of P points, from fields of `StudentSamples`.
+
+        Args:
+            corners: `[T, P, 3]` vertices around the points.
+            weights: `[T, P, 3]` barycentric coordinates.
+            normals: `[T, P, 3]` unit normals of the deformed surface.
+            condition: `[T, 53]` expression and jaw.
+        """
         constant = (condition @ self.squeeze + self.offset) @ self.condition
         features = at_points(self.features, corners.reshape(-1, 3), weights.reshape(-1, 3))
         of_point = features.reshape(*normals.shape[:2], -1) + normals @ self.normal
@@ -60,7 +75,7 @@ class LearningStudent(nn.Module):
         return torch.sigmoid(second @ self.colour + self.colour_bias)
 
     def finished(self) -> Student:
-        """What was learnt, the squeeze multiplied out and the features rounded as they are stored."""
+        """The trained student: bottleneck multiplied out, features rounded as they are stored."""
         with torch.no_grad():
             arrays = {
                 "features": self.features.half().float(),
@@ -78,7 +93,7 @@ class LearningStudent(nn.Module):
 
 
 class PlainStudent(nn.Module):
-    """(feature `[N, H]`, normal `[N, 3]`, condition `[1, 53]`) -> rgb `[N, 3]`; see `imavatar_deploy.student`."""
+    """Colours of N points by a trained student; the formula is in `imavatar_deploy.student`."""
 
     def __init__(self, student: Student) -> None:
         super().__init__()
@@ -87,7 +102,13 @@ class PlainStudent(nn.Module):
                 self.register_buffer(name, torch.from_numpy(np.array(array)))
 
     def forward(self, feature: Tensor, normal: Tensor, condition: Tensor) -> Tensor:
-        """See the class; the condition is one for all points."""
+        """Colours `[N, 3]` in 0..1.
+
+        Args:
+            feature: `[N, H]` features.
+            normal: `[N, 3]` unit normals of the deformed surface.
+            condition: `[1, 53]` expression and jaw, one for all points.
+        """
         weights = dict(self.named_buffers())
         constant = condition @ weights["condition_weight"] + weights["condition_bias"]
         first = torch.relu(feature + normal @ weights["normal_weight"] + constant)

@@ -1,4 +1,4 @@
-"""StudentSettings: what a student may choose."""
+"""StudentSettings: options of the student."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.student import WIDTHS
 
 STEPS = 6000
-"""Of a student's training."""
+"""Default number of training steps."""
 
-TAKERS = ("onnx", "player", "student")
+STUDENT_FORMATS = ("onnx", "player", "student")
 """Formats that take a student."""
 
 
 @dataclass(frozen=True)
 class StudentSettings:
-    """What a student may choose.
+    """Options of the student.
 
     Raises:
-        UsageError: a choice that does not exist.
+        UsageError: an option has an invalid value.
     """
 
     width: int = WIDTHS[0]
-    """Of its hidden layers."""
+    """Width of its hidden layers."""
     steps: int = STEPS
-    """Of its training."""
+    """Number of training steps."""
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:

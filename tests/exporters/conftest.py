@@ -1,4 +1,4 @@
-"""A small implicit avatar whose every field is alive, and shapes whose distance is known."""
+"""A small implicit avatar whose fields all vary, and its export."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ SMALL = NetworkSizes(
     texture_layers=(64, 64),
 )
 
-STUDENT_STEPS, STUDENT_LEAST = 200, 20.0
-"""A student of few lessons, and the dB of one that learnt something from them; one that learnt nothing has 10."""
+STUDENT_STEPS = 200
+"""Training steps of a quickly trained student."""
+
+STUDENT_PSNR = 20.0
+"""PSNR that a quickly trained student reaches, dB; an untrained one has 10."""
 
 SMALL_TOLERANCES = """
 [baked]
@@ -51,12 +54,12 @@ psnr = 30.0
 
 @pytest.fixture(scope="session", autouse=True)
 def _small_networks(one_thread: None) -> None:
-    """Every test of this room runs on one thread."""
+    """Run the tests of this folder on one thread."""
 
 
 @pytest.fixture(scope="session")
 def small_limits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random fields on few faces and a student of few lessons: less is asked of every hop, but damage loses more."""
+    """Limits for random fields on few faces and a short training; damage still misses them."""
     limits = tmp_path_factory.mktemp("tolerances") / "tolerances.toml"
     limits.write_text(SMALL_TOLERANCES)
     return limits
@@ -64,7 +67,7 @@ def small_limits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_proof(small_limits: Path) -> Iterator[None]:
-    """The room's own limits, in its own tests alone: those of other rooms are held to the shipped ones."""
+    """Use these limits in the tests of this folder only; other tests use the package's limits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imavatar_deploy.exporters.fidelity.options.DEFAULTS", small_limits)
         yield
@@ -74,13 +77,13 @@ def _small_proof(small_limits: Path) -> Iterator[None]:
 def avatar() -> ImplicitAvatar:
     """A sphere that moves: geometric initialisation, random blendshapes, weights and colours."""
     torch.manual_seed(5)
-    made = ImplicitAvatar(HeadModel.load("openhead"), SMALL)
+    model = ImplicitAvatar(HeadModel.load("openhead"), SMALL)
     with torch.no_grad():
-        made.deformation.blendshapes.weight.normal_(0.0, 0.02)
-        made.deformation.skinning.weight.normal_(0.0, 0.1)
-        for layer in made.texture.layers:
+        model.deformation.blendshapes.weight.normal_(0.0, 0.02)
+        model.deformation.skinning.weight.normal_(0.0, 0.1)
+        for layer in model.texture.layers:
             layer.weight = 2.0 * layer.weight  # type: ignore[operator, assignment]
-    return made.eval()
+    return model.eval()
 
 
 @pytest.fixture(scope="session")
@@ -109,14 +112,14 @@ def exported(
         proof=FidelitySettings(size=48),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imavatar_deploy.exporters.student.train.LEAST", STUDENT_LEAST)
+        patch.setattr("imavatar_deploy.exporters.student.train.REQUIRED_PSNR", STUDENT_PSNR)
         patch.setattr("imavatar_deploy.exporters.fidelity.options.DEFAULTS", small_limits)
         return Exported(out, export_avatar(checkpoint, out, settings))
 
 
 @pytest.fixture
 def graphs_at_hand(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--format onnx` of the small avatar at 2,000 faces, without the fifteen seconds of tracing its graphs again."""
+    """Copy the graphs of `exported` in `--format onnx`, which saves fifteen seconds of tracing."""
 
     def write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
         cases = {

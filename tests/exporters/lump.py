@@ -1,4 +1,4 @@
-"""A ball beside an avatar's surface: what a training leaves where no camera looks."""
+"""A ball beside an avatar's surface, as training leaves it where no camera looks."""
 
 from __future__ import annotations
 
@@ -14,28 +14,33 @@ from imavatar_deploy.model import HeadAvatarModel
 
 V = TypeVar("V", bound=HeadAvatarModel)
 
-STEPS, RATE = 200, 2e-3
-FAR, NEAR = 1024, 512
-"""Points of a step in the whole bounding sphere, and around the ball."""
+STEPS = 200
+RATE = 2e-3
+FAR = 1024
+"""Points a step in the whole bounding sphere."""
+
+NEAR = 512
+"""Points a step around the ball."""
 
 
 def with_lump(model: V, centre: Sequence[float], radius: float) -> V:
-    """A copy of `model` whose geometry network has learnt a ball besides; canonical space."""
-    made, middle = copy.deepcopy(model), torch.tensor(centre)
+    """A copy of `model` whose geometry network is trained to include a ball; canonical space."""
+    lumpy = copy.deepcopy(model)
+    middle = torch.tensor(centre)
     generator = torch.Generator().manual_seed(0)
-    adam = torch.optim.Adam(made.geometry.parameters(), lr=RATE)
+    adam = torch.optim.Adam(lumpy.geometry.parameters(), lr=RATE)
     for step in range(STEPS):
         around = middle + radius * torch.randn(NEAR, 3, generator=generator)
         points = torch.cat([_in_sphere(FAR, generator), around])
         with torch.no_grad():
             ball = (points - middle).norm(dim=1) - radius
             target = torch.minimum(model.geometry(points).sdf, ball)
-        loss = (made.geometry(points).sdf - target).abs().mean()
+        loss = (lumpy.geometry(points).sdf - target).abs().mean()
         adam.zero_grad()
         torch.autograd.backward(loss)
         adam.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
         adam.step()
-    return made.eval()
+    return lumpy.eval()
 
 
 def _in_sphere(count: int, generator: torch.Generator) -> Tensor:

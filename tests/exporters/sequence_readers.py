@@ -1,4 +1,4 @@
-"""Independent readers of every sequence format: what other programs would find in the files."""
+"""Independent readers of every sequence format, as other programs read the files."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from typing import Any
 import numpy as np
 import trimesh
 from alembic3d import Abc, AbcGeom
-from numpy.typing import NDArray
 from pxr import Gf, Usd, UsdGeom, UsdSkel
 
+from imavatar_deploy.arrays import Array, Float64, Int64
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Read:
-    """What a reader finds; None where the format has no place for it."""
+    """The content of a bake; None for what the format cannot hold."""
 
-    vertices: Array  # [T, V, 3] metres
-    faces: NDArray[np.int64]  # [F, 3]
-    normals: Array | None = None  # [T, V, 3]
-    colours: Array | None = None  # [T, V, 3] sRGB in 0..1
+    vertices: Float64[Array, "T V 3"]  # metres
+    faces: Int64[Array, "F 3"]
+    normals: Float64[Array, "T V 3"] | None = None
+    colours: Float64[Array, "T V 3"] | None = None  # sRGB in 0..1
     fps: float | None = None
 
 
@@ -45,7 +43,7 @@ def _meshes(folder: Path, suffix: str) -> Read:
     )
 
 
-def _beside(folder: Path) -> NDArray[np.int64]:
+def _beside(folder: Path) -> Int64[Array, "F 3"]:
     """Faces of the mesh that a point cache moves."""
     return np.asarray(trimesh.load(folder / "head.obj", process=False, maintain_order=True).faces)
 
@@ -90,21 +88,22 @@ def _abc(folder: Path) -> Read:
 
 def _abc_frame(
     schema: Any, colours: Any, moment: Any
-) -> tuple[NDArray[np.int64], Array, Array, Array]:
-    mesh, normals = (
-        schema.getValue(moment),
-        schema.getNormalsParam().getExpandedValue(moment),
-    )  # own their arrays
+) -> tuple[
+    Int64[Array, "F 3"], Float64[Array, "V 3"], Float64[Array, "V 3"], Float64[Array, "_ _"]
+]:
+    # The values own the arrays that are read below.
+    mesh = schema.getValue(moment)
+    normals = schema.getNormalsParam().getExpandedValue(moment)
     assert set(mesh.getFaceCounts()) == {3}
-    faces = np.array(list(mesh.getFaceIndices())).reshape(-1, 3)[:, ::-1]  # it winds clockwise
+    faces = np.array(list(mesh.getFaceIndices())).reshape(-1, 3)[:, ::-1]  # clockwise in Alembic
     vertices = np.array([tuple(v) for v in mesh.getPositions()])
-    painted = colours.getExpandedValue(moment) if colours else None
-    shown = [(c.r, c.g, c.b) for c in painted.getVals()] if painted else []
-    return faces, vertices, np.array([tuple(v) for v in normals.getVals()]), np.array(shown)
+    values = colours.getExpandedValue(moment) if colours else None
+    rgb = [(c.r, c.g, c.b) for c in values.getVals()] if values else []
+    return faces, vertices, np.array([tuple(v) for v in normals.getVals()]), np.array(rgb)
 
 
 def _usd(folder: Path, suffix: str) -> Read:
-    """The library's own evaluation of the skeleton turns the scene into points, which are read."""
+    """Points of the scene as skinned by the USD library."""
     stage = Usd.Stage.Open(str(folder / f"head.{suffix}"))
     stage.GetSessionLayer().timeCodesPerSecond = stage.GetTimeCodesPerSecond()
     stage.SetEditTarget(stage.GetSessionLayer())
@@ -114,17 +113,17 @@ def _usd(folder: Path, suffix: str) -> Read:
     )
     mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/head/surface"))
     colour = mesh.GetDisplayColorPrimvar()
-    painted = [np.array(colour.Get(time)) for time in times] if colour.HasValue() else []
+    colours = [np.array(colour.Get(time)) for time in times] if colour.HasValue() else []
     return Read(
         np.stack([np.array(mesh.GetPointsAttr().Get(time)) for time in times]),
         np.array(mesh.GetFaceVertexIndicesAttr().Get()).reshape(-1, 3),
-        colours=shown(np.stack(painted)) if painted else None,
+        colours=srgb(np.stack(colours)) if colours else None,
         fps=stage.GetTimeCodesPerSecond(),
     )
 
 
 def _glb(folder: Path) -> Read:
-    """The faces as trimesh finds them; the clip by pygltflib's structure and the specification's own arithmetic."""
+    """Faces read by trimesh; the clip by pygltflib and the specification's arithmetic."""
     file = GlbPlayback(folder / "head.glb")
     animation = file.structure.animations[0]
     times = file.array(animation.samplers[0].input)
@@ -135,8 +134,8 @@ def _glb(folder: Path) -> Read:
     return Read(vertices, np.asarray(mesh.faces), fps=float(1 / np.diff(times).mean()))
 
 
-def shown(linear: Array) -> Array:
-    """Linear light as sRGB."""
+def srgb(linear: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Convert linear light to sRGB."""
     return np.where(
         linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
     )

@@ -1,14 +1,16 @@
+"""Baking: vertices, normals and texture codes of a baked avatar against the networks."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.exporters.bake import CODE_TOLERANCE, Bake, bake
-from imavatar_deploy.exporters.fidelity.reference_poses import proof_poses
+from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
 from imavatar_deploy.exporters.formats.onnx_modules import BakedTexture
 from imavatar_deploy.exporters.mesh_cleanup import simplify
 from imavatar_deploy.exporters.texture_code import ShadedPoints, first_layer_of_point, texture_code
@@ -29,8 +31,8 @@ def baked(avatar: ImplicitAvatar, mesh: Mesh) -> Bake:
 
 
 def deformed(
-    avatar: Avatar, expression: NDArray[np.float32], pose: NDArray[np.float32]
-) -> NDArray[np.float32]:
+    avatar: Avatar, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+) -> Float32[Array, "V 3"]:
     """[V, 3] by the formula in `Avatar`'s docstring, on the baked arrays alone."""
     shaped = avatar.rest + np.tensordot(expression, avatar.expression_basis, axes=1)
     shaped = shaped + np.tensordot(pose_feature(pose), avatar.pose_basis, axes=1)
@@ -44,7 +46,7 @@ def deformed(
 def test_moves_every_vertex_as_the_networks_do(
     avatar: ImplicitAvatar, baked: Bake, mesh: Mesh
 ) -> None:
-    poses, points = proof_poses("openhead"), torch.from_numpy(mesh.vertices)
+    poses, points = reference_poses("openhead"), torch.from_numpy(mesh.vertices)
     for expression, pose in zip(poses.expression, poses.pose, strict=True):
         with torch.inference_mode():
             truth = avatar.deform(
@@ -60,13 +62,13 @@ def test_normals_are_the_fields_in_the_canonical_pose(
     bones = skinning_transforms(
         canonical_pose(), baked.avatar.joints(np.zeros(50, np.float32)), baked.avatar.bone_count
     )
-    turned = np.einsum(
+    detail = np.einsum(
         "jv,jrc,cv->vr", baked.avatar.skin_weights, bones[:, :3, :3], baked.avatar.normal_detail
     )
     _, gradient = field_of(avatar).values_and_gradients(mesh.vertices, lambda steps: None)
     truth = gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
     assert np.abs(mesh.vertex_normals() - truth).max() > 1e-2
-    np.testing.assert_allclose(mesh.vertex_normals() + turned, truth, atol=1e-5)
+    np.testing.assert_allclose(mesh.vertex_normals() + detail, truth, atol=1e-5)
 
 
 def test_keeps_the_mesh_and_the_names(avatar: ImplicitAvatar, baked: Bake, mesh: Mesh) -> None:
@@ -80,7 +82,7 @@ class TestTextureCode:
     def test_is_short_and_loses_little(
         self, avatar: ImplicitAvatar, baked: Bake, mesh: Mesh
     ) -> None:
-        """On other normals than those it was tried on, and in a frame it was not."""
+        """On other normals and in another frame than those on which its size is selected."""
         width = avatar.sizes.texture_layers[0]
         assert baked.code.code.shape == (len(mesh.vertices), len(baked.code.decode))
         assert len(baked.code.decode) < width
@@ -88,7 +90,7 @@ class TestTextureCode:
         normals = torch.nn.functional.normalize(
             torch.randn(len(mesh.vertices), 3, generator=torch.manual_seed(0)), dim=1
         )
-        condition = torch.from_numpy(proof_poses("openhead").condition[6])
+        condition = torch.from_numpy(reference_poses("openhead").condition[6])
         with torch.inference_mode():
             truth = avatar.texture(
                 torch.from_numpy(mesh.vertices), normals, condition, baked.feature
@@ -103,8 +105,8 @@ class TestTextureCode:
             truth = first_layer_of_point(
                 avatar.texture, torch.from_numpy(mesh.vertices), baked.feature
             ).numpy()
-        held = baked.code.code @ baked.code.decode + baked.code.mean
-        assert np.abs(held - truth).max() < 1e-3 * np.abs(truth).max()
+        decoded = baked.code.code @ baked.code.decode + baked.code.mean
+        assert np.abs(decoded - truth).max() < 1e-3 * np.abs(truth).max()
 
     def test_gets_longer_when_less_may_be_lost(
         self, avatar: ImplicitAvatar, baked: Bake, mesh: Mesh
@@ -125,8 +127,8 @@ class TestTextureCode:
 
 
 @pytest.mark.parametrize("edition", ["openhead", "flame2020"])
-def test_proof_poses_are_plausible_and_reach_far(edition: str) -> None:
-    poses = proof_poses(edition)
+def test_reference_poses_are_plausible_and_cover_a_wide_range(edition: str) -> None:
+    poses = reference_poses(edition)
     assert not poses.expression[0].any()
     assert not poses.pose[0].any()
     assert np.abs(poses.pose).max() <= 0.6

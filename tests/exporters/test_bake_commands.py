@@ -1,3 +1,5 @@
+"""imavatar-bake: its files and messages, resuming, and the refusal of bad input."""
+
 from __future__ import annotations
 
 import json
@@ -25,19 +27,19 @@ def call(*arguments: Any) -> Result:
     return CliRunner().invoke(bake, [str(argument) for argument in arguments])
 
 
-def test_command_says_what_it_wrote_and_what_next(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_command_reports_files_and_next_commands(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = call(
         tiny_avatar_folder, "--format", "pc2,obj", "--out", out, "--frames", "0:5", "--fps", 50
     )
     assert result.exit_code == 0, result.output
-    for shown in (
+    for text in (
         "9 frames of 178 vertices at 50 a second",
         f"wrote {out / 'obj'}",
         "took",
         "next: imavatar-run",
     ):
-        assert shown in result.output
+        assert text in result.output
     assert len(READERS["obj"](out).vertices) == len(READERS["pc2"](out).vertices) == 9
     assert sorted(path.name for path in out.iterdir()) == [
         "LICENCE.txt",
@@ -48,7 +50,7 @@ def test_command_says_what_it_wrote_and_what_next(tiny_avatar_folder: Path, tmp_
     ]
 
 
-def test_formats_without_colours_are_told_and_written_without(
+def test_formats_without_colours_are_reported_and_written(
     tiny_avatar_folder: Path, tmp_path: Path
 ) -> None:
     result = call(
@@ -62,13 +64,11 @@ def test_formats_without_colours_are_told_and_written_without(
         "--colour",
     )
     assert result.exit_code == 0, result.output
-    assert "written without colours, which it cannot carry: mdd; obj, ply" in result.output
+    assert "written without colours, which the format cannot hold: mdd; obj, ply" in result.output
     assert READERS["ply"](tmp_path / "o").colours is not None
 
 
-def test_the_folder_says_where_the_head_comes_from(
-    tiny_avatar_folder: Path, tmp_path: Path
-) -> None:
+def test_the_folder_has_the_licence_of_the_head(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     assert (
         call(
             tiny_avatar_folder, "--format", "pc2", "--out", tmp_path / "o", "--frames", "0:2"
@@ -78,7 +78,7 @@ def test_the_folder_says_where_the_head_comes_from(
     assert "the head model openhead" in (tmp_path / "o" / "LICENCE.txt").read_text()
 
 
-def test_a_glb_without_a_texture_network_is_grey_and_says_so(
+def test_a_glb_without_a_texture_network_is_grey_and_reports_it(
     own_avatar_folder: Path, tmp_path: Path
 ) -> None:
     manifest = json.loads((own_avatar_folder / "avatar.json").read_text())
@@ -92,31 +92,31 @@ def test_a_glb_without_a_texture_network_is_grey_and_says_so(
     assert 0.1 < colours[0, 0] < 0.9
 
 
-class TestGoingOn:
+class TestResume:
     def arguments(self, avatar: Path, out: Path, *more: Any) -> tuple[Any, ...]:
         return avatar, "--format", "ply", "--out", out, "--frames", "0:3", *more
 
-    def test_only_what_is_missing_is_made(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    def test_writes_the_missing_files_only(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
         out = tmp_path / "out"
         assert call(*self.arguments(tiny_avatar_folder, out)).exit_code == 0
         first, second = (out / "ply" / f"frame_00000{index}.ply" for index in (0, 1))
-        before, wanted = first.stat().st_ino, second.read_bytes()
+        before, expected = first.stat().st_ino, second.read_bytes()
         second.unlink()
         assert call(*self.arguments(tiny_avatar_folder, out, "--resume")).exit_code == 0
         assert first.stat().st_ino == before
-        assert second.read_bytes() == wanted
+        assert second.read_bytes() == expected
 
     def test_a_finished_bake_is_not_replaced_by_accident(
         self, tiny_avatar_folder: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / "out"
         assert call(*self.arguments(tiny_avatar_folder, out, "--resume")).exit_code == 0, (
-            "resuming nothing begins"
+            "--resume begins a bake that does not exist"
         )
         result = call(*self.arguments(tiny_avatar_folder, out))
         assert result.exit_code == 2
         assert (
-            "holds a bake already; pass --resume to go on with it or --overwrite to replace it"
+            "holds a bake already; pass --resume to continue it or --overwrite to replace it"
             in result.output
         )
         shorter = (
@@ -138,7 +138,7 @@ class TestGoingOn:
         ]
 
     @pytest.mark.parametrize(
-        ("changed", "said"),
+        ("changed", "message"),
         [
             (("--format", "obj"), "formats ply there, obj now"),
             (("--fps", "30"), "fps 25.0 there, 30.0 now"),
@@ -147,24 +147,24 @@ class TestGoingOn:
         ],
     )
     def test_other_settings_are_refused(
-        self, tiny_avatar_folder: Path, tmp_path: Path, changed: tuple[str, ...], said: str
+        self, tiny_avatar_folder: Path, tmp_path: Path, changed: tuple[str, ...], message: str
     ) -> None:
         out = tmp_path / "out"
         assert call(*self.arguments(tiny_avatar_folder, out)).exit_code == 0
         result = call(*self.arguments(tiny_avatar_folder, out, "--resume", *changed))
         assert result.exit_code == 2
-        assert "was begun with other settings" in result.output
-        assert said in result.output
+        assert "holds a bake with other settings" in result.output
+        assert message in result.output
 
     def test_a_damaged_journal_is_refused(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
         (tmp_path / "bake.json").write_text("{")
         result = call(*self.arguments(tiny_avatar_folder, tmp_path, "--resume"))
         assert result.exit_code == 6
-        assert "pass --overwrite to start anew" in result.output
+        assert "pass --overwrite to start again" in result.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("--format", "objj"), 2, "unknown sequence format 'objj'"),
         (("--format", "obj", "--frames", "4"), 2, "--frames must be like"),
@@ -175,17 +175,17 @@ class TestGoingOn:
         (("--format", "obj", "--track", "nowhere.json"), 6, "there is no track file"),
     ],
 )
-def test_bad_choices_are_one_sentence(
-    tiny_avatar_folder: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+def test_invalid_options_are_reported_in_one_sentence(
+    tiny_avatar_folder: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     result = call(tiny_avatar_folder, "--out", tmp_path / "out", *arguments)
     assert result.exit_code == code, result.output
-    assert said in result.output
+    assert message in result.output
     assert result.output.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_a_motion_of_another_head_model_is_refused_unless_wanted(
+def test_a_motion_of_another_head_model_needs_any_edition(
     tiny_avatar_folder: Path, tmp_path: Path
 ) -> None:
     write_track(
@@ -207,7 +207,7 @@ def test_a_motion_of_another_head_model_is_refused_unless_wanted(
     assert call(*arguments, "--any-edition").exit_code == 0
 
 
-def test_a_motion_out_of_all_bounds_is_refused(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_a_motion_out_of_bounds_is_refused(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     expression = np.zeros((2, 50))
     expression[1, 3] = 1e12
     write_track(FlameTrack(expression, np.zeros((2, 15))), tmp_path / "wild.json")
@@ -226,19 +226,19 @@ def test_a_motion_out_of_all_bounds_is_refused(tiny_avatar_folder: Path, tmp_pat
     assert "frame 1 moves vertices more than 100000 m away" in result.output
 
 
-def test_places_that_cannot_be_written_are_refused(
+def test_outputs_that_cannot_be_written_are_refused(
     tiny_avatar_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
-    for out, said in (
+    for out, message in (
         (tmp_path / "file" / "out", "cannot be written (Not a directory"),
         (tmp_path / "full", "letter"),
     ):
         result = call(tiny_avatar_folder, "--format", "obj", "--out", out, "--overwrite")
         assert result.exit_code == 2, result.output
-        assert said in result.output
+        assert message in result.output
     assert (tmp_path / "full" / "letter.txt").read_text() == "mine"
 
 
@@ -251,7 +251,7 @@ def test_colours_need_the_texture_network(own_avatar_folder: Path, tmp_path: Pat
     assert "has no texture.onnx" in result.output
 
 
-def test_a_missing_package_is_said_first(
+def test_a_missing_package_is_reported_before_the_work(
     tiny_avatar_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
@@ -268,7 +268,7 @@ ROOM = 20_000
 
 @pytest.fixture
 def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No file may become longer than `ROOM`, and that is what the disk says it has left."""
+    """Limit files to `ROOM` bytes, and report as much free space on the disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with monkeypatch.context() as patch:
         patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=ROOM))
@@ -278,14 +278,14 @@ def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", [row.name for row in formats.FORMATS.values() if row.whole])
-def test_a_disk_without_room_is_one_sentence(
+def test_a_full_disk_is_reported_in_one_sentence(
     name: str, tiny_avatar_folder: Path, tmp_path: Path, small_disk: None
 ) -> None:
     out = tmp_path / "o"
     result = call(tiny_avatar_folder, "--format", name, "--out", out, "--frames", "0:20")
     assert result.exit_code == 2, result.output
     assert "cannot be written (" in result.output
-    assert "go on with --resume" in result.output
+    assert "continue with --resume" in result.output
     assert (
         len([line for line in result.output.splitlines() if not line.startswith(f"{name}: ")]) == 1
     )
@@ -293,7 +293,7 @@ def test_a_disk_without_room_is_one_sentence(
     assert not list((out / "work").glob("partial-*"))
 
 
-def test_a_trackers_folder_is_baked_and_what_it_lost_is_told(
+def test_a_trackers_folder_is_baked_and_its_losses_are_reported(
     tiny_avatar_folder: Path, tmp_path: Path
 ) -> None:
     track = write_motion("metrical-tracker", tmp_path / "checkpoint", motion(2), ".frame")

@@ -1,4 +1,4 @@
-"""kill -9 at any moment, then --resume: the same bytes as of a bake that nothing interrupted."""
+"""kill -9 at any moment, then --resume: the same bytes as of an uninterrupted bake."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.scandir"
 
 
 def run(out, *more, formats=formats):
-    arguments = [avatar, "--format", formats, "--frames", "0:3", "--out", str(out), "--jobs", "2", *more]
+    arguments = [avatar, "--format", formats, "--frames", "0:3", "--out", str(out)]
+    arguments += ["--jobs", "2", *more]
     result = CliRunner().invoke(bake, arguments)
     assert result.exit_code == 0, (result.output, result.exception)
 
 
 def killed(out, moment):
-    """Whether a bake died of SIGKILL when it touched `out` for the n-th time."""
+    """Whether a bake that is killed on its n-th access to `out` ends by SIGKILL."""
     child = os.fork()
     if child == 0:
         left = [moment or float("inf")]
@@ -46,19 +47,19 @@ def killed(out, moment):
     return os.WIFSIGNALED(status)
 
 
-ready_formats(formats.split(","))  # imported and compiled once, before the forks
+ready_formats(formats.split(","))  # import and compile once, before the forks
 run(folder / "warm", formats="obj")
 assert not killed(folder / "unbroken", None)
 moment = 1
 while killed(folder / f"killed-{moment}", moment):
-    if killed(folder / f"killed-{moment}", moment + 1):  # and once more on the way back
+    if killed(folder / f"killed-{moment}", moment + 1):  # again while it is resumed
         assert not killed(folder / f"killed-{moment}", None)
     moment += stride
 '''
 
 
-def survivors(avatar: Path, folder: Path, formats: str, stride: int) -> list[Path]:
-    """Folders of bakes that were killed twice, each at another moment, and then resumed; after the unbroken one."""
+def resumed_bakes(avatar: Path, folder: Path, formats: str, stride: int) -> list[Path]:
+    """Folder of an uninterrupted bake, then those of bakes that were killed twice and resumed."""
     result = run_python(
         KILLED_AT_EVERY_MOMENT, str(avatar), str(folder), formats, str(stride), limit=900
     )
@@ -69,7 +70,7 @@ def survivors(avatar: Path, folder: Path, formats: str, stride: int) -> list[Pat
 def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(
     tiny_avatar_folder: Path, tmp_path: Path
 ) -> None:
-    unbroken, *killed = survivors(tiny_avatar_folder, tmp_path, ",".join(FORMATS), 11)
+    unbroken, *killed = resumed_bakes(tiny_avatar_folder, tmp_path, ",".join(FORMATS), 11)
     assert len(killed) > 7
     for folder in killed:
         assert tree(folder) == tree(unbroken), folder.name

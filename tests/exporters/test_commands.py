@@ -1,3 +1,5 @@
+"""imavatar-export: its folder, messages, formats and options, and the refusal of bad input."""
+
 from __future__ import annotations
 
 import json
@@ -16,12 +18,12 @@ from onnx import numpy_helper
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters.commands.export import export
-from imavatar_deploy.exporters.commands.options import GROUPS, HERE, availability, options_of
+from imavatar_deploy.exporters.commands.options import AVAILABLE, GROUPS, availability, options_of
 from imavatar_deploy.exporters.formats import table
 from imavatar_deploy.exporters.formats.format import ExportInput
 from imavatar_deploy.exporters.manifest import licence_report, licence_text
 from imavatar_deploy.exporters.settings import ExportSettings
-from imavatar_deploy.exporters.student.options import TAKERS
+from imavatar_deploy.exporters.student.options import STUDENT_FORMATS
 from imavatar_deploy.fidelity.golden import check_golden
 from imavatar_deploy.progress import Progress
 
@@ -36,7 +38,7 @@ def call(*arguments: Any) -> Result:
 
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is refused is refused before a checkpoint is even opened."""
+    """Fail if a checkpoint is opened."""
 
     def load(*arguments: Any, **options: Any) -> None:
         raise AssertionError("the long work began")
@@ -57,15 +59,15 @@ class TestFolder:
         }
         assert all(report.passed for report in reports)
 
-    def test_manifest_tells_source_fidelity_and_conditions(self, exported: Exported) -> None:
+    def test_manifest_has_source_fidelity_and_conditions(self, exported: Exported) -> None:
         manifest = open_avatar(exported.folder).manifest
         assert set(manifest["graphs"]) == {"texture", "deformation", "animate", "student"}
         assert len(manifest["source"]["sha256"]) == 64
         licence = manifest["licences"]
         assert "CC0" in licence["conditions"]
         assert licence["source_sha256"] == manifest["source"]["sha256"]
-        said = (exported.folder / "LICENCE.txt").read_text()
-        assert all(value in said for value in licence.values())
+        text = (exported.folder / "LICENCE.txt").read_text()
+        assert all(value in text for value in licence.values())
         assert "LICENCE.txt" in manifest["files"]
         assert {"torch", "onnx", "numpy"} <= set(manifest["tools"])
         assert manifest["fidelity"]["surface"]["faces"] == len(
@@ -95,7 +97,7 @@ class TestFolder:
         assert list(exported.report.seconds) == steps
 
 
-def test_licences_leave_out_how_a_checkpoint_was_trained() -> None:
+def test_licences_leave_out_the_training_settings() -> None:
     report = licence_report(
         "openhead", {"made by": "imavatar-train", "settings": {"seed": 0}}, "12ab"
     )
@@ -104,7 +106,9 @@ def test_licences_leave_out_how_a_checkpoint_was_trained() -> None:
     assert "No commercial use" in licence_text(licence_report("flame2020", {}, "12ab"))
 
 
-def test_command_writes_shows_and_says_what_next(checkpoint: Path, tmp_path: Path) -> None:
+def test_command_writes_a_folder_and_reports_next_commands(
+    checkpoint: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "avatar"
     result = call(
         checkpoint,
@@ -122,7 +126,7 @@ def test_command_writes_shows_and_says_what_next(checkpoint: Path, tmp_path: Pat
     avatar = open_avatar(out)
     assert avatar.manifest["arrays"]["expression_basis"]["dtype"] == "float16"
     assert len(avatar.avatar.faces) == avatar.manifest["fidelity"]["surface"]["faces_extracted"]
-    for shown in (
+    for text in (
         "parity",
         "normals",
         "texture code size",
@@ -130,11 +134,11 @@ def test_command_writes_shows_and_says_what_next(checkpoint: Path, tmp_path: Pat
         "animate.onnx",
         f"next: imavatar-verify {out}",
     ):
-        assert shown in result.output
+        assert text in result.output
     assert call(checkpoint, "--out", out).exit_code == 2
 
 
-def test_a_graph_that_computes_something_else_is_withheld(
+def test_an_avatar_with_a_wrong_graph_is_withheld(
     checkpoint: Path, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_wrong(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
@@ -155,38 +159,39 @@ def test_a_graph_that_computes_something_else_is_withheld(
     assert "deformation.expression differs by" in result.output
     assert not (tmp_path / "avatar").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["avatar.rejected"]
-    evidence = json.loads((tmp_path / "avatar.rejected" / "report.json").read_text())
-    assert [row["subject"] for row in evidence["parity"] if not row["passed"]] == ["deformation"]
+    report = json.loads((tmp_path / "avatar.rejected" / "report.json").read_text())
+    assert [row["subject"] for row in report["parity"] if not row["passed"]] == ["deformation"]
 
 
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             ("--format", "onnxx"),
-            f"unknown export format 'onnxx': expected one of {', '.join(sorted(table.FORMATS))}; did you mean",
+            "unknown export format 'onnxx': expected one of "
+            f"{', '.join(sorted(table.FORMATS))}; did you mean",
         ),
         (("--faces", "many"), "--faces must be a number or the word full, got 'many'"),
         (("--faces", "12"), "at least 100, got 12"),
         (("--resolution", "200"), "resolution must be one of 64, 128, 256, 512, got 200"),
         (("--components", "biggest"), "unknown choice of components 'biggest'"),
         (("--storage", "int8"), "unknown storage 'int8'"),
-        (("--format=student", "--no-student"), "the format student is nothing without a student"),
+        (("--format=student", "--no-student"), "the format student needs a student, and"),
     ],
 )
-def test_bad_choices_are_refused_first(
-    tmp_path: Path, arguments: tuple[str, str], said: str
+def test_invalid_options_are_refused_before_the_work(
+    tmp_path: Path, arguments: tuple[str, str], message: str
 ) -> None:
     result = call("sample", "--out", tmp_path / "avatar", *arguments)
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
     assert result.output.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("no_work")
-def test_a_place_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     result = call("sample", "--out", tmp_path / "file" / "avatar")
     assert result.exit_code == 2
@@ -195,7 +200,9 @@ def test_a_place_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("no_work")
-def test_a_missing_package_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(
         table.FORMATS, "onnx", replace(table.FORMATS["onnx"], modules=("no_such_module",))
     )
@@ -217,22 +224,22 @@ def test_settings_are_checked_by_the_library_too() -> None:
         ExportSettings(faces=1)
 
 
-def test_list_tells_every_format_without_an_export() -> None:
+def test_list_shows_every_format_without_an_export() -> None:
     result = CliRunner().invoke(export, ["--list"], terminal_width=200)
     assert result.exit_code == 0, result.output
     assert all(name in result.output for name in table.FORMATS)
-    assert availability(table.FORMATS["onnx"]) == HERE
+    assert availability(table.FORMATS["onnx"]) == AVAILABLE
 
 
 def test_help_shows_the_groups_apart_and_every_option_once() -> None:
-    shown = CliRunner().invoke(export, ["--help"], terminal_width=200).output
+    text = CliRunner().invoke(export, ["--help"], terminal_width=200).output
     headings = ["Options:", *(f"{group.title}:" for group in GROUPS)]
-    places = [shown.index(f"\n{heading}\n") for heading in headings]
-    assert places == sorted(places)
-    for group, start, end in zip(GROUPS, places[1:], [*places[2:], len(shown)], strict=True):
+    positions = [text.index(f"\n{heading}\n") for heading in headings]
+    assert positions == sorted(positions)
+    for group, start, end in zip(GROUPS, positions[1:], [*positions[2:], len(text)], strict=True):
         for option in group.options:
-            assert f"\n  {option.opts[0]} " in shown[start:end]
-            assert shown.count(f"\n  {option.opts[0]} ") == 1
+            assert f"\n  {option.opts[0]} " in text[start:end]
+            assert text.count(f"\n  {option.opts[0]} ") == 1
 
 
 def test_groups_belong_to_formats_and_settings() -> None:
@@ -241,7 +248,7 @@ def test_groups_belong_to_formats_and_settings() -> None:
     assert {name for group in GROUPS for option in group.options for name in option.formats} <= set(
         table.FORMATS
     )
-    assert set(TAKERS) == {row.name for row in table.FORMATS.values() if row.takes_student}
+    assert set(STUDENT_FORMATS) == {row.name for row in table.FORMATS.values() if row.takes_student}
     of_glb = [
         "--glb-colour",
         "--glb-texture",
@@ -254,13 +261,15 @@ def test_groups_belong_to_formats_and_settings() -> None:
     assert options_of("usd") == ["--track"]
 
 
-def test_list_says_how_to_get_what_is_missing() -> None:
+def test_list_shows_how_to_install_what_is_missing() -> None:
     row = replace(table.FORMATS["onnx"], modules=("onnx", "no_such_module"), extra="usd")
     assert "without no_such_module:" in availability(row)
     assert "imavatar-deploy\\[usd]" in availability(row)
 
 
-def test_what_a_format_is_made_from_is_written_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_formats_that_others_are_built_from_are_written_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, after in (("late", ("player",)), ("later", ("late", "onnx"))):
         monkeypatch.setitem(
             table.FORMATS, name, replace(table.FORMATS["onnx"], name=name, after=after)

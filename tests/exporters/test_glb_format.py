@@ -1,4 +1,4 @@
-"""`imavatar-export --format glb,vrm` on small networks: written, proved, told of in the manifest, withheld if wrong."""
+"""`imavatar-export --format glb,vrm` on small networks: checks, manifest, and refusal of damage."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def textured(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Expo
     return Exported(out, export_avatar(checkpoint, out, settings))
 
 
-def test_files_are_held_to_the_avatars_own_posing(both: Exported) -> None:
+def test_files_are_compared_with_the_avatars_posing(both: Exported) -> None:
     compared = {
         (report.subject, row.name) for report in both.report.parity for row in report.differences
     }
@@ -68,7 +68,7 @@ def test_files_are_held_to_the_avatars_own_posing(both: Exported) -> None:
     assert all(report.passed for report in both.report.parity)
 
 
-def test_manifest_tells_what_was_written_and_lost(both: Exported) -> None:
+def test_manifest_records_files_and_losses(both: Exported) -> None:
     folder = open_avatar(both.folder)
     fact = folder.manifest["graphs"]["glb"]
     assert fact["bytes"] == (both.folder / "avatar.glb").stat().st_size
@@ -83,14 +83,12 @@ def test_manifest_tells_what_was_written_and_lost(both: Exported) -> None:
     assert "CC0" in licence["conditions"]
 
 
-def test_texture_is_asked_of_the_networks(textured: Exported) -> None:
+def test_texture_has_the_networks_colours(textured: Exported) -> None:
     (report,) = textured.report.parity
     assert {row.name for row in report.differences} == {"vertices", "texture"}
     avatar, file = open_avatar(textured.folder).avatar, GlbPlayback(textured.folder / "avatar.glb")
-    uv, image = (
-        file.attribute("TEXCOORD_0"),
-        cv2.imdecode(np.frombuffer(file.image(), np.uint8), cv2.IMREAD_COLOR),
-    )
+    uv = file.attribute("TEXCOORD_0")
+    image = cv2.imdecode(np.frombuffer(file.image(), np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (256, 256, 3)
     assert (uv >= 0).all()
     assert (uv <= 1).all()
@@ -109,20 +107,20 @@ def test_khronos_accepts_them(both: Exported, textured: Exported) -> None:
     assert result.stdout.count(": 0 errors, 0 warnings") == 3, result.stdout + result.stderr
 
 
-def test_a_file_that_shows_something_else_is_withheld(
+def test_an_avatar_with_a_wrong_file_is_withheld(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turned = document._metres
-    monkeypatch.setattr(document, "_metres", lambda planar: turned(planar) * np.float32(1.01))
+    metres = document._metres
+    monkeypatch.setattr(document, "_metres", lambda planar: metres(planar) * np.float32(1.01))
     with pytest.raises(QualityError, match=r"glb\.vertices differs by"):
         export_avatar(checkpoint, tmp_path / "head", ExportSettings(formats=("glb",), **SMALL))
     assert [path.name for path in tmp_path.iterdir()] == ["head.rejected"]
     assert (tmp_path / "head.rejected" / "avatar.glb").is_file()
-    evidence: dict[str, Any] = json.loads((tmp_path / "head.rejected" / "report.json").read_text())
-    assert not evidence["parity"][0]["passed"]
+    report: dict[str, Any] = json.loads((tmp_path / "head.rejected" / "report.json").read_text())
+    assert not report["parity"][0]["passed"]
 
 
-def test_a_track_of_another_head_model_is_refused_first(
+def test_a_track_of_another_head_model_is_refused_before_the_work(
     checkpoint: Path, talk: FlameTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def extract(*arguments: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""A GLB as others read it: trimesh, pygltflib with the specification's own skinning, and Khronos' validator."""
+"""A GLB read by trimesh, by pygltflib with the specification's skinning, by Khronos' validator."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES, UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
-from imavatar_deploy.exporters.fidelity.reference_poses import proof_poses
+from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
 from imavatar_deploy.exporters.formats.gltf.container import Container
 from imavatar_deploy.exporters.formats.gltf.glb import GlbFacts, write_glb
 from imavatar_deploy.exporters.formats.gltf.losses import GLB_LIMITS, VRM_LIMITS, live, losses_mm
 from imavatar_deploy.exporters.formats.gltf.morph_targets import (
     JAW_CORRECTIVE,
     JAW_OPEN,
-    QUIET_MM,
+    MIN_OFFSET_MM,
     open_jaw,
     strongest,
     with_fixed_joints,
@@ -43,7 +43,7 @@ from imavatar_deploy.tracks import FlameTrack, read_track
 from ..processes import run_process, run_python
 from ..tiny_avatar import tiny_avatar
 
-Float = NDArray[Any]
+Colours = Float32[Array, "V 3"]
 
 TOLERANCE = 1e-4
 """Metres."""
@@ -64,7 +64,7 @@ def head() -> Avatar:
 
 
 @pytest.fixture(scope="module")
-def colours(head: Avatar) -> Float:
+def colours(head: Avatar) -> Colours:
     return np.random.default_rng(1).random((head.vertex_count, 3)).astype(np.float32)
 
 
@@ -75,7 +75,7 @@ def talk() -> FlameTrack:
 
 @pytest.fixture(scope="module")
 def written(
-    head: Avatar, colours: Float, talk: FlameTrack, tmp_path_factory: pytest.TempPathFactory
+    head: Avatar, colours: Colours, talk: FlameTrack, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, GlbFacts]:
     path = tmp_path_factory.mktemp("glb") / "head.glb"
     return path, write_glb(path, head, colours, licence=LICENCE, track=talk)
@@ -95,11 +95,11 @@ def document(path: Path) -> dict[str, Any]:
     return parsed
 
 
-def turned(pose: Float) -> dict[str, Float]:
+def rotations(pose: Float32[Array, "15"]) -> dict[str, Float32[Array, "4"]]:
     return dict(zip(BONES, bone_rotations(pose), strict=True))
 
 
-class TestAsOthersReadIt:
+class TestContent:
     def test_mesh_is_metres_closed_and_wound_outward(
         self, head: Avatar, written: tuple[Path, GlbFacts]
     ) -> None:
@@ -109,13 +109,13 @@ class TestAsOthersReadIt:
         assert mesh.volume > 0
         assert (mesh.vertex_normals * mesh.vertices).sum(axis=1).min() > 0
 
-    def test_says_where_it_comes_from(self, written: tuple[Path, GlbFacts]) -> None:
+    def test_has_the_licence(self, written: tuple[Path, GlbFacts]) -> None:
         asset = document(written[0])["asset"]
         assert asset["version"] == "2.0"
         assert asset["copyright"] == "CC0"
         assert asset["extras"]["licence"] == LICENCE
 
-    def test_facts_are_those_of_the_file(
+    def test_facts_describe_the_file(
         self, head: Avatar, written: tuple[Path, GlbFacts], talk: FlameTrack
     ) -> None:
         path, facts = written
@@ -137,7 +137,7 @@ class TestAsOthersReadIt:
         ]
 
     def test_colours_are_linear_light(
-        self, colours: Float, playback: GlbPlayback, written: tuple[Path, GlbFacts]
+        self, colours: Colours, playback: GlbPlayback, written: tuple[Path, GlbFacts]
     ) -> None:
         linear = playback.attribute("COLOR_0")
         assert linear[:, 3] == pytest.approx(1)
@@ -147,7 +147,7 @@ class TestAsOthersReadIt:
         )
         assert document(written[0])["materials"][0]["extensions"] == {"KHR_materials_unlit": {}}
 
-    def test_bones_stand_at_the_joints(self, head: Avatar, playback: GlbPlayback) -> None:
+    def test_bones_are_at_the_joints(self, head: Avatar, playback: GlbPlayback) -> None:
         assert playback.bones == ["ghost", *BONES]
         matrices = (
             playback.array(playback.structure.skins[0].inverseBindMatrices)
@@ -165,22 +165,22 @@ class TestAsOthersReadIt:
 
 
 class TestMotion:
-    def test_live_poses_are_what_the_file_promises(
+    def test_live_poses_agree_with_the_limited_avatar(
         self, head: Avatar, playback: GlbPlayback
     ) -> None:
-        poses = proof_poses(head.edition)
+        poses = reference_poses(head.edition)
         for expression, pose in zip(poses.expression, poses.pose, strict=True):
             weights = dict(zip(head.expression_names, expression.tolist(), strict=True))
             weights[JAW_CORRECTIVE] = float(pose[6]) / JAW_OPEN
             expected = pose_plainly(live(head, pose), expression, pose).vertices / UNITS_PER_METRE
-            assert np.abs(playback.posed(weights, turned(pose)) - expected).max() <= TOLERANCE
+            assert np.abs(playback.posed(weights, rotations(pose)) - expected).max() <= TOLERANCE
 
     def test_open_jaw_has_its_corrective(self, head: Avatar, playback: GlbPlayback) -> None:
         expected = pose_plainly(
             with_four_influences(head), np.zeros(50, np.float32), open_jaw()
         ).vertices
-        found = playback.posed({JAW_CORRECTIVE: 1.0}, turned(open_jaw()))
-        assert np.abs(found - expected / UNITS_PER_METRE).max() <= TOLERANCE
+        values = playback.posed({JAW_CORRECTIVE: 1.0}, rotations(open_jaw()))
+        assert np.abs(values - expected / UNITS_PER_METRE).max() <= TOLERANCE
 
     def test_clip_holds_correctives_and_moving_joints(
         self, head: Avatar, talk: FlameTrack, playback: GlbPlayback, written: tuple[Path, GlbFacts]
@@ -196,7 +196,7 @@ class TestMotion:
             assert np.abs(playback.at_key(key) - expected).max() <= TOLERANCE
 
     def test_an_avatar_whose_correctives_are_the_jaws_needs_no_more_targets(
-        self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path
+        self, head: Avatar, colours: Colours, talk: FlameTrack, tmp_path: Path
     ) -> None:
         basis = np.zeros_like(head.pose_basis)
         basis[13] = head.pose_basis[13]
@@ -209,59 +209,59 @@ class TestMotion:
         )
         assert facts.targets[-1] == JAW_CORRECTIVE
 
-    def test_five_bones_have_no_ghost(self, colours: Float, tmp_path: Path) -> None:
+    def test_five_bones_have_no_ghost(self, colours: Colours, tmp_path: Path) -> None:
         head = tiny_avatar(bones=5)
         write_glb(tmp_path / "a.glb", head, colours, licence=LICENCE)
-        file, pose = GlbPlayback(tmp_path / "a.glb"), proof_poses(head.edition).pose[2]
+        file, pose = GlbPlayback(tmp_path / "a.glb"), reference_poses(head.edition).pose[2]
         expected = (
             pose_plainly(live(head, pose), np.zeros(50, np.float32), pose).vertices
             / UNITS_PER_METRE
         )
         weights = {JAW_CORRECTIVE: float(pose[6]) / JAW_OPEN}
         assert file.bones == list(BONES)
-        assert np.abs(file.posed(weights, turned(pose)) - expected).max() <= TOLERANCE
+        assert np.abs(file.posed(weights, rotations(pose)) - expected).max() <= TOLERANCE
 
 
 class TestLosses:
-    def test_each_limit_costs_what_it_takes_away(self, head: Avatar) -> None:
-        poses = proof_poses(head.edition)
+    def test_each_limit_has_a_loss(self, head: Avatar) -> None:
+        poses = reference_poses(head.edition)
         for limits in (GLB_LIMITS, VRM_LIMITS):
             lost = losses_mm(head, limits, poses.expression, poses.pose)
             assert set(lost) == set(limits)
             assert min(lost.values()) > 0
 
-    def test_the_corrective_target_gives_back_what_the_jaw_lost(self, head: Avatar) -> None:
+    def test_the_corrective_target_reduces_the_loss_of_the_jaw(self, head: Avatar) -> None:
         basis = np.zeros_like(head.pose_basis)
-        basis[13] = head.pose_basis[
-            13
-        ]  # follows the cosine of the jaw's angle, which the weight does not
-        basis[14] = 10 * head.pose_basis[14]  # follows its sine, which it nearly does
-        able = with_fixed_joints(with_four_influences(replace(head, pose_basis=basis)))
-        lost = losses_mm(able, GLB_LIMITS, np.zeros((1, 50), np.float32), 0.5 * open_jaw()[None])
+        # Entry 13 follows the cosine of the jaw's angle, unlike the weight; entry 14 follows its
+        # sine, which the weight approximates.
+        basis[13] = head.pose_basis[13]
+        basis[14] = 10 * head.pose_basis[14]
+        limited = with_fixed_joints(with_four_influences(replace(head, pose_basis=basis)))
+        lost = losses_mm(limited, GLB_LIMITS, np.zeros((1, 50), np.float32), 0.5 * open_jaw()[None])
         assert (
             lost["driven live, all together"] < 0.1 * lost["driven live without jawOpenCorrective"]
         )
 
     def test_an_avatar_within_the_limits_loses_nothing(self, head: Avatar) -> None:
-        poses = proof_poses(head.edition)
-        able = with_fixed_joints(
+        poses = reference_poses(head.edition)
+        limited = with_fixed_joints(
             with_four_influences(replace(head, pose_basis=np.zeros_like(head.pose_basis)))
         )
-        assert max(losses_mm(able, GLB_LIMITS, poses.expression, poses.pose).values()) < 1e-4
+        assert max(losses_mm(limited, GLB_LIMITS, poses.expression, poses.pose).values()) < 1e-4
 
     def test_weight_lost_is_what_four_leave_out(self) -> None:
         weights = np.array(
             [[0.5, 1.0], [0.2, 0.0], [0.15, 0.0], [0.1, 0.0], [0.05, 0.0]], dtype=np.float32
         )
-        kept = strongest(weights)
-        assert kept.lost == pytest.approx(0.05)
-        assert kept.weights[0] == pytest.approx(np.array([0.5, 0.2, 0.15, 0.1]) / 0.95)
-        assert kept.joints.tolist() == [[0, 1, 2, 3], [0, 0, 0, 0]]
+        remaining = strongest(weights)
+        assert remaining.lost == pytest.approx(0.05)
+        assert remaining.weights[0] == pytest.approx(np.array([0.5, 0.2, 0.15, 0.1]) / 0.95)
+        assert remaining.joints.tolist() == [[0, 1, 2, 3], [0, 0, 0, 0]]
 
 
 class TestTargets:
-    def test_quiet_vertices_are_left_out_and_the_rest_is_kept(
-        self, head: Avatar, colours: Float, tmp_path: Path
+    def test_small_offsets_are_left_out(
+        self, head: Avatar, colours: Colours, tmp_path: Path
     ) -> None:
         basis = head.expression_basis.copy()
         basis[:, :, 20:] *= 1e-3
@@ -271,19 +271,19 @@ class TestTargets:
         whole = write_glb(tmp_path / "b.glb", head, colours, licence=LICENCE)
         assert facts.bytes < 0.5 * whole.bytes
         file = GlbPlayback(tmp_path / "a.glb")
-        found = file.array(file.primitive.targets[3]["POSITION"])
+        values = file.array(file.primitive.targets[3]["POSITION"])
         assert file.structure.accessors[file.primitive.targets[3]["POSITION"]].sparse is not None
-        assert np.abs(found - basis[3].T / UNITS_PER_METRE).max() <= QUIET_MM * 1e-3
-        assert not found[20:].any()
+        assert np.abs(values - basis[3].T / UNITS_PER_METRE).max() <= MIN_OFFSET_MM * 1e-3
+        assert not values[20:].any()
 
-    def test_a_target_that_moves_nothing_is_still_there(
-        self, head: Avatar, colours: Float, tmp_path: Path
+    def test_a_target_that_moves_nothing_is_written(
+        self, head: Avatar, colours: Colours, tmp_path: Path
     ) -> None:
         still = replace(head, expression_basis=np.zeros_like(head.expression_basis))
         assert len(write_glb(tmp_path / "a.glb", still, colours, licence=LICENCE).targets) == 51
 
     def test_a_cap_keeps_the_largest(
-        self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path
+        self, head: Avatar, colours: Colours, talk: FlameTrack, tmp_path: Path
     ) -> None:
         basis = head.expression_basis * 1.2 ** np.arange(50, dtype=np.float32)[:, None, None]
         settings = GlbSettings(max_targets=30)
@@ -295,14 +295,14 @@ class TestTargets:
             track=talk,
             settings=settings,
         )
-        kept = [name for name in facts.targets if name.startswith("expression")]
+        remaining = [name for name in facts.targets if name.startswith("expression")]
         assert len(facts.targets) == 30
-        assert kept == list(head.expression_names[-len(kept) :])
-        assert set(facts.dropped_mm) == set(head.expression_names) - set(kept)
+        assert remaining == list(head.expression_names[-len(remaining) :])
+        assert set(facts.dropped_mm) == set(head.expression_names) - set(remaining)
         assert min(facts.dropped_mm.values()) > 0
 
     def test_a_cap_below_the_correctives_is_refused(
-        self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path
+        self, head: Avatar, colours: Colours, talk: FlameTrack, tmp_path: Path
     ) -> None:
         with pytest.raises(UsageError, match="need . morph targets, got a limit of 1"):
             write_glb(
@@ -315,8 +315,8 @@ class TestTargets:
             )
         assert not list(tmp_path.iterdir())
 
-    def test_normals_of_targets_when_asked(
-        self, head: Avatar, colours: Float, tmp_path: Path
+    def test_normals_of_targets_are_optional(
+        self, head: Avatar, colours: Colours, tmp_path: Path
     ) -> None:
         write_glb(
             tmp_path / "a.glb",
@@ -328,9 +328,9 @@ class TestTargets:
         file = GlbPlayback(tmp_path / "a.glb")
         moved = trimesh.Trimesh((head.rest + head.expression_basis[5]).T, head.faces, process=False)
         rest = trimesh.Trimesh(head.rest.T, head.faces, process=False)
-        found = file.array(file.primitive.targets[5]["NORMAL"])
+        values = file.array(file.primitive.targets[5]["NORMAL"])
         assert file.structure.accessors[file.primitive.targets[5]["NORMAL"]].type == "VEC3"
-        assert np.abs(found - (moved.vertex_normals - rest.vertex_normals)).max() < 0.05
+        assert np.abs(values - (moved.vertex_normals - rest.vertex_normals)).max() < 0.05
 
 
 def test_sparse_round_trip(tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ def test_sparse_round_trip(tmp_path: Path) -> None:
 
 class TestRefusals:
     def test_a_track_of_another_head_model(
-        self, head: Avatar, colours: Float, talk: FlameTrack, tmp_path: Path
+        self, head: Avatar, colours: Colours, talk: FlameTrack, tmp_path: Path
     ) -> None:
         with pytest.raises(EditionMismatchError):
             write_glb(
@@ -361,7 +361,7 @@ class TestRefusals:
                 track=replace(talk, edition="flame2020"),
             )
 
-    def test_colours_of_another_mesh(self, head: Avatar, colours: Float, tmp_path: Path) -> None:
+    def test_colours_of_another_mesh(self, head: Avatar, colours: Colours, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="colours"):
             write_glb(tmp_path / "a.glb", head, colours[1:], licence=LICENCE)
 
@@ -399,7 +399,7 @@ def khronos(*files: Path) -> CompletedProcess[str]:
 
 
 def test_khronos_validator_finds_no_error(
-    head: Avatar, colours: Float, written: tuple[Path, GlbFacts], tmp_path: Path
+    head: Avatar, colours: Colours, written: tuple[Path, GlbFacts], tmp_path: Path
 ) -> None:
     write_vrm(tmp_path / "head.vrm", head, colours, licence=LICENCE, title="tiny")
     settings = GlbSettings(target_normals=True, max_targets=4)

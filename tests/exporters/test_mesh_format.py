@@ -44,7 +44,7 @@ def faces_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def loaded(path: Path) -> Any:
+def load_mesh(path: Path) -> Any:
     return trimesh.load(path, process=False, maintain_order=True)
 
 
@@ -60,12 +60,12 @@ def small_variant(name: str) -> HeadAvatarModel:
 
 
 @pytest.mark.parametrize("mesh_type", ["ply", "obj"])
-def test_meshes_of_the_bake_are_what_the_networks_say(
+def test_meshes_of_the_bake_agree_with_the_networks(
     checkpoint: Path, avatar: ImplicitAvatar, faces_file: Path, tmp_path: Path, mesh_type: str
 ) -> None:
-    out, choices = tmp_path / "out", ("--resolution", 64, "--faces", 500, "--mesh-type", mesh_type)
+    out, options = tmp_path / "out", ("--resolution", 64, "--faces", 500, "--mesh-type", mesh_type)
     result = call(
-        checkpoint, "--format", "mesh", "--expressions", faces_file, "--out", out, *choices
+        checkpoint, "--format", "mesh", "--expressions", faces_file, "--out", out, *options
     )
     assert result.exit_code == 0, result.output
     assert "next:" not in result.output, "there is nothing to play"
@@ -75,7 +75,7 @@ def test_meshes_of_the_bake_are_what_the_networks_say(
         f"turned.{mesh_type}",
     ]
     for face in named_poses(faces_file, "openhead", NAMES):
-        mesh = loaded(out / "meshes" / f"{face.name}.{mesh_type}")
+        mesh = load_mesh(out / "meshes" / f"{face.name}.{mesh_type}")
         assert (
             np.abs(
                 mesh.vertices - pose_plainly(baked, face.expression, face.pose).vertices / 4
@@ -94,12 +94,12 @@ def test_meshes_of_the_bake_are_what_the_networks_say(
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_meshes_of_the_field_lie_on_it_whatever_the_variant(name: str, tmp_path: Path) -> None:
+def test_meshes_of_the_field_lie_on_it_for_every_variant(name: str, tmp_path: Path) -> None:
     model, out, faces_file = small_variant(name), tmp_path / "out", tmp_path / "faces.json"
     faces_file.write_text(json.dumps({"smile": FACES["smile"]}))
     save_checkpoint(model, tmp_path / "checkpoint")
-    choices = ("--resolution", 64, "--faces", 400, "--from-field", "--expressions", faces_file)
-    result = call(tmp_path / "checkpoint", "--format", "mesh", "--out", out, *choices)
+    options = ("--resolution", 64, "--faces", 400, "--from-field", "--expressions", faces_file)
+    result = call(tmp_path / "checkpoint", "--format", "mesh", "--out", out, *options)
     assert result.exit_code == 0, result.output
     index = json.loads((out / "meshes" / "meshes.json").read_text())
     assert (index["variant"], index["from"], list(index["meshes"])) == (
@@ -108,13 +108,13 @@ def test_meshes_of_the_field_lie_on_it_whatever_the_variant(name: str, tmp_path:
         ["smile"],
     )
     for face in named_poses(faces_file, "openhead", NAMES):
-        mesh = loaded(out / "meshes" / f"{face.name}.ply")
+        mesh = load_mesh(out / "meshes" / f"{face.name}.ply")
         assert mesh.volume > 0
         frame = Frame(torch.from_numpy(face.expression), torch.from_numpy(face.pose))
         points = torch.from_numpy(4 * mesh.vertices).float()
-        roots = model.find_canonical(points, frame)
-        assert roots.valid.float().mean() > 0.98
-        assert roots.sdf[roots.valid].abs().median() < 5e-3
+        correspondences = model.find_canonical(points, frame)
+        assert correspondences.valid.float().mean() > 0.98
+        assert correspondences.sdf[correspondences.valid].abs().median() < 5e-3
         assert np.abs(np.linalg.norm(mesh.vertex_normals, axis=1) - 1).max() < 1e-3
         assert (
             np.einsum(
@@ -124,14 +124,14 @@ def test_meshes_of_the_field_lie_on_it_whatever_the_variant(name: str, tmp_path:
         )
 
 
-def test_a_variant_that_cannot_be_baked_says_how_it_can_be_had(tmp_path: Path) -> None:
+def test_a_variant_that_cannot_be_baked_suggests_from_field(tmp_path: Path) -> None:
     save_checkpoint(small_variant("c-net"), tmp_path / "checkpoint")
     result = call(tmp_path / "checkpoint", "--format", "mesh", "--out", tmp_path / "out")
     assert result.exit_code == 6
     assert "imavatar-export --format mesh --from-field" in result.output
 
 
-def test_the_field_is_for_meshes(tmp_path: Path) -> None:
+def test_from_field_needs_the_format_mesh(tmp_path: Path) -> None:
     result = call("sample", "--format", "onnx", "--from-field", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "add --format mesh" in result.output
@@ -165,7 +165,7 @@ class TestNames:
         assert face.expression.tolist() == list(range(50))
 
     @pytest.mark.parametrize(
-        ("document", "said"),
+        ("document", "message"),
         [
             ({"a": {"expression": {"mouthSmileLeftt": 1}}}, "did you mean 'mouthSmileLeft'?"),
             (
@@ -181,22 +181,22 @@ class TestNames:
             ({}, "names no expression"),
         ],
     )
-    def test_what_does_not_fit_is_one_sentence(
-        self, document: Any, said: str, tmp_path: Path
+    def test_invalid_files_are_reported_in_one_sentence(
+        self, document: Any, message: str, tmp_path: Path
     ) -> None:
         path = tmp_path / "faces.json"
         path.write_text(json.dumps(document))
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             named_poses(path, "openhead", NAMES)
 
-    def test_files_that_are_neither_are_refused(self, tmp_path: Path) -> None:
+    def test_files_that_are_neither_track_nor_json_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="there is no track file"):
             named_poses(tmp_path / "nothing.json", "openhead", NAMES)
         (tmp_path / "broken.json").write_text("{")
         with pytest.raises(InputError, match="not readable as JSON"):
             named_poses(tmp_path / "broken.json", "openhead", NAMES)
 
-    def test_bad_faces_are_refused_before_the_long_work(
+    def test_a_missing_file_is_refused_before_the_long_work(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def work(*arguments: Any) -> None:

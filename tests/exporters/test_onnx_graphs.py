@@ -1,3 +1,5 @@
+"""Exported ONNX graphs: their results against the networks, metadata, operators and free axes."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -6,14 +8,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import nn
 
 import imavatar_deploy
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import InternalError
-from imavatar_deploy.exporters.fidelity.reference_poses import proof_poses
+from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
 from imavatar_deploy.exporters.formats.onnx_export import Graph, _check_free
 from imavatar_deploy.exporters.formats.onnx_modules import face_rings
 from imavatar_deploy.model import ImplicitAvatar
@@ -23,10 +25,11 @@ from imavatar_deploy.onnx_session import open_session, run_graph
 from .conftest import Exported
 
 GRAPHS = ("animate", "deformation", "student", "texture")
-Float = NDArray[np.float32]
 
 
-def run(exported: Exported, graph: str, **inputs: Float) -> dict[str, Float]:
+def run(
+    exported: Exported, graph: str, **inputs: Float32[Array, "..."]
+) -> dict[str, Float32[Array, "..."]]:
     return run_graph(open_session(exported.folder / f"{graph}.onnx", threads=1), inputs)
 
 
@@ -40,11 +43,11 @@ def test_deformation_follows_the_network(
     exported: Exported, avatar: ImplicitAvatar, count: int
 ) -> None:
     points = np.random.default_rng(count).uniform(-0.6, 0.6, (count, 3)).astype(np.float32)
-    answer = run(exported, "deformation", points=points)
+    outputs = run(exported, "deformation", points=points)
     with torch.inference_mode():
         truth = avatar.deformation(torch.from_numpy(points))
     for name, field in truth._asdict().items():
-        np.testing.assert_allclose(answer[name], field.numpy(), atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(outputs[name], field.numpy(), atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])
@@ -55,8 +58,8 @@ def test_texture_follows_the_network(
     rows = np.random.default_rng(count).integers(0, baked.vertex_count, count)
     normal = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    condition = proof_poses("openhead").condition[5]
-    answer = run(
+    condition = reference_poses("openhead").condition[5]
+    outputs = run(
         exported, "texture", code=baked.texture_code[rows], normal=normal, condition=condition[None]
     )["rgb"]
     points = torch.from_numpy(np.ascontiguousarray(baked.canonical.T[rows]))
@@ -65,15 +68,15 @@ def test_texture_follows_the_network(
         truth = avatar.texture(
             points, torch.from_numpy(normal), torch.from_numpy(condition), feature
         )
-    np.testing.assert_allclose(answer, truth.numpy(), atol=1e-4)
+    np.testing.assert_allclose(outputs, truth.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_animation_follows_the_forward_map(
     exported: Exported, avatar: ImplicitAvatar, count: int
 ) -> None:
-    baked, poses = open_avatar(exported.folder).avatar, proof_poses("openhead")
-    answer = run(exported, "animate", expression=poses.expression[:count], pose=poses.pose[:count])
+    baked, poses = open_avatar(exported.folder).avatar, reference_poses("openhead")
+    outputs = run(exported, "animate", expression=poses.expression[:count], pose=poses.pose[:count])
     points = torch.from_numpy(np.ascontiguousarray(baked.canonical.T))
     for frame in range(count):
         expression, pose = (
@@ -91,50 +94,52 @@ def test_animation_follows_the_forward_map(
             "vrc,cv->vr", turn[..., :3].numpy(), baked.normal_detail
         )
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-        np.testing.assert_allclose(answer["vertices"][frame].T, mesh.vertices, atol=1e-5)
-        np.testing.assert_allclose(answer["normals"][frame].T, normals, atol=1e-4)
+        np.testing.assert_allclose(outputs["vertices"][frame].T, mesh.vertices, atol=1e-5)
+        np.testing.assert_allclose(outputs["normals"][frame].T, normals, atol=1e-4)
 
 
 def test_animation_is_finite_without_any_rotation(exported: Exported) -> None:
-    """FLAME's guard against 0/0 is one that the exporter's optimiser removes."""
-    answer = run(
+    """The exporter's optimiser removes FLAME's guard against 0/0."""
+    outputs = run(
         exported,
         "animate",
         expression=np.zeros((2, 50), np.float32),
         pose=np.zeros((2, 15), np.float32),
     )
-    assert np.isfinite(answer["vertices"]).all()
+    assert np.isfinite(outputs["vertices"]).all()
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
 class TestEveryGraph:
-    def test_says_what_it_is(self, models: dict[str, onnx.ModelProto], graph: str) -> None:
-        said = {row.key: row.value for row in models[graph].metadata_props}
-        assert said["graph"] == graph
-        assert said["head_model"] == "openhead"
-        assert "4 a metre" in said["units"]
-        assert said["producer"] == f"imavatar-deploy {imavatar_deploy.__version__}"
-        assert len(said["source_sha256"]) == 64
-        described = {key.split(".")[1] for key in said if key.startswith(("input.", "output."))}
+    def test_has_metadata(self, models: dict[str, onnx.ModelProto], graph: str) -> None:
+        metadata = {row.key: row.value for row in models[graph].metadata_props}
+        assert metadata["graph"] == graph
+        assert metadata["head_model"] == "openhead"
+        assert "4 a metre" in metadata["units"]
+        assert metadata["producer"] == f"imavatar-deploy {imavatar_deploy.__version__}"
+        assert len(metadata["source_sha256"]) == 64
+        described = {key.split(".")[1] for key in metadata if key.startswith(("input.", "output."))}
         assert described == {
             value.name for value in [*models[graph].graph.input, *models[graph].graph.output]
         }
 
-    def test_is_plain(self, models: dict[str, onnx.ModelProto], graph: str) -> None:
+    def test_has_widely_supported_operators(
+        self, models: dict[str, onnx.ModelProto], graph: str
+    ) -> None:
         assert 18 <= models[graph].opset_import[0].version <= 20
         assert {opset.domain for opset in models[graph].opset_import} == {""}
         operators = {node.op_type for node in models[graph].graph.node}
         assert not operators & {"Einsum", "ScatterND", "ScatterElements", "GatherND", "Loop", "If"}
         if graph != "animate":
-            assert not operators & {"ReduceL2", "Sqrt", "Pow"}  # what weight norm would leave
+            assert not operators & {"ReduceL2", "Sqrt", "Pow"}  # operators of weight norm
 
-    def test_tells_nothing_of_the_machine(self, exported: Exported, graph: str) -> None:
+    def test_holds_no_paths_of_the_machine(self, exported: Exported, graph: str) -> None:
         content = (exported.folder / f"{graph}.onnx").read_bytes()
         assert b".py" not in content
         assert str(Path(imavatar_deploy.__file__).parents[1]).encode() not in content
 
 
-def test_a_frozen_axis_is_found() -> None:
+def test_a_fixed_axis_is_an_error() -> None:
     frozen = helper.make_graph(
         [helper.make_node("Identity", ["points"], ["out"])],
         "frozen",

@@ -1,4 +1,4 @@
-"""What a log shows of a long export: a line at the start of each step, and how far long work is."""
+"""Progress lines of a long export: one at the start of each step, more during long work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Clock:
         return self.now
 
 
-def test_work_says_how_far_it_is_after_a_silence() -> None:
+def test_long_work_reports_its_progress_periodically() -> None:
     clock, lines = Clock(), list[str]()
     progress = ProgressLines(lines.append, clock=clock)
     with progress("sampling", 2000) as advance:
@@ -66,8 +66,8 @@ def test_a_step_is_announced_before_it_begins() -> None:
 
 
 def test_an_export_writes_a_line_for_every_step(checkpoint: Path, tmp_path: Path) -> None:
-    choices = ("--format", "glb", "--resolution", "64", "--faces", "500")
-    result = call(checkpoint, "--out", tmp_path / "head", *choices)
+    options = ("--format", "glb", "--resolution", "64", "--faces", "500")
+    result = call(checkpoint, "--out", tmp_path / "head", *options)
     assert result.exit_code == 0, result.output
     lines = re.findall(r"^ +\d+\.\d s  (\S.*)$", result.stderr, flags=re.MULTILINE)
     expected = ["load", "extract", "polish", "simplify", "bake", "glb", "check glb", "write"]
@@ -75,17 +75,17 @@ def test_an_export_writes_a_line_for_every_step(checkpoint: Path, tmp_path: Path
     assert " s  load" not in result.stdout
 
 
-def test_meshes_of_the_field_do_so_too(checkpoint: Path, tmp_path: Path) -> None:
+def test_meshes_of_the_field_write_a_line_for_every_step(checkpoint: Path, tmp_path: Path) -> None:
     faces = tmp_path / "faces.json"
     faces.write_text('{"still": {}}')
-    choices = ("--format", "mesh", "--from-field", "--expressions", faces, "--resolution", 64)
-    result = call(checkpoint, "--out", tmp_path / "head", *choices)
+    options = ("--format", "mesh", "--from-field", "--expressions", faces, "--resolution", 64)
+    result = call(checkpoint, "--out", tmp_path / "head", *options)
     assert result.exit_code == 0, result.output
     lines = re.findall(r"^ +\d+\.\d s  (\S.*)$", result.stderr, flags=re.MULTILINE)
     assert lines == ["load", "mesh"]
 
 
-def test_a_long_bake_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_bake_reports_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imavatar_deploy.progress.PERIOD", 0.0)
     arguments = ["sample", "--format", "ply", "--frames", "0:3", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(bake, arguments)
@@ -93,6 +93,6 @@ def test_a_long_bake_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Monk
     assert re.search(r"^ +\d+\.\d s    baking frames: 3 of 3$", result.stderr, flags=re.MULTILINE)
 
 
-def test_a_terminal_has_bars_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_bars_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert shown_progress() == (command.progress, quiet)

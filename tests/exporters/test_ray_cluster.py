@@ -1,4 +1,4 @@
-"""Baking on a local Ray cluster of two workers, one of which is killed midway."""
+"""Baking on a local Ray cluster of two workers, one of which is killed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.exporters.sequences.bake import bake_take
+from imavatar_deploy.exporters.sequences.bake import bake_motion
 from imavatar_deploy.exporters.sequences.formats import FORMATS
-from imavatar_deploy.exporters.sequences.motion import open_take
-from imavatar_deploy.exporters.sequences.ray_cluster import cluster
+from imavatar_deploy.exporters.sequences.motion import open_motion
+from imavatar_deploy.exporters.sequences.ray_cluster import ray_executor
 
 from ..processes import run_python
 from .test_sequences import tree
@@ -24,31 +24,32 @@ from dataclasses import replace
 from pathlib import Path
 import ray
 from imavatar_deploy.exporters.sequences import ray_cluster
-from imavatar_deploy.exporters.sequences.bake import bake_take
+from imavatar_deploy.exporters.sequences.bake import bake_motion
 from imavatar_deploy.exporters.sequences.formats import FORMATS
-from imavatar_deploy.exporters.sequences.motion import open_take
+from imavatar_deploy.exporters.sequences.motion import open_motion
 from imavatar_deploy.errors import InputError
 
 avatar, out, mark = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 ray_cluster.BATCH = 5
-crew = ray_cluster.cluster("auto")
-take = open_take(avatar, "talk", frames=slice(0, 24))
+executor = ray_cluster.ray_executor("auto")
+motion = open_motion(avatar, "talk", frames=slice(0, 24))
 
 
-def write(path, take, channels, really=FORMATS["ply"].per_frame):
-    really(path, take, channels)
+def write(path, motion, channels, really=FORMATS["ply"].per_frame):
+    really(path, motion, channels)
     if path.name.endswith("frame_000007.ply") and not mark.exists():
         mark.write_text(str(os.getpid()))
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-bake_take(take, out, [replace(FORMATS["ply"], per_frame=write), FORMATS["pc2"]], crew=crew)
+rows = [replace(FORMATS["ply"], per_frame=write), FORMATS["pc2"]]
+bake_motion(motion, out, rows, executor=executor)
 assert int(mark.read_text()) != os.getpid(), "a worker died, and not this program"
 
-wild = replace(take, track=replace(take.track, expression=1e12 * (1 + take.track.expression)))
+wild = replace(motion, track=replace(motion.track, expression=1e12 * (1 + motion.track.expression)))
 try:
-    bake_take(wild, out.with_name("wild"), [FORMATS["ply"]], crew=crew)
+    bake_motion(wild, out.with_name("wild"), [FORMATS["ply"]], executor=executor)
 except InputError as error:
     print(error)
 """
@@ -63,16 +64,16 @@ def test_a_killed_worker_loses_nothing_and_errors_stay_sentences(
     result = run_python(WITH_A_KILLED_WORKER, *arguments)
     assert result.returncode == 0, result.stderr
     assert "moves vertices more than 100000 m away" in result.stdout
-    take = open_take(tiny_avatar_folder, "talk", frames=slice(0, 24))
-    bake_take(take, tmp_path / "alone", [FORMATS[name] for name in NAMES])
+    motion = open_motion(tiny_avatar_folder, "talk", frames=slice(0, 24))
+    bake_motion(motion, tmp_path / "alone", [FORMATS[name] for name in NAMES])
     assert tree(tmp_path / "cluster") == tree(tmp_path / "alone")
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [("127.0.0.1:1", "Connection refused"), ("somewhere", "it must be auto, HOST:PORT or")],
 )
-def test_a_cluster_that_is_not_there_is_one_sentence(address: str, said: str) -> None:
+def test_a_missing_cluster_is_reported_in_one_sentence(address: str, message: str) -> None:
     pytest.importorskip("ray", reason=NOT_INSTALLED)
-    with pytest.raises(UsageError, match=f"there is no Ray cluster at '{address}'.*{said}"):
-        cluster(address)
+    with pytest.raises(UsageError, match=f"there is no Ray cluster at '{address}'.*{message}"):
+        ray_executor(address)

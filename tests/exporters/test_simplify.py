@@ -1,3 +1,5 @@
+"""Quadric decimation to a face budget."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -47,6 +49,6 @@ def test_a_mesh_within_the_budget_stays_as_it_is(full: Mesh) -> None:
     assert simplify(full, len(full.faces)) is full
 
 
-def test_a_budget_that_cannot_be_meant_is_refused(full: Mesh) -> None:
+def test_a_budget_that_is_too_small_is_refused(full: Mesh) -> None:
     with pytest.raises(UsageError, match="at least 100, got 7"):
         simplify(full, 7)

@@ -1,4 +1,4 @@
-"""Pieces that float free of the head are left out of every export; what belongs to a head stays."""
+"""Stray parts, which float free of the head, are left out of every export; parts of a head stay."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import trimesh
 from click.testing import CliRunner, Result
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float, Float32, Integer
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.exporters.commands.export import export
@@ -61,7 +61,7 @@ def count(mesh: Mesh) -> int:
     return int(part_of_face(mesh).max()) + 1
 
 
-def pieces(positions: NDArray[Any], faces: NDArray[Any]) -> int:
+def pieces(positions: Float[Array, "V 3"], faces: Integer[Array, "F 3"]) -> int:
     """Connected pieces of a file's mesh, whose seams may have doubled vertices."""
     mesh = trimesh.Trimesh(positions, faces, process=False)
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
@@ -86,7 +86,7 @@ def body(head: HeadModel, points: HeadPoints) -> Mesh:
     return mesh
 
 
-def lowest(mesh: Mesh) -> NDArray[np.float32]:
+def lowest(mesh: Mesh) -> Float32[Array, "3"]:
     return np.asarray(mesh.vertices[mesh.vertices[:, 1].argmin()])
 
 
@@ -96,14 +96,14 @@ def below(mesh: Mesh, gap: float, size: float) -> Mesh:
 
 
 class TestRule:
-    def test_specks_in_the_air_go_and_glasses_stay(self, head: HeadModel) -> None:
+    def test_specks_are_left_out_and_glasses_stay(self, head: HeadModel) -> None:
         face, glasses = ball((0, 0, 0), 0.4), ball((0.1, 0.05, 0.47), 0.03)
         speck = ball((0, -1.2, 0), 0.05)
-        kept = without_strays(joined(face, glasses, speck), head)
-        np.testing.assert_array_equal(kept.vertices, joined(face, glasses).vertices)
+        cleaned = without_strays(joined(face, glasses, speck), head)
+        np.testing.assert_array_equal(cleaned.vertices, joined(face, glasses).vertices)
         assert len(without_strays(speck, head).faces) == len(speck.faces)
 
-    def test_lumps_below_the_bust_go(self, body: Mesh, points: HeadPoints) -> None:
+    def test_lumps_below_the_bust_are_left_out(self, body: Mesh, points: HeadPoints) -> None:
         lumps = below(body, 5, 2.5), ball((0, -1.1, 0.27), 0.01)
         cleaned = drop_strays(joined(lumps[0], body, lumps[1]), points)
         np.testing.assert_array_equal(cleaned.mesh.vertices, body.vertices)
@@ -119,7 +119,7 @@ class TestRule:
         ("gap", "radius", "stays"),
         [(0.5, 0.2, True), (1.5, 0.2, False), (1.5, 2.0, True), (2.5, 2.0, False)],
     )
-    def test_on_the_head_a_part_may_hover_by_its_extent_at_most_2_cm(
+    def test_on_the_head_the_largest_gap_is_the_extent_up_to_2_cm(
         self, body: Mesh, points: HeadPoints, gap: float, radius: float, stays: bool
     ) -> None:
         """A lens without a visible frame may, a speck may not."""
@@ -128,7 +128,7 @@ class TestRule:
         assert count(drop_strays(joined(body, part), points).mesh) == 6 + stays
 
     @pytest.mark.parametrize(("gap", "stays"), [(0.5, True), (1.3, False)])
-    def test_on_the_bust_it_may_hover_by_1_cm(
+    def test_on_the_bust_the_largest_gap_is_1_cm(
         self,
         body: Mesh,
         points: HeadPoints,
@@ -139,14 +139,14 @@ class TestRule:
         part = below(body, gap, 2)
         assert count(drop_strays(joined(body, part), points).mesh) == 6 + stays
 
-    def test_a_scrap_of_a_bust_that_is_missing_goes(self, body: Mesh, points: HeadPoints) -> None:
-        """It lies on the head model, but not on what there is of the avatar."""
+    def test_a_scrap_of_a_missing_bust_is_left_out(self, body: Mesh, points: HeadPoints) -> None:
+        """It is near the head model, but not near the avatar's surface."""
         scrap = ball(lowest(body), 0.5 * CENTIMETRE)
         bust = body.vertices[:, 1] < lowest(body)[1] + 3 * CENTIMETRE
         rest = body.with_faces(~bust[body.faces].any(axis=1))
         assert len(drop_strays(joined(rest, scrap), points).strays) == 1
 
-    def test_what_hangs_on_a_part_that_stays_stays(self, body: Mesh, points: HeadPoints) -> None:
+    def test_parts_attached_to_the_body_stay(self, body: Mesh, points: HeadPoints) -> None:
         lobe = below(body, 0.3, 1)
         ring = below(lobe, 0.3, 1)
         pendant = below(ring, 0.3, 1)
@@ -173,8 +173,8 @@ class TestRule:
 
     def test_a_mesh_far_away_keeps_its_largest_part(self, points: HeadPoints) -> None:
         large, speck = ball((0, -9, 0), 0.5), ball((0, -8, 0), 0.05)
-        kept = drop_strays(joined(speck, large), points).mesh
-        np.testing.assert_array_equal(kept.vertices, large.vertices)
+        cleaned = drop_strays(joined(speck, large), points).mesh
+        np.testing.assert_array_equal(cleaned.vertices, large.vertices)
 
     def test_a_whole_mesh_is_left_alone(self, points: HeadPoints) -> None:
         whole = ball((0, 0, 0), 0.4)
@@ -201,9 +201,9 @@ def test_all_components_are_all_of_them() -> None:
 
 
 def test_help_says_what_is_left_out() -> None:
-    shown = CliRunner().invoke(export, ["--help"], terminal_width=200).output
-    assert shown.index("--components") < shown.index("--keep-strays") < shown.index("--edition")
-    assert "eyeballs, teeth, glasses and hair belong" in " ".join(shown.split())
+    text = CliRunner().invoke(export, ["--help"], terminal_width=200).output
+    assert text.index("--components") < text.index("--keep-strays") < text.index("--edition")
+    assert "eyeballs, teeth, glasses and hair belong" in " ".join(text.split())
 
 
 @pytest.fixture(scope="module")
@@ -250,17 +250,17 @@ class TestExports:
     """Small avatars with a ball beside them."""
 
     @pytest.mark.parametrize(
-        ("choices", "expected"),
+        ("options", "expected"),
         [((), 1), (("--keep-strays",), 2), (("--components", "all"), 2)],
     )
     def test_an_option_keeps_them(
         self,
         lumpy: Path,
         tmp_path: Path,
-        choices: tuple[str, ...],
+        options: tuple[str, ...],
         expected: int,
     ) -> None:
-        result = call(lumpy, "--format", "glb", "--out", tmp_path / "out", *SMALL, *choices)
+        result = call(lumpy, "--format", "glb", "--out", tmp_path / "out", *SMALL, *options)
         assert result.exit_code == 0, result.output
         baked = open_avatar(tmp_path / "out").avatar
         assert pieces(baked.rest.T, baked.faces) == expected
@@ -272,13 +272,13 @@ class TestExports:
         source, faces = tmp_path / "checkpoint", tmp_path / "faces.json"
         faces.write_text(json.dumps({"turned": {"pose": {"neck": [0, 0.4, 0]}}, "still": {}}))
         save_checkpoint(with_lump(small_variant(name), *LUMP), source)
-        chosen = ("--format", "mesh", "--from-field", "--expressions", faces, *SMALL)
-        for choices in ((), ("--keep-strays",)):
-            out = tmp_path / f"out{len(choices)}"
-            result = call(source, "--out", out, *chosen, *choices)
+        quick = ("--format", "mesh", "--from-field", "--expressions", faces, *SMALL)
+        for options in ((), ("--keep-strays",)):
+            out = tmp_path / f"out{len(options)}"
+            result = call(source, "--out", out, *quick, *options)
             assert result.exit_code == 0, result.output
             for face in ("turned", "still"):
                 mesh = trimesh.load(out / "meshes" / f"{face}.ply", process=False)
-                assert pieces(mesh.vertices, mesh.faces) == 1 + len(choices)
-            said = " ".join(result.output.split())
-            assert ("left out of 2 of 2 meshes: loose pieces" in said) == (not choices)
+                assert pieces(mesh.vertices, mesh.faces) == 1 + len(options)
+            text = " ".join(result.output.split())
+            assert ("left out of 2 of 2 meshes: loose pieces" in text) == (not options)

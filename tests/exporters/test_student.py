@@ -1,4 +1,4 @@
-"""The student: taught some frames and judged by others, proved in every hop, withheld where it is not like enough."""
+"""The student: training and validation samples, graph and formula, and the limit of its quality."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters.bake import Bake, bake
 from imavatar_deploy.exporters.commands.export import export
-from imavatar_deploy.exporters.fidelity.reference_poses import proof_poses
+from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
 from imavatar_deploy.exporters.mesh_cleanup import simplify
 from imavatar_deploy.exporters.student.network import LearningStudent, PlainStudent
 from imavatar_deploy.exporters.student.options import StudentSettings
-from imavatar_deploy.exporters.student.train import LEAST, examine, train_student
+from imavatar_deploy.exporters.student.train import REQUIRED_PSNR, train_student, validate
 from imavatar_deploy.exporters.student.training_set import (
     StudentSamples,
     training_samples,
@@ -33,7 +33,7 @@ from imavatar_deploy.progress import silent
 from imavatar_deploy.student import FILE, WIDTHS, colours_plainly, read_student
 
 from ..students import random_student
-from .conftest import STUDENT_LEAST, STUDENT_STEPS, Exported
+from .conftest import STUDENT_PSNR, STUDENT_STEPS, Exported
 
 
 def call(*arguments: Any) -> Result:
@@ -46,60 +46,63 @@ def baked(avatar: ImplicitAvatar) -> Bake:
 
 
 @pytest.fixture(scope="module")
-def lessons(avatar: ImplicitAvatar, baked: Bake) -> StudentSamples:
+def training(avatar: ImplicitAvatar, baked: Bake) -> StudentSamples:
     return training_samples(avatar, baked, silent)
 
 
 @pytest.fixture(scope="module")
-def exams(avatar: ImplicitAvatar, baked: Bake) -> dict[str, StudentSamples]:
+def validation(avatar: ImplicitAvatar, baked: Bake) -> dict[str, StudentSamples]:
     return validation_samples(avatar, baked, silent)
 
 
-class TestLessons:
-    def test_what_is_examined_is_never_taught(
-        self, lessons: StudentSamples, exams: dict[str, StudentSamples]
+class TestSamples:
+    def test_validation_frames_are_not_used_for_training(
+        self, training: StudentSamples, validation: dict[str, StudentSamples]
     ) -> None:
-        for name, exam in exams.items():
-            distance = torch.cdist(exam.condition, lessons.condition)
+        for name, samples in validation.items():
+            distance = torch.cdist(samples.condition, training.condition)
             assert float(distance.min()) > 1e-3, name
 
-    def test_corners_hold_those_of_the_proof(self, exams: dict[str, StudentSamples]) -> None:
+    def test_validation_includes_the_reference_corners(
+        self, validation: dict[str, StudentSamples]
+    ) -> None:
         np.testing.assert_array_equal(
-            exams["corners"].condition[:3], proof_poses("openhead").condition[1:4]
+            validation["corners"].condition[:3], reference_poses("openhead").condition[1:4]
         )
 
-    def test_colours_are_the_networks_own(
-        self, avatar: ImplicitAvatar, baked: Bake, lessons: StudentSamples
+    def test_colours_are_those_of_the_networks(
+        self, avatar: ImplicitAvatar, baked: Bake, training: StudentSamples
     ) -> None:
         frame = 200
-        corners, weights = lessons.corners[frame], lessons.weights[frame][:, :, None]
+        corners = training.corners[frame]
+        weights = training.weights[frame][:, :, None]
         points = (
             torch.from_numpy(np.ascontiguousarray(baked.avatar.canonical.T))[corners] * weights
         ).sum(dim=1)
         with torch.inference_mode():
             feature = (baked.feature[corners] * weights).sum(dim=1)
             truth = avatar.texture(
-                points, lessons.normals[frame], lessons.condition[frame], feature
+                points, training.normals[frame], training.condition[frame], feature
             )
-        torch.testing.assert_close(lessons.colours[frame], truth, atol=1e-5, rtol=0)
+        torch.testing.assert_close(training.colours[frame], truth, atol=1e-5, rtol=0)
         torch.testing.assert_close(
-            lessons.normals.norm(dim=-1), torch.ones(lessons.normals.shape[:2])
+            training.normals.norm(dim=-1), torch.ones(training.normals.shape[:2])
         )
 
     def test_half_of_the_points_are_vertices(
-        self, lessons: StudentSamples, exams: dict[str, StudentSamples]
+        self, training: StudentSamples, validation: dict[str, StudentSamples]
     ) -> None:
-        weights = lessons.weights
+        weights = training.weights
         torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:2]))
         assert float((weights[:, :, 0] == 1.0).float().mean()) == 0.5
         assert bool((weights >= 0).all())
-        for exam in exams.values():
-            assert bool((exam.weights[:, :, 0] == 1.0).all())
+        for samples in validation.values():
+            assert bool((samples.weights[:, :, 0] == 1.0).all())
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_torch_and_the_plain_formula_agree(avatar: ImplicitAvatar, width: int) -> None:
-    """What learns, what is exported and what the runtime is held to are one function."""
+    """Training, the exported graph and the runtime compute the same function."""
     rng = np.random.default_rng(width)
     condition = torch.from_numpy(rng.random((5, 53)).astype(np.float32))
     normal = rng.normal(size=(40, 3)).astype(np.float32)
@@ -119,30 +122,32 @@ def test_torch_and_the_plain_formula_agree(avatar: ImplicitAvatar, width: int) -
     )  # the features are rounded to half precision
 
 
-def test_training_repeats_itself(avatar: ImplicitAvatar, baked: Bake) -> None:
+def test_training_is_reproducible(avatar: ImplicitAvatar, baked: Bake) -> None:
     first, second = (train_student(avatar, baked, width=16, steps=3).student for _ in range(2))
     for name, array in first.arrays().items():
         np.testing.assert_array_equal(array, second.arrays()[name], err_msg=name)
 
 
-def test_a_stranger_fails_the_examination(baked: Bake, exams: dict[str, StudentSamples]) -> None:
-    report = examine(random_student(baked.avatar.vertex_count, 16), exams)
+def test_a_random_student_fails_validation(
+    baked: Bake, validation: dict[str, StudentSamples]
+) -> None:
+    report = validate(random_student(baked.avatar.vertex_count, 16), validation)
     assert not report.passed
     assert [row.name for row in report.frame_metrics] == ["motion", "corners"]
-    assert all(row.min_frame_psnr <= row.psnr < LEAST for row in report.frame_metrics)
+    assert all(row.min_frame_psnr <= row.psnr < REQUIRED_PSNR for row in report.frame_metrics)
     assert "student.corners reaches" in report.problems()
     assert "--no-student leaves it out" in report.problems()
 
 
 class TestExported:
-    def test_manifest_tells_how_good_it_is(self, exported: Exported) -> None:
+    def test_manifest_records_its_quality(self, exported: Exported) -> None:
         fidelity = open_avatar(exported.folder).manifest["fidelity"]
         (row,) = (
             row for row in fidelity["parity"] if row["subject"] == "student" and "frames" in row
         )
         assert set(row["frames"]) == {"motion", "corners"}
         for frames in row["frames"].values():
-            assert STUDENT_LEAST == frames["least"] <= frames["psnr"]
+            assert STUDENT_PSNR == frames["least"] <= frames["psnr"]
             assert frames["worst"] <= frames["psnr"]
         assert (fidelity["student"]["width"], fidelity["student"]["steps"]) == (16, STUDENT_STEPS)
 
@@ -152,30 +157,30 @@ class TestExported:
         rng = np.random.default_rng(count)
         feature = student.features[rng.integers(0, len(student.features), count)]
         normal = rng.normal(size=(count, 3)).astype(np.float32)
-        condition = proof_poses("openhead").condition[5:6]
+        condition = reference_poses("openhead").condition[5:6]
         inputs = {"feature": feature, "normal": normal, "condition": condition}
-        answer = run_graph(open_session(exported.folder / "student.onnx", threads=1), inputs)["rgb"]
+        colours = run_graph(open_session(exported.folder / "student.onnx", threads=1), inputs)
         np.testing.assert_allclose(
-            answer, colours_plainly(student, feature, normal, condition), atol=1e-5
+            colours["rgb"], colours_plainly(student, feature, normal, condition), atol=1e-5
         )
 
 
-def test_a_student_that_is_not_like_enough_is_withheld(checkpoint: Path, tmp_path: Path) -> None:
-    choices = ("--format", "student", "--student-steps", 0, "--resolution", 64, "--faces", 500)
-    result = call(checkpoint, "--out", tmp_path / "avatar", *choices)
+def test_a_student_below_its_limit_is_withheld(checkpoint: Path, tmp_path: Path) -> None:
+    options = ("--format", "student", "--student-steps", 0, "--resolution", 64, "--faces", 500)
+    result = call(checkpoint, "--out", tmp_path / "avatar", *options)
     assert result.exit_code == 3, result.output
     assert "student.motion reaches" in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["avatar.rejected"]
-    evidence = json.loads((tmp_path / "avatar.rejected" / "report.json").read_text())
-    assert [row["subject"] for row in evidence["parity"] if not row["passed"]] == ["student"]
+    report = json.loads((tmp_path / "avatar.rejected" / "report.json").read_text())
+    assert [row["subject"] for row in report["parity"] if not row["passed"]] == ["student"]
     assert (tmp_path / "avatar.rejected" / FILE).is_file()
 
 
 def test_format_student_writes_no_graph(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imavatar_deploy.exporters.student.train.LEAST", 0.0)
-    choices = (
+    monkeypatch.setattr("imavatar_deploy.exporters.student.train.REQUIRED_PSNR", 0.0)
+    options = (
         "--format",
         "student",
         "--student",
@@ -188,7 +193,7 @@ def test_format_student_writes_no_graph(
         500,
     )
     result = call(
-        checkpoint, "--out", tmp_path / "avatar", *choices, "--allow-drift", "it learnt nothing"
+        checkpoint, "--out", tmp_path / "avatar", *options, "--allow-drift", "it is untrained"
     )
     assert result.exit_code == 0, result.output
     assert "student against the full network" in result.output
@@ -198,7 +203,7 @@ def test_format_student_writes_no_graph(
     assert set(read_golden(folder.path)) == {"animate", "student"}
 
 
-def test_widths_that_nothing_draws_are_refused() -> None:
+def test_unsupported_widths_are_refused() -> None:
     with pytest.raises(UsageError, match="a student must be 16, 32, 64 wide, got 17"):
         StudentSettings(width=17)
     with pytest.raises(UsageError, match="0 steps or more, got -1"):

@@ -1,4 +1,4 @@
-"""--format trt: engines built for real, precision decided by measured drift, sidecars that tell the truth."""
+"""`--format trt`: built engines, precision by measured drift, correct sidecars."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar_io import open_avatar, sha256
 from imavatar_deploy.errors import InputError, MissingDependencyError, QualityError
 from imavatar_deploy.exporters.commands.export import export
@@ -70,7 +70,7 @@ def engines(trt: Any, exported: Exported, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("name", GRAPHS)
 class TestEngine:
-    def test_takes_and_gives_what_the_graph_does(self, engines: Path, name: str) -> None:
+    def test_has_the_inputs_and_outputs_of_the_graph(self, engines: Path, name: str) -> None:
         graph, sidecar = onnx.load(str(engines / f"{name}.onnx")).graph, read_sidecar(engines, name)
         for values, described in ((graph.input, sidecar.inputs), (graph.output, sidecar.outputs)):
             expected = [
@@ -84,7 +84,7 @@ class TestEngine:
             assert sorted(described, key=str) == sorted(expected, key=str)
             assert any(-1 in tensor.shape for tensor in described)
 
-    def test_multiplies_in_the_precision_the_sidecar_names(
+    def test_multiplies_in_the_precision_of_the_sidecar(
         self, trt: Any, engines: Path, name: str
     ) -> None:
         sidecar = read_sidecar(engines, name)
@@ -98,7 +98,7 @@ class TestEngine:
         }
         assert types == {trt.DataType.HALF if sidecar.precision == "fp16" else trt.DataType.FLOAT}
 
-    def test_sidecar_tells_the_truth(self, trt: Any, engines: Path, name: str) -> None:
+    def test_sidecar_describes_the_engine(self, trt: Any, engines: Path, name: str) -> None:
         sidecar, plan = read_sidecar(engines, name), plan_path(engines, name)
         assert (sidecar.plan_bytes, sidecar.plan_sha256) == (plan.stat().st_size, sha256(plan))
         assert sidecar.source_sha256 == sha256(engines / sidecar.source)
@@ -117,35 +117,36 @@ class TestEngine:
 
 
 def parsed(trt: Any, graph: bytes) -> Any:
-    """The graph as TensorRT's own parser reads it; the builder and parser must outlive it."""
+    """The graph as TensorRT's parser reads it; the builder and the parser must outlive it."""
     builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, trt.Logger(trt.Logger.ERROR))
     assert parser.parse(graph)
-    KEPT.extend((builder, parser))
+    REFERENCES.extend((builder, parser))
     return network
 
 
-KEPT: list[Any] = []
+REFERENCES: list[Any] = []
+"""Builders and parsers of networks in use."""
 
 
-def test_a_spoilt_plan_is_not_given_out(engines: Path, tmp_path: Path) -> None:
+def test_a_damaged_plan_is_not_returned(engines: Path, tmp_path: Path) -> None:
     folder = tmp_path / "avatar"
     shutil.copytree(engines, folder)
     sidecar, path = read_sidecar(folder, "texture"), plan_path(folder, "texture")
     path.write_bytes(path.read_bytes()[:-1])
     assert intact_plan(folder, sidecar) is None
-    for content, said in (
+    for content, message in (
         ("{", "is not an engine's sidecar"),
         ('{"schema_version": 9}', "schema version 9"),
     ):
         path.with_suffix(".json").write_text(content, encoding="utf-8")
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             read_sidecar(folder, "texture")
 
 
 @pytest.mark.usefixtures("no_driver")
-def test_engines_are_checked_as_far_as_there_is_no_device(engines: Path) -> None:
+def test_without_a_device_the_graphs_of_engines_are_checked(engines: Path) -> None:
     reports = tensorrt.ROWS[0].check(engines)
     assert sorted(report.subject for report in reports) == [
         "animate fp32, cpu",
@@ -167,24 +168,24 @@ def test_a_damaged_graph_is_refused(
 ) -> None:
     (tmp_path / "texture.onnx").write_bytes(damage((exported.folder / "texture.onnx").read_bytes()))
     case = read_golden(exported.folder)["texture"]
-    with pytest.raises(InputError, match=r"texture\.onnx is not a sound ONNX graph"):
+    with pytest.raises(InputError, match=r"texture\.onnx is not a valid ONNX graph"):
         write_one(
             tmp_path, "texture", case, RTX, EngineSpec(profile("texture", 9), ("sm89",)), "auto"
         )
     assert [path.name for path in tmp_path.iterdir()] == ["texture.onnx"]
 
 
-def times(weight: NDArray[np.float32], name: str = "y") -> bytes:
+def times(weight: Float32[Array, "N M"], name: str = "y") -> bytes:
     """y = x W."""
-    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", weight.shape[0]))
-    made = helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", weight.shape[1]))
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", weight.shape[0]))
+    y = helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", weight.shape[1]))
     nodes = [helper.make_node("MatMul", ["x", "w"], [name])]
-    graph = helper.make_graph(nodes, "g", [given], [made], [numpy_helper.from_array(weight, "w")])
+    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(weight, "w")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     return bytes(model.SerializeToString())
 
 
-def case_of(weight: NDArray[np.float32], allowed: float, name: str = "y") -> GoldenCase:
+def case_of(weight: Float32[Array, "N M"], allowed: float, name: str = "y") -> GoldenCase:
     x = np.random.default_rng(2).random((300, weight.shape[0])).astype(np.float32)
     truth = (x.astype(np.float64) @ weight).astype(np.float32)
     return GoldenCase({"x": x}, {name: truth}, {name: Tolerance(allowed)})
@@ -202,7 +203,7 @@ WEIGHT = np.random.default_rng(1).random((4, 3)).astype(np.float32)
         (1e5, 1e9, "fp32"),  # beyond what float16 can hold: infinite, and no tolerance admits that
     ],
 )
-def test_drift_decides(scale: float, allowed: float, precision: str) -> None:
+def test_drift_decides_the_precision(scale: float, allowed: float, precision: str) -> None:
     weight = np.float32(scale) * WEIGHT
     graph, case = times(weight), case_of(weight, allowed)
     choice = choose("some", graph, case, "auto")
@@ -214,11 +215,9 @@ def test_drift_decides(scale: float, allowed: float, precision: str) -> None:
     assert choose("some", graph, case, "fp32").graph == graph
 
 
-def test_half_colours_that_were_insisted_on_and_drift_are_refused() -> None:
-    graph, case = (
-        times(np.float32(100) * WEIGHT, "rgb"),
-        case_of(np.float32(100) * WEIGHT, 1e-4, "rgb"),
-    )
+def test_requested_half_precision_is_refused_if_colours_drift() -> None:
+    graph = times(np.float32(100) * WEIGHT, "rgb")
+    case = case_of(np.float32(100) * WEIGHT, 1e-4, "rgb")
     with pytest.raises(
         QualityError, match=r"texture in fp16\.rgb differs by .*--trt-precision auto"
     ):
@@ -226,7 +225,9 @@ def test_half_colours_that_were_insisted_on_and_drift_are_refused() -> None:
     assert choose("texture", graph, case, "auto").precision == "fp32"
 
 
-def test_casts_halve_the_weights_and_keep_the_face(exported: Exported, tmp_path: Path) -> None:
+def test_casts_change_the_weights_and_keep_the_interface(
+    exported: Exported, tmp_path: Path
+) -> None:
     case = read_golden(exported.folder)["texture"]
     graph = (exported.folder / "texture.onnx").read_bytes()
     (tmp_path / "half.onnx").write_bytes(choose("texture", graph, case, "fp16").graph)
@@ -235,12 +236,12 @@ def test_casts_halve_the_weights_and_keep_the_face(exported: Exported, tmp_path:
     assert {
         value.type.tensor_type.elem_type for value in (*half.graph.input, *half.graph.output)
     } == {TensorProto.FLOAT}
-    given = run_graph(open_session(tmp_path / "half.onnx"), case.inputs)["rgb"]
-    assert 1e-6 < np.abs(given - case.outputs["rgb"]).max() < 1 / 510
+    values = run_graph(open_session(tmp_path / "half.onnx"), case.inputs)["rgb"]
+    assert 1e-6 < np.abs(values - case.outputs["rgb"]).max() < 1 / 510
 
 
-def test_the_judge_rounds_where_onnxruntime_does_not(exported: Exported, tmp_path: Path) -> None:
-    """The animation guards against a zero angle with 1e-8, which half precision does not know."""
+def test_drift_includes_rounding_that_onnxruntime_omits(exported: Exported) -> None:
+    """The animation replaces a zero angle by 1e-8, which is zero in half precision."""
     case = read_golden(exported.folder)["animate"]
     choice = choose("animate", (exported.folder / "animate.onnx").read_bytes(), case, "auto")
     assert choice.half is not None
@@ -252,7 +253,7 @@ def call(*arguments: Any) -> Result:
 
 
 @pytest.mark.usefixtures("no_driver", "graphs_at_hand")
-def test_command_writes_engines_and_says_what_was_not_run(
+def test_command_writes_engines_and_reports_which_were_not_run(
     trt: Any, checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "avatar"
@@ -270,10 +271,9 @@ def test_command_writes_engines_and_says_what_was_not_run(
     assert result.exit_code == 0, result.output
     manifest = open_avatar(out).manifest
     for name in GRAPHS:
-        assert (
-            f"engines/{name}.plan ({read_sidecar(out, name).precision}, tensorrt-rtx): not run: no NVIDIA"
-            in result.output
-        )
+        precision = read_sidecar(out, name).precision
+        note = f"engines/{name}.plan ({precision}, tensorrt-rtx): not run: no NVIDIA"
+        assert note in result.output
         assert {f"{name}.onnx", f"engines/{name}.plan", f"engines/{name}.json"} <= manifest[
             "files"
         ].keys()
@@ -286,7 +286,7 @@ def test_command_writes_engines_and_says_what_was_not_run(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("--trt-flavour", "tensorrt9"), 2, "unknown flavour of TensorRT 'tensorrt9'"),
         (
@@ -307,22 +307,22 @@ def test_command_writes_engines_and_says_what_was_not_run(
         ),
     ],
 )
-def test_bad_choices_are_refused_before_the_work(
+def test_invalid_options_are_refused_before_the_work(
     trt: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr("imavatar_deploy.exporters.export.load_checkpoint", None)
     result = call("sample", "--format", "trt", "--out", tmp_path / "avatar", *arguments)
     assert result.exit_code == code
-    assert said in result.output
+    assert message in result.output
     assert result.output.count("\n") == 1
 
 
-def test_a_missing_tensorrt_is_said_before_the_work(
+def test_a_missing_tensorrt_is_reported_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 

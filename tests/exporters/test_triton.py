@@ -1,4 +1,4 @@
-"""--format triton: read back by Triton's own message definitions and run on its own warm-up data."""
+"""`--format triton`: read with Triton's message definitions and run on its warm-up data."""
 
 from __future__ import annotations
 
@@ -53,15 +53,13 @@ def config(messages: Any, folder: Path, name: str) -> Any:
 
 @pytest.mark.parametrize("name", GRAPHS)
 class TestModel:
-    def test_configuration_says_what_the_graph_does(
+    def test_configuration_has_the_inputs_and_outputs_of_the_graph(
         self, messages: Any, repository: Path, name: str
     ) -> None:
-        told, graph = (
-            config(messages, repository, name),
-            onnx.load(str(repository / f"{name}.onnx")).graph,
-        )
-        assert (told.name, told.backend, told.max_batch_size) == (name, "onnxruntime", 0)
-        for described, values in ((told.input, graph.input), (told.output, graph.output)):
+        model = config(messages, repository, name)
+        graph = onnx.load(str(repository / f"{name}.onnx")).graph
+        assert (model.name, model.backend, model.max_batch_size) == (name, "onnxruntime", 0)
+        for described, values in ((model.input, graph.input), (model.output, graph.output)):
             expected = {
                 value.name: [dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim]
                 for value in values
@@ -73,12 +71,12 @@ class TestModel:
     def test_warm_up_is_the_golden_data(self, messages: Any, repository: Path, name: str) -> None:
         (warm_up,) = config(messages, repository, name).model_warmup
         case = read_golden(repository)[name]
-        assert warm_up.batch_size == 1  # the server refuses less, whatever max_batch_size is
+        assert warm_up.batch_size == 1  # the server refuses 0 for every max_batch_size
         assert warm_up.inputs.keys() == case.inputs.keys()
-        for given, told in warm_up.inputs.items():
-            raw = (repository / "triton" / name / "warmup" / told.input_data_file).read_bytes()
-            array = np.frombuffer(raw, "<f4").reshape(tuple(told.dims))
-            np.testing.assert_array_equal(array, case.inputs[given])
+        for input_name, tensor in warm_up.inputs.items():
+            raw = (repository / "triton" / name / "warmup" / tensor.input_data_file).read_bytes()
+            array = np.frombuffer(raw, "<f4").reshape(tuple(tensor.dims))
+            np.testing.assert_array_equal(array, case.inputs[input_name])
 
 
 def test_what_is_served_is_compared_with_the_networks(repository: Path, tmp_path: Path) -> None:
@@ -87,11 +85,11 @@ def test_what_is_served_is_compared_with_the_networks(repository: Path, tmp_path
         f"triton {name}" for name in (*GRAPHS, "student")
     )
     assert all(report.passed for report in reports)
-    spoilt = tmp_path / "avatar"
-    shutil.copytree(repository, spoilt)
-    data = spoilt / "triton" / "texture" / "warmup" / "normal"
+    damaged = tmp_path / "avatar"
+    shutil.copytree(repository, damaged)
+    data = damaged / "triton" / "texture" / "warmup" / "normal"
     data.write_bytes(np.zeros_like(np.frombuffer(data.read_bytes(), "<f4")).tobytes())
-    assert [report.subject for report in ROW.check(spoilt) if not report.passed] == [
+    assert [report.subject for report in ROW.check(damaged) if not report.passed] == [
         "triton texture"
     ]
 
@@ -102,15 +100,13 @@ def test_engines_are_served_where_the_server_has_their_flavour(
 ) -> None:
     folder = tmp_path / "avatar"
     shutil.copytree(exported.folder, folder)
-    order, built = (
-        EngineSpec(Profile(1, 1, 8), ("sm89",)),
-        BuiltEngine(b"a plan", (), (), "11.4.0.106"),
-    )
+    spec = EngineSpec(Profile(1, 1, 8), ("sm89",))
+    built = BuiltEngine(b"a plan", (), (), "11.4.0.106")
     sidecar = _sidecar(
         "animate",
         read_golden(folder)["animate"],
         FLAVOURS[flavour],
-        order,
+        spec,
         Choice("fp32", b"", None),
         built,
     )
@@ -118,9 +114,9 @@ def test_engines_are_served_where_the_server_has_their_flavour(
     names = _write(folder, None, silent)["triton"]["models"]  # type: ignore[arg-type]
     assert ("animate_tensorrt" in names) == served
     if served:
-        told = config(messages, folder, "animate_tensorrt")
-        assert told.backend == "tensorrt"
-        assert [tensor.name for tensor in told.output] == ["vertices", "normals"]
+        model = config(messages, folder, "animate_tensorrt")
+        assert model.backend == "tensorrt"
+        assert [tensor.name for tensor in model.output] == ["vertices", "normals"]
         assert (
             folder / "triton" / "animate_tensorrt" / "1" / "model.plan"
         ).read_bytes() == b"a plan"

@@ -1,4 +1,4 @@
-"""`imavatar-export --format usd,usdz` on small networks: valid, proved, with its licence, withheld if wrong."""
+"""`imavatar-export --format usd,usdz` on small networks: validation, licence, refusal of damage."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def stage_of(scene: Exported) -> Usd.Stage:
     return Usd.Stage.Open(str(next(scene.folder.glob("avatar.usd*"))))
 
 
-def test_scene_is_held_to_the_avatars_own_posing(scene: Exported) -> None:
+def test_scene_is_compared_with_the_avatars_posing(scene: Exported) -> None:
     (report,) = scene.report.parity
     assert report.passed
     assert {row.name for row in report.differences} == {"motion", "rig"}
@@ -68,12 +68,12 @@ def test_scene_has_colours_frames_and_a_licence(scene: Exported) -> None:
     assert np.ptp(colours, axis=0).min() > 0.01
 
 
-def test_a_scene_that_shows_something_else_is_withheld(
+def test_an_avatar_with_a_wrong_scene_is_withheld(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offsets = usd_scene.blend_offsets
     monkeypatch.setattr(usd_scene, "blend_offsets", lambda avatar: 1.1 * offsets(avatar))
     with pytest.raises(QualityError, match=r"usd\.rig differs by"):
         export_avatar(checkpoint, tmp_path / "head", ExportSettings(formats=("usd",), **SMALL))
-    evidence = json.loads((tmp_path / "head.rejected" / "report.json").read_text())
-    assert not evidence["parity"][0]["passed"]
+    report = json.loads((tmp_path / "head.rejected" / "report.json").read_text())
+    assert not report["parity"][0]["passed"]

@@ -1,4 +1,4 @@
-"""A VRM against the required fields of the VRM 1.0 specification, and its jaw against the avatar's."""
+"""A VRM: the required fields of the VRM 1.0 specification, its bones, expressions and jaw."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imavatar_deploy.exporters.formats.gltf.morph_targets import open_jaw, with_
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
 from imavatar_deploy.exporters.formats.gltf.settings import GlbSettings
 from imavatar_deploy.exporters.formats.gltf.vrm import write_vrm
-from imavatar_deploy.exporters.formats.gltf.vrm_rig import PRESETS, STANDS_AT
+from imavatar_deploy.exporters.formats.gltf.vrm_rig import HEAD_HEIGHT, PRESETS
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.posing import pose_plainly
 
@@ -35,7 +35,7 @@ PARENTS = {
     **{f"{side}LowerArm": f"{side}UpperArm" for side in ("left", "right")},
     **{f"{side}Hand": f"{side}LowerArm" for side in ("left", "right")},
 }
-"""Every bone that VRM 1.0 requires but the root, and those of a head: the humanoid bone that must be above it."""
+"""Bones that VRM 1.0 requires, and those of a head -> the humanoid bone above; without the root."""
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,8 @@ def path(head: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def vrm(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = document(path)["extensions"]["VRMC_vrm"]
-    return found
+    expressions: dict[str, Any] = document(path)["extensions"]["VRMC_vrm"]
+    return expressions
 
 
 def test_required_fields(path: Path, vrm: dict[str, Any]) -> None:
@@ -89,10 +89,10 @@ def test_humanoid_bones_are_there_once_and_below_their_parents(
         assert node == bones[parent], name
 
 
-def test_stands_in_a_t_and_looks_along_z(head: Avatar, path: Path, vrm: dict[str, Any]) -> None:
+def test_is_in_a_t_pose_and_faces_along_z(head: Avatar, path: Path, vrm: dict[str, Any]) -> None:
     file = GlbPlayback(path)
     still = file.posed({}, {})
-    assert still == pytest.approx(head.rest.T / UNITS_PER_METRE + [0, STANDS_AT, 0], abs=1e-6)
+    assert still == pytest.approx(head.rest.T / UNITS_PER_METRE + [0, HEAD_HEIGHT, 0], abs=1e-6)
     nodes = file.structure.nodes
     left, right = (
         nodes[vrm["humanoid"]["humanBones"][f"{side}Hand"]["node"]] for side in ("left", "right")
@@ -136,17 +136,17 @@ def test_a_cap_leaves_out_what_it_drops(head: Avatar, tmp_path: Path) -> None:
     facts = write_vrm(
         tmp_path / "a.vrm", head, colours, licence=LICENCE, title="few", settings=settings
     )
-    found = document(tmp_path / "a.vrm")["extensions"]["VRMC_vrm"]["expressions"]
+    expressions = document(tmp_path / "a.vrm")["extensions"]["VRMC_vrm"]["expressions"]
     assert len(facts.targets) == 10
-    assert set(found["custom"]) == {*facts.targets, "tongueOut"}
-    assert all(set(PRESETS[name]) <= set(facts.targets) for name in found["preset"])
+    assert set(expressions["custom"]) == {*facts.targets, "tongueOut"}
+    assert all(set(PRESETS[name]) <= set(facts.targets) for name in expressions["preset"])
 
 
 def test_jaw_opens_by_its_expression(head: Avatar, path: Path) -> None:
-    able, neutral = with_four_influences(head), np.zeros(50, dtype=np.float32)
-    expected = pose_plainly(able, neutral, open_jaw()).vertices / UNITS_PER_METRE + [
+    limited, neutral = with_four_influences(head), np.zeros(50, dtype=np.float32)
+    expected = pose_plainly(limited, neutral, open_jaw()).vertices / UNITS_PER_METRE + [
         0,
-        STANDS_AT,
+        HEAD_HEIGHT,
         0,
     ]
     file = GlbPlayback(path)

@@ -1,4 +1,4 @@
-"""The waterfall: a sound avatar passes, a damaged one is withheld with its hop named, and is judged again elsewhere."""
+"""The fidelity report: a sound avatar passes, a damaged one is withheld and its stage is named."""
 
 from __future__ import annotations
 
@@ -73,30 +73,28 @@ def call(command: Any, *arguments: Any) -> Result:
 
 
 def damage_bake(monkeypatch: pytest.MonkeyPatch, name: str, damage: Any) -> None:
-    """Every bake from now on has one array spoilt."""
+    """Damage one array of every following bake."""
     sound = export_module.bake
 
     def bake(*arguments: Any, **options: Any) -> Bake:
-        made = sound(*arguments, **options)
-        return replace(
-            made, avatar=replace(made.avatar, **{name: damage(getattr(made.avatar, name))})
-        )
+        baked = sound(*arguments, **options)
+        damaged = {name: damage(getattr(baked.avatar, name))}
+        return replace(baked, avatar=replace(baked.avatar, **damaged))
 
     monkeypatch.setattr(export_module, "bake", bake)
 
 
-def test_a_sound_avatar_passes_every_hop_that_runs(exported: Exported) -> None:
-    told = open_avatar(exported.folder).manifest["fidelity"]["waterfall"]
-    assert (
-        [row["hop"] for row in told] == [hop.name for hop in FIDELITY_STAGES] == list(STAGE_NAMES)
-    )
-    ran = {row["hop"]: row for row in told if "not_run" not in row}
+def test_a_sound_avatar_passes_every_stage_that_runs(exported: Exported) -> None:
+    rows = open_avatar(exported.folder).manifest["fidelity"]["waterfall"]
+    assert [row["hop"] for row in rows] == [stage.name for stage in FIDELITY_STAGES]
+    assert [row["hop"] for row in rows] == list(STAGE_NAMES)
+    ran = {row["hop"]: row for row in rows if "not_run" not in row}
     assert set(ran) == {"baked", "onnx", "student"}
     assert all(row["passed"] and set(row["measures"]) == set(NAMES) for row in ran.values())
     assert ran["onnx"]["measures"]["worst_psnr"] > ran["student"]["measures"]["psnr"] + 20
 
 
-def test_it_is_judged_again_from_its_files_alone(exported: Exported, tmp_path: Path) -> None:
+def test_its_files_alone_suffice_to_measure_it_again(exported: Exported, tmp_path: Path) -> None:
     result = call(verify, exported.folder)
     assert result.exit_code == 0, result.output
     assert "mouth" in result.output
@@ -105,7 +103,7 @@ def test_it_is_judged_again_from_its_files_alone(exported: Exported, tmp_path: P
     at_export = folder.manifest["fidelity"]["waterfall"][0]["measures"]
     assert pixel.measures["psnr"] == pytest.approx(at_export["psnr"], abs=0.01)
     assert pixel.measures["normal_angle"] == pytest.approx(at_export["normal_angle"], abs=0.01)
-    assert student.limits["psnr"] < pixel.limits["psnr"], "errors of hops add up"
+    assert student.limits["psnr"] < pixel.limits["psnr"], "errors of stages add up"
     assert (exported.folder / FILE).stat().st_size < 300e3
     broken = tmp_path / "broken.npz"
     broken.write_bytes((exported.folder / FILE).read_bytes()[:500])
@@ -122,7 +120,7 @@ def test_the_reference_shows_a_mouth() -> None:
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes minutes must not begin."""
+    """Fail if the student's training, which takes minutes, begins."""
 
     def train(*arguments: Any, **options: Any) -> None:
         raise AssertionError("the student's training began")
@@ -130,8 +128,8 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_module, "train_student", train)
 
 
-def picture(grey: float, normal: tuple[float, float, float] = (0, 0, 1)) -> FrameImages:
-    """A disc in one colour."""
+def disc(grey: float, normal: tuple[float, float, float] = (0, 0, 1)) -> FrameImages:
+    """Images of a disc in one colour."""
     rows, columns = np.indices((64, 64)) - 31.5
     mask = np.hypot(rows, columns) < 20
     rgb = np.full((64, 64, 3), grey, dtype=np.float32)
@@ -140,19 +138,19 @@ def picture(grey: float, normal: tuple[float, float, float] = (0, 0, 1)) -> Fram
 
 class TestWorstFrames:
     def frames(self) -> dict[str, Any]:
-        reference = [picture(0.5)] * 4
-        turned = (0.0, np.sin(0.2), np.cos(0.2))
-        candidate = [picture(0.6), picture(0.5, turned), picture(0.9), picture(0.5)]
+        reference = [disc(0.5)] * 4
+        tilted = (0.0, np.sin(0.2), np.cos(0.2))
+        candidate = [disc(0.6), disc(0.5, tilted), disc(0.9), disc(0.5)]
         return measure_frames(reference, candidate, [np.zeros((64, 64), dtype=bool)] * 4)
 
-    def test_come_first_by_each_measure(self) -> None:
+    def test_come_first_by_each_metric(self) -> None:
         values = self.frames()
         assert worst_first("psnr", values) == [2, 0, 1, 3]
         assert worst_first("worst_normal_angle", values)[0] == 1
         assert worst_first("mouth_psnr", values) == [], "no frame shows a mouth"
         assert summary(values)["worst_normal_angle"] == pytest.approx(np.degrees(0.2), abs=1e-3)
 
-    def test_of_every_measure_that_is_missed_are_shown(self) -> None:
+    def test_of_every_missed_metric_are_selected(self) -> None:
         values = self.frames()
         assert _worst_frames(["worst_psnr", "normal_angle"], values) == [2, 1, 0]
         assert _worst_frames(["psnr"], values) == [2, 0, 1]
@@ -160,9 +158,11 @@ class TestWorstFrames:
 
 class TestFailureImages:
     def test_panels_show_reference_export_and_what_differs(self, tmp_path: Path) -> None:
-        one, other = picture(0.5), picture(0.55)
-        moved = other._replace(mask=np.roll(other.mask, 10, axis=1))
-        failure = Failure("baked", "at rest", "PSNR 26.0 dB", "implicit", "baked", one, moved, True)
+        one, other = disc(0.5), disc(0.55)
+        shifted = other._replace(mask=np.roll(other.mask, 10, axis=1))
+        failure = Failure(
+            "baked", "at rest", "PSNR 26.0 dB", "implicit", "baked", one, shifted, True
+        )
         write_failures(tmp_path, [failure, replace(failure, stage="onnx"), failure])
         names = ["baked_1.png", "baked_2.png", "onnx_1.png", "sheet.png"]
         assert sorted(path.name for path in (tmp_path / "failures").iterdir()) == names
@@ -174,12 +174,12 @@ class TestFailureImages:
             return image[start[0] : start[0] + 64, start[1] : start[1] + 64]
 
         np.testing.assert_allclose(panel(0), one.rgb, atol=1 / 255)
-        np.testing.assert_allclose(panel(1), moved.rgb, atol=1 / 255)
-        both = one.mask & moved.mask
+        np.testing.assert_allclose(panel(1), shifted.rgb, atol=1 / 255)
+        both = one.mask & shifted.mask
         np.testing.assert_allclose(panel(2)[both], 8 * 0.05, atol=1 / 255)
         np.testing.assert_allclose(panel(2)[one.mask & ~both] - MISSING, 0, atol=1 / 255)
-        np.testing.assert_allclose(panel(2)[moved.mask & ~both] - ADDED, 0, atol=1 / 255)
-        assert not panel(2)[~one.mask & ~moved.mask].any()
+        np.testing.assert_allclose(panel(2)[shifted.mask & ~both] - ADDED, 0, atol=1 / 255)
+        assert not panel(2)[~one.mask & ~shifted.mask].any()
         np.testing.assert_allclose(panel(0, 1)[one.mask] - (0.5, 0.5, 1.0), 0, atol=1 / 255)
         assert not panel(2, 1)[both].any(), "the normals are equal"
         assert (image[:HEADER].min(), image[:HEADER].max()) == (0, 1), "the heading is printed"
@@ -200,7 +200,7 @@ def test_an_avatar_of_flame_has_a_reference(avatar: ImplicitAvatar) -> None:
 
 @pytest.mark.usefixtures("graphs_at_hand")
 class TestDamage:
-    """Spoilt between bake and write."""
+    """Damage between bake and write."""
 
     @pytest.mark.parametrize(
         ("name", "damage"),
@@ -229,35 +229,36 @@ class TestDamage:
         assert result.exit_code == 3, result.output
         assert "the stage baked (implicit -> baked) differs too much" in result.output
         assert [path.name for path in tmp_path.iterdir()] == ["avatar.rejected"]
-        kept = tmp_path / "avatar.rejected"
-        (baked,) = json.loads((kept / "report.json").read_text())["waterfall"]
+        rejected = tmp_path / "avatar.rejected"
+        (baked,) = json.loads((rejected / "report.json").read_text())["waterfall"]
         assert not baked["passed"]
         assert set(baked["worst_frames"]) <= set(baked["limits"])
         assert set(baked["worst_frames"].values()) <= set(frame_names("openhead"))
-        images = [cv2.imread(str(kept / "failures" / f"baked_{rank}.png")) for rank in (1, 2, 3)]
-        sheet = cv2.imread(str(kept / "failures" / "sheet.png"))
+        failures = rejected / "failures"
+        images = [cv2.imread(str(failures / f"baked_{rank}.png")) for rank in (1, 2, 3)]
+        sheet = cv2.imread(str(failures / "sheet.png"))
         np.testing.assert_array_equal(sheet, np.concatenate(images))
         assert sheet.shape[1] > 3 * 256
         assert all(image.shape[0] > 256 for image in images)
 
     @pytest.mark.usefixtures("no_training")
-    def test_is_judged_before_the_student_is_trained_or_a_file_is_written(
+    def test_stops_before_the_student_is_trained_or_a_graph_is_written(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         damage_bake(monkeypatch, "skin_weights", lambda weights: np.roll(weights, 1, axis=0))
-        choices = ("--format", "onnx,player,student", *QUICK_WITH_STUDENT)
-        result = call(export, checkpoint, "--out", tmp_path / "avatar", *choices)
+        options = ("--format", "onnx,player,student", *QUICK_WITH_STUDENT)
+        result = call(export, checkpoint, "--out", tmp_path / "avatar", *options)
         assert result.exit_code == 3, result.output
-        kept = tmp_path / "avatar.rejected"
-        assert not list(kept.glob("*.onnx"))
-        assert (kept / "failures" / "sheet.png").is_file()
+        rejected = tmp_path / "avatar.rejected"
+        assert not list(rejected.glob("*.onnx"))
+        assert (rejected / "failures" / "sheet.png").is_file()
 
-    def test_message_says_what_differs_why_and_what_to_do(
+    def test_message_names_the_difference_the_cause_and_the_remedy(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         damage_bake(monkeypatch, "skin_weights", lambda weights: np.roll(weights, 1, axis=0))
         result = call(export, checkpoint, "--out", tmp_path / "avatar", *QUICK)
-        said = result.output.splitlines()[-1]
+        message = result.output.splitlines()[-1]
         parts = [
             "the stage baked (implicit -> baked) differs too much: median mask IoU 0.9",
             "(at least 0.9800 required, worst frame '",
@@ -266,11 +267,11 @@ class TestDamage:
             "train longer, or with another seed or preset",
             "--allow-drift REASON",
         ]
-        assert all(part in said for part in parts), said
-        places = [said.index(part) for part in parts]
-        assert places == sorted(places)
+        assert all(part in message for part in parts), message
+        positions = [message.index(part) for part in parts]
+        assert positions == sorted(positions)
         for loosening in ("would pass", "--tolerances"):
-            assert loosening not in said
+            assert loosening not in message
 
     @pytest.mark.usefixtures("no_training")
     def test_of_one_layer_of_the_written_network(
@@ -279,7 +280,7 @@ class TestDamage:
         sound = table.FORMATS["onnx"]
 
         def write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
-            told = sound.write(folder, subject, progress)
+            facts = sound.write(folder, subject, progress)
             model = onnx.load(str(folder / "texture.onnx"))
             layer = next(
                 tensor
@@ -288,19 +289,19 @@ class TestDamage:
             )
             layer.CopyFrom(numpy_helper.from_array(1.2 * numpy_helper.to_array(layer), layer.name))
             onnx.save(model, str(folder / "texture.onnx"))
-            return told
+            return facts
 
         row = replace(sound, write=write, takes_student=True)
         monkeypatch.setitem(table.FORMATS, "onnx", row)
-        choices = ("--out", tmp_path / "avatar", *QUICK_WITH_STUDENT)
-        result = call(export, checkpoint, *choices)
+        options = ("--out", tmp_path / "avatar", *QUICK_WITH_STUDENT)
+        result = call(export, checkpoint, *options)
         assert result.exit_code == 3, result.output
         assert "the stage onnx (baked -> onnx) differs too much: median PSNR" in result.output
         assert "the stage baked" not in result.output
-        shown = sorted(path.name for path in (tmp_path / "avatar.rejected" / "failures").iterdir())
-        assert shown == ["onnx_1.png", "onnx_2.png", "onnx_3.png", "sheet.png"]
+        names = sorted(path.name for path in (tmp_path / "avatar.rejected" / "failures").iterdir())
+        assert names == ["onnx_1.png", "onnx_2.png", "onnx_3.png", "sheet.png"]
 
-    def test_with_a_reason_it_is_written_and_says_so(
+    def test_an_avatar_written_with_a_reason_reports_it(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         damage_bake(monkeypatch, "normal_detail", lambda detail: detail + np.float32(0.3))
@@ -310,14 +311,14 @@ class TestDamage:
         drift = open_avatar(out).manifest["fidelity"]["drift"]
         assert drift["reason"] == "for a film"
         assert "stage baked" in drift["misses"]
-        playing = ("--sink", "null", "--frames", "0:1", "--size", 32)
-        for played in (call(verify, out), call(run, out, *playing)):
-            assert played.exit_code == 0, played.output
-            assert "for a film" in played.stderr
+        run_options = ("--sink", "null", "--frames", "0:1", "--size", 32)
+        for command in (call(verify, out), call(run, out, *run_options)):
+            assert command.exit_code == 0, command.output
+            assert "for a film" in command.stderr
 
 
 class TestTolerances:
-    def test_a_file_changes_some(self, tmp_path: Path) -> None:
+    def test_a_file_changes_some_limits(self, tmp_path: Path) -> None:
         path = tmp_path / "mine.toml"
         path.write_text("[baked]\npsnr = 12\nworst_iou = 0.5\n")
         changed, before = tolerances(path), tolerances()
@@ -325,7 +326,7 @@ class TestTolerances:
         assert changed["student"] == before["student"]
 
     @pytest.mark.parametrize(
-        ("text", "code", "said"),
+        ("text", "code", "message"),
         [
             ("[bakd]\npsnr = 1", 2, "did you mean 'baked'?"),
             ("[baked]\npnsr = 1", 2, "did you mean 'psnr'?"),
@@ -333,33 +334,38 @@ class TestTolerances:
             ("[baked", 6, "cannot be read as tolerances"),
         ],
     )
-    def test_what_makes_no_sense_is_said(
-        self, tmp_path: Path, text: str, code: int, said: str
+    def test_invalid_files_are_refused(
+        self, tmp_path: Path, text: str, code: int, message: str
     ) -> None:
         path = tmp_path / "mine.toml"
         path.write_text(text)
         result = call(export, "sample", "--out", tmp_path / "avatar", "--tolerances", path)
         assert result.exit_code == code
-        assert said in result.output
+        assert message in result.output
 
 
-def test_a_hop_that_cannot_run_says_why(exported: Exported) -> None:
-    told: list[Mapping[str, Any]] = open_avatar(exported.folder).manifest["fidelity"]["waterfall"]
-    (row,) = [row for row in told if row["hop"] == "tensorrt"]
+def test_a_stage_that_cannot_run_reports_the_reason(exported: Exported) -> None:
+    rows: list[Mapping[str, Any]] = open_avatar(exported.folder).manifest["fidelity"]["waterfall"]
+    (row,) = [row for row in rows if row["hop"] == "tensorrt"]
     assert row["not_run"] == "no engine among these formats"
 
 
 def test_the_reference_lacks_what_the_export_leaves_out(avatar: ImplicitAvatar) -> None:
-    """A loose piece in sight would otherwise count against the baked mesh, which lacks it."""
+    """A visible loose piece would otherwise count as an error of the baked mesh, which lacks it."""
     lumpy = with_lump(avatar, (0.6, 0.6, 0.0), 0.15)
     baked = bake(avatar, simplify(extract(field_of(avatar), resolution=64), 300)).avatar
     small = FidelitySettings(size=48)
-    choices = ExportSettings(proof=small), ExportSettings(proof=small, keep_strays=True)
-    dropped, kept = (ImplicitRenderer(lumpy, chosen).reference(baked, silent) for chosen in choices)
-    assert _shown_pieces(dropped) == 1
-    assert _shown_pieces(kept) == 2
+    without, with_strays = (
+        ImplicitRenderer(lumpy, settings).reference(baked, silent)
+        for settings in (
+            ExportSettings(proof=small),
+            ExportSettings(proof=small, keep_strays=True),
+        )
+    )
+    assert _visible_parts(without) == 1
+    assert _visible_parts(with_strays) == 2
 
 
-def _shown_pieces(reference: ReferenceFrames) -> int:
+def _visible_parts(reference: ReferenceFrames) -> int:
     """Connected regions of the first frame's mask."""
     return int(cv2.connectedComponents((reference.regions[0] & MASK).astype(np.uint8))[0]) - 1

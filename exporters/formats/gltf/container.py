@@ -1,7 +1,7 @@
-"""The GLB container: arrays become accessors in one buffer, JSON and buffer become one file (glTF 2.0).
+"""Container: a glTF 2.0 document and its buffer, written as a GLB file.
 
-Written with json and struct: the libraries at hand keep the structure (pygltflib) or the plain mesh (trimesh) and leave
-the packing of skins, sparse morph targets and clips to their user. What reads the file back is pygltflib.
+It uses json and struct: pygltflib holds the structure alone and trimesh a plain mesh, and neither
+packs skins, sparse morph targets or clips. The reader uses pygltflib.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from imavatar_deploy.arrays import Array, Shaped
+
 Json = dict[str, Any]
 
 COMPONENTS = {
@@ -23,13 +23,26 @@ COMPONENTS = {
     np.dtype(np.uint32): 5125,
     np.dtype(np.float32): 5126,
 }
+"""numpy's type -> glTF's `componentType`."""
+
 SHAPES = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
-VERTICES, INDICES = 34962, 34963
-"""What a buffer view holds, for those who upload it to a GPU."""
+"""Shape of an element -> glTF's `type`."""
+
+VERTICES = 34962
+"""Target of a buffer view with vertex attributes (ARRAY_BUFFER)."""
+
+INDICES = 34963
+"""Target of a buffer view with indices (ELEMENT_ARRAY_BUFFER)."""
 
 
 class Container:
-    """A glTF document that grows: `add` and `add_sparse` give indices of accessors, `write` makes the file."""
+    """A glTF document under construction.
+
+    `add` and `add_sparse` append accessors and return their indices; `write` writes the file.
+
+    Args:
+        document: the JSON of the document; accessors and buffer views are added to it.
+    """
 
     def __init__(self, document: Json) -> None:
         self.document = document
@@ -39,30 +52,37 @@ class Container:
 
     def add(
         self,
-        array: Array,
+        array: Shaped[Array, "N ..."],
         *,
         target: int | None = None,
         normalised: bool = False,
         bounds: bool = False,
     ) -> int:
-        """Index of a new accessor of `array` `[N, ...]`.
+        """Add an accessor of N elements.
 
         Args:
+            array: the elements.
             target: VERTICES or INDICES.
-            normalised: integers stand for 0..1.
-            bounds: write least and largest values, as positions and times must.
+            normalised: integers represent 0..1.
+            bounds: write smallest and largest values, which positions and times require.
+
+        Returns:
+            Index of the accessor.
         """
-        accessor = _described(array, bounds) | {
-            "bufferView": self.add_view(array.tobytes(), target)
-        }
+        accessor = _accessor(array, bounds) | {"bufferView": self.add_view(array.tobytes(), target)}
         return self._append(accessor | ({"normalized": True} if normalised else {}))
 
-    def add_sparse(self, array: Array, *, bounds: bool = False) -> int:
-        """The same for an `array` `[N, C]` with many rows of zeros: as indices and values, where that takes less."""
+    def add_sparse(self, array: Shaped[Array, "N C"], *, bounds: bool = False) -> int:
+        """Add an accessor of an array with many rows of zeros.
+
+        It is sparse, with indices and values of the other rows, where that is smaller.
+
+        Returns:
+            Index of the accessor.
+        """
         rows = np.flatnonzero(array.any(axis=1))
-        rows = (
-            rows if len(rows) else np.zeros(1, dtype=np.intp)
-        )  # a sparse accessor names one row at least
+        if not len(rows):  # a sparse accessor needs at least one row
+            rows = np.zeros(1, dtype=np.intp)
         indices = rows.astype(np.uint16 if len(array) <= 1 << 16 else np.uint32)
         if indices.nbytes + array[rows].nbytes >= array.nbytes:
             return self.add(array, target=VERTICES, bounds=bounds)
@@ -74,17 +94,17 @@ class Container:
             },
             "values": {"bufferView": self.add_view(array[rows].tobytes())},
         }
-        return self._append(_described(array, bounds) | {"sparse": sparse})
+        return self._append(_accessor(array, bounds) | {"sparse": sparse})
 
     def add_view(self, data: bytes, target: int | None = None) -> int:
-        """Index of a new buffer view of raw bytes."""
+        """Add a buffer view of raw bytes; return its index."""
         view = {"buffer": 0, "byteOffset": len(self._bytes), "byteLength": len(data)}
         self._views.append(view | ({"target": target} if target else {}))
         self._bytes += data + bytes(-len(data) % 4)
         return len(self._views) - 1
 
     def write(self, path: Path) -> int:
-        """Write the file; gives its size in bytes."""
+        """Write the file; return its size in bytes."""
         text = json.dumps(
             {**self.document, "buffers": [{"byteLength": len(self._bytes)}]}, separators=(",", ":")
         )
@@ -100,8 +120,8 @@ class Container:
         return len(self._accessors) - 1
 
 
-def _described(array: Array, bounds: bool) -> Json:
-    """What an accessor says of its array."""
+def _accessor(array: Shaped[Array, "N ..."], bounds: bool) -> Json:
+    """Type, count and, on request, bounds of an accessor."""
     accessor: Json = {
         "componentType": COMPONENTS[array.dtype],
         "count": len(array),

@@ -1,7 +1,7 @@
-"""What a written GLB or VRM must show: vertices by the avatar's own posing and colours, kept beside the file.
+"""ExpectedGlb: vertices and colours that a written GLB or VRM must show, stored beside the file.
 
-The reference is the avatar with the file's known limits taken out (`losses`), which are reported on their own; what is
-left to differ is rounding, sparse accessors and mistakes.
+The vertices come from the avatar's own posing, reduced by the known limits of the format, which are
+reported separately (`losses`). Remaining differences are rounding, sparse accessors and errors.
 """
 
 from __future__ import annotations
@@ -10,22 +10,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from imavatar_deploy.arrays import Array, Float32, Integer, Shaped
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack
 
-from .losses import bones_alone, jaw_weight, live
+from .losses import driven_by_bones, jaw_weight, live
 from .morph_targets import JAW_CORRECTIVE, with_expressions, with_four_influences
-
-Float = NDArray[np.float32]
-Array = NDArray[Any]
 
 KEYS = 5
 """Frames of a clip that are compared."""
@@ -33,84 +29,98 @@ KEYS = 5
 
 @dataclass(frozen=True)
 class ExpectedFrame:
-    """A file's poses: weights by target name, pose `[15]` of the bones, and the vertices `[V', 3]` in metres."""
+    """One frame of a file with U vertices: how it is driven, and the vertices it must show."""
 
     weights: Mapping[str, float]
-    pose: Float
-    vertices: Float
+    """Weights by target name."""
+    pose: Float32[Array, "15"]
+    """Rotations of the bones."""
+    vertices: Float32[Array, "U 3"]
+    """Metres."""
 
 
 @dataclass(frozen=True)
 class ExpectedGlb:
-    """Everything a file is held to."""
+    """Expected frames, clip and colours of a file with U vertices."""
 
     poses: Sequence[ExpectedFrame]
-    clip: Mapping[int, Float] = field(default_factory=dict)
-    """Key of the animation -> vertices `[V', 3]`, metres."""
-    colours: Mapping[str, Float] = field(default_factory=dict)
-    """`vertex` [V', 3], or `uv` [N, 2] and `seen` [N, 3] of places in the image; sRGB."""
-    coloured: Mapping[str, Float] = field(default_factory=dict)
-    """Target's name -> colours `[V', 3]` at its full weight, sRGB."""
+    clip: Mapping[int, Float32[Array, "U 3"]] = field(default_factory=dict)
+    """Key of the animation -> vertices, metres."""
+    colours: Mapping[str, Float32[Array, "_ _"]] = field(default_factory=dict)
+    """`vertex` [U, 3], or `uv` [N, 2] and `seen` [N, 3] at points of the image; sRGB."""
+    coloured: Mapping[str, Float32[Array, "U 3"]] = field(default_factory=dict)
+    """Target's name -> sRGB colours at its full weight."""
 
 
 def live_poses(
-    avatar: Avatar, names: Sequence[str], expression: Float, pose: Float, source: Array
+    avatar: Avatar,
+    names: Sequence[str],
+    expression: Float32[Array, "T E"],
+    pose: Float32[Array, "T 15"],
+    source: Integer[Array, " U"],
 ) -> list[ExpectedFrame]:
-    """Frames `[T, 50]`, `[T, 15]` as an engine sets them: weights, bones and the open jaw's corrective.
+    """Frames as an engine drives them: by weights, bones and the open jaw's corrective.
 
     Args:
-        names: of the targets that the file has.
-        source: the avatar's vertex of each of the file's.
+        avatar: the baked avatar.
+        names: of the targets in the file.
+        expression: coefficients of T frames.
+        pose: axis-angles of T frames, radians.
+        source: avatar vertex of each of the file's vertices.
     """
-    pictures = []
-    for coefficients, turned in zip(expression, pose, strict=True):
-        driven = live(avatar, turned) if JAW_CORRECTIVE in names else bones_alone(avatar)
-        moved = pose_plainly(with_expressions(driven, names), coefficients, turned)
+    frames = []
+    for coefficients, angles in zip(expression, pose, strict=True):
+        limited = live(avatar, angles) if JAW_CORRECTIVE in names else driven_by_bones(avatar)
+        posed = pose_plainly(with_expressions(limited, names), coefficients, angles)
         weights = dict(zip(avatar.expression_names, coefficients.tolist(), strict=True)) | {
-            JAW_CORRECTIVE: jaw_weight(turned)
+            JAW_CORRECTIVE: jaw_weight(angles)
         }
-        kept = {name: weight for name, weight in weights.items() if name in names}
-        pictures.append(
-            ExpectedFrame(kept, turned, moved.vertices[source] / np.float32(UNITS_PER_METRE))
+        present = {name: weight for name, weight in weights.items() if name in names}
+        frames.append(
+            ExpectedFrame(present, angles, posed.vertices[source] / np.float32(UNITS_PER_METRE))
         )
-    return pictures
+    return frames
 
 
 def clip_frames(
-    avatar: Avatar, names: Sequence[str], track: FlameTrack, source: Array
-) -> dict[int, Float]:
-    """Vertices of some frames of a clip: correctives and the joints' own motion are in it."""
-    able = with_expressions(with_four_influences(avatar), names)
+    avatar: Avatar, names: Sequence[str], track: FlameTrack, source: Integer[Array, " U"]
+) -> dict[int, Float32[Array, "U 3"]]:
+    """Vertices in some frames of a clip, which contains correctives and the motion of joints.
+
+    Args:
+        avatar: the baked avatar.
+        names: of the targets in the file.
+        track: the motion.
+        source: avatar vertex of each of the file's vertices.
+    """
+    limited = with_expressions(with_four_influences(avatar), names)
     keys = sorted({int(key) for key in np.linspace(0, len(track) - 1, KEYS)})
     return {
-        key: pose_plainly(able, track.expression[key], track.pose[key]).vertices[source]
+        key: pose_plainly(limited, track.expression[key], track.pose[key]).vertices[source]
         / np.float32(UNITS_PER_METRE)
         for key in keys
     }
 
 
-def write_proof(path: Path, proof: ExpectedGlb) -> None:
-    """Keep a proof beside the file it belongs to."""
+def write_expected(path: Path, expected: ExpectedGlb) -> None:
+    """Write an expectation; `verify.check_file` reads it."""
     path.parent.mkdir(exist_ok=True)
-    names = sorted({name for picture in proof.poses for name in picture.weights})
-    arrays: dict[str, Array] = {
-        "weights": np.array(
-            [[p.weights.get(name, 0.0) for name in names] for p in proof.poses], dtype=np.float32
-        ),
-        "pose": np.stack([picture.pose for picture in proof.poses]),
-        "vertices": np.stack([picture.vertices for picture in proof.poses]),
+    frames = expected.poses
+    names = sorted({name for frame in frames for name in frame.weights})
+    weights = [[frame.weights.get(name, 0.0) for name in names] for frame in frames]
+    arrays: dict[str, Shaped[Array, "..."]] = {
+        "weights": np.array(weights, dtype=np.float32),
+        "pose": np.stack([frame.pose for frame in frames]),
+        "vertices": np.stack([frame.vertices for frame in frames]),
         **{
             f"colours/{name}": np.ascontiguousarray(colours)
-            for name, colours in proof.colours.items()
+            for name, colours in expected.colours.items()
         },
     }
-    if proof.coloured:
-        arrays["coloured"] = np.stack(list(proof.coloured.values()))
-    if proof.clip:
-        arrays |= {"keys": np.array(list(proof.clip)), "clip": np.stack(list(proof.clip.values()))}
-    path.write_bytes(
-        save(
-            arrays,
-            metadata={"targets": json.dumps(names), "coloured": json.dumps(list(proof.coloured))},
-        )
-    )
+    if expected.coloured:
+        arrays["coloured"] = np.stack(list(expected.coloured.values()))
+    if expected.clip:
+        arrays["keys"] = np.array(list(expected.clip))
+        arrays["clip"] = np.stack(list(expected.clip.values()))
+    metadata = {"targets": json.dumps(names), "coloured": json.dumps(list(expected.coloured))}
+    path.write_bytes(save(arrays, metadata=metadata))

@@ -1,4 +1,4 @@
-"""What the GLB and the VRM of a subject must show, by the avatar's own posing and the whole texture network."""
+"""Expected content of a GLB and a VRM, by the avatar's posing and the full texture network."""
 
 from __future__ import annotations
 
@@ -6,89 +6,96 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack
 
 from ...atlas import surface_at
 from ...fidelity.golden_cases import FRAMES
-from ...fidelity.reference_poses import proof_poses
+from ...fidelity.reference_poses import reference_poses
 from ...skeleton import AT_REST, NEUTRAL
 from ...surface_colours import point_colours
 from ..format import ExportInput
 from .expected import ExpectedFrame, ExpectedGlb, clip_frames, live_poses
 from .glb import GlbFacts
-from .materials import Texture, corners
+from .materials import Texture, file_mesh
 from .morph_targets import open_jaw, with_four_influences
-from .vrm_rig import STANDS_AT
+from .vrm_rig import HEAD_HEIGHT
 
-Float = NDArray[np.float32]
+Material = Float32[Array, "V 3"] | Texture
+"""Vertex colours, sRGB, or a texture."""
 
-TARGETS_APART = 10
-"""Of the targets' colours, every tenth's are kept."""
+TARGET_STEP = 10
+"""Colours of every tenth target are compared."""
 
-PLACES = 2000
+TEXTURE_POINTS = 2000
 """Faces at whose centres a texture is compared with the network."""
 
 
-def glb_proof(
+def expected_glb(
     subject: ExportInput,
-    look: Float | Texture,
-    coloured: Mapping[str, Float],
+    material: Material,
+    colours_at: Mapping[str, Float32[Array, "V 3"]],
     facts: GlbFacts,
     track: FlameTrack | None = None,
 ) -> ExpectedGlb:
-    """What a GLB shows when an engine drives it, some frames of its clip, and its colours.
+    """Expected frames when an engine drives a GLB, frames of its clip, and colours.
 
     Args:
-        coloured: target's name -> colours `[V, 3]` at its full weight.
+        subject: the exported avatar.
+        material: vertex colours or texture of the file.
+        colours_at: target's name -> colours `[V, 3]` at its full weight.
+        facts: of the written file.
+        track: the motion of its clip.
     """
-    avatar, poses = subject.bake.avatar, proof_poses(subject.source.edition)
-    source, _ = corners(avatar, look)
+    avatar = subject.bake.avatar
+    poses = reference_poses(subject.source.edition)
+    source, _ = file_mesh(avatar, material)
     frames = sorted({0, *(frame % len(poses.pose) for frame in FRAMES)})
     return ExpectedGlb(
         live_poses(avatar, facts.targets, poses.expression[frames], poses.pose[frames], source),
         {} if track is None else clip_frames(avatar, facts.targets, track, source),
-        _places(subject, look) if isinstance(look, Texture) else {"vertex": look},
-        {name: coloured[name] for name in facts.targets[::TARGETS_APART] if name in coloured},
+        _texture_points(subject, material)
+        if isinstance(material, Texture)
+        else {"vertex": material},
+        {name: colours_at[name] for name in facts.targets[::TARGET_STEP] if name in colours_at},
     )
 
 
-def vrm_proof(
-    subject: ExportInput, look: Float | Texture, coloured: Mapping[str, Float], facts: GlbFacts
+def expected_vrm(
+    subject: ExportInput,
+    material: Material,
+    colours_at: Mapping[str, Float32[Array, "V 3"]],
+    facts: GlbFacts,
 ) -> ExpectedGlb:
-    """The same of a VRM, which stands higher and opens its jaw by an expression."""
-    low = glb_proof(subject, look, coloured, facts)
-    return replace(
-        low, poses=[_raised(picture) for picture in (*low.poses, _opened(subject, look))]
-    )
+    """Expectation of a VRM, which is raised by its body and opens the jaw by an expression."""
+    head = expected_glb(subject, material, colours_at, facts)
+    frames = (*head.poses, _jaw_opened_by_expression(subject, material))
+    return replace(head, poses=[_raised(frame) for frame in frames])
 
 
-def _places(subject: ExportInput, texture: Texture) -> dict[str, Float]:
-    """Centres of some faces: where in the image, and the network's colour."""
+def _texture_points(subject: ExportInput, texture: Texture) -> dict[str, Float32[Array, "N _"]]:
+    """Texture coordinates of the centres of some faces, and the network's colours there."""
     count = len(texture.faces)
-    some = np.linspace(0, count - 1, min(PLACES, count)).astype(np.intp)
-    shares = np.full((len(some), 3), 1 / 3, dtype=np.float32)
-    points, normals = surface_at(subject.bake, subject.bake.avatar.faces[some], shares)
+    some = np.linspace(0, count - 1, min(TEXTURE_POINTS, count)).astype(np.intp)
+    weights = np.full((len(some), 3), 1 / 3, dtype=np.float32)
+    points, normals = surface_at(subject.bake, subject.bake.avatar.faces[some], weights)
     return {
         "uv": texture.uv[texture.faces[some]].mean(axis=1),
         "seen": point_colours(subject.source, points, normals),
     }
 
 
-def _opened(subject: ExportInput, look: Float | Texture) -> ExpectedFrame:
-    """VRM's jawOpen at full weight, every bone at rest."""
+def _jaw_opened_by_expression(subject: ExportInput, material: Material) -> ExpectedFrame:
+    """VRM's jawOpen at full weight, with every bone at rest."""
     avatar = subject.bake.avatar
-    moved = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
-    vertices = moved[corners(avatar, look)[0]] / np.float32(UNITS_PER_METRE)
+    posed = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
+    vertices = posed[file_mesh(avatar, material)[0]] / np.float32(UNITS_PER_METRE)
     return ExpectedFrame({"jawOpen": 1.0}, AT_REST, vertices)
 
 
-def _raised(picture: ExpectedFrame) -> ExpectedFrame:
-    return ExpectedFrame(
-        picture.weights,
-        picture.pose,
-        picture.vertices + np.array([0, STANDS_AT, 0], dtype=np.float32),
-    )
+def _raised(frame: ExpectedFrame) -> ExpectedFrame:
+    offset = np.array([0, HEAD_HEIGHT, 0], dtype=np.float32)
+    return ExpectedFrame(frame.weights, frame.pose, frame.vertices + offset)

@@ -1,4 +1,7 @@
-"""GLB and VRM: one file each, which engines, browsers and VTuber programs open, and the proof of what it shows."""
+"""The formats `glb` and `vrm`: one file each for engines, browsers and VTuber programs.
+
+Each file is checked against an expectation that is stored in the folder `golden`.
+"""
 
 from __future__ import annotations
 
@@ -7,63 +10,65 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.fidelity.parity import ParityReport
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.tracks import check_edition
 
 from ...atlas import bake_texture
-from ...fidelity.reference_poses import proof_poses
+from ...fidelity.reference_poses import reference_poses
 from ...manifest import licence_report
 from ...settings import ExportSettings
 from ...surface_colours import vertex_colours
 from ..format import ExportFormat, ExportInput
-from .expected import write_proof
-from .expected_subject import glb_proof, vrm_proof
+from .expected import write_expected
+from .expected_subject import expected_glb, expected_vrm
 from .glb import GlbFacts, write_glb
-from .losses import GLB_LIMITS, VRM_LIMITS, Limited, losses_mm
+from .losses import GLB_LIMITS, VRM_LIMITS, LimitedPosing, losses_mm
 from .materials import Texture
 from .morph_targets import JAW_CORRECTIVE, open_jaw
-from .verify import check_proof
+from .verify import check_file
 from .vrm import write_vrm
-
-Float = NDArray[np.float32]
 
 
 def _write_glb(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
-    look, coloured = _look(subject, progress), _colours_at(subject, JAW_CORRECTIVE, progress)
-    track, avatar = subject.settings.track, subject.bake.avatar
+    material = _material(subject, progress)
+    colours_at = _colours_at(subject, JAW_CORRECTIVE, progress)
+    track = subject.settings.track
     facts = write_glb(
         folder / "avatar.glb",
-        avatar,
-        look,
+        subject.bake.avatar,
+        material,
         licence=_licence(subject),
-        colours_at=coloured,
+        colours_at=colours_at,
         track=track,
         settings=subject.settings.glb,
     )
-    write_proof(
-        folder / "golden" / "glb.safetensors", glb_proof(subject, look, coloured, facts, track)
+    write_expected(
+        folder / "golden" / "glb.safetensors",
+        expected_glb(subject, material, colours_at, facts, track),
     )
-    return {"glb": _told(subject, facts, GLB_LIMITS)}
+    return {"glb": _manifest_entry(subject, facts, GLB_LIMITS)}
 
 
 def _write_vrm(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
-    look, avatar = _look(subject, progress), subject.bake.avatar
-    coloured = _colours_at(subject, "jawOpen", progress)
+    material = _material(subject, progress)
+    colours_at = _colours_at(subject, "jawOpen", progress)
     facts = write_vrm(
         folder / "avatar.vrm",
-        avatar,
-        look,
+        subject.bake.avatar,
+        material,
         licence=_licence(subject),
         title="imavatar head",
-        colours_at=coloured,
+        colours_at=colours_at,
         settings=subject.settings.glb,
     )
-    write_proof(folder / "golden" / "vrm.safetensors", vrm_proof(subject, look, coloured, facts))
-    return {"vrm": _told(subject, facts, VRM_LIMITS)}
+    write_expected(
+        folder / "golden" / "vrm.safetensors", expected_vrm(subject, material, colours_at, facts)
+    )
+    return {"vrm": _manifest_entry(subject, facts, VRM_LIMITS)}
 
 
 def _licence(subject: ExportInput) -> dict[str, str]:
@@ -71,7 +76,7 @@ def _licence(subject: ExportInput) -> dict[str, str]:
     return licence_report(source.edition, source.provenance, subject.metadata["source_sha256"])
 
 
-def _look(subject: ExportInput, progress: Progress) -> Float | Texture:
+def _material(subject: ExportInput, progress: Progress) -> Float32[Array, "V 3"] | Texture:
     if subject.settings.glb.colour == "texture":
         return bake_texture(
             subject.source, subject.bake, subject.settings.glb.texture_size, progress
@@ -79,22 +84,25 @@ def _look(subject: ExportInput, progress: Progress) -> Float | Texture:
     return vertex_colours(subject.source, subject.bake)
 
 
-def _colours_at(subject: ExportInput, of_jaw: str, progress: Progress) -> dict[str, Float]:
-    """Target's name -> colours of the vertices at its full weight, where they were asked for."""
+def _colours_at(
+    subject: ExportInput, jaw_target: str, progress: Progress
+) -> dict[str, Float32[Array, "V 3"]]:
+    """Target's name -> colours at its full weight; empty without colour morphs."""
     if not subject.settings.glb.colour_morphs:
         return {}
     names, size = subject.bake.avatar.expression_names, subject.bake.avatar.expression_size
     with progress("colours of the targets", size + 1) as advance:
-        found = {of_jaw: vertex_colours(subject.source, subject.bake, pose=open_jaw())}
+        colours = {jaw_target: vertex_colours(subject.source, subject.bake, pose=open_jaw())}
         for name, expression in zip(names, np.eye(size, dtype=np.float32), strict=True):
             advance(1)
-            found[name] = vertex_colours(subject.source, subject.bake, expression)
-    return found
+            colours[name] = vertex_colours(subject.source, subject.bake, expression)
+    return colours
 
 
-def _told(subject: ExportInput, facts: GlbFacts, limits: Mapping[str, Limited]) -> dict[str, Any]:
-    """What the manifest says of a file."""
-    poses = proof_poses(subject.source.edition)
+def _manifest_entry(
+    subject: ExportInput, facts: GlbFacts, limits: Mapping[str, LimitedPosing]
+) -> dict[str, Any]:
+    poses = reference_poses(subject.source.edition)
     return {
         **facts.as_dict(),
         "losses_mm": losses_mm(subject.bake.avatar, limits, poses.expression, poses.pose),
@@ -102,7 +110,7 @@ def _told(subject: ExportInput, facts: GlbFacts, limits: Mapping[str, Limited]) 
 
 
 def same_edition(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
-    """Refuse a motion that was made for another head model."""
+    """Raise EditionMismatchError if the track was made for another head model."""
     if settings.track is not None:
         check_edition(settings.track.edition, avatar.edition)
 
@@ -110,7 +118,7 @@ def same_edition(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
 def _check(kind: str) -> Callable[[Path], list[ParityReport]]:
     def check(folder: Path) -> list[ParityReport]:
         return [
-            check_proof(kind, folder / f"avatar.{kind}", folder / "golden" / f"{kind}.safetensors")
+            check_file(kind, folder / f"avatar.{kind}", folder / "golden" / f"{kind}.safetensors")
         ]
 
     return check

@@ -1,4 +1,4 @@
-"""What a GLB or VRM loses of an avatar's motion while a program drives it, in millimetres."""
+"""Limits of GLB and VRM: displacement errors, in millimetres, when a program drives the file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import JAW
 from imavatar_deploy.rendering.posing import pose_plainly
@@ -15,6 +15,7 @@ from imavatar_deploy.rendering.posing import pose_plainly
 from .morph_targets import (
     JAW_OPEN,
     MM_PER_UNIT,
+    MorphTarget,
     jaw_corrective,
     jaw_opening,
     with_fixed_joints,
@@ -22,75 +23,90 @@ from .morph_targets import (
     without_correctives,
 )
 
-Float = NDArray[np.float32]
-Limited = Callable[[Avatar, Float, Float], Float]
+LimitedPosing = Callable[
+    [Avatar, Float32[Array, " E"], Float32[Array, "15"]], Float32[Array, "V 3"]
+]
+"""Poses an avatar for an expression and a pose, with a limit of the format."""
 
 
-def jaw_weight(pose: Float) -> float:
-    """Weight of the open jaw's corrective for a pose `[15]`."""
+def jaw_weight(pose: Float32[Array, "15"]) -> float:
+    """Weight of the open jaw's corrective for a pose."""
     return float(pose[JAW.start]) / JAW_OPEN
 
 
-def bones_alone(avatar: Avatar) -> Avatar:
-    """What moves when an engine sets the weights of the expressions and turns the bones."""
+def driven_by_bones(avatar: Avatar) -> Avatar:
+    """`avatar` as it moves when an engine sets the weights of expressions and rotates the bones."""
     return with_four_influences(with_fixed_joints(without_correctives(avatar)))
 
 
-def live(avatar: Avatar, pose: Float) -> Avatar:
-    """The same for a pose `[15]` when the engine sets the weight of the open jaw's corrective, too."""
-    bare = bones_alone(avatar)
-    return replace(
-        bare, rest=bare.rest + np.float32(jaw_weight(pose)) * jaw_corrective(avatar).offset
-    )
+def live(avatar: Avatar, pose: Float32[Array, "15"]) -> Avatar:
+    """`avatar` as it moves when the engine also sets the weight of the open jaw's corrective."""
+    return _with_target(driven_by_bones(avatar), jaw_corrective(avatar), jaw_weight(pose))
 
 
-def _posed_as(limited: Callable[[Avatar], Avatar]) -> Limited:
-    return lambda avatar, expression, pose: pose_plainly(limited(avatar), expression, pose).vertices
+def _with_target(avatar: Avatar, target: MorphTarget, weight: float) -> Avatar:
+    """`avatar` with a morph target added to its rest mesh."""
+    rest = avatar.rest + np.float32(weight) * target.offset
+    return replace(avatar, rest=np.asarray(rest, dtype=np.float32))
 
 
-def _live(avatar: Avatar, expression: Float, pose: Float) -> Float:
+def _posed_as(limit: Callable[[Avatar], Avatar]) -> LimitedPosing:
+    return lambda avatar, expression, pose: pose_plainly(limit(avatar), expression, pose).vertices
+
+
+def _live(
+    avatar: Avatar, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+) -> Float32[Array, "V 3"]:
     return pose_plainly(live(avatar, pose), expression, pose).vertices
 
 
-def _jaw_by_expression(avatar: Avatar, expression: Float, pose: Float) -> Float:
-    """The jaw's bone stays, and the target that holds its whole opening has the weight."""
-    bare, still = bones_alone(avatar), pose.copy()
+def _jaw_by_expression(
+    avatar: Avatar, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+) -> Float32[Array, "V 3"]:
+    """Pose with the target of the jaw's whole opening instead of the jaw's bone."""
+    opened = _with_target(driven_by_bones(avatar), jaw_opening(avatar), jaw_weight(pose))
+    still = pose.copy()
     still[JAW] = 0.0
-    opened = bare.rest + np.float32(jaw_weight(pose)) * jaw_opening(avatar).offset
-    return pose_plainly(replace(bare, rest=opened), expression, still).vertices
+    return pose_plainly(opened, expression, still).vertices
 
 
-ALWAYS = {
+COMMON_LIMITS = {
     "four influences a vertex": _posed_as(with_four_influences),
     "joints that do not follow the expression": _posed_as(with_fixed_joints),
     "no pose correctives": _posed_as(without_correctives),
 }
-GLB_LIMITS: dict[str, Limited] = {
-    **ALWAYS,
+GLB_LIMITS: dict[str, LimitedPosing] = {
+    **COMMON_LIMITS,
     "driven live, all together": _live,
-    "driven live without jawOpenCorrective": _posed_as(bones_alone),
+    "driven live without jawOpenCorrective": _posed_as(driven_by_bones),
 }
-VRM_LIMITS: dict[str, Limited] = {
-    **ALWAYS,
+"""Limits of a GLB."""
+
+VRM_LIMITS: dict[str, LimitedPosing] = {
+    **COMMON_LIMITS,
     "driven live, the jaw by its expression": _jaw_by_expression,
 }
-"""What is lost -> the vertices `[V, 3]` of an expression and a pose that are left."""
+"""Limits of a VRM."""
 
 
 def losses_mm(
-    avatar: Avatar, limits: Mapping[str, Limited], expression: Float, pose: Float
+    avatar: Avatar,
+    limits: Mapping[str, LimitedPosing],
+    expression: Float32[Array, "T E"],
+    pose: Float32[Array, "T 15"],
 ) -> dict[str, float]:
-    """The largest displacement (mm) that each limit costs over some frames `[T, 50]`, `[T, 15]`."""
+    """Largest displacement error (mm) of each limit over T frames."""
     frames = list(zip(expression, pose, strict=True))
     truth = [pose_plainly(avatar, *frame).vertices for frame in frames]
     return {
         name: MM_PER_UNIT
         * max(
-            _farthest(true, left(avatar, *frame)) for true, frame in zip(truth, frames, strict=True)
+            _largest_distance(true, posing(avatar, *frame))
+            for true, frame in zip(truth, frames, strict=True)
         )
-        for name, left in limits.items()
+        for name, posing in limits.items()
     }
 
 
-def _farthest(a: Float, b: Float) -> float:
+def _largest_distance(a: Float32[Array, "V 3"], b: Float32[Array, "V 3"]) -> float:
     return float(np.linalg.norm(a - b, axis=1).max())

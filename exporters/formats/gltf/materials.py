@@ -1,4 +1,4 @@
-"""How a GLB's surface looks: colours of the vertices, or an image and where each vertex lies in it."""
+"""Materials of a GLB: vertex colours, or a texture with texture coordinates."""
 
 from __future__ import annotations
 
@@ -6,69 +6,78 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Int32, Integer
 from imavatar_deploy.avatar import Avatar
 
 from ...srgb import linear
 from .container import VERTICES, Container
 
-Float = NDArray[np.float32]
-
 OPAQUE = np.iinfo(np.uint16).max
-"""One, in the integers of COLOR_0: eight bits of linear light would band in the shadows."""
+"""One, in the integers of COLOR_0; with eight bits of linear light, shadows would show bands."""
 
-UNSEEN = 1 / 255
-"""A change of a colour channel below this is written as none."""
+MIN_COLOUR_CHANGE = 1 / 255
+"""Smaller changes of a colour channel in a morph target are stored as zero."""
 
 UNLIT = "KHR_materials_unlit"
-"""The light is already in the colours: the networks learned them as they were seen."""
+"""Extension for materials without lighting; the networks' colours contain the lighting."""
 
 
 @dataclass(frozen=True)
 class Texture:
-    """A baked image. The unwrapped mesh has its vertices once for every island of the atlas that they lie in."""
+    """A baked image and its unwrapped mesh.
+
+    The mesh has U vertices: each vertex of the avatar once for every island of the atlas that it
+    lies in.
+    """
 
     png: bytes
-    uv: Float  # [V', 2] from the image's upper left corner
-    source: NDArray[np.intp]  # [V'] vertex of the avatar
-    faces: NDArray[np.int32]  # [F, 3] into V', in the avatar's order
+    uv: Float32[Array, "U 2"]  # from the image's upper left corner
+    source: Integer[Array, " U"]  # vertex of the avatar
+    faces: Int32[Array, "F 3"]  # of the U vertices, in the avatar's order
 
 
-def corners(avatar: Avatar, look: Float | Texture) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Which vertex of the avatar each vertex of the file is `[V']`, and the file's faces `[F, 3]`."""
-    if isinstance(look, Texture):
-        return look.source, look.faces
+def file_mesh(
+    avatar: Avatar, material: Float32[Array, "V 3"] | Texture
+) -> tuple[Integer[Array, " U"], Int32[Array, "F 3"]]:
+    """Avatar vertex of each of the file's U vertices, and the file's faces."""
+    if isinstance(material, Texture):
+        return material.source, material.faces
     return np.arange(avatar.vertex_count), avatar.faces
 
 
-def add_colours(container: Container, colours: Float) -> dict[str, int]:
-    """COLOR_0 of sRGB colours `[V, 3]`; glTF's are linear."""
+def add_colours(container: Container, colours: Float32[Array, "V 3"]) -> dict[str, int]:
+    """Add COLOR_0 of sRGB colours, converted to linear light, and the material."""
     rgba = np.full((len(colours), 4), OPAQUE, dtype=np.uint16)
     rgba[:, :3] = np.round(linear(colours) * OPAQUE)
     _add_material(container, {})
     return {"COLOR_0": container.add(rgba, target=VERTICES, normalised=True)}
 
 
-def colour_offset(colours: Float, wanted: Float) -> Float:
-    """[V, 4] what turns `colours` into `wanted` `[V, 3]` in linear light, for the COLOR_0 of a morph target.
+def colour_offset(
+    neutral: Float32[Array, "V 3"], colours: Float32[Array, "V 3"]
+) -> Float32[Array, "V 4"]:
+    """COLOR_0 of a morph target: difference between two sRGB colourings in linear light.
 
-    Vertices whose colour an eight-bit screen would not change are left at zero.
+    Changes that eight bits cannot show are zero.
+
+    Args:
+        neutral: colours of the mesh.
+        colours: colours at the full weight of the target.
     """
-    offset = np.zeros((len(colours), 4), dtype=np.float32)
-    offset[:, :3] = linear(wanted) - linear(colours)
-    offset[np.abs(wanted - colours).max(axis=1) < UNSEEN] = 0.0
+    offset = np.zeros((len(neutral), 4), dtype=np.float32)
+    offset[:, :3] = linear(colours) - linear(neutral)
+    offset[np.abs(colours - neutral).max(axis=1) < MIN_COLOUR_CHANGE] = 0.0
     return offset
 
 
 def add_texture(container: Container, texture: Texture) -> dict[str, int]:
-    """TEXCOORD_0, and the image in the material."""
+    """Add TEXCOORD_0, the image, and the material with the image."""
     view = container.add_view(texture.png)
     container.document |= {
         "images": [{"name": "colour", "bufferView": view, "mimeType": "image/png"}],
-        "samplers": [
-            {"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}
-        ],  # trilinear, clamped
+        # trilinear, clamped
+        "samplers": [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}],
         "textures": [{"sampler": 0, "source": 0}],
     }
     _add_material(container, {"baseColorTexture": {"index": 0}})

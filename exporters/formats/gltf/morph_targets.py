@@ -1,4 +1,8 @@
-"""Morph targets: the expressions, what the jaw's opening adds to its bone, and which of them an engine's cap leaves."""
+"""Morph targets of a GLB: expressions, jaw correctives, and selection of the largest.
+
+Also avatars reduced to what glTF can represent: four skinning weights a vertex, no pose
+correctives, fixed joints.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import JAW, POSE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.errors import UsageError
@@ -17,32 +21,31 @@ from imavatar_deploy.rendering.posing import pose_plainly
 
 from ...skeleton import NEUTRAL
 
-# What glTF cannot do of an avatar's motion: avatars that have lost it.
+MM_PER_UNIT = 1e3 / UNITS_PER_METRE
+"""Millimetres a model unit."""
 
 
-Float = NDArray[np.float32]
+# Avatars reduced to what glTF can represent
 
 INFLUENCES = 4
-"""Bones a vertex of JOINTS_0 and WEIGHTS_0."""
-
-MM_PER_UNIT = 1e3 / UNITS_PER_METRE
+"""Number of bones a vertex in JOINTS_0 and WEIGHTS_0."""
 
 
 class Influences(NamedTuple):
-    """The strongest bones of each vertex."""
+    """The bones with the largest weights of each vertex."""
 
-    joints: NDArray[np.uint8]  # [V, 4] strongest first; zero where the weight is
-    weights: Float  # [V, 4] rows sum to one
+    joints: UInt8[Array, "V 4"]  # largest weight first; zero where the weight is zero
+    weights: Float32[Array, "V 4"]  # rows sum to one
     lost: float
-    """Largest weight of a vertex that was given up."""
+    """Largest sum of dropped weights of a vertex."""
 
 
-def strongest(skin_weights: Float) -> Influences:
-    """The four largest of the weights `[J, V]`, made to sum to one again."""
+def strongest(skin_weights: Float32[Array, "J V"]) -> Influences:
+    """The four largest weights of each vertex, normalised to sum to one."""
     order = np.argsort(-skin_weights, axis=0, kind="stable")[:INFLUENCES]
-    kept = np.take_along_axis(skin_weights, order, axis=0).astype(np.float64)
-    total = kept.sum(axis=0)
-    weights = (kept / total).astype(np.float32)
+    largest = np.take_along_axis(skin_weights, order, axis=0).astype(np.float64)
+    total = largest.sum(axis=0)
+    weights = (largest / total).astype(np.float32)
     joints = np.where(weights > 0, order, 0).astype(np.uint8)
     return Influences(
         np.ascontiguousarray(joints.T),
@@ -52,62 +55,72 @@ def strongest(skin_weights: Float) -> Influences:
 
 
 def with_four_influences(avatar: Avatar) -> Avatar:
-    """`avatar` with the skin weights that fit into JOINTS_0."""
-    kept = strongest(avatar.skin_weights)
+    """`avatar` with the skin weights that JOINTS_0 can hold."""
+    influences = strongest(avatar.skin_weights)
     weights = np.zeros_like(avatar.skin_weights)
-    for joint, weight in zip(kept.joints.T, kept.weights.T, strict=True):
+    for joint, weight in zip(influences.joints.T, influences.weights.T, strict=True):
         weights[joint, np.arange(avatar.vertex_count)] += weight
     return replace(avatar, skin_weights=weights)
 
 
 def without_correctives(avatar: Avatar) -> Avatar:
-    """`avatar` without pose correctives, which follow rotation matrices, and no engine computes those for a weight."""
+    """`avatar` without pose correctives: engines cannot compute weights from rotation matrices."""
     return replace(avatar, pose_basis=np.zeros_like(avatar.pose_basis))
 
 
 def with_expressions(avatar: Avatar, names: Collection[str]) -> Avatar:
-    """`avatar` whose other expressions do nothing."""
-    kept = np.array([name in names for name in avatar.expression_names])
-    return replace(
-        avatar, expression_basis=avatar.expression_basis * kept[:, None, None].astype(np.float32)
-    )
+    """`avatar` with the named expressions only; the others do nothing."""
+    enabled = np.array([name in names for name in avatar.expression_names], dtype=np.float32)
+    return replace(avatar, expression_basis=avatar.expression_basis * enabled[:, None, None])
 
 
 def with_fixed_joints(avatar: Avatar) -> Avatar:
-    """`avatar` whose joints stay where the neutral expression has them."""
+    """`avatar` whose joints do not move with the expression."""
     return replace(avatar, joint_basis=np.zeros_like(avatar.joint_basis))
 
 
+# Morph targets
+
 JAW_OPEN = 0.4255
-"""Radians about +X of a jaw wide open: the angle at which OpenHead's jaw makes MakeHuman's jawOpen."""
+"""Angle of the wide open jaw about +X, radians: OpenHead's jaw then matches MakeHuman's jawOpen."""
 
 JAW_CORRECTIVE = "jawOpenCorrective"
-"""What the skin does beside the bone when the jaw opens; its weight is the jaw's angle over JAW_OPEN."""
+"""Name of the target with the pose correctives of the open jaw.
 
-QUIET_MM = 0.01
-"""A displacement below this is written as none, a tenth of what a file may differ. On the bundled sample it makes a
-third of them sparse: 4.6 MB instead of 6.0, 0.05 mm with a quarter of all expressions at full weight."""
+Its weight is the jaw's angle divided by JAW_OPEN.
+"""
+
+MIN_OFFSET_MM = 0.01
+"""Smaller displacements are stored as zero: a tenth of a file's tolerance.
+
+On the bundled sample a third of the targets becomes sparse: the file has 4.6 MB instead of 6.0 MB,
+and an error of 0.05 mm with a quarter of all expressions at full weight.
+"""
 
 
 class MorphTarget(NamedTuple):
     """A displacement of the rest mesh for a weight of one."""
 
     name: str
-    offset: Float  # [3, V] model units
+    offset: Float32[Array, "3 V"]  # model units
 
     @property
     def largest_mm(self) -> float:
-        """How far it moves the vertex that it moves most."""
+        """Largest displacement of a vertex, millimetres."""
         return MM_PER_UNIT * float(np.linalg.norm(self.offset, axis=0).max())
 
-    def quietened(self) -> Float:
-        """[3, V] the offset, zero where it is below QUIET_MM."""
-        moved = np.linalg.norm(self.offset, axis=0) * MM_PER_UNIT >= QUIET_MM
-        return np.where(moved, self.offset, np.float32(0.0))
+    def without_small_offsets(self) -> Float32[Array, "3 V"]:
+        """The offset, zero where it is shorter than MIN_OFFSET_MM."""
+        large = np.linalg.norm(self.offset, axis=0) * MM_PER_UNIT >= MIN_OFFSET_MM
+        return np.where(large, self.offset, np.float32(0.0))
 
 
 def expression_targets(avatar: Avatar, names: Sequence[str]) -> list[MorphTarget]:
-    """One target for each expression."""
+    """One target for each expression.
+
+    Raises:
+        UsageError: the number of names differs from that of the expressions.
+    """
     if len(names) != avatar.expression_size:
         raise UsageError(
             f"{avatar.expression_size} expressions need as many names, got {len(names)}"
@@ -119,21 +132,25 @@ def expression_targets(avatar: Avatar, names: Sequence[str]) -> list[MorphTarget
 
 
 def largest(targets: list[MorphTarget], limit: int) -> tuple[list[MorphTarget], dict[str, float]]:
-    """The `limit` targets with the largest displacements, in their old order, and (mm) what the others would move."""
+    """Select the `limit` targets with the largest displacements.
+
+    Returns:
+        These targets in their order, and the largest displacement (mm) of each of the others.
+    """
     ranked = sorted(targets, key=lambda target: target.largest_mm, reverse=True)
     dropped = {target.name: target.largest_mm for target in ranked[max(0, limit) :]}
     return [target for target in targets if target.name not in dropped], dropped
 
 
-def open_jaw() -> Float:
-    """Pose `[15]` of the jaw at JAW_OPEN."""
+def open_jaw() -> Float32[Array, "15"]:
+    """Pose with the jaw at JAW_OPEN."""
     pose = np.zeros(POSE_SIZE, dtype=np.float32)
     pose[JAW.start] = JAW_OPEN
     return pose
 
 
 def jaw_corrective(avatar: Avatar) -> MorphTarget:
-    """The pose correctives of the open jaw alone; the bone does the rest."""
+    """Target with the pose correctives of the open jaw, in addition to the jaw's bone."""
     return MorphTarget(
         JAW_CORRECTIVE,
         np.tensordot(pose_feature(open_jaw()), avatar.pose_basis, 1).astype(np.float32),
@@ -141,6 +158,9 @@ def jaw_corrective(avatar: Avatar) -> MorphTarget:
 
 
 def jaw_opening(avatar: Avatar) -> MorphTarget:
-    """The whole opening of the jaw, bone and correctives: for programs that know the jaw as an expression only."""
-    moved = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
-    return MorphTarget("jawOpen", np.ascontiguousarray(moved.T - avatar.rest))
+    """Target with the whole opening of the jaw: the bone's rotation and the pose correctives.
+
+    It is for programs that open the jaw by an expression.
+    """
+    opened = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
+    return MorphTarget("jawOpen", np.ascontiguousarray(opened.T - avatar.rest))

@@ -1,4 +1,4 @@
-"""The options of GLB and VRM."""
+"""Command-line options of GLB and VRM."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GROUP = OptionGroup(
             "--glb-colour",
             formats=BOTH,
             default="vertex",
-            help=f"Of glb and vrm. {rows_help(COLOURS)}.",
+            help=f"Colours of glb and vrm. {rows_help(COLOURS)}.",
         ),
         FormatOption(
             "--glb-texture",
@@ -56,13 +56,13 @@ GROUP = OptionGroup(
             "--max-targets",
             formats=BOTH,
             type=int,
-            help="Morph targets of a glb or vrm at most; the largest displacements stay.",
+            help="Largest number of morph targets of a glb or vrm; the largest displacements stay.",
         ),
         FormatOption(
             "--vrm-author",
             formats=("vrm",),
             default="unknown",
-            help="Whom a vrm names as its author.",
+            help="Author that a vrm names.",
         ),
     ),
     _settings,

@@ -1,7 +1,8 @@
-"""What an engine cannot compute by itself of a motion, baked in: the pose correctives, as morph targets with weights.
+"""Pose correctives of a clip as weighted morph targets, which engines cannot compute themselves.
 
-First the one of the open jaw, which every file has, then as many principal components of what it leaves of
-this motion's correctives as the tolerance asks for. On OpenHead, whose correctives are the jaw's, that is none.
+The first target is that of the open jaw, which every file has. The remainder of the clip's
+correctives is represented by as many principal components as the tolerance requires; on OpenHead,
+whose only correctives are the jaw's, by none.
 """
 
 from __future__ import annotations
@@ -9,76 +10,82 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Float64
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.kinematics import pose_feature
 
 from .morph_targets import MM_PER_UNIT, MorphTarget, open_jaw
 
-Float = NDArray[np.float32]
-Double = NDArray[np.float64]
-
 CORRECTIVE_TOLERANCE_MM = 0.02
-"""What the correctives of a clip may miss: a fifth of what a file may differ."""
+"""Largest error of a clip's correctives, mm: a fifth of a file's tolerance."""
 
 WORST = 16
-"""Frames on which a number of components is tried; those of which the jaw explains least."""
+"""Frames on which a number of components is tested: those that the jaw's target explains least."""
 
-NOTHING = 1e-12
-"""Directions with less than this share of the strongest's energy are rounding."""
+NEGLIGIBLE = 1e-12
+"""Directions with less than this share of the largest energy are rounding."""
 
 
 class Correctives(NamedTuple):
     """The pose correctives of a motion as weights of morph targets."""
 
-    jaw: Float  # [T] weight of the open jaw's corrective
+    jaw: Float32[Array, " T"]  # weight of the open jaw's corrective
     targets: list[MorphTarget]
-    weights: Float  # [T, K] of `targets`, within -1..1
+    weights: Float32[Array, "T K"]  # of `targets`, within -1..1
     error_mm: float
-    """Farthest that any vertex of any frame lies from the true correctives."""
+    """Largest error of a vertex in any frame, mm."""
 
 
-def correctives(avatar: Avatar, pose: Float) -> Correctives:
-    """The pose correctives of poses `[T, 15]`, in as few targets as CORRECTIVE_TOLERANCE_MM allows."""
+def correctives(avatar: Avatar, pose: Float32[Array, "T 15"]) -> Correctives:
+    """Represent the pose correctives of T poses within CORRECTIVE_TOLERANCE_MM by few targets."""
     to_basis, basis = _orthonormal(avatar)
-    wanted, jaw = pose_feature(pose) @ to_basis, pose_feature(open_jaw()) @ to_basis
-    share = wanted @ jaw / max(float(jaw @ jaw), 1e-30)
-    left = wanted - np.outer(share, jaw)
-    scores, strength, directions = np.linalg.svd(left, full_matrices=False)
+    coordinates = pose_feature(pose) @ to_basis
+    jaw = pose_feature(open_jaw()) @ to_basis
+    jaw_weights = coordinates @ jaw / max(float(jaw @ jaw), 1e-30)
+    remainder = coordinates - np.outer(jaw_weights, jaw)
+    scores, strength, directions = np.linalg.svd(remainder, full_matrices=False)
     scores *= strength
-    worst = np.argsort(-np.linalg.norm(left, axis=1))[:WORST]
+    worst = np.argsort(-np.linalg.norm(remainder, axis=1))[:WORST]
     count = 0
-    while count < len(strength) and _error_mm(
-        left[worst], scores[worst], directions, count, basis
-    ) > (CORRECTIVE_TOLERANCE_MM):
+    while count < len(strength) and (
+        _error_mm(remainder[worst], scores[worst], directions, count, basis)
+        > CORRECTIVE_TOLERANCE_MM
+    ):
         count += 1
-    reach = np.maximum(np.abs(scores[:, :count]).max(axis=0), 1e-30)
+    scale = np.maximum(np.abs(scores[:, :count]).max(axis=0), 1e-30)
     offsets = (
-        ((reach[:, None] * directions[:count]) @ basis)
+        ((scale[:, None] * directions[:count]) @ basis)
         .reshape(count, 3, avatar.vertex_count)
         .astype(np.float32)
     )
     return Correctives(
-        share.astype(np.float32),
+        jaw_weights.astype(np.float32),
         [MorphTarget(f"clipCorrective{number}", offset) for number, offset in enumerate(offsets)],
-        (scores[:, :count] / reach).astype(np.float32),
-        _error_mm(left, scores, directions, count, basis),
+        (scores[:, :count] / scale).astype(np.float32),
+        _error_mm(remainder, scores, directions, count, basis),
     )
 
 
-def _orthonormal(avatar: Avatar) -> tuple[Double, Double]:
-    """`to` `[36, R]` and `basis` `[R, 3 V]`, rows orthonormal, whose product is the pose basis."""
+def _orthonormal(avatar: Avatar) -> tuple[Float64[Array, "P R"], Float64[Array, "R W"]]:
+    """Factors of the pose basis `[P, 3 V]`; the rows of the second are orthonormal, W is 3 V."""
     flat = avatar.pose_basis.reshape(len(avatar.pose_basis), -1).astype(np.float64)
     energy, vectors = np.linalg.eigh(flat @ flat.T)
-    kept = energy > max(NOTHING * energy[-1], 1e-30)
-    length = np.sqrt(energy[kept])
-    return vectors[:, kept] * length, (vectors[:, kept] / length).T @ flat
+    significant = energy > max(NEGLIGIBLE * energy[-1], 1e-30)
+    length = np.sqrt(energy[significant])
+    selected = vectors[:, significant]
+    return selected * length, (selected / length).T @ flat
 
 
-def _error_mm(left: Double, scores: Double, directions: Double, count: int, basis: Double) -> float:
-    """Farthest displacement that `count` components leave of `left` `[T, R]`."""
-    missing = left - scores[:, :count] @ directions[:count]
+def _error_mm(
+    remainder: Float64[Array, "T R"],
+    scores: Float64[Array, "T Q"],
+    directions: Float64[Array, "Q R"],
+    count: int,
+    basis: Float64[Array, "R W"],
+) -> float:
+    """Largest displacement (mm) that `count` components leave of the remainder."""
+    missing = remainder - scores[:, :count] @ directions[:count]
     farthest = [
         np.linalg.norm((row @ basis).reshape(3, -1), axis=0).max(initial=0.0) for row in missing
     ]

@@ -1,4 +1,4 @@
-"""GlbSettings: what a GLB or VRM may choose, checked before the long work."""
+"""GlbSettings: options of GLB and VRM."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from imavatar_deploy.errors import UsageError, unknown_name
 
 COLOURS = {
     "vertex": "of each vertex, in the file's COLOR_0",
-    "texture": "a baked image, unwrapped by xatlas, asked of the texture network texel by texel",
+    "texture": "a baked image, unwrapped by xatlas, with the network's colour in every texel",
 }
-"""Where the colours are kept."""
+"""How the colours are stored."""
 
 TEXTURE_SIZES = (256, 512, 1024, 2048, 4096)
 
 
 @dataclass(frozen=True)
 class GlbSettings:
-    """What a GLB or VRM may choose.
+    """Options of GLB and VRM.
 
     Raises:
-        UsageError: a choice that does not exist.
+        UsageError: an option has an invalid value, or two options exclude each other.
     """
 
     colour: str = "vertex"
@@ -30,18 +30,22 @@ class GlbSettings:
     colour_morphs: bool = False
     """Vertex colours that follow the expression and the jaw, as COLOR_0 of every morph target."""
     max_targets: int | None = None
-    """Morph targets at most, for engines that cap them; those with the largest displacements stay."""
+    """Largest number of morph targets, for engines that limit it.
+
+    Targets with the largest displacements stay.
+    """
     target_normals: bool = False
-    """Normals of every morph target, too. They double the file, and the unlit material does not look at them."""
+    """Store normals of morph targets. They double the file, and unlit materials ignore them."""
     author: str = "unknown"
-    """Whom a VRM names as its author."""
+    """Author that a VRM names."""
 
     def __post_init__(self) -> None:
         if self.colour not in COLOURS:
             raise unknown_name("colour of a GLB", self.colour, COLOURS)
         if self.texture_size not in TEXTURE_SIZES:
+            choices = ", ".join(map(str, TEXTURE_SIZES))
             raise UsageError(
-                f"the texture's size must be one of {', '.join(map(str, TEXTURE_SIZES))}, got {self.texture_size}"
+                f"the texture's size must be one of {choices}, got {self.texture_size}"
             )
         if self.max_targets is not None and self.max_targets < 1:
             raise UsageError(
@@ -49,7 +53,7 @@ class GlbSettings:
             )
         if self.colour_morphs and self.colour == "texture":
             raise UsageError(
-                "a texture cannot follow the expression; ask for colour morphs with vertex colours"
+                "a texture cannot follow the expression; use colour morphs with vertex colours"
             )
         if not self.author:
             raise UsageError("a VRM must name an author, got an empty name")

@@ -1,4 +1,4 @@
-"""write_vrm: the GLB as a VRM 1.0 avatar for VTuber programs, with the 52 ARKit names as expressions."""
+"""write_vrm: a GLB with the VRM 1.0 extension, with the 52 ARKit names as expressions."""
 
 from __future__ import annotations
 
@@ -7,51 +7,52 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import imavatar_deploy
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.checks import ensure_shape
 
-from .document import GltfDocument, bone_node, figure_document
+from .document import GltfDocument, bone_node, build_container
 from .glb import GlbFacts
-from .materials import Texture, corners
+from .materials import Texture, file_mesh
 from .morph_targets import expression_targets, jaw_opening, largest, strongest
 from .settings import GlbSettings
-from .vrm_rig import HUMANOID, STANDS_AT, body_bones, expressions, standing_head
-
-Float = NDArray[np.float32]
+from .vrm_rig import HEAD_HEIGHT, HUMANOID, body_bones, expressions, standing_head
 
 EXTENSION = "VRMC_vrm"
 
 LICENCE_URL = "https://vrm.dev/licenses/1.0/"
-"""The one document that VRM 1.0 knows; its settings are left at their strictest, since we cannot know the person."""
+"""The only licence document of VRM 1.0. Its settings stay at their strictest values."""
 
-EYE_REACH = {"inputMaxValue": 90.0, "outputScale": 15.0}
-"""Degrees of gaze -> degrees of the eye."""
+EYE_RANGE = {"inputMaxValue": 90.0, "outputScale": 15.0}
+"""Mapping from degrees of gaze to degrees of the eye bones."""
 
 
 def write_vrm(
     path: str | Path,
     avatar: Avatar,
-    colours: Float | Texture,
+    colours: Float32[Array, "_ 3"] | Texture,
     *,
     licence: Mapping[str, str],
     title: str,
-    colours_at: Mapping[str, Float] | None = None,
+    colours_at: Mapping[str, Float32[Array, "V 3"]] | None = None,
     settings: GlbSettings | None = None,
 ) -> GlbFacts:
-    """Write `avatar` as a VRM 1.0 file; it appears whole or not at all.
+    """Write `avatar` as a VRM 1.0 file, atomically.
 
-    The head stands on an invisible body. `jawOpen` is one more morph target, which holds the jaw bone's turn and the
-    correctives; `tongueOut` is named and does nothing.
+    The head is on an invisible body. `jawOpen` is an additional morph target with the rotation of
+    the jaw bone and the pose correctives; `tongueOut` exists and moves nothing.
 
     Args:
-        colours: `[V, 3]` sRGB in 0..1, or a baked texture, which more programs show.
-        licence: what the file says of itself.
+        path: the file to write.
+        avatar: the baked avatar.
+        colours: `[V, 3]` sRGB in 0..1, or a baked texture, which more programs support.
+        licence: licence report (`manifest.licence_report`).
         title: the avatar's name.
-        colours_at: see `write_glb`.
+        colours_at: target's name -> colours `[V, 3]` at its full weight, as for `write_glb`.
+        settings: options; the defaults when None.
 
     Raises:
         UsageError: the path cannot be written.
@@ -60,42 +61,42 @@ def write_vrm(
     settings = settings or GlbSettings()
     if not isinstance(colours, Texture):
         ensure_shape("colours", colours, (avatar.vertex_count, 3))
-    expressed = expression_targets(avatar, avatar.expression_names)
-    kept, dropped = largest(expressed, (settings.max_targets or len(expressed) + 1) - 1)
-    figure = GltfDocument(
+    all_targets = expression_targets(avatar, avatar.expression_names)
+    targets, dropped = largest(all_targets, (settings.max_targets or len(all_targets) + 1) - 1)
+    document = GltfDocument(
         avatar,
         colours,
-        [*kept, jaw_opening(avatar)],
+        [*targets, jaw_opening(avatar)],
         standing_head(avatar),
         licence,
         body=body_bones(),
-        raised=STANDS_AT,
+        height=HEAD_HEIGHT,
         target_normals=settings.target_normals,
         colours_at=colours_at or {},
     )
-    container = figure_document(figure)
+    container = build_container(document)
     container.document["extensionsUsed"].append(EXTENSION)
-    container.document["extensions"] = {EXTENSION: _extension(figure, title, settings.author)}
+    container.document["extensions"] = {EXTENSION: _extension(document, title, settings.author)}
     with atomic_file(path) as partial:
         size = container.write(partial)
-    source, faces = corners(avatar, colours)
-    names = tuple(target.name for target in figure.targets)
+    source, faces = file_mesh(avatar, colours)
+    names = tuple(target.name for target in document.targets)
     return GlbFacts(
         size, len(source), len(faces), names, strongest(avatar.skin_weights).lost, dropped
     )
 
 
-def _extension(figure: GltfDocument, title: str, author: str) -> dict[str, Any]:
+def _extension(document: GltfDocument, title: str, author: str) -> dict[str, Any]:
     return {
         "specVersion": "1.0",
-        "meta": _meta(figure.licence, title, author),
+        "meta": _meta(document.licence, title, author),
         "humanoid": {
             "humanBones": {
-                name: {"node": bone_node(figure, ours)} for name, ours in HUMANOID.items()
+                name: {"node": bone_node(document, bone)} for name, bone in HUMANOID.items()
             }
         },
-        "expressions": expressions([target.name for target in figure.targets]),
-        "lookAt": _look_at(figure),
+        "expressions": expressions([target.name for target in document.targets]),
+        "lookAt": _look_at(document),
     }
 
 
@@ -115,13 +116,13 @@ def _meta(licence: Mapping[str, str], title: str, author: str) -> dict[str, Any]
     }
 
 
-def _look_at(figure: GltfDocument) -> dict[str, Any]:
-    """The gaze turns the eyes' bones, about a point between them."""
-    where = {bone.name: np.array(bone.position) for bone in figure.skin}
-    between = (where["eyeL"] + where["eyeR"]) / 2 - where["neck"]
-    reaches = ("HorizontalInner", "HorizontalOuter", "VerticalDown", "VerticalUp")
+def _look_at(document: GltfDocument) -> dict[str, Any]:
+    """Gaze control by the bones of the eyes, from a point between them."""
+    positions = {bone.name: np.array(bone.position) for bone in document.skin}
+    between = (positions["eyeL"] + positions["eyeR"]) / 2 - positions["neck"]
+    directions = ("HorizontalInner", "HorizontalOuter", "VerticalDown", "VerticalUp")
     return {
         "type": "bone",
         "offsetFromHeadBone": between.tolist(),
-        **{f"rangeMap{reach}": EYE_REACH for reach in reaches},
+        **{f"rangeMap{direction}": EYE_RANGE for direction in directions},
     }

@@ -1,4 +1,4 @@
-"""The body that VRM asks of a head: invisible bones from hips to hands, standing in a T, and the humanoid map."""
+"""Rig of a VRM: the invisible body bones that VRM requires, the humanoid map, the expressions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from imavatar_deploy.avatar import Avatar
 
 from .document import MESH_NODE, Bone, head_bones
 
-STANDS_AT = 1.55
-"""Metres above the ground of the head model's origin, which lies between the eyes: a person of about 1.7 m."""
+# Bones
+
+HEAD_HEIGHT = 1.55
+"""Height of the head model's origin, between the eyes, metres: a person of about 1.7 m."""
 
 _HALVES: dict[str, tuple[str, tuple[float, float, float]]] = {
     "UpperLeg": ("hips", (0.09, 0.90, 0.0)),
@@ -20,7 +22,7 @@ _HALVES: dict[str, tuple[str, tuple[float, float, float]]] = {
     "LowerArm": ("UpperArm", (0.44, 1.33, -0.05)),
     "Hand": ("LowerArm", (0.69, 1.33, -0.05)),
 }
-"""Bone -> who carries it and where its left one stands, metres."""
+"""Bone of both sides -> its parent, and the position of the left one in a T-pose, metres."""
 
 HUMANOID = {
     "hips": "hips",
@@ -31,13 +33,15 @@ HUMANOID = {
     "leftEye": "eyeL",
     "rightEye": "eyeR",
 }
-"""VRM's bone -> ours. FLAME turns the head at the upper end of the neck, and the neck at its base by `global`.
+"""VRM's bone -> the avatar's.
 
-The jaw is left out: programs that know it as a bone hold it half open, and here an expression opens it."""
+FLAME rotates the head at the upper end of the neck (`neck`), and the neck at its base (`global`).
+The jaw is left out: programs keep a jaw bone half open, and here an expression opens the jaw.
+"""
 
 
 def body_bones() -> list[Bone]:
-    """The bones without skin."""
+    """The body bones, which have no skin."""
     bones = [Bone("hips", None, (0.0, 0.95, 0.0)), Bone("spine", "hips", (0.0, 1.10, 0.0))]
     for side, sign in (("left", 1.0), ("right", -1.0)):
         for name, (parent, (x, y, z)) in _HALVES.items():
@@ -52,15 +56,15 @@ def body_bones() -> list[Bone]:
 
 
 def standing_head(avatar: Avatar) -> list[Bone]:
-    """The head's bones on that body."""
-    return head_bones(avatar, carried_by="spine", raised=STANDS_AT)
+    """The head's bones on the body."""
+    return head_bones(avatar, parent="spine", height=HEAD_HEIGHT)
 
 
-# VRM's expressions: every target under its own name, and VRM's presets as mixtures of ARKit's.
+# Expressions: every target under its own name, and VRM's presets as mixtures of ARKit's targets
 
 
 def _both(name: str, weight: float) -> dict[str, float]:
-    """The same on the left and on the right."""
+    """The same weight on the left and on the right."""
     return {f"{name}Left": weight, f"{name}Right": weight}
 
 
@@ -94,16 +98,18 @@ PRESETS: dict[str, dict[str, float]] = {
     "lookRight": {"eyeLookInLeft": 1.0, "eyeLookOutRight": 1.0},
     "neutral": {},
 }
-"""VRM's expression -> weights of targets. One whose every target is in the file is written."""
+"""VRM's preset -> weights of targets. A preset is written if the file has all of its targets."""
 
-SILENT = "tongueOut"
-"""The 52nd of ARKit's names, which no expression code of ours holds: it is there, so that a program that looks for all
-52 finds them, and moves nothing."""
+EMPTY_EXPRESSION = "tongueOut"
+"""The 52nd of ARKit's names, which has no target.
+
+The expression exists, for programs that require all 52, and moves nothing.
+"""
 
 
 def expressions(targets: Sequence[str]) -> dict[str, Any]:
-    """`VRMC_vrm.expressions` of a mesh with these targets."""
-    named = {name: {name: 1.0} for name in targets} | {SILENT: {}}
+    """The object `VRMC_vrm.expressions` of a mesh with these targets."""
+    named = {name: {name: 1.0} for name in targets} | {EMPTY_EXPRESSION: {}}
     presets = {name: mix for name, mix in PRESETS.items() if set(mix) <= set(targets)}
     return {
         "preset": {name: _expression(mix, targets) for name, mix in presets.items()},
