@@ -24,7 +24,7 @@ from imavatar_deploy.progress import Progress
 from .batch import Batch, draw_batch
 from .dataset import FaceDataset
 from .divergence import DivergenceMonitor, vanished
-from .frame_parameters import FrameParameters, only_seen_rows
+from .frame_parameters import FrameParameters, sparsify_gradients
 from .free_space import Air
 from .losses import image_terms
 from .optimisers import hold_shape, make_optimisers, rate_factor, set_rates, shape_factor
@@ -250,7 +250,7 @@ class Trainer:
         length = self.watch.gradients(
             self.model.parameters(), settings.optimiser.clip, clock.step, name
         )
-        only_seen_rows(self.inputs.trained())
+        sparsify_gradients(self.inputs.trained())
         for optimiser in self.wrapped:
             optimiser.step()
         clock.step += 1

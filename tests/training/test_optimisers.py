@@ -16,7 +16,7 @@ from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.divergence import DivergenceMonitor
-from imavatar_deploy.training.frame_parameters import FrameParameters, only_seen_rows
+from imavatar_deploy.training.frame_parameters import FrameParameters, sparsify_gradients
 from imavatar_deploy.training.muon import Muon
 from imavatar_deploy.training.optimisers import (
     hold_shape,
@@ -132,7 +132,7 @@ def test_only_the_frames_that_were_seen_move(track: FlameTrack) -> None:
         inputs.zero_grad()
         driving, centre = inputs(frame)
         (driving.pose.sum() + driving.expression.sum() + centre.sum()).backward()
-        only_seen_rows(inputs.trained())
+        sparsify_gradients(inputs.trained())
         optimiser.step()
     moved = (inputs.pose.detach() - before).abs().amax(dim=1)
     assert moved[[0, 3]].tolist() == [0.0, 0.0]

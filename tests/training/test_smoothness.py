@@ -12,7 +12,7 @@ from imavatar_deploy.model.geometry import Geometry
 from imavatar_deploy.model.head_avatar import SurfacePoints
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.sizes import NetworkSizes
-from imavatar_deploy.training.losses import REACH, smoothness_term
+from imavatar_deploy.training.losses import NEIGHBOUR_DISTANCE, smoothness_term
 
 SIZES = NetworkSizes(
     geometry_layers=(64,) * 3,
@@ -49,7 +49,7 @@ def test_on_a_sphere_it_is_the_turn_of_the_radius(openhead: HeadModel) -> None:
     avatar.geometry = Ball()  # type: ignore[assignment]
     found = smoothness_term(avatar, FRAME, on_sphere(4000, 0.5), nudges(4000))
     assert found.item() == pytest.approx(
-        2.0 / 3.0 * (REACH / 0.5) ** 2, rel=0.05
+        2.0 / 3.0 * (NEIGHBOUR_DISTANCE / 0.5) ** 2, rel=0.05
     )  # two of three directions turn
 
 
