@@ -60,9 +60,9 @@ class DivergenceMonitor:
         norm = nn.utils.clip_grad_norm_(parameters, limit or math.inf)
         if not torch.isfinite(norm):
             raise QualityError(
-                f"the gradient became {norm.item()} at step {step}, frame {frame}: training stopped "
-                "before that step changed anything, and the last checkpoint is good; resume with a "
-                "lower optimiser.learning_rate"
+                f"the gradient became {norm.item()} at step {step}, frame {frame}: training "
+                "stopped before that step changed anything, and the last checkpoint is good; "
+                "resume with a lower optimiser.learning_rate"
             )
         return norm.item()
 

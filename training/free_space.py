@@ -33,7 +33,7 @@ from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from .batch import Batch
 from .dataset import FaceDataset
 from .semantics import NOWHERE, head_depth, is_skin, nearest_around
-from .validation import evenly
+from .validation import evenly_spaced
 from .warm_start.head_surface import HeadSurface
 from .warm_start.surface_distance import query_surface
 
@@ -42,8 +42,8 @@ MARGIN = 2
 
 NEAR = 0.05
 FAR = 0.35
-"""Distances from the head model between which points of air are sampled, model units (12 to 90 mm).
-Skin that the head model does not follow exactly is nearer, and lobes begin in pockets."""
+"""Distances from the head model between which air is sampled, model units (12 to 90 mm). Skin
+that the head model does not follow exactly is nearer, and lobes begin in pockets."""
 
 CANDIDATES = 200_000
 """Points drawn in the bounding sphere; those in this shell and in front of skin are used."""
@@ -188,7 +188,7 @@ def _in_front_of_skin(
     """
     air = np.zeros(len(points), dtype=np.bool_)
     size = (dataset.size, dataset.size)
-    for frame in evenly(FRAMES, len(dataset)):
+    for frame in evenly_spaced(FRAMES, len(dataset)):
         limit = skin_limit(dataset, frame)
         if limit is None:
             continue

@@ -56,7 +56,7 @@ IRIS: Place = (0.1157, 0.0423, 0.36)
 
 @lru_cache(maxsize=1)
 def _places() -> Float32[Array, "70 3"]:
-    """The landmarks on OpenHead's template, model units, in the scheme's order: right (-x) first."""
+    """Landmarks on OpenHead's template, model units, in the scheme's order: right (-x) first."""
     right = [_mirrored(place) for place in CONTOUR[:-1]]
     contour = [*right, CONTOUR[-1], *reversed(CONTOUR[:-1])]
     brows = [*map(_mirrored, BROW), *reversed(BROW)]

@@ -117,7 +117,7 @@ def mask_term(
     batch: Batch,
     sharpness: float,
 ) -> Tensor:
-    """Binary cross-entropy of occupancy against the mask, on valid rays that are not surface rays."""
+    """Binary cross-entropy of occupancy against the mask, on valid rays off the surface."""
     off = ~(traced.hit & batch.mask) & traced.valid
     rays = view.select(off)
     # The distance along the ray is a constant; gradients flow through the camera and directions.

@@ -29,7 +29,7 @@ def is_hidden_matrix(parameter: Tensor) -> bool:
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Approximate the nearest matrix whose singular values are all one, by matrix products alone."""
+    """Approximate the nearest matrix whose singular values are all one, by matrix products."""
     wide: Tensor = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     wide = wide / (wide.norm() + 1e-9)
     for first, third, fifth in QUINTICS:

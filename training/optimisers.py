@@ -52,8 +52,8 @@ def make_optimisers(
     """Create the optimisers of a run.
 
     Returns:
-        Adam, then Muon if `matrix_rate` is positive, then sparse Adam if any input is trained. Every
-        parameter group stores its peak learning rate under `peak`.
+        Adam, then Muon if `matrix_rate` is positive, then sparse Adam if any input is trained.
+        Every parameter group stores its peak learning rate under `peak`.
     """
     shape = _shape_parameters(model)
     use_muon = settings.matrix_rate > 0.0

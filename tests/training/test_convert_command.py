@@ -107,7 +107,7 @@ WRONG: list[tuple[tuple[str, ...], int, str]] = [
     (
         ("talk", "out.json", "--head-model", "openhead"),
         2,
-        "--head-model is of use with --turn-head alone",
+        "--head-model is only used with --turn-head",
     ),
 ]
 

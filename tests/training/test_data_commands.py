@@ -52,7 +52,7 @@ def test_errors_end_with_exit_code_6_and_a_count(made: Path, tmp_path: Path) -> 
     assert result.exit_code == 6
     assert f"error: {video}/mask/3.png is missing" in result.output
     assert f"error: {video}/image/5.png is not a readable picture" in result.output
-    assert "2 errors in this dataset: mend them, or drop the frames" in result.stderr
+    assert "2 errors in this dataset: fix them, or remove the frames" in result.stderr
     assert f"8 of {FRAMES}" in result.output
 
 

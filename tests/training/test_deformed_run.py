@@ -105,7 +105,7 @@ def test_a_resumed_run_does_not_measure_its_warm_start_again(
 @pytest.fixture
 def lobe_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """After step `DAMAGED_AFTER` a ball floats in front of the chin."""
-    now_and_then = Trainer._now_and_then
+    now_and_then = Trainer._run_periodic_tasks
     forward, distance = GeometryNetwork.forward, SignedDistance.__call__
 
     def ball(x: torch.Tensor) -> torch.Tensor:
@@ -125,7 +125,7 @@ def lobe_at(monkeypatch: pytest.MonkeyPatch) -> None:
             )
         now_and_then(self, journal)
 
-    monkeypatch.setattr(Trainer, "_now_and_then", damaging)
+    monkeypatch.setattr(Trainer, "_run_periodic_tasks", damaging)
 
 
 def test_a_lobe_within_the_silhouette_is_noticed(
@@ -145,7 +145,7 @@ def test_a_lobe_within_the_silhouette_is_noticed(
 @pytest.fixture
 def swollen_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """After step `DAMAGED_AFTER` the head swells by about 2 cm."""
-    now_and_then = Trainer._now_and_then
+    now_and_then = Trainer._run_periodic_tasks
 
     def damaging(self: Trainer, journal: Any) -> None:
         if self.clock.step == DAMAGED_AFTER:
@@ -153,7 +153,7 @@ def swollen_at(monkeypatch: pytest.MonkeyPatch) -> None:
                 self.model.geometry.layers[-1].bias[0] -= 0.08
         now_and_then(self, journal)
 
-    monkeypatch.setattr(Trainer, "_now_and_then", damaging)
+    monkeypatch.setattr(Trainer, "_run_periodic_tasks", damaging)
 
 
 def test_a_head_that_swells_is_noticed(

@@ -91,7 +91,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes runs save after every step, and die after the given one."""
 
     def arm(steps: int) -> None:
-        made = Trainer._now_and_then
+        made = Trainer._run_periodic_tasks
 
         def now_and_then(self: Trainer, journal: Any) -> None:
             made(self, journal)
@@ -100,7 +100,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Any:
             if self.clock.step == steps:
                 raise Killed
 
-        monkeypatch.setattr(Trainer, "_now_and_then", now_and_then)
+        monkeypatch.setattr(Trainer, "_run_periodic_tasks", now_and_then)
 
     return arm
 
@@ -143,14 +143,14 @@ def test_inputs_of_seen_frames_move_and_networks_learn(disc: Any, unbroken: Path
 
 def test_an_existing_run_is_not_touched(disc: Any, unbroken: Path) -> None:
     with pytest.raises(
-        UsageError, match="holds a run already; go on with it by --resume, or pass --overwrite"
+        UsageError, match="already holds a run; continue it with --resume, or pass --overwrite"
     ):
         train(disc, unbroken, SETTINGS)
 
 
 def test_a_strange_folder_is_not_touched(disc: Any, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("dear")
-    with pytest.raises(UsageError, match="holds no run of ours"):
+    with pytest.raises(UsageError, match="exists and is not a training run"):
         train(disc, tmp_path, SETTINGS, overwrite=True)
     assert (tmp_path / "mine.txt").exists()
 

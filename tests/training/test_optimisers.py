@@ -27,7 +27,7 @@ from imavatar_deploy.training.optimisers import (
 )
 from imavatar_deploy.training.run_log import RunClock
 from imavatar_deploy.training.settings import InputSettings, OptimiserSettings, Schedule
-from imavatar_deploy.training.validation import evenly
+from imavatar_deploy.training.validation import evenly_spaced
 
 SIZES = NetworkSizes(
     geometry_layers=(48,) * 3,
@@ -214,13 +214,13 @@ def test_the_watch_counts_misses_in_a_row() -> None:
 def test_the_clock_goes_by_steps_or_by_minutes() -> None:
     steps = RunClock(Schedule(), planned=10, step=4)
     assert steps.progress() == 0.4
-    assert steps.of() == "4/10"
+    assert steps.step_label() == "4/10"
     minutes = RunClock(Schedule(minutes=2.0), planned=10, step=4, spent=60.0)
     assert minutes.progress() == pytest.approx(0.5, abs=0.01)
     assert minutes.remaining() == pytest.approx(60.0, abs=1.0)
 
 
 def test_validation_frames_are_spread() -> None:
-    assert evenly(3, 150) == [25, 75, 125]
-    assert evenly(3, 2) == [0, 1]
-    assert evenly(1, 1) == [0]
+    assert evenly_spaced(3, 150) == [25, 75, 125]
+    assert evenly_spaced(3, 2) == [0, 1]
+    assert evenly_spaced(1, 1) == [0]

@@ -94,7 +94,7 @@ def test_options_win_over_the_file_and_the_file_over_the_preset(trained: Path) -
 def test_a_finished_run_goes_on_when_it_is_made_longer(trained: Path, dataset: Path) -> None:
     result = run(dataset, "--out", trained, "--steps", "3", "--resume")
     assert result.exit_code == 0, result.output
-    assert "going on from step 2" in result.output
+    assert "resuming from step 2" in result.output
     assert len((trained / "losses.jsonl").read_text().splitlines()) == 3
 
 
@@ -107,7 +107,7 @@ def test_what_a_run_began_with_stays(trained: Path, dataset: Path) -> None:
     ):
         result = run(dataset, "--out", trained, "--resume", *changes)
         assert result.exit_code == 2
-        assert f"--resume goes on as the run began: leave {changes[0]} out" in result.output
+        assert f"--resume keeps the settings of the run: leave {changes[0]} out" in result.output
     result = run(dataset, "--out", trained, "--resume", "--size", "32", "--steps", "9")
     assert result.exit_code == 6
     assert "started with frames of 16 pixels, got 32" in result.output
@@ -170,12 +170,12 @@ def test_from_takes_the_sizes_of_the_checkpoint(
         ),
         (["--device", "tpu"], 2, "--device must be one of auto, cpu"),
         (["--resume"], 6, "holds no run to resume"),
-        (["--resume", "--overwrite"], 2, "--resume goes on as the run began"),
+        (["--resume", "--overwrite"], 2, "--resume keeps the settings of the run"),
         (["--config", "none.toml"], 6, "none.toml cannot be read as a configuration"),
         (["--epochs", "0"], 2, "--epochs must be positive, got 0"),
         (["--minutes", "-1"], 2, "--minutes must be positive, got -1.0"),
         (["--seed", "-1"], 2, "seed must not be negative, got -1"),
-        (["--steps", "2", "--minutes", "1"], 2, "give one length, got --steps and --minutes"),
+        (["--steps", "2", "--minutes", "1"], 2, "expected one length, got --steps and --minutes"),
     ],
 )
 def test_mistakes_are_sentences(
