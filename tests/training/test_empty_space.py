@@ -1,4 +1,4 @@
-"""Empty space: what an image shows to be background cannot be inside."""
+"""The loss on empty space: points that the mask shows to be background become outside."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def batch_with(view: RayBundle, silhouette: torch.Tensor, count: int = 400) -> B
 
 
 def test_points_are_where_rays_through_their_pixels_are(view: RayBundle) -> None:
-    """Every pixel's ray, followed to any depth, comes back to that pixel."""
+    """A point on the ray of a pixel projects to that pixel."""
     silhouette = torch.zeros(40, 40, dtype=torch.bool)
     silhouette[11, 23] = True
     empty = seen_empty(view.at(torch.full((1600,), 3.7)), view, silhouette).reshape(40, 40)

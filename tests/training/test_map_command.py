@@ -126,13 +126,13 @@ def test_from_pairs(take: tuple[Path, Path], tmp_path: Path) -> None:
         (
             ["--out", "{out}"],
             2,
-            "made either --from one head model --to another, or from one --pair",
+            "expected either --from one head model --to another, or one --pair",
         ),
-        (["--from", "openhead", "--out", "{out}"], 2, "made either --from"),
+        (["--from", "openhead", "--out", "{out}"], 2, "expected either --from"),
         (
             ["--from", "openhead", "--to", "a", "--pair", "b", "c", "--out", "{out}"],
             2,
-            "made either --from",
+            "expected either --from",
         ),
         (
             ["--pair", "b", "c", "--codes", "--out", "{out}"],

@@ -1,4 +1,4 @@
-"""imavatar-train: a dataset becomes a run; options win over files and files over presets; mistakes are sentences."""
+"""`imavatar-train`: precedence of options, files and presets; resuming; error messages; help."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ def test_options_win_over_the_file_and_the_file_over_the_preset(trained: Path) -
     assert load_variant(trained).sizes == settings.networks
 
 
-def test_a_finished_run_goes_on_when_it_is_made_longer(trained: Path, dataset: Path) -> None:
+def test_a_finished_run_continues_when_its_length_is_raised(trained: Path, dataset: Path) -> None:
     result = run(dataset, "--out", trained, "--steps", "3", "--resume")
     assert result.exit_code == 0, result.output
     assert "resuming from step 2" in result.output
     assert len((trained / "losses.jsonl").read_text().splitlines()) == 3
 
 
-def test_what_a_run_began_with_stays(trained: Path, dataset: Path) -> None:
+def test_the_settings_of_a_run_stay(trained: Path, dataset: Path) -> None:
     for changes in (
         ("--variant", "fwd-skin"),
         ("--seed", "6"),
@@ -113,7 +113,7 @@ def test_what_a_run_began_with_stays(trained: Path, dataset: Path) -> None:
     assert "started with frames of 16 pixels, got 32" in result.output
 
 
-def test_every_picture_is_looked_at_before_the_run_begins(
+def test_every_picture_is_read_before_the_run_begins(
     dataset: Path, config: Path, tmp_path: Path
 ) -> None:
     spoilt = tmp_path / "spoilt"
@@ -188,7 +188,7 @@ def test_mistakes_are_sentences(
     assert not (tmp_path / "run").exists()
 
 
-def test_help_teaches() -> None:
+def test_help_has_examples_and_choices() -> None:
     text = run("--help").output
     assert "imavatar-train data/female1 --out run --preset tiny" in text
     for name in ("imavatar-minus", "b-morph", "raster", "march", "config.toml", ", ".join(DEVICES)):
@@ -196,7 +196,7 @@ def test_help_teaches() -> None:
 
 
 def test_the_line_for_several_processes_works() -> None:
-    """As printed, in the root of the repository, where a folder has the package's name."""
+    """The printed line, in the root of the repository, which has a folder of the package's name."""
     (line,) = [line for line in run("--help").output.splitlines() if "torchrun" in line]
     program, *arguments = shlex.split(line)
     assert program == "torchrun"

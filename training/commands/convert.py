@@ -23,11 +23,11 @@ from imavatar_deploy.tracks.formats import files_read, unread_names
 
 from ..retargeting.recordings import retargeted
 
-READ = "\n".join(
+INPUT_FORMATS = "\n".join(
     f"  {row.name:<18}{'a folder, ' if row.folders is not None else ''}{' '.join(row.suffixes)}"
     for row in TRACK_FORMATS.values()
 )
-WRITTEN = "\n".join(
+OUTPUT_FORMATS = "\n".join(
     f"  {row.name:<18}{' '.join(row.suffixes)}" for row in TRACK_FORMATS.values() if row.write
 )
 ROOT_JOINT_NOTE = (
@@ -41,9 +41,9 @@ ROOT_JOINT_NOTE = (
     short_help="Turn a tracker's files into a track, or into another tracker's.",
     epilog=f"""\b
 Reads:
-{READ}
+{INPUT_FORMATS}
 Writes, by the suffix of OUT:
-{WRITTEN}
+{OUTPUT_FORMATS}
 
 \b
 Examples:

@@ -19,7 +19,7 @@ from imavatar_deploy.optional import require_all
 
 from ..dataset.check import inspect
 from ..dataset.findings import shortened
-from ..dataset.images import READ
+from ..dataset.images import DECODE_FLAGS
 from ..dataset.report import Inspection, preview
 from .convert import convert
 from .fit_map import fit_map
@@ -166,7 +166,12 @@ def check(
     if sheet:
         ensure_not_input(
             sheet,
-            *(path for folder in dataset for kind in READ for path in folder.rglob(f"{kind}/*")),
+            *(
+                path
+                for folder in dataset
+                for kind in DECODE_FLAGS
+                for path in folder.rglob(f"{kind}/*")
+            ),
         )
     outcome = inspect(
         dataset, size=size, videos=videos, head_model=head_model, edition=edition, progress=progress

@@ -230,5 +230,5 @@ def _show_pairs(fit: PairsFit, all_rows: bool) -> None:
         )
     if fit.untaught:
         click.echo(
-            "do not move in these recordings, and so have no effect: " + ", ".join(fit.untaught)
+            "do not move in these recordings and are without effect: " + ", ".join(fit.untaught)
         )
