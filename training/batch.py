@@ -95,8 +95,8 @@ def draw_labelled(
 ) -> Int64[Array, "N 2"]:
     """Columns and rows of at most `count` different pixels whose label is among `ids`."""
     rows, columns = np.nonzero(np.isin(semantic, ids))
-    chosen = _draw(np.arange(len(rows)), count, rng)
-    return np.stack([columns[chosen], rows[chosen]], axis=1)
+    indices = _draw(np.arange(len(rows)), count, rng)
+    return np.stack([columns[indices], rows[indices]], axis=1)
 
 
 def draw_noise(count: int, size: float, rng: np.random.Generator) -> Float32[Array, "N 53"]:
@@ -128,13 +128,14 @@ def draw_pixels(
     """
     height, width = mask.shape
     everywhere = np.arange(height * width)
-    columns, rows = everywhere % width, everywhere // width
+    columns = everywhere % width
+    rows = everywhere // width
     x0, y0, x1, y1 = _bounds(mask) if bbox is None else bbox
     inside = np.flatnonzero((columns > x0) & (columns < x1) & (rows > y0) & (rows < y1))
     focus = inside if len(inside) else everywhere
     halves = (_draw(everywhere, count - count // 2, rng), _draw(focus, count // 2, rng))
-    chosen = np.concatenate(halves)
-    return np.stack([columns[chosen], rows[chosen]], axis=1)
+    indices = np.concatenate(halves)
+    return np.stack([columns[indices], rows[indices]], axis=1)
 
 
 def _draw(pool: Int64[Array, " M"], count: int, rng: np.random.Generator) -> Int64[Array, " N"]:
@@ -143,7 +144,8 @@ def _draw(pool: Int64[Array, " M"], count: int, rng: np.random.Generator) -> Int
 
 def _bounds(mask: Bool[Array, "H W"]) -> Box:
     """The box just outside the mask's pixels, or outside the whole image for an empty mask."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return (-1.0, -1.0, float(mask.shape[1]), float(mask.shape[0]))
     return (float(columns[0] - 1), float(rows[0] - 1), float(columns[-1] + 1), float(rows[-1] + 1))

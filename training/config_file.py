@@ -61,7 +61,7 @@ def from_toml(text: str, base: TrainSettings, source: str = "the configuration")
         changes = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source} is not readable as TOML: {error}") from error
-    return changed(base, changes, source)
+    return with_changes(base, changes, source)
 
 
 def read_config(path: Path, base: TrainSettings) -> TrainSettings:
@@ -78,7 +78,7 @@ def read_config(path: Path, base: TrainSettings) -> TrainSettings:
     return from_toml(text, base, str(path))
 
 
-def changed(group: Group, changes: Mapping[str, Any], source: str) -> Group:
+def with_changes(group: Group, changes: Mapping[str, Any], source: str) -> Group:
     """Return a settings dataclass with some fields replaced; nested groups field by field."""
     known = {entry.name for entry in fields(group)}  # type: ignore[arg-type]
     for name in changes:
@@ -93,7 +93,7 @@ def changed(group: Group, changes: Mapping[str, Any], source: str) -> Group:
 def _fitting(old: Any, new: Any, name: str, source: str) -> Any:
     """The new value, converted to the type of the old: int to float, list to tuple."""
     if is_dataclass(old) and isinstance(new, Mapping):
-        return changed(old, new, source)
+        return with_changes(old, new, source)
     if isinstance(old, float) and type(new) is int:
         return float(new)
     if isinstance(old, tuple) and isinstance(new, list):

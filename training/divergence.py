@@ -78,10 +78,10 @@ class DivergenceMonitor:
         """
         self.missed = self.missed + 1 if foreground and not hits else 0
         if self.missed >= self.patience:
-            raise QualityError(vanished(step, self.missed))
+            raise QualityError(vanished_message(step, self.missed))
 
 
-def vanished(step: int, missed: int) -> str:
+def vanished_message(step: int, missed: int) -> str:
     """The error message for an avatar without a visible surface.
 
     Args:

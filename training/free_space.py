@@ -151,15 +151,15 @@ class Air:
             return None
         return cls(points[air], np.minimum(SHARE * distance[air], MOST))
 
-    def added(
+    def add_to(
         self, batch: Batch, dataset: FaceDataset, count: int, rng: np.random.Generator
     ) -> Batch:
         """Add `count` random points of air to a batch whose frame has labels."""
         limit = skin_limit(dataset, batch.frame)
         if limit is None:
             return batch
-        chosen = rng.integers(len(self.points), size=count)
-        air = np.column_stack([self.points[chosen], self.level[chosen]])
+        indices = rng.integers(len(self.points), size=count)
+        air = np.column_stack([self.points[indices], self.level[indices]])
         return batch._replace(air=torch.from_numpy(air), limit=torch.from_numpy(limit))
 
 
@@ -168,7 +168,8 @@ def skin_limit(dataset: FaceDataset, frame: int) -> Float32[Array, "S S"] | None
 
     The depth is 0 where it is unknown. The result is None where the frame has no labels.
     """
-    semantic, track = dataset.observation(frame).semantic, dataset.track
+    track = dataset.track
+    semantic = dataset.observation(frame).semantic
     if semantic is None:
         return None
     codes = (track.expression[frame], track.pose[frame])
@@ -254,6 +255,7 @@ def free_space_term(
         return air.new_zeros(())
     with torch.no_grad():
         before = _before(model.deform(air[:, :3], frame.expression, frame.pose), view, limit)
-    points, level = air[before, :3], air[before, 3]
+    points = air[before, :3]
+    level = air[before, 3]
     sdf: Tensor = model.geometry(points, model.geometry_code(frame)).sdf
     return softplus(sharpness * (level - sdf)).sum() / (sharpness * max(1, len(air)))

@@ -39,8 +39,8 @@ def smoothness_term(
     count = min(len(nudges), len(points.canonical))
     if not count:
         return points.canonical.new_zeros(())
-    chosen = torch.linspace(0, len(points.canonical) - 1, count, device=nudges.device).long()
-    here = points.canonical[chosen].detach()
+    indices = torch.linspace(0, len(points.canonical) - 1, count, device=nudges.device).long()
+    here = points.canonical[indices].detach()
     beside = here + NEIGHBOUR_DISTANCE * torch.nn.functional.normalize(nudges[:count], dim=1)
     normals = torch.nn.functional.normalize(
         _gradient(model, frame, torch.cat([here, beside])), dim=1

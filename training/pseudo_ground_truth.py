@@ -71,7 +71,8 @@ class PseudoGroundTruth(nn.Module):
         nearest = self._nearest(canonical.detach())
         distance = (canonical - self.vertices[nearest]).square().sum(dim=1)
         mouth = labelled(semantic, MOUTH, canonical)
-        weights, pose = self.weights[nearest], self.pose[nearest]
+        weights = self.weights[nearest]
+        pose = self.pose[nearest]
         weights[labelled(semantic, HAIR, canonical)] = self._only(self.ghosts + NECK)
         if self.ghosts:
             weights[labelled(semantic, CLOTH, canonical)] = self._only(0)

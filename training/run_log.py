@@ -69,7 +69,10 @@ class RunLog:
     """Writes the logs of a run. Use it in a `with` block, in the process of rank 0 alone."""
 
     def __init__(self, folder: RunFolder, clock: RunClock, epoch_steps: int, say: Say) -> None:
-        self.folder, self.clock, self.epoch_steps, self.say = folder, clock, epoch_steps, say
+        self.folder = folder
+        self.clock = clock
+        self.epoch_steps = epoch_steps
+        self.say = say
         self.log = folder.losses.open("a", encoding="utf-8")
         require("tensorboard", extra="train")
         curves = require("torch.utils.tensorboard", extra="train")

@@ -22,7 +22,7 @@ from imavatar_deploy.progress import Progress, Say, quiet
 
 from .batch import Batch, draw_batch
 from .dataset import FaceDataset
-from .divergence import DivergenceMonitor, vanished
+from .divergence import DivergenceMonitor, vanished_message
 from .frame_parameters import FrameParameters, sparsify_gradients
 from .free_space import Air
 from .losses import image_terms
@@ -57,8 +57,12 @@ class TrainStep(nn.Module):
         mixed: bool = False,
     ) -> None:
         super().__init__()
-        self.model, self.inputs, self.truth = model, inputs, truth
-        self.tracer, self.weights, self.mixed = tracer, weights, mixed
+        self.model = model
+        self.inputs = inputs
+        self.tracer = tracer
+        self.weights = weights
+        self.truth = truth
+        self.mixed = mixed
 
     def forward(self, batch: Batch) -> tuple[Tensor, Terms, Tensor]:
         """The weighted loss, its terms, and the number of rays that hit inside the mask."""
@@ -117,7 +121,10 @@ class Trainer:
         settings: TrainSettings,
         say: Say,
     ) -> None:
-        self.fabric, self.dataset, self.folder, self.settings = fabric, dataset, folder, settings
+        self.fabric = fabric
+        self.dataset = dataset
+        self.folder = folder
+        self.settings = settings
         self.say: Say = say if fabric.is_global_zero else quiet
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -184,7 +191,8 @@ class Trainer:
         self.inputs.load_state_dict(state["inputs"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        self.clock.step, self.clock.spent = state["step"], state["seconds"]
+        self.clock.step = state["step"]
+        self.clock.spent = state["seconds"]
         self.divergence.missed = state["missed"]
         self.clock.start()
         if self.fabric.is_global_zero:
@@ -240,7 +248,7 @@ class Trainer:
         space = settings.schedule.space_points if settings.losses.space else 0
         batch = draw_batch(self.dataset, frame, settings.schedule, space, rng)
         if self.air:
-            batch = self.air.added(batch, self.dataset, settings.schedule.air_points, rng)
+            batch = self.air.add_to(batch, self.dataset, settings.schedule.air_points, rng)
         batch = batch.to(self.fabric.device)
         name = self.dataset.track.names[frame]
         shape = shape_factor(settings.schedule, clock.step) if settings.warm_start else 1.0
@@ -292,7 +300,7 @@ class Trainer:
             with parametrize.cached():
                 self.tracer.refresh(self.model)
         except InputError as error:
-            raise QualityError(f"{vanished(self.clock.step, 0)} ({error})") from error
+            raise QualityError(f"{vanished_message(self.clock.step, 0)} ({error})") from error
 
     def save(self) -> None:
         """Write the checkpoint and the state that `restore` reads."""

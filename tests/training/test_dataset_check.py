@@ -13,7 +13,7 @@ import pytest
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset import Finding, check, inspect
-from imavatar_deploy.training.dataset.findings import shortened
+from imavatar_deploy.training.dataset.findings import summary_lines
 
 from .drawn_video import SIDE, edit, write_picture, write_video
 
@@ -321,7 +321,7 @@ def test_many_findings_of_one_kind_are_counted() -> None:
         Finding("warning", "mask", "odd"),
         *(Finding("error", "picture", f"{n} is gone") for n in range(5)),
     ]
-    assert shortened(findings, most=2) == [
+    assert summary_lines(findings, most=2) == [
         "error: 0 is gone",
         "error: 1 is gone",
         "error: and 3 more like these",

@@ -22,7 +22,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.evaluation.contact_sheet import read_picture, strip
 from imavatar_deploy.training.evaluation.from_frames import KIND as FRAMES
-from imavatar_deploy.training.evaluation.from_frames import matched_frames
+from imavatar_deploy.training.evaluation.from_frames import match_frames
 from imavatar_deploy.training.evaluation.measure import Scores, make_case, measure
 from imavatar_deploy.training.evaluation.metric import MASKINGS, Case, Prediction, face_hull
 from imavatar_deploy.training.evaluation.metrics import METRICS
@@ -388,18 +388,18 @@ class TestFrames:
 
     def test_are_matched_by_name_then_by_order(self, tmp_path: Path) -> None:
         self.write(tmp_path / "padded", ["00003.png", "00001.png", "00002.png"])
-        paths, how = matched_frames(tmp_path / "padded", ("2", "3"))
+        paths, how = match_frames(tmp_path / "padded", ("2", "3"))
         assert ([path.name for path in paths], how) == (["00002.png", "00003.png"], "by name")
         self.write(tmp_path / "foreign", ["f10.png", "f9.png"])
-        paths, how = matched_frames(tmp_path / "foreign", ("1", "2"))
+        paths, how = match_frames(tmp_path / "foreign", ("1", "2"))
         assert ([path.name for path in paths], how) == (["f9.png", "f10.png"], "by order")
 
     def test_a_wrong_number_is_refused(self, tmp_path: Path) -> None:
         self.write(tmp_path / "frames", ["1.png", "2.png"])
         with pytest.raises(InputError, match="2 images for 3 frames, and no image for frame '3'"):
-            matched_frames(tmp_path / "frames", ("1", "2", "3"))
+            match_frames(tmp_path / "frames", ("1", "2", "3"))
         with pytest.raises(InputError, match="no PNG"):
-            matched_frames(tmp_path, ("1",))
+            match_frames(tmp_path, ("1",))
 
     def test_alpha_is_the_mask_and_white_lies_below(self, tmp_path: Path, truth: FakeTruth) -> None:
         self.write(tmp_path / "frames", ["1.png", "2.png", "3.png", "4.png"], channels=4)

@@ -125,8 +125,8 @@ def test_frames_without_labels_claim_nothing(
     rng = np.random.default_rng(0)
     bare = FaceDataset.open([write_video(tmp_path, openhead, 2, extras=False)], size=SIDE)
     assert Air.around(bare) is None
-    assert air.added(batch_of(bare), bare, 64, rng).air is None
-    batch = air.added(batch_of(video), video, 64, rng)
+    assert air.add_to(batch_of(bare), bare, 64, rng).air is None
+    batch = air.add_to(batch_of(video), video, 64, rng)
     assert batch.air is not None
     assert batch.air.shape == (64, 4)
 
@@ -160,7 +160,7 @@ def test_a_weak_spot_in_the_pocket_is_filled_with_air(
     weak: Any, air: Air, video: FaceDataset
 ) -> None:
     """The cause of lobes: the loss on empty space has no gradient there, and this one has."""
-    batch = air.added(batch_of(video), video, 4096, np.random.default_rng(0))
+    batch = air.add_to(batch_of(video), video, 4096, np.random.default_rng(0))
     frame, view = frame_of(video), view_of(batch)
     empty_space_term(weak, frame, view, batch, SHARPNESS).backward()
     gradient = weak.geometry.depth.grad
@@ -178,7 +178,7 @@ def test_hair_in_front_of_the_pocket_is_left_alone(
     observed = video.observation(FRAME)
     hair = np.full((SIDE, SIDE), LABELS.index("hair"), dtype=np.uint8)
     monkeypatch.setattr(video, "observation", lambda index: replace(observed, semantic=hair))
-    batch = air.added(batch_of(video), video, 4096, np.random.default_rng(0))
+    batch = air.add_to(batch_of(video), video, 4096, np.random.default_rng(0))
     assert batch.air is not None
     assert batch.limit is not None
     frame, view = frame_of(video), view_of(batch)
@@ -186,7 +186,7 @@ def test_hair_in_front_of_the_pocket_is_left_alone(
 
 
 def test_points_behind_the_skin_are_left_alone(weak: Any, air: Air, video: FaceDataset) -> None:
-    batch = air.added(batch_of(video), video, 4096, np.random.default_rng(0))
+    batch = air.add_to(batch_of(video), video, 4096, np.random.default_rng(0))
     assert batch.limit is not None
     behind = torch.cat([torch.rand(512, 2) * 0.2 - 0.1, torch.full((512, 1), -0.9)], dim=1)
     points = torch.cat([behind, torch.full((512, 1), MOST)], dim=1)
@@ -199,7 +199,7 @@ def test_variants_that_map_backward_are_left_alone(
     openhead: HeadModel, air: Air, video: FaceDataset
 ) -> None:
     model = VARIANTS["c-net"].build(openhead, replace(SIZES, latent=0), {})
-    batch = air.added(batch_of(video), video, 256, np.random.default_rng(0))
+    batch = air.add_to(batch_of(video), video, 256, np.random.default_rng(0))
     assert batch.air is not None
     assert batch.limit is not None
     frame, view = frame_of(video), view_of(batch)

@@ -18,7 +18,7 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.optional import require_all
 
 from ..dataset.check import inspect
-from ..dataset.findings import shortened
+from ..dataset.findings import summary_lines
 from ..dataset.images import DECODE_FLAGS
 from ..dataset.report import Inspection, preview
 from .convert import convert
@@ -177,7 +177,7 @@ def check(
         dataset, size=size, videos=videos, head_model=head_model, edition=edition, progress=progress
     )
     _show(outcome)
-    for line in shortened(outcome.findings):
+    for line in summary_lines(outcome.findings):
         click.echo(line)
     if sheet:
         preview([report.video for report in outcome.videos], outcome.head, sheet)

@@ -203,7 +203,7 @@ def _closing_quality(run: RunFolder) -> str:
 
 def _settings(out: Path, options: dict[str, Any]) -> TrainSettings:
     """Settings of the run (`--resume`) or of the preset, changed by the file, then by options."""
-    from ..config_file import changed, read_config
+    from ..config_file import read_config, with_changes
     from ..presets import preset
     from ..run_folder import RunFolder
 
@@ -240,7 +240,7 @@ def _settings(out: Path, options: dict[str, Any]) -> TrainSettings:
     inputs = (
         {"pose": False, "camera": False, "expression": False} if options["exact_tracking"] else {}
     )
-    return changed(
+    return with_changes(
         settings,
         {**plain, "schedule": length, "tracer": tracer, "inputs": inputs},
         "the command line",

@@ -28,7 +28,7 @@ class Finding:
         return f"{self.severity}: {self.sentence}"
 
 
-def shortened(findings: Iterable[Finding], most: int = MOST) -> list[str]:
+def summary_lines(findings: Iterable[Finding], most: int = MOST) -> list[str]:
     """Lines of the findings, errors first: at most `most` of each kind, then how many follow."""
     ordered = sorted(findings, key=lambda finding: finding.severity != ERROR)
     totals = Counter((finding.severity, finding.kind) for finding in ordered)

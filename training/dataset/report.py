@@ -136,7 +136,10 @@ def preview(videos: Sequence[Video], head: HeadModel | None, out: Path) -> None:
     indices = np.linspace(0, len(frames) - 1, min(TILES, len(frames))).round().astype(int)
     with Workers(1) as workers:
         rasteriser = Rasteriser(head.faces, SIDE, SIDE, workers) if head else None
-        tiles = [_tile(*frames[index], head, rasteriser) for index in indices]
+        tiles = [
+            _tile(video, frame, head, rasteriser)
+            for video, frame in (frames[index] for index in indices)
+        ]
     with atomic_file(out) as partial:
         if not cv2.imwrite(str(partial), _sheet(tiles)[..., ::-1]):
             raise UsageError(f"{out} cannot be written; is the disk full?")

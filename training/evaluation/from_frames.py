@@ -72,7 +72,7 @@ def read_rgba(path: Path) -> UInt8[Array, "H W 4"]:
     return np.asarray(cv2.cvtColor(image, code))
 
 
-def matched_frames(folder: Path, names: tuple[str, ...]) -> tuple[list[Path], str]:
+def match_frames(folder: Path, names: tuple[str, ...]) -> tuple[list[Path], str]:
     """Match the images of a folder to frame names.
 
     Images are matched by name where there is one for every frame, and else by order, if there are
@@ -115,7 +115,7 @@ def _natural(path: Path) -> list[str | int]:
 
 @contextmanager
 def _open(path: str, truth: GroundTruth, options: Options) -> Iterator[PredictionSource]:
-    paths, matched = matched_frames(Path(path), truth.track.names)
+    paths, matched = match_frames(Path(path), truth.track.names)
     yield FrameFolder(f"the frames in {path}", paths, matched)
 
 
