@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     nudges: Tensor  # [M, 3] random directions to neighbours of surface points
     noise: Tensor | None = None  # [N, 53] added to the condition of the texture network
     air: Tensor | None = None  # [A, 4] canonical points around the head, least signed distance
-    limit: Tensor | None = None  # [H, W] depth nearer than which skin hides nothing; with `air`
+    limit: Tensor | None = None  # [H, W] depth up to which there is only air; with `air`
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with its tensors on `device`."""
@@ -62,8 +62,11 @@ def draw_batch(
     """Draw the pixels of a frame for one step.
 
     Args:
-        schedule: how many pixels, how they are distributed, and the condition noise.
+        dataset: frames of one subject.
+        frame: index of the frame.
+        schedule: number and distribution of the pixels, and the condition noise.
         space: number of points in the bounding sphere.
+        rng: generator of all random numbers of the batch.
     """
     observed = dataset.observation(frame)
     semantic = observed.semantic
@@ -71,16 +74,16 @@ def draw_batch(
     pixels = draw_pixels(observed.mask, observed.bbox, schedule.pixels - features, rng)
     if features and semantic is not None:
         pixels = np.concatenate([pixels, draw_labelled(semantic, FEATURES, features, rng)])
-    rows = (pixels[:, 1], pixels[:, 0])
+    at = (pixels[:, 1], pixels[:, 0])
     height, width = observed.mask.shape
     return Batch(
         frame=frame,
         camera=dataset.track.cameras[frame],
         size=(width, height),
         pixels=torch.from_numpy(pixels),
-        colour=torch.from_numpy(observed.image[rows]),
-        mask=torch.from_numpy(observed.mask[rows]),
-        semantic=None if semantic is None else torch.from_numpy(semantic[rows].astype(np.int64)),
+        colour=torch.from_numpy(observed.image[at]),
+        mask=torch.from_numpy(observed.mask[at]),
+        semantic=None if semantic is None else torch.from_numpy(semantic[at].astype(np.int64)),
         silhouette=torch.tensor(observed.mask),
         space=torch.from_numpy(draw_space(space, rng)),
         nudges=torch.from_numpy(rng.normal(size=(schedule.smooth_points, 3)).astype(np.float32)),

@@ -67,7 +67,7 @@ def empty_space_term(
     Forward variants interpret the points in canonical space, backward variants in deformed space,
     so neither needs a correspondence search.
     """
-    points = batch.space[_seen_empty(batch.space, model, frame, view, batch.silhouette)]
+    points = batch.space[_in_background(batch.space, model, frame, view, batch.silhouette)]
     if isinstance(model, ForwardAvatarModel):
         sdf: Tensor = model.geometry(points, model.geometry_code(frame)).sdf
     else:
@@ -76,12 +76,12 @@ def empty_space_term(
 
 
 @torch.no_grad()
-def _seen_empty(
+def _in_background(
     points: Tensor, model: HeadAvatarModel, frame: Frame, view: RayBundle, silhouette: Tensor
 ) -> Tensor:
     if isinstance(model, ForwardAvatarModel):
         points = model.deform(points, frame.expression, frame.pose)
-    return seen_empty(points, view, silhouette)
+    return in_background(points, view, silhouette)
 
 
 class ProjectedPoints(NamedTuple):
@@ -93,7 +93,7 @@ class ProjectedPoints(NamedTuple):
     inside: Tensor  # [K] bool: in front of the camera and in the image
 
 
-def projected(points: Tensor, view: RayBundle, size: Sequence[int]) -> ProjectedPoints:
+def project_points(points: Tensor, view: RayBundle, size: Sequence[int]) -> ProjectedPoints:
     """Project deformed points `[K, 3]` into an image of `size` (height, width)."""
     height, width = size
     rotation = torch.from_numpy(view.camera.world_to_camera[:, :3]).to(points)
@@ -106,7 +106,7 @@ def projected(points: Tensor, view: RayBundle, size: Sequence[int]) -> Projected
     return ProjectedPoints(column.clamp(0, width - 1), row.clamp(0, height - 1), -z, inside)
 
 
-def seen_empty(points: Tensor, view: RayBundle, silhouette: Tensor) -> Tensor:
+def in_background(points: Tensor, view: RayBundle, silhouette: Tensor) -> Tensor:
     """Which deformed points have a background pixel with background neighbours, `[K]` bool.
 
     Points outside the image are not empty.
@@ -115,7 +115,7 @@ def seen_empty(points: Tensor, view: RayBundle, silhouette: Tensor) -> Tensor:
         points: `[K, 3]` deformed points, model units.
         silhouette: `[H, W]` bool, the mask of the frame.
     """
-    pixels = projected(points, view, silhouette.shape)
+    pixels = project_points(points, view, silhouette.shape)
     mask = silhouette[None, None].float()
     near = max_pool2d(mask, 2 * MARGIN + 1, stride=1, padding=MARGIN)[0, 0] > 0.0
     empty: Tensor = pixels.inside & ~near[pixels.row, pixels.column]
@@ -230,7 +230,7 @@ def _skinning(
 
 def _before(deformed: Tensor, view: RayBundle, limit: Tensor) -> Tensor:
     """Which deformed points `[K, 3]` are nearer to the camera than their pixel's limit, `[K]`."""
-    pixels = projected(deformed, view, limit.shape)
+    pixels = project_points(deformed, view, limit.shape)
     before: Tensor = pixels.inside & (pixels.depth < limit[pixels.row, pixels.column])
     return before
 

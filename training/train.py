@@ -38,24 +38,24 @@ def make_fabric(device: str = "auto") -> Any:
         UsageError: `device` is not a known device.
         MissingDependencyError: Fabric is not installed, or the device is not available.
     """
-    fabric = require("lightning_fabric", extra="train")
+    lightning = require("lightning_fabric", extra="train")
     accelerator, devices = _choose(device)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if "LT_CLI_USED" in os.environ:  # `fabric run` sets the environment and launches by itself
         averaging = world > 1 and "LT_STRATEGY" not in os.environ
-        return fabric.Fabric(strategy=_averaging() if averaging else "auto")
+        return lightning.Fabric(strategy=_averaging() if averaging else "auto")
     if world > 1:
-        launcher = fabric.Fabric(
+        fabric = lightning.Fabric(
             accelerator=accelerator,
             strategy=_averaging(),
             devices=local,
             num_nodes=max(1, world // local),
         )
     else:
-        launcher = fabric.Fabric(accelerator=accelerator, devices=devices)
-    launcher.launch()
-    return launcher
+        fabric = lightning.Fabric(accelerator=accelerator, devices=devices)
+    fabric.launch()
+    return fabric
 
 
 @contextmanager

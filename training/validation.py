@@ -169,10 +169,10 @@ def _compare(
         labels = _resized_labels(observed.semantic, size)
         lobe = largest_lobe(rendered.depth, rendered.mask, head, labels)
     row = np.concatenate([rendered.rgb, truth, normals], axis=1)
-    return row, FrameQuality(observed.name, quality, *_largest(error), lobe)
+    return row, FrameQuality(observed.name, quality, *_largest_error(error), lobe)
 
 
-def _largest(error: Float[Array, "S S"]) -> tuple[int, int]:
+def _largest_error(error: Float[Array, "S S"]) -> tuple[int, int]:
     """Column and row of the largest error after a blur of a fifteenth of the image."""
     side = max(1, error.shape[0] // 15)
     row, column = np.unravel_index(int(cv2.blur(error, (side, side)).argmax()), error.shape)

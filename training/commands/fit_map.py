@@ -202,11 +202,11 @@ def _from_pairs(
     from ..retargeting.fit_pairs import fit_pairs
     from ..retargeting.recordings import read_take
 
-    takes = [
+    recordings = [
         (read_take(first, from_edition), read_take(second, edition)) for first, second in pairs
     ]
     made_from = ", ".join(f"{Path(first).name} -> {Path(second).name}" for first, second in pairs)
-    fit = fit_pairs(takes, made_from, offset=offset)
+    fit = fit_pairs(recordings, made_from, offset=offset)
     _show_pairs(fit, all_rows)
     return fit.chart
 
