@@ -52,7 +52,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
 
 ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
     "training/dataset/face_dataset.py:head": lambda subject, dataset: dataset.head,
-    "training/landmarks.py:_found": lambda subject, dataset: landmarks._found(),
+    "training/landmarks.py:_nearest_vertices": lambda subject, dataset: (
+        landmarks._nearest_vertices()
+    ),
     "training/landmarks.py:_places": lambda subject, dataset: landmarks._places(),
     "training/warm_start/sample_pool.py:apart": lambda subject, dataset: (
         SamplePool.draw(subject, 50, 0).apart

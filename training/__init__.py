@@ -1,1 +1,1 @@
-"""Training: datasets, the warm start, losses and the loop that learns an avatar from images, and its evaluation."""
+"""Training of head avatars from images: datasets, warm start, losses, trainer and evaluation."""

@@ -1,4 +1,4 @@
-"""config.toml: settings as a file that explains itself, and files that change a few of them."""
+"""Training settings as TOML: writes `config.toml` with comments and reads files of changes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ else:
 Group = TypeVar("Group")
 
 WIDTH = 100
-"""Of comment lines."""
+"""Width of comment lines, characters."""
 
 
 def to_toml(settings: TrainSettings) -> str:
-    """Every setting, each below its explanation; `from_toml` of it gives equal settings."""
+    """Write every setting, each below a comment that explains it.
+
+    `from_toml` of the text gives equal settings.
+    """
     plain = [
         entry.name for entry in fields(settings) if not is_dataclass(getattr(settings, entry.name))
     ]
@@ -44,21 +47,30 @@ def to_toml(settings: TrainSettings) -> str:
 
 
 def from_toml(text: str, base: TrainSettings, source: str = "the configuration") -> TrainSettings:
-    """`base` with what the text changes.
+    """Apply the settings of a TOML text to `base`.
+
+    Args:
+        text: tables and values in the layout of `to_toml`; settings it leaves out keep their value.
+        source: name of the text in error messages.
 
     Raises:
-        InputError: the text is no TOML.
-        UsageError: a setting does not exist, or has a value of another type.
+        InputError: the text is not valid TOML.
+        UsageError: a setting does not exist, or its value has the wrong type.
     """
     try:
         changes = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source} is not readable as TOML: {error}") from error
-    return changed(base, changes, source)
+    return with_changes(base, changes, source)
 
 
 def read_config(path: Path, base: TrainSettings) -> TrainSettings:
-    """`base` with what the file at `path` changes; errors as those of `from_toml`."""
+    """Apply the settings of the TOML file at `path` to `base`.
+
+    Raises:
+        InputError: the file cannot be read or is not valid TOML.
+        UsageError: a setting does not exist, or its value has the wrong type.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -66,8 +78,8 @@ def read_config(path: Path, base: TrainSettings) -> TrainSettings:
     return from_toml(text, base, str(path))
 
 
-def changed(group: Group, changes: Mapping[str, Any], source: str) -> Group:
-    """A settings dataclass with some of its fields replaced, groups in it field by field."""
+def with_changes(group: Group, changes: Mapping[str, Any], source: str) -> Group:
+    """Return a settings dataclass with some fields replaced; nested groups field by field."""
     known = {entry.name for entry in fields(group)}  # type: ignore[arg-type]
     for name in changes:
         if name not in known:
@@ -79,9 +91,9 @@ def changed(group: Group, changes: Mapping[str, Any], source: str) -> Group:
 
 
 def _fitting(old: Any, new: Any, name: str, source: str) -> Any:
-    """The new value in the old one's type: a whole number may stand for a fraction, a list for a tuple."""
+    """The new value, converted to the type of the old: int to float, list to tuple."""
     if is_dataclass(old) and isinstance(new, Mapping):
-        return changed(old, new, source)
+        return with_changes(old, new, source)
     if isinstance(old, float) and type(new) is int:
         return float(new)
     if isinstance(old, tuple) and isinstance(new, list):
@@ -92,9 +104,10 @@ def _fitting(old: Any, new: Any, name: str, source: str) -> Any:
 
 
 def _entries(group: Any, names: list[str] | None = None) -> str:
-    chosen = [entry.name for entry in fields(group)] if names is None else names
+    if names is None:
+        names = [entry.name for entry in fields(group)]
     return "\n".join(
-        f"{_comment(type(group), name)}{name} = {_value(getattr(group, name))}\n" for name in chosen
+        f"{_comment(type(group), name)}{name} = {_value(getattr(group, name))}\n" for name in names
     )
 
 
@@ -103,7 +116,7 @@ def _value(value: Any) -> str:
         return "a table"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_value, value))}]"
-    return json.dumps(value)  # numbers, booleans and plain strings are spelt alike in TOML
+    return json.dumps(value)  # JSON and TOML write numbers, booleans and plain strings alike
 
 
 def _comment(kind: type, name: str) -> str:
@@ -113,7 +126,7 @@ def _comment(kind: type, name: str) -> str:
 
 @cache
 def field_texts(kind: type) -> Mapping[str, str]:
-    """The docstring under each field of a dataclass, in one line."""
+    """The docstring below each field of a dataclass, joined to one line, by field name."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)
     texts = {}

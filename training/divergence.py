@@ -1,4 +1,4 @@
-"""Watch: ends a run early, in a sentence, when it cannot succeed any more."""
+"""Divergence checks: end a run whose losses or gradients are not finite or whose avatar is gone."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from imavatar_deploy.errors import QualityError
 
 @dataclass
 class DivergenceMonitor:
-    """Looks at every step before it changes anything."""
+    """Checks every training step before the optimisers change the networks."""
 
     patience: int
-    """Steps in a row that may miss the avatar altogether."""
+    """Consecutive steps without a ray that hits the avatar after which the run ends."""
     missed: int = 0
+    """Consecutive steps without such a ray up to now."""
 
     def losses(self, terms: Mapping[str, float], total: float, step: int, frame: str) -> None:
-        """Refuse a loss that is not finite.
+        """Check that the losses of a step are finite.
 
         Args:
             terms: the unweighted terms.
             total: their weighted sum, which can overflow where no term does.
 
         Raises:
-            QualityError: a term, or the sum, is NaN or infinite; each such term, the step and the
-                frame are named.
+            QualityError: a term or the sum is NaN or infinite. The message names each such term,
+                the step and the frame.
         """
         damaged = [
             f"the {name} loss became {value}"
@@ -40,15 +41,18 @@ class DivergenceMonitor:
             damaged = [f"the weighted sum of the losses became {total}"]
         if damaged:
             raise QualityError(
-                f"{' and '.join(damaged)} at step {step}, frame {frame}: training stopped before that "
-                "step changed anything, and the last checkpoint is good; check this frame with "
-                "imavatar-data check, or go on with a lower optimiser.learning_rate"
+                f"{' and '.join(damaged)} at step {step}, frame {frame}: training stopped before "
+                "that step changed anything, and the last checkpoint is good; check this frame "
+                "with imavatar-data check, or resume with a lower optimiser.learning_rate"
             )
 
     def gradients(
         self, parameters: Iterable[nn.Parameter], limit: float, step: int, frame: str
     ) -> float:
-        """Refuse gradients that are not finite, and shorten them to `limit` if that is positive; returns their length.
+        """Check that the gradients are finite and clip their norm to `limit` if it is positive.
+
+        Returns:
+            The norm of the gradients before clipping.
 
         Raises:
             QualityError: a gradient is NaN or infinite.
@@ -56,30 +60,39 @@ class DivergenceMonitor:
         norm = nn.utils.clip_grad_norm_(parameters, limit or math.inf)
         if not torch.isfinite(norm):
             raise QualityError(
-                f"the gradient became {norm.item()} at step {step}, frame {frame}: training stopped before that step "
-                "changed anything, and the last checkpoint is good; go on with a lower optimiser.learning_rate"
+                f"the gradient became {norm.item()} at step {step}, frame {frame}: training "
+                "stopped before that step changed anything, and the last checkpoint is good; "
+                "resume with a lower optimiser.learning_rate"
             )
         return norm.item()
 
-    def surface(self, rays: int, wanted: int, step: int) -> None:
-        """Count the steps in a row in which `wanted` foreground rays met nothing.
+    def surface(self, hits: int, foreground: int, step: int) -> None:
+        """Count the consecutive steps in which no foreground ray hits the surface.
+
+        Args:
+            hits: foreground rays that hit the surface.
+            foreground: rays inside the mask.
 
         Raises:
-            QualityError: there were too many.
+            QualityError: the count reaches `patience`.
         """
-        self.missed = self.missed + 1 if wanted and not rays else 0
+        self.missed = self.missed + 1 if foreground and not hits else 0
         if self.missed >= self.patience:
-            raise QualityError(vanished(step, self.missed))
+            raise QualityError(vanished_message(step, self.missed))
 
 
-def vanished(step: int, missed: int) -> str:
-    """The sentence for a render that is empty."""
+def vanished_message(step: int, missed: int) -> str:
+    """The error message for an avatar without a visible surface.
+
+    Args:
+        missed: consecutive steps without a hit; 0 where the surface cannot be extracted.
+    """
     since = (
-        f"for {missed} steps no ray inside the masks has met it"
+        f"for {missed} steps no ray inside the masks has hit it"
         if missed
         else "it has no surface any more"
     )
     return (
-        f"the avatar has vanished at step {step}: {since}; check cameras and masks with imavatar-data check, or begin "
-        "from the head model (without --no-warm-start)"
+        f"the avatar has vanished at step {step}: {since}; check cameras and masks with "
+        "imavatar-data check, or start from the head model (without --no-warm-start)"
     )

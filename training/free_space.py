@@ -1,9 +1,13 @@
-"""Free space: the air in front of skin is outside, in pockets, too, where no mask shows it to be empty.
+"""Losses on empty space: points outside the silhouette, and points in front of labelled skin.
 
-The pocket between chin and neck, for one, lies within nearly every silhouette. The signed distance
-there follows whatever moves the network, and where it falls below zero a lobe grows, which takes the
-colour of what it hides. Where the labels say skin, however, the surface lies on the head model, and what
-is nearer to the camera is air.
+`empty_space_term` keeps the background clear. The raster tracer follows rays near the known
+surface, so a floater elsewhere is met only once it is large. A canonical point can be tested in any
+frame: deform it, project it, and look up the mask (a visual hull).
+
+`free_space_term` keeps the air in front of skin clear. The pocket between chin and neck lies inside
+nearly every silhouette, so no mask shows it to be empty. Where its signed distance falls below
+zero, a lobe of surface grows and takes the colour of the skin behind it. Where the semantic labels
+say skin, the surface lies on the head model, and any point nearer to the camera is air.
 """
 
 from __future__ import annotations
@@ -14,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import max_pool2d, softplus
 
+from imavatar_deploy.arrays import Array, Bool, Float32
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.conventions import BOUNDING_RADIUS, UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
@@ -29,28 +33,41 @@ from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from .batch import Batch
 from .dataset import FaceDataset
 from .semantics import NOWHERE, head_depth, is_skin, nearest_around
-from .validation import evenly
+from .validation import evenly_spaced
 from .warm_start.head_surface import HeadSurface
 from .warm_start.surface_distance import query_surface
 
-# Empty space: canonical points that a frame shows to be background must be outside; keeps the air clear of floaters.
-#
-# The raster tracer looks at rays near the surface it knows, so what grows elsewhere would be seen only when it is large.
-# Any canonical point can be asked for in any frame: deform it, project it, and look at the mask (a visual hull).
-
-
 MARGIN = 2
-"""Pixels around the mask that prove nothing."""
+"""Width of the uncertain border around the mask, pixels."""
+
+NEAR = 0.05
+FAR = 0.35
+"""Distances from the head model between which air is sampled, model units (12 to 90 mm). Skin
+that the head model does not follow exactly is nearer, and lobes begin in pockets."""
+
+CANDIDATES = 200_000
+"""Points drawn in the bounding sphere; those in this shell and in front of skin are used."""
+
+FRAMES = 24
+"""Frames, evenly spread over the dataset; at least one must show a point in front of skin."""
+
+SHARE = 0.5
+MOST = 0.05
+"""Required signed distance of a point of air: `SHARE` of its distance from the head model, at most
+`MOST` model units."""
+
+# Empty space: background of the silhouette
 
 
 def empty_space_term(
     model: HeadAvatarModel, frame: Frame, view: RayBundle, batch: Batch, sharpness: float
 ) -> Tensor:
-    """Binary cross-entropy of occupancy at the batch's points in space that are seen to be empty, / all of them.
+    """Binary cross-entropy of occupancy at the batch's empty points in space, divided by all K.
 
-    A backward variant takes its points in deformed space, a forward one in canonical space: neither has to search.
+    Forward variants interpret the points in canonical space, backward variants in deformed space,
+    so neither needs a correspondence search.
     """
-    points = batch.space[_seen_empty(batch.space, model, frame, view, batch.silhouette)]
+    points = batch.space[_in_background(batch.space, model, frame, view, batch.silhouette)]
     if isinstance(model, ForwardAvatarModel):
         sdf: Tensor = model.geometry(points, model.geometry_code(frame)).sdf
     else:
@@ -59,28 +76,25 @@ def empty_space_term(
 
 
 @torch.no_grad()
-def _seen_empty(
+def _in_background(
     points: Tensor, model: HeadAvatarModel, frame: Frame, view: RayBundle, silhouette: Tensor
 ) -> Tensor:
-    placed = (
-        model.deform(points, frame.expression, frame.pose)
-        if isinstance(model, ForwardAvatarModel)
-        else points
-    )
-    return seen_empty(placed, view, silhouette)
+    if isinstance(model, ForwardAvatarModel):
+        points = model.deform(points, frame.expression, frame.pose)
+    return in_background(points, view, silhouette)
 
 
 class ProjectedPoints(NamedTuple):
-    """Where K deformed points are in an image."""
+    """Pixels and depths of K deformed points in an image, valid where `inside` is true."""
 
     column: Tensor  # [K] integer, within the image
-    row: Tensor  # [K] likewise
+    row: Tensor  # [K] integer, within the image
     depth: Tensor  # [K] along the camera's axis, model units
-    inside: Tensor  # [K] bool: in front of the camera, and in the image; the rest means nothing elsewhere
+    inside: Tensor  # [K] bool: in front of the camera and in the image
 
 
-def projected(points: Tensor, view: RayBundle, size: Sequence[int]) -> ProjectedPoints:
-    """The pixels of deformed points `[K, 3]` in an image of `size` (height, width)."""
+def project_points(points: Tensor, view: RayBundle, size: Sequence[int]) -> ProjectedPoints:
+    """Project deformed points `[K, 3]` into an image of `size` (height, width)."""
     height, width = size
     rotation = torch.from_numpy(view.camera.world_to_camera[:, :3]).to(points)
     fx, fy, cx, cy = view.camera.intrinsics.tolist()
@@ -92,75 +106,70 @@ def projected(points: Tensor, view: RayBundle, size: Sequence[int]) -> Projected
     return ProjectedPoints(column.clamp(0, width - 1), row.clamp(0, height - 1), -z, inside)
 
 
-def seen_empty(points: Tensor, view: RayBundle, silhouette: Tensor) -> Tensor:
-    """[K] bool: deformed points `[K, 3]` whose pixel and its neighbours are background; not those off the image."""
-    pixels = projected(points, view, silhouette.shape)
-    near = (
-        max_pool2d(silhouette[None, None].float(), 2 * MARGIN + 1, stride=1, padding=MARGIN)[0, 0]
-        > 0.0
-    )
+def in_background(points: Tensor, view: RayBundle, silhouette: Tensor) -> Tensor:
+    """Which deformed points have a background pixel with background neighbours, `[K]` bool.
+
+    Points outside the image are not empty.
+
+    Args:
+        points: `[K, 3]` deformed points, model units.
+        silhouette: `[H, W]` bool, the mask of the frame.
+    """
+    pixels = project_points(points, view, silhouette.shape)
+    mask = silhouette[None, None].float()
+    near = max_pool2d(mask, 2 * MARGIN + 1, stride=1, padding=MARGIN)[0, 0] > 0.0
     empty: Tensor = pixels.inside & ~near[pixels.row, pixels.column]
     return empty
 
 
-Float = NDArray[np.float32]
-
-NEAR, FAR = 0.05, 0.35
-"""Distances from the head model (model units, 12 to 90 mm) between which its air is looked at: skin that
-the head model does not follow exactly is nearer, and lobes begin in pockets."""
-
-CANDIDATES = 200_000
-"""Points in the bounding sphere, of which those in this shell and in front of skin are kept."""
-
-FRAMES = 24
-"""Frames, spread over the dataset, of which one at least must show a point to be in front of skin."""
-
-SHARE, MOST = 0.5, 0.05
-"""Part of its distance from the head model, and most of it, that a point's signed distance must be."""
+# Free space: air in front of skin
 
 
 @dataclass(frozen=True)
 class Air:
-    """Canonical points around the head model that some frame shows to be in front of skin."""
+    """Canonical points around the head model that at least one frame shows in front of skin."""
 
-    points: Float  # [P, 3]
-    level: Float  # [P] signed distance that each must have
+    points: Float32[Array, "N 3"]
+    level: Float32[Array, " N"]
+    """Least signed distance of each point, model units."""
 
     @classmethod
     def around(cls, dataset: FaceDataset) -> Air | None:
-        """The air of a dataset's subject, evenly spread; None where the data has no labels of skin."""
+        """Sample the air around a dataset's subject; None where no frame has labelled skin."""
         rng = np.random.default_rng(0)
         points = rng.uniform(-BOUNDING_RADIUS, BOUNDING_RADIUS, (CANDIDATES, 3)).astype(np.float32)
         points = points[np.linalg.norm(points, axis=1) < BOUNDING_RADIUS]
         subject = HeadSurface.from_head(dataset.head)
-        found = query_surface(subject, points)
-        near = (found.distance > NEAR) & (found.distance < FAR)
-        corners = subject.faces[found.faces[near]]
-        weights = np.einsum("nc,ncj->nj", found.barycentric[near], subject.weights[corners, 1:])
-        points, distance = points[near], found.distance[near]
-        kept = _in_front_of_skin(dataset, points, weights)
-        if not kept.any():
+        nearest = query_surface(subject, points)
+        shell = (nearest.distance > NEAR) & (nearest.distance < FAR)
+        corners = subject.faces[nearest.faces[shell]]
+        weights = np.einsum("nc,ncj->nj", nearest.barycentric[shell], subject.weights[corners, 1:])
+        points = points[shell]
+        distance = nearest.distance[shell]
+        air = _in_front_of_skin(dataset, points, weights)
+        if not air.any():
             return None
-        return cls(points[kept], np.minimum(SHARE * distance[kept], MOST))
+        return cls(points[air], np.minimum(SHARE * distance[air], MOST))
 
-    def added(
+    def add_to(
         self, batch: Batch, dataset: FaceDataset, count: int, rng: np.random.Generator
     ) -> Batch:
-        """A batch with `count` of the points, where its frame has labels."""
+        """Add `count` random points of air to a batch whose frame has labels."""
         limit = skin_limit(dataset, batch.frame)
         if limit is None:
             return batch
-        chosen = rng.integers(len(self.points), size=count)
-        air = np.column_stack([self.points[chosen], self.level[chosen]])
+        indices = rng.integers(len(self.points), size=count)
+        air = np.column_stack([self.points[indices], self.level[indices]])
         return batch._replace(air=torch.from_numpy(air), limit=torch.from_numpy(limit))
 
 
-def skin_limit(dataset: FaceDataset, frame: int) -> Float | None:
-    """[S, S] depth before which each pixel of a frame shows nothing, 0 where that is not known.
+def skin_limit(dataset: FaceDataset, frame: int) -> Float32[Array, "S S"] | None:
+    """Depth of each pixel of a frame up to which there is only air, model units.
 
-    None where the frame has no labels.
+    The depth is 0 where it is unknown. The result is None where the frame has no labels.
     """
-    semantic, track = dataset.observation(frame).semantic, dataset.track
+    track = dataset.track
+    semantic = dataset.observation(frame).semantic
     if semantic is None:
         return None
     codes = (track.expression[frame], track.pose[frame])
@@ -170,26 +179,34 @@ def skin_limit(dataset: FaceDataset, frame: int) -> Float | None:
     return np.where(known, nearest - NEAR, 0.0).astype(np.float32)
 
 
-def _in_front_of_skin(dataset: FaceDataset, points: Float, weights: Float) -> NDArray[np.bool_]:
-    """[N] bool: canonical points that one of `FRAMES` frames shows in front of skin.
+def _in_front_of_skin(
+    dataset: FaceDataset, points: Float32[Array, "N 3"], weights: Float32[Array, "N B"]
+) -> Bool[Array, " N"]:
+    """Which canonical points at least one of `FRAMES` frames shows in front of skin.
 
     Args:
-        weights: `[N, 5]` by which each follows the head model's bones.
+        weights: skinning weights of the points for the head model's bones.
     """
-    kept, size = np.zeros(len(points), dtype=np.bool_), (dataset.size, dataset.size)
-    for frame in evenly(FRAMES, len(dataset)):
+    air = np.zeros(len(points), dtype=np.bool_)
+    size = (dataset.size, dataset.size)
+    for frame in evenly_spaced(FRAMES, len(dataset)):
         limit = skin_limit(dataset, frame)
         if limit is None:
             continue
-        placed = torch.from_numpy(_carried(dataset, frame, points, weights))
-        none = torch.zeros((0, 2), dtype=torch.long)
-        view = RayBundle.of(dataset.track.cameras[frame], size, none)
-        kept |= _before(placed, view, torch.from_numpy(limit)).numpy()
-    return kept
+        deformed = torch.from_numpy(_deformed(dataset, frame, points, weights))
+        no_pixels = torch.zeros((0, 2), dtype=torch.long)
+        view = RayBundle.of(dataset.track.cameras[frame], size, no_pixels)
+        air |= _before(deformed, view, torch.from_numpy(limit)).numpy()
+    return air
 
 
-def _carried(dataset: FaceDataset, frame: int, points: Float, weights: Float) -> Float:
-    """[N, 3] canonical points where the head's bones take them in a frame."""
+def _deformed(
+    dataset: FaceDataset,
+    frame: int,
+    points: Float32[Array, "N 3"],
+    weights: Float32[Array, "N B"],
+) -> Float32[Array, "N 3"]:
+    """Canonical points in the pose of a frame, moved by the head model's bones."""
     track = dataset.track
     posed = _skinning(dataset.head, track.expression[frame], track.pose[frame], weights)
     rest = _skinning(
@@ -200,15 +217,20 @@ def _carried(dataset: FaceDataset, frame: int, points: Float, weights: Float) ->
     return np.asarray(moved[:, :3, 0], dtype=np.float32)
 
 
-def _skinning(head: HeadModel, expression: Float, pose: Float, weights: Float) -> Float:
-    """[N, 4, 4] the motion from rest of points with these weights, model units."""
+def _skinning(
+    head: HeadModel,
+    expression: Float32[Array, " E"],
+    pose: Float32[Array, "15"],
+    weights: Float32[Array, "N B"],
+) -> Float32[Array, "N 4 4"]:
+    """Transforms from the rest pose of points with these skinning weights, model units."""
     joints = UNITS_PER_METRE * head.joints(expression)
     return np.asarray(np.einsum("nj,jab->nab", weights, bone_transforms(pose, joints)), np.float32)
 
 
 def _before(deformed: Tensor, view: RayBundle, limit: Tensor) -> Tensor:
-    """[K] bool: deformed points `[K, 3]` that are nearer to the camera than the limit of their pixel."""
-    pixels = projected(deformed, view, limit.shape)
+    """Which deformed points `[K, 3]` are nearer to the camera than their pixel's limit, `[K]`."""
+    pixels = project_points(deformed, view, limit.shape)
     before: Tensor = pixels.inside & (pixels.depth < limit[pixels.row, pixels.column])
     return before
 
@@ -221,18 +243,19 @@ def free_space_term(
     limit: Tensor,
     sharpness: float,
 ) -> Tensor:
-    """Binary cross-entropy of occupancy against air at the points that are in front of skin, / all.
+    """Binary cross-entropy of occupancy at the points in front of skin, divided by all K.
 
-    Zero for variants that map backward: they do not know where a canonical point is in the frame.
+    Zero for backward variants: they do not map canonical points into the frame.
 
     Args:
-        air: `[K, 4]` canonical points, and the signed distance that each must have.
-        limit: `[S, S]` see `skin_limit`.
+        air: `[K, 4]` canonical points and the least signed distance of each.
+        limit: `[S, S]` depth up to which there is only air, from `skin_limit`.
     """
     if not isinstance(model, ForwardAvatarModel):
         return air.new_zeros(())
     with torch.no_grad():
         before = _before(model.deform(air[:, :3], frame.expression, frame.pose), view, limit)
-    points, level = air[before, :3], air[before, 3]
+    points = air[before, :3]
+    level = air[before, 3]
     sdf: Tensor = model.geometry(points, model.geometry_code(frame)).sdf
     return softplus(sharpness * (level - sdf)).sum() / (sharpness * max(1, len(air)))

@@ -1,4 +1,4 @@
-"""Losses: what a training step minimises, term by term (IMavatar, "Losses"; the published code's weights)."""
+"""Loss terms of training (IMavatar, "Losses"; weights as in the published code)."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ from .pseudo_ground_truth import PseudoGroundTruth, Targets
 from .semantics import SKIN, labelled
 from .settings import LossWeights, Terms
 
-# Smoothness: neighbouring points of the surface shall have much the same normal.
+NEIGHBOUR_DISTANCE = 0.02
+"""Distance between the points whose normals are compared, model units (5 mm). The smoothness term
+does not affect finer relief."""
 
-
-REACH = 0.02
-"""Model units (5 mm) from a point to its neighbour: finer relief than that is left alone."""
+DIFFERENCE_SCALE = 10.0
+"""Factor on differences of blendshapes and correctives before squaring (as published)."""
 
 
 def smoothness_term(
     model: HeadAvatarModel, frame: Frame, points: SurfacePoints, nudges: Tensor
 ) -> Tensor:
-    """Mean squared difference of the canonical normals at some surface points and beside them (UNISURF, equation 9).
+    """Mean squared difference of canonical normals at neighbouring points (UNISURF, equation 9).
 
-    Where nothing but the mask sees a surface, on plain cloth or hair, images leave its relief open; this closes it.
+    Images do not determine the relief of plain cloth or hair; this term makes it smooth.
 
     Args:
-        nudges: `[K, 3]` random directions, one for each of at most K points, taken evenly from `points`.
+        points: surface points, of which at most K are used, evenly spread.
+        nudges: `[K, 3]` random directions from the points to their neighbours.
     """
     count = min(len(nudges), len(points.canonical))
     if not count:
         return points.canonical.new_zeros(())
-    chosen = torch.linspace(0, len(points.canonical) - 1, count, device=nudges.device).long()
-    here = points.canonical[chosen].detach()
-    beside = here + REACH * torch.nn.functional.normalize(nudges[:count], dim=1)
+    indices = torch.linspace(0, len(points.canonical) - 1, count, device=nudges.device).long()
+    here = points.canonical[indices].detach()
+    beside = here + NEIGHBOUR_DISTANCE * torch.nn.functional.normalize(nudges[:count], dim=1)
     normals = torch.nn.functional.normalize(
         _gradient(model, frame, torch.cat([here, beside])), dim=1
     )
@@ -48,15 +50,11 @@ def smoothness_term(
 
 
 def _gradient(model: HeadAvatarModel, frame: Frame, x: Tensor) -> Tensor:
-    """[N, 3] of the signed distance at canonical points, differentiable in the network."""
+    """Gradient `[N, 3]` of the signed distance at canonical points, differentiable again."""
     x = x.requires_grad_()
     sdf = model.geometry(x, model.geometry_code(frame)).sdf
     (gradient,) = torch.autograd.grad(sdf.sum(), x, create_graph=True)
     return gradient
-
-
-DIFFERENCE_SCALE = 10.0
-"""Blendshapes and correctives are compared at ten times their size, before squaring (as published)."""
 
 
 def image_terms(
@@ -69,12 +67,15 @@ def image_terms(
     truth: PseudoGroundTruth | None,
     mixed: bool = False,
 ) -> Terms:
-    """All terms that compare a traced batch with its image, unweighted, with gradients; each a sum over N pixels / N.
+    """All terms that compare a traced batch with its image, not weighted, with gradients.
+
+    Each term is a sum over pixels, divided by the number of pixels N.
 
     Args:
-        traced: what the rays of `view` met, with the batch's mask as foreground.
+        traced: the hits of the rays of `view`, with the batch's mask as foreground.
         truth: None where only masks and colours supervise (imavatar-minus).
-        mixed: evaluate the texture network in bfloat16. Nothing else may be: the search converges to 1e-5.
+        mixed: evaluate the texture network in bfloat16. The other networks stay in float32, because
+            the correspondence search converges to 1e-5.
     """
     count = len(batch.pixels)
     surface = traced.hit & batch.mask
@@ -97,11 +98,12 @@ def image_terms(
     if truth is not None:
         semantic = batch.semantic[surface] if weights.rules and batch.semantic is not None else None
         targets = truth(points.canonical, semantic)
-        # The fields are to fit where the surface is; it shall not move to where they fit better (as published).
-        still = points._replace(
+        # Detached: the fields fit the surface, and the surface does not move to fit the fields
+        # (as published).
+        fixed = points._replace(
             canonical=points.canonical.detach(), deformed=points.deformed.detach()
         )
-        terms |= supervision_terms(model.blend_fields(still, frame), targets, count)
+        terms |= supervision_terms(model.blend_fields(fixed, frame), targets, count)
         if semantic is not None:
             terms["flame_distance"] = flame_distance_term(targets, semantic)
     return terms
@@ -115,35 +117,42 @@ def mask_term(
     batch: Batch,
     sharpness: float,
 ) -> Tensor:
-    """Binary cross-entropy of occupancy against the mask, on every ray that is not a surface ray and has a root."""
+    """Binary cross-entropy of occupancy against the mask, on valid rays off the surface."""
     off = ~(traced.hit & batch.mask) & traced.valid
     rays = view.select(off)
-    # The distance along the ray is a constant; camera and directions carry what gradient there is.
+    # The distance along the ray is a constant; gradients flow through the camera and directions.
     along = ((traced.deformed[off] - view.origin.detach()) * rays.directions.detach()).sum(dim=1)
     sdf = model.sdf_at(traced.canonical[off], rays.at(along), frame)
-    wanted = batch.mask[off].to(sdf.dtype)
-    entropy = binary_cross_entropy_with_logits(-sharpness * sdf, wanted, reduction="sum")
+    occupancy = batch.mask[off].to(sdf.dtype)
+    entropy = binary_cross_entropy_with_logits(-sharpness * sdf, occupancy, reduction="sum")
     return entropy / (sharpness * len(batch.pixels))
 
 
-def supervision_terms(found: Deformation | None, targets: Targets, count: int) -> Terms:
-    """Deformation against the head model's, for the fields that the variant has."""
-    if found is None:
+def supervision_terms(fields: Deformation | None, targets: Targets, count: int) -> Terms:
+    """Squared differences of a variant's deformation fields from the head model's.
+
+    Args:
+        fields: None for a variant without deformation fields; it has no terms.
+        count: number of pixels to divide by.
+    """
+    if fields is None:
         return {}
-    near, skinned = targets.near, targets.skinned
-    terms = {"skinning": (found.weights - targets.weights)[skinned].square().sum() / count}
-    if found.pose.shape[1]:
-        terms["pose"] = (
-            DIFFERENCE_SCALE * (found.pose - targets.pose)[near]
-        ).square().sum() / count
-    if found.expression.shape[2]:
-        terms["expression"] = (
-            DIFFERENCE_SCALE * (found.expression - targets.expression)[near]
-        ).square().sum() / count
+    near = targets.near
+    weights = (fields.weights - targets.weights)[targets.skinned]
+    terms = {"skinning": weights.square().sum() / count}
+    if fields.pose.shape[1]:
+        pose = DIFFERENCE_SCALE * (fields.pose - targets.pose)[near]
+        terms["pose"] = pose.square().sum() / count
+    if fields.expression.shape[2]:
+        expression = DIFFERENCE_SCALE * (fields.expression - targets.expression)[near]
+        terms["expression"] = expression.square().sum() / count
     return terms
 
 
 def flame_distance_term(targets: Targets, semantic: Tensor) -> Tensor:
-    """Mean over skin of the fourth power of the distance to the head model's nearest vertex; zero without skin."""
+    """Mean over skin of the fourth power of the distance to the nearest head-model vertex.
+
+    Zero where no pixel is labelled skin.
+    """
     squared = targets.distance[labelled(semantic, SKIN, semantic)]
     return squared.square().sum() / max(1, len(squared))

@@ -1,4 +1,7 @@
-"""Muon: momentum made orthogonal, so that every direction of a matrix learns at one speed, fine detail included."""
+"""The Muon optimiser: momentum with orthogonalised updates, for the hidden matrices of networks.
+
+All singular directions of a matrix, those of fine detail included, are updated at one rate.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,21 @@ QUINTICS = (
     (4.107059, -2.947850, 0.544843),
     (3.9486908, -2.9089022, 0.5518191),
 )
-"""Odd polynomials that together lift singular values in (0.001, 1] to about 0.2 .. 1.9 (the first three of
-Amsel et al., Polar Express); more of them come closer to one and cost more than they bring here."""
+"""Coefficients of odd polynomials that together map singular values in (0.001, 1] to about 0.2 to
+1.9 (the first three of Amsel et al., Polar Express). More of them come closer to one, at a higher
+cost than gain here."""
+
 MATCH_ADAM = 0.2
-"""Root mean square of an orthogonal update times the square root of its longer side that equals one of Adam's."""
+"""Root mean square of an update; close to that of Adam's, so that learning rates are comparable."""
 
 
 def is_hidden_matrix(parameter: Tensor) -> bool:
-    """Whether Muon is for this parameter: a matrix between wide layers, not a bias, a gain or a narrow output."""
+    """Whether Muon updates a parameter: a matrix between wide layers, no bias, gain or output."""
     return parameter.ndim == 2 and min(parameter.shape) > 16
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Roughly the nearest matrix with all singular values one, in a few products and no decomposition."""
+    """Approximate the nearest matrix whose singular values are all one, by matrix products."""
     wide: Tensor = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     wide = wide / (wide.norm() + 1e-9)
     for first, third, fifth in QUINTICS:
@@ -34,9 +39,15 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised (Jordan et al. 2024), in the parameters' own precision.
+    """Muon (Jordan et al. 2024) with Nesterov momentum, in the precision of the parameters.
 
-    torch's own Muon computes in bfloat16, forty times slower than float32 on a CPU without such instructions.
+    `torch.optim.Muon` computes in bfloat16, which is forty times slower than float32 on a CPU
+    without bfloat16 instructions.
+
+    Args:
+        parameters: matrices to update.
+        lr: learning rate.
+        momentum: decay rate of the mean gradient.
     """
 
     def __init__(
@@ -46,7 +57,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step down the gradients the parameters hold."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 self._update(parameter, group["lr"], group["momentum"])

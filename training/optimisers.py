@@ -1,4 +1,4 @@
-"""Optimisers of a run: Adam for the networks, Muon for their matrices where asked for, sparse Adam for inputs."""
+"""Optimisers of a run: Adam or Muon for the networks, sparse Adam for inputs; learning rates."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ from .muon import Muon, is_hidden_matrix
 from .settings import OptimiserSettings, Schedule
 
 BETAS = (0.9, 0.999)
+
 HALVED_AFTER = 2.0 / 3.0
-"""Share of the run: 40 of 60 epochs."""
+"""Share of the run after which the rate is halved: 40 of 60 epochs."""
+
 FINAL_RATE = 0.01
-"""What the cosine ends at."""
+"""Rate at the end of the cosine, relative to its peak."""
+
 WARM_UP = 0.01
-"""Share of the run over which the cosine's rate rises."""
+"""Share of the run over which the rate of the cosine rises from zero."""
 
 
 def rate_factor(decay: str, progress: float) -> float:
-    """Learning rate relative to its peak at `progress` in 0..1 of the run (see `settings.Schedule.decay`)."""
+    """Learning rate relative to its peak.
+
+    Args:
+        decay: `halved` or `cosine`, as in `Schedule.decay`.
+        progress: share of the run that is done, 0 to 1.
+    """
     if decay == "halved":
         return 0.5 if progress >= HALVED_AFTER else 1.0
     falling = FINAL_RATE + (1.0 - FINAL_RATE) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
@@ -33,7 +41,7 @@ def rate_factor(decay: str, progress: float) -> float:
 
 
 def shape_factor(schedule: Schedule, step: int) -> float:
-    """Further factor of the learning rate of all networks but the texture's at `step`."""
+    """Additional factor of the learning rate at `step`, for all networks except the texture's."""
     since = step - schedule.colours_first
     return min(1.0, max(0, since + 1) / schedule.shape_warm_up) if schedule.shape_warm_up else 1.0
 
@@ -41,27 +49,32 @@ def shape_factor(schedule: Schedule, step: int) -> float:
 def make_optimisers(
     model: HeadAvatarModel, inputs: FrameParameters, settings: OptimiserSettings
 ) -> list[torch.optim.Optimizer]:
-    """Adam first, then Muon if it has a rate, then sparse Adam if any input is trained; groups know their `peak`."""
-    shape = _shape_parameters(model)
-    matrix = settings.matrix_rate > 0.0
+    """Create the optimisers of a run.
 
-    def groups(wanted: bool, rate: float) -> list[Any]:
+    Returns:
+        Adam, then Muon if `matrix_rate` is positive, then sparse Adam if any input is trained.
+        Every parameter group stores its peak learning rate under `peak`.
+    """
+    shape = _shape_parameters(model)
+    use_muon = settings.matrix_rate > 0.0
+
+    def groups(matrices: bool, rate: float) -> list[Any]:
         texture = (
-            p for p in model.texture.parameters() if (matrix and is_hidden_matrix(p)) == wanted
+            p for p in model.texture.parameters() if (use_muon and is_hidden_matrix(p)) == matrices
         )
-        others = (p for p in shape if (matrix and is_hidden_matrix(p)) == wanted)
+        others = (p for p in shape if (use_muon and is_hidden_matrix(p)) == matrices)
         return [_group(others, rate, shape=True), _group(texture, rate * settings.texture_factor)]
 
-    made: list[torch.optim.Optimizer] = [
+    optimisers: list[torch.optim.Optimizer] = [
         torch.optim.Adam(groups(False, settings.learning_rate), betas=BETAS)
     ]
-    if matrix:
-        made.append(Muon(groups(True, settings.matrix_rate), lr=settings.matrix_rate))
+    if use_muon:
+        optimisers.append(Muon(groups(True, settings.matrix_rate), lr=settings.matrix_rate))
     if inputs.trained():
-        made.append(
+        optimisers.append(
             torch.optim.SparseAdam([_group(inputs.trained(), settings.input_rate)], betas=BETAS)
         )
-    return made
+    return optimisers
 
 
 def _group(
@@ -76,7 +89,10 @@ def _shape_parameters(model: HeadAvatarModel) -> list[nn.Parameter]:
 
 
 def hold_shape(model: HeadAvatarModel) -> None:
-    """Forget the gradients of all networks but the texture's: no optimiser moves them, or remembers them, this step."""
+    """Drop the gradients of all networks except the texture's.
+
+    The optimisers then leave these networks and their momentum unchanged in this step.
+    """
     for parameter in _shape_parameters(model):
         parameter.grad = None
 
@@ -84,10 +100,11 @@ def hold_shape(model: HeadAvatarModel) -> None:
 def set_rates(
     optimisers: Iterable[torch.optim.Optimizer], factor: float, shape: float = 1.0
 ) -> None:
-    """Every group's learning rate, relative to its peak.
+    """Set the learning rate of every parameter group, relative to its peak.
 
     Args:
-        shape: further factor of all networks but the texture's (see `shape_factor`).
+        factor: learning rate relative to the peak, from `rate_factor`.
+        shape: additional factor for all networks except the texture's, from `shape_factor`.
     """
     for optimiser in optimisers:
         for group in optimiser.param_groups:

@@ -1,4 +1,4 @@
-"""Presets: three sizes of run, from five minutes on two cores to the paper's."""
+"""Presets of training settings, from five minutes on two cores (`tiny`) to the paper's (`full`)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ from .settings import LossWeights, OptimiserSettings, Schedule, TracerSettings, 
 from .warm_start.fits import WarmStartSettings
 
 CLEAR = LossWeights(space=100.0, free_space=100.0)
-"""The published weights, and empty space kept empty: the raster tracer does not look there.
+"""The published weights, and losses on empty space, which the raster tracer does not sample.
 
-Free space: after `tiny` without it, up to a tenth of the air between chin and neck has a signed
-distance below 0.05, and where that falls below zero a lobe of skin grows (one seed of six on male1)."""
+Without the free-space loss, after `tiny` up to a tenth of the air between chin and neck has a
+signed distance below 0.05. Where that falls below zero a lobe of skin grows (one seed of six on
+male1)."""
+
 SHARP = replace(CLEAR, sharpness=150.0, smooth=0.3)
-"""The published sharpness blurs silhouettes by two pixels of 256, and a short run has no time to make up for it: after
-200 steps of `tiny` the masks' IoU was 0.972 instead of 0.966. Smoothness: `tiny` on unseen expressions had a normal
-cosine of 0.919 without, 0.938 with it, and 0.897 with ten times as much."""
+"""`CLEAR` with sharper silhouettes and smoother surfaces, for short runs.
+
+Sharpness: the published value blurs silhouettes by two pixels of 256. After 200 steps of `tiny` the
+masks' IoU was 0.966 with it and 0.972 with this one. Smoothness: the normal cosine of `tiny` on
+unseen expressions was 0.919 without, 0.938 with it, and 0.897 with ten times as much."""
 
 FULL = TrainSettings(
     losses=CLEAR, optimiser=OptimiserSettings(clip=20.0), tracer=TracerSettings(refresh_steps=100)
 )
-"""The paper's sizes, rates and schedule. The clip is several times the usual gradient: one ray that meets a speck of
-surface before the face has been seen to spoil a run."""
+"""The paper's sizes, rates and schedule.
+
+The clip is several times the usual gradient norm: a single ray that hits a floater in front of the
+face has spoilt a run."""
 
 TINY = TrainSettings(
     threads=1,
@@ -41,7 +47,6 @@ TINY = TrainSettings(
     optimiser=OptimiserSettings(
         learning_rate=1e-3, matrix_rate=1.5e-3, texture_factor=3.0, clip=6.0
     ),
-    # Condition noise: on strong unseen expressions of female1 the RGB L1 of `tiny` was 0.0235 without, 0.0187 with it.
     schedule=Schedule(
         steps=750,
         decay="cosine",
@@ -50,6 +55,7 @@ TINY = TrainSettings(
         colours_first=100,
         # male2, seed 0: normal cosine 0.956 instead of 0.949 on strong unseen expressions.
         shape_warm_up=150,
+        # female1: RGB L1 0.0187 instead of 0.0235 on strong unseen expressions.
         condition_noise=0.5,
         validation_steps=250,
     ),
@@ -79,14 +85,14 @@ SMALL = replace(
 )
 
 PRESETS = {"tiny": TINY, "small": SMALL, "full": FULL}
-"""By the name that `--preset` takes."""
+"""Settings by the name that `--preset` takes."""
 
 
 def preset(name: str) -> TrainSettings:
-    """The settings of a preset.
+    """Return the settings of a preset.
 
     Raises:
-        UsageError: there is none of this name; the sentence lists those there are.
+        UsageError: the name is unknown; the message lists the presets.
     """
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)

@@ -1,4 +1,4 @@
-"""Pseudo ground truth: how the head model says a surface point moves (IMavatar, "Regularization")."""
+"""Pseudo ground truth of deformation from the head model (IMavatar, "Regularization")."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from imavatar_deploy.head_model import HeadModel
 from .semantics import CLOTH, HAIR, MOUTH, labelled
 
 NEAR = 0.001
-"""Squared distance, model units, up to which a head-model vertex speaks for a surface point: 8 mm."""
+"""Largest squared distance of a surface point from its vertex, squared model units (8 mm)."""
+
 NECK = BONES.index("neck")
 
 
 class Targets(NamedTuple):
-    """What M surface points shall do; nothing here carries a gradient but the distance."""
+    """Target deformation of M surface points. Only `distance` has a gradient."""
 
-    distance: Tensor  # [M] squared, to the nearest vertex of the canonical head, model units; with gradient
-    near: Tensor  # [M] bool: close enough for the targets to count
+    distance: Tensor  # [M] squared distance to the nearest vertex, squared model units
+    near: Tensor  # [M] bool: the point is within `NEAR` of its vertex
     expression: Tensor  # [M, 3, E] blendshapes
     pose: Tensor  # [M, 36, 3] correctives
     weights: Tensor  # [M, J] skinning weights
-    skinned: Tensor  # [M] bool: `weights` counts
+    skinned: Tensor  # [M] bool: `weights` is a target of this point
 
 
 class PseudoGroundTruth(nn.Module):
-    """The head model's blendshapes, correctives and skinning weights at its nearest canonical vertex.
+    """Targets of surface points: blendshapes, correctives and weights of the nearest vertex.
 
     Args:
         head: the subject's head model.
-        bones: skinning bones of the avatar, the ghost bone included where it has one.
+        bones: number of skinning bones of the avatar, the ghost bone included.
     """
 
     vertices: Tensor
@@ -58,17 +59,20 @@ class PseudoGroundTruth(nn.Module):
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, canonical: Tensor, semantic: Tensor | None) -> Targets:
-        """Targets of surface points.
+        """Look up the targets of surface points.
+
+        With labels, hair follows the head and cloth follows the ghost bone; the inside of the mouth
+        has no skinning target and no correctives (supplementary, 1.4).
 
         Args:
             canonical: `[M, 3]` surface points, model units.
-            semantic: `[M]` label ids of their pixels, where the data has them: hair shall follow the head, cloth the
-                ghost bone; the inside of the mouth has no skinning target and no correctives (supplementary, 1.4).
+            semantic: `[M]` label ids of their pixels, or None.
         """
         nearest = self._nearest(canonical.detach())
         distance = (canonical - self.vertices[nearest]).square().sum(dim=1)
         mouth = labelled(semantic, MOUTH, canonical)
-        weights, pose = self.weights[nearest], self.pose[nearest]
+        weights = self.weights[nearest]
+        pose = self.pose[nearest]
         weights[labelled(semantic, HAIR, canonical)] = self._only(self.ghosts + NECK)
         if self.ghosts:
             weights[labelled(semantic, CLOTH, canonical)] = self._only(0)
@@ -77,8 +81,8 @@ class PseudoGroundTruth(nn.Module):
         return Targets(distance, near, self.expression[nearest], pose, weights, near & ~mouth)
 
     def _nearest(self, points: Tensor) -> Tensor:
-        """[M] index of the nearest vertex."""
-        # |p - v|² less its constant |p|²: one product of matrices instead of M x V x 3 differences.
+        """Index of the nearest vertex of each point, `[M]`."""
+        # |p - v|² without its constant |p|²: one matrix product instead of M x V x 3 differences.
         score = torch.addmm(self.vertices.square().sum(dim=1), points, self.vertices.T, alpha=-2.0)
         return score.argmin(dim=1)
 

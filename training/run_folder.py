@@ -1,12 +1,12 @@
-"""RunFolder: the files of a training run, each written whole.
+"""The folder of a training run: its files, each written atomically.
 
-config.toml      every setting, explained
-checkpoint/      the model, as `imavatar-export` reads it
-state.pt         all that going on needs: model, optimisers, inputs, clock
-losses.jsonl     the loss terms of every step
-validation.jsonl the quality of validation frames
-validation/      rendered beside ground truth
-warm_start/      what the warm start has reached, while it runs
+config.toml      every setting, with an explanation
+checkpoint/      the model, in the layout that `imavatar-export` reads
+state.pt         the state to resume from: model, optimisers, inputs, clock
+losses.jsonl     loss terms of every step
+validation.jsonl quality of the validation frames
+validation/      images: renders beside ground truth
+warm_start/      intermediate state of the warm start, while it runs
 tensorboard/     curves and images
 """
 
@@ -20,8 +20,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float
 from imavatar_deploy.atomic import atomic_file, refuse_standard_output
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.model.checkpoint import save_checkpoint
@@ -34,7 +34,7 @@ CONFIG = "config.toml"
 
 
 class RunFolder:
-    """Paths and files of one run."""
+    """Paths of a run's files, and methods that write and read them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,34 +48,34 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
 
     def begin(self, settings: TrainSettings, *, overwrite: bool = False) -> None:
-        """Make the folder, with its configuration.
+        """Create the folder and write its configuration.
 
         Raises:
-            UsageError: something is there already.
+            UsageError: the path exists and is not an empty folder, or not a run to overwrite.
         """
         refuse_standard_output(self.path)
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             self._clear(overwrite)
-        self.path.resolve().mkdir(parents=True, exist_ok=True)  # which a link may lead to
+        self.path.resolve().mkdir(parents=True, exist_ok=True)  # the path may be a link
         with atomic_file(self.config) as partial:
             partial.write_text(to_toml(settings), encoding="utf-8")
 
     def _clear(self, overwrite: bool) -> None:
         if not self.config.is_file():
             raise UsageError(
-                f"{self.path} is there and holds no run of ours (no {CONFIG}); choose another name"
+                f"{self.path} exists and is not a training run (no {CONFIG}); choose another name"
             )
         if not overwrite:
             raise UsageError(
-                f"{self.path} holds a run already; go on with it by --resume, or pass --overwrite"
+                f"{self.path} already holds a run; continue it with --resume, or pass --overwrite"
             )
         shutil.rmtree(self.path.resolve())
 
     def settings(self) -> TrainSettings:
-        """What the run was started with.
+        """Read the settings that the run was started with.
 
         Raises:
-            InputError: there is no run here, or its configuration is unreadable.
+            InputError: the folder holds no run, or its configuration cannot be read.
         """
         if not self.config.is_file():
             raise InputError(
@@ -84,13 +84,13 @@ class RunFolder:
         return read_config(self.config, TrainSettings())
 
     def save(self, model: HeadAvatarModel, state: dict[str, Any]) -> None:
-        """Keep the model and the state, each whole or not at all."""
+        """Write the checkpoint and the state, each atomically."""
         save_checkpoint(model, self.checkpoint, overwrite=True)
         with atomic_file(self.state) as partial:
             torch.save(state, partial)
 
     def load(self) -> dict[str, Any] | None:
-        """The kept state, or None when the run ended before there was one.
+        """Read the state, or return None where the run ended before its first one.
 
         Raises:
             InputError: the file is damaged.
@@ -99,34 +99,35 @@ class RunFolder:
             return None
         try:
             state: dict[str, Any] = torch.load(self.state, weights_only=True, map_location="cpu")
-        except Exception as error:  # torch raises whatever its unpickler stumbles over
+        except Exception as error:  # torch does not document what it raises
             raise InputError(
-                f"{self.state} cannot be read ({error}); begin anew, --from {self.checkpoint}"
+                f"{self.state} cannot be read ({error}); start a new run with --from "
+                f"{self.checkpoint}"
             ) from error
         return state
 
     def validations(self) -> list[dict[str, Any]]:
-        """The rows of `validation.jsonl`: step, minutes, qualities, and warnings if there are any."""
+        """Read the rows of `validation.jsonl`: step, minutes, qualities, lobe and any warnings."""
         if not self.qualities.exists():
             return []
         lines = self.qualities.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
-    def forget_after(self, step: int) -> None:
-        """Drop what was noted of steps that will be made again."""
+    def truncate_logs(self, step: int) -> None:
+        """Remove the rows of steps after `step`, and incomplete rows, from the logs."""
         for path in (self.losses, self.qualities):
             if path.exists():
                 lines = path.read_text(encoding="utf-8").splitlines()
-                kept = [
+                rows = [
                     line
                     for line in lines
                     if line.endswith("}") and json.loads(line)["step"] <= step
                 ]
                 with atomic_file(path) as partial:
-                    partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+                    partial.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
 
-    def write_image(self, name: str, picture: NDArray[np.floating[Any]]) -> Path:
-        """A PNG `[H, W, 3]` of 0..1 among the validation images."""
+    def write_image(self, name: str, picture: Float[Array, "H W 3"]) -> Path:
+        """Write an RGB image of values 0..1 as a PNG among the validation images."""
         self.validation.mkdir(exist_ok=True)
         path = self.validation / f"{name}.png"
         with atomic_file(path) as partial:

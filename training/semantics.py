@@ -1,15 +1,13 @@
-"""Semantic labels of a face image: which ids mean what, and the rules that training draws from them."""
+"""Semantic labels in training: groups of label ids, pixels of skin, and depth of the head model."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from imavatar_deploy.arrays import Array, Bool, Float, Float32, UInt8
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
@@ -24,66 +22,66 @@ def _ids(*names: str) -> tuple[int, ...]:
 
 
 SKIN = _ids("skin", "left ear", "right ear", "nose", "neck")
-"""Where the surface should lie on the head model."""
+"""Labels whose surface lies on the head model."""
 
 MOUTH = _ids("mouth interior", "glasses")
-"""The head model has neither."""
+"""Labels that the head model does not have."""
 
 HAIR = _ids("hair", "earring")
-"""What follows the head."""
+"""Labels that follow the head's bone."""
 
 CLOTH = _ids("cloth", "necklace")
-"""What stays with the ghost bone."""
+"""Labels that follow the ghost bone."""
 
 FEATURES = _ids(
     "left brow", "right brow", "left eye", "right eye", "mouth interior", "upper lip", "lower lip"
 )
-"""Small and looked at most."""
+"""Small regions that matter most to a viewer."""
+
+NOWHERE = 1e6
+"""Depth of a pixel that does not show the head model."""
+
+EDGE = np.ones((5, 5), np.uint8)
+"""Neighbourhood of a pixel: outlines of labels and of the head model are exact to two pixels."""
 
 
 def labelled(semantic: Tensor | None, ids: tuple[int, ...], like: Tensor) -> Tensor:
-    """[N] bool: the pixels whose label is among `ids`; none of them without labels.
+    """Which pixels have a label among `ids`, `[N]` bool; all False without labels.
 
     Args:
         semantic: `[N]` label ids, or None.
-        like: a tensor of N rows, for count and device.
+        like: tensor of N rows that gives the length and device of the result.
     """
     if semantic is None:
         return torch.zeros(len(like), dtype=torch.bool, device=like.device)
     return torch.isin(semantic, torch.tensor(ids, device=semantic.device))
 
 
-# How far the head model is from the camera in each pixel of a frame.
-
-
-Float = NDArray[np.floating[Any]]
-
-NOWHERE = 1e6
-"""Depth of a pixel that does not show the head model."""
-
-EDGE = np.ones((5, 5), np.uint8)
-"""Neighbourhood of a pixel whose nearest depth counts: outlines are known to two pixels."""
-
-
-def head_depth(head: HeadModel, expression: Float, pose: Float, camera: Camera, size: int) -> Float:
-    """[S, S] distance of the head model along the camera's axis, model units, or `NOWHERE`."""
+def head_depth(
+    head: HeadModel,
+    expression: Float32[Array, " E"],
+    pose: Float32[Array, "15"],
+    camera: Camera,
+    size: int,
+) -> Float32[Array, "S S"]:
+    """Depth of the head model along the camera's axis, model units; `NOWHERE` off the head."""
     vertices = UNITS_PER_METRE * head.vertices(expression, pose)
     with Workers(1) as workers:
         rasteriser = Rasteriser(head.faces, size, size, workers, cull=False)
-        seen = rasteriser.draw(vertices.astype(np.float32), camera.image_matrix(size, size))
+        fragments = rasteriser.draw(vertices.astype(np.float32), camera.image_matrix(size, size))
     row = camera.world_to_camera[2]
     depth = -(vertices @ row[:3] + row[3])
-    pixels = (depth[head.faces[seen.triangle]] * seen.barycentrics).sum(axis=2)
-    return np.where(seen.triangle >= 0, pixels, NOWHERE).astype(np.float32)
+    pixels = (depth[head.faces[fragments.triangle]] * fragments.barycentrics).sum(axis=2)
+    return np.where(fragments.triangle >= 0, pixels, NOWHERE).astype(np.float32)
 
 
-def nearest_around(depth: Float) -> Float:
-    """[S, S] the smallest depth of each pixel's neighbourhood; `NOWHERE` where the head does not fill it."""
+def nearest_around(depth: Float[Array, "H W"]) -> Float[Array, "H W"]:
+    """Smallest depth in each pixel's neighbourhood; `NOWHERE` where the head does not fill it."""
     known = cv2.dilate(depth, EDGE) < NOWHERE
     return np.where(known, cv2.erode(depth, EDGE), NOWHERE)
 
 
-def is_skin(semantic: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """[S, S] pixels whose whole neighbourhood is labelled skin."""
+def is_skin(semantic: UInt8[Array, "H W"]) -> Bool[Array, "H W"]:
+    """Which pixels have a neighbourhood that is all labelled skin."""
     skin = np.isin(semantic, SKIN).astype(np.uint8)
     return np.asarray(cv2.erode(skin, EDGE) > 0)

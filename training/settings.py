@@ -1,4 +1,4 @@
-"""Settings: everything a training run may choose, each field with what it means; kept as the run's config.toml."""
+"""Settings of a training run. The docstrings of the fields become the comments of config.toml."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from imavatar_deploy.model.variants import VARIANTS
 
 from .warm_start.fits import WarmStartSettings
 
-# LossWeights: how much each term of the losses counts.
-
-
 Terms = dict[str, Tensor]
-"""Loss terms by the name of their weight, not weighted yet."""
+"""Loss terms by the name of their weight, not weighted."""
+
+DECAYS = ("halved", "cosine")
+"""Schedules of the learning rate."""
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts. The defaults are the published supervised configuration."""
+    """Weights of the loss terms. The defaults are the published supervised configuration."""
 
     colour: float = 1.0
-    """Sum of absolute differences over the channels, colours in -1..1, a pixel."""
+    """Absolute difference of colours in -1..1, summed over the channels of a pixel."""
     mask: float = 100.0
     """Binary cross-entropy of the silhouette."""
     sharpness: float = 50.0
@@ -35,20 +35,22 @@ class LossWeights:
     skinning: float = 0.1
     """Skinning weights against those of the nearest head-model vertex."""
     pose: float = 10.0
-    """Pose correctives against the nearest vertex's."""
+    """Pose correctives against those of the nearest head-model vertex."""
     expression: float = 10.0
-    """Expression blendshapes against the nearest vertex's."""
+    """Expression blendshapes against those of the nearest head-model vertex."""
     flame_distance: float = 10_000.0
-    """Squared squared distance of skin to the head model; needs semantic labels."""
+    """Fourth power of the distance of skin to the head model; needs semantic labels."""
     space: float = 0.0
-    """Points in space that an image shows to be empty, where the paper's marcher would look and the quick tracer does
-    not; 0 as published."""
+    """Occupancy of points in space that the mask shows to be empty. The paper's marcher samples
+    them, the raster tracer does not; 0 as published."""
     free_space: float = 0.0
-    """Points in front of skin, which no mask shows to be empty; needs labels; 0 as published."""
+    """Occupancy of points in front of skin, which no mask shows to be empty; needs semantic labels;
+    0 as published."""
     smooth: float = 0.0
     """Difference of the normals of neighbouring surface points; 0 as published."""
     rules: bool = True
-    """Follow the semantic rules where the data has labels: hair, cloth and the inside of the mouth."""
+    """Apply the semantic rules of hair, cloth and the inside of the mouth where the data has
+    labels."""
     expression_drift: float = 0.0
     """Squared deviation of optimised expressions from the tracked ones."""
     pose_drift: float = 0.0
@@ -57,70 +59,72 @@ class LossWeights:
     """Squared deviation of optimised camera centres from the tracked ones."""
 
     def total(self, terms: Terms) -> Tensor:
-        """The weighted sum of the terms that are there."""
+        """The weighted sum of the given terms."""
         return torch.stack([getattr(self, name) * term for name, term in terms.items()]).sum()
-
-
-DECAYS = ("halved", "cosine")
 
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """How the networks and the inputs learn."""
+    """Learning rates of the networks and of the per-frame inputs."""
 
     learning_rate: float = 1e-4
-    """Of Adam, betas 0.9 and 0.999."""
+    """Learning rate of Adam, with betas 0.9 and 0.999."""
     matrix_rate: float = 0.0
-    """Of Muon, which then takes the hidden matrices from Adam; 0 leaves all to Adam, as the paper does."""
+    """Learning rate of Muon for the hidden matrices; 0 trains these with Adam too, as published."""
     texture_factor: float = 1.0
-    """Learning rates of the texture network relative to the others'; a warm start knows the shape and no colours."""
+    """Learning rates of the texture network relative to those of the other networks. A warm start
+    fits shape and motion but no colours, so the texture network has more to learn."""
     input_rate: float = 1e-4
-    """Of optimised poses, cameras, expressions and latent codes (sparse Adam)."""
+    """Learning rate of sparse Adam for poses, cameras, expressions and latent codes."""
     clip: float = 0.0
     """Largest norm of the networks' gradient; 0 for no limit, as published."""
     mixed: bool = False
-    """Evaluate the texture network in bfloat16. The search and the surface stay in float32: they converge to 1e-5."""
+    """Evaluate the texture network in bfloat16. The search and the surface stay in float32, because
+    they converge to 1e-5."""
 
 
 @dataclass(frozen=True)
 class InputSettings:
-    """Which of the tracked values are improved while training; each frame has its own."""
+    """Which tracked values of each frame are optimised while training."""
 
     pose: bool = True
-    """Bone rotations (as the published code does)."""
+    """Bone rotations (optimised in the published code)."""
     camera: bool = True
-    """Camera centres (as the published code does)."""
+    """Camera centres (optimised in the published code)."""
     expression: bool = False
     """Expression coefficients."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a run is, how its learning rate falls, and how often it is saved and looked at."""
+    """Length of a run, samples a step, decay of the learning rate, checkpoints and validations."""
 
     epochs: int = 60
-    """Times that every frame is seen."""
+    """Passes over the frames of the dataset."""
     steps: int = 0
-    """Steps in all, an image each, instead of epochs; 0 for epochs."""
+    """Number of steps, with an image each; replaces `epochs` unless 0."""
     minutes: float = 0.0
-    """Length by the clock instead, the warm start not counted; 0 for epochs or steps. The learning rate follows the
-    clock, so two such runs are not equal to the last bit."""
+    """Minutes of training without the warm start; replaces `epochs` and `steps` unless 0. The
+    learning rate then follows the clock, so two such runs are not equal bit for bit."""
     decay: str = "halved"
-    """`halved` after two thirds of the run (40 of 60 epochs, as published), or `cosine` down to a hundredth."""
+    """`halved` after two thirds of the run (40 of 60 epochs, as published), or `cosine` down to a
+    hundredth."""
     pixels: int = 2048
-    """Pixels a step: half of them all over the image, half in the face's box."""
+    """Pixels a step: half from the whole image, half from the face's box."""
     features: float = 0.0
-    """Share of the pixels that is taken from brows, eyes and mouth besides, where the data has labels; 0 as published.
-    Eyes are a thousandth of an image, and short runs hardly see them."""
+    """Share of the pixels that is drawn from brows, eyes and mouth, where the data has labels; 0 as
+    published. Eyes cover a thousandth of an image, too little for short runs."""
     colours_first: int = 0
-    """Steps at the beginning in which only the texture network learns; 0 as published, and without a warm start. A warm
-    start knows the shape and no colours, and colours that are all wrong pull at the shape."""
+    """Steps at the start that train only the texture network; 0 as published; ignored without a
+    warm start. A warm start fits no colours, and the errors of initial colours distort the
+    shape."""
     shape_warm_up: int = 0
-    """Steps after `colours_first` over which the learning rate of the other networks rises from zero;
-    0 as published. At the full rate their first steps shatter what the warm start has fitted."""
+    """Steps after `colours_first` over which the learning rate of the other networks rises from
+    zero; 0 as published. At the full rate the first steps destroy the result of the warm start."""
     condition_noise: float = 0.0
-    """Standard deviation of noise on the expression and jaw that the texture network is told, in half of the pixels; 0
-    as published. A video shows few expressions, and colours go astray in those it does not show."""
+    """Standard deviation of noise on the expression and jaw that condition the texture network, in
+    half of the pixels; 0 as published. It improves colours of expressions that are not in the
+    video."""
     space_points: int = 512
     """Points a step for the loss on empty space, where that has a weight."""
     air_points: int = 512
@@ -128,66 +132,67 @@ class Schedule:
     smooth_points: int = 256
     """Surface points a step for the loss on smoothness, where that has a weight."""
     checkpoint_minutes: float = 5.0
-    """At most so much work is lost to an accident."""
+    """Minutes between checkpoints."""
     validation_steps: int = 500
-    """Steps between validations; 0 for one at the end only."""
+    """Steps between validations; 0 for a single validation at the end."""
     validation_frames: int = 3
     """Frames of a validation, evenly spread over the dataset."""
     validation_size: int = 128
     """Width and height of validation images, pixels."""
     vanished_steps: int = 100
-    """Give up after so many steps in a row in which no ray meets the avatar."""
+    """Consecutive steps without a ray that hits the avatar after which the run ends."""
 
 
 @dataclass(frozen=True)
 class TracerSettings:
-    """How rays find the surface."""
+    """The method that intersects rays with the surface."""
 
     name: str = "raster"
-    """`raster` (guided by the rasterised surface) or `march` (the paper's ray marcher); variants without a forward map
-    always march."""
+    """`raster` (guided by the rasterised surface) or `march` (the paper's ray marcher). Variants
+    without a forward map always use `march`."""
     resolution: int = 128
-    """Cells a side of the raster tracer's extraction."""
+    """Grid cells a side of the surface extraction of the raster tracer."""
     samples: int = 64
-    """Samples a ray of the marcher; the paper has 100."""
+    """Samples a ray of the marcher; 100 in the paper."""
     refresh_steps: int = 50
-    """Steps after which the tracer is told that the networks have changed, so that it extracts the surface anew."""
+    """Steps between refreshes of the tracer, which extract the surface again."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What a training run may choose. The defaults are the paper's networks and schedule, with the quick tracer and the
-    warm start.
+    """All settings of a training run.
+
+    The defaults are the paper's networks and schedule, with the raster tracer and the warm start.
 
     Raises:
-        UsageError: a choice that does not exist or cannot be.
+        UsageError: a name is unknown, or a value is out of range.
     """
 
     variant: str = "imavatar"
-    """Row of `model.variants.VARIANTS`."""
+    """Model variant, a row of `model.variants.VARIANTS`."""
     seed: int = 0
-    """Of everything random."""
+    """Seed of all random numbers."""
     size: int = 256
-    """Side in pixels that frames are resized to."""
+    """Side to which frames are resized, pixels."""
     threads: int = 0
-    """CPU threads; 0 for all cores. Small networks want one: threads that wait for each other by spinning were 30 times
-    slower when another program wanted the second core."""
+    """CPU threads; 0 for all cores. One thread suits small networks: with two threads that spin
+    while they wait, a run was 30 times slower while another program used the second core."""
     warm_start: bool = True
-    """Begin from the head model's shape and motion instead of the paper's sphere."""
+    """Start from the head model's shape and motion instead of the paper's sphere."""
     networks: NetworkSizes = field(default_factory=NetworkSizes)
     """Sizes of the networks."""
     losses: LossWeights = field(default_factory=LossWeights)
-    """What is minimised."""
+    """Weights of the loss terms."""
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
-    """How the networks learn."""
+    """Learning rates."""
     inputs: InputSettings = field(default_factory=InputSettings)
-    """Which tracked values are improved."""
+    """Tracked values that are optimised."""
     schedule: Schedule = field(default_factory=Schedule)
-    """How long and how often."""
+    """Length of the run and intervals of its tasks."""
     tracer: TracerSettings = field(default_factory=TracerSettings)
-    """How rays find the surface."""
+    """Intersection of rays with the surface."""
     fit: WarmStartSettings = field(default_factory=WarmStartSettings)
-    """How the warm start fits."""
+    """Settings of the warm start."""
 
     def __post_init__(self) -> None:
         choices: tuple[tuple[str, str, Collection[str]], ...] = (

@@ -1,4 +1,4 @@
-"""Training: from a dataset to a run's folder with a trained avatar; the room's public function."""
+"""`train`: train a head avatar on a dataset, in one process or several (Lightning Fabric)."""
 
 from __future__ import annotations
 
@@ -14,51 +14,48 @@ from typing import Any
 from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.errors import MissingDependencyError, UsageError
 from imavatar_deploy.optional import require
-from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.progress import Progress, Say, quiet, silent
 
 from .dataset import FaceDataset
 from .run_folder import RunFolder
-from .run_log import Say
 from .settings import TrainSettings
 from .trainer import Trainer
 
-# Fabric: on which device, and in how many processes, a run trains.
-
-
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
+"""Values of `--device`."""
+
+
+# Devices and processes
 
 
 def make_fabric(device: str = "auto") -> Any:
-    """The Lightning Fabric of this process, launched.
+    """Create and launch the Lightning Fabric of this process.
 
-    Under `torchrun` or `fabric run` this is one of several processes and they find each other; otherwise there is one.
+    Under `torchrun` or `fabric run` the process joins the others of the run; otherwise it trains
+    alone.
 
     Raises:
-        UsageError: `device` is none.
-        MissingDependencyError: Fabric or the device is not there.
+        UsageError: `device` is not a known device.
+        MissingDependencyError: Fabric is not installed, or the device is not available.
     """
-    fabric = require("lightning_fabric", extra="train")
-    accelerator, chosen = _choose(device)
-    world, local = (
-        int(os.environ.get("WORLD_SIZE", "1")),
-        int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
-    )
-    if (
-        "LT_CLI_USED" in os.environ
-    ):  # `fabric run` has said the rest in the environment, and has launched
+    lightning = require("lightning_fabric", extra="train")
+    accelerator, devices = _choose(device)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if "LT_CLI_USED" in os.environ:  # `fabric run` sets the environment and launches by itself
         averaging = world > 1 and "LT_STRATEGY" not in os.environ
-        return fabric.Fabric(strategy=_averaging() if averaging else "auto")
+        return lightning.Fabric(strategy=_averaging() if averaging else "auto")
     if world > 1:
-        made = fabric.Fabric(
+        fabric = lightning.Fabric(
             accelerator=accelerator,
             strategy=_averaging(),
             devices=local,
             num_nodes=max(1, world // local),
         )
     else:
-        made = fabric.Fabric(accelerator=accelerator, devices=chosen)
-    made.launch()
-    return made
+        fabric = lightning.Fabric(accelerator=accelerator, devices=devices)
+    fabric.launch()
+    return fabric
 
 
 @contextmanager
@@ -71,13 +68,13 @@ def launched(device: str = "auto") -> Iterator[Any]:
     wait for that lock to free the tensors of finished work.
 
     Raises:
-        UsageError: `device` is none.
-        MissingDependencyError: Fabric or the device is not there.
+        UsageError: `device` is not a known device.
+        MissingDependencyError: Fabric is not installed, or the device is not available.
     """
     fabric = make_fabric(device)
     try:
         yield fabric
-        fabric.barrier()  # a process that exits first takes its sockets from under the others
+        fabric.barrier()  # a process that exits early closes the sockets that the others use
     except BaseException as error:
         if _in_group():
             _clear_frames(error)
@@ -102,7 +99,7 @@ def _clear_frames(error: BaseException | None) -> None:
 
 def _averaging() -> Any:
     strategies = require("lightning_fabric.strategies", extra="train")
-    # Every process makes the same buffers from the same dataset, and every step reaches every parameter.
+    # Every process has the same buffers, and every step uses every parameter.
     return strategies.DDPStrategy(broadcast_buffers=False)
 
 
@@ -120,6 +117,9 @@ def _choose(device: str) -> tuple[str, Any]:
     return kind, [int(number)] if number else 1
 
 
+# Training
+
+
 def train(
     dataset: FaceDataset,
     out: Path,
@@ -130,24 +130,30 @@ def train(
     begin_from: Path | str | None = None,
     device: str = "auto",
     progress: Progress = silent,
-    say: Say = lambda line: None,
+    say: Say = quiet,
 ) -> Path:
-    """Train a head avatar on a dataset; `out` becomes the run's folder, which is returned (see `run_folder`).
+    """Train a head avatar on a dataset.
 
     Args:
-        settings: all that a run may choose; its size is the dataset's. With `resume` those of the run decide, but for
-            how long it shall be.
-        resume: go on with the run in `out`, as if it had never stopped.
-        overwrite: throw away the run in `out`.
-        begin_from: a checkpoint to take the first weights from, instead of a warm start.
+        dataset: frames of one subject.
+        out: folder of the run; its files are listed in `run_folder`.
+        settings: settings of the run; its `size` is replaced by that of the dataset. When a run is
+            resumed, pass the settings it was started with: only the length may differ.
+        resume: continue the run in `out`, with the same result as without the interruption.
+        overwrite: replace the run in `out`.
+        begin_from: checkpoint with the initial weights, instead of a warm start.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        progress: shows how far it is.
-        say: told of what happens, a line at a time.
+        progress: receives the number of finished steps.
+        say: receives lines about the run.
+
+    Returns:
+        The folder of the run.
 
     Raises:
-        UsageError: a choice that does not exist, or a run in the way.
-        InputError: a run or checkpoint that cannot be read.
+        UsageError: `device` is unknown, or `out` exists and is not to be resumed or overwritten.
+        InputError: the run or the checkpoint cannot be read, or does not fit the dataset.
         QualityError: a loss is not finite, or the avatar has vanished; the last checkpoint is good.
+        MissingDependencyError: a package or the device is not available.
     """
     folder = RunFolder(Path(out))
     if overwrite:
@@ -179,7 +185,7 @@ def _train(
     begin_from: Path | str | None,
     progress: Progress,
 ) -> None:
-    """Train in this process; the trainer, and with it the wrapped module, is gone on return."""
+    """Train in this process. The trainer and its wrapped module are released on return."""
     if fabric.is_global_zero and not resume:
         folder.begin(settings, overwrite=overwrite)
     fabric.barrier()

@@ -1,9 +1,8 @@
-"""Trainer: one process of a training run, step by step, resumable to the last bit."""
+"""`Trainer`: the training loop of one process; a resumed run equals an unbroken one bit for bit."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,31 +18,33 @@ from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from imavatar_deploy.model.tracing import TRACERS, MarchTracer, RasterTracer, Tracer
 from imavatar_deploy.model.tracing.tracer import TraceResult
 from imavatar_deploy.model.variants import VARIANTS
-from imavatar_deploy.progress import Progress
+from imavatar_deploy.progress import Progress, Say, quiet
 
 from .batch import Batch, draw_batch
 from .dataset import FaceDataset
-from .divergence import DivergenceMonitor, vanished
-from .frame_parameters import FrameParameters, only_seen_rows
+from .divergence import DivergenceMonitor, vanished_message
+from .frame_parameters import FrameParameters, sparsify_gradients
 from .free_space import Air
 from .losses import image_terms
 from .optimisers import hold_shape, make_optimisers, rate_factor, set_rates, shape_factor
 from .pseudo_ground_truth import PseudoGroundTruth
 from .run_folder import RunFolder
-from .run_log import RunClock, RunLog, Say
+from .run_log import RunClock, RunLog
 from .settings import LossWeights, Terms, TracerSettings, TrainSettings
-from .validation import evenly, validate
+from .validation import evenly_spaced, validate
 from .warm_start.initial_weights import build_model, take_weights, warm_up
-
-# TrainStep: one image's pixels in, every loss term out; the module that Fabric wraps for several processes.
 
 
 class TrainStep(nn.Module):
-    """A model with the inputs of every frame, traced and compared with images.
+    """Computes the losses of a batch; the module that Fabric wraps for several processes.
 
     Args:
+        model: the avatar.
+        inputs: inputs of every training frame.
+        tracer: intersects rays with the surface.
+        weights: weights of the loss terms.
         truth: None where only masks and colours supervise.
-        mixed: see `image_terms`.
+        mixed: evaluate the texture network in bfloat16.
     """
 
     def __init__(
@@ -56,17 +57,21 @@ class TrainStep(nn.Module):
         mixed: bool = False,
     ) -> None:
         super().__init__()
-        self.model, self.inputs, self.truth = model, inputs, truth
-        self.tracer, self.weights, self.mixed = tracer, weights, mixed
+        self.model = model
+        self.inputs = inputs
+        self.tracer = tracer
+        self.weights = weights
+        self.truth = truth
+        self.mixed = mixed
 
     def forward(self, batch: Batch) -> tuple[Tensor, Terms, Tensor]:
-        """The weighted loss, its terms, and how many rays met the avatar inside the mask."""
+        """The weighted loss, its terms, and the number of rays that hit inside the mask."""
         frame, centre = self.inputs(batch.frame)
         view = RayBundle.of(
             batch.camera, batch.size, batch.pixels, centre=centre, device=batch.pixels.device
         )
         traced = self._trace(frame, view, batch.mask)
-        with parametrize.cached():  # weight norm: once a step instead of once a call
+        with parametrize.cached():  # weight normalisation once a step instead of once a call
             terms = image_terms(
                 self.model, frame, view, traced, batch, self.weights, self.truth, self.mixed
             )
@@ -79,17 +84,13 @@ class TrainStep(nn.Module):
             return self.tracer.trace(self.model, frame, view, foreground=foreground)
 
 
-# Which tracer a run uses, and what supervises it.
-
-
-def make_tracer(
-    model: HeadAvatarModel, settings: TracerSettings, say: Callable[[str], None]
-) -> Tracer:
-    """The tracer that `settings` ask for, or the marcher where the variant allows no other."""
+def make_tracer(model: HeadAvatarModel, settings: TracerSettings, say: Say) -> Tracer:
+    """The tracer of `settings`, or the ray marcher for a backward variant."""
     name = settings.name if model.direction == "forward" else "march"
     if name != settings.name:
         say(
-            f"{model.name} maps backward, not for {settings.name}: rays are marched with {settings.samples} samples"
+            f"{model.name} maps backward and cannot use the {settings.name} tracer: rays are "
+            f"marched with {settings.samples} samples"
         )
     if name == "march":
         return MarchTracer(samples=settings.samples)
@@ -97,12 +98,20 @@ def make_tracer(
 
 
 def supervised(variant: str) -> bool:
-    """Whether the head model's pseudo ground truth trains this variant."""
+    """Whether a variant is supervised by the head model's pseudo ground truth."""
     return VARIANTS[variant].supervised
 
 
 class Trainer:
-    """One process of a run: the model, its optimisers and inputs, and the clock."""
+    """One process of a run: the model, its inputs and optimisers, and the clock.
+
+    Args:
+        fabric: launched Lightning Fabric.
+        dataset: frames of one subject.
+        folder: files of the run.
+        settings: settings of the run, for the size of the dataset.
+        say: receives lines about the run, in the process of rank 0 alone.
+    """
 
     def __init__(
         self,
@@ -112,8 +121,11 @@ class Trainer:
         settings: TrainSettings,
         say: Say,
     ) -> None:
-        self.fabric, self.dataset, self.folder, self.settings = fabric, dataset, folder, settings
-        self.say: Say = say if fabric.is_global_zero else lambda line: None
+        self.fabric = fabric
+        self.dataset = dataset
+        self.folder = folder
+        self.settings = settings
+        self.say: Say = say if fabric.is_global_zero else quiet
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.model = build_model(settings, dataset.head)
@@ -131,24 +143,22 @@ class Trainer:
             self.model, self.inputs, self.tracer, settings.losses, truth, settings.optimiser.mixed
         )
         self.optimisers = make_optimisers(self.model, self.inputs, settings.optimiser)
-        self.watch = DivergenceMonitor(settings.schedule.vanished_steps)
-        epoch = -(-len(dataset) // fabric.world_size)
-        self.clock = RunClock(
-            settings.schedule, settings.schedule.steps or settings.schedule.epochs * epoch
-        )
-        self.epoch_steps = epoch
+        self.divergence = DivergenceMonitor(settings.schedule.vanished_steps)
+        self.epoch_steps = -(-len(dataset) // fabric.world_size)
+        planned = settings.schedule.steps or settings.schedule.epochs * self.epoch_steps
+        self.clock = RunClock(settings.schedule, planned)
         self.traced_with: dict[str, torch.Tensor] = {}
         self.saved = time.monotonic()
         self.step, *self.wrapped = fabric.setup(step, *self.optimisers)
 
     def begin(self, checkpoint: Path | str | None) -> None:
-        """Bring the model to where training starts."""
+        """Initialise the model from a checkpoint, a warm start or the published initialisation."""
         if checkpoint is not None:
             take_weights(self.model, checkpoint)
         elif self.settings.warm_start:
             if self.fabric.is_global_zero:
                 started = time.monotonic()
-                self.model.cpu()  # its points and distances are there
+                self.model.cpu()  # the points and distances of the warm start are on the CPU
                 warm_up(self.model, self.settings, self.folder.warm_start, self.say)
                 self.model.to(self.fabric.device)
                 self.say(f"warm start: {time.monotonic() - started:.0f} s")
@@ -159,66 +169,72 @@ class Trainer:
         self.save()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take everything up where it was saved."""
+        """Restore the state of a run, as `save` wrote it.
+
+        Raises:
+            InputError: the dataset has another number of frames or another size.
+        """
         if len(state["inputs"]["pose"]) != len(self.dataset):
             raise InputError(
-                f"the run was started with {len(state['inputs']['pose'])} frames, and the dataset has "
-                f"{len(self.dataset)}; resume with the same dataset and --frames"
+                f"the run was started with {len(state['inputs']['pose'])} frames, and the dataset "
+                f"has {len(self.dataset)}; resume with the same dataset and --frames"
             )
         if state["size"] != self.dataset.size:
             raise InputError(
-                f"the run was started with frames of {state['size']} pixels, got {self.dataset.size}; resume with the "
-                "size it had"
+                f"the run was started with frames of {state['size']} pixels, got "
+                f"{self.dataset.size}; resume with the same size"
             )
-        # The tracer's surface is that of its last refresh, not that of the newest weights: an unbroken run's would be.
+        # An unbroken run traces with the surface of the last refresh, not of the newest weights.
         self.model.load_state_dict(state["traced_with"])
         self.refresh()
         self.model.load_state_dict(state["model"])
         self.inputs.load_state_dict(state["inputs"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        self.clock.step, self.clock.spent = state["step"], state["seconds"]
-        self.watch.missed = state["missed"]
+        self.clock.step = state["step"]
+        self.clock.spent = state["seconds"]
+        self.divergence.missed = state["missed"]
         self.clock.start()
         if self.fabric.is_global_zero:
-            self.folder.forget_after(self.clock.step)
-        self.say(f"going on from step {self.clock.step}")
+            self.folder.truncate_logs(self.clock.step)
+        self.say(f"resuming from step {self.clock.step}")
 
     def run(self, progress: Progress) -> None:
         """Train to the end of the schedule."""
-        clock, leads = self.clock, self.fabric.is_global_zero
+        clock = self.clock
+        is_first = self.fabric.is_global_zero
         total = None if self.settings.schedule.minutes else clock.planned
         with (
             RunLog(self.folder, clock, self.epoch_steps, self.say)
-            if leads
-            else nullcontext() as journal,
-            progress("training", total) if leads else nullcontext(lambda steps: None) as advance,
+            if is_first
+            else nullcontext() as log,
+            progress("training", total) if is_first else nullcontext(lambda steps: None) as advance,
         ):
             advance(clock.step)
             if clock.step == 0 and self.settings.warm_start and not self.folder.validations():
-                self.validate(journal)
+                self.validate(log)
             while (share := self.fabric.broadcast(clock.progress())) < 1.0:
                 terms = self._step(share)
                 advance(1)
-                if journal:
-                    journal.step(terms)
-                self._now_and_then(journal)
-            self._end(journal)
+                if log:
+                    log.step(terms)
+                self._run_periodic_tasks(log)
+            self._end(log)
 
-    def _now_and_then(self, journal: RunLog | None) -> None:
-        """What is not done every step."""
+    def _run_periodic_tasks(self, log: RunLog | None) -> None:
+        """Refresh the tracer, validate and save when they are due."""
         if self.clock.step % self.settings.tracer.refresh_steps == 0:
             self.refresh()
         if self._validates():
-            self.validate(journal)
+            self.validate(log)
         if time.monotonic() - self.saved > 60.0 * self.settings.schedule.checkpoint_minutes:
             self.save()
 
-    def _end(self, journal: RunLog | None) -> None:
+    def _end(self, log: RunLog | None) -> None:
         if self.clock.step % self.settings.tracer.refresh_steps:
             self.refresh()
         if not self._validates():
-            self.validate(journal)
+            self.validate(log)
         self.save()
 
     def _validates(self) -> bool:
@@ -226,51 +242,56 @@ class Trainer:
         return bool(steps) and self.clock.step % steps == 0
 
     def _step(self, share: float) -> dict[str, float]:
-        clock, settings = self.clock, self.settings
+        clock = self.clock
+        settings = self.settings
         frame, rng = self._draw(clock.step)
         space = settings.schedule.space_points if settings.losses.space else 0
         batch = draw_batch(self.dataset, frame, settings.schedule, space, rng)
         if self.air:
-            batch = self.air.added(batch, self.dataset, settings.schedule.air_points, rng)
+            batch = self.air.add_to(batch, self.dataset, settings.schedule.air_points, rng)
         batch = batch.to(self.fabric.device)
         name = self.dataset.track.names[frame]
         shape = shape_factor(settings.schedule, clock.step) if settings.warm_start else 1.0
         set_rates(self.optimisers, rate_factor(settings.schedule.decay, share), shape)
         self.step.zero_grad()
-        loss, terms, rays = self.step(batch)
-        total, named = (
-            float(loss.detach()),
-            {key: float(term.detach()) for key, term in terms.items()},
-        )
-        self.watch.losses(named, total, clock.step, name)
-        self.watch.surface(int(rays), int(batch.mask.sum()), clock.step)
+        loss, terms, hits = self.step(batch)
+        total = float(loss.detach())
+        values = {key: float(term.detach()) for key, term in terms.items()}
+        self.divergence.losses(values, total, clock.step, name)
+        self.divergence.surface(int(hits), int(batch.mask.sum()), clock.step)
         self.fabric.backward(loss)
         if settings.warm_start and clock.step < settings.schedule.colours_first:
             hold_shape(self.model)
-        length = self.watch.gradients(
+        norm = self.divergence.gradients(
             self.model.parameters(), settings.optimiser.clip, clock.step, name
         )
-        only_seen_rows(self.inputs.trained())
+        sparsify_gradients(self.inputs.trained())
         for optimiser in self.wrapped:
             optimiser.step()
         clock.step += 1
-        return {"loss": total, **named, "gradient": length}
+        return {"loss": total, **values, "gradient": norm}
 
     def _draw(self, step: int) -> tuple[int, np.random.Generator]:
-        """The frame of a step of this process, and the generator of its pixels; both depend on the step alone."""
-        epoch, place = divmod(step, self.epoch_steps)
-        order = np.random.default_rng((self.settings.seed, 2, epoch)).permutation(len(self.dataset))
-        mine = place * self.fabric.world_size + self.fabric.global_rank
-        return int(order[mine % len(order)]), np.random.default_rng(
-            (self.settings.seed, 3, step, self.fabric.global_rank)
-        )
+        """The frame of a step of this process, and the random generator of its pixels.
+
+        Both depend on the step alone, so that a resumed run repeats an unbroken one.
+        """
+        seed = self.settings.seed
+        rank = self.fabric.global_rank
+        epoch, position = divmod(step, self.epoch_steps)
+        order = np.random.default_rng((seed, 2, epoch)).permutation(len(self.dataset))
+        index = position * self.fabric.world_size + rank
+        return int(order[index % len(order)]), np.random.default_rng((seed, 3, step, rank))
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Show the tracer the newest networks."""
-        if self.inputs.latent.shape[
-            1
-        ]:  # as published: the first frame's code stands for the others
+        """Update the tracer to the current networks.
+
+        Raises:
+            QualityError: the networks have no surface.
+        """
+        if self.inputs.latent.shape[1]:
+            # As published, the code of the first frame stands for all frames.
             self.model.geometry.latent.copy_(self.inputs.latent[0])
         self.traced_with = {
             name: tensor.clone() for name, tensor in self.model.state_dict().items()
@@ -279,15 +300,15 @@ class Trainer:
             with parametrize.cached():
                 self.tracer.refresh(self.model)
         except InputError as error:
-            raise QualityError(f"{vanished(self.clock.step, 0)} ({error})") from error
+            raise QualityError(f"{vanished_message(self.clock.step, 0)} ({error})") from error
 
     def save(self) -> None:
-        """Keep all that going on needs."""
+        """Write the checkpoint and the state that `restore` reads."""
         if self.fabric.is_global_zero:
             state = {
                 "step": self.clock.step,
                 "seconds": self.clock.seconds,
-                "missed": self.watch.missed,
+                "missed": self.divergence.missed,
                 "size": self.dataset.size,
                 "model": self.model.state_dict(),
                 "traced_with": self.traced_with,
@@ -297,12 +318,12 @@ class Trainer:
             self.folder.save(self.model, state)
         self.saved = time.monotonic()
 
-    def validate(self, journal: RunLog | None) -> None:
-        """Render a few frames and hold them against the images."""
-        if journal:
+    def validate(self, log: RunLog | None) -> None:
+        """Render some frames, compare them with the dataset and log the result; rank 0 alone."""
+        if log:
             schedule = self.settings.schedule
-            frames = evenly(schedule.validation_frames, len(self.dataset))
+            frames = evenly_spaced(schedule.validation_frames, len(self.dataset))
             size = schedule.validation_size
-            journal.validation(
+            log.validation(
                 validate(self.model, self.inputs, self.dataset, frames, size, self.tracer)
             )

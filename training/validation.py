@@ -1,4 +1,4 @@
-"""Validation: a few frames rendered as the run has them by now, beside ground truth, with their quality."""
+"""Validation of a run: renders of some frames beside ground truth, their quality, and warnings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn.utils import parametrize
 
+from imavatar_deploy.arrays import Array, Bool, Float, UInt8
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.fidelity.image_metrics import iou, l1, psnr
 from imavatar_deploy.model.head_avatar import HeadAvatarModel
@@ -22,79 +22,89 @@ from .dataset.labels import LABELS
 from .frame_parameters import FrameParameters
 from .semantics import NOWHERE, SKIN, head_depth, nearest_around
 
-# Lobes: pieces of surface that stand in front of the head model where the labels say skin.
-
-
-Float = NDArray[np.floating[Any]]
-
 GAP = 0.1
-"""Distance in front of the head model (model units, 25 mm) that no skin has."""
+"""Distance in front of the head model from which surface is a lobe, model units (25 mm)."""
+
+LOBE_SHARE = 0.005
+"""Smallest share of a frame's skin of a lobe that is reported; less is a few pixels."""
+
+DROPS = {"iou": ("mask IoU", 0.01, 4), "psnr": ("PSNR", 1.0, 1)}
+"""Title of a quality, the drop below the best so far that is reported, and its decimals. Sound runs
+vary by less than 0.002 and 0.3 dB."""
+
+
+# Lobes: parts of the surface far in front of the head model where the labels say skin
 
 
 class Lobe(NamedTuple):
-    """The largest connected lobe of an image."""
+    """A connected part of the surface in front of the head model."""
 
     share: float
-    """Of the skin's pixels."""
+    """Share of the skin's pixels, 0 to 1."""
     millimetres: float
-    """In front of the head model, in the median over its pixels."""
+    """Median distance in front of the head model."""
     column: int
+    """Column of its centre."""
     row: int
-    """Its middle."""
+    """Row of its centre."""
     label: str
-    """What the labels call most of it."""
+    """Name of its most frequent label."""
 
 
 def largest_lobe(
-    depth: Float,
-    mask: NDArray[np.bool_],
-    head: Float,
-    semantic: NDArray[np.uint8],
+    depth: Float[Array, "H W"],
+    mask: Bool[Array, "H W"],
+    head: Float[Array, "H W"],
+    semantic: UInt8[Array, "H W"],
 ) -> Lobe | None:
-    """The largest connected piece of skin that is nearer than the head model by more than `GAP`.
+    """The largest connected part of the skin that is nearer than the head model by over `GAP`.
 
     Args:
-        depth: `[S, S]` of the render, model units.
-        mask: `[S, S]` where the render shows the avatar.
-        head: `[S, S]` of the head model (see `head_depth`).
-        semantic: `[S, S]` label ids.
+        depth: depth of the render, model units.
+        mask: pixels in which the render shows the avatar.
+        head: depth of the head model, from `head_depth`.
+        semantic: label ids.
     """
-    nearest, skin = nearest_around(head), np.isin(semantic, SKIN)
+    nearest = nearest_around(head)
+    skin = np.isin(semantic, SKIN)
     ahead = nearest - depth
     candidates = skin & (nearest < NOWHERE) & mask & (ahead > GAP)
-    count, pieces, facts, middles = cv2.connectedComponentsWithStats(candidates.astype(np.uint8))
+    count, components, stats, centres = cv2.connectedComponentsWithStats(
+        candidates.astype(np.uint8)
+    )
     if count < 2:
         return None
-    largest = 1 + int(facts[1:, cv2.CC_STAT_AREA].argmax())
-    piece = pieces == largest
-    column, row = np.round(middles[largest]).astype(int).tolist()
-    label = LABELS[int(np.bincount(semantic[piece]).argmax())]
-    apart = 1000.0 / UNITS_PER_METRE * float(np.median(ahead[piece]))
-    return Lobe(float(piece.sum() / skin.sum()), apart, column, row, label)
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    component = components == largest
+    column, row = np.round(centres[largest]).astype(int).tolist()
+    label = LABELS[int(np.bincount(semantic[component]).argmax())]
+    millimetres = 1000.0 / UNITS_PER_METRE * float(np.median(ahead[component]))
+    return Lobe(float(component.sum() / skin.sum()), millimetres, column, row, label)
 
 
-Picture = NDArray[np.floating[Any]]
+# Quality of frames
 
 
 class FrameQuality(NamedTuple):
-    """One frame of a validation."""
+    """Quality of one frame of a validation."""
 
     name: str
-    """Of the frame, as its files are called."""
+    """Name of the frame, as of its files."""
     quality: dict[str, float]
-    """`psnr` of the image, `l1` of colours in 0..1 where both masks are, `iou` of the masks."""
+    """`psnr` of the image, `l1` of colours in 0..1 where both masks overlap, `iou` of the masks."""
     column: int
-    """Of the middle of the largest error, in the validation image."""
+    """Column of the centre of the largest error, in the validation image."""
     row: int
-    """Likewise."""
+    """Row of the centre of the largest error, in the validation image."""
     lobe: Lobe | None
-    """Skin that stands in front of the head model, where there is some and the data has labels."""
+    """The largest lobe; None where there is none or the data has no labels."""
 
 
 class Validation(NamedTuple):
-    """How some frames look and how good they are."""
+    """Images and quality of some frames."""
 
-    picture: Picture  # [frames x S, 3 x S, 3]: render, truth, normals
+    picture: Float[Array, "H W 3"]
+    """A row of S pixels for each frame: render, ground truth and normals side by side."""
     frames: list[FrameQuality]
 
     @property
@@ -105,13 +115,13 @@ class Validation(NamedTuple):
 
     @property
     def lobe(self) -> float:
-        """Share of the skin that the largest lobe of any frame has; 0 without labels, too."""
+        """Share of the skin of the largest lobe of any frame; 0 without lobes or labels."""
         return max(frame.lobe.share if frame.lobe else 0.0 for frame in self.frames)
 
 
-def evenly(count: int, frames: int) -> list[int]:
-    """At most `count` of `frames` frame numbers, evenly spread, neither end among them."""
-    return sorted({(2 * place + 1) * frames // (2 * count) for place in range(count)})
+def evenly_spaced(count: int, frames: int) -> list[int]:
+    """At most `count` of `frames` frame numbers, at the centres of equal intervals."""
+    return sorted({(2 * index + 1) * frames // (2 * count) for index in range(count)})
 
 
 def validate(
@@ -122,7 +132,7 @@ def validate(
     size: int,
     tracer: Tracer,
 ) -> Validation:
-    """Render `frames` at `size` x `size` pixels and hold them against the dataset's images."""
+    """Render `frames` at `size` x `size` pixels and compare them with the dataset's images."""
     compared = [_compare(model, inputs, dataset, frame, size, tracer) for frame in frames]
     pictures, qualities = zip(*compared, strict=True)
     return Validation(np.concatenate(pictures), list(qualities))
@@ -136,45 +146,51 @@ def _compare(
     frame: int,
     size: int,
     tracer: Tracer,
-) -> tuple[Picture, FrameQuality]:
-    seen = dataset.observation(frame)
-    truth, mask = _resized(seen.image, size), _resized(seen.mask.astype(np.float32), size) > 0.5
+) -> tuple[Float[Array, "S _ 3"], FrameQuality]:
+    observed = dataset.observation(frame)
+    truth = _resized(observed.image, size)
+    mask = _resized(observed.mask.astype(np.float32), size) > 0.5
     driving, _ = inputs(frame)
     camera = inputs.placed(dataset.track.cameras[frame], frame)
     with parametrize.cached():
-        made = render(model, driving, camera, (size, size), tracer)
-    both = mask & made.mask
+        rendered = render(model, driving, camera, (size, size), tracer)
+    both = mask & rendered.mask
     quality = {
-        "psnr": psnr(made.rgb, truth),
-        "l1": l1(made.rgb, truth, both) if both.any() else 1.0,
-        "iou": iou(made.mask, mask),
+        "psnr": psnr(rendered.rgb, truth),
+        "l1": l1(rendered.rgb, truth, both) if both.any() else 1.0,
+        "iou": iou(rendered.mask, mask),
     }
-    normals = np.where(made.mask[..., None], (made.normal + 1.0) / 2.0, 1.0)
-    error = np.where(mask | made.mask, np.abs(made.rgb - truth).mean(axis=2), 0.0)
+    normals = np.where(rendered.mask[..., None], (rendered.normal + 1.0) / 2.0, 1.0)
+    error = np.where(mask | rendered.mask, np.abs(rendered.rgb - truth).mean(axis=2), 0.0)
     lobe = None
-    if seen.semantic is not None:
+    if observed.semantic is not None:
         codes = (driving.expression.cpu().numpy(), driving.pose.cpu().numpy())
         head = head_depth(dataset.head, *codes, camera, size)
-        lobe = largest_lobe(made.depth, made.mask, head, _nearest(seen.semantic, size))
-    row = np.concatenate([made.rgb, truth, normals], axis=1)
-    return row, FrameQuality(seen.name, quality, *_middle(error), lobe)
+        labels = _resized_labels(observed.semantic, size)
+        lobe = largest_lobe(rendered.depth, rendered.mask, head, labels)
+    row = np.concatenate([rendered.rgb, truth, normals], axis=1)
+    return row, FrameQuality(observed.name, quality, *_largest_error(error), lobe)
 
 
-def _middle(error: Picture) -> tuple[int, int]:
-    """Column and row where the error `[S, S]`, blurred by a fifteenth of the image, is largest."""
+def _largest_error(error: Float[Array, "S S"]) -> tuple[int, int]:
+    """Column and row of the largest error after a blur of a fifteenth of the image."""
     side = max(1, error.shape[0] // 15)
     row, column = np.unravel_index(int(cv2.blur(error, (side, side)).argmax()), error.shape)
     return int(column), int(row)
 
 
-def _nearest(labels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """[S, S] label ids, each of one pixel."""
-    chosen = cv2.resize(labels, (size, size), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(chosen, dtype=np.uint8)
+def _resized_labels(labels: UInt8[Array, "H W"], size: int) -> UInt8[Array, "S S"]:
+    """Label ids of the nearest pixels."""
+    resized = cv2.resize(labels, (size, size), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized, dtype=np.uint8)
 
 
-def _resized(picture: Picture, size: int) -> Picture:
-    """Every so many pixels, since pixel centres are at integer coordinates and a render does not blur either."""
+def _resized(picture: Float[Array, "H W ..."], size: int) -> Float[Array, "S S ..."]:
+    """Subsample a picture by a whole step where possible, and average areas otherwise.
+
+    Pixel centres are at integer coordinates, and a render does not average over a pixel, so
+    subsampling compares like with like.
+    """
     if picture.shape[0] % size == 0:
         step = picture.shape[0] // size
         return picture[::step, ::step]
@@ -183,22 +199,14 @@ def _resized(picture: Picture, size: int) -> Picture:
     )
 
 
-# Sentences about a validation whose avatar is deformed, or worse than it has been.
-
-
-LOBE_SHARE = 0.005
-"""Share of a frame's skin that a lobe has at least; less is a few pixels."""
-
-DROPS = {"iou": ("mask IoU", 0.01, 4), "psnr": ("PSNR", 1.0, 1)}
-"""Title, loss against the best so far that is too much, and digits shown. Sound runs waver by less
-than 0.002 and 0.3 dB."""
+# Warnings of a deformed avatar and of falling quality
 
 
 def quality_warnings(validation: Validation, earlier: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is wrong, where, and what to do; nothing while the avatar improves.
+    """Warnings of a validation: what is wrong, where, and what to do; empty for a sound avatar.
 
     Args:
-        earlier: rows of `validation.jsonl`, the warm start's among them: `step`, `psnr` and `iou`.
+        earlier: rows of `validation.jsonl` with `step`, `psnr` and `iou`, also of the warm start.
     """
     sentences = [_fallen(name, validation, earlier) for name in DROPS]
     return [sentence for sentence in (_deformed(validation), *sentences) if sentence]
@@ -211,8 +219,9 @@ def _deformed(validation: Validation) -> str | None:
         return None
     return (
         f"the head is deformed: {100.0 * lobe.share:.1f} % of the skin, labelled {lobe.label}, "
-        f"stands {lobe.millimetres:.0f} mm in front of the head model, {_place(frame, lobe)}; if the "
-        "tracked head fits the images there, train again with another --seed or with --preset small"
+        f"stands {lobe.millimetres:.0f} mm in front of the head model, {_place(frame, lobe)}; if "
+        "the tracked head fits the images there, train again with another --seed or with "
+        "--preset small"
     )
 
 
@@ -224,11 +233,12 @@ def _fallen(name: str, validation: Validation, earlier: Sequence[Mapping[str, An
         return None
     worst = min(validation.frames, key=lambda frame: frame.quality[name])
     return (
-        f"{title} has fallen to {now:.{digits}f} from {best[name]:.{digits}f} at step {best['step']}: "
-        f"the avatar has lost its shape or colours; the largest error is {_place(worst, worst)}; train "
-        "again with lower optimiser.learning_rate and optimiser.matrix_rate (--config)"
+        f"{title} has fallen to {now:.{digits}f} from {best[name]:.{digits}f} at step "
+        f"{best['step']}: the avatar has lost its shape or colours; the largest error is "
+        f"{_place(worst, worst)}; train again with lower optimiser.learning_rate and "
+        "optimiser.matrix_rate (--config)"
     )
 
 
-def _place(frame: FrameQuality, middle: Lobe | FrameQuality) -> str:
-    return f"around column {middle.column}, row {middle.row} of the render of frame {frame.name}"
+def _place(frame: FrameQuality, centre: Lobe | FrameQuality) -> str:
+    return f"around column {centre.column}, row {centre.row} of the render of frame {frame.name}"

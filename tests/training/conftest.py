@@ -1,4 +1,4 @@
-"""A small subject and a pool of samples, made once for the room."""
+"""Fixtures of the training tests: head model, a synthetic subject and a pool of its samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def openhead() -> HeadModel:
 
 @pytest.fixture(scope="session")
 def subject(openhead: HeadModel) -> HeadSurface:
-    """A dressed and painted person, female1 without her manner and her long hair."""
+    """A dressed and painted subject: female1 without personal expressions and long hair."""
     anchors = HeadSurface.from_head(openhead).rest
     return painted(
         dressed(HeadSurface.from_head(openhead.for_subject(SUBJECTS["female1"].shape)), anchors),

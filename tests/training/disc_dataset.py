@@ -1,4 +1,4 @@
-"""Disc: a dataset without files, small enough to train on in a test, and settings for it."""
+"""`Disc`: a dataset without files, small enough to train on in a test, and settings for it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SETTINGS = TrainSettings(
 
 @dataclass
 class Disc:
-    """A dataset of a green disc before a moving camera, with the interface of `FaceDataset`."""
+    """A green disc in front of a moving camera, with the interface of `FaceDataset`."""
 
     head: HeadModel
     mask_radius: float = 7.0

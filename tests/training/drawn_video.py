@@ -1,4 +1,4 @@
-"""Small videos in the published layout: OpenHead drawn by the rasteriser, nodding and shaking its head."""
+"""Small videos in the published layout: a rasterised OpenHead that nods and shakes its head."""
 
 from __future__ import annotations
 
@@ -28,11 +28,9 @@ def motion(frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     expression = np.zeros((frames, 50), dtype=np.float32)
     expression[:, 30] = 0.5 + 0.5 * np.sin(3 * phase)
     pose = np.zeros((frames, 15), dtype=np.float32)
-    pose[:, 3], pose[:, 4], pose[:, 5] = (
-        0.25 * np.sin(2 * phase),
-        0.5 * np.sin(phase),
-        0.2 * np.cos(phase),
-    )
+    pose[:, 3] = 0.25 * np.sin(2 * phase)
+    pose[:, 4] = 0.5 * np.sin(phase)
+    pose[:, 5] = 0.2 * np.cos(phase)
     pose[:, 6] = 0.1 + 0.1 * np.sin(5 * phase)
     return expression, pose
 
@@ -40,7 +38,7 @@ def motion(frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def write_video(
     folder: Path, head: HeadModel, frames: int = 6, *, extras: bool = True, side: int = SIDE
 ) -> Path:
-    """A video of `frames` frames; `extras` adds labels, normals and depth."""
+    """Write a video of `frames` frames; `extras` adds labels, normals and depth."""
     expression, pose = motion(frames)
     entries = []
     with Workers(1) as workers:
@@ -65,22 +63,22 @@ def write_video(
 def draw(
     rasteriser: Rasteriser, head: HeadModel, vertices: NDArray[np.float32], side: int
 ) -> dict[str, Any]:
-    """The pictures of one frame; colours follow places on the template."""
+    """The pictures of one frame; colours are a function of the position on the template."""
     camera = Camera.from_dataset(WORLD_MAT, INTRINSICS)
-    seen = rasteriser.draw(vertices, camera.image_matrix(side, side))
-    mask = seen.triangle >= 0
-    corners, shares = head.faces[seen.triangle], seen.barycentrics[..., None]
-    place = (UNITS_PER_METRE * head.template[corners] * shares).sum(axis=2)
-    normal = (vertex_normals(vertices, head.faces)[corners] * shares).sum(axis=2)
+    fragments = rasteriser.draw(vertices, camera.image_matrix(side, side))
+    mask = fragments.triangle >= 0
+    corners = head.faces[fragments.triangle]
+    weights = fragments.barycentrics[..., None]
+    position = (UNITS_PER_METRE * head.template[corners] * weights).sum(axis=2)
+    normal = (vertex_normals(vertices, head.faces)[corners] * weights).sum(axis=2)
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
-    depth = -(camera.world_to_camera[2, :3] @ (vertices[corners] * shares).sum(axis=2)[..., None])[
-        ..., 0
-    ]
-    image = np.where(mask[..., None], 127 + 120 * np.sin(6 * place), 90)
+    posed = (vertices[corners] * weights).sum(axis=2)
+    depth = -(camera.world_to_camera[2, :3] @ posed[..., None])[..., 0]
+    image = np.where(mask[..., None], 127 + 120 * np.sin(6 * position), 90)
     return {
         "image": image.astype(np.uint8),
         "mask": (255 * mask).astype(np.uint8),
-        "semantic": np.where(mask, labels(place), 0).astype(np.uint8),
+        "semantic": np.where(mask, labels(position), 0).astype(np.uint8),
         "normal": np.where(mask[..., None], np.round((normal + 1) / 2 * 65535), 0).astype(
             np.uint16
         ),
@@ -90,9 +88,9 @@ def draw(
     }
 
 
-def labels(place: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Cloth below, hair above and behind, a nose in the middle, skin elsewhere."""
-    x, y, z = np.moveaxis(place, -1, 0)
+def labels(position: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Label ids: cloth below, hair above and behind, a nose in the middle, skin elsewhere."""
+    x, y, z = np.moveaxis(position, -1, 0)
     inner = (np.abs(x) < 0.12) & (np.abs(y + 0.1) < 0.15) & (z > 0.25)
     return np.select([y < -0.6, (y > 0.3) | (z < 0), inner], [16, 17, 10], 1)
 
@@ -115,13 +113,13 @@ def entry(
 
 
 def write_picture(path: Path, picture: NDArray[Any]) -> None:
-    """RGB or one channel."""
+    """Write an RGB picture or one of a single channel."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), picture[..., ::-1] if picture.ndim == 3 else picture)
 
 
 def edit(folder: Path, change: Any) -> None:
-    """Change `flame_params.json` in place."""
+    """Apply `change` to the document of `flame_params.json`."""
     path = folder / "flame_params.json"
     document = json.loads(path.read_text())
     change(document)

@@ -1,9 +1,9 @@
-"""A program that `torchrun` starts in several processes: they train one run together.
+"""A program that `torchrun` starts in several processes, which train one run together.
 
     torchrun --nproc-per-node 2 shared_run.py OUT ENDING
 
 ENDING is `done`, or `nan` for a run that a frame of NaN stops. When a process destroys its group,
-it writes how many wrapped modules are alive to `group_end_RANK.json` beside OUT.
+it writes the number of live wrapped modules to `group_end_RANK.json` beside OUT.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ class NanDisc(Disc):
 
 
 def report_group_ends(folder: Path) -> None:
-    """Note every destruction of the process group."""
+    """Write a file for every destruction of the process group."""
     destroy = torch.distributed.destroy_process_group
 
-    def destroy_and_note(*arguments: Any) -> None:
+    def destroy_and_report(*arguments: Any) -> None:
         rank = torch.distributed.get_rank()
-        modules = sum(isinstance(thing, DistributedDataParallel) for thing in gc.get_objects())
+        modules = sum(isinstance(item, DistributedDataParallel) for item in gc.get_objects())
         (folder / f"group_end_{rank}.json").write_text(
             json.dumps({"rank": rank, "modules": modules})
         )
         destroy(*arguments)
 
-    torch.distributed.destroy_process_group = destroy_and_note
+    torch.distributed.destroy_process_group = destroy_and_report
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""imavatar-data convert: from every format to every format that can be written, and the sentences on the way."""
+"""`imavatar-data convert`: every readable format to every writable one, its notes and errors."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def call(*arguments: Any) -> Result:
     return CliRunner().invoke(data, ["convert", *map(str, arguments)])
 
 
-def made(name: str, folder: Path, frames: int = FRAMES) -> Path:
+def written(name: str, folder: Path, frames: int = FRAMES) -> Path:
     suffix = next(suffix for suffix in TRACK_FORMATS[name].suffixes if suffix in WRITERS)
-    return write_motion(name, folder / "made", motion(frames), suffix)
+    return write_motion(name, folder / "written", motion(frames), suffix)
 
 
 def test_the_help_names_every_format() -> None:
-    told = call("--help").output
+    text = call("--help").output
     for row in TRACK_FORMATS.values():
-        assert f"  {row.name} " in told
-        assert " ".join(row.suffixes) in told
+        assert f"  {row.name} " in text
+        assert " ".join(row.suffixes) in text
 
 
 @pytest.mark.parametrize("suffix", TARGETS)
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_format_to_every_other(tmp_path: Path, name: str, suffix: str) -> None:
-    source, out = made(name, tmp_path), tmp_path / f"out{suffix}"
+    source, out = written(name, tmp_path), tmp_path / f"out{suffix}"
     result = call(source, out, "--no-cameras")
     assert result.exit_code == 0, result.output
     before, after = read_track(source), read_track(out)
@@ -60,7 +60,7 @@ def test_every_format_to_every_other(tmp_path: Path, name: str, suffix: str) -> 
 @pytest.mark.parametrize("name", sorted(set(PIXELS) - {"vhap"}))
 def test_a_still_head_is_turned(tmp_path: Path, name: str) -> None:
     HeadModel.load("openhead")
-    source = made(name, tmp_path)
+    source = written(name, tmp_path)
     plain, exact = tmp_path / "plain.json", tmp_path / "exact.json"
     result = call(source, plain, "--turn-head")
     assert "note: the head turns about OpenHead's root joint; --head-model FILE" in result.output
@@ -81,7 +81,7 @@ def test_a_still_head_is_turned(tmp_path: Path, name: str) -> None:
 
 
 def test_frames_rates_and_editions(tmp_path: Path) -> None:
-    source, out = made("smirk", tmp_path, frames=10), tmp_path / "out.json"
+    source, out = written("smirk", tmp_path, frames=10), tmp_path / "out.json"
     options = ("--frames", "2:8", "--recorded-fps", "30", "--fps", "15", "--edition", "flame2019")
     assert call(source, out, *options).exit_code == 0
     track = read_track(out)
@@ -107,7 +107,7 @@ WRONG: list[tuple[tuple[str, ...], int, str]] = [
     (
         ("talk", "out.json", "--head-model", "openhead"),
         2,
-        "--head-model is of use with --turn-head alone",
+        "--head-model is only used with --turn-head",
     ),
 ]
 
@@ -128,14 +128,14 @@ def test_refusals(
 
 
 def test_nothing_to_turn(tmp_path: Path) -> None:
-    result = call(made("deca", tmp_path), tmp_path / "out.json", "--turn-head")
+    result = call(written("deca", tmp_path), tmp_path / "out.json", "--turn-head")
     assert result.exit_code == 2
     assert "no cameras whose rotation" in result.output
 
 
 def test_a_head_model_of_another_edition(tmp_path: Path) -> None:
     result = call(
-        made("pixel3dmm", tmp_path),
+        written("pixel3dmm", tmp_path),
         tmp_path / "out.json",
         "--turn-head",
         "--head-model",
@@ -150,7 +150,7 @@ def test_an_earlier_file_survives(tmp_path: Path) -> None:
     out = tmp_path / "out.npz"
     write_track(FlameTrack(np.zeros((1, 50)), np.zeros((1, 15))), out)
     before = out.read_bytes()
-    assert call(made("metrical-tracker", tmp_path), out).exit_code == 2
+    assert call(written("metrical-tracker", tmp_path), out).exit_code == 2
     assert out.read_bytes() == before
 
 
@@ -158,8 +158,8 @@ def test_a_map_makes_it_a_motion_of_another_head_model(tmp_path: Path) -> None:
     rng, out = np.random.default_rng(0), tmp_path / "out.json"
     track = FlameTrack(rng.random((4, 50)), 0.1 * rng.normal(size=(4, 15)), edition="openhead")
     write_track(track, tmp_path / "in.json")
-    chart = ExpressionMap("openhead", "flame2020", 0.5 * np.eye(59), np.zeros(59))
-    write_map(chart, tmp_path / "map.npz")
+    expression_map = ExpressionMap("openhead", "flame2020", 0.5 * np.eye(59), np.zeros(59))
+    write_map(expression_map, tmp_path / "map.npz")
     result = call(tmp_path / "in.json", out, "--map", tmp_path / "map.npz")
     assert result.exit_code == 0, result.output
     after = read_track(out)
@@ -173,8 +173,8 @@ def test_a_map_of_another_head_model_is_refused(tmp_path: Path) -> None:
     write_track(
         FlameTrack(np.zeros((2, 50)), np.zeros((2, 15)), edition="flame2023"), tmp_path / "in.json"
     )
-    chart = ExpressionMap("openhead", "flame2020", np.eye(59), np.zeros(59))
-    write_map(chart, tmp_path / "map.npz")
+    expression_map = ExpressionMap("openhead", "flame2020", np.eye(59), np.zeros(59))
+    write_map(expression_map, tmp_path / "map.npz")
     result = call(tmp_path / "in.json", tmp_path / "out.json", "--map", tmp_path / "map.npz")
     assert result.exit_code == 6
     assert "is a map from openhead and the stream is of flame2023" in result.stderr

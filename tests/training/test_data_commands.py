@@ -1,4 +1,4 @@
-"""imavatar-data: what it shows, its exit codes, and the sentences of its refusals."""
+"""`imavatar-data check` and `synth`: output, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -24,40 +24,41 @@ def call(*arguments: Any) -> Result:
 
 
 @pytest.fixture(scope="module")
-def made(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("made") / "anna", openhead, FRAMES)
+def original(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("original") / "anna", openhead, FRAMES)
 
 
-def test_a_good_dataset_is_summed_up_and_the_next_command_given(made: Path) -> None:
-    result = call("check", made, "--size", SIDE)
+def test_a_good_dataset_is_summed_up_and_the_next_command_given(original: Path) -> None:
+    result = call("check", original, "--size", SIDE)
     assert result.exit_code == 0, result.output
     assert "anna has image, mask, semantic, normal, depth" in result.output
     assert "anna labels: background, skin, nose, cloth, hair" in result.output
     assert f"fine: {FRAMES} frames can be trained on" in result.output
-    assert f"next: imavatar-train {made} --out run" in result.output
+    assert f"next: imavatar-train {original} --out run" in result.output
 
 
-def test_the_next_command_trains_on_what_was_checked(made: Path) -> None:
-    result = call("check", made, "--size", SIDE, "--video", "anna", "--head-model", "openhead")
+def test_the_next_command_trains_on_what_was_checked(original: Path) -> None:
+    result = call("check", original, "--size", SIDE, "--video", "anna", "--head-model", "openhead")
     assert (
-        f"next: imavatar-train {made} --video anna --head-model openhead --out run" in result.output
+        f"next: imavatar-train {original} --video anna --head-model openhead --out run"
+        in result.output
     )
 
 
-def test_errors_end_with_exit_code_6_and_a_count(made: Path, tmp_path: Path) -> None:
-    video = Path(shutil.copytree(made, tmp_path / "anna"))
+def test_errors_end_with_exit_code_6_and_a_count(original: Path, tmp_path: Path) -> None:
+    video = Path(shutil.copytree(original, tmp_path / "anna"))
     (video / "mask/3.png").unlink()
     (video / "image/5.png").write_bytes(b"")
     result = call("check", video, "--size", SIDE)
     assert result.exit_code == 6
     assert f"error: {video}/mask/3.png is missing" in result.output
     assert f"error: {video}/image/5.png is not a readable picture" in result.output
-    assert "2 errors in this dataset: mend them, or drop the frames" in result.stderr
+    assert "2 errors in this dataset: fix them, or remove the frames" in result.stderr
     assert f"8 of {FRAMES}" in result.output
 
 
-def test_warnings_are_no_errors(made: Path, tmp_path: Path) -> None:
-    video = Path(shutil.copytree(made, tmp_path / "anna"))
+def test_warnings_are_no_errors(original: Path, tmp_path: Path) -> None:
+    video = Path(shutil.copytree(original, tmp_path / "anna"))
     shutil.copy(video / "image/1.png", video / "image/extra.png")
     result = call("check", video, "--size", SIDE)
     assert result.exit_code == 0
@@ -65,9 +66,9 @@ def test_warnings_are_no_errors(made: Path, tmp_path: Path) -> None:
     assert "image holds extra.png that flame_params.json does not list" in result.output
 
 
-def test_a_preview_shows_frames_with_outline_and_landmarks(made: Path, tmp_path: Path) -> None:
+def test_a_preview_shows_frames_with_outline_and_landmarks(original: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
-    result = call("check", made, "--size", SIDE, "--preview", sheet)
+    result = call("check", original, "--size", SIDE, "--preview", sheet)
     assert result.exit_code == 0
     assert f"wrote {sheet}" in result.output
     picture = cv2.imread(str(sheet))[..., ::-1]
@@ -76,8 +77,8 @@ def test_a_preview_shows_frames_with_outline_and_landmarks(made: Path, tmp_path:
         assert (picture == colour).all(axis=-1).sum() > 100
 
 
-def test_a_spoilt_dataset_can_be_previewed(made: Path, tmp_path: Path) -> None:
-    video = Path(shutil.copytree(made, tmp_path / "anna"))
+def test_a_spoilt_dataset_can_be_previewed(original: Path, tmp_path: Path) -> None:
+    video = Path(shutil.copytree(original, tmp_path / "anna"))
     (video / "mask/1.png").unlink()
     assert call("check", video, "--size", SIDE, "--preview", tmp_path / "sheet.png").exit_code == 6
     assert cv2.imread(str(tmp_path / "sheet.png"))[128, 3].tolist() == [200, 200, 200]
@@ -87,10 +88,10 @@ def test_a_spoilt_dataset_can_be_previewed(made: Path, tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["check", "nowhere"], 6, "there is no dataset folder 'nowhere'"),
-        (["check", "{made}", "--video", "ana"], 2, "did you mean 'anna'"),
-        (["check", "{made}", "--preview", "sheet.jpg"], 2, "a preview is a .png"),
-        (["check", "{made}", "--size", "0"], 2, "size must be between"),
-        (["check", "{made}", "--head-model", "flame.obj"], 6, "flame.obj is no head model"),
+        (["check", "{original}", "--video", "ana"], 2, "did you mean 'anna'"),
+        (["check", "{original}", "--preview", "sheet.jpg"], 2, "a preview is a .png"),
+        (["check", "{original}", "--size", "0"], 2, "size must be between"),
+        (["check", "{original}", "--head-model", "flame.obj"], 6, "flame.obj is no head model"),
         (["check"], 2, "Missing argument"),
         (
             ["synth", "--subject", "female1", "--out", "x", "--test", "--plus"],
@@ -100,8 +101,10 @@ def test_a_spoilt_dataset_can_be_previewed(made: Path, tmp_path: Path) -> None:
         (["synth", "--subject", "female3", "--out", "x"], 2, "unknown subject 'female3'"),
     ],
 )
-def test_refusals_are_one_sentence(made: Path, arguments: list[str], code: int, words: str) -> None:
-    result = call(*(argument.format(made=made) for argument in arguments))
+def test_refusals_are_one_sentence(
+    original: Path, arguments: list[str], code: int, words: str
+) -> None:
+    result = call(*(argument.format(original=original) for argument in arguments))
     assert result.exit_code == code, result.output
     assert words in result.output
     assert "Traceback" not in result.output
@@ -120,13 +123,13 @@ def test_every_subject_is_in_the_help() -> None:
         (["--test"], "test", "imavatar-eval run --data {out}"),
     ],
 )
-def test_synth_draws_the_set_that_is_asked_for(
+def test_synth_passes_its_options_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], which: str, following: str
 ) -> None:
-    asked: dict[str, Any] = {}
+    options: dict[str, Any] = {}
 
-    def synthesise(subject: str, out: Path, **options: Any) -> None:
-        asked.update(options, subject=subject)
+    def synthesise(subject: str, out: Path, **arguments: Any) -> None:
+        options.update(arguments, subject=subject)
         out.mkdir()
 
     monkeypatch.setattr(synthetic, "synthesise", synthesise)
@@ -146,7 +149,7 @@ def test_synth_draws_the_set_that_is_asked_for(
         *flags,
     )
     assert result.exit_code == 0, result.output
-    asked.pop("progress")
+    options.pop("progress")
     expected = {
         "subject": "male1",
         "which": which,
@@ -155,5 +158,5 @@ def test_synth_draws_the_set_that_is_asked_for(
         "seed": 7,
         "overwrite": False,
     }
-    assert asked == expected
+    assert options == expected
     assert f"next: {following.format(out=out)}" in result.output

@@ -1,4 +1,4 @@
-"""FaceDataset: the published layout in all its forms, sizes and conventions, and its defects in sentences."""
+"""`FaceDataset`: forms of the published layout, sizes, conventions, and errors of bad data."""
 
 from __future__ import annotations
 
@@ -24,53 +24,57 @@ FRAMES = 6
 
 
 @pytest.fixture(scope="module")
-def made(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("made") / "video", openhead, FRAMES)
+def original(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("original") / "video", openhead, FRAMES)
 
 
 @pytest.fixture
-def video(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "video"))
+def video(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "video"))
 
 
 def test_a_frame_is_what_its_files_hold(video: Path) -> None:
     data = FaceDataset.open([video], size=SIDE)
-    seen = data.observation(2)
+    observed = data.observation(2)
     raw = cv2.imread(str(video / "image/3.png"))[..., ::-1]
-    assert (seen.name, seen.video, len(data), data.size) == ("3", "video", FRAMES, SIDE)
-    assert np.array_equal(seen.mask, cv2.imread(str(video / "mask/3.png"), 0) > 127)
-    np.testing.assert_allclose(seen.image[seen.mask], raw[seen.mask] / 255, atol=1e-6)
-    assert (seen.image[~seen.mask] == 1).all()
+    assert (observed.name, observed.video, len(data), data.size) == ("3", "video", FRAMES, SIDE)
+    assert np.array_equal(observed.mask, cv2.imread(str(video / "mask/3.png"), 0) > 127)
+    np.testing.assert_allclose(observed.image[observed.mask], raw[observed.mask] / 255, atol=1e-6)
+    assert (observed.image[~observed.mask] == 1).all()
     assert data.semantic_known
-    assert set(np.unique(seen.semantic)) == {0, 1, 10, 16, 17}
+    assert set(np.unique(observed.semantic)) == {0, 1, 10, 16, 17}
 
 
 def test_normals_and_depth_are_those_of_the_drawn_surface(video: Path) -> None:
     data = FaceDataset.open([video], size=SIDE)
-    seen, camera = data.observation(0), data.track.cameras[0]
-    assert seen.normal is not None
-    assert seen.depth is not None
-    np.testing.assert_allclose(np.linalg.norm(seen.normal[seen.mask], axis=-1), 1, atol=1e-5)
-    assert (seen.normal[~seen.mask] == 0).all()
-    assert np.median(seen.normal[seen.mask][:, 2]) > 0.3, (
+    observed, camera = data.observation(0), data.track.cameras[0]
+    assert observed.normal is not None
+    assert observed.depth is not None
+    np.testing.assert_allclose(
+        np.linalg.norm(observed.normal[observed.mask], axis=-1), 1, atol=1e-5
+    )
+    assert (observed.normal[~observed.mask] == 0).all()
+    assert np.median(observed.normal[observed.mask][:, 2]) > 0.3, (
         "they face the camera, which looks along -z"
     )
     row, column = SIDE // 2, SIDE // 2
-    point = np.array([0, 0, -seen.depth[row, column]]) - camera.world_to_camera[:, 3]
+    point = np.array([0, 0, -observed.depth[row, column]]) - camera.world_to_camera[:, 3]
     vertices = UNITS_PER_METRE * data.head.vertices(data.track.expression[0], data.track.pose[0])
     assert np.linalg.norm(vertices - point, axis=1).min() < 0.05
 
 
 def test_landmarks_land_on_the_head(video: Path) -> None:
     data = FaceDataset.open([video], size=SIDE)
-    seen = data.observation(1)
-    assert seen.keypoints is not None
+    observed = data.observation(1)
+    assert observed.keypoints is not None
     matrix = data.track.cameras[1].image_matrix(SIDE, SIDE)
     vertices = UNITS_PER_METRE * data.head.vertices(data.track.expression[1], data.track.pose[1])
     column, row, w = matrix @ np.vstack([vertices[:1400:20].T, np.ones(70)])
-    np.testing.assert_allclose(seen.keypoints, np.stack([column / w, row / w], axis=1), atol=1e-3)
-    assert seen.bbox == tuple(
-        int(value) for value in (*seen.keypoints.min(axis=0), *seen.keypoints.max(axis=0))
+    np.testing.assert_allclose(
+        observed.keypoints, np.stack([column / w, row / w], axis=1), atol=1e-3
+    )
+    assert observed.bbox == tuple(
+        int(value) for value in (*observed.keypoints.min(axis=0), *observed.keypoints.max(axis=0))
     )
 
 
@@ -81,9 +85,9 @@ def test_landmarks_are_optional(video: Path) -> None:
             frame.pop("bbox") and frame.pop("flame_keypoints") for frame in document["frames"]
         ],
     )
-    seen = FaceDataset.open([video], size=SIDE).observation(0)
-    assert seen.bbox is None
-    assert seen.keypoints is None
+    observed = FaceDataset.open([video], size=SIDE).observation(0)
+    assert observed.bbox is None
+    assert observed.keypoints is None
 
 
 def test_resizing_averages_colours_and_keeps_labels(video: Path) -> None:
@@ -228,7 +232,7 @@ def damage_by(kind: str, video: Path) -> None:
         ("cut", r"image/3\.png is not a readable picture: it is cut short"),
         ("flipped", r"image/3\.png is not a readable picture: a checksum in it is wrong"),
         ("empty", r"image/3\.png is not a readable picture: it is empty"),
-        ("text", r"image/3\.png is not a readable picture: nothing can decode it"),
+        ("text", r"image/3\.png is not a readable picture: it cannot be decoded"),
         ("narrow", r"image/3\.png must be square, got 63 x 64 pixels"),
         (
             "small mask",
@@ -248,7 +252,7 @@ def test_a_damaged_picture_is_named_in_a_sentence(video: Path, kind: str, senten
 
 
 @pytest.mark.parametrize("kind", ["image", "mask", "semantic"])
-def test_a_missing_picture_is_said_when_the_dataset_is_opened(video: Path, kind: str) -> None:
+def test_a_missing_picture_is_reported_when_the_dataset_is_opened(video: Path, kind: str) -> None:
     (video / kind / "3.png").unlink()
     (video / kind / "5.png").unlink()
     with pytest.raises(InputError, match=rf"{kind}/3\.png is missing \(and 1 more\)"):
@@ -284,7 +288,9 @@ def test_a_missing_picture_is_said_when_the_dataset_is_opened(video: Path, kind:
         (lambda d: d.pop("frames"), "flame_params.json has no 'frames'"),
     ],
 )
-def test_a_broken_track_is_said_with_its_file(video: Path, change: object, sentence: str) -> None:
+def test_a_broken_track_is_reported_with_its_file(
+    video: Path, change: object, sentence: str
+) -> None:
     edit(video, change)
     with pytest.raises(InputError, match=sentence):
         FaceDataset.open([video])
@@ -328,7 +334,7 @@ def test_the_cache_holds_the_latest_within_its_budget() -> None:
     assert cache.bytes == 2 * pixels_of(10).bytes
 
 
-def test_a_frame_is_decoded_once_and_only_when_asked_for(video: Path) -> None:
+def test_a_frame_is_decoded_once_and_on_demand(video: Path) -> None:
     data = FaceDataset.open([video], size=SIDE)
     first = data.observation(0)
     shutil.rmtree(video / "image")
@@ -338,7 +344,7 @@ def test_a_frame_is_decoded_once_and_only_when_asked_for(video: Path) -> None:
 
 
 def test_the_reference_track_opens_as_a_video(reference: Path, tmp_path: Path) -> None:
-    """The track of the reference data has the published schema; its pictures are not there, which is said."""
+    """The track of the reference data has the published schema; its pictures are missing."""
     source = json.loads((reference / "talk/flame_params.json").read_text())
     folder = tmp_path / "talk"
     for kind in ("image", "mask"):

@@ -1,4 +1,4 @@
-"""The check of a dataset: nothing on a good one, and one sentence with its file for every way to spoil it."""
+"""Checks of a dataset: no findings for a sound one, and one with its file for every defect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset import Finding, check, inspect
-from imavatar_deploy.training.dataset.findings import shortened
+from imavatar_deploy.training.dataset.findings import summary_lines
 
 from .drawn_video import SIDE, edit, write_picture, write_video
 
@@ -22,13 +22,13 @@ KINDS = ("image", "mask", "semantic", "normal", "depth")
 
 
 @pytest.fixture(scope="module")
-def made(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("made") / "video", openhead, FRAMES)
+def original(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("original") / "video", openhead, FRAMES)
 
 
 @pytest.fixture
-def video(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "video", copy_function=shutil.os.link))  # type: ignore[attr-defined]
+def video(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "video", copy_function=shutil.os.link))  # type: ignore[attr-defined]
 
 
 def sentences(video: Path, **options: Any) -> list[str]:
@@ -43,7 +43,7 @@ def swap(video: Path, one: int, other: int, kinds: tuple[str, ...] = KINDS) -> N
         aside.rename(second)
 
 
-def test_nothing_is_said_of_a_good_video(video: Path) -> None:
+def test_a_good_video_has_no_findings(video: Path) -> None:
     outcome = inspect([video], size=SIDE)
     assert outcome.findings == []
     (report,) = outcome.videos
@@ -58,14 +58,14 @@ def test_nothing_is_said_of_a_good_video(video: Path) -> None:
     assert report.jaw == "0 .. 11°"
 
 
-def test_nothing_is_said_without_labels_and_landmarks(video: Path) -> None:
+def test_labels_and_landmarks_are_optional(video: Path) -> None:
     shutil.rmtree(video / "semantic")
     edit(video, lambda document: [frame.pop("flame_keypoints") for frame in document["frames"]])
     assert sentences(video) == []
 
 
-def test_the_noise_of_a_tracker_is_no_misfit(video: Path) -> None:
-    """0.025 rad a frame: the least of the paper's pose noise (supplementary, Table 4)."""
+def test_the_noise_of_a_tracker_is_consistent(video: Path) -> None:
+    """Noise of 0.025 rad, the least of the paper's pose noise (supplementary, Table 4)."""
     noise = 0.025 * np.random.default_rng(0).standard_normal((FRAMES, 15))
 
     def shake(document: Any) -> None:
@@ -78,31 +78,26 @@ def test_the_noise_of_a_tracker_is_no_misfit(video: Path) -> None:
 
 def test_swapped_frames_are_found_with_their_partner(video: Path) -> None:
     swap(video, 10, 30)
-    found = sentences(video)
-    assert len(found) == 2
-    assert "mask/10.png does not fit the pose of its frame" in found[0]
-    assert "30.png would: are frames swapped" in found[0]
-    assert "mask/30.png" in found[1]
-    assert "10.png would" in found[1]
+    first, second = sentences(video)
+    assert "mask/10.png does not fit the pose of its frame" in first
+    assert "30.png would: are frames swapped" in first
+    assert "mask/30.png" in second
+    assert "10.png would" in second
 
 
 @pytest.mark.parametrize("kinds", [("image",), ("image", "mask")])
 def test_swapped_pictures_are_found_without_labels(video: Path, kinds: tuple[str, ...]) -> None:
     shutil.rmtree(video / "semantic")
     swap(video, 10, 30, kinds)
-    found = sentences(video)
-    assert [
-        name for name in ("10.png", "30.png") if any(name in sentence for sentence in found)
-    ] == [
-        "10.png",
-        "30.png",
-    ]
-    assert all("are frames swapped" in sentence for sentence in found)
+    lines = sentences(video)
+    for name in ("10.png", "30.png"):
+        assert any(name in line for line in lines)
+    assert all("are frames swapped" in line for line in lines)
 
 
 @pytest.mark.parametrize(("steps", "word"), [(1, "1 frame later"), (-3, "3 frames earlier")])
 def test_shifted_frames_are_found(video: Path, steps: int, word: str) -> None:
-    """Pictures renumbered by `steps`: picture k shows what frame k + steps looked like."""
+    """Pictures are renumbered by `steps`: picture k becomes that of frame k + steps."""
     order = np.roll(np.arange(1, FRAMES + 1), -steps)
     for kind in KINDS:
         folder = video / kind
@@ -285,15 +280,15 @@ def test_every_defect_is_a_sentence_with_its_file(
     video: Path, spoil: Callable[[Path], None], severity: str, words: str
 ) -> None:
     spoil(video)
-    found = sentences(video)
-    assert any(sentence.startswith(severity) and words in sentence for sentence in found), found
+    lines = sentences(video)
+    assert any(line.startswith(severity) and words in line for line in lines), lines
 
 
 def test_pictures_that_are_not_tracked_are_a_warning(video: Path) -> None:
     edit(video, lambda document: document.update(frames=document["frames"][:-3]))
-    (found,) = sentences(video)
-    assert found.startswith("warning: ")
-    assert "image holds 3 pictures (30.png is one) that flame_params.json does not list" in found
+    (line,) = sentences(video)
+    assert line.startswith("warning: ")
+    assert "image holds 3 pictures (30.png is one) that flame_params.json does not list" in line
 
 
 def test_videos_are_checked_on_after_one_that_cannot_be_read(video: Path, tmp_path: Path) -> None:
@@ -311,14 +306,14 @@ def test_labels_of_only_some_videos_are_a_warning(video: Path, tmp_path: Path) -
     for name in ("first", "second"):
         shutil.copytree(video, tmp_path / "all" / name)
     shutil.rmtree(tmp_path / "all/second/semantic")
-    (found,) = check([tmp_path / "all"], size=SIDE)
-    assert str(found).startswith("warning: ")
-    assert "second/semantic is missing while other videos have labels" in str(found)
+    (finding,) = check([tmp_path / "all"], size=SIDE)
+    assert str(finding).startswith("warning: ")
+    assert "second/semantic is missing while other videos have labels" in str(finding)
 
 
 def test_a_wrong_path_is_a_finding(tmp_path: Path) -> None:
-    (found,) = check([tmp_path / "none"])
-    assert "there is no dataset folder" in str(found)
+    (finding,) = check([tmp_path / "none"])
+    assert "there is no dataset folder" in str(finding)
 
 
 def test_many_findings_of_one_kind_are_counted() -> None:
@@ -326,7 +321,7 @@ def test_many_findings_of_one_kind_are_counted() -> None:
         Finding("warning", "mask", "odd"),
         *(Finding("error", "picture", f"{n} is gone") for n in range(5)),
     ]
-    assert shortened(findings, most=2) == [
+    assert summary_lines(findings, most=2) == [
         "error: 0 is gone",
         "error: 1 is gone",
         "error: and 3 more like these",

@@ -1,4 +1,4 @@
-"""A run whose avatar is damaged on the way says so; a sound one says nothing."""
+"""A run whose avatar is damaged while it trains reports warnings; a sound one reports none."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def video(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Face
 
 @pytest.fixture(scope="module")
 def sound(video: FaceDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A run and what it said."""
+    """A run and its lines."""
     lines: list[str] = []
     out = tmp_path_factory.mktemp("runs") / "sound"
     return train(video, out, SETTINGS, say=lines.append), lines
@@ -105,7 +105,7 @@ def test_a_resumed_run_does_not_measure_its_warm_start_again(
 @pytest.fixture
 def lobe_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """After step `DAMAGED_AFTER` a ball floats in front of the chin."""
-    now_and_then = Trainer._now_and_then
+    run_periodic_tasks = Trainer._run_periodic_tasks
     forward, distance = GeometryNetwork.forward, SignedDistance.__call__
 
     def ball(x: torch.Tensor) -> torch.Tensor:
@@ -115,7 +115,7 @@ def lobe_at(monkeypatch: pytest.MonkeyPatch) -> None:
         sdf, feature = forward(self, x, code)
         return Geometry(torch.minimum(sdf, ball(x)), feature)
 
-    def damaging(self: Trainer, journal: Any) -> None:
+    def damaging(self: Trainer, log: Any) -> None:
         if self.clock.step == DAMAGED_AFTER:
             monkeypatch.setattr(GeometryNetwork, "forward", with_ball)
             monkeypatch.setattr(
@@ -123,15 +123,15 @@ def lobe_at(monkeypatch: pytest.MonkeyPatch) -> None:
                 "__call__",
                 lambda self, x: torch.minimum(distance(self, x), ball(x)),
             )
-        now_and_then(self, journal)
+        run_periodic_tasks(self, log)
 
-    monkeypatch.setattr(Trainer, "_now_and_then", damaging)
+    monkeypatch.setattr(Trainer, "_run_periodic_tasks", damaging)
 
 
 def test_a_lobe_within_the_silhouette_is_noticed(
     sound: tuple[Path, list[str]], video: FaceDataset, lobe_at: None, tmp_path: Path
 ) -> None:
-    """Its depth gives it away, and no other warning is given: the masks fit as before."""
+    """Only the warning about depth is given: the masks fit as before."""
     lines: list[str] = []
     run = train(video, tmp_path / "run", SETTINGS, begin_from=sound[0], say=lines.append)
     earlier, later = rows(run)[1:]
@@ -145,15 +145,15 @@ def test_a_lobe_within_the_silhouette_is_noticed(
 @pytest.fixture
 def swollen_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """After step `DAMAGED_AFTER` the head swells by about 2 cm."""
-    now_and_then = Trainer._now_and_then
+    run_periodic_tasks = Trainer._run_periodic_tasks
 
-    def damaging(self: Trainer, journal: Any) -> None:
+    def damaging(self: Trainer, log: Any) -> None:
         if self.clock.step == DAMAGED_AFTER:
             with torch.no_grad():
                 self.model.geometry.layers[-1].bias[0] -= 0.08
-        now_and_then(self, journal)
+        run_periodic_tasks(self, log)
 
-    monkeypatch.setattr(Trainer, "_now_and_then", damaging)
+    monkeypatch.setattr(Trainer, "_run_periodic_tasks", damaging)
 
 
 def test_a_head_that_swells_is_noticed(
@@ -161,8 +161,8 @@ def test_a_head_that_swells_is_noticed(
 ) -> None:
     lines: list[str] = []
     run = train(video, tmp_path / "run", SETTINGS, begin_from=sound[0], say=lines.append)
-    warned = [line for line in lines if line.startswith("warning: at step 4 ")]
-    assert any("mask IoU has fallen to" in line for line in warned), lines
-    assert all(line.endswith(f"see {run / 'validation' / '000004.png'}") for line in warned)
+    warnings = [line for line in lines if line.startswith("warning: at step 4 ")]
+    assert any("mask IoU has fallen to" in line for line in warnings), lines
+    assert all(line.endswith(f"see {run / 'validation' / '000004.png'}") for line in warnings)
     assert "warnings" not in rows(run)[1]
-    assert len(rows(run)[2]["warnings"]) == len(warned)
+    assert len(rows(run)[2]["warnings"]) == len(warnings)

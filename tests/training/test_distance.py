@@ -1,4 +1,4 @@
-"""Signed distance: known places of a head are inside and outside, and the answering surface point is the nearest."""
+"""Signed distance: known points of a head are inside or outside; the nearest surface point."""
 
 from __future__ import annotations
 
@@ -53,17 +53,16 @@ def test_the_mouth_is_open_between_the_lips(subject: HeadSurface, openhead: Head
     assert query_surface(subject, within).distance.max() < 0.0
 
 
-def test_surface_points_answer_for_themselves(subject: HeadSurface) -> None:
+def test_surface_points_are_their_own_nearest_points(subject: HeadSurface) -> None:
     outermost = np.argsort(subject.canonical[:, 2])[-50:]
-    found = query_surface(subject, subject.canonical[outermost])
-    corners = subject.canonical[subject.faces[found.faces]]
-    np.testing.assert_allclose(found.distance, 0.0, atol=1e-5)
-    np.testing.assert_allclose(
-        np.einsum("nc,ncd->nd", found.barycentric, corners), subject.canonical[outermost], atol=1e-5
-    )
+    nearest = query_surface(subject, subject.canonical[outermost])
+    corners = subject.canonical[subject.faces[nearest.faces]]
+    points = np.einsum("nc,ncd->nd", nearest.barycentric, corners)
+    np.testing.assert_allclose(nearest.distance, 0.0, atol=1e-5)
+    np.testing.assert_allclose(points, subject.canonical[outermost], atol=1e-5)
 
 
-def test_distance_off_the_surface_is_how_far_one_stepped(subject: HeadSurface) -> None:
+def test_distance_off_the_surface_is_the_length_of_the_step(subject: HeadSurface) -> None:
     tip = np.argmax(subject.canonical[:, 2] - np.abs(subject.canonical[:, 0]))
     stepped = subject.canonical[[tip]] + np.float32([[0, 0, 0.05]])
     assert query_surface(subject, stepped).distance[0] == pytest.approx(0.05, abs=0.005)

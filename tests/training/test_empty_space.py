@@ -1,4 +1,4 @@
-"""Empty space: what an image shows to be background cannot be inside."""
+"""The loss on empty space: points that the mask shows to be background become outside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.training.batch import Batch, draw_space
-from imavatar_deploy.training.free_space import MARGIN, empty_space_term, seen_empty
+from imavatar_deploy.training.free_space import MARGIN, empty_space_term, in_background
 
 SIZES = NetworkSizes(
     geometry_layers=(64,) * 3,
@@ -48,10 +48,10 @@ def batch_with(view: RayBundle, silhouette: torch.Tensor, count: int = 400) -> B
 
 
 def test_points_are_where_rays_through_their_pixels_are(view: RayBundle) -> None:
-    """Every pixel's ray, followed to any depth, comes back to that pixel."""
+    """A point on the ray of a pixel projects to that pixel."""
     silhouette = torch.zeros(40, 40, dtype=torch.bool)
     silhouette[11, 23] = True
-    empty = seen_empty(view.at(torch.full((1600,), 3.7)), view, silhouette).reshape(40, 40)
+    empty = in_background(view.at(torch.full((1600,), 3.7)), view, silhouette).reshape(40, 40)
     rows, columns = torch.nonzero(~empty, as_tuple=True)
     assert (rows.min(), rows.max()) == (11 - MARGIN, 11 + MARGIN)
     assert (columns.min(), columns.max()) == (23 - MARGIN, 23 + MARGIN)
@@ -59,7 +59,7 @@ def test_points_are_where_rays_through_their_pixels_are(view: RayBundle) -> None
 
 def test_points_off_the_image_or_behind_the_camera_prove_nothing(view: RayBundle) -> None:
     points = torch.tensor([[9.0, 0.0, 0.0], [0.1, -0.05, 9.0], [0.1, -0.05, 0.0]])
-    assert seen_empty(points, view, torch.zeros(40, 40, dtype=torch.bool)).tolist() == [
+    assert in_background(points, view, torch.zeros(40, 40, dtype=torch.bool)).tolist() == [
         False,
         False,
         True,

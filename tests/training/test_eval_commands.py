@@ -1,4 +1,4 @@
-"""imavatar-eval end to end: a checkpoint, the bundled avatar and foreign frames against a small synthetic set."""
+"""`imavatar-eval` end to end: a checkpoint, the bundled avatar and frames of other systems."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.model.render import Rendering
 from imavatar_deploy.training.commands.eval import evaluate
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.evaluation.from_run import nearest_seen
+from imavatar_deploy.training.evaluation.from_run import nearest_visible
 from imavatar_deploy.training.evaluation.landmarks import (
     BakedLandmarks,
     canonical_landmarks,
@@ -52,7 +52,7 @@ def test_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, openhead: HeadModel) -> Path:
-    """An untrained avatar: the sphere it begins as."""
+    """An untrained avatar, which is a sphere."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("run") / "checkpoint"
     save_checkpoint(ImplicitAvatar(openhead, NetworkSizes(**TINY)), folder)
@@ -96,10 +96,10 @@ class TestMeasure:
     ) -> None:
         result = call("sample", "--published-masking")
         assert result.exit_code == 0, result.output
-        found = metrics(tmp_path / "report")
-        assert found["mask IoU"]["mean"] > 0.7
-        assert found["normal cosine"]["mean"] > 0.7
-        assert found["expression"]["mean"] < 0.5
+        values = metrics(tmp_path / "report")
+        assert values["mask IoU"]["mean"] > 0.7
+        assert values["normal cosine"]["mean"] > 0.7
+        assert values["expression"]["mean"] < 0.5
         assert "convex hull" in (tmp_path / "report" / "report.md").read_text()
 
     def test_foreign_frames_equal_to_the_truth(
@@ -107,9 +107,9 @@ class TestMeasure:
     ) -> None:
         result = call("--pred", test_set / "image")
         assert result.exit_code == 0, result.output
-        found = metrics(tmp_path / "report")
-        assert (found["PSNR"]["mean"], found["L1"]["mean"]) == (IDENTICAL_PSNR, 0.0)
-        assert "detector" in found["expression"]["not_measured"]
+        values = metrics(tmp_path / "report")
+        assert (values["PSNR"]["mean"], values["L1"]["mean"]) == (IDENTICAL_PSNR, 0.0)
+        assert "detector" in values["expression"]["not_measured"]
 
     def test_frames_of_another_size_are_refused(
         self, tmp_path: Path, call: Callable[..., Result]
@@ -123,14 +123,14 @@ class TestMeasure:
         assert (result.exit_code, result.output.count("\n")) == (6, 1)
         assert "pass --size 8" in result.output
 
-    def test_what_cannot_be_is_said_in_one_sentence(
+    def test_errors_are_one_sentence(
         self, tmp_path: Path, call: Callable[..., Result], checkpoint: Path
     ) -> None:
         for code, words, arguments in (
-            (2, "give either", ["--pred", tmp_path, "sample"]),
+            (2, "expected either", ["--pred", tmp_path, "sample"]),
             (2, "did you mean 'march'", [checkpoint, "--tracer", "marsh"]),
             (2, "--frames must be like", ["sample", "--frames", "3"]),
-            (6, "nothing that can be evaluated", [tmp_path / "nowhere"]),
+            (6, "cannot be evaluated: expected", [tmp_path / "nowhere"]),
             (
                 6,
                 "LPIPS weights",
@@ -147,21 +147,21 @@ class TestMeasure:
         assert "experiment" in CliRunner().invoke(evaluate, ["--help"]).output
 
 
-class TestCarriedLandmarks:
+class TestLandmarks:
     def test_of_the_baked_sample_are_those_of_its_head(
         self, openhead: HeadModel, test_set: Path
     ) -> None:
-        """Neutral and canonical: each landmark is carried to where the head model has it, up to the mesh's fineness."""
+        """In the canonical pose, landmarks are those of the head model, up to mesh resolution."""
         truth = FaceDataset.open([test_set], size=SIZE)
-        wanted = canonical_landmarks(truth.head)
-        baked = BakedLandmarks(open_avatar("sample").avatar, wanted)
+        expected = canonical_landmarks(truth.head)
+        baked = BakedLandmarks(open_avatar("sample").avatar, expected)
         pose = np.zeros(15, dtype=np.float32)
         pose[6] = 0.2
-        found = baked.posed(np.zeros(50, dtype=np.float32), pose)
-        assert np.median(np.linalg.norm(found - wanted, axis=1)) < 0.02
+        posed = baked.posed(np.zeros(50, dtype=np.float32), pose)
+        assert np.median(np.linalg.norm(posed - expected, axis=1)) < 0.02
 
     def test_projection_is_the_datasets(self, test_set: Path) -> None:
-        """Keypoints in the file are projections of the head model's vertices: ours must fall on them."""
+        """The keypoints of the file are projections of the head model's vertices."""
         truth = FaceDataset.open([test_set], size=SIZE)
         from imavatar_deploy.training.landmarks import landmarks
 
@@ -184,11 +184,10 @@ class TestCarriedLandmarks:
         canonical[..., 0] = [[0.0, 1.0], [2.0, 3.0]]
         mask = np.array([[True, True], [True, False]])
         zero = np.zeros((2, 2, 3), dtype=np.float32)
-        seen = Rendering(zero, zero, mask, zero[..., 0], canonical, canonical + 10)
-        found = nearest_seen(seen, np.array([[0.9, 0, 0], [9.0, 0, 0]], dtype=np.float32))
-        assert found is not None
-        assert found[:, 0].tolist() == [11.0, 12.0]
-        assert (
-            nearest_seen(Rendering(zero, zero, mask & False, zero[..., 0], zero, zero), found)
-            is None
-        )
+        rendering = Rendering(zero, zero, mask, zero[..., 0], canonical, canonical + 10)
+        landmarks = np.array([[0.9, 0, 0], [9.0, 0, 0]], dtype=np.float32)
+        points = nearest_visible(rendering, landmarks)
+        assert points is not None
+        assert points[:, 0].tolist() == [11.0, 12.0]
+        empty = Rendering(zero, zero, mask & False, zero[..., 0], zero, zero)
+        assert nearest_visible(empty, landmarks) is None

@@ -1,4 +1,4 @@
-"""Metrics, maskings, sources of frames and the report, on small made-up frames whose figures are known."""
+"""Metrics, maskings, sources of frames and the report, on small frames with known values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.evaluation.contact_sheet import read_picture, strip
 from imavatar_deploy.training.evaluation.from_frames import KIND as FRAMES
-from imavatar_deploy.training.evaluation.from_frames import matched_frames
+from imavatar_deploy.training.evaluation.from_frames import match_frames
 from imavatar_deploy.training.evaluation.measure import Scores, make_case, measure
 from imavatar_deploy.training.evaluation.metric import MASKINGS, Case, Prediction, face_hull
 from imavatar_deploy.training.evaluation.metrics import METRICS
@@ -44,7 +44,7 @@ def picture(mask: NDArray[np.bool_], grey: float) -> NDArray[np.float32]:
 
 
 def normals(tilt: float) -> NDArray[np.float32]:
-    """Facing the camera, turned by `tilt` degrees."""
+    """Normals that face the camera, turned by `tilt` degrees."""
     direction = [math.sin(math.radians(tilt)), 0.0, math.cos(math.radians(tilt))]
     return np.tile(np.array(direction, dtype=np.float32), (SIZE, SIZE, 1))
 
@@ -55,8 +55,9 @@ def circle_of_keypoints(radius: float) -> NDArray[np.float32]:
 
 
 def case(error: float = 0.1, shift: float = 0.0, tilt: float = 10.0) -> Case:
-    """A grey disc of 0.5, predicted brighter by `error`, `shift` pixels to the side, its normals tilted."""
-    truth, predicted = disc(15), disc(15, (SIZE - 1) / 2 + shift)
+    """A grey disc of 0.5; its prediction is brighter by `error`, shifted, with tilted normals."""
+    truth = disc(15)
+    predicted = disc(15, (SIZE - 1) / 2 + shift)
     return Case(
         name="1",
         truth=picture(truth, 0.5),
@@ -104,7 +105,7 @@ class TestMetrics:
         assert row.worst_of([good, bad]) == 1
 
     def test_identical_images_have_one_psnr_everywhere(self) -> None:
-        """In an evaluation, in a stage of the proof, and over the frames of a student."""
+        """In an evaluation, in a stage of the fidelity report, and over the frames of a student."""
         same = case(error=0.0)
         picture = FrameImages(same.truth, normals(0.0), same.truth_mask)
         stage = MEASURES["psnr"].of(picture, picture, same.truth_mask)
@@ -124,7 +125,7 @@ class TestMetrics:
         assert METRICS["L1"].measure(larger, HEAD) > 0.1
         assert METRICS["RGB L1"].measure(larger, HEAD) == 0.0
 
-    def test_what_is_absent_is_said_and_not_invented(self) -> None:
+    def test_absent_parts_are_reported(self) -> None:
         bare = replace(
             case(), prediction_mask=None, prediction_normal=None, landmarks=None, keypoints=None
         )
@@ -173,7 +174,7 @@ class TestPublishedMasking:
 class TestLpips:
     @pytest.fixture
     def weights(self, tmp_path: Path) -> Path:
-        """Random weights as torchvision and LPIPS name them, with keys of theirs that nothing needs."""
+        """Random weights with the names of torchvision and LPIPS, and keys that are not needed."""
         torch.manual_seed(1)
         shapes = {
             0: (64, 3, 11),
@@ -212,14 +213,13 @@ class TestLpips:
             windows = np.lib.stride_tricks.sliding_window_view(padded, (11, 11), axis=(0, 1))[
                 ::4, ::4
             ]
-            found = np.einsum("yxcij,ocij->yxo", windows, state["features.0.weight"].numpy()).clip(
-                0
-            )
-            return found / np.linalg.norm(found, axis=2, keepdims=True).clip(1e-10)
+            weight = state["features.0.weight"].numpy()
+            values = np.einsum("yxcij,ocij->yxo", windows, weight).clip(0)
+            return values / np.linalg.norm(values, axis=2, keepdims=True).clip(1e-10)
 
-        wanted = np.square(features(one.truth) - features(one.prediction)).mean(axis=2).mean()
+        expected = np.square(features(one.truth) - features(one.prediction)).mean(axis=2).mean()
         assert load_perceptual(weights)(one.truth, one.prediction) == pytest.approx(
-            wanted, rel=1e-4
+            expected, rel=1e-4
         )
 
     def test_a_file_of_something_else_is_refused(self, tmp_path: Path, weights: Path) -> None:
@@ -248,14 +248,14 @@ class FakeTruth:
         one = self.observations[index]
 
         @dataclass
-        class Seen:
+        class Observation:
             name: str
             image: NDArray[np.float32]
             mask: NDArray[np.bool_]
             normal: NDArray[np.float32] | None
             keypoints: NDArray[np.float32] | None
 
-        return Seen(one.name, one.truth, one.truth_mask, one.truth_normal, one.keypoints)
+        return Observation(one.name, one.truth, one.truth_mask, one.truth_normal, one.keypoints)
 
 
 class FakeSource(PredictionSource):
@@ -265,6 +265,13 @@ class FakeSource(PredictionSource):
     def predict(self, index: int) -> Prediction:
         one = self.cases[index]
         return Prediction(one.prediction, one.prediction_mask, one.prediction_normal, one.landmarks)
+
+
+class CroppedSource(FakeSource):
+    """The images without their first row, which is another size than the dataset's."""
+
+    def predict(self, index: int) -> Prediction:
+        return Prediction(super().predict(index).rgb[1:])
 
 
 @pytest.fixture
@@ -342,21 +349,16 @@ class TestReport:
         sheet = read_picture(tmp_path / "report" / "contact_sheet.png")
         strips = [strip(cases[index]) for index in (1, 3, 0)]
         height = len(sheet) // 3
-        for place, wanted in enumerate(strips):
-            found = sheet[place * height : (place + 1) * height]
-            assert (found[-len(wanted) - 4 : -4] == wanted).all()
+        for index, expected in enumerate(strips):
+            row = sheet[index * height : (index + 1) * height]
+            assert (row[-len(expected) - 4 : -4] == expected).all()
         assert len(list((tmp_path / "report" / "frames").iterdir())) == 4
 
     def test_nothing_is_left_of_a_failure(
         self, tmp_path: Path, truth: FakeTruth, cases: list[Case]
     ) -> None:
         with pytest.raises(InputError):
-            write_report(
-                tmp_path / "report",
-                truth,
-                FakeSource([replace(cases[0], prediction=cases[0].truth[1:])]),
-                HEAD,
-            )
+            write_report(tmp_path / "report", truth, CroppedSource(cases), HEAD)
         assert not list(tmp_path.iterdir())
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.txt").write_text("precious")
@@ -386,18 +388,18 @@ class TestFrames:
 
     def test_are_matched_by_name_then_by_order(self, tmp_path: Path) -> None:
         self.write(tmp_path / "padded", ["00003.png", "00001.png", "00002.png"])
-        paths, how = matched_frames(tmp_path / "padded", ("2", "3"))
+        paths, how = match_frames(tmp_path / "padded", ("2", "3"))
         assert ([path.name for path in paths], how) == (["00002.png", "00003.png"], "by name")
         self.write(tmp_path / "foreign", ["f10.png", "f9.png"])
-        paths, how = matched_frames(tmp_path / "foreign", ("1", "2"))
+        paths, how = match_frames(tmp_path / "foreign", ("1", "2"))
         assert ([path.name for path in paths], how) == (["f9.png", "f10.png"], "by order")
 
     def test_a_wrong_number_is_refused(self, tmp_path: Path) -> None:
         self.write(tmp_path / "frames", ["1.png", "2.png"])
         with pytest.raises(InputError, match="2 images for 3 frames, and no image for frame '3'"):
-            matched_frames(tmp_path / "frames", ("1", "2", "3"))
+            match_frames(tmp_path / "frames", ("1", "2", "3"))
         with pytest.raises(InputError, match="no PNG"):
-            matched_frames(tmp_path, ("1",))
+            match_frames(tmp_path, ("1",))
 
     def test_alpha_is_the_mask_and_white_lies_below(self, tmp_path: Path, truth: FakeTruth) -> None:
         self.write(tmp_path / "frames", ["1.png", "2.png", "3.png", "4.png"], channels=4)

@@ -1,4 +1,4 @@
-"""Free space: air in front of skin stays outside, in pockets, too; nothing else is claimed."""
+"""The loss on free space: air in front of skin becomes outside, and other points are left alone."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_air_is_around_the_head_and_outside(air: Air, openhead: HeadModel) -> No
 
 
 def test_air_is_where_frames_show_it_in_front_of_skin(air: Air) -> None:
-    """In the pocket under the chin and before the face; not behind the head, where no frame looks."""
+    """In the pocket under the chin and in front of the face; not behind the head."""
     assert np.linalg.norm(air.points - np.float32(POCKET), axis=1).min() < 0.05
     assert np.linalg.norm(air.points - np.float32([0.0, 0.0, 0.6]), axis=1).min() < 0.05
     assert air.points[:, 2].min() > 0.0
@@ -125,14 +125,14 @@ def test_frames_without_labels_claim_nothing(
     rng = np.random.default_rng(0)
     bare = FaceDataset.open([write_video(tmp_path, openhead, 2, extras=False)], size=SIDE)
     assert Air.around(bare) is None
-    assert air.added(batch_of(bare), bare, 64, rng).air is None
-    batch = air.added(batch_of(video), video, 64, rng)
+    assert air.add_to(batch_of(bare), bare, 64, rng).air is None
+    batch = air.add_to(batch_of(video), video, 64, rng)
     assert batch.air is not None
     assert batch.air.shape == (64, 4)
 
 
 class Pocket(nn.Module):
-    """The head's distance, in effect, with a weak spot in the pocket under the chin."""
+    """A field of 0.2 with a weak spot in the pocket under the chin."""
 
     WIDTH = 0.06
 
@@ -141,9 +141,9 @@ class Pocket(nn.Module):
         self.depth = nn.Parameter(torch.tensor(0.19))
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Geometry:
-        """0.2 everywhere, less a dip that leaves 0.01 of it."""
-        apart = (x - x.new_tensor(POCKET)).norm(dim=1)
-        dip = self.depth * torch.exp(-((apart / self.WIDTH) ** 2))
+        """The field, which is 0.01 in the middle of the weak spot."""
+        distance = (x - x.new_tensor(POCKET)).norm(dim=1)
+        dip = self.depth * torch.exp(-((distance / self.WIDTH) ** 2))
         return Geometry(0.2 - dip, torch.zeros(len(x), 4))
 
 
@@ -159,12 +159,12 @@ def weak(openhead: HeadModel) -> Any:
 def test_a_weak_spot_in_the_pocket_is_filled_with_air(
     weak: Any, air: Air, video: FaceDataset
 ) -> None:
-    """The cause of lobes: the loss on empty space says nothing there, and this one does."""
-    batch = air.added(batch_of(video), video, 4096, np.random.default_rng(0))
+    """The cause of lobes: the loss on empty space has no gradient there, and this one has."""
+    batch = air.add_to(batch_of(video), video, 4096, np.random.default_rng(0))
     frame, view = frame_of(video), view_of(batch)
     empty_space_term(weak, frame, view, batch, SHARPNESS).backward()
-    silent = weak.geometry.depth.grad
-    assert silent is None or silent.abs() < 1e-6
+    gradient = weak.geometry.depth.grad
+    assert gradient is None or gradient.abs() < 1e-6
     weak.zero_grad()
     assert batch.air is not None
     assert batch.limit is not None
@@ -175,10 +175,10 @@ def test_a_weak_spot_in_the_pocket_is_filled_with_air(
 def test_hair_in_front_of_the_pocket_is_left_alone(
     weak: Any, air: Air, video: FaceDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = video.observation(FRAME)
+    observed = video.observation(FRAME)
     hair = np.full((SIDE, SIDE), LABELS.index("hair"), dtype=np.uint8)
-    monkeypatch.setattr(video, "observation", lambda index: replace(seen, semantic=hair))
-    batch = air.added(batch_of(video), video, 4096, np.random.default_rng(0))
+    monkeypatch.setattr(video, "observation", lambda index: replace(observed, semantic=hair))
+    batch = air.add_to(batch_of(video), video, 4096, np.random.default_rng(0))
     assert batch.air is not None
     assert batch.limit is not None
     frame, view = frame_of(video), view_of(batch)
@@ -186,7 +186,7 @@ def test_hair_in_front_of_the_pocket_is_left_alone(
 
 
 def test_points_behind_the_skin_are_left_alone(weak: Any, air: Air, video: FaceDataset) -> None:
-    batch = air.added(batch_of(video), video, 4096, np.random.default_rng(0))
+    batch = air.add_to(batch_of(video), video, 4096, np.random.default_rng(0))
     assert batch.limit is not None
     behind = torch.cat([torch.rand(512, 2) * 0.2 - 0.1, torch.full((512, 1), -0.9)], dim=1)
     points = torch.cat([behind, torch.full((512, 1), MOST)], dim=1)
@@ -199,7 +199,7 @@ def test_variants_that_map_backward_are_left_alone(
     openhead: HeadModel, air: Air, video: FaceDataset
 ) -> None:
     model = VARIANTS["c-net"].build(openhead, replace(SIZES, latent=0), {})
-    batch = air.added(batch_of(video), video, 256, np.random.default_rng(0))
+    batch = air.add_to(batch_of(video), video, 256, np.random.default_rng(0))
     assert batch.air is not None
     assert batch.limit is not None
     frame, view = frame_of(video), view_of(batch)

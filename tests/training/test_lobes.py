@@ -1,4 +1,4 @@
-"""Lobes: a ball in front of the neck is found, measured and placed; a sound head has none."""
+"""Lobes: size and position of a ball in front of the neck; a sound head has none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def skin(head: Any) -> Any:
 
 
 def ball() -> tuple[Any, int, int]:
-    """[S, S] depth of the ball, infinite elsewhere, and the column and row of its middle."""
+    """[S, S] depth of the ball, infinite elsewhere, and the column and row of its centre."""
     column, row, depth = CAMERA.image_matrix(SIDE, SIDE) @ np.append(BALL, 1.0)
     column, row = column / depth, row / depth
     rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -43,13 +43,13 @@ def ball() -> tuple[Any, int, int]:
 
 
 def test_the_head_itself_has_no_lobe(head: Any) -> None:
-    seen = head < NOWHERE
-    assert seen.mean() > 0.15
-    assert largest_lobe(head, seen, head, skin(head)) is None
+    mask = head < NOWHERE
+    assert mask.mean() > 0.15
+    assert largest_lobe(head, mask, head, skin(head)) is None
 
 
 def test_a_head_that_is_a_pixel_off_has_no_lobe(head: Any) -> None:
-    """Its outlines, chin before neck, are where depths differ most."""
+    """Depths differ most at outlines, such as the chin in front of the neck."""
     for shift in ((1, 0), (0, 1), (-1, -1)):
         moved = np.roll(head, shift, axis=(0, 1))
         assert largest_lobe(moved, moved < NOWHERE, head, skin(head)) is None

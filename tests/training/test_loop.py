@@ -1,4 +1,4 @@
-"""The training loop: small runs learn, survive being killed, and end early in a sentence when they cannot go on."""
+"""The training loop: small runs learn, resume after a kill, and end with an error on divergence."""
 
 from __future__ import annotations
 
@@ -73,34 +73,34 @@ def test_every_frame_is_seen_once_an_epoch(
     class Two:
         world_size = 2
 
-    seen = []
+    frames = []
     for step in range(3):
         for Two.global_rank in range(2):  # type: ignore[misc]
             trainer.fabric = Two()
-            seen.append(trainer._draw(step)[0])
-    assert set(seen) == set(range(FRAMES))
-    assert len(seen) == 6  # five frames for two processes: one frame twice
+            frames.append(trainer._draw(step)[0])
+    assert set(frames) == set(range(FRAMES))
+    assert len(frames) == 6  # five frames for two processes: one frame twice
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it."""
+    """Simulates SIGKILL: no handler catches it."""
 
 
 @pytest.fixture
 def killed_at(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes runs save after every step, and die after the given one."""
+    """Makes a run save its state one step before the given one, and end at the given one."""
 
     def arm(steps: int) -> None:
-        made = Trainer._now_and_then
+        original = Trainer._run_periodic_tasks
 
-        def now_and_then(self: Trainer, journal: Any) -> None:
-            made(self, journal)
+        def run_periodic_tasks(self: Trainer, log: Any) -> None:
+            original(self, log)
             if self.clock.step == steps - 1:
                 self.save()
             if self.clock.step == steps:
                 raise Killed
 
-        monkeypatch.setattr(Trainer, "_now_and_then", now_and_then)
+        monkeypatch.setattr(Trainer, "_run_periodic_tasks", run_periodic_tasks)
 
     return arm
 
@@ -114,7 +114,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(
     monkeypatch: pytest.MonkeyPatch,
     last: int,
 ) -> None:
-    """Killed with a step made since the checkpoint, right at and in between refreshes of the tracer's surface."""
+    """Killed one step after the checkpoint, at a refresh of the tracer and between two."""
     with monkeypatch.context(), pytest.raises(Killed):
         killed_at(last)
         train(disc, tmp_path / "run", SETTINGS)
@@ -143,14 +143,14 @@ def test_inputs_of_seen_frames_move_and_networks_learn(disc: Any, unbroken: Path
 
 def test_an_existing_run_is_not_touched(disc: Any, unbroken: Path) -> None:
     with pytest.raises(
-        UsageError, match="holds a run already; go on with it by --resume, or pass --overwrite"
+        UsageError, match="already holds a run; continue it with --resume, or pass --overwrite"
     ):
         train(disc, unbroken, SETTINGS)
 
 
 def test_a_strange_folder_is_not_touched(disc: Any, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("dear")
-    with pytest.raises(UsageError, match="holds no run of ours"):
+    with pytest.raises(UsageError, match="exists and is not a training run"):
         train(disc, tmp_path, SETTINGS, overwrite=True)
     assert (tmp_path / "mine.txt").exists()
 
@@ -162,11 +162,11 @@ def test_resuming_with_other_frames_is_refused(openhead: HeadModel, unbroken: Pa
 
 @pytest.fixture
 def nan_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Disc.observation
+    original = Disc.observation
 
     def observation(self: Disc, index: int) -> FrameObservation:
-        seen = made(self, index)
-        return replace(seen, image=np.full_like(seen.image, np.nan)) if index == 2 else seen
+        frame = original(self, index)
+        return replace(frame, image=np.full_like(frame.image, np.nan)) if index == 2 else frame
 
     monkeypatch.setattr(Disc, "observation", observation)
 
@@ -208,7 +208,7 @@ def test_weights_of_a_checkpoint_begin_a_run(disc: Any, unbroken: Path, tmp_path
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_trains(disc: Any, variant: str, tmp_path: Path) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     settings = replace(
         SETTINGS,
         variant=variant,
@@ -216,13 +216,13 @@ def test_every_variant_trains(disc: Any, variant: str, tmp_path: Path) -> None:
         schedule=replace(SETTINGS.schedule, steps=1, validation_size=8),
         tracer=replace(SETTINGS.tracer, samples=16),
     )
-    run = train(disc, tmp_path / "run", settings, say=said.append)
+    run = train(disc, tmp_path / "run", settings, say=lines.append)
     model = load_variant(run)
     assert model.name == variant
     (row,) = losses(run)
     assert ("skinning" in row) == (VARIANTS[variant].supervised)
     assert row["space"] >= 0.0
-    assert ("rays are marched with 16 samples" in said[0]) == (model.direction == "backward")
+    assert ("rays are marched with 16 samples" in lines[0]) == (model.direction == "backward")
 
 
 def test_latent_codes_are_trained_and_the_first_stands_for_the_others(
@@ -268,6 +268,6 @@ def test_a_failed_process_leaves_its_group(tmp_path: Path) -> None:
 
 
 def group_ends(folder: Path) -> list[tuple[int, int]]:
-    """The rank of each process that destroyed its group, and how many modules were alive then."""
+    """The rank of each process that destroyed its group, and its number of live modules."""
     reports = [json.loads(path.read_text()) for path in folder.glob("group_end_*.json")]
     return [(report["rank"], report["modules"]) for report in reports]

@@ -1,4 +1,4 @@
-"""Losses: term by term against the published code's own training step, and what each rule does."""
+"""Losses: each term against a training step of the published code, and the semantic rules."""
 
 from __future__ import annotations
 
@@ -76,15 +76,16 @@ def batch_of(golden: Golden) -> Batch:
 
 @pytest.fixture(scope="module")
 def step(golden: Golden, official: ImplicitAvatar) -> tuple[Terms, torch.Tensor, torch.Tensor]:
-    """Terms of the published step from the surface points it found, and the pose and camera it differentiates in."""
+    """Terms of the published step at its surface points, and the pose and camera with gradients."""
     batch = batch_of(golden)
     pose = tensor(golden["flame_pose"]).requires_grad_()
     centre = tensor(golden["camera_center"]).requires_grad_()
     frame = Frame(tensor(golden["expression"]), pose)
     view = RayBundle.of(batch.camera, batch.size, batch.pixels, centre=centre)
-    found = official.find_canonical(tensor(golden["points"]), frame)
+    points = tensor(golden["points"])
+    roots = official.find_canonical(points, frame)
     hit = tensor(golden["network_object_mask"])
-    traced = TraceResult(found.canonical, tensor(golden["points"]), found.sdf, hit, found.valid)
+    traced = TraceResult(roots.canonical, points, roots.sdf, hit, roots.valid)
     truth = PseudoGroundTruth(official.head, official.sizes.bones)
     official.zero_grad()
     terms = image_terms(official, frame, view, traced, batch, LossWeights(), truth)
@@ -214,7 +215,7 @@ def test_fields_that_a_variant_lacks_are_not_compared(truth: PseudoGroundTruth) 
 def test_a_batch_that_misses_the_avatar_has_terms_and_gradients(
     openhead: HeadModel, truth: PseudoGroundTruth, variant: str
 ) -> None:
-    """Several processes average gradients: each must have one for every network, whatever it has seen."""
+    """Processes average gradients, so each needs one for every network in every step."""
     sizes = NetworkSizes(
         geometry_layers=(96,) * 3,
         geometry_skip=(2,),

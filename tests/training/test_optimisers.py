@@ -1,4 +1,4 @@
-"""Optimisers and rates, frames' inputs, the watch, and validation's choice of frames."""
+"""Optimisers and learning rates, per-frame inputs, divergence checks, clock, validation frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.divergence import DivergenceMonitor
-from imavatar_deploy.training.frame_parameters import FrameParameters, only_seen_rows
+from imavatar_deploy.training.frame_parameters import FrameParameters, sparsify_gradients
 from imavatar_deploy.training.muon import Muon
 from imavatar_deploy.training.optimisers import (
     hold_shape,
@@ -27,7 +27,7 @@ from imavatar_deploy.training.optimisers import (
 )
 from imavatar_deploy.training.run_log import RunClock
 from imavatar_deploy.training.settings import InputSettings, OptimiserSettings, Schedule
-from imavatar_deploy.training.validation import evenly
+from imavatar_deploy.training.validation import evenly_spaced
 
 SIZES = NetworkSizes(
     geometry_layers=(48,) * 3,
@@ -71,18 +71,21 @@ def test_cosine_rises_and_falls_to_a_hundredth() -> None:
 def test_every_parameter_has_one_optimiser(model: ImplicitAvatar, track: FlameTrack) -> None:
     for rate, kinds in ((0.0, 2), (1e-3, 3)):
         inputs = FrameParameters(track, InputSettings())
-        made = make_optimisers(
+        optimisers = make_optimisers(
             model, inputs, OptimiserSettings(matrix_rate=rate, texture_factor=3.0)
         )
-        assert len(made) == kinds
+        assert len(optimisers) == kinds
         owned = [
-            p for optimiser in made for group in optimiser.param_groups for p in group["params"]
+            p
+            for optimiser in optimisers
+            for group in optimiser.param_groups
+            for p in group["params"]
         ]
         assert len({id(p) for p in owned}) == len(owned)
         assert {id(p) for p in owned} == {id(p) for p in (*model.parameters(), *inputs.trained())}
-    muon = next(optimiser for optimiser in made if isinstance(optimiser, Muon))
+    muon = next(optimiser for optimiser in optimisers if isinstance(optimiser, Muon))
     assert all(p.ndim == 2 for group in muon.param_groups for p in group["params"])
-    set_rates(made, 0.5)
+    set_rates(optimisers, 0.5)
     assert [group["lr"] for group in muon.param_groups] == [5e-4, 1.5e-3]
 
 
@@ -93,26 +96,28 @@ def test_the_shape_starts_slowly_after_the_colours(
     factors = [shape_factor(schedule, step) for step in (0, 99, 100, 124, 149, 150, 700)]
     assert factors == [0.0, 0.0, 0.02, 0.5, 1.0, 1.0, 1.0]
     assert shape_factor(Schedule(), 0) == 1.0
-    made = make_optimisers(
+    optimisers = make_optimisers(
         model, FrameParameters(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3)
     )
-    set_rates(made, 0.5, shape=0.1)
+    set_rates(optimisers, 0.5, shape=0.1)
     texture = {id(parameter) for parameter in model.texture.parameters()}
-    for group in (group for optimiser in made[:2] for group in optimiser.param_groups):
+    for group in (group for optimiser in optimisers[:2] for group in optimiser.param_groups):
         slow = not any(id(parameter) in texture for parameter in group["params"])
         assert group["lr"] == pytest.approx(group["peak"] * (0.05 if slow else 0.5))
-    assert made[2].param_groups[0]["lr"] == pytest.approx(0.5 * made[2].param_groups[0]["peak"])
+    assert optimisers[2].param_groups[0]["lr"] == pytest.approx(
+        0.5 * optimisers[2].param_groups[0]["peak"]
+    )
 
 
-def test_a_held_shape_stays_and_is_not_remembered(model: ImplicitAvatar, track: FlameTrack) -> None:
-    made = make_optimisers(
+def test_a_held_shape_and_its_momentum_stay(model: ImplicitAvatar, track: FlameTrack) -> None:
+    optimisers = make_optimisers(
         model, FrameParameters(track, InputSettings()), OptimiserSettings(matrix_rate=1e-3)
     )
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     hold_shape(model)
-    for optimiser in made[:2]:
+    for optimiser in optimisers[:2]:
         optimiser.step()
     moved = {
         name
@@ -120,11 +125,11 @@ def test_a_held_shape_stays_and_is_not_remembered(model: ImplicitAvatar, track: 
         if not torch.equal(parameter, before[name])
     }
     assert moved == {name for name in before if name.startswith("texture.")}
-    remembered = {parameter for optimiser in made for parameter in optimiser.state}
-    assert remembered == set(model.texture.parameters())
+    with_state = {parameter for optimiser in optimisers for parameter in optimiser.state}
+    assert with_state == set(model.texture.parameters())
 
 
-def test_only_the_frames_that_were_seen_move(track: FlameTrack) -> None:
+def test_only_the_frames_of_the_step_move(track: FlameTrack) -> None:
     inputs = FrameParameters(track, InputSettings(expression=True))
     optimiser = torch.optim.SparseAdam(inputs.trained(), lr=0.01)
     before = inputs.pose.detach().clone()
@@ -132,7 +137,7 @@ def test_only_the_frames_that_were_seen_move(track: FlameTrack) -> None:
         inputs.zero_grad()
         driving, centre = inputs(frame)
         (driving.pose.sum() + driving.expression.sum() + centre.sum()).backward()
-        only_seen_rows(inputs.trained())
+        sparsify_gradients(inputs.trained())
         optimiser.step()
     moved = (inputs.pose.detach() - before).abs().amax(dim=1)
     assert moved[[0, 3]].tolist() == [0.0, 0.0]
@@ -161,19 +166,19 @@ def test_a_moved_camera_keeps_its_rotation(track: FlameTrack) -> None:
     np.testing.assert_allclose(inputs.placed(camera, 2).centre, camera.centre + 1.0, atol=1e-5)
 
 
-def test_the_watch_names_what_went_wrong() -> None:
-    watch = DivergenceMonitor(patience=3)
+def test_the_monitor_names_the_term_and_the_frame() -> None:
+    monitor = DivergenceMonitor(patience=3)
     with pytest.raises(QualityError, match="the mask loss became inf at step 7, frame 12"):
-        watch.losses({"colour": 1.0, "mask": float("inf")}, float("inf"), 7, "12")
+        monitor.losses({"colour": 1.0, "mask": float("inf")}, float("inf"), 7, "12")
     parameter = nn.Parameter(torch.ones(4))
     parameter.grad = torch.full((4,), 3.0)
-    assert watch.gradients([parameter], 0.0, 1, "1") == 6.0
+    assert monitor.gradients([parameter], 0.0, 1, "1") == 6.0
     assert parameter.grad.norm() == 6.0
-    watch.gradients([parameter], 2.0, 1, "1")
+    monitor.gradients([parameter], 2.0, 1, "1")
     assert parameter.grad.norm().item() == pytest.approx(2.0, abs=1e-4)
     parameter.grad[2] = float("nan")
     with pytest.raises(QualityError, match="the gradient became nan"):
-        watch.gradients([parameter], 2.0, 1, "1")
+        monitor.gradients([parameter], 2.0, 1, "1")
 
 
 @pytest.mark.parametrize(
@@ -203,24 +208,24 @@ def test_the_term_that_is_not_finite_is_named(
         DivergenceMonitor(patience=1).losses(terms, total, 7, "00012")
 
 
-def test_the_watch_counts_misses_in_a_row() -> None:
-    watch = DivergenceMonitor(patience=3)
-    for rays, wanted in ((0, 5), (0, 5), (1, 5), (0, 5), (0, 0), (0, 5), (0, 5)):
-        watch.surface(rays, wanted, 1)
+def test_the_monitor_counts_consecutive_misses() -> None:
+    monitor = DivergenceMonitor(patience=3)
+    for hits, foreground in ((0, 5), (0, 5), (1, 5), (0, 5), (0, 0), (0, 5), (0, 5)):
+        monitor.surface(hits, foreground, 1)
     with pytest.raises(QualityError, match="vanished at step 9: for 3 steps"):
-        watch.surface(0, 5, 9)
+        monitor.surface(0, 5, 9)
 
 
 def test_the_clock_goes_by_steps_or_by_minutes() -> None:
     steps = RunClock(Schedule(), planned=10, step=4)
     assert steps.progress() == 0.4
-    assert steps.of() == "4/10"
+    assert steps.step_label() == "4/10"
     minutes = RunClock(Schedule(minutes=2.0), planned=10, step=4, spent=60.0)
     assert minutes.progress() == pytest.approx(0.5, abs=0.01)
     assert minutes.remaining() == pytest.approx(60.0, abs=1.0)
 
 
 def test_validation_frames_are_spread() -> None:
-    assert evenly(3, 150) == [25, 75, 125]
-    assert evenly(3, 2) == [0, 1]
-    assert evenly(1, 1) == [0]
+    assert evenly_spaced(3, 150) == [25, 75, 125]
+    assert evenly_spaced(3, 2) == [0, 1]
+    assert evenly_spaced(1, 1) == [0]

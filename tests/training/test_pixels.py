@@ -1,4 +1,4 @@
-"""Pixels of a training step: half everywhere, half in the face's box."""
+"""Pixels of a training step: half from the whole image, half from the face's box."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_labelled_pixels_have_the_label() -> None:
     assert draw_labelled(semantic, (17,), 50, np.random.default_rng(0)).shape == (0, 2)
 
 
-def test_half_of_the_pixels_hear_the_condition_with_noise() -> None:
+def test_half_of_the_pixels_have_condition_noise() -> None:
     noise = draw_noise(4000, 0.5, np.random.default_rng(0))
     noisy = noise.any(axis=1)
     assert noise.shape == (4000, 53)

@@ -1,4 +1,4 @@
-"""Warnings of a validation: what is wrong, where, and what to do; none while it improves."""
+"""Warnings of a validation: cause, place and remedy; none while the quality improves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imavatar_deploy.training.validation import FrameQuality, Lobe, Validation, 
 
 
 def validation(psnr: float, iou: float, lobe: Lobe | None = None) -> Validation:
-    """Two frames of which the second is a little worse."""
+    """Two frames; the second is slightly worse."""
     better = {"psnr": psnr + 0.2, "l1": 0.01, "iou": iou + 0.002}
     worse = {"psnr": psnr - 0.2, "l1": 0.03, "iou": iou - 0.002}
     frames = [FrameQuality("25", better, 1, 2, None), FrameQuality("75", worse, 61, 92, lobe)]
@@ -28,7 +28,7 @@ def rows(*qualities: tuple[float, float]) -> list[dict[str, Any]]:
     "earlier",
     [[], rows((12.0, 0.8)), rows((12.0, 0.8), (22.4, 0.976), (25.6, 0.988)), rows((26.5, 0.995))],
 )
-def test_a_run_that_improves_or_wavers_is_left_alone(earlier: list[dict[str, Any]]) -> None:
+def test_a_run_that_improves_or_varies_has_no_warnings(earlier: list[dict[str, Any]]) -> None:
     assert quality_warnings(validation(25.9, 0.989), earlier) == []
 
 
@@ -50,7 +50,7 @@ def test_a_fall_of_the_colours_is_named() -> None:
     assert "PSNR has fallen to 19.5 from 25.6 at step 250" in sentence
 
 
-def test_a_lobe_is_named_whatever_was_before() -> None:
+def test_a_lobe_is_reported_without_earlier_validations() -> None:
     lobe = Lobe(share=0.032, millimetres=45.4, column=60, row=90, label="neck")
     (sentence,) = quality_warnings(validation(25.9, 0.989, lobe), [])
     assert "3.2 % of the skin, labelled neck, stands 45 mm in front of the head model" in sentence

@@ -1,4 +1,4 @@
-"""Settings: presets, files that change them, and the complete file a run keeps."""
+"""Settings: presets, files that change them, and the complete file of a run."""
 
 from __future__ import annotations
 

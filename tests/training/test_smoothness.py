@@ -1,4 +1,4 @@
-"""Smoothness: the term is what the normals of neighbouring points differ by, and training lowers it."""
+"""The smoothness term: its value on a sphere, and its descent on a rough surface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imavatar_deploy.model.geometry import Geometry
 from imavatar_deploy.model.head_avatar import SurfacePoints
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.sizes import NetworkSizes
-from imavatar_deploy.training.losses import REACH, smoothness_term
+from imavatar_deploy.training.losses import NEIGHBOUR_DISTANCE, smoothness_term
 
 SIZES = NetworkSizes(
     geometry_layers=(64,) * 3,
@@ -38,7 +38,7 @@ def nudges(count: int) -> torch.Tensor:
 
 
 class Ball(torch.nn.Module):
-    """A sphere's exact distance in place of the geometry network."""
+    """The exact distance of a sphere, in place of the geometry network."""
 
     def forward(self, x: torch.Tensor, code: torch.Tensor | None = None) -> Geometry:
         return Geometry(x.norm(dim=1) - 0.5, torch.zeros(len(x), 4))
@@ -47,9 +47,9 @@ class Ball(torch.nn.Module):
 def test_on_a_sphere_it_is_the_turn_of_the_radius(openhead: HeadModel) -> None:
     avatar = ImplicitAvatar(openhead, SIZES)
     avatar.geometry = Ball()  # type: ignore[assignment]
-    found = smoothness_term(avatar, FRAME, on_sphere(4000, 0.5), nudges(4000))
-    assert found.item() == pytest.approx(
-        2.0 / 3.0 * (REACH / 0.5) ** 2, rel=0.05
+    term = smoothness_term(avatar, FRAME, on_sphere(4000, 0.5), nudges(4000))
+    assert term.item() == pytest.approx(
+        2.0 / 3.0 * (NEIGHBOUR_DISTANCE / 0.5) ** 2, rel=0.05
     )  # two of three directions turn
 
 

@@ -1,4 +1,4 @@
-"""imavatar-train: a dataset becomes a run; options win over files and files over presets; mistakes are sentences."""
+"""`imavatar-train`: precedence of options, files and presets; resuming; error messages; help."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ def test_options_win_over_the_file_and_the_file_over_the_preset(trained: Path) -
     assert load_variant(trained).sizes == settings.networks
 
 
-def test_a_finished_run_goes_on_when_it_is_made_longer(trained: Path, dataset: Path) -> None:
+def test_a_finished_run_continues_when_its_length_is_raised(trained: Path, dataset: Path) -> None:
     result = run(dataset, "--out", trained, "--steps", "3", "--resume")
     assert result.exit_code == 0, result.output
-    assert "going on from step 2" in result.output
+    assert "resuming from step 2" in result.output
     assert len((trained / "losses.jsonl").read_text().splitlines()) == 3
 
 
-def test_what_a_run_began_with_stays(trained: Path, dataset: Path) -> None:
+def test_the_settings_of_a_run_stay(trained: Path, dataset: Path) -> None:
     for changes in (
         ("--variant", "fwd-skin"),
         ("--seed", "6"),
@@ -107,13 +107,13 @@ def test_what_a_run_began_with_stays(trained: Path, dataset: Path) -> None:
     ):
         result = run(dataset, "--out", trained, "--resume", *changes)
         assert result.exit_code == 2
-        assert f"--resume goes on as the run began: leave {changes[0]} out" in result.output
+        assert f"--resume keeps the settings of the run: leave {changes[0]} out" in result.output
     result = run(dataset, "--out", trained, "--resume", "--size", "32", "--steps", "9")
     assert result.exit_code == 6
     assert "started with frames of 16 pixels, got 32" in result.output
 
 
-def test_every_picture_is_looked_at_before_the_run_begins(
+def test_every_picture_is_read_before_the_run_begins(
     dataset: Path, config: Path, tmp_path: Path
 ) -> None:
     spoilt = tmp_path / "spoilt"
@@ -170,12 +170,12 @@ def test_from_takes_the_sizes_of_the_checkpoint(
         ),
         (["--device", "tpu"], 2, "--device must be one of auto, cpu"),
         (["--resume"], 6, "holds no run to resume"),
-        (["--resume", "--overwrite"], 2, "--resume goes on as the run began"),
+        (["--resume", "--overwrite"], 2, "--resume keeps the settings of the run"),
         (["--config", "none.toml"], 6, "none.toml cannot be read as a configuration"),
         (["--epochs", "0"], 2, "--epochs must be positive, got 0"),
         (["--minutes", "-1"], 2, "--minutes must be positive, got -1.0"),
         (["--seed", "-1"], 2, "seed must not be negative, got -1"),
-        (["--steps", "2", "--minutes", "1"], 2, "give one length, got --steps and --minutes"),
+        (["--steps", "2", "--minutes", "1"], 2, "expected one length, got --steps and --minutes"),
     ],
 )
 def test_mistakes_are_sentences(
@@ -188,7 +188,7 @@ def test_mistakes_are_sentences(
     assert not (tmp_path / "run").exists()
 
 
-def test_help_teaches() -> None:
+def test_help_has_examples_and_choices() -> None:
     text = run("--help").output
     assert "imavatar-train data/female1 --out run --preset tiny" in text
     for name in ("imavatar-minus", "b-morph", "raster", "march", "config.toml", ", ".join(DEVICES)):
@@ -196,7 +196,7 @@ def test_help_teaches() -> None:
 
 
 def test_the_line_for_several_processes_works() -> None:
-    """As printed, in the root of the repository, where a folder has the package's name."""
+    """The printed line, in the root of the repository, which has a folder of the package's name."""
     (line,) = [line for line in run("--help").output.splitlines() if "torchrun" in line]
     program, *arguments = shlex.split(line)
     assert program == "torchrun"

@@ -1,4 +1,4 @@
-"""The console scripts of training, which start without torch to say which package needs it."""
+"""Console scripts of training. They start without torch, so that a missing package is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""imavatar-data convert: a tracker's files become a track that everything here reads, or another tracker's."""
+"""`imavatar-data convert`: convert a tracker's files to a track, or to the files of another."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ from imavatar_deploy.tracks.formats import files_read, unread_names
 
 from ..retargeting.recordings import retargeted
 
-READ = "\n".join(
+INPUT_FORMATS = "\n".join(
     f"  {row.name:<18}{'a folder, ' if row.folders is not None else ''}{' '.join(row.suffixes)}"
     for row in TRACK_FORMATS.values()
 )
-WRITTEN = "\n".join(
+OUTPUT_FORMATS = "\n".join(
     f"  {row.name:<18}{' '.join(row.suffixes)}" for row in TRACK_FORMATS.values() if row.write
 )
-STOOD_IN = "the head turns about OpenHead's root joint; --head-model FILE with FLAME's own keeps the picture exact"
+ROOT_JOINT_NOTE = (
+    "the head turns about OpenHead's root joint; --head-model FILE with FLAME's own keeps the "
+    "picture exact"
+)
 
 
 @click.command(
@@ -38,9 +41,9 @@ STOOD_IN = "the head turns about OpenHead's root joint; --head-model FILE with F
     short_help="Turn a tracker's files into a track, or into another tracker's.",
     epilog=f"""\b
 Reads:
-{READ}
+{INPUT_FORMATS}
 Writes, by the suffix of OUT:
-{WRITTEN}
+{OUTPUT_FORMATS}
 
 \b
 Examples:
@@ -54,15 +57,15 @@ Examples:
 @click.option(
     "--edition",
     metavar="|".join(EDITIONS),
-    help="The head model of the codes, where IN does not tell.",
+    help="Head model of the codes, where IN does not name it.",
 )
 @click.option(
-    "--recorded-fps", type=float, help="Frames a second IN was filmed at, where it does not tell."
+    "--recorded-fps", type=float, help="Frames a second of IN, where it does not state them."
 )
 @click.option(
     "--fps",
     type=float,
-    help="Frames a second to write; the motion keeps its speed.  [default: IN's]",
+    help="Frames a second to write; the motion keeps its speed.  [default: those of IN]",
 )
 @click.option(
     "--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames of IN: {FRAMES_HELP}"
@@ -73,18 +76,18 @@ Examples:
 @click.option(
     "--turn-head",
     is_flag=True,
-    help="Where the camera goes round a still head: move the head instead.",
+    help="For a camera that moves around a still head: move the head instead.",
 )
 @click.option(
     "--map",
     "map_file",
     metavar="FILE",
-    help="To another head model's codes: a map of fit-map --codes.",
+    help="Map to the codes of another head model, from fit-map --codes.",
 )
 @click.option(
     "--head-model",
     "head",
-    help="FLAME's file, for --turn-head: the joint about which the head turns.",
+    help="With --turn-head: FLAME file with the joint about which the head turns.",
 )
 def convert(
     source: Path,
@@ -100,13 +103,14 @@ def convert(
 ) -> None:
     """Read the track IN of any known format and write it as OUT.
 
-    What a format has and FLAME's pose has not (expressions beyond 50, eyelid shapes, the camera of a crop) is left out
-    and told. Codes stay what they are, unless a --map turns them into another head model's.
+    Fields that a track does not hold (expressions beyond 50, eyelid shapes, the camera of a crop)
+    are left out, with a note. Codes stay those of their head model unless --map converts them to
+    another's.
     """
     start = time.perf_counter()
     if head and not turn_head:
         raise UsageError(
-            "--head-model is of use with --turn-head alone: add it, or leave the head model out"
+            "--head-model is only used with --turn-head: add it, or leave the head model out"
         )
     ensure_not_input(out, source, *files_read(source), map_file, head)
     track = read_track(source, edition=edition)
@@ -134,19 +138,22 @@ def _turned(track: FlameTrack, head: str | None) -> FlameTrack:
         return with_head_turned(
             track, root_joints(track, HeadModel.load(head, edition=track.edition))
         )
-    click.echo(f"note: {STOOD_IN}", err=True)
-    still = replace(
+    click.echo(f"note: {ROOT_JOINT_NOTE}", err=True)
+    neutral = replace(
         track, expression=np.zeros_like(track.expression), shape=np.zeros(0, dtype=np.float32)
     )
-    return with_head_turned(track, root_joints(still, HeadModel.load(OPENHEAD)))
+    return with_head_turned(track, root_joints(neutral, HeadModel.load(OPENHEAD)))
 
 
 def _summary(track: FlameTrack, cameras: bool) -> str:
-    turned = quaternions(track.pose)  # [T, 5, 4]
-    head = 2 * np.arccos(np.minimum(np.abs(product(turned[:, 0], turned[:, 1])[:, 0]), 1.0))
-    jaw, turn = np.degrees(np.linalg.norm(track.pose[:, JAW], axis=1).max()), np.degrees(head.max())
-    kept = "with cameras" if cameras and track.cameras else "without cameras"
+    rotations = quaternions(track.pose)  # [T, 5, 4]
+    head = product(rotations[:, 0], rotations[:, 1])
+    angles = 2 * np.arccos(np.minimum(np.abs(head[:, 0]), 1.0))
+    turn = np.degrees(angles.max())
+    jaw = np.degrees(np.linalg.norm(track.pose[:, JAW], axis=1).max())
+    edition = track.edition or "an unknown edition"
+    camera_note = "with cameras" if cameras and track.cameras else "without cameras"
     return (
-        f"{len(track)} frames at {track.fps:g} a second of {track.edition or 'an unknown edition'}, {kept}; "
+        f"{len(track)} frames at {track.fps:g} a second of {edition}, {camera_note}; "
         f"the head turns by up to {turn:.0f} degrees and the jaw by {jaw:.0f}"
     )

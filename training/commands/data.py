@@ -1,4 +1,4 @@
-"""imavatar-data: make a dataset of a synthetic subject, check one before training, or convert a tracker's files."""
+"""`imavatar-data`: render a synthetic dataset, check a dataset, convert a tracker's files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.optional import require_all
 
 from ..dataset.check import inspect
-from ..dataset.findings import shortened
-from ..dataset.images import READ
+from ..dataset.findings import summary_lines
+from ..dataset.images import DECODE_FLAGS
 from ..dataset.report import Inspection, preview
 from .convert import convert
 from .fit_map import fit_map
 
 SYNTHESIS = ("torch", "igl", "skimage.measure", "scipy.interpolate")
-"""What drawing a subject needs."""
+"""Modules that `synth` needs."""
+
 SUBJECTS = "female1|female2|male1|male2"
 
 
@@ -39,10 +40,11 @@ Examples:
 {EXIT_CODES}"""
 )
 def data() -> None:
-    """Make and check datasets in the published layout, and turn trackers' files into it.
+    """Make and check datasets in the published layout, and convert trackers' files to it.
 
-    A video is a folder with image/, mask/ and, if known, semantic/ (one PNG a frame each) and flame_params.json with
-    a pose, an expression and a camera per frame. A dataset is a video, or a folder of videos of one subject.
+    A video is a folder with image/, mask/ and, if known, semantic/ (one PNG a frame each) and
+    flame_params.json with a pose, an expression and a camera per frame. A dataset is a video, or a
+    folder of videos of one subject.
     """
 
 
@@ -52,32 +54,34 @@ data.add_command(convert)
 
 @data.command(
     cls=Command,
-    short_help="Draw a video of a synthetic subject.",
+    short_help="Render a video of a synthetic subject.",
     epilog="""\b
 Examples:
   imavatar-data synth --subject female1 --out data/female1
   imavatar-data synth --subject female1 --out data/female1_test --test
   imavatar-data synth --subject male2 --out small --frames 20 --size 64""",
 )
-@click.option("--subject", required=True, metavar=SUBJECTS, help="Who is drawn.")
+@click.option("--subject", required=True, metavar=SUBJECTS, help="Subject to render.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder of the video to write."
 )
 @click.option(
-    "--frames", type=click.IntRange(min=1), help="How many.  [default: as many as the set has]"
+    "--frames", type=click.IntRange(min=1), help="Number of frames.  [default: the whole set]"
 )
-@click.option("--size", default=256, show_default=True, help="Side of the pictures in pixels.")
+@click.option("--size", default=256, show_default=True, help="Side of the images in pixels.")
 @click.option(
     "--seed",
     default=0,
     show_default=True,
-    help="Of the motion: the same seed draws the same pictures.",
+    help="Seed of the motion; the same seed gives the same images.",
 )
-@click.option("--test", "test", is_flag=True, help="Strong expressions that no training set shows.")
 @click.option(
-    "--plus", is_flag=True, help="The training set with 30 % more frames of more expression."
+    "--test", "test", is_flag=True, help="The test set: strong expressions absent from training."
 )
-@click.option("--overwrite", is_flag=True, help="Replace a synthetic set that is already there.")
+@click.option(
+    "--plus", is_flag=True, help="The training set and 30 % more frames of stronger expressions."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing synthetic set.")
 def synth(
     subject: str,
     out: Path,
@@ -88,10 +92,10 @@ def synth(
     plus: bool,
     overwrite: bool,
 ) -> None:
-    """Draw a video of a synthetic subject: head rotation and mild speech, with everything about it known.
+    """Render a video of a synthetic subject: head rotation and mild speech, with ground truth.
 
-    Beside images, masks and labels it holds exact normals, depth and the subject's surface. The subjects differ from
-    the head model in shape, hair, asymmetry and in how far their expressions move.
+    Beside images, masks and labels it holds exact normals, depth and the subject's surface. The
+    subjects differ from the head model in shape, hair, asymmetry and strength of expressions.
     """
     require_all(SYNTHESIS, extra="train")
     from ..synthetic import synthesise
@@ -118,28 +122,31 @@ def synth(
 
 @data.command(
     cls=Command,
-    short_help="Say what is wrong with a dataset before a training finds out.",
+    short_help="Check a dataset before training.",
     epilog="""\b
 Examples:
   imavatar-data check data/female1
   imavatar-data check data/female1 --preview sheet.png
   imavatar-data convert checkpoint flame_params.json
-  imavatar-data check datasets/anna --video MVI_1810 --head-model FLAME2020.pkl --edition flame2020""",
+  imavatar-data check data/anna --video MVI_1810 --head-model FLAME2020.pkl --edition flame2020""",
 )
 @click.argument("dataset", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--video",
     "videos",
     multiple=True,
-    help="Name of a video to look at; all when left out. Repeatable.",
+    help="Name of a video to check; all when left out. Repeatable.",
 )
 @click.option(
     "--size", default=256, show_default=True, help="Side in pixels at which frames are compared."
 )
 @click.option(
-    "--head-model", help="What the videos were tracked with, if not OpenHead: FLAME's .pkl or .npz."
+    "--head-model", help="Head model of the tracking, if not OpenHead: FLAME's .pkl or .npz."
 )
-@click.option("--edition", help=f"Of a head model that does not tell: {', '.join(EDITIONS)}.")
+@click.option(
+    "--edition",
+    help=f"Edition of a head model whose file does not name it: {', '.join(EDITIONS)}.",
+)
 @click.option(
     "--preview", "sheet", type=click.Path(path_type=Path), help="Write a contact sheet, a .png."
 )
@@ -151,36 +158,42 @@ def check(
     edition: str | None,
     sheet: Path | None,
 ) -> None:
-    """Say what is missing or inconsistent in DATASET (one or several folders) before a training finds out.
+    """Report what is missing or inconsistent in DATASET (one or several folders).
 
-    Exit code 6 when there is an error; warnings may be intended.
+    Errors prevent training and give exit code 6. Warnings may be intended.
     """
     start = time.perf_counter()
     if sheet:
         ensure_not_input(
             sheet,
-            *(path for folder in dataset for kind in READ for path in folder.rglob(f"{kind}/*")),
+            *(
+                path
+                for folder in dataset
+                for kind in DECODE_FLAGS
+                for path in folder.rglob(f"{kind}/*")
+            ),
         )
     outcome = inspect(
         dataset, size=size, videos=videos, head_model=head_model, edition=edition, progress=progress
     )
     _show(outcome)
-    for line in shortened(outcome.findings):
+    for line in summary_lines(outcome.findings):
         click.echo(line)
     if sheet:
         preview([report.video for report in outcome.videos], outcome.head, sheet)
     if outcome.errors:
-        found = f"{len(outcome.errors)} error{'s' if len(outcome.errors) > 1 else ''}"
+        errors = f"{len(outcome.errors)} error{'s' if len(outcome.errors) > 1 else ''}"
         raise InputError(
-            f"{found} in this dataset: mend them, or drop the frames they name from flame_params.json"
+            f"{errors} in this dataset: fix them, or remove the frames they name from "
+            "flame_params.json"
         )
     click.echo(f"fine: {sum(report.frames for report in outcome.videos)} frames can be trained on")
-    told = [
+    values = [
         *(("--video", name) for name in videos),
         ("--head-model", head_model),
         ("--edition", edition),
     ]
-    options = [f" {option} {shlex.quote(value)}" for option, value in told if value]
+    options = [f" {option} {shlex.quote(value)}" for option, value in values if value]
     train = f"imavatar-train {shlex.join(map(str, dataset))}{''.join(options)} --out run"
     click.echo(closing_lines([sheet] if sheet else [], time.perf_counter() - start, [train]))
 
@@ -200,6 +213,5 @@ def _show(outcome: Inspection) -> None:
         Console().print(table)
     for report in outcome.videos:
         click.echo(f"{report.name} has {', '.join(report.kinds)}")
-        click.echo(
-            f"{report.name} labels: {', '.join(report.labels) or 'none; losses on labels will be left out'}"
-        )
+        labels = ", ".join(report.labels) or "none; losses on labels will be left out"
+        click.echo(f"{report.name} labels: {labels}")

@@ -1,4 +1,4 @@
-"""imavatar-eval: metrics of a run, a baked avatar or foreign frames against a dataset; and the paper's experiments."""
+"""`imavatar-eval`: metrics of a run, an avatar or frames against a dataset; paper experiments."""
 
 from __future__ import annotations
 
@@ -25,19 +25,24 @@ from ..evaluation.source import Options
 from ..experiments.command import experiment
 from .table_help import tracer_names
 
-if TYPE_CHECKING:  # torch is needed to measure, and a help text must not need it
+if TYPE_CHECKING:  # measuring needs torch, and a help text does not
     from ..evaluation.measure import Scores
 
 MEASURE = "measure"
+"""Name of the default command."""
+
 EXTRA = "train"
-NEEDED = ("torch", "igl", "skimage.measure", "scipy.spatial")
+"""Extra that installs `REQUIRED`."""
+
+REQUIRED = ("torch", "igl", "skimage.measure", "scipy.spatial")
+"""Modules that `measure` needs, checked before it starts."""
 
 
 class WithDefault(click.Group):
-    """A group whose first command need not be named."""
+    """A command group with a default command, whose name may be left out."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command's name where neither a command nor --help comes first."""
+        """Insert the name of the default command unless a command or --help comes first."""
         if args and args[0] not in (*self.commands, *ctx.help_option_names):
             args = [MEASURE, *args]
         return super().parse_args(ctx, args)
@@ -55,7 +60,7 @@ Examples:
 {EXIT_CODES}""",
 )
 def evaluate() -> None:
-    """Measure renders against ground truth, or repeat one of the paper's experiments.
+    """Measure renders against ground truth, or repeat an experiment of the paper.
 
     `imavatar-eval RUN --data DATASET --out REPORT` is short for `imavatar-eval measure RUN …`.
     """
@@ -66,7 +71,8 @@ def evaluate() -> None:
 @click.option(
     "--pred",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Instead of WHAT: a directory of PNGs from any system, matched by name or order; their alpha is the mask.",
+    help="Instead of WHAT: a directory of PNGs from any system, matched by name or order; their "
+    "alpha is the mask.",
 )
 @click.option(
     "--data",
@@ -82,7 +88,7 @@ def evaluate() -> None:
     "--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames: {FRAMES_HELP}"
 )
 @click.option(
-    "--size", default=256, show_default=True, help="Pixels a side at which everything is compared."
+    "--size", default=256, show_default=True, help="Side in pixels at which images are compared."
 )
 @click.option(
     "--tracer",
@@ -98,14 +104,17 @@ def evaluate() -> None:
 @click.option(
     "--lpips-weights",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="State dict of AlexNet (torchvision's names) and LPIPS's linear layers; without it LPIPS is not measured.",
+    help="State dict of AlexNet (torchvision's names) and LPIPS's linear layers; without it LPIPS "
+    "is not measured.",
 )
 @click.option(
     "--head-model", type=click.Path(path_type=Path), help="FLAME file the dataset was tracked with."
 )
-@click.option("--edition", help="Of that head model, where its file does not say.")
+@click.option("--edition", help="Edition of that head model, where its file does not name it.")
 @click.option(
-    "--keep-frames", is_flag=True, help="Keep a strip of every frame in frames/, not of three only."
+    "--keep-frames",
+    is_flag=True,
+    help="Write a strip of every frame to frames/, not only of three.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier report.")
 def measure(
@@ -124,9 +133,9 @@ def measure(
     keep_frames: bool,
     overwrite: bool,
 ) -> None:
-    """Measure WHAT (a run, a checkpoint, an avatar folder, or the word 'sample') against a dataset."""
+    """Measure WHAT against a dataset: a run, a checkpoint, an avatar folder or 'sample'."""
     start = time.perf_counter()
-    require_all(NEEDED, extra=EXTRA)
+    require_all(REQUIRED, extra=EXTRA)
     from ..evaluation.perceptual import load_perceptual
     from ..evaluation.report import write_report
     from ..evaluation.sources import source_kind
@@ -160,7 +169,8 @@ evaluate.add_command(experiment)
 def _one_of(what: str | None, pred: Path | None) -> str:
     if (what is None) == (pred is None):
         raise UsageError(
-            "give either a run, checkpoint or avatar to render, or --pred with a directory of frames"
+            "expected either a run, checkpoint or avatar to render, or --pred with a directory of "
+            "frames"
         )
     return str(what or pred)
 

@@ -1,4 +1,4 @@
-"""imavatar-train: from a face video to an avatar."""
+"""`imavatar-train`: train an avatar on a video of a face."""
 
 from __future__ import annotations
 
@@ -21,15 +21,20 @@ from imavatar_deploy.optional import require_all
 from ..dataset import FaceDataset
 from .table_help import preset_names, tracer_rows, variant_rows
 
-if TYPE_CHECKING:  # torch is needed to train, and a help text must not need it
+if TYPE_CHECKING:  # training needs torch, and a help text does not
     from ..run_folder import RunFolder
     from ..settings import TrainSettings
 
 EXTRA = "train"
-NEEDED = ("torch", "lightning_fabric", "tensorboard", "igl", "skimage.measure", "scipy.spatial")
-"""Asked for before the work begins: some are used at its end."""
+"""Extra that installs `REQUIRED`."""
+
+REQUIRED = ("torch", "lightning_fabric", "tensorboard", "igl", "skimage.measure", "scipy.spatial")
+"""Modules that a run needs, checked before it starts: some are used at its end."""
+
 EXPORTABLE = ("imavatar", "imavatar-minus")
-BEGINNING = {
+"""Variants that `imavatar-export` takes."""
+
+NEW_RUN_OPTIONS = {
     "config": "--config",
     "begin_from": "--from",
     "overwrite": "--overwrite",
@@ -38,12 +43,12 @@ BEGINNING = {
     "no_warm_start": "--no-warm-start",
     "exact_tracking": "--exact-tracking",
 }
-"""Options that only a beginning run may have."""
+"""Options of a new run, which --resume excludes."""
 
 
 @click.command(
     cls=Command,
-    interrupted="go on with --resume",
+    interrupted="continue with --resume",
     epilog="""\b
 Examples:
   imavatar-data synth --subject female1 --out data/female1
@@ -54,8 +59,8 @@ Examples:
   torchrun --nproc-per-node 4 --no-python imavatar-train data/anna --out anna --preset full
 
 \b
-The run's folder holds checkpoint/ (for imavatar-export), config.toml (every setting, explained),
-validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
+The folder of the run holds checkpoint/ (for imavatar-export), config.toml (every setting,
+explained), validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
 )
 @click.argument("dataset", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
@@ -79,20 +84,18 @@ validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
     cls=TableOption,
     rows=variant_rows,
     extra=EXTRA,
-    help="What is trained.  [default: imavatar]  {rows}.",
+    help="Model variant.  [default: imavatar]  {rows}.",
 )
 @click.option(
     "--tracer",
     cls=TableOption,
     rows=tracer_rows,
     extra=EXTRA,
-    help="How rays find the surface.  [default: raster]  {rows}.",
+    help="Intersection of rays with the surface.  [default: raster]  {rows}.",
 )
-@click.option(
-    "--epochs", type=int, help="Times every frame is seen, instead of the preset's length."
-)
+@click.option("--epochs", type=int, help="Passes over the frames, instead of the preset's length.")
 @click.option("--steps", type=int, help="Steps (an image each), instead of the preset's length.")
-@click.option("--minutes", type=float, help="Length by the clock, instead of the preset's.")
+@click.option("--minutes", type=float, help="Minutes of training, instead of the preset's length.")
 @click.option(
     "--frames", default=":", metavar=FRAMES_METAVAR, help=f"Only these frames: {FRAMES_HELP}"
 )
@@ -104,36 +107,40 @@ validation/ (renders beside ground truth), losses.jsonl and tensorboard/.""",
 )
 @click.option("--size", type=int, help="Side in pixels that frames are resized to.  [default: 256]")
 @click.option(
-    "--head-model", help="What the videos were tracked with, if not OpenHead: FLAME's .pkl or .npz."
+    "--head-model", help="Head model of the tracking, if not OpenHead: FLAME's .pkl or .npz."
 )
-@click.option("--edition", help=f"Of a head model that does not tell: {', '.join(EDITIONS)}.")
-@click.option("--seed", type=int, help="Of everything random.  [default: 0]")
 @click.option(
-    "--resume", is_flag=True, help="Go on with the run in --out; all but its length is as it was."
+    "--edition",
+    help=f"Edition of a head model whose file does not name it: {', '.join(EDITIONS)}.",
 )
-@click.option("--overwrite", is_flag=True, help="Throw the run in --out away and begin anew.")
+@click.option("--seed", type=int, help="Seed of all random numbers.  [default: 0]")
 @click.option(
-    "--no-warm-start", is_flag=True, help="Begin from the paper's sphere, not from the head model."
+    "--resume", is_flag=True, help="Continue the run in --out; only its length may be changed."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
+@click.option(
+    "--no-warm-start", is_flag=True, help="Start from the paper's sphere, not from the head model."
 )
 @click.option(
     "--exact-tracking",
     is_flag=True,
-    help="Leave poses and cameras as they are; right for synthetic sets.",
+    help="Do not optimise poses and cameras; for synthetic sets, whose tracking is exact.",
 )
 @click.option(
     "--from",
     "begin_from",
     metavar="CHECKPOINT",
-    help="Begin with a checkpoint's weights, in its sizes.",
+    help="Start from the weights and network sizes of a checkpoint.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps.")
 def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> None:
     """Train a head avatar on DATASET, one or several videos of a person in the published layout.
 
-    Killed at any moment, --resume gives the numbers that an unbroken run would have given.
+    A run that was stopped at any moment continues with --resume and gives the same result as an
+    unbroken run.
     """
     start = time.perf_counter()
-    require_all(NEEDED, extra=EXTRA)
+    require_all(REQUIRED, extra=EXTRA)
     from ..run_folder import RunFolder
     from ..train import train as run_training
 
@@ -143,7 +150,7 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
             *dataset,
             options["begin_from"],
             options["head_model"],
-            _foreign_config(out, options),
+            _external_config(out, options),
         )
     settings = _settings(out, options)
     frames = FaceDataset.open(
@@ -154,7 +161,7 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
         head_model=options["head_model"],
         edition=options["edition"],
     )
-    with progress("looking at every picture", len(frames)) as advance:
+    with progress("reading images", len(frames)) as advance:
         for index in range(len(frames)):
             frames.observation(index)
             advance(1)
@@ -172,9 +179,9 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
         )
     except KeyboardInterrupt:
         if RunFolder(out).state.exists():
-            click.echo("the last checkpoint is whole: go on with --resume", err=True)
+            click.echo("the last checkpoint is complete: continue with --resume", err=True)
         raise
-    if not int(os.environ.get("RANK", "0")):  # of several processes one speaks
+    if not int(os.environ.get("RANK", "0")):  # one of several processes prints the summary
         click.echo(_closing_quality(RunFolder(out)))
         following = [f"imavatar-eval {out} --data DATASET --out report"]
         if settings.variant in EXPORTABLE:
@@ -183,30 +190,32 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
 
 
 def _closing_quality(run: RunFolder) -> str:
-    """The figures of the last validation."""
+    """The quality of the last validation, as a line."""
     last = run.validations()[-1]
     schedule = run.settings().schedule
     side = schedule.validation_size
     return (
         f"at step {last['step']}: PSNR {last['psnr']:.2f} dB, mask IoU {last['iou']:.4f}, "
-        f"RGB L1 {last['l1']:.4f}, on {schedule.validation_frames} training frames of {side} x {side}"
-        f"{'; see the warnings above' if last.get('warnings') else ''}"
+        f"RGB L1 {last['l1']:.4f}, on {schedule.validation_frames} training frames of "
+        f"{side} x {side}{'; see the warnings above' if last.get('warnings') else ''}"
     )
 
 
 def _settings(out: Path, options: dict[str, Any]) -> TrainSettings:
-    """The run's own when resuming, else preset, then file; what the command line says wins over both."""
-    from ..config_file import changed, read_config
+    """Settings of the run (`--resume`) or of the preset, changed by the file, then by options."""
+    from ..config_file import read_config, with_changes
     from ..presets import preset
     from ..run_folder import RunFolder
 
     resuming = options["resume"]
     if resuming and (
         changes := [
-            option for name, option in BEGINNING.items() if options[name] not in (None, False)
+            option for name, option in NEW_RUN_OPTIONS.items() if options[name] not in (None, False)
         ]
     ):
-        raise UsageError(f"--resume goes on as the run began: leave {' and '.join(changes)} out")
+        raise UsageError(
+            f"--resume keeps the settings of the run: leave {' and '.join(changes)} out"
+        )
     settings = RunFolder(out).settings() if resuming else preset(options["size_of_run"])
     if options["config"]:
         settings = read_config(options["config"], settings)
@@ -214,7 +223,7 @@ def _settings(out: Path, options: dict[str, Any]) -> TrainSettings:
         settings = replace(settings, networks=_sizes_of(options["begin_from"]))
     if options["no_warm_start"]:
         settings = replace(settings, warm_start=False)
-    given = {
+    plain = {
         name: options[name] for name in ("variant", "seed", "size") if options[name] is not None
     }
     length = {
@@ -224,22 +233,22 @@ def _settings(out: Path, options: dict[str, Any]) -> TrainSettings:
         if value <= 0:
             raise UsageError(f"--{name} must be positive, got {value}")
     if len(length) > 1:
-        raise UsageError(f"give one length, got {' and '.join(f'--{name}' for name in length)}")
-    if length:  # what is not said is not the preset's but none
+        raise UsageError(f"expected one length, got {' and '.join(f'--{name}' for name in length)}")
+    if length:  # an option replaces every length of the preset
         length = {"steps": 0, "minutes": 0.0, **length}
     tracer = {"name": options["tracer"]} if options["tracer"] else {}
     inputs = (
         {"pose": False, "camera": False, "expression": False} if options["exact_tracking"] else {}
     )
-    return changed(
+    return with_changes(
         settings,
-        {**given, "schedule": length, "tracer": tracer, "inputs": inputs},
+        {**plain, "schedule": length, "tracer": tracer, "inputs": inputs},
         "the command line",
     )
 
 
-def _foreign_config(out: Path, options: dict[str, Any]) -> Path | None:
-    """The file of settings, unless it is the run's own, which the new run writes again."""
+def _external_config(out: Path, options: dict[str, Any]) -> Path | None:
+    """The path of --config, or None where it is the run's own file, which the run rewrites."""
     from ..run_folder import RunFolder
 
     config: Path | None = options["config"]

@@ -1,4 +1,4 @@
-"""Datasets: videos in the published layout as frames of ground truth, decoded when asked for, and their checks."""
+"""Datasets in the published layout: frames of ground truth, decoded on demand, and their checks."""
 
 from .check import check, inspect
 from .face_dataset import FaceDataset, FrameObservation

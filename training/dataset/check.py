@@ -1,4 +1,4 @@
-"""check: everything about a dataset that would spoil a training, in sentences, before the training."""
+"""Checks of a dataset before training: files, labels, cameras, poses and their agreement."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from imavatar_deploy.progress import Progress, silent
 from . import images
 from .consistency import check_fit
 from .findings import ERROR, WARNING, Finding
-from .frame_summary import FrameSummary, PosedPoints, sketch
-from .images import READ
+from .frame_summary import FrameSummary, PosedPoints, summarise_frame
+from .images import DECODE_FLAGS
 from .placement import SYSTEMATIC, check_placement
 from .report import Inspection, VideoReport
 from .video import TRACK_FILE, Video, find_videos, join_tracks, load_head
 
-# Files a video should not have, should have once, or as the other videos have: leftovers, doubles, labels.
+# Files: frames listed twice, unlisted images, labels of some videos only
 
 
 def check_files(video: Video) -> list[Finding]:
-    """Findings about names; whether each file is there and readable is seen when it is decoded."""
+    """Findings about the names of a video's frames.
+
+    Missing and unreadable files are reported when they are decoded.
+    """
     return [*_listed_twice(video), *_not_listed(video)]
 
 
 def check_labels(videos: Sequence[Video]) -> list[Finding]:
-    """Labels are of use only when every video has them."""
+    """A finding where some videos have labels and others have none."""
     without = [video for video in videos if not video.has("semantic")]
     if not without or len(without) == len(videos):
         return []
@@ -36,7 +39,8 @@ def check_labels(videos: Sequence[Video]) -> list[Finding]:
         Finding(
             WARNING,
             "labels",
-            f"{without[0].folder / 'semantic'} is missing while other videos have labels: none of them are used",
+            f"{without[0].folder / 'semantic'} is missing while other videos have labels: no "
+            "labels are used",
         )
     ]
 
@@ -66,9 +70,13 @@ def _not_listed(video: Video) -> list[Finding]:
         Finding(
             WARNING,
             "not listed",
-            f"{video.folder / 'image'} holds {count} that {TRACK_FILE} does not list: not tracked, and not used",
+            f"{video.folder / 'image'} holds {count} that {TRACK_FILE} does not list: not tracked, "
+            "and not used",
         )
     ]
+
+
+# All checks of a dataset
 
 
 def check(
@@ -80,7 +88,19 @@ def check(
     edition: str | None = None,
     progress: Progress = silent,
 ) -> list[Finding]:
-    """What is wrong with the videos in `paths`; empty when nothing is. Arguments as of `FaceDataset.open`."""
+    """Check the videos in `paths` and return the findings, none for a sound dataset.
+
+    Args:
+        paths: video folders, or folders of the videos of a subject.
+        size: side in pixels at which frames are compared.
+        videos: names of the videos to check; all when empty.
+        head_model: head model of the tracking; needed unless the videos name `openhead`.
+        edition: edition of that head model, where its file does not name it.
+        progress: receives the number of checked frames.
+
+    Raises:
+        UsageError: a video is unknown, or the size is out of range.
+    """
     return inspect(
         paths, size=size, videos=videos, head_model=head_model, edition=edition, progress=progress
     ).findings
@@ -95,10 +115,10 @@ def inspect(
     edition: str | None = None,
     progress: Progress = silent,
 ) -> Inspection:
-    """`check`, with what was seen of each video.
+    """Check the videos in `paths` like `check`, and describe each video.
 
     Raises:
-        UsageError: an unknown video, an impossible size.
+        UsageError: a video is unknown, or the size is out of range.
     """
     images.check_target(size)
     try:
@@ -106,20 +126,20 @@ def inspect(
     except InputError as error:
         return Inspection([Finding(ERROR, "layout", str(error))], [])
     findings: list[Finding] = []
-    read = [video for folder in folders if (video := _read(folder, findings)) is not None]
-    findings += check_labels(read)
-    head = _head(read, head_model, edition, findings)
+    readable = [video for folder in folders if (video := _read(folder, findings)) is not None]
+    findings += check_labels(readable)
+    head = _head(readable, head_model, edition, findings)
     points = PosedPoints(head) if head else None
     reports = []
-    with progress("looking at frames", sum(map(len, read))) as advance:
-        for video in read:
+    with progress("checking frames", sum(map(len, readable))) as advance:
+        for video in readable:
             findings += check_files(video)
-            sketches = []
-            for drawn in _sketches(video, size, points, findings):
+            summaries = []
+            for summary in _summaries(video, size, points, findings):
                 advance(1)
-                sketches += [drawn] if drawn is not None else []
-            findings += _contradictions(video, sketches)
-            reports.append(VideoReport.of(video, sketches))
+                summaries += [summary] if summary is not None else []
+            findings += _contradictions(video, summaries)
+            reports.append(VideoReport.of(video, summaries))
     return Inspection(findings, reports, head)
 
 
@@ -134,7 +154,7 @@ def _read(folder: Path, findings: list[Finding]) -> Video | None:
 def _head(
     videos: Sequence[Video], source: Path | str | None, edition: str | None, findings: list[Finding]
 ) -> HeadModel | None:
-    """The head to compare the masks with; without one the comparison is left out, which is said."""
+    """The head model for comparisons with the masks, or None and a finding."""
     if not videos:
         return None
     try:
@@ -150,27 +170,25 @@ def _head(
         return None
 
 
-def _contradictions(video: Video, sketches: Sequence[FrameSummary]) -> list[Finding]:
-    """Single frames are compared with their neighbours only where the cameras as a whole can be right."""
-    placed = check_placement(video, sketches)
-    return (
-        placed
-        if any(finding.kind in SYSTEMATIC for finding in placed)
-        else [*placed, *check_fit(video, sketches)]
-    )
+def _contradictions(video: Video, summaries: Sequence[FrameSummary]) -> list[Finding]:
+    """Findings about cameras and poses, and about single frames unless all frames are in doubt."""
+    placement = check_placement(video, summaries)
+    if any(finding.kind in SYSTEMATIC for finding in placement):
+        return placement
+    return [*placement, *check_fit(video, summaries)]
 
 
-def _sketches(
+def _summaries(
     video: Video, size: int, points: PosedPoints | None, findings: list[Finding]
 ) -> Iterator[FrameSummary | None]:
-    """One for each frame whose pictures can be read; the others become findings."""
-    kinds = [kind for kind in READ if kind in ("image", "mask") or video.has(kind)]
-    for place in range(len(video)):
+    """A summary of each frame; None and a finding where a picture cannot be read."""
+    kinds = [kind for kind in DECODE_FLAGS if kind in ("image", "mask") or video.has(kind)]
+    for frame in range(len(video)):
         try:
-            loaded = images.load({kind: video.file(kind, place) for kind in kinds}, size)
+            pixels = images.load({kind: video.file(kind, frame) for kind in kinds}, size)
         except InputError as error:
             findings.append(Finding(ERROR, "picture", str(error)))
             yield None
             continue
-        projection = points.project(video.track.frame(place)) if points else None
-        yield sketch(place, loaded, projection, video.keypoints[place])
+        projection = points.project(video.track.frame(frame)) if points else None
+        yield summarise_frame(frame, pixels, projection, video.keypoints[frame])

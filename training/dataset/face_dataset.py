@@ -1,4 +1,4 @@
-"""FaceDataset: one or several videos of a subject in the published layout, decoded frame by frame."""
+"""`FaceDataset`: videos of a subject in the published layout, decoded frame by frame on demand."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imavatar_deploy.arrays import read_only
+from imavatar_deploy.arrays import Array, Bool, Float32, UInt8, read_only
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks.track import FlameTrack
@@ -21,68 +20,77 @@ from . import images
 from .images import FramePixels
 from .video import TRACK_FILE, Video, find_videos, join_tracks, load_head
 
-# ByteCache: keeps what was decoded last, up to so many bytes.
-
-
 BUDGET = 1 << 30
-"""Bytes: about 1,200 frames of a full synthetic set at 256 pixels, 3,000 of images, masks and labels."""
+"""Size of the cache, bytes: about 1,200 frames of a full synthetic set at 256 pixels, or 3,000 of
+images, masks and labels."""
 
 
 class ByteCache:
-    """Least recently used goes first; safe to share between threads."""
+    """Cache of decoded frames with a limit in bytes; drops the least recently used. Thread-safe.
+
+    Args:
+        budget: limit, bytes.
+    """
 
     def __init__(self, budget: int = BUDGET) -> None:
         self._budget = budget
-        self._held: OrderedDict[int, FramePixels] = OrderedDict()
+        self._entries: OrderedDict[int, FramePixels] = OrderedDict()
         self._lock = Lock()
         self.bytes = 0
 
     def get(self, key: int, load: Callable[[], FramePixels]) -> FramePixels:
-        """What is held for `key`, or what `load` returns, which is then held."""
+        """Return the pixels of `key`; load and store them where they are not in the cache."""
         with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key]
-        pixels = load()  # outside the lock: decoding is what takes time
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                return self._entries[key]
+        pixels = load()  # outside the lock, because decoding takes the time
         with self._lock:
-            if key not in self._held:
-                self._held[key] = pixels
+            if key not in self._entries:
+                self._entries[key] = pixels
                 self.bytes += pixels.bytes
             while self.bytes > self._budget:
-                self.bytes -= self._held.popitem(last=False)[1].bytes
+                self.bytes -= self._entries.popitem(last=False)[1].bytes
         return pixels
-
-
-# Observation: everything a dataset knows about one frame, besides its pose and camera (which are in the track).
-
-
-Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class FrameObservation:
-    """One frame of ground truth, square, with pixel centres at integer coordinates (see `camera.Camera`)."""
+    """Ground truth of one frame, square; its pose and camera are in the track.
+
+    Pixel centres are at integer coordinates, as in `camera.Camera`.
+    """
 
     name: str
-    """Of the frame, as its files are called: `12`."""
+    """Name of the frame and of its files, such as `12`."""
     video: str
     """Name of the video's folder."""
-    image: Float  # [H, W, 3] in 0..1, white where the mask is false
-    mask: NDArray[np.bool_]  # [H, W]
-    semantic: NDArray[np.uint8] | None  # [H, W] label ids, see labels.py
-    normal: (
-        Float | None
-    )  # [H, W, 3] unit, model space, zero where the mask is false; synthetic sets only
-    depth: (
-        Float | None
-    )  # [H, W] model units in front of the camera, 0 where unknown; synthetic sets only
+    image: Float32[Array, "H W 3"]
+    """RGB in 0..1, white where the mask is false."""
+    mask: Bool[Array, "H W"]
+    semantic: UInt8[Array, "H W"] | None
+    """Label ids, see `labels.LABELS`."""
+    normal: Float32[Array, "H W 3"] | None
+    """Unit normals in model space, zero where the mask is false; synthetic sets only."""
+    depth: Float32[Array, "H W"] | None
+    """Depth in front of the camera, model units, 0 where unknown; synthetic sets only."""
     bbox: tuple[int, int, int, int] | None
-    """First column, first row, last column, last row of the face's landmarks, clipped to the image."""
-    keypoints: Float | None  # [70, 2] column and row: 17 contour, 51 inner, 2 irises
+    """First column, first row, last column and last row of the face's box, clipped to the image."""
+    keypoints: Float32[Array, "70 2"] | None
+    """Columns and rows of the landmarks: 17 contour, 51 inner, 2 irises."""
 
 
 class FaceDataset:
-    """Frames of ground truth with their track; `open` makes one. Pictures are decoded when first asked for."""
+    """Frames of ground truth with their track, decoded when they are first used. See `open`.
+
+    Args:
+        videos: videos of one subject.
+        size: side in pixels to which frames are resized.
+        frames: selection from all frames, one video after the other.
+        head_model: head model of the tracking; needed unless the videos name `openhead`.
+        edition: edition of that head model, where its file does not name it.
+        cache_bytes: limit of the cache of decoded frames.
+    """
 
     def __init__(
         self,
@@ -105,9 +113,10 @@ class FaceDataset:
             if all(video.has(kind) for video in videos)
         )
         self._kinds = ("image", "mask", *optional)
-        chosen = frames if frames is not None else slice(None)
-        self.track: FlameTrack = join_tracks(videos).select(chosen)
-        self._places = [(video, index) for video in videos for index in range(len(video))][chosen]
+        selection = frames if frames is not None else slice(None)
+        places = [(video, index) for video in videos for index in range(len(video))]
+        self.track: FlameTrack = join_tracks(videos).select(selection)
+        self._places = places[selection]
         self._ensure_files()
 
     @classmethod
@@ -124,20 +133,26 @@ class FaceDataset:
         """Open the videos in `paths`.
 
         Args:
-            paths: video folders, subject folders with videos in them, or the published `subject/subject`.
-            size: side in pixels that frames are resized to.
-            frames: which of all frames, one video after the other.
-            videos: names of the videos to take; all when empty.
-            head_model: what the videos were tracked with; needed unless they say `openhead`.
-            edition: of that head model, where its file does not say.
+            paths: video folders, subject folders with videos in them, or the published
+                `subject/subject`.
+            size: side in pixels to which frames are resized.
+            frames: selection from all frames, one video after the other.
+            videos: names of the videos to use; all when empty.
+            head_model: head model of the tracking; needed unless the videos name `openhead`.
+            edition: edition of that head model, where its file does not name it.
 
         Raises:
             InputError: a folder, file or picture is missing, or the videos do not belong together.
-            UsageError: an unknown video, an empty choice of frames, an impossible size.
+            UsageError: a video is unknown, no frame is selected, or the size is out of range.
         """
         folders = find_videos([Path(path) for path in paths], videos)
-        read = [Video.read(folder) for folder in folders]
-        return cls(read, size=size, frames=frames, head_model=head_model, edition=edition)
+        return cls(
+            [Video.read(folder) for folder in folders],
+            size=size,
+            frames=frames,
+            head_model=head_model,
+            edition=edition,
+        )
 
     def __len__(self) -> int:
         return len(self._places)
@@ -149,58 +164,63 @@ class FaceDataset:
 
     @cached_property
     def head(self) -> HeadModel:
-        """The head model the videos were tracked with, the subject's shape in its template.
+        """The head model of the tracking, with the subject's shape in its template.
 
         Raises:
-            InputError: the head model is neither bundled nor given.
-            EditionMismatchError: the one given is another than the videos were tracked with.
+            InputError: the head model is not bundled, and its file was not given.
+            EditionMismatchError: the given head model is not that of the tracking.
         """
         return read_only(
             load_head(self.track, self._places[0][0], self._head_source, self._edition)
         )
 
     def observation(self, index: int) -> FrameObservation:
-        """The frame at `index`, counted from 0; its mask and labels are the cache's, and read-only.
+        """Ground truth of the frame at `index`, counted from 0.
+
+        Its mask and labels are read-only arrays of the cache.
 
         Raises:
-            InputError: one of its pictures is missing, damaged or does not fit the others.
+            InputError: a picture of the frame is missing, damaged or does not fit the others.
         """
-        video, place = self._places[index]
-        held = self._cache.get(index, lambda: self._load(video, place))
+        video, frame = self._places[index]
+        pixels = self._cache.get(index, lambda: self._load(video, frame))
         return FrameObservation(
-            name=video.track.names[place],
+            name=video.track.names[frame],
             video=video.name,
-            image=images.colours(held),
-            mask=held.mask,
-            semantic=held.semantic,
-            normal=images.normals(held),
-            depth=images.depths(held),
-            bbox=_box_in_pixels(video.boxes[place], self.size),
-            keypoints=_points_in_pixels(video.keypoints[place], self.size),
+            image=images.colours(pixels),
+            mask=pixels.mask,
+            semantic=pixels.semantic,
+            normal=images.normals(pixels),
+            depth=images.depths(pixels),
+            bbox=_box_in_pixels(video.boxes[frame], self.size),
+            keypoints=_points_in_pixels(video.keypoints[frame], self.size),
         )
 
-    def _load(self, video: Video, place: int) -> images.FramePixels:
+    def _load(self, video: Video, frame: int) -> images.FramePixels:
         return read_only(
-            images.load({kind: video.file(kind, place) for kind in self._kinds}, self.size)
+            images.load({kind: video.file(kind, frame) for kind in self._kinds}, self.size)
         )
 
     def _ensure_files(self) -> None:
-        """Say now, not in the middle of a training, that a picture is missing."""
-        wanted = [video.file(kind, place) for video, place in self._places for kind in self._kinds]
-        missing = [path for path in wanted if not path.is_file()]
+        """Check that every picture exists, before training starts."""
+        paths = [video.file(kind, frame) for video, frame in self._places for kind in self._kinds]
+        missing = [path for path in paths if not path.is_file()]
         if missing:
+            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
             raise InputError(
-                f"{missing[0]} is missing{f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''}: every frame "
-                f"of {TRACK_FILE} needs its picture; see imavatar-data check"
+                f"{missing[0]} is missing{more}: every frame of {TRACK_FILE} needs its picture; "
+                "see imavatar-data check"
             )
 
 
-def _points_in_pixels(points: Float | None, size: int) -> Float | None:
-    """-1..1 -> columns and rows, as the published loader does."""
+def _points_in_pixels(
+    points: Float32[Array, "..."] | None, size: int
+) -> Float32[Array, "..."] | None:
+    """Columns and rows of coordinates in -1..1, as in the published loader."""
     return None if points is None else np.asarray((points + 1) * (size / 2), dtype=np.float32)
 
 
-def _box_in_pixels(box: Float | None, size: int) -> tuple[int, int, int, int] | None:
+def _box_in_pixels(box: Float32[Array, "4"] | None, size: int) -> tuple[int, int, int, int] | None:
     scaled = _points_in_pixels(box, size)
     if scaled is None:
         return None

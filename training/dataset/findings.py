@@ -1,4 +1,4 @@
-"""Finding: one thing that is wrong, or odd, with a dataset, in a sentence that names its file."""
+"""`Finding`: an error or a warning about a dataset, in a sentence that names the file."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ ERROR = "error"
 WARNING = "warning"
 
 MOST = 4
-"""Findings of one kind that are shown; hundreds of missing files are one problem."""
+"""Number of findings of one kind that are listed; hundreds of missing files are one problem."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """An error spoils a training or stops it; a warning may be intended."""
+    """A problem of a dataset. Errors prevent or spoil training; warnings may be intended."""
 
-    severity: str  # ERROR or WARNING
+    severity: str
+    """ERROR or WARNING."""
     kind: str
-    """What sort of thing it is, for counting: `picture`, `misfit`, ..."""
+    """Category for counting, such as `picture` or `inconsistent`."""
     sentence: str
+    """The problem and the file it is in."""
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.sentence}"
 
 
-def shortened(findings: Iterable[Finding], most: int = MOST) -> list[str]:
-    """Lines to show: errors first, at most `most` of each kind, then how many more there are of it."""
+def summary_lines(findings: Iterable[Finding], most: int = MOST) -> list[str]:
+    """Lines of the findings, errors first: at most `most` of each kind, then how many follow."""
     ordered = sorted(findings, key=lambda finding: finding.severity != ERROR)
-    counts = Counter((finding.severity, finding.kind) for finding in ordered)
-    shown: Counter[tuple[str, str]] = Counter()
+    totals = Counter((finding.severity, finding.kind) for finding in ordered)
+    counts: Counter[tuple[str, str]] = Counter()
     lines = []
     for finding in ordered:
         key = finding.severity, finding.kind
-        shown[key] += 1
-        if shown[key] <= most:
+        counts[key] += 1
+        if counts[key] <= most:
             lines.append(str(finding))
-        if shown[key] == most and counts[key] > most:
-            lines.append(f"{finding.severity}: and {counts[key] - most} more like these")
+        if counts[key] == most and totals[key] > most:
+            lines.append(f"{finding.severity}: and {totals[key] - most} more like these")
     return lines

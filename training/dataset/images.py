@@ -1,67 +1,75 @@
-"""One picture file: decoded as its kind asks, or refused in a sentence."""
+"""Decodes and checks the picture files of a frame: image, mask, labels, normals and depth."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float32, Shaped, UInt8
 from imavatar_deploy.errors import InputError, UsageError
 
 from .labels import LABELS
 
-# PNG files are walked before they are decoded: what is cut short or damaged is said in words, not by a C library.
-
-
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+"""First bytes of a PNG file."""
 
-
-def damage(data: bytes) -> str | None:
-    """What is wrong with the chunks of a PNG file, or None; a file of another format is not judged.
-
-    OpenCV returns what it got of a file that is cut short, depending on its version.
-    """
-    if not data.startswith(SIGNATURE):
-        return None if data else "it is empty"
-    at = len(SIGNATURE)
-    while at + 12 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        body, end = data[at + 4 : at + 8 + size], at + 12 + size
-        if end > len(data):
-            break
-        if zlib.crc32(body) != int.from_bytes(data[end - 4 : end], "big"):
-            return "a checksum in it is wrong"
-        if body[:4] == b"IEND":
-            return None
-        at = end
-    return "it is cut short"
-
-
-Picture = NDArray[Any]
-
-READ = {
+DECODE_FLAGS = {
     "image": cv2.IMREAD_COLOR,
     "mask": cv2.IMREAD_GRAYSCALE,
     "semantic": cv2.IMREAD_GRAYSCALE,
     "normal": cv2.IMREAD_UNCHANGED,
     "depth": cv2.IMREAD_UNCHANGED,
 }
-"""How each kind of picture is decoded."""
+"""Kinds of pictures, and OpenCV's flag to decode each."""
 
 DEEP = {"normal": 3, "depth": 2}
-"""The kinds of 16 bits a channel, and how many dimensions their arrays have."""
+"""Kinds with 16 bits a channel, and the number of dimensions of their arrays."""
+
+OPAQUE = 127.5
+"""Value of the matte above which a pixel shows the person (as published)."""
+
+DEPTH_UNIT = 1.0 / 8192.0
+"""Model units of one step of a depth picture."""
+
+TARGETS = (8, 4096)
+"""Smallest and largest side to which frames may be resized, pixels."""
 
 
-def decode(path: Path, kind: str) -> Picture:
-    """Read one picture as it is: RGB `[H, W, 3]` or one channel `[H, W]`.
+# Decoding of one file
+
+
+def damage(data: bytes) -> str | None:
+    """Describe the damage of a PNG file, or return None for a sound file or another format.
+
+    Some versions of OpenCV decode the beginning of a file that is cut short, without an error.
+    """
+    if not data.startswith(SIGNATURE):
+        return None if data else "it is empty"
+    start = len(SIGNATURE)
+    while start + 12 <= len(data):
+        size = int.from_bytes(data[start : start + 4], "big")
+        body = data[start + 4 : start + 8 + size]
+        end = start + 12 + size
+        if end > len(data):
+            break
+        if zlib.crc32(body) != int.from_bytes(data[end - 4 : end], "big"):
+            return "a checksum in it is wrong"
+        if body[:4] == b"IEND":
+            return None
+        start = end
+    return "it is cut short"
+
+
+def decode(path: Path, kind: str) -> Shaped[Array, "H W ..."]:
+    """Decode a picture file without resizing: RGB `[H, W, 3]` or one channel `[H, W]`.
 
     Raises:
-        InputError: the file is absent, is no picture, or is not what its kind should be.
+        InputError: the file is missing, is not a picture, or is not valid for its kind.
     """
     try:
         data = path.read_bytes()
@@ -72,19 +80,22 @@ def decode(path: Path, kind: str) -> Picture:
             else f"cannot be read ({error.strerror})"
         )
         raise InputError(
-            f"{path} {fault}: every frame needs its {kind}; restore the file or drop the frame"
+            f"{path} {fault}: every frame needs its {kind}; restore the file or remove the frame"
         ) from error
     broken = damage(data)
-    picture = None if broken else cv2.imdecode(np.frombuffer(data, dtype=np.uint8), READ[kind])
+    picture = None
+    if broken is None:
+        picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), DECODE_FLAGS[kind])
     if picture is None:
+        reason = broken or "it cannot be decoded"
         raise InputError(
-            f"{path} is not a readable picture: {broken or 'nothing can decode it'}; write it again or drop the frame"
+            f"{path} is not a readable picture: {reason}; write it again or remove the frame"
         )
     _check_kind(path, kind, picture)
     return np.ascontiguousarray(picture[..., ::-1]) if picture.ndim == 3 else picture
 
 
-def _check_kind(path: Path, kind: str, picture: Picture) -> None:
+def _check_kind(path: Path, kind: str, picture: Shaped[Array, "H W ..."]) -> None:
     if kind in DEEP and (picture.dtype != np.uint16 or picture.ndim != DEEP[kind]):
         channels = 1 if DEEP[kind] == 2 else 3
         raise InputError(
@@ -93,21 +104,33 @@ def _check_kind(path: Path, kind: str, picture: Picture) -> None:
         )
     if kind == "semantic" and picture.max(initial=0) >= len(LABELS):
         raise InputError(
-            f"{path} must hold label ids 0..{len(LABELS) - 1}, got {picture.max()}; is it the coloured picture?"
+            f"{path} must hold label ids 0..{len(LABELS) - 1}, got {picture.max()}; is it the "
+            "coloured picture?"
         )
 
 
-def check_square(path: Path, picture: Picture) -> None:
-    """Refuse pictures that are not square: the published renderer scales both axes by one number."""
+def check_square(path: Path, picture: Shaped[Array, "H W ..."]) -> None:
+    """Check that a picture is square; the published renderer scales both axes by one factor.
+
+    Raises:
+        InputError: it is not.
+    """
     height, width = picture.shape[:2]
     if height != width:
         raise InputError(
-            f"{path} must be square, got {width} x {height} pixels; crop it and adapt the intrinsics"
+            f"{path} must be square, got {width} x {height} pixels; crop it and adapt the "
+            "intrinsics"
         )
 
 
-def check_same_size(path: Path, picture: Picture, image: Picture) -> None:
-    """Refuse a picture that does not cover the image pixel by pixel."""
+def check_same_size(
+    path: Path, picture: Shaped[Array, "_ _ ..."], image: Shaped[Array, "H W ..."]
+) -> None:
+    """Check that a picture has the size of its image.
+
+    Raises:
+        InputError: it does not.
+    """
     if picture.shape[:2] != image.shape[:2]:
         sizes = [f"{shape[1]} x {shape[0]}" for shape in (picture.shape, image.shape)]
         raise InputError(
@@ -115,44 +138,40 @@ def check_same_size(path: Path, picture: Picture, image: Picture) -> None:
         )
 
 
-# Pixels: the pictures of one frame, decoded, checked against each other and brought to one size.
-
-
-Float = NDArray[np.float32]
-
-OPAQUE = 127.5
-"""A matte above this is the person (published)."""
-
-DEPTH_UNIT = 1.0 / 8192.0
-"""Model units a step of a depth picture."""
-
-TARGETS = (8, 4096)
-"""Smallest and largest side in pixels that frames may be resized to."""
+# Pictures of one frame
 
 
 class FramePixels(NamedTuple):
-    """What a frame's files hold, in the smallest type that keeps it: this is what is cached."""
+    """Decoded pictures of one frame, in the smallest types, as the cache stores them."""
 
-    image: Picture  # [S, S, 3] RGB in 0..255, uint8, or float32 where it was resized
-    mask: NDArray[np.bool_]  # [S, S]
-    semantic: NDArray[np.uint8] | None  # [S, S]
-    normal: NDArray[np.uint16] | None  # [S, S, 3]
-    depth: NDArray[np.uint16] | None  # [S, S]
+    image: Shaped[Array, "S S 3"]
+    """RGB in 0..255, uint8, or float32 where it was resized."""
+    mask: Bool[Array, "S S"]
+    semantic: UInt8[Array, "S S"] | None
+    """Label ids."""
+    normal: Shaped[Array, "S S 3"] | None
+    """Normals of 16 bits, -1..1 as 0..65535."""
+    depth: Shaped[Array, "S S"] | None
+    """Depth of 16 bits, in steps of `DEPTH_UNIT`."""
 
     @property
     def bytes(self) -> int:
-        """Memory it takes."""
+        """Size in memory."""
         return sum(array.nbytes for array in self if array is not None)
 
 
 def load(files: Mapping[str, Path], size: int) -> FramePixels:
-    """Decode the pictures of one frame and resize them to `size`: colours and matte smoothly, the rest by nearest.
+    """Decode the pictures of one frame and resize them.
+
+    The image and the matte are interpolated; labels, normals and depth take the nearest pixel.
 
     Args:
-        files: by kind; `image` and `mask` must be among them.
+        files: paths by kind, with `image` and `mask`.
+        size: side of the result, pixels.
 
     Raises:
-        InputError: a file is missing, damaged, not square, or of another size than the image, or the mask is empty.
+        InputError: a file is missing, damaged, not square, or not of the image's size, or the mask
+            is empty.
     """
     image = decode(files["image"], "image")
     check_square(files["image"], image)
@@ -161,7 +180,8 @@ def load(files: Mapping[str, Path], size: int) -> FramePixels:
     person = _smooth(matte, size) > OPAQUE
     if not person.any():
         raise InputError(
-            f"{files['mask']} is empty: no pixel is above {OPAQUE:.0f}; mend the mask or drop the frame"
+            f"{files['mask']} is empty: no pixel is above {OPAQUE:.0f}; fix the mask or remove the "
+            "frame"
         )
     others = (_beside(image, files, kind) for kind in ("semantic", "normal", "depth"))
     return FramePixels(
@@ -171,8 +191,10 @@ def load(files: Mapping[str, Path], size: int) -> FramePixels:
     )
 
 
-def _beside(image: Picture, files: Mapping[str, Path], kind: str) -> Picture | None:
-    """The picture of a kind, which must cover the image pixel by pixel; None where there is no such kind."""
+def _beside(
+    image: Shaped[Array, "H W 3"], files: Mapping[str, Path], kind: str
+) -> Shaped[Array, "H W ..."] | None:
+    """The picture of a kind, with the size of the image; None where the frame has none."""
     if kind not in files:
         return None
     picture = decode(files[kind], kind)
@@ -181,35 +203,36 @@ def _beside(image: Picture, files: Mapping[str, Path], kind: str) -> Picture | N
 
 
 def check_target(size: int) -> None:
-    """Refuse a side that frames cannot sensibly be resized to."""
+    """Check the side to which frames are to be resized.
+
+    Raises:
+        UsageError: it is out of range.
+    """
     if not TARGETS[0] <= size <= TARGETS[1]:
         raise UsageError(f"size must be between {TARGETS[0]} and {TARGETS[1]} pixels, got {size}")
 
 
-def _smooth(picture: Picture, size: int) -> Picture:
+def _smooth(picture: Shaped[Array, "H W ..."], size: int) -> Shaped[Array, "S S ..."]:
     if picture.shape[0] == size:
         return picture
-    resized: Picture = cv2.resize(
-        picture.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR
-    )
-    return resized
+    resized = cv2.resize(picture.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized)
 
 
-def _nearest(picture: Picture, size: int) -> Picture:
+def _nearest(picture: Shaped[Array, "H W ..."], size: int) -> Shaped[Array, "S S ..."]:
     if picture.shape[0] == size:
         return picture
-    resized: Picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
-    return resized
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
-def colours(pixels: FramePixels) -> Float:
-    """[S, S, 3] in 0..1, white outside the mask."""
+def colours(pixels: FramePixels) -> Float32[Array, "S S 3"]:
+    """RGB in 0..1, white outside the mask."""
     image = np.asarray(pixels.image, dtype=np.float32) / np.float32(255)
     return np.where(pixels.mask[..., None], image, np.float32(1))
 
 
-def normals(pixels: FramePixels) -> Float | None:
-    """[S, S, 3] unit vectors, zero outside the mask."""
+def normals(pixels: FramePixels) -> Float32[Array, "S S 3"] | None:
+    """Unit normals in model space, zero outside the mask; None where the frame has none."""
     if pixels.normal is None:
         return None
     direction = pixels.normal.astype(np.float32) * np.float32(2 / 65535) - np.float32(1)
@@ -219,8 +242,8 @@ def normals(pixels: FramePixels) -> Float | None:
     )
 
 
-def depths(pixels: FramePixels) -> Float | None:
-    """[S, S] model units in front of the camera, 0 outside the mask."""
+def depths(pixels: FramePixels) -> Float32[Array, "S S"] | None:
+    """Depth in front of the camera, model units, 0 outside the mask; None without depth."""
     if pixels.depth is None:
         return None
     return np.where(

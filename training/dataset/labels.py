@@ -1,4 +1,4 @@
-"""The label ids of `semantic/`: those of the face parser the published data was labelled with (CelebAMask-HQ's)."""
+"""Names of the label ids in `semantic/`: those of CelebAMask-HQ's face parser, as published."""
 
 from __future__ import annotations
 
@@ -23,4 +23,4 @@ LABELS = (
     "hair",
     "hat",
 )
-"""Name of each id; its place is the id."""
+"""Name of each label; its index is the id."""

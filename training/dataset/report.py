@@ -1,4 +1,4 @@
-"""Inspection: what a check found and saw, video by video."""
+"""Report of a dataset check: findings, a description of each video, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.conventions import JAW, UNITS_PER_METRE
 from imavatar_deploy.errors import InputError, UsageError
@@ -20,160 +20,173 @@ from imavatar_deploy.rendering.workers import Workers
 from . import images
 from .findings import ERROR, Finding
 from .frame_summary import FrameSummary
-from .images import READ, decode
+from .images import DECODE_FLAGS, decode
 from .labels import LABELS
 from .video import Video
+
+COLUMNS = 6
+"""Tiles in a row of the contact sheet."""
+
+TILES = 24
+"""Largest number of tiles of the contact sheet."""
+
+SIDE = 256
+"""Side of a tile, pixels."""
+
+OUTLINE = (230, 40, 90)
+"""Colour of the outline of the posed head."""
+
+LANDMARK = (20, 120, 255)
+"""Colour of the landmarks."""
+
+INK = (60, 60, 60)
+"""Colour of the captions."""
+
+GREY = 200
+"""Grey of the tile of a frame that cannot be read."""
 
 
 @dataclass(frozen=True)
 class VideoReport:
-    """One video in words."""
+    """Description of one video; ranges are texts for a table."""
 
     video: Video
     name: str
     frames: int
+    """Number of frames in the track."""
     readable: int
+    """Number of frames whose pictures can be read."""
     side: str
-    """Of the first picture, pixels."""
+    """Side of the first picture, pixels."""
     kinds: tuple[str, ...]
+    """Kinds of pictures that the video has."""
     jaw: str
+    """Range of the opening of the jaw, degrees."""
     rotation: str
+    """Range of the rotation of the head, degrees."""
     expression: str
+    """Range of the expression coefficients."""
     labels: tuple[str, ...]
+    """Names of the labels that occur."""
 
     @classmethod
-    def of(cls, video: Video, sketches: Sequence[FrameSummary]) -> VideoReport:
-        """Gather it from a video and its readable frames."""
-        pose, expression = video.track.pose, video.track.expression
-        occurring = (
-            np.sum([sketch.labels for sketch in sketches], axis=0)
-            if sketches
-            else np.zeros(len(LABELS))
-        )
+    def of(cls, video: Video, summaries: Sequence[FrameSummary]) -> VideoReport:
+        """Describe a video, given the summaries of its readable frames."""
+        pose = video.track.pose
+        labels = np.sum([summary.labels for summary in summaries], axis=0) if summaries else []
+        side = "?"
+        if summaries:
+            side = str(len(decode(video.file("image", summaries[0].frame), "image")))
         return cls(
             video=video,
             name=video.name,
             frames=len(video),
-            readable=len(sketches),
-            side=str(len(decode(video.file("image", sketches[0].place), "image")))
-            if sketches
-            else "?",
-            kinds=tuple(kind for kind in READ if video.has(kind)),
+            readable=len(summaries),
+            side=side,
+            kinds=tuple(kind for kind in DECODE_FLAGS if video.has(kind)),
             jaw=_range(np.degrees(np.linalg.norm(pose[:, JAW], axis=1)), "{:.0f}", "°"),
             rotation=_range(
                 np.degrees(np.linalg.norm(pose[:, :3] + pose[:, 3:6], axis=1)), "{:.0f}", "°"
             ),
-            expression=_range(expression, "{:.1f}", ""),
-            labels=tuple(LABELS[index] for index in np.flatnonzero(occurring)),
+            expression=_range(video.track.expression, "{:.1f}", ""),
+            labels=tuple(LABELS[index] for index in np.flatnonzero(labels)),
         )
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """The outcome of a check."""
+    """Result of a check of a dataset."""
 
     findings: list[Finding]
     videos: list[VideoReport]
     head: HeadModel | None = None
-    """Of the subject, where it is known."""
+    """Head model of the subject, where it is known."""
 
     @property
     def errors(self) -> list[Finding]:
-        """The findings that spoil a training."""
+        """The findings that prevent or spoil training."""
         return [finding for finding in self.findings if finding.severity == ERROR]
 
 
-def _range(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], form: str, unit: str) -> str:
+def _range(values: Float32[Array, "..."], form: str, unit: str) -> str:
     return f"{form.format(values.min())} .. {form.format(values.max())}{unit}"
 
 
-# preview: a contact sheet of a dataset, with the outline of the posed head and the landmarks drawn over each frame.
-
-
-Bytes = NDArray[np.uint8]
-
-COLUMNS = 6
-
-TILES = 24
-
-SIDE = 256
-
-OUTLINE = (230, 40, 90)
-
-LANDMARK = (20, 120, 255)
-
-INK = (60, 60, 60)
-
-GREY = 200
-"""Of the tile of a frame that cannot be read."""
+# Contact sheet
 
 
 def preview(videos: Sequence[Video], head: HeadModel | None, out: Path) -> None:
-    """Write a PNG of at most TILES frames, evenly spaced over all videos.
+    """Write a contact sheet of at most TILES frames, evenly spaced over all videos, as a PNG.
+
+    The outline of the posed head and the landmarks are drawn over each frame.
 
     Args:
-        head: of the subject; no outline is drawn without it.
+        videos: readable videos.
+        head: head model of the subject; no outline is drawn without it.
+        out: path of the PNG.
 
     Raises:
-        UsageError: `out` cannot be written, or there is no frame.
+        UsageError: `out` is not a .png or cannot be written, or there is no frame.
     """
     if out.suffix.lower() != ".png":
         raise UsageError(f"a preview is a .png, got {out.name!r}")
-    places = [(video, place) for video in videos for place in range(len(video))]
-    if not places:
+    frames = [(video, frame) for video in videos for frame in range(len(video))]
+    if not frames:
         raise UsageError("there is no frame to preview: no video could be read")
-    chosen = np.linspace(0, len(places) - 1, min(TILES, len(places))).round().astype(int)
+    indices = np.linspace(0, len(frames) - 1, min(TILES, len(frames))).round().astype(int)
     with Workers(1) as workers:
-        outline = Rasteriser(head.faces, SIDE, SIDE, workers) if head else None
+        rasteriser = Rasteriser(head.faces, SIDE, SIDE, workers) if head else None
         tiles = [
-            _tile(video, place, head, outline)
-            for video, place in (places[index] for index in chosen)
+            _tile(video, frame, head, rasteriser)
+            for video, frame in (frames[index] for index in indices)
         ]
     with atomic_file(out) as partial:
         if not cv2.imwrite(str(partial), _sheet(tiles)[..., ::-1]):
             raise UsageError(f"{out} cannot be written; is the disk full?")
 
 
-def _sheet(tiles: Sequence[Bytes]) -> Bytes:
+def _sheet(tiles: Sequence[UInt8[Array, "S S 3"]]) -> UInt8[Array, "_ _ 3"]:
     columns = min(COLUMNS, len(tiles))
-    sheet = np.full((-(-len(tiles) // columns) * SIDE, columns * SIDE, 3), 255, dtype=np.uint8)
-    for place, tile in enumerate(tiles):
-        top, left = place // columns * SIDE, place % columns * SIDE
+    rows = -(-len(tiles) // columns)
+    sheet = np.full((rows * SIDE, columns * SIDE, 3), 255, dtype=np.uint8)
+    for index, tile in enumerate(tiles):
+        row, column = divmod(index, columns)
+        top = row * SIDE
+        left = column * SIDE
         sheet[top : top + SIDE, left : left + SIDE] = tile
     return sheet
 
 
-def _tile(video: Video, place: int, head: HeadModel | None, outline: Rasteriser | None) -> Bytes:
+def _tile(
+    video: Video, frame: int, head: HeadModel | None, rasteriser: Rasteriser | None
+) -> UInt8[Array, "S S 3"]:
     try:
-        loaded = images.load({kind: video.file(kind, place) for kind in ("image", "mask")}, SIDE)
-        tile = (255 * images.colours(loaded)).round().astype(np.uint8)
+        pixels = images.load({kind: video.file(kind, frame) for kind in ("image", "mask")}, SIDE)
+        tile = (255 * images.colours(pixels)).round().astype(np.uint8)
     except InputError:
         tile = np.full((SIDE, SIDE, 3), GREY, dtype=np.uint8)
-    if head is not None and outline is not None:
-        _draw_outline(tile, video, place, head, outline)
-    points = video.keypoints[place]
-    for column, row in (
-        () if points is None else ((points + 1) * (SIDE / 2)).round().clip(-9, SIDE + 9).astype(int)
-    ):
-        cv2.circle(tile, (int(column), int(row)), 1, LANDMARK, -1)
-    cv2.putText(
-        tile,
-        f"{video.name} {video.track.names[place]}",
-        (6, 14),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.4,
-        INK,
-        1,
-    )
+    if head is not None and rasteriser is not None:
+        _draw_outline(tile, video, frame, head, rasteriser)
+    keypoints = video.keypoints[frame]
+    if keypoints is not None:
+        points = ((keypoints + 1) * (SIDE / 2)).round().clip(-9, SIDE + 9).astype(int)
+        for column, row in points:
+            cv2.circle(tile, (int(column), int(row)), 1, LANDMARK, -1)
+    caption = f"{video.name} {video.track.names[frame]}"
+    cv2.putText(tile, caption, (6, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1)
     return tile
 
 
 def _draw_outline(
-    tile: Bytes, video: Video, place: int, head: HeadModel, rasteriser: Rasteriser
+    tile: UInt8[Array, "S S 3"],
+    video: Video,
+    index: int,
+    head: HeadModel,
+    rasteriser: Rasteriser,
 ) -> None:
-    frame = video.track.frame(place)
+    frame = video.track.frame(index)
     assert frame.camera is not None
     vertices = UNITS_PER_METRE * head.vertices(frame.expression, frame.pose)
-    drawn = rasteriser.draw(vertices, frame.camera.image_matrix(SIDE, SIDE)).triangle >= 0
-    contours, _ = cv2.findContours(drawn.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    mask = rasteriser.draw(vertices, frame.camera.image_matrix(SIDE, SIDE)).triangle >= 0
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(tile, contours, -1, OUTLINE, 1)

@@ -1,4 +1,4 @@
-"""Video: one folder of the published layout, and where the videos of a path are."""
+"""`Video`: a folder in the published layout; finding videos, joining their tracks, their head."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Shaped
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.errors import EditionMismatchError, InputError, unknown_name
 from imavatar_deploy.head_model import OPENHEAD, HeadModel
@@ -19,31 +19,34 @@ from imavatar_deploy.tracks.flame_params import read as read_flame_params
 from imavatar_deploy.tracks.format import ForeignContentError
 from imavatar_deploy.tracks.track import FlameTrack
 
-Float = NDArray[np.float32]
-
 TRACK_FILE = "flame_params.json"
 
 LAYOUT = f"a video is a folder with {TRACK_FILE}, image/ and mask/"
 
 KEYPOINTS = 70
-"""Landmarks a frame: 17 of the contour, 51 inner ones, 2 irises."""
+"""Landmarks of a frame: 17 contour, 51 inner, 2 irises."""
+
+ROUNDING = 1e-5
+"""Largest difference of numbers that are meant to be equal; trackers write few digits."""
 
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """The frames of one folder: `image/{name}.png`, `mask/{name}.png` and so on, and their track."""
+    """The frames of one folder (`image/{name}.png`, `mask/{name}.png`, ...) and their track."""
 
     folder: Path
     track: FlameTrack
-    boxes: tuple[Float | None, ...]  # one [4] per frame, in -1..1
-    keypoints: tuple[Float | None, ...]  # one [70, 2] per frame, in -1..1
+    boxes: tuple[Float32[Array, "4"] | None, ...]
+    """Box of the face in each frame, -1..1; None where the track has none."""
+    keypoints: tuple[Float32[Array, "70 2"] | None, ...]
+    """Landmarks of each frame, -1..1; None where the track has none."""
 
     @classmethod
     def read(cls, folder: Path) -> Video:
-        """Read the folder's `flame_params.json`; no image is opened.
+        """Read the track of a folder, without its pictures.
 
         Raises:
-            InputError: the file is absent or broken, or has no cameras.
+            InputError: the track file is missing or damaged, or has no cameras.
         """
         path = folder / TRACK_FILE
         try:
@@ -58,7 +61,7 @@ class Video:
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
         if not track.cameras:
-            raise InputError(f"{path} has no 'world_mat': images need the camera they were seen by")
+            raise InputError(f"{path} has no 'world_mat': every frame needs its camera")
         names = tuple(name.removesuffix(".png") for name in track.names)
         return cls(folder, replace(track, names=names), boxes, keypoints)
 
@@ -67,11 +70,11 @@ class Video:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of the folder."""
         return self.folder.resolve().name
 
     def has(self, kind: str) -> bool:
-        """Whether there is a folder of this kind of picture."""
+        """Whether the video has a folder for a kind of picture."""
         return kind in self._kinds
 
     @cached_property
@@ -79,27 +82,29 @@ class Video:
         return frozenset(path.name for path in self.folder.iterdir() if path.is_dir())
 
     def file(self, kind: str, index: int) -> Path:
-        """Where the picture of a kind (`image`, `mask`, ...) of a frame is, or should be."""
+        """Path of the picture of a kind (`image`, `mask`, ...) of frame `index`."""
         return self.folder / kind / f"{self.track.names[index]}.png"
 
 
 def find_videos(paths: Sequence[Path], names: Sequence[str] = ()) -> list[Path]:
-    """Folders of the videos in `paths`, of which `names` chooses (all when empty).
+    """Folders of the videos in `paths`.
 
-    A path may be a video, a subject with videos in it, or the published doubling `subject/subject/video`.
+    Args:
+        paths: videos, subjects with videos in them, or the published `subject/subject/video`.
+        names: names of the videos to select; all when empty.
 
     Raises:
-        InputError: a path is absent or holds no video.
+        InputError: a path does not exist or holds no video.
         UsageError: no video has one of the names.
     """
     if not paths:
         raise InputError(f"no dataset was given: {LAYOUT}")
-    found = [folder for path in paths for folder in _videos_in(path)]
-    known = {folder.resolve().name for folder in found}
+    folders = [folder for path in paths for folder in _videos_in(path)]
+    known = {folder.resolve().name for folder in folders}
     for name in names:
         if name not in known:
             raise unknown_name("video", name, known)
-    return [folder for folder in found if not names or folder.resolve().name in names]
+    return [folder for folder in folders if not names or folder.resolve().name in names]
 
 
 def _videos_in(path: Path) -> list[Path]:
@@ -120,8 +125,8 @@ def _videos_in(path: Path) -> list[Path]:
 
 def _landmarks(
     entries: list[Mapping[str, Any]], key: str, shape: tuple[int, ...]
-) -> tuple[Float | None, ...]:
-    """One array per frame, or None where the tracker wrote none."""
+) -> tuple[Float32[Array, "..."] | None, ...]:
+    """The array of each frame, None where the track has none."""
     return tuple(
         as_float32(f"{key} of frame {index}", entry[key], shape)
         if entry.get(key) is not None
@@ -130,19 +135,17 @@ def _landmarks(
     )
 
 
-# Several videos of one subject as one track; what should be common to them must be.
-
-
-ROUNDING = 1e-5
-"""How far apart numbers may be that are meant to be the same: trackers write few digits."""
+# Several videos of one subject
 
 
 def join_tracks(videos: Sequence[Video]) -> FlameTrack:
-    """All frames of all videos, one after the other. The published loader silently takes the last video's subject.
+    """Join the tracks of videos, one after the other, after checking that they fit.
+
+    The published loader uses the subject of the last video without a check.
 
     Raises:
         InputError: the videos differ in the subject's shape or in the camera's intrinsics.
-        EditionMismatchError: they were tracked with different head models.
+        EditionMismatchError: the videos were tracked with different head models.
     """
     first = videos[0]
     for video in videos:
@@ -166,52 +169,61 @@ def join_tracks(videos: Sequence[Video]) -> FlameTrack:
 
 
 def _ensure_same(
-    what: str, video: Video, values: NDArray[Any], first: Video, expected: NDArray[Any]
+    what: str,
+    video: Video,
+    values: Shaped[Array, "..."],
+    first: Video,
+    expected: Shaped[Array, "..."],
 ) -> None:
     apart = np.inf if values.shape != expected.shape else np.abs(values - expected).max(initial=0.0)
     if apart > ROUNDING:
         difference = "in number" if np.isinf(apart) else f"by up to {apart:.2g}"
         raise InputError(
-            f"{what} of {video.folder / TRACK_FILE} and of {first.folder / TRACK_FILE} differ {difference}: videos of "
-            "one training must show one subject by one camera; choose among them with --video"
+            f"{what} of {video.folder / TRACK_FILE} and of {first.folder / TRACK_FILE} differ "
+            f"{difference}: the videos of one training must show one subject by one camera; select "
+            "videos with --video"
         )
 
 
 def _common_edition(videos: Sequence[Video]) -> str | None:
-    said = {video.track.edition: video for video in videos if video.track.edition is not None}
-    if len(said) > 1:
-        (one, first), (other, second) = list(said.items())[:2]
+    editions = {video.track.edition: video for video in videos if video.track.edition is not None}
+    if len(editions) > 1:
+        (one, first), (other, second) = list(editions.items())[:2]
         raise EditionMismatchError(
-            f"{first.folder / TRACK_FILE} was tracked with {one} and {second.folder / TRACK_FILE} with {other}, whose "
-            "codes mean different faces: train on videos of one head model"
+            f"{first.folder / TRACK_FILE} was tracked with {one} and {second.folder / TRACK_FILE} "
+            f"with {other}, whose codes mean different faces: train on videos of one head model"
         )
-    return next(iter(said), None)
-
-
-# The head model that videos were tracked with.
+    return next(iter(editions), None)
 
 
 def load_head(
     track: FlameTrack, video: Video, source: Path | str | None, edition: str | None
 ) -> HeadModel:
-    """The subject's head: `source`, or the bundled model where the videos say so; the shape is in its template.
+    """Load the head model of the tracking, with the subject's shape in its template.
+
+    Args:
+        track: joined track of the videos.
+        video: video to name in error messages.
+        source: file of the head model; None for the bundled model, if the videos name it.
+        edition: edition of the head model, where its file does not name it.
 
     Raises:
-        InputError: the head model is neither bundled nor given, or its file is broken.
-        EditionMismatchError: the one given is another than the videos were tracked with.
+        InputError: the head model is not bundled and no file is given, or the file is damaged.
+        EditionMismatchError: the given head model is not that of the tracking.
     """
-    said = track.edition
-    if source is None and said != OPENHEAD:
+    tracked = track.edition
+    if source is None and tracked != OPENHEAD:
         raise InputError(
-            f"{video.folder / TRACK_FILE} was tracked with {said or 'a head model it does not name'}, which is not "
-            "bundled: give its file with --head-model (FLAME's .pkl or .npz), and --edition"
+            f"{video.folder / TRACK_FILE} was tracked with "
+            f"{tracked or 'a head model it does not name'}, which is not bundled: give its file "
+            "with --head-model (FLAME's .pkl or .npz), and --edition"
         )
     head = HeadModel.load(
-        source or OPENHEAD, edition=edition or (None if source == OPENHEAD else said)
+        source or OPENHEAD, edition=edition or (None if source == OPENHEAD else tracked)
     )
-    if said not in (None, head.edition):
+    if tracked not in (None, head.edition):
         raise EditionMismatchError(
-            f"{video.folder / TRACK_FILE} was tracked with {said} and {source} is {head.edition}: their codes mean "
-            "different faces; give the head model it was tracked with"
+            f"{video.folder / TRACK_FILE} was tracked with {tracked} and {source} is "
+            f"{head.edition}: their codes mean different faces; give the head model of the tracking"
         )
     return head.for_subject(track.shape)

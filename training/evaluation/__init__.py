@@ -1,1 +1,1 @@
-"""Evaluation: metrics of rendered frames against a dataset, and the report about them."""
+"""Evaluation of rendered frames against a dataset: metrics, sources of frames and the report."""

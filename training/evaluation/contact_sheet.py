@@ -1,4 +1,4 @@
-"""Contact sheet: truth, prediction, error and normals of a frame side by side, and the frames worth looking at."""
+"""Contact sheets: truth, prediction, error and normals of frames side by side, with captions."""
 
 from __future__ import annotations
 
@@ -7,25 +7,34 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, UInt8
 from imavatar_deploy.errors import InputError, UsageError
 
 from .metric import Case, Image, Mask
 
-Bytes = NDArray[np.uint8]
+Bytes = UInt8[Array, "_ _ 3"]
+"""RGB picture of any size."""
 
 ERROR_GAIN = 4.0
-"""The error column shows four times the absolute difference: a hundredth is invisible, and a hundredth matters."""
+"""Factor of the absolute differences in the column of errors; a difference of 0.01 matters and is
+invisible without it."""
+
 SMALLEST_TILE = 192
-"""Smaller images are enlarged by a whole number, pixel by pixel."""
+"""Least side of a tile, pixels; smaller images are enlarged by a whole factor."""
+
 GAP = 4
+"""Space between tiles, pixels."""
+
 HEADER = 22
+"""Height of a caption, pixels."""
+
 INK = (40, 40, 40)
+"""Colour of the captions."""
 
 
 def strip(case: Case) -> Bytes:
-    """[h, w, 3] RGB: truth, prediction, error x 4, and the normals where there are any, with captions."""
+    """Truth, prediction, amplified error and any normals of a frame, side by side with captions."""
     error = np.clip(ERROR_GAIN * np.abs(case.prediction - case.truth), 0.0, 1.0)
     tiles = {"truth": case.truth, "prediction": case.prediction, f"error x {ERROR_GAIN:.0f}": error}
     if case.truth_normal is not None:
@@ -36,20 +45,20 @@ def strip(case: Case) -> Bytes:
 
 
 def normal_picture(normal: Image, mask: Mask) -> Image:
-    """[H, W, 3] normals as colours, (n + 1) / 2, over white."""
+    """Normals as colours, (n + 1) / 2, over white."""
     length = np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-12)
     return np.where(mask[..., None], 0.5 * normal / length + 0.5, 1.0).astype(np.float32)
 
 
 def row(images: Sequence[Image], captions: Sequence[str]) -> Bytes:
-    """[h, w, 3] images `[H, W, 3]` in 0..1 of one size, side by side under their captions."""
+    """Images of one size, values 0..1, side by side below their captions."""
     tiles = [_tile(image, caption) for image, caption in zip(images, captions, strict=True)]
     gap = np.full((len(tiles[0]), GAP, 3), 255, dtype=np.uint8)
     return np.concatenate([part for tile in tiles for part in (tile, gap)][:-1], axis=1)
 
 
 def stack(rows: Sequence[Bytes], captions: Sequence[str]) -> Bytes:
-    """[h, w, 3] rows, perhaps of different widths, under one another, each with a caption above it."""
+    """Pictures of any width, one below the other, each below its caption."""
     width = max(picture.shape[1] for picture in rows)
     parts = []
     for picture, caption in zip(rows, captions, strict=True):
@@ -62,7 +71,7 @@ def write_picture(path: Path, picture: Bytes) -> None:
     """Write an RGB picture as a PNG.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError: the file cannot be written.
     """
     if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
         raise UsageError(
@@ -71,10 +80,10 @@ def write_picture(path: Path, picture: Bytes) -> None:
 
 
 def read_picture(path: Path) -> Bytes:
-    """[h, w, 3] RGB of a PNG that `write_picture` wrote.
+    """Read an RGB picture that `write_picture` wrote.
 
     Raises:
-        InputError: it is not there, or damaged.
+        InputError: the file is missing or damaged.
     """
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
@@ -83,9 +92,9 @@ def read_picture(path: Path) -> Bytes:
 
 
 def _tile(image: Image, caption: str) -> Bytes:
-    enlarged = max(1, -(-SMALLEST_TILE // max(image.shape[:2])))
+    factor = max(1, -(-SMALLEST_TILE // max(image.shape[:2])))
     pixels = np.round(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
-    pixels = pixels.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+    pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
     return np.concatenate([_header(caption, pixels.shape[1]), pixels])
 
 

@@ -1,4 +1,4 @@
-"""A baked avatar as a source of predictions, drawn by the renderer that `imavatar-run` uses on a CPU."""
+"""Predictions of a baked avatar, rendered by the CPU renderer of `imavatar-run`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import MANIFEST, AvatarFolder, open_avatar
 from imavatar_deploy.errors import ImavatarError
@@ -16,21 +17,25 @@ from imavatar_deploy.tracks import check_edition
 
 from .from_frames import prediction_of
 from .landmarks import BakedLandmarks, canonical_landmarks, project
-from .metric import Points, Prediction
+from .metric import Prediction
 from .source import GroundTruth, Options, PredictionSource, SourceKind
 
 BUNDLED = "sample"
+"""Name of the bundled avatar."""
 
 
 class BakedSource(PredictionSource):
-    """Frames of a baked avatar, as bytes, which is what its users get.
+    """Frames of a baked avatar, with colours of 8 bits as in its export.
 
     Args:
-        renderer: draws `truth.size` pixels a side over a transparent background.
-        truth: the dataset whose motion and cameras drive the avatar.
+        path: the avatar's path, for the title.
+        folder: the avatar.
+        renderer: renders `truth.size` pixels a side over a transparent background.
+        shading: the shading of the renderer, for the report.
+        truth: dataset whose motion and cameras drive the avatar.
 
     Raises:
-        EditionMismatchError: the dataset was tracked with another head model than the avatar's.
+        EditionMismatchError: the head model of the dataset's tracking is not the avatar's.
     """
 
     def __init__(
@@ -49,8 +54,9 @@ class BakedSource(PredictionSource):
         self._landmarks = _landmarks(folder.avatar, truth)
 
     def predict(self, index: int) -> Prediction:
-        """Return image, mask, normals and landmarks of the dataset's frame at `index`."""
-        track, size = self._truth.track, self._truth.size
+        """Render image, mask, normals and landmarks of the dataset's frame at `index`."""
+        track = self._truth.track
+        size = self._truth.size
         frame = (
             track.expression[index],
             track.pose[index],
@@ -75,10 +81,10 @@ def _open(path: str, truth: GroundTruth, options: Options) -> Iterator[Predictio
         yield BakedSource(path, folder, renderer, shading, truth)
 
 
-def _landmarks(avatar: Avatar, truth: GroundTruth) -> list[Points] | None:
+def _landmarks(avatar: Avatar, truth: GroundTruth) -> list[Float32[Array, "70 2"]] | None:
     try:
         points = canonical_landmarks(truth.head)
-    except ImavatarError:  # the landmarks of this head model are not known; the report says so
+    except ImavatarError:  # the landmarks of this head model are unknown, which the report states
         return None
     baked = BakedLandmarks(avatar, points)
     track = truth.track
@@ -94,7 +100,7 @@ def _landmarks(avatar: Avatar, truth: GroundTruth) -> list[Points] | None:
 
 KIND = SourceKind(
     name="avatar",
-    description="an avatar folder made by imavatar-export; or the word `sample`",
+    description="an avatar folder of imavatar-export, or the word `sample`",
     matches=_matches,
     open=_open,
 )

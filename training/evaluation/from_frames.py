@@ -1,4 +1,4 @@
-"""`--pred FRAMES`: a directory of PNGs from any other system, matched to the dataset by name or by order."""
+"""Predictions from a directory of PNGs of any system (`--pred`), matched by name or by order."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.errors import InputError
 
-from .metric import Image, Points, Prediction
+from .metric import Image, Prediction
 from .source import GroundTruth, Options, PredictionSource, SourceKind
 
 OPAQUE = 127
-"""An alpha above this is the head, as the published masks have it."""
+"""Alpha above which a pixel shows the head, as in the published masks."""
 
 
 class FrameFolder(PredictionSource):
-    """Images that lie in a folder.
+    """Image files as predictions.
 
     Args:
-        title: for the report.
-        paths: one image per frame of the dataset.
+        title: heading of the report.
+        paths: one image for each frame of the dataset.
+        matched: how the images were matched to the frames, for the report.
     """
 
     def __init__(self, title: str, paths: list[Path], matched: str) -> None:
@@ -34,25 +35,32 @@ class FrameFolder(PredictionSource):
         self._paths = paths
 
     def predict(self, index: int) -> Prediction:
-        """See `PredictionSource`."""
+        """Read the image of the dataset's frame at `index`.
+
+        Raises:
+            InputError: the file is not an image of 8 bits.
+        """
         return prediction_of(read_rgba(self._paths[index]))
 
 
 def prediction_of(
-    image: NDArray[np.uint8], normal: Image | None = None, landmarks: Points | None = None
+    image: UInt8[Array, "H W 4"],
+    normal: Image | None = None,
+    landmarks: Float32[Array, "70 2"] | None = None,
 ) -> Prediction:
-    """Return an image `[H, W, 4]` over white, with its alpha as the mask where any pixel is transparent."""
+    """Compose an RGBA image over white; its alpha is the mask unless all pixels are opaque."""
     values = image.astype(np.float32) / 255.0
-    rgb, alpha = values[..., :3], values[..., 3:]
+    rgb = values[..., :3]
+    alpha = values[..., 3:]
     mask = image[..., 3] > OPAQUE
     return Prediction(rgb * alpha + (1.0 - alpha), None if mask.all() else mask, normal, landmarks)
 
 
-def read_rgba(path: Path) -> NDArray[np.uint8]:
-    """[H, W, 4] bytes of a PNG; one without alpha is opaque.
+def read_rgba(path: Path) -> UInt8[Array, "H W 4"]:
+    """Read a PNG as RGBA; one without alpha is opaque.
 
     Raises:
-        InputError: it is no readable image of 8 bits.
+        InputError: the file is not a readable image of 8 bits.
     """
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype != np.uint8:
@@ -64,10 +72,14 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, code))
 
 
-def matched_frames(folder: Path, names: tuple[str, ...]) -> tuple[list[Path], str]:
-    """One image per frame name, and how they were matched: by name where every name is there, else by order.
+def match_frames(folder: Path, names: tuple[str, ...]) -> tuple[list[Path], str]:
+    """Match the images of a folder to frame names.
 
-    A name matches whatever zeros it is padded with (`1`, `00001`). Order is taken only where the numbers agree.
+    Images are matched by name where there is one for every frame, and else by order, if there are
+    as many images as frames. Names match regardless of leading zeros (`1`, `00001`).
+
+    Returns:
+        One image for each frame, and `by name` or `by order`.
 
     Raises:
         InputError: there is no image, or neither names nor numbers agree.
@@ -76,18 +88,19 @@ def matched_frames(folder: Path, names: tuple[str, ...]) -> tuple[list[Path], st
     if not paths:
         raise InputError(f"{folder} has no PNG in it; expected one image per frame of the dataset")
     by_name = {_bare(path.stem): path for path in paths}
-    wanted = [_bare(name) for name in names]
-    missing = [name for name, bare in zip(names, wanted, strict=True) if bare not in by_name]
-    if not missing and len(set(wanted)) == len(wanted):
-        return [by_name[bare] for bare in wanted], "by name"
+    keys = [_bare(name) for name in names]
+    missing = [name for name, key in zip(names, keys, strict=True) if key not in by_name]
+    if not missing and len(set(keys)) == len(keys):
+        return [by_name[key] for key in keys], "by name"
     if len(paths) == len(names):
         return paths, "by order"
-    lacking = (
+    reason = (
         f"no image for frame {missing[0]!r}" if missing else "frames of several videos share names"
     )
     raise InputError(
-        f"{folder} has {len(paths)} images for {len(names)} frames, and {lacking}: name the images as the dataset "
-        "does, give as many as there are frames, or choose those with --frames"
+        f"{folder} has {len(paths)} images for {len(names)} frames, and {reason}: name the images "
+        "like the frames of the dataset, give one image for each frame, or select frames with "
+        "--frames"
     )
 
 
@@ -96,13 +109,13 @@ def _bare(name: str) -> str:
 
 
 def _natural(path: Path) -> list[str | int]:
-    """Sort key under which 2 comes before 10."""
+    """Sort key that orders numbers in names by value, 2 before 10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.stem)]
 
 
 @contextmanager
 def _open(path: str, truth: GroundTruth, options: Options) -> Iterator[PredictionSource]:
-    paths, matched = matched_frames(Path(path), truth.track.names)
+    paths, matched = match_frames(Path(path), truth.track.names)
     yield FrameFolder(f"the frames in {path}", paths, matched)
 
 

@@ -1,4 +1,4 @@
-"""A run or checkpoint: its frames are rendered implicitly, from the networks, by either tracer."""
+"""Predictions of a run or checkpoint, rendered from its networks by a tracer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.errors import ImavatarError, MissingDependencyError, unknown_name
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
@@ -21,23 +22,25 @@ from imavatar_deploy.model.tracing import TRACERS
 from imavatar_deploy.tracks import check_edition
 
 from .landmarks import canonical_landmarks, onto_surface, project
-from .metric import Points, Prediction
+from .metric import Prediction
 from .source import GroundTruth, Options, PredictionSource, SourceKind
 
 MARCH = "march"
-"""The tracer that every variant can be traced by."""
+"""Name of the tracer that works for every variant."""
 
 
 class ImplicitSource(PredictionSource):
     """Frames rendered from a model's networks.
 
     Args:
-        truth: the dataset whose motion and cameras drive it.
-        tracer: a row of `tracing.TRACERS`; a variant without a forward map is marched whatever is asked for.
+        model: the avatar.
+        truth: dataset whose motion and cameras drive the avatar.
+        title: heading of the report.
+        tracer: a row of `tracing.TRACERS`; variants without a forward map always use `march`.
 
     Raises:
-        UsageError: an unknown tracer.
-        EditionMismatchError: the dataset was tracked with another head model than the avatar's.
+        UsageError: the tracer is unknown.
+        EditionMismatchError: the head model of the dataset's tracking is not the avatar's.
     """
 
     def __init__(
@@ -46,37 +49,39 @@ class ImplicitSource(PredictionSource):
         if tracer not in TRACERS:
             raise unknown_name("tracer", tracer, TRACERS)
         check_edition(truth.track.edition, model.head.edition)
-        used = tracer if model.direction == "forward" else MARCH
+        tracer = tracer if model.direction == "forward" else MARCH
         self.title = title
-        self.facts: dict[str, Any] = {"variant": model.name, "tracer": used}
+        self.facts: dict[str, Any] = {"variant": model.name, "tracer": tracer}
         self._model = model.eval()
         self._truth = truth
-        self._tracer = TRACERS[used]()
+        self._tracer = TRACERS[tracer]()
         self._landmarks = _landmarks(model)
 
     def predict(self, index: int) -> Prediction:
-        """See `PredictionSource`."""
+        """Render image, mask, normals and landmarks of the dataset's frame at `index`."""
         rendering, frame = self.rendering(index)
         with parametrize.cached():
-            landmarks = self._carried(rendering, frame, index)
+            landmarks = self._project_landmarks(rendering, frame, index)
         return Prediction(
             np.clip(rendering.rgb, 0.0, 1.0), rendering.mask, rendering.normal, landmarks
         )
 
     def rendering(self, index: int) -> tuple[Rendering, Frame]:
-        """The image of the dataset's frame at `index`, and what drove it."""
-        track, size = self._truth.track, self._truth.size
+        """Render the dataset's frame at `index`; returns its inputs, too."""
+        track = self._truth.track
+        size = (self._truth.size, self._truth.size)
         device = next(self._model.parameters()).device
-        codes = (
-            torch.from_numpy(codes[index]).to(device) for codes in (track.expression, track.pose)
-        )
-        frame = Frame(*codes)
+        expression = torch.from_numpy(track.expression[index]).to(device)
+        pose = torch.from_numpy(track.pose[index]).to(device)
+        frame = Frame(expression, pose)
         with parametrize.cached():
-            return render(
-                self._model, frame, track.cameras[index], (size, size), self._tracer
-            ), frame
+            rendering = render(self._model, frame, track.cameras[index], size, self._tracer)
+        return rendering, frame
 
-    def _carried(self, rendering: Rendering, frame: Frame, index: int) -> Points | None:
+    def _project_landmarks(
+        self, rendering: Rendering, frame: Frame, index: int
+    ) -> Float32[Array, "70 2"] | None:
+        """Landmarks of the deformed avatar in pixels; None where they are unknown."""
         if self._landmarks is None:
             return None
         if isinstance(self._model, ForwardAvatarModel):
@@ -85,30 +90,33 @@ class ImplicitSource(PredictionSource):
                 canonical = onto_surface(self._model, start, frame)
                 points = self._model.deform(canonical, frame.expression, frame.pose).cpu().numpy()
         else:
-            found = nearest_seen(rendering, self._landmarks)
-            if found is None:
+            visible = nearest_visible(rendering, self._landmarks)
+            if visible is None:
                 return None
-            points = found
+            points = visible
         return project(points, self._truth.track.cameras[index], self._truth.size)
 
 
-def nearest_seen(rendering: Rendering, landmarks: Points) -> Points | None:
-    """[70, 3] deformed points of the pixels whose canonical points are nearest to the landmarks `[70, 3]`.
+def nearest_visible(
+    rendering: Rendering, landmarks: Float32[Array, "N 3"]
+) -> Float32[Array, "N 3"] | None:
+    """Deformed points of the pixels whose canonical points are nearest to the landmarks.
 
-    For variants that only map backwards: nothing says where a canonical point goes, but each pixel says whence it came.
-    None where the image is empty.
+    For backward variants, which cannot deform a canonical point but know the canonical point of
+    each pixel. None where the image is empty.
     """
-    canonical, deformed = rendering.canonical[rendering.mask], rendering.deformed[rendering.mask]
+    canonical = rendering.canonical[rendering.mask]
+    deformed = rendering.deformed[rendering.mask]
     if not len(canonical):
         return None
-    apart = np.linalg.norm(landmarks[:, None] - canonical[None], axis=2)
-    return np.asarray(deformed[apart.argmin(axis=1)], dtype=np.float32)
+    distance = np.linalg.norm(landmarks[:, None] - canonical[None], axis=2)
+    return np.asarray(deformed[distance.argmin(axis=1)], dtype=np.float32)
 
 
-def _landmarks(model: HeadAvatarModel) -> Points | None:
+def _landmarks(model: HeadAvatarModel) -> Float32[Array, "70 3"] | None:
     try:
         return canonical_landmarks(model.head)
-    except ImavatarError:  # a head model whose landmarks nobody knows; the report says so
+    except ImavatarError:  # the landmarks of this head model are unknown, which the report states
         return None
 
 
@@ -119,19 +127,19 @@ def _open(path: str, truth: GroundTruth, options: Options) -> Iterator[Predictio
 
 
 def chosen_device(name: str) -> torch.device:
-    """`auto` is the first GPU where there is one.
+    """The torch device of a name; `auto` is the first GPU, or the CPU without one.
 
     Raises:
-        MissingDependencyError: a GPU is asked for that is not there.
+        MissingDependencyError: the name is of a GPU, and none is available.
     """
-    found = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    )
-    if found.type == "cuda" and not torch.cuda.is_available():
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
         raise MissingDependencyError(
-            f"--device {name} asks for a GPU and torch sees none; use --device cpu"
+            f"--device {name} needs a GPU and torch sees none; use --device cpu"
         )
-    return found
+    return device
 
 
 def _matches(path: str) -> bool:

@@ -1,11 +1,11 @@
-"""Where an avatar carries the head model's landmarks: canonical landmark -> its own surface -> deformed -> pixels."""
+"""Landmarks of an avatar: the head model's landmarks on the avatar's surface, posed, in pixels."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, UNITS_PER_METRE
@@ -16,19 +16,19 @@ from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.optional import require
 
 from ..landmarks import landmarks
-from .metric import Points
 
 STEPS = 8
 """Newton steps onto the surface; a landmark starts millimetres from it."""
+
 LONGEST_STEP = 0.05
-"""Model units (12 mm): a field that is no distance must not throw a point away."""
+"""Largest step, model units (12 mm), for fields whose gradient is not of unit length."""
 
 
-def canonical_landmarks(head: HeadModel) -> Points:
-    """[70, 3] the head model's landmarks in canonical space, model units.
+def canonical_landmarks(head: HeadModel) -> Float32[Array, "70 3"]:
+    """The head model's landmarks in canonical space, model units.
 
     Raises:
-        InputError: nobody knows the landmarks of this head model.
+        InputError: the landmarks of this head model are unknown.
     """
     neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
     return np.asarray(
@@ -37,8 +37,8 @@ def canonical_landmarks(head: HeadModel) -> Points:
     )
 
 
-def project(points: Points, camera: Camera, size: int) -> Points:
-    """[N, 2] columns and rows of points `[N, 3]` in a square image."""
+def project(points: Float32[Array, "N 3"], camera: Camera, size: int) -> Float32[Array, "N 2"]:
+    """Columns and rows of points in an image of `size` x `size` pixels."""
     homogeneous = (
         np.column_stack([points, np.ones(len(points))]) @ camera.image_matrix(size, size).T
     )
@@ -46,7 +46,7 @@ def project(points: Points, camera: Camera, size: int) -> Points:
 
 
 def onto_surface(model: ForwardAvatarModel, points: torch.Tensor, frame: Frame) -> torch.Tensor:
-    """[N, 3] canonical points moved along the gradient of the signed distance onto its zero level."""
+    """Move canonical points `[N, 3]` along the gradient of the signed distance onto the surface."""
     code = model.geometry_code(frame)
     for _ in range(STEPS):
         with torch.enable_grad():
@@ -63,23 +63,26 @@ def onto_surface(model: ForwardAvatarModel, points: torch.Tensor, frame: Frame) 
 
 
 class BakedLandmarks:
-    """The landmarks of a baked avatar: the mesh's vertices nearest to them in canonical space.
+    """Landmarks of a baked avatar: its vertices nearest to the canonical landmarks.
 
     Args:
-        points: `[70, 3]` see `canonical_landmarks`.
+        avatar: the avatar.
+        points: canonical landmarks, from `canonical_landmarks`.
     """
 
-    def __init__(self, avatar: Avatar, points: Points) -> None:
+    def __init__(self, avatar: Avatar, points: Float32[Array, "70 3"]) -> None:
         spatial = require("scipy.spatial", extra="train")
-        _, chosen = spatial.cKDTree(avatar.canonical.T).query(points)
+        _, vertices = spatial.cKDTree(avatar.canonical.T).query(points)
         self._avatar = avatar
-        self._rest = avatar.rest[:, chosen]
-        self._expression = avatar.expression_basis[:, :, chosen]
-        self._pose = avatar.pose_basis[:, :, chosen]
-        self._weights = avatar.skin_weights[:, chosen]
+        self._rest = avatar.rest[:, vertices]
+        self._expression = avatar.expression_basis[:, :, vertices]
+        self._pose = avatar.pose_basis[:, :, vertices]
+        self._weights = avatar.skin_weights[:, vertices]
 
-    def posed(self, expression: NDArray[np.float32], pose: NDArray[np.float32]) -> Points:
-        """[70, 3] deformed, model units (the forward map of `Avatar`)."""
+    def posed(
+        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+    ) -> Float32[Array, "70 3"]:
+        """The landmarks deformed by the forward map of `Avatar`, model units."""
         shaped = (
             self._rest
             + np.tensordot(expression, self._expression, axes=1)

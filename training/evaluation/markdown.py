@@ -1,4 +1,4 @@
-"""Markdown tables, and numbers with as many digits as a reader can use."""
+"""Markdown tables and their numbers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table; the first column is left-aligned, the others right."""
+    """The lines of a Markdown table, with the first column left-aligned and the others right."""
     rule = ["---", *["---:"] * (len(headings) - 1)]
     return ["| " + " | ".join(cells) + " |" for cells in (headings, rule, *rows)]
 
 
 def cell(value: float | None) -> str:
-    """Four significant digits; a dash for what is not there."""
+    """A number with four significant digits, or a dash for None and NaN."""
     if value is None or math.isnan(value):
         return "-"
     return f"{value:.4g}" if math.isfinite(value) else "inf"

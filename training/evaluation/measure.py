@@ -1,4 +1,4 @@
-"""Measuring: every metric on every frame of a dataset, against one source of predictions."""
+"""`measure`: computes all metrics on all frames of a dataset; `Scores` holds and sums them up."""
 
 from __future__ import annotations
 
@@ -17,27 +17,30 @@ from .source import GroundTruth, PredictionSource, Truth
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric over all frames that could be measured."""
+    """Statistics of one metric over the frames that have a value."""
 
     mean: float
     median: float
     worst: float
     worst_frame: str
+    """Name of the frame with the worst value."""
     frames: int
+    """Number of frames that have a value."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What was measured: one row per frame."""
+    """Values of the metrics on all frames."""
 
     names: tuple[str, ...]
+    """Names of the frames."""
     values: dict[str, list[float]]
-    """By metric, one value per frame; NaN where a frame left nothing to measure. Only metrics that were measured."""
+    """Value of each measured metric on each frame; NaN where a frame has nothing to measure."""
     unmeasured: dict[str, str]
-    """By metric: why it was not."""
+    """Metrics that were not measured, and why."""
 
     def summary(self, metric: str) -> Summary | None:
-        """None where no frame gave a number."""
+        """Statistics of a measured metric, or None where no frame has a value."""
         rows = [
             (value, name)
             for value, name in zip(self.values[metric], self.names, strict=True)
@@ -50,16 +53,16 @@ class Scores:
         return Summary(fmean(values), median(values), worst, worst_frame, len(rows))
 
     def mean(self, metric: str) -> float | None:
-        """The mean of one metric, or None where it was not measured."""
+        """Mean of a metric, or None where it was not measured."""
         summary = self.summary(metric) if metric in self.values else None
         return summary.mean if summary else None
 
     def ranked(self) -> list[int]:
-        """Frames from the worst to the best by PSNR; those without a number come first."""
-        order = self.values["PSNR"]
+        """Indices of the frames from the lowest to the highest PSNR; NaN counts as lowest."""
+        values = self.values["PSNR"]
         return sorted(
-            range(len(order)),
-            key=lambda index: -math.inf if math.isnan(order[index]) else order[index],
+            range(len(values)),
+            key=lambda index: -math.inf if math.isnan(values[index]) else values[index],
         )
 
 
@@ -69,17 +72,22 @@ def measure(
     masking: Masking,
     *,
     perceptual: Perceptual | None = None,
-    seen: Callable[[Case], None] = lambda case: None,
+    on_case: Callable[[Case], None] = lambda case: None,
     progress: Progress = silent,
 ) -> Scores:
-    """Every metric of the table on every frame of `truth`.
+    """Compute every metric of the table on every frame of `truth`.
 
     Args:
-        seen: told of each case, e.g. to keep a picture of it.
+        truth: dataset.
+        source: predictions of its frames.
+        masking: region of the photometric metrics.
+        perceptual: LPIPS, from `load_perceptual`; not measured when left out.
+        on_case: called with each case, for example to write its picture.
+        progress: receives the number of measured frames.
 
     Raises:
-        InputError: the dataset has no frame, a prediction is missing or has another size, or the masking cannot be
-            applied.
+        InputError: the dataset has no frame, a prediction is missing or has another size, or the
+            masking cannot be applied.
     """
     if not len(truth):
         raise InputError("there is no frame to evaluate: check --frames")
@@ -94,13 +102,13 @@ def measure(
                 reason = metric.absent(case)
                 unmeasured |= {metric.name: reason} if reason else {}
                 values[metric.name].append(math.nan if reason else metric.measure(case, masking))
-            seen(case)
+            on_case(case)
             advance(1)
     measured = {
         name: column for name, column in values.items() if any(value == value for value in column)
     }
     for name in values.keys() - measured.keys():
-        unmeasured.setdefault(name, "no frame left a pixel to measure")
+        unmeasured.setdefault(name, "no frame has a pixel to measure")
     return Scores(
         tuple(names), measured, {name: unmeasured[name] for name in METRICS if name not in measured}
     )
@@ -109,16 +117,18 @@ def measure(
 def make_case(
     observation: Truth, prediction: Prediction, perceptual: Perceptual | None = None
 ) -> Case:
-    """Truth and prediction of one frame.
+    """Combine truth and prediction of one frame.
 
     Raises:
-        InputError: they differ in size.
+        InputError: the two differ in size.
     """
     if prediction.rgb.shape != observation.image.shape:
-        (height, width), (rows, columns) = prediction.rgb.shape[:2], observation.image.shape[:2]
+        height, width = prediction.rgb.shape[:2]
+        rows, columns = observation.image.shape[:2]
         raise InputError(
-            f"the prediction for frame {observation.name!r} is {width} x {height} pixels and the dataset is read at "
-            f"{columns} x {rows}; pass --size {width} if the predictions are right"
+            f"the prediction for frame {observation.name!r} is {width} x {height} pixels and the "
+            f"dataset is read at {columns} x {rows}; pass --size {width} if the predictions are "
+            "right"
         )
     return Case(
         name=observation.name,

@@ -1,4 +1,4 @@
-"""Metric: what one row of the table of metrics says."""
+"""Types of an evaluation: prediction, case, masking and metric; the table of maskings."""
 
 from __future__ import annotations
 
@@ -7,84 +7,87 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float32
 from imavatar_deploy.errors import InputError
 
-# Case: one frame to be measured, the truth beside what was predicted; and what to say where a part is absent.
+Image = Float32[Array, "H W 3"]
+"""RGB in 0..1, or unit normals in model space."""
 
-
-Image = NDArray[np.float32]
-
-Mask = NDArray[np.bool_]
-
-Points = NDArray[np.float32]
+Mask = Bool[Array, "H W"]
 
 Perceptual = Callable[[Image, Image], float]
-"""A learned distance of two images `[H, W, 3]` in 0..1."""
+"""A learned distance of two RGB images."""
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What was rendered for one frame; a part that a source cannot give is None."""
-
-    rgb: Image  # [H, W, 3] 0..1, white where nothing is
-    mask: Mask | None = None  # [H, W]
-    normal: Image | None = None  # [H, W, 3] unit, model space, where the mask is
-    landmarks: Points | None = (
-        None  # [70, 2] pixels: where the avatar carries the head model's landmarks
-    )
-
-
-@dataclass(frozen=True)
-class Case:
-    """One frame: truth and prediction, all of one size. What is None cannot be measured."""
-
-    name: str
-    truth: Image  # [H, W, 3] 0..1, white outside the mask
-    truth_mask: Mask  # [H, W]
-    prediction: Image  # [H, W, 3] 0..1
-    prediction_mask: Mask | None = None
-    truth_normal: Image | None = None  # [H, W, 3]
-    prediction_normal: Image | None = None
-    keypoints: Points | None = (
-        None  # [70, 2] pixels: the dataset's projected landmarks, the 68 of the face first
-    )
-    landmarks: Points | None = (
-        None  # [70, 2] pixels: the same landmarks, as the avatar carries them
-    )
-    perceptual: Perceptual | None = None
-
+FACE_KEYPOINTS = 68
+"""Number of landmarks in the published hull, without the two irises that follow them."""
 
 ABSENT = {
-    "prediction_mask": "the predicted images have no alpha channel to tell the head from the background",
+    "prediction_mask": "the predicted images have no alpha channel, which separates the head from "
+    "the background",
     "truth_normal": "the dataset has no normals",
     "prediction_normal": "images alone have no normals; a run or an avatar has them",
     "keypoints": "the dataset has no flame_keypoints",
-    "landmarks": "nothing says where these predictions carry the head model's landmarks (a detector would be needed)",
+    "landmarks": "the head model's landmarks are unknown in these predictions (a detector would be "
+    "needed)",
     "perceptual": "needs --lpips-weights",
 }
 """Why a metric that needs this part of a case was not measured."""
 
 
-# Masking: which pixels of a frame the photometric metrics look at, ours or the published way.
+# Frames
 
 
-FACE_KEYPOINTS = 68
-"""The published hull is of the face's landmarks; the two irises that follow them are left out."""
+@dataclass(frozen=True)
+class Prediction:
+    """The render of one frame; parts that a source does not have are None."""
+
+    rgb: Image
+    """RGB in 0..1, white outside the head."""
+    mask: Mask | None = None
+    normal: Image | None = None
+    """Unit normals in model space, valid where the mask is true."""
+    landmarks: Float32[Array, "70 2"] | None = None
+    """Pixels of the head model's landmarks on the avatar."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Truth and prediction of one frame, of one size. Parts that are absent are None."""
+
+    name: str
+    truth: Image
+    """RGB in 0..1, white outside the mask."""
+    truth_mask: Mask
+    prediction: Image
+    """RGB in 0..1."""
+    prediction_mask: Mask | None = None
+    truth_normal: Image | None = None
+    prediction_normal: Image | None = None
+    keypoints: Float32[Array, "70 2"] | None = None
+    """Pixels of the landmarks of the dataset, the 68 of the face first."""
+    landmarks: Float32[Array, "70 2"] | None = None
+    """Pixels of the same landmarks on the avatar."""
+    perceptual: Perceptual | None = None
+
+
+# Maskings
 
 
 @dataclass(frozen=True)
 class Masking:
-    """A region of each frame, and whether images are blackened outside of it before they are compared."""
+    """The region of each frame that the photometric metrics use."""
 
     name: str
     summary: str
+    """Description for the report and the help text."""
     region: Callable[[Case], Mask]
+    """Computes the region of a case."""
     blackens: bool
+    """Whether both images are black outside the region before they are compared."""
 
     def pair(self, case: Case) -> tuple[Image, Image]:
-        """Prediction and truth as the windowed and learned metrics see them."""
+        """Prediction and truth for the windowed and learned metrics."""
         if not self.blackens:
             return case.prediction, case.truth
         region = self.region(case)[..., None]
@@ -92,22 +95,22 @@ class Masking:
 
 
 def head_region(case: Case) -> Mask:
-    """[H, W] where either the truth or the prediction has a head: one that is too large or too small pays for it."""
-    return (
-        case.truth_mask if case.prediction_mask is None else case.truth_mask | case.prediction_mask
-    )
+    """The union of the truth's mask and the prediction's, so that a wrong size adds error."""
+    if case.prediction_mask is None:
+        return case.truth_mask
+    return case.truth_mask | case.prediction_mask
 
 
 def face_hull(case: Case) -> Mask:
-    """[H, W] the filled convex hull of the 68 face keypoints, as the published evaluation draws it.
+    """The filled convex hull of the 68 face keypoints, as in the published evaluation.
 
     Raises:
         InputError: the dataset has no keypoints.
     """
     if case.keypoints is None:
         raise InputError(
-            f"frame {case.name!r} has no flame_keypoints, and the published masking is their convex hull; evaluate "
-            "without --published-masking"
+            f"frame {case.name!r} has no flame_keypoints, and the published masking is their "
+            "convex hull; evaluate without --published-masking"
         )
     corners = case.keypoints[:FACE_KEYPOINTS].astype(np.int32)  # truncated, as published
     filled = np.zeros(case.truth_mask.shape, dtype=np.uint8)
@@ -125,34 +128,38 @@ MASKINGS = {
         ),
         Masking(
             "published",
-            "as published: inside the convex hull of the 68 face keypoints, both images multiplied by it; SSIM "
-            "averages over the whole frame, so that black agreeing with black counts as quality",
+            "as published: inside the convex hull of the 68 face keypoints, both images multiplied "
+            "by it; SSIM averages over the whole frame, so that black agreeing with black counts "
+            "as quality",
             face_hull,
             blackens=True,
         ),
     )
 }
-"""The table of maskings."""
+"""Maskings by name."""
+
+
+# Metrics
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure of quality, owned by the file that computes it."""
+    """One metric, a row of `metrics.METRICS`."""
 
     name: str
     unit: str
-    """Empty for a plain number."""
+    """Unit of its values; empty for a plain number."""
     better: str
     """`higher` or `lower`."""
     summary: str
-    """One sentence of how it is measured, for the report."""
+    """How it is measured, for the report."""
     measure: Callable[[Case, Masking], float]
-    """NaN where a frame leaves nothing to measure."""
+    """Computes the value of a case; NaN where the case has nothing to measure."""
     needs: tuple[str, ...] = ()
-    """Fields of a `Case` that must not be None; keys of `case.ABSENT`."""
+    """Fields of a `Case` that must not be None; keys of `ABSENT`."""
 
     def absent(self, case: Case) -> str | None:
-        """Why this case cannot be measured; None when it can."""
+        """Why a case cannot be measured, or None if it can."""
         return next((ABSENT[part] for part in self.needs if getattr(case, part) is None), None)
 
     def worst_of(self, values: list[float]) -> int:

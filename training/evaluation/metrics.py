@@ -1,4 +1,4 @@
-"""The table of metrics: adding a metric is adding a row."""
+"""The metrics: PSNR, SSIM, L1, mask IoU, RGB L1, normal cosine, expression; their table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imavatar_deploy.fidelity.image_metrics import IDENTICAL_PSNR, iou, l1, norm
 from .metric import Case, Mask, Masking, Metric
 from .perceptual import LPIPS
 
-# Photometric metrics: PSNR, SSIM and L1 of the rendered colours.
+# Photometric metrics
 
 
 def _psnr(case: Case, masking: Masking) -> float:
@@ -17,7 +17,7 @@ def _psnr(case: Case, masking: Masking) -> float:
 
 
 def _ssim(case: Case, masking: Masking) -> float:
-    """Published: both images black outside the region and the mean over the whole frame; ours: inside the region."""
+    """SSIM inside the region, or, as published, over the whole frame with a black background."""
     prediction, truth = masking.pair(case)
     return ssim(truth, prediction, None if masking.blackens else masking.region(case))
 
@@ -30,7 +30,8 @@ PSNR = Metric(
     "PSNR",
     "dB",
     "higher",
-    f"from the mean square over the region's pixels and channels; {IDENTICAL_PSNR:g} where nothing differs",
+    "from the mean square over the region's pixels and channels; "
+    f"{IDENTICAL_PSNR:g} for identical images",
     _psnr,
 )
 
@@ -47,12 +48,12 @@ L1 = Metric(
 )
 
 
-# Overlap metrics: mask IoU, and the colour error where truth and prediction both have a head (the paper's Table 2).
+# Overlap metrics (Table 2 of the paper)
 
 
 def intersection(case: Case) -> Mask:
-    """[H, W] where truth and prediction both have a head."""
-    assert case.prediction_mask is not None  # a metric's `needs` sees to it
+    """Pixels in the masks of both truth and prediction."""
+    assert case.prediction_mask is not None  # checked by `Metric.needs`
     return case.truth_mask & case.prediction_mask
 
 
@@ -73,16 +74,13 @@ RGB_L1 = Metric(
     "RGB L1",
     "",
     "lower",
-    "mean absolute difference over channels and the pixels that both masks hold, whatever the masking",
+    "mean absolute difference over channels and the pixels of both masks, for every masking",
     _rgb_l1,
     ("prediction_mask",),
 )
 
 
-# Normal metrics: the cosine between true and rendered normals where both images have a head (Table 2, Fig. 5).
-
-
-NEEDS = ("prediction_mask", "truth_normal", "prediction_normal")
+# Normals (Table 2 and Fig. 5 of the paper)
 
 
 def _cosine(case: Case, masking: Masking) -> float:
@@ -96,13 +94,13 @@ NORMAL_COSINE = Metric(
     "normal cosine",
     "",
     "higher",
-    "mean cosine over the pixels that both masks hold, whatever the masking",
+    "mean cosine over the pixels of both masks, for every masking",
     _cosine,
-    NEEDS,
+    ("prediction_mask", "truth_normal", "prediction_normal"),
 )
 
 
-# The expression metric: how far the avatar carries the head model's landmarks from where the dataset has them.
+# Expression
 
 
 def _error(case: Case, masking: Masking) -> float:
@@ -115,9 +113,10 @@ EXPRESSION = Metric(
     "expression",
     "px",
     "lower",
-    "mean distance, in pixels at this size, between the dataset's keypoints and the projections of the points of the "
-    "avatar's surface that are nearest to the head model's 70 landmarks in canonical space, visible or not; the "
-    "published metric asks a landmark detector instead, so the two do not compare",
+    "mean distance, in pixels at this size, between the dataset's keypoints and the projections of "
+    "the points of the avatar's surface that are nearest to the head model's 70 landmarks in "
+    "canonical space, visible or not; the published metric uses a landmark detector instead, so "
+    "the two are not comparable",
     _error,
     ("keypoints", "landmarks"),
 )

@@ -1,4 +1,10 @@
-"""The report of an evaluation: Markdown, JSON and a contact sheet in one folder, written whole or not at all."""
+"""The report of an evaluation: Markdown, JSON and a contact sheet in a folder, written atomically.
+
+report.md         tables of all metrics, for reading
+report.json       the same, for programs
+contact_sheet.png the worst, the median and the best frame
+frames/           a strip of every frame, with `keep_frames`
+"""
 
 from __future__ import annotations
 
@@ -28,15 +34,16 @@ STRIPS = "frames"
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Scores, and what they are scores of."""
+    """The scores of a source, and facts about it."""
 
     title: str
     facts: dict[str, Any]
+    """What is reported of the dataset and the source, such as the tracer."""
     masking: Masking
     scores: Scores
 
     def document(self) -> dict[str, Any]:
-        """Everything, ready for JSON; a number that is not finite becomes a word."""
+        """The report as JSON values; numbers that are not finite become strings."""
         scores = self.scores
         return {
             "title": self.title,
@@ -58,8 +65,9 @@ class EvaluationReport:
         }
 
     def markdown(self) -> str:
-        """The same for people."""
-        scores, lines = self.scores, [f"# {self.title}", ""]
+        """The report as Markdown."""
+        scores = self.scores
+        lines = [f"# {self.title}", ""]
         lines += [f"- {name}: {value}" for name, value in self.facts.items()]
         lines += [
             f"- masking: {self.masking.summary}",
@@ -91,23 +99,31 @@ def write_report(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> EvaluationReport:
-    """Measure every frame of `truth` and write `report.md`, `report.json` and `contact_sheet.png` into `out`.
+    """Measure every frame of `truth` and write the report to the folder `out`.
 
     Args:
-        facts: what the report shall say beside what the source says of itself.
-        keep_frames: keep a strip (truth, prediction, error, normals) of every frame in `frames/`, not of three only.
+        out: folder to write.
+        truth: dataset.
+        source: predictions of its frames.
+        masking: region of the photometric metrics.
+        facts: what to report beside the facts of the source.
+        perceptual: LPIPS, from `load_perceptual`; not measured when left out.
+        keep_frames: write a strip of every frame (truth, prediction, error, normals) to `frames/`.
+        overwrite: replace an earlier report.
+        progress: receives the number of measured frames.
 
     Raises:
-        UsageError: `out` cannot be written, or is in the way.
-        InputError: see `measure`.
+        UsageError: `out` cannot be written, or exists.
+        InputError: the dataset has no frame, a prediction is missing or has another size, or the
+            masking cannot be applied.
     """
     with atomic_folder(out, marker=MARKER, overwrite=overwrite) as partial:
         strips = _Strips(partial / STRIPS)
         scores = measure(
-            truth, source, masking, perceptual=perceptual, seen=strips.add, progress=progress
+            truth, source, masking, perceptual=perceptual, on_case=strips.add, progress=progress
         )
-        about = {**(facts or {}), "frames": len(truth), "size": truth.size, **source.facts}
-        report = EvaluationReport(f"Evaluation of {source.title}", about, masking, scores)
+        facts = {**(facts or {}), "frames": len(truth), "size": truth.size, **source.facts}
+        report = EvaluationReport(f"Evaluation of {source.title}", facts, masking, scores)
         write_picture(partial / SHEET, strips.sheet(scores))
         (partial / "report.md").write_text(report.markdown(), encoding="utf-8")
         (partial / MARKER).write_text(
@@ -119,7 +135,7 @@ def write_report(
 
 
 class _Strips:
-    """Pictures of all frames on disk, because which of them to show is known only after the last."""
+    """Pictures of all frames on disk, from which the sheet is composed after the last frame."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -134,16 +150,12 @@ class _Strips:
     def sheet(self, scores: Scores) -> Bytes:
         """The worst, the median and the best frame by PSNR."""
         order = scores.ranked()
-        chosen = dict.fromkeys([order[0], order[len(order) // 2], order[-1]])
-        words = [
-            f"frame {scores.names[index]}: PSNR {cell(scores.values['PSNR'][index])} dB"
-            for index in chosen
+        indices = list(dict.fromkeys([order[0], order[len(order) // 2], order[-1]]))
+        captions = [
+            f"{rank}, frame {scores.names[index]}: PSNR {cell(scores.values['PSNR'][index])} dB"
+            for rank, index in zip(_ranks(len(indices)), indices, strict=True)
         ]
-        pictures = [read_picture(self._paths[index]) for index in chosen]
-        return stack(
-            pictures,
-            [f"{rank}, {text}" for rank, text in zip(_ranks(len(words)), words, strict=True)],
-        )
+        return stack([read_picture(self._paths[index]) for index in indices], captions)
 
     def remove(self) -> None:
         for path in self._paths:
@@ -178,5 +190,5 @@ def _summary(scores: Scores, name: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no word for NaN and infinity."""
+    """The value, or its text for NaN and infinity, which JSON does not have."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""PredictionSource: where the frames to evaluate come from, and what one row of the table of sources says."""
+"""Interfaces of an evaluation: ground truth, sources of predictions, and kinds of sources."""
 
 from __future__ import annotations
 
@@ -8,48 +8,47 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack
 
-from .metric import Image, Mask, Points, Prediction
-
-# GroundTruth: what evaluation asks of a dataset; `FaceDataset` is one.
+from .metric import Image, Mask, Prediction
 
 
 class Truth(Protocol):
-    """One frame of a dataset."""
+    """Ground truth of one frame, such as a `FrameObservation`."""
 
     @property
     def name(self) -> str:
-        """Plain file name without suffix."""
+        """File name without suffix."""
 
     @property
     def image(self) -> Image:
-        """[H, W, 3] in 0..1, white outside the mask."""
+        """RGB in 0..1, white outside the mask."""
 
     @property
     def mask(self) -> Mask:
-        """[H, W]."""
+        """Pixels of the head."""
 
     @property
     def normal(self) -> Image | None:
-        """[H, W, 3] in model space, where the dataset has them."""
+        """Unit normals in model space, where the dataset has them."""
 
     @property
-    def keypoints(self) -> Points | None:
-        """[70, 2] pixels: column and row."""
+    def keypoints(self) -> Float32[Array, "70 2"] | None:
+        """Columns and rows of the landmarks, where the dataset has them."""
 
 
 class GroundTruth(Protocol):
-    """Frames with their motion, seen at one size."""
+    """Frames of a dataset with their motion, such as a `FaceDataset`."""
 
     @property
     def track(self) -> FlameTrack:
-        """The motion of exactly these frames, with cameras."""
+        """The motion of these frames, with cameras."""
 
     @property
     def size(self) -> int:
-        """Pixels a side."""
+        """Side of the images, pixels."""
 
     @property
     def head(self) -> HeadModel:
@@ -58,40 +57,44 @@ class GroundTruth(Protocol):
     def __len__(self) -> int: ...
 
     def observation(self, index: int) -> Truth:
-        """The frame at `index`."""
+        """Ground truth of the frame at `index`."""
 
 
 class PredictionSource(ABC):
     """Predictions for the frames of one dataset, in its order."""
 
     title: str
-    """What is evaluated, for the report's heading."""
+    """What is evaluated, for the heading of the report."""
     facts: dict[str, Any]
-    """What else the report should say of it: tracer, variant, epochs."""
+    """What else to report of the source, such as tracer and variant."""
 
     @abstractmethod
     def predict(self, index: int) -> Prediction:
-        """What was rendered for the dataset's frame at `index`, of the dataset's size.
+        """The prediction for the dataset's frame at `index`, of the dataset's size.
 
         Raises:
-            InputError: there is nothing for this frame, or it has another size.
+            InputError: there is no readable prediction for this frame.
         """
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a source may be asked beyond its path."""
+    """Options of a source beside its path."""
 
     tracer: str = "raster"
     """A row of `tracing.TRACERS`, for sources that trace."""
     device: str = "auto"
+    """Torch device, or `auto` for the first GPU."""
 
 
 @dataclass(frozen=True)
 class SourceKind:
-    """One kind of source, owned by the file that opens it."""
+    """One kind of source, a row of `sources.SOURCES`."""
 
     name: str
     description: str
+    """What its paths are, for error messages."""
     matches: Callable[[str], bool]
+    """Whether a path is of this kind."""
     open: Callable[[str, GroundTruth, Options], AbstractContextManager[PredictionSource]]
+    """Opens the source of a path, for a dataset."""

@@ -1,4 +1,4 @@
-"""The table of sources: a run, a baked avatar, or a directory of frames."""
+"""The table of prediction sources: a run, a baked avatar, or a directory of frames."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .source import SourceKind
 SOURCES: dict[str, SourceKind] = {
     row.name: row for row in (from_avatar.KIND, from_run.KIND, from_frames.KIND)
 }
-"""Every kind of source by name; the first that knows a path opens it."""
+"""Kinds of sources by name; the first that matches a path opens it."""
 
 
 def source_kind(path: str) -> SourceKind:
-    """The row that opens `path`.
+    """The kind of the source at `path`.
 
     Raises:
-        InputError: none does.
+        InputError: no kind matches.
     """
     for row in SOURCES.values():
         if row.matches(path):
             return row
     known = "; ".join(row.description for row in SOURCES.values())
-    raise InputError(f"{path} is nothing that can be evaluated: expected {known}")
+    raise InputError(f"{path} cannot be evaluated: expected {known}")
