@@ -11,7 +11,7 @@ from torch import Tensor
 
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
-from imavatar_deploy.training.warm_start.lighting import lit
+from imavatar_deploy.training.warm_start.lighting import apply_light
 from imavatar_deploy.training.warm_start.sample_pool import SamplePool
 
 CHUNK = 8192
@@ -51,7 +51,7 @@ def _errors(
     return {
         "distance": (sdf - distance).abs(),
         "side": ((sdf < 0) == (distance < 0))[distance.abs() > CLEAR].float(),
-        "colour": (colour - lit(target["colour"], target["normal"])).abs(),
+        "colour": (colour - apply_light(target["colour"], target["normal"])).abs(),
         "weights": (found.weights - target["weights"]).abs(),
         "expression": (found.expression - target["expression"]).abs(),
         "pose": (found.pose - target["pose"]).abs(),

@@ -17,7 +17,7 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import read_track
 from imavatar_deploy.training.synthetic import SETS, SUBJECTS, load_ground_truth, synthesise
-from imavatar_deploy.training.synthetic.build_subject import actor
+from imavatar_deploy.training.synthetic.build_subject import build_subject
 from imavatar_deploy.training.synthetic.labels import LABELS
 
 SIZE, FRAMES = 64, 3
@@ -155,7 +155,7 @@ def test_keypoints_lie_on_what_they_are_called(folder: Path) -> None:
 def test_same_arguments_same_bytes_and_another_seed_moves_otherwise(
     folder: Path, tmp_path: Path
 ) -> None:
-    actor.cache_clear()
+    build_subject.cache_clear()
     assert digests(make(tmp_path / "again")) == digests(folder)
     other = make(tmp_path / "other", seed=1)
     assert (picture(other, "image", 2) != picture(folder, "image", 2)).any()
@@ -195,9 +195,9 @@ def test_ground_truth_that_is_not_there_or_broken(folder: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_a_person_is_more_than_the_track_says(name: str, openhead: HeadModel) -> None:
-    person, cast = SUBJECTS[name], actor(name, 0)
+    person, subject = SUBJECTS[name], build_subject(name, 0)
     tracked = openhead.for_subject(person.shape)
-    own = cast.subject.rest[: len(openhead.template)] - UNITS_PER_METRE * tracked.template
+    own = subject.surface.rest[: len(openhead.template)] - UNITS_PER_METRE * tracked.template
     face = (
         (openhead.template[:, 2] > 0.07)
         & (openhead.template[:, 1] < 0.0)
@@ -209,7 +209,7 @@ def test_a_person_is_more_than_the_track_says(name: str, openhead: HeadModel) ->
     gains = {}
     for expression in ("mouthSmileLeft", "mouthSmileRight", "mouthPucker", "eyeBlinkLeft"):
         column = names.index(expression)
-        theirs = cast.subject.expression[: len(openhead.template), :, column]
+        theirs = subject.surface.expression[: len(openhead.template), :, column]
         norm = np.linalg.norm(UNITS_PER_METRE * tracked.expression_basis[:, :, column])
         gains[expression] = float(np.linalg.norm(theirs) / norm)
     assert all(0.5 < gain < 1.6 for gain in gains.values())
@@ -217,7 +217,7 @@ def test_a_person_is_more_than_the_track_says(name: str, openhead: HeadModel) ->
 
 
 def test_the_people_differ() -> None:
-    rest = {name: actor(name, 0).subject for name in SUBJECTS}
+    rest = {name: build_subject(name, 0).surface for name in SUBJECTS}
     colours = {tuple(np.round(subject.colour[:4588].mean(axis=0), 2)) for subject in rest.values()}
     assert len(colours) == len(SUBJECTS)
     assert len({len(subject.rest) for subject in rest.values()}) == len(SUBJECTS)

@@ -15,13 +15,13 @@ from imavatar_deploy.training.warm_start import fitting as optimise_module
 from imavatar_deploy.training.warm_start.fits import (
     WarmStartSettings,
     random_conditions,
-    seen_normals,
+    random_normals,
     shared_with_ghost,
     warm_start,
 )
 from imavatar_deploy.training.warm_start.fitting import NetworkFit, learning_rate_factor, optimise
 from imavatar_deploy.training.warm_start.head_surface import HeadSurface
-from imavatar_deploy.training.warm_start.lighting import lit
+from imavatar_deploy.training.warm_start.lighting import apply_light
 from imavatar_deploy.training.warm_start.sample_pool import OFFSETS, TRUNCATION, SamplePool
 
 from .fit_report import fit_report
@@ -126,7 +126,7 @@ def test_pool_targets_interpolate_the_subject(pool: SamplePool, subject: HeadSur
 
 def test_light_comes_from_above_the_front(subject: HeadSurface) -> None:
     normals = torch.tensor([[-0.42, 0.55, 0.72], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
-    colours = lit(torch.full((3, 3), 0.5), torch.nn.functional.normalize(normals, dim=1))
+    colours = apply_light(torch.full((3, 3), 0.5), torch.nn.functional.normalize(normals, dim=1))
     assert colours[0].mean() > 1.4 * colours[1].mean()
     assert colours.min() > 0.0
     assert colours.max() <= 1.0
@@ -134,7 +134,7 @@ def test_light_comes_from_above_the_front(subject: HeadSurface) -> None:
 
 def test_what_the_texture_network_is_shown_is_plausible() -> None:
     rng = np.random.default_rng(0)
-    normals = seen_normals(torch.tensor([[0.0, 0.0, 1.0]]).expand(1000, 3), rng)
+    normals = random_normals(torch.tensor([[0.0, 0.0, 1.0]]).expand(1000, 3), rng)
     torch.testing.assert_close(normals.norm(dim=1), torch.ones(1000))
     assert 0.6 < normals[:, 2].mean() < 0.99
     conditions = random_conditions(1000, rng)

@@ -16,7 +16,7 @@ from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
 from .fitting import Losses, NetworkFit, Report, optimise
 from .head_surface import HeadSurface
-from .lighting import lit
+from .lighting import apply_light
 from .sample_pool import SamplePool
 
 Index = NDArray[np.int64]
@@ -164,13 +164,16 @@ def appearance_fit(
         sdf, feature = avatar.geometry(points)
         distance = (sdf - wanted).abs() / (1.0 + wanted.abs() / HARMONY)
         target = pool.targets(close, ("normal", "colour", "flush"))
-        normal, condition = seen_normals(target["normal"], rng), random_conditions(len(close), rng)
+        normal, condition = (
+            random_normals(target["normal"], rng),
+            random_conditions(len(close), rng),
+        )
         smiling = (
             condition[:, smile].mean(dim=1, keepdim=True)
             if smile
             else condition.new_zeros(len(close), 1)
         )
-        colour = lit(target["colour"] + smiling * target["flush"], normal)
+        colour = apply_light(target["colour"] + smiling * target["flush"], normal)
         found = avatar.texture(points[: len(close)], normal, condition, feature[: len(close)])
         return {
             "distance": DISTANCE_WEIGHT * distance.mean(),
@@ -204,7 +207,7 @@ def detail_fit(
     )
 
 
-def seen_normals(normal: Tensor, rng: np.random.Generator) -> Tensor:
+def random_normals(normal: Tensor, rng: np.random.Generator) -> Tensor:
     """[N, 3] unit normals turned at random, as a moving head shows them."""
     turn = torch.from_numpy(rng.normal(0.0, NORMAL_SPREAD, (len(normal), 3)).astype(np.float32))
     return nn.functional.normalize(normal + torch.linalg.cross(turn, normal), dim=-1)

@@ -12,7 +12,7 @@ WARMTH = (0.92, 1.04, 1.10)
 """Exponents of the light per channel: shadows on skin turn red, not grey."""
 
 
-def lit(colour: Tensor, normal: Tensor) -> Tensor:
+def apply_light(colour: Tensor, normal: Tensor) -> Tensor:
     """Colours `[N, 3]` under the light, in 0..1, for unit normals `[N, 3]` of the deformed surface."""
     key = (normal @ normal.new_tensor(KEY_DIRECTION)).clamp_min(0.0)
     fill = (normal @ normal.new_tensor(FILL_DIRECTION)).clamp_min(0.0)
