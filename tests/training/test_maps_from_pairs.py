@@ -15,7 +15,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.retarget.expression_map import CONTROLS
 from imavatar_deploy.training.retargeting.fit_pairs import cross_validated, fit_pairs, ridge
-from imavatar_deploy.training.retargeting.recordings import Recording, read_take
+from imavatar_deploy.training.retargeting.recordings import Recording, read_recording
 
 Double = NDArray[np.float64]
 
@@ -94,20 +94,25 @@ class TestPairs:
     def test_a_known_map_is_found_again(self) -> None:
         source, target, matrix = takes(noise=0.0, frames=3600)
         fit = fit_pairs([(source, target)], "test", offset=0.5)
-        assert (fit.chart.source, fit.chart.target) == (ARKIT, "flame2020")
-        np.testing.assert_allclose(fit.chart.matrix, matrix, rtol=0, atol=2e-3)
-        assert not fit.chart.bias.any()
+        assert (fit.expression_map.source, fit.expression_map.target) == (ARKIT, "flame2020")
+        np.testing.assert_allclose(fit.expression_map.matrix, matrix, rtol=0, atol=2e-3)
+        assert not fit.expression_map.bias.any()
         assert np.nanmin(fit.explained) > 0.999
-        assert fit.untaught == []
-        assert fit.chart.fit is not None
-        assert fit.chart.fit.residual < 1e-2 < fit.chart.fit.moved
+        assert fit.unmoved_inputs == []
+        assert fit.expression_map.fit is not None
+        assert fit.expression_map.fit.residual < 1e-2 < fit.expression_map.fit.moved
 
     def test_noise_is_told_and_not_learnt(self) -> None:
         source, target, matrix = takes(noise=0.5, frames=3600)
         fit = fit_pairs([(source, target)], "test", offset=0.5)
-        assert np.corrcoef(fit.chart.matrix[:, :50].ravel(), matrix[:, :50].ravel())[0, 1] > 0.97
-        assert fit.chart.fit is not None
-        assert fit.chart.fit.residual == pytest.approx(0.5, rel=0.1), "what is left is the noise"
+        assert (
+            np.corrcoef(fit.expression_map.matrix[:, :50].ravel(), matrix[:, :50].ravel())[0, 1]
+            > 0.97
+        )
+        assert fit.expression_map.fit is not None
+        assert fit.expression_map.fit.residual == pytest.approx(0.5, rel=0.1), (
+            "what is left is the noise"
+        )
         assert fit.explained[:50].mean() > 0.8
 
     def test_a_wrong_offset_shows(self) -> None:
@@ -131,10 +136,10 @@ class TestPairs:
                 )
             )
         fit = fit_pairs(both, "", offset=0.5)
-        np.testing.assert_allclose(fit.chart.matrix, matrix, rtol=0, atol=5e-3)
+        np.testing.assert_allclose(fit.expression_map.matrix, matrix, rtol=0, atol=5e-3)
         alone = fit_pairs(both[:1], "", offset=0.5)
-        assert alone.untaught == [ARKIT_NAMES[0]]
-        assert np.abs(alone.chart.matrix[0]).max() < 1e-12
+        assert alone.unmoved_inputs == [ARKIT_NAMES[0]]
+        assert np.abs(alone.expression_map.matrix[0]).max() < 1e-12
 
     def test_between_two_head_models(self) -> None:
         codes = np.random.default_rng(0).normal(size=(59, 59)) * 0.2
@@ -149,8 +154,8 @@ class TestPairs:
             ],
             "",
         )
-        assert (fit.chart.source, fit.chart.target) == ("flame2019", "flame2023")
-        np.testing.assert_allclose(fit.chart.matrix, codes, rtol=0, atol=5e-3)
+        assert (fit.expression_map.source, fit.expression_map.target) == ("flame2019", "flame2023")
+        np.testing.assert_allclose(fit.expression_map.matrix, codes, rtol=0, atol=5e-3)
 
     @pytest.mark.parametrize(
         ("pairs", "offset", "words"),
@@ -190,7 +195,7 @@ class TestLiveLink:
     def test_names_and_times(self, tmp_path: Path) -> None:
         values = wandering(4, 52)
         codes = ["10:59:59:58.500", "10:59:59:59.500", "11:00:00:00.500", "11:00:00:01.500"]
-        take = read_take(live_link(tmp_path / "take.csv", values, codes))
+        take = read_recording(live_link(tmp_path / "take.csv", values, codes))
         assert take.vocabulary == ARKIT
         np.testing.assert_allclose(take.values, values, atol=1e-8)
         np.testing.assert_allclose(take.times, np.arange(4) / 60.0, atol=1e-9)
@@ -201,29 +206,31 @@ class TestLiveLink:
             f"23:59:{58 + index // rate if index < 2 * rate else 0}:{index % rate}.000"
             for index in range(2 * rate)
         ]
-        take = read_take(live_link(tmp_path / "take.csv", np.zeros((2 * rate, 52)), codes))
+        take = read_recording(live_link(tmp_path / "take.csv", np.zeros((2 * rate, 52)), codes))
         np.testing.assert_allclose(take.times, np.arange(2 * rate) / rate, atol=1e-9)
 
     def test_midnight_and_plain_frames(self, tmp_path: Path) -> None:
-        over = read_take(
+        over = read_recording(
             live_link(tmp_path / "a.csv", np.zeros((2, 52)), ["23:59:59:59.000", "00:00:00:00.000"])
         )
-        plain = read_take(live_link(tmp_path / "b.csv", np.zeros((2, 52)), ["17", "18"]))
+        plain = read_recording(live_link(tmp_path / "b.csv", np.zeros((2, 52)), ["17", "18"]))
         for take in (over, plain):
             np.testing.assert_allclose(take.times, [0, 1 / 60], atol=1e-9)
 
     def test_rows_without_a_face_are_left_out(self, tmp_path: Path) -> None:
         codes = [f"00:00:00:{index:02d}.000" for index in range(3)]
-        take = read_take(live_link(tmp_path / "take.csv", wandering(3, 52), codes, [61, 0, 61]))
+        take = read_recording(
+            live_link(tmp_path / "take.csv", wandering(3, 52), codes, [61, 0, 61])
+        )
         np.testing.assert_allclose(take.times, [0, 2 / 60], atol=1e-9)
 
     def test_a_take_and_its_track_fit(self, tmp_path: Path) -> None:
         """From the files themselves: ARKit on disk against the codes."""
         source, target, matrix = takes(noise=0.0, frames=1800)
         codes = [f"00:00:{index // 60:02d}:{index % 60:02d}.000" for index in range(1800)]
-        read = read_take(live_link(tmp_path / "take.csv", source.values, codes))
+        read = read_recording(live_link(tmp_path / "take.csv", source.values, codes))
         fit = fit_pairs([(read, target)], "", offset=0.5)
-        np.testing.assert_allclose(fit.chart.matrix, matrix, rtol=0, atol=5e-3)
+        np.testing.assert_allclose(fit.expression_map.matrix, matrix, rtol=0, atol=5e-3)
 
     @pytest.mark.parametrize(
         ("text", "words"),
@@ -246,7 +253,7 @@ class TestLiveLink:
             text.replace("{head}", ",".join(["Timecode", "BlendShapeCount", *ARKIT_NAMES]))
         )
         with pytest.raises(InputError, match=words) as raised:
-            read_take(path)
+            read_recording(path)
         assert str(path) in str(raised.value)
 
     @settings(
@@ -264,7 +271,7 @@ class TestLiveLink:
             )
         )
         try:
-            take = read_take(path)
+            take = read_recording(path)
         except InputError:
             return
         assert np.isfinite(take.values).all()
@@ -273,7 +280,7 @@ class TestLiveLink:
 
 class TestTracks:
     def test_codes_of_a_track(self) -> None:
-        take = read_take("talk")
+        take = read_recording("talk")
         assert take.vocabulary == "openhead"
         assert take.values.shape == (len(take.times), len(CONTROLS))
         assert take.times[1] == pytest.approx(1 / 25)
@@ -282,4 +289,4 @@ class TestTracks:
         with pytest.raises(
             InputError, match="talk says it is of openhead, and --edition says flame2020"
         ):
-            read_take("talk", "flame2020")
+            read_recording("talk", "flame2020")

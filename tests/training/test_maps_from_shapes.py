@@ -49,26 +49,26 @@ def worst_code(chart: ExpressionMap) -> float:
 
 def test_same_topology_is_exact(openhead: HeadModel, second: HeadModel) -> None:
     fit = fit_shapes(openhead, second, "openhead, second")
-    assert (fit.chart.source, fit.chart.target) == (ARKIT, "flame2020")
-    assert worst_code(fit.chart) < 1e-4
-    assert fit.chart.fit is not None
-    assert (fit.chart.fit.how, fit.chart.fit.samples) == ("shapes", 51)
-    assert fit.chart.fit.residual < 1e-3 < 3.0 < fit.chart.fit.moved, "mm"
+    assert (fit.expression_map.source, fit.expression_map.target) == (ARKIT, "flame2020")
+    assert worst_code(fit.expression_map) < 1e-4
+    assert fit.expression_map.fit is not None
+    assert (fit.expression_map.fit.how, fit.expression_map.fit.samples) == ("shapes", 51)
+    assert fit.expression_map.fit.residual < 1e-3 < 3.0 < fit.expression_map.fit.moved, "mm"
     assert {row.name for row in fit.residuals} == {*ARKIT_NAMES} - {"tongueOut"}
     assert max(row.worst for row in fit.residuals) < 0.01, "mm, the jaw's turn included"
-    opened = codes(fit.chart)["jawOpen"]
+    opened = codes(fit.expression_map)["jawOpen"]
     assert opened[50] == pytest.approx(JAW_OPEN_ANGLE, abs=1e-4)
     assert np.abs(np.delete(opened, 50)).max() < 1e-4
-    assert not codes(fit.chart)["tongueOut"].any()
+    assert not codes(fit.expression_map)["tongueOut"].any()
 
 
 def test_another_order_and_size_are_exact(openhead: HeadModel, second: HeadModel) -> None:
     head = shuffled(without_mouth_parts(second), scale=1.1, shift=0.05)
     fit = fit_shapes(openhead, head, "")
-    assert fit.registration.trusted.mean() > 0.99
+    assert fit.registration.reliable.mean() > 0.99
     assert fit.registration.distance < 1e-6
-    assert worst_code(fit.chart) < 1e-3
-    assert codes(fit.chart)["jawOpen"][50] == pytest.approx(JAW_OPEN_ANGLE, abs=1e-3)
+    assert worst_code(fit.expression_map) < 1e-3
+    assert codes(fit.expression_map)["jawOpen"][50] == pytest.approx(JAW_OPEN_ANGLE, abs=1e-3)
 
 
 def test_another_topology_is_near(openhead: HeadModel, second: HeadModel) -> None:
@@ -76,9 +76,9 @@ def test_another_topology_is_near(openhead: HeadModel, second: HeadModel) -> Non
     head = shuffled(finer(head, head.template[head.faces].mean(axis=1)[:, 2] > 0.06), scale=0.9)
     fit = fit_shapes(openhead, head, "")
     assert len(head.template) > 8000
-    assert worst_code(fit.chart) < 0.01
-    assert fit.chart.fit is not None
-    assert fit.chart.fit.residual < 0.02, "mm"
+    assert worst_code(fit.expression_map) < 0.01
+    assert fit.expression_map.fit is not None
+    assert fit.expression_map.fit.residual < 0.02, "mm"
 
 
 def test_another_person_in_another_order_is_near(
@@ -87,15 +87,15 @@ def test_another_person_in_another_order_is_near(
     """Vertices are found to half a millimetre, so codes are off by a tenth and faces by a tenth of a millimetre."""
     head = shuffled(without_mouth_parts(other_person), seed=2)
     fit = fit_shapes(openhead, head, "")
-    assert worst_code(fit.chart) < 0.15
-    assert fit.chart.fit is not None
-    assert fit.chart.fit.residual < 0.15, "mm"
+    assert worst_code(fit.expression_map) < 0.15
+    assert fit.expression_map.fit is not None
+    assert fit.expression_map.fit.residual < 0.15, "mm"
     same = np.random.default_rng(2).permutation(len(head.template))  # what `shuffled` did
     truth = without_mouth_parts(openhead).template[same]
     found = np.einsum(
         "vkc,vk->vc", openhead.template[fit.registration.corners], fit.registration.shares
     )
-    distance = np.linalg.norm(found - truth, axis=1)[fit.registration.trusted]
+    distance = np.linalg.norm(found - truth, axis=1)[fit.registration.reliable]
     assert np.median(distance) < 0.6e-3
     assert np.percentile(distance, 95) < 3e-3
 
@@ -107,7 +107,7 @@ def test_without_a_shape_basis_surfaces_alone_decide(
         shuffled(without_mouth_parts(second)), shape_basis=np.zeros((4732, 3, 0), dtype=np.float32)
     )
     registration = register(openhead, head)
-    assert registration.trusted.mean() > 0.99
+    assert registration.reliable.mean() > 0.99
     assert registration.distance < 1e-6
 
 
@@ -115,7 +115,7 @@ def test_a_map_moves_the_second_head_as_the_first(
     openhead: HeadModel, other_person: HeadModel
 ) -> None:
     """A smile with the mouth half open, through the map, against OpenHead's own: mm on the skin."""
-    chart = fit_shapes(openhead, other_person, "").chart
+    chart = fit_shapes(openhead, other_person, "").expression_map
     weights = np.zeros(52, dtype=np.float32)
     for name, weight in {
         "mouthSmileLeft": 0.8,
@@ -138,9 +138,11 @@ def test_a_map_moves_the_second_head_as_the_first(
 
 def test_codes_of_one_head_become_those_of_another(openhead: HeadModel, second: HeadModel) -> None:
     fit = fit_shapes(openhead, second, "", codes=True)
-    assert (fit.chart.source, fit.chart.inputs) == ("openhead", CONTROLS)
-    np.testing.assert_allclose(fit.chart.matrix[:50, :50], np.linalg.inv(MIX).T, rtol=0, atol=1e-3)
-    np.testing.assert_allclose(fit.chart.matrix[50:, 50:], np.eye(9), rtol=0, atol=2e-3)
+    assert (fit.expression_map.source, fit.expression_map.inputs) == ("openhead", CONTROLS)
+    np.testing.assert_allclose(
+        fit.expression_map.matrix[:50, :50], np.linalg.inv(MIX).T, rtol=0, atol=1e-3
+    )
+    np.testing.assert_allclose(fit.expression_map.matrix[50:, 50:], np.eye(9), rtol=0, atol=2e-3)
 
 
 def test_noise_of_the_fit_holds_codes_back(
@@ -156,12 +158,16 @@ def test_noise_of_the_fit_holds_codes_back(
     )
     fit = fit_shapes(openhead, poor, "")
     free = fit_shapes(openhead, poor, "", ridge=1e-12)
-    assert fit.chart.fit is not None
-    assert free.chart.fit is not None
-    assert fit.chart.fit.residual > 0.3, "mm, and it says so"
-    assert 0.85 * fit.chart.fit.residual < free.chart.fit.residual < fit.chart.fit.residual
-    assert np.abs(free.chart.matrix).max() > 30
-    assert np.abs(fit.chart.matrix).max() < 3
+    assert fit.expression_map.fit is not None
+    assert free.expression_map.fit is not None
+    assert fit.expression_map.fit.residual > 0.3, "mm, and it says so"
+    assert (
+        0.85 * fit.expression_map.fit.residual
+        < free.expression_map.fit.residual
+        < fit.expression_map.fit.residual
+    )
+    assert np.abs(free.expression_map.matrix).max() > 30
+    assert np.abs(fit.expression_map.matrix).max() < 3
 
 
 def test_what_is_no_head_is_refused(openhead: HeadModel, second: HeadModel) -> None:

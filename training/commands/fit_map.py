@@ -156,13 +156,13 @@ def _from_shapes(
     made_from = f"{Path(source).name}, {Path(target).name}"
     fit = fit_shapes(*heads, made_from, codes=codes, ridge=ridge, progress=progress)
     _show_shapes(fit, all_rows)
-    return fit.chart
+    return fit.expression_map
 
 
 def _show_shapes(fit: ShapesFit, all_rows: bool) -> None:
     where = fit.registration
     if where.distance:
-        share = 100 * where.trusted.mean()
+        share = 100 * where.reliable.mean()
         click.echo(
             f"other topology: {share:.0f} % of vertices found, {1000 * where.distance:.2f} mm apart (median)"
         )
@@ -193,15 +193,16 @@ def _from_pairs(
     all_rows: bool,
 ) -> ExpressionMap:
     from ..retargeting.fit_pairs import fit_pairs
-    from ..retargeting.recordings import read_take
+    from ..retargeting.recordings import read_recording
 
     takes = [
-        (read_take(first, from_edition), read_take(second, edition)) for first, second in pairs
+        (read_recording(first, from_edition), read_recording(second, edition))
+        for first, second in pairs
     ]
     made_from = ", ".join(f"{Path(first).name} -> {Path(second).name}" for first, second in pairs)
     fit = fit_pairs(takes, made_from, offset=offset)
     _show_pairs(fit, all_rows)
-    return fit.chart
+    return fit.expression_map
 
 
 def _show_pairs(fit: PairsFit, all_rows: bool) -> None:
@@ -220,5 +221,5 @@ def _show_pairs(fit: PairsFit, all_rows: bool) -> None:
         click.echo(
             f"the other {len(order) - len(shown)} outputs are explained better (--all-rows shows them)"
         )
-    if fit.untaught:
+    if fit.unmoved_inputs:
         click.echo(f"never moved in these takes, and so without effect: {', '.join(fit.untaught)}")

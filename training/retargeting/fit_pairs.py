@@ -93,7 +93,7 @@ STILL = 0.02
 class PairsFit:
     """A map from pairs, and what a user should know of it."""
 
-    chart: ExpressionMap
+    expression_map: ExpressionMap
     explained: (
         Double  # [59] share of each output's variance on frames held out; NaN where it never moves
     )
@@ -101,10 +101,12 @@ class PairsFit:
     frames: int
 
     @property
-    def untaught(self) -> list[str]:
+    def unmoved_inputs(self) -> list[str]:
         """Inputs that never moved: the map leaves them without effect."""
         return [
-            name for name, size in zip(self.chart.inputs, self.reached, strict=True) if size < STILL
+            name
+            for name, size in zip(self.expression_map.inputs, self.reached, strict=True)
+            if size < STILL
         ]
 
 
@@ -144,8 +146,8 @@ def fit_pairs(
         _rms(cure.missed[:, codes]),
         _rms(outputs[:, codes]),
     )
-    chart = ExpressionMap(source, target, matrix.astype(np.float32), fit=fit)
-    return PairsFit(chart, explained, np.abs(inputs).max(axis=0), len(inputs))
+    expression_map = ExpressionMap(source, target, matrix.astype(np.float32), fit=fit)
+    return PairsFit(expression_map, explained, np.abs(inputs).max(axis=0), len(inputs))
 
 
 def _vocabularies(pairs: Sequence[tuple[Recording, Recording]]) -> tuple[str, str]:

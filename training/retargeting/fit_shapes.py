@@ -55,8 +55,8 @@ class ShapeMatch:
         trusted: [V] the vertices that count; W of them.
     """
 
-    def __init__(self, head: HeadModel, trusted: NDArray[np.bool_]) -> None:
-        self._head, self._trusted = head, trusted
+    def __init__(self, head: HeadModel, reliable: NDArray[np.bool_]) -> None:
+        self._head, self._reliable = head, reliable
         self._rest = self._vertices(np.zeros(len(CONTROLS)))
         self._columns = self._derivative(
             np.zeros(len(CONTROLS))
@@ -107,15 +107,15 @@ class ShapeMatch:
     def _vertices(self, controls: Double) -> Double:
         still = np.zeros(POSE_SIZE, dtype=np.float32)
         return self._head.vertices(*split(controls.astype(np.float32), still))[
-            self._trusted
+            self._reliable
         ].astype(float)
 
     def _derivative(self, controls: Double) -> Double:
         """[3 W, 59]: expressions turned as the bones turn them, joints by a small step."""
         expression, pose = split(controls.astype(np.float32), np.zeros(POSE_SIZE, dtype=np.float32))
         turns = bone_transforms(pose, self._head.joints(expression))[:, :3, :3]
-        skinned = np.einsum("vb,bij->vij", self._head.weights[self._trusted], turns)
-        bent = np.einsum("vij,vje->vie", skinned, self._head.expression_basis[self._trusted])
+        skinned = np.einsum("vb,bij->vij", self._head.weights[self._reliable], turns)
+        bent = np.einsum("vij,vje->vie", skinned, self._head.expression_basis[self._reliable])
         around = controls + STEP * np.eye(len(CONTROLS))[EXPRESSION_SIZE:]
         here = self._vertices(controls)
         turned = np.stack([(self._vertices(row) - here) / STEP for row in around], axis=-1)
@@ -200,7 +200,7 @@ class ShapeResidual:
 class ShapesFit:
     """A map from shapes, and what a user should know of it."""
 
-    chart: ExpressionMap
+    expression_map: ExpressionMap
     residuals: tuple[ShapeResidual, ...]
     """Of every probe that moves anything."""
     registration: Registration
@@ -226,13 +226,13 @@ def fit_shapes(
     """
     probed = probes(source, codes=codes)
     registration = register(source, target)
-    if registration.trusted.mean() < LEAST_FOUND:
+    if registration.reliable.mean() < LEAST_FOUND:
         raise InputError(
             f"only {100 * registration.trusted.mean():.0f} % of the target's vertices were found on the source: both "
             "must be human heads in metres, +Y up, facing +Z, with FLAME's five joints"
         )
-    wanted = registration.carried(probed.moved)[:, registration.trusted]  # [n, W, 3]
-    imitation = ShapeMatch(target, registration.trusted)
+    wanted = registration.transfer(probed.moved)[:, registration.reliable]  # [n, W, 3]
+    imitation = ShapeMatch(target, registration.reliable)
     strength = imitation.noise(wanted) if ridge is None else ridge
     found = imitation.at_once(wanted, strength)
     with progress("bending joints", len(found)) as advance:

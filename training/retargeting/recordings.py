@@ -107,7 +107,7 @@ class Recording:
     values: Double  # [T, n]
 
 
-def read_take(source: str | Path, edition: str | None = None) -> Recording:
+def read_recording(source: str | Path, edition: str | None = None) -> Recording:
     """Read ARKit weights from a Live Link Face `.csv`, or codes from a track of any known format.
 
     Args:
@@ -135,7 +135,7 @@ def read_take(source: str | Path, edition: str | None = None) -> Recording:
 # A whole track in another head model's codes, by a map.
 
 
-def retargeted(track: FlameTrack, map_file: str) -> FlameTrack:
+def retarget_track(track: FlameTrack, map_file: str) -> FlameTrack:
     """Every frame through a map of codes (`imavatar-data fit-map --codes`); the shape, which no map knows, is left out.
 
     Raises:

@@ -54,12 +54,12 @@ class Registration:
 
     corners: Integers  # [V, 3] vertices of the source around the point
     shares: Double  # [V, 3] their weights
-    trusted: NDArray[np.bool_]  # [V] a point was found
+    reliable: NDArray[np.bool_]  # [V] a point was found
     turn: Double  # [3, 3] the source's directions -> the target's, scale included
     distance: float
     """Median metres between the target, bent, and the source; 0 where the vertices are the same."""
 
-    def carried(self, moved: Double) -> Double:
+    def transfer(self, moved: Double) -> Double:
         """[..., V, 3] the displacements `[..., U, 3]` of the source, at the target's vertices and in its size."""
         at = np.einsum("...vkc,vk->...vc", moved[..., self.corners, :], self.shares)
         return np.asarray(at @ self.turn.T)
@@ -88,19 +88,19 @@ def _by_surface(source: HeadModel, target: HeadModel) -> Registration:
     bent = start
     for _ in range(ROUNDS):
         placed = scale * bent @ rotation.T + shift
-        _, point, trusted = _nearest(source, surface, target, placed)
-        scale, rotation, shift = _similarity(bent[trusted], point[trusted])
+        _, point, reliable = _nearest(source, surface, target, placed)
+        scale, rotation, shift = _similarity(bent[reliable], point[reliable])
         wanted = (point - shift) @ rotation / scale
-        bent = start + basis @ _shape(basis[trusted], (wanted - start)[trusted])
+        bent = start + basis @ _shape(basis[reliable], (wanted - start)[reliable])
     placed = scale * bent @ rotation.T + shift
-    corners, point, trusted = _nearest(source, surface, target, placed)
+    corners, point, reliable = _nearest(source, surface, target, placed)
     distance = (
-        float(np.median(np.linalg.norm(point - placed, axis=1)[trusted]))
-        if trusted.any()
+        float(np.median(np.linalg.norm(point - placed, axis=1)[reliable]))
+        if reliable.any()
         else np.inf
     )
     return Registration(
-        corners, shares_at(surface, corners, point), trusted, rotation.T / scale, distance
+        corners, shares_at(surface, corners, point), reliable, rotation.T / scale, distance
     )
 
 
@@ -153,7 +153,7 @@ def _nearest(
     of_source, of_target = _parts(source), _parts(target)
     igl = require("igl", extra="train")
     corners, point = np.zeros((len(placed), 3), dtype=np.int64), placed.copy()
-    trusted = np.zeros(len(placed), dtype=bool)
+    reliable = np.zeros(len(placed), dtype=bool)
     normals = vertex_normals(placed.astype(np.float32), target.faces)
     for part in (0, 1, 2):
         faces = source.faces[(of_source[source.faces] == part).all(axis=1)].astype(np.int64)
@@ -163,8 +163,8 @@ def _nearest(
         squared, face, nearest = igl.point_mesh_squared_distance(placed[own], surface, faces)
         facing = np.einsum("vc,vc->v", normals[own], _unit(_across(surface, faces))[face])
         corners[own], point[own] = faces[face], nearest
-        trusted[own] = (squared < NEAR**2) & (facing > ALIKE)
-    return corners, point, trusted
+        reliable[own] = (squared < NEAR**2) & (facing > ALIKE)
+    return corners, point, reliable
 
 
 def _across(vertices: Double, faces: NDArray[np.integer[Any]]) -> Double:
