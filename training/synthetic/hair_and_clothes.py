@@ -104,7 +104,7 @@ def hair_strands(
     swept = _locks(z + 0.10 * along + wave, along, fineness)
     fallen = _locks(0.35 * np.arctan2(x, -z) + wave, y * 4.0, fineness)
     behind = smoothstep(-0.02, -0.20, z)
-    return (1.0 - behind) * swept + behind * fallen
+    return np.asarray((1.0 - behind) * swept + behind * fallen)
 
 
 def _locks(
