@@ -2,11 +2,11 @@
 
     python benchmarks/bake_sequences.py [AVATAR] [--frames 250] [--jobs 1 2] [--out FOLDER]
 
-Every row bakes the first frames of the bundled talk track into a fresh folder. Included: posing, normals, colours where
-the row says so, formatting, every write to the disk, putting one file together, and the neutral mesh beside a point
-cache. Not included: the start of the program and opening the avatar. `per core` is frames a second of processor time,
-all threads together, which tells what the machine can do when it is busy with other things; the other columns are the
-wall clock's.
+Every row bakes the first frames of the bundled talk track into a new folder. Times include posing,
+normals, colours where the row names them, formatting, every write to the disk, assembling one file,
+and the neutral mesh beside a point cache. They do not include the start of the program and opening
+the avatar. `per core` is frames a second of processor time over all threads, which does not depend
+on the load of the machine; the other columns are in wall-clock time.
 """
 
 from __future__ import annotations
@@ -25,22 +25,26 @@ from imavatar_deploy.exporters.sequences.motion import Motion, open_take
 from imavatar_deploy.exporters.sequences.workers import threads
 
 COLOURED_FRAMES = 20
-"""The full texture network takes so long for every vertex that a few frames tell as much."""
+"""Frames of the rows with colours: the full texture network is slow for every vertex."""
 
 
-def rate(take: Motion, row: SequenceFormat, jobs: int, folder: Path) -> tuple[float, float, float]:
-    """Frames a second by the wall clock and by the processor, and megabytes a frame."""
+def rate(
+    motion: Motion, row: SequenceFormat, jobs: int, folder: Path
+) -> tuple[float, float, float]:
+    """Frames a second of wall-clock and of processor time, and megabytes a frame."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        wall, used = time.perf_counter(), time.process_time()
-        bake_take(take, Path(out) / "bake", [row], crew=threads(jobs))
-        wall, used = time.perf_counter() - wall, time.process_time() - used
+        wall_start = time.perf_counter()
+        processor_start = time.process_time()
+        bake_take(motion, Path(out) / "bake", [row], crew=threads(jobs))
+        wall = time.perf_counter() - wall_start
+        processor = time.process_time() - processor_start
         size = sum(path.stat().st_size for path in Path(out).rglob("*") if path.is_file())
-    return len(take) / wall, len(take) / used, size / len(take) / 1e6
+    return len(motion) / wall, len(motion) / processor, size / len(motion) / 1e6
 
 
-def line(take: Motion, row: SequenceFormat, jobs: Sequence[int], folder: Path) -> str:
-    runs = [rate(take, row, count, folder) for count in jobs]
-    name = f"{row.name}, colours" if take.colour else row.name
+def line(motion: Motion, row: SequenceFormat, jobs: Sequence[int], folder: Path) -> str:
+    runs = [rate(motion, row, count, folder) for count in jobs]
+    name = f"{row.name}, colours" if motion.colour else row.name
     walls = " | ".join(f"{wall:.0f}" if wall >= 10 else f"{wall:.1f}" for wall, _, _ in runs)
     _, per_core, size = runs[0]
     return f"| {name} | {walls} | {per_core:.0f} | {size:.2f} MB |"
@@ -57,22 +61,21 @@ def main() -> None:
         "--out", type=Path, help="Folder on the disk to be measured.  [default: the system's]"
     )
     arguments = parser.parse_args()
-    take = open_take(arguments.avatar, "talk", frames=slice(0, arguments.frames))
+    motion = open_take(arguments.avatar, "talk", frames=slice(0, arguments.frames))
     coloured = replace(
         open_take(arguments.avatar, "talk", frames=slice(0, COLOURED_FRAMES)), colour=True
     )
     print(
-        f"{arguments.avatar}: {take.avatar.vertex_count} vertices, {len(take.avatar.faces)} faces, {len(take)} frames\n"
+        f"{arguments.avatar}: {motion.avatar.vertex_count} vertices, "
+        f"{len(motion.avatar.faces)} faces, {len(motion)} frames\n"
     )
-    print(
-        f"| format | {' | '.join(f'{count} jobs' for count in arguments.jobs)} | per core | a frame |"
-    )
+    jobs = " | ".join(f"{count} jobs" for count in arguments.jobs)
+    print(f"| format | {jobs} | per core | a frame |")
     print("|---" * (3 + len(arguments.jobs)) + "|")
     for row in FORMATS.values():
-        rate(
-            coloured if row.carries_colours else take, row, 1, arguments.out
-        )  # compile and load everything once
-        print(line(take, row, arguments.jobs, arguments.out), flush=True)
+        # compile and load everything once
+        rate(coloured if row.carries_colours else motion, row, 1, arguments.out)
+        print(line(motion, row, arguments.jobs, arguments.out), flush=True)
         if row.carries_colours:
             print(line(coloured, row, arguments.jobs, arguments.out), flush=True)
 
