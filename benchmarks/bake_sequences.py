@@ -2,11 +2,11 @@
 
     python benchmarks/bake_sequences.py [AVATAR] [--frames 250] [--jobs 1 2] [--out FOLDER]
 
-Every row bakes the first frames of the bundled talk track into a fresh folder. Included: posing, normals, colours where
-the row says so, formatting, every write to the disk, putting one file together, and the neutral mesh beside a point
-cache. Not included: the start of the program and opening the avatar. `per core` is frames a second of processor time,
-all threads together, which tells what the machine can do when it is busy with other things; the other columns are the
-wall clock's.
+Every row bakes the first frames of the bundled talk track into a new folder. Times include posing,
+normals, colours where the row names them, formatting, every write to the disk, assembling one file,
+and the neutral mesh beside a point cache. They do not include the start of the program and opening
+the avatar. `per core` is frames a second of processor time over all threads, which does not depend
+on the load of the machine; the other columns are in wall-clock time.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ from imavatar_deploy.exporters.sequences.motion import Motion, open_motion
 from imavatar_deploy.exporters.sequences.workers import thread_executor
 
 COLOURED_FRAMES = 20
-"""The full texture network takes so long for every vertex that a few frames tell as much."""
+"""Frames of the rows with colours: the full texture network is slow for every vertex."""
 
 
 def rate(
     motion: Motion, row: SequenceFormat, jobs: int, folder: Path
 ) -> tuple[float, float, float]:
-    """Frames a second by the wall clock and by the processor, and megabytes a frame."""
+    """Frames a second of wall-clock and of processor time, and megabytes a frame."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        wall, used = time.perf_counter(), time.process_time()
+        wall_start = time.perf_counter()
+        processor_start = time.process_time()
         bake_motion(motion, Path(out) / "bake", [row], executor=thread_executor(jobs))
-        wall, used = time.perf_counter() - wall, time.process_time() - used
+        wall = time.perf_counter() - wall_start
+        processor = time.process_time() - processor_start
         size = sum(path.stat().st_size for path in Path(out).rglob("*") if path.is_file())
-    return len(motion) / wall, len(motion) / used, size / len(motion) / 1e6
+    return len(motion) / wall, len(motion) / processor, size / len(motion) / 1e6
 
 
 def line(motion: Motion, row: SequenceFormat, jobs: Sequence[int], folder: Path) -> str:
@@ -67,14 +69,12 @@ def main() -> None:
         f"{arguments.avatar}: {motion.avatar.vertex_count} vertices, "
         f"{len(motion.avatar.faces)} faces, {len(motion)} frames\n"
     )
-    print(
-        f"| format | {' | '.join(f'{count} jobs' for count in arguments.jobs)} | per core | a frame |"
-    )
+    jobs = " | ".join(f"{count} jobs" for count in arguments.jobs)
+    print(f"| format | {jobs} | per core | a frame |")
     print("|---" * (3 + len(arguments.jobs)) + "|")
     for row in FORMATS.values():
-        rate(
-            coloured if row.carries_colours else motion, row, 1, arguments.out
-        )  # compile and load everything once
+        # compile and load everything once
+        rate(coloured if row.carries_colours else motion, row, 1, arguments.out)
         print(line(motion, row, arguments.jobs, arguments.out), flush=True)
         if row.carries_colours:
             print(line(coloured, row, arguments.jobs, arguments.out), flush=True)

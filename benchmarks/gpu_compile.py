@@ -1,9 +1,10 @@
-"""Every kernel of the GPU's renderer compiled for CUDA, on any machine: no device and no driver are needed.
+"""Compiles every kernel of the GPU renderer for CUDA, without a device or driver.
 
     python benchmarks/gpu_compile.py --arch 90 --arch 89
 
-What it proves is that NVRTC, and the linker that joins the tensor cores' products to the network's kernel, take our
-kernels for that architecture, and that the network's tile fits the shared memory it was planned for.
+It shows that NVRTC compiles the kernels for an architecture, that its linker joins the matrix
+products of the tensor cores to the network's kernel, and that the network's tile fits the planned
+shared memory.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ SHARED = {
     120: 99,
     121: 99,
 }
-"""KB of shared memory that a block may have, by compute capability (CUDA C++ Programming Guide, technical tables)."""
+"""KB of shared memory a block, by compute capability (CUDA C++ Programming Guide)."""
 
 
 def compiled(module: object, arch: int, folder: Path) -> tuple[int, dict[str, int]]:
-    """Size of the machine code, and bytes of shared memory by kernel."""
+    """Size of a module's machine code, and bytes of shared memory by kernel."""
     with quietly(wp):
         (code,) = wp.compile_aot_module(module, arch=arch, module_dir=folder, use_ptx=False)
     (meta,) = folder.glob("*.meta")
@@ -44,7 +45,7 @@ def compiled(module: object, arch: int, folder: Path) -> tuple[int, dict[str, in
 
 
 def compile_all(arch: int, width: int) -> list[str]:
-    """A line for the plain kernels and one for the network's."""
+    """Lines about the plain kernels and the network's kernel."""
     lines = []
     rows = texture_network.rows_that_fit(width, SHARED[arch] << 10)
     tensor = texture_network.network_kernel(rows, width).module
@@ -56,13 +57,16 @@ def compile_all(arch: int, width: int) -> list[str]:
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             size, shared = compiled(module, arch, Path(folder))
-        most = max(shared.values())
-        if most > SHARED[arch] << 10:
-            raise click.ClickException(f"sm_{arch}: {name} wants {most} bytes of shared memory")
+        largest = max(shared.values())
+        if largest > SHARED[arch] << 10:
+            raise click.ClickException(
+                f"sm_{arch}: {name} needs {largest} bytes of shared memory, more than "
+                f"{SHARED[arch] << 10}"
+            )
         seconds = time.perf_counter() - started
         lines.append(
             f"sm_{arch}: {name}: {len(shared)} kernels, {human_bytes(size)}, "
-            f"at most {most:,} bytes of shared memory, {seconds:.0f} s"
+            f"at most {largest:,} bytes of shared memory, {seconds:.0f} s"
         )
     return lines
 
@@ -75,9 +79,9 @@ def compile_all(arch: int, width: int) -> list[str]:
     type=click.Choice([str(arch) for arch in SHARED]),
     default=("90",),
 )
-@click.option("--width", default=512, show_default=True, help="Of the texture network's layers.")
+@click.option("--width", default=512, show_default=True, help="Width of the texture network.")
 def main(arches: tuple[str, ...], width: int) -> None:
-    """Compile for every ARCH."""
+    """Compile for every --arch."""
     start()
     click.echo(f"Warp {wp.config.version}, kernels of {renderer.__name__.rpartition('.')[0]}")
     for arch in arches:

@@ -1,15 +1,16 @@
-"""Full frames on a device: latency, throughput, memory over many frames, and how far above the floors all of it is.
+"""Frames on a device: latency, throughput, memory over many frames, and ratio to the lower bound.
 
     python benchmarks/gpu_frames.py AVATAR --backend cuda --size 512 --shading pixel --frames 100000
 
-The floor of a frame is the larger of two times. Arithmetic: the texture network's multiplications and additions for one
-point, counted in its own weights, times the points that the frame asks about, over the device's peak in half precision
-with float32 sums. Bytes: every array that a stage reads or writes, once (`Load.bytes`), over the device's bandwidth.
-Peaks are the vendor's figures (`PEAKS`), or `--tflops` and `--gbps`.
+The lower bound of a frame is the larger of two times. Arithmetic: the operations of the texture
+network for one point, times the points of the frame, over the device's peak in half precision with
+float32 sums. Bytes: every array that a stage reads or writes, once (`Load.bytes`), over the
+device's bandwidth. Peaks are the vendor's (`PEAKS`), or `--tflops` and `--gbps`.
 
-For the sample at 512², seen from the front: 2 (70 x 512 + 3 x 512 x 512 + 512 x 3) = 1.648 MFLOP a point. Its 106,000
-covered pixels make 175 GFLOP (`pixel`), its 2,200 visible vertices 3.6 GFLOP (`vertex`); an H100 (989 TFLOP/s) needs
-0.18 ms and 0.004 ms at least. 37 MB travel, 0.011 ms at 3.35 TB/s.
+For the sample at 512², from the front: 2 (70 x 512 + 3 x 512 x 512 + 512 x 3) = 1.648 MFLOP a
+point. Its 106,000 covered pixels make 175 GFLOP (`pixel`), its 2,200 visible vertices 3.6 GFLOP
+(`vertex`); an H100 (989 TFLOP/s) needs at least 0.18 ms and 0.004 ms. 37 MB are read and written,
+0.011 ms at 3.35 TB/s.
 """
 
 from __future__ import annotations
@@ -44,12 +45,16 @@ PEAKS = {
     "RTX 4090": (165, 1008),
     "RTX 3090": (71, 936),
 }
-"""TFLOP/s of dense half-precision products with float32 sums, and GB/s; the first name that is part of the device's."""
+"""TFLOP/s of dense half-precision products with float32 sums, and GB/s, by part of the name.
+
+The first name that is part of the device's counts.
+"""
 
 BATCH = 32
-"""Frames a call of `render_batch`."""
+"""Frames per call of `render_batch`."""
 
 WARM_UP = 20
+"""Frames before the measured ones."""
 
 Motion = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Expressions `[N, E]` and poses `[N, 15]`."""
@@ -57,26 +62,28 @@ Motion = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Load:
-    """What a frame of an avatar has to do."""
+    """Sizes that determine the work of a frame."""
 
     vertices: int
     faces: int
     pixels: int
-    points: int  # that the colours are computed at
-    flops_a_point: int
+    points: int  # at which colours are computed
+    flops_per_point: int
     code: int  # numbers of a vertex that the shading reads
     bones: int
     coefficients: int
 
     @property
     def flops(self) -> int:
-        """Of the colours; all else is a thousandth of it."""
-        return self.points * self.flops_a_point
+        """Operations of the shading; those of all other stages are a thousandth of it."""
+        return self.points * self.flops_per_point
 
     @property
     def bytes(self) -> dict[str, int]:
-        """What must travel, by stage: each array once for each stage that reads it or writes it."""
-        vertex, face, pixel = self.vertices, self.faces, self.pixels
+        """Bytes by stage: each array once for each stage that reads or writes it."""
+        vertex = self.vertices
+        face = self.faces
+        pixel = self.pixels
         return {
             "animate": vertex * (4 * 3 * (self.coefficients + 1) + 4 * self.bones + 12 + 24),
             "normals": vertex * (12 + 12 + 4 * self.bones + 12) + face * (12 + 12 + 12 + 12),
@@ -87,15 +94,15 @@ class Load:
 
 
 def load_of(player: Player, folder: AvatarFolder, expression: Any, pose: Any) -> Load:
-    """What one frame has to do, counted by the CPU's rasteriser."""
+    """Sizes of one frame, counted by the CPU's rasteriser."""
     avatar = player.avatar
     posed = pose_plainly(avatar, np.asarray(expression, np.float32), np.asarray(pose, np.float32))
     with Workers(1) as workers:
         rasteriser = Rasteriser(avatar.faces, player.width, player.height, workers)
-        seen = rasteriser.draw(
+        triangle = rasteriser.draw(
             posed.vertices, player.camera.image_matrix(player.width, player.height)
         ).triangle
-    covered = seen[seen >= 0]
+    covered = triangle[triangle >= 0]
     points = len(np.unique(avatar.faces[covered])) if player.shading == "vertex" else len(covered)
     flops, code = network_of(player.shading, folder)
     sizes = (avatar.vertex_count, len(avatar.faces), player.width * player.height)
@@ -105,7 +112,7 @@ def load_of(player: Player, folder: AvatarFolder, expression: Any, pose: Any) ->
 
 
 def network_of(shading: str, folder: AvatarFolder) -> tuple[int, int]:
-    """FLOP a point, and numbers a vertex, of what shades."""
+    """FLOP per point and numbers per vertex of a shading."""
     if shading == "student":
         width = read_student(folder).width
         return 2 * width * (3 + width + 3), width
@@ -114,7 +121,7 @@ def network_of(shading: str, folder: AvatarFolder) -> tuple[int, int]:
 
 
 def device_memory(backend: str) -> int:
-    """Bytes in use: on the GPU by everyone, on a CPU by this process (where the system tells)."""
+    """Bytes in use: of the GPU by all processes, or of this process on a CPU; 0 if unknown."""
     if backend == "cuda":
         from imavatar_deploy.runtime.warp_backend.library import wp
 
@@ -125,7 +132,7 @@ def device_memory(backend: str) -> int:
 
 
 def latencies(player: Player, motion: Motion, count: int) -> NDArray[np.float64]:
-    """[count] seconds from parameters in to image out, one frame at a time."""
+    """Seconds `[count]` from parameters to image, one frame at a time."""
     seconds = np.zeros(count)
     for frame in range(-WARM_UP, count):
         expression, pose = (values[frame % len(values)] for values in motion)
@@ -137,19 +144,19 @@ def latencies(player: Player, motion: Motion, count: int) -> NDArray[np.float64]
 
 
 def stages(player: Player, motion: Motion, count: int) -> str:
-    """Median milliseconds of each stage over `count` frames, the device waited for after each."""
-    laps = [
+    """Median milliseconds of each stage over `count` frames, with a synchronisation after each."""
+    times = [
         player.render_timed(motion[0][frame], motion[1][frame])[1]
         for frame in range(min(count, len(motion[0])))
     ]
-    medians = {name: 1e3 * float(np.median([lap[name] for lap in laps])) for name in laps[0]}
+    medians = {name: 1e3 * float(np.median([row[name] for row in times])) for name in times[0]}
     return "stages, waiting after each, ms: " + ", ".join(
         f"{name} {value:.3f}" for name, value in medians.items()
     )
 
 
 def long_run(player: Player, motion: Motion, count: int, backend: str) -> tuple[float, list[int]]:
-    """Frames a second over `count` frames in batches, and the memory in use after each tenth of them."""
+    """Frames a second over `count` frames in batches, and the memory in use after each tenth."""
     starts = range(0, count, BATCH)
     tenth = max(len(starts) // 10, 1)
     memory = []
@@ -168,21 +175,28 @@ def report(
     """Lines about one measurement."""
     p50, p99 = (1e3 * float(np.percentile(seconds, q)) for q in (50, 99))
     yield f"one at a time: p50 {p50:.3f} ms, p99 {p99:.3f} ms, {1e3 / p50:.0f} frames/s"
-    yield f"colours of {load.points:,} points at {load.flops_a_point / 1e6:.3f} MFLOP: {load.flops / 1e9:.2f} GFLOP"
+    yield (
+        f"colours of {load.points:,} points at {load.flops_per_point / 1e6:.3f} MFLOP: "
+        f"{load.flops / 1e9:.2f} GFLOP"
+    )
     moved = ", ".join(f"{stage} {size / 1e6:.1f}" for stage, size in load.bytes.items())
     total = sum(load.bytes.values())
     yield f"bytes: {total / 1e6:.1f} MB ({moved})"
     if peak is None:
         yield "floors: unknown device; give --tflops and --gbps"
         return
-    arithmetic, travel = load.flops / peak[0] / 1e9, total / peak[1] / 1e6
-    floor = max(arithmetic, travel)
-    yield f"floors at {peak[0]:g} TFLOP/s and {peak[1]:g} GB/s: arithmetic {arithmetic:.4f} ms, bytes {travel:.4f} ms"
+    arithmetic = load.flops / peak[0] / 1e9
+    transfer = total / peak[1] / 1e6
+    floor = max(arithmetic, transfer)
+    yield (
+        f"floors at {peak[0]:g} TFLOP/s and {peak[1]:g} GB/s: arithmetic {arithmetic:.4f} ms, "
+        f"bytes {transfer:.4f} ms"
+    )
     yield f"p50 is {p50 / floor:.1f} times the floor"
 
 
 def peak_of(note: str, tflops: float | None, gbps: float | None) -> tuple[float, float] | None:
-    """What was given, else what is known of a device named in `note`."""
+    """TFLOP/s and GB/s: the given ones, or those of the device named in `note`."""
     if tflops and gbps:
         return tflops, gbps
     return next((peak for name, peak in PEAKS.items() if name in note), None)
@@ -204,15 +218,21 @@ def peak_of(note: str, tflops: float | None, gbps: float | None) -> tuple[float,
     "--frames",
     default=100_000,
     show_default=True,
-    help="Frames of the long run, whose memory must stay.",
+    help="Frames of the long run, over which memory must not grow.",
 )
-@click.option("--tflops", type=float, help="The device's peak, where this file does not know it.")
-@click.option("--gbps", type=float, help="Its bandwidth.")
+@click.option("--tflops", type=float, help="Peak of a device that `PEAKS` lacks.")
+@click.option("--gbps", type=float, help="Bandwidth of a device that `PEAKS` lacks.")
 def main(
-    avatar: str, backend: str, size: int, shadings: tuple[str, ...], timed: int, frames: int, tflops: float | None,
+    avatar: str,
+    backend: str,
+    size: int,
+    shadings: tuple[str, ...],
+    timed: int,
+    frames: int,
+    tflops: float | None,
     gbps: float | None,
-) -> None:  # fmt: skip
-    """Measure AVATAR on the bundled motion, seen from the front."""
+) -> None:
+    """Measure AVATAR on the bundled motion, from the front."""
     track = list(read_track("talk").frames())
     motion = (
         np.stack([frame.expression for frame in track]),
@@ -222,15 +242,19 @@ def main(
     for shading in shadings:
         with Player(avatar, size=size, shading=shading, backend=backend) as player:
             click.echo(
-                f"{avatar}: {len(player.avatar.faces):,} faces, {size}², {shading}, {player.backend_note}"
+                f"{avatar}: {len(player.avatar.faces):,} faces, {size}², {shading}, "
+                f"{player.backend_note}"
             )
             load = load_of(player, folder, motion[0][0], motion[1][0])
             peak = peak_of(player.backend_note, tflops, gbps)
             click.echo("\n".join(report(load, latencies(player, motion, timed), peak)))
             click.echo(stages(player, motion, timed))
             rate, memory = long_run(player, motion, frames, backend)
-            click.echo(f"{frames:,} in batches of {BATCH}: {rate:.0f} frames/s; memory after each tenth, MB: "
-                       + " ".join(f"{used / 1e6:.1f}" for used in memory))  # fmt: skip
+            megabytes = " ".join(f"{used / 1e6:.1f}" for used in memory)
+            click.echo(
+                f"{frames:,} in batches of {BATCH}: {rate:.0f} frames/s; "
+                f"memory after each tenth, MB: {megabytes}"
+            )
 
 
 if __name__ == "__main__":

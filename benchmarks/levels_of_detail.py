@@ -1,10 +1,11 @@
-"""One checkpoint as avatars of several face budgets, for benchmarks: extracted once, proved by nothing.
+"""Bakes one checkpoint with several face budgets, for benchmarks.
 
-    python benchmarks/levels_of_detail.py FOLDER [--checkpoint sample] [--faces 5000 10000 20000 50000 100000]
+    python benchmarks/levels_of_detail.py FOLDER [--checkpoint sample] [--faces 5000 10000 20000]
 
-Writes FOLDER/5000, FOLDER/10000, ...; a level that is there already stays. What a frame costs does not depend on what a
-student has learnt, so every vertex takes the features of the nearest one of the bundled sample; an avatar to be looked
-at is made by imavatar-export.
+Writes FOLDER/5000, FOLDER/10000, ...; existing levels are kept. The surface is extracted once, and
+no fidelity report is made. The cost of a frame does not depend on a student's weights, so every
+vertex takes the features of the nearest vertex of the bundled sample. The colours are wrong: use
+imavatar-export for avatars to look at.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from imavatar_deploy.student import Student, read_student
 FACES = (5_000, 10_000, 20_000, 50_000, 100_000)
 
 
-def borrowed_student(avatar: Avatar) -> Student:
+def student_of_sample(avatar: Avatar) -> Student:
+    """The student of the bundled sample, with the features of the nearest vertices."""
     sample = open_avatar("sample")
     student = read_student(sample)
     _, nearest = cKDTree(sample.avatar.canonical.T).query(avatar.canonical.T)
@@ -43,17 +45,18 @@ def borrowed_student(avatar: Avatar) -> Student:
 
 
 def make_levels(folder: Path, faces: Sequence[int], checkpoint: str = "sample") -> list[Path]:
-    """The folders, coarsest first."""
+    """Make the missing levels; returns all folders, coarsest first."""
     out = {count: folder / str(count) for count in sorted(faces)}
     if missing := [count for count, path in out.items() if not (path / MANIFEST).is_file()]:
         source = load_checkpoint(checkpoint)
-        field, digest = field_of(source), checkpoint_sha256(checkpoint)
+        field = field_of(source)
+        digest = checkpoint_sha256(checkpoint)
         mesh, _ = polish(
             without_strays(extract(field, progress=progress), source.head), field, progress=progress
         )
         for count in missing:
             baked = bake(source, simplify(mesh, count), progress=progress)
-            student = borrowed_student(baked.avatar)
+            student = student_of_sample(baked.avatar)
             subject = ExportInput(
                 source, baked, ExportSettings(("player",)), graph_metadata(source, digest), student
             )

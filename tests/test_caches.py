@@ -64,8 +64,8 @@ ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
     ),
     "training/warm_start/head_surface.py:canonical": lambda subject, dataset: subject.canonical,
     "training/warm_start/head_surface.py:normals": lambda subject, dataset: subject.normals,
-    "training/synthetic/build_subject.py:actor": lambda subject, dataset: build_subject.actor(
-        "male1", 0
+    "training/synthetic/build_subject.py:build_subject": lambda subject, dataset: (
+        build_subject.build_subject("male1", 0)
     ),
     "training/synthetic/build_subject.py:openhead": lambda subject, dataset: (
         build_subject.openhead()

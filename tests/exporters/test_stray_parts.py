@@ -32,7 +32,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, save_checkpoint
 from imavatar_deploy.model.surface.mesh import Mesh, part_of_face
 from imavatar_deploy.training.synthetic import SUBJECTS
-from imavatar_deploy.training.synthetic.build_subject import actor
+from imavatar_deploy.training.synthetic.build_subject import build_subject
 
 from ..shapes import closed_sphere
 from .lump import with_lump
@@ -185,7 +185,7 @@ class TestRule:
     @pytest.mark.parametrize("name", SUBJECTS)
     def test_a_synthetic_person_loses_nothing(self, head: HeadModel, name: str) -> None:
         """Eyes, teeth, tongue, a bob, a bun and all tubes of the glasses are parts of their own."""
-        subject = actor(name, 0).subject
+        subject = build_subject(name, 0).surface
         zeros = np.zeros(50, dtype=np.float32), np.zeros(15, dtype=np.float32)
         mesh = Mesh(subject.rest, subject.faces.astype(np.int32))
         assert count(mesh) >= 6

@@ -6,8 +6,8 @@ import pytest
 
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.synthetic import SUBJECTS
-from imavatar_deploy.training.synthetic.hair_and_clothes import dressed
-from imavatar_deploy.training.synthetic.skin_and_hair_colours import painted
+from imavatar_deploy.training.synthetic.hair_and_clothes import with_hair_and_clothes
+from imavatar_deploy.training.synthetic.skin_and_hair_colours import with_colours
 from imavatar_deploy.training.warm_start.head_surface import HeadSurface
 from imavatar_deploy.training.warm_start.sample_pool import SamplePool
 
@@ -24,10 +24,12 @@ def openhead() -> HeadModel:
 
 @pytest.fixture(scope="session")
 def subject(openhead: HeadModel) -> HeadSurface:
-    """A dressed and painted subject: female1 without personal expressions and long hair."""
+    """Female1 with hair, clothes and colours, without individual variation and her bob."""
     anchors = HeadSurface.from_head(openhead).rest
-    return painted(
-        dressed(HeadSurface.from_head(openhead.for_subject(SUBJECTS["female1"].shape)), anchors),
+    return with_colours(
+        with_hair_and_clothes(
+            HeadSurface.from_head(openhead.for_subject(SUBJECTS["female1"].shape)), anchors
+        ),
         anchors,
     )
 

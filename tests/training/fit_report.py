@@ -1,4 +1,4 @@
-"""What a warm start reached: errors of every network on the subject's own surface."""
+"""Quality of a warm start: errors of every network on the surface that it was fitted to."""
 
 from __future__ import annotations
 
@@ -11,23 +11,28 @@ from torch import Tensor
 
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
-from imavatar_deploy.training.warm_start.lighting import lit
+from imavatar_deploy.training.warm_start.lighting import apply_light
 from imavatar_deploy.training.warm_start.sample_pool import SamplePool
 
 CHUNK = 8192
 CLEAR = 0.002
-"""Model units (half a millimetre); nearer to the surface a point has no side worth counting."""
+"""Distance from the surface, model units (half a millimetre), from which `side` counts a point."""
 MOVED = 0.3
-"""A point is moved by an expression when it goes at least this share of the expression's longest way."""
+"""Smallest displacement of a point that `gain` counts, relative to the expression's largest."""
 
 
 def fit_report(avatar: ImplicitAvatar, pool: SamplePool, count: int = 40_000) -> dict[str, float]:
-    """Errors at up to `count` points of the pool close to the surface; use a pool the networks were not fitted to.
+    """Compute errors at up to `count` points of a pool close to the surface.
+
+    Use a pool that the networks were not fitted to.
 
     Returns:
-        `distance`: mean |sdf - target|, model units; `side`: share of clear points on the right side; `colour`: mean
-        absolute error, 0..1, neutral; `weights`: mean absolute error per bone; `expression`, `pose`: mean absolute
-        error per component, model units; `gain NAME`: fitted motion over wanted motion where that expression moves.
+        `distance`: mean |sdf - target|, model units.
+        `side`: share of points with the right sign, of those that are not too close to the surface.
+        `colour`: mean absolute error, 0..1, of the neutral expression.
+        `weights`: mean absolute error per bone.
+        `expression`, `pose`: mean absolute error per component, model units.
+        `gain NAME`: fitted displacement relative to the target where that expression moves.
     """
     index = pool.close[:count]
     with torch.no_grad():
@@ -43,36 +48,38 @@ def fit_report(avatar: ImplicitAvatar, pool: SamplePool, count: int = 40_000) ->
 def _errors(
     avatar: ImplicitAvatar, pool: SamplePool, index: NDArray[np.int64]
 ) -> dict[str, Tensor]:
-    points, distance = torch.from_numpy(pool.points[index]), pool.distances(index)
+    points = torch.from_numpy(pool.points[index])
+    distance = pool.distances(index)
     target = pool.targets(index, ("normal", "colour", "expression", "pose", "weights"))
     sdf, feature = avatar.geometry(points)
-    found = avatar.deformation(points)
+    fields = avatar.deformation(points)
     colour = avatar.texture(points, target["normal"], torch.zeros(CONDITION_SIZE), feature)
     return {
         "distance": (sdf - distance).abs(),
         "side": ((sdf < 0) == (distance < 0))[distance.abs() > CLEAR].float(),
-        "colour": (colour - lit(target["colour"], target["normal"])).abs(),
-        "weights": (found.weights - target["weights"]).abs(),
-        "expression": (found.expression - target["expression"]).abs(),
-        "pose": (found.pose - target["pose"]).abs(),
+        "colour": (colour - apply_light(target["colour"], target["normal"])).abs(),
+        "weights": (fields.weights - target["weights"]).abs(),
+        "expression": (fields.expression - target["expression"]).abs(),
+        "pose": (fields.pose - target["pose"]).abs(),
     }
 
 
 def _gains(
     avatar: ImplicitAvatar, pool: SamplePool, index: NDArray[np.int64]
 ) -> Iterator[tuple[str, float]]:
-    """Least-squares factor between the fitted and the wanted displacements of the moved points."""
-    wanted = torch.cat(
+    """Least-squares factor from the target to the fitted displacements of the moved points."""
+    target = torch.cat(
         [pool.targets(part, ("expression",))["expression"] for part in np.array_split(index, 8)]
     )
-    found = torch.cat(
+    fitted = torch.cat(
         [
             avatar.deformation(torch.from_numpy(pool.points[part])).expression
             for part in np.array_split(index, 8)
         ]
     )
-    length = wanted.norm(dim=1)
+    length = target.norm(dim=1)
     for column, name in enumerate(avatar.expression_names):
         moved = length[:, column] > MOVED * length[:, column].max()
-        want, have = wanted[moved, :, column], found[moved, :, column]
-        yield f"gain {name}", float((want * have).sum() / (want * want).sum().clamp_min(1e-12))
+        a = target[moved, :, column]
+        b = fitted[moved, :, column]
+        yield f"gain {name}", float((a * b).sum() / (a * a).sum().clamp_min(1e-12))

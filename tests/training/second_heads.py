@@ -1,4 +1,4 @@
-"""Second head models made from OpenHead, whose relation to it is known: what FLAME would be, if it could be here."""
+"""Head models made from OpenHead whose relation to it is known; they stand in for FLAME."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from imavatar_deploy.head_model import HeadModel
 Double = NDArray[np.float64]
 
 OUTER = ("body", "helper-l-eye", "helper-r-eye")
-"""FLAME has neither teeth nor tongue."""
+"""The parts that FLAME has, too: neither teeth nor tongue."""
+
+BY_VERTEX = ("template", "shape_basis", "expression_basis", "pose_basis", "weights")
+"""The arrays of a head model with a row per vertex."""
 
 
 def mixing(seed: int = 0) -> Double:
-    """[50, 50] well-conditioned: column j of the second head's basis is a mixture of OpenHead's shapes."""
+    """Well-conditioned matrix [50, 50]; column j mixes OpenHead's shapes to expression j."""
     random = np.random.default_rng(seed)
     left, right = (np.linalg.qr(random.normal(size=(50, 50)))[0] for _ in range(2))
     return np.asarray((left * np.linspace(0.5, 2.0, 50)) @ right)
 
 
 def mixed(head: HeadModel, mix: Double) -> HeadModel:
-    """The head with a basis that nobody can read, as an edition of FLAME."""
+    """The head with a mixed expression basis, as an edition of FLAME."""
     return replace(
         head, expression_basis=(head.expression_basis @ mix).astype(np.float32), edition="flame2020"
     )
@@ -32,30 +35,25 @@ def mixed(head: HeadModel, mix: Double) -> HeadModel:
 
 def without_mouth_parts(head: HeadModel) -> HeadModel:
     keep = np.isin(head.vertex_groups, OUTER)
-    return _chosen(head, np.flatnonzero(keep), head.faces[keep[head.faces].all(axis=1)])
+    return _selection(head, np.flatnonzero(keep), head.faces[keep[head.faces].all(axis=1)])
 
 
 def shuffled(
     head: HeadModel, *, scale: float = 1.0, shift: float = 0.0, seed: int = 0
 ) -> HeadModel:
-    """The vertices in another order, larger and elsewhere."""
-    made = _chosen(head, np.random.default_rng(seed).permutation(len(head.template)), head.faces)
-    larger = {
-        name: (scale * getattr(made, name)).astype(np.float32)
-        for name in ("shape_basis", "expression_basis")
+    """The head with its vertices in another order, scaled and moved."""
+    order = np.random.default_rng(seed).permutation(len(head.template))
+    other = _selection(head, order, head.faces)
+    bases = {
+        name: (scale * getattr(other, name)).astype(np.float32)
+        for name in ("shape_basis", "expression_basis", "pose_basis")
     }
-    pose_basis = (scale * made.pose_basis).astype(np.float32)
-    return replace(
-        made,
-        template=(scale * made.template + shift).astype(np.float32),
-        pose_basis=pose_basis,
-        **larger,
-    )
+    return replace(other, template=(scale * other.template + shift).astype(np.float32), **bases)
 
 
-def finer(head: HeadModel, chosen: NDArray[np.bool_]) -> HeadModel:
-    """Every chosen face split in three around a new vertex, so that the topology is another."""
-    split = head.faces[chosen]
+def finer(head: HeadModel, selection: NDArray[np.bool_]) -> HeadModel:
+    """The head with every selected face split in three around a new vertex."""
+    split = head.faces[selection]
     new = len(head.template) + np.arange(len(split))
     parts = [
         np.stack([split[:, corner], split[:, (corner + 1) % 3], new], axis=1) for corner in range(3)
@@ -66,14 +64,14 @@ def finer(head: HeadModel, chosen: NDArray[np.bool_]) -> HeadModel:
 
     return replace(
         head,
-        faces=np.concatenate([head.faces[~chosen], *parts]).astype(np.int32),
+        faces=np.concatenate([head.faces[~selection], *parts]).astype(np.int32),
         joint_regressor=np.pad(head.joint_regressor, ((0, 0), (0, len(split)))),
         **{name: more(getattr(head, name)) for name in BY_VERTEX},
     )
 
 
 def write_head(path: Path, head: HeadModel) -> Path:
-    """Write a head-model file in FLAME's keys, which does not say its edition."""
+    """Write a head-model file in FLAME's keys, which does not state its edition."""
     np.savez(
         path,
         v_template=head.template,
@@ -87,11 +85,8 @@ def write_head(path: Path, head: HeadModel) -> Path:
     return path
 
 
-BY_VERTEX = ("template", "shape_basis", "expression_basis", "pose_basis", "weights")
-
-
-def _chosen(head: HeadModel, order: NDArray[np.int64], faces: NDArray[np.int32]) -> HeadModel:
-    """The head's vertices of these numbers, in this order; no file of FLAME says what part each belongs to."""
+def _selection(head: HeadModel, order: NDArray[np.int64], faces: NDArray[np.int32]) -> HeadModel:
+    """Selected vertices in an order, without their groups, which files of FLAME lack."""
     place = np.zeros(len(head.template), dtype=np.int32)
     place[order] = np.arange(len(order))
     return replace(

@@ -1,4 +1,4 @@
-"""The experiments at their smallest: two steps, two frames, networks of a few units, every row of the table."""
+"""Every row of the table of experiments, with one step, two frames and networks of a few units."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.evaluation.contact_sheet import read_picture
 from imavatar_deploy.training.experiments import fig5, runs
 from imavatar_deploy.training.experiments.corruption import (
-    damaged,
+    damage_mask,
     with_damaged_masks,
     with_pose_noise,
 )
 from imavatar_deploy.training.experiments.experiments import EXPERIMENTS
-from imavatar_deploy.training.experiments.fig6 import TemplatePainter, shaded
+from imavatar_deploy.training.experiments.fig6 import TemplateRenderer, shade_normals
 from imavatar_deploy.training.experiments.results import COLUMNS
 from imavatar_deploy.training.experiments.runs import (
     ExperimentPlan,
@@ -77,30 +77,30 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> ExperimentPlan:
 
 @pytest.fixture(scope="module")
 def trainings() -> list[tuple[str, TrainSettings, FaceDataset]]:
-    """Every training that an experiment asked for, in order."""
+    """Name, settings and dataset of every training of an experiment, in order."""
     return []
 
 
 @pytest.fixture(scope="module")
-def bench(
+def experiment(
     plan: ExperimentPlan, trainings: list[tuple[str, TrainSettings, FaceDataset]]
 ) -> Iterator[ExperimentRun]:
-    """Trains each variant once; a second training of the same variant takes the first one's run for its own."""
-    made: dict[str, Path] = {}
+    """Trains each variant once; later trainings of the variant use the first one's run."""
+    first: dict[str, Path] = {}
     real = runs.train
 
-    def sparing(
+    def train_once(
         dataset: FaceDataset, out: Path, settings: TrainSettings, **options: object
     ) -> Path:
         trainings.append((out.name, settings, dataset))
-        if settings.variant not in made:
-            made[settings.variant] = real(dataset, out, settings, **options)  # type: ignore[arg-type]
-        elif out != made[settings.variant]:
-            out.symlink_to(made[settings.variant])
+        if settings.variant not in first:
+            first[settings.variant] = real(dataset, out, settings, **options)  # type: ignore[arg-type]
+        elif out != first[settings.variant]:
+            out.symlink_to(first[settings.variant])
         return out
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "train", sparing)
+        patch.setattr(runs, "train", train_once)
         yield ExperimentRun(plan)
 
 
@@ -110,9 +110,9 @@ def results(plan: ExperimentPlan, name: str) -> dict[str, object]:
 
 class TestTables:
     def test_table2_compares_every_variant_with_the_paper(
-        self, bench: ExperimentRun, plan: ExperimentPlan
+        self, experiment: ExperimentRun, plan: ExperimentPlan
     ) -> None:
-        written = EXPERIMENTS["table2"].run(bench)
+        written = EXPERIMENTS["table2"].run(experiment)
         assert [path.name for path in written] == ["table2.md", "table2.json", "table2.png"]
         rows = results(plan, "table2")["rows"]
         assert isinstance(rows, dict)
@@ -125,25 +125,25 @@ class TestTables:
 
     def test_nothing_is_done_twice(
         self,
-        bench: ExperimentRun,
+        experiment: ExperimentRun,
         plan: ExperimentPlan,
         trainings: list[tuple[str, TrainSettings, FaceDataset]],
     ) -> None:
-        EXPERIMENTS["table2"].run(bench)
+        EXPERIMENTS["table2"].run(experiment)
         before = len(trainings)
         (plan.out / "table2.json").unlink()
-        EXPERIMENTS["table2"].run(bench)
+        EXPERIMENTS["table2"].run(experiment)
         assert len(trainings) == before
         assert (plan.out / "table2.json").is_file()
 
-    def test_table3_leaves_one_lesson_out_at_a_time(
+    def test_table3_leaves_one_loss_out_at_a_time(
         self,
-        bench: ExperimentRun,
+        experiment: ExperimentRun,
         plan: ExperimentPlan,
         trainings: list[tuple[str, TrainSettings, FaceDataset]],
     ) -> None:
-        EXPERIMENTS["table3"].run(bench)
-        taught = {
+        EXPERIMENTS["table3"].run(experiment)
+        losses = {
             name: (
                 settings.losses.skinning > 0,
                 settings.losses.expression > 0,
@@ -152,7 +152,7 @@ class TestTables:
             for name, settings, _ in trainings
             if "table3" in name
         }
-        assert taught == {
+        assert losses == {
             "female1-table3-imavatar": (True, True, True),
             "female1-table3-without-weights": (False, True, True),
             "female1-table3-without-expressions": (True, False, True),
@@ -162,7 +162,7 @@ class TestTables:
         variants = {settings.variant for name, settings, _ in trainings if "none-of-them" in name}
         assert variants == {"imavatar-minus"}
 
-    def test_table3_has_no_warm_start_unless_told(self, plan: ExperimentPlan) -> None:
+    def test_table3_has_no_warm_start_by_default(self, plan: ExperimentPlan) -> None:
         open_plan = replace(plan, warm_start=None)
         assert open_plan.settings().warm_start
         assert not open_plan.settings(warm_start=False).warm_start
@@ -170,11 +170,11 @@ class TestTables:
 
     def test_table4_trains_on_corrupted_sets_and_tests_on_clean_ones(
         self,
-        bench: ExperimentRun,
+        experiment: ExperimentRun,
         plan: ExperimentPlan,
         trainings: list[tuple[str, TrainSettings, FaceDataset]],
     ) -> None:
-        EXPERIMENTS["table4"].run(bench)
+        EXPERIMENTS["table4"].run(experiment)
         assert list(results(plan, "table4")["rows"]) == [  # type: ignore[call-overload]
             "clean",
             "pose noise 0.025 rad",
@@ -184,24 +184,24 @@ class TestTables:
             "50% of masks damaged",
             "100% of masks damaged",
         ]
-        clean = bench.dataset("female1", "train")
-        seen = {name: dataset for name, _, dataset in trainings}
-        noise = seen["female1-pose-noise-0.1-rad"].track.pose - clean.track.pose
+        clean = experiment.dataset("female1", "train")
+        datasets = {name: dataset for name, _, dataset in trainings}
+        noise = datasets["female1-pose-noise-0.1-rad"].track.pose - clean.track.pose
         assert 0.05 < noise.std() < 0.2
-        spoilt = seen["female1-100-percent-of-masks-damaged"]
+        corrupted = datasets["female1-100-percent-of-masks-damaged"]
         assert all(
-            (spoilt.observation(i).mask != clean.observation(i).mask).any() for i in range(2)
+            (corrupted.observation(i).mask != clean.observation(i).mask).any() for i in range(2)
         )
 
 
 class TestFigures:
     def test_fig5_has_a_point_per_frame_and_a_curve_per_variant(
-        self, bench: ExperimentRun, plan: ExperimentPlan
+        self, experiment: ExperimentRun, plan: ExperimentPlan
     ) -> None:
-        EXPERIMENTS["fig5"].run(bench)
+        EXPERIMENTS["fig5"].run(experiment)
         with (plan.out / "fig5.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        jaws = np.linalg.norm(bench.dataset("female1", "test").track.pose[:, 6:9], axis=1)
+        jaws = np.linalg.norm(experiment.dataset("female1", "test").track.pose[:, 6:9], axis=1)
         assert [row["variant"] for row in rows] == ["imavatar", "imavatar", "c-net", "c-net"]
         assert [float(row["jaw_norm_rad"]) for row in rows] == pytest.approx([*jaws, *jaws])
         assert read_picture(plan.out / "fig5.png").std() > 5
@@ -210,23 +210,23 @@ class TestFigures:
         jaw = np.array([0.9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 0.0])
         error = 2.0 * jaw
         error[-1] = np.nan
-        found = fig5.curve(np.column_stack([jaw, error]))
-        assert found == pytest.approx(
+        means = fig5.curve(np.column_stack([jaw, error]))
+        assert means == pytest.approx(
             np.column_stack([[0.15, 0.35, 0.55, 0.75, 0.95], [0.3, 0.7, 1.1, 1.5, 1.9]])
         )
 
     def test_fig6_puts_the_template_beside_the_avatar(
-        self, bench: ExperimentRun, plan: ExperimentPlan
+        self, experiment: ExperimentRun, plan: ExperimentPlan
     ) -> None:
-        EXPERIMENTS["fig6"].run(bench)
+        EXPERIMENTS["fig6"].run(experiment)
         rows = results(plan, "fig6")["rows"]
         assert isinstance(rows, dict)
         assert rows["template morphing"]["mask IoU"] > 0.7
         assert rows["template morphing"]["normal cosine"] > 0.8
         assert read_picture(plan.out / "fig6.png").shape[1] > 4 * 192
 
-    def test_expressions_are_films(self, bench: ExperimentRun, plan: ExperimentPlan) -> None:
-        EXPERIMENTS["expressions"].run(bench)
+    def test_expressions_are_films(self, experiment: ExperimentRun, plan: ExperimentPlan) -> None:
+        EXPERIMENTS["expressions"].run(experiment)
         for number in (1, 2, 3, 10):
             with av.open(str(plan.out / f"female1-expression-{number:02d}.mp4")) as film:
                 assert sum(1 for _ in film.decode(video=0)) == 2
@@ -236,35 +236,39 @@ class TestFigures:
 
     def test_an_avatar_that_was_trained_already_is_taken(
         self,
-        bench: ExperimentRun,
+        experiment: ExperimentRun,
         plan: ExperimentPlan,
         trainings: list[tuple[str, TrainSettings, FaceDataset]],
     ) -> None:
-        run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
+        run = experiment.trained_run(
+            "female1-imavatar", "female1", plan.settings(variant="imavatar")
+        )
         before = len(trainings)
         EXPERIMENTS["fig6"].run(ExperimentRun(replace(plan, run=run, seed=0, warm_start=True)))
         assert len(trainings) == before
 
 
-class TestWorkbench:
-    def test_a_run_of_other_settings_is_not_taken_for_this_one(
-        self, bench: ExperimentRun, plan: ExperimentPlan
+class TestExperimentRun:
+    def test_a_run_of_other_settings_is_refused(
+        self, experiment: ExperimentRun, plan: ExperimentPlan
     ) -> None:
-        bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
+        experiment.trained_run("female1-imavatar", "female1", plan.settings(variant="imavatar"))
         other = plan.settings(variant="imavatar", schedule=replace(SETTINGS.schedule, pixels=17))
         with pytest.raises(UsageError, match=r"was trained with schedule\.pixels = 16, not 17"):
-            bench.trained("female1-imavatar", "female1", other)
+            experiment.trained_run("female1-imavatar", "female1", other)
 
-    def test_an_interrupted_run_is_gone_on_with(
-        self, bench: ExperimentRun, plan: ExperimentPlan, monkeypatch: pytest.MonkeyPatch
+    def test_an_interrupted_run_is_continued(
+        self, experiment: ExperimentRun, plan: ExperimentPlan, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
+        run = experiment.trained_run(
+            "female1-imavatar", "female1", plan.settings(variant="imavatar")
+        )
         note = run.with_suffix(".json")
         finished = note.read_text()
         note.write_text(finished.replace('"finished": true', '"finished": false'))
         resumed: list[object] = []
         monkeypatch.setattr(runs, "train", lambda *_, **options: resumed.append(options["resume"]))
-        bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
+        experiment.trained_run("female1-imavatar", "female1", plan.settings(variant="imavatar"))
         assert resumed == [True]
         assert note.read_text() == finished
 
@@ -275,15 +279,17 @@ class TestWorkbench:
             ExperimentRun(replace(plan, variants=("x",)))
 
     def test_one_avatar_is_one_persons(
-        self, bench: ExperimentRun, plan: ExperimentPlan, tmp_path: Path
+        self, experiment: ExperimentRun, plan: ExperimentPlan, tmp_path: Path
     ) -> None:
-        run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
+        run = experiment.trained_run(
+            "female1-imavatar", "female1", plan.settings(variant="imavatar")
+        )
         with pytest.raises(UsageError, match="one person's avatar"):
             ExperimentRun(replace(plan, run=run, subjects=("female1", "male1")))
         with pytest.raises(InputError, match="there is no checkpoint at"):
             ExperimentRun(replace(plan, run=tmp_path / "none"))
 
-    def test_an_unmeasured_cell_is_not_averaged_away(self, tmp_path: Path) -> None:
+    def test_an_unmeasured_trial_makes_the_mean_nan(self, tmp_path: Path) -> None:
         known = Trial(tmp_path, {"metrics": {"PSNR": {"mean": 20.0}}})
         unknown = Trial(tmp_path, {"metrics": {"PSNR": {"not_measured": "why"}}})
         assert mean_over([known, known], "PSNR") == 20.0
@@ -292,8 +298,8 @@ class TestWorkbench:
 
 class TestCorruption:
     @pytest.fixture
-    def dataset(self, bench: ExperimentRun) -> FaceDataset:
-        return bench.dataset("female1", "train")
+    def dataset(self, experiment: ExperimentRun) -> FaceDataset:
+        return experiment.dataset("female1", "train")
 
     def test_is_the_same_for_the_same_seed(self, dataset: FaceDataset) -> None:
         first, again, other = (
@@ -311,21 +317,22 @@ class TestCorruption:
         assert (dataset.track.pose == pose).all()
         assert (dataset.observation(0).mask == mask).all()
 
-    def test_damages_as_many_masks_as_asked_for(self, dataset: FaceDataset) -> None:
-        for share, wanted in ((0.0, 0), (0.5, 1), (1.0, 2)):
-            spoilt = with_damaged_masks(dataset, share, seed=1)
+    def test_damages_a_share_of_the_masks(self, dataset: FaceDataset) -> None:
+        for share, count in ((0.0, 0), (0.5, 1), (1.0, 2)):
+            corrupted = with_damaged_masks(dataset, share, seed=1)
             changed = sum(
-                (spoilt.observation(i).mask != dataset.observation(i).mask).any() for i in range(2)
+                (corrupted.observation(i).mask != dataset.observation(i).mask).any()
+                for i in range(2)
             )
-            assert changed == wanted
-            assert (spoilt.head, len(spoilt), spoilt.size) == (dataset.head, 2, SIZE)
+            assert changed == count
+            assert (corrupted.head, len(corrupted), corrupted.size) == (dataset.head, 2, SIZE)
 
     def test_a_patch_is_61_of_512_and_on_the_outline(self) -> None:
         mask = np.zeros((512, 512), dtype=np.bool_)
         mask[:, 200:] = True
         kinds = set()
         for seed in range(12):
-            changed = np.argwhere(damaged(mask, np.random.default_rng(seed)) != mask)
+            changed = np.argwhere(damage_mask(mask, np.random.default_rng(seed)) != mask)
             height, width = np.ptp(changed, axis=0) + 1
             assert height <= 61
             assert width in (30, 31)
@@ -335,28 +342,31 @@ class TestCorruption:
 
     def test_what_leaves_the_mask_becomes_white(self, dataset: FaceDataset) -> None:
         for seed in range(8):
-            seen = with_damaged_masks(dataset, 1.0, seed).observation(0)
-            assert (seen.image[~seen.mask] == 1.0).all()
+            observation = with_damaged_masks(dataset, 1.0, seed).observation(0)
+            assert (observation.image[~observation.mask] == 1.0).all()
 
 
 class TestTemplate:
-    def test_is_drawn_where_the_head_is(self, openhead: HeadModel, bench: ExperimentRun) -> None:
-        truth = bench.dataset("female1", "test")
-        frame, seen = truth.track.frame(0), truth.observation(0)
+    def test_is_drawn_where_the_head_is(
+        self, openhead: HeadModel, experiment: ExperimentRun
+    ) -> None:
+        truth = experiment.dataset("female1", "test")
+        frame = truth.track.frame(0)
+        observation = truth.observation(0)
         assert frame.camera is not None
         with Workers(1) as workers:
-            normal, mask = TemplatePainter(truth.head, SIZE, workers).draw(
+            normal, mask = TemplateRenderer(truth.head, SIZE, workers).draw(
                 frame.expression, frame.pose, frame.camera
             )
-        assert (mask & seen.mask).sum() / mask.sum() > 0.9
+        assert (mask & observation.mask).sum() / mask.sum() > 0.9
         assert np.linalg.norm(normal[mask], axis=1) == pytest.approx(1.0, abs=1e-5)
 
     def test_shading_is_brightest_towards_the_camera(self) -> None:
         camera = Camera.looking_at(np.zeros(3), yaw=0.5)
         towards = np.broadcast_to(camera.world_to_camera[2, :3], (1, 1, 3)).astype(np.float32)
         full = np.ones((1, 1), dtype=np.bool_)
-        assert shaded(towards, full, camera) == pytest.approx(1.0)
-        assert shaded(-towards, full, camera) == pytest.approx(0.25)
+        assert shade_normals(towards, full, camera) == pytest.approx(1.0)
+        assert shade_normals(-towards, full, camera) == pytest.approx(0.25)
         assert (camera.centre @ towards[0, 0]) > 3.9
 
     def test_sweep_goes_from_end_to_end(self, openhead: HeadModel) -> None:
@@ -367,9 +377,13 @@ class TestTemplate:
 
 
 class TestCommand:
-    def test_runs_by_name(self, tmp_path: Path, bench: ExperimentRun, plan: ExperimentPlan) -> None:
-        """With a run at hand, so that nothing is trained."""
-        run = bench.trained("female1-imavatar", "female1", plan.settings(variant="imavatar"))
+    def test_runs_by_name(
+        self, tmp_path: Path, experiment: ExperimentRun, plan: ExperimentPlan
+    ) -> None:
+        """With a trained avatar, so that nothing is trained."""
+        run = experiment.trained_run(
+            "female1-imavatar", "female1", plan.settings(variant="imavatar")
+        )
         small = [
             "--subjects",
             "female1",
@@ -393,11 +407,11 @@ class TestCommand:
         plans: list[ExperimentPlan] = []
         row = EXPERIMENTS["table2"]
 
-        def look(bench: ExperimentRun) -> list[Path]:
-            plans.append(bench.plan)
+        def record(experiment: ExperimentRun) -> list[Path]:
+            plans.append(experiment.plan)
             return []
 
-        monkeypatch.setitem(EXPERIMENTS, "table2", replace(row, run=look))
+        monkeypatch.setitem(EXPERIMENTS, "table2", replace(row, run=record))
         (tmp_path / "config.toml").write_text(to_toml(SETTINGS))
         options = [
             "--config",
@@ -414,7 +428,7 @@ class TestCommand:
         assert plans[0].subjects == ("male1", "male2")
         assert plans[0].base == replace(SETTINGS, schedule=replace(SETTINGS.schedule, minutes=3.0))
 
-    def test_unknown_names_are_said(self, tmp_path: Path) -> None:
+    def test_unknown_names_are_reported(self, tmp_path: Path) -> None:
         for arguments, words in (
             (["table22"], "did you mean 'table2'"),
             (["fig5", "--preset", "huge"], "preset"),
@@ -425,8 +439,8 @@ class TestCommand:
             assert (result.exit_code, words in result.output) == (2, True)
 
     def test_help_lists_the_table(self) -> None:
-        shown = CliRunner().invoke(evaluate, ["experiment", "--help"]).output
-        assert all(name in shown for name in EXPERIMENTS)
+        text = CliRunner().invoke(evaluate, ["experiment", "--help"]).output
+        assert all(name in text for name in EXPERIMENTS)
 
     def test_columns_are_metrics(self) -> None:
         from imavatar_deploy.training.evaluation.metrics import METRICS

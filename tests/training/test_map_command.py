@@ -1,4 +1,4 @@
-"""imavatar-data fit-map: what it shows, what it writes, and the sentences of its refusals."""
+"""imavatar-data fit-map: its output, the map it writes, and its error messages."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def call(*arguments: Any) -> Result:
 
 @pytest.fixture(scope="module")
 def second_head(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A head-model file in FLAME's keys that does not say its edition."""
+    """A head-model file in FLAME's keys that does not state its edition."""
     return write_head(tmp_path_factory.mktemp("heads") / "FLAME.npz", mixed(openhead, mixing()))
 
 
 @pytest.fixture(scope="module")
 def take(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A take of five seconds in ARKit's words and in codes: every code is a sum of two weights."""
+    """Five seconds of ARKit weights and of codes, each code a sum of two weights."""
     folder = tmp_path_factory.mktemp("take")
     random = np.random.default_rng(0)
     knots = np.maximum(random.uniform(-1, 1, (152, 52)), 0)
@@ -44,9 +44,8 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         )
     ]
     for index, row in enumerate(weights):
-        lines.append(
-            f"09:00:{index // 60:02d}:{index % 60:02d}.000,61,{','.join(f'{value:.6f}' for value in row)}"
-        )
+        timecode = f"09:00:{index // 60:02d}:{index % 60:02d}.000"
+        lines.append(f"{timecode},61,{','.join(f'{value:.6f}' for value in row)}")
     (folder / "take.csv").write_text("\n".join(lines), encoding="utf-8")
     pose = np.zeros((300, 15), dtype=np.float32)
     pose[:, 6] = 0.4 * weights[:, ARKIT_NAMES.index("jawOpen")]
@@ -71,19 +70,19 @@ def test_from_shapes(second_head: Path, tmp_path: Path) -> None:
         f"next: imavatar-run AVATAR --source livelink://0.0.0.0:11111 --sink window --map {out}"
         in result.output
     )
-    chart = read_map(out)
-    assert chart.fit is not None
-    assert chart.fit.made_from == "openhead, FLAME.npz"
+    expression_map = read_map(out)
+    assert expression_map.fit is not None
+    assert expression_map.fit.made_from == "openhead, FLAME.npz"
     smile = np.zeros(52, dtype=np.float32)
     smile[ARKIT_NAMES.index("mouthSmileLeft")] = 1.0
     still = np.zeros(15, dtype=np.float32)
     expression, _ = find_retarget(ARKIT, "flame2020", (), map_file=out)(smile, still)
     openhead = HeadModel.load("openhead")
-    wanted = openhead.vertices(
+    expected = openhead.vertices(
         *find_retarget(ARKIT, "openhead", openhead.expression_names)(smile, still)
     )
     head = HeadModel.load(second_head, edition="flame2020")
-    np.testing.assert_allclose(head.vertices(expression, still), wanted, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(head.vertices(expression, still), expected, rtol=0, atol=1e-5)
 
 
 def test_codes_from_shapes_lead_to_a_track(second_head: Path, tmp_path: Path) -> None:
@@ -115,9 +114,9 @@ def test_from_pairs(take: tuple[Path, Path], tmp_path: Path) -> None:
     assert "explained on held-out frames" in result.output
     assert "without effect: cheekPuff" in result.output
     assert "fitted from takes seen by two trackers, 300 samples" in result.output
-    chart = read_map(out)
-    assert chart.matrix[3, 2:4] == pytest.approx([1.0, 1.0], abs=0.02)
-    assert chart.matrix[ARKIT_NAMES.index("jawOpen"), 50] == pytest.approx(0.4, abs=0.01)
+    expression_map = read_map(out)
+    assert expression_map.matrix[3, 2:4] == pytest.approx([1.0, 1.0], abs=0.02)
+    assert expression_map.matrix[ARKIT_NAMES.index("jawOpen"), 50] == pytest.approx(0.4, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +172,7 @@ def test_from_pairs(take: tuple[Path, Path], tmp_path: Path) -> None:
             6,
             "does not say its head model; give it with --edition",
         ),
-        (["--pair", "{csv}", "{csv}", "--out", "{out}"], 6, "turn them round"),
+        (["--pair", "{csv}", "{csv}", "--out", "{out}"], 6, "exchange the two"),
         (
             ["--pair", "nowhere.csv", "{track}", "--edition", "flame2020", "--out", "{out}"],
             6,

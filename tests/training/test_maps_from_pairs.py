@@ -1,4 +1,4 @@
-"""Maps from takes seen by two trackers: a known map is found again, lambda fits the noise, files are read whole."""
+"""Maps from paired recordings: known maps are recovered, lambda fits the noise, files are read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.retarget.expression_map import CONTROLS
-from imavatar_deploy.training.retargeting.fit_pairs import cross_validated, fit_pairs, ridge
-from imavatar_deploy.training.retargeting.recordings import Recording, read_take
+from imavatar_deploy.training.retargeting.fit_pairs import fit_pairs, ridge, select_ridge
+from imavatar_deploy.training.retargeting.recordings import Recording, read_recording
 
 Double = NDArray[np.float64]
 
@@ -37,13 +37,15 @@ def truth(seed: int = 5) -> Double:
 
 
 def takes(noise: float, frames: int = 900, seed: int = 0) -> tuple[Recording, Recording, Double]:
-    """ARKit at 60 a second; codes at 25, which begin half a second later and hold the driver's identity."""
+    """ARKit at 60 a second; codes at 25 that begin half a second later and have an offset."""
     matrix, values = truth(), wandering(frames, 52, seed)
     source = Recording(ARKIT, np.arange(frames) / 60.0, values + 0.07)
     times = np.arange(int((frames / 60.0 - 0.5) * 25)) / 25.0
-    seen = np.stack([np.interp(times + 0.5, source.times, column) for column in values.T], axis=1)
+    weights = np.stack(
+        [np.interp(times + 0.5, source.times, column) for column in values.T], axis=1
+    )
     random = np.random.default_rng(seed + 1)
-    codes = seen @ matrix + random.normal(size=59) + noise * random.normal(size=(len(times), 59))
+    codes = weights @ matrix + random.normal(size=59) + noise * random.normal(size=(len(times), 59))
     return source, Recording("flame2020", times, codes), matrix
 
 
@@ -67,47 +69,52 @@ class TestRidge:
         random = np.random.default_rng(3)
         inputs, known = random.normal(size=(300, 40)), random.normal(size=(40, 6))
         clean = inputs @ known
-        chosen = [
-            cross_validated(inputs, clean + noise * random.normal(size=clean.shape)).ridge
+        ridges = [
+            select_ridge(inputs, clean + noise * random.normal(size=clean.shape)).ridge
             for noise in (0.0, 10.0, 100.0)
         ]
-        assert chosen[0] == pytest.approx(1e-6 * (inputs**2).sum() / 40), "the weakest of all"
-        assert chosen[0] < chosen[1] < chosen[2]
+        assert ridges[0] == pytest.approx(1e-6 * (inputs**2).sum() / 40), "the weakest of all"
+        assert ridges[0] < ridges[1] < ridges[2]
 
     def test_the_chosen_lambda_is_nearest_to_the_truth(self) -> None:
-        """Of all that are tried, within a tenth of the best that knowing the answer would find."""
+        """Of all candidates, within a tenth of the one that is best by the known matrix."""
         random = np.random.default_rng(4)
         inputs, known = wandering(600, 52), random.normal(size=(52, 10))
         noisy = inputs @ known + 4.0 * random.normal(size=(600, 10))
-        cure = cross_validated(inputs, noisy)
+        selection = select_ridge(inputs, noisy)
         fresh = wandering(600, 52, seed=9)
         errors = [
             ((fresh @ (ridge(inputs, noisy, strength) - known)) ** 2).mean()
-            for strength in cure.tried
+            for strength in selection.candidates
         ]
-        chosen = errors[int(np.argmin(np.abs(cure.tried - cure.ridge)))]
-        assert chosen < 1.1 * min(errors)
-        assert chosen < 0.5 * errors[0], "weaker ones learn the noise"
+        error = errors[int(np.argmin(np.abs(selection.candidates - selection.ridge)))]
+        assert error < 1.1 * min(errors)
+        assert error < 0.5 * errors[0], "weaker ones learn the noise"
 
 
 class TestPairs:
     def test_a_known_map_is_found_again(self) -> None:
         source, target, matrix = takes(noise=0.0, frames=3600)
         fit = fit_pairs([(source, target)], "test", offset=0.5)
-        assert (fit.chart.source, fit.chart.target) == (ARKIT, "flame2020")
-        np.testing.assert_allclose(fit.chart.matrix, matrix, rtol=0, atol=2e-3)
-        assert not fit.chart.bias.any()
+        assert (fit.expression_map.source, fit.expression_map.target) == (ARKIT, "flame2020")
+        np.testing.assert_allclose(fit.expression_map.matrix, matrix, rtol=0, atol=2e-3)
+        assert not fit.expression_map.bias.any()
         assert np.nanmin(fit.explained) > 0.999
-        assert fit.untaught == []
-        assert fit.chart.fit is not None
-        assert fit.chart.fit.residual < 1e-2 < fit.chart.fit.moved
+        assert fit.unmoved_inputs == []
+        assert fit.expression_map.fit is not None
+        assert fit.expression_map.fit.residual < 1e-2 < fit.expression_map.fit.moved
 
-    def test_noise_is_told_and_not_learnt(self) -> None:
+    def test_noise_is_reported_and_not_learnt(self) -> None:
         source, target, matrix = takes(noise=0.5, frames=3600)
         fit = fit_pairs([(source, target)], "test", offset=0.5)
-        assert np.corrcoef(fit.chart.matrix[:, :50].ravel(), matrix[:, :50].ravel())[0, 1] > 0.97
-        assert fit.chart.fit is not None
-        assert fit.chart.fit.residual == pytest.approx(0.5, rel=0.1), "what is left is the noise"
+        assert (
+            np.corrcoef(fit.expression_map.matrix[:, :50].ravel(), matrix[:, :50].ravel())[0, 1]
+            > 0.97
+        )
+        assert fit.expression_map.fit is not None
+        assert fit.expression_map.fit.residual == pytest.approx(0.5, rel=0.1), (
+            "what is left is the noise"
+        )
         assert fit.explained[:50].mean() > 0.8
 
     def test_a_wrong_offset_shows(self) -> None:
@@ -115,8 +122,8 @@ class TestPairs:
         right, wrong = (fit_pairs([(source, target)], "", offset=offset) for offset in (0.5, 0.0))
         assert np.nanmean(wrong.explained) < 0.5 < np.nanmean(right.explained)
 
-    def test_several_takes_are_one_lesson(self) -> None:
-        """Two drivers of different identity; what one never does, the other teaches."""
+    def test_several_recordings_are_fitted_together(self) -> None:
+        """Two people of different identity, each of whom leaves out one shape of the other's."""
         both = []
         for seed, still in ((0, 0), (3, 1)):
             source, target, matrix = takes(noise=0.0, frames=2400, seed=seed)
@@ -131,10 +138,10 @@ class TestPairs:
                 )
             )
         fit = fit_pairs(both, "", offset=0.5)
-        np.testing.assert_allclose(fit.chart.matrix, matrix, rtol=0, atol=5e-3)
+        np.testing.assert_allclose(fit.expression_map.matrix, matrix, rtol=0, atol=5e-3)
         alone = fit_pairs(both[:1], "", offset=0.5)
-        assert alone.untaught == [ARKIT_NAMES[0]]
-        assert np.abs(alone.chart.matrix[0]).max() < 1e-12
+        assert alone.unmoved_inputs == [ARKIT_NAMES[0]]
+        assert np.abs(alone.expression_map.matrix[0]).max() < 1e-12
 
     def test_between_two_head_models(self) -> None:
         codes = np.random.default_rng(0).normal(size=(59, 59)) * 0.2
@@ -149,15 +156,15 @@ class TestPairs:
             ],
             "",
         )
-        assert (fit.chart.source, fit.chart.target) == ("flame2019", "flame2023")
-        np.testing.assert_allclose(fit.chart.matrix, codes, rtol=0, atol=5e-3)
+        assert (fit.expression_map.source, fit.expression_map.target) == ("flame2019", "flame2023")
+        np.testing.assert_allclose(fit.expression_map.matrix, codes, rtol=0, atol=5e-3)
 
     @pytest.mark.parametrize(
         ("pairs", "offset", "words"),
         [
-            (lambda a, b: [(a, b)], 60.0, "no moment in common .*mend --offset"),
-            (lambda a, b: [(a, b)], 13.0, "are in step, and 100 are the fewest"),
-            (lambda a, b: [(b, a)], 0.0, "second of a pair is arkit52; turn them round"),
+            (lambda a, b: [(a, b)], 60.0, "do not overlap in time .*correct --offset"),
+            (lambda a, b: [(a, b)], 13.0, "overlap in time, and at least 100 are required"),
+            (lambda a, b: [(b, a)], 0.0, "head model's codes, got arkit52; exchange the two"),
             (
                 lambda a, b: [(a, b), (b, b)],
                 0.0,
@@ -172,7 +179,7 @@ class TestPairs:
 
 
 def live_link(path: Path, values: Double, codes: Sequence[str], counts: Sequence[int] = ()) -> Path:
-    """A take as the app writes it: capitals, the head's and eyes' angles behind the 52."""
+    """Write a take as the app does: capitals, and angles of head and eyes after the 52 shapes."""
     names = [name[0].upper() + name[1:] for name in ARKIT_NAMES]
     lines = [",".join(["Timecode", "BlendShapeCount", *names, *ANGLES])]
     for index, (code, row) in enumerate(zip(codes, values, strict=True)):
@@ -190,7 +197,7 @@ class TestLiveLink:
     def test_names_and_times(self, tmp_path: Path) -> None:
         values = wandering(4, 52)
         codes = ["10:59:59:58.500", "10:59:59:59.500", "11:00:00:00.500", "11:00:00:01.500"]
-        take = read_take(live_link(tmp_path / "take.csv", values, codes))
+        take = read_recording(live_link(tmp_path / "take.csv", values, codes))
         assert take.vocabulary == ARKIT
         np.testing.assert_allclose(take.values, values, atol=1e-8)
         np.testing.assert_allclose(take.times, np.arange(4) / 60.0, atol=1e-9)
@@ -201,29 +208,31 @@ class TestLiveLink:
             f"23:59:{58 + index // rate if index < 2 * rate else 0}:{index % rate}.000"
             for index in range(2 * rate)
         ]
-        take = read_take(live_link(tmp_path / "take.csv", np.zeros((2 * rate, 52)), codes))
+        take = read_recording(live_link(tmp_path / "take.csv", np.zeros((2 * rate, 52)), codes))
         np.testing.assert_allclose(take.times, np.arange(2 * rate) / rate, atol=1e-9)
 
     def test_midnight_and_plain_frames(self, tmp_path: Path) -> None:
-        over = read_take(
+        over = read_recording(
             live_link(tmp_path / "a.csv", np.zeros((2, 52)), ["23:59:59:59.000", "00:00:00:00.000"])
         )
-        plain = read_take(live_link(tmp_path / "b.csv", np.zeros((2, 52)), ["17", "18"]))
+        plain = read_recording(live_link(tmp_path / "b.csv", np.zeros((2, 52)), ["17", "18"]))
         for take in (over, plain):
             np.testing.assert_allclose(take.times, [0, 1 / 60], atol=1e-9)
 
     def test_rows_without_a_face_are_left_out(self, tmp_path: Path) -> None:
         codes = [f"00:00:00:{index:02d}.000" for index in range(3)]
-        take = read_take(live_link(tmp_path / "take.csv", wandering(3, 52), codes, [61, 0, 61]))
+        take = read_recording(
+            live_link(tmp_path / "take.csv", wandering(3, 52), codes, [61, 0, 61])
+        )
         np.testing.assert_allclose(take.times, [0, 2 / 60], atol=1e-9)
 
     def test_a_take_and_its_track_fit(self, tmp_path: Path) -> None:
-        """From the files themselves: ARKit on disk against the codes."""
+        """ARKit weights from a file against the codes."""
         source, target, matrix = takes(noise=0.0, frames=1800)
         codes = [f"00:00:{index // 60:02d}:{index % 60:02d}.000" for index in range(1800)]
-        read = read_take(live_link(tmp_path / "take.csv", source.values, codes))
+        read = read_recording(live_link(tmp_path / "take.csv", source.values, codes))
         fit = fit_pairs([(read, target)], "", offset=0.5)
-        np.testing.assert_allclose(fit.chart.matrix, matrix, rtol=0, atol=5e-3)
+        np.testing.assert_allclose(fit.expression_map.matrix, matrix, rtol=0, atol=5e-3)
 
     @pytest.mark.parametrize(
         ("text", "words"),
@@ -240,13 +249,13 @@ class TestLiveLink:
             ("{head}\n0:0:0,61" + ",1" * 52, "a timecode must be HH:MM:SS:FF"),
         ],
     )
-    def test_damage_is_told(self, tmp_path: Path, text: str, words: str) -> None:
+    def test_damaged_files(self, tmp_path: Path, text: str, words: str) -> None:
         path = tmp_path / "take.csv"
         path.write_text(
             text.replace("{head}", ",".join(["Timecode", "BlendShapeCount", *ARKIT_NAMES]))
         )
         with pytest.raises(InputError, match=words) as raised:
-            read_take(path)
+            read_recording(path)
         assert str(path) in str(raised.value)
 
     @settings(
@@ -264,7 +273,7 @@ class TestLiveLink:
             )
         )
         try:
-            take = read_take(path)
+            take = read_recording(path)
         except InputError:
             return
         assert np.isfinite(take.values).all()
@@ -273,13 +282,13 @@ class TestLiveLink:
 
 class TestTracks:
     def test_codes_of_a_track(self) -> None:
-        take = read_take("talk")
+        take = read_recording("talk")
         assert take.vocabulary == "openhead"
         assert take.values.shape == (len(take.times), len(CONTROLS))
         assert take.times[1] == pytest.approx(1 / 25)
 
     def test_another_edition_than_the_track_says(self) -> None:
         with pytest.raises(
-            InputError, match="talk says it is of openhead, and --edition says flame2020"
+            InputError, match="talk is a track of openhead, and --edition is flame2020"
         ):
-            read_take("talk", "flame2020")
+            read_recording("talk", "flame2020")

@@ -1,4 +1,4 @@
-"""The subject: a bare head moves as its head model says, and a dressed one has all of its parts."""
+"""HeadSurface: a bare one moves as its head model, and a dressed one has all of its parts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ def test_bare_subject_moves_as_the_head_model(openhead: HeadModel) -> None:
     rng = np.random.default_rng(3)
     expression = rng.uniform(size=50).astype(np.float32)
     pose = rng.normal(0.0, 0.1, 15).astype(np.float32)
-    wanted = UNITS_PER_METRE * openhead.vertices(expression, pose)
-    np.testing.assert_allclose(bare.posed(expression, pose), wanted, atol=2e-6)
+    expected = UNITS_PER_METRE * openhead.vertices(expression, pose)
+    np.testing.assert_allclose(bare.posed(expression, pose), expected, atol=2e-6)
 
 
 def test_subdivision_smooths_and_keeps_the_parts(openhead: HeadModel) -> None:
-    bare, fine = HeadSurface.from_head(openhead), HeadSurface.from_head(openhead, subdivisions=1)
+    bare = HeadSurface.from_head(openhead)
+    fine = HeadSurface.from_head(openhead, subdivisions=1)
     assert len(fine.faces) == 4 * len(bare.faces)
     assert fine.parts.max() == bare.parts.max() == 5
     np.testing.assert_allclose(fine.weights.sum(axis=1), 1.0, atol=1e-5)
@@ -54,7 +55,7 @@ def test_a_dressed_subject_is_sound(subject: HeadSurface) -> None:
     assert np.linalg.norm(subject.normals, axis=1) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_every_part_is_found_and_painted(openhead: HeadModel, subject: HeadSurface) -> None:
+def test_every_part_has_its_name_and_colour(openhead: HeadModel, subject: HeadSurface) -> None:
     anchors = HeadSurface.from_head(openhead).rest
     names = [part_of(anchors[subject.parts == part]) for part in range(6)]
     assert sorted(names) == ["eye", "eye", "lower teeth", "skin", "tongue", "upper teeth"]
@@ -67,7 +68,9 @@ def test_hair_stands_off_the_scalp_and_leaves_ears_and_face_free(
 ) -> None:
     anchors = HeadSurface.from_head(openhead).rest
     hair = hair_mask(anchors)
-    crown, nose, ear = anchors[:, 1] > 0.4, anchors[:, 2] > 0.44, ear_mask(anchors) > 0.99
+    crown = anchors[:, 1] > 0.4
+    nose = anchors[:, 2] > 0.44
+    ear = ear_mask(anchors) > 0.99
     assert hair[crown].min() > 0.9
     assert hair[nose].max() == 0.0
     assert ear.sum() > 50
@@ -90,9 +93,10 @@ def test_a_full_blink_brings_the_lids_together(subject: HeadSurface) -> None:
     blink = np.float32([name == "eyeBlinkLeft" for name in names])
     lids = np.linalg.norm(subject.expression @ blink, axis=1) > 0.035
     pose = canonical_pose()
-    rested, closed = subject.posed(0 * blink, pose)[lids, 1], subject.posed(blink, pose)[lids, 1]
+    open_height = subject.posed(0 * blink, pose)[lids, 1]
+    closed_height = subject.posed(blink, pose)[lids, 1]
     assert lids.sum() > 10
-    assert (closed < rested - 0.03).all()
+    assert (closed_height < open_height - 0.03).all()
 
 
 def test_a_wrong_shape_is_refused(subject: HeadSurface) -> None:

@@ -1,4 +1,4 @@
-"""Synthetic sets: complete, exact, deterministic, and of people whom their tracks do not fully describe."""
+"""Synthetic videos: complete, exact, reproducible, of people whose tracks omit their variation."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import read_track
 from imavatar_deploy.training.synthetic import SETS, SUBJECTS, load_ground_truth, synthesise
-from imavatar_deploy.training.synthetic.build_subject import actor
+from imavatar_deploy.training.synthetic.build_subject import build_subject
 from imavatar_deploy.training.synthetic.labels import LABELS
 
-SIZE, FRAMES = 64, 3
+SIZE = 64
+FRAMES = 3
 KINDS = ("image", "mask", "semantic", "normal", "depth")
 
 
@@ -77,7 +78,7 @@ def test_the_pictures_agree_about_the_mask(folder: Path) -> None:
 
 
 def test_the_label_ids_are_the_published_ones_and_all_there(folder: Path) -> None:
-    seen = set(
+    present = set(
         np.unique([picture(folder, "semantic", number) for number in range(1, FRAMES + 1)]).tolist()
     )
     names = (
@@ -92,7 +93,7 @@ def test_the_label_ids_are_the_published_ones_and_all_there(folder: Path) -> Non
         "cloth",
         "hair",
     )
-    assert {LABELS[name] for name in names} <= seen <= set(LABELS.values())
+    assert {LABELS[name] for name in names} <= present <= set(LABELS.values())
     assert (
         LABELS["glasses"],
         LABELS["mouth"],
@@ -103,15 +104,16 @@ def test_the_label_ids_are_the_published_ones_and_all_there(folder: Path) -> Non
 
 
 def test_depth_and_normals_are_of_the_stored_surface(folder: Path) -> None:
-    track, truth = read_track(folder / "flame_params.json"), load_ground_truth(folder)
+    track = read_track(folder / "flame_params.json")
+    truth = load_ground_truth(folder)
     frame = track.frame(1)
     assert frame.camera is not None
     surface = truth.posed(frame.expression, frame.pose)
     depth = picture(folder, "depth", 2) / 8192.0
     rows, columns = np.nonzero(depth)
     points = unprojected(rows, columns, depth[rows, columns], frame.camera)
-    apart, _ = KDTree(surface[truth.faces].mean(axis=1)).query(points)
-    assert np.median(apart) < 0.01  # half a face
+    distance, _ = KDTree(surface[truth.faces].mean(axis=1)).query(points)
+    assert np.median(distance) < 0.01  # half the size of a face
     normal = picture(folder, "normal", 2)[rows, columns][:, ::-1] / 65535.0 * 2.0 - 1.0
     np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1.0, atol=1e-3)
     toward = frame.camera.centre - points
@@ -123,7 +125,8 @@ def unprojected(
 ) -> np.ndarray:
     """Model-space points of pixels, for a camera that is not turned."""
     fx, fy, cx, cy = camera.intrinsics * SIZE
-    x, y = (columns - cx) / fx * depth, -(rows - cy) / fy * depth
+    x = (columns - cx) / fx * depth
+    y = -(rows - cy) / fy * depth
     return np.stack([x, y, -depth], axis=1) + camera.centre
 
 
@@ -133,7 +136,8 @@ def test_the_track_is_what_a_tracker_would_write(folder: Path) -> None:
     assert len(document["shape_params"]) == 100
     assert not np.any(document["shape_params"][30:])
     for frame in document["frames"]:
-        keypoints, box = np.array(frame["flame_keypoints"]), np.array(frame["bbox"])
+        keypoints = np.array(frame["flame_keypoints"])
+        box = np.array(frame["bbox"])
         assert keypoints.shape == (70, 2)
         np.testing.assert_allclose(box, [*keypoints.min(axis=0), *keypoints.max(axis=0)])
         assert np.abs(keypoints).max() < 1.0
@@ -155,7 +159,7 @@ def test_keypoints_lie_on_what_they_are_called(folder: Path) -> None:
 def test_same_arguments_same_bytes_and_another_seed_moves_otherwise(
     folder: Path, tmp_path: Path
 ) -> None:
-    actor.cache_clear()
+    build_subject.cache_clear()
     assert digests(make(tmp_path / "again")) == digests(folder)
     other = make(tmp_path / "other", seed=1)
     assert (picture(other, "image", 2) != picture(folder, "image", 2)).any()
@@ -195,9 +199,10 @@ def test_ground_truth_that_is_not_there_or_broken(folder: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_a_person_is_more_than_the_track_says(name: str, openhead: HeadModel) -> None:
-    person, cast = SUBJECTS[name], actor(name, 0)
+    person = SUBJECTS[name]
+    subject = build_subject(name, 0)
     tracked = openhead.for_subject(person.shape)
-    own = cast.subject.rest[: len(openhead.template)] - UNITS_PER_METRE * tracked.template
+    own = subject.surface.rest[: len(openhead.template)] - UNITS_PER_METRE * tracked.template
     face = (
         (openhead.template[:, 2] > 0.07)
         & (openhead.template[:, 1] < 0.0)
@@ -209,7 +214,7 @@ def test_a_person_is_more_than_the_track_says(name: str, openhead: HeadModel) ->
     gains = {}
     for expression in ("mouthSmileLeft", "mouthSmileRight", "mouthPucker", "eyeBlinkLeft"):
         column = names.index(expression)
-        theirs = cast.subject.expression[: len(openhead.template), :, column]
+        theirs = subject.surface.expression[: len(openhead.template), :, column]
         norm = np.linalg.norm(UNITS_PER_METRE * tracked.expression_basis[:, :, column])
         gains[expression] = float(np.linalg.norm(theirs) / norm)
     assert all(0.5 < gain < 1.6 for gain in gains.values())
@@ -217,7 +222,7 @@ def test_a_person_is_more_than_the_track_says(name: str, openhead: HeadModel) ->
 
 
 def test_the_people_differ() -> None:
-    rest = {name: actor(name, 0).subject for name in SUBJECTS}
+    rest = {name: build_subject(name, 0).surface for name in SUBJECTS}
     colours = {tuple(np.round(subject.colour[:4588].mean(axis=0), 2)) for subject in rest.values()}
     assert len(colours) == len(SUBJECTS)
     assert len({len(subject.rest) for subject in rest.values()}) == len(SUBJECTS)
@@ -225,7 +230,7 @@ def test_the_people_differ() -> None:
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
 @pytest.mark.parametrize("name", SETS)
-def test_any_number_of_frames_can_be_had(name: str, frames: int, openhead: HeadModel) -> None:
+def test_a_set_has_any_number_of_frames(name: str, frames: int, openhead: HeadModel) -> None:
     expression, pose, fps = SETS[name].motion(frames, 0, openhead.expression_names)
     assert (len(expression), len(pose)) == (frames, frames)
     assert 0.0 < fps < 25.0

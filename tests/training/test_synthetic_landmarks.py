@@ -1,4 +1,4 @@
-"""Landmarks: seventy different vertices in the scheme's order, mirrored, and only for OpenHead."""
+"""Landmarks: seventy different vertices in the order of iBUG, symmetric, for OpenHead alone."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.landmarks import landmarks
 
 MIRROR = (
-    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36,
-    41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65, 69, 68,
+    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31,
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65, 69, 68,
 )  # fmt: skip
 """The landmark on the other side of the face, in the iBUG order."""
 
 
 def test_they_are_distinct_and_symmetric(openhead: HeadModel) -> None:
-    chosen = landmarks(openhead)
-    assert chosen.shape == (70,)
-    assert len(set(chosen.tolist())) == 70
-    points = 4.0 * openhead.template[chosen]
+    vertices = landmarks(openhead)
+    assert vertices.shape == (70,)
+    assert len(set(vertices.tolist())) == 70
+    points = 4.0 * openhead.template[vertices]
     mirrored = points[list(MIRROR)] * np.array([-1, 1, 1], dtype=np.float32)
     np.testing.assert_allclose(points, mirrored, atol=2e-3)
 

@@ -1,4 +1,4 @@
-"""Warm start: small networks learn a head in seconds, the same each time, and go on after a break."""
+"""Warm start: small networks fit a head in seconds, reproducibly, and resume after a break."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from imavatar_deploy.training.warm_start import fitting as optimise_module
 from imavatar_deploy.training.warm_start.fits import (
     WarmStartSettings,
     random_conditions,
-    seen_normals,
+    random_normals,
     shared_with_ghost,
     warm_start,
 )
 from imavatar_deploy.training.warm_start.fitting import NetworkFit, learning_rate_factor, optimise
 from imavatar_deploy.training.warm_start.head_surface import HeadSurface
-from imavatar_deploy.training.warm_start.lighting import lit
+from imavatar_deploy.training.warm_start.lighting import apply_light
 from imavatar_deploy.training.warm_start.sample_pool import OFFSETS, TRUNCATION, SamplePool
 
 from .fit_report import fit_report
@@ -62,7 +62,8 @@ def test_a_short_fit_learns_shape_motion_and_colour(
     fitted: ImplicitAvatar, subject: HeadSurface
 ) -> None:
     fresh = SamplePool.draw(subject, 6_000, seed=77)
-    before, after = fit_report(small_avatar(subject), fresh), fit_report(fitted, fresh)
+    before = fit_report(small_avatar(subject), fresh)
+    after = fit_report(fitted, fresh)
     assert before["distance"] > 0.05
     assert after["distance"] < 0.01
     assert after["colour"] < 0.08
@@ -86,7 +87,8 @@ def test_it_is_the_same_each_time_and_after_a_break(subject: HeadSurface, tmp_pa
     short = WarmStartSettings(
         samples=3_000, steps=6, batch=64, detail_steps=3, deformation_steps=6, deformation_batch=64
     )
-    whole, broken = small_avatar(subject), small_avatar(subject)
+    whole = small_avatar(subject)
+    broken = small_avatar(subject)
     warm_start(whole, subject, short)
     interruptions = iter([4])
 
@@ -120,21 +122,21 @@ def test_pool_targets_interpolate_the_subject(pool: SamplePool, subject: HeadSur
     assert targets["pose"].shape == (500, 36, 3)
     torch.testing.assert_close(targets["weights"].sum(dim=1), torch.ones(500), atol=1e-5, rtol=0)
     corner = subject.faces[pool.faces[index[0]]]
-    wanted = np.einsum("c,cde->de", pool.barycentric[index[0]], subject.expression[corner])
-    np.testing.assert_allclose(targets["expression"][0].numpy(), wanted, atol=1e-6)
+    expected = np.einsum("c,cde->de", pool.barycentric[index[0]], subject.expression[corner])
+    np.testing.assert_allclose(targets["expression"][0].numpy(), expected, atol=1e-6)
 
 
 def test_light_comes_from_above_the_front(subject: HeadSurface) -> None:
     normals = torch.tensor([[-0.42, 0.55, 0.72], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
-    colours = lit(torch.full((3, 3), 0.5), torch.nn.functional.normalize(normals, dim=1))
+    colours = apply_light(torch.full((3, 3), 0.5), torch.nn.functional.normalize(normals, dim=1))
     assert colours[0].mean() > 1.4 * colours[1].mean()
     assert colours.min() > 0.0
     assert colours.max() <= 1.0
 
 
-def test_what_the_texture_network_is_shown_is_plausible() -> None:
+def test_normals_and_conditions_for_the_texture_network_are_plausible() -> None:
     rng = np.random.default_rng(0)
-    normals = seen_normals(torch.tensor([[0.0, 0.0, 1.0]]).expand(1000, 3), rng)
+    normals = random_normals(torch.tensor([[0.0, 0.0, 1.0]]).expand(1000, 3), rng)
     torch.testing.assert_close(normals.norm(dim=1), torch.ones(1000))
     assert 0.6 < normals[:, 2].mean() < 0.99
     conditions = random_conditions(1000, rng)
@@ -152,15 +154,15 @@ def test_learning_rate_rises_then_falls() -> None:
 
 def test_optimise_minimises_and_reports() -> None:
     module = torch.nn.Linear(2, 1)
-    seen: list[int] = []
+    steps: list[int] = []
 
     def losses(rng: np.random.Generator) -> dict[str, torch.Tensor]:
         x = torch.from_numpy(rng.normal(size=(64, 2)).astype(np.float32))
         return {"square": (module(x)[:, 0] - x[:, 0]).square().mean()}
 
     fit = NetworkFit("line", module, losses, steps=200, learning_rate=0.05, matrix_rate=0.0, seed=0)
-    optimise(fit, lambda name, step, steps, terms: seen.append(step))
-    assert seen == list(range(1, 201))
+    optimise(fit, lambda name, step, total, terms: steps.append(step))
+    assert steps == list(range(1, 201))
     assert losses(np.random.default_rng(1))["square"].item() < 1e-3
 
 

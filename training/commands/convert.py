@@ -21,7 +21,7 @@ from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track, write_
 from imavatar_deploy.tracks.edit import retimed, root_joints, with_head_turned
 from imavatar_deploy.tracks.formats import files_read, unread_names
 
-from ..retargeting.recordings import retargeted
+from ..retargeting.recordings import retarget_track
 
 INPUT_FORMATS = "\n".join(
     f"  {row.name:<18}{'a folder, ' if row.folders is not None else ''}{' '.join(row.suffixes)}"
@@ -124,7 +124,7 @@ def convert(
     if turn_head:
         track = _turned(track, head)
     if map_file is not None:
-        track = retargeted(track, map_file)
+        track = retarget_track(track, map_file)
     if fps is not None:
         track = retimed(track, fps)
     write_track(track if cameras else replace(track, cameras=()), out)

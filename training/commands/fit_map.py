@@ -162,13 +162,13 @@ def _from_shapes(
     made_from = f"{Path(source).name}, {Path(target).name}"
     fit = fit_shapes(*heads, made_from, codes=codes, ridge=ridge, progress=progress)
     _show_shapes(fit, all_rows)
-    return fit.chart
+    return fit.expression_map
 
 
 def _show_shapes(fit: ShapesFit, all_rows: bool) -> None:
     registration = fit.registration
     if registration.distance:
-        share = 100 * registration.trusted.mean()
+        share = 100 * registration.reliable.mean()
         click.echo(
             f"other topology: {share:.0f} % of vertices registered, "
             f"{1000 * registration.distance:.2f} mm apart (median)"
@@ -200,15 +200,16 @@ def _from_pairs(
     all_rows: bool,
 ) -> ExpressionMap:
     from ..retargeting.fit_pairs import fit_pairs
-    from ..retargeting.recordings import read_take
+    from ..retargeting.recordings import read_recording
 
     recordings = [
-        (read_take(first, from_edition), read_take(second, edition)) for first, second in pairs
+        (read_recording(first, from_edition), read_recording(second, edition))
+        for first, second in pairs
     ]
     made_from = ", ".join(f"{Path(first).name} -> {Path(second).name}" for first, second in pairs)
     fit = fit_pairs(recordings, made_from, offset=offset)
     _show_pairs(fit, all_rows)
-    return fit.chart
+    return fit.expression_map
 
 
 def _show_pairs(fit: PairsFit, all_rows: bool) -> None:
@@ -228,7 +229,8 @@ def _show_pairs(fit: PairsFit, all_rows: bool) -> None:
             f"the other {len(order) - len(listed)} outputs are explained better "
             "(--all-rows shows them)"
         )
-    if fit.untaught:
+    if fit.unmoved_inputs:
         click.echo(
-            "do not move in these recordings and are without effect: " + ", ".join(fit.untaught)
+            "do not move in these recordings and are without effect: "
+            + ", ".join(fit.unmoved_inputs)
         )

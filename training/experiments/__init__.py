@@ -1,1 +1,1 @@
-"""The paper's experiments, each one command: tables 2 to 4, figures 5 and 6, and the sweep of expressions."""
+"""The paper's experiments: tables 2 to 4, figures 5 and 6, and the sweep of expressions."""

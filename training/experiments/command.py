@@ -1,4 +1,4 @@
-"""imavatar-eval experiment: the command over the table of experiments."""
+"""imavatar-eval experiment: runs one row of the table of experiments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEEDED = (
     "skimage.measure",
     "scipy.spatial",
 )
-"""Asked for before the work begins: some are used at its end."""
+"""Modules that are checked before the work begins, as some are needed at its end alone."""
 
 
 def _experiments() -> str:
@@ -80,7 +80,7 @@ class ExperimentCommand(Command):
     help="Comma-separated, for table2 and fig5: {rows}.  [default: all]",
 )
 @click.option(
-    "--minutes", type=float, help="Longest time of each training, its warm start not counted."
+    "--minutes", type=float, help="Longest time of each training, without its warm start."
 )
 @click.option(
     "--frames",
@@ -103,16 +103,16 @@ class ExperimentCommand(Command):
     help="For test renders: {rows}.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--seed", default=0, show_default=True, help="Of everything random.")
+@click.option("--seed", default=0, show_default=True, help="Seed of all random numbers.")
 @click.option(
     "--warm-start/--no-warm-start",
     default=None,
-    help="Begin from the head model.  [default: yes, but for table3]",
+    help="Begin from the head model.  [default: yes, except for table3]",
 )
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
-    help="For fig6 and expressions: an avatar trained already.",
+    help="For fig6 and expressions: the run or checkpoint of a trained avatar.",
 )
 def experiment(
     name: str,
@@ -133,7 +133,8 @@ def experiment(
 ) -> None:
     """Repeat one of the paper's experiments.
 
-    What --out already holds of it is used again, so that an interrupted one goes on.
+    Data, runs and reports that --out holds are used again, so that an interrupted experiment
+    continues.
     """
     start = time.perf_counter()
     require_all(NEEDED, extra=EXTRA)

@@ -1,4 +1,4 @@
-"""The table of experiments: adding one is adding a file with its row."""
+"""The table of experiments."""
 
 from __future__ import annotations
 

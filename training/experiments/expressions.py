@@ -1,4 +1,4 @@
-"""Expressions: the sweep of single expressions through their whole range, as videos (supplementary, section 1.7)."""
+"""Videos of single expressions swept through their range (supplementary, section 1.7)."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from ..evaluation.contact_sheet import Bytes, row, stack
 from ..evaluation.metric import Image
 from .results import facts, write_film, write_pages, write_png
 from .runs import Experiment, ExperimentRun, avatar_of
-from .sweep import SweepFrames, joined, natural_range, sweep_track
+from .sweep import SweepFrames, concatenate, natural_range, sweep_track
 
 SWEPT = (1, 2, 3, 10)
-"""Counted from 1, as the paper does."""
+"""Numbers of the expressions, counted from 1 as in the paper."""
 FRAMES = 49
 FPS = 25
 SHOWN = 5
-"""Frames of each sweep in the picture."""
+"""Number of frames of each sweep in the picture."""
 
 
-def run(bench: ExperimentRun) -> list[Path]:
+def run(experiment: ExperimentRun) -> list[Path]:
     """Render every sweep of every subject."""
-    films, pictures = [], {}
-    for subject in bench.plan.subjects:
-        truth = bench.dataset(subject, "test")
-        head, camera = truth.head, truth.track.cameras[0]
-        for expression, images in _sweeps(bench, subject, head, camera):
-            name = f"{subject}-expression-{expression:02d}"
-            films.append(
-                write_film(bench.out / f"{name}.mp4", images, size=bench.plan.size, fps=FPS)
-            )
-            pictures[f"{subject}: {expression}, {head.expression_names[expression - 1]}"] = (
-                _picture(images, head)
-            )
+    films = []
+    pictures = {}
+    for subject in experiment.plan.subjects:
+        truth = experiment.dataset(subject, "test")
+        head = truth.head
+        for expression, images in _sweeps(experiment, subject, head, truth.track.cameras[0]):
+            path = experiment.out / f"{subject}-expression-{expression:02d}.mp4"
+            films.append(write_film(path, images, size=experiment.plan.size, fps=FPS))
+            caption = f"{subject}: {expression}, {head.expression_names[expression - 1]}"
+            pictures[caption] = _picture(images, head)
     low, high = natural_range(head.edition)
     lines = [
-        *facts(bench.plan, bench.plan.run),
-        f"- expressions {', '.join(map(str, SWEPT))} swept over [{low:g}, {high:g}], all else neutral",
+        *facts(experiment.plan, experiment.plan.run),
+        f"- expressions {', '.join(map(str, SWEPT))} swept over [{low:g}, {high:g}], "
+        "all else neutral",
     ]
     if (low, high) != (-4.0, 4.0):
         lines.append(
-            f"- the paper sweeps FLAME's over [-4, 4]; a unit of {head.edition} is a whole movement, not a standard "
-            "deviation, and these are its own first, second, third and tenth"
+            f"- the paper sweeps FLAME's over [-4, 4]; a unit of {head.edition} is a whole "
+            "movement, not a standard deviation, and these are its own first, second, third and "
+            "tenth"
         )
     lines += ["", *(f"- [{film.name}]({film.name})" for film in films), "", "![](expressions.png)"]
     document = {
@@ -56,26 +56,33 @@ def run(bench: ExperimentRun) -> list[Path]:
         "films": [f.name for f in films],
     }
     pages = write_pages(
-        bench.plan, "expressions", "Expressions swept through their range", lines, document
+        experiment.plan, "expressions", "Expressions swept through their range", lines, document
     )
     return [
         *pages,
         *films,
-        write_png(bench.out / "expressions.png", stack(list(pictures.values()), list(pictures))),
+        write_png(
+            experiment.out / "expressions.png", stack(list(pictures.values()), list(pictures))
+        ),
     ]
 
 
 def _sweeps(
-    bench: ExperimentRun, subject: str, head: HeadModel, camera: Camera
+    experiment: ExperimentRun, subject: str, head: HeadModel, camera: Camera
 ) -> Iterator[tuple[int, list[Image]]]:
-    """Every expression with its frames; one motion for all of them, so that the surface is extracted once."""
-    frames = bench.plan.test_frames or FRAMES
+    """Number and frames of every expression.
+
+    One track holds all sweeps, so that the surface is extracted once.
+    """
+    frames = experiment.plan.test_frames or FRAMES
     tracks = [sweep_track(head, expression - 1, frames, camera) for expression in SWEPT]
-    source = bench.source(
-        avatar_of(bench, subject), SweepFrames(joined(tracks), bench.plan.size, head), subject
+    source = experiment.source(
+        avatar_of(experiment, subject),
+        SweepFrames(concatenate(tracks), experiment.plan.size, head),
+        subject,
     )
     for place, expression in enumerate(SWEPT):
-        with bench.plan.progress(f"expression {expression}", frames) as advance:
+        with experiment.plan.progress(f"expression {expression}", frames) as advance:
             images = []
             for index in range(frames):
                 images.append(source.predict(place * frames + index).rgb)

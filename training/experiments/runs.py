@@ -1,4 +1,7 @@
-"""Workbench: makes the data, runs and reports that an experiment consists of, or finds them where they were made."""
+"""ExperimentPlan, ExperimentRun and Trial: an experiment's data, trainings and reports.
+
+What an experiment's folder already holds is used again.
+"""
 
 from __future__ import annotations
 
@@ -27,65 +30,72 @@ from ..settings import TrainSettings
 from ..synthetic import SUBJECTS, synthesise
 from ..train import train
 
-# Plan: how large an experiment is to be and where it happens; the same for every experiment.
+VARIANT = "imavatar"
+"""The variant of figures that show one avatar."""
+
+Corruption = Callable[[FaceDataset], FaceDataset]
+"""Makes a corrupted view of a training set."""
 
 
 @dataclass(frozen=True)
 class ExperimentPlan:
-    """Sizes, lengths and choices of an experiment. Full size is the default preset's, on demand."""
+    """Sizes, lengths and choices of an experiment, the same for every row of the table."""
 
     out: Path
-    """Folder of everything: `data/`, `runs/`, `reports/` and the results. Work that is found there is used again."""
+    """Folder of `data/`, `runs/`, `reports/` and the results; what it holds is used again."""
     base: TrainSettings = field(default_factory=lambda: preset("small"))
     """Settings that every training of the experiment starts from."""
     subjects: tuple[str, ...] = tuple(SUBJECTS)
     variants: tuple[str, ...] = ()
-    """Rows of `VARIANTS`; all where none is named."""
+    """Keys of `VARIANTS`; empty for all."""
     frames: int | None = None
-    """Of each training set; the set's own number when None."""
+    """Frames of each training set; None for the set's own number."""
     test_frames: int | None = None
+    """Frames of each test set; None for the set's own number."""
     size: int = 256
     """Pixels a side of training and test images."""
     tracer: str = "raster"
-    """That renders for evaluation."""
+    """Tracer of the evaluation."""
     device: str = "auto"
     seed: int = 0
     warm_start: bool | None = None
-    """None leaves it to the experiment."""
+    """None for the choice of the experiment."""
     run: Path | None = None
-    """An avatar trained already, for the experiments that only look at one."""
+    """A trained avatar, for the experiments that show one."""
     subdivisions: int | None = None
-    """How finely synthetic subjects are drawn; their own fineness when None."""
+    """Subdivisions of synthetic subjects; None for their default."""
     progress: Progress = silent
     say: Callable[[str], None] = lambda text: None
-    """Told of each training as it begins."""
+    """Receives a line at the start of each training, and the lines of the training itself."""
 
     def __post_init__(self) -> None:
         refuse_standard_output(self.out)
 
     def settings(self, *, warm_start: bool = True, **changes: object) -> TrainSettings:
-        """The base with an experiment's own changes.
+        """Return the base settings with the changes of an experiment.
 
         Args:
-            warm_start: what the experiment would have, if the plan does not say.
+            warm_start: the choice of the experiment, if the plan has none.
+            changes: other fields of `TrainSettings`.
         """
-        wanted = warm_start if self.warm_start is None else self.warm_start
-        return replace(self.base, seed=self.seed, warm_start=wanted, **changes)  # type: ignore[arg-type]
-
-
-# Cell: the scores of one trained avatar on one test set, as its report keeps them.
+        start = warm_start if self.warm_start is None else self.warm_start
+        return replace(self.base, seed=self.seed, warm_start=start, **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A report, read back."""
+    """The scores of one trained avatar on one test set, as its report states them."""
 
     folder: Path
     document: dict[str, Any]
 
     @classmethod
     def read(cls, folder: Path) -> Trial:
-        """Raises InputError where the report cannot be read."""
+        """Read the report in a folder.
+
+        Raises:
+            InputError: the report cannot be read.
+        """
         try:
             return cls(folder, json.loads((folder / MARKER).read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
@@ -94,35 +104,35 @@ class Trial:
             ) from error
 
     def mean(self, metric: str) -> float:
-        """The mean of a metric over the test frames; NaN where it was not measured."""
+        """Mean of a metric over the test frames; NaN where it was not measured."""
         return float(self.document["metrics"][metric].get("mean", math.nan))
 
     def column(self, metric: str) -> list[float]:
-        """One value per frame; NaN where it was not measured."""
+        """Values of a metric, one per frame; NaN where it was not measured."""
         return [float(frame.get(metric, math.nan)) for frame in self.document["frames"]]
 
     def strip(self, index: int) -> Bytes:
-        """[h, w, 3] truth, prediction, error and normals of one test frame."""
+        """Picture `[h, w, 3]` of truth, prediction, error and normals of one test frame."""
         return read_picture(sorted((self.folder / STRIPS).glob("*.png"))[index])
 
 
-def mean_over(cells: list[Trial], metric: str) -> float:
-    """The mean of the cells' means; NaN where one of them was not measured, lest a table hide it."""
-    return fmean(cell.mean(metric) for cell in cells)
-
-
-Corruption = Callable[[FaceDataset], FaceDataset]
+def mean_over(trials: list[Trial], metric: str) -> float:
+    """Mean of the trials' means; NaN if the metric was not measured in any one of them."""
+    return fmean(trial.mean(metric) for trial in trials)
 
 
 class ExperimentRun:
-    """Data, runs and reports of one plan, each made once: an interrupted experiment goes on where it was.
+    """Makes the data, runs and reports of a plan, each once; a later call continues the work.
 
-        data/SUBJECT-SET-FRAMESxSIZE/   synthetic sets        runs/CELL/      what `imavatar-train` writes
-        runs/CELL.json                  what the run is of    reports/CELL/   what `imavatar-eval` writes
+        data/SUBJECT-SET-FRAMESxSIZE-seedSEED/   a synthetic set
+        runs/TRIAL/                              the output of `imavatar-train`
+        runs/TRIAL.json                          the settings of the run, and whether it is finished
+        reports/TRIAL/                           the output of `imavatar-eval`
 
     Raises:
-        UsageError: the plan names a subject or a variant that does not exist, or several subjects for one avatar.
-        InputError: the avatar to look at cannot be read.
+        UsageError: the plan names a subject or a variant that does not exist, or several subjects
+            for one avatar.
+        InputError: the plan's avatar cannot be read.
     """
 
     def __init__(self, plan: ExperimentPlan) -> None:
@@ -138,55 +148,53 @@ class ExperimentRun:
             load_variant(plan.run)  # before anything is drawn
             if len(plan.subjects) != 1:
                 raise UsageError(
-                    f"--run is one person's avatar: name one of --subjects, e.g. {next(iter(SUBJECTS))}"
+                    "--run is one person's avatar: name one of --subjects, "
+                    f"e.g. {next(iter(SUBJECTS))}"
                 )
 
     @property
     def out(self) -> Path:
-        """Where results go."""
+        """Folder of the results."""
         return self.plan.out
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The rows of `VARIANTS` that take part."""
+        """Keys of `VARIANTS` to compare."""
         return self.plan.variants or tuple(VARIANTS)
 
     def video(self, subject: str, which: str) -> Path:
-        """The folder of a synthetic set, drawn now if it is not there."""
+        """Return the folder of a synthetic set, which is rendered if it does not exist."""
         plan = self.plan
         frames = plan.test_frames if which == "test" else plan.frames
         folder = (
             self.out / "data" / f"{subject}-{which}-{frames or 'all'}x{plan.size}-seed{plan.seed}"
         )
         if not folder.exists():
-            fineness = {} if plan.subdivisions is None else {"subdivisions": plan.subdivisions}
-            choices: dict[str, Any] = {
-                "frames": frames,
-                "size": plan.size,
-                "seed": plan.seed,
-                **fineness,
-            }
-            synthesise(subject, folder, which=which, **choices, progress=plan.progress)
+            options: dict[str, Any] = {"frames": frames, "size": plan.size, "seed": plan.seed}
+            if plan.subdivisions is not None:
+                options["subdivisions"] = plan.subdivisions
+            synthesise(subject, folder, which=which, **options, progress=plan.progress)
         return folder
 
     def dataset(self, subject: str, which: str) -> FaceDataset:
-        """A synthetic set, opened."""
+        """Open a synthetic set."""
         return FaceDataset.open([self.video(subject, which)], size=self.plan.size)
 
-    def trained(
-        self, cell: str, subject: str, settings: TrainSettings, corruption: Corruption | None = None
+    def trained_run(
+        self, name: str, subject: str, settings: TrainSettings, corruption: Corruption | None = None
     ) -> Path:
-        """The run folder of a cell: trained now, gone on with, or found finished.
+        """Return the run folder of a trial; train it, or continue its training, where necessary.
 
         Args:
-            cell: a name for it, unique for what it is.
-            corruption: what is done to the training set first; the cell's name must tell.
+            name: of the trial, unique for its settings and data.
+            corruption: changes the training set; the name of the trial must identify it.
 
         Raises:
             UsageError: a run of this name was made with other settings or data.
             QualityError: training failed.
         """
-        folder, note = self.out / "runs" / cell, self.out / "runs" / f"{cell}.json"
+        folder = self.out / "runs" / name
+        note = self.out / "runs" / f"{name}.json"
         plan = self.plan
         about = {
             "subject": subject,
@@ -195,16 +203,14 @@ class ExperimentRun:
             **_flat(asdict(settings)),
         }
         if not _finished(note, about):
-            plan.say(f"training {cell}")
+            plan.say(f"training {name}")
             _write_json(note, {"about": about, "finished": False})
             dataset = self.dataset(subject, "train")
-            begun = (folder / "config.toml").is_file()
-            seen = corruption(dataset) if corruption else dataset
             train(
-                seen,
+                corruption(dataset) if corruption else dataset,
                 folder,
                 settings,
-                resume=begun,
+                resume=(folder / "config.toml").is_file(),
                 device=plan.device,
                 progress=plan.progress,
                 say=plan.say,
@@ -212,13 +218,22 @@ class ExperimentRun:
             _write_json(note, {"about": about, "finished": True})
         return folder
 
-    def scored(self, cell: str, run: Path, subject: str) -> Trial:
-        """The scores of a run on the subject's test set of strong expressions: measured now, or read back."""
-        plan, folder = self.plan, self.out / "reports" / cell
+    def trial(self, name: str, run: Path, subject: str) -> Trial:
+        """Return the scores of a run on the subject's test set, measured where necessary.
+
+        Args:
+            name: of the trial.
+
+        Raises:
+            UsageError: a report of this name was made with other frames, seed or tracer.
+            InputError: the report cannot be read.
+        """
+        plan = self.plan
+        folder = self.out / "reports" / name
         about = {"test frames": plan.test_frames, "seed": plan.seed, "asked tracer": plan.tracer}
         if not (folder / MARKER).is_file():
             truth = self.dataset(subject, "test")
-            source = self.source(run, truth, cell)
+            source = self.source(run, truth, name)
             write_report(
                 folder,
                 truth,
@@ -228,39 +243,36 @@ class ExperimentRun:
                 keep_frames=True,
                 progress=plan.progress,
             )
-        cell_found = Trial.read(folder)
-        if not about.items() <= cell_found.document.items():
+        trial = Trial.read(folder)
+        if not about.items() <= trial.document.items():
             raise UsageError(
-                f"{folder} reports on other frames; choose another --out, or remove it to measure anew"
+                f"{folder} was measured with other test frames, seed or tracer; choose another "
+                "--out, or remove it to measure anew"
             )
-        return cell_found
+        return trial
 
     def source(self, run: Path, truth: GroundTruth, title: str) -> ImplicitSource:
-        """A run's implicit renders of the frames of `truth`."""
+        """Return a source of a run's implicit renders of the frames of `truth`."""
         model = load_variant(run).to(chosen_device(self.plan.device))
         return ImplicitSource(model, truth, title=title, tracer=self.plan.tracer)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as `group.name`, with what JSON gives back for tuples."""
+    """Flatten nested settings to `group.name`; tuples become lists, as JSON reads them."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        inner = (
-            _flat(value, f"{prefix}{name}.")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{name}": value}
-        )
-        flat |= {
-            key: list(entry) if isinstance(entry, tuple) else entry for key, entry in inner.items()
-        }
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = list(value) if isinstance(value, tuple) else value
     return flat
 
 
 def _finished(note: Path, about: Mapping[str, Any]) -> bool:
-    """Whether the run that a note tells of is done.
+    """Whether the run that a note describes is finished.
 
     Raises:
-        UsageError: it is not the run that is wanted.
+        UsageError: it was made with other settings or data.
     """
     if not note.is_file():
         return False
@@ -268,8 +280,8 @@ def _finished(note: Path, about: Mapping[str, Any]) -> bool:
     for name, value in about.items():
         if known["about"].get(name) != value:
             raise UsageError(
-                f"{note.with_suffix('')} was trained with {name} = {known['about'].get(name)}, not {value}; choose "
-                "another --out, or remove it and its .json to train anew"
+                f"{note.with_suffix('')} was trained with {name} = {known['about'].get(name)}, "
+                f"not {value}; choose another --out, or remove it and its .json to train anew"
             )
     return bool(known["finished"])
 
@@ -279,30 +291,23 @@ def _write_json(path: Path, document: Any) -> None:
         partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-# The avatar that pictures are made of: one that was trained already, or the cell of Table 2.
-
-
-VARIANT = "imavatar"
-
-
-def avatar_of(bench: ExperimentRun, subject: str) -> Path:
-    """A run or checkpoint of a subject: the plan's own, else IMavatar as Table 2 trains it."""
-    if bench.plan.run is not None:
-        return bench.plan.run
-    return bench.trained(f"{subject}-{VARIANT}", subject, bench.plan.settings(variant=VARIANT))
-
-
-# Experiment: what one row of the table of experiments says.
+def avatar_of(experiment: ExperimentRun, subject: str) -> Path:
+    """Return the plan's avatar, or that of a subject as Table 2 trains it."""
+    if experiment.plan.run is not None:
+        return experiment.plan.run
+    return experiment.trained_run(
+        f"{subject}-{VARIANT}", subject, experiment.plan.settings(variant=VARIANT)
+    )
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One of the paper's experiments, owned by the file that runs it."""
+    """One row of the table of experiments."""
 
     name: str
     place: str
-    """Where the paper has it."""
+    """Table, figure or section of the paper."""
     summary: str
     """One line for `--help`."""
     run: Callable[[ExperimentRun], list[Path]]
-    """Does all of it, and returns what it wrote."""
+    """Runs the experiment and returns the files it wrote."""

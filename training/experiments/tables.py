@@ -1,4 +1,4 @@
-"""Tables 2, 3 and 4 of the supplementary material: baselines, supervision, and noise in the training data."""
+"""Tables 2, 3 and 4 of the supplementary material: baselines, supervision and noisy data."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from .corruption import with_damaged_masks, with_pose_noise
 from .results import write_comparison
 from .runs import Corruption, Experiment, ExperimentRun, Trial
 
-# Table 2: the method and its baselines on synthetic subjects, on strong expressions not in training.
+# Table 2: the method and its baselines on strong expressions that training does not see
 
 TABLE2_PUBLISHED = {"mask IoU": 0.981, "RGB L1": 0.030, "normal cosine": 0.958}
-"""The best figure of each of the paper's columns, on its own MakeHuman subjects."""
+"""The best value of each of the paper's columns, on its MakeHuman subjects."""
 
 
-def run_table2(bench: ExperimentRun) -> list[Path]:
-    """Train and measure every variant of every subject."""
+def run_table2(experiment: ExperimentRun) -> list[Path]:
+    """Train and measure every variant on every subject."""
     rows = {
-        variant: [baseline(bench, variant, subject) for subject in bench.plan.subjects]
-        for variant in bench.variants
+        variant: [baseline(experiment, variant, subject) for subject in experiment.plan.subjects]
+        for variant in experiment.variants
     }
     notes = ["means over the subjects of the means over their test frames"]
     heading = "Table 2: variants on synthetic subjects, strong unseen expressions"
-    return write_comparison(bench.plan, "table2", heading, rows, notes, TABLE2_PUBLISHED)
+    return write_comparison(experiment.plan, "table2", heading, rows, notes, TABLE2_PUBLISHED)
 
 
-def baseline(bench: ExperimentRun, variant: str, subject: str) -> Trial:
-    """One variant of one subject, trained as the plan says; figure 5 looks at the same."""
-    cell = f"{subject}-{variant}"
-    settings = bench.plan.settings(variant=variant)
-    return bench.scored(cell, bench.trained(cell, subject, settings), subject)
+def baseline(experiment: ExperimentRun, variant: str, subject: str) -> Trial:
+    """Train and measure one variant on one subject; Figure 5 uses the same trials."""
+    name = f"{subject}-{variant}"
+    settings = experiment.plan.settings(variant=variant)
+    return experiment.trial(name, experiment.trained_run(name, subject, settings), subject)
 
 
 TABLE2 = Experiment(
@@ -41,44 +41,44 @@ TABLE2 = Experiment(
 )
 
 
-# Table 3: what each of the head model's three lessons (weights, expressions, correctives) is worth.
+# Table 3: the effect of each loss of the head model's supervision
 
-
-LESSONS: dict[str, Callable[[LossWeights], LossWeights]] = {
+ABLATIONS: dict[str, Callable[[LossWeights], LossWeights]] = {
     "weights": lambda losses: replace(losses, skinning=0.0),
     "expressions": lambda losses: replace(losses, expression=0.0),
     "pose correctives": lambda losses: replace(losses, pose=0.0),
 }
-"""What is taught, and the losses without it."""
+"""What the head model supervises, and the loss weights without it."""
 
 MINUS = "imavatar-minus"
 
 
-def run_table3(bench: ExperimentRun) -> list[Path]:
-    """Train and measure IMavatar with each lesson left out in turn, and with none."""
-    whole = bench.plan.settings(warm_start=False, variant="imavatar")
-    ways = {"imavatar": whole}
-    ways |= {
-        f"without {name}": replace(whole, losses=drop(whole.losses))
-        for name, drop in LESSONS.items()
+def run_table3(experiment: ExperimentRun) -> list[Path]:
+    """Train and measure IMavatar without each loss in turn, and without all."""
+    whole = experiment.plan.settings(warm_start=False, variant="imavatar")
+    settings_by_row = {"imavatar": whole}
+    settings_by_row |= {
+        f"without {name}": replace(whole, losses=without(whole.losses))
+        for name, without in ABLATIONS.items()
     }
-    ways["none of them (imavatar-minus)"] = replace(whole, variant=MINUS)
+    settings_by_row["none of them (imavatar-minus)"] = replace(whole, variant=MINUS)
     rows: dict[str, list[Trial]] = {}
-    for name, settings in ways.items():
-        rows[name] = []
-        for subject in bench.plan.subjects:
-            cell = f"{subject}-table3-{name.split(' (')[0].replace(' ', '-')}"
-            rows[name].append(bench.scored(cell, bench.trained(cell, subject, settings), subject))
+    for row, settings in settings_by_row.items():
+        rows[row] = []
+        for subject in experiment.plan.subjects:
+            name = f"{subject}-table3-{row.split(' (')[0].replace(' ', '-')}"
+            run = experiment.trained_run(name, subject, settings)
+            rows[row].append(experiment.trial(name, run, subject))
     notes = [
-        "a warm start teaches what these losses teach, so that here "
+        "a warm start has the effect of these losses, so that here "
         + (
             "there is one, and rows can differ little"
             if whole.warm_start
             else "there is none, as in the paper"
         ),
     ]
-    heading = "Table 3: the head model's supervision, lesson by lesson"
-    return write_comparison(bench.plan, "table3", heading, rows, notes)
+    heading = "Table 3: the head model's supervision, loss by loss"
+    return write_comparison(experiment.plan, "table3", heading, rows, notes)
 
 
 TABLE3 = Experiment(
@@ -86,8 +86,7 @@ TABLE3 = Experiment(
 )
 
 
-# Table 4: how much bad tracking and bad masks of the training video cost.
-
+# Table 4: the effect of bad tracking and bad masks in the training video
 
 POSE_NOISE = (0.025, 0.05, 0.1)
 """Standard deviations, radians."""
@@ -96,26 +95,26 @@ DAMAGED = (0.1, 0.5, 1.0)
 """Shares of the training frames whose mask is damaged."""
 
 
-def run_table4(bench: ExperimentRun) -> list[Path]:
-    """Train on clean and on corrupted sets, measure on clean ones."""
-    seed = bench.plan.seed
-    ways: dict[str, Corruption | None] = {"clean": None}
-    ways |= {
+def run_table4(experiment: ExperimentRun) -> list[Path]:
+    """Train on clean and on corrupted sets, and measure on clean ones."""
+    seed = experiment.plan.seed
+    corruptions: dict[str, Corruption | None] = {"clean": None}
+    corruptions |= {
         f"pose noise {sigma} rad": partial(with_pose_noise, radians=sigma, seed=seed)
         for sigma in POSE_NOISE
     }
-    ways |= {
+    corruptions |= {
         f"{share:.0%} of masks damaged": partial(with_damaged_masks, share=share, seed=seed)
         for share in DAMAGED
     }
-    settings = bench.plan.settings(variant="imavatar")
+    settings = experiment.plan.settings(variant="imavatar")
     rows: dict[str, list[Trial]] = {}
-    for name, corruption in ways.items():
-        rows[name] = []
-        for subject in bench.plan.subjects:
-            cell = f"{subject}-imavatar" if corruption is None else f"{subject}-{_file_name(name)}"
-            run_folder = bench.trained(cell, subject, settings, corruption)
-            rows[name].append(bench.scored(cell, run_folder, subject))
+    for row, corruption in corruptions.items():
+        rows[row] = []
+        for subject in experiment.plan.subjects:
+            name = f"{subject}-imavatar" if corruption is None else f"{subject}-{_file_name(row)}"
+            run = experiment.trained_run(name, subject, settings, corruption)
+            rows[row].append(experiment.trial(name, run, subject))
     notes = [
         "pose noise: normal, on each of a training frame's 15 pose angles; "
         + (
@@ -123,11 +122,12 @@ def run_table4(bench: ExperimentRun) -> list[Path]:
             if settings.inputs.pose
             else "training leaves poses as they are"
         ),
-        "damaged masks: one square of 61/512 of the image's side, centred on the outline, all foreground or background",
+        "damaged masks: one square of 61/512 of the image's side, centred on the outline, all "
+        "foreground or background",
         "test frames and their poses are clean",
     ]
     return write_comparison(
-        bench.plan, "table4", "Table 4: noise in tracking and masks", rows, notes
+        experiment.plan, "table4", "Table 4: noise in tracking and masks", rows, notes
     )
 
 

@@ -1,1 +1,1 @@
-"""Fitting maps between head models: from takes seen by two trackers, or from the models' own shapes."""
+"""Fitting of expression maps, from recordings of two trackers or from the shapes of two models."""

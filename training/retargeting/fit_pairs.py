@@ -1,4 +1,8 @@
-"""A map from takes that two trackers saw at once: in step, both sides' resting face taken away, ridge."""
+"""Fits an expression map to paired recordings of one performance by two trackers.
+
+The recordings are resampled to the same times, the resting face is subtracted from each, and the
+matrix is fitted by ridge regression.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float64, Int64
 from imavatar_deploy.conventions import EXPRESSION_SIZE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget import ExpressionMap, MapFit
@@ -16,174 +20,191 @@ from imavatar_deploy.retarget.expression_map import CONTROLS, INPUTS
 
 from .recordings import Recording
 
-# Ridge regression, and the choice of its lambda by leaving stretches of time out.
+LAMBDAS: Float64[Array, " L"] = np.asarray(np.logspace(-6, 3, 19), dtype=np.float64)
+"""Candidates for lambda, as multiples of the mean square of the inputs."""
+
+BLOCKS = 20
+FOLDS = 5
+"""Folds of the cross-validation consist of blocks of time, as neighbouring frames are alike."""
+
+FEWEST = 100
+"""Least number of frames for a matrix of 52 x 59."""
+
+REST_SHARE = 0.05
+"""Share of the frames, those nearest to the median, whose mean is the resting face."""
+
+TURN_UNIT = 0.2
+"""Radians of jaw or eye that weigh as much as a unit of expression, where codes are the inputs."""
+
+STILL = 0.02
+"""Largest distance from rest of an input that counts as unmoved."""
 
 
-Double = NDArray[np.float64]
-
-LAMBDAS: Double = np.asarray(np.logspace(-6, 3, 19), dtype=np.float64)
-"""Tried, as multiples of the inputs' mean square: from nearly none to one that explains nothing."""
-
-BLOCKS, FOLDS = 20, 5
-"""A take is cut into stretches that are dealt out to folds: neighbouring frames are alike, so one proves nothing."""
+# Ridge regression
 
 
 @dataclass(frozen=True)
-class Cure:
-    """The lambda that errs least on frames it has not seen."""
+class RidgeSelection:
+    """The lambda with the least cross-validated error, and the errors of all candidates."""
 
     ridge: float
-    missed: Double  # [T, m] held-out error of every frame at that lambda
-    errors: (
-        Double  # [L] mean square of the held-out errors, outputs scaled alike, at each of `tried`
-    )
-    tried: Double  # [L]
+    residuals: Float64[Array, "T M"]  # held-out error of every frame at that lambda
+    errors: Float64[Array, " L"]  # mean square of the held-out errors, relative to the variance
+    candidates: Float64[Array, " L"]
 
 
-def ridge(inputs: Double, outputs: Double, strength: float) -> Double:
-    """[n, m] matrix A of least |inputs A - outputs|^2 + strength |A|^2, for inputs [T, n] and outputs [T, m]."""
+def ridge(
+    inputs: Float64[Array, "T N"], outputs: Float64[Array, "T M"], strength: float
+) -> Float64[Array, "N M"]:
+    """Matrix A that minimises |inputs A - outputs|^2 + strength |A|^2."""
     return np.asarray(_solutions(inputs, outputs, np.array([strength]))[0])
 
 
-def _solutions(inputs: Double, outputs: Double, strengths: Double) -> Double:
-    """[L, n, m] one for each strength, from one decomposition."""
+def _solutions(
+    inputs: Float64[Array, "T N"],
+    outputs: Float64[Array, "T M"],
+    strengths: Float64[Array, " L"],
+) -> Float64[Array, "L N M"]:
+    """Solutions of the ridge regression for several strengths, by one decomposition."""
     left, size, right = np.linalg.svd(inputs, full_matrices=False)
-    seen = left.T @ outputs
+    projection = left.T @ outputs
     share = size / np.maximum(size**2 + strengths[:, None], np.finfo(float).tiny)
-    return np.asarray(np.einsum("in,li,im->lnm", right, share, seen))
+    return np.asarray(np.einsum("in,li,im->lnm", right, share, projection))
 
 
-def cross_validated(inputs: Double, outputs: Double) -> Cure:
-    """Try every lambda on stretches that are held out, and take the best.
+def select_ridge(inputs: Float64[Array, "T N"], outputs: Float64[Array, "T M"]) -> RidgeSelection:
+    """Select lambda by cross-validation over blocks of time.
 
-    An output counts by its own spread, so that radians and expression codes have one say each.
+    Errors are relative to the variance of each output, so that radians and expression codes have
+    the same weight.
     """
-    tried = LAMBDAS * max(float((inputs**2).sum()) / inputs.shape[1], np.finfo(float).tiny)
+    candidates = LAMBDAS * max(float((inputs**2).sum()) / inputs.shape[1], np.finfo(float).tiny)
     fold = (np.arange(len(inputs)) * BLOCKS // len(inputs)) % FOLDS
-    missed = np.zeros((len(tried), *outputs.shape))
-    for held in range(FOLDS):
-        out = fold == held
-        guesses = inputs[out] @ _solutions(inputs[~out], outputs[~out], tried)
-        missed[:, out] = guesses - outputs[out]
+    residuals = np.zeros((len(candidates), *outputs.shape))
+    for index in range(FOLDS):
+        out = fold == index
+        predictions = inputs[out] @ _solutions(inputs[~out], outputs[~out], candidates)
+        residuals[:, out] = predictions - outputs[out]
     spread = outputs.std(axis=0)
     moving = spread > 1e-9
     errors = (
-        (missed[:, :, moving] ** 2 / spread[moving] ** 2).mean(axis=(1, 2))
+        (residuals[:, :, moving] ** 2 / spread[moving] ** 2).mean(axis=(1, 2))
         if moving.any()
-        else np.zeros(len(tried))
+        else np.zeros(len(candidates))
     )
     best = int(errors.argmin())
-    return Cure(float(tried[best]), missed[best], errors, tried)
+    return RidgeSelection(float(candidates[best]), residuals[best], errors, candidates)
 
 
-FEWEST = 100
-"""Frames in step, below which a matrix of 52 x 59 is guesswork."""
-
-CALM = 0.05
-"""Share of a take's frames, those nearest to its median, whose mean is the driver's resting face."""
-
-TURN_UNIT = 0.2
-"""Radians of jaw or eye that weigh as much as a whole unit of expression, where codes are the inputs."""
-
-STILL = 0.02
-"""An input that never moves farther than this from rest has taught nothing."""
+# Fit of a map
 
 
 @dataclass(frozen=True)
 class PairsFit:
-    """A map from pairs, and what a user should know of it."""
+    """A map from paired recordings, and its quality."""
 
-    chart: ExpressionMap
-    explained: (
-        Double  # [59] share of each output's variance on frames held out; NaN where it never moves
-    )
-    reached: Double  # [n] how far each input moved from rest
+    expression_map: ExpressionMap
+    explained: Float64[Array, "59"]
+    """Explained share of each output's variance on held-out frames; NaN where it never moves."""
+    largest_inputs: Float64[Array, " N"]
+    """Largest distance of each input from rest."""
     frames: int
 
     @property
-    def untaught(self) -> list[str]:
-        """Inputs that never moved: the map leaves them without effect."""
+    def unmoved_inputs(self) -> list[str]:
+        """Inputs that never moved, which have no effect in the map."""
         return [
-            name for name, size in zip(self.chart.inputs, self.reached, strict=True) if size < STILL
+            name
+            for name, size in zip(self.expression_map.inputs, self.largest_inputs, strict=True)
+            if size < STILL
         ]
 
 
 def fit_pairs(
     pairs: Sequence[tuple[Recording, Recording]], made_from: str, *, offset: float = 0.0
 ) -> PairsFit:
-    """Fit a map from the first of each pair to the second.
+    """Fit a map from the first recording of each pair to the second.
 
     Args:
-        pairs: takes of one driver or several; all of one vocabulary on each side.
+        pairs: recordings of one person or several; all first ones have the same vocabulary, and so
+            have all second ones.
+        made_from: file names or words for the reader of the map.
         offset: seconds by which the second of each pair began later than the first.
 
     Raises:
-        InputError: vocabularies differ, the target is none of FLAME's form, or too few frames are in step.
+        InputError: vocabularies differ, the target's is not that of a head model, or too few frames
+            overlap in time.
     """
     source, target = _vocabularies(pairs)
-    stepped = [_in_step(*pair, offset) for pair in pairs]
-    inputs, outputs = (np.concatenate(side) for side in zip(*stepped, strict=True))
+    aligned = [_aligned(*pair, offset) for pair in pairs]
+    inputs, outputs = (np.concatenate(side) for side in zip(*aligned, strict=True))
     if len(inputs) < FEWEST:
         raise InputError(
-            f"only {len(inputs)} frames of the takes are in step, and {FEWEST} are the fewest worth a fit: record a "
-            "longer take, or mend --offset"
+            f"only {len(inputs)} frames of the recordings overlap in time, and at least {FEWEST} "
+            "are required: record a longer take, or correct --offset"
         )
     unit = np.ones(inputs.shape[1])
     if source != ARKIT:
         unit[EXPRESSION_SIZE:] = TURN_UNIT
-    cure = cross_validated(inputs / unit, outputs)
-    matrix = ridge(inputs / unit, outputs, cure.ridge) / unit[:, None]
-    spread = outputs.var(axis=0)
-    explained = 1.0 - (cure.missed**2).mean(axis=0) / np.where(spread > 1e-12, spread, np.nan)
+    selection = select_ridge(inputs / unit, outputs)
+    matrix = ridge(inputs / unit, outputs, selection.ridge) / unit[:, None]
+    variance = outputs.var(axis=0)
+    explained = 1.0 - (selection.residuals**2).mean(axis=0) / np.where(
+        variance > 1e-12, variance, np.nan
+    )
     codes = slice(EXPRESSION_SIZE)
     fit = MapFit(
         "pairs",
         made_from,
-        cure.ridge,
+        selection.ridge,
         len(inputs),
-        _rms(cure.missed[:, codes]),
+        _rms(selection.residuals[:, codes]),
         _rms(outputs[:, codes]),
     )
-    chart = ExpressionMap(source, target, matrix.astype(np.float32), fit=fit)
-    return PairsFit(chart, explained, np.abs(inputs).max(axis=0), len(inputs))
+    expression_map = ExpressionMap(source, target, matrix.astype(np.float32), fit=fit)
+    return PairsFit(expression_map, explained, np.abs(inputs).max(axis=0), len(inputs))
 
 
 def _vocabularies(pairs: Sequence[tuple[Recording, Recording]]) -> tuple[str, str]:
     kinds = {(first.vocabulary, second.vocabulary) for first, second in pairs}
     if len(kinds) != 1:
         raise InputError(
-            f"all pairs must be of the same two kinds, got {' and '.join(map(' -> '.join, sorted(kinds)))}"
+            "all pairs must be of the same two kinds, got "
+            f"{' and '.join(map(' -> '.join, sorted(kinds)))}"
         )
     ((source, target),) = kinds
     if INPUTS[target] != CONTROLS:
         raise InputError(
-            f"a map leads to a head model's codes, and the second of a pair is {target}; turn them round"
+            f"the second recording of a pair must hold a head model's codes, got {target}; "
+            "exchange the two"
         )
     return source, target
 
 
-def _in_step(first: Recording, second: Recording, offset: float) -> tuple[Double, Double]:
-    """Both at the second's frames, as far as the first was there, each without its own resting face."""
+def _aligned(
+    first: Recording, second: Recording, offset: float
+) -> tuple[Float64[Array, "T N"], Float64[Array, "T M"]]:
+    """Values of both at the second's frames within the first, minus the resting face of each."""
     times = second.times + offset
     shared = (times >= first.times[0]) & (times <= first.times[-1])
     if not shared.any():
         raise InputError(
-            f"the takes have no moment in common (the first lasts {first.times[-1]:.1f} s, the second "
-            f"{second.times[-1]:.1f} s from {offset:+.1f} s): mend --offset"
+            f"the recordings do not overlap in time (the first lasts {first.times[-1]:.1f} s, the "
+            f"second {second.times[-1]:.1f} s from {offset:+.1f} s): correct --offset"
         )
     inputs = np.stack(
         [np.interp(times[shared], first.times, column) for column in first.values.T], axis=1
     )
     outputs = second.values[shared]
-    calm = _calm(inputs)
-    return inputs - inputs[calm].mean(axis=0), outputs - outputs[calm].mean(axis=0)
+    rest = _resting_frames(inputs)
+    return inputs - inputs[rest].mean(axis=0), outputs - outputs[rest].mean(axis=0)
 
 
-def _calm(inputs: Double) -> NDArray[np.intp]:
-    """The frames nearest to the median face."""
-    far = np.linalg.norm(inputs - np.median(inputs, axis=0), axis=1)
-    return np.argsort(far, kind="stable")[: max(1, round(CALM * len(inputs)))]
+def _resting_frames(inputs: Float64[Array, "T N"]) -> Int64[Array, " R"]:
+    """Indices of the frames nearest to the median face."""
+    distance = np.linalg.norm(inputs - np.median(inputs, axis=0), axis=1)
+    return np.argsort(distance, kind="stable")[: max(1, round(REST_SHARE * len(inputs)))]
 
 
-def _rms(values: Double) -> float:
+def _rms(values: Float64[Array, "..."]) -> float:
     return float(np.sqrt((values**2).mean()))

@@ -1,12 +1,16 @@
-"""A map from two head models alone: each probe of the source is imitated by the target's expression, jaw and eyes."""
+"""Fits an expression map to the shapes of two head models.
+
+Each input of the map is a probe: the source moves by it alone. The target's expressions, jaw and
+eyes are fitted to the displacements of its vertices.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float32, Float64
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import OPENHEAD, HeadModel
@@ -18,145 +22,170 @@ from imavatar_deploy.retarget.expression_map import CONTROLS, INPUTS, split
 
 from .registration import Registration, register
 
-# Imitation: the expression, jaw and eyes with which a head's vertices move nearest to wanted displacements.
-
-
-Double = NDArray[np.float64]
+# Fit of controls to displacements
 
 TYPICAL = np.array([1.0] * EXPRESSION_SIZE + [0.2] * (len(CONTROLS) - EXPRESSION_SIZE))
-"""A common size of each control: FLAME's expressions are in standard deviations, jaw and eyes in radians."""
+"""Typical size of each control: 1 for expressions (standard deviations in FLAME), 0.2 rad for
+components of jaw and eyes."""
 
-KINDRED = 10.0
-"""Vertices that err together: neighbours do, so a head holds that many times fewer independent ones than it has."""
+CORRELATED = 10.0
+"""Vertices per independent error: neighbours err alike."""
 
-BARELY = 1e-9
-"""Least lambda, as a share of what the controls move: keeps a control that moves nothing at zero."""
+LEAST_DAMPING = 1e-9
+"""Least lambda, relative to the mean square of the columns: keeps a control without effect at
+zero."""
 
 ROUNDS = 4
-"""Of Gauss and Newton, where a joint turns: a turn is no straight line."""
+"""Gauss-Newton iterations where a joint rotates, which is not linear."""
 
-SETTLED = 1e-3
-"""Step, in typical controls, after which the next would be its square and not worth a round."""
+CONVERGED = 1e-3
+"""Step, relative to typical controls, that ends the iterations."""
 
 BENT = 0.01
-"""Radians of jaw or eye from which those rounds are worth their time."""
+"""Least rotation of jaw or eye, radians, for which iterations are made."""
 
-SEEN = 5e-4
-"""Metres from which a vertex counts as moved: noise and residual are told of these."""
+MOVED = 5e-4
+"""Least displacement in metres of a vertex that noise and residuals take into account."""
 
 STEP = 1e-3
-"""Radians of a numerical derivative; vertices are good to 1e-8 m."""
+"""Radians of a numerical derivative; vertices are accurate to 1e-8 m."""
 
 
 class ShapeMatch:
-    """Which controls make the trusted vertices of a head move as they are wanted to.
+    """Fits controls to displacements of the reliable vertices of a head.
 
     Args:
-        trusted: [V] the vertices that count; W of them.
+        reliable: mask of the vertices to fit; W of them.
     """
 
-    def __init__(self, head: HeadModel, trusted: NDArray[np.bool_]) -> None:
-        self._head, self._trusted = head, trusted
-        self._rest = self._vertices(np.zeros(len(CONTROLS)))
-        self._columns = self._derivative(
-            np.zeros(len(CONTROLS))
-        )  # [3 W, 59], a column per typical control
-        self._least = BARELY * float((self._columns**2).sum()) / len(CONTROLS)
+    def __init__(self, head: HeadModel, reliable: Bool[Array, " V"]) -> None:
+        self._head = head
+        self._reliable = reliable
+        neutral = np.zeros(len(CONTROLS))
+        self._rest = self._vertices(neutral)
+        self._columns = self._derivative(neutral)  # [3 W, 59], a column per typical control
+        self._least = LEAST_DAMPING * float((self._columns**2).sum()) / len(CONTROLS)
 
-    def noise(self, wanted: Double) -> float:
-        """Mean square metres that the least hindered fit misses at a coordinate of the median probe, as lambda."""
-        missed = wanted - (self.at_once(wanted, 0.0) / TYPICAL @ self._columns.T).reshape(
-            wanted.shape
-        )
-        seen = np.linalg.norm(wanted, axis=-1) > SEEN
+    def noise(self, displacements: Float64[Array, "N W 3"]) -> float:
+        """Mean square residual, m^2, of the least regularised fit of the median probe, as lambda.
+
+        It is multiplied by the number of vertices that err alike.
+        """
+        controls = self.linear_fit(displacements, 0.0)
+        fitted = (controls / TYPICAL @ self._columns.T).reshape(displacements.shape)
         squares = [
-            float((miss[moves] ** 2).mean())
-            for miss, moves in zip(missed, seen, strict=True)
+            float((residual[moves] ** 2).mean())
+            for residual, moves in zip(
+                displacements - fitted,
+                np.linalg.norm(displacements, axis=-1) > MOVED,
+                strict=True,
+            )
             if moves.any()
         ]
-        return KINDRED * float(np.median(squares)) if squares else 0.0
+        return CORRELATED * float(np.median(squares)) if squares else 0.0
 
-    def at_once(self, wanted: Double, strength: float) -> Double:
-        """[n, 59] controls for displacements `[n, W, 3]`, as if every control moved along straight lines."""
-        return self._solved(self._columns, wanted.reshape(len(wanted), -1), 0.0, strength)
+    def linear_fit(
+        self, displacements: Float64[Array, "N W 3"], strength: float
+    ) -> Float64[Array, "N 59"]:
+        """Controls for displacements, with all motion linearised at rest.
 
-    def refined(self, controls: Double, wanted: Double, strength: float) -> Double:
-        """[59] controls for one displacement `[W, 3]`, turns taken for what they are."""
+        Args:
+            strength: lambda in square metres.
+        """
+        flat = displacements.reshape(len(displacements), -1)
+        return self._solved(self._columns, flat, 0.0, strength)
+
+    def refined(
+        self,
+        controls: Float64[Array, "59"],
+        displacements: Float64[Array, "W 3"],
+        strength: float,
+    ) -> Float64[Array, "59"]:
+        """Improve the controls of one probe by Gauss-Newton steps, which take rotations exactly."""
         for _ in range(ROUNDS if np.abs(controls[EXPRESSION_SIZE:]).max() > BENT else 0):
-            missed = (wanted - self.moved(controls)).ravel()
-            step = self._solved(self._derivative(controls), missed, controls / TYPICAL, strength)
+            residual = (displacements - self.displacements(controls)).ravel()
+            step = self._solved(self._derivative(controls), residual, controls / TYPICAL, strength)
             controls = controls + step
-            if np.abs(step / TYPICAL).max() < SETTLED:
+            if np.abs(step / TYPICAL).max() < CONVERGED:
                 break
         return controls
 
-    def moved(self, controls: Double) -> Double:
-        """[W, 3] displacement of the trusted vertices."""
+    def displacements(self, controls: Float64[Array, "59"]) -> Float64[Array, "W 3"]:
+        """Displacements of the reliable vertices."""
         return np.asarray(self._vertices(controls) - self._rest)
 
     def _solved(
-        self, columns: Double, missed: Double, start: Double | float, strength: float
-    ) -> Double:
-        """[..., 59] step of least |columns step - missed|^2 + strength |start + step|^2, in controls."""
-        held = max(strength, self._least)
-        normal = columns.T @ columns + held * np.eye(len(CONTROLS))
-        return np.asarray(
-            np.linalg.solve(normal, (missed @ columns - held * np.asarray(start)).T).T * TYPICAL
-        )
+        self,
+        columns: Float64[Array, "D 59"],
+        residual: Float64[Array, "*n D"],
+        start: Float64[Array, "59"] | float,
+        strength: float,
+    ) -> Float64[Array, "*n 59"]:
+        """Step that minimises |columns step - residual|^2 + strength |start + step|^2.
 
-    def _vertices(self, controls: Double) -> Double:
+        `start` is in typical controls, the result in controls.
+        """
+        damping = max(strength, self._least)
+        normal = columns.T @ columns + damping * np.eye(len(CONTROLS))
+        right = residual @ columns - damping * np.asarray(start)
+        return np.asarray(np.linalg.solve(normal, right.T).T * TYPICAL)
+
+    def _vertices(self, controls: Float64[Array, "59"]) -> Float64[Array, "W 3"]:
         still = np.zeros(POSE_SIZE, dtype=np.float32)
-        return self._head.vertices(*split(controls.astype(np.float32), still))[
-            self._trusted
-        ].astype(float)
+        vertices = self._head.vertices(*split(controls.astype(np.float32), still))
+        return vertices[self._reliable].astype(float)
 
-    def _derivative(self, controls: Double) -> Double:
-        """[3 W, 59]: expressions turned as the bones turn them, joints by a small step."""
+    def _derivative(self, controls: Float64[Array, "59"]) -> Float64[Array, "D 59"]:
+        """Derivative of the vertices by typical controls, [3 W, 59].
+
+        That of expressions is exact, that of joints is numerical.
+        """
         expression, pose = split(controls.astype(np.float32), np.zeros(POSE_SIZE, dtype=np.float32))
-        turns = bone_transforms(pose, self._head.joints(expression))[:, :3, :3]
-        skinned = np.einsum("vb,bij->vij", self._head.weights[self._trusted], turns)
-        bent = np.einsum("vij,vje->vie", skinned, self._head.expression_basis[self._trusted])
+        rotations = bone_transforms(pose, self._head.joints(expression))[:, :3, :3]
+        skinned = np.einsum("vb,bij->vij", self._head.weights[self._reliable], rotations)
+        by_expression = np.einsum(
+            "vij,vje->vie", skinned, self._head.expression_basis[self._reliable]
+        )
         around = controls + STEP * np.eye(len(CONTROLS))[EXPRESSION_SIZE:]
         here = self._vertices(controls)
-        turned = np.stack([(self._vertices(row) - here) / STEP for row in around], axis=-1)
+        by_joint = np.stack([(self._vertices(row) - here) / STEP for row in around], axis=-1)
         return np.asarray(
-            np.concatenate([bent, turned], axis=-1).reshape(-1, len(CONTROLS)) * TYPICAL,
+            np.concatenate([by_expression, by_joint], axis=-1).reshape(-1, len(CONTROLS)) * TYPICAL,
             dtype=float,
         )
 
 
-# Probes: each thing that a map reads, done alone by its own head model, and how far every vertex then moves.
-
-
-Float = NDArray[np.float32]
+# Probes
 
 TURN = 0.2
-"""Radians by which a probe turns jaw or eye: a common angle, so that a turn's straight line is cut where it is used."""
+"""Radians by which a probe rotates jaw or eye: a common angle, at which the linear map is exact."""
 
 
 @dataclass(frozen=True)
 class Probes:
-    """n probes of a head."""
+    """N probes of a head."""
 
     vocabulary: str
     names: tuple[str, ...]
-    sizes: Double  # [n] how much of each input a probe holds
-    moved: Double  # [n, V, 3] metres
+    sizes: Float64[Array, " N"]  # the value of the input in its probe
+    displacements: Float64[Array, "N V 3"]  # metres
 
 
 def probes(head: HeadModel, *, codes: bool = False) -> Probes:
-    """ARKit's shapes where the head carries their names (OpenHead does), or its own codes.
+    """Move a head by each input of a map alone.
+
+    The inputs are ARKit's shapes, which OpenHead has by name, or the head's own codes.
 
     Args:
-        codes: probe expression, jaw and eyes, whatever their names.
+        codes: probe expressions, jaw and eyes of any head.
 
     Raises:
-        InputError: ARKit's shapes are asked of a head that has none.
+        InputError: the head has no ARKit shapes.
     """
     if not codes and head.edition != OPENHEAD:
         raise InputError(
-            f"ARKit's shapes are known for openhead, and this head is {head.edition}: map from openhead, or pass "
-            f"--codes to map from the codes of {head.edition}"
+            f"ARKit's shapes are known for openhead, and this head is {head.edition}: map from "
+            f"openhead, or pass --codes to map from the codes of {head.edition}"
         )
     vocabulary = head.edition if codes else ARKIT
     names = INPUTS[vocabulary]
@@ -166,13 +195,13 @@ def probes(head: HeadModel, *, codes: bool = False) -> Probes:
     rest = head.vertices(
         np.zeros(EXPRESSION_SIZE, dtype=np.float32), np.zeros(POSE_SIZE, dtype=np.float32)
     )
-    moved = np.stack(
+    displacements = np.stack(
         [_posed(head, row, vocabulary) - rest for row in np.diag(sizes).astype(np.float32)]
     )
-    return Probes(vocabulary, names, sizes, moved.astype(float))
+    return Probes(vocabulary, names, sizes, displacements.astype(float))
 
 
-def _posed(head: HeadModel, inputs: Float, vocabulary: str) -> Float:
+def _posed(head: HeadModel, inputs: Float32[Array, " N"], vocabulary: str) -> Float32[Array, "V 3"]:
     still = np.zeros(POSE_SIZE, dtype=np.float32)
     if vocabulary == ARKIT:
         return head.vertices(
@@ -181,28 +210,32 @@ def _posed(head: HeadModel, inputs: Float, vocabulary: str) -> Float:
     return head.vertices(*split(inputs, still))
 
 
-LEAST_FOUND = 0.3
-"""Share of a target's vertices below which it is no head, or not the right way up."""
+# Fit of a map
+
+LEAST_RELIABLE = 0.3
+"""Least share of reliable vertices of a target; below it is no head, or not the right way up."""
 
 
 @dataclass(frozen=True)
 class ShapeResidual:
-    """How well one probe is imitated: root mean square over the vertices that it moves, in mm of the target."""
+    """Residual of one probe: root mean squares over the vertices that it moves, in mm."""
 
     name: str
     moved: float
+    """Displacement of the vertices."""
     missed: float
+    """Error of the fitted displacement."""
     worst: float
-    """The largest miss of one vertex."""
+    """Largest error of a vertex."""
 
 
 @dataclass(frozen=True)
 class ShapesFit:
-    """A map from shapes, and what a user should know of it."""
+    """A map from shapes, and its quality."""
 
-    chart: ExpressionMap
+    expression_map: ExpressionMap
     residuals: tuple[ShapeResidual, ...]
-    """Of every probe that moves anything."""
+    """Of every probe that moves any vertex."""
     registration: Registration
 
 
@@ -218,56 +251,63 @@ def fit_shapes(
     """Fit a map from `source`'s ARKit shapes (or its codes) to `target`'s controls.
 
     Args:
-        ridge: lambda in square metres. Left out: the mean square that an unhindered fit misses by, so that codes are
-            not stretched to imitate what the target cannot do.
+        made_from: file names or words for the reader of the map.
+        codes: read the source's codes instead of ARKit's shapes.
+        ridge: lambda in square metres; by default the mean square residual of a fit without it,
+            so that codes do not grow to imitate what the target cannot do.
+        progress: shows the progress.
 
     Raises:
-        InputError: ARKit's shapes are asked of a head that has none, or the two heads do not lie upon one another.
+        InputError: the source has no ARKit shapes, or the registration of the two heads failed.
     """
     probed = probes(source, codes=codes)
     registration = register(source, target)
-    if registration.trusted.mean() < LEAST_FOUND:
+    if registration.reliable.mean() < LEAST_RELIABLE:
         raise InputError(
-            f"only {100 * registration.trusted.mean():.0f} % of the target's vertices were found on the source: both "
-            "must be human heads in metres, +Y up, facing +Z, with FLAME's five joints"
+            f"only {100 * registration.reliable.mean():.0f} % of the target's vertices were found "
+            "on the source: both must be human heads in metres, +Y up, facing +Z, with FLAME's "
+            "five joints"
         )
-    wanted = registration.carried(probed.moved)[:, registration.trusted]  # [n, W, 3]
-    imitation = ShapeMatch(target, registration.trusted)
-    strength = imitation.noise(wanted) if ridge is None else ridge
-    found = imitation.at_once(wanted, strength)
-    with progress("bending joints", len(found)) as advance:
-        for index, controls in enumerate(found):
-            found[index] = imitation.refined(controls, wanted[index], strength)
+    # [N, W, 3]
+    goals = registration.transfer(probed.displacements)[:, registration.reliable]
+    match = ShapeMatch(target, registration.reliable)
+    strength = match.noise(goals) if ridge is None else ridge
+    controls = match.linear_fit(goals, strength)
+    with progress("bending joints", len(controls)) as advance:
+        for index, row in enumerate(controls):
+            controls[index] = match.refined(row, goals[index], strength)
             advance(1)
     residuals = tuple(
         residual
-        for name, controls, shape in zip(probed.names, found, wanted, strict=True)
-        if (residual := _residual(name, shape, imitation.moved(controls)))
+        for name, row, goal in zip(probed.names, controls, goals, strict=True)
+        if (residual := _residual(name, goal, match.displacements(row)))
     )
     fit = MapFit("shapes", made_from, strength, len(residuals), *_overall(residuals))
-    matrix = (found / probed.sizes[:, None]).astype(np.float32)
+    matrix = (controls / probed.sizes[:, None]).astype(np.float32)
     return ShapesFit(
         ExpressionMap(probed.vocabulary, target.edition, matrix, fit=fit), residuals, registration
     )
 
 
-def _residual(name: str, wanted: Double, came: Double) -> ShapeResidual | None:
-    distance = np.linalg.norm(wanted, axis=1)
-    seen = distance > SEEN
-    if not seen.any():
+def _residual(
+    name: str, goal: Float64[Array, "W 3"], fitted: Float64[Array, "W 3"]
+) -> ShapeResidual | None:
+    distance = np.linalg.norm(goal, axis=1)
+    moves = distance > MOVED
+    if not moves.any():
         return None
-    missed = np.linalg.norm(wanted - came, axis=1)
+    error = np.linalg.norm(goal - fitted, axis=1)
     return ShapeResidual(
-        name, _rms_mm(distance[seen]), _rms_mm(missed[seen]), 1000 * float(missed.max())
+        name, _rms_mm(distance[moves]), _rms_mm(error[moves]), 1000 * float(error.max())
     )
 
 
 def _overall(residuals: tuple[ShapeResidual, ...]) -> tuple[float, float]:
-    """Missed and moved, over all shapes alike."""
+    """Root mean squares of `missed` and `moved` over all probes."""
     pairs = np.array([(row.missed, row.moved) for row in residuals] or [(0.0, 0.0)])
     missed, moved = np.sqrt((pairs**2).mean(axis=0))
     return float(missed), float(moved)
 
 
-def _rms_mm(metres: Double) -> float:
+def _rms_mm(metres: Float64[Array, " N"]) -> float:
     return 1000 * float(np.sqrt((metres**2).mean()))

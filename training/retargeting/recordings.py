@@ -1,4 +1,4 @@
-"""A take: one performance as one tracker saw it, in that tracker's words, with the time of every frame."""
+"""Recordings of one tracker, from Live Link Face or a track; and retargeting of whole tracks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float64
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget import find_retarget, read_map
@@ -17,24 +17,30 @@ from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.retarget.expression_map import FACE_POSE
 from imavatar_deploy.tracks import FlameTrack, read_track
 
-# A take as the Live Link Face app exports it: a `.csv` with Timecode, BlendShapeCount and a column for every shape.
-
-
-Double = NDArray[np.float64]
-
-TIMECODE, COUNT = "timecode", "blendshapecount"
+TIMECODE = "timecode"
+COUNT = "blendshapecount"
 
 RATES = (24, 25, 30, 48, 50, 60, 120)
-"""Frames a second that timecodes count in; the slowest that the frames of a take fit in is its own."""
+"""Frame rates of timecodes; that of a file is the lowest one above its largest frame number."""
 
 DAY = 86_400.0
+"""Seconds of a day."""
 
 
-def read_live_link(path: Path) -> tuple[str, Double, Double]:
-    """The vocabulary, [T] seconds since the first frame, and [T, 52] weights; rows without a face are left out.
+# Live Link Face
+
+
+def read_live_link(path: Path) -> tuple[str, Float64[Array, " T"], Float64[Array, "T 52"]]:
+    """Read a `.csv` of the app Live Link Face: Timecode, BlendShapeCount and a column per shape.
+
+    Rows without a face are left out.
+
+    Returns:
+        The vocabulary, the seconds since the first frame, and the weights.
 
     Raises:
-        InputError: no such table, a shape without a column, a value that is no number, or no row with a face.
+        InputError: the file is no such table, a shape has no column, a value is no number, or no
+            row has a face.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -54,33 +60,37 @@ def read_live_link(path: Path) -> tuple[str, Double, Double]:
         ) from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    if not len(values) or not np.isfinite(values).all():
-        raise InputError(
-            f"{path} holds {'no frame with a face' if not len(values) else 'weights that are not finite'}"
-        )
+    if not len(values):
+        raise InputError(f"{path} holds no frame with a face")
+    if not np.isfinite(values).all():
+        raise InputError(f"{path} holds weights that are not finite")
     order = np.argsort(times, kind="stable")
     return ARKIT, times[order], values[order]
 
 
 def _has_face(row: Mapping[str, str]) -> bool:
-    """A row counts its shapes, and a frame in which no face was found has none."""
+    """Whether the row counts any shape, or has values where the table has no count."""
     return float(row.get(COUNT) or 0) > 0 or (COUNT not in row and any(row.values()))
 
 
 def _check_columns(table: Sequence[Mapping[str, str]]) -> None:
-    held = table[0] if table else {}
-    missing = [name for name in (TIMECODE, *ARKIT_NAMES) if name.lower() not in held]
+    columns = table[0] if table else {}
+    missing = [name for name in (TIMECODE, *ARKIT_NAMES) if name.lower() not in columns]
     if missing:
         raise InputError(
-            f"has no column {missing[0]} ({len(missing)} of {1 + len(ARKIT_NAMES)} are missing); expected the .csv of "
-            "a take that Live Link Face exports in ARKit mode"
+            f"has no column {missing[0]} ({len(missing)} of {1 + len(ARKIT_NAMES)} are missing); "
+            "expected the .csv of a take that Live Link Face exports in ARKit mode"
         )
 
 
-def _seconds(codes: Sequence[str]) -> Double:
-    """[T] since the first: timecodes `HH:MM:SS:FF.fraction`, or plain frame numbers of 60 a second."""
-    spelt = [code.split(":") if ":" in code else ["0", "0", "0", code] for code in codes]
-    parts = np.array([[float(part) for part in parts] for parts in spelt])
+def _seconds(codes: Sequence[str]) -> Float64[Array, " T"]:
+    """Seconds since the first row.
+
+    Args:
+        codes: timecodes `HH:MM:SS:FF.fraction`, or plain frame numbers of 60 a second.
+    """
+    fields = [code.split(":") if ":" in code else ["0", "0", "0", code] for code in codes]
+    parts = np.array([[float(part) for part in row] for row in fields])
     if not len(parts):
         return np.zeros(0)
     if parts.shape[1] != 4:
@@ -93,62 +103,76 @@ def _seconds(codes: Sequence[str]) -> Double:
         else 60
     )
     seconds = parts[:, :3] @ [3600.0, 60.0, 1.0] + parts[:, 3] / rate
-    return np.asarray(
-        np.where(seconds < seconds[0], seconds + DAY, seconds) - seconds[0]
-    )  # past midnight
+    seconds = np.where(seconds < seconds[0], seconds + DAY, seconds)  # past midnight
+    return np.asarray(seconds - seconds[0])
+
+
+# Recordings of all kinds
 
 
 @dataclass(frozen=True)
 class Recording:
-    """T frames of one vocabulary's inputs (see `controls.INPUTS`)."""
+    """T frames of a vocabulary's inputs, in the order of `expression_map.INPUTS`."""
 
     vocabulary: str
-    times: Double  # [T] seconds, ascending
-    values: Double  # [T, n]
+    times: Float64[Array, " T"]  # seconds, ascending
+    values: Float64[Array, "T N"]
 
 
-def read_take(source: str | Path, edition: str | None = None) -> Recording:
+def read_recording(source: str | Path, edition: str | None = None) -> Recording:
     """Read ARKit weights from a Live Link Face `.csv`, or codes from a track of any known format.
 
     Args:
-        edition: the head model of a track that does not say.
+        source: a file, a folder, or the name of a bundled track.
+        edition: the head model of a track whose format does not state it.
 
     Raises:
-        InputError: the file is absent, damaged or of no known format, or does not say its head model.
+        InputError: the file is missing, damaged or of no known format, its head model is not known,
+            or it is of another head model than `edition`.
     """
     if Path(source).suffix.lower() == ".csv":
         return Recording(*read_live_link(Path(source)))
     track = read_track(source)
-    said = track.edition or edition
-    if said is None:
+    head_model = track.edition or edition
+    if head_model is None:
         raise InputError(
             f"{source} does not say its head model; give it with --edition: {', '.join(EDITIONS)}"
         )
-    if edition not in (None, said):
+    if edition not in (None, head_model):
         raise InputError(
-            f"{source} says it is of {said}, and --edition says {edition}; leave --edition out"
+            f"{source} is a track of {head_model}, and --edition is {edition}; leave --edition out"
         )
     values = np.concatenate([track.expression, track.pose[:, FACE_POSE]], axis=1)
-    return Recording(said, np.arange(len(track)) / track.fps, values.astype(float))
+    return Recording(head_model, np.arange(len(track)) / track.fps, values.astype(float))
 
 
-# A whole track in another head model's codes, by a map.
+# Tracks in another head model's codes
 
 
-def retargeted(track: FlameTrack, map_file: str) -> FlameTrack:
-    """Every frame through a map of codes (`imavatar-data fit-map --codes`); the shape, which no map knows, is left out.
+def retarget_track(track: FlameTrack, map_file: str) -> FlameTrack:
+    """Map every frame to the codes of another head model.
+
+    The shape coefficients, which no map converts, are left out.
+
+    Args:
+        map_file: a map of codes, made by `imavatar-data fit-map --codes`.
 
     Raises:
-        InputError: the map cannot be read, is made for another head model, or does not say for which.
+        InputError: the map cannot be read, is made for another head model, or does not state its
+            target.
     """
     target = read_map(map_file).target
     if target is None:
         raise InputError(
-            f"{map_file} does not say for which head model it is; make one with imavatar-data fit-map"
+            f"{map_file} does not say for which head model it is; make one with "
+            "imavatar-data fit-map"
         )
     retarget = find_retarget(track.edition, target, (), map_file=map_file)
     expression, pose = zip(*map(retarget, track.expression, track.pose), strict=True)
-    nobody = np.zeros(0, dtype=np.float32)
     return replace(
-        track, expression=np.stack(expression), pose=np.stack(pose), edition=target, shape=nobody
+        track,
+        expression=np.stack(expression),
+        pose=np.stack(pose),
+        edition=target,
+        shape=np.zeros(0, dtype=np.float32),
     )

@@ -1,22 +1,25 @@
-"""Registration: where each vertex of one head lies on the surface of another of any size, place, shape and topology.
+"""Registration: the place of each vertex of one head on the surface of another.
 
-1. Both open their mouths: closed lips would lie on one another.
-2. The joints of jaw and eyes, which every head has, give scale, rotation and place.
-3. The target's own shape basis bends it onto the source, nearest surface by nearest surface.
-4. Every vertex then takes the nearest point of the source whose normal looks the same way; eyes look among eyes alone.
+The heads may differ in size, place, shape and topology.
 
-What this cannot do: tell where along a smooth surface a point belongs, but by the whole head's shape. Where two heads
-differ more than the shape basis can say, the corner of a mouth may lie beside the corner of the other.
+1. Both mouths are opened, as closed lips would lie on each other.
+2. The joints of jaw and eyes, which every head has, give scale, rotation and translation.
+3. The target's shape basis deforms it onto the source, by iterated closest points.
+4. Every vertex takes the nearest point of the source. It is reliable where it is close and its
+   normal has a similar direction. Eyes are registered to eyes alone.
+
+Limits: along a smooth surface the shape of the whole head alone determines the place of a point.
+Where two heads differ by more than the shape basis can express, features such as the corners of
+the mouth may be misplaced.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float64, Int64, Integer
 from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, POSE_SIZE
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.optional import require
@@ -24,49 +27,50 @@ from imavatar_deploy.rendering.normals import vertex_normals
 
 from ..warm_start.surface_distance import shares_at
 
-Double = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
 ROUNDS = 12
-"""Of bending; the surfaces have come to rest by then."""
+"""Iterations of the deformation, after which it has converged."""
 
 SHAPES = 100
-"""Directions of the shape basis that bend; later ones are below a millimetre."""
+"""Directions of the shape basis in use; later ones are below a millimetre."""
 
 SHAPE_NOISE = 1e-3
-"""Metres by which surfaces are expected to miss each other; against it a shape coefficient of 1 is weighed."""
+"""Expected distance of the surfaces in metres; it costs as much as a shape coefficient of 1."""
 
 NEAR = 0.01
-"""Metres beyond which, at a human head's size, two points are not the same place."""
+"""Largest distance of a reliable point, metres at the size of a human head."""
 
 ALIKE = 0.5
-"""Least cosine between normals that face the same way."""
+"""Least cosine between the normals at a reliable point."""
 
 OPEN = 0.2
-"""Radians of jaw, as in IMavatar's canonical pose, for the same reason."""
+"""Opening of the jaw in radians, as in IMavatar's canonical pose, for the same reason."""
 
 EYE_BONES = (3, 4)
 
 
 @dataclass(frozen=True)
 class Registration:
-    """For V vertices of the target: a point of the source's surface, and how its displacements become the target's."""
+    """Points of the source's surface for V vertices of the target."""
 
-    corners: Integers  # [V, 3] vertices of the source around the point
-    shares: Double  # [V, 3] their weights
-    trusted: NDArray[np.bool_]  # [V] a point was found
-    turn: Double  # [3, 3] the source's directions -> the target's, scale included
+    corners: Int64[Array, "V 3"]
+    """Vertices of the source's triangle at each point."""
+    shares: Float64[Array, "V 3"]
+    """Their barycentric weights."""
+    reliable: Bool[Array, " V"]
+    """Whether the point is close and faces the same way."""
+    linear: Float64[Array, "3 3"]
+    """Rotation and scale from the source to the target."""
     distance: float
-    """Median metres between the target, bent, and the source; 0 where the vertices are the same."""
+    """Median distance in metres of the deformed target; 0 where the topology is the same."""
 
-    def carried(self, moved: Double) -> Double:
-        """[..., V, 3] the displacements `[..., U, 3]` of the source, at the target's vertices and in its size."""
-        at = np.einsum("...vkc,vk->...vc", moved[..., self.corners, :], self.shares)
-        return np.asarray(at @ self.turn.T)
+    def transfer(self, displacements: Float64[Array, "*n U 3"]) -> Float64[Array, "*n V 3"]:
+        """Transfer displacements of the source's U vertices to the target's, in its scale."""
+        at_points = np.einsum("...vkc,vk->...vc", displacements[..., self.corners, :], self.shares)
+        return np.asarray(at_points @ self.linear.T)
 
 
 def register(source: HeadModel, target: HeadModel) -> Registration:
-    """Find the target's vertices on the source: one to one where the topology is the same."""
+    """Register the target's vertices on the source: one to one where the topology is the same."""
     count = len(target.template)
     if len(source.template) == count and np.array_equal(source.faces, target.faces):
         itself = np.repeat(np.arange(count)[:, None], 3, axis=1)
@@ -84,57 +88,68 @@ def register(source: HeadModel, target: HeadModel) -> Registration:
 def _by_surface(source: HeadModel, target: HeadModel) -> Registration:
     scale, rotation, shift = _similarity(_joints(target), _joints(source))
     basis = target.shape_basis[:, :, :SHAPES].astype(float)
-    surface, start = _opened(source), _opened(target)
-    bent = start
+    surface = _opened(source)
+    start = _opened(target)
+    deformed = start
     for _ in range(ROUNDS):
-        placed = scale * bent @ rotation.T + shift
-        _, point, trusted = _nearest(source, surface, target, placed)
-        scale, rotation, shift = _similarity(bent[trusted], point[trusted])
-        wanted = (point - shift) @ rotation / scale
-        bent = start + basis @ _shape(basis[trusted], (wanted - start)[trusted])
-    placed = scale * bent @ rotation.T + shift
-    corners, point, trusted = _nearest(source, surface, target, placed)
+        placed = scale * deformed @ rotation.T + shift
+        _, point, reliable = _nearest(source, surface, target, placed)
+        scale, rotation, shift = _similarity(deformed[reliable], point[reliable])
+        goal = (point - shift) @ rotation / scale
+        deformed = start + basis @ _shape(basis[reliable], (goal - start)[reliable])
+    placed = scale * deformed @ rotation.T + shift
+    corners, point, reliable = _nearest(source, surface, target, placed)
     distance = (
-        float(np.median(np.linalg.norm(point - placed, axis=1)[trusted]))
-        if trusted.any()
+        float(np.median(np.linalg.norm(point - placed, axis=1)[reliable]))
+        if reliable.any()
         else np.inf
     )
     return Registration(
-        corners, shares_at(surface, corners, point), trusted, rotation.T / scale, distance
+        corners, shares_at(surface, corners, point), reliable, rotation.T / scale, distance
     )
 
 
-def _opened(head: HeadModel) -> Double:
-    """[V, 3] the head with its mouth open."""
+def _opened(head: HeadModel) -> Float64[Array, "V 3"]:
+    """Vertices of the head with its mouth open."""
     pose = np.zeros(POSE_SIZE, dtype=np.float32)
     pose[JAW.start] = OPEN
     return head.vertices(np.zeros(EXPRESSION_SIZE, dtype=np.float32), pose).astype(float)
 
 
-def _joints(head: HeadModel) -> Double:
-    """[3, 3] jaw and eyes at rest: the neck's joint is each modeller's own choice."""
+def _joints(head: HeadModel) -> Float64[Array, "3 3"]:
+    """Joints of jaw and eyes at rest; the place of the neck's joint differs between models."""
     return np.asarray((head.joint_regressor @ head.template)[2:], dtype=float)
 
 
-def _similarity(points: Double, onto: Double) -> tuple[float, Double, Double]:
-    """Scale, rotation [3, 3] and shift [3] that carry `points` nearest to `onto` (Umeyama)."""
-    middle, there = points.mean(axis=0), onto.mean(axis=0)
-    left, size, right = np.linalg.svd((onto - there).T @ (points - middle))
+def _similarity(
+    points: Float64[Array, "N 3"], onto: Float64[Array, "N 3"]
+) -> tuple[float, Float64[Array, "3 3"], Float64[Array, "3"]]:
+    """Scale, rotation and translation that best map `points` onto `onto` (Umeyama 1991)."""
+    middle = points.mean(axis=0)
+    target_middle = onto.mean(axis=0)
+    left, size, right = np.linalg.svd((onto - target_middle).T @ (points - middle))
     sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
     rotation = left @ sign @ right
     scale = float((size * np.diag(sign)).sum() / ((points - middle) ** 2).sum())
-    return scale, rotation, there - scale * rotation @ middle
+    return scale, rotation, target_middle - scale * rotation @ middle
 
 
-def _shape(basis: Double, wanted: Double) -> Double:
-    """[S] coefficients that bend nearest to `wanted`, each held to about one."""
-    columns = basis.reshape(wanted.size, basis.shape[2])
-    held = SHAPE_NOISE**2 * np.eye(basis.shape[2])
-    return np.asarray(np.linalg.solve(columns.T @ columns + held, columns.T @ wanted.ravel()))
+def _shape(
+    basis: Float64[Array, "N 3 S"], displacements: Float64[Array, "N 3"]
+) -> Float64[Array, " S"]:
+    """Shape coefficients of the nearest displacements, regularised towards zero."""
+    columns = basis.reshape(displacements.size, basis.shape[2])
+    damping = SHAPE_NOISE**2 * np.eye(basis.shape[2])
+    return np.asarray(
+        np.linalg.solve(columns.T @ columns + damping, columns.T @ displacements.ravel())
+    )
 
 
-def _parts(head: HeadModel) -> Integers:
-    """[V] 0 for the skin, 1 and 2 for the eyes, -1 for what lies inside the mouth, where the file says."""
+def _parts(head: HeadModel) -> Int64[Array, " V"]:
+    """Part of each vertex: 0 for the skin, 1 and 2 for the eyes, -1 for the inside of the mouth.
+
+    The inside of the mouth is known where the file names the groups of its vertices.
+    """
     part = np.zeros(len(head.template), dtype=np.int64)
     for index, bone in enumerate(EYE_BONES):
         part[head.weights[:, bone] > 0.5] = index + 1
@@ -147,13 +162,26 @@ def _parts(head: HeadModel) -> Integers:
 
 
 def _nearest(
-    source: HeadModel, surface: Double, target: HeadModel, placed: Double
-) -> tuple[Integers, Double, NDArray[np.bool_]]:
-    """[V, 3] corners of the nearest triangle, [V, 3] the point on it, and [V] whether to trust it; part by part."""
-    of_source, of_target = _parts(source), _parts(target)
+    source: HeadModel,
+    surface: Float64[Array, "U 3"],
+    target: HeadModel,
+    placed: Float64[Array, "V 3"],
+) -> tuple[Int64[Array, "V 3"], Float64[Array, "V 3"], Bool[Array, " V"]]:
+    """Nearest points on the source, part by part.
+
+    Args:
+        surface: the source's vertices.
+        placed: the target's vertices.
+
+    Returns:
+        Corners of the triangle at each point, the points, and whether they are reliable.
+    """
+    of_source = _parts(source)
+    of_target = _parts(target)
     igl = require("igl", extra="train")
-    corners, point = np.zeros((len(placed), 3), dtype=np.int64), placed.copy()
-    trusted = np.zeros(len(placed), dtype=bool)
+    corners = np.zeros((len(placed), 3), dtype=np.int64)
+    point = placed.copy()
+    reliable = np.zeros(len(placed), dtype=bool)
     normals = vertex_normals(placed.astype(np.float32), target.faces)
     for part in (0, 1, 2):
         faces = source.faces[(of_source[source.faces] == part).all(axis=1)].astype(np.int64)
@@ -161,17 +189,20 @@ def _nearest(
         if not len(faces) or not len(own):
             continue
         squared, face, nearest = igl.point_mesh_squared_distance(placed[own], surface, faces)
-        facing = np.einsum("vc,vc->v", normals[own], _unit(_across(surface, faces))[face])
-        corners[own], point[own] = faces[face], nearest
-        trusted[own] = (squared < NEAR**2) & (facing > ALIKE)
-    return corners, point, trusted
+        facing = np.einsum("vc,vc->v", normals[own], _unit(_area_normals(surface, faces))[face])
+        corners[own] = faces[face]
+        point[own] = nearest
+        reliable[own] = (squared < NEAR**2) & (facing > ALIKE)
+    return corners, point, reliable
 
 
-def _across(vertices: Double, faces: NDArray[np.integer[Any]]) -> Double:
-    """[F, 3] normals twice as long as the triangles' areas."""
+def _area_normals(
+    vertices: Float64[Array, "V 3"], faces: Integer[Array, "F 3"]
+) -> Float64[Array, "F 3"]:
+    """Normals of the triangles, of twice the length of their areas."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     return np.asarray(np.cross(b - a, c - a))
 
 
-def _unit(vectors: Double) -> Double:
+def _unit(vectors: Float64[Array, "N 3"]) -> Float64[Array, "N 3"]:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30))

@@ -1,4 +1,7 @@
-"""Synthetic videos (the paper's MakeHuman experiment) from CC0 parts: four people, with everything about them known."""
+"""Synthetic videos of four people with complete ground truth, made from CC0 parts.
+
+They take the place of the paper's MakeHuman subjects.
+"""
 
 from __future__ import annotations
 

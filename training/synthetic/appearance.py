@@ -1,4 +1,7 @@
-"""Looks: what a person's colours and haircut are; the defaults are female1's cut and a fair skin."""
+"""Appearance of a synthetic person: colours and haircut.
+
+The defaults are the haircut of female1 and a fair skin.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ Colour = tuple[float, float, float]
 class Haircut:
     """Hair that is raised from the scalp; lengths in model units."""
 
-    base: float = 0.020  # everywhere above the hairline
-    top: float = 0.040  # more on top of the head
-    front: float = 0.022  # more over the forehead
-    relief: float = 0.012  # locks
-    parting: float = 0.07  # towards the head's left
+    base: float = 0.020  # height everywhere above the hairline
+    top: float = 0.040  # additional height on top of the head
+    front: float = 0.022  # additional height over the forehead
+    relief: float = 0.012  # height of the locks
+    parting: float = 0.07  # position of the parting, towards the head's left
     receding: float = 0.0  # degrees by which the hairline lies higher over forehead and temples
 
 
@@ -37,7 +40,7 @@ class Palette:
     iris_rim: Colour = (0.08, 0.16, 0.20)
     iris_core: Colour = (0.55, 0.50, 0.28)
     stubble: Colour = (0.30, 0.24, 0.21)
-    beard: float = 0.0  # how much of the stubble's colour covers jaw and upper lip
+    beard: float = 0.0  # opacity, 0..1, of the stubble's colour on jaw and upper lip
     brow_width: float = 0.016  # model units
 
 
@@ -49,4 +52,4 @@ class Appearance:
     haircut: Haircut = Haircut()
 
 
-DEFAULT_LOOKS = Appearance()
+DEFAULT_APPEARANCE = Appearance()

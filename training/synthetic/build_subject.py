@@ -1,4 +1,4 @@
-"""Actor: a synthetic subject as it is drawn, with the semantic label of every vertex."""
+"""Builds synthetic subjects: OpenHead with a person's shape, hair, clothes, colours and labels."""
 
 from __future__ import annotations
 
@@ -6,68 +6,72 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imavatar_deploy.arrays import read_only
+from imavatar_deploy.arrays import Array, UInt8, read_only
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.head_model import HeadModel
 
 from ..warm_start.head_surface import HeadSurface
-from .accessories import wearing
-from .hair_and_clothes import dressed
+from .accessories import with_accessories
+from .hair_and_clothes import with_hair_and_clothes
 from .labels import vertex_labels
-from .mouth import dimmed
+from .mouth import with_shaded_mouth
 from .people import SUBJECTS, Person
-from .personal_expressions import mannered, uneven
-from .skin_and_hair_colours import painted
+from .personal_expressions import with_asymmetry, with_personal_expressions
+from .skin_and_hair_colours import with_colours
 
 SUBDIVISIONS = 2
-"""Edges of a pixel's size at 256 x 256."""
+"""Loop subdivisions of OpenHead's mesh; two make edges of a pixel's size at 256 x 256."""
 
 
 @dataclass(frozen=True)
 class SyntheticSubject:
-    """A person ready to be drawn."""
+    """The surface of a person and the semantic label of every vertex."""
 
-    subject: HeadSurface
-    labels: NDArray[np.uint8]  # [V]
+    surface: HeadSurface
+    labels: UInt8[Array, " V"]  # values of `labels.LABELS`
 
 
 @lru_cache(maxsize=1)
 def openhead() -> HeadModel:
-    """Load OpenHead with the mean shape, once in a process; its arrays are read-only."""
+    """Load OpenHead with the mean shape, once a process; its arrays are read-only."""
     return read_only(HeadModel.load("openhead"))
 
 
 @lru_cache(maxsize=8)
-def actor(name: str, subdivisions: int = SUBDIVISIONS) -> SyntheticSubject:
-    """Return the subject of that name, built once in a process; its arrays are read-only.
+def build_subject(name: str, subdivisions: int = SUBDIVISIONS) -> SyntheticSubject:
+    """Return the subject of a name, built once a process; its arrays are read-only.
+
+    Args:
+        name: a key of `SUBJECTS`.
+        subdivisions: how fine the surface is; each step quadruples the faces.
 
     Raises:
         UsageError: there is no such subject.
     """
     if name not in SUBJECTS:
         raise unknown_name("subject", name, SUBJECTS)
-    return read_only(build(SUBJECTS[name], subdivisions))
+    return read_only(_build(SUBJECTS[name], subdivisions))
 
 
-def build(person: Person, subdivisions: int) -> SyntheticSubject:
-    """Shape, dress, disturb and paint OpenHead."""
-    head, looks = openhead(), person.looks
+def _build(person: Person, subdivisions: int) -> SyntheticSubject:
+    head = openhead()
+    appearance = person.appearance
+    seed = person.variation_seed
     anchors = HeadSurface.from_head(head, subdivisions=subdivisions).rest
-    bare = HeadSurface.from_head(head.for_subject(person.shape), subdivisions=subdivisions)
-    own = uneven(dressed(bare, anchors, looks.haircut), anchors, person.manner_seed)
-    subject = dimmed(
-        painted(mannered(own, person.manner_seed, person.accents), anchors, looks), anchors
-    )
-    subject, labels = wearing(
-        subject, anchors, vertex_labels(subject, anchors, looks), looks, person.pieces
-    )
-    return SyntheticSubject(halved(subject), labels)
+    surface = HeadSurface.from_head(head.for_subject(person.shape), subdivisions=subdivisions)
+    surface = with_hair_and_clothes(surface, anchors, appearance.haircut)
+    surface = with_asymmetry(surface, anchors, seed)
+    surface = with_personal_expressions(surface, seed, person.expression_factors)
+    surface = with_colours(surface, anchors, appearance)
+    surface = with_shaded_mouth(surface, anchors)
+    labels = vertex_labels(surface, anchors, appearance)
+    surface, labels = with_accessories(surface, anchors, labels, appearance, person.accessories)
+    return SyntheticSubject(in_half_precision(surface), labels)
 
 
-def halved(subject: HeadSurface) -> HeadSurface:
-    """The subject with its motion rounded to half precision, as it is stored: what is drawn is what is written."""
+def in_half_precision(subject: HeadSurface) -> HeadSurface:
+    """Round the motion to half precision, in which it is stored, so that frames match the file."""
     return replace(
         subject,
         expression=subject.expression.astype(np.float16).astype(np.float32),

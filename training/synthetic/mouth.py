@@ -1,34 +1,36 @@
-"""The inside of the mouth: darker the further in, because `lighting.lit` casts no shadows."""
+"""Shading of the inside of the mouth: darker with depth, as `apply_light` casts no shadows."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+
+from imavatar_deploy.arrays import Array, Float32
 
 from ..warm_start.head_surface import HeadSurface
 from .hair_and_clothes import mirrored, part_of
 from .noise import smoothstep
 from .skin_and_hair_colours import MOUTH, mouth_mask
 
-Float = NDArray[np.float32]
-
 DARKEST = 0.40
-FRONT, DEPTH = 0.355, 0.20
-"""Where the front teeth stand, and how much further in the light is gone; on OpenHead's template."""
+"""Factor on the colours at the back of the mouth."""
+FRONT = 0.355
+"""Distance of the front teeth from the axis of the head, on OpenHead's template."""
+DEPTH = 0.20
+"""Distance behind the front teeth from which the colours are darkest."""
 PARTS = ("upper teeth", "lower teeth", "tongue")
 
 
-def inside_mouth(anchors: Float) -> Float:
-    """[V] 1 on skin within the mouth, down to the throat's end, which no light reaches."""
+def inside_mouth(anchors: Float32[Array, "V 3"]) -> Float32[Array, " V"]:
+    """Mask of the skin within the mouth, 1 inside, down to the end of the throat."""
     x, y, z = mirrored(anchors).T
     throat = (x < 0.12) & (y > -0.31) & (y < -0.10) & (z > -0.15) & (z < 0.25)
     return np.asarray(np.maximum(mouth_mask(anchors), throat), dtype=np.float32)
 
 
-def dimmed(subject: HeadSurface, anchors: Float) -> HeadSurface:
-    """The painted subject with teeth, tongue and cheeks' insides dimmed by their depth in the mouth."""
+def with_shaded_mouth(subject: HeadSurface, anchors: Float32[Array, "V 3"]) -> HeadSurface:
+    """Darken teeth, tongue and the insides of the cheeks by their depth in the mouth."""
     reach = smoothstep(
         FRONT - DEPTH, FRONT, np.hypot(anchors[:, 2], 0.6 * anchors[:, 0]).astype(np.float32)
     )
@@ -40,12 +42,16 @@ def dimmed(subject: HeadSurface, anchors: Float) -> HeadSurface:
         if name in PARTS:
             colour[own] *= shade[own]
         elif name == "skin":
-            colour[own] = _dimmed_skin(colour[own], anchors[own], shade[own])
+            colour[own] = _shaded_skin(colour[own], anchors[own], shade[own])
     return replace(subject, colour=colour)
 
 
-def _dimmed_skin(colour: Float, anchors: Float, shade: Float) -> Float:
-    within, marked = inside_mouth(anchors)[:, None], mouth_mask(anchors)[:, None]
-    throat = np.asarray(MOUTH, dtype=np.float32) * (within - np.minimum(within, marked))
-    painted = colour * (1.0 - within + np.minimum(within, marked)) + throat
-    return np.asarray(painted * (1.0 - within + within * shade), dtype=np.float32)
+def _shaded_skin(
+    colour: Float32[Array, "V 3"], anchors: Float32[Array, "V 3"], shade: Float32[Array, "V 1"]
+) -> Float32[Array, "V 3"]:
+    """Colour the throat, which `mouth_mask` leaves out, and darken all skin within the mouth."""
+    within = inside_mouth(anchors)[:, None]
+    has_colour = np.minimum(within, mouth_mask(anchors)[:, None])
+    throat = np.asarray(MOUTH, dtype=np.float32) * (within - has_colour)
+    unshaded = colour * (1.0 - within + has_colour) + throat
+    return np.asarray(unshaded * (1.0 - within + within * shade), dtype=np.float32)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float32]
+from imavatar_deploy.arrays import Array, Float, Float32, Int64
 
 LATTICE = 256
-"""The noise repeats after this many cells."""
+"""Period of the noise in cells."""
 
 
-def smoothstep(low: float, high: float, x: Float) -> Float:
-    """0 at `low`, 1 at `high`, with flat ends; falls where `low` > `high`."""
+def smoothstep(low: float, high: float, x: Float[Array, "*shape"]) -> Float32[Array, "*shape"]:
+    """Interpolate smoothly from 0 at `low` to 1 at `high`, constant beyond both.
+
+    The step falls where `low` is greater than `high`.
+    """
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t), dtype=np.float32)
 
 
-def value_noise(points: Float, seed: int = 0) -> Float:
-    """Noise in -1..1 at `[N, D]` points, one cell a unit: random values on a lattice, smoothly interpolated."""
+def value_noise(points: Float[Array, "N D"], seed: int = 0) -> Float32[Array, " N"]:
+    """Value noise in -1..1: random values on a lattice of unit cells, smoothly interpolated."""
     dimensions = points.shape[1]
     table = (
         np.random.default_rng(seed)
@@ -34,8 +36,12 @@ def value_noise(points: Float, seed: int = 0) -> Float:
     return total
 
 
-def _lattice_value(table: Float, cell: NDArray[np.int64]) -> Float:
-    """A third coordinate shifts the table by steps coprime to its size, so that layers look unrelated."""
+def _lattice_value(table: Float32[Array, "..."], cell: Int64[Array, "N D"]) -> Float32[Array, " N"]:
+    """Value at each lattice point.
+
+    The table has at most two dimensions. A third coordinate shifts it by steps coprime to its
+    size, so that layers look independent.
+    """
     shift = 0 if cell.shape[1] < 3 else cell[:, 2]
     wrapped = [
         (cell[:, axis] + step * shift) % LATTICE
@@ -44,8 +50,11 @@ def _lattice_value(table: Float, cell: NDArray[np.int64]) -> Float:
     return np.asarray(table[tuple(wrapped)], dtype=np.float32)
 
 
-def fractal_noise(points: Float, octaves: int, seed: int = 0) -> Float:
-    """Sum of `octaves` noises, each twice as fine and half as strong; about -1..1."""
+def fractal_noise(points: Float[Array, "N D"], octaves: int, seed: int = 0) -> Float32[Array, " N"]:
+    """Sum of value noises, each twice as fine and half as strong as the one before.
+
+    Values lie in -2..2, most of them in -1..1.
+    """
     return sum(
         (
             value_noise(points * np.float32(2.0**octave), seed + octave) * 0.5**octave

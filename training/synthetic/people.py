@@ -1,4 +1,4 @@
-"""The table of synthetic subjects; adding one is adding a file with its row."""
+"""The table of synthetic subjects: identity, appearance, expressions and accessories of each."""
 
 from __future__ import annotations
 
@@ -6,44 +6,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
+
+from imavatar_deploy.arrays import Array, Float32
 
 from .appearance import Appearance, Haircut, Palette
 
-# Person: one row of the table of synthetic subjects: a face, its looks, and how it moves.
-
-
-Float = NDArray[np.float32]
-
 IDENTITY_SIZE = 30
-"""OpenHead's shape directions that are real identities; the others are zero."""
+"""Number of OpenHead's shape coefficients that describe identity; the others are zero."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """What makes a synthetic subject; a tracker would find `shape` and nothing else of it."""
+    """One row of the table of synthetic subjects.
+
+    A tracker can recover `shape` alone; everything else is beyond the head model.
+    """
 
     name: str
     description: str
     identity_seed: int
     identity_strength: float
-    looks: Appearance
-    manner_seed: int
-    """Draws the asymmetry of the face and how strongly each expression is shown."""
-    accents: Mapping[str, float] = field(default_factory=dict)
-    """Factors on single expressions, on top of what the seed draws."""
-    pieces: tuple[str, ...] = ()
-    """Rows of `pieces.PIECES` that the person wears."""
+    appearance: Appearance
+    variation_seed: int
+    """Seed of the asymmetry of the face and of the strength of each expression."""
+    expression_factors: Mapping[str, float] = field(default_factory=dict)
+    """Factors on single expressions, in addition to the random ones."""
+    accessories: tuple[str, ...] = ()
+    """Keys of `accessories.ACCESSORIES`."""
 
     @property
-    def shape(self) -> Float:
-        """[30] shape coefficients on OpenHead."""
-        drawn = np.random.default_rng(self.identity_seed).normal(size=IDENTITY_SIZE)
-        return np.asarray(self.identity_strength * drawn, dtype=np.float32)
+    def shape(self) -> Float32[Array, "30"]:
+        """Shape coefficients of OpenHead."""
+        normal = np.random.default_rng(self.identity_seed).normal(size=IDENTITY_SIZE)
+        return np.asarray(self.identity_strength * normal, dtype=np.float32)
 
 
-# female1: brown hair down to the neck, a blue shirt.
-
+# female1
 
 FEMALE1_PALETTE = replace(
     Palette(),
@@ -59,15 +57,14 @@ FEMALE1 = Person(
     description="brown bob, fair skin, green eyes, blue shirt",
     identity_seed=6,
     identity_strength=0.8,
-    looks=Appearance(FEMALE1_PALETTE, Haircut()),
-    manner_seed=101,
-    accents={"mouthSmileLeft": 1.1, "browInnerUp": 1.1},
-    pieces=("bob",),
+    appearance=Appearance(FEMALE1_PALETTE, Haircut()),
+    variation_seed=101,
+    expression_factors={"mouthSmileLeft": 1.1, "browInnerUp": 1.1},
+    accessories=("bob",),
 )
 
 
-# female2: black hair in a bun, dark skin, a red shirt.
-
+# female2
 
 FEMALE2_PALETTE = replace(
     Palette(),
@@ -92,18 +89,17 @@ FEMALE2 = Person(
     description="black hair in a bun, dark skin, brown eyes, red shirt",
     identity_seed=14,
     identity_strength=1.1,
-    looks=Appearance(
+    appearance=Appearance(
         FEMALE2_PALETTE,
         Haircut(base=0.016, top=0.020, front=0.006, relief=0.006, parting=0.0, receding=3.0),
     ),
-    manner_seed=202,
-    accents={"mouthSmileRight": 1.12, "mouthPucker": 1.1},
-    pieces=("bun",),
+    variation_seed=202,
+    expression_factors={"mouthSmileRight": 1.12, "mouthPucker": 1.1},
+    accessories=("bun",),
 )
 
 
-# male1: cropped dark hair and a beard, a green shirt.
-
+# male1
 
 MALE1_PALETTE = replace(
     Palette(),
@@ -130,17 +126,16 @@ MALE1 = Person(
     description="cropped dark hair, a beard, brown eyes, green shirt",
     identity_seed=21,
     identity_strength=1.1,
-    looks=Appearance(
+    appearance=Appearance(
         MALE1_PALETTE,
         Haircut(base=0.009, top=0.014, front=0.006, relief=0.003, parting=0.0, receding=4.0),
     ),
-    manner_seed=303,
-    accents={"mouthSmileLeft": 0.85, "mouthSmileRight": 1.1},
+    variation_seed=303,
+    expression_factors={"mouthSmileLeft": 0.85, "mouthSmileRight": 1.1},
 )
 
 
-# male2: grey receding hair and glasses, a dark shirt.
-
+# male2
 
 MALE2_PALETTE = replace(
     Palette(),
@@ -165,14 +160,14 @@ MALE2 = Person(
     description="grey receding hair, glasses, blue eyes, dark shirt",
     identity_seed=33,
     identity_strength=1.1,
-    looks=Appearance(
+    appearance=Appearance(
         MALE2_PALETTE,
         Haircut(base=0.014, top=0.022, front=0.012, relief=0.009, parting=-0.09, receding=15.0),
     ),
-    manner_seed=404,
-    accents={"browDownLeft": 1.15, "mouthSmileRight": 0.85},
-    pieces=("glasses",),
+    variation_seed=404,
+    expression_factors={"browDownLeft": 1.15, "mouthSmileRight": 0.85},
+    accessories=("glasses",),
 )
 
 SUBJECTS: dict[str, Person] = {person.name: person for person in (FEMALE1, FEMALE2, MALE1, MALE2)}
-"""Every known subject by name."""
+"""Every subject by name."""

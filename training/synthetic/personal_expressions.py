@@ -1,4 +1,4 @@
-"""Manner: what is a person's own beyond shape: an uneven face, and expressions of their own strength and direction."""
+"""Individual variation beyond shape: an asymmetric face, and personal strength of expressions."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+
+from imavatar_deploy.arrays import Array, Float32
 
 from ..warm_start.head_surface import HeadSurface
 from .hair_and_clothes import EYE_CENTRE, mirrored
 from .noise import smoothstep, value_noise
 
-Float = NDArray[np.float32]
-
 UNEVENNESS = 0.016
 """Largest displacement of the face, model units (4 mm)."""
 CELL = 0.34
-"""Size of its bumps: wider than a nose, narrower than a face."""
+"""Size of the bumps, model units: wider than a nose, narrower than a face."""
 STRENGTHS = (0.75, 1.3)
+"""Range of the factors on the strength of an expression."""
 SIDES = 0.10
-"""How much the two sides of the face differ in strength, at most."""
+"""Largest difference of a side of the face from the strength of the expression."""
 TURN = 0.14
-"""Radians by which an expression's direction may be turned about the viewing axis."""
+"""Largest rotation of an expression's displacements about the viewing axis, radians."""
 EXACT = ("eyeBlink", "eyeLook", "mouthClose", "jaw")
-"""Expressions in which surfaces must meet (lids on eyes, lips on lips): everybody shows these alike."""
+"""Prefixes of expressions without variation: surfaces must meet, lids on eyes and lips on lips."""
 
 
-def uneven(subject: HeadSurface, anchors: Float, seed: int) -> HeadSurface:
-    """The subject with a smooth displacement of its own, unknown to shape coefficients; eyes keep their place."""
+def with_asymmetry(subject: HeadSurface, anchors: Float32[Array, "V 3"], seed: int) -> HeadSurface:
+    """Displace the face smoothly in a way that shape coefficients do not describe.
+
+    Eyes and neck stay in place.
+    """
     field = np.stack(
         [value_noise(anchors / CELL + 10.0 * axis, seed=seed + axis) for axis in range(3)], axis=1
     )
@@ -39,18 +42,26 @@ def uneven(subject: HeadSurface, anchors: Float, seed: int) -> HeadSurface:
     return replace(subject, rest=(subject.rest + UNEVENNESS * free * field).astype(np.float32))
 
 
-def mannered(subject: HeadSurface, seed: int, accents: Mapping[str, float]) -> HeadSurface:
-    """The subject with its own strength and direction of every expression."""
+def with_personal_expressions(
+    subject: HeadSurface, seed: int, expression_factors: Mapping[str, float]
+) -> HeadSurface:
+    """Give every expression a random strength and direction.
+
+    Args:
+        expression_factors: further factors on the strength, by the name of the expression.
+    """
     rng = np.random.default_rng(seed)
     expression = subject.expression.copy()
-    drawn = {name: (rng.uniform(*STRENGTHS), rng.uniform(-TURN, TURN)) for name in _stems(subject)}
+    variations = {
+        name: (rng.uniform(*STRENGTHS), rng.uniform(-TURN, TURN)) for name in _stems(subject)
+    }
     uneven_sides = rng.uniform(-SIDES, SIDES)
     for column, name in enumerate(subject.head.expression_names):
         if name.startswith(EXACT):
             continue
-        strength, turn = drawn[_stem(name)]
+        strength, turn = variations[_stem(name)]
         side = uneven_sides * {"L": 1.0, "R": -1.0, "": 0.0}[_side(name)]
-        factor = (strength + side) * accents.get(name, 1.0)
+        factor = (strength + side) * expression_factors.get(name, 1.0)
         expression[:, :, column] = factor * expression[:, :, column] @ _about_z(turn).T
     return replace(subject, expression=expression.astype(np.float32))
 
@@ -67,6 +78,7 @@ def _side(name: str) -> str:
     return "L" if name.endswith("Left") else "R" if name.endswith("Right") else ""
 
 
-def _about_z(angle: float) -> Float:
-    cos, sin = np.cos(angle), np.sin(angle)
+def _about_z(angle: float) -> Float32[Array, "3 3"]:
+    cos = np.cos(angle)
+    sin = np.sin(angle)
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Picture: what a camera sees of an actor in one frame, with exact mask, labels, normals and depth."""
+"""Renders frames of a synthetic subject with exact mask, labels, normals, depth and keypoints."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float, Float32, Int32, Shaped, UInt8
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.rendering.rasteriser import Fragments, Rasteriser
@@ -17,40 +17,46 @@ from imavatar_deploy.tracks import FlameTrack
 
 from ..landmarks import landmarks
 from ..warm_start.head_surface import vertex_normals
-from ..warm_start.lighting import lit
+from ..warm_start.lighting import apply_light
 from .build_subject import SyntheticSubject, openhead
 
-Float = NDArray[np.float32]
-
 FINENESS = 3
-"""Samples across a pixel. Odd, so that one lies on its centre, where mask, labels, normal and depth are read."""
+"""Samples across a pixel. An odd number puts one on its centre, where all but colour is read."""
 
 SMILE = ("mouthSmileLeft", "mouthSmileRight")
+"""Expressions that redden the cheeks."""
+
+DECIMALS = 5
+"""Decimals of keypoints and boxes."""
 
 
 @dataclass(frozen=True)
 class RenderedFrame:
     """One frame of S x S pixels; outside the mask colours are white and all else is zero."""
 
-    rgb: Float  # [S, S, 3] 0..1
-    mask: NDArray[np.bool_]  # [S, S]
-    label: NDArray[np.uint8]  # [S, S]
-    normal: Float  # [S, S, 3] unit, model space
-    depth: Float  # [S, S] along the camera's axis, model units
+    rgb: Float32[Array, "S S 3"]  # 0..1
+    mask: Bool[Array, "S S"]
+    label: UInt8[Array, "S S"]
+    normal: Float32[Array, "S S 3"]  # unit, model space
+    depth: Float32[Array, "S S"]  # along the camera's axis, model units
 
 
 class FrameRenderer:
-    """Draws one actor again and again, `size` x `size` pixels.
+    """Renders frames of one subject with one camera.
 
-    A pixel's colour is the mean over those of its 3 x 3 samples that meet the actor, so edges against the white
-    background stay as hard as the mask.
+    The colour of a pixel is the mean over those of its 3 x 3 samples that hit the subject, so that
+    edges against the white background stay as hard as the mask.
+
+    Args:
+        size: pixels a side.
     """
 
     def __init__(
-        self, actor: SyntheticSubject, camera: Camera, size: int, workers: Workers
+        self, subject: SyntheticSubject, camera: Camera, size: int, workers: Workers
     ) -> None:
-        self.actor, self.size = actor, size
-        self._faces = np.ascontiguousarray(actor.subject.faces, dtype=np.int32)
+        self.subject = subject
+        self.size = size
+        self._faces = np.ascontiguousarray(subject.surface.faces, dtype=np.int32)
         fine = FINENESS * size
         self._rasteriser = Rasteriser(self._faces, fine, fine, workers)
         to_fine = np.array(
@@ -58,42 +64,51 @@ class FrameRenderer:
             dtype=np.float32,
         )
         self._matrix = np.ascontiguousarray(to_fine @ camera.image_matrix(size, size))
-        self._smile = [actor.subject.head.expression_names.index(name) for name in SMILE]
+        self._smile = [subject.surface.head.expression_names.index(name) for name in SMILE]
 
-    def draw(self, expression: Float, pose: Float) -> RenderedFrame:
-        """The actor with an expression `[50]` and a pose `[15]`."""
-        subject = self.actor.subject
-        vertices = subject.posed(expression, pose)
-        normals = vertex_normals(vertices, subject.faces)
-        seen = self._rasteriser.draw(vertices, self._matrix)
-        middle = np.s_[FINENESS // 2 :: FINENESS, FINENESS // 2 :: FINENESS]
-        mask = seen.triangle[middle] >= 0
-        corners = self._faces[seen.triangle[middle][mask]]
-        share = seen.barycentrics[middle][mask]
-        nearest = np.take_along_axis(corners, share.argmax(axis=1)[:, None], axis=1)[:, 0]
+    def draw(self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]) -> RenderedFrame:
+        """Render the subject with an expression and a pose."""
+        surface = self.subject.surface
+        vertices = surface.posed(expression, pose)
+        normals = vertex_normals(vertices, surface.faces)
+        fragments = self._rasteriser.draw(vertices, self._matrix)
+        centre = np.s_[FINENESS // 2 :: FINENESS, FINENESS // 2 :: FINENESS]
+        mask = fragments.triangle[centre] >= 0
+        corners = self._faces[fragments.triangle[centre][mask]]
+        barycentrics = fragments.barycentrics[centre][mask]
+        nearest = np.take_along_axis(corners, barycentrics.argmax(axis=1)[:, None], axis=1)[:, 0]
+        depth = _interpolated(self._depth(vertices), corners, barycentrics)[:, 0]
         return RenderedFrame(
-            rgb=self._rgb(seen, mask, normals, float(expression[self._smile].mean())),
+            rgb=self._rgb(fragments, mask, normals, float(expression[self._smile].mean())),
             mask=mask,
-            label=_spread(self.actor.labels[nearest], mask),
-            normal=_spread(_unit(_interpolated(normals, corners, share)), mask),
-            depth=_spread(_interpolated(self._depth(vertices), corners, share)[:, 0], mask),
+            label=_scattered(self.subject.labels[nearest], mask),
+            normal=_scattered(_unit(_interpolated(normals, corners, barycentrics)), mask),
+            depth=_scattered(depth, mask),
         )
 
-    def _depth(self, vertices: Float) -> Float:
-        return np.asarray(vertices @ self._matrix[2, :3] + self._matrix[2, 3], dtype=np.float32)[
-            :, None
-        ]
+    def _depth(self, vertices: Float32[Array, "V 3"]) -> Float32[Array, "V 1"]:
+        depth = vertices @ self._matrix[2, :3] + self._matrix[2, 3]
+        return np.asarray(depth, dtype=np.float32)[:, None]
 
-    def _rgb(self, seen: Fragments, mask: NDArray[np.bool_], normals: Float, smile: float) -> Float:
-        hit = (seen.triangle >= 0) & np.repeat(np.repeat(mask, FINENESS, axis=0), FINENESS, axis=1)
-        colour = self.actor.subject.colour + np.float32(smile) * self.actor.subject.flush
-        table = np.concatenate([colour, normals], axis=1)
-        values = _interpolated(table, self._faces[seen.triangle[hit]], seen.barycentrics[hit])
-        unlit, normal = (
-            torch.from_numpy(values[:, :3].copy()),
-            torch.from_numpy(_unit(values[:, 3:])),
+    def _rgb(
+        self,
+        fragments: Fragments,
+        mask: Bool[Array, "S S"],
+        normals: Float32[Array, "V 3"],
+        smile: float,
+    ) -> Float32[Array, "S S 3"]:
+        surface = self.subject.surface
+        in_mask = np.repeat(np.repeat(mask, FINENESS, axis=0), FINENESS, axis=1)
+        hit = (fragments.triangle >= 0) & in_mask
+        colour = surface.colour + np.float32(smile) * surface.flush
+        values = _interpolated(
+            np.concatenate([colour, normals], axis=1),
+            self._faces[fragments.triangle[hit]],
+            fragments.barycentrics[hit],
         )
-        fine = _spread(lit(unlit, normal).numpy(), hit)
+        unlit = torch.from_numpy(values[:, :3].copy())
+        normal = torch.from_numpy(_unit(values[:, 3:]))
+        fine = _scattered(apply_light(unlit, normal).numpy(), hit)
         blocks = (self.size, FINENESS, self.size, FINENESS)
         count = hit.reshape(blocks).sum(axis=(1, 3))
         total = fine.reshape(*blocks, 3).sum(axis=(1, 3))
@@ -101,48 +116,56 @@ class FrameRenderer:
         return np.where(mask[..., None], mean, np.float32(1.0))
 
 
-def _interpolated(values: Float, corners: NDArray[np.int32], share: Float) -> Float:
+def _interpolated(
+    values: Float32[Array, "V C"],
+    corners: Int32[Array, "N 3"],
+    barycentrics: Float32[Array, "N 3"],
+) -> Float32[Array, "N C"]:
     return np.asarray(
-        sum(share[:, corner, None] * values[corners[:, corner]] for corner in range(3)),
+        sum(barycentrics[:, corner, None] * values[corners[:, corner]] for corner in range(3)),
         dtype=np.float32,
     )
 
 
-def _unit(vectors: Float) -> Float:
+def _unit(vectors: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
     return np.asarray(
         vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12),
         dtype=np.float32,
     )
 
 
-def _spread(values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+def _scattered(
+    values: Shaped[Array, "N ..."], mask: Bool[Array, "H W"]
+) -> Shaped[Array, "H W ..."]:
+    """Image with the values in the mask, row by row, and zeros elsewhere."""
     image = np.zeros((*mask.shape, *values.shape[1:]), dtype=values.dtype)
     image[mask] = values
     return image
 
 
-# Keypoints of a track: the tracked head's landmarks in each image, and the box around them.
-
-
-DECIMALS = 5
+# Keypoints
 
 
 def with_keypoints(document: dict[str, Any], track: FlameTrack) -> dict[str, Any]:
-    """A `flame_params` document with `flame_keypoints` and `bbox` in every frame, -1..1 across the image."""
+    """Add `flame_keypoints` and their `bbox` to every frame of a `flame_params` document.
+
+    Keypoints are the landmarks of the tracked head, which lacks the subject's individual variation.
+    Coordinates run from -1 to 1 across the image.
+    """
     head = openhead().for_subject(track.shape)
-    chosen = landmarks(head)
+    vertices = landmarks(head)
     frames = []
     for entry, frame, camera in zip(document["frames"], track.frames(), track.cameras, strict=True):
-        points = UNITS_PER_METRE * head.vertices(frame.expression, frame.pose)[chosen]
-        seen = np.round(projected(points, camera).astype(float), DECIMALS)
-        box = [*seen.min(axis=0), *seen.max(axis=0)]
+        points = UNITS_PER_METRE * head.vertices(frame.expression, frame.pose)[vertices]
+        keypoints = np.round(project(points, camera).astype(float), DECIMALS)
+        box = [*keypoints.min(axis=0), *keypoints.max(axis=0)]
         frames.append(
-            entry | {"bbox": [float(edge) for edge in box], "flame_keypoints": seen.tolist()}
+            entry | {"bbox": [float(edge) for edge in box], "flame_keypoints": keypoints.tolist()}
         )
     return document | {"frames": frames}
 
 
-def projected(points: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-    """[N, 2] column and row of points `[N, 3]`, each from -1 (first edge) to 1."""
+def project(points: Float[Array, "N 3"], camera: Camera) -> Float32[Array, "N 2"]:
+    """Project points to column and row, each from -1 at the first edge of the image to 1."""
     homogeneous = points @ camera.image_matrix(2, 2)[:, :3].T + camera.image_matrix(2, 2)[:, 3]
     return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:] - 1.0, dtype=np.float32)

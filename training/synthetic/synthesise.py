@@ -1,4 +1,7 @@
-"""synthesise: draw a set of a synthetic subject into a folder of the published layout."""
+"""Renders a video of a synthetic subject into a folder of the published layout.
+
+The ground truth beside the images, `subject.npz`, holds the surface with its motion.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Shaped
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
@@ -20,34 +23,34 @@ from imavatar_deploy.tracks import FlameTrack, write_track
 from imavatar_deploy.untrusted.npz import read_npz
 
 from ..warm_start.head_surface import HeadSurface
-from .build_subject import SUBDIVISIONS, SyntheticSubject, actor, openhead
+from .build_subject import SUBDIVISIONS, SyntheticSubject, build_subject, openhead
 from .motions import SETS
 from .people import SUBJECTS, Person
 from .render_frame import FrameRenderer, RenderedFrame, with_keypoints
 
-# The 3D truth of a synthetic set: the drawn surfaces with all of their motion, in `subject.npz`.
-
+# Ground truth
 
 SUBJECT_FILE = "subject.npz"
 
-HALVED = ("expression", "pose")
-"""Stored in half precision, to which `actor.halved` has rounded them before anything was drawn."""
+HALF_PRECISION = ("expression", "pose")
+"""Arrays in half precision, to which `in_half_precision` rounds them before frames are drawn."""
 
 EXACT = ("rest", "faces", "parts", "weights", "colour", "flush")
+"""Arrays that are stored without loss."""
 
 
-def write_ground_truth(actor: SyntheticSubject, shape: NDArray[np.float32], path: Path) -> None:
-    """Write an actor's surfaces, labels and shape coefficients."""
-    subject = actor.subject
-    arrays: dict[str, Any] = {name: getattr(subject, name) for name in EXACT}
-    arrays["faces"] = subject.faces.astype(np.int32)
-    arrays["parts"] = subject.parts.astype(np.uint8)
-    arrays |= {name: getattr(subject, name).astype(np.float16) for name in HALVED}
-    np.savez_compressed(path, labels=actor.labels, shape=shape, **arrays)
+def write_ground_truth(subject: SyntheticSubject, shape: Float32[Array, " S"], path: Path) -> None:
+    """Write the surface, the labels and the shape coefficients of a subject."""
+    surface = subject.surface
+    arrays: dict[str, Any] = {name: getattr(surface, name) for name in EXACT}
+    arrays["faces"] = surface.faces.astype(np.int32)
+    arrays["parts"] = surface.parts.astype(np.uint8)
+    arrays |= {name: getattr(surface, name).astype(np.float16) for name in HALF_PRECISION}
+    np.savez_compressed(path, labels=subject.labels, shape=shape, **arrays)
 
 
-def load_actor(folder: Path) -> SyntheticSubject:
-    """The actor of a synthetic set, as it was drawn.
+def load_subject(folder: Path) -> SyntheticSubject:
+    """Load the subject of a synthetic set, as it was drawn.
 
     Raises:
         InputError: the folder has no ground truth, or it cannot be read.
@@ -58,15 +61,16 @@ def load_actor(folder: Path) -> SyntheticSubject:
             f"{folder} has no {SUBJECT_FILE}: expected a set that `imavatar-data synth` wrote"
         )
     try:
-        names = (*EXACT, *HALVED, "labels", "shape")
+        names = (*EXACT, *HALF_PRECISION, "labels", "shape")
         stored = read_npz(path, names)
         arrays = {name: stored[name] for name in names}
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path} is not a readable ground truth ({error}); make the set again"
         ) from error
-    labels, shape = arrays.pop("labels"), arrays.pop("shape")
-    arrays |= {name: arrays[name].astype(np.float32) for name in HALVED}
+    labels = arrays.pop("labels")
+    shape = arrays.pop("shape")
+    arrays |= {name: arrays[name].astype(np.float32) for name in HALF_PRECISION}
     arrays |= {name: arrays[name].astype(np.int64) for name in ("faces", "parts")}
     importance = np.ones(len(labels), dtype=np.float32)
     return SyntheticSubject(
@@ -75,13 +79,17 @@ def load_actor(folder: Path) -> SyntheticSubject:
 
 
 def load_ground_truth(folder: Path) -> HeadSurface:
-    """The surfaces of a synthetic set; `.posed(expression, pose)` gives the mesh of any frame, in model units.
+    """Load the surface of a synthetic set.
+
+    `posed(expression, pose)` of the result is the mesh of any frame, in model units.
 
     Raises:
         InputError: the folder has no ground truth, or it cannot be read.
     """
-    return load_actor(folder).subject
+    return load_subject(folder).surface
 
+
+# Video
 
 MARKER = "synthetic.json"
 
@@ -93,11 +101,13 @@ INTRINSICS = (-2.7, 2.7, 0.5, 0.48)
 """A square view from below the collar to a hand above the hair, as of the bundled motion."""
 
 SHAPE_SIZE = 100
+"""Length of the shape coefficients in a track."""
 
 DEPTH_SCALE = 8192.0
-"""Steps of the stored depth in one model unit: 0.03 mm."""
+"""Steps of the stored depth in one model unit; one is 0.03 mm."""
 
-SMALLEST, LARGEST = 16, 2048
+SMALLEST = 16
+LARGEST = 2048
 
 
 def synthesise(
@@ -114,18 +124,25 @@ def synthesise(
 ) -> None:
     """Write one video of a synthetic subject; the same arguments give the same bytes.
 
-        image/K.png       RGB, white background       mask/K.png    0 or 255
-        semantic/K.png    ids of `labels.LABELS`      normal/K.png  16 bits, (n + 1) / 2 x 65535, model space
-        depth/K.png       16 bits, depth x 8192       subject.npz   the surfaces and their motion
-        flame_params.json what a tracker would know   synthetic.json
+        image/K.png        RGB, white background
+        mask/K.png         0 or 255
+        semantic/K.png     ids of `labels.LABELS`
+        normal/K.png       16 bits, (n + 1) / 2 x 65535, model space
+        depth/K.png        16 bits, depth x 8192
+        flame_params.json  the track, as a tracker writes it
+        subject.npz        the surface and its motion
+        synthetic.json     the arguments
 
     Args:
-        subject: a row of `SUBJECTS`.
-        which: a row of `SETS`.
-        frames: how many; the set's own length when left out.
-        size: pixels across, 16..2048.
+        subject: a key of `SUBJECTS`.
+        out: the folder to write.
+        which: a key of `SETS`.
+        frames: number of frames; by default that of the set.
+        size: pixels a side, 16..2048.
+        seed: of the motion.
         overwrite: replace an earlier set at `out`.
-        subdivisions: how fine the surfaces are; each step quadruples the faces.
+        subdivisions: how fine the surface is; each step quadruples the faces.
+        progress: shows the progress.
 
     Raises:
         UsageError: an unknown name, a number out of range, or `out` cannot be written.
@@ -139,11 +156,11 @@ def synthesise(
     person = SUBJECTS[subject]
     with atomic_folder(out, marker=MARKER, overwrite=overwrite) as folder:
         with progress("building the subject", None):
-            cast = actor(subject, subdivisions)
-        track = _track(person, cast, which, count, seed)
-        _write_frames(cast, track, folder, size, progress)
+            built = build_subject(subject, subdivisions)
+        track = _track(person, built, which, count, seed)
+        _write_frames(built, track, folder, size, progress)
         _write_track(track, folder / TRACK)
-        write_ground_truth(cast, person.shape, folder / SUBJECT_FILE)
+        write_ground_truth(built, person.shape, folder / SUBJECT_FILE)
         about = {"subject": subject, "set": which, "seed": seed, "frames": count, "size": size}
         (folder / MARKER).write_text(
             json.dumps(about | _notes(person, which), indent=1) + "\n", encoding="utf-8"
@@ -160,54 +177,53 @@ def _check(frames: int, size: int, seed: int) -> None:
 
 
 def _track(
-    person: Person, cast: SyntheticSubject, which: str, frames: int, seed: int
+    person: Person, subject: SyntheticSubject, which: str, frames: int, seed: int
 ) -> FlameTrack:
-    expression, pose, fps = SETS[which].motion(frames, seed, cast.subject.head.expression_names)
+    head = subject.surface.head
+    expression, pose, fps = SETS[which].motion(frames, seed, head.expression_names)
     shape = np.zeros(SHAPE_SIZE, dtype=np.float32)
     shape[: len(person.shape)] = person.shape
     cameras = (Camera.from_dataset(WORLD_MAT, INTRINSICS),) * frames
-    return FlameTrack(
-        expression, pose, cameras, fps=fps, edition=cast.subject.head.edition, shape=shape
-    )
+    return FlameTrack(expression, pose, cameras, fps=fps, edition=head.edition, shape=shape)
 
 
 def _write_frames(
-    cast: SyntheticSubject, track: FlameTrack, folder: Path, size: int, progress: Progress
+    subject: SyntheticSubject, track: FlameTrack, folder: Path, size: int, progress: Progress
 ) -> None:
     for kind in WRITERS:
         (folder / kind).mkdir()
     with Workers(1) as workers, progress("drawing", len(track)) as advance:
-        stage = FrameRenderer(cast, track.cameras[0], size, workers)
+        renderer = FrameRenderer(subject, track.cameras[0], size, workers)
         for frame in track.frames():
-            picture = stage.draw(frame.expression, frame.pose)
+            image = renderer.draw(frame.expression, frame.pose)
             for kind, encode in WRITERS.items():
-                _write_png(folder / kind / f"{frame.name}.png", encode(picture))
+                _write_png(folder / kind / f"{frame.name}.png", encode(image))
             advance(1)
 
 
-def _write_png(path: Path, pixels: NDArray[Any]) -> None:
+def _write_png(path: Path, pixels: Shaped[Array, "H W ..."]) -> None:
     swapped = pixels[..., ::-1] if pixels.ndim == 3 else pixels
     if not cv2.imwrite(str(path), np.ascontiguousarray(swapped)):
         raise UsageError(f"{path} cannot be written; is the disk full?")
 
 
-def _normal(picture: RenderedFrame) -> NDArray[np.uint16]:
-    steps = np.round((picture.normal + 1.0) / 2.0 * 65535.0)
-    return np.where(picture.mask[..., None], steps, 0.0).astype(np.uint16)
+def _normal(frame: RenderedFrame) -> Shaped[Array, "S S 3"]:
+    steps = np.round((frame.normal + 1.0) / 2.0 * 65535.0)
+    return np.where(frame.mask[..., None], steps, 0.0).astype(np.uint16)
 
 
-WRITERS: dict[str, Callable[[RenderedFrame], NDArray[Any]]] = {
-    "image": lambda picture: np.round(picture.rgb * 255.0).astype(np.uint8),
-    "mask": lambda picture: picture.mask.astype(np.uint8) * np.uint8(255),
-    "semantic": lambda picture: picture.label,
+WRITERS: dict[str, Callable[[RenderedFrame], Shaped[Array, "S S ..."]]] = {
+    "image": lambda frame: np.round(frame.rgb * 255.0).astype(np.uint8),
+    "mask": lambda frame: frame.mask.astype(np.uint8) * np.uint8(255),
+    "semantic": lambda frame: frame.label,
     "normal": _normal,
-    "depth": lambda picture: np.round(picture.depth * DEPTH_SCALE).astype(np.uint16),
+    "depth": lambda frame: np.round(frame.depth * DEPTH_SCALE).astype(np.uint16),
 }
-"""What each folder's images hold."""
+"""The pixels of the images in each folder."""
 
 
 def _write_track(track: FlameTrack, path: Path) -> None:
-    """The track in the published schema, with the landmarks that the format's own writer leaves out."""
+    """Write the track with the keypoints that `write_track` leaves out."""
     write_track(track, path)
     document = with_keypoints(json.loads(path.read_text(encoding="utf-8")), track)
     path.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
@@ -215,6 +231,8 @@ def _write_track(track: FlameTrack, path: Path) -> None:
 
 def _notes(person: Person, which: str) -> dict[str, str]:
     return {
-        "what": f"a synthetic video of {person.name} ({person.description}): {SETS[which].description}",
+        "what": (
+            f"a synthetic video of {person.name} ({person.description}): {SETS[which].description}"
+        ),
         "licence": "CC0-1.0",
     }

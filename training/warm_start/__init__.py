@@ -1,1 +1,1 @@
-"""The warm start: networks fitted to the head model's own mesh, motion and colours before training."""
+"""Warm start: fits the networks to the head model's mesh, motion and colours before training."""

@@ -1,4 +1,4 @@
-"""The optimisation loop of every fit: Muon and Adam, warm-up, cosine decay, snapshots to resume from."""
+"""The optimisation loop of every fit: Muon and Adam, warm-up, cosine decay, resumable snapshots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..muon import Muon, is_hidden_matrix
 
 Losses = dict[str, Tensor]
 Report = Callable[[str, int, int, dict[str, float]], None]
-"""Called with the fit's name, the steps done, the steps in all, and the losses."""
+"""Called with the name of the fit, the number of steps done and of all steps, and the losses."""
 
 WARM_UP = 0.02
 """Share of the steps over which the learning rate rises."""
@@ -26,17 +26,17 @@ FINAL_RATE = 0.01
 
 @dataclass(frozen=True)
 class NetworkFit:
-    """One optimisation: which module learns what from which batches."""
+    """One optimisation: a module, its losses and its learning rates."""
 
     name: str
     module: nn.Module
     losses: Callable[[np.random.Generator], Losses]
-    """Draws a batch with the generator it is given and returns the loss terms, already weighted."""
+    """Draws a batch with a generator and returns the weighted loss terms."""
     steps: int
     learning_rate: float
     """Of Adam."""
     matrix_rate: float
-    """Of Muon, which takes the hidden matrices and leaves the rest to Adam; zero leaves all to Adam."""
+    """Of Muon, which optimises the hidden matrices; zero leaves all parameters to Adam."""
     seed: int
 
 
@@ -53,12 +53,14 @@ def optimise(
     snapshot: Path | None = None,
     snapshot_seconds: float = 240.0,
 ) -> None:
-    """Run a fit to its end, from its snapshot if there is one; the result is the same with and without a break.
+    """Run a fit to its end, from its snapshot if there is one.
+
+    The result does not depend on interruptions.
 
     Args:
-        report: told the losses of every step.
-        snapshot: file to keep the state in; written whole or not at all, left behind when done.
-        snapshot_seconds: at most so much work is lost.
+        report: called after every step.
+        snapshot: file for the state; it is replaced atomically and stays when the fit is done.
+        snapshot_seconds: interval between snapshots, the most work that an interruption loses.
     """
     optimisers = _optimisers(fit)
     start = _resume(fit, optimisers, snapshot) if snapshot else 0
@@ -81,7 +83,7 @@ def _optimisers(fit: NetworkFit) -> list[torch.optim.Optimizer]:
 
 
 def _step(fit: NetworkFit, optimisers: list[torch.optim.Optimizer], step: int) -> dict[str, float]:
-    # A generator per step, not per run: a resumed run draws the batches an unbroken one would.
+    # A generator per step, not per run: a resumed run draws the batches of an uninterrupted one.
     losses = fit.losses(np.random.default_rng((fit.seed, step)))
     fit.module.zero_grad()
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]

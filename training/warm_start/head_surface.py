@@ -1,4 +1,4 @@
-"""Subject: the surfaces a head consists of, with everything the networks shall say about each of their points."""
+"""HeadSurface: the closed surfaces of a head, with the targets of the networks at every vertex."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imavatar_deploy.arrays import read_only
+from imavatar_deploy.arrays import Array, Float32, Int64, Integer, read_only
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.checks import Dimension, ensure_shape
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_FEATURE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
 from imavatar_deploy.optional import require
-
-Float = NDArray[np.float32]
-Faces = NDArray[np.int64]
 
 SHAPES: dict[str, tuple[Dimension, ...]] = {
     "rest": ("V", 3),
@@ -30,25 +26,32 @@ SHAPES: dict[str, tuple[Dimension, ...]] = {
     "flush": ("V", 3),
     "importance": ("V",),
 }
+"""The shape of every array, which the constructor checks."""
 
 
 @dataclass(frozen=True)
 class HeadSurface:
-    """Closed surfaces ("parts": skin, eyeballs, teeth, tongue) with per-vertex targets, in model units.
+    """Closed surfaces, the parts of a head, with targets per vertex, in model units.
 
-    Parts may overlap; the head is their union. Layouts follow the head model, so the pose index comes last.
+    Parts are skin, eyeballs, teeth and tongue.
+
+    Parts may overlap; the head is their union. Layouts follow the head model, so the pose index
+    comes last.
+
+    Raises:
+        InputError: an array has a wrong shape.
     """
 
-    head: HeadModel  # the subject's own shape is in the template
-    rest: Float  # [V, 3] before blendshapes, correctives and skinning
-    faces: Faces  # [F, 3] counter-clockwise seen from outside
-    parts: NDArray[np.int64]  # [V] the connected surface each vertex belongs to
-    expression: Float  # [V, 3, 50]
-    pose: Float  # [V, 3, 36]
-    weights: Float  # [V, 6] ghost bone first
-    colour: Float  # [V, 3] unlit, 0..1
-    flush: Float  # [V, 3] what a full smile adds to the colour
-    importance: Float  # [V] how much denser than elsewhere samples shall lie
+    head: HeadModel  # with the subject's shape in its template
+    rest: Float32[Array, "..."]  # [V, 3] before blendshapes, correctives and skinning
+    faces: Int64[Array, "..."]  # [F, 3] counter-clockwise as seen from outside
+    parts: Int64[Array, "..."]  # [V] index of the connected surface of a vertex
+    expression: Float32[Array, "..."]  # [V, 3, 50] displacement per unit of expression
+    pose: Float32[Array, "..."]  # [V, 3, 36] displacement per unit of pose feature
+    weights: Float32[Array, "..."]  # [V, 6] of the bones, ghost bone first
+    colour: Float32[Array, "..."]  # [V, 3] unlit, 0..1
+    flush: Float32[Array, "..."]  # [V, 3] colour that a full smile adds
+    importance: Float32[Array, "..."]  # [V] relative density of samples
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -64,9 +67,12 @@ class HeadSurface:
         subdivisions: int = 0,
         colour: tuple[float, float, float] = (0.8,) * 3,
     ) -> HeadSurface:
-        """The head model's own mesh, smoothed by Loop subdivision (each step quadruples the faces), in one colour.
+        """Make a surface of one colour from a head model's mesh.
 
-        Every attribute is subdivided with the same matrix, so the smooth surface moves as the smoothed motion would.
+        Holes are closed. Every attribute is subdivided with the same matrix as the vertices.
+
+        Args:
+            subdivisions: steps of Loop subdivision, each of which quadruples the faces.
         """
         igl = require("igl", extra="train")
         faces = cap_holes(head.template, head.faces.astype(np.int64))
@@ -93,17 +99,19 @@ class HeadSurface:
         )
 
     @cached_property
-    def canonical(self) -> Float:
-        """[V, 3] the surface where the networks see it: neutral, the jaw slightly open."""
+    def canonical(self) -> Float32[Array, "V 3"]:
+        """Vertices in canonical space, where the networks are evaluated: the jaw slightly open."""
         return read_only(self.posed(np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose()))
 
     @cached_property
-    def normals(self) -> Float:
-        """[V, 3] unit normals of the canonical surface."""
+    def normals(self) -> Float32[Array, "V 3"]:
+        """Unit normals of the canonical surface."""
         return read_only(vertex_normals(self.canonical, self.faces))
 
-    def posed(self, expression: Float, pose: Float) -> Float:
-        """[V, 3] the surface with an expression `[50]` and a pose `[15]` (IMavatar, equations 2-4)."""
+    def posed(
+        self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
+    ) -> Float32[Array, "V 3"]:
+        """Vertices with an expression and a pose (IMavatar, equations 2-4)."""
         joints = UNITS_PER_METRE * self.head.joints(expression)
         transforms = np.einsum(
             "vj,jab->vab", self.weights, skinning_transforms(pose, joints, self.weights.shape[1])
@@ -116,8 +124,9 @@ class HeadSurface:
 
 
 def _subdivide(
-    attributes: tuple[Float, ...], faces: Faces, steps: int
-) -> tuple[list[Float], Faces]:
+    attributes: tuple[Float32[Array, "V ..."], ...], faces: Int64[Array, "F 3"], steps: int
+) -> tuple[list[Float32[Array, "W ..."]], Int64[Array, "G 3"]]:
+    """Subdivide the faces and all attributes of the vertices, by the same matrix."""
     flat = [values.reshape(len(values), -1) for values in attributes]
     table = np.concatenate(flat, axis=1).astype(np.float64)
     if steps:
@@ -130,8 +139,11 @@ def _subdivide(
     ], np.asarray(faces, dtype=np.int64)
 
 
-def cap_holes(vertices: Float, faces: Faces) -> Faces:
-    """Close every hole with the triangles of least area, so that inside and outside are defined. No vertex is added."""
+def cap_holes(vertices: Float32[Array, "V 3"], faces: Int64[Array, "F 3"]) -> Int64[Array, "G 3"]:
+    """Close every hole with triangles of least area, without new vertices.
+
+    Inside and outside are then defined.
+    """
     edges = {
         frozenset(edge)
         for edge in np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).tolist()
@@ -141,14 +153,19 @@ def cap_holes(vertices: Float, faces: Faces) -> Faces:
     return np.concatenate([faces, *caps])
 
 
-def _cap(vertices: Float, rim: NDArray[np.int64], edges: set[frozenset[int]]) -> Faces:
-    """Triangulate the closed polygon `rim` with least area, by dynamic programming (Barequet and Sharir 1995).
+def _cap(
+    vertices: Float32[Array, "V 3"], rim: Int64[Array, " R"], edges: set[frozenset[int]]
+) -> Int64[Array, "F 3"]:
+    """Triangulate the closed polygon `rim` with least area (Barequet and Sharir 1995).
 
-    No diagonal may be an edge the mesh already has: four faces would meet there.
+    `cost[a, b]` is the least area of the polygon of the corners a to b, and `split[a, b]` the
+    corner that forms a triangle with a and b there. No diagonal may be an edge that the mesh
+    already has: four faces would meet there.
     """
     corner = vertices[rim].astype(np.float64)
     size = len(rim)
-    cost, split = np.zeros((size, size)), np.zeros((size, size), dtype=np.int64)
+    cost = np.zeros((size, size))
+    split = np.zeros((size, size), dtype=np.int64)
     for width in range(2, size):
         for first in range(size - width):
             last = first + width
@@ -156,13 +173,13 @@ def _cap(vertices: Float, rim: NDArray[np.int64], edges: set[frozenset[int]]) ->
             sides = np.cross(corner[middle] - corner[first], corner[last] - corner[first])
             total = cost[first, middle] + cost[middle, last] + np.linalg.norm(sides, axis=-1)
             split[first, last] = middle[np.argmin(total)]
-            taken = width < size - 1 and frozenset((int(rim[first]), int(rim[last]))) in edges
-            cost[first, last] = np.inf if taken else total.min()
+            is_edge = width < size - 1 and frozenset((int(rim[first]), int(rim[last]))) in edges
+            cost[first, last] = np.inf if is_edge else total.min()
     return rim[np.asarray(_triangles(split, 0, size - 1), dtype=np.int64)]
 
 
-def _triangles(split: NDArray[np.int64], first: int, last: int) -> list[tuple[int, int, int]]:
-    """Read the best triangulation of the rim between two corners back from the table of best third corners."""
+def _triangles(split: Int64[Array, "R R"], first: int, last: int) -> list[tuple[int, int, int]]:
+    """Read the best triangulation of the corners `first` to `last` back from the table."""
     if last - first < 2:
         return []
     middle = int(split[first, last])
@@ -173,8 +190,10 @@ def _triangles(split: NDArray[np.int64], first: int, last: int) -> list[tuple[in
     ]
 
 
-def vertex_normals(vertices: Float, faces: Faces) -> Float:
-    """[V, 3] area-weighted unit normals."""
+def vertex_normals(
+    vertices: Float32[Array, "V 3"], faces: Integer[Array, "F 3"]
+) -> Float32[Array, "V 3"]:
+    """Area-weighted unit normals."""
     corner = vertices[faces]
     face_normals = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     sums = np.stack(

@@ -1,4 +1,4 @@
-"""Beginning: the model a run starts from: the head model's shape, a checkpoint's weights, or the paper's sphere."""
+"""Initial weights of a run: a warm start, those of a checkpoint, or the paper's sphere."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .fits import shared_with_ghost, warm_start
 from .head_surface import HeadSurface
 
 SUBDIVISIONS = 1
-"""Of the head model's mesh, which the warm start fits: flat triangles would show."""
+"""Of the head model's mesh for the warm start; without any, flat triangles would be visible."""
 SKIN = (0.78, 0.62, 0.54)
-"""What colour the warm start leaves; any will do, images follow."""
+"""Colour of the warm start, which training from images replaces."""
 
 
 def build_model(settings: TrainSettings, head: HeadModel) -> HeadAvatarModel:
-    """The untrained model of a run."""
+    """Build the untrained model of a run; its geometry is a sphere."""
     torch.manual_seed(settings.seed)
     return VARIANTS[settings.variant].build(head, settings.networks, provenance(settings))
 
 
 def provenance(settings: TrainSettings) -> dict[str, Any]:
-    """What checkpoints say of where they come from."""
+    """Metadata of checkpoints: the program and the settings that made them."""
     return {
         "made by": f"imavatar-train {imavatar_deploy.__version__}",
         "settings": asdict(settings),
@@ -41,26 +41,31 @@ def provenance(settings: TrainSettings) -> dict[str, Any]:
 
 
 def take_weights(model: HeadAvatarModel, checkpoint: Path | str) -> None:
-    """Give the model the weights of a checkpoint.
+    """Load the weights of a checkpoint into a model.
 
     Raises:
-        InputError: it is of another variant or of other sizes.
+        InputError: the checkpoint is of another variant or of other network sizes.
     """
-    found = load_variant(checkpoint)
-    ours, theirs = model.state_dict(), found.state_dict()
-    shapes = {name: tensor.shape for name, tensor in ours.items()}
-    if shapes != {name: tensor.shape for name, tensor in theirs.items()}:
+    source = load_variant(checkpoint)
+    weights = source.state_dict()
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in weights.items()}:
         raise InputError(
-            f"{checkpoint} is {found.name} with {found.sizes}, and the run wants {model.name} with {model.sizes}: "
-            "give the run the checkpoint's [networks] in a --config"
+            f"{checkpoint} is {source.name} with {source.sizes}, and the run wants {model.name} "
+            f"with {model.sizes}: give the run the checkpoint's [networks] in a --config"
         )
-    model.load_state_dict(theirs)
+    model.load_state_dict(weights)
 
 
 def warm_up(
     model: HeadAvatarModel, settings: TrainSettings, snapshots: Path, say: Callable[[str], None]
 ) -> None:
-    """Fit the model to the head model, in place; interrupted, it goes on from its snapshots."""
+    """Fit the model to the head model, in place; a later call continues from the snapshots.
+
+    Args:
+        snapshots: folder for the state of the fits.
+        say: receives lines about the progress.
+    """
 
     def report(name: str, step: int, steps: int, losses: dict[str, float]) -> None:
         if step == steps or step % max(1, steps // 5) == 0:

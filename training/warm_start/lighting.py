@@ -1,19 +1,25 @@
-"""The light baked into a synthetic subject's colours: it depends on the normal, so it stays put when the head turns."""
+"""The light of synthetic images: it depends on the normal and stays fixed when the head turns."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 AMBIENT = 0.56
-KEY, KEY_DIRECTION = 0.46, (-0.42, 0.55, 0.72)
+KEY = 0.46
+KEY_DIRECTION = (-0.42, 0.55, 0.72)
 """From above, the front and the subject's right."""
-FILL, FILL_DIRECTION = 0.16, (0.85, 0.1, 0.5)
+FILL = 0.16
+FILL_DIRECTION = (0.85, 0.1, 0.5)
 WARMTH = (0.92, 1.04, 1.10)
 """Exponents of the light per channel: shadows on skin turn red, not grey."""
 
 
-def lit(colour: Tensor, normal: Tensor) -> Tensor:
-    """Colours `[N, 3]` under the light, in 0..1, for unit normals `[N, 3]` of the deformed surface."""
+def apply_light(colour: Tensor, normal: Tensor) -> Tensor:
+    """Light unlit colours `[N, 3]`, to colours in 0..1.
+
+    Args:
+        normal: unit normals `[N, 3]` of the deformed surface.
+    """
     key = (normal @ normal.new_tensor(KEY_DIRECTION)).clamp_min(0.0)
     fill = (normal @ normal.new_tensor(FILL_DIRECTION)).clamp_min(0.0)
     light = AMBIENT + 0.05 * normal[:, 1] + KEY * key + FILL * fill

@@ -1,18 +1,15 @@
-"""Signed distance to the union of a subject's parts, and the point of the surface that answers for each query."""
+"""Signed distance to a head surface, the union of its parts, and the nearest surface point."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Float64, Int64, Integer
 from imavatar_deploy.optional import require
 
 from .head_surface import HeadSurface
-
-Float = NDArray[np.float32]
 
 SPHERE_RADIUS = 1.12
 """The bust ends in this sphere, inside the published renderer's bounding sphere of 1.2."""
@@ -20,23 +17,23 @@ SPHERE_RADIUS = 1.12
 
 @dataclass(frozen=True)
 class SurfaceQuery:
-    """Answers for N query points."""
+    """Distance and nearest surface point of N query points."""
 
-    distance: Float  # [N] to the union of the parts, cut by the sphere; negative inside
-    faces: NDArray[
-        np.int64
-    ]  # [N] the face nearest to the query, of the part that decides the distance
-    barycentric: Float  # [N, 3] where on that face
+    distance: Float32[Array, " N"]  # to the union of the parts, cut by the sphere; negative inside
+    faces: Int64[Array, " N"]  # nearest face of the part that determines the distance
+    barycentric: Float32[Array, "N 3"]  # nearest point on that face
 
 
-def query_surface(subject: HeadSurface, points: Float) -> SurfaceQuery:
-    """Signed distance of points `[N, 3]` (canonical, model units) and the nearest point of the deciding part.
+def query_surface(subject: HeadSurface, points: Float32[Array, "N 3"]) -> SurfaceQuery:
+    """Signed distance of points in canonical space, model units, and their nearest surface points.
 
-    Outside, the nearest part decides; inside overlapping parts, the one the point is deepest in. Signs come from
-    winding numbers, so parts need not be clean meshes (Barill et al., Fast Winding Numbers for Soups and Clouds).
+    Outside, the nearest part determines the distance; inside overlapping parts, the part in which
+    the point is deepest. Signs are from winding numbers, so parts need not be clean meshes (Barill
+    et al. 2018, Fast Winding Numbers for Soups and Clouds).
     """
     igl = require("igl", extra="train")
-    vertices, queries = subject.canonical.astype(np.float64), points.astype(np.float64)
+    vertices = subject.canonical.astype(np.float64)
+    queries = points.astype(np.float64)
     distance = np.full(len(points), np.inf)
     faces = np.zeros(len(points), dtype=np.int64)
     nearest = np.zeros((len(points), 3))
@@ -47,16 +44,20 @@ def query_surface(subject: HeadSurface, points: Float) -> SurfaceQuery:
             queries, vertices, subject.faces[own], igl.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER
         )
         wins = signed < distance
-        distance[wins], faces[wins], nearest[wins] = signed[wins], own[index[wins]], closest[wins]
+        distance[wins] = signed[wins]
+        faces[wins] = own[index[wins]]
+        nearest[wins] = closest[wins]
     barycentric = shares_at(vertices, subject.faces[faces], nearest)
     cut = np.maximum(distance, np.linalg.norm(queries, axis=1) - SPHERE_RADIUS)
     return SurfaceQuery(cut.astype(np.float32), faces, barycentric.astype(np.float32))
 
 
 def shares_at(
-    vertices: NDArray[np.float64], triangles: NDArray[np.integer[Any]], points: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """[N, 3] barycentric weights of a point `[N, 3]` on each triangle `[N, 3]`; slivers, too, give convex ones."""
+    vertices: Float64[Array, "V 3"],
+    triangles: Integer[Array, "N 3"],
+    points: Float64[Array, "N 3"],
+) -> Float64[Array, "N 3"]:
+    """Barycentric weights of one point on each triangle, convex even on degenerate triangles."""
     igl = require("igl", extra="train")
     corners = vertices[triangles].transpose(1, 0, 2)
     barycentric = igl.barycentric_coordinates(
@@ -66,10 +67,14 @@ def shares_at(
     return np.asarray(clean / clean.sum(axis=1, keepdims=True))
 
 
-def openness(subject: HeadSurface, reach: tuple[float, ...] = (0.02, 0.07)) -> Float:
-    """[V] ambient light each vertex receives: 1 in the open, towards 0 in folds (distance-field occlusion).
+def openness(subject: HeadSurface, reach: tuple[float, ...] = (0.02, 0.07)) -> Float32[Array, " V"]:
+    """Ambient light at each vertex: 1 on convex surfaces, towards 0 in folds.
 
-    Steps along the normal and compares how far the surface is with how far it would be from a plane.
+    This is distance-field occlusion: the distance to the surface at points along the normal,
+    relative to that of a plane.
+
+    Args:
+        reach: distances of the points, model units.
     """
     blocked = np.zeros(len(subject.rest), dtype=np.float32)
     for step in reach:
