@@ -264,10 +264,10 @@ class TestEdition:
     def test_contradiction(self, tmp_path: Path) -> None:
         path = write_npz(tmp_path, flame() | {"edition": np.array("flame2020")})
         with pytest.raises(
-            EditionMismatchError, match="says it is flame2020, and flame2023 was asked for"
+            EditionMismatchError, match="is of edition flame2020, and flame2023 was requested"
         ):
             HeadModel.load(path, edition="flame2023")
-        with pytest.raises(EditionMismatchError, match="says it is openhead"):
+        with pytest.raises(EditionMismatchError, match="is of edition openhead"):
             HeadModel.load("openhead", edition="flame2020")
 
     def test_unknown_in_file(self, tmp_path: Path) -> None:

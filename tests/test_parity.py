@@ -64,7 +64,7 @@ class TestLikeness:
         assert ParityReport("student", frame_metrics=(row,)).passed
 
     @pytest.mark.parametrize(
-        ("error", "said"), [(0.01, "reaches 40.0 dB, 42 dB are asked for (try)"), (np.nan, "nan")]
+        ("error", "said"), [(0.01, "reaches 40.0 dB, 42 dB are required (try)"), (np.nan, "nan")]
     )
     def test_too_little_of_it_fails_in_one_sentence(self, error: float, said: str) -> None:
         reference = np.zeros((2, 5, 3))
