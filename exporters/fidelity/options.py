@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.fidelity.stage_metrics import checked
+from imavatar_deploy.fidelity.stage_metrics import validate_tolerances
 
 LEAST = 32
 """Pixels a side below which a mouth is no region any more."""
@@ -70,4 +70,4 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
         raise InputError(
             f"{path} cannot be read as tolerances: {error}; write a TOML file like {DEFAULTS}"
         ) from error
-    return checked(given, str(path))
+    return validate_tolerances(given, str(path))

@@ -19,8 +19,8 @@ from imavatar_deploy.fidelity.stage_metrics import (
     Values,
     measure_frames,
     row_of,
-    spelt,
     summary,
+    value_with_unit,
     worst_first,
     write_tolerances,
 )
@@ -137,7 +137,9 @@ def _measured(report: StageReport, values: Mapping[str, Values], frame: int) -> 
     """What a frame has of the measures that are missed."""
     missed = dict.fromkeys(miss.removeprefix(WORST) for miss in report.misses())
     of_frame = {name: values[name][frame] for name in missed if not np.isnan(values[name][frame])}
-    return ", ".join(f"{row_of(name).title} {spelt(name, of_frame[name])}" for name in of_frame)
+    return ", ".join(
+        f"{row_of(name).title} {value_with_unit(name, of_frame[name])}" for name in of_frame
+    )
 
 
 def _as_written(folder: Path, subject: ExportInput) -> AvatarFolder:

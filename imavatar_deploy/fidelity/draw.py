@@ -31,10 +31,11 @@ from .stage_metrics import (
     FrameImages,
     StageReport,
     chained,
+    frame_images,
     measure,
     read_tolerances,
-    shown,
 )
+
 
 def draw(
     folder: AvatarFolder,
@@ -64,7 +65,7 @@ def draw(
     matrix = reference.camera.image_matrix(size, size)
     with closing(renderer):
         return [
-            shown(*renderer.buffers(expression, pose, matrix))
+            frame_images(*renderer.buffers(expression, pose, matrix))
             for expression, pose in zip(reference.expression, reference.pose, strict=True)
         ]
 

@@ -18,7 +18,7 @@ from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.untrusted.npz import npz_sizes, read_npz
 
-from .stage_metrics import FrameImages, shown
+from .stage_metrics import FrameImages, frame_images
 
 FILE = "golden/implicit.npz"
 """Place of the reference frames in an avatar folder."""
@@ -60,7 +60,11 @@ class ReferenceFrames:
 
     @classmethod
     def blank(
-        cls, expression: Float32[Array, "T E"], pose: Float32[Array, "T 15"], camera: Camera, size: int
+        cls,
+        expression: Float32[Array, "T E"],
+        pose: Float32[Array, "T 15"],
+        camera: Camera,
+        size: int,
     ) -> ReferenceFrames:
         """Return empty frames of `size` x `size` pixels, which are yet to be rendered."""
         images = np.zeros((len(pose), size, size, 3), dtype=np.uint8)
@@ -110,7 +114,7 @@ class ReferenceFrames:
         """Return the frames as images in float."""
         normals = (self.normal.astype(np.float32) - (STEPS + 1)) / STEPS
         rows = zip(self.rgb / np.float32(255.0), normals, self.regions & MASK, strict=True)
-        return [shown(rgb, normal, mask > 0) for rgb, normal, mask in rows]
+        return [frame_images(rgb, normal, mask > 0) for rgb, normal, mask in rows]
 
 
 def write_reference(folder: Path, reference: ReferenceFrames) -> None:

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from imavatar_deploy.avatar_io import sha256
 from imavatar_deploy.checks import Dimension, ensure_shape
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_FEATURE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.head_model import Float, HeadModel
+from imavatar_deploy.head_model import HeadModel
 
 from .checkpoint_folder import fill
 from .implicit_avatar import ImplicitAvatar
@@ -93,7 +94,7 @@ def _agreed(state: Mapping[str, Tensor], name: str, source: Path) -> Tensor:
     return copies[0]
 
 
-def _metres(tensor: Tensor) -> Float:
+def _metres(tensor: Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(tensor.float().numpy() / UNITS_PER_METRE, dtype=np.float32)
 
 
