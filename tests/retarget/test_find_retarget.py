@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
@@ -13,7 +14,6 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.retarget import ExpressionMap, Retarget, find_retarget, write_map
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES, EYE_TURNS, LOOK
 from imavatar_deploy.retarget.expression_map import CONTROLS, EYES, joined
-from imavatar_deploy.retarget.retarget import Float
 from imavatar_deploy.retarget.strategies import JAW_OPEN_ANGLE, OPENHEAD_NAMES, ROWS
 
 STILL = np.zeros(15, dtype=np.float32)
@@ -29,11 +29,11 @@ def by_name(head: HeadModel) -> Retarget:
     return find_retarget(ARKIT, "openhead", head.expression_names)
 
 
-def shapes(**weights: float) -> Float:
+def shapes(**weights: float) -> NDArray[np.float32]:
     return np.array([weights.get(name, 0.0) for name in ARKIT_NAMES], dtype=np.float32)
 
 
-def any_face(seed: int = 0) -> tuple[Float, Float]:
+def any_face(seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     random = np.random.default_rng(seed)
     return random.random(52, dtype=np.float32), random.normal(0, 0.1, 15).astype(np.float32)
 
