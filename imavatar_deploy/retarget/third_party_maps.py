@@ -71,6 +71,10 @@ def zeros(rows: int, width: int) -> Float32[Array, "n columns"]:
     return np.zeros((rows, width), dtype=np.float32)
 
 
+def _no_bias() -> Float32[Array, "59"]:
+    return np.zeros(len(CONTROLS), dtype=np.float32)
+
+
 def default_arkit_names(rows: int) -> tuple[str, ...]:
     """Return the names of unnamed rows: Apple's order.
 
@@ -117,10 +121,7 @@ def named_matrix(names: Sequence[str], matrix: Float32[Array, "n columns"]) -> E
     controls = joined_columns([matrix[:, :wide], rest, padding])
     if names.count(BIAS) > 1:
         raise InputError("a matrix has one bias, got several rows of that name")
-    if BIAS in names:
-        bias = controls[names.index(BIAS)]
-    else:
-        bias = np.zeros(len(CONTROLS), dtype=np.float32)
+    bias = controls[names.index(BIAS)] if BIAS in names else _no_bias()
     shapes = [index for index, name in enumerate(names) if name != BIAS]
     shape_rows = rows_by_name([names[index] for index in shapes], controls[shapes])
     return ExpressionMap(ARKIT, None, shape_rows, bias)
@@ -184,15 +185,11 @@ def from_members(arrays: Mapping[str, Array]) -> ExpressionMap:
             if name in arrays
             else zeros(rows, width)
         )
-    if "names" in arrays:
-        names = tuple(map(str, arrays["names"].ravel()))
-    else:
-        names = default_arkit_names(rows)
+    names = (
+        tuple(map(str, arrays["names"].ravel())) if "names" in arrays else default_arkit_names(rows)
+    )
     edition = str(arrays["edition"]) if "edition" in arrays else None
-    if BIAS in arrays:
-        bias = numbers(BIAS, arrays[BIAS])
-    else:
-        bias = np.zeros(len(CONTROLS), dtype=np.float32)
+    bias = numbers(BIAS, arrays[BIAS]) if BIAS in arrays else _no_bias()
     return ExpressionMap(ARKIT, edition, rows_by_name(names, joined_columns(parts)), bias)
 
 
