@@ -140,7 +140,8 @@ class Avatar:
 
     def joints(self, expression: Float32[Array, " E"]) -> Float32[Array, "5 3"]:
         """Return the joint positions at rest for an expression: in FLAME they move with it."""
-        return self.joints_rest + np.tensordot(expression, self.joint_basis, axes=1)
+        offset = np.tensordot(expression, self.joint_basis, axes=1)
+        return np.asarray(self.joints_rest + offset)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return every array by name, in writing order."""

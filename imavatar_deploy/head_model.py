@@ -122,8 +122,8 @@ class HeadModel:
 
     def vertices(
         self, expression: Float32[Array, "50"], pose: Float32[Array, "15"]
-    ) -> Float32[Array, "V 3"]:
-        """Return the posed vertices for an expression and a pose (FLAME, equation 1)."""
+    ) -> NDArray[np.float32]:
+        """Return the posed vertices `[V, 3]` for an expression and a pose (FLAME, equation 1)."""
         offset = self.expression_basis @ expression + self.pose_basis @ pose_feature(pose)
         transforms = np.einsum(
             "vb,bij->vij", self.weights, bone_transforms(pose, self.joints(expression))

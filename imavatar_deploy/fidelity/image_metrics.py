@@ -129,7 +129,8 @@ def _similarity(
     covariance = _blur(a * b) - mean_a * mean_b
     c1, c2 = STABILISERS
     numerator = (2.0 * mean_a * mean_b + c1) * (2.0 * covariance + c2)
-    return numerator / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))
+    denominator = (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
+    return np.asarray(numerator / denominator)
 
 
 def _blur(image: Float64[Array, "H W 3"]) -> Float64[Array, "H-10 W-10 3"]:

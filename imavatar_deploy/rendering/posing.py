@@ -25,8 +25,8 @@ equally fast."""
 class Posed(NamedTuple):
     """Geometry of a frame."""
 
-    vertices: Float32[Array, "V 3"]
-    """Model units."""
+    vertices: NDArray[np.float32]
+    """`[V, 3]`, model units."""
     bones: Float32[Array, "J 4 4"]
     """Rigid motion of each bone from rest to posed."""
 

@@ -1,8 +1,7 @@
 """EngineSession: run a TensorRT plan with the interface of an ONNX Runtime session.
 
-CudaMemory manages its memory, copies and captured graphs through NVIDIA's bindings of the CUDA
-runtime. The tests use fake modules in place of CUDA and TensorRT: the code was written without a
-GPU.
+`CudaMemory` manages its memory, copies and captured graphs through NVIDIA's bindings of the CUDA
+runtime. It was written without a GPU; the tests replace CUDA and TensorRT by fake modules.
 """
 
 from __future__ import annotations
