@@ -1,11 +1,14 @@
 """Array types whose annotations state element type and shape: `Float32[Array, "V 3"]`.
 
-The names are those of jaxtyping (https://docs.kidger.site/jaxtyping). A letter is the size of an axis,
-the same in every argument and in the result of one function; `...` is any number of axes, `_` an axis
-of any size. A single letter is written with a leading space, `Float32[Array, " V"]`, so that linters
-do not take it for a forward reference. The letters are those of `imavatar_deploy.conventions`.
+The names are those of jaxtyping (https://docs.kidger.site/jaxtyping). A letter is the size of an
+axis, the same in every argument and in the result of one function; `...` is any number of axes,
+`_` an axis of any size. A single letter is written with a leading space, `Float32[Array, " V"]`, so
+that linters do not take it for a forward reference. The letters are those of
+`imavatar_deploy.conventions`.
 
 Annotations cost nothing at run time. The tests check every call against them.
+
+`read_only` makes arrays that a cache hands out immutable.
 """
 
 from __future__ import annotations
@@ -40,14 +43,14 @@ __all__ = [
 ]
 
 
-# Read-only arrays: what a cache hands out, so that no caller can change what the next one gets.
-
-
 T = TypeVar("T")
 
 
 def arrays_in(value: object) -> Iterator[NDArray[Any]]:
-    """Every array in a value: the value itself, or in dataclasses, sequences and mappings in it."""
+    """Yield every array in a value: the value itself, or those in nested containers.
+
+    Containers are dataclasses, mappings, lists and tuples.
+    """
     if isinstance(value, np.ndarray):
         yield value
     elif is_dataclass(value) and not isinstance(value, type):
@@ -64,8 +67,8 @@ def arrays_in(value: object) -> Iterator[NDArray[Any]]:
 def read_only(value: T) -> T:
     """Make every array in a value read-only, in place, and return the value.
 
-    For use where a cache stores it. `torch.from_numpy` warns of such an array; `torch.tensor`
-    copies it.
+    Use it on what a cache stores, so that no caller can change what the next one gets.
+    `torch.from_numpy` warns about a read-only array; `torch.tensor` copies it.
     """
     for array in arrays_in(value):
         array.flags.writeable = False

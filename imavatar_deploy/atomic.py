@@ -1,8 +1,9 @@
-"""Outputs that appear whole or not at all: written under a temporary name, renamed when done.
+"""Atomic outputs: files and folders written under a temporary name and renamed when complete.
 
-A rename replaces regular files alone. A link stays, and what it leads to is written; a device, a
-pipe or an open file of this process (`/dev/stdout`) is written through, once the output is whole.
-The name `-` is standard output, for text.
+A rename replaces regular files only. A symbolic link stays, and its target is written. A device, a
+pipe or an open file of this process (`/dev/stdout`) receives the bytes once the output is complete.
+The name `-` is standard output, for text. `ensure_writable` and `ensure_not_input` refuse an output
+before long work begins.
 """
 
 from __future__ import annotations
@@ -22,37 +23,37 @@ from typing import BinaryIO
 from imavatar_deploy.errors import UsageError
 
 BUNDLED_WORDS = ("openhead", "presets", "sample", "talk")
-"""Words that name what comes with the package, wherever a command takes a path."""
+"""Words that stand for bundled data wherever a command takes a path."""
 
 STANDARD_OUTPUT = "-"
-"""As an output of text."""
+"""The name that stands for standard output, for outputs of text."""
 
 MOST_LINKS = 40
-"""Links that lead to one file, as Linux allows them."""
+"""Largest number of symbolic links that are followed for one file: the limit of Linux."""
 
 
 def is_standard_output(out: str | Path) -> bool:
-    """Whether `out` is the name `-`."""
+    """Return whether `out` is the name `-`."""
     return str(out) == STANDARD_OUTPUT
 
 
 @dataclass(frozen=True)
 class _Destination:
-    """Where an output goes."""
+    """The destination of an output."""
 
     name: str
-    """As the user gave it."""
+    """The name as the user wrote it."""
     path: Path
-    """Without links."""
+    """The path with all links resolved."""
     descriptor: int | None
-    """Of a file that this process has open, which the name stands for."""
+    """File descriptor, where the name stands for an open file of this process."""
 
     @property
     def replaceable(self) -> bool:
-        """Whether a rename may put a file there: nothing is there, or a regular file.
+        """Whether a rename can put a file there: the path is free or a regular file.
 
         Raises:
-            UsageError: a folder is there, or the name cannot be looked up.
+            UsageError: the path is a folder, or cannot be looked up.
         """
         if self.descriptor is not None:
             return False
@@ -68,17 +69,17 @@ class _Destination:
         return stat.S_ISREG(mode)
 
     def write_through(self, content: Path) -> None:
-        """Write the bytes of a file to what is there.
+        """Copy the bytes of a file to the device, pipe or open file.
 
         Raises:
-            UsageError: it takes no more, or nothing at all.
+            UsageError: the system refuses to write there.
         """
         try:
             with content.open("rb") as source, self._opened() as device:
                 shutil.copyfileobj(source, device)
         except OSError as error:
             if self.descriptor is not None and isinstance(error, BrokenPipeError):
-                return  # what reads this process' output has read enough
+                return  # the reader of this process' output has closed the pipe
             raise self.failed(error) from error
 
     def _opened(self) -> BinaryIO:
@@ -89,13 +90,17 @@ class _Destination:
         return os.fdopen(os.dup(self.descriptor), "wb")
 
     def failed(self, error: OSError) -> UsageError:
-        """One sentence for what the system refused."""
+        """Return the error for a write that the system refused."""
         reason = error.strerror or error
         return UsageError(f"{self.name} cannot be written ({reason}); choose another place")
 
 
 def refuse_standard_output(out: str | Path) -> None:
-    """Raise UsageError for the name `-` of an output that is not text."""
+    """Refuse the name `-` for an output that is not text.
+
+    Raises:
+        UsageError: `out` is `-`.
+    """
     if is_standard_output(out):
         raise UsageError(
             "- is standard output, where this output cannot be written; choose a file or folder"
@@ -108,7 +113,7 @@ def _destination(out: str | Path) -> _Destination:
 
 
 def _descriptor(out: str | Path) -> int | None:
-    """The open file of this process that `/dev/stdout`, `/dev/fd/3` or a link to these means."""
+    """File descriptor that `/dev/stdout`, `/dev/fd/3` or a link to these stands for, or None."""
     own = re.compile(rf"/dev/fd|/proc/{os.getpid()}(/task/\d+)?/fd")
     path = Path(out).absolute()
     for _ in range(MOST_LINKS):
@@ -124,7 +129,9 @@ def _descriptor(out: str | Path) -> int | None:
 
 @contextmanager
 def staging_beside(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`, for what is to be renamed when all of it is done; then remove it.
+    """Yield a temporary folder beside `target` and remove it when the block ends.
+
+    It is for files that are renamed to their final place once all of them are complete.
 
     Raises:
         UsageError: nothing can be written there.
@@ -134,7 +141,8 @@ def staging_beside(target: Path) -> Iterator[Path]:
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
     except OSError as error:
         raise UsageError(
-            f"{target} cannot be written ({error.strerror}: {error.filename}); choose a folder you may write to"
+            f"{target} cannot be written ({error.strerror}: {error.filename}); "
+            "choose a folder you may write to"
         ) from error
     try:
         yield staging
@@ -146,7 +154,7 @@ def staging_beside(target: Path) -> Iterator[Path]:
 def atomic_file(out: str | Path) -> Iterator[Path]:
     """Yield a temporary path with the suffix of `out`.
 
-    Its content is in `out` once the block ends without an error.
+    Its content replaces `out` when the block ends without an error.
 
     Raises:
         UsageError: `out` cannot be written.
@@ -165,7 +173,7 @@ def atomic_file(out: str | Path) -> Iterator[Path]:
 
 
 def write_text(out: str | Path, text: str) -> None:
-    """Write UTF-8 text to `out`, whole or not at all; to standard output where it is `-`.
+    """Write UTF-8 text to `out` atomically, or to standard output where `out` is `-`.
 
     Raises:
         UsageError: `out` cannot be written.
@@ -179,7 +187,9 @@ def write_text(out: str | Path, text: str) -> None:
 
 
 def move_into_place(finished: Path, out: Path) -> None:
-    """Rename a finished file to `out` beside it; a link, device or pipe there gets its content.
+    """Rename a finished file to `out` in the same folder.
+
+    Where `out` is a link, a device or a pipe, the content is copied there instead.
 
     Raises:
         UsageError: `out` cannot be written.
@@ -193,7 +203,7 @@ def move_into_place(finished: Path, out: Path) -> None:
 
 
 def ensure_writable(out: str | Path) -> None:
-    """Refuse what `atomic_file` would refuse, before long work.
+    """Refuse an output that `atomic_file` would refuse, before long work begins.
 
     Raises:
         UsageError: `out` cannot be written.
@@ -209,18 +219,19 @@ def atomic_folder(out: str | Path, *, marker: str, overwrite: bool = False) -> I
     """Yield a temporary folder; it becomes `out` when the block ends without an error.
 
     Args:
-        marker: a file every result of this kind holds. Only a folder that holds it is ever replaced, so that a mistyped
-            path cannot cost anything else.
+        marker: name of a file that every result of this kind holds. Only a folder that holds it is
+            replaced, so that a mistyped path cannot destroy other data.
         overwrite: replace an earlier result.
 
     Raises:
-        UsageError: `out` cannot be written, or is in the way.
+        UsageError: `out` cannot be written, or exists and may not be replaced.
     """
     refuse_standard_output(out)
     target = Path(os.path.realpath(out))
     _refuse_obstacle(target, marker, overwrite)
     with staging_beside(target) as staging:
-        partial, old = staging / "new", staging / "old"
+        partial = staging / "new"
+        old = staging / "old"
         partial.mkdir()
         yield partial
         if target.exists():
@@ -229,15 +240,16 @@ def atomic_folder(out: str | Path, *, marker: str, overwrite: bool = False) -> I
 
 
 def ensure_not_input(out: str | Path, *inputs: str | Path | None) -> None:
-    """Refuse an output that would replace what the same command reads.
+    """Refuse an output that would replace an input of the same command.
 
     Args:
         out: a file or folder to be written.
-        inputs: files and folders to be read. None, words for what is bundled, and paths where
-            nothing is are skipped.
+        inputs: files and folders to be read. None, the words of `BUNDLED_WORDS`, and paths that do
+            not exist are skipped.
 
     Raises:
-        UsageError: an input is `out` itself, by whatever path or link, or lies in the folder `out`.
+        UsageError: an input is `out` itself, also by another path or a link, or lies in the folder
+            `out`.
     """
     target = Path(out)
     if not target.exists():
@@ -253,7 +265,8 @@ def ensure_not_input(out: str | Path, *inputs: str | Path | None) -> None:
             target.samefile(parent) for parent in Path(source).resolve().parents
         ):
             raise UsageError(
-                f"{target} would be replaced and holds {source}, which is read here; choose another path for the output"
+                f"{target} would be replaced and holds {source}, which is read here; "
+                "choose another path for the output"
             )
 
 

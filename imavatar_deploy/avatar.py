@@ -1,4 +1,7 @@
-"""Avatar: the baked avatar, a frozen dataclass of arrays. The contract between exporters and runtime."""
+"""Avatar: a head avatar baked onto a mesh, as a frozen dataclass of arrays.
+
+The exporters write it and the runtime plays it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.checks import Dimension, ensure_finite, ensure_shape
 from imavatar_deploy.conventions import (
     BONES,
@@ -17,8 +21,6 @@ from imavatar_deploy.conventions import (
     POSE_SIZE,
 )
 from imavatar_deploy.errors import InputError
-
-Float = NDArray[np.float32]
 
 SHAPES: dict[str, tuple[Dimension, ...]] = {
     "rest": (3, "V"),
@@ -32,11 +34,11 @@ SHAPES: dict[str, tuple[Dimension, ...]] = {
     "joint_basis": ("E", len(BONES), 3),
     "texture_code": ("V", "K"),
 }
-"""The shape of every array, in the order in which they are written."""
+"""Shape of every array, in the order in which the arrays are written."""
 
 
-def canonical_pose() -> Float:
-    """Pose `[15]` of canonical space: everything zero but the jaw, slightly open."""
+def canonical_pose() -> Float32[Array, "15"]:
+    """Return the pose `[15]` of canonical space: zero but for the jaw, which is slightly open."""
     pose = np.zeros(POSE_SIZE, dtype=np.float32)
     pose[JAW.start] = CANONICAL_JAW
     return pose
@@ -44,29 +46,44 @@ def canonical_pose() -> Float:
 
 @dataclass(frozen=True)
 class Avatar:
-    """A head avatar baked onto a mesh, in model units (FLAME x 4); see `conventions` for the shape legend.
+    """A head avatar baked onto a mesh, in model units (FLAME x 4).
 
-        deformed = T(w; pose, expression) [rest + expression_basis . expression + pose_basis . feature(pose)]
+    The shape legend is in `conventions`. With the rigid motion T of each vertex, blended by its
+    skinning weights w,
 
+        offset   = expression_basis . expression + pose_basis . feature(pose)
+        deformed = T(w; pose, expression) [rest + offset]
         normal   = unit(normal of the deformed mesh + T(w; pose, expression) normal_detail)
 
-    The first is IMavatar's forward map (equations 2-4), evaluated once per vertex of the canonical surface. The second
-    gives back what a mesh loses of the field's normals: exact in the canonical pose, to first order in any other.
+    `deformed` is IMavatar's forward map (equations 2-4), evaluated once per vertex of the canonical
+    surface. `normal_detail` restores the difference between the normals of the implicit surface and
+    those of the mesh: exactly in the canonical pose, to first order in any other.
 
     Raises:
-        InputError: an array has a wrong shape or type, is not finite, or an index points nowhere.
+        InputError: an array has a wrong shape or type or is not finite, or a face names a vertex
+            that does not exist.
     """
 
-    rest: Float  # [3, V] before blendshapes, correctives and skinning
-    canonical: Float  # [3, V] where the networks were asked
-    faces: NDArray[np.int32]  # [F, 3] counter-clockwise seen from outside
-    expression_basis: Float  # [E, 3, V] displacement per unit of expression
-    pose_basis: Float  # [36, 3, V] displacement per unit of pose feature
-    normal_detail: Float  # [3, V] what the surface's normals have beyond the mesh's, at rest
-    skin_weights: Float  # [J, V] columns sum to one; ghost bone first when J = 6
-    joints_rest: Float  # [5, 3] joints of the neutral expression
-    joint_basis: Float  # [E, 5, 3] how the joints move with expression
-    texture_code: Float  # [V, K] what the texture network's first layer knows of each vertex
+    rest: Float32[Array, "3 V"]
+    """Positions before blendshapes, correctives and skinning."""
+    canonical: Float32[Array, "3 V"]
+    """Positions at which the networks were evaluated."""
+    faces: Int32[Array, "F 3"]
+    """Vertex indices, counter-clockwise seen from outside."""
+    expression_basis: Float32[Array, "E 3 V"]
+    """Displacement per unit of expression."""
+    pose_basis: Float32[Array, "36 3 V"]
+    """Displacement per unit of pose feature."""
+    normal_detail: Float32[Array, "3 V"]
+    """Normal of the implicit surface minus that of the mesh, at rest."""
+    skin_weights: Float32[Array, "J V"]
+    """Columns sum to one; the ghost bone comes first where J = 6."""
+    joints_rest: Float32[Array, "5 3"]
+    """Joint positions of the neutral expression."""
+    joint_basis: Float32[Array, "E 5 3"]
+    """Displacement of the joints per unit of expression."""
+    texture_code: Float32[Array, "V K"]
+    """The part of the texture network's first layer that depends on the vertex alone."""
     edition: str
     expression_names: tuple[str, ...]
 
@@ -74,11 +91,10 @@ class Avatar:
         sizes: dict[str, int] = {}
         for name, shape in SHAPES.items():
             array = getattr(self, name)
-            wanted = np.int32 if name == "faces" else np.float32
-            if not isinstance(array, np.ndarray) or array.dtype != wanted:
-                raise InputError(
-                    f"avatar array {name} must be {np.dtype(wanted)}, got {getattr(array, 'dtype', type(array))}"
-                )
+            required = np.dtype(np.int32 if name == "faces" else np.float32)
+            if not isinstance(array, np.ndarray) or array.dtype != required:
+                actual = getattr(array, "dtype", type(array))
+                raise InputError(f"avatar array {name} must be {required}, got {actual}")
             known = [sizes.get(size, size) if isinstance(size, str) else size for size in shape]
             sizes |= ensure_shape(f"avatar array {name}", array, known)
             ensure_finite(f"avatar array {name}", array)
@@ -89,15 +105,18 @@ class Avatar:
     def _check_values(self, sizes: dict[str, int]) -> None:
         if sizes["J"] not in (len(BONES), len(BONES) + 1):
             raise InputError(
-                f"avatar skin_weights must have {len(BONES)} or {len(BONES) + 1} bones, got {sizes['J']}"
+                f"avatar skin_weights must have {len(BONES)} or {len(BONES) + 1} bones, "
+                f"got {sizes['J']}"
             )
         if sizes["F"] and (self.faces.min() < 0 or self.faces.max() >= sizes["V"]):
             raise InputError(
-                f"avatar faces must index {sizes['V']} vertices, got {self.faces.min()}..{self.faces.max()}"
+                f"avatar faces must index {sizes['V']} vertices, "
+                f"got {self.faces.min()}..{self.faces.max()}"
             )
         if len(self.expression_names) != sizes["E"]:
             raise InputError(
-                f"avatar has {sizes['E']} expressions, got {len(self.expression_names)} expression names"
+                f"avatar has {sizes['E']} expressions, "
+                f"got {len(self.expression_names)} expression names"
             )
         if self.edition not in EDITIONS:
             raise InputError(
@@ -106,25 +125,26 @@ class Avatar:
 
     @property
     def vertex_count(self) -> int:
-        """V."""
+        """Number of vertices, V."""
         return int(self.rest.shape[1])
 
     @property
     def expression_size(self) -> int:
-        """E."""
+        """Number of expression coefficients, E."""
         return int(self.expression_basis.shape[0])
 
     @property
     def bone_count(self) -> int:
-        """J."""
+        """Number of skinning bones, J."""
         return int(self.skin_weights.shape[0])
 
-    def joints(self, expression: Float) -> Float:
-        """[5, 3] joint positions at rest for an expression `[E]`: in FLAME they move with it."""
-        return self.joints_rest + np.tensordot(expression, self.joint_basis, axes=1)
+    def joints(self, expression: Float32[Array, " E"]) -> Float32[Array, "5 3"]:
+        """Return the joint positions at rest for an expression: in FLAME they move with it."""
+        offset = np.tensordot(expression, self.joint_basis, axes=1)
+        return np.asarray(self.joints_rest + offset)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Every array by name, in writing order."""
+        """Return every array by name, in writing order."""
         return {
             field.name: getattr(self, field.name) for field in fields(self) if field.name in SHAPES
         }

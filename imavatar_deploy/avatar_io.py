@@ -1,8 +1,9 @@
-"""The avatar folder: manifest, arrays, hashes, schema version. No pickle anywhere in it.
+"""Avatar folders: write, open and verify them. They hold no pickles.
 
-avatar.json          what it is, made from what, how faithful; SHA-256 of every other file
+avatar.json          manifest: schema version, head model, sources, fidelity, and the SHA-256
+                     of every other file
 arrays.safetensors   the arrays of `Avatar`
-*.onnx, golden/      graphs and the proof that they still compute what they should
+*.onnx, golden/      graphs, and golden data to verify what they compute
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ MANIFEST = "avatar.json"
 ARRAYS = "arrays.safetensors"
 
 SAMPLE = Path(__file__).parent / "assets" / "sample_avatar"
+"""The bundled avatar folder."""
 
 BULK = ("expression_basis", "pose_basis")
-"""The arrays that may be stored in half precision: nine tenths of the bytes. The others would lose too much by it."""
+"""Arrays that may be stored in half precision. They are nine tenths of the bytes; the other arrays
+would lose too much accuracy."""
 
 STORAGE = {"float32": np.float32, "float16": np.float16}
+"""Element types in which the bulk arrays can be stored, by name."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class AvatarFolder:
     manifest: dict[str, Any]
 
     def file(self, name: str) -> Path:
-        """Path of a file the manifest lists.
+        """Return the path of a file that the manifest lists.
 
         Raises:
             InputError: the folder has no such file.
@@ -58,7 +62,7 @@ class AvatarFolder:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -69,13 +73,17 @@ def sha256(path: Path) -> str:
 def write_avatar(
     folder: Path, avatar: Avatar, *, about: Mapping[str, Any], storage: str = "float32"
 ) -> None:
-    """Write arrays and manifest into `folder`, which already holds the graphs; everything in it is hashed.
+    """Write arrays and manifest into `folder`, which already holds the graphs.
 
-    Call it last, inside `atomic.atomic_folder`.
+    The manifest holds the hash of every file in the folder. Call this function last, inside
+    `atomic.atomic_folder`.
 
     Args:
-        about: JSON-ready facts to keep in the manifest: graphs, source, fidelity, licences, tool versions.
+        about: JSON-ready facts for the manifest: graphs, source, fidelity, licences, tool versions.
         storage: `float32`, or `float16` for the bulk arrays.
+
+    Raises:
+        UsageError: `storage` is neither.
     """
     if storage not in STORAGE:
         raise UsageError(f"storage must be one of {', '.join(STORAGE)}, got {storage!r}")
@@ -83,7 +91,8 @@ def write_avatar(
         name: array.astype(STORAGE[storage]) if name in BULK else array
         for name, array in avatar.arrays().items()
     }
-    (folder / ARRAYS).write_bytes(save(arrays))  # save_file would make it unreadable to others
+    # `save_file` would create a file that other users cannot read.
+    (folder / ARRAYS).write_bytes(save(arrays))
     files = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
@@ -113,10 +122,14 @@ def write_avatar(
 
 
 def open_avatar(source: str | Path) -> AvatarFolder:
-    """Open an avatar folder, or the word `sample`: schema version, hashes and every shape are checked.
+    """Open an avatar folder and check its schema version, its hashes and every array.
+
+    Args:
+        source: path of the folder, or the word `sample` for the bundled avatar.
 
     Raises:
-        InputError: not an avatar folder, made by a newer version, damaged, or with arrays that do not fit.
+        InputError: the path is not an avatar folder, was written by a newer version, is damaged, or
+            its arrays do not fit together.
     """
     folder = SAMPLE if str(source) == "sample" else Path(source)
     manifest = _read_manifest(folder)
@@ -134,12 +147,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["schema_version"]
-        complete = all(isinstance(entry["sha256"], str) for entry in manifest["files"].values())
-        complete &= isinstance(manifest["head_model"], str) and isinstance(
-            manifest["expression_names"], list
-        )
-        complete &= (
-            all(isinstance(name, str) for name in manifest["expression_names"])
+        names = manifest["expression_names"]
+        complete = (
+            all(isinstance(entry["sha256"], str) for entry in manifest["files"].values())
+            and isinstance(manifest["head_model"], str)
+            and isinstance(names, list)
+            and all(isinstance(name, str) for name in names)
             and ARRAYS in manifest["files"]
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -148,7 +161,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         ) from error
     if version != SCHEMA_VERSION:
         raise InputError(
-            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; upgrade or export again"
+            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; "
+            "upgrade or export again"
         )
     if not complete:
         raise InputError(
@@ -161,7 +175,8 @@ def _check_file(folder: Path, name: str, expected: str) -> None:
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
         raise InputError(
-            f"{folder / MANIFEST} lists {name!r}, which lies outside the folder; do not trust this avatar"
+            f"{folder / MANIFEST} lists {name!r}, which lies outside the folder; "
+            "do not trust this avatar"
         )
     path = folder / relative
     if not path.is_file():
@@ -171,8 +186,8 @@ def _check_file(folder: Path, name: str, expected: str) -> None:
     actual = sha256(path)
     if actual != expected:
         raise InputError(
-            f"{path} was changed or damaged: its SHA-256 is {actual[:12]}…, the manifest says {expected[:12]}…; "
-            "copy it again or export again"
+            f"{path} was changed or damaged: its SHA-256 is {actual[:12]}…, "
+            f"the manifest says {expected[:12]}…; copy it again or export again"
         )
 
 
@@ -195,12 +210,13 @@ def _read_arrays(folder: Path, manifest: dict[str, Any]) -> Avatar:
     )
 
 
-# Drift: the line that an avatar gets wherever it is used which was written in spite of a missed tolerance.
-
-
 def drift_note(manifest: Mapping[str, Any]) -> str:
-    """One line of a manifest with misses that were allowed; empty for one without."""
+    """Return one line about tolerances that the avatar misses; empty when it misses none.
+
+    An export may be written in spite of missed tolerances; commands that use it show this line.
+    """
     drift = manifest.get("fidelity", {}).get("drift", {})
     if not drift:
         return ""
-    return f"this avatar misses tolerances, allowed on {drift['date']} ({drift['reason']}): {drift['misses']}"
+    permission = f"allowed on {drift['date']} ({drift['reason']})"
+    return f"this avatar misses tolerances, {permission}: {drift['misses']}"

@@ -1,4 +1,7 @@
-"""Checks at the borders: shapes, finite values and names, each failing with one sentence."""
+"""Validation of input arrays: shapes, finite values and conversion to float32.
+
+Each check raises an InputError of one sentence.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.errors import InputError
 
 Dimension = int | str
-"""A fixed size, or the name of a free one: `("V", 3)`."""
+"""A fixed size, or the name of a free size, as in `("V", 3)`."""
 
 
 def ensure_shape(
@@ -19,28 +23,36 @@ def ensure_shape(
 ) -> dict[str, int]:
     """Check `array.shape` against `expected` and return the sizes of the named dimensions.
 
-    A name that occurs twice must have one size. Works on anything with a `.shape` (numpy, torch).
+    A name that occurs twice must have the same size both times. `array` may be anything with a
+    `.shape`, such as a numpy array or a torch tensor.
+
+    Args:
+        name: the array's name in the error message.
+        hint: appended to the error message.
 
     Raises:
-        InputError: `"{name} must have shape [B, 15], got [2, 12]"`, followed by `hint`.
+        InputError: the shape differs: `"{name} must have shape [B, 15], got [2, 12]"`.
     """
     actual = tuple(int(size) for size in array.shape)
     sizes: dict[str, int] = {}
     fits = len(actual) == len(expected) and all(
-        size == (want if isinstance(want, int) else sizes.setdefault(want, size))
-        for size, want in zip(actual, expected, strict=True)
+        size == (required if isinstance(required, int) else sizes.setdefault(required, size))
+        for size, required in zip(actual, expected, strict=True)
     )
     if not fits:
-        wanted = ", ".join(str(want) for want in expected)
         raise InputError(
-            f"{name} must have shape [{wanted}], got [{', '.join(map(str, actual))}]"
-            + (f"; {hint}" if hint else "")
+            f"{name} must have shape [{', '.join(map(str, expected))}], "
+            f"got [{', '.join(map(str, actual))}]" + (f"; {hint}" if hint else "")
         )
     return sizes
 
 
 def ensure_finite(name: str, array: NDArray[Any]) -> None:
-    """Raise InputError when `array` holds a NaN or an infinity, naming the first place."""
+    """Check that `array` holds no NaN and no infinity.
+
+    Raises:
+        InputError: it does; the message gives the first value, its index and the number of values.
+    """
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         raise InputError(
@@ -51,16 +63,15 @@ def ensure_finite(name: str, array: NDArray[Any]) -> None:
 
 def as_float32(
     name: str, values: Any, expected: Sequence[Dimension], hint: str = ""
-) -> NDArray[np.float32]:
-    """Turn `values` into a C-contiguous float32 array of the expected shape without NaN or infinity.
+) -> Float32[Array, "..."]:
+    """Convert `values` to a C-contiguous float32 array and check its shape and that it is finite.
 
     Raises:
-        InputError: the values are not numbers, have another shape, or are not finite.
+        InputError: the values are not numbers, have another shape, or are not finite in float32.
     """
     try:
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # too large for float32 becomes infinite, refused as that
+        # A value too large for float32 becomes infinite, which `ensure_finite` refuses.
+        with np.errstate(over="ignore", invalid="ignore"):
             array = np.ascontiguousarray(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(

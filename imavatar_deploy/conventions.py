@@ -1,13 +1,16 @@
-"""Frames, units, joint order and sizes that every room agrees on.
+"""Coordinate frames, units, joint order and array sizes that the whole package shares.
 
-Shape legend, used in every docstring:
+Shape legend, used in every docstring and annotation:
 
-    V  vertices            F  faces                 E  expression coefficients (50)
-    P  pose features (36)  B  kinematic bones (5)   J  skinning bones (B, or B + 1 with the ghost bone first)
-    N  points or pixels    T  frames                K  length of the per-vertex texture code
+    V  vertices             E  expression coefficients (50)
+    F  faces                P  pose features (36)
+    B  kinematic bones (5)  J  skinning bones: B, or B + 1 with the ghost bone first
+    N  points or pixels     K  length of the per-vertex texture code
+    T  frames               H, W  height and width of an image
 
-Model space is FLAME x 4: +Y up, the face looks along +Z, `UNITS_PER_METRE` units a metre. A camera looks along its own
--Z with +Y up (OpenGL), as in the published data. Rotations are axis-angle in radians.
+Model space is FLAME x 4: +Y up, the face looks along +Z, `UNITS_PER_METRE` units a metre. A camera
+looks along its own -Z with +Y up (OpenGL), as in the published data. Rotations are axis-angle in
+radians.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ BONES = ("global", "neck", "jaw", "eyeL", "eyeR")
 """Kinematic bones, in FLAME's order; `eyeL` is the eye at +X."""
 
 GHOST_BONE = "ghost"
-"""IMavatar's extra bone that never moves; it comes first in skinning weights and carries cloth and shoulders."""
+"""IMavatar's extra bone, which never moves: it comes first in skinning weights and carries cloth
+and shoulders."""
 
 PARENTS = (-1, 0, 1, 1, 1)
 """Parent of each kinematic bone."""
@@ -36,10 +40,12 @@ CONDITION_SIZE = EXPRESSION_SIZE + 3
 """The texture network's condition: expression and jaw axis-angle."""
 
 CANONICAL_JAW = 0.2
-"""Jaw opening (radians about +X) of the canonical pose: a closed mouth would glue the lips' skinning together."""
+"""Jaw opening, in radians about +X, of the canonical pose. With a closed mouth, points of the upper
+and the lower lip would coincide and share skinning weights."""
 
 BOUNDING_RADIUS = 1.2
-"""Radius, in model units about the origin, outside of which the published renderer sees nothing."""
+"""Radius, in model units about the origin, of the sphere to which the published renderer confines
+its rays."""
 
 EDITIONS = ("flame2017", "flame2019", "flame2020", "flame2023", "openhead")
-"""Head-model editions. Expression codes of one do not fit another."""
+"""Head-model editions. Expression codes of one edition do not fit another."""

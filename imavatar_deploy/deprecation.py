@@ -1,4 +1,4 @@
-"""Names that are kept for one release after they were renamed."""
+"""Deprecated names: warnings, and module attributes that remain for one release after a rename."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ REMOVED_IN = "0.3"
 
 
 def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
-    """Issue a `DeprecationWarning` that names what replaces `old`.
+    """Issue a `DeprecationWarning` that names the replacement of `old`.
 
     Args:
         old: the dotted name that was used.
         new: the name to use instead.
-        stacklevel: of `warnings.warn`; the default blames the caller of the caller.
+        stacklevel: passed to `warnings.warn`; the default reports the caller of the caller.
     """
     message = f"{old} is now {new}; the old name is removed in version {REMOVED_IN}"
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
 
 
 def renamed(module: str, names: Mapping[str, tuple[str, Any]]) -> Callable[[str], Any]:
-    """A `__getattr__` for a module that answers to old names, with a warning.
+    """Return a `__getattr__` for a module that resolves old names and warns.
 
     Args:
         module: `__name__` of the module.

@@ -1,4 +1,7 @@
-"""HeadModel: FLAME or OpenHead as plain arrays, in metres, with its edition."""
+"""HeadModel: FLAME or OpenHead as arrays in metres, and readers of head-model files.
+
+A head model comes from the bundled OpenHead, a FLAME `.pkl`, or an `.npz` with FLAME's keys.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,11 @@ from numpy.typing import NDArray
 from imavatar_deploy.untrusted.flame_pickle import read_flame_pickle
 from imavatar_deploy.untrusted.npz import read_npz
 
+from .arrays import Array, Float32, Int32
 from .checks import Dimension, as_float32, ensure_shape
 from .conventions import BONES, EDITIONS, EXPRESSION_SIZE, PARENTS, POSE_FEATURE_SIZE
 from .errors import EditionMismatchError, InputError, unknown_name
 from .kinematics import bone_transforms, pose_feature
-
-Float = NDArray[np.float32]
 
 SHAPES: dict[str, tuple[Dimension, ...]] = {
     "template": ("V", 3),
@@ -30,26 +32,52 @@ SHAPES: dict[str, tuple[Dimension, ...]] = {
     "joint_regressor": (len(BONES), "V"),
     "weights": ("V", len(BONES)),
 }
+"""Shape of every array."""
+
+OPENHEAD = "openhead"
+"""The word that stands for the bundled head model."""
+
+REQUIRED = ("v_template", "f", "shapedirs", "posedirs", "weights", "J_regressor", "kintree_table")
+"""Keys that a head-model file must have: FLAME's."""
+
+OPTIONAL = ("edition", "expression_names", "vertex_group")
+"""Keys that an `.npz` may have beside them."""
+
+SHAPE_COLUMNS = {400: 300, 150: 100}
+"""Width of `shapedirs` -> number of its columns that are shape; expression follows.
+
+FLAME has 300 + 100 columns, IMavatar 100 + 50."""
+
+Arrays = dict[str, NDArray[Any]]
+"""Arrays of a head-model file by key."""
 
 
 @dataclass(frozen=True)
 class HeadModel:
-    """A morphable head in FLAME's form: template + shape + expression + pose correctives, then linear blend skinning.
+    """A morphable head in FLAME's form.
 
-    Lengths in metres; multiply by `conventions.UNITS_PER_METRE` for IMavatar's model space.
+    Template + shape + expression + pose correctives, then linear blend skinning. Lengths are in
+    metres; multiply by `conventions.UNITS_PER_METRE` for IMavatar's model space.
+
+    Raises:
+        InputError: an array has a wrong shape, or the number of expression names is wrong.
+        UsageError: there is no such edition.
     """
 
-    template: Float  # [V, 3]
-    faces: NDArray[np.int32]  # [F, 3]
-    shape_basis: Float  # [V, 3, S]; S = 0 once a subject's shape is in the template
-    expression_basis: Float  # [V, 3, 50]
-    pose_basis: Float  # [V, 3, 36] correctives per unit of pose feature
-    joint_regressor: Float  # [5, V]
-    weights: Float  # [V, 5] skinning weights
+    template: Float32[Array, "V 3"]
+    faces: Int32[Array, "F 3"]
+    shape_basis: Float32[Array, "V 3 S"]
+    """S = 0 once a subject's shape is part of the template."""
+    expression_basis: Float32[Array, "V 3 50"]
+    pose_basis: Float32[Array, "V 3 36"]
+    """Correctives per unit of pose feature."""
+    joint_regressor: Float32[Array, "5 V"]
+    weights: Float32[Array, "V 5"]
+    """Skinning weights."""
     edition: str
     expression_names: tuple[str, ...]
     vertex_groups: tuple[str, ...] = ()
-    """Name of the part each vertex belongs to, `[V]`, where the file says (OpenHead does); empty otherwise."""
+    """Name of the part that each vertex belongs to, `[V]`; empty where the file has none."""
 
     def __post_init__(self) -> None:
         if self.edition not in EDITIONS:
@@ -60,45 +88,42 @@ class HeadModel:
             sizes |= ensure_shape(f"head model {name}", getattr(self, name), known)
         if len(self.expression_names) != EXPRESSION_SIZE:
             raise InputError(
-                f"head model must name {EXPRESSION_SIZE} expressions, got {len(self.expression_names)}"
+                f"head model must name {EXPRESSION_SIZE} expressions, "
+                f"got {len(self.expression_names)}"
             )
 
     @classmethod
     def load(cls, source: str | Path, *, edition: str | None = None) -> HeadModel:
-        """Read a head model: the word `openhead`, a FLAME `.pkl`, or an `.npz` with FLAME's keys.
-
-        Args:
-            edition: what the file is made of (see `conventions.EDITIONS`); needed where the file does not say.
-
-        Raises:
-            InputError: the file is unreadable, holds foreign objects, misses a key, or does not say its edition.
-        """
+        """Read a head model; the same as `read_head_model`."""
         return read_head_model(source, edition=edition)
 
-    def for_subject(self, shape: Float) -> HeadModel:
-        """The same head with a subject's shape coefficients `[<= S]` moved into the template."""
-        beta = as_float32(
-            "shape",
-            shape,
-            ("n",),
-            f"this head model has {self.shape_basis.shape[2]} shape coefficients",
-        )
-        if len(beta) > self.shape_basis.shape[2]:
-            raise InputError(
-                f"shape must have at most {self.shape_basis.shape[2]} coefficients, got {len(beta)}"
-            )
+    def for_subject(self, shape: Any) -> HeadModel:
+        """Return the head with a subject's shape added to the template.
+
+        Args:
+            shape: at most S shape coefficients.
+
+        Raises:
+            InputError: there are more, or they are not finite numbers.
+        """
+        size = self.shape_basis.shape[2]
+        beta = as_float32("shape", shape, ("n",), f"this head model has {size} shape coefficients")
+        if len(beta) > size:
+            raise InputError(f"shape must have at most {size} coefficients, got {len(beta)}")
         template = self.template + self.shape_basis[:, :, : len(beta)] @ beta
         return replace(self, template=template, shape_basis=self.shape_basis[:, :, :0])
 
-    def joints(self, expression: Float) -> Float:
-        """[5, 3] joint positions at rest; the regressor sees the expression, so they move with it."""
+    def joints(self, expression: Float32[Array, "50"]) -> Float32[Array, "5 3"]:
+        """Return the joint positions at rest; they are regressed from the expressive template."""
         return np.asarray(
             self.joint_regressor @ (self.template + self.expression_basis @ expression),
             dtype=np.float32,
         )
 
-    def vertices(self, expression: Float, pose: Float) -> Float:
-        """[V, 3] posed vertices for an expression `[50]` and a pose `[15]` (FLAME, equation 1)."""
+    def vertices(
+        self, expression: Float32[Array, "50"], pose: Float32[Array, "15"]
+    ) -> NDArray[np.float32]:
+        """Return the posed vertices `[V, 3]` for an expression and a pose (FLAME, equation 1)."""
         offset = self.expression_basis @ expression + self.pose_basis @ pose_feature(pose)
         transforms = np.einsum(
             "vb,bij->vij", self.weights, bone_transforms(pose, self.joints(expression))
@@ -110,31 +135,16 @@ class HeadModel:
         return np.asarray(posed, dtype=np.float32)
 
 
-# Head-model files: the bundled OpenHead, FLAME's `.pkl`, and `.npz` with FLAME's keys become a `HeadModel`.
-
-
-Arrays = dict[str, NDArray[Any]]
-
-OPENHEAD = "openhead"
-"""The word that stands for the bundled head model."""
-
-REQUIRED = ("v_template", "f", "shapedirs", "posedirs", "weights", "J_regressor", "kintree_table")
-
-OPTIONAL = ("edition", "expression_names", "vertex_group")
-
-SHAPE_COLUMNS = {400: 300, 150: 100}
-"""Width of `shapedirs` -> how many columns are shape; expression follows (FLAME: 300 + 100, IMavatar: 100 + 50)."""
-
-
 def read_head_model(source: str | Path, *, edition: str | None = None) -> HeadModel:
     """Read a head model: the word `openhead`, a FLAME `.pkl`, or an `.npz` with FLAME's keys.
 
     Args:
-        edition: one of `conventions.EDITIONS`; needed where the file does not say, never guessed.
+        edition: one of `conventions.EDITIONS`; required where the file does not hold it.
 
     Raises:
-        InputError: the file is unreadable, holds foreign objects, misses a key, has wrong shapes, or hides its edition.
-        EditionMismatchError: the file says another edition.
+        InputError: the file is unreadable, holds foreign objects, misses a key, has wrong shapes,
+            or its edition is in neither the file nor the argument.
+        EditionMismatchError: the file holds another edition.
         UsageError: there is no such edition.
     """
     if edition is not None and edition not in EDITIONS:
@@ -175,27 +185,29 @@ def _read_npz(path: Path) -> Arrays:
 
 
 READERS: dict[str, Callable[[Path], Arrays]] = {".npz": _read_npz, ".pkl": _read_pickle}
-"""One reader for each kind of file."""
+"""Reader for each file name extension."""
 
 
-def _edition(path: Path, arrays: Arrays, asked: str | None) -> str:
+def _edition(path: Path, arrays: Arrays, requested: str | None) -> str:
     stored = str(arrays["edition"]) if "edition" in arrays else None
-    if stored is not None and asked is not None and stored != asked:
+    if stored is not None and requested is not None and stored != requested:
         raise EditionMismatchError(
-            f"{path} says it is {stored}, and {asked} was asked for; expression codes do not fit"
+            f"{path} is of edition {stored}, and {requested} was requested: "
+            "expression codes do not fit; leave the edition out"
         )
-    edition = stored or asked
+    edition = stored or requested
     if edition is None:
         raise InputError(
-            f"{path} does not say which head model it holds; give its edition: {', '.join(EDITIONS)}"
+            f"{path} does not say which head model it holds; "
+            f"give its edition: {', '.join(EDITIONS)}"
         )
     if edition not in EDITIONS:
-        raise InputError(f"{path} says it is {edition!r}; expected one of {', '.join(EDITIONS)}")
+        raise InputError(f"{path} is of edition {edition!r}; expected one of {', '.join(EDITIONS)}")
     return edition
 
 
 def _from_arrays(path: Path, arrays: Arrays, edition: str) -> HeadModel:
-    def numbers(key: str, *shape: Dimension) -> Float:
+    def numbers(key: str, *shape: Dimension) -> Float32[Array, "..."]:
         return as_float32(f"{key} in {path}", arrays[key], shape)
 
     template = numbers("v_template", "V", 3)
@@ -204,8 +216,8 @@ def _from_arrays(path: Path, arrays: Arrays, edition: str) -> HeadModel:
     directions = numbers("shapedirs", vertices, 3, "S")
     if directions.shape[2] not in SHAPE_COLUMNS:
         raise InputError(
-            f"shapedirs in {path} must have 400 columns (300 shape + 100 expression) or 150 (100 + 50), "
-            f"got {directions.shape[2]}"
+            f"shapedirs in {path} must have 400 columns (300 shape + 100 expression) "
+            f"or 150 (100 + 50), got {directions.shape[2]}"
         )
     first = SHAPE_COLUMNS[directions.shape[2]]
     return HeadModel(
@@ -223,7 +235,7 @@ def _from_arrays(path: Path, arrays: Arrays, edition: str) -> HeadModel:
     )
 
 
-def _faces(path: Path, faces: NDArray[Any], vertices: int) -> NDArray[np.int32]:
+def _faces(path: Path, faces: NDArray[Any], vertices: int) -> Int32[Array, "F 3"]:
     ensure_shape(f"f in {path}", faces, ("F", 3))
     if faces.dtype.kind not in "iu" or faces.min(initial=0) < 0 or faces.max(initial=0) >= vertices:
         raise InputError(f"f in {path} must hold indices of its {vertices} vertices")
@@ -234,7 +246,8 @@ def _check_kinematic_tree(path: Path, table: NDArray[Any]) -> None:
     ensure_shape(f"kintree_table in {path}", table, (2, len(BONES)))
     if tuple(table[0, 1:]) != PARENTS[1:] or tuple(table[1]) != tuple(range(len(BONES))):
         raise InputError(
-            f"kintree_table in {path} must be FLAME's (parents {PARENTS} of {', '.join(BONES)}), got {table.tolist()}"
+            f"kintree_table in {path} must be FLAME's (parents {PARENTS} of {', '.join(BONES)}), "
+            f"got {table.tolist()}"
         )
 
 

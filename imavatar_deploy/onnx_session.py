@@ -1,4 +1,4 @@
-"""ONNX graphs in ONNX Runtime: sessions that share the cores politely and say what is wrong with a file."""
+"""ONNX Runtime sessions: open and run graphs, with clear errors and without spinning threads."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imavatar_deploy.trt.driver import probe_driver
 
+from .arrays import Array, Shaped
 from .errors import InputError, MissingDependencyError
 from .optional import require
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
 
 
 def open_session(path: str | Path, *, threads: int = 0, provider: str = CPU) -> Any:
-    """An `onnxruntime.InferenceSession` on one provider; another than the CPU's never falls back to the CPU.
+    """Open an `onnxruntime.InferenceSession` on one execution provider.
 
-    Its pool does not spin: a spinning pool beside numba's turned a 1 ms raster into 48 ms.
+    A provider other than the CPU's never falls back to the CPU. The thread pool does not spin: a
+    spinning pool beside numba's threads slowed the rasterisation of a frame from 1 ms to 48 ms.
 
     Args:
         threads: size of the pool; 0 = one per core.
-        provider: ONNX Runtime's name of what computes.
+        provider: ONNX Runtime's name of the execution provider.
 
     Raises:
         InputError: the file is not a graph that ONNX Runtime can load.
-        MissingDependencyError: onnxruntime is not installed, or cannot compute the whole graph there.
+        MissingDependencyError: onnxruntime is not installed, or the provider cannot compute the
+            whole graph.
     """
     runtime = require("onnxruntime", extra="cpu")
     options = runtime.SessionOptions()
@@ -42,40 +45,44 @@ def open_session(path: str | Path, *, threads: int = 0, provider: str = CPU) -> 
         return runtime.InferenceSession(str(path), options, providers=[CPU])
     except Exception as error:  # onnxruntime's own exception classes share no base
         raise InputError(
-            f"{path} is not a graph that ONNX Runtime can load ({_first_line(error)}); export it again"
+            f"{path} is not a graph that ONNX Runtime can load ({_first_line(error)}); "
+            "export it again"
         ) from error
 
 
 def _open_elsewhere(runtime: Any, path: str | Path, options: Any, provider: str) -> Any:
-    """ONNX Runtime takes the CPU without a word where a provider does not start, unless it is forbidden to."""
+    """Open a session on a GPU; by default ONNX Runtime silently uses the CPU where that fails."""
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     if provider not in runtime.get_available_providers():
         raise MissingDependencyError(
-            f"this onnxruntime has no {provider}: pip uninstall -y onnxruntime && pip install 'imavatar-deploy[gpu]'"
+            f"this onnxruntime has no {provider}: "
+            "pip uninstall -y onnxruntime && pip install 'imavatar-deploy[gpu]'"
         )
     if provider == CUDA:
-        probe_driver()  # or ONNX Runtime fills the screen with what it cannot load
-        runtime.preload_dlls()  # CUDA's libraries may have come from a package index
+        probe_driver()  # without a driver, ONNX Runtime prints every library that it cannot load
+        runtime.preload_dlls()  # CUDA's libraries may have been installed by pip
     try:
         session = runtime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:
         raise MissingDependencyError(
-            f"{provider} cannot compute {path} here ({_first_line(error)}); run imavatar-doctor, or play on the CPU"
+            f"{provider} cannot compute {path} here ({_first_line(error)}); "
+            "run imavatar-doctor, or play on the CPU"
         ) from error
-    if session.get_providers()[:1] != [
-        provider
-    ]:  # what it says beforehand is what it was built with, not what works
+    # `get_available_providers` lists what it was built with, not what works on this machine.
+    if session.get_providers()[:1] != [provider]:
         raise MissingDependencyError(
             f"{provider} did not start on this machine; run imavatar-doctor"
         )
     return session
 
 
-def run_graph(session: Any, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def run_graph(
+    session: Any, inputs: Mapping[str, Shaped[Array, "..."]]
+) -> dict[str, Shaped[Array, "..."]]:
     """Run `session` on `inputs` and return its outputs by name.
 
     Raises:
-        InputError: the graph wants other inputs, or fails on these.
+        InputError: the graph has other inputs, or fails on these.
     """
     names = [output.name for output in session.get_outputs()]
     try:

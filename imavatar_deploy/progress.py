@@ -1,7 +1,7 @@
-"""The protocol by which long work reports its progress, one that shows nothing, and one of lines.
+"""Progress reports of long work, as a protocol, and messages on stderr.
 
-A library function takes `progress: Progress = silent`; a command passes `console.progress`, a bar
-on the terminal.
+A library function takes `progress: Progress = silent`. A command passes `cli.command.progress`, a
+bar on the terminal, or `ProgressLines`, which writes lines. Nothing here needs click or rich.
 """
 
 from __future__ import annotations
@@ -15,15 +15,21 @@ from typing import Protocol
 Advance = Callable[[int], None]
 """Takes the number of steps done since the last call."""
 
+Say = Callable[[str], None]
+"""Takes a line of text to be displayed."""
+
+PERIOD = 20.0
+"""Seconds without output after which `ProgressLines` writes a line."""
+
 
 class Progress(Protocol):
-    """Opens the report of one piece of work: `with progress("sampling", 100) as advance:`."""
+    """Reports the progress of one task: `with progress("sampling", 100) as advance:`."""
 
     def __call__(self, description: str, total: int | None, /) -> AbstractContextManager[Advance]:
-        """A context that yields the function to call after each step.
+        """Return a context manager that yields the function to call after each step.
 
         Args:
-            description: the work, in a word or two.
+            description: the task, in a word or two.
             total: number of steps; None where it is not known.
         """
         ...
@@ -31,46 +37,40 @@ class Progress(Protocol):
 
 @contextmanager
 def silent(description: str, total: int | None) -> Iterator[Advance]:
-    """A `Progress` that shows nothing."""
+    """A `Progress` without output."""
     yield lambda steps: None
 
 
-Say = Callable[[str], None]
-"""Takes a line to be shown."""
-
-PERIOD = 20.0
-"""Seconds without a line after which work says how far it is."""
-
-
 def quiet(line: str) -> None:
-    """A `Say` that shows nothing."""
+    """A `Say` without output."""
 
 
 def line_at(seconds: float, text: str) -> str:
-    """A line that starts with the time since the beginning."""
+    """Return a line that starts with the elapsed time."""
     return f"{seconds:6.1f} s  {text}"
 
 
 class ProgressLines:
-    """A `Progress` that says how far a piece of work is when there was no line for `PERIOD`.
+    """A `Progress` that writes a line when there was no output for `PERIOD`.
 
     Args:
         write: takes the lines.
-        clock: seconds, which only ever grow.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(self, write: Say, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._write, self._clock = write, clock
+        self._write = write
+        self._clock = clock
         self._start = self._last = clock()
 
     def say(self, line: str) -> None:
-        """Show a line."""
+        """Write a line."""
         self._last = self._clock()
         self._write(line)
 
     @contextmanager
     def __call__(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """Report one piece of work."""
+        """Report the progress of one task."""
         done = 0
 
         def advance(steps: int) -> None:
@@ -83,15 +83,12 @@ class ProgressLines:
         yield advance
 
 
-# Messages: lines on stderr, and numbers of bytes as text; without the libraries of the console.
-
-
 def tell(text: str) -> None:
-    """Write a line on stderr; a log that cannot be written, on a full disk, is no error."""
+    """Write a line to stderr; failure to write, as on a full disk, is not an error."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 
 def human_bytes(count: int) -> str:
-    """`12.3 MB` and the like."""
+    """Format a number of bytes, as `12.3 MB` or `4.5 kB`."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

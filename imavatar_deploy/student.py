@@ -1,9 +1,10 @@
-"""Student: a texture network small enough for a pixel loop, with features of its own at every vertex.
+"""Student: a small texture network with a feature vector at every vertex, and its file.
 
     rgb = sigmoid(relu(relu(F_v + n W_n + c W_c + b_c) W_2 + b_2) W_3 + b_3)
 
-It stands in for the full texture network (`texture.onnx`), which it was trained against: F_v `[H]` takes the place of
-the baked first layer, n is the unit normal of the deformed surface, c the condition (expression and jaw).
+It is distilled from the full texture network (`texture.onnx`) and small enough for a loop over
+pixels. The features F_v `[H]` replace the baked first layer, n is the unit normal of the deformed
+surface, and c is the condition (expression and jaw).
 """
 
 from __future__ import annotations
@@ -13,22 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from imavatar_deploy.arrays import Array, Float, Float32
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.checks import Dimension, ensure_finite, ensure_shape
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.errors import InputError
 
-Float = NDArray[np.float32]
-
 FILE = "student.safetensors"
-"""Its place in an avatar folder."""
+"""Name of the student's file in an avatar folder."""
 
 WIDTHS = (16, 32, 64)
-"""Hidden widths H that are trained and drawn."""
+"""Supported hidden widths H."""
 
 SHAPES: dict[str, tuple[Dimension, ...]] = {
     "features": ("V", "H"),
@@ -40,7 +39,7 @@ SHAPES: dict[str, tuple[Dimension, ...]] = {
     "colour_weight": ("H", 3),
     "colour_bias": (3,),
 }
-"""The shape of every array; a weight is `[inputs, outputs]`."""
+"""Shape of every array; a weight matrix is `[inputs, outputs]`."""
 
 
 @dataclass(frozen=True)
@@ -48,26 +47,26 @@ class Student:
     """A trained student of one avatar.
 
     Raises:
-        InputError: an array is not float32, has a wrong shape or is not finite, or H is not one of `WIDTHS`.
+        InputError: an array is not float32, has a wrong shape or is not finite, or H is not one of
+            `WIDTHS`.
     """
 
-    features: Float  # [V, H]
-    normal_weight: Float  # [3, H]
-    condition_weight: Float  # [53, H]
-    condition_bias: Float  # [H]
-    hidden_weight: Float  # [H, H]
-    hidden_bias: Float  # [H]
-    colour_weight: Float  # [H, 3]
-    colour_bias: Float  # [3]
+    features: Float32[Array, "V H"]
+    normal_weight: Float32[Array, "3 H"]
+    condition_weight: Float32[Array, "53 H"]
+    condition_bias: Float32[Array, " H"]
+    hidden_weight: Float32[Array, "H H"]
+    hidden_bias: Float32[Array, " H"]
+    colour_weight: Float32[Array, "H 3"]
+    colour_bias: Float32[Array, "3"]
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
         for name, shape in SHAPES.items():
             array = getattr(self, name)
             if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-                raise InputError(
-                    f"student array {name} must be float32, got {getattr(array, 'dtype', type(array).__name__)}"
-                )
+                actual = getattr(array, "dtype", type(array).__name__)
+                raise InputError(f"student array {name} must be float32, got {actual}")
             known = [sizes.get(size, size) if isinstance(size, str) else size for size in shape]
             sizes |= ensure_shape(f"student array {name}", array, known)
             ensure_finite(f"student array {name}", array)
@@ -79,25 +78,30 @@ class Student:
 
     @property
     def width(self) -> int:
-        """H."""
+        """Hidden width H."""
         return int(self.features.shape[1])
 
-    def constant(self, condition: Float) -> Float:
-        """[H] what a condition `[1, 53]` adds to the first layer, the same for every point."""
+    def constant(self, condition: Float[Array, "1 53"]) -> Float32[Array, " H"]:
+        """Return the contribution of a condition to the first layer, the same for all points."""
         return np.asarray(
             condition[0] @ self.condition_weight + self.condition_bias, dtype=np.float32
         )
 
-    def arrays(self) -> dict[str, Float]:
-        """Every array by name."""
+    def arrays(self) -> dict[str, Float32[Array, "..."]]:
+        """Return every array by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def colours_plainly(student: Student, feature: Float, normal: Float, condition: Float) -> Float:
-    """[N, 3] colours in 0..1, the plain way: the truth that the runtime's pixel loop is held to.
+def colours_plainly(
+    student: Student,
+    feature: Float[Array, "N H"],
+    normal: Float[Array, "N 3"],
+    condition: Float[Array, "1 53"],
+) -> Float32[Array, "N 3"]:
+    """Return colours in 0..1, `[N, 3]`: the reference implementation of the runtime's pixel loop.
 
     Args:
-        feature: `[N, H]` rows of `Student.features`, or interpolated between some.
+        feature: `[N, H]` rows of `Student.features`, or interpolations between them.
         normal: `[N, 3]` unit normals of the deformed surface.
         condition: `[1, 53]`, one for all points.
     """
@@ -108,8 +112,11 @@ def colours_plainly(student: Student, feature: Float, normal: Float, condition: 
 
 
 def write_student(folder: Path, student: Student) -> None:
-    """Store a student in an avatar folder, its features in half precision, which changes no colour by 1e-3."""
-    arrays: dict[str, NDArray[Any]] = {
+    """Write a student into an avatar folder.
+
+    The features are stored in half precision, which changes every colour by less than 1e-3.
+    """
+    arrays: dict[str, Any] = {
         **student.arrays(),
         "features": student.features.astype(np.float16),
     }
@@ -117,33 +124,35 @@ def write_student(folder: Path, student: Student) -> None:
 
 
 def has_student(folder: AvatarFolder) -> bool:
-    """True when the folder brings a student."""
+    """Return whether the avatar folder holds a student."""
     return FILE in folder.manifest["files"]
 
 
 def read_student(folder: AvatarFolder) -> Student:
-    """The student of an avatar folder.
+    """Read the student of an avatar folder.
 
     Raises:
-        InputError: there is none, it cannot be read, or it belongs to another avatar.
+        InputError: the folder has no student, or one that cannot be read or belongs to another
+            avatar.
     """
     if not has_student(folder):
         raise InputError(f"{folder.path} has no student; export it again without --no-student")
     path = folder.file(FILE)
     student = load_student(path)
-    if len(student.features) != folder.avatar.vertex_count:
+    count = folder.avatar.vertex_count
+    if len(student.features) != count:
         raise InputError(
-            f"{path} has features of {len(student.features)} vertices, the avatar has {folder.avatar.vertex_count}; "
+            f"{path} has features of {len(student.features)} vertices, the avatar has {count}; "
             "export the avatar again"
         )
     return student
 
 
 def load_student(path: Path) -> Student:
-    """The student in a file.
+    """Read a student from a file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
         stored = load_file(path)

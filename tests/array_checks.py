@@ -1,8 +1,9 @@
 """Checks the array annotations of the package on every call while the tests run.
 
 `install` wraps each function and method whose annotations name an array type of
-`imavatar_deploy.arrays` as its module is loaded, and the constructors of dataclasses. Compiled
-functions (numba, Warp) and those behind other decorators stay as they are.
+`imavatar_deploy.arrays` as its module is loaded, and the constructors of dataclasses. A dataclass
+with a `__post_init__` validates or converts its arguments itself: its fields are checked after
+that. Compiled functions (numba, Warp) and those behind other decorators stay as they are.
 """
 
 from __future__ import annotations
@@ -58,10 +59,11 @@ def _check_class(cls: type) -> None:
         and (wrapped := checked(cls.__new__, vars(sys.modules[cls.__module__])))
     ):
         cls.__new__ = wrapped  # type: ignore[method-assign,assignment]
-    if dataclasses.is_dataclass(cls) and (
-        wrapped := checked(cls.__init__, vars(sys.modules[cls.__module__]))
-    ):
-        cls.__init__ = wrapped  # type: ignore[misc]
+    if dataclasses.is_dataclass(cls):
+        names = vars(sys.modules[cls.__module__])
+        check = checked_fields if hasattr(cls, "__post_init__") else checked
+        if wrapped := check(cls.__init__, names):
+            cls.__init__ = wrapped  # type: ignore[misc]
     for name, value in list(vars(cls).items()):
         if (
             isinstance(value, types.FunctionType)
@@ -123,6 +125,31 @@ def checked(function: Any, names: Mapping[str, Any] | None = None) -> Callable[.
     return call
 
 
+def checked_fields(constructor: Any, names: Mapping[str, Any]) -> Callable[..., Any] | None:
+    """The constructor of a dataclass, which checks the fields once they are set; None without."""
+    annotations = getattr(constructor, "__annotations__", {})
+    if not any("[" in str(annotation) for annotation in annotations.values()):
+        return None
+    hints: dict[str, Any] | None = None
+
+    @functools.wraps(constructor)
+    def call(self: Any, *args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
+        nonlocal hints
+        constructor(self, *args, **kwargs)
+        if hints is None:
+            hints = _array_hints(annotations, names)
+        with jaxtyped("context"):
+            values = {name: getattr(self, name) for name in hints}
+            for name, value in values.items():
+                if not matches(value, hints[name]):
+                    raise ArrayTypeError(
+                        _mismatch(constructor, name, value, annotations[name], values)
+                    )
+
+    return call
+
+
 def _array_hints(annotations: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     hints = {}
     for name, annotation in annotations.items():
@@ -179,7 +206,7 @@ def _is(value: Any, hint: Any) -> bool:
 def _mismatch(
     function: Any, name: str, value: Any, annotation: Any, arguments: Mapping[str, Any]
 ) -> str:
-    def shown(item: Any) -> str:
+    def text(item: Any) -> str:
         return (
             f"{item.dtype}{list(item.shape)}"
             if hasattr(item, "shape") and hasattr(item, "dtype")
@@ -187,21 +214,20 @@ def _mismatch(
         )
 
     others = {
-        key: shown(item)
-        for key, item in arguments.items()
-        if hasattr(item, "shape") and key != name
+        key: text(item) for key, item in arguments.items() if hasattr(item, "shape") and key != name
     }
-    return f"{function.__module__}.{function.__qualname__}: {name} is {shown(value)}, annotated {annotation}; {others}"
+    place = f"{function.__module__}.{function.__qualname__}"
+    return f"{place}: {name} is {text(value)}, annotated {annotation}; {others}"
 
 
 class _Finder(MetaPathFinder):
-    """Finds modules of the package as everybody does, and has them checked once they are loaded."""
+    """Finds the modules of the package, and wraps their loaders so that each module is checked."""
 
     def __init__(self) -> None:
         self._searching = False
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """The spec with a loader that checks."""
+        """Return the spec of a module of the package with a loader that checks the module."""
         if self._searching or not (fullname == PACKAGE or fullname.startswith(f"{PACKAGE}.")):
             return None
         self._searching = True
@@ -223,7 +249,7 @@ class _Loader(Loader):
         return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType | None:
-        """As the loader underneath."""
+        """Delegate to the wrapped loader."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module: types.ModuleType) -> None:

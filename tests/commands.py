@@ -1,4 +1,4 @@
-"""Every command and subcommand that `pyproject.toml` installs, as click sees it."""
+"""All click commands and subcommands that `pyproject.toml` installs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def click_command(entry: str) -> click.Command:
-    """The command behind an entry point, `module:attribute`, also where it is imported late."""
+    """Return the command of an entry point, `module:attribute`, also if it is imported late."""
     module_name, _, attribute = entry.partition(":")
     module = importlib.import_module(module_name)
     target = getattr(module, attribute)
@@ -40,7 +40,7 @@ def click_command(entry: str) -> click.Command:
 
 
 def with_subcommands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    """The command and all below it, by what is typed."""
+    """Yield a command and all its subcommands with the words that call them."""
     yield name, command
     if isinstance(command, click.Group):
         for below, subcommand in command.commands.items():
@@ -48,7 +48,7 @@ def with_subcommands(name: str, command: click.Command) -> Iterator[tuple[str, c
 
 
 def all_commands() -> dict[str, click.Command]:
-    """Every command by what is typed, such as `imavatar-data synth`."""
+    """Return every command by the words that call it, such as `imavatar-data synth`."""
     return {
         typed: command
         for name, entry in PROJECT["scripts"].items()

@@ -1,4 +1,4 @@
-"""Fixtures shared by every room's tests."""
+"""Fixtures and time limits of all tests."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ from imavatar_deploy.rendering.workers import Workers
 
 from .tiny_avatar import tiny_avatar, write_tiny_folder
 
-settings.register_profile(
-    "steady", derandomize=True
-)  # a check that passed passes again; for new examples:
-settings.register_profile("wandering")  # HYPOTHESIS_PROFILE=wandering pytest
+# The same examples in every run; for new examples: HYPOTHESIS_PROFILE=wandering pytest
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("wandering")
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 TEST_LIMIT = 1200
@@ -37,16 +36,16 @@ REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 
 
 def out_of_time(number: int, frame: object) -> None:
-    """End what the main thread waits for; the handler of SIGALRM."""
+    """Fail the test that the main thread runs; the handler of SIGALRM."""
     faulthandler.dump_traceback(sys.stderr)
     pytest.fail(f"not finished after {TEST_LIMIT} s; the stacks of all threads are in stderr")
 
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Fail what exceeds `TEST_LIMIT`.
+    """Fail a test that exceeds `TEST_LIMIT`.
 
-    Where there is no SIGALRM (Windows), `faulthandler_timeout` alone holds.
+    Without SIGALRM (Windows), only `faulthandler_timeout` applies.
     """
     if not hasattr(signal, "SIGALRM"):
         yield
@@ -85,7 +84,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """The folder of data computed by the official IMavatar code; tests that need it skip without it."""
+    """Folder of data computed by the official IMavatar code; tests that need it skip without."""
     if not REFERENCE.is_dir():
         pytest.skip("the reference data (../shared/reference) is not beside this checkout")
     return REFERENCE
@@ -93,7 +92,7 @@ def reference() -> Path:
 
 @pytest.fixture(scope="session")
 def one_thread() -> Iterator[None]:
-    """Torch on one thread: networks as small as the tests' spend their time in waking threads."""
+    """Run torch on one thread: small networks are slower on several."""
     import torch
 
     threads = torch.get_num_threads()
@@ -115,11 +114,11 @@ def avatar() -> Avatar:
 
 @pytest.fixture(scope="session")
 def tiny_avatar_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by all tests: do not write into it."""
+    """A tiny avatar folder, shared by all tests: do not write into it."""
     return write_tiny_folder(tmp_path_factory.mktemp("avatars") / "tiny")
 
 
 @pytest.fixture
 def own_avatar_folder(tmp_path: Path) -> Path:
-    """A tiny avatar folder of a test's own, to spoil."""
+    """A tiny avatar folder that a test may damage."""
     return write_tiny_folder(tmp_path / "avatar")

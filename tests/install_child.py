@@ -1,4 +1,4 @@
-"""A program that calls commands as if only some packages were installed.
+"""A program that calls commands in an environment in which some packages are blocked.
 
     python install_child.py '{"blocked": ["torch"], "calls": [["imavatar-train", "--help"]]}'
 
@@ -24,7 +24,7 @@ REQUEST = json.loads(sys.argv[1])
 
 
 class Blocking:
-    """A finder that does not find what is blocked, as if it were not on the disk."""
+    """A finder that does not find blocked packages, as if they were not installed."""
 
     def __init__(self, finder: Any) -> None:
         self.finder = finder
@@ -38,7 +38,7 @@ class Blocking:
 
 
 def call(arguments: list[str]) -> dict[str, Any]:
-    """Call a command as its console script does; the code of a traceback is None."""
+    """Call a command as its console script does; the exit code of a traceback is None."""
     module, _, attribute = PROJECT["scripts"][arguments[0]].partition(":")
     out, err, code = io.StringIO(), io.StringIO(), 0
     sys.argv = list(arguments)
@@ -59,7 +59,7 @@ def call(arguments: list[str]) -> dict[str, Any]:
 
 
 def helps() -> Iterator[dict[str, Any]]:
-    """Ask every command and subcommand for --help."""
+    """Call every command and subcommand with --help."""
     for name, entry in PROJECT["scripts"].items():
         yield call([name, "--help"])
         with contextlib.suppress(Exception):  # its own help has failed already

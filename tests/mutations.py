@@ -1,4 +1,4 @@
-"""Spoilt files: any bytes at all, and sound ones cut short, with bits flipped, or with pieces lost or doubled."""
+"""Damaged files for fuzzing: random bytes, and valid files that are truncated or modified."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 @st.composite
 def mutated(draw: st.DrawFn, sound: bytes) -> bytes:
-    """Bytes that are nearly, or not at all, a sound file's."""
+    """Draw a modification of a valid file, or random bytes."""
     content = bytearray(sound)
     kind = draw(st.sampled_from(["any", "cut", "flip", "flip", "flip", "lose", "double", "insert"]))
     if kind == "any":
@@ -35,11 +35,11 @@ def mutated(draw: st.DrawFn, sound: bytes) -> bytes:
 
 @st.composite
 def with_a_mutated_member(draw: st.DrawFn, sound: bytes) -> bytes:
-    """A zip file, sound but for one member's content; no checksum gives it away."""
+    """Draw a zip file in which one member's content is modified and the checksums agree."""
     with zipfile.ZipFile(io.BytesIO(sound)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    spoilt = draw(st.sampled_from(sorted(members)))
-    members[spoilt] = draw(mutated(members[spoilt] or b"\0"))
+    damaged = draw(st.sampled_from(sorted(members)))
+    members[damaged] = draw(mutated(members[damaged] or b"\0"))
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
         for name, content in members.items():
@@ -68,7 +68,7 @@ STRANGE: list[Any] = [
 
 @st.composite
 def with_a_strange_value(draw: st.DrawFn, document: Any) -> str:
-    """JSON of a document in which one value, anywhere, is another."""
+    """Draw the JSON of a document in which one value is replaced."""
     changed = json.loads(json.dumps(document))
     place, key = {"": changed}, ""
     while isinstance(place[key], dict | list) and place[key] and draw(st.integers(0, 5)):

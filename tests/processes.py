@@ -21,7 +21,7 @@ LIMIT = 300.0
 GRACE = 3.0
 """Seconds for a process to write its stack after SIGABRT, before SIGKILL."""
 MARK = "IMAVATAR_TEST_PROCESS"
-"""Environment variable by which a process of a test and all its descendants are found."""
+"""Environment variable that identifies a process of a test and all its descendants."""
 
 
 class ProcessLimitError(AssertionError):
@@ -32,7 +32,9 @@ class Child:
     """A started process. Use it through `started`, which ends it."""
 
     def __init__(self, process: subprocess.Popen[str], stderr: IO[str], mark: str) -> None:
-        self.process, self._stderr, self._mark = process, stderr, mark
+        self.process = process
+        self._stderr = stderr
+        self._mark = mark
         self.exceeded = False
 
     def line(self) -> str:
@@ -161,7 +163,8 @@ def _report(child: Child, limit: float) -> str:
         if isinstance(child.process.args, list)
         else child.process.args
     )
-    return f"not finished after {limit:g} s: {command}\n--- its standard error, with its stack ---\n{child.stderr()}"
+    stderr = f"--- its standard error, with its stack ---\n{child.stderr()}"
+    return f"not finished after {limit:g} s: {command}\n{stderr}"
 
 
 def _family(process: subprocess.Popen[str], mark: str) -> list[int]:
@@ -173,7 +176,7 @@ def _family(process: subprocess.Popen[str], mark: str) -> list[int]:
         return [] if process.poll() is not None else [process.pid]
     family = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # it has ended meanwhile, or is another user's
+        with suppress(OSError):  # the process has ended, or belongs to another user
             if f"{MARK}={mark}".encode() in environ.read_bytes().split(b"\0"):
                 family.append(int(environ.parent.name))
     return family

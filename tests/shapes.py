@@ -1,4 +1,4 @@
-"""Shapes whose distance or mesh is known."""
+"""Shapes with a known distance function or mesh."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ def torus(x: Tensor) -> Tensor:
 
 
 def spheres(x: Tensor) -> Tensor:
-    """Three of them; the smallest lies between all points of a coarse lattice."""
+    """Three spheres, the smallest of which lies between the points of a coarse lattice."""
     centres = torch.tensor([[0.0, 0.0, 0.0], [0.8, 0.1, 0.2], [-0.7, 0.5, 0.011]])
     return ((x[:, None] - centres).norm(dim=2) - torch.tensor([0.4, 0.2, 0.03])).amin(dim=1)
 
 
 def plate(x: Tensor) -> Tensor:
-    """Thinner than a coarse cell, as an ear or a lid is."""
+    """A plate thinner than a coarse cell, like an ear or a lid."""
     return torch.maximum((x[:, 2] - 0.31 * x[:, 0] - 0.013).abs() - 0.008, x.norm(dim=1) - 0.6)
 
 
 def closed_sphere(rings: int, sectors: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Unit sphere with poles on Y: vertices [V, 3] and faces [F, 3], counter-clockwise seen from outside."""
+    """Return vertices [V, 3] and faces [F, 3] of a unit sphere with poles on Y.
+
+    The faces are counter-clockwise seen from outside.
+    """
     theta = np.linspace(0, np.pi, rings + 1)[1:-1, None]
     phi = np.linspace(0, 2 * np.pi, sectors, endpoint=False)[None]
     bands = np.stack(
@@ -44,7 +47,8 @@ def closed_sphere(rings: int, sectors: int) -> tuple[NDArray[np.float32], NDArra
     vertices = np.concatenate([bands.reshape(-1, 3), [[0, 1, 0], [0, -1, 0]]])
     grid = np.arange((rings - 1) * sectors).reshape(rings - 1, sectors)
     right = np.roll(grid, -1, axis=1)
-    top, bottom = len(vertices) - 2, len(vertices) - 1
+    top = len(vertices) - 2
+    bottom = len(vertices) - 1
     quads = [[grid[:-1], grid[1:], right[1:]], [grid[:-1], right[1:], right[:-1]]]
     caps = [
         [np.full(sectors, top), grid[0], right[0]],

@@ -1,4 +1,4 @@
-"""The house plan, read from the imports: everything points down, no room knows another."""
+"""Architecture: imports point down, and no room imports another."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ SOURCES = sorted(
     if "assets" not in path.parts
 )
 
-OURS_AND_PYTHON_S = sys.stdlib_module_names | {
-    "imavatar_deploy",
-    "__future__",
-    "tomllib",
-}  # the last since 3.11
+# tomllib is part of the standard library since 3.11.
+OURS_AND_PYTHON_S = sys.stdlib_module_names | {"imavatar_deploy", "__future__", "tomllib"}
 GROUND_ALLOWS = {"numpy"}
-ALLOWED = {  # what a file of the ground floor imports beyond numpy and the standard library
+# Packages that a file of the ground floor imports beside numpy and the standard library
+ALLOWED = {
     "imavatar_deploy/arrays.py": {"jaxtyping"},
     "imavatar_deploy/avatar_io.py": {"safetensors"},
     "imavatar_deploy/fidelity/golden.py": {"safetensors"},
@@ -62,7 +60,7 @@ def room_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Every import of a file: (level, dotted name)."""
+    """Yield every import of a file: (level, dotted name)."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name) for alias in node.names)
@@ -89,7 +87,7 @@ class TestEveryFile:
             target = name.split(".")[1] if name.startswith("imavatar_deploy.") else ""
             if room in ROOMS:
                 assert target not in ROOMS, (
-                    f"{room} imports {name}: rooms never know each other, and use relative imports inside"
+                    f"{room} imports {name}: a room imports no other room, and itself relatively"
                 )
                 assert target != "model" or room != "runtime", "the runtime runs without torch"
             elif room == "model":

@@ -1,6 +1,8 @@
-"""The check of array annotations: it is on while the tests run, and it refuses what does not fit."""
+"""The check of array annotations is on while the tests run, and refuses arrays that do not fit."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.rendering.cpu_renderer import FrameBuffers, SurfacePoser
 from imavatar_deploy.rendering.workers import Workers
 
-from .array_checks import ArrayTypeError, checked
+from .array_checks import ArrayTypeError, checked, checked_fields
 
 POINTS, WEIGHTS = np.zeros((4, 3), dtype=np.float32), np.ones(4, dtype=np.float32)
 
@@ -55,6 +57,28 @@ def test_refuses_a_result_that_does_not_fit() -> None:
     assert call is not None
     with pytest.raises(ArrayTypeError, match="narrowed: return is"):
         call(POINTS)
+
+
+@dataclass
+class Converted:
+    points: Float32[Array, "N 3"]
+    weights: Float32[Array, " N"]
+
+    def __post_init__(self) -> None:
+        if len(self.points) == 0:
+            raise ValueError("no points")
+        self.points = np.asarray(self.points, dtype=np.float32)
+
+
+def test_fields_are_checked_after_the_dataclass_validated_them() -> None:
+    construct = checked_fields(Converted.__init__, globals())
+    assert construct is not None
+    empty = object.__new__(Converted)
+    construct(empty, POINTS.tolist(), WEIGHTS)
+    with pytest.raises(ValueError, match="no points"):
+        construct(empty, [], WEIGHTS)
+    with pytest.raises(ArrayTypeError, match=r"weights is float32\[3\]"):
+        construct(empty, POINTS, WEIGHTS[:3])
 
 
 def test_functions_without_array_types_stay_as_they_are() -> None:

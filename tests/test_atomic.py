@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all, and nothing foreign is ever replaced."""
+"""Atomic outputs: complete or absent, and no other data is replaced."""
 
 from __future__ import annotations
 

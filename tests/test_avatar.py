@@ -1,4 +1,4 @@
-"""Avatar: what the contract between exporters and runtime accepts, refuses and derives."""
+"""Avatar: the arrays that it accepts and refuses, and its derived values."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def test_every_array_is_checked_for_shape_type_and_values(name: str) -> None:
     with pytest.raises(InputError, match=f"avatar array {name} must be (int32|float32)"):
         replace(avatar, **{name: array.tolist()})
     if name != "faces":
-        spoilt = array.copy()
-        spoilt.flat[2] = np.nan
+        damaged = array.copy()
+        damaged.flat[2] = np.nan
         with pytest.raises(InputError, match=f"avatar array {name} must be finite"):
-            replace(avatar, **{name: spoilt})
+            replace(avatar, **{name: damaged})
 
 
 @pytest.mark.parametrize("name", [name for name, shape in SHAPES.items() if "V" in shape])
@@ -120,8 +120,8 @@ def test_an_avatar_without_faces_is_a_point_cloud() -> None:
 def test_joints_move_with_the_expression() -> None:
     avatar = made_avatar()
     expression = np.array([0.5, 0.0, 0.0, -1.0, 0.0], np.float32)
-    wanted = avatar.joints_rest + 0.5 * avatar.joint_basis[0] - avatar.joint_basis[3]
-    np.testing.assert_allclose(avatar.joints(expression), wanted, rtol=1e-6)
+    expected = avatar.joints_rest + 0.5 * avatar.joint_basis[0] - avatar.joint_basis[3]
+    np.testing.assert_allclose(avatar.joints(expression), expected, rtol=1e-6)
     np.testing.assert_array_equal(avatar.joints(np.zeros(5, np.float32)), avatar.joints_rest)
 
 

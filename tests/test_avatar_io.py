@@ -1,4 +1,4 @@
-"""The avatar folder survives a round trip and refuses everything that is not whole."""
+"""Avatar folders: a round trip is exact, and incomplete or modified folders are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Caches hand out nothing that a caller can change: arrays are read-only."""
+"""Caches: the arrays that they return are read-only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CACHES = {"cache", "cached_property", "lru_cache"}
 
 
 def cached_functions() -> set[str]:
-    """Every function whose result is kept, as `file:name`."""
+    """Return every function with a cached result, as `file:name`."""
     return {
         f"{path.relative_to(ROOT)}:{node.name}"
         for path in SOURCES
@@ -71,7 +71,7 @@ ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
         build_subject.openhead()
     ),
 }
-"""What returns arrays, and how to get them."""
+"""Cached functions that return arrays -> how to call them."""
 OTHERS = {
     "imavatar_deploy/trt/build.py:log_of": "TensorRT's one log",
     "runtime/warp_backend/library.py:_loaded": "a module",
@@ -80,7 +80,7 @@ OTHERS = {
     "training/dataset/video.py:_kinds": "a frozenset",
     "training/warm_start/sample_pool.py:_vertices": "tensors, which `targets` alone reads",
 }
-"""What returns none, or keeps it to itself."""
+"""Cached functions without arrays in their public results -> what they return."""
 
 
 def test_every_cache_is_here() -> None:
@@ -91,9 +91,9 @@ def test_every_cache_is_here() -> None:
 def test_a_cached_array_cannot_be_changed(
     name: str, subject: HeadSurface, dataset: FaceDataset
 ) -> None:
-    found = list(arrays_in(ARRAYS[name](subject, dataset)))
-    assert found
-    assert not any(array.flags.writeable for array in found)
+    cached_arrays = list(arrays_in(ARRAYS[name](subject, dataset)))
+    assert cached_arrays
+    assert not any(array.flags.writeable for array in cached_arrays)
 
 
 def test_the_pictures_of_a_frame_cannot_be_changed(dataset: FaceDataset) -> None:

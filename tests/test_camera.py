@@ -1,4 +1,4 @@
-"""Camera: the official renderer's pixels, OpenCV's projection, both spellings of the intrinsics, refusals."""
+"""Camera: the official renderer's pixels, OpenCV's projection, both forms of intrinsics, errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ lengths = st.floats(-1.0, 1.0)
 def project(
     camera: Camera, points: NDArray[Any], width: int, height: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Columns and rows `[N, 2]` and depths `[N]` by the camera's own matrix."""
+    """Return columns and rows `[N, 2]` and depths `[N]` by the camera's image matrix."""
     matrix = camera.image_matrix(width, height)
     mapped = points @ matrix[:, :3].T + matrix[:, 3]
     return mapped[:, :2] / mapped[:, 2:], mapped[:, 2]
@@ -98,11 +98,11 @@ def test_opencv_projects_alike(turn: Any, move: Any, lens: Any, size: Any) -> No
     matrix = np.array(
         [[lens[0] * width, 0, lens[2] * width], [0, lens[1] * height, lens[3] * height], [0, 0, 1]]
     )
-    wanted, _ = cv2.projectPoints(
+    expected, _ = cv2.projectPoints(
         points, cv2.Rodrigues(flip @ rotation)[0], flip @ translation, matrix, None
     )
     pixels, w = project(camera, points, width, height)
-    np.testing.assert_allclose(pixels, wanted[:, 0], atol=1e-5 * max(size) * max(lens))
+    np.testing.assert_allclose(pixels, expected[:, 0], atol=1e-5 * max(size) * max(lens))
     assert (w > 0).all()
 
 

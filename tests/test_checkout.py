@@ -1,4 +1,4 @@
-"""Python started in a checkout imports all of it from there, however the package is installed."""
+"""Python started in a checkout imports the checkout, however the package is installed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Run = subprocess.CompletedProcess[str]
 
 
 def python(*arguments: str, where: Path, site: Path | None = None) -> Run:
-    """Run Python in `where`; with `site`, the package is installed there and nowhere else."""
+    """Run Python in the folder `where`; with `site`, the package is installed only there."""
     command, environment = [sys.executable], dict(os.environ)
     if site:
         command.append("-S")  # without the finder of an editable install
@@ -89,8 +89,8 @@ def test_another_checkout_is_not_mixed_in(tmp_path: Path) -> None:
     (tmp_path / "runtime" / "__init__.py").write_text("from .player import __name__ as Player")
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "imavatar_deploy").symlink_to(ROOT / "imavatar_deploy")
-    found = places(python("-c", PLACES, where=tmp_path))
-    assert found == {tmp_path / path.relative_to(ROOT) for path in IN_CHECKOUT}
+    files = places(python("-c", PLACES, where=tmp_path))
+    assert files == {tmp_path / path.relative_to(ROOT) for path in IN_CHECKOUT}
 
 
 def test_modules_run_by_name(installed: Path) -> None:

@@ -1,4 +1,4 @@
-"""Checks: what passes, what is refused, and that the sentence says which, where and what instead."""
+"""Validation of arrays: what passes, what is refused, and the content of the messages."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ def test_finite_values_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "count", "said"), [(math.nan, 1, "1 such value)"), (math.inf, 2, "2 such values)")]
+    ("bad", "count", "message"), [(math.nan, 1, "1 such value)"), (math.inf, 2, "2 such values)")]
 )
-def test_the_first_value_that_is_not_finite_is_named(bad: float, count: int, said: str) -> None:
+def test_the_first_value_that_is_not_finite_is_named(bad: float, count: int, message: str) -> None:
     values = np.zeros((3, 4))
     values.ravel()[[5, 10][:count]] = bad
     with pytest.raises(
         InputError, match=r"pose must be finite, got (nan|inf) at index \[1, 1\]"
     ) as caught:
         ensure_finite("pose", values)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

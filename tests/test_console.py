@@ -1,4 +1,4 @@
-"""Commands: one sentence and an exit code for every error a user can mend, a traceback only on request."""
+"""Commands: one sentence and an exit code for every ImavatarError, a traceback with --debug."""
 
 from __future__ import annotations
 

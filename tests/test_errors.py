@@ -1,4 +1,4 @@
-"""Errors: the tree is as drawn, every branch has its exit code, unknown names are answered with what exists."""
+"""Errors: the tree in the docstring, exit codes, and messages about unknown names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def defined() -> dict[str, type[Exception]]:
 
 
 def drawn_parents() -> dict[str, str]:
-    """Name -> parent, read off the docstring's indentation."""
+    """Return name -> parent, from the indentation in the docstring."""
     trail, parents = ["Exception"], {}
     for line in DRAWN.finditer(str(errors.__doc__)):
         depth = len(line["bars"]) // 4
@@ -35,13 +35,13 @@ def test_the_tree_is_as_drawn() -> None:
 
 
 def test_the_exit_codes_are_as_drawn() -> None:
-    drawn = {
+    codes = {
         line["name"]: int(line["code"])
         for line in DRAWN.finditer(str(errors.__doc__))
         if line["code"]
     }
-    assert sorted(set(drawn.values())) == [2, 3, 4, 5, 6]
-    assert drawn == {name: getattr(defined()[name], "exit_code", None) for name in drawn}
+    assert sorted(set(codes.values())) == [2, 3, 4, 5, 6]
+    assert codes == {name: getattr(defined()[name], "exit_code", None) for name in codes}
 
 
 def test_our_own_bugs_are_never_the_users() -> None:

@@ -1,4 +1,4 @@
-"""`--frames` of every command: one grammar for ranges, a whole number where frames are counted."""
+"""`--frames` of every command: a range with one grammar, or a number of frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RANGES = {
     "imavatar-send": ["talk"],
     "imavatar-train": ["data", "--out", "out"],
 }
-"""Commands whose --frames is a range, each with the arguments that it needs besides."""
+"""Commands whose --frames is a range -> their required arguments."""
 COUNTS = {
     "imavatar-bench": ["sample"],
     "imavatar-data synth": ["--subject", "male1", "--out", "out"],

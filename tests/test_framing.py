@@ -1,4 +1,4 @@
-"""Framing: a camera that goes about the head, and square pixels."""
+"""Framing: a camera that orbits the head."""
 
 from __future__ import annotations
 

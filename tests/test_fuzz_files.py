@@ -1,4 +1,4 @@
-"""Head models and avatar folders from strangers: whatever the bytes, they open or are refused with one sentence."""
+"""Fuzzing of head models and avatar folders: damaged files open or raise an InputError."""
 
 from __future__ import annotations
 
@@ -94,23 +94,23 @@ def test_a_sparse_matrix_that_would_fill_the_memory_is_refused(
 
 def test_a_number_in_place_of_bytes_reserves_nothing(tmp_path: Path, little_memory: None) -> None:
     content = pickle.dumps(flame() | {"weights": np.zeros(50)}, 4)
-    spoilt = content.replace(b"B\x90\x01\x00\x00" + bytes(400), b"\x8a\x05\x00\xe4\x0bT\x02")
-    assert spoilt != content
-    (tmp_path / "h.pkl").write_bytes(spoilt)
+    damaged = content.replace(b"B\x90\x01\x00\x00" + bytes(400), b"\x8a\x05\x00\xe4\x0bT\x02")
+    assert damaged != content
+    (tmp_path / "h.pkl").write_bytes(damaged)
     with pytest.raises(InputError, match="weights .*content must be bytes, got int"):
         HeadModel.load(tmp_path / "h.pkl", edition="flame2020")
 
 
 def listed(folder: Path, name: str) -> None:
-    """Let the manifest agree with a spoilt file."""
+    """Write the hash of a modified file into the manifest."""
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["files"][name]["sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
 @contextmanager
-def spoilt(path: Path, content: bytes) -> Iterator[None]:
-    """The file with other content for a while: hypothesis has one folder for all its examples."""
+def damaged(path: Path, content: bytes) -> Iterator[None]:
+    """Replace the content of a file within the block; all examples of hypothesis share a folder."""
     sound = path.read_bytes()
     path.write_bytes(content)
     try:
@@ -124,7 +124,7 @@ def spoilt(path: Path, content: bytes) -> Iterator[None]:
 def test_avatars_with_a_strange_manifest(own_avatar_folder: Path, data: st.DataObject) -> None:
     path = own_avatar_folder / MANIFEST
     content = data.draw(with_a_strange_value(json.loads(path.read_text()))).encode()
-    with spoilt(path, content):
+    with damaged(path, content):
         refused_or_read(lambda: open_avatar(own_avatar_folder), own_avatar_folder)
 
 
@@ -132,7 +132,7 @@ def test_avatars_with_a_strange_manifest(own_avatar_folder: Path, data: st.DataO
 @given(data=st.data())
 def test_avatars_with_a_spoilt_manifest(own_avatar_folder: Path, data: st.DataObject) -> None:
     path = own_avatar_folder / MANIFEST
-    with spoilt(path, data.draw(mutated(path.read_bytes()))):
+    with damaged(path, data.draw(mutated(path.read_bytes()))):
         refused_or_read(lambda: open_avatar(own_avatar_folder), own_avatar_folder)
 
 
@@ -150,11 +150,11 @@ READERS: dict[str, Callable[[Path], Any]] = {
 def test_avatars_with_a_spoilt_file(
     own_avatar_folder: Path, little_memory: None, name: str, data: st.DataObject
 ) -> None:
-    """Its hash agrees: whoever spoilt it made the manifest, too."""
+    """The manifest holds the hash of the damaged file."""
     path = own_avatar_folder / name
     sound = path.read_bytes()
     head = sound[:3000] if name.endswith("safetensors") and data.draw(st.booleans()) else sound
-    with spoilt(path, data.draw(mutated(head)) + sound[len(head) :]):
+    with damaged(path, data.draw(mutated(head)) + sound[len(head) :]):
         listed(own_avatar_folder, name)
         refused_or_read(lambda: READERS[name](own_avatar_folder), own_avatar_folder)
 

@@ -1,4 +1,4 @@
-"""Golden data: a graph that still computes what it should passes; any other is named."""
+"""Golden data: a correct graph passes, a modified graph fails by name."""
 
 from __future__ import annotations
 

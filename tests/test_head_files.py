@@ -1,4 +1,4 @@
-"""Head-model files: every layout loads to the same arrays, and nothing foreign or broken gets in."""
+"""Head-model files: every layout loads to the same arrays; damaged files are refused."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class TestPickle:
         assert_same(HeadModel.load(tmp_path / "h.pkl", edition="flame2020"), expected)
 
     def test_python_2_strings(self, tmp_path: Path) -> None:
-        """Python 2 wrote array bytes and keys as the same kind of string: read as latin1."""
+        """Python 2 wrote array bytes and keys as strings of one type: they are read as latin-1."""
         numbers = np.array([1.5, -2.0])
         (tmp_path / "h.pkl").write_bytes(
             b"\x80\x02}U\x0av_templatecnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
@@ -156,7 +156,7 @@ class TestPickle:
 
 
 class Chumpy:
-    """Classes that pickle like chumpy's; their modules exist only while a file is written."""
+    """Classes that are pickled like chumpy's; their modules exist while a file is written."""
 
     def __init__(self) -> None:
         self.modules: dict[str, types.ModuleType] = {}
@@ -164,9 +164,9 @@ class Chumpy:
     def make(self, module: str, name: str, **state: object) -> object:
         kind = type(name, (), {"__module__": module})
         vars(self.modules.setdefault(module, types.ModuleType(module))).setdefault(name, kind)
-        made = getattr(self.modules[module], name)()
-        vars(made).update(state)
-        return made
+        instance = getattr(self.modules[module], name)()
+        vars(instance).update(state)
+        return instance
 
     def write(self, folder: Path, arrays: dict[str, Any], protocol: int = 2) -> Path:
         with pytest.MonkeyPatch.context() as patch:
@@ -212,14 +212,14 @@ class Foreign:
 
 class TestForeignObjects:
     def test_refused_by_name_and_not_run(self, tmp_path: Path) -> None:
-        made = tmp_path / "made-by-the-file"
-        path = write_pickle(tmp_path, flame() | {"surprise": Foreign(made)}, 4)
+        trace = tmp_path / "made-by-the-file"
+        path = write_pickle(tmp_path, flame() | {"surprise": Foreign(trace)}, 4)
         with pytest.raises(
             InputError,
             match=r"h\.pkl holds .*Path.*, which has no place in a head model; nothing .* run",
         ):
             HeadModel.load(path, edition="flame2020")
-        assert not made.exists()
+        assert not trace.exists()
 
     @pytest.mark.parametrize(
         ("content", "name"),
@@ -264,10 +264,10 @@ class TestEdition:
     def test_contradiction(self, tmp_path: Path) -> None:
         path = write_npz(tmp_path, flame() | {"edition": np.array("flame2020")})
         with pytest.raises(
-            EditionMismatchError, match="says it is flame2020, and flame2023 was asked for"
+            EditionMismatchError, match="is of edition flame2020, and flame2023 was requested"
         ):
             HeadModel.load(path, edition="flame2023")
-        with pytest.raises(EditionMismatchError, match="says it is openhead"):
+        with pytest.raises(EditionMismatchError, match="is of edition openhead"):
             HeadModel.load("openhead", edition="flame2020")
 
     def test_unknown_in_file(self, tmp_path: Path) -> None:

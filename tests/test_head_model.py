@@ -1,4 +1,4 @@
-"""The bundled OpenHead is a head, moves like one, and agrees with the official code's own outputs."""
+"""The bundled OpenHead: geometry, motion, and agreement with the official code's outputs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def part(head: HeadModel, name: str) -> np.ndarray:
 
 
 def moved(head: HeadModel, expression: np.ndarray = NEUTRAL, pose: np.ndarray = REST) -> np.ndarray:
-    """How far each vertex moves from rest, in metres, [V]."""
+    """Return the distance of each vertex from rest, in metres, [V]."""
     return np.linalg.norm(head.vertices(expression, pose) - head.template, axis=1)
 
 
@@ -71,7 +71,7 @@ def turned(bone: int, *axis_angle: float) -> np.ndarray:
 
 
 def signed_volume(head: HeadModel, vertices: np.ndarray) -> float:
-    """Volume enclosed by the faces of some vertices: positive when they are wound outward."""
+    """Return the volume enclosed by the faces of some vertices, positive if they face outward."""
     faces = head.faces[vertices[head.faces].all(axis=1)]
     centred = head.template - head.template[vertices].mean(axis=0)
     return float(np.linalg.det(centred[faces]).sum() / 6)
@@ -172,7 +172,7 @@ class TestJaw:
             assert np.abs(change[part(head, still)]).max() < 1e-6
 
     def test_lower_teeth_turn_with_the_jaw_as_one_piece(self, head: HeadModel) -> None:
-        """On a part that hangs on the jaw alone, the corrective is how jawOpen bends it: under half a millimetre."""
+        """On vertices that follow the jaw alone, correctives move less than half a millimetre."""
         teeth = part(head, "helper-lower-teeth")
         assert (head.weights[teeth, 2] == 1).all()
         feature = np.array(

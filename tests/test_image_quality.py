@@ -1,4 +1,4 @@
-"""Image quality beside independent computations: scikit-image's metrics, and rotations by known angles."""
+"""Image metrics against scikit-image, and normal angles against known rotations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OFFICIAL: Any = metrics  # untyped
 
 
 def pictures(height: int = 40, width: int = 33, noise: float = 0.1) -> tuple[Any, Any]:
-    """A smooth picture and a disturbed copy of it."""
+    """Return a smooth image and a noisy copy of it."""
     rng = np.random.default_rng(2)
     rows, columns = np.mgrid[:height, :width]
     clean = 0.5 + 0.4 * np.stack(
@@ -46,7 +46,7 @@ def patch(height: int = 40, width: int = 33) -> Any:
 
 
 def official_ssim(a: Any, b: Any, **options: Any) -> Any:
-    """Wang's settings: Gaussian window of 11 x 11, population covariance."""
+    """SSIM of scikit-image with Wang's settings: 11 x 11 Gaussian window, population covariance."""
     return OFFICIAL.structural_similarity(
         a,
         b,
@@ -88,10 +88,10 @@ def test_a_mask_chooses_the_pixels() -> None:
 
 def test_what_lies_outside_the_mask_does_not_matter() -> None:
     a, b = pictures()
-    spoilt = np.where(patch()[..., None], b, 0.0)
-    assert psnr(a, spoilt, patch()) == psnr(a, b, patch())
-    assert l1(a, spoilt, patch()) == l1(a, b, patch())
-    assert psnr(a, spoilt) < psnr(a, b)
+    damaged = np.where(patch()[..., None], b, 0.0)
+    assert psnr(a, damaged, patch()) == psnr(a, b, patch())
+    assert l1(a, damaged, patch()) == l1(a, b, patch())
+    assert psnr(a, damaged) < psnr(a, b)
 
 
 def test_l1_is_the_mean_absolute_difference() -> None:

@@ -1,4 +1,4 @@
-"""The pickle machine: plain data comes out as Python's own gives it, and what is not data does not come in."""
+"""The pickle reader: plain data equals that of Python's unpickler; other content is refused."""
 
 from __future__ import annotations
 
@@ -92,9 +92,11 @@ def test_what_is_no_pickle_of_data_is_refused(content: bytes) -> None:
 
 
 def test_state_reaches_stand_ins_alone() -> None:
-    """A file that builds a dictionary's or a list's insides changes nothing."""
-    for made in (b"}", b"]", b"cnumpy\nndarray\n"):
-        read = load(b"\x80\x04" + made + b"}X\x01\x00\x00\x00aK\x01sb.", pickle_arrays.ADMITTED.get)
+    """BUILD on a dictionary or a list has no effect."""
+    for value in (b"}", b"]", b"cnumpy\nndarray\n"):
+        read = load(
+            b"\x80\x04" + value + b"}X\x01\x00\x00\x00aK\x01sb.", pickle_arrays.ADMITTED.get
+        )
         assert not isinstance(read, StandIn)
         assert not hasattr(read, "a")
 

@@ -31,21 +31,21 @@ INSTALLS = sorted(
         "",
         *EXTRAS,
         *(
-            found
+            documented
             for path in DOCUMENTS
-            for found in DOCUMENTED.findall(path.read_text(encoding="utf-8"))
+            for documented in DOCUMENTED.findall(path.read_text(encoding="utf-8"))
         ),
     }
     - {"dev"}
 )
-"""Extras, comma-separated: none, each alone, and every line of the documents."""
+"""Sets of extras, comma-separated: none, each extra, and every set in the documentation."""
 TOOLS = {"pip", "setuptools", "_distutils_hack", "pkg_resources", "wheel"}
 
 CHILD = ROOT / "tests" / "install_child.py"
 
 
 def distributions(extras: str) -> set[str]:
-    """The names of all distributions that pip installs with these extras, ours among them."""
+    """Return the names of all distributions that pip installs with these extras, with ours."""
     requirements = list(PROJECT["dependencies"])
     for extra in filter(None, extras.split(",")):
         requirements += EXTRAS[extra]
@@ -131,12 +131,12 @@ MISSING = {
         "imavatar-run sample --source osc://:0 --sink null --size 16 --duration 10ms",
     ),
 }
-"""What is installed, the extra that is missing, and the command line that misses it."""
+"""(installed extras, missing extra, command line that needs it)."""
 
 
 @pytest.fixture(scope="module")
 def other_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A head-model file of another topology than OpenHead's."""
+    """A head-model file with another topology than OpenHead's."""
     head = shuffled(without_mouth_parts(HeadModel.load("openhead")))
     return write_head(tmp_path_factory.mktemp("heads") / "other.npz", head)
 

@@ -1,4 +1,4 @@
-"""The whole path at a small size, networks -> checkpoint -> avatar folder -> frames, and garbage along it."""
+"""The whole path at a small size, networks to frames, and invalid input at every step."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def call(command: Any, *arguments: object) -> Result:
 
 
 def assert_refused(result: Result, exit_code: int, sentence: str) -> None:
-    """One sentence on stderr, that exit code, no traceback."""
+    """Check for one sentence on stderr, the exit code and no traceback."""
     assert result.exit_code == exit_code, result.output
     assert isinstance(result.exception, SystemExit)
     assert sentence in result.stderr
@@ -75,7 +75,7 @@ def avatar(checkpoint: Path) -> Path:
 
 @pytest.fixture
 def track(tmp_path: Path) -> dict[str, Any]:
-    """Three frames of the published schema, to be spoilt."""
+    """Three frames in the published schema."""
     zeros = {"expression": [0.0] * 50, "pose": [0.0] * 15, "world_mat": np.eye(4)[:3].tolist()}
     frames = [{"file_path": f"./image/{i + 1}"} | zeros for i in range(3)]
     return {"frames": frames, "intrinsics": [-3.0, 3.0, 0.5, 0.5], "shape_params": [0.0] * 100}
@@ -115,7 +115,7 @@ def test_bench_says_what_it_measured(avatar: Path, tmp_path: Path) -> None:
 
 
 class TestGarbage:
-    """One sentence, the right exit code, nothing half-written."""
+    """An error gives one sentence and the right exit code, and leaves no partial output."""
 
     @pytest.mark.parametrize("spoil", ["truncated", "not a checkpoint", "foreign class"])
     def test_checkpoint(self, spoil: str, tmp_path: Path) -> None:

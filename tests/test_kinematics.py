@@ -1,4 +1,4 @@
-"""Kinematics against the official code's outputs, and against what any rotation must do."""
+"""Kinematics: agreement with the official code's outputs, and properties of rotations."""
 
 from __future__ import annotations
 

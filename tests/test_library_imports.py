@@ -1,4 +1,4 @@
-"""What importing the library does not do: load the libraries of the console, or start a GPU's."""
+"""Importing the library loads neither the console's libraries nor those of a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runtime imports, animates, draws and verifies where torch and everything of the export side is blocked."""
+"""The runtime works where torch and the exporters' dependencies are blocked."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ def test_what_torch_wrote_is_read_without_it(tmp_path: Path, name: str) -> None:
     path = write_motion(
         name, tmp_path / "made", motion(), {"metrical-tracker": ".frame", "smirk": ".pt"}[name]
     )
-    code = "import sys; from imavatar_deploy.tracks import read_track; print(read_track(sys.argv[1]).pose[2, 6])"
+    code = "import sys; from imavatar_deploy.tracks import read_track; "
+    code += "print(read_track(sys.argv[1]).pose[2, 6])"
     result = run_light(code, str(path))
     assert result.returncode == 0, result.stderr
     assert float(result.stdout) == pytest.approx(float(motion().jaw[2, 0]), abs=1e-5)

@@ -1,4 +1,4 @@
-"""Options that the sources and documents name exist."""
+"""Command-line options that sources and documentation mention exist."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def options_of(command: click.Command) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def options() -> set[str]:
-    found = {"--help"}
+    names = {"--help"}
     for name in COMMANDS:
         module = importlib.import_module(f"imavatar_deploy.{name}")
         for command in vars(module).values():
             if isinstance(command, click.Command):
-                found.update(options_of(command))
-    return found
+                names.update(options_of(command))
+    return names
 
 
 def test_every_named_option_exists(options: set[str]) -> None:

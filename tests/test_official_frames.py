@@ -1,4 +1,4 @@
-"""Frames of a baked official-layout checkpoint beside the official code's own renders of it."""
+"""Frames of a baked checkpoint in the official layout against the official code's renders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COARSE = FidelitySettings(
 
 @pytest.fixture(scope="module")
 def avatar(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half the default resolution (36,000 faces), so that the test stays quick."""
+    """Half the default resolution (36,000 faces), to keep the test fast."""
     out = tmp_path_factory.mktemp("official") / "avatar"
     export_avatar(
         reference / RUN_FOLDER,
@@ -33,7 +33,7 @@ def avatar(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("frame", FRAMES)
 def test_frame_matches_the_official_render(avatar: Path, reference: Path, frame: str) -> None:
-    """A trial of this design reached 32 dB, 0.998 and 1.2 degrees at 50,000 faces, mesh normals alone."""
+    """A prototype with mesh normals reached 32 dB, 0.998 and 1.2 degrees at 50,000 faces."""
     fidelity, _ = measure(
         avatar, OfficialFrame.read(reference / "golden" / f"f_render_{frame}.npz")
     )

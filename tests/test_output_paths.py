@@ -1,4 +1,4 @@
-"""Outputs to links, devices, pipes and standard output: these are written to, never replaced."""
+"""Outputs to links, devices, pipes and standard output: they are written, not replaced."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from imavatar_deploy.training.run_folder import RunFolder
 from imavatar_deploy.training.settings import TrainSettings
 
 NULL, FULL = (1, 3), (1, 7)
-"""Major and minor numbers of Linux' devices; the tests make nodes of their own."""
+"""Major and minor numbers of devices on Linux, of which the tests create nodes."""
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def system_devices_stay() -> Iterator[None]:
 
 
 def device(path: Path, number: tuple[int, int]) -> Path:
-    """A device of our own."""
+    """Create a node of a device."""
     try:
         os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(*number))
         os.close(os.open(path, os.O_WRONLY))

@@ -1,4 +1,4 @@
-"""Commands on terminals that know ASCII alone, and before programs that stop reading."""
+"""Commands on ASCII terminals, and with pipes whose reader ends."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_name_that_is_no_text_is_shown_as_it_is(tiny_avatar_folder: Path, tmp_
 
 @contextmanager
 def unread() -> Iterator[int]:
-    """The end of a pipe whose reader has gone."""
+    """Return the writing end of a pipe whose reader is closed."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -109,7 +109,7 @@ def test_a_reader_that_ends_early_ends_nothing(command: str, arguments: list[str
     with unread() as pipe:
         done = started(command, arguments, stdout=pipe)
     assert done.returncode == 0, done.stderr
-    if "-" in arguments:  # the JSON stands alone, and what is said goes to stderr
+    if "-" in arguments:  # stdout holds the JSON alone, messages go to stderr
         assert b"took" in done.stderr
     else:
         assert done.stderr == b""
@@ -152,7 +152,7 @@ def test_a_full_disk_behind_the_output_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", ["1", "2"])
 def test_a_closed_stream_is_no_error(closed: str) -> None:
-    """As `>&-` of a shell leaves it."""
+    """Standard output is closed, as by `>&-` in a shell."""
     module, name = VERIFY.split(":")
     code = f"from {module} import {name}; {name}()"
     command = f'exec "$0" -c "$1" sample {closed}>&-'

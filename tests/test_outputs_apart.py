@@ -1,4 +1,4 @@
-"""No command replaces what it reads: an output that is an input is refused, links included."""
+"""No command overwrites its input: an output that is an input is refused, links included."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ CASES: dict[str, tuple[Make, str, str]] = {
         "imavatar-run sample --source webcam:clip.mp4?model=m --sink clip.mp4",
     ),
 }
-"""What is there, where, and a command line that would write over it."""
+"""(input, its place, command line that would overwrite it)."""
 
 
 def snapshot(path: Path) -> object:

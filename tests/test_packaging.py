@@ -1,4 +1,4 @@
-"""What is installed is what is on disk: packages, assets, entry points."""
+"""Packaging: the installed packages, assets and entry points are those in the checkout."""
 
 from __future__ import annotations
 

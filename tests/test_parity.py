@@ -1,4 +1,4 @@
-"""Comparison of named arrays: names, then shapes, then values."""
+"""Parity reports: names, shapes, values, and frames by PSNR."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def test_difference_names_place_size_and_the_tolerance_that_would_pass() -> None
     candidate["rgb"][2, 1] += 5e-3
     report = compare("texture", arrays(), candidate, LIMIT)
     assert not report.passed
-    assert (
-        report.problems()
-        == "texture.rgb differs by 5.00e-03 at [2, 1], tolerance 1e-03 (an absolute 5.0e-03 would pass)"
+    assert report.problems() == (
+        "texture.rgb differs by 5.00e-03 at [2, 1], tolerance 1e-03 "
+        "(an absolute 5.0e-03 would pass)"
     )
 
 
@@ -64,16 +64,16 @@ class TestLikeness:
         assert ParityReport("student", frame_metrics=(row,)).passed
 
     @pytest.mark.parametrize(
-        ("error", "said"), [(0.01, "reaches 40.0 dB, 42 dB are asked for (try)"), (np.nan, "nan")]
+        ("error", "message"), [(0.01, "reaches 40.0 dB, 42 dB are required (try)"), (np.nan, "nan")]
     )
-    def test_too_little_of_it_fails_in_one_sentence(self, error: float, said: str) -> None:
+    def test_too_little_of_it_fails_in_one_sentence(self, error: float, message: str) -> None:
         reference = np.zeros((2, 5, 3))
         row = compare_frames(
             "motion", reference, reference + error, required_psnr=42.0, remedy="try"
         )
         report = ParityReport("student", frame_metrics=(row,))
         assert not report.passed
-        assert said in report.problems()
+        assert message in report.problems()
         assert report.problems().startswith("student.motion reaches")
         assert report.as_dict()["frames"]["motion"]["least"] == 42.0
 

@@ -1,4 +1,4 @@
-"""The benchmark of a preset's seeds: finished runs are kept, and the table tells sound from failed."""
+"""The benchmark of a preset's seeds: finished runs are kept, and the table marks failed runs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def row(subject: str, seed: int, *, export: int = 0) -> dict[str, Any]:
 def test_interrupted_it_goes_on_with_the_runs_that_are_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made: list[str] = []
+    calls: list[str] = []
 
     def measured(out: Path, subject: str, seed: int, preset: str, student: bool) -> dict[str, Any]:
         assert student == (seed < 1)
-        made.append(f"{subject}-{seed}")
-        if len(made) == 2:
+        calls.append(f"{subject}-{seed}")
+        if len(calls) == 2:
             raise KeyboardInterrupt
         return row(subject, seed, export=3 if subject == "male2" else 0)
 
@@ -45,7 +45,7 @@ def test_interrupted_it_goes_on_with_the_runs_that_are_missing(
     with pytest.raises(KeyboardInterrupt):
         preset_seeds.main()
     preset_seeds.main()
-    assert made == ["male1-0", "male2-0", "male2-0", "male1-1", "male2-1"]
+    assert calls == ["male1-0", "male2-0", "male2-0", "male1-1", "male2-1"]
     assert json.loads((tmp_path / "male1-0.json").read_text(encoding="utf-8"))["seed"] == 0
     lines = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()
     assert capsys.readouterr().out.splitlines()[:-1] == lines

@@ -1,4 +1,4 @@
-"""The names other people's programs may rely on: removing one is a decision, never an accident."""
+"""Public names: a test fails when one is added or removed."""
 
 from __future__ import annotations
 

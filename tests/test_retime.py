@@ -10,7 +10,7 @@ from imavatar_deploy.tracks.edit import retimed
 
 
 def turning(*angles: float) -> FlameTrack:
-    """The neck turns about +Y, and the first expression grows with it."""
+    """A track in which the neck rotates about +Y and the first expression increases with it."""
     expression, pose = np.zeros((len(angles), 50)), np.zeros((len(angles), 15))
     expression[:, 0], pose[:, 4] = angles, angles
     return FlameTrack(expression, pose, fps=10)

@@ -1,4 +1,4 @@
-"""The scaling benchmark on tiny avatars: it runs, and what it writes can be read."""
+"""The scaling benchmark on tiny avatars: it runs, and its results can be read."""
 
 from __future__ import annotations
 

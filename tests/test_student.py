@@ -1,4 +1,4 @@
-"""The student as a file: there and back, and what is wrong with it in one sentence."""
+"""Student files: a round trip, and the messages about damaged ones."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_file_without_its_weights_is_refused(tmp_path: Path, avatar: Avatar) -
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (
             {"hidden_weight": np.zeros((16, 8), np.float32)},
@@ -80,8 +80,8 @@ def test_a_file_without_its_weights_is_refused(tmp_path: Path, avatar: Avatar) -
         ({"hidden_bias": np.zeros(16)}, "hidden_bias must be float32, got float64"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=re.escape(said)):
+def test_arrays_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
         replace(random_student(5, 16), **changes)
 
 

@@ -1,4 +1,4 @@
-"""The bundled motion: what it shows, that it loops, and that the script still makes it."""
+"""The bundled motion: its content, its loop, and its script."""
 
 from __future__ import annotations
 
@@ -63,11 +63,13 @@ def test_it_is_small() -> None:
 
 
 def test_the_script_still_makes_it(talk: FlameTrack, expression_names: list[str]) -> None:
-    made = built_by_the_script(expression_names)
-    np.testing.assert_allclose(made.expression, talk.expression, atol=1e-6)
-    np.testing.assert_allclose(made.pose, talk.pose, atol=1e-6)
-    np.testing.assert_array_equal(made.cameras[0].world_to_camera, talk.cameras[0].world_to_camera)
-    assert (made.fps, made.edition, made.names) == (talk.fps, talk.edition, talk.names)
+    rebuilt = built_by_the_script(expression_names)
+    np.testing.assert_allclose(rebuilt.expression, talk.expression, atol=1e-6)
+    np.testing.assert_allclose(rebuilt.pose, talk.pose, atol=1e-6)
+    np.testing.assert_array_equal(
+        rebuilt.cameras[0].world_to_camera, talk.cameras[0].world_to_camera
+    )
+    assert (rebuilt.fps, rebuilt.edition, rebuilt.names) == (talk.fps, talk.edition, talk.names)
 
 
 def built_by_the_script(expression_names: list[str]) -> FlameTrack:

@@ -1,4 +1,4 @@
-"""Time limits of the tests: no process and no wait is without one, and a hang shows its stack."""
+"""Time limits: every process and every wait of a test has one, and a hang prints its stack."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ TESTS = Path(__file__).resolve().parent
 FILES = sorted(path for path in TESTS.rglob("*.py") if path != TESTS / "processes.py")
 
 STARTERS = {"run", "call", "check_call", "check_output", "Popen"}
-"""Of `subprocess`: what starts a process."""
+"""Functions of `subprocess` that start a process."""
 WAITS = {"accept", "acquire", "communicate", "get", "join", "recv", "result", "wait"}
-"""Methods that wait for ever when they are called without arguments."""
+"""Methods that wait without limit when they are called without arguments."""
 CONNECTIONS = {"HTTPConnection", "HTTPSConnection", "create_connection", "urlopen"}
-"""What waits on a socket as long as its `timeout` says, for ever without one."""
+"""Functions that wait on a socket without limit unless they have a `timeout`."""
 RECEIVERS = {"accept", "recv", "recv_into", "recvfrom", "recvfrom_into"}
-"""Methods of a socket, which wait as long as the socket's own limit says."""
+"""Methods of a socket that wait as long as the socket's timeout."""
 
 
 def unlimited(source: str) -> Iterator[tuple[int, str]]:
-    """The calls in a test file that may wait for ever: (line, what)."""
+    """Yield the calls of a test file that may wait without limit: (line, call)."""
     tree = ast.parse(source)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     methods = {node.func.attr for node in calls if isinstance(node.func, ast.Attribute)}
@@ -126,7 +126,7 @@ stand_still()
     not Path("/proc/self/environ").exists(), reason="descendants are found in /proc"
 )
 def runs(number: int) -> bool:
-    """Whether a process of that number is there and no zombie."""
+    """Return whether a process of that number runs and is no zombie."""
     try:
         state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -135,7 +135,7 @@ def runs(number: int) -> bool:
 
 
 def test_descendants_that_hang_show_their_stack_and_end() -> None:
-    """A launcher that has ended leaves a worker with its pipes and a session of its own."""
+    """A launcher ends and leaves a worker with its pipes and its own session."""
     worker = "import os, sys, time; os.setsid(); print(os.getpid(), flush=True); time.sleep(600)"
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {worker!r}])"
     with (

@@ -1,4 +1,4 @@
-"""Wrong track files: one sentence for each, with the file's name and, where there is one, the frame."""
+"""Invalid track files: one sentence for each, with the names of the file and the frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracks: the published file read as it stands, round trips over the whole table of formats, the classes themselves."""
+"""Tracks: the published file, round trips over the table of formats, and the classes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def made_track(frames: int = 6, **changes: Any) -> FlameTrack:
 
 
 def published_document(frames: int = 3) -> dict[str, Any]:
-    """The schema as published, with keys that we do not use."""
+    """A document in the published schema, with keys that are not used."""
     return {
         "frames": [
             {
@@ -72,7 +72,7 @@ def saved(folder: Path, document: Any) -> Path:
     return path
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# Reading
 
 
 def test_the_reference_track_is_read_as_it_stands(reference: Path) -> None:
@@ -136,7 +136,7 @@ def test_names_lose_their_folders(tmp_path: Path) -> None:
     assert read_track(saved(tmp_path, document)).names == ("cron", "2", "3")
 
 
-# --- round trips -----------------------------------------------------------------------------------------------------
+# Round trips
 
 
 @pytest.mark.parametrize("row", WRITTEN, ids=lambda row: row.name)
@@ -217,7 +217,7 @@ def test_an_unknown_suffix_lists_the_formats(tmp_path: Path) -> None:
         write_track(made_track(), tmp_path / "x.wav")
 
 
-# --- the classes -----------------------------------------------------------------------------------------------------
+# The classes
 
 
 def test_frames_carry_camera_time_and_name() -> None:

@@ -1,4 +1,4 @@
-"""A tiny avatar folder: an egg with random bases, a small texture network and a student, made in milliseconds."""
+"""A tiny avatar folder for tests: an egg with random bases, a texture network and a student."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tiny_avatar(rings: int = 12, sectors: int = 16, bones: int = 6) -> Avatar:
     sphere, faces = closed_sphere(rings, sectors)
     rest = np.ascontiguousarray((sphere * [0.5, 0.7, 0.6]).T, dtype=np.float32)
     weights = rng.random((bones, rest.shape[1])) ** 4
-    weights[bones - 4] += 2.0  # the neck carries the head
+    weights[bones - 4] += 2.0  # most of the head follows the neck
 
     def normal(*shape: int, scale: float) -> NDArray[np.float32]:
         return (scale * rng.normal(size=shape)).astype(np.float32)
@@ -51,7 +51,10 @@ def tiny_avatar(rings: int = 12, sectors: int = 16, bones: int = 6) -> Avatar:
 
 
 def write_texture(path: Path, seed: int = 3) -> None:
-    """rgb = sigmoid(W code + U normal + C condition): the texture network's face on one layer."""
+    """Write a network of one layer, rgb = sigmoid(W code + U normal + C condition).
+
+    It has the interface of texture.onnx.
+    """
     rng = np.random.default_rng(seed)
     inputs = {"code": ("N", CODE), "normal": ("N", 3), "condition": (1, 53)}
     weights = [
@@ -65,19 +68,22 @@ def write_texture(path: Path, seed: int = 3) -> None:
         helper.make_node("Sum", [f"{name}_part" for name in inputs], ["sum"]),
         helper.make_node("Sigmoid", ["sum"], ["rgb"]),
     ]
-    given = [
+    tensors = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in inputs.items()
     ]
     rgb = helper.make_tensor_value_info("rgb", TensorProto.FLOAT, ("N", 3))
-    graph = helper.make_graph(nodes, "texture", given, [rgb], weights)
+    graph = helper.make_graph(nodes, "texture", tensors, [rgb], weights)
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path
     )
 
 
 def tiny_student(avatar: Avatar, seed: int = 3) -> Student:
-    """The very function of `write_texture`: sigmoid of three sums, each in a pair of units that relu cannot cut."""
+    """Return a student that computes the same function as `write_texture`.
+
+    Each of three sums is in a pair of units of opposite sign, so that relu loses nothing.
+    """
     rng = np.random.default_rng(seed)
     code, normal, condition = (
         rng.normal(size=(rows, 3)).astype(np.float32) for rows in (CODE, 3, 53)
@@ -120,10 +126,8 @@ def golden_cases(folder: Path, avatar: Avatar) -> dict[str, GoldenCase]:
         "condition": rng.random((1, 53)).astype(np.float32),
     }
     colours = run_graph(open_session(folder / "texture.onnx"), points)
-    expression, pose = (
-        rng.random((3, 50)).astype(np.float32),
-        (0.2 * rng.normal(size=(3, 15))).astype(np.float32),
-    )
+    expression = rng.random((3, 50)).astype(np.float32)
+    pose = (0.2 * rng.normal(size=(3, 15))).astype(np.float32)
     posed = [pose_plainly(avatar, *frame) for frame in zip(expression, pose, strict=True)]
     moved = {
         "vertices": np.stack([frame.vertices.T for frame in posed]),

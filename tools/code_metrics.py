@@ -1,4 +1,4 @@
-"""Measures of the source tree: file sizes, import circles, duplicate names, files on a packet's path.
+"""Metrics of the source tree: file sizes, import circles, duplicate names, a packet's path.
 
     python tools/code_metrics.py            a table with the target of each measure
     python tools/code_metrics.py --json     the same as JSON, with the names behind each number
@@ -20,7 +20,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("training", "exporters", "runtime")
-SHORT, LONG_LINE = 40, 100
+SHORT = 40
+LONG_LINE = 100
 
 PACKET = """
 import json, socket, sys, threading, time
@@ -69,13 +70,13 @@ print(json.dumps(sorted(str(f.relative_to(root)) for f in files if f.is_relative
 
 
 def sources() -> list[Path]:
-    """Every Python file of the package, relative to the root."""
+    """Return every Python file of the package, relative to the root."""
     folders = (ROOT / folder for folder in ("imavatar_deploy", *ROOMS))
     return sorted(path.relative_to(ROOT) for folder in folders for path in folder.rglob("*.py"))
 
 
 def module_of(path: Path) -> str:
-    """`runtime/player.py` -> `imavatar_deploy.runtime.player`."""
+    """Return the dotted name: `runtime/player.py` -> `imavatar_deploy.runtime.player`."""
     parts = list(path.with_suffix("").parts)
     if parts[0] in ROOMS:
         parts.insert(0, "imavatar_deploy")
@@ -83,7 +84,7 @@ def module_of(path: Path) -> str:
 
 
 def imports(path: Path, modules: set[str]) -> Iterator[str]:
-    """Modules of the package that a file imports, on loading or later."""
+    """Yield the modules of the package that a file imports, on loading or later."""
     package = module_of(path).split(".")
     if path.name != "__init__.py":
         package.pop()
@@ -94,15 +95,18 @@ def imports(path: Path, modules: set[str]) -> Iterator[str]:
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
-                whole = f"{base}.{alias.name}"
-                if whole in modules:
-                    yield whole
+                submodule = f"{base}.{alias.name}"
+                if submodule in modules:
+                    yield submodule
                 elif base in modules:
                     yield base
 
 
 def circles(files: list[Path]) -> list[list[str]]:
-    """Sets of modules that import each other (strongly connected components, Tarjan 1972)."""
+    """Return the sets of modules that import each other.
+
+    They are the strongly connected components of the graph of imports (Tarjan 1972).
+    """
     modules = {module_of(path) for path in files}
     graph = {module_of(path): set(imports(path, modules)) - {module_of(path)} for path in files}
     index: dict[str, int] = {}
@@ -133,17 +137,17 @@ def circles(files: list[Path]) -> list[list[str]]:
 
 
 def duplicate_classes(files: list[Path]) -> dict[str, list[str]]:
-    """Public class names that more than one file defines, with the files."""
+    """Return the public class names that more than one file defines, with the files."""
     places = defaultdict(list)
     for path in files:
         for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(str(path))
-    return {name: found for name, found in sorted(places.items()) if len(found) > 1}
+    return {name: paths for name, paths in sorted(places.items()) if len(paths) > 1}
 
 
 def packet_path() -> list[str]:
-    """Files with a function that runs while a FLAME packet over UDP becomes a picture."""
+    """Return the files with a function that runs while a FLAME packet over UDP becomes a frame."""
     command = [sys.executable, "-c", PACKET, str(ROOT)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=300, cwd=ROOT / "tools", check=True
@@ -152,7 +156,7 @@ def packet_path() -> list[str]:
 
 
 def measure() -> dict[str, Any]:
-    """Every measure, with the names behind it where there are any."""
+    """Return every metric by name; where names stand behind a number, the names."""
     files = sources()
     texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in files}
     lengths = {path: len(text.splitlines()) for path, text in texts.items()}
@@ -183,27 +187,27 @@ def measure() -> dict[str, Any]:
     }
 
 
-def rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Measure, target, value."""
-    yield "source files", "<= 370", str(found["files"])
-    yield "median lines a file", "95 to 130", f"{found['median']:g}"
-    yield f"files under {SHORT} lines (without __init__)", "<= 25", str(len(found["short"]))
-    yield "import circles", "0", str(len(found["circles"]))
-    yield f"lines over {LONG_LINE} columns", "0", f"{found['long_lines']:.1%}"
-    yield "assignments `a, b = x, y`", "< 1.5 %", f"{found['layout']:.1%}"
-    yield "public class names used twice", "0", str(len(found["duplicates"]))
-    yield "examples", ">= 12", str(len(found["examples"]))
-    yield "files one FLAME-UDP packet passes", "<= 24", str(len(found["packet"]))
+def rows(metrics: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield name, target and value of each metric."""
+    yield "source files", "<= 370", str(metrics["files"])
+    yield "median lines a file", "95 to 130", f"{metrics['median']:g}"
+    yield f"files under {SHORT} lines (without __init__)", "<= 25", str(len(metrics["short"]))
+    yield "import circles", "0", str(len(metrics["circles"]))
+    yield f"lines over {LONG_LINE} columns", "0", f"{metrics['long_lines']:.1%}"
+    yield "assignments `a, b = x, y`", "< 1.5 %", f"{metrics['layout']:.1%}"
+    yield "public class names used twice", "0", str(len(metrics["duplicates"]))
+    yield "examples", ">= 12", str(len(metrics["examples"]))
+    yield "files one FLAME-UDP packet passes", "<= 24", str(len(metrics["packet"]))
 
 
 def main() -> None:
     """Print the table, or JSON."""
-    found = measure()
+    metrics = measure()
     if "--json" in sys.argv:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(metrics, indent=2))
         return
-    print("| measure | target | now |\n|---|---|---|")
-    for row in rows(found):
+    print("| metric | target | now |\n|---|---|---|")
+    for row in rows(metrics):
         print(f"| {' | '.join(row)} |")
 
 

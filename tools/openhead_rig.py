@@ -13,11 +13,15 @@ Float = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 JAW_MOTION = 1.9e-4
-"""Vertices that jawOpen moves less than this (m) are MakeHuman's rounding, not jaw."""
+"""Metres. Vertices that jawOpen moves less do not belong to the jaw but to MakeHuman's rounding."""
 
 
 def hinge(rest: Float, moved: Float) -> tuple[float, Float]:
-    """Angle about +X and the point [3] of its axis in the middle plane that best carry `rest` to `moved` (Kabsch)."""
+    """Fit the rotation about an axis along X that moves `rest` to `moved` [N, 3] (Kabsch).
+
+    Returns:
+        The angle, and the point [3] of the axis in the plane x = 0.
+    """
     left, _, right = np.linalg.svd((rest - rest.mean(axis=0)).T @ (moved - moved.mean(axis=0)))
     rotation = (left @ right).T
     shift = moved.mean(axis=0) - rotation @ rest.mean(axis=0)
@@ -26,8 +30,9 @@ def hinge(rest: Float, moved: Float) -> tuple[float, Float]:
 
 
 def about_x(angle: float) -> Float:
-    """Rotation matrix [3, 3] about +X."""
-    cos, sin = np.cos(angle), np.sin(angle)
+    """Return the rotation matrix [3, 3] about +X."""
+    cos = np.cos(angle)
+    sin = np.sin(angle)
     return np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
 
 
@@ -44,11 +49,14 @@ def smooth(values: Float, faces: Integers, rounds: int) -> Float:
 
 
 def skin_weights(head: Head, jaw_open: Float, turned: Float) -> Float:
-    """[V, 5]: torso from MakeHuman's rig, the jaw from how much of its turn jawOpen makes, the neck takes the rest.
+    """Return the skinning weights [V, 5].
+
+    The torso's weights are those of MakeHuman's rig. The weight of the jaw is the fraction of its
+    rotation that jawOpen contains. The neck has the remainder.
 
     Args:
         jaw_open: [V, 3] displacement of the jawOpen unit.
-        turned: [V, 3] displacement of a full turn about the jaw's hinge.
+        turned: [V, 3] displacement by the full rotation about the jaw's hinge.
     """
     body = head.part("body")
     skin = head.faces[body[head.faces].all(axis=1)]
@@ -70,9 +78,10 @@ def skin_weights(head: Head, jaw_open: Float, turned: Float) -> Float:
 def jaw_corrective(
     template: Float, jaw_open: Float, jaw: Float, hinge_at: Float, angle: float
 ) -> Float:
-    """[V, 3, 36] pose basis of least norm with which the jaw joint at `angle` gives exactly the jawOpen unit.
+    """Return the pose basis [V, 3, 36] with which the jaw at `angle` gives exactly jawOpen.
 
-    Skinning turns x into x + w (R - I)(x - hinge); solve (I + w (R - I)) offset = jawOpen - w (R - I)(x - hinge).
+    It is the one of least norm. Skinning moves x to x + w (R - I)(x - hinge), so the offset solves
+    (I + w (R - I)) offset = jawOpen - w (R - I)(x - hinge).
     """
     turn = about_x(angle) - np.eye(3)
     missing = jaw_open - jaw[:, None] * ((template - hinge_at) @ turn.T)
@@ -84,13 +93,16 @@ def jaw_corrective(
 
 
 def joints_and_regressor(head: Head, jaw_hinge: Float) -> tuple[Float, Float]:
-    """Joints [5, 3] and the regressor [5, V] that finds them again on any shape or expression.
+    """Return the joints [5, 3], and the regressor [5, V] for any shape and expression.
 
-    Each row averages the vertices around its joint, changed as little as it takes to hit the joint exactly.
+    Each row averages the vertices around its joint, with the smallest change of the weights that
+    gives the joint exactly.
     """
     x, y, z = head.template.T
-    body, eyes = head.part("body"), [head.part("helper-l-eye"), head.part("helper-r-eye")]
-    # Base of the neck and its upper end (m): halves of MakeHuman's neck, far enough inside to turn without pinching.
+    body = head.part("body")
+    eyes = [head.part("helper-l-eye"), head.part("helper-r-eye")]
+    # Lower and upper end of the neck (m): halves of MakeHuman's neck, far enough inside the body to
+    # rotate without pinching.
     joints = [np.array([0.0, -0.145, -0.045]), np.array([0.0, -0.085, -0.026]), jaw_hinge]
     joints += [
         (head.template[eye].min(axis=0) + head.template[eye].max(axis=0)) / 2 for eye in eyes
@@ -112,7 +124,7 @@ def joints_and_regressor(head: Head, jaw_hinge: Float) -> tuple[Float, Float]:
 
 
 def least_norm_row(template: Float, ring: NDArray[np.bool_], joint: Float) -> Float:
-    """Weights [V] of least norm on `ring` that sum to one and average to `joint`."""
+    """Return the weights [V] of least norm on `ring` that sum to one and average to `joint`."""
     known = np.column_stack([template[ring], np.ones(ring.sum())])
     row = np.zeros(len(template))
     row[ring] = known @ np.linalg.solve(known.T @ known, [*joint, 1.0])

@@ -1,4 +1,4 @@
-"""OpenHead's shape: the average adult, cut at the shoulders, and the principal ways in which heads differ."""
+"""OpenHead's shape: the average adult, cut at the shoulders, and the principal axes of identity."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Float = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 ORIGIN = np.array([0.0, 0.725, 0.045])
-"""What becomes the origin, in the base mesh's metres: between the ears."""
+"""The origin in coordinates of the base mesh (m): between the ears."""
 
 CUT_HEIGHT = -0.213
-"""The body ends here (m): below the collar bones, so that shoulders stay in the picture."""
+"""Lower end of the body (m): below the collar bones, so that an image shows shoulders."""
 
 PARTS = (
     "body",
@@ -26,8 +26,11 @@ PARTS = (
     "helper-upper-teeth",
 )
 
-ADULTS = [f"{TARGETS}/macrodetails/{people}-{sex}-young" for people in ("african", "asian", "caucasian")
-          for sex in ("female", "male")]  # fmt: skip
+ADULTS = [
+    f"{TARGETS}/macrodetails/{people}-{sex}-young"
+    for people in ("african", "asian", "caucasian")
+    for sex in ("female", "male")
+]
 BUILDS = [
     f"{TARGETS}/macrodetails/universal-{sex}-young-averagemuscle-averageweight"
     for sex in ("female", "male")
@@ -35,41 +38,52 @@ BUILDS = [
 
 IDENTITY_FOLDERS = ("head", "nose", "mouth", "chin", "cheek", "eyes", "ears", "forehead")
 NOT_IDENTITY = ("head-age", "head-trans", "forehead-nubian")
-"""Age is another model's business; head-trans moves the whole head off its neck; nubian repeats forehead-trans."""
+"""Targets without a part in the shape: age is not modelled, head-trans moves the head off its neck,
+and nubian repeats forehead-trans."""
 
 OPPOSITES = {
-    "decr": "incr", "down": "up", "in": "out", "backward": "forward", "concave": "convex", "compress": "uncompress",
-}  # fmt: skip
+    "decr": "incr",
+    "down": "up",
+    "in": "out",
+    "backward": "forward",
+    "concave": "convex",
+    "compress": "uncompress",
+}
+"""End of a target's name -> end of its opposite."""
 
 TARGET_SIGMA = 0.15
-"""Standard deviation given to each identity target: at 1 MakeHuman's targets are caricatures."""
+"""Standard deviation of each identity target: at weight 1 MakeHuman's targets are caricatures."""
 
 IDENTITY_SIGNS = "--+--++++-+-++-+++---+---+---+"
-"""Principal axes have no sign of their own; these keep the meaning of shape codes from the first OpenHead."""
+"""Signs of the principal axes, which are arbitrary: these keep the meaning of shape codes of the
+first OpenHead."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """What is kept of the base mesh, and where it came from."""
+    """The part of the base mesh above the shoulders, in the average shape."""
 
-    data: Folder
+    data: Folder  # of MakeHuman's files
     kept: Integers  # [V] indices into the base mesh, ascending
-    base_size: int
+    base_size: int  # vertices of the base mesh
     template: Float  # [V, 3]
     faces: Integers  # [F, 3]
     groups: NDArray[np.str_]  # [V]
 
     def target(self, name: str) -> Float:
-        """Displacement [V, 3] of a target."""
+        """Return the displacement [V, 3] of a target."""
         return read_target(self.data, name, self.base_size)[self.kept]
 
     def part(self, name: str) -> NDArray[np.bool_]:
-        """Which vertices belong to a part, [V]."""
+        """Return a mask [V] of the vertices that belong to a part."""
         return np.asarray(self.groups == name)
 
 
 def average_adult(data: Folder) -> Head:
-    """Equal shares of six young adults of average build, cut at the shoulders; quads split along one diagonal."""
+    """Return the mean of six young adults of average build, cut at the shoulders.
+
+    Quads are split along one diagonal.
+    """
     mesh = read_base_mesh(data)
     size = len(mesh.vertices)
     adults = sum(read_target(data, name, size) for name in ADULTS) / len(ADULTS)
@@ -89,23 +103,23 @@ def average_adult(data: Folder) -> Head:
 
 
 def identity_targets(head: Head) -> tuple[list[str], Float]:
-    """Names and directions [V, 3, n] in which heads differ; opposites are one direction, both sides move together.
+    """Return the names and directions [V, 3, n] of identity.
 
-    The overall head shapes also count on their own: heads differ more in shape than in any single feature.
+    Opposite targets are one direction, and both sides of the face move together. The overall head
+    shapes count on their own, too: heads differ more in shape than in any single feature.
     """
-    names, directions = [], []
+    names: list[str] = []
+    directions: list[Float] = []
     for folder in IDENTITY_FOLDERS:
         for name in target_names(head.data, folder):
             if name.startswith(("r-", *NOT_IDENTITY)):
                 continue
             stem, _, end = name.rpartition("-")
             if end in OPPOSITES:
-                there, back = (
-                    both_sides(head, folder, f"{stem}-{OPPOSITES[end]}"),
-                    both_sides(head, folder, name),
-                )
+                positive = both_sides(head, folder, f"{stem}-{OPPOSITES[end]}")
+                negative = both_sides(head, folder, name)
                 names.append(f"{folder}/{stem}")
-                directions.append((there - back) / 2)
+                directions.append((positive - negative) / 2)
             elif folder == "head":
                 names.append(f"{folder}/{name}")
                 directions.append(both_sides(head, folder, name))
@@ -113,13 +127,16 @@ def identity_targets(head: Head) -> tuple[list[str], Float]:
 
 
 def both_sides(head: Head, folder: str, name: str) -> Float:
-    """A target, with its mirror image when it is a left one."""
+    """Return a target, plus its mirror image if it is a left one."""
     left = head.target(f"{TARGETS}/{folder}/{name}")
     return left + head.target(f"{TARGETS}/{folder}/r-{name[2:]}") if name.startswith("l-") else left
 
 
 def identity_basis(directions: Float) -> Float:
-    """The first principal axes of the identity targets, [V, 3, 30], one standard deviation per unit."""
+    """Return the first principal axes of the identity targets, [V, 3, 30].
+
+    One unit is one standard deviation.
+    """
     axes, spread, mixture = np.linalg.svd(
         directions.reshape(-1, directions.shape[-1]), full_matrices=False
     )
@@ -129,6 +146,6 @@ def identity_basis(directions: Float) -> Float:
     )[:, 0]
     signs = np.sign(strongest) * [1.0 if sign == "+" else -1.0 for sign in IDENTITY_SIGNS]
     basis = axes[:, :count] * spread[:count] * signs * TARGET_SIGMA
-    # A grid of 2^-24 m hides the last bits, in which two LAPACKs differ, and packs better.
+    # Rounding to 2^-24 m removes the last bits, in which LAPACKs differ, and compresses better.
     rounded: Float = np.round(basis * 2.0**24) / 2.0**24
     return rounded.reshape(*directions.shape[:2], count)

@@ -1,4 +1,4 @@
-// Khronos' glTF validator on files: prints every error and warning, ends with 1 where there is an error.
+// Run Khronos' glTF validator on files: print errors, warnings and infos, exit with 1 on an error.
 //
 //   npm install --no-save --prefix tools gltf-validator
 //   node tools/validate_gltf.mjs avatar.glb ...

@@ -16,7 +16,7 @@ from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.camera import front_camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, UNITS_PER_METRE
 from imavatar_deploy.fidelity.reference_frames import ReferenceFrames
-from imavatar_deploy.fidelity.stage_metrics import BACKGROUND, FrameImages, shown
+from imavatar_deploy.fidelity.stage_metrics import BACKGROUND, FrameImages, frame_images
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.frame import Frame
@@ -147,4 +147,4 @@ def _rows(edition: str) -> list[int]:
 
 
 def _images(rendering: Rendering) -> FrameImages:
-    return shown(rendering.rgb, rendering.normal, rendering.mask)
+    return frame_images(rendering.rgb, rendering.normal, rendering.mask)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.fidelity.stage_metrics import checked
+from imavatar_deploy.fidelity.stage_metrics import validate_tolerances
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -66,4 +66,4 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
         raise InputError(
             f"{path} cannot be read as tolerances: {error}; write a TOML file like {DEFAULTS}"
         ) from error
-    return checked(document, str(path))
+    return validate_tolerances(document, str(path))

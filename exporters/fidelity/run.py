@@ -19,8 +19,8 @@ from imavatar_deploy.fidelity.stage_metrics import (
     Values,
     measure_frames,
     row_of,
-    spelt,
     summary,
+    value_with_unit,
     worst_first,
     write_tolerances,
 )
@@ -147,7 +147,9 @@ def _measurements(report: StageReport, values: Mapping[str, Values], frame: int)
     """Values of the missed metrics in one frame, as text."""
     missed = dict.fromkeys(miss.removeprefix(WORST) for miss in report.misses())
     of_frame = {name: values[name][frame] for name in missed if not np.isnan(values[name][frame])}
-    return ", ".join(f"{row_of(name).title} {spelt(name, of_frame[name])}" for name in of_frame)
+    return ", ".join(
+        f"{row_of(name).title} {value_with_unit(name, of_frame[name])}" for name in of_frame
+    )
 
 
 def _as_written(folder: Path, subject: ExportInput) -> AvatarFolder:

@@ -1,1 +1,4 @@
-"""What the commands share: errors as sentences, progress bars, option groups. Needs click and rich."""
+"""Shared parts of the commands: error messages, progress bars, groups of options.
+
+Needs click and rich.
+"""

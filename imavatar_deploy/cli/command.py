@@ -1,4 +1,4 @@
-"""What all commands share: errors as one sentence with an exit code, progress, and closing lines."""
+"""The base class of commands: error messages, exit codes, signals, progress and closing lines."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ from imavatar_deploy.progress import Progress as ProgressProtocol
 
 from .output_streams import tolerant_streams
 
-SIGNALLED, INTERRUPTED = 128, 130
-"""What a shell expects of a program ended by a signal, to which its number is added, and of one ended by Ctrl-C."""
+SIGNALLED = 128
+"""Added to the number of the signal that ends a program, it is the exit code that shells expect."""
+
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ends."""
 
 EXIT_CODES = (
     "Exit codes: 0 done, 2 usage, 3 parity or quality, 4 budget, "
@@ -40,9 +43,14 @@ EXIT_CODES = (
 
 
 def start(module: str, command: str) -> None:
-    """Run a command of `module`, or say in one sentence which package its import misses."""
-    # Threads of torch that spin while they wait take the cores from whatever else runs here: an evaluation of one
-    # minute took ten beside a training.
+    """Run a command of `module`; a missing package ends it with one sentence.
+
+    Args:
+        module: dotted name of the module.
+        command: name of the click command in it.
+    """
+    # By default torch's threads spin while they wait and take the cores from other processes: an
+    # evaluation of one minute took ten beside a training.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with tolerant_streams():
         try:
@@ -57,28 +65,25 @@ def start(module: str, command: str) -> None:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, or the terminal was closed (its argument is the signal's number): all is left as by Ctrl-C."""
+    """SIGTERM or SIGHUP arrived; its argument is the signal's number. Handled like Ctrl-C."""
 
 
 ENDINGS = [getattr(signal, name) for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name)]
-"""What ends a process from outside; Windows has no terminal that hangs up."""
+"""Signals that end a process. Windows has no SIGHUP."""
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Raise `Terminated` where a signal would end the process without a chance to clear up."""
+    """Raise `Terminated` for a signal that would end the process without clean-up."""
 
     def stop(number: int, frame: object) -> None:
         raise Terminated(number)
 
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # only there may signals be handled
+    if threading.current_thread() is not threading.main_thread():  # no other may handle signals
         yield
         return
-    numbers = [
-        number for number in ENDINGS if signal.getsignal(number) != signal.SIG_IGN
-    ]  # nohup ignores the first
+    # Under nohup SIGHUP is ignored and stays so.
+    numbers = [number for number in ENDINGS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
@@ -88,10 +93,12 @@ def _terminable() -> Iterator[None]:
 
 
 class Command(click.Command):
-    """A click command that turns ImavatarError into one sentence and its exit code; `--debug` keeps the traceback.
+    """A click command that reports an ImavatarError in one sentence and returns its exit code.
+
+    With `--debug`, the exception is raised instead.
 
     Args:
-        interrupted: what is to be said when it is.
+        interrupted: end of the message after an interruption.
     """
 
     def __init__(
@@ -105,7 +112,7 @@ class Command(click.Command):
         )
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run as a program; a full disk, its help's or its results', is one sentence."""
+        """Run as a program; report a full disk in one sentence."""
         with tolerant_streams():
             try:
                 return super().main(*args, **kwargs)
@@ -113,12 +120,13 @@ class Command(click.Command):
                 if error.errno != errno.ENOSPC:
                     raise
                 tell(
-                    f"{self.name}: there is no room left where it writes ({error}); what is whole is kept"
+                    f"{self.name}: there is no room left where it writes ({error}); "
+                    "complete files are kept"
                 )
                 sys.exit(UsageError.exit_code)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Parse the options; an error that one of them raises, such as --list, is one sentence."""
+        """Parse the options; report an ImavatarError of an option, such as --list."""
         try:
             return super().make_context(*args, **kwargs)
         except ImavatarError as error:
@@ -126,7 +134,7 @@ class Command(click.Command):
             sys.exit(error.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; see the class."""
+        """Run the command; report an ImavatarError or an interruption."""
         debug = ctx.params.pop("debug")
         try:
             with _terminable():
@@ -159,7 +167,11 @@ def progress(description: str, total: int | None) -> Iterator[Advance]:
 
 
 def shown_progress() -> tuple[ProgressProtocol, Say]:
-    """Return what commands show of long work: bars on a terminal, lines elsewhere, both on stderr."""
+    """Return the progress of commands on stderr, bars on a terminal and lines elsewhere.
+
+    Returns:
+        The `Progress`, and a function that writes a line where there are no bars.
+    """
     if sys.stderr.isatty():
         return progress, quiet
     lines = ProgressLines(tell)
@@ -167,18 +179,28 @@ def shown_progress() -> tuple[ProgressProtocol, Say]:
 
 
 def closing_lines(written: Sequence[Path], seconds: float, then: Sequence[str]) -> str:
-    """What was written, how big, how long it took, and the next commands to paste."""
+    """Return the last lines of a command.
+
+    Args:
+        written: files and folders that it wrote; their sizes are added.
+        seconds: how long it took.
+        then: commands that a user may run next.
+    """
     sizes = [f"wrote {path}{_size(path)}" for path in written]
     return "\n".join([*sizes, f"took {seconds:.1f} s", *(f"next: {command}" for command in then)])
 
 
 def rows_help(table: Mapping[str, object]) -> str:
-    """`name: description; ...` for the help of an option that takes a row's name; a row may be its own description."""
+    """Return `name: description; ...` for the help of an option that takes the name of a row.
+
+    Args:
+        table: name -> row with a `description`, or the description itself.
+    """
     return "; ".join(f"{name}: {getattr(row, 'description', row)}" for name, row in table.items())
 
 
 def _size(path: Path) -> str:
-    """In parentheses; nothing for a device or a pipe."""
+    """Return the size in parentheses; empty for a device or a pipe."""
     if path.is_dir():
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     elif path.is_file():

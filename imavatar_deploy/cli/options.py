@@ -1,4 +1,4 @@
-"""Options of commands: groups that make settings, and help that lists the rows of a table."""
+"""Options of commands: groups of options, table options, durations and ranges of frames."""
 
 from __future__ import annotations
 
@@ -13,32 +13,45 @@ from imavatar_deploy.errors import MissingDependencyError, UsageError
 
 from .command import Command
 
+UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
+"""Seconds in each unit of a duration."""
+
+FRAMES_METAVAR = "A:B:S"
+
+FRAMES_HELP = (
+    "first:end:step as in a Python slice, each may be left out: 0:100, 50:, ::2; one frame is 5:6."
+)
+"""Help text of every option that takes a range of frames."""
+
 
 @dataclass(frozen=True)
 class OptionGroup:
-    """One row of a command's groups; it stands beside the settings that it makes."""
+    """A group of options of a command, from whose values one settings object is made."""
 
     name: str
-    """Of the settings."""
+    """Name of the settings."""
     title: str
-    """What the help calls it."""
+    """Heading in the help."""
     options: tuple[click.Option, ...]
     make: Callable[..., Any]
-    """The settings from the options' values, by the options' names."""
+    """Returns the settings; its keyword arguments are the names of the options."""
 
-    def settings(self, given: dict[str, Any]) -> Any:
-        """The settings of this group; takes its values out of `given`.
+    def settings(self, values: dict[str, Any]) -> Any:
+        """Return the settings of this group, and remove their values from `values`.
+
+        Args:
+            values: option name -> value.
 
         Raises:
-            ImavatarError: a choice that does not exist.
+            ImavatarError: a choice does not exist.
         """
         return self.make(
-            **{str(option.name): given.pop(str(option.name)) for option in self.options}
+            **{str(option.name): values.pop(str(option.name)) for option in self.options}
         )
 
 
 class GroupedCommand(Command):
-    """A command with groups of options, each under its own heading."""
+    """A command with groups of options, each under its own heading in the help."""
 
     def __init__(self, *args: Any, groups: Sequence[OptionGroup], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,11 +73,11 @@ class GroupedCommand(Command):
 
 
 def listed(rows: Callable[[], str], extra: str) -> str:
-    """The rows of a table for a help text, or what to install before its module can be imported.
+    """Return the rows of a table for a help text, or which extra to install to list them.
 
     Args:
         rows: imports the table and describes its rows.
-        extra: brings what the import needs.
+        extra: the extra that the import needs.
     """
     try:
         return rows()
@@ -79,16 +92,17 @@ def listed(rows: Callable[[], str], extra: str) -> str:
 class TableOption(click.Option):
     """An option whose help lists the rows of a table.
 
-    The table is imported when the help is shown, and not before.
+    The table is imported only when the help is displayed.
 
     Args:
-        rows: what stands for `{rows}` in the help; see `listed`.
-        extra: see `listed`.
+        rows: returns the text that replaces `{rows}` in the help, see `listed`.
+        extra: the extra that `rows` needs, see `listed`.
     """
 
     def __init__(self, *args: Any, rows: Callable[[], str], extra: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._rows, self._extra = rows, extra
+        self._rows = rows
+        self._extra = extra
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Complete the help; click calls this."""
@@ -100,17 +114,11 @@ class TableOption(click.Option):
             self.help = template
 
 
-# Durations as people write them on a command line: `16.7ms`, `2s`, `30min`, or a plain number of seconds.
-
-
-UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
-
-
 def seconds_of(text: str) -> float:
-    """Seconds that a text means.
+    """Parse a duration, such as `16.7ms`, `2s`, `30min` or a number of seconds, into seconds.
 
     Raises:
-        UsageError: it is no duration.
+        UsageError: the text is not a duration.
     """
     parts = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?(\w*)", text.strip())
     if not parts or parts[2] not in UNITS:
@@ -126,7 +134,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """See `click.ParamType`."""
+        """Convert a text to seconds; click calls this."""
         if isinstance(value, float):
             return value
         try:
@@ -138,25 +146,14 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
 DURATION = Duration()
 
 
-# The range of frames that a command uses: the text `A:B:S` of every `--frames` as a slice.
-
-
-FRAMES_METAVAR = "A:B:S"
-
-FRAMES_HELP = (
-    "first:end:step as in a Python slice, each may be left out: 0:100, 50:, ::2; one frame is 5:6."
-)
-"""The grammar, for the help of every option that takes a range."""
-
-
 def frames_of(text: str) -> slice:
-    """Parse `A:B:S` into a slice, any part of which may be empty, as in Python.
+    """Parse the range of frames `A:B:S` into a slice; each part may be empty, as in Python.
 
     A negative A or B counts from the end. S is positive. A number without a colon is refused: it
     could be a frame or, as in `imavatar-data synth` and `imavatar-bench`, a count.
 
     Raises:
-        UsageError: the text is no such range.
+        UsageError: the text is not such a range.
     """
     parts = re.fullmatch(r"(-?\d+)?:(-?\d+)?(?::([1-9]\d*)?)?", text, re.ASCII)
     if parts:

@@ -1,8 +1,8 @@
-"""Standard output and stderr of a command: no character and no closed pipe is an error.
+"""Tolerant standard output and stderr: unencodable characters and closed pipes are no errors.
 
-A character that the terminal's encoding lacks is replaced by what ASCII has for it. Where the
-program that reads the output ends (`| head -1`), the rest of the output is dropped and the work
-goes on, so that the exit code stays that of the result.
+A character that the terminal's encoding lacks is replaced by an ASCII equivalent. When the program
+that reads the output ends (`| head -1`), the rest of the output is discarded and the work
+continues, so that the exit code is that of the result.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ IN_ASCII = {
     "“": '"',
     "”": '"',
 }
-"""What stands for characters outside ASCII; any other becomes a question mark."""
+"""ASCII equivalents of characters; any other character becomes a question mark."""
 
 ERRORS = "imavatar-ascii"
-"""The name of the error handler."""
+"""Name of the codec error handler."""
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Replacement of a character that cannot be encoded, see `codecs.register_error`."""
+    """Replace a character that cannot be encoded; a handler for `codecs.register_error`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     character = error.object[error.start]
-    if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is no text
+    if "\udc80" <= character <= "\udcff":  # a byte of a file name that is not text
         return bytes([ord(character) - 0xDC00]), error.start + 1
     return IN_ASCII.get(character, "?"), error.start + 1
 
@@ -44,9 +44,9 @@ codecs.register_error(ERRORS, _in_ascii)
 
 
 class OutputStream(io.TextIOBase):
-    """Writes to a text stream, and to nothing once the stream's reader has ended.
+    """Writes to a text stream and discards the output once the stream's reader has ended.
 
-    It has no `buffer`: click writes UTF-8 into the buffer of a stream whose encoding is ASCII.
+    It has no `buffer`: click would write UTF-8 into the buffer of a stream whose encoding is ASCII.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -57,57 +57,57 @@ class OutputStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """That of the stream."""
+        """Encoding of the stream."""
         return self._stream.encoding
 
     def write(self, text: str) -> int:
-        """Write text; returns its length."""
-        with self._dropped():
+        """Write text and return its length."""
+        with self._discarding():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered."""
-        with self._dropped():
+        """Write buffered text."""
+        with self._discarding():
             self._stream.flush()
 
     def writable(self) -> bool:
-        """True."""
+        """Return True: the stream can be written."""
         return True
 
     def isatty(self) -> bool:
-        """Whether a terminal shows the stream."""
+        """Return whether the stream is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """The stream's descriptor."""
+        """Return the stream's file descriptor."""
         return self._stream.fileno()
 
     @contextmanager
-    def _dropped(self) -> Iterator[None]:
+    def _discarding(self) -> Iterator[None]:
         try:
             yield
         except BrokenPipeError:
-            _leads_nowhere(self._stream)
+            _redirect_to_null(self._stream)
 
 
-def _leads_nowhere(stream: TextIO) -> None:
-    """Let all further output of a stream, and what it has buffered, go to the null device."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _redirect_to_null(stream: TextIO) -> None:
+    """Send buffered and further output of a stream to the null device."""
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, stream.fileno())
+        os.dup2(null, stream.fileno())
     finally:
-        os.close(nowhere)
+        os.close(null)
     with suppress(OSError):
         stream.flush()
 
 
 @contextmanager
 def tolerant_streams() -> Iterator[None]:
-    """Within the block, `sys.stdout` and `sys.stderr` are streams of this kind."""
+    """Replace `sys.stdout` and `sys.stderr` by an `OutputStream` within the block."""
     with ExitStack() as stack:
         for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
-            if stream is not None and not isinstance(stream, OutputStream):  # None: it is closed
+            if stream is not None and not isinstance(stream, OutputStream):  # None if closed
                 tolerant = OutputStream(stream)
                 stack.enter_context(redirect(tolerant))
                 stack.callback(tolerant.flush)

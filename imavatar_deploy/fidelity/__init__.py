@@ -1,1 +1,1 @@
-"""Comparison of arrays and images of an avatar with their reference: parity, image metrics, stages."""
+"""Compare arrays and images of an avatar with their reference: parity, image metrics, stages."""

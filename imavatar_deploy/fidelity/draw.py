@@ -1,4 +1,7 @@
-"""The frames of a reference, drawn from a baked avatar as the player draws them."""
+"""Draw the reference frames from a baked avatar, and re-check a finished avatar folder.
+
+The frames are drawn as the player draws them. torch is not needed.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.onnx_session import run_graph
 from imavatar_deploy.rendering.cpu_renderer import (
@@ -28,12 +31,10 @@ from .stage_metrics import (
     FrameImages,
     StageReport,
     chained,
+    frame_images,
     measure,
     read_tolerances,
-    shown,
 )
-
-Float = NDArray[np.float32]
 
 
 def draw(
@@ -48,8 +49,11 @@ def draw(
 
     Args:
         shading: a row of `SHADINGS`.
-        session: runs the texture network; ONNX Runtime on the CPU when left out.
-        animate: session that runs animate.onnx; the renderer's own posing when left out.
+        session: runs the texture network; ONNX Runtime on the CPU by default.
+        animate: session that runs animate.onnx; the renderer's own posing by default.
+
+    Returns:
+        One element for each frame.
     """
     size = reference.size
     config = RenderConfig(folder, size, size, shading)
@@ -61,13 +65,15 @@ def draw(
     matrix = reference.camera.image_matrix(size, size)
     with closing(renderer):
         return [
-            shown(*renderer.buffers(expression, pose, matrix))
+            frame_images(*renderer.buffers(expression, pose, matrix))
             for expression, pose in zip(reference.expression, reference.pose, strict=True)
         ]
 
 
 def _posed_by_graph(session: Any) -> PoseSurface:
-    def pose_surface(expression: Float, pose: Float, stage_done: StageCallback) -> PosedSurface:
+    def pose_surface(
+        expression: Float32[Array, " E"], pose: Float32[Array, "15"], stage_done: StageCallback
+    ) -> PosedSurface:
         posed = run_graph(session, {"expression": expression[None], "pose": pose[None]})
         vertices, normals = (
             np.ascontiguousarray(posed[name][0].T) for name in PosedSurface._fields
@@ -77,13 +83,13 @@ def _posed_by_graph(session: Any) -> PoseSurface:
     return pose_surface
 
 
-# Rejudge: a finished avatar folder drawn again and held against the implicit renders in it; torch is not needed.
-
-
 def rejudge(folder: AvatarFolder) -> list[StageReport]:
-    """Each way to colour pixels that the folder has, against the implicit renders; none in a folder without them.
+    """Compare every shading that an avatar folder supports with its stored implicit renders.
 
-    What may be lost is what the hops on the way may lose together.
+    The limits of a shading are those of all its stages together, see `stage_metrics.chained`.
+
+    Returns:
+        One report for each shading; empty for a folder without implicit renders.
 
     Raises:
         InputError: the renders or tolerances cannot be read.
@@ -91,17 +97,18 @@ def rejudge(folder: AvatarFolder) -> list[StageReport]:
     files = folder.manifest["files"]
     if FILE not in files or TOLERANCES not in files:
         return []
-    reference, allowed = read_reference(folder.file(FILE)), read_tolerances(folder.file(TOLERANCES))
+    reference = read_reference(folder.file(FILE))
+    tolerances = read_tolerances(folder.file(TOLERANCES))
     has_network = "texture.onnx" in files
-    hops = ["baked", *(["onnx"] if has_network else [])]
-    ways = {"pixel": hops} if has_network else {}
+    stages = ["baked", *(["onnx"] if has_network else [])]
+    stages_of_shading = {"pixel": stages} if has_network else {}
     if has_student(folder):
-        ways["student"] = [*hops, "student"]
-    pictures, reports = reference.pictures(), []
-    for shading, passed in ways.items():
-        found = measure(pictures, draw(folder, reference, shading), reference.mouths)
-        limits = chained([allowed.get(hop, {}) for hop in passed])
-        reports.append(
-            StageReport(f"all up to {passed[-1]}", "implicit", f"{shading} shading", found, limits)
-        )
+        stages_of_shading["student"] = [*stages, "student"]
+    pictures = reference.pictures()
+    reports = []
+    for shading, passed in stages_of_shading.items():
+        measures = measure(pictures, draw(folder, reference, shading), reference.mouths)
+        limits = chained([tolerances.get(stage, {}) for stage in passed])
+        name = f"all up to {passed[-1]}"
+        reports.append(StageReport(name, "implicit", f"{shading} shading", measures, limits))
     return reports

@@ -1,4 +1,7 @@
-"""Golden data: what each graph must compute, written at export by torch and re-checked anywhere without it."""
+"""Golden data: inputs and expected outputs of each graph, to verify it on any machine.
+
+An export writes them with torch; `check_golden` needs ONNX Runtime alone.
+"""
 
 from __future__ import annotations
 
@@ -9,39 +12,44 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
+from imavatar_deploy.arrays import Array, Int64, Shaped
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.onnx_session import open_session, run_graph
 
 from .parity import ParityReport, Tolerance, compare
 
-Array = NDArray[Any]
 ARRAYS = "golden/golden.safetensors"
+"""Place of the inputs and outputs in an avatar folder."""
+
 TOLERANCES = "golden/golden.json"
+"""Place of the tolerances in an avatar folder."""
+
+POINTS = 1024
+"""Number of vertices in a golden case of a graph that computes single points."""
 
 
 @dataclass(frozen=True)
 class GoldenCase:
-    """Inputs of a graph, the outputs that the networks give for them, and how near a runtime must come."""
+    """Inputs of a graph, the outputs of the networks for them, and the tolerance of each output."""
 
-    inputs: Mapping[str, Array]
-    outputs: Mapping[str, Array]
+    inputs: Mapping[str, Shaped[Array, "..."]]
+    outputs: Mapping[str, Shaped[Array, "..."]]
     tolerances: Mapping[str, Tolerance]
 
 
-POINTS = 1024
-"""Vertices of a golden case of points."""
-
-
-def golden_rows(vertices: int) -> NDArray[np.int64]:
-    """[N] the vertices that golden cases of points are about, spread over the whole mesh."""
+def golden_rows(vertices: int) -> Int64[Array, " N"]:
+    """Return the indices `[N]` of the vertices in golden cases, spread evenly over the mesh."""
     return np.linspace(0, vertices - 1, min(POINTS, vertices)).astype(np.int64)
 
 
 def write_golden(folder: Path, cases: Mapping[str, GoldenCase]) -> None:
-    """Store one case for each graph, by the graph's name without `.onnx`; cases of other graphs stay."""
+    """Write one case for each graph into an avatar folder; cases of other graphs stay.
+
+    Args:
+        cases: name of the graph without `.onnx` -> its case.
+    """
     (folder / "golden").mkdir(exist_ok=True)
     cases = {**(read_golden(folder) if (folder / TOLERANCES).is_file() else {}), **cases}
     arrays = {
@@ -59,14 +67,15 @@ def write_golden(folder: Path, cases: Mapping[str, GoldenCase]) -> None:
 
 
 def read_golden(folder: Path) -> dict[str, GoldenCase]:
-    """The golden cases of an avatar folder, by graph.
+    """Read the golden cases of an avatar folder, by name of the graph.
 
     Raises:
-        InputError: the golden data is missing or does not belong together.
+        InputError: the golden data is missing or inconsistent.
     """
     if not (folder / TOLERANCES).is_file():
         raise InputError(
-            f"{folder} holds no graphs to verify; export it again with --format player, student or onnx"
+            f"{folder} holds no graphs to verify; "
+            "export it again with --format player, student or onnx"
         )
     try:
         limits = json.loads((folder / TOLERANCES).read_text(encoding="utf-8"))
@@ -85,7 +94,7 @@ def read_golden(folder: Path) -> dict[str, GoldenCase]:
         ) from error
 
 
-def _side(arrays: Mapping[str, Array], graph: str, side: str) -> dict[str, Array]:
+def _side(arrays: Mapping[str, Any], graph: str, side: str) -> dict[str, Any]:
     prefix = f"{graph}/{side}/"
     return {
         name.removeprefix(prefix): array
@@ -95,7 +104,12 @@ def _side(arrays: Mapping[str, Array], graph: str, side: str) -> dict[str, Array
 
 
 def check_golden(folder: Path) -> list[ParityReport]:
-    """Run every graph in `folder` that has a golden case in ONNX Runtime and compare with what it should compute."""
+    """Run every graph of `folder` that has a golden case in ONNX Runtime and compare its outputs.
+
+    Raises:
+        InputError: the golden data or a graph cannot be read, or a graph fails.
+        MissingDependencyError: onnxruntime is not installed.
+    """
     return [
         compare(
             graph,

@@ -1,6 +1,7 @@
-"""compare(reference, candidate, tolerance) -> ParityReport: names, then shapes, then values, every failure listed.
+"""Parity reports: compare named arrays with their reference, and frames in decibels.
 
-Colours that only resemble their reference are judged as images are: `compare_frames` in decibels.
+`compare` checks names, then shapes, then values, and lists every failure. `compare_frames` is for
+colours that approximate their reference and are judged by PSNR.
 """
 
 from __future__ import annotations
@@ -10,16 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from imavatar_deploy.arrays import Array, Float, Shaped
 
 from .image_metrics import psnr_of
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """`|candidate - reference| <= absolute + relative |reference|`, everywhere."""
+    """The limit `|candidate - reference| <= absolute + relative |reference|` of every element."""
 
     absolute: float
     relative: float = 0.0
@@ -27,7 +27,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Difference:
-    """How one array compares; `problem` is empty when it agrees."""
+    """Comparison of one array with its reference; `problem` is empty if they agree."""
 
     name: str
     shape: tuple[int, ...]
@@ -39,19 +39,23 @@ class Difference:
 
 @dataclass(frozen=True)
 class FidelityMetric:
-    """How like its reference a set of frames is; `problem` is empty when that is enough."""
+    """PSNR of a set of frames against their reference; `problem` is empty if it is sufficient."""
 
     name: str
     frames: int
-    psnr: float  # dB over all frames together
-    min_frame_psnr: float  # dB of one frame
-    required_psnr: float  # dB that `psnr` must reach
+    """Number of frames."""
+    psnr: float
+    """dB, over all frames together."""
+    min_frame_psnr: float
+    """dB, of the worst frame."""
+    required_psnr: float
+    """dB that `psnr` must reach."""
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """How every array of a subject (a graph, a hop) compares with its reference, and every set of frames."""
+    """Comparison of every array and every set of frames of a subject, such as a graph."""
 
     subject: str
     differences: tuple[Difference, ...] = ()
@@ -59,22 +63,22 @@ class ParityReport:
 
     @property
     def rows(self) -> tuple[Difference | FidelityMetric, ...]:
-        """Everything that was compared."""
+        """All comparisons."""
         return (*self.differences, *self.frame_metrics)
 
     @property
     def passed(self) -> bool:
-        """True when every array agrees and every set of frames is like enough."""
+        """Whether every array agrees and every set of frames reaches its PSNR."""
         return not any(row.problem for row in self.rows)
 
     def problems(self) -> str:
-        """Every failure, as one sentence; empty when all agree."""
+        """Return every failure in one sentence; empty if there is none."""
         return "; ".join(
             f"{self.subject}.{row.name} {row.problem}" for row in self.rows if row.problem
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report as JSON-ready values."""
         return {
             "subject": self.subject,
             "passed": self.passed,
@@ -110,35 +114,40 @@ class ParityReport:
 
 def compare_frames(
     name: str,
-    reference: NDArray[Any],
-    candidate: NDArray[Any],
+    reference: Float[Array, "T ... 3"],
+    candidate: Float[Array, "T ... 3"],
     *,
     required_psnr: float,
     remedy: str = "",
 ) -> FidelityMetric:
-    """Compare colours in 0..1 of T frames, `[T, ..., 3]`, that need not be equal but alike.
+    """Compare colours in 0..1 of T frames, `[T, ..., 3]`, with their reference by PSNR.
 
     Args:
-        required_psnr: PSNR in dB, over all frames together, that is enough.
-        remedy: what to do where it is not.
+        name: of the set of frames, for the report.
+        required_psnr: PSNR in dB, over all frames together, that is sufficient.
+        remedy: what to do if it is not reached, for the message.
     """
     error = np.square(candidate.astype(np.float64) - reference)
     of_frame = error.reshape(len(error), -1).mean(axis=1)
-    psnr, min_frame_psnr = psnr_of(of_frame.mean()), psnr_of(of_frame.max())
-    said = f"reaches {psnr:.1f} dB, {required_psnr:g} dB are asked for" + (
-        f" ({remedy})" if remedy else ""
-    )
-    problem = "" if psnr >= required_psnr else said  # a NaN compares false
+    psnr = psnr_of(of_frame.mean())
+    min_frame_psnr = psnr_of(of_frame.max())
+    problem = ""
+    if not psnr >= required_psnr:  # true for NaN
+        problem = f"reaches {psnr:.1f} dB, {required_psnr:g} dB are required"
+        problem += f" ({remedy})" if remedy else ""
     return FidelityMetric(name, len(error), psnr, min_frame_psnr, required_psnr, problem)
 
 
 def compare(
-    subject: str, reference: Arrays, candidate: Arrays, tolerances: Mapping[str, Tolerance]
+    subject: str,
+    reference: Mapping[str, Shaped[Array, "..."]],
+    candidate: Mapping[str, Shaped[Array, "..."]],
+    tolerances: Mapping[str, Tolerance],
 ) -> ParityReport:
     """Compare two sets of named arrays.
 
     Args:
-        subject: what is compared, for the report.
+        subject: name of what is compared, for the report.
         tolerances: one for each name in `reference`.
     """
     rows = [
@@ -154,23 +163,27 @@ def compare(
 
 
 def _difference(
-    name: str, reference: NDArray[Any], candidate: NDArray[Any] | None, limit: Tolerance
+    name: str,
+    reference: Shaped[Array, "..."],
+    candidate: Shaped[Array, "..."] | None,
+    limit: Tolerance,
 ) -> Difference:
     if candidate is None:
         return Difference(name, reference.shape, np.inf, np.inf, limit, "is missing")
     if candidate.shape != reference.shape:
         problem = f"must have shape {list(reference.shape)}, got {list(candidate.shape)}"
         return Difference(name, candidate.shape, np.inf, np.inf, limit, problem)
-    wanted = reference.astype(np.float64)
-    error = np.abs(candidate.astype(np.float64) - wanted)
-    excess = error - limit.relative * np.abs(wanted)
+    expected = reference.astype(np.float64)
+    error = np.abs(candidate.astype(np.float64) - expected)
+    excess = error - limit.relative * np.abs(expected)
     largest, mean = (float(error.max()), float(error.mean())) if error.size else (0.0, 0.0)
     needed = float(excess.max()) if error.size else 0.0
-    if needed <= limit.absolute:  # a NaN compares false and so falls through
+    if needed <= limit.absolute:  # false for NaN
         return Difference(name, reference.shape, largest, mean, limit)
     where = np.unravel_index(int(np.argmax(np.nan_to_num(excess, nan=np.inf))), error.shape)
+    relative = f" + {limit.relative:.0e} relative" if limit.relative else ""
     problem = (
-        f"differs by {largest:.2e} at {[int(i) for i in where]}, tolerance {limit.absolute:.0e}"
-        f"{f' + {limit.relative:.0e} relative' if limit.relative else ''} (an absolute {needed:.1e} would pass)"
+        f"differs by {largest:.2e} at {[int(i) for i in where]}, "
+        f"tolerance {limit.absolute:.0e}{relative} (an absolute {needed:.1e} would pass)"
     )
     return Difference(name, reference.shape, largest, mean, limit, problem)

@@ -1,7 +1,7 @@
-"""Reference: the implicit renders of the proof frames, with poses and camera, as a small file in an avatar folder.
+"""Reference frames: implicit renders with poses and camera, in one file of an avatar folder.
 
-Colours and normals are rounded to a byte. An export judges by what it stored, so that a later check on any machine
-judges by the very same.
+Colours and normals are rounded to a byte. An export compares with the rounded values, so that a
+later check on any machine uses the same reference.
 """
 
 from __future__ import annotations
@@ -11,42 +11,44 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float32, UInt8
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.untrusted.npz import npz_sizes, read_npz
 
-from .stage_metrics import FrameImages, shown
-
-Float = NDArray[np.float32]
-Byte = NDArray[np.uint8]
+from .stage_metrics import FrameImages, frame_images
 
 FILE = "golden/implicit.npz"
-"""Its place in an avatar folder."""
+"""Place of the reference frames in an avatar folder."""
 
-MASK, MOUTH = 1, 2
-"""Bits of `regions`."""
+MASK = 1
+"""Bit of `regions`: the pixel shows the avatar."""
+
+MOUTH = 2
+"""Bit of `regions`: the pixel is in the mouth region."""
 
 STEPS = 127.0
-"""Of a normal's component from 0 to 1; rounding to them turns a normal by 0.2 degrees."""
+"""Levels of a normal's component from 0 to 1; rounding turns a normal by at most 0.2 degrees."""
 
 
 @dataclass(frozen=True)
 class ReferenceFrames:
-    """T frames of N x N pixels.
+    """T frames of N x N pixels with the expressions and poses that they show.
 
     Raises:
-        InputError: the arrays do not belong together.
+        InputError: the shapes of the arrays do not agree.
     """
 
-    expression: Float  # [T, E]
-    pose: Float  # [T, 15]
+    expression: Float32[Array, "T E"]
+    pose: Float32[Array, "T 15"]
     camera: Camera
-    rgb: Byte  # [T, N, N, 3]
-    normal: Byte  # [T, N, N, 3] component -1..1 -> 1..255
-    regions: Byte  # [T, N, N] bits `MASK` and `MOUTH`
+    rgb: UInt8[Array, "T N N 3"]
+    normal: UInt8[Array, "T N N 3"]
+    """Components -1..1 as 1..255."""
+    regions: UInt8[Array, "T N N"]
+    """Bits `MASK` and `MOUTH`."""
 
     def __post_init__(self) -> None:
         ensure_shape("proof rgb", self.rgb, ("T", "N", "N", 3))
@@ -57,21 +59,32 @@ class ReferenceFrames:
         ensure_shape("proof poses", self.pose, (frames, 15))
 
     @classmethod
-    def blank(cls, expression: Float, pose: Float, camera: Camera, size: int) -> ReferenceFrames:
-        """Frames that are still to be drawn in `size` x `size` pixels: they show nothing."""
+    def blank(
+        cls,
+        expression: Float32[Array, "T E"],
+        pose: Float32[Array, "T 15"],
+        camera: Camera,
+        size: int,
+    ) -> ReferenceFrames:
+        """Return empty frames of `size` x `size` pixels, which are yet to be rendered."""
         images = np.zeros((len(pose), size, size, 3), dtype=np.uint8)
         return cls(expression, pose, camera, images, images, images[..., 0])
 
     @classmethod
     def of(
         cls,
-        expression: Float,
-        pose: Float,
+        expression: Float32[Array, "T E"],
+        pose: Float32[Array, "T 15"],
         camera: Camera,
         pictures: list[FrameImages],
-        mouths: list[NDArray[np.bool_]],
+        mouths: list[Bool[Array, "N N"]],
     ) -> ReferenceFrames:
-        """Rounded from pictures and, in each, the pixels of the mouth region `[N, N]`."""
+        """Round rendered frames to bytes.
+
+        Args:
+            pictures: T rendered frames.
+            mouths: T masks `[N, N]` of the mouth region.
+        """
         masks = np.stack([picture.mask for picture in pictures])
         regions = MASK * masks.astype(np.uint8) + MOUTH * (masks & np.stack(mouths)).astype(
             np.uint8
@@ -89,23 +102,26 @@ class ReferenceFrames:
 
     @property
     def size(self) -> int:
-        """N."""
+        """Side of the frames in pixels, N."""
         return int(self.rgb.shape[1])
 
     @property
-    def mouths(self) -> list[NDArray[np.bool_]]:
-        """[N, N] for each frame, the pixels of the mouth region."""
+    def mouths(self) -> list[Bool[Array, "N N"]]:
+        """Mask of the mouth region in each frame."""
         return [(regions & MOUTH) > 0 for regions in self.regions]
 
     def pictures(self) -> list[FrameImages]:
-        """The frames as they can be compared."""
-        normal = (self.normal.astype(np.float32) - (STEPS + 1)) / STEPS
-        rows = zip(self.rgb / np.float32(255.0), normal, self.regions & MASK, strict=True)
-        return [shown(rgb, turned, mask > 0) for rgb, turned, mask in rows]
+        """Return the frames as images in float."""
+        normals = (self.normal.astype(np.float32) - (STEPS + 1)) / STEPS
+        rows = zip(self.rgb / np.float32(255.0), normals, self.regions & MASK, strict=True)
+        return [frame_images(rgb, normal, mask > 0) for rgb, normal, mask in rows]
 
 
 def write_reference(folder: Path, reference: ReferenceFrames) -> None:
-    """Store it; rows are kept as differences of neighbours, which pack twice as well."""
+    """Write reference frames into an avatar folder.
+
+    Images are stored as differences of neighbouring pixels, which compress twice as well.
+    """
     (folder / "golden").mkdir(exist_ok=True)
     with (folder / FILE).open("wb") as file:
         np.savez_compressed(
@@ -121,16 +137,17 @@ def write_reference(folder: Path, reference: ReferenceFrames) -> None:
 
 
 def read_reference(path: Path) -> ReferenceFrames:
-    """The reference in a file.
+    """Read reference frames from a file.
 
     Raises:
-        InputError: it cannot be read or does not fit together.
+        InputError: the file cannot be read or its arrays do not agree.
     """
     try:
-        held: dict[str, Any] = dict(read_npz(path, npz_sizes(path)))
-        camera = Camera(held.pop("world_to_camera"), held.pop("intrinsics"))
-        held |= {name: np.cumsum(held[name], axis=2, dtype=np.uint8) for name in ("rgb", "normal")}
-        return ReferenceFrames(camera=camera, **held)
+        arrays: dict[str, Any] = dict(read_npz(path, npz_sizes(path)))
+        camera = Camera(arrays.pop("world_to_camera"), arrays.pop("intrinsics"))
+        for name in ("rgb", "normal"):
+            arrays[name] = np.cumsum(arrays[name], axis=2, dtype=np.uint8)
+        return ReferenceFrames(camera=camera, **arrays)
     except Exception as error:
         raise InputError(
             f"{path} has no usable implicit renders ({error}); export the avatar again"

@@ -1,4 +1,8 @@
-"""Measures: how alike two series of pictures are, as a few numbers, medians over the frames and the worst frame."""
+"""Metrics, tolerances and reports of the stages of an export.
+
+`measure` compares two series of frames by a few numbers, each a median over the frames and the
+value of the worst frame. `StageReport` compares such measures with their limits.
+"""
 
 from __future__ import annotations
 
@@ -11,52 +15,63 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Bool, Float, Float32, Float64
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
 
 from .image_metrics import WINDOW, iou, normal_angle, psnr, ssim
 
-# Picture: what is compared, colours, normals and mask of one frame.
+FILE = "golden/tolerances.json"
+"""Place of the tolerances in an avatar folder, so that every machine applies the same."""
 
+STAGE_NAMES = ("baked", "onnx", "tensorrt", "student")
+"""The stages that can have limits, in order."""
 
-Float = NDArray[np.float32]
+WORST = "worst_"
+"""Prefix of a metric's name that stands for the worst frame instead of the median."""
 
 BACKGROUND = 1.0
-"""Grey value of pixels that show nothing."""
+"""Grey value of pixels that do not show the avatar."""
+
+Mask = NDArray[np.bool_]
+"""`[H, W]`."""
+
+Values = NDArray[np.float64]
+"""`[T]`: the values of a metric in T frames."""
+
+Tolerances = Mapping[str, Mapping[str, float]]
+"""Stage -> metric -> limit."""
 
 
 class FrameImages(NamedTuple):
-    """One frame, by whatever drew it."""
+    """Colours, normals and mask of one frame."""
 
-    rgb: Float  # [H, W, 3] in 0..1, the background white
-    normal: Float  # [H, W, 3] unit, model space; anything where the mask is false
-    mask: NDArray[np.bool_]  # [H, W] whether the pixel shows the avatar
+    rgb: Float32[Array, "H W 3"]
+    """In 0..1; the background is white."""
+    normal: Float32[Array, "H W 3"]
+    """Unit, model space; undefined where the mask is false."""
+    mask: Bool[Array, "H W"]
+    """Pixels that show the avatar."""
 
 
-def shown(rgb: NDArray[Any], normal: NDArray[Any], mask: NDArray[np.bool_]) -> FrameImages:
-    """A picture of its own memory, its background made white."""
+def frame_images(
+    rgb: Float[Array, "H W 3"], normal: Float[Array, "H W 3"], mask: Bool[Array, "H W"]
+) -> FrameImages:
+    """Copy the images of a frame and make the background white."""
     colours = np.where(mask[..., None], rgb, BACKGROUND).astype(np.float32)
     return FrameImages(colours, np.array(normal, dtype=np.float32), np.array(mask))
 
 
-Mask = NDArray[np.bool_]
-
-Values = NDArray[np.float64]
-
-WORST = "worst_"
-"""Before the name of a measure: that of the worst frame instead of the median."""
-
-
 class StageMetric(NamedTuple):
-    """One row of the table of measures."""
+    """One row of the table of metrics."""
 
     title: str
     unit: str
     falls: bool
     """Whether less is better."""
     of: Callable[[FrameImages, FrameImages, Mask], float]
-    """(reference, candidate, mouth region) -> its value in one frame; NaN where there is nothing to measure."""
+    """(reference, candidate, mouth region) -> value in one frame; NaN if it is undefined there."""
     chained: Callable[[Sequence[float]], float]
-    """The limit of several hops together, from the limits of each."""
+    """Limits of several stages -> limit of all of them together."""
 
 
 def _psnr(a: FrameImages, b: FrameImages, within: Mask) -> float:
@@ -74,7 +89,7 @@ def _angle(a: FrameImages, b: FrameImages, within: Mask) -> float:
 
 
 def _sum_of_errors(decibels: Sequence[float]) -> float:
-    """Root mean squares add up at most."""
+    """PSNR of several differences together, at worst: their root mean squares add up."""
     return float(-20.0 * np.log10(sum(10.0 ** (-value / 20.0) for value in decibels)))
 
 
@@ -102,14 +117,18 @@ MEASURES: dict[str, StageMetric] = {
         "mouth normals", "°", True, lambda a, b, mouth: _angle(a, b, mouth & b.mask), sum
     ),
 }
-"""Within the pixels that both pictures show; those of the mouth, within its region alone."""
+"""The metrics by name. They cover the pixels where both images show the avatar; those of the mouth,
+the mouth region alone."""
 
 NAMES = tuple(prefix + name for name in MEASURES for prefix in ("", WORST))
-"""Everything that can be measured and limited."""
+"""Names of all measures: each metric with and without `WORST`."""
+
+COLUMNS = ("stage", *(row.title for row in MEASURES.values()))
+"""Headings of a table of stages, see `cells`."""
 
 
 def row_of(name: str) -> StageMetric:
-    """The row that a name, with or without `WORST`, belongs to."""
+    """Return the metric of a name with or without `WORST`."""
     return MEASURES[name.removeprefix(WORST)]
 
 
@@ -117,20 +136,30 @@ def measure_frames(
     reference: Sequence[FrameImages],
     candidate: Sequence[FrameImages],
     mouths: Sequence[Mask],
-) -> dict[str, Values]:
-    """`[T]` every row of `MEASURES` in each frame; NaN where a frame shows nothing of it."""
+) -> dict[str, Float64[Array, " T"]]:
+    """Return every metric of `MEASURES` in each of T frames; NaN where it is undefined.
+
+    Args:
+        reference: T frames.
+        candidate: T frames.
+        mouths: T masks `[H, W]` of the mouth region.
+    """
     frames = list(zip(reference, candidate, mouths, strict=True))
     values = {name: [row.of(*frame) for frame in frames] for name, row in MEASURES.items()}
     return {name: np.array(row, dtype=np.float64) for name, row in values.items()}
 
 
-def summary(of_frames: Mapping[str, Values]) -> dict[str, float]:
-    """Every measure of `NAMES` by name, but those of which no frame shows anything."""
+def summary(of_frames: Mapping[str, Float64[Array, " T"]]) -> dict[str, float]:
+    """Return every measure of `NAMES` by name, without those that no frame defines.
+
+    Args:
+        of_frames: result of `measure_frames`.
+    """
     measures: dict[str, float] = {}
     for name, values in of_frames.items():
-        if (shown := values[~np.isnan(values)]).size:
-            measures[name] = float(np.median(shown))
-            measures[WORST + name] = float(shown.max() if row_of(name).falls else shown.min())
+        if (defined := values[~np.isnan(values)]).size:
+            measures[name] = float(np.median(defined))
+            measures[WORST + name] = float(defined.max() if row_of(name).falls else defined.min())
     return measures
 
 
@@ -139,15 +168,16 @@ def measure(
     candidate: Sequence[FrameImages],
     mouths: Sequence[Mask],
 ) -> dict[str, float]:
-    """The `summary` of all frames."""
+    """Return the `summary` of T frames; the arguments are those of `measure_frames`."""
     return summary(measure_frames(reference, candidate, mouths))
 
 
-def worst_first(name: str, of_frames: Mapping[str, Values]) -> list[int]:
-    """The frames in which a measure has a value, the worst first.
+def worst_first(name: str, of_frames: Mapping[str, Float64[Array, " T"]]) -> list[int]:
+    """Return the indices of the frames in which a measure is defined, the worst first.
 
     Args:
-        name: of `NAMES`.
+        name: one of `NAMES`.
+        of_frames: result of `measure_frames`.
     """
     values = of_frames[name.removeprefix(WORST)]
     order = np.argsort(-values if row_of(name).falls else values, kind="stable")
@@ -155,95 +185,88 @@ def worst_first(name: str, of_frames: Mapping[str, Values]) -> list[int]:
 
 
 def chained(limits: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """What hops may lose together; one that is silent about a measure is taken to lose nothing of it."""
+    """Combine the limits of several stages into those of all of them together.
+
+    A stage without a limit for a measure counts as lossless in it.
+    """
     names = {name: [one[name] for one in limits if name in one] for name in NAMES}
     return {name: row_of(name).chained(values) for name, values in names.items() if values}
 
 
-# Tolerances: hop -> measure -> limit, checked, and their place in an avatar folder.
+def validate_tolerances(tolerances: Mapping[str, Any], source: str) -> dict[str, dict[str, float]]:
+    """Validate tolerances: the limits of some stages, each of some measures.
 
-
-FILE = "golden/tolerances.json"
-"""Its place in an avatar folder, so that it is judged by the same anywhere."""
-
-STAGE_NAMES = ("baked", "onnx", "tensorrt", "student")
-"""The hops that can be limited, in order."""
-
-Tolerances = Mapping[str, Mapping[str, float]]
-
-
-def checked(given: Mapping[str, Any], source: str) -> dict[str, dict[str, float]]:
-    """Limits of some hops, each of some measures.
+    Args:
+        source: file that they come from, for the messages.
 
     Raises:
-        UsageError: a hop or a measure that does not exist, or a limit that is no number.
+        UsageError: a stage or a measure does not exist, or a limit is not a number.
     """
-    for hop, limits in given.items():
-        if hop not in STAGE_NAMES:
-            raise unknown_name(f"hop in {source}", hop, STAGE_NAMES)
+    for stage, limits in tolerances.items():
+        if stage not in STAGE_NAMES:
+            raise unknown_name(f"stage in {source}", stage, STAGE_NAMES)
         if not isinstance(limits, Mapping):
-            raise UsageError(f"[{hop}] in {source} must be a table of limits, got {limits!r}")
+            raise UsageError(f"[{stage}] in {source} must be a table of limits, got {limits!r}")
         for name, limit in limits.items():
             if name not in NAMES:
-                raise unknown_name(f"measure of {hop} in {source}", name, NAMES)
+                raise unknown_name(f"measure of {stage} in {source}", name, NAMES)
             if isinstance(limit, bool) or not isinstance(limit, int | float) or limit != limit:
-                raise UsageError(f"{name} of {hop} in {source} must be a number, got {limit!r}")
+                raise UsageError(f"{name} of {stage} in {source} must be a number, got {limit!r}")
     return {
-        hop: {name: float(limit) for name, limit in limits.items()} for hop, limits in given.items()
+        stage: {name: float(limit) for name, limit in limits.items()}
+        for stage, limits in tolerances.items()
     }
 
 
 def write_tolerances(folder: Path, tolerances: Tolerances) -> None:
-    """Store them beside the reference."""
-    text = json.dumps({hop: dict(limits) for hop, limits in tolerances.items()}, indent=2)
+    """Write tolerances into an avatar folder."""
+    text = json.dumps({stage: dict(limits) for stage, limits in tolerances.items()}, indent=2)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def read_tolerances(path: Path) -> dict[str, dict[str, float]]:
-    """The tolerances in a folder's file.
+    """Read the tolerances of an avatar folder from their file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
-        return checked(json.loads(path.read_text(encoding="utf-8")), str(path))
+        return validate_tolerances(json.loads(path.read_text(encoding="utf-8")), str(path))
     except (OSError, ValueError, AttributeError, RecursionError, UsageError) as error:
         raise InputError(
             f"{path} has no usable tolerances ({error}); export the avatar again"
         ) from error
 
 
-# HopReport: what one hop of the waterfall loses, what it may lose, and the sentence about a miss.
-
-
 @dataclass(frozen=True)
 class StageReport:
-    """One hop, measured or not run."""
+    """Measures and limits of one stage, or why it was not run."""
 
     name: str
     start: str
-    """What drew the reference."""
+    """Renderer of the reference."""
     end: str
-    """What drew the candidate."""
+    """Renderer of the candidate."""
     measures: Mapping[str, float] = field(default_factory=dict)
-    """See `measures.measure`."""
+    """Result of `measure`."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """Measure -> the least that is enough; of angles, the most."""
+    """Measure -> smallest sufficient value; for angles, the largest."""
     not_run: str = ""
     """Why there are no measures."""
     frames: Mapping[str, str] = field(default_factory=dict)
-    """Measure -> the name of the frame in which it is worst, where frames have names."""
+    """Measure -> name of the frame in which it is worst, where frames have names."""
 
     def misses(self) -> list[str]:
-        """The names of the measures that are not good enough."""
-        return [name for name in self.limits if name in self.measures and not self._enough(name)]
+        """Return the names of the measures that miss their limits."""
+        return [name for name in self.limits if name in self.measures and not self._passes(name)]
 
-    def _enough(self, name: str) -> bool:
-        value, limit = self.measures[name], self.limits[name]
+    def _passes(self, name: str) -> bool:
+        value = self.measures[name]
+        limit = self.limits[name]
         return value <= limit if row_of(name).falls else value >= limit
 
     def problems(self) -> str:
-        """Every miss in one sentence; empty when there is none."""
+        """Return every miss in one sentence; empty if there is none."""
         misses = [self._miss(name) for name in self.misses()]
         stage = f"the stage {self.name} ({self.start} -> {self.end}) differs too much"
         return f"{stage}: {', '.join(misses)}" if misses else ""
@@ -251,41 +274,41 @@ class StageReport:
     def _miss(self, name: str) -> str:
         bound = "at most" if row_of(name).falls else "at least"
         worst = WORST + name.removeprefix(WORST)
-        kind, frame = ("worst" if name == worst else "median"), ""
+        kind = "worst" if name == worst else "median"
+        frame = ""
         if name in self.frames:
-            frame = f", worst frame '{self.frames[name]}' with {self.shown(worst)}"
+            frame = f", worst frame '{self.frames[name]}' with {self.value_text(worst)}"
         title = f"{kind} {row_of(name).title}"
-        return f"{title} {self.shown(name)} ({bound} {self.asked(name)} required{frame})"
+        limit = f"{bound} {self.limit_text(name)} required"
+        return f"{title} {self.value_text(name)} ({limit}{frame})"
 
-    def shown(self, name: str) -> str:
-        """What was measured, with its unit."""
-        return spelt(name, self.measures[name])
+    def value_text(self, name: str) -> str:
+        """Return the value of a measure with its unit."""
+        return value_with_unit(name, self.measures[name])
 
-    def asked(self, name: str) -> str:
-        """What is asked for, with its unit; empty where nothing is."""
-        return spelt(name, self.limits[name]) if name in self.limits else ""
+    def limit_text(self, name: str) -> str:
+        """Return the limit of a measure with its unit; empty if it has none."""
+        return value_with_unit(name, self.limits[name]) if name in self.limits else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report as JSON-ready values."""
         head = {"hop": self.name, "from": self.start, "to": self.end}
         if self.not_run:
             return {**head, "not_run": self.not_run}
-        told = {name: round(value, 5) for name, value in self.measures.items()}
         return {
             **head,
             "passed": not self.misses(),
-            "measures": told,
+            "measures": {name: round(value, 5) for name, value in self.measures.items()},
             "limits": dict(self.limits),
             **({"worst_frames": dict(self.frames)} if self.frames else {}),
         }
 
 
-COLUMNS = ("stage", *(row.title for row in MEASURES.values()))
-"""Heads of a table of hops."""
-
-
 def cells(report: StageReport) -> tuple[str, ...]:
-    """One hop's row: median, worst frame in brackets, and below what is asked for where that is missed."""
+    """Return the row of a stage in a table with the headings `COLUMNS`.
+
+    A cell holds the median, the worst frame in parentheses, and each limit that is missed.
+    """
     head = f"{report.start} -> {report.end}"
     if report.not_run:
         return (f"{head}\nnot run: {report.not_run}", *[""] * len(MEASURES))
@@ -295,13 +318,13 @@ def cells(report: StageReport) -> tuple[str, ...]:
 def _cell(report: StageReport, name: str) -> str:
     if name not in report.measures:
         return "not in view"
-    missed = [asked for asked in (name, WORST + name) if asked in report.misses()]
-    text = f"{report.shown(name)} ({report.shown(WORST + name)})"
-    return text + "".join(f"\nMISSED: {asked} {report.asked(asked)}" for asked in missed)
+    missed = [measure for measure in (name, WORST + name) if measure in report.misses()]
+    text = f"{report.value_text(name)} ({report.value_text(WORST + name)})"
+    return text + "".join(f"\nMISSED: {name} {report.limit_text(name)}" for name in missed)
 
 
-def spelt(name: str, value: float) -> str:
-    """A value of a measure, with its unit."""
+def value_with_unit(name: str, value: float) -> str:
+    """Format a value of a measure with its unit."""
     unit = row_of(name).unit
     if unit == "dB":
         return f"{value:.1f} dB"

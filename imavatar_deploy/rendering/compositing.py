@@ -1,4 +1,4 @@
-"""Composite: colours and coverage -> RGBA bytes over a background, or transparent where there is none."""
+"""Compositing: colours and coverage to RGBA bytes over a background or a transparent one."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Int32, UInt8
 from imavatar_deploy.errors import UsageError
 
 from .workers import Workers, kernel
 
-Float = NDArray[np.float32]
+# Arrays in compiled loops
+Floats = NDArray[np.float32]
 Index = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
 Background = str | Sequence[int] | None
-"""`#rrggbb`, a name in `COLOURS`, three numbers in 0..255, or None for transparent."""
+"""`#rrggbb`, a name in `COLOURS`, three integers in 0..255, or None for transparent."""
 
 COLOURS = {
     "white": "#ffffff",
@@ -26,16 +28,17 @@ COLOURS = {
     "green": "#00b140",
     "blue": "#0047bb",
 }
-"""Names for backgrounds; green and blue are the usual ones for keying."""
+"""Named backgrounds; green and blue are the usual ones for keying."""
 
 TRANSPARENT = (0, 0, 0, 0)
+"""RGBA bytes of the transparent background."""
 
 
 def background_rgba(background: Background) -> tuple[int, ...]:
-    """The four bytes of a background.
+    """Return the RGBA bytes of a background.
 
     Raises:
-        UsageError: not a colour.
+        UsageError: it is not a colour.
     """
     if background is None:
         return TRANSPARENT
@@ -46,15 +49,25 @@ def background_rgba(background: Background) -> tuple[int, ...]:
         colour = tuple(background)
     if len(colour) != 3 or not all(isinstance(part, int) and 0 <= part <= 255 for part in colour):
         raise UsageError(
-            f"a background is '#rrggbb', three numbers in 0..255, or one of {', '.join(COLOURS)}; got {background!r}"
+            f"a background is '#rrggbb', three numbers in 0..255, or one of {', '.join(COLOURS)}; "
+            f"got {background!r}"
         )
     return (*colour, 255)
 
 
 def composite(
-    colours: Float, triangle: Index, background: tuple[int, ...], workers: Workers
-) -> Bytes:
-    """[H, W, 4] RGBA bytes from colours `[H, W, 3]` in 0..1 where `triangle` `[H, W]` is not negative."""
+    colours: Float32[Array, "H W 3"],
+    triangle: Int32[Array, "H W"],
+    background: tuple[int, ...],
+    workers: Workers,
+) -> UInt8[Array, "H W 4"]:
+    """Return RGBA bytes: the colours where a triangle covers the pixel, else the background.
+
+    Args:
+        colours: in 0..1; undefined where no triangle covers the pixel.
+        triangle: -1 where no triangle covers the pixel.
+        background: RGBA bytes.
+    """
     image = np.zeros((*triangle.shape, 4), dtype=np.uint8)
     workers.each(
         _composite, len(image), colours, triangle, np.array(background, dtype=np.uint8), image
@@ -64,9 +77,9 @@ def composite(
 
 @kernel
 def _composite(
-    start: int, stop: int, colours: Float, triangle: Index, background: Bytes, image: Bytes
+    start: int, stop: int, colours: Floats, triangle: Index, background: Bytes, image: Bytes
 ) -> None:
-    """The rows start..stop, rounded to the nearest byte, halves upwards."""
+    """Composite the rows start..stop; round to the nearest byte, halves upwards."""
     for y in range(start, stop):
         for x in range(triangle.shape[1]):
             if triangle[y, x] < 0:

@@ -1,7 +1,7 @@
-"""CpuRenderer: pose, normals, rasterise, shade and composite a frame with numba on the host's cores.
+"""CpuRenderer: pose, normals, rasterise, shade and composite a frame with numba on a CPU.
 
-Every picture of a baked avatar on a CPU comes from here: the player's, those of the fidelity report
-and of an evaluation. What needs the posed surface alone uses `SurfacePoser`.
+It draws every image of a baked avatar on a CPU: for the player, the fidelity report and the
+evaluation. `SurfacePoser` computes the posed surface alone.
 """
 
 from __future__ import annotations
@@ -33,11 +33,14 @@ class PosedSurface(NamedTuple):
 
 
 PoseSurface = Callable[[Float32[Array, " E"], Float32[Array, "15"], StageCallback], PosedSurface]
-"""Expression `[E]`, pose `[15]` and the callback of the stages -> the posed surface."""
+"""(expression `[E]`, pose `[15]`, stage callback) -> posed surface."""
 
 
 class SurfacePoser:
-    """Poses the vertices of an avatar and computes their normals: the first two stages of a frame."""
+    """Poses the vertices of an avatar and computes their normals.
+
+    These are the first two stages of a frame.
+    """
 
     def __init__(self, avatar: Avatar, workers: Workers) -> None:
         self._animator = Animator(avatar, workers)
@@ -49,7 +52,7 @@ class SurfacePoser:
         pose: Float32[Array, "15"],
         stage_done: StageCallback = untimed,
     ) -> PosedSurface:
-        """Return the surface for an expression `[E]` and a pose `[15]`; the next call overwrites it."""
+        """Return the posed surface; the next call overwrites it."""
         posed = self.pose(expression, pose)
         stage_done()
         normals = self.normals(posed)
@@ -57,11 +60,11 @@ class SurfacePoser:
         return PosedSurface(posed.vertices, normals)
 
     def pose(self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]) -> Posed:
-        """Return vertices and bones alone; the next call overwrites the vertices."""
+        """Return the posed vertices and bones; the next call overwrites the vertices."""
         return self._animator(expression, pose)
 
     def normals(self, posed: Posed) -> Float32[Array, "V 3"]:
-        """Return the unit normals `[V, 3]` of what `pose` returned; the next call overwrites them."""
+        """Return the unit normals of posed vertices; the next call overwrites them."""
         return self._normals(posed)
 
 
@@ -74,13 +77,13 @@ class FrameBuffers(NamedTuple):
 
 
 class CpuRenderer:
-    """A `Renderer` on the host's cores. Close it, or use it in a `with contextlib.closing(...)`.
+    """A `Renderer` on a CPU. Close it, or use it in a `with contextlib.closing(...)`.
 
     Args:
         session: runs texture.onnx with the interface of an ONNX Runtime session; None for shadings
-            that do without the texture network.
-        note: what the session is, where that is worth telling.
-        close_session: releases what the session holds on a device.
+            without the texture network.
+        note: what runs the session, where that differs from the request.
+        close_session: releases the session's resources on a device.
         pose_surface: replaces `SurfacePoser`, for instance by the exported animation graph.
     """
 
@@ -114,7 +117,7 @@ class CpuRenderer:
         image_matrix: Float32[Array, "3 4"],
         stage_done: StageCallback = untimed,
     ) -> UInt8[Array, "H W 4"]:
-        """Return the frame as `[H, W, 4]` RGBA in an array of its own; `stage_done` follows each stage."""
+        """Return the frame as RGBA in a new array; `stage_done` is called after each stage."""
         fragments, normals = self._visible(expression, pose, image_matrix, stage_done)
         colours = self._shading(fragments, normals, condition_of(expression, pose))
         stage_done()
@@ -128,7 +131,7 @@ class CpuRenderer:
         poses: Float32[Array, "N 15"],
         image_matrix: Float32[Array, "3 4"],
     ) -> UInt8[Array, "N H W 4"]:
-        """Return `[N, H, W, 4]`, the bytes of N calls of `render`."""
+        """Return the bytes of N calls of `render`."""
         images = np.zeros((len(expressions), *self._size, 4), dtype=np.uint8)
         for image, expression, pose in zip(images, expressions, poses, strict=True):
             image[:] = self.render(expression, pose, image_matrix)
@@ -140,7 +143,7 @@ class CpuRenderer:
         pose: Float32[Array, "15"],
         image_matrix: Float32[Array, "3 4"],
     ) -> FrameBuffers:
-        """Return colours, normals and mask of the frame in float; the next call overwrites the colours."""
+        """Return colours, normals and mask of the frame; the next call overwrites the colours."""
         fragments, normals = self._visible(expression, pose, image_matrix, untimed)
         colours = self._shading(fragments, normals, condition_of(expression, pose))
         return FrameBuffers(
@@ -150,7 +153,7 @@ class CpuRenderer:
     def vertices(
         self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
     ) -> Float32[Array, "V 3"]:
-        """Return the posed vertices `[V, 3]`; the next call overwrites them."""
+        """Return the posed vertices; the next call overwrites them."""
         return self._poser.pose(expression, pose).vertices
 
     def normals(
@@ -159,7 +162,7 @@ class CpuRenderer:
         pose: Float32[Array, "15"],
         image_matrix: Float32[Array, "3 4"],
     ) -> Float32[Array, "H W 3"]:
-        """Return the unit normal of the surface in each pixel `[H, W, 3]`; zero in the background."""
+        """Return the unit normal of the surface in each pixel; zero in the background."""
         return self._normal_image(*self._visible(expression, pose, image_matrix, untimed))
 
     def close(self) -> None:
@@ -174,7 +177,7 @@ class CpuRenderer:
         image_matrix: Float32[Array, "3 4"],
         stage_done: StageCallback,
     ) -> tuple[Fragments, Float32[Array, "V 3"]]:
-        """The fragment in each pixel, and the normals of the vertices `[V, 3]`."""
+        """Return the fragment in each pixel and the normals of the vertices."""
         surface = self._pose_surface(expression, pose, stage_done)
         fragments = self._rasteriser.draw(surface.vertices, image_matrix)
         stage_done()
@@ -187,7 +190,7 @@ class CpuRenderer:
 
 
 def open_cpu_renderer(config: RenderConfig) -> CpuRenderer:
-    """Open a renderer whose texture network, where the shading needs it, runs in ONNX Runtime on the CPU.
+    """Open a renderer; the texture network, if the shading needs it, runs in ONNX Runtime.
 
     Raises:
         InputError: the folder lacks a file that the shading needs.

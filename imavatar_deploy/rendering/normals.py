@@ -1,21 +1,25 @@
-"""Normals: of the posed mesh, gathered per vertex so that threads share no place, and of the surface itself."""
+"""Vertex normals of the posed mesh, and normals of the implicit surface that it approximates."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float, Float32, Int32
 from imavatar_deploy.avatar import Avatar
 
 from .posing import Posed
 from .workers import Workers, kernel
 
-Float = NDArray[np.float32]
+# Arrays in compiled loops
+Floats = NDArray[np.float32]
 Index = NDArray[np.int32]
 
 
-def vertex_normals(vertices: Float, faces: Index) -> Float:
-    """[V, 3] unit normals, the plain way: the truth that `VertexNormals` is held to."""
+def vertex_normals(
+    vertices: Float[Array, "V 3"], faces: Int32[Array, "F 3"]
+) -> Float32[Array, "V 3"]:
+    """Return the unit normals of a mesh: the reference implementation of `VertexNormals`."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     normals = np.zeros_like(vertices)
     for corner in range(3):
@@ -25,12 +29,13 @@ def vertex_normals(vertices: Float, faces: Index) -> Float:
 
 
 class VertexNormals:
-    """Unit normals of a mesh whose faces stay and whose vertices move.
+    """Unit normals of a mesh with constant faces and moving vertices.
 
-    The sum of the cross products of a vertex' faces: each counts by its area. A vertex without area has normal zero.
+    The normal of a vertex is the mean of the normals of its faces, weighted by their areas; zero if
+    these have no area. It is gathered per vertex, so that threads write to different addresses.
     """
 
-    def __init__(self, faces: Index, vertex_count: int, workers: Workers) -> None:
+    def __init__(self, faces: Int32[Array, "F 3"], vertex_count: int, workers: Workers) -> None:
         self._workers = workers
         self._faces = np.array(faces)
         corners = self._faces.ravel()
@@ -39,8 +44,8 @@ class VertexNormals:
         self._crosses = np.zeros((len(faces), 3), dtype=np.float32)
         self._normals = np.zeros((vertex_count, 3), dtype=np.float32)
 
-    def __call__(self, vertices: Float) -> Float:
-        """[V, 3] unit normals of vertices `[V, 3]`; the next call overwrites them."""
+    def __call__(self, vertices: Float32[Array, "V 3"]) -> Float32[Array, "V 3"]:
+        """Return the unit normals of vertices; the next call overwrites them."""
         self._workers.each(_cross, len(self._faces), vertices, self._faces, self._crosses)
         self._workers.each(
             _gather, len(self._normals), self._crosses, self._incident, self._first, self._normals
@@ -48,31 +53,31 @@ class VertexNormals:
         return self._normals
 
 
-def surface_normals(avatar: Avatar, posed: Posed) -> Float:
-    """[V, 3] unit normals, the plain way: the truth that `SurfaceNormals` is held to."""
-    turned = np.einsum(
+def surface_normals(avatar: Avatar, posed: Posed) -> Float32[Array, "V 3"]:
+    """Return the unit normals of the surface: the reference implementation of `SurfaceNormals`."""
+    detail = np.einsum(
         "jv,jrc,cv->vr", avatar.skin_weights, posed.bones[:, :3, :3], avatar.normal_detail
     )
-    normals = vertex_normals(posed.vertices, avatar.faces) + turned
+    normals = vertex_normals(posed.vertices, avatar.faces) + detail
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.asarray(normals / np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
 
 class SurfaceNormals:
-    """Unit normals of the implicit surface, as near as a mesh can tell them: its own, plus `Avatar.normal_detail`.
+    """Unit normals of the implicit surface: those of the mesh plus `Avatar.normal_detail`.
 
-    The detail is what the field's normals have beyond the mesh's, at rest; the bones turn it with the skin.
+    The detail is the difference between both at rest; the bones rotate it with the skin.
     """
 
     def __init__(self, avatar: Avatar, workers: Workers) -> None:
         self._workers = workers
-        self._of_mesh = VertexNormals(avatar.faces, avatar.vertex_count, workers)
+        self._mesh_normals = VertexNormals(avatar.faces, avatar.vertex_count, workers)
         self._detail = np.array(avatar.normal_detail)
         self._weights = np.array(avatar.skin_weights)
 
-    def __call__(self, posed: Posed) -> Float:
-        """[V, 3] unit normals; the next call overwrites them."""
-        normals = self._of_mesh(posed.vertices)
+    def __call__(self, posed: Posed) -> Float32[Array, "V 3"]:
+        """Return the unit normals of the posed vertices; the next call overwrites them."""
+        normals = self._mesh_normals(posed.vertices)
         self._workers.each(
             _add_detail, len(normals), self._detail, self._weights, posed.bones, normals
         )
@@ -81,9 +86,9 @@ class SurfaceNormals:
 
 @kernel
 def _add_detail(
-    start: int, stop: int, detail: Float, weights: Float, bones: Float, normals: Float
+    start: int, stop: int, detail: Floats, weights: Floats, bones: Floats, normals: Floats
 ) -> None:
-    """Turn the detail of the vertices start..stop with their bones, add it, normalise."""
+    """Rotate the detail of the vertices start..stop with their bones, add it, normalise."""
     for vertex in range(start, stop):
         dx, dy, dz = detail[0, vertex], detail[1, vertex], detail[2, vertex]
         n = normals[vertex]
@@ -99,8 +104,8 @@ def _add_detail(
 
 
 @kernel
-def _cross(start: int, stop: int, vertices: Float, faces: Index, crosses: Float) -> None:
-    """Twice the area times the normal of the faces start..stop."""
+def _cross(start: int, stop: int, vertices: Floats, faces: Index, crosses: Floats) -> None:
+    """Compute twice the area times the normal of the faces start..stop."""
     for face in range(start, stop):
         a, b, c = vertices[faces[face, 0]], vertices[faces[face, 1]], vertices[faces[face, 2]]
         ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
@@ -112,9 +117,14 @@ def _cross(start: int, stop: int, vertices: Float, faces: Index, crosses: Float)
 
 @kernel
 def _gather(
-    start: int, stop: int, crosses: Float, incident: Index, first: NDArray[np.int64], normals: Float
+    start: int,
+    stop: int,
+    crosses: Floats,
+    incident: Index,
+    first: NDArray[np.int64],
+    normals: Floats,
 ) -> None:
-    """Sum and normalise for the vertices start..stop."""
+    """Sum and normalise the cross products around the vertices start..stop."""
     for vertex in range(start, stop):
         x, y, z = np.float32(0.0), np.float32(0.0), np.float32(0.0)
         for entry in range(first[vertex], first[vertex + 1]):

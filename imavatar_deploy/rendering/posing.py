@@ -1,4 +1,4 @@
-"""Animator: expression and pose -> posed vertices, one fused pass over cache-sized blocks of the mesh."""
+"""Animator: expression and pose to posed vertices, in one pass over cache-sized blocks."""
 
 from __future__ import annotations
 
@@ -7,27 +7,32 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float, Float32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
 
 from .workers import Workers, kernel
 
-Float = NDArray[np.float32]
+# Arrays in compiled loops
+Floats = NDArray[np.float32]
 Index = NDArray[np.intp]
 
 BLOCK = 256
-"""Vertices a block: three accumulators of 1 KB stay in the first-level cache. 128 to 1024 measure alike."""
+"""Vertices in a block: three accumulators of 1 KB stay in the first-level cache. 128 to 1024 are
+equally fast."""
 
 
 class Posed(NamedTuple):
-    """A frame's geometry."""
+    """Geometry of a frame."""
 
-    vertices: Float  # [V, 3] model units
-    bones: Float  # [J, 4, 4] from rest to posed
+    vertices: NDArray[np.float32]
+    """`[V, 3]`, model units."""
+    bones: Float32[Array, "J 4 4"]
+    """Rigid motion of each bone from rest to posed."""
 
 
-def pose_plainly(avatar: Avatar, expression: Float, pose: Float) -> Posed:
-    """The plain way to pose: the truth that `Animator` is held to (IMavatar, equations 2-4)."""
+def pose_plainly(avatar: Avatar, expression: Float[Array, " E"], pose: Float[Array, "15"]) -> Posed:
+    """Pose an avatar: the reference implementation of `Animator` (IMavatar, equations 2-4)."""
     offset = np.tensordot(expression, avatar.expression_basis, 1) + np.tensordot(
         pose_feature(pose), avatar.pose_basis, 1
     )
@@ -38,9 +43,10 @@ def pose_plainly(avatar: Avatar, expression: Float, pose: Float) -> Posed:
 
 
 class Animator:
-    """Deforms one avatar. Both bases lie in memory in the order in which a frame reads them: `[block, K, 3, BLOCK]`.
+    """Poses one avatar.
 
-    A coefficient that is zero costs nothing: its part of the basis is not read.
+    Both bases are stored in the order in which a frame reads them, `[block, K, 3, BLOCK]`. The part
+    of a coefficient that is zero is not read.
     """
 
     def __init__(self, avatar: Avatar, workers: Workers) -> None:
@@ -51,12 +57,12 @@ class Animator:
         self._weights = np.array(avatar.skin_weights)
         self._vertices = np.zeros((avatar.vertex_count, 3), dtype=np.float32)
 
-    def __call__(self, expression: Float, pose: Float) -> Posed:
-        """Pose the avatar for an expression `[E]` and a pose `[15]`; the next call overwrites the vertices."""
+    def __call__(self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]) -> Posed:
+        """Pose the avatar; the next call overwrites the vertices."""
         coefficients = np.concatenate([expression, pose_feature(pose)])
         active = np.flatnonzero(coefficients)
         bones = skinning_transforms(pose, self._avatar.joints(expression), self._avatar.bone_count)
-        moved = (
+        arguments = (
             self._rest,
             self._blocks,
             active,
@@ -65,12 +71,12 @@ class Animator:
             bones,
             self._vertices,
         )
-        self._workers.each(_deform, len(self._blocks), *moved)
+        self._workers.each(_deform, len(self._blocks), *arguments)
         return Posed(self._vertices, bones)
 
 
-def _blocked(basis: Float) -> Float:
-    """[K, 3, V] -> [blocks, K, 3, BLOCK], the last block filled up with zeros."""
+def _blocked(basis: Float32[Array, "K 3 V"]) -> Float32[Array, "_ K 3 _"]:
+    """Rearrange a basis to `[blocks, K, 3, BLOCK]`; the last block is padded with zeros."""
     size, _, vertices = basis.shape
     blocks = -(-vertices // BLOCK)
     padded = np.zeros((size, 3, blocks * BLOCK), dtype=np.float32)
@@ -82,15 +88,15 @@ def _blocked(basis: Float) -> Float:
 def _deform(
     start: int,
     stop: int,
-    rest: Float,
-    blocks: Float,
+    rest: Floats,
+    blocks: Floats,
     active: Index,
-    coefficients: Float,
-    weights: Float,
-    bones: Float,
-    vertices: Float,
+    coefficients: Floats,
+    weights: Floats,
+    bones: Floats,
+    vertices: Floats,
 ) -> None:
-    """Blendshapes, correctives and skinning of the blocks start..stop."""
+    """Apply blendshapes, correctives and skinning to the blocks start..stop."""
     shaped = np.zeros((3, BLOCK), dtype=np.float32)
     for block in range(start, stop):
         first = block * BLOCK
@@ -116,9 +122,9 @@ def _deform(
 
 @kernel
 def _skin(
-    vertex: int, x: float, y: float, z: float, weights: Float, bones: Float, vertices: Float
+    vertex: int, x: float, y: float, z: float, weights: Floats, bones: Floats, vertices: Floats
 ) -> None:
-    """Linear blend skinning of one vertex: the bones' motions of it, weighted."""
+    """Apply linear blend skinning to one vertex."""
     for axis in range(3):
         moved = np.float32(0.0)
         for j in range(weights.shape[0]):

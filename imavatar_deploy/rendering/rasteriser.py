@@ -1,11 +1,14 @@
-"""Rasteriser: projected triangles -> the nearest triangle of each pixel and where on it, by homogeneous edge functions.
+"""Rasteriser: nearest triangle and barycentrics of each pixel, by homogeneous edge functions.
 
-With p_i = (column w, row w, w) of a triangle's corners, the pixel (x, y) sees the point sum b_i p_i, and
+With p_i = (column w, row w, w) of a triangle's corners, the point sum b_i p_i projects to the pixel
+(x, y), where
 
-    b_i / w = e_i(x, y) / det,   e_i(x, y) = (p_j x p_k) . (x, y, 1),   det = p_0 . (p_1 x p_2),   1 / w = sum e_i / det
+    b_i / w = e_i(x, y) / det,           1 / w = sum e_i / det,
+    e_i(x, y) = (p_j x p_k) . (x, y, 1), det = p_0 . (p_1 x p_2)
 
-(Olano and Greer, "Triangle scan conversion using 2D homogeneous coordinates", 1997). So e_i / sum e_i are the
-perspective-correct barycentrics, and a triangle that crosses the near plane is clipped by one comparison of 1 / w.
+(Olano and Greer, "Triangle scan conversion using 2D homogeneous coordinates", 1997). So
+e_i / sum e_i are the perspective-correct barycentrics, and a triangle that crosses the near plane
+is clipped by one comparison of 1 / w.
 """
 
 from __future__ import annotations
@@ -15,69 +18,79 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Int32
+
 from .workers import Workers, kernel
 
-Float = NDArray[np.float32]
+# Arrays in compiled loops
+Floats = NDArray[np.float32]
 Double = NDArray[np.float64]
 Index = NDArray[np.int32]
 Bounds = tuple[float, float, float, float]
 """Lowest and highest column, lowest and highest row."""
 
 NEAR = 0.05
-"""Nothing nearer to the camera than this is drawn; model units (12 mm)."""
+"""Distance of the near plane from the camera; model units (12 mm)."""
 
 SLACK = 1e-6
-"""Pixels by which bounding boxes are widened, so that rounding in them never decides about an edge."""
+"""Pixels by which bounding boxes are widened, so that their rounding excludes no covered pixel."""
 
 JUST_ABOVE_ZERO = 1e-300
-"""What an edge function must reach where the pixels on the edge belong to the neighbour."""
+"""Threshold of an edge function where the pixels on the edge belong to the neighbour."""
 
 
 @dataclass(frozen=True)
 class Fragments:
-    """What each pixel sees; both arrays belong to the rasteriser, whose next `draw` overwrites them."""
+    """The nearest triangle in each pixel; the next `Rasteriser.draw` overwrites the arrays."""
 
-    triangle: Index  # [H, W] index of the nearest triangle, -1 where there is none
-    barycentrics: (
-        Float  # [H, W, 3] perspective-correct, sum to one; undefined where there is no triangle
-    )
+    triangle: Int32[Array, "H W"]
+    """Index of the triangle; -1 where there is none."""
+    barycentrics: Float32[Array, "H W 3"]
+    """Perspective-correct, sum to one; undefined where there is no triangle."""
 
 
 class Rasteriser:
     """Draws the triangles of one mesh into images of one size.
 
-    Pixel centres are at integer coordinates. A pixel on an edge belongs to the triangle that has it as a left or top
-    edge: a mesh without cracks is drawn without holes and without double hits. Of equally near triangles the first
-    wins. A triangle with a corner that is not finite, or without area, is not drawn.
+    Pixel centres are at integer coordinates. A pixel on an edge belongs to the triangle that has it
+    as a left or top edge: a mesh without cracks is drawn without holes and without double hits. Of
+    equally near triangles the first wins. A triangle with a corner that is not finite, or without
+    area, is not drawn.
 
     Args:
-        faces: `[F, 3]`, counter-clockwise seen from outside.
-        cull: drop triangles seen from behind; right for closed surfaces.
+        faces: counter-clockwise seen from outside.
+        cull: drop triangles seen from behind; correct for closed surfaces.
     """
 
     def __init__(
-        self, faces: Index, width: int, height: int, workers: Workers, *, cull: bool = True
+        self,
+        faces: Int32[Array, "F 3"],
+        width: int,
+        height: int,
+        workers: Workers,
+        *,
+        cull: bool = True,
     ) -> None:
         self._faces = np.array(faces)
         self._cull = cull
         self._workers = workers
-        self._points = np.zeros(
-            (self._faces.max(initial=-1) + 1, 3), dtype=np.float64
-        )  # (column w, row w, w)
-        self._planes = np.zeros(
-            (len(faces), 10), dtype=np.float64
-        )  # three edge functions and 1 / |det|
-        self._boxes = np.zeros(
-            (len(faces), 4), dtype=np.int32
-        )  # first and last column, first and last row
-        self._nearness = np.zeros((height, width), dtype=np.float32)  # 1 / w
+        # (column w, row w, w)
+        self._points = np.zeros((self._faces.max(initial=-1) + 1, 3), dtype=np.float64)
+        # three edge functions and 1 / |det|
+        self._planes = np.zeros((len(faces), 10), dtype=np.float64)
+        # first and last column, first and last row
+        self._boxes = np.zeros((len(faces), 4), dtype=np.int32)
+        # 1 / w
+        self._nearness = np.zeros((height, width), dtype=np.float32)
         self._fragments = Fragments(
             np.full((height, width), -1, dtype=np.int32),
             np.zeros((height, width, 3), dtype=np.float32),
         )
 
-    def draw(self, vertices: Float, image_matrix: Float) -> Fragments:
-        """Draw `vertices` `[V, 3]` through `image_matrix` `[3, 4]` (see `Camera.image_matrix`)."""
+    def draw(
+        self, vertices: Float32[Array, "V 3"], image_matrix: Float32[Array, "3 4"]
+    ) -> Fragments:
+        """Draw vertices projected by `image_matrix` (see `Camera.image_matrix`)."""
         out = self._fragments
         size = out.triangle.shape
         self._workers.each(
@@ -91,8 +104,8 @@ class Rasteriser:
 
 
 @kernel
-def _project(start: int, stop: int, vertices: Float, matrix: Double, points: Double) -> None:
-    """Image coordinates of the vertices start..stop, in float64 so that edges are as good as exact."""
+def _project(start: int, stop: int, vertices: Floats, matrix: Double, points: Double) -> None:
+    """Project the vertices start..stop, in float64 so that rounding moves no visible edge."""
     for vertex in range(start, stop):
         x, y, z = vertices[vertex, 0], vertices[vertex, 1], vertices[vertex, 2]
         for row in range(3):
@@ -112,7 +125,10 @@ def _set_up(
     planes: Double,
     boxes: Index,
 ) -> None:
-    """Edge functions (positive inside) and pixel boxes of the triangles start..stop; what is not drawn gets no box."""
+    """Compute edge functions (positive inside) and pixel boxes of the triangles start..stop.
+
+    A triangle that is not drawn has an empty box.
+    """
     for face in range(start, stop):
         boxes[face] = 0, -1, 0, -1
         a, b, c = faces[face]
@@ -132,7 +148,10 @@ def _set_up(
 
 @kernel
 def _cross(points: Double, j: int, k: int, edge: Double) -> None:
-    """p_j x p_k: exactly the negative of p_k x p_j, so neighbours agree on which side of an edge a pixel is."""
+    """Compute p_j x p_k.
+
+    It is exactly -(p_k x p_j), so neighbours agree on which side of an edge a pixel is.
+    """
     edge[0] = points[j, 1] * points[k, 2] - points[j, 2] * points[k, 1]
     edge[1] = points[j, 2] * points[k, 0] - points[j, 0] * points[k, 2]
     edge[2] = points[j, 0] * points[k, 1] - points[j, 1] * points[k, 0]
@@ -140,7 +159,7 @@ def _cross(points: Double, j: int, k: int, edge: Double) -> None:
 
 @kernel
 def _bound(points: Double, corners: Index, size: tuple[int, int], box: Index) -> None:
-    """Pixels that the part of a triangle beyond the near plane may cover."""
+    """Compute the pixel box of the part of a triangle beyond the near plane."""
     bounds = (np.inf, -np.inf, np.inf, -np.inf)
     for i in range(3):
         a, b = corners[i], corners[(i + 1) % 3]
@@ -153,14 +172,10 @@ def _bound(points: Double, corners: Index, size: tuple[int, int], box: Index) ->
             y = points[a, 1] + t * (points[b, 1] - points[a, 1])
             bounds = _widened(bounds, x / NEAR, y / NEAR)
     height, width = size
-    box[0], box[1] = (
-        max(np.ceil(bounds[0] - SLACK), 0.0),
-        min(np.floor(bounds[1] + SLACK), width - 1.0),
-    )
-    box[2], box[3] = (
-        max(np.ceil(bounds[2] - SLACK), 0.0),
-        min(np.floor(bounds[3] + SLACK), height - 1.0),
-    )
+    box[0] = max(np.ceil(bounds[0] - SLACK), 0.0)
+    box[1] = min(np.floor(bounds[1] + SLACK), width - 1.0)
+    box[2] = max(np.ceil(bounds[2] - SLACK), 0.0)
+    box[3] = min(np.floor(bounds[3] + SLACK), height - 1.0)
 
 
 @kernel
@@ -174,9 +189,9 @@ def _scan(
     stop: int,
     planes: Double,
     boxes: Index,
-    nearness: Float,
+    nearness: Floats,
     triangle: Index,
-    barycentrics: Float,
+    barycentrics: Floats,
 ) -> None:
     """Depth-test every triangle against the rows start..stop."""
     nearness[start:stop] = 0.0
@@ -185,9 +200,8 @@ def _scan(
         first, last = max(boxes[face, 2], start), min(boxes[face, 3], stop - 1)
         if first > last or boxes[face, 0] > boxes[face, 1]:
             continue
-        a0, b0, c0, a1, b1, c1, a2, b2, c2, per_area = planes[
-            face
-        ]  # scalars, so that stores do not force reloads
+        # Scalars, so that stores do not force reloads.
+        a0, b0, c0, a1, b1, c1, a2, b2, c2, per_area = planes[face]
         t0, t1, t2 = _threshold(a0, b0), _threshold(a1, b1), _threshold(a2, b2)
         left, right = boxes[face, 0], boxes[face, 1]
         for y in range(first, last + 1):
@@ -213,5 +227,5 @@ def _scan(
 
 @kernel
 def _threshold(across: float, down: float) -> float:
-    """Zero for a left or top edge, which owns the pixels on it; just above zero for the others."""
+    """Return zero for a left or top edge, which owns the pixels on it, else the next number."""
     return 0.0 if across > 0.0 or (across == 0.0 and down > 0.0) else JUST_ABOVE_ZERO

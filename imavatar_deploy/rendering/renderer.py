@@ -1,4 +1,4 @@
-"""The interface of a renderer, which draws one avatar into images of one size, and its configuration."""
+"""Interface and configuration of a renderer, which draws one avatar into images of one size."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from imavatar_deploy.avatar_io import AvatarFolder
 from .compositing import TRANSPARENT
 
 StageCallback = Callable[[], object]
-"""Called after each of `STAGES`, to take its time."""
+"""Called after each of `STAGES`, to time it."""
 
 STAGES = ("animate", "normals", "raster", "shade", "composite")
 """The stages of a frame, in the order in which they run."""
 
 
 def untimed() -> None:
-    """The callback of frames whose stages are not timed: a device is then never waited for between stages."""
+    """Stage callback of frames that are not timed; a device is not synchronised between stages."""
 
 
 @dataclass(frozen=True)
 class RenderConfig:
-    """What a renderer draws, and how."""
+    """Avatar, image size, shading and background of a renderer."""
 
     folder: AvatarFolder
-    width: int  # pixels
+    width: int
+    """Pixels."""
     height: int
+    """Pixels."""
     shading: str
     """A row of `shading.SHADINGS`."""
     background: tuple[int, ...] = TRANSPARENT
-    """RGBA bytes of the pixels that nothing covers."""
+    """RGBA bytes of the pixels that the avatar does not cover."""
     threads: int | None = None
     """Cores to use on the host; all of them when None."""
 
@@ -40,12 +42,11 @@ class RenderConfig:
 class Renderer(Protocol):
     """Draws one avatar into images of one size, in float32 model units.
 
-    Expressions are `[E]`, poses `[15]`, image matrices `[3, 4]` (see `Camera.image_matrix`), all
-    float32; the caller has checked them.
+    Image matrices are those of `Camera.image_matrix`. The caller validates all arrays.
     """
 
     note: str
-    """What runs the texture network, and why, where that differs from the request; else empty."""
+    """What runs the texture network, and why, if that differs from the request; else empty."""
     threads: int
     """Cores in use on the host."""
 
@@ -56,7 +57,7 @@ class Renderer(Protocol):
         image_matrix: Float32[Array, "3 4"],
         stage_done: StageCallback,
     ) -> UInt8[Array, "H W 4"]:
-        """Return the frame as `[H, W, 4]` RGBA in an array of its own; `stage_done` follows each stage."""
+        """Return the frame as RGBA in a new array; `stage_done` is called after each stage."""
         ...
 
     def render_batch(
@@ -65,13 +66,13 @@ class Renderer(Protocol):
         poses: Float32[Array, "N 15"],
         image_matrix: Float32[Array, "3 4"],
     ) -> UInt8[Array, "N H W 4"]:
-        """Return `[N, H, W, 4]`, the bytes of N calls of `render`, for `[N, E]` and `[N, 15]`."""
+        """Return the bytes of N calls of `render`."""
         ...
 
     def vertices(
         self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
     ) -> Float32[Array, "V 3"]:
-        """Return the posed vertices `[V, 3]`; the next call may overwrite them."""
+        """Return the posed vertices; the next call may overwrite them."""
         ...
 
     def normals(
@@ -80,7 +81,7 @@ class Renderer(Protocol):
         pose: Float32[Array, "15"],
         image_matrix: Float32[Array, "3 4"],
     ) -> Float32[Array, "H W 3"]:
-        """Return the unit normal of the surface in each pixel `[H, W, 3]`, model space; zero in the background."""
+        """Return the unit normal in each pixel, in model space; zero in the background."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,7 @@
-"""Shading: the colour of each covered pixel, by the student or by the full texture network per vertex or per pixel."""
+"""Shading: colours of the covered pixels, by the student or the full texture network.
+
+The full network is evaluated per vertex or per pixel.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.student import has_student
 
@@ -16,32 +20,50 @@ from .student_shading import StudentShading
 from .texture_network import TEXTURE_GRAPH, TextureGraph
 from .workers import Workers, kernel
 
-Float = NDArray[np.float32]
+# Arrays in compiled loops
+Floats = NDArray[np.float32]
 Index = NDArray[np.int32]
+
 Size = tuple[int, int]
 """Height and width."""
 
 
 class Shading(Protocol):
-    """One way to colour the fragments of a frame."""
+    """Computes the colours of the fragments of a frame."""
 
     uses_texture_network: ClassVar[bool]
-    """Whether it evaluates the full texture network, and so needs a session."""
+    """Whether it evaluates the full texture network and needs a session."""
 
     def __init__(self, folder: AvatarFolder, session: Any, size: Size, workers: Workers) -> None:
-        """`session` runs texture.onnx, where that is asked."""
+        """Prepare for images of one size.
+
+        Args:
+            session: runs texture.onnx; None where `uses_texture_network` is false.
+        """
         ...
 
-    def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
-        """[H, W, 3] colours in 0..1 of the covered pixels, given normals `[V, 3]` and the condition `[1, 53]`.
+    def __call__(
+        self,
+        fragments: Fragments,
+        normals: Float32[Array, "V 3"],
+        condition: Float32[Array, "1 53"],
+    ) -> Float32[Array, "H W 3"]:
+        """Return the colours of the covered pixels in 0..1; the next call overwrites them.
 
-        What it holds elsewhere is undefined; the next call overwrites it.
+        Other pixels are undefined.
+
+        Args:
+            normals: of the vertices.
+            condition: see `texture_network.condition_of`.
         """
         ...
 
 
 class VertexShading:
-    """Ask once for each vertex of a visible triangle, then interpolate the colours: the faster."""
+    """Evaluates the network at each vertex of a visible triangle and interpolates the colours.
+
+    It is the faster use of the full network.
+    """
 
     uses_texture_network: ClassVar[bool] = True
 
@@ -52,32 +74,27 @@ class VertexShading:
         self._faces = np.array(avatar.faces)
         self._codes = avatar.texture_code
         self._colours = np.zeros((avatar.vertex_count, 3), dtype=np.float32)
-        self._seen = np.zeros(avatar.vertex_count, dtype=np.bool_)
+        self._visible = np.zeros(avatar.vertex_count, dtype=np.bool_)
         self._image = np.zeros((*size, 3), dtype=np.float32)
 
-    def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
-        """See `Shading`."""
-        self._seen[:] = False
+    def __call__(
+        self,
+        fragments: Fragments,
+        normals: Float32[Array, "V 3"],
+        condition: Float32[Array, "1 53"],
+    ) -> Float32[Array, "H W 3"]:
+        """Return the colours of the covered pixels, as `Shading`."""
+        self._visible[:] = False
         self._workers.each(
-            _mark, len(fragments.triangle), fragments.triangle, self._faces, self._seen
+            _mark, len(fragments.triangle), fragments.triangle, self._faces, self._visible
         )
-        visible = np.flatnonzero(self._seen)
+        visible = np.flatnonzero(self._visible)
 
         def fill(start: int, stop: int) -> None:
-            np.take(
-                self._codes,
-                visible[start:stop],
-                axis=0,
-                out=self._network.code[: stop - start],
-                mode="clip",
-            )
-            np.take(
-                normals,
-                visible[start:stop],
-                axis=0,
-                out=self._network.normal[: stop - start],
-                mode="clip",
-            )
+            rows = visible[start:stop]
+            size = stop - start
+            np.take(self._codes, rows, axis=0, out=self._network.code[:size], mode="clip")
+            np.take(normals, rows, axis=0, out=self._network.normal[:size], mode="clip")
 
         self._colours[visible] = self._network.run(len(visible), fill, condition)
         lookup = (
@@ -92,7 +109,10 @@ class VertexShading:
 
 
 class PixelShading:
-    """Interpolate code and normal, then ask for each covered pixel: the sharper, as the implicit renderer does."""
+    """Interpolates code and normal and evaluates the network at each covered pixel.
+
+    It is the sharper use of the full network, and that of the implicit renderer.
+    """
 
     uses_texture_network: ClassVar[bool] = True
 
@@ -104,8 +124,13 @@ class PixelShading:
         self._codes = np.array(avatar.texture_code)
         self._image = np.zeros((*size, 3), dtype=np.float32)
 
-    def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
-        """See `Shading`."""
+    def __call__(
+        self,
+        fragments: Fragments,
+        normals: Float32[Array, "V 3"],
+        condition: Float32[Array, "1 53"],
+    ) -> Float32[Array, "H W 3"]:
+        """Return the colours of the covered pixels, as `Shading`."""
         covered = np.flatnonzero(fragments.triangle >= 0)
         corners = self._faces[fragments.triangle.reshape(-1)[covered]]
         weights = fragments.barycentrics.reshape(-1, 3)[covered]
@@ -125,19 +150,20 @@ SHADINGS: dict[str, type[Shading]] = {
     "vertex": VertexShading,
     "pixel": PixelShading,
 }
-"""The table of `--shading`."""
+"""Shadings by the names of `--shading`."""
 
 AUTO = "auto"
-"""The shading that the backend prefers of those that the avatar has."""
+"""Name of the shading that the backend prefers among those that the avatar supports."""
 
 CPU_PREFERENCE = ("student", "vertex")
-"""What `auto` means on a CPU: the first of these that the avatar has."""
+"""Shadings that `auto` stands for on a CPU: the first that the avatar supports."""
 
 
 def available_shading(folder: AvatarFolder, preference: Sequence[str] = CPU_PREFERENCE) -> str:
     """Return the first shading of `preference` for which the avatar folder has the files.
 
-    Without any, the first that uses the texture network: opening it names the file that is missing.
+    If there is none, return the first that uses the texture network: opening it fails with the name
+    of the missing file.
     """
     for name in preference:
         if SHADINGS[name].uses_texture_network:
@@ -149,9 +175,12 @@ def available_shading(folder: AvatarFolder, preference: Sequence[str] = CPU_PREF
 
 
 def normal_image(
-    fragments: Fragments, faces: NDArray[np.int32], normals: Float, workers: Workers
-) -> Float:
-    """[H, W, 3] unit normals at the fragments, from those of the vertices `[V, 3]`; zero where there is no fragment."""
+    fragments: Fragments,
+    faces: Int32[Array, "F 3"],
+    normals: Float32[Array, "V 3"],
+    workers: Workers,
+) -> Float32[Array, "H W 3"]:
+    """Return the unit normals at the fragments, interpolated between vertices; elsewhere zero."""
     image = np.zeros_like(fragments.barycentrics)
     workers.each(
         _interpolate_image,
@@ -168,14 +197,15 @@ def normal_image(
 
 
 @kernel
-def _mark(start: int, stop: int, triangle: Index, faces: Index, seen: NDArray[np.bool_]) -> None:
-    """Mark the corners of the triangles seen in the rows start..stop; threads may write the same True."""
+def _mark(start: int, stop: int, triangle: Index, faces: Index, visible: NDArray[np.bool_]) -> None:
+    """Mark the corners of the triangles in the rows start..stop; threads write only True."""
     for y in range(start, stop):
         last = -1
         for x in range(triangle.shape[1]):
             face = triangle[y, x]
             if face >= 0 and face != last:
-                seen[faces[face, 0]] = seen[faces[face, 1]] = seen[faces[face, 2]] = True
+                for corner in range(3):
+                    visible[faces[face, corner]] = True
                 last = face
 
 
@@ -184,12 +214,12 @@ def _interpolate_image(
     start: int,
     stop: int,
     triangle: Index,
-    barycentrics: Float,
+    barycentrics: Floats,
     faces: Index,
-    colours: Float,
-    image: Float,
+    colours: Floats,
+    image: Floats,
 ) -> None:
-    """Colours of the rows start..stop from the colours of the vertices."""
+    """Interpolate the colours of the vertices in the rows start..stop."""
     for y in range(start, stop):
         for x in range(triangle.shape[1]):
             face = triangle[y, x]
@@ -204,9 +234,9 @@ def _interpolate_image(
 
 @kernel
 def _interpolate(
-    start: int, stop: int, corners: Index, weights: Float, attribute: Float, out: Float
+    start: int, stop: int, corners: Index, weights: Floats, attribute: Floats, out: Floats
 ) -> None:
-    """Any per-vertex attribute at the points start..stop."""
+    """Interpolate an attribute of the vertices at the points start..stop."""
     for point in range(start, stop):
         a, b, c = corners[point, 0], corners[point, 1], corners[point, 2]
         u, v, w = weights[point, 0], weights[point, 1], weights[point, 2]
@@ -217,14 +247,12 @@ def _interpolate(
 
 
 @kernel
-def _normalise(start: int, stop: int, vectors: Float) -> None:
-    """Give the vectors start..stop length one; those of no length stay."""
+def _normalise(start: int, stop: int, vectors: Floats) -> None:
+    """Scale the vectors start..stop to length one; vectors of length zero stay."""
     for point in range(start, stop):
         x, y, z = vectors[point, 0], vectors[point, 1], vectors[point, 2]
         length = np.sqrt(x * x + y * y + z * z)
         if length > 0:
-            vectors[point, 0], vectors[point, 1], vectors[point, 2] = (
-                x / length,
-                y / length,
-                z / length,
-            )
+            vectors[point, 0] = x / length
+            vectors[point, 1] = y / length
+            vectors[point, 2] = z / length

@@ -1,7 +1,7 @@
-"""Student shading: features and normal interpolated, two small layers and a colour, all inside one pixel loop.
+"""Student shading: interpolation and evaluation of the student in one loop over pixels.
 
-Sixteen covered pixels of a row are gathered at a time, planar: every product then works on whole registers of pixels
-whatever the width of the network.
+The loop gathers 16 covered pixels of a row at a time in a planar layout, so that every product uses
+whole vector registers whatever the width of the network.
 """
 
 from __future__ import annotations
@@ -11,58 +11,64 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.student import Student, read_student
 
 from .rasteriser import Fragments
 from .workers import Workers, fused_kernel
 
-Float = NDArray[np.float32]
+# Arrays in compiled loops
+Floats = NDArray[np.float32]
 Index = NDArray[np.int32]
 
 LANES = 16
-"""Pixels a block."""
+"""Pixels in a block."""
 
-ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+ZERO = np.float32(0.0)
+HALF = np.float32(0.5)
+ONE = np.float32(1.0)
+
 LARGEST_LOGIT = np.float32(16.0)
-"""Beyond it a sigmoid is 0 or 1 to seven digits."""
+"""Logit beyond which a sigmoid is 0 or 1 to seven digits."""
 
 NO_LENGTH = np.float32(1e-20)
+"""Smallest divisor of a normal, against division by zero."""
 
 
 class Layers(NamedTuple):
-    """A student's weights as the loop reads them, `[outputs, inputs]`."""
+    """Weights of a student in the layout of the loop, `[outputs, inputs]`."""
 
-    constant: Float  # [H] of the first layer: the frame's condition
-    normal: Float  # [H, 3]
-    hidden: Float  # [H, H]
-    hidden_bias: Float  # [H]
-    colour: Float  # [3, H]
-    colour_bias: Float  # [3]
+    constant: Floats  # [H] of the first layer: the contribution of the frame's condition
+    normal: Floats  # [H, 3]
+    hidden: Floats  # [H, H]
+    hidden_bias: Floats  # [H]
+    colour: Floats  # [3, H]
+    colour_bias: Floats  # [3]
 
 
 class Surface(NamedTuple):
-    """What each pixel sees and the arrays that it looks up."""
+    """Fragments of the pixels, and the vertex attributes that they interpolate."""
 
     triangle: Index  # [H, W], -1 where there is none
-    barycentrics: Float  # [H, W, 3]
+    barycentrics: Floats  # [H, W, 3]
     faces: Index  # [F, 3]
-    features: Float  # [V, H]
-    normals: Float  # [V, 3]
+    features: Floats  # [V, H]
+    normals: Floats  # [V, 3]
 
 
 class Block(NamedTuple):
-    """Room for `LANES` pixels."""
+    """Working memory for `LANES` pixels of a row."""
 
-    column: NDArray[np.int64]  # [LANES] where they are in their row
-    normal: Float  # [3, LANES]
-    first: Float  # [H, LANES]
-    second: Float  # [H, LANES]
-    colour: Float  # [3, LANES]
+    column: NDArray[np.int64]  # [LANES] columns of the pixels
+    normal: Floats  # [3, LANES]
+    first: Floats  # [H, LANES]
+    second: Floats  # [H, LANES]
+    colour: Floats  # [3, LANES]
 
 
 class StudentShading:
-    """The student at every covered pixel; neither texture.onnx nor ONNX Runtime is needed."""
+    """Evaluates the student at every covered pixel, without texture.onnx and ONNX Runtime."""
 
     uses_texture_network: ClassVar[bool] = False
 
@@ -74,18 +80,23 @@ class StudentShading:
         self._faces = np.array(folder.avatar.faces)
         self._image = np.zeros((*size, 3), dtype=np.float32)
 
-    def __call__(self, fragments: Fragments, normals: Float, condition: Float) -> Float:
-        """See `shade.Shading`."""
-        seen = Surface(
+    def __call__(
+        self,
+        fragments: Fragments,
+        normals: Float32[Array, "V 3"],
+        condition: Float32[Array, "1 53"],
+    ) -> Float32[Array, "H W 3"]:
+        """Return the colours of the covered pixels, as `shading.Shading`."""
+        surface = Surface(
             fragments.triangle, fragments.barycentrics, self._faces, self._student.features, normals
         )
         layers = layers_of(self._student, condition)
-        self._workers.each(_shade, len(self._image), seen, layers, self._image)
+        self._workers.each(_shade, len(self._image), surface, layers, self._image)
         return self._image
 
 
-def layers_of(student: Student, condition: Float) -> Layers:
-    """The weights for a frame with condition `[1, 53]`."""
+def layers_of(student: Student, condition: Float32[Array, "1 53"]) -> Layers:
+    """Return the weights for a frame with a condition."""
     return Layers(
         constant=student.constant(condition),
         normal=np.ascontiguousarray(student.normal_weight.T),
@@ -97,45 +108,53 @@ def layers_of(student: Student, condition: Float) -> Layers:
 
 
 def student_colours(
-    student: Student, feature: Float, normal: Float, condition: Float, workers: Workers
-) -> Float:
-    """[N, 3] colours of single points by the pixel loop; see `imavatar_deploy.student.colours_plainly`."""
+    student: Student,
+    feature: Float32[Array, "N H"],
+    normal: Float32[Array, "N 3"],
+    condition: Float32[Array, "1 53"],
+    workers: Workers,
+) -> Float32[Array, "N 3"]:
+    """Return the colours of single points by the pixel loop.
+
+    The arguments are those of `imavatar_deploy.student.colours_plainly`, its reference.
+    """
     points = np.arange(len(feature), dtype=np.int32)
     at_corner = np.tile(np.array([1, 0, 0], dtype=np.float32), (1, len(points), 1))
     faces = np.repeat(points[:, None], 3, axis=1)
     image = np.zeros((1, len(points), 3), dtype=np.float32)
-    seen = Surface(
+    surface = Surface(
         points[None], at_corner, faces, np.ascontiguousarray(feature), np.ascontiguousarray(normal)
     )
-    workers.each(_shade, len(image), seen, layers_of(student, condition), image)
+    workers.each(_shade, len(image), surface, layers_of(student, condition), image)
     return np.asarray(image[0])
 
 
 @fused_kernel
-def _gather(seen: Surface, y: int, x: int, block: Block) -> tuple[int, int]:
-    """Features and normals of the next covered pixels of row y; how many, and the column after them."""
+def _gather(surface: Surface, y: int, x: int, block: Block) -> tuple[int, int]:
+    """Interpolate features and normals of the next covered pixels of row y, from column x on.
+
+    Returns their number and the column after them.
+    """
     count = 0
-    while x < seen.triangle.shape[1] and count < LANES:
-        face = seen.triangle[y, x]
+    while x < surface.triangle.shape[1] and count < LANES:
+        face = surface.triangle[y, x]
         if face >= 0:
-            a, b, c = seen.faces[face, 0], seen.faces[face, 1], seen.faces[face, 2]
-            u, v, w = (
-                seen.barycentrics[y, x, 0],
-                seen.barycentrics[y, x, 1],
-                seen.barycentrics[y, x, 2],
-            )
+            a, b, c = surface.faces[face, 0], surface.faces[face, 1], surface.faces[face, 2]
+            u = surface.barycentrics[y, x, 0]
+            v = surface.barycentrics[y, x, 1]
+            w = surface.barycentrics[y, x, 2]
             for axis in range(3):
                 n = (
-                    u * seen.normals[a, axis]
-                    + v * seen.normals[b, axis]
-                    + w * seen.normals[c, axis]
+                    u * surface.normals[a, axis]
+                    + v * surface.normals[b, axis]
+                    + w * surface.normals[c, axis]
                 )
                 block.normal[axis, count] = n
-            for unit in range(seen.features.shape[1]):
+            for unit in range(surface.features.shape[1]):
                 f = (
-                    u * seen.features[a, unit]
-                    + v * seen.features[b, unit]
-                    + w * seen.features[c, unit]
+                    u * surface.features[a, unit]
+                    + v * surface.features[b, unit]
+                    + w * surface.features[c, unit]
                 )
                 block.first[unit, count] = f
             block.column[count] = x
@@ -146,19 +165,17 @@ def _gather(seen: Surface, y: int, x: int, block: Block) -> tuple[int, int]:
 
 @fused_kernel
 def _first_layer(layers: Layers, block: Block) -> None:
-    """Normals to length one, then the first layer on top of the features."""
+    """Normalise the normals and evaluate the first layer on the features."""
     nx, ny, nz = block.normal[0], block.normal[1], block.normal[2]
     for lane in range(LANES):
         length = np.sqrt(nx[lane] * nx[lane] + ny[lane] * ny[lane] + nz[lane] * nz[lane])
         scale = ONE / max(length, NO_LENGTH)
         nx[lane], ny[lane], nz[lane] = nx[lane] * scale, ny[lane] * scale, nz[lane] * scale
     for unit in range(len(block.first)):
-        a, b, c, constant = (
-            layers.normal[unit, 0],
-            layers.normal[unit, 1],
-            layers.normal[unit, 2],
-            layers.constant[unit],
-        )
+        a = layers.normal[unit, 0]
+        b = layers.normal[unit, 1]
+        c = layers.normal[unit, 2]
+        constant = layers.constant[unit]
         for lane in range(LANES):
             value = block.first[unit, lane] + constant + a * nx[lane] + b * ny[lane] + c * nz[lane]
             block.first[unit, lane] = max(value, ZERO)
@@ -166,7 +183,7 @@ def _first_layer(layers: Layers, block: Block) -> None:
 
 @fused_kernel
 def _second_layer(layers: Layers, block: Block) -> None:
-    """Four units at a time: what they share, the first layer, is then read once for all four."""
+    """Evaluate the second layer, four units at a time to read the first layer once for all four."""
     w, bias, first = layers.hidden, layers.hidden_bias, block.first
     for unit in range(0, len(first), 4):
         for lane in range(LANES):
@@ -183,7 +200,7 @@ def _second_layer(layers: Layers, block: Block) -> None:
 
 @fused_kernel
 def _colours(layers: Layers, block: Block) -> None:
-    """The last layer and its sigmoid."""
+    """Evaluate the last layer and its sigmoid."""
     for channel in range(3):
         colour = block.colour[channel]
         for lane in range(LANES):
@@ -198,9 +215,9 @@ def _colours(layers: Layers, block: Block) -> None:
 
 @fused_kernel
 def _sigmoid(x: np.float32) -> np.float32:
-    """1 / (1 + exp(-x)) to 1e-6 without a call, so that a whole register of pixels takes it at once.
+    """Return 1 / (1 + exp(-x)) to 1e-6, without a call, so that the loop can be vectorised.
 
-    exp(32 t) is exp(t)^32; at |t| <= 1/2 five terms of its series do.
+    exp(32 t) is exp(t)^32; for |t| <= 1/2 five terms of the series of exp(t) suffice.
     """
     t = -min(max(x, -LARGEST_LOGIT), LARGEST_LOGIT) * np.float32(1 / 32)
     e = ONE + t * (
@@ -216,8 +233,8 @@ def _sigmoid(x: np.float32) -> np.float32:
 
 
 @fused_kernel
-def _shade(start: int, stop: int, seen: Surface, layers: Layers, image: Float) -> None:
-    """The rows start..stop; every row is its own blocks, so that threads change nothing."""
+def _shade(start: int, stop: int, surface: Surface, layers: Layers, image: Floats) -> None:
+    """Shade the rows start..stop; blocks end with a row, so threads do not change the result."""
     width = len(layers.constant)
     block = Block(
         np.zeros(LANES, dtype=np.int64),
@@ -228,8 +245,8 @@ def _shade(start: int, stop: int, seen: Surface, layers: Layers, image: Float) -
     )
     for y in range(start, stop):
         x = 0
-        while x < seen.triangle.shape[1]:
-            count, x = _gather(seen, y, x, block)
+        while x < surface.triangle.shape[1]:
+            count, x = _gather(surface, y, x, block)
             if count:
                 _first_layer(layers, block)
                 _second_layer(layers, block)

@@ -1,4 +1,4 @@
-"""TextureNetwork: `texture.onnx` in ONNX Runtime, run on any number of points without growing in memory."""
+"""TextureGraph: `texture.onnx` evaluated on any number of points in chunks of bounded memory."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float, Float32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import JAW
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.onnx_session import open_session, run_graph
 
-Float = NDArray[np.float32]
-
 TEXTURE_GRAPH = "texture.onnx"
-"""The file in an avatar folder that holds the network."""
+"""Name of the network's file in an avatar folder."""
 
 CHUNK = 2048
-"""Points a run on a CPU: 512 features of 2,048 points are 4 MB, which stay in the last-level cache."""
+"""Points in a run on a CPU: 512 features of 2,048 points are 4 MB, which fit the last-level
+cache."""
 
 
 class TextureGraph:
-    """The full texture network on its baked first layer: (code `[N, K]`, normal `[N, 3]`, condition `[1, 53]`) -> rgb.
+    """The full texture network after its baked first layer.
+
+    (code `[N, K]`, normal `[N, 3]`, condition `[1, 53]`) -> rgb `[N, 3]`
 
     Args:
-        session: what runs the graph, with the face of ONNX Runtime's; that on the CPU when left out.
+        session: runs the graph with the interface of an ONNX Runtime session; by default ONNX
+            Runtime on the CPU.
 
     Raises:
-        InputError: the graph does not take these inputs.
+        InputError: the graph has other inputs.
     """
 
     def __init__(self, path: Path, avatar: Avatar, threads: int, session: Any = None) -> None:
@@ -42,16 +44,19 @@ class TextureGraph:
             path, self._session, {"code": code_size, "normal": 3, "condition": jaw_and_expression}
         )
         self.code = np.zeros((self._chunk, code_size), dtype=np.float32)
-        """[CHUNK, K] where the caller puts the codes of a chunk."""
+        """Input buffer `[CHUNK, K]` for the codes of a chunk."""
         self.normal = np.zeros((self._chunk, 3), dtype=np.float32)
-        """[CHUNK, 3] where the caller puts the normals of a chunk."""
+        """Input buffer `[CHUNK, 3]` for the normals of a chunk."""
 
-    def run(self, count: int, fill: Callable[[int, int], None], condition: Float) -> Float:
-        """[count, 3] colours in 0..1.
+    def run(
+        self, count: int, fill: Callable[[int, int], None], condition: Float32[Array, "1 53"]
+    ) -> Float32[Array, "N 3"]:
+        """Return the colours of `count` points in 0..1.
 
         Args:
-            fill: `fill(start, stop)` writes points start..stop to the top of `code` and `normal`.
-            condition: `[1, 53]`, see `condition_of`.
+            fill: `fill(start, stop)` writes the points start..stop to the first rows of `code` and
+                `normal`.
+            condition: see `condition_of`.
         """
         colours = np.zeros((count, 3), dtype=np.float32)
         for start, stop in _chunks(count, self._chunk):
@@ -66,8 +71,8 @@ class TextureGraph:
         return colours
 
 
-def condition_of(expression: Float, pose: Float) -> Float:
-    """[1, 53] what the colours depend on besides place and normal: the expression `[50]` and the jaw of the pose."""
+def condition_of(expression: Float[Array, "50"], pose: Float[Array, "15"]) -> Float[Array, "1 53"]:
+    """Return the texture network's condition: the expression and the jaw's rotation."""
     return np.concatenate([expression, pose[JAW]])[None]
 
 
@@ -76,9 +81,10 @@ def _chunks(count: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _check_inputs(path: Path, session: Any, widths: dict[str, int]) -> None:
-    actual = {given.name: given.shape[-1] for given in session.get_inputs()}
-    outputs = [given.name for given in session.get_outputs()]
+    actual = {tensor.name: tensor.shape[-1] for tensor in session.get_inputs()}
+    outputs = [tensor.name for tensor in session.get_outputs()]
     if actual != widths or "rgb" not in outputs:
         raise InputError(
-            f"{path} must map inputs {widths} to 'rgb', got {actual} to {', '.join(outputs)}; export the avatar again"
+            f"{path} must map inputs {widths} to 'rgb', got {actual} to {', '.join(outputs)}; "
+            "export the avatar again"
         )

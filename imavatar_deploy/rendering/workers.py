@@ -1,4 +1,4 @@
-"""Workers: the runtime's own threads, which split a range among them and sleep in between."""
+"""Workers: a thread pool that does not spin, for numba kernels, and decorators to compile them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,28 @@ import numba
 
 from imavatar_deploy.errors import UsageError
 
+MOST = 256
+"""Largest number of threads."""
+
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+
 
 def available_cores() -> int:
-    """Cores this process may run on, where the system tells; else all there are."""
+    """Return the number of cores this process may use, or of all cores if that is unknown."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-MOST = 256
 
 
 class Workers:
     """A fixed number of threads for numba kernels; `with` or `close` ends them.
 
-    Pools that spin while idle (OpenMP, ONNX Runtime, BLAS) steal the cores from each other; these wait on a lock.
+    Idle threads wait on a lock. Pools that spin while idle (OpenMP, ONNX Runtime, BLAS) would take
+    the cores from each other.
+
+    Args:
+        threads: number of threads, the caller's included; by default one per available core.
+
+    Raises:
+        UsageError: the number is not in 1..256.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -51,7 +60,10 @@ class Workers:
             self._pool.shutdown()
 
     def each(self, kernel: Callable[..., object], count: int, *arguments: object) -> None:
-        """Call `kernel(start, stop, *arguments)` on ranges that together cover [0, count), one range a thread."""
+        """Call `kernel(start, stop, *arguments)` on ranges that cover [0, count), one per thread.
+
+        An exception of a kernel is raised again.
+        """
         edges = [count * part // self.threads for part in range(self.threads + 1)]
         ranges = list(pairwise(edges))
         if self._pool is None:
@@ -63,25 +75,20 @@ class Workers:
             other.result()
 
 
-# The one way the runtime compiles a loop: numba, without the interpreter's lock, cached beside the source.
-
-
-Kernel = TypeVar("Kernel", bound=Callable[..., object])
-
-
 def kernel(function: Kernel) -> Kernel:
-    """Compile `function` on first call and keep the machine code for later starts.
+    """Compile a loop with numba, without the interpreter's lock.
 
-    No `fastmath`: results stay the same on any number of threads, and shared edges rest on exact negation.
-    No `parallel`: `workers.Workers` splits the ranges, so that one pool owns the cores.
+    The machine code is cached beside the source. There is no `fastmath`: results do not depend on
+    the number of threads, and shared edges need exact negation. There is no `parallel`: `Workers`
+    splits the ranges, so that one pool owns the cores.
     """
     return _compiled(function)
 
 
 def fused_kernel(function: Kernel) -> Kernel:
-    """`kernel`, in which a product and the sum it goes into may be rounded once: for long sums of products.
+    """Compile as `kernel`, with fused multiply-add, for long sums of products.
 
-    Results stay the same on any number of threads where every range is computed in whole blocks.
+    Results do not depend on the number of threads if every range is computed in whole blocks.
     """
     return _compiled(function, fastmath={"contract"})
 
@@ -91,5 +98,5 @@ def _compiled(function: Kernel, **options: Any) -> Kernel:
         return cast(
             Kernel, numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
         )
-    except RuntimeError:  # nowhere to keep the code: a read-only installation, and no home
+    except RuntimeError:  # no place for the cache: a read-only installation, and no home folder
         return cast(Kernel, numba.njit(nogil=True, error_model="numpy", **options)(function))

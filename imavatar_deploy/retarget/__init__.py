@@ -1,7 +1,8 @@
-"""Retargeting: one vocabulary of faces (ARKit's 52 shapes, a head model's expressions) put into another's words.
+"""Retargeting: face parameters of one vocabulary converted to those of another.
 
-A driver's own resting face is taken away by whoever feeds it: paired samples are fitted with both sides' neutral
-subtracted, and a live stream's is subtracted after retargeting (a map is linear, so before or after is the same).
+A vocabulary is ARKit's 52 shapes or the expressions of a head model. The neutral face of the driver
+is subtracted elsewhere: pairs of samples are fitted with the neutral of both sides subtracted, and
+a live stream's is subtracted after retargeting. A map is linear, so the order does not matter.
 """
 
 from __future__ import annotations

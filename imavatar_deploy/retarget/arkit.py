@@ -1,12 +1,16 @@
-"""ARKit's 52 face shapes by name, in Apple's order, which Live Link Face sends and "Perfect Sync" spells."""
+"""ARKit's 52 face shapes by name, in Apple's order, and the rotations of its eyeLook shapes.
+
+Live Link Face sends them in this order, and "Perfect Sync" uses their names.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from imavatar_deploy.arrays import Array, Float32
 
 ARKIT = "arkit52"
-"""The vocabulary's name."""
+"""Name of the vocabulary."""
 
 ARKIT_NAMES = (
     "eyeBlinkLeft",
@@ -62,13 +66,7 @@ ARKIT_NAMES = (
     "noseSneerRight",
     "tongueOut",
 )
-"""Left and right are the person's own."""
-
-
-# How far ARKit's eyeLook shapes turn an eye, for trackers that give weights alone.
-
-
-Float = NDArray[np.float32]
+"""Left and right are those of the person."""
 
 LOOK: dict[str, tuple[float, float]] = {
     "Down": (0.27, 0.0),
@@ -76,20 +74,22 @@ LOOK: dict[str, tuple[float, float]] = {
     "In": (0.0, -0.37),
     "Out": (0.0, 0.36),
 }
-"""Radians about +X (down) and, of the left eye, about +Y (to the person's left) at weight 1.
+"""Rotation of the left eye by each eyeLook shape at weight 1, for trackers that send weights alone.
 
-Apple gives no angle. These are OpenHead's: the turn about its eye joint that carries the iris as far as MakeHuman's
-shape of that name does. A mirror image turns the right eye.
+Radians about +X (down) and about +Y (to the person's left). Apple gives no angle. These are
+OpenHead's: the rotation about its eye joint that moves the iris as far as MakeHuman's shape of that
+name does. The right eye is the mirror image.
 """
 
 
-def _eye_turns() -> Float:
+def _eye_turns() -> Float32[Array, "52 6"]:
     turns = np.zeros((len(ARKIT_NAMES), 6), dtype=np.float32)
     for first, side, mirror in ((0, "Left", 1.0), (3, "Right", -1.0)):
-        for way, (down, left) in LOOK.items():
-            turns[ARKIT_NAMES.index(f"eyeLook{way}{side}"), first : first + 2] = down, mirror * left
+        for direction, (down, left) in LOOK.items():
+            row = ARKIT_NAMES.index(f"eyeLook{direction}{side}")
+            turns[row, first : first + 2] = down, mirror * left
     return turns
 
 
 EYE_TURNS = _eye_turns()
-"""[52, 6] axis-angle of the left and the right eye per unit of each ARKit weight."""
+"""Axis-angles of the left and the right eye per unit of each ARKit weight, `[52, 6]`."""

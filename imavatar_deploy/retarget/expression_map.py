@@ -1,25 +1,23 @@
-"""ExpressionMap: a matrix from one vocabulary of faces to a head model's 59 controls, and how it was fitted."""
+"""ExpressionMap: a matrix from a vocabulary to the 59 controls of a head model, and its fit.
+
+The controls are 50 expressions, then the axis-angles of jaw, left and right eye in radians.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import BONES, EDITIONS, EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import InputError
 
 from .arkit import ARKIT, ARKIT_NAMES
 
-# The 59 values by which a face moves in FLAME's form: 50 expressions, then jaw and eyes, axis by axis.
-
-
-Float = NDArray[np.float32]
-
 FACE_POSE = slice(6, POSE_SIZE)
-"""Jaw, left and right eye inside a pose `[15]`: what a face does; before them comes what a neck does."""
+"""Jaw, left and right eye inside a pose `[15]`; global rotation and neck come before them."""
 
 EYES = slice(9, POSE_SIZE)
 """Both eyes inside a pose `[15]`."""
@@ -28,51 +26,52 @@ CONTROLS = (
     *(f"expression_{index:02d}" for index in range(EXPRESSION_SIZE)),
     *(f"{bone}.{axis}" for bone in BONES[2:] for axis in "xyz"),
 )
-"""Their names, in order: axis-angle components in radians after the expressions."""
+"""Names of the 59 controls."""
 
 INPUTS: dict[str, tuple[str, ...]] = {ARKIT: ARKIT_NAMES} | dict.fromkeys(EDITIONS, CONTROLS)
-"""What a map from each vocabulary reads, in order."""
+"""Vocabulary -> names of the inputs of its maps."""
 
-
-def split(controls: Float, pose: Float) -> tuple[Float, Float]:
-    """Controls `[59]` -> expression `[50]` and the pose `[15]` with the face's bones turned so."""
-    turned = pose.copy()
-    turned[FACE_POSE] = controls[EXPRESSION_SIZE:]
-    return controls[:EXPRESSION_SIZE], turned
-
-
-def joined(expression: Float, pose: Float) -> Float:
-    """The inverse of `split`: controls `[59]`."""
-    return np.concatenate([expression, pose[FACE_POSE]])
-
-
-HOW = {"shapes": "from the shapes of two head models", "pairs": "from takes seen by two trackers"}
-"""The ways of fitting."""
+HOW = {"shapes": "from the shapes of two head models", "pairs": "from recordings of two trackers"}
+"""Methods of fitting a map."""
 
 UNITS = {"shapes": "mm", "pairs": "units of expression, on frames held out"}
-"""What the residual of each is in."""
+"""Unit of the residual of each method."""
+
+
+def split(
+    controls: Float32[Array, "59"], pose: Float32[Array, "15"]
+) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
+    """Return the expression, and a copy of the pose with the jaw and eyes of the controls."""
+    face_pose = pose.copy()
+    face_pose[FACE_POSE] = controls[EXPRESSION_SIZE:]
+    return controls[:EXPRESSION_SIZE], face_pose
+
+
+def joined(expression: Float32[Array, "50"], pose: Float32[Array, "15"]) -> Float32[Array, "59"]:
+    """Return the controls of an expression and a pose: the inverse of `split`."""
+    return np.concatenate([expression, pose[FACE_POSE]])
 
 
 @dataclass(frozen=True)
 class MapFit:
-    """How a map was fitted, and how well.
+    """How a map was fitted, and its error.
 
     Raises:
-        InputError: an unknown way, or a number that makes no sense.
+        InputError: the method is unknown, or a number is negative or not finite.
     """
 
     how: str
     """A key of `HOW`."""
     made_from: str
-    """File names or words, for the reader."""
+    """Names of the files or models, for display."""
     ridge: float
-    """Lambda: the weight of the coefficients' squares beside the squared errors, in the fit's own units."""
+    """Lambda: weight of the squared coefficients beside the squared errors, in units of the fit."""
     samples: int
-    """How many shapes, or frames of takes, were fitted."""
+    """Number of fitted shapes, or of frames of recordings."""
     residual: float
-    """Root mean square of what the map misses, in `unit`: of vertices that move, or of expression codes held out."""
+    """Root mean square error in `UNITS`, of moving vertices or of expressions held out."""
     moved: float
-    """Root mean square, in the same unit and places, of what was to be explained."""
+    """Root mean square of the target, in the same unit and on the same samples."""
 
     def __post_init__(self) -> None:
         if self.how not in HOW:
@@ -86,28 +85,29 @@ class MapFit:
     @property
     def summary(self) -> str:
         """One line for the user."""
-        return (
-            f"fitted {HOW[self.how]}, {self.samples} samples, misses {self.residual:.3g} of {self.moved:.3g} "
-            f"{UNITS[self.how]}"
-        )
+        error = f"misses {self.residual:.3g} of {self.moved:.3g} {UNITS[self.how]}"
+        return f"fitted {HOW[self.how]}, {self.samples} samples, {error}"
 
 
 @dataclass(frozen=True, eq=False)
 class ExpressionMap:
-    """controls [59] = inputs [n] @ matrix [n, 59] + bias [59]; the shape legend is in `controls`.
+    """controls [59] = inputs [n] @ matrix [n, 59] + bias [59].
 
     Raises:
-        InputError: an unknown vocabulary or edition, a wrong shape, or a number that is not finite.
+        InputError: the vocabulary or edition is unknown, a shape is wrong, or a number is not
+            finite.
     """
 
     source: str
-    """The vocabulary it reads: `arkit52` (n = 52 weights) or a head-model edition (n = 59 controls)."""
+    """Vocabulary of the inputs: `arkit52` (n = 52 weights) or a head model (n = 59 controls)."""
     target: str | None
-    """The head-model edition it writes; None where a foreign file does not say."""
-    matrix: Float  # [n, 59]
-    bias: Float = field(default_factory=lambda: np.zeros(len(CONTROLS), dtype=np.float32))  # [59]
+    """Head-model edition of the controls; None if a third-party file does not state it."""
+    matrix: Float32[Array, "n 59"]
+    bias: Float32[Array, "59"] = field(
+        default_factory=lambda: np.zeros(len(CONTROLS), dtype=np.float32)
+    )
     fit: MapFit | None = None
-    """None where a foreign file does not say."""
+    """None if a third-party file does not state it."""
 
     def __post_init__(self) -> None:
         if self.source not in INPUTS:
@@ -122,13 +122,12 @@ class ExpressionMap:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """[n] names of what it reads."""
+        """Names of the n inputs."""
         return INPUTS[self.source]
 
     @property
     def summary(self) -> str:
         """One line for the user."""
         target = self.target or "a head model that the file does not name"
-        return (
-            f"{self.source} to {target}, {self.fit.summary if self.fit else 'a matrix of your own'}"
-        )
+        origin = self.fit.summary if self.fit else "a matrix of your own"
+        return f"{self.source} to {target}, {origin}"

@@ -1,10 +1,12 @@
-"""Map files: ours (`.npz` with a header) written and read whole or not at all, and the door to matrices of others.
+"""Files of expression maps: write and read `.npz` with a header, and read third-party matrices.
 
-Layout of ours, which plain numpy opens without pickle:
+numpy opens our files without pickle:
 
-    header   JSON text: format, version, source, target and how the map was fitted (the fields of `Fit`)
-    inputs   [n] names of what it reads        outputs  [59] names of what it writes
-    matrix   [n, 59] float32                   bias     [59] float32
+    header   JSON text: format, version, source, target and the fit (the fields of `MapFit`)
+    inputs   [n] names of the inputs     outputs  [59] names of the controls
+    matrix   [n, 59] float32             bias     [59] float32
+
+Third-party layouts are described in `third_party_maps`.
 """
 
 from __future__ import annotations
@@ -24,46 +26,46 @@ from imavatar_deploy.untrusted.npz import npz_sizes, read_npz
 from . import third_party_maps
 from .expression_map import CONTROLS, ExpressionMap, MapFit
 
-FORMAT, VERSION = "imavatar-map", 1
+FORMAT = "imavatar-map"
+VERSION = 1
 
 LARGEST = 16_000_000
-"""Bytes of an honest map, unpacked, with plenty of room."""
+"""Largest accepted size of a map in bytes, unpacked: hundreds of times that of a real one."""
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def write_map(chart: ExpressionMap, out: str | Path) -> None:
-    """Write a map as `.npz`, complete or not at all.
+def write_map(expression_map: ExpressionMap, out: str | Path) -> None:
+    """Write a map as `.npz`, atomically.
 
     Raises:
-        UsageError: the name does not end in .npz, or it cannot be written.
+        UsageError: the name does not end in .npz, or the file cannot be written.
     """
     if Path(out).suffix.lower() != ".npz":
         raise UsageError(f"a map is written as .npz, got {str(out)!r}")
-    fit = asdict(chart.fit) if chart.fit else None
     header = {
         "format": FORMAT,
         "version": VERSION,
-        "source": chart.source,
-        "target": chart.target,
-        "fit": fit,
+        "source": expression_map.source,
+        "target": expression_map.target,
+        "fit": asdict(expression_map.fit) if expression_map.fit else None,
     }
     with atomic_file(out) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
             header=np.array(json.dumps(header, indent=1)),
-            inputs=np.array(chart.inputs),
+            inputs=np.array(expression_map.inputs),
             outputs=np.array(CONTROLS),
-            matrix=chart.matrix,
-            bias=chart.bias,
+            matrix=expression_map.matrix,
+            bias=expression_map.bias,
         )
 
 
 def read_map(path: str | Path) -> ExpressionMap:
-    """Read a map of ours, or a matrix of the user's own in one of the layouts of `foreign_maps`.
+    """Read a map of ours, or a matrix in one of the layouts of `third_party_maps`.
 
     Raises:
-        InputError: there is no such file, it is damaged, or of none of these layouts.
+        InputError: the file does not exist, is damaged, or has none of these layouts.
     """
     path = Path(path)
     if not path.exists():
@@ -103,7 +105,7 @@ def _ours(arrays: Arrays) -> ExpressionMap:
                 f"of format {header['format']} {header['version']}, expected {FORMAT} {VERSION}"
             )
         fit = header["fit"] and MapFit(**header["fit"])
-        chart = ExpressionMap(
+        expression_map = ExpressionMap(
             header["source"], header["target"], arrays["matrix"], arrays["bias"], fit
         )
         names = tuple(tuple(map(str, arrays[key])) for key in ("inputs", "outputs"))
@@ -111,8 +113,9 @@ def _ours(arrays: Arrays) -> ExpressionMap:
         raise
     except Exception as error:
         raise InputError(f"the header of this map is damaged ({error!r}); make it again") from error
-    if names != (chart.inputs, CONTROLS):
+    if names != (expression_map.inputs, CONTROLS):
         raise InputError(
-            f"its inputs and outputs are not those of a map from {chart.source}; make it again"
+            f"its inputs and outputs are not those of a map from {expression_map.source}; "
+            "make it again"
         )
-    return chart
+    return expression_map

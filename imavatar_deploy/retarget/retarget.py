@@ -1,70 +1,74 @@
-"""Retarget: a tracker's words -> an avatar's expression and pose, and what one row of the table of ways says."""
+"""Retarget: a tracker's weights to an avatar's expression and pose, and the row of a strategy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.errors import InputError
 
-Float = NDArray[np.float32]
-
-Turn = Callable[[Float, Float], tuple[Float, Float]]
+Turn = Callable[
+    [Float32[Array, " n"], Float32[Array, "15"]], tuple[Float32[Array, "50"], Float32[Array, "15"]]
+]
+"""(weights `[n]`, pose `[15]`) -> (expression `[50]`, pose `[15]`)."""
 
 
 @dataclass(frozen=True)
 class Retarget:
-    """Puts one observation after the other into an avatar's words; a few microseconds a call.
+    """Converts the observations of a tracker to an avatar's expression and pose.
 
-    retarget(weights [n], pose [15]) -> (expression [50], pose [15]), all float32. Global rotation and neck pass as they
-    are. What comes back is new: nothing of the caller's is changed or kept.
+    retarget(weights [n], pose [15]) -> (expression [50], pose [15]), all float32. Global rotation
+    and neck stay the same. The results are new arrays; the arguments are neither changed nor kept.
+    A call takes a few microseconds.
     """
 
     note: str
-    """What it does, in one line for the user."""
+    """Description in one line for the user."""
     size: int
-    """n, how many weights it reads."""
+    """Number of weights, n."""
     turn: Turn
-    """The work itself, without a check."""
+    """The conversion without validation."""
 
-    def __call__(self, weights: Float, pose: Float) -> tuple[Float, Float]:
-        """See the class.
+    def __call__(
+        self, weights: Float32[Array, "..."], pose: Float32[Array, "..."]
+    ) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
+        """Return the expression `[50]` and the pose `[15]` for weights `[n]` and a pose `[15]`.
 
         Raises:
-            InputError: a wrong number of values.
+            InputError: the number of values is wrong.
         """
         if weights.shape != (self.size,) or pose.shape != (POSE_SIZE,):
             raise InputError(
-                f"this retargeting reads {self.size} weights and a pose of {POSE_SIZE}, got arrays of shape "
-                f"{list(weights.shape)} and {list(pose.shape)}"
+                f"this retargeting reads {self.size} weights and a pose of {POSE_SIZE}, "
+                f"got arrays of shape {list(weights.shape)} and {list(pose.shape)}"
             )
         return self.turn(weights, pose)
 
 
 @dataclass(frozen=True)
 class RetargetRequest:
-    """Between what is to be translated."""
+    """The source and the target of a conversion, from which a strategy is chosen."""
 
     vocabulary: str | None
-    """`arkit52`, a head-model edition, or None where a stream does not say."""
+    """`arkit52`, a head-model edition, or None if the stream does not state it."""
     edition: str
-    """The avatar's head model."""
+    """Head model of the avatar."""
     expression_names: tuple[str, ...]
-    """The avatar's own."""
+    """Expression names of the avatar."""
     map_file: str | None
-    """What the user gave with `--map`."""
+    """Value of `--map`."""
     any_edition: bool
+    """Whether codes or a map of another head model are accepted."""
 
 
 @dataclass(frozen=True)
 class RetargetRow:
-    """One way of retargeting, owned by the file that does it."""
+    """One strategy of retargeting."""
 
     name: str
     description: str
     fits: Callable[[RetargetRequest], bool]
+    """Whether the strategy applies to a request."""
     make: Callable[[RetargetRequest], Retarget]

@@ -1,4 +1,8 @@
-"""By a map: a matrix from a file carries one vocabulary into another head model's expressions, jaw and eyes."""
+"""Strategies of retargeting, their table, and `find_retarget`, which chooses one.
+
+ARKit's shapes on OpenHead by name; ARKit's jaw and eyes alone (`--map sparse`); a map from a file;
+and codes of the same head model.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.conventions import EDITIONS, EXPRESSION_SIZE, JAW
 from imavatar_deploy.errors import EditionMismatchError, InputError, unknown_name
 from imavatar_deploy.head_model import OPENHEAD
@@ -14,21 +19,29 @@ from imavatar_deploy.head_model import OPENHEAD
 from .arkit import ARKIT, ARKIT_NAMES, EYE_TURNS
 from .expression_map import CONTROLS, EYES, FACE_POSE, INPUTS, ExpressionMap, joined, split
 from .map_files import read_map
-from .retarget import Float, Retarget, RetargetRequest, RetargetRow, Turn
-
-# ARKit's shapes on OpenHead, whose expressions carry their names: exact, without a map.
-
+from .retarget import Retarget, RetargetRequest, RetargetRow, Turn
 
 JAW_OPEN_ANGLE = 0.42548642
-"""Radians about +X at which OpenHead's jaw and its correctives make MakeHuman's jawOpen (its file's `jaw_open_angle`).
+"""Radians about +X at which OpenHead's jaw and its correctives equal MakeHuman's jawOpen.
 
-Exact there and at rest; between, a turning jaw is up to 2.3 mm off the straight line of a morph (at the chin).
+It is `jaw_open_angle` in OpenHead's file. The shapes agree there and at rest; between, the rotating
+jaw deviates from the straight line of the morph by up to 2.3 mm (at the chin).
 """
 
+JAW_SIDE_ANGLE = 0.1
+"""Radians about +Y at jawLeft = 1: moves a chin 73 mm in front of its hinge 7 mm aside, as
+MakeHuman's jawLeft does."""
+
 OPENHEAD_NAMES = tuple(sorted({*ARKIT_NAMES} - {"jawOpen", "tongueOut"}))
-"""OpenHead's 50 expressions in its own order."""
+"""OpenHead's 50 expressions in their order."""
 
 JAW_OPEN = ARKIT_NAMES.index("jawOpen")
+
+SPARSE = "sparse"
+"""The value of `--map` that stands for jaw and eyes alone."""
+
+
+# ARKit's shapes on OpenHead, whose expressions have the same names
 
 
 def _fits_by_name(request: RetargetRequest) -> bool:
@@ -37,30 +50,35 @@ def _fits_by_name(request: RetargetRequest) -> bool:
 
 def _make_by_name(request: RetargetRequest) -> Retarget:
     names = request.expression_names
-    if not {*names} & {*ARKIT_NAMES}:  # an avatar from a file without names: the edition knows them
+    if not {*names} & {*ARKIT_NAMES}:  # the avatar's head-model file had no names
         names = OPENHEAD_NAMES
     present = {*names} & {*ARKIT_NAMES}
-    missing = sorted({*ARKIT_NAMES} - present - {"jawOpen"})
-    note = f"ARKit by name: {len(present)} shapes, jawOpen by the jaw; not in this head: {', '.join(missing) or 'none'}"
+    missing = ", ".join(sorted({*ARKIT_NAMES} - present - {"jawOpen"})) or "none"
+    note = f"ARKit by name: {len(present)} shapes, jawOpen by the jaw; not in this head: {missing}"
     return Retarget(note, len(ARKIT_NAMES), _by_name_turn(names))
 
 
 def _by_name_turn(expression_names: Sequence[str]) -> Turn:
-    """Shapes by name, the jaw by jawOpen, and the eyes by what the tracker saw beyond what the shapes turn already."""
+    """Convert shapes by name and jawOpen to the jaw.
+
+    The eyes rotate by the tracker's rotations minus those that the eyeLook shapes contain.
+    """
     columns = [index for index, name in enumerate(expression_names) if name in ARKIT_NAMES]
     rows = np.array([ARKIT_NAMES.index(expression_names[index]) for index in columns])
-    place = np.array(columns)
-    turned_by_shapes = np.ascontiguousarray(
+    places = np.array(columns)
+    turns_of_shapes = np.ascontiguousarray(
         np.where(np.isin(range(len(EYE_TURNS)), rows)[:, None], EYE_TURNS, 0).T
     )
 
-    def turn(weights: Float, pose: Float) -> tuple[Float, Float]:
+    def turn(
+        weights: Float32[Array, "52"], pose: Float32[Array, "15"]
+    ) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
         expression = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
-        expression[place] = weights[rows]
+        expression[places] = weights[rows]
         posed = pose.copy()
         posed[JAW.start] += JAW_OPEN_ANGLE * weights[JAW_OPEN]
         if pose[EYES].any():  # else the tracker sends weights alone, and the shapes turn the eyes
-            posed[EYES] -= turned_by_shapes @ weights
+            posed[EYES] -= turns_of_shapes @ weights
         return expression, posed
 
     return turn
@@ -74,18 +92,11 @@ BY_NAME = RetargetRow(
 )
 
 
-# `--map sparse`: ARKit's jaw and eyes on any head model, for want of a map; the face itself keeps still.
+# ARKit's jaw and eyes alone, on any head model
 
 
-SPARSE = "sparse"
-"""The word for `--map`."""
-
-JAW_SIDE_ANGLE = 0.1
-"""Radians about +Y at jawLeft = 1: carries a chin 73 mm before its hinge 7 mm aside, as MakeHuman's jawLeft does."""
-
-
-def sparse_matrix() -> Float:
-    """[52, 59] jawOpen and jawLeft/Right -> jaw, eyeLook -> eyes; all else zero."""
+def sparse_matrix() -> Float32[Array, "52 59"]:
+    """Return the map from jawOpen and jawLeft/Right to the jaw and from eyeLook to the eyes."""
     matrix = np.zeros((len(ARKIT_NAMES), len(CONTROLS)), dtype=np.float32)
     for name, control, angle in (
         ("jawOpen", "jaw.x", JAW_OPEN_ANGLE),
@@ -100,7 +111,9 @@ def sparse_matrix() -> Float:
 def _sparse_turn() -> Turn:
     face = np.ascontiguousarray(sparse_matrix()[:, EXPRESSION_SIZE:].T)
 
-    def turn(weights: Float, pose: Float) -> tuple[Float, Float]:
+    def turn(
+        weights: Float32[Array, "52"], pose: Float32[Array, "15"]
+    ) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
         posed = pose.copy()
         posed[FACE_POSE] += face @ weights
         if pose[EYES].any():
@@ -112,13 +125,15 @@ def _sparse_turn() -> Turn:
 
 def _make_sparse(request: RetargetRequest) -> Retarget:
     if request.vocabulary != ARKIT:
+        vocabulary = request.vocabulary or "no stated kind"
         raise InputError(
-            f"--map sparse reads {ARKIT} shapes and the stream is of {request.vocabulary or 'no stated kind'}; "
+            f"--map sparse reads {ARKIT} shapes and the stream is of {vocabulary}; "
             "give a map made for it, --map FILE"
         )
     note = (
-        "WARNING: --map sparse moves jaw and eyes alone: THE FACE WILL HARDLY MOVE, it cannot smile, blink or raise a "
-        "brow; imavatar-data fit-map makes a map from your head model's file"
+        "WARNING: --map sparse moves jaw and eyes alone: THE FACE WILL HARDLY MOVE, "
+        "it cannot smile, blink or raise a brow; "
+        "imavatar-data fit-map makes a map from your head model's file"
     )
     return Retarget(note, len(ARKIT_NAMES), _sparse_turn())
 
@@ -131,47 +146,55 @@ SPARSE_ROW = RetargetRow(
 )
 
 
+# A map from a file
+
+
 def _fits_map(request: RetargetRequest) -> bool:
     return request.map_file not in (None, SPARSE)
 
 
 def _make_mapped(request: RetargetRequest) -> Retarget:
     path = Path(str(request.map_file))
-    chart = read_map(path)
-    if request.vocabulary not in (None, chart.source):
+    expression_map = read_map(path)
+    if request.vocabulary not in (None, expression_map.source):
         raise InputError(
-            f"{path} is a map from {chart.source} and the stream is of {request.vocabulary}; give a map made for it "
-            "(imavatar-data fit-map)"
+            f"{path} is a map from {expression_map.source} and the stream is of "
+            f"{request.vocabulary}; give a map made for it (imavatar-data fit-map)"
         )
-    if chart.target not in (None, request.edition) and not request.any_edition:
+    if expression_map.target not in (None, request.edition) and not request.any_edition:
         raise EditionMismatchError(
-            f"{path} is a map to {chart.target} and the avatar is of {request.edition}, whose codes mean different "
-            "faces: make a map for it with imavatar-data fit-map, or use this one all the same with --any-edition"
+            f"{path} is a map to {expression_map.target} and the avatar is of {request.edition}, "
+            "whose codes mean different faces: make a map for it with imavatar-data fit-map, "
+            "or use this one all the same with --any-edition"
         )
-    note = f"by the map {path.name}: {chart.summary}"
-    if chart.source == ARKIT:
-        return Retarget(note, len(ARKIT_NAMES), _from_shapes(chart))
-    return Retarget(note, EXPRESSION_SIZE, _from_codes(chart))
+    note = f"by the map {path.name}: {expression_map.summary}"
+    if expression_map.source == ARKIT:
+        return Retarget(note, len(ARKIT_NAMES), _from_shapes(expression_map))
+    return Retarget(note, EXPRESSION_SIZE, _from_codes(expression_map))
 
 
-def _from_shapes(chart: ExpressionMap) -> Turn:
-    matrix, bias = np.ascontiguousarray(chart.matrix.T), chart.bias
+def _from_shapes(expression_map: ExpressionMap) -> Turn:
+    matrix = np.ascontiguousarray(expression_map.matrix.T)
+    bias = expression_map.bias
 
-    def turn(weights: Float, pose: Float) -> tuple[Float, Float]:
+    def turn(
+        weights: Float32[Array, "52"], pose: Float32[Array, "15"]
+    ) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
         expression, posed = split(matrix @ weights + bias, pose)
-        if pose[
-            EYES
-        ].any():  # the tracker saw where the eyes look, which is better than what their lids say
+        if pose[EYES].any():  # the tracker's own rotations are better than those from the weights
             posed[EYES] = pose[EYES]
         return expression, posed
 
     return turn
 
 
-def _from_codes(chart: ExpressionMap) -> Turn:
-    matrix, bias = np.ascontiguousarray(chart.matrix.T), chart.bias
+def _from_codes(expression_map: ExpressionMap) -> Turn:
+    matrix = np.ascontiguousarray(expression_map.matrix.T)
+    bias = expression_map.bias
 
-    def turn(weights: Float, pose: Float) -> tuple[Float, Float]:
+    def turn(
+        weights: Float32[Array, "50"], pose: Float32[Array, "15"]
+    ) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
         return split(matrix @ joined(weights, pose) + bias, pose)
 
     return turn
@@ -180,10 +203,12 @@ def _from_codes(chart: ExpressionMap) -> Turn:
 MAPPED = RetargetRow("map", "a matrix from a file: --map FILE", _fits_map, _make_mapped)
 
 
-# The same head model on both sides, or another by the user's wish: codes pass as they are.
+# Codes that stay the same: those of the avatar's head model, or of another with --any-edition
 
 
-def _pass(weights: Float, pose: Float) -> tuple[Float, Float]:
+def _pass(
+    weights: Float32[Array, "50"], pose: Float32[Array, "15"]
+) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
     return weights.copy(), pose.copy()
 
 
@@ -192,20 +217,21 @@ def _fits_same_edition(request: RetargetRequest) -> bool:
 
 
 def _make_same_edition(request: RetargetRequest) -> Retarget:
-    came, wanted = request.vocabulary, request.edition
-    if came is None:
-        return Retarget(
-            f"the stream does not say its head model; played as {wanted}", EXPRESSION_SIZE, _pass
+    source = request.vocabulary
+    target = request.edition
+    if source is None:
+        note = f"the stream does not say its head model; played as {target}"
+    elif source == target:
+        note = f"codes of {target}, unchanged"
+    elif request.any_edition:
+        note = f"codes of {source} played as {target} (--any-edition): expect different faces"
+    else:
+        raise EditionMismatchError(
+            f"the codes are of {source} and the avatar of {target}, whose codes mean different "
+            "faces: give a map with --map FILE (imavatar-data fit-map makes one), "
+            "or play it all the same with --any-edition"
         )
-    if came == wanted:
-        return Retarget(f"codes of {wanted}, as they come", EXPRESSION_SIZE, _pass)
-    if request.any_edition:
-        note = f"codes of {came} played as {wanted}, as asked: expect other faces than were meant"
-        return Retarget(note, EXPRESSION_SIZE, _pass)
-    raise EditionMismatchError(
-        f"the codes are of {came} and the avatar of {wanted}, whose codes mean different faces: give a map with "
-        f"--map FILE (imavatar-data fit-map --help makes one), or play it all the same with --any-edition"
-    )
+    return Retarget(note, EXPRESSION_SIZE, _pass)
 
 
 SAME_EDITION = RetargetRow(
@@ -216,10 +242,10 @@ SAME_EDITION = RetargetRow(
 )
 
 
-# The table of ways to retarget, and `find_retarget`, which takes the first that fits.
-
+# The table of strategies
 
 ROWS = (MAPPED, SPARSE_ROW, SAME_EDITION, BY_NAME)
+"""All strategies; the first that fits a request is used."""
 
 
 def find_retarget(
@@ -230,17 +256,18 @@ def find_retarget(
     map_file: str | Path | None = None,
     any_edition: bool = False,
 ) -> Retarget:
-    """How to drive an avatar of `edition` by a stream of `vocabulary`.
+    """Return the conversion that drives an avatar of `edition` by a stream of `vocabulary`.
 
     Args:
-        vocabulary: `arkit52` or a head-model edition; None where the stream does not say.
-        edition: the avatar's head model.
-        expression_names: the avatar's own.
+        vocabulary: `arkit52` or a head-model edition; None if the stream does not state it.
+        edition: head model of the avatar.
+        expression_names: of the avatar.
         map_file: a map (see `map_files.read_map`), or the word `sparse`.
-        any_edition: let codes, or a map, of another head model pass.
+        any_edition: accept codes, or a map, of another head model.
 
     Raises:
-        EditionMismatchError: the two speak different languages, and no map was given or it is for another head model.
+        EditionMismatchError: the vocabularies differ, and there is no map or one for another head
+            model.
         InputError: the map cannot be read or does not fit the stream.
         UsageError: there is no such vocabulary or edition.
     """
@@ -248,12 +275,18 @@ def find_retarget(
         raise unknown_name("vocabulary", vocabulary, INPUTS)
     if edition not in EDITIONS:
         raise unknown_name("head-model edition", edition, EDITIONS)
-    given = None if map_file is None else str(map_file)
-    request = RetargetRequest(vocabulary, edition, tuple(expression_names), given, any_edition)
+    request = RetargetRequest(
+        vocabulary,
+        edition,
+        tuple(expression_names),
+        None if map_file is None else str(map_file),
+        any_edition,
+    )
     for row in ROWS:
         if row.fits(request):
             return row.make(request)
     raise EditionMismatchError(
-        f"the stream speaks {vocabulary} and the avatar {edition}: give a map with --map FILE (imavatar-data fit-map "
-        f"--from openhead --to HEAD_MODEL --edition {edition} --out FILE), or --map sparse for jaw and eyes alone"
+        f"the stream is of {vocabulary} and the avatar of {edition}: give a map with --map FILE "
+        f"(imavatar-data fit-map --from openhead --to HEAD_MODEL --edition {edition} --out FILE), "
+        "or --map sparse for jaw and eyes alone"
     )

@@ -1,1 +1,1 @@
-"""TensorRT plans of an avatar's graphs: built, described, checked and run."""
+"""TensorRT engines of an avatar's graphs: build, describe, verify and run them."""

@@ -1,4 +1,8 @@
-"""The flavours of TensorRT: one builds for named architectures anywhere, the other for the GPU it is built on."""
+"""Flavours of TensorRT and their differences.
+
+`tensorrt-rtx` builds for named architectures, also without a GPU; `tensorrt` builds for the GPU of
+this machine.
+"""
 
 from __future__ import annotations
 
@@ -16,73 +20,84 @@ COMPATIBILITY = {
     "version": "newer versions of TensorRT, too",
     "hardware": "every GPU since Ampere (sm80)",
 }
-"""What else a plan may run on."""
+"""Compatibility level of a plan -> what it runs on besides."""
 
 
 @dataclass(frozen=True)
 class Flavour:
-    """One TensorRT: what to import, and where its API goes its own way."""
+    """One flavour of TensorRT: how to import it, and where its API differs."""
 
     name: str
     module: str
+    """Name of the Python module."""
     package: str
+    """Name in the package index."""
     extra: str
+    """Extra of this package that installs it."""
     builds_without_device: bool
     targets: tuple[str, ...]
-    """Architectures that may be named, empty when it builds for the GPU at hand."""
+    """Architectures that can be named; empty if it builds for the GPU of this machine."""
     standard_targets: tuple[str, ...]
+    """Architectures that it builds for by default."""
     compatibilities: tuple[str, ...]
+    """Supported keys of `COMPATIBILITY`."""
     configure: Callable[[Any, Any, tuple[str, ...], str], None]
-    """(module, builder config, targets, compatibility): say so to the builder."""
+    """(module, builder config, targets, compatibility): configure the builder."""
     open_context: Callable[[Any, Any], Any]
-    """(module, engine) -> an execution context."""
+    """(module, engine) -> execution context."""
     captures_graphs: bool
     """Whether its runtime captures CUDA graphs itself."""
     timing_cache: bool
-    """Whether it times kernels on the GPU; the other compiles on the user's, and a timing cache would ask for one."""
+    """Whether a build times kernels on the GPU. TensorRT-RTX compiles kernels on the user's GPU; a
+    timing cache would require one for the build."""
 
     @property
     def install(self) -> str:
-        """The line that brings it."""
+        """Command that installs it."""
         return f"pip install 'imavatar-deploy[{self.extra}]'"
 
     def load(self) -> Any:
-        """Its module.
+        """Import and return its module.
 
         Raises:
             MissingDependencyError: it is not installed, or its libraries cannot be loaded.
         """
         return require(self.module, extra=self.extra)
 
-    def targets_here(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
-        """The architectures that an engine built now is for.
+    def targets_here(self, requested: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the architectures that an engine built on this machine is for.
+
+        Args:
+            requested: architectures; empty for the default.
 
         Raises:
-            UsageError: an architecture that this flavour cannot be told.
-            MissingDependencyError: it builds for the GPU at hand, and there is none.
+            UsageError: this flavour cannot build for a requested architecture.
+            MissingDependencyError: it builds for the GPU of this machine, and there is none.
         """
         if not self.targets:
-            if wanted:
+            if requested:
                 raise UsageError(
-                    f"{self.name} builds for the GPU it runs on, got --trt-targets {','.join(wanted)}; leave it out"
+                    f"{self.name} builds for the GPU it runs on, "
+                    f"got --trt-targets {','.join(requested)}; leave it out"
                 )
             return tuple(sorted({device.architecture for device in probe_driver().devices[:1]}))
-        for target in wanted:
+        for target in requested:
             if target not in self.targets:
                 raise unknown_name(f"architecture of {self.name}", target, self.targets)
-        return wanted or self.standard_targets
+        return requested or self.standard_targets
 
-    def check_compatibility(self, wanted: str) -> None:
-        """Refuse what this flavour cannot promise.
+    def check_compatibility(self, requested: str) -> None:
+        """Check that this flavour supports a compatibility level.
 
         Raises:
-            UsageError: see above.
+            UsageError: the level does not exist, or this flavour does not support it.
         """
-        if wanted not in COMPATIBILITY:
-            raise unknown_name("compatibility", wanted, COMPATIBILITY)
-        if wanted not in self.compatibilities:
+        if requested not in COMPATIBILITY:
+            raise unknown_name("compatibility", requested, COMPATIBILITY)
+        if requested not in self.compatibilities:
             raise UsageError(
-                f"{self.name} builds no plans of compatibility {wanted!r}, only {', '.join(self.compatibilities)}"
+                f"{self.name} builds no plans of compatibility {requested!r}, "
+                f"only {', '.join(self.compatibilities)}"
             )
 
 
@@ -121,13 +136,8 @@ FLAVOURS = {
             extra="trt-rtx",
             builds_without_device=True,
             targets=("sm75", "sm80", "sm86", "sm89", "sm120", "sm121"),
-            standard_targets=(
-                "sm80",
-                "sm86",
-                "sm89",
-                "sm120",
-                "sm121",
-            ),  # Turing multiplies no float32 matrices
+            # Turing (sm75) has no float32 matrix multiplication.
+            standard_targets=("sm80", "sm86", "sm89", "sm120", "sm121"),
             compatibilities=("none",),
             configure=_configure_rtx,
             open_context=_context_rtx,
@@ -150,15 +160,17 @@ FLAVOURS = {
         ),
     )
 }
-"""Every flavour by name; the order is that in which they are looked for without a GPU."""
+"""Flavours by name, in the order in which they are preferred without a GPU."""
 
 
 def find_flavour(name: str = "auto") -> Flavour:
-    """The flavour of this name, or for `auto` the one that is installed; `tensorrt` first where there is a GPU.
+    """Return the flavour of a name; for `auto`, one that is installed.
+
+    On a machine with a GPU, `auto` prefers `tensorrt`.
 
     Raises:
         UsageError: there is no such flavour.
-        MissingDependencyError: it, or any, is not installed.
+        MissingDependencyError: the flavour, or for `auto` every flavour, is not installed.
     """
     if name == "auto":
         return _installed()

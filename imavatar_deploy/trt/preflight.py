@@ -1,4 +1,4 @@
-"""Preflight: whether a plan can run here, before any of TensorRT's runtime objects is touched; the reason in words."""
+"""Preflight: check whether a plan can run here, without creating TensorRT runtime objects."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from .flavours import FLAVOURS
 from .sidecar import Sidecar, intact_plan, system_here
 
 AMPERE = 80
+"""Compute capability without its point, from which plans of compatibility `hardware` run."""
 
 
 def preflight(
     folder: Path, sidecar: Sidecar, device: Device, bundle: Path | None = None
 ) -> str | None:
-    """Why the plan of `sidecar` in `folder` cannot run on `device`; None when nothing speaks against it.
+    """Return why the plan of `sidecar` in `folder` cannot run on `device`; None if it can.
 
     Args:
-        bundle: where the graph it was built of lies, if that is not `folder`.
+        bundle: folder of the graph that the plan was built from, if that is not `folder`.
     """
     for check in (_flavour, _version, _system):
         if reason := check(sidecar):
@@ -47,8 +48,9 @@ def _version(sidecar: Sidecar) -> str | None:
     here = str(FLAVOURS[sidecar.flavour].load().__version__)
     if here == sidecar.version:
         return None
-    now, then = _numbers(here), _numbers(sidecar.version)
-    if sidecar.compatibility == "version" and now > then and now[:1] == then[:1]:
+    runtime = _numbers(here)
+    builder = _numbers(sidecar.version)
+    if sidecar.compatibility == "version" and runtime > builder and runtime[:1] == builder[:1]:
         return None
     return f"it was built by {sidecar.flavour} {sidecar.version}, here is {here}"
 

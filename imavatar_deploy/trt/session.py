@@ -1,7 +1,7 @@
-"""EngineSession: a plan on the GPU behind the face of ONNX Runtime's session, so that whoever runs graphs runs it.
+"""EngineSession: run a TensorRT plan with the interface of an ONNX Runtime session.
 
-Nothing here could be run on a device where it was written; its tests run it against modules that answer as the real
-ones do.
+`CudaMemory` manages its memory, copies and captured graphs through NVIDIA's bindings of the CUDA
+runtime. It was written without a GPU; the tests replace CUDA and TensorRT by fake modules.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array
 from imavatar_deploy.errors import InputError, MissingDependencyError
 from imavatar_deploy.optional import require
 
@@ -19,20 +19,16 @@ from .build import EngineTensor, log_of
 from .flavours import FLAVOURS
 from .sidecar import Sidecar
 
-# A stream of work on the GPU: memory, copies and captured graphs, through NVIDIA's own bindings of the CUDA runtime.
-#
-# Nothing here could be run where it was written: there was no device. Its tests put the host's memory in the device's
-# place.
-
-
-Array = NDArray[Any]
+STEPS = 8
+"""N is rounded up to one of this many sizes, so that frames with about as many points share a size
+and its CUDA graph. The rows beyond N are undefined, and their results are not read."""
 
 
 class CudaMemory:
-    """One stream on the first device.
+    """Memory and a stream on the first device.
 
     Raises:
-        MissingDependencyError: cuda-bindings is not installed, or the device refuses.
+        MissingDependencyError: cuda-bindings is not installed, or a CUDA call fails.
     """
 
     def __init__(self) -> None:
@@ -42,7 +38,7 @@ class CudaMemory:
         self._memory: list[Any] = []
 
     def allocate(self, size: int) -> int:
-        """Address of `size` bytes on the device, kept until `close`."""
+        """Allocate `size` bytes on the device until `close`, and return their address."""
         address = self._call("cudaMalloc", size)
         self._memory.append(address)
         return int(address)
@@ -53,18 +49,18 @@ class CudaMemory:
         self._call("cudaMemcpyAsync", address, array.ctypes.data, array.nbytes, kind, self.stream)
 
     def get(self, address: int, shape: tuple[int, ...], dtype: str) -> Array:
-        """Copy an array from the device; `wait` before reading it."""
+        """Copy an array from the device; call `wait` before reading it."""
         array = np.zeros(shape, dtype=dtype)
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._call("cudaMemcpyAsync", array.ctypes.data, address, array.nbytes, kind, self.stream)
         return array
 
     def wait(self) -> None:
-        """Until everything asked of the stream is done."""
+        """Wait until all work of the stream is done."""
         self._call("cudaStreamSynchronize", self.stream)
 
     def capture(self, work: Callable[[], None]) -> Any:
-        """What `work` asks of the stream, as a graph to `launch` as often as wanted."""
+        """Capture what `work` enqueues on the stream, and return it as a graph for `launch`."""
         mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", self.stream, mode)
         try:
@@ -78,43 +74,40 @@ class CudaMemory:
         self._call("cudaGraphLaunch", graph, self.stream)
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         while self._memory:
             self._call("cudaFree", self._memory.pop())
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        error, *answer = getattr(self._cuda, name)(*arguments)
+        error, *result = getattr(self._cuda, name)(*arguments)
         if int(error):
             raise MissingDependencyError(
-                f"the GPU refused {name} ({getattr(error, 'name', error)}); run imavatar-doctor, or play on the CPU"
+                f"the GPU refused {name} ({getattr(error, 'name', error)}); "
+                "run imavatar-doctor, or play on the CPU"
             )
-        return answer[0] if answer else None
-
-
-STEPS = 8
-"""A run's N is rounded up to so many sizes, so that neighbouring frames, which see about as many points, share one and
-with it a CUDA graph. The rows beyond N hold whatever lay there, and what comes of them is not read."""
+        return result[0] if result else None
 
 
 class EngineSession:
-    """A plan, ready to run; ask `preflight` first.
+    """A plan that is loaded on the GPU; call `preflight` first.
 
     Raises:
-        InputError: the plan cannot be loaded in spite of it.
-        MissingDependencyError: the device refuses.
+        InputError: TensorRT cannot load the plan.
+        MissingDependencyError: a CUDA call fails.
     """
 
     def __init__(self, plan: bytes, sidecar: Sidecar, gpu: CudaMemory | None = None) -> None:
-        self.sidecar, self._flavour = sidecar, FLAVOURS[sidecar.flavour]
+        self.sidecar = sidecar
+        self._flavour = FLAVOURS[sidecar.flavour]
         self.most = sidecar.profile.most
-        """Points or frames a run takes at most."""
+        """Largest number of points or frames in a run."""
         trt = self._flavour.load()
         self._runtime = trt.Runtime(log_of(trt))
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise InputError(
-                f"{sidecar.flavour} cannot load the engine of {sidecar.graph} ({log_of(trt).reason()}); "
-                "export it again, or use --engine-policy rebuild"
+                f"{sidecar.flavour} cannot load the engine of {sidecar.graph} "
+                f"({log_of(trt).first_error()}); export it again, or use --engine-policy rebuild"
             )
         self._context = self._flavour.open_context(trt, self._engine)
         self._gpu = gpu or CudaMemory()
@@ -123,80 +116,86 @@ class EngineSession:
         }
         for name, address in self._address.items():
             self._context.set_tensor_address(name, address)
-        self._last, self._graph = (
-            0,
-            None,
-        )  # the N of the last run, and its CUDA graph if there is one
+        self._last = 0
+        """N of the last run, rounded up."""
+        self._graph: Any = None
+        """CUDA graph of runs of that size, once captured."""
 
     def get_inputs(self) -> tuple[EngineTensor, ...]:
-        """As ONNX Runtime's: `.name` and `.shape`."""
+        """Return the inputs, with `.name` and `.shape` as in ONNX Runtime."""
         return self.sidecar.inputs
 
     def get_outputs(self) -> tuple[EngineTensor, ...]:
-        """As ONNX Runtime's."""
+        """Return the outputs, with `.name` and `.shape` as in ONNX Runtime."""
         return self.sidecar.outputs
 
     def get_providers(self) -> list[str]:
-        """As ONNX Runtime's: what computes."""
+        """Return the flavour's name in the place of ONNX Runtime's execution providers."""
         return [self.sidecar.flavour]
 
     def run(self, names: Sequence[str] | None, feed: Mapping[str, Array]) -> list[Array]:
-        """Outputs `names`, or all of them, for these inputs.
+        """Return the outputs `names`, or all outputs, for the inputs `feed`.
 
         Raises:
-            InputError: an input is missing, too many, or of a shape outside the engine's profile.
+            InputError: an input is missing or unknown, or its shape is outside the engine's
+                profile.
         """
         self._check(feed)
         count = max((len(feed[t.name]) for t in self.sidecar.inputs if t.shape[0] == -1), default=1)
         padded = self._rounded(count)
-        for given in self.sidecar.inputs:
-            self._put(given, np.ascontiguousarray(feed[given.name], dtype=given.dtype), padded)
+        for tensor in self.sidecar.inputs:
+            self._put(tensor, np.ascontiguousarray(feed[tensor.name], dtype=tensor.dtype), padded)
         self._execute(padded)
-        wanted = [t for t in self.sidecar.outputs if names is None or t.name in names]
-        results = {t.name: self._get(t, count) for t in wanted}
+        outputs = [t for t in self.sidecar.outputs if names is None or t.name in names]
+        results = {t.name: self._get(t, count) for t in outputs}
         self._gpu.wait()
         return [results[name] for name in names or results]
 
     def close(self) -> None:
-        """Give the GPU's memory back."""
+        """Free the GPU's memory."""
         self._gpu.close()
 
     def _check(self, feed: Mapping[str, Array]) -> None:
-        if feed.keys() != {given.name for given in self.sidecar.inputs}:
-            names = ", ".join(given.name for given in self.sidecar.inputs)
+        if feed.keys() != {tensor.name for tensor in self.sidecar.inputs}:
+            names = ", ".join(tensor.name for tensor in self.sidecar.inputs)
             raise InputError(
                 f"the engine of {self.sidecar.graph} takes {names}, got {', '.join(feed)}"
             )
         least = self.sidecar.profile.least
-        for given in self.sidecar.inputs:
-            shape = feed[given.name].shape
-            fits = len(shape) == len(given.shape) and all(
-                least <= size <= self.most if free == -1 else size == free
-                for size, free in zip(shape, given.shape, strict=True)
+        for tensor in self.sidecar.inputs:
+            shape = feed[tensor.name].shape
+            fits = len(shape) == len(tensor.shape) and all(
+                least <= size <= self.most if expected == -1 else size == expected
+                for size, expected in zip(shape, tensor.shape, strict=True)
             )
             if not fits:
                 raise InputError(
-                    f"{given.name} must have shape {list(given.shape)} with {least} to {self.most} rows, "
-                    f"got {list(shape)}; ask for fewer at once"
+                    f"{tensor.name} must have shape {list(tensor.shape)} "
+                    f"with {least} to {self.most} rows, got {list(shape)}; "
+                    "run the rows in smaller batches"
                 )
 
     def _rounded(self, count: int) -> int:
         step = -(-self.most // STEPS)
         return min(self.most, -(-count // step) * step)
 
-    def _put(self, given: EngineTensor, array: Array, padded: int) -> None:
-        shape = tuple(padded if size == -1 else size for size in given.shape)
-        if not self._context.set_input_shape(given.name, shape):
+    def _put(self, tensor: EngineTensor, array: Array, padded: int) -> None:
+        shape = tuple(padded if size == -1 else size for size in tensor.shape)
+        if not self._context.set_input_shape(tensor.name, shape):
             raise InputError(
-                f"the engine of {self.sidecar.graph} takes no {given.name} of shape {list(shape)}"
+                f"the engine of {self.sidecar.graph} takes no {tensor.name} of shape {list(shape)}"
             )
-        self._gpu.put(array, self._address[given.name])
-        self._gpu.wait()  # the copy may outlive `array` otherwise
+        self._gpu.put(array, self._address[tensor.name])
+        self._gpu.wait()  # the copy could outlive `array` otherwise
 
     def _execute(self, padded: int) -> None:
-        """Run, as a CUDA graph from the second run of the same size in a row: the first one settles the context."""
+        """Run the engine, as a CUDA graph from the second run of the same size in a row on.
+
+        The first run of a size initialises the context.
+        """
         if self._flavour.captures_graphs or padded != self._last:
-            self._last, self._graph = padded, None
+            self._last = padded
+            self._graph = None
             return self._enqueue()
         if self._graph is None:
             self._graph = self._gpu.capture(self._enqueue)
@@ -206,7 +205,8 @@ class EngineSession:
         if not self._context.execute_async_v3(int(self._gpu.stream)):
             trt = self._flavour.load()
             raise InputError(
-                f"the engine of {self.sidecar.graph} failed ({log_of(trt).reason()}); run imavatar-doctor"
+                f"the engine of {self.sidecar.graph} failed ({log_of(trt).first_error()}); "
+                "run imavatar-doctor"
             )
 
     def _get(self, output: EngineTensor, count: int) -> Array:

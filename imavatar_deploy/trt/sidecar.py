@@ -1,4 +1,7 @@
-"""The sidecar of a plan: what one must know before trusting it, in a JSON file beside it; the plan stays plain."""
+"""Sidecars: JSON files that describe TensorRT plans, and the user's cache of engines.
+
+A plan is used only after `preflight` compared its sidecar with this machine.
+"""
 
 from __future__ import annotations
 
@@ -21,58 +24,54 @@ from .flavours import Flavour
 SCHEMA_VERSION = 1
 
 FOLDER = "engines"
+"""Folder of the plans in an avatar folder or a cache."""
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """The facts of one plan."""
+    """Description of one plan."""
 
     graph: str
     """`texture`, `deformation` or `animate`."""
     flavour: str
     version: str
-    """Of TensorRT, which reads no other's plans."""
+    """Version of TensorRT; other versions cannot read the plan."""
     system: str
-    """As `system_here` gives it."""
+    """Result of `system_here`."""
     targets: tuple[str, ...]
-    """Architectures, as `sm89`."""
+    """Architectures, such as `sm89`."""
     compatibility: str
     precision: str
     profile: Profile
     source: str
-    """The ONNX graph it is made of, relative to the avatar folder."""
+    """ONNX graph that it is built from, relative to the avatar folder."""
     source_sha256: str
     plan_sha256: str
     plan_bytes: int
     inputs: tuple[EngineTensor, ...]
     outputs: tuple[EngineTensor, ...]
     limits: Mapping[str, float]
-    """Output -> how far from the golden data it may be, anywhere."""
+    """Output -> largest difference from the golden data that is accepted."""
     half_drift: Mapping[str, float | None]
-    """Output -> how far half precision was from the golden data at export; None stands for not a number."""
+    """Output -> difference of half precision from the golden data at export; None means NaN."""
     executed: str
-    """Where the plan itself was run at export and passed, or why it was not run."""
+    """Where the plan was run and verified at export, or why it was not run."""
     schema_version: int = SCHEMA_VERSION
-
-    @property
-    def order(self) -> EngineSpec:
-        """What it was built by."""
-        return EngineSpec(self.profile, self.targets, self.compatibility)
 
 
 def system_here() -> str:
-    """`linux-x86_64` and the like: a plan belongs to one system."""
+    """Return the name of this system, such as `linux-x86_64`; a plan runs on one system only."""
     return f"{platform.system().lower()}-{platform.machine().lower()}"
 
 
-def input_key(source_sha256: str, flavour: str, version: str, order: EngineSpec) -> str:
-    """Hash of all that decides a plan. Of the inputs, since building twice gives other bytes."""
-    facts = [source_sha256, flavour, version, system_here(), asdict(order)]
+def input_key(source_sha256: str, flavour: str, version: str, spec: EngineSpec) -> str:
+    """Return a hash of the inputs of a build; repeated builds give plans of different bytes."""
+    facts = [source_sha256, flavour, version, system_here(), asdict(spec)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def write_engine(folder: Path, built: BuiltEngine, sidecar: Sidecar) -> None:
-    """Write `engines/GRAPH.plan`, its bytes untouched, and the sidecar beside it."""
+    """Write `engines/GRAPH.plan`, the unmodified plan, and its sidecar."""
     path = plan_path(folder, sidecar.graph)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(built.plan)
@@ -86,15 +85,15 @@ def write_sidecar(folder: Path, sidecar: Sidecar) -> None:
 
 
 def plan_path(folder: Path, graph: str) -> Path:
-    """Where the plan of a graph lies in an avatar folder or a cache."""
+    """Return the path of a graph's plan in an avatar folder or a cache."""
     return folder / FOLDER / f"{graph}.plan"
 
 
 def read_sidecar(folder: Path, graph: str) -> Sidecar:
-    """The sidecar of a graph's plan.
+    """Read the sidecar of a graph's plan.
 
     Raises:
-        InputError: there is none, or it is not one, or of a newer kind.
+        InputError: there is none, it is damaged, or its schema version is another.
     """
     path = plan_path(folder, graph).with_suffix(".json")
     if not path.is_file():
@@ -108,17 +107,18 @@ def read_sidecar(folder: Path, graph: str) -> Sidecar:
             f"{path} is not an engine's sidecar ({error!r}); export it again"
         ) from error
     raise InputError(
-        f"{path} has schema version {facts['schema_version']}, this program reads {SCHEMA_VERSION}; export it again"
+        f"{path} has schema version {facts['schema_version']}, "
+        f"this program reads {SCHEMA_VERSION}; export it again"
     )
 
 
 def read_sidecars(folder: Path) -> list[Sidecar]:
-    """Every sidecar of a folder, by name."""
+    """Read every sidecar of a folder, sorted by name."""
     return [read_sidecar(folder, path.stem) for path in sorted((folder / FOLDER).glob("*.json"))]
 
 
 def intact_plan(folder: Path, sidecar: Sidecar) -> bytes | None:
-    """The plan's bytes, if they are those that the sidecar speaks of."""
+    """Return the plan's bytes if their hash is that in the sidecar, else None."""
     path = plan_path(folder, sidecar.graph)
     return path.read_bytes() if path.is_file() and sha256(path) == sidecar.plan_sha256 else None
 
@@ -132,23 +132,23 @@ def _sidecar(facts: dict[str, Any]) -> Sidecar:
     return Sidecar(**{**facts, **tensors, **rest})
 
 
-# The user's own store of engines: rebuilt plans by the hash of their inputs, and what kernels took on this GPU.
+# The user's cache: rebuilt plans by the hash of their inputs, and timing caches
 
 
 def store() -> Path:
-    """`$XDG_CACHE_HOME/imavatar-deploy/engines`, in the home folder where that is not set."""
+    """Return the cache folder: `$XDG_CACHE_HOME/imavatar-deploy/engines`, or in `~/.cache`."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "imavatar-deploy" / "engines"
 
 
 def read_timing(flavour: Flavour) -> bytes:
-    """The timing cache of a flavour; empty where there is none yet, or it has none."""
+    """Read the timing cache of a flavour; empty if there is none."""
     path = _timing_path(flavour)
     return path.read_bytes() if flavour.timing_cache and path.is_file() else b""
 
 
 def write_timing(flavour: Flavour, content: bytes | None) -> None:
-    """Keep a timing cache, if there is one."""
+    """Write the timing cache of a flavour; None writes nothing."""
     if content is not None:
         with atomic_file(_timing_path(flavour)) as partial:
             partial.write_bytes(content)

@@ -1,4 +1,4 @@
-"""An engine held against the golden data where a device can run it, and why not where none can."""
+"""Verify TensorRT engines against the golden data, where a device can run them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,31 @@ from .sidecar import Sidecar, plan_path, read_sidecars
 
 
 def check_engines(folder: Path) -> tuple[list[ParityReport], dict[str, str]]:
-    """A report for each engine of an avatar folder that can run here; graph -> why not, for each that cannot."""
-    reports, why_not, cases = [], {}, read_golden(folder)
+    """Run and compare every engine of an avatar folder.
+
+    Returns:
+        A report for each engine that can run here, and graph -> reason for each that cannot.
+
+    Raises:
+        InputError: the golden data or a sidecar cannot be read, or an engine fails.
+    """
+    reports = []
+    reasons = {}
+    cases = read_golden(folder)
     for sidecar in read_sidecars(folder):
         if reason := _obstacle(folder, sidecar):
-            why_not[sidecar.graph] = reason
+            reasons[sidecar.graph] = reason
             continue
         case = cases[sidecar.graph]
-        with closing(
-            EngineSession(plan_path(folder, sidecar.graph).read_bytes(), sidecar)
-        ) as session:
-            given = run_graph(session, case.inputs)
-        reports.append(compare(f"{sidecar.graph} engine", case.outputs, given, allowed(sidecar)))
-    return reports, why_not
+        plan = plan_path(folder, sidecar.graph).read_bytes()
+        with closing(EngineSession(plan, sidecar)) as session:
+            outputs = run_graph(session, case.inputs)
+        reports.append(compare(f"{sidecar.graph} engine", case.outputs, outputs, allowed(sidecar)))
+    return reports, reasons
 
 
 def allowed(sidecar: Sidecar) -> dict[str, Tolerance]:
-    """Output -> how near to the golden data it must come."""
+    """Return the tolerance of each output of an engine."""
     return {name: Tolerance(limit) for name, limit in sidecar.limits.items()}
 
 

@@ -1,1 +1,1 @@
-"""Readers of files from strangers: pickles, .npz and torch archives as data, without running anything."""
+"""Safe readers of untrusted files: pickles, `.npz` and torch archives as data; no code runs."""

@@ -1,7 +1,7 @@
-"""Read FLAME's pickles as data: arrays, sparse matrices and chumpy's stored arrays come out, no code of theirs runs.
+"""Read FLAME's pickles as data: arrays, sparse matrices and chumpy's stored arrays.
 
-Every name a pickle may ask for is answered by a stand-in, so numpy, scipy and chumpy themselves never see the file's
-contents, and any other name is refused (`inert_pickle`).
+Each name that a pickle may refer to is replaced by a stand-in, so that numpy, scipy and chumpy do
+not process the file's content. Any other name is refused, see `pickle_reader`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from typing import Any
 
 import numpy as np
 
+from imavatar_deploy.arrays import Array
 from imavatar_deploy.errors import InputError
 
 from . import pickle_arrays
-from .pickle_arrays import Array, ArrayStandIn, as_array, made, whole
+from .pickle_arrays import ArrayStandIn, as_array, checked_sizes, empty_stand_in
 from .pickle_reader import ForeignObjectError, StandIn, load
 
 MOST_DENSE = 1 << 26
-"""Numbers in a sparse matrix once it is dense; FLAME's joint regressor has 25,115."""
+"""Largest number of elements of a sparse matrix in dense form; FLAME's joint regressor has
+25,115."""
 
 
 class _Sparse(ArrayStandIn):
     def array(self) -> Array:
         fields = self.state
-        shape = whole(fields.get("_shape", fields.get("shape")))
+        shape = checked_sizes(fields.get("_shape", fields.get("shape")))
         if prod(shape) > MOST_DENSE:
             raise ValueError(
                 f"a sparse matrix of {' x '.join(map(str, shape))} is no part of a head"
@@ -34,16 +36,13 @@ class _Sparse(ArrayStandIn):
         dense = np.zeros(shape)
         data = as_array(fields["data"])
         if "indptr" in fields:  # compressed rows (csr) or columns (csc)
-            minor, ends = as_array(fields["indices"]), as_array(fields["indptr"])
-            counts = np.diff(ends)
+            minor = as_array(fields["indices"])
+            counts = np.diff(as_array(fields["indptr"]))
             if (counts < 0).any() or counts.sum() != len(minor):
                 raise ValueError("a sparse matrix whose rows do not add up")
             major = np.repeat(np.arange(len(counts)), counts)
-            row, column = (
-                (minor, major)
-                if self.origin.rsplit(".", 1)[1].startswith("csc")
-                else (major, minor)
-            )
+            by_columns = self.origin.rsplit(".", 1)[1].startswith("csc")
+            row, column = (minor, major) if by_columns else (major, minor)
         else:  # coordinates
             row, column = (
                 as_array(part) for part in fields.get("coords") or (fields["row"], fields["col"])
@@ -57,28 +56,22 @@ class _Chumpy(ArrayStandIn):
         fields = self.state if isinstance(self.state, dict) else {}
         if "x" in fields:  # chumpy.ch.Ch
             return as_array(fields["x"])
-        if {
-            "a",
-            "idxs",
-            "preferred_shape",
-        } <= fields.keys():  # chumpy.reordering.Select, a slice of another
-            return (
-                as_array(fields["a"])
-                .ravel()[as_array(fields["idxs"])]
-                .reshape(fields["preferred_shape"])
-            )
+        if {"a", "idxs", "preferred_shape"} <= fields.keys():  # chumpy.reordering.Select: a slice
+            values = as_array(fields["a"]).ravel()[as_array(fields["idxs"])]
+            return values.reshape(fields["preferred_shape"])
         raise ValueError(f"{self.origin} is a chumpy formula without a stored array")
 
 
 ADMITTED: dict[str, Callable[..., Any]] = pickle_arrays.ADMITTED | {
-    "copy_reg._reconstructor": made,
-    "copyreg._reconstructor": made,
+    "copy_reg._reconstructor": empty_stand_in,
+    "copyreg._reconstructor": empty_stand_in,
     "__builtin__.object": StandIn,
     "builtins.object": StandIn,
-    "__builtin__.set": StandIn,  # chumpy keeps sets, of no interest here
+    "__builtin__.set": StandIn,  # chumpy's objects hold sets, which are not used here
     "builtins.set": StandIn,
 }
-"""What a head model's pickle may name besides `chumpy.*` and scipy's sparse matrices, and what answers instead."""
+"""Names that a head model's pickle may refer to -> stand-ins; `chumpy.*` and scipy's sparse
+matrices are admitted besides."""
 
 SPARSE = ("csc_matrix", "csr_matrix", "coo_matrix", "csc_array", "csr_array", "coo_array")
 
@@ -92,10 +85,11 @@ def _find(origin: str) -> Callable[..., Any] | None:
 
 
 def read_flame_pickle(path: Path, keys: Iterable[str]) -> dict[str, Array]:
-    """Arrays of a FLAME `.pkl` by name, those of `keys` that are there; sparse matrices come out dense.
+    """Read those arrays of a FLAME `.pkl` whose names are in `keys`; sparse matrices become dense.
 
     Raises:
-        InputError: the file cannot be read, is damaged, holds a foreign object, or a key is not an array.
+        InputError: the file cannot be read, is damaged, holds a foreign object, or a key is not an
+            array.
     """
     try:
         content = load(path.read_bytes(), _find)
@@ -104,7 +98,7 @@ def read_flame_pickle(path: Path, keys: Iterable[str]) -> dict[str, Array]:
     except ForeignObjectError as error:
         raise InputError(
             f"{path} holds {error.origin}, which has no place in a head model; "
-            "nothing of it was run, but do not trust this file"
+            "nothing of it was run; do not use this file"
         ) from error
     except ValueError as error:
         raise InputError(
@@ -118,7 +112,7 @@ def read_flame_pickle(path: Path, keys: Iterable[str]) -> dict[str, Array]:
 def _member(path: Path, key: str, value: Any) -> Array:
     try:
         return as_array(value)
-    except Exception as error:  # a stand-in's state may be anything
+    except Exception as error:  # a damaged file may raise nearly any exception
         raise InputError(
             f"{key} in {path} is not a readable array ({error}); download the head model again"
         ) from error

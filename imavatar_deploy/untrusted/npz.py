@@ -1,4 +1,7 @@
-"""`.npz` and `.npy` of plain arrays, read within bounds: no header makes us reserve what the file does not hold."""
+"""Read `.npz` and `.npy` files of plain arrays with bounded memory.
+
+A header cannot cause an allocation that is larger than the file's content.
+"""
 
 from __future__ import annotations
 
@@ -13,32 +16,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A file that gives no more than it has: Python reserves what is asked of one, however far beyond its end that is.
-
-
-class BoundedFile(io.FileIO):
-    """An unbuffered file to read, for readers that believe the sizes they find in it."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """At most `size` bytes, or all there are."""
-        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
-        return super().read(left if size is None or size < 0 else min(size, left)) or b""
-
+from imavatar_deploy.arrays import Array
 
 MOST_BYTES = 1 << 28
-"""Of one array once unpacked. A FLAME head's largest has 50 MB, an hour's expressions at 60 frames a second 86 MB."""
+"""Largest size of one array, unpacked. The largest of a FLAME head has 50 MB, an hour of
+expressions at 60 frames a second 86 MB."""
 
 FORMAT: Any = np.lib.format  # not typed in every numpy
 
 HEADERS = {(1, 0): FORMAT.read_array_header_1_0, (2, 0): FORMAT.read_array_header_2_0}
+"""Version of the format -> reader of its header."""
 
 
-def read_npz(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of `keys` that a `.npz` holds.
+class BoundedFile(io.FileIO):
+    """An unbuffered file for readers that do not check the sizes in it.
+
+    Python allocates as many bytes as are requested, however far beyond the end of the file.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return at most `size` bytes, or all remaining bytes."""
+        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left)) or b""
+
+
+def read_npz(path: Path, keys: Iterable[str]) -> dict[str, Array]:
+    """Read those arrays of a `.npz` whose names are in `keys`.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is damaged, one of them is unreasonably large, or holds objects.
+        ValueError: it is damaged, or an array is larger than `MOST_BYTES` or holds objects.
     """
     try:
         with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
@@ -46,16 +53,16 @@ def read_npz(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
             return {key: _member(archive, f"{key}.npy") for key in keys if f"{key}.npy" in names}
     except (OSError, ValueError):
         raise
-    except Exception as error:  # on damaged bytes zip raises nearly anything
+    except Exception as error:  # zipfile raises nearly any exception on damaged bytes
         raise ValueError(str(error) or type(error).__name__) from error
 
 
 def npz_sizes(path: Path) -> dict[str, int]:
-    """The names of the arrays in a `.npz`, and how many bytes each unpacks to.
+    """Return the name and the unpacked size in bytes of each array in a `.npz`.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no zip file.
+        ValueError: it is not a zip file.
     """
     try:
         with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
@@ -70,11 +77,11 @@ def npz_sizes(path: Path) -> dict[str, int]:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def array_of(content: bytes) -> NDArray[Any]:
-    """The array in the bytes of a `.npy`.
+def array_of(content: bytes) -> Array:
+    """Return the array in the bytes of a `.npy`.
 
     Raises:
-        ValueError: they are damaged, or hold objects.
+        ValueError: the bytes are damaged, or the array holds objects.
     """
     shape, column_major, dtype, body = header_of(content)
     if dtype.hasobject:
@@ -83,27 +90,23 @@ def array_of(content: bytes) -> NDArray[Any]:
     if not 0 < count * dtype.itemsize <= len(body):
         raise ValueError(f"it should hold {count} times {dtype.itemsize} bytes, got {len(body)}")
     if dtype.kind == "U":
-        _check_letters(
-            np.frombuffer(
-                body, np.dtype("u4").newbyteorder(dtype.byteorder), count * dtype.itemsize // 4
-            )
-        )
-    return (
-        np.frombuffer(body, dtype, count).reshape(shape, order="F" if column_major else "C").copy()
-    )
+        code_type = np.dtype("u4").newbyteorder(dtype.byteorder)
+        _check_letters(np.frombuffer(body, code_type, count * dtype.itemsize // 4))
+    order: Any = "F" if column_major else "C"
+    return np.frombuffer(body, dtype, count).reshape(shape, order=order).copy()
 
 
 def _check_letters(codes: NDArray[np.uint32]) -> None:
-    """Raise ValueError for what is no Unicode: numpy would make words of it that break Python."""
+    """Raise ValueError for invalid code points: numpy would make invalid Python strings of them."""
     if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
-        raise ValueError("words of letters that there are not")
+        raise ValueError("its text is not valid Unicode")
 
 
 def header_of(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], memoryview]:
-    """Shape, whether by columns, data type and the rest of the bytes of a `.npy`.
+    """Return shape, whether the order is column-major, data type and content of a `.npy`.
 
     Raises:
-        ValueError: they are no `.npy`.
+        ValueError: the bytes are not those of a `.npy`.
     """
     file = io.BytesIO(content)
     try:
@@ -112,11 +115,11 @@ def header_of(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], mem
     except Exception as error:  # the header is Python text, which numpy parses but does not run
         raise ValueError(f"not in numpy's format ({error})") from error
     if any(size < 0 for size in shape):
-        raise ValueError(f"an array of {shape}")
+        raise ValueError(f"its shape is {shape}")
     return shape, column_major, dtype, memoryview(content)[file.tell() :]
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+def _member(archive: zipfile.ZipFile, name: str) -> Array:
     entry = archive.getinfo(name)
     if entry.file_size > MOST_BYTES:
         raise ValueError(f"{name} would unpack to {entry.file_size / 1e9:.1f} GB")

@@ -1,4 +1,4 @@
-"""Arrays out of pickles: stand-ins for numpy's own objects, and the numbers in them when they are asked for."""
+"""Arrays in pickles: stand-ins for numpy's objects, which decode the numbers on request."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from imavatar_deploy.arrays import Array
 
 from .pickle_reader import Name, StandIn
-
-Array = NDArray[Any]
 
 NUMBERS = "biuf"
 """Kinds of numpy data types that are plain numbers."""
@@ -20,68 +19,68 @@ class ArrayStandIn(StandIn):
     """A stand-in that may hold an array."""
 
     def array(self) -> Array:
-        """The numbers inside.
+        """Return the array.
 
         Raises:
-            ValueError: there are none.
+            ValueError: the object holds no array, or a damaged one.
         """
         raise ValueError(f"{self.origin} stores no array")
 
 
 class Latin1(StandIn):
-    """Bytes that Python 2's pickles and protocol 2 write as text."""
+    """Bytes that Python 2 and protocol 2 write as text."""
 
 
 class Dtype(StandIn):
-    """`numpy.dtype`."""
+    """Stand-in for `numpy.dtype`."""
 
     def resolve(self) -> np.dtype[Any]:
-        """The real one.
+        """Return the numpy data type.
 
         Raises:
-            ValueError: it is not of plain numbers.
+            ValueError: it is not one of plain numbers.
         """
         code = self.arguments[0]
         if not isinstance(code, str):
-            raise ValueError("a data type without its code")
+            raise ValueError("a data type has no code")
         dtype = np.dtype(code)
         if dtype.kind not in NUMBERS:
-            raise ValueError(f"arrays of {dtype} have no place here")
+            raise ValueError(f"arrays of {dtype} are not supported")
         order: Any = self.state[1] if self.state else "="
         return dtype.newbyteorder("=" if order == "|" else order)
 
 
 class Ndarray(ArrayStandIn):
-    """`numpy.ndarray`."""
+    """Stand-in for `numpy.ndarray`."""
 
     def array(self) -> Array:
-        """See `Stored`."""
+        """Return the array."""
         _, shape, dtype, column_major, content = self.state
         return _from_bytes(content, dtype, shape, "F" if column_major else "C")
 
 
 class FromBuffer(ArrayStandIn):
-    """An array written out of band of its making: protocol 5."""
+    """Stand-in for an array that protocol 5 stores as a buffer."""
 
     def array(self) -> Array:
-        """See `Stored`."""
+        """Return the array."""
         return _from_bytes(*self.arguments)
 
 
 class Scalar(ArrayStandIn):
-    """One number of numpy's."""
+    """Stand-in for a scalar of numpy."""
 
     def array(self) -> Array:
-        """See `Stored`."""
+        """Return the array, of shape `[]`."""
         dtype, content = self.arguments
         return _from_bytes(content, dtype, ())
 
 
 def as_array(value: Any) -> Array:
-    """The array that a value of the file stands for.
+    """Return the array that an object of a pickle stands for.
 
     Raises:
-        ValueError: it is none, or not of numbers.
+        ValueError: it is no array, or not one of numbers.
     """
     if isinstance(value, ArrayStandIn):
         return value.array()
@@ -95,47 +94,48 @@ def as_array(value: Any) -> Array:
 
 def _from_bytes(content: Any, dtype: Any, shape: Any, order: Any = "C") -> Array:
     if not isinstance(dtype, Dtype):
-        raise ValueError("an array without a data type")
+        raise ValueError("an array has no data type")
     numbers = dtype.resolve()
     text = content.arguments[0] if isinstance(content, Latin1) else content
     raw = text.encode("latin-1") if isinstance(text, str) else text
     if not isinstance(raw, bytes | bytearray):
         raise ValueError(f"an array's content must be bytes, got {type(raw).__name__}")
-    return np.frombuffer(raw, numbers).reshape(whole(shape), order=order)
+    return np.frombuffer(raw, numbers).reshape(checked_sizes(shape), order=order)
 
 
-def whole(sizes: Any) -> tuple[int, ...]:
-    """Sizes as the file gives them, if they are numbers: Python would repeat a tuple as many times as it is told.
+def checked_sizes(sizes: Any) -> tuple[int, ...]:
+    """Return sizes from a file as a tuple of integers.
+
+    Anything else is refused: a tuple in their place would be repeated by a multiplication.
 
     Raises:
-        ValueError: they are not.
+        ValueError: the sizes are not integers.
     """
     if not isinstance(sizes, list | tuple) or not all(type(size) is int for size in sizes):
-        raise ValueError("sizes that are no numbers")
+        raise ValueError("the sizes of an array are not integers")
     return tuple(sizes)
 
 
-def made(kind: Any, *_arguments: Any) -> Any:
-    """What `copyreg._reconstructor` and numpy's `_reconstruct` make: an empty one of a kind."""
+def empty_stand_in(kind: Any, *_arguments: Any) -> Any:
+    """Return an empty stand-in, in place of `copyreg._reconstructor` and numpy's `_reconstruct`."""
     if not isinstance(kind, Name):
-        raise ValueError("an object of no kind")
+        raise ValueError("an object has no type")
     return kind.answer()
 
 
 ADMITTED: dict[str, Callable[..., Any]] = {
     "numpy.ndarray": Ndarray,
     "numpy.dtype": Dtype,
-    "numpy.core.multiarray._reconstruct": made,
-    "numpy._core.multiarray._reconstruct": made,
+    "numpy.core.multiarray._reconstruct": empty_stand_in,
+    "numpy._core.multiarray._reconstruct": empty_stand_in,
     "numpy.core.multiarray.scalar": Scalar,
     "numpy._core.multiarray.scalar": Scalar,
     "numpy.core.numeric._frombuffer": FromBuffer,
     "numpy._core.numeric._frombuffer": FromBuffer,
     "collections.OrderedDict": lambda *_items: {},
     "_codecs.encode": Latin1,
-    "__builtin__.bytes": lambda *_content: (
-        b""
-    ),  # how protocol 2 writes the content of an empty array
+    # Protocol 2 writes the content of an empty array by these.
+    "__builtin__.bytes": lambda *_content: b"",
     "builtins.bytes": lambda *_content: b"",
 }
-"""What a pickle of arrays may name, and what answers instead."""
+"""Names that a pickle of arrays may refer to -> stand-ins."""

@@ -1,8 +1,9 @@
-"""A pickle read as data: a machine of ours follows its instructions and calls nothing but stand-ins.
+"""Read a pickle as data: an interpreter of its instructions that calls nothing but stand-ins.
 
-Python's own unpickler, however restricted, reserves whatever a file asks for and hashes whatever it is given. Here each
-instruction costs a bounded amount: no call of a file's makes a copy, only plain words are keys, and what is not asked
-for afterwards is never computed. Python 2's strings are read as latin-1.
+Python's own unpickler, however restricted, allocates whatever a file requests and hashes whatever
+object it holds. Here each instruction has a bounded cost: calls in the file only store their
+arguments, only strings and integers are keys, and arrays are decoded on request. Python 2's strings
+are read as latin-1.
 """
 
 from __future__ import annotations
@@ -15,40 +16,40 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# The instructions of a pickle one by one with what is written behind each, Python 2's strings included.
-
-
 VALUES = frozenset(
     (
         *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
-        *(
-            "STRING",
-            "BINSTRING",
-            "SHORT_BINSTRING",
-            "BINBYTES",
-            "SHORT_BINBYTES",
-            "BINBYTES8",
-            "BYTEARRAY8",
-        ),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
         *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
     )
 )
-"""Instructions that push what is written behind them."""
+"""Instructions that push their argument."""
 
 INSTRUCTIONS = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
+"""Code -> instruction."""
+
+MOST_OPERATIONS = 5_000_000
+"""Largest number of instructions, far more than a head model or a tracker writes. Each holds some
+hundred bytes at most."""
+
+Find = Callable[[str], Callable[..., Any] | None]
+"""Dotted name, such as `numpy.dtype` -> stand-in; None for a name that is not admitted."""
 
 
 def instructions(content: bytes) -> Iterator[tuple[str, Any]]:
-    """Each instruction by name with what is written behind it; `pickletools.genops` knows only ASCII in a string.
+    """Yield the name and the argument of each instruction.
+
+    Unlike `pickletools.genops`, strings of Python 2 may hold more than ASCII.
 
     Raises:
-        ValueError: there is none of that code, or what belongs behind it is missing.
+        ValueError: there is no such instruction, or its argument is missing.
     """
     file = io.BytesIO(content)
     while code := file.read(1):
         instruction = INSTRUCTIONS.get(code)
         if instruction is None:
-            raise ValueError(f"no instruction begins with {code!r}, at byte {file.tell() - 1}")
+            raise ValueError(f"byte {file.tell() - 1}, {code!r}, is not an instruction")
         if instruction.name == "STRING":
             yield instruction.name, _quoted(file.readline())
         else:
@@ -58,19 +59,12 @@ def instructions(content: bytes) -> Iterator[tuple[str, Any]]:
 def _quoted(line: bytes) -> str:
     text = line.strip()
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
-        raise ValueError("a string without its quotes")
+        raise ValueError("a string has no quotes")
     return codecs.escape_decode(text[1:-1])[0].decode("latin-1")
 
 
-MOST_OPERATIONS = 5_000_000
-"""Far more than any head model or tracker writes; each holds some hundred bytes at most."""
-
-Find = Callable[[str], Callable[..., Any] | None]
-"""`numpy.dtype` -> what answers when the file calls it; None where that name has no place in the file."""
-
-
 class ForeignObjectError(Exception):
-    """The pickle names something that has no place in it; `origin` is its dotted name."""
+    """The pickle refers to a name that is not admitted; `origin` is its dotted name."""
 
     def __init__(self, origin: str) -> None:
         super().__init__(origin)
@@ -78,7 +72,7 @@ class ForeignObjectError(Exception):
 
 
 class StandIn:
-    """What the file holds in place of an object: the arguments and state it was given, and nothing it could do."""
+    """Stands in for an object of the file: stores its arguments and state, and has no behaviour."""
 
     origin = "an object"
 
@@ -89,32 +83,39 @@ class StandIn:
 
 @dataclass(frozen=True)
 class Name:
-    """A name that the file asked for."""
+    """A name that the file refers to."""
 
     origin: str
+    """Dotted name."""
     answer: Callable[..., Any]
+    """Called where the file calls the name."""
 
 
 def load(content: bytes, find: Find, persistent: Callable[[Any], Any] | None = None) -> Any:
-    """What a pickle holds: numbers, words, lists, tuples and dictionaries, and stand-ins for everything else.
+    """Return the content of a pickle.
+
+    It consists of numbers, strings, lists, tuples and dictionaries, and of stand-ins for all else.
 
     Args:
-        find: which names may be asked for.
-        persistent: answers the pickle's references to the outside; None where it may have none.
+        content: the pickle's bytes.
+        find: returns the stand-in of a name.
+        persistent: resolves persistent ids; None if the pickle may have none.
 
     Raises:
-        ForeignObjectError: it asks for any other name.
-        ValueError: it is damaged, or of no kind that holds numbers.
+        ForeignObjectError: it refers to a name that is not admitted.
+        ValueError: it is damaged, or has an instruction that data does not need.
     """
     try:
         return _Machine(find, persistent).run(content)
     except ForeignObjectError:
         raise
-    except Exception as error:  # on damaged bytes the instructions ask for nearly anything
+    except Exception as error:  # damaged bytes may raise nearly any exception
         raise ValueError(str(error) or type(error).__name__) from error
 
 
 class _Machine:
+    """The stack machine of pickles, with the stacks below marks and the memo."""
+
     def __init__(self, find: Find, persistent: Callable[[Any], Any] | None) -> None:
         self.find = find
         self.persistent = persistent
@@ -134,7 +135,7 @@ class _Machine:
                 STEPS[name](self, argument)
             else:
                 raise ValueError(f"the instruction {name} has no place here")
-        raise ValueError("it ends too early")
+        raise ValueError("the file is truncated")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -145,7 +146,7 @@ class _Machine:
 
     def name(self, origin: str) -> None:
         if not re.fullmatch(r"\w[\w.<>]*", origin):
-            raise ValueError("it asks for a name that is none")
+            raise ValueError("it refers to an invalid name")
         answer = self.find(origin)
         if answer is None:
             raise ForeignObjectError(origin)
@@ -153,16 +154,16 @@ class _Machine:
 
     def call(self, called: Any, arguments: Any) -> None:
         if not isinstance(called, Name):
-            raise ValueError("it calls what is no name")
+            raise ValueError("it calls an object that is not a name")
         self.push(called.answer(*arguments))
 
     def refer(self, reference: Any) -> None:
         if self.persistent is None:
-            raise ValueError("it refers to something outside")
+            raise ValueError("it has a persistent id, which refers to data outside the file")
         self.push(self.persistent(reference))
 
     def put(self, items: list[Any]) -> None:
-        """Keys and values into the dictionary on top; what has no plain word for a key cannot be asked for."""
+        """Add keys and values to the dictionary on top; drop keys that are not `str` or `int`."""
         target = self.stack[-1]
         if isinstance(target, dict):
             pairs = zip(items[::2], items[1::2], strict=True)
@@ -197,12 +198,14 @@ def _dictionary(machine: _Machine, _: Any) -> None:
 
 
 def _pair(machine: _Machine, _: Any) -> None:
-    value, key = machine.stack.pop(), machine.stack.pop()
+    value = machine.stack.pop()
+    key = machine.stack.pop()
     machine.put([key, value])
 
 
 def _stack_global(machine: _Machine, _: Any) -> None:
-    name, module = machine.stack.pop(), machine.stack.pop()
+    name = machine.stack.pop()
+    module = machine.stack.pop()
     machine.name(f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else "")
 
 
@@ -212,7 +215,7 @@ def _reduce(machine: _Machine, _: Any) -> None:
 
 
 def _new(machine: _Machine, _: Any) -> None:
-    machine.stack.pop()  # keywords, which no array is made with
+    machine.stack.pop()  # keyword arguments, which arrays do not have
     _reduce(machine, _)
 
 
@@ -267,4 +270,4 @@ STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "PERSID": lambda machine, reference: machine.refer(reference),
     "BINPERSID": lambda machine, _: machine.refer(machine.stack.pop()),
 }
-"""What every other instruction does."""
+"""Effect of every other admitted instruction."""

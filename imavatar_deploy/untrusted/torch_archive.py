@@ -1,7 +1,7 @@
-"""What `torch.save` wrote, read without torch: tensors and arrays come out, nothing in the file is run.
+"""Read files of `torch.save` without torch: tensors and arrays as data, without running code.
 
-The file is a zip archive: `data.pkl` says what there is and points at `data/N`, the raw numbers of each storage. They
-are never compressed, so nothing unpacks to more than the file holds.
+The file is a zip archive. Its `data.pkl` refers to the entries `data/N`, the raw numbers of each
+storage. The entries are not compressed, so that none unpacks to more than the file holds.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from imavatar_deploy.arrays import Array
 from imavatar_deploy.errors import InputError
 
 from . import pickle_arrays
 from .npz import BoundedFile
-from .pickle_arrays import Array, ArrayStandIn, whole
+from .pickle_arrays import ArrayStandIn, checked_sizes
 from .pickle_reader import Name, StandIn, load
 
 OLD_FORMAT = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-"""How a file of torch before 1.6 begins."""
+"""First bytes of a file of torch before 1.6."""
 
 STORAGES = {
     "torch.DoubleStorage": "f8",
@@ -35,17 +36,19 @@ STORAGES = {
     "torch.ByteStorage": "u1",
     "torch.BoolStorage": "?",
 }
-"""Kinds of storages that numpy knows, and what it calls them."""
+"""Type of a storage -> code of its numpy data type."""
 
 
 class _Tensor(ArrayStandIn):
-    """`torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)`."""
+    """Stand-in for `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)`."""
 
     origin = "a tensor"
 
     def array(self) -> Array:
         storage, *place = self.arguments[:4]
-        (offset,), size, stride = whole(place[:1]), whole(place[1]), whole(place[2])
+        (offset,) = checked_sizes(place[:1])
+        size = checked_sizes(place[1])
+        stride = checked_sizes(place[2])
         numbers = storage.array()
         reach = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
         if (
@@ -61,11 +64,13 @@ class _Tensor(ArrayStandIn):
 
 class _Storage:
     def __init__(self, archive: _Archive, kind: Any, key: Any) -> None:
-        self._archive, self._kind, self._key = archive, kind, key
+        self._archive = archive
+        self._kind = kind
+        self._key = key
 
     def array(self) -> Array:
         if not isinstance(self._kind, Name) or self._kind.origin not in STORAGES:
-            raise ValueError("a tensor of a kind that numpy does not know")
+            raise ValueError("a tensor's element type does not exist in numpy")
         dtype = np.dtype(STORAGES[self._kind.origin]).newbyteorder(self._archive.order)
         return np.frombuffer(self._archive.member(f"data/{self._key}"), dtype)
 
@@ -81,13 +86,13 @@ class _Archive:
             ]
             if len(roots) != 1:
                 raise ValueError("it is a zip file, but not of torch")
-            kept = [name for name in entries if name.startswith(roots[0])]
-            if any(entries[name].compress_type != zipfile.ZIP_STORED for name in kept):
+            names = [name for name in entries if name.startswith(roots[0])]
+            if any(entries[name].compress_type != zipfile.ZIP_STORED for name in names):
                 raise ValueError("its entries are compressed, which torch never does")
-            if sum(entries[name].file_size for name in kept) > path.stat().st_size:
+            if sum(entries[name].file_size for name in names) > path.stat().st_size:
                 raise ValueError("its entries are larger than the file")
             self._members = {
-                name.removeprefix(roots[0]): archive.read(entries[name]) for name in kept
+                name.removeprefix(roots[0]): archive.read(entries[name]) for name in names
             }
         self.order: Any = ">" if self._members.get("byteorder") == b"big" else "<"
 
@@ -97,10 +102,10 @@ class _Archive:
         return self._members[name]
 
     def storage(self, reference: Any) -> _Storage:
-        """`("storage", kind, key, device, count)` -> its numbers."""
+        """Return the storage of a persistent id `("storage", kind, key, device, count)`."""
         _, kind, key, *_ = reference
         if not isinstance(key, str):
-            raise ValueError("a storage without a name")
+            raise ValueError("a storage has no name")
         return _Storage(self, kind, key)
 
 
@@ -111,15 +116,15 @@ ADMITTED: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter": lambda tensor, *_rest: tensor,
     "torch.Size": lambda sizes: sizes,
 }
-"""What such a file may name, and what answers instead."""
+"""Names that such a file may refer to -> stand-ins."""
 
 
 def read_torch(path: Path) -> Any:
-    """What a file of `torch.save` holds; its arrays are `inert_arrays.Stored`.
+    """Return the content of a `torch.save` file; `pickle_arrays.as_array` decodes its arrays.
 
     Raises:
         OSError: the file cannot be read.
-        ForeignObjectError: it names something that has no place among numbers.
+        ForeignObjectError: it refers to a name that is not admitted.
         InputError: it was written by a torch older than 1.6.
         ValueError: it is damaged.
     """
@@ -133,6 +138,6 @@ def read_torch(path: Path) -> Any:
         archive = _Archive(path)
     except (OSError, ValueError):
         raise
-    except Exception as error:  # on damaged bytes zip raises nearly anything
+    except Exception as error:  # zipfile raises nearly any exception on damaged bytes
         raise ValueError(f"not a file of torch.save: {error}") from error
     return load(archive.member("data.pkl"), ADMITTED.get, archive.storage)

@@ -49,8 +49,8 @@ from imavatar_deploy.fidelity.stage_metrics import (
     NAMES,
     STAGE_NAMES,
     FrameImages,
+    frame_images,
     measure_frames,
-    shown,
     summary,
     worst_first,
 )
@@ -133,7 +133,7 @@ def disc(grey: float, normal: tuple[float, float, float] = (0, 0, 1)) -> FrameIm
     rows, columns = np.indices((64, 64)) - 31.5
     mask = np.hypot(rows, columns) < 20
     rgb = np.full((64, 64, 3), grey, dtype=np.float32)
-    return shown(rgb, np.broadcast_to(np.float32(normal), rgb.shape), mask)
+    return frame_images(rgb, np.broadcast_to(np.float32(normal), rgb.shape), mask)
 
 
 class TestWorstFrames:

@@ -1,4 +1,4 @@
-"""The fast animator and the fast normals against the plain ones."""
+"""The animator and the normals against their reference implementations."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_animator_agrees_with_the_plain_way(
 
 
 def test_plain_way_is_the_head_model_s_own(avatar: Avatar) -> None:
-    """The same arrays read as a FLAME head give the same vertices."""
+    """The same arrays in a `HeadModel` give the same vertices."""
     five = tiny_avatar(bones=5)
     regressor = np.zeros((5, five.vertex_count), dtype=np.float32)
     head = HeadModel(
@@ -112,7 +112,7 @@ def test_surface_normals_agree_with_the_plain_way(avatar: Avatar, workers: Worke
 
 
 def test_detail_turns_with_the_head(workers: Workers) -> None:
-    """A head whose normals all have a detail, turned as a whole: the normals turn with it."""
+    """Normals with detail rotate with the head."""
     avatar = tiny_avatar(bones=5)
     still, turned = np.zeros(15, dtype=np.float32), np.zeros(15, dtype=np.float32)
     turned[:3] = 0.3, -0.8, 0.5

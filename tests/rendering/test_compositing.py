@@ -1,4 +1,4 @@
-"""Colours to bytes: the nearest byte, halves upwards, nothing out of range."""
+"""Compositing: rounding to the nearest byte, halves upwards, clipping to the range."""
 
 from __future__ import annotations
 

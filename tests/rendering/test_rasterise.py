@@ -1,4 +1,4 @@
-"""The rasteriser against exhaustive ray casting, and on everything that makes rasterisers leak."""
+"""The rasteriser against exhaustive ray casting, and on edges, clipping and degenerate faces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Float = NDArray[np.float32]
 
 WIDTH, HEIGHT = 48, 40
 PIXELS = np.eye(3, 4, dtype=np.float32)
-"""Image matrix under which a vertex is (column w, row w, w) itself."""
+"""Image matrix for vertices that are (column w, row w, w) already."""
 
 
 def draw(
@@ -31,7 +31,10 @@ def draw(
 def cast_rays(
     vertices: Float, faces: NDArray[np.int32], camera: Camera
 ) -> tuple[NDArray[np.float64], ...]:
-    """Depth [H, W, F], inf where a triangle is missed, and barycentrics [H, W, F, 3]: Moeller and Trumbore, float64."""
+    """Return depth [H, W, F], inf where a ray misses, and barycentrics [H, W, F, 3].
+
+    Moeller and Trumbore's intersection in float64.
+    """
     matrix = camera.image_matrix(WIDTH, HEIGHT).astype(np.float64)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     unprojection = np.linalg.inv(matrix[:, :3])
@@ -65,7 +68,7 @@ def random_soup(seed: int, count: int, spread: float) -> tuple[Float, NDArray[np
 def test_soup_agrees_with_ray_casting(
     seed: int, spread: float, distance: float, workers: Workers
 ) -> None:
-    """Near distances put corners behind the camera and across the near plane; the last triangles are huge."""
+    """At near distances corners are behind the camera; the last triangles are very large."""
     vertices, faces = random_soup(seed, 60, spread)
     camera = Camera.looking_at([0.1, 0.2, 0.0], distance=distance, yaw=0.3)
     depth, barycentrics = cast_rays(vertices, faces, camera)
@@ -80,7 +83,7 @@ def test_soup_agrees_with_ray_casting(
 
 
 def test_some_soup_crosses_the_near_plane() -> None:
-    """What the test above claims to hold."""
+    """The cases of the test above cover what they are for."""
     vertices, faces = random_soup(2, 60, 3.0)
     camera = Camera.looking_at([0.1, 0.2, 0.0], distance=0.5, yaw=0.3)
     w = (
@@ -97,7 +100,7 @@ def test_some_soup_crosses_the_near_plane() -> None:
 def times_covered(
     points: Float, faces: NDArray[np.int32], *, matrix: Float = PIXELS, cull: bool = False
 ) -> NDArray[np.int_]:
-    """[H, W] how many triangles cover each pixel, each drawn alone."""
+    """Return how many triangles cover each pixel, [H, W], each drawn alone."""
     alone = [
         draw(points, face, Workers(1), matrix=matrix, cull=cull).triangle == 0 for face in faces
     ]
@@ -110,7 +113,7 @@ def times_covered(
 def test_grid_with_vertices_on_pixel_centres_is_covered_once(
     step: float, depth: float, flip: bool
 ) -> None:
-    """Every edge runs through pixel centres; left and top of the region belong to it, right and bottom do not."""
+    """All edges pass through pixel centres; only the left and top of the region belong to it."""
     side = 5
     rows, columns = np.mgrid[:side, :side] * step + 4.0
     points = np.stack([columns, rows, np.ones_like(rows)], -1).reshape(-1, 3).astype(
@@ -171,20 +174,20 @@ def test_culling_keeps_the_outside(workers: Workers) -> None:
 
 
 def test_interpolation_is_perspective_correct(workers: Workers) -> None:
-    """An attribute linear in space, on a floor that runs away from the camera, comes back linear in space."""
+    """An attribute that is linear in space is interpolated linearly on a receding floor."""
     floor = np.array([[-2, -0.5, 3.5], [2, -0.5, 3.5], [0, -0.5, -30]], dtype=np.float32)
     camera = Camera.looking_at([0, 0, 0], extent=3.0)
     fragments = draw(floor, [0, 1, 2], workers, matrix=camera.image_matrix(WIDTH, HEIGHT))
-    seen = fragments.triangle >= 0
-    depth = fragments.barycentrics[seen] @ (4.0 - floor[:, 2])
+    covered = fragments.triangle >= 0
+    depth = fragments.barycentrics[covered] @ (4.0 - floor[:, 2])
     fy, cy = camera.intrinsics[1] * HEIGHT, camera.intrinsics[3] * HEIGHT
-    expected = 0.5 * fy / (np.nonzero(seen)[0] - cy)
+    expected = 0.5 * fy / (np.nonzero(covered)[0] - cy)
     assert np.ptp(expected) > 5
     np.testing.assert_allclose(depth, expected, rtol=1e-4)
 
 
 def test_near_plane_cuts(workers: Workers) -> None:
-    """A floor from behind the camera to far in front of it: pixels whose floor is nearer than the plane stay empty."""
+    """Of a floor that begins behind the camera, pixels in front of the near plane stay empty."""
     floor = np.array([[-9, -0.031, 9], [9, -0.031, 9], [0, -0.031, -900]], dtype=np.float32)
     camera = Camera.looking_at([0, 0, 0], extent=12.0)
     middle = draw(floor, [0, 1, 2], workers, matrix=camera.image_matrix(WIDTH, HEIGHT)).triangle[

@@ -1,7 +1,7 @@
 """Frames of the bundled sample against frames stored from an earlier release, one file per shading.
 
-Three frames of the bundled motion and the normals of the second, side by side. The files are rewritten
-on purpose alone: when the sample or the way it is meant to look changes.
+A file holds three frames of the bundled motion and the normals of the second, side by side. It is
+rewritten only when the sample or its intended appearance changes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def test_same_pixels_as_before(shading: str) -> None:
         normals = player.normals(talk.expression[FRAMES[1]], talk.pose[FRAMES[1]])
     picture = np.full((*normals.shape[:2], 4), 255, dtype=np.uint8)
     picture[..., :3] = np.round((normals + 1) * 127.5)
-    drawn = np.concatenate([*images, picture], axis=1).astype(int)
-    # another processor may round the last bit of a colour differently; a missing or moved pixel differs by more
-    assert np.abs(drawn - stored).max() <= 1
+    strip = np.concatenate([*images, picture], axis=1).astype(int)
+    # Another processor may round the last bit of a colour differently; a missing or moved pixel
+    # differs by more.
+    assert np.abs(strip - stored).max() <= 1

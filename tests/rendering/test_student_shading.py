@@ -1,4 +1,4 @@
-"""The student's pixel loop: held to the plain formula for every width, whatever the number of points and threads."""
+"""The student's pixel loop against its reference, for all widths, points and threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers cover every index once, whatever the count, and pass errors on."""
+"""Workers cover every index once for any count, and raise errors of kernels."""
 
 from __future__ import annotations
 

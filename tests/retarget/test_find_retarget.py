@@ -1,4 +1,4 @@
-"""Which way of retargeting is found, what each does, and the sentences of those that cannot be."""
+"""Retargeting: the choice of a strategy, the effect of each, and the error messages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
@@ -13,7 +14,6 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.retarget import ExpressionMap, Retarget, find_retarget, write_map
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES, EYE_TURNS, LOOK
 from imavatar_deploy.retarget.expression_map import CONTROLS, EYES, joined
-from imavatar_deploy.retarget.retarget import Float
 from imavatar_deploy.retarget.strategies import JAW_OPEN_ANGLE, OPENHEAD_NAMES, ROWS
 
 STILL = np.zeros(15, dtype=np.float32)
@@ -29,11 +29,11 @@ def by_name(head: HeadModel) -> Retarget:
     return find_retarget(ARKIT, "openhead", head.expression_names)
 
 
-def shapes(**weights: float) -> Float:
+def shapes(**weights: float) -> NDArray[np.float32]:
     return np.array([weights.get(name, 0.0) for name in ARKIT_NAMES], dtype=np.float32)
 
 
-def any_face(seed: int = 0) -> tuple[Float, Float]:
+def any_face(seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     random = np.random.default_rng(seed)
     return random.random(52, dtype=np.float32), random.normal(0, 0.1, 15).astype(np.float32)
 
@@ -65,9 +65,10 @@ class TestByName:
         assert np.count_nonzero(expression) + np.count_nonzero(pose) == (name != "tongueOut")
 
     def test_jaw_open_is_the_morph(self, head: HeadModel, by_name: Retarget) -> None:
-        """MakeHuman writes its morphs in tenths of a millimetre: only at its own angle does the jaw land on them.
+        """At its angle the jaw matches the morph, which MakeHuman stores in tenths of a millimetre.
 
-        (At 0.4250 rad it misses them by up to 0.04 mm. `test_build_openhead` compares with the morph's file itself.)
+        At 0.4250 rad it deviates by up to 0.04 mm. `test_build_openhead` compares with the morph's
+        file.
         """
         _, pose = by_name(shapes(jawOpen=1.0), STILL)
         np.testing.assert_allclose(pose, JAW_OPEN_ANGLE * (np.arange(15) == 6))
@@ -92,15 +93,15 @@ class TestEyes:
     def test_angles_are_those_that_the_shapes_make(
         self, head: HeadModel, side: str, way: str
     ) -> None:
-        """The turn about the eye joint that is nearest to what the shape does to the iris, within 0.01 rad."""
+        """EYE_TURNS is the rotation that best fits the shape's motion of the iris, to 0.01 rad."""
         bone = 3 if side == "Left" else 4
         arm = head.template - head.joints(np.zeros(50, dtype=np.float32))[bone]
         iris = (head.weights[:, bone] > 0.99) & (arm[:, 2] > 0.010)
         moved = head.expression_basis[iris, :, head.expression_names.index(f"eyeLook{way}{side}")]
         lever = np.stack([np.cross(axis, arm[iris]) for axis in np.eye(3)], axis=-1)
         turn = np.linalg.lstsq(lever.reshape(-1, 3), moved.ravel(), rcond=None)[0]
-        said = EYE_TURNS[ARKIT_NAMES.index(f"eyeLook{way}{side}")][3 * bone - 9 :][:3]
-        np.testing.assert_allclose(said[:2], turn[:2], rtol=0, atol=0.01)
+        expected = EYE_TURNS[ARKIT_NAMES.index(f"eyeLook{way}{side}")][3 * bone - 9 :][:3]
+        np.testing.assert_allclose(expected[:2], turn[:2], rtol=0, atol=0.01)
         assert abs(turn[2]) < 0.03, "a roll that is not worth keeping"
 
     def test_weights_alone_turn_them_by_the_shapes(self, by_name: Retarget) -> None:
@@ -109,12 +110,12 @@ class TestEyes:
     def test_what_the_tracker_saw_is_not_turned_twice(
         self, head: HeadModel, by_name: Retarget
     ) -> None:
-        """Live Link sends rotations and weights of one gaze: the iris must go where the rotation says."""
+        """Live Link sends rotations and weights of one gaze: the iris follows the rotations."""
         weights = shapes(eyeLookOutLeft=0.5, eyeLookInRight=0.5)
-        seen = STILL.copy()
-        seen[[10, 13]] = 0.2
-        expected = head.vertices(np.zeros(50, dtype=np.float32), seen)
-        came = head.vertices(*by_name(weights, seen))
+        gaze = STILL.copy()
+        gaze[[10, 13]] = 0.2
+        expected = head.vertices(np.zeros(50, dtype=np.float32), gaze)
+        came = head.vertices(*by_name(weights, gaze))
         for bone in (3, 4):
             iris = (head.weights[:, bone] > 0.99) & (head.template[:, 2] > 0.087)
             assert (expected[iris] - head.template[iris])[:, 0].mean() > 2e-3, (
@@ -132,10 +133,10 @@ class TestEyes:
                 ExpressionMap(ARKIT, "flame2020", np.ones((52, 59), dtype=np.float32)), map_file
             )
         retarget = find_retarget(ARKIT, "flame2020", (), map_file=map_file)
-        seen = STILL.copy()
-        seen[9:] = np.linspace(0.1, 0.2, 6)
+        gaze = STILL.copy()
+        gaze[9:] = np.linspace(0.1, 0.2, 6)
         weights = shapes(eyeLookDownLeft=1.0, eyeLookDownRight=1.0)
-        np.testing.assert_array_equal(retarget(weights, seen)[1][EYES], seen[EYES])
+        np.testing.assert_array_equal(retarget(weights, gaze)[1][EYES], gaze[EYES])
         assert retarget(weights, STILL)[1][[9, 12]].min() > 0.2
 
 
@@ -182,7 +183,7 @@ def test_map_between_editions_reads_the_pose_too(tmp_path: Path) -> None:
 
 
 def ways(tmp_path: Path) -> dict[str, Retarget]:
-    """One retarget of every row."""
+    """Return one retarget of every row."""
     write_map(
         ExpressionMap(ARKIT, "flame2020", np.ones((52, 59), dtype=np.float32)), tmp_path / "a.npz"
     )
@@ -195,20 +196,20 @@ def ways(tmp_path: Path) -> dict[str, Retarget]:
 
 
 def test_every_way_leaves_what_it_is_given_alone(tmp_path: Path) -> None:
-    found = ways(tmp_path)
-    assert {row.name for row in ROWS} == set(found)
-    for name, retarget in found.items():
+    retargets = ways(tmp_path)
+    assert {row.name for row in ROWS} == set(retargets)
+    for name, retarget in retargets.items():
         weights, pose = any_face()
         weights = weights[: retarget.size]
-        kept = weights.copy(), pose.copy()
+        copies = weights.copy(), pose.copy()
         expression, posed = retarget(weights, pose)
         assert (expression.shape, posed.shape) == ((50,), (15,)), name
         assert (expression.dtype, posed.dtype) == (np.float32, np.float32), name
         np.testing.assert_array_equal(posed[:6], pose[:6], name)
         expression += 1
         posed += 1
-        np.testing.assert_array_equal(weights, kept[0], name)
-        np.testing.assert_array_equal(pose, kept[1], name)
+        np.testing.assert_array_equal(weights, copies[0], name)
+        np.testing.assert_array_equal(pose, copies[1], name)
         with pytest.raises(InputError, match=f"reads {retarget.size} weights and a pose of 15"):
             retarget(weights[:-1], pose)
         assert len(retarget.note.splitlines()) == 1

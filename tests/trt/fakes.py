@@ -1,8 +1,8 @@
-"""A GPU of host memory and a TensorRT that answers as the real one does: engines run as far as a device's border.
+"""Fakes of the CUDA runtime and of TensorRT, which run engines without a GPU.
 
-`FakeCuda` is `cuda.bindings.runtime` with the host's memory for the device's: copies go where their addresses say, and
-what is asked of a stream while it captures is kept and not done. `FakeTensorrt` "runs" a plan, which is an ONNX graph,
-by reading and writing those addresses.
+`FakeCuda` is `cuda.bindings.runtime` with host memory in place of device memory: copies go to their
+addresses, and work on a stream that captures is stored and not run. The plan of `FakeTensorrt` is
+an ONNX graph, which it runs on those addresses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class CudaError(enum.IntEnum):
 
 
 class FakeCuda:
-    """What `EngineSession` asks of the CUDA runtime."""
+    """The part of the CUDA runtime that `EngineSession` uses."""
 
     class cudaMemcpyKind(enum.IntEnum):
         cudaMemcpyHostToDevice = 1
@@ -89,7 +89,7 @@ class FakeCuda:
 
 
 class FakeTensorrt:
-    """The module `tensorrt` with what loading and running a plan needs."""
+    """The part of the module `tensorrt` that loads and runs a plan."""
 
     __version__ = "11.4.0.106"
 
@@ -107,7 +107,7 @@ class FakeTensorrt:
         return self
 
     def deserialize_cuda_engine(self, plan: bytes) -> Any:
-        """None for what it cannot load, as the real one, which raises nothing."""
+        """Return None for a plan that it cannot load, as TensorRT does."""
         return FakeEngine(self, plan) if len(plan) > 100 else None
 
 
@@ -125,7 +125,7 @@ class FakeEngine:
 
 
 class FakeContext:
-    """Runs the graph on what lies at the addresses."""
+    """Runs the graph on the arrays at the addresses."""
 
     def __init__(self, cuda: FakeCuda, plan: bytes) -> None:
         self.cuda = cuda
@@ -150,8 +150,8 @@ class FakeContext:
         return True
 
     def _run(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        given = {name: self._array(name, shape) for name, shape in shapes.items()}
-        (rgb,) = self.session.run(None, given)
+        inputs = {name: self._array(name, shape) for name, shape in shapes.items()}
+        (rgb,) = self.session.run(None, inputs)
         ctypes.memmove(self.addresses["rgb"], np.ascontiguousarray(rgb).ctypes.data, rgb.nbytes)
 
     def _array(self, name: str, shape: tuple[int, ...]) -> Any:

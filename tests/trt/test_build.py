@@ -1,4 +1,4 @@
-"""Engines built for real by TensorRT-RTX, which needs no GPU for it, and what the other flavour is told."""
+"""Builds of engines by TensorRT-RTX, which needs no GPU, and the settings of the other flavour."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_builds_for_each_architecture(trt: Any, texture: bytes, target: str) -> 
 
 
 def test_tells_why_it_cannot_be_built(trt: Any, texture: bytes) -> None:
-    """Turing has no float32 matrix multiplication in this TensorRT: the reason comes from the library itself."""
+    """Turing has no float32 matrix multiplication; the message holds TensorRT's reason."""
     with pytest.raises(
         UsageError, match=r"tensorrt-rtx cannot build this engine for sm75: .*Turing"
     ):
@@ -72,13 +72,11 @@ def test_refuses_what_its_parser_takes_for_a_graph(trt: Any, damage: bytes) -> N
 
 
 def test_an_operator_it_does_not_know_is_named(trt: Any) -> None:
-    given, made = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", 3)) for name in ("x", "y")
-    )
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", 3)) for name in ("x", "y"))
     node = helper.make_node("Wrinkle", ["x"], ["y"], domain="no.such.domain")
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("no.such.domain", 1)]
     graph = helper.make_model(
-        helper.make_graph([node], "g", [given], [made]), opset_imports=opsets, ir_version=9
+        helper.make_graph([node], "g", [x], [y]), opset_imports=opsets, ir_version=9
     )
     with pytest.raises(InputError, match="Wrinkle"):
         build_engine(RTX, graph.SerializeToString(), EngineSpec(PROFILE, ("sm89",)))
@@ -87,33 +85,33 @@ def test_an_operator_it_does_not_know_is_named(trt: Any) -> None:
 def test_float32_stays_float32(trt: Any) -> None:
     """TF32 has the digits of float16 and is on by default."""
     weight = numpy_helper.from_array(np.eye(3, dtype=np.float32), "w")
-    given, made = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", 3)) for name in ("x", "y")
-    )
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", 3)) for name in ("x", "y"))
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [given], [made], [weight]
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x], [y], [weight]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
-    seen = []
-    watched = replace(RTX, configure=lambda *told: seen.append(told[1]) or RTX.configure(*told))
+    configs = []
+    watched = replace(
+        RTX, configure=lambda *arguments: configs.append(arguments[1]) or RTX.configure(*arguments)
+    )
     build_engine(watched, model.SerializeToString(), EngineSpec(PROFILE, ("sm89",)))
-    assert not seen[0].get_flag(trt.BuilderFlag.TF32)
-    assert seen[0].num_compute_capabilities == 1
-    assert seen[0].get_compute_capability(0) == trt.ComputeCapability.SM89
+    assert not configs[0].get_flag(trt.BuilderFlag.TF32)
+    assert configs[0].num_compute_capabilities == 1
+    assert configs[0].get_compute_capability(0) == trt.ComputeCapability.SM89
 
 
 class TestTensorrt:
-    """The other flavour, whose libraries are not in a package index: the same code up to the call."""
+    """The other flavour, whose libraries are not in a package index, up to its calls."""
 
     def test_compatibility_is_said_to_the_builder(self, trt: Any) -> None:
         config = trt.Builder(log_of(trt)).create_builder_config()  # the same names in both flavours
         FLAVOURS["tensorrt"].configure(trt, config, (), "version")
         assert config.get_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-        told = MagicMock()
-        FLAVOURS["tensorrt"].configure(trt, told, (), "hardware")
-        assert told.hardware_compatibility_level == trt.HardwareCompatibilityLevel.AMPERE_PLUS
-        told.set_flag.assert_not_called()
+        arguments = MagicMock()
+        FLAVOURS["tensorrt"].configure(trt, arguments, (), "hardware")
+        assert arguments.hardware_compatibility_level == trt.HardwareCompatibilityLevel.AMPERE_PLUS
+        arguments.set_flag.assert_not_called()
 
     def test_timing_cache_goes_in_and_comes_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         fake = MagicMock(__version__="11.4.0.106")
@@ -138,7 +136,7 @@ class TestTensorrt:
 
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Call it to make modules missing."""
+    """A function that makes modules missing."""
 
     def hide(*modules: str) -> None:
         for module in modules:
@@ -167,7 +165,7 @@ def test_no_flavour_is_a_sentence_with_both_lines(without: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "said"),
+    ("ask", "message"),
     [
         (lambda: find_flavour("tensorflow"), "unknown flavour of TensorRT 'tensorflow'"),
         (lambda: RTX.targets_here(("sm90",)), "unknown architecture of tensorrt-rtx 'sm90'"),
@@ -182,6 +180,6 @@ def test_no_flavour_is_a_sentence_with_both_lines(without: Any) -> None:
         ),
     ],
 )
-def test_what_cannot_be_ordered_is_refused(ask: Any, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_what_cannot_be_ordered_is_refused(ask: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         ask()

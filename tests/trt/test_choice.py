@@ -1,4 +1,4 @@
-"""What runs an avatar's colours: the engine, or what the policy says instead; and no CPU where a GPU was asked for."""
+"""The session of the texture network: the engine, or the policy's substitute."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NO_DRIVER = "no NVIDIA driver is installed here (libcuda.so.1 cannot be loaded)"
 
 @pytest.fixture
 def device(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCuda:
-    """A driver with a GPU, both faked, and a store of the test's own."""
+    """A fake driver with a fake GPU, and a cache folder of the test."""
     for module in (trt_policy, flavours):
         monkeypatch.setattr(module, "probe_driver", lambda: NvidiaDriver("13.0", (GPU,)))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -93,8 +93,9 @@ def test_policy_onnx_says_what_runs_instead(
     change(version="10.0.0.1")
     chosen = choose(folder_of(engine_folder), "texture", "onnx")
     assert chosen.session.get_providers() == ["CPUExecutionProvider"]
-    said = "ONNX Runtime on the CPU: it was built by tensorrt 10.0.0.1, here is 11.4.0.106; this onnxruntime has no CUDA"
-    assert chosen.note.startswith(said)
+    message = "ONNX Runtime on the CPU: it was built by tensorrt 10.0.0.1, here is 11.4.0.106; "
+    message += "this onnxruntime has no CUDA"
+    assert chosen.note.startswith(message)
 
 
 def test_policy_rebuild_builds_once_and_keeps_it(
@@ -103,18 +104,20 @@ def test_policy_rebuild_builds_once_and_keeps_it(
     change: Callable[..., Sidecar],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Built for real by TensorRT-RTX; only loading it needs the device that is not there."""
+    """TensorRT-RTX builds the engine; only loading it needs a device."""
     pytest.importorskip("tensorrt_rtx", reason="pip install 'imavatar-deploy[trt-rtx]'")
     change(version="10.0.0.1")
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     loaded: list[tuple[bytes, Sidecar]] = []
     session = SimpleNamespace(close=lambda: None)
-    monkeypatch.setattr(trt_policy, "EngineSession", lambda *told: loaded.append(told) or session)
+    monkeypatch.setattr(
+        trt_policy, "EngineSession", lambda *values: loaded.append(values) or session
+    )
     builds: list[Any] = []
     monkeypatch.setattr(
         trt_policy,
         "build_engine",
-        lambda *told, **more: builds.append(told) or build_engine(*told, **more),
+        lambda *values, **more: builds.append(values) or build_engine(*values, **more),
     )
     for _ in range(2):
         chosen = choose(folder_of(engine_folder), "texture", "rebuild")
@@ -187,12 +190,12 @@ def test_unknown_names_are_refused(tiny_avatar_folder: Path) -> None:
 
 
 class Falls(SimpleNamespace):
-    """An onnxruntime-gpu on a machine whose GPU does not start."""
+    """onnxruntime-gpu on a machine whose GPU does not start."""
 
     SessionOptions = onnxruntime.SessionOptions
 
     def get_available_providers(self) -> list[str]:
-        return [CUDA, "CPUExecutionProvider"]  # what it was built with, whatever the machine has
+        return [CUDA, "CPUExecutionProvider"]  # the providers it was built with
 
     def preload_dlls(self) -> None:
         self.preloaded = True
@@ -208,19 +211,20 @@ class Falls(SimpleNamespace):
 
 
 @pytest.mark.parametrize(
-    ("module", "said"),
+    ("module", "message"),
     [
         (onnxruntime, "this onnxruntime has no CUDAExecutionProvider"),
         (
             Falls(raises=True),
-            r"CUDAExecutionProvider cannot compute .*assigned to the default CPU EP\); run imavatar",
+            r"CUDAExecutionProvider cannot compute .*"
+            r"assigned to the default CPU EP\); run imavatar-doctor",
         ),
         (Falls(raises=False), "CUDAExecutionProvider did not start on this machine"),
         (Falls(raises=None), NO_DRIVER.partition(" (")[0]),
     ],
 )
 def test_cuda_never_means_the_cpu(
-    tiny_avatar_folder: Path, monkeypatch: pytest.MonkeyPatch, module: Any, said: str
+    tiny_avatar_folder: Path, monkeypatch: pytest.MonkeyPatch, module: Any, message: str
 ) -> None:
     def probe() -> NvidiaDriver:
         if getattr(module, "raises", False) is None:
@@ -231,5 +235,5 @@ def test_cuda_never_means_the_cpu(
         pytest.skip("this onnxruntime is a GPU build")
     monkeypatch.setattr("imavatar_deploy.onnx_session.require", lambda name, extra: module)
     monkeypatch.setattr("imavatar_deploy.onnx_session.probe_driver", probe)
-    with pytest.raises(MissingDependencyError, match=said):
+    with pytest.raises(MissingDependencyError, match=message):
         open_session(tiny_avatar_folder / "texture.onnx", provider=CUDA)

@@ -1,4 +1,4 @@
-"""The driver probe, held to what cuda.h says of each call, by libraries that answer as the real one does."""
+"""The driver probe with fake libraries that follow cuda.h."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SYSTEM_DRIVER_MISMATCH = 803
 
 
 class FakeCuda:
-    """libcuda with some devices."""
+    """A fake libcuda with some devices."""
 
     def __init__(self, *devices: tuple[str, int, int], start: int = 0) -> None:
         self.devices, self.start = devices, start
@@ -56,7 +56,7 @@ def missing(name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("load", "said"),
+    ("load", "message"),
     [
         (missing, "no NVIDIA driver is installed here"),
         (lambda name: FakeCuda(start=NO_DEVICE), r"cannot start \(cuInit\) \(CUDA error 100\)"),
@@ -64,6 +64,6 @@ def missing(name: str) -> Any:
         (lambda name: FakeCuda(), "sees no device"),
     ],
 )
-def test_says_in_a_sentence_what_is_wrong(load: Any, said: str) -> None:
-    with pytest.raises(MissingDependencyError, match=said):
+def test_says_in_a_sentence_what_is_wrong(load: Any, message: str) -> None:
+    with pytest.raises(MissingDependencyError, match=message):
         probe_driver(load)

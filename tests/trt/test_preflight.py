@@ -1,4 +1,4 @@
-"""Preflight: each fact that speaks against a plan, in words, before any runtime object is touched."""
+"""Preflight: the reason for each fact of a sidecar that rules out its plan."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TestPreflight:
         assert preflight(engine_folder, read_sidecar(engine_folder, "texture"), GPU) is None
 
     @pytest.mark.parametrize(
-        ("facts", "said"),
+        ("facts", "message"),
         [
             (
                 {"flavour": "tensorrt-lite"},
@@ -55,11 +55,11 @@ class TestPreflight:
         engine_folder: Path,
         change: Callable[..., Sidecar],
         facts: dict[str, object],
-        said: str,
+        message: str,
     ) -> None:
         reason = preflight(engine_folder, change(**facts), GPU)
         assert reason is not None
-        assert said in reason
+        assert message in reason
 
     def test_compatibility_admits_what_it_promises(self, engine_folder: Path) -> None:
         sidecar = read_sidecar(engine_folder, "texture")

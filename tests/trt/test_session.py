@@ -1,4 +1,4 @@
-"""EngineSession up to the device's border: what goes to which address, in which shape, and when it is a CUDA graph."""
+"""EngineSession on fakes: addresses, shapes, and the use of CUDA graphs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_runtime_that_captures_by_itself_is_told_to(
 
 
 @pytest.mark.parametrize(
-    ("inputs", "said"),
+    ("inputs", "message"),
     [
         (some_inputs(41), r"code must have shape \[-1, 8\] with 1 to 40 rows, got \[41, 8\]"),
         (some_inputs(0), "with 1 to 40 rows"),
@@ -74,9 +74,9 @@ def test_a_runtime_that_captures_by_itself_is_told_to(
     ],
 )
 def test_refuses_what_the_profile_does(
-    engine_folder: Path, cuda: FakeCuda, inputs: Any, said: str
+    engine_folder: Path, cuda: FakeCuda, inputs: Any, message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         session_of(engine_folder).run(None, inputs)
 
 
