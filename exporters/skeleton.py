@@ -15,8 +15,7 @@ from imavatar_deploy.conventions import (
     UNITS_PER_METRE,
 )
 from imavatar_deploy.kinematics import quaternions, skinning_transforms
-from imavatar_deploy.rendering.normals import surface_normals
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 
 Float = NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .conventions import PARENTS
+from .conventions import JAW, PARENTS
 from .errors import InputError
 
 Float = NDArray[np.float32]
@@ -98,6 +98,11 @@ def skinning_transforms(pose: Float, joints: Float, bones: int) -> Float:
     if bones == len(joints):
         return transforms
     return np.concatenate([np.eye(4, dtype=np.float32)[None], transforms])
+
+
+def condition_of(expression: Float, pose: Float) -> Float:
+    """[1, 53] what the colours depend on besides place and normal: the expression `[50]` and the jaw of the pose."""
+    return np.concatenate([expression, pose[JAW]])[None]
 
 
 # Rotations as trackers write them -> axis-angles: six numbers (the first two rows of a matrix), or the matrix.

@@ -16,8 +16,13 @@ from imavatar_deploy.camera import Camera, front_camera, with_square_pixels
 from imavatar_deploy.checks import as_float32, ensure_shape
 from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.rendering.compositing import Background, background_rgba
-from imavatar_deploy.rendering.renderer import STAGES, RenderConfig, untimed
+from imavatar_deploy.rendering.renderer import (
+    STAGES,
+    Background,
+    RenderConfig,
+    background_rgba,
+    untimed,
+)
 from imavatar_deploy.rendering.shading import AUTO
 
 from .backends import find_backend, resolve_shading

@@ -51,7 +51,7 @@ class TextureGraph:
 
         Args:
             fill: `fill(start, stop)` writes points start..stop to the top of `code` and `normal`.
-            condition: `[1, 53]`, see `condition_of`.
+            condition: `[1, 53]`, see `kinematics.condition_of`.
         """
         colours = np.zeros((count, 3), dtype=np.float32)
         for start, stop in _chunks(count, self._chunk):
@@ -64,11 +64,6 @@ class TextureGraph:
             }
             colours[start:stop] = run_graph(self._session, inputs)["rgb"]
         return colours
-
-
-def condition_of(expression: Float, pose: Float) -> Float:
-    """[1, 53] what the colours depend on besides place and normal: the expression `[50]` and the jaw of the pose."""
-    return np.concatenate([expression, pose[JAW]])[None]
 
 
 def _chunks(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,7 @@ from imavatar_deploy.cli.options import (
 )
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.progress import tell
-from imavatar_deploy.rendering.compositing import COLOURS
+from imavatar_deploy.rendering.renderer import COLOURS
 
 from ..live import options as live_options
 from ..live.play import PlayConfig, check_budget, play

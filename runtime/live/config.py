@@ -19,8 +19,8 @@ from ..sources.observation import WEIGHTS
 from .drivers import Alter, LiveDriver, TrackDriver
 from .motion.calibration import read_neutral
 from .motion.face_state import face_of
-from .motion.filters import Smoothing
-from .motion.pipeline import MotionPipeline
+from .motion.pipeline import MotionPipeline, adjusted
+from .motion.playback import Smoothing
 from .motion.settings import MotionSettings, read_adjustment
 
 Float = NDArray[np.float32]
@@ -137,7 +137,7 @@ class LiveConfig:
             return retarget
 
         def altered(expression: Float, pose: Float) -> tuple[Float, Float]:
-            own = settings.own(face_of(*retarget(expression, pose)), settings.neutral)
+            own = adjusted(face_of(*retarget(expression, pose)), settings, settings.neutral)
             limited = settings.adjustment.limited(own.expression, own.pose())
             return limited[0].astype(np.float32), limited[1].astype(np.float32)
 

@@ -12,9 +12,9 @@ from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.cli.options import DURATION, OptionGroup, seconds_of
 
 from .config import LiveConfig
-from .motion.filters import Smoothing
+from .motion.face_state import HEADS
 from .motion.jitter_buffer import DROPOUTS
-from .motion.settings import HEADS
+from .motion.playback import Smoothing
 
 AUTO = "auto"
 

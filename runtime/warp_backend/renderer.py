@@ -11,8 +11,8 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.errors import MissingDependencyError
+from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.rendering.renderer import RenderConfig, StageCallback, untimed
-from imavatar_deploy.rendering.texture_network import condition_of
 from imavatar_deploy.trt.driver import probe_driver
 
 from .frame_slots import FrameInput, Slot

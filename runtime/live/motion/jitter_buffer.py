@@ -13,10 +13,10 @@ from imavatar_deploy.kinematics import axis_angles
 
 from .face_state import CHANNEL_OF, CHANNELS, Double, Face
 
-# SeenRange: how far expressions and the jaw have been seen to go, which no prediction and no correction may exceed.
+# Range of motion: the extremes of expressions and jaw so far, which no prediction and no correction exceeds.
 #
-# A lid that is carried on past shut, or a jaw past closed, shows at once. While the range grows, a face does what it has
-# not done before, and there is no limit yet: a wall that moves with every face would show as steps.
+# A lid that is carried on past shut, or a jaw past closed, is visible at once. While the range grows, the face moves
+# further than before and there is no limit yet: a limit that moves with every face would show as steps.
 
 
 AHEAD = 3.0

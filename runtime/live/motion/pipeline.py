@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, JAW
+from imavatar_deploy.conventions import BONES, EDITIONS, EXPRESSION_SIZE, JAW
+from imavatar_deploy.errors import ImavatarError
+from imavatar_deploy.retarget.arkit import ARKIT
 
 from ...sources.observation import Arrival, Observation
 from .calibration import Calibrator, Neutral
-from .face_state import Double, Face
-from .intake import DuplicateFilter, Intake, Retarget
-from .jitter_buffer import JitterBuffer
+from .face_state import HEADS, Double, Face, face_of
+from .jitter_buffer import DROPOUTS, JitterBuffer
 from .playback import Playback
 from .settings import MotionSettings
-from .timing import ArrivalClock, IntervalEstimator, SenderClock, TimestampValidator
+from .timing import (
+    ArrivalClock,
+    DuplicateFilter,
+    IntervalEstimator,
+    SenderClock,
+    TimestampValidator,
+)
 
 Float = NDArray[np.float32]
+
+Retarget = Callable[[Float, Float], tuple[Float, Float]]
+"""(weights [n], pose [15]) -> (expression [50], pose [15]), in the avatar's words."""
+
+ABSURD = 1e4
+"""No code and no angle is as large; such a face is `malformed`."""
+
+RANGES = dict.fromkeys(EDITIONS, (-10.0, 10.0)) | {"openhead": (-1.0, 1.5), ARKIT: (0.0, 1.0)}
+"""What a face can be: beyond, a weight is `limited` to it. A percentage sent for a share would tear a head apart."""
 
 ABSURD_TIME = 1e12
 """Seconds; beyond, a time has lost its milliseconds, and counts as none."""
@@ -38,6 +54,33 @@ SHORTEST_STEP = 1e-4
 HEAD = EXPRESSION_SIZE + BONES.index("global")
 
 
+class Intake:
+    """Reads one observation after the other and counts those that are of no use."""
+
+    def __init__(self, retargets: Mapping[str, Retarget], counts: Counter[str]) -> None:
+        self._retargets, self._counts = retargets, counts
+
+    def read(self, observation: Observation) -> Face | None:
+        """The face in the avatar's words; None, and counted, where there is none."""
+        retarget = self._retargets.get(observation.vocabulary)
+        possible = np.clip(observation.weights, *RANGES[observation.vocabulary])
+        try:
+            expression, pose = retarget(possible, observation.pose) if retarget else (None, None)
+        except ImavatarError:
+            expression = None
+        if expression is None or pose is None:
+            self._counts["foreign"] += 1
+        elif not all(
+            np.abs(part).max() < ABSURD for part in (observation.weights, expression, pose)
+        ):  # nor NaN
+            self._counts["malformed"] += 1
+        else:
+            if not np.array_equal(possible, observation.weights):
+                self._counts["limited"] += 1
+            return face_of(expression, pose)
+        return None
+
+
 @dataclass(frozen=True, eq=False)
 class MotionSample:
     """The face to show."""
@@ -48,6 +91,13 @@ class MotionSample:
     """When that was captured, on this machine's clock, as if the shortest way took no time. Never goes back."""
     state: str
     """`live`, `predicted`, `held` or `relaxing`."""
+
+
+def adjusted(face: Face, settings: MotionSettings, neutral: Neutral | None) -> Face:
+    """A face relative to the neutral one, with the head motion and the gains of the settings applied."""
+    relative = neutral.taken_off(face) if neutral else face
+    turns = HEADS[settings.head].turn(relative.turns)
+    return settings.adjustment.scaled(Face(relative.expression, turns))
 
 
 class MotionPipeline:
@@ -81,7 +131,10 @@ class MotionPipeline:
             TimestampValidator(),
             DuplicateFilter(),
         )
-        self._buffer, self._playback = JitterBuffer(), Playback(settings)
+        self._buffer, self._playback = (
+            JitterBuffer(),
+            Playback(DROPOUTS[settings.dropout], settings.smoothing),
+        )
         self._calibrator: Calibrator | None = None
         self._moment: MotionSample | None = None
         self._now = self._shown = -math.inf
@@ -130,7 +183,7 @@ class MotionPipeline:
             self.neutral, self._calibrator = neutral, None
             self._buffer.clear()
         trouble = self._buffer.insert(
-            sent, self._settings.own(seen, self.neutral), self._shown, self._spacing.interval
+            sent, adjusted(seen, self._settings, self.neutral), self._shown, self._spacing.interval
         )
         if trouble:
             self.counts[trouble] += 1

@@ -10,13 +10,13 @@ import pytest
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.kinematics import axis_angles, inverse, product, quaternions, rotations
 from imavatar_deploy.runtime.live.motion.face_state import CHANNELS, NEUTRAL, Face, face_of
-from imavatar_deploy.runtime.live.motion.filters import (
+from imavatar_deploy.runtime.live.motion.jitter_buffer import DROPOUTS, ROOM, JitterBuffer
+from imavatar_deploy.runtime.live.motion.playback import (
     ACCELERATIONS,
     Correction,
     OneEuro,
     Smoothing,
 )
-from imavatar_deploy.runtime.live.motion.jitter_buffer import DROPOUTS, ROOM, JitterBuffer
 
 RNG = np.random.default_rng(0)
 FOREVER = -math.inf

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError, MissingDependencyError
-from imavatar_deploy.rendering.normals import surface_normals
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.runtime import Player
