@@ -1,4 +1,4 @@
-"""Motion: observations that come late, twice, in disorder or not at all -> a smooth pose at any moment."""
+"""Motion: observations that come late, twice, out of order or not at all -> a smooth pose at any time."""
 
 from __future__ import annotations
 
