@@ -139,7 +139,7 @@ def run(
             "--loop would never end: give a --duration, or a sink that somebody watches"
         )
     selection = Selection(frames_of(frames), fps, loop)
-    programme = PlayConfig(sinks, fps, duration, camera == "track", mirror, stats)
+    config = PlayConfig(sinks, fps, duration, camera == "track", mirror, stats)
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))
         if isinstance(motion, LiveSource) and (loop or frames != ":"):
@@ -157,13 +157,13 @@ def run(
                 engine_policy=engine_policy,
             )
         )
-        performance = chosen.open_driver(motion, player.avatar)
-        for note in filter(None, (player.backend_note, player.drift_note, *performance.notes)):
+        driver = chosen.open_driver(motion, player.avatar)
+        for note in filter(None, (player.backend_note, player.drift_note, *driver.notes)):
             tell(note)
-        outcome = play(player, motion, performance, programme, progress)
-        kept = chosen.keep(performance)
+        outcome = play(player, motion, driver, config, progress)
+        kept = chosen.keep(driver)
     click.echo("\n".join([*outcome.lines, *([kept] if kept else []), f"shading: {player.shading}"]))
     click.echo(
         closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"])
     )
-    check_budget(outcome.tally, budget)
+    check_budget(outcome.frames, budget)

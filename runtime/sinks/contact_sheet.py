@@ -13,7 +13,7 @@ from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.progress import human_bytes
 
 from .images import write_png
-from .sink import Bytes, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream
 
 COLUMNS = 6
 TILES = 24
@@ -27,9 +27,9 @@ class Sampler:
     def __init__(self) -> None:
         self._seen = 0
         self._step = 1
-        self._kept: list[Bytes] = []
+        self._kept: list[Image] = []
 
-    def add(self, image: Bytes) -> None:
+    def add(self, image: Image) -> None:
         """Keep every `step`-th frame, and only every second of those once they are too many."""
         if self._seen % self._step == 0:
             self._kept.append(_tile(image))
@@ -38,7 +38,7 @@ class Sampler:
             self._step *= 2
         self._seen += 1
 
-    def sheet(self) -> Bytes:
+    def sheet(self) -> Image:
         """At most TILES frames in rows of COLUMNS; a place without a frame is transparent."""
         chosen = (
             np.linspace(0, len(self._kept) - 1, min(TILES, len(self._kept))).round().astype(int)
@@ -52,7 +52,7 @@ class Sampler:
         return sheet
 
 
-def _tile(image: Bytes) -> Bytes:
+def _tile(image: Image) -> Image:
     """A frame that fits into SIDE; transparent pixels are black, so averages weigh colours by their alpha."""
     scale = min(1.0, SIDE / max(image.shape[:2]))
     size = [max(1, round(scale * side)) for side in image.shape[1::-1]]

@@ -13,7 +13,7 @@ from imavatar_deploy.atomic import move_into_place, staging_beside
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.progress import human_bytes
 
-from .sink import Bytes, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream
 
 NUMBER = re.compile(r"%(0\d+)?d")
 
@@ -29,7 +29,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
     names: list[str] = []
     with staging_beside(Path(target)) as staging:
 
-        def write(image: Bytes) -> None:
+        def write(image: Image) -> None:
             names.append(name % (len(names) + 1))
             write_png(staging / names[-1], image)
 
@@ -38,7 +38,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
             move_into_place(staging / finished, folder / finished)
 
 
-def write_png(path: Path, image: Bytes) -> None:
+def write_png(path: Path, image: Image) -> None:
     """Write an RGBA image `[H, W, 4]`.
 
     Raises:

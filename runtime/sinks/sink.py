@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from imavatar_deploy.arrays import Array, UInt8
 
 # Controls: what a person at a window or a page may change while a head plays.
 FARTHEST_PITCH = 1.4
@@ -48,7 +47,8 @@ class Controls:
         self.yaw, self.pitch, self.zoom = 0.0, 0.0, 1.0
 
 
-Bytes = NDArray[np.uint8]
+Image = UInt8[Array, "H W 4"]
+"""One RGBA frame."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Stream:
 class Sink:
     """An open sink: takes RGBA images `[H, W, 4]`, and says afterwards what it made of them."""
 
-    write: Callable[[Bytes], None]
+    write: Callable[[Image], None]
     report: Callable[[], str]
     """One line for the end of the run, once the sink is closed; empty when there is nothing to tell."""
     greeting: str = ""
@@ -101,7 +101,7 @@ def _open_null(target: str, stream: Stream) -> Iterator[Sink]:
     yield Sink(write=_discard, report=str)
 
 
-def _discard(image: Bytes) -> None:
+def _discard(image: Image) -> None:
     """Nothing is kept."""
 
 

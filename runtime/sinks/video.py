@@ -16,7 +16,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.progress import human_bytes
 
 from .backgrounds import over, white
-from .sink import Bytes, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream
 
 QUALITY = {"crf": "18", "preset": "medium"}
 """x264's constant rate factor 18 is commonly called visually lossless."""
@@ -35,7 +35,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
     with atomic_file(target) as partial, _container(target, partial) as container:
         video = _add_video(container, stream)
 
-        def write(image: Bytes) -> None:
+        def write(image: Image) -> None:
             nonlocal count
             count += 1
             container.mux(video.encode(_yuv(image, ground)))
@@ -73,7 +73,7 @@ def _add_video(container: Any, stream: Stream) -> Any:
     return video
 
 
-def _yuv(image: Bytes, ground: Bytes) -> Any:
+def _yuv(image: Image, ground: Image) -> Any:
     frame = av.VideoFrame.from_ndarray(over(image, ground), format="rgb24")
     return frame.reformat(
         format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG

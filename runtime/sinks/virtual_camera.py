@@ -10,7 +10,7 @@ from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.optional import require
 
 from .backgrounds import over, white
-from .sink import Bytes, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream
 
 DEVICES = (
     "on Linux install v4l2loopback-dkms and run `sudo modprobe v4l2loopback`; on Windows and macOS install OBS Studio "
@@ -23,7 +23,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
     device, ground, count = target.partition(":")[2], white(stream), 0
     with _camera(device or None, stream) as camera:
 
-        def write(image: Bytes) -> None:
+        def write(image: Image) -> None:
             nonlocal count
             count += 1
             _send(camera, over(image, ground))
@@ -49,7 +49,7 @@ def _camera(device: str | None, stream: Stream) -> Any:
         ) from error
 
 
-def _send(camera: Any, image: Bytes) -> None:
+def _send(camera: Any, image: Image) -> None:
     """One frame, at once: the library's own waiting for the next is left out, as the run keeps the time."""
     try:
         camera.send(image)

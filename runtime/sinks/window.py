@@ -14,7 +14,7 @@ import numpy as np
 from imavatar_deploy.errors import MissingDependencyError
 
 from .backgrounds import chequered, over
-from .sink import Bytes, Controls, Sink, SinkFormat, Stream
+from .sink import Controls, Image, Sink, SinkFormat, Stream
 
 # Display: whether a window can be opened here, found out before OpenCV ends the process because it cannot.
 
@@ -119,7 +119,7 @@ class Window:
         cv2.setWindowTitle(NAME, f"{NAME} - {help_here()}")
         cv2.setMouseCallback(NAME, self.mouse)
 
-    def write(self, image: Bytes) -> None:
+    def write(self, image: Image) -> None:
         """Show an image and obey the keys and the mouse; a window once closed stays closed."""
         if self._controls.stopped:
             return

@@ -85,7 +85,7 @@ class Inbox:
         self.counts: Counter[str] = Counter()
         self.ended = threading.Event()
         """Set when nothing will come any more."""
-        self.trouble: Exception | None = None
+        self.error: Exception | None = None
         """Why it ended, where that is an error to be told."""
 
     def put(self, observation: Observation, arrived: float | None = None) -> None:

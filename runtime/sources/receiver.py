@@ -169,7 +169,7 @@ class Greeting:
 
 
 class Receiver(threading.Thread):
-    """Reads a socket from `start` to `stop`; whatever ends it otherwise is left in `inbox.trouble`."""
+    """Reads a socket from `start` to `stop`; whatever ends it otherwise is left in `inbox.error`."""
 
     def __init__(
         self, protocol: Protocol, opened: socket.socket, inbox: Inbox, greeting: Greeting | None
@@ -202,7 +202,7 @@ class Receiver(threading.Thread):
                     self._read_a_turn()
                     self._greet_again()
         except Exception as error:  # told to the player's loop, which would wait for ever otherwise
-            self._inbox.trouble = error
+            self._inbox.error = error
         finally:
             self._inbox.ended.set()
 

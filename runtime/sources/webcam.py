@@ -129,7 +129,7 @@ def watch(capture: Any, is_clip: bool, look: Look, inbox: Inbox, stopped: thread
             else:
                 inbox.put(observation)
     except Exception as error:  # the thread's, told by whoever takes from the inbox
-        inbox.trouble = error
+        inbox.error = error
     finally:
         inbox.ended.set()
 

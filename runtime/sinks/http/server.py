@@ -22,7 +22,7 @@ import cv2
 from imavatar_deploy.errors import ImavatarError, InternalError
 
 from ..backgrounds import over, white
-from ..sink import Bytes, Stream
+from ..sink import Image, Stream
 from .address import Address
 from .controls_api import MOST_BYTES, obey
 
@@ -189,13 +189,13 @@ class Screen:
     def __init__(self, stream: Stream) -> None:
         self._ground = white(stream)
         self._changed = threading.Condition()
-        self._image: Bytes | None = None
+        self._image: Image | None = None
         self._number = 0
         self._encoding = threading.Lock()
         self._encoded = (0, b"")
         self.closed = False
 
-    def show(self, image: Bytes) -> None:
+    def show(self, image: Image) -> None:
         """Replace the frame; nobody is waited for."""
         with self._changed:
             self._image, self._number = image, self._number + 1

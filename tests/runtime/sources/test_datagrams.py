@@ -91,7 +91,7 @@ def test_faces_arrive_in_order_and_on_this_clock() -> None:
     moments = [began, *(arrived for _, arrived in arrivals), time.monotonic()]
     assert moments == sorted(moments)
     np.testing.assert_array_equal(arrivals[7].observation.weights, FACE[0].astype(np.float32))
-    assert (source.inbox.ended.is_set(), source.inbox.trouble) == (True, None)
+    assert (source.inbox.ended.is_set(), source.inbox.error) == (True, None)
 
 
 def test_every_bad_packet_is_counted_as_what_it_is() -> None:
@@ -200,7 +200,7 @@ def test_a_bug_ends_the_source_and_is_told() -> None:
     with talking(replace(flame_udp.PROTOCOL, parser=parser)) as (source, send):
         send(b"anything")
         assert source.inbox.ended.wait(PATIENCE)
-        assert isinstance(source.inbox.trouble, IndexError)
+        assert isinstance(source.inbox.error, IndexError)
 
 
 def stumbling(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
@@ -222,7 +222,7 @@ def test_a_network_that_breaks_off_is_told(monkeypatch: pytest.MonkeyPatch) -> N
         send(packet(1))
         assert source.inbox.ended.wait(PATIENCE)
         with pytest.raises(InputError, match=r"broke off \(Network is down\)"):
-            raise source.inbox.trouble or AssertionError
+            raise source.inbox.error or AssertionError
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def heard(target: str, send: Callable[[int], None]) -> tuple[Observation, LiveSo
         end = monotonic() + DEADLINE
         while not (arrivals := source.inbox.take()) and monotonic() < end:
             sleep(0.001)
-    assert source.inbox.trouble is None
+    assert source.inbox.error is None
     return arrivals[0].observation, source
 
 

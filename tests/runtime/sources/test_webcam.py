@@ -143,7 +143,7 @@ def test_a_clip_is_watched_to_its_end(clip: str, stand_in: StandIn) -> None:
         assert isinstance(source, LiveSource)
         assert (source.fps, source.vocabulary, source.listening) == (FPS, ARKIT, clip)
         assert source.inbox.ended.wait(10)  # a deadline: the clip is 0.08 s long
-        assert source.inbox.trouble is None
+        assert source.inbox.error is None
         arrivals = source.inbox.take()
     assert source.inbox.counts == {"received": COUNT - 1, "empty": 1, "overflowed": 0}
     times = [arrival.observation.time for arrival in arrivals]
@@ -178,7 +178,7 @@ def test_what_goes_wrong_in_the_thread_is_told() -> None:
     inbox = Inbox()
     webcam.watch(Unplugged(), False, lambda picture, time: None, inbox, threading.Event())
     assert inbox.ended.is_set()
-    assert isinstance(inbox.trouble, MissingDependencyError)
+    assert isinstance(inbox.error, MissingDependencyError)
 
 
 @pytest.mark.parametrize(
