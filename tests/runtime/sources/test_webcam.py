@@ -21,7 +21,11 @@ from scipy.spatial.transform import Rotation
 from imavatar_deploy.errors import InputError, MissingDependencyError, UsageError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.runtime.sources import LiveSource, open_source, webcam
-from imavatar_deploy.runtime.sources.face_landmarker import looking, observation_of, open_landmarker
+from imavatar_deploy.runtime.sources.face_landmarker import (
+    detector_of,
+    observation_of,
+    open_landmarker,
+)
 from imavatar_deploy.runtime.sources.observation import Inbox
 
 from .situations import NOSE_AND_CROWN, assert_head
@@ -87,7 +91,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
     @contextmanager
     def opened(model: str) -> Iterator[Any]:
-        yield looking(landmarker, lambda rgb: rgb)
+        yield detector_of(landmarker, lambda rgb: rgb)
 
     monkeypatch.setattr(webcam, "open_landmarker", opened)
     return landmarker
@@ -161,9 +165,9 @@ def test_closing_ends_the_thread(clip: str, stand_in: StandIn) -> None:
 
 
 def test_times_only_grow(stand_in: StandIn) -> None:
-    look = looking(stand_in, lambda rgb: rgb)
+    detect = detector_of(stand_in, lambda rgb: rgb)
     for time in (1.0, 1.0, 0.5, 2.0):
-        look(np.zeros((4, 4, 3), np.uint8), time)
+        detect(np.zeros((4, 4, 3), np.uint8), time)
     assert stand_in.times == [1000, 1001, 1002, 2000]
 
 
