@@ -25,7 +25,8 @@ def _matches(target: str) -> bool:
 
 @contextmanager
 def _open(target: str, stream: Stream) -> Iterator[Sink]:
-    folder, name = Path(target).parent, Path(target).name
+    folder = Path(target).parent
+    name = Path(target).name
     names: list[str] = []
     with staging_beside(Path(target)) as staging:
 
@@ -42,11 +43,11 @@ def write_png(path: Path, image: Image) -> None:
     """Write an RGBA image `[H, W, 4]`.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError: the file cannot be written.
     """
     _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
     try:
-        path.write_bytes(encoded.tobytes())  # cv2.imwrite crashes on a name that is no UTF-8
+        path.write_bytes(encoded.tobytes())  # cv2.imwrite crashes on a name that is not UTF-8
     except OSError as error:
         raise UsageError(
             f"{path.name} cannot be written to {path.parent.parent} ({error.strerror or error})"
