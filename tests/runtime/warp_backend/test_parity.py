@@ -180,8 +180,8 @@ def drawn_on(
     scene.animate(coefficients, bones, image_matrix)
     scene.normals(bones)
     scene.raster()
-    seen = scene.seen
-    return Drawn(seen.triangle.numpy(), seen.barycentrics.numpy(), seen.normals.numpy())
+    buffers = scene.buffers
+    return Drawn(buffers.triangle.numpy(), buffers.barycentrics.numpy(), buffers.normals.numpy())
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -200,9 +200,9 @@ def test_the_same_triangles_are_seen(
         with Workers(1) as workers:
             wanted = Rasteriser(avatar.faces, size, size, workers).draw(posed.vertices, matrix)
             agreed = drawn.triangle == wanted.triangle.ravel()
-            seen = agreed & (drawn.triangle >= 0)
+            covered = agreed & (drawn.triangle >= 0)
             differences.append(
-                np.abs(drawn.barycentrics - wanted.barycentrics.reshape(-1, 3))[seen].ravel()
+                np.abs(drawn.barycentrics - wanted.barycentrics.reshape(-1, 3))[covered].ravel()
             )
         same.append(agreed)
     assert np.mean(same) >= 0.9999
