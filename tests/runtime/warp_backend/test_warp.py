@@ -74,7 +74,9 @@ def test_another_network_is_refused(
         match="does not have the layout of this package.s texture networks; draw with --backend onnx-cuda",
     ):
         Player(tiny_avatar_folder, backend="warp", shading="vertex", size=8)
-    with pytest.raises(InputError, match="takes codes of 8 numbers, the avatar has 9; export it again"):
+    with pytest.raises(
+        InputError, match="takes codes of 8 numbers, the avatar has 9; export it again"
+    ):
         read_texture(layered_folder / "texture.onnx", 9)
     (tmp_path / "texture.onnx").write_bytes(b"spoilt")
     with pytest.raises(InputError, match="is not an ONNX graph"):
