@@ -20,8 +20,8 @@ TOGETHER = {
     SIDE_BY_SIDE: "each in a thread of its own, the cores split among them",
     IN_TURN: "one frame of each after the other, all with every core",
 }
-"""The table of `--together`. Two to four samples on two cores drew 1.3 to 1.5 times as many frames side
-by side: a frame drawn by one core wakes no other thread and waits for none."""
+"""The table of `--together`. Two to four samples on two cores drew 1.3 to 1.5 times as many frames
+side by side: a frame drawn by one core wakes no other thread and waits for none."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""imavatar-bench: frames a second of an avatar, the time of each stage, and comparisons of options."""
+"""imavatar-bench: frames a second of an avatar, time of each stage, comparisons of options."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class _Files:
         click.echo(text, err=self.aside)
 
     def console(self) -> Console:
-        """A console for tables, as wide as the terminal, or `WIDE` for a file or another program."""
+        """A console for tables, as wide as the terminal; `WIDE` for a file or another program."""
         terminal = (sys.stderr if self.aside else sys.stdout).isatty() or "COLUMNS" in os.environ
         return Console(stderr=self.aside, width=None if terminal else WIDE)
 
@@ -243,5 +243,6 @@ def _next(rows: Sequence[Facts], request: BenchRequest) -> str:
         return "imavatar-bench sample --implicit sample"
     timed = [row for row in rows if row["kind"] == BAKED and "milliseconds" in row]
     best = min((row for row in timed if row["size"] == timed[0]["size"]), key=frame_cost)
-    options = f"--size {size_option(best['size'])} --shading {best['shading']} --backend {best['backend']}"
+    options = f"--size {size_option(best['size'])} --shading {best['shading']}"
+    options += f" --backend {best['backend']}"
     return f"imavatar-run {best['avatar']} --source talk --sink talk.mp4 {options}"

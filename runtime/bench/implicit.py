@@ -1,4 +1,4 @@
-"""Timing of the implicit renderer on the same checkpoint and frames, in a process of its own with torch."""
+"""Timing of the implicit renderer on the same frames, in a process of its own with torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ TRACERS = {
     "raster": "draws the surface first, half a second a frame at 64 x 64",
     "march": "searches along every ray as published, half a minute or minutes",
 }
-"""The table of `--tracers`: those of `imavatar_deploy.model.tracing`, which needs torch to be imported."""
+"""The table of `--tracers`: those of `imavatar_deploy.model.tracing`, which needs torch to be
+imported."""
 
 FRAMES = 5
 """Largest number of frames; a single one of the marcher exceeds the time limit."""
@@ -91,8 +92,8 @@ def check_checkpoint(checkpoint: str) -> None:
     """
     if checkpoint != "sample" and not Path(checkpoint).exists():
         raise InputError(
-            f"there is no checkpoint at {checkpoint}; --implicit takes a folder, a .pth file, or the "
-            "word sample"
+            f"there is no checkpoint at {checkpoint}; --implicit takes a folder, a .pth file, or "
+            "the word sample"
         )
 
 
@@ -172,7 +173,7 @@ def _run(job: ImplicitBenchJob, advance: Callable[[int], None]) -> tuple[list[di
 
 
 def _environment() -> dict[str, str]:
-    """The environment of this process, with its import path; torch's threads wait without spinning."""
+    """The environment of this process and its import path; torch's threads do not spin."""
     path = os.pathsep.join(folder for folder in sys.path if folder)
     return {**os.environ, "PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE"}
 

@@ -1,4 +1,4 @@
-"""Timing in rounds: a few frames of every combination in turn, so that load on the machine affects all alike."""
+"""Timing in rounds: a few frames of every combination in turn, so that load affects all alike."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class Timing:
 
 
 class PlayerGroup:
-    """The players of a combination, each lane of them in a thread of its own. Use it in a `with` block.
+    """The players of a combination, each lane of them in a thread of its own.
+
+    Use it in a `with` block.
 
     Raises:
         ImavatarError: as `Player`.
@@ -69,7 +71,7 @@ class PlayerGroup:
         self.close()
 
     def close(self) -> None:
-        """Close every player in its thread, and end the threads, after the frame that is being drawn."""
+        """Close every player in its thread, after its present frame, and end the threads."""
         self._stopped.set()
         for lane, players in zip(self._lanes, self._players, strict=True):
             for player in players:
@@ -100,7 +102,7 @@ class PlayerGroup:
         return Timing([total for part in parts for total in part.results], last - first)
 
     def stages(self, frames: Sequence[FlameFrame], seconds: float) -> list[StageTimes]:
-        """Time the stages of `frames`. It is apart from `play` since players wait between stages."""
+        """Time the stages of `frames`; apart from `play`, since players wait between stages."""
         parts = self._in_lanes(_stages, frames, seconds)
         return [times for part in parts for times in part.results]
 
@@ -144,7 +146,7 @@ def _each(
     seconds: float,
     stopped: Event,
 ) -> _Part[Result]:
-    """Call `work` for every frame of every player, until `seconds` have passed or `stopped` is set."""
+    """Call `work` for every frame of every player, until time is up or `stopped` is set."""
     begun = time.perf_counter()
     results = []
     for frame in frames:
@@ -169,7 +171,8 @@ def _stages(player: Player, frame: FlameFrame) -> StageTimes:
 ROUNDS = 5
 
 WARM_UP = 5
-"""Untimed frames at first: they load compiled code, touch memory and start the network's threads."""
+"""Untimed frames at first: they load compiled code, touch memory and start the network's
+threads."""
 
 AGAIN = 1
 """Untimed frames of each later round: other combinations have replaced the caches."""

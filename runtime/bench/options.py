@@ -1,4 +1,4 @@
-"""Options of the bench: one value or several, separated by commas, all checked before the measurement."""
+"""Options of the bench: one or several values, separated by commas, checked before any timing."""
 
 from __future__ import annotations
 
@@ -114,8 +114,9 @@ def implicit_options(command: Command) -> Command:
         click.option(
             "--implicit",
             "checkpoint",
-            help="Time the implicit renderer as well, in a process of its own, on the checkpoint that "
-            "AVATAR was exported from: a folder, a .pth file or the word 'sample'. Needs torch.",
+            help="Time the implicit renderer as well, in a process of its own, on the checkpoint "
+            "that AVATAR was exported from: a folder, a .pth file or the word 'sample'. Needs "
+            "torch.",
         ),
         click.option(
             "--implicit-size",

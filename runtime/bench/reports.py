@@ -1,4 +1,4 @@
-"""Reports of the bench: the columns of its table, Markdown, and JSON of a comparison or one combination."""
+"""Reports of the bench: columns of its table, Markdown, JSON of a comparison or one combination."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Column:
     head: str
     cell: Callable[[Facts], str]
     figure: bool = True
-    """Whether it is measured, and aligned to the right. Other columns are left out where all rows have
-    the same value."""
+    """Whether it is measured, and aligned to the right. Other columns are left out where all rows
+    have the same value."""
     detail: bool = False
     """Whether it is left out where the terminal is narrow."""
 

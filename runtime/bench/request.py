@@ -61,7 +61,7 @@ class BenchRequest:
             return time_all(rows, self.motion(), self.plan, advance)
 
     def implicit_job(self, avatar: BenchAvatar) -> ImplicitBenchJob | None:
-        """The implicit renderer's job: on the CPU, and on a GPU where one of the backends needs it."""
+        """The implicit renderer's job: on the CPU, and on a GPU where a backend needs one."""
         if self.implicit is None:
             return None
         devices = [CPU, "cuda"] if set(self.axes.backends) - {CPU} else [CPU]

@@ -1,4 +1,6 @@
-"""Facts: the rows of the comparison as in its JSON, from which all tables are made; growth of the frame time.
+"""Facts: the rows of the comparison as in its JSON; growth of the frame time.
+
+All tables are made from these rows.
 
 kind                     baked or implicit
 avatar                   the avatar folder, or the checkpoint of an implicit row
@@ -128,7 +130,7 @@ def frame_cost(row: Facts) -> float:
 
 
 def extrapolated(rows: Sequence[Facts]) -> list[str]:
-    """Times of the implicit renderer at the bake's largest size, if each pixel took as long there."""
+    """Times of the implicit renderer at the bake's largest size, at the same time a pixel."""
     baked = [row for row in rows if row["kind"] == BAKED and "milliseconds" in row]
     return [
         line
@@ -214,9 +216,9 @@ AXES = (
 def growths(rows: Sequence[Facts]) -> list[Facts]:
     """Fit a line to every set of at least `LEAST` timed rows that differ along one axis.
 
-    Rows of several avatars at once are left out. Each fit has `axis`, `of` (the common properties in
-    words), `points` [[value, milliseconds]], `rest_ms`, `slope_ms` a `unit`, `worst` (largest residual
-    as a share of the time) and `said`, a sentence.
+    Rows of several avatars at once are left out. Each fit has `axis`, `of` (the common properties
+    in words), `points` [[value, milliseconds]], `rest_ms`, `slope_ms` a `unit`, `worst` (largest
+    residual as a share of the time) and `said`, a sentence.
     """
     timed = [
         row

@@ -28,7 +28,7 @@ def single_table(report: dict[str, Any]) -> Table:
 
 
 def terminal_table(rows: Sequence[Facts], console: Console) -> tuple[Table, list[str]]:
-    """The table that fits, and the lines below it: notes, common values, columns that did not fit."""
+    """The table that fits, and the lines below it: notes, common values, missing columns."""
     columns, common = shown_columns(rows)
     notes = [note for note in dict.fromkeys(map(note_of, rows)) if note]
     lines = [f"({number}) {note}" for number, note in enumerate(notes, 1)]

@@ -1,4 +1,4 @@
-"""imavatar-send: sends a motion to a receiver over UDP, optionally through a simulated bad network."""
+"""imavatar-send: sends a motion over UDP, optionally through a simulated bad network."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ Examples:
   imavatar-send flame_params.json --to udp://192.168.1.20:9000 --encoding int16
   imavatar-send talk --loop --duration 1min --loss 0.2 --burst 5 --jitter 40ms --duplicate 0.05
 
-Start the receiver first, in another terminal: imavatar-run sample --source udp://:9000 --sink window""",
+Start the receiver first, in another terminal:
+  imavatar-run sample --source udp://:9000 --sink window""",
 )
 @click.argument("track")
 @click.option(
@@ -161,8 +162,8 @@ def _report(channel: Channel, network: BadNetwork, address: UdpAddress, seconds:
     click.echo(f"sent {amount} to {address}, {rate:.1f} a second{fate}")
     if channel.refused:
         tell(
-            f"{channel.refused} of them were refused, since no program listened: start the receiver "
-            "first, and end it last"
+            f"{channel.refused} of them were refused, since no program listened: start the "
+            "receiver first, and end it last"
         )
     click.echo(
         closing_lines(

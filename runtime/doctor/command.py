@@ -1,4 +1,4 @@
-"""imavatar-doctor: which parts of the installation work, are missing or broken, and the remedy of each."""
+"""imavatar-doctor: which parts of the installation work, are missing or broken; the remedies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ PROBES: dict[str, Probe] = {
 """The table of parts, by name."""
 
 AT_ONCE = 2
-"""Number of processes at once: each mostly reads files, and loads libraries of hundreds of megabytes."""
+"""Number of processes at once: each mostly reads files, and loads libraries of hundreds of
+megabytes."""
 
 STYLES = {WORKS: "green", MISSING: "yellow", BROKEN: "red"}
 

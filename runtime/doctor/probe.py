@@ -40,7 +40,8 @@ class Probe:
     mend: str
     """The command that installs or repairs it."""
     probe: Callable[[], str]
-    """Uses the part and returns the result in words; may raise any error. Runs in a process of its own."""
+    """Uses the part and returns the result in words; may raise any error. Runs in a process of its
+    own."""
     core: bool = False
     """Whether every avatar needs it."""
 
@@ -65,7 +66,8 @@ class ProbeResult:
 # Isolation: a process for each probe, since a library may abort, hang or print
 
 TIMEOUT = 60.0
-"""Time limit, seconds; the slowest part (the first compilation of a kernel on a busy core) takes ten."""
+"""Time limit, seconds; the slowest part (the first compilation of a kernel on a busy core) takes
+ten."""
 
 MARK = "imavatar-doctor:"
 """Start of the line with the outcome, whatever else a library prints."""
@@ -112,7 +114,7 @@ def _outcome(probe: Probe, timeout: float) -> tuple[str, str, str]:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of this process, with its import path, so that a probe imports the same packages."""
+    """The environment of this process with its import path: a probe imports the same packages."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)}
 
 

@@ -1,4 +1,4 @@
-"""Probes of the GPU parts: the driver, ONNX Runtime's CUDA provider, TensorRT, CUDA memory, Warp."""
+"""Probes of the GPU parts: driver, ONNX Runtime's CUDA provider, TensorRT, CUDA memory, Warp."""
 
 from __future__ import annotations
 

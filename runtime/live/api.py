@@ -71,7 +71,8 @@ def run_live(
 
         run_live("sample", "udp://:9000", my_window.show, fps=60)
 
-    The run ends when `show` returns False, at the end of the source, after `duration`, or by Ctrl-C.
+    The run ends when `show` returns False, at the end of the source, after `duration`, or by
+    Ctrl-C.
 
     Args:
         avatar, drawing: those of `Player`.

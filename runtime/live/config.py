@@ -39,8 +39,8 @@ class LiveConfig:
     calibrate: float | None = None
     """Seconds at the start that show the face at rest; None: no calibration."""
     neutral: Path | None = None
-    """File of the face at rest. It is read where it exists and `calibrate` is None, else written by the
-    calibration."""
+    """File of the face at rest. It is read where it exists and `calibrate` is None, else written by
+    the calibration."""
     adjustments: tuple[str, ...] = ()
     """Gains and limits, see `motion.read_adjustment`."""
     map_file: str | None = None
@@ -103,7 +103,7 @@ class LiveConfig:
         return LiveDriver(source, motion, unsupported, notes)
 
     def keep(self, driver: LiveDriver | TrackDriver) -> str:
-        """Write the neutral face where a calibration measured one; return a line on it for the user.
+        """Write the neutral face that a calibration measured, if any; return a line for the user.
 
         Raises:
             UsageError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Drivers: the expression and pose to draw at any time, from a tracker's stream or from a recording."""
+"""Drivers: the expression and pose to draw at any time, from a stream or from a recording."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from .motion.pipeline import MotionPipeline
 Alter = Callable[
     [Float32[Array, " n"], Float32[Array, "15"]], tuple[Float32[Array, "50"], Float32[Array, "15"]]
 ]
-"""(expression `[n]`, pose `[15]`) of a recording -> (expression `[50]`, pose `[15]`) of the avatar."""
+"""(expression `[n]`, pose `[15]`) of a recording -> (expression `[50]`, pose `[15]`) of the
+avatar."""
 
 
 class DriverState(NamedTuple):
@@ -34,7 +35,8 @@ class DriverState(NamedTuple):
     """Time of capture on the clock of the ticks; None for the neutral face before the first one."""
     camera: Camera | None = None
     fresh: bool = True
-    """Whether it follows the source; False where the face is held or relaxing for want of packets."""
+    """Whether it follows the source; False where the face is held or relaxing for want of
+    packets."""
 
 
 NEUTRAL_STATE = DriverState(
@@ -98,7 +100,8 @@ class LiveDriver(_DeprecatedLook):
         self.refusal = ""
         """Why packets of another head model are not shown, once some have come."""
         self.states: Counter[str] = Counter()
-        """Number of faces that were `live`, and `predicted`, `held` or `relaxing` for want of packets."""
+        """Number of faces that were `live`, and `predicted`, `held` or `relaxing` for want of
+        packets."""
         self.inbox = source.inbox
         self.taken = 0
         """Observations taken out of the inbox, whether or not they can be shown."""

@@ -67,7 +67,8 @@ GROUP = OptionGroup(
             default=AUTO,
             metavar="DURATION",
             help="Time between a face and its picture, without drawing: more bridges a worse "
-            "network, 0 shows the newest at once. auto: one frame of the source, smoothing included.",
+            "network, 0 shows the newest at once. auto: one frame of the source, smoothing "
+            "included.",
         ),
         _option(
             "--smoothing",
@@ -110,7 +111,8 @@ GROUP = OptionGroup(
             "map_file",
             metavar="FILE",
             help="Map from the source's expressions to the avatar's head model: a file of "
-            "imavatar-data fit-map or a matrix of your own; or the word sparse, jaw and eyes alone.",
+            "imavatar-data fit-map or a matrix of your own; or the word sparse, jaw and eyes "
+            "alone.",
         ),
         _option(
             "--any-edition",

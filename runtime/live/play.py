@@ -1,4 +1,4 @@
-"""Play a source into sinks: in real time for a stream or a watched sink, else as fast as frames are drawn."""
+"""Play a source into sinks: in real time for a stream or a watched sink, else without waiting."""
 
 from __future__ import annotations
 

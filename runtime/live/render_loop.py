@@ -1,4 +1,4 @@
-"""The render loop: on every tick take the state of a driver, draw it, pass it on; it never waits for a sink."""
+"""The render loop: on every tick take the state of a driver, draw it and pass it to the sinks."""
 
 from __future__ import annotations
 

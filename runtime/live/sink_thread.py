@@ -1,4 +1,4 @@
-"""SinkThread: writes the newest image to a sink from a thread of its own, so that no sink delays the loop."""
+"""SinkThread: writes images to a sink from a thread of its own, without delaying the loop."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class SinkThread:
     """One sink and its thread, with a slot for one image between them. Use it in a `with` block.
 
     A newer image replaces the one in the slot. A sink that people watch writes each image once. Any
-    other runs at a constant rate: an image is written again for each tick before it that was skipped
-    or replaced, so that a file lasts as long as the run did. However far a sink falls behind, no more
-    than two images are in memory. A sink of the main thread is written by `offer` itself.
+    other runs at a constant rate: an image is written again for each tick before it that was
+    skipped or replaced, so that a file lasts as long as the run did. However far a sink falls
+    behind, no more than two images are in memory. A sink of the main thread is written by `offer`
+    itself.
 
     A run that is not watched and that waits for its sinks needs no such thread.
 
@@ -26,7 +27,7 @@ class SinkThread:
 
         waiting    the slot is empty
         writing    the image has left the slot; `offer` may fill it again
-        closing    no image will follow: write what is in the slot, or drop it after an error, and end
+        closing    no image will follow: write what is in the slot, or drop it after an error; end
         failed     a write raised: the error is raised again by the next `offer` or by `close`
     """
 

@@ -1,4 +1,4 @@
-"""Statistics of a run: packets received, frames drawn, latencies; while it runs, and in words at the end."""
+"""Statistics of a run: packets, frames and latencies, during the run and in a report at its end."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Statistics:
 
 @contextmanager
 def reporting(statistics: Statistics, *, every_second: bool) -> Iterator[None]:
-    """Print on stderr that no face has come, once; and the statistics, where `every_second` is set."""
+    """Print on stderr, once, that no face has come; with `every_second`, the statistics."""
     over = threading.Event()
 
     def watch() -> None:

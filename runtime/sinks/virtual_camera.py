@@ -1,4 +1,4 @@
-"""`virtualcam`: a camera for meeting and streaming programs that shows the head; transparency becomes white."""
+"""`virtualcam`: a camera device that shows the head; transparency becomes white."""
 
 from __future__ import annotations
 

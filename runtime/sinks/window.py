@@ -27,7 +27,8 @@ PATIENCE = 20.0
 """Longest answer of a display, seconds; a usual one takes half a second."""
 
 PROBE = f"import sys; sys.path[:] = filter(None, sys.path); import cv2; cv2.namedWindow({NAME!r})"
-"""Opens a window. The empty path goes, so that a file cv2.py in the working folder is not imported."""
+"""Opens a window. The empty path goes, so that a file cv2.py in the working folder is not
+imported."""
 
 
 def check_windows() -> None:
@@ -69,7 +70,8 @@ STEP = 1.1
 """Zoom factor of one key, and of one notch of the wheel."""
 
 QT = "QT"
-"""Windows of this framework use the wheel for a magnifier of their own, which cannot be disabled."""
+"""Windows of this framework use the wheel for a magnifier of their own, which cannot be
+disabled."""
 
 
 def _pause(controls: Controls) -> None:

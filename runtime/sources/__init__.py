@@ -1,4 +1,4 @@
-"""Sources of motion: trackers over UDP, a webcam, recordings; one file and one row of a table each."""
+"""Sources of motion: trackers over UDP, a webcam, recordings; a file and a row of a table each."""
 
 from __future__ import annotations
 

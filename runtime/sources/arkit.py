@@ -1,4 +1,4 @@
-"""ARKit observations: rotations as trackers send them -> model axes, 52 weights -> an observation."""
+"""ARKit observations: trackers' rotations -> model axes, 52 weights -> an observation."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def of_quaternion(x: float, y: float, z: float, w: float) -> Vector:
 
 
 def chained(*vectors: Vector) -> Vector:
-    """Axis-angle of the last of some bones relative to the root, given those from the root outwards."""
+    """Axis-angle of the last bone relative to the root, given those from the root outwards."""
     matrix = np.eye(3)
     for vector in vectors:
         matrix = matrix @ matrix_of(vector)

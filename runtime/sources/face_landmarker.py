@@ -1,13 +1,13 @@
 """MediaPipe's FaceLandmarker with the user's own model file: an image -> a face as ARKit weights.
 
-mediapipe 1.2 contains no model and no `solutions`; no model is downloaded here. Its output, from its
-sources and https://developers.google.com/edge/api/mediapipe:
+mediapipe 1.2 contains no model and no `solutions`; no model is downloaded here. Its output, from
+its sources and https://developers.google.com/edge/api/mediapipe:
 
 - 52 categories by name, `_neutral` first, then ARKit's without tongueOut. Left and right are the
   person's own unless the image is mirrored; OpenCV's is not.
-- A matrix that maps its canonical face (+x the person's left, +y up, +z out of it, centimetres) to a
-  camera that looks along its own -z with +y up. Its rotation is the head's in model axes, zero for a
-  head that looks straight into the camera.
+- A matrix that maps its canonical face (+x the person's left, +y up, +z out of it, centimetres) to
+  a camera that looks along its own -z with +y up. Its rotation is the head's in model axes, zero
+  for a head that looks straight into the camera.
 - No rotations of the eyes: the eyeLook shapes alone describe the gaze.
 """
 

@@ -3,19 +3,19 @@
     mouthSmile_R-12|...|=head#x,y,z,px,py,pz|rightEye#x,y,z|leftEye#x,y,z|
 
 Weights are 0..100 with `-` before the value (version 1) or `&` (version 2, which may be negative);
-`_L` and `_R` are the sides. Blocks come in any order, and not every frame has every shape (the maker's
-own example has 50): a missing shape keeps its value. Unknown blocks are ignored. The app begins to
-send, to its own port, when it receives `HELLO`.
+`_L` and `_R` are the sides. Blocks come in any order, and not every frame has every shape (the
+maker's own example has 50): a missing shape keeps its value. Unknown blocks are ignored. The app
+begins to send, to its own port, when it receives `HELLO`.
 
 Angles are degrees. Their order and signs are not documented:
 
-- Order: the maker's receiver for Unity passes the three to Quaternion.Euler (z first, then x, then y).
-  In that order, and in no other, the eyes of the maker's example have no roll to four digits, as Apple
-  documents for ARKit's.
-- Signs: in the same example the head's x is -21 and the eyes' +6, and the right eye's y is +2.4, the
-  left one's -1.7. A person who looks at the phone 66 cm away squints by 5 degrees, so +y turns to the
-  person's *left* if `rightEye` is the person's own, and the eyes' +x looks down while the chin is up.
-  That is ARKit's frame, which is the model's.
+- Order: the maker's receiver for Unity passes the three to Quaternion.Euler (z first, then x, then
+  y). In that order, and in no other, the eyes of the maker's example have no roll to four digits,
+  as Apple documents for ARKit's.
+- Signs: in the same example the head's x is -21 and the eyes' +6, and the right eye's y is +2.4,
+  the left one's -1.7. A person who looks at the phone 66 cm away squints by 5 degrees, so +y turns
+  to the person's *left* if `rightEye` is the person's own, and the eyes' +x looks down while the
+  chin is up. That is ARKit's frame, which is the model's.
 
 Open questions: VRCFaceTracking's module finds left and right of the weights exchanged; the app can
 mirror. It would mirror the angles with them: then the avatar is a mirror image of the person, not a
@@ -77,7 +77,7 @@ class _PhoneParser:
         return [arkit_observation(self._weights, head, left_eye, right_eye)]
 
     def _block(self, block: str) -> str:
-        """Store one block; return its kind: `shape`, `bone`, `no face`, or "" where it is unknown."""
+        """Store one block; return its kind: `shape`, `bone`, `no face`, or "" if unknown."""
         name, hash_sign, values = block.partition("#")
         if hash_sign:
             return self._bone(name.lstrip("=").strip(), values)

@@ -1,19 +1,19 @@
-"""Live Link Face (Epic's app, Apple's ARKit), `livelink://:11111`: 52 weights, head and eyes in one packet.
+"""Live Link Face (Epic's app, Apple's ARKit), `livelink://:11111`: weights, head and eyes.
 
     u8 version 6, i32 n, n bytes of device id, i32 m, m bytes of subject name,
-    i32 frame, f32 sub-frame, i32 rate, i32 rate's denominator, u8 61, 61 x f32          (big-endian)
+    i32 frame, f32 sub-frame, i32 rate, i32 rate's denominator, u8 61, 61 x f32        (big-endian)
 
 The 61 are ARKit's weights in Apple's order, then yaw, pitch, roll of the head and of both eyes.
 Without a face the packet ends before the 61, or already before the frame.
 
 Signs and units are not documented. Evidence for those used here:
 
-- Unreal's AppleARKitConversion.h converts ARKit's face (right-handed; Apple: +x "the face's own left",
-  +y up, +z out of the face: the model's axes) by the quaternion (-z, x, y, -w) to a left-handed frame
-  in which the face looks along -X, and its AppleARKitFaceMeshConversion.h takes the yaw, pitch and
-  roll of that FRotator. So the yaw is *negative* when the nose goes to the person's left, the pitch
-  positive when the chin goes down, the roll *negative* when the crown goes to the person's right
-  shoulder, and roll is applied first, yaw last.
+- Unreal's AppleARKitConversion.h converts ARKit's face (right-handed; Apple: +x "the face's own
+  left", +y up, +z out of the face: the model's axes) by the quaternion (-z, x, y, -w) to a
+  left-handed frame in which the face looks along -X, and its AppleARKitFaceMeshConversion.h takes
+  the yaw, pitch and roll of that FRotator. So the yaw is *negative* when the nose goes to the
+  person's left, the pitch positive when the chin goes down, the roll *negative* when the crown goes
+  to the person's right shoulder, and roll is applied first, yaw last.
 - MeFaMo, written against Unreal, sends a head measured in such axes as (-yaw, pitch, -roll);
   VRCFaceTracking's module takes +LeftEyeYaw for right and -LeftEyePitch for up: the same signs from
   two more programs.
@@ -21,8 +21,8 @@ Signs and units are not documented. Evidence for those used here:
   own plugin divided degrees by 180 instead; the app does not seem to.
 
 Open questions: the app with Unreal's setting "FaceRelative" would negate yaw and roll and exchange
-left and right *all at once*; then the avatar is a mirror image of the person, not a wrong face. Held
-in landscape, the app is reported to exchange the head's axes.
+left and right *all at once*; then the avatar is a mirror image of the person, not a wrong face.
+Held in landscape, the app is reported to exchange the head's axes.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _after_text(packet: bytes, start: int) -> int:
 
 
 def _seconds(frame: int, sub_frame: float, rate: int, denominator: int) -> float | None:
-    """The time of day on the sender's clock; None without a rate, which some senders reduce to 0."""
+    """The time of day on the sender's clock; None without a rate (some senders send 0)."""
     if rate <= 0 or denominator <= 0 or not math.isfinite(sub_frame):
         return None
     return (frame + sub_frame) * denominator / rate

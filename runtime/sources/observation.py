@@ -1,4 +1,4 @@
-"""Observation: one face from a tracker, whatever its protocol; Inbox: the queue from a source's thread to the loop."""
+"""Observation: one face from a tracker; Inbox: the queue from a source's thread to the loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenSeeFace (webcam tracker for avatars), `openseeface://:11573`: a packet is faces of 1785 bytes each.
+"""OpenSeeFace (webcam tracker for avatars), `openseeface://:11573`: faces of 1785 bytes each.
 
     f64 time, i32 id, f32 width, height, f32 eyes open (right, left), u8 success, f32 error,
     f32 quaternion x y z w, f32 euler[3], f32 translation[3], f32 confidence[68],
@@ -7,22 +7,22 @@
 From its facetracker.py and tracker.py:
 
 - Landmarks go to solvePnP as (row, column), so its camera's axes are image-down, image-right, away
-  from the camera; its face's are the person's right, up, out of the face. Started from zero it finds
-  the face *behind* the camera (z of the translation about -4), with the first two rows negated. To a
-  weak perspective that is the same image, and it explains the tracker's Euler angles of about
-  (180, 8, 90) degrees at rest. A test finds a face in the same way.
+  from the camera; its face's are the person's right, up, out of the face. Started from zero it
+  finds the face *behind* the camera (z of the translation about -4), with the first two rows
+  negated. To a weak perspective that is the same image, and it explains the tracker's Euler angles
+  of about (180, 8, 90) degrees at rest. A test finds a face in the same way.
 - `matrix_to_quaternion` is written for row vectors: it sends the *conjugate* of face to camera.
 - `point` 66 and 67 are the right and left pupil, 68 and 69 the centres of the eyeballs.
-- The solver's optics are rough: a head that looks straight into the camera comes out some 10 degrees
-  off; a calibration of the neutral face removes that.
+- The solver's optics are rough: a head that looks straight into the camera comes out some 10
+  degrees off; a calibration of the neutral face removes that.
 - A feature is -1..1 about this person's median: eyes and mouth open above 0; brows up above 0; a
   mouth corner *down* above 0 (the height of the upper lip less that of the corner); corners out and
-  mouth wide above 0. How steep and how bent a brow is has no counterpart among ARKit's shapes and is
-  left out.
+  mouth wide above 0. How steep and how bent a brow is has no counterpart among ARKit's shapes and
+  is left out.
 
-Open questions: how strongly ARKit's weights should follow a feature (they are taken as they are), and
-the sign of a mouth corner: of two programs, one takes it as it follows from the formula, as here, the
-other takes the opposite.
+Open questions: how strongly ARKit's weights should follow a feature (they are taken as they are),
+and the sign of a mouth corner: of two programs, one takes it as it follows from the formula, as
+here, the other takes the opposite.
 """
 
 from __future__ import annotations

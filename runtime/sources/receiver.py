@@ -1,4 +1,4 @@
-"""Receiver: the thread that empties a UDP socket into an inbox, and the choice of sender and packets."""
+"""Receiver: the thread that empties a UDP socket into an inbox; choice of sender and packets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ WINDOW = 128
 """Packets behind the newest whose arrival is remembered: two seconds at 60 a second."""
 
 RESTART = 8
-"""Old packets in a row that count up: the sender restarted. A network that duplicates makes fewer."""
+"""Old packets in a row that count up: the sender restarted. A network that duplicates makes
+fewer."""
 
 
 class PacketHistory:
@@ -41,8 +42,8 @@ class PacketHistory:
     States:
 
         empty      no number yet; the first one is new
-        running    a number ahead of the newest is new and moves the window; a number inside the window
-                   is new where its bit is not set; one behind it is old
+        running    a number ahead of the newest is new and moves the window; a number inside the
+                   window is new where its bit is not set; one behind it is old
         restart    `RESTART` numbers in a row that are not ahead of the newest count up from behind:
                    the window starts again at the last of them
     """
@@ -95,11 +96,11 @@ def _signed(difference: int) -> int:
 class Reception:
     """Accepts or counts the packets of one source; observations go to its inbox.
 
-    One sender is followed, whoever else sends: two trackers at once would shake the head between two
-    faces. States:
+    One sender is followed, whoever else sends: two trackers at once would shake the head between
+    two faces. States:
 
-        silent       no face for `SILENCE` seconds, or none yet: packets of all senders are parsed, and
-                     the first sender with a face is followed
+        silent       no face for `SILENCE` seconds, or none yet: packets of all senders are parsed,
+                     and the first sender with a face is followed
         following    packets of other senders are counted as `foreign` and not parsed
     """
 
@@ -162,9 +163,9 @@ TURN, SHARE = 128, 0.25
 """Packets read without a pause, and the largest share of one core's time that reading may take; the
 system discards the rest.
 
-Reading a packet holds the interpreter for 3 (junk, other senders) to 26 (a face) microseconds, which
-the player then lacks. A turn holds the most that a tracker sends for one face, a message for every
-weight.
+Reading a packet holds the interpreter for 3 (junk, other senders) to 26 (a face) microseconds,
+which the player then lacks. A turn holds the most that a tracker sends for one face, a message for
+every weight.
 """
 
 TOO_LONG = {errno.EMSGSIZE, 10040}

@@ -1,4 +1,4 @@
-"""Source: where the motion of a run comes from; the rows of the tables of sources and of protocols."""
+"""Source: where the motion of a run comes from; rows of the tables of sources and of protocols."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class SourceFormat:
 # Protocols over UDP
 
 Parser = Callable[[bytes], Sequence[Observation]]
-"""One packet -> the observations that it completes; none where it has no face (or not yet all of it).
+"""One packet -> the observations that it completes; none without a face (or a complete one).
 
 Raises InputError for a malformed packet, and no other error whatever the bytes.
 """

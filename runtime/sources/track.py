@@ -28,13 +28,13 @@ def _open(target: str, selection: Selection) -> Iterator[Source]:
 
 
 def _resampled(count: int, fps: float, new_fps: float) -> list[int]:
-    """The frame at each tick of another rate: the newest that has begun, so the motion keeps its speed."""
+    """The frame at each tick of another rate: the newest that has begun, which keeps the speed."""
     ticks = max(1, round(count * new_fps / fps))
     return [min(int(tick * fps / new_fps + EARLY), count - 1) for tick in range(ticks)]
 
 
 def _is_path(target: str) -> bool:
-    """Whether a target is a path and no address such as `udp://:9000`; a drive's letter is no scheme."""
+    """Whether a target is a path and no address such as `udp://:9000`; `C:` is no scheme."""
     return Path(target).exists() or not re.match(r"[a-z0-9]{2,}:", target)
 
 

@@ -1,16 +1,16 @@
-"""VMC protocol (VSeeFace, Virtual Motion Capture, Warudo ...), `osc://:39539`: OSC messages over UDP.
+"""VMC protocol (VSeeFace, Virtual Motion Capture, Warudo ...), `osc://:39539`: OSC over UDP.
 
     /VMC/Ext/Blend/Val name value      one shape; /VMC/Ext/Blend/Apply completes the face
     /VMC/Ext/Bone/Pos name px py pz qx qy qz qw     a bone's local rotation, Unity's names and axes
     /VMC/Ext/T seconds                 the sender's clock
 
-Specification: https://protocol.vmc.info/marionette-spec. Names are case-sensitive. Tools send ARKit's
-shapes, "Perfect Sync", as `BrowInnerUp` or `browInnerUp`; where a tool sends none, VRM's presets are
-converted to ARKit's shapes. Unknown addresses, names and further arguments are ignored, as the
-specification demands. A value that is not sent again stays.
+Specification: https://protocol.vmc.info/marionette-spec. Names are case-sensitive. Tools send
+ARKit's shapes, "Perfect Sync", as `BrowInnerUp` or `browInnerUp`; where a tool sends none, VRM's
+presets are converted to ARKit's shapes. Unknown addresses, names and further arguments are ignored,
+as the specification demands. A value that is not sent again stays.
 
-Unity is left-handed, +x to an avatar's right when it faces +z: mirroring x gives the model's axes, and
-a quaternion (x, y, z, w) becomes (x, -y, -z, w). The head's rotation is that of Neck and Head
+Unity is left-handed, +x to an avatar's right when it faces +z: mirroring x gives the model's axes,
+and a quaternion (x, y, z, w) becomes (x, -y, -z, w). The head's rotation is that of Neck and Head
 together, relative to the trunk.
 
 Open question: a VRM 1 sender may send bones that are rotated at rest; a calibration of the neutral
@@ -121,7 +121,8 @@ MEANINGS: tuple[tuple[tuple[str, str], Shares], ...] = (
         {"browInnerUp": 0.7, "jawOpen": 0.25} | _both("browOuterUp", 0.7) | _both("eyeWide", 0.6),
     ),
 )
-"""The names of VRM 0 and VRM 1 (https://vrm.dev), and the shapes of such a face, estimated by eye."""
+"""The names of VRM 0 and VRM 1 (https://vrm.dev), and the shapes of such a face, estimated by
+eye."""
 
 PRESETS: Mapping[str, Shares] = {
     spelling: shares for (old, new), shares in MEANINGS for spelling in (old, old.upper(), new)

@@ -1,4 +1,4 @@
-"""Webcam: a camera of this computer, or a video clip: `webcam:0?model=face_landmarker.task`, `webcam:clip.mp4`."""
+"""Webcam: a camera of this computer, `webcam:0?model=face_landmarker.task`, or a video clip."""
 
 from __future__ import annotations
 
@@ -61,8 +61,9 @@ def read_target(target: str) -> WebcamAddress:
     model = model or os.environ.get(MODEL_VARIABLE, "")
     if not model:
         raise UsageError(
-            f"{target} needs MediaPipe's face model: give webcam:{camera}?model=face_landmarker.task "
-            f"with the path of your file, or set {MODEL_VARIABLE} to it; no model is downloaded"
+            f"{target} needs MediaPipe's face model: give "
+            f"webcam:{camera}?model=face_landmarker.task with the path of your file, or set "
+            f"{MODEL_VARIABLE} to it; no model is downloaded"
         )
     return WebcamAddress(
         int(camera) if camera.isdecimal() and len(camera) <= MOST_DIGITS else camera, model

@@ -1,4 +1,4 @@
-"""Simulation of a bad network: packets lost in bursts, delayed, reordered, duplicated; seeded, without a clock."""
+"""Simulation of a bad network: packets lost in bursts, delayed, reordered, duplicated; seeded."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class BadNetwork:
 
     Args:
         loss: share of packets that are lost, 0..1.
-        jitter: largest delay, seconds; each packet's is uniform between zero and that, so later ones
-            may overtake.
+        jitter: largest delay, seconds; each packet's is uniform between zero and that, so later
+            ones may overtake.
         duplicate: share of the arriving packets that arrive twice, each copy after its own delay.
         burst: mean number of packets lost in a row; at least that of independent losses,
             1 / (1 - loss).
@@ -71,7 +71,9 @@ class BadNetwork:
 
 
 def _transitions(loss: float, burst: float) -> tuple[float, float]:
-    """Probabilities that a burst of losses begins, and that it ends, after a packet (Gilbert's channel).
+    """Probabilities that a burst of losses begins, and that it ends, after a packet.
+
+    The model is Gilbert's channel.
 
     Without a longer burst the two add up to 1, which makes losses independent.
     """
@@ -84,7 +86,7 @@ def _transitions(loss: float, burst: float) -> tuple[float, float]:
 def through(
     network: BadNetwork, packets: Iterable[tuple[float, Packet]]
 ) -> Iterator[tuple[float, Packet]]:
-    """(time, packet) as sent, in order of time -> as received, in order of arrival; may be endless."""
+    """(time, packet) as sent, sorted -> as received, in order of arrival; may be endless."""
     underway: list[tuple[float, int, Packet]] = []
     for order, (time, packet) in enumerate(packets):
         while underway and underway[0][0] <= time:

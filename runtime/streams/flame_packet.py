@@ -20,10 +20,12 @@ from imavatar_deploy.errors import InputError, UsageError, unknown_name
 
 MAGIC, VERSION = b"FLMS", 1
 MOST_BYTES = 1200
-"""Largest packet of any version: it fits unfragmented into an Ethernet frame, in a VPN and over IPv6."""
+"""Largest packet of any version: it fits unfragmented into an Ethernet frame, in a VPN and over
+IPv6."""
 
 HEADER = struct.Struct("<4sBBBBB3xIdff")
-"""Magic, version, flags, edition, count of weights, count of pose, 3 zeros, sequence, time, the two scales."""
+"""Magic, version, flags, edition, count of weights, count of pose, 3 zeros, sequence, time, the two
+scales."""
 CHECKSUM = struct.Struct("<I")
 
 EDITION_CODES = {
@@ -57,9 +59,11 @@ class FlamePacket:
     edition: str
     """A key of `EDITION_CODES`."""
     weights: Float32[Array, " E"]
-    """[E] expression code of 1..100 values, or [52] ARKit weights; [0] where the tracker has no face."""
+    """[E] expression code of 1..100 values, or [52] ARKit weights; [0] where the tracker has no
+    face."""
     pose: Float32[Array, " P"]
-    """[15] axis-angle, radians: global, neck, jaw, eyeL, eyeR; [0] where the tracker has no face."""
+    """[15] axis-angle, radians: global, neck, jaw, eyeL, eyeR; [0] where the tracker has no
+    face."""
     time: float
     """Seconds on the sender's own clock, with an arbitrary zero."""
     sequence: int
@@ -70,8 +74,8 @@ def decode(data: bytes) -> FlamePacket:
     """Read one packet.
 
     Raises:
-        InputError: the bytes are no FLAME packet, or a damaged one, or of a version, edition or shape
-            that this reader does not know.
+        InputError: the bytes are no FLAME packet, or a damaged one, or of a version, edition or
+            shape that this reader does not know.
     """
     if len(data) < HEADER.size + CHECKSUM.size or data[:4] != MAGIC:
         raise InputError(
@@ -126,7 +130,8 @@ def encode(
 
     Raises:
         UsageError: an unknown edition or encoding, or a time that is not finite.
-        InputError: a number of values that the edition does not have, or values that are not finite.
+        InputError: a number of values that the edition does not have, or values that are not
+            finite.
     """
     if edition not in EDITION_CODES:
         raise unknown_name("edition", edition, EDITION_CODES)
@@ -158,7 +163,7 @@ def _fits(edition: str, weights: int, pose: int) -> bool:
 
 
 def _int16_scale(block: Float32[Array, " N"]) -> np.float32:
-    """The largest value / 32767, rounded down against overflow; 1 where all values are near zero."""
+    """The largest value / 32767, rounded down against overflow; 1 for values near zero."""
     largest = np.abs(block).max(initial=0.0)
     return (
         np.nextafter(np.float32(largest / LARGEST_INT16), np.float32(0))

@@ -1,4 +1,4 @@
-"""UDP addresses: `SCHEME://[HOST][:PORT]` read into host and port, and sockets that listen or send there."""
+"""UDP addresses, `SCHEME://[HOST][:PORT]`, and sockets that listen or send there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LOOPBACK = "127.0.0.1"
 HIGHEST_PORT = 65535
 
 ROOM = 256 * 1024
-"""Size of a socket's receive buffer, bytes: on Linux some 400 packets of a face, six seconds at 60 a
-second.
+"""Size of a socket's receive buffer, bytes: on Linux some 400 packets of a face, six seconds at 60
+a second.
 
 A larger one would not help: the player needs the newest face, and in a flood all older packets are
 delay.

@@ -1,4 +1,4 @@
-"""Slot: one frame in flight, from its input on the host to its image on the host; the layout of the input."""
+"""Slot: one frame in flight, from input to image on the host; FrameInput: the input's layout."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .library import wp
 
 
 class Slot:
-    """One frame in flight. With two of them the host prepares a frame while the device draws another.
+    """One frame in flight. With two, the host prepares a frame while the device draws another.
 
-    A frame is one launch: the input's copy and all kernels are one graph. On a GPU the finished image is
-    copied in a stream of its own, while the next frame is drawn; on Warp's CPU device every call
-    completes before it returns.
+    A frame is one launch: the input's copy and all kernels are one graph. On a GPU the finished
+    image is copied in a stream of its own, while the next frame is drawn; on Warp's CPU device
+    every call completes before it returns.
 
     States, on a GPU:
 
         free       the host may write `host_input`
         drawing    after `launch`: the graph runs in the drawing stream
         copying    the drawing stream has recorded `_drawn`; the copy to the host runs
-        done       the copying stream has recorded `_copied`; `wait` returns, and `host_image` is valid
-                   until the next `launch`
+        done       the copying stream has recorded `_copied`; `wait` returns, and `host_image` is
+                   valid until the next `launch`
 
     Args:
         stages: launches all kernels of a frame; the last of them fills the image that it receives.

@@ -23,7 +23,8 @@ from imavatar_deploy.trt.driver import probe_driver
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 MODULE = "imavatar_deploy"
-"""Warp's module of all plain kernels: the compilation of a module takes seconds, whatever its size."""
+"""Warp's module of all plain kernels: the compilation of a module takes seconds, whatever its
+size."""
 
 
 @contextmanager

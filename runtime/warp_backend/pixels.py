@@ -1,4 +1,4 @@
-"""Pixel kernels: attributes interpolated between vertices, and colours as bytes over the background."""
+"""Pixel kernels: attributes interpolated between vertices, colours as bytes over the background."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Point kernels: visible vertices or pixels listed without gaps, and the texture network's input for each.
+"""Point kernels: lists of visible vertices or pixels, and the texture network's input for each.
 
-A thread scans `RUN` neighbours and reserves room for all marked ones at once: one atomic sum instead of
-many, and neighbours stay neighbours. The order of the runs changes from frame to frame, which does not
-change a point's colour.
+A thread scans `RUN` neighbours and reserves room for all marked ones at once: one atomic sum
+instead of many, and neighbours stay neighbours. The order of the runs changes from frame to frame,
+which does not change a point's colour.
 """
 
 from __future__ import annotations

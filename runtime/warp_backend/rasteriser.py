@@ -1,9 +1,9 @@
-"""Raster kernels: the rules of `rendering.rasteriser`, in the same double precision, a thread a triangle.
+"""Raster kernels: the rules of `rendering.rasteriser`, in double precision, a thread a triangle.
 
 Every pixel keeps the largest of the 64-bit keys of its triangles: the bits of 1 / w, whose order as
-integers is that of the numbers, above the complement of the triangle's index, so that of equally near
-triangles the first wins. Triangles whose box has more than `SMALL` pixels go to a list, and groups of
-threads share the pixels of each.
+integers is that of the numbers, above the complement of the triangle's index, so that of equally
+near triangles the first wins. Triangles whose box has more than `SMALL` pixels go to a list, and
+groups of threads share the pixels of each.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _side(bounds: Vec4d, points: Doubles2, a: int, b: int) -> Vec4d:
 
 @inlined
 def _store_cross(points: Doubles2, j: int, k: int, planes: Doubles2, face: int, first: int) -> None:
-    """Store p_k x p_j, exactly the negative of p_j x p_k: neighbours agree on the side of a pixel."""
+    """Store p_k x p_j, exactly -(p_j x p_k): neighbours agree on the side of a pixel."""
     planes[face, first] = points[j, 2] * points[k, 1] - points[j, 1] * points[k, 2]
     planes[face, first + 1] = points[j, 0] * points[k, 2] - points[j, 2] * points[k, 0]
     planes[face, first + 2] = points[j, 1] * points[k, 0] - points[j, 0] * points[k, 1]
@@ -110,7 +110,7 @@ def scan(
     large: Ints,
     large_count: Ints,
 ) -> None:
-    """Compute edge functions (positive inside) and box of one triangle; scan it where it is small."""
+    """Compute edge functions (positive inside) and box of one triangle; scan a small one."""
     face = wp.tid()
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
     _store_cross(points, b, c, planes, face, 0)
@@ -158,7 +158,7 @@ def scan_large(
     lanes: int,
     nearest: Keys,
 ) -> None:
-    """Scan large triangles: each group takes the next triangle, each lane the next of its pixels."""
+    """Scan large triangles: each group takes the next triangle, each lane its next pixel."""
     group, lane = wp.tid()
     for entry in range(group, large_count[0], groups):
         face = large[entry]

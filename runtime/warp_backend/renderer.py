@@ -47,8 +47,8 @@ DEVICES = {"cuda": cuda_device, "cpu": cpu_device}
 """Devices on which Warp may draw."""
 
 _ONE_AT_A_TIME = threading.RLock()
-"""Held while the current stream is in use, of which Warp has one for each device. Its CPU device has one
-capture, and one arena for tiles: two threads in it at once end the process."""
+"""Held while the current stream is in use, of which Warp has one for each device. Its CPU device
+has one capture, and one arena for tiles: two threads in it at once end the process."""
 
 
 class WarpRenderer:
@@ -136,7 +136,7 @@ class WarpRenderer:
         pose: Float32[Array, "15"],
         image_matrix: Float32[Array, "3 4"],
     ) -> Float32[Array, "H W 3"]:
-        """Return the unit normal of the surface in each pixel `[H, W, 3]`; zero in the background."""
+        """Return the unit normal in each pixel `[H, W, 3]`; zero in the background."""
         self._write_input(self._slots[0], expression, pose, image_matrix)
         buffers = self._scene.buffers
         with self._current():
@@ -217,7 +217,7 @@ class WarpRenderer:
             stage()
 
     def _draw_timed(self, slot: Slot, stage_done: StageCallback) -> None:
-        """Draw, and wait for the device after each stage; copies count to the first and the last."""
+        """Draw, and wait for the device after each stage; the first and the last include copies."""
         with self._current():
             slot.upload()
             *_, last = stages = self._stages(slot.image)

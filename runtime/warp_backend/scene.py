@@ -1,4 +1,4 @@
-"""GpuScene: an avatar's arrays on a device, and the kernels that pose and rasterise them, without colours."""
+"""GpuScene: an avatar's arrays on a device, and the kernels that pose and rasterise them."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def gather(
     bones: Floats,
     normals: Floats2,
 ) -> None:
-    """Compute the unit normal of one vertex: the mesh's plus the detail `[3, V]` turned by the bones.
+    """Compute the unit normal of one vertex: the mesh's plus the detail `[3, V]`, posed.
 
     Args:
         incident: `[3 F]`, the faces around vertex v at first[v]..first[v + 1].

@@ -1,4 +1,4 @@
-"""Shadings on the device: the colour of each pixel, by the student or by the full texture network."""
+"""Shadings on the device: the colour of each pixel, by the student or the full texture network."""
 
 from __future__ import annotations
 

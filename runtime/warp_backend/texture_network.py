@@ -1,11 +1,13 @@
-"""The full texture network on the device: half precision, float32 sums, all layers of a tile in one kernel.
+"""The full texture network on the device: all layers of a tile of points in one kernel.
 
-A block of threads takes tile after tile of `rows` points through the whole network. A layer's inputs
-stay in the shared memory of its processor; the weights stream by in chunks of `DEPTH` x `COLUMNS`,
-which lie in memory in the order of their use. `wp.tile_matmul` multiplies them: tensor cores through
-cuBLASDx on a GPU, loops on a CPU. A layer's outputs go to the block's own part of a scratch array, small
-enough for the second-level cache, so that two blocks fit on a processor and one multiplies while the
-other waits for its next chunk.
+Products are in half precision, sums in float32.
+
+A block of threads takes tile after tile of `rows` points through the whole network. A layer's
+inputs stay in the shared memory of its processor; the weights stream by in chunks of `DEPTH` x
+`COLUMNS`, which lie in memory in the order of their use. `wp.tile_matmul` multiplies them: tensor
+cores through cuBLASDx on a GPU, loops on a CPU. A layer's outputs go to the block's own part of a
+scratch array, small enough for the second-level cache, so that two blocks fit on a processor and
+one multiplies while the other waits for its next chunk.
 """
 
 from __future__ import annotations
@@ -93,7 +95,7 @@ def _colour(total: Float, bias: Float) -> Float:
 
 
 def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a kernel in one piece
-    """The kernel for layers of `width` units and blocks of `rows` points, constants of compilation."""
+    """The kernel for layers of `width` units and blocks of `rows` points, both compiled in."""
     height, depth, columns = wp.constant(rows), wp.constant(DEPTH), wp.constant(COLUMNS)
     units, channels, piece = wp.constant(width), wp.constant(CHANNELS), wp.constant(PIECE)
 
@@ -107,10 +109,10 @@ def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a k
         scratch: Halves2,
         colours: Floats2,
     ) -> None:
-        # For each tile of points: load them into the layer's inputs; for each layer and each strip of
-        # COLUMNS outputs, sum the products of inputs and weights over `steps` chunks; then store the
-        # rectified outputs, from which the next layer loads its inputs. The last layer has one strip,
-        # the colours.
+        # For each tile of points: load them into the layer's inputs; for each layer and each strip
+        # of COLUMNS outputs, sum the products of inputs and weights over `steps` chunks; then store
+        # the rectified outputs, from which the next layer loads its inputs. The last layer has one
+        # strip, the colours.
         block = wp.tid()
         last = biases.shape[0] - 1
         inputs = wp.tile_zeros(shape=(height, units), dtype=wp.float16, storage="shared")
@@ -155,7 +157,8 @@ def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a k
                     else:
                         units_out = wp.tile_map(_rectified, total, bias)
                         wp.tile_store(scratch, units_out, offset=(block * height, strip * columns))
-                # A new shared tile is a barrier: no thread reads the scratch before all have written it.
+                # A new shared tile is a barrier: no thread reads the scratch before all have
+                # written it.
                 wp.tile_zeros(shape=(1, 1), dtype=wp.float32, storage="shared")
                 if layer < last:
                     for k in range(units // piece):
@@ -165,7 +168,8 @@ def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a k
                         wp.tile_assign(inputs, again, offset=(0, k * piece))
                 steps = int(units // depth)
 
-    # The bounds leave a thread 128 registers; without the option Warp links a backward pass as well.
+    # The bounds leave a thread 128 registers; without the option Warp links a backward pass as
+    # well.
     return wp.kernel(
         colour_points,
         module="unique",

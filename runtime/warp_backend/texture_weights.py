@@ -1,4 +1,4 @@
-"""TextureWeights: the full texture network's weights, read from `texture.onnx` of this package's exporter."""
+"""TextureWeights: the full texture network's weights, read from an avatar's `texture.onnx`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ LAST = ("Tanh", "Add", "Div")
 class TextureWeights:
     """Weights of the texture network.
 
-    rgb = (tanh(layers(relu(... relu([code, normal] first + condition of_condition + bias)))) + 1) / 2
+    rgb = (tanh(layers(relu([code, normal] first + condition of_condition + bias))) + 1) / 2, where
+    `layers` are further affine maps with a relu between two of them.
     """
 
     first: Float32[Array, "_ H"]  # [K + 3, H]
@@ -74,8 +75,8 @@ def read_texture(path: Path, code_size: int) -> TextureWeights:
     (first, *_), (of_condition, bias), *layers = gemms
     if first.shape[1] != code_size + 3:
         raise InputError(
-            f"{path} takes codes of {first.shape[1] - 3} numbers, the avatar has {code_size}; export "
-            "it again"
+            f"{path} takes codes of {first.shape[1] - 3} numbers, the avatar has {code_size}; "
+            "export it again"
         )
     return TextureWeights(
         first.T, of_condition.T, bias, tuple((weight.T, bias) for weight, bias in layers)
@@ -87,7 +88,7 @@ def _is(node: Any, kind: str) -> bool:
 
 
 def _is_ours(graph: Any, numbers: dict[str, Any]) -> bool:
-    """Whether the operators are the exporter's, in its order, without attributes that change them."""
+    """Whether the operators are the exporter's, in its order, without other attributes."""
     nodes = list(graph.node)
     further = len(nodes) - len(FIRST) - len(LAST)
     if further < 2 or tuple(node.op_type for node in nodes) != (
@@ -108,7 +109,7 @@ def _is_ours(graph: Any, numbers: dict[str, Any]) -> bool:
 
 
 def _is_a_chain(nodes: list[Any]) -> bool:
-    """Whether the first layer sums the terms of point and condition, and each node feeds the next."""
+    """Whether the first layer sums point and condition, and each node feeds the next."""
     concat, of_point, of_condition, total, *_ = nodes
     feeds = [
         (concat, ["code", "normal"]),

@@ -1,4 +1,4 @@
-"""Motion: observations that come late, twice, out of order or not at all -> a smooth pose at any time."""
+"""Motion: observations that come late, twice, out of order or not at all -> a smooth pose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration: the face at rest, measured from a few seconds, stored in a JSON file, subtracted later."""
+"""Calibration: the face at rest, measured over some seconds, stored as JSON, subtracted later."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Calibrator:
         self._faces: list[Face] = []
 
     def add(self, face: Face, arrived: float) -> Neutral | None:
-        """Add a face; return the neutral face once the time is over, which the first face starts."""
+        """Add a face; return the neutral face once `seconds` have passed since the first one."""
         if self._end is None:
             self._end = arrived + self._seconds
         if len(self._faces) < MOST_FACES:

@@ -1,4 +1,4 @@
-"""Face: an expression and five rotations as one point that can be subtracted, added to and averaged.
+"""Face: an expression and five rotations, with differences, sums, gains and limits.
 
 The difference of two faces, and every speed, is a plain vector `[65]`: 50 expressions, then a
 rotation vector (radians) for each bone. Smoothing, prediction and correction work on such vectors,

@@ -1,4 +1,4 @@
-"""JitterBuffer: faces in order of capture, whatever the order of arrival, and the motion between and beyond.
+"""JitterBuffer: faces in order of capture, and the motion between and beyond them.
 
 `DROPOUTS` is the table of `--on-loss`: how a motion continues beyond the newest face.
 """
@@ -33,7 +33,7 @@ _JAW = slice(BONES.index("jaw"), BONES.index("jaw") + 1)
 
 
 class MotionRange:
-    """Limits `low` and `high`, `[53]`: 50 expressions and the jaw's axis-angle; neutral is within."""
+    """Limits `low` and `high`, `[53]`: 50 expressions and the jaw's axis-angle; they include 0."""
 
     def __init__(self) -> None:
         self._most = np.zeros((2, CONDITION_SIZE))  # of -x and of x, so that both only grow
@@ -55,11 +55,12 @@ class MotionRange:
 
 # Dropouts: the table of `--on-loss`
 #
-# The age of a stream is the time since its newest face. With growing age a dropout passes these states:
+# The age of a stream is the time since its newest face. With growing age a dropout passes these
+# states:
 #
 #     live        newer faces are in the buffer (age <= 0)
-#     predicted   the motion goes on at its last speed for `carries` seconds, then the speed fades to
-#                 nothing in `fades` seconds
+#     predicted   the motion goes on at its last speed for `carries` seconds, then the speed fades
+#                 to nothing in `fades` seconds
 #     held        the face stands still until `grace` seconds have passed
 #     relaxing    the face moves to neutral in `eases` seconds, and stays there
 
@@ -79,7 +80,7 @@ class Dropout:
     """Seconds that the way to neutral takes."""
 
     def lead(self, age: Float64[Array, "..."]) -> Float64[Array, "..."]:
-        """Seconds of the last speed to add where a channel is `age` seconds beyond the newest face."""
+        """Seconds of the last speed to add at `age` seconds beyond the newest face."""
         fading = np.minimum(np.maximum(age - self.carries, 0.0), self.fades)
         return np.asarray(
             np.minimum(np.maximum(age, 0.0), self.carries)
@@ -107,8 +108,9 @@ class Dropout:
 
 
 FRAME, FADES = 0.04, 0.06
-"""Seconds. At 30 faces a second a face is up to 33 ms old: for that long nothing fades. The motion that
-is carried on amounts to 70 ms, so that a brisk head-shake that is cut off does not run away."""
+"""Seconds. At 30 faces a second a face is up to 33 ms old: for that long nothing fades. The motion
+that is carried on amounts to 70 ms, so that a brisk head-shake that is cut off does not run
+away."""
 
 STOPS = 0.01
 """Seconds in which a face stops that is to be held."""
@@ -136,14 +138,15 @@ SLOW = 3
 """Intervals over which the speed of a slow motion is measured."""
 
 SLOWLY = np.repeat([0.7**2, 0.5**2], [EXPRESSION_SIZE, POSE_SIZE])
-"""[65] squared speeds that count as slow: three times the noise of a webcam's tracker, units or radians
-a second."""
+"""[65] squared speeds that count as slow: three times the noise of a webcam's tracker, units or
+radians a second."""
 
 CLOSEST = 5e-4
 """Seconds: two faces nearer than this are one that was sent twice."""
 
 FASTEST_TURN = 10.0
-"""Largest speed of a prediction, radians a second; a head that seems faster is a tracker's mistake."""
+"""Largest speed of a prediction, radians a second; a head that seems faster is a tracker's
+mistake."""
 
 _EXPRESSION = np.arange(EXPRESSION_SIZE)
 _BONES = np.arange(CHANNELS - EXPRESSION_SIZE)
@@ -255,10 +258,11 @@ class JitterBuffer:
         self._slopes[self.count - 1] = self._newest_speed(interval)
 
     def _newest_speed(self, interval: float) -> Float64[Array, "65"]:
-        """The speed of the newest face: a slow motion's over three intervals, a fast one's at its end.
+        """The speed of the newest face.
 
-        The former has a third of the noise; the latter has no lag, while the last interval's speed
-        is half an interval old.
+        That of a slow motion is measured over three intervals, which has a third of the noise. That
+        of a fast one is extrapolated to its end, which has no lag: the last interval's speed is
+        half an interval old.
         """
         first = max(self.count - 1 - SLOW, 0)
         gaps = np.diff(self._times[first : self.count])

@@ -40,14 +40,15 @@ ABSURD = 1e4
 """Limit of codes and angles; a face beyond it is `malformed`."""
 
 RANGES = dict.fromkeys(EDITIONS, (-10.0, 10.0)) | {"openhead": (-1.0, 1.5), ARKIT: (0.0, 1.0)}
-"""Range of the weights of a face, by vocabulary. A weight beyond it is `limited`: a percentage sent in
-place of a share would tear a head apart."""
+"""Range of the weights of a face, by vocabulary. A weight beyond it is `limited`: a percentage sent
+in place of a share would tear a head apart."""
 
 ABSURD_TIME = 1e12
 """Seconds; a time beyond it has lost its milliseconds, and counts as none."""
 
 SHARE = 0.85
-"""Latency of `auto` as a share of a frame: predictions lag as well, and the sum is one frame at most."""
+"""Latency of `auto` as a share of a frame: predictions lag as well, and the sum is one frame at
+most."""
 
 USUAL = 1.5
 """Intervals: the age of the newest face up to which a stream counts as live."""
@@ -111,19 +112,20 @@ def adjusted(face: Face, settings: MotionSettings, neutral: Neutral | None) -> F
 #
 #     intake        retarget to the avatar; rejects `foreign` and `malformed` observations
 #     time          the sender's time; its arrival where there is none or it is invalid (`untimed`)
-#     clock         follows the sender's clock; rejects outliers (`late`). When it takes over another
-#                   clock (`restarted`), buffered times are discarded and what is on show goes on
+#     clock         follows the sender's clock; rejects outliers (`late`). When it takes over
+#                   another clock (`restarted`), buffered times are discarded, and the face on show
+#                   moves on from there
 #     duplicates    rejects copies of the face before (`unchanged`)
 #     calibration   while it runs, collects faces; at its end the neutral face changes
-#     buffer        the face relative to the neutral one, in order of capture; rejects faces that are
-#                   `repeated` or `late`
+#     buffer        the face relative to the neutral one, in order of capture; rejects faces that
+#                   are `repeated` or `late`
 #
 # `at`, once a frame: playback reads the buffer `added_latency` behind the sender's time, predicts,
 # corrects and smooths. The sample's state is that of its dropout, see `jitter_buffer`.
 
 
 class MotionPipeline:
-    """The whole chain: retarget, align clocks, calibrate, adjust, buffer, predict, correct, smooth."""
+    """Retargets, aligns clocks, calibrates, adjusts, buffers, predicts, corrects and smooths."""
 
     def __init__(
         self,
@@ -137,8 +139,8 @@ class MotionPipeline:
             retargets: the retargeting to the avatar, for each vocabulary that can be shown.
             settings: the user's choices.
             counts: receives the counts of observations: `foreign`, `malformed`, `limited`, `late`,
-                `repeated`, `unchanged` (the same face again soon after: the sender is faster than its
-                tracker), `untimed` (shown by its arrival), and of `restarted` sender's clocks.
+                `repeated`, `unchanged` (the same face again soon after: the sender is faster than
+                its tracker), `untimed` (shown by its arrival), and of `restarted` sender's clocks.
         """
         self.counts: Counter[str] = Counter() if counts is None else counts
         self.initial_neutral = settings.neutral

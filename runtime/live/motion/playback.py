@@ -1,9 +1,9 @@
-"""Playback: the faces in the jitter buffer -> one smooth motion, by a One-Euro filter and a correction.
+"""Playback: faces in the jitter buffer -> one smooth motion, by a One-Euro filter and a correction.
 
 Delay and smoothing share the latency, anew in each channel at each time: a channel at rest is
-smoothed much and read near the newest face; one that moves is smoothed little and read further back,
-where faces lie on both sides. The sum is the same in all channels, so that they stay together, and
-equals the latency of the settings.
+smoothed much and read near the newest face; one that moves is smoothed little and read further
+back, where faces lie on both sides. The sum is the same in all channels, so that they stay
+together, and equals the latency of the settings.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ ACCELERATIONS = np.repeat(
     [800.0, 100.0, 100.0, 300.0, 1000.0, 1000.0], [EXPRESSION_SIZE, 1, 1, 1, 1, 1]
 )
 """[55] acceleration at which a correction of a difference at rest begins; at most three times that
-where the difference moves. A head that is shaken briskly, 0.4 rad at 2 Hz, has 63 rad/s^2; jaws, eyes
-and expressions (a blink has 800) are faster."""
+where the difference moves. A head that is shaken briskly, 0.4 rad at 2 Hz, has 63 rad/s^2; jaws,
+eyes and expressions (a blink has 800) are faster."""
 
 
 # One-Euro filter: little jitter at rest, little lag in motion (Casiez, Roussel and Vogel, CHI 2012)
@@ -55,13 +55,15 @@ class Smoothing:
     expression_beta: float = 4.0
     """Hz for each unit a second of an expression."""
     bone_beta: float = 15.0
-    """Hz for each radian a second; the lag in motion is then at most 1 / (2 pi 15) rad = 0.6 deg."""
+    """Hz for each radian a second; the lag in motion is then at most 1 / (2 pi 15) rad = 0.6
+    deg."""
     speed_cutoff: float = 4.0
     """Hz of the filter of speeds; at the paper's 1 Hz the mouth in speech is too fast for it."""
 
     memory: float = 0.25
-    """Seconds in which a higher past speed fades. At the turning points of a nod the speed is zero for
-    an instant; without memory they would be smoothed more than the rest of it. 0: the paper's filter."""
+    """Seconds in which a higher past speed fades. At the turning points of a nod the speed is zero
+    for an instant; without memory they would be smoothed more than the rest of it. 0: the paper's
+    filter."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -113,8 +115,8 @@ class OneEuro:
 # Correction: a prediction that turns out wrong does not show as a jump
 #
 # When a new face arrives, the output keeps its place and its speed. The difference from the new
-# target decays like a critically damped spring: small ones in a tenth of a second, large ones at the
-# acceleration that a body has.
+# target decays like a critically damped spring: small ones in a tenth of a second, large ones at
+# the acceleration that a body has.
 
 
 class Correction:
@@ -152,8 +154,8 @@ class Correction:
 #     raw      target + correction: continuous in place and speed whatever packets arrive
 #     output   raw, low-pass filtered
 #
-# When the buffer has changed since the last step, the correction restarts: the place and speed of the
-# last step are compared with what the buffer now says of the same time.
+# When the buffer has changed since the last step, the correction restarts: the place and speed of
+# the last step are compared with what the buffer now says of the same time.
 
 
 class Playback:

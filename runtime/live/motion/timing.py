@@ -14,21 +14,23 @@ from imavatar_deploy.arrays import Array, Float32
 
 # Sender's clock: the sender's time of any moment here, from the arrival of its packets
 #
-# The delay of a packet, (arrived - sent), is the difference of the two clocks plus the time on the way.
-# The fastest packets of the last seconds took the shortest way, so the least delay is the difference
-# of the clocks plus a constant (NTP's minimum filter). The clock follows it gently, which a drift of
-# the clocks needs as well: time passes a little slower or faster, it never steps.
+# The delay of a packet, (arrived - sent), is the difference of the two clocks plus the time on the
+# way. The fastest packets of the last seconds took the shortest way, so the least delay is the
+# difference of the clocks plus a constant (NTP's minimum filter). The clock follows it gently,
+# which a drift of the clocks needs as well: time passes a little slower or faster, it never steps.
 #
 #     following   packets agree with the least delay to within JUMP; the estimate moves towards it
 #     doubting    a packet is off by more than JUMP: it is rejected and remembered
-#     restart     SURE_PACKETS in a row over SURE_SECONDS agree on another delay: the sender began again,
-#                 or its clock was set; that delay is taken over at once
+#     restart     SURE_PACKETS in a row over SURE_SECONDS agree on another delay: the sender began
+#                 again, or its clock was set; that delay is taken over at once
 
 WINDOW = 3.0
-"""Seconds of packets of which the fastest counts: 90 at 30 a second; 200 ppm of drift are then 0.6 ms."""
+"""Seconds of packets of which the fastest counts: 90 at 30 a second; 200 ppm of drift are then 0.6
+ms."""
 
 FOLLOWS = 1.0
-"""Time constant of the estimate, seconds: it follows 40 ms by running 4 % fast, which is not visible."""
+"""Time constant of the estimate, seconds: it follows 40 ms by running 4 % fast, which is not
+visible."""
 
 FOLLOWS_AT_FIRST = 0.1
 """Time constant at the start, seconds: the first packet may have been a slow one."""
@@ -41,7 +43,7 @@ SURE_PACKETS, SURE_SECONDS = 3, 0.1
 
 
 class SenderClock:
-    """Converts between local time and a sender's. `add_packet` each packet; call `at` in any order."""
+    """Converts between local time and a sender's. Call `add_packet` with every packet."""
 
     def __init__(self) -> None:
         self.restarts = 0
@@ -67,7 +69,7 @@ class SenderClock:
         return True
 
     def at(self, now: float) -> float:
-        """The sender's time at the local time `now`, as a packet of the shortest way would bring it."""
+        """The sender's time at the local time `now`, in any order; a packet's without its way."""
         if now > self._now and self._least:
             patience = min(FOLLOWS, max(FOLLOWS_AT_FIRST, (now - self._start) / 2))
             share = 1.0 - math.exp((self._now - now) / patience)
@@ -107,7 +109,8 @@ BACKWARDS = 0.25
 """Seconds: no network reorders packets by more."""
 
 TIMES, WITHIN = 3, 5.0
-"""So many steps backwards in so many seconds are no clock's; a sender that restarts steps back once."""
+"""So many steps backwards in so many seconds are no clock's; a sender that restarts steps back
+once."""
 
 
 class TimestampValidator:
@@ -185,7 +188,8 @@ SHORTEST, LONGEST = 1e-3, 0.5
 """Seconds; a longer gap is a pause."""
 
 INTERVAL_SHARE = 0.05
-"""Share of the difference by which each face moves the estimate: slow, because the delay depends on it."""
+"""Share of the difference by which each face moves the estimate: slow, because the delay depends on
+it."""
 
 
 class IntervalEstimator:
@@ -201,7 +205,7 @@ class IntervalEstimator:
         self._newest = None
 
     def add_face(self, time: float, new: bool = True) -> None:
-        """Add the time of a face, in order of arrival; the gap before one that is not `new` is ignored."""
+        """Add a face's time, in order of arrival; the gap before a face not `new` is ignored."""
         if self._newest is not None and time <= self._newest:
             return
         if self._newest is not None and new and SHORTEST <= time - self._newest <= LONGEST:
@@ -215,9 +219,9 @@ class IntervalEstimator:
 
 # Copies: faces that a sender repeats because it sends faster than the tracker behind it measures
 #
-# A copy states that the face stood still, which it did not; motion between copies would go by starts
-# and stops. The filter separates copies from faces that really stand still, which do so for longer,
-# and from the rare equal neighbours of a motion.
+# A copy states that the face stood still, which it did not; motion between copies would go by
+# starts and stops. The filter separates copies from faces that really stand still, which do so for
+# longer, and from the rare equal neighbours of a motion.
 
 COPYING_SHARE = 0.3
 """Share of faces equal to the one before from which a sender counts as one that repeats faces."""
@@ -230,7 +234,7 @@ STILL = 2.5
 
 
 class DuplicateFilter:
-    """Classifies faces as new, still or copied. Call `classify` with every face, in order of arrival."""
+    """Classifies faces, in order of arrival, as new, still or copied."""
 
     def __init__(self) -> None:
         self._face: tuple[Float32[Array, " n"], Float32[Array, "15"]] | None = None

@@ -1,4 +1,4 @@
-"""`http://127.0.0.1:8080`: a web page that shows the head and has controls to turn, pause and calibrate it."""
+"""`http://127.0.0.1:8080`: a web page with the head and its controls: turn, pause, calibrate."""
 
 from __future__ import annotations
 

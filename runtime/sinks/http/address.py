@@ -34,8 +34,8 @@ class Address(NamedTuple):
 
         Another site can let its own name point at this machine, and its pages would then count as
         local (DNS rebinding). So only the name of this address, the loopback names, and, where the
-        server listens at every address, numeric addresses, which no such site can have, are accepted.
-        Ports are not compared: tunnels change them.
+        server listens at every address, numeric addresses, which no such site can have, are
+        accepted. Ports are not compared: tunnels change them.
         """
         try:
             host = urlsplit(f"//{authority}").hostname or ""

@@ -1,4 +1,4 @@
-"""Commands of the page: read from untrusted JSON, checked as a whole, then applied to the controls."""
+"""Commands of the page: read from untrusted JSON, checked as a whole, applied to the controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server of the page: requests, the newest frame as JPEG and PNG, and a bounded number of connections."""
+"""Server of the page: requests, the newest frame as JPEG and PNG, limited connections."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ PATIENCE = 10.0
 """Time limit of sending to a viewer, of receiving from one, and of a new frame, seconds."""
 
 SENT_AHEAD = 1 << 17
-"""Size of a viewer's send buffer, bytes: one or two frames, so that a slow one is not far behind."""
+"""Size of a viewer's send buffer, bytes: one or two frames, so that a slow one is not far
+behind."""
 
 BOUNDARY = "frame"
 
 JSON = "application/json"
-"""Media type of commands. Browsers let other sites send it only after a preflight, which fails here."""
+"""Media type of commands. Browsers let other sites send it only after a preflight, which fails
+here."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -185,7 +187,7 @@ QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
 
 class Screen:
-    """The newest frame for any number of viewers, encoded once, and only while there are viewers."""
+    """The newest frame for any number of viewers, encoded once, and only on request."""
 
     def __init__(self, stream: Stream) -> None:
         self._background = white(stream)

@@ -44,8 +44,8 @@ def _listen(address: Address, screen: Screen, stream: Stream) -> PageServer:
         return PageServer(address, screen, stream)
     except (OSError, UnicodeError) as error:
         raise UsageError(
-            f"{address} cannot be listened on ({getattr(error, 'strerror', None) or error}); end the "
-            "program that has the port, or choose another address, "
+            f"{address} cannot be listened on ({getattr(error, 'strerror', None) or error}); "
+            "end the program that has the port, or choose another address, "
             f"as in --sink http://127.0.0.1:{address.port % 60000 + 1}"
         ) from error
 
