@@ -22,7 +22,13 @@ import numpy as np
 from imavatar_deploy.cli.options import DURATION
 from imavatar_deploy.runtime.live.api import listen
 from imavatar_deploy.runtime.live.drivers import DriverState
-from imavatar_deploy.runtime.live.render_loop import Latencies, RealTime, Tally, Viewpoint, perform
+from imavatar_deploy.runtime.live.render_loop import (
+    FrameCounts,
+    Latencies,
+    RealTime,
+    Viewpoint,
+    run_loop,
+)
 from imavatar_deploy.runtime.player import Player
 from imavatar_deploy.runtime.sinks.sink import Controls
 from imavatar_deploy.runtime.streams.bad_network import BadNetwork
@@ -129,7 +135,7 @@ def main(
     click.echo(
         "| minute | MB | median age ms | p95 | worst | ticks left out |\n|---|---|---|---|---|---|"
     )
-    tally, pace = Tally(), RealTime(fps)
+    frames, pace = FrameCounts(), RealTime(fps)
     with (
         Player(avatar, size=size, threads=threads) as player,
         listen(f"udp://127.0.0.1:{PORT}", player.avatar) as tracker,
@@ -137,11 +143,11 @@ def main(
         sender.start()
         looked = Minutes(tracker, pace)
         view = Viewpoint(player, Controls(), follow=True)
-        perform(view, looked, pace, looked.drawn, tally, duration=60 * minutes + 1)
+        run_loop(view, looked, pace, looked.drawn, frames, duration=60 * minutes + 1)
         note = tracker.motion.latency_note
         packets = dict(tracker.motion.counts)
     sender.terminate()
-    click.echo(f"drawn {tally.drawn}, packets {packets}")
+    click.echo(f"drawn {frames.drawn}, packets {packets}")
     click.echo(f"age of what is shown, drawing included: {looked.ages}; {note}")
 
 

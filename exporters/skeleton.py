@@ -18,8 +18,7 @@ from imavatar_deploy.conventions import (
     UNITS_PER_METRE,
 )
 from imavatar_deploy.kinematics import quaternions, skinning_transforms
-from imavatar_deploy.rendering.normals import surface_normals
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 
 NEUTRAL = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
 """Neutral expression `[E]`."""

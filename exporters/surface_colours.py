@@ -8,12 +8,11 @@ from torch import Tensor
 
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.conventions import CONDITION_SIZE
+from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.progress import Progress, silent
-from imavatar_deploy.rendering.normals import surface_normals
-from imavatar_deploy.rendering.posing import pose_plainly
-from imavatar_deploy.rendering.texture_network import condition_of
+from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 
 from .bake import Bake
 from .skeleton import AT_REST, NEUTRAL

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, Float, Float32, Float64
-from .conventions import PARENTS
+from .conventions import JAW, PARENTS
 from .errors import InputError
 
 SMALLEST = 1e-6
@@ -118,6 +118,11 @@ def skinning_transforms(
     if bones == len(joints):
         return transforms
     return np.concatenate([np.eye(4, dtype=np.float32)[None], transforms])
+
+
+def condition_of(expression: Float[Array, "50"], pose: Float[Array, "15"]) -> Float[Array, "1 53"]:
+    """Return the texture network's condition: the expression and the jaw's rotation."""
+    return np.concatenate([expression, pose[JAW]])[None]
 
 
 def matrices_of_6d(name: str, values: Any) -> Float64[Array, "... 3 3"]:

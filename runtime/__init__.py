@@ -1,4 +1,4 @@
-"""The runtime: plays an avatar folder without torch, from a recording or as a tracker sends."""
+"""The runtime: plays an avatar folder without torch, from a recording or from a live tracker."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PLACES = {
     "run_live": ".live.api",
     "listen": ".live.api",
 }
-
+"""The module of each public name."""
 
 DEPRECATED = {"Choices": "LiveConfig", "drive": "run_live"}
 """Names of version 0.1, with what replaces them; removed in version 0.3."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import each name when it is first used: `imavatar-doctor` starts where numba or OpenCV is broken."""
+    """Import a public name on first use, so that `imavatar-doctor` starts where numba is broken."""
     if name in DEPRECATED:
         warn_renamed(f"{__name__}.{name}", DEPRECATED[name])
         name = DEPRECATED[name]

@@ -1,4 +1,4 @@
-"""The table of backends: what draws an avatar's frames."""
+"""The table of backends: the renderers of an avatar's frames, and the shadings of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .trt_policy import choose
 
 NETWORK_SHADINGS = tuple(name for name, row in SHADINGS.items() if row.uses_texture_network)
 OpenRenderer = Callable[[RenderConfig, str], Renderer]
-"""A configuration and a row of `engines.POLICIES` -> an open renderer."""
+"""A configuration and a row of `trt_policy.POLICIES` -> an open renderer."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Backend:
     description: str
     open: OpenRenderer
     auto: tuple[str, ...] = CPU_PREFERENCE
-    """What the shading `auto` means: the first of these that the avatar has."""
+    """Meaning of the shading `auto`: the first of these that the avatar has."""
     shadings: tuple[str, ...] = tuple(SHADINGS)
-    """The rows of `shading.SHADINGS` that it draws."""
+    """The rows of `shading.SHADINGS` that it supports."""
 
 
 def _cpu(config: RenderConfig, engine_policy: str) -> Renderer:
@@ -55,7 +55,7 @@ def _tensorrt(config: RenderConfig, engine_policy: str) -> Renderer:
 
 
 def _warp(device: str) -> OpenRenderer:
-    """A row that runs every stage on a device of Warp, which is imported on first use."""
+    """The opener of a renderer on a device of Warp, which is imported on first use."""
 
     def open_warp(config: RenderConfig, engine_policy: str) -> Renderer:
         require("warp", extra="cuda")
@@ -94,7 +94,7 @@ BACKENDS = {
 
 
 def find_backend(name: str) -> Backend:
-    """Return the row of that name.
+    """Return the backend of a name.
 
     Raises:
         UsageError: there is no such backend.
@@ -105,10 +105,10 @@ def find_backend(name: str) -> Backend:
 
 
 def resolve_shading(name: str, folder: AvatarFolder, backend: str) -> str:
-    """Return the row of `SHADINGS` that a name means for a folder whose frames `backend` draws.
+    """Return the row of `SHADINGS` of a name, which may be `AUTO`, for a folder and a backend.
 
     Raises:
-        UsageError: neither `AUTO` nor a row, or one that the backend does not draw.
+        UsageError: there is no such shading, or the backend does not support it.
     """
     row = find_backend(backend)
     if name == AUTO:

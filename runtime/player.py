@@ -1,4 +1,4 @@
-"""Player: an avatar folder -> RGBA images, one for each expression and pose."""
+"""Player: draws an avatar folder into RGBA images, one for each expression and pose."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from imavatar_deploy.camera import Camera, front_camera, with_square_pixels
 from imavatar_deploy.checks import as_float32, ensure_shape
 from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.rendering.compositing import Background, background_rgba
-from imavatar_deploy.rendering.renderer import STAGES, RenderConfig, untimed
+from imavatar_deploy.rendering.renderer import (
+    STAGES,
+    Background,
+    RenderConfig,
+    background_rgba,
+    untimed,
+)
 from imavatar_deploy.rendering.shading import AUTO
 
 from .backends import find_backend, resolve_shading
@@ -25,31 +30,37 @@ from .backends import find_backend, resolve_shading
 __all__ = ["LARGEST_SIDE", "STAGES", "Player"]
 
 Size = int | tuple[int, int]
+"""Pixels: one number for a square, or (width, height)."""
 
 LARGEST_SIDE = 16384
+"""Largest width and height, pixels."""
 
 
 class Player:
-    """Plays one avatar into images of one size. Use it in a `with` block: it owns threads and memory.
-
-    Its buffers serve one frame at a time: give every thread of yours a player of its own.
+    """Draws one avatar into images of one size. Use it in a `with` block.
 
         with Player("sample", size=512) as player:
             image = player.render(expression, pose)
 
+    It owns threads and memory. It is not thread-safe, since its buffers hold one frame: use one
+    player for each thread.
+
     Args:
         source: an avatar folder, or the word `sample`.
         size: pixels, one number or (width, height).
-        shading: a row of `shade.SHADINGS`, or `auto`: the student where the folder has one, else per vertex.
-        background: `#rrggbb`, three numbers in 0..255, or None for transparent.
-        threads: how many cores to use; all of them when left out.
-        backend: a row of `backends.BACKENDS`: what draws.
-        engine_policy: a row of `engines.POLICIES`: what is done when the backend's engine cannot run here.
+        shading: a row of `shading.SHADINGS`, or `auto`: what suits the backend and the folder has;
+            on a CPU the student, else per vertex.
+        background: `#rrggbb`, a name in `renderer.COLOURS`, three numbers in 0..255, or None for
+            transparent.
+        threads: number of cores; None: all.
+        backend: a row of `backends.BACKENDS`, which draws.
+        engine_policy: a row of `trt_policy.POLICIES`, for an engine that cannot run here.
 
     Raises:
-        InputError: the folder cannot be read or does not fit together.
-        UsageError: an argument that cannot be obeyed.
-        MissingDependencyError: onnxruntime (the student does without it), or what the backend needs, is not there.
+        InputError: the folder cannot be read, or its files do not fit together.
+        UsageError: an argument is unknown or out of range.
+        MissingDependencyError: a package or device is missing that the backend or the shading
+            needs; the student does without onnxruntime.
     """
 
     def __init__(
@@ -67,9 +78,10 @@ class Player:
         colour = background_rgba(background)
         folder = open_avatar(source)
         self.drift_note = drift_note(folder.manifest)
-        """What the avatar misses and why it was written all the same; empty when it misses nothing."""
+        """The quality limits that the avatar misses, and the reason for its export; may be
+        empty."""
         self.shading = resolve_shading(shading, folder, backend)
-        """The row of `shade.SHADINGS` that colours."""
+        """The row of `shading.SHADINGS` that colours."""
         self.avatar = folder.avatar
         self._closed = False
         self._renderer = find_backend(backend).open(
@@ -78,9 +90,9 @@ class Player:
         )
         self.threads = self._renderer.threads
         self.backend_note = self._renderer.note
-        """What draws and why, where that is worth telling."""
+        """What draws, and why, where that differs from the request; may be empty."""
         self.camera = with_square_pixels(self._front(), self.width, self.height)
-        """What `render` looks through when it is given no camera."""
+        """The camera of `render` by default: the avatar from the front."""
 
     def __enter__(self) -> Player:
         return self
@@ -94,24 +106,28 @@ class Player:
         self.close()
 
     def close(self) -> None:
-        """End the threads and give a device's memory back; the player draws no more."""
+        """End the threads and release a device's memory; the player can draw no more."""
         self._renderer.close()
         self._closed = True
 
     def warm_up(self) -> None:
-        """Draw the neutral face once, so that no later frame includes what the first one does.
+        """Draw the neutral face once, so that later frames do not include one-time work.
 
-        That is compilation where nothing has been compiled yet, 10 to 20 seconds, and the first
-        use of memory and of the texture network elsewhere. Call it before a tracker is listened
-        to and before frames are timed; `imavatar-run`, `imavatar-bench` and `run_live` do so.
+        That is compilation, 10 to 20 seconds in a new installation, and the first use of memory and
+        of the texture network. Call it before a tracker sends and before frames are timed;
+        `imavatar-run`, `imavatar-bench` and `run_live` do so.
         """
-        still = np.zeros(self.avatar.expression_size), np.zeros(POSE_SIZE)
-        self.render(*still)
+        self.render(np.zeros(self.avatar.expression_size), np.zeros(POSE_SIZE))
 
     def render(
         self, expression: Any, pose: Any, camera: Camera | None = None
     ) -> UInt8[Array, "H W 4"]:
-        """[H, W, 4] RGBA image of an expression `[E]` and a pose `[15]` (axis-angle, radians).
+        """Draw an expression `[E]` and a pose `[15]`; return `[H, W, 4]` RGBA.
+
+        Args:
+            expression, pose: numbers in any form that numpy converts; rotations are axis-angle,
+                radians.
+            camera: the player's own when None.
 
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
@@ -123,30 +139,32 @@ class Player:
     def render_timed(
         self, expression: Any, pose: Any, camera: Camera | None = None
     ) -> tuple[UInt8[Array, "H W 4"], dict[str, float]]:
-        """`render`, and the seconds that each of `STAGES` took; a device is waited for after each."""
-        checked, matrix = self._checked(expression, pose), self._matrix(camera)
-        laps = [time.perf_counter()]
-        image = self._renderer.render(*checked, matrix, lambda: laps.append(time.perf_counter()))
-        return image, dict(zip(STAGES, np.diff(laps).tolist(), strict=True))
+        """`render`, and the seconds of each of `STAGES`. The host waits for a device after each."""
+        arrays = self._checked(expression, pose)
+        matrix = self._matrix(camera)
+        times = [time.perf_counter()]
+        image = self._renderer.render(*arrays, matrix, lambda: times.append(time.perf_counter()))
+        return image, dict(zip(STAGES, np.diff(times).tolist(), strict=True))
 
     def render_batch(
         self, expressions: Any, poses: Any, camera: Camera | None = None
     ) -> UInt8[Array, "N H W 4"]:
-        """[N, H, W, 4] RGBA images of expressions `[N, E]` and poses `[N, 15]`: the bytes of N calls of `render`.
+        """Draw expressions `[N, E]` and poses `[N, 15]`; return `[N, H, W, 4]` RGBA.
 
-        On a device the frames follow each other without waiting for the host.
+        The images are the bytes of N calls of `render`. On a device the frames follow each other
+        without waiting for the host.
 
         Raises:
             InputError: wrong numbers of coefficients or frames, or a value that is not finite.
         """
         self._must_be_open()
-        checked = as_float32("expressions", expressions, ("N", self.avatar.expression_size))
-        turned = as_float32("poses", poses, ("N", POSE_SIZE))
-        ensure_shape("poses", turned, (len(checked), POSE_SIZE), "one for each expression")
-        return self._renderer.render_batch(checked, turned, self._matrix(camera))
+        codes = as_float32("expressions", expressions, ("N", self.avatar.expression_size))
+        rotations = as_float32("poses", poses, ("N", POSE_SIZE))
+        ensure_shape("poses", rotations, (len(codes), POSE_SIZE), "one for each expression")
+        return self._renderer.render_batch(codes, rotations, self._matrix(camera))
 
     def vertices(self, expression: Any, pose: Any) -> Float32[Array, "V 3"]:
-        """[V, 3] posed vertices in metres.
+        """Return the posed vertices `[V, 3]` in metres.
 
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
@@ -158,7 +176,9 @@ class Player:
     def normals(
         self, expression: Any, pose: Any, camera: Camera | None = None
     ) -> Float32[Array, "H W 3"]:
-        """[H, W, 3] unit normals, in model space, of what each pixel sees; zero where that is nothing.
+        """Return the unit normal of the surface in each pixel `[H, W, 3]`; zero in the background.
+
+        Normals are in model space.
 
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
@@ -167,7 +187,7 @@ class Player:
 
     def _must_be_open(self) -> None:
         if self._closed:
-            raise UsageError("this player is closed; draw inside its with block, or open another")
+            raise UsageError("this player is closed: draw inside its with block, or open another")
 
     def _checked(
         self, expression: Any, pose: Any

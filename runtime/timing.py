@@ -1,4 +1,4 @@
-"""Timing: seconds as percentiles of every stage of a frame, with what they were measured on."""
+"""Timing: percentiles of the stages of a frame, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -28,22 +28,27 @@ PACKAGES = (
     "tensorrt-rtx-cu13",
     "cuda-bindings",
 )
+"""Packages whose versions matter to the speed."""
+
 INCLUDED = (
-    "parameters in to RGBA out, seen from the front; reading the motion and writing frames is not included; the stages "
-    "are those of every third frame, drawn again"
+    "parameters in to RGBA out, from the front; reading the motion and writing frames is not "
+    "included; the stages are those of every third frame, drawn again"
 )
+"""What the times of the bench include."""
 
 
 def summarise(
-    laps: Iterable[Mapping[str, float]], totals: Sequence[float]
+    stage_times: Iterable[Mapping[str, float]], totals: Sequence[float]
 ) -> dict[str, dict[str, float]]:
-    """Milliseconds at each percentile, for every stage and for `total`: `{"raster": {"p50": 1.2, ...}, ...}`.
+    """Milliseconds at each percentile, for every stage and for `total`.
+
+    The result is like `{"raster": {"p50": 1.2, ...}, ...}`.
 
     Args:
-        laps: seconds of the stages of some frames.
-        totals: seconds of whole frames, for which nobody waited between the stages.
+        stage_times: seconds of the stages of some frames.
+        totals: seconds of whole frames, without waits between the stages.
     """
-    seconds = np.array([[lap[stage] for stage in STAGES] for lap in laps])
+    seconds = np.array([[times[stage] for stage in STAGES] for times in stage_times])
     columns = dict(zip(STAGES, seconds.T, strict=True)) | {"total": np.asarray(totals)}
     return {stage: percentiles(values) for stage, values in columns.items()}
 
@@ -54,29 +59,27 @@ def percentiles(seconds: Any) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on, and how busy it was."""
+    """Processor, GPU, system, versions and load of this machine."""
     return {
         "processor": _processor(),
         "cores": available_cores(),
         "gpu": _gpu(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: number for name in PACKAGES if (number := _version(name))},
         "load_average": load_average(),
     }
 
 
 def load_average() -> list[float] | None:
-    """Of the last one, five and fifteen minutes, where the system tells."""
+    """Load of the last one, five and fifteen minutes; None where the system does not report it."""
     return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None
 
 
 def _version(package: str) -> str | None:
     try:
         return version(package)
-    except (
-        ModuleNotFoundError
-    ):  # PackageNotFoundError: the cpu and the gpu build are never both there
+    except ModuleNotFoundError:  # the CPU and the GPU build are never both installed
         return None
 
 
@@ -88,7 +91,7 @@ def _gpu() -> str | None:
 
 
 def _processor() -> str:
-    """Linux keeps the name in a file; elsewhere Python knows it."""
+    """Name of the processor: from a file on Linux, else from Python."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,4 +1,4 @@
-"""Engines: the plan that colours an avatar on this GPU, or what is done instead, with the reason in words."""
+"""TensorRT engines of an avatar: the one that runs here, or a replacement by a policy."""
 
 from __future__ import annotations
 
@@ -33,21 +33,27 @@ from imavatar_deploy.trt.sidecar import (
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """What runs a graph."""
+    """The session that runs a graph."""
 
     session: Any
     note: str
-    """What it is, and why, where that is not what was asked for."""
+    """What it is, and why, where it is not the avatar's engine."""
     close: Callable[[], None] = lambda: None
-    """Gives back what it holds on a device."""
+    """Releases its memory on a device."""
 
 
 def choose(folder: AvatarFolder, graph: str, policy: str, threads: int = 0) -> EngineChoice:
-    """The engine of `graph` if it can run here, else what the policy says.
+    """Return the engine of `graph` if it can run here, else the replacement of a policy.
+
+    Args:
+        folder: the avatar.
+        graph: name of the ONNX graph, without its suffix.
+        policy: a row of `POLICIES`.
+        threads: cores of a session on the CPU; 0: all.
 
     Raises:
         UsageError: there is no such policy.
-        MissingDependencyError: no driver, no device or no TensorRT, and the policy needs one.
+        MissingDependencyError: there is no driver, device or TensorRT, and the policy needs one.
         InputError: there is no engine, or it cannot run here and the policy is `fail`.
     """
     if policy not in POLICIES:
@@ -69,7 +75,7 @@ def choose(folder: AvatarFolder, graph: str, policy: str, threads: int = 0) -> E
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done when an engine cannot run here."""
+    """The replacement of an engine that cannot run here."""
 
     description: str
     instead: Callable[[AvatarFolder, Sidecar, Device, int, str], EngineChoice]
@@ -90,7 +96,8 @@ def _fail(
     folder: AvatarFolder, sidecar: Sidecar, device: Device, threads: int, reason: str
 ) -> EngineChoice:
     raise InputError(
-        f"the engine of {sidecar.graph} cannot run here: {reason}; use --engine-policy rebuild, or export it again"
+        f"the engine of {sidecar.graph} cannot run here: {reason}; use --engine-policy rebuild, or "
+        "export it again"
     )
 
 
@@ -102,11 +109,11 @@ def _use_onnx(
 
 POLICIES = {
     "rebuild": Policy(
-        "build it anew from the avatar's own ONNX graph, and keep it for the next time", _rebuild
+        "build it again from the avatar's ONNX graph, and store it for later runs", _rebuild
     ),
-    "fail": Policy("say why and end", _fail),
+    "fail": Policy("end with the reason", _fail),
     "onnx": Policy(
-        "run the ONNX graph instead, on the GPU where it can, else on the CPU, and say so",
+        "run the ONNX graph instead, on the GPU if possible, else on the CPU, with a note",
         _use_onnx,
     ),
 }
@@ -114,34 +121,39 @@ POLICIES = {
 
 
 def rebuild(folder: AvatarFolder, sidecar: Sidecar, device: Device) -> tuple[Path, Sidecar]:
-    """An engine of the same graph for this device, in the user's store, from there if it is there already.
+    """Build an engine of the same graph for this device in the user's store, or find it there.
+
+    Returns:
+        The engine's folder, and its description.
 
     Raises:
-        InputError: the graph it was built of is not in the folder.
+        InputError: the folder does not have the graph from which the engine was built.
         MissingDependencyError: no TensorRT is installed.
     """
-    flavour, graph = find_flavour(), folder.file(sidecar.source).read_bytes()
+    flavour = find_flavour()
+    graph = folder.file(sidecar.source).read_bytes()
     if hashlib.sha256(graph).hexdigest() != sidecar.source_sha256:
         raise InputError(
-            f"{sidecar.source} is not the graph that the engine of {sidecar.graph} was built of"
+            f"{sidecar.source} is not the graph from which the engine of {sidecar.graph} was "
+            "built; export the avatar again"
         )
-    order = EngineSpec(
+    spec = EngineSpec(
         sidecar.profile, flavour.targets_here((device.architecture,) if flavour.targets else ())
     )
     place = store() / input_key(
-        sidecar.source_sha256, flavour.name, str(flavour.load().__version__), order
+        sidecar.source_sha256, flavour.name, str(flavour.load().__version__), spec
     )
-    if (known := _kept(folder, place, sidecar.graph, device)) is not None:
-        return place, known
-    built = build_engine(flavour, graph, order, timing=read_timing(flavour))
+    if (stored := _stored(folder, place, sidecar.graph, device)) is not None:
+        return place, stored
+    built = build_engine(flavour, graph, spec, timing=read_timing(flavour))
     write_timing(flavour, built.timing)
-    made = replace(
+    rebuilt = replace(
         sidecar,
         flavour=flavour.name,
         version=built.version,
         system=system_here(),
-        targets=order.targets,
-        compatibility=order.compatibility,
+        targets=spec.targets,
+        compatibility=spec.compatibility,
         plan_sha256=hashlib.sha256(built.plan).hexdigest(),
         plan_bytes=len(built.plan),
         inputs=built.inputs,
@@ -149,11 +161,11 @@ def rebuild(folder: AvatarFolder, sidecar: Sidecar, device: Device) -> tuple[Pat
         executed=f"rebuilt for {device.name}",
     )
     with atomic_folder(place, marker=f"{FOLDER}/{sidecar.graph}.json", overwrite=True) as partial:
-        write_engine(partial, built, made)
-    return place, made
+        write_engine(partial, built, rebuilt)
+    return place, rebuilt
 
 
-def _kept(folder: AvatarFolder, place: Path, graph: str, device: Device) -> Sidecar | None:
+def _stored(folder: AvatarFolder, place: Path, graph: str, device: Device) -> Sidecar | None:
     try:
         sidecar = read_sidecar(place, graph)
     except InputError:

@@ -14,8 +14,7 @@ from imavatar_deploy.avatar_io import write_avatar
 from imavatar_deploy.fidelity.golden import GoldenCase, golden_rows, write_golden
 from imavatar_deploy.fidelity.parity import Tolerance
 from imavatar_deploy.onnx_session import open_session, run_graph
-from imavatar_deploy.rendering.normals import surface_normals
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 from imavatar_deploy.student import Student, colours_plainly, write_student
 
 from .shapes import closed_sphere

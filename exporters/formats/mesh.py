@@ -12,11 +12,10 @@ import torch
 
 from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.model import Frame, HeadAvatarModel, ImplicitAvatar
 from imavatar_deploy.progress import Progress
-from imavatar_deploy.rendering.normals import surface_normals
-from imavatar_deploy.rendering.posing import pose_plainly
-from imavatar_deploy.rendering.texture_network import condition_of
+from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 
 from ..bake import Bake
 from ..mesh_cleanup import Part

@@ -9,8 +9,9 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
+from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
-from imavatar_deploy.rendering.texture_network import TextureGraph, condition_of
+from imavatar_deploy.rendering.texture_network import TextureGraph
 from imavatar_deploy.rendering.workers import Workers
 
 from .motion import Motion

@@ -1,15 +1,30 @@
-"""Interface and configuration of a renderer, which draws one avatar into images of one size."""
+"""Interface, configuration and background of a renderer, which draws one avatar into images of one size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.avatar_io import AvatarFolder
+from imavatar_deploy.errors import UsageError
 
-from .compositing import TRANSPARENT
+Background = str | Sequence[int] | None
+"""`#rrggbb`, a name in `COLOURS`, three integers in 0..255, or None for transparent."""
+
+COLOURS = {
+    "white": "#ffffff",
+    "black": "#000000",
+    "grey": "#808080",
+    "green": "#00b140",
+    "blue": "#0047bb",
+}
+"""Named backgrounds; green and blue are the usual ones for keying."""
+
+TRANSPARENT = (0, 0, 0, 0)
+"""RGBA bytes of the transparent background."""
 
 StageCallback = Callable[[], object]
 """Called after each of `STAGES`, to time it."""
@@ -20,6 +35,27 @@ STAGES = ("animate", "normals", "raster", "shade", "composite")
 
 def untimed() -> None:
     """Stage callback of frames that are not timed; a device is not synchronised between stages."""
+
+
+def background_rgba(background: Background) -> tuple[int, ...]:
+    """Return the RGBA bytes of a background.
+
+    Raises:
+        UsageError: it is not a colour.
+    """
+    if background is None:
+        return TRANSPARENT
+    if isinstance(background, str):
+        digits = re.fullmatch(r"#([0-9a-fA-F]{6})", COLOURS.get(background, background))
+        colour = tuple(bytes.fromhex(digits[1])) if digits else ()
+    else:
+        colour = tuple(background)
+    if len(colour) != 3 or not all(isinstance(part, int) and 0 <= part <= 255 for part in colour):
+        raise UsageError(
+            f"a background is '#rrggbb', three numbers in 0..255, or one of {', '.join(COLOURS)}; "
+            f"got {background!r}"
+        )
+    return (*colour, 255)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float, Float32
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import JAW
 from imavatar_deploy.errors import InputError
@@ -56,7 +56,7 @@ class TextureGraph:
         Args:
             fill: `fill(start, stop)` writes the points start..stop to the first rows of `code` and
                 `normal`.
-            condition: see `condition_of`.
+            condition: see `kinematics.condition_of`.
         """
         colours = np.zeros((count, 3), dtype=np.float32)
         for start, stop in _chunks(count, self._chunk):
@@ -69,11 +69,6 @@ class TextureGraph:
             }
             colours[start:stop] = run_graph(self._session, inputs)["rgb"]
         return colours
-
-
-def condition_of(expression: Float[Array, "50"], pose: Float[Array, "15"]) -> Float[Array, "1 53"]:
-    """Return the texture network's condition: the expression and the jaw's rotation."""
-    return np.concatenate([expression, pose[JAW]])[None]
 
 
 def _chunks(count: int, size: int) -> Iterator[tuple[int, int]]:

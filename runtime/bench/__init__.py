@@ -1,1 +1,1 @@
-"""The bench: an avatar timed in every combination of size, shading, backend and company, side by side."""
+"""The bench: avatars timed in every combination of size, shading, backend and number of players."""

@@ -1,4 +1,4 @@
-"""Combination: one way to play an avatar that is to be timed, and all those that the options name."""
+"""Combination: one way to play an avatar, a row of the bench; the figures of an avatar."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ TOGETHER = {
     SIDE_BY_SIDE: "each in a thread of its own, the cores split among them",
     IN_TURN: "one frame of each after the other, all with every core",
 }
-"""The table of `--together`. Two to four samples on two cores drew 1.3 to 1.5 times as many frames side by side:
-a frame drawn by one core wakes no other thread and waits for none."""
+"""The table of `--together`. Two to four samples on two cores drew 1.3 to 1.5 times as many frames
+side by side: a frame drawn by one core wakes no other thread and waits for none."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,23 @@ class Combination:
     threads: int
     """Cores, for all avatars together."""
     avatars: int = 1
-    """How many of this avatar play at the same time."""
+    """Number of players of this avatar at the same time."""
     together: str = SIDE_BY_SIDE
 
     @property
     def lanes(self) -> int:
-        """How many of them draw at once."""
+        """Number of players that draw at once."""
         return self.avatars if self.together == SIDE_BY_SIDE else 1
 
     @property
     def threads_each(self) -> int:
-        """What each of them gets of the cores."""
+        """Cores of each player."""
         return max(1, self.threads // self.lanes)
 
 
 @dataclass(frozen=True)
 class BenchAxes:
-    """What each option names, one or several."""
+    """The values of each option."""
 
     avatars: Sequence[str]
     sizes: Sequence[tuple[int, int]]
@@ -63,39 +63,36 @@ class BenchAxes:
     together: Sequence[str] = (SIDE_BY_SIDE,)
 
 
-def combinations(choices: BenchAxes) -> list[Combination]:
-    """All of them; an avatar that is alone is timed in one way only."""
+def combinations(axes: BenchAxes) -> list[Combination]:
+    """All combinations; a single player has one row, whatever the values of `together`."""
     rows = product(
-        choices.avatars,
-        choices.sizes,
-        choices.shadings,
-        choices.backends,
-        choices.threads,
-        choices.counts,
-        choices.together,
+        axes.avatars,
+        axes.sizes,
+        axes.shadings,
+        axes.backends,
+        axes.threads,
+        axes.counts,
+        axes.together,
     )
-    found = (Combination(*row) for row in rows)
-    return [row for row in found if row.avatars > 1 or row.together == choices.together[0]]
-
-
-# Subject: what the table tells of an avatar: its level of detail, its student, the checkpoint it was baked from.
+    every = (Combination(*row) for row in rows)
+    return [row for row in every if row.avatars > 1 or row.together == axes.together[0]]
 
 
 @dataclass(frozen=True)
 class BenchAvatar:
-    """An avatar folder in a few figures."""
+    """Figures of an avatar folder for the table."""
 
     vertices: int
     faces: int
     student_width: int | None
     """Units in each of its student's two layers; None without a student."""
     checkpoint_sha256: str
-    """Of the checkpoint it was baked from; empty where the folder does not tell."""
+    """Hash of the checkpoint that it was baked from; empty where the folder does not record it."""
     camera: Camera
-    """What a Player looks through at a square image."""
+    """A Player's camera for square images."""
 
 
-def subject_of(avatar: str) -> BenchAvatar:
+def read_bench_avatar(avatar: str) -> BenchAvatar:
     """Read an avatar folder.
 
     Raises:

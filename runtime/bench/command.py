@@ -1,4 +1,4 @@
-"""imavatar-bench: how many frames a second an avatar plays at, where the time goes, and what would be faster."""
+"""imavatar-bench: frames a second of an avatar, time of each stage, comparisons of options."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from ..timing import INCLUDED, load_average, machine
 from .combination import TOGETHER, BenchAxes, combinations
 from .implicit import TRACERS
 from .measure import TimingPlan, Unavailable
-from .options import counted, implicit_renderer, row_of, several, size_pair, what_is_compared
+from .options import axis_options, counted, implicit_options, row_of, several, size_pair
 from .reports import comparison_report, markdown, single_lines, single_report
 from .request import BenchRequest, Implicit, compare
-from .results import BAKED, IMPLICIT, Facts, added, extrapolated, growths, size_option
+from .results import BAKED, IMPLICIT, Facts, extrapolated, frame_cost, growths, size_option
 from .tables import single_table, terminal_table
 
 WIDE = 200
 """Columns of a table that goes into a file or another program."""
 
 SECONDS = 10.0
-"""Of each combination in a comparison, unless told."""
+"""Default time limit of each combination in a comparison."""
 
 
 @click.command(
@@ -53,30 +53,31 @@ Examples:
   imavatar-bench sample --implicit sample --tracers raster""",
 )
 @click.argument("avatars", nargs=-1, required=True, metavar="AVATAR...")
-@what_is_compared
-@implicit_renderer
+@axis_options
+@implicit_options
 @click.option(
     "--frames",
     type=click.IntRange(min=1),
     default=150,
     show_default=True,
-    help="Frames to time, of each.",
+    help="Frames to time in each combination.",
 )
 @click.option(
     "--seconds",
     type=DURATION,
-    help=f"Most time for each; a slow one is timed on fewer frames.  [default: {SECONDS:g} in a comparison]",
+    help="Time limit of each combination; a slow one is timed on fewer frames.  "
+    f"[default: {SECONDS:g} in a comparison]",
 )
 @click.option(
     "--json",
     "out",
     type=click.Path(path_type=Path),
-    help="Write the figures to this file, too; - prints them alone.",
+    help="Write the figures to this file as well; - prints them alone.",
 )
 @click.option(
     "--md",
     type=click.Path(path_type=Path),
-    help="Write the comparison as Markdown to this file, too; - prints it alone.",
+    help="Write the comparison as Markdown to this file as well; - prints it alone.",
 )
 def bench(
     avatars: tuple[str, ...],
@@ -89,26 +90,28 @@ def bench(
 ) -> None:
     """Time AVATAR (a folder made by imavatar-export, or the word 'sample') on the bundled motion.
 
-    Where an option or AVATAR names several, separated by commas, all combinations are compared in one table: they are
-    timed a few frames at a time in turn, so that whatever else the machine does hurts all alike. One that cannot run
-    here is a row that says why. Levels of detail and students are avatars of their own (imavatar-export --faces,
-    --student).
+    With several avatars, or several values of an option, separated by commas, all combinations are
+    compared in one table. They are timed a few frames at a time in turn, so that other load on the
+    machine affects all alike. A combination that cannot run here is a row that says why. Levels of
+    detail and students are avatars of their own (imavatar-export --faces, --student).
     """
     started = time.perf_counter()
     _ensure_outside(avatars, *(path for path in (out, md) if path and not is_standard_output(path)))
-    choices, implicit, files = _choices(avatars, **options), _implicit(**options), _Files(out, md)
-    if len(combinations(choices)) == 1 and not implicit and not md:
-        pace = TimingPlan(frames, seconds or math.inf, engine_policy=engine_policy)
-        then = _single(BenchRequest(choices, pace), files)
+    axes = _axes(avatars, **options)
+    implicit = _implicit(**options)
+    files = _Files(out, md)
+    if len(combinations(axes)) == 1 and not implicit and not md:
+        plan = TimingPlan(frames, seconds or math.inf, engine_policy=engine_policy)
+        next_command = _single(BenchRequest(axes, plan), files)
     else:
-        pace = TimingPlan(frames, seconds or SECONDS, engine_policy=engine_policy)
-        then = _comparison(BenchRequest(choices, pace, implicit), files)
-    files.say(closing_lines(files.written, time.perf_counter() - started, [then]))
+        plan = TimingPlan(frames, seconds or SECONDS, engine_policy=engine_policy)
+        next_command = _comparison(BenchRequest(axes, plan, implicit), files)
+    files.say(closing_lines(files.written, time.perf_counter() - started, [next_command]))
 
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the reports go; what is said goes to stderr where a report takes standard output.
+    """Destinations of the reports; messages go to stderr where a report goes to standard output.
 
     Raises:
         UsageError: both go to standard output, or one cannot be written.
@@ -118,8 +121,8 @@ class _Files:
     md: Path | None
 
     def __post_init__(self) -> None:
-        named = [path for path in (self.json, self.md) if path]
-        if len(named) - len(self.written) > 1:
+        paths = [path for path in (self.json, self.md) if path]
+        if len(paths) - len(self.written) > 1:
             raise UsageError("standard output takes one of --json and --md; give the other a file")
         for path in self.written:
             ensure_writable(path)
@@ -130,14 +133,14 @@ class _Files:
 
     @property
     def aside(self) -> bool:
-        """Whether standard output is taken."""
+        """Whether messages go to stderr, since standard output has a report."""
         return any(path and is_standard_output(path) for path in (self.json, self.md))
 
     def say(self, text: str) -> None:
         click.echo(text, err=self.aside)
 
     def console(self) -> Console:
-        """For tables: as wide as the terminal, or wide enough for a file or another program."""
+        """A console for tables, as wide as the terminal; `WIDE` for a file or another program."""
         terminal = (sys.stderr if self.aside else sys.stdout).isatty() or "COLUMNS" in os.environ
         return Console(stderr=self.aside, width=None if terminal else WIDE)
 
@@ -147,10 +150,10 @@ class _Files:
 
 
 def _ensure_outside(avatars: Sequence[str], *outputs: Path) -> None:
-    """Refuse to write into an avatar's folder.
+    """Check that no output lies in an avatar's folder.
 
     Raises:
-        UsageError: an output lies there.
+        UsageError: an output does.
     """
     for avatar in set(avatars) - set(BUNDLED_WORDS):
         for path in outputs:
@@ -160,11 +163,11 @@ def _ensure_outside(avatars: Sequence[str], *outputs: Path) -> None:
                 )
 
 
-def _choices(avatars: Sequence[str], **options: Any) -> BenchAxes:
-    """What the options name.
+def _axes(avatars: Sequence[str], **options: Any) -> BenchAxes:
+    """Read the options.
 
     Raises:
-        UsageError: one of them makes no sense.
+        UsageError: an option has an unknown or impossible value.
     """
     cores = str(available_cores())
     return BenchAxes(
@@ -179,21 +182,19 @@ def _choices(avatars: Sequence[str], **options: Any) -> BenchAxes:
 
 
 def _implicit(**options: Any) -> Implicit | None:
-    size, tracers = (
-        size_pair(options["implicit_size"]),
-        several(options["tracers"], row_of("tracer", TRACERS)),
-    )
+    size = size_pair(options["implicit_size"])
+    tracers = several(options["tracers"], row_of("tracer", TRACERS))
     return Implicit(options["checkpoint"], size, tracers) if options["checkpoint"] else None
 
 
 def _single(request: BenchRequest, files: _Files) -> str:
-    """Time one combination, show its stages; returns the next command."""
-    (avatar,) = request.choices.avatars
-    (subject,) = request.subjects().values()
+    """Time one combination and show its stages; return a command to go on with."""
+    (avatar,) = request.axes.avatars
+    (figures,) = request.avatars().values()
     (outcome,) = request.time_baked(progress)
     if isinstance(outcome, Unavailable):
         raise outcome.error
-    report = single_report(outcome, subject, machine())
+    report = single_report(outcome, figures, machine())
     above, below = single_lines(report)
     files.say(above)
     Console(stderr=files.aside).print(single_table(report))
@@ -203,18 +204,19 @@ def _single(request: BenchRequest, files: _Files) -> str:
 
 
 def _comparison(request: BenchRequest, files: _Files) -> str:
-    """Time all combinations, show them side by side; returns the next command."""
+    """Time all combinations and show them in a table; return a command to go on with."""
     if request.implicit:
-        how = "; ".join(f"{name} {TRACERS[name]}" for name in request.implicit.tracers)
-        click.echo(f"the implicit renderer comes last and takes its time: {how}", err=True)
+        tracers = "; ".join(f"{name} {TRACERS[name]}" for name in request.implicit.tracers)
+        click.echo(f"the implicit renderer comes last and is slow: {tracers}", err=True)
     before = load_average()
     rows = compare(request, progress)
-    growth, about = growths(rows), machine()
+    growth = growths(rows)
+    about = machine()
     lines = [
         *(fact["said"] for fact in growth),
         *extrapolated(rows),
         INCLUDED,
-        _told_of(about, before),
+        _machine_line(about, before),
     ]
     console = files.console()
     table, below = terminal_table(rows, console)
@@ -226,7 +228,7 @@ def _comparison(request: BenchRequest, files: _Files) -> str:
     return _next(rows, request)
 
 
-def _told_of(about: dict[str, Any], before: list[float] | None) -> str:
+def _machine_line(about: dict[str, Any], before: list[float] | None) -> str:
     machine_words = ", ".join(
         filter(None, [about["processor"], f"{about['cores']} cores", about["gpu"]])
     )
@@ -235,11 +237,12 @@ def _told_of(about: dict[str, Any], before: list[float] | None) -> str:
 
 
 def _next(rows: Sequence[Facts], request: BenchRequest) -> str:
-    """The implicit renderer's comparison where that can be pasted, else the quickest row in use."""
-    first = request.choices.avatars[0]
+    """A command to go on with: the comparison with the implicit renderer, else the quickest row."""
+    first = request.axes.avatars[0]
     if first == "sample" and not any(row["kind"] == IMPLICIT for row in rows):
         return "imavatar-bench sample --implicit sample"
     timed = [row for row in rows if row["kind"] == BAKED and "milliseconds" in row]
-    best = min((row for row in timed if row["size"] == timed[0]["size"]), key=added)
-    drawn = f"--size {size_option(best['size'])} --shading {best['shading']} --backend {best['backend']}"
-    return f"imavatar-run {best['avatar']} --source talk --sink talk.mp4 {drawn}"
+    best = min((row for row in timed if row["size"] == timed[0]["size"]), key=frame_cost)
+    options = f"--size {size_option(best['size'])} --shading {best['shading']}"
+    options += f" --backend {best['backend']}"
+    return f"imavatar-run {best['avatar']} --source talk --sink talk.mp4 {options}"

@@ -1,4 +1,4 @@
-"""Implicit: the renderer that a bake replaces, on the same checkpoint and frames, in a process that may have torch."""
+"""Timing of the implicit renderer on the same frames, in a process of its own with torch."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ TRACERS = {
     "raster": "draws the surface first, half a second a frame at 64 x 64",
     "march": "searches along every ray as published, half a minute or minutes",
 }
-"""The table of `--tracers`: those of `imavatar_deploy.model.tracing`, which this room may not ask."""
+"""The table of `--tracers`: those of `imavatar_deploy.model.tracing`, which needs torch to be
+imported."""
 
 FRAMES = 5
-"""At the most; one of the marcher's is longer than the seconds that it is given."""
+"""Largest number of frames; a single one of the marcher exceeds the time limit."""
 
 CHILD = """
 import sys
-sys.path[:] = filter(None, sys.path)  # a folder called torch where the bench is called is not the package
+sys.path[:] = filter(None, sys.path)  # no import of a folder called torch in the working folder
 from imavatar_deploy.model.benchmark import main
 main()
 """
@@ -36,7 +37,7 @@ main()
 
 @dataclass(frozen=True)
 class ImplicitBenchJob:
-    """What the implicit renderer is to do."""
+    """A job for the implicit renderer's process."""
 
     checkpoint: str
     tracers: Sequence[str]
@@ -44,14 +45,14 @@ class ImplicitBenchJob:
     """`cpu`, `cuda`."""
     size: tuple[int, int]
     camera: Camera
-    """Of square images."""
+    """Camera for square images."""
     frames: Sequence[FlameFrame]
     threads: int
     seconds: float
-    """After which a tracer has had enough frames."""
+    """Time limit of each tracer."""
 
     def text(self) -> str:
-        """As the other process reads it."""
+        """The job as JSON, which the process reads from its standard input."""
         camera = with_square_pixels(self.camera, *self.size)
         facts = {
             name: getattr(self, name)
@@ -60,16 +61,16 @@ class ImplicitBenchJob:
         frames = [
             {"expression": f.expression.tolist(), "pose": f.pose.tolist()} for f in self.frames
         ]
-        seen = {
+        view = {
             "world_to_camera": camera.world_to_camera.tolist(),
             "intrinsics": camera.intrinsics.tolist(),
         }
-        return json.dumps({**facts, **seen, "frames": frames})
+        return json.dumps({**facts, **view, "frames": frames})
 
 
 @dataclass(frozen=True)
 class ImplicitTimes:
-    """What one tracer took on one device; `unavailable` says why it has no frames."""
+    """Times of one tracer on one device; `unavailable` says why it has no frames."""
 
     tracer: str
     device: str
@@ -84,31 +85,36 @@ class ImplicitTimes:
 
 
 def check_checkpoint(checkpoint: str) -> None:
-    """Refuse one that is not there before everything else is timed.
+    """Check that a checkpoint exists, before everything else is timed.
 
     Raises:
-        InputError: nothing is there.
+        InputError: it does not exist.
     """
     if checkpoint != "sample" and not Path(checkpoint).exists():
         raise InputError(
-            f"there is no checkpoint at {checkpoint}; --implicit takes a folder, a .pth file, or the word sample"
+            f"there is no checkpoint at {checkpoint}; --implicit takes a folder, a .pth file, or "
+            "the word sample"
         )
 
 
-def time_implicit(order: ImplicitBenchJob, advance: Callable[[int], None]) -> list[ImplicitTimes]:
-    """One for every tracer and device, also for those that are lacking; `advance` counts frames."""
-    lines, failure = _run(order, advance)
+def time_implicit(job: ImplicitBenchJob, advance: Callable[[int], None]) -> list[ImplicitTimes]:
+    """Run a job; return times for every tracer and device, even those without frames.
+
+    Args:
+        advance: counts frames.
+    """
+    lines, failure = _run(job, advance)
     about: dict[str, Any] = next((line for line in lines if "torch" in line), {})
     return [
-        _gathered(
+        _times(
             tracer,
             device,
             [line for line in lines if _of(line) == (tracer, device)],
             about,
             failure,
         )
-        for device in order.devices
-        for tracer in order.tracers
+        for device in job.devices
+        for tracer in job.tracers
     ]
 
 
@@ -116,13 +122,13 @@ def _of(line: dict[str, Any]) -> tuple[str | None, str | None]:
     return line.get("tracer"), line.get("device")
 
 
-def _gathered(
+def _times(
     tracer: str, device: str, lines: list[dict[str, Any]], about: dict[str, Any], failure: str
 ) -> ImplicitTimes:
     frames = [line for line in lines if "seconds" in line]
     if not frames:
-        said = next((line["unavailable"] for line in lines), failure)
-        return ImplicitTimes(tracer, device, unavailable=said)
+        reason = next((line["unavailable"] for line in lines), failure)
+        return ImplicitTimes(tracer, device, unavailable=reason)
     return ImplicitTimes(
         tracer,
         device,
@@ -134,18 +140,16 @@ def _gathered(
     )
 
 
-def _run(
-    order: ImplicitBenchJob, advance: Callable[[int], None]
-) -> tuple[list[dict[str, Any]], str]:
-    """What the other process printed, and why it ended if not well."""
+def _run(job: ImplicitBenchJob, advance: Callable[[int], None]) -> tuple[list[dict[str, Any]], str]:
+    """The lines that the process printed, and the reason of its failure, or an empty string."""
     lines = []
     with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr,
         subprocess.Popen(
             [sys.executable, "-c", CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=stderr,
             text=True,
             env=_environment(),
         ) as process,
@@ -153,30 +157,30 @@ def _run(
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(order.text())
+            process.stdin.write(job.text())
             process.stdin.close()
             for line in process.stdout:
                 lines.append(json.loads(line))
                 advance(1)
         except BrokenPipeError:
-            pass  # it ended before it had read its order; what it complained of is the reason
+            pass  # it ended before it had read its job; its stderr has the reason
         except BaseException:
             process.kill()
             raise
         code = process.wait()
-        complaints.seek(0)
-        return lines, _reason(complaints.read(), code) if code else ""
+        stderr.seek(0)
+        return lines, _reason(stderr.read(), code) if code else ""
 
 
 def _environment() -> dict[str, str]:
-    """This process' own, with the places it imports from; torch's threads do not spin while they wait."""
-    places = os.pathsep.join(place for place in sys.path if place)
-    return {**os.environ, "PYTHONPATH": places, "OMP_WAIT_POLICY": "PASSIVE"}
+    """The environment of this process and its import path; torch's threads do not spin."""
+    path = os.pathsep.join(folder for folder in sys.path if folder)
+    return {**os.environ, "PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def _reason(complaints: str, code: int) -> str:
-    """The sentence of the error at the end of a traceback."""
-    said = [line.strip() for line in complaints.splitlines() if line.strip()]
-    if not said:
+def _reason(stderr: str, code: int) -> str:
+    """The message of the error at the end of a traceback."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    if not lines:
         return f"the implicit renderer's process ended with code {code}"
-    return re.sub(r"^[\w.]*(Error|Exception): ", "", said[-1])
+    return re.sub(r"^[\w.]*(Error|Exception): ", "", lines[-1])

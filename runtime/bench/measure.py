@@ -1,4 +1,4 @@
-"""Rounds: every combination is timed a few frames at a time, in turn, so that a noisy machine hurts all alike."""
+"""Timing in rounds: a few frames of every combination in turn, so that load affects all alike."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ from imavatar_deploy.tracks import FlameFrame
 from ..player import Player
 from .combination import Combination
 
-# Cast: the players of one combination, each lane of them in a thread of its own, asked for a few frames at a time.
-
-
 Result = TypeVar("Result")
 
 StageTimes = dict[str, float]
@@ -30,19 +27,21 @@ StageTimes = dict[str, float]
 
 @dataclass(frozen=True)
 class Timing:
-    """What one round of frames took."""
+    """The times of one round."""
 
     totals: list[float]
     """Seconds of every frame of every avatar."""
     seconds: float
-    """From the first beginning to the last end."""
+    """From the start of the first frame to the end of the last."""
 
 
 class PlayerGroup:
-    """Opens the players of a combination; use it in a `with` block.
+    """The players of a combination, each lane of them in a thread of its own.
+
+    Use it in a `with` block.
 
     Raises:
-        ImavatarError: what a Player raises.
+        ImavatarError: as `Player`.
     """
 
     def __init__(self, combination: Combination, engine_policy: str) -> None:
@@ -53,7 +52,7 @@ class PlayerGroup:
         try:
             for index in range(combination.avatars):
                 lane = index % len(self._lanes)
-                # A device's context may belong to the thread that made it.
+                # a device's context may belong to the thread that created it
                 opened = self._lanes[lane].submit(self._open, engine_policy)
                 self._players[lane].append(opened.result())
         except BaseException:
@@ -72,7 +71,7 @@ class PlayerGroup:
         self.close()
 
     def close(self) -> None:
-        """Close every player where it was opened, and end the threads; what is playing ends with its frame."""
+        """Close every player in its thread, after its present frame, and end the threads."""
         self._stopped.set()
         for lane, players in zip(self._lanes, self._players, strict=True):
             for player in players:
@@ -81,29 +80,31 @@ class PlayerGroup:
 
     @property
     def shading(self) -> str:
-        """The row of `shade.SHADINGS` that colours."""
+        """The row of `shading.SHADINGS` that colours."""
         return self._players[0][0].shading
 
     @property
     def note(self) -> str:
-        """What the players tell of their backend."""
+        """The players' note on their backend."""
         return self._players[0][0].backend_note
 
     def covered(self, frame: FlameFrame) -> int:
-        """How many pixels of a frame show the avatar."""
+        """Number of pixels of a frame that show the avatar."""
         player = self._players[0][0]
         image = self._lanes[0].submit(player.render, frame.expression, frame.pose).result()
         return int((image[..., 3] > 0).sum())
 
     def play(self, frames: Sequence[FlameFrame], seconds: float) -> Timing:
-        """Time `frames` with every player; a lane that has had its `seconds` ends with the frame it is at."""
-        done = self._in_lanes(_whole_frame, frames, seconds)
-        first, last = min(part.begun for part in done), max(part.ended for part in done)
-        return Timing([total for part in done for total in part.results], last - first)
+        """Time `frames` with every player; after `seconds` a lane ends with its current frame."""
+        parts = self._in_lanes(_whole_frame, frames, seconds)
+        first = min(part.begun for part in parts)
+        last = max(part.ended for part in parts)
+        return Timing([total for part in parts for total in part.results], last - first)
 
     def stages(self, frames: Sequence[FlameFrame], seconds: float) -> list[StageTimes]:
-        """The stages of `frames`, apart from `play`: between them a player waits for its device."""
-        return [lap for part in self._in_lanes(_stages, frames, seconds) for lap in part.results]
+        """Time the stages of `frames`; apart from `play`, since players wait between stages."""
+        parts = self._in_lanes(_stages, frames, seconds)
+        return [times for part in parts for times in part.results]
 
     def _in_lanes(
         self,
@@ -131,7 +132,7 @@ class PlayerGroup:
 
 @dataclass(frozen=True)
 class _Part(Generic[Result]):
-    """What one lane did."""
+    """The results of one lane."""
 
     results: list[Result]
     begun: float
@@ -145,8 +146,9 @@ def _each(
     seconds: float,
     stopped: Event,
 ) -> _Part[Result]:
-    """`work` for every frame of every player, until `seconds` are used up or somebody has had enough."""
-    begun, results = time.perf_counter(), []
+    """Call `work` for every frame of every player, until time is up or `stopped` is set."""
+    begun = time.perf_counter()
+    results = []
     for frame in frames:
         results += [work(player, frame) for player in players]
         if stopped.is_set() or time.perf_counter() - begun > seconds:
@@ -164,19 +166,22 @@ def _stages(player: Player, frame: FlameFrame) -> StageTimes:
     return player.render_timed(frame.expression, frame.pose)[1]
 
 
+# Rounds
+
 ROUNDS = 5
 
 WARM_UP = 5
-"""Frames before the clock starts: compiled code is loaded, memory is touched, the network's pool is woken."""
+"""Untimed frames at first: they load compiled code, touch memory and start the network's
+threads."""
 
 AGAIN = 1
-"""Frames before it starts again: the others' have taken the caches."""
+"""Untimed frames of each later round: other combinations have replaced the caches."""
 
 STAGED = 3
-"""Of so many frames one is drawn again for its stages."""
+"""One of so many frames is drawn again for its stages."""
 
 MOST_PLAYERS = 24
-"""Open at once: at 512 pixels a side and 50,000 faces each holds about 100 MB. Combinations beyond it wait."""
+"""Players open at once: at 512 pixels a side and 50,000 faces each holds about 100 MB."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +189,9 @@ class TimingPlan:
     """How long a combination is timed."""
 
     frames: int
-    """Of each avatar."""
+    """Frames of each avatar."""
     seconds: float = math.inf
-    """After which it has enough frames, at least one a round."""
+    """Time limit; at least one frame a round is drawn."""
     rounds: int = ROUNDS
     engine_policy: str = "rebuild"
 
@@ -198,7 +203,7 @@ class TimingPlan:
 
 @dataclass
 class Timed:
-    """What was measured of a combination."""
+    """The measurements of a combination."""
 
     combination: Combination
     shading: str
@@ -207,10 +212,10 @@ class Timed:
     """Pixels of a frame that show the avatar."""
     totals: list[float] = field(default_factory=list)
     """Seconds of every frame of every avatar."""
-    laps: list[StageTimes] = field(default_factory=list)
-    """Seconds of the stages of some."""
+    stage_times: list[StageTimes] = field(default_factory=list)
+    """Seconds of the stages of some frames."""
     seconds: float = 0.0
-    """In which all frames of `totals` were drawn."""
+    """Seconds of all frames of `totals` together."""
 
 
 @dataclass(frozen=True)
@@ -227,32 +232,39 @@ Outcome = Timed | Unavailable
 def time_all(
     rows: Sequence[Combination],
     motion: Sequence[FlameFrame],
-    pace: TimingPlan,
+    plan: TimingPlan,
     advance: Callable[[int], None],
 ) -> list[Outcome]:
-    """Time every combination on a motion that is gone round as often as needed; `advance` counts (row, round) pairs."""
+    """Time every combination.
+
+    Args:
+        motion: frames, repeated as often as needed.
+        advance: counts (row, round) pairs.
+    """
     outcomes: dict[Combination, Outcome] = {}
-    for some in _companies(rows):
+    for batch in _batches(rows):
         with ExitStack() as stack:
-            company = _OpenGroups(motion, pace, stack)
-            for count in pace.counts():
-                for row in some:
-                    company.time(row, count)
+            groups = _OpenGroups(motion, plan, stack)
+            for count in plan.counts():
+                for row in batch:
+                    groups.time(row, count)
                     advance(1)
-            outcomes |= company.outcomes
+            outcomes |= groups.outcomes
     return [outcomes[row] for row in rows]
 
 
 class _OpenGroups:
     """Combinations whose players are open together."""
 
-    def __init__(self, motion: Sequence[FlameFrame], pace: TimingPlan, stack: ExitStack) -> None:
+    def __init__(self, motion: Sequence[FlameFrame], plan: TimingPlan, stack: ExitStack) -> None:
         self.outcomes: dict[Combination, Outcome] = {}
-        self._motion, self._pace, self._stack = motion, pace, stack
-        self._casts: dict[Combination, PlayerGroup] = {}
+        self._motion = motion
+        self._plan = plan
+        self._stack = stack
+        self._groups: dict[Combination, PlayerGroup] = {}
 
     def time(self, row: Combination, count: int) -> None:
-        """The next `count` frames of a combination, if it can be played."""
+        """Time the next `count` frames of a combination, if it can be played."""
         try:
             outcome = self.outcomes.get(row) or self._open(row)
             if isinstance(outcome, Timed):
@@ -261,33 +273,34 @@ class _OpenGroups:
             self.outcomes[row] = Unavailable(row, error)
 
     def _open(self, row: Combination) -> Timed:
-        cast = self._casts[row] = self._stack.enter_context(
-            PlayerGroup(row, self._pace.engine_policy)
+        group = self._groups[row] = self._stack.enter_context(
+            PlayerGroup(row, self._plan.engine_policy)
         )
-        cast.play(list(islice(cycle(self._motion), WARM_UP)), math.inf)
+        group.play(list(islice(cycle(self._motion), WARM_UP)), math.inf)
         timed = self.outcomes[row] = Timed(
-            row, cast.shading, cast.note, cast.covered(self._motion[0])
+            row, group.shading, group.note, group.covered(self._motion[0])
         )
         return timed
 
     def _one_round(self, timed: Timed, count: int) -> None:
-        cast, seconds = self._casts[timed.combination], self._pace.seconds / self._pace.rounds
+        group = self._groups[timed.combination]
+        seconds = self._plan.seconds / self._plan.rounds
         start = len(timed.totals) // timed.combination.avatars
-        cast.play(self._motion[:AGAIN], math.inf)
+        group.play(self._motion[:AGAIN], math.inf)
         frames = list(islice(cycle(self._motion), start, start + count))
-        take = cast.play(frames, seconds)
-        timed.totals += take.totals
-        timed.seconds += take.seconds
-        timed.laps += cast.stages(frames[::STAGED], seconds / STAGED)
+        timing = group.play(frames, seconds)
+        timed.totals += timing.totals
+        timed.seconds += timing.seconds
+        timed.stage_times += group.stages(frames[::STAGED], seconds / STAGED)
 
 
-def _companies(rows: Sequence[Combination]) -> Iterator[list[Combination]]:
-    """Rows in order, as many together as may be open at once."""
-    company: list[Combination] = []
+def _batches(rows: Sequence[Combination]) -> Iterator[list[Combination]]:
+    """Rows in order, in batches of at most `MOST_PLAYERS` players."""
+    batch: list[Combination] = []
     for row in rows:
-        if company and sum(other.avatars for other in company) + row.avatars > MOST_PLAYERS:
-            yield company
-            company = []
-        company.append(row)
-    if company:
-        yield company
+        if batch and sum(other.avatars for other in batch) + row.avatars > MOST_PLAYERS:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch

@@ -1,4 +1,4 @@
-"""Several: options that take one value or more, separated by commas, each checked before anything is timed."""
+"""Options of the bench: one or several values, separated by commas, checked before any timing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MOST = 256
-"""Threads, or avatars: more is a mistake."""
+"""Largest number of threads, or of avatars."""
 
 
 def several(text: str, read: Callable[[str], Value]) -> list[Value]:
@@ -39,7 +39,7 @@ def size_pair(text: str) -> tuple[int, int]:
 
 
 def counted(option: str) -> Callable[[str], int]:
-    """A reader of numbers from 1 on."""
+    """Return a reader of numbers from 1 to `MOST`."""
 
     def read(text: str) -> int:
         if not text.isdecimal() or not 1 <= int(text) <= MOST:
@@ -52,7 +52,7 @@ def counted(option: str) -> Callable[[str], int]:
 
 
 def row_of(kind: str, table: Iterable[str]) -> Callable[[str], str]:
-    """A reader of a table's names."""
+    """Return a reader of a table's names."""
 
     def read(text: str) -> str:
         if text not in table:
@@ -62,8 +62,8 @@ def row_of(kind: str, table: Iterable[str]) -> Callable[[str], str]:
     return read
 
 
-def what_is_compared(command: Command) -> Command:
-    """The options that may name several, in the order of their help."""
+def axis_options(command: Command) -> Command:
+    """Add the options that take several values, in the order of their help."""
     options = (
         click.option(
             "--size",
@@ -95,7 +95,7 @@ def what_is_compared(command: Command) -> Command:
             default="1",
             show_default=True,
             metavar="N,…",
-            help="Played at once.",
+            help="Number of players at once.",
         ),
         click.option(
             "--together",
@@ -108,21 +108,22 @@ def what_is_compared(command: Command) -> Command:
     return _with(command, options)
 
 
-def implicit_renderer(command: Command) -> Command:
-    """--implicit and what belongs to it."""
+def implicit_options(command: Command) -> Command:
+    """Add --implicit, --implicit-size and --tracers."""
     options = (
         click.option(
             "--implicit",
             "checkpoint",
-            help="Time the implicit renderer, too, in a process of its own, on the checkpoint that AVATAR was exported "
-            "from: a folder, a .pth file or the word 'sample'. Needs torch.",
+            help="Time the implicit renderer as well, in a process of its own, on the checkpoint "
+            "that AVATAR was exported from: a folder, a .pth file or the word 'sample'. Needs "
+            "torch.",
         ),
         click.option(
             "--implicit-size",
             default="64",
             show_default=True,
             metavar="N|WxH",
-            help="Its images; AVATAR is timed at this size, too.",
+            help="Pixels of its images; AVATAR is timed at this size as well.",
         ),
         click.option(
             "--tracers",

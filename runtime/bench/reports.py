@@ -1,4 +1,4 @@
-"""Comparison: the columns of its table, as Markdown, and as JSON."""
+"""Reports of the bench: columns of its table, Markdown, JSON of a comparison or one combination."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from .measure import Timed
 from .results import Facts, shading_name, size_name
 
 COMPARISON_SCHEMA = 2
-"""1 is that of a single combination, see `single`."""
+"""Version of the JSON of a comparison; 1 is that of a single combination."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its head and what stands in it for a row."""
+    """One column: its head, and its cell in a row."""
 
     head: str
     cell: Callable[[Facts], str]
     figure: bool = True
-    """Measured, and to the right; the others say what was timed, and are left out where all rows say the same."""
+    """Whether it is measured, and aligned to the right. Other columns are left out where all rows
+    have the same value."""
     detail: bool = False
-    """Left out where the terminal is narrow."""
+    """Whether it is left out where the terminal is narrow."""
 
     def distinguishes(self, rows: Sequence[Facts]) -> bool:
-        """Whether rows differ in it, those aside that have no such thing."""
+        """Whether rows with a value differ in it."""
         return len({cell for row in rows if (cell := self.cell(row))}) > 1
 
 
@@ -49,19 +50,19 @@ def _rate(key: str) -> Callable[[Facts], str]:
 
 
 def _figure(value: float) -> str:
-    """Three digits, however large or small."""
+    """A number with three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def note_of(row: Facts) -> str:
-    """Why a row was not timed, or what belongs to it beside the figures; may be empty."""
+    """Why a row was not timed, or its note; may be empty."""
     return f"not here: {briefly(row['unavailable'])}" if "unavailable" in row else str(row["note"])
 
 
 def briefly(sentence: str) -> str:
-    """The first thing that a sentence says: what came, without what to do."""
+    """The first part of an error message: the problem without the remedy."""
     return sentence.partition(";")[0].partition(" (")[0].partition(": ")[0]
 
 
@@ -87,7 +88,7 @@ COLUMNS = (
 
 
 def shown_columns(rows: Sequence[Facts]) -> tuple[list[Column], list[str]]:
-    """The columns in which rows differ or that hold figures, and what all rows have in common, in words."""
+    """The columns with figures or with different values, and the common values in words."""
     columns, common = [], []
     for column in COLUMNS:
         cells = [cell for row in rows if (cell := column.cell(row))]
@@ -101,12 +102,12 @@ def shown_columns(rows: Sequence[Facts]) -> tuple[list[Column], list[str]]:
 
 
 def markdown(rows: Sequence[Facts], lines: Sequence[str]) -> str:
-    """The whole table, with `lines` below."""
+    """The whole table as Markdown, with `lines` below."""
     columns, common = shown_columns(rows)
     head = f"| {' | '.join(column.head for column in columns)} |\n{'|---' * len(columns)}|\n"
     body = "".join(f"| {' | '.join(column.cell(row) for column in columns)} |\n" for row in rows)
-    told = [f"Alike in all rows: {', '.join(common)}.", ""] if common else []
-    return "\n".join([*told, head + body, *(f"- {line}" for line in lines), ""])
+    above = [f"Alike in all rows: {', '.join(common)}.", ""] if common else []
+    return "\n".join([*above, head + body, *(f"- {line}" for line in lines), ""])
 
 
 def comparison_report(
@@ -115,7 +116,7 @@ def comparison_report(
     machine: dict[str, Any],
     load_before: Sequence[float] | None,
 ) -> dict[str, Any]:
-    """JSON-ready; see `facts` for a row and `growth` for what stands there."""
+    """The comparison for JSON; see `results` for a row and for `growth`."""
     return {
         "schema_version": COMPARISON_SCHEMA,
         "rows": list(rows),
@@ -125,29 +126,28 @@ def comparison_report(
     }
 
 
-# Single: one combination, stage by stage, as JSON and in sentences.
-
+# One combination, stage by stage
 
 SINGLE_SCHEMA = 1
 
 THREADS = (
-    "one pool of {0} for animation and drawing and, but for the student, one of {0} for ONNX Runtime take turns; "
-    "neither spins while it waits"
+    "one pool of {0} for animation and drawing and, except with the student, one of {0} for ONNX "
+    "Runtime take turns; neither spins while it waits"
 )
 
 
-def single_report(timed: Timed, subject: BenchAvatar, machine: dict[str, Any]) -> dict[str, Any]:
-    """JSON-ready; times in milliseconds."""
+def single_report(timed: Timed, avatar: BenchAvatar, machine: dict[str, Any]) -> dict[str, Any]:
+    """The measurements of one combination for JSON; times in milliseconds."""
     row = timed.combination
     return {
         "schema_version": SINGLE_SCHEMA,
         "avatar": row.avatar,
-        "vertices": subject.vertices,
-        "faces": subject.faces,
+        "vertices": avatar.vertices,
+        "faces": avatar.faces,
         "size": list(row.size),
         "shading": timed.shading,
         "frames": len(timed.totals),
-        "milliseconds": summarise(timed.laps, timed.totals),
+        "milliseconds": summarise(timed.stage_times, timed.totals),
         "frames_per_second": round(len(timed.totals) / timed.seconds, 2),
         "included": INCLUDED,
         "threads": {"count": row.threads, "note": THREADS.format(row.threads)},
@@ -157,12 +157,17 @@ def single_report(timed: Timed, subject: BenchAvatar, machine: dict[str, Any]) -
 
 
 def single_lines(report: dict[str, Any]) -> tuple[str, str]:
-    """What stands above the table, and below it."""
-    about, (width, height) = report["machine"], report["size"]
+    """The text above the table, and below it."""
+    about = report["machine"]
+    width, height = report["size"]
     above = f"{report['avatar']}: {report['faces']:,} faces, {width} x {height}"
-    rate = f"{report['frames_per_second']} frames a second over {report['frames']} frames: {report['included']}"
-    threads, where = report["threads"]["note"], f"{about['processor']}, {about['cores']} cores"
+    rate = (
+        f"{report['frames_per_second']} frames a second over {report['frames']} frames: "
+        f"{report['included']}"
+    )
+    threads = report["threads"]["note"]
+    computer = f"{about['processor']}, {about['cores']} cores"
     return (
         f"{above}, shading: {report['shading']}, {report['backend']}",
-        f"{rate}\n{threads}; {where}, load {about['load_average']}",
+        f"{rate}\n{threads}; {computer}, load {about['load_average']}",
     )

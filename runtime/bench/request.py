@@ -1,4 +1,4 @@
-"""Request: what a bench was asked for, read and checked, and the measuring of it."""
+"""BenchRequest: the options of a bench, and the measurement of all its rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.tracks import FlameFrame, read_track
 
-from .combination import BenchAvatar, BenchAxes, combinations, subject_of
+from .combination import BenchAvatar, BenchAxes, combinations, read_bench_avatar
 from .implicit import FRAMES, ImplicitBenchJob, check_checkpoint, time_implicit
 from .measure import Outcome, TimingPlan, Unavailable, time_all
 from .results import Facts, add_ratios, baked_facts, implicit_facts
@@ -19,7 +19,7 @@ CPU = "cpu"
 
 @dataclass(frozen=True)
 class Implicit:
-    """What is asked of the implicit renderer.
+    """The options of the implicit renderer.
 
     Raises:
         InputError: there is no such checkpoint.
@@ -35,69 +35,65 @@ class Implicit:
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """A bench."""
+    """The options of a bench."""
 
-    choices: BenchAxes
-    pace: TimingPlan
+    axes: BenchAxes
+    plan: TimingPlan
     implicit: Implicit | None = None
 
     def motion(self) -> list[FlameFrame]:
-        """What is played: the bundled motion."""
+        """The frames that are played: the bundled motion."""
         return list(read_track("talk").frames())
 
-    def subjects(self) -> dict[str, BenchAvatar]:
-        """What there is to know of each avatar.
+    def avatars(self) -> dict[str, BenchAvatar]:
+        """Read the figures of each avatar.
 
         Raises:
-            InputError: one cannot be read.
+            InputError: an avatar cannot be read.
         """
-        return {avatar: subject_of(avatar) for avatar in self.choices.avatars}
+        return {name: read_bench_avatar(name) for name in self.axes.avatars}
 
     def time_baked(self, progress: Progress = silent) -> list[Outcome]:
-        """Every combination; at the implicit renderer's size, too, where that is asked."""
-        sizes = dict.fromkeys(
-            [*self.choices.sizes, *([self.implicit.size] if self.implicit else [])]
-        )
-        rows = combinations(replace(self.choices, sizes=list(sizes)))
-        with progress("timing", len(rows) * len(self.pace.counts())) as advance:
-            return time_all(rows, self.motion(), self.pace, advance)
+        """Time every combination; at the implicit renderer's size as well, where there is one."""
+        sizes = dict.fromkeys([*self.axes.sizes, *([self.implicit.size] if self.implicit else [])])
+        rows = combinations(replace(self.axes, sizes=list(sizes)))
+        with progress("timing", len(rows) * len(self.plan.counts())) as advance:
+            return time_all(rows, self.motion(), self.plan, advance)
 
-    def order(self, subject: BenchAvatar) -> ImplicitBenchJob | None:
-        """What the implicit renderer is to do: on the CPU, and on a GPU where a backend is asked that needs one."""
+    def implicit_job(self, avatar: BenchAvatar) -> ImplicitBenchJob | None:
+        """The implicit renderer's job: on the CPU, and on a GPU where a backend needs one."""
         if self.implicit is None:
             return None
-        devices = [CPU, "cuda"] if set(self.choices.backends) - {CPU} else [CPU]
-        frames = self.motion()[: self.pace.frames]
-        some = frames[:: max(1, len(frames) // FRAMES)][:FRAMES]
-        wanted = self.implicit
+        devices = [CPU, "cuda"] if set(self.axes.backends) - {CPU} else [CPU]
+        frames = self.motion()[: self.plan.frames]
         return ImplicitBenchJob(
-            wanted.checkpoint,
-            wanted.tracers,
+            self.implicit.checkpoint,
+            self.implicit.tracers,
             devices,
-            wanted.size,
-            subject.camera,
-            some,
-            max(self.choices.threads),
-            self.pace.seconds,
+            self.implicit.size,
+            avatar.camera,
+            frames[:: max(1, len(frames) // FRAMES)][:FRAMES],
+            max(self.axes.threads),
+            self.plan.seconds,
         )
 
 
 def compare(request: BenchRequest, progress: Progress = silent) -> list[Facts]:
-    """Every row, timed or not.
+    """Time every row of a request; rows that cannot be timed say why.
 
     Raises:
         InputError: an avatar cannot be read.
-        ImavatarError: why the first combination cannot be played, where none can.
+        ImavatarError: no combination can be played; the error of the first.
     """
-    subjects = request.subjects()
+    avatars = request.avatars()
     outcomes = request.time_baked(progress)
     if (failed := outcomes[0]) and all(isinstance(outcome, Unavailable) for outcome in outcomes):
         assert isinstance(failed, Unavailable)
         raise failed.error
-    rows = [baked_facts(outcome, subjects[outcome.combination.avatar]) for outcome in outcomes]
-    first = subjects[request.choices.avatars[0]]
-    if order := request.order(first):
+    rows = [baked_facts(outcome, avatars[outcome.combination.avatar]) for outcome in outcomes]
+    first = avatars[request.axes.avatars[0]]
+    if job := request.implicit_job(first):
         with progress("the implicit renderer", None) as advance:
-            rows += [implicit_facts(times, order, first) for times in time_implicit(order, advance)]
+            rows += [implicit_facts(times, job, first) for times in time_implicit(job, advance)]
     add_ratios(rows)
     return rows

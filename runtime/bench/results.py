@@ -1,15 +1,18 @@
-"""Facts: one row of the comparison as JSON holds it; the tables are made from these and from nothing else.
+"""Facts: the rows of the comparison as in its JSON; growth of the frame time.
 
-kind                   baked or implicit
-avatar, vertices, faces, student_width      of a baked one; avatar is the checkpoint of an implicit one
+All tables are made from these rows.
+
+kind                     baked or implicit
+avatar                   the avatar folder, or the checkpoint of an implicit row
+vertices, faces, student_width             of a baked row
 size, shading, backend, threads, avatars, together
-unavailable            the sentence that says why, alone, where it could not be timed
-frames                 timed, of all avatars
-milliseconds           stages and `total` by percentile; of an implicit one `total` alone
-frames_per_second      of all avatars; frames_per_second_each of one
-covered_pixels         of one frame
-times_slower           than the quickest baked row of the same size, by the median of total
-note                   what the backend tells of itself, and the like
+unavailable              why the row could not be timed; then none of the following
+frames                   number of timed frames, of all avatars
+milliseconds             stages and `total` by percentile; `total` alone in an implicit row
+frames_per_second        of all avatars; frames_per_second_each of one
+covered_pixels           of one frame
+times_slower             than the quickest baked row of the same size, by the median of total
+note                     the backend's note
 """
 
 from __future__ import annotations
@@ -29,21 +32,22 @@ from .implicit import ImplicitBenchJob, ImplicitTimes
 from .measure import Outcome, Unavailable
 
 Facts = dict[str, Any]
+"""A row."""
 
 BAKED, IMPLICIT = "baked", "implicit"
 
 
-def baked_facts(outcome: Outcome, subject: BenchAvatar) -> Facts:
-    """Of a combination that was timed, or could not be."""
+def baked_facts(outcome: Outcome, avatar: BenchAvatar) -> Facts:
+    """The row of a combination, timed or not."""
     row = outcome.combination
-    facts = _identity(row, subject)
+    facts = _identity(row, avatar)
     if isinstance(outcome, Unavailable):
         return facts | {"unavailable": str(outcome.error)}
     rate = len(outcome.totals) / outcome.seconds
     return facts | {
         "shading": outcome.shading,
         "frames": len(outcome.totals),
-        "milliseconds": summarise(outcome.laps, outcome.totals),
+        "milliseconds": summarise(outcome.stage_times, outcome.totals),
         "frames_per_second": round(rate, 2),
         "frames_per_second_each": round(rate / row.avatars, 2),
         "covered_pixels": outcome.covered,
@@ -51,13 +55,13 @@ def baked_facts(outcome: Outcome, subject: BenchAvatar) -> Facts:
     }
 
 
-def _identity(row: Combination, subject: BenchAvatar) -> Facts:
+def _identity(row: Combination, avatar: BenchAvatar) -> Facts:
     return {
         "kind": BAKED,
         "avatar": row.avatar,
-        "vertices": subject.vertices,
-        "faces": subject.faces,
-        "student_width": subject.student_width,
+        "vertices": avatar.vertices,
+        "faces": avatar.faces,
+        "student_width": avatar.student_width,
         "size": list(row.size),
         "shading": row.shading,
         "backend": row.backend,
@@ -67,15 +71,15 @@ def _identity(row: Combination, subject: BenchAvatar) -> Facts:
     }
 
 
-def implicit_facts(times: ImplicitTimes, order: ImplicitBenchJob, subject: BenchAvatar) -> Facts:
-    """Of the implicit renderer, by one tracer."""
+def implicit_facts(times: ImplicitTimes, job: ImplicitBenchJob, avatar: BenchAvatar) -> Facts:
+    """The row of the implicit renderer with one tracer."""
     facts = {
         "kind": IMPLICIT,
-        "avatar": order.checkpoint,
-        "size": list(order.size),
+        "avatar": job.checkpoint,
+        "size": list(job.size),
         "shading": f"implicit, {times.tracer}",
         "backend": f"torch {times.device}",
-        "threads": order.threads,
+        "threads": job.threads,
         "avatars": 1,
         "together": "",
     }
@@ -88,48 +92,52 @@ def implicit_facts(times: ImplicitTimes, order: ImplicitBenchJob, subject: Bench
         "frames_per_second": rate,
         "frames_per_second_each": rate,
         "covered_pixels": times.covered,
-        "note": ", ".join(_told(times, order, subject)),
+        "note": ", ".join(_implicit_notes(times, job, avatar)),
         "preparation_seconds": round(times.preparation, 3),
         "torch": times.torch,
     }
 
 
-def _told(times: ImplicitTimes, order: ImplicitBenchJob, subject: BenchAvatar) -> Sequence[str]:
-    pixel = 1e3 * float(np.median(times.seconds)) / (order.size[0] * order.size[1])
-    told = [f"{pixel:.2g} ms a pixel", f"{times.preparation:.1f} s before the first frame"]
-    if subject.checkpoint_sha256 and subject.checkpoint_sha256 != times.checkpoint_sha256:
-        told.append("not the checkpoint that the avatar was baked from")
-    return told
+def _implicit_notes(
+    times: ImplicitTimes, job: ImplicitBenchJob, avatar: BenchAvatar
+) -> Sequence[str]:
+    pixel = 1e3 * float(np.median(times.seconds)) / (job.size[0] * job.size[1])
+    notes = [f"{pixel:.2g} ms a pixel", f"{times.preparation:.1f} s before the first frame"]
+    if avatar.checkpoint_sha256 and avatar.checkpoint_sha256 != times.checkpoint_sha256:
+        notes.append("not the checkpoint that the avatar was baked from")
+    return notes
 
 
 def add_ratios(rows: Sequence[Facts]) -> None:
-    """Give every timed row its `times_slower`."""
+    """Add `times_slower` to every timed row."""
     for row in rows:
         same = [other for other in rows if other["kind"] == BAKED and other["size"] == row["size"]]
-        quickest = min((added(other) for other in same if "milliseconds" in other), default=None)
+        quickest = min(
+            (frame_cost(other) for other in same if "milliseconds" in other), default=None
+        )
         if quickest and "milliseconds" in row:
-            row["times_slower"] = round(added(row) / quickest, 2)
+            row["times_slower"] = round(frame_cost(row) / quickest, 2)
 
 
 def median(row: Facts) -> float:
-    """Milliseconds of a frame."""
+    """Median time of a frame, milliseconds."""
     return float(row["milliseconds"]["total"]["p50"])
 
 
-def added(row: Facts) -> float:
-    """Milliseconds that a frame adds: those of several drawn at once pass together."""
+def frame_cost(row: Facts) -> float:
+    """Milliseconds for each frame of the output: frames drawn side by side share their time."""
     return median(row) / (row["avatars"] if row["together"] == SIDE_BY_SIDE else 1)
 
 
 def extrapolated(rows: Sequence[Facts]) -> list[str]:
-    """What the implicit renderer would need at the largest size of the bake, were every pixel to take as long there."""
+    """Times of the implicit renderer at the bake's largest size, at the same time a pixel."""
     baked = [row for row in rows if row["kind"] == BAKED and "milliseconds" in row]
     return [
         line
         for row in rows
         if row["kind"] == IMPLICIT and "milliseconds" in row
         for line in _extrapolated(
-            row, max(baked, key=lambda other: (_pixels(other), -added(other)))
+            row, max(baked, key=lambda other: (_pixels(other), -frame_cost(other)))
         )
     ]
 
@@ -138,8 +146,9 @@ def _extrapolated(row: Facts, baked: Facts) -> Iterator[str]:
     if _pixels(baked) > _pixels(row):
         seconds = median(row) / 1e3 * _pixels(baked) / _pixels(row)
         yield (
-            f"{row['shading']}: at {size_name(baked['size'])}, as long a pixel would be {seconds:,.0f} s a "
-            f"frame, {1e3 * seconds / added(baked):,.0f} times what {baked['shading']} needs (extrapolated)"
+            f"{row['shading']}: at {size_name(baked['size'])}, as long a pixel would be "
+            f"{seconds:,.0f} s a frame, {1e3 * seconds / frame_cost(baked):,.0f} times that of "
+            f"{baked['shading']} (extrapolated)"
         )
 
 
@@ -148,10 +157,11 @@ def _pixels(row: Facts) -> int:
 
 
 def shading_name(row: Facts) -> str:
-    """With the width of the student, where that is what colours."""
-    shading, width = str(row["shading"]), row.get("student_width")
-    asks_student = shading in SHADINGS and not SHADINGS[shading].uses_texture_network
-    return f"{shading} 2x{width}" if asks_student and width else shading
+    """Name of the shading; of the student, with its width."""
+    shading = str(row["shading"])
+    width = row.get("student_width")
+    uses_student = shading in SHADINGS and not SHADINGS[shading].uses_texture_network
+    return f"{shading} 2x{width}" if uses_student and width else shading
 
 
 def size_option(size: Sequence[int]) -> str:
@@ -165,25 +175,24 @@ def size_name(size: Sequence[int]) -> str:
     return f"{size_option(size)}²" if size[0] == size[1] else size_option(size)
 
 
-# Growth: how the time of a frame grows with the pixels that it covers and with the avatar's vertices.
-
+# Growth of the frame time with covered pixels and with vertices
 
 LEAST = 3
-"""Points; a line through two fits whatever they are."""
+"""Least number of points of a fit; a line through two always fits."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What a frame's time may grow along."""
+    """A quantity with which the time of a frame may grow."""
 
     name: str
     value: Callable[[Facts], float]
     others: Callable[[Facts], Hashable]
-    """What must be alike in rows that are compared."""
+    """Properties that must be alike in rows of one fit."""
     unit: float
-    """Of `value`, that the slope is told for."""
-    said: str
-    """With the slope `{slope}` in milliseconds a `unit`, and the rest, `{rest}` milliseconds."""
+    """Amount of `value` that the slope is for."""
+    sentence: str
+    """With the slope `{slope}`, milliseconds a `unit`, and the rest, `{rest}` milliseconds."""
 
 
 AXES = (
@@ -205,10 +214,11 @@ AXES = (
 
 
 def growths(rows: Sequence[Facts]) -> list[Facts]:
-    """A line fitted through every set of at least three timed rows of one avatar at once that differ along one axis.
+    """Fit a line to every set of at least `LEAST` timed rows that differ along one axis.
 
-    Each: `axis`, `of` (what is alike in words), `points` [[value, milliseconds]], `rest_ms`, `slope_ms` a `unit`,
-    `worst` (largest residual as a share of the time), `said`.
+    Rows of several avatars at once are left out. Each fit has `axis`, `of` (the common properties
+    in words), `points` [[value, milliseconds]], `rest_ms`, `slope_ms` a `unit`, `worst` (largest
+    residual as a share of the time) and `said`, a sentence.
     """
     timed = [
         row
@@ -226,18 +236,17 @@ def _along(axis: Axis, rows: Sequence[Facts]) -> Iterator[Facts]:
         alike = list(group)
         points = sorted((axis.value(row), median(row)) for row in alike)
         if len({value for value, _ in points}) >= LEAST:
-            yield _fitted(axis, alike[0], points)
+            yield _fit(axis, alike[0], points)
 
 
-def _fitted(axis: Axis, row: Facts, points: Sequence[tuple[float, float]]) -> Facts:
+def _fit(axis: Axis, row: Facts, points: Sequence[tuple[float, float]]) -> Facts:
     values, times = np.array(points).T
-    slope, rest = np.polyfit(
-        values, times, 1, w=1 / times
-    )  # a share of a small time weighs as one of a large
+    # relative residuals, so that small times weigh as much as large ones
+    slope, rest = np.polyfit(values, times, 1, w=1 / times)
     worst = float(np.max(np.abs(slope * values + rest - times) / times))
     alike = [shading_name(row), str(row["backend"])]
     alike += [str(row["avatar"])] if axis.name == "covered pixels" else [size_name(row["size"])]
-    line = axis.said.format(rest=rest, slope=slope * axis.unit)
+    line = axis.sentence.format(rest=rest, slope=slope * axis.unit)
     return {
         "axis": axis.name,
         "of": ", ".join(alike),

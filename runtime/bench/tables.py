@@ -15,11 +15,11 @@ from .reports import Column, note_of, shown_columns
 from .results import Facts
 
 UNBOUNDED = 1000
-"""Columns of a terminal in which every table has room."""
+"""Columns of a terminal in which every table fits."""
 
 
 def single_table(report: dict[str, Any]) -> Table:
-    """Stages by percentiles."""
+    """The table of stages by percentiles."""
     table = Table("stage", "p50 ms", "p95 ms", "p99 ms")
     for stage, times in report["milliseconds"].items():
         figures = [f"{value:.2f}" for value in times.values()]
@@ -28,21 +28,21 @@ def single_table(report: dict[str, Any]) -> Table:
 
 
 def terminal_table(rows: Sequence[Facts], console: Console) -> tuple[Table, list[str]]:
-    """The table that fits, and the lines below it: notes, what all rows share, what had no room."""
+    """The table that fits, and the lines below it: notes, common values, missing columns."""
     columns, common = shown_columns(rows)
     notes = [note for note in dict.fromkeys(map(note_of, rows)) if note]
-    said = [f"({number}) {note}" for number, note in enumerate(notes, 1)]
-    said += [f"alike in all rows: {', '.join(common)}"] if common else []
+    lines = [f"({number}) {note}" for number, note in enumerate(notes, 1)]
+    lines += [f"alike in all rows: {', '.join(common)}"] if common else []
     table = _table(columns, rows, notes)
     unbounded = console.options.update(max_width=UNBOUNDED)
     if console.measure(table, options=unbounded).maximum > console.width:
         table = _table([column for column in columns if not column.detail], rows, notes)
-        said.append("the stages had no room here; --md and --json have them")
-    return table, said
+        lines.append("the stages do not fit here; --md and --json have them")
+    return table, lines
 
 
 def _table(columns: Sequence[Column], rows: Sequence[Facts], notes: Sequence[str]) -> Table:
-    """Notes are long: a number stands for each."""
+    """The table, with a number in place of each note, since notes are long."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         side: JustifyMethod = "right" if column.figure else "left"

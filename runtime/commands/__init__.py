@@ -1,4 +1,4 @@
-"""The console scripts of the runtime. Each imports its command when it starts."""
+"""Console scripts of the runtime; each imports its command when it starts."""
 
 from __future__ import annotations
 

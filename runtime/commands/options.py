@@ -1,4 +1,4 @@
-"""Options: arguments that several commands share, read from text with one sentence when they make no sense."""
+"""Options of several commands: avatar, size, shading, backend, engine policy, background."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from ..backends import BACKENDS
 from ..trt_policy import POLICIES
 
 SHADING_HELP = (
-    "student: a tiny network at every pixel (fastest); vertex, pixel: the full texture network at visible vertices, or "
-    "at every pixel (its truth, slowest); auto: what suits the backend and the avatar has."
+    "student: a tiny network at every pixel (fastest); vertex, pixel: the full texture network at "
+    "visible vertices, or at every pixel (exact, slowest); auto: what suits the backend and the "
+    "avatar has."
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def size_of(text: str) -> int | tuple[int, int]:
-    """`512` or `640x480` -> the `size` of a Player."""
+    """Read `512` or `640x480` as the `size` of a Player."""
     if re.fullmatch(r"\d{1,5}", text):
         return int(text)
     sides = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
@@ -34,7 +35,7 @@ def size_of(text: str) -> int | tuple[int, int]:
 
 
 def background_of(text: str) -> str | None:
-    """`transparent` or `#rrggbb` -> the `background` of a Player, which checks the colour."""
+    """Read `transparent` or `#rrggbb` as the `background` of a Player, which checks the colour."""
     return None if text == "transparent" else text
 
 
@@ -45,16 +46,16 @@ engine_policy_option = click.option(
     show_default=True,
     help=f"When an engine cannot run here: {rows_help(POLICIES)}.",
 )
-"""--engine-policy, the same in every command that draws."""
+"""The option --engine-policy."""
 
 
 def avatar_argument(command: Command) -> Command:
-    """AVATAR, the same in every command."""
+    """Add the argument AVATAR."""
     return click.argument("avatar")(command)
 
 
 def drawing_options(command: Command) -> Command:
-    """--size, --shading, --threads and --backend, the same in every command that draws."""
+    """Add --size, --shading, --threads, --backend and --engine-policy."""
     for option in (
         engine_policy_option,
         click.option(

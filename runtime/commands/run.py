@@ -1,4 +1,4 @@
-"""imavatar-run: plays a motion with an avatar into videos, images or nothing at all."""
+"""imavatar-run: plays a recording or a stream with an avatar into files, windows and pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imavatar_deploy.cli.options import (
 )
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.progress import tell
-from imavatar_deploy.rendering.compositing import COLOURS
+from imavatar_deploy.rendering.renderer import COLOURS
 
 from ..live import options as live_options
 from ..live.play import PlayConfig, check_budget, play
@@ -60,8 +60,8 @@ Examples:
 @click.option(
     "--fps",
     type=float,
-    help="Frames a second to draw; the motion keeps its speed.  [default: a recording's own; live, what its trackers "
-    "usually send]",
+    help="Frames a second to draw; the motion keeps its speed.  [default: a recording's own; live, "
+    "the usual rate of its trackers]",
 )
 @click.option(
     "--frames",
@@ -79,7 +79,7 @@ Examples:
 @click.option(
     "--loop",
     is_flag=True,
-    help="Begin a recording again at its end, until --duration or somebody stops it.",
+    help="Begin a recording again at its end, until --duration or until you stop it.",
 )
 @click.option(
     "--mirror", is_flag=True, help="Swap left and right of the picture, as a mirror does."
@@ -87,18 +87,19 @@ Examples:
 @click.option(
     "--duration",
     type=DURATION,
-    help="End so long after the first frame is ready, such as 30s or 5min.  [default: when the motion ends]",
+    help="End that long after the first frame is ready, such as 30s or 5min.  "
+    "[default: when the motion ends]",
 )
 @click.option(
     "--stats",
     is_flag=True,
-    help="Say every second on stderr what came, what was drawn and how late.",
+    help="Print packets, frames and latency on stderr every second.",
 )
 @click.option(
     "--budget",
     type=DURATION,
-    help="Exit with code 4 when the 95th percentile of the latency is over it, such as 16.7ms: from capture to picture "
-    "in real time, else of drawing a frame.",
+    help="Exit with code 4 when the 95th percentile of the latency is over it, such as 16.7ms: "
+    "from capture to picture in real time, else of drawing a frame.",
 )
 def run(
     avatar: str,
@@ -118,33 +119,34 @@ def run(
     duration: float | None,
     stats: bool,
     budget: float | None,
-    **given: Any,
+    **live_values: Any,
 ) -> None:
     """Play a motion with AVATAR (a folder made by imavatar-export, or the word 'sample').
 
-    A recording is drawn frame by frame into files, as fast as it goes; it keeps real time when a sink is watched. A
-    tracker's stream always does: its packets are put in order, smoothed and shown a frame late, and what comes too
-    late is left out. Ctrl-C ends a run in real time, and its files are kept; of any other, nothing is.
+    A recording is drawn frame by frame into files, as fast as possible; it keeps real time when a
+    sink is watched. A tracker's stream always does: its packets are put in order, smoothed and
+    shown a frame late, and late packets are left out. Ctrl-C ends a run in real time, and its files
+    are kept; of any other run, none is.
 
     A tracker's stream of which no face was drawn is an error (exit code 6) with every sink, null
     included: nothing was measured, and --budget would hold for want of frames.
     """
     started = time.perf_counter()
-    chosen = live_options.GROUP.settings(given)
+    live_config = live_options.GROUP.settings(live_values)
     watched = [find_sink(sink).watched for sink in sinks]
     for sink in sinks:
-        ensure_not_input(sink, source, clip_of(source), chosen.map_file)
+        ensure_not_input(sink, source, clip_of(source), live_config.map_file)
     if loop and duration is None and not any(watched):
         raise UsageError(
-            "--loop would never end: give a --duration, or a sink that somebody watches"
+            "--loop would never end: give a --duration, or a sink to watch, such as window"
         )
     selection = Selection(frames_of(frames), fps, loop)
-    programme = PlayConfig(sinks, fps, duration, camera == "track", mirror, stats)
+    config = PlayConfig(sinks, fps, duration, camera == "track", mirror, stats)
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))
         if isinstance(motion, LiveSource) and (loop or frames != ":"):
             raise UsageError(
-                f"--frames and --loop are of a recording, and {source} is live; use --duration"
+                f"--frames and --loop apply to a recording, and {source} is live; use --duration"
             )
         player = stack.enter_context(
             Player(
@@ -157,13 +159,14 @@ def run(
                 engine_policy=engine_policy,
             )
         )
-        performance = chosen.open_driver(motion, player.avatar)
-        for note in filter(None, (player.backend_note, player.drift_note, *performance.notes)):
+        driver = live_config.open_driver(motion, player.avatar)
+        for note in filter(None, (player.backend_note, player.drift_note, *driver.notes)):
             tell(note)
-        outcome = play(player, motion, performance, programme, progress)
-        kept = chosen.keep(performance)
-    click.echo("\n".join([*outcome.lines, *([kept] if kept else []), f"shading: {player.shading}"]))
+        result = play(player, motion, driver, config, progress)
+        neutral_line = live_config.keep(driver)
+    shading_line = f"shading: {player.shading}"
+    click.echo("\n".join([*result.lines, *filter(None, [neutral_line]), shading_line]))
     click.echo(
         closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"])
     )
-    check_budget(outcome.tally, budget)
+    check_budget(result.frames, budget)

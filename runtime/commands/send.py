@@ -1,4 +1,4 @@
-"""imavatar-send: plays a motion to a receiver over UDP, through a bad network if one likes."""
+"""imavatar-send: sends a motion over UDP, optionally through a simulated bad network."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ def _receiver(text: str) -> UdpAddress:
     address = address_of(text, PROTOCOL.scheme, PROTOCOL.port)
     if not address.port:
         raise UsageError(
-            f"--to needs the port that the receiver listens at, as {PROTOCOL.port}, got {text!r}"
+            f"--to needs the port of the receiver, such as {PROTOCOL.port}, got {text!r}"
         )
     return UdpAddress(address.host or LOOPBACK, address.port)
 
 
-def _edition(track: FlameTrack, asked: str | None) -> str:
-    edition = asked or track.edition
+def _edition(track: FlameTrack, option: str | None) -> str:
+    edition = option or track.edition
     if edition is None:
         raise UsageError(
-            f"the track does not say what its codes are of: add --edition, one of {', '.join(EDITIONS)}"
+            "the track does not state the head model of its codes: add --edition, one of "
+            f"{', '.join(EDITIONS)}"
         )
     if edition not in EDITIONS:
         raise unknown_name("edition", edition, EDITIONS)
@@ -43,13 +44,13 @@ def _edition(track: FlameTrack, asked: str | None) -> str:
 
 
 def _count(track: FlameTrack, loop: bool, duration: float | None) -> int | None:
-    """How many frames there will be; None for ever."""
+    """Number of frames to send; None: without end."""
     if duration is not None and duration <= 0:
         raise UsageError(f"--duration must be more than 0 seconds, got {duration}")
-    asked = None if duration is None else max(1, round(duration * track.fps))
+    limit = None if duration is None else max(1, round(duration * track.fps))
     if loop:
-        return asked
-    return len(track) if asked is None else min(asked, len(track))
+        return limit
+    return len(track) if limit is None else min(limit, len(track))
 
 
 @click.command(
@@ -61,11 +62,16 @@ Examples:
   imavatar-send flame_params.json --to udp://192.168.1.20:9000 --encoding int16
   imavatar-send talk --loop --duration 1min --loss 0.2 --burst 5 --jitter 40ms --duplicate 0.05
 
-Start the receiver first, in another terminal: imavatar-run sample --source udp://:9000 --sink window""",
+Start the receiver first, in another terminal:
+  imavatar-run sample --source udp://:9000 --sink window""",
 )
 @click.argument("track")
 @click.option(
-    "--to", default="udp://:9000", show_default=True, metavar="udp://HOST:PORT", help="Who listens."
+    "--to",
+    default="udp://:9000",
+    show_default=True,
+    metavar="udp://HOST:PORT",
+    help="Address of the receiver.",
 )
 @click.option(
     "--fps",
@@ -85,21 +91,25 @@ Start the receiver first, in another terminal: imavatar-run sample --source udp:
     type=click.Choice(list(ENCODINGS)),
     default="float32",
     show_default=True,
-    help="float32: exact, 296 bytes a packet; int16: 166 bytes, off by 1.6e-5 of the largest value at most.",
+    help="float32: exact, 296 bytes a packet; int16: 166 bytes, with an error of at most 1.6e-5 of "
+    "the largest value.",
 )
 @click.option(
-    "--edition", help=f"Say that the codes are of this head model: {', '.join(EDITIONS)}."
+    "--edition",
+    help=f"Head model of the codes, for a track that does not state it: {', '.join(EDITIONS)}.",
 )
-@click.option("--loss", default=0.0, help="Share of packets that a bad network loses, 0..1.")
-@click.option("--burst", default=1.0, help="Packets that it loses in a row, in the mean.")
+@click.option(
+    "--loss", default=0.0, help="Share of packets that the simulated network loses, 0..1."
+)
+@click.option("--burst", default=1.0, help="Mean number of packets that it loses in a row.")
 @click.option(
     "--jitter",
     type=DURATION,
     default="0ms",
-    help="Longest delay, like 40ms; later packets overtake.",
+    help="Longest delay, such as 40ms; later packets may overtake.",
 )
 @click.option("--duplicate", default=0.0, help="Share of packets that it delivers twice, 0..1.")
-@click.option("--seed", default=0, help="Of its chances: the same one, the same fate.")
+@click.option("--seed", default=0, help="Seed of its random numbers.")
 def send(
     track: str,
     to: str,
@@ -115,15 +125,20 @@ def send(
     duplicate: float,
     seed: int,
 ) -> None:
-    """Send TRACK (a track file, or the word 'talk') in real time, a UDP packet a frame (docs/flame-stream.md)."""
+    """Send TRACK (a track file, or the word 'talk') in real time, a UDP packet a frame.
+
+    docs/flame-stream.md specifies the packets.
+    """
     address = _receiver(to)
     motion = read_track(track).select(frames_of(frames))
     motion = retimed(motion, motion.fps if fps is None else fps)
-    said, total = _edition(motion, edition), _count(motion, loop, duration)
+    stated_edition = _edition(motion, edition)
+    total = _count(motion, loop, duration)
     network = BadNetwork(loss=loss, burst=burst, jitter=jitter, duplicate=duplicate, seed=seed)
     opened = sending_socket(address)
-    channel, began = Channel(opened), time.monotonic()
-    stream = packets(motion, said, encoding=encoding, began=began, loop=loop)
+    channel = Channel(opened)
+    began = time.monotonic()
+    stream = packets(motion, stated_edition, encoding=encoding, began=began, loop=loop)
     try:
         with opened, progress(f"sending to {address}", total) as advance:
 
@@ -133,10 +148,10 @@ def send(
 
             send_on_time(through(network, islice(stream, total)), transmit, began)
     finally:
-        _tell(channel, network, address, time.monotonic() - began)
+        _report(channel, network, address, time.monotonic() - began)
 
 
-def _tell(channel: Channel, network: BadNetwork, address: UdpAddress, seconds: float) -> None:
+def _report(channel: Channel, network: BadNetwork, address: UdpAddress, seconds: float) -> None:
     fate = (
         f", withheld {network.lost}, doubled {network.doubled}"
         if network.lost or network.doubled
@@ -145,9 +160,10 @@ def _tell(channel: Channel, network: BadNetwork, address: UdpAddress, seconds: f
     rate = channel.packets / max(seconds, 1e-9)
     amount = f"{channel.packets} packets ({human_bytes(channel.bytes)})"
     click.echo(f"sent {amount} to {address}, {rate:.1f} a second{fate}")
-    if channel.unheard:
+    if channel.refused:
         tell(
-            f"nobody listened to {channel.unheard} of them: start the receiver first, and end it last"
+            f"{channel.refused} of them were refused, since no program listened: start the "
+            "receiver first, and end it last"
         )
     click.echo(
         closing_lines(

@@ -1,4 +1,4 @@
-"""imavatar-verify: re-checks an avatar folder against its golden data, on any machine, without torch."""
+"""imavatar-verify: checks an avatar folder against its golden data, without torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .options import avatar_argument
 
 
 def check_runtime(folder: AvatarFolder) -> ParityReport:
-    """Hold the runtime's own animation and normals to the golden case of `animate.onnx`: N frames, planar.
+    """Compare the runtime's animation and normals with the golden case of `animate.onnx`.
 
     Raises:
         InputError: the folder has no usable golden case of that name.
@@ -47,10 +47,10 @@ def check_runtime(folder: AvatarFolder) -> ParityReport:
 
 
 def check_student(folder: AvatarFolder) -> list[ParityReport]:
-    """Hold the features and the runtime's own pixel loop to the golden case of the student, where there is one.
+    """Compare features and the runtime's pixel loop with the golden case of the student, if any.
 
     Raises:
-        InputError: the folder has a student and no usable golden case of it, or the other way round.
+        InputError: the folder has a student without a usable golden case, or the other way round.
     """
     case = read_golden(folder.path).get("student")
     if case is None and not has_student(folder):
@@ -60,16 +60,17 @@ def check_student(folder: AvatarFolder) -> list[ParityReport]:
             f"{folder.path} has no golden case of its student; export the avatar again"
         )
     student = read_student(folder)
-    found = {"feature": student.features[golden_rows(len(student.features))]}
+    actual = {"feature": student.features[golden_rows(len(student.features))]}
     feature, normal, condition = (case.inputs[name] for name in ("feature", "normal", "condition"))
     with Workers() as workers:
-        found["rgb"] = student_colours(student, feature, normal, condition, workers)
-    wanted = {"feature": case.inputs["feature"], **case.outputs}
-    return [compare("student loop", wanted, found, {"feature": Tolerance(0.0), **case.tolerances})]
+        actual["rgb"] = student_colours(student, feature, normal, condition, workers)
+    expected = {"feature": case.inputs["feature"], **case.outputs}
+    tolerances = {"feature": Tolerance(0.0), **case.tolerances}
+    return [compare("student loop", expected, actual, tolerances)]
 
 
 def parity_table(reports: list[ParityReport]) -> Table:
-    """Every compared array, a row each."""
+    """The table of compared arrays."""
     table = Table("graph", "array", "shape", "largest difference", "allowed", "verdict")
     for report in reports:
         for d in report.differences:
@@ -83,13 +84,13 @@ def parity_table(reports: list[ParityReport]) -> Table:
     return table
 
 
-def hop_table(hops: list[StageReport]) -> Table:
-    """Everything drawn anew against the implicit renders, a row each."""
+def stage_table(stages: list[StageReport]) -> Table:
+    """The table of stages, drawn again and compared with the implicit renders."""
     table = Table(
         *COLUMNS, title="median over the proof frames (worst frame)", title_justify="left"
     )
-    for hop in hops:
-        table.add_row(*cells(hop))
+    for stage in stages:
+        table.add_row(*cells(stage))
     return table
 
 
@@ -102,24 +103,25 @@ Examples:
 )
 @avatar_argument
 def verify(avatar: str) -> None:
-    """Re-check AVATAR (a folder made by imavatar-export, or the word 'sample').
+    """Check AVATAR (a folder made by imavatar-export, or the word 'sample').
 
-    Hashes and shapes of everything in it; then every graph in ONNX Runtime, this program's own animation and, where
-    there is one, its own drawing of the student, against what the networks computed when the avatar was exported. Last
-    its pictures, drawn anew, against the implicit renders that the folder keeps, by its own tolerances.
+    First hashes and shapes of all files. Then every graph in ONNX Runtime, this program's own
+    animation and, where there is one, its drawing of the student are compared with the networks'
+    results from the export. Last, its pictures are drawn again and compared with the implicit
+    renders in the folder, by the folder's tolerances.
     """
     started = time.perf_counter()
     folder = open_avatar(avatar)
     engines, not_run = check_engines(folder.path)
     reports = [*check_golden(folder.path), check_runtime(folder), *check_student(folder), *engines]
-    hops = rejudge(folder)
+    stages = rejudge(folder)
     Console().print(parity_table(reports))
-    if hops:
-        Console().print(hop_table(hops))
+    if stages:
+        Console().print(stage_table(stages))
     drift = drift_note(folder.manifest)
-    said = [report.problems() for report in reports] + [hop.problems() for hop in hops]
-    problems = "; ".join(filter(None, said))
-    missed = sum(map(bool, said))
+    checks = [report.problems() for report in reports] + [stage.problems() for stage in stages]
+    problems = "; ".join(filter(None, checks))
+    missed = sum(map(bool, checks))
     allowed = f", {missed} missed and allowed" if missed else ""
     if problems and not drift:
         raise QualityError(f"{folder.path}: {problems}")
@@ -128,7 +130,8 @@ def verify(avatar: str) -> None:
     for graph, reason in not_run.items():
         click.echo(f"engine of {graph} not run: {reason}")
     click.echo(
-        f"{folder.path}: {len(folder.manifest['files'])} files intact, {len(said) - missed} checks passed{allowed}"
+        f"{folder.path}: {len(folder.manifest['files'])} files intact, "
+        f"{len(checks) - missed} checks passed{allowed}"
     )
     click.echo(
         closing_lines(

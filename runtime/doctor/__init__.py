@@ -1,4 +1,4 @@
-"""The doctor: every part that an installation may have, tried for real, each in a process of its own."""
+"""The doctor: tests every part of an installation by using it, each in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""imavatar-doctor: what works here, what is missing, what is broken, and the line that mends it."""
+"""imavatar-doctor: which parts of the installation work, are missing or broken; the remedies."""
 
 from __future__ import annotations
 
@@ -19,31 +19,29 @@ from imavatar_deploy.errors import MissingDependencyError, unknown_name
 from . import probes_core, probes_gpu, probes_optional
 from .probe import BROKEN, MISSING, WORKS, Probe, ProbeResult, examine
 
-# The table of checkups: adding a part is adding a row.
-
-
-CHECKUPS: dict[str, Probe] = {
+PROBES: dict[str, Probe] = {
     row.name: row
     for rows in (probes_core.ROWS, probes_gpu.ROWS, probes_optional.ROWS)
     for row in rows
 }
-"""Every part by name."""
+"""The table of parts, by name."""
 
 AT_ONCE = 2
-"""Processes side by side: each mostly reads files, and loads libraries of hundreds of megabytes."""
+"""Number of processes at once: each mostly reads files, and loads libraries of hundreds of
+megabytes."""
 
 STYLES = {WORKS: "green", MISSING: "yellow", BROKEN: "red"}
 
 
-def examine_all(checkups: Iterable[Probe]) -> list[ProbeResult]:
-    """Every finding, in the order of the checkups."""
-    rows = list(checkups)
-    with progress("trying every part", len(rows)) as advance, ThreadPoolExecutor(AT_ONCE) as pool:
+def examine_all(probes: Iterable[Probe]) -> list[ProbeResult]:
+    """Run every probe; return the results in the same order."""
+    rows = list(probes)
+    with progress("testing every part", len(rows)) as advance, ThreadPoolExecutor(AT_ONCE) as pool:
 
-        def one(checkup: Probe) -> ProbeResult:
-            finding = examine(checkup)
+        def one(probe: Probe) -> ProbeResult:
+            result = examine(probe)
             advance(1)
-            return finding
+            return result
 
         return list(pool.map(one, rows))
 
@@ -60,56 +58,57 @@ Examples:
     "--json",
     "as_json",
     is_flag=True,
-    help="Print the findings as JSON, for a bug report or a program.",
+    help="Print the results as JSON, for a bug report or a program.",
 )
 @click.option(
     "--part",
     "parts",
     multiple=True,
-    help=f"Only this part; may be repeated: {', '.join(CHECKUPS)}.",
+    help=f"Only this part; may be repeated: {', '.join(PROBES)}.",
 )
 def doctor(as_json: bool, parts: tuple[str, ...]) -> None:
-    """Try every part of this installation for real and say how to mend what does not work.
+    """Test every part of this installation and print the remedy for those that do not work.
 
-    Each part is loaded and used in a process of its own: a session is created and run, a frame encoded, an engine
-    built. The exit code is 0 when everything that playing needs works, and 5 when it does not.
+    Each part is loaded and used in a process of its own: a session is created and run, a frame
+    encoded, an engine built. The exit code is 0 when every part that playing needs works, else 5.
     """
     started = time.perf_counter()
-    findings = examine_all(_chosen(parts))
-    ill = [finding for finding in findings if finding.core and finding.state != WORKS]
+    results = examine_all(_selected(parts))
+    failures = [result for result in results if result.core and result.state != WORKS]
     if as_json:
         click.echo(
             json.dumps(
-                {"works": not ill, "parts": [finding.as_dict() for finding in findings]}, indent=2
+                {"works": not failures, "parts": [result.as_dict() for result in results]},
+                indent=2,
             )
         )
     else:
-        _show(findings)
-        click.echo(closing_lines([], time.perf_counter() - started, [_next(ill)]))
-    if ill:
+        _show(results)
+        click.echo(closing_lines([], time.perf_counter() - started, [_next(failures)]))
+    if failures:
         raise MissingDependencyError(
-            "; ".join(f"{part.name} is {part.state} ({part.detail})" for part in ill)
+            "; ".join(f"{part.name} is {part.state} ({part.detail})" for part in failures)
         )
 
 
-def _chosen(parts: tuple[str, ...]) -> list[Probe]:
+def _selected(parts: tuple[str, ...]) -> list[Probe]:
     for part in parts:
-        if part not in CHECKUPS:
-            raise unknown_name("part", part, CHECKUPS)
-    return [CHECKUPS[part] for part in parts or CHECKUPS]
+        if part not in PROBES:
+            raise unknown_name("part", part, PROBES)
+    return [PROBES[part] for part in parts or PROBES]
 
 
-def _next(ill: list[ProbeResult]) -> str:
-    return ill[0].mend if ill else "imavatar-run sample --source talk --sink talk.mp4"
+def _next(failures: list[ProbeResult]) -> str:
+    return failures[0].mend if failures else "imavatar-run sample --source talk --sink talk.mp4"
 
 
-def _show(findings: list[ProbeResult]) -> None:
-    table = Table("part", "", "what was seen", "serves", box=box.SIMPLE_HEAD)
-    for finding in findings:
-        state = f"[{STYLES[finding.state]}]{finding.state}[/]"
-        table.add_row(finding.name, state, escape(finding.detail), escape(finding.serves))
+def _show(results: list[ProbeResult]) -> None:
+    table = Table("part", "", "result", "needed by", box=box.SIMPLE_HEAD)
+    for result in results:
+        state = f"[{STYLES[result.state]}]{result.state}[/]"
+        table.add_row(result.name, state, escape(result.detail), escape(result.serves))
     console = Console()
     console.print(table)
-    for finding in findings:
-        if finding.mend:
-            click.echo(f"{finding.name}: {finding.mend}")
+    for result in results:
+        if result.mend:
+            click.echo(f"{result.name}: {result.mend}")

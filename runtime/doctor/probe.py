@@ -1,4 +1,4 @@
-"""Checkup: one row of the doctor's table, and what it found."""
+"""Probe: one row of the doctor's table, its result, and the process in which it runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ WORKS, MISSING, BROKEN = "works", "missing", "broken"
 
 
 class AbsentError(Exception):
-    """A probe's way to say that the part is not there, which is no fault; `mend` where the row's line is not enough."""
+    """Raised by a probe whose part is not installed.
+
+    Args:
+        message: what is missing.
+        mend: the remedy, where that of the row is not enough.
+    """
 
     def __init__(self, message: str, mend: str = "") -> None:
         super().__init__(message)
@@ -27,67 +32,68 @@ class AbsentError(Exception):
 
 @dataclass(frozen=True)
 class Probe:
-    """How one part is tried."""
+    """The test of one part."""
 
     name: str
     serves: str
-    """What needs it, in a few words."""
+    """The functions that need it, in a few words."""
     mend: str
-    """The line that brings or mends it."""
+    """The command that installs or repairs it."""
     probe: Callable[[], str]
-    """Use the part for real and say what came of it; raise whatever it raises. Runs in a process of its own."""
+    """Uses the part and returns the result in words; may raise any error. Runs in a process of its
+    own."""
     core: bool = False
-    """Nothing plays without it."""
+    """Whether every avatar needs it."""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a checkup found."""
+    """The result of a probe."""
 
     name: str
     serves: str
     state: str  # WORKS, MISSING or BROKEN
     detail: str
-    mend: str  # empty where nothing is to be mended
+    mend: str  # empty where the part works
     core: bool
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The fields for JSON."""
         return asdict(self)
 
 
-# Isolation: a checkup in a process of its own, so that a library that aborts, hangs or talks harms nothing here.
-
+# Isolation: a process for each probe, since a library may abort, hang or print
 
 TIMEOUT = 60.0
-"""Seconds; the slowest healthy part (the first compilation of a kernel on a busy core) takes ten."""
+"""Time limit, seconds; the slowest part (the first compilation of a kernel on a busy core) takes
+ten."""
 
 MARK = "imavatar-doctor:"
-"""Begins the line that tells the outcome, whatever else a library prints."""
+"""Start of the line with the outcome, whatever else a library prints."""
 
 CHILD = """
 import sys
-sys.path[:] = filter(None, sys.path)  # a folder called ray where the doctor is asked is not the package
+sys.path[:] = filter(None, sys.path)  # no import of a folder called ray in the working folder
 from imavatar_deploy.runtime.doctor.probe import report
 report(*sys.argv[1:])
 """
 
 
-def examine(checkup: Probe, timeout: float = TIMEOUT) -> ProbeResult:
-    """Run the checkup's probe in a fresh process and say how it went; never raises."""
+def examine(probe: Probe, timeout: float = TIMEOUT) -> ProbeResult:
+    """Run a probe in a new process and return its result; never raises."""
     started = time.perf_counter()
-    state, detail, mend = _outcome(checkup, timeout)
-    mend = "" if state == WORKS else mend or checkup.mend
+    state, detail, mend = _outcome(probe, timeout)
+    mend = "" if state == WORKS else mend or probe.mend
     seconds = round(time.perf_counter() - started, 2)
-    return ProbeResult(checkup.name, checkup.serves, state, detail, mend, checkup.core, seconds)
+    return ProbeResult(probe.name, probe.serves, state, detail, mend, probe.core, seconds)
 
 
-def _outcome(checkup: Probe, timeout: float) -> tuple[str, str, str]:
-    """State, detail, and a line that mends it where the row's own does not."""
-    command = [sys.executable, "-c", CHILD, checkup.probe.__module__, checkup.probe.__qualname__]
+def _outcome(probe: Probe, timeout: float) -> tuple[str, str, str]:
+    """State, detail, and a remedy where the row's own is not enough."""
+    command = [sys.executable, "-c", CHILD, probe.probe.__module__, probe.probe.__qualname__]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             capture_output=True,
             text=True,
@@ -100,28 +106,28 @@ def _outcome(checkup: Probe, timeout: float) -> tuple[str, str, str]:
         return BROKEN, f"did not answer within {timeout:g} s", ""
     except OSError as error:
         return BROKEN, f"no process could be started ({error})", ""
-    for line in done.stdout.splitlines():
+    for line in process.stdout.splitlines():
         if line.startswith(MARK):
             state, detail, mend = json.loads(line.removeprefix(MARK))
             return state, detail, mend
-    return BROKEN, _death(done), ""
+    return BROKEN, _failure(process), ""
 
 
 def _environment() -> dict[str, str]:
-    """This process' own, with the places it imports from: a probe must see what the user's programs see."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
+    """The environment of this process with its import path: a probe imports the same packages."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)}
 
 
-def _death(done: subprocess.CompletedProcess[str]) -> str:
-    said = [line for line in done.stderr.splitlines() if line.strip()]
-    last = f": {said[-1].strip()}" if said else ""
-    if done.returncode < 0:
-        return f"the process was ended by {signal.Signals(-done.returncode).name}{last}"
-    return f"the process ended with code {done.returncode} and no answer{last}"
+def _failure(process: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in process.stderr.splitlines() if line.strip()]
+    last = f": {lines[-1].strip()}" if lines else ""
+    if process.returncode < 0:
+        return f"the process was ended by {signal.Signals(-process.returncode).name}{last}"
+    return f"the process ended with code {process.returncode} and no answer{last}"
 
 
 def report(module: str, probe: str) -> None:
-    """What the child process does: run one probe and print the outcome."""
+    """Run one probe and print its outcome: the work of the child process."""
     warnings.simplefilter("ignore")
     try:
         outcome = (WORKS, str(getattr(importlib.import_module(module), probe)()), "")
@@ -134,7 +140,7 @@ def report(module: str, probe: str) -> None:
 
 def _sentence(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    said = lines[0] if lines else ""
-    return (
-        said if isinstance(error, AbsentError) else f"{type(error).__name__}: {said}".rstrip(": ")
-    )
+    first = lines[0] if lines else ""
+    if isinstance(error, AbsentError):
+        return first
+    return f"{type(error).__name__}: {first}".rstrip(": ")

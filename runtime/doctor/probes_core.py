@@ -1,4 +1,4 @@
-"""Core parts: what every avatar is played with."""
+"""Probes of the core parts, which every avatar needs."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ REINSTALL = "pip install --force-reinstall {}"
 
 
 def imported(module: str, package: str) -> tuple[Any, str]:
-    """Import `module`; with it, the name and version of the package that brings it.
+    """Import `module`; return it, and the name and version of its package.
 
     Raises:
-        AbsentError: it is not installed.
+        AbsentError: the module is not installed.
     """
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         raise AbsentError(f"{package} is not installed")
-    found = importlib.import_module(module)
-    return found, f"{package} {version_of(package)}"
+    return importlib.import_module(module), f"{package} {version_of(package)}"
 
 
 def version_of(package: str) -> str:
-    """As its metadata says; some builds of a package go by another name and have none."""
+    """Version in a package's metadata; builds of a package with another name have none."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -36,11 +35,11 @@ def version_of(package: str) -> str:
 
 
 def _python() -> str:
-    numpy, said = imported("numpy", "numpy")
+    numpy, version = imported("numpy", "numpy")
     product = numpy.ones((4, 4), numpy.float32) @ numpy.ones((4, 4), numpy.float32)
     if product[0, 0] != 4:
         raise ArithmeticError(f"numpy multiplies matrices of ones to {product[0, 0]}")
-    return f"Python {platform.python_version()}, {said}, {platform.platform()}"
+    return f"Python {platform.python_version()}, {version}, {platform.platform()}"
 
 
 def _sample() -> str:
@@ -51,7 +50,7 @@ def _sample() -> str:
 
 
 def _kernels() -> str:
-    _, said = imported("numba", "numba")
+    _, version = imported("numba", "numba")
     import numpy as np
 
     from imavatar_deploy.rendering.rasteriser import Rasteriser
@@ -62,7 +61,7 @@ def _kernels() -> str:
         drawn = _draw(Rasteriser(np.array([[0, 1, 2]], dtype=np.int32), 16, 16, workers), triangle)
     if not drawn:
         raise ArithmeticError("a triangle was drawn and no pixel is covered")
-    return f"{said}, a triangle of {drawn} pixels on {workers.threads} threads"
+    return f"{version}, a triangle of {drawn} pixels on {workers.threads} threads"
 
 
 def _draw(rasteriser: Any, vertices: Any) -> int:
@@ -91,22 +90,25 @@ def _onnxruntime() -> str:
         )
     largest = max(difference.largest for report in reports for difference in report.differences)
     name = "".join(builds) or "onnxruntime"
-    return f"{name} {runtime.__version__}, texture.onnx of the sample run, {largest:.0e} from its golden colours"
+    return (
+        f"{name} {runtime.__version__}, texture.onnx of the sample run, {largest:.0e} from its "
+        "golden colours"
+    )
 
 
 def _opencv() -> str:
-    cv2, said = imported("cv2", "opencv-python-headless")
+    cv2, version = imported("cv2", "opencv-python-headless")
     import numpy as np
 
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     _, encoded = cv2.imencode(".png", picture)
     if not np.array_equal(cv2.imdecode(encoded, cv2.IMREAD_COLOR), picture):
         raise ArithmeticError("a PNG comes back changed")
-    return f"{said}, a PNG written and read"
+    return f"{version}, a PNG written and read"
 
 
 def _video() -> str:
-    _, said = imported("av", "av")
+    _, version = imported("av", "av")
     import numpy as np
 
     from ..sinks.sink import Stream
@@ -116,7 +118,7 @@ def _video() -> str:
         target = Path(folder) / "frame.mp4"
         with FORMAT.open(str(target), Stream(width=64, height=64, fps=25.0)) as sink:
             sink.write(np.zeros((64, 64, 4), dtype=np.uint8))
-        return f"{said}, one H.264 frame in {target.stat().st_size} bytes"
+        return f"{version}, one H.264 frame in {target.stat().st_size} bytes"
 
 
 ROWS = (

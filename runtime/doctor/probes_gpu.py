@@ -1,4 +1,4 @@
-"""GPU parts: the driver, ONNX Runtime's CUDA provider, both flavours of TensorRT, and the memory they share."""
+"""Probes of the GPU parts: driver, ONNX Runtime's CUDA provider, TensorRT, CUDA memory, Warp."""
 
 from __future__ import annotations
 
@@ -35,17 +35,19 @@ def _cuda_provider() -> str:
 
 
 def _flavour(flavour: Flavour) -> str:
-    found, _ = imported(flavour.module, flavour.package)
-    said = f"{flavour.package} {found.__version__}"
+    library, _ = imported(flavour.module, flavour.package)
+    version = f"{flavour.package} {library.__version__}"
     try:
         driver = probe_driver()
     except MissingDependencyError as error:
         if flavour.builds_without_device:
-            return f"{said} builds an engine ({_try_to_build(flavour)}); to run one needs a driver"
+            return (
+                f"{version} builds an engine ({_try_to_build(flavour)}); to run one needs a driver"
+            )
         raise AbsentError(
-            f"{said} loads, but neither builds nor runs without a driver", INSTALL_DRIVER
+            f"{version} loads, but neither builds nor runs without a driver", INSTALL_DRIVER
         ) from error
-    return f"{said} builds an engine ({_try_to_build(flavour)}) for {driver.devices[0].name}"
+    return f"{version} builds an engine ({_try_to_build(flavour)}) for {driver.devices[0].name}"
 
 
 def _try_to_build(flavour: Flavour) -> str:
@@ -63,25 +65,23 @@ def _tensorrt() -> str:
 
 
 def _cuda_memory() -> str:
-    runtime, said = imported("cuda.bindings.runtime", "cuda-bindings")
+    runtime, version = imported("cuda.bindings.runtime", "cuda-bindings")
     _driver()
     error, count = runtime.cudaGetDeviceCount()
     if int(error):
         raise OSError(f"cudaGetDeviceCount: {error.name}")
-    return f"{said}, {count} device(s)"
+    return f"{version}, {count} device(s)"
 
 
 def _warp() -> str:
-    _, said = imported("warp", "warp-lang")
+    _, version = imported("warp", "warp-lang")
     imported("onnx", "onnx")
-    drawn = _pixels_drawn("warp")
+    on_cpu = f"{version}, {_pixels_drawn('warp')} pixels of the sample drawn on the CPU"
     try:
         probe_driver()
     except MissingDependencyError as error:
-        return f"{said}, {drawn} pixels of the sample drawn on the CPU; on a GPU: {str(error).partition(';')[0]}"
-    return (
-        f"{said}, {drawn} pixels of the sample drawn on the CPU, {_pixels_drawn('cuda')} on the GPU"
-    )
+        return f"{on_cpu}; on a GPU: {str(error).partition(';')[0]}"
+    return f"{on_cpu}, {_pixels_drawn('cuda')} on the GPU"
 
 
 def _pixels_drawn(backend: str) -> int:
@@ -90,10 +90,10 @@ def _pixels_drawn(backend: str) -> int:
     from ..player import Player
 
     with Player("sample", size=64, shading="student", backend=backend) as player:
-        drawn = int((player.render(np.zeros(50), np.zeros(15))[..., 3] == 255).sum())
-    if not drawn:
+        count = int((player.render(np.zeros(50), np.zeros(15))[..., 3] == 255).sum())
+    if not count:
         raise ArithmeticError(f"--backend {backend} drew the sample and no pixel is covered")
-    return drawn
+    return count
 
 
 ROWS = (
@@ -107,7 +107,8 @@ ROWS = (
     Probe(
         "onnxruntime cuda",
         "imavatar-run --backend onnx-cuda",
-        "pip uninstall -y onnxruntime && pip install 'imavatar-deploy[gpu]' 'onnxruntime-gpu[cuda,cudnn]'",
+        "pip uninstall -y onnxruntime && "
+        "pip install 'imavatar-deploy[gpu]' 'onnxruntime-gpu[cuda,cudnn]'",
         _cuda_provider,
     ),
     Probe(

@@ -1,4 +1,4 @@
-"""Optional parts: what training, exporting, trackers and clusters bring."""
+"""Probes of the optional parts: training, exporting, file formats, trackers, sinks, clusters."""
 
 from __future__ import annotations
 
@@ -14,109 +14,109 @@ from .probes_core import imported
 
 
 def _torch() -> str:
-    torch, said = imported("torch", "torch")
+    torch, version = imported("torch", "torch")
     torch.set_num_threads(1)
     layer = torch.nn.Linear(3, 3)
     layer(torch.ones(2, 3)).sum().backward()
     if layer.weight.grad is None:
-        raise ArithmeticError("a gradient was asked for and did not come")
-    return f"{said}, a gradient computed, CUDA {'yes' if torch.cuda.is_available() else 'no'}"
+        raise ArithmeticError("the backward pass computed no gradient")
+    return f"{version}, a gradient computed, CUDA {'yes' if torch.cuda.is_available() else 'no'}"
 
 
 def _onnx() -> str:
-    onnx, said = imported("onnx", "onnx")
+    onnx, version = imported("onnx", "onnx")
     _, script = imported("onnxscript", "onnxscript")
     from imavatar_deploy.avatar_io import SAMPLE
 
     onnx.checker.check_model(onnx.load(str(SAMPLE / "texture.onnx")))
-    return f"{said}, {script}, texture.onnx of the sample checked"
+    return f"{version}, {script}, texture.onnx of the sample checked"
 
 
 def _mesh() -> str:
-    igl, said = imported("igl", "libigl")
+    igl, version = imported("igl", "libigl")
     measure, image = imported("skimage.measure", "scikit-image")
     import numpy as np
 
     grid = np.linalg.norm(np.mgrid[-1:1:8j, -1:1:8j, -1:1:8j], axis=0) - 0.7
     vertices, faces, *_ = measure.marching_cubes(grid, 0.0)
     fewer = igl.qslim(vertices.astype(np.float64), faces.astype(np.int64), len(faces) // 2)[1]
-    return f"{said}, {image}, a ball of {len(faces)} faces made and brought to {len(fewer)}"
+    return f"{version}, {image}, a ball of {len(faces)} faces reduced to {len(fewer)}"
 
 
 def _tensorboard() -> str:
-    writer, said = imported("tensorboard.summary", "tensorboard")
-    return f"{said}, {writer.Writer.__name__} ready"
+    writer, version = imported("tensorboard.summary", "tensorboard")
+    return f"{version}, {writer.Writer.__name__} ready"
 
 
 def _gltf() -> str:
-    library, said = imported("pygltflib", "pygltflib")
+    library, version = imported("pygltflib", "pygltflib")
     _, atlas = imported("xatlas", "xatlas")
     document = library.GLTF2(scene=0, scenes=[library.Scene(nodes=[])])
-    return f"{said}, {atlas}, a document of {len(document.to_json())} characters"
+    return f"{version}, {atlas}, a document of {len(document.to_json())} characters"
 
 
 def _usd() -> str:
-    usd, said = imported("pxr.Usd", "usd-core")
+    usd, version = imported("pxr.Usd", "usd-core")
     stage = usd.Stage.CreateInMemory()
     stage.DefinePrim("/Head", "Mesh")
-    return f"{said}, a stage of {len(stage.ExportToString())} characters"
+    return f"{version}, a stage of {len(stage.ExportToString())} characters"
 
 
 def _alembic() -> str:
-    alembic, said = imported("alembic3d", "alembic3d")
+    alembic, version = imported("alembic3d", "alembic3d")
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "head.abc")
         _write_archive(alembic, path)
         children = alembic.Abc.IArchive(path).getTop().getNumChildren()
-        return f"{said}, an archive of {children} object in {Path(path).stat().st_size} bytes"
+        return f"{version}, an archive of {children} object in {Path(path).stat().st_size} bytes"
 
 
 def _write_archive(alembic: Any, path: str) -> None:
-    """It is written when its objects are gone."""
+    """Write a file, which alembic3d does when its objects are deleted."""
     alembic.AbcGeom.OXform(alembic.Abc.OArchive(path).getTop(), "head")
 
 
 def _ray() -> str:
-    ray, said = imported("ray", "ray")
-    return f"{said}, {'joined to a cluster' if ray.is_initialized() else 'no cluster joined'}"
+    ray, version = imported("ray", "ray")
+    return f"{version}, {'joined to a cluster' if ray.is_initialized() else 'no cluster joined'}"
 
 
 def _fabric() -> str:
-    fabric, said = imported("lightning_fabric", "lightning-fabric")
-    return f"{said}, on {fabric.Fabric(accelerator='cpu', devices=1).device}"
+    fabric, version = imported("lightning_fabric", "lightning-fabric")
+    return f"{version}, on {fabric.Fabric(accelerator='cpu', devices=1).device}"
 
 
 def _osc() -> str:
-    builder, said = imported("pythonosc.osc_message_builder", "python-osc")
+    builder, version = imported("pythonosc.osc_message_builder", "python-osc")
     message = builder.OscMessageBuilder(address="/VMC/Ext/OK")
     message.add_arg(1)
-    return f"{said}, a message of {len(message.build().dgram)} bytes"
+    return f"{version}, a message of {len(message.build().dgram)} bytes"
 
 
 def _mediapipe() -> str:
-    _, said = imported("mediapipe", "mediapipe")
-    return f"{said}, for a face_landmarker.task of yours"
+    _, version = imported("mediapipe", "mediapipe")
+    return f"{version}, for a face_landmarker.task of yours"
 
 
 def _window() -> str:
-    _, said = imported("cv2", "opencv-python")
+    _, version = imported("cv2", "opencv-python")
     from ..sinks.window import check_windows
 
     try:
         check_windows()
     except MissingDependencyError as error:
         raise AbsentError(str(error).partition(":")[0]) from error
-    return f"{said}, a window opened and closed"
+    return f"{version}, a window opened and closed"
 
 
 def _virtual_camera() -> str:
-    found, said = imported("pyvirtualcam", "pyvirtualcam")
+    library, version = imported("pyvirtualcam", "pyvirtualcam")
     try:
-        with found.Camera(width=64, height=64, fps=20) as camera:
-            return f"{said}, {camera.device} opened"
+        with library.Camera(width=64, height=64, fps=20) as camera:
+            return f"{version}, {camera.device} opened"
     except RuntimeError as error:
         raise AbsentError(
-            f"{said}, and no virtual camera", "install OBS Studio, or load v4l2loopback"
+            f"{version}, and no virtual camera", "install OBS Studio, or load v4l2loopback"
         ) from error
 
 

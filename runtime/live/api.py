@@ -1,4 +1,4 @@
-"""From a program of one's own: `listen` for a loop that asks for the face at any moment, `run_live` for a callback."""
+"""The Python API of live motion: `listen` for a loop of one's own, `run_live` for a callback."""
 
 from __future__ import annotations
 
@@ -12,90 +12,96 @@ from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.errors import UsageError
 
 from ..player import Player
-from ..sinks.sink import Controls
+from ..sinks.sink import Controls, Image
 from ..sources import LiveSource, open_source
 from ..sources.observation import Inbox
 from .config import LiveConfig
 from .drivers import LiveDriver, TrackDriver
-from .render_loop import Bytes, RealTime, Tally, Viewpoint, perform, warm_up
+from .render_loop import FrameCounts, RealTime, Viewpoint, run_loop, warm_up
 
 OWN_FPS = 60.0
-"""What an inbox of the caller's own is taken to be filled at, until it shows."""
+"""Rate assumed for an `Inbox` of the caller until its observations show their own."""
 
 
 @contextmanager
 def listen(
     source: str | Path | Inbox, avatar: Avatar, choices: LiveConfig | None = None
 ) -> Iterator[LiveDriver | TrackDriver]:
-    """What drives an avatar: ask it for the face by `pose_at()`, as often as you draw.
+    """Open a source and yield the driver of an avatar. Call its `pose_at()` for each frame.
 
         with Player("sample") as player:
-            player.warm_up()  # compile before the tracker is listened to
+            player.warm_up()  # compile before packets arrive
             with listen("livelink://0.0.0.0:11111", player.avatar) as tracker:
                 while (face := tracker.pose_at()) is not None:
                     image = player.render(face.expression, face.pose)
 
-    `look` never waits. It gives the neutral face until somebody comes, and None when the source is over.
+    `pose_at` never waits. It returns the neutral face until the first observation arrives, and None
+    when the source has ended.
 
     Args:
-        source: what `imavatar-run --source` takes, or an `Inbox` that a thread of yours fills by `put`.
+        source: an argument of `imavatar-run --source`, or an `Inbox` that a thread of the caller
+            fills by `put`.
         avatar: the player's.
         choices: latency, smoothing, maps and so on, as the command's options.
 
     Raises:
-        UsageError: no such source, or a choice that does not exist.
-        InputError: it cannot be read, or speaks of another head model.
-        MissingDependencyError: it needs a package or device that is not there.
+        UsageError: no such source, or an option out of range.
+        InputError: the source cannot be read, or is of another head model.
+        MissingDependencyError: the source needs a package or device that is not there.
     """
-    chosen = choices or LiveConfig()
+    config = choices or LiveConfig()
     if isinstance(source, Inbox):
-        yield chosen.open_driver(LiveSource(source, OWN_FPS, None, "an inbox"), avatar)
+        yield config.open_driver(LiveSource(source, OWN_FPS, None, "an inbox"), avatar)
         return
     with open_source(str(source)) as opened:
-        yield chosen.open_driver(opened, avatar)
+        yield config.open_driver(opened, avatar)
 
 
 def run_live(
     avatar: str | Path,
     source: str | Path | Inbox,
-    show: Callable[[Bytes], Any],
+    show: Callable[[Image], Any],
     *,
     fps: float = OWN_FPS,
     duration: float | None = None,
     choices: LiveConfig | None = None,
     **drawing: Any,
-) -> Tally:
-    """Draw an avatar in real time and call `show(image)` with every picture `[H, W, 4]` RGBA; False from it ends it.
+) -> FrameCounts:
+    """Draw an avatar in real time and call `show(image)` with every `[H, W, 4]` RGBA image.
 
         run_live("sample", "udp://:9000", my_window.show, fps=60)
+
+    The run ends when `show` returns False, at the end of the source, after `duration`, or by
+    Ctrl-C.
 
     Args:
         avatar, drawing: those of `Player`.
         source, choices: those of `listen`.
-        fps: pictures a second; one that is late is left out.
-        duration: seconds, counted once the first frame is drawn; None: until the source is over,
-            `show` says so, or Ctrl-C.
+        show: receives each image.
+        fps: images a second; one that is late is skipped.
+        duration: seconds from the first frame; None: no limit.
 
     Returns:
-        How many were drawn, and the latency from capture to picture, `show` not included.
+        The number of frames, and the latency from capture to image, `show` not included.
 
     Raises:
         ImavatarError: as `Player` and `listen`.
     """
     if duration is not None and not 0 < duration < math.inf:
         raise UsageError(f"a duration must be more than 0 seconds, got {duration}")
-    controls, tally, pace = Controls(), Tally(), RealTime(fps)
+    controls = Controls()
+    frames = FrameCounts()
+    ticker = RealTime(fps)
 
-    def shown(tick: int, image: Bytes) -> None:
+    def show_tick(tick: int, image: Image) -> None:
         controls.stopped = show(image) is False
 
     with (
         Player(avatar, **drawing) as player,
-        listen(source, player.avatar, choices) as tracker,
+        listen(source, player.avatar, choices) as driver,
         suppress(KeyboardInterrupt),
     ):
-        warm_up(player, tracker.inbox if isinstance(tracker, LiveDriver) else None)
-        perform(
-            Viewpoint(player, controls, follow=True), tracker, pace, shown, tally, duration=duration
-        )
-    return tally
+        warm_up(player, driver.inbox if isinstance(driver, LiveDriver) else None)
+        view = Viewpoint(player, controls, follow=True)
+        run_loop(view, driver, ticker, show_tick, frames, duration=duration)
+    return frames

@@ -1,4 +1,4 @@
-"""Choices: what a user says about a stream's motion, and the performance that a source becomes by it."""
+"""LiveConfig: how a source's faces become the avatar's, and the driver that a source gets by it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.atomic import ensure_writable
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.errors import ImavatarError, InputError, UsageError
@@ -19,52 +19,55 @@ from ..sources.observation import WEIGHTS
 from .drivers import Alter, LiveDriver, TrackDriver
 from .motion.calibration import read_neutral
 from .motion.face_state import face_of
-from .motion.filters import Smoothing
-from .motion.pipeline import MotionPipeline
+from .motion.pipeline import MotionPipeline, adjusted
+from .motion.playback import Smoothing
 from .motion.settings import MotionSettings, read_adjustment
-
-Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class LiveConfig:
-    """How a source's faces become this avatar's; the defaults are those of the command line."""
+    """Options of a tracker's stream. The defaults are those of the command line."""
 
     latency: float | None = None
-    """See `motion.settings.Settings`, as of `dropout`, `head`."""
+    """Seconds between a face and its display; None: one frame of the source."""
     smoothing: Smoothing | None = field(default_factory=Smoothing)
+    """The One-Euro filter; None: none."""
     dropout: str = "relax"
+    """What is shown while no packets come, a row of `motion.DROPOUTS`."""
     head: str = "on"
+    """What the head's rotation does, a row of `motion.HEADS`."""
     calibrate: float | None = None
-    """Seconds at the start that show the face at rest; None: it is not looked for."""
+    """Seconds at the start that show the face at rest; None: no calibration."""
     neutral: Path | None = None
-    """File of the face at rest: read where it is there and no other is looked for, written where one was found."""
+    """File of the face at rest. It is read where it exists and `calibrate` is None, else written by
+    the calibration."""
     adjustments: tuple[str, ...] = ()
-    """See `motion.adjust.read_adjustment`."""
+    """Gains and limits, see `motion.read_adjustment`."""
     map_file: str | None = None
-    """See `imavatar_deploy.retarget.find_retarget`, as of `any_edition`."""
+    """Map to the avatar's head model, see `imavatar_deploy.retarget.find_retarget`."""
     any_edition: bool = False
+    """Play codes of another head model as they are."""
 
     def open_driver(self, source: Source | LiveSource, avatar: Avatar) -> LiveDriver | TrackDriver:
-        """What an avatar does by this source.
+        """Return the driver of an avatar by a source.
 
         Raises:
-            EditionMismatchError: the source speaks of another head model.
+            EditionMismatchError: the source is of another head model.
             InputError: the map or the neutral face cannot be read.
-            UsageError: an adjustment that cannot be.
+            UsageError: an adjustment cannot be read, or an option does not apply to a recording.
         """
         if isinstance(source, LiveSource):
-            return self._streamed(source, avatar)
+            return self._live_driver(source, avatar)
         self._refuse_for_recordings()
         retarget = self._retarget(source.edition, avatar)
         notes = [
             *source.notes,
             *([] if source.edition in (None, avatar.edition) else [retarget.note]),
         ]
-        return TrackDriver(source, self._altered(retarget, self._settings(avatar)), notes)
+        return TrackDriver(source, self._alter(retarget, self._settings(avatar)), notes)
 
     def _refuse_for_recordings(self) -> None:
-        """A recording is played as it is; what is for streams alone would do nothing."""
+        """Reject options that apply to streams alone."""
         default = LiveConfig()
         names = {
             "latency": "--latency",
@@ -72,51 +75,55 @@ class LiveConfig:
             "dropout": "--on-loss",
             "calibrate": "--calibrate",
         }
-        if given := [
+        if refused := [
             option
             for name, option in names.items()
             if getattr(self, name) != getattr(default, name)
         ]:
             raise UsageError(
-                f"{', '.join(given)} is of a tracker's stream, and a recording is played as it is"
+                f"{', '.join(refused)} applies to a tracker's stream, and a recording is played as "
+                "it is; leave it out"
             )
         if self.neutral and not self.neutral.exists():
             raise InputError(
-                f"there is no neutral face {str(self.neutral)!r}: a live run with --calibrate makes one"
+                f"there is no neutral face {str(self.neutral)!r}: a live run with --calibrate "
+                "makes one"
             )
 
-    def _streamed(self, source: LiveSource, avatar: Avatar) -> LiveDriver:
-        known, refused = self._retargets(source.vocabulary, avatar)
+    def _live_driver(self, source: LiveSource, avatar: Avatar) -> LiveDriver:
+        retargets, unsupported = self._retargets(source.vocabulary, avatar)
         settings = self._settings(avatar, source.fps)
-        motion = MotionPipeline(known, settings, source.inbox.counts)
+        motion = MotionPipeline(retargets, settings, source.inbox.counts)
         if self.calibrate is not None or (self.neutral and settings.neutral is None):
             motion.recalibrate()
             if self.neutral:
                 ensure_writable(self.neutral)
         foreign = source.vocabulary not in (None, avatar.edition)
-        notes = [source.listening, *(retarget.note for retarget in known.values() if foreign)]
-        return LiveDriver(source, motion, refused, notes)
+        notes = [source.listening, *(retarget.note for retarget in retargets.values() if foreign)]
+        return LiveDriver(source, motion, unsupported, notes)
 
-    def keep(self, performance: LiveDriver | TrackDriver) -> str:
-        """Write the face at rest, where one was found and a file was named for it; a line that says so.
+    def keep(self, driver: LiveDriver | TrackDriver) -> str:
+        """Write the neutral face that a calibration measured, if any; return a line for the user.
 
         Raises:
             UsageError: the file cannot be written.
         """
-        if not isinstance(performance, LiveDriver):
+        if not isinstance(driver, LiveDriver):
             return ""
-        motion = performance.motion
+        motion = driver.motion
         if motion.calibrating:
             seconds = self.calibrate or MotionSettings.calibration
-            return f"no face at rest was found: it takes {seconds:g} seconds of faces, which did not come"
+            return (
+                f"no face at rest was found: it takes {seconds:g} seconds of faces, and fewer came"
+            )
         if motion.neutral is None:
             return ""
         if self.neutral is None:
-            return "counted from the face at rest; --neutral FILE would keep it"
-        if motion.neutral is motion.given:
-            return f"counted from the face at rest of {self.neutral}"
+            return "faces are relative to the face at rest; --neutral FILE stores it"
+        if motion.neutral is motion.initial_neutral:
+            return f"faces are relative to the face at rest in {self.neutral}"
         motion.neutral.write(self.neutral)
-        return f"counted from the face at rest, now kept in {self.neutral}"
+        return f"faces are relative to the face at rest, now stored in {self.neutral}"
 
     def _settings(self, avatar: Avatar, fps: float = MotionSettings.fps) -> MotionSettings:
         known = self.neutral is not None and self.neutral.exists() and self.calibrate is None
@@ -131,17 +138,19 @@ class LiveConfig:
             calibration=self.calibrate or MotionSettings.calibration,
         )
 
-    def _altered(self, retarget: Retarget, settings: MotionSettings) -> Alter:
-        """What a recording goes through; one that is to be shown as it is keeps every bit."""
+    def _alter(self, retarget: Retarget, settings: MotionSettings) -> Alter:
+        """The conversion of a recording's frames; without adjustments every bit stays as it is."""
         if not self.adjustments and settings.neutral is None and self.head == "on":
             return retarget
 
-        def altered(expression: Float, pose: Float) -> tuple[Float, Float]:
-            own = settings.own(face_of(*retarget(expression, pose)), settings.neutral)
+        def alter(
+            expression: Float32[Array, " n"], pose: Float32[Array, "15"]
+        ) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
+            own = adjusted(face_of(*retarget(expression, pose)), settings, settings.neutral)
             limited = settings.adjustment.limited(own.expression, own.pose())
             return limited[0].astype(np.float32), limited[1].astype(np.float32)
 
-        return altered
+        return alter
 
     def _retarget(self, vocabulary: str | None, avatar: Avatar) -> Retarget:
         return find_retarget(
@@ -155,14 +164,14 @@ class LiveConfig:
     def _retargets(
         self, vocabulary: str | None, avatar: Avatar
     ) -> tuple[Mapping[str, Retarget], Mapping[str, ImavatarError]]:
-        """How to understand each vocabulary that the stream may speak, and why some are not understood."""
-        known: dict[str, Retarget] = {}
-        refused: dict[str, ImavatarError] = {}
+        """Retargetings of each vocabulary of the stream, and the errors of those without one."""
+        retargets: dict[str, Retarget] = {}
+        unsupported: dict[str, ImavatarError] = {}
         for name in [vocabulary] if vocabulary else WEIGHTS:
             try:
-                known[name] = self._retarget(name, avatar)
+                retargets[name] = self._retarget(name, avatar)
             except ImavatarError as error:
-                refused[name] = error
-        if not known:
-            raise next(iter(refused.values()))
-        return known, refused
+                unsupported[name] = error
+        if not retargets:
+            raise next(iter(unsupported.values()))
+        return retargets, unsupported

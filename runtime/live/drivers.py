@@ -1,4 +1,4 @@
-"""Performance: what the head does at a moment, whether a tracker is sending it or a recording is played."""
+"""Drivers: the expression and pose to draw at any time, from a stream or from a recording."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.deprecation import warn_renamed
@@ -19,45 +19,49 @@ from imavatar_deploy.tracks import FlameFrame
 from ..sources import LiveSource, Source
 from .motion.pipeline import MotionPipeline
 
-Float = NDArray[np.float32]
-Alter = Callable[[Float, Float], tuple[Float, Float]]
+Alter = Callable[
+    [Float32[Array, " n"], Float32[Array, "15"]], tuple[Float32[Array, "50"], Float32[Array, "15"]]
+]
+"""(expression `[n]`, pose `[15]`) of a recording -> (expression `[50]`, pose `[15]`) of the
+avatar."""
 
 
 class DriverState(NamedTuple):
-    """What is to be drawn."""
+    """What to draw."""
 
-    expression: Float  # [50]
-    pose: Float  # [15]
+    expression: Float32[Array, "50"]
+    pose: Float32[Array, "15"]  # axis-angle, radians
     captured: float | None
-    """When it was seen, on the clock of the ticks; None for a face that nobody has."""
+    """Time of capture on the clock of the ticks; None for the neutral face before the first one."""
     camera: Camera | None = None
     fresh: bool = True
-    """Whether it follows somebody: not what is held, or rests, for want of packets."""
+    """Whether it follows the source; False where the face is held or relaxing for want of
+    packets."""
 
 
 NEUTRAL_STATE = DriverState(
     np.zeros(EXPRESSION_SIZE, dtype=np.float32), np.zeros(POSE_SIZE, dtype=np.float32), None
 )
-"""The neutral face, which waits for somebody to come."""
+"""The neutral face, shown until the first observation arrives."""
 
 
 FRESH = ("live", "predicted")
-"""States of a moment that is somebody's."""
+"""States of a `MotionSample` that follow the source."""
 
 
 class Driver(Protocol):
-    """Something that can be looked at."""
+    """The source of the states that the render loop draws."""
 
     def pose_at(self, now: float) -> DriverState | None:
-        """What is to be drawn at `now`; None when it is over. Time never goes back."""
+        """Return what to draw at `now`, which never decreases; None when the source has ended."""
         ...
 
     def wait(self, seconds: float) -> None:
-        """Somebody paused it: that much time passed without it."""
+        """Skip that much time, during which the user paused."""
         ...
 
     def calibrate(self) -> None:
-        """Take the present face as the neutral one."""
+        """Make the present face the neutral one."""
         ...
 
 
@@ -74,100 +78,107 @@ class _DeprecatedLook:
 
 
 class LiveDriver(_DeprecatedLook):
-    """What a tracker sends, made smooth.
+    """The smooth motion of a tracker's stream.
 
     Args:
-        refused: for each vocabulary that cannot be shown, why.
+        source: the open stream.
+        motion: the pipeline that its observations go through.
+        unsupported: for each vocabulary that cannot be shown, the error that says why.
+        notes: lines for the user before the run.
     """
 
     def __init__(
         self,
         source: LiveSource,
         motion: MotionPipeline,
-        refused: Mapping[str, ImavatarError],
+        unsupported: Mapping[str, ImavatarError],
         notes: Sequence[str] = (),
     ) -> None:
         self.motion = motion
         self.notes = notes
-        """What the user should know before it begins."""
+        """Lines for the user before the run."""
         self.refusal = ""
         """Why packets of another head model are not shown, once some have come."""
         self.states: Counter[str] = Counter()
-        """How often the face was `live`, and how often `predicted`, `held` or `relaxing`, for want of packets."""
+        """Number of faces that were `live`, and `predicted`, `held` or `relaxing` for want of
+        packets."""
         self.inbox = source.inbox
         self.taken = 0
         """Observations taken out of the inbox, whether or not they can be shown."""
-        self._refused = refused
+        self._unsupported = unsupported
 
     def pose_at(self, now: float | None = None) -> DriverState | None:
-        """See `Driver`; `now` is `time.monotonic()` when left out.
+        """Return what to draw at `now` (`time.monotonic()` when left out); None at the end.
 
         Raises:
-            Exception: what ended the source's thread, if that was an error.
+            Exception: the error that ended the source's thread.
         """
         ended = self.inbox.ended.is_set()
         for arrival in self.inbox.take():
             self.taken += 1
-            if error := self._refused.get(arrival.observation.vocabulary):
+            if error := self._unsupported.get(arrival.observation.vocabulary):
                 self.refusal = str(error)
             self.motion.push(arrival)
         if ended:
-            if self.inbox.trouble:
-                raise self.inbox.trouble
+            if self.inbox.error:
+                raise self.inbox.error
             return None
-        moment = self.motion.at(time.monotonic() if now is None else now)
-        if moment is not None:
-            self.states[moment.state] += 1
-            return DriverState(
-                moment.expression, moment.pose, moment.captured, fresh=moment.state in FRESH
-            )
-        return NEUTRAL_STATE
+        sample = self.motion.at(time.monotonic() if now is None else now)
+        if sample is None:
+            return NEUTRAL_STATE
+        self.states[sample.state] += 1
+        return DriverState(
+            sample.expression, sample.pose, sample.captured, fresh=sample.state in FRESH
+        )
 
     def wait(self, seconds: float) -> None:
-        """A tracker does not wait."""
+        """Do nothing: a tracker cannot be paused."""
 
     def calibrate(self) -> None:
-        """See `Driver`."""
+        """Make the face of the next seconds the neutral one."""
         self.motion.recalibrate()
 
 
 class TrackDriver(_DeprecatedLook):
-    """A recording that keeps its speed: at every moment the newest frame that has begun.
+    """A recording at its own speed: at every time the newest frame that has begun.
 
     Args:
-        alter: (expression [50], pose [15]) -> the same in the avatar's words, and as the user wants them.
+        source: the open recording.
+        alter: converts (expression `[n]`, pose `[15]`) of a frame to those of the avatar.
+        notes: lines for the user before the run.
     """
 
     def __init__(self, source: Source, alter: Alter, notes: Sequence[str] = ()) -> None:
         self._alter = alter
         self.notes = notes
+        """Lines for the user before the run."""
         self._frames: Iterator[FlameFrame] = iter(source.frames)
         self._fps = source.fps
-        self._begun: float | None = None
+        self._start: float | None = None
         self._index = -1
-        self._shown = NEUTRAL_STATE
+        self._state = NEUTRAL_STATE
 
     def pose_at(self, now: float | None = None) -> DriverState | None:
-        """See `Driver`; `now` is `time.monotonic()` when left out."""
+        """Return what to draw at `now` (`time.monotonic()` when left out); None at the end."""
         now = time.monotonic() if now is None else now
-        if self._begun is None:
-            self._begun = now
-        due = int((now - self._begun) * self._fps + 1e-6)
+        if self._start is None:
+            self._start = now
+        due = int((now - self._start) * self._fps + 1e-6)
         while self._index < due:
             frame = next(self._frames, None)
             if frame is None:
                 return None
             self._index += 1
-            begun = self._begun + self._index / self._fps
-            self._shown = DriverState(
+            begun = self._start + self._index / self._fps
+            self._state = DriverState(
                 *self._alter(frame.expression, frame.pose), begun, frame.camera
             )
-        return self._shown
+        return self._state
 
     def wait(self, seconds: float) -> None:
-        """See `Driver`."""
-        if self._begun is not None:
-            self._begun += seconds
+        """Move the recording's start by the seconds of a pause."""
+        if self._start is not None:
+            self._start += seconds
 
     def calibrate(self) -> None:
-        """A recording has no neutral face to be found."""
+        """Do nothing: a recording is played as it is."""

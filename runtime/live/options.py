@@ -1,4 +1,4 @@
-"""The options of a tracker's stream, and the choices that they make."""
+"""Command-line options of a tracker's stream, and the `LiveConfig` that they make."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.cli.options import DURATION, OptionGroup, seconds_of
 
 from .config import LiveConfig
-from .motion.filters import Smoothing
+from .motion.face_state import HEADS
 from .motion.jitter_buffer import DROPOUTS
-from .motion.settings import HEADS
+from .motion.playback import Smoothing
 
 AUTO = "auto"
 
 
-def _made(
+def _config(
     latency: str,
     smoothing: str,
     on_loss: str,
@@ -53,8 +53,9 @@ SMOOTHINGS: dict[str, Callable[[], Smoothing | None]] = {
 """The table of `--smoothing`: One-Euro filters."""
 
 
-def _option(name: str, *names: str, **chosen: Any) -> click.Option:
-    return click.Option([name, *names], show_default=chosen.get("default") is not None, **chosen)
+def _option(name: str, *names: str, **settings: Any) -> click.Option:
+    show_default = settings.get("default") is not None
+    return click.Option([name, *names], show_default=show_default, **settings)
 
 
 GROUP = OptionGroup(
@@ -65,8 +66,9 @@ GROUP = OptionGroup(
             "--latency",
             default=AUTO,
             metavar="DURATION",
-            help="Between a face and its picture, beside drawing: more rides out a worse network, 0 shows the newest "
-            "at once. auto: one frame of the source, smoothing included.",
+            help="Time between a face and its picture, without drawing: more bridges a worse "
+            "network, 0 shows the newest at once. auto: one frame of the source, smoothing "
+            "included.",
         ),
         _option(
             "--smoothing",
@@ -78,7 +80,7 @@ GROUP = OptionGroup(
             "--on-loss",
             type=click.Choice(list(DROPOUTS)),
             default="relax",
-            help=f"While nothing comes: {rows_help(DROPOUTS)}.",
+            help=f"While no packets come: {rows_help(DROPOUTS)}.",
         ),
         _option(
             "--head",
@@ -89,32 +91,34 @@ GROUP = OptionGroup(
         _option(
             "--calibrate",
             type=DURATION,
-            help="Take the face of the first moments, such as 2s, as the one at rest.",
+            help="Use the face of the first moments, such as 2s, as the one at rest.",
         ),
         _option(
             "--neutral",
             type=click.Path(path_type=Path, dir_okay=False),
-            help="File of the face at rest: used where it is there, else made in the first second, or by --calibrate.",
+            help="File of the face at rest: read where it exists, else written from the first "
+            "second, or by --calibrate.",
         ),
         _option(
             "--adjust",
             multiple=True,
             metavar="NAME=GAIN|NAME=LOW:HIGH",
-            help="Strengthen, weaken or limit an expression (name or number) or a bone: jawOpen=1.3, neck=0:0.5. May "
-            "be repeated.",
+            help="Strengthen, weaken or limit an expression (name or number) or a bone: "
+            "jawOpen=1.3, neck=0:0.5. May be repeated.",
         ),
         _option(
             "--map",
             "map_file",
             metavar="FILE",
-            help="From the source's words to the avatar's head model: a file of imavatar-data fit-map or a matrix of "
-            "your own; or the word sparse, jaw and eyes alone.",
+            help="Map from the source's expressions to the avatar's head model: a file of "
+            "imavatar-data fit-map or a matrix of your own; or the word sparse, jaw and eyes "
+            "alone.",
         ),
         _option(
             "--any-edition",
             is_flag=True,
-            help="Play a motion made for another head model all the same.",
+            help="Play a motion made for another head model as it is.",
         ),
     ),
-    _made,
+    _config,
 )

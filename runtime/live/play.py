@@ -1,4 +1,4 @@
-"""Play a source into sinks: in real time where somebody sends or watches, else every frame as fast as it is drawn."""
+"""Play a source into sinks: in real time for a stream or a watched sink, else without waiting."""
 
 from __future__ import annotations
 
@@ -12,148 +12,156 @@ from imavatar_deploy.progress import Progress, silent, tell
 
 from ..player import Player
 from ..sinks import Sink, Stream, find_sink, open_sink
-from ..sinks.sink import Controls
+from ..sinks.sink import Controls, Image
 from ..sources import LiveSource, Source
 from .drivers import LiveDriver, TrackDriver
-from .render_loop import AtOnce, Bytes, RealTime, Tally, Viewpoint, milliseconds, perform, warm_up
-from .sink_thread import open_outlets
-from .statistics import Statistics, told
+from .render_loop import AtOnce, FrameCounts, RealTime, Viewpoint, milliseconds, run_loop, warm_up
+from .sink_thread import open_sink_threads
+from .statistics import Statistics, reporting
 
 
 @dataclass(frozen=True)
 class PlayConfig:
-    """How a source is to be played."""
+    """How a source is played."""
 
     sinks: Sequence[str]
     """`--sink` arguments."""
     fps: float | None = None
-    """Pictures a second in real time; None: as many as the source sends."""
+    """Images a second in real time; None: as many as the source sends."""
     duration: float | None = None
-    """Seconds; None: until the source ends or somebody stops it."""
+    """Seconds; None: until the source ends or the user stops it."""
     follow: bool = True
     """Look through the source's cameras where it has them, else through the player's own."""
     mirrored: bool = False
-    told: bool = False
-    """Say on stderr every second how it goes."""
+    """Swap left and right of the images."""
+    print_statistics: bool = False
+    """Print the statistics on stderr every second."""
 
 
 @dataclass(frozen=True)
 class PlayResult:
-    """What became of it."""
+    """The outcome of a run."""
 
     lines: list[str]
-    """What each output says of itself, and what the run counted."""
-    tally: Tally
+    """The report of each output, and what the run counted."""
+    frames: FrameCounts
 
 
 def play(
     player: Player,
     source: Source | LiveSource,
-    performance: LiveDriver | TrackDriver,
-    programme: PlayConfig,
+    driver: LiveDriver | TrackDriver,
+    config: PlayConfig,
     progress: Progress = silent,
 ) -> PlayResult:
-    """Draw what `performance` makes of `source` into every sink.
+    """Draw the states of `driver`, which follows `source`, into every sink.
 
     Args:
-        progress: reports the frames of a recording that is drawn as fast as it goes.
+        progress: reports the frames of a recording that is drawn without waiting.
 
     Raises:
         UsageError: a sink is unknown or cannot be written.
         InputError: the source broke off, or gave no frame.
             After an error no output is left behind.
     """
-    _refuse_twins(programme.sinks)
-    if isinstance(source, LiveSource) or any(find_sink(sink).watched for sink in programme.sinks):
-        return _in_real_time(player, source, performance, programme)
-    return _at_once(player, source, performance, programme, progress)
+    _refuse_shared_targets(config.sinks)
+    if isinstance(source, LiveSource) or any(find_sink(sink).watched for sink in config.sinks):
+        return _in_real_time(player, source, driver, config)
+    return _at_once(player, source, driver, config, progress)
 
 
 def _at_once(
     player: Player,
     source: Source,
-    performance: LiveDriver | TrackDriver,
-    programme: PlayConfig,
+    driver: LiveDriver | TrackDriver,
+    config: PlayConfig,
     progress: Progress,
 ) -> PlayResult:
-    """Nobody waits: every frame into every sink, as fast as it goes."""
-    tally, stream = Tally(), Stream(player.width, player.height, source.fps)
-    view = Viewpoint(player, stream.controls, programme.follow, programme.mirrored)
+    """Draw every frame into every sink, waiting for the sinks alone."""
+    frames = FrameCounts()
+    stream = Stream(player.width, player.height, source.fps)
+    view = Viewpoint(player, stream.controls, config.follow, config.mirrored)
     with ExitStack() as stack:
-        sinks = [stack.enter_context(open_sink(sink, stream)) for sink in programme.sinks]
+        sinks = [stack.enter_context(open_sink(sink, stream)) for sink in config.sinks]
         warm_up(player)
-        statistics = Statistics(tally, AtOnce(source.fps), performance)
+        statistics = Statistics(frames, AtOnce(source.fps), driver)
         advance = stack.enter_context(progress("playing", source.count))
 
-        def show(tick: int, image: Bytes) -> None:
+        def show(tick: int, image: Image) -> None:
             for sink in sinks:
                 sink.write(image)
             advance(1)
 
-        with told(statistics, regularly=programme.told):
-            perform(view, performance, statistics.pace, show, tally, duration=programme.duration)
-        _refuse_nothing(tally)
-    return PlayResult([*_reports(sinks), *statistics.report()], tally)
+        with reporting(statistics, every_second=config.print_statistics):
+            run_loop(view, driver, statistics.ticker, show, frames, duration=config.duration)
+        _require_frames(frames)
+    return PlayResult([*_reports(sinks), *statistics.report()], frames)
 
 
 def _in_real_time(
     player: Player,
     source: Source | LiveSource,
-    performance: LiveDriver | TrackDriver,
-    programme: PlayConfig,
+    driver: LiveDriver | TrackDriver,
+    config: PlayConfig,
 ) -> PlayResult:
-    """Somebody sends or watches: what is late is left out, and Ctrl-C is the usual end."""
-    tally, fps = Tally(), source.fps if programme.fps is None else programme.fps
+    """Draw on time: late frames are skipped, and Ctrl-C ends the run as usual."""
+    frames = FrameCounts()
+    fps = source.fps if config.fps is None else config.fps
     live = source if isinstance(source, LiveSource) else None
     warm_up(player, live.inbox if live else None)
-    statistics = Statistics(tally, RealTime(fps), performance, live)
+    statistics = Statistics(frames, RealTime(fps), driver, live)
     stream = Stream(player.width, player.height, fps, Controls(), statistics.snapshot)
-    view = Viewpoint(player, stream.controls, programme.follow, programme.mirrored)
-    with open_outlets(programme.sinks, stream) as outlets:
-        statistics.outlets = outlets
-        for greeting in [outlet.sink.greeting for outlet in outlets if outlet.sink.greeting]:
+    view = Viewpoint(player, stream.controls, config.follow, config.mirrored)
+    with open_sink_threads(config.sinks, stream) as threads:
+        statistics.sink_threads = threads
+        for greeting in [thread.sink.greeting for thread in threads if thread.sink.greeting]:
             tell(greeting)
         statistics.start()
 
-        def show(tick: int, image: Bytes) -> None:
-            for outlet in outlets:
-                outlet.offer(tick, image)
+        def show(tick: int, image: Image) -> None:
+            for thread in threads:
+                thread.offer(tick, image)
 
-        with told(statistics, regularly=programme.told), suppress(KeyboardInterrupt):
-            perform(view, performance, statistics.pace, show, tally, duration=programme.duration)
-        _refuse_nothing(tally)
-        if live and tally.faceless == tally.drawn:
+        with (
+            reporting(statistics, every_second=config.print_statistics),
+            suppress(KeyboardInterrupt),
+        ):
+            run_loop(view, driver, statistics.ticker, show, frames, duration=config.duration)
+        _require_frames(frames)
+        if live and frames.faceless == frames.drawn:
             raise InputError(statistics.faceless_line())
-    return PlayResult([*_reports([outlet.sink for outlet in outlets]), *statistics.report()], tally)
+    return PlayResult(
+        [*_reports([thread.sink for thread in threads]), *statistics.report()], frames
+    )
 
 
 def _reports(sinks: Sequence[Sink]) -> list[str]:
     return [line for sink in sinks if (line := sink.report())]
 
 
-def _refuse_nothing(tally: Tally) -> None:
-    if not tally.drawn:
+def _require_frames(frames: FrameCounts) -> None:
+    if not frames.drawn:
         raise InputError("the source ended without a single frame, so there is nothing to write")
 
 
-def _refuse_twins(sinks: Sequence[str]) -> None:
+def _refuse_shared_targets(sinks: Sequence[str]) -> None:
     places = [
         sink if "://" in sink else str(Path(sink).resolve()) for sink in sinks if sink != "null"
     ]
-    if twins := sorted({place for place in places if places.count(place) > 1}):
+    if shared := sorted({place for place in places if places.count(place) > 1}):
         raise UsageError(
-            f"two sinks would write to {', '.join(twins)}; give each a place of its own"
+            f"two sinks would write to {', '.join(shared)}; give each a place of its own"
         )
 
 
-def check_budget(tally: Tally, budget: float | None) -> None:
-    """Hold the 95th percentile of the latency against a budget in seconds, where there is one.
+def check_budget(frames: FrameCounts, budget: float | None) -> None:
+    """Compare the 95th percentile of the latency with a budget in seconds, where there is one.
 
     Raises:
-        BudgetError: it is over.
+        BudgetError: the percentile is over the budget.
     """
-    if budget is not None and (reached := tally.latency.percentile(95)) > budget:
+    if budget is not None and (reached := frames.latency.percentile(95)) > budget:
         raise BudgetError(
-            f"p95 is {milliseconds(reached)} and the budget {1e3 * budget:g} ms; try a smaller --size or --shading "
-            "student, or, of a tracker's stream, --latency 0"
+            f"p95 is {milliseconds(reached)} and the budget {1e3 * budget:g} ms; try a smaller "
+            "--size or --shading student, or, of a tracker's stream, --latency 0"
         )

@@ -1,4 +1,4 @@
-"""The loop of a run: at every tick look what the head does, draw it, hand it on; it never waits for a sink."""
+"""The render loop: on every tick take the state of a driver, draw it and pass it to the sinks."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imavatar_deploy.camera import Camera, orbited, with_square_pixels
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks.edit import FASTEST
 
 from ..player import Player
-from ..sinks.sink import Controls
+from ..sinks.sink import Controls, Image
 from ..sources.observation import Inbox
 from ..timing import PERCENTILES
 from .drivers import NEUTRAL_STATE, Driver, DriverState
 
-# Pace: which tick of the output is due. In real time a tick that is already over is left out, never caught up.
+# Tickers: which frame of the output is due. In real time, a tick that is over is skipped for good
 
 
 class RealTime:
-    """Ticks at `fps` a second by a clock that does not stop; their times never drift from it.
+    """Ticks at `fps` a second by a monotonic clock; their times do not drift from it.
 
     Args:
         fps: ticks a second.
-        clock, sleep: seconds; other ones than the machine's are for tests.
+        clock, sleep: replace the machine's in tests; seconds.
 
     Raises:
         UsageError: `fps` is not in 0..1000.
@@ -46,9 +45,10 @@ class RealTime:
                 f"frames a second must be more than 0 and at most {FASTEST:.0f}, got {fps}"
             )
         self._fps = fps
-        self._clock, self._sleep = clock, sleep
+        self._clock = clock
+        self._sleep = sleep
         self.missed = 0
-        """Ticks left out because the one before took too long."""
+        """Ticks skipped because the one before took too long."""
 
     def ticks(self) -> Iterator[tuple[int, float]]:
         """(number, now) of each tick, as soon as it is due."""
@@ -65,7 +65,7 @@ class RealTime:
 
 
 class AtOnce:
-    """Every tick, as fast as they are asked for; its time is that of the motion, from zero."""
+    """Every tick, without waiting; its time is that of the motion, from zero."""
 
     missed = 0
 
@@ -80,14 +80,13 @@ class AtOnce:
             tick += 1
 
 
-# Latencies: percentiles of any number of durations in a memory that does not grow.
-
+# Latencies: percentiles of any number of durations in constant memory
 
 BIN = 1e-4
-"""Seconds: what percentiles are rounded up to."""
+"""Width of a bin, seconds; percentiles are rounded up to it."""
 
 BINS = 50_000
-"""Up to five seconds; what takes longer is counted as longer."""
+"""Number of bins, up to five seconds; the last one counts longer durations."""
 
 
 class Latencies:
@@ -125,39 +124,39 @@ def milliseconds(seconds: float) -> str:
     return f"{1e3 * seconds:.1f} ms" if seconds < math.inf else f"over {1e3 * BIN * BINS:.0f} ms"
 
 
-Bytes = NDArray[np.uint8]
+# Drawing
 
 EARLY = 1e-6
-"""Seconds: rounding must not add a frame to a duration."""
+"""Seconds of tolerance, so that rounding does not add a frame to a duration."""
 
 
 @dataclass
-class Tally:
-    """What a run has done so far."""
+class FrameCounts:
+    """Frames of a run so far, and their latencies."""
 
     drawn: int = 0
     faceless: int = 0
-    """Frames drawn before anybody's face came."""
+    """Frames drawn before the first face arrived."""
     waiting: int = 0
-    """Frames drawn while nothing came, of a face held or at rest; they have no latency."""
+    """Frames of a face that is held or at rest for want of packets; they have no latency."""
     latency: Latencies = field(default_factory=Latencies)
-    """In real time from capture to the finished picture, else of drawing alone."""
+    """In real time from capture to the finished image, else of drawing alone."""
 
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """Where a run is looked at from."""
+    """A player, and the camera through which a run is drawn."""
 
     player: Player
     controls: Controls
     follow: bool
     """Look through the motion's cameras where it has them."""
     mirrored: bool = False
-    """Swap left and right of the picture, as a mirror does."""
+    """Swap left and right of the image, as a mirror does."""
 
-    def draw(self, shown: DriverState) -> Bytes:
-        """[H, W, 4] RGBA of a moment."""
-        image = self.player.render(shown.expression, shown.pose, self._camera(shown.camera))
+    def draw(self, state: DriverState) -> Image:
+        """`[H, W, 4]` RGBA image of a state."""
+        image = self.player.render(state.expression, state.pose, self._camera(state.camera))
         return np.ascontiguousarray(image[:, ::-1]) if self.mirrored else image
 
     def _camera(self, tracked: Camera | None) -> Camera:
@@ -167,9 +166,8 @@ class Viewpoint:
             if tracked and self.follow
             else player.camera
         )
-        yaw = (
-            -controls.yaw if self.mirrored else controls.yaw
-        )  # so that the picture follows the hand
+        # mirrored, so that the image follows the hand
+        yaw = -controls.yaw if self.mirrored else controls.yaw
         return orbited(square, yaw=yaw, pitch=controls.pitch, zoom=controls.zoom)
 
 
@@ -183,43 +181,54 @@ def warm_up(player: Player, inbox: Inbox | None = None) -> None:
         inbox.count("early", len(old))
 
 
-def perform(
+def run_loop(
     view: Viewpoint,
-    performance: Driver,
-    pace: RealTime | AtOnce,
-    show: Callable[[int, Bytes], None],
-    tally: Tally,
+    driver: Driver,
+    ticker: RealTime | AtOnce,
+    show: Callable[[int, Image], None],
+    frames: FrameCounts,
     *,
     duration: float | None = None,
 ) -> None:
-    """Play until the performance is over, `duration` seconds of it have passed, or somebody stops it.
+    """Draw a driver's states until it ends, `duration` seconds have passed, or the user stops it.
+
+    One tick:
+
+        stopped, or over the duration    return
+        paused                           the driver skips the time of the tick; the last state stays
+        else                             take the driver's state; return when it has ended
+        calibration requested            pass it to the driver
+        always                           draw the state, show the image, count it
+
+    The latency of a frame counts only where its face follows the source and nothing is paused.
 
     Args:
-        show: takes the number of a tick and its picture, and must not wait.
-        tally: is kept up to date, for those who watch.
+        show: receives the number of a tick and its image, and must not wait.
+        frames: updated on every tick.
     """
-    controls, shown = view.controls, NEUTRAL_STATE
-    begun = last = None
-    for tick, now in pace.ticks():
-        begun, last = now if begun is None else begun, now if last is None else last
-        if controls.stopped or (duration is not None and now - begun > duration - EARLY):
+    controls, state = view.controls, NEUTRAL_STATE
+    start: float | None = None
+    last = 0.0
+    for tick, now in ticker.ticks():
+        if start is None:
+            start = last = now
+        if controls.stopped or (duration is not None and now - start > duration - EARLY):
             return
-        asked = time.monotonic()
+        before = time.monotonic()
         if controls.paused:
-            performance.wait(now - last)
-        elif (looked := performance.pose_at(now)) is None:
+            driver.wait(now - last)
+        elif (new := driver.pose_at(now)) is None:
             return
         else:
-            shown = looked
+            state = new
         last = now
         if controls.recalibrate:
-            performance.calibrate()
+            driver.calibrate()
             controls.recalibrate = False
-        show(tick, view.draw(shown))
-        tally.drawn += 1
-        tally.faceless += shown.captured is None
-        tally.waiting += not shown.fresh
-        if shown.captured is not None and shown.fresh and not controls.paused:
-            tally.latency.add(
-                time.monotonic() - (shown.captured if isinstance(pace, RealTime) else asked)
-            )
+        show(tick, view.draw(state))
+        frames.drawn += 1
+        frames.faceless += state.captured is None
+        frames.waiting += not state.fresh
+        if state.captured is not None and state.fresh and not controls.paused:
+            begun = state.captured if isinstance(ticker, RealTime) else before
+            frames.latency.add(time.monotonic() - begun)

@@ -1,4 +1,4 @@
-"""Outlet: takes every picture at once and writes it when its sink is ready, so that no sink holds up the head."""
+"""SinkThread: writes images to a sink from a thread of its own, without delaying the loop."""
 
 from __future__ import annotations
 
@@ -9,36 +9,42 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
 from ..sinks import Sink, Stream, find_sink
-from ..sinks.sink import Bytes, SinkFormat
+from ..sinks.sink import Image, SinkFormat
 
 
 class SinkThread:
-    """One sink and its thread, with room for one picture between them: the newest wins. Use it in a `with` block.
+    """One sink and its thread, with a slot for one image between them. Use it in a `with` block.
 
-    A sink that people watch is given each newest picture once. Any other runs at a constant rate, so it is given as
-    many pictures as ticks went by: one that took a tick's place is written again for the ticks before it that were left
-    out or replaced, and a file lasts as long as the run did. However far a sink falls behind, no more than two pictures
-    are kept. A sink of the main thread is written by `offer` itself.
+    A newer image replaces the one in the slot. A sink that people watch writes each image once. Any
+    other runs at a constant rate: an image is written again for each tick before it that was
+    skipped or replaced, so that a file lasts as long as the run did. However far a sink falls
+    behind, no more than two images are in memory. A sink of the main thread is written by `offer`
+    itself.
 
-    A run that nobody watches and that waits for its sinks needs no outlet.
+    A run that is not watched and that waits for its sinks needs no such thread.
+
+    States of the thread:
+
+        waiting    the slot is empty
+        writing    the image has left the slot; `offer` may fill it again
+        closing    no image will follow: write what is in the slot, or drop it after an error; end
+        failed     a write raised: the error is raised again by the next `offer` or by `close`
     """
 
     def __init__(self, row: SinkFormat, sink: Sink) -> None:
         self.sink = sink
         self.counts: Counter[str] = Counter(written=0, repeated=0, skipped=0)
-        """Pictures `written`, how often one was `repeated`, and pictures `skipped` because a newer one came."""
+        """Images `written`, `repeated` writes of one, and images `skipped` for a newer one."""
         self._watched = row.watched
         self._next: int | None = None
-        """The tick that the next picture written is for; the first that was offered, whether or not it was written."""
-        self._slot: tuple[int, Bytes] | None = None
+        """The tick that the next image stands for; at first that of the first offer."""
+        self._slot: tuple[int, Image] | None = None
         self._closing = self._dropped = False
-        self._trouble: Exception | None = None
+        self._error: Exception | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         if not row.main_thread:
-            self._thread = threading.Thread(
-                target=self._work, name=f"outlet {row.name}", daemon=True
-            )
+            self._thread = threading.Thread(target=self._work, name=f"sink {row.name}", daemon=True)
             self._thread.start()
 
     def __enter__(self) -> SinkThread:
@@ -55,11 +61,11 @@ class SinkThread:
         else:
             self._end(drain=False)
 
-    def offer(self, tick: int, image: Bytes) -> None:
-        """Hand over the picture `[H, W, 4]` of a tick; ticks only grow. The picture is not copied.
+    def offer(self, tick: int, image: Image) -> None:
+        """Pass on the image `[H, W, 4]` of a tick; ticks only grow. The image is not copied.
 
         Raises:
-            Exception: what an earlier write failed with.
+            Exception: the error of an earlier write.
         """
         if self._next is None:
             self._next = tick
@@ -67,19 +73,19 @@ class SinkThread:
             self._write(tick, image)
             return
         with self._changed:
-            self._raise_trouble()
+            self._raise_error()
             self.counts["skipped"] += self._slot is not None
             self._slot = tick, image
             self._changed.notify()
 
     def close(self) -> None:
-        """Wait until the last picture is written, and end the thread.
+        """Wait until the last image is written, and end the thread.
 
         Raises:
-            Exception: what a write failed with.
+            Exception: the error of a write.
         """
         self._end(drain=True)
-        self._raise_trouble()
+        self._raise_error()
 
     def _end(self, *, drain: bool) -> None:
         with self._changed:
@@ -91,27 +97,27 @@ class SinkThread:
         if self._thread is not None:
             self._thread.join()
 
-    def _raise_trouble(self) -> None:
-        if self._trouble is not None:
-            raise self._trouble
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
 
     def _work(self) -> None:
-        """The thread: write what is in the slot until there is nothing more to come."""
+        """The thread: write the image in the slot until no more will come."""
         try:
-            while (taken := self._take()) is not None:
-                self._write(*taken)
+            while (item := self._take()) is not None:
+                self._write(*item)
         except Exception as error:
             with self._changed:
-                self._trouble = error
+                self._error = error
                 self._slot = None
 
-    def _take(self) -> tuple[int, Bytes] | None:
+    def _take(self) -> tuple[int, Image] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._slot is not None or self._closing)
-            taken, self._slot = self._slot, None
-            return taken
+            item, self._slot = self._slot, None
+            return item
 
-    def _write(self, tick: int, image: Bytes) -> None:
+    def _write(self, tick: int, image: Image) -> None:
         due = 1 if self._watched or self._next is None else tick + 1 - self._next
         self._next = tick + 1
         for repeat in range(due):
@@ -123,22 +129,22 @@ class SinkThread:
 
 
 @contextmanager
-def open_outlets(targets: Sequence[str], stream: Stream) -> Iterator[list[SinkThread]]:
-    """Open `--sink` arguments, each behind an outlet.
+def open_sink_threads(targets: Sequence[str], stream: Stream) -> Iterator[list[SinkThread]]:
+    """Open `--sink` arguments, each behind a thread.
 
-    At the end of the block every picture is written before the first output appears, and after an error none appears.
+    At the end of the block every image is written before the first output appears; after an error
+    none appears.
 
     Raises:
         UsageError: no such sink, or it cannot be written.
         MissingDependencyError: a sink needs a package or device that is not there.
     """
     with ExitStack() as stack:
-        outlets = []
+        threads = []
         for target in targets:
             row = find_sink(target)
-            outlets.append(
-                stack.enter_context(SinkThread(row, stack.enter_context(row.open(target, stream))))
-            )
-        yield outlets
-        for outlet in outlets:
-            outlet.close()
+            sink = stack.enter_context(row.open(target, stream))
+            threads.append(stack.enter_context(SinkThread(row, sink)))
+        yield threads
+        for thread in threads:
+            thread.close()

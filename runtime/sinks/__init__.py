@@ -1,4 +1,4 @@
-"""Sinks: where frames go, one file each; adding one is adding a row."""
+"""Sinks of frames: video, images, windows, web pages; one file and one row of a table each."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SINKS: tuple[SinkFormat, ...] = (
 
 
 def find_sink(target: str) -> SinkFormat:
-    """The row that a `--sink` argument means.
+    """Return the row of a `--sink` argument.
 
     Raises:
-        UsageError: none does.
+        UsageError: no such sink.
     """
     for row in SINKS:
         if row.matches(target):

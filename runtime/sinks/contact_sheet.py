@@ -1,4 +1,4 @@
-"""`*.png` without a number: a contact sheet, frames of the whole run side by side, first to last."""
+"""`*.png` without a number: a contact sheet of frames of the whole run, first to last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.progress import human_bytes
 
 from .images import write_png
-from .sink import Bytes, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream
 
 COLUMNS = 6
 TILES = 24
@@ -22,38 +22,43 @@ SIDE = 256
 
 
 class Sampler:
-    """Keeps at most 2 TILES evenly spaced frames of a run whose length nobody knows."""
+    """Keeps at most 2 TILES evenly spaced frames of a run of unknown length."""
 
     def __init__(self) -> None:
-        self._seen = 0
+        self._count = 0
         self._step = 1
-        self._kept: list[Bytes] = []
+        self._tiles: list[Image] = []
 
-    def add(self, image: Bytes) -> None:
-        """Keep every `step`-th frame, and only every second of those once they are too many."""
-        if self._seen % self._step == 0:
-            self._kept.append(_tile(image))
-        if len(self._kept) > 2 * TILES:
-            self._kept = self._kept[::2]
+    def add(self, image: Image) -> None:
+        """Keep every `step`-th frame; drop every second of them once they are too many."""
+        if self._count % self._step == 0:
+            self._tiles.append(_tile(image))
+        if len(self._tiles) > 2 * TILES:
+            self._tiles = self._tiles[::2]
             self._step *= 2
-        self._seen += 1
+        self._count += 1
 
-    def sheet(self) -> Bytes:
+    def sheet(self) -> Image:
         """At most TILES frames in rows of COLUMNS; a place without a frame is transparent."""
         chosen = (
-            np.linspace(0, len(self._kept) - 1, min(TILES, len(self._kept))).round().astype(int)
+            np.linspace(0, len(self._tiles) - 1, min(TILES, len(self._tiles))).round().astype(int)
         )
-        height, width = self._kept[0].shape[:2]
+        height, width = self._tiles[0].shape[:2]
         columns = min(COLUMNS, len(chosen))
         sheet = np.zeros((-(-len(chosen) // columns) * height, columns * width, 4), dtype=np.uint8)
         for place, index in enumerate(chosen):
-            top, left = place // columns * height, place % columns * width
-            sheet[top : top + height, left : left + width] = self._kept[index]
+            row, column = divmod(place, columns)
+            top = row * height
+            left = column * width
+            sheet[top : top + height, left : left + width] = self._tiles[index]
         return sheet
 
 
-def _tile(image: Bytes) -> Bytes:
-    """A frame that fits into SIDE; transparent pixels are black, so averages weigh colours by their alpha."""
+def _tile(image: Image) -> Image:
+    """A frame scaled to fit into SIDE.
+
+    Transparent pixels are black, so averages weigh colours by their alpha.
+    """
     scale = min(1.0, SIDE / max(image.shape[:2]))
     size = [max(1, round(scale * side)) for side in image.shape[1::-1]]
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -13,7 +13,7 @@ from imavatar_deploy.atomic import move_into_place, staging_beside
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.progress import human_bytes
 
-from .sink import Bytes, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream
 
 NUMBER = re.compile(r"%(0\d+)?d")
 
@@ -25,11 +25,12 @@ def _matches(target: str) -> bool:
 
 @contextmanager
 def _open(target: str, stream: Stream) -> Iterator[Sink]:
-    folder, name = Path(target).parent, Path(target).name
+    folder = Path(target).parent
+    name = Path(target).name
     names: list[str] = []
     with staging_beside(Path(target)) as staging:
 
-        def write(image: Bytes) -> None:
+        def write(image: Image) -> None:
             names.append(name % (len(names) + 1))
             write_png(staging / names[-1], image)
 
@@ -38,15 +39,15 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
             move_into_place(staging / finished, folder / finished)
 
 
-def write_png(path: Path, image: Bytes) -> None:
+def write_png(path: Path, image: Image) -> None:
     """Write an RGBA image `[H, W, 4]`.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError: the file cannot be written.
     """
     _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
     try:
-        path.write_bytes(encoded.tobytes())  # cv2.imwrite crashes on a name that is no UTF-8
+        path.write_bytes(encoded.tobytes())  # cv2.imwrite crashes on a name that is not UTF-8
     except OSError as error:
         raise UsageError(
             f"{path.name} cannot be written to {path.parent.parent} ({error.strerror or error})"

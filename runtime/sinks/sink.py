@@ -1,4 +1,4 @@
-"""Sink: where the frames of a run go, and what one row of the table of sinks says."""
+"""Sink: where the frames of a run go; the row of the table of sinks; the user's controls."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from imavatar_deploy.arrays import Array, UInt8
 
-# Controls: what a person at a window or a page may change while a head plays.
+Image = UInt8[Array, "H W 4"]
+"""One RGBA frame."""
+
 FARTHEST_PITCH = 1.4
-"""Radians up or down: past the pole the view would turn over."""
+"""Largest pitch, radians up or down: past the pole the view would turn over."""
 
 NEAREST, FARTHEST = 0.25, 4.0
 """Bounds of the zoom."""
@@ -20,35 +21,37 @@ NEAREST, FARTHEST = 0.25, 4.0
 
 @dataclass
 class Controls:
-    """Shared by the loop, which reads, and the sinks, which write; single attributes, so no lock is needed."""
+    """What a user at a window or a page may change during a run.
+
+    The render loop reads and the sinks write single attributes, so no lock is needed.
+    """
 
     paused: bool = False
     stopped: bool = False
-    """The run is to end."""
+    """Ends the run."""
     recalibrate: bool = False
-    """The present face is to become the neutral one; the loop takes it back once done."""
+    """Makes the present face the neutral one; the loop resets it."""
     yaw: float = 0.0
-    """Radians by which the camera has gone about the head, to its own right."""
+    """Angle of the camera about the head, to the camera's right, radians."""
     pitch: float = 0.0
-    """Radians by which the camera is above the head."""
+    """Angle of the camera above the head, radians."""
     zoom: float = 1.0
     """2 shows the head twice as large."""
 
     def orbit(self, yaw: float, pitch: float) -> None:
-        """Turn the camera about the head by so many radians."""
+        """Turn the camera about the head by angles in radians."""
         self.yaw += yaw
         self.pitch = min(max(self.pitch + pitch, -FARTHEST_PITCH), FARTHEST_PITCH)
 
     def zoom_by(self, factor: float) -> None:
-        """Come nearer (above 1) or go away (below)."""
+        """Zoom in (above 1) or out (below)."""
         self.zoom = min(max(self.zoom * factor, NEAREST), FARTHEST)
 
     def reset(self) -> None:
-        """Back to the front."""
-        self.yaw, self.pitch, self.zoom = 0.0, 0.0, 1.0
-
-
-Bytes = NDArray[np.uint8]
+        """Return to the front view."""
+        self.yaw = 0.0
+        self.pitch = 0.0
+        self.zoom = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,20 +62,20 @@ class Stream:
     height: int
     fps: float
     controls: Controls = field(default_factory=Controls)
-    """What a sink with keys or a mouse may change."""
+    """Changed by sinks with keys or a mouse."""
     statistics: Callable[[], dict[str, Any]] = dict
-    """Figures of the run so far, by name, for a sink that shows them; called from threads of its own."""
+    """Returns the figures of the run so far, by name; called from the threads of sinks."""
 
 
 @dataclass(frozen=True)
 class Sink:
-    """An open sink: takes RGBA images `[H, W, 4]`, and says afterwards what it made of them."""
+    """An open sink, which receives RGBA images `[H, W, 4]`."""
 
-    write: Callable[[Bytes], None]
+    write: Callable[[Image], None]
     report: Callable[[], str]
-    """One line for the end of the run, once the sink is closed; empty when there is nothing to tell."""
+    """Returns one line for the end of the run, once the sink is closed, or an empty string."""
     greeting: str = ""
-    """One line for the beginning of the run: where to look, and which keys there are."""
+    """One line for the beginning of the run: where to look, and the keys."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,19 @@ class SinkFormat:
 
     name: str
     pattern: str
-    """What the user types, for example `*.mp4`."""
+    """The form of its `--sink` argument, for example `*.mp4`."""
     description: str
     matches: Callable[[str], bool]
     """Whether a `--sink` argument means this kind."""
     open: Callable[[str, Stream], AbstractContextManager[Sink]]
-    """Opens it; its output appears whole when the block ends without an error, and not at all otherwise."""
+    """Opens it. The output appears whole when the block ends without an error, else not at all."""
     watched: bool = False
-    """People look at it while it plays: the motion then keeps real time, and a frame that is late is not shown."""
+    """Whether people watch it: the motion then keeps real time, and late frames are skipped."""
     main_thread: bool = False
-    """It may be written from the main thread alone, as windows are."""
+    """Whether it must be written from the main thread, as windows must."""
 
 
-# `null`: draws every frame and keeps none, to see how fast it goes.
+# `null`: draws every frame and keeps none, to measure the speed
 
 
 @contextmanager
@@ -101,8 +104,8 @@ def _open_null(target: str, stream: Stream) -> Iterator[Sink]:
     yield Sink(write=_discard, report=str)
 
 
-def _discard(image: Bytes) -> None:
-    """Nothing is kept."""
+def _discard(image: Image) -> None:
+    """Discard an image."""
 
 
 NULL = SinkFormat(

@@ -1,4 +1,4 @@
-"""`*.mp4`: H.264 in yuv420p at a constant frame rate, which plays everywhere; transparency becomes white."""
+"""`*.mp4`: H.264 video in yuv420p at a constant frame rate; transparency becomes white."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.progress import human_bytes
 
-from .backgrounds import over, white
-from .sink import Bytes, Sink, SinkFormat, Stream
+from .backgrounds import RgbImage, over, white
+from .sink import Image, Sink, SinkFormat, Stream
 
 QUALITY = {"crf": "18", "preset": "medium"}
 """x264's constant rate factor 18 is commonly called visually lossless."""
@@ -29,16 +29,18 @@ BT709 = 1
 def _open(target: str, stream: Stream) -> Iterator[Sink]:
     if stream.width % 2 or stream.height % 2:
         raise UsageError(
-            f"H.264 video needs an even width and height, got {stream.width} x {stream.height}; choose another --size"
+            f"H.264 video needs an even width and height, got {stream.width} x {stream.height}; "
+            "choose another --size"
         )
-    count, ground = 0, white(stream)
+    count = 0
+    background = white(stream)
     with atomic_file(target) as partial, _container(target, partial) as container:
         video = _add_video(container, stream)
 
-        def write(image: Bytes) -> None:
+        def write(image: Image) -> None:
             nonlocal count
             count += 1
-            container.mux(video.encode(_yuv(image, ground)))
+            container.mux(video.encode(_yuv(image, background)))
 
         yield Sink(
             write,
@@ -66,15 +68,18 @@ def _add_video(container: Any, stream: Stream) -> Any:
     video = container.add_stream(
         "libx264", rate=Fraction(stream.fps).limit_denominator(1001), options=QUALITY
     )
-    video.width, video.height, video.pix_fmt = stream.width, stream.height, "yuv420p"
+    video.width = stream.width
+    video.height = stream.height
+    video.pix_fmt = "yuv420p"
     context = video.codec_context
-    context.color_range, context.colorspace = ColorRange.MPEG, Colorspace.ITU709
+    context.color_range = ColorRange.MPEG
+    context.colorspace = Colorspace.ITU709
     context.color_primaries = context.color_trc = BT709
     return video
 
 
-def _yuv(image: Bytes, ground: Bytes) -> Any:
-    frame = av.VideoFrame.from_ndarray(over(image, ground), format="rgb24")
+def _yuv(image: Image, background: RgbImage) -> Any:
+    frame = av.VideoFrame.from_ndarray(over(image, background), format="rgb24")
     return frame.reformat(
         format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
     )

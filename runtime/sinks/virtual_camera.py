@@ -1,4 +1,4 @@
-"""`virtualcam`: the head as a camera that meeting and streaming programs can choose; transparency becomes white."""
+"""`virtualcam`: a camera device that shows the head; transparency becomes white."""
 
 from __future__ import annotations
 
@@ -10,33 +10,36 @@ from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.optional import require
 
 from .backgrounds import over, white
-from .sink import Bytes, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream
 
 DEVICES = (
-    "on Linux install v4l2loopback-dkms and run `sudo modprobe v4l2loopback`; on Windows and macOS install OBS Studio "
-    "and start its virtual camera once"
+    "on Linux install v4l2loopback-dkms and run `sudo modprobe v4l2loopback`; on Windows and macOS "
+    "install OBS Studio and start its virtual camera once"
 )
+"""Remedies where there is no virtual camera."""
 
 
 @contextmanager
 def _open(target: str, stream: Stream) -> Iterator[Sink]:
-    device, ground, count = target.partition(":")[2], white(stream), 0
+    device = target.partition(":")[2]
+    background = white(stream)
+    count = 0
     with _camera(device or None, stream) as camera:
 
-        def write(image: Bytes) -> None:
+        def write(image: Image) -> None:
             nonlocal count
             count += 1
-            _send(camera, over(image, ground))
+            _send(camera, over(image, background))
 
         yield Sink(
             write,
             report=lambda: f"virtual camera: {count} frames sent",
-            greeting=f"virtual camera: choose {camera.device} in the program that is to show it",
+            greeting=f"virtual camera: choose {camera.device} in your meeting or streaming program",
         )
 
 
 def _camera(device: str | None, stream: Stream) -> Any:
-    """An open camera of `pyvirtualcam`, for RGB."""
+    """Open a camera of `pyvirtualcam` for RGB."""
     library = require("pyvirtualcam", extra="live")
     try:
         return library.Camera(
@@ -49,13 +52,13 @@ def _camera(device: str | None, stream: Stream) -> Any:
         ) from error
 
 
-def _send(camera: Any, image: Bytes) -> None:
-    """One frame, at once: the library's own waiting for the next is left out, as the run keeps the time."""
+def _send(camera: Any, image: Image) -> None:
+    """Send one frame at once, without the library's wait for the next: the run keeps the time."""
     try:
         camera.send(image)
     except RuntimeError as error:
         raise MissingDependencyError(
-            f"the virtual camera takes no more frames ({error}); is it still there?"
+            f"the virtual camera accepts no more frames ({error}); check that it still exists"
         ) from error
 
 

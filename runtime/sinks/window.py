@@ -1,4 +1,4 @@
-"""`window`: the head on this machine's screen, turned with the mouse; OpenCV's own windows."""
+"""`window`: the head in a window of OpenCV on this machine's screen, turned with the mouse."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ import numpy as np
 from imavatar_deploy.errors import MissingDependencyError
 
 from .backgrounds import chequered, over
-from .sink import Bytes, Controls, Sink, SinkFormat, Stream
+from .sink import Controls, Image, Sink, SinkFormat, Stream
 
-# Display: whether a window can be opened here, found out before OpenCV ends the process because it cannot.
-
+# The display: checked before OpenCV ends the process for want of one
 
 NAME = "imavatar"
-"""By which OpenCV knows our window."""
+"""OpenCV's name of the window."""
 
 INSTEAD = "or use --sink http://127.0.0.1:8080 and a browser"
 
 PATIENCE = 20.0
-"""Seconds for a display to answer; a healthy one takes half of one."""
+"""Longest answer of a display, seconds; a usual one takes half a second."""
 
 PROBE = f"import sys; sys.path[:] = filter(None, sys.path); import cv2; cv2.namedWindow({NAME!r})"
-"""A file called cv2.py in the folder where a run is started is not the package."""
+"""Opens a window. The empty path goes, so that a file cv2.py in the working folder is not
+imported."""
 
 
 def check_windows() -> None:
-    """See that windows can be opened here.
+    """Check that windows can be opened here.
 
     Raises:
         MissingDependencyError: this OpenCV has no windows, or there is no display.
     """
     if not cv2.currentUIFramework():
         raise MissingDependencyError(
-            "this OpenCV was built without windows: pip uninstall opencv-python-headless, then pip install "
-            f"opencv-python, {INSTEAD}"
+            "this OpenCV was built without windows: pip uninstall opencv-python-headless, then "
+            f"pip install opencv-python, {INSTEAD}"
         )
     if sys.platform.startswith("linux") and not _display_answers():
         raise MissingDependencyError(
-            f"no window can be opened on the display (DISPLAY is {os.environ.get('DISPLAY', '')!r}): log in to a "
-            f"desktop, {INSTEAD}"
+            "no window can be opened on the display "
+            f"(DISPLAY is {os.environ.get('DISPLAY', '')!r}): log in to a desktop, {INSTEAD}"
         )
 
 
 def _display_answers() -> bool:
-    """Whether a process that opens a window lives: Qt ends its process where there is no display, and GTK may."""
+    """Whether a process that opens a window survives: without a display Qt ends it, and GTK may."""
     try:
         return not subprocess.run(
             [sys.executable, "-c", PROBE], capture_output=True, timeout=PATIENCE, check=False
@@ -59,16 +59,19 @@ def _display_answers() -> bool:
         return False
 
 
+# Keys and mouse
+
 HELP = "drag: turn, {zoom}: zoom, space: pause, r: front, c: calibrate, q: end"
 
 TURN = np.pi
-"""Radians for a drag over the whole width."""
+"""Angle of a drag over the whole width, radians."""
 
 STEP = 1.1
-"""Zoom of one key, and of one notch of the wheel."""
+"""Zoom factor of one key, and of one notch of the wheel."""
 
 QT = "QT"
-"""Windows of this framework take the wheel for a magnifying glass of their own, and cannot be told not to."""
+"""Windows of this framework use the wheel for a magnifier of their own, which cannot be
+disabled."""
 
 
 def _pause(controls: Controls) -> None:
@@ -106,40 +109,40 @@ KEYS: dict[str, Callable[[Controls], None]] = {
 
 
 class Window:
-    """An open window; from the main thread alone."""
+    """An open window. Use it from the main thread only."""
 
     def __init__(self, stream: Stream) -> None:
-        self._controls, self._width = stream.controls, stream.width
-        self._ground = chequered(stream)
+        self._controls = stream.controls
+        self._width = stream.width
+        self._background = chequered(stream)
         self._dragged_from: tuple[int, int] | None = None
-        self._seen = False
-        self.shown = 0
+        self._was_visible = False
+        self.count = 0
+        """Frames shown."""
         cv2.namedWindow(NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         cv2.resizeWindow(NAME, stream.width, stream.height)
         cv2.setWindowTitle(NAME, f"{NAME} - {help_here()}")
         cv2.setMouseCallback(NAME, self.mouse)
 
-    def write(self, image: Bytes) -> None:
-        """Show an image and obey the keys and the mouse; a window once closed stays closed."""
+    def write(self, image: Image) -> None:
+        """Show an image and process keys and mouse; a window once closed stays closed."""
         if self._controls.stopped:
             return
-        cv2.imshow(NAME, cv2.cvtColor(over(image, self._ground), cv2.COLOR_RGB2BGR))
-        self.shown += 1
+        cv2.imshow(NAME, cv2.cvtColor(over(image, self._background), cv2.COLOR_RGB2BGR))
+        self.count += 1
         self.key(cv2.pollKey())
         visible = _is_visible()
-        if (
-            self._seen and not visible
-        ):  # a window that never said it was visible cannot say that it was closed
+        if self._was_visible and not visible:  # some frameworks never report a window as visible
             self._controls.stopped = True
-        self._seen |= visible
+        self._was_visible |= visible
 
     def key(self, code: int) -> None:
-        """Obey a key; -1 is none."""
-        if (order := KEYS.get(chr(code & 0xFF).lower())) is not None:
-            order(self._controls)
+        """Process a key; -1 is none."""
+        if (action := KEYS.get(chr(code & 0xFF).lower())) is not None:
+            action(self._controls)
 
     def mouse(self, event: int, x: int, y: int, flags: int, _: object) -> None:
-        """A drag turns the head as if it were held where the mouse is; the wheel zooms."""
+        """Process the mouse: a drag turns the head with the pointer; the wheel zooms."""
         if event == cv2.EVENT_MOUSEWHEEL and not _has_own_wheel():
             (_nearer if flags > 0 else _farther)(self._controls)
         elif event == cv2.EVENT_LBUTTONUP:
@@ -151,14 +154,14 @@ class Window:
             self._controls.orbit((left - x) * TURN / self._width, (y - top) * TURN / self._width)
 
     def close(self) -> None:
-        """Take it from the screen, if its user has not."""
+        """Close the window, unless the user has."""
         with suppress(cv2.error):
             cv2.destroyWindow(NAME)
             cv2.pollKey()
 
 
 def help_here() -> str:
-    """What the keys and the mouse do, in one line."""
+    """The functions of keys and mouse in one line."""
     return HELP.format(zoom="+ -" if _has_own_wheel() else "wheel or + -")
 
 
@@ -180,7 +183,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
     try:
         yield Sink(
             window.write,
-            report=lambda: f"window: {window.shown} frames shown",
+            report=lambda: f"window: {window.count} frames shown",
             greeting=f"window: {help_here()}",
         )
     finally:

@@ -1,4 +1,4 @@
-"""Sources: where motion comes from, one file each; adding one is adding a row."""
+"""Sources of motion: trackers over UDP, a webcam, recordings; a file and a row of a table each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     open_see_face.PROTOCOL,
     ifacialmocap.PROTOCOL,
 )
-"""What datagrams are understood."""
+"""The table of protocols over UDP."""
 
 SOURCES: tuple[SourceFormat, ...] = (webcam.FORMAT, track.FORMAT, *map(datagram_format, PROTOCOLS))
 """The table of `--source`."""

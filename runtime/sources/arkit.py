@@ -1,4 +1,4 @@
-"""A face in ARKit's words, put together from what a tracker sends."""
+"""ARKit observations: trackers' rotations -> model axes, 52 weights -> an observation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float64
 from imavatar_deploy.checks import ensure_finite
 from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.errors import InputError
@@ -17,28 +17,32 @@ from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
 from .observation import Observation
 
-# Turns: rotations as trackers send them (angles, quaternions, matrices, directions) -> axis-angle in model axes.
+# Rotations: angles, quaternions, matrices and directions -> axis-angle in model axes
 #
-# Model axes: +X to the person's own left, +Y up, +Z out of the face. By the right-hand rule a turn about +X lowers the
-# chin, one about +Y turns the nose to the person's left, one about +Z tilts the crown to the person's right shoulder.
+# Model axes: +X to the person's own left, +Y up, +Z out of the face. By the right-hand rule a
+# rotation about +X lowers the chin, one about +Y turns the nose to the person's left, one about +Z
+# tilts the crown to the person's right shoulder.
 
-
-Vector = NDArray[np.float64]
+Vector = Float64[Array, "3"]
+"""Axis-angle, radians."""
 
 SHORTEST = 1e-6
-"""A quaternion or a direction that is shorter has no direction to speak of."""
+"""Length below which a quaternion or a direction is degenerate."""
+
+PLACE: Mapping[str, int] = {name: place for place, name in enumerate(ARKIT_NAMES)}
+"""Index of each shape in an observation's weights."""
 
 
-def still() -> Vector:
-    """No turn."""
+def no_rotation() -> Vector:
+    """The axis-angle of no rotation."""
     return np.zeros(3)
 
 
-def of_matrix(matrix: NDArray[np.float64]) -> Vector:
-    """A rotation matrix `[3, 3]`, or the nearest one.
+def of_matrix(matrix: Float64[Array, "3 3"]) -> Vector:
+    """Axis-angle of a rotation matrix `[3, 3]`, or of the rotation nearest to it.
 
     Raises:
-        InputError: it is not finite.
+        InputError: the matrix is not finite.
     """
     ensure_finite("a rotation matrix", matrix)
     return np.asarray(
@@ -46,13 +50,15 @@ def of_matrix(matrix: NDArray[np.float64]) -> Vector:
     )[:, 0]
 
 
-def matrix_of(vector: Vector) -> NDArray[np.float64]:
-    """Axis-angle `[3]` -> rotation matrix `[3, 3]`."""
+def matrix_of(vector: Vector) -> Float64[Array, "3 3"]:
+    """Rotation matrix `[3, 3]` of an axis-angle `[3]`."""
     return np.asarray(cv2.Rodrigues(vector)[0], dtype=np.float64)
 
 
 def of_angles(left: float, down: float, right_shoulder: float) -> Vector:
-    """R = Ry(left) Rx(down) Rz(right_shoulder), radians: roll first, as Unity, Unreal and ARKit's users do.
+    """Axis-angle of R = Ry(left) Rx(down) Rz(right_shoulder), radians.
+
+    Roll comes first, as in Unity, Unreal and programs that use ARKit.
 
     Raises:
         InputError: an angle is not finite.
@@ -68,10 +74,10 @@ def of_angles(left: float, down: float, right_shoulder: float) -> Vector:
 
 
 def of_quaternion(x: float, y: float, z: float, w: float) -> Vector:
-    """A quaternion of any length but zero, the real part last.
+    """Axis-angle of a quaternion of any length but zero, the real part last.
 
     Raises:
-        InputError: it is not finite, or is zero.
+        InputError: the quaternion is not finite, or is zero.
     """
     quaternion = np.array([x, y, z, w])
     ensure_finite("a quaternion", quaternion)
@@ -83,8 +89,8 @@ def of_quaternion(x: float, y: float, z: float, w: float) -> Vector:
     return axis_angles(np.roll(quaternion, 1)[None] / length)
 
 
-def in_turn(*vectors: Vector) -> Vector:
-    """Axis-angles of bones from the root outwards -> that of the last bone, seen from the root."""
+def chained(*vectors: Vector) -> Vector:
+    """Axis-angle of the last bone relative to the root, given those from the root outwards."""
     matrix = np.eye(3)
     for vector in vectors:
         matrix = matrix @ matrix_of(vector)
@@ -92,20 +98,18 @@ def in_turn(*vectors: Vector) -> Vector:
 
 
 def towards(direction: Sequence[float]) -> Vector:
-    """The turn, without roll, of an eye that looks along +Z at rest and along `direction` now; none where it has none.
+    """Rotation without roll of an eye that looks along +Z at rest and along `direction` now.
+
+    A direction without length gives no rotation.
 
     Raises:
-        InputError: it is not finite.
+        InputError: the direction is not finite.
     """
     x, y, z = direction
     ensure_finite("a direction of gaze", np.array([x, y, z]))
     if math.hypot(x, y, z) < SHORTEST:
-        return still()
+        return no_rotation()
     return of_angles(math.atan2(x, z), math.atan2(-y, math.hypot(x, z)), 0.0)
-
-
-PLACE: Mapping[str, int] = {name: place for place, name in enumerate(ARKIT_NAMES)}
-"""Where in an observation's weights each shape is."""
 
 
 def arkit_observation(
@@ -115,19 +119,24 @@ def arkit_observation(
     right_eye: Vector | None = None,
     time: float | None = None,
 ) -> Observation:
-    """Weights in the order of ARKIT_NAMES, held between 0 and 1, and axis-angles in model axes -> an observation.
+    """Return an observation of ARKit weights and axis-angles in model axes.
 
-    An eye that is left out stays straight: who turns weights into an avatar's words takes eyes that are all zero for
-    "not sent", and the eyeLook shapes for the gaze.
+    An eye that is left out stays straight. Retargeting takes eyes that are all zero as "not sent",
+    and then uses the eyeLook shapes for the gaze.
+
+    Args:
+        weights: 52, in the order of ARKIT_NAMES; clipped to 0..1.
+        head, left_eye, right_eye: axis-angles `[3]`, radians.
+        time: seconds on the sender's clock.
 
     Raises:
-        InputError: something is not finite, or there are not 52 weights.
+        InputError: a value is not finite, or there are not 52 weights.
     """
-    values: NDArray[np.float64] = np.fromiter(weights, dtype=np.float64)
+    values: Float64[Array, "52"] = np.fromiter(weights, dtype=np.float64)
     ensure_finite("observed weights", values)
     pose = np.zeros(POSE_SIZE)
-    for first, turn in ((0, head), (9, left_eye), (12, right_eye)):
-        pose[first : first + 3] = still() if turn is None else turn
+    for first, rotation in ((0, head), (9, left_eye), (12, right_eye)):
+        pose[first : first + 3] = no_rotation() if rotation is None else rotation
     return Observation(
         ARKIT, np.clip(values, 0, 1).astype(np.float32), pose.astype(np.float32), time
     )

@@ -1,12 +1,14 @@
-"""MediaPipe's FaceLandmarker with the user's own model file: an image -> the face in ARKit's words.
+"""MediaPipe's FaceLandmarker with the user's own model file: an image -> a face as ARKit weights.
 
-mediapipe 1.2 brings no model and has no `solutions` any more; nothing is fetched here. What it gives, from its own
-sources and https://developers.google.com/edge/api/mediapipe:
-- 52 categories by name, `_neutral` first, then ARKit's but for tongueOut; left and right are the person's own unless
-  the picture is mirrored, and OpenCV's is not.
-- The matrix takes its canonical face (+x the person's left, +y up, +z out of it, centimetres) to a camera that looks
-  along its own -z with +y up: its rotation is the head's in the model's axes, straight when it looks into the camera.
-- The eyes' turns are not given: the eyeLook shapes alone say where they look.
+mediapipe 1.2 contains no model and no `solutions`; no model is downloaded here. Its output, from
+its sources and https://developers.google.com/edge/api/mediapipe:
+
+- 52 categories by name, `_neutral` first, then ARKit's without tongueOut. Left and right are the
+  person's own unless the image is mirrored; OpenCV's is not.
+- A matrix that maps its canonical face (+x the person's left, +y up, +z out of it, centimetres) to
+  a camera that looks along its own -z with +y up. Its rotation is the head's in model axes, zero
+  for a head that looks straight into the camera.
+- No rotations of the eyes: the eyeLook shapes alone describe the gaze.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from imavatar_deploy import optional
+from imavatar_deploy.arrays import Array, Float, UInt8
 from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
@@ -28,10 +30,11 @@ from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 from .arkit import PLACE, arkit_observation, of_matrix
 from .observation import Observation
 
-Bytes = NDArray[np.uint8]
+Picture = UInt8[Array, "H W 3"]
+"""A camera's image, BGR."""
 
-Look = Callable[[Bytes, float], Observation | None]
-"""A picture `[H, W, 3]` BGR and its time in seconds -> the face in it, or None."""
+FaceDetector = Callable[[Picture, float], Observation | None]
+"""An image `[H, W, 3]` BGR and its time in seconds -> the face in it, or None."""
 
 
 class Category(Protocol):
@@ -42,9 +45,9 @@ class Category(Protocol):
 
 
 def observation_of(
-    categories: Iterable[Category], matrix: NDArray[np.float64], time: float | None
+    categories: Iterable[Category], matrix: Float[Array, "..."], time: float | None
 ) -> Observation:
-    """MediaPipe's categories and its matrix `[4, 4]` of one face -> an observation; shapes that are left out are 0.
+    """Convert MediaPipe's categories and its matrix `[4, 4]` of one face; missing shapes are 0.
 
     Raises:
         InputError: a value is missing or not finite, or no category has an ARKit name.
@@ -55,18 +58,23 @@ def observation_of(
     named = [name for name in scores if name in PLACE]
     if not named:
         raise InputError(
-            "the face model gives no ARKit shapes: use a face_landmarker.task with blendshapes"
+            "the face model has no ARKit shapes: use a face_landmarker.task with blendshapes"
         )
     for name in named:
         weights[PLACE[name]] = np.nan if scores[name] is None else scores[name]
-    return arkit_observation(weights, of_matrix(np.asarray(matrix)[:3, :3]), time=time)
+    rotation = np.asarray(matrix, dtype=np.float64)[:3, :3]
+    return arkit_observation(weights, of_matrix(rotation), time=time)
 
 
-def looking(landmarker: Any, as_image: Callable[[Bytes], Any]) -> Look:
-    """What an open landmarker sees; `as_image` wraps an RGB picture for it. It refuses times that do not grow."""
+def detector_of(landmarker: Any, as_image: Callable[[Picture], Any]) -> FaceDetector:
+    """The face detector of an open landmarker, which requires times that grow.
+
+    Args:
+        as_image: wraps an RGB image `[H, W, 3]` for the landmarker.
+    """
     last = -1
 
-    def look(picture: Bytes, time: float) -> Observation | None:
+    def detect(picture: Picture, time: float) -> Observation | None:
         nonlocal last
         last = max(last + 1, int(time * 1000))
         image = as_image(np.ascontiguousarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)))
@@ -77,30 +85,28 @@ def looking(landmarker: Any, as_image: Callable[[Bytes], Any]) -> Look:
             result.face_blendshapes[0], result.facial_transformation_matrixes[0], time
         )
 
-    return look
+    return detect
 
 
 @contextmanager
-def open_landmarker(model: str) -> Iterator[Look]:
+def open_landmarker(model: str) -> Iterator[FaceDetector]:
     """Open MediaPipe with a model file.
 
     Raises:
-        MissingDependencyError: mediapipe is not there.
+        MissingDependencyError: mediapipe is not installed.
         InputError: the model cannot be read.
     """
     mediapipe = optional.require("mediapipe", extra="webcam")
     if not Path(model).is_file():
-        raise InputError(
-            f"no face model {model!r}: give the path of a face_landmarker.task that you have"
-        )
-    with _created(mediapipe, model) as landmarker:
-        yield looking(
+        raise InputError(f"no face model {model!r}: give the path of a face_landmarker.task file")
+    with _landmarker(mediapipe, model) as landmarker:
+        yield detector_of(
             landmarker,
             lambda rgb: mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb),
         )
 
 
-def _created(mediapipe: Any, model: str) -> Any:
+def _landmarker(mediapipe: Any, model: str) -> Any:
     vision = mediapipe.tasks.vision
     options = vision.FaceLandmarkerOptions(
         base_options=mediapipe.tasks.BaseOptions(model_asset_path=model),

@@ -1,34 +1,38 @@
-"""Our own stream, FLAME over UDP (`docs/flame-stream.md`): any program's expression codes, or ARKit weights."""
+"""FLAME over UDP (`docs/flame-stream.md`): expression codes or ARKit weights from any program, `udp://:9000`."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.conventions import EXPRESSION_SIZE
 
-from ..streams.flame_packet import ARKIT, MOST_BYTES, Float, decode
+from ..streams.flame_packet import ARKIT, MOST_BYTES, decode
 from .observation import Observation
 from .source import Parser, Protocol
 
 
 def parse(packet: bytes) -> tuple[Observation, ...]:
-    """One packet -> one observation; none where the sender saw no face.
+    """Read one packet into one observation; none where the sender saw no face.
 
     Raises:
         InputError: the packet is malformed.
     """
-    sent = decode(packet)
-    if not len(sent.weights):
+    face = decode(packet)
+    if not len(face.weights):
         return ()
-    weights = sent.weights if sent.edition == ARKIT else _first_fifty(sent.weights)
-    return (Observation(sent.edition, weights, sent.pose, sent.time, sent.sequence),)
+    weights = face.weights if face.edition == ARKIT else _first_fifty(face.weights)
+    return (Observation(face.edition, weights, face.pose, face.time, face.sequence),)
 
 
-def _first_fifty(code: Float) -> Float:
-    """What an avatar has of a code: FLAME's axes come in order of their variance, so those left out matter least."""
+def _first_fifty(code: Float32[Array, " N"]) -> Float32[Array, "50"]:
+    """The coefficients that an avatar has, padded with zeros.
+
+    FLAME's axes are in order of variance, so the others matter least.
+    """
     fifty = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
-    kept = code[:EXPRESSION_SIZE]
-    fifty[: len(kept)] = kept
+    first = code[:EXPRESSION_SIZE]
+    fifty[: len(first)] = first
     return fifty
 
 

@@ -1,20 +1,25 @@
-"""iFacialMocap (iPhone, ARKit): one line of text a frame, `ifacialmocap://PHONE`.
+"""iFacialMocap (iPhone, ARKit), `ifacialmocap://PHONE`: one line of text a frame.
 
     mouthSmile_R-12|...|=head#x,y,z,px,py,pz|rightEye#x,y,z|leftEye#x,y,z|
 
-Weights are 0..100 with `-` before the value (version 1) or `&` (version 2, which may be negative); `_L` and `_R` are
-the sides; blocks come in any order and not every frame has every shape (the maker's own example has 50), so what is
-left out stays as it was. Unknown blocks are ignored. It begins to send, to its own port, when it has heard `HELLO`.
+Weights are 0..100 with `-` before the value (version 1) or `&` (version 2, which may be negative);
+`_L` and `_R` are the sides. Blocks come in any order, and not every frame has every shape (the
+maker's own example has 50): a missing shape keeps its value. Unknown blocks are ignored. The app
+begins to send, to its own port, when it receives `HELLO`.
 
 Angles are degrees. Their order and signs are not documented:
-- Order: the maker's receiver for Unity gives the three to Quaternion.Euler (z first, then x, then y). In that order,
-  and in no other, the eyes of the maker's example have no roll to four digits, as Apple says of ARKit's.
-- Signs: in the same example the head's x is -21 and the eyes' +6, and the right eye's y is +2.4, the left one's -1.7.
-  A person who looks at the phone 66 cm away squints by 5 degrees, so +y turns to the person's *left* if `rightEye` is
-  the person's own, and the eyes' +x looks down while the chin is up. That is ARKit's frame, the model's own.
-(Unsure: VRCFaceTracking's module finds left and right of the weights exchanged; the app can mirror. It would mirror
-the angles with them: then the avatar is a mirror image of the person, not a wrong face. `trackingStatus-0` is taken to
-mean that there is no face; the maker does not say.)
+
+- Order: the maker's receiver for Unity passes the three to Quaternion.Euler (z first, then x, then
+  y). In that order, and in no other, the eyes of the maker's example have no roll to four digits,
+  as Apple documents for ARKit's.
+- Signs: in the same example the head's x is -21 and the eyes' +6, and the right eye's y is +2.4,
+  the left one's -1.7. A person who looks at the phone 66 cm away squints by 5 degrees, so +y turns
+  to the person's *left* if `rightEye` is the person's own, and the eyes' +x looks down while the
+  chin is up. That is ARKit's frame, which is the model's.
+
+Open questions: VRCFaceTracking's module finds left and right of the weights exchanged; the app can
+mirror. It would mirror the angles with them: then the avatar is a mirror image of the person, not a
+wrong face. `trackingStatus-0` is taken for "no face"; it is not documented.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from math import radians
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from .arkit import PLACE, Vector, arkit_observation, of_angles, still
+from .arkit import PLACE, Vector, arkit_observation, no_rotation, of_angles
 from .observation import Observation
 from .source import Parser, Protocol
 
@@ -53,26 +58,26 @@ def _numbers(text: str, least: int) -> list[float]:
     return numbers
 
 
-class _Phone:
-    """What one phone last said of each shape and bone."""
+class _PhoneParser:
+    """Parses the packets of one phone; keeps the last value of each shape and bone."""
 
     def __init__(self) -> None:
         self._weights = [0.0] * len(ARKIT_NAMES)
-        self._turns: dict[str, Vector] = {name: still() for name in TURNS}
+        self._turns: dict[str, Vector] = {name: no_rotation() for name in TURNS}
 
     def __call__(self, packet: bytes) -> list[Observation]:
-        known = [self._block(block.strip()) for block in _text(packet).split("|")]
-        if not any(known):
+        kinds = [self._block(block.strip()) for block in _text(packet).split("|")]
+        if not any(kinds):
             raise InputError(
                 f"an iFacialMocap packet must name ARKit's shapes, got {packet[:40]!r}"
             )
-        if "no face" in known:
+        if "no face" in kinds:
             return []
         head, left_eye, right_eye = (self._turns[name] for name in TURNS)
         return [arkit_observation(self._weights, head, left_eye, right_eye)]
 
     def _block(self, block: str) -> str:
-        """Take in one block; what it was of, nothing where it is unknown."""
+        """Store one block; return its kind: `shape`, `bone`, `no face`, or "" if unknown."""
         name, hash_sign, values = block.partition("#")
         if hash_sign:
             return self._bone(name.lstrip("=").strip(), values)
@@ -99,7 +104,7 @@ def _text(packet: bytes) -> str:
 
 
 def _parser() -> Parser:
-    return _Phone()
+    return _PhoneParser()
 
 
 PROTOCOL = Protocol(

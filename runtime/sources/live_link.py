@@ -1,24 +1,28 @@
-"""Live Link Face (Epic's app, Apple's ARKit): 52 weights, head and eyes in one datagram, `livelink://:11111`.
+"""Live Link Face (Epic's app, Apple's ARKit), `livelink://:11111`: weights, head and eyes.
 
     u8 version 6, i32 n, n bytes of device id, i32 m, m bytes of subject name,
-    i32 frame, f32 sub-frame, i32 rate, i32 rate's denominator, u8 61, 61 x f32          (big-endian)
+    i32 frame, f32 sub-frame, i32 rate, i32 rate's denominator, u8 61, 61 x f32        (big-endian)
 
-The 61 are ARKit's weights in Apple's order, then yaw, pitch, roll of the head and of both eyes. Without a face the
-packet ends before the 61, or already before the frame.
+The 61 are ARKit's weights in Apple's order, then yaw, pitch, roll of the head and of both eyes.
+Without a face the packet ends before the 61, or already before the frame.
 
-Signs and units are documented by nobody. What speaks for the reading below:
-- Unreal's AppleARKitConversion.h turns ARKit's face (right-handed; Apple: +x "the face's own left", +y up, +z out of
-  the face: the model's own axes) by the quaternion (-z, x, y, -w) into a left-handed frame in which the face looks
-  along -X, and its AppleARKitFaceMeshConversion.h takes the yaw, pitch and roll of that FRotator. So the yaw is
-  *negative* when the nose goes to the person's left, the pitch positive when the chin goes down, the roll *negative*
-  when the crown goes to the person's right shoulder, and roll is applied first, yaw last.
-- MeFaMo, written against Unreal, sends a head it found in such axes as (-yaw, pitch, -roll); VRCFaceTracking's module
-  takes +LeftEyeYaw for right and -LeftEyePitch for up: the same signs from two more sides.
-- Radians: MeFaMo sends radians, and recordings of the app fit (0.27 at some 15 degrees). Unreal's own plugin divided
-  degrees by 180 instead; the app does not seem to.
-(Unsure: the app with Unreal's setting "FaceRelative" would negate yaw and roll and exchange left and right *all at
-once*: then the avatar is a mirror image of the person, not a wrong face. Held in landscape, the app is said to exchange
-the head's axes.)
+Signs and units are not documented. Evidence for those used here:
+
+- Unreal's AppleARKitConversion.h converts ARKit's face (right-handed; Apple: +x "the face's own
+  left", +y up, +z out of the face: the model's axes) by the quaternion (-z, x, y, -w) to a
+  left-handed frame in which the face looks along -X, and its AppleARKitFaceMeshConversion.h takes
+  the yaw, pitch and roll of that FRotator. So the yaw is *negative* when the nose goes to the
+  person's left, the pitch positive when the chin goes down, the roll *negative* when the crown goes
+  to the person's right shoulder, and roll is applied first, yaw last.
+- MeFaMo, written against Unreal, sends a head measured in such axes as (-yaw, pitch, -roll);
+  VRCFaceTracking's module takes +LeftEyeYaw for right and -LeftEyePitch for up: the same signs from
+  two more programs.
+- Radians: MeFaMo sends radians, and recordings of the app agree (0.27 at some 15 degrees). Unreal's
+  own plugin divided degrees by 180 instead; the app does not seem to.
+
+Open questions: the app with Unreal's setting "FaceRelative" would negate yaw and roll and exchange
+left and right *all at once*; then the avatar is a mirror image of the person, not a wrong face.
+Held in landscape, the app is reported to exchange the head's axes.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ MOST_BYTES = 774
 
 
 def _after_text(packet: bytes, start: int) -> int:
-    """Where a text that begins at `start` with its length ends."""
+    """The offset behind a text that begins with its length at `start`."""
     if len(packet) < start + LENGTH.size:
         raise InputError(
             f"a Live Link Face packet must name its device and subject, got {len(packet)} bytes"
@@ -59,7 +63,7 @@ def _after_text(packet: bytes, start: int) -> int:
 
 
 def _seconds(frame: int, sub_frame: float, rate: int, denominator: int) -> float | None:
-    """The time of day on the sender's clock; None where it sends no rate (some senders divide it away to 0)."""
+    """The time of day on the sender's clock; None without a rate (some senders send 0)."""
     if rate <= 0 or denominator <= 0 or not math.isfinite(sub_frame):
         return None
     return (frame + sub_frame) * denominator / rate
@@ -70,10 +74,10 @@ def _turn(yaw: float, pitch: float, roll: float) -> Vector:
 
 
 def parse(packet: bytes) -> list[Observation]:
-    """One packet -> its face, or none.
+    """Read the face in a packet, or none.
 
     Raises:
-        InputError: it is not a packet of Live Link Face.
+        InputError: the bytes are not a packet of Live Link Face.
     """
     if packet[:1] != bytes([VERSION]):
         raise InputError(

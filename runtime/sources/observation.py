@@ -1,4 +1,4 @@
-"""Observation: what a tracker saw at one moment, whatever its protocol, and when it arrived here."""
+"""Observation: one face from a tracker; Inbox: the queue from a source's thread to the loop."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ from imavatar_deploy.conventions import EDITIONS, EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-Float = NDArray[np.float32]
-
 WEIGHTS = {ARKIT: len(ARKIT_NAMES)} | dict.fromkeys(EDITIONS, EXPRESSION_SIZE)
-"""How many weights each vocabulary has."""
+"""Number of weights of each vocabulary."""
+
+ROOM = 256
+"""Observations that an inbox holds: four seconds at 60 a second."""
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """One face at one moment, in the tracker's own vocabulary but in model axes.
+    """One face at one time, in the tracker's own vocabulary but in model axes.
 
     Raises:
         InputError: an unknown vocabulary, a wrong number of values, or one that is not finite.
     """
 
     vocabulary: str
-    """A head-model edition, whose expression code `weights` is, or `ARKIT`."""
-    weights: Float  # [50] expression code, or [52] ARKit weights 0..1 in the order of ARKIT_NAMES
-    pose: Float  # [15] axis-angle, radians: global (the head's rotation), neck, jaw, eyeL, eyeR
+    """A head-model edition, of whose expression codes `weights` is one, or `ARKIT`."""
+    weights: NDArray[np.float32]
+    """[50] expression code, or [52] ARKit weights 0..1 in the order of ARKIT_NAMES."""
+    pose: NDArray[np.float32]
+    """[15] axis-angle, radians: global (the head's rotation), neck, jaw, eyeL, eyeR."""
     time: float | None = None
     """Seconds on the sender's own clock; None where the protocol has none."""
     sequence: int | None = None
-    """Counts up by one a packet; None where the protocol has none."""
+    """Number of the packet, which grows by one; None where the protocol has none."""
 
     def __post_init__(self) -> None:
         if self.vocabulary not in WEIGHTS:
@@ -57,26 +60,21 @@ class Observation:
 
 
 class Arrival(NamedTuple):
-    """An observation and when it came."""
+    """An observation and its time of arrival."""
 
     observation: Observation
-    arrived: float
-    """`time.monotonic()` of this machine."""
-
-
-# Inbox: where a source's thread leaves observations and the player's loop takes them; bounded, never blocking.
-
-
-ROOM = 256
-"""Observations kept between two looks: four seconds of 60 a second."""
+    arrived: float  # `time.monotonic()` of this machine
 
 
 class Inbox:
-    """What a live source puts in, in order of arrival; the oldest is thrown away when it is full.
+    """Observations of a live source in order of arrival; bounded, and never blocking.
 
-    Every way in which a packet can end is counted: `received` (well-formed), `lost` (by their
-    numbers), `malformed`, `empty` (no face in it), `repeated`, `foreign` (another sender's),
-    `overflowed`, `early` (before the first frame could be drawn), and what the motion adds.
+    A source's thread fills it and the render loop empties it. When it is full, the oldest
+    observation is discarded.
+
+    `counts` has every fate of a packet: `received` (well-formed), `lost` (by sequence numbers),
+    `malformed`, `empty` (no face in it), `repeated`, `foreign` (of another sender), `overflowed`,
+    `early` (before the first frame could be drawn), and those that `MotionPipeline` adds.
     """
 
     def __init__(self) -> None:
@@ -84,25 +82,25 @@ class Inbox:
         self._waiting: deque[Arrival] = deque(maxlen=ROOM)
         self.counts: Counter[str] = Counter()
         self.ended = threading.Event()
-        """Set when nothing will come any more."""
-        self.trouble: Exception | None = None
-        """Why it ended, where that is an error to be told."""
+        """Set when the source has ended."""
+        self.error: Exception | None = None
+        """The error that ended the source; None where it ended as usual."""
 
     def put(self, observation: Observation, arrived: float | None = None) -> None:
-        """Leave an observation; `arrived` is now where it is left out."""
+        """Add an observation; `arrived` is the present time when left out."""
         with self._lock:
             self.counts["received"] += 1
             self.counts["overflowed"] += len(self._waiting) == ROOM
             self._waiting.append(Arrival(observation, monotonic() if arrived is None else arrived))
 
-    def count(self, what: str, number: int = 1) -> None:
+    def count(self, fate: str, number: int = 1) -> None:
         """Count packets that are no observation."""
         with self._lock:
-            self.counts[what] += number
+            self.counts[fate] += number
 
     def take(self) -> list[Arrival]:
-        """Everything that came since the last look, in order of arrival."""
+        """Return everything since the last call, in order of arrival."""
         with self._lock:
-            taken = list(self._waiting)
+            arrivals = list(self._waiting)
             self._waiting.clear()
-            return taken
+            return arrivals

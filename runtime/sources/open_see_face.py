@@ -1,23 +1,28 @@
-"""OpenSeeFace (webcam tracker for avatars): 1785 bytes a face, several faces one after the other, `openseeface://:11573`.
+"""OpenSeeFace (webcam tracker for avatars), `openseeface://:11573`: faces of 1785 bytes each.
 
-    f64 time, i32 id, f32 width, height, f32 eyes open (right, left), u8 success, f32 error, f32 quaternion x y z w,
-    f32 euler[3], f32 translation[3], f32 confidence[68], f32 landmark[68] (y, x), f32 point[70] (x, -y, -z),
-    f32 feature[14]                                                                                (little-endian)
+    f64 time, i32 id, f32 width, height, f32 eyes open (right, left), u8 success, f32 error,
+    f32 quaternion x y z w, f32 euler[3], f32 translation[3], f32 confidence[68],
+    f32 landmark[68] (y, x), f32 point[70] (x, -y, -z), f32 feature[14]             (little-endian)
 
 From its facetracker.py and tracker.py:
-- Landmarks go to solvePnP as (row, column), so its camera's axes are image-down, image-right, away from the camera; its
-  face's are the person's right, up, out of the face. Begun from zero it finds the face *behind* the camera (z of the
-  translation about -4), with the first two rows negated: to a weak perspective the same picture, and the reason for the
-  tracker's Euler angles of about (180, 8, 90) at rest, degrees. A test finds a face in the same way.
-- `matrix_to_quaternion` is written for row vectors: what is sent is the *conjugate* of face to camera.
+
+- Landmarks go to solvePnP as (row, column), so its camera's axes are image-down, image-right, away
+  from the camera; its face's are the person's right, up, out of the face. Started from zero it
+  finds the face *behind* the camera (z of the translation about -4), with the first two rows
+  negated. To a weak perspective that is the same image, and it explains the tracker's Euler angles
+  of about (180, 8, 90) degrees at rest. A test finds a face in the same way.
+- `matrix_to_quaternion` is written for row vectors: it sends the *conjugate* of face to camera.
 - `point` 66 and 67 are the right and left pupil, 68 and 69 the centres of the eyeballs.
-- The solver's optics are rough: a head that looks straight into the camera comes out some 10 degrees off; a calibration
-  of the neutral face takes that away.
-- A feature is -1..1 about this person's median: eyes and mouth open above 0; brows up above 0; a mouth corner *down*
-  above 0 (the height of the upper lip less that of the corner); corners out and mouth wide above 0. How steep and how
-  bent a brow is has no counterpart among ARKit's shapes and is left out.
-(Unsure: how strongly ARKit's weights should follow a feature; they are taken as they are. Of two programs that were
-seen, one takes a corner's sign as it follows from the formula, as here, the other the other way round.)
+- The solver's optics are rough: a head that looks straight into the camera comes out some 10
+  degrees off; a calibration of the neutral face removes that.
+- A feature is -1..1 about this person's median: eyes and mouth open above 0; brows up above 0; a
+  mouth corner *down* above 0 (the height of the upper lip less that of the corner); corners out and
+  mouth wide above 0. How steep and how bent a brow is has no counterpart among ARKit's shapes and
+  is left out.
+
+Open questions: how strongly ARKit's weights should follow a feature (they are taken as they are),
+and the sign of a mouth corner: of two programs, one takes it as it follows from the formula, as
+here, the other takes the opposite.
 """
 
 from __future__ import annotations
@@ -36,9 +41,9 @@ from .arkit import (
     Vector,
     arkit_observation,
     matrix_of,
+    no_rotation,
     of_matrix,
     of_quaternion,
-    still,
     towards,
 )
 from .observation import Observation
@@ -47,27 +52,26 @@ from .source import Parser, Protocol
 FACE = struct.Struct("<di2f2fBf4f3f3f68f136f210f14f")
 TIME, SUCCESS = 0, 6
 DEPTH = 17
-EYES_OPEN, QUATERNION, CONFIDENCE, POINTS, FEATURES = (
-    slice(4, 6),
-    slice(8, 12),
-    slice(18, 86),
-    slice(222, 432),
-    slice(432, 446),
-)
+EYES_OPEN = slice(4, 6)
+QUATERNION = slice(8, 12)
+CONFIDENCE = slice(18, 86)
+POINTS = slice(222, 432)
+FEATURES = slice(432, 446)
+
 LANDMARKS = 66
-"""Of the 68 confidences the last two are the pupils': 0 where gaze tracking is off."""
+"""Number of landmarks; two more confidences are the pupils': 0 where gaze tracking is off."""
 
 LEAST_CONFIDENCE = 0.4
-"""Mean over the landmarks; the tracker's own first threshold for a face."""
+"""Least mean confidence of the landmarks; the tracker's own first threshold for a face."""
 
 MOST_FACES = 36
-"""More do not fit into a datagram."""
+"""Number of faces that fit into a datagram."""
 
 BEFORE_CAMERA = np.array([[0.0, -1, 0], [-1, 0, 0], [0, 0, -1]])
 """Face to camera when the face looks into it."""
 
 BEHIND_CAMERA = np.diag([-1.0, -1, 1]) @ BEFORE_CAMERA
-"""The same, where the tracker's solver thinks that the face is behind the camera."""
+"""Face to camera, where the tracker's solver finds the face behind the camera."""
 
 MIRROR = np.diag([-1.0, 1, 1])
 """Between the tracker's face axes (the person's right) and the model's (the person's left)."""
@@ -89,7 +93,7 @@ MEANING: tuple[tuple[str, tuple[int, ...], float], ...] = (
     ("jawOpen", (12,), 1),
     ("mouthPucker", (13,), -1),
 )
-"""ARKit's shape, the features whose mean it is, and their sign; what is below 0 is none of it."""
+"""ARKit's shape, the features whose mean it is, and their sign; a negative weight becomes 0."""
 
 
 def _head(quaternion: Sequence[float], depth: float) -> Vector:
@@ -100,26 +104,29 @@ def _head(quaternion: Sequence[float], depth: float) -> Vector:
 
 
 def _gaze(points: Sequence[float], pupil: int) -> Vector:
-    """From the eyeball's centre to the pupil; x is to the person's right, y and z were negated by the sender."""
+    """Rotation of an eye: from the eyeball's centre to the pupil.
+
+    x is to the person's right; the sender has negated y and z.
+    """
     x, y, z = (points[3 * pupil + axis] - points[3 * (pupil + 2) + axis] for axis in range(3))
     return towards((-x, -y, -z))
 
 
 def _weights(eyes_open: Sequence[float], features: Sequence[float]) -> list[float]:
     weights = [0.0] * len(ARKIT_NAMES)
-    weights[PLACE["eyeBlinkRight"]], weights[PLACE["eyeBlinkLeft"]] = (
-        1 - is_open for is_open in eyes_open
-    )
+    right_open, left_open = eyes_open
+    weights[PLACE["eyeBlinkRight"]] = 1 - right_open
+    weights[PLACE["eyeBlinkLeft"]] = 1 - left_open
     for name, places, sign in MEANING:
         weights[PLACE[name]] = sign * sum(features[place] for place in places) / len(places)
     return weights
 
 
 def parse(packet: bytes) -> list[Observation]:
-    """One packet -> the face of which the tracker is surest, or none.
+    """Read the face of the highest confidence in a packet, or none.
 
     Raises:
-        InputError: it is not a packet of OpenSeeFace.
+        InputError: the bytes are not a packet of OpenSeeFace.
     """
     if not packet or len(packet) % FACE.size:
         raise InputError(
@@ -130,7 +137,8 @@ def parse(packet: bytes) -> list[Observation]:
         return []
     gazes = face[CONFIDENCE][LANDMARKS:]
     right, left = (
-        _gaze(face[POINTS], LANDMARKS + eye) if gazes[eye] > 0 else still() for eye in range(2)
+        _gaze(face[POINTS], LANDMARKS + eye) if gazes[eye] > 0 else no_rotation()
+        for eye in range(2)
     )
     return [
         arkit_observation(
@@ -144,10 +152,10 @@ def parse(packet: bytes) -> list[Observation]:
 
 
 def _confidence(face: Sequence[float]) -> float:
-    """Mean over the landmarks; below all others where the tracker found no pose.
+    """Mean confidence of the landmarks; -1 where the tracker has no pose.
 
     Raises:
-        InputError: it is not finite.
+        InputError: the confidence is not finite.
     """
     landmarks = np.array(face[CONFIDENCE][:LANDMARKS])
     ensure_finite("the confidence of an OpenSeeFace packet", landmarks)

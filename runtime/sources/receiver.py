@@ -1,4 +1,4 @@
-"""Receiver: the thread that empties a UDP socket, however much comes, without taking the player's time."""
+"""Receiver: the thread that empties a UDP socket into an inbox; choice of sender and packets."""
 
 from __future__ import annotations
 
@@ -19,85 +19,102 @@ from imavatar_deploy.errors import InputError
 from .observation import Inbox
 from .source import Parser, Protocol
 
-# Reception: which sender is followed and which of its packets are new; what time it is, it is told.
-
-
 SILENCE = 1.0
 """Seconds without a face after which another sender may take over."""
 
 MOST_SENDERS = 8
-"""Parsers kept while nobody is followed; of more senders, the latest."""
+"""Number of parsers kept while no sender is followed; of more senders, the latest."""
 
 WRAP = 2**32
 """Sequence numbers count modulo this."""
 
 WINDOW = 128
-"""Packets behind the newest within which one is known to be new or repeated: two seconds of 60 a second."""
+"""Packets behind the newest whose arrival is remembered: two seconds at 60 a second."""
 
 RESTART = 8
-"""Packets in a row that only count up from behind: the sender began anew. A network that doubles makes fewer."""
+"""Old packets in a row that count up: the sender restarted. A network that duplicates makes
+fewer."""
 
 
-class Sequences:
-    """Which sequence numbers came already: the newest, and a bit for each of `WINDOW` behind it."""
+class PacketHistory:
+    """Which sequence numbers have arrived: the newest, and a bit for each of `WINDOW` behind it.
+
+    States:
+
+        empty      no number yet; the first one is new
+        running    a number ahead of the newest is new and moves the window; a number inside the
+                   window is new where its bit is not set; one behind it is old
+        restart    `RESTART` numbers in a row that are not ahead of the newest count up from behind:
+                   the window starts again at the last of them
+    """
 
     def __init__(self) -> None:
         self.missing = 0
-        """Numbers left out so far; one that comes late is missing no more."""
+        """Numbers skipped so far; one that arrives late is subtracted again."""
         self._newest: int | None = None
-        self._seen = 0
-        self._behind, self._run = 0, 0
+        self._received = 0
+        self._behind = 0
+        self._run = 0
 
     def is_new(self, number: int) -> bool:
-        """Take note of a number; False where it came before, or is older than anybody remembers."""
+        """Record a number; return False where it came before, or is older than the window."""
         if self._newest is None:
-            return self._begin(number)
+            return self._start(number)
         step = _signed(number - self._newest)
         if step > 0:
             self.missing += min(step, WINDOW) - 1
-            self._seen = (self._seen << min(step, WINDOW) | 1) & ((1 << WINDOW) - 1)
-            self._newest, self._run = number, 0
+            self._received = (self._received << min(step, WINDOW) | 1) & ((1 << WINDOW) - 1)
+            self._newest = number
+            self._run = 0
             return True
         if self._restarted(number):
-            return self._begin(number)
+            return self._start(number)
         place = 1 << -step if -step < WINDOW else 0
-        new = bool(place and not self._seen & place)
-        self._seen |= place
+        new = bool(place and not self._received & place)
+        self._received |= place
         self.missing -= new
         return new
 
-    def _begin(self, number: int) -> bool:
-        self._newest, self._seen, self._run = number, 1, 0
+    def _start(self, number: int) -> bool:
+        self._newest = number
+        self._received = 1
+        self._run = 0
         return True
 
     def _restarted(self, number: int) -> bool:
         counts_up = 0 < _signed(number - self._behind) < WINDOW
-        self._behind, self._run = number, self._run + 1 if counts_up else 1
+        self._behind = number
+        self._run = self._run + 1 if counts_up else 1
         return self._run >= RESTART
 
 
 def _signed(difference: int) -> int:
-    """The shorter way round."""
+    """A difference of sequence numbers, the shorter way round."""
     return (difference + WRAP // 2) % WRAP - WRAP // 2
 
 
 class Reception:
-    """Judges the packets of one source and leaves observations in its inbox; the rest is counted there.
+    """Accepts or counts the packets of one source; observations go to its inbox.
 
-    The first sender with a face is followed, whoever else sends: two trackers at once would shake the head between two
-    faces. Packets of others are not even read.
+    One sender is followed, whoever else sends: two trackers at once would shake the head between
+    two faces. States:
+
+        silent       no face for `SILENCE` seconds, or none yet: packets of all senders are parsed,
+                     and the first sender with a face is followed
+        following    packets of other senders are counted as `foreign` and not parsed
     """
 
     def __init__(self, protocol: Protocol, inbox: Inbox) -> None:
-        self._protocol, self._inbox = protocol, inbox
+        self._protocol = protocol
+        self._inbox = inbox
         self._parsers: OrderedDict[Hashable, Parser] = OrderedDict()
         self._followed: Hashable = None
-        self._heard = -math.inf
-        self._sequences = Sequences()
+        self._last_face = -math.inf
+        self._history = PacketHistory()
 
     def add_packet(self, packet: bytes, sender: Hashable, now: float) -> None:
-        """Judge one packet of a sender, which came at `now` in seconds."""
-        silent = now - self._heard > SILENCE
+        """Process one packet of a sender, which arrived at `now` seconds."""
+        silent = now - self._last_face > SILENCE
         if sender != self._followed and not silent:
             return self._inbox.count("foreign")
         try:
@@ -112,18 +129,18 @@ class Reception:
             if observation.sequence is not None and not self._is_new(observation.sequence):
                 self._inbox.count("repeated")
             else:
-                self._heard = now
+                self._last_face = now
                 self._inbox.put(observation, now)
 
     def _is_new(self, number: int) -> bool:
-        before = self._sequences.missing
-        new = self._sequences.is_new(number)
-        if missing := self._sequences.missing - before:
+        before = self._history.missing
+        new = self._history.is_new(number)
+        if missing := self._history.missing - before:
             self._inbox.count("lost", missing)
         return new
 
     def _parser(self, sender: Hashable) -> Parser:
-        """The sender's own: some gather an observation from several packets."""
+        """The sender's own parser: some protocols spread an observation over several packets."""
         if sender not in self._parsers:
             self._parsers[sender] = self._protocol.parser()
         self._parsers.move_to_end(sender)
@@ -132,56 +149,76 @@ class Reception:
         return self._parsers[sender]
 
     def _follow(self, sender: Hashable) -> None:
-        """Whatever it numbered before the silence is forgotten."""
-        self._followed, self._sequences = sender, Sequences()
+        """Follow a sender, and forget the numbers of before the silence."""
+        self._followed = sender
+        self._history = PacketHistory()
 
+
+# The thread
 
 GREET_EVERY = 3.0
-"""Seconds between greetings while nothing comes from a tracker that must be greeted."""
+"""Seconds between greetings while no packets come from a tracker that must be greeted."""
 
 TURN, SHARE = 128, 0.25
-"""Packets read without a pause, and the most of one core's time that reading may take; the system throws away the rest.
+"""Packets read without a pause, and the largest share of one core's time that reading may take; the
+system discards the rest.
 
-To read a packet holds the interpreter for 3 (junk, strangers) to 26 (a face) microseconds, which the player then lacks.
-A turn holds the most that a tracker sends for one face, a message for every weight.
+Reading a packet holds the interpreter for 3 (junk, other senders) to 26 (a face) microseconds,
+which the player then lacks. A turn holds the most that a tracker sends for one face, a message for
+every weight.
 """
 
 TOO_LONG = {errno.EMSGSIZE, 10040}
-"""How Windows says that a packet is longer than the buffer; others cut it off."""
+"""Errors by which Windows reports a packet longer than the buffer; other systems cut it off."""
 
 
 @dataclass(frozen=True)
 class Greeting:
-    """How a tracker is asked to send."""
+    """The packet that makes a tracker send."""
 
     hello: bytes
     place: Any
-    """The tracker's socket address; no other host is then heard."""
+    """The tracker's socket address; packets of other hosts are then `foreign`."""
 
     def send(self, opened: socket.socket) -> None:
-        """Raises InputError where there is no way to the tracker; whether it heard, nobody knows."""
+        """Send the greeting. Its arrival is not confirmed.
+
+        Raises:
+            InputError: there is no route to the tracker.
+        """
         try:
             opened.sendto(self.hello, self.place)
         except OSError as error:
             raise InputError(
-                f"the tracker at {self.place[0]} cannot be reached ({error.strerror or error}): is it in this network?"
+                f"the tracker at {self.place[0]} cannot be reached ({error.strerror or error}): "
+                "is it in this network?"
             ) from error
 
 
 class Receiver(threading.Thread):
-    """Reads a socket from `start` to `stop`; whatever ends it otherwise is left in `inbox.trouble`."""
+    """Reads a socket from `start` to `stop`. Any error that ends it goes to `inbox.error`.
+
+    One turn of the thread:
+
+        sleep      until a packet arrives, `stop` is called, or a greeting is due
+        read       at most `TURN` packets, each passed to the `Reception`
+        pause      so that reading takes no more than `SHARE` of a core
+        greet      again, where a tracker must be greeted and has been silent for `GREET_EVERY`
+    """
 
     def __init__(
         self, protocol: Protocol, opened: socket.socket, inbox: Inbox, greeting: Greeting | None
     ) -> None:
         super().__init__(name=f"imavatar-{protocol.scheme}", daemon=True)
-        self._socket, self._inbox, self._greeting = opened, inbox, greeting
+        self._socket = opened
+        self._inbox = inbox
+        self._greeting = greeting
         self._reception = Reception(protocol, inbox)
         self._longest = protocol.most_bytes
         self._room = memoryview(bytearray(protocol.most_bytes + 1))
         self._stopped = threading.Event()
         self._wakeup_receiver, self._wakeup_socket = socket.socketpair()
-        self._heard = time.monotonic()
+        self._last_contact = time.monotonic()  # a packet received or a greeting sent
 
     def stop(self) -> None:
         """End the thread, and wait until it has ended."""
@@ -192,36 +229,34 @@ class Receiver(threading.Thread):
         self._wakeup_socket.close()
 
     def run(self) -> None:
-        """What the thread does; see the class."""
+        """Read packets until `stop` is called."""
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._socket, selectors.EVENT_READ)
                 selector.register(self._wakeup_receiver, selectors.EVENT_READ)
                 while not self._stopped.is_set():
                     selector.select(GREET_EVERY if self._greeting else None)
-                    self._read_a_turn()
+                    self._read_turn()
                     self._greet_again()
-        except Exception as error:  # told to the player's loop, which would wait for ever otherwise
-            self._inbox.trouble = error
+        except Exception as error:  # raised again in the render loop, which would wait for ever
+            self._inbox.error = error
         finally:
             self._inbox.ended.set()
 
     def _greet_again(self) -> None:
-        if self._greeting and time.monotonic() - self._heard >= GREET_EVERY:
-            self._heard = time.monotonic()
+        if self._greeting and time.monotonic() - self._last_contact >= GREET_EVERY:
+            self._last_contact = time.monotonic()
             with suppress(InputError):  # a network may be away for a moment
                 self._greeting.send(self._socket)
 
-    def _read_a_turn(self) -> None:
+    def _read_turn(self) -> None:
         began = time.thread_time()
         for _ in range(TURN):
             try:
                 size, sender = self._socket.recvfrom_into(self._room)
             except BlockingIOError:
                 return
-            except (
-                ConnectionResetError
-            ):  # Windows' word for a tracker that was greeted and is not there
+            except ConnectionResetError:  # on Windows: a greeted tracker that is not there
                 continue
             except OSError as error:
                 if error.errno not in TOO_LONG:
@@ -229,15 +264,15 @@ class Receiver(threading.Thread):
                         f"the network broke off ({error.strerror or error}); start again"
                     ) from error
                 size, sender = self._longest + 1, None
-            self._judge(size, sender)
+            self._process(size, sender)
         time.sleep((time.thread_time() - began) * (1 / SHARE - 1))
 
-    def _judge(self, size: int, sender: tuple[Any, ...] | None) -> None:
+    def _process(self, size: int, sender: tuple[Any, ...] | None) -> None:
         now = time.monotonic()
         if self._greeting and (sender is None or sender[0] != self._greeting.place[0]):
             return self._inbox.count("foreign")
-        self._heard = now
+        self._last_contact = now
         if size > self._longest:
             return self._inbox.count("malformed")
-        who = sender[0] if self._greeting and sender else sender
-        self._reception.add_packet(bytes(self._room[:size]), who, now)
+        key = sender[0] if self._greeting and sender else sender
+        self._reception.add_packet(bytes(self._room[:size]), key, now)

@@ -1,4 +1,4 @@
-"""Source: where the motion of a run comes from, and what one row of the table of sources says."""
+"""Source: where the motion of a run comes from; rows of the tables of sources and of protocols."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from .observation import Inbox, Observation
 
 @dataclass(frozen=True)
 class Selection:
-    """Which part of a motion is asked for, and how often a second."""
+    """The part of a motion to play, and its rate."""
 
     frames: slice = field(default_factory=lambda: slice(None))
     fps: float | None = None
-    """None: as the source comes."""
+    """Frames a second; None: the source's own rate."""
     loop: bool = False
-    """Begin a recording again when it is over."""
+    """Begin a recording again at its end."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """An open source."""
+    """An open recording."""
 
     frames: Iterable[FlameFrame]
     fps: float
     edition: str | None
-    """Head-model edition of the codes; None where the source does not say."""
+    """Head-model edition of the codes; None where the source does not state it."""
     count: int | None
-    """How many frames there will be; None where nobody knows."""
+    """Number of frames; None where it is unknown."""
     notes: tuple[str, ...] = ()
-    """What reading it lost or had to assume, a sentence each, for the user."""
+    """Losses and assumptions of reading it, a sentence each, for the user."""
 
 
 @dataclass(frozen=True)
 class LiveSource:
-    """An open source that nobody can hold up: a thread of its own puts what it hears into `inbox`."""
+    """An open stream that cannot be paused: a thread of its own puts observations into `inbox`."""
 
     inbox: Inbox
     fps: float
     """Observations a second, as far as is known beforehand."""
     vocabulary: str | None
-    """What the observations will speak (see `Observation`); None where each packet says."""
+    """Vocabulary of the observations (see `Observation`); None where each packet states its own."""
     listening: str
     """Where it listens and how to send to it, for the user: `UDP 127.0.0.1:11111`."""
 
@@ -55,20 +55,19 @@ class SourceFormat:
 
     name: str
     pattern: str
-    """What the user types, for example `talk.json`."""
+    """The form of its `--source` argument, for example `talk.json`."""
     description: str
     matches: Callable[[str], bool]
     """Whether a `--source` argument means this kind."""
     open: Callable[[str, Selection], AbstractContextManager[Source | LiveSource]]
 
 
-# Protocol: what one kind of datagram is, as a row that the receiver of all of them reads.
-
+# Protocols over UDP
 
 Parser = Callable[[bytes], Sequence[Observation]]
-"""One packet -> the observations that it completes, none where there is no face in it (or not yet all of it).
+"""One packet -> the observations that it completes; none without a face (or a complete one).
 
-Raises InputError for a packet that is malformed; nothing else, whatever the bytes.
+Raises InputError for a malformed packet, and no other error whatever the bytes.
 """
 
 
@@ -80,14 +79,14 @@ class Protocol:
     """`livelink`, as in `livelink://:11111`."""
     description: str
     port: int
-    """Where its senders send to when nobody says otherwise."""
+    """The port that its senders use by default."""
     most_bytes: int
-    """No packet is longer; one that is, is malformed."""
+    """Size of the longest packet; a longer one is malformed."""
     fps: float
-    """Observations a second that its senders usually send."""
+    """Usual rate of its senders, observations a second."""
     vocabulary: str | None
-    """What its observations speak; None where each packet says."""
+    """Vocabulary of its observations; None where each packet states its own."""
     parser: Callable[[], Parser]
-    """Makes a parser for one sender: some gather an observation from several packets."""
+    """Makes a parser for one sender: some protocols spread an observation over several packets."""
     hello: bytes | None = None
-    """What the tracker must be sent before it sends anything; None where it sends by itself."""
+    """The greeting that the tracker waits for before it sends; None where it sends by itself."""

@@ -1,4 +1,4 @@
-"""A track file or folder of any known format, or the word `talk`."""
+"""Recordings: a track file or folder of any known format, or the word `talk`."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from imavatar_deploy.tracks.edit import checked_rate
 from .source import Selection, Source, SourceFormat
 
 EARLY = 1e-6
-"""Fraction of a frame: rounding must not make a frame late by one."""
+"""Tolerance, as a fraction of a frame, so that rounding does not delay a frame by one tick."""
 
 
 @contextmanager
 def _open(target: str, selection: Selection) -> Iterator[Source]:
     track = read_track(target).select(selection.frames)
     fps = checked_rate(track.fps if selection.fps is None else selection.fps)
-    shown = _shown_frames(len(track), track.fps, fps)
-    order = cycle(shown) if selection.loop else shown
-    count = None if selection.loop else len(shown)
+    indices = _resampled(len(track), track.fps, fps)
+    order = cycle(indices) if selection.loop else indices
+    count = None if selection.loop else len(indices)
     yield Source((track.frame(index) for index in order), fps, track.edition, count, track.notes)
 
 
-def _shown_frames(count: int, recorded: float, played: float) -> list[int]:
-    """Which frame to show at each tick of another rate: the newest that has begun, so the motion keeps its speed."""
-    ticks = max(1, round(count * played / recorded))
-    return [min(int(tick * recorded / played + EARLY), count - 1) for tick in range(ticks)]
+def _resampled(count: int, fps: float, new_fps: float) -> list[int]:
+    """The frame at each tick of another rate: the newest that has begun, which keeps the speed."""
+    ticks = max(1, round(count * new_fps / fps))
+    return [min(int(tick * fps / new_fps + EARLY), count - 1) for tick in range(ticks)]
 
 
 def _is_path(target: str) -> bool:
-    """Whether it is no address such as `udp://:9000` or `webcam:0`; a drive's letter alone is none."""
+    """Whether a target is a path and no address such as `udp://:9000`; `C:` is no scheme."""
     return Path(target).exists() or not re.match(r"[a-z0-9]{2,}:", target)
 
 

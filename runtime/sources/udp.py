@@ -1,4 +1,4 @@
-"""Datagrams: the source that hears every protocol over UDP, as a row of `--source` for each."""
+"""Sources over UDP: a row of `--source` for each protocol, which listens or greets a tracker."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ ANYWHERE: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 
 def datagram_format(protocol: Protocol) -> SourceFormat:
-    """The row of `--source` that listens for a protocol: `SCHEME://[HOST][:PORT]`.
+    """Return the row of `--source` of a protocol: `SCHEME://[HOST][:PORT]`.
 
-    HOST is where to listen, this machine alone when it is left out; for a tracker that must be greeted it is the
-    tracker's. Opening raises UsageError for an address that is none or not to be had, InputError for a tracker that
-    cannot be greeted, and MissingDependencyError where its packets need a package. A stream has no frames to select and
-    comes as fast as it comes: the selection is not looked at.
+    HOST is the address to listen at, by default that of this machine alone; for a tracker that must
+    be greeted it is the tracker's. A stream has no frames to select and a rate of its own: the
+    selection is ignored.
+
+    Opening raises UsageError for an address that is malformed or not available, InputError for a
+    tracker that cannot be greeted, and MissingDependencyError where its packets need a package.
     """
 
     def open_target(target: str, selection: Selection) -> AbstractContextManager[LiveSource]:
         address = address_of(target, protocol.scheme, protocol.port)
-        protocol.parser()  # what it needs and is not there is told now, not at the first packet
-        return (
-            _ask(protocol, address, protocol.hello)
-            if protocol.hello
-            else _listen(protocol, address)
-        )
+        protocol.parser()  # a missing package is an error now, not at the first packet
+        if protocol.hello:
+            return _greet(protocol, address, protocol.hello)
+        return _listen(protocol, address)
 
     return SourceFormat(
         name=protocol.scheme,
@@ -54,38 +54,39 @@ def datagram_format(protocol: Protocol) -> SourceFormat:
 
 @contextmanager
 def _listen(protocol: Protocol, address: UdpAddress) -> Iterator[LiveSource]:
-    """Wait for whoever sends to an address of this machine."""
+    """Receive packets of any sender at an address of this machine."""
     own = UdpAddress(address.host or LOOPBACK, address.port)
     other = UdpAddress(address.host, own.port % HIGHEST_PORT + 1)
     with listening_socket(
         own, f"or take another port, as {protocol.scheme}://{other}, and send to that"
     ) as opened:
-        heard = UdpAddress(*opened.getsockname()[:2])
+        local = UdpAddress(*opened.getsockname()[:2])
         wider = (
-            f"; {protocol.scheme}://0.0.0.0:{heard.port} hears the network, too"
+            f"; {protocol.scheme}://0.0.0.0:{local.port} receives from the network, too"
             if not address.host
             else ""
         )
         with _running(protocol, opened, None) as inbox:
-            yield LiveSource(inbox, protocol.fps, protocol.vocabulary, f"UDP {heard}{wider}")
+            yield LiveSource(inbox, protocol.fps, protocol.vocabulary, f"UDP {local}{wider}")
 
 
 @contextmanager
-def _ask(protocol: Protocol, address: UdpAddress, hello: bytes) -> Iterator[LiveSource]:
-    """Greet a tracker, and hear nobody else."""
+def _greet(protocol: Protocol, address: UdpAddress, hello: bytes) -> Iterator[LiveSource]:
+    """Greet a tracker, and receive its packets alone."""
     if not address.host:
         raise UsageError(
-            f"{protocol.scheme}:// needs the address of the tracker, as {protocol.scheme}://192.168.1.20"
+            f"{protocol.scheme}:// needs the address of the tracker, "
+            f"as {protocol.scheme}://192.168.1.20"
         )
     family, place = resolve(address)
     own = UdpAddress(ANYWHERE[family], protocol.port)
     with listening_socket(own, "since the tracker sends to no other") as opened:
-        heard = UdpAddress(*opened.getsockname()[:2])
+        local = UdpAddress(*opened.getsockname()[:2])
         greeting = Greeting(hello, place)
         greeting.send(opened)
         with _running(protocol, opened, greeting) as inbox:
             yield LiveSource(
-                inbox, protocol.fps, protocol.vocabulary, f"UDP {heard}, {address} alone"
+                inbox, protocol.fps, protocol.vocabulary, f"UDP {local}, {address} alone"
             )
 
 
@@ -93,7 +94,7 @@ def _ask(protocol: Protocol, address: UdpAddress, hello: bytes) -> Iterator[Live
 def _running(
     protocol: Protocol, opened: socket.socket, greeting: Greeting | None
 ) -> Iterator[Inbox]:
-    """A receiver at work, and gone when the block ends."""
+    """Run a receiver during a `with` block."""
     inbox = Inbox()
     receiver = Receiver(protocol, opened, inbox, greeting)
     receiver.start()

@@ -1,16 +1,20 @@
-"""VMC protocol (VTuber tools: VSeeFace, Virtual Motion Capture, Warudo ...): OSC datagrams, `osc://:39539`.
+"""VMC protocol (VSeeFace, Virtual Motion Capture, Warudo ...), `osc://:39539`: OSC over UDP.
 
-    /VMC/Ext/Blend/Val name value      one shape; they count when /VMC/Ext/Blend/Apply comes
+    /VMC/Ext/Blend/Val name value      one shape; /VMC/Ext/Blend/Apply completes the face
     /VMC/Ext/Bone/Pos name px py pz qx qy qz qw     a bone's local rotation, Unity's names and axes
     /VMC/Ext/T seconds                 the sender's clock
 
-(https://protocol.vmc.info/marionette-spec.) Names are case-sensitive. Tools send ARKit's shapes, "Perfect Sync", as
-`BrowInnerUp` or `browInnerUp`; from one that sends none, VRM's presets are put into ARKit's words. Unknown addresses,
-names and further arguments are ignored, as the specification asks. What is not sent again stays as it was.
+Specification: https://protocol.vmc.info/marionette-spec. Names are case-sensitive. Tools send
+ARKit's shapes, "Perfect Sync", as `BrowInnerUp` or `browInnerUp`; where a tool sends none, VRM's
+presets are converted to ARKit's shapes. Unknown addresses, names and further arguments are ignored,
+as the specification demands. A value that is not sent again stays.
 
-Unity is left-handed, +x to an avatar's right when it faces +z: mirroring x gives the model's axes, and a quaternion
-(x, y, z, w) becomes (x, -y, -z, w). The head is Neck and Head together: how the head stands on the trunk.
-(Unsure: a VRM 1 sender may send bones that are turned at rest; a calibration of the neutral face takes that away.)
+Unity is left-handed, +x to an avatar's right when it faces +z: mirroring x gives the model's axes,
+and a quaternion (x, y, z, w) becomes (x, -y, -z, w). The head's rotation is that of Neck and Head
+together, relative to the trunk.
+
+Open question: a VRM 1 sender may send bones that are rotated at rest; a calibration of the neutral
+face removes that.
 """
 
 from __future__ import annotations
@@ -24,34 +28,34 @@ from imavatar_deploy import optional
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from .arkit import PLACE, Vector, arkit_observation, in_turn, of_quaternion, still
+from .arkit import PLACE, Vector, arkit_observation, chained, no_rotation, of_quaternion
 from .observation import Observation
 from .source import Parser, Protocol
 
-# OSC datagrams -> the messages in them: bundles are opened here, messages are read by python-osc.
+# OSC datagrams: bundles are opened here, messages are read by python-osc
 #
-# python-osc's own reader of bundles never ends on one whose element says that it is -4 bytes long, and a datagram comes
-# from anybody.
-
+# python-osc's own reader of bundles does not end on an element of -4 bytes, and a datagram may come
+# from any host.
 
 BUNDLE = b"#bundle\0"
 
 TIME_TAG = 8
+"""Bytes."""
 
 SIZE = struct.Struct(">i")
 
 DEEPEST = 8
-"""Bundles within bundles; nobody sends more than two."""
+"""Deepest nesting of bundles; senders use two at most."""
 
 
 def osc_messages(
     packet: bytes, addresses: Container[str], depth: int = 0
 ) -> Iterator[tuple[str, list[Any]]]:
-    """Addresses and arguments, in order, of those messages whose address is asked for.
+    """Addresses and arguments, in order, of the messages whose address is in `addresses`.
 
     Raises:
-        InputError: it is not an OSC packet, or a message that is asked for is broken.
-        MissingDependencyError: python-osc is not there.
+        InputError: the bytes are not an OSC packet, or such a message is broken.
+        MissingDependencyError: python-osc is not installed.
     """
     if packet.startswith(BUNDLE) and depth < DEEPEST:
         for element in _elements(packet):
@@ -83,10 +87,10 @@ def _read(packet: bytes) -> tuple[str, list[Any]]:
     return str(message.address), list(message.params)
 
 
-# VRM's expression presets in ARKit's words, for senders without "Perfect Sync".
-
+# VRM's expression presets as ARKit's shapes, for senders without "Perfect Sync"
 
 Shares = Mapping[str, float]
+"""Weight of each ARKit shape."""
 
 
 def _both(name: str, share: float) -> dict[str, float]:
@@ -117,12 +121,13 @@ MEANINGS: tuple[tuple[tuple[str, str], Shares], ...] = (
         {"browInnerUp": 0.7, "jawOpen": 0.25} | _both("browOuterUp", 0.7) | _both("eyeWide", 0.6),
     ),
 )
-"""The names of VRM 0 and VRM 1 (https://vrm.dev), and what of each shape makes such a face; ours, by eye."""
+"""The names of VRM 0 and VRM 1 (https://vrm.dev), and the shapes of such a face, estimated by
+eye."""
 
 PRESETS: Mapping[str, Shares] = {
     spelling: shares for (old, new), shares in MEANINGS for spelling in (old, old.upper(), new)
 }
-"""By name; UniVRM long sent the names of VRM 0 in capitals."""
+"""Shares by name; older versions of UniVRM send the names of VRM 0 in capitals."""
 
 PERFECT_SYNC: Mapping[str, str] = {
     spelling: name for name in ARKIT_NAMES for spelling in (name, name[0].upper() + name[1:])
@@ -131,14 +136,14 @@ PERFECT_SYNC: Mapping[str, str] = {
 NECK, HEAD, LEFT_EYE, RIGHT_EYE = BONES = ("Neck", "Head", "LeftEye", "RightEye")
 
 
-class _Performer:
-    """What one sender last said of each shape and bone."""
+class _SenderParser:
+    """Parses the packets of one sender; keeps the last value of each shape and bone."""
 
     def __init__(self) -> None:
         optional.require("pythonosc.osc_message", extra="trackers")
         self._shapes: dict[str, float] = {}
         self._presets: dict[str, float] = {}
-        self._bones: dict[str, Vector] = {name: still() for name in BONES}
+        self._bones: dict[str, Vector] = {name: no_rotation() for name in BONES}
         self._time: float | None = None
         self._actions = {
             "/VMC/Ext/Blend/Val": self._shape,
@@ -172,25 +177,23 @@ class _Performer:
 
     def _apply(self, arguments: list[Any]) -> Observation:
         weights = [0.0] * len(ARKIT_NAMES)
-        for name, value in (self._shapes or self._translated()).items():
+        for name, value in (self._shapes or self._preset_shapes()).items():
             weights[PLACE[name]] = value
-        time, self._time = (
-            self._time,
-            None,
-        )  # one that is not renewed would say that time stands still
-        head = in_turn(self._bones[NECK], self._bones[HEAD])
+        time = self._time
+        self._time = None  # used again, it would state that time stands still
+        head = chained(self._bones[NECK], self._bones[HEAD])
         return arkit_observation(weights, head, self._bones[LEFT_EYE], self._bones[RIGHT_EYE], time)
 
-    def _translated(self) -> dict[str, float]:
-        translated: dict[str, float] = {}
+    def _preset_shapes(self) -> dict[str, float]:
+        shapes: dict[str, float] = {}
         for preset, value in self._presets.items():
             for name, share in PRESETS[preset].items():
-                translated[name] = translated.get(name, 0.0) + share * value
-        return translated
+                shapes[name] = shapes.get(name, 0.0) + share * value
+        return shapes
 
 
 def _named(arguments: list[Any], count: int) -> tuple[Any, ...]:
-    """A name and `count` numbers; more is ignored."""
+    """A name and `count` numbers; further arguments are ignored."""
     if not arguments or not isinstance(arguments[0], str):
         raise InputError("a VMC message must begin with the name of a shape or bone")
     return arguments[0], *_numbers(arguments[1 : 1 + count], count)
@@ -206,7 +209,7 @@ def _numbers(arguments: list[Any], count: int) -> list[float]:
 
 
 def _parser() -> Parser:
-    return _Performer()
+    return _SenderParser()
 
 
 PROTOCOL = Protocol(

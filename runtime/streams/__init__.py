@@ -1,4 +1,4 @@
-"""Streams: motion on its way through a network: our own packet, addresses, and a bad network to try a setup with."""
+"""Motion over a network: the FLAME packet, UDP addresses, sending, and a simulated bad network."""
 
 from __future__ import annotations
 

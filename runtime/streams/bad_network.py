@@ -1,4 +1,4 @@
-"""A bad network: packets lost in bursts, delayed, overtaken and doubled; seeded, and no clock or socket in it."""
+"""Simulation of a bad network: packets lost in bursts, delayed, reordered, duplicated; seeded."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from typing import TypeVar
 from imavatar_deploy.errors import UsageError
 
 LONGEST_JITTER = 10.0
-"""Seconds."""
+"""Largest delay, seconds."""
 
 Packet = TypeVar("Packet")
 
 
 class BadNetwork:
-    """What happens to one packet after the other.
+    """Decides the fate of one packet after the other.
 
     Args:
         loss: share of packets that are lost, 0..1.
-        jitter: seconds; each packet takes between none and so many, at random, so later ones may overtake.
-        duplicate: share of the packets that arrive which arrive twice, each copy after a delay of its own.
-        burst: how many packets are lost in a row, in the mean; never fewer than chance loses, 1 / (1 - loss).
-        seed: the same one, the same fate.
+        jitter: largest delay, seconds; each packet's is uniform between zero and that, so later
+            ones may overtake.
+        duplicate: share of the arriving packets that arrive twice, each copy after its own delay.
+        burst: mean number of packets lost in a row; at least that of independent losses,
+            1 / (1 - loss).
+        seed: of the random numbers.
 
     Raises:
         UsageError: one of them is out of range.
@@ -48,13 +50,17 @@ class BadNetwork:
         if not 1 <= burst < float("inf"):
             raise UsageError(f"burst must be 1 packet or more, got {burst}")
         self._random = Random(seed)
-        self._jitter, self._duplicate = jitter, duplicate
+        self._jitter = jitter
+        self._duplicate = duplicate
         self._begins, self._ends = _transitions(loss, burst)
         self._losing = self._random.random() < loss
-        self.lost, self.doubled = 0, 0
+        self.lost = 0
+        """Packets lost so far."""
+        self.doubled = 0
+        """Packets duplicated so far."""
 
     def delays(self) -> list[float]:
-        """Seconds that each copy of the next packet takes; none where it is lost."""
+        """Delay of each copy of the next packet, seconds; an empty list where it is lost."""
         lost = self._losing
         chance = self._random.random()
         self._losing = chance >= self._ends if lost else chance < self._begins
@@ -65,9 +71,11 @@ class BadNetwork:
 
 
 def _transitions(loss: float, burst: float) -> tuple[float, float]:
-    """Chance that a burst of losses begins, and that it ends, after a packet (Gilbert's channel).
+    """Probabilities that a burst of losses begins, and that it ends, after a packet.
 
-    Without a longer burst the two add up to 1, which is losing each packet independently.
+    The model is Gilbert's channel.
+
+    Without a longer burst the two add up to 1, which makes losses independent.
     """
     if loss == 1:
         return 1.0, 0.0
@@ -78,7 +86,7 @@ def _transitions(loss: float, burst: float) -> tuple[float, float]:
 def through(
     network: BadNetwork, packets: Iterable[tuple[float, Packet]]
 ) -> Iterator[tuple[float, Packet]]:
-    """(time, packet) as they are sent, times never falling -> as they arrive; a stream may be endless."""
+    """(time, packet) as sent, sorted -> as received, in order of arrival; may be endless."""
     underway: list[tuple[float, int, Packet]] = []
     for order, (time, packet) in enumerate(packets):
         while underway and underway[0][0] <= time:
@@ -100,9 +108,9 @@ def deliveries(
     burst: float = 1.0,
     seed: int = 0,
 ) -> list[tuple[float, int]]:
-    """When packets sent at `times` (seconds, never falling) arrive: (arrival, index of the packet), in that order.
+    """(arrival, index) of packets sent at `times` (seconds, sorted), in order of arrival.
 
-    See `BadNetwork` for the rest.
+    The other arguments are those of `BadNetwork`.
     """
     network = BadNetwork(loss=loss, jitter=jitter, duplicate=duplicate, burst=burst, seed=seed)
     return list(through(network, ((time, index) for index, time in enumerate(times))))

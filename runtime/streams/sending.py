@@ -1,4 +1,4 @@
-"""Sending: a track as packets, each at its moment."""
+"""Sending a track: a packet for each frame, on time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from .flame_packet import encode
 def packets(
     track: FlameTrack, edition: str, *, encoding: str, began: float, loop: bool = False
 ) -> Iterator[tuple[float, bytes]]:
-    """(seconds since the first, packet) for every frame of a track, over and over with `loop`.
+    """(seconds since the first, packet) for every frame of a track, without end with `loop`.
 
     Args:
-        edition: what the packets say that the codes are of.
+        edition: head-model edition of the codes, for the packets.
+        encoding: a row of `ENCODINGS`.
         began: the sender's clock at the first frame.
     """
     for number in count() if loop else range(len(track)):
-        frame, due = track.frame(number % len(track)), number / track.fps
+        frame = track.frame(number % len(track))
+        due = number / track.fps
         packet = encode(
             edition,
             frame.expression,
@@ -36,13 +38,14 @@ def packets(
 
 
 class Channel:
-    """A connected UDP socket that counts."""
+    """A connected UDP socket that counts packets and bytes."""
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
-        self.packets, self.bytes = 0, 0
-        self.unheard = 0
-        """Packets of which this machine knows that nobody listened."""
+        self.packets = 0
+        self.bytes = 0
+        self.refused = 0
+        """Packets that were refused because no program listened, as far as this machine knows."""
 
     def send(self, packet: bytes) -> None:
         """Send one packet.
@@ -54,7 +57,7 @@ class Channel:
             self._send(packet)
         except OSError as error:
             raise InputError(
-                f"a packet could not be sent ({error.strerror or error}): is the network there?"
+                f"a packet could not be sent ({error.strerror or error}); check the network"
             ) from error
         self.packets += 1
         self.bytes += len(packet)
@@ -63,7 +66,7 @@ class Channel:
         try:
             self._socket.send(packet)
         except ConnectionRefusedError:  # of an earlier packet; this one has not been sent yet
-            self.unheard += 1
+            self.refused += 1
             self._socket.send(packet)
 
 
@@ -75,7 +78,14 @@ def send_on_time(
     now: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Send every packet its number of seconds after `began`, or at once where that is past."""
+    """Send every packet its number of seconds after `began`, or at once where that time is past.
+
+    Args:
+        arriving: (seconds, packet).
+        send: sends a packet.
+        began: start, on the clock `now`.
+        now, wait: replace the machine's clock in tests; seconds.
+    """
     for due, packet in arriving:
         early = began + due - now()
         if early > 0:

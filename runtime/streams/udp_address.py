@@ -1,4 +1,4 @@
-"""`SCHEME://[HOST][:PORT]` read into an address, and sockets at it; every mistake is one sentence."""
+"""UDP addresses, `SCHEME://[HOST][:PORT]`, and sockets that listen or send there."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ LOOPBACK = "127.0.0.1"
 HIGHEST_PORT = 65535
 
 ROOM = 256 * 1024
-"""Bytes the system keeps for us while nobody looks: on Linux some 400 packets of a face, six seconds of 60 a second.
+"""Size of a socket's receive buffer, bytes: on Linux some 400 packets of a face, six seconds at 60
+a second.
 
-More would help nobody: the player wants the newest face, and in a flood all that waits in front of it is delay.
+A larger one would not help: the player needs the newest face, and in a flood all older packets are
+delay.
 """
 
 _HOST = r"\[(?P<six>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<plain>[A-Za-z0-9._-]*)"
@@ -25,7 +27,7 @@ _ADDRESS = re.compile(rf"(?:{_HOST})(?::(?P<port>[0-9]{{1,5}}))?/?", re.ASCII)
 
 @dataclass(frozen=True)
 class UdpAddress:
-    """A host, empty where none was named, and a port."""
+    """A host, empty where the text has none, and a port."""
 
     host: str
     port: int
@@ -35,21 +37,27 @@ class UdpAddress:
 
 
 def address_of(text: str, scheme: str, port: int) -> UdpAddress:
-    """`udp://:9000`, `udp://192.168.1.20`, `udp://[::1]:9000` -> an address; `port` is for a text that names none.
+    """Read `udp://:9000`, `udp://192.168.1.20` or `udp://[::1]:9000`.
+
+    Args:
+        text: the address.
+        scheme: the scheme that it must have.
+        port: the port of a text without one.
 
     Raises:
         UsageError: the text is no such address.
     """
-    found_scheme, separator, rest = text.partition("://")
+    text_scheme, separator, rest = text.partition("://")
     parts = _ADDRESS.fullmatch(rest)
-    if not separator or found_scheme.lower() != scheme or not parts:
+    if not separator or text_scheme.lower() != scheme or not parts:
         raise UsageError(
-            f"an address must be like {scheme}://:{port} or {scheme}://192.168.1.20:{port}, got {text!r}"
+            f"an address must be like {scheme}://:{port} or {scheme}://192.168.1.20:{port}, "
+            f"got {text!r}"
         )
-    wanted = port if parts["port"] is None else int(parts["port"])
-    if wanted > HIGHEST_PORT:
-        raise UsageError(f"a port is at most {HIGHEST_PORT}, got {wanted} in {text!r}")
-    return UdpAddress(parts["six"] or parts["plain"] or "", wanted)
+    number = port if parts["port"] is None else int(parts["port"])
+    if number > HIGHEST_PORT:
+        raise UsageError(f"a port is at most {HIGHEST_PORT}, got {number} in {text!r}")
+    return UdpAddress(parts["six"] or parts["plain"] or "", number)
 
 
 def resolve(address: UdpAddress) -> tuple[int, Any]:
@@ -59,21 +67,23 @@ def resolve(address: UdpAddress) -> tuple[int, Any]:
         UsageError: no such host.
     """
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
+        entries = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"there is no host {address.host!r} ({said}); give its address in numbers"
+            f"there is no host {address.host!r} ({reason}); give its address in numbers"
         ) from error
-    family, _, _, _, place = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    family, _, _, _, place = min(entries, key=lambda entry: entry[0] != socket.AF_INET)
     return family, place
 
 
 def sending_socket(address: UdpAddress) -> socket.socket:
-    """A socket that sends to one address; once nobody listens there, it may say so (ConnectionRefusedError).
+    """Open a socket that sends to one address.
+
+    It may raise ConnectionRefusedError where no program listens there.
 
     Raises:
-        UsageError: no such host, or no way to it.
+        UsageError: no such host, or no route to it.
     """
     family, place = resolve(address)
     opened = socket.socket(family, socket.SOCK_DGRAM)
@@ -88,12 +98,14 @@ def sending_socket(address: UdpAddress) -> socket.socket:
 
 
 def listening_socket(address: UdpAddress, instead: str) -> socket.socket:
-    """A socket that receives at an address and never blocks.
+    """Open a socket that receives at an address and never blocks.
 
-    No address is shared with another program (SO_REUSEADDR): each would silently get a part of the packets.
+    An address is not shared with another program (SO_REUSEADDR): each would silently receive a part
+    of the packets.
 
     Args:
-        instead: what else may be done where the port is taken: the end of a sentence.
+        address: an address of this machine.
+        instead: another remedy for a port that is taken: the end of a sentence.
 
     Raises:
         UsageError: no such host, the port is taken, or the address is not this machine's.
@@ -114,7 +126,10 @@ def _refusal(address: UdpAddress, instead: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"UDP port {address.port} is taken: end the program that listens there, {instead}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{address.host} is no address of this machine: give one that is, or 0.0.0.0 for all of them"
+        return (
+            f"{address.host} is no address of this machine: give one that is, or 0.0.0.0 for all "
+            "of them"
+        )
     return (
         f"cannot listen at UDP {address} ({error.strerror or error}); take another address or port"
     )

@@ -1,4 +1,4 @@
-"""Types of the kernels' arguments: to a type checker they are numpy's, to Warp its own."""
+"""Types of the kernels' arguments: numpy's for a type checker, Warp's own for Warp."""
 
 from __future__ import annotations
 
@@ -26,11 +26,17 @@ if TYPE_CHECKING:
     Vec4d = Any
     Vec4i = Any
 else:
-    Floats, Floats2 = wp.array(dtype=wp.float32), wp.array2d(dtype=wp.float32)
+    Floats = wp.array(dtype=wp.float32)
+    Floats2 = wp.array2d(dtype=wp.float32)
     Doubles2 = wp.array2d(dtype=wp.float64)
     Halves2 = wp.array2d(dtype=wp.float16)
-    Ints, Ints2 = wp.array(dtype=wp.int32), wp.array2d(dtype=wp.int32)
+    Ints = wp.array(dtype=wp.int32)
+    Ints2 = wp.array2d(dtype=wp.int32)
     Keys = wp.array(dtype=wp.uint64)
     Bytes2 = wp.array2d(dtype=wp.uint8)
-    Half, Float, Double = wp.float16, wp.float32, wp.float64
-    Vec3, Vec4d, Vec4i = wp.vec3, wp.vec4d, wp.vec4i
+    Half = wp.float16
+    Float = wp.float32
+    Double = wp.float64
+    Vec3 = wp.vec3
+    Vec4d = wp.vec4d
+    Vec4i = wp.vec4i

@@ -1,4 +1,4 @@
-"""Slot: one frame in flight, from its input on the host to its image on the host."""
+"""Slot: one frame in flight, from input to image on the host; FrameInput: the input's layout."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import POSE_FEATURE_SIZE
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
@@ -16,15 +16,25 @@ from .library import wp
 
 
 class Slot:
-    """Two of them let the host prepare a frame while the device draws the one before.
+    """One frame in flight. With two, the host prepares a frame while the device draws another.
 
-    A frame is one launch: the input's copy and all kernels are one graph. On a GPU the finished image travels in a
-    stream of its own, while the next frame is drawn; on Warp's CPU device everything happens at once, in order.
+    A frame is one launch: the input's copy and all kernels are one graph. On a GPU the finished
+    image is copied in a stream of its own, while the next frame is drawn; on Warp's CPU device
+    every call completes before it returns.
+
+    States, on a GPU:
+
+        free       the host may write `host_input`
+        drawing    after `launch`: the graph runs in the drawing stream
+        copying    the drawing stream has recorded `_drawn`; the copy to the host runs
+        done       the copying stream has recorded `_copied`; `wait` returns, and `host_image` is
+                   valid until the next `launch`
 
     Args:
-        stages: launch all kernels of a frame, the last of them filling the image it is given.
+        stages: launches all kernels of a frame; the last of them fills the image that it receives.
         inputs: `[size]` on the device.
-        pixels: how many pixels an image has.
+        pixels: number of pixels of an image.
+        stream, copies: streams for drawing and for copying; None on a CPU.
     """
 
     def __init__(
@@ -32,61 +42,63 @@ class Slot:
     ) -> None:
         device = inputs.device
         pinned = bool(device.is_cuda)
-        self._inputs, self._stream, self._copies = inputs, stream, copies
-        self._given = wp.zeros(len(inputs), dtype=wp.float32, device="cpu", pinned=pinned)
-        self.given = self._given.numpy()
-        """[size] where the host writes a frame's input."""
+        self._inputs = inputs
+        self._stream = stream
+        self._copies = copies
+        self._host_input = wp.zeros(len(inputs), dtype=wp.float32, device="cpu", pinned=pinned)
+        self.host_input = self._host_input.numpy()
+        """[size] a frame's input, which the host writes."""
         self.image = wp.zeros((pixels, 4), dtype=wp.uint8, device=device)
-        """On the device."""
-        self._landed = (
+        """[P, 4] RGBA on the device."""
+        self._host_image = (
             wp.zeros((pixels, 4), dtype=wp.uint8, device="cpu", pinned=pinned)
             if pinned
             else self.image
         )
-        self.landed = self._landed.numpy()
-        """[P, 4] RGBA on the host, once `wait` has returned."""
+        self.host_image = self._host_image.numpy()
+        """[P, 4] RGBA on the host, valid once `wait` has returned."""
         if pinned:
-            self._drawn, self._there = wp.Event(device), wp.Event(device)
+            self._drawn = wp.Event(device)
+            self._copied = wp.Event(device)
         with wp.ScopedStream(stream), wp.ScopedCapture(device=device, stream=stream) as capture:
             self.upload()
             stages(self.image)
         self._graph = capture.graph
 
     def upload(self) -> None:
-        """The input to the device, in the current stream."""
-        wp.copy(self._inputs, self._given)
+        """Copy the input to the device, in the current stream."""
+        wp.copy(self._inputs, self._host_input)
 
     def launch(self) -> None:
-        """Draw; returns at once on a GPU."""
+        """Draw the frame; on a GPU, without waiting for it."""
         wp.capture_launch(self._graph, self._stream)
         if self._copies is not None:
             self._stream.record_event(self._drawn)
             self._copies.wait_event(self._drawn)
             self.fetch(self._copies)
-            self._copies.record_event(self._there)
+            self._copies.record_event(self._copied)
 
     def fetch(self, stream: Any = None) -> None:
-        """The image to the host, in a stream or in the current one."""
-        if self._landed is not self.image:
-            wp.copy(self._landed, self.image, stream=stream)
+        """Copy the image to the host, in a stream or in the current one."""
+        if self._host_image is not self.image:
+            wp.copy(self._host_image, self.image, stream=stream)
 
     def wait(self) -> None:
-        """Until the image has landed."""
+        """Wait until the image is on the host."""
         if self._copies is not None:
-            wp.synchronize_event(self._there)
+            wp.synchronize_event(self._copied)
 
-
-# FrameInput: the few kilobytes that a frame needs of the host, in one array that travels in one copy.
-
-
-Float = NDArray[np.float32]
 
 ALIGNED = 64
-"""Numbers: every part begins at a multiple of 256 bytes."""
+"""Alignment of a part, in numbers: every part begins at a multiple of 256 bytes."""
 
 
 class FrameInput:
-    """Where things lie: coefficients `[E + 36]`, bones `[12 J]`, image matrix `[12]`, the shading's constant `[C]`."""
+    """Layout of a frame's input: a few kilobytes in one array, for one copy to the device.
+
+    The parts are coefficients `[E + 36]`, bones `[12 J]`, image matrix `[12]` and the shading's
+    constant `[C]`.
+    """
 
     def __init__(self, avatar: Avatar, constant_size: int) -> None:
         self._avatar = avatar
@@ -104,12 +116,19 @@ class FrameInput:
         self.size = int(starts[-1])
 
     def write(
-        self, target: Float, expression: Float, pose: Float, image_matrix: Float, constant: Float
+        self,
+        target: Float32[Array, " N"],
+        expression: Float32[Array, " E"],
+        pose: Float32[Array, "15"],
+        image_matrix: Float32[Array, "3 4"],
+        constant: Float32[Array, " C"],
     ) -> None:
-        """Fill `target` `[size]`; pose and bones are too small to be worth a kernel (70 us here)."""
+        """Fill `target` `[size]`. Pose and bones are too small for a kernel (70 us on the host)."""
         coefficients, bones, matrix, rest = self.parts
         target[coefficients] = np.concatenate([expression, pose_feature(pose)])
-        moved = skinning_transforms(pose, self._avatar.joints(expression), self._avatar.bone_count)
-        target[bones] = moved[:, :3].reshape(-1)
+        transforms = skinning_transforms(
+            pose, self._avatar.joints(expression), self._avatar.bone_count
+        )
+        target[bones] = transforms[:, :3].reshape(-1)
         target[matrix] = image_matrix.reshape(-1)
         target[rest.start : rest.start + len(constant)] = constant

@@ -1,7 +1,7 @@
 """The Warp library, started on first use and without its banner, and how its kernels are declared.
 
 Importing this module loads nothing. Modules that declare kernels import `wp` from here, which loads
-Warp but does not start it; `start` does, when the first device is asked for.
+Warp but does not start it; `start` does, when the first device is opened.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from imavatar_deploy.trt.driver import probe_driver
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 MODULE = "imavatar_deploy"
-"""All plain kernels are one module of Warp: a compilation costs seconds, whatever it holds."""
+"""Warp's module of all plain kernels: the compilation of a module takes seconds, whatever its
+size."""
 
 
 @contextmanager
 def quietly(library: Any) -> Iterator[None]:
-    """Warp reports what it compiles and loads as long as this does not hold; the user's own level comes back."""
+    """Suppress Warp's reports of what it compiles and loads during a `with` block."""
     level = library.config.log_level
     library.config.log_level = library.LOG_ERROR
     try:
@@ -38,19 +39,20 @@ def quietly(library: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _driver_not_missed() -> Iterator[None]:
-    """Where there is no driver, Warp's native code says so on the file behind `sys.stderr`: send it nowhere."""
+def _no_driver_warning() -> Iterator[None]:
+    """Discard the warning of Warp's native code on file descriptor 2 where there is no driver."""
     try:
         probe_driver()
     except MissingDependencyError:
-        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
+        original = os.dup(2)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nowhere)
+            os.dup2(original, 2)
+            os.close(original)
+            os.close(devnull)
     else:
         yield
 
@@ -66,7 +68,7 @@ _STARTING = threading.Lock()
 def _loaded() -> Any:
     library = require("warp", extra="cuda")
     # No fused products and sums: neighbours must agree on which side of their edge a pixel is,
-    # see `raster`.
+    # see `rasteriser`.
     library.get_module(MODULE).options.update(enable_backward=False, fuse_fp=False)
     return library
 
@@ -81,10 +83,10 @@ def __getattr__(name: str) -> Any:
 @cache
 def _started() -> Any:
     library = _loaded()
-    with quietly(library), _driver_not_missed():
+    with quietly(library), _no_driver_warning():
         try:
             library.init()
-        except OSError:  # nowhere to keep compiled kernels: a read-only home
+        except OSError:  # a read-only home: no place for compiled kernels
             library.config.kernel_cache_dir = tempfile.mkdtemp(prefix="imavatar-warp-")
             atexit.register(shutil.rmtree, library.config.kernel_cache_dir, ignore_errors=True)
             library.init()
@@ -102,10 +104,10 @@ def start() -> Any:
 
 
 def kernel(function: Kernel) -> Kernel:
-    """A Warp kernel of `MODULE`; its arguments are annotated by `arrays`."""
+    """Declare a Warp kernel of `MODULE`; its arguments are annotated by `arrays`."""
     return cast(Kernel, _loaded().kernel(function, module=MODULE, enable_backward=False))
 
 
 def inlined(function: Kernel) -> Kernel:
-    """A function that kernels call."""
+    """Declare a function that kernels call."""
     return cast(Kernel, _loaded().func(function, module=MODULE))

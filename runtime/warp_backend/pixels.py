@@ -1,4 +1,4 @@
-"""Pixel kernels: attributes interpolated between vertices, and colours as bytes over the background."""
+"""Pixel kernels: attributes interpolated between vertices, colours as bytes over the background."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .library import inlined, kernel, wp
 def between(
     attribute: Floats2, faces: Ints2, face: int, barycentrics: Floats2, pixel: int, column: int
 ) -> Float:
-    """One column of a per-vertex attribute where a pixel sees the mesh."""
+    """One column of a per-vertex attribute, interpolated at a pixel."""
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
     u, v, w = barycentrics[pixel, 0], barycentrics[pixel, 1], barycentrics[pixel, 2]
     return u * attribute[a, column] + v * attribute[b, column] + w * attribute[c, column]
@@ -18,7 +18,7 @@ def between(
 
 @inlined
 def normal_at(normals: Floats2, faces: Ints2, face: int, barycentrics: Floats2, pixel: int) -> Vec3:
-    """The unit normal where a pixel sees the mesh; zero where its vertices' cancel."""
+    """The unit normal at a pixel; zero where those of the vertices cancel."""
     x = between(normals, faces, face, barycentrics, pixel, 0)
     y = between(normals, faces, face, barycentrics, pixel, 1)
     z = between(normals, faces, face, barycentrics, pixel, 2)
@@ -32,7 +32,7 @@ def normal_at(normals: Floats2, faces: Ints2, face: int, barycentrics: Floats2, 
 def interpolate(
     triangle: Ints, barycentrics: Floats2, faces: Ints2, attribute: Floats2, image: Floats2
 ) -> None:
-    """The first three columns of a per-vertex attribute at one pixel."""
+    """Interpolate the first three columns of a per-vertex attribute at one pixel."""
     pixel = wp.tid()
     face = triangle[pixel]
     if face >= 0:
@@ -44,7 +44,7 @@ def interpolate(
 def interpolate_normals(
     triangle: Ints, barycentrics: Floats2, faces: Ints2, normals: Floats2, image: Floats2
 ) -> None:
-    """Unit normal at one pixel, zero where it sees nothing."""
+    """Interpolate the unit normal at one pixel; zero in the background."""
     pixel = wp.tid()
     face = triangle[pixel]
     n = wp.vec3(0.0, 0.0, 0.0)
@@ -56,7 +56,7 @@ def interpolate_normals(
 
 @kernel
 def composite(triangle: Ints, colours: Floats2, background: Vec4i, image: Bytes2) -> None:
-    """The four bytes of one pixel, rounded to the nearest, halves upwards."""
+    """Write the four bytes of one pixel, rounded to the nearest, halves upwards."""
     pixel = wp.tid()
     if triangle[pixel] < 0:
         for channel in range(4):

@@ -1,7 +1,8 @@
-"""Point kernels: what is seen, listed without gaps, and what the texture network is told of each entry.
+"""Point kernels: lists of visible vertices or pixels, and the texture network's input for each.
 
-A thread looks through `RUN` neighbours and takes room for all that are seen at once: one atomic sum instead of many,
-and neighbours stay neighbours. The order of the runs changes from frame to frame; a point's colour does not know it.
+A thread scans `RUN` neighbours and reserves room for all marked ones at once: one atomic sum
+instead of many, and neighbours stay neighbours. The order of the runs changes from frame to frame,
+which does not change a point's colour.
 """
 
 from __future__ import annotations
@@ -11,46 +12,48 @@ from .library import kernel, wp
 from .pixels import between, normal_at
 
 RUN = 32
+"""Entries that one thread scans."""
+
 LANES = 8
 """Threads that write the numbers of one point side by side."""
 
 
 @kernel
-def mark_vertices(triangle: Ints, faces: Ints2, seen: Ints) -> None:
-    """Mark the corners of what one pixel sees; threads may write the same."""
+def mark_vertices(triangle: Ints, faces: Ints2, marks: Ints) -> None:
+    """Mark the corners of the triangle in one pixel; threads may write the same mark."""
     face = triangle[wp.tid()]
     if face >= 0:
         for corner in range(3):
-            seen[faces[face, corner]] = 0
+            marks[faces[face, corner]] = 0
 
 
 @kernel
-def list_seen(seen: Ints, run: int, listed: Ints, count: Ints) -> None:
-    """Write the indices of a run's entries that are not negative."""
+def list_marked(marks: Ints, run: int, indices: Ints, count: Ints) -> None:
+    """Append the indices of a run's entries that are not negative."""
     start = wp.tid() * run
-    stop = wp.min(start + run, seen.shape[0])
-    found = int(0)
+    stop = wp.min(start + run, marks.shape[0])
+    number = int(0)
     for entry in range(start, stop):
-        if seen[entry] >= 0:
-            found += 1
-    if found == 0:
+        if marks[entry] >= 0:
+            number += 1
+    if number == 0:
         return
-    place = wp.atomic_add(count, 0, found)
+    place = wp.atomic_add(count, 0, number)
     for entry in range(start, stop):
-        if seen[entry] >= 0:
-            listed[place] = entry
+        if marks[entry] >= 0:
+            indices[place] = entry
             place += 1
 
 
 @kernel
-def tell_vertices(
-    listed: Ints, count: Ints, codes: Floats2, normals: Floats2, lanes: int, points: Halves2
+def load_vertices(
+    indices: Ints, count: Ints, codes: Floats2, normals: Floats2, lanes: int, points: Halves2
 ) -> None:
-    """Code and normal of one listed vertex."""
+    """Write code and normal of one listed vertex to the network's input."""
     entry, lane = wp.tid()
     if entry >= count[0]:
         return
-    vertex, size = listed[entry], codes.shape[1]
+    vertex, size = indices[entry], codes.shape[1]
     for column in range(lane, size + 3, lanes):
         value = float(0.0)
         if column < size:
@@ -61,15 +64,22 @@ def tell_vertices(
 
 
 @kernel
-def tell_pixels(
-    listed: Ints, count: Ints, triangle: Ints, barycentrics: Floats2, faces: Ints2, codes: Floats2, normals: Floats2,
-    lanes: int, points: Halves2,
-) -> None:  # fmt: skip
-    """Code and normal of one listed pixel, interpolated."""
+def load_pixels(
+    indices: Ints,
+    count: Ints,
+    triangle: Ints,
+    barycentrics: Floats2,
+    faces: Ints2,
+    codes: Floats2,
+    normals: Floats2,
+    lanes: int,
+    points: Halves2,
+) -> None:
+    """Write interpolated code and normal of one listed pixel to the network's input."""
     entry, lane = wp.tid()
     if entry >= count[0]:
         return
-    pixel, size = listed[entry], codes.shape[1]
+    pixel, size = indices[entry], codes.shape[1]
     face = triangle[pixel]
     for column in range(lane, size, lanes):
         points[entry, column] = wp.float16(between(codes, faces, face, barycentrics, pixel, column))
@@ -80,9 +90,9 @@ def tell_pixels(
 
 
 @kernel
-def put_back(listed: Ints, count: Ints, told: Floats2, colours: Floats2) -> None:
-    """The colour of one listed vertex or pixel to its place."""
+def scatter_colours(indices: Ints, count: Ints, outputs: Floats2, colours: Floats2) -> None:
+    """Write the network's colour of one listed vertex or pixel to its place."""
     entry = wp.tid()
     if entry < count[0]:
         for channel in range(3):
-            colours[listed[entry], channel] = told[entry, channel]
+            colours[indices[entry], channel] = outputs[entry, channel]

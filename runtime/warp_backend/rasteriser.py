@@ -1,8 +1,9 @@
-"""Raster kernels: the rules of `rendering.rasteriser`, in the same double precision, a thread a triangle.
+"""Raster kernels: the rules of `rendering.rasteriser`, in double precision, a thread a triangle.
 
-Every pixel keeps the largest of the 64-bit keys that its triangles offer: 1 / w, whose bits as a whole number order as
-it does, above the complement of the triangle's index, so that of equally near ones the first wins. A triangle whose box
-has more than `SMALL` pixels is put on a list, and groups of threads share the pixels of each.
+Every pixel keeps the largest of the 64-bit keys of its triangles: the bits of 1 / w, whose order as
+integers is that of the numbers, above the complement of the triangle's index, so that of equally
+near triangles the first wins. Triangles whose box has more than `SMALL` pixels go to a list, and
+groups of threads share the pixels of each.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from .arrays import Double, Doubles2, Floats2, Ints, Ints2, Keys, Vec4d
 from .library import inlined, kernel, wp
 
 SMALL = wp.constant(64)
-"""Pixels of a box that one thread walks alone; at 512² a triangle of 50,000 has about ten."""
+"""Largest box that one thread scans, pixels; at 512² a triangle of 50,000 has about ten."""
 
 LANES = 128
 """Threads that share a large triangle."""
@@ -33,7 +34,7 @@ LAST = wp.constant(wp.uint64(0xFFFFFFFF))
 
 @inlined
 def _widened(bounds: Vec4d, x: Double, y: Double) -> Vec4d:
-    """Lowest and highest column, lowest and highest row, with (x, y) among them."""
+    """Bounds (least and greatest column, least and greatest row), extended to (x, y)."""
     return wp.vec4d(
         wp.min(bounds[0], x), wp.max(bounds[1], x), wp.min(bounds[2], y), wp.max(bounds[3], y)
     )
@@ -41,7 +42,7 @@ def _widened(bounds: Vec4d, x: Double, y: Double) -> Vec4d:
 
 @inlined
 def _side(bounds: Vec4d, points: Doubles2, a: int, b: int) -> Vec4d:
-    """`bounds` with corner a, where it is beyond the near plane, and where side a-b crosses it."""
+    """Bounds extended to corner a, if beyond the near plane, and to where side a-b crosses it."""
     wa, wb = points[a, 2], points[b, 2]
     if wa > NEAR:
         bounds = _widened(bounds, points[a, 0] / wa, points[a, 1] / wa)
@@ -55,7 +56,7 @@ def _side(bounds: Vec4d, points: Doubles2, a: int, b: int) -> Vec4d:
 
 @inlined
 def _store_cross(points: Doubles2, j: int, k: int, planes: Doubles2, face: int, first: int) -> None:
-    """p_k x p_j: exactly the negative of p_j x p_k, so neighbours agree on which side of an edge a pixel is."""
+    """Store p_k x p_j, exactly -(p_j x p_k): neighbours agree on the side of a pixel."""
     planes[face, first] = points[j, 2] * points[k, 1] - points[j, 1] * points[k, 2]
     planes[face, first + 1] = points[j, 0] * points[k, 2] - points[j, 2] * points[k, 0]
     planes[face, first + 2] = points[j, 1] * points[k, 0] - points[j, 0] * points[k, 1]
@@ -63,7 +64,7 @@ def _store_cross(points: Doubles2, j: int, k: int, planes: Doubles2, face: int, 
 
 @inlined
 def _edge(planes: Doubles2, face: int, first: int, x: Double, y: Double) -> Double:
-    """One edge function, added up in the order in which the CPU does."""
+    """One edge function, summed in the order of the CPU's rasteriser."""
     return planes[face, first] * x + (planes[face, first + 1] * y + planes[face, first + 2])
 
 
@@ -78,7 +79,7 @@ def _threshold(planes: Doubles2, face: int, first: int) -> Double:
 
 @inlined
 def _offer(planes: Doubles2, face: int, column: int, row: int, width: int, nearest: Keys) -> None:
-    """Let a triangle try for one pixel."""
+    """Enter a triangle's key for one pixel, if it covers the pixel."""
     x, y = wp.float64(column), wp.float64(row)
     e0, e1, e2 = (
         _edge(planes, face, 0, x, y),
@@ -99,10 +100,17 @@ def _offer(planes: Doubles2, face: int, column: int, row: int, width: int, neare
 
 @kernel
 def scan(
-    points: Doubles2, faces: Ints2, width: int, height: int, planes: Doubles2, boxes: Ints2, nearest: Keys,
-    large: Ints, large_count: Ints,
-) -> None:  # fmt: skip
-    """Edge functions (positive inside) and pixel box of one triangle; its pixels, where they are few."""
+    points: Doubles2,
+    faces: Ints2,
+    width: int,
+    height: int,
+    planes: Doubles2,
+    boxes: Ints2,
+    nearest: Keys,
+    large: Ints,
+    large_count: Ints,
+) -> None:
+    """Compute edge functions (positive inside) and box of one triangle; scan a small one."""
     face = wp.tid()
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
     _store_cross(points, b, c, planes, face, 0)
@@ -113,7 +121,7 @@ def scan(
         + planes[face, 1] * points[a, 1]
         + planes[face, 2] * points[a, 2]
     )
-    if not (area > ZERO and wp.isfinite(area)):  # seen from behind, without area, or not finite
+    if not (area > ZERO and wp.isfinite(area)):  # faces away, has no area, or is not finite
         return
     planes[face, 9] = ONE / area
     bounds = wp.vec4d(FAR_AWAY, -FAR_AWAY, FAR_AWAY, -FAR_AWAY)
@@ -150,7 +158,7 @@ def scan_large(
     lanes: int,
     nearest: Keys,
 ) -> None:
-    """Every group takes the next of the large triangles, every lane of it the next of its pixels."""
+    """Scan large triangles: each group takes the next triangle, each lane its next pixel."""
     group, lane = wp.tid()
     for entry in range(group, large_count[0], groups):
         face = large[entry]
@@ -164,7 +172,7 @@ def scan_large(
 def resolve(
     nearest: Keys, planes: Doubles2, width: int, triangle: Ints, barycentrics: Floats2
 ) -> None:
-    """What one pixel sees, and where on it; -1 where that is nothing."""
+    """Triangle and barycentric coordinates in one pixel; triangle -1 where there is none."""
     pixel = wp.tid()
     key = nearest[pixel]
     if key == wp.uint64(0):

@@ -1,4 +1,4 @@
-"""WarpRenderer: whole frames on a device, nothing copied to the host but the finished image."""
+"""WarpRenderer: draws whole frames on a device and copies only the finished image to the host."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.errors import MissingDependencyError
+from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.rendering.renderer import RenderConfig, StageCallback, untimed
-from imavatar_deploy.rendering.texture_network import condition_of
 from imavatar_deploy.trt.driver import probe_driver
 
 from .frame_slots import FrameInput, Slot
@@ -23,37 +23,39 @@ from .shading import DEVICE_SHADINGS
 
 
 def cuda_device() -> Any:
-    """The first GPU.
+    """Return the first GPU.
 
     Raises:
         MissingDependencyError: there is no driver or device, or this Warp cannot use them.
     """
-    found = probe_driver().devices[0]
+    device = probe_driver().devices[0]
     start()
     if not wp.is_cuda_available():
         raise MissingDependencyError(
-            f"{found.name} is there, but warp-lang {wp.config.version} does not start on it; update NVIDIA's driver, "
-            "or play on the CPU"
+            f"{device.name} is there, but warp-lang {wp.config.version} does not start on it; "
+            "update NVIDIA's driver, or play on the CPU"
         )
     return wp.get_device("cuda:0")
 
 
 def cpu_device() -> Any:
-    """Warp's CPU device: the same kernels, one thread."""
+    """Return Warp's CPU device, which runs the same kernels in one thread."""
     return start().get_device("cpu")
 
 
 DEVICES = {"cuda": cuda_device, "cpu": cpu_device}
-"""Where Warp may draw."""
-
+"""Devices on which Warp may draw."""
 
 _ONE_AT_A_TIME = threading.RLock()
-"""Warp has one current stream for each device. Its CPU device has one capture, and one arena for tiles: two threads in
-it at once end the process."""
+"""Held while the current stream is in use, of which Warp has one for each device. Its CPU device
+has one capture, and one arena for tiles: two threads in it at once end the process."""
 
 
 class WarpRenderer:
-    """See `Renderer`. All memory is taken at the start; a frame is one graph, see `Slot`."""
+    """A `Renderer` whose stages are kernels of Warp.
+
+    All memory is allocated at the start. A frame is one graph, see `Slot`.
+    """
 
     def __init__(self, config: RenderConfig, device: Any) -> None:
         folder = config.folder
@@ -62,13 +64,12 @@ class WarpRenderer:
         self._size = (config.height, config.width)
         self._background = wp.vec4i(*config.background)
         self._device = device
-        self._stream, self._copies = (
-            wp.Stream(device) if device.is_cuda else None for _ in range(2)
-        )
+        self._stream = wp.Stream(device) if device.is_cuda else None
+        self._copies = wp.Stream(device) if device.is_cuda else None
         with self._current(), quietly(wp):
             wp.load_module(MODULE, device)
             self._scene = GpuScene(folder.avatar, config.width, config.height, device)
-            self._shading = DEVICE_SHADINGS[config.shading](folder, self._scene.seen)
+            self._shading = DEVICE_SHADINGS[config.shading](folder, self._scene.buffers)
             self._layout = FrameInput(folder.avatar, self._shading.constant_size)
             self._inputs = wp.zeros(self._layout.size, dtype=wp.float32, device=device)
             self._coefficients, self._bones, self._matrix, self._constant = (
@@ -85,15 +86,18 @@ class WarpRenderer:
         image_matrix: Float32[Array, "3 4"],
         stage_done: StageCallback,
     ) -> UInt8[Array, "H W 4"]:
-        """See `Renderer`."""
+        """Return the frame as `[H, W, 4]` RGBA.
+
+        With a `stage_done` other than `untimed`, the host waits for the device after each stage.
+        """
         slot = self._slots[0]
-        self._tell(slot, expression, pose, image_matrix)
+        self._write_input(slot, expression, pose, image_matrix)
         if stage_done is untimed:
             self._launch(slot)
             slot.wait()
         else:
-            self._draw_slowly(slot, stage_done)
-        return self._taken(slot)
+            self._draw_timed(slot, stage_done)
+        return np.array(slot.host_image).reshape(*self._size, 4)
 
     def render_batch(
         self,
@@ -101,23 +105,26 @@ class WarpRenderer:
         poses: Float32[Array, "N 15"],
         image_matrix: Float32[Array, "3 4"],
     ) -> UInt8[Array, "N H W 4"]:
-        """See `Renderer`."""
+        """Return `[N, H, W, 4]`, the bytes of N calls of `render`.
+
+        Frames alternate between two slots: while the device draws one, the host prepares the next.
+        """
         images = np.zeros((len(expressions), *self._size, 4), dtype=np.uint8)
         for frame, (expression, pose) in enumerate(zip(expressions, poses, strict=True)):
             slot = self._slots[frame % 2]
             if frame >= 2:
-                self._land(slot, images[frame - 2])
-            self._tell(slot, expression, pose, image_matrix)
+                self._await_image(slot, images[frame - 2])
+            self._write_input(slot, expression, pose, image_matrix)
             self._launch(slot)
         for frame in range(max(len(images) - 2, 0), len(images)):
-            self._land(self._slots[frame % 2], images[frame])
+            self._await_image(self._slots[frame % 2], images[frame])
         return images
 
     def vertices(
         self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
     ) -> Float32[Array, "V 3"]:
-        """See `Renderer`."""
-        self._tell(self._slots[0], expression, pose, np.zeros((3, 4), dtype=np.float32))
+        """Return the posed vertices `[V, 3]`."""
+        self._write_input(self._slots[0], expression, pose, np.zeros((3, 4), dtype=np.float32))
         with self._current():
             self._slots[0].upload()
             self._animate()
@@ -129,24 +136,27 @@ class WarpRenderer:
         pose: Float32[Array, "15"],
         image_matrix: Float32[Array, "3 4"],
     ) -> Float32[Array, "H W 3"]:
-        """See `Renderer`."""
-        self._tell(self._slots[0], expression, pose, image_matrix)
-        seen = self._scene.seen
+        """Return the unit normal in each pixel `[H, W, 3]`; zero in the background."""
+        self._write_input(self._slots[0], expression, pose, image_matrix)
+        buffers = self._scene.buffers
         with self._current():
             self._slots[0].upload()
             self._animate()
             self._scene.normals(self._bones)
             self._scene.raster()
-            given = [seen.triangle, seen.barycentrics, seen.faces, seen.normals]
             wp.launch(
-                interpolate_normals, len(seen.triangle), given, [seen.colours], device=self._device
+                interpolate_normals,
+                len(buffers.triangle),
+                [buffers.triangle, buffers.barycentrics, buffers.faces, buffers.normals],
+                [buffers.colours],
+                device=self._device,
             )
-            return np.array(seen.colours.numpy()).reshape(*self._size, 3)
+            return np.array(buffers.colours.numpy()).reshape(*self._size, 3)
 
     def close(self) -> None:
-        """See `Renderer`."""
+        """Release the memory of the device."""
         wp.synchronize_device(self._device)
-        for held in (
+        for name in (
             "_slots",
             "_shading",
             "_scene",
@@ -156,20 +166,20 @@ class WarpRenderer:
             "_matrix",
             "_constant",
         ):
-            self.__dict__.pop(held, None)
+            self.__dict__.pop(name, None)
 
     @contextmanager
     def _current(self) -> Iterator[None]:
-        """Launches go to this renderer's own stream."""
+        """Make this renderer's stream the current one, to which launches go."""
         with _ONE_AT_A_TIME, wp.ScopedStream(self._stream):
             yield
 
     def _launch(self, slot: Slot) -> None:
-        """A graph knows its stream: on a GPU no player waits for another."""
+        """Launch a slot's graph, which has its own stream: on a GPU no player waits for another."""
         with nullcontext() if self._stream is not None else _ONE_AT_A_TIME:
             slot.launch()
 
-    def _tell(
+    def _write_input(
         self,
         slot: Slot,
         expression: Float32[Array, " E"],
@@ -177,18 +187,23 @@ class WarpRenderer:
         image_matrix: Float32[Array, "3 4"],
     ) -> None:
         constant = self._shading.constant(condition_of(expression, pose))
-        self._layout.write(slot.given, expression, pose, image_matrix, constant)
+        self._layout.write(slot.host_input, expression, pose, image_matrix, constant)
 
     def _animate(self) -> None:
         self._scene.animate(self._coefficients, self._bones, self._matrix)
 
     def _composite(self, image: Any) -> None:
-        seen = self._scene.seen
-        given = [seen.triangle, seen.colours, self._background]
-        wp.launch(composite, len(seen.triangle), inputs=given, outputs=[image], device=self._device)
+        buffers = self._scene.buffers
+        wp.launch(
+            composite,
+            len(buffers.triangle),
+            inputs=[buffers.triangle, buffers.colours, self._background],
+            outputs=[image],
+            device=self._device,
+        )
 
     def _stages(self, image: Any) -> tuple[Callable[[], None], ...]:
-        """What launches each of `STAGES`."""
+        """Functions that launch the kernels of each of `STAGES`."""
         return (
             self._animate,
             lambda: self._scene.normals(self._bones),
@@ -201,8 +216,8 @@ class WarpRenderer:
         for stage in self._stages(image):
             stage()
 
-    def _draw_slowly(self, slot: Slot, stage_done: StageCallback) -> None:
-        """The same, waiting for the device after each; the copies belong to the first and the last."""
+    def _draw_timed(self, slot: Slot, stage_done: StageCallback) -> None:
+        """Draw, and wait for the device after each stage; the first and the last include copies."""
         with self._current():
             slot.upload()
             *_, last = stages = self._stages(slot.image)
@@ -213,9 +228,7 @@ class WarpRenderer:
                 wp.synchronize_device(self._device)
                 stage_done()
 
-    def _taken(self, slot: Slot) -> UInt8[Array, "H W 4"]:
-        return np.array(slot.landed).reshape(*self._size, 4)
-
-    def _land(self, slot: Slot, image: UInt8[Array, "H W 4"]) -> None:
+    def _await_image(self, slot: Slot, image: UInt8[Array, "H W 4"]) -> None:
+        """Wait for a slot's frame and copy it to `image`."""
         slot.wait()
-        image[:] = slot.landed.reshape(image.shape)
+        image[:] = slot.host_image.reshape(image.shape)

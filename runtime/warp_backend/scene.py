@@ -1,4 +1,4 @@
-"""Scene: an avatar's arrays on a device and the launches that pose and draw them, without its colours."""
+"""GpuScene: an avatar's arrays on a device, and the kernels that pose and rasterise them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from imavatar_deploy.avatar import Avatar
 from .arrays import Doubles2, Floats, Floats2, Ints, Ints2
 from .library import kernel, wp
 from .rasteriser import GROUPS, LANES, resolve, scan, scan_large
-from .shading import Seen
+from .shading import DeviceBuffers
 
-# Posing kernels: blendshapes and correctives as one matrix-vector product, then skinning and projection.
+# Posing: blendshapes and correctives as one matrix-vector product, then skinning and projection
 
 
 @kernel
 def shape(rest: Floats, basis: Floats2, coefficients: Floats, shaped: Floats) -> None:
-    """One coordinate of one vertex: rest `[3 V]` and the bases `[K, 3 V]` by their coefficients `[K]`.
+    """One coordinate of one vertex: rest `[3 V]` plus the bases `[K, 3 V]` by coefficients `[K]`.
 
-    Neighbouring threads read neighbouring numbers; a frame reads every basis once, which is all there is to win.
-    float32, since half precision would cost 1e-5 units and save 4 us of a frame at 50,000 faces (13 MB at 3.35 TB/s).
+    Neighbouring threads read neighbouring numbers, and a frame reads every basis once, which is the
+    minimum. float32, since half precision would cost 1e-5 units and save 4 us of a frame at 50,000
+    faces (13 MB at 3.35 TB/s).
     """
     place = wp.tid()
     total = float(rest[place])
@@ -39,7 +40,7 @@ def skin(
     vertices: Floats2,
     points: Doubles2,
 ) -> None:
-    """Linear blend skinning of one vertex, and its image coordinates (column w, row w, w), see `rasterise`.
+    """Skin one vertex, and project it to image coordinates (column w, row w, w), see `rasteriser`.
 
     Args:
         bones: `[12 J]`, the upper three rows of each bone's transform.
@@ -71,12 +72,12 @@ def skin(
         )
 
 
-# Normal kernels: area vectors of the faces, gathered per vertex, with the detail that a mesh does not have.
+# Normals: area vectors of the faces, gathered per vertex, plus the detail that the mesh lacks
 
 
 @kernel
 def cross(vertices: Floats2, faces: Ints2, crosses: Floats2) -> None:
-    """Twice the area times the normal of one face."""
+    """Compute twice the area times the normal of one face."""
     face = wp.tid()
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
     ux, uy, uz = (
@@ -104,7 +105,7 @@ def gather(
     bones: Floats,
     normals: Floats2,
 ) -> None:
-    """The unit normal of one vertex: that of the mesh, plus the detail `[3, V]` turned by the bones.
+    """Compute the unit normal of one vertex: the mesh's plus the detail `[3, V]`, posed.
 
     Args:
         incident: `[3 F]`, the faces around vertex v at first[v]..first[v + 1].
@@ -137,17 +138,23 @@ def gather(
 
 
 class GpuScene:
-    """Everything is allocated here, once; a frame allocates nothing. Arguments of its methods are on the device."""
+    """The geometry of one avatar on a device.
+
+    All memory is allocated by the constructor. Array arguments of the methods are on the device.
+    """
 
     def __init__(self, avatar: Avatar, width: int, height: int, device: Any) -> None:
-        self._width, self._height, self._device = width, height, device
-        vertices, faces, pixels = avatar.vertex_count, len(avatar.faces), width * height
-        self._vertex_count, self._face_count = vertices, faces
+        self._width = width
+        self._height = height
+        self._device = device
+        self._vertex_count = vertices = avatar.vertex_count
+        self._face_count = faces = len(avatar.faces)
+        pixels = width * height
         basis = np.concatenate([avatar.expression_basis, avatar.pose_basis])
-        self._rest = self._here(avatar.rest.reshape(-1))
-        self._basis = self._here(basis.reshape(len(basis), -1))
-        self._weights = self._here(avatar.skin_weights)
-        self._detail = self._here(avatar.normal_detail)
+        self._rest = self._on_device(avatar.rest.reshape(-1))
+        self._basis = self._on_device(basis.reshape(len(basis), -1))
+        self._weights = self._on_device(avatar.skin_weights)
+        self._detail = self._on_device(avatar.normal_detail)
         self._faces = wp.array(avatar.faces, dtype=wp.int32, device=device)
         corners = avatar.faces.ravel()
         first = np.concatenate([[0], np.cumsum(np.bincount(corners, minlength=vertices))])
@@ -162,42 +169,40 @@ class GpuScene:
         self._crosses = self._room(wp.float32, faces, 3)
         self._planes = self._room(wp.float64, faces, 10)
         self._boxes = self._room(wp.int32, faces, 4)
-        self._large, self._large_count = (
-            self._room(wp.int32, max(faces, 1)),
-            self._room(wp.int32, 1),
-        )
+        self._large = self._room(wp.int32, max(faces, 1))
+        self._large_count = self._room(wp.int32, 1)
         self._nearest = self._room(wp.uint64, pixels)
-        self.seen = Seen(
+        self.buffers = DeviceBuffers(
             triangle=self._room(wp.int32, pixels),
             barycentrics=self._room(wp.float32, pixels, 3),
             faces=self._faces,
             normals=self._room(wp.float32, vertices, 3),
             colours=self._room(wp.float32, pixels, 3),
         )
-        """What each pixel sees, and room for its colour."""
+        """The fragment in each pixel, normals, and room for colours."""
 
     def animate(self, coefficients: Any, bones: Any, matrix: Any) -> None:
-        """Vertices and where they are in the image, see the parts of `FrameInput`."""
+        """Compute vertices and their image coordinates from parts of the `FrameInput`."""
         self._launch(
             shape, 3 * self._vertex_count, [self._rest, self._basis, coefficients], [self._shaped]
         )
-        given = [self._shaped, self._weights, bones, matrix]
-        self._launch(skin, self._vertex_count, given, [self.vertices, self._points])
+        inputs = [self._shaped, self._weights, bones, matrix]
+        self._launch(skin, self._vertex_count, inputs, [self.vertices, self._points])
 
     def normals(self, bones: Any) -> None:
-        """Unit normals of the vertices."""
+        """Compute the unit normals of the vertices."""
         self._launch(cross, self._face_count, [self.vertices, self._faces], [self._crosses])
-        given = [self._crosses, self._incident, self._first, self._detail, self._weights, bones]
-        self._launch(gather, self._vertex_count, given, [self.seen.normals])
+        inputs = [self._crosses, self._incident, self._first, self._detail, self._weights, bones]
+        self._launch(gather, self._vertex_count, inputs, [self.buffers.normals])
 
     def raster(self) -> None:
-        """What each pixel sees."""
+        """Find the triangle in each pixel."""
         self._nearest.zero_()
         self._large_count.zero_()
-        given = [self._points, self._faces, self._width, self._height]
-        drawn = [self._planes, self._boxes, self._nearest, self._large, self._large_count]
-        self._launch(scan, self._face_count, given, drawn)
-        given = [
+        inputs = [self._points, self._faces, self._width, self._height]
+        outputs = [self._planes, self._boxes, self._nearest, self._large, self._large_count]
+        self._launch(scan, self._face_count, inputs, outputs)
+        inputs = [
             self._planes,
             self._boxes,
             self._large,
@@ -206,17 +211,21 @@ class GpuScene:
             GROUPS,
             LANES,
         ]
-        self._launch(scan_large, (GROUPS, LANES), given, [self._nearest])
-        told = [self.seen.triangle, self.seen.barycentrics]
-        self._launch(resolve, len(self._nearest), [self._nearest, self._planes, self._width], told)
+        self._launch(scan_large, (GROUPS, LANES), inputs, [self._nearest])
+        self._launch(
+            resolve,
+            len(self._nearest),
+            [self._nearest, self._planes, self._width],
+            [self.buffers.triangle, self.buffers.barycentrics],
+        )
 
-    def _here(self, array: Any) -> Any:
+    def _on_device(self, array: Any) -> Any:
         return wp.array(np.ascontiguousarray(array), dtype=wp.float32, device=self._device)
 
     def _room(self, kind: Any, *shape: int) -> Any:
         return wp.zeros(shape, dtype=kind, device=self._device)
 
     def _launch(
-        self, kernel: Any, size: int | tuple[int, int], given: list[Any], made: list[Any]
+        self, kernel: Any, size: int | tuple[int, int], inputs: list[Any], outputs: list[Any]
     ) -> None:
-        wp.launch(kernel, size, inputs=given, outputs=made, device=self._device)
+        wp.launch(kernel, size, inputs=inputs, outputs=outputs, device=self._device)

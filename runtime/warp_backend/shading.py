@@ -1,25 +1,30 @@
-"""The table of shadings on the device: each turns what pixels see into colours, by the rows' own kernels."""
+"""Shadings on the device: the colour of each pixel, by the student or the full texture network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.student import WIDTHS, read_student
 
 from .arrays import Floats, Floats2, Ints, Ints2
 from .library import kernel, wp
 from .pixels import between, interpolate, normal_at
-from .points import LANES, RUN, list_seen, mark_vertices, put_back, tell_pixels, tell_vertices
+from .points import (
+    LANES,
+    RUN,
+    list_marked,
+    load_pixels,
+    load_vertices,
+    mark_vertices,
+    scatter_colours,
+)
 from .texture_network import WarpTextureNetwork
 from .texture_weights import read_texture
 
-# Student kernel: features and normal interpolated, two small layers and a colour, a thread a pixel.
-
+# Student kernel: features and normal interpolated, two small layers and a colour, a thread a pixel
 
 Units = wp.types.vector(length=max(WIDTHS), dtype=wp.float32)
 """Room for the widest student: 0.5 KB a thread, which stays in the first-level cache."""
@@ -27,11 +32,23 @@ Units = wp.types.vector(length=max(WIDTHS), dtype=wp.float32)
 
 @kernel
 def shade_student(
-    triangle: Ints, barycentrics: Floats2, faces: Ints2, features: Floats2, normals: Floats2, constant: Floats,
-    normal_weight: Floats2, hidden_weight: Floats2, hidden_bias: Floats, colour_weight: Floats2, colour_bias: Floats,
+    triangle: Ints,
+    barycentrics: Floats2,
+    faces: Ints2,
+    features: Floats2,
+    normals: Floats2,
+    constant: Floats,
+    normal_weight: Floats2,
+    hidden_weight: Floats2,
+    hidden_bias: Floats,
+    colour_weight: Floats2,
+    colour_bias: Floats,
     colours: Floats2,
-) -> None:  # fmt: skip
-    """The colour of one pixel; weights are `[inputs, outputs]`, `constant` `[H]` is the frame's condition."""
+) -> None:
+    """Colour one pixel.
+
+    Weights are `[inputs, outputs]`; `constant` `[H]` is the term of the frame's condition.
+    """
     pixel = wp.tid()
     face = triangle[pixel]
     if face < 0:
@@ -61,35 +78,35 @@ def shade_student(
     colours[pixel, 2] = 1.0 / (1.0 + wp.exp(-b))
 
 
-Float = NDArray[np.float32]
+# The table of shadings
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the stages before leave on the device, for P pixels."""
+class DeviceBuffers:
+    """Arrays on the device that the stages of a frame share, for P pixels."""
 
-    triangle: Any  # [P]
-    barycentrics: Any  # [P, 3]
-    faces: Any  # [F, 3]
-    normals: Any  # [V, 3]
-    colours: Any  # [P, 3] what a shading fills where a pixel sees something
+    triangle: Any  # [P] int32, -1 in the background
+    barycentrics: Any  # [P, 3] float32
+    faces: Any  # [F, 3] int32
+    normals: Any  # [V, 3] float32, unit
+    colours: Any  # [P, 3] float32, which a shading fills where there is a triangle
 
     @property
     def device(self) -> Any:
-        """Where all of it is."""
+        """The device of the arrays."""
         return self.triangle.device
 
 
 class DeviceShading(Protocol):
-    """One way to colour."""
+    """One way to colour the pixels of a frame."""
 
     constant_size: int
-    """How many numbers it needs of each frame."""
+    """Number of values that it needs of each frame."""
 
-    def __init__(self, folder: AvatarFolder, seen: Seen) -> None: ...
+    def __init__(self, folder: AvatarFolder, buffers: DeviceBuffers) -> None: ...
 
-    def constant(self, condition: Float) -> Float:
-        """Those numbers for a condition `[1, 53]`."""
+    def constant(self, condition: Float32[Array, "1 53"]) -> Float32[Array, " C"]:
+        """Those values `[C]` for a condition `[1, 53]`."""
         ...
 
     def launch(self, constant: Any) -> None:
@@ -100,17 +117,17 @@ class DeviceShading(Protocol):
 class DeviceStudent:
     """The student at every pixel."""
 
-    def __init__(self, folder: AvatarFolder, seen: Seen) -> None:
+    def __init__(self, folder: AvatarFolder, buffers: DeviceBuffers) -> None:
         self._student = student = read_student(folder)
         self.constant_size = student.width
-        self._seen = seen
+        self._buffers = buffers
 
-        def here(array: Float) -> Any:
-            return wp.array(array, dtype=wp.float32, device=seen.device)
+        def on_device(array: Float32[Array, "..."]) -> Any:
+            return wp.array(array, dtype=wp.float32, device=buffers.device)
 
-        self._features = here(student.features)
+        self._features = on_device(student.features)
         self._weights = [
-            here(array)
+            on_device(array)
             for array in (
                 student.normal_weight,
                 student.hidden_weight,
@@ -120,136 +137,138 @@ class DeviceStudent:
             )
         ]
 
-    def constant(self, condition: Float) -> Float:
-        """See `DeviceShading`."""
+    def constant(self, condition: Float32[Array, "1 53"]) -> Float32[Array, " C"]:
+        """The condition's term of the first layer `[H]`."""
         return self._student.constant(condition)
 
     def launch(self, constant: Any) -> None:
-        """See `DeviceShading`."""
-        seen = self._seen
-        given = [
-            seen.triangle,
-            seen.barycentrics,
-            seen.faces,
+        """Colour every pixel by the student."""
+        buffers = self._buffers
+        inputs = [
+            buffers.triangle,
+            buffers.barycentrics,
+            buffers.faces,
             self._features,
-            seen.normals,
+            buffers.normals,
             constant,
             *self._weights,
         ]
         wp.launch(
             shade_student,
-            len(seen.triangle),
-            inputs=given,
-            outputs=[seen.colours],
-            device=seen.device,
+            len(buffers.triangle),
+            inputs=inputs,
+            outputs=[buffers.colours],
+            device=buffers.device,
         )
 
 
-class _ByNetwork:
-    """What both ways to ask the full network share: the list of points, the network, its biases."""
+class _NetworkShading:
+    """Base of the shadings by the full network: the list of points, the network and its biases."""
 
-    def __init__(self, folder: AvatarFolder, seen: Seen, most: int) -> None:
+    def __init__(self, folder: AvatarFolder, buffers: DeviceBuffers, most: int) -> None:
         codes = folder.avatar.texture_code
         self._network_weights = read_texture(folder.file("texture.onnx"), codes.shape[1])
-        self._network = WarpTextureNetwork(self._network_weights, most, seen.device)
+        self._network = WarpTextureNetwork(self._network_weights, most, buffers.device)
         self.constant_size = self._network.width
-        self._seen = seen
-        self._codes = wp.array(codes, dtype=wp.float32, device=seen.device)
-        self._biases = wp.array(self._network.biases, dtype=wp.float32, device=seen.device)
-        self._listed = wp.zeros(most, dtype=wp.int32, device=seen.device)
-        self._count = wp.zeros(1, dtype=wp.int32, device=seen.device)
+        self._buffers = buffers
+        self._codes = wp.array(codes, dtype=wp.float32, device=buffers.device)
+        self._biases = wp.array(self._network.biases, dtype=wp.float32, device=buffers.device)
+        self._indices = wp.zeros(most, dtype=wp.int32, device=buffers.device)
+        self._count = wp.zeros(1, dtype=wp.int32, device=buffers.device)
 
-    def constant(self, condition: Float) -> Float:
-        """See `DeviceShading`."""
+    def constant(self, condition: Float32[Array, "1 53"]) -> Float32[Array, " C"]:
+        """The condition's term of the first layer `[H]`."""
         return self._network_weights.constant(condition)
 
     def _list(self, marks: Any) -> None:
         self._count.zero_()
         runs = -(-len(marks) // RUN)
         wp.launch(
-            list_seen,
+            list_marked,
             runs,
             inputs=[marks, RUN],
-            outputs=[self._listed, self._count],
+            outputs=[self._indices, self._count],
             device=marks.device,
         )
 
-    def _ask(self, constant: Any, colours: Any) -> None:
-        """Colours `[..., 3]` of the listed points to their places."""
+    def _run(self, constant: Any, colours: Any) -> None:
+        """Run the network on the listed points and write their colours to `colours` `[..., 3]`."""
         wp.copy(self._biases, constant, count=self.constant_size)
         self._network.launch(self._count, self._biases)
-        answered = [self._listed, self._count, self._network.told]
         wp.launch(
-            put_back,
-            len(self._listed),
-            inputs=answered,
+            scatter_colours,
+            len(self._indices),
+            inputs=[self._indices, self._count, self._network.colours],
             outputs=[colours],
-            device=self._seen.device,
+            device=self._buffers.device,
         )
 
 
-class DeviceVertices(_ByNetwork):
-    """The full network at the corners of everything seen, then interpolated."""
+class DeviceVertices(_NetworkShading):
+    """The full network at the vertices of visible triangles, then interpolated."""
 
-    def __init__(self, folder: AvatarFolder, seen: Seen) -> None:
+    def __init__(self, folder: AvatarFolder, buffers: DeviceBuffers) -> None:
         count = folder.avatar.vertex_count
-        super().__init__(folder, seen, count)
-        self._marks = wp.zeros(count, dtype=wp.int32, device=seen.device)
-        self._colours = wp.zeros((count, 3), dtype=wp.float32, device=seen.device)
+        super().__init__(folder, buffers, count)
+        self._marks = wp.zeros(count, dtype=wp.int32, device=buffers.device)
+        self._colours = wp.zeros((count, 3), dtype=wp.float32, device=buffers.device)
 
     def launch(self, constant: Any) -> None:
-        """See `DeviceShading`."""
-        seen, pixels = self._seen, len(self._seen.triangle)
+        """Colour every pixel from the colours of the vertices."""
+        buffers = self._buffers
+        pixels = len(buffers.triangle)
         self._marks.fill_(-1)
         wp.launch(
             mark_vertices,
             pixels,
-            inputs=[seen.triangle, seen.faces],
+            inputs=[buffers.triangle, buffers.faces],
             outputs=[self._marks],
-            device=seen.device,
+            device=buffers.device,
         )
         self._list(self._marks)
-        given = [self._listed, self._count, self._codes, seen.normals, LANES]
+        inputs = [self._indices, self._count, self._codes, buffers.normals, LANES]
         wp.launch(
-            tell_vertices,
-            (len(self._listed), LANES),
-            inputs=given,
+            load_vertices,
+            (len(self._indices), LANES),
+            inputs=inputs,
             outputs=[self._network.points],
-            device=seen.device,
+            device=buffers.device,
         )
-        self._ask(constant, self._colours)
-        given = [seen.triangle, seen.barycentrics, seen.faces, self._colours]
-        wp.launch(interpolate, pixels, inputs=given, outputs=[seen.colours], device=seen.device)
+        self._run(constant, self._colours)
+        inputs = [buffers.triangle, buffers.barycentrics, buffers.faces, self._colours]
+        wp.launch(
+            interpolate, pixels, inputs=inputs, outputs=[buffers.colours], device=buffers.device
+        )
 
 
-class DevicePixels(_ByNetwork):
+class DevicePixels(_NetworkShading):
     """Code and normal interpolated, then the full network at every pixel."""
 
-    def __init__(self, folder: AvatarFolder, seen: Seen) -> None:
-        super().__init__(folder, seen, len(seen.triangle))
+    def __init__(self, folder: AvatarFolder, buffers: DeviceBuffers) -> None:
+        super().__init__(folder, buffers, len(buffers.triangle))
 
     def launch(self, constant: Any) -> None:
-        """See `DeviceShading`."""
-        seen = self._seen
-        self._list(seen.triangle)
-        given = [
-            self._listed,
+        """Colour every pixel by the network."""
+        buffers = self._buffers
+        self._list(buffers.triangle)
+        inputs = [
+            self._indices,
             self._count,
-            seen.triangle,
-            seen.barycentrics,
-            seen.faces,
+            buffers.triangle,
+            buffers.barycentrics,
+            buffers.faces,
             self._codes,
-            seen.normals,
+            buffers.normals,
             LANES,
         ]
         wp.launch(
-            tell_pixels,
-            (len(self._listed), LANES),
-            inputs=given,
+            load_pixels,
+            (len(self._indices), LANES),
+            inputs=inputs,
             outputs=[self._network.points],
-            device=seen.device,
+            device=buffers.device,
         )
-        self._ask(constant, seen.colours)
+        self._run(constant, buffers.colours)
 
 
 DEVICE_SHADINGS: dict[str, type[DeviceShading]] = {
@@ -257,4 +276,4 @@ DEVICE_SHADINGS: dict[str, type[DeviceShading]] = {
     "vertex": DeviceVertices,
     "pixel": DevicePixels,
 }
-"""The table; its names are those of `shade.SHADINGS`."""
+"""The table; its names are those of `rendering.shading.SHADINGS`."""

@@ -1,10 +1,13 @@
-"""The full texture network on the device: half precision, float32 sums, all layers of a tile of points in one kernel.
+"""The full texture network on the device: all layers of a tile of points in one kernel.
 
-A block of threads takes tile after tile of `rows` points through the whole network. A layer's inputs stay in the shared
-memory of its processor; the weights stream by in chunks of `DEPTH` x `COLUMNS`, which lie in memory in the order in
-which they are used, and are multiplied by `wp.tile_matmul`: tensor cores through cuBLASDx on a GPU, loops on a CPU.
-A layer's outputs wait in the block's own part of a scratch array, small enough for the second-level cache, so that two
-blocks fit on a processor and one multiplies while the other waits for its next chunk.
+Products are in half precision, sums in float32.
+
+A block of threads takes tile after tile of `rows` points through the whole network. A layer's
+inputs stay in the shared memory of its processor; the weights stream by in chunks of `DEPTH` x
+`COLUMNS`, which lie in memory in the order of their use. `wp.tile_matmul` multiplies them: tensor
+cores through cuBLASDx on a GPU, loops on a CPU. A layer's outputs go to the block's own part of a
+scratch array, small enough for the second-level cache, so that two blocks fit on a processor and
+one multiplies while the other waits for its next chunk.
 """
 
 from __future__ import annotations
@@ -12,27 +15,28 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from imavatar_deploy.arrays import Array, Float32, Shaped
 
 from .arrays import Float, Floats2, Half, Halves2, Ints
 from .library import inlined, quietly, wp
 from .texture_weights import TextureWeights
 
 DEPTH, COLUMNS = 128, 64
-"""Of a chunk of weights: 16 KB. Widths of layers are filled up with zeros to a multiple of `DEPTH`."""
+"""Size of a chunk of weights: 16 KB. Layers are padded with zeros to a multiple of `DEPTH`."""
 
 THREADS = 256
-"""A block. The compiler gives each of its eight warps 32 products of 16 x 8 x 16 a chunk (sm_90); four warps got 128 of
-16 x 8 x 8 each, and spilled more registers."""
+"""Threads of a block. The compiler gives each of its eight warps 32 products of 16 x 8 x 16 a chunk
+(sm_90); four warps got 128 of 16 x 8 x 8 each, and spilled more registers."""
 
 PIECE = 32
-"""Units that travel from memory to shared memory at a time."""
+"""Units copied from memory to shared memory at a time."""
 
 CHANNELS = 4
-"""Numbers kept of the last layer's: red, green, blue and one of no meaning."""
+"""Numbers stored of the last layer's: red, green, blue and one that is unused."""
 
 ROWS = (64, 32, 16)
-"""Points a tile, largest first: all weights are read once a tile, so the more the better."""
+"""Points a tile, largest first: all weights are read once a tile, so larger is faster."""
 
 BLOCKS = 2
 """Blocks for each processor of the device."""
@@ -46,16 +50,20 @@ def _padded(size: int) -> int:
 
 
 def rows_that_fit(width: int, shared_bytes: int) -> int:
-    """How many points a block can hold on a device that gives it so much shared memory."""
+    """Number of points that fit into a block's shared memory."""
     for rows in ROWS:
-        activations, weights, sums = rows * width * 2, DEPTH * COLUMNS * 2, rows * COLUMNS * 4
+        activations = rows * width * 2
+        weights = DEPTH * COLUMNS * 2
+        sums = rows * COLUMNS * 4
         if activations + weights + sums + SPARE <= shared_bytes:
             return rows
     return ROWS[-1]
 
 
-def chunked(weights: TextureWeights, width: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Weights `[chunks * DEPTH, COLUMNS]` as the kernel reads them, and biases `[L, H]`.
+def chunked(
+    weights: TextureWeights, width: int
+) -> tuple[Shaped[Array, "N 64"], Float32[Array, "L H"]]:
+    """Weights `[chunks * DEPTH, COLUMNS]` float16 in the kernel's order, and biases `[L, H]`.
 
     The first row of the biases is the frame's, see `TextureWeights.constant`.
     """
@@ -87,23 +95,33 @@ def _colour(total: Float, bias: Float) -> Float:
 
 
 def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a kernel in one piece
-    """The kernel for layers as wide as `width`, `rows` points a block; Warp needs both when it compiles."""
+    """The kernel for layers of `width` units and blocks of `rows` points, both compiled in."""
     height, depth, columns = wp.constant(rows), wp.constant(DEPTH), wp.constant(COLUMNS)
     units, channels, piece = wp.constant(width), wp.constant(CHANNELS), wp.constant(PIECE)
 
     def colour_points(
-        count: Ints, points: Halves2, weights: Halves2, biases: Floats2, first_steps: int, blocks: int,
-        scratch: Halves2, told: Floats2,
-    ) -> None:  # fmt: skip
+        count: Ints,
+        points: Halves2,
+        weights: Halves2,
+        biases: Floats2,
+        first_steps: int,
+        blocks: int,
+        scratch: Halves2,
+        colours: Floats2,
+    ) -> None:
+        # For each tile of points: load them into the layer's inputs; for each layer and each strip
+        # of COLUMNS outputs, sum the products of inputs and weights over `steps` chunks; then store
+        # the rectified outputs, from which the next layer loads its inputs. The last layer has one
+        # strip, the colours.
         block = wp.tid()
         last = biases.shape[0] - 1
-        seen = wp.tile_zeros(shape=(height, units), dtype=wp.float16, storage="shared")
+        inputs = wp.tile_zeros(shape=(height, units), dtype=wp.float16, storage="shared")
         for tile in range(block, (count[0] + height - 1) // height, blocks):
             for k in range(first_steps * depth // piece):
                 part = wp.tile_load(
                     points, shape=(height, piece), offset=(tile * height, k * piece)
                 )
-                wp.tile_assign(seen, part, offset=(0, k * piece))
+                wp.tile_assign(inputs, part, offset=(0, k * piece))
             used = int(0)
             steps = int(first_steps)
             strips = int(units // columns)
@@ -123,7 +141,7 @@ def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a k
                             aligned=True,
                         )
                         wp.tile_matmul(
-                            wp.tile_view(seen, offset=(0, k * depth), shape=(height, depth)),
+                            wp.tile_view(inputs, offset=(0, k * depth), shape=(height, depth)),
                             chunk,
                             total,
                         )
@@ -134,22 +152,24 @@ def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a k
                         sums = wp.tile_view(total, offset=(0, 0), shape=(height, channels))
                         added = wp.tile_view(bias, offset=(0, 0), shape=(height, channels))
                         wp.tile_store(
-                            told, wp.tile_map(_colour, sums, added), offset=(tile * height, 0)
+                            colours, wp.tile_map(_colour, sums, added), offset=(tile * height, 0)
                         )
                     else:
                         units_out = wp.tile_map(_rectified, total, bias)
                         wp.tile_store(scratch, units_out, offset=(block * height, strip * columns))
-                # Making a shared tile is a barrier: no thread reads the scratch before all have written it.
+                # A new shared tile is a barrier: no thread reads the scratch before all have
+                # written it.
                 wp.tile_zeros(shape=(1, 1), dtype=wp.float32, storage="shared")
                 if layer < last:
                     for k in range(units // piece):
                         again = wp.tile_load(
                             scratch, shape=(height, piece), offset=(block * height, k * piece)
                         )
-                        wp.tile_assign(seen, again, offset=(0, k * piece))
+                        wp.tile_assign(inputs, again, offset=(0, k * piece))
                 steps = int(units // depth)
 
-    # The bounds leave a thread 128 registers; without the option Warp also links the products of a backward pass.
+    # The bounds leave a thread 128 registers; without the option Warp links a backward pass as
+    # well.
     return wp.kernel(
         colour_points,
         module="unique",
@@ -163,7 +183,9 @@ class WarpTextureNetwork:
     """The network of one avatar on one device, for up to `most` points.
 
     Args:
-        most: how many points there may be.
+        weights: the network.
+        most: largest number of points.
+        device: a device of Warp.
     """
 
     def __init__(self, weights: TextureWeights, most: int, device: Any) -> None:
@@ -185,21 +207,21 @@ class WarpTextureNetwork:
         )
         capacity = tiles * self._rows
         self.points = wp.zeros((capacity, sizes[0]), dtype=wp.float16, device=device)
-        """[most, K + 3 and zeros] where codes and normals of the points are put."""
-        self.told = wp.zeros((capacity, CHANNELS), dtype=wp.float32, device=device)
-        """[most, CHANNELS] where the colours of the points come."""
+        """[most, K + 3 and zeros] input: codes and normals of the points."""
+        self.colours = wp.zeros((capacity, CHANNELS), dtype=wp.float32, device=device)
+        """[most, CHANNELS] output: colours of the points."""
         self._kernel = network_kernel(self._rows, self.width)
         with quietly(wp):
             wp.load_module(self._kernel.module, device, block_dim=THREADS)
 
     def launch(self, count: Any, biases: Any) -> None:
         """Colour the first `count[0]` points, given the biases `[L, H]` on the device."""
-        given = [count, self.points, self._weights, biases, self._steps, self._blocks]
+        inputs = [count, self.points, self._weights, biases, self._steps, self._blocks]
         wp.launch_tiled(
             self._kernel,
             dim=[self._blocks],
-            inputs=given,
-            outputs=[self._scratch, self.told],
+            inputs=inputs,
+            outputs=[self._scratch, self.colours],
             block_dim=THREADS,
             device=self._device,
         )

@@ -1,4 +1,4 @@
-"""The full texture network's weights, read out of `texture.onnx` as our exporter lays it out."""
+"""TextureWeights: the full texture network's weights, read from an avatar's `texture.onnx`."""
 
 from __future__ import annotations
 
@@ -8,30 +8,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.optional import require
 
-Float = NDArray[np.float32]
+FIRST = ("Concat", "Gemm", "Gemm", "Add")
+"""Operators of the first layer: of the point, of the condition, and their sum."""
 
-FIRST, LAYER, LAST = ("Concat", "Gemm", "Gemm", "Add"), ("Relu", "Gemm"), ("Tanh", "Add", "Div")
-"""Operators of the first layer (of the point, of the condition), of every further one, and of the colour."""
+LAYER = ("Relu", "Gemm")
+"""Operators of every further layer."""
+
+LAST = ("Tanh", "Add", "Div")
+"""Operators of the colour."""
 
 
 @dataclass(frozen=True)
 class TextureWeights:
-    """rgb = (tanh(layers(relu(... relu([code, normal] first + of_condition condition + bias)))) + 1) / 2."""
+    """Weights of the texture network.
 
-    first: Float  # [K + 3, H]
-    of_condition: Float  # [53, H]
-    bias: Float  # [H] of the first layer
-    layers: tuple[
-        tuple[Float, Float], ...
-    ]  # weight [inputs, outputs] and bias [outputs]; the last has 3 outputs
+    rgb = (tanh(layers(relu([code, normal] first + condition of_condition + bias))) + 1) / 2, where
+    `layers` are further affine maps with a relu between two of them.
+    """
 
-    def constant(self, condition: Float) -> Float:
-        """[H] what a condition `[1, 53]` adds to the first layer, the same for every point."""
+    first: Float32[Array, "_ H"]  # [K + 3, H]
+    of_condition: Float32[Array, "53 H"]
+    bias: Float32[Array, " H"]  # of the first layer
+    layers: tuple[tuple[Float32[Array, "_ _"], Float32[Array, " _"]], ...]
+    """Weight `[inputs, outputs]` and bias `[outputs]` of each; the last has 3 outputs."""
+
+    def constant(self, condition: Float32[Array, "1 53"]) -> Float32[Array, " H"]:
+        """Term `[H]` of a condition `[1, 53]` in the first layer, the same for every point."""
         return np.asarray(condition[0] @ self.of_condition + self.bias, dtype=np.float32)
 
     @property
@@ -41,23 +48,24 @@ class TextureWeights:
 
 
 def read_texture(path: Path, code_size: int) -> TextureWeights:
-    """The weights in an avatar's `texture.onnx`.
+    """Read the weights in an avatar's `texture.onnx`.
 
     Raises:
-        InputError: the graph cannot be read, or is laid out in another way.
-        MissingDependencyError: the package onnx is not there.
+        InputError: the graph cannot be read, or has another layout.
+        MissingDependencyError: the package onnx is not installed.
     """
     onnx = require("onnx", extra="cuda")
     try:
         graph = onnx.load(str(path)).graph
         numbers = {entry.name: onnx.numpy_helper.to_array(entry) for entry in graph.initializer}
-    except Exception as error:  # protobuf's own
+    except Exception as error:  # of protobuf
         raise InputError(
             f"{path} is not an ONNX graph ({error}); export the avatar again"
         ) from error
     if not _is_ours(graph, numbers):
         raise InputError(
-            f"{path} is not laid out as a texture network of ours; draw with --backend onnx-cuda or cpu"
+            f"{path} does not have the layout of this package's texture networks; draw with "
+            "--backend onnx-cuda or cpu"
         )
     gemms = [
         [numbers[name].astype(np.float32) for name in node.input[1:]]
@@ -67,7 +75,8 @@ def read_texture(path: Path, code_size: int) -> TextureWeights:
     (first, *_), (of_condition, bias), *layers = gemms
     if first.shape[1] != code_size + 3:
         raise InputError(
-            f"{path} takes codes of {first.shape[1] - 3}, the avatar has {code_size}; export it again"
+            f"{path} takes codes of {first.shape[1] - 3} numbers, the avatar has {code_size}; "
+            "export it again"
         )
     return TextureWeights(
         first.T, of_condition.T, bias, tuple((weight.T, bias) for weight, bias in layers)
@@ -79,7 +88,7 @@ def _is(node: Any, kind: str) -> bool:
 
 
 def _is_ours(graph: Any, numbers: dict[str, Any]) -> bool:
-    """Operators in the exporter's order, each fed by those before, and nothing in them but what we compute."""
+    """Whether the operators are the exporter's, in its order, without other attributes."""
     nodes = list(graph.node)
     further = len(nodes) - len(FIRST) - len(LAST)
     if further < 2 or tuple(node.op_type for node in nodes) != (
@@ -100,7 +109,7 @@ def _is_ours(graph: Any, numbers: dict[str, Any]) -> bool:
 
 
 def _is_a_chain(nodes: list[Any]) -> bool:
-    """The first layer adds what it knows of the point and of the condition; from there each node feeds the next."""
+    """Whether the first layer sums point and condition, and each node feeds the next."""
     concat, of_point, of_condition, total, *_ = nodes
     feeds = [
         (concat, ["code", "normal"]),
@@ -113,8 +122,9 @@ def _is_a_chain(nodes: list[Any]) -> bool:
 
 
 def _is_plain(gemm: Any) -> bool:
-    """x W^T + b."""
-    told = {attribute.name: attribute for attribute in gemm.attribute}
-    scaled = any(told[name].f != 1.0 for name in ("alpha", "beta") if name in told)
-    turned = "transA" in told and told["transA"].i
-    return not scaled and not turned and "transB" in told and bool(told["transB"].i)
+    """Whether a Gemm computes x W^T + b."""
+    attributes = {attribute.name: attribute for attribute in gemm.attribute}
+    scaled = any(attributes[name].f != 1.0 for name in ("alpha", "beta") if name in attributes)
+    transposed_input = "transA" in attributes and attributes["transA"].i
+    transposed_weight = "transB" in attributes and bool(attributes["transB"].i)
+    return not scaled and not transposed_input and transposed_weight

@@ -13,10 +13,9 @@ from imavatar_deploy.exporters.sequences.formats import FORMATS
 from imavatar_deploy.exporters.sequences.motion import Motion, open_motion
 from imavatar_deploy.exporters.sequences.obj import decimal_lines, face_lines
 from imavatar_deploy.exporters.sequences.workers import thread_executor
+from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.onnx_session import open_session, run_graph
-from imavatar_deploy.rendering.normals import surface_normals
-from imavatar_deploy.rendering.posing import pose_plainly
-from imavatar_deploy.rendering.texture_network import condition_of
+from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 
 from .sequence_readers import READERS, Read
 

@@ -10,13 +10,15 @@ import pytest
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import rotations
-from imavatar_deploy.rendering.normals import (
+from imavatar_deploy.rendering.posing import (
+    BLOCK,
+    Animator,
     SurfaceNormals,
     VertexNormals,
+    pose_plainly,
     surface_normals,
     vertex_normals,
 )
-from imavatar_deploy.rendering.posing import BLOCK, Animator, pose_plainly
 from imavatar_deploy.rendering.workers import Workers
 
 from ..shapes import closed_sphere

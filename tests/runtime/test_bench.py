@@ -142,7 +142,7 @@ class TestComparison:
         result = CliRunner(env={"COLUMNS": "64"}).invoke(bench, arguments)
         assert result.exit_code == 0, result.output
         assert "animate" not in result.stdout
-        assert "the stages had no room here" in result.stdout
+        assert "the stages do not fit here" in result.stdout
         assert max(map(len, result.stdout.partition("alike")[0].splitlines())) <= 64
 
 
@@ -285,7 +285,7 @@ class TestRounds:
             Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1, count)
             for count in (1, 2, 3, 4, 1)
         ]
-        assert [[row.avatars for row in some] for some in measure._companies(rows)] == [
+        assert [[row.avatars for row in some] for some in measure._batches(rows)] == [
             [1, 2],
             [3],
             [4],
@@ -322,10 +322,10 @@ class TestCombination:
         assert [row(avatars, IN_TURN).threads_each for avatars in (1, 2, 3, 8)] == [4, 4, 4, 4]
 
     def test_alone_there_is_one_way_to_play(self) -> None:
-        choices = BenchAxes(
+        axes = BenchAxes(
             ["a"], [(8, 8)], ["student"], list(BACKENDS), [1], [1, 2], [IN_TURN, SIDE_BY_SIDE]
         )
-        rows = combinations(choices)
+        rows = combinations(axes)
         assert len(set(rows)) == len(rows) == 3 * len(BACKENDS)
 
 

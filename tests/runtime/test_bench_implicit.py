@@ -42,7 +42,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Pa
     return folder
 
 
-def order_of(checkpoint: Path | str, tracers: Sequence[str] = tuple(TRACERS)) -> ImplicitBenchJob:
+def job_of(checkpoint: Path | str, tracers: Sequence[str] = tuple(TRACERS)) -> ImplicitBenchJob:
     frames = list(read_track("talk").frames())[:2]
     camera = Camera.looking_at([0.0, 0.0, 0.0])
     return ImplicitBenchJob(
@@ -90,7 +90,7 @@ def test_missing_torch_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "raise ModuleNotFoundError(\"No module named 'torch'\")\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    (times,) = time_implicit(order_of("sample", ["raster"]), lambda count: None)
+    (times,) = time_implicit(job_of("sample", ["raster"]), lambda count: None)
     assert times == ImplicitTimes("raster", "cpu", unavailable=times.unavailable)
     assert times.unavailable.startswith("torch is needed here and could not be imported")
     assert "pip install 'imavatar-deploy[export]'" in times.unavailable
@@ -98,7 +98,7 @@ def test_missing_torch_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_checkpoint_that_cannot_be_read_is_a_row(tmp_path: Path) -> None:
     (tmp_path / "latest.pth").write_bytes(b"no checkpoint")
-    (times,) = time_implicit(order_of(tmp_path / "latest.pth", ["raster"]), lambda count: None)
+    (times,) = time_implicit(job_of(tmp_path / "latest.pth", ["raster"]), lambda count: None)
     assert "latest.pth" in times.unavailable
     assert not times.seconds
 
@@ -119,8 +119,8 @@ class TestTheProcess:
         from imavatar_deploy.model.benchmark import main
 
         for seconds, count in ((1e-9, 1), (60.0, 2)):
-            order = replace(order_of(checkpoint, ["raster"]), seconds=seconds)
-            monkeypatch.setattr("sys.stdin", io.StringIO(order.text()))
+            job = replace(job_of(checkpoint, ["raster"]), seconds=seconds)
+            monkeypatch.setattr("sys.stdin", io.StringIO(job.text()))
             main()
             about, *frames = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
             assert about["variant"] == "imavatar"

@@ -76,10 +76,10 @@ def inbox() -> Iterator[Inbox]:
     thread.join(timeout=30)
 
 
-def played(folder: Path, inbox: Inbox, programme: PlayConfig) -> PlayResult:
+def played(folder: Path, inbox: Inbox, config: PlayConfig) -> PlayResult:
     source = LiveSource(inbox, 60.0, None, "an inbox")
     with Player(folder, size=16, threads=1) as player:
-        return play(player, source, LiveConfig().open_driver(source, player.avatar), programme)
+        return play(player, source, LiveConfig().open_driver(source, player.avatar), config)
 
 
 @pytest.mark.usefixtures("slow_start")
@@ -94,11 +94,11 @@ def test_a_recording_s_budget_is_without_it(tiny_avatar_folder: Path, track: Pat
 @pytest.mark.usefixtures("slow_start")
 def test_a_live_run_is_without_it(tiny_avatar_folder: Path, inbox: Inbox) -> None:
     outcome = played(tiny_avatar_folder, inbox, PlayConfig(["null"], fps=50.0, duration=0.4))
-    assert outcome.tally.drawn > outcome.tally.faceless
-    assert outcome.tally.drawn > 3
-    assert outcome.tally.latency.percentile(99) < SLOW / 2
+    assert outcome.frames.drawn > outcome.frames.faceless
+    assert outcome.frames.drawn > 3
+    assert outcome.frames.latency.percentile(99) < SLOW / 2
     (rate,) = re.findall(r"drew \d+ frames at ([\d.]+) a second", "\n".join(outcome.lines))
-    assert outcome.tally.drawn / float(rate) < SLOW / 2  # seconds
+    assert outcome.frames.drawn / float(rate) < SLOW / 2  # seconds
     assert inbox.counts["early"] > 3
 
 
@@ -109,9 +109,9 @@ def test_a_callback_s_latency_is_without_it(tiny_avatar_folder: Path, inbox: Inb
     def show(image: np.ndarray) -> None:
         first.append(time.monotonic() - began)
 
-    tally = run_live(tiny_avatar_folder, inbox, show, fps=50, duration=0.4, size=16, threads=1)
-    assert len(tally.latency) > 3
-    assert tally.latency.percentile(99) < SLOW / 2
+    frames = run_live(tiny_avatar_folder, inbox, show, fps=50, duration=0.4, size=16, threads=1)
+    assert len(frames.latency) > 3
+    assert frames.latency.percentile(99) < SLOW / 2
     assert first[0] > SLOW
     assert inbox.counts["early"] > 3
 

@@ -145,7 +145,7 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
         (
             ("--sink", "null", "--source", "udp://:0", "--frames", "0:3"),
             2,
-            "--frames and --loop are of a recording",
+            "--frames and --loop apply to a recording",
         ),
         (("--sink", "null", "--loop"), 2, "--loop would never end"),
         (("--sink", "null", "--adjust", "jawOpne=1"), 2, "did you mean 'jawOpen'?"),

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.runtime.doctor import command, probes_gpu
-from imavatar_deploy.runtime.doctor.command import CHECKUPS
+from imavatar_deploy.runtime.doctor.command import PROBES
 from imavatar_deploy.runtime.doctor.probe import (
     BROKEN,
     MISSING,
@@ -112,15 +112,15 @@ def row(probe: Callable[[], str], core: bool = False) -> Probe:
 
 @pytest.mark.parametrize("name", SAYS)
 def test_nothing_a_part_does_ends_the_doctor(parts: Any, name: str) -> None:
-    finding = examine(row(getattr(parts, name)), timeout=3.0 if name == "hangs" else 60.0)
+    result = examine(row(getattr(parts, name)), timeout=3.0 if name == "hangs" else 60.0)
     state, said = SAYS[name]
-    assert finding.state == state, finding
-    assert re.search(said, finding.detail)
-    assert finding.mend == ("" if state == WORKS else "the line that mends it")
+    assert result.state == state, result
+    assert re.search(said, result.detail)
+    assert result.mend == ("" if state == WORKS else "the line that mends it")
 
 
 def doctor(monkeypatch: pytest.MonkeyPatch, rows: list[Probe], *arguments: str) -> Result:
-    monkeypatch.setattr(command, "CHECKUPS", {checkup.name: checkup for checkup in rows})
+    monkeypatch.setattr(command, "PROBES", {probe.name: probe for probe in rows})
     return CliRunner().invoke(command.doctor, list(arguments))
 
 
@@ -162,9 +162,9 @@ def test_a_real_part_and_an_unknown_one() -> None:
     assert "did you mean 'python'?" in result.stderr
 
 
-@pytest.mark.parametrize("name", [name for name, checkup in CHECKUPS.items() if checkup.core])
+@pytest.mark.parametrize("name", [name for name, probe in PROBES.items() if probe.core])
 def test_core_parts_are_used_for_real(name: str) -> None:
-    assert len(CHECKUPS[name].probe()) > 10
+    assert len(PROBES[name].probe()) > 10
 
 
 def test_a_session_that_computes_something_else_is_broken(
@@ -175,7 +175,7 @@ def test_a_session_that_computes_something_else_is_broken(
     write_texture(own_avatar_folder / "texture.onnx", seed=4)
     monkeypatch.setattr("imavatar_deploy.avatar_io.SAMPLE", own_avatar_folder)
     with pytest.raises(ArithmeticError, match="rgb differs by"):
-        CHECKUPS["onnxruntime"].probe()
+        PROBES["onnxruntime"].probe()
 
 
 def test_it_starts_where_a_core_part_cannot_even_be_imported(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ class TestWithoutADriver:
 
     def test_tensorrt_rtx_builds_all_the_same(self) -> None:
         pytest.importorskip("tensorrt_rtx", reason="pip install 'imavatar-deploy[trt-rtx]'")
-        assert "builds an engine (texture.onnx of the sample, " in CHECKUPS["tensorrt-rtx"].probe()
+        assert "builds an engine (texture.onnx of the sample, " in PROBES["tensorrt-rtx"].probe()
 
     @pytest.mark.parametrize("name", ["nvidia driver", "tensorrt"])
     def test_the_driver_is_what_to_install(
@@ -213,12 +213,12 @@ class TestWithoutADriver:
         module.__version__, module.__spec__ = "11.4.0.106", ModuleSpec("tensorrt", None)  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "tensorrt", module)
         with pytest.raises(AbsentError) as caught:
-            CHECKUPS[name].probe()
+            PROBES[name].probe()
         assert caught.value.mend == probes_gpu.INSTALL_DRIVER
 
 
 def test_every_row_teaches_a_line_that_exists() -> None:
-    for checkup in CHECKUPS.values():
-        assert checkup.mend, checkup.name
-        for extra in re.findall(r"imavatar-deploy\[([^\]]+)\]", checkup.mend):
+    for probe in PROBES.values():
+        assert probe.mend, probe.name
+        for extra in re.findall(r"imavatar-deploy\[([^\]]+)\]", probe.mend):
             assert extra in EXTRAS

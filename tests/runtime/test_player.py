@@ -13,8 +13,7 @@ from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import write_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import ImavatarError, InputError, UsageError
-from imavatar_deploy.rendering.normals import surface_normals
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 from imavatar_deploy.rendering.shading import SHADINGS
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.player import STAGES

@@ -145,7 +145,8 @@ def test_rebuild_refuses_another_graph(
     pytest.importorskip("tensorrt_rtx", reason="pip install 'imavatar-deploy[trt-rtx]'")
     change(source_sha256="0" * 64)
     with pytest.raises(
-        InputError, match=r"texture\.onnx is not the graph that the engine of texture was built of"
+        InputError,
+        match=r"texture\.onnx is not the graph from which the engine of texture was built",
     ):
         choose(folder_of(engine_folder), "texture", "rebuild")
 

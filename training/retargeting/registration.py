@@ -23,7 +23,7 @@ from imavatar_deploy.arrays import Array, Bool, Float64, Int64, Integer
 from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, POSE_SIZE
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.optional import require
-from imavatar_deploy.rendering.normals import vertex_normals
+from imavatar_deploy.rendering.posing import vertex_normals
 
 from ..warm_start.surface_distance import shares_at
 

@@ -12,7 +12,7 @@ import imavatar_deploy
 from imavatar_deploy.arrays import Array, Float32, Float64, Integer
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.rendering.normals import vertex_normals
+from imavatar_deploy.rendering.posing import vertex_normals
 
 from ...skeleton import joint_names, joint_parents, joints_at_rest, rest_normals
 from .container import INDICES, VERTICES, Container

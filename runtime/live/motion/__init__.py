@@ -1,12 +1,13 @@
-"""Motion: observations that come late, twice, in disorder or not at all -> a smooth pose at any moment."""
+"""Motion: observations that come late, twice, out of order or not at all -> a smooth pose."""
 
 from __future__ import annotations
 
 from .calibration import Neutral, read_neutral
-from .filters import Smoothing
+from .face_state import HEADS, Adjustment
 from .jitter_buffer import DROPOUTS
 from .pipeline import MotionPipeline, MotionSample
-from .settings import HEADS, Adjustment, MotionSettings, read_adjustment
+from .playback import Smoothing
+from .settings import MotionSettings, read_adjustment
 
 __all__ = [
     "DROPOUTS",

@@ -1,4 +1,4 @@
-"""Calibration: how a face looks at rest, taken from a moment of it, kept in a small file, taken off all faces after."""
+"""Calibration: the face at rest, measured over some seconds, stored as JSON, subtracted later."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from imavatar_deploy.kinematics import inverse, product
 from .face_state import NEUTRAL, Face, face_of, stacked
 
 KIND = "imavatar-neutral-face"
-"""What the file says it is."""
+"""Value of the key `kind` in the file."""
 
 MOST_FACES = 2000
-"""Kept for an average; more add nothing."""
+"""Largest number of faces in an average; more do not change it."""
 
 LARGEST = 1e6
-"""Limit of a number in the file."""
+"""Largest magnitude of a number in the file."""
 
 
 @dataclass(frozen=True, eq=False)
 class Neutral:
-    """The face at rest, in the avatar's words.
+    """The face at rest, as an expression and a pose of the avatar.
 
     Raises:
-        InputError: a wrong number of values, or impossible ones.
+        InputError: a wrong number of values, or values out of range.
     """
 
-    expression: NDArray[np.float32]  # [50]
+    expression: NDArray[np.float32]  # [50]; the constructor converts
     pose: NDArray[np.float32]  # [15] axis-angle, radians
 
     def __post_init__(self) -> None:
@@ -47,8 +47,11 @@ class Neutral:
                 )
             object.__setattr__(self, name, values)
 
-    def taken_off(self, face: Face) -> Face:
-        """The same face counted from this one: expressions subtracted, each bone's turn in its own resting axes."""
+    def subtract_from(self, face: Face) -> Face:
+        """Return a face relative to this one.
+
+        Expressions are subtracted; each bone's rotation is expressed in its axes at rest.
+        """
         rest = face_of(self.expression, self.pose)
         return Face(face.expression - rest.expression, product(inverse(rest.turns), face.turns))
 
@@ -56,14 +59,14 @@ class Neutral:
         """Write a small JSON file, whole or not at all.
 
         Raises:
-            UsageError: it cannot be written.
+            UsageError: the file cannot be written.
         """
         content = {"kind": KIND, "expression": self.expression.tolist(), "pose": self.pose.tolist()}
         write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_neutral(path: str | Path) -> Neutral:
-    """Read what `Neutral.write` wrote.
+    """Read a file that `Neutral.write` wrote.
 
     Raises:
         InputError: the file cannot be read, or is something else.
@@ -75,34 +78,35 @@ def read_neutral(path: str | Path) -> Neutral:
         return Neutral(content["expression"], content["pose"])
     except (OSError, KeyError, ValueError, RecursionError, ImavatarError) as error:
         raise InputError(
-            f"{path} is no calibration that can be used ({error}); calibrate again"
+            f"{path} is not a usable calibration ({error}); calibrate again"
         ) from error
 
 
 class Calibrator:
-    """Gathers faces for some seconds and then says what is in their middle."""
+    """Collects faces for some seconds and computes their median."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._ends: float | None = None
+        self._end: float | None = None
         self._faces: list[Face] = []
 
     def add(self, face: Face, arrived: float) -> Neutral | None:
-        """Take one more face; the neutral one when the time is over, which the first face begins."""
-        if self._ends is None:
-            self._ends = arrived + self._seconds
+        """Add a face; return the neutral face once `seconds` have passed since the first one."""
+        if self._end is None:
+            self._end = arrived + self._seconds
         if len(self._faces) < MOST_FACES:
             self._faces.append(face)
-        return middle(self._faces) if arrived >= self._ends else None
+        return median_face(self._faces) if arrived >= self._end else None
 
 
-def middle(faces: list[Face]) -> Neutral:
+def median_face(faces: list[Face]) -> Neutral:
     """The median face: a blink, or one frame of another face, does not move it.
 
-    Rotations have no order, so they are counted from one of the faces, and again from the middle found by that.
+    Rotations have no order, so the median is taken of differences from a reference face: first the
+    neutral face, then the result of the first pass.
     """
     all_faces = stacked(*faces)
-    found = NEUTRAL
+    median = NEUTRAL
     for _ in range(2):
-        found = found.plus(np.median(all_faces.minus(found), axis=0))
-    return Neutral(found.expression.astype(np.float32), found.pose().astype(np.float32))
+        median = median.plus(np.median(all_faces.minus(median), axis=0))
+    return Neutral(median.expression.astype(np.float32), median.pose().astype(np.float32))

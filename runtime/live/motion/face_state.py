@@ -1,21 +1,25 @@
-"""Face: an expression and five rotations as one point that can be subtracted, added to and averaged.
+"""Face: an expression and five rotations, with differences, sums, gains and limits.
 
-The difference of two faces, and every speed, is a plain vector `[65]`: 50 expressions, then a rotation vector (radians)
-for each bone. All that smooths, predicts or corrects works on such vectors, so no angle ever wraps. There are 55
-*channels*: each expression, and each bone as a whole.
+The difference of two faces, and every speed, is a plain vector `[65]`: 50 expressions, then a
+rotation vector (radians) for each bone. Smoothing, prediction and correction work on such vectors,
+so no angle ever wraps. There are 55 *channels*: each expression, and each bone as a whole.
+
+`HEADS` and `Adjustment` change a face as the user wishes: what the head's rotation does, gains and
+limits of channels.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imavatar_deploy.arrays import Array, Float, Float64
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.kinematics import axis_angles, inverse, product, quaternions
-
-Double = NDArray[np.float64]
 
 CHANNELS = EXPRESSION_SIZE + len(BONES)
 
@@ -24,30 +28,35 @@ CHANNEL_OF = np.concatenate(
 )
 """[65] the channel that each entry of a difference belongs to."""
 
+GLOBAL, NECK = BONES.index("global"), BONES.index("neck")
+
+IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
+"""The quaternion of no rotation."""
+
 
 class Face(NamedTuple):
     """One face, or with leading axes several."""
 
-    expression: Double  # [..., 50]
-    turns: Double  # [..., 5, 4] unit quaternions, the real part first
+    expression: Float64[Array, "... 50"]
+    turns: Float64[Array, "... 5 4"]  # unit quaternions, the real part first
 
-    def minus(self, other: Face) -> Double:
-        """What takes `other` here, `[..., 65]`; each bone by the shorter way."""
-        turned = axis_angles(product(self.turns, inverse(other.turns)))
-        return np.concatenate([self.expression - other.expression, turned], axis=-1)
+    def minus(self, other: Face) -> Float64[Array, "... 65"]:
+        """Difference `[..., 65]` from `other` to this face; each bone by the shorter way."""
+        rotations = axis_angles(product(self.turns, inverse(other.turns)))
+        return np.concatenate([self.expression - other.expression, rotations], axis=-1)
 
-    def plus(self, difference: Double) -> Face:
+    def plus(self, difference: Float64[Array, "... 65"]) -> Face:
         """This face moved by a difference `[..., 65]`."""
         turns = product(quaternions(difference[..., EXPRESSION_SIZE:]), self.turns)
         return Face(self.expression + difference[..., :EXPRESSION_SIZE], turns)
 
-    def pose(self) -> Double:
-        """Axis-angle `[..., 15]` in radians."""
+    def pose(self) -> Float64[Array, "... 15"]:
+        """Axis-angle pose `[..., 15]` in radians."""
         return axis_angles(self.turns)
 
 
-def face_of(expression: NDArray[np.floating], pose: NDArray[np.floating]) -> Face:
-    """The face of a code `[..., 50]` and an axis-angle pose `[..., 15]`."""
+def face_of(expression: Float[Array, "... 50"], pose: Float[Array, "... 15"]) -> Face:
+    """Face of an expression code `[..., 50]` and an axis-angle pose `[..., 15]`."""
     return Face(np.asarray(expression, dtype=np.float64), quaternions(np.asarray(pose)))
 
 
@@ -58,8 +67,8 @@ def stacked(*faces: Face) -> Face:
     )
 
 
-def sizes(difference: Double) -> Double:
-    """How large a difference `[65]` is in each channel, `[55]`: bones as the length of their vector."""
+def sizes(difference: Float64[Array, "65"]) -> Float64[Array, "55"]:
+    """Magnitude `[55]` of a difference `[65]` in each channel; of a bone, its vector's length."""
     bones = difference[EXPRESSION_SIZE:].reshape(-1, 3)
     return np.concatenate(
         [np.abs(difference[:EXPRESSION_SIZE]), np.sqrt(np.einsum("bi,bi->b", bones, bones))]
@@ -68,3 +77,75 @@ def sizes(difference: Double) -> Double:
 
 NEUTRAL = face_of(np.zeros(EXPRESSION_SIZE), np.zeros(POSE_SIZE))
 """No expression, looking straight ahead."""
+
+
+# Head motion: the table of `--head`
+
+
+@dataclass(frozen=True)
+class HeadMotion:
+    """What the head's own rotation does to an avatar that has shoulders."""
+
+    description: str
+    turn: Callable[[Float64[Array, "5 4"]], Float64[Array, "5 4"]]
+    """Maps the quaternions of the bones `[5, 4]`."""
+
+
+def _bend_neck(turns: Float64[Array, "5 4"]) -> Float64[Array, "5 4"]:
+    """Give the neck both rotations: the gaze stays the same, and so does what hangs on the root."""
+    result = turns.copy()
+    result[NECK] = product(turns[GLOBAL], turns[NECK])
+    result[GLOBAL] = IDENTITY
+    return result
+
+
+def _keep_still(turns: Float64[Array, "5 4"]) -> Float64[Array, "5 4"]:
+    result = turns.copy()
+    result[[GLOBAL, NECK]] = IDENTITY
+    return result
+
+
+HEADS = {
+    "on": HeadMotion("as tracked", lambda turns: turns),
+    "neck": HeadMotion("the neck does all of it", _bend_neck),
+    "off": HeadMotion("the head stays, the face moves", _keep_still),
+}
+"""The table of `--head`."""
+
+
+# Gains and limits of channels
+
+
+def _unlimited() -> Float64[Array, "2 55"]:
+    return np.asarray(np.outer([-math.inf, math.inf], np.ones(CHANNELS)), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Adjustment:
+    """Gains and limits of all channels: 50 expressions and five bones."""
+
+    gains: Float64[Array, "55"] = field(default_factory=lambda: np.ones(CHANNELS))
+    """Factor of the tracker's value; of a bone, of the angle."""
+    limits: Float64[Array, "2 55"] = field(default_factory=_unlimited)
+    """Least and greatest value; of a bone, the angle in radians, which is never below 0."""
+
+    def scaled(self, face: Face) -> Face:
+        """The face with gains applied."""
+        if np.all(self.gains == 1):
+            return face
+        expression, bones = np.split(self.gains, [EXPRESSION_SIZE])
+        turns = quaternions(axis_angles(face.turns) * np.repeat(bones, 3))
+        return Face(face.expression * expression, turns)
+
+    def limited(
+        self, expression: Float64[Array, "50"], pose: Float64[Array, "15"]
+    ) -> tuple[Float64[Array, "50"], Float64[Array, "15"]]:
+        """An expression `[50]` and a pose `[15]` clipped to the limits."""
+        if np.all(np.isinf(self.limits)):
+            return expression, pose
+        low, high = self.limits[:, :EXPRESSION_SIZE]
+        bones = pose.reshape(-1, 3)
+        angles = np.linalg.norm(bones, axis=1)
+        allowed = np.minimum(angles, self.limits[1, EXPRESSION_SIZE:])
+        scale = allowed / np.maximum(angles, 1e-12)
+        return np.clip(expression, low, high), (bones * scale[:, None]).reshape(-1)

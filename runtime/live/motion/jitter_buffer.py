@@ -1,4 +1,7 @@
-"""JitterBuffer: faces in order of capture, whatever the order they came in, and the motion between and beyond them."""
+"""JitterBuffer: faces in order of capture, and the motion between and beyond them.
+
+`DROPOUTS` is the table of `--on-loss`: how a motion continues beyond the newest face.
+"""
 
 from __future__ import annotations
 
@@ -8,79 +11,90 @@ from typing import NamedTuple
 
 import numpy as np
 
+from imavatar_deploy.arrays import Array, Float64
 from imavatar_deploy.conventions import BONES, CONDITION_SIZE, EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.kinematics import axis_angles
 
-from .face_state import CHANNEL_OF, CHANNELS, Double, Face
+from .face_state import CHANNEL_OF, CHANNELS, Face
 
-# SeenRange: how far expressions and the jaw have been seen to go, which no prediction and no correction may exceed.
+# Range of motion: the extremes of expressions and jaw so far
 #
-# A lid that is carried on past shut, or a jaw past closed, shows at once. While the range grows, a face does what it has
-# not done before, and there is no limit yet: a wall that moves with every face would show as steps.
-
+# No prediction and no correction exceeds them: a lid that is carried on past shut, or a jaw past
+# closed, is visible at once. While the range grows, the face moves further than before and there is
+# no limit yet: a limit that moves with every face would show as steps.
 
 AHEAD = 3.0
-"""Times the last growth that is left free: predictions are two faces of 30 a second long."""
+"""Multiple of the last growth that stays free: a prediction spans two faces at 30 a second."""
 
-FORGETS = 0.8
-"""Of that freedom, what is left with the next face."""
+FREEDOM_DECAY = 0.8
+"""Share of that freedom that is left with the next face."""
 
 _JAW = slice(BONES.index("jaw"), BONES.index("jaw") + 1)
 
 
-class PacketHistory:
-    """`low` and `high`, `[53]`: 50 expressions and the jaw's axis-angle; neutral is always within."""
+class MotionRange:
+    """Limits `low` and `high`, `[53]`: 50 expressions and the jaw's axis-angle; they include 0."""
 
     def __init__(self) -> None:
         self._most = np.zeros((2, CONDITION_SIZE))  # of -x and of x, so that both only grow
-        self._free: Double = np.zeros((2, CONDITION_SIZE))
-        self.low: Double = -self._most[0]
-        self.high: Double = self._most[1]
+        self._free: Float64[Array, "2 53"] = np.zeros((2, CONDITION_SIZE))
+        self.low: Float64[Array, "53"] = -self._most[0]
+        self.high: Float64[Array, "53"] = self._most[1]
 
-    def note(self, face: Face) -> None:
-        """A face was seen."""
+    def include(self, face: Face) -> None:
+        """Extend the range to a face."""
         values = np.concatenate([face.expression, axis_angles(face.turns[_JAW])])
         both = np.array([-values, values])
         growth = np.maximum(both - self._most, 0.0)
         self._most += growth
-        self._free = np.maximum(FORGETS * self._free, AHEAD * growth)
+        self._free = np.maximum(FREEDOM_DECAY * self._free, AHEAD * growth)
         reach = self._most + self._free
-        self.low, self.high = -reach[0], reach[1]
+        self.low = -reach[0]
+        self.high = reach[1]
 
 
-# What a face does while no newer one comes: the table of `--on-loss`.
+# Dropouts: the table of `--on-loss`
+#
+# The age of a stream is the time since its newest face. With growing age a dropout passes these
+# states:
+#
+#     live        newer faces are in the buffer (age <= 0)
+#     predicted   the motion goes on at its last speed for `carries` seconds, then the speed fades
+#                 to nothing in `fades` seconds
+#     held        the face stands still until `grace` seconds have passed
+#     relaxing    the face moves to neutral in `eases` seconds, and stays there
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """One row: how far a motion is carried on, and when the face rests."""
+    """What a face does while no newer one comes."""
 
     description: str
     carries: float
-    """Seconds for which the motion is carried on at its last speed."""
+    """Seconds for which the motion continues at its last speed."""
     fades: float
     """Seconds in which the speed then fades to nothing."""
     grace: float
     """Seconds after which the face, held until then, begins to relax."""
     eases: float
-    """Seconds that it takes to come to neutral."""
+    """Seconds that the way to neutral takes."""
 
-    def lead(self, age: Double) -> Double:
-        """Seconds of the last speed that are added where a channel is `age` seconds beyond the newest face."""
+    def lead(self, age: Float64[Array, "..."]) -> Float64[Array, "..."]:
+        """Seconds of the last speed to add at `age` seconds beyond the newest face."""
         fading = np.minimum(np.maximum(age - self.carries, 0.0), self.fades)
         return np.asarray(
             np.minimum(np.maximum(age, 0.0), self.carries)
             + fading * (1 - fading / (2 * self.fades))
         )
 
-    def speed(self, age: Double) -> Double:
+    def speed(self, age: Float64[Array, "..."]) -> Float64[Array, "..."]:
         """The share of the last speed that is left, the derivative of `lead`."""
         return np.asarray(
             1 - np.minimum(np.maximum(age - self.carries, 0.0), self.fades) / self.fades
         )
 
     def state(self, age: float) -> str:
-        """What that is called: `live` while there are newer faces, then `predicted`, `held`, `relaxing`."""
+        """Name of the state: `live`, `predicted`, `held` or `relaxing`."""
         if age <= 0:
             return "live"
         if age > self.grace:
@@ -88,14 +102,15 @@ class Dropout:
         return "predicted" if age < self.carries + self.fades else "held"
 
     def rest(self, age: float) -> tuple[float, float]:
-        """How neutral the face is, 0..1, and how fast that grows, per second (smoothstep: begins and ends gently)."""
+        """Share of the way to neutral, 0..1, and its growth per second (smoothstep)."""
         share = min(max((age - self.grace) / self.eases, 0.0), 1.0)
         return share * share * (3 - 2 * share), 6 * share * (1 - share) / self.eases
 
 
 FRAME, FADES = 0.04, 0.06
-"""A face is up to 33 ms old, always, at 30 a second: for that long nothing fades. With 70 ms of motion carried on in
-all, a brisk head-shake that is cut off does not run away."""
+"""Seconds. At 30 faces a second a face is up to 33 ms old: for that long nothing fades. The motion
+that is carried on amounts to 70 ms, so that a brisk head-shake that is cut off does not run
+away."""
 
 STOPS = 0.01
 """Seconds in which a face stops that is to be held."""
@@ -109,50 +124,52 @@ DROPOUTS = {
         "predict, and after two seconds ease to neutral", FRAME, FADES, grace=2.0, eases=1.2
     ),
 }
-"""The table."""
+"""The table of `--on-loss`."""
+
+# The buffer
 
 ROOM = 256
 """Faces: two seconds of 120 a second."""
 
 KEPT = 5
-"""Faces kept before the moment shown: the one that it lies behind, and what its speed is measured from."""
+"""Faces kept before the time that is shown: the one before it, and those that its speed needs."""
 
 SLOW = 3
-"""Intervals over which a slow motion's speed is measured."""
+"""Intervals over which the speed of a slow motion is measured."""
 
 SLOWLY = np.repeat([0.7**2, 0.5**2], [EXPRESSION_SIZE, POSE_SIZE])
-"""[65] squares of what is slow: three times the noise of a webcam's tracker, units or radians a second."""
+"""[65] squared speeds that count as slow: three times the noise of a webcam's tracker, units or
+radians a second."""
 
 CLOSEST = 5e-4
-"""Seconds: two faces nearer than this are one, sent twice."""
+"""Seconds: two faces nearer than this are one that was sent twice."""
 
 FASTEST_TURN = 10.0
-"""Radians a second of a prediction; a head that seems faster is a tracker's mistake."""
+"""Largest speed of a prediction, radians a second; a head that seems faster is a tracker's
+mistake."""
 
-_EXPRESSION, _BONES = np.arange(EXPRESSION_SIZE), np.arange(CHANNELS - EXPRESSION_SIZE)
-
+_EXPRESSION = np.arange(EXPRESSION_SIZE)
+_BONES = np.arange(CHANNELS - EXPRESSION_SIZE)
 _ENTRIES = np.arange(len(CHANNEL_OF))
 
 
 class Reading(NamedTuple):
-    """The motion at one moment of each channel."""
+    """The motion at one time of each channel."""
 
     face: Face
-    speed: Double
-    """[..., 65] a second."""
+    speed: Float64[Array, "... 65"]  # a second
 
 
 class JitterBuffer:
-    """Times are the sender's, in seconds."""
+    """Faces sorted by time of capture. Times are the sender's, in seconds."""
 
     def __init__(self) -> None:
         self.count = 0
         self._times = np.zeros(ROOM)
         self._faces = Face(np.zeros((ROOM, EXPRESSION_SIZE)), np.zeros((ROOM, len(_BONES), 4)))
-        self._slopes = np.zeros(
-            (ROOM, len(CHANNEL_OF))
-        )  # the speed to the next face; of the newest, its own
-        self.seen = PacketHistory()
+        # [ROOM, 65] the speed to the next face; of the newest, its own
+        self._slopes = np.zeros((ROOM, len(CHANNEL_OF)))
+        self.range = MotionRange()
 
     @property
     def newest(self) -> float:
@@ -160,21 +177,21 @@ class JitterBuffer:
         return float(self._times[self.count - 1])
 
     @property
-    def times(self) -> Double:
-        """Times of the faces that are kept."""
+    def times(self) -> Float64[Array, " N"]:
+        """Times of the faces in the buffer."""
         return self._times[: self.count].copy()
 
     def clear(self) -> None:
-        """Forget all faces, but not how far they went: what is shown may still be there."""
+        """Drop all faces. The range of motion stays, since the face on show may still be there."""
         self.count = 0
 
     def insert(self, time: float, face: Face, shown: float, interval: float) -> str:
-        """Take a face in; the reason why not: `repeated`, `late`, or empty.
+        """Insert a face; return the reason for a rejection, `repeated` or `late`, else "".
 
         Args:
-            time: when it was captured.
-            face: what was.
-            shown: the moment now shown; a face is late when it is no newer than the one before that moment.
+            time: time of capture.
+            face: the face at that time.
+            shown: the time now on show. A face is late when it is no newer than the one before it.
             interval: seconds between two faces of the source.
         """
         self._make_room(shown)
@@ -188,11 +205,12 @@ class JitterBuffer:
         self._measure(place, interval)
         return ""
 
-    def read(self, times: Double, dropout: Dropout) -> Reading:
-        """The motion at `times` `[R, 55]`, one for each channel.
+    def read(self, times: Float64[Array, "R 55"], dropout: Dropout) -> Reading:
+        """Return the motion at `times` `[R, 55]`, one for each channel.
 
-        Between two faces expressions change evenly and bones turn evenly along the shortest arc (slerp). Beyond the
-        newest the motion goes on as `dropout` says, and no expression leaves the range that it has been seen in.
+        Between two faces expressions change linearly and bones turn evenly along the shortest arc
+        (slerp). Beyond the newest the motion continues as `dropout` says. No expression leaves the
+        range of motion.
         """
         last = self.count - 1
         before = np.searchsorted(self._times[: self.count], times, side="right") - 1
@@ -206,7 +224,7 @@ class JitterBuffer:
             self._faces.expression[before[:, :EXPRESSION_SIZE], _EXPRESSION],
             self._faces.turns[before[:, EXPRESSION_SIZE:], _BONES],
         ).plus(slopes * since[:, CHANNEL_OF])
-        low, high = self.seen.low[:EXPRESSION_SIZE], self.seen.high[:EXPRESSION_SIZE]
+        low, high = self.range.low[:EXPRESSION_SIZE], self.range.high[:EXPRESSION_SIZE]
         return Reading(
             Face(np.clip(moved.expression, low, high), moved.turns), slopes * left[:, CHANNEL_OF]
         )
@@ -229,20 +247,22 @@ class JitterBuffer:
             array[place + 1 : self.count + 1] = array[place : self.count]
             array[place] = value
         self._slopes[place + 1 : self.count + 1] = self._slopes[place : self.count]
-        self.seen.note(face)
+        self.range.include(face)
         self.count += 1
 
     def _measure(self, place: int, interval: float) -> None:
-        """The speeds that a new face changes."""
+        """Update the speeds that a new face changes."""
         for index in range(max(place - 1, 0), min(place + 1, self.count - 1)):
             elapsed = self._times[index + 1] - self._times[index]
             self._slopes[index] = self._face(index + 1).minus(self._face(index)) / elapsed
-        self._slopes[self.count - 1] = self._own_speed(interval)
+        self._slopes[self.count - 1] = self._newest_speed(interval)
 
-    def _own_speed(self, interval: float) -> Double:
-        """The speed of the newest face: of a slow motion over three intervals, of a fast one as it is at its end.
+    def _newest_speed(self, interval: float) -> Float64[Array, "65"]:
+        """The speed of the newest face.
 
-        The former has a third of the noise, the latter no lag: the last interval's speed is half an interval old.
+        That of a slow motion is measured over three intervals, which has a third of the noise. That
+        of a fast one is extrapolated to its end, which has no lag: the last interval's speed is
+        half an interval old.
         """
         first = max(self.count - 1 - SLOW, 0)
         gaps = np.diff(self._times[first : self.count])

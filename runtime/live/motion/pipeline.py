@@ -1,57 +1,131 @@
-"""Motion: pushed what arrives, asked for the face at any moment; every time is given, no clock is read."""
+"""MotionPipeline: observations that arrive at any time -> the face to show at any time.
+
+No clock is read here: every function receives its times.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, JAW
+from imavatar_deploy.arrays import Array, Float32, Float64
+from imavatar_deploy.conventions import BONES, EDITIONS, EXPRESSION_SIZE, JAW
+from imavatar_deploy.errors import ImavatarError
+from imavatar_deploy.retarget.arkit import ARKIT
 
 from ...sources.observation import Arrival, Observation
 from .calibration import Calibrator, Neutral
-from .face_state import Double, Face
-from .intake import DuplicateFilter, Intake, Retarget
-from .jitter_buffer import JitterBuffer
+from .face_state import HEADS, Face, face_of
+from .jitter_buffer import DROPOUTS, JitterBuffer
 from .playback import Playback
 from .settings import MotionSettings
-from .timing import ArrivalClock, IntervalEstimator, SenderClock, TimestampValidator
+from .timing import (
+    ArrivalClock,
+    DuplicateFilter,
+    IntervalEstimator,
+    SenderClock,
+    TimestampValidator,
+)
 
-Float = NDArray[np.float32]
+Retarget = Callable[
+    [Float32[Array, " n"], Float32[Array, "15"]], tuple[Float32[Array, "50"], Float32[Array, "15"]]
+]
+"""(weights `[n]`, pose `[15]`) -> (expression `[50]`, pose `[15]`) of the avatar."""
+
+ABSURD = 1e4
+"""Limit of codes and angles; a face beyond it is `malformed`."""
+
+RANGES = dict.fromkeys(EDITIONS, (-10.0, 10.0)) | {"openhead": (-1.0, 1.5), ARKIT: (0.0, 1.0)}
+"""Range of the weights of a face, by vocabulary. A weight beyond it is `limited`: a percentage sent
+in place of a share would tear a head apart."""
 
 ABSURD_TIME = 1e12
-"""Seconds; beyond, a time has lost its milliseconds, and counts as none."""
+"""Seconds; a time beyond it has lost its milliseconds, and counts as none."""
 
 SHARE = 0.85
-"""Of a frame, the latency of `auto`: predictions lag a little, too, so that the whole stays within one frame."""
+"""Latency of `auto` as a share of a frame: predictions lag as well, and the sum is one frame at
+most."""
 
 USUAL = 1.5
-"""Intervals: the age of the newest face up to which nothing is amiss."""
+"""Intervals: the age of the newest face up to which a stream counts as live."""
 
 SHORTEST_STEP = 1e-4
-"""Seconds between two moments that are told apart."""
+"""Seconds; calls of `at` that are nearer return the same sample."""
 
 HEAD = EXPRESSION_SIZE + BONES.index("global")
 
 
+class Intake:
+    """Converts observations to faces of the avatar and counts those that cannot be used."""
+
+    def __init__(self, retargets: Mapping[str, Retarget], counts: Counter[str]) -> None:
+        self._retargets = retargets
+        self._counts = counts
+
+    def read(self, observation: Observation) -> Face | None:
+        """Return the face of the avatar; None, and count the reason, where there is none."""
+        retarget = self._retargets.get(observation.vocabulary)
+        clipped = np.clip(observation.weights, *RANGES[observation.vocabulary])
+        try:
+            expression, pose = retarget(clipped, observation.pose) if retarget else (None, None)
+        except ImavatarError:
+            expression = None
+        if expression is None or pose is None:
+            self._counts["foreign"] += 1
+        elif not all(
+            np.abs(part).max() < ABSURD for part in (observation.weights, expression, pose)
+        ):  # nor NaN
+            self._counts["malformed"] += 1
+        else:
+            if not np.array_equal(clipped, observation.weights):
+                self._counts["limited"] += 1
+            return face_of(expression, pose)
+        return None
+
+
 @dataclass(frozen=True, eq=False)
 class MotionSample:
-    """The face to show."""
+    """The face to show at one time."""
 
-    expression: Float  # [50]
-    pose: Float  # [15] axis-angle, radians
+    expression: Float32[Array, "50"]
+    pose: Float32[Array, "15"]  # axis-angle, radians
     captured: float
-    """When that was captured, on this machine's clock, as if the shortest way took no time. Never goes back."""
+    """Time of capture on the local clock, as if the shortest way took no time. Never decreases."""
     state: str
     """`live`, `predicted`, `held` or `relaxing`."""
 
 
+def adjusted(face: Face, settings: MotionSettings, neutral: Neutral | None) -> Face:
+    """A face relative to the neutral one, with the settings' head motion and gains applied."""
+    relative = neutral.subtract_from(face) if neutral else face
+    turns = HEADS[settings.head].turn(relative.turns)
+    return settings.adjustment.scaled(Face(relative.expression, turns))
+
+
+# The chain, and its state
+#
+# `push`, once an observation:
+#
+#     intake        retarget to the avatar; rejects `foreign` and `malformed` observations
+#     time          the sender's time; its arrival where there is none or it is invalid (`untimed`)
+#     clock         follows the sender's clock; rejects outliers (`late`). When it takes over
+#                   another clock (`restarted`), buffered times are discarded, and the face on show
+#                   moves on from there
+#     duplicates    rejects copies of the face before (`unchanged`)
+#     calibration   while it runs, collects faces; at its end the neutral face changes
+#     buffer        the face relative to the neutral one, in order of capture; rejects faces that
+#                   are `repeated` or `late`
+#
+# `at`, once a frame: playback reads the buffer `added_latency` behind the sender's time, predicts,
+# corrects and smooths. The sample's state is that of its dropout, see `jitter_buffer`.
+
+
 class MotionPipeline:
-    """The whole chain: retarget, align clocks, calibrate, adjust, buffer, predict, correct, smooth."""
+    """Retargets, aligns clocks, calibrates, adjusts, buffers, predicts, corrects and smooths."""
 
     def __init__(
         self,
@@ -59,49 +133,53 @@ class MotionPipeline:
         settings: MotionSettings,
         counts: Counter[str] | None = None,
     ) -> None:
-        """Counts go to `counts`: `foreign`, `malformed`, `late`, `repeated`, `unchanged` (the same face again
-        soon after: a sender faster than its tracker), `untimed` (shown by when it came), and `restarted` sender's
-        clocks.
+        """Create a pipeline without faces.
 
         Args:
-            retargets: for each vocabulary that can be shown, what puts it into the avatar's words.
+            retargets: the retargeting to the avatar, for each vocabulary that can be shown.
+            settings: the user's choices.
+            counts: receives the counts of observations: `foreign`, `malformed`, `limited`, `late`,
+                `repeated`, `unchanged` (the same face again soon after: the sender is faster than
+                its tracker), `untimed` (shown by its arrival), and of `restarted` sender's clocks.
         """
         self.counts: Counter[str] = Counter() if counts is None else counts
-        self.given = settings.neutral
-        """The face at rest that it began with."""
+        self.initial_neutral = settings.neutral
+        """The neutral face of the settings."""
         self.neutral: Neutral | None = settings.neutral
-        """The one that is taken off every face."""
-        self._settings, self._intake = settings, Intake(retargets, self.counts)
-        self._spacing, self._pace = (
-            IntervalEstimator(1 / settings.fps),
-            ArrivalClock(1 / settings.fps),
-        )
-        self._clock, self._trust, self._copies = (
-            SenderClock(),
-            TimestampValidator(),
-            DuplicateFilter(),
-        )
-        self._buffer, self._playback = JitterBuffer(), Playback(settings)
+        """The neutral face that is subtracted from every face."""
+        self._settings = settings
+        self._intake = Intake(retargets, self.counts)
+        self._intervals = IntervalEstimator(1 / settings.fps)
+        self._arrivals = ArrivalClock(1 / settings.fps)
+        self._clock = SenderClock()
+        self._timestamps = TimestampValidator()
+        self._duplicates = DuplicateFilter()
+        self._buffer = JitterBuffer()
+        self._playback = Playback(DROPOUTS[settings.dropout], settings.smoothing)
         self._calibrator: Calibrator | None = None
-        self._moment: MotionSample | None = None
+        self._sample: MotionSample | None = None
         self._now = self._shown = -math.inf
         self._changed = False
 
     @property
     def added_latency(self) -> float:
-        """Seconds between a face's coming, by the shortest way, and its showing: delay and smoothing together."""
+        """Seconds from arrival, by the shortest way, to display: delay and smoothing together."""
         latency = self._settings.latency
-        return SHARE * self._spacing.interval if latency is None else latency
+        return SHARE * self._intervals.interval if latency is None else latency
 
     @property
     def latency_note(self) -> str:
-        """The same in one line for people."""
-        total, lag = 1e3 * self.added_latency, 1e3 * float(self._playback.lag[HEAD])
-        return f"{total:.0f} ms added: {max(total - lag, 0):.0f} of delay and {lag:.0f} of smoothing (head, now)"
+        """The latency in one line for the user."""
+        total = 1e3 * self.added_latency
+        lag = 1e3 * float(self._playback.lag[HEAD])
+        return (
+            f"{total:.0f} ms added: {max(total - lag, 0):.0f} of delay and {lag:.0f} of smoothing "
+            "(head, now)"
+        )
 
     @property
     def calibrating(self) -> bool:
-        """Whether faces are being gathered for a new neutral one."""
+        """Whether faces are being collected for a new neutral face."""
         return self._calibrator is not None
 
     def recalibrate(self) -> None:
@@ -109,63 +187,67 @@ class MotionPipeline:
         self._calibrator = Calibrator(self._settings.calibration)
 
     def push(self, arrival: Arrival) -> None:
-        """Take in what arrived, in any order, and count it when it is of no use. Never raises."""
+        """Add an observation, in any order; count it when it cannot be used. Never raises."""
         observation, arrived = arrival
-        seen = self._intake.read(observation)
-        if seen is None:
+        face = self._intake.read(observation)
+        if face is None:
             return
-        sent, restarts = self._time_of(observation, arrived), self._clock.restarts
+        sent = self._time_of(observation, arrived)
+        restarts = self._clock.restarts
         if not self._clock.add_packet(sent, arrived):
             self.counts["late"] += 1
             return
         if self._clock.restarts > restarts:
-            self._begin_anew()
-        kind = self._copies.classify(
-            observation.weights, observation.pose, sent, self._spacing.interval
+            self._restart()
+        kind = self._duplicates.classify(
+            observation.weights, observation.pose, sent, self._intervals.interval
         )
         if kind == "copy":
             self.counts["unchanged"] += 1
             return
-        if self._calibrator and (neutral := self._calibrator.add(seen, arrived)):
-            self.neutral, self._calibrator = neutral, None
+        if self._calibrator and (neutral := self._calibrator.add(face, arrived)):
+            self.neutral = neutral
+            self._calibrator = None
             self._buffer.clear()
-        trouble = self._buffer.insert(
-            sent, self._settings.own(seen, self.neutral), self._shown, self._spacing.interval
-        )
-        if trouble:
-            self.counts[trouble] += 1
+        own_face = adjusted(face, self._settings, self.neutral)
+        rejection = self._buffer.insert(sent, own_face, self._shown, self._intervals.interval)
+        if rejection:
+            self.counts[rejection] += 1
             return
-        self._spacing.note(sent, kind == "new")
+        self._intervals.add_face(sent, kind == "new")
         self._changed = True
 
     def at(self, now: float) -> MotionSample | None:
-        """The face to show at `now`, which should grow; None before the first face came."""
-        if not self._buffer.count or (self._moment and now - self._now < SHORTEST_STEP):
-            return self._moment
-        sender, elapsed = self._clock.at(now), now - self._now
+        """Return the face to show at `now`, which should grow; None before the first face."""
+        if not self._buffer.count or (self._sample and now - self._now < SHORTEST_STEP):
+            return self._sample
+        sender = self._clock.at(now)
+        elapsed = now - self._now
         face = self._playback.step(self._buffer, sender, elapsed, self.added_latency, self._changed)
-        self._now, self._shown, self._changed = now, sender - self.added_latency, False
-        self._moment = self._moment_of(face)
-        return self._moment
+        self._now = now
+        self._shown = sender - self.added_latency
+        self._changed = False
+        self._sample = self._sample_of(face)
+        return self._sample
 
-    def _moment_of(self, face: Face) -> MotionSample:
-        expression, pose = self._settings.adjustment.limited(*self._as_seen(face))
+    def _sample_of(self, face: Face) -> MotionSample:
+        expression, pose = self._settings.adjustment.limited(*self._within_range(face))
         age = self._shown - self._buffer.newest
         beyond = float(self._playback.dropout.lead(np.asarray(age)))
         captured = self._clock.local(self._shown if age <= 0 else self._buffer.newest + beyond)
-        if self._moment:
-            captured = max(captured, self._moment.captured)
+        if self._sample:
+            captured = max(captured, self._sample.captured)
         return MotionSample(
             expression.astype(np.float32), pose.astype(np.float32), captured, self._state(age)
         )
 
     def _state(self, age: float) -> str:
-        due = USUAL * self._spacing.interval - self.added_latency
+        due = USUAL * self._intervals.interval - self.added_latency
         return "live" if age <= due else self._playback.dropout.state(age)
 
-    def _as_seen(self, face: Face) -> tuple[Double, Double]:
-        """Expression and pose; no lid and no jaw goes further than it has been seen to, even in a correction."""
-        low, high = self._buffer.seen.low, self._buffer.seen.high
+    def _within_range(self, face: Face) -> tuple[Float64[Array, "50"], Float64[Array, "15"]]:
+        """Expression and pose, clipped to the range of motion, which a correction may leave."""
+        low, high = self._buffer.range.low, self._buffer.range.high
         pose = face.pose()
         pose[JAW] = np.minimum(np.maximum(pose[JAW], low[EXPRESSION_SIZE:]), high[EXPRESSION_SIZE:])
         return np.minimum(
@@ -176,17 +258,17 @@ class MotionPipeline:
         time = observation.time
         usable = time is not None and abs(time) < ABSURD_TIME
         if time is not None and usable and observation.sequence is None:
-            self._trust.add_packet(time, arrived)
-        if time is not None and usable and not self._trust.lost:
+            self._timestamps.add_packet(time, arrived)
+        if time is not None and usable and not self._timestamps.invalid:
             return time
         self.counts["untimed"] += 1
-        return self._pace.moment(arrived, observation.sequence)
+        return self._arrivals.time_of(arrived, observation.sequence)
 
-    def _begin_anew(self) -> None:
-        """The sender's clock is another one: what is shown goes on, the times do not."""
+    def _restart(self) -> None:
+        """Discard all times of the sender's former clock; what is on show goes on."""
         self.counts["restarted"] += 1
         self._buffer.clear()
-        self._spacing.reset()
-        self._copies.reset()
-        self._playback.forget_times()
+        self._intervals.reset()
+        self._duplicates.reset()
+        self._playback.reset_times()
         self._shown = -math.inf

@@ -1,51 +1,194 @@
-"""Playback: what the buffer holds -> one smooth motion, a step at a time.
+"""Playback: faces in the jitter buffer -> one smooth motion, by a One-Euro filter and a correction.
 
-The latency that is allowed is shared between delay and smoothing, anew in each channel at each moment: a channel at
-rest is smoothed much and read near the newest face; one that moves is smoothed little and read further back, where
-faces lie on both sides. The sum stays the same: the channels stay together, and the latency is what was asked for.
+Delay and smoothing share the latency, anew in each channel at each time: a channel at rest is
+smoothed much and read near the newest face; one that moves is smoothed little and read further
+back, where faces lie on both sides. The sum is the same in all channels, so that they stay
+together, and equals the latency of the settings.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 
-from .face_state import CHANNELS, NEUTRAL, Double, Face, stacked
-from .filters import Correction, OneEuro
-from .jitter_buffer import DROPOUTS, JitterBuffer, Reading
-from .settings import MotionSettings
+from imavatar_deploy.arrays import Array, Float64
+from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
+from imavatar_deploy.errors import UsageError
+
+from .face_state import CHANNEL_OF, CHANNELS, NEUTRAL, Face, sizes, stacked
+from .jitter_buffer import Dropout, JitterBuffer, Reading
+
+FASTEST = 60.0
+"""Largest stiffness of a correction, 1/s: (1 + 60 t) exp(-60 t) leaves 2 % after 0.1 s."""
+
+ACCELERATIONS = np.repeat(
+    [800.0, 100.0, 100.0, 300.0, 1000.0, 1000.0], [EXPRESSION_SIZE, 1, 1, 1, 1, 1]
+)
+"""[55] acceleration at which a correction of a difference at rest begins; at most three times that
+where the difference moves. A head that is shaken briskly, 0.4 rad at 2 Hz, has 63 rad/s^2; jaws,
+eyes and expressions (a blink has 800) are faster."""
+
+
+# One-Euro filter: little jitter at rest, little lag in motion (Casiez, Roussel and Vogel, CHI 2012)
+#
+# A first-order low-pass filter whose cutoff grows with the speed, itself low-pass filtered:
+#
+#     alpha(fc) = 1 / (1 + 1 / (2 pi fc dt))    fc = min_cutoff + beta |speed|
+#
+# It lags by 1 / (2 pi fc) behind a steady motion, for every rate of calls. Speeds are those of the
+# raw values. The difference from the filtered values would count the lag as speed, and the more of
+# it the more often the filter is called.
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """Parameters of the One-Euro filter.
+
+    Raises:
+        UsageError: a number that is not positive.
+    """
+
+    min_cutoff: float = 1.5
+    """Hz at rest: lower is calmer, and lags more. The latency may raise it, see `floor_of`."""
+    expression_beta: float = 4.0
+    """Hz for each unit a second of an expression."""
+    bone_beta: float = 15.0
+    """Hz for each radian a second; the lag in motion is then at most 1 / (2 pi 15) rad = 0.6
+    deg."""
+    speed_cutoff: float = 4.0
+    """Hz of the filter of speeds; at the paper's 1 Hz the mouth in speech is too fast for it."""
+
+    memory: float = 0.25
+    """Seconds in which a higher past speed fades. At the turning points of a nod the speed is zero
+    for an instant; without memory they would be smoothed more than the rest of it. 0: the paper's
+    filter."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < math.inf or (not value and name != "memory"):
+                raise UsageError(f"{name} of the smoothing must be a positive number, got {value}")
+
+    def floor_of(self, latency: float) -> float:
+        """The least cutoff (Hz) whose lag is no more than `latency` seconds."""
+        return max(self.min_cutoff, 1 / (2 * math.pi * latency)) if latency > 0 else math.inf
+
+
+class OneEuro:
+    """The filter for all 55 channels of a face at once. It works on differences of faces alone."""
+
+    def __init__(self, smoothing: Smoothing) -> None:
+        self._speed_cutoff = smoothing.speed_cutoff
+        self._beta = np.repeat(
+            [smoothing.expression_beta, smoothing.bone_beta], [EXPRESSION_SIZE, len(BONES)]
+        )
+        self._speed = np.zeros(len(CHANNEL_OF))
+        self._memory = smoothing.memory
+        self._fastest: Float64[Array, "55"] = np.zeros(CHANNELS)
+        self.lag: Float64[Array, "55"] = np.zeros(CHANNELS)
+        """[55] seconds by which each channel lags now."""
+
+    def step(
+        self,
+        change: Float64[Array, "65"],
+        gap: Float64[Array, "65"],
+        elapsed: float,
+        floor: float,
+    ) -> Float64[Array, "65"]:
+        """Return the difference `[65]` to add to the filtered face.
+
+        Args:
+            change: `[65]` the raw face minus the raw one before.
+            gap: `[65]` the raw face minus the filtered one before.
+            elapsed: seconds between the two raw faces, more than 0.
+            floor: the cutoff at rest, Hz.
+        """
+        share = 1 / (1 + 1 / (2 * math.pi * self._speed_cutoff * elapsed))
+        self._speed += share * (change / elapsed - self._speed)
+        fading = math.exp(-elapsed / self._memory) if self._memory else 0.0
+        self._fastest = np.maximum(sizes(self._speed), self._fastest * fading)
+        self.lag = 1 / (2 * math.pi * (floor + self._beta * self._fastest))
+        return np.asarray((elapsed / (elapsed + self.lag))[CHANNEL_OF] * gap)
+
+
+# Correction: a prediction that turns out wrong does not show as a jump
+#
+# When a new face arrives, the output keeps its place and its speed. The difference from the new
+# target decays like a critically damped spring: small ones in a tenth of a second, large ones at
+# the acceleration that a body has.
+
+
+class Correction:
+    """The difference `offset` `[65]` from the target that is still shown, and its speed."""
+
+    def __init__(self) -> None:
+        self.offset: Float64[Array, "65"] = np.zeros(len(CHANNEL_OF))
+        self.speed: Float64[Array, "65"] = np.zeros(len(CHANNEL_OF))
+
+    def restart(self, offset: Float64[Array, "65"], speed: Float64[Array, "65"]) -> None:
+        """Begin anew from a difference `[65]` and its speed."""
+        self.offset = offset
+        self.speed = speed
+
+    def step(self, elapsed: float) -> Float64[Array, "65"]:
+        """The difference left after `elapsed` seconds: the spring's exact solution.
+
+        The stiffness is that of the start of the step.
+        """
+        offset = np.maximum(sizes(self.offset), 1e-9)
+        speed = np.maximum(sizes(self.speed), 1e-9)
+        softest = np.minimum(np.sqrt(ACCELERATIONS / offset), ACCELERATIONS / speed)
+        stiffness = np.minimum(FASTEST, softest)[CHANNEL_OF]
+        decay = np.exp(-stiffness * elapsed)
+        push = (self.speed + stiffness * self.offset) * elapsed
+        self.offset = (self.offset + push) * decay
+        self.speed = (self.speed - stiffness * push) * decay
+        return self.offset
+
+
+# One step of the playback
+#
+#     target   the buffer read at now - latency + lag of each channel, moved towards neutral when
+#              nothing has come for long
+#     raw      target + correction: continuous in place and speed whatever packets arrive
+#     output   raw, low-pass filtered
+#
+# When the buffer has changed since the last step, the correction restarts: the place and speed of
+# the last step are compared with what the buffer now says of the same time.
 
 
 class Playback:
-    """Call `step` with moments that grow."""
+    """Reads the buffer at growing times, corrects and smooths. Call `step` once a frame."""
 
-    def __init__(self, settings: MotionSettings) -> None:
-        self.dropout = DROPOUTS[settings.dropout]
-        self._smoothing = settings.smoothing
-        self._filter = OneEuro(settings.smoothing) if settings.smoothing else None
+    def __init__(self, dropout: Dropout, smoothing: Smoothing | None) -> None:
+        self.dropout = dropout
+        self._smoothing = smoothing
+        self._filter = OneEuro(smoothing) if smoothing else None
         self._correction = Correction()
-        self._read: Double | None = None  # [55] the sender's times that were read last
-        self._speed: Double | None = None
-        self._raw = self._shown = NEUTRAL
+        self._read: Float64[Array, "55"] | None = None  # the sender's times of the last step
+        self._speed: Float64[Array, "65"] | None = None
+        self._raw = self._output = NEUTRAL
 
     @property
-    def lag(self) -> Double:
+    def lag(self) -> Float64[Array, "55"]:
         """[55] seconds by which the smoothing lags now."""
         return np.zeros(CHANNELS) if self._filter is None else self._filter.lag
 
-    def forget_times(self) -> None:
-        """The buffer's times are of another clock from now on."""
+    def reset_times(self) -> None:
+        """Discard the times read so far; those of the buffer are of another clock from now on."""
         self._read = None
 
     def step(
         self, buffer: JitterBuffer, now: float, elapsed: float, latency: float, changed: bool
     ) -> Face:
-        """The face at the sender's time `now`.
+        """Return the face to show at the sender's time `now`.
 
         Args:
             buffer: holds at least one face.
             now: seconds.
             elapsed: seconds since the last step.
-            latency: seconds by which what is shown is behind `now`.
+            latency: seconds by which the output is behind `now`.
             changed: whether the buffer has changed since the last step.
         """
         read = now - latency + np.broadcast_to(self.lag, (CHANNELS,))
@@ -56,13 +199,13 @@ class Playback:
         age = now - latency - buffer.newest
         if self._speed is None:
             self._raw, self._speed = self._rested(buffer.read(read[None], self.dropout), 0, age)
-            self._shown = self._raw
-            return self._shown
+            self._output = self._raw
+            return self._output
         if changed:
             both = buffer.read(np.stack([earlier, read]), self.dropout)
             before = self._rested(both, 0, age - elapsed)
             speed = self._correction.speed + self._speed - before.speed
-            self._correction.take(self._raw.minus(before.face), speed)
+            self._correction.restart(self._raw.minus(before.face), speed)
             target = self._rested(both, 1, age)
         else:
             target = self._rested(buffer.read(read[None], self.dropout), 0, age)
@@ -71,17 +214,17 @@ class Playback:
 
     def _smoothed(self, raw: Face, elapsed: float, latency: float) -> Face:
         if self._filter is None or self._smoothing is None:
-            self._raw = self._shown = raw
+            self._raw = self._output = raw
             return raw
-        change, gap = raw.minus(stacked(self._raw, self._shown))
+        change, gap = raw.minus(stacked(self._raw, self._output))
         self._raw = raw
-        self._shown = self._shown.plus(
+        self._output = self._output.plus(
             self._filter.step(change, gap, elapsed, self._smoothing.floor_of(latency))
         )
-        return self._shown
+        return self._output
 
     def _rested(self, readings: Reading, row: int, age: float) -> Reading:
-        """One row of a reading, on its way to neutral when nothing has come for long."""
+        """One row of a reading, moved towards neutral when nothing has come for long."""
         face = Face(readings.face.expression[row], readings.face.turns[row])
         share, rate = self.dropout.rest(age)
         if not share:

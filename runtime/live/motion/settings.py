@@ -1,117 +1,91 @@
-"""Settings: everything a user may choose about the motion."""
+"""MotionSettings: what a user may choose about the motion, and reading of `--adjust`."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-import numpy as np
-
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
 from imavatar_deploy.errors import UsageError, unknown_name
-from imavatar_deploy.kinematics import axis_angles, product, quaternions
 
 from .calibration import Neutral
-from .face_state import CHANNELS, Double, Face
-from .filters import Smoothing
+from .face_state import HEADS, Adjustment
 from .jitter_buffer import DROPOUTS
+from .playback import Smoothing
 
-# What the head's own rotation does to an avatar that has shoulders: the table of `--head`.
-
-
-STILL = np.array([1.0, 0.0, 0.0, 0.0])
-
-GLOBAL, NECK = BONES.index("global"), BONES.index("neck")
-
-
-@dataclass(frozen=True)
-class HeadMotion:
-    """One row; `turn` takes and gives the quaternions of the bones, `[5, 4]`."""
-
-    description: str
-    turn: Callable[[Double], Double]
-
-
-def _bend_neck(turns: Double) -> Double:
-    """The neck turns by as much as both did, so the head looks where it did, and what hangs on the root stays."""
-    turned = turns.copy()
-    turned[NECK] = product(turns[GLOBAL], turns[NECK])
-    turned[GLOBAL] = STILL
-    return turned
-
-
-def _keep_still(turns: Double) -> Double:
-    turned = turns.copy()
-    turned[[GLOBAL, NECK]] = STILL
-    return turned
-
-
-HEADS = {
-    "on": HeadMotion("as tracked", lambda turns: turns),
-    "neck": HeadMotion("the neck does all of it", _bend_neck),
-    "off": HeadMotion("the head stays, the face moves", _keep_still),
-}
-"""The table."""
-
-
-# Adjustment: how strongly each channel follows the tracker, and how far it may go: `jawOpen=1.3`, `12=0:0.8`.
-
-
-GREATEST = 10.0
-"""A gain beyond this is a slip of the finger."""
+LARGEST_GAIN = 10.0
+"""Largest gain; more is taken for a typing error."""
 
 OTHER_NAMES = {"head": "global", "jawOpen": "jaw"}
-"""Bones by what trackers call them; a head model's own expression of that name comes first."""
+"""Bones by the names that trackers use; a head model's own expression of that name comes first."""
+
+LONGEST = 1.0
+"""Largest latency, seconds; the buffer holds two seconds at 120 faces a second."""
+
+LONGEST_CALIBRATION = 30.0
+"""Longest calibration, seconds."""
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 
 
-def _endless() -> Double:
-    return np.asarray(np.outer([-math.inf, math.inf], np.ones(CHANNELS)), dtype=np.float64)
+@dataclass(frozen=True)
+class MotionSettings:
+    """How observations become motion; the defaults suit a webcam or a phone in the same room.
 
+    Raises:
+        UsageError: an unknown row, or a number out of range.
+    """
 
-@dataclass(frozen=True, eq=False)
-class Adjustment:
-    """Gains and limits of all channels: 50 expressions and five bones."""
+    latency: float | None = None
+    """Seconds between a face and its display, delay and smoothing together; None: one frame of the
+    source."""
+    fps: float = 30.0
+    """Observations a second, until the stream has shown its own rate."""
+    smoothing: Smoothing | None = field(default_factory=Smoothing)
+    """The One-Euro filter; None: none."""
+    dropout: str = "relax"
+    """What is shown while no packets come, a row of `DROPOUTS`."""
+    head: str = "on"
+    """What the head's rotation does, a row of `HEADS`."""
+    adjustment: Adjustment = field(default_factory=Adjustment)
+    """Gains and limits."""
+    neutral: Neutral | None = None
+    """The face that is subtracted from all others."""
+    calibration: float = 1.0
+    """Seconds of faces in a calibration."""
 
-    gains: Double = field(default_factory=lambda: np.ones(CHANNELS))
-    """[55] the tracker's value times this; of a bone, the angle."""
-    limits: Double = field(default_factory=_endless)
-    """[2, 55] least and greatest value; of a bone, the angle in radians, which is never below 0."""
-
-    def scaled(self, face: Face) -> Face:
-        """The face with gains applied."""
-        if np.all(self.gains == 1):
-            return face
-        expression, bones = np.split(self.gains, [EXPRESSION_SIZE])
-        turns = quaternions(axis_angles(face.turns) * np.repeat(bones, 3))
-        return Face(face.expression * expression, turns)
-
-    def limited(self, expression: Double, pose: Double) -> tuple[Double, Double]:
-        """An expression `[50]` and a pose `[15]` within the limits."""
-        if np.all(np.isinf(self.limits)):
-            return expression, pose
-        low, high = self.limits[:, :EXPRESSION_SIZE]
-        bones = pose.reshape(-1, 3)
-        angles = np.linalg.norm(bones, axis=1)
-        allowed = np.minimum(angles, self.limits[1, EXPRESSION_SIZE:])
-        return np.clip(expression, low, high), (
-            bones * (allowed / np.maximum(angles, 1e-12))[:, None]
-        ).reshape(-1)
+    def __post_init__(self) -> None:
+        for kind, name, rows in (
+            ("dropout", self.dropout, DROPOUTS),
+            ("head motion", self.head, HEADS),
+        ):
+            if name not in rows:
+                raise unknown_name(kind, name, rows)
+        if self.latency is not None and not 0 <= self.latency <= LONGEST:
+            raise UsageError(f"the latency must be 0 to {LONGEST:g} seconds, got {self.latency:g}")
+        if not 1 <= self.fps <= 1000:
+            raise UsageError(
+                f"the rate of a source must be 1 to 1000 observations a second, got {self.fps:g}"
+            )
+        if not 0 <= self.calibration <= LONGEST_CALIBRATION:
+            raise UsageError(
+                f"a calibration must take 0 to {LONGEST_CALIBRATION:g} seconds, "
+                f"got {self.calibration:g}"
+            )
 
 
 def read_adjustment(texts: Iterable[str], expression_names: Sequence[str]) -> Adjustment:
     """Read `NAME=GAIN` and `NAME=LOW:HIGH`, in any number and order; the last one counts.
 
     Args:
-        texts: NAME is an expression's name or number (from 0), or a bone's: global (or head), neck, jaw, eyeL, eyeR.
+        texts: NAME is an expression's name or number (from 0), or a bone's: global (or head), neck,
+            jaw, eyeL, eyeR.
         expression_names: the avatar's, 50.
 
     Raises:
-        UsageError: an unknown name, or what is no gain and no limits.
+        UsageError: an unknown name, or neither a gain nor limits.
     """
     adjustment = Adjustment()
     for text in texts:
@@ -139,7 +113,7 @@ def _channel(name: str, expression_names: Sequence[str]) -> int:
 
 
 def _gain(text: str, value: str) -> float:
-    if not re.fullmatch(_NUMBER, value.strip()) or not 0 <= float(value) <= GREATEST:
+    if not re.fullmatch(_NUMBER, value.strip()) or not 0 <= float(value) <= LARGEST_GAIN:
         _refuse(text)
     return float(value)
 
@@ -155,68 +129,14 @@ def _limits(text: str, value: str, channel: int) -> tuple[float, float]:
         )
     if channel >= EXPRESSION_SIZE and low != 0:
         raise UsageError(
-            f"a bone's limits are angles in radians and begin at 0, got {text!r}; try {text.split('=')[0]}=0:0.5"
+            f"a bone's limits are angles in radians and begin at 0, got {text!r}; "
+            f"try {text.split('=')[0]}=0:0.5"
         )
     return low, high
 
 
 def _refuse(text: str) -> NoReturn:
     raise UsageError(
-        f"an adjustment must be NAME=GAIN with a gain of 0 to {GREATEST:g}, or NAME=LOW:HIGH, got {text!r}; "
-        "try jawOpen=1.3 or neck=0:0.5"
+        f"an adjustment must be NAME=GAIN with a gain of 0 to {LARGEST_GAIN:g}, or NAME=LOW:HIGH, "
+        f"got {text!r}; try jawOpen=1.3 or neck=0:0.5"
     )
-
-
-LONGEST = 1.0
-"""Seconds of latency; the buffer holds two at 120 a second."""
-
-LONGEST_CALIBRATION = 30.0
-"""Seconds."""
-
-
-@dataclass(frozen=True)
-class MotionSettings:
-    """How observations become motion; the defaults suit a webcam or a phone in the same room.
-
-    Raises:
-        UsageError: an unknown row, or an impossible number.
-    """
-
-    latency: float | None = None
-    """Seconds between a face and its showing, delay and smoothing together; None: one frame of the source."""
-    fps: float = 30.0
-    """Observations a second, until the stream has shown how many."""
-    smoothing: Smoothing | None = field(default_factory=Smoothing)
-    """The One-Euro filter; None: none."""
-    dropout: str = "relax"
-    """What is shown while nothing comes, a row of `DROPOUTS`."""
-    head: str = "on"
-    """What the head's rotation does, a row of `HEADS`."""
-    adjustment: Adjustment = field(default_factory=Adjustment)
-    """Gains and limits."""
-    neutral: Neutral | None = None
-    """The face that is taken off all others."""
-    calibration: float = 1.0
-    """Seconds of faces that make a neutral one, when that is asked for."""
-
-    def __post_init__(self) -> None:
-        for kind, name, rows in (
-            ("dropout", self.dropout, DROPOUTS),
-            ("head motion", self.head, HEADS),
-        ):
-            if name not in rows:
-                raise unknown_name(kind, name, rows)
-        if self.latency is not None and not 0 <= self.latency <= LONGEST:
-            raise UsageError(f"the latency must be 0 to {LONGEST:g} seconds, got {self.latency:g}")
-        if not 1 <= self.fps <= 1000:
-            raise UsageError(f"a source must come 1 to 1000 times a second, got {self.fps:g}")
-        if not 0 <= self.calibration <= LONGEST_CALIBRATION:
-            raise UsageError(
-                f"calibrating must take 0 to {LONGEST_CALIBRATION:g} seconds, got {self.calibration:g}"
-            )
-
-    def own(self, face: Face, neutral: Neutral | None) -> Face:
-        """A face as the settings want it: counted from the one at rest, with the head's motion and the gains."""
-        calibrated = neutral.taken_off(face) if neutral else face
-        turns = HEADS[self.head].turn(calibrated.turns)
-        return self.adjustment.scaled(Face(calibrated.expression, turns))

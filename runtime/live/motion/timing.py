@@ -1,8 +1,6 @@
-"""SenderClock: the sender's time of any moment here, from when its packets arrive; no clock is read.
+"""Times of packets: the sender's clock, arrival times in its place, intervals, and repeated faces.
 
-A packet's delay is (arrived - sent): the two clocks' difference and the way it took. The fastest packets of the last
-seconds took the shortest way, so the least delay is the clocks' difference and a constant (NTP's minimum filter). It is
-followed gently, which is also what a drift of the clocks needs: time passes a little slower or faster, it never steps.
+No clock is read here: every function receives its times, in seconds.
 """
 
 from __future__ import annotations
@@ -10,69 +8,86 @@ from __future__ import annotations
 import math
 from collections import deque
 
+import numpy as np
+
+from imavatar_deploy.arrays import Array, Float32
+
+# Sender's clock: the sender's time of any moment here, from the arrival of its packets
+#
+# The delay of a packet, (arrived - sent), is the difference of the two clocks plus the time on the
+# way. The fastest packets of the last seconds took the shortest way, so the least delay is the
+# difference of the clocks plus a constant (NTP's minimum filter). The clock follows it gently,
+# which a drift of the clocks needs as well: time passes a little slower or faster, it never steps.
+#
+#     following   packets agree with the least delay to within JUMP; the estimate moves towards it
+#     doubting    a packet is off by more than JUMP: it is rejected and remembered
+#     restart     SURE_PACKETS in a row over SURE_SECONDS agree on another delay: the sender began
+#                 again, or its clock was set; that delay is taken over at once
+
 WINDOW = 3.0
-"""Seconds of packets of which the fastest counts: 90 at 30 a second, and 200 ppm of drift are then 0.6 ms."""
+"""Seconds of packets of which the fastest counts: 90 at 30 a second; 200 ppm of drift are then 0.6
+ms."""
 
 FOLLOWS = 1.0
-"""Seconds in which most of a change is followed: 40 ms by running 4 % fast, which nobody sees."""
+"""Time constant of the estimate, seconds: it follows 40 ms by running 4 % fast, which is not
+visible."""
 
 FOLLOWS_AT_FIRST = 0.1
-"""The first packet may have been a slow one; what follows tells soon."""
+"""Time constant at the start, seconds: the first packet may have been a slow one."""
 
 JUMP = 0.25
-"""Seconds off, and a packet belongs to another clock: the sender began again, or was set."""
+"""Seconds of disagreement beyond which a packet belongs to another clock."""
 
 SURE_PACKETS, SURE_SECONDS = 3, 0.1
-"""So many, over so long, must agree on another clock; a held-up burst that arrives at once does not."""
+"""So many packets over so many seconds must agree on another clock; a delayed burst does not."""
 
 
 class SenderClock:
-    """`add_packet` every packet, ask `at` in any order; times of both clocks in seconds."""
+    """Converts between local time and a sender's. Call `add_packet` with every packet."""
 
     def __init__(self) -> None:
         self.restarts = 0
         """How often another clock was taken over."""
-        self._least: deque[tuple[float, float]] = (
-            deque()
-        )  # (arrived, delay), delays growing: the first is the least
-        self._strange: list[tuple[float, float]] = []
+        # (arrived, delay), delays growing: the first is the least
+        self._least: deque[tuple[float, float]] = deque()
+        self._outliers: list[tuple[float, float]] = []
         self._delay = 0.0
-        self._began = self._now = -math.inf
+        self._start = self._now = -math.inf
 
     def add_packet(self, sent: float, arrived: float) -> bool:
-        """Learn from a packet; whether its time is of the clock that `at` tells."""
+        """Learn from a packet; return whether its time is of the clock that `at` follows."""
         delay = arrived - sent
         if not self._least:
-            self._begin(delay, arrived)
+            self._restart(delay, arrived)
         elif abs(delay - self._least[0][1]) > JUMP:
             if not self._is_sure(delay, arrived):
                 return False
             self.restarts += 1
-            self._begin(delay, arrived)
-        self._strange.clear()
-        self._note(delay, arrived)
+            self._restart(delay, arrived)
+        self._outliers.clear()
+        self._add_delay(delay, arrived)
         return True
 
     def at(self, now: float) -> float:
-        """The sender's time at the moment `now` here, as a packet of the shortest way would bring it."""
+        """The sender's time at the local time `now`, in any order; a packet's without its way."""
         if now > self._now and self._least:
-            patience = min(FOLLOWS, max(FOLLOWS_AT_FIRST, (now - self._began) / 2))
+            patience = min(FOLLOWS, max(FOLLOWS_AT_FIRST, (now - self._start) / 2))
             share = 1.0 - math.exp((self._now - now) / patience)
             self._delay += share * (self._least[0][1] - self._delay)
             self._now = now
         return now - self._delay
 
     def local(self, sent: float) -> float:
-        """The moment here of a sender's time."""
+        """The local time of a sender's time."""
         return sent + self._delay
 
-    def _begin(self, delay: float, arrived: float) -> None:
+    def _restart(self, delay: float, arrived: float) -> None:
         self._least.clear()
         self._delay = delay
-        self._began = arrived
+        self._start = arrived
         self._now = max(arrived, self._now)
 
-    def _note(self, delay: float, arrived: float) -> None:
+    def _add_delay(self, delay: float, arrived: float) -> None:
         while self._least and self._least[-1][1] >= delay:
             self._least.pop()
         self._least.append((arrived, delay))
@@ -80,53 +95,55 @@ class SenderClock:
             self._least.popleft()
 
     def _is_sure(self, delay: float, arrived: float) -> bool:
-        if self._strange and abs(delay - self._strange[0][1]) > JUMP:
-            self._strange.clear()
-        self._strange.append((arrived, delay))
-        return len(self._strange) >= SURE_PACKETS and arrived - self._strange[0][0] >= SURE_SECONDS
+        if self._outliers and abs(delay - self._outliers[0][1]) > JUMP:
+            self._outliers.clear()
+        self._outliers.append((arrived, delay))
+        return (
+            len(self._outliers) >= SURE_PACKETS and arrived - self._outliers[0][0] >= SURE_SECONDS
+        )
 
 
-# Trust: whether a sender's own times can be used; some count the frames of a second in something else.
-
+# Validity of timestamps: some senders count the frames of a second in something else
 
 BACKWARDS = 0.25
-"""Seconds: further than any network turns packets round."""
+"""Seconds: no network reorders packets by more."""
 
 TIMES, WITHIN = 3, 5.0
-"""So often in so many seconds, and the times are no clock's: a sender that begins again goes back once."""
+"""So many steps backwards in so many seconds are no clock's; a sender that restarts steps back
+once."""
 
 
 class TimestampValidator:
-    """Hears every packet's time; once it is lost, trust does not come back."""
+    """Decides from the time of every packet whether a sender's timestamps can be used."""
 
     def __init__(self) -> None:
-        self.lost = False
+        self.invalid = False
+        """Whether the timestamps are unusable; once True, it stays True."""
         self._newest: float | None = None
-        self._turns: deque[float] = deque(maxlen=TIMES)  # when it went backwards
+        self._backsteps: deque[float] = deque(maxlen=TIMES)  # when each step backwards arrived
 
     def add_packet(self, sent: float, arrived: float) -> None:
-        """Learn from a packet: its own time, and when it came."""
+        """Add a packet: its own time, and its arrival."""
         if self._newest is not None and sent < self._newest - BACKWARDS:
-            self._turns.append(arrived)
-            self.lost |= len(self._turns) == TIMES and arrived - self._turns[0] <= WITHIN
+            self._backsteps.append(arrived)
+            self.invalid |= len(self._backsteps) == TIMES and arrived - self._backsteps[0] <= WITHIN
         self._newest = sent
 
 
-# Pace: even moments for packets that say no time, from when they arrive and how often (a phase-locked loop).
-
+# Arrival clock: even times for packets without a timestamp, by a phase-locked loop
 
 TIME_GAIN = 0.1
-"""Share of a packet's earliness or lateness by which the beat is shifted: jitter of 40 ms is felt as 4."""
+"""Share of a packet's earliness by which the beat is shifted: jitter of 40 ms becomes 4 ms."""
 
 INTERVAL_GAIN = 0.005
-"""Share of it by which the interval is changed; small, so that the loop does not swing."""
+"""Share of it by which the interval is changed; small, so that the loop does not oscillate."""
 
 SLIPPED = 4.0
-"""Intervals off the beat, and it begins anew: the stream stood still."""
+"""Intervals off the beat after which it starts again: the stream stood still."""
 
 
 class ArrivalClock:
-    """`moment` of one packet after the other, in order of arrival; everything in seconds here."""
+    """Even times from the arrivals of packets, in order of arrival; local seconds."""
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
@@ -135,20 +152,20 @@ class ArrivalClock:
         self._last: float | None = None
         self._sequence: int | None = None
 
-    def moment(self, arrived: float, sequence: int | None = None) -> float:
-        """When what a packet shows was probably seen, give or take a constant; the same for the same `sequence`."""
+    def time_of(self, arrived: float, sequence: int | None = None) -> float:
+        """Estimated time of capture, up to a constant; the same for the same `sequence`."""
         if self._last is None:
-            return self._keep(arrived, sequence)
+            return self._store(arrived, sequence)
         steps = self._steps(arrived, sequence)
         expected = self._last + steps * self.interval
         error = arrived - expected
         if abs(error) > SLIPPED * self.interval:
-            return self._keep(arrived, sequence)
+            return self._store(arrived, sequence)
         if steps <= 0:  # an older packet, or the same again
             return expected
         low, high = self._bounds
         self.interval = min(max(self.interval + INTERVAL_GAIN * error / steps, low), high)
-        return self._keep(expected + TIME_GAIN * error, sequence)
+        return self._store(expected + TIME_GAIN * error, sequence)
 
     def _steps(self, arrived: float, sequence: int | None) -> int:
         assert self._last is not None
@@ -156,26 +173,27 @@ class ArrivalClock:
             return sequence - self._sequence
         return max(1, round((arrived - self._last) / self.interval))
 
-    def _keep(self, moment: float, sequence: int | None) -> float:
-        self._last, self._sequence = moment, sequence
-        return moment
+    def _store(self, time: float, sequence: int | None) -> float:
+        self._last = time
+        self._sequence = sequence
+        return time
 
 
-# Spacing: how many seconds lie between two new faces of a source, from their own times.
-
+# Interval between two new faces of a source, from their own times
 
 GAPS, ENOUGH = 31, 8
-"""Gaps kept, and how many tell something."""
+"""Gaps in memory, and how many an estimate needs."""
 
 SHORTEST, LONGEST = 1e-3, 0.5
-"""Seconds; what is longer is a pause."""
+"""Seconds; a longer gap is a pause."""
 
-SPACING_GAIN = 0.05
-"""Share of the difference by which each face moves the answer: it creeps, because the delay hangs on it."""
+INTERVAL_SHARE = 0.05
+"""Share of the difference by which each face moves the estimate: slow, because the delay depends on
+it."""
 
 
 class IntervalEstimator:
-    """`note` every face that is taken; `interval` is then in seconds."""
+    """`add_face` every face that is accepted; `interval` is then in seconds."""
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
@@ -183,18 +201,74 @@ class IntervalEstimator:
         self._gaps: deque[float] = deque(maxlen=GAPS)
 
     def reset(self) -> None:
-        """The times are of another clock from now on."""
+        """Discard the newest time; later ones are of another clock."""
         self._newest = None
 
-    def note(self, time: float, new: bool = True) -> None:
-        """A face was captured then, in the order of arrival; the gap before one that is not `new` tells nothing."""
+    def add_face(self, time: float, new: bool = True) -> None:
+        """Add a face's time, in order of arrival; the gap before a face not `new` is ignored."""
         if self._newest is not None and time <= self._newest:
             return
         if self._newest is not None and new and SHORTEST <= time - self._newest <= LONGEST:
             self._gaps.append(time - self._newest)
         self._newest = time
         if len(self._gaps) >= ENOUGH:
-            # losses and disorder only lengthen gaps, so the truth is among the shorter half
-            self.interval += SPACING_GAIN * (
-                sorted(self._gaps)[len(self._gaps) // 3] - self.interval
-            )
+            # losses and disorder only lengthen gaps, so the true one is among the shorter half
+            estimate = sorted(self._gaps)[len(self._gaps) // 3]
+            self.interval += INTERVAL_SHARE * (estimate - self.interval)
+
+
+# Copies: faces that a sender repeats because it sends faster than the tracker behind it measures
+#
+# A copy states that the face stood still, which it did not; motion between copies would go by
+# starts and stops. The filter separates copies from faces that really stand still, which do so for
+# longer, and from the rare equal neighbours of a motion.
+
+COPYING_SHARE = 0.3
+"""Share of faces equal to the one before from which a sender counts as one that repeats faces."""
+
+LEARNING_RATE = 0.05
+"""Weight of each face in that share."""
+
+STILL = 2.5
+"""Intervals without a change after which a face really stands still."""
+
+
+class DuplicateFilter:
+    """Classifies faces, in order of arrival, as new, still or copied."""
+
+    def __init__(self) -> None:
+        self._face: tuple[Float32[Array, " n"], Float32[Array, "15"]] | None = None
+        self._since = -math.inf
+        self._share = 0.0
+
+    def reset(self) -> None:
+        """Discard the time of the last change; later ones are of another clock."""
+        self._since = -math.inf
+
+    def classify(
+        self,
+        weights: Float32[Array, " n"],
+        pose: Float32[Array, "15"],
+        time: float,
+        interval: float,
+    ) -> str:
+        """Return `new`, `still` (equal to the face before, to the last bit) or `copy`.
+
+        Args:
+            weights: as observed.
+            pose: as observed.
+            time: time of capture, in the sender's seconds.
+            interval: seconds between two new faces.
+        """
+        before, self._face = self._face, (weights, pose)
+        same = (
+            before is not None
+            and np.array_equal(before[0], weights)
+            and np.array_equal(before[1], pose)
+        )
+        self._share += LEARNING_RATE * (same - self._share)
+        if not same:
+            self._since = time
+            return "new"
+        repeats = self._share > COPYING_SHARE
+        return "copy" if repeats and 0 < time - self._since < STILL * interval else "still"

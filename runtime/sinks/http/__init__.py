@@ -1,4 +1,4 @@
-"""`http://127.0.0.1:8080`: a page that shows the head to any browser, and lets it be turned, paused and calibrated."""
+"""`http://127.0.0.1:8080`: a web page with the head and its controls: turn, pause, calibrate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Address: where the page is served, and by which names browsers may ask for it."""
+"""Address of the page: host and port to serve at, and the host names that requests may have."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVERYWHERE = ("0.0.0.0", "::")
 
 
 class Address(NamedTuple):
-    """A host and a port to listen on; port 0 is any that is free."""
+    """A host and a port to listen on; port 0 is any free one."""
 
     host: str
     port: int
@@ -26,34 +26,36 @@ class Address(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether nobody but this machine reaches it."""
+        """Whether only this machine can reach it."""
         return self.host.lower() in LOOPBACK
 
     def is_meant_by(self, authority: str) -> bool:
-        """Whether the Host of a request is one of ours.
+        """Whether the Host of a request is a name of this server.
 
-        A site elsewhere can let its own name point at this machine, and its pages would then be let in as if they came
-        from here (DNS rebinding); so only the name that was given counts, this machine's own, and, where every address
-        is listened on, bare addresses, which no such site can have. Ports are not compared: tunnels change them.
+        Another site can let its own name point at this machine, and its pages would then count as
+        local (DNS rebinding). So only the name of this address, the loopback names, and, where the
+        server listens at every address, numeric addresses, which no such site can have, are
+        accepted. Ports are not compared: tunnels change them.
         """
         try:
             host = urlsplit(f"//{authority}").hostname or ""
         except ValueError:
             return False
         return host in (*LOOPBACK, self.host.lower()) or (
-            self.host in EVERYWHERE and _is_bare(host)
+            self.host in EVERYWHERE and _is_numeric(host)
         )
 
 
 def read_address(target: str) -> Address:
-    """From `http://HOST:PORT`; a host left out is loopback.
+    """Read `http://HOST:PORT`; a missing host is loopback.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: the text is no such address.
     """
     try:
         parts = urlsplit(target)
-        host, port = parts.hostname or LOOPBACK[0], parts.port
+        host = parts.hostname or LOOPBACK[0]
+        port = parts.port
     except ValueError:
         port = None
     if (
@@ -64,12 +66,13 @@ def read_address(target: str) -> Address:
         or parts.username is not None
     ):
         raise UsageError(
-            f"a page is served at http://HOST:PORT, as in http://127.0.0.1:8080, got {target!r}"
+            f"the address of a page must be http://HOST:PORT, as in http://127.0.0.1:8080, "
+            f"got {target!r}"
         )
     return Address(host, port)
 
 
-def _is_bare(host: str) -> bool:
+def _is_numeric(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:

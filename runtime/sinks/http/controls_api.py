@@ -1,4 +1,4 @@
-"""Orders: what a page may change, read from the JSON of strangers: all of it makes sense, or none of it is done."""
+"""Commands of the page: read from untrusted JSON, checked as a whole, applied to the controls."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from imavatar_deploy.errors import InputError, unknown_name
 from ..sink import Controls
 
 MOST_BYTES = 1024
+"""Longest request."""
 
 FARTHEST_TURN = 2 * math.pi
-"""Radians in one order."""
+"""Largest angle of one command, radians."""
 
 MOST_ZOOM = 10.0
-"""Times in one order, either way."""
+"""Largest zoom factor of one command, in or out."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class ViewerCommand:
     """One key of the JSON object."""
 
     expects: str
+    """The accepted values, in words."""
     accepts: Callable[[Any], bool]
-    obey: Callable[[Controls, Any], None]
+    """Whether a value is accepted."""
+    apply: Callable[[Controls, Any], None]
 
 
 def _is_number(value: Any, least: float, most: float) -> bool:
@@ -52,7 +55,7 @@ def _calibrate(controls: Controls, _: bool) -> None:
     controls.recalibrate = True
 
 
-ORDERS = {
+COMMANDS = {
     "orbit": ViewerCommand(
         f"[yaw, pitch] in radians, at most {FARTHEST_TURN:.2f} each",
         _is_turn,
@@ -69,33 +72,33 @@ ORDERS = {
     ),
     "calibrate": ViewerCommand("true", lambda value: value is True, _calibrate),
 }
-"""The table of what may be asked."""
+"""The table of commands."""
 
 
-def obey(body: bytes, controls: Controls) -> None:
-    """Do what a JSON object asks for; its keys are rows of `ORDERS`.
+def apply_commands(body: bytes, controls: Controls) -> None:
+    """Apply the commands in a JSON object, whose keys are rows of `COMMANDS`.
 
     Raises:
-        InputError, UsageError: it is not such an object; nothing of it was done.
+        InputError, UsageError: the object is malformed; none of its commands has been applied.
     """
-    asked = _read(body)
-    for name, value in asked.items():
-        if name not in ORDERS:
-            raise unknown_name("order", name, ORDERS)
-        if not ORDERS[name].accepts(value):
-            raise InputError(f"{name} must be {ORDERS[name].expects}")
-    for name, value in asked.items():
-        ORDERS[name].obey(controls, value)
+    commands = _read(body)
+    for name, value in commands.items():
+        if name not in COMMANDS:
+            raise unknown_name("command", name, COMMANDS)
+        if not COMMANDS[name].accepts(value):
+            raise InputError(f"{name} must be {COMMANDS[name].expects}")
+    for name, value in commands.items():
+        COMMANDS[name].apply(controls, value)
 
 
 def _read(body: bytes) -> dict[str, Any]:
     try:
-        asked = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        commands = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise InputError("an order must be a JSON object") from error
-    if not isinstance(asked, dict):
-        raise InputError(f"an order must be a JSON object, got {type(asked).__name__}")
-    return asked
+        raise InputError("a command must be a JSON object") from error
+    if not isinstance(commands, dict):
+        raise InputError(f"a command must be a JSON object, got {type(commands).__name__}")
+    return commands
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Server: the page's connections, a bounded number of them, and how all of them end."""
+"""Server of the page: requests, the newest frame as JPEG and PNG, limited connections."""
 
 from __future__ import annotations
 
@@ -22,23 +22,22 @@ import cv2
 from imavatar_deploy.errors import ImavatarError, InternalError
 
 from ..backgrounds import over, white
-from ..sink import Bytes, Stream
+from ..sink import Image, Stream
 from .address import Address
-from .controls_api import MOST_BYTES, obey
-
-# Handler: answers one request for the page, its pictures, its figures, or an order.
-
+from .controls_api import MOST_BYTES, apply_commands
 
 PATIENCE = 10.0
-"""Seconds for a viewer to take or to send what it has to, and for a frame to come."""
+"""Time limit of sending to a viewer, of receiving from one, and of a new frame, seconds."""
 
 SENT_AHEAD = 1 << 17
-"""Bytes that the system may hold for a viewer: one or two frames, so that a slow one sees late frames not long."""
+"""Size of a viewer's send buffer, bytes: one or two frames, so that a slow one is not far
+behind."""
 
 BOUNDARY = "frame"
 
 JSON = "application/json"
-"""No page of another site may send it here without asking first, and is told no."""
+"""Media type of commands. Browsers let other sites send it only after a preflight, which fails
+here."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -47,100 +46,107 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; connect-src 'self'; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'",
 }
-"""Pages of other sites can neither read nor show any of this."""
+"""Forbid pages of other sites to read or embed any of this."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """See `http.server.BaseHTTPRequestHandler`."""
+    """Answers one request for the page, its images or its figures, or applies a command."""
 
     server: PageServer
     timeout = PATIENCE
-    server_version, sys_version = "imavatar", ""
+    server_version = "imavatar"
+    sys_version = ""
 
     def do_GET(self) -> None:
-        """One of `PAGES`."""
-        if self._is_welcome():
+        """Send a row of `PAGES`."""
+        if self._is_allowed():
             page = self.PAGES.get(urlsplit(self.path).path)
             if page is None:
-                self._say(HTTPStatus.NOT_FOUND, f"there are {', '.join(self.PAGES)}")
+                self._send_text(HTTPStatus.NOT_FOUND, f"there are {', '.join(self.PAGES)}")
             else:
                 page(self)
 
     def do_POST(self) -> None:
-        """An order, as JSON from this page and no other."""
-        if not self._is_welcome():
+        """Apply commands, which must come as JSON from this page."""
+        if not self._is_allowed():
             return
         length = self.headers.get("Content-Length", "")
         if self.path != "/control":
-            self._say(HTTPStatus.NOT_FOUND, "orders go to /control")
+            self._send_text(HTTPStatus.NOT_FOUND, "commands go to /control")
         elif self.headers.get_content_type() != JSON:
-            self._say(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"an order is {JSON}")
+            self._send_text(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a command must be {JSON}")
         elif not (length.isascii() and length.isdigit()):
-            self._say(HTTPStatus.LENGTH_REQUIRED, "an order says its Content-Length")
+            self._send_text(HTTPStatus.LENGTH_REQUIRED, "a command must have a Content-Length")
         elif len(length) > 9 or int(length) > MOST_BYTES:
-            self._say(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an order has at most {MOST_BYTES} bytes"
+            self._send_text(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a command has at most {MOST_BYTES} bytes"
             )
         else:
-            self._obey(self.rfile.read(int(length)))
+            self._apply(self.rfile.read(int(length)))
 
-    def _obey(self, body: bytes) -> None:
+    def _apply(self, body: bytes) -> None:
         try:
-            obey(body, self.server.stream.controls)
+            apply_commands(body, self.server.stream.controls)
         except ImavatarError as error:
-            self._say(HTTPStatus.BAD_REQUEST, str(error))
+            self._send_text(HTTPStatus.BAD_REQUEST, str(error))
         else:
-            self._answer(HTTPStatus.OK, JSON, b"{}")
+            self._send(HTTPStatus.OK, JSON, b"{}")
 
-    def _is_welcome(self) -> bool:
-        """Whether it was asked for by one of our names, and by no page of another site."""
-        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+    def _is_allowed(self) -> bool:
+        """Whether the request names this server, and does not come from a page of another site."""
+        host = self.headers.get("Host", "")
+        origin = self.headers.get("Origin")
         if self.server.address.is_meant_by(host) and origin in (None, f"http://{host}"):
             return True
-        self._say(HTTPStatus.FORBIDDEN, "this page answers to its own address alone")
+        self._send_text(HTTPStatus.FORBIDDEN, "this page is served at its own address alone")
         return False
 
     def _page(self) -> None:
         text = files(__package__).joinpath("page.html").read_bytes()
-        self._answer(HTTPStatus.OK, "text/html; charset=utf-8", text)
+        self._send(HTTPStatus.OK, "text/html; charset=utf-8", text)
 
     def _jpeg(self) -> None:
-        found = self.server.screen.next_jpeg(0, PATIENCE)
-        self._picture("image/jpeg", found and found[1])
+        frame = self.server.screen.next_jpeg(0, PATIENCE)
+        self._picture("image/jpeg", frame and frame[1])
 
     def _png(self) -> None:
         self._picture("image/png", self.server.screen.png())
 
     def _picture(self, kind: str, data: bytes | None) -> None:
         if data is None:
-            self._say(HTTPStatus.SERVICE_UNAVAILABLE, "there is no frame yet")
+            self._send_text(HTTPStatus.SERVICE_UNAVAILABLE, "there is no frame yet")
         else:
-            self._answer(HTTPStatus.OK, kind, data)
+            self._send(HTTPStatus.OK, kind, data)
 
     def _figures(self) -> None:
-        controls, figures = self.server.stream.controls, self.server.stream.statistics()
-        told = {
-            "paused": controls.paused,
+        stream = self.server.stream
+        content = {
+            "paused": stream.controls.paused,
             "watching": self.server.watching,
-            "figures": _plain(figures),
+            "figures": _finite(stream.statistics()),
         }
-        self._answer(HTTPStatus.OK, JSON, json.dumps(told, default=str).encode())
+        self._send(HTTPStatus.OK, JSON, json.dumps(content, default=str).encode())
 
     def _stream(self) -> None:
         with self.server.admit_client() as free:
             if not free:
-                self._say(HTTPStatus.SERVICE_UNAVAILABLE, "too many are watching; try again later")
+                self._send_text(
+                    HTTPStatus.SERVICE_UNAVAILABLE, "too many are watching; try again later"
+                )
                 return
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_AHEAD)
             self._begin(HTTPStatus.OK, f"multipart/x-mixed-replace; boundary={BOUNDARY}")
             self._send_frames()
 
     def _send_frames(self) -> None:
-        """Until the viewer goes or the run ends. A browser shows a frame when it sees the boundary after it."""
+        """Send frames until the viewer disconnects or the run ends.
+
+        A browser shows a frame once the boundary after it has arrived.
+        """
         self.wfile.write(f"--{BOUNDARY}\r\n".encode())
         number = 0
-        while (found := self.server.screen.next_jpeg(number, PATIENCE)) is not None:
-            number, data = found
+        while (frame := self.server.screen.next_jpeg(number, PATIENCE)) is not None:
+            number, data = frame
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
             self.wfile.write(head.encode() + data + f"\r\n--{BOUNDARY}\r\n".encode())
 
@@ -152,10 +158,10 @@ class Handler(BaseHTTPRequestHandler):
         "/stats.json": _figures,
     }
 
-    def _say(self, status: HTTPStatus, sentence: str) -> None:
-        self._answer(status, "text/plain; charset=utf-8", f"{sentence}\n".encode())
+    def _send_text(self, status: HTTPStatus, sentence: str) -> None:
+        self._send(status, "text/plain; charset=utf-8", f"{sentence}\n".encode())
 
-    def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self._begin(status, kind, {"Content-Length": str(len(body))})
         self.wfile.write(body)
 
@@ -166,64 +172,62 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are nobody's concern."""
+        """Do not log requests."""
 
 
-def _plain(figures: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no numbers that are not finite."""
+def _finite(figures: dict[str, Any]) -> dict[str, Any]:
+    """Figures with None for numbers that are not finite, which JSON does not have."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in figures.items()
     }
 
 
-# Screen: the newest frame for any number of viewers, encoded once, and only if somebody looks.
-
-
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
 
 class Screen:
-    """What `show` was given last; who looks waits here for the next."""
+    """The newest frame for any number of viewers, encoded once, and only on request."""
 
     def __init__(self, stream: Stream) -> None:
-        self._ground = white(stream)
+        self._background = white(stream)
         self._changed = threading.Condition()
-        self._image: Bytes | None = None
+        self._image: Image | None = None
         self._number = 0
         self._encoding = threading.Lock()
         self._encoded = (0, b"")
         self.closed = False
 
-    def show(self, image: Bytes) -> None:
-        """Replace the frame; nobody is waited for."""
+    def show(self, image: Image) -> None:
+        """Replace the frame, without waiting for viewers."""
         with self._changed:
-            self._image, self._number = image, self._number + 1
+            self._image = image
+            self._number += 1
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Nothing will come any more: everybody who waits is told."""
+        """End the stream, and wake all waiting viewers."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()
 
     def next_jpeg(self, after: int, patience: float) -> tuple[int, bytes] | None:
-        """The number and the JPEG of the newest frame, once it is newer than `after`; white where it is transparent.
+        """Wait for a frame newer than number `after`; return its number and JPEG.
 
-        None when the screen was closed, or no frame came in `patience` seconds.
+        Transparency becomes white. None when the screen was closed, or no frame came in `patience`
+        seconds.
         """
         with self._changed:
             self._changed.wait_for(lambda: self.closed or self._number > after, patience)
             if self.closed or self._number <= after:
                 return None
-        with self._encoding:  # the others wait for the first, and then have its work
+        with self._encoding:  # the first viewer encodes, the others wait for its result
             with self._changed:
                 number, image = self._number, self._image
             if number > self._encoded[0] and image is not None:
-                self._encoded = (
-                    number,
-                    _encode(".jpg", cv2.cvtColor(over(image, self._ground), cv2.COLOR_RGB2BGR)),
-                )
+                opaque = over(image, self._background)
+                jpeg = _encode(".jpg", cv2.cvtColor(opaque, cv2.COLOR_RGB2BGR))
+                self._encoded = number, jpeg
             return self._encoded
 
     def png(self) -> bytes | None:
@@ -234,8 +238,8 @@ class Screen:
 
 
 def _encode(suffix: str, image: Any) -> bytes:
-    done, data = cv2.imencode(suffix, image, QUALITY if suffix == ".jpg" else [])
-    if not done:
+    success, data = cv2.imencode(suffix, image, QUALITY if suffix == ".jpg" else [])
+    if not success:
         raise InternalError(f"a frame {image.shape} could not be encoded as {suffix}")
     return bytes(data)
 
@@ -243,23 +247,24 @@ def _encode(suffix: str, image: Any) -> bytes:
 MOST_CONNECTIONS = 64
 
 MOST_VIEWERS = 16
-"""Connections that may be streams; each costs a thread and its share of the network, none of them the head's time."""
+"""Largest number of streams; each costs a thread and its share of the network."""
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves one stream; `serve_forever` in a thread, then `shutdown` and `close_all`.
+    """Serves one stream: call `serve_forever` in a thread, then `shutdown` and `close_all`.
 
     Raises:
-        OSError: it cannot listen there.
+        OSError: the address cannot be listened on.
     """
 
     daemon_threads = False  # so that `close_all` waits for them
-    allow_reuse_address = (
-        os.name == "posix"
-    )  # elsewhere it would take a port from the program that has it
+    # elsewhere it would take a port from the program that has it
+    allow_reuse_address = os.name == "posix"
 
     def __init__(self, address: Address, screen: Screen, stream: Stream) -> None:
-        self.address, self.screen, self.stream = address, screen, stream
+        self.address = address
+        self.screen = screen
+        self.stream = stream
         self.watching = self.most_watching = 0
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
@@ -267,13 +272,14 @@ class PageServer(ThreadingHTTPServer):
         super().__init__((address.host, address.port), Handler)
 
     def server_bind(self) -> None:
-        """Without the name server, which the base class asks for a name that nobody needs."""
+        """Bind without the look-up of the host's name in the base class, which may be slow."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.address.host, self.server_address[1]
+        self.server_name = self.address.host
+        self.server_port = self.server_address[1]
 
     @contextmanager
     def admit_client(self) -> Iterator[bool]:
-        """One viewer's place; False when all are taken."""
+        """Reserve a viewer's place during a `with` block; yields False when all are taken."""
         with self._lock:
             free = self.watching < MOST_VIEWERS
             self.watching += free
@@ -285,7 +291,7 @@ class PageServer(ThreadingHTTPServer):
                 self.watching -= free
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread for each connection, while there are not too many."""
+        """Start a thread for a connection, or close it when there are too many."""
         with self._lock:
             free = len(self._connections) < MOST_CONNECTIONS
             if free:
@@ -296,13 +302,13 @@ class PageServer(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def shutdown_request(self, request: Any) -> None:
-        """See the base class."""
+        """Forget a connection and close it."""
         with self._lock:
             self._connections.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A viewer that goes away is no error."""
+        """Ignore a viewer that disconnects; report other errors."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 

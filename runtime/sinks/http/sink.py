@@ -1,4 +1,4 @@
-"""The row of the page, and its life: port taken, thread started, everything ended."""
+"""The sink of the page: opens the server, starts its thread, and closes both."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from .address import SCHEME, Address, read_address
 from .server import PageServer, Screen
 
 POLL = 0.05
-"""Seconds until the thread that accepts connections sees that it is to end."""
+"""Seconds between two checks of the accepting thread whether to end."""
 
-OPEN = "; whoever reaches this address can watch and steer it"
+OPEN = "; every host that reaches this address can watch and control it"
+"""Warning for addresses other than loopback."""
 
 
 @contextmanager
 def _open(target: str, stream: Stream) -> Iterator[Sink]:
-    address, screen = read_address(target), Screen(stream)
+    address = read_address(target)
+    screen = Screen(stream)
     server = _listen(address, screen, stream)
     thread = threading.Thread(target=server.serve_forever, args=(POLL,), name="page", daemon=True)
     thread.start()
-    shown = f"page: {Address(address.host, server.server_port)}"
+    page = f"page: {Address(address.host, server.server_port)}"
     try:
         yield Sink(
             screen.show,
-            report=lambda: f"{shown}, watched by {server.most_watching or 'nobody'}",
-            greeting=f"{shown} shows the head to browsers{'' if address.is_loopback else OPEN}",
+            report=lambda: f"{page}, watched by {server.most_watching} browsers",
+            greeting=f"{page} shows the head to browsers{'' if address.is_loopback else OPEN}",
         )
     finally:
         server.shutdown()
@@ -42,15 +44,16 @@ def _listen(address: Address, screen: Screen, stream: Stream) -> PageServer:
         return PageServer(address, screen, stream)
     except (OSError, UnicodeError) as error:
         raise UsageError(
-            f"{address} cannot be listened on ({getattr(error, 'strerror', None) or error}); end the program that has "
-            f"the port, or choose another address, as in --sink http://127.0.0.1:{address.port % 60000 + 1}"
+            f"{address} cannot be listened on ({getattr(error, 'strerror', None) or error}); "
+            "end the program that has the port, or choose another address, "
+            f"as in --sink http://127.0.0.1:{address.port % 60000 + 1}"
         ) from error
 
 
 FORMAT = SinkFormat(
     name="http",
     pattern="http://127.0.0.1:8080",
-    description="a page for browsers on this machine, or with another address for those of a network",
+    description="a page for browsers on this machine; another address serves those of a network",
     matches=lambda target: target.lower().startswith(SCHEME),
     open=_open,
     watched=True,

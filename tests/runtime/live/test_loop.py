@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.runtime.live.drivers import NEUTRAL_STATE, DriverState, Float, TrackDriver
-from imavatar_deploy.runtime.live.render_loop import AtOnce, Bytes, Tally, Viewpoint, perform
-from imavatar_deploy.runtime.sinks.sink import Controls
+from imavatar_deploy.runtime.live.drivers import NEUTRAL_STATE, DriverState, TrackDriver
+from imavatar_deploy.runtime.live.render_loop import AtOnce, FrameCounts, Viewpoint, run_loop
+from imavatar_deploy.runtime.sinks.sink import Controls, Image
 from imavatar_deploy.runtime.sources import Source
 from imavatar_deploy.tracks import FlameFrame
 
 
-def as_it_is(expression: Float, pose: Float) -> tuple[Float, Float]:
+def as_it_is(expression: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return expression, pose
 
 
@@ -32,17 +32,17 @@ def player(tiny_avatar_folder: Path) -> Iterator[Player]:
         yield opened
 
 
-class Watched:
-    """A performance that notes when it was looked at."""
+class RecordedDriver:
+    """A driver that records the times of its calls."""
 
     def __init__(self, controls: Controls, actions: dict[int, str]) -> None:
         self.controls, self.actions = controls, actions
-        self.looks: list[float] = []
+        self.times: list[float] = []
         self.waited = 0.0
         self.calibrations = 0
 
     def pose_at(self, now: float) -> DriverState | None:
-        self.looks.append(now)
+        self.times.append(now)
         return NEUTRAL_STATE
 
     def wait(self, seconds: float) -> None:
@@ -51,7 +51,7 @@ class Watched:
     def calibrate(self) -> None:
         self.calibrations += 1
 
-    def show(self, tick: int, image: Bytes) -> None:
+    def show(self, tick: int, image: Image) -> None:
         match self.actions.get(tick):
             case "pause":
                 self.controls.paused = True
@@ -64,21 +64,21 @@ class Watched:
 
 
 def test_a_recording_is_drawn_frame_by_frame(player: Player) -> None:
-    shown: list[tuple[int, Bytes]] = []
-    tally = Tally()
+    shown: list[tuple[int, Image]] = []
+    frames = FrameCounts()
     view = Viewpoint(player, Controls(), follow=True)
     source = Source(motion(5), 25.0, None, 5)
-    perform(
+    run_loop(
         view,
         TrackDriver(source, as_it_is),
         AtOnce(25.0),
         lambda tick, image: shown.append((tick, image)),
-        tally,
+        frames,
     )
     assert [tick for tick, _ in shown] == [0, 1, 2, 3, 4]
     for index, (_, image) in enumerate(shown):
         np.testing.assert_array_equal(image, player.render(np.eye(50)[0] * index, np.zeros(15)))
-    assert tally.drawn == len(tally.latency) == 5
+    assert frames.drawn == len(frames.latency) == 5
 
 
 @pytest.mark.parametrize(
@@ -92,31 +92,31 @@ def test_a_recording_keeps_its_speed(fps: float, expected: list[int]) -> None:
 
 
 def test_duration_counts_the_motion_s_seconds(player: Player) -> None:
-    tally = Tally()
+    frames = FrameCounts()
     source = Source(motion(100), 25.0, None, 100)
     view = Viewpoint(player, Controls(), follow=True)
-    perform(
+    run_loop(
         view,
         TrackDriver(source, as_it_is),
         AtOnce(25.0),
         lambda tick, image: None,
-        tally,
+        frames,
         duration=0.4,
     )
-    assert tally.drawn == 10
+    assert frames.drawn == 10
 
 
 def test_keys_pause_calibrate_and_stop(player: Player) -> None:
     controls = Controls()
-    watched = Watched(controls, {2: "pause", 5: "go on", 7: "calibrate", 9: "stop"})
-    tally = Tally()
-    perform(Viewpoint(player, controls, follow=True), watched, AtOnce(10.0), watched.show, tally)
-    assert watched.looks == pytest.approx([0.0, 0.1, 0.2, 0.6, 0.7, 0.8, 0.9])
-    assert watched.waited == pytest.approx(0.3)
-    assert watched.calibrations == 1
-    assert tally.drawn == 10
-    assert tally.faceless == 10
-    assert not len(tally.latency)
+    driver = RecordedDriver(controls, {2: "pause", 5: "go on", 7: "calibrate", 9: "stop"})
+    frames = FrameCounts()
+    run_loop(Viewpoint(player, controls, follow=True), driver, AtOnce(10.0), driver.show, frames)
+    assert driver.times == pytest.approx([0.0, 0.1, 0.2, 0.6, 0.7, 0.8, 0.9])
+    assert driver.waited == pytest.approx(0.3)
+    assert driver.calibrations == 1
+    assert frames.drawn == 10
+    assert frames.faceless == 10
+    assert not len(frames.latency)
 
 
 def test_a_mirror_swaps_left_and_right(player: Player) -> None:

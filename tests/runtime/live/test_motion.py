@@ -25,8 +25,8 @@ from live_motion import (
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.runtime.live.motion import DROPOUTS, MotionPipeline, MotionSettings, Neutral
-from imavatar_deploy.runtime.live.motion.filters import ACCELERATIONS
 from imavatar_deploy.runtime.live.motion.jitter_buffer import FADES
+from imavatar_deploy.runtime.live.motion.playback import ACCELERATIONS
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 
 OPEN = "openhead"

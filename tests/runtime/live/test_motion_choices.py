@@ -18,7 +18,7 @@ from imavatar_deploy.runtime.live.motion import (
     read_adjustment,
     read_neutral,
 )
-from imavatar_deploy.runtime.live.motion.calibration import MOST_FACES, Calibrator, middle
+from imavatar_deploy.runtime.live.motion.calibration import MOST_FACES, Calibrator, median_face
 from imavatar_deploy.runtime.live.motion.face_state import face_of
 
 RNG = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def neutral() -> Neutral:
 
 def test_the_neutral_face_becomes_neutral_and_turns_keep_their_axes() -> None:
     rest = neutral()
-    at_rest = rest.taken_off(face_of(rest.expression, rest.pose))
+    at_rest = rest.subtract_from(face_of(rest.expression, rest.pose))
     np.testing.assert_allclose(at_rest.expression, 0, atol=1e-12)
     np.testing.assert_allclose(at_rest.pose(), 0, atol=1e-12)
     nod = np.zeros(15, dtype=np.float32)
@@ -41,7 +41,7 @@ def test_the_neutral_face_becomes_neutral_and_turns_keep_their_axes() -> None:
     )  # someone who faces aside nods about the own ears
     angles = np.array([*_axis_angle(sideways), *rest.pose[3:]])
     np.testing.assert_allclose(
-        rest.taken_off(face_of(rest.expression, angles)).pose(), nod, atol=1e-5
+        rest.subtract_from(face_of(rest.expression, angles)).pose(), nod, atol=1e-5
     )
 
 
@@ -49,13 +49,13 @@ def _axis_angle(matrix: np.ndarray) -> np.ndarray:
     return cv2.Rodrigues(matrix.astype(np.float64))[0][:, 0]
 
 
-def test_a_blink_or_a_stranger_does_not_move_the_middle() -> None:
+def test_a_blink_or_a_stranger_does_not_move_the_median() -> None:
     rest = neutral()
     faces = [
         face_of(rest.expression, rest.pose).plus(0.01 * RNG.normal(size=65)) for _ in range(90)
     ]
     faces[10:20] = [face_of(np.full(50, 5.0), np.full(15, 0.9))] * 10
-    found = middle(faces)
+    found = median_face(faces)
     assert np.abs(found.expression - rest.expression).max() < 0.01
     assert (
         np.abs(
@@ -109,7 +109,7 @@ GOOD = {"kind": "imavatar-neutral-face", "expression": [0.0] * 50, "pose": [0.0]
 def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: str) -> None:
     (tmp_path / "me.json").write_text(content, encoding="utf-8")
     with pytest.raises(
-        InputError, match=r"me\.json is no calibration that can be used .*; calibrate again"
+        InputError, match=r"me\.json is not a usable calibration .*; calibrate again"
     ) as caught:
         read_neutral(tmp_path / "me.json")
     assert "\n" not in str(caught.value)
@@ -118,7 +118,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: str) -> None:
 def test_a_missing_or_binary_file_too(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(bytes(range(256)))
     for name in ("nothing.json", "bytes", "."):
-        with pytest.raises(InputError, match="is no calibration"):
+        with pytest.raises(InputError, match="is not a usable calibration"):
             read_neutral(tmp_path / name)
 
 
@@ -195,8 +195,8 @@ def test_the_head_turns_as_its_row_says() -> None:
         ({"head": "of"}, "unknown head motion 'of': .*did you mean 'off'"),
         ({"latency": -0.1}, "the latency must be 0 to 1 seconds, got -0.1"),
         ({"latency": float("nan")}, "the latency must be 0 to 1 seconds"),
-        ({"fps": 0}, "1 to 1000 times a second, got 0"),
-        ({"calibration": 100}, "calibrating must take 0 to 30 seconds, got 100"),
+        ({"fps": 0}, "1 to 1000 observations a second, got 0"),
+        ({"calibration": 100}, "a calibration must take 0 to 30 seconds, got 100"),
     ],
 )
 def test_impossible_settings_are_refused(choice: dict[str, object], message: str) -> None:

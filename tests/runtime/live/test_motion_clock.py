@@ -18,19 +18,19 @@ WAY = 0.02
 AHEAD = 1.7e9
 
 
-def heard(clock: SenderClock, times: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
+def sender_times(clock: SenderClock, times: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
     """What the clock says after each packet."""
-    said = []
+    times_shown = []
     for sent, arrived in zip(times, arrivals, strict=True):
         clock.add_packet(float(sent), float(arrived))
-        said.append(clock.at(float(arrived)))
-    return np.array(said)
+        times_shown.append(clock.at(float(arrived)))
+    return np.array(times_shown)
 
 
 def test_jitter_is_not_in_the_clock() -> None:
     times = np.arange(900) / 30
     arrivals = times + WAY + np.random.default_rng(0).uniform(0, 0.04, 900)
-    late = heard(SenderClock(), times + AHEAD, arrivals) - (arrivals - WAY + AHEAD)
+    late = sender_times(SenderClock(), times + AHEAD, arrivals) - (arrivals - WAY + AHEAD)
     assert np.abs(late[60:]).max() < 0.004, "of 40 ms"
 
 
@@ -39,8 +39,8 @@ def test_an_hour_of_drift_is_followed_without_a_step(drift: float) -> None:
     times = np.arange(3600 * 10) / 10
     arrivals = times + WAY + np.random.default_rng(0).uniform(0, 0.02, len(times))
     clock = SenderClock()
-    said = heard(clock, times * (1 + drift) + AHEAD, arrivals)
-    error = said - ((arrivals - WAY) * (1 + drift) + AHEAD)
+    times_shown = sender_times(clock, times * (1 + drift) + AHEAD, arrivals)
+    error = times_shown - ((arrivals - WAY) * (1 + drift) + AHEAD)
     assert np.abs(error[200:]).max() < 0.005
     assert np.abs(error[-36000 // 10 :].mean() - error[200:3800].mean()) < 2e-4, (
         "the last minutes are as the first"
@@ -51,13 +51,13 @@ def test_an_hour_of_drift_is_followed_without_a_step(drift: float) -> None:
 
 def test_time_runs_evenly() -> None:
     clock, rng = SenderClock(), np.random.default_rng(1)
-    said = []
+    times_shown = []
     for tick in range(6000):
         now = 10 + tick / 60
         if tick % 2 == 0 and rng.uniform() > 0.2:
             clock.add_packet(now - WAY - 0.04 * rng.uniform() ** 2 + AHEAD, now)
-            said.append(clock.at(now))
-    rates = [(after - before) for before, after in pairwise(said)]
+            times_shown.append(clock.at(now))
+    rates = [(after - before) for before, after in pairwise(times_shown)]
     assert min(rates) > 0
     even = [clock.at(200 + tick / 60) for tick in range(120)]
     assert all(0.95 / 60 < after - before < 1.05 / 60 for before, after in pairwise(even))
@@ -67,7 +67,7 @@ def test_time_runs_evenly() -> None:
 def test_another_clock_is_taken_over_once_it_is_sure(jump: float) -> None:
     clock = SenderClock()
     times = np.arange(90) / 30
-    heard(clock, times, times + WAY)
+    sender_times(clock, times, times + WAY)
     belongs = [clock.add_packet(time + jump, time + WAY) for time in 3 + times[:6]]
     assert belongs == [False] * 3 + [True] * 3
     assert clock.restarts == 1
@@ -77,7 +77,7 @@ def test_another_clock_is_taken_over_once_it_is_sure(jump: float) -> None:
 def test_a_burst_that_was_held_up_is_no_other_clock() -> None:
     clock = SenderClock()
     times = np.arange(90) / 30
-    heard(clock, times, times + WAY)
+    sender_times(clock, times, times + WAY)
     for time in 3 + np.arange(30) / 30:  # a second of packets at once
         clock.add_packet(time, 4 + WAY)
     assert clock.restarts == 0
@@ -88,33 +88,33 @@ def test_a_burst_that_was_held_up_is_no_other_clock() -> None:
 def test_packets_without_a_time_are_put_on_an_even_beat() -> None:
     times = np.arange(600) / 30
     arrivals = times + WAY + np.random.default_rng(0).uniform(0, 0.02, 600)
-    pace = ArrivalClock(1 / 25)
-    moments = np.array([pace.moment(float(arrived)) for arrived in arrivals])
-    assert pace.interval == pytest.approx(1 / 30, rel=0.05)
+    beat = ArrivalClock(1 / 25)
+    moments = np.array([beat.time_of(float(arrived)) for arrived in arrivals])
+    assert beat.interval == pytest.approx(1 / 30, rel=0.05)
     assert np.diff(moments)[200:].std() < np.diff(arrivals)[200:].std() / 4
     assert np.abs(moments - arrivals)[200:].max() < 0.03
 
 
 def test_a_beat_leaves_room_for_what_was_lost_and_begins_anew_after_a_pause() -> None:
-    pace = ArrivalClock(1 / 30)
-    assert pace.moment(0.0) == 0
-    assert pace.moment(0.1) == pytest.approx(0.1)
-    assert pace.moment(60.0) == 60
+    beat = ArrivalClock(1 / 30)
+    assert beat.time_of(0.0) == 0
+    assert beat.time_of(0.1) == pytest.approx(0.1)
+    assert beat.time_of(60.0) == 60
 
 
 def test_sequence_numbers_order_a_beat() -> None:
-    pace = ArrivalClock(0.05)
+    beat = ArrivalClock(0.05)
     moments = [
-        pace.moment(arrived, sequence)
+        beat.time_of(arrived, sequence)
         for arrived, sequence in ((0.0, 7), (0.11, 9), (0.112, 8), (0.113, 9))
     ]
     assert moments[0] < moments[2] < moments[1] == moments[3]
 
 
 @pytest.mark.parametrize("fps", [10, 25, 30, 60, 120])
-def test_spacing_is_found_in_spite_of_losses(fps: int) -> None:
-    spacing = IntervalEstimator(1 / 30)
+def test_intervals_is_found_in_spite_of_losses(fps: int) -> None:
+    intervals = IntervalEstimator(1 / 30)
     times = np.arange(900) / fps
     for time in times[np.random.default_rng(0).uniform(size=900) > 0.2]:
-        spacing.note(float(time))
-    assert spacing.interval == pytest.approx(1 / fps, rel=0.01)
+        intervals.add_face(float(time))
+    assert intervals.interval == pytest.approx(1 / fps, rel=0.01)

@@ -10,13 +10,13 @@ import pytest
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.kinematics import axis_angles, inverse, product, quaternions, rotations
 from imavatar_deploy.runtime.live.motion.face_state import CHANNELS, NEUTRAL, Face, face_of
-from imavatar_deploy.runtime.live.motion.filters import (
+from imavatar_deploy.runtime.live.motion.jitter_buffer import DROPOUTS, ROOM, JitterBuffer
+from imavatar_deploy.runtime.live.motion.playback import (
     ACCELERATIONS,
     Correction,
     OneEuro,
     Smoothing,
 )
-from imavatar_deploy.runtime.live.motion.jitter_buffer import DROPOUTS, ROOM, JitterBuffer
 
 RNG = np.random.default_rng(0)
 FOREVER = -math.inf
@@ -158,14 +158,14 @@ def test_one_euro_is_the_papers() -> None:
         PlainOneEuro(1.2, 0.8 if index < 50 else 2.0, 1.0, first)
         for index, first in enumerate(values[0])
     ]
-    raw = shown = face_of(values[0, :50], [0, values[0, 50], *[0] * 13])
+    raw = shown = face_of(values[0, :50], np.array([0, values[0, 50], *[0] * 13]))
     for row, rate in zip(values[1:], RNG.uniform(20, 90, 199), strict=True):
-        face = face_of(row[:50], [0, row[50], *[0] * 13])
+        face = face_of(row[:50], np.array([0, row[50], *[0] * 13]))
         shown = shown.plus(fast.step(face.minus(raw), face.minus(shown), 1 / rate, 1.2))
         raw = face
         expected = [one(value, rate) for one, value in zip(plain, row, strict=True)]
         np.testing.assert_allclose(shown.expression, expected[:50], atol=1e-9)
-        turned = face_of(np.zeros(50), [0, expected[50], *[0] * 13])
+        turned = face_of(np.zeros(50), np.array([0, expected[50], *[0] * 13]))
         np.testing.assert_allclose(shown.minus(turned)[50:], 0, atol=1e-6)
 
 
@@ -196,7 +196,7 @@ def test_smoothing_never_lags_more_than_it_may() -> None:
 def test_a_correction_begins_where_it_is_and_spares_the_neck(offset: float, speed: float) -> None:
     correction, head = Correction(), np.zeros(65)
     head[51] = 1
-    correction.take(offset * head, speed * head)
+    correction.restart(offset * head, speed * head)
     track = np.array([offset, *(correction.step(1e-3)[51] for _ in range(3000))])
     assert (track[1] - track[0]) / 1e-3 == pytest.approx(speed, abs=0.5)
     assert np.abs(np.diff(track, 2)).max() / 1e-6 < 3.05 * ACCELERATIONS[50]

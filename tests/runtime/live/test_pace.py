@@ -1,4 +1,4 @@
-"""Pace and latencies: ticks that keep to the clock, percentiles in a memory that does not grow."""
+"""Tickers and latencies: ticks that keep to the clock, percentiles in a memory that does not grow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from imavatar_deploy.errors import BudgetError
 from imavatar_deploy.runtime.live.play import check_budget
-from imavatar_deploy.runtime.live.render_loop import BIN, AtOnce, Latencies, RealTime, Tally
+from imavatar_deploy.runtime.live.render_loop import BIN, AtOnce, FrameCounts, Latencies, RealTime
 
 
 class Clock:
@@ -28,23 +28,23 @@ class Clock:
 
 def test_ticks_keep_to_the_clock_for_an_hour() -> None:
     clock = Clock()
-    pace = RealTime(30.0, clock=clock.read, sleep=clock.sleep)
-    for tick, now in islice(pace.ticks(), 108_000):
+    ticker = RealTime(30.0, clock=clock.read, sleep=clock.sleep)
+    for tick, now in islice(ticker.ticks(), 108_000):
         assert now == pytest.approx(100.0 + tick / 30.0, abs=1e-6)
         clock.now += 0.02  # the work
-    assert pace.missed == 0
+    assert ticker.missed == 0
     assert tick == 107_999
 
 
 def test_a_tick_that_is_over_is_left_out() -> None:
     clock = Clock()
-    pace = RealTime(10.0, clock=clock.read, sleep=clock.sleep)
-    seen = []
-    for tick, _ in islice(pace.ticks(), 4):
-        seen.append(tick)
+    ticker = RealTime(10.0, clock=clock.read, sleep=clock.sleep)
+    ticks = []
+    for tick, _ in islice(ticker.ticks(), 4):
+        ticks.append(tick)
         clock.now += 0.35 if tick == 1 else 0.01
-    assert seen == [0, 1, 4, 5]
-    assert pace.missed == 2
+    assert ticks == [0, 1, 4, 5]
+    assert ticker.missed == 2
 
 
 def test_at_once_gives_the_motion_s_own_time() -> None:
@@ -75,7 +75,7 @@ def test_extremes_are_kept_within_the_bins() -> None:
 
 
 def test_a_latency_beyond_the_bins_is_over_every_budget() -> None:
-    tally = Tally()
-    tally.latency.add(30.0)
+    frames = FrameCounts()
+    frames.latency.add(30.0)
     with pytest.raises(BudgetError, match="p95 is over 5000 ms and the budget 10000 ms"):
-        check_budget(tally, 10.0)
+        check_budget(frames, 10.0)

@@ -190,7 +190,7 @@ def test_a_loop_of_one_s_own_with_one_s_own_tracker(tiny_avatar_folder: Path) ->
 def test_what_ended_the_source_is_told(tiny_avatar_folder: Path) -> None:
     inbox = Inbox()
     with Player(tiny_avatar_folder, size=16) as player, listen(inbox, player.avatar) as tracker:
-        inbox.trouble = InputError("the camera was unplugged")
+        inbox.error = InputError("the camera was unplugged")
         inbox.ended.set()
         with pytest.raises(InputError, match="unplugged"):
             tracker.pose_at()
@@ -209,9 +209,9 @@ def test_a_callback_sees_every_picture_and_may_end_it(
         seen.append(image.shape)
         return len(seen) < 5
 
-    tally = run_live(tiny_avatar_folder, str(path), show, fps=100, size=(24, 16))
+    frames = run_live(tiny_avatar_folder, str(path), show, fps=100, size=(24, 16))
     assert seen == [(16, 24, 4)] * 5
-    assert tally.drawn == 5
+    assert frames.drawn == 5
 
 
 def test_the_neutral_face_is_found_kept_and_used_again(
@@ -261,9 +261,9 @@ def test_a_recording_of_another_head_model_needs_a_word(
 def stream_of(player: Player, choices: LiveConfig | None = None) -> tuple[Inbox, LiveDriver]:
     inbox = Inbox()
     source = LiveSource(inbox, 60.0, None, "an inbox")
-    performance = (choices or LiveConfig()).open_driver(source, player.avatar)
-    assert isinstance(performance, LiveDriver)
-    return inbox, performance
+    driver = (choices or LiveConfig()).open_driver(source, player.avatar)
+    assert isinstance(driver, LiveDriver)
+    return inbox, driver
 
 
 def test_a_face_that_is_held_has_no_latency(tiny_avatar_folder: Path) -> None:
@@ -330,7 +330,7 @@ def test_what_is_for_streams_is_refused_for_recordings(
 
 def test_calibration_says_what_became_of_it(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     with Player(tiny_avatar_folder, size=16) as player:
-        for seconds, said in ((0.1, "now kept in"), (5.0, "no face at rest was found")):
+        for seconds, message in ((0.1, "now stored in"), (5.0, "no face at rest was found")):
             chosen = LiveConfig(calibrate=seconds, neutral=tmp_path / "neutral.json")
             inbox, tracker = stream_of(player, chosen)
             for index in range(30):
@@ -339,7 +339,7 @@ def test_calibration_says_what_became_of_it(tiny_avatar_folder: Path, tmp_path: 
                     arrived=50 + index / 60,
                 )
                 tracker.pose_at(50 + index / 60)
-            assert said in chosen.keep(tracker)
+            assert message in chosen.keep(tracker)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The page, asked by the standard library's client over a real loopback connection."""
+"""The page, requested by the standard library's client over a real loopback connection."""
 
 from __future__ import annotations
 
@@ -133,15 +133,15 @@ def test_figures_are_json_whatever_they_are(ask: Ask, stream: Stream) -> None:
     stream.controls.paused = True
     status, _, body = ask("GET", "/stats.json")
     assert status == 200
-    told = json.loads(body, parse_constant=pytest.fail)
-    assert told == {
+    content = json.loads(body, parse_constant=pytest.fail)
+    assert content == {
         "paused": True,
         "watching": 0,
         "figures": {"frames a second": 24.9, "latency": None, "drawn": 3},
     }
 
 
-def test_orders_are_obeyed(ask: Ask, stream: Stream) -> None:
+def test_commands_are_applied(ask: Ask, stream: Stream) -> None:
     status, _, _ = ask("POST", "/control", b'{"orbit": [0.5, 0.25], "pause": true}', **JSON)
     assert status == 200
     assert stream.controls == Controls(paused=True, yaw=0.5, pitch=0.25)
@@ -312,4 +312,4 @@ def test_a_name_that_somebody_else_points_here_is_not_ours(
 
 def test_an_open_address_says_so(stream: Stream) -> None:
     with open_sink("http://0.0.0.0:0", stream) as sink:
-        assert "whoever reaches this address can watch and steer it" in sink.greeting
+        assert "every host that reaches this address can watch and control it" in sink.greeting

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imavatar_deploy.errors import ImavatarError
-from imavatar_deploy.runtime.sinks.http.controls_api import FARTHEST_TURN, ORDERS, obey
+from imavatar_deploy.runtime.sinks.http.controls_api import COMMANDS, FARTHEST_TURN, apply_commands
 from imavatar_deploy.runtime.sinks.sink import FARTHEST, FARTHEST_PITCH, NEAREST, Controls
 
 GOOD: dict[str, list[tuple[Any, Controls]]] = {
@@ -45,36 +45,38 @@ BAD: dict[str, list[str]] = {
 }
 
 
-def test_every_order_has_examples() -> None:
-    assert set(GOOD) == set(BAD) == set(ORDERS)
+def test_every_command_has_examples() -> None:
+    assert set(GOOD) == set(BAD) == set(COMMANDS)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [(name, value, done) for name, cases in GOOD.items() for value, done in cases],
 )
-def test_good_orders_are_obeyed(name: str, value: Any, expected: Controls) -> None:
+def test_good_commands_are_applied(name: str, value: Any, expected: Controls) -> None:
     controls = Controls()
-    obey(json.dumps({name: value}).encode(), controls)
+    apply_commands(json.dumps({name: value}).encode(), controls)
     assert controls == expected
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, cases in BAD.items() for value in cases]
 )
-def test_bad_orders_do_nothing_and_neither_does_what_came_with_them(name: str, value: str) -> None:
+def test_bad_commands_do_nothing_and_neither_does_what_came_with_them(
+    name: str, value: str
+) -> None:
     other = "pause" if name != "pause" else "calibrate"
     controls = Controls()
     with pytest.raises(ImavatarError):
-        obey(f'{{"{other}": true, "{name}": {value}}}'.encode(), controls)
+        apply_commands(f'{{"{other}": true, "{name}": {value}}}'.encode(), controls)
     assert controls == Controls()
 
 
-def test_an_unknown_order_lists_the_known() -> None:
+def test_an_unknown_command_lists_the_known() -> None:
     with pytest.raises(
-        ImavatarError, match="unknown order 'stop': expected one of calibrate, front, orbit"
+        ImavatarError, match="unknown command 'stop': expected one of calibrate, front, orbit"
     ):
-        obey(b'{"stop": true}', Controls())
+        apply_commands(b'{"stop": true}', Controls())
 
 
 JSON = st.recursive(
@@ -84,7 +86,7 @@ JSON = st.recursive(
     ),
     max_leaves=6,
 )
-NAMES = st.sampled_from(sorted(ORDERS)) | st.text(max_size=5)
+NAMES = st.sampled_from(sorted(COMMANDS)) | st.text(max_size=5)
 NEARLY = st.dictionaries(
     NAMES, JSON | st.lists(st.floats(-7, 7), min_size=2, max_size=2) | st.just(True), max_size=3
 )
@@ -99,7 +101,7 @@ def test_whatever_comes_leaves_controls_that_make_sense(body: bytes) -> None:
     controls = Controls(yaw=1.0)
     before = asdict(controls)
     try:
-        obey(body, controls)
+        apply_commands(body, controls)
     except ImavatarError:
         assert asdict(controls) == before
     assert {name: type(value) for name, value in asdict(controls).items()} == {

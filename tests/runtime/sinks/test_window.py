@@ -66,9 +66,9 @@ def test_it_shows_the_frame_in_opencvs_order_of_channels(sink: Any, screen: Scre
 
 
 def test_the_keys_are_told(sink: Any, screen: Screen) -> None:
-    for told in (screen.title, sink.greeting):
+    for line in (screen.title, sink.greeting):
         assert (
-            "drag: turn, wheel or + -: zoom, space: pause, r: front, c: calibrate, q: end" in told
+            "drag: turn, wheel or + -: zoom, space: pause, r: front, c: calibrate, q: end" in line
         )
 
 

@@ -91,7 +91,7 @@ def test_faces_arrive_in_order_and_on_this_clock() -> None:
     moments = [began, *(arrived for _, arrived in arrivals), time.monotonic()]
     assert moments == sorted(moments)
     np.testing.assert_array_equal(arrivals[7].observation.weights, FACE[0].astype(np.float32))
-    assert (source.inbox.ended.is_set(), source.inbox.trouble) == (True, None)
+    assert (source.inbox.ended.is_set(), source.inbox.error) == (True, None)
 
 
 def test_every_bad_packet_is_counted_as_what_it_is() -> None:
@@ -157,11 +157,11 @@ def test_a_flood_takes_no_room() -> None:
         try:
             for number in range(4000):
                 send(packet(1000 + number) if number % 2 else (face, junk)[number % 4 // 2])
-            heard = sum(source.inbox.counts.values())
+            packets = sum(source.inbox.counts.values())
             grown = tracemalloc.get_traced_memory()[0]
         finally:
             tracemalloc.stop()
-        assert heard > ROOM
+        assert packets > ROOM
         assert grown < 1e6, "as much as the inbox holds"
         until(
             lambda: (
@@ -200,7 +200,7 @@ def test_a_bug_ends_the_source_and_is_told() -> None:
     with talking(replace(flame_udp.PROTOCOL, parser=parser)) as (source, send):
         send(b"anything")
         assert source.inbox.ended.wait(PATIENCE)
-        assert isinstance(source.inbox.trouble, IndexError)
+        assert isinstance(source.inbox.error, IndexError)
 
 
 def stumbling(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
@@ -222,21 +222,21 @@ def test_a_network_that_breaks_off_is_told(monkeypatch: pytest.MonkeyPatch) -> N
         send(packet(1))
         assert source.inbox.ended.wait(PATIENCE)
         with pytest.raises(InputError, match=r"broke off \(Network is down\)"):
-            raise source.inbox.trouble or AssertionError
+            raise source.inbox.error or AssertionError
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [(ConnectionResetError(), {}), (OSError(errno.EMSGSIZE, "too long"), {"malformed": 1})],
 )
 def test_what_windows_says_of_packets_ends_nothing(
-    monkeypatch: pytest.MonkeyPatch, error: OSError, said: dict[str, int]
+    monkeypatch: pytest.MonkeyPatch, error: OSError, expected: dict[str, int]
 ) -> None:
     with talking() as (source, send):
         stumbling(monkeypatch, error)
         send(packet(1))
         send(packet(2))
-        until(lambda: counts(source) == said | {"received": 1})
+        until(lambda: counts(source) == expected | {"received": 1})
 
 
 def test_nothing_of_it_remains() -> None:
@@ -251,7 +251,8 @@ def test_nothing_of_it_remains() -> None:
 def test_this_machine_alone_unless_told_otherwise() -> None:
     with opened(flame_udp.PROTOCOL, "udp://:0") as source:
         assert re.fullmatch(
-            r"UDP 127\.0\.0\.1:\d+; udp://0\.0\.0\.0:\d+ hears the network, too", source.listening
+            r"UDP 127\.0\.0\.1:\d+; udp://0\.0\.0\.0:\d+ receives from the network, too",
+            source.listening,
         )
     with opened(flame_udp.PROTOCOL, "udp://0.0.0.0:0") as source:
         assert re.fullmatch(r"UDP 0\.0\.0\.0:\d+", source.listening)
@@ -294,7 +295,7 @@ def test_a_tracker_that_waits_is_greeted_until_it_speaks(monkeypatch: pytest.Mon
         until(lambda: counts(source) == {"received": 1})
 
 
-def test_only_the_tracker_that_was_greeted_is_heard() -> None:
+def test_only_the_tracker_that_was_greeted_is_followed() -> None:
     with sender() as phone, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         try:
             stranger.bind(("127.0.0.2", 0))

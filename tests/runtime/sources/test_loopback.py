@@ -23,7 +23,7 @@ DEADLINE = 10.0
 """Seconds; a packet takes some milliseconds."""
 
 
-def heard(target: str, send: Callable[[int], None]) -> tuple[Observation, LiveSource]:
+def received(target: str, send: Callable[[int], None]) -> tuple[Observation, LiveSource]:
     """The first observation of a source to whose port something was sent."""
     with open_source(target) as source:
         assert isinstance(source, LiveSource)
@@ -33,7 +33,7 @@ def heard(target: str, send: Callable[[int], None]) -> tuple[Observation, LiveSo
         end = monotonic() + DEADLINE
         while not (arrivals := source.inbox.take()) and monotonic() < end:
             sleep(0.001)
-    assert source.inbox.trouble is None
+    assert source.inbox.error is None
     return arrivals[0].observation, source
 
 
@@ -46,7 +46,7 @@ def test_pylivelinkface() -> None:
     face = PyLiveLinkFace(name="other", fps=60)
     face.set_blendshape(FaceBlendShape.JawOpen, 0.5, no_filter=True)
     face.set_blendshape(FaceBlendShape.HeadYaw, radians(-30), no_filter=True)
-    observation, source = heard("livelink://:0", lambda port: send_bytes(port, face.encode()))
+    observation, source = received("livelink://:0", lambda port: send_bytes(port, face.encode()))
     assert_head(observation, TURNED)
     assert {
         name for name, value in zip(ARKIT_NAMES, observation.weights, strict=True) if value
@@ -60,7 +60,7 @@ def test_python_osc() -> None:
             for address, *arguments in VMC_FRAME:
                 sender.send_message(str(address), arguments)
 
-    observation, _ = heard("osc://127.0.0.1:0", send)
+    observation, _ = received("osc://127.0.0.1:0", send)
     assert_head(observation, TURNED)
     np.testing.assert_allclose(observation.weights[ARKIT_NAMES.index("browInnerUp")], 0.25)
     assert observation.time == 12.5
@@ -68,5 +68,7 @@ def test_python_osc() -> None:
 
 @pytest.mark.parametrize("scheme", ["livelink", "openseeface", "osc"])
 def test_a_packet_of_each(scheme: str) -> None:
-    observation, source = heard(f"{scheme}://:0", lambda port: send_bytes(port, SAMPLES[scheme]()))
+    observation, source = received(
+        f"{scheme}://:0", lambda port: send_bytes(port, SAMPLES[scheme]())
+    )
     assert observation.vocabulary == source.vocabulary

@@ -16,8 +16,8 @@ from imavatar_deploy.runtime.sources.receiver import (
     SILENCE,
     WINDOW,
     WRAP,
+    PacketHistory,
     Reception,
-    Sequences,
 )
 from imavatar_deploy.runtime.sources.source import Parser, Protocol
 from imavatar_deploy.runtime.streams.bad_network import deliveries
@@ -53,39 +53,39 @@ def counted(inbox: Inbox) -> dict[str, int]:
 
 
 def test_every_packet_is_counted() -> None:
-    heard, inbox = reception()
+    receiver, inbox = reception()
     for packet in (b"-", b"?", b"f", b"-", b"?", b"f"):
-        heard.add_packet(packet, "a", 0.0)
+        receiver.add_packet(packet, "a", 0.0)
     assert counted(inbox) == {"empty": 2, "malformed": 2, "received": 2}
 
 
 def test_first_face_is_followed_until_it_is_silent() -> None:
-    heard, inbox = reception()
-    heard.add_packet(b"-", "nobody", 0.0)
-    heard.add_packet(b"f", "a", 0.1)
+    receiver, inbox = reception()
+    receiver.add_packet(b"-", "silent", 0.0)
+    receiver.add_packet(b"f", "a", 0.1)
     for moment in (0.2, 0.5, 0.1 + SILENCE):
-        heard.add_packet(b"f", "b", moment)
+        receiver.add_packet(b"f", "b", moment)
     assert counted(inbox) == {"empty": 1, "received": 1, "foreign": 3}
-    heard.add_packet(b"f", "b", 0.2 + SILENCE)
-    heard.add_packet(b"f", "a", 0.3 + SILENCE)
+    receiver.add_packet(b"f", "b", 0.2 + SILENCE)
+    receiver.add_packet(b"f", "a", 0.3 + SILENCE)
     assert counted(inbox) == {"empty": 1, "received": 2, "foreign": 4}
     assert [arrived for _, arrived in inbox.take()] == [0.1, 0.2 + SILENCE]
 
 
 @pytest.mark.parametrize("noise", [b"-", b"?", b"f5"])
 def test_only_a_new_face_keeps_a_sender_followed(noise: bytes) -> None:
-    heard, inbox = reception()
-    heard.add_packet(b"f5", "a", 0.0)
-    heard.add_packet(noise, "a", 0.9)
-    heard.add_packet(b"f5", "b", 0.1 + SILENCE)
+    receiver, inbox = reception()
+    receiver.add_packet(b"f5", "a", 0.0)
+    receiver.add_packet(noise, "a", 0.9)
+    receiver.add_packet(b"f5", "b", 0.1 + SILENCE)
     assert inbox.counts["received"] == 2
 
 
-def test_a_sender_is_heard_again_after_a_pause_whatever_its_number() -> None:
-    heard, inbox = reception()
-    heard.add_packet(b"f500", "a", 0.0)
-    heard.add_packet(b"f0", "a", 0.1)
-    heard.add_packet(b"f0", "a", 0.2 + SILENCE)
+def test_a_sender_is_followed_again_after_a_pause_whatever_its_number() -> None:
+    receiver, inbox = reception()
+    receiver.add_packet(b"f500", "a", 0.0)
+    receiver.add_packet(b"f0", "a", 0.1)
+    receiver.add_packet(b"f0", "a", 0.2 + SILENCE)
     assert counted(inbox) == {"received": 2, "repeated": 1}
 
 
@@ -93,18 +93,18 @@ def test_each_sender_has_its_parser_and_only_the_latest_keep_it() -> None:
     class Counting(FirstLetter):
         made = 0
 
-    heard, _ = reception(Counting)
+    receiver, _ = reception(Counting)
     for _ in range(3):
         for sender in range(MOST_SENDERS):
-            heard.add_packet(b"-", sender, 0.0)
+            receiver.add_packet(b"-", sender, 0.0)
     assert Counting.made == MOST_SENDERS
     for sender in range(1, 1000):
-        heard.add_packet(b"-", sender, 0.0)
-    heard.add_packet(b"-", 999, 0.0)
+        receiver.add_packet(b"-", sender, 0.0)
+    receiver.add_packet(b"-", 999, 0.0)
     assert Counting.made == 1000
-    heard.add_packet(b"f", 0, 0.0)
+    receiver.add_packet(b"f", 0, 0.0)
     for sender in range(1, 1000):
-        heard.add_packet(b"-", sender, 0.1)
+        receiver.add_packet(b"-", sender, 0.1)
     assert Counting.made == 1001
 
 
@@ -124,56 +124,56 @@ def test_bad_network_delivers_each_number_once(first: int) -> None:
     arrived = [
         index for _, index in deliveries([number / 60 for number in range(3000)], **bad, seed=1)
     ]
-    sequences = Sequences()
-    kept = [index for index in arrived if sequences.is_new((first + index) % WRAP)]
+    history = PacketHistory()
+    kept = [index for index in arrived if history.is_new((first + index) % WRAP)]
     assert kept == list(dict.fromkeys(arrived))
 
 
 def test_old_and_replayed_numbers_are_known() -> None:
-    sequences = Sequences()
-    assert all(sequences.is_new(number) for number in (10, 12, 11))
-    assert not any(sequences.is_new(number) for number in (10, 12, 11, 12))
-    assert sequences.is_new(13 + WINDOW)
-    assert not sequences.is_new(13)
-    assert sequences.is_new(14)
+    history = PacketHistory()
+    assert all(history.is_new(number) for number in (10, 12, 11))
+    assert not any(history.is_new(number) for number in (10, 12, 11, 12))
+    assert history.is_new(13 + WINDOW)
+    assert not history.is_new(13)
+    assert history.is_new(14)
 
 
 def test_forgotten_numbers_in_any_order_are_refused() -> None:
-    sequences = Sequences()
-    sequences.is_new(10**6)
+    history = PacketHistory()
+    history.is_new(10**6)
     random = Random(0)
     old = [random.randrange(10**5) for _ in range(1000)]
-    assert sum(map(sequences.is_new, old)) == 0
+    assert sum(map(history.is_new, old)) == 0
 
 
 @pytest.mark.parametrize("played", [1, 20, WINDOW + 5, 5000])
-def test_a_sender_that_begins_anew_is_soon_believed(played: int) -> None:
-    sequences = Sequences()
+def test_a_sender_that_begins_anew_is_soon_followed(played: int) -> None:
+    history = PacketHistory()
     for number in range(played):
-        sequences.is_new(number)
-    accepted = [sequences.is_new(number) for number in range(200)]
+        history.is_new(number)
+    accepted = [history.is_new(number) for number in range(200)]
     assert accepted[RESTART:] == [True] * (200 - RESTART)
 
 
 def test_one_number_far_ahead_is_recovered_from() -> None:
-    sequences = Sequences()
+    history = PacketHistory()
     for number in (*range(50), 10**9):
-        assert sequences.is_new(number)
-    accepted = [sequences.is_new(number) for number in range(50, 150)]
+        assert history.is_new(number)
+    accepted = [history.is_new(number) for number in range(50, 150)]
     assert accepted[RESTART - 1 :] == [True] * (101 - RESTART)
 
 
 def test_a_flood_from_everywhere_leaves_nothing_behind() -> None:
-    heard, inbox = reception()
+    receiver, inbox = reception()
     for number in range(500):
-        heard.add_packet(b"f%d" % number, "a", 0.0)
+        receiver.add_packet(b"f%d" % number, "a", 0.0)
     tracemalloc.start()
     try:
         for number in range(500, 5500):
-            heard.add_packet(b"f%d" % number, "a", 0.0)
-            heard.add_packet(b"f", ("stranger", number), 0.0)
+            receiver.add_packet(b"f%d" % number, "a", 0.0)
+            receiver.add_packet(b"f", ("stranger", number), 0.0)
         for number in range(5000):
-            heard.add_packet(b"-", ("stranger", number), 2 * SILENCE)
+            receiver.add_packet(b"-", ("stranger", number), 2 * SILENCE)
         grown = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -183,7 +183,7 @@ def test_a_flood_from_everywhere_leaves_nothing_behind() -> None:
 
 
 def test_missing_numbers_are_counted_until_they_come() -> None:
-    sequences = Sequences()
+    history = PacketHistory()
     for number, missing in (
         (5, 0),
         (6, 0),
@@ -193,5 +193,5 @@ def test_missing_numbers_are_counted_until_they_come() -> None:
         (10, 1),
         (2**20, 1 + WINDOW - 1),
     ):
-        sequences.is_new(number)
-        assert sequences.missing == missing
+        history.is_new(number)
+        assert history.missing == missing

@@ -21,7 +21,11 @@ from scipy.spatial.transform import Rotation
 from imavatar_deploy.errors import InputError, MissingDependencyError, UsageError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.runtime.sources import LiveSource, open_source, webcam
-from imavatar_deploy.runtime.sources.face_landmarker import looking, observation_of, open_landmarker
+from imavatar_deploy.runtime.sources.face_landmarker import (
+    detector_of,
+    observation_of,
+    open_landmarker,
+)
 from imavatar_deploy.runtime.sources.observation import Inbox
 
 from .situations import NOSE_AND_CROWN, assert_head
@@ -87,7 +91,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
     @contextmanager
     def opened(model: str) -> Iterator[Any]:
-        yield looking(landmarker, lambda rgb: rgb)
+        yield detector_of(landmarker, lambda rgb: rgb)
 
     monkeypatch.setattr(webcam, "open_landmarker", opened)
     return landmarker
@@ -143,7 +147,7 @@ def test_a_clip_is_watched_to_its_end(clip: str, stand_in: StandIn) -> None:
         assert isinstance(source, LiveSource)
         assert (source.fps, source.vocabulary, source.listening) == (FPS, ARKIT, clip)
         assert source.inbox.ended.wait(10)  # a deadline: the clip is 0.08 s long
-        assert source.inbox.trouble is None
+        assert source.inbox.error is None
         arrivals = source.inbox.take()
     assert source.inbox.counts == {"received": COUNT - 1, "empty": 1, "overflowed": 0}
     times = [arrival.observation.time for arrival in arrivals]
@@ -161,9 +165,9 @@ def test_closing_ends_the_thread(clip: str, stand_in: StandIn) -> None:
 
 
 def test_times_only_grow(stand_in: StandIn) -> None:
-    look = looking(stand_in, lambda rgb: rgb)
+    detect = detector_of(stand_in, lambda rgb: rgb)
     for time in (1.0, 1.0, 0.5, 2.0):
-        look(np.zeros((4, 4, 3), np.uint8), time)
+        detect(np.zeros((4, 4, 3), np.uint8), time)
     assert stand_in.times == [1000, 1001, 1002, 2000]
 
 
@@ -178,7 +182,7 @@ def test_what_goes_wrong_in_the_thread_is_told() -> None:
     inbox = Inbox()
     webcam.watch(Unplugged(), False, lambda picture, time: None, inbox, threading.Event())
     assert inbox.ended.is_set()
-    assert isinstance(inbox.trouble, MissingDependencyError)
+    assert isinstance(inbox.error, MissingDependencyError)
 
 
 @pytest.mark.parametrize(

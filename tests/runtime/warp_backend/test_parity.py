@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError, MissingDependencyError
-from imavatar_deploy.rendering.normals import surface_normals
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.runtime import Player
@@ -181,8 +180,8 @@ def drawn_on(
     scene.animate(coefficients, bones, image_matrix)
     scene.normals(bones)
     scene.raster()
-    seen = scene.seen
-    return Drawn(seen.triangle.numpy(), seen.barycentrics.numpy(), seen.normals.numpy())
+    buffers = scene.buffers
+    return Drawn(buffers.triangle.numpy(), buffers.barycentrics.numpy(), buffers.normals.numpy())
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -201,9 +200,9 @@ def test_the_same_triangles_are_seen(
         with Workers(1) as workers:
             wanted = Rasteriser(avatar.faces, size, size, workers).draw(posed.vertices, matrix)
             agreed = drawn.triangle == wanted.triangle.ravel()
-            seen = agreed & (drawn.triangle >= 0)
+            covered = agreed & (drawn.triangle >= 0)
             differences.append(
-                np.abs(drawn.barycentrics - wanted.barycentrics.reshape(-1, 3))[seen].ravel()
+                np.abs(drawn.barycentrics - wanted.barycentrics.reshape(-1, 3))[covered].ravel()
             )
         same.append(agreed)
     assert np.mean(same) >= 0.9999

@@ -1,4 +1,4 @@
-"""The order of a GPU's work: no image is read or overwritten too early. By a Warp that writes down what it is asked.
+"""The order of a GPU's work: no image is read or overwritten too early. Checked with a Warp that records its calls.
 
 It runs on no GPU; what a stream makes of these calls is CUDA's to keep.
 """
@@ -28,7 +28,7 @@ class Recorder:
     float32, uint8 = np.float32, np.uint8
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.made = 0
 
     def zeros(self, shape: Any, dtype: Any, device: Any, pinned: bool = False) -> Any:
@@ -47,25 +47,25 @@ class Recorder:
 
     @contextmanager
     def ScopedCapture(self, device: Any, stream: Any) -> Iterator[Any]:
-        self.told.append("capture")
+        self.calls.append("capture")
         yield SimpleNamespace(graph=f"graph{self.made // 2}")
-        self.told.append("captured")
+        self.calls.append("captured")
 
     def copy(self, target: Any, source: Any, stream: Any = None) -> None:
         way = "down" if target.device == "cpu" else "up"
-        self.told.append(f"{stream.name if stream else 'current'}: copy {way}")
+        self.calls.append(f"{stream.name if stream else 'current'}: copy {way}")
 
     def capture_launch(self, graph: str, stream: Any) -> None:
-        self.told.append(f"{stream.name}: {graph}")
+        self.calls.append(f"{stream.name}: {graph}")
 
     def synchronize_event(self, event: str) -> None:
-        self.told.append(f"host: wait for {event}")
+        self.calls.append(f"host: wait for {event}")
 
     def stream(self, name: str) -> Any:
         return SimpleNamespace(
             name=name,
-            record_event=lambda event: self.told.append(f"{name}: record {event}"),
-            wait_event=lambda event: self.told.append(f"{name}: wait for {event}"),
+            record_event=lambda event: self.calls.append(f"{name}: record {event}"),
+            wait_event=lambda event: self.calls.append(f"{name}: wait for {event}"),
         )
 
 
@@ -84,7 +84,7 @@ def two_slots(recorder: Recorder) -> list[Slot]:
     streams = recorder.stream("drawing"), recorder.stream("copying")
 
     def stages(image: Any) -> None:
-        recorder.told.append("kernels")
+        recorder.calls.append("kernels")
 
     return [Slot(stages, Inputs([0.0] * 8), 4, *streams) for _ in range(2)]
 
@@ -103,7 +103,7 @@ def drawn(slot: int) -> list[str]:
 
 def test_the_graph_holds_the_upload_and_the_kernels(recorder: Recorder) -> None:
     two_slots(recorder)
-    assert recorder.told == ["capture", "current: copy up", "kernels", "captured"] * 2
+    assert recorder.calls == ["capture", "current: copy up", "kernels", "captured"] * 2
 
 
 def test_a_batch_waits_for_an_image_before_its_slot_is_used_again(recorder: Recorder) -> None:
@@ -113,14 +113,14 @@ def test_a_batch_waits_for_an_image_before_its_slot_is_used_again(recorder: Reco
         (2, 2),
         recorder.stream("drawing"),
     )
-    recorder.told.clear()
+    recorder.calls.clear()
     frames: list[int] = []
 
-    def tell(slot: Slot, expression: Any, *_: Any) -> None:
-        recorder.told.append(f"host: frame {int(expression[0])}")
+    def write_input(slot: Slot, expression: Any, *_: Any) -> None:
+        recorder.calls.append(f"host: frame {int(expression[0])}")
         frames.append(renderer._slots.index(slot))
 
-    renderer._tell = tell  # type: ignore[method-assign]
+    renderer._write_input = write_input  # type: ignore[method-assign]
     expressions, poses = (
         np.arange(4, dtype=np.float32)[:, None],
         np.zeros((4, 15), dtype=np.float32),
@@ -128,7 +128,7 @@ def test_a_batch_waits_for_an_image_before_its_slot_is_used_again(recorder: Reco
     images = renderer.render_batch(expressions, poses, np.zeros((3, 4), dtype=np.float32))
     assert images.shape == (4, 2, 2, 4)
     assert frames == [0, 1, 0, 1]
-    assert recorder.told == [
+    assert recorder.calls == [
         "host: frame 0",
         *drawn(1),
         "host: frame 1",

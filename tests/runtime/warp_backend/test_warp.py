@@ -70,10 +70,13 @@ def test_another_network_is_refused(
     tiny_avatar_folder: Path, layered_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        InputError, match="not laid out as a texture network of ours; draw with --backend onnx-cuda"
+        InputError,
+        match="does not have the layout of this package.s texture networks; draw with --backend onnx-cuda",
     ):
         Player(tiny_avatar_folder, backend="warp", shading="vertex", size=8)
-    with pytest.raises(InputError, match="takes codes of 8, the avatar has 9; export it again"):
+    with pytest.raises(
+        InputError, match="takes codes of 8 numbers, the avatar has 9; export it again"
+    ):
         read_texture(layered_folder / "texture.onnx", 9)
     (tmp_path / "texture.onnx").write_bytes(b"spoilt")
     with pytest.raises(InputError, match="is not an ONNX graph"):
@@ -97,7 +100,7 @@ def test_a_network_that_is_nearly_ours_is_refused(
     else:
         nodes["relu1"].op_type = "Sigmoid"
     onnx.save(model, tmp_path / "texture.onnx")
-    with pytest.raises(InputError, match="not laid out"):
+    with pytest.raises(InputError, match="does not have the layout"):
         read_texture(tmp_path / "texture.onnx", 8)
 
 
