@@ -13,10 +13,9 @@ from imavatar_deploy.cli.command import Command, closing_lines, rows_help, shown
 from imavatar_deploy.cli.options import FRAMES_HELP, FRAMES_METAVAR, frames_of
 from imavatar_deploy.errors import UsageError
 
-from ..sequences.bake import bake_take
+from ..sequences.bake import bake_sequences
 from ..sequences.format import SequenceFormat
 from ..sequences.formats import FORMATS, ready_formats
-from ..sequences.motion import open_take
 from ..sequences.ray_cluster import cluster
 from ..sequences.workers import Crew, threads
 
@@ -90,25 +89,31 @@ def bake(
     """
     started = time.perf_counter()
     ensure_not_input(out, avatar, track)
-    rows = ready_formats(name.strip() for name in formats.split(","))
-    take = open_take(
-        avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition
-    )
+    names = [name.strip() for name in formats.split(",")]
     if colour:
-        _say_who_stays_grey(rows)
-    for note in (*take.track.notes, *(note for row in rows for note in row.notes(take))):
-        click.echo(note, err=True)
-    crew, (progress, _) = _crew(jobs, ray), shown_progress()
-    begun = time.perf_counter()
-    written = bake_take(
-        take, out, rows, crew=crew, resume=resume, overwrite=overwrite, progress=progress
+        _say_who_stays_grey(ready_formats(names))
+    progress, _ = shown_progress()
+    report = bake_sequences(
+        avatar,
+        track,
+        out,
+        names,
+        frames=frames_of(frames),
+        fps=fps,
+        colour=colour,
+        crew=_crew(jobs, ray),
+        resume=resume,
+        overwrite=overwrite,
+        any_edition=any_edition,
+        progress=progress,
+        say=lambda note: click.echo(note, err=True),
     )
-    pace = "" if resume else f", baked {len(take) / (time.perf_counter() - begun):.1f} a second"
+    pace = "" if resume else f", baked {report.frames / report.seconds:.1f} a second"
     click.echo(
-        f"{len(take)} frames of {take.avatar.vertex_count} vertices at {take.fps:g} a second{pace}"
+        f"{report.frames} frames of {report.vertices} vertices at {report.fps:g} a second{pace}"
     )
     following = [f"imavatar-run {avatar} --source {track} --sink preview.mp4"]
-    click.echo(closing_lines(written, time.perf_counter() - started, following))
+    click.echo(closing_lines(report.files, time.perf_counter() - started, following))
 
 
 def _crew(jobs: int | None, ray: str | None) -> Crew:
