@@ -1,4 +1,4 @@
-"""Training: from a dataset to a run's folder with a trained avatar; the room's public function."""
+"""Training: from a dataset to the folder of a run with a trained avatar."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _choose(device: str) -> tuple[str, Any]:
 
 def train(
     dataset: FaceDataset,
-    out: Path,
+    out: str | Path,
     settings: TrainSettings,
     *,
     resume: bool = False,
@@ -132,22 +132,32 @@ def train(
     progress: Progress = silent,
     say: Say = lambda line: None,
 ) -> Path:
-    """Train a head avatar on a dataset; `out` becomes the run's folder, which is returned (see `run_folder`).
+    """Train a head avatar on a dataset; `out` becomes the folder of the run, see `RunFolder`.
 
     Args:
-        settings: all that a run may choose; its size is the dataset's. With `resume` those of the run decide, but for
-            how long it shall be.
+        dataset: images, masks and motion of one person.
+        out: the folder to write.
+        settings: everything a run may choose, such as `preset("tiny")`; its `size` is replaced by
+            the dataset's. With `resume`, the run's own settings are kept except for its length.
         resume: go on with the run in `out`, as if it had never stopped.
-        overwrite: throw away the run in `out`.
+        overwrite: discard the run in `out`.
         begin_from: a checkpoint to take the first weights from, instead of a warm start.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         progress: shows how far it is.
-        say: told of what happens, a line at a time.
+        say: called with every line of the log.
+
+    Returns:
+        The folder of the run: a checkpoint for `export_avatar` and a source for `evaluate`.
 
     Raises:
         UsageError: a choice that does not exist, or a run in the way.
         InputError: a run or checkpoint that cannot be read.
         QualityError: a loss is not finite, or the avatar has vanished; the last checkpoint is good.
+        MissingDependencyError: a package or the device is not there.
+
+    Example:
+        >>> from imavatar_deploy.training import FaceDataset, preset, train
+        >>> run = train(FaceDataset.open("data/female1"), "run", preset("tiny"), say=print)
     """
     folder = RunFolder(Path(out))
     if overwrite:

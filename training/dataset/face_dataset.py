@@ -113,7 +113,7 @@ class FaceDataset:
     @classmethod
     def open(
         cls,
-        paths: Sequence[Path],
+        paths: str | Path | Sequence[str | Path],
         *,
         size: int = 256,
         frames: slice | None = None,
@@ -124,7 +124,8 @@ class FaceDataset:
         """Open the videos in `paths`.
 
         Args:
-            paths: video folders, subject folders with videos in them, or the published `subject/subject`.
+            paths: one or several video folders, subject folders with videos in them, or the
+                published `subject/subject`.
             size: side in pixels that frames are resized to.
             frames: which of all frames, one video after the other.
             videos: names of the videos to take; all when empty.
@@ -134,8 +135,13 @@ class FaceDataset:
         Raises:
             InputError: a folder, file or picture is missing, or the videos do not belong together.
             UsageError: an unknown video, an empty choice of frames, an impossible size.
+
+        Example:
+            >>> dataset = FaceDataset.open("data/female1", size=256)
+            >>> dataset.observation(0).image.shape, dataset.track.pose.shape
         """
-        folders = find_videos([Path(path) for path in paths], videos)
+        places = [paths] if isinstance(paths, str | Path) else paths
+        folders = find_videos([Path(path) for path in places], videos)
         read = [Video.read(folder) for folder in folders]
         return cls(read, size=size, frames=frames, head_model=head_model, edition=edition)
 

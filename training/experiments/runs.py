@@ -23,9 +23,9 @@ from ..evaluation.metric import MASKINGS
 from ..evaluation.report import MARKER, STRIPS, write_report
 from ..evaluation.source import GroundTruth
 from ..presets import preset
+from ..run_training import train
 from ..settings import TrainSettings
 from ..synthetic import SUBJECTS, synthesise
-from ..train import train
 
 # Plan: how large an experiment is to be and where it happens; the same for every experiment.
 

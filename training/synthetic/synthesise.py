@@ -102,7 +102,7 @@ SMALLEST, LARGEST = 16, 2048
 
 def synthesise(
     subject: str,
-    out: Path,
+    out: str | Path,
     *,
     which: str = "train",
     frames: int | None = None,
@@ -123,12 +123,19 @@ def synthesise(
         subject: a row of `SUBJECTS`.
         which: a row of `SETS`.
         frames: how many; the set's own length when left out.
+        out: the folder to write.
         size: pixels across, 16..2048.
+        seed: of the motion: the same seed draws the same images.
         overwrite: replace an earlier set at `out`.
         subdivisions: how fine the surfaces are; each step quadruples the faces.
+        progress: shows how far it is.
 
     Raises:
         UsageError: an unknown name, a number out of range, or `out` cannot be written.
+
+    Example:
+        >>> from imavatar_deploy.training import synthesise
+        >>> synthesise("female1", "data/female1", frames=20, size=128)
     """
     if subject not in SUBJECTS:
         raise unknown_name("subject", subject, SUBJECTS)
