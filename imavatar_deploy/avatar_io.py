@@ -115,8 +115,18 @@ def write_avatar(
 def open_avatar(source: str | Path) -> AvatarFolder:
     """Open an avatar folder, or the word `sample`: schema version, hashes and every shape are checked.
 
+    Args:
+        source: the folder, as `export_avatar` writes it, or the word `sample`.
+
+    Returns:
+        Its arrays as `Avatar` (vertices `[3, V]`, model units: 4 a metre) and its manifest.
+
     Raises:
         InputError: not an avatar folder, made by a newer version, damaged, or with arrays that do not fit.
+
+    Example:
+        >>> folder = open_avatar("sample")
+        >>> folder.avatar.rest.shape, folder.manifest["head_model"]
     """
     folder = SAMPLE if str(source) == "sample" else Path(source)
     manifest = _read_manifest(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -31,8 +32,6 @@ def lazy_names(
         return getattr(import_module(module, package), original or name)
 
     def dir_of_package() -> list[str]:
-        return sorted(
-            {*places, "__all__", "__doc__", "__file__", "__name__", "__package__", "__path__"}
-        )
+        return sorted({*places, *vars(sys.modules[package])})
 
     return getattr_of_package, dir_of_package

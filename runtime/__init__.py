@@ -37,3 +37,8 @@ def __getattr__(name: str) -> Any:
     if name not in PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(PLACES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names for `help` and completion before they are imported."""
+    return sorted({*globals(), *__all__})

@@ -45,8 +45,16 @@ def retimed(track: FlameTrack, fps: float) -> FlameTrack:
     A tick that falls on a frame is that frame, bit for bit. Between two, the expression is blended linearly and each
     bone's rotation spherically; the camera and the name are those of the frame before.
 
+    Args:
+        track: T frames at `track.fps` a second.
+        fps: frames a second of the result.
+
     Raises:
         UsageError: `fps` is not in 0..1000.
+
+    Example:
+        >>> retimed(read_track("talk"), 60.0).fps
+        60.0
     """
     if checked_rate(fps) == track.fps:
         return track
@@ -95,12 +103,17 @@ def with_head_turned(track: FlameTrack, joints: Float) -> FlameTrack:
     """The same pictures with the cameras' turning in the head's global rotation.
 
     Args:
+        track: a motion whose cameras move about a still head.
         joints: `[T, 3]` the root joint at rest in each frame, model units: see `root_joints`. Where it is off by d, the
             picture shifts by |A d - d|.
 
     Raises:
         UsageError: the track has no cameras.
         InputError: not one joint a frame.
+
+    Example:
+        >>> head = HeadModel.load("openhead")
+        >>> turned = with_head_turned(track, root_joints(track, head))
     """
     if not track.cameras:
         raise UsageError(

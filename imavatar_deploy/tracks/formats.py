@@ -44,11 +44,21 @@ def read_track(source: str | Path, *, edition: str | None = None) -> FlameTrack:
     """Read a motion from a file or folder of any known format, or the word `talk` (the bundled track).
 
     Args:
+        source: the file or folder. Nothing in it is run.
         edition: the head model of its codes, where the file does not say, or says it wrongly; None believes it.
+
+    Returns:
+        The motion: expressions `[T, 50]`, poses `[T, 15]` (axis-angle, radians), cameras where the
+        file has them, and `notes` on what could not be kept.
 
     Raises:
         InputError: the file is absent, unreadable, broken, or of no known format.
         UsageError: there is no such edition.
+
+    Example:
+        >>> track = read_track("talk")
+        >>> track.expression.shape, track.fps
+        ((250, 50), 25.0)
     """
     if edition is not None and edition not in EDITIONS:
         raise unknown_name("head-model edition", edition, EDITIONS)
@@ -123,8 +133,15 @@ def unread_names(source: str | Path) -> list[str]:
 def write_track(track: FlameTrack, path: str | Path) -> None:
     """Write a motion in the format its suffix names, complete or not at all (temporary name, then rename).
 
+    Args:
+        track: the motion.
+        path: the file, such as `me.json` (the published `flame_params.json`) or `me.npz` (VHAP).
+
     Raises:
         UsageError: no known format has this suffix, the format cannot hold this track, or the path cannot be written.
+
+    Example:
+        >>> write_track(read_track("talk").select(slice(0, 50)), "start.json")
     """
     target = Path(path)
     writers = [row.write for row in _rows_for(target) if row.write]
