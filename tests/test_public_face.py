@@ -85,6 +85,7 @@ FACE = {
         "save_checkpoint",
     },
     "imavatar_deploy.retarget": {
+        "ARKIT_NAMES",
         "ExpressionMap",
         "MapFit",
         "Retarget",

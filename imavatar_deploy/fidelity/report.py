@@ -41,8 +41,8 @@ class FidelityReport:
 
     def problems(self) -> str:
         """Every miss in one sentence; empty when there is none."""
-        sentences = [report.problems() for report in (*self.parity, *self.stages)]
-        return "; ".join(filter(None, sentences))
+        reports: tuple[ParityReport | StageReport, ...] = (*self.parity, *self.stages)
+        return "; ".join(filter(None, (report.problems() for report in reports)))
 
     def stage(self, name: str) -> StageReport | None:
         """The stage of this name (`baked`, `onnx`, `tensorrt` or `student`), or None."""
