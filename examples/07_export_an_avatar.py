@@ -1,6 +1,6 @@
 """Export an avatar from Python, and look at what it lost.
 
-Shows `export_avatar`, `ExportSettings` and the `ExportReport`. The settings are coarse, so that the
+Shows `export_avatar`, `ExportSettings` and `read_fidelity`. The settings are coarse, so that the
 example takes seconds; leave out all but `formats` for the real thing. Every export is compared with
 the networks it came from; one that misses its tolerances is withheld with a `QualityError`. A
 coarse one needs tolerances of its own, a TOML file with what differs from the defaults.
@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from imavatar_deploy.exporters import ExportSettings, FidelitySettings, export_avatar
+from imavatar_deploy.fidelity import read_fidelity
 from imavatar_deploy.runtime import Player
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
@@ -44,8 +45,9 @@ settings = ExportSettings(
 )
 report = export_avatar("sample", OUT / "07_avatar", settings, say=print)
 
-baked = report.waterfall[0]
-print(f"{baked.start} -> {baked.end}: {baked.shown('psnr')}, normals {baked.shown('normal_angle')}")
+print("tolerances missed:", report.problems() or "none")
+baked = read_fidelity(OUT / "07_avatar").stage("baked").measures  # what the folder keeps of it
+print(f"implicit -> baked: {baked['psnr']:.1f} dB, normals {baked['normal_angle']:.1f} degrees")
 pose = np.zeros(15)
 pose[1] = 0.4  # turn the head, radians
 with Player(OUT / "07_avatar", size=256, shading="pixel", background="#ffffff") as player:

@@ -31,7 +31,7 @@ if not SECOND.exists():
 for avatar in (FIRST, SECOND):
     for stage in read_fidelity(avatar).stages:
         if not stage.not_run:
-            print(f"{avatar}: {stage.start} -> {stage.end} {stage.shown('psnr')}")
+            print(f"{avatar}: {stage.start} -> {stage.end} {stage.measures['psnr']:.1f} dB")
 
 rows = []
 with (

@@ -83,7 +83,7 @@ def export_avatar(
         >>> from imavatar_deploy.exporters import ExportSettings, export_avatar
         >>> settings = ExportSettings(formats=("player",), faces=20_000)
         >>> report = export_avatar("sample", "avatar", settings, say=print)
-        >>> report.waterfall[0].measures["psnr"]  # dB, implicit render -> baked mesh
+        >>> report.problems(), report.seconds  # "" when all is well; step -> seconds
     """
     if settings is not None and settings.field_alone:
         return export_field_meshes(source, out, settings, progress=progress, say=say)

@@ -6,7 +6,7 @@
     with Player("sample", size=512) as player:  # an avatar folder, or the bundled sample
         image = player.render(np.zeros(50), np.zeros(15))  # [512, 512, 4] uint8, RGBA
 
-Packages, each with an overview and an example in its docstring (`help(imavatar_deploy.NAME)`):
+Packages; `help("imavatar_deploy.NAME")` shows the names in each, with examples:
 
     runtime      `Player`; `run_live` and `listen` for trackers; `sources`, `sinks`, `streams` inside
     tracks       motions: read, write, edit, and the formats of many trackers

@@ -101,7 +101,7 @@ def bake(
         frames=frames_of(frames),
         fps=fps,
         colour=colour,
-        crew=_crew(jobs, ray),
+        executor=_crew(jobs, ray),
         resume=resume,
         overwrite=overwrite,
         any_edition=any_edition,

@@ -48,7 +48,7 @@ def bake_sequences(
     fps: float | None = None,
     colour: bool = False,
     jobs: int | None = None,
-    crew: Crew | None = None,
+    executor: Crew | None = None,
     resume: bool = False,
     overwrite: bool = False,
     any_edition: bool = False,
@@ -68,7 +68,7 @@ def bake_sequences(
         fps: frames a second to bake, at the speed of the track; its own rate when None.
         colour: give every vertex its colour in every frame, where the format can hold it.
         jobs: threads; as many as there are cores when None.
-        crew: what does the work instead of threads, such as `ray_cluster.cluster`.
+        executor: runs the work instead of threads, such as `ray_cluster.cluster`.
         resume: go on with a bake that was interrupted, or begin one.
         overwrite: replace the bake that is there.
         any_edition: bake a motion of another head model all the same.
@@ -97,7 +97,7 @@ def bake_sequences(
         motion,
         out,
         rows,
-        crew=crew or threads(jobs),
+        crew=executor or threads(jobs),
         resume=resume,
         overwrite=overwrite,
         progress=progress,

@@ -17,10 +17,16 @@ Reports
 
 Images, float arrays `[H, W, 3]` in 0..1, and boolean masks `[H, W]`
     `psnr`, `psnr_of`, `ssim`, `l1`, `iou`, `normal_angle`, and `FrameImages` with `measure_frames`
-    and `summary` for whole sequences
+    and `summary` for whole sequences:
+
+    both = first_mask & second_mask
+    psnr(first, second, both), ssim(first, second, both), iou(first_mask, second_mask)
 
 Arrays
-    `compare` by names, shapes and `Tolerance`; `compare_frames` in decibels
+    `compare` by names, shapes and `Tolerance`; `compare_frames` in decibels:
+
+    report = compare("mine", {"rgb": truth}, {"rgb": values}, {"rgb": Tolerance(1e-4)})
+    report.passed, report.problems()
 """
 
 from __future__ import annotations

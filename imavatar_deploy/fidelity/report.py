@@ -63,8 +63,8 @@ def read_fidelity(avatar: str | Path) -> FidelityReport:
 
     Example:
         >>> from imavatar_deploy.fidelity import read_fidelity
-        >>> read_fidelity("sample").stage("student").shown("psnr")
-        '38.6 dB'
+        >>> read_fidelity("sample").stage("student").measures["psnr"]  # dB
+        38.56662
     """
     folder = open_avatar(avatar)
     try:
