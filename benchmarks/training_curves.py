@@ -19,10 +19,10 @@ from typing import Any
 from matplotlib import pyplot
 
 from imavatar_deploy.atomic import atomic_file, write_text
+from imavatar_deploy.training import train
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.presets import preset
 from imavatar_deploy.training.settings import TrainSettings
-from imavatar_deploy.training.train import train
 
 RUNS = [(tracer, warm) for tracer in ("raster", "march") for warm in (True, False)]
 VALIDATION_STEPS = {"raster": 40, "march": 4}

@@ -1,1 +1,80 @@
-"""From a checkpoint to files: extract the surface, bake every field onto it, write graphs and prove them."""
+"""Exporters: from a checkpoint to avatar folders and to files for other programs.
+
+    from imavatar_deploy.exporters import ExportSettings, bake_sequences, export_avatar
+
+    report = export_avatar("sample", "avatar", ExportSettings(formats=("player", "glb")))
+    print(report.seconds, report.problems())
+    bake_sequences("avatar", "talk", "baked", ["abc", "usd"])  # needs no torch
+
+Export
+    `export_avatar(source, out, settings)` -> `ExportReport`
+    `ExportSettings` with `StudentSettings`, `GlbSettings`, `MeshSettings`, `TrtSettings` and
+    `FidelitySettings` in it
+    `EXPORT_FORMATS`: every format by name; `ExportFormat`, `ExportInput` and `register_format` add
+    one of your own
+
+Sequences
+    `bake_sequences(avatar, track, out, formats)` -> `SequenceReport`
+    `SEQUENCE_FORMATS`: every format by name
+
+The names are imported when they are first used. Exporting needs torch (`pip install
+'imavatar-deploy[export]'`), baking sequences does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imavatar_deploy.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .export import export_avatar
+    from .fidelity.options import FidelitySettings
+    from .formats.format import ExportFormat, ExportInput
+    from .formats.gltf.settings import GlbSettings
+    from .formats.options import MeshSettings, TrtSettings
+    from .formats.table import FORMATS as EXPORT_FORMATS
+    from .formats.table import register_format
+    from .report import ExportReport
+    from .sequences.bake import SequenceReport, bake_sequences
+    from .sequences.formats import FORMATS as SEQUENCE_FORMATS
+    from .settings import ExportSettings
+    from .student.options import StudentSettings
+
+__all__ = [
+    "EXPORT_FORMATS",
+    "SEQUENCE_FORMATS",
+    "ExportFormat",
+    "ExportInput",
+    "ExportReport",
+    "ExportSettings",
+    "FidelitySettings",
+    "GlbSettings",
+    "MeshSettings",
+    "SequenceReport",
+    "StudentSettings",
+    "TrtSettings",
+    "bake_sequences",
+    "export_avatar",
+    "register_format",
+]
+
+PLACES = {
+    "EXPORT_FORMATS": ".formats.table:FORMATS",
+    "SEQUENCE_FORMATS": ".sequences.formats:FORMATS",
+    "ExportFormat": ".formats.format",
+    "ExportInput": ".formats.format",
+    "ExportReport": ".report",
+    "ExportSettings": ".settings",
+    "FidelitySettings": ".fidelity.options",
+    "GlbSettings": ".formats.gltf.settings",
+    "MeshSettings": ".formats.options",
+    "SequenceReport": ".sequences.bake",
+    "StudentSettings": ".student.options",
+    "TrtSettings": ".formats.options",
+    "bake_sequences": ".sequences.bake",
+    "export_avatar": ".export",
+    "register_format": ".formats.table",
+}
+
+__getattr__, __dir__ = lazy_names(__name__, PLACES)

@@ -5,14 +5,23 @@ An avatar that misses a tolerance is not written to the requested folder; see `w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.avatar_io import MANIFEST, write_avatar
-from imavatar_deploy.model import ImplicitAvatar, load_checkpoint, load_variant
+from imavatar_deploy.errors import EditionMismatchError
+from imavatar_deploy.model import (
+    HeadAvatarModel,
+    ImplicitAvatar,
+    load_checkpoint,
+    load_variant,
+    save_checkpoint,
+)
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import field_of
 from imavatar_deploy.progress import Progress, Say, quiet, silent
@@ -33,40 +42,54 @@ from .student.options import StudentSettings
 from .student.train import train_student
 from .withhold import record_drift, withhold
 
+IN_MEMORY = "a model in memory"
+"""Name of the source, in the manifest, of a model that was not read from a file."""
+
 
 def export_avatar(
-    source: str | Path,
+    source: str | Path | HeadAvatarModel,
     out: str | Path,
     settings: ExportSettings | None = None,
     *,
     progress: Progress = silent,
     say: Say = quiet,
 ) -> ExportReport:
-    """Bake the checkpoint at `source` into the avatar folder `out`.
+    """Bake a checkpoint into the avatar folder `out`, which appears whole or not at all.
 
-    The folder is written atomically: it is complete or does not exist.
+    Every graph is compared with the networks, and every stage as images; see `ExportReport`.
 
     Args:
-        source: a checkpoint folder, an official run folder or `.pth`, or the word `sample`.
-        out: the folder to write.
-        settings: formats and options; `ExportSettings()` when None.
-        progress: shows how far long work is.
-        say: takes one line at the start of each step, with the time since the start.
+        source: a checkpoint folder, a training run, an IMavatar run folder or `.pth` in the
+            published layout, the word `sample`, or a loaded model, which stays as it is.
+        out: the folder to write. Settings that ask for meshes of the deformed field alone
+            (`formats=("mesh",)`, `MeshSettings(from_field=True)`) write no avatar but
+            `OUT/meshes/`, and take a model of any variant.
+        settings: formats, faces, resolution and so on; `ExportSettings()` when None.
+        progress: shows how far a step is, such as `imavatar_deploy.progress.silent`.
+        say: called with a line at the start of each step, with the time since the beginning.
 
     Returns:
-        Times, measurements and notes of the export.
+        What was measured, with the time of each step. Lengths are in model units (4 a metre),
+        PSNR in dB, angles in degrees.
 
     Raises:
         UsageError: a name is unknown or `out` cannot be written; raised before the long work.
-        MissingDependencyError: a package that a format needs is not installed; raised before the
-            long work.
+        MissingDependencyError: a format needs a package that is not installed; likewise.
         InputError: the checkpoint cannot be read, or has no surface.
-        EditionMismatchError: a track was made for another head model.
-        QualityError: a graph or a stage of the fidelity report misses its tolerance, or the
-            student its quality, and `settings.proof.allow_drift` gives no reason to write it.
-            `OUT.rejected` then holds the files and failure images. Checks that take seconds run
-            before the student is trained.
+        EditionMismatchError: a track or the model was made for another head model.
+        QualityError: a graph or a stage misses its tolerance, or the student its quality, and
+            `settings.proof.allow_drift` gives no reason to write it all the same. `OUT.rejected`
+            then holds what was written, and images of the worst frames. What takes seconds to
+            measure is measured before the student's training.
+
+    Example:
+        >>> from imavatar_deploy.exporters import ExportSettings, export_avatar
+        >>> settings = ExportSettings(formats=("player",), faces=20_000)
+        >>> report = export_avatar("sample", "avatar", settings, say=print)
+        >>> report.problems(), report.seconds  # "" when all is well; step -> seconds
     """
+    if settings is not None and settings.field_alone:
+        return export_field_meshes(source, out, settings, progress=progress, say=say)
     settings = settings or ExportSettings()
     report = ExportReport(say=say)
     formats = ready_formats(settings.formats)
@@ -75,8 +98,7 @@ def export_avatar(
         row.ready(settings)
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
-            avatar = load_checkpoint(source, edition=settings.edition)
-            digest = checkpoint_sha256(source)
+            avatar, name, digest = _open_source(source, settings.edition, load_checkpoint)
         for row in formats:
             row.refuse(avatar, settings)
         baked = bake_surface(avatar, settings, report, progress)
@@ -84,10 +106,34 @@ def export_avatar(
         job = _Job(folder, Path(out), formats, report, progress)
         facts = job.write_all(subject, limits)
         with report.step("write"):
-            manifest = about(Path(source), digest, avatar, report, facts)
+            manifest = about(name, digest, avatar, report, facts)
             write_licence(folder, manifest["licences"])
             write_avatar(folder, baked.avatar, about=manifest, storage=settings.storage)
     return report
+
+
+Model = TypeVar("Model", bound=HeadAvatarModel)
+
+
+def _open_source(
+    source: str | Path | HeadAvatarModel, edition: str | None, load: Callable[..., Model]
+) -> tuple[Model, Path, str]:
+    """The model of a source, its name, and the SHA-256 of its tensors as a checkpoint holds them.
+
+    Args:
+        load: reads a checkpoint folder; refuses variants that it does not know.
+    """
+    if not isinstance(source, HeadAvatarModel):
+        return load(source, edition=edition), Path(source), checkpoint_sha256(source)
+    if edition not in (None, source.edition):
+        raise EditionMismatchError(
+            f"the model was made for {source.edition} and the settings say edition={edition!r}: "
+            "leave the edition out"
+        )
+    with TemporaryDirectory() as folder:
+        stored = Path(folder) / "checkpoint"
+        save_checkpoint(copy.deepcopy(source).cpu().float(), stored)
+        return load(stored), Path(IN_MEMORY), checkpoint_sha256(stored)
 
 
 def bake_surface(
@@ -218,7 +264,7 @@ def _losses(entries: Mapping[str, Any]) -> dict[str, float]:
 
 
 def export_field_meshes(
-    source: str | Path,
+    source: str | Path | HeadAvatarModel,
     out: str | Path,
     settings: ExportSettings,
     *,
@@ -245,11 +291,9 @@ def export_field_meshes(
     report = ExportReport(say=say)
     with atomic_folder(out, marker=INDEX, overwrite=settings.overwrite) as folder:
         with report.step("load"):
-            model = load_variant(source, edition=settings.edition)
+            model, _, digest = _open_source(source, settings.edition, load_variant)
         with report.step("mesh"):
-            write_licence(
-                folder, licence_report(model.edition, model.provenance, checkpoint_sha256(source))
-            )
+            write_licence(folder, licence_report(model.edition, model.provenance, digest))
             write_meshes(folder, model, posed_by(model, None, settings), settings, progress)
         report.notes += mesh_notes(folder)
     return report

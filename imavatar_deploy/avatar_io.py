@@ -125,11 +125,19 @@ def open_avatar(source: str | Path) -> AvatarFolder:
     """Open an avatar folder and check its schema version, its hashes and every array.
 
     Args:
-        source: path of the folder, or the word `sample` for the bundled avatar.
+        source: path of the folder, as `export_avatar` writes it, or the word `sample` for the
+            bundled avatar.
+
+    Returns:
+        Its arrays as `Avatar` (vertices `[3, V]`, model units: 4 a metre) and its manifest.
 
     Raises:
         InputError: the path is not an avatar folder, was written by a newer version, is damaged, or
             its arrays do not fit together.
+
+    Example:
+        >>> folder = open_avatar("sample")
+        >>> folder.avatar.rest.shape, folder.manifest["head_model"]
     """
     folder = SAMPLE if str(source) == "sample" else Path(source)
     manifest = _read_manifest(folder)

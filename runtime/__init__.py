@@ -1,4 +1,19 @@
-"""The runtime: plays an avatar folder without torch, from a recording or from a live tracker."""
+"""The runtime: plays an avatar folder without torch, from a recording or as a tracker sends.
+
+    import numpy as np
+    from imavatar_deploy.runtime import Player, listen, run_live
+
+    with Player("sample", size=512) as player:  # an avatar folder, or the bundled sample
+        image = player.render(np.zeros(50), np.zeros(15))  # [512, 512, 4] uint8, RGBA
+        with listen("udp://:9000", player.avatar) as tracker:  # for a loop of your own
+            face = tracker.pose_at()
+
+    run_live("sample", "udp://:9000", print, fps=60, duration=10)  # calls you with every image
+
+`Player` draws; `listen` and `run_live` take a source by name, or an `Inbox` that a tracker of your
+own fills with an `Observation` for every face; `LiveConfig` has latency, smoothing and maps. Packages
+inside: `sources` and `sinks` (tables, and rows of one's own), `streams` (FLAME over UDP).
+"""
 
 from __future__ import annotations
 
@@ -37,3 +52,8 @@ def __getattr__(name: str) -> Any:
     if name not in PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(PLACES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names for `help` and completion before they are imported."""
+    return sorted({*globals(), *__all__})

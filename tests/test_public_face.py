@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
+import pydoc
+import re
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 import imavatar_deploy
+
+from .processes import run_python
 
 ROOMS = ("exporters", "runtime", "training")
 
@@ -23,8 +28,49 @@ FACE = {
         "HeadModel",
         "ImavatarError",
         "__version__",
+        "load_checkpoint",
         "open_avatar",
         "read_track",
+    },
+    "imavatar_deploy.exporters": {
+        "EXPORT_FORMATS",
+        "SEQUENCE_FORMATS",
+        "ExportFormat",
+        "ExportInput",
+        "ExportReport",
+        "ExportSettings",
+        "FidelitySettings",
+        "GlbSettings",
+        "MeshSettings",
+        "SequenceReport",
+        "StudentSettings",
+        "TrtSettings",
+        "bake_sequences",
+        "export_avatar",
+        "register_format",
+    },
+    "imavatar_deploy.fidelity": {
+        "IDENTICAL_PSNR",
+        "Difference",
+        "FidelityMetric",
+        "FidelityReport",
+        "FrameImages",
+        "ParityReport",
+        "StageReport",
+        "Tolerance",
+        "VerificationReport",
+        "compare",
+        "compare_frames",
+        "iou",
+        "l1",
+        "measure_frames",
+        "normal_angle",
+        "psnr",
+        "psnr_of",
+        "read_fidelity",
+        "ssim",
+        "summary",
+        "verify_avatar",
     },
     "imavatar_deploy.model": {
         "VARIANTS",
@@ -39,6 +85,7 @@ FACE = {
         "save_checkpoint",
     },
     "imavatar_deploy.retarget": {
+        "ARKIT_NAMES",
         "ExpressionMap",
         "MapFit",
         "Retarget",
@@ -54,6 +101,25 @@ FACE = {
         "run_live",
         "listen",
     },
+    "imavatar_deploy.runtime.sinks": {
+        "SINKS",
+        "Sink",
+        "SinkFormat",
+        "Stream",
+        "find_sink",
+        "open_sink",
+        "register_sink",
+    },
+    "imavatar_deploy.runtime.sources": {
+        "PROTOCOLS",
+        "SOURCES",
+        "LiveSource",
+        "Selection",
+        "Source",
+        "SourceFormat",
+        "open_source",
+        "register_source",
+    },
     "imavatar_deploy.runtime.streams": {
         "EDITION_CODES",
         "ENCODINGS",
@@ -61,7 +127,52 @@ FACE = {
         "decode",
         "encode",
     },
+    "imavatar_deploy.tracks": {
+        "TRACK_FORMATS",
+        "FlameFrame",
+        "FlameTrack",
+        "TrackFormat",
+        "check_edition",
+        "read_track",
+        "retimed",
+        "root_joints",
+        "unread_names",
+        "with_head_turned",
+        "write_track",
+    },
+    "imavatar_deploy.training": {
+        "METRICS",
+        "PRESETS",
+        "EvaluationReport",
+        "FaceDataset",
+        "FrameObservation",
+        "InputSettings",
+        "LossWeights",
+        "OptimiserSettings",
+        "RunFolder",
+        "Schedule",
+        "Scores",
+        "TracerSettings",
+        "TrainSettings",
+        "WarmStartSettings",
+        "evaluate",
+        "preset",
+        "synthesise",
+        "train",
+    },
 }
+
+FUNCTIONS = {
+    "imavatar_deploy": ("load_checkpoint", "open_avatar", "read_track"),
+    "imavatar_deploy.exporters": ("bake_sequences", "export_avatar", "register_format"),
+    "imavatar_deploy.fidelity": ("read_fidelity", "verify_avatar"),
+    "imavatar_deploy.runtime": ("listen", "run_live"),
+    "imavatar_deploy.runtime.sinks": ("open_sink", "register_sink"),
+    "imavatar_deploy.runtime.sources": ("open_source", "register_source"),
+    "imavatar_deploy.tracks": ("read_track", "retimed", "with_head_turned", "write_track"),
+    "imavatar_deploy.training": ("evaluate", "preset", "synthesise", "train"),
+}
+"""Functions that other people's programs call first."""
 
 
 @pytest.mark.parametrize("module", FACE)
@@ -69,6 +180,61 @@ def test_exported_names_are_pinned_and_there(module: str) -> None:
     face = importlib.import_module(module)
     assert set(face.__all__) == FACE[module]
     assert all(hasattr(face, name) for name in face.__all__)
+
+
+@pytest.mark.parametrize("module", FACE)
+def test_every_public_object_is_documented(module: str) -> None:
+    face = importlib.import_module(module)
+    assert len((face.__doc__ or "").strip()) > 60
+    for name in face.__all__:
+        value = getattr(face, name)
+        if callable(value):
+            assert len((value.__doc__ or "").strip()) > 12, name
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in FUNCTIONS.items() for name in names]
+)
+def test_public_functions_say_arguments_errors_and_an_example(module: str, name: str) -> None:
+    function = getattr(importlib.import_module(module), name)
+    text = function.__doc__ or ""
+    parameters = [*inspect.signature(function).parameters]
+    assert all(parameter in text for parameter in parameters), parameters
+    assert "Args:" in text
+    assert "Raises:" in text
+    assert re.search(r"Example:\n|\n {8}\w", text), "an example to paste"
+
+
+def test_help_leads_to_every_package() -> None:
+    packages = {module.split(".")[1] for module in FACE if module.count(".") == 1}
+    text = pydoc.render_doc(imavatar_deploy, renderer=pydoc.plaintext)
+    overview = text.split("PACKAGE CONTENTS")[0]
+    for package in packages:
+        assert re.search(rf"^ +{package} +\S.* ", overview, re.MULTILINE), package
+    assert "Player(" in overview
+    assert "load_checkpoint(path" in text
+
+
+@pytest.mark.parametrize("package", ["exporters", "fidelity", "runtime", "tracks", "training"])
+def test_help_of_a_package_shows_what_is_imported_late(package: str) -> None:
+    module = importlib.import_module(f"imavatar_deploy.{package}")
+    text = pydoc.render_doc(module, renderer=pydoc.plaintext)
+    for name in FUNCTIONS[f"imavatar_deploy.{package}"]:
+        assert re.search(rf"^    {name}\(", text, re.MULTILINE), name
+
+
+def test_load_checkpoint_is_that_of_the_model() -> None:
+    model = importlib.import_module("imavatar_deploy.model")
+    avatar = imavatar_deploy.load_checkpoint("sample")
+    assert isinstance(avatar, model.ImplicitAvatar)
+    with pytest.raises(imavatar_deploy.ImavatarError, match="there is no checkpoint at nowhere"):
+        imavatar_deploy.load_checkpoint("nowhere")
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    code = "import sys, imavatar_deploy; assert 'torch' not in sys.modules; help(imavatar_deploy)"
+    result = run_python(f"{code}; assert 'torch' not in sys.modules")
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import click
 import imavatar_deploy
 from imavatar_deploy.cli.command import Command, closing_lines, progress
 from imavatar_deploy.model.checkpoint import load_checkpoint, save_checkpoint
+from imavatar_deploy.training import train
 from imavatar_deploy.training.config_file import read_config
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.presets import preset
 from imavatar_deploy.training.synthetic import synthesise
-from imavatar_deploy.training.train import train
 
 SAMPLE = Path(imavatar_deploy.__file__).parent / "assets" / "sample_checkpoint"
 CONFIG = Path(__file__).with_name("sample.toml")

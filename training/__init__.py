@@ -1,1 +1,94 @@
-"""Training of head avatars from images: datasets, warm start, losses, trainer and evaluation."""
+"""Training: datasets, the loop that trains an avatar from images, and its evaluation.
+
+    from imavatar_deploy.training import FaceDataset, evaluate, preset, synthesise, train
+
+    synthesise("male1", "data/train")  # or a tracked video of your own, in the published layout
+    synthesise("male1", "data/test", which="test")
+    run = train(FaceDataset.open("data/train"), "run", preset("tiny"), say=print)
+    report = evaluate(run, FaceDataset.open("data/test"), "report")
+    print(report.scores.mean("PSNR"), report.scores.mean("mask IoU"))
+
+Data
+    `FaceDataset.open(paths)`: frames as `FrameObservation`; `synthesise` draws a synthetic person
+
+Training
+    `train(dataset, out, settings)`; `PRESETS`, `preset(name)`; `RunFolder(out)`: the files of a run
+    `TrainSettings` with `LossWeights`, `OptimiserSettings`, `InputSettings`, `Schedule`,
+    `TracerSettings` and `WarmStartSettings` in it
+
+Evaluation
+    `evaluate(source, dataset, out)` -> `EvaluationReport` with `Scores`; `METRICS` by name
+
+The names are imported when they are first used. Training needs `pip install
+'imavatar-deploy[train]'`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imavatar_deploy.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .dataset.face_dataset import FaceDataset, FrameObservation
+    from .evaluation.evaluate import evaluate
+    from .evaluation.measure import Scores
+    from .evaluation.metrics import METRICS
+    from .evaluation.report import EvaluationReport
+    from .presets import PRESETS, preset
+    from .run_folder import RunFolder
+    from .run_training import train
+    from .settings import (
+        InputSettings,
+        LossWeights,
+        OptimiserSettings,
+        Schedule,
+        TracerSettings,
+        TrainSettings,
+    )
+    from .synthetic.synthesise import synthesise
+    from .warm_start.fits import WarmStartSettings
+
+__all__ = [
+    "METRICS",
+    "PRESETS",
+    "EvaluationReport",
+    "FaceDataset",
+    "FrameObservation",
+    "InputSettings",
+    "LossWeights",
+    "OptimiserSettings",
+    "RunFolder",
+    "Schedule",
+    "Scores",
+    "TracerSettings",
+    "TrainSettings",
+    "WarmStartSettings",
+    "evaluate",
+    "preset",
+    "synthesise",
+    "train",
+]
+
+PLACES = {
+    "METRICS": ".evaluation.metrics",
+    "PRESETS": ".presets",
+    "EvaluationReport": ".evaluation.report",
+    "FaceDataset": ".dataset.face_dataset",
+    "FrameObservation": ".dataset.face_dataset",
+    "InputSettings": ".settings",
+    "LossWeights": ".settings",
+    "OptimiserSettings": ".settings",
+    "RunFolder": ".run_folder",
+    "Schedule": ".settings",
+    "Scores": ".evaluation.measure",
+    "TracerSettings": ".settings",
+    "TrainSettings": ".settings",
+    "WarmStartSettings": ".warm_start.fits",
+    "evaluate": ".evaluation.evaluate",
+    "preset": ".presets",
+    "synthesise": ".synthetic.synthesise",
+    "train": ".run_training",
+}
+
+__getattr__, __dir__ = lazy_names(__name__, PLACES)

@@ -13,10 +13,9 @@ from imavatar_deploy.cli.command import Command, closing_lines, rows_help, shown
 from imavatar_deploy.cli.options import FRAMES_HELP, FRAMES_METAVAR, frames_of
 from imavatar_deploy.errors import UsageError
 
-from ..sequences.bake import bake_motion
+from ..sequences.bake import bake_sequences
 from ..sequences.format import SequenceFormat
 from ..sequences.formats import FORMATS, ready_formats
-from ..sequences.motion import open_motion
 from ..sequences.ray_cluster import ray_executor
 from ..sequences.workers import FrameExecutor, thread_executor
 
@@ -91,27 +90,31 @@ def bake(
     """
     started = time.perf_counter()
     ensure_not_input(out, avatar, track)
-    rows = ready_formats(name.strip() for name in formats.split(","))
-    motion = open_motion(
-        avatar, track, frames=frames_of(frames), fps=fps, colour=colour, any_edition=any_edition
-    )
+    names = [name.strip() for name in formats.split(",")]
     if colour:
-        _report_formats_without_colours(rows)
-    for note in (*motion.track.notes, *(note for row in rows for note in row.notes(motion))):
-        click.echo(note, err=True)
-    executor = _executor(jobs, ray)
+        _report_formats_without_colours(ready_formats(names))
     progress, _ = shown_progress()
-    start = time.perf_counter()
-    files = bake_motion(
-        motion, out, rows, executor=executor, resume=resume, overwrite=overwrite, progress=progress
+    report = bake_sequences(
+        avatar,
+        track,
+        out,
+        names,
+        frames=frames_of(frames),
+        fps=fps,
+        colour=colour,
+        executor=_executor(jobs, ray),
+        resume=resume,
+        overwrite=overwrite,
+        any_edition=any_edition,
+        progress=progress,
+        say=lambda note: click.echo(note, err=True),
     )
-    rate = "" if resume else f", baked {len(motion) / (time.perf_counter() - start):.1f} a second"
+    rate = "" if resume else f", baked {report.frames / report.seconds:.1f} a second"
     click.echo(
-        f"{len(motion)} frames of {motion.avatar.vertex_count} vertices "
-        f"at {motion.fps:g} a second{rate}"
+        f"{report.frames} frames of {report.vertices} vertices at {report.fps:g} a second{rate}"
     )
     next_commands = [f"imavatar-run {avatar} --source {track} --sink preview.mp4"]
-    click.echo(closing_lines(files, time.perf_counter() - started, next_commands))
+    click.echo(closing_lines(report.files, time.perf_counter() - started, next_commands))
 
 
 def _executor(jobs: int | None, ray: str | None) -> FrameExecutor:

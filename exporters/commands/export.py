@@ -157,7 +157,7 @@ def export(
     """
     start = time.perf_counter()
     require("torch", extra=EXTRA)
-    from ..export import export_avatar, export_field_meshes
+    from ..export import export_avatar
     from ..fidelity.run import is_playable
     from ..settings import ExportSettings
 
@@ -175,9 +175,8 @@ def export(
         overwrite=overwrite,
         **{group.name: group.settings(grouped) for group in GROUPS},
     )
-    write = export_field_meshes if settings.field_alone else export_avatar
     progress, say = shown_progress()
-    report = write(checkpoint, out, settings, progress=progress, say=say)
+    report = export_avatar(checkpoint, out, settings, progress=progress, say=say)
     _show(report, out)
     commands = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"]
     next_commands = commands if is_playable(out) else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.optional import require
 
 from ..student.format import ROW as STUDENT_ROW
@@ -23,6 +23,30 @@ ROWS = (
 )
 FORMATS: dict[str, ExportFormat] = {row.name: row for row in ROWS}
 """Every format by name, in the order in which formats are written."""
+
+
+def register_format(row: ExportFormat) -> None:
+    """Add an export format of one's own, for `ExportSettings(formats=...)` of this process.
+
+    Args:
+        row: its name, and the functions that write and check its files. `write` is called with the
+            avatar folder (a temporary one, which is renamed when everything is written), the
+            `ExportInput` with the baked avatar, and a `Progress`; it returns what the manifest
+            says of the files.
+
+    Raises:
+        UsageError: there is a format of this name already.
+
+    Example:
+        >>> from imavatar_deploy.exporters import ExportFormat, register_format
+        >>> def write(folder, subject, progress):
+        ...     np.savetxt(folder / "points.xyz", subject.bake.avatar.canonical.T)  # model units
+        ...     return {"points": {"file": "points.xyz"}}
+        >>> register_format(ExportFormat("xyz", "points", (), write, check=lambda folder: []))
+    """
+    if row.name in FORMATS:
+        raise UsageError(f"there is an export format {row.name!r} already; choose another name")
+    FORMATS[row.name] = row
 
 
 def ready_formats(names: Iterable[str]) -> list[ExportFormat]:

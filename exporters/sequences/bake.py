@@ -2,22 +2,110 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import imavatar_deploy
-from imavatar_deploy.progress import Advance, Progress, silent
+from imavatar_deploy.progress import Advance, Progress, Say, quiet, silent
 
 from ..manifest import LICENCE, licence_of, licence_text
 from ..skeleton import AT_REST, NEUTRAL
 from .format import SequenceFormat
-from .motion import Motion
+from .formats import ready_formats
+from .motion import Motion, open_motion
 from .obj import write_obj
 from .outputs import Outputs
 from .posing import Channels, FramePoser
 from .resume import open_journal, writing
 from .staging import Staging, WaitingFrames
 from .workers import FrameExecutor, FrameWork, thread_executor
+
+
+@dataclass(frozen=True)
+class SequenceReport:
+    """What `bake_sequences` wrote."""
+
+    files: tuple[Path, ...]
+    """Files, and folders of formats with a file a frame."""
+    frames: int
+    vertices: int
+    """Of each frame's mesh."""
+    fps: float
+    """Frames a second of the motion."""
+    seconds: float
+    """Wall time of the work, without opening avatar and track."""
+
+
+def bake_sequences(
+    avatar: str | Path,
+    track: str | Path,
+    out: str | Path,
+    formats: Iterable[str],
+    *,
+    frames: slice | None = None,
+    fps: float | None = None,
+    colour: bool = False,
+    jobs: int | None = None,
+    executor: FrameExecutor | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    any_edition: bool = False,
+    progress: Progress = silent,
+    say: Say = quiet,
+) -> SequenceReport:
+    """Bake a motion into mesh sequences for other programs, as `imavatar-bake` does. Needs no torch.
+
+    The files are in metres, +Y up, facing +Z, and the same on every number of cores.
+
+    Args:
+        avatar: an avatar folder, or the word `sample`.
+        track: a track's file or folder, or the word `talk`.
+        out: the folder to write.
+        formats: names of `SEQUENCE_FORMATS`, such as `("obj", "pc2")`.
+        frames: which frames of the track, before it is retimed; all when None.
+        fps: frames a second to bake, at the speed of the track; its own rate when None.
+        colour: give every vertex its colour in every frame, where the format can hold it.
+        jobs: threads; as many as there are cores when None.
+        executor: runs the work instead of threads, such as `ray_cluster.ray_executor`.
+        resume: go on with a bake that was interrupted, or begin one.
+        overwrite: replace the bake that is there.
+        any_edition: bake a motion of another head model all the same.
+        progress: shows how far it is.
+        say: called with each note about what the files cannot hold, before the work.
+
+    Raises:
+        UsageError: a name, a number or a slice that cannot be, or `out` cannot be written.
+        InputError: the avatar or the track cannot be read, or they do not fit.
+        EditionMismatchError: the track was made for another head model.
+        MissingDependencyError: a format or colours need a package that is not installed.
+
+    Example:
+        >>> from imavatar_deploy.exporters import bake_sequences
+        >>> report = bake_sequences("sample", "talk", "baked", ["pc2"], frames=slice(0, 50))
+        >>> report.frames, report.frames / report.seconds  # frames, frames a second
+    """
+    rows = ready_formats(formats)
+    motion = open_motion(
+        avatar, track, frames=frames, fps=fps, colour=colour, any_edition=any_edition
+    )
+    for note in (*motion.track.notes, *(note for row in rows for note in row.notes(motion))):
+        say(note)
+    start = time.perf_counter()
+    files = bake_motion(
+        motion,
+        out,
+        rows,
+        executor=executor or thread_executor(jobs),
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    seconds = time.perf_counter() - start
+    return SequenceReport(
+        tuple(files), len(motion), motion.avatar.vertex_count, motion.fps, seconds
+    )
 
 
 def bake_motion(

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 from imavatar_deploy.deprecation import renamed
 
+from .arkit import ARKIT_NAMES
 from .expression_map import ExpressionMap, MapFit
 from .map_files import read_map, write_map
 from .retarget import Retarget
 from .strategies import find_retarget
 
-__all__ = ["ExpressionMap", "MapFit", "Retarget", "find_retarget", "read_map", "write_map"]
+__all__ = [
+    "ARKIT_NAMES",
+    "ExpressionMap",
+    "MapFit",
+    "Retarget",
+    "find_retarget",
+    "read_map",
+    "write_map",
+]
 
 __getattr__ = renamed(__name__, {"Fit": ("MapFit", MapFit)})

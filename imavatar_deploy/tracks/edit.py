@@ -45,8 +45,16 @@ def retimed(track: FlameTrack, fps: float) -> FlameTrack:
     expression is interpolated linearly and the rotation of each bone spherically. Camera and name
     are those of the previous frame. The last new frame is not later than the last original one.
 
+    Args:
+        track: T frames at `track.fps` a second.
+        fps: frames a second of the result.
+
     Raises:
         UsageError: `fps` is not in 0..1000.
+
+    Example:
+        >>> retimed(read_track("talk"), 60.0).fps
+        60.0
     """
     if checked_rate(fps) == track.fps:
         return track
@@ -108,6 +116,10 @@ def with_head_turned(track: FlameTrack, joints: Float32[Array, "T 3"]) -> FlameT
     Raises:
         UsageError: the track has no cameras.
         InputError: the number of joints is not that of the frames.
+
+    Example:
+        >>> head = HeadModel.load("openhead")
+        >>> turned = with_head_turned(track, root_joints(track, head))
     """
     if not track.cameras:
         raise UsageError(

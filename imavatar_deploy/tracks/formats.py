@@ -44,12 +44,22 @@ def read_track(source: str | Path, *, edition: str | None = None) -> FlameTrack:
     """Read a track.
 
     Args:
-        source: a file or folder of any known format, or the word `talk` (the bundled track).
+        source: a file or folder of any known format, or the word `talk` (the bundled track). It is
+            read as data: nothing in it is run.
         edition: head-model edition of the codes; replaces that of the file unless None.
+
+    Returns:
+        The motion: expressions `[T, 50]`, poses `[T, 15]` (axis-angle, radians), cameras where the
+        file has them, and `notes` on what could not be kept.
 
     Raises:
         InputError: the file does not exist, is unreadable, broken, or of no known format.
         UsageError: `edition` is unknown.
+
+    Example:
+        >>> track = read_track("talk")
+        >>> track.expression.shape, track.fps
+        ((250, 50), 25.0)
     """
     if edition is not None and edition not in EDITIONS:
         raise unknown_name("head-model edition", edition, EDITIONS)
@@ -128,9 +138,16 @@ def unread_names(source: str | Path) -> list[str]:
 def write_track(track: FlameTrack, path: str | Path) -> None:
     """Write a track atomically, in the format of the suffix.
 
+    Args:
+        track: the motion.
+        path: the file, such as `me.json` (the published `flame_params.json`) or `me.npz` (VHAP).
+
     Raises:
         UsageError: no format has this suffix, the format cannot hold this track, or the path cannot
             be written.
+
+    Example:
+        >>> write_track(read_track("talk").select(slice(0, 50)), "start.json")
     """
     target = Path(path)
     writers = [row.write for row in _rows_for(target) if row.write]

@@ -3,73 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import click
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from imavatar_deploy.avatar_io import AvatarFolder, drift_note, open_avatar
 from imavatar_deploy.cli.command import Command, closing_lines
-from imavatar_deploy.errors import InputError, QualityError
-from imavatar_deploy.fidelity.draw import rejudge
-from imavatar_deploy.fidelity.golden import check_golden, golden_rows, read_golden
-from imavatar_deploy.fidelity.parity import ParityReport, Tolerance, compare
+from imavatar_deploy.errors import QualityError
+from imavatar_deploy.fidelity.parity import ParityReport
 from imavatar_deploy.fidelity.stage_metrics import COLUMNS, StageReport, cells
-from imavatar_deploy.rendering.cpu_renderer import PosedSurface, SurfacePoser
-from imavatar_deploy.rendering.student_shading import student_colours
-from imavatar_deploy.rendering.workers import Workers
-from imavatar_deploy.student import has_student, read_student
-from imavatar_deploy.trt.verify import check_engines
+from imavatar_deploy.fidelity.verify import verify_avatar
 
 from .options import avatar_argument
 
 
-def check_runtime(folder: AvatarFolder) -> ParityReport:
-    """Compare the runtime's animation and normals with the golden case of `animate.onnx`.
-
-    Raises:
-        InputError: the folder has no usable golden case of that name.
-    """
-    case = read_golden(folder.path).get("animate")
-    if case is None or case.inputs.keys() != {"expression", "pose"}:
-        raise InputError(f"{folder.path} has no golden case of animate; export the avatar again")
-    avatar = folder.avatar
-    with Workers() as workers:
-        poser = SurfacePoser(avatar, workers)
-        frames = [
-            [array.T.copy() for array in poser(expression, pose)]
-            for expression, pose in zip(case.inputs["expression"], case.inputs["pose"], strict=True)
-        ]
-    arrays = map(np.stack, zip(*frames, strict=True))
-    outputs = dict(zip(PosedSurface._fields, arrays, strict=True))
-    return compare("runtime", case.outputs, outputs, case.tolerances)
-
-
-def check_student(folder: AvatarFolder) -> list[ParityReport]:
-    """Compare features and the runtime's pixel loop with the golden case of the student, if any.
-
-    Raises:
-        InputError: the folder has a student without a usable golden case, or the other way round.
-    """
-    case = read_golden(folder.path).get("student")
-    if case is None and not has_student(folder):
-        return []
-    if case is None or case.inputs.keys() != {"feature", "normal", "condition"}:
-        raise InputError(
-            f"{folder.path} has no golden case of its student; export the avatar again"
-        )
-    student = read_student(folder)
-    actual = {"feature": student.features[golden_rows(len(student.features))]}
-    feature, normal, condition = (case.inputs[name] for name in ("feature", "normal", "condition"))
-    with Workers() as workers:
-        actual["rgb"] = student_colours(student, feature, normal, condition, workers)
-    expected = {"feature": case.inputs["feature"], **case.outputs}
-    tolerances = {"feature": Tolerance(0.0), **case.tolerances}
-    return [compare("student loop", expected, actual, tolerances)]
-
-
-def parity_table(reports: list[ParityReport]) -> Table:
+def parity_table(reports: Sequence[ParityReport]) -> Table:
     """The table of compared arrays."""
     table = Table("graph", "array", "shape", "largest difference", "allowed", "verdict")
     for report in reports:
@@ -84,7 +33,7 @@ def parity_table(reports: list[ParityReport]) -> Table:
     return table
 
 
-def stage_table(stages: list[StageReport]) -> Table:
+def stage_table(stages: Sequence[StageReport]) -> Table:
     """The table of stages, drawn again and compared with the implicit renders."""
     table = Table(
         *COLUMNS, title="median over the proof frames (worst frame)", title_justify="left"
@@ -111,28 +60,20 @@ def verify(avatar: str) -> None:
     renders in the folder, by the folder's tolerances.
     """
     started = time.perf_counter()
-    folder = open_avatar(avatar)
-    engines, not_run = check_engines(folder.path)
-    reports = [*check_golden(folder.path), check_runtime(folder), *check_student(folder), *engines]
-    stages = rejudge(folder)
-    Console().print(parity_table(reports))
-    if stages:
-        Console().print(stage_table(stages))
-    drift = drift_note(folder.manifest)
-    checks = [report.problems() for report in reports] + [stage.problems() for stage in stages]
-    problems = "; ".join(filter(None, checks))
-    missed = sum(map(bool, checks))
-    allowed = f", {missed} missed and allowed" if missed else ""
-    if problems and not drift:
-        raise QualityError(f"{folder.path}: {problems}")
-    if drift:
-        click.echo(drift, err=True)
-    for graph, reason in not_run.items():
+    report = verify_avatar(avatar)
+    Console().print(parity_table(report.parity))
+    if report.stages:
+        Console().print(stage_table(report.stages))
+    missed = report.missed()
+    if missed and not report.drift:
+        raise QualityError(f"{report.path}: {report.problems()}")
+    if report.drift:
+        click.echo(report.drift, err=True)
+    for graph, reason in report.engines_not_run.items():
         click.echo(f"engine of {graph} not run: {reason}")
-    click.echo(
-        f"{folder.path}: {len(folder.manifest['files'])} files intact, "
-        f"{len(checks) - missed} checks passed{allowed}"
-    )
+    passed = f"{len(report.checks) - missed} checks passed"
+    allowed = f", {missed} missed and allowed" if missed else ""
+    click.echo(f"{report.path}: {report.files} files intact, {passed}{allowed}")
     click.echo(
         closing_lines(
             [],

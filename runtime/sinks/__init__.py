@@ -1,17 +1,25 @@
-"""Sinks of frames: video, images, windows, web pages; one file and one row of a table each."""
+"""Sinks: where images go. One file each; `SINKS` is the table of all.
+
+    from imavatar_deploy.runtime.sinks import Stream, open_sink
+
+    with open_sink("talk.mp4", Stream(width=512, height=512, fps=25)) as sink:
+        sink.write(image)  # [512, 512, 4] uint8, RGBA
+
+`register_sink` adds one of your own for this process, a `SinkFormat`.
+"""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.errors import UsageError, unknown_name
 
 from . import contact_sheet, http, images, sink, video, virtual_camera, window
 from .sink import Sink, SinkFormat, Stream
 
-__all__ = ["SINKS", "Sink", "SinkFormat", "Stream", "find_sink", "open_sink"]
+__all__ = ["SINKS", "Sink", "SinkFormat", "Stream", "find_sink", "open_sink", "register_sink"]
 
-SINKS: tuple[SinkFormat, ...] = (
+SINKS: list[SinkFormat] = [
     video.FORMAT,
     images.FORMAT,
     contact_sheet.FORMAT,
@@ -19,8 +27,32 @@ SINKS: tuple[SinkFormat, ...] = (
     http.FORMAT,
     virtual_camera.FORMAT,
     sink.NULL,
-)
-"""The table of `--sink`."""
+]
+"""The table of `--sink`; the first row that matches a target opens it."""
+
+
+def register_sink(row: SinkFormat) -> None:
+    """Add a sink of one's own, for `open_sink` and the `--sink` of commands run in this process.
+
+    Args:
+        row: its name, and the functions that recognise and open a target. It is asked before the
+            rows that are there, so that `film.strip.png` may be yours and other `.png` not.
+
+    Raises:
+        UsageError: there is a sink of this name already.
+
+    Example:
+        >>> @contextmanager
+        ... def open_mean(target, stream):
+        ...     images = []
+        ...     yield Sink(write=images.append, report=lambda: f"{target}: {len(images)} images")
+        ...     np.save(target, np.mean(images, axis=0))
+        >>> is_mean = lambda target: target.endswith(".npy")
+        >>> register_sink(SinkFormat("mean", "mean.npy", "the mean image", is_mean, open_mean))
+    """
+    if any(row.name == known.name for known in SINKS):
+        raise UsageError(f"there is a sink {row.name!r} already; choose another name")
+    SINKS.insert(0, row)
 
 
 def find_sink(target: str) -> SinkFormat:
@@ -36,9 +68,21 @@ def find_sink(target: str) -> SinkFormat:
 
 
 def open_sink(target: str, stream: Stream) -> AbstractContextManager[Sink]:
-    """Open a `--sink` argument for frames of one size and rate; use it in a `with` block.
+    """Open a `--sink` argument for images of one size and rate; use it in a `with` block.
+
+    Args:
+        target: such as `talk.mp4`, `frames/%05d.png` or `sheet.png`; `SINKS` has all patterns.
+        stream: width and height in pixels, and images a second.
+
+    Returns:
+        A context manager of a `Sink`, whose `write` takes images `[H, W, 4]` uint8, RGBA. The
+        output appears whole when the block ends without an error, and not at all otherwise.
 
     Raises:
         UsageError: no such sink, or it cannot be written.
+
+    Example:
+        >>> with open_sink("sheet.png", Stream(256, 256, fps=25)) as sink:
+        ...     sink.write(player.render(expression, pose))
     """
     return find_sink(target).open(target, stream)

@@ -1,10 +1,20 @@
-"""Sources of motion: trackers over UDP, a webcam, recordings; a file and a row of a table each."""
+"""Sources: where motion comes from. One file each; `SOURCES` is the table of all.
+
+    from imavatar_deploy.runtime.sources import open_source
+
+    with open_source("talk") as source:
+        for frame in source.frames:
+            image = player.render(frame.expression, frame.pose)
+
+A tracker of your own needs no row here: it fills an `imavatar_deploy.runtime.Inbox`, which
+`run_live` and `listen` take. `register_source` gives it a name, for this process.
+"""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.errors import UsageError, unknown_name
 
 from . import flame_udp, ifacialmocap, live_link, open_see_face, track, vmc, webcam
 from .source import LiveSource, Protocol, Selection, Source, SourceFormat
@@ -18,6 +28,7 @@ __all__ = [
     "Source",
     "SourceFormat",
     "open_source",
+    "register_source",
 ]
 
 PROTOCOLS: tuple[Protocol, ...] = (
@@ -29,8 +40,32 @@ PROTOCOLS: tuple[Protocol, ...] = (
 )
 """The table of protocols over UDP."""
 
-SOURCES: tuple[SourceFormat, ...] = (webcam.FORMAT, track.FORMAT, *map(datagram_format, PROTOCOLS))
-"""The table of `--source`."""
+SOURCES: list[SourceFormat] = [webcam.FORMAT, track.FORMAT, *map(datagram_format, PROTOCOLS)]
+"""The table of `--source`; the first row that matches a target opens it."""
+
+
+def register_source(row: SourceFormat) -> None:
+    """Add a source of one's own, for `open_source`, `run_live` and `listen` in this process.
+
+    Args:
+        row: its name, and the functions that recognise and open a target. `open` is a context
+            manager of a `Source` (frames in order) or a `LiveSource` (an `Inbox` that a thread
+            fills). It is asked before the rows that are there.
+
+    Raises:
+        UsageError: there is a source of this name already.
+
+    Example:
+        >>> @contextmanager
+        ... def open_nod(target, selection):
+        ...     frames = [FlameFrame(np.zeros(50), nod(t / 30)) for t in range(90)]
+        ...     yield Source(frames, fps=30, edition="openhead", count=90)
+        >>> is_nod = lambda target: target == "nod"
+        >>> register_source(SourceFormat("nod", "nod", "nods for 3 s", is_nod, open_nod))
+    """
+    if any(row.name == known.name for known in SOURCES):
+        raise UsageError(f"there is a source {row.name!r} already; choose another name")
+    SOURCES.insert(0, row)
 
 
 def open_source(
@@ -38,9 +73,22 @@ def open_source(
 ) -> AbstractContextManager[Source | LiveSource]:
     """Open a `--source` argument; use it in a `with` block.
 
+    Args:
+        target: a track's file or folder, the word `talk`, or an address such as `udp://:9000`;
+            `SOURCES` has all patterns.
+        selection: which frames of a recording, how many a second, and whether to loop.
+
+    Returns:
+        A context manager of a `Source` (a recording) or a `LiveSource` (a tracker).
+
     Raises:
         UsageError: no such source.
         InputError: it cannot be read.
+        MissingDependencyError: it needs a package or device that is not there.
+
+    Example:
+        >>> with open_source("talk", Selection(frames=slice(0, 50))) as source:
+        ...     poses = [frame.pose for frame in source.frames]  # 50 of [15] radians
     """
     for row in SOURCES:
         if row.matches(target):

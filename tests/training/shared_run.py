@@ -21,8 +21,8 @@ from disc_dataset import SETTINGS, Disc
 from torch.nn.parallel import DistributedDataParallel
 
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.training import train
 from imavatar_deploy.training.dataset import FrameObservation
-from imavatar_deploy.training.train import train
 
 
 class NanDisc(Disc):

@@ -15,6 +15,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.geometry import Geometry, GeometryNetwork
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.tracing.posed_field import SignedDistance
+from imavatar_deploy.training import train
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.settings import (
     InputSettings,
@@ -23,7 +24,6 @@ from imavatar_deploy.training.settings import (
     TracerSettings,
     TrainSettings,
 )
-from imavatar_deploy.training.train import train
 from imavatar_deploy.training.trainer import Trainer
 from imavatar_deploy.training.validation import LOBE_SHARE
 from imavatar_deploy.training.warm_start.fits import WarmStartSettings

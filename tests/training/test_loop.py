@@ -18,10 +18,10 @@ from imavatar_deploy.errors import InputError, QualityError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.model.variants import VARIANTS
+from imavatar_deploy.training import train
 from imavatar_deploy.training.dataset import FrameObservation
 from imavatar_deploy.training.frame_parameters import FrameParameters
 from imavatar_deploy.training.settings import LossWeights
-from imavatar_deploy.training.train import train
 from imavatar_deploy.training.trainer import Trainer
 
 from ..processes import run_process

@@ -19,8 +19,8 @@ from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.tracks import FlameTrack, flame_params
 from imavatar_deploy.training.commands.train import train
 from imavatar_deploy.training.config_file import read_config
+from imavatar_deploy.training.run_training import DEVICES
 from imavatar_deploy.training.settings import TrainSettings
-from imavatar_deploy.training.train import DEVICES
 
 from ..commands import ROOT
 from ..processes import run_process

@@ -21,7 +21,6 @@ from ..dataset import FaceDataset
 from ..evaluation.from_frames import KIND as FRAMES
 from ..evaluation.markdown import cell
 from ..evaluation.metric import MASKINGS
-from ..evaluation.source import Options
 from ..experiments.command import experiment
 from .table_help import tracer_names
 
@@ -136,29 +135,27 @@ def measure(
     """Measure WHAT against a dataset: a run, a checkpoint, an avatar folder or 'sample'."""
     start = time.perf_counter()
     require_all(REQUIRED, extra=EXTRA)
-    from ..evaluation.perceptual import load_perceptual
-    from ..evaluation.report import write_report
-    from ..evaluation.sources import source_kind
+    from ..evaluation.evaluate import evaluate as evaluate_source
 
     path = _one_of(what, pred)
     ensure_not_input(out, path, *data, lpips_weights, head_model)
-    kind = FRAMES if pred else source_kind(path)
-    perceptual = load_perceptual(lpips_weights) if lpips_weights else None
     truth = FaceDataset.open(
         data, size=size, frames=frames_of(frames), head_model=head_model, edition=edition
     )
-    with kind.open(path, truth, Options(tracer, device)) as source:
-        report = write_report(
-            out,
-            truth,
-            source,
-            MASKINGS["published" if published_masking else "head"],
-            facts={"dataset": ", ".join(map(str, data))},
-            perceptual=perceptual,
-            keep_frames=keep_frames,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    report = evaluate_source(
+        path,
+        truth,
+        out,
+        kind=FRAMES.name if pred else None,
+        masking="published" if published_masking else "head",
+        tracer=tracer,
+        device=device,
+        lpips_weights=lpips_weights,
+        title=", ".join(map(str, data)),
+        keep_frames=keep_frames,
+        overwrite=overwrite,
+        progress=progress,
+    )
     _show(report.title, report.scores)
     click.echo(closing_lines([out], time.perf_counter() - start, [f"less {out / 'report.md'}"]))
 

@@ -142,7 +142,7 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
     start = time.perf_counter()
     require_all(REQUIRED, extra=EXTRA)
     from ..run_folder import RunFolder
-    from ..train import train as run_training
+    from ..run_training import train as run_training
 
     if options["overwrite"]:
         ensure_not_input(

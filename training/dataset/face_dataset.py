@@ -122,7 +122,7 @@ class FaceDataset:
     @classmethod
     def open(
         cls,
-        paths: Sequence[Path],
+        paths: str | Path | Sequence[str | Path],
         *,
         size: int = 256,
         frames: slice | None = None,
@@ -133,8 +133,8 @@ class FaceDataset:
         """Open the videos in `paths`.
 
         Args:
-            paths: video folders, subject folders with videos in them, or the published
-                `subject/subject`.
+            paths: one or several video folders, subject folders with videos in them, or the
+                published `subject/subject`.
             size: side in pixels to which frames are resized.
             frames: selection from all frames, one video after the other.
             videos: names of the videos to use; all when empty.
@@ -144,8 +144,13 @@ class FaceDataset:
         Raises:
             InputError: a folder, file or picture is missing, or the videos do not belong together.
             UsageError: a video is unknown, no frame is selected, or the size is out of range.
+
+        Example:
+            >>> dataset = FaceDataset.open("data/female1", size=256)
+            >>> dataset.observation(0).image.shape, dataset.track.pose.shape
         """
-        folders = find_videos([Path(path) for path in paths], videos)
+        places = [paths] if isinstance(paths, str | Path) else paths
+        folders = find_videos([Path(path) for path in places], videos)
         return cls(
             [Video.read(folder) for folder in folders],
             size=size,

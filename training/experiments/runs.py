@@ -26,9 +26,9 @@ from ..evaluation.metric import MASKINGS
 from ..evaluation.report import MARKER, STRIPS, write_report
 from ..evaluation.source import GroundTruth
 from ..presets import preset
+from ..run_training import train
 from ..settings import TrainSettings
 from ..synthetic import SUBJECTS, synthesise
-from ..train import train
 
 VARIANT = "imavatar"
 """The variant of figures that show one avatar."""

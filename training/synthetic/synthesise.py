@@ -112,7 +112,7 @@ LARGEST = 2048
 
 def synthesise(
     subject: str,
-    out: Path,
+    out: str | Path,
     *,
     which: str = "train",
     frames: int | None = None,
@@ -146,6 +146,10 @@ def synthesise(
 
     Raises:
         UsageError: an unknown name, a number out of range, or `out` cannot be written.
+
+    Example:
+        >>> from imavatar_deploy.training import synthesise
+        >>> synthesise("female1", "data/female1", frames=20, size=128)
     """
     if subject not in SUBJECTS:
         raise unknown_name("subject", subject, SUBJECTS)

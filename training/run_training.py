@@ -122,7 +122,7 @@ def _choose(device: str) -> tuple[str, Any]:
 
 def train(
     dataset: FaceDataset,
-    out: Path,
+    out: str | Path,
     settings: TrainSettings,
     *,
     resume: bool = False,
@@ -132,13 +132,14 @@ def train(
     progress: Progress = silent,
     say: Say = quiet,
 ) -> Path:
-    """Train a head avatar on a dataset.
+    """Train a head avatar on a dataset; `out` becomes the folder of the run, see `RunFolder`.
 
     Args:
         dataset: frames of one subject.
-        out: folder of the run; its files are listed in `run_folder`.
-        settings: settings of the run; its `size` is replaced by that of the dataset. When a run is
-            resumed, pass the settings it was started with: only the length may differ.
+        out: the folder to write.
+        settings: settings of the run, such as `preset("tiny")`; its `size` is replaced by that of the
+            dataset. When a run is resumed, pass the settings it was started with: only the length may
+            differ.
         resume: continue the run in `out`, with the same result as without the interruption.
         overwrite: replace the run in `out`.
         begin_from: checkpoint with the initial weights, instead of a warm start.
@@ -147,13 +148,17 @@ def train(
         say: receives lines about the run.
 
     Returns:
-        The folder of the run.
+        The folder of the run: a checkpoint for `export_avatar` and a source for `evaluate`.
 
     Raises:
         UsageError: `device` is unknown, or `out` exists and is not to be resumed or overwritten.
         InputError: the run or the checkpoint cannot be read, or does not fit the dataset.
         QualityError: a loss is not finite, or the avatar has vanished; the last checkpoint is good.
         MissingDependencyError: a package or the device is not available.
+
+    Example:
+        >>> from imavatar_deploy.training import FaceDataset, preset, train
+        >>> run = train(FaceDataset.open("data/female1"), "run", preset("tiny"), say=print)
     """
     folder = RunFolder(Path(out))
     if overwrite:

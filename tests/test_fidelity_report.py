@@ -1,0 +1,115 @@
+"""The fidelity report from Python: what an export wrote is read back, and repeated without torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from imavatar_deploy.avatar_io import SAMPLE, open_avatar, sha256
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.fidelity import (
+    ParityReport,
+    StageReport,
+    read_fidelity,
+    verify_avatar,
+)
+from imavatar_deploy.fidelity.report import fidelity_of
+from imavatar_deploy.fidelity.stage_metrics import STAGE_NAMES
+
+
+def copy_of_sample(folder: Path) -> Path:
+    shutil.copytree(SAMPLE, folder)
+    return folder
+
+
+def rewrite(folder: Path, name: str, document: object) -> None:
+    """Replace a JSON file of an avatar folder, and its hash with it."""
+    (folder / name).write_text(json.dumps(document), encoding="utf-8")
+    manifest = json.loads((folder / "avatar.json").read_text(encoding="utf-8"))
+    if name in manifest["files"]:
+        manifest["files"][name]["sha256"] = sha256(folder / name)
+        (folder / "avatar.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_a_report_is_read_as_it_was_written() -> None:
+    written = open_avatar("sample").manifest["fidelity"]
+    report = read_fidelity("sample")
+    assert [stage.as_dict() for stage in report.stages] == written["waterfall"]
+    assert [parity.as_dict() for parity in report.parity] == written["parity"]
+    assert tuple(stage.name for stage in report.stages) == STAGE_NAMES
+    assert all(isinstance(stage, StageReport) for stage in report.stages)
+    assert all(isinstance(parity, ParityReport) for parity in report.parity)
+    assert report.passed
+    assert report.drift == ""
+    assert report.surface == written["surface"]
+    assert report.student == written["student"]
+    baked, tensorrt = report.stage("baked"), report.stage("tensorrt")
+    assert baked is not None
+    assert baked.measures["psnr"] == pytest.approx(36.6, abs=0.05)
+    assert tensorrt is not None
+    assert tensorrt.not_run
+    assert report.stage("vulkan") is None
+
+
+def test_a_miss_and_its_reason_are_read() -> None:
+    manifest = json.loads(json.dumps(open_avatar("sample").manifest))
+    written = manifest["fidelity"]
+    written["waterfall"][0]["measures"]["psnr"] = 20.0
+    written["parity"][1]["arrays"]["rgb"]["problem"] = "differs by 0.5"
+    written["drift"] = {"date": "2026-01-02", "reason": "a sketch", "misses": "much"}
+    report = fidelity_of(manifest)
+    assert not report.passed
+    assert "median PSNR 20.0 dB (at least 36.0 dB required" in report.problems()
+    assert "texture.rgb differs by 0.5" in report.problems()
+    assert "a sketch" in report.drift
+
+
+@pytest.mark.parametrize("damage", ["fidelity", "parity", "hop"])
+def test_a_folder_without_a_report_is_refused(tmp_path: Path, damage: str) -> None:
+    folder = copy_of_sample(tmp_path / "avatar")
+    manifest = json.loads((folder / "avatar.json").read_text(encoding="utf-8"))
+    if damage == "fidelity":
+        del manifest["fidelity"]
+    elif damage == "parity":
+        del manifest["fidelity"]["parity"]
+    else:
+        del manifest["fidelity"]["waterfall"][0]["hop"]
+    rewrite(folder, "avatar.json", manifest)
+    with pytest.raises(InputError, match="no usable fidelity report"):
+        read_fidelity(folder)
+
+
+def test_the_sample_is_verified_from_python() -> None:
+    report = verify_avatar("sample")
+    assert report.passed
+    assert report.missed() == 0
+    assert report.path == SAMPLE
+    assert report.files == len(open_avatar("sample").manifest["files"])
+    assert {parity.subject for parity in report.parity} == {"texture", "runtime", "student loop"}
+    assert [stage.name for stage in report.stages] == ["all up to onnx", "all up to student"]
+    for stage in report.stages:
+        assert 30.0 < stage.measures["psnr"] < 60.0
+    assert report.checks == (*report.parity, *report.stages)
+    assert report.engines_not_run == {}
+
+
+def test_a_miss_is_reported_and_not_raised(tmp_path: Path) -> None:
+    folder = copy_of_sample(tmp_path / "avatar")
+    name = "golden/tolerances.json"
+    limits = json.loads((folder / name).read_text(encoding="utf-8"))
+    limits["baked"]["psnr"] = 90.0
+    rewrite(folder, name, limits)
+    report = verify_avatar(folder)
+    assert not report.passed
+    assert report.missed() == 2, "both ways to colour pixels"
+    assert "median PSNR" in report.problems()
+
+
+def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
+    folder = copy_of_sample(tmp_path / "avatar")
+    (folder / "student.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="was changed or damaged"):
+        verify_avatar(folder)
