@@ -47,7 +47,7 @@ def _component_choices() -> str:
 
 def _list_formats(context: click.Context, option: click.Parameter, asked: bool) -> None:
     """Show the table and end, before the arguments that an export needs are missed."""
-    if asked:
+    if asked and not context.resilient_parsing:  # as it is while a shell completes the line
         require("torch", extra=EXTRA)
         from ..formats.table import FORMATS
         from .options import format_table
