@@ -39,7 +39,8 @@ def test_citation_names_the_paper() -> None:
     (paper,) = read("CITATION.cff")["references"]
     names = [author["family-names"] for author in paper["authors"]]
     assert names == ["Zheng", "Fernández Abrevaya", "Bühler", "Chen", "Black", "Hilliges"]
-    assert paper["title"].startswith("I M Avatar") and paper["year"] == 2022
+    assert paper["title"].startswith("I M Avatar")
+    assert paper["year"] == 2022
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -68,4 +69,5 @@ def test_workflow_runs_what_contributors_run() -> None:
 def test_security_policy_supports_this_version() -> None:
     policy = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     minor = re.match(r"\d+\.\d+", PROJECT["version"])
-    assert minor and f"Today that is {minor[0]}." in policy
+    assert minor
+    assert f"Today that is {minor[0]}." in policy

@@ -65,6 +65,8 @@ def is_constant(value: object) -> bool:
 
 def summary(name: str, value: object) -> str:
     """The first line of a docstring."""
+    if name == "__version__":
+        return "Version of the package, a string."
     lines = comment_of(name, value) if is_constant(value) else [inspect.getdoc(value) or ""]
     return "\n".join(lines).partition("\n")[0]
 
