@@ -1,10 +1,10 @@
-# Two commands for newcomers: `make demo` and `make test`. Both build their own environment in .venv first.
+# For newcomers: `make demo`, `make test` and `make docs`. Each builds its own environment in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := demo
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/imavatar-export sample --format onnx --out $(OUT)/avatar --overwrite
@@ -24,6 +24,10 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/pip install --quiet --no-deps --target build/installed .
 	cd build/installed && ../../$(BIN)/mypy --config-file ../../pyproject.toml
 
+docs: $(VENV)/docs.stamp
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/docs
+	@echo "open build/docs/index.html"
+
 $(VENV)/demo.stamp: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "imavatar-deploy needs Python 3.10 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +36,10 @@ $(VENV)/demo.stamp: pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/docs.stamp: $(VENV)/demo.stamp
+	$(BIN)/pip install --quiet --editable '.[docs,train]'
 	touch $@
 
 clean:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from imavatar_deploy.cli.command import ENDINGS, Command, closing_lines
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import human_bytes, tell
 
+from .commands import all_commands
 from .processes import started
 
 TREE = [
@@ -55,6 +57,18 @@ def test_help_lists_exit_codes() -> None:
         "Exit codes: 0 done"
         in CliRunner().invoke(failing(errors.UsageError("no")), ["--help"]).output
     )
+
+
+@pytest.mark.parametrize("typed", sorted(all_commands()))
+def test_every_command_and_group_has_a_version(typed: str) -> None:
+    result = CliRunner().invoke(all_commands()[typed], ["--version"], prog_name=typed)
+    assert result.exit_code == 0
+    assert result.stdout == f"{typed} (imavatar-deploy) {version('imavatar-deploy')}\n"
+
+
+def test_a_version_is_that_of_the_program() -> None:
+    run = CliRunner().invoke(all_commands()["imavatar-data"], ["synth", "--version"], prog_name="x")
+    assert run.stdout == f"x (imavatar-deploy) {version('imavatar-deploy')}\n"
 
 
 def test_missing_package_says_the_line_that_brings_it() -> None:

@@ -47,7 +47,7 @@ def _component_choices() -> str:
 
 def _list_formats(context: click.Context, option: click.Parameter, enabled: bool) -> None:
     """Print the table of formats and exit, before the arguments of an export are required."""
-    if enabled:
+    if enabled and not context.resilient_parsing:  # as it is while a shell completes the line
         require("torch", extra=EXTRA)
         from ..formats.table import FORMATS
         from .options import format_table

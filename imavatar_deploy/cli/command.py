@@ -9,11 +9,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -52,7 +54,7 @@ def start(module: str, command: str) -> None:
     # By default torch's threads spin while they wait and take the cores from other processes: an
     # evaluation of one minute took ten beside a training.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with tolerant_streams():
+    with _streams():
         try:
             run = getattr(importlib.import_module(module), command)
         except ImavatarError as error:
@@ -64,8 +66,60 @@ def start(module: str, command: str) -> None:
         run()
 
 
+def _streams() -> AbstractContextManager[None]:
+    """Streams that tolerate any output; for shell completions, which click prints as bytes, none."""
+    program = Path(sys.argv[0]).stem
+    completion = f"_{program}_COMPLETE".replace("-", "_").upper()
+    return nullcontext() if os.environ.get(completion) else tolerant_streams()
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP arrived; its argument is the signal's number. Handled like Ctrl-C."""
+
+
+def _show_version(context: click.Context, option: click.Parameter, requested: bool) -> None:
+    """Print name and version of the program and end; the callback of `--version`."""
+    if requested and not context.resilient_parsing:
+        program = Path(context.find_root().info_name or "").stem
+        click.echo(f"{program} (imavatar-deploy) {version('imavatar-deploy')}")
+        context.exit()
+
+
+def version_option() -> click.Option:
+    """Return a new `--version`, which every command and every group of commands has."""
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+        help="Show the version and exit.",
+    )
+
+
+class _TextOrPath(click.types.StringParamType):
+    """Text for which a shell completes names of files: a source, a sink or an avatar may be one."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Ask the shell for files; click calls this."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+def complete_files(params: Sequence[click.Parameter]) -> None:
+    """Let a shell complete names of files where a parameter takes any text."""
+    for param in params:
+        if param.type is click.STRING:
+            param.type = _TextOrPath()
+
+
+class CommandGroup(click.Group):
+    """A group of commands; like each of them it has `--version`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(version_option())
 
 
 ENDINGS = [getattr(signal, name) for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name)]
@@ -107,13 +161,13 @@ class Command(click.Command):
         self._interrupted = interrupted
         kwargs["epilog"] = f"{kwargs.get('epilog') or ''}\n\n{EXIT_CODES}"
         super().__init__(*args, **kwargs)
-        self.params.append(
-            click.Option(["--debug"], is_flag=True, help="Show the traceback of an error.")
-        )
+        debug = click.Option(["--debug"], is_flag=True, help="Show the traceback of an error.")
+        self.params += [debug, version_option()]
+        complete_files(self.params)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run as a program; report a full disk in one sentence."""
-        with tolerant_streams():
+        with _streams():
             try:
                 return super().main(*args, **kwargs)
             except OSError as error:

@@ -11,7 +11,7 @@ import click
 
 from imavatar_deploy.errors import MissingDependencyError, UsageError
 
-from .command import Command
+from .command import Command, complete_files
 
 UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
 """Seconds in each unit of a duration."""
@@ -57,6 +57,7 @@ class GroupedCommand(Command):
         super().__init__(*args, **kwargs)
         self._groups = groups
         self.params += [option for group in groups for option in group.options]
+        complete_files(self.params)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help of all options; click calls this."""

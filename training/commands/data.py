@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imavatar_deploy.atomic import ensure_not_input
-from imavatar_deploy.cli.command import EXIT_CODES, Command, closing_lines, progress
+from imavatar_deploy.cli.command import EXIT_CODES, Command, CommandGroup, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.optional import require_all
@@ -31,13 +31,14 @@ SUBJECTS = "female1|female2|male1|male2"
 
 
 @click.group(
+    cls=CommandGroup,
     epilog=f"""\b
 Examples:
   imavatar-data synth --subject female1 --out data/female1
   imavatar-data check data/female1 --preview sheet.png
   imavatar-data convert checkpoint flame_params.json
 
-{EXIT_CODES}"""
+{EXIT_CODES}""",
 )
 def data() -> None:
     """Make and check datasets in the published layout, and convert trackers' files to it.

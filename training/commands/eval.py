@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imavatar_deploy.atomic import ensure_not_input
-from imavatar_deploy.cli.command import EXIT_CODES, Command, closing_lines, progress
+from imavatar_deploy.cli.command import EXIT_CODES, Command, CommandGroup, closing_lines, progress
 from imavatar_deploy.cli.options import FRAMES_HELP, FRAMES_METAVAR, TableOption, frames_of
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.optional import require_all
@@ -37,12 +37,13 @@ REQUIRED = ("torch", "igl", "skimage.measure", "scipy.spatial")
 """Modules that `measure` needs, checked before it starts."""
 
 
-class WithDefault(click.Group):
+class WithDefault(CommandGroup):
     """A command group with a default command, whose name may be left out."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert the name of the default command unless a command or --help comes first."""
-        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+        """Insert the default command's name where no command and no option of the group is first."""
+        own = {name for option in self.get_params(ctx) for name in option.opts}
+        if args and args[0] not in {*self.commands, *own}:
             args = [MEASURE, *args]
         return super().parse_args(ctx, args)
 
