@@ -157,17 +157,15 @@ def axis_angles_of_matrices(matrices: Any) -> Float32[Array, "... 3"]:
     m = np.asarray(matrices, dtype=np.float64)
     # Four times each product of two components of the quaternion. The row with the largest diagonal
     # element is free of cancellation.
-    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    wx, wy, wz = (
-        m[..., 2, 1] - m[..., 1, 2],
-        m[..., 0, 2] - m[..., 2, 0],
-        m[..., 1, 0] - m[..., 0, 1],
-    )
-    xy, xz, yz = (
-        m[..., 0, 1] + m[..., 1, 0],
-        m[..., 0, 2] + m[..., 2, 0],
-        m[..., 1, 2] + m[..., 2, 1],
-    )
+    xx = m[..., 0, 0]
+    yy = m[..., 1, 1]
+    zz = m[..., 2, 2]
+    wx = m[..., 2, 1] - m[..., 1, 2]
+    wy = m[..., 0, 2] - m[..., 2, 0]
+    wz = m[..., 1, 0] - m[..., 0, 1]
+    xy = m[..., 0, 1] + m[..., 1, 0]
+    xz = m[..., 0, 2] + m[..., 2, 0]
+    yz = m[..., 1, 2] + m[..., 2, 1]
     products = np.stack(
         [
             np.stack([1 + xx + yy + zz, wx, wy, wz], axis=-1),

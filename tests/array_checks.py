@@ -174,7 +174,8 @@ def matches(value: Any, hint: Any) -> bool:
     """Whether a value agrees with the array types in a hint; other types are mypy's to check."""
     if isinstance(hint, type) and issubclass(hint, AbstractArray):
         return isinstance(value, hint)
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    parts = typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(
             matches(value, part) if names_array(part) else _is(value, part) for part in parts

@@ -40,7 +40,9 @@ class Blocking:
 def call(arguments: list[str]) -> dict[str, Any]:
     """Call a command as its console script does; the exit code of a traceback is None."""
     module, _, attribute = PROJECT["scripts"][arguments[0]].partition(":")
-    out, err, code = io.StringIO(), io.StringIO(), 0
+    out = io.StringIO()
+    err = io.StringIO()
+    code = 0
     sys.argv = list(arguments)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

@@ -70,7 +70,8 @@ STRANGE: list[Any] = [
 def with_a_strange_value(draw: st.DrawFn, document: Any) -> str:
     """Draw the JSON of a document in which one value is replaced."""
     changed = json.loads(json.dumps(document))
-    place, key = {"": changed}, ""
+    place = {"": changed}
+    key = ""
     while isinstance(place[key], dict | list) and place[key] and draw(st.integers(0, 5)):
         place = place[key]
         keys = sorted(place) if isinstance(place, dict) else range(len(place))

@@ -14,7 +14,8 @@ from imavatar_deploy.rendering.workers import Workers
 
 from .array_checks import ArrayTypeError, checked, checked_fields
 
-POINTS, WEIGHTS = np.zeros((4, 3), dtype=np.float32), np.ones(4, dtype=np.float32)
+POINTS = np.zeros((4, 3), dtype=np.float32)
+WEIGHTS = np.ones(4, dtype=np.float32)
 
 
 def scaled(

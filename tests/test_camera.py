@@ -49,7 +49,9 @@ def test_a_point_on_a_pixels_ray_projects_to_that_pixel(
     reference: Path, sequence: str, name: str
 ) -> None:
     camera, golden = golden_render(reference, sequence, name)
-    lens, pose, uv = golden["intrinsics"], golden["cam_pose"], golden["uv"]
+    lens = golden["intrinsics"]
+    pose = golden["cam_pose"]
+    uv = golden["uv"]
     # The published generator: z = -1, x = -(u - cx) / fx, y = -(v - cy) / fy, with its negative fx.
     rays = -np.column_stack(
         [
@@ -94,7 +96,8 @@ def test_opencv_projects_alike(turn: Any, move: Any, lens: Any, size: Any) -> No
     camera = Camera(
         np.column_stack([rotation, translation]).astype(np.float32), np.array(lens, np.float32)
     )
-    (width, height), flip = size, np.diag([1.0, -1.0, -1.0])
+    (width, height) = size
+    flip = np.diag([1.0, -1.0, -1.0])
     matrix = np.array(
         [[lens[0] * width, 0, lens[2] * width], [0, lens[1] * height, lens[3] * height], [0, 0, 1]]
     )

@@ -37,7 +37,8 @@ Run = subprocess.CompletedProcess[str]
 
 def python(*arguments: str, where: Path, site: Path | None = None) -> Run:
     """Run Python in the folder `where`; with `site`, the package is installed only there."""
-    command, environment = [sys.executable], dict(os.environ)
+    command = [sys.executable]
+    environment = dict(os.environ)
     if site:
         command.append("-S")  # without the finder of an editable install
         dependencies = [path for path in sys.path if Path(path).name.endswith("-packages")]

@@ -22,7 +22,8 @@ def defined() -> dict[str, type[Exception]]:
 
 def drawn_parents() -> dict[str, str]:
     """Return name -> parent, from the indentation in the docstring."""
-    trail, parents = ["Exception"], {}
+    trail = ["Exception"]
+    parents = {}
     for line in DRAWN.finditer(str(errors.__doc__)):
         depth = len(line["bars"]) // 4
         parents[line["name"]] = trail[depth - 1]

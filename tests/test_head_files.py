@@ -91,7 +91,8 @@ class TestNpz:
         archive = HeadModel.load(reference / "openhead.npz", edition="openhead")
         pickled = HeadModel.load(reference / "openhead_flame.pkl", edition="openhead")
         for field in fields(HeadModel):
-            one, other = getattr(archive, field.name), getattr(pickled, field.name)
+            one = getattr(archive, field.name)
+            other = getattr(pickled, field.name)
             if isinstance(one, np.ndarray):
                 np.testing.assert_allclose(one, other, rtol=0, atol=1e-8)
 
@@ -178,7 +179,8 @@ class Chumpy:
 class TestChumpy:
     @pytest.mark.parametrize("protocol", [0, 1, 2, 4])
     def test_stored_arrays(self, tmp_path: Path, expected: HeadModel, protocol: int) -> None:
-        arrays, chumpy = flame(), Chumpy()
+        arrays = flame()
+        chumpy = Chumpy()
         whole = chumpy.make(
             "chumpy.ch", "Ch", x=np.concatenate([np.zeros((1, 3, 400)), arrays["shapedirs"]])
         )

@@ -109,7 +109,8 @@ class TestEyes:
     def test_joint_is_in_the_middle_of_the_eyeball(
         self, head: HeadModel, bone: int, group: str, side: int
     ) -> None:
-        joint, ball = head.joints(NEUTRAL)[bone], head.template[part(head, group)]
+        joint = head.joints(NEUTRAL)[bone]
+        ball = head.template[part(head, group)]
         assert side * joint[0] > 0.02
         assert np.abs(joint - ball.mean(axis=0)).max() < 2e-4
 
@@ -198,7 +199,8 @@ class TestJaw:
 
 def test_neck_carries_head_and_leaves_shoulders(head: HeadModel) -> None:
     distance = moved(head, pose=turned(1, 0, 0.5, 0))
-    top, hem = head.template[:, 1].argmax(), head.template[:, 1] < -0.205
+    top = head.template[:, 1].argmax()
+    hem = head.template[:, 1] < -0.205
     assert distance[hem].max() < 5e-3
     assert distance[head.template[:, 2].argmax()] > 0.04
     assert distance[top] > 5e-3

@@ -147,7 +147,8 @@ def test_iou_counts_as_sets_do(seed: int) -> None:
 
 
 def test_iou_of_the_extremes() -> None:
-    full, empty = np.ones((3, 4), bool), np.zeros((3, 4), bool)
+    full = np.ones((3, 4), bool)
+    empty = np.zeros((3, 4), bool)
     assert (iou(full, full), iou(full, empty), iou(empty, empty)) == (1.0, 0.0, 1.0)
 
 

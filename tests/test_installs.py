@@ -49,7 +49,8 @@ def distributions(extras: str) -> set[str]:
     requirements = list(PROJECT["dependencies"])
     for extra in filter(None, extras.split(",")):
         requirements += EXTRAS[extra]
-    names, todo = {"imavatar-deploy"}, [Requirement(line) for line in requirements]
+    names = {"imavatar-deploy"}
+    todo = [Requirement(line) for line in requirements]
     done = set()
     while todo:
         requirement = todo.pop()

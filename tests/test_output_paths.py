@@ -28,7 +28,8 @@ from imavatar_deploy.runtime.commands.run import run
 from imavatar_deploy.training.run_folder import RunFolder
 from imavatar_deploy.training.settings import TrainSettings
 
-NULL, FULL = (1, 3), (1, 7)
+NULL = (1, 3)
+FULL = (1, 7)
 """Major and minor numbers of devices on Linux, of which the tests create nodes."""
 
 
@@ -85,10 +86,12 @@ class TestLinks:
         there: bool,
         relative: bool,
     ) -> None:
-        elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
+        elsewhere = tmp_path / "elsewhere"
+        here = tmp_path / "here"
         elsewhere.mkdir()
         here.mkdir()
-        target, link = elsewhere / "real", here / "link.json"
+        target = elsewhere / "real"
+        link = here / "link.json"
         if there:
             target.write_text("old", encoding="utf-8")
         middle = here / "middle"
@@ -119,7 +122,8 @@ class TestLinks:
 
     @pytest.mark.parametrize("there", [True, False])
     def test_a_folder_behind_a_link_is_written(self, tmp_path: Path, there: bool) -> None:
-        real, link = tmp_path / "disk" / "real", tmp_path / "link"
+        real = tmp_path / "disk" / "real"
+        link = tmp_path / "link"
         real.parent.mkdir()
         if there:
             real.mkdir()
@@ -147,7 +151,8 @@ class TestLinks:
 
     @pytest.mark.parametrize("there", [True, False])
     def test_a_run_behind_a_link_is_begun_anew(self, tmp_path: Path, there: bool) -> None:
-        real, link = tmp_path / "disk" / "run", tmp_path / "link"
+        real = tmp_path / "disk" / "run"
+        link = tmp_path / "link"
         link.symlink_to(real)
         if there:
             RunFolder(real).begin(TrainSettings())
@@ -171,7 +176,8 @@ class TestWhatIsNoFile:
         assert stat.S_ISCHR(full.lstat().st_mode)
 
     def test_a_pipe_is_written_through(self, tmp_path: Path, writing: Write) -> None:
-        pipe, read = tmp_path / "pipe", []
+        pipe = tmp_path / "pipe"
+        read = []
         os.mkfifo(pipe)
         reader = threading.Thread(target=lambda: read.append(pipe.read_text("utf-8")), daemon=True)
         reader.start()

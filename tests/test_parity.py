@@ -34,7 +34,8 @@ def test_difference_names_place_size_and_the_tolerance_that_would_pass() -> None
 
 
 def test_relative_part_counts_with_the_reference() -> None:
-    reference, candidate = {"x": np.array([100.0, 1.0])}, {"x": np.array([100.9, 1.0])}
+    reference = {"x": np.array([100.0, 1.0])}
+    candidate = {"x": np.array([100.9, 1.0])}
     assert compare("x", reference, candidate, {"x": Tolerance(0.0, relative=1e-2)}).passed
     assert not compare("x", reference, candidate, {"x": Tolerance(0.0, relative=1e-3)}).passed
 

@@ -11,8 +11,10 @@ from imavatar_deploy.tracks.edit import retimed
 
 def turning(*angles: float) -> FlameTrack:
     """A track in which the neck rotates about +Y and the first expression increases with it."""
-    expression, pose = np.zeros((len(angles), 50)), np.zeros((len(angles), 15))
-    expression[:, 0], pose[:, 4] = angles, angles
+    expression = np.zeros((len(angles), 50))
+    pose = np.zeros((len(angles), 15))
+    expression[:, 0] = angles
+    pose[:, 4] = angles
     return FlameTrack(expression, pose, fps=10)
 
 
@@ -40,7 +42,8 @@ def test_bones_take_the_shorter_way() -> None:
 
 def test_two_axes_meet_in_the_middle_of_the_arc() -> None:
     pose = np.zeros((2, 15))
-    pose[0, 6], pose[1, 7] = 1.0, 0.8
+    pose[0, 6] = 1.0
+    pose[1, 7] = 0.8
     middle = retimed(FlameTrack(np.zeros((2, 50)), pose, fps=10), 20).pose[1]
     ends = rotations(pose.astype(np.float32))[:, 2]
     between = rotations(middle)[2]

@@ -12,7 +12,8 @@ import pytest
 from imavatar_deploy.tracks import FlameTrack, read_track
 
 ROOT = Path(__file__).resolve().parents[1]
-JAW_X, NECK_Y = 6, 4
+JAW_X = 6
+NECK_Y = 4
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,8 @@ def unlimited(source: str) -> Iterator[tuple[int, str]]:
                 (node.lineno, alias.name) for alias in node.names if alias.name == "multiprocessing"
             )
     for node in calls:
-        function, keywords = node.func, {keyword.arg for keyword in node.keywords}
+        function = node.func
+        keywords = {keyword.arg for keyword in node.keywords}
         name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
         owner = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
         if (owner == "subprocess" and name in STARTERS and "timeout" not in keywords) or (

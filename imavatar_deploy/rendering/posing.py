@@ -225,7 +225,9 @@ def _add_detail(
                 )
         length = np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
         scale = np.float32(1.0) / length if length > 0 else np.float32(0.0)
-        n[0], n[1], n[2] = n[0] * scale, n[1] * scale, n[2] * scale
+        n[0] *= scale
+        n[1] *= scale
+        n[2] *= scale
 
 
 @kernel
@@ -259,4 +261,6 @@ def _gather(
             z += crosses[face, 2]
         length = np.sqrt(x * x + y * y + z * z)
         scale = np.float32(1.0) / length if length > 0 else np.float32(0.0)
-        normals[vertex, 0], normals[vertex, 1], normals[vertex, 2] = x * scale, y * scale, z * scale
+        normals[vertex, 0] = x * scale
+        normals[vertex, 1] = y * scale
+        normals[vertex, 2] = z * scale

@@ -170,7 +170,9 @@ def _first_layer(layers: Layers, block: Block) -> None:
     for lane in range(LANES):
         length = np.sqrt(nx[lane] * nx[lane] + ny[lane] * ny[lane] + nz[lane] * nz[lane])
         scale = ONE / max(length, NO_LENGTH)
-        nx[lane], ny[lane], nz[lane] = nx[lane] * scale, ny[lane] * scale, nz[lane] * scale
+        nx[lane] *= scale
+        ny[lane] *= scale
+        nz[lane] *= scale
     for unit in range(len(block.first)):
         a = layers.normal[unit, 0]
         b = layers.normal[unit, 1]
@@ -194,8 +196,10 @@ def _second_layer(layers: Layers, block: Block) -> None:
                 b += w[unit + 1, i] * x
                 c += w[unit + 2, i] * x
                 d += w[unit + 3, i] * x
-            block.second[unit, lane], block.second[unit + 1, lane] = max(a, ZERO), max(b, ZERO)
-            block.second[unit + 2, lane], block.second[unit + 3, lane] = max(c, ZERO), max(d, ZERO)
+            block.second[unit, lane] = max(a, ZERO)
+            block.second[unit + 1, lane] = max(b, ZERO)
+            block.second[unit + 2, lane] = max(c, ZERO)
+            block.second[unit + 3, lane] = max(d, ZERO)
 
 
 @fused_kernel

@@ -116,10 +116,12 @@ def test_surface_normals_agree_with_the_plain_way(avatar: Avatar, workers: Worke
 def test_detail_turns_with_the_head(workers: Workers) -> None:
     """Normals with detail rotate with the head."""
     avatar = tiny_avatar(bones=5)
-    still, turned = np.zeros(15, dtype=np.float32), np.zeros(15, dtype=np.float32)
+    still = np.zeros(15, dtype=np.float32)
+    turned = np.zeros(15, dtype=np.float32)
     turned[:3] = 0.3, -0.8, 0.5
     neutral = np.zeros(50, dtype=np.float32)
-    normals, animator = SurfaceNormals(avatar, workers), Animator(avatar, workers)
+    normals = SurfaceNormals(avatar, workers)
+    animator = Animator(avatar, workers)
     before = normals(animator(neutral, still)).copy()
     after = normals(animator(neutral, turned))
     np.testing.assert_allclose(after, before @ rotations(turned)[0].T, atol=1e-4)

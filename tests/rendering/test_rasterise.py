@@ -14,7 +14,8 @@ from ..shapes import closed_sphere
 
 Float = NDArray[np.float32]
 
-WIDTH, HEIGHT = 48, 40
+WIDTH = 48
+HEIGHT = 40
 PIXELS = np.eye(3, 4, dtype=np.float32)
 """Image matrix for vertices that are (column w, row w, w) already."""
 
@@ -180,7 +181,8 @@ def test_interpolation_is_perspective_correct(workers: Workers) -> None:
     fragments = draw(floor, [0, 1, 2], workers, matrix=camera.image_matrix(WIDTH, HEIGHT))
     covered = fragments.triangle >= 0
     depth = fragments.barycentrics[covered] @ (4.0 - floor[:, 2])
-    fy, cy = camera.intrinsics[1] * HEIGHT, camera.intrinsics[3] * HEIGHT
+    fy = camera.intrinsics[1] * HEIGHT
+    cy = camera.intrinsics[3] * HEIGHT
     expected = 0.5 * fy / (np.nonzero(covered)[0] - cy)
     assert np.ptp(expected) > 5
     np.testing.assert_allclose(depth, expected, rtol=1e-4)
@@ -193,7 +195,8 @@ def test_near_plane_cuts(workers: Workers) -> None:
     middle = draw(floor, [0, 1, 2], workers, matrix=camera.image_matrix(WIDTH, HEIGHT)).triangle[
         :, WIDTH // 2
     ]
-    fy, cy = camera.intrinsics[1] * HEIGHT, camera.intrinsics[3] * HEIGHT
+    fy = camera.intrinsics[1] * HEIGHT
+    cy = camera.intrinsics[3] * HEIGHT
     below = np.arange(HEIGHT) > cy
     depth = 0.031 * fy / np.maximum(np.arange(HEIGHT) - cy, 1e-9)
     assert (depth[below] < NEAR).any()

@@ -157,10 +157,8 @@ def test_sparse_moves_jaw_and_eyes_and_says_so(head: HeadModel) -> None:
 
 def test_map_is_a_matrix_and_a_bias(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    matrix, bias = (
-        random.normal(size=(52, 59)).astype(np.float32),
-        random.normal(size=59).astype(np.float32),
-    )
+    matrix = random.normal(size=(52, 59)).astype(np.float32)
+    bias = random.normal(size=59).astype(np.float32)
     write_map(ExpressionMap(ARKIT, "flame2020", matrix, bias), tmp_path / "map.npz")
     retarget = find_retarget(ARKIT, "flame2020", (), map_file=tmp_path / "map.npz")
     weights, pose = any_face()

@@ -46,7 +46,8 @@ class TestOurs:
     @pytest.mark.parametrize("source", INPUTS)
     def test_comes_back(self, tmp_path: Path, source: str) -> None:
         random = np.random.default_rng(1)
-        matrix, bias = random.normal(size=(len(INPUTS[source]), 59)), random.normal(size=59)
+        matrix = random.normal(size=(len(INPUTS[source]), 59))
+        bias = random.normal(size=59)
         chart = ExpressionMap(
             source, "flame2020", matrix.astype(np.float32), bias.astype(np.float32), FIT
         )

@@ -110,7 +110,8 @@ class TestReading:
 
 class TestRig:
     def test_hinge_finds_angle_and_axis(self, rig: ModuleType) -> None:
-        rest, centre = np.random.default_rng(0).normal(size=(9, 3)), np.array([0.0, -0.04, 0.02])
+        rest = np.random.default_rng(0).normal(size=(9, 3))
+        centre = np.array([0.0, -0.04, 0.02])
         angle, point = rig.hinge(rest, (rest - centre) @ rig.about_x(0.4).T + centre)
         assert angle == pytest.approx(0.4)
         np.testing.assert_allclose(point, centre, atol=1e-12)
@@ -119,7 +120,8 @@ class TestRig:
         np.testing.assert_allclose(rig.about_x(0.4), rotations(np.array([0.4, 0, 0]))[0], atol=1e-6)
 
     def test_regressor_row_hits_the_joint(self, rig: ModuleType) -> None:
-        template, joint = np.random.default_rng(0).normal(size=(20, 3)), np.array([0.1, 0.2, 0.3])
+        template = np.random.default_rng(0).normal(size=(20, 3))
+        joint = np.array([0.1, 0.2, 0.3])
         ring = np.arange(20) % 2 == 0
         row = rig.least_norm_row(template, ring, joint)
         np.testing.assert_allclose(row @ template, joint)
@@ -135,12 +137,16 @@ class TestRig:
     def test_corrective_makes_skinning_give_the_morph(self, rig: ModuleType) -> None:
         """At the opening angle `HeadModel.vertices` equals the morph."""
         random = np.random.default_rng(0)
-        template, morph = random.normal(size=(8, 3)), random.normal(size=(8, 3))
-        jaw, hinge_at, angle = random.uniform(size=8), np.array([0.0, -0.04, 0.02]), 0.4255
+        template = random.normal(size=(8, 3))
+        morph = random.normal(size=(8, 3))
+        jaw = random.uniform(size=8)
+        hinge_at = np.array([0.0, -0.04, 0.02])
+        angle = 0.4255
         regressor = np.zeros((5, 8))
         regressor[2] = rig.least_norm_row(template, np.ones(8, dtype=bool), hinge_at)
         weights = np.zeros((8, 5))
-        weights[:, 1], weights[:, 2] = 1 - jaw, jaw
+        weights[:, 1] = 1 - jaw
+        weights[:, 2] = jaw
         head = HeadModel(
             template=template.astype(np.float32),
             faces=np.zeros((1, 3), dtype=np.int32),

@@ -75,7 +75,8 @@ class FakeCuda:
         return (CudaError.cudaSuccess,)
 
     def cudaStreamEndCapture(self, stream: int) -> tuple[CudaError, Any]:
-        captured, self.capturing = self.capturing, None
+        captured = self.capturing
+        self.capturing = None
         return CudaError.cudaSuccess, captured
 
     def cudaGraphInstantiate(self, graph: Any, flags: int) -> tuple[CudaError, Any]:
@@ -113,7 +114,8 @@ class FakeTensorrt:
 
 class FakeEngine:
     def __init__(self, trt: FakeTensorrt, plan: bytes) -> None:
-        self.trt, self.plan = trt, plan
+        self.trt = trt
+        self.plan = plan
 
     def create_runtime_config(self) -> Any:
         return self

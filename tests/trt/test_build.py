@@ -115,7 +115,8 @@ class TestTensorrt:
 
     def test_timing_cache_goes_in_and_comes_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         fake = MagicMock(__version__="11.4.0.106")
-        fake.ILogger, fake.nptype = type("ILogger", (), {}), lambda dtype: np.float32
+        fake.ILogger = type("ILogger", (), {})
+        fake.nptype = lambda dtype: np.float32
         builder, config = (
             fake.Builder.return_value,
             fake.Builder.return_value.create_builder_config.return_value,

@@ -65,7 +65,8 @@ def test_an_engine_that_can_run_runs(engine_folder: Path, device: FakeCuda, poli
 def test_a_player_on_an_engine_draws_what_it_draws_on_the_cpu(
     engine_folder: Path, device: FakeCuda
 ) -> None:
-    expression, pose = np.full(50, 0.2), np.zeros(15)
+    expression = np.full(50, 0.2)
+    pose = np.zeros(15)
     for shading in ("vertex", "pixel"):
         images = []
         for backend in ("cpu", "tensorrt"):

@@ -18,7 +18,8 @@ class FakeCuda:
     """A fake libcuda with some devices."""
 
     def __init__(self, *devices: tuple[str, int, int], start: int = 0) -> None:
-        self.devices, self.start = devices, start
+        self.devices = devices
+        self.start = start
 
     def cuInit(self, flags: int) -> int:
         assert flags == 0

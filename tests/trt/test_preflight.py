@@ -16,7 +16,8 @@ from imavatar_deploy.trt.sidecar import Sidecar, plan_path, read_sidecar
 from .conftest import GPU
 from .fakes import FakeCuda
 
-HOPPER, TURING = Device("NVIDIA H100", "sm90"), Device("NVIDIA T4", "sm75")
+HOPPER = Device("NVIDIA H100", "sm90")
+TURING = Device("NVIDIA T4", "sm75")
 
 
 @pytest.mark.usefixtures("cuda")

@@ -54,7 +54,8 @@ def test_a_runtime_that_captures_by_itself_is_told_to(
 ) -> None:
     rtx = replace(flavours.FLAVOURS["tensorrt-rtx"], module="tensorrt")
     monkeypatch.setitem(flavours.FLAVOURS, "tensorrt", rtx)
-    session, trt = session_of(engine_folder), sys.modules["tensorrt"]
+    session = session_of(engine_folder)
+    trt = sys.modules["tensorrt"]
     assert trt.strategies == [FakeTensorrt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE]
     for _ in range(3):
         run_graph(session, some_inputs(4))
