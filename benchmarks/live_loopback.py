@@ -1,10 +1,11 @@
-"""A brisk head-shake over a real socket and a bad network: what the head does, against drawing packets as they come.
+"""A fast head-shake over a real socket and a simulated bad network, with and without filtering.
 
     python benchmarks/live_loopback.py [--seconds 30]
 
-Another process sends `live_motion.shake` at 30 a second, with a tracker's noise, through a network that loses, delays,
-doubles and turns round; it is asked for 60 times a second in real time. Figures as in `live_motion.py`; here the
-latency includes the network's.
+Another process sends `live_motion.shake` at 30 packets a second, with a tracker's noise, through a
+network that loses, delays, duplicates and reorders them. The pose is read 60 times a second in real
+time, from the motion pipeline and from the newest packet. Figures are those of `live_motion.py`;
+the latency includes that of the network.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 
 import click
 import numpy as np
-from live_motion import DISPLAY, WAY, Shown, judged, observations, shake
+from live_motion import DISPLAY, WAY, Shown, figures, observations, shake
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.runtime.live.api import listen
@@ -24,44 +25,50 @@ from imavatar_deploy.runtime.live.render_loop import RealTime
 from imavatar_deploy.runtime.streams.bad_network import BadNetwork
 from imavatar_deploy.runtime.streams.flame_packet import decode, encode
 
-PORT, AGAIN = 9755, 9756
-"""The second hears the very same packets, for those who draw them as they come."""
+PORT = 9755
+PLAIN_PORT = 9756
+"""Receives copies of the packets, for the comparison without filtering."""
 
 NETWORK = {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1, "burst": 2.0}
 
 
 def send(began: float, seconds: float, network: dict[str, float]) -> None:
-    """The other process: every packet at its moment, by the network's way."""
-    truth, fate = shake(), BadNetwork(seed=1, **network)
+    """Send every packet at its time of arrival in the simulated network; runs in a process."""
+    truth = shake()
+    bad_network = BadNetwork(seed=1, **network)
     times = np.arange(0, seconds, 1 / truth.fps)
     packets = [
-        encode("openhead", one.weights, one.pose, time=float(moment), sequence=index)
-        for index, (one, moment) in enumerate(
+        encode("openhead", face.weights, face.pose, time=float(moment), sequence=index)
+        for index, (face, moment) in enumerate(
             zip(observations(truth, times, seed=2), times, strict=True)
         )
     ]
     arrivals = sorted(
-        (moment + delay, index) for index, moment in enumerate(times) for delay in fate.delays()
+        (moment + delay, index)
+        for index, moment in enumerate(times)
+        for delay in bad_network.delays()
     )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         for due, index in arrivals:
             time.sleep(max(0.0, began + due - time.monotonic()))
-            for port in (PORT, AGAIN):
+            for port in (PORT, PLAIN_PORT):
                 out.sendto(packets[index], ("127.0.0.1", port))
 
 
 def watch(
-    seconds: float, choices: LiveConfig, network: dict[str, float]
+    seconds: float, config: LiveConfig, network: dict[str, float]
 ) -> tuple[Shown, Shown, dict[str, int]]:
-    """What is shown by the motion, and by drawing what came last; and what became of the packets."""
-    rows, last, came = [], [], None
+    """Motions of the pipeline and of the newest packet, and the counts of packets by their use."""
+    rows = []
+    plain_rows = []
+    newest = None
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain,
-        listen(f"udp://127.0.0.1:{PORT}", open_avatar("sample").avatar, choices) as tracker,
+        listen(f"udp://127.0.0.1:{PORT}", open_avatar("sample").avatar, config) as tracker,
     ):
-        plain.bind(("127.0.0.1", AGAIN))
+        plain.bind(("127.0.0.1", PLAIN_PORT))
         plain.setblocking(False)
-        began = time.monotonic() + 2.0  # a new process takes its time
+        began = time.monotonic() + 2.0  # time for the process to start
         sender = multiprocessing.get_context("spawn").Process(
             target=send, args=(began, seconds, network)
         )
@@ -69,18 +76,15 @@ def watch(
         for _, now in RealTime(DISPLAY).ticks():
             if now - began > seconds:
                 break
-            shown = tracker.pose_at(now)
+            state = tracker.pose_at(now)
             while (packet := _next(plain)) is not None:
-                came = decode(packet)
-            if shown is not None and shown.captured is not None and now - began > 2:
-                rows.append((now - began + WAY, shown.expression, shown.pose))
-                last.append((now - began + WAY, came.weights, came.pose))
+                newest = decode(packet)
+            if state is not None and state.captured is not None and now - began > 2:
+                rows.append((now - began + WAY, state.expression, state.pose))
+                plain_rows.append((now - began + WAY, newest.weights, newest.pose))
         sender.join()
-        return (
-            _shown(rows),
-            _shown(last),
-            {name: count for name, count in tracker.motion.counts.items() if count},
-        )
+        counts = {name: count for name, count in tracker.motion.counts.items() if count}
+        return _shown(rows), _shown(plain_rows), counts
 
 
 def _next(plain: socket.socket) -> bytes | None:
@@ -108,11 +112,10 @@ def main(seconds: float) -> None:
         name = ", ".join(f"{key} {value:g}" for key, value in network.items()) or "loopback alone"
         for latency in (None, 0.1):
             smooth, newest, counts = watch(seconds, LiveConfig(latency=latency), network)
-            figures = judged(shake(), smooth).rpartition(" | ")[0]
-            click.echo(f"| {name} | latency {latency or 'auto'} | {figures} | {counts} |")
-        click.echo(
-            f"| {name} | newest, as it comes | {judged(shake(), newest).rpartition(' | ')[0]} | |"
-        )
+            row = figures(shake(), smooth).rpartition(" | ")[0]
+            click.echo(f"| {name} | latency {latency or 'auto'} | {row} | {counts} |")
+        row = figures(shake(), newest).rpartition(" | ")[0]
+        click.echo(f"| {name} | newest packet | {row} | |")
 
 
 if __name__ == "__main__":

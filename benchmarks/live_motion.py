@@ -1,14 +1,16 @@
-"""The live motion under bad networks: error, steadiness and latency against the motion that was sent, as Markdown.
+"""The live motion over bad networks: error, steadiness and latency, as Markdown.
 
     python benchmarks/live_motion.py [--seconds 60] [--picture motion.png]
 
-Two motions are sent over a simulated network: the bundled `talk` at 25 frames a second, and brisk head-shakes (0.4 rad
-at 2 Hz, two seconds of three) at 30, with a tracker's noise (0.01 of an expression, 0.003 rad); shown at 60 a second.
-Nothing reads a clock. "Newest" shows what came last, as a program without any of this would.
+Two motions are sent over a simulated network with a tracker's noise (0.01 of an expression, 0.003
+rad): the bundled `talk` at 25 frames a second, and fast head-shakes (0.4 rad at 2 Hz, two seconds
+of three) at 30. They are shown at 60 frames a second. The simulation does not depend on the clock.
+The setting "newest" shows the newest packet, without any filtering.
 
-The latency is measured: the shift at which the true motion and the shown one fit best; the way through a quiet network
-is not counted. Errors are against the true motion at that shift: what is wrong beyond being late. The acceleration is
-the largest of the moving bone (talk: neck, shake: head) in a step of the display, as a multiple of the clean motion's.
+The latency is the shift at which the true and the shown motion agree best, without the time through
+a quiet network. Errors are relative to the true motion at that shift. The acceleration is the
+largest of the bone that moves most (talk: neck, shake: head) between frames of the display,
+relative to that of the clean motion.
 """
 
 from __future__ import annotations
@@ -29,17 +31,20 @@ from imavatar_deploy.runtime.timing import machine
 from imavatar_deploy.tracks import read_track
 
 DISPLAY = 60.0
+"""Frames of the display a second."""
+
 WAY = 0.02
-"""Seconds of the shortest way through the network."""
+"""Shortest time through the network, seconds."""
 
 CLOCK = 1.7e9
-"""Seconds by which the sender's clock is ahead."""
+"""Offset of the sender's clock, seconds."""
 
 NOISE = np.repeat([0.01, 0.003], [50, 15])
+"""Standard deviations of the tracker's noise: expression, then pose."""
 
 
 class Truth(NamedTuple):
-    """A motion at any moment."""
+    """A motion as a function of time."""
 
     name: str
     fps: float
@@ -49,7 +54,7 @@ class Truth(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What a run showed."""
+    """The motion that a run showed."""
 
     times: np.ndarray
     expression: np.ndarray
@@ -57,7 +62,7 @@ class Shown(NamedTuple):
     captured: np.ndarray
     states: list[str]
     cost: float
-    """Seconds of processor for a push and an at."""
+    """Processor seconds of a call of `push` and one of `at`."""
 
 
 def talk() -> Truth:
@@ -69,7 +74,7 @@ def talk() -> Truth:
 
     def at(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         place = np.abs((np.asarray(times) * track.fps) % (2 * len(slopes)))
-        place = np.minimum(place, 2 * len(slopes) - place)  # to and fro
+        place = np.minimum(place, 2 * len(slopes) - place)  # forward, then backward
         before = np.minimum(place.astype(int), len(slopes) - 1)
         start = Face(faces.expression[before], faces.turns[before])
         face = start.plus(slopes[before] * (place - before)[:, None])
@@ -81,7 +86,8 @@ def talk() -> Truth:
 def shake() -> Truth:
     def at(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         times = np.asarray(times)
-        pose, expression = np.zeros((len(times), 15)), np.zeros((len(times), 50))
+        pose = np.zeros((len(times), 15))
+        expression = np.zeros((len(times), 50))
         within = times % 3 / 2
         swell = np.where(within < 1, np.sin(np.pi * np.minimum(within, 1)) ** 0.5, 0)
         pose[:, 1] = 0.4 * swell * np.sin(2 * np.pi * 2 * (times % 3))
@@ -100,15 +106,22 @@ def deliveries(
     burst: float = 0.0,
     seed: int = 0,
 ) -> list[tuple[float, int]]:
-    """When each packet arrives, in that order; a burst (share of packets) holds the next five up until it ends."""
+    """Time of arrival and index of each packet, by time.
+
+    Args:
+        loss: share of the packets that are lost.
+        jitter: largest random delay, seconds.
+        duplicate: share of the packets that arrive twice.
+        burst: share of the packets that begin a burst, which delays five until its end.
+    """
     rng = np.random.default_rng(seed)
     arrivals = times + WAY + jitter * rng.uniform(size=len(times))
     for first in np.flatnonzero(rng.uniform(size=len(times)) < burst):
-        held = slice(first, first + 5)
-        arrivals[held] = np.maximum(arrivals[held], arrivals[min(first + 5, len(times) - 1)])
-    kept = np.flatnonzero(rng.uniform(size=len(times)) >= loss)
-    twice = kept[rng.uniform(size=len(kept)) < duplicate]
-    packets = [(arrivals[index], index) for index in kept]
+        delayed = slice(first, first + 5)
+        arrivals[delayed] = np.maximum(arrivals[delayed], arrivals[min(first + 5, len(times) - 1)])
+    survivors = np.flatnonzero(rng.uniform(size=len(times)) >= loss)
+    twice = survivors[rng.uniform(size=len(survivors)) < duplicate]
+    packets = [(arrivals[index], index) for index in survivors]
     packets += [(arrivals[index] + 0.03 * rng.uniform(), index) for index in twice]
     return sorted((float(arrived), int(index)) for arrived, index in packets)
 
@@ -116,7 +129,7 @@ def deliveries(
 def observations(
     truth: Truth, times: np.ndarray, seed: int = 0, noise: float = 1.0
 ) -> list[Observation]:
-    """What a noisy tracker sees at these moments."""
+    """Observations of a noisy tracker at some times."""
     expression, pose = truth.at(times)
     blur = noise * NOISE * np.random.default_rng(seed).normal(size=(len(times), 65))
     faces = zip(expression + blur[:, :50], pose + blur[:, 50:], times, strict=True)
@@ -128,8 +141,10 @@ def unchanged(weights: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def show(motion: MotionPipeline, arrivals: Iterable[Arrival], moments: np.ndarray) -> Shown:
-    """Feed a motion with what arrives and ask it at every moment."""
-    waiting, rows, began = list(arrivals)[::-1], [], process_time()
+    """Push the arrivals into a pipeline, and sample it at some times."""
+    waiting = list(arrivals)[::-1]
+    rows = []
+    began = process_time()
     for now in moments.tolist():
         while waiting and waiting[-1].arrived <= now:
             motion.push(waiting.pop())
@@ -148,25 +163,30 @@ def show(motion: MotionPipeline, arrivals: Iterable[Arrival], moments: np.ndarra
 
 
 def newest(arrivals: Iterable[Arrival], moments: np.ndarray) -> Shown:
-    """What a program shows that draws what came last."""
+    """Show the newest arrival at every time, without filtering."""
     arrivals = list(arrivals)
     last = np.searchsorted([arrival.arrived for arrival in arrivals], moments, side="right") - 1
-    moments, last = moments[last >= 0], last[last >= 0]
-    seen = [arrivals[index].observation for index in last]
-    captured = np.array([one.time for one in seen]) - CLOCK + WAY
-    expression, pose = np.array([one.weights for one in seen]), np.array([one.pose for one in seen])
-    return Shown(moments, expression, pose, captured, ["live"] * len(seen), 0.0)
+    moments = moments[last >= 0]
+    faces = [arrivals[index].observation for index in last[last >= 0]]
+    return Shown(
+        moments,
+        np.array([face.weights for face in faces]),
+        np.array([face.pose for face in faces]),
+        np.array([face.time for face in faces]) - CLOCK + WAY,
+        ["live"] * len(faces),
+        0.0,
+    )
 
 
 def apart(pose: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """[T, 5] radians between the rotations of each bone."""
+    """Angle `[T, 5]` between the rotations of each bone, radians."""
     none = np.zeros((len(pose), 50))
     difference = face_of(none, pose).minus(face_of(none, other))[:, 50:]
     return np.linalg.norm(difference.reshape(len(pose), 5, 3), axis=-1)
 
 
 def turning(pose: np.ndarray, bone: slice) -> float:
-    """Largest angular acceleration of a bone between steps of the display, rad/s^2."""
+    """Largest angular acceleration of a bone between frames of the display, rad/s^2."""
     none = np.zeros((len(pose), 50))
     faces = face_of(none, pose)
     steps = Face(none[1:], faces.turns[1:]).minus(Face(none[1:], faces.turns[:-1]))[:, 50:][:, bone]
@@ -174,7 +194,7 @@ def turning(pose: np.ndarray, bone: slice) -> float:
 
 
 def latency_of(truth: Truth, shown: Shown) -> float:
-    """Seconds by which the shown motion is behind the true one, the network's shortest way not counted."""
+    """Latency of the shown motion, seconds, without the shortest time through the network."""
     shifts = np.arange(-0.05, 0.2, 0.001)
     errors = [
         np.square(apart(shown.pose, truth.at(shown.times - WAY - shift)[1])).mean()
@@ -189,14 +209,12 @@ def latency_of(truth: Truth, shown: Shown) -> float:
     return float(near[int(np.argmin(errors))])
 
 
-def judged(truth: Truth, shown: Shown) -> str:
-    """A row's figures."""
+def figures(truth: Truth, shown: Shown) -> str:
+    """The figures of a table's row."""
     latency = latency_of(truth, shown)
     expression, pose = truth.at(shown.times - WAY - latency)
-    blends, turns = (
-        np.abs(shown.expression - expression),
-        np.degrees(apart(shown.pose, pose).max(axis=1)),
-    )
+    blends = np.abs(shown.expression - expression)
+    turns = np.degrees(apart(shown.pose, pose).max(axis=1))
     ratio = turning(shown.pose, truth.moving) / turning(pose, truth.moving)
     return (
         f"{np.sqrt(np.square(blends).mean()):.3f} | {np.quantile(blends.max(axis=1), 0.95):.2f} | "
@@ -233,9 +251,9 @@ def run(
     seed: int = 0,
 ) -> str:
     times = np.arange(int(seconds * truth.fps)) / truth.fps
-    seen = observations(truth, times, seed)
+    faces = observations(truth, times, seed)
     arrivals = [
-        Arrival(seen[index], arrived) for arrived, index in deliveries(times, **network, seed=seed)
+        Arrival(faces[index], arrived) for arrived, index in deliveries(times, **network, seed=seed)
     ]
     moments = np.arange(0.0, seconds, 1 / DISPLAY)
     if settings is None:
@@ -249,11 +267,11 @@ def run(
             for name in ("times", "expression", "pose", "captured")
         }
     )
-    return judged(truth, shown)
+    return figures(truth, shown)
 
 
 def picture(path: Path) -> None:
-    """One channel of each motion under the worst network: true, received, shown."""
+    """Plot one channel of each motion over the worst network: true, received, shown."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -267,13 +285,16 @@ def picture(path: Path) -> None:
     )
     for axis, (truth, what, entry, gap) in zip(axes, rows, strict=True):
         times = np.arange(int(14 * truth.fps)) / truth.fps
-        seen = observations(truth, times)
-        packets = deliveries(times, **NETWORKS["jitter 20 ms" if gap else BAD])
-        packets = [one for one in packets if not gap or not gap[0] < times[one[1]] < gap[1]]
+        faces = observations(truth, times)
+        packets = [
+            (arrived, index)
+            for arrived, index in deliveries(times, **NETWORKS["jitter 20 ms" if gap else BAD])
+            if not gap or not gap[0] < times[index] < gap[1]
+        ]
         motion = MotionPipeline({"openhead": unchanged}, MotionSettings())
         shown = show(
             motion,
-            [Arrival(seen[index], arrived) for arrived, index in packets],
+            [Arrival(faces[index], arrived) for arrived, index in packets],
             np.arange(0, 14, 1 / DISPLAY),
         )
         fine = np.arange(0, 14, 1 / 240)
@@ -287,7 +308,7 @@ def picture(path: Path) -> None:
         )
         axis.plot(
             [arrived for arrived, _ in packets],
-            np.degrees([seen[index].pose[entry] for _, index in packets]),
+            np.degrees([faces[index].pose[entry] for _, index in packets]),
             "x",
             color="tab:red",
             ms=4,
@@ -325,15 +346,15 @@ def picture(path: Path) -> None:
 def main(seconds: float, picture_file: Path | None) -> None:
     click.echo(f"{machine()}; {seconds:.0f} s of each, shown {DISPLAY:.0f} times a second\n")
     click.echo(
-        "| motion | network | settings | expression RMS | worst channel p95 | worst bone RMS, degrees | p95 | "
-        "acceleration | latency, ms | CPU, ms |\n|---|---|---|---|---|---|---|---|---|---|"
+        "| motion | network | settings | expression RMS | worst channel p95 | "
+        "worst bone RMS, degrees | p95 | acceleration | latency, ms | CPU, ms |\n"
+        "|---|---|---|---|---|---|---|---|---|---|"
     )
     for truth in (talk(), shake()):
         for network, disturbance in NETWORKS.items():
             for choice, settings in CHOICES.items():
-                click.echo(
-                    f"| {truth.name} | {network} | {choice} | {run(truth, disturbance, settings, seconds)} |"
-                )
+                row = run(truth, disturbance, settings, seconds)
+                click.echo(f"| {truth.name} | {network} | {choice} | {row} |")
     if picture_file:
         picture(picture_file)
 

@@ -1,10 +1,10 @@
-"""A baked avatar beside the official code's own renders of the same checkpoint, frame by frame.
+"""A baked avatar beside the official code's renders of the same checkpoint, per frame.
 
     python benchmarks/official_frames.py AVATAR REFERENCE
 
-AVATAR is an export of the official-layout checkpoint in REFERENCE, the folder of data that the official code computed
-(goldens `f_render_*.npz`). Printed for each frame: PSNR inside the common mask, mask IoU, median normal angle, and the
-seconds that either needs.
+AVATAR is an export of the official-layout checkpoint in REFERENCE, the folder of data from the
+official code, with its goldens `f_render_*.npz`. Columns: PSNR inside the common mask, mask IoU,
+median normal angle, and the time of both.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from imavatar_deploy.runtime import Player
 
 
 def measure(avatar: Path, official: OfficialFrame) -> tuple[Fidelity, float]:
-    """Render the frame from the baked avatar, per pixel, and compare; and the seconds that it took."""
+    """Render a frame from the baked avatar per pixel; returns its fidelity and the seconds."""
     frame = official.expression, official.pose, official.camera
     with Player(avatar, size=official.size, shading="pixel") as player:
         player.render(*frame)
-        image, laps = player.render_timed(*frame)
+        image, stage_times = player.render_timed(*frame)
         normals = player.normals(*frame)
-    return Fidelity.of(official, image[..., :3] / 255.0, normals, image[..., 3] > 0), sum(
-        laps.values()
-    )
+    fidelity = Fidelity.of(official, image[..., :3] / 255.0, normals, image[..., 3] > 0)
+    return fidelity, sum(stage_times.values())
 
 
 def main(avatar: Path, reference: Path) -> None:

@@ -1,4 +1,4 @@
-"""The official code's own renders, as the reference data holds them, and how another render compares with one."""
+"""Reads renders of the official code from the reference data, and compares others with them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.fidelity.image_metrics import iou, normal_angle, psnr
 
 RUN_FOLDER = "experiments/openhead/IMavatar/train0/train"
-"""The checkpoint that they are renders of."""
+"""Folder of the rendered checkpoint in the reference data."""
 
 
 def golden_camera(data: Mapping[str, NDArray[Any]], size: int) -> Camera:
-    """Of any golden that was seen; `size` is that of the image that its intrinsics belong to."""
+    """Camera of a golden.
+
+    Args:
+        size: pixels a side of the image that the intrinsics belong to.
+    """
     fx, fy, cx, cy = (
         data["intrinsics"][index] / size for index in ((0, 0), (1, 1), (0, 2), (1, 2))
     )
@@ -30,7 +34,7 @@ def golden_camera(data: Mapping[str, NDArray[Any]], size: int) -> Camera:
 
 @dataclass(frozen=True)
 class OfficialFrame:
-    """One render of a square image."""
+    """One render of the official code, a square image."""
 
     name: str
     size: int
@@ -40,7 +44,7 @@ class OfficialFrame:
     rgb: NDArray[np.float32]  # [H, W, 3] in 0..1
     normal: NDArray[np.float32]  # [H, W, 3]
     mask: NDArray[np.bool_]  # [H, W]
-    seconds: float  # that the official code took on two threads
+    seconds: float  # time of the official code on two threads
 
     @classmethod
     def read(cls, golden: Path) -> OfficialFrame:
@@ -66,7 +70,7 @@ def official_frames(reference: Path) -> Iterator[OfficialFrame]:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How a render compares with the official one of the same frame."""
+    """Metrics of a render against the official one of the same frame."""
 
     psnr: float  # dB inside the common mask
     iou: float

@@ -1,10 +1,10 @@
-"""Does a preset work for every seed: training, held-out frames and export of several subjects and seeds.
+"""Reliability of a preset: trains, evaluates and exports several subjects with several seeds.
 
     python benchmarks/preset_seeds.py --out FOLDER [--preset tiny] [--seeds 5] [--full-exports 2]
 
-Each run is what README says: synth, train with exact tracking, evaluation on the strong expressions that
-training does not see, export. Every finished run leaves FOLDER/SUBJECT-SEED.json and is not repeated, so
-an interrupted benchmark goes on. FOLDER/table.md holds the table.
+Each run follows the README: synth, train with exact tracking, evaluate on strong expressions that
+training does not see, export. Every finished run leaves FOLDER/SUBJECT-SEED.json and is not
+repeated, so that an interrupted benchmark continues. FOLDER/table.md holds the table.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from imavatar_deploy.training.settings import InputSettings
 from imavatar_deploy.training.validation import validate
 
 SUBJECTS = ("male1", "male2", "female1", "female2")
-HOURS = 3600.0
-"""Longest time of one command."""
+TIME_LIMIT = 3600.0
+"""Longest time of one command, seconds."""
 METRICS = ("PSNR", "mask IoU", "RGB L1", "normal cosine")
 HEADINGS = (
     "run",
@@ -48,63 +48,66 @@ HEADINGS = (
 
 
 def command(name: str, *arguments: str | Path) -> int:
-    """Run one of the package's commands on one thread; its exit code."""
+    """Run one of the package's commands on one thread, and return its exit code."""
     words = [str(Path(sys.executable).parent / name), *(str(argument) for argument in arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(words, env=environment, timeout=HOURS, check=False).returncode
+    return subprocess.run(words, env=environment, timeout=TIME_LIMIT, check=False).returncode
 
 
-def measured(out: Path, subject: str, seed: int, preset: str, student: bool) -> dict[str, Any]:
-    """One run, from its dataset to its export."""
-    data, work = out / "data" / subject, out / "runs" / f"{subject}-{seed}"
+def measure_run(out: Path, subject: str, seed: int, preset: str, student: bool) -> dict[str, Any]:
+    """Make one run, from its dataset to its export, and return its results."""
+    data = out / "data" / subject
+    work = out / "runs" / f"{subject}-{seed}"
     for which, extra in (("train", ()), ("test", ("--test",))):
         if not (data / which).exists():
             command("imavatar-data", "synth", "--subject", subject, "--out", data / which, *extra)
     start = time.monotonic()
     arguments = ("--preset", preset, "--seed", str(seed), "--exact-tracking", "--overwrite")
-    trained = command("imavatar-train", data / "train", "--out", work, *arguments)
+    train_code = command("imavatar-train", data / "train", "--out", work, *arguments)
     minutes = (time.monotonic() - start) / 60.0
     row: dict[str, Any] = {"subject": subject, "seed": seed, "preset": preset, "minutes": minutes}
-    if trained:
-        return row | {"train": trained}
-    report, avatar = out / "reports" / work.name, out / "avatars" / work.name
+    if train_code:
+        return row | {"train": train_code}
+    report = out / "reports" / work.name
+    avatar = out / "avatars" / work.name
     command("imavatar-eval", work, "--data", data / "test", "--out", report, "--overwrite")
     frames = json.loads((report / "report.json").read_text(encoding="utf-8"))["frames"]
     last = json.loads((work / "validation.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     formats = ("--format", "onnx") if student else ("--format", "player", "--no-student")
-    exported = command("imavatar-export", work, "--out", avatar, "--overwrite", *formats)
+    export_code = command("imavatar-export", work, "--out", avatar, "--overwrite", *formats)
     return row | {
         "means": {name: fmean(frame[name] for frame in frames) for name in METRICS},
         "worst": {name: min(frame[name] for frame in frames) for name in ("PSNR", "mask IoU")},
         "lobe": largest_lobe_of_test(work, data / "test"),
         "warnings": last.get("warnings", []),
-        "export": exported,
+        "export": export_code,
         "student": student,
         "baked": baked_measures(avatar),
     }
 
 
 def largest_lobe_of_test(run: Path, test: Path) -> float:
-    """Share of the skin that stands in front of the head model, in the worst of the held-out frames."""
-    dataset, model = FaceDataset.open([test]), load_variant(run).eval()
+    """Share of the skin that stands in front of the head model, in the worst test frame."""
+    dataset = FaceDataset.open([test])
+    model = load_variant(run).eval()
     inputs = FrameParameters(dataset.track, InputSettings(pose=False, camera=False))
-    every = list(range(len(dataset)))
-    return validate(model, inputs, dataset, every, 128, TRACERS["raster"]()).lobe
+    frames = list(range(len(dataset)))
+    return validate(model, inputs, dataset, frames, 128, TRACERS["raster"]()).lobe
 
 
 def baked_measures(avatar: Path) -> dict[str, float]:
-    """What the export's gate measured of the baked mesh, whether it was written or withheld."""
-    rejected = avatar.with_name(f"{avatar.name}.rejected") / "report.json"
-    written = avatar / "avatar.json"
-    if written.is_file():
-        hops = json.loads(written.read_text(encoding="utf-8"))["fidelity"]["waterfall"]
+    """Metrics of the baked mesh in the fidelity report of an export, written or withheld."""
+    manifest = avatar / "avatar.json"
+    if manifest.is_file():
+        stages = json.loads(manifest.read_text(encoding="utf-8"))["fidelity"]["waterfall"]
     else:
-        hops = json.loads(rejected.read_text(encoding="utf-8"))["waterfall"]
-    return next(hop["measures"] for hop in hops if hop["hop"] == "baked")
+        report = avatar.with_name(f"{avatar.name}.rejected") / "report.json"
+        stages = json.loads(report.read_text(encoding="utf-8"))["waterfall"]
+    return next(stage["measures"] for stage in stages if stage["hop"] == "baked")
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The table in Markdown, a row for each run."""
+    """Format the results as a Markdown table, one row per run."""
     lines = [f"| {' | '.join(HEADINGS)} |", f"|{'---|' * len(HEADINGS)}"]
     for row in rows:
         name = f"{row['subject']}, seed {row['seed']}"
@@ -113,8 +116,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                 f"| {name} | {row['minutes']:.1f} | training ended with code {row['train']} |"
             )
             continue
-        means, worst, baked = row["means"], row["worst"], row["baked"]
-        proof = "with student" if row["student"] else "no student"
+        means = row["means"]
+        worst = row["worst"]
+        baked = row["baked"]
+        student = "with student" if row["student"] else "no student"
         cells = (
             name,
             f"{row['minutes']:.1f}",
@@ -125,26 +130,26 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             f"{100.0 * row['lobe']:.2f}",
             str(len(row["warnings"])),
             f"{baked['psnr']:.1f}, {baked['worst_iou']:.4f}",
-            f"{'written' if row['export'] == 0 else 'withheld'}, {proof}",
+            f"{'written' if row['export'] == 0 else 'withheld'}, {student}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Run what has not been run, and write the table after every run."""
+    """Make the missing runs, and write the table after every run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--subjects", nargs="+", default=SUBJECTS, choices=SUBJECTS)
-    parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds, from 0")
     parser.add_argument(
         "--full-exports",
         type=int,
         default=2,
-        help="seeds of each subject that are exported with a student; the others without",
+        help="number of seeds whose avatars are exported with a student; others have none",
     )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -152,12 +157,12 @@ def main() -> None:
     rows = []
     for seed in range(arguments.seeds):
         for subject in arguments.subjects:
-            kept = arguments.out / f"{subject}-{seed}.json"
-            if not kept.exists():
+            result = arguments.out / f"{subject}-{seed}.json"
+            if not result.exists():
                 student = seed < arguments.full_exports
-                row = measured(arguments.out, subject, seed, arguments.preset, student)
-                kept.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
-            rows.append(json.loads(kept.read_text(encoding="utf-8")))
+                row = measure_run(arguments.out, subject, seed, arguments.preset, student)
+                result.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+            rows.append(json.loads(result.read_text(encoding="utf-8")))
             (arguments.out / "table.md").write_text(table(rows), encoding="utf-8")
     print(table(rows))
 

@@ -1,11 +1,12 @@
-"""How playing scales with vertices, with pixels and with avatars at once: tables, fitted lines and a picture.
+"""Frame time by vertices, by pixels and by number of avatars: tables, fitted lines and a picture.
 
     python benchmarks/levels_of_detail.py LEVELS
-    python benchmarks/scaling.py LEVELS --out FOLDER [--backend cpu] [--shadings student,vertex] [--frames 60]
+    python benchmarks/scaling.py LEVELS --out FOLDER [--backend cpu] [--shadings student,vertex]
 
-LEVELS holds the levels of detail; that nearest to 20,000 faces plays the sizes and the avatars at once. Writes
-FOLDER/scaling.md, scaling.json and scaling.png. Each of the three tables is a comparison of imavatar-bench: rows are
-timed a few frames at a time in turn, so read the slopes and ratios rather than the milliseconds.
+LEVELS holds the levels of detail; the one nearest to 20,000 faces is used for the comparisons of
+sizes and of several avatars at once. Writes FOLDER/scaling.md, scaling.json and scaling.png. Each
+of the three tables is a comparison of imavatar-bench. Rows are timed a few frames at a time in
+turn: slopes and ratios are more reliable than milliseconds.
 """
 
 from __future__ import annotations
@@ -36,26 +37,27 @@ from imavatar_deploy.runtime.timing import INCLUDED, load_average, machine
 
 SIZES = (128, 256, 512, 768, 1024)
 AT_ONCE = (1, 2, 3, 4)
-USUAL_SIZE, USUAL_FACES = 512, 20_000
+USUAL_SIZE = 512
+USUAL_FACES = 20_000
 
 
 def levels(folder: Path) -> dict[str, int]:
-    """Every avatar in a folder and its faces, the coarsest first."""
-    found = {
+    """Number of faces of every avatar in a folder, the coarsest first."""
+    faces = {
         str(path.parent): len(open_avatar(path.parent).avatar.faces)
         for path in folder.glob(f"*/{MANIFEST}")
     }
-    if not found:
+    if not faces:
         raise UsageError(
             f"no avatar is in {folder}; make some: python benchmarks/levels_of_detail.py {folder}"
         )
-    return dict(sorted(found.items(), key=lambda level: level[1]))
+    return dict(sorted(faces.items(), key=lambda level: level[1]))
 
 
 def experiments(
     avatars: dict[str, int], backend: str, shadings: Sequence[str]
 ) -> dict[str, BenchAxes]:
-    """What is varied, and what stays the usual."""
+    """Axes of each comparison: one varies, the others have their usual values."""
     usual = min(avatars, key=lambda name: abs(avatars[name] - USUAL_FACES))
     base = BenchAxes([usual], [(USUAL_SIZE, USUAL_SIZE)], shadings, [backend], [available_cores()])
     return {
@@ -67,7 +69,8 @@ def experiments(
     }
 
 
-def timed(rows: Sequence[Facts], **alike: Any) -> list[Facts]:
+def timed_rows(rows: Sequence[Facts], **alike: Any) -> list[Facts]:
+    """The rows with times whose facts have the given values."""
     return [
         row
         for row in rows
@@ -76,19 +79,19 @@ def timed(rows: Sequence[Facts], **alike: Any) -> list[Facts]:
 
 
 def draw_lines(axis: Axes, rows: Sequence[Facts], across: str, scale: float) -> None:
-    """The whole frame by shading, and the stages of the first shading, each with what was measured as dots."""
+    """Plot the whole frame of each shading, and the stages of the first shading."""
     shadings = list(dict.fromkeys(row["shading"] for row in rows))
     for shading in shadings:
-        some = timed(rows, shading=shading)
-        values = [row[across] / scale for row in some]
+        selection = timed_rows(rows, shading=shading)
+        values = [row[across] / scale for row in selection]
         axis.plot(
-            values, [median(row) for row in some], marker="o", label=f"{shading}, whole frame"
+            values, [median(row) for row in selection], marker="o", label=f"{shading}, whole frame"
         )
-    some = timed(rows, shading=shadings[0])
+    selection = timed_rows(rows, shading=shadings[0])
     for stage in STAGES:
-        times = [row["milliseconds"][stage]["p50"] for row in some]
+        times = [row["milliseconds"][stage]["p50"] for row in selection]
         axis.plot(
-            [row[across] / scale for row in some],
+            [row[across] / scale for row in selection],
             times,
             marker=".",
             ls="--",
@@ -98,18 +101,19 @@ def draw_lines(axis: Axes, rows: Sequence[Facts], across: str, scale: float) -> 
     axis.set_ylabel("ms a frame, median")
     axis.set_xscale("log")
     axis.set_yscale("log")
-    ticks = sorted({row[across] / scale for row in timed(rows)})
+    ticks = sorted({row[across] / scale for row in timed_rows(rows)})
     axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axis.minorticks_off()
 
 
 def draw_rates(axis: Axes, rows: Sequence[Facts]) -> None:
-    (alone,) = timed(rows, avatars=1)
+    """Plot the frames a second of all avatars together."""
+    (alone,) = timed_rows(rows, avatars=1)
     for way in TOGETHER:
-        some = [alone, *timed(rows, together=way)]
+        selection = [alone, *timed_rows(rows, together=way)]
         axis.plot(
-            [row["avatars"] for row in some],
-            [row["frames_per_second"] for row in some],
+            [row["avatars"] for row in selection],
+            [row["frames_per_second"] for row in selection],
             marker="o",
             label=way,
         )
@@ -142,23 +146,21 @@ def draw(results: dict[str, list[Facts]], path: Path) -> None:
 @click.option("--backend", default="cpu", show_default=True)
 @click.option("--shadings", default="student,vertex", show_default=True)
 @click.option("--frames", default=60, show_default=True)
-@click.option("--seconds", default=4.0, show_default=True, help="Most time for a row.")
+@click.option("--seconds", default=4.0, show_default=True, help="Longest time of a row.")
 def main(folder: Path, out: Path, backend: str, shadings: str, frames: int, seconds: float) -> None:
     """Measure the levels of detail in FOLDER."""
-    started, pace, before, parts = (
-        time.perf_counter(),
-        TimingPlan(frames, seconds),
-        load_average(),
-        [],
-    )
+    started = time.perf_counter()
+    load_before = load_average()
+    parts = []
     results: dict[str, list[Facts]] = {}
-    for name, choices in experiments(levels(folder), backend, shadings.split(",")).items():
-        rows = results[name] = compare(BenchRequest(choices, pace))
+    for name, axes in experiments(levels(folder), backend, shadings.split(",")).items():
+        rows = compare(BenchRequest(axes, TimingPlan(frames, seconds)))
+        results[name] = rows
         parts.append(
             f"## {name.capitalize()}\n\n{markdown(rows, [fact['said'] for fact in growths(rows)])}"
         )
         click.echo(parts[-1])
-    about = {**machine(), "load_average_before": before}
+    about = {**machine(), "load_average_before": load_before}
     out.mkdir(parents=True, exist_ok=True)
     with atomic_file(out / "scaling.md") as partial:
         partial.write_text(

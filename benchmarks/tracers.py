@@ -1,13 +1,14 @@
-"""Both tracers beside the official code, on its own frames and its own training step: surface points and seconds.
+"""Both tracers beside the official code on its frames and training step: points and seconds.
 
     python benchmarks/tracers.py REFERENCE [--threads N] [--quick]
 
-REFERENCE is the folder of data that the official code computed. First the 64² frames: how far each tracer's hits are
-from the official ones, misses, extra hits, and other layers (more than 1e-3 away) by region; `nearer` of them lie in
-front of the official point: surfaces between two of the published marcher's samples. Then one training step (trace,
-attach gradients, colour, mask distance, backward) of the golden's 256 pixels and of 2,048 of the same image.
-`--quick` leaves the marcher out. Seconds are the wall clock's; those of the processor, all threads together, stand
-behind them and tell whether the machine was busy.
+REFERENCE is the folder of data from the official code. The first table is of its 64² frames: the
+distances of each tracer's hits from the official ones, misses, extra hits, and hits on other layers
+(more than 1e-3 away) by region. `nearer` of those lie in front of the official point: surfaces
+between two samples of the published ray march. The second table is of one training step (trace,
+attach gradients, colour, mask distance, backward) of the golden's 256 pixels and of 2,048 pixels of
+the same image. `--quick` leaves out the ray march. Seconds are wall-clock time, followed by the
+processor time of all threads, which shows whether the machine was busy.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from imavatar_deploy.model.tracing import TRACERS, Tracer, TraceResult
 
 FRAMES = ("strong_001_64", "talk_021_64", "talk_099_64")
 OTHER_LAYER = 1e-3
-"""Model units (0.25 mm): farther from the official point is another layer, nearer is the same one."""
+"""Distance from the official point from which a hit is on another layer, model units (0.25 mm)."""
 
 OFFICIAL_STEP = 8.3
 """Seconds of the official training step of 256 pixels on two cores (g_timing.json)."""
@@ -44,7 +45,7 @@ Golden = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Timing:
-    """Of the best of a few runs."""
+    """Seconds of the best of a few runs."""
 
     wall: float
     processor: float
@@ -54,12 +55,13 @@ class Timing:
 
 
 def timed(work: Callable[[], Result], repeats: int) -> tuple[Result, Timing]:
-    """The result, and the quickest of `repeats` runs."""
+    """Call `work` several times; returns its result and the fastest time."""
     runs = []
     for _ in range(repeats):
-        wall, used = time.perf_counter(), time.process_time()
+        wall = time.perf_counter()
+        processor = time.process_time()
         result = work()
-        runs.append((time.perf_counter() - wall, time.process_time() - used))
+        runs.append((time.perf_counter() - wall, time.process_time() - processor))
     return result, Timing(*min(runs))
 
 
@@ -73,7 +75,7 @@ def golden_frame(golden: Golden) -> Frame:
 
 
 def regions(head: HeadModel) -> dict[str, NDArray[np.bool_]]:
-    """[V] vertices of each region: what an expression moves much, and the inside of the mouth."""
+    """Masks `[V]`: vertices that some expressions move, the inside of the mouth, eyes."""
     travel = np.linalg.norm(head.expression_basis, axis=1)
 
     def moved_by(*names: str) -> NDArray[np.bool_]:
@@ -91,48 +93,50 @@ def regions(head: HeadModel) -> dict[str, NDArray[np.bool_]]:
 
 def compare(traced: TraceResult, golden: Golden, head: HeadModel, origin: Tensor) -> str:
     """One row of the table of frames."""
-    official, points = (
-        torch.from_numpy(golden["network_object_mask"]),
-        torch.from_numpy(golden["points"]),
-    )
+    official = torch.from_numpy(golden["network_object_mask"])
+    points = torch.from_numpy(golden["points"])
     both = official & traced.hit
-    apart = (traced.deformed - points).norm(dim=1)
-    other = both & (apart > OTHER_LAYER)
+    distance = (traced.deformed - points).norm(dim=1)
+    other = both & (distance > OTHER_LAYER)
     nearer = other & ((traced.deformed - origin).norm(dim=1) < (points - origin).norm(dim=1))
     vertex = np.asarray(golden["index_batch"])
     counts = {
-        name: int((other.numpy() & where[vertex]).sum()) for name, where in regions(head).items()
+        name: int((other.numpy() & region[vertex]).sum()) for name, region in regions(head).items()
     }
     counts["elsewhere"] = int(other.sum()) - sum(counts.values())
-    where = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    quantiles = torch.quantile(apart[both], torch.tensor([0.5, 0.9, 0.99]))
+    by_region = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    quantiles = torch.quantile(distance[both], torch.tensor([0.5, 0.9, 0.99]))
     return (
         f"{int(both.sum())} of {int(official.sum())} | {int((traced.hit & ~official).sum())} "
         f"| {quantiles[0]:.1e} / {quantiles[1]:.1e} / {quantiles[2]:.1e} "
-        f"| {int(other.sum())} ({int(nearer.sum())} nearer){': ' + where if where else ''}"
+        f"| {int(other.sum())} ({int(nearer.sum())} nearer){': ' + by_region if by_region else ''}"
     )
 
 
 def compare_frames(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, Tracer]) -> None:
     """Print the table of frames."""
     print(
-        "| 64² frame | tracer | official hits met | extra | apart: median / p90 / p99 | other layers | search | |"
+        "| 64² frame | tracer | official hits met | extra | distance: median / p90 / p99 "
+        "| other layers | search | |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for name in FRAMES:
         golden = load(reference, f"f_render_{name}")
-        view, frame = RayBundle.of(golden_camera(golden, 64), (64, 64)), golden_frame(golden)
+        rays = RayBundle.of(golden_camera(golden, 64), (64, 64))
+        frame = golden_frame(golden)
         for tracer in tracers.values():
             repeats = 3 if tracer.name == "raster" else 1
-            traced, timing = timed(lambda: tracer.trace(avatar, frame, view), repeats)  # noqa: B023
-            row = compare(traced, golden, avatar.head, view.origin)
-            print(
-                f"| {name} | {tracer.name} | {row} | {timing} | {float(golden['seconds']) / timing.wall:.0f}x |"
-            )
+            traced, timing = timed(lambda: tracer.trace(avatar, frame, rays), repeats)  # noqa: B023
+            row = compare(traced, golden, avatar.head, rays.origin)
+            speedup = float(golden["seconds"]) / timing.wall
+            print(f"| {name} | {tracer.name} | {row} | {timing} | {speedup:.0f}x |")
 
 
 def training_pixels(reference: Path, count: int) -> tuple[Tensor, Tensor]:
-    """[count, 2] pixels of the golden step's 256² image and whether each is foreground [count]; 256: its very own."""
+    """Pixels `[count, 2]` of the golden step's 256² image, and whether each is foreground.
+
+    A count of 256 gives the golden's own pixels.
+    """
     if count == 256:
         golden = load(reference, "g_train_step")
         return torch.from_numpy(golden["uv"]).long(), torch.from_numpy(golden["object_mask"])
@@ -141,7 +145,8 @@ def training_pixels(reference: Path, count: int) -> tuple[Tensor, Tensor]:
     )
     rng = np.random.default_rng(0)
     rows, columns = np.nonzero(mask)  # half the pixels from the box of the head, as published
-    low, high = 4 * np.array([columns.min(), rows.min()]), 4 * np.array([columns.max(), rows.max()])
+    low = 4 * np.array([columns.min(), rows.min()])
+    high = 4 * np.array([columns.max(), rows.max()])
     pixels = np.concatenate(
         [rng.integers(0, 256, (count // 2, 2)), rng.integers(low, high, (count // 2, 2))]
     )
@@ -149,23 +154,21 @@ def training_pixels(reference: Path, count: int) -> tuple[Tensor, Tensor]:
 
 
 def differentiate(
-    avatar: ImplicitAvatar, frame: Frame, view: RayBundle, traced: TraceResult, foreground: Tensor
+    avatar: ImplicitAvatar, frame: Frame, rays: RayBundle, traced: TraceResult, foreground: Tensor
 ) -> None:
-    """Colours and mask distances with their gradients; what the published losses ask of a renderer."""
+    """Colours and mask distances with their gradients, as the published losses need them."""
     surface = traced.hit & foreground
     points = avatar.attach_gradients(
-        traced.canonical[surface], traced.deformed[surface], view.select(surface), frame
+        traced.canonical[surface], traced.deformed[surface], rays.select(surface), frame
     )
     fields = avatar.blend_fields(points, frame)
     assert fields is not None
     loss = avatar.colour(points, frame).sum() + sum(field.square().sum() for field in fields)
     rest = ~surface & traced.valid
     if rest.any():
-        distance = (traced.deformed[rest] - view.origin).norm(dim=1).detach()
-        loss = (
-            loss
-            + avatar.sdf_at(traced.canonical[rest], view.select(rest).at(distance), frame).sum()
-        )
+        distance = (traced.deformed[rest] - rays.origin).norm(dim=1).detach()
+        deformed = rays.select(rest).at(distance)
+        loss = loss + avatar.sdf_at(traced.canonical[rest], deformed, frame).sum()
     avatar.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
 
@@ -180,12 +183,12 @@ def time_steps(avatar: ImplicitAvatar, reference: Path, tracers: dict[str, Trace
         base = golden_frame(golden)
         frame = Frame(base.expression.requires_grad_(), base.pose.requires_grad_())
         centre = torch.from_numpy(golden["camera_center"]).requires_grad_()
-        view = RayBundle.of(golden_camera(golden, 256), (256, 256), pixels, centre=centre)
+        rays = RayBundle.of(golden_camera(golden, 256), (256, 256), pixels, centre=centre)
         for tracer in tracers.values():
             repeats = 5 if tracer.name == "raster" else 1
-            tracing = partial(tracer.trace, avatar, frame, view, foreground=foreground)
+            tracing = partial(tracer.trace, avatar, frame, rays, foreground=foreground)
             traced, trace = timed(tracing, repeats)
-            _, rest = timed(partial(differentiate, avatar, frame, view, traced, foreground), 5)
+            _, rest = timed(partial(differentiate, avatar, frame, rays, traced, foreground), 5)
             whole = trace.wall + rest.wall
             share = f"{OFFICIAL_STEP / whole:.0f}x" if count == 256 else ""
             print(

@@ -1,10 +1,10 @@
-"""Quality against minutes: both tracers, with and without the warm start, one run after the other on the same machine.
+"""Training quality by minutes: both tracers, with and without the warm start, on one machine.
 
     python benchmarks/training_curves.py DATASET --out FOLDER [--minutes 5] [--preset tiny]
 
-Writes FOLDER/curves.png and FOLDER/curves.json, and prints a table. Minutes count everything from the first line of a
-run: warm start, extraction of the surface, validation. Each run gets the same minutes, and its learning rate falls over
-them. Validation draws frames of the dataset, small, with the run's own tracer.
+Writes FOLDER/curves.png and FOLDER/curves.json, and prints a table. Minutes include the warm start,
+the extraction of the surface and validation. All runs have the same time, over which the learning
+rate falls. Validation renders small frames of the dataset with the run's tracer.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from imavatar_deploy.training.settings import TrainSettings
 RUNS = [(tracer, warm) for tracer in ("raster", "march") for warm in (True, False)]
 VALIDATION_STEPS = {"raster": 40, "march": 4}
 COLOURS_FIRST = {"raster": 100, "march": 8}
-"""Both about the same time in either."""
+"""Steps that take about the same time with each tracer."""
 
 
-def named(tracer: str, warm: bool) -> str:
+def run_name(tracer: str, warm: bool) -> str:
     return f"{tracer}, {'warm start' if warm else 'sphere'}"
 
 
@@ -49,11 +49,10 @@ def settings(base: TrainSettings, tracer: str, warm: bool, minutes: float) -> Tr
     )
 
 
-def measured(dataset: FaceDataset, folder: Path, chosen: TrainSettings) -> dict[str, Any]:
-    """One run: its preparation, steps a second, and quality over time."""
+def measure_run(dataset: FaceDataset, folder: Path, options: TrainSettings) -> dict[str, Any]:
+    """Train; returns minutes of preparation, steps a second, and quality over time."""
     started = time.monotonic()
-    lines: list[str] = []
-    train(dataset, folder, chosen, overwrite=True, say=lines.append)
+    train(dataset, folder, options, overwrite=True, say=lambda line: None)
     whole = time.monotonic() - started
     steps = [
         json.loads(line)
@@ -86,7 +85,7 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
                 marker=".",
                 label=f"{run} ({result['steps_per_second']:.2g} steps/s)",
             )
-        axis.set_xlabel("minutes, everything counted")
+        axis.set_xlabel("minutes, preparation included")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
     axes[0].legend()
@@ -103,10 +102,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--preset", default="tiny")
     parser.add_argument(
-        "--tracer", help="only this one's runs; those of the other stay as they are in FOLDER"
+        "--tracer", help="run this tracer alone; results of the other in FOLDER are kept"
     )
     arguments = parser.parse_args()
-    dataset, base = FaceDataset.open([arguments.dataset]), preset(arguments.preset)
+    dataset = FaceDataset.open([arguments.dataset])
+    base = preset(arguments.preset)
     log = arguments.out / "curves.json"
     results: dict[str, dict[str, Any]] = (
         json.loads(log.read_text(encoding="utf-8")) if arguments.tracer else {}
@@ -115,14 +115,14 @@ def main() -> None:
     for tracer, warm in RUNS:
         if arguments.tracer not in (None, tracer):
             continue
-        chosen = settings(base, tracer, warm, arguments.minutes)
-        found = results[named(tracer, warm)] = measured(
-            dataset, arguments.out / f"{tracer}-{warm}", chosen
-        )
-        last = found["quality"][-1]
+        name = run_name(tracer, warm)
+        options = settings(base, tracer, warm, arguments.minutes)
+        result = measure_run(dataset, arguments.out / f"{tracer}-{warm}", options)
+        results[name] = result
+        last = result["quality"][-1]
         print(
-            f"| {named(tracer, warm)} | {found['preparation_minutes']:.1f} | {found['steps']} "
-            f"| {found['steps_per_second']:.2f} | {last['iou']:.3f} | {last['psnr']:.1f} |",
+            f"| {name} | {result['preparation_minutes']:.1f} | {result['steps']} "
+            f"| {result['steps_per_second']:.2f} | {last['iou']:.3f} | {last['psnr']:.1f} |",
             flush=True,
         )
         write_text(log, json.dumps(results, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""The benchmark of a preset's seeds: finished runs are kept, and the table marks failed runs."""
+"""The benchmark of a preset's seeds: finished runs are not repeated, failed ones have a row."""
 
 from __future__ import annotations
 
@@ -27,25 +27,27 @@ def row(subject: str, seed: int, *, export: int = 0) -> dict[str, Any]:
     }
 
 
-def test_interrupted_it_goes_on_with_the_runs_that_are_missing(
+def test_an_interrupted_benchmark_makes_the_missing_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calls: list[str] = []
+    runs: list[str] = []
 
-    def measured(out: Path, subject: str, seed: int, preset: str, student: bool) -> dict[str, Any]:
+    def measure_run(
+        out: Path, subject: str, seed: int, preset: str, student: bool
+    ) -> dict[str, Any]:
         assert student == (seed < 1)
-        calls.append(f"{subject}-{seed}")
-        if len(calls) == 2:
+        runs.append(f"{subject}-{seed}")
+        if len(runs) == 2:
             raise KeyboardInterrupt
         return row(subject, seed, export=3 if subject == "male2" else 0)
 
-    monkeypatch.setattr(preset_seeds, "measured", measured)
+    monkeypatch.setattr(preset_seeds, "measure_run", measure_run)
     words = ["--out", str(tmp_path), "--subjects", "male1", "male2", "--seeds", "2"]
     monkeypatch.setattr(sys, "argv", ["preset_seeds.py", *words, "--full-exports", "1"])
     with pytest.raises(KeyboardInterrupt):
         preset_seeds.main()
     preset_seeds.main()
-    assert calls == ["male1-0", "male2-0", "male2-0", "male1-1", "male2-1"]
+    assert runs == ["male1-0", "male2-0", "male2-0", "male1-1", "male2-1"]
     assert json.loads((tmp_path / "male1-0.json").read_text(encoding="utf-8"))["seed"] == 0
     lines = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()
     assert capsys.readouterr().out.splitlines()[:-1] == lines
