@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import imavatar_deploy
 from imavatar_deploy.avatar_io import sha256
 from imavatar_deploy.errors import InputError
 
@@ -13,7 +12,7 @@ from .head_avatar import HeadAvatarModel
 from .implicit_avatar import ImplicitAvatar
 from .official_checkpoint import find_parameters, read_official
 
-SAMPLE = Path(imavatar_deploy.__file__).parent / "assets" / "sample_checkpoint"
+SAMPLE = Path(__file__).parents[1] / "assets" / "sample_checkpoint"
 """The bundled checkpoint, which the word `sample` names."""
 
 RUN_CHECKPOINT = "checkpoint"
