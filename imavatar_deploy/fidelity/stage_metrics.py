@@ -32,9 +32,6 @@ WORST = "worst_"
 BACKGROUND = 1.0
 """Grey value of pixels that do not show the avatar."""
 
-Mask = NDArray[np.bool_]
-"""`[H, W]`."""
-
 Values = NDArray[np.float64]
 """`[T]`: the values of a metric in T frames."""
 
@@ -68,21 +65,21 @@ class StageMetric(NamedTuple):
     unit: str
     falls: bool
     """Whether less is better."""
-    of: Callable[[FrameImages, FrameImages, Mask], float]
+    of: Callable[[FrameImages, FrameImages, Bool[Array, "H W"]], float]
     """(reference, candidate, mouth region) -> value in one frame; NaN if it is undefined there."""
     chained: Callable[[Sequence[float]], float]
     """Limits of several stages -> limit of all of them together."""
 
 
-def _psnr(a: FrameImages, b: FrameImages, within: Mask) -> float:
+def _psnr(a: FrameImages, b: FrameImages, within: Bool[Array, "H W"]) -> float:
     return psnr(a.rgb, b.rgb, within)
 
 
-def _ssim(a: FrameImages, b: FrameImages, common: Mask) -> float:
+def _ssim(a: FrameImages, b: FrameImages, common: Bool[Array, "H W"]) -> float:
     return ssim(a.rgb, b.rgb, common) if min(common.shape) >= WINDOW else float("nan")
 
 
-def _angle(a: FrameImages, b: FrameImages, within: Mask) -> float:
+def _angle(a: FrameImages, b: FrameImages, within: Bool[Array, "H W"]) -> float:
     return (
         float(np.median(normal_angle(a.normal, b.normal, within))) if within.any() else float("nan")
     )
@@ -135,7 +132,7 @@ def row_of(name: str) -> StageMetric:
 def measure_frames(
     reference: Sequence[FrameImages],
     candidate: Sequence[FrameImages],
-    mouths: Sequence[Mask],
+    mouths: Sequence[Bool[Array, "H W"]],
 ) -> dict[str, Float64[Array, " T"]]:
     """Return every metric of `MEASURES` in each of T frames; NaN where it is undefined.
 
@@ -166,7 +163,7 @@ def summary(of_frames: Mapping[str, Float64[Array, " T"]]) -> dict[str, float]:
 def measure(
     reference: Sequence[FrameImages],
     candidate: Sequence[FrameImages],
-    mouths: Sequence[Mask],
+    mouths: Sequence[Bool[Array, "H W"]],
 ) -> dict[str, float]:
     """Return the `summary` of T frames; the arguments are those of `measure_frames`."""
     return summary(measure_frames(reference, candidate, mouths))
