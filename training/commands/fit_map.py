@@ -222,4 +222,6 @@ def _show_pairs(fit: PairsFit, all_rows: bool) -> None:
             f"the other {len(order) - len(shown)} outputs are explained better (--all-rows shows them)"
         )
     if fit.unmoved_inputs:
-        click.echo(f"never moved in these takes, and so without effect: {', '.join(fit.unmoved_inputs)}")
+        click.echo(
+            f"never moved in these takes, and so without effect: {', '.join(fit.unmoved_inputs)}"
+        )
