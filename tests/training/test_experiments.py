@@ -311,7 +311,8 @@ class TestCorruption:
         assert (masks[0] == masks[1]).all()
 
     def test_leaves_the_original_alone(self, dataset: FaceDataset) -> None:
-        pose, mask = dataset.track.pose.copy(), dataset.observation(0).mask.copy()
+        pose = dataset.track.pose.copy()
+        mask = dataset.observation(0).mask.copy()
         with_pose_noise(dataset, 0.1, 0)
         with_damaged_masks(dataset, 1.0, 0).observation(0)
         assert (dataset.track.pose == pose).all()

@@ -29,7 +29,7 @@ def second_head(openhead: HeadModel, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def take(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Five seconds of ARKit weights and of codes, each code a sum of two weights."""
     folder = tmp_path_factory.mktemp("take")
     random = np.random.default_rng(0)
@@ -106,9 +106,9 @@ def test_codes_from_shapes_lead_to_a_track(second_head: Path, tmp_path: Path) ->
     assert read_map(out).source == "openhead"
 
 
-def test_from_pairs(take: tuple[Path, Path], tmp_path: Path) -> None:
+def test_from_pairs(recording: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "mine.npz"
-    result = call("--pair", *take, "--edition", "flame2020", "--out", out)
+    result = call("--pair", *recording, "--edition", "flame2020", "--out", out)
     assert result.exit_code == 0, result.output
     assert "300 frames in common" in result.output
     assert "explained on held-out frames" in result.output
@@ -182,13 +182,18 @@ def test_from_pairs(take: tuple[Path, Path], tmp_path: Path) -> None:
 )
 def test_refusals_are_one_sentence(
     second_head: Path,
-    take: tuple[Path, Path],
+    recording: tuple[Path, Path],
     tmp_path: Path,
     arguments: list[str],
     code: int,
     words: str,
 ) -> None:
-    places = {"out": tmp_path / "map.npz", "head": second_head, "csv": take[0], "track": take[1]}
+    places = {
+        "out": tmp_path / "map.npz",
+        "head": second_head,
+        "csv": recording[0],
+        "track": recording[1],
+    }
     result = call(*(argument.format(**places) for argument in arguments))
     assert result.exit_code == code, result.output
     assert words in result.output

@@ -36,9 +36,12 @@ def truth(seed: int = 5) -> Double:
     )
 
 
-def takes(noise: float, frames: int = 900, seed: int = 0) -> tuple[Recording, Recording, Double]:
+def paired_recordings(
+    noise: float, frames: int = 900, seed: int = 0
+) -> tuple[Recording, Recording, Double]:
     """ARKit at 60 a second; codes at 25 that begin half a second later and have an offset."""
-    matrix, values = truth(), wandering(frames, 52, seed)
+    matrix = truth()
+    values = wandering(frames, 52, seed)
     source = Recording(ARKIT, np.arange(frames) / 60.0, values + 0.07)
     times = np.arange(int((frames / 60.0 - 0.5) * 25)) / 25.0
     weights = np.stack(
@@ -52,12 +55,14 @@ def takes(noise: float, frames: int = 900, seed: int = 0) -> tuple[Recording, Re
 class TestRidge:
     def test_least_squares_where_nothing_holds_it_back(self) -> None:
         random = np.random.default_rng(0)
-        inputs, known = random.normal(size=(200, 12)), random.normal(size=(12, 4))
+        inputs = random.normal(size=(200, 12))
+        known = random.normal(size=(12, 4))
         np.testing.assert_allclose(ridge(inputs, inputs @ known, 0.0), known, atol=1e-10)
 
     def test_is_the_normal_equations(self) -> None:
         random = np.random.default_rng(1)
-        inputs, outputs = random.normal(size=(60, 9)), random.normal(size=(60, 3))
+        inputs = random.normal(size=(60, 9))
+        outputs = random.normal(size=(60, 3))
         expected = np.linalg.solve(inputs.T @ inputs + 2.5 * np.eye(9), inputs.T @ outputs)
         np.testing.assert_allclose(ridge(inputs, outputs, 2.5), expected, atol=1e-12)
 
@@ -67,7 +72,8 @@ class TestRidge:
 
     def test_the_noisier_the_stronger(self) -> None:
         random = np.random.default_rng(3)
-        inputs, known = random.normal(size=(300, 40)), random.normal(size=(40, 6))
+        inputs = random.normal(size=(300, 40))
+        known = random.normal(size=(40, 6))
         clean = inputs @ known
         ridges = [
             select_ridge(inputs, clean + noise * random.normal(size=clean.shape)).ridge
@@ -79,7 +85,8 @@ class TestRidge:
     def test_the_chosen_lambda_is_nearest_to_the_truth(self) -> None:
         """Of all candidates, within a tenth of the one that is best by the known matrix."""
         random = np.random.default_rng(4)
-        inputs, known = wandering(600, 52), random.normal(size=(52, 10))
+        inputs = wandering(600, 52)
+        known = random.normal(size=(52, 10))
         noisy = inputs @ known + 4.0 * random.normal(size=(600, 10))
         selection = select_ridge(inputs, noisy)
         fresh = wandering(600, 52, seed=9)
@@ -94,7 +101,7 @@ class TestRidge:
 
 class TestPairs:
     def test_a_known_map_is_found_again(self) -> None:
-        source, target, matrix = takes(noise=0.0, frames=3600)
+        source, target, matrix = paired_recordings(noise=0.0, frames=3600)
         fit = fit_pairs([(source, target)], "test", offset=0.5)
         assert (fit.expression_map.source, fit.expression_map.target) == (ARKIT, "flame2020")
         np.testing.assert_allclose(fit.expression_map.matrix, matrix, rtol=0, atol=2e-3)
@@ -105,7 +112,7 @@ class TestPairs:
         assert fit.expression_map.fit.residual < 1e-2 < fit.expression_map.fit.moved
 
     def test_noise_is_reported_and_not_learnt(self) -> None:
-        source, target, matrix = takes(noise=0.5, frames=3600)
+        source, target, matrix = paired_recordings(noise=0.5, frames=3600)
         fit = fit_pairs([(source, target)], "test", offset=0.5)
         assert (
             np.corrcoef(fit.expression_map.matrix[:, :50].ravel(), matrix[:, :50].ravel())[0, 1]
@@ -118,7 +125,7 @@ class TestPairs:
         assert fit.explained[:50].mean() > 0.8
 
     def test_a_wrong_offset_shows(self) -> None:
-        source, target, _ = takes(noise=0.0)
+        source, target, _ = paired_recordings(noise=0.0)
         right, wrong = (fit_pairs([(source, target)], "", offset=offset) for offset in (0.5, 0.0))
         assert np.nanmean(wrong.explained) < 0.5 < np.nanmean(right.explained)
 
@@ -126,7 +133,7 @@ class TestPairs:
         """Two people of different identity, each of whom leaves out one shape of the other's."""
         both = []
         for seed, still in ((0, 0), (3, 1)):
-            source, target, matrix = takes(noise=0.0, frames=2400, seed=seed)
+            source, target, matrix = paired_recordings(noise=0.0, frames=2400, seed=seed)
             values = source.values.copy()
             values[:, still] = 0.07
             moved = np.interp(target.times + 0.5, source.times, source.values[:, still] - 0.07)
@@ -173,7 +180,7 @@ class TestPairs:
         ],
     )
     def test_refusals(self, pairs: object, offset: float, words: str) -> None:
-        source, target, _ = takes(noise=0.0)
+        source, target, _ = paired_recordings(noise=0.0)
         with pytest.raises(InputError, match=words):
             fit_pairs(pairs(source, target), "", offset=offset)  # type: ignore[operator]
 
@@ -197,10 +204,10 @@ class TestLiveLink:
     def test_names_and_times(self, tmp_path: Path) -> None:
         values = wandering(4, 52)
         codes = ["10:59:59:58.500", "10:59:59:59.500", "11:00:00:00.500", "11:00:00:01.500"]
-        take = read_recording(live_link(tmp_path / "take.csv", values, codes))
-        assert take.vocabulary == ARKIT
-        np.testing.assert_allclose(take.values, values, atol=1e-8)
-        np.testing.assert_allclose(take.times, np.arange(4) / 60.0, atol=1e-9)
+        recording = read_recording(live_link(tmp_path / "take.csv", values, codes))
+        assert recording.vocabulary == ARKIT
+        np.testing.assert_allclose(recording.values, values, atol=1e-8)
+        np.testing.assert_allclose(recording.times, np.arange(4) / 60.0, atol=1e-9)
 
     @pytest.mark.parametrize("rate", [24, 25, 30, 60])
     def test_rate_is_what_the_frames_count_to(self, tmp_path: Path, rate: int) -> None:
@@ -208,27 +215,29 @@ class TestLiveLink:
             f"23:59:{58 + index // rate if index < 2 * rate else 0}:{index % rate}.000"
             for index in range(2 * rate)
         ]
-        take = read_recording(live_link(tmp_path / "take.csv", np.zeros((2 * rate, 52)), codes))
-        np.testing.assert_allclose(take.times, np.arange(2 * rate) / rate, atol=1e-9)
+        recording = read_recording(
+            live_link(tmp_path / "take.csv", np.zeros((2 * rate, 52)), codes)
+        )
+        np.testing.assert_allclose(recording.times, np.arange(2 * rate) / rate, atol=1e-9)
 
     def test_midnight_and_plain_frames(self, tmp_path: Path) -> None:
         over = read_recording(
             live_link(tmp_path / "a.csv", np.zeros((2, 52)), ["23:59:59:59.000", "00:00:00:00.000"])
         )
         plain = read_recording(live_link(tmp_path / "b.csv", np.zeros((2, 52)), ["17", "18"]))
-        for take in (over, plain):
-            np.testing.assert_allclose(take.times, [0, 1 / 60], atol=1e-9)
+        for recording in (over, plain):
+            np.testing.assert_allclose(recording.times, [0, 1 / 60], atol=1e-9)
 
     def test_rows_without_a_face_are_left_out(self, tmp_path: Path) -> None:
         codes = [f"00:00:00:{index:02d}.000" for index in range(3)]
-        take = read_recording(
+        recording = read_recording(
             live_link(tmp_path / "take.csv", wandering(3, 52), codes, [61, 0, 61])
         )
-        np.testing.assert_allclose(take.times, [0, 2 / 60], atol=1e-9)
+        np.testing.assert_allclose(recording.times, [0, 2 / 60], atol=1e-9)
 
     def test_a_take_and_its_track_fit(self, tmp_path: Path) -> None:
         """ARKit weights from a file against the codes."""
-        source, target, matrix = takes(noise=0.0, frames=1800)
+        source, target, matrix = paired_recordings(noise=0.0, frames=1800)
         codes = [f"00:00:{index // 60:02d}:{index % 60:02d}.000" for index in range(1800)]
         read = read_recording(live_link(tmp_path / "take.csv", source.values, codes))
         fit = fit_pairs([(read, target)], "", offset=0.5)
@@ -273,19 +282,19 @@ class TestLiveLink:
             )
         )
         try:
-            take = read_recording(path)
+            recording = read_recording(path)
         except InputError:
             return
-        assert np.isfinite(take.values).all()
-        assert np.isfinite(take.times).all()
+        assert np.isfinite(recording.values).all()
+        assert np.isfinite(recording.times).all()
 
 
 class TestTracks:
     def test_codes_of_a_track(self) -> None:
-        take = read_recording("talk")
-        assert take.vocabulary == "openhead"
-        assert take.values.shape == (len(take.times), len(CONTROLS))
-        assert take.times[1] == pytest.approx(1 / 25)
+        recording = read_recording("talk")
+        assert recording.vocabulary == "openhead"
+        assert recording.values.shape == (len(recording.times), len(CONTROLS))
+        assert recording.times[1] == pytest.approx(1 / 25)
 
     def test_another_edition_than_the_track_says(self) -> None:
         with pytest.raises(

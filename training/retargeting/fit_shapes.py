@@ -32,8 +32,8 @@ CORRELATED = 10.0
 """Vertices per independent error: neighbours err alike."""
 
 LEAST_DAMPING = 1e-9
-"""Least lambda, relative to the mean square of the columns: keeps a control without effect at
-zero."""
+"""Least lambda, relative to the mean squared effect of a control: keeps a control without effect
+at zero."""
 
 ROUNDS = 4
 """Gauss-Newton iterations where a joint rotates, which is not linear."""

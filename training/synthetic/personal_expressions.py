@@ -30,7 +30,7 @@ EXACT = ("eyeBlink", "eyeLook", "mouthClose", "jaw")
 def with_asymmetry(subject: HeadSurface, anchors: Float32[Array, "V 3"], seed: int) -> HeadSurface:
     """Displace the face smoothly in a way that shape coefficients do not describe.
 
-    Eyes and neck stay in place.
+    The eyes and the bust below the collar stay in place.
     """
     field = np.stack(
         [value_noise(anchors / CELL + 10.0 * axis, seed=seed + axis) for axis in range(3)], axis=1
