@@ -24,7 +24,7 @@ OURS_AND_PYTHON_S = sys.stdlib_module_names | {
     "tomllib",
 }  # the last since 3.11
 FACE = ROOT / "imavatar_deploy" / "__init__.py"
-"""Names the networks for type checkers; `test_the_face_imports_no_network` proves that it is all."""
+"""Names the networks for type checkers alone; see `test_the_face_imports_no_network`."""
 GROUND_ALLOWS = {"numpy"}
 ALLOWED = {  # what a file of the ground floor imports beyond numpy and the standard library
     "imavatar_deploy/arrays.py": {"jaxtyping"},
