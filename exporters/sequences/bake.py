@@ -57,7 +57,7 @@ def bake_sequences(
 ) -> SequenceReport:
     """Bake a motion into mesh sequences for other programs, as `imavatar-bake` does.
 
-    This needs no torch. The files are in metres, +Y up, facing +Z, and the same on every number of cores.
+    This needs no torch. The files are in metres, +Y up, facing +Z, and do not depend on `jobs`.
 
     Args:
         avatar: an avatar folder, or the word `sample`.
