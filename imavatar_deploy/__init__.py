@@ -8,7 +8,7 @@
 
 Packages; `help("imavatar_deploy.NAME")` shows the names in each, with examples:
 
-    runtime      `Player`; `run_live` and `listen` for trackers; `sources`, `sinks`, `streams` inside
+    runtime      `Player`; `run_live`, `listen` for trackers; `sources`, `sinks`, `streams` inside
     tracks       motions: read, write, edit, and the formats of many trackers
     fidelity     how closely an avatar follows its networks; image metrics; `verify_avatar`
     exporters    `export_avatar` from a checkpoint; `bake_sequences` for other programs

@@ -11,8 +11,8 @@
     run_live("sample", "udp://:9000", print, fps=60, duration=10)  # calls you with every image
 
 `Player` draws; `listen` and `run_live` take a source by name, or an `Inbox` that a tracker of your
-own fills with an `Observation` for every face; `LiveConfig` has latency, smoothing and maps. Packages
-inside: `sources` and `sinks` (tables, and rows of one's own), `streams` (FLAME over UDP).
+own fills with an `Observation` for every face; `LiveConfig` has latency, smoothing and maps.
+Packages inside: `sources` and `sinks` (tables, and rows of one's own), `streams` (FLAME over UDP).
 """
 
 from __future__ import annotations

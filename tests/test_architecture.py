@@ -21,7 +21,7 @@ SOURCES = sorted(
 # tomllib is part of the standard library since 3.11.
 OURS_AND_PYTHON_S = sys.stdlib_module_names | {"imavatar_deploy", "__future__", "tomllib"}
 FACE = ROOT / "imavatar_deploy" / "__init__.py"
-"""Names the networks for type checkers; `test_the_face_imports_no_network` proves that it is all."""
+"""Names the networks for type checkers alone; see `test_the_face_imports_no_network`."""
 GROUND_ALLOWS = {"numpy"}
 # Packages that a file of the ground floor imports beside numpy and the standard library
 ALLOWED = {

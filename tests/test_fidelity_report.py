@@ -1,4 +1,4 @@
-"""The fidelity report from Python: what an export wrote is read back, and repeated without torch."""
+"""The fidelity report from Python: read as the export wrote it, and measured anew without torch."""
 
 from __future__ import annotations
 

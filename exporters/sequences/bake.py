@@ -55,9 +55,9 @@ def bake_sequences(
     progress: Progress = silent,
     say: Say = quiet,
 ) -> SequenceReport:
-    """Bake a motion into mesh sequences for other programs, as `imavatar-bake` does. Needs no torch.
+    """Bake a motion into mesh sequences for other programs, as `imavatar-bake` does.
 
-    The files are in metres, +Y up, facing +Z, and the same on every number of cores.
+    This needs no torch. The files are in metres, +Y up, facing +Z, and do not depend on `jobs`.
 
     Args:
         avatar: an avatar folder, or the word `sample`.

@@ -8,7 +8,7 @@
     write_track(retimed(track.select(slice(100, 400)), 30.0), "me.json")
 
 Motion
-    `FlameTrack`: T frames with cameras, frame rate and head-model edition; `FlameFrame`: one of them
+    `FlameTrack`: T frames with cameras, frame rate and head-model edition; `FlameFrame`: one frame
 
 Files
     `read_track(path)`, `write_track(track, path)`; `TRACK_FORMATS`: every format by name, a

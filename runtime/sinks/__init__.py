@@ -35,7 +35,7 @@ def register_sink(row: SinkFormat) -> None:
     """Add a sink of one's own, for `open_sink` and the `--sink` of commands run in this process.
 
     Args:
-        row: its name, and the functions that recognise and open a target. It is asked before the
+        row: its name, and the functions that recognise and open a target. It comes before the
             rows that are there, so that `film.strip.png` may be yours and other `.png` not.
 
     Raises:

@@ -50,7 +50,7 @@ def register_source(row: SourceFormat) -> None:
     Args:
         row: its name, and the functions that recognise and open a target. `open` is a context
             manager of a `Source` (frames in order) or a `LiveSource` (an `Inbox` that a thread
-            fills). It is asked before the rows that are there.
+            fills). It comes before the rows that are there.
 
     Raises:
         UsageError: there is a source of this name already.
