@@ -25,7 +25,6 @@ from jaxtyping import AbstractArray, jaxtyped
 PACKAGE = "imavatar_deploy"
 UNCHECKED = {
     # modules whose functions torch traces into graphs: a check would freeze the axes it reads
-    f"{PACKAGE}.exporters.graph_modules",
     f"{PACKAGE}.exporters.formats.onnx_modules",
 }
 

@@ -115,6 +115,8 @@ def test_public_packages_have_pages() -> None:
             "rendering",
             "retarget",
             "runtime",
+            "runtime.sinks",
+            "runtime.sources",
             "runtime.streams",
             "tracks",
             "training",
@@ -137,3 +139,10 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 30
     assert [page.name for page in pages if loaded.search(page.read_text(encoding="utf-8"))] == []
+
+
+def test_every_example_is_shown(site: Path) -> None:
+    page = text_of(site / "examples.html")
+    scripts = sorted((ROOT / "examples").glob("*.py"))
+    assert scripts
+    assert [path.name for path in scripts if path.read_text().splitlines()[-1] not in page] == []

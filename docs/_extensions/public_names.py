@@ -29,6 +29,8 @@ PACKAGES = (
     "imavatar_deploy.exporters",
     "imavatar_deploy.training",
     "imavatar_deploy.runtime",
+    "imavatar_deploy.runtime.sources",
+    "imavatar_deploy.runtime.sinks",
     "imavatar_deploy.runtime.streams",
 )
 """The public packages; each has a page `api/PACKAGE`."""
@@ -102,10 +104,16 @@ class PublicNames(SphinxDirective):
             return []
         group += body
         table += group
+        analyzer = ModuleAnalyzer.for_module(package)
+        analyzer.analyze()
+        own = analyzer.attr_docs
         constants = [
             f".. autodata:: {package}.{name}"
             for name, value in public_names(package).items()
-            if is_constant(value) and not name.startswith("__") and home(package, name) == package
+            if is_constant(value)
+            and not name.startswith("__")
+            and home(package, name) == package
+            and ("", name) not in own
         ]  # autodoc documents no constants that a package imports from its modules
         return [table, *self.parse_text_to_nodes("\n\n".join(constants))]
 

@@ -111,7 +111,7 @@ def with_head_turned(track: FlameTrack, joints: Float32[Array, "T 3"]) -> FlameT
     Args:
         track: a track with cameras.
         joints: `[T, 3]` root joint at rest in each frame, model units, from `root_joints`. An error
-            d shifts the image by |A d - d|.
+            d moves the head by A d - d in the image, A being the rotation of the camera.
 
     Raises:
         UsageError: the track has no cameras.
