@@ -1,4 +1,4 @@
-"""Backends: every row that can run here draws what the CPU draws, and refuses in a sentence what it does not draw."""
+"""Backends: each row that can run here draws as the CPU does, and refuses other shadings."""
 
 from __future__ import annotations
 

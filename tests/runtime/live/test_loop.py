@@ -1,4 +1,4 @@
-"""The loop: every tick drawn or left out, pausing, orbiting, mirrors, and an end when something says so."""
+"""The render loop: every tick drawn or skipped, pausing, orbiting, mirroring, stopping."""
 
 from __future__ import annotations
 

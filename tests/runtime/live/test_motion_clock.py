@@ -1,4 +1,4 @@
-"""The sender's time from when packets arrive: jitter, drift, another clock, none at all."""
+"""The sender's clock from the arrival of packets: jitter, drift, another clock, no timestamps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AHEAD = 1.7e9
 
 
 def sender_times(clock: SenderClock, times: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
-    """What the clock says after each packet."""
+    """The sender's time after each packet."""
     times_shown = []
     for sent, arrived in zip(times, arrivals, strict=True):
         clock.add_packet(float(sent), float(arrived))

@@ -1,4 +1,4 @@
-"""The parts of the motion, each alone: buffer, dropouts, One-Euro, correction, rotations."""
+"""Parts of the motion: jitter buffer, dropouts, One-Euro filter, correction, rotations."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_every_policy_is_smooth_in_time(name: str) -> None:
 
 
 class PlainOneEuro:
-    """One number at a time, as the paper's Algorithm 1 and 2 have it, with speeds of raw values."""
+    """The filter of one number by the paper's Algorithms 1 and 2, with speeds of raw values."""
 
     def __init__(self, min_cutoff: float, beta: float, speed_cutoff: float, first: float) -> None:
         self.min_cutoff, self.beta, self.speed_cutoff = min_cutoff, beta, speed_cutoff

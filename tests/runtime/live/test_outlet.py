@@ -1,4 +1,4 @@
-"""Sink threads: a slow sink delays nothing, a file lasts as long as its run, and no failure is lost."""
+"""Sink threads: a slow sink delays nothing, a file lasts as long as its run, errors surface."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def picture(number: int) -> Image:
 
 
 class Slow:
-    """A sink that is in the middle of a write until the test lets it go on."""
+    """A sink whose writes block until the test releases them."""
 
     def __init__(self) -> None:
         self.begun, self.go_on = threading.Semaphore(0), threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""What is seen through transparent pixels, against the formula in whole numbers."""
+"""Backgrounds behind transparent pixels, against the formula in integers."""
 
 from __future__ import annotations
 

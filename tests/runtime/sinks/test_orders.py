@@ -1,4 +1,4 @@
-"""What strangers post to the page: it makes sense and is done, or nothing of it is."""
+"""Commands of the page from untrusted JSON: applied as a whole, or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every protocol of the table: whatever the bytes, a parser returns observations or raises InputError."""
+"""Every protocol: for any bytes, a parser returns observations or raises InputError."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERY_SAMPLED = pytest.mark.parametrize("protocol", SAMPLED, ids=[row.scheme for
 EVIL = [struct.pack(">f", value) for value in (np.nan, np.inf, -np.inf, 3.4e38, 1e-45)] + [
     struct.pack(">i", value) for value in (-1, -4, 0, 2**31 - 1, -(2**31), 0x7F800001)
 ]
-"""Not-a-number of both kinds, the ends of the numbers, and counts that no packet holds."""
+"""NaN of both widths, extreme numbers, and counts larger than a packet."""
 
 
 def survives(parse: Parser, packet: bytes) -> None:

@@ -1,6 +1,6 @@
-"""The order of a GPU's work: no image is read or overwritten too early. Checked with a Warp that records its calls.
+"""The order of a slot's calls: no image is read or overwritten too early.
 
-It runs on no GPU; what a stream makes of these calls is CUDA's to keep.
+A stand-in for Warp records the calls. It uses no GPU; the order within a stream is CUDA's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GPU = SimpleNamespace(is_cuda=True)
 
 
 class Recorder:
-    """What of Warp a slot uses; arrays and events are named in the order in which they are made."""
+    """Stand-in for the functions of Warp that a slot uses; events are numbered."""
 
     float32, uint8 = np.float32, np.uint8
 
@@ -90,7 +90,7 @@ def two_slots(recorder: Recorder) -> list[Slot]:
 
 
 def drawn(slot: int) -> list[str]:
-    """What one launch must ask for, in this order."""
+    """The calls of one launch, in order."""
     done, there = f"event{2 * slot - 1}", f"event{2 * slot}"
     return [
         f"drawing: graph{slot}",
