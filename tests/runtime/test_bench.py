@@ -296,7 +296,8 @@ class TestRounds:
 def test_closing_a_cast_ends_what_it_plays(
     tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, render = Event(), measure.Player.render
+    begun = Event()
+    render = measure.Player.render
 
     def rendered(*arguments: Any) -> Any:
         begun.set()

@@ -61,7 +61,8 @@ def face(number: int = 0) -> Observation:
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
     """An inbox that is filled fifty times a second, before the player is opened as well."""
-    inbox, over = Inbox(), threading.Event()
+    inbox = Inbox()
+    over = threading.Event()
 
     def fill() -> None:
         number = 0
@@ -104,7 +105,8 @@ def test_a_live_run_is_without_it(tiny_avatar_folder: Path, inbox: Inbox) -> Non
 
 @pytest.mark.usefixtures("slow_start")
 def test_a_callback_s_latency_is_without_it(tiny_avatar_folder: Path, inbox: Inbox) -> None:
-    began, first = time.monotonic(), []
+    began = time.monotonic()
+    first = []
 
     def show(image: np.ndarray) -> None:
         first.append(time.monotonic() - began)

@@ -57,7 +57,8 @@ def track(tmp_path: Path) -> Path:
 
 
 def test_run_writes_every_sink(tiny_avatar_folder: Path, track: Path, tmp_path: Path) -> None:
-    video, frames = tmp_path / "out.mp4", tmp_path / "frames" / "%03d.png"
+    video = tmp_path / "out.mp4"
+    frames = tmp_path / "frames" / "%03d.png"
     sinks = ("--sink", video, "--sink", frames, "--sink", "null")
     result = call(
         run, tiny_avatar_folder, "--source", track, *sinks, "--size", "64x48", "--frames", "1:"
@@ -106,7 +107,8 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
     with Player(tiny_avatar_folder, size=32) as player:
         aside = Camera.looking_at([0.5, 0.0, 0.0], extent=3.0)
         still = np.zeros(50), np.zeros(15)
-        tracked, front = player.render(*still, aside), player.render(*still)
+        tracked = player.render(*still, aside)
+        front = player.render(*still)
     path = tmp_path / "aside.json"
     write_track(FlameTrack(still[0][None], still[1][None], cameras=(aside,)), path)
     for camera, expected in (("track", tracked), ("front", front)):

@@ -68,7 +68,8 @@ def lag(times: np.ndarray, values: np.ndarray, hertz: float) -> tuple[float, flo
 @pytest.mark.parametrize("fps", [25, 30, 60])
 @pytest.mark.parametrize(("amplitude", "hertz"), [(0.02, 0.5), (0.3, 1.0), (0.4, 2.0)])
 def test_by_default_at_most_one_frame_is_added(fps: int, amplitude: float, hertz: float) -> None:
-    live, times = motion(), np.arange(8 * fps) / fps
+    live = motion()
+    times = np.arange(8 * fps) / fps
     shown = show(live, sine(amplitude, hertz, times), np.arange(0, 8, 1 / DISPLAY))
     period = slice(-4 * int(DISPLAY) - 1, -1)
     for values in (shown.pose[:, 1], shown.expression[:, 3]):
@@ -112,7 +113,8 @@ def error(shown: Shown, late: float) -> np.ndarray:
 def test_a_bad_network_neither_jerks_the_head_nor_loses_it(seed: int) -> None:
     arrivals, moments = delivered(BAD, 15, seed)
     live = motion()
-    shown, naive = show(live, arrivals, moments), newest(arrivals, moments)
+    shown = show(live, arrivals, moments)
+    naive = newest(arrivals, moments)
     clean = turning(shake().at(moments)[1], slice(0, 3))
     # two straight lines that meet in a face bend within one step of the display where the truth
     # takes two; predictions end in FADES; and a correction takes three times its acceleration at
@@ -162,8 +164,10 @@ def test_a_dropout_is_bridged_and_the_return_is_smooth(policy: str, gap: float) 
 
 @pytest.mark.parametrize("drift", [-200e-6, 200e-6])
 def test_an_hour_of_drift_changes_nothing(drift: float) -> None:
-    live, rate = motion(fps=2.5), 2.5
-    behind, counts = [], set()
+    live = motion(fps=2.5)
+    rate = 2.5
+    behind = []
+    counts = set()
     for tick in range(int(3600 * rate)):
         time = tick / rate
         live.push(Arrival(observed(0.5, 0.1 * np.sin(time), time * (1 + drift) + 1e6), time + WAY))
@@ -195,7 +199,8 @@ def test_a_sender_that_begins_again_is_followed_without_a_jump() -> None:
 
 @pytest.mark.parametrize("numbered", [False, True])
 def test_without_times_the_arrival_counts(numbered: bool) -> None:
-    times, rng = np.arange(300) / 30, np.random.default_rng(0)
+    times = np.arange(300) / 30
+    rng = np.random.default_rng(0)
     values = 0.3 * np.sin(np.pi * times)
     arrivals = [
         Arrival(
@@ -244,7 +249,9 @@ def test_a_face_that_stands_still_stays_live() -> None:
 
 
 def test_calibrating_again_makes_the_present_face_neutral() -> None:
-    live, poses, smiles = motion(calibration=0.5), [], []
+    live = motion(calibration=0.5)
+    poses = []
+    smiles = []
     for tick in range(90):
         if tick == 30:
             live.recalibrate()
@@ -336,7 +343,8 @@ TIMES = st.one_of(st.none(), st.floats(-10, 10), st.floats(allow_nan=False, allo
 def test_whatever_comes_what_goes_out_is_sound(
     events: list, latency: float | None, again: bool
 ) -> None:
-    live, captured = motion(latency=latency), -np.inf
+    live = motion(latency=latency)
+    captured = -np.inf
     for number, (packet, moment_at) in enumerate(events):
         if packet:
             time, sequence, expression, yaw = packet

@@ -50,7 +50,8 @@ def test_an_hour_of_drift_is_followed_without_a_step(drift: float) -> None:
 
 
 def test_time_runs_evenly() -> None:
-    clock, rng = SenderClock(), np.random.default_rng(1)
+    clock = SenderClock()
+    rng = np.random.default_rng(1)
     times_shown = []
     for tick in range(6000):
         now = 10 + tick / 60

@@ -53,7 +53,8 @@ def sending(
     over = threading.Event()
 
     def send() -> None:
-        began, sequence = time.monotonic(), 0
+        began = time.monotonic()
+        sequence = 0
         due: list[tuple[float, bytes]] = []
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             while not over.wait(0.01):
@@ -77,7 +78,8 @@ def sending(
 
 
 def test_from_the_socket_to_the_file(tiny_avatar_folder: Path, tmp_path: Path) -> None:
-    port, out = free_port(), tmp_path / "out.mp4"
+    port = free_port()
+    out = tmp_path / "out.mp4"
     arguments = [
         str(tiny_avatar_folder),
         "--source",
@@ -141,7 +143,9 @@ def test_a_stream_of_another_head_model_is_reported(tiny_avatar_folder: Path) ->
 
 def test_a_bad_network_shows_no_jump(tiny_avatar_folder: Path) -> None:
     """Loss 20 %, jitter 40 ms, duplicates and bursts over a socket: the head moves smoothly."""
-    port, angles, times = free_port(), [], []
+    port = free_port()
+    angles = []
+    times = []
     network = BadNetwork(loss=0.2, jitter=0.04, duplicate=0.1, burst=2.0, seed=3)
     with (
         Player(tiny_avatar_folder, size=16, threads=1) as player,

@@ -34,7 +34,8 @@ def test_a_fraction_that_comes_round_too_soon_loses_it() -> None:
 
 def test_a_sender_that_counts_wrongly_is_shown_by_its_arrivals() -> None:
     """`pylivelinkface` sends whole seconds plus a random fraction."""
-    rng, counts = np.random.default_rng(0), Counter[str]()
+    rng = np.random.default_rng(0)
+    counts = Counter[str]()
     motion = MotionPipeline(
         {"openhead": lambda weights, pose: (weights, pose)}, MotionSettings(fps=60), counts
     )

@@ -193,7 +193,8 @@ def test_any_body_is_answered(ask: Ask, body: bytes) -> None:
 def test_a_frame_is_encoded_once_for_all_viewers_and_never_without_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    encode, encoded = cv2.imencode, []
+    encode = cv2.imencode
+    encoded = []
     monkeypatch.setattr(cv2, "imencode", lambda *args: encoded.append(1) or encode(*args))
     screen = Screen(Stream(48, 32, 25.0))
     for shade in range(10):

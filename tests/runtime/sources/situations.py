@@ -66,7 +66,8 @@ def assert_gaze(observation: Observation, gaze: Vector) -> None:
 def live_link_packet(
     values: Sequence[float], frame: tuple[int, float, int, int] = (90, 0.5, 60, 1)
 ) -> bytes:
-    device, subject = b"ABCDEF01-0123-4567-89AB-CDEF01234567", "iPhone von Zoë".encode()
+    device = b"ABCDEF01-0123-4567-89AB-CDEF01234567"
+    subject = "iPhone von Zoë".encode()
     names = struct.pack(">Bi", 6, len(device)) + device + struct.pack(">i", len(subject)) + subject
     return (
         names
@@ -145,7 +146,8 @@ def osc(address: str, *arguments: object) -> OscMessageBuilder:
 
 def osc_packet(*messages: tuple[object, ...]) -> bytes:
     """All messages in one bundle, the first half of them in a bundle within it."""
-    outer, inner = OscBundleBuilder(IMMEDIATELY), OscBundleBuilder(IMMEDIATELY)
+    outer = OscBundleBuilder(IMMEDIATELY)
+    inner = OscBundleBuilder(IMMEDIATELY)
     half = len(messages) // 2
     for place, (address, *arguments) in enumerate(messages):
         (inner if place < half else outer).add_content(osc(str(address), *arguments).build())

@@ -148,7 +148,8 @@ def test_a_packet_of_the_greatest_length_is_read() -> None:
 
 
 def test_a_flood_takes_no_room() -> None:
-    face, junk = packet(1), b"x" * 300
+    face = packet(1)
+    junk = b"x" * 300
     with talking() as (source, send):
         for number in range(ROOM + 10):
             send(packet(number))
@@ -205,7 +206,8 @@ def test_a_bug_ends_the_source_and_is_told() -> None:
 
 def stumbling(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     """Make the next read raise an error of the system."""
-    real, errors = socket.socket.recvfrom_into, [error]
+    real = socket.socket.recvfrom_into
+    errors = [error]
 
     def receive(own: socket.socket, room: memoryview) -> object:
         result = real(own, room)

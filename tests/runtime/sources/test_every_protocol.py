@@ -87,7 +87,8 @@ def test_parts_of_a_packet(protocol: Protocol, data: st.DataObject) -> None:
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_broken_packets_and_a_whole_one_after_them(protocol: Protocol, data: st.DataObject) -> None:
-    parse, whole = protocol.parser(), SAMPLES[protocol.scheme]()
+    parse = protocol.parser()
+    whole = SAMPLES[protocol.scheme]()
     packet = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 3))):
         evil = data.draw(

@@ -69,7 +69,8 @@ def found_by_opencv(situation: str) -> tuple[NDArray[np.float64], float]:
     face = np.concatenate([jaw, nose])  # the person's right, up, out of the face
     tip, crown = (np.array(vector) for vector in NOSE_AND_CROWN[situation])
     left, up, out = (face @ np.stack([-np.cross(crown, tip), crown, tip])).T
-    size, distance = 640, 3 - out
+    size = 640
+    distance = 3 - out
     pixels = np.stack([size / 2 - size * up / distance, size / 2 + size * left / distance], axis=1)
     camera = np.array([[size, 0, size / 2], [0, size, size / 2], [0, 0, 1.0]])
     start = np.zeros(3, np.float32), np.zeros(3, np.float32)
@@ -136,10 +137,8 @@ def test_features(feature: str, value: float, expected: dict[str, float]) -> Non
 
 
 def test_of_several_faces_the_surest_is_taken() -> None:
-    unsure, lost = (
-        open_see_face(confidence=0.5, time=1),
-        open_see_face(confidence=0.99, success=0, time=2),
-    )
+    unsure = open_see_face(confidence=0.5, time=1)
+    lost = open_see_face(confidence=0.99, success=0, time=2)
     (observation,) = parse(unsure + lost + open_see_face(confidence=0.9, time=3))
     assert observation.time == 3
 

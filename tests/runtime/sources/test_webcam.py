@@ -129,7 +129,8 @@ def test_mediapipes_own_expected_matrix() -> None:
 
 @pytest.mark.parametrize("broken", ["nan", "shape", "none", "names"])
 def test_broken_results_are_refused(broken: str) -> None:
-    matrix, shapes = head("straight"), categories()
+    matrix = head("straight")
+    shapes = categories()
     if broken == "nan":
         matrix[1, 1] = np.nan
     elif broken == "shape":

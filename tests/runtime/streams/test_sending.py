@@ -186,7 +186,8 @@ def test_a_track_without_an_edition_asks_for_one(tmp_path: Path, listener: socke
 
 
 def test_packets_leave_at_their_moments_and_late_ones_at_once() -> None:
-    clock, left = [100.0], []
+    clock = [100.0]
+    left = []
 
     def wait(seconds: float) -> None:
         clock[0] += seconds

@@ -193,7 +193,8 @@ def test_the_same_triangles_are_seen(
 ) -> None:
     source = layered_folder if folder == "layered" else folder
     avatar = open_avatar(source).avatar
-    same, differences = [], []
+    same = []
+    differences = []
     posed = pose_plainly(avatar, *FRAMES[0])
     for camera in filter(None, VIEWS.values()):
         matrix = camera.image_matrix(size, size)
