@@ -14,7 +14,8 @@ from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.student import has_student, read_student
 
-SIDE_BY_SIDE, IN_TURN = "side-by-side", "in-turn"
+SIDE_BY_SIDE = "side-by-side"
+IN_TURN = "in-turn"
 
 TOGETHER = {
     SIDE_BY_SIDE: "each in a thread of its own, the cores split among them",

@@ -89,7 +89,8 @@ COLUMNS = (
 
 def shown_columns(rows: Sequence[Facts]) -> tuple[list[Column], list[str]]:
     """The columns with figures or with different values, and the common values in words."""
-    columns, common = [], []
+    columns = []
+    common = []
     for column in COLUMNS:
         cells = [cell for row in rows if (cell := column.cell(row))]
         if column.head == "each" and all(row["avatars"] == 1 for row in rows):

@@ -34,7 +34,8 @@ from .measure import Outcome, Unavailable
 Facts = dict[str, Any]
 """A row."""
 
-BAKED, IMPLICIT = "baked", "implicit"
+BAKED = "baked"
+IMPLICIT = "implicit"
 
 
 def baked_facts(outcome: Outcome, avatar: BenchAvatar) -> Facts:

@@ -96,7 +96,7 @@ Start the receiver first, in another terminal:
 )
 @click.option(
     "--edition",
-    help=f"Head model of the codes, for a track that does not state it: {', '.join(EDITIONS)}.",
+    help=f"Head model of the codes, in place of the track's own: {', '.join(EDITIONS)}.",
 )
 @click.option(
     "--loss", default=0.0, help="Share of packets that the simulated network loses, 0..1."

@@ -52,7 +52,8 @@ class RealTime:
 
     def ticks(self) -> Iterator[tuple[int, float]]:
         """(number, now) of each tick, as soon as it is due."""
-        start, tick = self._clock(), 0
+        start = self._clock()
+        tick = 0
         while True:
             now = self._clock()
             if (wait := start + tick / self._fps - now) > 0:
@@ -160,7 +161,8 @@ class Viewpoint:
         return np.ascontiguousarray(image[:, ::-1]) if self.mirrored else image
 
     def _camera(self, tracked: Camera | None) -> Camera:
-        player, controls = self.player, self.controls
+        player = self.player
+        controls = self.controls
         square = (
             with_square_pixels(tracked, player.width, player.height)
             if tracked and self.follow
@@ -206,7 +208,8 @@ def run_loop(
         show: receives the number of a tick and its image, and must not wait.
         frames: updated on every tick.
     """
-    controls, state = view.controls, NEUTRAL_STATE
+    controls = view.controls
+    state = NEUTRAL_STATE
     start: float | None = None
     last = 0.0
     for tick, now in ticker.ticks():

@@ -15,7 +15,8 @@ RgbImage = UInt8[Array, "H W 3"]
 SQUARE = 16
 """Side of a square of the chequered background, pixels; the usual sign of transparency."""
 
-LIGHT, DARK = 225, 190
+LIGHT = 225
+DARK = 190
 """Grey levels of the squares."""
 
 

@@ -15,7 +15,8 @@ Image = UInt8[Array, "H W 4"]
 FARTHEST_PITCH = 1.4
 """Largest pitch, radians up or down: past the pole the view would turn over."""
 
-NEAREST, FARTHEST = 0.25, 4.0
+SMALLEST_ZOOM = 0.25
+LARGEST_ZOOM = 4.0
 """Bounds of the zoom."""
 
 
@@ -45,7 +46,7 @@ class Controls:
 
     def zoom_by(self, factor: float) -> None:
         """Zoom in (above 1) or out (below)."""
-        self.zoom = min(max(self.zoom * factor, NEAREST), FARTHEST)
+        self.zoom = min(max(self.zoom * factor, SMALLEST_ZOOM), LARGEST_ZOOM)
 
     def reset(self) -> None:
         """Return to the front view."""

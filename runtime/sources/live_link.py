@@ -92,7 +92,8 @@ def parse(packet: bytes) -> list[Observation]:
             f"a Live Link Face packet must hold {COUNT} values after its names, got {rest} bytes"
         )
     values = FACE.unpack_from(packet, head + FRAME.size)[1:]
-    weights, turns = values[: len(ARKIT_NAMES)], values[len(ARKIT_NAMES) :]
+    weights = values[: len(ARKIT_NAMES)]
+    turns = values[len(ARKIT_NAMES) :]
     return [
         arkit_observation(
             weights,

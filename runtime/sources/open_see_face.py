@@ -50,7 +50,8 @@ from .observation import Observation
 from .source import Parser, Protocol
 
 FACE = struct.Struct("<di2f2fBf4f3f3f68f136f210f14f")
-TIME, SUCCESS = 0, 6
+TIME = 0
+SUCCESS = 6
 DEPTH = 17
 EYES_OPEN = slice(4, 6)
 QUATERNION = slice(8, 12)

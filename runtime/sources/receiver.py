@@ -159,13 +159,15 @@ class Reception:
 GREET_EVERY = 3.0
 """Seconds between greetings while no packets come from a tracker that must be greeted."""
 
-TURN, SHARE = 128, 0.25
-"""Packets read without a pause, and the largest share of one core's time that reading may take; the
-system discards the rest.
+TURN = 128
+"""Packets read without a pause: the most that a tracker sends for one face, a message for every
+weight."""
+
+SHARE = 0.25
+"""Largest share of one core's time that reading may take; the system discards further packets.
 
 Reading a packet holds the interpreter for 3 (junk, other senders) to 26 (a face) microseconds,
-which the player then lacks. A turn holds the most that a tracker sends for one face, a message for
-every weight.
+which the player then lacks.
 """
 
 TOO_LONG = {errno.EMSGSIZE, 10040}
@@ -263,7 +265,8 @@ class Receiver(threading.Thread):
                     raise InputError(
                         f"the network broke off ({error.strerror or error}); start again"
                     ) from error
-                size, sender = self._longest + 1, None
+                size = self._longest + 1
+                sender = None
             self._process(size, sender)
         time.sleep((time.thread_time() - began) * (1 / SHARE - 1))
 

@@ -18,7 +18,8 @@ from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
 
-MAGIC, VERSION = b"FLMS", 1
+MAGIC = b"FLMS"
+VERSION = 1
 MOST_BYTES = 1200
 """Largest packet of any version: it fits unfragmented into an Ethernet frame, in a VPN and over
 IPv6."""
@@ -39,7 +40,8 @@ EDITION_CODES = {
 """Code of each kind of weights: a head model's expression code, or ARKit's 52 weights."""
 EDITIONS = {code: name for name, code in EDITION_CODES.items()}
 
-ARKIT, ARKIT_WEIGHTS = "arkit52", 52
+ARKIT = "arkit52"
+ARKIT_WEIGHTS = 52
 MOST_WEIGHTS = 100
 """Number of FLAME's expressions."""
 POSE_VALUES = 15

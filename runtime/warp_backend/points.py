@@ -53,7 +53,8 @@ def load_vertices(
     entry, lane = wp.tid()
     if entry >= count[0]:
         return
-    vertex, size = indices[entry], codes.shape[1]
+    vertex = indices[entry]
+    size = codes.shape[1]
     for column in range(lane, size + 3, lanes):
         value = float(0.0)
         if column < size:
@@ -79,7 +80,8 @@ def load_pixels(
     entry, lane = wp.tid()
     if entry >= count[0]:
         return
-    pixel, size = indices[entry], codes.shape[1]
+    pixel = indices[entry]
+    size = codes.shape[1]
     face = triangle[pixel]
     for column in range(lane, size, lanes):
         points[entry, column] = wp.float16(between(codes, faces, face, barycentrics, pixel, column))

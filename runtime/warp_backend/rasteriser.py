@@ -43,7 +43,8 @@ def _widened(bounds: Vec4d, x: Double, y: Double) -> Vec4d:
 @inlined
 def _side(bounds: Vec4d, points: Doubles2, a: int, b: int) -> Vec4d:
     """Bounds extended to corner a, if beyond the near plane, and to where side a-b crosses it."""
-    wa, wb = points[a, 2], points[b, 2]
+    wa = points[a, 2]
+    wb = points[b, 2]
     if wa > NEAR:
         bounds = _widened(bounds, points[a, 0] / wa, points[a, 1] / wa)
     if (wa > NEAR) != (wb > NEAR):
@@ -71,7 +72,8 @@ def _edge(planes: Doubles2, face: int, first: int, x: Double, y: Double) -> Doub
 @inlined
 def _threshold(planes: Doubles2, face: int, first: int) -> Double:
     """Zero for a left or top edge, which owns the pixels on it; just above zero for the others."""
-    across, down = planes[face, first], planes[face, first + 1]
+    across = planes[face, first]
+    down = planes[face, first + 1]
     if across > ZERO or (across == ZERO and down > ZERO):
         return ZERO
     return JUST_ABOVE_ZERO
@@ -81,11 +83,9 @@ def _threshold(planes: Doubles2, face: int, first: int) -> Double:
 def _offer(planes: Doubles2, face: int, column: int, row: int, width: int, nearest: Keys) -> None:
     """Enter a triangle's key for one pixel, if it covers the pixel."""
     x, y = wp.float64(column), wp.float64(row)
-    e0, e1, e2 = (
-        _edge(planes, face, 0, x, y),
-        _edge(planes, face, 3, x, y),
-        _edge(planes, face, 6, x, y),
-    )
+    e0 = _edge(planes, face, 0, x, y)
+    e1 = _edge(planes, face, 3, x, y)
+    e2 = _edge(planes, face, 6, x, y)
     if (
         e0 < _threshold(planes, face, 0)
         or e1 < _threshold(planes, face, 3)
@@ -128,7 +128,8 @@ def scan(
     bounds = _side(bounds, points, a, b)
     bounds = _side(bounds, points, b, c)
     bounds = _side(bounds, points, c, a)
-    wide, high = wp.float64(width), wp.float64(height)
+    wide = wp.float64(width)
+    high = wp.float64(height)
     left = int(wp.clamp(wp.ceil(bounds[0] - SLACK), ZERO, wide))
     right = int(wp.clamp(wp.floor(bounds[1] + SLACK), -ONE, wide - ONE))
     top = int(wp.clamp(wp.ceil(bounds[2] - SLACK), ZERO, high))
@@ -162,7 +163,8 @@ def scan_large(
     group, lane = wp.tid()
     for entry in range(group, large_count[0], groups):
         face = large[entry]
-        left, top = boxes[face, 0], boxes[face, 2]
+        left = boxes[face, 0]
+        top = boxes[face, 2]
         across = boxes[face, 1] - left + 1
         for pixel in range(lane, across * (boxes[face, 3] - top + 1), lanes):
             _offer(planes, face, left + pixel % across, top + pixel // across, width, nearest)
@@ -181,11 +183,9 @@ def resolve(
     face = int(LAST - (key & LAST))
     triangle[pixel] = face
     x, y = wp.float64(pixel % width), wp.float64(pixel // width)
-    e0, e1, e2 = (
-        _edge(planes, face, 0, x, y),
-        _edge(planes, face, 3, x, y),
-        _edge(planes, face, 6, x, y),
-    )
+    e0 = _edge(planes, face, 0, x, y)
+    e1 = _edge(planes, face, 3, x, y)
+    e2 = _edge(planes, face, 6, x, y)
     share = ONE / (e0 + e1 + e2)
     barycentrics[pixel, 0] = wp.float32(e0 * share)
     barycentrics[pixel, 1] = wp.float32(e1 * share)

@@ -80,16 +80,12 @@ def cross(vertices: Floats2, faces: Ints2, crosses: Floats2) -> None:
     """Compute twice the area times the normal of one face."""
     face = wp.tid()
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-    ux, uy, uz = (
-        vertices[b, 0] - vertices[a, 0],
-        vertices[b, 1] - vertices[a, 1],
-        vertices[b, 2] - vertices[a, 2],
-    )
-    vx, vy, vz = (
-        vertices[c, 0] - vertices[a, 0],
-        vertices[c, 1] - vertices[a, 1],
-        vertices[c, 2] - vertices[a, 2],
-    )
+    ux = vertices[b, 0] - vertices[a, 0]
+    uy = vertices[b, 1] - vertices[a, 1]
+    uz = vertices[b, 2] - vertices[a, 2]
+    vx = vertices[c, 0] - vertices[a, 0]
+    vy = vertices[c, 1] - vertices[a, 1]
+    vz = vertices[c, 2] - vertices[a, 2]
     crosses[face, 0] = uy * vz - uz * vy
     crosses[face, 1] = uz * vx - ux * vz
     crosses[face, 2] = ux * vy - uy * vx
@@ -124,7 +120,8 @@ def gather(
     x, y, z = x * scale, y * scale, z * scale
     dx, dy, dz = detail[0, vertex], detail[1, vertex], detail[2, vertex]
     for j in range(weights.shape[0]):
-        g, weight = 12 * j, weights[j, vertex]
+        g = 12 * j
+        weight = weights[j, vertex]
         x += weight * (bones[g] * dx + bones[g + 1] * dy + bones[g + 2] * dz)
         y += weight * (bones[g + 4] * dx + bones[g + 5] * dy + bones[g + 6] * dz)
         z += weight * (bones[g + 8] * dx + bones[g + 9] * dy + bones[g + 10] * dz)

@@ -96,8 +96,12 @@ def _colour(total: Float, bias: Float) -> Float:
 
 def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a kernel in one piece
     """The kernel for layers of `width` units and blocks of `rows` points, both compiled in."""
-    height, depth, columns = wp.constant(rows), wp.constant(DEPTH), wp.constant(COLUMNS)
-    units, channels, piece = wp.constant(width), wp.constant(CHANNELS), wp.constant(PIECE)
+    height = wp.constant(rows)
+    depth = wp.constant(DEPTH)
+    columns = wp.constant(COLUMNS)
+    units = wp.constant(width)
+    channels = wp.constant(CHANNELS)
+    piece = wp.constant(PIECE)
 
     def colour_points(
         count: Ints,

@@ -1,4 +1,4 @@
-"""Backends: every row that can run here draws what the CPU draws, and refuses in a sentence what it does not draw."""
+"""Backends: each row that can run here draws as the CPU does, and refuses other shadings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from imavatar_deploy.runtime.backends import BACKENDS, resolve_shading
 
 def test_a_batch_is_its_frames(tiny_avatar_folder: Path) -> None:
     rng = np.random.default_rng(2)
-    expressions, poses = rng.random((3, 50)), 0.1 * rng.normal(size=(3, 15))
+    expressions = rng.random((3, 50))
+    poses = 0.1 * rng.normal(size=(3, 15))
     with Player(tiny_avatar_folder, size=(40, 32)) as player:
         batch = player.render_batch(expressions, poses)
         one_by_one = [player.render(*frame) for frame in zip(expressions, poses, strict=True)]

@@ -1,4 +1,4 @@
-"""imavatar-bench: what is compared, what cannot run here, and what is told of it."""
+"""imavatar-bench: combinations, rows that cannot run here, tables and JSON."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class TestComparison:
         out = tmp_path / "bench.json"
         options = ("--size", "16,24x32", "--shading", ",".join(SHADINGS), "--threads", "1,2")
         result, rows = compared(tiny_avatar_folder, out, *options)
-        asked = {(tuple(row["size"]), row["shading"], row["threads"]) for row in rows}
-        assert asked == {
+        timed = {(tuple(row["size"]), row["shading"], row["threads"]) for row in rows}
+        assert timed == {
             (size, shading, threads)
             for size in ((16, 16), (24, 32))
             for shading in SHADINGS
@@ -149,7 +149,7 @@ class TestComparison:
 class TestWhatCannotRun:
     @pytest.fixture(autouse=True)
     def _no_tensorrt(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whatever this machine has."""
+        """On a machine with or without TensorRT."""
 
         def opened(*arguments: Any, real: Any = measure.Player, **options: Any) -> Any:
             if options["backend"] == "tensorrt":
@@ -245,10 +245,10 @@ class TestRounds:
     def test_frames_are_shared_out_and_taken_in_turn(
         self, tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        asked: list[tuple[str, int]] = []
+        calls: list[tuple[str, int]] = []
 
         def play(self: measure.PlayerGroup, frames: Any, seconds: float) -> measure.Timing:
-            asked.append((self._combination.shading, len(frames)))
+            calls.append((self._combination.shading, len(frames)))
             return measure.Timing([1.0] * len(frames), 1.0)
 
         monkeypatch.setattr(measure.PlayerGroup, "play", play)
@@ -258,7 +258,7 @@ class TestRounds:
         ]
         time_all(rows, motion, TimingPlan(7, rounds=3), lambda count: None)
         counted = [
-            (name, count) for name, count in asked if count not in (measure.WARM_UP, measure.AGAIN)
+            (name, count) for name, count in calls if count not in (measure.WARM_UP, measure.AGAIN)
         ]
         assert counted == [(name, count) for count in (2, 2, 3) for name in ("student", "vertex")]
 
@@ -296,7 +296,8 @@ class TestRounds:
 def test_closing_a_cast_ends_what_it_plays(
     tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, render = Event(), measure.Player.render
+    begun = Event()
+    render = measure.Player.render
 
     def rendered(*arguments: Any) -> Any:
         begun.set()

@@ -1,4 +1,4 @@
-"""The implicit renderer beside the bake: a process of its own, its figures, and what is said where it cannot run."""
+"""The implicit renderer in the bench: its process, its figures, messages where it cannot run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from imavatar_deploy.tracks import read_track
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
-    """A sphere of small networks."""
+    """A checkpoint of small networks: a sphere."""
     import torch
 
     from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, save_checkpoint
@@ -104,7 +104,7 @@ def test_checkpoint_that_cannot_be_read_is_a_row(tmp_path: Path) -> None:
 
 
 class TestTheProcess:
-    """Its other half, without starting another."""
+    """The child's function in this process."""
 
     def test_it_knows_the_tracers_that_the_runtime_names(self) -> None:
         from imavatar_deploy.model.tracing import TRACERS as MODEL_TRACERS

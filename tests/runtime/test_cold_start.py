@@ -1,4 +1,4 @@
-"""A slow first frame, as where kernels are compiled, is in no latency, rate, budget or duration."""
+"""A slow first frame, as when kernels compile, is in no latency, rate, budget or duration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from imavatar_deploy.runtime.sources.observation import Inbox, Observation
 from imavatar_deploy.tracks import FlameTrack, write_track
 
 SLOW = 2.0
-"""Seconds that the first frame of every player takes here."""
+"""Time of the first frame of every player here, seconds."""
 
 
 @pytest.fixture
@@ -60,8 +60,9 @@ def face(number: int = 0) -> Observation:
 
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
-    """Filled fifty times a second, from before the player is opened."""
-    inbox, over = Inbox(), threading.Event()
+    """An inbox that is filled fifty times a second, before the player is opened as well."""
+    inbox = Inbox()
+    over = threading.Event()
 
     def fill() -> None:
         number = 0
@@ -104,7 +105,8 @@ def test_a_live_run_is_without_it(tiny_avatar_folder: Path, inbox: Inbox) -> Non
 
 @pytest.mark.usefixtures("slow_start")
 def test_a_callback_s_latency_is_without_it(tiny_avatar_folder: Path, inbox: Inbox) -> None:
-    began, first = time.monotonic(), []
+    began = time.monotonic()
+    first = []
 
     def show(image: np.ndarray) -> None:
         first.append(time.monotonic() - began)
@@ -148,10 +150,12 @@ def test_faces_that_came_too_early_are_told(tiny_avatar_folder: Path) -> None:
     inbox = Inbox()
     for number in range(5):
         inbox.put(face(number))
-    with pytest.raises(InputError, match=r"5 packets with a face came and none was drawn") as told:
+    with pytest.raises(
+        InputError, match=r"5 packets with a face came and none was drawn"
+    ) as caught:
         played(tiny_avatar_folder, inbox, PlayConfig(["null"], fps=50.0, duration=0.1))
-    assert "before the first frame could be drawn" in str(told.value)
-    assert "received 5, early 5" in str(told.value)
+    assert "before the first frame could be drawn" in str(caught.value)
+    assert "received 5, early 5" in str(caught.value)
 
 
 def test_faces_that_came_too_late_are_told(tiny_avatar_folder: Path) -> None:
@@ -159,16 +163,16 @@ def test_faces_that_came_too_late_are_told(tiny_avatar_folder: Path) -> None:
         looks = 0
 
         def take(self) -> list[Any]:
-            """Nothing came by the first tick; the second is beyond the end."""
+            """Empty at the first tick; the second is beyond the end."""
             taken = super().take()
             self.looks += 1
             if self.looks > 1:  # the first is that of the warm-up
                 self.put(face())
             return taken
 
-    with pytest.raises(InputError, match="with a face came and none was drawn in time") as told:
+    with pytest.raises(InputError, match="with a face came and none was drawn in time") as caught:
         played(tiny_avatar_folder, Late(), PlayConfig(["null"], fps=1.0, duration=0.5))
-    assert "--duration" in str(told.value)
+    assert "--duration" in str(caught.value)
 
 
 def test_faces_that_cannot_be_shown_are_told(tiny_avatar_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""imavatar-run, imavatar-verify and imavatar-bench as a user types them: results, sentences and exit codes."""
+"""imavatar-run, imavatar-verify and imavatar-bench: results, messages and exit codes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def track(tmp_path: Path) -> Path:
 
 
 def test_run_writes_every_sink(tiny_avatar_folder: Path, track: Path, tmp_path: Path) -> None:
-    video, frames = tmp_path / "out.mp4", tmp_path / "frames" / "%03d.png"
+    video = tmp_path / "out.mp4"
+    frames = tmp_path / "frames" / "%03d.png"
     sinks = ("--sink", video, "--sink", frames, "--sink", "null")
     result = call(
         run, tiny_avatar_folder, "--source", track, *sinks, "--size", "64x48", "--frames", "1:"
@@ -106,10 +107,11 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
     with Player(tiny_avatar_folder, size=32) as player:
         aside = Camera.looking_at([0.5, 0.0, 0.0], extent=3.0)
         still = np.zeros(50), np.zeros(15)
-        seen, front = player.render(*still, aside), player.render(*still)
+        tracked = player.render(*still, aside)
+        front = player.render(*still)
     path = tmp_path / "aside.json"
     write_track(FlameTrack(still[0][None], still[1][None], cameras=(aside,)), path)
-    for camera, expected in (("track", seen), ("front", front)):
+    for camera, expected in (("track", tracked), ("front", front)):
         sink = tmp_path / f"{camera}%d.png"
         result = call(
             run,
@@ -241,7 +243,7 @@ def test_verify_finds_one_flipped_byte(own_avatar_folder: Path, name: str) -> No
 
 
 def rewrite(folder: Path) -> None:
-    """Hash the folder anew, as whoever changed it on purpose would."""
+    """Compute the hashes of a folder that was changed on purpose."""
     (folder / "avatar.json").unlink()
     write_avatar(folder, tiny_avatar(), about={})
 
@@ -268,14 +270,15 @@ def test_verify_finds_a_changed_graph(own_avatar_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("features", "student loop.feature"), ("hidden_weight", "student loop.rgb")]
+    ("name", "subject"),
+    [("features", "student loop.feature"), ("hidden_weight", "student loop.rgb")],
 )
-def test_verify_finds_a_changed_student(own_avatar_folder: Path, name: str, said: str) -> None:
+def test_verify_finds_a_changed_student(own_avatar_folder: Path, name: str, subject: str) -> None:
     student = load_student(own_avatar_folder / FILE)
     changed: dict[str, Any] = {**student.arrays(), name: 1.1 * student.arrays()[name]}
     write_student(own_avatar_folder, Student(**changed))
     rewrite(own_avatar_folder)
-    refused(call(verify, own_avatar_folder), 3, f"{said} differs by")
+    refused(call(verify, own_avatar_folder), 3, f"{subject} differs by")
 
 
 def test_verify_wants_the_golden_case_of_a_student(own_avatar_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""imavatar-doctor: what works is used for real, and nothing that a library does can end the doctor."""
+"""imavatar-doctor: working parts are used, and no library can end the doctor."""
 
 from __future__ import annotations
 
@@ -113,9 +113,9 @@ def row(probe: Callable[[], str], core: bool = False) -> Probe:
 @pytest.mark.parametrize("name", SAYS)
 def test_nothing_a_part_does_ends_the_doctor(parts: Any, name: str) -> None:
     result = examine(row(getattr(parts, name)), timeout=3.0 if name == "hangs" else 60.0)
-    state, said = SAYS[name]
+    state, detail = SAYS[name]
     assert result.state == state, result
-    assert re.search(said, result.detail)
+    assert re.search(detail, result.detail)
     assert result.mend == ("" if state == WORKS else "the line that mends it")
 
 
@@ -132,8 +132,8 @@ def test_only_a_core_part_makes_it_fail(
         monkeypatch, [row(parts.healthy, core=True), row(parts.raises_on_import, core=core)]
     )
     assert result.exit_code == code, result.output
-    for shown in ("healthy", "works", "broken", "raises_on_import: the line that mends it", "took"):
-        assert shown in result.stdout
+    for text in ("healthy", "works", "broken", "raises_on_import: the line that mends it", "took"):
+        assert text in result.stdout
     assert result.stderr.count("\n") == bool(code)
     assert (
         "raises_on_import is broken (RuntimeError: built for another numpy)" in result.stderr
@@ -192,7 +192,7 @@ def test_it_starts_where_a_core_part_cannot_even_be_imported(tmp_path: Path) -> 
 
 
 class TestWithoutADriver:
-    """What is there is told apart from what is only missing a driver, and the line is the driver's."""
+    """A library without a driver is not reported as missing; the remedy is the driver's."""
 
     @pytest.fixture(autouse=True)
     def _no_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:

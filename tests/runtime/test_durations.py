@@ -1,4 +1,4 @@
-"""Durations: what people write, in seconds."""
+"""Durations as users write them, read as seconds."""
 
 from __future__ import annotations
 

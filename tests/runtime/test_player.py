@@ -1,4 +1,4 @@
-"""The player: images that are there, repeatable and where they should be; wrong arguments in one sentence."""
+"""The player: images, repeatability, cameras, and messages for wrong arguments."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_shadings_agree_where_the_mesh_is_fine(tiny_avatar_folder: Path) -> None
 def test_pixel_at_a_vertex_has_the_colour_the_network_gives_it(
     tiny_avatar_folder: Path, shading: str
 ) -> None:
-    """A camera that puts a vertex on a pixel centre: the colour there is sigmoid(W code + U normal)."""
+    """At a vertex on a pixel centre the colour is sigmoid(W code + U normal)."""
     rng = np.random.default_rng(3)
     code, normal = (
         rng.normal(size=(rows, 3)).astype(np.float32) for rows in (8, 3)
@@ -168,7 +168,8 @@ def test_wrong_frames_are_refused(
         ({"size": (64, -1)}, "size must be between 1 and"),
         (
             {"shading": "vertx"},
-            "unknown shading 'vertx': expected one of auto, pixel, student, vertex; did you mean 'vertex'",
+            "unknown shading 'vertx': expected one of auto, pixel, student, vertex; "
+            "did you mean 'vertex'",
         ),
         ({"background": "mauve"}, "a background is '#rrggbb', three numbers"),
         ({"background": (0, 0, 256)}, "a background is '#rrggbb', three numbers"),
@@ -212,7 +213,7 @@ def test_the_student_needs_no_graph(
 
 
 def test_the_student_draws_what_the_network_draws(tiny_avatar_folder: Path) -> None:
-    """The tiny student is the tiny texture network, but for what half precision takes of its features."""
+    """The tiny student equals the tiny texture network, except for half-precision features."""
     images = []
     for name in ("student", "pixel"):
         with Player(tiny_avatar_folder, size=64, shading=name) as player:

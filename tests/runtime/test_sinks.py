@@ -1,4 +1,4 @@
-"""Every sink: what it writes is read back, and nothing is left behind when a run fails midway."""
+"""Every sink: its output is read back, and a run that fails leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXAMPLES = FILES | OTHERS
 
 
 def images(count: int = 5) -> Iterator[NDArray[np.uint8]]:
-    """A square that wanders over a transparent ground."""
+    """A square that moves over a transparent background."""
     for index in range(count):
         image = np.zeros((STREAM.height, STREAM.width, 4), dtype=np.uint8)
         image[8:24, 8 + 4 * index : 24 + 4 * index] = (200, 40, 90, 255)
@@ -35,7 +35,7 @@ def images(count: int = 5) -> Iterator[NDArray[np.uint8]]:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Callable[[str], str]:
-    """The example of a sink, in a folder of its own."""
+    """A sink's own example target, in a temporary folder."""
     return lambda name: OTHERS.get(name) or str(tmp_path / "out" / FILES[name])
 
 
@@ -148,10 +148,10 @@ def test_contact_sheet_shows_the_run_in_order(count: int, target: Callable[[str]
     tiles = min(24, count)
     columns = min(6, count)
     assert sheet.shape == (-(-tiles // columns) * STREAM.height, columns * STREAM.width, 4)
-    shown = sheet[:: STREAM.height, :: STREAM.width].reshape(-1, 4)
-    numbers = shown[:tiles, 2].astype(int)
-    assert (shown[:tiles, 3] == 255).all()
-    assert not shown[tiles:].any()
+    pixels = sheet[:: STREAM.height, :: STREAM.width].reshape(-1, 4)
+    numbers = pixels[:tiles, 2].astype(int)
+    assert (pixels[:tiles, 3] == 255).all()
+    assert not pixels[tiles:].any()
     assert numbers[0] == 0
     assert numbers[-1] >= count - 1 - count // 24
     if count > 1:
@@ -167,10 +167,10 @@ def test_contact_sheet_shrinks_without_dark_rims(tmp_path: Path) -> None:
         sink.write(image)
     sheet = cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_UNCHANGED)
     assert sheet.shape == (256, 256, 4)
-    seen = sheet[..., 3] > 8
+    opaque = sheet[..., 3] > 8
     assert (sheet[..., 3] % 255 > 0).any()
     np.testing.assert_allclose(
-        sheet[seen][:, 2::-1].astype(int), np.tile((200, 100, 50), (seen.sum(), 1)), atol=16
+        sheet[opaque][:, 2::-1].astype(int), np.tile((200, 100, 50), (opaque.sum(), 1)), atol=16
     )
 
 

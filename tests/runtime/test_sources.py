@@ -1,4 +1,4 @@
-"""Sources: the frames that are asked for, at the rate that is asked for."""
+"""Sources: the selected frames at the selected rate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ramp(tmp_path: Path) -> str:
     return str(path)
 
 
-def shown(target: str, selection: Selection) -> tuple[list[int], float]:
+def played(target: str, selection: Selection) -> tuple[list[int], float]:
     with open_source(target, selection) as source:
         frames = [int(frame.expression[0]) for frame in source.frames]
         assert source.count == len(frames)
@@ -48,7 +48,7 @@ def shown(target: str, selection: Selection) -> tuple[list[int], float]:
 def test_frames_and_rate(
     ramp: str, frames: slice, fps: float | None, expected: list[int], rate: float
 ) -> None:
-    assert shown(ramp, Selection(frames, fps)) == (expected, pytest.approx(rate))
+    assert played(ramp, Selection(frames, fps)) == (expected, pytest.approx(rate))
 
 
 def test_talk_is_bundled() -> None:
@@ -59,7 +59,7 @@ def test_talk_is_bundled() -> None:
 @pytest.mark.parametrize("fps", [0.0, -5.0, float("nan"), 1e6])
 def test_impossible_rate_is_refused(ramp: str, fps: float) -> None:
     with pytest.raises(UsageError, match="--fps must be"):
-        shown(ramp, Selection(fps=fps))
+        played(ramp, Selection(fps=fps))
 
 
 def test_unknown_source_lists_what_exists() -> None:

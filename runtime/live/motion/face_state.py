@@ -28,7 +28,8 @@ CHANNEL_OF = np.concatenate(
 )
 """[65] the channel that each entry of a difference belongs to."""
 
-GLOBAL, NECK = BONES.index("global"), BONES.index("neck")
+GLOBAL = BONES.index("global")
+NECK = BONES.index("neck")
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 """The quaternion of no rotation."""

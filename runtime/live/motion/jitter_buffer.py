@@ -107,10 +107,12 @@ class Dropout:
         return share * share * (3 - 2 * share), 6 * share * (1 - share) / self.eases
 
 
-FRAME, FADES = 0.04, 0.06
-"""Seconds. At 30 faces a second a face is up to 33 ms old: for that long nothing fades. The motion
-that is carried on amounts to 70 ms, so that a brisk head-shake that is cut off does not run
-away."""
+FRAME = 0.04
+"""Seconds of prediction at full speed: at 30 faces a second a face is up to 33 ms old."""
+
+FADES = 0.06
+"""Seconds in which the speed of a prediction fades. The motion that is carried on amounts to 70 ms,
+so that a brisk head-shake that is cut off does not run away."""
 
 STOPS = 0.01
 """Seconds in which a face stops that is to be held."""
@@ -131,8 +133,8 @@ DROPOUTS = {
 ROOM = 256
 """Faces: two seconds of 120 a second."""
 
-KEPT = 5
-"""Faces kept before the time that is shown: the one before it, and those that its speed needs."""
+HISTORY = 5
+"""Faces stored before the time on display: the one before it, and those that its speed needs."""
 
 SLOW = 3
 """Intervals over which the speed of a slow motion is measured."""
@@ -185,21 +187,22 @@ class JitterBuffer:
         """Drop all faces. The range of motion stays, since the face on show may still be there."""
         self.count = 0
 
-    def insert(self, time: float, face: Face, shown: float, interval: float) -> str:
+    def insert(self, time: float, face: Face, display_time: float, interval: float) -> str:
         """Insert a face; return the reason for a rejection, `repeated` or `late`, else "".
 
         Args:
             time: time of capture.
             face: the face at that time.
-            shown: the time now on show. A face is late when it is no newer than the one before it.
+            display_time: the time now on display. A face is late when it is no newer than the one
+                before that time.
             interval: seconds between two faces of the source.
         """
-        self._make_room(shown)
+        self._make_room(display_time)
         place = int(np.searchsorted(self._times[: self.count], time))
         near = self._times[max(place - 1, 0) : min(place + 1, self.count)]
         if len(near) and np.abs(near - time).min() < CLOSEST:
             return "repeated"
-        if place < self.count and self._times[place] <= shown:
+        if place < self.count and self._times[place] <= display_time:
             return "late"
         self._put(place, time, face)
         self._measure(place, interval)
@@ -224,13 +227,14 @@ class JitterBuffer:
             self._faces.expression[before[:, :EXPRESSION_SIZE], _EXPRESSION],
             self._faces.turns[before[:, EXPRESSION_SIZE:], _BONES],
         ).plus(slopes * since[:, CHANNEL_OF])
-        low, high = self.range.low[:EXPRESSION_SIZE], self.range.high[:EXPRESSION_SIZE]
+        low = self.range.low[:EXPRESSION_SIZE]
+        high = self.range.high[:EXPRESSION_SIZE]
         return Reading(
             Face(np.clip(moved.expression, low, high), moved.turns), slopes * left[:, CHANNEL_OF]
         )
 
-    def _make_room(self, shown: float) -> None:
-        past = int(np.searchsorted(self._times[: self.count], shown, side="right")) - KEPT
+    def _make_room(self, display_time: float) -> None:
+        past = int(np.searchsorted(self._times[: self.count], display_time, side="right")) - HISTORY
         gone = max(past, self.count + 1 - ROOM, 0)
         if gone > 0:
             left = self.count - gone

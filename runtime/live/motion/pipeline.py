@@ -247,7 +247,8 @@ class MotionPipeline:
 
     def _within_range(self, face: Face) -> tuple[Float64[Array, "50"], Float64[Array, "15"]]:
         """Expression and pose, clipped to the range of motion, which a correction may leave."""
-        low, high = self._buffer.range.low, self._buffer.range.high
+        low = self._buffer.range.low
+        high = self._buffer.range.high
         pose = face.pose()
         pose[JAW] = np.minimum(np.maximum(pose[JAW], low[EXPRESSION_SIZE:]), high[EXPRESSION_SIZE:])
         return np.minimum(

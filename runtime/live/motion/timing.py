@@ -38,7 +38,8 @@ FOLLOWS_AT_FIRST = 0.1
 JUMP = 0.25
 """Seconds of disagreement beyond which a packet belongs to another clock."""
 
-SURE_PACKETS, SURE_SECONDS = 3, 0.1
+SURE_PACKETS = 3
+SURE_SECONDS = 0.1
 """So many packets over so many seconds must agree on another clock; a delayed burst does not."""
 
 
@@ -108,7 +109,8 @@ class SenderClock:
 BACKWARDS = 0.25
 """Seconds: no network reorders packets by more."""
 
-TIMES, WITHIN = 3, 5.0
+TIMES = 3
+WITHIN = 5.0
 """So many steps backwards in so many seconds are no clock's; a sender that restarts steps back
 once."""
 
@@ -181,11 +183,15 @@ class ArrivalClock:
 
 # Interval between two new faces of a source, from their own times
 
-GAPS, ENOUGH = 31, 8
-"""Gaps in memory, and how many an estimate needs."""
+GAPS = 31
+"""Gaps in memory."""
 
-SHORTEST, LONGEST = 1e-3, 0.5
-"""Seconds; a longer gap is a pause."""
+ENOUGH = 8
+"""Gaps that an estimate needs."""
+
+SHORTEST = 1e-3
+LONGEST = 0.5
+"""Range of a gap, seconds; a longer one is a pause."""
 
 INTERVAL_SHARE = 0.05
 """Share of the difference by which each face moves the estimate: slow, because the delay depends on

@@ -223,7 +223,8 @@ class Screen:
                 return None
         with self._encoding:  # the first viewer encodes, the others wait for its result
             with self._changed:
-                number, image = self._number, self._image
+                number = self._number
+                image = self._image
             if number > self._encoded[0] and image is not None:
                 opaque = over(image, self._background)
                 jpeg = _encode(".jpg", cv2.cvtColor(opaque, cv2.COLOR_RGB2BGR))

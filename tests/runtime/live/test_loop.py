@@ -1,4 +1,4 @@
-"""The loop: every tick drawn or left out, pausing, orbiting, mirrors, and an end when something says so."""
+"""The render loop: every tick drawn or skipped, pausing, orbiting, mirroring, stopping."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class RecordedDriver:
     """A driver that records the times of its calls."""
 
     def __init__(self, controls: Controls, actions: dict[int, str]) -> None:
-        self.controls, self.actions = controls, actions
+        self.controls = controls
+        self.actions = actions
         self.times: list[float] = []
         self.waited = 0.0
         self.calibrations = 0

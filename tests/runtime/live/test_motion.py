@@ -1,4 +1,4 @@
-"""The whole motion on simulated networks: what it shows is late by what it says, near the truth, and never jumps."""
+"""The motion pipeline on simulated networks: latency, accuracy, smoothness."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def motion(**choices: object) -> MotionPipeline:
     return MotionPipeline({OPEN: unchanged}, MotionSettings(**choices))
 
 
-def seen(
+def observed(
     expression: float, yaw: float, time: float | None = None, sequence: int | None = None
 ) -> Observation:
     pose = np.zeros(15)
@@ -54,13 +54,13 @@ def sine(
 ) -> list[Arrival]:
     values = amplitude * np.sin(2 * np.pi * hertz * times)
     return [
-        Arrival(seen(value, value, None if ahead is None else time + ahead), time + WAY)
+        Arrival(observed(value, value, None if ahead is None else time + ahead), time + WAY)
         for time, value in zip(times.tolist(), values, strict=True)
     ]
 
 
 def lag(times: np.ndarray, values: np.ndarray, hertz: float) -> tuple[float, float]:
-    """Seconds by which a shown sine is behind the one that was pushed, and its amplitude; whole periods are taken."""
+    """Seconds by which a sine lags behind the pushed one, and its amplitude, over whole periods."""
     phasor = 2j * np.mean(values * np.exp(-2j * np.pi * hertz * times))
     return -float(np.angle(phasor)) / (2 * np.pi * hertz) - WAY, abs(phasor)
 
@@ -68,7 +68,8 @@ def lag(times: np.ndarray, values: np.ndarray, hertz: float) -> tuple[float, flo
 @pytest.mark.parametrize("fps", [25, 30, 60])
 @pytest.mark.parametrize(("amplitude", "hertz"), [(0.02, 0.5), (0.3, 1.0), (0.4, 2.0)])
 def test_by_default_at_most_one_frame_is_added(fps: int, amplitude: float, hertz: float) -> None:
-    live, times = motion(), np.arange(8 * fps) / fps
+    live = motion()
+    times = np.arange(8 * fps) / fps
     shown = show(live, sine(amplitude, hertz, times), np.arange(0, 8, 1 / DISPLAY))
     period = slice(-4 * int(DISPLAY) - 1, -1)
     for values in (shown.pose[:, 1], shown.expression[:, 3]):
@@ -112,10 +113,12 @@ def error(shown: Shown, late: float) -> np.ndarray:
 def test_a_bad_network_neither_jerks_the_head_nor_loses_it(seed: int) -> None:
     arrivals, moments = delivered(BAD, 15, seed)
     live = motion()
-    shown, naive = show(live, arrivals, moments), newest(arrivals, moments)
+    shown = show(live, arrivals, moments)
+    naive = newest(arrivals, moments)
     clean = turning(shake().at(moments)[1], slice(0, 3))
-    # two straight lines that meet in a face bend within one step of the display where the truth takes two; predictions
-    # end in FADES; and a correction takes three times its acceleration at most
+    # two straight lines that meet in a face bend within one step of the display where the truth
+    # takes two; predictions end in FADES; and a correction takes three times its acceleration at
+    # most
     bound = 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADES
     assert turning(shown.pose, slice(0, 3)) < bound < 9 * clean
     assert turning(naive.pose, slice(0, 3)) > 2 * bound
@@ -161,21 +164,23 @@ def test_a_dropout_is_bridged_and_the_return_is_smooth(policy: str, gap: float) 
 
 @pytest.mark.parametrize("drift", [-200e-6, 200e-6])
 def test_an_hour_of_drift_changes_nothing(drift: float) -> None:
-    live, rate = motion(fps=2.5), 2.5
-    behind, kept = [], set()
+    live = motion(fps=2.5)
+    rate = 2.5
+    behind = []
+    counts = set()
     for tick in range(int(3600 * rate)):
         time = tick / rate
-        live.push(Arrival(seen(0.5, 0.1 * np.sin(time), time * (1 + drift) + 1e6), time + WAY))
+        live.push(Arrival(observed(0.5, 0.1 * np.sin(time), time * (1 + drift) + 1e6), time + WAY))
         if tick % 5:
             continue
         moment = live.at(time + WAY + 0.01)
         assert moment is not None
         if tick > 100:
             behind.append(time + WAY + 0.01 - moment.captured)
-            kept.add(live._buffer.count)
+            counts.add(live._buffer.count)
     assert np.ptp(behind) < 0.004
     assert behind[-1] == pytest.approx(behind[0], abs=0.002)
-    assert max(kept) <= 12
+    assert max(counts) <= 12
     assert not live.counts
 
 
@@ -194,11 +199,13 @@ def test_a_sender_that_begins_again_is_followed_without_a_jump() -> None:
 
 @pytest.mark.parametrize("numbered", [False, True])
 def test_without_times_the_arrival_counts(numbered: bool) -> None:
-    times, rng = np.arange(300) / 30, np.random.default_rng(0)
+    times = np.arange(300) / 30
+    rng = np.random.default_rng(0)
     values = 0.3 * np.sin(np.pi * times)
     arrivals = [
         Arrival(
-            seen(value, value, None, index if numbered else None), time + WAY + 0.01 * rng.uniform()
+            observed(value, value, None, index if numbered else None),
+            time + WAY + 0.01 * rng.uniform(),
         )
         for index, (time, value) in enumerate(zip(times.tolist(), values, strict=True))
     ]
@@ -216,7 +223,7 @@ def test_a_sender_that_is_faster_than_its_tracker_is_seen_through(copies: int) -
     times = np.arange(300 * copies) / (30 * copies)
     moved = 0.3 * np.sin(2 * np.pi * np.floor(times * 30 + 1e-9) / 30)
     arrivals = [
-        Arrival(seen(one, one, time), time + WAY)
+        Arrival(observed(one, one, time), time + WAY)
         for time, one in zip(times.tolist(), moved, strict=True)
     ]
     live = motion()
@@ -232,7 +239,7 @@ def test_a_face_that_stands_still_stays_live() -> None:
     live = motion()
     shown = show(
         live,
-        [Arrival(seen(0.5, 0.2, tick / 30), tick / 30) for tick in range(300)],
+        [Arrival(observed(0.5, 0.2, tick / 30), tick / 30) for tick in range(300)],
         np.arange(1, 10, 1 / DISPLAY),
     )
     assert set(shown.states) == {"live"}
@@ -242,12 +249,14 @@ def test_a_face_that_stands_still_stays_live() -> None:
 
 
 def test_calibrating_again_makes_the_present_face_neutral() -> None:
-    live, poses, smiles = motion(calibration=0.5), [], []
+    live = motion(calibration=0.5)
+    poses = []
+    smiles = []
     for tick in range(90):
         if tick == 30:
             live.recalibrate()
         assert live.calibrating == (30 < tick <= 45) or tick in (30, 45, 46)
-        live.push(Arrival(seen(0.4, 0.7, tick / 30), tick / 30))
+        live.push(Arrival(observed(0.4, 0.7, tick / 30), tick / 30))
         moment = live.at(tick / 30)
         assert moment is not None
         poses.append(moment.pose)
@@ -256,16 +265,16 @@ def test_calibrating_again_makes_the_present_face_neutral() -> None:
             assert moment.pose[1] == pytest.approx(0.7, abs=1e-3)
     assert not live.calibrating
     assert turning(np.array(poses), slice(0, 3)) < 4 * 3 * ACCELERATIONS[50], (
-        "seen half as often as that counts"
+        "twice the steps of the display"
     )
     assert 0.01 < np.abs(np.diff(smiles)).max() < 0.2, "of 0.4"
     assert np.abs(moment.expression).max() < 1e-3
     assert np.abs(moment.pose).max() < 1e-3
     assert live.neutral is not None
     assert live.neutral.pose[1] == pytest.approx(0.7, abs=1e-6)
-    given = motion(neutral=live.neutral)
-    given.push(Arrival(seen(0.4, 0.7, 0.0), 0.0))
-    shown = given.at(0.1)
+    calibrated = motion(neutral=live.neutral)
+    calibrated.push(Arrival(observed(0.4, 0.7, 0.0), 0.0))
+    shown = calibrated.at(0.1)
     assert shown is not None
     assert np.abs(shown.pose).max() < 1e-6
 
@@ -285,10 +294,10 @@ def test_foreign_and_impossible_faces_are_counted_and_dropped() -> None:
     for vocabulary in ("flame2020", "flame2023", "flame2017"):
         live.push(Arrival(Observation(vocabulary, np.zeros(50), np.zeros(15)), 1.0))
     live.push(Arrival(Observation("arkit52", np.zeros(52), np.zeros(15)), 1.0))
-    live.push(Arrival(seen(1e9, 0.0), 1.0))
+    live.push(Arrival(observed(1e9, 0.0), 1.0))
     assert live.at(2.0) is None
     assert counts == Counter(foreign=3, malformed=2)
-    live.push(Arrival(seen(0.25, 0.1), 3.0))
+    live.push(Arrival(observed(0.25, 0.1), 3.0))
     moment = live.at(3.0)
     assert moment is not None
     assert (moment.expression[0], moment.state) == (0.25, "live")
@@ -334,11 +343,12 @@ TIMES = st.one_of(st.none(), st.floats(-10, 10), st.floats(allow_nan=False, allo
 def test_whatever_comes_what_goes_out_is_sound(
     events: list, latency: float | None, again: bool
 ) -> None:
-    live, captured = motion(latency=latency), -np.inf
+    live = motion(latency=latency)
+    captured = -np.inf
     for number, (packet, moment_at) in enumerate(events):
         if packet:
             time, sequence, expression, yaw = packet
-            live.push(Arrival(seen(expression, yaw, time, sequence), moment_at))
+            live.push(Arrival(observed(expression, yaw, time, sequence), moment_at))
         if again and number == 5:
             live.recalibrate()
         moment = live.at(moment_at)

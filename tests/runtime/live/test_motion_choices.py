@@ -1,4 +1,4 @@
-"""What a user chooses: calibration, gains and limits, the head's motion, settings, each with its sentence."""
+"""Options of the motion: calibration, gains and limits, head motion, settings, messages."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def _axis_angle(matrix: np.ndarray) -> np.ndarray:
     return cv2.Rodrigues(matrix.astype(np.float64))[0][:, 0]
 
 
-def test_a_blink_or_a_stranger_does_not_move_the_median() -> None:
+def test_a_blink_or_another_face_does_not_move_the_median() -> None:
     rest = neutral()
     faces = [
         face_of(rest.expression, rest.pose).plus(0.01 * RNG.normal(size=65)) for _ in range(90)
     ]
     faces[10:20] = [face_of(np.full(50, 5.0), np.full(15, 0.9))] * 10
-    found = median_face(faces)
-    assert np.abs(found.expression - rest.expression).max() < 0.01
+    result = median_face(faces)
+    assert np.abs(result.expression - rest.expression).max() < 0.01
     assert (
         np.abs(
-            face_of(found.expression, found.pose).minus(face_of(rest.expression, rest.pose))
+            face_of(result.expression, result.pose).minus(face_of(rest.expression, rest.pose))
         ).max()
         < 0.01
     )
@@ -79,11 +79,11 @@ def test_calibrating_ends_with_its_time_and_keeps_few_faces() -> None:
 
 
 def test_the_file_holds_it_exactly(tmp_path: Path) -> None:
-    kept = neutral()
-    kept.write(tmp_path / "me.json")
-    found = read_neutral(tmp_path / "me.json")
-    np.testing.assert_array_equal(found.expression, kept.expression)
-    np.testing.assert_array_equal(found.pose, kept.pose)
+    stored = neutral()
+    stored.write(tmp_path / "me.json")
+    result = read_neutral(tmp_path / "me.json")
+    np.testing.assert_array_equal(result.expression, stored.expression)
+    np.testing.assert_array_equal(result.pose, stored.pose)
     assert [path.name for path in tmp_path.iterdir()] == ["me.json"]
 
 

@@ -1,4 +1,4 @@
-"""The sender's time from when packets arrive: jitter, drift, another clock, none at all."""
+"""The sender's clock from the arrival of packets: jitter, drift, another clock, no timestamps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AHEAD = 1.7e9
 
 
 def sender_times(clock: SenderClock, times: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
-    """What the clock says after each packet."""
+    """The sender's time after each packet."""
     times_shown = []
     for sent, arrived in zip(times, arrivals, strict=True):
         clock.add_packet(float(sent), float(arrived))
@@ -50,7 +50,8 @@ def test_an_hour_of_drift_is_followed_without_a_step(drift: float) -> None:
 
 
 def test_time_runs_evenly() -> None:
-    clock, rng = SenderClock(), np.random.default_rng(1)
+    clock = SenderClock()
+    rng = np.random.default_rng(1)
     times_shown = []
     for tick in range(6000):
         now = 10 + tick / 60

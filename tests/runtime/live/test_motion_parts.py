@@ -1,4 +1,4 @@
-"""The parts of the motion, each alone: buffer, dropouts, One-Euro, correction, rotations."""
+"""Parts of the motion: jitter buffer, dropouts, One-Euro filter, correction, rotations."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def test_what_is_subtracted_comes_back_when_added() -> None:
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2], [1, 3, 2, 0]])
 def test_order_of_arrival_does_not_matter(order: list[int]) -> None:
-    buffer, tidy = filled(order), filled([0, 1, 2, 3])
+    buffer = filled(order)
+    tidy = filled([0, 1, 2, 3])
     for time in np.linspace(-0.1, 0.2, 31):
         assert read(buffer, time, "predict") == pytest.approx(read(tidy, time, "predict"))
     assert read(buffer, 1.5 / 30) == pytest.approx((0.25, 0.15))
@@ -115,7 +116,8 @@ def test_a_lid_is_not_carried_past_what_was_seen() -> None:
 
 @pytest.mark.parametrize("name", DROPOUTS)
 def test_every_policy_is_smooth_in_time(name: str) -> None:
-    policy, ages = DROPOUTS[name], np.arange(-0.1, 6, 1e-3)
+    policy = DROPOUTS[name]
+    ages = np.arange(-0.1, 6, 1e-3)
     leads = policy.lead(ages)
     assert np.all(np.diff(leads) >= 0)
     np.testing.assert_allclose(
@@ -129,10 +131,12 @@ def test_every_policy_is_smooth_in_time(name: str) -> None:
 
 
 class PlainOneEuro:
-    """One number at a time, as the paper's Algorithm 1 and 2 have it, with speeds of raw values."""
+    """The filter of one number by the paper's Algorithms 1 and 2, with speeds of raw values."""
 
     def __init__(self, min_cutoff: float, beta: float, speed_cutoff: float, first: float) -> None:
-        self.min_cutoff, self.beta, self.speed_cutoff = min_cutoff, beta, speed_cutoff
+        self.min_cutoff = min_cutoff
+        self.beta = beta
+        self.speed_cutoff = speed_cutoff
         self.raw = self.hat = first
         self.speed = 0.0
 
@@ -140,12 +144,14 @@ class PlainOneEuro:
         alpha = self.alpha(rate, self.speed_cutoff)
         self.speed = alpha * (value - self.raw) * rate + (1 - alpha) * self.speed
         alpha = self.alpha(rate, self.min_cutoff + self.beta * abs(self.speed))
-        self.raw, self.hat = value, alpha * value + (1 - alpha) * self.hat
+        self.raw = value
+        self.hat = alpha * value + (1 - alpha) * self.hat
         return self.hat
 
     @staticmethod
     def alpha(rate: float, cutoff: float) -> float:
-        tau, period = 1 / (2 * math.pi * cutoff), 1 / rate
+        tau = 1 / (2 * math.pi * cutoff)
+        period = 1 / rate
         return 1 / (1 + tau / period)
 
 
@@ -153,7 +159,8 @@ def test_one_euro_is_the_papers() -> None:
     smoothing = Smoothing(
         min_cutoff=1.2, expression_beta=0.8, bone_beta=2.0, speed_cutoff=1.0, memory=0.0
     )
-    fast, values = OneEuro(smoothing), np.cumsum(RNG.normal(size=(200, 51)), axis=0) / 5
+    fast = OneEuro(smoothing)
+    values = np.cumsum(RNG.normal(size=(200, 51)), axis=0) / 5
     plain = [
         PlainOneEuro(1.2, 0.8 if index < 50 else 2.0, 1.0, first)
         for index, first in enumerate(values[0])
@@ -170,7 +177,10 @@ def test_one_euro_is_the_papers() -> None:
 
 
 def test_one_euro_goes_round_and_round() -> None:
-    filtered, raw, shown, lags = OneEuro(Smoothing()), yawed(0.0), yawed(0.0), []
+    filtered = OneEuro(Smoothing())
+    raw = yawed(0.0)
+    shown = yawed(0.0)
+    lags = []
     for tick in range(1, 600):
         face = yawed(2.0 * tick / 60)
         shown = shown.plus(filtered.step(face.minus(raw), face.minus(shown), 1 / 60, 5.0))
@@ -194,7 +204,8 @@ def test_smoothing_never_lags_more_than_it_may() -> None:
     ("offset", "speed"), [(0.001, 0.0), (0.1, 0.0), (0.5, 0.0), (2.0, 0.0), (0.1, 5.0), (0.0, 8.0)]
 )
 def test_a_correction_begins_where_it_is_and_spares_the_neck(offset: float, speed: float) -> None:
-    correction, head = Correction(), np.zeros(65)
+    correction = Correction()
+    head = np.zeros(65)
     head[51] = 1
     correction.restart(offset * head, speed * head)
     track = np.array([offset, *(correction.step(1e-3)[51] for _ in range(3000))])

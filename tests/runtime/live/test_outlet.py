@@ -1,4 +1,4 @@
-"""Sink threads: a slow sink delays nothing, a file lasts as long as its run, and no failure is lost."""
+"""Sink threads: a slow sink delays nothing, a file lasts as long as its run, errors surface."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def picture(number: int) -> Image:
 
 
 class Slow:
-    """A sink that is in the middle of a write until the test lets it go on."""
+    """A sink whose writes block until the test releases them."""
 
     def __init__(self) -> None:
-        self.begun, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Semaphore(0)
         self.got: list[int] = []
         self.threads: set[threading.Thread] = set()
 
@@ -88,7 +89,8 @@ def test_the_last_picture_is_written(watched: bool) -> None:
 def test_a_long_stall_keeps_one_picture() -> None:
     seen: list[Image] = []
     with SinkThread(row(watched=False), Sink(seen.append, str)) as thread:
-        first, last = picture(0), picture(1)
+        first = picture(0)
+        last = picture(1)
         thread.offer(0, first)
         thread.offer(50_000, last)
     assert len(seen) == 50_001

@@ -1,4 +1,4 @@
-"""Tickers and latencies: ticks that keep to the clock, percentiles in a memory that does not grow."""
+"""Tickers keep to the clock; percentiles of latencies in constant memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imavatar_deploy.runtime.live.render_loop import BIN, AtOnce, FrameCounts, L
 
 
 class Clock:
-    """A clock that only sleeping and work move."""
+    """A clock that sleeping and work advance."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""A whole run in real time: from the socket to the file, over a bad network, and from programs of one's own."""
+"""A whole run in real time: from the socket to the file, over a bad network, by the Python API."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from imavatar_deploy.runtime.streams.flame_packet import encode
 from imavatar_deploy.tracks import FlameTrack, write_track
 
 SHAKE = 1.5
-"""Turns of the head a second, to and fro."""
+"""Frequency of the head-shake, Hz."""
 
 
 def nodding(seconds: float) -> np.ndarray:
@@ -53,7 +53,8 @@ def sending(
     over = threading.Event()
 
     def send() -> None:
-        began, sequence = time.monotonic(), 0
+        began = time.monotonic()
+        sequence = 0
         due: list[tuple[float, bytes]] = []
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             while not over.wait(0.01):
@@ -77,7 +78,8 @@ def sending(
 
 
 def test_from_the_socket_to_the_file(tiny_avatar_folder: Path, tmp_path: Path) -> None:
-    port, out = free_port(), tmp_path / "out.mp4"
+    port = free_port()
+    out = tmp_path / "out.mp4"
     arguments = [
         str(tiny_avatar_folder),
         "--source",
@@ -99,7 +101,7 @@ def test_from_the_socket_to_the_file(tiny_avatar_folder: Path, tmp_path: Path) -
         assert 15 <= len(list(container.decode(video=0))) <= 20
 
 
-def test_nobody_sends(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_without_a_sender(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     arguments = [
         str(tiny_avatar_folder),
@@ -117,7 +119,7 @@ def test_nobody_sends(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_a_stream_of_another_head_model_is_told(tiny_avatar_folder: Path) -> None:
+def test_a_stream_of_another_head_model_is_reported(tiny_avatar_folder: Path) -> None:
     port = free_port()
     arguments = [
         str(tiny_avatar_folder),
@@ -140,8 +142,10 @@ def test_a_stream_of_another_head_model_is_told(tiny_avatar_folder: Path) -> Non
 
 
 def test_a_bad_network_shows_no_jump(tiny_avatar_folder: Path) -> None:
-    """Loss 20 %, jitter 40 ms, so disorder, doubles and bursts, over a socket: the head goes on smoothly."""
-    port, angles, times = free_port(), [], []
+    """Loss 20 %, jitter 40 ms, duplicates and bursts over a socket: the head moves smoothly."""
+    port = free_port()
+    angles = []
+    times = []
     network = BadNetwork(loss=0.2, jitter=0.04, duplicate=0.1, burst=2.0, seed=3)
     with (
         Player(tiny_avatar_folder, size=16, threads=1) as player,
@@ -151,10 +155,10 @@ def test_a_bad_network_shows_no_jump(tiny_avatar_folder: Path) -> None:
         began = time.monotonic()
         while time.monotonic() - began < 0.9:
             now = time.monotonic()
-            shown = tracker.pose_at(now)
-            assert shown is not None
-            if shown.captured is not None and now - began > 0.2:
-                angles.append(float(shown.pose[1]))
+            state = tracker.pose_at(now)
+            assert state is not None
+            if state.captured is not None and now - began > 0.2:
+                angles.append(float(state.pose[1]))
                 times.append(now)
             time.sleep(0.005)
     assert len(angles) > 30
@@ -178,16 +182,16 @@ def test_a_loop_of_one_s_own_with_one_s_own_tracker(tiny_avatar_folder: Path) ->
                 Observation(ARKIT, weights, np.zeros(15), index / 60, index),
                 arrived=100.0 + index / 60,
             )
-            shown = tracker.pose_at(100.0 + index / 60)
-        assert shown is not None
+            state = tracker.pose_at(100.0 + index / 60)
+        assert state is not None
         names = player.avatar.expression_names
         if "mouthSmileLeft" in names:
-            assert shown.expression[names.index("mouthSmileLeft")] == pytest.approx(1.0, abs=0.01)
+            assert state.expression[names.index("mouthSmileLeft")] == pytest.approx(1.0, abs=0.01)
         inbox.ended.set()
         assert tracker.pose_at(101.0) is None
 
 
-def test_what_ended_the_source_is_told(tiny_avatar_folder: Path) -> None:
+def test_what_ended_the_source_is_reported(tiny_avatar_folder: Path) -> None:
     inbox = Inbox()
     with Player(tiny_avatar_folder, size=16) as player, listen(inbox, player.avatar) as tracker:
         inbox.error = InputError("the camera was unplugged")
@@ -203,14 +207,14 @@ def test_a_callback_sees_every_picture_and_may_end_it(
     write_track(
         FlameTrack(np.zeros((50, 50)), np.zeros((50, 15)), fps=50.0, edition="openhead"), path
     )
-    seen: list[tuple[int, ...]] = []
+    shapes: list[tuple[int, ...]] = []
 
     def show(image: np.ndarray) -> bool:
-        seen.append(image.shape)
-        return len(seen) < 5
+        shapes.append(image.shape)
+        return len(shapes) < 5
 
     frames = run_live(tiny_avatar_folder, str(path), show, fps=100, size=(24, 16))
-    assert seen == [(16, 24, 4)] * 5
+    assert shapes == [(16, 24, 4)] * 5
     assert frames.drawn == 5
 
 
@@ -229,9 +233,9 @@ def test_the_neutral_face_is_found_kept_and_used_again(
                         Observation("openhead", resting, np.zeros(15), index / 60),
                         arrived=7 + index / 60,
                     )
-                    shown = tracker.pose_at(7 + index / 60)
-                assert shown is not None
-                np.testing.assert_allclose(shown.expression, 0, atol=1e-3)
+                    state = tracker.pose_at(7 + index / 60)
+                assert state is not None
+                np.testing.assert_allclose(state.expression, 0, atol=1e-3)
                 chosen.keep(tracker)
     assert choices.neutral is not None
     assert choices.neutral.is_file()
@@ -253,9 +257,9 @@ def test_a_recording_of_another_head_model_needs_a_word(
             player.avatar,
             LiveConfig(any_edition=True, adjustments=("1=0.5", "2=0:0.25")),
         ) as recorded:
-            shown = recorded.pose_at(0.0)
-    assert shown is not None
-    np.testing.assert_allclose(shown.expression[:4], [1, 0.5, 0.25, 1])
+            state = recorded.pose_at(0.0)
+    assert state is not None
+    np.testing.assert_allclose(state.expression[:4], [1, 0.5, 0.25, 1])
 
 
 def stream_of(player: Player, choices: LiveConfig | None = None) -> tuple[Inbox, LiveDriver]:
@@ -277,9 +281,9 @@ def test_a_face_that_is_held_has_no_latency(tiny_avatar_folder: Path) -> None:
                     Observation("openhead", np.zeros(50), nodding(index / 60), index / 60),
                     arrived=now,
                 )
-            shown = tracker.pose_at(now)
-            assert shown is not None
-            fresh.append(shown.fresh)
+            state = tracker.pose_at(now)
+            assert state is not None
+            fresh.append(state.fresh)
     assert all(fresh[:60])
     assert not any(fresh[80:])
     assert tracker.states["relaxing"] > 300
@@ -298,9 +302,9 @@ def test_what_no_face_can_be_is_limited(
             inbox.put(
                 Observation(vocabulary, weights, np.zeros(15), index / 60), arrived=50 + index / 60
             )
-            shown = tracker.pose_at(50 + index / 60)
-        assert shown is not None
-        assert shown.expression.max() == pytest.approx(shown_as, abs=1e-3)
+            state = tracker.pose_at(50 + index / 60)
+        assert state is not None
+        assert state.expression.max() == pytest.approx(shown_as, abs=1e-3)
         assert inbox.counts["limited"] == 60
 
 

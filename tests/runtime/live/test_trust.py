@@ -1,4 +1,4 @@
-"""Trust in a sender's times: lost to one that counts wrongly, kept through what networks and restarts do."""
+"""TimestampValidator: wrong timestamps are detected, those of networks and restarts accepted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imavatar_deploy.runtime.live.motion.timing import TimestampValidator
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 
 
-def heard(times: list[float]) -> bool:
+def invalid(times: list[float]) -> bool:
     validator = TimestampValidator()
     for index, sent in enumerate(times):
         validator.add_packet(sent, index / 60)
@@ -21,20 +21,21 @@ def heard(times: list[float]) -> bool:
 def test_networks_and_one_restart_keep_it() -> None:
     steady = [index / 60 for index in range(600)]
     shuffled = [sent + 0.05 * (index % 3) for index, sent in enumerate(steady)]
-    assert not heard(steady)
-    assert not heard(shuffled)
-    assert not heard([*(1000 + sent for sent in steady), *steady])
+    assert not invalid(steady)
+    assert not invalid(shuffled)
+    assert not invalid([*(1000 + sent for sent in steady), *steady])
     midnight = [86_399 + sent if sent < 1 else sent - 1 for sent in steady]
-    assert not heard(midnight)
+    assert not invalid(midnight)
 
 
 def test_a_fraction_that_comes_round_too_soon_loses_it() -> None:
-    assert heard([5 + (37 * index % 60) / 60 for index in range(600)])
+    assert invalid([5 + (37 * index % 60) / 60 for index in range(600)])
 
 
 def test_a_sender_that_counts_wrongly_is_shown_by_its_arrivals() -> None:
-    """`pylivelinkface` sends the second with a random place in it."""
-    rng, counts = np.random.default_rng(0), Counter[str]()
+    """`pylivelinkface` sends whole seconds plus a random fraction."""
+    rng = np.random.default_rng(0)
+    counts = Counter[str]()
     motion = MotionPipeline(
         {"openhead": lambda weights, pose: (weights, pose)}, MotionSettings(fps=60), counts
     )
@@ -43,8 +44,8 @@ def test_a_sender_that_counts_wrongly_is_shown_by_its_arrivals() -> None:
         now = 50 + index / 60
         pose = np.zeros(15)
         pose[1] = 0.4 * np.sin(2 * np.pi * now / 2)
-        seen = Observation("openhead", np.zeros(50), pose, np.floor(now) + rng.random())
-        motion.push(Arrival(seen, now + 0.001))
+        observation = Observation("openhead", np.zeros(50), pose, np.floor(now) + rng.random())
+        motion.push(Arrival(observation, now + 0.001))
         moment = motion.at(now + 0.002)
         if moment is not None and index > 120:
             errors.append(moment.pose[1] - pose[1])

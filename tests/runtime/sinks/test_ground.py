@@ -1,4 +1,4 @@
-"""What is seen through transparent pixels, against the formula in whole numbers."""
+"""Backgrounds behind transparent pixels, against the formula in integers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ STREAM = Stream(width=80, height=48, fps=25.0)
 @pytest.mark.parametrize("ground", [white(STREAM), chequered(STREAM)], ids=["white", "chequered"])
 def test_it_is_alpha_blending(ground: np.ndarray) -> None:
     image = np.random.default_rng(0).integers(0, 256, (48, 80, 4), dtype=np.uint8)
-    image[:10, :, 3], image[10:20, :, 3] = 0, 255
+    image[:10, :, 3] = 0
+    image[10:20, :, 3] = 255
     alpha = image[..., 3:].astype(int)
     exact = (image[..., :3] * alpha + ground * (255 - alpha)) / 255
     blended = over(image, ground)

@@ -29,7 +29,7 @@ Ask = Callable[..., tuple[int, dict[str, str], bytes]]
 
 
 def frame(shade: int) -> np.ndarray:
-    """A grey square on a transparent ground."""
+    """A grey square on a transparent background."""
     image = np.zeros((32, 48, 4), dtype=np.uint8)
     image[8:24, 8:40] = (shade, shade, shade, 255)
     return image
@@ -40,9 +40,9 @@ def decoded(data: bytes) -> np.ndarray:
 
 
 def port_of(sink: Sink) -> int:
-    found = re.search(r":(\d+) ", sink.greeting)
-    assert found
-    return int(found[1])
+    match = re.search(r":(\d+) ", sink.greeting)
+    assert match
+    return int(match[1])
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def sink(stream: Stream) -> Iterator[Sink]:
 
 @pytest.fixture
 def ask(sink: Sink) -> Ask:
-    """One request of the page: status, headers, body."""
+    """Sends a request to the page and returns status, headers and body."""
 
-    def asked(
+    def request(
         method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port_of(sink), timeout=10)
@@ -74,11 +74,11 @@ def ask(sink: Sink) -> Ask:
         connection.close()
         return got
 
-    return asked
+    return request
 
 
 def watch(port: int, stack: ExitStack) -> http.client.HTTPResponse:
-    """Begin to watch the stream."""
+    """Open the stream."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     stack.callback(connection.close)
     connection.request("GET", "/stream.mjpg")
@@ -88,7 +88,7 @@ def watch(port: int, stack: ExitStack) -> http.client.HTTPResponse:
 
 
 def next_part(answer: http.client.HTTPResponse) -> np.ndarray:
-    """The picture of the next part of the stream."""
+    """The image in the next part of the stream."""
     while not (line := answer.readline()).lower().startswith(b"content-length"):
         assert line, "the stream ended"
     length = int(line.split(b":")[1])
@@ -126,7 +126,7 @@ def test_the_stream_shows_frame_after_frame(sink: Sink) -> None:
         for shade in (20, 120, 220):
             sink.write(frame(shade))
             while abs(int(next_part(answer)[16, 20, 0]) - shade) > 4:
-                """A frame from before."""
+                """Skip an earlier frame."""
 
 
 def test_figures_are_json_whatever_they_are(ask: Ask, stream: Stream) -> None:
@@ -190,29 +190,30 @@ def test_any_body_is_answered(ask: Ask, body: bytes) -> None:
     assert ask("POST", "/control", body, **JSON)[0] in {200, 400}
 
 
-def test_nobody_looks_so_nothing_is_encoded_and_many_look_so_it_is_once(
+def test_a_frame_is_encoded_once_for_all_viewers_and_never_without_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    encode, encoded = cv2.imencode, []
-    monkeypatch.setattr(cv2, "imencode", lambda *given: encoded.append(1) or encode(*given))
+    encode = cv2.imencode
+    encoded = []
+    monkeypatch.setattr(cv2, "imencode", lambda *args: encoded.append(1) or encode(*args))
     screen = Screen(Stream(48, 32, 25.0))
     for shade in range(10):
         screen.show(frame(shade))
     assert not encoded
-    seen: list[Any] = []
+    frames: list[Any] = []
     viewers = [
-        threading.Thread(target=lambda: seen.append(screen.next_jpeg(0, 10))) for _ in range(8)
+        threading.Thread(target=lambda: frames.append(screen.next_jpeg(0, 10))) for _ in range(8)
     ]
     for viewer in viewers:
         viewer.start()
     for viewer in viewers:
         viewer.join(10)
     assert len(encoded) == 1
-    assert {number for number, _ in seen} == {10}
+    assert {number for number, _ in frames} == {10}
     assert screen.next_jpeg(10, 0.0) is None, "there is nothing newer"
 
 
-def test_a_viewer_that_does_not_read_holds_up_nobody(sink: Sink) -> None:
+def test_a_viewer_that_does_not_read_delays_no_other(sink: Sink) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (32, 48, 4), dtype=np.uint8)
     with ExitStack() as stack:
         sink.write(noise)
@@ -222,7 +223,7 @@ def test_a_viewer_that_does_not_read_holds_up_nobody(sink: Sink) -> None:
             sink.write(noise)
         sink.write(frame(200))
         while abs(int(next_part(reader)[16, 20, 0]) - 200) > 4:
-            """A frame from before."""
+            """Skip an earlier frame."""
 
 
 def test_viewers_are_bounded_and_a_place_is_given_back(sink: Sink, ask: Ask) -> None:
@@ -304,9 +305,7 @@ def test_other_addresses_are_refused(target: str, stream: Stream) -> None:
         ("127.0.0.1", "127.0.0.1.evil.example", False),
     ],
 )
-def test_a_name_that_somebody_else_points_here_is_not_ours(
-    host: str, authority: str, meant: bool
-) -> None:
+def test_a_foreign_name_for_this_machine_is_refused(host: str, authority: str, meant: bool) -> None:
     assert Address(host, 8080).is_meant_by(authority) is meant
 
 

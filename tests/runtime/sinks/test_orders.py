@@ -1,4 +1,4 @@
-"""What strangers post to the page: it makes sense and is done, or nothing of it is."""
+"""Commands of the page from untrusted JSON: applied as a whole, or not at all."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from hypothesis import strategies as st
 
 from imavatar_deploy.errors import ImavatarError
 from imavatar_deploy.runtime.sinks.http.controls_api import COMMANDS, FARTHEST_TURN, apply_commands
-from imavatar_deploy.runtime.sinks.sink import FARTHEST, FARTHEST_PITCH, NEAREST, Controls
+from imavatar_deploy.runtime.sinks.sink import FARTHEST_PITCH, LARGEST_ZOOM, SMALLEST_ZOOM, Controls
 
 GOOD: dict[str, list[tuple[Any, Controls]]] = {
     "orbit": [
         ([0.5, -0.25], Controls(yaw=0.5, pitch=-0.25)),
         ([1, 6], Controls(yaw=1.0, pitch=FARTHEST_PITCH)),
     ],
-    "zoom": [(2, Controls(zoom=2.0)), (0.1, Controls(zoom=NEAREST)), (10, Controls(zoom=FARTHEST))],
+    "zoom": [
+        (2, Controls(zoom=2.0)),
+        (0.1, Controls(zoom=SMALLEST_ZOOM)),
+        (10, Controls(zoom=LARGEST_ZOOM)),
+    ],
     "pause": [(True, Controls(paused=True)), (False, Controls())],
     "front": [(True, Controls())],
     "calibrate": [(True, Controls(recalibrate=True))],
@@ -110,5 +114,5 @@ def test_whatever_comes_leaves_controls_that_make_sense(body: bytes) -> None:
     assert math.isfinite(controls.yaw)
     assert abs(controls.yaw) <= 1 + FARTHEST_TURN
     assert abs(controls.pitch) <= FARTHEST_PITCH
-    assert NEAREST <= controls.zoom <= FARTHEST
+    assert SMALLEST_ZOOM <= controls.zoom <= LARGEST_ZOOM
     assert not controls.stopped

@@ -1,4 +1,4 @@
-"""The virtual camera, on a stand-in for the library; there is no such device where the suite runs."""
+"""The virtual camera, with a stand-in for pyvirtualcam."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGE = np.zeros((32, 48, 4), dtype=np.uint8)
 
 
 class Camera:
-    """Stands in for `pyvirtualcam.Camera`; it cannot wait for the next frame, as that would hold the run up."""
+    """Stand-in for `pyvirtualcam.Camera`, without its wait for the next frame."""
 
     opened: Camera
 
@@ -26,7 +26,7 @@ class Camera:
     ) -> None:
         if device == "gone":
             raise RuntimeError("'v4l2loopback' backend: no such device\n'obs' backend: neither")
-        self.asked = (width, height, fps, fmt, device)
+        self.arguments = (width, height, fps, fmt, device)
         self.device = device or "/dev/video7"
         self.sent: list[np.ndarray] = []
         self.closed = False
@@ -60,7 +60,7 @@ def test_frames_are_sent_over_white(target: str, device: str | None) -> None:
         sink.write(image)
         assert Camera.opened.device in sink.greeting
     assert Camera.opened.closed
-    assert Camera.opened.asked == (48, 32, 24.0, "rgb", device)
+    assert Camera.opened.arguments == (48, 32, 24.0, "rgb", device)
     (frame,) = Camera.opened.sent
     assert (frame.shape, frame.dtype) == ((32, 48, 3), np.uint8)
     assert (frame[:10] == (200, 40, 90)).all()
@@ -79,7 +79,7 @@ def test_no_device_says_what_to_install() -> None:
         pytest.fail("it opened")
 
 
-def test_a_device_that_goes_away_is_told() -> None:
+def test_a_device_that_goes_away_is_reported() -> None:
     with (
         pytest.raises(MissingDependencyError, match="error writing frame"),
         open_sink("virtualcam", STREAM) as sink,

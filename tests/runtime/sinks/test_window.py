@@ -1,4 +1,4 @@
-"""The window: its keys and mouse on a stand-in for OpenCV's windows, and a real one where there is a display."""
+"""The window: keys and mouse with a stand-in for highgui; a real one where there is a display."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TRANSPARENT = np.zeros((60, 100, 4), dtype=np.uint8)
 
 
 class Screen:
-    """Stands in for highgui: keeps what it is shown, and what its user does is put in by the test."""
+    """Stand-in for highgui: records images, and replays keys and mouse events of the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, framework: str) -> None:
         self.framework = framework
         self.keys: list[int] = []
         self.visible = 1.0
-        self.shown: list[np.ndarray] = []
+        self.images: list[np.ndarray] = []
         self.title = self.mouse = self.destroyed = None
         for name in ("namedWindow", "resizeWindow"):
             monkeypatch.setattr(cv2, name, lambda *_: None)
@@ -32,7 +32,7 @@ class Screen:
         monkeypatch.setattr(
             cv2, "setMouseCallback", lambda _, callback: setattr(self, "mouse", callback)
         )
-        monkeypatch.setattr(cv2, "imshow", lambda _, image: self.shown.append(image))
+        monkeypatch.setattr(cv2, "imshow", lambda _, image: self.images.append(image))
         monkeypatch.setattr(cv2, "pollKey", lambda: self.keys.pop(0) if self.keys else -1)
         monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: self.visible)
         monkeypatch.setattr(cv2, "destroyWindow", lambda name: setattr(self, "destroyed", name))
@@ -60,12 +60,12 @@ def test_it_shows_the_frame_in_opencvs_order_of_channels(sink: Any, screen: Scre
     image = TRANSPARENT.copy()
     image[20:, :] = (200, 40, 90, 255)
     sink.write(image)
-    (shown,) = screen.shown
-    np.testing.assert_array_equal(shown[30, 30], (90, 40, 200))
-    np.testing.assert_array_equal(shown[:20], window.chequered(Stream(100, 60, 25.0))[:20])
+    (image,) = screen.images
+    np.testing.assert_array_equal(image[30, 30], (90, 40, 200))
+    np.testing.assert_array_equal(image[:20], window.chequered(Stream(100, 60, 25.0))[:20])
 
 
-def test_the_keys_are_told(sink: Any, screen: Screen) -> None:
+def test_the_keys_are_listed(sink: Any, screen: Screen) -> None:
     for line in (screen.title, sink.greeting):
         assert (
             "drag: turn, wheel or + -: zoom, space: pause, r: front, c: calibrate, q: end" in line
@@ -134,7 +134,7 @@ def test_closing_the_window_ends_the_run_and_it_stays_closed(
     sink.write(TRANSPARENT)
     assert controls.stopped
     sink.write(TRANSPARENT)
-    assert len(screen.shown) == 2
+    assert len(screen.images) == 2
     assert sink.report() == "window: 2 frames shown"
 
 
@@ -153,7 +153,9 @@ def test_a_failed_run_takes_its_window_away(screen: Screen) -> None:
     assert screen.destroyed == window.NAME
 
 
-def test_opencv_without_windows_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opencv_without_windows_is_reported_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
     with (
         pytest.raises(
@@ -165,7 +167,7 @@ def test_opencv_without_windows_is_told_with_the_way_out(monkeypatch: pytest.Mon
         pytest.fail("it opened")
 
 
-def test_no_display_is_told_before_qt_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_display_is_reported_before_qt_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "QT")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("DISPLAY", ":no-such-display")

@@ -1,4 +1,4 @@
-"""What a head does, in words, and where its nose and crown must be then; and packets as each tracker's authors say."""
+"""Positions of a head with the expected nose and crown, and packets by each tracker's sources."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ NOSE_AND_CROWN: dict[str, tuple[Vector, Vector]] = {
 TURNED, DOWN, TILTED = list(NOSE_AND_CROWN)[1:]
 
 EYES_LEFT: Vector = (degrees_sin(15), 0, degrees_cos(15))
-"""Where both eyes point when they look to the person's left by 15 degrees."""
+"""Direction of both eyes that look to the person's left by 15 degrees."""
 
 
 def moved(observation: Observation, bone: int, vector: Sequence[float]) -> NDArray[np.float32]:
-    """Where a bone (0 global, 3 and 4 the eyes) of the observed pose takes a vector."""
+    """A vector rotated by a bone (0 global, 3 and 4 the eyes) of the observed pose."""
     return rotations(observation.pose)[bone] @ np.asarray(vector, dtype=np.float32)
 
 
@@ -66,7 +66,8 @@ def assert_gaze(observation: Observation, gaze: Vector) -> None:
 def live_link_packet(
     values: Sequence[float], frame: tuple[int, float, int, int] = (90, 0.5, 60, 1)
 ) -> bytes:
-    device, subject = b"ABCDEF01-0123-4567-89AB-CDEF01234567", "iPhone von Zoë".encode()
+    device = b"ABCDEF01-0123-4567-89AB-CDEF01234567"
+    subject = "iPhone von Zoë".encode()
     names = struct.pack(">Bi", 6, len(device)) + device + struct.pack(">i", len(subject)) + subject
     return (
         names
@@ -85,7 +86,10 @@ def open_see_face(
     time: float = 1000.25,
     depth: float = -4.0,
 ) -> bytes:
-    """One face. The axes: where the person's right, up and out of the face point, in image-down, image-right, away."""
+    """One face.
+
+    The axes are the person's right, up and out of the face, in image-down, image-right, away.
+    """
     axes = open_see_face_axes("straight") if face_axes_in_camera is None else face_axes_in_camera
     x, y, z, w = Rotation.from_matrix(axes).inv().as_quat()
     points = np.zeros((70, 3))
@@ -120,9 +124,10 @@ def open_see_face(
 
 
 def open_see_face_axes(situation: str, behind: bool = True) -> NDArray[np.float64]:
-    """A person before a camera: the person's left is right in the image, up is up, out of the face is towards it.
+    """A person in front of a camera: the person's left is right in the image, up is up.
 
-    The tracker thinks that the face is behind the camera, where the picture is turned by half a turn.
+    Out of the face is towards the camera. The tracker finds the face behind the camera, where the
+    image is rotated by half a turn.
     """
     nose, crown = (np.array(vector) for vector in NOSE_AND_CROWN[situation])
     own_right = -np.cross(crown, nose)
@@ -141,7 +146,8 @@ def osc(address: str, *arguments: object) -> OscMessageBuilder:
 
 def osc_packet(*messages: tuple[object, ...]) -> bytes:
     """All messages in one bundle, the first half of them in a bundle within it."""
-    outer, inner = OscBundleBuilder(IMMEDIATELY), OscBundleBuilder(IMMEDIATELY)
+    outer = OscBundleBuilder(IMMEDIATELY)
+    inner = OscBundleBuilder(IMMEDIATELY)
     half = len(messages) // 2
     for place, (address, *arguments) in enumerate(messages):
         (inner if place < half else outer).add_content(osc(str(address), *arguments).build())
@@ -151,7 +157,7 @@ def osc_packet(*messages: tuple[object, ...]) -> bytes:
 
 
 def vmc_bone(name: str, axis: Vector, angle: float) -> tuple[object, ...]:
-    """Unity: +x is the avatar's right, +y up, +z its front; the quaternion's formula is the same as elsewhere."""
+    """Unity: +x is the avatar's right, +y up, +z its front; the usual formula of a quaternion."""
     x, y, z, w = Rotation.from_rotvec(np.array(axis) * radians(angle)).as_quat()
     return ("/VMC/Ext/Bone/Pos", name, 0.0, 0.1, 0.0, float(x), float(y), float(z), float(w))
 
@@ -177,4 +183,4 @@ SAMPLES: dict[str, Callable[[], bytes]] = {
     "osc": lambda: osc_packet(*VMC_FRAME),
     "ifacialmocap": IFACIALMOCAP.encode,
 }
-"""A whole packet of each protocol, to be broken."""
+"""A complete packet of each protocol, for tests that damage it."""

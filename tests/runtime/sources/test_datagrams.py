@@ -1,4 +1,4 @@
-"""The receiver over real sockets of this machine: what comes is judged, counted and bounded, and what fails is told."""
+"""The receiver over real sockets of this machine: packets accepted, counted and bounded; errors."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from imavatar_deploy.runtime.streams.flame_packet import MOST_BYTES
 Address = tuple[str, int]
 FACE = np.linspace(-1, 1, 50), np.linspace(-0.5, 0.5, 15)
 PATIENCE = 20.0
-"""Seconds after which a machine is not slow but broken; nothing here waits so long."""
+"""Time limit, seconds, far beyond the slowest machine."""
 
 
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.001)
 
 
@@ -54,9 +54,9 @@ def opened(protocol: Protocol, target: str) -> AbstractContextManager[LiveSource
 
 
 def address_of(source: LiveSource) -> Address:
-    found = re.match(r"UDP (?:\[(.+)\]|([\d.]+)):(\d+)", source.listening)
-    assert found, source.listening
-    return found[1] or found[2], int(found[3])
+    match = re.match(r"UDP (?:\[(.+)\]|([\d.]+)):(\d+)", source.listening)
+    assert match, source.listening
+    return match[1] or match[2], int(match[3])
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def sender(port: int = 0) -> Iterator[socket.socket]:
 def talking(
     protocol: Protocol = flame_udp.PROTOCOL,
 ) -> Iterator[tuple[LiveSource, Callable[[bytes], object]]]:
-    """A source, and how to send to it."""
+    """A source, and a function that sends to it."""
     with opened(protocol, f"{protocol.scheme}://:0") as source, sender() as own:
         yield source, lambda data: own.sendto(data, address_of(source))
 
@@ -87,7 +87,7 @@ def test_faces_arrive_in_order_and_on_this_clock() -> None:
             send(packet(number))
         until(lambda: counts(source) == {"received": 20})
         arrivals = source.inbox.take()
-    assert [seen.sequence for seen, _ in arrivals] == list(range(20))
+    assert [observation.sequence for observation, _ in arrivals] == list(range(20))
     moments = [began, *(arrived for _, arrived in arrivals), time.monotonic()]
     assert moments == sorted(moments)
     np.testing.assert_array_equal(arrivals[7].observation.weights, FACE[0].astype(np.float32))
@@ -123,14 +123,14 @@ def test_every_bad_packet_is_counted_as_what_it_is() -> None:
             send(data)
         until(lambda: "empty" in source.inbox.counts)
         assert counts(source) == {"received": 3, "malformed": len(bad), "repeated": 3, "empty": 1}
-        assert [seen.sequence for seen, _ in source.inbox.take()] == [1, 3, 2]
+        assert [observation.sequence for observation, _ in source.inbox.take()] == [1, 3, 2]
 
 
 def test_only_one_sender_is_followed() -> None:
-    with talking() as (source, send), sender() as stranger:
+    with talking() as (source, send), sender() as other:
         send(packet(1))
         until(lambda: source.inbox.counts["received"] == 1)
-        stranger.sendto(packet(2), address_of(source))
+        other.sendto(packet(2), address_of(source))
         until(lambda: source.inbox.counts["foreign"] == 1)
         assert counts(source) == {"received": 1, "foreign": 1}
 
@@ -148,7 +148,8 @@ def test_a_packet_of_the_greatest_length_is_read() -> None:
 
 
 def test_a_flood_takes_no_room() -> None:
-    face, junk = packet(1), b"x" * 300
+    face = packet(1)
+    junk = b"x" * 300
     with talking() as (source, send):
         for number in range(ROOM + 10):
             send(packet(number))
@@ -166,13 +167,13 @@ def test_a_flood_takes_no_room() -> None:
         until(
             lambda: (
                 bool(send(packet(10000)))
-                and any(seen.sequence == 10000 for seen, _ in source.inbox.take())
+                and any(observation.sequence == 10000 for observation, _ in source.inbox.take())
             )
         )
 
 
 def test_a_flood_leaves_the_interpreter_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a turn there is a pause three times as long, however much waits."""
+    """After a turn there is a pause three times as long, even with packets waiting."""
     pauses: list[tuple[int, float]] = []
     clock = count()
     with talking() as (source, send):
@@ -204,8 +205,9 @@ def test_a_bug_ends_the_source_and_is_told() -> None:
 
 
 def stumbling(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
-    """The next packet that is received is not, but the system says this."""
-    real, errors = socket.socket.recvfrom_into, [error]
+    """Make the next read raise an error of the system."""
+    real = socket.socket.recvfrom_into
+    errors = [error]
 
     def receive(own: socket.socket, room: memoryview) -> object:
         result = real(own, room)
@@ -296,14 +298,14 @@ def test_a_tracker_that_waits_is_greeted_until_it_speaks(monkeypatch: pytest.Mon
 
 
 def test_only_the_tracker_that_was_greeted_is_followed() -> None:
-    with sender() as phone, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+    with sender() as phone, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         try:
-            stranger.bind(("127.0.0.2", 0))
+            other.bind(("127.0.0.2", 0))
         except OSError:
             pytest.skip("this machine has one loopback address only")
         with opened(SHY, f"shy://127.0.0.1:{phone.getsockname()[1]}") as source:
             _, place = phone.recvfrom(100)
-            stranger.sendto(packet(1), place)
+            other.sendto(packet(1), place)
             until(lambda: counts(source) == {"foreign": 1})
             for number in (1, 2):
                 with sender() as other_port:

@@ -1,4 +1,4 @@
-"""Every protocol of the table: whatever the bytes, a parser returns observations or raises InputError."""
+"""Every protocol: for any bytes, a parser returns observations or raises InputError."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERY_SAMPLED = pytest.mark.parametrize("protocol", SAMPLED, ids=[row.scheme for
 EVIL = [struct.pack(">f", value) for value in (np.nan, np.inf, -np.inf, 3.4e38, 1e-45)] + [
     struct.pack(">i", value) for value in (-1, -4, 0, 2**31 - 1, -(2**31), 0x7F800001)
 ]
-"""Not-a-number of both kinds, the ends of the numbers, and counts that no packet holds."""
+"""NaN of both widths, extreme numbers, and counts larger than a packet."""
 
 
 def survives(parse: Parser, packet: bytes) -> None:
@@ -87,7 +87,8 @@ def test_parts_of_a_packet(protocol: Protocol, data: st.DataObject) -> None:
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_broken_packets_and_a_whole_one_after_them(protocol: Protocol, data: st.DataObject) -> None:
-    parse, whole = protocol.parser(), SAMPLES[protocol.scheme]()
+    parse = protocol.parser()
+    whole = SAMPLES[protocol.scheme]()
     packet = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 3))):
         evil = data.draw(

@@ -56,7 +56,8 @@ def test_a_whole_packet() -> None:
 
 def test_the_second_version_and_any_order() -> None:
     observation = observed(
-        "=leftEye#0,15,0|rightEye#0,15,0|head#0,30,0,0,0,0|jawOpen&-5|mouthSmile_L&12.5|tongueOut & 7"
+        "=leftEye#0,15,0|rightEye#0,15,0|head#0,30,0,0,0,0|jawOpen&-5|mouthSmile_L&12.5"
+        "|tongueOut & 7"
     )
     assert shapes(observation) == pytest.approx({"mouthSmileLeft": 0.125, "tongueOut": 0.07})
     assert_head(observation, TURNED)
@@ -64,7 +65,7 @@ def test_the_second_version_and_any_order() -> None:
 
 
 def test_the_eyes_of_the_makers_example_squint_at_the_phone() -> None:
-    """From ifacialmocap.com: eyes 66 cm before a phone turn towards each other, and look down from a raised chin."""
+    """From ifacialmocap.com: eyes 66 cm from a phone converge, and look down from a raised chin."""
     observation = observed(
         "jawOpen-1|=head#-21.488958,-6.038993,-6.6019735,-0.030653415,-0.10287084,-0.6584072"
         "|rightEye#6.0297494,2.4403017,0.25649446|leftEye#6.034903,-1.6660284,-0.17520553|"
@@ -77,15 +78,16 @@ def test_the_eyes_of_the_makers_example_squint_at_the_phone() -> None:
 
 
 def test_every_shape_by_its_name() -> None:
-    text = "|".join(
-        f"{name.replace('Left', '_L').replace('Right', '_R') if name not in WHOLE else name}-{place}"
-        for place, name in enumerate(ARKIT_NAMES)
-    )
+    names = [
+        name if name in WHOLE else name.replace("Left", "_L").replace("Right", "_R")
+        for name in ARKIT_NAMES
+    ]
+    text = "|".join(f"{name}-{place}" for place, name in enumerate(names))
     np.testing.assert_allclose(observed(text).weights, np.arange(52) / 100, atol=1e-6)
 
 
 WHOLE = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
-"""Here a side is the direction, and iFacialMocap writes it out."""
+"""Shapes whose side is a direction, which iFacialMocap spells out."""
 
 
 def test_what_is_left_out_stays_as_it_was() -> None:

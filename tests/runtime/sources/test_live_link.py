@@ -1,4 +1,4 @@
-"""Live Link Face: Apple's order, the signs of Unreal's conversion, packets without a face; and another's sender."""
+"""Live Link Face: order of shapes, signs of Unreal's conversion, packets without a face."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_eyes_look_left() -> None:
 
 
 def test_unreals_own_conversion_is_undone() -> None:
-    """Any rotation of ARKit's face, through the quaternion and the FRotator of Unreal's sources, comes back."""
+    """Rotations survive the quaternion and the FRotator of Unreal's sources."""
     from scipy.spatial.transform import Rotation
 
     for x, y, z, w in Rotation.random(20, rng=5).as_quat():
@@ -91,7 +91,7 @@ def test_other_versions_and_counts_are_refused() -> None:
 
 @pytest.mark.parametrize("fps", [30, 60])
 def test_pylivelinkface_is_understood(fps: int) -> None:
-    """Another's sender: every shape by its name, and its head."""
+    """A third-party sender: every shape by its name, and the head."""
     sender = PyLiveLinkFace(name="other", fps=fps)
     for place, name in enumerate(ARKIT_NAMES):
         sender.set_blendshape(

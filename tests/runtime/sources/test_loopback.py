@@ -1,4 +1,4 @@
-"""Other people's senders, over the loopback, into the source that a user would open."""
+"""Third-party senders over the loopback, into the sources of `imavatar-run`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEADLINE = 10.0
 
 
 def received(target: str, send: Callable[[int], None]) -> tuple[Observation, LiveSource]:
-    """The first observation of a source to whose port something was sent."""
+    """The first observation of a source after a packet to its port."""
     with open_source(target) as source:
         assert isinstance(source, LiveSource)
         port = re.match(r"UDP 127\.0\.0\.1:(\d+)", source.listening)

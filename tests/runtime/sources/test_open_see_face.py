@@ -1,4 +1,4 @@
-"""OpenSeeFace: a person before a camera, as its tracker describes them."""
+"""OpenSeeFace: a person in front of a camera, as its tracker describes faces."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_head(situation: str, depth: float) -> None:
 
 
 def found_by_opencv(situation: str) -> tuple[NDArray[np.float64], float]:
-    """Face to camera, and the depth, of a jaw and a nose before a camera: as tracker.py asks OpenCV for them."""
+    """Face to camera, and the depth, by the call of OpenCV in tracker.py."""
     around = np.radians(np.linspace(90, -90, 17))
     jaw = np.stack(
         [0.5 * np.sin(around), 0.3 - 0.8 * np.cos(around), 0.4 * np.cos(around) - 0.6], axis=1
@@ -69,7 +69,8 @@ def found_by_opencv(situation: str) -> tuple[NDArray[np.float64], float]:
     face = np.concatenate([jaw, nose])  # the person's right, up, out of the face
     tip, crown = (np.array(vector) for vector in NOSE_AND_CROWN[situation])
     left, up, out = (face @ np.stack([-np.cross(crown, tip), crown, tip])).T
-    size, distance = 640, 3 - out
+    size = 640
+    distance = 3 - out
     pixels = np.stack([size / 2 - size * up / distance, size / 2 + size * left / distance], axis=1)
     camera = np.array([[size, 0, size / 2], [0, size, size / 2], [0, 0, 1.0]])
     start = np.zeros(3, np.float32), np.zeros(3, np.float32)
@@ -87,7 +88,7 @@ def found_by_opencv(situation: str) -> tuple[NDArray[np.float64], float]:
 
 @pytest.mark.parametrize("situation", NOSE_AND_CROWN)
 def test_a_face_that_opencv_found_is_near_to_where_it_is(situation: str) -> None:
-    """The solver is some 10 degrees off, always to the same side; what matters here is which way is up and left."""
+    """The solver is some 10 degrees off, always to the same side; signs are tested here."""
     axes, depth = found_by_opencv(situation)
     assert depth < 0, "behind the camera"
     (observation,) = parse(open_see_face(axes, depth=depth))
@@ -96,7 +97,7 @@ def test_a_face_that_opencv_found_is_near_to_where_it_is(situation: str) -> None
 
 
 def test_eyes_look_left() -> None:
-    """The person's left is -x in the tracker's face axes, whose x the sender keeps and whose y and z it negates."""
+    """The person's left is -x in the tracker's face axes; the sender negates y and z."""
     (observation,) = parse(open_see_face(gaze=EYES_LEFT))
     assert_gaze(observation, EYES_LEFT)
 
@@ -136,10 +137,8 @@ def test_features(feature: str, value: float, expected: dict[str, float]) -> Non
 
 
 def test_of_several_faces_the_surest_is_taken() -> None:
-    unsure, lost = (
-        open_see_face(confidence=0.5, time=1),
-        open_see_face(confidence=0.99, success=0, time=2),
-    )
+    unsure = open_see_face(confidence=0.5, time=1)
+    lost = open_see_face(confidence=0.99, success=0, time=2)
     (observation,) = parse(unsure + lost + open_see_face(confidence=0.9, time=3))
     assert observation.time == 3
 

@@ -1,4 +1,4 @@
-"""Reception: one sender is followed, nothing is taken twice, and who begins anew is believed; time is passed in."""
+"""Reception: one sender is followed, no packet counts twice, a restarted sender is followed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def reception(parser: type[FirstLetter] | None = None) -> tuple[Reception, Inbox
 
 
 class FirstLetter:
-    """`f` is a face, `f7` one with a number, `-` none, and all else malformed."""
+    """`f` is a face, `f7` one with a sequence number, `-` no face; other packets are malformed."""
 
     made = 0
 
@@ -125,8 +125,8 @@ def test_bad_network_delivers_each_number_once(first: int) -> None:
         index for _, index in deliveries([number / 60 for number in range(3000)], **bad, seed=1)
     ]
     history = PacketHistory()
-    kept = [index for index in arrived if history.is_new((first + index) % WRAP)]
-    assert kept == list(dict.fromkeys(arrived))
+    accepted_numbers = [index for index in arrived if history.is_new((first + index) % WRAP)]
+    assert accepted_numbers == list(dict.fromkeys(arrived))
 
 
 def test_old_and_replayed_numbers_are_known() -> None:
@@ -171,9 +171,9 @@ def test_a_flood_from_everywhere_leaves_nothing_behind() -> None:
     try:
         for number in range(500, 5500):
             receiver.add_packet(b"f%d" % number, "a", 0.0)
-            receiver.add_packet(b"f", ("stranger", number), 0.0)
+            receiver.add_packet(b"f", ("other", number), 0.0)
         for number in range(5000):
-            receiver.add_packet(b"-", ("stranger", number), 2 * SILENCE)
+            receiver.add_packet(b"-", ("other", number), 2 * SILENCE)
         grown = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

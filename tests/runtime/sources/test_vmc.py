@@ -55,12 +55,12 @@ def shapes(observation: Observation) -> dict[str, float]:
     ],
 )
 def test_head(bones: list[tuple[object, ...]], situation: str) -> None:
-    """Unity: about +y from the front to the avatar's right, about +x chin down, about +z the crown to its left."""
+    """Unity: +y turns the nose to the avatar's right, +x the chin down, +z the crown left."""
     assert_head(observed(*bones), situation)
 
 
 def test_neck_comes_before_head() -> None:
-    """A head turned left on a neck that leans forward: the nose goes left and keeps level with the lean."""
+    """A head turned left on a neck that leans forward: the nose goes left along the lean."""
     observation = observed(vmc_bone("Neck", (1, 0, 0), 90), vmc_bone("Head", (0, 1, 0), -90))
     np.testing.assert_allclose(moved(observation, 0, (0, 0, 1)), (1, 0, 0), atol=1e-5)
     np.testing.assert_allclose(moved(observation, 0, (0, 1, 0)), (0, 0, 1), atol=1e-5)
@@ -158,7 +158,7 @@ def test_broken_messages_are_refused(message: tuple[object, ...]) -> None:
 
 @pytest.mark.parametrize("size", [-4, -1, 0, 8, 2**31 - 1])
 def test_a_bundle_that_lies_about_its_size_ends(size: int) -> None:
-    """python-osc's own reader of bundles would go round for ever at -4."""
+    """python-osc's own reader of bundles does not end on a size of -4."""
     with pytest.raises(InputError, match="holds an element of"):
         PROTOCOL.parser()(b"#bundle\0" + bytes(8) + struct.pack(">i", size) + b"/x\0\0")
 

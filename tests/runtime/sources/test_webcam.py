@@ -1,6 +1,6 @@
-"""The webcam: MediaPipe's words to ARKit's, a real clip, and one sentence for everything that may be missing.
+"""The webcam: MediaPipe's categories as ARKit weights, a real clip, messages for missing parts.
 
-No model file is to be had here: a stand-in looks at the pictures of a clip that OpenCV wrote.
+There is no model file here: a stand-in for it reads the images of a clip that OpenCV wrote.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def categories(**scores: float) -> list[SimpleNamespace]:
 
 
 def head(situation: str) -> NDArray[np.float64]:
-    """MediaPipe's matrix, centimetres, of a face that does so before a camera."""
+    """MediaPipe's matrix, centimetres, of a face in such a position."""
     nose, crown = (np.array(vector) for vector in NOSE_AND_CROWN[situation])
     matrix = np.eye(4)
     matrix[:3, :3] = np.stack([np.cross(crown, nose), crown, nose], axis=1)
@@ -54,7 +54,7 @@ def head(situation: str) -> NDArray[np.float64]:
 
 
 class StandIn:
-    """Sees a face wherever a picture is not dark; its jaw is as open as the picture is red."""
+    """Stand-in that finds a face in every bright image; its jaw opens with the image's red."""
 
     def __init__(self) -> None:
         self.times: list[int] = []
@@ -72,7 +72,7 @@ class StandIn:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> str:
-    """Dark first, then from red to blue."""
+    """A clip: dark first, then from red to blue."""
     path = str(tmp_path / "clip.avi")
     writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), FPS, (64, 48))
     for index in range(COUNT):
@@ -86,7 +86,7 @@ def clip(tmp_path: Path) -> str:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """In MediaPipe's place."""
+    """The stand-in in place of MediaPipe."""
     landmarker = StandIn()
 
     @contextmanager
@@ -117,7 +117,7 @@ def test_scale_is_no_rotation() -> None:
 
 
 def test_mediapipes_own_expected_matrix() -> None:
-    """Of the portrait of its own unit test: nearly straight, as the portrait is."""
+    """The portrait of MediaPipe's unit test is nearly straight."""
     rotation = [[0.9995292, -0.01294756, 0.038823195], [0.0072318087, 0.9937692, -0.1101321]]
     matrix = np.eye(4)
     matrix[:3, :3] = [*rotation, [-0.03715533, 0.11070588, 0.99315894]]
@@ -129,17 +129,18 @@ def test_mediapipes_own_expected_matrix() -> None:
 
 @pytest.mark.parametrize("broken", ["nan", "shape", "none", "names"])
 def test_broken_results_are_refused(broken: str) -> None:
-    matrix, found = head("straight"), categories()
+    matrix = head("straight")
+    shapes = categories()
     if broken == "nan":
         matrix[1, 1] = np.nan
     elif broken == "shape":
         matrix = matrix[:3]
     elif broken == "none":
-        found[3].score = None
+        shapes[3].score = None
     else:
-        found = found[:1]
+        shapes = shapes[:1]
     with pytest.raises(InputError):
-        observation_of(found, matrix, None)
+        observation_of(shapes, matrix, None)
 
 
 def test_a_clip_is_watched_to_its_end(clip: str, stand_in: StandIn) -> None:

@@ -1,4 +1,4 @@
-"""A bad network does what it is asked to, the same each time, and loses nothing when nothing is asked."""
+"""BadNetwork: its rates, its repeatability, and no loss by default."""
 
 from __future__ import annotations
 

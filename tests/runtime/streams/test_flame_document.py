@@ -1,4 +1,4 @@
-"""docs/flame-stream.md says what the code does: its example, its tables and its sender are run."""
+"""docs/flame-stream.md agrees with the code: its example, its tables and its sender."""
 
 from __future__ import annotations
 

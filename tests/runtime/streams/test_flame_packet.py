@@ -1,4 +1,4 @@
-"""FLAME over UDP: what is sent arrives, exactly or within its stated error, and nothing else is taken for a packet."""
+"""FLAME over UDP: round trips within the stated error; malformed packets are refused."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_no_face_is_no_observation() -> None:
 
 
 def sealed(packet: bytes, at: int, content: bytes) -> bytes:
-    """The packet with some bytes replaced and a checksum that fits, as from a sender that errs."""
+    """The packet with some bytes replaced and a matching checksum, as from a faulty sender."""
     changed = packet[:at] + content + packet[at + len(content) : -4]
     return changed + struct.pack("<I", zlib.crc32(changed))
 

@@ -1,4 +1,4 @@
-"""imavatar-send as a user types it, to a socket that listens; and packets at their moments, with a clock passed in."""
+"""imavatar-send to a listening socket; packets on time, with a clock of the test."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from imavatar_deploy.runtime.streams.sending import Channel, packets, send_on_ti
 from imavatar_deploy.tracks import FlameTrack, write_track
 
 TRACK = FlameTrack(
-    np.random.default_rng(0).random((4, 50)), 0.1 * np.random.default_rng(1).normal(size=(4, 15)), fps=500.0,
+    np.random.default_rng(0).random((4, 50)),
+    0.1 * np.random.default_rng(1).normal(size=(4, 15)),
+    fps=500.0,
     edition="openhead",
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def address(listener: socket.socket) -> str:
 
 
 def received(listener: socket.socket) -> list[FlamePacket]:
-    """Everything that came; on one machine it is there once it is sent."""
+    """All packets so far; on one machine they arrive with the call that sends them."""
     found = []
     while True:
         try:
@@ -184,7 +186,8 @@ def test_a_track_without_an_edition_asks_for_one(tmp_path: Path, listener: socke
 
 
 def test_packets_leave_at_their_moments_and_late_ones_at_once() -> None:
-    clock, left = [100.0], []
+    clock = [100.0]
+    left = []
 
     def wait(seconds: float) -> None:
         clock[0] += seconds

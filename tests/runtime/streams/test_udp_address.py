@@ -1,4 +1,4 @@
-"""Addresses as users type them: read, or refused in one sentence, and sockets that say why they cannot be had."""
+"""UDP addresses as users type them, sockets, and messages where they cannot be opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny avatar whose texture network is laid out as the exporter lays it out, and devices to draw it on."""
+"""A tiny avatar with a texture network as the exporter writes it, and devices to draw it on."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from imavatar_deploy.student import write_student
 from ...tiny_avatar import CODE, tiny_avatar, tiny_student
 
 WIDTHS = (40, 150, 24)
-"""Of the layers: none of them what the kernel works in, one of them more than a chunk."""
+"""Widths of the layers: no multiples of the kernel's chunks, and one larger than a chunk."""
 
 
 def write_layers(path: Path, widths: tuple[int, ...] = WIDTHS) -> None:
-    """An exporter's texture.onnx by another hand: Gemm of the point, Gemm of the condition, Relu and Gemm, Tanh."""
+    """A texture.onnx as the exporter writes it: Gemms of point and condition, Relu, Gemm, Tanh."""
     rng = np.random.default_rng(4)
     numbers: dict[str, NDArray[np.float32]] = {"one": np.float32([1])[0], "two": np.float32([2])[0]}  # type: ignore[dict-item]
 
@@ -31,8 +31,8 @@ def write_layers(path: Path, widths: tuple[int, ...] = WIDTHS) -> None:
         numbers[f"{name}.weight"] = weight.astype(np.float32)
         if bias:
             numbers[f"{name}.bias"] = rng.normal(scale=0.2, size=outputs).astype(np.float32)
-        given = [source, f"{name}.weight", *([f"{name}.bias"] if bias else [])]
-        return helper.make_node("Gemm", given, [name], transB=1)
+        inputs = [source, f"{name}.weight", *([f"{name}.bias"] if bias else [])]
+        return helper.make_node("Gemm", inputs, [name], transB=1)
 
     nodes = [
         helper.make_node("Concat", ["code", "normal"], ["cat"], axis=-1),
@@ -49,13 +49,13 @@ def write_layers(path: Path, widths: tuple[int, ...] = WIDTHS) -> None:
         helper.make_node("Div", ["above", "two"], ["rgb"]),
     ]
     shapes = {"code": ("N", CODE), "normal": ("N", 3), "condition": (1, 53)}
-    given = [
+    inputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in shapes.items()
     ]
     rgb = helper.make_tensor_value_info("rgb", TensorProto.FLOAT, ("N", 3))
     weights = [numpy_helper.from_array(np.asarray(array), name) for name, array in numbers.items()]
-    graph = helper.make_graph(nodes, "texture", given, [rgb], weights)
+    graph = helper.make_graph(nodes, "texture", inputs, [rgb], weights)
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path
     )
@@ -63,7 +63,7 @@ def write_layers(path: Path, widths: tuple[int, ...] = WIDTHS) -> None:
 
 @pytest.fixture(scope="session")
 def layered_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by all tests: do not write into it."""
+    """A folder that all tests share; it must not be changed."""
     folder = tmp_path_factory.mktemp("layered")
     avatar = tiny_avatar(rings=24, sectors=32)
     write_layers(folder / "texture.onnx")

@@ -1,4 +1,4 @@
-"""The benchmark of the GPU's frames, on Warp's CPU device: it runs, and its floors are the arithmetic they claim."""
+"""benchmarks/gpu_frames.py on Warp's CPU device: it runs, and its lower bounds are right."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_it_measures_every_shading(layered_folder: Path) -> None:
     )
     result = CliRunner().invoke(gpu_frames.main, [str(layered_folder), *how])
     assert result.exit_code == 0, result.output
-    for said in (
+    for line in (
         "24², pixel",
         "24², vertex",
         "24², student",
@@ -39,11 +39,11 @@ def test_it_measures_every_shading(layered_folder: Path) -> None:
         "20 in batches of 32",
         "GFLOP",
     ):
-        assert said in result.output
+        assert line in result.output
 
 
 def test_floors_by_hand() -> None:
-    """The head that the design's estimate was made for: four layers of 512, 100,000 pixels."""
+    """The load of the design's estimate: four layers of 512, 100,000 pixels."""
     flops = 2 * (70 * 512 + 3 * 512 * 512 + 512 * 3)
     load = gpu_frames.Load(25_000, 50_000, 512 * 512, 100_000, flops, 67, 6, 86)
     assert load.flops == pytest.approx(164.76e9, rel=1e-3)

@@ -1,4 +1,4 @@
-"""Every backend that can run here against the CPU: the same vertices, normals and pixels, in every view."""
+"""Every backend that can run here against the CPU: vertices, normals and pixels in every view."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def pair(request: pytest.FixtureRequest, layered_folder: Path) -> Iterator[tuple
         )
 
 
-def assert_same_picture(image: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> None:
-    """A step of a byte where a sum was rounded in another order or in half precision; more in 1 pixel of 1,000."""
-    steps = np.abs(image.astype(int) - wanted).max(axis=-1)
+def assert_same_picture(image: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
+    """Differences of one step, by the order of sums or half precision; more in 1 pixel of 1,000."""
+    steps = np.abs(image.astype(int) - expected).max(axis=-1)
     assert (steps > 1).mean() <= 1e-3
     assert steps.max() <= 8
 
@@ -82,9 +82,11 @@ def test_every_view_of_every_backend(pair: tuple[Player, Player]) -> None:
     covered = {}
     for name, camera in VIEWS.items():
         for frame in FRAMES[:2]:
-            wanted = cpu.render(*frame, camera)
-            assert_same_picture(other.render(*frame, camera), wanted)
-            covered[name] = float((wanted != np.array([0x20, 0x40, 0x60, 255])).any(axis=-1).mean())
+            expected = cpu.render(*frame, camera)
+            assert_same_picture(other.render(*frame, camera), expected)
+            covered[name] = float(
+                (expected != np.array([0x20, 0x40, 0x60, 255])).any(axis=-1).mean()
+            )
             difference = np.abs(cpu.normals(*frame, camera) - other.normals(*frame, camera))
             assert np.mean(difference > 1e-4) <= 1e-3
     assert covered["away"] == 0
@@ -116,9 +118,9 @@ def test_two_players_share_a_device(layered_folder: Path) -> None:
         one = opened(stack, layered_folder, "warp", size=48, shading="vertex")
         alone = [one.render(*frame) for frame in FRAMES]
         two = opened(stack, layered_folder, "warp", size=40, shading="student")
-        for frame, wanted in zip(FRAMES, alone, strict=True):
+        for frame, expected in zip(FRAMES, alone, strict=True):
             two.render(*frame)
-            np.testing.assert_array_equal(one.render(*frame), wanted)
+            np.testing.assert_array_equal(one.render(*frame), expected)
         two.close()
         np.testing.assert_array_equal(one.render(*FRAMES[0]), alone[0])
 
@@ -149,7 +151,7 @@ def test_the_sample(shading: str) -> None:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a rasteriser found."""
+    """The output of a rasteriser."""
 
     triangle: NDArray[np.int32]
     barycentrics: Float
@@ -172,9 +174,9 @@ def drawn_on(
         pytest.skip(str(error))
     avatar = open_avatar(folder).avatar
     layout = FrameInput(avatar, 1)
-    given = np.zeros(layout.size, dtype=np.float32)
-    layout.write(given, *frame, matrix, np.zeros(1, dtype=np.float32))
-    inputs = wp.array(given, device=where)
+    host_input = np.zeros(layout.size, dtype=np.float32)
+    layout.write(host_input, *frame, matrix, np.zeros(1, dtype=np.float32))
+    inputs = wp.array(host_input, device=where)
     coefficients, bones, image_matrix, _ = (inputs[part] for part in layout.parts)
     scene = GpuScene(avatar, size, size, where)
     scene.animate(coefficients, bones, image_matrix)
@@ -191,18 +193,19 @@ def test_the_same_triangles_are_seen(
 ) -> None:
     source = layered_folder if folder == "layered" else folder
     avatar = open_avatar(source).avatar
-    same, differences = [], []
+    same = []
+    differences = []
     posed = pose_plainly(avatar, *FRAMES[0])
     for camera in filter(None, VIEWS.values()):
         matrix = camera.image_matrix(size, size)
         drawn = drawn_on(device, source, FRAMES[0], matrix, size)
         np.testing.assert_allclose(drawn.normals, surface_normals(avatar, posed), atol=1e-4)
         with Workers(1) as workers:
-            wanted = Rasteriser(avatar.faces, size, size, workers).draw(posed.vertices, matrix)
-            agreed = drawn.triangle == wanted.triangle.ravel()
+            expected = Rasteriser(avatar.faces, size, size, workers).draw(posed.vertices, matrix)
+            agreed = drawn.triangle == expected.triangle.ravel()
             covered = agreed & (drawn.triangle >= 0)
             differences.append(
-                np.abs(drawn.barycentrics - wanted.barycentrics.reshape(-1, 3))[covered].ravel()
+                np.abs(drawn.barycentrics - expected.barycentrics.reshape(-1, 3))[covered].ravel()
             )
         same.append(agreed)
     assert np.mean(same) >= 0.9999

@@ -1,6 +1,6 @@
-"""The order of a GPU's work: no image is read or overwritten too early. Checked with a Warp that records its calls.
+"""The order of a slot's calls: no image is read or overwritten too early.
 
-It runs on no GPU; what a stream makes of these calls is CUDA's to keep.
+A stand-in for Warp records the calls. It uses no GPU; the order within a stream is CUDA's.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ GPU = SimpleNamespace(is_cuda=True)
 
 
 class Recorder:
-    """What of Warp a slot uses; arrays and events are named in the order in which they are made."""
+    """Stand-in for the functions of Warp that a slot uses; events are numbered."""
 
-    float32, uint8 = np.float32, np.uint8
+    float32 = np.float32
+    uint8 = np.uint8
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -90,8 +91,9 @@ def two_slots(recorder: Recorder) -> list[Slot]:
 
 
 def drawn(slot: int) -> list[str]:
-    """What one launch must ask for, in this order."""
-    done, there = f"event{2 * slot - 1}", f"event{2 * slot}"
+    """The calls of one launch, in order."""
+    done = f"event{2 * slot - 1}"
+    there = f"event{2 * slot}"
     return [
         f"drawing: graph{slot}",
         f"drawing: record {done}",
@@ -108,11 +110,9 @@ def test_the_graph_holds_the_upload_and_the_kernels(recorder: Recorder) -> None:
 
 def test_a_batch_waits_for_an_image_before_its_slot_is_used_again(recorder: Recorder) -> None:
     renderer = WarpRenderer.__new__(WarpRenderer)
-    renderer._slots, renderer._size, renderer._stream = (
-        two_slots(recorder),
-        (2, 2),
-        recorder.stream("drawing"),
-    )
+    renderer._slots = two_slots(recorder)
+    renderer._size = (2, 2)
+    renderer._stream = recorder.stream("drawing")
     recorder.calls.clear()
     frames: list[int] = []
 
@@ -121,10 +121,8 @@ def test_a_batch_waits_for_an_image_before_its_slot_is_used_again(recorder: Reco
         frames.append(renderer._slots.index(slot))
 
     renderer._write_input = write_input  # type: ignore[method-assign]
-    expressions, poses = (
-        np.arange(4, dtype=np.float32)[:, None],
-        np.zeros((4, 15), dtype=np.float32),
-    )
+    expressions = np.arange(4, dtype=np.float32)[:, None]
+    poses = np.zeros((4, 15), dtype=np.float32)
     images = renderer.render_batch(expressions, poses, np.zeros((3, 4), dtype=np.float32))
     assert images.shape == (4, 2, 2, 4)
     assert frames == [0, 1, 0, 1]

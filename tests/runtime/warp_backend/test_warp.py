@@ -1,4 +1,4 @@
-"""What a GPU player refuses, keeps to itself and never does while it draws."""
+"""WarpRenderer: refused arguments, isolation of players, no allocation while drawing."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def test_another_network_is_refused(
 ) -> None:
     with pytest.raises(
         InputError,
-        match="does not have the layout of this package.s texture networks; draw with --backend onnx-cuda",
+        match="does not have the layout of this package.s texture networks; draw with "
+        "--backend onnx-cuda",
     ):
         Player(tiny_avatar_folder, backend="warp", shading="vertex", size=8)
     with pytest.raises(
@@ -105,7 +106,7 @@ def test_a_network_that_is_nearly_ours_is_refused(
 
 
 def test_the_weights_are_the_graph_s(layered_folder: Path) -> None:
-    """By ONNX's own reference evaluator."""
+    """Against ONNX's reference evaluator."""
     from onnx.reference import ReferenceEvaluator
 
     weights = read_texture(layered_folder / "texture.onnx", 8)
@@ -113,17 +114,17 @@ def test_the_weights_are_the_graph_s(layered_folder: Path) -> None:
     code, normal, condition = (
         rng.normal(size=shape).astype(np.float32) for shape in ((5, 8), (5, 3), (1, 53))
     )
-    given = {"code": code, "normal": normal, "condition": condition}
-    (wanted,) = ReferenceEvaluator(str(layered_folder / "texture.onnx")).run(None, given)
+    inputs = {"code": code, "normal": normal, "condition": condition}
+    (expected,) = ReferenceEvaluator(str(layered_folder / "texture.onnx")).run(None, inputs)
     hidden = np.concatenate([code, normal], axis=1) @ weights.first + weights.constant(condition)
     for weight, bias in weights.layers:
         hidden = np.maximum(hidden, 0) @ weight + bias
-    np.testing.assert_allclose((np.tanh(hidden) + 1) / 2, wanted, atol=1e-5)
+    np.testing.assert_allclose((np.tanh(hidden) + 1) / 2, expected, atol=1e-5)
     assert weights.flops == 2 * (11 * 40 + 40 * 150 + 150 * 24 + 24 * 3)
 
 
 def test_the_first_backend_that_draws_says_nothing(layered_folder: Path) -> None:
-    """Neither Warp's banner, nor that there is no driver, nor what it compiles."""
+    """No banner of Warp, no warning of a missing driver, no report of compilations."""
     code = """
 import sys
 import numpy as np
@@ -144,8 +145,8 @@ import pathlib
 wp = start()
 print(pathlib.Path(wp.config.kernel_cache_dir).is_dir(), wp.config.kernel_cache_dir)
 """
-    kept = {name: value for name, value in os.environ.items() if name != "WARP_CACHE_PATH"}
-    where = {**kept, "XDG_CACHE_HOME": str(nowhere), "TMPDIR": str(tmp_path)}
+    environment = {name: value for name, value in os.environ.items() if name != "WARP_CACHE_PATH"}
+    where = {**environment, "XDG_CACHE_HOME": str(nowhere), "TMPDIR": str(tmp_path)}
     done = run_python(code, env=where)
     there, _, folder = done.stdout.strip().partition(" ")
     assert (there, done.stderr) == ("True", "")
@@ -161,7 +162,7 @@ def test_drawing_takes_no_memory(
         first = player.render(*STILL)
 
         def taken(*_: Any, **__: Any) -> None:
-            raise AssertionError("memory was asked for while drawing")
+            raise AssertionError("memory was allocated while drawing")
 
         for name in ("zeros", "empty", "array", "full", "clone", "launch"):
             monkeypatch.setattr(wp, name, taken)
@@ -171,16 +172,16 @@ def test_drawing_takes_no_memory(
 
 
 def test_a_frame_without_faces_or_points(tmp_path: Path) -> None:
-    """An avatar of which nothing is seen asks the network for no point, whatever its list held before."""
+    """An avatar out of view runs the network on no point, whatever its list held before."""
     write_layers(tmp_path / "texture.onnx")
     write_avatar(tmp_path, tiny_avatar(), about={})
     from imavatar_deploy.camera import Camera
 
     with Player(tmp_path, backend="warp", shading="pixel", size=24, background="white") as player:
-        seen = player.render(*STILL)
+        image = player.render(*STILL)
         away = player.render(*STILL, Camera.looking_at([0.0, 0.0, -20.0]))
         np.testing.assert_array_equal(away, 255)
-        np.testing.assert_array_equal(player.render(*STILL), seen)
+        np.testing.assert_array_equal(player.render(*STILL), image)
 
 
 def test_tiles_fit_the_device() -> None:
@@ -190,7 +191,7 @@ def test_tiles_fit_the_device() -> None:
 
 
 def test_every_plain_kernel_compiles_for_cuda(tmp_path: Path) -> None:
-    """By NVRTC, which needs no device; `benchmarks/gpu_compile.py` does the network, too, which takes a minute."""
+    """By NVRTC, which needs no device; `benchmarks/gpu_compile.py` includes the network."""
     if 90 not in start().get_cuda_supported_archs():
         pytest.skip("this Warp was built without CUDA")
     (made,) = wp.compile_aot_module(MODULE, arch=90, module_dir=tmp_path, use_ptx=True)
