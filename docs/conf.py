@@ -1,4 +1,4 @@
-"""Configuration of the documentation site; `make docs` builds it, offline and with warnings as errors."""
+"""Configuration of the documentation site; `make docs` builds it offline, warnings as errors."""
 
 from __future__ import annotations
 

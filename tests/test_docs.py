@@ -1,4 +1,4 @@
-"""The documentation site: it builds without warnings, and holds every command and every public name."""
+"""The documentation site builds without warnings and holds every command and public name."""
 
 from __future__ import annotations
 

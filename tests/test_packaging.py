@@ -170,7 +170,7 @@ def test_installed_commands_have_this_version(installed: Environment, command: s
 
 @pytest.mark.parametrize("in_checkout", [False, True])
 def test_installed_library_is_imported(installed: Environment, in_checkout: bool) -> None:
-    """In the root of a checkout, Python finds the folder `imavatar_deploy/` before the installed one."""
+    """In the root of a checkout, Python finds the folder `imavatar_deploy/` first."""
     code = "from imavatar_deploy.runtime import Player; print(Player.__module__)"
     place = ROOT if in_checkout else installed.folder
     result = installed.run("python", "-c", code, cwd=place)

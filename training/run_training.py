@@ -137,9 +137,9 @@ def train(
     Args:
         dataset: frames of one subject.
         out: the folder to write.
-        settings: settings of the run, such as `preset("tiny")`; its `size` is replaced by that of the
-            dataset. When a run is resumed, pass the settings it was started with: only the length may
-            differ.
+        settings: settings of the run, such as `preset("tiny")`; its `size` is replaced by that of
+            the dataset. When a run is resumed, pass the settings it was started with: only the
+            length may differ.
         resume: continue the run in `out`, with the same result as without the interruption.
         overwrite: replace the run in `out`.
         begin_from: checkpoint with the initial weights, instead of a warm start.

@@ -1,7 +1,7 @@
 """The directive `public-names`: a table of the names that a package exports, with their summaries.
 
-It also says on which page each object is documented. A name that two public packages export, such as
-`FlameTrack`, is documented once, by the deeper package.
+It also says on which page each object is documented. A name that two public packages export, such
+as `FlameTrack`, is documented once, by the deeper package.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Documents of the repository's root as pages of the site, with their links pointing at pages.
 
-A page that holds nothing but a link such as `[ARCHITECTURE.md](../ARCHITECTURE.md)` gets the content
-of that file.
+A page that holds nothing but a link such as `[ARCHITECTURE.md](../ARCHITECTURE.md)` gets the
+content of that file.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ TRACK = OptionGroup(
         FormatOption(
             "--track",
             formats=("glb", "usd", "usdz"),
-            help="A motion (the file or folder of a track, or the word talk) that glb, usd and usdz "
-            "hold as a clip.",
+            help="A motion (the file or folder of a track, or the word talk) that glb, usd and "
+            "usdz hold as a clip.",
         ),
     ),
     _track,

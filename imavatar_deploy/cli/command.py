@@ -67,7 +67,7 @@ def start(module: str, command: str) -> None:
 
 
 def _streams() -> AbstractContextManager[None]:
-    """Streams that tolerate any output; for shell completions, which click prints as bytes, none."""
+    """Streams that tolerate any output; none for shell completions, which click prints as bytes."""
     program = Path(sys.argv[0]).stem
     completion = f"_{program}_COMPLETE".replace("-", "_").upper()
     return nullcontext() if os.environ.get(completion) else tolerant_streams()

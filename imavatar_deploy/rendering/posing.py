@@ -1,7 +1,7 @@
 """Vertices and normals of a posed avatar: blendshapes, skinning and surface normals.
 
-`Animator` poses in one pass over cache-sized blocks of the mesh; `SurfaceNormals` gathers per vertex,
-so that threads write to different addresses.
+`Animator` poses in one pass over cache-sized blocks of the mesh; `SurfaceNormals` gathers per
+vertex, so that threads write to different addresses.
 """
 
 from __future__ import annotations

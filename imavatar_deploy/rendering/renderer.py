@@ -1,4 +1,4 @@
-"""Interface, configuration and background of a renderer, which draws one avatar into images of one size."""
+"""Interface, configuration and background of a renderer of one avatar at one image size."""
 
 from __future__ import annotations
 

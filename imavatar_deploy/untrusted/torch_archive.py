@@ -131,8 +131,8 @@ def read_torch(path: Path) -> Any:
     with path.open("rb") as file:
         if file.read(len(OLD_FORMAT)) == OLD_FORMAT:
             raise InputError(
-                f"{path.name} was written by a torch older than 1.6: save it again with a newer one, "
-                "torch.save(torch.load(file), file)"
+                f"{path.name} was written by a torch older than 1.6: save it again with a newer "
+                "one, torch.save(torch.load(file), file)"
             )
     try:
         archive = _Archive(path)

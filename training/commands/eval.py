@@ -41,7 +41,7 @@ class WithDefault(CommandGroup):
     """A command group with a default command, whose name may be left out."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert the default command's name where no command and no option of the group is first."""
+        """Insert the default command's name unless a command or an option of the group is first."""
         own = {name for option in self.get_params(ctx) for name in option.opts}
         if args and args[0] not in {*self.commands, *own}:
             args = [MEASURE, *args]
