@@ -6,16 +6,13 @@
     print(report.seconds, report.problems())
     bake_sequences("avatar", "talk", "baked", ["abc", "usd"])  # needs no torch
 
-Export
-    `export_avatar(source, out, settings)` -> `ExportReport`
-    `ExportSettings` with `StudentSettings`, `GlbSettings`, `MeshSettings`, `TrtSettings` and
-    `FidelitySettings` in it
-    `EXPORT_FORMATS`: every format by name; `ExportFormat`, `ExportInput` and `register_format` add
-    one of your own
-
-Sequences
-    `bake_sequences(avatar, track, out, formats)` -> `SequenceReport`
-    `SEQUENCE_FORMATS`: every format by name
+- `export_avatar(source, out, settings)` returns an `ExportReport`.
+- `ExportSettings` holds `StudentSettings`, `GlbSettings`, `MeshSettings`, `TrtSettings` and
+  `FidelitySettings`.
+- `EXPORT_FORMATS` has every format by name; `ExportFormat`, `ExportInput` and `register_format` add
+  one of your own.
+- `bake_sequences(avatar, track, out, formats)` returns a `SequenceReport`; `SEQUENCE_FORMATS` has
+  every format by name.
 
 The names are imported when they are first used. Exporting needs torch (`pip install
 'imavatar-deploy[export]'`), baking sequences does not.

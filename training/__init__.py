@@ -8,16 +8,14 @@
     report = evaluate(run, FaceDataset.open("data/test"), "report")
     print(report.scores.mean("PSNR"), report.scores.mean("mask IoU"))
 
-Data
-    `FaceDataset.open(paths)`: frames as `FrameObservation`; `synthesise` draws a synthetic person
-
-Training
-    `train(dataset, out, settings)`; `PRESETS`, `preset(name)`; `RunFolder(out)`: the files of a run
-    `TrainSettings` with `LossWeights`, `OptimiserSettings`, `InputSettings`, `Schedule`,
-    `TracerSettings` and `WarmStartSettings` in it
-
-Evaluation
-    `evaluate(source, dataset, out)` -> `EvaluationReport` with `Scores`; `METRICS` by name
+- Data: `FaceDataset.open(paths)` has frames as `FrameObservation`; `synthesise` draws a synthetic
+  person.
+- Training: `train(dataset, out, settings)` with `preset(name)`, a row of `PRESETS`;
+  `RunFolder(out)` names the files of a run.
+- Settings: `TrainSettings` holds `LossWeights`, `OptimiserSettings`, `InputSettings`, `Schedule`,
+  `TracerSettings` and `WarmStartSettings`.
+- Evaluation: `evaluate(source, dataset, out)` returns an `EvaluationReport` with `Scores`;
+  `METRICS` has every metric by name.
 
 The names are imported when they are first used. Training needs `pip install
 'imavatar-deploy[train]'`.

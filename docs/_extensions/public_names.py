@@ -130,12 +130,14 @@ def skip(app: Sphinx, what: str, name: str, value: object, skipped: bool, option
 def comment_of(name: str, value: object) -> list[str]:
     """The docstring below the assignment of a constant, in whichever module it is."""
     for module in sorted(filter(lambda key: key.startswith("imavatar_deploy"), sys.modules)):
-        if vars(sys.modules[module]).get(name) is not value:
+        names = [other for other, held in vars(sys.modules[module]).items() if held is value]
+        if not names:
             continue
         comments = ModuleAnalyzer.for_module(module)
         comments.analyze()
-        if comment := comments.attr_docs.get(("", name)):
-            return comment
+        for other in (name, *names):  # a package may export it under another name
+            if comment := comments.attr_docs.get(("", other)):
+                return comment
     return []
 
 

@@ -10,20 +10,18 @@ or compare images and arrays of one's own:
         print(stage.name, stage.measures.get("psnr"), stage.misses())
     print(verify_avatar("sample").passed)  # files, graphs and images, drawn again here
 
-Reports
-    `read_fidelity` -> `FidelityReport`     what the export measured
-    `verify_avatar` -> `VerificationReport` the same checks, repeated; needs onnxruntime, no torch
-    `StageReport`, `ParityReport`, `Difference`, `FidelityMetric`: their rows
+- `read_fidelity` returns a `FidelityReport`: what the export measured.
+- `verify_avatar` returns a `VerificationReport`: the same checks, repeated. It needs onnxruntime and
+  no torch.
+- `StageReport`, `ParityReport`, `Difference` and `FidelityMetric` are their rows.
 
-Images, float arrays `[H, W, 3]` in 0..1, and boolean masks `[H, W]`
-    `psnr`, `psnr_of`, `ssim`, `l1`, `iou`, `normal_angle`, and `FrameImages` with `measure_frames`
-    and `summary` for whole sequences:
+Images are float arrays `[H, W, 3]` in 0..1, masks are boolean `[H, W]`: `psnr`, `psnr_of`, `ssim`,
+`l1`, `iou`, `normal_angle`, and `FrameImages` with `measure_frames` and `summary` for sequences:
 
     both = first_mask & second_mask
     psnr(first, second, both), ssim(first, second, both), iou(first_mask, second_mask)
 
-Arrays
-    `compare` by names, shapes and `Tolerance`; `compare_frames` in decibels:
+Arrays are compared by names, shapes and `Tolerance` (`compare`), or in decibels (`compare_frames`):
 
     report = compare("mine", {"rgb": truth}, {"rgb": values}, {"rgb": Tolerance(1e-4)})
     report.passed, report.problems()

@@ -7,17 +7,13 @@
     print(track.expression.shape, track.pose.shape)  # [T, 50], [T, 15] axis-angle, radians
     write_track(retimed(track.select(slice(100, 400)), 30.0), "me.json")
 
-Motion
-    `FlameTrack`: T frames with cameras, frame rate and head-model edition; `FlameFrame`: one frame
-
-Files
-    `read_track(path)`, `write_track(track, path)`; `TRACK_FORMATS`: every format by name, a
-    `TrackFormat` each; `unread_names(path)`: what a file holds and a track does not
-
-Editing
-    `FlameTrack.select(slice)`; `retimed(track, fps)`; `with_head_turned(track, joints)` with
-    `root_joints(track, head)`, for trackers that move the camera about a still head;
-    `check_edition` refuses codes of another head model
+- Motion: `FlameTrack` has T frames with cameras, frame rate and head-model edition; `FlameFrame` is
+  one frame.
+- Files: `read_track(path)`, `write_track(track, path)`; `TRACK_FORMATS` has every format by name, a
+  `TrackFormat` each; `unread_names(path)` lists what a file holds and a track does not.
+- Editing: `FlameTrack.select(slice)`, `retimed(track, fps)`, and `with_head_turned(track, joints)`
+  with `root_joints(track, head)` for trackers that move the camera around a fixed head.
+- `check_edition` refuses codes of another head model.
 """
 
 from imavatar_deploy.tracks.edit import retimed, root_joints, with_head_turned
