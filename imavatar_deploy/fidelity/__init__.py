@@ -11,8 +11,8 @@ or compare images and arrays of one's own:
     print(verify_avatar("sample").passed)  # files, graphs and images, drawn again here
 
 - `read_fidelity` returns a `FidelityReport`: what the export measured.
-- `verify_avatar` returns a `VerificationReport`: the same checks, repeated. It needs onnxruntime and
-  no torch.
+- `verify_avatar` returns a `VerificationReport`: the same checks, repeated. It needs onnxruntime
+  and no torch.
 - `StageReport`, `ParityReport`, `Difference` and `FidelityMetric` are their rows.
 
 Images are float arrays `[H, W, 3]` in 0..1, masks are boolean `[H, W]`: `psnr`, `psnr_of`, `ssim`,
