@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.runtime.sinks.sink import Stream
+from imavatar_deploy.runtime import sources
+from imavatar_deploy.runtime.sinks import Stream
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
 
@@ -23,6 +24,15 @@ def names_of(section: str) -> dict[str, Any]:
     names: dict[str, Any] = {}
     exec(code, names)
     return names
+
+
+def test_the_source_of_a_program_opens_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "SOURCES", list(sources.SOURCES))
+    assert names_of("From a program")["NOD"] in sources.SOURCES
+    with sources.open_source("nod", sources.Selection(frames=slice(5, 10))) as source:
+        frames = list(source.frames)
+    assert (source.count, source.fps, len(frames)) == (5, 30, 5)
+    np.testing.assert_allclose(frames[0].pose[3], 0.2 * np.sin(np.pi / 3))
 
 
 def test_the_source_parses_its_packets() -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -91,32 +92,73 @@ def test_code_can_be_parsed(path: Path) -> None:
         ast.parse(block)
 
 
-def glossary() -> dict[str, str]:
-    """Word -> meaning."""
+class Entry(NamedTuple):
+    """One row of the glossary."""
+
+    word: str
+    files: tuple[str, ...]
+    meaning: str
+
+
+def glossary() -> list[Entry]:
+    """The rows of the glossary."""
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Glossary")[2]
-    rows = re.findall(r"^\| (.+?) \| (.+) \|$", text, flags=re.MULTILINE)
-    return {word: meaning for word, meaning in rows if word != "word"}
+    lines = [line for line in text.partition("\n## ")[0].splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [Entry(word, tuple(CODE.findall(files)), meaning) for word, files, meaning in rows[1:]]
 
 
 def test_glossary_is_in_alphabetical_order() -> None:
-    words = [re.sub(r"[`_ -]", "", word).lower() for word in glossary()]
+    words = [re.sub(r"[`_ -]", "", entry.word).lower() for entry in glossary()]
     assert len(words) > 60
     assert words == sorted(words)
+    assert len(words) == len(set(words))
 
 
 def test_glossary_has_one_sentence_a_word() -> None:
-    assert [word for word, meaning in glossary().items() if not meaning.endswith(".")] == []
+    assert [entry.word for entry in glossary() if not entry.meaning.endswith(".")] == []
 
 
-def test_names_of_the_glossary_are_in_the_code() -> None:
-    sources = (
-        path
-        for folder in ("imavatar_deploy", "training", "exporters", "runtime")
-        for path in (ROOT / folder).rglob("*.py")
+def defined_in(path: Path) -> set[str]:
+    """The module's own name, and its classes, functions, methods, fields and constants."""
+    names = {path.stem}
+    bodies: list[ast.Module | ast.ClassDef] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while bodies:
+        for node in bodies.pop().body:
+            if isinstance(node, ast.ClassDef):
+                bodies.append(node)
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                names.add(node.name)
+            elif isinstance(node, ast.Assign):
+                names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names.add(node.target.id)
+    return names
+
+
+def test_definitions_are_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "some_module.py"
+    path.write_text(
+        "class Kind:\n    field: int = 0\n    def method(self):\n        local = 1\n"
+        "CONSTANT = 2\nKind.of = CONSTANT\nprint(mentioned)\n"
     )
-    names = {path.stem for path in sources}
-    for folder in ("imavatar_deploy", "training", "exporters", "runtime"):
-        for path in (ROOT / folder).rglob("*.py"):
-            names |= set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
-    used = [name for word in glossary() for name in CODE.findall(word)]
-    assert [name for name in used if name not in names] == []
+    assert defined_in(path) == {"some_module", "Kind", "field", "method", "CONSTANT"}
+
+
+def test_names_of_the_glossary_are_in_their_files() -> None:
+    entries = [(name, entry) for entry in glossary() for name in CODE.findall(entry.word)]
+    assert len(entries) > 40
+    assert [name for name, entry in entries if not entry.files] == []
+    elsewhere = [
+        f"{name}: {file}"
+        for name, entry in entries
+        for file in entry.files
+        if name not in defined_in(ROOT / file)
+    ]
+    assert elsewhere == []
+
+
+def test_files_of_the_glossary_are_source() -> None:
+    files = {file for entry in glossary() for file in entry.files}
+    assert [file for file in sorted(files) if not file.endswith(".py")] == []
+    assert [file for file in sorted(files) if not (ROOT / file).is_file()] == []
