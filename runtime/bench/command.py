@@ -33,10 +33,10 @@ from .request import BenchRequest, Implicit, compare
 from .results import BAKED, IMPLICIT, Facts, extrapolated, frame_cost, growths, size_option
 from .tables import single_table, terminal_table
 
-WIDE = 200
+FILE_TABLE_WIDTH = 200
 """Columns of a table that goes into a file or another program."""
 
-SECONDS = 10.0
+DEFAULT_SECONDS = 10.0
 """Default time limit of each combination in a comparison."""
 
 
@@ -66,7 +66,7 @@ Examples:
     "--seconds",
     type=DURATION,
     help="Time limit of each combination; a slow one is timed on fewer frames.  "
-    f"[default: {SECONDS:g} in a comparison]",
+    f"[default: {DEFAULT_SECONDS:g} in a comparison]",
 )
 @click.option(
     "--json",
@@ -104,7 +104,7 @@ def bench(
         plan = TimingPlan(frames, seconds or math.inf, engine_policy=engine_policy)
         next_command = _single(BenchRequest(axes, plan), files)
     else:
-        plan = TimingPlan(frames, seconds or SECONDS, engine_policy=engine_policy)
+        plan = TimingPlan(frames, seconds or DEFAULT_SECONDS, engine_policy=engine_policy)
         next_command = _comparison(BenchRequest(axes, plan, implicit), files)
     files.say(closing_lines(files.written, time.perf_counter() - started, [next_command]))
 
@@ -140,9 +140,9 @@ class _Files:
         click.echo(text, err=self.aside)
 
     def console(self) -> Console:
-        """A console for tables, as wide as the terminal; `WIDE` for a file or another program."""
+        """A console for tables: as wide as the terminal, or `FILE_TABLE_WIDTH` without one."""
         terminal = (sys.stderr if self.aside else sys.stdout).isatty() or "COLUMNS" in os.environ
-        return Console(stderr=self.aside, width=None if terminal else WIDE)
+        return Console(stderr=self.aside, width=None if terminal else FILE_TABLE_WIDTH)
 
     def write_json(self, report: dict[str, Any]) -> None:
         if self.json:

@@ -24,7 +24,7 @@ TRACERS = {
 """The table of `--tracers`: those of `imavatar_deploy.model.tracing`, which needs torch to be
 imported."""
 
-FRAMES = 5
+FRAME_LIMIT = 5
 """Largest number of frames; a single one of the marcher exceeds the time limit."""
 
 CHILD = """

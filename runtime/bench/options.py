@@ -19,7 +19,7 @@ from .implicit import TRACERS
 Value = TypeVar("Value")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MOST = 256
+COUNT_LIMIT = 256
 """Largest number of threads, or of avatars."""
 
 
@@ -39,12 +39,12 @@ def size_pair(text: str) -> tuple[int, int]:
 
 
 def counted(option: str) -> Callable[[str], int]:
-    """Return a reader of numbers from 1 to `MOST`."""
+    """Return a reader of numbers from 1 to `COUNT_LIMIT`."""
 
     def read(text: str) -> int:
-        if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        if not text.isdecimal() or not 1 <= int(text) <= COUNT_LIMIT:
             raise UsageError(
-                f"{option} must be like 2 or 1,2,4, each from 1 to {MOST}, got {text!r}"
+                f"{option} must be like 2 or 1,2,4, each from 1 to {COUNT_LIMIT}, got {text!r}"
             )
         return int(text)
 

@@ -131,7 +131,7 @@ def comparison_report(
 
 SINGLE_SCHEMA = 1
 
-THREADS = (
+THREADS_NOTE = (
     "one pool of {0} for animation and drawing and, except with the student, one of {0} for ONNX "
     "Runtime take turns; neither spins while it waits"
 )
@@ -151,7 +151,7 @@ def single_report(timed: Timed, avatar: BenchAvatar, machine: dict[str, Any]) ->
         "milliseconds": summarise(timed.stage_times, timed.totals),
         "frames_per_second": round(len(timed.totals) / timed.seconds, 2),
         "included": INCLUDED,
-        "threads": {"count": row.threads, "note": THREADS.format(row.threads)},
+        "threads": {"count": row.threads, "note": THREADS_NOTE.format(row.threads)},
         "machine": machine,
         "backend": timed.note or row.backend,
     }

@@ -178,7 +178,7 @@ def size_name(size: Sequence[int]) -> str:
 
 # Growth of the frame time with covered pixels and with vertices
 
-LEAST = 3
+FIT_POINTS = 3
 """Least number of points of a fit; a line through two always fits."""
 
 
@@ -215,7 +215,7 @@ AXES = (
 
 
 def growths(rows: Sequence[Facts]) -> list[Facts]:
-    """Fit a line to every set of at least `LEAST` timed rows that differ along one axis.
+    """Fit a line to every set of at least `FIT_POINTS` timed rows that differ along one axis.
 
     Rows of several avatars at once are left out. Each fit has `axis`, `of` (the common properties
     in words), `points` [[value, milliseconds]], `rest_ms`, `slope_ms` a `unit`, `worst` (largest
@@ -236,7 +236,7 @@ def _along(axis: Axis, rows: Sequence[Facts]) -> Iterator[Facts]:
     for _, group in groupby(sorted(rows, key=key), key):
         alike = list(group)
         points = sorted((axis.value(row), median(row)) for row in alike)
-        if len({value for value, _ in points}) >= LEAST:
+        if len({value for value, _ in points}) >= FIT_POINTS:
             yield _fit(axis, alike[0], points)
 
 

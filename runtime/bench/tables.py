@@ -14,7 +14,7 @@ from ..player import STAGES
 from .reports import Column, note_of, shown_columns
 from .results import Facts
 
-UNBOUNDED = 1000
+UNBOUNDED_WIDTH = 1000
 """Columns of a terminal in which every table fits."""
 
 
@@ -34,7 +34,7 @@ def terminal_table(rows: Sequence[Facts], console: Console) -> tuple[Table, list
     lines = [f"({number}) {note}" for number, note in enumerate(notes, 1)]
     lines += [f"alike in all rows: {', '.join(common)}"] if common else []
     table = _table(columns, rows, notes)
-    unbounded = console.options.update(max_width=UNBOUNDED)
+    unbounded = console.options.update(max_width=UNBOUNDED_WIDTH)
     if console.measure(table, options=unbounded).maximum > console.width:
         table = _table([column for column in columns if not column.detail], rows, notes)
         lines.append("the stages do not fit here; --md and --json have them")

@@ -26,7 +26,7 @@ PROBES: dict[str, Probe] = {
 }
 """The table of parts, by name."""
 
-AT_ONCE = 2
+PROCESS_LIMIT = 2
 """Number of processes at once: each mostly reads files, and loads libraries of hundreds of
 megabytes."""
 
@@ -36,7 +36,10 @@ STYLES = {WORKS: "green", MISSING: "yellow", BROKEN: "red"}
 def examine_all(probes: Iterable[Probe]) -> list[ProbeResult]:
     """Run every probe; return the results in the same order."""
     rows = list(probes)
-    with progress("testing every part", len(rows)) as advance, ThreadPoolExecutor(AT_ONCE) as pool:
+    with (
+        progress("testing every part", len(rows)) as advance,
+        ThreadPoolExecutor(PROCESS_LIMIT) as pool,
+    ):
 
         def one(probe: Probe) -> ProbeResult:
             result = examine(probe)

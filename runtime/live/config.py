@@ -33,7 +33,8 @@ class LiveConfig:
     smoothing: Smoothing | None = field(default_factory=Smoothing)
     """The One-Euro filter; None: none."""
     dropout: str = "relax"
-    """What is shown while no packets come, a row of `motion.DROPOUTS`."""
+    """What is shown while no packets arrive: a row of `motion.DROPOUTS`, the table of
+    `--on-loss`."""
     head: str = "on"
     """What the head's rotation does, a row of `motion.HEADS`."""
     calibrate: float | None = None

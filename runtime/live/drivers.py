@@ -45,7 +45,7 @@ NEUTRAL_STATE = DriverState(
 """The neutral face, shown until the first observation arrives."""
 
 
-FRESH = ("live", "predicted")
+FRESH_STATES = ("live", "predicted")
 """States of a `MotionSample` that follow the source."""
 
 
@@ -128,7 +128,7 @@ class LiveDriver(_DeprecatedLook):
             return NEUTRAL_STATE
         self.states[sample.state] += 1
         return DriverState(
-            sample.expression, sample.pose, sample.captured, fresh=sample.state in FRESH
+            sample.expression, sample.pose, sample.captured, fresh=sample.state in FRESH_STATES
         )
 
     def wait(self, seconds: float) -> None:

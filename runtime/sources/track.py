@@ -13,7 +13,7 @@ from imavatar_deploy.tracks.edit import checked_rate
 
 from .source import Selection, Source, SourceFormat
 
-EARLY = 1e-6
+FRAME_TOLERANCE = 1e-6
 """Tolerance, as a fraction of a frame, so that rounding does not delay a frame by one tick."""
 
 
@@ -30,7 +30,7 @@ def _open(target: str, selection: Selection) -> Iterator[Source]:
 def _resampled(count: int, fps: float, new_fps: float) -> list[int]:
     """The frame at each tick of another rate: the newest that has begun, which keeps the speed."""
     ticks = max(1, round(count * new_fps / fps))
-    return [min(int(tick * fps / new_fps + EARLY), count - 1) for tick in range(ticks)]
+    return [min(int(tick * fps / new_fps + FRAME_TOLERANCE), count - 1) for tick in range(ticks)]
 
 
 def _is_path(target: str) -> bool:

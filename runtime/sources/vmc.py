@@ -28,7 +28,7 @@ from imavatar_deploy import optional
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from .arkit import PLACE, Vector, arkit_observation, chained, no_rotation, of_quaternion
+from .arkit import SHAPE_INDEX, Vector, arkit_observation, chained, no_rotation, of_quaternion
 from .observation import Observation
 from .source import Parser, Protocol
 
@@ -44,7 +44,7 @@ TIME_TAG = 8
 
 SIZE = struct.Struct(">i")
 
-DEEPEST = 8
+NESTING_LIMIT = 8
 """Deepest nesting of bundles; senders use two at most."""
 
 
@@ -57,7 +57,7 @@ def osc_messages(
         InputError: the bytes are not an OSC packet, or such a message is broken.
         MissingDependencyError: python-osc is not installed.
     """
-    if packet.startswith(BUNDLE) and depth < DEEPEST:
+    if packet.startswith(BUNDLE) and depth < NESTING_LIMIT:
         for element in _elements(packet):
             yield from osc_messages(element, addresses, depth + 1)
     elif packet.startswith(b"/"):
@@ -178,7 +178,7 @@ class _SenderParser:
     def _apply(self, arguments: list[Any]) -> Observation:
         weights = [0.0] * len(ARKIT_NAMES)
         for name, value in (self._shapes or self._preset_shapes()).items():
-            weights[PLACE[name]] = value
+            weights[SHAPE_INDEX[name]] = value
         time = self._time
         self._time = None  # used again, it would state that time stands still
         head = chained(self._bones[NECK], self._bones[HEAD])

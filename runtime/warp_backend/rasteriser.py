@@ -2,8 +2,8 @@
 
 Every pixel keeps the largest of the 64-bit keys of its triangles: the bits of 1 / w, whose order as
 integers is that of the numbers, above the complement of the triangle's index, so that of equally
-near triangles the first wins. Triangles whose box has more than `SMALL` pixels go to a list, and
-groups of threads share the pixels of each.
+near triangles the first wins. Triangles whose box has more than `SMALL_BOX_PIXELS` pixels go to a
+list, and groups of threads share the pixels of each.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from imavatar_deploy.rendering import rasteriser
 from .arrays import Double, Doubles2, Floats2, Ints, Ints2, Keys, Vec4d
 from .library import inlined, kernel, wp
 
-SMALL = wp.constant(64)
+SMALL_BOX_PIXELS = wp.constant(64)
 """Largest box that one thread scans, pixels; at 512² a triangle of 50,000 has about ten."""
 
-LANES = 128
+TRIANGLE_LANES = 128
 """Threads that share a large triangle."""
 
-GROUPS = 512
+TRIANGLE_GROUPS = 512
 """Large triangles drawn at a time."""
 
 ZERO = wp.constant(wp.float64(0.0))
@@ -29,7 +29,7 @@ SLACK = wp.constant(wp.float64(rasteriser.SLACK))
 JUST_ABOVE_ZERO = wp.constant(wp.float64(rasteriser.JUST_ABOVE_ZERO))
 NEAREST = wp.constant(wp.float64(1.0 / rasteriser.NEAR))
 FAR_AWAY = wp.constant(wp.float64(1e30))
-LAST = wp.constant(wp.uint64(0xFFFFFFFF))
+LAST_KEY = wp.constant(wp.uint64(0xFFFFFFFF))
 
 
 @inlined
@@ -94,7 +94,9 @@ def _offer(planes: Doubles2, face: int, column: int, row: int, width: int, neare
         return
     nearness = wp.float32((e0 + e1 + e2) * planes[face, 9])
     if nearness > 0.0 and wp.float64(nearness) < NEAREST:
-        key = (wp.uint64(wp.cast(nearness, wp.uint32)) << wp.uint64(32)) | (LAST - wp.uint64(face))
+        key = (wp.uint64(wp.cast(nearness, wp.uint32)) << wp.uint64(32)) | (
+            LAST_KEY - wp.uint64(face)
+        )
         wp.atomic_max(nearest, row * width + column, key)
 
 
@@ -136,7 +138,7 @@ def scan(
     bottom = int(wp.clamp(wp.floor(bounds[3] + SLACK), -ONE, high - ONE))
     if left > right or top > bottom:
         return
-    if (right - left + 1) * (bottom - top + 1) > SMALL:
+    if (right - left + 1) * (bottom - top + 1) > SMALL_BOX_PIXELS:
         boxes[face, 0] = left
         boxes[face, 1] = right
         boxes[face, 2] = top
@@ -180,7 +182,7 @@ def resolve(
     if key == wp.uint64(0):
         triangle[pixel] = -1
         return
-    face = int(LAST - (key & LAST))
+    face = int(LAST_KEY - (key & LAST_KEY))
     triangle[pixel] = face
     x, y = wp.float64(pixel % width), wp.float64(pixel // width)
     e0 = _edge(planes, face, 0, x, y)

@@ -258,7 +258,9 @@ class TestRounds:
         ]
         time_all(rows, motion, TimingPlan(7, rounds=3), lambda count: None)
         counted = [
-            (name, count) for name, count in calls if count not in (measure.WARM_UP, measure.AGAIN)
+            (name, count)
+            for name, count in calls
+            if count not in (measure.WARM_UP_FRAMES, measure.REWARM_FRAMES)
         ]
         assert counted == [(name, count) for count in (2, 2, 3) for name in ("student", "vertex")]
 
@@ -280,7 +282,7 @@ class TestRounds:
     def test_no_more_players_than_may_be_open(
         self, tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(measure, "MOST_PLAYERS", 3)
+        monkeypatch.setattr(measure, "PLAYER_LIMIT", 3)
         rows = [
             Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1, count)
             for count in (1, 2, 3, 4, 1)

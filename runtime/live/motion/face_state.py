@@ -28,8 +28,8 @@ CHANNEL_OF = np.concatenate(
 )
 """[65] the channel that each entry of a difference belongs to."""
 
-GLOBAL = BONES.index("global")
-NECK = BONES.index("neck")
+_GLOBAL_BONE = BONES.index("global")
+_NECK_BONE = BONES.index("neck")
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 """The quaternion of no rotation."""
@@ -95,14 +95,14 @@ class HeadMotion:
 def _bend_neck(turns: Float64[Array, "5 4"]) -> Float64[Array, "5 4"]:
     """Give the neck both rotations: the gaze stays the same, and so does what hangs on the root."""
     result = turns.copy()
-    result[NECK] = product(turns[GLOBAL], turns[NECK])
-    result[GLOBAL] = IDENTITY
+    result[_NECK_BONE] = product(turns[_GLOBAL_BONE], turns[_NECK_BONE])
+    result[_GLOBAL_BONE] = IDENTITY
     return result
 
 
 def _keep_still(turns: Float64[Array, "5 4"]) -> Float64[Array, "5 4"]:
     result = turns.copy()
-    result[[GLOBAL, NECK]] = IDENTITY
+    result[[_GLOBAL_BONE, _NECK_BONE]] = IDENTITY
     return result
 
 

@@ -25,7 +25,7 @@ from live_motion import (
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.runtime.live.motion import DROPOUTS, MotionPipeline, MotionSettings, Neutral
-from imavatar_deploy.runtime.live.motion.jitter_buffer import FADES
+from imavatar_deploy.runtime.live.motion.jitter_buffer import FADE_SECONDS
 from imavatar_deploy.runtime.live.motion.playback import ACCELERATIONS
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 
@@ -117,9 +117,9 @@ def test_a_bad_network_neither_jerks_the_head_nor_loses_it(seed: int) -> None:
     naive = newest(arrivals, moments)
     clean = turning(shake().at(moments)[1], slice(0, 3))
     # two straight lines that meet in a face bend within one step of the display where the truth
-    # takes two; predictions end in FADES; and a correction takes three times its acceleration at
-    # most
-    bound = 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADES
+    # takes two; predictions end in FADE_SECONDS; and a correction takes at most three times its
+    # acceleration
+    bound = 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADE_SECONDS
     assert turning(shown.pose, slice(0, 3)) < bound < 9 * clean
     assert turning(naive.pose, slice(0, 3)) > 2 * bound
     assert turning(shown.pose, slice(0, 3)) < turning(naive.pose, slice(0, 3)) / 4
@@ -148,7 +148,7 @@ def test_a_dropout_is_bridged_and_the_return_is_smooth(policy: str, gap: float) 
     clean = turning(shake().at(moments)[1], slice(0, 3))
     assert (
         turning(shown.pose, slice(0, 3))
-        < 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADES
+        < 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADE_SECONDS
     )
     before_return = np.searchsorted(shown.times, ends) - 1
     expected = {0.1: "predicted", 1.0: "held", 10.0: "relaxing" if policy == "relax" else "held"}[

@@ -18,7 +18,11 @@ from imavatar_deploy.runtime.live.motion import (
     read_adjustment,
     read_neutral,
 )
-from imavatar_deploy.runtime.live.motion.calibration import MOST_FACES, Calibrator, median_face
+from imavatar_deploy.runtime.live.motion.calibration import (
+    CALIBRATION_FACES,
+    Calibrator,
+    median_face,
+)
 from imavatar_deploy.runtime.live.motion.face_state import face_of
 
 RNG = np.random.default_rng(0)
@@ -73,9 +77,9 @@ def test_calibrating_ends_with_its_time_and_keeps_few_faces() -> None:
     ] * 3 + [True]
     assert Calibrator(0.0).add(face, 1.0) is not None
     busy = Calibrator(1e9)
-    for arrived in range(MOST_FACES + 50):
+    for arrived in range(CALIBRATION_FACES + 50):
         busy.add(face, arrived)
-    assert len(busy._faces) == MOST_FACES
+    assert len(busy._faces) == CALIBRATION_FACES
 
 
 def test_the_file_holds_it_exactly(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.runtime.live.motion.timing import (
-    JUMP,
+    JUMP_SECONDS,
     ArrivalClock,
     IntervalEstimator,
     SenderClock,
@@ -83,7 +83,7 @@ def test_a_burst_that_was_held_up_is_no_other_clock() -> None:
         clock.add_packet(time, 4 + WAY)
     assert clock.restarts == 0
     assert clock.at(4.5) == pytest.approx(4.5 - WAY, abs=0.001)
-    assert not clock.add_packet(4.5 - WAY - 2 * JUMP, 4.5)
+    assert not clock.add_packet(4.5 - WAY - 2 * JUMP_SECONDS, 4.5)
 
 
 def test_packets_without_a_time_are_put_on_an_even_beat() -> None:

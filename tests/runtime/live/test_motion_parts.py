@@ -10,7 +10,11 @@ import pytest
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.kinematics import axis_angles, inverse, product, quaternions, rotations
 from imavatar_deploy.runtime.live.motion.face_state import CHANNELS, NEUTRAL, Face, face_of
-from imavatar_deploy.runtime.live.motion.jitter_buffer import DROPOUTS, ROOM, JitterBuffer
+from imavatar_deploy.runtime.live.motion.jitter_buffer import (
+    BUFFER_CAPACITY,
+    DROPOUTS,
+    JitterBuffer,
+)
 from imavatar_deploy.runtime.live.motion.playback import (
     ACCELERATIONS,
     Correction,
@@ -90,10 +94,10 @@ def test_doubles_and_latecomers_are_refused() -> None:
 @pytest.mark.parametrize("shown", [FOREVER, math.inf])
 def test_the_buffer_stays_small(shown: float) -> None:
     buffer = JitterBuffer()
-    for index in range(3 * ROOM):
+    for index in range(3 * BUFFER_CAPACITY):
         buffer.insert(index / 30, yawed(0.0), shown, 1 / 30)
-    assert buffer.count == (ROOM if shown == FOREVER else 6)
-    assert buffer.newest == pytest.approx((3 * ROOM - 1) / 30)
+    assert buffer.count == (BUFFER_CAPACITY if shown == FOREVER else 6)
+    assert buffer.newest == pytest.approx((3 * BUFFER_CAPACITY - 1) / 30)
 
 
 def test_a_steady_turn_goes_on_and_stops() -> None:

@@ -26,7 +26,7 @@ from imavatar_deploy.runtime.sources import (
     receiver,
     udp,
 )
-from imavatar_deploy.runtime.sources.observation import ROOM, Observation
+from imavatar_deploy.runtime.sources.observation import INBOX_CAPACITY, Observation
 from imavatar_deploy.runtime.sources.source import Parser, Protocol
 from imavatar_deploy.runtime.streams import encode
 from imavatar_deploy.runtime.streams.flame_packet import MOST_BYTES
@@ -151,7 +151,7 @@ def test_a_flood_takes_no_room() -> None:
     face = packet(1)
     junk = b"x" * 300
     with talking() as (source, send):
-        for number in range(ROOM + 10):
+        for number in range(INBOX_CAPACITY + 10):
             send(packet(number))
         until(lambda: counts(source).get("received", 0) > 0)
         tracemalloc.start()
@@ -162,7 +162,7 @@ def test_a_flood_takes_no_room() -> None:
             grown = tracemalloc.get_traced_memory()[0]
         finally:
             tracemalloc.stop()
-        assert packets > ROOM
+        assert packets > INBOX_CAPACITY
         assert grown < 1e6, "as much as the inbox holds"
         until(
             lambda: (
@@ -190,7 +190,11 @@ def test_a_flood_leaves_the_interpreter_to_others(monkeypatch: pytest.MonkeyPatc
         deadline = time.monotonic() + PATIENCE
         while len(pauses) < 3 and time.monotonic() < deadline:
             pass
-    assert [read for read, _ in pauses[:3]] == [receiver.TURN, 2 * receiver.TURN, 3 * receiver.TURN]
+    assert [read for read, _ in pauses[:3]] == [
+        receiver.TURN_PACKETS,
+        2 * receiver.TURN_PACKETS,
+        3 * receiver.TURN_PACKETS,
+    ]
     assert [seconds for _, seconds in pauses[:3]] == pytest.approx([0.003] * 3)
 
 
@@ -287,7 +291,7 @@ SHY = replace(flame_udp.PROTOCOL, scheme="shy", port=0, hello=b"hello, phone")
 
 
 def test_a_tracker_that_waits_is_greeted_until_it_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver, "GREET_EVERY", 0.02)
+    monkeypatch.setattr(receiver, "GREETING_SECONDS", 0.02)
     with sender() as phone, opened(SHY, f"shy://127.0.0.1:{phone.getsockname()[1]}") as source:
         assert "127.0.0.1" in source.listening
         for _ in range(3):
