@@ -27,10 +27,10 @@ from ..timing import INCLUDED, load_average, machine
 from .combination import TOGETHER, BenchAxes, combinations
 from .implicit import TRACERS
 from .measure import TimingPlan, Unavailable
-from .options import axis_options, counted, implicit_options, row_of, several, size_pair
+from .options import axis_options, count_reader, implicit_options, row_of, several, size_pair
 from .reports import comparison_report, markdown, single_lines, single_report
 from .request import BenchRequest, Implicit, compare
-from .results import BAKED, IMPLICIT, Facts, extrapolated, frame_cost, growths, size_option
+from .results import BAKED, IMPLICIT, Facts, extrapolate, frame_cost, growths, size_option
 from .tables import single_table, terminal_table
 
 FILE_TABLE_WIDTH = 200
@@ -175,8 +175,8 @@ def _axes(avatars: Sequence[str], **options: Any) -> BenchAxes:
         several(options["size"], size_pair),
         several(options["shading"], row_of("shading", (AUTO, *SHADINGS))),
         several(options["backend"], row_of("backend", BACKENDS)),
-        several(options["threads"] or cores, counted("--threads")),
-        several(options["counts"], counted("--avatars")),
+        several(options["threads"] or cores, count_reader("--threads")),
+        several(options["counts"], count_reader("--avatars")),
         several(options["together"], row_of("way to play together", TOGETHER)),
     )
 
@@ -214,7 +214,7 @@ def _comparison(request: BenchRequest, files: _Files) -> str:
     about = machine()
     lines = [
         *(fact["said"] for fact in growth),
-        *extrapolated(rows),
+        *extrapolate(rows),
         INCLUDED,
         _machine_line(about, before),
     ]

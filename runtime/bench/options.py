@@ -38,7 +38,7 @@ def size_pair(text: str) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-def counted(option: str) -> Callable[[str], int]:
+def count_reader(option: str) -> Callable[[str], int]:
     """Return a reader of numbers from 1 to `COUNT_LIMIT`."""
 
     def read(text: str) -> int:

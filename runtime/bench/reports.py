@@ -87,7 +87,7 @@ COLUMNS = (
 )
 
 
-def shown_columns(rows: Sequence[Facts]) -> tuple[list[Column], list[str]]:
+def select_columns(rows: Sequence[Facts]) -> tuple[list[Column], list[str]]:
     """The columns with figures or with different values, and the common values in words."""
     columns = []
     common = []
@@ -104,7 +104,7 @@ def shown_columns(rows: Sequence[Facts]) -> tuple[list[Column], list[str]]:
 
 def markdown(rows: Sequence[Facts], lines: Sequence[str]) -> str:
     """The whole table as Markdown, with `lines` below."""
-    columns, common = shown_columns(rows)
+    columns, common = select_columns(rows)
     head = f"| {' | '.join(column.head for column in columns)} |\n{'|---' * len(columns)}|\n"
     body = "".join(f"| {' | '.join(column.cell(row) for column in columns)} |\n" for row in rows)
     above = [f"Alike in all rows: {', '.join(common)}.", ""] if common else []

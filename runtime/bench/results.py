@@ -130,20 +130,20 @@ def frame_cost(row: Facts) -> float:
     return median(row) / (row["avatars"] if row["together"] == SIDE_BY_SIDE else 1)
 
 
-def extrapolated(rows: Sequence[Facts]) -> list[str]:
+def extrapolate(rows: Sequence[Facts]) -> list[str]:
     """Times of the implicit renderer at the bake's largest size, at the same time a pixel."""
     baked = [row for row in rows if row["kind"] == BAKED and "milliseconds" in row]
     return [
         line
         for row in rows
         if row["kind"] == IMPLICIT and "milliseconds" in row
-        for line in _extrapolated(
+        for line in _extrapolate_row(
             row, max(baked, key=lambda other: (_pixels(other), -frame_cost(other)))
         )
     ]
 
 
-def _extrapolated(row: Facts, baked: Facts) -> Iterator[str]:
+def _extrapolate_row(row: Facts, baked: Facts) -> Iterator[str]:
     if _pixels(baked) > _pixels(row):
         seconds = median(row) / 1e3 * _pixels(baked) / _pixels(row)
         yield (

@@ -76,7 +76,7 @@ def doctor(as_json: bool, parts: tuple[str, ...]) -> None:
     encoded, an engine built. The exit code is 0 when every part that playing needs works, else 5.
     """
     started = time.perf_counter()
-    results = examine_all(_selected(parts))
+    results = examine_all(_select(parts))
     failures = [result for result in results if result.core and result.state != WORKS]
     if as_json:
         click.echo(
@@ -94,7 +94,7 @@ def doctor(as_json: bool, parts: tuple[str, ...]) -> None:
         )
 
 
-def _selected(parts: tuple[str, ...]) -> list[Probe]:
+def _select(parts: tuple[str, ...]) -> list[Probe]:
     for part in parts:
         if part not in PROBES:
             raise unknown_name("part", part, PROBES)

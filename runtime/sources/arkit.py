@@ -89,7 +89,7 @@ def of_quaternion(x: float, y: float, z: float, w: float) -> Vector:
     return axis_angles(np.roll(quaternion, 1)[None] / length)
 
 
-def chained(*vectors: Vector) -> Vector:
+def chain(*vectors: Vector) -> Vector:
     """Axis-angle of the last bone relative to the root, given those from the root outwards."""
     matrix = np.eye(3)
     for vector in vectors:

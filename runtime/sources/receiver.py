@@ -61,7 +61,7 @@ class PacketHistory:
         """Record a number; return False for a duplicate and for a number older than the window."""
         if self._newest is None:
             return self._start(number)
-        step = _signed(number - self._newest)
+        step = _shortest_step(number - self._newest)
         if step > 0:
             self.missing += min(step, HISTORY_PACKETS) - 1
             self._received = (self._received << min(step, HISTORY_PACKETS) | 1) & (
@@ -70,7 +70,7 @@ class PacketHistory:
             self._newest = number
             self._run = 0
             return True
-        if self._restarted(number):
+        if self._is_restart(number):
             return self._start(number)
         place = 1 << -step if -step < HISTORY_PACKETS else 0
         new = bool(place and not self._received & place)
@@ -84,14 +84,14 @@ class PacketHistory:
         self._run = 0
         return True
 
-    def _restarted(self, number: int) -> bool:
-        counts_up = 0 < _signed(number - self._behind) < HISTORY_PACKETS
+    def _is_restart(self, number: int) -> bool:
+        counts_up = 0 < _shortest_step(number - self._behind) < HISTORY_PACKETS
         self._behind = number
         self._run = self._run + 1 if counts_up else 1
         return self._run >= RESTART_RUN
 
 
-def _signed(difference: int) -> int:
+def _shortest_step(difference: int) -> int:
     """A difference of sequence numbers, the shorter way round."""
     return (difference + SEQUENCE_MODULUS // 2) % SEQUENCE_MODULUS - SEQUENCE_MODULUS // 2
 

@@ -21,13 +21,13 @@ FRAME_TOLERANCE = 1e-6
 def _open(target: str, selection: Selection) -> Iterator[Source]:
     track = read_track(target).select(selection.frames)
     fps = checked_rate(track.fps if selection.fps is None else selection.fps)
-    indices = _resampled(len(track), track.fps, fps)
+    indices = _resample(len(track), track.fps, fps)
     order = cycle(indices) if selection.loop else indices
     count = None if selection.loop else len(indices)
     yield Source((track.frame(index) for index in order), fps, track.edition, count, track.notes)
 
 
-def _resampled(count: int, fps: float, new_fps: float) -> list[int]:
+def _resample(count: int, fps: float, new_fps: float) -> list[int]:
     """The frame at each tick of another rate: the newest that has begun, which keeps the speed."""
     ticks = max(1, round(count * new_fps / fps))
     return [min(int(tick * fps / new_fps + FRAME_TOLERANCE), count - 1) for tick in range(ticks)]

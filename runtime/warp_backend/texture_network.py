@@ -19,7 +19,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, Shaped
 
 from .arrays import Float, Floats2, Half, Halves2, Ints
-from .library import inlined, quietly, wp
+from .library import device_function, quietly, wp
 from .texture_weights import TextureWeights
 
 CHUNK_DEPTH, CHUNK_COLUMNS = 128, 64
@@ -46,7 +46,7 @@ RESERVED_BYTES = 2048
 """Bytes of shared memory for everything but activations, weights and sums."""
 
 
-def _padded(size: int) -> int:
+def _padded_size(size: int) -> int:
     return -(-size // CHUNK_DEPTH) * CHUNK_DEPTH
 
 
@@ -61,7 +61,7 @@ def rows_that_fit(width: int, shared_bytes: int) -> int:
     return TILE_ROWS[-1]
 
 
-def chunked(
+def split_into_chunks(
     weights: TextureWeights, width: int
 ) -> tuple[Shaped[Array, "N 64"], Float32[Array, "L H"]]:
     """Weights as float16 in the kernel's order, and biases `[L, H]`.
@@ -73,7 +73,7 @@ def chunked(
     matrices = [weights.first, *(weight for weight, _ in weights.layers)]
     chunks = []
     for index, matrix in enumerate(matrices):
-        inputs = _padded(len(matrix)) if index == 0 else width
+        inputs = _padded_size(len(matrix)) if index == 0 else width
         outputs = CHUNK_COLUMNS if index == len(matrices) - 1 else width
         filled = np.zeros((inputs, outputs), dtype=np.float16)
         filled[: matrix.shape[0], : matrix.shape[1]] = matrix
@@ -87,12 +87,12 @@ def chunked(
     return np.ascontiguousarray(np.concatenate(chunks)), biases
 
 
-@inlined
-def _rectified(total: Float, bias: Float) -> Half:
+@device_function
+def _relu_half(total: Float, bias: Float) -> Half:
     return wp.float16(wp.max(total + bias, 0.0))
 
 
-@inlined
+@device_function
 def _colour(total: Float, bias: Float) -> Float:
     return (wp.tanh(total + bias) + 1.0) * 0.5
 
@@ -162,7 +162,7 @@ def network_kernel(rows: int, width: int) -> Any:  # noqa: C901 - Warp wants a k
                             colours, wp.tile_map(_colour, sums, added), offset=(tile * height, 0)
                         )
                     else:
-                        units_out = wp.tile_map(_rectified, total, bias)
+                        units_out = wp.tile_map(_relu_half, total, bias)
                         wp.tile_store(scratch, units_out, offset=(block * height, strip * columns))
                 # A new shared tile is a barrier: no thread reads the scratch before all have
                 # written it.
@@ -197,8 +197,8 @@ class WarpTextureNetwork:
 
     def __init__(self, weights: TextureWeights, most: int, device: Any) -> None:
         sizes = [
-            _padded(len(weights.first)),
-            *(_padded(len(weight)) for weight, _ in weights.layers),
+            _padded_size(len(weights.first)),
+            *(_padded_size(len(weight)) for weight, _ in weights.layers),
         ]
         self.width = max(sizes)
         self._device = device
@@ -207,7 +207,7 @@ class WarpTextureNetwork:
         self._rows = rows_that_fit(self.width, shared)
         tiles = -(-most // self._rows)
         self._blocks = min(tiles, BLOCKS_PER_PROCESSOR * device.sm_count if device.is_cuda else 1)
-        chunks, self.biases = chunked(weights, self.width)
+        chunks, self.biases = split_into_chunks(weights, self.width)
         self._weights = wp.array(chunks, dtype=wp.float16, device=device)
         self._scratch = wp.zeros(
             (self._blocks * self._rows, self.width), dtype=wp.float16, device=device

@@ -15,7 +15,7 @@ from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import ImavatarError, InputError
 from imavatar_deploy.kinematics import inverse, product
 
-from .face_state import NEUTRAL, Face, face_of, stacked
+from .face_state import NEUTRAL, Face, face_of, stack_faces
 
 KIND = "imavatar-neutral-face"
 """Value of the key `kind` in the file."""
@@ -105,7 +105,7 @@ def median_face(faces: list[Face]) -> Neutral:
     Rotations have no order, so the median is taken of differences from a reference face: first the
     neutral face, then the result of the first pass.
     """
-    all_faces = stacked(*faces)
+    all_faces = stack_faces(*faces)
     median = NEUTRAL
     for _ in range(2):
         median = median.plus(np.median(all_faces.minus(median), axis=0))

@@ -103,11 +103,11 @@ class MotionSample:
     """`live`, `predicted`, `held` or `relaxing`."""
 
 
-def adjusted(face: Face, settings: MotionSettings, neutral: Neutral | None) -> Face:
+def adjust(face: Face, settings: MotionSettings, neutral: Neutral | None) -> Face:
     """A face relative to the neutral one, with the settings' head motion and gains applied."""
     relative = neutral.subtract_from(face) if neutral else face
     turns = HEADS[settings.head].turn(relative.turns)
-    return settings.adjustment.scaled(Face(relative.expression, turns))
+    return settings.adjustment.apply_gains(Face(relative.expression, turns))
 
 
 # The chain, and its state
@@ -223,7 +223,7 @@ class MotionPipeline:
             self.neutral = neutral
             self._calibrator = None
             self._buffer.clear()
-        own_face = adjusted(face, self._settings, self.neutral)
+        own_face = adjust(face, self._settings, self.neutral)
         rejection = self._buffer.insert(sent, own_face, self._shown, self._intervals.interval)
         if rejection:
             self.counts[rejection] += 1
@@ -245,7 +245,7 @@ class MotionPipeline:
         return self._sample
 
     def _sample_of(self, face: Face) -> MotionSample:
-        expression, pose = self._settings.adjustment.limited(*self._within_range(face))
+        expression, pose = self._settings.adjustment.apply_limits(*self._within_range(face))
         age = self._shown - self._buffer.newest
         beyond = float(self._playback.dropout.lead(np.asarray(age)))
         captured = self._clock.local(self._shown if age <= 0 else self._buffer.newest + beyond)

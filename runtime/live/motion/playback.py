@@ -18,7 +18,7 @@ from imavatar_deploy.arrays import Array, Float64
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
 from imavatar_deploy.errors import UsageError
 
-from .face_state import CHANNEL_OF, CHANNELS, NEUTRAL, Face, sizes, stacked
+from .face_state import CHANNEL_OF, CHANNELS, NEUTRAL, Face, sizes, stack_faces
 from .jitter_buffer import Dropout, JitterBuffer, Reading
 
 STIFFNESS_LIMIT = 60.0
@@ -217,7 +217,7 @@ class Playback:
         if self._filter is None or self._smoothing is None:
             self._raw = self._output = raw
             return raw
-        change, gap = raw.minus(stacked(self._raw, self._output))
+        change, gap = raw.minus(stack_faces(self._raw, self._output))
         self._raw = raw
         self._output = self._output.plus(
             self._filter.step(change, gap, elapsed, self._smoothing.floor_of(latency))

@@ -139,11 +139,11 @@ def test_gains_and_limits_reach_their_channel() -> None:
     ]
     adjustment = read_adjustment(texts, NAMES)
     pose = 0.5 * np.eye(3)[RNG.integers(3, size=5)].reshape(-1)
-    scaled = adjustment.scaled(face_of(np.full(50, 0.9), pose))
+    scaled = adjustment.apply_gains(face_of(np.full(50, 0.9), pose))
     assert scaled.expression[[7, 12, 48, 49]] == pytest.approx([2.7, 0.9, 1.35, 0.9])
     expected = pose * np.repeat([0, 0.5, 1, 1, 1], 3)
     np.testing.assert_allclose(scaled.pose(), expected, atol=1e-9)
-    expression, limited = adjustment.limited(scaled.expression, scaled.pose())
+    expression, limited = adjustment.apply_limits(scaled.expression, scaled.pose())
     assert expression[[7, 12, 48, 49]] == pytest.approx([2.7, 0.8, 1.0, 0.9])
     expected[6:9] *= 0.2 / 0.5
     np.testing.assert_allclose(limited, expected, atol=1e-9)
@@ -151,7 +151,9 @@ def test_gains_and_limits_reach_their_channel() -> None:
 
 def test_a_models_own_name_comes_before_a_bones_other_one() -> None:
     assert read_adjustment(["jawOpen=2"], ("jawOpen", *NAMES[1:])).gains[0] == 2
-    assert read_adjustment([], NAMES).scaled(face_of(np.ones(50), np.ones(15))).expression[0] == 1
+    assert (
+        read_adjustment([], NAMES).apply_gains(face_of(np.ones(50), np.ones(15))).expression[0] == 1
+    )
 
 
 @pytest.mark.parametrize(
