@@ -16,8 +16,9 @@ import click
 from rich.console import Console
 
 from imavatar_deploy.atomic import BUNDLED_WORDS, ensure_writable, is_standard_output, write_text
-from imavatar_deploy.cli.command import Command, closing_lines, progress
+from imavatar_deploy.cli.command import Command, closing_lines, progress, rows_help
 from imavatar_deploy.cli.options import DURATION
+from imavatar_deploy.conventions import TRACER_SUMMARIES
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 from imavatar_deploy.rendering.workers import available_cores
@@ -25,7 +26,6 @@ from imavatar_deploy.rendering.workers import available_cores
 from ..backends import BACKENDS
 from ..timing import INCLUDED, load_average, machine
 from .combination import TOGETHER, BenchAxes, combinations
-from .implicit import TRACERS
 from .measure import TimingPlan, Unavailable
 from .options import axis_options, count_reader, implicit_options, row_of, several, size_pair
 from .reports import comparison_report, markdown, single_lines, single_report
@@ -183,7 +183,7 @@ def _axes(avatars: Sequence[str], **options: Any) -> BenchAxes:
 
 def _implicit(**options: Any) -> Implicit | None:
     size = size_pair(options["implicit_size"])
-    tracers = several(options["tracers"], row_of("tracer", TRACERS))
+    tracers = several(options["tracers"], row_of("tracer", TRACER_SUMMARIES))
     return Implicit(options["checkpoint"], size, tracers) if options["checkpoint"] else None
 
 
@@ -206,7 +206,7 @@ def _single(request: BenchRequest, files: _Files) -> str:
 def _comparison(request: BenchRequest, files: _Files) -> str:
     """Time all combinations and show them in a table; return a command to go on with."""
     if request.implicit:
-        tracers = "; ".join(f"{name} {TRACERS[name]}" for name in request.implicit.tracers)
+        tracers = rows_help({name: TRACER_SUMMARIES[name] for name in request.implicit.tracers})
         click.echo(f"the implicit renderer comes last and is slow: {tracers}", err=True)
     before = load_average()
     rows = compare(request, progress)

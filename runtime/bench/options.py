@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 import click
 
 from imavatar_deploy.cli.command import rows_help
+from imavatar_deploy.conventions import TRACER_SUMMARIES
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 
 from ..backends import BACKENDS
 from ..commands.options import SHADING_HELP, engine_policy_option, size_of
 from .combination import TOGETHER
-from .implicit import TRACERS
 
 Value = TypeVar("Value")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -127,9 +127,9 @@ def implicit_options(command: Command) -> Command:
         ),
         click.option(
             "--tracers",
-            default=",".join(TRACERS),
+            default=",".join(TRACER_SUMMARIES),
             show_default=True,
-            help=f"How it finds the surface: {rows_help(TRACERS)}.",
+            help=f"How it finds the surface: {rows_help(TRACER_SUMMARIES)}.",
         ),
     )
     return _with(command, options)
