@@ -143,7 +143,7 @@ class FrameCounts:
     faceless: int = 0
     """Frames drawn before the first face arrived."""
     waiting: int = 0
-    """Frames of a face that is held or at rest for want of packets; they have no latency."""
+    """Frames of a face that is held or relaxing in a dropout; they have no latency."""
     latency: Latencies = field(default_factory=Latencies)
     """In real time from capture to the finished image, else of drawing alone."""
 

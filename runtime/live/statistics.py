@@ -23,7 +23,7 @@ PREDICTED_SHARE = 0.2
 """Share of predicted frames from which the report suggests a longer latency."""
 
 NO_FACE_SECONDS = 3.0
-"""Seconds without a face after which a line on stderr says so."""
+"""Seconds without a face after which a line on stderr reports it."""
 
 
 @dataclass

@@ -16,7 +16,7 @@ from imavatar_deploy.errors import MissingDependencyError
 from .backgrounds import chequered, over
 from .sink import Controls, Image, Sink, SinkFormat, Stream
 
-# The display: checked before OpenCV ends the process for want of one
+# The display: checked first, because OpenCV ends the process where there is none
 
 WINDOW_NAME = "imavatar"
 """OpenCV's name of the window."""

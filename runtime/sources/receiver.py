@@ -250,7 +250,7 @@ class Receiver(threading.Thread):
                     selector.select(GREETING_SECONDS if self._greeting else None)
                     self._read_turn()
                     self._greet_again()
-        except Exception as error:  # raised again in the render loop, which would wait for ever
+        except Exception as error:  # raised again in the render loop, which would wait without end
             self._inbox.error = error
         finally:
             self._inbox.ended.set()

@@ -85,7 +85,9 @@ class TestComparison:
         ):
             assert text in result.stdout
 
-    def test_report_says_where_and_how_busy(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    def test_report_has_the_machine_and_its_load(
+        self, tiny_avatar_folder: Path, tmp_path: Path
+    ) -> None:
         out = tmp_path / "bench.json"
         compared(tiny_avatar_folder, out, "--shading", "vertex,pixel")
         report = json.loads(out.read_text(encoding="utf-8"))
@@ -160,7 +162,7 @@ class TestWhatCannotRun:
 
         monkeypatch.setattr(measure, "Player", opened)
 
-    def test_is_a_row_that_says_why(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    def test_is_a_row_with_its_reason(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
         options = ("--shading", "vertex", "--backend", "cpu,tensorrt")
         result, (timed, lacking) = compared(tiny_avatar_folder, tmp_path / "bench.json", *options)
         assert "milliseconds" in timed

@@ -198,7 +198,7 @@ class JitterBuffer:
         return self._times[: self.count].copy()
 
     def clear(self) -> None:
-        """Drop all faces. The range of motion stays, since the face on show may still be there."""
+        """Drop all faces, but keep the range of motion, in which the displayed face still is."""
         self.count = 0
 
     def insert(self, time: float, face: Face, display_time: float, interval: float) -> str:

@@ -128,7 +128,7 @@ class Correction:
         self.speed: Float64[Array, "65"] = np.zeros(len(CHANNEL_OF))
 
     def restart(self, offset: Float64[Array, "65"], speed: Float64[Array, "65"]) -> None:
-        """Begin anew from a difference `[65]` and its speed."""
+        """Start a new correction from a difference `[65]` and its speed."""
         self.offset = offset
         self.speed = speed
 

@@ -21,7 +21,7 @@ from imavatar_deploy.arrays import Array, Float32
 #
 #     following   packets agree with the least delay to within JUMP_SECONDS; the estimate moves
 #                 towards it
-#     doubting    a packet is off by more than JUMP_SECONDS: it is rejected and remembered
+#     doubting    a packet is off by more than JUMP_SECONDS: it is rejected, and its delay is stored
 #     restart     RESTART_PACKETS in a row over RESTART_SECONDS agree on another delay: the sender
 #                 restarted, or its clock was set; that delay is used at once
 
@@ -50,7 +50,7 @@ class SenderClock:
 
     def __init__(self) -> None:
         self.restarts = 0
-        """How often another clock was taken over."""
+        """Number of times that the sender's clock was replaced."""
         # (arrived, delay), delays growing: the first is the least
         self._least: deque[tuple[float, float]] = deque()
         self._outliers: list[tuple[float, float]] = []

@@ -30,7 +30,7 @@ from imavatar_deploy.runtime.live.motion.playback import ACCELERATIONS
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 
 OPEN = "openhead"
-BAD = {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1, "burst": 0.01}
+BAD_NETWORK = {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1, "burst": 0.01}
 
 
 def unchanged(weights: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +111,7 @@ def error(shown: Shown, late: float) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_bad_network_neither_jerks_the_head_nor_loses_it(seed: int) -> None:
-    arrivals, moments = delivered(BAD, 15, seed)
+    arrivals, moments = delivered(BAD_NETWORK, 15, seed)
     live = motion()
     shown = show(live, arrivals, moments)
     naive = newest(arrivals, moments)
@@ -219,7 +219,7 @@ def test_without_times_the_arrival_counts(numbered: bool) -> None:
 
 
 @pytest.mark.parametrize("copies", [2, 3])
-def test_a_sender_that_is_faster_than_its_tracker_is_seen_through(copies: int) -> None:
+def test_duplicates_of_a_sender_faster_than_its_tracker_are_rejected(copies: int) -> None:
     times = np.arange(300 * copies) / (30 * copies)
     moved = 0.3 * np.sin(2 * np.pi * np.floor(times * 30 + 1e-9) / 30)
     arrivals = [
@@ -340,7 +340,7 @@ TIMES = st.one_of(st.none(), st.floats(-10, 10), st.floats(allow_nan=False, allo
     st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_whatever_comes_what_goes_out_is_sound(
+def test_any_observations_give_finite_and_limited_motion(
     events: list, latency: float | None, again: bool
 ) -> None:
     live = motion(latency=latency)

@@ -180,7 +180,7 @@ def test_other_texts_are_refused(text: str, message: str) -> None:
         read_adjustment([text], NAMES)
 
 
-def test_the_head_turns_as_its_row_says() -> None:
+def test_the_head_turns_by_its_row() -> None:
     pose = 0.5 * RNG.normal(size=15).astype(np.float32)
     turned = {}
     for name, row in HEADS.items():

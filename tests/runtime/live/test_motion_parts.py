@@ -55,7 +55,7 @@ def test_quaternions_turn_as_matrices_do() -> None:
     np.testing.assert_allclose(axis_angles(quaternions(small)), small, atol=1e-7)
 
 
-def test_what_is_subtracted_comes_back_when_added() -> None:
+def test_plus_is_the_inverse_of_minus() -> None:
     one, other = (face_of(RNG.normal(size=50), 2 * RNG.normal(size=15)) for _ in range(2))
     again = other.plus(one.minus(other))
     np.testing.assert_allclose(again.expression, one.expression)
@@ -109,7 +109,7 @@ def test_a_steady_turn_goes_on_and_stops() -> None:
     assert read(buffer, 9.0, "hold")[0] == pytest.approx(5 / 30 + 0.045, abs=1e-6)
 
 
-def test_a_lid_is_not_carried_past_what_was_seen() -> None:
+def test_a_lid_is_not_predicted_beyond_its_range() -> None:
     buffer = JitterBuffer()
     for index in range(60):  # blinks between 0 and 1
         buffer.insert(index / 30, yawed(0.0, abs(index % 8 - 4) / 4), FOREVER, 1 / 30)

@@ -138,7 +138,7 @@ def test_closing_the_window_ends_the_run_and_it_stays_closed(
     assert sink.report() == "window: 2 frames shown"
 
 
-def test_a_framework_that_never_says_visible_does_not_end_the_run(
+def test_a_framework_that_never_reports_visible_does_not_end_the_run(
     sink: Any, screen: Screen, controls: Controls
 ) -> None:
     screen.visible = -1.0
