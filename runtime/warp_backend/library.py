@@ -65,7 +65,7 @@ _STARTING = threading.Lock()
 
 
 @cache
-def _load() -> Any:
+def _loaded() -> Any:
     library = require("warp", extra="cuda")
     # No fused products and sums: neighbours must agree on which side of their edge a pixel is,
     # see `rasteriser`.
@@ -77,12 +77,12 @@ def __getattr__(name: str) -> Any:
     """`wp`, loaded by its first import from here."""
     if name != "wp":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _load()
+    return _loaded()
 
 
 @cache
-def _start_once() -> Any:
-    library = _load()
+def _started() -> Any:
+    library = _loaded()
     with quietly(library), _no_driver_warning():
         try:
             library.init()
@@ -100,14 +100,14 @@ def start() -> Any:
         MissingDependencyError: Warp cannot be imported.
     """
     with _STARTING:
-        return _start_once()
+        return _started()
 
 
 def kernel(function: Kernel) -> Kernel:
     """Declare a Warp kernel of `MODULE`; its arguments are annotated by `arrays`."""
-    return cast(Kernel, _load().kernel(function, module=MODULE, enable_backward=False))
+    return cast(Kernel, _loaded().kernel(function, module=MODULE, enable_backward=False))
 
 
 def device_function(function: Kernel) -> Kernel:
     """Declare a function that kernels call."""
-    return cast(Kernel, _load().func(function, module=MODULE))
+    return cast(Kernel, _loaded().func(function, module=MODULE))

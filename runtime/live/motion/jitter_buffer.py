@@ -60,10 +60,10 @@ class MotionRange:
 # The age of a stream is the time since its newest face. With growing age these states follow:
 #
 #     live        newer faces are in the buffer (age <= 0)
-#     predicted   the motion continues at its last speed for `carries` seconds, then the speed
-#                 decreases to zero in `fades` seconds
-#     held        the face stands still until `grace` seconds have passed
-#     relaxing    the face moves to neutral in `eases` seconds, and stays there
+#     predicted   the motion continues at its last speed for `carry_seconds`, then the speed
+#                 decreases to zero in `fade_seconds`
+#     held        the face stands still until the age is `relax_after`
+#     relaxing    the face moves to neutral in `relax_seconds`, and stays there
 
 
 @dataclass(frozen=True)
@@ -71,41 +71,43 @@ class Dropout:
     """A row of the table of `--on-loss`: what the face does while no newer one arrives."""
 
     description: str
-    carries: float
+    carry_seconds: float
     """Seconds for which the motion continues at its last speed."""
-    fades: float
+    fade_seconds: float
     """Seconds in which the speed then decreases to zero."""
-    grace: float
-    """Seconds after which the face, held until then, begins to relax."""
-    eases: float
-    """Seconds that the way to neutral takes."""
+    relax_after: float
+    """Age in seconds at which the face begins to move to neutral."""
+    relax_seconds: float
+    """Seconds that the motion to neutral takes."""
 
     def lead(self, age: Float64[Array, "..."]) -> Float64[Array, "..."]:
-        """Seconds of the last speed to add at `age` seconds beyond the newest face."""
-        fading = np.minimum(np.maximum(age - self.carries, 0.0), self.fades)
+        """Seconds to extrapolate at the last speed, `age` seconds after the newest face."""
+        fading = np.minimum(np.maximum(age - self.carry_seconds, 0.0), self.fade_seconds)
         return np.asarray(
-            np.minimum(np.maximum(age, 0.0), self.carries)
-            + fading * (1 - fading / (2 * self.fades))
+            np.minimum(np.maximum(age, 0.0), self.carry_seconds)
+            + fading * (1 - fading / (2 * self.fade_seconds))
         )
 
     def speed(self, age: Float64[Array, "..."]) -> Float64[Array, "..."]:
-        """The share of the last speed that is left, the derivative of `lead`."""
+        """The speed as a share of the last one: the derivative of `lead`."""
         return np.asarray(
-            1 - np.minimum(np.maximum(age - self.carries, 0.0), self.fades) / self.fades
+            1
+            - np.minimum(np.maximum(age - self.carry_seconds, 0.0), self.fade_seconds)
+            / self.fade_seconds
         )
 
     def state(self, age: float) -> str:
         """Name of the state: `live`, `predicted`, `held` or `relaxing`."""
         if age <= 0:
             return "live"
-        if age > self.grace:
+        if age > self.relax_after:
             return "relaxing"
-        return "predicted" if age < self.carries + self.fades else "held"
+        return "predicted" if age < self.carry_seconds + self.fade_seconds else "held"
 
     def rest(self, age: float) -> tuple[float, float]:
         """Share of the way to neutral, 0..1, and its growth per second (smoothstep)."""
-        share = min(max((age - self.grace) / self.eases, 0.0), 1.0)
-        return share * share * (3 - 2 * share), 6 * share * (1 - share) / self.eases
+        share = min(max((age - self.relax_after) / self.relax_seconds, 0.0), 1.0)
+        return share * share * (3 - 2 * share), 6 * share * (1 - share) / self.relax_seconds
 
 
 CARRY_SECONDS = 0.04
@@ -120,21 +122,25 @@ STOP_SECONDS = 0.01
 
 DROPOUTS = {
     "hold": Dropout(
-        "stay as last seen", carries=CARRY_SECONDS, fades=STOP_SECONDS, grace=math.inf, eases=1.0
+        "stay as last seen",
+        carry_seconds=CARRY_SECONDS,
+        fade_seconds=STOP_SECONDS,
+        relax_after=math.inf,
+        relax_seconds=1.0,
     ),
     "predict": Dropout(
         "carry the motion on for a moment, then stay",
         CARRY_SECONDS,
         FADE_SECONDS,
-        grace=math.inf,
-        eases=1.0,
+        relax_after=math.inf,
+        relax_seconds=1.0,
     ),
     "relax": Dropout(
         "predict, and after two seconds ease to neutral",
         CARRY_SECONDS,
         FADE_SECONDS,
-        grace=2.0,
-        eases=1.2,
+        relax_after=2.0,
+        relax_seconds=1.2,
     ),
 }
 """The table of `--on-loss`."""
