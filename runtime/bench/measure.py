@@ -169,6 +169,7 @@ def _stages(player: Player, frame: FlameFrame) -> StageTimes:
 # Rounds
 
 ROUNDS = 5
+"""Rounds in which the combinations take turns."""
 
 WARM_UP_FRAMES = 5
 """Untimed frames at first: they load compiled code, touch memory and start the network's

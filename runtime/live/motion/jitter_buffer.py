@@ -219,7 +219,7 @@ class JitterBuffer:
                 before that time.
             interval: seconds between two faces of the source.
         """
-        self._make_room(display_time)
+        self._drop_past_faces(display_time)
         place = int(np.searchsorted(self._times[: self.count], time))
         near = self._times[max(place - 1, 0) : min(place + 1, self.count)]
         if len(near) and np.abs(near - time).min() < DUPLICATE_SECONDS:
@@ -255,16 +255,16 @@ class JitterBuffer:
             Face(np.clip(moved.expression, low, high), moved.turns), slopes * left[:, CHANNEL_OF]
         )
 
-    def _make_room(self, display_time: float) -> None:
+    def _drop_past_faces(self, display_time: float) -> None:
         past = (
             int(np.searchsorted(self._times[: self.count], display_time, side="right")) - PAST_FACES
         )
-        gone = max(past, self.count + 1 - BUFFER_CAPACITY, 0)
-        if gone > 0:
-            left = self.count - gone
+        dropped = max(past, self.count + 1 - BUFFER_CAPACITY, 0)
+        if dropped > 0:
+            kept = self.count - dropped
             for array in (self._times, *self._faces, self._slopes):
-                array[:left] = array[gone : self.count]
-            self.count = left
+                array[:kept] = array[dropped : self.count]
+            self.count = kept
 
     def _put(self, place: int, time: float, face: Face) -> None:
         for array, value in (
