@@ -1,4 +1,4 @@
-"""Coordinate frames, units, joint order and array sizes that the whole package shares.
+"""Coordinate frames, units, joint order, array sizes and names that the whole package shares.
 
 Shape legend, used in every docstring and annotation:
 
@@ -49,3 +49,11 @@ its rays."""
 
 EDITIONS = ("flame2017", "flame2019", "flame2020", "flame2023", "openhead")
 """Head-model editions. Expression codes of one edition do not fit another."""
+
+TRACER_SUMMARIES = {
+    "raster": "draws the surface, then refines each pixel by Newton's method (half a second a "
+    "frame at 64 x 64)",
+    "march": "searches every sample of every ray, as published (half a minute a frame, or more)",
+}
+"""What each tracer does, by its name in `imavatar_deploy.model.tracing.TRACERS`. It is here because
+commands without torch show it, too."""

@@ -74,7 +74,7 @@ class Player:
         backend: str = "cpu",
         engine_policy: str = "rebuild",
     ) -> None:
-        self.width, self.height = _checked_size(size)
+        self.width, self.height = _check_size(size)
         colour = background_rgba(background)
         folder = open_avatar(source)
         self.drift_note = drift_note(folder.manifest)
@@ -133,14 +133,14 @@ class Player:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
         return self._renderer.render(
-            *self._checked(expression, pose), self._matrix(camera), untimed
+            *self._check_inputs(expression, pose), self._matrix(camera), untimed
         )
 
     def render_timed(
         self, expression: Any, pose: Any, camera: Camera | None = None
     ) -> tuple[UInt8[Array, "H W 4"], dict[str, float]]:
         """`render`, and the seconds of each of `STAGES`. The host waits for a device after each."""
-        arrays = self._checked(expression, pose)
+        arrays = self._check_inputs(expression, pose)
         matrix = self._matrix(camera)
         times = [time.perf_counter()]
         image = self._renderer.render(*arrays, matrix, lambda: times.append(time.perf_counter()))
@@ -169,7 +169,7 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._renderer.vertices(*self._checked(expression, pose)) / np.float32(
+        return self._renderer.vertices(*self._check_inputs(expression, pose)) / np.float32(
             UNITS_PER_METRE
         )
 
@@ -183,13 +183,13 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._renderer.normals(*self._checked(expression, pose), self._matrix(camera))
+        return self._renderer.normals(*self._check_inputs(expression, pose), self._matrix(camera))
 
     def _must_be_open(self) -> None:
         if self._closed:
             raise UsageError("this player is closed: draw inside its with block, or open another")
 
-    def _checked(
+    def _check_inputs(
         self, expression: Any, pose: Any
     ) -> tuple[Float32[Array, " E"], Float32[Array, "15"]]:
         self._must_be_open()
@@ -205,7 +205,7 @@ class Player:
         return front_camera(self.avatar, self._renderer.vertices(neutral, still))
 
 
-def _checked_size(size: Size) -> tuple[int, int]:
+def _check_size(size: Size) -> tuple[int, int]:
     try:
         width, height = (size, size) if isinstance(size, int) else map(operator.index, size)
     except (TypeError, ValueError) as error:

@@ -143,7 +143,7 @@ def rebuild(folder: AvatarFolder, sidecar: Sidecar, device: Device) -> tuple[Pat
     place = store() / input_key(
         sidecar.source_sha256, flavour.name, str(flavour.load().__version__), spec
     )
-    if (stored := _stored(folder, place, sidecar.graph, device)) is not None:
+    if (stored := _find_stored(folder, place, sidecar.graph, device)) is not None:
         return place, stored
     built = build_engine(flavour, graph, spec, timing=read_timing(flavour))
     write_timing(flavour, built.timing)
@@ -165,7 +165,7 @@ def rebuild(folder: AvatarFolder, sidecar: Sidecar, device: Device) -> tuple[Pat
     return place, rebuilt
 
 
-def _stored(folder: AvatarFolder, place: Path, graph: str, device: Device) -> Sidecar | None:
+def _find_stored(folder: AvatarFolder, place: Path, graph: str, device: Device) -> Sidecar | None:
     try:
         sidecar = read_sidecar(place, graph)
     except InputError:

@@ -16,8 +16,9 @@ import click
 from rich.console import Console
 
 from imavatar_deploy.atomic import BUNDLED_WORDS, ensure_writable, is_standard_output, write_text
-from imavatar_deploy.cli.command import Command, closing_lines, progress
+from imavatar_deploy.cli.command import Command, closing_lines, progress, rows_help
 from imavatar_deploy.cli.options import DURATION
+from imavatar_deploy.conventions import TRACER_SUMMARIES
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 from imavatar_deploy.rendering.workers import available_cores
@@ -25,18 +26,17 @@ from imavatar_deploy.rendering.workers import available_cores
 from ..backends import BACKENDS
 from ..timing import INCLUDED, load_average, machine
 from .combination import TOGETHER, BenchAxes, combinations
-from .implicit import TRACERS
 from .measure import TimingPlan, Unavailable
-from .options import axis_options, counted, implicit_options, row_of, several, size_pair
+from .options import axis_options, count_reader, implicit_options, row_of, several, size_pair
 from .reports import comparison_report, markdown, single_lines, single_report
 from .request import BenchRequest, Implicit, compare
-from .results import BAKED, IMPLICIT, Facts, extrapolated, frame_cost, growths, size_option
+from .results import BAKED, IMPLICIT, Facts, extrapolate, frame_cost, growths, size_option
 from .tables import single_table, terminal_table
 
-WIDE = 200
+FILE_TABLE_WIDTH = 200
 """Columns of a table that goes into a file or another program."""
 
-SECONDS = 10.0
+DEFAULT_SECONDS = 10.0
 """Default time limit of each combination in a comparison."""
 
 
@@ -66,7 +66,7 @@ Examples:
     "--seconds",
     type=DURATION,
     help="Time limit of each combination; a slow one is timed on fewer frames.  "
-    f"[default: {SECONDS:g} in a comparison]",
+    f"[default: {DEFAULT_SECONDS:g} in a comparison]",
 )
 @click.option(
     "--json",
@@ -104,7 +104,7 @@ def bench(
         plan = TimingPlan(frames, seconds or math.inf, engine_policy=engine_policy)
         next_command = _single(BenchRequest(axes, plan), files)
     else:
-        plan = TimingPlan(frames, seconds or SECONDS, engine_policy=engine_policy)
+        plan = TimingPlan(frames, seconds or DEFAULT_SECONDS, engine_policy=engine_policy)
         next_command = _comparison(BenchRequest(axes, plan, implicit), files)
     files.say(closing_lines(files.written, time.perf_counter() - started, [next_command]))
 
@@ -140,9 +140,9 @@ class _Files:
         click.echo(text, err=self.aside)
 
     def console(self) -> Console:
-        """A console for tables, as wide as the terminal; `WIDE` for a file or another program."""
+        """A console for tables: as wide as the terminal, or `FILE_TABLE_WIDTH` without one."""
         terminal = (sys.stderr if self.aside else sys.stdout).isatty() or "COLUMNS" in os.environ
-        return Console(stderr=self.aside, width=None if terminal else WIDE)
+        return Console(stderr=self.aside, width=None if terminal else FILE_TABLE_WIDTH)
 
     def write_json(self, report: dict[str, Any]) -> None:
         if self.json:
@@ -175,15 +175,15 @@ def _axes(avatars: Sequence[str], **options: Any) -> BenchAxes:
         several(options["size"], size_pair),
         several(options["shading"], row_of("shading", (AUTO, *SHADINGS))),
         several(options["backend"], row_of("backend", BACKENDS)),
-        several(options["threads"] or cores, counted("--threads")),
-        several(options["counts"], counted("--avatars")),
+        several(options["threads"] or cores, count_reader("--threads")),
+        several(options["counts"], count_reader("--avatars")),
         several(options["together"], row_of("way to play together", TOGETHER)),
     )
 
 
 def _implicit(**options: Any) -> Implicit | None:
     size = size_pair(options["implicit_size"])
-    tracers = several(options["tracers"], row_of("tracer", TRACERS))
+    tracers = several(options["tracers"], row_of("tracer", TRACER_SUMMARIES))
     return Implicit(options["checkpoint"], size, tracers) if options["checkpoint"] else None
 
 
@@ -206,7 +206,7 @@ def _single(request: BenchRequest, files: _Files) -> str:
 def _comparison(request: BenchRequest, files: _Files) -> str:
     """Time all combinations and show them in a table; return a command to go on with."""
     if request.implicit:
-        tracers = "; ".join(f"{name} {TRACERS[name]}" for name in request.implicit.tracers)
+        tracers = rows_help({name: TRACER_SUMMARIES[name] for name in request.implicit.tracers})
         click.echo(f"the implicit renderer comes last and is slow: {tracers}", err=True)
     before = load_average()
     rows = compare(request, progress)
@@ -214,7 +214,7 @@ def _comparison(request: BenchRequest, files: _Files) -> str:
     about = machine()
     lines = [
         *(fact["said"] for fact in growth),
-        *extrapolated(rows),
+        *extrapolate(rows),
         INCLUDED,
         _machine_line(about, before),
     ]

@@ -17,14 +17,7 @@ from imavatar_deploy.camera import Camera, with_square_pixels
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.tracks import FlameFrame
 
-TRACERS = {
-    "raster": "draws the surface first, half a second a frame at 64 x 64",
-    "march": "searches along every ray as published, half a minute or minutes",
-}
-"""The table of `--tracers`: those of `imavatar_deploy.model.tracing`, which needs torch to be
-imported."""
-
-FRAMES = 5
+FRAME_LIMIT = 5
 """Largest number of frames; a single one of the marcher exceeds the time limit."""
 
 CHILD = """

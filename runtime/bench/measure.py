@@ -169,18 +169,19 @@ def _stages(player: Player, frame: FlameFrame) -> StageTimes:
 # Rounds
 
 ROUNDS = 5
+"""Rounds in which the combinations take turns."""
 
-WARM_UP = 5
+WARM_UP_FRAMES = 5
 """Untimed frames at first: they load compiled code, touch memory and start the network's
 threads."""
 
-AGAIN = 1
+REWARM_FRAMES = 1
 """Untimed frames of each later round: other combinations have replaced the caches."""
 
-STAGED = 3
+STAGE_INTERVAL = 3
 """One of so many frames is drawn again for its stages."""
 
-MOST_PLAYERS = 24
+PLAYER_LIMIT = 24
 """Players open at once: at 512 pixels a side and 50,000 faces each holds about 100 MB."""
 
 
@@ -276,7 +277,7 @@ class _OpenGroups:
         group = self._groups[row] = self._stack.enter_context(
             PlayerGroup(row, self._plan.engine_policy)
         )
-        group.play(list(islice(cycle(self._motion), WARM_UP)), math.inf)
+        group.play(list(islice(cycle(self._motion), WARM_UP_FRAMES)), math.inf)
         timed = self.outcomes[row] = Timed(
             row, group.shading, group.note, group.covered(self._motion[0])
         )
@@ -286,19 +287,19 @@ class _OpenGroups:
         group = self._groups[timed.combination]
         seconds = self._plan.seconds / self._plan.rounds
         start = len(timed.totals) // timed.combination.avatars
-        group.play(self._motion[:AGAIN], math.inf)
+        group.play(self._motion[:REWARM_FRAMES], math.inf)
         frames = list(islice(cycle(self._motion), start, start + count))
         timing = group.play(frames, seconds)
         timed.totals += timing.totals
         timed.seconds += timing.seconds
-        timed.stage_times += group.stages(frames[::STAGED], seconds / STAGED)
+        timed.stage_times += group.stages(frames[::STAGE_INTERVAL], seconds / STAGE_INTERVAL)
 
 
 def _batches(rows: Sequence[Combination]) -> Iterator[list[Combination]]:
-    """Rows in order, in batches of at most `MOST_PLAYERS` players."""
+    """Rows in order, in batches of at most `PLAYER_LIMIT` players."""
     batch: list[Combination] = []
     for row in rows:
-        if batch and sum(other.avatars for other in batch) + row.avatars > MOST_PLAYERS:
+        if batch and sum(other.avatars for other in batch) + row.avatars > PLAYER_LIMIT:
             yield batch
             batch = []
         batch.append(row)

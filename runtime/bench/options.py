@@ -8,18 +8,18 @@ from typing import Any, TypeVar
 import click
 
 from imavatar_deploy.cli.command import rows_help
+from imavatar_deploy.conventions import TRACER_SUMMARIES
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 
 from ..backends import BACKENDS
 from ..commands.options import SHADING_HELP, engine_policy_option, size_of
 from .combination import TOGETHER
-from .implicit import TRACERS
 
 Value = TypeVar("Value")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MOST = 256
+COUNT_LIMIT = 256
 """Largest number of threads, or of avatars."""
 
 
@@ -38,13 +38,13 @@ def size_pair(text: str) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-def counted(option: str) -> Callable[[str], int]:
-    """Return a reader of numbers from 1 to `MOST`."""
+def count_reader(option: str) -> Callable[[str], int]:
+    """Return a reader of numbers from 1 to `COUNT_LIMIT`."""
 
     def read(text: str) -> int:
-        if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        if not text.isdecimal() or not 1 <= int(text) <= COUNT_LIMIT:
             raise UsageError(
-                f"{option} must be like 2 or 1,2,4, each from 1 to {MOST}, got {text!r}"
+                f"{option} must be like 2 or 1,2,4, each from 1 to {COUNT_LIMIT}, got {text!r}"
             )
         return int(text)
 
@@ -127,9 +127,9 @@ def implicit_options(command: Command) -> Command:
         ),
         click.option(
             "--tracers",
-            default=",".join(TRACERS),
+            default=",".join(TRACER_SUMMARIES),
             show_default=True,
-            help=f"How it finds the surface: {rows_help(TRACERS)}.",
+            help=f"How it finds the surface: {rows_help(TRACER_SUMMARIES)}.",
         ),
     )
     return _with(command, options)

@@ -87,7 +87,7 @@ COLUMNS = (
 )
 
 
-def shown_columns(rows: Sequence[Facts]) -> tuple[list[Column], list[str]]:
+def select_columns(rows: Sequence[Facts]) -> tuple[list[Column], list[str]]:
     """The columns with figures or with different values, and the common values in words."""
     columns = []
     common = []
@@ -104,7 +104,7 @@ def shown_columns(rows: Sequence[Facts]) -> tuple[list[Column], list[str]]:
 
 def markdown(rows: Sequence[Facts], lines: Sequence[str]) -> str:
     """The whole table as Markdown, with `lines` below."""
-    columns, common = shown_columns(rows)
+    columns, common = select_columns(rows)
     head = f"| {' | '.join(column.head for column in columns)} |\n{'|---' * len(columns)}|\n"
     body = "".join(f"| {' | '.join(column.cell(row) for column in columns)} |\n" for row in rows)
     above = [f"Alike in all rows: {', '.join(common)}.", ""] if common else []
@@ -131,7 +131,7 @@ def comparison_report(
 
 SINGLE_SCHEMA = 1
 
-THREADS = (
+THREADS_NOTE = (
     "one pool of {0} for animation and drawing and, except with the student, one of {0} for ONNX "
     "Runtime take turns; neither spins while it waits"
 )
@@ -151,7 +151,7 @@ def single_report(timed: Timed, avatar: BenchAvatar, machine: dict[str, Any]) ->
         "milliseconds": summarise(timed.stage_times, timed.totals),
         "frames_per_second": round(len(timed.totals) / timed.seconds, 2),
         "included": INCLUDED,
-        "threads": {"count": row.threads, "note": THREADS.format(row.threads)},
+        "threads": {"count": row.threads, "note": THREADS_NOTE.format(row.threads)},
         "machine": machine,
         "backend": timed.note or row.backend,
     }

@@ -9,7 +9,7 @@ from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.tracks import FlameFrame, read_track
 
 from .combination import BenchAvatar, BenchAxes, combinations, read_bench_avatar
-from .implicit import FRAMES, ImplicitBenchJob, check_checkpoint, time_implicit
+from .implicit import FRAME_LIMIT, ImplicitBenchJob, check_checkpoint, time_implicit
 from .measure import Outcome, TimingPlan, Unavailable, time_all
 from .results import Facts, add_ratios, baked_facts, implicit_facts
 
@@ -72,7 +72,7 @@ class BenchRequest:
             devices,
             self.implicit.size,
             avatar.camera,
-            frames[:: max(1, len(frames) // FRAMES)][:FRAMES],
+            frames[:: max(1, len(frames) // FRAME_LIMIT)][:FRAME_LIMIT],
             max(self.axes.threads),
             self.plan.seconds,
         )

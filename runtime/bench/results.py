@@ -130,20 +130,20 @@ def frame_cost(row: Facts) -> float:
     return median(row) / (row["avatars"] if row["together"] == SIDE_BY_SIDE else 1)
 
 
-def extrapolated(rows: Sequence[Facts]) -> list[str]:
+def extrapolate(rows: Sequence[Facts]) -> list[str]:
     """Times of the implicit renderer at the bake's largest size, at the same time a pixel."""
     baked = [row for row in rows if row["kind"] == BAKED and "milliseconds" in row]
     return [
         line
         for row in rows
         if row["kind"] == IMPLICIT and "milliseconds" in row
-        for line in _extrapolated(
+        for line in _extrapolate_row(
             row, max(baked, key=lambda other: (_pixels(other), -frame_cost(other)))
         )
     ]
 
 
-def _extrapolated(row: Facts, baked: Facts) -> Iterator[str]:
+def _extrapolate_row(row: Facts, baked: Facts) -> Iterator[str]:
     if _pixels(baked) > _pixels(row):
         seconds = median(row) / 1e3 * _pixels(baked) / _pixels(row)
         yield (
@@ -178,7 +178,7 @@ def size_name(size: Sequence[int]) -> str:
 
 # Growth of the frame time with covered pixels and with vertices
 
-LEAST = 3
+FIT_POINTS = 3
 """Least number of points of a fit; a line through two always fits."""
 
 
@@ -215,7 +215,7 @@ AXES = (
 
 
 def growths(rows: Sequence[Facts]) -> list[Facts]:
-    """Fit a line to every set of at least `LEAST` timed rows that differ along one axis.
+    """Fit a line to every set of at least `FIT_POINTS` timed rows that differ along one axis.
 
     Rows of several avatars at once are left out. Each fit has `axis`, `of` (the common properties
     in words), `points` [[value, milliseconds]], `rest_ms`, `slope_ms` a `unit`, `worst` (largest
@@ -236,7 +236,7 @@ def _along(axis: Axis, rows: Sequence[Facts]) -> Iterator[Facts]:
     for _, group in groupby(sorted(rows, key=key), key):
         alike = list(group)
         points = sorted((axis.value(row), median(row)) for row in alike)
-        if len({value for value, _ in points}) >= LEAST:
+        if len({value for value, _ in points}) >= FIT_POINTS:
             yield _fit(axis, alike[0], points)
 
 

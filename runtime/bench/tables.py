@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..player import STAGES
-from .reports import Column, note_of, shown_columns
+from .reports import Column, note_of, select_columns
 from .results import Facts
 
-UNBOUNDED = 1000
+UNBOUNDED_WIDTH = 1000
 """Columns of a terminal in which every table fits."""
 
 
@@ -29,12 +29,12 @@ def single_table(report: dict[str, Any]) -> Table:
 
 def terminal_table(rows: Sequence[Facts], console: Console) -> tuple[Table, list[str]]:
     """The table that fits, and the lines below it: notes, common values, missing columns."""
-    columns, common = shown_columns(rows)
+    columns, common = select_columns(rows)
     notes = [note for note in dict.fromkeys(map(note_of, rows)) if note]
     lines = [f"({number}) {note}" for number, note in enumerate(notes, 1)]
     lines += [f"alike in all rows: {', '.join(common)}"] if common else []
     table = _table(columns, rows, notes)
-    unbounded = console.options.update(max_width=UNBOUNDED)
+    unbounded = console.options.update(max_width=UNBOUNDED_WIDTH)
     if console.measure(table, options=unbounded).maximum > console.width:
         table = _table([column for column in columns if not column.detail], rows, notes)
         lines.append("the stages do not fit here; --md and --json have them")

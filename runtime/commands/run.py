@@ -129,7 +129,7 @@ def run(
     are kept; of any other run, none is.
 
     A tracker's stream of which no face was drawn is an error (exit code 6) with every sink, null
-    included: nothing was measured, and --budget would hold for want of frames.
+    included: nothing was measured that a --budget could be compared with.
     """
     started = time.perf_counter()
     live_config = live_options.GROUP.settings(live_values)

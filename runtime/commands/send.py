@@ -152,14 +152,14 @@ def send(
 
 
 def _report(channel: Channel, network: BadNetwork, address: UdpAddress, seconds: float) -> None:
-    fate = (
+    network_effect = (
         f", withheld {network.lost}, doubled {network.doubled}"
         if network.lost or network.doubled
         else ""
     )
     rate = channel.packets / max(seconds, 1e-9)
     amount = f"{channel.packets} packets ({human_bytes(channel.bytes)})"
-    click.echo(f"sent {amount} to {address}, {rate:.1f} a second{fate}")
+    click.echo(f"sent {amount} to {address}, {rate:.1f} a second{network_effect}")
     if channel.refused:
         tell(
             f"{channel.refused} of them were refused, since no program listened: start the "

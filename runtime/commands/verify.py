@@ -36,7 +36,7 @@ def parity_table(reports: Sequence[ParityReport]) -> Table:
 def stage_table(stages: Sequence[StageReport]) -> Table:
     """The table of stages, drawn again and compared with the implicit renders."""
     table = Table(
-        *COLUMNS, title="median over the proof frames (worst frame)", title_justify="left"
+        *COLUMNS, title="median over the reference frames (worst frame)", title_justify="left"
     )
     for stage in stages:
         table.add_row(*cells(stage))

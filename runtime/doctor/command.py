@@ -26,7 +26,7 @@ PROBES: dict[str, Probe] = {
 }
 """The table of parts, by name."""
 
-AT_ONCE = 2
+PROCESS_LIMIT = 2
 """Number of processes at once: each mostly reads files, and loads libraries of hundreds of
 megabytes."""
 
@@ -36,7 +36,10 @@ STYLES = {WORKS: "green", MISSING: "yellow", BROKEN: "red"}
 def examine_all(probes: Iterable[Probe]) -> list[ProbeResult]:
     """Run every probe; return the results in the same order."""
     rows = list(probes)
-    with progress("testing every part", len(rows)) as advance, ThreadPoolExecutor(AT_ONCE) as pool:
+    with (
+        progress("testing every part", len(rows)) as advance,
+        ThreadPoolExecutor(PROCESS_LIMIT) as pool,
+    ):
 
         def one(probe: Probe) -> ProbeResult:
             result = examine(probe)
@@ -73,7 +76,7 @@ def doctor(as_json: bool, parts: tuple[str, ...]) -> None:
     encoded, an engine built. The exit code is 0 when every part that playing needs works, else 5.
     """
     started = time.perf_counter()
-    results = examine_all(_selected(parts))
+    results = examine_all(_select(parts))
     failures = [result for result in results if result.core and result.state != WORKS]
     if as_json:
         click.echo(
@@ -91,7 +94,7 @@ def doctor(as_json: bool, parts: tuple[str, ...]) -> None:
         )
 
 
-def _selected(parts: tuple[str, ...]) -> list[Probe]:
+def _select(parts: tuple[str, ...]) -> list[Probe]:
     for part in parts:
         if part not in PROBES:
             raise unknown_name("part", part, PROBES)

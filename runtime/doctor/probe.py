@@ -65,11 +65,11 @@ class ProbeResult:
 
 # Isolation: a process for each probe, since a library may abort, hang or print
 
-TIMEOUT = 60.0
+PROBE_SECONDS = 60.0
 """Time limit, seconds; the slowest part (the first compilation of a kernel on a busy core) takes
 ten."""
 
-MARK = "imavatar-doctor:"
+OUTCOME_PREFIX = "imavatar-doctor:"
 """Start of the line with the outcome, whatever else a library prints."""
 
 CHILD = """
@@ -80,7 +80,7 @@ report(*sys.argv[1:])
 """
 
 
-def examine(probe: Probe, timeout: float = TIMEOUT) -> ProbeResult:
+def examine(probe: Probe, timeout: float = PROBE_SECONDS) -> ProbeResult:
     """Run a probe in a new process and return its result; never raises."""
     started = time.perf_counter()
     state, detail, mend = _outcome(probe, timeout)
@@ -107,8 +107,8 @@ def _outcome(probe: Probe, timeout: float) -> tuple[str, str, str]:
     except OSError as error:
         return BROKEN, f"no process could be started ({error})", ""
     for line in process.stdout.splitlines():
-        if line.startswith(MARK):
-            state, detail, mend = json.loads(line.removeprefix(MARK))
+        if line.startswith(OUTCOME_PREFIX):
+            state, detail, mend = json.loads(line.removeprefix(OUTCOME_PREFIX))
             return state, detail, mend
     return BROKEN, _failure(process), ""
 
@@ -135,7 +135,7 @@ def report(module: str, probe: str) -> None:
         outcome = (MISSING, _sentence(error), error.mend)
     except BaseException as error:  # a module may even call sys.exit on import
         outcome = (BROKEN, _sentence(error), "")
-    print(f"\n{MARK}{json.dumps(outcome)}", flush=True)
+    print(f"\n{OUTCOME_PREFIX}{json.dumps(outcome)}", flush=True)
 
 
 def _sentence(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from .probe import AbsentError, Probe
 REINSTALL = "pip install --force-reinstall {}"
 
 
-def imported(module: str, package: str) -> tuple[Any, str]:
+def import_with_version(module: str, package: str) -> tuple[Any, str]:
     """Import `module`; return it, and the name and version of its package.
 
     Raises:
@@ -35,7 +35,7 @@ def version_of(package: str) -> str:
 
 
 def _python() -> str:
-    numpy, version = imported("numpy", "numpy")
+    numpy, version = import_with_version("numpy", "numpy")
     product = numpy.ones((4, 4), numpy.float32) @ numpy.ones((4, 4), numpy.float32)
     if product[0, 0] != 4:
         raise ArithmeticError(f"numpy multiplies matrices of ones to {product[0, 0]}")
@@ -50,7 +50,7 @@ def _sample() -> str:
 
 
 def _kernels() -> str:
-    _, version = imported("numba", "numba")
+    _, version = import_with_version("numba", "numba")
     import numpy as np
 
     from imavatar_deploy.rendering.rasteriser import Rasteriser
@@ -72,7 +72,7 @@ def _draw(rasteriser: Any, vertices: Any) -> int:
 
 
 def _onnxruntime() -> str:
-    runtime, _ = imported("onnxruntime", "onnxruntime")
+    runtime, _ = import_with_version("onnxruntime", "onnxruntime")
     builds = [
         name for name in ("onnxruntime", "onnxruntime-gpu") if "unknown" not in version_of(name)
     ]
@@ -97,7 +97,7 @@ def _onnxruntime() -> str:
 
 
 def _opencv() -> str:
-    cv2, version = imported("cv2", "opencv-python-headless")
+    cv2, version = import_with_version("cv2", "opencv-python-headless")
     import numpy as np
 
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -108,7 +108,7 @@ def _opencv() -> str:
 
 
 def _video() -> str:
-    _, version = imported("av", "av")
+    _, version = import_with_version("av", "av")
     import numpy as np
 
     from ..sinks.sink import Stream

@@ -11,7 +11,7 @@ from imavatar_deploy.trt.driver import probe_driver
 from imavatar_deploy.trt.flavours import FLAVOURS, Flavour
 
 from .probe import AbsentError, Probe
-from .probes_core import imported, version_of
+from .probes_core import import_with_version, version_of
 
 INSTALL_DRIVER = "install NVIDIA's driver; nvidia-smi must list a GPU"
 
@@ -26,7 +26,7 @@ def _driver() -> str:
 
 
 def _cuda_provider() -> str:
-    runtime, _ = imported("onnxruntime", "onnxruntime-gpu")
+    runtime, _ = import_with_version("onnxruntime", "onnxruntime-gpu")
     if "CUDAExecutionProvider" not in runtime.get_available_providers():
         raise AbsentError("this onnxruntime is a CPU build")
     _driver()
@@ -35,7 +35,7 @@ def _cuda_provider() -> str:
 
 
 def _flavour(flavour: Flavour) -> str:
-    library, _ = imported(flavour.module, flavour.package)
+    library, _ = import_with_version(flavour.module, flavour.package)
     version = f"{flavour.package} {library.__version__}"
     try:
         driver = probe_driver()
@@ -65,7 +65,7 @@ def _tensorrt() -> str:
 
 
 def _cuda_memory() -> str:
-    runtime, version = imported("cuda.bindings.runtime", "cuda-bindings")
+    runtime, version = import_with_version("cuda.bindings.runtime", "cuda-bindings")
     _driver()
     error, count = runtime.cudaGetDeviceCount()
     if int(error):
@@ -74,17 +74,17 @@ def _cuda_memory() -> str:
 
 
 def _warp() -> str:
-    _, version = imported("warp", "warp-lang")
-    imported("onnx", "onnx")
-    on_cpu = f"{version}, {_pixels_drawn('warp')} pixels of the sample drawn on the CPU"
+    _, version = import_with_version("warp", "warp-lang")
+    import_with_version("onnx", "onnx")
+    on_cpu = f"{version}, {_count_pixels('warp')} pixels of the sample drawn on the CPU"
     try:
         probe_driver()
     except MissingDependencyError as error:
         return f"{on_cpu}; on a GPU: {str(error).partition(';')[0]}"
-    return f"{on_cpu}, {_pixels_drawn('cuda')} on the GPU"
+    return f"{on_cpu}, {_count_pixels('cuda')} on the GPU"
 
 
-def _pixels_drawn(backend: str) -> int:
+def _count_pixels(backend: str) -> int:
     import numpy as np
 
     from ..player import Player

@@ -10,11 +10,11 @@ from typing import Any
 from imavatar_deploy.errors import MissingDependencyError
 
 from .probe import AbsentError, Probe
-from .probes_core import imported
+from .probes_core import import_with_version
 
 
 def _torch() -> str:
-    torch, version = imported("torch", "torch")
+    torch, version = import_with_version("torch", "torch")
     torch.set_num_threads(1)
     layer = torch.nn.Linear(3, 3)
     layer(torch.ones(2, 3)).sum().backward()
@@ -24,8 +24,8 @@ def _torch() -> str:
 
 
 def _onnx() -> str:
-    onnx, version = imported("onnx", "onnx")
-    _, script = imported("onnxscript", "onnxscript")
+    onnx, version = import_with_version("onnx", "onnx")
+    _, script = import_with_version("onnxscript", "onnxscript")
     from imavatar_deploy.avatar_io import SAMPLE
 
     onnx.checker.check_model(onnx.load(str(SAMPLE / "texture.onnx")))
@@ -33,8 +33,8 @@ def _onnx() -> str:
 
 
 def _mesh() -> str:
-    igl, version = imported("igl", "libigl")
-    measure, image = imported("skimage.measure", "scikit-image")
+    igl, version = import_with_version("igl", "libigl")
+    measure, image = import_with_version("skimage.measure", "scikit-image")
     import numpy as np
 
     grid = np.linalg.norm(np.mgrid[-1:1:8j, -1:1:8j, -1:1:8j], axis=0) - 0.7
@@ -44,26 +44,26 @@ def _mesh() -> str:
 
 
 def _tensorboard() -> str:
-    writer, version = imported("tensorboard.summary", "tensorboard")
+    writer, version = import_with_version("tensorboard.summary", "tensorboard")
     return f"{version}, {writer.Writer.__name__} ready"
 
 
 def _gltf() -> str:
-    library, version = imported("pygltflib", "pygltflib")
-    _, atlas = imported("xatlas", "xatlas")
+    library, version = import_with_version("pygltflib", "pygltflib")
+    _, atlas = import_with_version("xatlas", "xatlas")
     document = library.GLTF2(scene=0, scenes=[library.Scene(nodes=[])])
     return f"{version}, {atlas}, a document of {len(document.to_json())} characters"
 
 
 def _usd() -> str:
-    usd, version = imported("pxr.Usd", "usd-core")
+    usd, version = import_with_version("pxr.Usd", "usd-core")
     stage = usd.Stage.CreateInMemory()
     stage.DefinePrim("/Head", "Mesh")
     return f"{version}, a stage of {len(stage.ExportToString())} characters"
 
 
 def _alembic() -> str:
-    alembic, version = imported("alembic3d", "alembic3d")
+    alembic, version = import_with_version("alembic3d", "alembic3d")
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "head.abc")
         _write_archive(alembic, path)
@@ -77,29 +77,29 @@ def _write_archive(alembic: Any, path: str) -> None:
 
 
 def _ray() -> str:
-    ray, version = imported("ray", "ray")
+    ray, version = import_with_version("ray", "ray")
     return f"{version}, {'joined to a cluster' if ray.is_initialized() else 'no cluster joined'}"
 
 
 def _fabric() -> str:
-    fabric, version = imported("lightning_fabric", "lightning-fabric")
+    fabric, version = import_with_version("lightning_fabric", "lightning-fabric")
     return f"{version}, on {fabric.Fabric(accelerator='cpu', devices=1).device}"
 
 
 def _osc() -> str:
-    builder, version = imported("pythonosc.osc_message_builder", "python-osc")
+    builder, version = import_with_version("pythonosc.osc_message_builder", "python-osc")
     message = builder.OscMessageBuilder(address="/VMC/Ext/OK")
     message.add_arg(1)
     return f"{version}, a message of {len(message.build().dgram)} bytes"
 
 
 def _mediapipe() -> str:
-    _, version = imported("mediapipe", "mediapipe")
+    _, version = import_with_version("mediapipe", "mediapipe")
     return f"{version}, for a face_landmarker.task of yours"
 
 
 def _window() -> str:
-    _, version = imported("cv2", "opencv-python")
+    _, version = import_with_version("cv2", "opencv-python")
     from ..sinks.window import check_windows
 
     try:
@@ -110,7 +110,7 @@ def _window() -> str:
 
 
 def _virtual_camera() -> str:
-    library, version = imported("pyvirtualcam", "pyvirtualcam")
+    library, version = import_with_version("pyvirtualcam", "pyvirtualcam")
     try:
         with library.Camera(width=64, height=64, fps=20) as camera:
             return f"{version}, {camera.device} opened"

@@ -1,4 +1,4 @@
-"""The Python API of live motion: `listen` for a loop of one's own, `run_live` for a callback."""
+"""The Python API of live motion: `listen` for the caller's loop, `run_live` for a callback."""
 
 from __future__ import annotations
 

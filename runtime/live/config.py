@@ -19,7 +19,7 @@ from ..sources.observation import WEIGHTS
 from .drivers import Alter, LiveDriver, TrackDriver
 from .motion.calibration import read_neutral
 from .motion.face_state import face_of
-from .motion.pipeline import MotionPipeline, adjusted
+from .motion.pipeline import MotionPipeline, adjust
 from .motion.playback import Smoothing
 from .motion.settings import MotionSettings, read_adjustment
 
@@ -33,7 +33,8 @@ class LiveConfig:
     smoothing: Smoothing | None = field(default_factory=Smoothing)
     """The One-Euro filter; None: none."""
     dropout: str = "relax"
-    """What is shown while no packets come, a row of `motion.DROPOUTS`."""
+    """What is shown while no packets arrive: a row of `motion.DROPOUTS`, the table of
+    `--on-loss`."""
     head: str = "on"
     """What the head's rotation does, a row of `motion.HEADS`."""
     calibrate: float | None = None
@@ -146,8 +147,8 @@ class LiveConfig:
         def alter(
             expression: Float32[Array, " n"], pose: Float32[Array, "15"]
         ) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
-            own = adjusted(face_of(*retarget(expression, pose)), settings, settings.neutral)
-            limited = settings.adjustment.limited(own.expression, own.pose())
+            own = adjust(face_of(*retarget(expression, pose)), settings, settings.neutral)
+            limited = settings.adjustment.apply_limits(own.expression, own.pose())
             return limited[0].astype(np.float32), limited[1].astype(np.float32)
 
         return alter

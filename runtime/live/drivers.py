@@ -35,8 +35,7 @@ class DriverState(NamedTuple):
     """Time of capture on the clock of the ticks; None for the neutral face before the first one."""
     camera: Camera | None = None
     fresh: bool = True
-    """Whether it follows the source; False where the face is held or relaxing for want of
-    packets."""
+    """Whether it follows the source; False where the face is held or relaxing in a dropout."""
 
 
 NEUTRAL_STATE = DriverState(
@@ -45,7 +44,7 @@ NEUTRAL_STATE = DriverState(
 """The neutral face, shown until the first observation arrives."""
 
 
-FRESH = ("live", "predicted")
+FRESH_STATES = ("live", "predicted")
 """States of a `MotionSample` that follow the source."""
 
 
@@ -83,7 +82,7 @@ class LiveDriver(_DeprecatedLook):
     Args:
         source: the open stream.
         motion: the pipeline that its observations go through.
-        unsupported: for each vocabulary that cannot be shown, the error that says why.
+        unsupported: for each vocabulary that cannot be shown, the error with the reason.
         notes: lines for the user before the run.
     """
 
@@ -100,8 +99,7 @@ class LiveDriver(_DeprecatedLook):
         self.refusal = ""
         """Why packets of another head model are not shown, once some have come."""
         self.states: Counter[str] = Counter()
-        """Number of faces that were `live`, and `predicted`, `held` or `relaxing` for want of
-        packets."""
+        """Number of faces in each state: `live`, `predicted`, `held` or `relaxing`."""
         self.inbox = source.inbox
         self.taken = 0
         """Observations taken out of the inbox, whether or not they can be shown."""
@@ -128,7 +126,7 @@ class LiveDriver(_DeprecatedLook):
             return NEUTRAL_STATE
         self.states[sample.state] += 1
         return DriverState(
-            sample.expression, sample.pose, sample.captured, fresh=sample.state in FRESH
+            sample.expression, sample.pose, sample.captured, fresh=sample.state in FRESH_STATES
         )
 
     def wait(self, seconds: float) -> None:

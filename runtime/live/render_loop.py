@@ -83,10 +83,10 @@ class AtOnce:
 
 # Latencies: percentiles of any number of durations in constant memory
 
-BIN = 1e-4
+BIN_SECONDS = 1e-4
 """Width of a bin, seconds; percentiles are rounded up to it."""
 
-BINS = 50_000
+BIN_COUNT = 50_000
 """Number of bins, up to five seconds; the last one counts longer durations."""
 
 
@@ -94,11 +94,11 @@ class Latencies:
     """A histogram of durations."""
 
     def __init__(self) -> None:
-        self._bins = np.zeros(BINS + 1, dtype=np.int64)
+        self._bins = np.zeros(BIN_COUNT + 1, dtype=np.int64)
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
-        self._bins[min(max(int(seconds / BIN), 0), BINS)] += 1
+        self._bins[min(max(int(seconds / BIN_SECONDS), 0), BIN_COUNT)] += 1
 
     def __len__(self) -> int:
         return int(self._bins.sum())
@@ -112,7 +112,7 @@ class Latencies:
             return 0.0
         rank = max(1, int(np.ceil(q / 100 * len(self))))
         place = int(np.searchsorted(np.cumsum(self._bins), rank))
-        return (place + 1) * BIN if place < BINS else math.inf
+        return (place + 1) * BIN_SECONDS if place < BIN_COUNT else math.inf
 
     def __str__(self) -> str:
         if not len(self):
@@ -122,12 +122,16 @@ class Latencies:
 
 def milliseconds(seconds: float) -> str:
     """`16.7 ms`; a duration beyond the bins is `over 5000 ms`."""
-    return f"{1e3 * seconds:.1f} ms" if seconds < math.inf else f"over {1e3 * BIN * BINS:.0f} ms"
+    return (
+        f"{1e3 * seconds:.1f} ms"
+        if seconds < math.inf
+        else f"over {1e3 * BIN_SECONDS * BIN_COUNT:.0f} ms"
+    )
 
 
 # Drawing
 
-EARLY = 1e-6
+DURATION_TOLERANCE = 1e-6
 """Seconds of tolerance, so that rounding does not add a frame to a duration."""
 
 
@@ -139,7 +143,7 @@ class FrameCounts:
     faceless: int = 0
     """Frames drawn before the first face arrived."""
     waiting: int = 0
-    """Frames of a face that is held or at rest for want of packets; they have no latency."""
+    """Frames of a face that is held or relaxing in a dropout; they have no latency."""
     latency: Latencies = field(default_factory=Latencies)
     """In real time from capture to the finished image, else of drawing alone."""
 
@@ -215,7 +219,9 @@ def run_loop(
     for tick, now in ticker.ticks():
         if start is None:
             start = last = now
-        if controls.stopped or (duration is not None and now - start > duration - EARLY):
+        if controls.stopped or (
+            duration is not None and now - start > duration - DURATION_TOLERANCE
+        ):
             return
         before = time.monotonic()
         if controls.paused:

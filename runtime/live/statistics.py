@@ -16,14 +16,14 @@ from .drivers import LiveDriver, TrackDriver
 from .render_loop import AtOnce, FrameCounts, RealTime
 from .sink_thread import SinkThread
 
-EVERY = 1.0
+REPORT_SECONDS = 1.0
 """Seconds between two lines of `--stats`."""
 
-MANY_PREDICTED = 0.2
+PREDICTED_SHARE = 0.2
 """Share of predicted frames from which the report suggests a longer latency."""
 
-SILENCE = 3.0
-"""Seconds without a face after which a line on stderr says so."""
+NO_FACE_SECONDS = 3.0
+"""Seconds without a face after which a line on stderr reports it."""
 
 
 @dataclass
@@ -44,8 +44,8 @@ class Statistics:
 
     @property
     def packets(self) -> dict[str, int]:
-        """Number of packets by their fate, `received` first; empty for a recording."""
-        # a copy at once: other threads count on
+        """The counts of the inbox, see `Inbox`, `received` first; empty for a recording."""
+        # copied first, because other threads go on counting
         counts = dict(self.source.inbox.counts) if self.source else {}
         order = sorted(counts, key=lambda name: (name != "received", name))
         return {name: counts[name] for name in order if counts[name]}
@@ -72,7 +72,8 @@ class Statistics:
     def faceless(self) -> bool:
         """Whether a stream has shown no face for longer than it takes to begin."""
         waiting = (
-            self.frames.drawn == self.frames.faceless and time.monotonic() - self.began > SILENCE
+            self.frames.drawn == self.frames.faceless
+            and time.monotonic() - self.began > NO_FACE_SECONDS
         )
         return self.source is not None and waiting
 
@@ -109,7 +110,7 @@ class Statistics:
         hint = (
             f"; {predicted:.0%} predicted before their packets came: --latency 100ms waits for them"
         )
-        hint = hint if predicted > MANY_PREDICTED else ""
+        hint = hint if predicted > PREDICTED_SHARE else ""
         return f"; {self.driver.motion.latency_note}{hint}"
 
     def report(self) -> list[str]:
@@ -143,7 +144,7 @@ def reporting(statistics: Statistics, *, every_second: bool) -> Iterator[None]:
 
     def watch() -> None:
         warned = False
-        while not over.wait(EVERY):
+        while not over.wait(REPORT_SECONDS):
             if not warned and statistics.faceless():
                 warned = True
                 tell(f"no face yet; {statistics.source_line()}")

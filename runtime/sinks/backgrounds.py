@@ -12,11 +12,11 @@ from .sink import Image, Stream
 RgbImage = UInt8[Array, "H W 3"]
 """An opaque image."""
 
-SQUARE = 16
+SQUARE_SIDE = 16
 """Side of a square of the chequered background, pixels; the usual sign of transparency."""
 
-LIGHT = 225
-DARK = 190
+LIGHT_GREY = 225
+DARK_GREY = 190
 """Grey levels of the squares."""
 
 
@@ -28,8 +28,8 @@ def white(stream: Stream) -> RgbImage:
 def chequered(stream: Stream) -> RgbImage:
     """Background `[H, W, 3]` of light and darker grey squares."""
     row, column = np.ogrid[: stream.height, : stream.width]
-    even = (row // SQUARE + column // SQUARE) % 2 == 0
-    return np.repeat(np.where(even, LIGHT, DARK).astype(np.uint8)[..., None], 3, axis=2)
+    even = (row // SQUARE_SIDE + column // SQUARE_SIDE) % 2 == 0
+    return np.repeat(np.where(even, LIGHT_GREY, DARK_GREY).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def over(image: Image, background: RgbImage) -> RgbImage:

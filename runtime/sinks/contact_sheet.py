@@ -15,14 +15,18 @@ from imavatar_deploy.progress import human_bytes
 from .images import write_png
 from .sink import Image, Sink, SinkFormat, Stream
 
-COLUMNS = 6
-TILES = 24
-SIDE = 256
+TILE_COLUMNS = 6
+"""Tiles in a row."""
+
+TILE_COUNT = 24
+"""Largest number of tiles."""
+
+TILE_SIDE = 256
 """Pixels of a tile's longer side."""
 
 
 class Sampler:
-    """Keeps at most 2 TILES evenly spaced frames of a run of unknown length."""
+    """Keeps at most 2 `TILE_COUNT` evenly spaced frames of a run of unknown length."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -33,18 +37,20 @@ class Sampler:
         """Keep every `step`-th frame; drop every second of them once they are too many."""
         if self._count % self._step == 0:
             self._tiles.append(_tile(image))
-        if len(self._tiles) > 2 * TILES:
+        if len(self._tiles) > 2 * TILE_COUNT:
             self._tiles = self._tiles[::2]
             self._step *= 2
         self._count += 1
 
     def sheet(self) -> Image:
-        """At most TILES frames in rows of COLUMNS; a place without a frame is transparent."""
+        """At most `TILE_COUNT` frames in rows of `TILE_COLUMNS`; empty places are transparent."""
         chosen = (
-            np.linspace(0, len(self._tiles) - 1, min(TILES, len(self._tiles))).round().astype(int)
+            np.linspace(0, len(self._tiles) - 1, min(TILE_COUNT, len(self._tiles)))
+            .round()
+            .astype(int)
         )
         height, width = self._tiles[0].shape[:2]
-        columns = min(COLUMNS, len(chosen))
+        columns = min(TILE_COLUMNS, len(chosen))
         sheet = np.zeros((-(-len(chosen) // columns) * height, columns * width, 4), dtype=np.uint8)
         for place, index in enumerate(chosen):
             row, column = divmod(place, columns)
@@ -55,11 +61,11 @@ class Sampler:
 
 
 def _tile(image: Image) -> Image:
-    """A frame scaled to fit into SIDE.
+    """A frame scaled to fit into `TILE_SIDE`.
 
     Transparent pixels are black, so averages weigh colours by their alpha.
     """
-    scale = min(1.0, SIDE / max(image.shape[:2]))
+    scale = min(1.0, TILE_SIDE / max(image.shape[:2]))
     size = [max(1, round(scale * side)) for side in image.shape[1::-1]]
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     small[..., :3] *= 255 / np.maximum(small[..., 3:], 1)
@@ -85,7 +91,7 @@ def _matches(target: str) -> bool:
 FORMAT = SinkFormat(
     name="contact_sheet",
     pattern="sheet.png",
-    description=f"{TILES} frames of the run side by side",
+    description=f"{TILE_COUNT} frames of the run side by side",
     matches=_matches,
     open=_open,
 )

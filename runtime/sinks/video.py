@@ -18,7 +18,7 @@ from imavatar_deploy.progress import human_bytes
 from .backgrounds import RgbImage, over, white
 from .sink import Image, Sink, SinkFormat, Stream
 
-QUALITY = {"crf": "18", "preset": "medium"}
+X264_OPTIONS = {"crf": "18", "preset": "medium"}
 """x264's constant rate factor 18 is commonly called visually lossless."""
 
 BT709 = 1
@@ -66,7 +66,7 @@ def _container(target: str, partial: Path) -> Iterator[Any]:
 
 def _add_video(container: Any, stream: Stream) -> Any:
     video = container.add_stream(
-        "libx264", rate=Fraction(stream.fps).limit_denominator(1001), options=QUALITY
+        "libx264", rate=Fraction(stream.fps).limit_denominator(1001), options=X264_OPTIONS
     )
     video.width = stream.width
     video.height = stream.height

@@ -12,7 +12,7 @@ from imavatar_deploy.optional import require
 from .backgrounds import over, white
 from .sink import Image, Sink, SinkFormat, Stream
 
-DEVICES = (
+REMEDIES = (
     "on Linux install v4l2loopback-dkms and run `sudo modprobe v4l2loopback`; on Windows and macOS "
     "install OBS Studio and start its virtual camera once"
 )
@@ -48,7 +48,7 @@ def _camera(device: str | None, stream: Stream) -> Any:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise MissingDependencyError(
-            f"no virtual camera could be opened ({reason}): {DEVICES}"
+            f"no virtual camera could be opened ({reason}): {REMEDIES}"
         ) from error
 
 

@@ -16,17 +16,20 @@ from imavatar_deploy.errors import MissingDependencyError
 from .backgrounds import chequered, over
 from .sink import Controls, Image, Sink, SinkFormat, Stream
 
-# The display: checked before OpenCV ends the process for want of one
+# The display: checked first, because OpenCV ends the process where there is none
 
-NAME = "imavatar"
+WINDOW_NAME = "imavatar"
 """OpenCV's name of the window."""
 
-INSTEAD = "or use --sink http://127.0.0.1:8080 and a browser"
+ALTERNATIVE = "or use --sink http://127.0.0.1:8080 and a browser"
 
-PATIENCE = 20.0
+DISPLAY_SECONDS = 20.0
 """Longest answer of a display, seconds; a usual one takes half a second."""
 
-PROBE = f"import sys; sys.path[:] = filter(None, sys.path); import cv2; cv2.namedWindow({NAME!r})"
+PROBE = (
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    f"import cv2; cv2.namedWindow({WINDOW_NAME!r})"
+)
 """Opens a window. The empty path goes, so that a file cv2.py in the working folder is not
 imported."""
 
@@ -40,12 +43,12 @@ def check_windows() -> None:
     if not cv2.currentUIFramework():
         raise MissingDependencyError(
             "this OpenCV was built without windows: pip uninstall opencv-python-headless, then "
-            f"pip install opencv-python, {INSTEAD}"
+            f"pip install opencv-python, {ALTERNATIVE}"
         )
     if sys.platform.startswith("linux") and not _display_answers():
         raise MissingDependencyError(
             "no window can be opened on the display "
-            f"(DISPLAY is {os.environ.get('DISPLAY', '')!r}): log in to a desktop, {INSTEAD}"
+            f"(DISPLAY is {os.environ.get('DISPLAY', '')!r}): log in to a desktop, {ALTERNATIVE}"
         )
 
 
@@ -53,7 +56,7 @@ def _display_answers() -> bool:
     """Whether a process that opens a window survives: without a display Qt ends it, and GTK may."""
     try:
         return not subprocess.run(
-            [sys.executable, "-c", PROBE], capture_output=True, timeout=PATIENCE, check=False
+            [sys.executable, "-c", PROBE], capture_output=True, timeout=DISPLAY_SECONDS, check=False
         ).returncode
     except (OSError, subprocess.TimeoutExpired):
         return False
@@ -61,12 +64,12 @@ def _display_answers() -> bool:
 
 # Keys and mouse
 
-HELP = "drag: turn, {zoom}: zoom, space: pause, r: front, c: calibrate, q: end"
+KEYS_HELP = "drag: turn, {zoom}: zoom, space: pause, r: front, c: calibrate, q: end"
 
-TURN = np.pi
+DRAG_ANGLE = np.pi
 """Angle of a drag over the whole width, radians."""
 
-STEP = 1.1
+ZOOM_FACTOR = 1.1
 """Zoom factor of one key, and of one notch of the wheel."""
 
 QT = "QT"
@@ -87,11 +90,11 @@ def _stop(controls: Controls) -> None:
 
 
 def _nearer(controls: Controls) -> None:
-    controls.zoom_by(STEP)
+    controls.zoom_by(ZOOM_FACTOR)
 
 
 def _farther(controls: Controls) -> None:
-    controls.zoom_by(1 / STEP)
+    controls.zoom_by(1 / ZOOM_FACTOR)
 
 
 ESCAPE = "\x1b"
@@ -119,16 +122,18 @@ class Window:
         self._was_visible = False
         self.count = 0
         """Frames shown."""
-        cv2.namedWindow(NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        cv2.resizeWindow(NAME, stream.width, stream.height)
-        cv2.setWindowTitle(NAME, f"{NAME} - {help_here()}")
-        cv2.setMouseCallback(NAME, self.mouse)
+        cv2.namedWindow(
+            WINDOW_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+        )
+        cv2.resizeWindow(WINDOW_NAME, stream.width, stream.height)
+        cv2.setWindowTitle(WINDOW_NAME, f"{WINDOW_NAME} - {help_here()}")
+        cv2.setMouseCallback(WINDOW_NAME, self.mouse)
 
     def write(self, image: Image) -> None:
         """Show an image and process keys and mouse; a window once closed stays closed."""
         if self._controls.stopped:
             return
-        cv2.imshow(NAME, cv2.cvtColor(over(image, self._background), cv2.COLOR_RGB2BGR))
+        cv2.imshow(WINDOW_NAME, cv2.cvtColor(over(image, self._background), cv2.COLOR_RGB2BGR))
         self.count += 1
         self.key(cv2.pollKey())
         visible = _is_visible()
@@ -151,18 +156,20 @@ class Window:
             self._dragged_from = x, y
         elif event == cv2.EVENT_MOUSEMOVE and self._dragged_from is not None:
             (left, top), self._dragged_from = self._dragged_from, (x, y)
-            self._controls.orbit((left - x) * TURN / self._width, (y - top) * TURN / self._width)
+            self._controls.orbit(
+                (left - x) * DRAG_ANGLE / self._width, (y - top) * DRAG_ANGLE / self._width
+            )
 
     def close(self) -> None:
         """Close the window, unless the user has."""
         with suppress(cv2.error):
-            cv2.destroyWindow(NAME)
+            cv2.destroyWindow(WINDOW_NAME)
             cv2.pollKey()
 
 
 def help_here() -> str:
     """The functions of keys and mouse in one line."""
-    return HELP.format(zoom="+ -" if _has_own_wheel() else "wheel or + -")
+    return KEYS_HELP.format(zoom="+ -" if _has_own_wheel() else "wheel or + -")
 
 
 def _has_own_wheel() -> bool:
@@ -171,7 +178,7 @@ def _has_own_wheel() -> bool:
 
 def _is_visible() -> bool:
     try:
-        return bool(cv2.getWindowProperty(NAME, cv2.WND_PROP_VISIBLE) >= 1)
+        return bool(cv2.getWindowProperty(WINDOW_NAME, cv2.WND_PROP_VISIBLE) >= 1)
     except cv2.error:
         return False
 

@@ -26,10 +26,10 @@ from .observation import Observation
 Vector = Float64[Array, "3"]
 """Axis-angle, radians."""
 
-SHORTEST = 1e-6
+SHORTEST_LENGTH = 1e-6
 """Length below which a quaternion or a direction is degenerate."""
 
-PLACE: Mapping[str, int] = {name: place for place, name in enumerate(ARKIT_NAMES)}
+SHAPE_INDEX: Mapping[str, int] = {name: place for place, name in enumerate(ARKIT_NAMES)}
 """Index of each shape in an observation's weights."""
 
 
@@ -82,14 +82,14 @@ def of_quaternion(x: float, y: float, z: float, w: float) -> Vector:
     quaternion = np.array([x, y, z, w])
     ensure_finite("a quaternion", quaternion)
     length = math.hypot(*quaternion)
-    if not SHORTEST < length < math.inf:
+    if not SHORTEST_LENGTH < length < math.inf:
         raise InputError(
             f"a rotation must be a quaternion of length 1, got one of length {length:g}"
         )
     return axis_angles(np.roll(quaternion, 1)[None] / length)
 
 
-def chained(*vectors: Vector) -> Vector:
+def chain(*vectors: Vector) -> Vector:
     """Axis-angle of the last bone relative to the root, given those from the root outwards."""
     matrix = np.eye(3)
     for vector in vectors:
@@ -107,7 +107,7 @@ def towards(direction: Sequence[float]) -> Vector:
     """
     x, y, z = direction
     ensure_finite("a direction of gaze", np.array([x, y, z]))
-    if math.hypot(x, y, z) < SHORTEST:
+    if math.hypot(x, y, z) < SHORTEST_LENGTH:
         return no_rotation()
     return of_angles(math.atan2(x, z), math.atan2(-y, math.hypot(x, z)), 0.0)
 

@@ -27,7 +27,7 @@ from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 
-from .arkit import PLACE, arkit_observation, of_matrix
+from .arkit import SHAPE_INDEX, arkit_observation, of_matrix
 from .observation import Observation
 
 Picture = UInt8[Array, "H W 3"]
@@ -55,13 +55,13 @@ def observation_of(
     ensure_shape("MediaPipe's face matrix", matrix, (4, 4))
     scores = {str(category.category_name): category.score for category in categories}
     weights = np.zeros(len(ARKIT_NAMES))
-    named = [name for name in scores if name in PLACE]
+    named = [name for name in scores if name in SHAPE_INDEX]
     if not named:
         raise InputError(
             "the face model has no ARKit shapes: use a face_landmarker.task with blendshapes"
         )
     for name in named:
-        weights[PLACE[name]] = np.nan if scores[name] is None else scores[name]
+        weights[SHAPE_INDEX[name]] = np.nan if scores[name] is None else scores[name]
     rotation = np.asarray(matrix, dtype=np.float64)[:3, :3]
     return arkit_observation(weights, of_matrix(rotation), time=time)
 

@@ -29,7 +29,7 @@ from math import radians
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from .arkit import PLACE, Vector, arkit_observation, no_rotation, of_angles
+from .arkit import SHAPE_INDEX, Vector, arkit_observation, no_rotation, of_angles
 from .observation import Observation
 from .source import Parser, Protocol
 
@@ -83,8 +83,8 @@ class _PhoneParser:
             return self._bone(name.lstrip("=").strip(), values)
         name, _, value = block.partition("&" if "&" in block else "-")
         name = _shape(name.strip())
-        if name in PLACE:
-            self._weights[PLACE[name]] = _numbers(value, 1)[0] / 100
+        if name in SHAPE_INDEX:
+            self._weights[SHAPE_INDEX[name]] = _numbers(value, 1)[0] / 100
             return "shape"
         return "no face" if name == TRACKING and value.strip() == "0" else ""
 

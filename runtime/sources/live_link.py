@@ -39,9 +39,9 @@ from .source import Parser, Protocol
 
 VERSION = 6
 LENGTH = struct.Struct(">i")
-FRAME = struct.Struct(">ifii")
+FRAME_TIME = struct.Struct(">ifii")
 COUNT = len(ARKIT_NAMES) + 9
-FACE = struct.Struct(f">B{COUNT}f")
+FACE_VALUES = struct.Struct(f">B{COUNT}f")
 
 MOST_BYTES = 774
 """Unreal's MAX_BLEND_SHAPE_PACKET_SIZE with names of one byte a letter."""
@@ -85,13 +85,13 @@ def parse(packet: bytes) -> list[Observation]:
         )
     head = _after_text(packet, _after_text(packet, 1))
     rest = len(packet) - head
-    if rest in (0, FRAME.size):
+    if rest in (0, FRAME_TIME.size):
         return []
-    if rest != FRAME.size + FACE.size or packet[head + FRAME.size] != COUNT:
+    if rest != FRAME_TIME.size + FACE_VALUES.size or packet[head + FRAME_TIME.size] != COUNT:
         raise InputError(
             f"a Live Link Face packet must hold {COUNT} values after its names, got {rest} bytes"
         )
-    values = FACE.unpack_from(packet, head + FRAME.size)[1:]
+    values = FACE_VALUES.unpack_from(packet, head + FRAME_TIME.size)[1:]
     weights = values[: len(ARKIT_NAMES)]
     turns = values[len(ARKIT_NAMES) :]
     return [
@@ -100,7 +100,7 @@ def parse(packet: bytes) -> list[Observation]:
             _turn(*turns[:3]),
             _turn(*turns[3:6]),
             _turn(*turns[6:]),
-            _seconds(*FRAME.unpack_from(packet, head)),
+            _seconds(*FRAME_TIME.unpack_from(packet, head)),
         )
     ]
 

@@ -19,8 +19,8 @@ from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 WEIGHTS = {ARKIT: len(ARKIT_NAMES)} | dict.fromkeys(EDITIONS, EXPRESSION_SIZE)
 """Number of weights of each vocabulary."""
 
-ROOM = 256
-"""Observations that an inbox holds: four seconds at 60 a second."""
+INBOX_CAPACITY = 256
+"""Largest number of observations in an inbox: four seconds at 60 a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +72,30 @@ class Inbox:
     A source's thread fills it and the render loop empties it. When it is full, the oldest
     observation is discarded.
 
-    `counts` has every fate of a packet: `received` (well-formed), `lost` (by sequence numbers),
-    `malformed`, `empty` (no face in it), `repeated`, `foreign` (of another sender), `overflowed`,
-    `early` (before the first frame could be drawn), and those that `MotionPipeline` adds.
+    `counts` has a number for each of these names. The same name may be counted in several places:
+
+        received      observations passed to `put`
+        overflowed    observations discarded because the inbox was full
+        early         observations that arrived before the first frame was drawn (`warm_up`)
+        empty         packets without a complete face (`Reception`), images without one (the webcam)
+        lost          sequence numbers that never arrived (`Reception`)
+        malformed     packets refused by the parser (`Reception`) or too long (`Receiver`), and
+                      observations whose values are out of range (`MotionPipeline`)
+        foreign       packets of another sender (`Reception`) or of another host than the greeted
+                      tracker's (`Receiver`), and observations of another head model
+                      (`MotionPipeline`)
+        repeated      duplicate packets by their sequence number (`Reception`), and observations of
+                      the same time as a buffered one (`MotionPipeline`)
+        late          observations off the sender's clock, and those older than the displayed face
+                      (both `MotionPipeline`)
+        unchanged     duplicates of the face before (`MotionPipeline`)
+        limited, untimed, restarted
+                      observations that are used, see `MotionPipeline`
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[Arrival] = deque(maxlen=ROOM)
+        self._waiting: deque[Arrival] = deque(maxlen=INBOX_CAPACITY)
         self.counts: Counter[str] = Counter()
         self.ended = threading.Event()
         """Set when the source has ended."""
@@ -90,13 +106,13 @@ class Inbox:
         """Add an observation; `arrived` is the present time when left out."""
         with self._lock:
             self.counts["received"] += 1
-            self.counts["overflowed"] += len(self._waiting) == ROOM
+            self.counts["overflowed"] += len(self._waiting) == INBOX_CAPACITY
             self._waiting.append(Arrival(observation, monotonic() if arrived is None else arrived))
 
-    def count(self, fate: str, number: int = 1) -> None:
-        """Count packets that are no observation."""
+    def count(self, reason: str, number: int = 1) -> None:
+        """Add to the count of packets that are not used for a reason, a key of `counts`."""
         with self._lock:
-            self.counts[fate] += number
+            self.counts[reason] += number
 
     def take(self) -> list[Arrival]:
         """Return everything since the last call, in order of arrival."""

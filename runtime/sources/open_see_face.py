@@ -37,7 +37,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
 from .arkit import (
-    PLACE,
+    SHAPE_INDEX,
     Vector,
     arkit_observation,
     matrix_of,
@@ -65,7 +65,7 @@ LANDMARKS = 66
 LEAST_CONFIDENCE = 0.4
 """Least mean confidence of the landmarks; the tracker's own first threshold for a face."""
 
-MOST_FACES = 36
+FACES_PER_DATAGRAM = 36
 """Number of faces that fit into a datagram."""
 
 BEFORE_CAMERA = np.array([[0.0, -1, 0], [-1, 0, 0], [0, 0, -1]])
@@ -116,10 +116,10 @@ def _gaze(points: Sequence[float], pupil: int) -> Vector:
 def _weights(eyes_open: Sequence[float], features: Sequence[float]) -> list[float]:
     weights = [0.0] * len(ARKIT_NAMES)
     right_open, left_open = eyes_open
-    weights[PLACE["eyeBlinkRight"]] = 1 - right_open
-    weights[PLACE["eyeBlinkLeft"]] = 1 - left_open
+    weights[SHAPE_INDEX["eyeBlinkRight"]] = 1 - right_open
+    weights[SHAPE_INDEX["eyeBlinkLeft"]] = 1 - left_open
     for name, places, sign in MEANING:
-        weights[PLACE[name]] = sign * sum(features[place] for place in places) / len(places)
+        weights[SHAPE_INDEX[name]] = sign * sum(features[place] for place in places) / len(places)
     return weights
 
 
@@ -171,7 +171,7 @@ PROTOCOL = Protocol(
     scheme="openseeface",
     description="OpenSeeFace on this or another computer (webcam)",
     port=11573,
-    most_bytes=MOST_FACES * FACE.size,
+    most_bytes=FACES_PER_DATAGRAM * FACE.size,
     fps=30.0,
     vocabulary=ARKIT,
     parser=_parser,

@@ -19,33 +19,34 @@ from imavatar_deploy.errors import InputError
 from .observation import Inbox
 from .source import Parser, Protocol
 
-SILENCE = 1.0
+SILENCE_SECONDS = 1.0
 """Seconds without a face after which another sender may take over."""
 
-MOST_SENDERS = 8
-"""Number of parsers kept while no sender is followed; of more senders, the latest."""
+PARSER_LIMIT = 8
+"""Largest number of parsers, one a sender, while no sender is followed; the least recently used is
+dropped."""
 
-WRAP = 2**32
+SEQUENCE_MODULUS = 2**32
 """Sequence numbers count modulo this."""
 
-WINDOW = 128
-"""Packets behind the newest whose arrival is remembered: two seconds at 60 a second."""
+HISTORY_PACKETS = 128
+"""Sequence numbers behind the newest in the window: two seconds at 60 packets a second."""
 
-RESTART = 8
-"""Old packets in a row that count up: the sender restarted. A network that duplicates makes
-fewer."""
+RESTART_RUN = 8
+"""Old packets in a row that count up, from which the sender has restarted. Duplicates by a network
+come in shorter runs."""
 
 
 class PacketHistory:
-    """Which sequence numbers have arrived: the newest, and a bit for each of `WINDOW` behind it.
+    """The sequence numbers that have arrived: the newest, and `HISTORY_PACKETS` bits behind it.
 
     States:
 
         empty      no number yet; the first one is new
         running    a number ahead of the newest is new and moves the window; a number inside the
                    window is new where its bit is not set; one behind it is old
-        restart    `RESTART` numbers in a row that are not ahead of the newest count up from behind:
-                   the window starts again at the last of them
+        restart    `RESTART_RUN` numbers in a row, none ahead of the newest, count up: the window
+                   starts again at the last of them
     """
 
     def __init__(self) -> None:
@@ -57,19 +58,21 @@ class PacketHistory:
         self._run = 0
 
     def is_new(self, number: int) -> bool:
-        """Record a number; return False where it came before, or is older than the window."""
+        """Record a number; return False for a duplicate and for a number older than the window."""
         if self._newest is None:
             return self._start(number)
-        step = _signed(number - self._newest)
+        step = _shortest_step(number - self._newest)
         if step > 0:
-            self.missing += min(step, WINDOW) - 1
-            self._received = (self._received << min(step, WINDOW) | 1) & ((1 << WINDOW) - 1)
+            self.missing += min(step, HISTORY_PACKETS) - 1
+            self._received = (self._received << min(step, HISTORY_PACKETS) | 1) & (
+                (1 << HISTORY_PACKETS) - 1
+            )
             self._newest = number
             self._run = 0
             return True
-        if self._restarted(number):
+        if self._is_restart(number):
             return self._start(number)
-        place = 1 << -step if -step < WINDOW else 0
+        place = 1 << -step if -step < HISTORY_PACKETS else 0
         new = bool(place and not self._received & place)
         self._received |= place
         self.missing -= new
@@ -81,25 +84,32 @@ class PacketHistory:
         self._run = 0
         return True
 
-    def _restarted(self, number: int) -> bool:
-        counts_up = 0 < _signed(number - self._behind) < WINDOW
+    def _is_restart(self, number: int) -> bool:
+        counts_up = 0 < _shortest_step(number - self._behind) < HISTORY_PACKETS
         self._behind = number
         self._run = self._run + 1 if counts_up else 1
-        return self._run >= RESTART
+        return self._run >= RESTART_RUN
 
 
-def _signed(difference: int) -> int:
+def _shortest_step(difference: int) -> int:
     """A difference of sequence numbers, the shorter way round."""
-    return (difference + WRAP // 2) % WRAP - WRAP // 2
+    return (difference + SEQUENCE_MODULUS // 2) % SEQUENCE_MODULUS - SEQUENCE_MODULUS // 2
 
 
 class Reception:
     """Accepts or counts the packets of one source; observations go to its inbox.
 
-    One sender is followed, whoever else sends: two trackers at once would shake the head between
-    two faces. States:
+    Counts of packets in `Inbox.counts`, all before retargeting:
 
-        silent       no face for `SILENCE` seconds, or none yet: packets of all senders are parsed,
+        foreign      of another sender than the followed one
+        malformed    refused by the protocol's parser
+        empty        without a complete face
+        repeated     duplicates by their sequence number, or older than the window
+        lost         sequence numbers that never arrived; a late arrival is subtracted again
+
+    Only one sender is followed at a time: with two, the head would jump between two faces. States:
+
+        silent       no face for `SILENCE_SECONDS`, or none yet: packets of all senders are parsed,
                      and the first sender with a face is followed
         following    packets of other senders are counted as `foreign` and not parsed
     """
@@ -114,7 +124,7 @@ class Reception:
 
     def add_packet(self, packet: bytes, sender: Hashable, now: float) -> None:
         """Process one packet of a sender, which arrived at `now` seconds."""
-        silent = now - self._last_face > SILENCE
+        silent = now - self._last_face > SILENCE_SECONDS
         if sender != self._followed and not silent:
             return self._inbox.count("foreign")
         try:
@@ -144,33 +154,33 @@ class Reception:
         if sender not in self._parsers:
             self._parsers[sender] = self._protocol.parser()
         self._parsers.move_to_end(sender)
-        while len(self._parsers) > MOST_SENDERS:
+        while len(self._parsers) > PARSER_LIMIT:
             self._parsers.popitem(last=False)
         return self._parsers[sender]
 
     def _follow(self, sender: Hashable) -> None:
-        """Follow a sender, and forget the numbers of before the silence."""
+        """Follow a sender, and discard the sequence numbers received before the silence."""
         self._followed = sender
         self._history = PacketHistory()
 
 
 # The thread
 
-GREET_EVERY = 3.0
+GREETING_SECONDS = 3.0
 """Seconds between greetings while no packets come from a tracker that must be greeted."""
 
-TURN = 128
-"""Packets read without a pause: the most that a tracker sends for one face, a message for every
-weight."""
+TURN_PACKETS = 128
+"""Packets read in one turn, without a pause: the most that a tracker sends for one face, which is a
+message for every weight."""
 
-SHARE = 0.25
-"""Largest share of one core's time that reading may take; the system discards further packets.
+READING_SHARE = 0.25
+"""Largest share of one core's time that reading takes; the system discards further packets.
 
 Reading a packet holds the interpreter for 3 (junk, other senders) to 26 (a face) microseconds,
 which the player then lacks.
 """
 
-TOO_LONG = {errno.EMSGSIZE, 10040}
+TOO_LONG_ERRNOS = {errno.EMSGSIZE, 10040}
 """Errors by which Windows reports a packet longer than the buffer; other systems cut it off."""
 
 
@@ -203,9 +213,9 @@ class Receiver(threading.Thread):
     One turn of the thread:
 
         sleep      until a packet arrives, `stop` is called, or a greeting is due
-        read       at most `TURN` packets, each passed to the `Reception`
-        pause      so that reading takes no more than `SHARE` of a core
-        greet      again, where a tracker must be greeted and has been silent for `GREET_EVERY`
+        read       at most `TURN_PACKETS` packets, each passed to the `Reception`
+        pause      so that reading takes no more than `READING_SHARE` of a core
+        greet      again, where a tracker must be greeted and has been silent for `GREETING_SECONDS`
     """
 
     def __init__(
@@ -237,23 +247,23 @@ class Receiver(threading.Thread):
                 selector.register(self._socket, selectors.EVENT_READ)
                 selector.register(self._wakeup_receiver, selectors.EVENT_READ)
                 while not self._stopped.is_set():
-                    selector.select(GREET_EVERY if self._greeting else None)
+                    selector.select(GREETING_SECONDS if self._greeting else None)
                     self._read_turn()
                     self._greet_again()
-        except Exception as error:  # raised again in the render loop, which would wait for ever
+        except Exception as error:  # raised again in the render loop, which would wait without end
             self._inbox.error = error
         finally:
             self._inbox.ended.set()
 
     def _greet_again(self) -> None:
-        if self._greeting and time.monotonic() - self._last_contact >= GREET_EVERY:
+        if self._greeting and time.monotonic() - self._last_contact >= GREETING_SECONDS:
             self._last_contact = time.monotonic()
             with suppress(InputError):  # a network may be away for a moment
                 self._greeting.send(self._socket)
 
     def _read_turn(self) -> None:
         began = time.thread_time()
-        for _ in range(TURN):
+        for _ in range(TURN_PACKETS):
             try:
                 size, sender = self._socket.recvfrom_into(self._room)
             except BlockingIOError:
@@ -261,14 +271,14 @@ class Receiver(threading.Thread):
             except ConnectionResetError:  # on Windows: a greeted tracker that is not there
                 continue
             except OSError as error:
-                if error.errno not in TOO_LONG:
+                if error.errno not in TOO_LONG_ERRNOS:
                     raise InputError(
                         f"the network broke off ({error.strerror or error}); start again"
                     ) from error
                 size = self._longest + 1
                 sender = None
             self._process(size, sender)
-        time.sleep((time.thread_time() - began) * (1 / SHARE - 1))
+        time.sleep((time.thread_time() - began) * (1 / READING_SHARE - 1))
 
     def _process(self, size: int, sender: tuple[Any, ...] | None) -> None:
         now = time.monotonic()

@@ -13,7 +13,7 @@ from imavatar_deploy.tracks.edit import checked_rate
 
 from .source import Selection, Source, SourceFormat
 
-EARLY = 1e-6
+FRAME_TOLERANCE = 1e-6
 """Tolerance, as a fraction of a frame, so that rounding does not delay a frame by one tick."""
 
 
@@ -21,16 +21,16 @@ EARLY = 1e-6
 def _open(target: str, selection: Selection) -> Iterator[Source]:
     track = read_track(target).select(selection.frames)
     fps = checked_rate(track.fps if selection.fps is None else selection.fps)
-    indices = _resampled(len(track), track.fps, fps)
+    indices = _resample(len(track), track.fps, fps)
     order = cycle(indices) if selection.loop else indices
     count = None if selection.loop else len(indices)
     yield Source((track.frame(index) for index in order), fps, track.edition, count, track.notes)
 
 
-def _resampled(count: int, fps: float, new_fps: float) -> list[int]:
+def _resample(count: int, fps: float, new_fps: float) -> list[int]:
     """The frame at each tick of another rate: the newest that has begun, which keeps the speed."""
     ticks = max(1, round(count * new_fps / fps))
-    return [min(int(tick * fps / new_fps + EARLY), count - 1) for tick in range(ticks)]
+    return [min(int(tick * fps / new_fps + FRAME_TOLERANCE), count - 1) for tick in range(ticks)]
 
 
 def _is_path(target: str) -> bool:

@@ -66,7 +66,7 @@ def _listen(protocol: Protocol, address: UdpAddress) -> Iterator[LiveSource]:
             if not address.host
             else ""
         )
-        with _running(protocol, opened, None) as inbox:
+        with _run_receiver(protocol, opened, None) as inbox:
             yield LiveSource(inbox, protocol.fps, protocol.vocabulary, f"UDP {local}{wider}")
 
 
@@ -84,14 +84,14 @@ def _greet(protocol: Protocol, address: UdpAddress, hello: bytes) -> Iterator[Li
         local = UdpAddress(*opened.getsockname()[:2])
         greeting = Greeting(hello, place)
         greeting.send(opened)
-        with _running(protocol, opened, greeting) as inbox:
+        with _run_receiver(protocol, opened, greeting) as inbox:
             yield LiveSource(
                 inbox, protocol.fps, protocol.vocabulary, f"UDP {local}, {address} alone"
             )
 
 
 @contextmanager
-def _running(
+def _run_receiver(
     protocol: Protocol, opened: socket.socket, greeting: Greeting | None
 ) -> Iterator[Inbox]:
     """Run a receiver during a `with` block."""

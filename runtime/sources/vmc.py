@@ -28,7 +28,7 @@ from imavatar_deploy import optional
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
-from .arkit import PLACE, Vector, arkit_observation, chained, no_rotation, of_quaternion
+from .arkit import SHAPE_INDEX, Vector, arkit_observation, chain, no_rotation, of_quaternion
 from .observation import Observation
 from .source import Parser, Protocol
 
@@ -44,7 +44,7 @@ TIME_TAG = 8
 
 SIZE = struct.Struct(">i")
 
-DEEPEST = 8
+NESTING_LIMIT = 8
 """Deepest nesting of bundles; senders use two at most."""
 
 
@@ -57,7 +57,7 @@ def osc_messages(
         InputError: the bytes are not an OSC packet, or such a message is broken.
         MissingDependencyError: python-osc is not installed.
     """
-    if packet.startswith(BUNDLE) and depth < DEEPEST:
+    if packet.startswith(BUNDLE) and depth < NESTING_LIMIT:
         for element in _elements(packet):
             yield from osc_messages(element, addresses, depth + 1)
     elif packet.startswith(b"/"):
@@ -160,14 +160,14 @@ class _SenderParser:
         return observations
 
     def _shape(self, arguments: list[Any]) -> None:
-        name, value = _named(arguments, 1)
+        name, value = _name_and_numbers(arguments, 1)
         if name in PERFECT_SYNC:
             self._shapes[PERFECT_SYNC[name]] = value
         elif name in PRESETS:
             self._presets[name] = value
 
     def _bone(self, arguments: list[Any]) -> None:
-        name, *numbers = _named(arguments, 7)
+        name, *numbers = _name_and_numbers(arguments, 7)
         if name in BONES:
             x, y, z, w = numbers[3:]
             self._bones[name] = of_quaternion(x, -y, -z, w)
@@ -178,10 +178,10 @@ class _SenderParser:
     def _apply(self, arguments: list[Any]) -> Observation:
         weights = [0.0] * len(ARKIT_NAMES)
         for name, value in (self._shapes or self._preset_shapes()).items():
-            weights[PLACE[name]] = value
+            weights[SHAPE_INDEX[name]] = value
         time = self._time
         self._time = None  # used again, it would state that time stands still
-        head = chained(self._bones[NECK], self._bones[HEAD])
+        head = chain(self._bones[NECK], self._bones[HEAD])
         return arkit_observation(weights, head, self._bones[LEFT_EYE], self._bones[RIGHT_EYE], time)
 
     def _preset_shapes(self) -> dict[str, float]:
@@ -192,7 +192,7 @@ class _SenderParser:
         return shapes
 
 
-def _named(arguments: list[Any], count: int) -> tuple[Any, ...]:
+def _name_and_numbers(arguments: list[Any], count: int) -> tuple[Any, ...]:
     """A name and `count` numbers; further arguments are ignored."""
     if not arguments or not isinstance(arguments[0], str):
         raise InputError("a VMC message must begin with the name of a shape or bone")

@@ -29,7 +29,7 @@ USUAL_FPS = 30.0
 MOST_DIGITS = 3
 """Digits of a camera's number; a longer number is a file."""
 
-LONGEST_END = 5.0
+JOIN_SECONDS = 5.0
 """Seconds to wait for the end of the thread, which a camera's driver may delay."""
 
 
@@ -161,7 +161,7 @@ def _open(target: str, selection: Selection) -> Iterator[LiveSource]:
             )
         finally:
             stopped.set()
-            thread.join(LONGEST_END)
+            thread.join(JOIN_SECONDS)
 
 
 FORMAT = SourceFormat(

@@ -16,13 +16,13 @@ Packet = TypeVar("Packet")
 
 
 class BadNetwork:
-    """Decides the fate of one packet after the other.
+    """Decides which packets are lost, delayed or duplicated, one packet after the other.
 
     Args:
         loss: share of packets that are lost, 0..1.
         jitter: largest delay, seconds; each packet's is uniform between zero and that, so later
             ones may overtake.
-        duplicate: share of the arriving packets that arrive twice, each copy after its own delay.
+        duplicate: share of the arriving packets that arrive twice, each after its own delay.
         burst: mean number of packets lost in a row; at least that of independent losses,
             1 / (1 - loss).
         seed: of the random numbers.
@@ -60,14 +60,14 @@ class BadNetwork:
         """Packets duplicated so far."""
 
     def delays(self) -> list[float]:
-        """Delay of each copy of the next packet, seconds; an empty list where it is lost."""
+        """Delays of the next packet, seconds: none where it is lost, two where it is duplicated."""
         lost = self._losing
         chance = self._random.random()
         self._losing = chance >= self._ends if lost else chance < self._begins
-        copies = 0 if lost else 1 + (self._random.random() < self._duplicate)
-        self.lost += copies == 0
-        self.doubled += copies == 2
-        return [self._jitter * self._random.random() for _ in range(copies)]
+        arrivals = 0 if lost else 1 + (self._random.random() < self._duplicate)
+        self.lost += arrivals == 0
+        self.doubled += arrivals == 2
+        return [self._jitter * self._random.random() for _ in range(arrivals)]
 
 
 def _transitions(loss: float, burst: float) -> tuple[float, float]:
@@ -92,8 +92,8 @@ def through(
         while underway and underway[0][0] <= time:
             arrival, _, arrived = heapq.heappop(underway)
             yield arrival, arrived
-        for copy, delay in enumerate(network.delays()):
-            heapq.heappush(underway, (time + delay, 2 * order + copy, packet))
+        for number, delay in enumerate(network.delays()):
+            heapq.heappush(underway, (time + delay, 2 * order + number, packet))
     while underway:
         arrival, _, arrived = heapq.heappop(underway)
         yield arrival, arrived

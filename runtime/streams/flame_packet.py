@@ -51,7 +51,7 @@ ENCODINGS = {"float32": 0, "int16": 1}
 NUMBERS: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<i2")}
 """Type of the numbers by flags."""
 LARGEST_INT16 = 32767
-WRAP = 2**32
+SEQUENCE_MODULUS = 2**32
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,13 +151,15 @@ def encode(
     flags = ENCODINGS[encoding]
     scales = [_int16_scale(block) if flags else np.float32(1) for block in blocks]
     kind = (EDITION_CODES[edition], *counts)
-    head = HEADER.pack(MAGIC, VERSION, flags, *kind, sequence % WRAP, time, *map(float, scales))
+    head = HEADER.pack(
+        MAGIC, VERSION, flags, *kind, sequence % SEQUENCE_MODULUS, time, *map(float, scales)
+    )
     body = b"".join(_as(flags, block, scale) for block, scale in zip(blocks, scales, strict=True))
     return head + body + CHECKSUM.pack(zlib.crc32(head + body))
 
 
 def _fits(edition: str, weights: int, pose: int) -> bool:
-    """Whether an edition has such numbers of weights and pose values; none of both is "no face"."""
+    """Whether an edition has so many weights and pose values; zero of both means no face."""
     if weights == pose == 0:
         return True
     known = weights == ARKIT_WEIGHTS if edition == ARKIT else 1 <= weights <= MOST_WEIGHTS

@@ -13,7 +13,7 @@ from imavatar_deploy.errors import UsageError
 LOOPBACK = "127.0.0.1"
 HIGHEST_PORT = 65535
 
-ROOM = 256 * 1024
+RECEIVE_BUFFER_BYTES = 256 * 1024
 """Size of a socket's receive buffer, bytes: on Linux some 400 packets of a face, six seconds at 60
 a second.
 
@@ -113,7 +113,7 @@ def listening_socket(address: UdpAddress, instead: str) -> socket.socket:
     family, place = resolve(address)
     opened = socket.socket(family, socket.SOCK_DGRAM)
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         opened.setblocking(False)
         opened.bind(place)
     except OSError as error:

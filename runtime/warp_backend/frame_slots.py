@@ -89,7 +89,7 @@ class Slot:
             wp.synchronize_event(self._copied)
 
 
-ALIGNED = 64
+PART_ALIGNMENT = 64
 """Alignment of a part, in numbers: every part begins at a multiple of 256 bytes."""
 
 
@@ -108,7 +108,9 @@ class FrameInput:
             12,
             constant_size,
         )
-        starts = np.concatenate([[0], np.cumsum([-(-size // ALIGNED) * ALIGNED for size in sizes])])
+        starts = np.concatenate(
+            [[0], np.cumsum([-(-size // PART_ALIGNMENT) * PART_ALIGNMENT for size in sizes])]
+        )
         self.parts = tuple(
             slice(int(start), int(start) + size) for start, size in zip(starts, sizes, strict=False)
         )

@@ -108,6 +108,6 @@ def kernel(function: Kernel) -> Kernel:
     return cast(Kernel, _loaded().kernel(function, module=MODULE, enable_backward=False))
 
 
-def inlined(function: Kernel) -> Kernel:
+def device_function(function: Kernel) -> Kernel:
     """Declare a function that kernels call."""
     return cast(Kernel, _loaded().func(function, module=MODULE))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .arrays import Bytes2, Float, Floats2, Ints, Ints2, Vec3, Vec4i
-from .library import inlined, kernel, wp
+from .library import device_function, kernel, wp
 
 
-@inlined
+@device_function
 def between(
     attribute: Floats2, faces: Ints2, face: int, barycentrics: Floats2, pixel: int, column: int
 ) -> Float:
@@ -16,7 +16,7 @@ def between(
     return u * attribute[a, column] + v * attribute[b, column] + w * attribute[c, column]
 
 
-@inlined
+@device_function
 def normal_at(normals: Floats2, faces: Ints2, face: int, barycentrics: Floats2, pixel: int) -> Vec3:
     """The unit normal at a pixel; zero where those of the vertices cancel."""
     x = between(normals, faces, face, barycentrics, pixel, 0)

@@ -1,8 +1,8 @@
 """Point kernels: lists of visible vertices or pixels, and the texture network's input for each.
 
-A thread scans `RUN` neighbours and reserves room for all marked ones at once: one atomic sum
-instead of many, and neighbours stay neighbours. The order of the runs changes from frame to frame,
-which does not change a point's colour.
+A thread scans `RUN_ENTRIES` neighbours and reserves places for all marked ones at once: one atomic
+sum instead of many, and neighbours stay neighbours. The order of the runs changes from frame to
+frame, which does not change a point's colour.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from .arrays import Floats2, Halves2, Ints, Ints2
 from .library import kernel, wp
 from .pixels import between, normal_at
 
-RUN = 32
+RUN_ENTRIES = 32
 """Entries that one thread scans."""
 
-LANES = 8
+POINT_LANES = 8
 """Threads that write the numbers of one point side by side."""
 
 

@@ -2,8 +2,8 @@
 
 Every pixel keeps the largest of the 64-bit keys of its triangles: the bits of 1 / w, whose order as
 integers is that of the numbers, above the complement of the triangle's index, so that of equally
-near triangles the first wins. Triangles whose box has more than `SMALL` pixels go to a list, and
-groups of threads share the pixels of each.
+near triangles the first wins. Triangles whose box has more than `SMALL_BOX_PIXELS` pixels go to a
+list, and groups of threads share the pixels of each.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 from imavatar_deploy.rendering import rasteriser
 
 from .arrays import Double, Doubles2, Floats2, Ints, Ints2, Keys, Vec4d
-from .library import inlined, kernel, wp
+from .library import device_function, kernel, wp
 
-SMALL = wp.constant(64)
+SMALL_BOX_PIXELS = wp.constant(64)
 """Largest box that one thread scans, pixels; at 512² a triangle of 50,000 has about ten."""
 
-LANES = 128
+TRIANGLE_LANES = 128
 """Threads that share a large triangle."""
 
-GROUPS = 512
+TRIANGLE_GROUPS = 512
 """Large triangles drawn at a time."""
 
 ZERO = wp.constant(wp.float64(0.0))
@@ -29,33 +29,33 @@ SLACK = wp.constant(wp.float64(rasteriser.SLACK))
 JUST_ABOVE_ZERO = wp.constant(wp.float64(rasteriser.JUST_ABOVE_ZERO))
 NEAREST = wp.constant(wp.float64(1.0 / rasteriser.NEAR))
 FAR_AWAY = wp.constant(wp.float64(1e30))
-LAST = wp.constant(wp.uint64(0xFFFFFFFF))
+LAST_KEY = wp.constant(wp.uint64(0xFFFFFFFF))
 
 
-@inlined
-def _widened(bounds: Vec4d, x: Double, y: Double) -> Vec4d:
+@device_function
+def _widen(bounds: Vec4d, x: Double, y: Double) -> Vec4d:
     """Bounds (least and greatest column, least and greatest row), extended to (x, y)."""
     return wp.vec4d(
         wp.min(bounds[0], x), wp.max(bounds[1], x), wp.min(bounds[2], y), wp.max(bounds[3], y)
     )
 
 
-@inlined
+@device_function
 def _side(bounds: Vec4d, points: Doubles2, a: int, b: int) -> Vec4d:
     """Bounds extended to corner a, if beyond the near plane, and to where side a-b crosses it."""
     wa = points[a, 2]
     wb = points[b, 2]
     if wa > NEAR:
-        bounds = _widened(bounds, points[a, 0] / wa, points[a, 1] / wa)
+        bounds = _widen(bounds, points[a, 0] / wa, points[a, 1] / wa)
     if (wa > NEAR) != (wb > NEAR):
         t = (NEAR - wa) / (wb - wa)
         x = points[a, 0] + t * (points[b, 0] - points[a, 0])
         y = points[a, 1] + t * (points[b, 1] - points[a, 1])
-        bounds = _widened(bounds, x / NEAR, y / NEAR)
+        bounds = _widen(bounds, x / NEAR, y / NEAR)
     return bounds
 
 
-@inlined
+@device_function
 def _store_cross(points: Doubles2, j: int, k: int, planes: Doubles2, face: int, first: int) -> None:
     """Store p_k x p_j, exactly -(p_j x p_k): neighbours agree on the side of a pixel."""
     planes[face, first] = points[j, 2] * points[k, 1] - points[j, 1] * points[k, 2]
@@ -63,13 +63,13 @@ def _store_cross(points: Doubles2, j: int, k: int, planes: Doubles2, face: int, 
     planes[face, first + 2] = points[j, 1] * points[k, 0] - points[j, 0] * points[k, 1]
 
 
-@inlined
+@device_function
 def _edge(planes: Doubles2, face: int, first: int, x: Double, y: Double) -> Double:
     """One edge function, summed in the order of the CPU's rasteriser."""
     return planes[face, first] * x + (planes[face, first + 1] * y + planes[face, first + 2])
 
 
-@inlined
+@device_function
 def _threshold(planes: Doubles2, face: int, first: int) -> Double:
     """Zero for a left or top edge, which owns the pixels on it; just above zero for the others."""
     across = planes[face, first]
@@ -79,7 +79,7 @@ def _threshold(planes: Doubles2, face: int, first: int) -> Double:
     return JUST_ABOVE_ZERO
 
 
-@inlined
+@device_function
 def _offer(planes: Doubles2, face: int, column: int, row: int, width: int, nearest: Keys) -> None:
     """Enter a triangle's key for one pixel, if it covers the pixel."""
     x, y = wp.float64(column), wp.float64(row)
@@ -94,7 +94,9 @@ def _offer(planes: Doubles2, face: int, column: int, row: int, width: int, neare
         return
     nearness = wp.float32((e0 + e1 + e2) * planes[face, 9])
     if nearness > 0.0 and wp.float64(nearness) < NEAREST:
-        key = (wp.uint64(wp.cast(nearness, wp.uint32)) << wp.uint64(32)) | (LAST - wp.uint64(face))
+        key = (wp.uint64(wp.cast(nearness, wp.uint32)) << wp.uint64(32)) | (
+            LAST_KEY - wp.uint64(face)
+        )
         wp.atomic_max(nearest, row * width + column, key)
 
 
@@ -136,7 +138,7 @@ def scan(
     bottom = int(wp.clamp(wp.floor(bounds[3] + SLACK), -ONE, high - ONE))
     if left > right or top > bottom:
         return
-    if (right - left + 1) * (bottom - top + 1) > SMALL:
+    if (right - left + 1) * (bottom - top + 1) > SMALL_BOX_PIXELS:
         boxes[face, 0] = left
         boxes[face, 1] = right
         boxes[face, 2] = top
@@ -180,7 +182,7 @@ def resolve(
     if key == wp.uint64(0):
         triangle[pixel] = -1
         return
-    face = int(LAST - (key & LAST))
+    face = int(LAST_KEY - (key & LAST_KEY))
     triangle[pixel] = face
     x, y = wp.float64(pixel % width), wp.float64(pixel // width)
     e0 = _edge(planes, face, 0, x, y)

@@ -10,7 +10,7 @@ from imavatar_deploy.avatar import Avatar
 
 from .arrays import Doubles2, Floats, Floats2, Ints, Ints2
 from .library import kernel, wp
-from .rasteriser import GROUPS, LANES, resolve, scan, scan_large
+from .rasteriser import TRIANGLE_GROUPS, TRIANGLE_LANES, resolve, scan, scan_large
 from .shading import DeviceBuffers
 
 # Posing: blendshapes and correctives as one matrix-vector product, then skinning and projection
@@ -205,10 +205,10 @@ class GpuScene:
             self._large,
             self._large_count,
             self._width,
-            GROUPS,
-            LANES,
+            TRIANGLE_GROUPS,
+            TRIANGLE_LANES,
         ]
-        self._launch(scan_large, (GROUPS, LANES), inputs, [self._nearest])
+        self._launch(scan_large, (TRIANGLE_GROUPS, TRIANGLE_LANES), inputs, [self._nearest])
         self._launch(
             resolve,
             len(self._nearest),

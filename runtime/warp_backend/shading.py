@@ -13,8 +13,8 @@ from .arrays import Floats, Floats2, Ints, Ints2
 from .library import kernel, wp
 from .pixels import between, interpolate, normal_at
 from .points import (
-    LANES,
-    RUN,
+    POINT_LANES,
+    RUN_ENTRIES,
     list_marked,
     load_pixels,
     load_vertices,
@@ -182,11 +182,11 @@ class _NetworkShading:
 
     def _list(self, marks: Any) -> None:
         self._count.zero_()
-        runs = -(-len(marks) // RUN)
+        runs = -(-len(marks) // RUN_ENTRIES)
         wp.launch(
             list_marked,
             runs,
-            inputs=[marks, RUN],
+            inputs=[marks, RUN_ENTRIES],
             outputs=[self._indices, self._count],
             device=marks.device,
         )
@@ -226,10 +226,10 @@ class DeviceVertices(_NetworkShading):
             device=buffers.device,
         )
         self._list(self._marks)
-        inputs = [self._indices, self._count, self._codes, buffers.normals, LANES]
+        inputs = [self._indices, self._count, self._codes, buffers.normals, POINT_LANES]
         wp.launch(
             load_vertices,
-            (len(self._indices), LANES),
+            (len(self._indices), POINT_LANES),
             inputs=inputs,
             outputs=[self._network.points],
             device=buffers.device,
@@ -259,11 +259,11 @@ class DevicePixels(_NetworkShading):
             buffers.faces,
             self._codes,
             buffers.normals,
-            LANES,
+            POINT_LANES,
         ]
         wp.launch(
             load_pixels,
-            (len(self._indices), LANES),
+            (len(self._indices), POINT_LANES),
             inputs=inputs,
             outputs=[self._network.points],
             device=buffers.device,

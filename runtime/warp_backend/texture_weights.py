@@ -13,13 +13,13 @@ from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.optional import require
 
-FIRST = ("Concat", "Gemm", "Gemm", "Add")
+FIRST_LAYER = ("Concat", "Gemm", "Gemm", "Add")
 """Operators of the first layer: of the point, of the condition, and their sum."""
 
-LAYER = ("Relu", "Gemm")
+FURTHER_LAYER = ("Relu", "Gemm")
 """Operators of every further layer."""
 
-LAST = ("Tanh", "Add", "Div")
+COLOUR_LAYER = ("Tanh", "Add", "Div")
 """Operators of the colour."""
 
 
@@ -90,11 +90,11 @@ def _is(node: Any, kind: str) -> bool:
 def _is_ours(graph: Any, numbers: dict[str, Any]) -> bool:
     """Whether the operators are the exporter's, in its order, without other attributes."""
     nodes = list(graph.node)
-    further = len(nodes) - len(FIRST) - len(LAST)
+    further = len(nodes) - len(FIRST_LAYER) - len(COLOUR_LAYER)
     if further < 2 or tuple(node.op_type for node in nodes) != (
-        *FIRST,
-        *LAYER * (further // 2),
-        *LAST,
+        *FIRST_LAYER,
+        *FURTHER_LAYER * (further // 2),
+        *COLOUR_LAYER,
     ):
         return False
     gemms = [node for node in nodes if _is(node, "Gemm")]

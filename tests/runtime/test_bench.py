@@ -85,7 +85,9 @@ class TestComparison:
         ):
             assert text in result.stdout
 
-    def test_report_says_where_and_how_busy(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    def test_report_has_the_machine_and_its_load(
+        self, tiny_avatar_folder: Path, tmp_path: Path
+    ) -> None:
         out = tmp_path / "bench.json"
         compared(tiny_avatar_folder, out, "--shading", "vertex,pixel")
         report = json.loads(out.read_text(encoding="utf-8"))
@@ -160,7 +162,7 @@ class TestWhatCannotRun:
 
         monkeypatch.setattr(measure, "Player", opened)
 
-    def test_is_a_row_that_says_why(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    def test_is_a_row_with_its_reason(self, tiny_avatar_folder: Path, tmp_path: Path) -> None:
         options = ("--shading", "vertex", "--backend", "cpu,tensorrt")
         result, (timed, lacking) = compared(tiny_avatar_folder, tmp_path / "bench.json", *options)
         assert "milliseconds" in timed
@@ -258,7 +260,9 @@ class TestRounds:
         ]
         time_all(rows, motion, TimingPlan(7, rounds=3), lambda count: None)
         counted = [
-            (name, count) for name, count in calls if count not in (measure.WARM_UP, measure.AGAIN)
+            (name, count)
+            for name, count in calls
+            if count not in (measure.WARM_UP_FRAMES, measure.REWARM_FRAMES)
         ]
         assert counted == [(name, count) for count in (2, 2, 3) for name in ("student", "vertex")]
 
@@ -280,7 +284,7 @@ class TestRounds:
     def test_no_more_players_than_may_be_open(
         self, tiny_avatar_folder: Path, motion: list[FlameFrame], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(measure, "MOST_PLAYERS", 3)
+        monkeypatch.setattr(measure, "PLAYER_LIMIT", 3)
         rows = [
             Combination(str(tiny_avatar_folder), (8, 8), "student", "cpu", 1, count)
             for count in (1, 2, 3, 4, 1)

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from imavatar_deploy.camera import Camera
+from imavatar_deploy.conventions import TRACER_SUMMARIES
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.runtime.bench.command import bench
 from imavatar_deploy.runtime.bench.implicit import (
-    TRACERS,
     ImplicitBenchJob,
     ImplicitTimes,
     time_implicit,
@@ -42,7 +42,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Pa
     return folder
 
 
-def job_of(checkpoint: Path | str, tracers: Sequence[str] = tuple(TRACERS)) -> ImplicitBenchJob:
+def job_of(
+    checkpoint: Path | str, tracers: Sequence[str] = tuple(TRACER_SUMMARIES)
+) -> ImplicitBenchJob:
     frames = list(read_track("talk").frames())[:2]
     camera = Camera.looking_at([0.0, 0.0, 0.0])
     return ImplicitBenchJob(
@@ -71,7 +73,9 @@ def test_bench_shows_it_in_the_same_table(
     assert result.exit_code == 0, result.output
     baked, twin, *implicit = json.loads(out.read_text(encoding="utf-8"))["rows"]
     assert (baked["size"], twin["size"]) == ([16, 16], [12, 12])
-    assert [row["shading"] for row in implicit] == [f"implicit, {name}" for name in TRACERS]
+    assert [row["shading"] for row in implicit] == [
+        f"implicit, {name}" for name in TRACER_SUMMARIES
+    ]
     for row in implicit:
         assert row["size"] == [12, 12]
         assert row["frames"] in (1, 2)
@@ -107,9 +111,10 @@ class TestTheProcess:
     """The child's function in this process."""
 
     def test_it_knows_the_tracers_that_the_runtime_names(self) -> None:
-        from imavatar_deploy.model.tracing import TRACERS as MODEL_TRACERS
+        from imavatar_deploy.model.tracing import TRACERS
 
-        assert list(TRACERS) == list(MODEL_TRACERS)
+        assert {name: row.summary for name, row in TRACERS.items()} == TRACER_SUMMARIES
+        assert list(TRACER_SUMMARIES) == list(TRACERS)
 
     def test_one_frame_at_least_and_one_line_each(
         self, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -291,7 +291,7 @@ def test_verify_wants_the_golden_case_of_a_student(own_avatar_folder: Path) -> N
     refused(call(verify, own_avatar_folder), 6, "has no golden case of its student")
 
 
-def test_bench_tells_every_stage(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_bench_reports_every_stage(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     result = call(
         bench, tiny_avatar_folder, "--size", "32", "--frames", "4", "--threads", "1", "--json", out
@@ -327,7 +327,7 @@ def test_help_teaches_by_example(command: Any) -> None:
     assert f"imavatar-{command.name} sample" in text
 
 
-def test_run_says_what_a_duration_is(tiny_avatar_folder: Path) -> None:
+def test_run_explains_the_form_of_a_duration(tiny_avatar_folder: Path) -> None:
     result = call(run, tiny_avatar_folder, "--sink", "null", "--budget", "soon")
     assert result.exit_code == 2
     assert "a duration is like 16.7ms, 2s or 30min, got 'soon'" in result.stderr

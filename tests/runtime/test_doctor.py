@@ -41,7 +41,7 @@ EXTRAS = tomllib.loads(
 
 PARTS = """
 import ctypes, os, sys, time
-from imavatar_deploy.runtime.doctor.probes_core import imported
+from imavatar_deploy.runtime.doctor.probes_core import import_with_version
 
 def healthy():
     print("a library talks\\nimavatar-doc")
@@ -49,13 +49,13 @@ def healthy():
     return "used"
 
 def not_installed():
-    imported("no_such_module", "no-such-package")
+    import_with_version("no_such_module", "no-such-package")
 
 def raises_on_import():
-    imported("raises_on_import", "raises-on-import")
+    import_with_version("raises_on_import", "raises-on-import")
 
 def misses_its_own_part():
-    imported("misses_its_own_part", "misses-its-own-part")
+    import_with_version("misses_its_own_part", "misses-its-own-part")
 
 def misses_a_library():
     ctypes.CDLL("libno-such-library.so.1")

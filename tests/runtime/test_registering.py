@@ -56,7 +56,7 @@ def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "SOURCES", list(sources.SOURCES))
 
 
-def test_a_sink_of_ones_own_comes_before_the_others(tmp_path: Path) -> None:
+def test_a_registered_sink_comes_before_the_others(tmp_path: Path) -> None:
     target = str(tmp_path / "talk.mean.png")
     assert sinks.find_sink(target).name != "mean"
     register_sink(MEAN)

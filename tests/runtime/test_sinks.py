@@ -174,7 +174,7 @@ def test_contact_sheet_shrinks_without_dark_rims(tmp_path: Path) -> None:
     )
 
 
-def test_null_says_nothing() -> None:
+def test_null_reports_nothing() -> None:
     with open_sink("null", STREAM) as sink:
         sink.write(next(images()))
     assert sink.report() == ""

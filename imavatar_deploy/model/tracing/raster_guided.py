@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from imavatar_deploy.conventions import TRACER_SUMMARIES
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.model.correspondence import full_precision
 from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
@@ -46,7 +47,7 @@ class RasterTracer(Tracer):
     """
 
     name = "raster"
-    summary = "draw the surface, then polish each pixel by Newton's method; fast"
+    summary = TRACER_SUMMARIES[name]
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from imavatar_deploy.conventions import TRACER_SUMMARIES
 from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.head_avatar import Correspondences, HeadAvatarModel
 
@@ -45,7 +46,7 @@ class MarchTracer(Tracer):
     """
 
     name = "march"
-    summary = "search every sample of every ray, as published; slow"
+    summary = TRACER_SUMMARIES[name]
 
     def __init__(self, samples: int = 100, secant_steps: int = 8) -> None:
         self.samples = samples

@@ -15,15 +15,15 @@ from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import ImavatarError, InputError
 from imavatar_deploy.kinematics import inverse, product
 
-from .face_state import NEUTRAL, Face, face_of, stacked
+from .face_state import NEUTRAL, Face, face_of, stack_faces
 
 KIND = "imavatar-neutral-face"
 """Value of the key `kind` in the file."""
 
-MOST_FACES = 2000
+CALIBRATION_FACES = 2000
 """Largest number of faces in an average; more do not change it."""
 
-LARGEST = 1e6
+NEUTRAL_LIMIT = 1e6
 """Largest magnitude of a number in the file."""
 
 
@@ -41,9 +41,9 @@ class Neutral:
     def __post_init__(self) -> None:
         for name, size in (("expression", EXPRESSION_SIZE), ("pose", POSE_SIZE)):
             values = as_float32(f"neutral {name}", getattr(self, name), (size,))
-            if np.abs(values).max() > LARGEST:
+            if np.abs(values).max() > NEUTRAL_LIMIT:
                 raise InputError(
-                    f"neutral {name} must be within {LARGEST:g}, got {np.abs(values).max():g}"
+                    f"neutral {name} must be within {NEUTRAL_LIMIT:g}, got {np.abs(values).max():g}"
                 )
             object.__setattr__(self, name, values)
 
@@ -94,7 +94,7 @@ class Calibrator:
         """Add a face; return the neutral face once `seconds` have passed since the first one."""
         if self._end is None:
             self._end = arrived + self._seconds
-        if len(self._faces) < MOST_FACES:
+        if len(self._faces) < CALIBRATION_FACES:
             self._faces.append(face)
         return median_face(self._faces) if arrived >= self._end else None
 
@@ -105,7 +105,7 @@ def median_face(faces: list[Face]) -> Neutral:
     Rotations have no order, so the median is taken of differences from a reference face: first the
     neutral face, then the result of the first pass.
     """
-    all_faces = stacked(*faces)
+    all_faces = stack_faces(*faces)
     median = NEUTRAL
     for _ in range(2):
         median = median.plus(np.median(all_faces.minus(median), axis=0))

@@ -28,8 +28,8 @@ CHANNEL_OF = np.concatenate(
 )
 """[65] the channel that each entry of a difference belongs to."""
 
-GLOBAL = BONES.index("global")
-NECK = BONES.index("neck")
+_GLOBAL_BONE = BONES.index("global")
+_NECK_BONE = BONES.index("neck")
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 """The quaternion of no rotation."""
@@ -61,7 +61,7 @@ def face_of(expression: Float[Array, "... 50"], pose: Float[Array, "... 15"]) ->
     return Face(np.asarray(expression, dtype=np.float64), quaternions(np.asarray(pose)))
 
 
-def stacked(*faces: Face) -> Face:
+def stack_faces(*faces: Face) -> Face:
     """Several faces along a new first axis."""
     return Face(
         np.array([face.expression for face in faces]), np.array([face.turns for face in faces])
@@ -95,14 +95,14 @@ class HeadMotion:
 def _bend_neck(turns: Float64[Array, "5 4"]) -> Float64[Array, "5 4"]:
     """Give the neck both rotations: the gaze stays the same, and so does what hangs on the root."""
     result = turns.copy()
-    result[NECK] = product(turns[GLOBAL], turns[NECK])
-    result[GLOBAL] = IDENTITY
+    result[_NECK_BONE] = product(turns[_GLOBAL_BONE], turns[_NECK_BONE])
+    result[_GLOBAL_BONE] = IDENTITY
     return result
 
 
 def _keep_still(turns: Float64[Array, "5 4"]) -> Float64[Array, "5 4"]:
     result = turns.copy()
-    result[[GLOBAL, NECK]] = IDENTITY
+    result[[_GLOBAL_BONE, _NECK_BONE]] = IDENTITY
     return result
 
 
@@ -130,7 +130,7 @@ class Adjustment:
     limits: Float64[Array, "2 55"] = field(default_factory=_unlimited)
     """Least and greatest value; of a bone, the angle in radians, which is never below 0."""
 
-    def scaled(self, face: Face) -> Face:
+    def apply_gains(self, face: Face) -> Face:
         """The face with gains applied."""
         if np.all(self.gains == 1):
             return face
@@ -138,7 +138,7 @@ class Adjustment:
         turns = quaternions(axis_angles(face.turns) * np.repeat(bones, 3))
         return Face(face.expression * expression, turns)
 
-    def limited(
+    def apply_limits(
         self, expression: Float64[Array, "50"], pose: Float64[Array, "15"]
     ) -> tuple[Float64[Array, "50"], Float64[Array, "15"]]:
         """An expression `[50]` and a pose `[15]` clipped to the limits."""

@@ -19,15 +19,16 @@ from .face_state import CHANNEL_OF, CHANNELS, Face
 
 # Range of motion: the extremes of expressions and jaw so far
 #
-# No prediction and no correction exceeds them: a lid that is carried on past shut, or a jaw past
-# closed, is visible at once. While the range grows, the face moves further than before and there is
-# no limit yet: a limit that moves with every face would show as steps.
+# Predictions and corrections are clipped to this range, because an eyelid or a jaw that moves past
+# its closed position is visible at once. While the range grows, it is extended by a headroom: the
+# face is moving further than before, and clipping at its newest position would show as steps.
 
-AHEAD = 3.0
-"""Multiple of the last growth that stays free: a prediction spans two faces at 30 a second."""
+HEADROOM_FACTOR = 3.0
+"""Headroom as a multiple of the last growth: a prediction spans two intervals at 30 faces a
+second."""
 
-FREEDOM_DECAY = 0.8
-"""Share of that freedom that is left with the next face."""
+HEADROOM_DECAY = 0.8
+"""Factor by which each further face reduces the headroom."""
 
 _JAW = slice(BONES.index("jaw"), BONES.index("jaw") + 1)
 
@@ -37,7 +38,7 @@ class MotionRange:
 
     def __init__(self) -> None:
         self._most = np.zeros((2, CONDITION_SIZE))  # of -x and of x, so that both only grow
-        self._free: Float64[Array, "2 53"] = np.zeros((2, CONDITION_SIZE))
+        self._headroom: Float64[Array, "2 53"] = np.zeros((2, CONDITION_SIZE))
         self.low: Float64[Array, "53"] = -self._most[0]
         self.high: Float64[Array, "53"] = self._most[1]
 
@@ -47,108 +48,124 @@ class MotionRange:
         both = np.array([-values, values])
         growth = np.maximum(both - self._most, 0.0)
         self._most += growth
-        self._free = np.maximum(FREEDOM_DECAY * self._free, AHEAD * growth)
-        reach = self._most + self._free
+        self._headroom = np.maximum(HEADROOM_DECAY * self._headroom, HEADROOM_FACTOR * growth)
+        reach = self._most + self._headroom
         self.low = -reach[0]
         self.high = reach[1]
 
 
 # Dropouts: the table of `--on-loss`
 #
-# The age of a stream is the time since its newest face. With growing age a dropout passes these
-# states:
+# A dropout is a time without new faces, and a row of the table states what the avatar does in it.
+# The age of a stream is the time since its newest face. With growing age these states follow:
 #
 #     live        newer faces are in the buffer (age <= 0)
-#     predicted   the motion goes on at its last speed for `carries` seconds, then the speed fades
-#                 to nothing in `fades` seconds
-#     held        the face stands still until `grace` seconds have passed
-#     relaxing    the face moves to neutral in `eases` seconds, and stays there
+#     predicted   the motion continues at its last speed for `carry_seconds`, then the speed
+#                 decreases to zero in `fade_seconds`
+#     held        the face stands still until the age is `relax_after`
+#     relaxing    the face moves to neutral in `relax_seconds`, and stays there
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """What a face does while no newer one comes."""
+    """A row of the table of `--on-loss`: what the face does while no newer one arrives."""
 
     description: str
-    carries: float
+    carry_seconds: float
     """Seconds for which the motion continues at its last speed."""
-    fades: float
-    """Seconds in which the speed then fades to nothing."""
-    grace: float
-    """Seconds after which the face, held until then, begins to relax."""
-    eases: float
-    """Seconds that the way to neutral takes."""
+    fade_seconds: float
+    """Seconds in which the speed then decreases to zero."""
+    relax_after: float
+    """Age in seconds at which the face begins to move to neutral."""
+    relax_seconds: float
+    """Seconds that the motion to neutral takes."""
 
     def lead(self, age: Float64[Array, "..."]) -> Float64[Array, "..."]:
-        """Seconds of the last speed to add at `age` seconds beyond the newest face."""
-        fading = np.minimum(np.maximum(age - self.carries, 0.0), self.fades)
+        """Seconds to extrapolate at the last speed, `age` seconds after the newest face."""
+        fading = np.minimum(np.maximum(age - self.carry_seconds, 0.0), self.fade_seconds)
         return np.asarray(
-            np.minimum(np.maximum(age, 0.0), self.carries)
-            + fading * (1 - fading / (2 * self.fades))
+            np.minimum(np.maximum(age, 0.0), self.carry_seconds)
+            + fading * (1 - fading / (2 * self.fade_seconds))
         )
 
     def speed(self, age: Float64[Array, "..."]) -> Float64[Array, "..."]:
-        """The share of the last speed that is left, the derivative of `lead`."""
+        """The speed as a share of the last one: the derivative of `lead`."""
         return np.asarray(
-            1 - np.minimum(np.maximum(age - self.carries, 0.0), self.fades) / self.fades
+            1
+            - np.minimum(np.maximum(age - self.carry_seconds, 0.0), self.fade_seconds)
+            / self.fade_seconds
         )
 
     def state(self, age: float) -> str:
         """Name of the state: `live`, `predicted`, `held` or `relaxing`."""
         if age <= 0:
             return "live"
-        if age > self.grace:
+        if age > self.relax_after:
             return "relaxing"
-        return "predicted" if age < self.carries + self.fades else "held"
+        return "predicted" if age < self.carry_seconds + self.fade_seconds else "held"
 
     def rest(self, age: float) -> tuple[float, float]:
         """Share of the way to neutral, 0..1, and its growth per second (smoothstep)."""
-        share = min(max((age - self.grace) / self.eases, 0.0), 1.0)
-        return share * share * (3 - 2 * share), 6 * share * (1 - share) / self.eases
+        share = min(max((age - self.relax_after) / self.relax_seconds, 0.0), 1.0)
+        return share * share * (3 - 2 * share), 6 * share * (1 - share) / self.relax_seconds
 
 
-FRAME = 0.04
-"""Seconds of prediction at full speed: at 30 faces a second a face is up to 33 ms old."""
+CARRY_SECONDS = 0.04
+"""Seconds of prediction at full speed; at 30 faces a second a face is up to 33 ms old."""
 
-FADES = 0.06
-"""Seconds in which the speed of a prediction fades. The motion that is carried on amounts to 70 ms,
-so that a brisk head-shake that is cut off does not run away."""
+FADE_SECONDS = 0.06
+"""Seconds in which the speed of a prediction decreases to zero. A prediction amounts to 70 ms of
+motion in all, so that the head does not overshoot when a brisk shake is cut off."""
 
-STOPS = 0.01
-"""Seconds in which a face stops that is to be held."""
+STOP_SECONDS = 0.01
+"""Seconds in which the motion stops in the row `hold`."""
 
 DROPOUTS = {
-    "hold": Dropout("stay as last seen", carries=FRAME, fades=STOPS, grace=math.inf, eases=1.0),
+    "hold": Dropout(
+        "stay as last seen",
+        carry_seconds=CARRY_SECONDS,
+        fade_seconds=STOP_SECONDS,
+        relax_after=math.inf,
+        relax_seconds=1.0,
+    ),
     "predict": Dropout(
-        "carry the motion on for a moment, then stay", FRAME, FADES, grace=math.inf, eases=1.0
+        "carry the motion on for a moment, then stay",
+        CARRY_SECONDS,
+        FADE_SECONDS,
+        relax_after=math.inf,
+        relax_seconds=1.0,
     ),
     "relax": Dropout(
-        "predict, and after two seconds ease to neutral", FRAME, FADES, grace=2.0, eases=1.2
+        "predict, and after two seconds ease to neutral",
+        CARRY_SECONDS,
+        FADE_SECONDS,
+        relax_after=2.0,
+        relax_seconds=1.2,
     ),
 }
 """The table of `--on-loss`."""
 
 # The buffer
 
-ROOM = 256
-"""Faces: two seconds of 120 a second."""
+BUFFER_CAPACITY = 256
+"""Largest number of faces in the buffer: two seconds at 120 a second."""
 
-HISTORY = 5
-"""Faces stored before the time on display: the one before it, and those that its speed needs."""
+PAST_FACES = 5
+"""Faces kept before the time on display: the one before it, and those that its speed needs."""
 
-SLOW = 3
-"""Intervals over which the speed of a slow motion is measured."""
+SLOW_INTERVALS = 3
+"""Number of intervals over which the speed of a slow motion is measured."""
 
-SLOWLY = np.repeat([0.7**2, 0.5**2], [EXPRESSION_SIZE, POSE_SIZE])
-"""[65] squared speeds that count as slow: three times the noise of a webcam's tracker, units or
-radians a second."""
+SLOW_SPEEDS_SQUARED = np.repeat([0.7**2, 0.5**2], [EXPRESSION_SIZE, POSE_SIZE])
+"""[65] squares of the speeds, in units or radians a second, below which a motion counts as slow:
+three times the noise of a webcam's tracker."""
 
-CLOSEST = 5e-4
-"""Seconds: two faces nearer than this are one that was sent twice."""
+DUPLICATE_SECONDS = 5e-4
+"""Two faces whose times differ by less, in seconds, are duplicates."""
 
-FASTEST_TURN = 10.0
-"""Largest speed of a prediction, radians a second; a head that seems faster is a tracker's
-mistake."""
+TURN_SPEED_LIMIT = 10.0
+"""Largest speed of a bone in a prediction, radians a second; a faster one is an error of the
+tracker."""
 
 _EXPRESSION = np.arange(EXPRESSION_SIZE)
 _BONES = np.arange(CHANNELS - EXPRESSION_SIZE)
@@ -167,10 +184,13 @@ class JitterBuffer:
 
     def __init__(self) -> None:
         self.count = 0
-        self._times = np.zeros(ROOM)
-        self._faces = Face(np.zeros((ROOM, EXPRESSION_SIZE)), np.zeros((ROOM, len(_BONES), 4)))
-        # [ROOM, 65] the speed to the next face; of the newest, its own
-        self._slopes = np.zeros((ROOM, len(CHANNEL_OF)))
+        self._times = np.zeros(BUFFER_CAPACITY)
+        self._faces = Face(
+            np.zeros((BUFFER_CAPACITY, EXPRESSION_SIZE)),
+            np.zeros((BUFFER_CAPACITY, len(_BONES), 4)),
+        )
+        # [BUFFER_CAPACITY, 65] the speed to the next face; of the newest, its own
+        self._slopes = np.zeros((BUFFER_CAPACITY, len(CHANNEL_OF)))
         self.range = MotionRange()
 
     @property
@@ -184,11 +204,13 @@ class JitterBuffer:
         return self._times[: self.count].copy()
 
     def clear(self) -> None:
-        """Drop all faces. The range of motion stays, since the face on show may still be there."""
+        """Drop all faces, but keep the range of motion, in which the displayed face still is."""
         self.count = 0
 
     def insert(self, time: float, face: Face, display_time: float, interval: float) -> str:
-        """Insert a face; return the reason for a rejection, `repeated` or `late`, else "".
+        """Insert a face; return the reason for a rejection, else an empty string.
+
+        The reason is `repeated` for a duplicate of a buffered face, or `late`.
 
         Args:
             time: time of capture.
@@ -197,10 +219,10 @@ class JitterBuffer:
                 before that time.
             interval: seconds between two faces of the source.
         """
-        self._make_room(display_time)
+        self._drop_past_faces(display_time)
         place = int(np.searchsorted(self._times[: self.count], time))
         near = self._times[max(place - 1, 0) : min(place + 1, self.count)]
-        if len(near) and np.abs(near - time).min() < CLOSEST:
+        if len(near) and np.abs(near - time).min() < DUPLICATE_SECONDS:
             return "repeated"
         if place < self.count and self._times[place] <= display_time:
             return "late"
@@ -233,14 +255,16 @@ class JitterBuffer:
             Face(np.clip(moved.expression, low, high), moved.turns), slopes * left[:, CHANNEL_OF]
         )
 
-    def _make_room(self, display_time: float) -> None:
-        past = int(np.searchsorted(self._times[: self.count], display_time, side="right")) - HISTORY
-        gone = max(past, self.count + 1 - ROOM, 0)
-        if gone > 0:
-            left = self.count - gone
+    def _drop_past_faces(self, display_time: float) -> None:
+        past = (
+            int(np.searchsorted(self._times[: self.count], display_time, side="right")) - PAST_FACES
+        )
+        dropped = max(past, self.count + 1 - BUFFER_CAPACITY, 0)
+        if dropped > 0:
+            kept = self.count - dropped
             for array in (self._times, *self._faces, self._slopes):
-                array[:left] = array[gone : self.count]
-            self.count = left
+                array[:kept] = array[dropped : self.count]
+            self.count = kept
 
     def _put(self, place: int, time: float, face: Face) -> None:
         for array, value in (
@@ -268,7 +292,7 @@ class JitterBuffer:
         of a fast one is extrapolated to its end, which has no lag: the last interval's speed is
         half an interval old.
         """
-        first = max(self.count - 1 - SLOW, 0)
+        first = max(self.count - 1 - SLOW_INTERVALS, 0)
         gaps = np.diff(self._times[first : self.count])
         if not len(gaps):
             return np.zeros(len(CHANNEL_OF))
@@ -279,8 +303,10 @@ class JitterBuffer:
             before = moved[-2] / max(gaps[-2], interval / 2)
             pace = np.maximum(fast * fast, before * before)
             at_end = fast + (fast - before) * gaps[-1] / (gaps[-1] + gaps[-2])
-            slow += pace / (pace + SLOWLY) * (at_end - slow)
-        np.clip(slow[EXPRESSION_SIZE:], -FASTEST_TURN, FASTEST_TURN, out=slow[EXPRESSION_SIZE:])
+            slow += pace / (pace + SLOW_SPEEDS_SQUARED) * (at_end - slow)
+        np.clip(
+            slow[EXPRESSION_SIZE:], -TURN_SPEED_LIMIT, TURN_SPEED_LIMIT, out=slow[EXPRESSION_SIZE:]
+        )
         return np.asarray(slow)
 
     def _face(self, index: int) -> Face:

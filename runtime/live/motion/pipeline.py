@@ -36,27 +36,30 @@ Retarget = Callable[
 ]
 """(weights `[n]`, pose `[15]`) -> (expression `[50]`, pose `[15]`) of the avatar."""
 
-ABSURD = 1e4
-"""Limit of codes and angles; a face beyond it is `malformed`."""
+VALUE_LIMIT = 1e4
+"""Largest magnitude of a code or an angle (radians); a face beyond it is `malformed`."""
 
-RANGES = dict.fromkeys(EDITIONS, (-10.0, 10.0)) | {"openhead": (-1.0, 1.5), ARKIT: (0.0, 1.0)}
-"""Range of the weights of a face, by vocabulary. A weight beyond it is `limited`: a percentage sent
-in place of a share would tear a head apart."""
+WEIGHT_RANGES = dict.fromkeys(EDITIONS, (-10.0, 10.0)) | {
+    "openhead": (-1.0, 1.5),
+    ARKIT: (0.0, 1.0),
+}
+"""Range of the weights of a face, by vocabulary. A weight beyond it is clipped
+and counted as `limited`, such as a percentage sent in place of a share."""
 
-ABSURD_TIME = 1e12
-"""Seconds; a time beyond it has lost its milliseconds, and counts as none."""
+TIME_LIMIT = 1e12
+"""Largest usable time, seconds; a float64 beyond it does not resolve milliseconds."""
 
-SHARE = 0.85
-"""Latency of `auto` as a share of a frame: predictions lag as well, and the sum is one frame at
-most."""
+AUTO_LATENCY_SHARE = 0.85
+"""The latency `auto`, as a share of the interval between faces: predictions lag as well, and the
+sum is at most one interval."""
 
-USUAL = 1.5
-"""Intervals: the age of the newest face up to which a stream counts as live."""
+LIVE_INTERVALS = 1.5
+"""Age of the newest face, in intervals, up to which a stream counts as live."""
 
-SHORTEST_STEP = 1e-4
-"""Seconds; calls of `at` that are nearer return the same sample."""
+SAME_SAMPLE_SECONDS = 1e-4
+"""Calls of `at` that follow one another within so many seconds return the same sample."""
 
-HEAD = EXPRESSION_SIZE + BONES.index("global")
+HEAD_CHANNEL = EXPRESSION_SIZE + BONES.index("global")
 
 
 class Intake:
@@ -69,7 +72,7 @@ class Intake:
     def read(self, observation: Observation) -> Face | None:
         """Return the face of the avatar; None, and count the reason, where there is none."""
         retarget = self._retargets.get(observation.vocabulary)
-        clipped = np.clip(observation.weights, *RANGES[observation.vocabulary])
+        clipped = np.clip(observation.weights, *WEIGHT_RANGES[observation.vocabulary])
         try:
             expression, pose = retarget(clipped, observation.pose) if retarget else (None, None)
         except ImavatarError:
@@ -77,7 +80,7 @@ class Intake:
         if expression is None or pose is None:
             self._counts["foreign"] += 1
         elif not all(
-            np.abs(part).max() < ABSURD for part in (observation.weights, expression, pose)
+            np.abs(part).max() < VALUE_LIMIT for part in (observation.weights, expression, pose)
         ):  # nor NaN
             self._counts["malformed"] += 1
         else:
@@ -94,16 +97,17 @@ class MotionSample:
     expression: Float32[Array, "50"]
     pose: Float32[Array, "15"]  # axis-angle, radians
     captured: float
-    """Time of capture on the local clock, as if the shortest way took no time. Never decreases."""
+    """Time of capture on the local clock, which never decreases. The delay of the fastest packets
+    cannot be measured and is taken as zero."""
     state: str
     """`live`, `predicted`, `held` or `relaxing`."""
 
 
-def adjusted(face: Face, settings: MotionSettings, neutral: Neutral | None) -> Face:
+def adjust(face: Face, settings: MotionSettings, neutral: Neutral | None) -> Face:
     """A face relative to the neutral one, with the settings' head motion and gains applied."""
     relative = neutral.subtract_from(face) if neutral else face
     turns = HEADS[settings.head].turn(relative.turns)
-    return settings.adjustment.scaled(Face(relative.expression, turns))
+    return settings.adjustment.apply_gains(Face(relative.expression, turns))
 
 
 # The chain, and its state
@@ -113,15 +117,15 @@ def adjusted(face: Face, settings: MotionSettings, neutral: Neutral | None) -> F
 #     intake        retarget to the avatar; rejects `foreign` and `malformed` observations
 #     time          the sender's time; its arrival where there is none or it is invalid (`untimed`)
 #     clock         follows the sender's clock; rejects outliers (`late`). When it takes over
-#                   another clock (`restarted`), buffered times are discarded, and the face on show
-#                   moves on from there
-#     duplicates    rejects copies of the face before (`unchanged`)
+#                   another clock (`restarted`), buffered times are discarded, and the displayed
+#                   face moves on from where it is
+#     duplicates    rejects duplicates of the face before (`unchanged`)
 #     calibration   while it runs, collects faces; at its end the neutral face changes
-#     buffer        the face relative to the neutral one, in order of capture; rejects faces that
-#                   are `repeated` or `late`
+#     buffer        the face relative to the neutral one, in order of capture; rejects a second
+#                   face of the same time (`repeated`) and faces before the displayed one (`late`)
 #
 # `at`, once a frame: playback reads the buffer `added_latency` behind the sender's time, predicts,
-# corrects and smooths. The sample's state is that of its dropout, see `jitter_buffer`.
+# corrects and smooths. The sample's state is that of the dropout, see `jitter_buffer`.
 
 
 class MotionPipeline:
@@ -138,9 +142,19 @@ class MotionPipeline:
         Args:
             retargets: the retargeting to the avatar, for each vocabulary that can be shown.
             settings: the user's choices.
-            counts: receives the counts of observations: `foreign`, `malformed`, `limited`, `late`,
-                `repeated`, `unchanged` (the same face again soon after: the sender is faster than
-                its tracker), `untimed` (shown by its arrival), and of `restarted` sender's clocks.
+            counts: receives the counts of observations. Rejected are those that are
+
+                foreign      without a retargeting: of another head model
+                malformed    beyond `VALUE_LIMIT`, or not a number
+                late         off the sender's clock, or older than the displayed face
+                unchanged    duplicates of the face before, sent faster than the tracker measures
+                repeated     of the same time as a buffered face
+
+                Not a reason for a rejection are those that are
+
+                limited      clipped to `WEIGHT_RANGES`
+                untimed      timed by their arrival
+                restarted    the first of a sender's new clock
         """
         self.counts: Counter[str] = Counter() if counts is None else counts
         self.initial_neutral = settings.neutral
@@ -165,13 +179,13 @@ class MotionPipeline:
     def added_latency(self) -> float:
         """Seconds from arrival, by the shortest way, to display: delay and smoothing together."""
         latency = self._settings.latency
-        return SHARE * self._intervals.interval if latency is None else latency
+        return AUTO_LATENCY_SHARE * self._intervals.interval if latency is None else latency
 
     @property
     def latency_note(self) -> str:
         """The latency in one line for the user."""
         total = 1e3 * self.added_latency
-        lag = 1e3 * float(self._playback.lag[HEAD])
+        lag = 1e3 * float(self._playback.lag[HEAD_CHANNEL])
         return (
             f"{total:.0f} ms added: {max(total - lag, 0):.0f} of delay and {lag:.0f} of smoothing "
             "(head, now)"
@@ -202,14 +216,14 @@ class MotionPipeline:
         kind = self._duplicates.classify(
             observation.weights, observation.pose, sent, self._intervals.interval
         )
-        if kind == "copy":
+        if kind == "duplicate":
             self.counts["unchanged"] += 1
             return
         if self._calibrator and (neutral := self._calibrator.add(face, arrived)):
             self.neutral = neutral
             self._calibrator = None
             self._buffer.clear()
-        own_face = adjusted(face, self._settings, self.neutral)
+        own_face = adjust(face, self._settings, self.neutral)
         rejection = self._buffer.insert(sent, own_face, self._shown, self._intervals.interval)
         if rejection:
             self.counts[rejection] += 1
@@ -219,7 +233,7 @@ class MotionPipeline:
 
     def at(self, now: float) -> MotionSample | None:
         """Return the face to show at `now`, which should grow; None before the first face."""
-        if not self._buffer.count or (self._sample and now - self._now < SHORTEST_STEP):
+        if not self._buffer.count or (self._sample and now - self._now < SAME_SAMPLE_SECONDS):
             return self._sample
         sender = self._clock.at(now)
         elapsed = now - self._now
@@ -231,7 +245,7 @@ class MotionPipeline:
         return self._sample
 
     def _sample_of(self, face: Face) -> MotionSample:
-        expression, pose = self._settings.adjustment.limited(*self._within_range(face))
+        expression, pose = self._settings.adjustment.apply_limits(*self._within_range(face))
         age = self._shown - self._buffer.newest
         beyond = float(self._playback.dropout.lead(np.asarray(age)))
         captured = self._clock.local(self._shown if age <= 0 else self._buffer.newest + beyond)
@@ -242,7 +256,7 @@ class MotionPipeline:
         )
 
     def _state(self, age: float) -> str:
-        due = USUAL * self._intervals.interval - self.added_latency
+        due = LIVE_INTERVALS * self._intervals.interval - self.added_latency
         return "live" if age <= due else self._playback.dropout.state(age)
 
     def _within_range(self, face: Face) -> tuple[Float64[Array, "50"], Float64[Array, "15"]]:
@@ -257,7 +271,7 @@ class MotionPipeline:
 
     def _time_of(self, observation: Observation, arrived: float) -> float:
         time = observation.time
-        usable = time is not None and abs(time) < ABSURD_TIME
+        usable = time is not None and abs(time) < TIME_LIMIT
         if time is not None and usable and observation.sequence is None:
             self._timestamps.add_packet(time, arrived)
         if time is not None and usable and not self._timestamps.invalid:
@@ -266,7 +280,7 @@ class MotionPipeline:
         return self._arrivals.time_of(arrived, observation.sequence)
 
     def _restart(self) -> None:
-        """Discard all times of the sender's former clock; what is on show goes on."""
+        """Discard all times of the sender's former clock; the displayed face stays where it is."""
         self.counts["restarted"] += 1
         self._buffer.clear()
         self._intervals.reset()

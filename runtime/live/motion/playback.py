@@ -1,9 +1,10 @@
 """Playback: faces in the jitter buffer -> one smooth motion, by a One-Euro filter and a correction.
 
-Delay and smoothing share the latency, anew in each channel at each time: a channel at rest is
-smoothed much and read near the newest face; one that moves is smoothed little and read further
-back, where faces lie on both sides. The sum is the same in all channels, so that they stay
-together, and equals the latency of the settings.
+The latency of the settings is the sum of a delay, by which the buffer is read behind the newest
+face, and of the lag of the smoothing. Every step divides it again, for each channel: a channel at
+rest gets more smoothing and less delay, a moving one less smoothing and more delay, so that it is
+interpolated between faces and not predicted. As the sum is the same, the channels stay
+synchronous.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from imavatar_deploy.arrays import Array, Float64
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
 from imavatar_deploy.errors import UsageError
 
-from .face_state import CHANNEL_OF, CHANNELS, NEUTRAL, Face, sizes, stacked
+from .face_state import CHANNEL_OF, CHANNELS, NEUTRAL, Face, sizes, stack_faces
 from .jitter_buffer import Dropout, JitterBuffer, Reading
 
-FASTEST = 60.0
+STIFFNESS_LIMIT = 60.0
 """Largest stiffness of a correction, 1/s: (1 + 60 t) exp(-60 t) leaves 2 % after 0.1 s."""
 
 ACCELERATIONS = np.repeat(
@@ -127,7 +128,7 @@ class Correction:
         self.speed: Float64[Array, "65"] = np.zeros(len(CHANNEL_OF))
 
     def restart(self, offset: Float64[Array, "65"], speed: Float64[Array, "65"]) -> None:
-        """Begin anew from a difference `[65]` and its speed."""
+        """Start a new correction from a difference `[65]` and its speed."""
         self.offset = offset
         self.speed = speed
 
@@ -139,7 +140,7 @@ class Correction:
         offset = np.maximum(sizes(self.offset), 1e-9)
         speed = np.maximum(sizes(self.speed), 1e-9)
         softest = np.minimum(np.sqrt(ACCELERATIONS / offset), ACCELERATIONS / speed)
-        stiffness = np.minimum(FASTEST, softest)[CHANNEL_OF]
+        stiffness = np.minimum(STIFFNESS_LIMIT, softest)[CHANNEL_OF]
         decay = np.exp(-stiffness * elapsed)
         push = (self.speed + stiffness * self.offset) * elapsed
         self.offset = (self.offset + push) * decay
@@ -149,13 +150,13 @@ class Correction:
 
 # One step of the playback
 #
-#     target   the buffer read at now - latency + lag of each channel, moved towards neutral when
-#              nothing has come for long
+#     target   the buffer read at now - latency + lag of each channel; moved towards neutral in the
+#              state `relaxing` of a dropout
 #     raw      target + correction: continuous in place and speed whatever packets arrive
 #     output   raw, low-pass filtered
 #
 # When the buffer has changed since the last step, the correction restarts: the place and speed of
-# the last step are compared with what the buffer now says of the same time.
+# the last step are compared with those that the buffer now has for the same time.
 
 
 class Playback:
@@ -198,33 +199,33 @@ class Playback:
         self._read = read
         age = now - latency - buffer.newest
         if self._speed is None:
-            self._raw, self._speed = self._rested(buffer.read(read[None], self.dropout), 0, age)
+            self._raw, self._speed = self._relax(buffer.read(read[None], self.dropout), 0, age)
             self._output = self._raw
             return self._output
         if changed:
             both = buffer.read(np.stack([earlier, read]), self.dropout)
-            before = self._rested(both, 0, age - elapsed)
+            before = self._relax(both, 0, age - elapsed)
             speed = self._correction.speed + self._speed - before.speed
             self._correction.restart(self._raw.minus(before.face), speed)
-            target = self._rested(both, 1, age)
+            target = self._relax(both, 1, age)
         else:
-            target = self._rested(buffer.read(read[None], self.dropout), 0, age)
+            target = self._relax(buffer.read(read[None], self.dropout), 0, age)
         self._speed = target.speed
-        return self._smoothed(target.face.plus(self._correction.step(elapsed)), elapsed, latency)
+        return self._smooth(target.face.plus(self._correction.step(elapsed)), elapsed, latency)
 
-    def _smoothed(self, raw: Face, elapsed: float, latency: float) -> Face:
+    def _smooth(self, raw: Face, elapsed: float, latency: float) -> Face:
         if self._filter is None or self._smoothing is None:
             self._raw = self._output = raw
             return raw
-        change, gap = raw.minus(stacked(self._raw, self._output))
+        change, gap = raw.minus(stack_faces(self._raw, self._output))
         self._raw = raw
         self._output = self._output.plus(
             self._filter.step(change, gap, elapsed, self._smoothing.floor_of(latency))
         )
         return self._output
 
-    def _rested(self, readings: Reading, row: int, age: float) -> Reading:
-        """One row of a reading, moved towards neutral when nothing has come for long."""
+    def _relax(self, readings: Reading, row: int, age: float) -> Reading:
+        """One row of a reading, moved towards neutral by the share of `Dropout.rest`."""
         face = Face(readings.face.expression[row], readings.face.turns[row])
         share, rate = self.dropout.rest(age)
         if not share:

@@ -21,7 +21,7 @@ LARGEST_GAIN = 10.0
 OTHER_NAMES = {"head": "global", "jawOpen": "jaw"}
 """Bones by the names that trackers use; a head model's own expression of that name comes first."""
 
-LONGEST = 1.0
+LONGEST_LATENCY = 1.0
 """Largest latency, seconds; the buffer holds two seconds at 120 faces a second."""
 
 LONGEST_CALIBRATION = 30.0
@@ -46,7 +46,7 @@ class MotionSettings:
     smoothing: Smoothing | None = field(default_factory=Smoothing)
     """The One-Euro filter; None: none."""
     dropout: str = "relax"
-    """What is shown while no packets come, a row of `DROPOUTS`."""
+    """What is shown while no packets arrive: a row of `DROPOUTS`, the table of `--on-loss`."""
     head: str = "on"
     """What the head's rotation does, a row of `HEADS`."""
     adjustment: Adjustment = field(default_factory=Adjustment)
@@ -63,8 +63,10 @@ class MotionSettings:
         ):
             if name not in rows:
                 raise unknown_name(kind, name, rows)
-        if self.latency is not None and not 0 <= self.latency <= LONGEST:
-            raise UsageError(f"the latency must be 0 to {LONGEST:g} seconds, got {self.latency:g}")
+        if self.latency is not None and not 0 <= self.latency <= LONGEST_LATENCY:
+            raise UsageError(
+                f"the latency must be 0 to {LONGEST_LATENCY:g} seconds, got {self.latency:g}"
+            )
         if not 1 <= self.fps <= 1000:
             raise UsageError(
                 f"the rate of a source must be 1 to 1000 observations a second, got {self.fps:g}"

@@ -1,4 +1,4 @@
-"""Times of packets: the sender's clock, arrival times in its place, intervals, and repeated faces.
+"""Times of packets: the sender's clock, arrival times in its place, intervals, and duplicates.
 
 No clock is read here: every function receives its times, in seconds.
 """
@@ -19,28 +19,30 @@ from imavatar_deploy.arrays import Array, Float32
 # difference of the clocks plus a constant (NTP's minimum filter). The clock follows it gently,
 # which a drift of the clocks needs as well: time passes a little slower or faster, it never steps.
 #
-#     following   packets agree with the least delay to within JUMP; the estimate moves towards it
-#     doubting    a packet is off by more than JUMP: it is rejected and remembered
-#     restart     SURE_PACKETS in a row over SURE_SECONDS agree on another delay: the sender began
-#                 again, or its clock was set; that delay is taken over at once
+#     following   packets agree with the least delay to within JUMP_SECONDS; the estimate moves
+#                 towards it
+#     doubting    a packet is off by more than JUMP_SECONDS: it is rejected, and its delay is stored
+#     restart     RESTART_PACKETS in a row over RESTART_SECONDS agree on another delay: the sender
+#                 restarted, or its clock was set; that delay is used at once
 
-WINDOW = 3.0
-"""Seconds of packets of which the fastest counts: 90 at 30 a second; 200 ppm of drift are then 0.6
+MINIMUM_WINDOW_SECONDS = 3.0
+"""Length of the minimum filter, seconds: 90 packets at 30 a second; a drift of 200 ppm adds 0.6
 ms."""
 
-FOLLOWS = 1.0
-"""Time constant of the estimate, seconds: it follows 40 ms by running 4 % fast, which is not
+FOLLOW_SECONDS = 1.0
+"""Time constant of the estimate, seconds: it corrects 40 ms by running 4 % fast, which is not
 visible."""
 
-FOLLOWS_AT_FIRST = 0.1
+FIRST_FOLLOW_SECONDS = 0.1
 """Time constant at the start, seconds: the first packet may have been a slow one."""
 
-JUMP = 0.25
+JUMP_SECONDS = 0.25
 """Seconds of disagreement beyond which a packet belongs to another clock."""
 
-SURE_PACKETS = 3
-SURE_SECONDS = 0.1
-"""So many packets over so many seconds must agree on another clock; a delayed burst does not."""
+RESTART_PACKETS = 3
+RESTART_SECONDS = 0.1
+"""Packets, and seconds from the first to the last of them, that must agree on another clock; those
+of a delayed burst do not."""
 
 
 class SenderClock:
@@ -48,7 +50,7 @@ class SenderClock:
 
     def __init__(self) -> None:
         self.restarts = 0
-        """How often another clock was taken over."""
+        """Number of times that the sender's clock was replaced."""
         # (arrived, delay), delays growing: the first is the least
         self._least: deque[tuple[float, float]] = deque()
         self._outliers: list[tuple[float, float]] = []
@@ -60,7 +62,7 @@ class SenderClock:
         delay = arrived - sent
         if not self._least:
             self._restart(delay, arrived)
-        elif abs(delay - self._least[0][1]) > JUMP:
+        elif abs(delay - self._least[0][1]) > JUMP_SECONDS:
             if not self._is_sure(delay, arrived):
                 return False
             self.restarts += 1
@@ -72,7 +74,7 @@ class SenderClock:
     def at(self, now: float) -> float:
         """The sender's time at the local time `now`, in any order; a packet's without its way."""
         if now > self._now and self._least:
-            patience = min(FOLLOWS, max(FOLLOWS_AT_FIRST, (now - self._start) / 2))
+            patience = min(FOLLOW_SECONDS, max(FIRST_FOLLOW_SECONDS, (now - self._start) / 2))
             share = 1.0 - math.exp((self._now - now) / patience)
             self._delay += share * (self._least[0][1] - self._delay)
             self._now = now
@@ -92,27 +94,28 @@ class SenderClock:
         while self._least and self._least[-1][1] >= delay:
             self._least.pop()
         self._least.append((arrived, delay))
-        while self._least[0][0] < arrived - WINDOW:
+        while self._least[0][0] < arrived - MINIMUM_WINDOW_SECONDS:
             self._least.popleft()
 
     def _is_sure(self, delay: float, arrived: float) -> bool:
-        if self._outliers and abs(delay - self._outliers[0][1]) > JUMP:
+        if self._outliers and abs(delay - self._outliers[0][1]) > JUMP_SECONDS:
             self._outliers.clear()
         self._outliers.append((arrived, delay))
         return (
-            len(self._outliers) >= SURE_PACKETS and arrived - self._outliers[0][0] >= SURE_SECONDS
+            len(self._outliers) >= RESTART_PACKETS
+            and arrived - self._outliers[0][0] >= RESTART_SECONDS
         )
 
 
 # Validity of timestamps: some senders count the frames of a second in something else
 
-BACKWARDS = 0.25
-"""Seconds: no network reorders packets by more."""
+BACKSTEP_SECONDS = 0.25
+"""Smallest step backwards that counts, seconds; no network reorders packets by more."""
 
-TIMES = 3
-WITHIN = 5.0
-"""So many steps backwards in so many seconds are no clock's; a sender that restarts steps back
-once."""
+BACKSTEP_LIMIT = 3
+BACKSTEP_WINDOW_SECONDS = 5.0
+"""Steps backwards within that many seconds that make timestamps invalid; a sender that restarts
+steps back once."""
 
 
 class TimestampValidator:
@@ -122,13 +125,18 @@ class TimestampValidator:
         self.invalid = False
         """Whether the timestamps are unusable; once True, it stays True."""
         self._newest: float | None = None
-        self._backsteps: deque[float] = deque(maxlen=TIMES)  # when each step backwards arrived
+        self._backsteps: deque[float] = deque(
+            maxlen=BACKSTEP_LIMIT
+        )  # when each step backwards arrived
 
     def add_packet(self, sent: float, arrived: float) -> None:
         """Add a packet: its own time, and its arrival."""
-        if self._newest is not None and sent < self._newest - BACKWARDS:
+        if self._newest is not None and sent < self._newest - BACKSTEP_SECONDS:
             self._backsteps.append(arrived)
-            self.invalid |= len(self._backsteps) == TIMES and arrived - self._backsteps[0] <= WITHIN
+            self.invalid |= (
+                len(self._backsteps) == BACKSTEP_LIMIT
+                and arrived - self._backsteps[0] <= BACKSTEP_WINDOW_SECONDS
+            )
         self._newest = sent
 
 
@@ -140,8 +148,8 @@ TIME_GAIN = 0.1
 INTERVAL_GAIN = 0.005
 """Share of it by which the interval is changed; small, so that the loop does not oscillate."""
 
-SLIPPED = 4.0
-"""Intervals off the beat after which it starts again: the stream stood still."""
+SLIP_INTERVALS = 4.0
+"""Error of an arrival, in intervals, from which the beat starts again: the stream has paused."""
 
 
 class ArrivalClock:
@@ -161,7 +169,7 @@ class ArrivalClock:
         steps = self._steps(arrived, sequence)
         expected = self._last + steps * self.interval
         error = arrived - expected
-        if abs(error) > SLIPPED * self.interval:
+        if abs(error) > SLIP_INTERVALS * self.interval:
             return self._store(arrived, sequence)
         if steps <= 0:  # an older packet, or the same again
             return expected
@@ -183,19 +191,19 @@ class ArrivalClock:
 
 # Interval between two new faces of a source, from their own times
 
-GAPS = 31
-"""Gaps in memory."""
+GAP_MEMORY = 31
+"""Number of newest gaps that are stored."""
 
-ENOUGH = 8
-"""Gaps that an estimate needs."""
+GAPS_NEEDED = 8
+"""Number of gaps that an estimate needs."""
 
-SHORTEST = 1e-3
-LONGEST = 0.5
+SHORTEST_GAP = 1e-3
+LONGEST_GAP = 0.5
 """Range of a gap, seconds; a longer one is a pause."""
 
-INTERVAL_SHARE = 0.05
-"""Share of the difference by which each face moves the estimate: slow, because the delay depends on
-it."""
+INTERVAL_LEARNING_RATE = 0.05
+"""Share of the difference by which each face moves the estimate; small, because the delay depends
+on it."""
 
 
 class IntervalEstimator:
@@ -204,7 +212,7 @@ class IntervalEstimator:
     def __init__(self, interval: float) -> None:
         self.interval = interval
         self._newest: float | None = None
-        self._gaps: deque[float] = deque(maxlen=GAPS)
+        self._gaps: deque[float] = deque(maxlen=GAP_MEMORY)
 
     def reset(self) -> None:
         """Discard the newest time; later ones are of another clock."""
@@ -214,33 +222,33 @@ class IntervalEstimator:
         """Add a face's time, in order of arrival; the gap before a face not `new` is ignored."""
         if self._newest is not None and time <= self._newest:
             return
-        if self._newest is not None and new and SHORTEST <= time - self._newest <= LONGEST:
+        if self._newest is not None and new and SHORTEST_GAP <= time - self._newest <= LONGEST_GAP:
             self._gaps.append(time - self._newest)
         self._newest = time
-        if len(self._gaps) >= ENOUGH:
+        if len(self._gaps) >= GAPS_NEEDED:
             # losses and disorder only lengthen gaps, so the true one is among the shorter half
             estimate = sorted(self._gaps)[len(self._gaps) // 3]
-            self.interval += INTERVAL_SHARE * (estimate - self.interval)
+            self.interval += INTERVAL_LEARNING_RATE * (estimate - self.interval)
 
 
-# Copies: faces that a sender repeats because it sends faster than the tracker behind it measures
+# Duplicates: faces that a sender sends again because it sends faster than its tracker measures
 #
-# A copy states that the face stood still, which it did not; motion between copies would go by
-# starts and stops. The filter separates copies from faces that really stand still, which do so for
-# longer, and from the rare equal neighbours of a motion.
+# Played back, a duplicate would stop the face until the next new one, and the motion would stutter.
+# The filter distinguishes duplicates from a face that really stands still, which lasts longer, and
+# from two faces of a motion that happen to be equal, which are rare.
 
-COPYING_SHARE = 0.3
-"""Share of faces equal to the one before from which a sender counts as one that repeats faces."""
+DUPLICATE_SHARE = 0.3
+"""Share of faces equal to the one before, above which a sender is assumed to send duplicates."""
 
-LEARNING_RATE = 0.05
+DUPLICATE_LEARNING_RATE = 0.05
 """Weight of each face in that share."""
 
-STILL = 2.5
-"""Intervals without a change after which a face really stands still."""
+STILL_INTERVALS = 2.5
+"""Intervals without a change after which an equal face is still and no duplicate."""
 
 
 class DuplicateFilter:
-    """Classifies faces, in order of arrival, as new, still or copied."""
+    """Classifies faces, in order of arrival, as new, still or duplicate."""
 
     def __init__(self) -> None:
         self._face: tuple[Float32[Array, " n"], Float32[Array, "15"]] | None = None
@@ -258,7 +266,7 @@ class DuplicateFilter:
         time: float,
         interval: float,
     ) -> str:
-        """Return `new`, `still` (equal to the face before, to the last bit) or `copy`.
+        """Return `new`, or `still` or `duplicate`: equal to the face before, to the last bit.
 
         Args:
             weights: as observed.
@@ -272,9 +280,10 @@ class DuplicateFilter:
             and np.array_equal(before[0], weights)
             and np.array_equal(before[1], pose)
         )
-        self._share += LEARNING_RATE * (same - self._share)
+        self._share += DUPLICATE_LEARNING_RATE * (same - self._share)
         if not same:
             self._since = time
             return "new"
-        repeats = self._share > COPYING_SHARE
-        return "copy" if repeats and 0 < time - self._since < STILL * interval else "still"
+        sends_duplicates = self._share > DUPLICATE_SHARE
+        is_soon = 0 < time - self._since < STILL_INTERVALS * interval
+        return "duplicate" if sends_duplicates and is_soon else "still"

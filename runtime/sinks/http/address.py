@@ -10,9 +10,9 @@ from imavatar_deploy.errors import UsageError
 
 SCHEME = "http://"
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
-EVERYWHERE = ("0.0.0.0", "::")
+WILDCARD_HOSTS = ("0.0.0.0", "::")
 
 
 class Address(NamedTuple):
@@ -27,7 +27,7 @@ class Address(NamedTuple):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return self.host.lower() in LOOPBACK
+        return self.host.lower() in LOOPBACK_HOSTS
 
     def is_meant_by(self, authority: str) -> bool:
         """Whether the Host of a request is a name of this server.
@@ -41,8 +41,8 @@ class Address(NamedTuple):
             host = urlsplit(f"//{authority}").hostname or ""
         except ValueError:
             return False
-        return host in (*LOOPBACK, self.host.lower()) or (
-            self.host in EVERYWHERE and _is_numeric(host)
+        return host in (*LOOPBACK_HOSTS, self.host.lower()) or (
+            self.host in WILDCARD_HOSTS and _is_numeric(host)
         )
 
 
@@ -54,7 +54,7 @@ def read_address(target: str) -> Address:
     """
     try:
         parts = urlsplit(target)
-        host = parts.hostname or LOOPBACK[0]
+        host = parts.hostname or LOOPBACK_HOSTS[0]
         port = parts.port
     except ValueError:
         port = None

@@ -12,7 +12,7 @@ from imavatar_deploy.errors import InputError, unknown_name
 
 from ..sink import Controls
 
-MOST_BYTES = 1024
+REQUEST_BYTES = 1024
 """Longest request."""
 
 FARTHEST_TURN = 2 * math.pi

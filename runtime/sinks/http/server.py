@@ -24,12 +24,12 @@ from imavatar_deploy.errors import ImavatarError, InternalError
 from ..backgrounds import over, white
 from ..sink import Image, Stream
 from .address import Address
-from .controls_api import MOST_BYTES, apply_commands
+from .controls_api import REQUEST_BYTES, apply_commands
 
-PATIENCE = 10.0
+TIMEOUT_SECONDS = 10.0
 """Time limit of sending to a viewer, of receiving from one, and of a new frame, seconds."""
 
-SENT_AHEAD = 1 << 17
+SEND_BUFFER_BYTES = 1 << 17
 """Size of a viewer's send buffer, bytes: one or two frames, so that a slow one is not far
 behind."""
 
@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers one request for the page, its images or its figures, or applies a command."""
 
     server: PageServer
-    timeout = PATIENCE
+    timeout = TIMEOUT_SECONDS
     server_version = "imavatar"
     sys_version = ""
 
@@ -77,9 +77,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send_text(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a command must be {JSON}")
         elif not (length.isascii() and length.isdigit()):
             self._send_text(HTTPStatus.LENGTH_REQUIRED, "a command must have a Content-Length")
-        elif len(length) > 9 or int(length) > MOST_BYTES:
+        elif len(length) > 9 or int(length) > REQUEST_BYTES:
             self._send_text(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a command has at most {MOST_BYTES} bytes"
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a command has at most {REQUEST_BYTES} bytes"
             )
         else:
             self._apply(self.rfile.read(int(length)))
@@ -106,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, "text/html; charset=utf-8", text)
 
     def _jpeg(self) -> None:
-        frame = self.server.screen.next_jpeg(0, PATIENCE)
+        frame = self.server.screen.next_jpeg(0, TIMEOUT_SECONDS)
         self._picture("image/jpeg", frame and frame[1])
 
     def _png(self) -> None:
@@ -134,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
                     HTTPStatus.SERVICE_UNAVAILABLE, "too many are watching; try again later"
                 )
                 return
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_AHEAD)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             self._begin(HTTPStatus.OK, f"multipart/x-mixed-replace; boundary={BOUNDARY}")
             self._send_frames()
 
@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         """
         self.wfile.write(f"--{BOUNDARY}\r\n".encode())
         number = 0
-        while (frame := self.server.screen.next_jpeg(number, PATIENCE)) is not None:
+        while (frame := self.server.screen.next_jpeg(number, TIMEOUT_SECONDS)) is not None:
             number, data = frame
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
             self.wfile.write(head.encode() + data + f"\r\n--{BOUNDARY}\r\n".encode())
@@ -183,7 +183,7 @@ def _finite(figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 90]
+JPEG_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
 
 class Screen:
@@ -239,7 +239,7 @@ class Screen:
 
 
 def _encode(suffix: str, image: Any) -> bytes:
-    success, data = cv2.imencode(suffix, image, QUALITY if suffix == ".jpg" else [])
+    success, data = cv2.imencode(suffix, image, JPEG_QUALITY if suffix == ".jpg" else [])
     if not success:
         raise InternalError(f"a frame {image.shape} could not be encoded as {suffix}")
     return bytes(data)

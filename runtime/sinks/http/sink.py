@@ -12,10 +12,10 @@ from ..sink import Sink, SinkFormat, Stream
 from .address import SCHEME, Address, read_address
 from .server import PageServer, Screen
 
-POLL = 0.05
+POLL_SECONDS = 0.05
 """Seconds between two checks of the accepting thread whether to end."""
 
-OPEN = "; every host that reaches this address can watch and control it"
+OPEN_WARNING = "; every host that reaches this address can watch and control it"
 """Warning for addresses other than loopback."""
 
 
@@ -24,14 +24,17 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
     address = read_address(target)
     screen = Screen(stream)
     server = _listen(address, screen, stream)
-    thread = threading.Thread(target=server.serve_forever, args=(POLL,), name="page", daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, args=(POLL_SECONDS,), name="page", daemon=True
+    )
     thread.start()
     page = f"page: {Address(address.host, server.server_port)}"
+    warning = "" if address.is_loopback else OPEN_WARNING
     try:
         yield Sink(
             screen.show,
             report=lambda: f"{page}, watched by {server.most_watching} browsers",
-            greeting=f"{page} shows the head to browsers{'' if address.is_loopback else OPEN}",
+            greeting=f"{page} shows the head to browsers{warning}",
         )
     finally:
         server.shutdown()

@@ -25,12 +25,12 @@ from live_motion import (
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.runtime.live.motion import DROPOUTS, MotionPipeline, MotionSettings, Neutral
-from imavatar_deploy.runtime.live.motion.jitter_buffer import FADES
+from imavatar_deploy.runtime.live.motion.jitter_buffer import FADE_SECONDS
 from imavatar_deploy.runtime.live.motion.playback import ACCELERATIONS
 from imavatar_deploy.runtime.sources.observation import Arrival, Observation
 
 OPEN = "openhead"
-BAD = {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1, "burst": 0.01}
+BAD_NETWORK = {"loss": 0.2, "jitter": 0.04, "duplicate": 0.1, "burst": 0.01}
 
 
 def unchanged(weights: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,15 +111,15 @@ def error(shown: Shown, late: float) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_bad_network_neither_jerks_the_head_nor_loses_it(seed: int) -> None:
-    arrivals, moments = delivered(BAD, 15, seed)
+    arrivals, moments = delivered(BAD_NETWORK, 15, seed)
     live = motion()
     shown = show(live, arrivals, moments)
     naive = newest(arrivals, moments)
     clean = turning(shake().at(moments)[1], slice(0, 3))
     # two straight lines that meet in a face bend within one step of the display where the truth
-    # takes two; predictions end in FADES; and a correction takes three times its acceleration at
-    # most
-    bound = 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADES
+    # takes two; predictions end in FADE_SECONDS; and a correction takes at most three times its
+    # acceleration
+    bound = 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADE_SECONDS
     assert turning(shown.pose, slice(0, 3)) < bound < 9 * clean
     assert turning(naive.pose, slice(0, 3)) > 2 * bound
     assert turning(shown.pose, slice(0, 3)) < turning(naive.pose, slice(0, 3)) / 4
@@ -148,7 +148,7 @@ def test_a_dropout_is_bridged_and_the_return_is_smooth(policy: str, gap: float) 
     clean = turning(shake().at(moments)[1], slice(0, 3))
     assert (
         turning(shown.pose, slice(0, 3))
-        < 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADES
+        < 2.2 * clean + 3 * ACCELERATIONS[50] + 0.4 * 4 * np.pi / FADE_SECONDS
     )
     before_return = np.searchsorted(shown.times, ends) - 1
     expected = {0.1: "predicted", 1.0: "held", 10.0: "relaxing" if policy == "relax" else "held"}[
@@ -219,7 +219,7 @@ def test_without_times_the_arrival_counts(numbered: bool) -> None:
 
 
 @pytest.mark.parametrize("copies", [2, 3])
-def test_a_sender_that_is_faster_than_its_tracker_is_seen_through(copies: int) -> None:
+def test_duplicates_of_a_sender_faster_than_its_tracker_are_rejected(copies: int) -> None:
     times = np.arange(300 * copies) / (30 * copies)
     moved = 0.3 * np.sin(2 * np.pi * np.floor(times * 30 + 1e-9) / 30)
     arrivals = [
@@ -340,7 +340,7 @@ TIMES = st.one_of(st.none(), st.floats(-10, 10), st.floats(allow_nan=False, allo
     st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_whatever_comes_what_goes_out_is_sound(
+def test_any_observations_give_finite_and_limited_motion(
     events: list, latency: float | None, again: bool
 ) -> None:
     live = motion(latency=latency)

@@ -18,7 +18,11 @@ from imavatar_deploy.runtime.live.motion import (
     read_adjustment,
     read_neutral,
 )
-from imavatar_deploy.runtime.live.motion.calibration import MOST_FACES, Calibrator, median_face
+from imavatar_deploy.runtime.live.motion.calibration import (
+    CALIBRATION_FACES,
+    Calibrator,
+    median_face,
+)
 from imavatar_deploy.runtime.live.motion.face_state import face_of
 
 RNG = np.random.default_rng(0)
@@ -73,9 +77,9 @@ def test_calibrating_ends_with_its_time_and_keeps_few_faces() -> None:
     ] * 3 + [True]
     assert Calibrator(0.0).add(face, 1.0) is not None
     busy = Calibrator(1e9)
-    for arrived in range(MOST_FACES + 50):
+    for arrived in range(CALIBRATION_FACES + 50):
         busy.add(face, arrived)
-    assert len(busy._faces) == MOST_FACES
+    assert len(busy._faces) == CALIBRATION_FACES
 
 
 def test_the_file_holds_it_exactly(tmp_path: Path) -> None:
@@ -135,11 +139,11 @@ def test_gains_and_limits_reach_their_channel() -> None:
     ]
     adjustment = read_adjustment(texts, NAMES)
     pose = 0.5 * np.eye(3)[RNG.integers(3, size=5)].reshape(-1)
-    scaled = adjustment.scaled(face_of(np.full(50, 0.9), pose))
+    scaled = adjustment.apply_gains(face_of(np.full(50, 0.9), pose))
     assert scaled.expression[[7, 12, 48, 49]] == pytest.approx([2.7, 0.9, 1.35, 0.9])
     expected = pose * np.repeat([0, 0.5, 1, 1, 1], 3)
     np.testing.assert_allclose(scaled.pose(), expected, atol=1e-9)
-    expression, limited = adjustment.limited(scaled.expression, scaled.pose())
+    expression, limited = adjustment.apply_limits(scaled.expression, scaled.pose())
     assert expression[[7, 12, 48, 49]] == pytest.approx([2.7, 0.8, 1.0, 0.9])
     expected[6:9] *= 0.2 / 0.5
     np.testing.assert_allclose(limited, expected, atol=1e-9)
@@ -147,7 +151,9 @@ def test_gains_and_limits_reach_their_channel() -> None:
 
 def test_a_models_own_name_comes_before_a_bones_other_one() -> None:
     assert read_adjustment(["jawOpen=2"], ("jawOpen", *NAMES[1:])).gains[0] == 2
-    assert read_adjustment([], NAMES).scaled(face_of(np.ones(50), np.ones(15))).expression[0] == 1
+    assert (
+        read_adjustment([], NAMES).apply_gains(face_of(np.ones(50), np.ones(15))).expression[0] == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,7 +180,7 @@ def test_other_texts_are_refused(text: str, message: str) -> None:
         read_adjustment([text], NAMES)
 
 
-def test_the_head_turns_as_its_row_says() -> None:
+def test_the_head_turns_by_its_row() -> None:
     pose = 0.5 * RNG.normal(size=15).astype(np.float32)
     turned = {}
     for name, row in HEADS.items():

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.runtime.live.motion.timing import (
-    JUMP,
+    JUMP_SECONDS,
     ArrivalClock,
     IntervalEstimator,
     SenderClock,
 )
 
-WAY = 0.02
-AHEAD = 1.7e9
+DELAY_SECONDS = 0.02
+CLOCK_OFFSET = 1.7e9
 
 
 def sender_times(clock: SenderClock, times: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
@@ -29,18 +29,20 @@ def sender_times(clock: SenderClock, times: np.ndarray, arrivals: np.ndarray) ->
 
 def test_jitter_is_not_in_the_clock() -> None:
     times = np.arange(900) / 30
-    arrivals = times + WAY + np.random.default_rng(0).uniform(0, 0.04, 900)
-    late = sender_times(SenderClock(), times + AHEAD, arrivals) - (arrivals - WAY + AHEAD)
+    arrivals = times + DELAY_SECONDS + np.random.default_rng(0).uniform(0, 0.04, 900)
+    late = sender_times(SenderClock(), times + CLOCK_OFFSET, arrivals) - (
+        arrivals - DELAY_SECONDS + CLOCK_OFFSET
+    )
     assert np.abs(late[60:]).max() < 0.004, "of 40 ms"
 
 
 @pytest.mark.parametrize("drift", [-200e-6, 200e-6])
 def test_an_hour_of_drift_is_followed_without_a_step(drift: float) -> None:
     times = np.arange(3600 * 10) / 10
-    arrivals = times + WAY + np.random.default_rng(0).uniform(0, 0.02, len(times))
+    arrivals = times + DELAY_SECONDS + np.random.default_rng(0).uniform(0, 0.02, len(times))
     clock = SenderClock()
-    times_shown = sender_times(clock, times * (1 + drift) + AHEAD, arrivals)
-    error = times_shown - ((arrivals - WAY) * (1 + drift) + AHEAD)
+    times_shown = sender_times(clock, times * (1 + drift) + CLOCK_OFFSET, arrivals)
+    error = times_shown - ((arrivals - DELAY_SECONDS) * (1 + drift) + CLOCK_OFFSET)
     assert np.abs(error[200:]).max() < 0.005
     assert np.abs(error[-36000 // 10 :].mean() - error[200:3800].mean()) < 2e-4, (
         "the last minutes are as the first"
@@ -56,7 +58,7 @@ def test_time_runs_evenly() -> None:
     for tick in range(6000):
         now = 10 + tick / 60
         if tick % 2 == 0 and rng.uniform() > 0.2:
-            clock.add_packet(now - WAY - 0.04 * rng.uniform() ** 2 + AHEAD, now)
+            clock.add_packet(now - DELAY_SECONDS - 0.04 * rng.uniform() ** 2 + CLOCK_OFFSET, now)
             times_shown.append(clock.at(now))
     rates = [(after - before) for before, after in pairwise(times_shown)]
     assert min(rates) > 0
@@ -68,27 +70,27 @@ def test_time_runs_evenly() -> None:
 def test_another_clock_is_taken_over_once_it_is_sure(jump: float) -> None:
     clock = SenderClock()
     times = np.arange(90) / 30
-    sender_times(clock, times, times + WAY)
-    belongs = [clock.add_packet(time + jump, time + WAY) for time in 3 + times[:6]]
+    sender_times(clock, times, times + DELAY_SECONDS)
+    belongs = [clock.add_packet(time + jump, time + DELAY_SECONDS) for time in 3 + times[:6]]
     assert belongs == [False] * 3 + [True] * 3
     assert clock.restarts == 1
-    assert clock.at(3.2) == pytest.approx(3.2 - WAY + jump, abs=1e-6)
+    assert clock.at(3.2) == pytest.approx(3.2 - DELAY_SECONDS + jump, abs=1e-6)
 
 
 def test_a_burst_that_was_held_up_is_no_other_clock() -> None:
     clock = SenderClock()
     times = np.arange(90) / 30
-    sender_times(clock, times, times + WAY)
+    sender_times(clock, times, times + DELAY_SECONDS)
     for time in 3 + np.arange(30) / 30:  # a second of packets at once
-        clock.add_packet(time, 4 + WAY)
+        clock.add_packet(time, 4 + DELAY_SECONDS)
     assert clock.restarts == 0
-    assert clock.at(4.5) == pytest.approx(4.5 - WAY, abs=0.001)
-    assert not clock.add_packet(4.5 - WAY - 2 * JUMP, 4.5)
+    assert clock.at(4.5) == pytest.approx(4.5 - DELAY_SECONDS, abs=0.001)
+    assert not clock.add_packet(4.5 - DELAY_SECONDS - 2 * JUMP_SECONDS, 4.5)
 
 
 def test_packets_without_a_time_are_put_on_an_even_beat() -> None:
     times = np.arange(600) / 30
-    arrivals = times + WAY + np.random.default_rng(0).uniform(0, 0.02, 600)
+    arrivals = times + DELAY_SECONDS + np.random.default_rng(0).uniform(0, 0.02, 600)
     beat = ArrivalClock(1 / 25)
     moments = np.array([beat.time_of(float(arrived)) for arrived in arrivals])
     assert beat.interval == pytest.approx(1 / 30, rel=0.05)

@@ -10,7 +10,11 @@ import pytest
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.kinematics import axis_angles, inverse, product, quaternions, rotations
 from imavatar_deploy.runtime.live.motion.face_state import CHANNELS, NEUTRAL, Face, face_of
-from imavatar_deploy.runtime.live.motion.jitter_buffer import DROPOUTS, ROOM, JitterBuffer
+from imavatar_deploy.runtime.live.motion.jitter_buffer import (
+    BUFFER_CAPACITY,
+    DROPOUTS,
+    JitterBuffer,
+)
 from imavatar_deploy.runtime.live.motion.playback import (
     ACCELERATIONS,
     Correction,
@@ -51,7 +55,7 @@ def test_quaternions_turn_as_matrices_do() -> None:
     np.testing.assert_allclose(axis_angles(quaternions(small)), small, atol=1e-7)
 
 
-def test_what_is_subtracted_comes_back_when_added() -> None:
+def test_plus_is_the_inverse_of_minus() -> None:
     one, other = (face_of(RNG.normal(size=50), 2 * RNG.normal(size=15)) for _ in range(2))
     again = other.plus(one.minus(other))
     np.testing.assert_allclose(again.expression, one.expression)
@@ -90,10 +94,10 @@ def test_doubles_and_latecomers_are_refused() -> None:
 @pytest.mark.parametrize("shown", [FOREVER, math.inf])
 def test_the_buffer_stays_small(shown: float) -> None:
     buffer = JitterBuffer()
-    for index in range(3 * ROOM):
+    for index in range(3 * BUFFER_CAPACITY):
         buffer.insert(index / 30, yawed(0.0), shown, 1 / 30)
-    assert buffer.count == (ROOM if shown == FOREVER else 6)
-    assert buffer.newest == pytest.approx((3 * ROOM - 1) / 30)
+    assert buffer.count == (BUFFER_CAPACITY if shown == FOREVER else 6)
+    assert buffer.newest == pytest.approx((3 * BUFFER_CAPACITY - 1) / 30)
 
 
 def test_a_steady_turn_goes_on_and_stops() -> None:
@@ -105,7 +109,7 @@ def test_a_steady_turn_goes_on_and_stops() -> None:
     assert read(buffer, 9.0, "hold")[0] == pytest.approx(5 / 30 + 0.045, abs=1e-6)
 
 
-def test_a_lid_is_not_carried_past_what_was_seen() -> None:
+def test_a_lid_is_not_predicted_beyond_its_range() -> None:
     buffer = JitterBuffer()
     for index in range(60):  # blinks between 0 and 1
         buffer.insert(index / 30, yawed(0.0, abs(index % 8 - 4) / 4), FOREVER, 1 / 30)

@@ -29,13 +29,13 @@ from imavatar_deploy.runtime.streams.bad_network import BadNetwork
 from imavatar_deploy.runtime.streams.flame_packet import encode
 from imavatar_deploy.tracks import FlameTrack, write_track
 
-SHAKE = 1.5
+SHAKE_HERTZ = 1.5
 """Frequency of the head-shake, Hz."""
 
 
 def nodding(seconds: float) -> np.ndarray:
     pose = np.zeros(15)
-    pose[1] = 0.4 * np.sin(2 * np.pi * SHAKE * seconds)
+    pose[1] = 0.4 * np.sin(2 * np.pi * SHAKE_HERTZ * seconds)
     return pose
 
 
@@ -166,7 +166,7 @@ def test_a_bad_network_shows_no_jump(tiny_avatar_folder: Path) -> None:
     assert np.ptp(angles) > 0.4
     speed = np.diff(angles) / np.diff(times)
     assert (
-        np.abs(speed).max() < 3 * 0.4 * 2 * np.pi * SHAKE
+        np.abs(speed).max() < 3 * 0.4 * 2 * np.pi * SHAKE_HERTZ
     )  # the clean motion's own greatest is a third of that
 
 
@@ -332,7 +332,7 @@ def test_what_is_for_streams_is_refused_for_recordings(
             pytest.fail("it listened")
 
 
-def test_calibration_says_what_became_of_it(tiny_avatar_folder: Path, tmp_path: Path) -> None:
+def test_calibration_reports_its_outcome(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     with Player(tiny_avatar_folder, size=16) as player:
         for seconds, message in ((0.1, "now stored in"), (5.0, "no face at rest was found")):
             chosen = LiveConfig(calibrate=seconds, neutral=tmp_path / "neutral.json")

@@ -309,6 +309,6 @@ def test_a_foreign_name_for_this_machine_is_refused(host: str, authority: str, m
     assert Address(host, 8080).is_meant_by(authority) is meant
 
 
-def test_an_open_address_says_so(stream: Stream) -> None:
+def test_an_open_address_is_in_the_greeting(stream: Stream) -> None:
     with open_sink("http://0.0.0.0:0", stream) as sink:
         assert "every host that reaches this address can watch and control it" in sink.greeting

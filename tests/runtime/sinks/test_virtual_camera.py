@@ -68,7 +68,7 @@ def test_frames_are_sent_over_white(target: str, device: str | None) -> None:
     assert sink.report() == "virtual camera: 1 frames sent"
 
 
-def test_no_device_says_what_to_install() -> None:
+def test_a_missing_device_names_what_to_install() -> None:
     with (
         pytest.raises(
             MissingDependencyError,
@@ -89,7 +89,7 @@ def test_a_device_that_goes_away_is_reported() -> None:
     assert Camera.opened.closed
 
 
-def test_no_library_says_which_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     with (
         pytest.raises(MissingDependencyError, match=r"imavatar-deploy\[live\]"),

@@ -138,7 +138,7 @@ def test_closing_the_window_ends_the_run_and_it_stays_closed(
     assert sink.report() == "window: 2 frames shown"
 
 
-def test_a_framework_that_never_says_visible_does_not_end_the_run(
+def test_a_framework_that_never_reports_visible_does_not_end_the_run(
     sink: Any, screen: Screen, controls: Controls
 ) -> None:
     screen.visible = -1.0
@@ -150,7 +150,7 @@ def test_a_framework_that_never_says_visible_does_not_end_the_run(
 def test_a_failed_run_takes_its_window_away(screen: Screen) -> None:
     with pytest.raises(RuntimeError), open_sink("window", Stream(100, 60, 25.0)):
         raise RuntimeError
-    assert screen.destroyed == window.NAME
+    assert screen.destroyed == window.WINDOW_NAME
 
 
 def test_opencv_without_windows_is_reported_with_the_remedy(
@@ -189,6 +189,6 @@ def test_a_real_window() -> None:
     with open_sink("window", Stream(100, 60, 25.0, controls)) as sink:
         for _ in range(5):
             sink.write(TRANSPARENT)
-        assert cv2.getWindowProperty(window.NAME, cv2.WND_PROP_VISIBLE) >= 1
+        assert cv2.getWindowProperty(window.WINDOW_NAME, cv2.WND_PROP_VISIBLE) >= 1
     assert not controls.stopped
     assert sink.report() == "window: 5 frames shown"

@@ -26,19 +26,19 @@ from imavatar_deploy.runtime.sources import (
     receiver,
     udp,
 )
-from imavatar_deploy.runtime.sources.observation import ROOM, Observation
+from imavatar_deploy.runtime.sources.observation import INBOX_CAPACITY, Observation
 from imavatar_deploy.runtime.sources.source import Parser, Protocol
 from imavatar_deploy.runtime.streams import encode
 from imavatar_deploy.runtime.streams.flame_packet import MOST_BYTES
 
 Address = tuple[str, int]
 FACE = np.linspace(-1, 1, 50), np.linspace(-0.5, 0.5, 15)
-PATIENCE = 20.0
+TIMEOUT_SECONDS = 20.0
 """Time limit, seconds, far beyond the slowest machine."""
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.001)
@@ -63,7 +63,7 @@ def address_of(source: LiveSource) -> Address:
 def sender(port: int = 0) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
         own.bind(("127.0.0.1", port))
-        own.settimeout(PATIENCE)
+        own.settimeout(TIMEOUT_SECONDS)
         yield own
 
 
@@ -151,7 +151,7 @@ def test_a_flood_takes_no_room() -> None:
     face = packet(1)
     junk = b"x" * 300
     with talking() as (source, send):
-        for number in range(ROOM + 10):
+        for number in range(INBOX_CAPACITY + 10):
             send(packet(number))
         until(lambda: counts(source).get("received", 0) > 0)
         tracemalloc.start()
@@ -162,7 +162,7 @@ def test_a_flood_takes_no_room() -> None:
             grown = tracemalloc.get_traced_memory()[0]
         finally:
             tracemalloc.stop()
-        assert packets > ROOM
+        assert packets > INBOX_CAPACITY
         assert grown < 1e6, "as much as the inbox holds"
         until(
             lambda: (
@@ -187,10 +187,14 @@ def test_a_flood_leaves_the_interpreter_to_others(monkeypatch: pytest.MonkeyPatc
             lambda seconds: pauses.append((source.inbox.counts["malformed"], seconds)),
         )
         send(b"the first of a flood that does not end")
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while len(pauses) < 3 and time.monotonic() < deadline:
             pass
-    assert [read for read, _ in pauses[:3]] == [receiver.TURN, 2 * receiver.TURN, 3 * receiver.TURN]
+    assert [read for read, _ in pauses[:3]] == [
+        receiver.TURN_PACKETS,
+        2 * receiver.TURN_PACKETS,
+        3 * receiver.TURN_PACKETS,
+    ]
     assert [seconds for _, seconds in pauses[:3]] == pytest.approx([0.003] * 3)
 
 
@@ -200,7 +204,7 @@ def test_a_bug_ends_the_source_and_is_told() -> None:
 
     with talking(replace(flame_udp.PROTOCOL, parser=parser)) as (source, send):
         send(b"anything")
-        assert source.inbox.ended.wait(PATIENCE)
+        assert source.inbox.ended.wait(TIMEOUT_SECONDS)
         assert isinstance(source.inbox.error, IndexError)
 
 
@@ -222,7 +226,7 @@ def test_a_network_that_breaks_off_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     with talking() as (source, send):
         stumbling(monkeypatch, OSError(errno.ENETDOWN, "Network is down"))
         send(packet(1))
-        assert source.inbox.ended.wait(PATIENCE)
+        assert source.inbox.ended.wait(TIMEOUT_SECONDS)
         with pytest.raises(InputError, match=r"broke off \(Network is down\)"):
             raise source.inbox.error or AssertionError
 
@@ -231,7 +235,7 @@ def test_a_network_that_breaks_off_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     ("error", "expected"),
     [(ConnectionResetError(), {}), (OSError(errno.EMSGSIZE, "too long"), {"malformed": 1})],
 )
-def test_what_windows_says_of_packets_ends_nothing(
+def test_socket_errors_of_windows_do_not_end_the_thread(
     monkeypatch: pytest.MonkeyPatch, error: OSError, expected: dict[str, int]
 ) -> None:
     with talking() as (source, send):
@@ -241,7 +245,7 @@ def test_what_windows_says_of_packets_ends_nothing(
         until(lambda: counts(source) == expected | {"received": 1})
 
 
-def test_nothing_of_it_remains() -> None:
+def test_thread_and_socket_end_with_the_block() -> None:
     for _ in range(3):
         with talking() as (source, _):
             assert any(thread.name == "imavatar-udp" for thread in threading.enumerate())
@@ -250,7 +254,7 @@ def test_nothing_of_it_remains() -> None:
             assert source.inbox.ended.is_set()
 
 
-def test_this_machine_alone_unless_told_otherwise() -> None:
+def test_only_this_machine_is_reached_by_default() -> None:
     with opened(flame_udp.PROTOCOL, "udp://:0") as source:
         assert re.fullmatch(
             r"UDP 127\.0\.0\.1:\d+; udp://0\.0\.0\.0:\d+ receives from the network, too",
@@ -273,7 +277,7 @@ def test_ipv6_in_brackets() -> None:
         until(lambda: counts(source) == {"received": 1})
 
 
-def test_a_taken_port_says_which_and_what_to_do() -> None:
+def test_a_taken_port_is_named_with_a_remedy() -> None:
     with sender() as other:
         port = other.getsockname()[1]
         with pytest.raises(
@@ -283,16 +287,16 @@ def test_a_taken_port_says_which_and_what_to_do() -> None:
             opened(flame_udp.PROTOCOL, f"udp://:{port}").__enter__()
 
 
-SHY = replace(flame_udp.PROTOCOL, scheme="shy", port=0, hello=b"hello, phone")
+GREETED = replace(flame_udp.PROTOCOL, scheme="shy", port=0, hello=b"hello, phone")
 
 
 def test_a_tracker_that_waits_is_greeted_until_it_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver, "GREET_EVERY", 0.02)
-    with sender() as phone, opened(SHY, f"shy://127.0.0.1:{phone.getsockname()[1]}") as source:
+    monkeypatch.setattr(receiver, "GREETING_SECONDS", 0.02)
+    with sender() as phone, opened(GREETED, f"shy://127.0.0.1:{phone.getsockname()[1]}") as source:
         assert "127.0.0.1" in source.listening
         for _ in range(3):
             greeting, place = phone.recvfrom(100)
-            assert greeting == SHY.hello
+            assert greeting == GREETED.hello
         phone.sendto(packet(1), place)
         until(lambda: counts(source) == {"received": 1})
 
@@ -303,7 +307,7 @@ def test_only_the_tracker_that_was_greeted_is_followed() -> None:
             other.bind(("127.0.0.2", 0))
         except OSError:
             pytest.skip("this machine has one loopback address only")
-        with opened(SHY, f"shy://127.0.0.1:{phone.getsockname()[1]}") as source:
+        with opened(GREETED, f"shy://127.0.0.1:{phone.getsockname()[1]}") as source:
             _, place = phone.recvfrom(100)
             other.sendto(packet(1), place)
             until(lambda: counts(source) == {"foreign": 1})
@@ -315,12 +319,12 @@ def test_only_the_tracker_that_was_greeted_is_followed() -> None:
 
 def test_a_tracker_without_an_address_is_refused() -> None:
     with pytest.raises(UsageError, match="shy:// needs the address of the tracker"):
-        opened(SHY, "shy://").__enter__()
+        opened(GREETED, "shy://").__enter__()
 
 
 def test_a_tracker_out_of_reach_is_told() -> None:
     with pytest.raises(InputError, match=r"the tracker at 255\.255\.255\.255 cannot be reached"):
-        opened(SHY, "shy://255.255.255.255:9000").__enter__()
+        opened(GREETED, "shy://255.255.255.255:9000").__enter__()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.scheme)

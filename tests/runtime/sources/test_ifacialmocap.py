@@ -102,7 +102,7 @@ def test_without_a_face_there_is_nothing() -> None:
     assert PROTOCOL.parser()(b"jawOpen-50|trackingStatus-0|=head#0,30,0,0,0,0|") == []
 
 
-def test_hello_is_what_the_maker_says() -> None:
+def test_hello_is_that_of_the_vendor_s_documentation() -> None:
     assert PROTOCOL.hello == b"iFacialMocap_sahuasouryya9218sauhuiayeta91555dy3719"
 
 

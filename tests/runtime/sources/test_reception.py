@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.runtime.sources.observation import ROOM, Inbox, Observation
+from imavatar_deploy.runtime.sources.observation import INBOX_CAPACITY, Inbox, Observation
 from imavatar_deploy.runtime.sources.receiver import (
-    MOST_SENDERS,
-    RESTART,
-    SILENCE,
-    WINDOW,
-    WRAP,
+    HISTORY_PACKETS,
+    PARSER_LIMIT,
+    RESTART_RUN,
+    SEQUENCE_MODULUS,
+    SILENCE_SECONDS,
     PacketHistory,
     Reception,
 )
@@ -63,13 +63,13 @@ def test_first_face_is_followed_until_it_is_silent() -> None:
     receiver, inbox = reception()
     receiver.add_packet(b"-", "silent", 0.0)
     receiver.add_packet(b"f", "a", 0.1)
-    for moment in (0.2, 0.5, 0.1 + SILENCE):
+    for moment in (0.2, 0.5, 0.1 + SILENCE_SECONDS):
         receiver.add_packet(b"f", "b", moment)
     assert counted(inbox) == {"empty": 1, "received": 1, "foreign": 3}
-    receiver.add_packet(b"f", "b", 0.2 + SILENCE)
-    receiver.add_packet(b"f", "a", 0.3 + SILENCE)
+    receiver.add_packet(b"f", "b", 0.2 + SILENCE_SECONDS)
+    receiver.add_packet(b"f", "a", 0.3 + SILENCE_SECONDS)
     assert counted(inbox) == {"empty": 1, "received": 2, "foreign": 4}
-    assert [arrived for _, arrived in inbox.take()] == [0.1, 0.2 + SILENCE]
+    assert [arrived for _, arrived in inbox.take()] == [0.1, 0.2 + SILENCE_SECONDS]
 
 
 @pytest.mark.parametrize("noise", [b"-", b"?", b"f5"])
@@ -77,7 +77,7 @@ def test_only_a_new_face_keeps_a_sender_followed(noise: bytes) -> None:
     receiver, inbox = reception()
     receiver.add_packet(b"f5", "a", 0.0)
     receiver.add_packet(noise, "a", 0.9)
-    receiver.add_packet(b"f5", "b", 0.1 + SILENCE)
+    receiver.add_packet(b"f5", "b", 0.1 + SILENCE_SECONDS)
     assert inbox.counts["received"] == 2
 
 
@@ -85,7 +85,7 @@ def test_a_sender_is_followed_again_after_a_pause_whatever_its_number() -> None:
     receiver, inbox = reception()
     receiver.add_packet(b"f500", "a", 0.0)
     receiver.add_packet(b"f0", "a", 0.1)
-    receiver.add_packet(b"f0", "a", 0.2 + SILENCE)
+    receiver.add_packet(b"f0", "a", 0.2 + SILENCE_SECONDS)
     assert counted(inbox) == {"received": 2, "repeated": 1}
 
 
@@ -95,9 +95,9 @@ def test_each_sender_has_its_parser_and_only_the_latest_keep_it() -> None:
 
     receiver, _ = reception(Counting)
     for _ in range(3):
-        for sender in range(MOST_SENDERS):
+        for sender in range(PARSER_LIMIT):
             receiver.add_packet(b"-", sender, 0.0)
-    assert Counting.made == MOST_SENDERS
+    assert Counting.made == PARSER_LIMIT
     for sender in range(1, 1000):
         receiver.add_packet(b"-", sender, 0.0)
     receiver.add_packet(b"-", 999, 0.0)
@@ -118,14 +118,16 @@ def test_a_bug_of_a_parser_is_not_hidden() -> None:
         )
 
 
-@pytest.mark.parametrize("first", [0, 7, WRAP - 100])
+@pytest.mark.parametrize("first", [0, 7, SEQUENCE_MODULUS - 100])
 def test_bad_network_delivers_each_number_once(first: int) -> None:
     bad = {"loss": 0.2, "jitter": 0.1, "duplicate": 0.3, "burst": 4}
     arrived = [
         index for _, index in deliveries([number / 60 for number in range(3000)], **bad, seed=1)
     ]
     history = PacketHistory()
-    accepted_numbers = [index for index in arrived if history.is_new((first + index) % WRAP)]
+    accepted_numbers = [
+        index for index in arrived if history.is_new((first + index) % SEQUENCE_MODULUS)
+    ]
     assert accepted_numbers == list(dict.fromkeys(arrived))
 
 
@@ -133,7 +135,7 @@ def test_old_and_replayed_numbers_are_known() -> None:
     history = PacketHistory()
     assert all(history.is_new(number) for number in (10, 12, 11))
     assert not any(history.is_new(number) for number in (10, 12, 11, 12))
-    assert history.is_new(13 + WINDOW)
+    assert history.is_new(13 + HISTORY_PACKETS)
     assert not history.is_new(13)
     assert history.is_new(14)
 
@@ -146,13 +148,13 @@ def test_forgotten_numbers_in_any_order_are_refused() -> None:
     assert sum(map(history.is_new, old)) == 0
 
 
-@pytest.mark.parametrize("played", [1, 20, WINDOW + 5, 5000])
+@pytest.mark.parametrize("played", [1, 20, HISTORY_PACKETS + 5, 5000])
 def test_a_sender_that_begins_anew_is_soon_followed(played: int) -> None:
     history = PacketHistory()
     for number in range(played):
         history.is_new(number)
     accepted = [history.is_new(number) for number in range(200)]
-    assert accepted[RESTART:] == [True] * (200 - RESTART)
+    assert accepted[RESTART_RUN:] == [True] * (200 - RESTART_RUN)
 
 
 def test_one_number_far_ahead_is_recovered_from() -> None:
@@ -160,7 +162,7 @@ def test_one_number_far_ahead_is_recovered_from() -> None:
     for number in (*range(50), 10**9):
         assert history.is_new(number)
     accepted = [history.is_new(number) for number in range(50, 150)]
-    assert accepted[RESTART - 1 :] == [True] * (101 - RESTART)
+    assert accepted[RESTART_RUN - 1 :] == [True] * (101 - RESTART_RUN)
 
 
 def test_a_flood_from_everywhere_leaves_nothing_behind() -> None:
@@ -173,11 +175,11 @@ def test_a_flood_from_everywhere_leaves_nothing_behind() -> None:
             receiver.add_packet(b"f%d" % number, "a", 0.0)
             receiver.add_packet(b"f", ("other", number), 0.0)
         for number in range(5000):
-            receiver.add_packet(b"-", ("other", number), 2 * SILENCE)
+            receiver.add_packet(b"-", ("other", number), 2 * SILENCE_SECONDS)
         grown = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert len(inbox.take()) == ROOM
+    assert len(inbox.take()) == INBOX_CAPACITY
     assert inbox.counts["foreign"] == inbox.counts["empty"] == 5000
     assert grown < 1e6, "the inbox's observations and a few parsers"
 
@@ -191,7 +193,7 @@ def test_missing_numbers_are_counted_until_they_come() -> None:
         (7, 1),
         (7, 1),
         (10, 1),
-        (2**20, 1 + WINDOW - 1),
+        (2**20, 1 + HISTORY_PACKETS - 1),
     ):
         history.is_new(number)
         assert history.missing == missing

@@ -82,7 +82,7 @@ def test_an_endless_stream_is_passed_on_as_it_goes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "message"),
     [
         ({"loss": -0.1}, "loss must be between 0 and 1, got -0.1"),
         ({"loss": float("nan")}, "loss must be"),
@@ -93,6 +93,6 @@ def test_an_endless_stream_is_passed_on_as_it_goes() -> None:
         ({"burst": float("inf")}, "burst must be"),
     ],
 )
-def test_impossible_networks_are_refused(bad: dict[str, float], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_impossible_networks_are_refused(bad: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         deliveries([], **bad)

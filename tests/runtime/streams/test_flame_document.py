@@ -17,11 +17,11 @@ TEXT = (Path(__file__).resolve().parents[3] / "docs" / "flame-stream.md").read_t
 
 
 def block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
-    return str(found)
+    (content,) = re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+    return str(content)
 
 
-def test_example_decodes_to_what_is_said_of_it() -> None:
+def test_the_example_decodes_to_its_documented_values() -> None:
     data = bytes.fromhex(block("hex"))
     packet = decode(data)
     assert (packet.edition, packet.sequence, packet.time, len(data)) == ("openhead", 7, 12.5, 104)

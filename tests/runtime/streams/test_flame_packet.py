@@ -44,7 +44,9 @@ def test_float32_arrives_bit_for_bit(
 
 @settings(max_examples=60, deadline=None)
 @given(faces, poses)
-def test_int16_stays_within_what_it_says(face: tuple[str, np.ndarray], pose: np.ndarray) -> None:
+def test_int16_stays_within_its_documented_error(
+    face: tuple[str, np.ndarray], pose: np.ndarray
+) -> None:
     packet = decode(encode(*face, pose, time=0.0, encoding="int16"))
     for sent, read in ((face[1], packet.weights), (pose, packet.pose)):
         largest = np.abs(sent).max()
@@ -69,16 +71,16 @@ def test_editions_are_those_that_the_player_knows() -> None:
 @pytest.mark.parametrize("edition", EDITION_CODES)
 def test_every_edition_is_observed(edition: str) -> None:
     weights = np.linspace(0, 1, WEIGHTS[edition], dtype=np.float32)
-    (seen,) = parse(encode(edition, weights, FACE[1], time=2.5, sequence=9))
-    assert (seen.vocabulary, seen.time, seen.sequence) == (edition, 2.5, 9)
-    np.testing.assert_array_equal(seen.weights, weights)
-    np.testing.assert_array_equal(seen.pose, FACE[1].astype(np.float32))
+    (observation,) = parse(encode(edition, weights, FACE[1], time=2.5, sequence=9))
+    assert (observation.vocabulary, observation.time, observation.sequence) == (edition, 2.5, 9)
+    np.testing.assert_array_equal(observation.weights, weights)
+    np.testing.assert_array_equal(observation.pose, FACE[1].astype(np.float32))
 
 
 @pytest.mark.parametrize("count", [1, 49, 50, 51, 100])
 def test_code_of_another_length_is_taken_from_its_beginning(count: int) -> None:
-    (seen,) = parse(encode("flame2023", np.ones(count), np.zeros(15), time=0.0))
-    np.testing.assert_array_equal(seen.weights, np.arange(50) < count)
+    (observation,) = parse(encode("flame2023", np.ones(count), np.zeros(15), time=0.0))
+    np.testing.assert_array_equal(observation.weights, np.arange(50) < count)
 
 
 def test_no_face_is_no_observation() -> None:
@@ -97,7 +99,7 @@ INFINITE, NAN = struct.pack("<f", np.inf), struct.pack("<f", np.nan)
 
 
 @pytest.mark.parametrize(
-    ("packet", "said"),
+    ("packet", "message"),
     [
         (b"", "got 0 bytes"),
         (GOOD[:35], "got 35 bytes"),
@@ -130,11 +132,11 @@ INFINITE, NAN = struct.pack("<f", np.inf), struct.pack("<f", np.nan)
         ),
     ],
 )
-def test_what_the_rules_say_is_dropped(packet: bytes, said: str | None) -> None:
-    if said is None:
+def test_packets_against_the_rules_are_dropped(packet: bytes, message: str | None) -> None:
+    if message is None:
         assert decode(packet).weights[0] == -np.float32(3e38)
         return
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         decode(packet)
 
 
@@ -153,17 +155,17 @@ def test_every_flipped_bit_is_found() -> None:
         st.binary(max_size=600).map(lambda end: sealed(GOOD[:4] + end + bytes(4), 4, b"\1")),
     )
 )
-def test_whatever_comes_is_read_or_refused(packet: bytes) -> None:
+def test_any_bytes_are_read_or_refused(packet: bytes) -> None:
     try:
-        (*_, seen) = parse(packet) or (None,)
+        (*_, observation) = parse(packet) or (None,)
     except InputError:
         return
-    assert seen is None or seen.weights.shape == (WEIGHTS[seen.vocabulary],)
+    assert observation is None or observation.weights.shape == (WEIGHTS[observation.vocabulary],)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(4, HEADER.size - 1), st.binary(min_size=1, max_size=8))
-def test_whatever_a_header_says_is_read_or_refused(place: int, content: bytes) -> None:
+def test_any_header_is_read_or_refused(place: int, content: bytes) -> None:
     try:
         packet = decode(sealed(GOOD, place, content))
     except InputError:
@@ -172,7 +174,7 @@ def test_whatever_a_header_says_is_read_or_refused(place: int, content: bytes) -
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "said"),
+    ("change", "error", "message"),
     [
         ({"edition": "flame2021"}, UsageError, "unknown edition 'flame2021'"),
         ({"encoding": "float16"}, UsageError, "unknown encoding 'float16'"),
@@ -184,10 +186,10 @@ def test_whatever_a_header_says_is_read_or_refused(place: int, content: bytes) -
     ],
 )
 def test_what_cannot_be_sent_is_refused(
-    change: dict[str, object], error: type[Exception], said: str
+    change: dict[str, object], error: type[Exception], message: str
 ) -> None:
     arguments = {"edition": "openhead", "weights": FACE[0], "pose": FACE[1], "time": 0.0} | change
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         encode(**arguments)
 
 

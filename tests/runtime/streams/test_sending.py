@@ -49,12 +49,12 @@ def address(listener: socket.socket) -> str:
 
 def received(listener: socket.socket) -> list[FlamePacket]:
     """All packets so far; on one machine they arrive with the call that sends them."""
-    found = []
+    packets_so_far = []
     while True:
         try:
-            found.append(decode(listener.recv(2000)))
+            packets_so_far.append(decode(listener.recv(2000)))
         except BlockingIOError:
-            return found
+            return packets_so_far
 
 
 def test_a_track_arrives_as_it_is(track: str, listener: socket.socket) -> None:
@@ -68,12 +68,12 @@ def test_a_track_arrives_as_it_is(track: str, listener: socket.socket) -> None:
     ):
         assert part in result.stdout
     assert "withheld" not in result.stdout
-    seen = received(listener)
-    assert [packet.sequence for packet in seen] == [0, 1, 2, 3]
-    assert {packet.edition for packet in seen} == {"openhead"}
-    np.testing.assert_allclose(np.diff([packet.time for packet in seen]), 1 / 500, atol=1e-6)
-    np.testing.assert_allclose([packet.weights for packet in seen], TRACK.expression, atol=1e-6)
-    np.testing.assert_allclose([packet.pose for packet in seen], TRACK.pose, atol=1e-6)
+    arrivals = received(listener)
+    assert [packet.sequence for packet in arrivals] == [0, 1, 2, 3]
+    assert {packet.edition for packet in arrivals} == {"openhead"}
+    np.testing.assert_allclose(np.diff([packet.time for packet in arrivals]), 1 / 500, atol=1e-6)
+    np.testing.assert_allclose([packet.weights for packet in arrivals], TRACK.expression, atol=1e-6)
+    np.testing.assert_allclose([packet.pose for packet in arrivals], TRACK.pose, atol=1e-6)
 
 
 def test_parts_rates_and_loops(track: str, listener: socket.socket) -> None:
@@ -85,8 +85,8 @@ def test_parts_rates_and_loops(track: str, listener: socket.socket) -> None:
         (("--duration", "9"), 4),
     ):
         assert call(track, "--to", address(listener), *options).exit_code == 0
-        seen = received(listener)
-        assert [packet.sequence for packet in seen] == list(range(count)), options
+        arrivals = received(listener)
+        assert [packet.sequence for packet in arrivals] == list(range(count)), options
     call(
         track,
         "--to",
@@ -103,7 +103,7 @@ def test_parts_rates_and_loops(track: str, listener: socket.socket) -> None:
     np.testing.assert_allclose(first.weights, TRACK.expression[2], atol=2e-5)
 
 
-def test_a_bad_network_withholds_and_doubles_and_says_so(
+def test_a_bad_network_withholds_and_doubles_as_reported(
     track: str, listener: socket.socket
 ) -> None:
     bad = ("--loss", "0.3", "--burst", "2", "--duplicate", "0.2", "--jitter", "9ms", "--seed", "7")
@@ -112,14 +112,14 @@ def test_a_bad_network_withholds_and_doubles_and_says_so(
         result = call(track, "--to", address(listener), "--loop", "--duration", "0.1", *bad)
         orders.append([packet.sequence for packet in received(listener)])
         arrived = set(orders[-1])
-        said = f"withheld {50 - len(arrived)}, doubled {len(orders[-1]) - len(arrived)}"
-        assert said in result.stdout
+        report = f"withheld {50 - len(arrived)}, doubled {len(orders[-1]) - len(arrived)}"
+        assert report in result.stdout
         assert f"sent {len(orders[-1])} packets" in result.stdout
     assert orders[0] == orders[1] != sorted(orders[0])
     assert 0 < len(arrived) < 50
 
 
-def test_it_tells_when_nobody_listens(track: str) -> None:
+def test_refused_packets_are_reported(track: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
         own.bind(("127.0.0.1", 0))
         free = own.getsockname()[1]
@@ -204,10 +204,10 @@ def test_packets_leave_at_their_moments_and_late_ones_at_once() -> None:
 
 def test_loops_count_on() -> None:
     stream = list(islice(packets(TRACK, "openhead", encoding="float32", began=50.0, loop=True), 6))
-    seen = [decode(packet) for _, packet in stream]
-    assert [packet.sequence for packet in seen] == list(range(6))
-    assert [packet.time - 50.0 for packet in seen] == pytest.approx([due for due, _ in stream])
-    np.testing.assert_array_equal(seen[5].weights, TRACK.expression[1])
+    arrivals = [decode(packet) for _, packet in stream]
+    assert [packet.sequence for packet in arrivals] == list(range(6))
+    assert [packet.time - 50.0 for packet in arrivals] == pytest.approx([due for due, _ in stream])
+    np.testing.assert_array_equal(arrivals[5].weights, TRACK.expression[1])
 
 
 def test_a_network_that_is_gone_is_one_sentence() -> None:

@@ -82,14 +82,14 @@ def test_unknown_hosts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         resolve(UdpAddress("phone", 9000))
 
 
-def test_taken_port_says_what_to_do() -> None:
+def test_a_taken_port_has_a_remedy() -> None:
     with listening_socket(UdpAddress("127.0.0.1", 0), "") as first:
         port = first.getsockname()[1]
         with pytest.raises(UsageError, match=f"UDP port {port} is taken: .* or go away$"):
             listening_socket(UdpAddress("127.0.0.1", port), "or go away")
 
 
-def test_foreign_address_says_what_to_do() -> None:
+def test_an_address_of_another_machine_has_a_remedy() -> None:
     with pytest.raises(
         UsageError, match=r"192\.0\.2\.7 is no address of this machine: .*0\.0\.0\.0"
     ):

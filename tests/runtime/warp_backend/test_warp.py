@@ -123,7 +123,7 @@ def test_the_weights_are_the_graph_s(layered_folder: Path) -> None:
     assert weights.flops == 2 * (11 * 40 + 40 * 150 + 150 * 24 + 24 * 3)
 
 
-def test_the_first_backend_that_draws_says_nothing(layered_folder: Path) -> None:
+def test_the_first_backend_that_draws_prints_nothing(layered_folder: Path) -> None:
     """No banner of Warp, no warning of a missing driver, no report of compilations."""
     code = """
 import sys

@@ -87,17 +87,17 @@ def test_the_last_picture_is_written(watched: bool) -> None:
 
 
 def test_a_long_stall_keeps_one_picture() -> None:
-    seen: list[Image] = []
-    with SinkThread(row(watched=False), Sink(seen.append, str)) as thread:
+    written: list[Image] = []
+    with SinkThread(row(watched=False), Sink(written.append, str)) as thread:
         first = picture(0)
         last = picture(1)
         thread.offer(0, first)
         thread.offer(50_000, last)
-    assert len(seen) == 50_001
-    assert seen[0] is first or seen[0] is last, (
+    assert len(written) == 50_001
+    assert written[0] is first or written[0] is last, (
         "as the thread came before the second picture or after it"
     )
-    assert all(image is last for image in seen[1:])
+    assert all(image is last for image in written[1:])
 
 
 def test_a_sink_of_the_main_thread_is_written_in_it() -> None:

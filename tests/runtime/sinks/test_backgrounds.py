@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.runtime.sinks import Stream
-from imavatar_deploy.runtime.sinks.backgrounds import DARK, LIGHT, SQUARE, chequered, over, white
+from imavatar_deploy.runtime.sinks.backgrounds import (
+    DARK_GREY,
+    LIGHT_GREY,
+    SQUARE_SIDE,
+    chequered,
+    over,
+    white,
+)
 
 STREAM = Stream(width=80, height=48, fps=25.0)
 
@@ -27,6 +34,8 @@ def test_it_is_alpha_blending(ground: np.ndarray) -> None:
 def test_chequered_has_squares_of_two_greys() -> None:
     ground = chequered(STREAM)
     assert ground.shape == (48, 80, 3)
-    corners = ground[::SQUARE, ::SQUARE, 0]
-    np.testing.assert_array_equal(corners[:2, :2], [[LIGHT, DARK], [DARK, LIGHT]])
-    assert (ground[:SQUARE, :SQUARE] == LIGHT).all()
+    corners = ground[::SQUARE_SIDE, ::SQUARE_SIDE, 0]
+    np.testing.assert_array_equal(
+        corners[:2, :2], [[LIGHT_GREY, DARK_GREY], [DARK_GREY, LIGHT_GREY]]
+    )
+    assert (ground[:SQUARE_SIDE, :SQUARE_SIDE] == LIGHT_GREY).all()

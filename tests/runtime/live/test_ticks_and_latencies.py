@@ -9,7 +9,13 @@ import pytest
 
 from imavatar_deploy.errors import BudgetError
 from imavatar_deploy.runtime.live.play import check_budget
-from imavatar_deploy.runtime.live.render_loop import BIN, AtOnce, FrameCounts, Latencies, RealTime
+from imavatar_deploy.runtime.live.render_loop import (
+    BIN_SECONDS,
+    AtOnce,
+    FrameCounts,
+    Latencies,
+    RealTime,
+)
 
 
 class Clock:
@@ -58,7 +64,7 @@ def test_percentiles_are_those_of_the_durations() -> None:
         latencies.add(float(value))
     for q in (50, 95, 99):
         assert latencies.percentile(q) == pytest.approx(
-            np.percentile(seconds, q, method="inverted_cdf"), abs=BIN
+            np.percentile(seconds, q, method="inverted_cdf"), abs=BIN_SECONDS
         )
     assert len(latencies) == 5000
     assert str(latencies).startswith("p50 ")
@@ -69,7 +75,7 @@ def test_extremes_are_kept_within_the_bins() -> None:
     assert latencies.percentile(50) == 0.0
     for value in (-1.0, 1e9):
         latencies.add(value)
-    assert latencies.percentile(1) == BIN
+    assert latencies.percentile(1) == BIN_SECONDS
     assert latencies.percentile(99) == np.inf
     assert str(latencies) == "p50 0.1 ms, p95 over 5000 ms, p99 over 5000 ms"
 

@@ -18,7 +18,7 @@ def invalid(times: list[float]) -> bool:
     return validator.invalid
 
 
-def test_networks_and_one_restart_keep_it() -> None:
+def test_times_of_networks_and_of_one_restart_stay_valid() -> None:
     steady = [index / 60 for index in range(600)]
     shuffled = [sent + 0.05 * (index % 3) for index, sent in enumerate(steady)]
     assert not invalid(steady)
@@ -28,7 +28,7 @@ def test_networks_and_one_restart_keep_it() -> None:
     assert not invalid(midnight)
 
 
-def test_a_fraction_that_comes_round_too_soon_loses_it() -> None:
+def test_times_that_go_backwards_too_often_are_invalid() -> None:
     assert invalid([5 + (37 * index % 60) / 60 for index in range(600)])
 
 

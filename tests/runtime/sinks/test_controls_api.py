@@ -101,7 +101,7 @@ BODIES = (
 
 @settings(deadline=None)
 @given(BODIES)
-def test_whatever_comes_leaves_controls_that_make_sense(body: bytes) -> None:
+def test_any_body_leaves_valid_controls(body: bytes) -> None:
     controls = Controls(yaw=1.0)
     before = asdict(controls)
     try:
