@@ -8,7 +8,7 @@ from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.model.sizes import NetworkSizes
 
 from .settings import LossWeights, OptimiserSettings, Schedule, TracerSettings, TrainSettings
-from .warm_start.fits import WarmStartSettings
+from .warm_start.fit_networks import WarmStartSettings
 
 CLEAR = LossWeights(space=100.0, free_space=100.0)
 """The published weights, and losses on empty space, which the raster tracer does not sample.

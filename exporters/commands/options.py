@@ -23,9 +23,9 @@ from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.trt.flavours import COMPATIBILITY, FLAVOURS
 
 from ..fidelity.options import FidelitySettings
+from ..formats.format_option import FormatOption
 from ..formats.gltf import options as gltf_options
 from ..formats.named_poses import PRESETS
-from ..formats.option import FormatOption
 from ..formats.options import MESH_TYPES, MeshSettings, TrtSettings
 from ..formats.tensorrt_precision import PRECISIONS
 from ..student.options import STEPS, STUDENT_FORMATS, StudentSettings

@@ -23,12 +23,12 @@ from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.evaluation.contact_sheet import read_picture, strip
 from imavatar_deploy.training.evaluation.from_frames import KIND as FRAMES
 from imavatar_deploy.training.evaluation.from_frames import match_frames
+from imavatar_deploy.training.evaluation.interfaces import Options, PredictionSource, Truth
 from imavatar_deploy.training.evaluation.measure import Scores, make_case, measure
 from imavatar_deploy.training.evaluation.metric import MASKINGS, Case, Prediction, face_hull
 from imavatar_deploy.training.evaluation.metrics import METRICS
 from imavatar_deploy.training.evaluation.perceptual import Lpips, load_perceptual
 from imavatar_deploy.training.evaluation.report import write_report
-from imavatar_deploy.training.evaluation.source import Options, PredictionSource, Truth
 
 SIZE = 40
 HEAD, PUBLISHED = MASKINGS["head"], MASKINGS["published"]

@@ -16,9 +16,9 @@ from imavatar_deploy.rendering.shading import available_shading
 from imavatar_deploy.tracks import check_edition
 
 from .from_frames import prediction_of
+from .interfaces import GroundTruth, Options, PredictionSource, SourceKind
 from .landmarks import BakedLandmarks, canonical_landmarks, project
 from .metric import Prediction
-from .source import GroundTruth, Options, PredictionSource, SourceKind
 
 BUNDLED = "sample"
 """Name of the bundled avatar."""

@@ -13,8 +13,8 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.errors import InputError
 
+from .interfaces import GroundTruth, Options, PredictionSource, SourceKind
 from .metric import Image, Prediction
-from .source import GroundTruth, Options, PredictionSource, SourceKind
 
 OPAQUE = 127
 """Alpha above which a pixel shows the head, as in the published masks."""

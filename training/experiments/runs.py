@@ -22,9 +22,9 @@ from imavatar_deploy.progress import Progress, silent
 from ..dataset import FaceDataset
 from ..evaluation.contact_sheet import Bytes, read_picture
 from ..evaluation.from_run import ImplicitSource, chosen_device
+from ..evaluation.interfaces import GroundTruth
 from ..evaluation.metric import MASKINGS
 from ..evaluation.report import MARKER, STRIPS, write_report
-from ..evaluation.source import GroundTruth
 from ..presets import preset
 from ..run_training import train
 from ..settings import TrainSettings

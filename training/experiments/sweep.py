@@ -14,7 +14,7 @@ from imavatar_deploy.errors import InternalError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack
 
-from ..evaluation.source import Truth
+from ..evaluation.interfaces import Truth
 
 RANGE = (-4.0, 4.0)
 """Range of a FLAME expression coefficient (supplementary, section 1.7)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.cli.options import OptionGroup
 
-from ..option import FormatOption
+from ..format_option import FormatOption
 from .settings import COLOURS, TEXTURE_SIZES, GlbSettings
 
 BOTH = ("glb", "vrm")

@@ -32,7 +32,7 @@ SYSTEMATIC = ("behind", "uncovered", "camera")
 """Kinds of findings that cast doubt on all frames."""
 
 
-def check_placement(video: Video, summaries: Sequence[FrameSummary]) -> list[Finding]:
+def check_cameras(video: Video, summaries: Sequence[FrameSummary]) -> list[Finding]:
     """Findings about single cameras, poses and masks, and about all masks of a video together."""
     findings = [*_cameras(video)]
     inside = bool(findings)
