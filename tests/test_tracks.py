@@ -26,7 +26,7 @@ from imavatar_deploy.tracks import (
     write_track,
 )
 from imavatar_deploy.tracks.flame_params import DECIMALS
-from imavatar_deploy.tracks.vhap import SHAPES
+from imavatar_deploy.tracks.vhap import SHAPE_COUNT
 
 WRITTEN = [row for row in TRACK_FORMATS.values() if row.write]
 
@@ -161,7 +161,7 @@ def test_every_format_that_writes_reads_back_the_same(
     back = read_track(path)
     assert [item.name for item in path.parent.iterdir()] == [path.name]
     assert (back.fps, back.edition, back.names) == (track.fps, track.edition, track.names)
-    assert len(back.shape) in (len(track.shape), SHAPES)  # VHAP's is of one size
+    assert len(back.shape) in (len(track.shape), SHAPE_COUNT)  # VHAP's is of one size
     back = replace(back, shape=back.shape[: len(track.shape)])
     for name in ("expression", "pose", "shape"):
         np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""Presets of training settings, from five minutes on two cores (`tiny`) to the paper's (`full`)."""
+"""Presets of training settings: `tiny` (about five minutes on two cores), `small`, `full`."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def preset(name: str) -> TrainSettings:
     """Return the settings of a preset.
 
     Args:
-        name: of `PRESETS`: `tiny` (4 minutes on one core), `small` (8), `full` (the paper's sizes).
+        name: a key of `PRESETS`: `tiny` (about five minutes on two cores), `small` (twice as
+            long), `full` (the paper's sizes and schedule).
 
     Raises:
         UsageError: the name is unknown; the message lists the presets.

@@ -28,7 +28,7 @@ from ..formats.gltf import options as gltf_options
 from ..formats.named_poses import PRESETS
 from ..formats.options import MESH_TYPES, MeshSettings, TrtSettings
 from ..formats.tensorrt_precision import PRECISIONS
-from ..student.options import STEPS, STUDENT_FORMATS, StudentSettings
+from ..student.options import DEFAULT_STEPS, STUDENT_FORMATS, StudentSettings
 
 if TYPE_CHECKING:  # importing it loads torch, which a help text must not need
     from ..formats.format import ExportFormat
@@ -117,7 +117,7 @@ STUDENT = OptionGroup(
             "--student-steps",
             formats=STUDENT_FORMATS,
             type=click.IntRange(min=0),
-            default=STEPS,
+            default=DEFAULT_STEPS,
             help="Training steps; raise the number for a student that misses its quality.",
         ),
     ),

@@ -11,7 +11,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.progress import Progress, silent
 
 from . import images
-from .camera_checks import SYSTEMATIC, check_cameras
+from .camera_checks import SYSTEMATIC_KINDS, check_cameras
 from .consistency import check_fit
 from .findings import ERROR, WARNING, Finding
 from .frame_summary import FrameSummary, PosedPoints, summarise_frame
@@ -173,7 +173,7 @@ def _head(
 def _contradictions(video: Video, summaries: Sequence[FrameSummary]) -> list[Finding]:
     """Findings about cameras and poses, and about single frames unless all frames are in doubt."""
     findings = check_cameras(video, summaries)
-    if any(finding.kind in SYSTEMATIC for finding in findings):
+    if any(finding.kind in SYSTEMATIC_KINDS for finding in findings):
         return findings
     return [*findings, *check_fit(video, summaries)]
 

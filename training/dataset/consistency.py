@@ -10,7 +10,7 @@ from imavatar_deploy.arrays import Array, Float, Float64
 from imavatar_deploy.tracks.track import FlameTrack
 
 from .findings import ERROR, WARNING, Finding
-from .frame_summary import THUMB, FrameSummary
+from .frame_summary import THUMBNAIL_SIDE, FrameSummary
 from .video import TRACK_FILE, Video
 
 NEIGHBOURS = 4
@@ -19,7 +19,7 @@ NEIGHBOURS = 4
 OUTLIER = 8.0
 """Deviation of an inconsistent frame, in multiples of the median deviation of the video."""
 
-LEAST_DEVIATION = 0.025
+MIN_DEVIATION = 0.025
 """Least deviation of an inconsistent frame, as a fraction of the side; trackers and mattes are not
 exact."""
 
@@ -59,7 +59,7 @@ def check_fit(video: Video, summaries: Sequence[FrameSummary]) -> list[Finding]:
     """Findings about frames that contradict each other."""
     steps = lag(summaries)
     if steps:
-        return [_shifted(video, steps), *_duplicates(video, summaries)]
+        return [_shift_finding(video, steps), *_duplicates(video, summaries)]
     inconsistent = inconsistent_frames(summaries)
     outliers = [
         index for index in outlier_images(summaries, video.track) if index not in inconsistent
@@ -80,7 +80,7 @@ def inconsistent_frames(summaries: Sequence[FrameSummary]) -> list[int]:
         return []
     deviation = np.abs(_from_neighbours(_offsets(summaries)))
     usual = np.nanmedian(np.where(np.isnan(deviation).all(axis=0), 0.0, deviation), axis=0)
-    limit = np.maximum(OUTLIER * usual, LEAST_DEVIATION)
+    limit = np.maximum(OUTLIER * usual, MIN_DEVIATION)
     inside = np.array([summary.inside for summary in summaries])[:, None]
     lost = _from_neighbours(inside)[:, 0] < -LOST
     return [int(index) for index in np.flatnonzero((deviation > limit).any(axis=1) | lost)]
@@ -101,7 +101,7 @@ def swap_partner(
         if other != index
     }
     best = min(distances, key=distances.__getitem__, default=None)
-    return best if best is not None and distances[best] < 2 * LEAST_DEVIATION else None
+    return best if best is not None and distances[best] < 2 * MIN_DEVIATION else None
 
 
 def _offsets(summaries: Sequence[FrameSummary]) -> Float64[Array, "T _"]:
@@ -136,13 +136,13 @@ def lag(summaries: Sequence[FrameSummary]) -> int:
         return 0
     measured = np.diff([summary.measured for summary in summaries], axis=0)
     posed = np.diff([summary.posed for summary in summaries], axis=0)
-    table = np.stack([_correlation(*_lagged(measured, posed, steps)) for steps in LAGS])
+    table = np.stack([_correlation(*_pair_at_lag(measured, posed, steps)) for steps in LAGS])
     decorrelation = (1.0 - table[:, table.max(axis=0) > SURE]).sum(axis=1)  # of each lag
     best = int(decorrelation.argmin())
     return LAGS[best] if decorrelation[best] < BETTER * decorrelation[LAGS.index(0)] else 0
 
 
-def _lagged(
+def _pair_at_lag(
     measured: Float[Array, "T M"], posed: Float[Array, "T M"], steps: int
 ) -> tuple[Float[Array, "_ M"], Float[Array, "_ M"]]:
     """Rows t + steps of `measured` and rows t of `posed`."""
@@ -172,7 +172,7 @@ def outlier_images(summaries: Sequence[FrameSummary], track: FlameTrack) -> list
     away, across = _distances(thumbs)
     pose_away, pose_across = _distances(poses)
     image_jumps = (away > JUMP * across) & (
-        away > np.maximum(UNUSUAL * np.median(away), NOTICEABLE * THUMB)
+        away > np.maximum(UNUSUAL * np.median(away), NOTICEABLE * THUMBNAIL_SIDE)
     )
     pose_jumps = pose_away > JUMP * pose_across
     return [int(index) + 1 for index in np.flatnonzero(image_jumps & ~pose_jumps)]
@@ -198,7 +198,7 @@ def _distances(
 # Findings
 
 
-def _shifted(video: Video, steps: int) -> Finding:
+def _shift_finding(video: Video, steps: int) -> Finding:
     frames = f"{abs(steps)} frame{'s' if abs(steps) > 1 else ''}"
     return Finding(
         ERROR,

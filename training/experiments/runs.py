@@ -202,7 +202,7 @@ class ExperimentRun:
             "size": plan.size,
             **_flat(asdict(settings)),
         }
-        if not _finished(note, about):
+        if not _is_finished(note, about):
             plan.say(f"training {name}")
             _write_json(note, {"about": about, "finished": False})
             dataset = self.dataset(subject, "train")
@@ -268,7 +268,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _finished(note: Path, about: Mapping[str, Any]) -> bool:
+def _is_finished(note: Path, about: Mapping[str, Any]) -> bool:
     """Whether the run that a note describes is finished.
 
     Raises:
