@@ -281,8 +281,9 @@ def test_a_broken_frame_cannot_exist() -> None:
 def test_editions_must_agree_where_the_track_says() -> None:
     check_edition("openhead", "openhead")
     check_edition(None, "flame2020")
-    with pytest.raises(
-        EditionMismatchError, match=r"flame2020 .* flame2023.*--any-edition"
-    ) as caught:
+    with pytest.raises(EditionMismatchError, match=r"flame2020 .* flame2023") as caught:
         check_edition("flame2020", "flame2023")
     assert caught.value.exit_code == 6
+    assert str(caught.value).endswith("use a track of the avatar's edition")
+    with pytest.raises(EditionMismatchError, match="or accept this one with --any-edition$"):
+        check_edition("flame2020", "flame2023", option="--any-edition")
