@@ -131,7 +131,7 @@ class Air:
 
     points: Float32[Array, "N 3"]
     level: Float32[Array, " N"]
-    """Least signed distance of each point, model units."""
+    """Smallest signed distance of each point, model units."""
 
     @classmethod
     def around(cls, dataset: FaceDataset) -> Air | None:

@@ -16,41 +16,41 @@ from .video import TRACK_FILE, Video
 NEIGHBOURS = 4
 """Frames to each side whose median is the usual offset of image and pose around a frame."""
 
-OUTLIER = 8.0
+OUTLIER_RATIO = 8.0
 """Deviation of an inconsistent frame, in multiples of the median deviation of the video."""
 
 MIN_DEVIATION = 0.025
-"""Least deviation of an inconsistent frame, as a fraction of the side; trackers and mattes are not
-exact."""
+"""Smallest deviation of an inconsistent frame, as a fraction of the side: trackers and mattes are
+not exact."""
 
-LOST = 0.2
+LOST_SHARE = 0.2
 """Share of the head that the mask of an inconsistent frame misses, relative to those around it."""
 
 MIN_FRAMES_FOR_FIT = 8
-"""Least number of frames for the check of inconsistent frames."""
+"""Smallest number of frames for the check of inconsistent frames."""
 
 LAGS = tuple(range(-5, 6))
 """Frames by which images may lead (negative) or trail their poses."""
 
 MIN_FRAMES_FOR_SHIFT = 16
-"""Least number of frames for the check of shifted images."""
+"""Smallest number of frames for the check of shifted images."""
 
-SURE = 0.9
+MIN_CORRELATION = 0.9
 """Correlation of image and pose at some lag from which a measure is used."""
 
-BETTER = 0.5
+DECORRELATION_RATIO = 0.5
 """Largest decorrelation at another lag, relative to that without a lag, that counts as a shift."""
 
-JUMP = 2.0
+JUMP_RATIO = 2.0
 """Distance of an outlier image from both neighbours, in multiples of the distance between them."""
 
-UNUSUAL = 2.5
+UNUSUAL_RATIO = 2.5
 """Distance of an outlier image from its neighbours, in multiples of the median of the video."""
 
-NOTICEABLE = 0.04
-"""Least distance of an outlier image, root mean square of grey; an untracked blink has 0.02."""
+MIN_IMAGE_DISTANCE = 0.04
+"""Smallest distance of an outlier image, root mean square of grey; an untracked blink has 0.02."""
 
-SAME_POSE = 0.03
+POSE_NOISE = 0.03
 """Largest difference of two poses of the same image that is noise of the tracker, in radians or
 units of expression divided by 5."""
 
@@ -80,9 +80,9 @@ def inconsistent_frames(summaries: Sequence[FrameSummary]) -> list[int]:
         return []
     deviation = np.abs(_from_neighbours(_offsets(summaries)))
     usual = np.nanmedian(np.where(np.isnan(deviation).all(axis=0), 0.0, deviation), axis=0)
-    limit = np.maximum(OUTLIER * usual, MIN_DEVIATION)
+    limit = np.maximum(OUTLIER_RATIO * usual, MIN_DEVIATION)
     inside = np.array([summary.inside for summary in summaries])[:, None]
-    lost = _from_neighbours(inside)[:, 0] < -LOST
+    lost = _from_neighbours(inside)[:, 0] < -LOST_SHARE
     return [int(index) for index in np.flatnonzero((deviation > limit).any(axis=1) | lost)]
 
 
@@ -137,9 +137,10 @@ def lag(summaries: Sequence[FrameSummary]) -> int:
     measured = np.diff([summary.measured for summary in summaries], axis=0)
     posed = np.diff([summary.posed for summary in summaries], axis=0)
     table = np.stack([_correlation(*_pair_at_lag(measured, posed, steps)) for steps in LAGS])
-    decorrelation = (1.0 - table[:, table.max(axis=0) > SURE]).sum(axis=1)  # of each lag
+    decorrelation = (1.0 - table[:, table.max(axis=0) > MIN_CORRELATION]).sum(axis=1)  # of each lag
     best = int(decorrelation.argmin())
-    return LAGS[best] if decorrelation[best] < BETTER * decorrelation[LAGS.index(0)] else 0
+    is_shifted = decorrelation[best] < DECORRELATION_RATIO * decorrelation[LAGS.index(0)]
+    return LAGS[best] if is_shifted else 0
 
 
 def _pair_at_lag(
@@ -171,10 +172,10 @@ def outlier_images(summaries: Sequence[FrameSummary], track: FlameTrack) -> list
     poses = np.stack([_code(track, summary.frame) for summary in summaries])
     away, across = _distances(thumbs)
     pose_away, pose_across = _distances(poses)
-    image_jumps = (away > JUMP * across) & (
-        away > np.maximum(UNUSUAL * np.median(away), NOTICEABLE * THUMBNAIL_SIDE)
+    image_jumps = (away > JUMP_RATIO * across) & (
+        away > np.maximum(UNUSUAL_RATIO * np.median(away), MIN_IMAGE_DISTANCE * THUMBNAIL_SIDE)
     )
-    pose_jumps = pose_away > JUMP * pose_across
+    pose_jumps = pose_away > JUMP_RATIO * pose_across
     return [int(index) + 1 for index in np.flatnonzero(image_jumps & ~pose_jumps)]
 
 
@@ -241,7 +242,7 @@ def _duplicates(video: Video, summaries: Sequence[FrameSummary]) -> Iterator[Fin
         expressions = video.track.expression[[first.frame, summary.frame]]
         pose = np.abs(poses[0] - poses[1]).max()
         expression = np.abs(expressions[0] - expressions[1]).max()
-        same = max(pose, expression / 5) < SAME_POSE
+        same = max(pose, expression / 5) < POSE_NOISE
         hint = (
             ": the frame counts twice" if same else ", but their poses differ: one of them is wrong"
         )

@@ -18,8 +18,8 @@ from .images import FramePixels, colours
 from .labels import LABELS
 
 MIN_HEAD_WEIGHT = 0.9
-"""Least skinning weight of a head vertex for neck, jaw and eyes together; vertices with less are of
-neck and shoulders."""
+"""Smallest skinning weight of a head vertex for neck, jaw and eyes together; vertices with less
+belong to neck and shoulders."""
 
 FRONT_QUANTILE = 0.9
 """Quantile of depth above which a vertex of the head belongs to the middle of the face."""

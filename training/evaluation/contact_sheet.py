@@ -21,7 +21,7 @@ ERROR_GAIN = 4.0
 invisible without it."""
 
 MIN_TILE = 192
-"""Least side of a tile, pixels; smaller images are enlarged by a whole factor."""
+"""Smallest side of a tile, pixels; smaller images are enlarged by a whole factor."""
 
 GAP = 4
 """Space between tiles, pixels."""

@@ -28,7 +28,7 @@ SCALE = (0.458, 0.448, 0.450)
 """ImageNet's mean and standard deviation for colours in -1..1, as in the published LPIPS."""
 
 MIN_SIDE = 31
-"""Least side of an image, pixels; the second pooling of a smaller one is empty."""
+"""Smallest side of an image, pixels; the second pooling of a smaller one is empty."""
 
 
 class Lpips(nn.Module):

@@ -28,7 +28,7 @@ FOLDS = 5
 """Folds of the cross-validation consist of blocks of time, as neighbouring frames are alike."""
 
 MIN_FRAMES = 100
-"""Least number of frames for a matrix of 52 x 59."""
+"""Smallest number of frames for a matrix of 52 x 59."""
 
 REST_SHARE = 0.05
 """Share of the frames, those nearest to the median, whose mean is the resting face."""

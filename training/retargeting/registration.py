@@ -40,7 +40,7 @@ RELIABLE_DISTANCE = 0.01
 """Largest distance of a reliable point, metres at the size of a human head."""
 
 MIN_NORMAL_COSINE = 0.5
-"""Least cosine between the normals at a reliable point."""
+"""Smallest cosine between the normals at a reliable point."""
 
 JAW_OPENING = 0.2
 """Opening of the jaw in radians, as in IMavatar's canonical pose, for the same reason."""
