@@ -64,7 +64,7 @@ class Bracket(NamedTuple):
     def _parts(self) -> tuple[Tensor, ...]:
         return self.outer, *self.outside, self.inner, *self.inside
 
-    def extend_outward(self, distance: Tensor, roots: Correspondences) -> Bracket:
+    def extended_outward(self, distance: Tensor, roots: Correspondences) -> Bracket:
         """Return brackets in which those that start inside have an earlier first sample."""
         moves = (self.outside.sdf <= 0.0) & roots.valid
         follows = moves & ~(roots.sdf > 0.0)

@@ -176,7 +176,7 @@ class RayFinder:
         for step in OUTWARD_STEPS:
             distance = torch.maximum(bracket.outer - step, near)
             roots = roots_near(self._field, rays.at(distance), bracket.outside.canonical)
-            bracket = bracket.extend_outward(distance, roots)
+            bracket = bracket.extended_outward(distance, roots)
         return bracket
 
     def _narrow(self, rows: Tensor, bracket: Bracket) -> None:
