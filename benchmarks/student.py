@@ -19,7 +19,7 @@ import numpy as np
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.fidelity.image_metrics import psnr
 from imavatar_deploy.runtime import Player
-from imavatar_deploy.student import FILE, read_student
+from imavatar_deploy.student import STUDENT_FILE, read_student
 from imavatar_deploy.tracks import read_track
 
 FRAMES = slice(10, None, 50)
@@ -69,7 +69,7 @@ def quality(avatars: tuple[str, ...]) -> Iterator[str]:
             "{:.1f} (lowest {:.1f})".format(*fidelity(images(avatar, name), truth))
             for name in ("student", "vertex")
         )
-        size = folder.file(FILE).stat().st_size / 1e6
+        size = folder.file(STUDENT_FILE).stat().st_size / 1e6
         width = read_student(folder).width
         faces = f"{len(folder.avatar.faces):,}"
         yield (

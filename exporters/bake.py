@@ -56,7 +56,7 @@ def bake(avatar: ImplicitAvatar, mesh: Mesh, *, progress: Progress = silent) -> 
         fields = _sample(avatar, points, progress)
     detail = _normal_detail(avatar, mesh, fields.deformation.weights, progress)
     with torch.inference_mode():
-        shaded = _shaded(avatar, mesh, points, fields)
+        shaded = _shade(avatar, mesh, points, fields)
     code = texture_code(avatar.texture, shaded, tolerance=CODE_TOLERANCE, progress=progress)
     baked = Avatar(
         rest=_planar(fields.rest),
@@ -116,7 +116,7 @@ def _normal_detail(
         return at_rest
 
 
-def _shaded(avatar: ImplicitAvatar, mesh: Mesh, points: Tensor, fields: _Fields) -> ShadedPoints:
+def _shade(avatar: ImplicitAvatar, mesh: Mesh, points: Tensor, fields: _Fields) -> ShadedPoints:
     """Inputs of the texture network at the vertices in the frames `CODE_FRAMES`."""
     poses = reference_poses(avatar.edition)
     normals = []

@@ -151,7 +151,7 @@ scraps gather along its edge, and clothes touch it. Parts that touch are up to a
 coarsest extraction (1 cm) apart.
 """
 
-LARGE = 0.1
+LARGE_PART_SHARE = 0.1
 """Share of the body's area from which on a detached part is not a stray part.
 
 It may be the shoulders under a neck that is missing.
@@ -255,7 +255,7 @@ def drop_strays(mesh: Mesh, head: HeadPoints) -> Cleaned:
     main = int(np.where(near | ~near.any(), areas, -1.0).argmax())
     body = on_head & (distances <= limits)
     body[main] = True
-    large = ~body & (areas >= LARGE * areas[main])
+    large = ~body & (areas >= LARGE_PART_SHARE * areas[main])
     gaps = _attach(points, limits, body, large)
     rows = [
         Part(faces, float(gap), float(area / areas[main]))
@@ -315,17 +315,17 @@ def _attach(
     attached = body.copy()
     while attached.any():
         others = np.flatnonzero(~body).tolist()
-        distances, _ = _nearest(_joined(points, attached), [points[number] for number in others])
+        distances, _ = _nearest(_join(points, attached), [points[number] for number in others])
         gaps[others] = np.minimum(gaps[others], distances)
         attached = ~body & (gaps <= limits)
         body |= attached
     for number in np.flatnonzero(large).tolist():
         rest = body & (np.arange(len(points)) != number)
-        gaps[number] = _nearest(_joined(points, rest), [points[number]])[0][0]
+        gaps[number] = _nearest(_join(points, rest), [points[number]])[0][0]
     return gaps
 
 
-def _joined(
+def _join(
     points: Sequence[Float32[Array, "_ 3"]], selection: Bool[Array, " P"]
 ) -> Float32[Array, "_ 3"]:
     return np.concatenate(list(compress(points, selection)))

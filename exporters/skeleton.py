@@ -20,10 +20,10 @@ from imavatar_deploy.conventions import (
 from imavatar_deploy.kinematics import quaternions, skinning_transforms
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 
-NEUTRAL = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
+NEUTRAL_EXPRESSION = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
 """Neutral expression `[E]`."""
 
-AT_REST = np.zeros(POSE_SIZE, dtype=np.float32)
+REST_POSE = np.zeros(POSE_SIZE, dtype=np.float32)
 """Pose `[15]` at rest, the jaw closed."""
 
 
@@ -78,4 +78,4 @@ def bone_rotations(pose: Float32[Array, "... 15"]) -> Float32[Array, "... 5 4"]:
 
 def rest_normals(avatar: Avatar) -> Float32[Array, "V 3"]:
     """Unit normals of the neutral face at rest."""
-    return surface_normals(avatar, pose_plainly(avatar, NEUTRAL, AT_REST))
+    return surface_normals(avatar, pose_plainly(avatar, NEUTRAL_EXPRESSION, REST_POSE))

@@ -15,14 +15,14 @@ from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 
 from .bake import Bake
-from .skeleton import AT_REST, NEUTRAL
+from .skeleton import NEUTRAL_EXPRESSION, REST_POSE
 
 
 def vertex_colours(
     source: ImplicitAvatar,
     bake: Bake,
-    expression: Float32[Array, " E"] = NEUTRAL,
-    pose: Float32[Array, "15"] = AT_REST,
+    expression: Float32[Array, " E"] = NEUTRAL_EXPRESSION,
+    pose: Float32[Array, "15"] = REST_POSE,
 ) -> Float32[Array, "V 3"]:
     """Colours of the vertices, sRGB in 0..1, for an expression `[E]` and a pose `[15]`."""
     normals = surface_normals(bake.avatar, pose_plainly(bake.avatar, expression, pose))

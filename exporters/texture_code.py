@@ -24,12 +24,12 @@ from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.model.texture import TextureNetwork
 from imavatar_deploy.progress import Progress, silent
 
-from .formats.onnx_modules import BakedTexture, folded
+from .formats.onnx_modules import BakedTexture, folded_parameters
 
-PROBE = 2048
+PROBE_VERTICES = 2048
 """Vertices on which candidate sizes are measured; the selected size is then checked on all."""
 
-NEGLIGIBLE = 1e-16
+NEGLIGIBLE_VARIANCE = 1e-16
 """Components with less than this share of the largest variance are rounding."""
 
 
@@ -63,7 +63,7 @@ class TextureCode:
     loss: float = 0.0
     """Largest change of a colour channel (0..1) over all vertices and frames."""
 
-    def shortened(self, size: int) -> TextureCode:
+    def shorten(self, size: int) -> TextureCode:
         """The code with its first `size` components only."""
         return TextureCode(np.ascontiguousarray(self.code[:, :size]), self.decode[:size], self.mean)
 
@@ -85,19 +85,21 @@ def texture_code(
     with torch.inference_mode():
         full = _principal_components(network, shaded)
         largest = full.code.shape[1]
-        rows = torch.linspace(0, len(shaded.points) - 1, min(PROBE, len(shaded.points))).long()
+        rows = torch.linspace(
+            0, len(shaded.points) - 1, min(PROBE_VERTICES, len(shaded.points))
+        ).long()
         probe = shaded.at(rows)
         codes = replace(full, code=full.code[rows.numpy()])
         truth = _colours(network, probe)
         first = 1 + bisect_left(
             range(1, largest),
             True,
-            key=lambda size: _loss(network, codes.shortened(size), probe, truth) <= tolerance,
+            key=lambda size: _loss(network, codes.shorten(size), probe, truth) <= tolerance,
         )
         with progress("texture code", None) as advance:
             truth = _colours(network, shaded)
             for size in range(first, largest + 1):
-                short = full.shortened(size)
+                short = full.shorten(size)
                 loss = _loss(network, short, shaded, truth)
                 advance(1)
                 if loss <= tolerance:
@@ -109,7 +111,7 @@ def texture_code(
 
 def first_layer_of_point(network: TextureNetwork, points: Tensor, feature: Tensor) -> Tensor:
     """[N, H] part of the first layer's pre-activation that depends on the point, bias included."""
-    (weight, bias), columns = folded(network.layers[0]), network.inputs
+    (weight, bias), columns = folded_parameters(network.layers[0]), network.inputs
     encoded = encode(points, network.frequencies)
     return encoded @ weight[:, columns.point].T + feature @ weight[:, columns.feature].T + bias
 
@@ -129,7 +131,7 @@ def _principal_components(network: TextureNetwork, shaded: ShadedPoints) -> Text
     mean = sum(chunk.sum(axis=0) for chunk in vectors()) / len(shaded.points)
     scatter = sum((chunk - mean).T @ (chunk - mean) for chunk in vectors())
     strength, directions = np.linalg.eigh(scatter)
-    basis = directions[:, ::-1][:, strength[::-1] > NEGLIGIBLE * strength[-1]]
+    basis = directions[:, ::-1][:, strength[::-1] > NEGLIGIBLE_VARIANCE * strength[-1]]
     code = np.concatenate([((chunk - mean) @ basis).astype(np.float32) for chunk in vectors()])
     return TextureCode(
         code, np.ascontiguousarray(basis.T, dtype=np.float32), mean.astype(np.float32)

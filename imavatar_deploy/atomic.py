@@ -28,7 +28,7 @@ BUNDLED_WORDS = ("openhead", "presets", "sample", "talk")
 STANDARD_OUTPUT = "-"
 """The name that stands for standard output, for outputs of text."""
 
-MOST_LINKS = 40
+MAX_LINKS = 40
 """Largest number of symbolic links that are followed for one file: the limit of Linux."""
 
 
@@ -62,7 +62,7 @@ class _Destination:
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError as error:
-            raise self.failed(error) from error
+            raise self.write_error(error) from error
         if stat.S_ISDIR(mode):
             message = "is a folder, and a file is to be written there; choose another name"
             raise UsageError(f"{self.name} {message}")
@@ -75,22 +75,22 @@ class _Destination:
             UsageError: the system refuses to write there.
         """
         try:
-            with content.open("rb") as source, self._opened() as device:
+            with content.open("rb") as source, self._open() as device:
                 shutil.copyfileobj(source, device)
         except OSError as error:
             if self.descriptor is not None and isinstance(error, BrokenPipeError):
                 return  # the reader of this process' output has closed the pipe
-            raise self.failed(error) from error
+            raise self.write_error(error) from error
 
-    def _opened(self) -> BinaryIO:
+    def _open(self) -> BinaryIO:
         if self.descriptor is None:
             return os.fdopen(os.open(self.path, os.O_WRONLY), "wb")
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # what was printed before comes first
         return os.fdopen(os.dup(self.descriptor), "wb")
 
-    def failed(self, error: OSError) -> UsageError:
-        """Return the error for a write that the system refused."""
+    def write_error(self, error: OSError) -> UsageError:
+        """Return the error of a write that the system refused."""
         reason = error.strerror or error
         return UsageError(f"{self.name} cannot be written ({reason}); choose another place")
 
@@ -116,7 +116,7 @@ def _descriptor(out: str | Path) -> int | None:
     """File descriptor that `/dev/stdout`, `/dev/fd/3` or a link to these stands for, or None."""
     own = re.compile(rf"/dev/fd|/proc/{os.getpid()}(/task/\d+)?/fd")
     path = Path(out).absolute()
-    for _ in range(MOST_LINKS):
+    for _ in range(MAX_LINKS):
         folder = Path(os.path.realpath(path.parent))
         if own.fullmatch(str(folder)) and path.name.isdecimal():
             return int(path.name)

@@ -32,7 +32,7 @@ ARRAYS = "arrays.safetensors"
 SAMPLE = Path(__file__).parent / "assets" / "sample_avatar"
 """The bundled avatar folder."""
 
-BULK = ("expression_basis", "pose_basis")
+BULK_ARRAYS = ("expression_basis", "pose_basis")
 """Arrays that may be stored in half precision. They are nine tenths of the bytes; the other arrays
 would lose too much accuracy."""
 
@@ -88,7 +88,7 @@ def write_avatar(
     if storage not in STORAGE:
         raise UsageError(f"storage must be one of {', '.join(STORAGE)}, got {storage!r}")
     arrays = {
-        name: array.astype(STORAGE[storage]) if name in BULK else array
+        name: array.astype(STORAGE[storage]) if name in BULK_ARRAYS else array
         for name, array in avatar.arrays().items()
     }
     # `save_file` would create a file that other users cannot read.
@@ -210,7 +210,7 @@ def _read_arrays(folder: Path, manifest: dict[str, Any]) -> Avatar:
     if missing:
         raise InputError(f"{folder / ARRAYS} misses {', '.join(missing)}; export the avatar again")
     arrays: dict[str, Any] = {name: stored[name] for name in SHAPES}
-    arrays |= {name: stored[name].astype(np.float32) for name in BULK}
+    arrays |= {name: stored[name].astype(np.float32) for name in BULK_ARRAYS}
     return Avatar(
         **arrays,
         edition=manifest["head_model"],

@@ -14,7 +14,7 @@ from .conventions import BONES
 from .errors import InputError
 from .kinematics import rotations
 
-ORTHONORMAL = 1e-2
+ORTHONORMALITY_TOLERANCE = 1e-2
 """Largest accepted entry of |R R^T - 1|: trackers write rotations with few digits."""
 
 MARGIN = 1.35
@@ -48,7 +48,7 @@ class Camera:
         object.__setattr__(self, "intrinsics", as_float32("intrinsics", self.intrinsics, (4,)))
         rotation = self.world_to_camera[:, :3]
         if (
-            np.abs(rotation @ rotation.T - np.eye(3)).max() > ORTHONORMAL
+            np.abs(rotation @ rotation.T - np.eye(3)).max() > ORTHONORMALITY_TOLERANCE
             or np.linalg.det(rotation) < 0
         ):
             raise InputError(

@@ -37,10 +37,18 @@ SHAPES: dict[str, tuple[Dimension, ...]] = {
 OPENHEAD = "openhead"
 """The word that stands for the bundled head model."""
 
-REQUIRED = ("v_template", "f", "shapedirs", "posedirs", "weights", "J_regressor", "kintree_table")
+REQUIRED_KEYS = (
+    "v_template",
+    "f",
+    "shapedirs",
+    "posedirs",
+    "weights",
+    "J_regressor",
+    "kintree_table",
+)
 """Keys that a head-model file must have: FLAME's."""
 
-OPTIONAL = ("edition", "expression_names", "vertex_group")
+OPTIONAL_KEYS = ("edition", "expression_names", "vertex_group")
 """Keys that an `.npz` may have beside them."""
 
 SHAPE_COLUMNS = {400: 300, 150: 100}
@@ -163,21 +171,21 @@ def _read_file(path: Path, edition: str | None) -> HeadModel:
             f"{path} is no head model: expected a file ending in {known}, or the word {OPENHEAD}"
         )
     arrays = reader(path)
-    missing = [key for key in REQUIRED if key not in arrays]
+    missing = [key for key in REQUIRED_KEYS if key not in arrays]
     if missing:
         raise InputError(
-            f"{path} lacks {', '.join(missing)}; expected FLAME's keys {', '.join(REQUIRED)}"
+            f"{path} lacks {', '.join(missing)}; expected FLAME's keys {', '.join(REQUIRED_KEYS)}"
         )
     return _from_arrays(path, arrays, _edition(path, arrays, edition))
 
 
 def _read_pickle(path: Path) -> Arrays:
-    return read_flame_pickle(path, REQUIRED)
+    return read_flame_pickle(path, REQUIRED_KEYS)
 
 
 def _read_npz(path: Path) -> Arrays:
     try:
-        return read_npz(path, (*REQUIRED, *OPTIONAL))
+        return read_npz(path, (*REQUIRED_KEYS, *OPTIONAL_KEYS))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} is not a readable .npz of plain arrays ({error}); write or download it again"

@@ -15,7 +15,7 @@ from .arrays import Array, Float, Float32, Float64
 from .conventions import JAW, PARENTS
 from .errors import InputError
 
-SMALLEST = 1e-6
+MIN_LENGTH = 1e-6
 """Smallest length of a row that has a direction."""
 
 _CONJUGATE = np.array([1.0, -1.0, -1.0, -1.0])
@@ -147,7 +147,7 @@ def matrices_of_6d(name: str, values: Any) -> Float64[Array, "... 3 3"]:
 
 def _unit(name: str, rows: Float64[Array, "*N 3"]) -> Float64[Array, "*N 3"]:
     length = np.linalg.norm(rows, axis=-1, keepdims=True)
-    if (length < SMALLEST).any():
+    if (length < MIN_LENGTH).any():
         raise InputError(f"{name} is no rotation: a row of it is zero, or both are parallel")
     return np.asarray(rows / length)
 

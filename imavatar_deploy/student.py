@@ -23,7 +23,7 @@ from imavatar_deploy.checks import Dimension, ensure_finite, ensure_shape
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.errors import InputError
 
-FILE = "student.safetensors"
+STUDENT_FILE = "student.safetensors"
 """Name of the student's file in an avatar folder."""
 
 WIDTHS = (16, 32, 64)
@@ -120,12 +120,12 @@ def write_student(folder: Path, student: Student) -> None:
         **student.arrays(),
         "features": student.features.astype(np.float16),
     }
-    (folder / FILE).write_bytes(save(arrays))
+    (folder / STUDENT_FILE).write_bytes(save(arrays))
 
 
 def has_student(folder: AvatarFolder) -> bool:
     """Return whether the avatar folder holds a student."""
-    return FILE in folder.manifest["files"]
+    return STUDENT_FILE in folder.manifest["files"]
 
 
 def read_student(folder: AvatarFolder) -> Student:
@@ -137,7 +137,7 @@ def read_student(folder: AvatarFolder) -> Student:
     """
     if not has_student(folder):
         raise InputError(f"{folder.path} has no student; export it again without --no-student")
-    path = folder.file(FILE)
+    path = folder.file(STUDENT_FILE)
     student = load_student(path)
     count = folder.avatar.vertex_count
     if len(student.features) != count:

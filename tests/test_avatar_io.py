@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.avatar_io import ARRAYS, BULK, MANIFEST, open_avatar, write_avatar
+from imavatar_deploy.avatar_io import ARRAYS, BULK_ARRAYS, MANIFEST, open_avatar, write_avatar
 from imavatar_deploy.errors import InputError, UsageError
 
 
@@ -66,7 +66,7 @@ def test_half_storage_halves_only_the_bulk(tmp_path: Path) -> None:
     for name, array in random_avatar().arrays().items():
         stored = getattr(opened, name)
         assert stored.dtype == array.dtype
-        if name in BULK:
+        if name in BULK_ARRAYS:
             np.testing.assert_allclose(stored, array, rtol=1e-3, atol=1e-6)
             assert (stored != array).any()
         else:

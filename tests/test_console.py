@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from imavatar_deploy import errors
-from imavatar_deploy.cli.command import ENDINGS, Command, closing_lines
+from imavatar_deploy.cli.command import ENDING_SIGNALS, Command, closing_lines
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import human_bytes, tell
 
@@ -94,7 +94,7 @@ def test_closing_lines(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert human_bytes(12_340_000) == "12.3 MB"
 
 
-@pytest.mark.parametrize("number", ENDINGS)
+@pytest.mark.parametrize("number", ENDING_SIGNALS)
 def test_an_end_from_outside_clears_up_like_ctrl_c(tmp_path: Path, number: int) -> None:
     if signal.getsignal(number) == signal.SIG_IGN:
         pytest.skip("this signal is ignored here, as under nohup, and stays so")

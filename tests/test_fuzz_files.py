@@ -19,13 +19,12 @@ from hypothesis import strategies as st
 
 from imavatar_deploy.avatar_io import ARRAYS, MANIFEST, open_avatar
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.fidelity.golden import ARRAYS as GOLDEN
-from imavatar_deploy.fidelity.golden import TOLERANCES, read_golden
-from imavatar_deploy.fidelity.stage_metrics import FILE as LIMITS
-from imavatar_deploy.fidelity.stage_metrics import read_tolerances
+from imavatar_deploy.fidelity.golden import GOLDEN_ARRAYS_FILE as GOLDEN
+from imavatar_deploy.fidelity.golden import GOLDEN_FILE, read_golden
+from imavatar_deploy.fidelity.stage_metrics import TOLERANCES_FILE, read_tolerances
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.student import FILE, read_student
-from imavatar_deploy.untrusted.flame_pickle import MOST_DENSE
+from imavatar_deploy.student import STUDENT_FILE, read_student
+from imavatar_deploy.untrusted.flame_pickle import MAX_DENSE_ENTRIES
 
 from .mutations import mutated, with_a_mutated_member, with_a_strange_value
 from .test_head_files import flame, write_npz, write_pickle
@@ -84,7 +83,7 @@ def test_a_sparse_matrix_that_would_fill_the_memory_is_refused(
     tmp_path: Path, little_memory: None
 ) -> None:
     path = write_pickle(
-        tmp_path, flame() | {"J_regressor": scipy.sparse.csr_matrix((5, MOST_DENSE))}
+        tmp_path, flame() | {"J_regressor": scipy.sparse.csr_matrix((5, MAX_DENSE_ENTRIES))}
     )
     with pytest.raises(
         InputError, match="J_regressor .*a sparse matrix of 5 x 67108864 is no part of a head"
@@ -138,8 +137,8 @@ def test_avatars_with_a_spoilt_manifest(own_avatar_folder: Path, data: st.DataOb
 
 READERS: dict[str, Callable[[Path], Any]] = {
     ARRAYS: open_avatar,
-    FILE: lambda folder: read_student(open_avatar(folder)),
-    TOLERANCES: read_golden,
+    STUDENT_FILE: lambda folder: read_student(open_avatar(folder)),
+    GOLDEN_FILE: read_golden,
     GOLDEN: read_golden,
 }
 
@@ -159,10 +158,10 @@ def test_avatars_with_a_spoilt_file(
         refused_or_read(lambda: READERS[name](own_avatar_folder), own_avatar_folder)
 
 
-@pytest.mark.parametrize("name", [MANIFEST, TOLERANCES, LIMITS])
+@pytest.mark.parametrize("name", [MANIFEST, GOLDEN_FILE, TOLERANCES_FILE])
 def test_json_deeper_than_python_goes(own_avatar_folder: Path, name: str) -> None:
-    reader: Callable[[Path], Any] = {MANIFEST: open_avatar, TOLERANCES: read_golden}.get(
-        name, lambda folder: read_tolerances(folder / LIMITS)
+    reader: Callable[[Path], Any] = {MANIFEST: open_avatar, GOLDEN_FILE: read_golden}.get(
+        name, lambda folder: read_tolerances(folder / TOLERANCES_FILE)
     )
     (own_avatar_folder / name).write_text("[" * 100_000)
     with pytest.raises(InputError):

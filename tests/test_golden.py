@@ -10,7 +10,7 @@ import pytest
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.fidelity.golden import (
-    TOLERANCES,
+    GOLDEN_FILE,
     GoldenCase,
     check_golden,
     read_golden,
@@ -65,7 +65,7 @@ def test_golden_round_trip(folder: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"doubling": {"doubled": {"tolerance": 1}}}'])
 def test_broken_golden_data_is_refused(folder: Path, text: str) -> None:
-    (folder / TOLERANCES).write_text(text, encoding="utf-8")
+    (folder / GOLDEN_FILE).write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match="no usable golden data"):
         check_golden(folder)
 

@@ -19,7 +19,7 @@ COMMAND_LINE = {
     "imavatar_deploy.exporters.commands.bake",
     "imavatar_deploy.exporters.commands.export",
     "imavatar_deploy.exporters.commands",
-    "imavatar_deploy.exporters.formats.option",
+    "imavatar_deploy.exporters.formats.format_option",
     "imavatar_deploy.exporters.formats.gltf.options",
     "imavatar_deploy.exporters.commands.options",
     "imavatar_deploy.runtime.bench.command",

@@ -1,3 +1,5 @@
+"""Tracks at another frame rate: expressions blend, and bones rotate the shorter way."""
+
 from __future__ import annotations
 
 import numpy as np

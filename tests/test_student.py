@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import open_avatar, write_avatar
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.student import FILE, WIDTHS, has_student, read_student, write_student
+from imavatar_deploy.student import STUDENT_FILE, WIDTHS, has_student, read_student, write_student
 
 from .students import random_student
 
@@ -31,7 +31,7 @@ def test_round_trip(tmp_path: Path, avatar: Avatar, width: int) -> None:
         np.testing.assert_allclose(
             back.arrays()[name], array, rtol=1e-3 if name == "features" else 0, atol=1e-6
         )
-    assert (tmp_path / FILE).stat().st_size < 2 * student.features.size + 40_000
+    assert (tmp_path / STUDENT_FILE).stat().st_size < 2 * student.features.size + 40_000
 
 
 def test_a_folder_without_one_is_an_older_one(tmp_path: Path, avatar: Avatar) -> None:
@@ -52,14 +52,16 @@ def test_a_student_of_another_avatar_is_refused(tmp_path: Path, avatar: Avatar) 
 
 
 def test_what_is_no_student_file_is_refused(tmp_path: Path, avatar: Avatar) -> None:
-    (tmp_path / FILE).write_bytes(b"no student")
+    (tmp_path / STUDENT_FILE).write_bytes(b"no student")
     write_avatar(tmp_path, avatar, about={})
     with pytest.raises(InputError, match="is not a safetensors file"):
         read_student(open_avatar(tmp_path))
 
 
 def test_a_file_without_its_weights_is_refused(tmp_path: Path, avatar: Avatar) -> None:
-    save_file({"features": np.zeros((avatar.vertex_count, 16), dtype=np.float32)}, tmp_path / FILE)
+    save_file(
+        {"features": np.zeros((avatar.vertex_count, 16), dtype=np.float32)}, tmp_path / STUDENT_FILE
+    )
     write_avatar(tmp_path, avatar, about={})
     with pytest.raises(InputError, match="misses normal_weight, condition_weight"):
         read_student(open_avatar(tmp_path))

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         TrainSettings,
     )
     from .synthetic.synthesise import synthesise
-    from .warm_start.fits import WarmStartSettings
+    from .warm_start.fit_networks import WarmStartSettings
 
 __all__ = [
     "METRICS",
@@ -82,7 +82,7 @@ PLACES = {
     "Scores": ".evaluation.measure",
     "TracerSettings": ".settings",
     "TrainSettings": ".settings",
-    "WarmStartSettings": ".warm_start.fits",
+    "WarmStartSettings": ".warm_start.fit_networks",
     "evaluate": ".evaluation.evaluate",
     "preset": ".presets",
     "synthesise": ".synthetic.synthesise",

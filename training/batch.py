@@ -13,7 +13,7 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import BOUNDING_RADIUS, CONDITION_SIZE
 
 from .dataset import FaceDataset
-from .semantics import FEATURES
+from .semantics import FEATURE_LABELS
 from .settings import Schedule
 
 Box = tuple[float, float, float, float]
@@ -73,7 +73,7 @@ def draw_batch(
     features = int(schedule.features * schedule.pixels) if semantic is not None else 0
     pixels = draw_pixels(observed.mask, observed.bbox, schedule.pixels - features, rng)
     if features and semantic is not None:
-        pixels = np.concatenate([pixels, draw_labelled(semantic, FEATURES, features, rng)])
+        pixels = np.concatenate([pixels, draw_labelled(semantic, FEATURE_LABELS, features, rng)])
     at = (pixels[:, 1], pixels[:, 0])
     height, width = observed.mask.shape
     return Batch(

@@ -53,14 +53,14 @@ class FrameParameters(nn.Module):
                 terms[f"{name}_drift"] = change.square().sum()
         return terms
 
-    def placed(self, camera: Camera, frame: int) -> Camera:
+    def optimised_camera(self, camera: Camera, frame: int) -> Camera:
         """The frame's camera, moved to its optimised centre."""
         rotation = camera.world_to_camera[:, :3]
         centre = self.camera[frame].detach().cpu().numpy()
         return Camera(np.column_stack([rotation, -rotation @ centre]), camera.intrinsics)
 
-    def trained(self) -> list[nn.Parameter]:
-        """The parameters that are trained."""
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """The parameters that require gradients."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
 

@@ -32,7 +32,7 @@ from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
 from .batch import Batch
 from .dataset import FaceDataset
-from .semantics import NOWHERE, head_depth, is_skin, nearest_around
+from .semantics import EMPTY_DEPTH, head_depth, is_skin, nearest_around
 from .validation import evenly_spaced
 from .warm_start.head_surface import HeadSurface
 from .warm_start.surface_distance import query_surface
@@ -40,8 +40,8 @@ from .warm_start.surface_distance import query_surface
 MARGIN = 2
 """Width of the uncertain border around the mask, pixels."""
 
-NEAR = 0.05
-FAR = 0.35
+MIN_AIR_DISTANCE = 0.05
+MAX_AIR_DISTANCE = 0.35
 """Distances from the head model between which air is sampled, model units (12 to 90 mm). Skin
 that the head model does not follow exactly is nearer, and lobes begin in pockets."""
 
@@ -51,10 +51,10 @@ CANDIDATES = 200_000
 FRAMES = 24
 """Frames, evenly spread over the dataset; at least one must show a point in front of skin."""
 
-SHARE = 0.5
-MOST = 0.05
-"""Required signed distance of a point of air: `SHARE` of its distance from the head model, at most
-`MOST` model units."""
+REQUIRED_SHARE = 0.5
+MAX_REQUIRED_DISTANCE = 0.05
+"""Required signed distance of a point of air: `REQUIRED_SHARE` of its distance from the head model,
+at most `MAX_REQUIRED_DISTANCE` model units."""
 
 # Empty space: background of the silhouette
 
@@ -131,7 +131,7 @@ class Air:
 
     points: Float32[Array, "N 3"]
     level: Float32[Array, " N"]
-    """Least signed distance of each point, model units."""
+    """Smallest signed distance of each point, model units."""
 
     @classmethod
     def around(cls, dataset: FaceDataset) -> Air | None:
@@ -141,7 +141,7 @@ class Air:
         points = points[np.linalg.norm(points, axis=1) < BOUNDING_RADIUS]
         subject = HeadSurface.from_head(dataset.head)
         nearest = query_surface(subject, points)
-        shell = (nearest.distance > NEAR) & (nearest.distance < FAR)
+        shell = (nearest.distance > MIN_AIR_DISTANCE) & (nearest.distance < MAX_AIR_DISTANCE)
         corners = subject.faces[nearest.faces[shell]]
         weights = np.einsum("nc,ncj->nj", nearest.barycentric[shell], subject.weights[corners, 1:])
         points = points[shell]
@@ -149,7 +149,7 @@ class Air:
         air = _in_front_of_skin(dataset, points, weights)
         if not air.any():
             return None
-        return cls(points[air], np.minimum(SHARE * distance[air], MOST))
+        return cls(points[air], np.minimum(REQUIRED_SHARE * distance[air], MAX_REQUIRED_DISTANCE))
 
     def add_to(
         self, batch: Batch, dataset: FaceDataset, count: int, rng: np.random.Generator
@@ -175,8 +175,8 @@ def skin_limit(dataset: FaceDataset, frame: int) -> Float32[Array, "S S"] | None
     codes = (track.expression[frame], track.pose[frame])
     depth = head_depth(dataset.head, *codes, track.cameras[frame], dataset.size)
     nearest = nearest_around(depth)
-    known = is_skin(semantic) & (nearest < NOWHERE)
-    return np.where(known, nearest - NEAR, 0.0).astype(np.float32)
+    known = is_skin(semantic) & (nearest < EMPTY_DEPTH)
+    return np.where(known, nearest - MIN_AIR_DISTANCE, 0.0).astype(np.float32)
 
 
 def _in_front_of_skin(
@@ -193,14 +193,14 @@ def _in_front_of_skin(
         limit = skin_limit(dataset, frame)
         if limit is None:
             continue
-        deformed = torch.from_numpy(_deformed(dataset, frame, points, weights))
+        deformed = torch.from_numpy(_deform(dataset, frame, points, weights))
         no_pixels = torch.zeros((0, 2), dtype=torch.long)
         view = RayBundle.of(dataset.track.cameras[frame], size, no_pixels)
         air |= _before(deformed, view, torch.from_numpy(limit)).numpy()
     return air
 
 
-def _deformed(
+def _deform(
     dataset: FaceDataset,
     frame: int,
     points: Float32[Array, "N 3"],

@@ -57,35 +57,35 @@ IRIS: Place = (0.1157, 0.0423, 0.36)
 @lru_cache(maxsize=1)
 def _places() -> Float32[Array, "70 3"]:
     """Landmarks on OpenHead's template, model units, in the scheme's order: right (-x) first."""
-    right = [_mirrored(place) for place in CONTOUR[:-1]]
+    right = [_mirror(place) for place in CONTOUR[:-1]]
     contour = [*right, CONTOUR[-1], *reversed(CONTOUR[:-1])]
-    brows = [*map(_mirrored, BROW), *reversed(BROW)]
-    nose = [*NOSE, *map(_mirrored, NOSTRILS), *reversed(NOSTRILS[:-1])]
-    eyes = [*map(_mirrored, EYE), *(EYE[index] for index in (3, 2, 1, 0, 5, 4))]
-    places = [*contour, *brows, *nose, *eyes, *_outer_lips(), *_inner_lips(), _mirrored(IRIS), IRIS]
+    brows = [*map(_mirror, BROW), *reversed(BROW)]
+    nose = [*NOSE, *map(_mirror, NOSTRILS), *reversed(NOSTRILS[:-1])]
+    eyes = [*map(_mirror, EYE), *(EYE[index] for index in (3, 2, 1, 0, 5, 4))]
+    places = [*contour, *brows, *nose, *eyes, *_outer_lips(), *_inner_lips(), _mirror(IRIS), IRIS]
     return read_only(np.asarray(places, dtype=np.float32))
 
 
-def _mirrored(place: Place) -> Place:
+def _mirror(place: Place) -> Place:
     return (-place[0], place[1], place[2])
 
 
 def _outer_lips() -> list[Place]:
     corner, side, peak, dip, low, low_side, low_corner = OUTER_LIPS
-    upper = [*map(_mirrored, (corner, side, peak)), dip, peak, side, corner]
-    return [*upper, low_corner, low_side, low, _mirrored(low_side), _mirrored(low_corner)]
+    upper = [*map(_mirror, (corner, side, peak)), dip, peak, side, corner]
+    return [*upper, low_corner, low_side, low, _mirror(low_side), _mirror(low_corner)]
 
 
 def _inner_lips() -> list[Place]:
     corner, upper, middle, low, low_side = INNER_LIPS
     return [
-        *map(_mirrored, (corner, upper)),
+        *map(_mirror, (corner, upper)),
         middle,
         upper,
         corner,
         low_side,
         low,
-        _mirrored(low_side),
+        _mirror(low_side),
     ]
 
 

@@ -14,7 +14,7 @@ from imavatar_deploy.model.tracing.tracer import TraceResult
 from .batch import Batch
 from .free_space import empty_space_term, free_space_term
 from .pseudo_ground_truth import PseudoGroundTruth, Targets
-from .semantics import SKIN, labelled
+from .semantics import SKIN_LABELS, has_label
 from .settings import LossWeights, Terms
 
 NEIGHBOUR_DISTANCE = 0.02
@@ -154,5 +154,5 @@ def flame_distance_term(targets: Targets, semantic: Tensor) -> Tensor:
 
     Zero where no pixel is labelled skin.
     """
-    squared = targets.distance[labelled(semantic, SKIN, semantic)]
+    squared = targets.distance[has_label(semantic, SKIN_LABELS, semantic)]
     return squared.square().sum() / max(1, len(squared))

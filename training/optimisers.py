@@ -17,7 +17,7 @@ from .settings import OptimiserSettings, Schedule
 
 BETAS = (0.9, 0.999)
 
-HALVED_AFTER = 2.0 / 3.0
+HALVING_START = 2.0 / 3.0
 """Share of the run after which the rate is halved: 40 of 60 epochs."""
 
 FINAL_RATE = 0.01
@@ -35,7 +35,7 @@ def rate_factor(decay: str, progress: float) -> float:
         progress: share of the run that is done, 0 to 1.
     """
     if decay == "halved":
-        return 0.5 if progress >= HALVED_AFTER else 1.0
+        return 0.5 if progress >= HALVING_START else 1.0
     falling = FINAL_RATE + (1.0 - FINAL_RATE) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
     return min((progress + 1e-3) / WARM_UP, falling)
 
@@ -70,9 +70,11 @@ def make_optimisers(
     ]
     if use_muon:
         optimisers.append(Muon(groups(True, settings.matrix_rate), lr=settings.matrix_rate))
-    if inputs.trained():
+    if inputs.trainable_parameters():
         optimisers.append(
-            torch.optim.SparseAdam([_group(inputs.trained(), settings.input_rate)], betas=BETAS)
+            torch.optim.SparseAdam(
+                [_group(inputs.trainable_parameters(), settings.input_rate)], betas=BETAS
+            )
         )
     return optimisers
 

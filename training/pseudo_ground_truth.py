@@ -12,9 +12,9 @@ from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, UNITS_PER_METRE
 from imavatar_deploy.head_model import HeadModel
 
-from .semantics import CLOTH, HAIR, MOUTH, labelled
+from .semantics import ABSENT_LABELS, GHOST_BONE_LABELS, NECK_BONE_LABELS, has_label
 
-NEAR = 0.001
+MAX_SQUARED_DISTANCE = 0.001
 """Largest squared distance of a surface point from its vertex, squared model units (8 mm)."""
 
 NECK = BONES.index("neck")
@@ -24,7 +24,7 @@ class Targets(NamedTuple):
     """Target deformation of M surface points. Only `distance` has a gradient."""
 
     distance: Tensor  # [M] squared distance to the nearest vertex, squared model units
-    near: Tensor  # [M] bool: the point is within `NEAR` of its vertex
+    near: Tensor  # [M] bool: `distance` is below `MAX_SQUARED_DISTANCE`
     expression: Tensor  # [M, 3, E] blendshapes
     pose: Tensor  # [M, 36, 3] correctives
     weights: Tensor  # [M, J] skinning weights
@@ -61,7 +61,7 @@ class PseudoGroundTruth(nn.Module):
     def forward(self, canonical: Tensor, semantic: Tensor | None) -> Targets:
         """Look up the targets of surface points.
 
-        With labels, hair follows the head and cloth follows the ghost bone; the inside of the mouth
+        With labels, hair follows the neck bone and cloth the ghost bone; the inside of the mouth
         has no skinning target and no correctives (supplementary, 1.4).
 
         Args:
@@ -70,15 +70,15 @@ class PseudoGroundTruth(nn.Module):
         """
         nearest = self._nearest(canonical.detach())
         distance = (canonical - self.vertices[nearest]).square().sum(dim=1)
-        mouth = labelled(semantic, MOUTH, canonical)
+        absent = has_label(semantic, ABSENT_LABELS, canonical)
         weights = self.weights[nearest]
         pose = self.pose[nearest]
-        weights[labelled(semantic, HAIR, canonical)] = self._only(self.ghosts + NECK)
+        weights[has_label(semantic, NECK_BONE_LABELS, canonical)] = self._only(self.ghosts + NECK)
         if self.ghosts:
-            weights[labelled(semantic, CLOTH, canonical)] = self._only(0)
-        pose[mouth] = 0.0
-        near = distance.detach() < NEAR
-        return Targets(distance, near, self.expression[nearest], pose, weights, near & ~mouth)
+            weights[has_label(semantic, GHOST_BONE_LABELS, canonical)] = self._only(0)
+        pose[absent] = 0.0
+        near = distance.detach() < MAX_SQUARED_DISTANCE
+        return Targets(distance, near, self.expression[nearest], pose, weights, near & ~absent)
 
     def _nearest(self, points: Tensor) -> Tensor:
         """Index of the nearest vertex of each point, `[M]`."""

@@ -16,7 +16,7 @@ from .settings import Schedule
 from .validation import Validation, quality_warnings
 
 REPORT_SECONDS = 10.0
-"""Least time between reported lines of losses, seconds."""
+"""Smallest time between reported lines of losses, seconds."""
 
 SMOOTHING = 0.98
 """Exponential smoothing of the losses in those lines; a step has one image, so its losses jump."""

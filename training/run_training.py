@@ -59,7 +59,7 @@ def make_fabric(device: str = "auto") -> Any:
 
 
 @contextmanager
-def launched(device: str = "auto") -> Iterator[Any]:
+def launch_fabric(device: str = "auto") -> Iterator[Any]:
     """The Fabric of this process; when the context ends, the process leaves its group.
 
     Use what `fabric.setup` wraps in a function that the body calls, so that it is released before
@@ -163,7 +163,7 @@ def train(
     folder = RunFolder(Path(out))
     if overwrite:
         ensure_not_input(out, begin_from)
-    with launched(device) as fabric:
+    with launch_fabric(device) as fabric:
         _train(
             fabric,
             dataset,

@@ -21,31 +21,31 @@ def _ids(*names: str) -> tuple[int, ...]:
     return tuple(LABELS.index(name) for name in names)
 
 
-SKIN = _ids("skin", "left ear", "right ear", "nose", "neck")
+SKIN_LABELS = _ids("skin", "left ear", "right ear", "nose", "neck")
 """Labels whose surface lies on the head model."""
 
-MOUTH = _ids("mouth interior", "glasses")
-"""Labels that the head model does not have."""
+ABSENT_LABELS = _ids("mouth interior", "glasses")
+"""Labels of what the head model lacks: the inside of the mouth, and glasses."""
 
-HAIR = _ids("hair", "earring")
-"""Labels that follow the head's bone."""
+NECK_BONE_LABELS = _ids("hair", "earring")
+"""Labels of what follows the neck bone, which moves the skull: hair and earrings."""
 
-CLOTH = _ids("cloth", "necklace")
-"""Labels that follow the ghost bone."""
+GHOST_BONE_LABELS = _ids("cloth", "necklace")
+"""Labels of what follows the ghost bone: clothes and necklaces."""
 
-FEATURES = _ids(
+FEATURE_LABELS = _ids(
     "left brow", "right brow", "left eye", "right eye", "mouth interior", "upper lip", "lower lip"
 )
-"""Small regions that matter most to a viewer."""
+"""Labels of the small regions that matter most to a viewer: brows, eyes and mouth."""
 
-NOWHERE = 1e6
+EMPTY_DEPTH = 1e6
 """Depth of a pixel that does not show the head model."""
 
-EDGE = np.ones((5, 5), np.uint8)
-"""Neighbourhood of a pixel: outlines of labels and of the head model are exact to two pixels."""
+NEIGHBOURHOOD = np.ones((5, 5), np.uint8)
+"""The 5 x 5 pixels around a pixel: outlines of labels and head model are exact to two pixels."""
 
 
-def labelled(semantic: Tensor | None, ids: tuple[int, ...], like: Tensor) -> Tensor:
+def has_label(semantic: Tensor | None, ids: tuple[int, ...], like: Tensor) -> Tensor:
     """Which pixels have a label among `ids`, `[N]` bool; all False without labels.
 
     Args:
@@ -64,7 +64,7 @@ def head_depth(
     camera: Camera,
     size: int,
 ) -> Float32[Array, "S S"]:
-    """Depth of the head model along the camera's axis, model units; `NOWHERE` off the head."""
+    """Depth of the head model along the camera's axis, model units; `EMPTY_DEPTH` off the head."""
     vertices = UNITS_PER_METRE * head.vertices(expression, pose)
     with Workers(1) as workers:
         rasteriser = Rasteriser(head.faces, size, size, workers, cull=False)
@@ -72,16 +72,16 @@ def head_depth(
     row = camera.world_to_camera[2]
     depth = -(vertices @ row[:3] + row[3])
     pixels = (depth[head.faces[fragments.triangle]] * fragments.barycentrics).sum(axis=2)
-    return np.where(fragments.triangle >= 0, pixels, NOWHERE).astype(np.float32)
+    return np.where(fragments.triangle >= 0, pixels, EMPTY_DEPTH).astype(np.float32)
 
 
 def nearest_around(depth: Float[Array, "H W"]) -> Float[Array, "H W"]:
-    """Smallest depth in each pixel's neighbourhood; `NOWHERE` where the head does not fill it."""
-    known = cv2.dilate(depth, EDGE) < NOWHERE
-    return np.where(known, cv2.erode(depth, EDGE), NOWHERE)
+    """Smallest depth around each pixel; `EMPTY_DEPTH` where the head does not fill the window."""
+    known = cv2.dilate(depth, NEIGHBOURHOOD) < EMPTY_DEPTH
+    return np.where(known, cv2.erode(depth, NEIGHBOURHOOD), EMPTY_DEPTH)
 
 
 def is_skin(semantic: UInt8[Array, "H W"]) -> Bool[Array, "H W"]:
     """Which pixels have a neighbourhood that is all labelled skin."""
-    skin = np.isin(semantic, SKIN).astype(np.uint8)
-    return np.asarray(cv2.erode(skin, EDGE) > 0)
+    skin = np.isin(semantic, SKIN_LABELS).astype(np.uint8)
+    return np.asarray(cv2.erode(skin, NEIGHBOURHOOD) > 0)

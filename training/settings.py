@@ -13,7 +13,7 @@ from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.tracing import TRACERS
 from imavatar_deploy.model.variants import VARIANTS
 
-from .warm_start.fits import WarmStartSettings
+from .warm_start.fit_networks import WarmStartSettings
 
 Terms = dict[str, Tensor]
 """Loss terms by the name of their weight, not weighted."""

@@ -97,7 +97,7 @@ def make_tracer(model: HeadAvatarModel, settings: TracerSettings, say: Say) -> T
     return RasterTracer(settings.resolution) if name == "raster" else TRACERS[name]()
 
 
-def supervised(variant: str) -> bool:
+def is_supervised(variant: str) -> bool:
     """Whether a variant is supervised by the head model's pseudo ground truth."""
     return VARIANTS[variant].supervised
 
@@ -135,7 +135,7 @@ class Trainer:
         self.tracer = make_tracer(self.model, settings.tracer, self.say)
         truth = (
             PseudoGroundTruth(dataset.head, settings.networks.bones)
-            if supervised(settings.variant)
+            if is_supervised(settings.variant)
             else None
         )
         self.air = Air.around(dataset) if settings.losses.free_space else None
@@ -265,7 +265,7 @@ class Trainer:
         norm = self.divergence.gradients(
             self.model.parameters(), settings.optimiser.clip, clock.step, name
         )
-        sparsify_gradients(self.inputs.trained())
+        sparsify_gradients(self.inputs.trainable_parameters())
         for optimiser in self.wrapped:
             optimiser.step()
         clock.step += 1

@@ -20,7 +20,7 @@ from imavatar_deploy.model.tracing import Tracer
 from .dataset import FaceDataset
 from .dataset.labels import LABELS
 from .frame_parameters import FrameParameters
-from .semantics import NOWHERE, SKIN, head_depth, nearest_around
+from .semantics import EMPTY_DEPTH, SKIN_LABELS, head_depth, nearest_around
 
 GAP = 0.1
 """Distance in front of the head model from which surface is a lobe, model units (25 mm)."""
@@ -66,9 +66,9 @@ def largest_lobe(
         semantic: label ids.
     """
     nearest = nearest_around(head)
-    skin = np.isin(semantic, SKIN)
+    skin = np.isin(semantic, SKIN_LABELS)
     ahead = nearest - depth
-    candidates = skin & (nearest < NOWHERE) & mask & (ahead > GAP)
+    candidates = skin & (nearest < EMPTY_DEPTH) & mask & (ahead > GAP)
     count, components, stats, centres = cv2.connectedComponentsWithStats(
         candidates.astype(np.uint8)
     )
@@ -148,10 +148,10 @@ def _compare(
     tracer: Tracer,
 ) -> tuple[Float[Array, "S _ 3"], FrameQuality]:
     observed = dataset.observation(frame)
-    truth = _resized(observed.image, size)
-    mask = _resized(observed.mask.astype(np.float32), size) > 0.5
+    truth = _resize(observed.image, size)
+    mask = _resize(observed.mask.astype(np.float32), size) > 0.5
     driving, _ = inputs(frame)
-    camera = inputs.placed(dataset.track.cameras[frame], frame)
+    camera = inputs.optimised_camera(dataset.track.cameras[frame], frame)
     with parametrize.cached():
         rendered = render(model, driving, camera, (size, size), tracer)
     both = mask & rendered.mask
@@ -185,7 +185,7 @@ def _resized_labels(labels: UInt8[Array, "H W"], size: int) -> UInt8[Array, "S S
     return np.asarray(resized, dtype=np.uint8)
 
 
-def _resized(picture: Float[Array, "H W ..."], size: int) -> Float[Array, "S S ..."]:
+def _resize(picture: Float[Array, "H W ..."], size: int) -> Float[Array, "S S ..."]:
     """Subsample a picture by a whole step where possible, and average areas otherwise.
 
     Pixel centres are at integer coordinates, and a render does not average over a pixel, so
@@ -209,10 +209,10 @@ def quality_warnings(validation: Validation, earlier: Sequence[Mapping[str, Any]
         earlier: rows of `validation.jsonl` with `step`, `psnr` and `iou`, also of the warm start.
     """
     sentences = [_fallen(name, validation, earlier) for name in DROPS]
-    return [sentence for sentence in (_deformed(validation), *sentences) if sentence]
+    return [sentence for sentence in (_deformation_warning(validation), *sentences) if sentence]
 
 
-def _deformed(validation: Validation) -> str | None:
+def _deformation_warning(validation: Validation) -> str | None:
     lobes = [(frame.lobe.share, frame.lobe, frame) for frame in validation.frames if frame.lobe]
     _, lobe, frame = max(lobes, key=lambda row: row[0], default=(0.0, None, None))
     if lobe is None or frame is None or lobe.share < LOBE_SHARE:

@@ -23,12 +23,12 @@ from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.trt.flavours import COMPATIBILITY, FLAVOURS
 
 from ..fidelity.options import FidelitySettings
+from ..formats.format_option import FormatOption
 from ..formats.gltf import options as gltf_options
 from ..formats.named_poses import PRESETS
-from ..formats.option import FormatOption
 from ..formats.options import MESH_TYPES, MeshSettings, TrtSettings
 from ..formats.tensorrt_precision import PRECISIONS
-from ..student.options import STEPS, STUDENT_FORMATS, StudentSettings
+from ..student.options import DEFAULT_STEPS, STUDENT_FORMATS, StudentSettings
 
 if TYPE_CHECKING:  # importing it loads torch, which a help text must not need
     from ..formats.format import ExportFormat
@@ -117,7 +117,7 @@ STUDENT = OptionGroup(
             "--student-steps",
             formats=STUDENT_FORMATS,
             type=click.IntRange(min=0),
-            default=STEPS,
+            default=DEFAULT_STEPS,
             help="Training steps; raise the number for a student that misses its quality.",
         ),
     ),

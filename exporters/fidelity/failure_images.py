@@ -23,10 +23,10 @@ AMPLIFICATION = 8.0
 WHITE_ANGLE = 20.0
 """Degrees between two normals that appear white."""
 
-MISSING = (1.0, 0.1, 0.1)
+MISSING_COLOUR = (1.0, 0.1, 0.1)
 """Colour of pixels that only the reference shows."""
 
-ADDED = (0.25, 0.45, 1.0)
+ADDED_COLOUR = (0.25, 0.45, 1.0)
 """Colour of pixels that only the export shows."""
 
 OUTLINES = "red: only reference, blue: only export"
@@ -123,10 +123,10 @@ def _angles(reference: FrameImages, export: FrameImages) -> Float32[Array, "H W 
 def _within_outlines(
     image: Float32[Array, "H W 3"], reference: FrameImages, export: FrameImages
 ) -> Float32[Array, "H W 3"]:
-    """Mask an image: black outside both masks, `MISSING` or `ADDED` outside one of them."""
+    """Mask an image: black outside both masks, `MISSING_COLOUR` or `ADDED_COLOUR` outside one."""
     pixels = np.where((reference.mask & export.mask)[..., None], image, 0.0).astype(np.float32)
-    pixels[reference.mask & ~export.mask] = MISSING
-    pixels[export.mask & ~reference.mask] = ADDED
+    pixels[reference.mask & ~export.mask] = MISSING_COLOUR
+    pixels[export.mask & ~reference.mask] = ADDED_COLOUR
     return pixels
 
 

@@ -86,7 +86,7 @@ def student_case(source: ImplicitAvatar, bake: Bake, student: Student) -> Golden
 def _texture(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses) -> GoldenCase:
     rows = golden_rows(bake.avatar.vertex_count)
     frame = FRAMES[0]
-    normal = _normals(source, bake, _deformed(source, bake, poses, frame), poses, frame)[rows]
+    normal = _normals(source, bake, _deform(source, bake, poses, frame), poses, frame)[rows]
     condition = poses.condition[frame]
     colour = source.texture(
         _points(source, bake)[rows],
@@ -114,7 +114,7 @@ def _deformation(source: ImplicitAvatar, bake: Bake) -> GoldenCase:
 def _animate(
     source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, normal_tolerance: Tolerance
 ) -> GoldenCase:
-    meshes = [_deformed(source, bake, poses, frame) for frame in FRAMES]
+    meshes = [_deform(source, bake, poses, frame) for frame in FRAMES]
     normals = [
         _normals(source, bake, mesh, poses, frame)
         for mesh, frame in zip(meshes, FRAMES, strict=True)
@@ -151,7 +151,7 @@ def _with_rounding(mesh: Mesh) -> Mesh:
     return replace(mesh, vertices=mesh.vertices + noise.astype(np.float32))
 
 
-def _deformed(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, frame: int) -> Mesh:
+def _deform(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, frame: int) -> Mesh:
     """The mesh deformed by the forward map of the networks."""
     expression = _tensor(source, poses.expression[frame])
     pose = _tensor(source, poses.pose[frame])

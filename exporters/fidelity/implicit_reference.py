@@ -27,10 +27,10 @@ from imavatar_deploy.rendering.posing import pose_plainly
 
 from ..mesh_cleanup import without_strays
 from ..settings import ExportSettings
-from ..skeleton import AT_REST, NEUTRAL
+from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from .reference_poses import CORNER_NAMES, CORNERS, reference_poses
 
-OPENING = 0.2
+JAW_OPENING = 0.2
 """Radians by which the jaw is opened to locate the lips."""
 
 LIP_STRETCH = 0.4
@@ -42,7 +42,7 @@ On OpenHead these edges have the extent of the lips.
 RADIUS = 0.2
 """Radius of the mouth region, model units (50 mm): half a mouth and the lips around it."""
 
-TALK = 2
+TALK_FRAMES = 2
 """Frames of the bundled motion, where there is one, besides rest and the corners."""
 
 
@@ -54,7 +54,7 @@ def mouth_centre(head: HeadModel) -> Float32[Array, "3"]:
     neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
     closed = canonical_pose()
     opened = closed.copy()
-    opened[JAW.start] += OPENING
+    opened[JAW.start] += JAW_OPENING
     points = UNITS_PER_METRE * head.vertices(neutral, closed)
     opened_points = UNITS_PER_METRE * head.vertices(neutral, opened)
     displacement = np.linalg.norm(opened_points - points, axis=1)
@@ -100,7 +100,7 @@ class ImplicitRenderer:
         size = self._settings.proof.size
         rows = _rows(self._source.edition)
         poses = reference_poses(self._source.edition)
-        camera = front_camera(avatar, pose_plainly(avatar, NEUTRAL, AT_REST).vertices)
+        camera = front_camera(avatar, pose_plainly(avatar, NEUTRAL_EXPRESSION, REST_POSE).vertices)
         views = ReferenceFrames.blank(poses.expression[rows], poses.pose[rows], camera, size)
         centre = mouth_centre(self._source.head)
         renderings = self._renderings(views, progress)
@@ -135,14 +135,16 @@ class ImplicitRenderer:
 
 def frame_names(edition: str) -> list[str]:
     """Descriptions of the reference frames."""
-    talk = [f"talking {number}" for number in range(1, TALK + 1)]
+    talk = [f"talking {number}" for number in range(1, TALK_FRAMES + 1)]
     return [*CORNER_NAMES, *talk][: len(_rows(edition))]
 
 
 def _rows(edition: str) -> list[int]:
     """Rows of the reference poses that are rendered."""
     corners, count = len(CORNERS), len(reference_poses(edition).pose)
-    talk = np.linspace(corners, count - 1, TALK).astype(int).tolist() if count > corners else []
+    talk = (
+        np.linspace(corners, count - 1, TALK_FRAMES).astype(int).tolist() if count > corners else []
+    )
     return [*range(corners), *talk]
 
 

@@ -18,7 +18,7 @@ else:
 MIN_SIZE = 32
 """Smallest side of the reference frames, pixels; in smaller frames the mouth has too few pixels."""
 
-DEFAULTS = Path(__file__).with_name("tolerances.toml")
+DEFAULT_TOLERANCES_FILE = Path(__file__).with_name("tolerances.toml")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def tolerances(changes: Path | None = None) -> dict[str, dict[str, float]]:
         InputError: the file cannot be read.
         UsageError: it names a stage or a metric that does not exist.
     """
-    limits = _read(DEFAULTS)
+    limits = _read(DEFAULT_TOLERANCES_FILE)
     for stage, changed in (_read(changes) if changes else {}).items():
         limits[stage] = limits.get(stage, {}) | changed
     return limits
@@ -64,6 +64,7 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
         document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(
-            f"{path} cannot be read as tolerances: {error}; write a TOML file like {DEFAULTS}"
+            f"{path} cannot be read as tolerances: {error}; write a TOML file like "
+            f"{DEFAULT_TOLERANCES_FILE}"
         ) from error
     return validate_tolerances(document, str(path))

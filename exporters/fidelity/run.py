@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.avatar_io import BULK, STORAGE, AvatarFolder
+from imavatar_deploy.avatar_io import BULK_ARRAYS, STORAGE, AvatarFolder
 from imavatar_deploy.fidelity.reference_frames import ReferenceFrames, write_reference
 from imavatar_deploy.fidelity.stage_metrics import (
-    WORST,
+    WORST_PREFIX,
     StageReport,
     Values,
     measure_frames,
@@ -25,7 +25,7 @@ from imavatar_deploy.fidelity.stage_metrics import (
     write_tolerances,
 )
 from imavatar_deploy.progress import Progress
-from imavatar_deploy.student import FILE as STUDENT
+from imavatar_deploy.student import STUDENT_FILE
 
 from ..formats.format import ExportInput
 from .failure_images import Failure, write_failures
@@ -45,7 +45,7 @@ FAILURE_FRAMES = 3
 
 def is_playable(folder: Path) -> bool:
     """Whether the player can render the files in `folder`; it cannot render meshes or scenes."""
-    return (folder / TEXTURE).is_file() or (folder / STUDENT).is_file()
+    return (folder / TEXTURE).is_file() or (folder / STUDENT_FILE).is_file()
 
 
 class FidelityRun:
@@ -145,7 +145,7 @@ def _worst_frames(misses: list[str], values: Mapping[str, Values]) -> list[int]:
 
 def _measurements(report: StageReport, values: Mapping[str, Values], frame: int) -> str:
     """Values of the missed metrics in one frame, as text."""
-    missed = dict.fromkeys(miss.removeprefix(WORST) for miss in report.misses())
+    missed = dict.fromkeys(miss.removeprefix(WORST_PREFIX) for miss in report.misses())
     of_frame = {name: values[name][frame] for name in missed if not np.isnan(values[name][frame])}
     return ", ".join(
         f"{row_of(name).title} {value_with_unit(name, of_frame[name])}" for name in of_frame
@@ -156,7 +156,7 @@ def _as_written(folder: Path, subject: ExportInput) -> AvatarFolder:
     """The avatar folder as a player would open it now, with arrays in their stored precision."""
     avatar, dtype = subject.bake.avatar, STORAGE[subject.settings.storage]
     stored: dict[str, Any] = {
-        name: getattr(avatar, name).astype(dtype).astype(np.float32) for name in BULK
+        name: getattr(avatar, name).astype(dtype).astype(np.float32) for name in BULK_ARRAYS
     }
     files: dict[str, Any] = {
         path.relative_to(folder).as_posix(): {} for path in folder.rglob("*") if path.is_file()

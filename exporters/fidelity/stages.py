@@ -101,7 +101,7 @@ class FidelityStage:
     """The likely cause of a miss, and what to do."""
 
 
-def _baked(inputs: StageInput) -> list[FrameImages]:
+def _draw_baked(inputs: StageInput) -> list[FrameImages]:
     return draw(inputs.folder, inputs.reference, "pixel", session=TorchSession(inputs.subject))
 
 
@@ -158,7 +158,7 @@ FIDELITY_STAGES = (
     FidelityStage(
         "baked",
         (IMPLICIT,),
-        _baked,
+        _draw_baked,
         advice="A likely cause is training whose surface grew outside its masks, or is still "
         "rough: train longer, or with another seed or preset",
     ),

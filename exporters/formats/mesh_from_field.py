@@ -72,14 +72,14 @@ class FieldSurface:
         if isinstance(self._model, ForwardAvatarModel):
             canonical = self._canonical_mesh(self._model, frame)
             points = torch.from_numpy(canonical.mesh.vertices)
-            deformed = _deformed(self._model, points, frame)
+            deformed = _deform(self._model, points, frame)
             mesh = Mesh(deformed.numpy(), canonical.mesh.faces)
             strays = canonical.strays
         else:
             # The signed distance of a backward variant depends on the deformed point alone.
             field = Field(lambda x: self._model.sdf_at(x, x, frame))
             head = posed_points(self._model.head, frame.expression.numpy(), frame.pose.numpy())
-            cleaned = self._extracted(field, head)
+            cleaned = self._extract(field, head)
             mesh = cleaned.mesh
             strays = cleaned.strays
             deformed = torch.from_numpy(mesh.vertices)
@@ -91,12 +91,12 @@ class FieldSurface:
         code = model.geometry_code(frame)
         head = canonical_points(model.head)
         if code is not None:
-            return self._extracted(Field(lambda x: model.geometry(x, code).sdf), head)
+            return self._extract(Field(lambda x: model.geometry(x, code).sdf), head)
         if self._canonical is None:
-            self._canonical = self._extracted(Field(lambda x: model.geometry(x, None).sdf), head)
+            self._canonical = self._extract(Field(lambda x: model.geometry(x, None).sdf), head)
         return self._canonical
 
-    def _extracted(self, field: Field, head: HeadPoints) -> Cleaned:
+    def _extract(self, field: Field, head: HeadPoints) -> Cleaned:
         """The polished and simplified surface of a field, and its stray parts.
 
         Args:
@@ -127,7 +127,7 @@ class FieldSurface:
 
 
 @torch.no_grad()
-def _deformed(model: ForwardAvatarModel, points: Tensor, frame: Frame) -> Tensor:
+def _deform(model: ForwardAvatarModel, points: Tensor, frame: Frame) -> Tensor:
     return torch.cat(
         [model.deform(points[part], frame.expression, frame.pose) for part in chunks(len(points))]
     )

@@ -18,7 +18,7 @@ from imavatar_deploy.errors import InputError, UsageError, unknown_name
 from imavatar_deploy.tracks import check_edition, read_track
 
 from ..fidelity.reference_poses import CORNERS, FLAME_CORNER, reference_poses
-from ..skeleton import AT_REST, NEUTRAL
+from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
 
 PRESETS = "presets"
 """The word that selects `presets`."""
@@ -67,14 +67,14 @@ def presets(edition: str, expressions: Sequence[str]) -> list[NamedPose]:
     """Neutral, every expression at full strength, the open jaw, corners of expression and pose."""
     strength = 1.0 if edition == "openhead" else FLAME_CORNER
     single = [
-        NamedPose(_file_name(name), strength * row, AT_REST)
+        NamedPose(_file_name(name), strength * row, REST_POSE)
         for name, row in zip(expressions, np.eye(len(expressions), dtype=np.float32), strict=True)
     ]
     corners = reference_poses(edition)
     return [
-        NamedPose("neutral", NEUTRAL, AT_REST),
+        NamedPose("neutral", NEUTRAL_EXPRESSION, REST_POSE),
         *single,
-        NamedPose("jaw_open", NEUTRAL, _pose({"jaw": (JAW_OPEN, 0, 0)})),
+        NamedPose("jaw_open", NEUTRAL_EXPRESSION, _pose({"jaw": (JAW_OPEN, 0, 0)})),
         *(
             NamedPose(f"corner_{number}", corners.expression[number], corners.pose[number])
             for number in range(1, len(CORNERS))
@@ -111,12 +111,12 @@ def _from_names(
             "expected an object such as {'smile': {'expression': ...}}"
         )
     try:
-        return [_named(name, entry, expressions) for name, entry in document.items()]
+        return [_parse_pose(name, entry, expressions) for name, entry in document.items()]
     except (InputError, UsageError) as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _named(name: str, entry: Any, expressions: Sequence[str]) -> NamedPose:
+def _parse_pose(name: str, entry: Any, expressions: Sequence[str]) -> NamedPose:
     if name != _file_name(name):
         raise InputError(
             f"{name!r} cannot be the name of a file; use letters, digits, '.', '-' and '_'"

@@ -60,7 +60,7 @@ def write_graph(graph: Graph, path: Path, metadata: Mapping[str, str]) -> None:
         InternalError: the exported graph has a fixed first axis, or other names.
     """
     onnx = require("onnx", extra="export")
-    model = _exported(graph)
+    model = _export(graph)
     _check_free(graph, model)
     descriptions = {f"input.{name}": text for name, text in graph.inputs.items()}
     descriptions |= {f"output.{name}": text for name, text in graph.outputs.items()}
@@ -70,7 +70,7 @@ def write_graph(graph: Graph, path: Path, metadata: Mapping[str, str]) -> None:
     onnx.save_model(model, str(path))
 
 
-def _exported(graph: Graph) -> Any:
+def _export(graph: Graph) -> Any:
     require("onnxscript", extra="export")
     count = torch.export.Dim("N", min=1)
     shapes = tuple({0: count} if name in graph.free_inputs else None for name in graph.inputs)

@@ -27,7 +27,7 @@ an addition.
 """
 
 
-def folded(layer: nn.Module) -> tuple[Tensor, Tensor]:
+def folded_parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
     """Weight `[out, in]` and bias `[out]` of a linear layer, with weight norm folded in."""
     linear = cast(nn.Linear, layer)
     return linear.weight.detach(), linear.bias.detach()
@@ -43,7 +43,7 @@ def plain(weight: Tensor, bias: Tensor) -> nn.Linear:
 
 
 def _plain_layers(layers: Iterable[nn.Module]) -> nn.ModuleList:
-    return nn.ModuleList(plain(*folded(layer)) for layer in layers)
+    return nn.ModuleList(plain(*folded_parameters(layer)) for layer in layers)
 
 
 class BakedTexture(nn.Module):
@@ -62,7 +62,11 @@ class BakedTexture(nn.Module):
         mean: Float32[Array, " H"],
     ) -> None:
         super().__init__()
-        (first, _), columns, squeeze = folded(network.layers[0]), network.inputs, network.bottleneck
+        (first, _), columns, squeeze = (
+            folded_parameters(network.layers[0]),
+            network.inputs,
+            network.bottleneck,
+        )
         of_condition = first[:, columns.condition]
         to_first = torch.cat(
             [torch.from_numpy(decode).to(first).T, first[:, columns.normal]], dim=1
@@ -93,9 +97,9 @@ class PlainDeformation(nn.Module):
         super().__init__()
         self.frequencies = network.frequencies
         self.layers = _plain_layers(network.layers)
-        self.blendshapes = plain(*folded(network.blendshapes))
-        self.skinning_hidden = plain(*folded(network.skinning_hidden))
-        self.skinning = plain(*folded(network.skinning))
+        self.blendshapes = plain(*folded_parameters(network.blendshapes))
+        self.skinning_hidden = plain(*folded_parameters(network.skinning_hidden))
+        self.skinning = plain(*folded_parameters(network.skinning))
         self.expressions = network.expressions
 
     def forward(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -29,7 +29,7 @@ from imavatar_deploy.trt.sidecar import (
     write_sidecar,
     write_timing,
 )
-from imavatar_deploy.trt.verify import allowed, check_engines
+from imavatar_deploy.trt.verify import check_engines, output_tolerances
 
 from ..settings import ExportSettings
 from .format import ExportFormat, ExportInput
@@ -152,7 +152,9 @@ def _check(folder: Path) -> list[ParityReport]:
         session = open_session(folder / sidecar.source)
         label = f"{sidecar.graph} {sidecar.precision}, cpu"
         reports.append(
-            compare(label, case.outputs, run_graph(session, case.inputs), allowed(sidecar))
+            compare(
+                label, case.outputs, run_graph(session, case.inputs), output_tolerances(sidecar)
+            )
         )
         reason = reasons.get(sidecar.graph)
         write_sidecar(

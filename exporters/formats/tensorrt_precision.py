@@ -72,7 +72,7 @@ def choose(name: str, graph: bytes, case: GoldenCase, precision: str) -> Choice:
         InputError: the graph is damaged.
         QualityError: `fp16` is requested, and the colours drift too far.
     """
-    model = _checked(name, graph)
+    model = _check(name, graph)
     if precision == "fp32":
         return Choice("fp32", graph, None)
     half = with_casts(model)
@@ -97,7 +97,7 @@ def with_casts(model: Any) -> Any:
     return cast.model
 
 
-def _checked(name: str, graph: bytes) -> Any:
+def _check(name: str, graph: bytes) -> Any:
     """Load and check the graph; TensorRT's parser may read a damaged graph as an empty one."""
     onnx = require("onnx", extra="export")
     try:

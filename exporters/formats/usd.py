@@ -28,7 +28,7 @@ from ..sequences.outputs import NAME
 from ..sequences.posing import Channels
 from ..sequences.usd import ROWS as SCENES
 from ..sequences.usd_scene import EXTRA, MODULES, Library, blend_names, blend_weights
-from ..skeleton import AT_REST, NEUTRAL, local_rotations, local_translations
+from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE, local_rotations, local_translations
 from ..surface_colours import vertex_colours
 from .format import ExportFormat, ExportInput
 from .gltf.format import same_edition
@@ -84,8 +84,8 @@ def check_scene(subject: str, path: Path, expected: Path) -> ParityReport:
     scene = _Scene(path)
     rows = range(len(stored["rig"]))
     computed = {
-        "motion": np.stack([scene.skinned(int(key)) for key in stored["keys"]]),
-        "rig": np.stack([scene.skinned(0, stored, row) for row in rows]),
+        "motion": np.stack([scene.skin_vertices(int(key)) for key in stored["keys"]]),
+        "rig": np.stack([scene.skin_vertices(0, stored, row) for row in rows]),
     }
     return compare(
         subject,
@@ -102,7 +102,7 @@ class _Scene:
         self._library = Library()
         self._layer = self._library.Sdf.Layer.FindOrOpen(str(path))
 
-    def skinned(
+    def skin_vertices(
         self, time: int, stored: Arrays | None = None, row: int = 0
     ) -> Float32[Array, "V 3"]:
         """Vertices at a time code, or in row `row` of stored poses; skinned by the library."""
@@ -156,7 +156,7 @@ def _writer(name: str) -> Callable[[Path, ExportInput, Progress], Mapping[str, A
 def _motion(folder: Path, subject: ExportInput) -> Motion:
     """The motion of the settings, or one frame at rest."""
     source = subject.source
-    still = FlameTrack(NEUTRAL[None], AT_REST[None], edition=source.edition)
+    still = FlameTrack(NEUTRAL_EXPRESSION[None], REST_POSE[None], edition=source.edition)
     manifest = {
         "head_model": source.edition,
         "source": {

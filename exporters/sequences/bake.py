@@ -11,7 +11,7 @@ import imavatar_deploy
 from imavatar_deploy.progress import Advance, Progress, Say, quiet, silent
 
 from ..manifest import LICENCE, licence_of, licence_text
-from ..skeleton import AT_REST, NEUTRAL
+from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from .format import SequenceFormat
 from .formats import ready_formats
 from .motion import Motion, open_motion
@@ -134,7 +134,7 @@ def bake_motion(
         progress: shows how far the work is.
 
     Returns:
-        The written files and folders (`outputs.Outputs.written`).
+        The written files and folders (`outputs.Outputs.paths`).
 
     Raises:
         UsageError: `out` cannot be written, holds other files, or a bake with other settings.
@@ -150,7 +150,7 @@ def bake_motion(
     staging = open_journal(Path(out), settings, resume=resume, overwrite=overwrite)
     with writing(Path(out)):
         _bake(outputs, Staging(staging.folder.absolute()), executor or thread_executor(), progress)
-    return Outputs(Path(out), motion, rows).written()
+    return Outputs(Path(out), motion, rows).paths()
 
 
 def _bake(outputs: Outputs, staging: Staging, executor: FrameExecutor, progress: Progress) -> None:
@@ -182,10 +182,10 @@ def _assemble(
         waiting.staging.whole(target) as partial,
     ):
         frames = waiting.in_order(len(outputs.motion))
-        row.whole(partial, outputs.motion, _counted(frames, advance))
+        row.whole(partial, outputs.motion, _count_frames(frames, advance))
 
 
-def _counted(frames: Iterable[Channels], advance: Advance) -> Iterator[Channels]:
+def _count_frames(frames: Iterable[Channels], advance: Advance) -> Iterator[Channels]:
     for frame in frames:
         advance(1)
         yield frame
@@ -200,6 +200,6 @@ def _write_licence(path: Path, motion: Motion, staging: Staging) -> None:
 def _write_mesh(path: Path, motion: Motion, staging: Staging) -> None:
     """Write the neutral head, whose vertices a point cache moves."""
     poser = FramePoser(motion, ("vertices", "normals"))
-    channels = poser.pose(NEUTRAL, AT_REST, "the neutral head")
+    channels = poser.pose(NEUTRAL_EXPRESSION, REST_POSE, "the neutral head")
     with staging.whole(path) as partial:
         write_obj(partial, motion.avatar.faces, channels)

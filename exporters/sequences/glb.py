@@ -17,7 +17,7 @@ from imavatar_deploy.arrays import Array, Float32
 from ..formats.gltf.glb import write_glb
 from ..formats.gltf.morph_targets import strongest
 from ..manifest import licence_of
-from ..skeleton import AT_REST, NEUTRAL
+from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from .format import SequenceFormat
 from .motion import Motion
 from .posing import Channels, FramePoser
@@ -48,7 +48,9 @@ def _colours(motion: Motion) -> Float32[Array, "V 3"]:
     """Colours of the neutral face, sRGB."""
     if not _has_colours(motion):
         return np.full((motion.avatar.vertex_count, 3), GREY, dtype=np.float32)
-    return FramePoser(motion, ("colours",)).pose(NEUTRAL, AT_REST, "the neutral head")["colours"]
+    return FramePoser(motion, ("colours",)).pose(NEUTRAL_EXPRESSION, REST_POSE, "the neutral head")[
+        "colours"
+    ]
 
 
 def _notes(motion: Motion) -> list[str]:

@@ -86,5 +86,5 @@ def open_motion(
     selection = read_track(track).select(frames or slice(None))
     folder = open_avatar(avatar)
     if not any_edition:
-        check_edition(selection.edition, folder.avatar.edition)
+        check_edition(selection.edition, folder.avatar.edition, option="--any-edition")
     return Motion(folder, selection if fps is None else retimed(selection, fps), colour)

@@ -78,8 +78,8 @@ class Outputs:
             if any(f"frame_{index:06d}{suffix}" not in names for names, suffix in existing)
         ]
 
-    def written(self) -> list[Path]:
-        """Files and folders to report: the folder of formats with a file a frame, else the file."""
+    def paths(self) -> list[Path]:
+        """Paths of the outputs: of a format with a file a frame its folder, else its file."""
         meshes = [self.mesh] if self.mesh else []
         return [
             self.out / row.name if row.per_frame else self.file(row) for row in self.rows

@@ -12,7 +12,7 @@ from .format import SequenceFormat
 from .motion import Motion
 from .posing import CHANNELS, Channels
 
-NAMES = {
+PROPERTY_NAMES = {
     "vertices": ("x", "y", "z"),
     "normals": ("nx", "ny", "nz"),
     "colours": ("red", "green", "blue"),
@@ -35,7 +35,9 @@ def _header(channels: Channels, faces: int) -> bytes:
     lines = ["ply", "format binary_little_endian 1.0", "comment metres, +Y up, facing +Z"]
     lines.append(f"element vertex {len(channels['vertices'])}")
     lines += [
-        f"property {TYPES[channel][0]} {name}" for channel in channels for name in NAMES[channel]
+        f"property {TYPES[channel][0]} {name}"
+        for channel in channels
+        for name in PROPERTY_NAMES[channel]
     ]
     lines += [f"element face {faces}", "property list uchar int vertex_indices", "end_header"]
     return ("\n".join(lines) + "\n").encode()

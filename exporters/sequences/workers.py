@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.progress import Advance
-from imavatar_deploy.rendering.workers import MOST, available_cores
+from imavatar_deploy.rendering.workers import MAX_THREADS, available_cores
 
 from .outputs import Outputs
 from .posing import FramePoser
@@ -59,8 +59,8 @@ def thread_executor(jobs: int | None = None) -> FrameExecutor:
         UsageError: the number is out of range.
     """
     count = available_cores() if jobs is None else jobs
-    if not 1 <= count <= MOST:
-        raise UsageError(f"--jobs must be between 1 and {MOST}, got {jobs}")
+    if not 1 <= count <= MAX_THREADS:
+        raise UsageError(f"--jobs must be between 1 and {MAX_THREADS}, got {jobs}")
 
     def execute(work: FrameWork, frames: list[int], advance: Advance) -> None:
         _Threads(work, frames, advance).run(min(count, len(frames)))

@@ -14,7 +14,13 @@ from imavatar_deploy.fidelity.golden import golden_rows, read_golden, write_gold
 from imavatar_deploy.fidelity.parity import ParityReport, Tolerance, compare
 from imavatar_deploy.onnx_session import open_session, run_graph
 from imavatar_deploy.progress import Progress
-from imavatar_deploy.student import FILE, Student, colours_plainly, load_student, write_student
+from imavatar_deploy.student import (
+    STUDENT_FILE,
+    Student,
+    colours_plainly,
+    load_student,
+    write_student,
+)
 
 from ..fidelity.golden_cases import golden_cases, student_case
 from ..formats.format import ExportFormat, ExportInput
@@ -42,7 +48,7 @@ def student_graph(subject: ExportInput) -> Graph:
         PlainStudent(student),
         (torch.zeros(2, student.width), torch.zeros(2, 3), torch.zeros(1, CONDITION_SIZE)),
         {
-            "feature": f"[N, {student.width}] features of a vertex in {FILE}, "
+            "feature": f"[N, {student.width}] features of a vertex in {STUDENT_FILE}, "
             "or interpolated between vertices",
             "normal": "[N, 3] unit normal of the deformed surface, model space",
             "condition": "[1, 53] expression and the jaw's axis-angle (radians), "
@@ -62,7 +68,7 @@ def add_student(folder: Path, subject: ExportInput, progress: Progress) -> Mappi
 
 def check_student(folder: Path) -> list[ParityReport]:
     """Compare the stored student, and its graph where there is one, with torch's golden data."""
-    student = load_student(folder / FILE)
+    student = load_student(folder / STUDENT_FILE)
     case = read_golden(folder)["student"]
     feature = student.features[golden_rows(len(student.features))]
     colours = colours_plainly(student, feature, case.inputs["normal"], case.inputs["condition"])

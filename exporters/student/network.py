@@ -74,8 +74,8 @@ class LearningStudent(nn.Module):
         second = torch.relu(first @ self.hidden + self.hidden_bias)
         return torch.sigmoid(second @ self.colour + self.colour_bias)
 
-    def finished(self) -> Student:
-        """The trained student: bottleneck multiplied out, features rounded as they are stored."""
+    def to_student(self) -> Student:
+        """The student of these weights: bottleneck multiplied out, features rounded as stored."""
         with torch.no_grad():
             arrays = {
                 "features": self.features.half().float(),

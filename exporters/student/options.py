@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.student import WIDTHS
 
-STEPS = 6000
+DEFAULT_STEPS = 6000
 """Default number of training steps."""
 
 STUDENT_FORMATS = ("onnx", "player", "student")
@@ -24,7 +24,7 @@ class StudentSettings:
 
     width: int = WIDTHS[0]
     """Width of its hidden layers."""
-    steps: int = STEPS
+    steps: int = DEFAULT_STEPS
     """Number of training steps."""
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ from imavatar_deploy.student import Student, colours_plainly
 
 from ..bake import Bake
 from .network import LearningStudent
-from .options import STEPS
+from .options import DEFAULT_STEPS
 from .training_set import (
     StudentSamples,
     at_points,
@@ -83,7 +83,7 @@ def train_student(
     bake: Bake,
     *,
     width: int,
-    steps: int = STEPS,
+    steps: int = DEFAULT_STEPS,
     progress: Progress = silent,
 ) -> StudentResult:
     """Train a student of `source` at the vertices of `bake`, and validate it on other frames.
@@ -149,7 +149,7 @@ def _fit(
                 _step(network, adam, samples)
                 schedule.step()
                 advance(1)
-    return network.finished()
+    return network.to_student()
 
 
 def _rate_factor(step: int, steps: int) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from imavatar_deploy.arrays import Array, Float32, Float64, Int32, Int64, Integer
+from imavatar_deploy.arrays import Array, Bool, Float32, Float64, Int32, Int64, Integer
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.field import chunks
@@ -54,10 +54,10 @@ VALIDATION_POINTS = 8192
 SPLIT_PERIOD = 50
 """Period of the split of the bundled motion into training and validation, frames (2 s)."""
 
-HELD_OUT = slice(20, 36)
-"""Frames of each period that are not used for training."""
+NON_TRAINING_FRAMES = slice(20, 36)
+"""Frames of each period that training leaves out: the validation frames and their neighbours."""
 
-VALIDATION = slice(24, 32)
+VALIDATION_FRAMES = slice(24, 32)
 """Frames of each period that are used for validation."""
 
 POSE_RANGE = np.array(
@@ -65,13 +65,13 @@ POSE_RANGE = np.array(
 )
 """Largest magnitude of each angle of a pose in a corner, radians."""
 
-JAW_CLOSES = -0.05
+MIN_JAW_ANGLE = -0.05
 """Smallest angle of the jaw in a corner, radians; the jaw opens widely and hardly closes."""
 
 STRONG_SHARE = 0.3
 """Largest share of OpenHead's expressions that is active at a time."""
 
-FLAME_ACTIVE = 10
+FLAME_STRONG_COUNT = 10
 """Number of FLAME's first coefficients that leave their usual range in a corner."""
 
 
@@ -96,15 +96,13 @@ def training_samples(source: ImplicitAvatar, bake: Bake, progress: Progress) -> 
     """Samples that the student is trained on, with other random points in each frame."""
     edition = source.edition
     generator = np.random.default_rng(1)
-    frames = _joined(
+    frames = _join(
         _motion(edition, generator, training=True), _corners(edition, generator, TRAINING_CORNERS)
     )
     faces = bake.avatar.faces
     count = max(min(POINTS, len(faces)), len(faces) // FACES_PER_POINT)
     points = [
-        _joined_points(
-            _vertices(faces, generator, count // 2), _within(faces, generator, count // 2)
-        )
+        _join_points(_vertices(faces, generator, count // 2), _within(faces, generator, count // 2))
         for _ in frames.pose
     ]
     return _samples(source, bake, frames, points, progress)
@@ -121,7 +119,7 @@ def validation_samples(
     random = _corners(edition, generator, VALIDATION_CORNERS - len(fixed.pose))
     sets: Mapping[str, ReferencePoses] = {
         "motion": _motion(edition, generator, training=False),
-        "corners": _joined(fixed, random),
+        "corners": _join(fixed, random),
     }
     count = bake.avatar.vertex_count
     rows = np.linspace(0, count - 1, min(VALIDATION_POINTS, count)).astype(np.int64)
@@ -174,7 +172,7 @@ def _within(faces: Int32[Array, "F 3"], generator: np.random.Generator, count: i
     return Points(faces[generator.integers(0, len(faces), count)].astype(np.int64), weights)
 
 
-def _joined_points(first: Points, second: Points) -> Points:
+def _join_points(first: Points, second: Points) -> Points:
     return Points(
         np.concatenate([first.corners, second.corners]),
         np.concatenate([first.weights, second.weights]),
@@ -193,10 +191,17 @@ def _motion(edition: str, generator: np.random.Generator, *, training: bool) -> 
         return ReferencePoses(expression, _poses(generator, count) * np.float32(0.5))
     talk = read_track("talk")
     phase = np.arange(len(talk.pose)) % SPLIT_PERIOD
-    stretch = HELD_OUT if training else VALIDATION
-    frames = np.flatnonzero(((phase >= stretch.start) & (phase < stretch.stop)) != training)
+    if training:
+        selected = ~_is_within(phase, NON_TRAINING_FRAMES)
+    else:
+        selected = _is_within(phase, VALIDATION_FRAMES)
+    frames = np.flatnonzero(selected)
     frames = frames[np.linspace(0, len(frames) - 1, count).astype(int)]
     return ReferencePoses(talk.expression[frames], talk.pose[frames])
+
+
+def _is_within(phase: Int64[Array, " T"], frames: slice) -> Bool[Array, " T"]:
+    return np.asarray((phase >= frames.start) & (phase < frames.stop))
 
 
 def _corners(edition: str, generator: np.random.Generator, count: int) -> ReferencePoses:
@@ -214,18 +219,18 @@ def _strong(edition: str, generator: np.random.Generator, *, full: bool) -> Floa
         selected = active < generator.uniform(0, STRONG_SHARE)
         return np.where(selected, 1.0 if full else strength, 0.0)
     signed = np.sign(2 * strength - 1) if full else 2 * strength - 1
-    return np.where(np.arange(EXPRESSION_SIZE) < FLAME_ACTIVE, FLAME_CORNER * signed, 0.0)
+    return np.where(np.arange(EXPRESSION_SIZE) < FLAME_STRONG_COUNT, FLAME_CORNER * signed, 0.0)
 
 
 def _poses(generator: np.random.Generator, count: int) -> Float32[Array, "T 15"]:
     """Random poses within `POSE_RANGE`; both eyes have the same rotation."""
     pose = generator.uniform(-1, 1, (count, POSE_SIZE)) * POSE_RANGE
-    pose[:, 6] = generator.uniform(JAW_CLOSES, POSE_RANGE[6], count)
+    pose[:, 6] = generator.uniform(MIN_JAW_ANGLE, POSE_RANGE[6], count)
     pose[:, 12:] = pose[:, 9:12]
     return np.asarray(pose, dtype=np.float32)
 
 
-def _joined(first: ReferencePoses, second: ReferencePoses) -> ReferencePoses:
+def _join(first: ReferencePoses, second: ReferencePoses) -> ReferencePoses:
     return ReferencePoses(
         np.concatenate([first.expression, second.expression]),
         np.concatenate([first.pose, second.pose]),

@@ -32,10 +32,10 @@ from imavatar_deploy.progress import Progress as ProgressProtocol
 
 from .output_streams import tolerant_streams
 
-SIGNALLED = 128
+SIGNAL_EXIT_BASE = 128
 """Added to the number of the signal that ends a program, it is the exit code that shells expect."""
 
-INTERRUPTED = 130
+INTERRUPT_EXIT_CODE = 130
 """Exit code of a program that Ctrl-C ends."""
 
 EXIT_CODES = (
@@ -62,7 +62,7 @@ def start(module: str, command: str) -> None:
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo(f"{Path(sys.argv[0]).stem}: interrupted before it began", err=True)
-            sys.exit(INTERRUPTED)
+            sys.exit(INTERRUPT_EXIT_CODE)
         run()
 
 
@@ -122,7 +122,7 @@ class CommandGroup(click.Group):
         self.params.append(version_option())
 
 
-ENDINGS = [getattr(signal, name) for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name)]
+ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name)]
 """Signals that end a process. Windows has no SIGHUP."""
 
 
@@ -137,7 +137,7 @@ def _terminable() -> Iterator[None]:
         yield
         return
     # Under nohup SIGHUP is ignored and stays so.
-    numbers = [number for number in ENDINGS if signal.getsignal(number) != signal.SIG_IGN]
+    numbers = [number for number in ENDING_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
@@ -200,7 +200,11 @@ class Command(click.Command):
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as stop:
             click.echo(f"{ctx.command_path}: interrupted, {self._interrupted}", err=True)
-            ctx.exit(SIGNALLED + stop.args[0] if isinstance(stop, Terminated) else INTERRUPTED)
+            ctx.exit(
+                SIGNAL_EXIT_BASE + stop.args[0]
+                if isinstance(stop, Terminated)
+                else INTERRUPT_EXIT_CODE
+            )
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class GroupedCommand(Command):
                 )
 
 
-def listed(rows: Callable[[], str], extra: str) -> str:
+def list_rows(rows: Callable[[], str], extra: str) -> str:
     """Return the rows of a table for a help text, or which extra to install to list them.
 
     Args:
@@ -108,7 +108,7 @@ class TableOption(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Complete the help; click calls this."""
         template = self.help or ""
-        self.help = template.replace("{rows}", listed(self._rows, self._extra))
+        self.help = template.replace("{rows}", list_rows(self._rows, self._extra))
         try:
             return super().get_help_record(ctx)
         finally:

@@ -23,14 +23,12 @@ from imavatar_deploy.rendering.renderer import RenderConfig, StageCallback
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.student import has_student
 
-from .reference_frames import FILE, ReferenceFrames, read_reference
+from .reference_frames import REFERENCE_FILE, ReferenceFrames, read_reference
 from .stage_metrics import (
-    FILE as TOLERANCES,
-)
-from .stage_metrics import (
+    TOLERANCES_FILE,
     FrameImages,
     StageReport,
-    chained,
+    combine_limits,
     frame_images,
     measure,
     read_tolerances,
@@ -83,10 +81,10 @@ def _posed_by_graph(session: Any) -> PoseSurface:
     return pose_surface
 
 
-def rejudge(folder: AvatarFolder) -> list[StageReport]:
+def compare_shadings(folder: AvatarFolder) -> list[StageReport]:
     """Compare every shading that an avatar folder supports with its stored implicit renders.
 
-    The limits of a shading are those of all its stages together, see `stage_metrics.chained`.
+    The limits of a shading are those of all its stages together (`stage_metrics.combine_limits`).
 
     Returns:
         One report for each shading; empty for a folder without implicit renders.
@@ -95,10 +93,10 @@ def rejudge(folder: AvatarFolder) -> list[StageReport]:
         InputError: the renders or tolerances cannot be read.
     """
     files = folder.manifest["files"]
-    if FILE not in files or TOLERANCES not in files:
+    if REFERENCE_FILE not in files or TOLERANCES_FILE not in files:
         return []
-    reference = read_reference(folder.file(FILE))
-    tolerances = read_tolerances(folder.file(TOLERANCES))
+    reference = read_reference(folder.file(REFERENCE_FILE))
+    tolerances = read_tolerances(folder.file(TOLERANCES_FILE))
     has_network = "texture.onnx" in files
     stages = ["baked", *(["onnx"] if has_network else [])]
     stages_of_shading = {"pixel": stages} if has_network else {}
@@ -107,8 +105,8 @@ def rejudge(folder: AvatarFolder) -> list[StageReport]:
     pictures = reference.pictures()
     reports = []
     for shading, passed in stages_of_shading.items():
-        measures = measure(pictures, draw(folder, reference, shading), reference.mouths)
-        limits = chained([tolerances.get(stage, {}) for stage in passed])
+        metrics = measure(pictures, draw(folder, reference, shading), reference.mouths)
+        limits = combine_limits([tolerances.get(stage, {}) for stage in passed])
         name = f"all up to {passed[-1]}"
-        reports.append(StageReport(name, "implicit", f"{shading} shading", measures, limits))
+        reports.append(StageReport(name, "implicit", f"{shading} shading", metrics, limits))
     return reports

@@ -20,13 +20,13 @@ from imavatar_deploy.onnx_session import open_session, run_graph
 
 from .parity import ParityReport, Tolerance, compare
 
-ARRAYS = "golden/golden.safetensors"
-"""Place of the inputs and outputs in an avatar folder."""
+GOLDEN_ARRAYS_FILE = "golden/golden.safetensors"
+"""Path of the inputs and outputs in an avatar folder."""
 
-TOLERANCES = "golden/golden.json"
-"""Place of the tolerances in an avatar folder."""
+GOLDEN_FILE = "golden/golden.json"
+"""Path in an avatar folder of the golden cases: the tolerance of each output of each graph."""
 
-POINTS = 1024
+CASE_POINTS = 1024
 """Number of vertices in a golden case of a graph that computes single points."""
 
 
@@ -41,7 +41,7 @@ class GoldenCase:
 
 def golden_rows(vertices: int) -> Int64[Array, " N"]:
     """Return the indices `[N]` of the vertices in golden cases, spread evenly over the mesh."""
-    return np.linspace(0, vertices - 1, min(POINTS, vertices)).astype(np.int64)
+    return np.linspace(0, vertices - 1, min(CASE_POINTS, vertices)).astype(np.int64)
 
 
 def write_golden(folder: Path, cases: Mapping[str, GoldenCase]) -> None:
@@ -51,19 +51,19 @@ def write_golden(folder: Path, cases: Mapping[str, GoldenCase]) -> None:
         cases: name of the graph without `.onnx` -> its case.
     """
     (folder / "golden").mkdir(exist_ok=True)
-    cases = {**(read_golden(folder) if (folder / TOLERANCES).is_file() else {}), **cases}
+    cases = {**(read_golden(folder) if (folder / GOLDEN_FILE).is_file() else {}), **cases}
     arrays = {
         f"{graph}/{side}/{name}": np.ascontiguousarray(array)
         for graph, case in cases.items()
         for side, named in (("inputs", case.inputs), ("outputs", case.outputs))
         for name, array in named.items()
     }
-    (folder / ARRAYS).write_bytes(save(arrays))
+    (folder / GOLDEN_ARRAYS_FILE).write_bytes(save(arrays))
     limits = {
         graph: {name: asdict(t) for name, t in case.tolerances.items()}
         for graph, case in cases.items()
     }
-    (folder / TOLERANCES).write_text(json.dumps(limits, indent=2) + "\n", encoding="utf-8")
+    (folder / GOLDEN_FILE).write_text(json.dumps(limits, indent=2) + "\n", encoding="utf-8")
 
 
 def read_golden(folder: Path) -> dict[str, GoldenCase]:
@@ -72,14 +72,14 @@ def read_golden(folder: Path) -> dict[str, GoldenCase]:
     Raises:
         InputError: the golden data is missing or inconsistent.
     """
-    if not (folder / TOLERANCES).is_file():
+    if not (folder / GOLDEN_FILE).is_file():
         raise InputError(
             f"{folder} holds no graphs to verify; "
             "export it again with --format player, student or onnx"
         )
     try:
-        limits = json.loads((folder / TOLERANCES).read_text(encoding="utf-8"))
-        arrays = load_file(folder / ARRAYS)
+        limits = json.loads((folder / GOLDEN_FILE).read_text(encoding="utf-8"))
+        arrays = load_file(folder / GOLDEN_ARRAYS_FILE)
         return {
             graph: GoldenCase(
                 _side(arrays, graph, "inputs"),

@@ -20,7 +20,7 @@ from imavatar_deploy.untrusted.npz import npz_sizes, read_npz
 
 from .stage_metrics import FrameImages, frame_images
 
-FILE = "golden/implicit.npz"
+REFERENCE_FILE = "golden/implicit.npz"
 """Place of the reference frames in an avatar folder."""
 
 MASK = 1
@@ -29,7 +29,7 @@ MASK = 1
 MOUTH = 2
 """Bit of `regions`: the pixel is in the mouth region."""
 
-STEPS = 127.0
+NORMAL_LEVELS = 127.0
 """Levels of a normal's component from 0 to 1; rounding turns a normal by at most 0.2 degrees."""
 
 
@@ -89,7 +89,9 @@ class ReferenceFrames:
         regions = MASK * masks.astype(np.uint8) + MOUTH * (masks & np.stack(mouths)).astype(
             np.uint8
         )
-        normal = np.rint(STEPS * np.stack([picture.normal for picture in pictures]) + STEPS + 1)
+        normal = np.rint(
+            NORMAL_LEVELS * np.stack([picture.normal for picture in pictures]) + NORMAL_LEVELS + 1
+        )
         rgb = np.rint(255.0 * np.clip(np.stack([picture.rgb for picture in pictures]), 0, 1))
         return cls(
             expression,
@@ -112,7 +114,7 @@ class ReferenceFrames:
 
     def pictures(self) -> list[FrameImages]:
         """Return the frames as images in float."""
-        normals = (self.normal.astype(np.float32) - (STEPS + 1)) / STEPS
+        normals = (self.normal.astype(np.float32) - (NORMAL_LEVELS + 1)) / NORMAL_LEVELS
         rows = zip(self.rgb / np.float32(255.0), normals, self.regions & MASK, strict=True)
         return [frame_images(rgb, normal, mask > 0) for rgb, normal, mask in rows]
 
@@ -123,7 +125,7 @@ def write_reference(folder: Path, reference: ReferenceFrames) -> None:
     Images are stored as differences of neighbouring pixels, which compress twice as well.
     """
     (folder / "golden").mkdir(exist_ok=True)
-    with (folder / FILE).open("wb") as file:
+    with (folder / REFERENCE_FILE).open("wb") as file:
         np.savez_compressed(
             file,
             expression=reference.expression,

@@ -1,7 +1,7 @@
 """Metrics, tolerances and reports of the stages of an export.
 
-`measure` compares two series of frames by a few numbers, each a median over the frames and the
-value of the worst frame. `StageReport` compares such measures with their limits.
+`measure` compares two series of frames by each metric of `METRICS`: the median over the frames, and
+the worst frame. `StageReport` compares these values with their limits.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from imavatar_deploy.errors import InputError, UsageError, unknown_name
 
 from .image_metrics import WINDOW, iou, normal_angle, psnr, ssim
 
-FILE = "golden/tolerances.json"
-"""Place of the tolerances in an avatar folder, so that every machine applies the same."""
+TOLERANCES_FILE = "golden/tolerances.json"
+"""Path in an avatar folder of the limits of each stage, so that every machine applies the same."""
 
 STAGE_NAMES = ("baked", "onnx", "tensorrt", "student")
 """The stages that can have limits, in order."""
 
-WORST = "worst_"
+WORST_PREFIX = "worst_"
 """Prefix of a metric's name that stands for the worst frame instead of the median."""
 
 BACKGROUND = 1.0
@@ -59,15 +59,14 @@ def frame_images(
 
 
 class StageMetric(NamedTuple):
-    """One row of the table of metrics."""
+    """A metric: a row of `METRICS`."""
 
     title: str
     unit: str
-    falls: bool
-    """Whether less is better."""
+    lower_is_better: bool
     of: Callable[[FrameImages, FrameImages, Bool[Array, "H W"]], float]
     """(reference, candidate, mouth region) -> value in one frame; NaN if it is undefined there."""
-    chained: Callable[[Sequence[float]], float]
+    combine: Callable[[Sequence[float]], float]
     """Limits of several stages -> limit of all of them together."""
 
 
@@ -94,7 +93,7 @@ def _sum_of_losses(shares: Sequence[float]) -> float:
     return 1.0 - sum(1.0 - share for share in shares)
 
 
-MEASURES: dict[str, StageMetric] = {
+METRICS: dict[str, StageMetric] = {
     "psnr": StageMetric(
         "PSNR", "dB", False, lambda a, b, mouth: _psnr(a, b, a.mask & b.mask), _sum_of_errors
     ),
@@ -117,16 +116,16 @@ MEASURES: dict[str, StageMetric] = {
 """The metrics by name. They cover the pixels where both images show the avatar; those of the mouth,
 the mouth region alone."""
 
-NAMES = tuple(prefix + name for name in MEASURES for prefix in ("", WORST))
-"""Names of all measures: each metric with and without `WORST`."""
+METRIC_NAMES = tuple(prefix + name for name in METRICS for prefix in ("", WORST_PREFIX))
+"""Names of the values in a summary: each metric with and without `WORST_PREFIX`."""
 
-COLUMNS = ("stage", *(row.title for row in MEASURES.values()))
+COLUMNS = ("stage", *(row.title for row in METRICS.values()))
 """Headings of a table of stages, see `cells`."""
 
 
 def row_of(name: str) -> StageMetric:
-    """Return the metric of a name with or without `WORST`."""
-    return MEASURES[name.removeprefix(WORST)]
+    """Return the metric of a name with or without `WORST_PREFIX`."""
+    return METRICS[name.removeprefix(WORST_PREFIX)]
 
 
 def measure_frames(
@@ -134,7 +133,7 @@ def measure_frames(
     candidate: Sequence[FrameImages],
     mouths: Sequence[Bool[Array, "H W"]],
 ) -> dict[str, Float64[Array, " T"]]:
-    """Return every metric of `MEASURES` in each of T frames; NaN where it is undefined.
+    """Return every metric of `METRICS` in each of T frames; NaN where it is undefined.
 
     Args:
         reference: T frames.
@@ -142,22 +141,24 @@ def measure_frames(
         mouths: T masks `[H, W]` of the mouth region.
     """
     frames = list(zip(reference, candidate, mouths, strict=True))
-    values = {name: [row.of(*frame) for frame in frames] for name, row in MEASURES.items()}
+    values = {name: [row.of(*frame) for frame in frames] for name, row in METRICS.items()}
     return {name: np.array(row, dtype=np.float64) for name, row in values.items()}
 
 
 def summary(of_frames: Mapping[str, Float64[Array, " T"]]) -> dict[str, float]:
-    """Return every measure of `NAMES` by name, without those that no frame defines.
+    """Return the value of each of `METRIC_NAMES`, without those that no frame defines.
 
     Args:
         of_frames: result of `measure_frames`.
     """
-    measures: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for name, values in of_frames.items():
         if (defined := values[~np.isnan(values)]).size:
-            measures[name] = float(np.median(defined))
-            measures[WORST + name] = float(defined.max() if row_of(name).falls else defined.min())
-    return measures
+            metrics[name] = float(np.median(defined))
+            metrics[WORST_PREFIX + name] = float(
+                defined.max() if row_of(name).lower_is_better else defined.min()
+            )
+    return metrics
 
 
 def measure(
@@ -170,34 +171,34 @@ def measure(
 
 
 def worst_first(name: str, of_frames: Mapping[str, Float64[Array, " T"]]) -> list[int]:
-    """Return the indices of the frames in which a measure is defined, the worst first.
+    """Return the indices of the frames in which a metric is defined, the worst first.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `METRIC_NAMES`.
         of_frames: result of `measure_frames`.
     """
-    values = of_frames[name.removeprefix(WORST)]
-    order = np.argsort(-values if row_of(name).falls else values, kind="stable")
+    values = of_frames[name.removeprefix(WORST_PREFIX)]
+    order = np.argsort(-values if row_of(name).lower_is_better else values, kind="stable")
     return [int(frame) for frame in order if not np.isnan(values[frame])]
 
 
-def chained(limits: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def combine_limits(limits: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Combine the limits of several stages into those of all of them together.
 
-    A stage without a limit for a measure counts as lossless in it.
+    A stage without a limit for a metric counts as lossless in it.
     """
-    names = {name: [one[name] for one in limits if name in one] for name in NAMES}
-    return {name: row_of(name).chained(values) for name, values in names.items() if values}
+    names = {name: [one[name] for one in limits if name in one] for name in METRIC_NAMES}
+    return {name: row_of(name).combine(values) for name, values in names.items() if values}
 
 
 def validate_tolerances(tolerances: Mapping[str, Any], source: str) -> dict[str, dict[str, float]]:
-    """Validate tolerances: the limits of some stages, each of some measures.
+    """Validate tolerances: the limits of some stages, each of some metrics.
 
     Args:
         source: file that they come from, for the messages.
 
     Raises:
-        UsageError: a stage or a measure does not exist, or a limit is not a number.
+        UsageError: a stage or a metric does not exist, or a limit is not a number.
     """
     for stage, limits in tolerances.items():
         if stage not in STAGE_NAMES:
@@ -205,8 +206,8 @@ def validate_tolerances(tolerances: Mapping[str, Any], source: str) -> dict[str,
         if not isinstance(limits, Mapping):
             raise UsageError(f"[{stage}] in {source} must be a table of limits, got {limits!r}")
         for name, limit in limits.items():
-            if name not in NAMES:
-                raise unknown_name(f"measure of {stage} in {source}", name, NAMES)
+            if name not in METRIC_NAMES:
+                raise unknown_name(f"metric of {stage} in {source}", name, METRIC_NAMES)
             if isinstance(limit, bool) or not isinstance(limit, int | float) or limit != limit:
                 raise UsageError(f"{name} of {stage} in {source} must be a number, got {limit!r}")
     return {
@@ -218,7 +219,7 @@ def validate_tolerances(tolerances: Mapping[str, Any], source: str) -> dict[str,
 def write_tolerances(folder: Path, tolerances: Tolerances) -> None:
     """Write tolerances into an avatar folder."""
     text = json.dumps({stage: dict(limits) for stage, limits in tolerances.items()}, indent=2)
-    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / TOLERANCES_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def read_tolerances(path: Path) -> dict[str, dict[str, float]]:
@@ -237,7 +238,7 @@ def read_tolerances(path: Path) -> dict[str, dict[str, float]]:
 
 @dataclass(frozen=True)
 class StageReport:
-    """Measures and limits of one stage, or why it was not run."""
+    """Metrics and limits of one stage, or why it was not run."""
 
     name: str
     start: str
@@ -245,22 +246,22 @@ class StageReport:
     end: str
     """Renderer of the candidate."""
     measures: Mapping[str, float] = field(default_factory=dict)
-    """Result of `measure`."""
+    """Value of each metric, by the names in `METRIC_NAMES`: result of `measure`."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """Measure -> smallest sufficient value; for angles, the largest."""
+    """Metric -> smallest sufficient value; for angles, the largest."""
     not_run: str = ""
-    """Why there are no measures."""
+    """Why the metrics have no values."""
     frames: Mapping[str, str] = field(default_factory=dict)
-    """Measure -> name of the frame in which it is worst, where frames have names."""
+    """Metric -> name of the frame in which it is worst, where frames have names."""
 
     def misses(self) -> list[str]:
-        """Return the names of the measures that miss their limits."""
+        """Return the names of the metrics that miss their limits."""
         return [name for name in self.limits if name in self.measures and not self._passes(name)]
 
     def _passes(self, name: str) -> bool:
         value = self.measures[name]
         limit = self.limits[name]
-        return value <= limit if row_of(name).falls else value >= limit
+        return value <= limit if row_of(name).lower_is_better else value >= limit
 
     def problems(self) -> str:
         """Return every miss in one sentence; empty if there is none."""
@@ -269,8 +270,8 @@ class StageReport:
         return f"{stage}: {', '.join(misses)}" if misses else ""
 
     def _miss(self, name: str) -> str:
-        bound = "at most" if row_of(name).falls else "at least"
-        worst = WORST + name.removeprefix(WORST)
+        bound = "at most" if row_of(name).lower_is_better else "at least"
+        worst = WORST_PREFIX + name.removeprefix(WORST_PREFIX)
         kind = "worst" if name == worst else "median"
         frame = ""
         if name in self.frames:
@@ -280,11 +281,11 @@ class StageReport:
         return f"{title} {self.value_text(name)} ({limit}{frame})"
 
     def value_text(self, name: str) -> str:
-        """Return the value of a measure with its unit."""
+        """Return the value of a metric with its unit."""
         return value_with_unit(name, self.measures[name])
 
     def limit_text(self, name: str) -> str:
-        """Return the limit of a measure with its unit; empty if it has none."""
+        """Return the limit of a metric with its unit; empty if it has none."""
         return value_with_unit(name, self.limits[name]) if name in self.limits else ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -308,20 +309,20 @@ def cells(report: StageReport) -> tuple[str, ...]:
     """
     head = f"{report.start} -> {report.end}"
     if report.not_run:
-        return (f"{head}\nnot run: {report.not_run}", *[""] * len(MEASURES))
-    return (head, *(_cell(report, name) for name in MEASURES))
+        return (f"{head}\nnot run: {report.not_run}", *[""] * len(METRICS))
+    return (head, *(_cell(report, name) for name in METRICS))
 
 
 def _cell(report: StageReport, name: str) -> str:
     if name not in report.measures:
         return "not in view"
-    missed = [measure for measure in (name, WORST + name) if measure in report.misses()]
-    text = f"{report.value_text(name)} ({report.value_text(WORST + name)})"
+    missed = [metric for metric in (name, WORST_PREFIX + name) if metric in report.misses()]
+    text = f"{report.value_text(name)} ({report.value_text(WORST_PREFIX + name)})"
     return text + "".join(f"\nMISSED: {name} {report.limit_text(name)}" for name in missed)
 
 
 def value_with_unit(name: str, value: float) -> str:
-    """Format a value of a measure with its unit."""
+    """Format a value of a metric with its unit."""
     unit = row_of(name).unit
     if unit == "dB":
         return f"{value:.1f} dB"

@@ -16,7 +16,7 @@ from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.student import has_student, read_student
 from imavatar_deploy.trt.verify import check_engines
 
-from .draw import rejudge
+from .draw import compare_shadings
 from .golden import check_golden, golden_rows, read_golden
 from .parity import ParityReport, Tolerance, compare
 from .stage_metrics import StageReport
@@ -90,7 +90,7 @@ def verify_avatar(avatar: str | Path) -> VerificationReport:
             *check_student(folder),
             *engines,
         ),
-        stages=tuple(rejudge(folder)),
+        stages=tuple(compare_shadings(folder)),
         engines_not_run=not_run,
         drift=drift_note(folder.manifest),
     )

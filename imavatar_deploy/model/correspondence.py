@@ -19,16 +19,16 @@ from .deformation import LOGIT_SCALE, DeformationNetwork
 from .implicit_diff import inverse, times
 from .layers import DIMENSIONS, encode, smooth, weight_and_bias
 
-STEPS = 10
+BROYDEN_STEPS = 10
 """Largest number of steps of Broyden's method."""
 
-CONVERGED = 1e-5
+IMAGE_TOLERANCE = 1e-5
 """Distance (model units) between the image of a root and its point below which it is valid."""
 
-DIVERGED = 1.0
+DIVERGENCE_DISTANCE = 1.0
 """Distance (model units) between image and point at which a search stops."""
 
-GUARD = 1e-6
+DENOMINATOR_OFFSET = 1e-6
 """Offset that keeps the denominator of Broyden's update from zero."""
 
 ForwardMap = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -118,14 +118,14 @@ def broyden(forward: ForwardMap, start: Tensor, points: Tensor, transforms: Tens
     step = -times(jacobian_inverse, error)
     ends, residual = x.clone(), error.norm(dim=1)
     active = torch.arange(len(start), device=start.device)
-    for _ in range(STEPS):
+    for _ in range(BROYDEN_STEPS):
         x = x + step
         change = forward(x)[0] - points - error
         error = error + change
         distance = error.norm(dim=1)
         smallest = torch.minimum(residual[active], distance)
         ends[active], residual[active] = x, smallest
-        going = ((smallest > CONVERGED) & (distance < DIVERGED)).nonzero()[:, 0]
+        going = ((smallest > IMAGE_TOLERANCE) & (distance < DIVERGENCE_DISTANCE)).nonzero()[:, 0]
         if not len(going):
             break
         active, x, error, points = active[going], x[going], error[going], points[going]
@@ -138,7 +138,7 @@ def _broyden_update(jacobian_inverse: Tensor, step: Tensor, change: Tensor) -> T
     """Apply Broyden's rank-one update for `step` and the `change` of the image."""
     row = (step[:, None] @ jacobian_inverse)[:, 0]
     denominator = (row * change).sum(dim=1, keepdim=True)
-    denominator = denominator + GUARD * torch.where(denominator >= 0, 1.0, -1.0)
+    denominator = denominator + DENOMINATOR_OFFSET * torch.where(denominator >= 0, 1.0, -1.0)
     column = (step - times(jacobian_inverse, change)) / denominator
     return jacobian_inverse + column[:, :, None] * row[:, None]
 

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from . import implicit_diff
-from .correspondence import CONVERGED, ForwardMap, broyden, full_precision, starting_bones, starts
+from .correspondence import (
+    IMAGE_TOLERANCE,
+    ForwardMap,
+    broyden,
+    full_precision,
+    starting_bones,
+    starts,
+)
 from .deformation import Deformation
 from .frame import Frame, RayBundle
 from .geometry import Geometry
@@ -72,7 +79,7 @@ class ForwardAvatarModel(HeadAvatarModel):
         targets = points[:, None].expand_as(start).flatten(end_dim=1)
         canonical, residual = broyden(forward, start.flatten(end_dim=1), targets, transforms)
         roots = canonical.reshape(start.shape)
-        valid = (residual < CONVERGED).reshape(start.shape[:2])
+        valid = (residual < IMAGE_TOLERANCE).reshape(start.shape[:2])
         smallest, best = self._distances(roots, valid & ~_repeats(roots, valid), frame).min(dim=1)
         rows = torch.arange(len(points), device=points.device)
         has_root = valid.any(dim=1)

@@ -243,7 +243,7 @@ FOLDER = "ModelParameters"
 
 INPUTS = "InputParameters"
 
-LATEST = "latest.pth"
+LATEST_FILE = "latest.pth"
 
 OUR_NAMES = (
     (r"^geometry_network\.lin(\d+)", r"geometry.layers.\1"),
@@ -278,7 +278,7 @@ def find_parameters(path: Path) -> Path:
     if not files:
         raise InputError(
             f"{path} holds no checkpoint; expected our folder with checkpoint.json, "
-            f"a published run with {FOLDER}/{LATEST}, or a .pth file"
+            f"a published run with {FOLDER}/{LATEST_FILE}, or a .pth file"
         )
     return files[-1]
 
@@ -370,6 +370,6 @@ def _provenance(file: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def _epoch(file: Path) -> float:
     """Return a sort key: numbers in order, `latest` after them, other names before."""
-    if file.name == LATEST:
+    if file.name == LATEST_FILE:
         return float("inf")
     return int(file.stem) if file.stem.isdecimal() else -1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from imavatar_deploy.conventions import BONES, BOUNDING_RADIUS, CONDITION_SIZE, EXPRESSION_SIZE
 from imavatar_deploy.errors import InputError
 
-LARGEST = 1 << 14
+MAX_SIZE = 1 << 14
 """Upper bound of every size, far above those that can be trained; damaged files exceed it."""
 
 
@@ -59,11 +59,11 @@ class NetworkSizes:
         )
         whole = (*counts, *optional, *self.geometry_skip, self.bones)
         if not all(
-            isinstance(size, int) and not isinstance(size, bool) and size <= LARGEST
+            isinstance(size, int) and not isinstance(size, bool) and size <= MAX_SIZE
             for size in whole
         ):
             raise InputError(
-                f"network sizes must be whole numbers of at most {LARGEST}, got {self}"
+                f"network sizes must be whole numbers of at most {MAX_SIZE}, got {self}"
             )
         if min(counts) < 1 or min(optional) < 0:
             raise InputError(f"network sizes must be positive, got {self}")

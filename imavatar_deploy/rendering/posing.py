@@ -57,7 +57,9 @@ class Animator:
     def __init__(self, avatar: Avatar, workers: Workers) -> None:
         self._avatar = avatar
         self._workers = workers
-        self._blocks = _blocked(np.concatenate([avatar.expression_basis, avatar.pose_basis]))
+        self._blocks = _split_into_blocks(
+            np.concatenate([avatar.expression_basis, avatar.pose_basis])
+        )
         self._rest = np.array(avatar.rest)
         self._weights = np.array(avatar.skin_weights)
         self._vertices = np.zeros((avatar.vertex_count, 3), dtype=np.float32)
@@ -80,7 +82,7 @@ class Animator:
         return Posed(self._vertices, bones)
 
 
-def _blocked(basis: Float32[Array, "K 3 V"]) -> Float32[Array, "_ K 3 _"]:
+def _split_into_blocks(basis: Float32[Array, "K 3 V"]) -> Float32[Array, "_ K 3 _"]:
     """Rearrange a basis to `[blocks, K, 3, BLOCK]`; the last block is padded with zeros."""
     size, _, vertices = basis.shape
     blocks = -(-vertices // BLOCK)

@@ -165,12 +165,12 @@ def _bound(points: Double, corners: Index, size: tuple[int, int], box: Index) ->
         a, b = corners[i], corners[(i + 1) % 3]
         wa, wb = points[a, 2], points[b, 2]
         if wa > NEAR:
-            bounds = _widened(bounds, points[a, 0] / wa, points[a, 1] / wa)
+            bounds = _widen(bounds, points[a, 0] / wa, points[a, 1] / wa)
         if (wa > NEAR) != (wb > NEAR):
             t = (NEAR - wa) / (wb - wa)
             x = points[a, 0] + t * (points[b, 0] - points[a, 0])
             y = points[a, 1] + t * (points[b, 1] - points[a, 1])
-            bounds = _widened(bounds, x / NEAR, y / NEAR)
+            bounds = _widen(bounds, x / NEAR, y / NEAR)
     height, width = size
     box[0] = max(np.ceil(bounds[0] - SLACK), 0.0)
     box[1] = min(np.floor(bounds[1] + SLACK), width - 1.0)
@@ -179,7 +179,7 @@ def _bound(points: Double, corners: Index, size: tuple[int, int], box: Index) ->
 
 
 @kernel
-def _widened(bounds: Bounds, x: float, y: float) -> Bounds:
+def _widen(bounds: Bounds, x: float, y: float) -> Bounds:
     return min(bounds[0], x), max(bounds[1], x), min(bounds[2], y), max(bounds[3], y)
 
 

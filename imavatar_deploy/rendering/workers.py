@@ -13,7 +13,7 @@ import numba
 
 from imavatar_deploy.errors import UsageError
 
-MOST = 256
+MAX_THREADS = 256
 """Largest number of threads."""
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
@@ -39,8 +39,8 @@ class Workers:
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = available_cores() if threads is None else threads
-        if not 1 <= self.threads <= MOST:
-            raise UsageError(f"threads must be between 1 and {MOST}, got {threads}")
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise UsageError(f"threads must be between 1 and {MAX_THREADS}, got {threads}")
         self._pool = ThreadPoolExecutor(self.threads - 1, "imavatar") if self.threads > 1 else None
 
     def __enter__(self) -> Workers:
@@ -82,7 +82,7 @@ def kernel(function: Kernel) -> Kernel:
     the number of threads, and shared edges need exact negation. There is no `parallel`: `Workers`
     splits the ranges, so that one pool owns the cores.
     """
-    return _compiled(function)
+    return _compile(function)
 
 
 def fused_kernel(function: Kernel) -> Kernel:
@@ -90,10 +90,10 @@ def fused_kernel(function: Kernel) -> Kernel:
 
     Results do not depend on the number of threads if every range is computed in whole blocks.
     """
-    return _compiled(function, fastmath={"contract"})
+    return _compile(function, fastmath={"contract"})
 
 
-def _compiled(function: Kernel, **options: Any) -> Kernel:
+def _compile(function: Kernel, **options: Any) -> Kernel:
     try:
         return cast(
             Kernel, numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)

@@ -68,7 +68,7 @@ ARKIT_NAMES = (
 )
 """Left and right are those of the person."""
 
-LOOK: dict[str, tuple[float, float]] = {
+LOOK_ANGLES: dict[str, tuple[float, float]] = {
     "Down": (0.27, 0.0),
     "Up": (-0.18, 0.0),
     "In": (0.0, -0.37),
@@ -85,7 +85,7 @@ name does. The right eye is the mirror image.
 def _eye_turns() -> Float32[Array, "52 6"]:
     turns = np.zeros((len(ARKIT_NAMES), 6), dtype=np.float32)
     for first, side, mirror in ((0, "Left", 1.0), (3, "Right", -1.0)):
-        for direction, (down, left) in LOOK.items():
+        for direction, (down, left) in LOOK_ANGLES.items():
             row = ARKIT_NAMES.index(f"eyeLook{direction}{side}")
             turns[row, first : first + 2] = down, mirror * left
     return turns

@@ -31,7 +31,10 @@ CONTROLS = (
 INPUTS: dict[str, tuple[str, ...]] = {ARKIT: ARKIT_NAMES} | dict.fromkeys(EDITIONS, CONTROLS)
 """Vocabulary -> names of the inputs of its maps."""
 
-HOW = {"shapes": "from the shapes of two head models", "pairs": "from recordings of two trackers"}
+METHODS = {
+    "shapes": "from the shapes of two head models",
+    "pairs": "from recordings of two trackers",
+}
 """Methods of fitting a map."""
 
 UNITS = {"shapes": "mm", "pairs": "units of expression, on frames held out"}
@@ -61,7 +64,7 @@ class MapFit:
     """
 
     how: str
-    """A key of `HOW`."""
+    """A key of `METHODS`."""
     made_from: str
     """Names of the files or models, for display."""
     ridge: float
@@ -74,8 +77,10 @@ class MapFit:
     """Root mean square of the target, in the same unit and on the same samples."""
 
     def __post_init__(self) -> None:
-        if self.how not in HOW:
-            raise InputError(f"a map must be fitted by one of {', '.join(HOW)}, got {self.how!r}")
+        if self.how not in METHODS:
+            raise InputError(
+                f"a map must be fitted by one of {', '.join(METHODS)}, got {self.how!r}"
+            )
         numbers = (self.ridge, self.samples, self.residual, self.moved)
         if not all(np.isfinite(number) and number >= 0 for number in numbers):
             raise InputError(
@@ -86,7 +91,7 @@ class MapFit:
     def summary(self) -> str:
         """One line for the user."""
         error = f"misses {self.residual:.3g} of {self.moved:.3g} {UNITS[self.how]}"
-        return f"fitted {HOW[self.how]}, {self.samples} samples, {error}"
+        return f"fitted {METHODS[self.how]}, {self.samples} samples, {error}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ from .expression_map import CONTROLS, ExpressionMap, MapFit
 FORMAT = "imavatar-map"
 VERSION = 1
 
-LARGEST = 16_000_000
+MAX_BYTES = 16_000_000
 """Largest accepted size of a map in bytes, unpacked: hundreds of times that of a real one."""
 
 Arrays = dict[str, NDArray[Any]]
@@ -86,9 +86,9 @@ def read_map(path: str | Path) -> ExpressionMap:
 def _members(path: Path) -> Arrays:
     try:
         sizes = npz_sizes(path)
-        if (size := sum(sizes.values())) > LARGEST:
+        if (size := sum(sizes.values())) > MAX_BYTES:
             raise InputError(
-                f"a map is smaller than {LARGEST / 1e6:.0f} MB, got {size / 1e6:.0f} MB"
+                f"a map is smaller than {MAX_BYTES / 1e6:.0f} MB, got {size / 1e6:.0f} MB"
             )
         return read_npz(path, sizes)
     except ValueError as error:

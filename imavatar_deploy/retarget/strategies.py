@@ -200,7 +200,7 @@ def _from_codes(expression_map: ExpressionMap) -> Turn:
     return turn
 
 
-MAPPED = RetargetRow("map", "a matrix from a file: --map FILE", _fits_map, _make_mapped)
+MAP_ROW = RetargetRow("map", "a matrix from a file: --map FILE", _fits_map, _make_mapped)
 
 
 # Codes that stay the same: those of the avatar's head model, or of another with --any-edition
@@ -244,7 +244,7 @@ SAME_EDITION = RetargetRow(
 
 # The table of strategies
 
-ROWS = (MAPPED, SPARSE_ROW, SAME_EDITION, BY_NAME)
+ROWS = (MAP_ROW, SPARSE_ROW, SAME_EDITION, BY_NAME)
 """All strategies; the first that fits a request is used."""
 
 

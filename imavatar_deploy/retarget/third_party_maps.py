@@ -39,16 +39,23 @@ MEDIAPIPE_NAMES = (NEUTRAL, *sorted(set(ARKIT_NAMES) - {"tongueOut"}))
 BIAS = "bias"
 """Name of the row of a matrix that is its bias."""
 
-EXPRESSIONS = (EXPRESSION_SIZE, 100)
+EXPRESSION_COUNTS = (EXPRESSION_SIZE, 100)
 """Possible numbers of expression columns."""
 
-JAW = 3
-EYES = 6
+JAW_COLUMNS = 3
+"""Columns of the jaw's axis-angle."""
 
-WIDTHS = tuple(wide + more for wide in EXPRESSIONS for more in (0, JAW, JAW + EYES))
+EYE_COLUMNS = 6
+"""Columns of the axis-angles of both eyes."""
+
+COLUMN_COUNTS = tuple(
+    wide + more
+    for wide in EXPRESSION_COUNTS
+    for more in (0, JAW_COLUMNS, JAW_COLUMNS + EYE_COLUMNS)
+)
 """Possible numbers of columns of a matrix."""
 
-PUBLISHED = ("bs2exp", "bs2jaw", "bs2pose", "bs2eye")
+PUBLISHED_ARRAYS = ("bs2exp", "bs2jaw", "bs2pose", "bs2eye")
 """Arrays and files of a published map. In `bs2pose` the head's rotation precedes the jaw's."""
 
 ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")
@@ -111,13 +118,14 @@ def named_matrix(names: Sequence[str], matrix: Float32[Array, "n columns"]) -> E
     Raises:
         InputError: the number of columns or a name is wrong.
     """
-    if matrix.shape[1] not in WIDTHS:
+    if matrix.shape[1] not in COLUMN_COUNTS:
         raise InputError(
-            f"a matrix must have {', '.join(map(str, WIDTHS))} columns, got {matrix.shape[1]}"
+            f"a matrix must have {', '.join(map(str, COLUMN_COUNTS))} columns, "
+            f"got {matrix.shape[1]}"
         )
-    wide = max(size for size in EXPRESSIONS if size <= matrix.shape[1])
+    wide = max(size for size in EXPRESSION_COUNTS if size <= matrix.shape[1])
     rest = matrix[:, wide:]
-    padding = zeros(len(matrix), JAW + EYES - rest.shape[1])
+    padding = zeros(len(matrix), JAW_COLUMNS + EYE_COLUMNS - rest.shape[1])
     controls = joined_columns([matrix[:, :wide], rest, padding])
     if names.count(BIAS) > 1:
         raise InputError("a matrix has one bias, got several rows of that name")
@@ -171,7 +179,7 @@ def from_members(arrays: Mapping[str, Array]) -> ExpressionMap:
         InputError: the members have no known layout.
     """
     if "bs2exp" in arrays:
-        return _published(arrays)
+        return _map_of_published_arrays(arrays)
     if "expression" not in arrays:
         raise InputError(
             f"holds {', '.join(arrays) or 'nothing'}; "
@@ -179,7 +187,7 @@ def from_members(arrays: Mapping[str, Array]) -> ExpressionMap:
         )
     parts = [numbers("expression", arrays["expression"])]
     rows = len(parts[0])
-    for name, width in (("jaw", JAW), ("eyes", EYES)):
+    for name, width in (("jaw", JAW_COLUMNS), ("eyes", EYE_COLUMNS)):
         parts.append(
             as_float32(name, numbers(name, arrays[name]), (rows, width))
             if name in arrays
@@ -193,26 +201,26 @@ def from_members(arrays: Mapping[str, Array]) -> ExpressionMap:
     return ExpressionMap(ARKIT, edition, rows_by_name(names, joined_columns(parts)), bias)
 
 
-def _published(arrays: Mapping[str, Array]) -> ExpressionMap:
+def _map_of_published_arrays(arrays: Mapping[str, Array]) -> ExpressionMap:
     rows = len(MEDIAPIPE_NAMES)
     parts = [as_float32("bs2exp", numbers("bs2exp", arrays["bs2exp"]), (rows, "E"))]
     jaw = next((name for name in ("bs2jaw", "bs2pose") if name in arrays), None)
-    turn = numbers(jaw, arrays[jaw]) if jaw else zeros(rows, JAW)
-    width = 2 * JAW if jaw == "bs2pose" else JAW
-    parts.append(as_float32(str(jaw), turn, (rows, width))[:, -JAW:])
-    eyes = numbers("bs2eye", arrays["bs2eye"]) if "bs2eye" in arrays else zeros(rows, EYES)
-    parts.append(as_float32("bs2eye", eyes, (rows, EYES)))
+    turn = numbers(jaw, arrays[jaw]) if jaw else zeros(rows, JAW_COLUMNS)
+    width = 2 * JAW_COLUMNS if jaw == "bs2pose" else JAW_COLUMNS
+    parts.append(as_float32(str(jaw), turn, (rows, width))[:, -JAW_COLUMNS:])
+    eyes = numbers("bs2eye", arrays["bs2eye"]) if "bs2eye" in arrays else zeros(rows, EYE_COLUMNS)
+    parts.append(as_float32("bs2eye", eyes, (rows, EYE_COLUMNS)))
     return ExpressionMap(ARKIT, None, rows_by_name(MEDIAPIPE_NAMES, joined_columns(parts)))
 
 
 def _read_folder(folder: Path) -> ExpressionMap:
-    files = {name: folder / f"{name}.npy" for name in PUBLISHED}
+    files = {name: folder / f"{name}.npy" for name in PUBLISHED_ARRAYS}
     files = {name: path for name, path in files.items() if path.is_file()}
     if "bs2exp" not in files:
         raise InputError(
             "this folder holds no bs2exp.npy; give a map's file, or the folder of a published one"
         )
-    return _published({name: _load(path) for name, path in files.items()})
+    return _map_of_published_arrays({name: _load(path) for name, path in files.items()})
 
 
 def _read_npy(path: Path) -> ExpressionMap:

@@ -55,7 +55,7 @@ class Dump:
             InputError: one of them is not a readable array.
         """
         return Dump(
-            self.path, {key: self._stored(key) for key in keys if key in self.values}, self.frame
+            self.path, {key: self._array(key) for key in keys if key in self.values}, self.frame
         )
 
     def numbers(self, key: str, *shape: Dimension) -> Float32[Array, "..."]:
@@ -64,7 +64,7 @@ class Dump:
         Raises:
             InputError: the array is missing, of another shape, or not finite.
         """
-        array = self._stored(key)
+        array = self._array(key)
         if array.ndim == len(shape) + 1 and len(array) == 1:
             array = array[0]
         return as_float32(f"{key} of {self.path.name}", array, shape)
@@ -75,7 +75,7 @@ class Dump:
         Raises:
             InputError: the array is missing, of another shape, or not finite.
         """
-        array = self._stored(key)
+        array = self._array(key)
         return as_float32(
             f"{key} of {self.path.name}", array[None] if array.ndim == 1 else array, ("T", width)
         )
@@ -86,7 +86,7 @@ class Dump:
         Raises:
             InputError: the number is missing, or there are several.
         """
-        array = self._stored(key)
+        array = self._array(key)
         if array.size != 1:
             raise InputError(f"{key} of {self.path.name} must be one number, got {array.size}")
         return float(array.item())
@@ -102,7 +102,7 @@ class Dump:
             return ()
         return tuple(map(str, array.ravel().tolist()))
 
-    def _stored(self, key: str) -> Shaped[Array, "..."]:
+    def _array(self, key: str) -> Shaped[Array, "..."]:
         if key not in self.values:
             keys = ", ".join(sorted(map(str, self.values)))
             raise InputError(f"{self.path.name} lacks {key!r}; it holds {keys:.120}")
@@ -260,7 +260,7 @@ class _Npz(Mapping[str, Any]):
 
 
 def _pickle(path: Path) -> Any:
-    return load(path.read_bytes(), pickle_arrays.ADMITTED.get)
+    return load(path.read_bytes(), pickle_arrays.CONSTRUCTORS.get)
 
 
 def _npy(path: Path) -> Any:
@@ -269,7 +269,7 @@ def _npy(path: Path) -> Any:
     _, _, dtype, body = header_of(content)
     if not dtype.hasobject:
         return {"": array_of(content)}
-    stored = load(bytes(body), pickle_arrays.ADMITTED.get)
+    stored = load(bytes(body), pickle_arrays.CONSTRUCTORS.get)
     items = (
         stored.state[4] if isinstance(stored, Ndarray) and isinstance(stored.state, tuple) else None
     )

@@ -15,10 +15,10 @@ from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import EXPRESSION_SIZE, UNITS_PER_METRE
 from imavatar_deploy.tracks.track import DEFAULT_FPS, FlameTrack
 
-NEGLIGIBLE = 0.05
+NEGLIGIBLE_LID_WEIGHT = 0.05
 """Weight of an eyelid shape that is ignored; 1 is a closed lid."""
 
-NO_JAW = (
+NO_JAW_NOTE = (
     "its codes are of FLAME 2023's model without a jaw, which opens the mouth by expressions: they "
     "fit only an avatar made from that very model"
 )
@@ -98,7 +98,7 @@ def _gaps(names: Sequence[str]) -> list[str]:
 
 def eyelids(values: Float32[Array, "T 2"]) -> list[str]:
     """Return a note if a tracker closes the eyes by shapes of its own, which FLAME lacks."""
-    if np.abs(values).max(initial=0) < NEGLIGIBLE:
+    if np.abs(values).max(initial=0) < NEGLIGIBLE_LID_WEIGHT:
         return []
     return ["eyelid codes are left out: they move shapes that FLAME lacks, so blinks are weaker"]
 

@@ -21,15 +21,16 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.kinematics import rotations
 
 from .array_files import Dump, dumps
-from .assembly import NO_JAW, camera_of, track_of
+from .assembly import NO_JAW_NOTE, camera_of, track_of
 from .format import ForeignContentError, TrackFormat
-from .optimisation_trackers import STILL
+from .optimisation_trackers import STATIC_HEAD_NOTE
 from .track import FlameTrack
 
-HALF_TURN = np.diag([1.0, -1.0, -1.0])
-"""Rotation by 180 degrees about X: converts between OpenGL's and OpenCV's axes."""
+OPENCV_AXES = np.diag([1.0, -1.0, -1.0])
+"""Rotation between OpenCV's camera axes (+Z forward, +Y down) and ours (-Z forward, +Y up)."""
 
-TRUNK = "the trunk's own rotation is left out: FLAME cannot rotate it under a head at rest"
+TRUNK_NOTE = "the trunk's own rotation is left out: FLAME cannot rotate it under a head at rest"
+"""Note of a track with rotations of the trunk."""
 
 
 def read(path: Path) -> FlameTrack:
@@ -55,9 +56,9 @@ def read(path: Path) -> FlameTrack:
         )
     head_and_neck = np.zeros((len(eyes), 6), dtype=np.float32)
     pose = np.concatenate([head_and_neck, jaw, eyes, eyes], axis=1)
-    notes = [STILL, *([] if "jaw_rot" in dump.values else [NO_JAW])]
+    notes = [STATIC_HEAD_NOTE, *([] if "jaw_rot" in dump.values else [NO_JAW_NOTE])]
     if "neck_rot" in dump.values and dump.rows("neck_rot", 3).any():
-        notes.append(TRUNK)
+        notes.append(TRUNK_NOTE)
     return track_of(
         expression,
         pose,
@@ -77,7 +78,7 @@ def _cameras(dump: Dump) -> list[Camera]:
     height, width = sizes[0]
     fx, fy, cx, cy = (lens[0, 0] for lens in lenses)
     lens = (fx / width, fy / height, cx / width, cy / height)
-    to_camera = HALF_TURN @ extrinsics[0, :3, :3] @ HALF_TURN
+    to_camera = OPENCV_AXES @ extrinsics[0, :3, :3] @ OPENCV_AXES
     head_rotations = rotations(dump.rows("rot", 3))[:, 0]
     translations = dump.rows("tra", 3)
     if len(head_rotations) != len(translations):
@@ -85,7 +86,7 @@ def _cameras(dump: Dump) -> list[Camera]:
             f"{dump.path.name} has {len(head_rotations)} rotations and "
             f"{len(translations)} translations"
         )
-    offset = HALF_TURN @ extrinsics[0, :3, 3]
+    offset = OPENCV_AXES @ extrinsics[0, :3, 3]
     return [
         camera_of(
             f"frame {index} of {dump.path.name}",

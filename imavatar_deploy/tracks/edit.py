@@ -14,7 +14,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import axis_angles, axis_angles_of_matrices, quaternions, rotations
 
-from .optimisation_trackers import STILL
+from .optimisation_trackers import STATIC_HEAD_NOTE
 from .track import FlameTrack
 
 FASTEST = 1000.0
@@ -136,7 +136,7 @@ def with_head_turned(track: FlameTrack, joints: Float32[Array, "T 3"]) -> FlameT
         Camera(np.column_stack([np.eye(3), row]).astype(np.float32), camera.intrinsics)
         for row, camera in zip(translation, track.cameras, strict=True)
     ]
-    notes = tuple(note for note in track.notes if note != STILL)
+    notes = tuple(note for note in track.notes if note != STATIC_HEAD_NOTE)
     return replace(track, pose=pose, cameras=tuple(cameras), notes=notes)
 
 

@@ -18,17 +18,17 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.kinematics import axis_angles_of_matrices, matrices_of_6d
 
 from .array_files import Dump, dumps
-from .assembly import NO_JAW, camera_of, eyelids, track_of
+from .assembly import NO_JAW_NOTE, camera_of, eyelids, track_of
 from .format import ForeignContentError, TrackFormat
 from .track import FlameTrack
 
-STILL = (
+STATIC_HEAD_NOTE = (
     "the head stands still and the camera moves; imavatar-data convert --turn-head makes the head "
     "move instead"
 )
 """Note of a track whose cameras include the motion of the head."""
 
-ABOUT_FACE = np.diag([-1.0, 1.0, -1.0])
+PYTORCH3D_AXES = np.diag([-1.0, 1.0, -1.0])
 """Rotation from PyTorch3D's camera axes (+Z forward, +X left) to ours (-Z forward, +X right)."""
 
 FLAME_2023 = "_FLAME23"
@@ -88,7 +88,7 @@ def track_of_frames(
         names=[frame.name for frame in frames],
         cameras=[frame.camera for frame in frames],
         shape=frames[0].shape,
-        notes=[*notes, STILL, *eyelids(np.stack([frame.eyelids for frame in frames]))],
+        notes=[*notes, STATIC_HEAD_NOTE, *eyelids(np.stack([frame.eyelids for frame in frames]))],
     )
 
 
@@ -161,8 +161,8 @@ def _metrical_camera(dump: Dump) -> Camera:
     (focal,) = camera.numbers("fl", 1)
     right, up = camera.numbers("pp", 2)
     lens = (focal * across, focal * down, 0.5 - right * across, 0.5 - up * down)
-    translation = ABOUT_FACE @ camera.numbers("t", 3)
-    return camera_of(dump.path.name, ABOUT_FACE @ rotation(camera, "R").T, translation, lens)
+    translation = PYTORCH3D_AXES @ camera.numbers("t", 3)
+    return camera_of(dump.path.name, PYTORCH3D_AXES @ rotation(camera, "R").T, translation, lens)
 
 
 METRICAL_TRACKER = TrackFormat(
@@ -191,7 +191,7 @@ def read_pixel3dmm(path: Path) -> FlameTrack:
     """
     frames = [_pixel3dmm_frame(dump) for dump in dumps(path, PIXEL3DMM.suffixes)]
     if any(FLAME_2023 in part for part in path.absolute().parts):
-        return track_of_frames(frames, None, [NO_JAW])
+        return track_of_frames(frames, None, [NO_JAW_NOTE])
     return track_of_frames(frames, "flame2020", [])
 
 

@@ -35,7 +35,7 @@ SUFFIXES = tuple(suffix for suffix in READERS if suffix != ".frame")
 CAMERA = "cam"
 """Name of the camera in all three."""
 
-CROP = "the camera of the crop is left out: the head turns in place"
+CROP_NOTE = "the camera of the crop is left out: the head turns in place"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def read_codes(path: Path, names: ArrayNames) -> FlameTrack:
         edition="flame2020",
         names=[dump.name for dump in sources] if len(sources) > 1 else (),
         shape=sources[0].rows(names.shape, "S")[0] if names.shape in sources[0].values else None,
-        notes=[*([CROP] if CAMERA in sources[0].values else []), *_lids(sources, names)],
+        notes=[*([CROP_NOTE] if CAMERA in sources[0].values else []), *_lids(sources, names)],
     )
 
 

@@ -135,19 +135,24 @@ class FlameTrack:
         )
 
 
-def check_edition(track_edition: str | None, avatar_edition: str) -> None:
+def check_edition(track_edition: str | None, avatar_edition: str, *, option: str = "") -> None:
     """Check that the codes of a track fit the head-model edition of an avatar.
 
     A track of unknown edition (None) passes.
+
+    Args:
+        track_edition: edition of the codes.
+        avatar_edition: edition of the avatar.
+        option: the caller's option that accepts the track all the same, for the message.
 
     Raises:
         EditionMismatchError: the editions differ.
     """
     if track_edition not in (None, avatar_edition):
+        alternative = f", or accept this one with {option}" if option else ""
         raise EditionMismatchError(
             f"the track was made for {track_edition} and the avatar for {avatar_edition}, "
-            "whose codes mean different faces: use a track of the avatar's edition, or play it all "
-            "the same with --any-edition"
+            f"whose codes mean different faces: use a track of the avatar's edition{alternative}"
         )
 
 

@@ -54,10 +54,10 @@ ARRAYS = {
 }
 """Arrays that `read` uses, and the number of frames."""
 
-SHAPES = 300
+SHAPE_COUNT = 300
 """Shape coefficients in a file of VHAP."""
 
-EXPRESSIONS = 100
+EXPRESSION_COUNT = 100
 """Expression coefficients in a file of VHAP."""
 
 TOLERANCE = 1e-4
@@ -159,8 +159,10 @@ def write(track: FlameTrack, path: Path) -> None:
     arrays: dict[str, Any] = {
         **dict(zip(POSE, parts, strict=True)),
         "translation": np.zeros((frames, 3), dtype=np.float32),
-        "expr": np.pad(track.expression, ((0, 0), (0, EXPRESSIONS - track.expression.shape[1]))),
-        "shape": np.pad(track.shape, (0, max(0, SHAPES - len(track.shape)))),
+        "expr": np.pad(
+            track.expression, ((0, 0), (0, EXPRESSION_COUNT - track.expression.shape[1]))
+        ),
+        "shape": np.pad(track.shape, (0, max(0, SHAPE_COUNT - len(track.shape)))),
         "timestep_id": np.array(track.names),
         "n_processed_frames": np.array(frames),
         "fps": np.array(track.fps),

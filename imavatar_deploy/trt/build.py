@@ -125,10 +125,10 @@ def _profile(builder: Any, network: Any, profile: Profile) -> Any:
 def _tensors(trt: Any, network: Any) -> tuple[tuple[EngineTensor, ...], tuple[EngineTensor, ...]]:
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
     outputs = [network.get_output(index) for index in range(network.num_outputs)]
-    return _described(trt, inputs), _described(trt, outputs)
+    return _describe(trt, inputs), _describe(trt, outputs)
 
 
-def _described(trt: Any, tensors: list[Any]) -> tuple[EngineTensor, ...]:
+def _describe(trt: Any, tensors: list[Any]) -> tuple[EngineTensor, ...]:
     return tuple(
         EngineTensor(t.name, trt.nptype(t.dtype).__name__, tuple(map(int, t.shape)))
         for t in tensors

@@ -173,14 +173,14 @@ def find_flavour(name: str = "auto") -> Flavour:
         MissingDependencyError: the flavour, or for `auto` every flavour, is not installed.
     """
     if name == "auto":
-        return _installed()
+        return _find_installed()
     if name not in FLAVOURS:
         raise unknown_name("flavour of TensorRT", name, [*FLAVOURS, "auto"])
     FLAVOURS[name].load()
     return FLAVOURS[name]
 
 
-def _installed() -> Flavour:
+def _find_installed() -> Flavour:
     rows = list(FLAVOURS.values())
     if _has_device():
         rows.reverse()

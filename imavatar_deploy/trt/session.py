@@ -19,8 +19,8 @@ from .build import EngineTensor, log_of
 from .flavours import FLAVOURS
 from .sidecar import Sidecar
 
-STEPS = 8
-"""N is rounded up to one of this many sizes, so that frames with about as many points share a size
+SIZE_COUNT = 8
+"""Number of sizes to which N is rounded up, so that frames with about as many points share a size
 and its CUDA graph. The rows beyond N are undefined, and their results are not read."""
 
 
@@ -142,7 +142,7 @@ class EngineSession:
         """
         self._check(feed)
         count = max((len(feed[t.name]) for t in self.sidecar.inputs if t.shape[0] == -1), default=1)
-        padded = self._rounded(count)
+        padded = self._round_up(count)
         for tensor in self.sidecar.inputs:
             self._put(tensor, np.ascontiguousarray(feed[tensor.name], dtype=tensor.dtype), padded)
         self._execute(padded)
@@ -175,8 +175,8 @@ class EngineSession:
                     "run the rows in smaller batches"
                 )
 
-    def _rounded(self, count: int) -> int:
-        step = -(-self.most // STEPS)
+    def _round_up(self, count: int) -> int:
+        step = -(-self.most // SIZE_COUNT)
         return min(self.most, -(-count // step) * step)
 
     def _put(self, tensor: EngineTensor, array: Array, padded: int) -> None:

@@ -36,11 +36,13 @@ def check_engines(folder: Path) -> tuple[list[ParityReport], dict[str, str]]:
         plan = plan_path(folder, sidecar.graph).read_bytes()
         with closing(EngineSession(plan, sidecar)) as session:
             outputs = run_graph(session, case.inputs)
-        reports.append(compare(f"{sidecar.graph} engine", case.outputs, outputs, allowed(sidecar)))
+        reports.append(
+            compare(f"{sidecar.graph} engine", case.outputs, outputs, output_tolerances(sidecar))
+        )
     return reports, reasons
 
 
-def allowed(sidecar: Sidecar) -> dict[str, Tolerance]:
+def output_tolerances(sidecar: Sidecar) -> dict[str, Tolerance]:
     """Return the tolerance of each output of an engine."""
     return {name: Tolerance(limit) for name, limit in sidecar.limits.items()}
 

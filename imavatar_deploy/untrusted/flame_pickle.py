@@ -20,7 +20,7 @@ from . import pickle_arrays
 from .pickle_arrays import ArrayStandIn, as_array, checked_sizes, empty_stand_in
 from .pickle_reader import ForeignObjectError, StandIn, load
 
-MOST_DENSE = 1 << 26
+MAX_DENSE_ENTRIES = 1 << 26
 """Largest number of elements of a sparse matrix in dense form; FLAME's joint regressor has
 25,115."""
 
@@ -29,7 +29,7 @@ class _Sparse(ArrayStandIn):
     def array(self) -> Array:
         fields = self.state
         shape = checked_sizes(fields.get("_shape", fields.get("shape")))
-        if prod(shape) > MOST_DENSE:
+        if prod(shape) > MAX_DENSE_ENTRIES:
             raise ValueError(
                 f"a sparse matrix of {' x '.join(map(str, shape))} is no part of a head"
             )
@@ -62,7 +62,7 @@ class _Chumpy(ArrayStandIn):
         raise ValueError(f"{self.origin} is a chumpy formula without a stored array")
 
 
-ADMITTED: dict[str, Callable[..., Any]] = pickle_arrays.ADMITTED | {
+CONSTRUCTORS: dict[str, Callable[..., Any]] = pickle_arrays.CONSTRUCTORS | {
     "copy_reg._reconstructor": empty_stand_in,
     "copyreg._reconstructor": empty_stand_in,
     "__builtin__.object": StandIn,
@@ -73,15 +73,15 @@ ADMITTED: dict[str, Callable[..., Any]] = pickle_arrays.ADMITTED | {
 """Names that a head model's pickle may refer to -> stand-ins; `chumpy.*` and scipy's sparse
 matrices are admitted besides."""
 
-SPARSE = ("csc_matrix", "csr_matrix", "coo_matrix", "csc_array", "csr_array", "coo_array")
+SPARSE_CLASSES = ("csc_matrix", "csr_matrix", "coo_matrix", "csc_array", "csr_array", "coo_array")
 
 
 def _find(origin: str) -> Callable[..., Any] | None:
     if origin.startswith("chumpy."):
         return type("Chumpy", (_Chumpy,), {"origin": origin})
-    if origin.startswith("scipy.sparse.") and origin.rsplit(".", 1)[1] in SPARSE:
+    if origin.startswith("scipy.sparse.") and origin.rsplit(".", 1)[1] in SPARSE_CLASSES:
         return type("Sparse", (_Sparse,), {"origin": origin})
-    return ADMITTED.get(origin)
+    return CONSTRUCTORS.get(origin)
 
 
 def read_flame_pickle(path: Path, keys: Iterable[str]) -> dict[str, Array]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.arrays import Array
 
-MOST_BYTES = 1 << 28
+MAX_BYTES = 1 << 28
 """Largest size of one array, unpacked. The largest of a FLAME head has 50 MB, an hour of
 expressions at 60 frames a second 86 MB."""
 
@@ -45,7 +45,7 @@ def read_npz(path: Path, keys: Iterable[str]) -> dict[str, Array]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is damaged, or an array is larger than `MOST_BYTES` or holds objects.
+        ValueError: it is damaged, or an array is larger than `MAX_BYTES` or holds objects.
     """
     try:
         with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
@@ -121,7 +121,7 @@ def header_of(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], mem
 
 def _member(archive: zipfile.ZipFile, name: str) -> Array:
     entry = archive.getinfo(name)
-    if entry.file_size > MOST_BYTES:
+    if entry.file_size > MAX_BYTES:
         raise ValueError(f"{name} would unpack to {entry.file_size / 1e9:.1f} GB")
     try:
         return array_of(archive.read(entry))

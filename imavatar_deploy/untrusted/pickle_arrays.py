@@ -11,7 +11,7 @@ from imavatar_deploy.arrays import Array
 
 from .pickle_reader import Name, StandIn
 
-NUMBERS = "biuf"
+NUMBER_KINDS = "biuf"
 """Kinds of numpy data types that are plain numbers."""
 
 
@@ -44,7 +44,7 @@ class Dtype(StandIn):
         if not isinstance(code, str):
             raise ValueError("a data type has no code")
         dtype = np.dtype(code)
-        if dtype.kind not in NUMBERS:
+        if dtype.kind not in NUMBER_KINDS:
             raise ValueError(f"arrays of {dtype} are not supported")
         order: Any = self.state[1] if self.state else "="
         return dtype.newbyteorder("=" if order == "|" else order)
@@ -84,7 +84,7 @@ def as_array(value: Any) -> Array:
     """
     if isinstance(value, ArrayStandIn):
         return value.array()
-    if isinstance(value, np.ndarray) and value.dtype.kind in NUMBERS:
+    if isinstance(value, np.ndarray) and value.dtype.kind in NUMBER_KINDS:
         return value
     flat = value if isinstance(value, list | tuple) else [value]
     if not all(isinstance(item, int | float) for item in flat):
@@ -106,7 +106,8 @@ def _from_bytes(content: Any, dtype: Any, shape: Any, order: Any = "C") -> Array
 def checked_sizes(sizes: Any) -> tuple[int, ...]:
     """Return sizes from a file as a tuple of integers.
 
-    Anything else is refused: a tuple in their place would be repeated by a multiplication.
+    Other objects are refused. The product of the sizes would repeat a list or a tuple among them as
+    often as another size says, and a short file could fill the memory.
 
     Raises:
         ValueError: the sizes are not integers.
@@ -123,7 +124,7 @@ def empty_stand_in(kind: Any, *_arguments: Any) -> Any:
     return kind.answer()
 
 
-ADMITTED: dict[str, Callable[..., Any]] = {
+CONSTRUCTORS: dict[str, Callable[..., Any]] = {
     "numpy.ndarray": Ndarray,
     "numpy.dtype": Dtype,
     "numpy.core.multiarray._reconstruct": empty_stand_in,

@@ -29,7 +29,7 @@ VALUES = frozenset(
 INSTRUCTIONS = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 """Code -> instruction."""
 
-MOST_OPERATIONS = 5_000_000
+MAX_OPERATIONS = 5_000_000
 """Largest number of instructions, far more than a head model or a tracker writes. Each holds some
 hundred bytes at most."""
 
@@ -51,12 +51,12 @@ def instructions(content: bytes) -> Iterator[tuple[str, Any]]:
         if instruction is None:
             raise ValueError(f"byte {file.tell() - 1}, {code!r}, is not an instruction")
         if instruction.name == "STRING":
-            yield instruction.name, _quoted(file.readline())
+            yield instruction.name, _unquote(file.readline())
         else:
             yield instruction.name, instruction.arg.reader(file) if instruction.arg else None
 
 
-def _quoted(line: bytes) -> str:
+def _unquote(line: bytes) -> str:
     text = line.strip()
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
         raise ValueError("a string has no quotes")
@@ -125,14 +125,14 @@ class _Machine:
 
     def run(self, content: bytes) -> Any:
         for count, (name, argument) in enumerate(instructions(content)):
-            if count >= MOST_OPERATIONS:
-                raise ValueError(f"more than {MOST_OPERATIONS} instructions")
+            if count >= MAX_OPERATIONS:
+                raise ValueError(f"more than {MAX_OPERATIONS} instructions")
             if name == "STOP":
                 return self.stack.pop()
             if name in VALUES:
                 self.push(argument)
-            elif name in STEPS:
-                STEPS[name](self, argument)
+            elif name in HANDLERS:
+                HANDLERS[name](self, argument)
             else:
                 raise ValueError(f"the instruction {name} has no place here")
         raise ValueError("the file is truncated")
@@ -230,7 +230,7 @@ def _object(machine: _Machine, _: Any) -> None:
     machine.call(called, arguments)
 
 
-STEPS: dict[str, Callable[[_Machine, Any], object]] = {
+HANDLERS: dict[str, Callable[[_Machine, Any], object]] = {
     **dict.fromkeys(("PROTO", "FRAME"), lambda machine, argument: None),
     **dict.fromkeys(
         ("GET", "BINGET", "LONG_BINGET"), lambda machine, place: machine.push(machine.memo[place])

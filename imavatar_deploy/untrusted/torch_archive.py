@@ -109,8 +109,8 @@ class _Archive:
         return _Storage(self, kind, key)
 
 
-ADMITTED: dict[str, Callable[..., Any]] = {
-    **pickle_arrays.ADMITTED,
+CONSTRUCTORS: dict[str, Callable[..., Any]] = {
+    **pickle_arrays.CONSTRUCTORS,
     **dict.fromkeys(STORAGES, StandIn),
     "torch._utils._rebuild_tensor_v2": _Tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_rest: tensor,
@@ -140,4 +140,4 @@ def read_torch(path: Path) -> Any:
         raise
     except Exception as error:  # zipfile raises nearly any exception on damaged bytes
         raise ValueError(f"not a file of torch.save: {error}") from error
-    return load(archive.member("data.pkl"), ADMITTED.get, archive.storage)
+    return load(archive.member("data.pkl"), CONSTRUCTORS.get, archive.storage)

@@ -69,7 +69,9 @@ def small_limits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _small_proof(small_limits: Path) -> Iterator[None]:
     """Use these limits in the tests of this folder only; other tests use the package's limits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imavatar_deploy.exporters.fidelity.options.DEFAULTS", small_limits)
+        patch.setattr(
+            "imavatar_deploy.exporters.fidelity.options.DEFAULT_TOLERANCES_FILE", small_limits
+        )
         yield
 
 
@@ -113,7 +115,9 @@ def exported(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imavatar_deploy.exporters.student.train.REQUIRED_PSNR", STUDENT_PSNR)
-        patch.setattr("imavatar_deploy.exporters.fidelity.options.DEFAULTS", small_limits)
+        patch.setattr(
+            "imavatar_deploy.exporters.fidelity.options.DEFAULT_TOLERANCES_FILE", small_limits
+        )
         return Exported(out, export_avatar(checkpoint, out, settings))
 
 

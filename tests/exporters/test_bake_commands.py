@@ -204,6 +204,7 @@ def test_a_motion_of_another_head_model_needs_any_edition(
     result = call(*arguments)
     assert result.exit_code == 6
     assert "made for flame2020 and the avatar for openhead" in result.output
+    assert "--any-edition" in result.output
     assert call(*arguments, "--any-edition").exit_code == 0
 
 

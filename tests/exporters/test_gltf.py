@@ -173,13 +173,16 @@ class TestMotion:
             weights = dict(zip(head.expression_names, expression.tolist(), strict=True))
             weights[JAW_CORRECTIVE] = float(pose[6]) / JAW_OPEN
             expected = pose_plainly(live(head, pose), expression, pose).vertices / UNITS_PER_METRE
-            assert np.abs(playback.posed(weights, rotations(pose)) - expected).max() <= TOLERANCE
+            assert (
+                np.abs(playback.pose_vertices(weights, rotations(pose)) - expected).max()
+                <= TOLERANCE
+            )
 
     def test_open_jaw_has_its_corrective(self, head: Avatar, playback: GlbPlayback) -> None:
         expected = pose_plainly(
             with_four_influences(head), np.zeros(50, np.float32), open_jaw()
         ).vertices
-        values = playback.posed({JAW_CORRECTIVE: 1.0}, rotations(open_jaw()))
+        values = playback.pose_vertices({JAW_CORRECTIVE: 1.0}, rotations(open_jaw()))
         assert np.abs(values - expected / UNITS_PER_METRE).max() <= TOLERANCE
 
     def test_clip_holds_correctives_and_moving_joints(
@@ -219,7 +222,7 @@ class TestMotion:
         )
         weights = {JAW_CORRECTIVE: float(pose[6]) / JAW_OPEN}
         assert file.bones == list(BONES)
-        assert np.abs(file.posed(weights, rotations(pose)) - expected).max() <= TOLERANCE
+        assert np.abs(file.pose_vertices(weights, rotations(pose)) - expected).max() <= TOLERANCE
 
 
 class TestLosses:

@@ -18,7 +18,7 @@ from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
 from imavatar_deploy.exporters.mesh_cleanup import (
-    LARGE,
+    LARGE_PART_SHARE,
     Cleaned,
     HeadPoints,
     canonical_points,
@@ -158,7 +158,7 @@ class TestRule:
         face, shoulders = ball((0, 0.2, 0), 0.3), ball((0, -1.5, 0), 0.2)
         cleaned = drop_strays(joined(face, shoulders), points)
         assert (cleaned.strays, count(cleaned.mesh)) == ((), 2)
-        assert cleaned.large[0].share > LARGE
+        assert cleaned.large[0].share > LARGE_PART_SHARE
         (note,) = stray_notes(cleaned)
         assert "kept 1 detached part of up to 44 % of the body's area" in note
         assert "--components largest" in note

@@ -30,7 +30,7 @@ from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.extract import extract, field_of
 from imavatar_deploy.onnx_session import open_session, run_graph
 from imavatar_deploy.progress import silent
-from imavatar_deploy.student import FILE, WIDTHS, colours_plainly, read_student
+from imavatar_deploy.student import STUDENT_FILE, WIDTHS, colours_plainly, read_student
 
 from ..students import random_student
 from .conftest import STUDENT_PSNR, STUDENT_STEPS, Exported
@@ -107,7 +107,7 @@ def test_torch_and_the_plain_formula_agree(avatar: ImplicitAvatar, width: int) -
     condition = torch.from_numpy(rng.random((5, 53)).astype(np.float32))
     normal = rng.normal(size=(40, 3)).astype(np.float32)
     network = LearningStudent(avatar.texture, 40, width, condition)
-    student = network.finished()
+    student = network.to_student()
     plainly = colours_plainly(student, student.features, normal, condition[:1].numpy())
     with torch.inference_mode():
         graph = PlainStudent(student)(
@@ -173,7 +173,7 @@ def test_a_student_below_its_limit_is_withheld(checkpoint: Path, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["avatar.rejected"]
     report = json.loads((tmp_path / "avatar.rejected" / "report.json").read_text())
     assert [row["subject"] for row in report["parity"] if not row["passed"]] == ["student"]
-    assert (tmp_path / "avatar.rejected" / FILE).is_file()
+    assert (tmp_path / "avatar.rejected" / STUDENT_FILE).is_file()
 
 
 def test_format_student_writes_no_graph(

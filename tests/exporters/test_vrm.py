@@ -91,7 +91,7 @@ def test_humanoid_bones_are_there_once_and_below_their_parents(
 
 def test_is_in_a_t_pose_and_faces_along_z(head: Avatar, path: Path, vrm: dict[str, Any]) -> None:
     file = GlbPlayback(path)
-    still = file.posed({}, {})
+    still = file.pose_vertices({}, {})
     assert still == pytest.approx(head.rest.T / UNITS_PER_METRE + [0, HEAD_HEIGHT, 0], abs=1e-6)
     nodes = file.structure.nodes
     left, right = (
@@ -150,4 +150,4 @@ def test_jaw_opens_by_its_expression(head: Avatar, path: Path) -> None:
         0,
     ]
     file = GlbPlayback(path)
-    assert np.abs(file.posed({"jawOpen": 1.0}, {}) - expected).max() <= 1e-4
+    assert np.abs(file.pose_vertices({"jawOpen": 1.0}, {}) - expected).max() <= 1e-4

@@ -11,7 +11,7 @@ import torch
 
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.correspondence import (
-    CONVERGED,
+    IMAGE_TOLERANCE,
     broyden,
     full_precision,
     starting_bones,
@@ -43,7 +43,7 @@ def test_inverse(points: torch.Tensor) -> None:
 def test_broyden_finds_the_roots_of_a_bent_space(points: torch.Tensor) -> None:
     targets = bent(points)[0]
     roots = broyden(bent, targets, targets, IDENTITY)
-    assert (roots.residual < CONVERGED).all()
+    assert (roots.residual < IMAGE_TOLERANCE).all()
     torch.testing.assert_close(roots.canonical, points, atol=1e-4, rtol=0)
 
 
@@ -171,7 +171,7 @@ def test_official_search_from_each_start(
     targets = points[:, None].expand_as(start).reshape(-1, 3)
     with torch.no_grad():
         roots = broyden(official.forward_map(drive), start.reshape(-1, 3), targets, transforms)
-    valid = roots.residual < CONVERGED
+    valid = roots.residual < IMAGE_TOLERANCE
     expected = golden[f"valid_ids_{frame}"].reshape(-1)
     # Where the forward map folds, rounding decides which of two roots a search finds.
     both = valid & expected

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.model.checkpoint_folder import DESCRIPTION, TENSORS, read_folder
-from imavatar_deploy.model.sizes import LARGEST, NetworkSizes
+from imavatar_deploy.model.sizes import MAX_SIZE, NetworkSizes
 
 from ..mutations import mutated, with_a_strange_value
 
@@ -61,7 +61,7 @@ def test_damaged_tensors(checkpoint: Path, data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("feature", LARGEST + 1),
+        ("feature", MAX_SIZE + 1),
         ("geometry_layers", [10**12]),
         ("texture_layers", [True]),
         ("condition", 53.0),

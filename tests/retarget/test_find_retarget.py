@@ -12,7 +12,7 @@ from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.retarget import ExpressionMap, Retarget, find_retarget, write_map
-from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES, EYE_TURNS, LOOK
+from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES, EYE_TURNS, LOOK_ANGLES
 from imavatar_deploy.retarget.expression_map import CONTROLS, EYES, joined
 from imavatar_deploy.retarget.strategies import JAW_OPEN_ANGLE, OPENHEAD_NAMES, ROWS
 
@@ -89,7 +89,7 @@ class TestByName:
 
 class TestEyes:
     @pytest.mark.parametrize("side", ["Left", "Right"])
-    @pytest.mark.parametrize("way", LOOK)
+    @pytest.mark.parametrize("way", LOOK_ANGLES)
     def test_angles_are_those_that_the_shapes_make(
         self, head: HeadModel, side: str, way: str
     ) -> None:

@@ -19,8 +19,8 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.retarget import ExpressionMap, MapFit, read_map, write_map
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.retarget.expression_map import CONTROLS, INPUTS
-from imavatar_deploy.retarget.map_files import LARGEST
-from imavatar_deploy.retarget.third_party_maps import MEDIAPIPE_NAMES, WIDTHS
+from imavatar_deploy.retarget.map_files import MAX_BYTES
+from imavatar_deploy.retarget.third_party_maps import COLUMN_COUNTS, MEDIAPIPE_NAMES
 
 FIT = MapFit(
     how="shapes",
@@ -126,7 +126,7 @@ class TestOurs:
 
     def test_a_flood_is_refused_unread(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "map.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("header.npy", bytes(LARGEST + 1))
+            archive.writestr("header.npy", bytes(MAX_BYTES + 1))
         with pytest.raises(InputError, match="a map is smaller than 16 MB, got 16 MB"):
             read_map(tmp_path / "map.npz")
 
@@ -175,7 +175,7 @@ class TestForeign:
         )
         np.testing.assert_array_equal(read_map(tmp_path / "old.npz").matrix, meant)
 
-    @pytest.mark.parametrize("width", WIDTHS)
+    @pytest.mark.parametrize("width", COLUMN_COUNTS)
     @pytest.mark.parametrize("rows", [52, 53])
     def test_npy_counts_its_columns(self, tmp_path: Path, width: int, rows: int) -> None:
         matrix = np.random.default_rng(3).normal(size=(rows, width))

@@ -26,7 +26,7 @@ from imavatar_deploy.runtime.live.config import LiveConfig
 from imavatar_deploy.runtime.live.play import PlayConfig, play
 from imavatar_deploy.runtime.player import STAGES
 from imavatar_deploy.runtime.sources import Source
-from imavatar_deploy.student import FILE, Student, load_student, write_student
+from imavatar_deploy.student import STUDENT_FILE, Student, load_student, write_student
 from imavatar_deploy.tracks import FlameFrame, FlameTrack, write_track
 
 from ..tiny_avatar import tiny_avatar, write_texture
@@ -274,7 +274,7 @@ def test_verify_finds_a_changed_graph(own_avatar_folder: Path) -> None:
     [("features", "student loop.feature"), ("hidden_weight", "student loop.rgb")],
 )
 def test_verify_finds_a_changed_student(own_avatar_folder: Path, name: str, subject: str) -> None:
-    student = load_student(own_avatar_folder / FILE)
+    student = load_student(own_avatar_folder / STUDENT_FILE)
     changed: dict[str, Any] = {**student.arrays(), name: 1.1 * student.arrays()[name]}
     write_student(own_avatar_folder, Student(**changed))
     rewrite(own_avatar_folder)

@@ -205,7 +205,7 @@ def test_an_npz_with_an_excessive_header_is_refused(tmp_path: Path, little_memor
 def test_an_npz_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, little_memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(npz, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(npz, "MAX_BYTES", 1 << 20)
     arrays = vhap_arrays(motion()) | {"translation": np.zeros((1 << 20, 3), np.float32)}
     np.savez_compressed(tmp_path / "x.npz", **arrays)
     with pytest.raises(InputError, match=r"translation.npy would unpack to 0.0 GB"):

@@ -26,7 +26,7 @@ from imavatar_deploy.training.settings import (
 )
 from imavatar_deploy.training.trainer import Trainer
 from imavatar_deploy.training.validation import LOBE_SHARE
-from imavatar_deploy.training.warm_start.fits import WarmStartSettings
+from imavatar_deploy.training.warm_start.fit_networks import WarmStartSettings
 
 from .drawn_video import write_video
 

@@ -157,7 +157,7 @@ class TestLandmarks:
         baked = BakedLandmarks(open_avatar("sample").avatar, expected)
         pose = np.zeros(15, dtype=np.float32)
         pose[6] = 0.2
-        posed = baked.posed(np.zeros(50, dtype=np.float32), pose)
+        posed = baked.pose_vertices(np.zeros(50, dtype=np.float32), pose)
         assert np.median(np.linalg.norm(posed - expected, axis=1)) < 0.02
 
     def test_projection_is_the_datasets(self, test_set: Path) -> None:

@@ -15,20 +15,21 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.fidelity import stage_metrics
 from imavatar_deploy.fidelity.image_metrics import IDENTICAL_PSNR
 from imavatar_deploy.fidelity.parity import compare_frames
-from imavatar_deploy.fidelity.stage_metrics import MEASURES, FrameImages
+from imavatar_deploy.fidelity.stage_metrics import FrameImages
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.evaluation.contact_sheet import read_picture, strip
 from imavatar_deploy.training.evaluation.from_frames import KIND as FRAMES
 from imavatar_deploy.training.evaluation.from_frames import match_frames
+from imavatar_deploy.training.evaluation.interfaces import Options, PredictionSource, Truth
 from imavatar_deploy.training.evaluation.measure import Scores, make_case, measure
 from imavatar_deploy.training.evaluation.metric import MASKINGS, Case, Prediction, face_hull
 from imavatar_deploy.training.evaluation.metrics import METRICS
 from imavatar_deploy.training.evaluation.perceptual import Lpips, load_perceptual
 from imavatar_deploy.training.evaluation.report import write_report
-from imavatar_deploy.training.evaluation.source import Options, PredictionSource, Truth
 
 SIZE = 40
 HEAD, PUBLISHED = MASKINGS["head"], MASKINGS["published"]
@@ -108,7 +109,7 @@ class TestMetrics:
         """In an evaluation, in a stage of the fidelity report, and over the frames of a student."""
         same = case(error=0.0)
         picture = FrameImages(same.truth, normals(0.0), same.truth_mask)
-        stage = MEASURES["psnr"].of(picture, picture, same.truth_mask)
+        stage = stage_metrics.METRICS["psnr"].of(picture, picture, same.truth_mask)
         frames = compare_frames("motion", same.truth[None], same.truth[None], required_psnr=42.0)
         assert (
             METRICS["PSNR"].measure(same, HEAD)

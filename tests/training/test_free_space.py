@@ -20,15 +20,15 @@ from imavatar_deploy.training.batch import Batch, draw_batch
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.dataset.labels import LABELS
 from imavatar_deploy.training.free_space import (
-    FAR,
-    MOST,
-    NEAR,
+    MAX_AIR_DISTANCE,
+    MAX_REQUIRED_DISTANCE,
+    MIN_AIR_DISTANCE,
     Air,
     empty_space_term,
     free_space_term,
     skin_limit,
 )
-from imavatar_deploy.training.semantics import NOWHERE, head_depth, is_skin, nearest_around
+from imavatar_deploy.training.semantics import EMPTY_DEPTH, head_depth, is_skin, nearest_around
 from imavatar_deploy.training.settings import Schedule
 from imavatar_deploy.training.warm_start.head_surface import HeadSurface
 from imavatar_deploy.training.warm_start.surface_distance import query_surface
@@ -79,9 +79,9 @@ def view_of(batch: Batch) -> RayBundle:
 
 def test_air_is_around_the_head_and_outside(air: Air, openhead: HeadModel) -> None:
     distance = query_surface(HeadSurface.from_head(openhead), air.points).distance
-    assert NEAR < distance.min() < distance.max() < FAR
+    assert MIN_AIR_DISTANCE < distance.min() < distance.max() < MAX_AIR_DISTANCE
     assert (air.level <= 0.5 * distance + 1e-6).all()
-    assert air.level.max() <= MOST
+    assert air.level.max() <= MAX_REQUIRED_DISTANCE
     assert len(air.points) > 500
 
 
@@ -101,9 +101,9 @@ def test_the_limit_lies_in_front_of_the_head_where_the_labels_say_skin(video: Fa
     depth = head_depth(video.head, *codes, track.cameras[FRAME], SIDE)
     known = limit > 0.0
     assert 0.05 < known.mean() < 0.5
-    assert (limit[known] <= depth[known] - NEAR + 1e-5).all()
+    assert (limit[known] <= depth[known] - MIN_AIR_DISTANCE + 1e-5).all()
     assert not known[~is_skin(semantic)].any()
-    assert (nearest_around(depth)[known] < NOWHERE).all()
+    assert (nearest_around(depth)[known] < EMPTY_DEPTH).all()
     truth = video.observation(FRAME).depth
     assert truth is not None
     assert np.abs(depth - truth)[known].max() < 0.02
@@ -189,7 +189,7 @@ def test_points_behind_the_skin_are_left_alone(weak: Any, air: Air, video: FaceD
     batch = air.add_to(batch_of(video), video, 4096, np.random.default_rng(0))
     assert batch.limit is not None
     behind = torch.cat([torch.rand(512, 2) * 0.2 - 0.1, torch.full((512, 1), -0.9)], dim=1)
-    points = torch.cat([behind, torch.full((512, 1), MOST)], dim=1)
+    points = torch.cat([behind, torch.full((512, 1), MAX_REQUIRED_DISTANCE)], dim=1)
     weak.geometry.depth.data.fill_(10.0)
     term = free_space_term(weak, frame_of(video), view_of(batch), points, batch.limit, SHARPNESS)
     assert term.item() == 0.0

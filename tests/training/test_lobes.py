@@ -10,7 +10,7 @@ import pytest
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset.labels import LABELS
-from imavatar_deploy.training.semantics import NOWHERE, head_depth
+from imavatar_deploy.training.semantics import EMPTY_DEPTH, head_depth
 from imavatar_deploy.training.validation import Lobe, largest_lobe
 
 SIDE = 64
@@ -28,7 +28,7 @@ def head(openhead: HeadModel) -> Any:
 
 
 def skin(head: Any) -> Any:
-    return np.where(head < NOWHERE, LABELS.index("skin"), 0).astype(np.uint8)
+    return np.where(head < EMPTY_DEPTH, LABELS.index("skin"), 0).astype(np.uint8)
 
 
 def ball() -> tuple[Any, int, int]:
@@ -43,7 +43,7 @@ def ball() -> tuple[Any, int, int]:
 
 
 def test_the_head_itself_has_no_lobe(head: Any) -> None:
-    mask = head < NOWHERE
+    mask = head < EMPTY_DEPTH
     assert mask.mean() > 0.15
     assert largest_lobe(head, mask, head, skin(head)) is None
 
@@ -52,14 +52,14 @@ def test_a_head_that_is_a_pixel_off_has_no_lobe(head: Any) -> None:
     """Depths differ most at outlines, such as the chin in front of the neck."""
     for shift in ((1, 0), (0, 1), (-1, -1)):
         moved = np.roll(head, shift, axis=(0, 1))
-        assert largest_lobe(moved, moved < NOWHERE, head, skin(head)) is None
+        assert largest_lobe(moved, moved < EMPTY_DEPTH, head, skin(head)) is None
 
 
 def test_a_ball_in_front_of_the_neck_is_a_lobe(head: Any) -> None:
     floating, column, row = ball()
     render, semantic = np.minimum(head, floating), skin(head)
     semantic[row - 8 : row + 9][semantic[row - 8 : row + 9] > 0] = LABELS.index("neck")
-    lobe = largest_lobe(render, render < NOWHERE, head, semantic)
+    lobe = largest_lobe(render, render < EMPTY_DEPTH, head, semantic)
     assert isinstance(lobe, Lobe)
     assert abs(lobe.column - column) <= 1
     assert abs(lobe.row - row) <= 1
@@ -75,4 +75,4 @@ def test_only_skin_is_judged(head: Any, label: str) -> None:
     floating, _, _ = ball()
     render, semantic = np.minimum(head, floating), skin(head)
     semantic[np.isfinite(floating)] = LABELS.index(label)
-    assert largest_lobe(render, render < NOWHERE, head, semantic) is None
+    assert largest_lobe(render, render < EMPTY_DEPTH, head, semantic) is None

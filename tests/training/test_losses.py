@@ -21,7 +21,12 @@ from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.training.batch import Batch
 from imavatar_deploy.training.losses import image_terms, supervision_terms
 from imavatar_deploy.training.pseudo_ground_truth import PseudoGroundTruth
-from imavatar_deploy.training.semantics import CLOTH, HAIR, MOUTH, SKIN
+from imavatar_deploy.training.semantics import (
+    ABSENT_LABELS,
+    GHOST_BONE_LABELS,
+    NECK_BONE_LABELS,
+    SKIN_LABELS,
+)
 from imavatar_deploy.training.settings import LossWeights, Terms
 
 PUBLISHED = {
@@ -58,7 +63,12 @@ def batch_of(golden: Golden) -> Batch:
     world_to_camera = np.column_stack([np.eye(3), -golden["camera_center"]])
     fractions = np.array([-k[0, 0], k[1, 1], k[0, 2], k[1, 2]]) / size
     semantic = torch.zeros(len(golden["uv"]), dtype=torch.long)
-    for column, ids in ((0, SKIN), (3, MOUTH), (6, HAIR), (7, CLOTH)):
+    for column, ids in (
+        (0, SKIN_LABELS),
+        (3, ABSENT_LABELS),
+        (6, NECK_BONE_LABELS),
+        (7, GHOST_BONE_LABELS),
+    ):
         semantic[tensor(golden["semantics"][:, column] == 1.0)] = ids[0]
     return Batch(
         frame=20,
@@ -183,7 +193,9 @@ def test_far_points_have_no_truth(truth: PseudoGroundTruth) -> None:
 
 def test_rules_of_the_labels(truth: PseudoGroundTruth) -> None:
     points = truth.vertices[:5]
-    semantic = torch.tensor([SKIN[0], HAIR[0], CLOTH[0], MOUTH[0], 0])
+    semantic = torch.tensor(
+        [SKIN_LABELS[0], NECK_BONE_LABELS[0], GHOST_BONE_LABELS[0], ABSENT_LABELS[0], 0]
+    )
     plain, ruled = truth(points, None), truth(points, semantic)
     assert ruled.weights[1].tolist() == [0, 0, 1, 0, 0, 0]
     assert ruled.weights[2].tolist() == [1, 0, 0, 0, 0, 0]
@@ -196,7 +208,7 @@ def test_rules_of_the_labels(truth: PseudoGroundTruth) -> None:
 def test_without_a_ghost_bone_cloth_keeps_its_weights(openhead: HeadModel) -> None:
     truth = PseudoGroundTruth(openhead, bones=5)
     points = truth.vertices[:2]
-    semantic = torch.tensor([HAIR[0], CLOTH[0]])
+    semantic = torch.tensor([NECK_BONE_LABELS[0], GHOST_BONE_LABELS[0]])
     targets = truth(points, semantic)
     assert targets.weights[0].tolist() == [0, 1, 0, 0, 0]
     torch.testing.assert_close(targets.weights[1], truth(points, None).weights[1])

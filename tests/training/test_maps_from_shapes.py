@@ -149,7 +149,8 @@ def test_noise_of_the_fit_holds_codes_back(
     openhead: HeadModel, second: HeadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of the target's expressions are faint and unrelated: their codes must stay small."""
-    monkeypatch.setattr(shape_fits, "ROUNDS", 0)  # rotations do not matter here and are slow
+    # Rotations do not matter here and are slow.
+    monkeypatch.setattr(shape_fits, "GAUSS_NEWTON_STEPS", 0)
     faint = 0.003 * openhead.shape_basis[:, :, :25]
     poor = replace(
         second, expression_basis=np.concatenate([second.expression_basis[:, :, :25], faint], axis=2)

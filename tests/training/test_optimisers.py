@@ -82,7 +82,9 @@ def test_every_parameter_has_one_optimiser(model: ImplicitAvatar, track: FlameTr
             for p in group["params"]
         ]
         assert len({id(p) for p in owned}) == len(owned)
-        assert {id(p) for p in owned} == {id(p) for p in (*model.parameters(), *inputs.trained())}
+        assert {id(p) for p in owned} == {
+            id(p) for p in (*model.parameters(), *inputs.trainable_parameters())
+        }
     muon = next(optimiser for optimiser in optimisers if isinstance(optimiser, Muon))
     assert all(p.ndim == 2 for group in muon.param_groups for p in group["params"])
     set_rates(optimisers, 0.5)
@@ -131,13 +133,13 @@ def test_a_held_shape_and_its_momentum_stay(model: ImplicitAvatar, track: FlameT
 
 def test_only_the_frames_of_the_step_move(track: FlameTrack) -> None:
     inputs = FrameParameters(track, InputSettings(expression=True))
-    optimiser = torch.optim.SparseAdam(inputs.trained(), lr=0.01)
+    optimiser = torch.optim.SparseAdam(inputs.trainable_parameters(), lr=0.01)
     before = inputs.pose.detach().clone()
     for frame in (1, 1, 2):
         inputs.zero_grad()
         driving, centre = inputs(frame)
         (driving.pose.sum() + driving.expression.sum() + centre.sum()).backward()
-        sparsify_gradients(inputs.trained())
+        sparsify_gradients(inputs.trainable_parameters())
         optimiser.step()
     moved = (inputs.pose.detach() - before).abs().amax(dim=1)
     assert moved[[0, 3]].tolist() == [0.0, 0.0]
@@ -151,7 +153,7 @@ def test_only_the_frames_of_the_step_move(track: FlameTrack) -> None:
 
 def test_untrained_inputs_stay_and_do_not_drift(track: FlameTrack) -> None:
     inputs = FrameParameters(track, InputSettings(pose=False, camera=False))
-    assert inputs.trained() == []
+    assert inputs.trainable_parameters() == []
     assert inputs.drift(0) == {}
 
 
@@ -159,11 +161,13 @@ def test_a_moved_camera_keeps_its_rotation(track: FlameTrack) -> None:
     inputs = FrameParameters(track, InputSettings())
     camera = track.cameras[2]
     np.testing.assert_allclose(
-        inputs.placed(camera, 2).world_to_camera, camera.world_to_camera, atol=1e-6
+        inputs.optimised_camera(camera, 2).world_to_camera, camera.world_to_camera, atol=1e-6
     )
     with torch.no_grad():
         inputs.camera[2] += 1.0
-    np.testing.assert_allclose(inputs.placed(camera, 2).centre, camera.centre + 1.0, atol=1e-5)
+    np.testing.assert_allclose(
+        inputs.optimised_camera(camera, 2).centre, camera.centre + 1.0, atol=1e-5
+    )
 
 
 def test_the_monitor_names_the_term_and_the_frame() -> None:

@@ -108,7 +108,7 @@ def test_depth_and_normals_are_of_the_stored_surface(folder: Path) -> None:
     truth = load_ground_truth(folder)
     frame = track.frame(1)
     assert frame.camera is not None
-    surface = truth.posed(frame.expression, frame.pose)
+    surface = truth.pose_vertices(frame.expression, frame.pose)
     depth = picture(folder, "depth", 2) / 8192.0
     rows, columns = np.nonzero(depth)
     points = unprojected(rows, columns, depth[rows, columns], frame.camera)

@@ -11,15 +11,15 @@ import torch
 from imavatar_deploy.conventions import EXPRESSION_SIZE
 from imavatar_deploy.model.implicit_avatar import ImplicitAvatar
 from imavatar_deploy.model.sizes import NetworkSizes
-from imavatar_deploy.training.warm_start import fitting as optimise_module
-from imavatar_deploy.training.warm_start.fits import (
+from imavatar_deploy.training.warm_start import fit_loop as optimise_module
+from imavatar_deploy.training.warm_start.fit_loop import NetworkFit, learning_rate_factor, optimise
+from imavatar_deploy.training.warm_start.fit_networks import (
     WarmStartSettings,
     random_conditions,
     random_normals,
     shared_with_ghost,
     warm_start,
 )
-from imavatar_deploy.training.warm_start.fitting import NetworkFit, learning_rate_factor, optimise
 from imavatar_deploy.training.warm_start.head_surface import HeadSurface
 from imavatar_deploy.training.warm_start.lighting import apply_light
 from imavatar_deploy.training.warm_start.sample_pool import OFFSETS, TRUNCATION, SamplePool

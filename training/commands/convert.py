@@ -122,7 +122,7 @@ def convert(
     for note in track.notes:
         click.echo(f"note: {note}", err=True)
     if turn_head:
-        track = _turned(track, head)
+        track = _turn_head(track, head)
     if map_file is not None:
         track = retarget_track(track, map_file)
     if fps is not None:
@@ -133,7 +133,7 @@ def convert(
     click.echo(closing_lines([out], time.perf_counter() - start, then))
 
 
-def _turned(track: FlameTrack, head: str | None) -> FlameTrack:
+def _turn_head(track: FlameTrack, head: str | None) -> FlameTrack:
     if head is not None:
         return with_head_turned(
             track, root_joints(track, HeadModel.load(head, edition=track.edition))

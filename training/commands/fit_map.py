@@ -27,10 +27,10 @@ if TYPE_CHECKING:  # scipy and libigl load slowly, and a help text needs neither
     from ..retargeting.fit_pairs import PairsFit
     from ..retargeting.fit_shapes import ShapesFit
 
-WORST = 10
+TABLE_ROWS = 10
 """Number of rows in a table without --all-rows."""
 
-POOR = 0.5
+POOR_RESIDUAL = 0.5
 """Relative residual from which a shape is reported as poorly imitated."""
 
 
@@ -83,7 +83,7 @@ Examples:
     help="With --from: ridge strength lambda in square metres.  [default: by the residual]",
 )
 @click.option(
-    "--all-rows", is_flag=True, help=f"Show every row of the table, not the {WORST} worst."
+    "--all-rows", is_flag=True, help=f"Show every row of the table, not the {TABLE_ROWS} worst."
 )
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The map to write, an .npz."
@@ -176,7 +176,7 @@ def _show_shapes(fit: ShapesFit, all_rows: bool) -> None:
     else:
         click.echo("same topology: vertex by vertex")
     rows = sorted(fit.residuals, key=lambda row: -row.missed / row.moved)
-    listed = rows if all_rows else rows[:WORST]
+    listed = rows if all_rows else rows[:TABLE_ROWS]
     table = Table(
         "shape", "moves, mm", "missed, mm", "missed, %", "worst vertex, mm", box=box.SIMPLE_HEAD
     )
@@ -188,7 +188,7 @@ def _show_shapes(fit: ShapesFit, all_rows: bool) -> None:
     Console().print(table)
     if len(listed) < len(rows):
         click.echo(f"the other {len(rows) - len(listed)} shapes miss less (--all-rows shows them)")
-    if poor := [row.name for row in rows if row.missed > POOR * row.moved]:
+    if poor := [row.name for row in rows if row.missed > POOR_RESIDUAL * row.moved]:
         click.echo(f"poorly imitated, half or more is missed: {', '.join(poor)}")
 
 
@@ -219,7 +219,7 @@ def _show_pairs(fit: PairsFit, all_rows: bool) -> None:
         for index in np.argsort(fit.explained, kind="stable")
         if np.isfinite(fit.explained[index])
     ]
-    listed = order if all_rows else order[:WORST]
+    listed = order if all_rows else order[:TABLE_ROWS]
     table = Table("output", "explained on held-out frames, %", box=box.SIMPLE_HEAD)
     for index in listed:
         table.add_row(CONTROLS[index], f"{100 * fit.explained[index]:.0f}")

@@ -11,11 +11,11 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.progress import Progress, silent
 
 from . import images
+from .camera_checks import SYSTEMATIC_KINDS, check_cameras
 from .consistency import check_fit
 from .findings import ERROR, WARNING, Finding
 from .frame_summary import FrameSummary, PosedPoints, summarise_frame
 from .images import DECODE_FLAGS
-from .placement import SYSTEMATIC, check_placement
 from .report import Inspection, VideoReport
 from .video import TRACK_FILE, Video, find_videos, join_tracks, load_head
 
@@ -172,10 +172,10 @@ def _head(
 
 def _contradictions(video: Video, summaries: Sequence[FrameSummary]) -> list[Finding]:
     """Findings about cameras and poses, and about single frames unless all frames are in doubt."""
-    placement = check_placement(video, summaries)
-    if any(finding.kind in SYSTEMATIC for finding in placement):
-        return placement
-    return [*placement, *check_fit(video, summaries)]
+    findings = check_cameras(video, summaries)
+    if any(finding.kind in SYSTEMATIC_KINDS for finding in findings):
+        return findings
+    return [*findings, *check_fit(video, summaries)]
 
 
 def _summaries(

@@ -10,47 +10,47 @@ from imavatar_deploy.arrays import Array, Float, Float64
 from imavatar_deploy.tracks.track import FlameTrack
 
 from .findings import ERROR, WARNING, Finding
-from .frame_summary import THUMB, FrameSummary
+from .frame_summary import THUMBNAIL_SIDE, FrameSummary
 from .video import TRACK_FILE, Video
 
 NEIGHBOURS = 4
 """Frames to each side whose median is the usual offset of image and pose around a frame."""
 
-OUTLIER = 8.0
+OUTLIER_RATIO = 8.0
 """Deviation of an inconsistent frame, in multiples of the median deviation of the video."""
 
-LEAST_DEVIATION = 0.025
-"""Least deviation of an inconsistent frame, as a fraction of the side; trackers and mattes are not
-exact."""
+MIN_DEVIATION = 0.025
+"""Smallest deviation of an inconsistent frame, as a fraction of the side: trackers and mattes are
+not exact."""
 
-LOST = 0.2
+LOST_SHARE = 0.2
 """Share of the head that the mask of an inconsistent frame misses, relative to those around it."""
 
 MIN_FRAMES_FOR_FIT = 8
-"""Least number of frames for the check of inconsistent frames."""
+"""Smallest number of frames for the check of inconsistent frames."""
 
 LAGS = tuple(range(-5, 6))
 """Frames by which images may lead (negative) or trail their poses."""
 
 MIN_FRAMES_FOR_SHIFT = 16
-"""Least number of frames for the check of shifted images."""
+"""Smallest number of frames for the check of shifted images."""
 
-SURE = 0.9
+MIN_CORRELATION = 0.9
 """Correlation of image and pose at some lag from which a measure is used."""
 
-BETTER = 0.5
+DECORRELATION_RATIO = 0.5
 """Largest decorrelation at another lag, relative to that without a lag, that counts as a shift."""
 
-JUMP = 2.0
+JUMP_RATIO = 2.0
 """Distance of an outlier image from both neighbours, in multiples of the distance between them."""
 
-UNUSUAL = 2.5
+UNUSUAL_RATIO = 2.5
 """Distance of an outlier image from its neighbours, in multiples of the median of the video."""
 
-NOTICEABLE = 0.04
-"""Least distance of an outlier image, root mean square of grey; an untracked blink has 0.02."""
+MIN_IMAGE_DISTANCE = 0.04
+"""Smallest distance of an outlier image, root mean square of grey; an untracked blink has 0.02."""
 
-SAME_POSE = 0.03
+POSE_NOISE = 0.03
 """Largest difference of two poses of the same image that is noise of the tracker, in radians or
 units of expression divided by 5."""
 
@@ -59,7 +59,7 @@ def check_fit(video: Video, summaries: Sequence[FrameSummary]) -> list[Finding]:
     """Findings about frames that contradict each other."""
     steps = lag(summaries)
     if steps:
-        return [_shifted(video, steps), *_duplicates(video, summaries)]
+        return [_shift_finding(video, steps), *_duplicates(video, summaries)]
     inconsistent = inconsistent_frames(summaries)
     outliers = [
         index for index in outlier_images(summaries, video.track) if index not in inconsistent
@@ -80,9 +80,9 @@ def inconsistent_frames(summaries: Sequence[FrameSummary]) -> list[int]:
         return []
     deviation = np.abs(_from_neighbours(_offsets(summaries)))
     usual = np.nanmedian(np.where(np.isnan(deviation).all(axis=0), 0.0, deviation), axis=0)
-    limit = np.maximum(OUTLIER * usual, LEAST_DEVIATION)
+    limit = np.maximum(OUTLIER_RATIO * usual, MIN_DEVIATION)
     inside = np.array([summary.inside for summary in summaries])[:, None]
-    lost = _from_neighbours(inside)[:, 0] < -LOST
+    lost = _from_neighbours(inside)[:, 0] < -LOST_SHARE
     return [int(index) for index in np.flatnonzero((deviation > limit).any(axis=1) | lost)]
 
 
@@ -101,7 +101,7 @@ def swap_partner(
         if other != index
     }
     best = min(distances, key=distances.__getitem__, default=None)
-    return best if best is not None and distances[best] < 2 * LEAST_DEVIATION else None
+    return best if best is not None and distances[best] < 2 * MIN_DEVIATION else None
 
 
 def _offsets(summaries: Sequence[FrameSummary]) -> Float64[Array, "T _"]:
@@ -136,13 +136,14 @@ def lag(summaries: Sequence[FrameSummary]) -> int:
         return 0
     measured = np.diff([summary.measured for summary in summaries], axis=0)
     posed = np.diff([summary.posed for summary in summaries], axis=0)
-    table = np.stack([_correlation(*_lagged(measured, posed, steps)) for steps in LAGS])
-    decorrelation = (1.0 - table[:, table.max(axis=0) > SURE]).sum(axis=1)  # of each lag
+    table = np.stack([_correlation(*_pair_at_lag(measured, posed, steps)) for steps in LAGS])
+    decorrelation = (1.0 - table[:, table.max(axis=0) > MIN_CORRELATION]).sum(axis=1)  # of each lag
     best = int(decorrelation.argmin())
-    return LAGS[best] if decorrelation[best] < BETTER * decorrelation[LAGS.index(0)] else 0
+    is_shifted = decorrelation[best] < DECORRELATION_RATIO * decorrelation[LAGS.index(0)]
+    return LAGS[best] if is_shifted else 0
 
 
-def _lagged(
+def _pair_at_lag(
     measured: Float[Array, "T M"], posed: Float[Array, "T M"], steps: int
 ) -> tuple[Float[Array, "_ M"], Float[Array, "_ M"]]:
     """Rows t + steps of `measured` and rows t of `posed`."""
@@ -171,10 +172,10 @@ def outlier_images(summaries: Sequence[FrameSummary], track: FlameTrack) -> list
     poses = np.stack([_code(track, summary.frame) for summary in summaries])
     away, across = _distances(thumbs)
     pose_away, pose_across = _distances(poses)
-    image_jumps = (away > JUMP * across) & (
-        away > np.maximum(UNUSUAL * np.median(away), NOTICEABLE * THUMB)
+    image_jumps = (away > JUMP_RATIO * across) & (
+        away > np.maximum(UNUSUAL_RATIO * np.median(away), MIN_IMAGE_DISTANCE * THUMBNAIL_SIDE)
     )
-    pose_jumps = pose_away > JUMP * pose_across
+    pose_jumps = pose_away > JUMP_RATIO * pose_across
     return [int(index) + 1 for index in np.flatnonzero(image_jumps & ~pose_jumps)]
 
 
@@ -198,7 +199,7 @@ def _distances(
 # Findings
 
 
-def _shifted(video: Video, steps: int) -> Finding:
+def _shift_finding(video: Video, steps: int) -> Finding:
     frames = f"{abs(steps)} frame{'s' if abs(steps) > 1 else ''}"
     return Finding(
         ERROR,
@@ -241,7 +242,7 @@ def _duplicates(video: Video, summaries: Sequence[FrameSummary]) -> Iterator[Fin
         expressions = video.track.expression[[first.frame, summary.frame]]
         pose = np.abs(poses[0] - poses[1]).max()
         expression = np.abs(expressions[0] - expressions[1]).max()
-        same = max(pose, expression / 5) < SAME_POSE
+        same = max(pose, expression / 5) < POSE_NOISE
         hint = (
             ": the frame counts twice" if same else ", but their poses differ: one of them is wrong"
         )

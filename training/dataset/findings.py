@@ -9,7 +9,7 @@ from dataclasses import dataclass
 ERROR = "error"
 WARNING = "warning"
 
-MOST = 4
+MAX_LISTED = 4
 """Number of findings of one kind that are listed; hundreds of missing files are one problem."""
 
 
@@ -28,7 +28,7 @@ class Finding:
         return f"{self.severity}: {self.sentence}"
 
 
-def summary_lines(findings: Iterable[Finding], most: int = MOST) -> list[str]:
+def summary_lines(findings: Iterable[Finding], most: int = MAX_LISTED) -> list[str]:
     """Lines of the findings, errors first: at most `most` of each kind, then how many follow."""
     ordered = sorted(findings, key=lambda finding: finding.severity != ERROR)
     totals = Counter((finding.severity, finding.kind) for finding in ordered)

@@ -17,14 +17,14 @@ from imavatar_deploy.tracks.track import FlameFrame
 from .images import FramePixels, colours
 from .labels import LABELS
 
-MOVES = 0.9
-"""Least skinning weight of a head vertex for neck, jaw and eyes together; vertices with less are of
-neck and shoulders."""
+MIN_HEAD_WEIGHT = 0.9
+"""Smallest skinning weight of a head vertex for neck, jaw and eyes together; vertices with less
+belong to neck and shoulders."""
 
-FRONT = 0.9
+FRONT_QUANTILE = 0.9
 """Quantile of depth above which a vertex of the head belongs to the middle of the face."""
 
-THUMB = 24
+THUMBNAIL_SIDE = 24
 """Side of a thumbnail, pixels."""
 
 FACE = tuple(
@@ -62,9 +62,9 @@ class PosedPoints:
 
     def __init__(self, head: HeadModel) -> None:
         self._head = head
-        self._indices = np.flatnonzero(head.weights[:, 1:].sum(axis=1) > MOVES)
+        self._indices = np.flatnonzero(head.weights[:, 1:].sum(axis=1) > MIN_HEAD_WEIGHT)
         depth = head.template[self._indices, 2]
-        self._front = depth > np.quantile(depth, FRONT)
+        self._front = depth > np.quantile(depth, FRONT_QUANTILE)
 
     def project(self, frame: FlameFrame) -> Projection:
         """Project the head in the pose of a frame that has a camera."""
@@ -136,7 +136,7 @@ def summarise_frame(
         digest=hashlib.blake2b(
             np.ascontiguousarray(pixels.image).tobytes(), digest_size=16
         ).digest(),
-        thumb=cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA),
+        thumb=cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA),
         labels=np.zeros(len(LABELS), dtype=np.int64)
         if pixels.semantic is None
         else np.bincount(pixels.semantic.ravel(), minlength=len(LABELS)),

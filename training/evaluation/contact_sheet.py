@@ -20,8 +20,8 @@ ERROR_GAIN = 4.0
 """Factor of the absolute differences in the column of errors; a difference of 0.01 matters and is
 invisible without it."""
 
-SMALLEST_TILE = 192
-"""Least side of a tile, pixels; smaller images are enlarged by a whole factor."""
+MIN_TILE = 192
+"""Smallest side of a tile, pixels; smaller images are enlarged by a whole factor."""
 
 GAP = 4
 """Space between tiles, pixels."""
@@ -92,7 +92,7 @@ def read_picture(path: Path) -> Bytes:
 
 
 def _tile(image: Image, caption: str) -> Bytes:
-    factor = max(1, -(-SMALLEST_TILE // max(image.shape[:2])))
+    factor = max(1, -(-MIN_TILE // max(image.shape[:2])))
     pixels = np.round(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
     pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
     return np.concatenate([_header(caption, pixels.shape[1]), pixels])

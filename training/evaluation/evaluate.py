@@ -8,11 +8,11 @@ from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.progress import Progress, silent
 
 from ..dataset import FaceDataset
+from .interfaces import Options
 from .metric import MASKINGS
 from .perceptual import load_perceptual
 from .report import EvaluationReport, write_report
-from .source import Options
-from .sources import SOURCES, source_kind
+from .source_table import SOURCES, source_kind
 
 
 def evaluate(

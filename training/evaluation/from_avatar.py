@@ -16,11 +16,11 @@ from imavatar_deploy.rendering.shading import available_shading
 from imavatar_deploy.tracks import check_edition
 
 from .from_frames import prediction_of
+from .interfaces import GroundTruth, Options, PredictionSource, SourceKind
 from .landmarks import BakedLandmarks, canonical_landmarks, project
 from .metric import Prediction
-from .source import GroundTruth, Options, PredictionSource, SourceKind
 
-BUNDLED = "sample"
+BUNDLED_AVATAR = "sample"
 """Name of the bundled avatar."""
 
 
@@ -68,7 +68,7 @@ class BakedSource(PredictionSource):
 
 
 def _matches(path: str) -> bool:
-    return path == BUNDLED or (Path(path) / MANIFEST).is_file()
+    return path == BUNDLED_AVATAR or (Path(path) / MANIFEST).is_file()
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def _landmarks(avatar: Avatar, truth: GroundTruth) -> list[Float32[Array, "70 2"
     track = truth.track
     return [
         project(
-            baked.posed(track.expression[index], track.pose[index]),
+            baked.pose_vertices(track.expression[index], track.pose[index]),
             track.cameras[index],
             truth.size,
         )

@@ -13,10 +13,10 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.errors import InputError
 
+from .interfaces import GroundTruth, Options, PredictionSource, SourceKind
 from .metric import Image, Prediction
-from .source import GroundTruth, Options, PredictionSource, SourceKind
 
-OPAQUE = 127
+ALPHA_THRESHOLD = 127
 """Alpha above which a pixel shows the head, as in the published masks."""
 
 
@@ -52,7 +52,7 @@ def prediction_of(
     values = image.astype(np.float32) / 255.0
     rgb = values[..., :3]
     alpha = values[..., 3:]
-    mask = image[..., 3] > OPAQUE
+    mask = image[..., 3] > ALPHA_THRESHOLD
     return Prediction(rgb * alpha + (1.0 - alpha), None if mask.all() else mask, normal, landmarks)
 
 

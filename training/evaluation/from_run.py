@@ -21,9 +21,9 @@ from imavatar_deploy.model.render import Rendering, render
 from imavatar_deploy.model.tracing import TRACERS
 from imavatar_deploy.tracks import check_edition
 
+from .interfaces import GroundTruth, Options, PredictionSource, SourceKind
 from .landmarks import canonical_landmarks, onto_surface, project
 from .metric import Prediction
-from .source import GroundTruth, Options, PredictionSource, SourceKind
 
 MARCH = "march"
 """Name of the tracer that works for every variant."""

@@ -17,10 +17,10 @@ from imavatar_deploy.optional import require
 
 from ..landmarks import landmarks
 
-STEPS = 8
+NEWTON_STEPS = 8
 """Newton steps onto the surface; a landmark starts millimetres from it."""
 
-LONGEST_STEP = 0.05
+MAX_STEP = 0.05
 """Largest step, model units (12 mm), for fields whose gradient is not of unit length."""
 
 
@@ -48,7 +48,7 @@ def project(points: Float32[Array, "N 3"], camera: Camera, size: int) -> Float32
 def onto_surface(model: ForwardAvatarModel, points: torch.Tensor, frame: Frame) -> torch.Tensor:
     """Move canonical points `[N, 3]` along the gradient of the signed distance onto the surface."""
     code = model.geometry_code(frame)
-    for _ in range(STEPS):
+    for _ in range(NEWTON_STEPS):
         with torch.enable_grad():
             x = points.detach().requires_grad_()
             sdf = model.geometry(x, code).sdf
@@ -56,9 +56,7 @@ def onto_surface(model: ForwardAvatarModel, points: torch.Tensor, frame: Frame) 
         step = (
             sdf.detach()[:, None] * slope / slope.square().sum(dim=1, keepdim=True).clamp_min(1e-12)
         )
-        points = x.detach() - step * (
-            LONGEST_STEP / step.norm(dim=1, keepdim=True).clamp_min(LONGEST_STEP)
-        )
+        points = x.detach() - step * (MAX_STEP / step.norm(dim=1, keepdim=True).clamp_min(MAX_STEP))
     return points
 
 
@@ -79,7 +77,7 @@ class BakedLandmarks:
         self._pose = avatar.pose_basis[:, :, vertices]
         self._weights = avatar.skin_weights[:, vertices]
 
-    def posed(
+    def pose_vertices(
         self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
     ) -> Float32[Array, "70 3"]:
         """The landmarks deformed by the forward map of `Avatar`, model units."""

@@ -10,9 +10,9 @@ from statistics import fmean, median
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.progress import Progress, silent
 
+from .interfaces import GroundTruth, PredictionSource, Truth
 from .metric import Case, Masking, Perceptual, Prediction
 from .metrics import METRICS
-from .source import GroundTruth, PredictionSource, Truth
 
 
 @dataclass(frozen=True)

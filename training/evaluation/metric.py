@@ -22,7 +22,7 @@ Perceptual = Callable[[Image, Image], float]
 FACE_KEYPOINTS = 68
 """Number of landmarks in the published hull, without the two irises that follow them."""
 
-ABSENT = {
+ABSENCE_REASONS = {
     "prediction_mask": "the predicted images have no alpha channel, which separates the head from "
     "the background",
     "truth_normal": "the dataset has no normals",
@@ -156,11 +156,13 @@ class Metric:
     measure: Callable[[Case, Masking], float]
     """Computes the value of a case; NaN where the case has nothing to measure."""
     needs: tuple[str, ...] = ()
-    """Fields of a `Case` that must not be None; keys of `ABSENT`."""
+    """Fields of a `Case` that must not be None; keys of `ABSENCE_REASONS`."""
 
     def absent(self, case: Case) -> str | None:
         """Why a case cannot be measured, or None if it can."""
-        return next((ABSENT[part] for part in self.needs if getattr(case, part) is None), None)
+        return next(
+            (ABSENCE_REASONS[part] for part in self.needs if getattr(case, part) is None), None
+        )
 
     def worst_of(self, values: list[float]) -> int:
         """Index of the worst value."""

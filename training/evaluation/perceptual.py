@@ -20,15 +20,15 @@ CONVOLUTIONS = ((11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
 """Kernel, stride and padding of AlexNet's convolutions. Pooling of size 3 and stride 2 follows each
 of the first two."""
 
-NAMES = (0, 3, 6, 8, 10)
+CONVOLUTION_INDICES = (0, 3, 6, 8, 10)
 """Indices of the convolutions in torchvision's `alexnet().features`."""
 
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 """ImageNet's mean and standard deviation for colours in -1..1, as in the published LPIPS."""
 
-SMALLEST = 31
-"""Least side of an image, pixels; the second pooling of a smaller one is empty."""
+MIN_SIDE = 31
+"""Smallest side of an image, pixels; the second pooling of a smaller one is empty."""
 
 
 class Lpips(nn.Module):
@@ -45,7 +45,7 @@ class Lpips(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        sizes = zip(NAMES, pairwise(CHANNELS), CONVOLUTIONS, strict=True)
+        sizes = zip(CONVOLUTION_INDICES, pairwise(CHANNELS), CONVOLUTIONS, strict=True)
         self.features = nn.ModuleDict(
             {str(name): nn.Conv2d(*channels, *shape) for name, channels, shape in sizes}
         )
@@ -77,7 +77,7 @@ def load_perceptual(path: Path) -> Perceptual:
 
     Returns:
         A function of two images that returns their distance. It raises an `InputError` for images
-        of less than `SMALLEST` pixels a side.
+        of less than `MIN_SIDE` pixels a side.
 
     Raises:
         InputError: the file cannot be read or lacks a weight.
@@ -102,9 +102,9 @@ def load_perceptual(path: Path) -> Perceptual:
         ) from error
 
     def distance(a: Image, b: Image) -> float:
-        if min(a.shape[:2]) < SMALLEST:
+        if min(a.shape[:2]) < MIN_SIDE:
             raise InputError(
-                f"LPIPS needs images of at least {SMALLEST} pixels a side, got {list(a.shape[:2])}"
+                f"LPIPS needs images of at least {MIN_SIDE} pixels a side, got {list(a.shape[:2])}"
             )
         first, second = (torch.from_numpy(image).float().permute(2, 0, 1)[None] for image in (a, b))
         return float(network(first, second))

@@ -19,11 +19,11 @@ from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.progress import Progress, silent
 
 from .contact_sheet import Bytes, read_picture, stack, strip, write_picture
+from .interfaces import GroundTruth, PredictionSource
 from .markdown import cell, table
 from .measure import Scores, measure
 from .metric import Case, Masking, Perceptual
 from .metrics import METRICS
-from .source import GroundTruth, PredictionSource
 
 MARKER = "report.json"
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 from imavatar_deploy.cli.command import Command, closing_lines, progress
-from imavatar_deploy.cli.options import TableOption, listed
+from imavatar_deploy.cli.options import TableOption, list_rows
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.optional import require_all
 
 from ..commands.table_help import preset_names, tracer_names, variant_names
 
 EXTRA = "train"
-NEEDED = (
+REQUIRED = (
     "torch",
     "lightning_fabric",
     "tensorboard",
@@ -42,7 +42,7 @@ class ExperimentCommand(Command):
         super().format_help_text(ctx, formatter)
         formatter.write_paragraph()
         with formatter.indentation():
-            formatter.write_text(f"Experiments: {listed(_experiments, EXTRA)}.")
+            formatter.write_text(f"Experiments: {list_rows(_experiments, EXTRA)}.")
 
 
 @click.command("experiment", cls=ExperimentCommand)
@@ -137,7 +137,7 @@ def experiment(
     continues.
     """
     start = time.perf_counter()
-    require_all(NEEDED, extra=EXTRA)
+    require_all(REQUIRED, extra=EXTRA)
     from ..config_file import read_config
     from ..presets import preset
     from ..synthetic import SUBJECTS

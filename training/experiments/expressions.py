@@ -16,11 +16,11 @@ from .results import facts, write_film, write_pages, write_png
 from .runs import Experiment, ExperimentRun, avatar_of
 from .sweep import SweepFrames, concatenate, natural_range, sweep_track
 
-SWEPT = (1, 2, 3, 10)
+SWEPT_EXPRESSIONS = (1, 2, 3, 10)
 """Numbers of the expressions, counted from 1 as in the paper."""
 FRAMES = 49
 FPS = 25
-SHOWN = 5
+SHOWN_FRAMES = 5
 """Number of frames of each sweep in the picture."""
 
 
@@ -39,7 +39,7 @@ def run(experiment: ExperimentRun) -> list[Path]:
     low, high = natural_range(head.edition)
     lines = [
         *facts(experiment.plan, experiment.plan.run),
-        f"- expressions {', '.join(map(str, SWEPT))} swept over [{low:g}, {high:g}], "
+        f"- expressions {', '.join(map(str, SWEPT_EXPRESSIONS))} swept over [{low:g}, {high:g}], "
         "all else neutral",
     ]
     if (low, high) != (-4.0, 4.0):
@@ -51,7 +51,7 @@ def run(experiment: ExperimentRun) -> list[Path]:
     lines += ["", *(f"- [{film.name}]({film.name})" for film in films), "", "![](expressions.png)"]
     document = {
         "range": [low, high],
-        "expressions": SWEPT,
+        "expressions": SWEPT_EXPRESSIONS,
         "edition": head.edition,
         "films": [f.name for f in films],
     }
@@ -75,13 +75,13 @@ def _sweeps(
     One track holds all sweeps, so that the surface is extracted once.
     """
     frames = experiment.plan.test_frames or FRAMES
-    tracks = [sweep_track(head, expression - 1, frames, camera) for expression in SWEPT]
+    tracks = [sweep_track(head, expression - 1, frames, camera) for expression in SWEPT_EXPRESSIONS]
     source = experiment.source(
         avatar_of(experiment, subject),
         SweepFrames(concatenate(tracks), experiment.plan.size, head),
         subject,
     )
-    for place, expression in enumerate(SWEPT):
+    for place, expression in enumerate(SWEPT_EXPRESSIONS):
         with experiment.plan.progress(f"expression {expression}", frames) as advance:
             images = []
             for index in range(frames):
@@ -92,7 +92,7 @@ def _sweeps(
 
 def _picture(images: list[Image], head: HeadModel) -> Bytes:
     places = sorted(
-        {round(place) for place in np.linspace(0, len(images) - 1, min(SHOWN, len(images)))}
+        {round(place) for place in np.linspace(0, len(images) - 1, min(SHOWN_FRAMES, len(images)))}
     )
     low, high = natural_range(head.edition)
     captions = [f"{low + (high - low) * place / max(1, len(images) - 1):+.2f}" for place in places]

@@ -29,7 +29,7 @@ from .runs import Experiment, ExperimentRun, avatar_of
 AMBIENT = 0.25
 """Grey of a surface seen edge-on; one that faces the camera is white."""
 
-SHOWN = 4
+SHOWN_FRAMES = 4
 """Number of frames of each subject in the picture, evenly spread over the test set."""
 
 COLUMNS = ("mask IoU", "normal cosine")
@@ -91,7 +91,9 @@ def run(experiment: ExperimentRun) -> list[Path]:
     for subject in experiment.plan.subjects:
         truth = experiment.dataset(subject, "test")
         source = experiment.source(avatar_of(experiment, subject), truth, subject)
-        shown = {round(place) for place in np.linspace(0, len(truth) - 1, min(SHOWN, len(truth)))}
+        shown = {
+            round(place) for place in np.linspace(0, len(truth) - 1, min(SHOWN_FRAMES, len(truth)))
+        }
         with Workers(1) as workers, experiment.plan.progress("drawing", len(truth)) as advance:
             renderer = TemplateRenderer(truth.head, truth.size, workers)
             for index in range(len(truth)):

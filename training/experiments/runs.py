@@ -22,9 +22,9 @@ from imavatar_deploy.progress import Progress, silent
 from ..dataset import FaceDataset
 from ..evaluation.contact_sheet import Bytes, read_picture
 from ..evaluation.from_run import ImplicitSource, chosen_device
+from ..evaluation.interfaces import GroundTruth
 from ..evaluation.metric import MASKINGS
 from ..evaluation.report import MARKER, STRIPS, write_report
-from ..evaluation.source import GroundTruth
 from ..presets import preset
 from ..run_training import train
 from ..settings import TrainSettings
@@ -202,7 +202,7 @@ class ExperimentRun:
             "size": plan.size,
             **_flat(asdict(settings)),
         }
-        if not _finished(note, about):
+        if not _is_finished(note, about):
             plan.say(f"training {name}")
             _write_json(note, {"about": about, "finished": False})
             dataset = self.dataset(subject, "train")
@@ -268,7 +268,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _finished(note: Path, about: Mapping[str, Any]) -> bool:
+def _is_finished(note: Path, about: Mapping[str, Any]) -> bool:
     """Whether the run that a note describes is finished.
 
     Raises:

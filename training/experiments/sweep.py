@@ -14,9 +14,9 @@ from imavatar_deploy.errors import InternalError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack
 
-from ..evaluation.source import Truth
+from ..evaluation.interfaces import Truth
 
-RANGE = (-4.0, 4.0)
+FLAME_RANGE = (-4.0, 4.0)
 """Range of a FLAME expression coefficient (supplementary, section 1.7)."""
 UNIT_RANGES = {"openhead": (0.0, 1.0)}
 """Ranges of head models whose coefficients are not standard deviations: 1 is a whole movement."""
@@ -24,7 +24,7 @@ UNIT_RANGES = {"openhead": (0.0, 1.0)}
 
 def natural_range(edition: str) -> tuple[float, float]:
     """Lowest and highest value of an expression coefficient of a head model's edition."""
-    return UNIT_RANGES.get(edition, RANGE)
+    return UNIT_RANGES.get(edition, FLAME_RANGE)
 
 
 def sweep_track(head: HeadModel, expression: int, frames: int, camera: Camera) -> FlameTrack:

@@ -91,7 +91,7 @@ TABLE3 = Experiment(
 POSE_NOISE = (0.025, 0.05, 0.1)
 """Standard deviations, radians."""
 
-DAMAGED = (0.1, 0.5, 1.0)
+DAMAGED_SHARES = (0.1, 0.5, 1.0)
 """Shares of the training frames whose mask is damaged."""
 
 
@@ -105,7 +105,7 @@ def run_table4(experiment: ExperimentRun) -> list[Path]:
     }
     corruptions |= {
         f"{share:.0%} of masks damaged": partial(with_damaged_masks, share=share, seed=seed)
-        for share in DAMAGED
+        for share in DAMAGED_SHARES
     }
     settings = experiment.plan.settings(variant="imavatar")
     rows: dict[str, list[Trial]] = {}

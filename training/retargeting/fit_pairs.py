@@ -27,8 +27,8 @@ BLOCKS = 20
 FOLDS = 5
 """Folds of the cross-validation consist of blocks of time, as neighbouring frames are alike."""
 
-FEWEST = 100
-"""Least number of frames for a matrix of 52 x 59."""
+MIN_FRAMES = 100
+"""Smallest number of frames for a matrix of 52 x 59."""
 
 REST_SHARE = 0.05
 """Share of the frames, those nearest to the median, whose mean is the resting face."""
@@ -36,7 +36,7 @@ REST_SHARE = 0.05
 TURN_UNIT = 0.2
 """Radians of jaw or eye that weigh as much as a unit of expression, where codes are the inputs."""
 
-STILL = 0.02
+REST_TOLERANCE = 0.02
 """Largest distance from rest of an input that counts as unmoved."""
 
 
@@ -116,7 +116,7 @@ class PairsFit:
         return [
             name
             for name, size in zip(self.expression_map.inputs, self.largest_inputs, strict=True)
-            if size < STILL
+            if size < REST_TOLERANCE
         ]
 
 
@@ -136,12 +136,12 @@ def fit_pairs(
             overlap in time.
     """
     source, target = _vocabularies(pairs)
-    aligned = [_aligned(*pair, offset) for pair in pairs]
+    aligned = [_align(*pair, offset) for pair in pairs]
     inputs, outputs = (np.concatenate(side) for side in zip(*aligned, strict=True))
-    if len(inputs) < FEWEST:
+    if len(inputs) < MIN_FRAMES:
         raise InputError(
-            f"only {len(inputs)} frames of the recordings overlap in time, and at least {FEWEST} "
-            "are required: record a longer take, or correct --offset"
+            f"only {len(inputs)} frames of the recordings overlap in time, and at least "
+            f"{MIN_FRAMES} are required: record a longer take, or correct --offset"
         )
     unit = np.ones(inputs.shape[1])
     if source != ARKIT:
@@ -181,7 +181,7 @@ def _vocabularies(pairs: Sequence[tuple[Recording, Recording]]) -> tuple[str, st
     return source, target
 
 
-def _aligned(
+def _align(
     first: Recording, second: Recording, offset: float
 ) -> tuple[Float64[Array, "T N"], Float64[Array, "T M"]]:
     """Values of both at the second's frames within the first, minus the resting face of each."""

@@ -24,31 +24,31 @@ from .registration import Registration, register
 
 # Fit of controls to displacements
 
-TYPICAL = np.array([1.0] * EXPRESSION_SIZE + [0.2] * (len(CONTROLS) - EXPRESSION_SIZE))
+TYPICAL_CONTROLS = np.array([1.0] * EXPRESSION_SIZE + [0.2] * (len(CONTROLS) - EXPRESSION_SIZE))
 """Typical size of each control: 1 for expressions (standard deviations in FLAME), 0.2 rad for
 components of jaw and eyes."""
 
-CORRELATED = 10.0
-"""Vertices per independent error: neighbours err alike."""
+VERTICES_PER_ERROR = 10.0
+"""Vertices per independent error: the errors of neighbouring vertices are correlated."""
 
-LEAST_DAMPING = 1e-9
-"""Least lambda, relative to the mean squared effect of a control: keeps a control without effect
+MIN_DAMPING = 1e-9
+"""Smallest lambda, relative to the mean squared effect of a control: keeps a control without effect
 at zero."""
 
-ROUNDS = 4
+GAUSS_NEWTON_STEPS = 4
 """Gauss-Newton iterations where a joint rotates, which is not linear."""
 
-CONVERGED = 1e-3
+STEP_TOLERANCE = 1e-3
 """Step, relative to typical controls, that ends the iterations."""
 
-BENT = 0.01
-"""Least rotation of jaw or eye, radians, for which iterations are made."""
+MIN_ROTATION = 0.01
+"""Smallest rotation of jaw or eye, radians, for which the fit iterates."""
 
-MOVED = 5e-4
-"""Least displacement in metres of a vertex that noise and residuals take into account."""
+MIN_DISPLACEMENT = 5e-4
+"""Smallest displacement, metres, of a vertex that noise and residuals take into account."""
 
-STEP = 1e-3
-"""Radians of a numerical derivative; vertices are accurate to 1e-8 m."""
+DERIVATIVE_STEP = 1e-3
+"""Step of a numerical derivative, radians; vertices are accurate to 1e-8 m."""
 
 
 class ShapeMatch:
@@ -64,25 +64,26 @@ class ShapeMatch:
         neutral = np.zeros(len(CONTROLS))
         self._rest = self._vertices(neutral)
         self._columns = self._derivative(neutral)  # [3 W, 59], a column per typical control
-        self._least = LEAST_DAMPING * float((self._columns**2).sum()) / len(CONTROLS)
+        self._least = MIN_DAMPING * float((self._columns**2).sum()) / len(CONTROLS)
 
     def noise(self, displacements: Float64[Array, "N W 3"]) -> float:
-        """Mean square residual, m^2, of the least regularised fit of the median probe, as lambda.
+        """Estimate lambda, in square metres, from the residuals of a fit with the least damping.
 
-        It is multiplied by the number of vertices that err alike.
+        Lambda is the median over the probes of the mean square residual, times
+        `VERTICES_PER_ERROR`.
         """
         controls = self.linear_fit(displacements, 0.0)
-        fitted = (controls / TYPICAL @ self._columns.T).reshape(displacements.shape)
+        fitted = (controls / TYPICAL_CONTROLS @ self._columns.T).reshape(displacements.shape)
         squares = [
             float((residual[moves] ** 2).mean())
             for residual, moves in zip(
                 displacements - fitted,
-                np.linalg.norm(displacements, axis=-1) > MOVED,
+                np.linalg.norm(displacements, axis=-1) > MIN_DISPLACEMENT,
                 strict=True,
             )
             if moves.any()
         ]
-        return CORRELATED * float(np.median(squares)) if squares else 0.0
+        return VERTICES_PER_ERROR * float(np.median(squares)) if squares else 0.0
 
     def linear_fit(
         self, displacements: Float64[Array, "N W 3"], strength: float
@@ -93,20 +94,23 @@ class ShapeMatch:
             strength: lambda in square metres.
         """
         flat = displacements.reshape(len(displacements), -1)
-        return self._solved(self._columns, flat, 0.0, strength)
+        return self._solve(self._columns, flat, 0.0, strength)
 
-    def refined(
+    def refine(
         self,
         controls: Float64[Array, "59"],
         displacements: Float64[Array, "W 3"],
         strength: float,
     ) -> Float64[Array, "59"]:
         """Improve the controls of one probe by Gauss-Newton steps, which take rotations exactly."""
-        for _ in range(ROUNDS if np.abs(controls[EXPRESSION_SIZE:]).max() > BENT else 0):
+        rotates = np.abs(controls[EXPRESSION_SIZE:]).max() > MIN_ROTATION
+        for _ in range(GAUSS_NEWTON_STEPS if rotates else 0):
             residual = (displacements - self.displacements(controls)).ravel()
-            step = self._solved(self._derivative(controls), residual, controls / TYPICAL, strength)
+            step = self._solve(
+                self._derivative(controls), residual, controls / TYPICAL_CONTROLS, strength
+            )
             controls = controls + step
-            if np.abs(step / TYPICAL).max() < CONVERGED:
+            if np.abs(step / TYPICAL_CONTROLS).max() < STEP_TOLERANCE:
                 break
         return controls
 
@@ -114,7 +118,7 @@ class ShapeMatch:
         """Displacements of the reliable vertices."""
         return np.asarray(self._vertices(controls) - self._rest)
 
-    def _solved(
+    def _solve(
         self,
         columns: Float64[Array, "D 59"],
         residual: Float64[Array, "*n D"],
@@ -128,7 +132,7 @@ class ShapeMatch:
         damping = max(strength, self._least)
         normal = columns.T @ columns + damping * np.eye(len(CONTROLS))
         right = residual @ columns - damping * np.asarray(start)
-        return np.asarray(np.linalg.solve(normal, right.T).T * TYPICAL)
+        return np.asarray(np.linalg.solve(normal, right.T).T * TYPICAL_CONTROLS)
 
     def _vertices(self, controls: Float64[Array, "59"]) -> Float64[Array, "W 3"]:
         still = np.zeros(POSE_SIZE, dtype=np.float32)
@@ -146,19 +150,22 @@ class ShapeMatch:
         by_expression = np.einsum(
             "vij,vje->vie", skinned, self._head.expression_basis[self._reliable]
         )
-        around = controls + STEP * np.eye(len(CONTROLS))[EXPRESSION_SIZE:]
+        around = controls + DERIVATIVE_STEP * np.eye(len(CONTROLS))[EXPRESSION_SIZE:]
         here = self._vertices(controls)
-        by_joint = np.stack([(self._vertices(row) - here) / STEP for row in around], axis=-1)
+        by_joint = np.stack(
+            [(self._vertices(row) - here) / DERIVATIVE_STEP for row in around], axis=-1
+        )
         return np.asarray(
-            np.concatenate([by_expression, by_joint], axis=-1).reshape(-1, len(CONTROLS)) * TYPICAL,
+            np.concatenate([by_expression, by_joint], axis=-1).reshape(-1, len(CONTROLS))
+            * TYPICAL_CONTROLS,
             dtype=float,
         )
 
 
 # Probes
 
-TURN = 0.2
-"""Radians by which a probe rotates jaw or eye: a common angle, at which the linear map is exact."""
+PROBE_ANGLE = 0.2
+"""Rotation of jaw or eye in a probe, radians: a common angle, at which the linear map is exact."""
 
 
 @dataclass(frozen=True)
@@ -191,17 +198,19 @@ def probes(head: HeadModel, *, codes: bool = False) -> Probes:
     names = INPUTS[vocabulary]
     sizes = np.ones(len(names))
     if codes:
-        sizes[EXPRESSION_SIZE:] = TURN
+        sizes[EXPRESSION_SIZE:] = PROBE_ANGLE
     rest = head.vertices(
         np.zeros(EXPRESSION_SIZE, dtype=np.float32), np.zeros(POSE_SIZE, dtype=np.float32)
     )
     displacements = np.stack(
-        [_posed(head, row, vocabulary) - rest for row in np.diag(sizes).astype(np.float32)]
+        [_pose_probe(head, row, vocabulary) - rest for row in np.diag(sizes).astype(np.float32)]
     )
     return Probes(vocabulary, names, sizes, displacements.astype(float))
 
 
-def _posed(head: HeadModel, inputs: Float32[Array, " N"], vocabulary: str) -> Float32[Array, "V 3"]:
+def _pose_probe(
+    head: HeadModel, inputs: Float32[Array, " N"], vocabulary: str
+) -> Float32[Array, "V 3"]:
     still = np.zeros(POSE_SIZE, dtype=np.float32)
     if vocabulary == ARKIT:
         return head.vertices(
@@ -212,8 +221,8 @@ def _posed(head: HeadModel, inputs: Float32[Array, " N"], vocabulary: str) -> Fl
 
 # Fit of a map
 
-LEAST_RELIABLE = 0.3
-"""Least share of reliable vertices of a target; below it is no head, or not the right way up."""
+MIN_RELIABLE_SHARE = 0.3
+"""Smallest share of reliable vertices of a target; with less it is no head, or upside down."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +271,7 @@ def fit_shapes(
     """
     probed = probes(source, codes=codes)
     registration = register(source, target)
-    if registration.reliable.mean() < LEAST_RELIABLE:
+    if registration.reliable.mean() < MIN_RELIABLE_SHARE:
         raise InputError(
             f"only {100 * registration.reliable.mean():.0f} % of the target's vertices were found "
             "on the source: both must be human heads in metres, +Y up, facing +Z, with FLAME's "
@@ -275,7 +284,7 @@ def fit_shapes(
     controls = match.linear_fit(goals, strength)
     with progress("bending joints", len(controls)) as advance:
         for index, row in enumerate(controls):
-            controls[index] = match.refined(row, goals[index], strength)
+            controls[index] = match.refine(row, goals[index], strength)
             advance(1)
     residuals = tuple(
         residual
@@ -293,7 +302,7 @@ def _residual(
     name: str, goal: Float64[Array, "W 3"], fitted: Float64[Array, "W 3"]
 ) -> ShapeResidual | None:
     distance = np.linalg.norm(goal, axis=1)
-    moves = distance > MOVED
+    moves = distance > MIN_DISPLACEMENT
     if not moves.any():
         return None
     error = np.linalg.norm(goal - fitted, axis=1)

@@ -27,22 +27,22 @@ from imavatar_deploy.rendering.posing import vertex_normals
 
 from ..warm_start.surface_distance import shares_at
 
-ROUNDS = 12
+ITERATIONS = 12
 """Iterations of the deformation, after which it has converged."""
 
-SHAPES = 100
+SHAPE_DIRECTIONS = 100
 """Directions of the shape basis in use; later ones are below a millimetre."""
 
 SHAPE_NOISE = 1e-3
 """Expected distance of the surfaces in metres; it costs as much as a shape coefficient of 1."""
 
-NEAR = 0.01
+RELIABLE_DISTANCE = 0.01
 """Largest distance of a reliable point, metres at the size of a human head."""
 
-ALIKE = 0.5
-"""Least cosine between the normals at a reliable point."""
+MIN_NORMAL_COSINE = 0.5
+"""Smallest cosine between the normals at a reliable point."""
 
-OPEN = 0.2
+JAW_OPENING = 0.2
 """Opening of the jaw in radians, as in IMavatar's canonical pose, for the same reason."""
 
 EYE_BONES = (3, 4)
@@ -87,11 +87,11 @@ def register(source: HeadModel, target: HeadModel) -> Registration:
 
 def _by_surface(source: HeadModel, target: HeadModel) -> Registration:
     scale, rotation, shift = _similarity(_joints(target), _joints(source))
-    basis = target.shape_basis[:, :, :SHAPES].astype(float)
-    surface = _opened(source)
-    start = _opened(target)
+    basis = target.shape_basis[:, :, :SHAPE_DIRECTIONS].astype(float)
+    surface = _open_jaw(source)
+    start = _open_jaw(target)
     deformed = start
-    for _ in range(ROUNDS):
+    for _ in range(ITERATIONS):
         placed = scale * deformed @ rotation.T + shift
         _, point, reliable = _nearest(source, surface, target, placed)
         scale, rotation, shift = _similarity(deformed[reliable], point[reliable])
@@ -109,10 +109,10 @@ def _by_surface(source: HeadModel, target: HeadModel) -> Registration:
     )
 
 
-def _opened(head: HeadModel) -> Float64[Array, "V 3"]:
+def _open_jaw(head: HeadModel) -> Float64[Array, "V 3"]:
     """Vertices of the head with its mouth open."""
     pose = np.zeros(POSE_SIZE, dtype=np.float32)
-    pose[JAW.start] = OPEN
+    pose[JAW.start] = JAW_OPENING
     return head.vertices(np.zeros(EXPRESSION_SIZE, dtype=np.float32), pose).astype(float)
 
 
@@ -192,7 +192,7 @@ def _nearest(
         facing = np.einsum("vc,vc->v", normals[own], _unit(_area_normals(surface, faces))[face])
         corners[own] = faces[face]
         point[own] = nearest
-        reliable[own] = (squared < NEAR**2) & (facing > ALIKE)
+        reliable[own] = (squared < RELIABLE_DISTANCE**2) & (facing > MIN_NORMAL_COSINE)
     return corners, point, reliable
 
 

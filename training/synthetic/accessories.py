@@ -36,9 +36,9 @@ WIDTH = 0.052
 """Distance of the hair from the temples."""
 LENGTH = 0.035
 """Distance of the hair from the back of the head."""
-END = -0.40
+TIP_HEIGHT = -0.40
 """Height of the tips."""
-WIDEST = 0.10
+WIDEST_HEIGHT = 0.10
 """Height of the widest place; below it the hair falls straight."""
 CURTAIN = ((-0.40, -0.15, 0.10, 0.26), (0.10, 0.085, 0.11, 0.30))
 """Heights, and how far forward the hair reaches at each."""
@@ -56,9 +56,11 @@ def make_bob(head: HeadAnchors, appearance: Appearance) -> SolidMesh:
     top = head.place(0, 0.46, 0)[1]
     back = head.place(0, 0.15, -0.37)[2]
     front = head.place(0, 0.2, 0.38)[2]
-    middle = at((left + right) / 2.0, WIDEST, (back + front) / 2.0)
-    half = at((left - right) / 2.0 + WIDTH, top + 0.010 - WIDEST, (front - back) / 2.0 + LENGTH)
-    low = at(-0.6, END - 0.05, -0.6)
+    middle = at((left + right) / 2.0, WIDEST_HEIGHT, (back + front) / 2.0)
+    half = at(
+        (left - right) / 2.0 + WIDTH, top + 0.010 - WIDEST_HEIGHT, (front - back) / 2.0 + LENGTH
+    )
+    low = at(-0.6, TIP_HEIGHT - 0.05, -0.6)
     high = at(0.6, 0.6, 0.5)
     vertices, faces = zero_level_set(_field(grid(low, high, BOB_STEP), middle, half), low, BOB_STEP)
     around = np.arctan2(vertices[:, 0], middle[2] - vertices[:, 2])
@@ -94,17 +96,18 @@ def _field(
     above = np.maximum(y - middle[1], 0.0) / half[1]
     swell = 1.0 - 0.10 * np.clip((y + 0.25) / 0.3, -1.0, 0.0) ** 2
     dome = (np.sqrt((across / swell) ** 2 + above**2 + (ahead / swell) ** 2) - 1.0) * half[0]
-    tips = np.asarray(END + 0.03 * np.clip(z / 0.3, -1.0, 1.0) - y, dtype=np.float32)
+    tips = np.asarray(TIP_HEIGHT + 0.03 * np.clip(z / 0.3, -1.0, 1.0) - y, dtype=np.float32)
     face = z - np.interp(y, *CURTAIN).astype(np.float32)
     mouth = 0.1 - 0.1 * np.sqrt(
         (x / 0.14) ** 2 + ((y + 0.22) / 0.13) ** 2 + ((z - 0.10) / 0.20) ** 2
     )
     return np.asarray(
-        np.maximum(_rounded(_rounded(dome, tips, EDGE), face, EDGE), mouth), dtype=np.float32
+        np.maximum(_intersect_rounded(_intersect_rounded(dome, tips, EDGE), face, EDGE), mouth),
+        dtype=np.float32,
     )
 
 
-def _rounded(
+def _intersect_rounded(
     a: Float[Array, "X Y Z"], b: Float[Array, "X Y Z"], radius: float
 ) -> Float32[Array, "X Y Z"]:
     """Field of the intersection of two solids, with a rounded edge."""
@@ -153,7 +156,7 @@ RADIUS = 0.0085
 """Radius of the tubes."""
 HALF_WIDTH = 0.088
 HALF_HEIGHT = 0.066
-AHEAD = 0.050
+RIM_DISTANCE = 0.050
 """Distance of the rims from the eyelids."""
 
 
@@ -161,7 +164,7 @@ def make_glasses(head: HeadAnchors, appearance: Appearance) -> SolidMesh:
     """Make two rims, a bridge over the nose, and two temples that end behind the ears."""
     eyes = [head.place(side * 0.1157, 0.0423, 0.353) for side in (1, -1)]
     ears = [head.place(side * 0.285, 0.045, 0.0) for side in (1, -1)]
-    depth = max(eye[2] for eye in eyes) + AHEAD
+    depth = max(eye[2] for eye in eyes) + RIM_DISTANCE
     rims = [_rim(at(eye[0], eye[1] - 0.008, depth)) for eye in eyes]
     inner = [rim[np.argmin(np.abs(rim[:, 0]) - 0.3 * rim[:, 1])] for rim in rims]
     outer = [rim[np.argmax(np.abs(rim[:, 0]) + 0.3 * rim[:, 1])] for rim in rims]
@@ -250,15 +253,15 @@ def with_accessory(subject: HeadSurface, accessory: SolidMesh) -> HeadSurface:
         rest=np.concatenate([subject.rest, accessory.vertices]),
         faces=np.concatenate([subject.faces, accessory.faces + size]),
         parts=np.concatenate([subject.parts, accessory.parts + subject.parts.max() + 1]),
-        expression=_extended(subject.expression, count),
-        pose=_extended(subject.pose, count),
+        expression=_extend(subject.expression, count),
+        pose=_extend(subject.pose, count),
         weights=np.concatenate([subject.weights, weights]),
         colour=np.concatenate([subject.colour, accessory.colour]),
-        flush=_extended(subject.flush, count),
+        flush=_extend(subject.flush, count),
         importance=np.concatenate([subject.importance, np.ones(count, dtype=np.float32)]),
     )
 
 
-def _extended(values: Float32[Array, "V ..."], count: int) -> Float32[Array, "W ..."]:
+def _extend(values: Float32[Array, "V ..."], count: int) -> Float32[Array, "W ..."]:
     """Append `count` rows of zeros."""
     return np.concatenate([values, np.zeros((count, *values.shape[1:]), dtype=np.float32)])

@@ -44,7 +44,7 @@ The order is forehead, temple, sideburn (70-81), ear (93), nape.
 DEFAULT_HAIRCUT = Haircut()
 
 
-def mirrored(anchors: Float32[Array, "V 3"]) -> Float32[Array, "V 3"]:
+def mirror(anchors: Float32[Array, "V 3"]) -> Float32[Array, "V 3"]:
     """Reflect points to +x; the template is symmetric."""
     return np.stack([np.abs(anchors[:, 0]), anchors[:, 1], anchors[:, 2]], axis=1)
 
@@ -80,7 +80,7 @@ def hair_mask(
 
 def ear_mask(anchors: Float32[Array, "V 3"]) -> Float32[Array, " V"]:
     """Mask of the ears, 1 where they stand off the side of the head."""
-    x, y, z = mirrored(anchors).T
+    x, y, z = mirror(anchors).T
     side = 0.272 + 0.03 * np.clip((y + 0.05) / 0.15, -1, 1)
     inside = (np.abs(y + 0.03) < 0.13) & (z > -0.1) & (z < 0.12)
     return np.where(inside, smoothstep(0.0, 0.012, (x - side).astype(np.float32)), 0.0).astype(

@@ -11,7 +11,7 @@ from imavatar_deploy.arrays import Array, Bool, Float32, UInt8
 
 from ..warm_start.head_surface import HeadSurface
 from .appearance import Appearance
-from .hair_and_clothes import above_collar, ear_mask, hair_mask, mirrored, part_of
+from .hair_and_clothes import above_collar, ear_mask, hair_mask, mirror, part_of
 from .mouth import inside_mouth
 from .skin_and_hair_colours import brow_mask, lip_mask
 
@@ -66,7 +66,7 @@ def vertex_labels(
 
 def skin_labels(anchors: Float32[Array, "V 3"], appearance: Appearance) -> UInt8[Array, " V"]:
     """Label the vertices of the skin, its hair and clothes included."""
-    folded = mirrored(anchors)
+    folded = mirror(anchors)
     x, y, z = folded.T
     left = anchors[:, 0] > 0
     labels = np.full(len(anchors), LABELS["skin"], dtype=np.uint8)

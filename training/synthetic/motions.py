@@ -46,18 +46,18 @@ VISEMES: tuple[FaceWeights, ...] = (
 )
 """The face of each sound; the first is silence."""
 
-MILD = {"mouthSmile": 0.35, "browInnerUp": 0.35, "browOuterUp": 0.30, "browDown": 0.25,
+MILD_EXPRESSIONS = {"mouthSmile": 0.35, "browInnerUp": 0.35, "browOuterUp": 0.30, "browDown": 0.25,
         "eyeSquint": 0.2, "eyeWide": 0.25, "cheekSquint": 0.2, "mouthFrown": 0.2,
         "noseSneer": 0.12}  # fmt: skip
 """Largest weights of the expressions of the set `train`."""
 
-LIVELY = {"mouthSmile": 0.75, "browInnerUp": 0.7, "browOuterUp": 0.6, "browDown": 0.55,
+LIVELY_EXPRESSIONS = {"mouthSmile": 0.75, "browInnerUp": 0.7, "browOuterUp": 0.6, "browDown": 0.55,
           "eyeSquint": 0.4, "eyeWide": 0.5, "cheekSquint": 0.5, "mouthFrown": 0.5,
           "noseSneer": 0.35, "mouthPucker": 0.4, "cheekPuff": 0.4, "mouthLeft": 0.3,
           "mouthRight": 0.3, "jawLeft": 0.3, "jawRight": 0.3}  # fmt: skip
 """Largest weights of the expressions that `train+` adds."""
 
-STRONG: tuple[FaceWeights, ...] = (
+STRONG_EXPRESSIONS: tuple[FaceWeights, ...] = (
     {"jaw": 0.06, "mouthSmile": 1.0, "cheekSquint": 0.7, "mouthUpperUp": 0.45,
      "mouthLowerDown": 0.35, "mouthDimple": 0.4, "eyeSquint": 0.3},
     {"jaw": 0.40, "mouthLowerDown": 0.35, "mouthUpperUp": 0.35, "mouthStretch": 0.15},
@@ -85,12 +85,12 @@ SECONDS = 6.0
 
 SOUNDS_PER_SECOND = 7.0
 
-BLINK_EVERY = 1.7  # seconds
+BLINK_PERIOD = 1.7  # seconds
 
 BLINK = ((-0.12, 0.0), (0.0, 1.0), (0.04, 1.0), (0.20, 0.0))
 """Seconds from the moment of a blink, and the weight of eyeBlink at each."""
 
-HELD = 0.5
+HOLD_SHARE = 0.5
 """Share of its time for which a strong expression is constant; the rest blends into the next."""
 
 
@@ -141,7 +141,7 @@ def train(frames: int, rng: np.random.Generator, names: Sequence[str]) -> Script
     motion = ScriptedMotion.blank(_times(SECONDS, frames), names)
     _turn_head(motion, rng, yaw=0.57, pitch=0.17)
     _talk(motion, rng, 1.0)
-    _vary_expressions(motion, rng, MILD)
+    _vary_expressions(motion, rng, MILD_EXPRESSIONS)
     _blink(motion, rng)
     _glance(motion, rng)
     return motion
@@ -157,7 +157,7 @@ def train_plus(frames: int, rng: np.random.Generator, names: Sequence[str]) -> S
     more = ScriptedMotion.blank(seconds, names)
     _turn_head(more, rng, yaw=0.40, pitch=0.12)
     _talk(more, rng, 1.5)
-    _vary_expressions(more, rng, LIVELY)
+    _vary_expressions(more, rng, LIVELY_EXPRESSIONS)
     _blink(more, rng)
     _glance(more, rng)
     return ScriptedMotion(
@@ -171,16 +171,17 @@ def test(frames: int, rng: np.random.Generator, names: Sequence[str]) -> Scripte
     """Strong expressions one after the other, each held for a moment; the head turns a little."""
     motion = ScriptedMotion.blank(_times(SECONDS, frames), names)
     _turn_head(motion, rng, yaw=0.35, pitch=0.10)
-    strengths = rng.uniform(0.9, 1.0, len(STRONG))
-    slot = SECONDS / len(STRONG)
+    strengths = rng.uniform(0.9, 1.0, len(STRONG_EXPRESSIONS))
+    slot = SECONDS / len(STRONG_EXPRESSIONS)
     knots = [
         slot * (index + share)
-        for index in range(len(STRONG))
-        for share in (0.5 - HELD / 2, 0.5 + HELD / 2)
+        for index in range(len(STRONG_EXPRESSIONS))
+        for share in (0.5 - HOLD_SHARE / 2, 0.5 + HOLD_SHARE / 2)
     ]
-    for name in sorted({name for face in STRONG for name in face}):
+    for name in sorted({name for face in STRONG_EXPRESSIONS for name in face}):
         values = [
-            strength * face.get(name, 0.0) for strength, face in zip(strengths, STRONG, strict=True)
+            strength * face.get(name, 0.0)
+            for strength, face in zip(strengths, STRONG_EXPRESSIONS, strict=True)
         ]
         motion.add(name, _curve(knots, np.repeat(values, 2), motion.seconds))
     _glance(motion, rng)
@@ -230,7 +231,7 @@ def _vary_expressions(
 def _blink(motion: ScriptedMotion, rng: np.random.Generator) -> None:
     """Add blinks at nearly regular intervals."""
     end = motion.seconds[-1]
-    for start in np.arange(rng.uniform(0.2, 0.9), end + BLINK_EVERY, BLINK_EVERY):
+    for start in np.arange(rng.uniform(0.2, 0.9), end + BLINK_PERIOD, BLINK_PERIOD):
         moment = start + rng.uniform(-0.3, 0.3)
         times, values = zip(*BLINK, strict=True)
         motion.add("eyeBlink", _curve(moment + np.array(times), values, motion.seconds))
@@ -289,10 +290,10 @@ class MotionSet:
         motion = self.script(frames, np.random.default_rng([seed, self.stream]), names)
         expression = np.clip(np.column_stack([motion.expression[name] for name in names]), 0.0, 1.0)
         step = motion.seconds[1] - motion.seconds[0] if frames > 1 else SECONDS
-        return _rounded(expression), _rounded(motion.pose), round(1.0 / float(step), 3)
+        return _round(expression), _round(motion.pose), round(1.0 / float(step), 3)
 
 
-def _rounded(codes: Float64[Array, "T N"]) -> Float32[Array, "T N"]:
+def _round(codes: Float64[Array, "T N"]) -> Float32[Array, "T N"]:
     return np.round(codes, DECIMALS).astype(np.float32)
 
 

@@ -9,22 +9,22 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32
 
 from ..warm_start.head_surface import HeadSurface
-from .hair_and_clothes import mirrored, part_of
+from .hair_and_clothes import mirror, part_of
 from .noise import smoothstep
 from .skin_and_hair_colours import MOUTH, mouth_mask
 
-DARKEST = 0.40
+BACK_FACTOR = 0.40
 """Factor on the colours at the back of the mouth."""
-FRONT = 0.355
+FRONT_TEETH_DISTANCE = 0.355
 """Distance of the front teeth from the axis of the head, on OpenHead's template."""
-DEPTH = 0.20
+DARK_DEPTH = 0.20
 """Distance behind the front teeth from which the colours are darkest."""
 PARTS = ("upper teeth", "lower teeth", "tongue")
 
 
 def inside_mouth(anchors: Float32[Array, "V 3"]) -> Float32[Array, " V"]:
     """Mask of the skin within the mouth, 1 inside, down to the end of the throat."""
-    x, y, z = mirrored(anchors).T
+    x, y, z = mirror(anchors).T
     throat = (x < 0.12) & (y > -0.31) & (y < -0.10) & (z > -0.15) & (z < 0.25)
     return np.asarray(np.maximum(mouth_mask(anchors), throat), dtype=np.float32)
 
@@ -32,9 +32,11 @@ def inside_mouth(anchors: Float32[Array, "V 3"]) -> Float32[Array, " V"]:
 def with_shaded_mouth(subject: HeadSurface, anchors: Float32[Array, "V 3"]) -> HeadSurface:
     """Darken teeth, tongue and the insides of the cheeks by their depth in the mouth."""
     reach = smoothstep(
-        FRONT - DEPTH, FRONT, np.hypot(anchors[:, 2], 0.6 * anchors[:, 0]).astype(np.float32)
+        FRONT_TEETH_DISTANCE - DARK_DEPTH,
+        FRONT_TEETH_DISTANCE,
+        np.hypot(anchors[:, 2], 0.6 * anchors[:, 0]).astype(np.float32),
     )
-    shade = (DARKEST + (1.0 - DARKEST) * reach)[:, None]
+    shade = (BACK_FACTOR + (1.0 - BACK_FACTOR) * reach)[:, None]
     colour = subject.colour.copy()
     for part in np.unique(subject.parts):
         own = subject.parts == part

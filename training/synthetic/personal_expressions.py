@@ -10,7 +10,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32
 
 from ..warm_start.head_surface import HeadSurface
-from .hair_and_clothes import EYE_CENTRE, mirrored
+from .hair_and_clothes import EYE_CENTRE, mirror
 from .noise import smoothstep, value_noise
 
 UNEVENNESS = 0.016
@@ -19,11 +19,11 @@ CELL = 0.34
 """Size of the bumps, model units: wider than a nose, narrower than a face."""
 STRENGTHS = (0.75, 1.3)
 """Range of the factors on the strength of an expression."""
-SIDES = 0.10
+SIDE_DIFFERENCE = 0.10
 """Largest difference of a side of the face from the strength of the expression."""
-TURN = 0.14
+MAX_ROTATION = 0.14
 """Largest rotation of an expression's displacements about the viewing axis, radians."""
-EXACT = ("eyeBlink", "eyeLook", "mouthClose", "jaw")
+EXACT_PREFIXES = ("eyeBlink", "eyeLook", "mouthClose", "jaw")
 """Prefixes of expressions without variation: surfaces must meet, lids on eyes and lips on lips."""
 
 
@@ -35,7 +35,7 @@ def with_asymmetry(subject: HeadSurface, anchors: Float32[Array, "V 3"], seed: i
     field = np.stack(
         [value_noise(anchors / CELL + 10.0 * axis, seed=seed + axis) for axis in range(3)], axis=1
     )
-    from_eye = np.linalg.norm(mirrored(anchors) - EYE_CENTRE, axis=1)
+    from_eye = np.linalg.norm(mirror(anchors) - EYE_CENTRE, axis=1)
     free = (
         smoothstep(0.08, 0.20, from_eye)[:, None] * smoothstep(-0.60, -0.45, anchors[:, 1])[:, None]
     )
@@ -53,11 +53,12 @@ def with_personal_expressions(
     rng = np.random.default_rng(seed)
     expression = subject.expression.copy()
     variations = {
-        name: (rng.uniform(*STRENGTHS), rng.uniform(-TURN, TURN)) for name in _stems(subject)
+        name: (rng.uniform(*STRENGTHS), rng.uniform(-MAX_ROTATION, MAX_ROTATION))
+        for name in _stems(subject)
     }
-    uneven_sides = rng.uniform(-SIDES, SIDES)
+    uneven_sides = rng.uniform(-SIDE_DIFFERENCE, SIDE_DIFFERENCE)
     for column, name in enumerate(subject.head.expression_names):
-        if name.startswith(EXACT):
+        if name.startswith(EXACT_PREFIXES):
             continue
         strength, turn = variations[_stem(name)]
         side = uneven_sides * {"L": 1.0, "R": -1.0, "": 0.0}[_side(name)]

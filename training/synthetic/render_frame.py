@@ -69,7 +69,7 @@ class FrameRenderer:
     def draw(self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]) -> RenderedFrame:
         """Render the subject with an expression and a pose."""
         surface = self.subject.surface
-        vertices = surface.posed(expression, pose)
+        vertices = surface.pose_vertices(expression, pose)
         normals = vertex_normals(vertices, surface.faces)
         fragments = self._rasteriser.draw(vertices, self._matrix)
         centre = np.s_[FINENESS // 2 :: FINENESS, FINENESS // 2 :: FINENESS]
@@ -77,13 +77,13 @@ class FrameRenderer:
         corners = self._faces[fragments.triangle[centre][mask]]
         barycentrics = fragments.barycentrics[centre][mask]
         nearest = np.take_along_axis(corners, barycentrics.argmax(axis=1)[:, None], axis=1)[:, 0]
-        depth = _interpolated(self._depth(vertices), corners, barycentrics)[:, 0]
+        depth = _interpolate(self._depth(vertices), corners, barycentrics)[:, 0]
         return RenderedFrame(
             rgb=self._rgb(fragments, mask, normals, float(expression[self._smile].mean())),
             mask=mask,
-            label=_scattered(self.subject.labels[nearest], mask),
-            normal=_scattered(_unit(_interpolated(normals, corners, barycentrics)), mask),
-            depth=_scattered(depth, mask),
+            label=_scatter(self.subject.labels[nearest], mask),
+            normal=_scatter(_unit(_interpolate(normals, corners, barycentrics)), mask),
+            depth=_scatter(depth, mask),
         )
 
     def _depth(self, vertices: Float32[Array, "V 3"]) -> Float32[Array, "V 1"]:
@@ -101,14 +101,14 @@ class FrameRenderer:
         in_mask = np.repeat(np.repeat(mask, FINENESS, axis=0), FINENESS, axis=1)
         hit = (fragments.triangle >= 0) & in_mask
         colour = surface.colour + np.float32(smile) * surface.flush
-        values = _interpolated(
+        values = _interpolate(
             np.concatenate([colour, normals], axis=1),
             self._faces[fragments.triangle[hit]],
             fragments.barycentrics[hit],
         )
         unlit = torch.from_numpy(values[:, :3].copy())
         normal = torch.from_numpy(_unit(values[:, 3:]))
-        fine = _scattered(apply_light(unlit, normal).numpy(), hit)
+        fine = _scatter(apply_light(unlit, normal).numpy(), hit)
         blocks = (self.size, FINENESS, self.size, FINENESS)
         count = hit.reshape(blocks).sum(axis=(1, 3))
         total = fine.reshape(*blocks, 3).sum(axis=(1, 3))
@@ -116,7 +116,7 @@ class FrameRenderer:
         return np.where(mask[..., None], mean, np.float32(1.0))
 
 
-def _interpolated(
+def _interpolate(
     values: Float32[Array, "V C"],
     corners: Int32[Array, "N 3"],
     barycentrics: Float32[Array, "N 3"],
@@ -134,9 +134,7 @@ def _unit(vectors: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
     )
 
 
-def _scattered(
-    values: Shaped[Array, "N ..."], mask: Bool[Array, "H W"]
-) -> Shaped[Array, "H W ..."]:
+def _scatter(values: Shaped[Array, "N ..."], mask: Bool[Array, "H W"]) -> Shaped[Array, "H W ..."]:
     """Image with the values in the mask, row by row, and zeros elsewhere."""
     image = np.zeros((*mask.shape, *values.shape[1:]), dtype=values.dtype)
     image[mask] = values

@@ -21,7 +21,7 @@ from .hair_and_clothes import (
     ear_mask,
     hair_mask,
     hair_strands,
-    mirrored,
+    mirror,
     part_of,
 )
 from .noise import fractal_noise, smoothstep, value_noise
@@ -104,14 +104,14 @@ def spot(
 
 def cheek_mask(anchors: Float32[Array, "V 3"]) -> Float32[Array, " V"]:
     """Mask of the middle of the cheeks."""
-    return spot(mirrored(anchors), (0.175, -0.085, 0.33), 0.085)
+    return spot(mirror(anchors), (0.175, -0.085, 0.33), 0.085)
 
 
 def paint_skin(
     anchors: Float32[Array, "V 3"], appearance: Appearance = DEFAULT_APPEARANCE
 ) -> Float32[Array, "V 3"]:
     """Colours of the skin with lips, brows and lashes, then mouth, hair and shirt over it."""
-    folded = mirrored(anchors)
+    folded = mirror(anchors)
     palette = appearance.palette
     red = (
         0.32 * cheek_mask(anchors)
@@ -156,7 +156,7 @@ def lip_mask(folded: Float32[Array, "V 3"]) -> Float32[Array, " V"]:
 
 def beard_mask(anchors: Float32[Array, "V 3"]) -> Float32[Array, " V"]:
     """Mask of the beard: jaw, chin and upper lip, up to the sideburns."""
-    x, y, z = mirrored(anchors).T
+    x, y, z = mirror(anchors).T
     upper_edge = np.interp(
         x, (0.0, 0.03, 0.11, 0.16, 0.26, 0.32), (-0.150, -0.142, -0.165, -0.25, -0.12, 0.0)
     )
@@ -194,7 +194,7 @@ def lash_mask(folded: Float32[Array, "V 3"]) -> Float32[Array, " V"]:
 
 def mouth_mask(anchors: Float32[Array, "V 3"]) -> Float32[Array, " V"]:
     """Mask of the inside of the mouth, behind the lips."""
-    x, y, z = mirrored(anchors).T
+    x, y, z = mirror(anchors).T
     wall = (
         np.interp(y, MOUTH_WALL[:, 0], MOUTH_WALL[:, 1]) - 1.6 * np.maximum(x - 0.02, 0.0) ** 1.35
     )
@@ -208,7 +208,7 @@ def paint_eye(
     anchors: Float32[Array, "V 3"], appearance: Appearance = DEFAULT_APPEARANCE
 ) -> Float32[Array, "V 3"]:
     """Colours of an eyeball: sclera, iris with limbal ring and fibres, pupil and catch light."""
-    outward = mirrored(anchors) - EYE_CENTRE
+    outward = mirror(anchors) - EYE_CENTRE
     palette = appearance.palette
     direction = outward / np.linalg.norm(outward, axis=1, keepdims=True)
     angle = np.degrees(np.arccos(np.clip(direction[:, 2], -1.0, 1.0))).astype(np.float32)
@@ -264,7 +264,7 @@ PAINTERS = {
 
 def importance(anchors: Float32[Array, "V 3"]) -> Float32[Array, " V"]:
     """Sampling density relative to the back of the head: eyes, then mouth, then face and ears."""
-    folded = mirrored(anchors)
+    folded = mirror(anchors)
     face = smoothstep(0.05, 0.25, anchors[:, 2]) * smoothstep(-0.5, -0.38, anchors[:, 1])
     return np.asarray(
         1.0

@@ -32,20 +32,20 @@ from .render_frame import FrameRenderer, RenderedFrame, with_keypoints
 
 SUBJECT_FILE = "subject.npz"
 
-HALF_PRECISION = ("expression", "pose")
+HALF_PRECISION_ARRAYS = ("expression", "pose")
 """Arrays in half precision, to which `in_half_precision` rounds them before frames are drawn."""
 
-EXACT = ("rest", "faces", "parts", "weights", "colour", "flush")
+LOSSLESS_ARRAYS = ("rest", "faces", "parts", "weights", "colour", "flush")
 """Arrays that are stored without loss."""
 
 
 def write_ground_truth(subject: SyntheticSubject, shape: Float32[Array, " S"], path: Path) -> None:
     """Write the surface, the labels and the shape coefficients of a subject."""
     surface = subject.surface
-    arrays: dict[str, Any] = {name: getattr(surface, name) for name in EXACT}
+    arrays: dict[str, Any] = {name: getattr(surface, name) for name in LOSSLESS_ARRAYS}
     arrays["faces"] = surface.faces.astype(np.int32)
     arrays["parts"] = surface.parts.astype(np.uint8)
-    arrays |= {name: getattr(surface, name).astype(np.float16) for name in HALF_PRECISION}
+    arrays |= {name: getattr(surface, name).astype(np.float16) for name in HALF_PRECISION_ARRAYS}
     np.savez_compressed(path, labels=subject.labels, shape=shape, **arrays)
 
 
@@ -61,7 +61,7 @@ def load_subject(folder: Path) -> SyntheticSubject:
             f"{folder} has no {SUBJECT_FILE}: expected a set that `imavatar-data synth` wrote"
         )
     try:
-        names = (*EXACT, *HALF_PRECISION, "labels", "shape")
+        names = (*LOSSLESS_ARRAYS, *HALF_PRECISION_ARRAYS, "labels", "shape")
         stored = read_npz(path, names)
         arrays = {name: stored[name] for name in names}
     except (OSError, ValueError, KeyError) as error:
@@ -70,7 +70,7 @@ def load_subject(folder: Path) -> SyntheticSubject:
         ) from error
     labels = arrays.pop("labels")
     shape = arrays.pop("shape")
-    arrays |= {name: arrays[name].astype(np.float32) for name in HALF_PRECISION}
+    arrays |= {name: arrays[name].astype(np.float32) for name in HALF_PRECISION_ARRAYS}
     arrays |= {name: arrays[name].astype(np.int64) for name in ("faces", "parts")}
     importance = np.ones(len(labels), dtype=np.float32)
     return SyntheticSubject(
@@ -106,8 +106,8 @@ SHAPE_SIZE = 100
 DEPTH_SCALE = 8192.0
 """Steps of the stored depth in one model unit; one is 0.03 mm."""
 
-SMALLEST = 16
-LARGEST = 2048
+MIN_SIDE = 16
+MAX_SIDE = 2048
 
 
 def synthesise(
@@ -174,8 +174,8 @@ def synthesise(
 def _check(frames: int, size: int, seed: int) -> None:
     if frames < 1:
         raise UsageError(f"frames must be at least 1, got {frames}")
-    if not SMALLEST <= size <= LARGEST:
-        raise UsageError(f"size must be between {SMALLEST} and {LARGEST} pixels, got {size}")
+    if not MIN_SIDE <= size <= MAX_SIDE:
+        raise UsageError(f"size must be between {MIN_SIDE} and {MAX_SIDE} pixels, got {size}")
     if seed < 0:
         raise UsageError(f"seed must not be negative, got {seed}")
 

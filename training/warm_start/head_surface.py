@@ -101,14 +101,16 @@ class HeadSurface:
     @cached_property
     def canonical(self) -> Float32[Array, "V 3"]:
         """Vertices in canonical space, where the networks are evaluated: the jaw slightly open."""
-        return read_only(self.posed(np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose()))
+        return read_only(
+            self.pose_vertices(np.zeros(EXPRESSION_SIZE, dtype=np.float32), canonical_pose())
+        )
 
     @cached_property
     def normals(self) -> Float32[Array, "V 3"]:
         """Unit normals of the canonical surface."""
         return read_only(vertex_normals(self.canonical, self.faces))
 
-    def posed(
+    def pose_vertices(
         self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
     ) -> Float32[Array, "V 3"]:
         """Vertices with an expression and a pose (IMavatar, equations 2-4)."""

@@ -17,7 +17,7 @@ from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from imavatar_deploy.model.variants import VARIANTS
 
 from ..settings import TrainSettings
-from .fits import shared_with_ghost, warm_start
+from .fit_networks import shared_with_ghost, warm_start
 from .head_surface import HeadSurface
 
 SUBDIVISIONS = 1

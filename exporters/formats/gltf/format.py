@@ -24,7 +24,7 @@ from ...settings import ExportSettings
 from ...surface_colours import vertex_colours
 from ..format import ExportFormat, ExportInput
 from .expected import write_expected
-from .expected_subject import expected_glb, expected_vrm
+from .expected_glb_and_vrm import expected_glb, expected_vrm
 from .glb import GlbFacts, write_glb
 from .losses import GLB_LIMITS, VRM_LIMITS, LimitedPosing, losses_mm
 from .materials import Texture

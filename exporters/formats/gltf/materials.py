@@ -13,13 +13,13 @@ from imavatar_deploy.avatar import Avatar
 from ...srgb import linear
 from .container import VERTICES, Container
 
-OPAQUE = np.iinfo(np.uint16).max
+COLOUR_MAX = np.iinfo(np.uint16).max
 """One, in the integers of COLOR_0; with eight bits of linear light, shadows would show bands."""
 
 MIN_COLOUR_CHANGE = 1 / 255
 """Smaller changes of a colour channel in a morph target are stored as zero."""
 
-UNLIT = "KHR_materials_unlit"
+UNLIT_EXTENSION = "KHR_materials_unlit"
 """Extension for materials without lighting; the networks' colours contain the lighting."""
 
 
@@ -48,8 +48,8 @@ def file_mesh(
 
 def add_colours(container: Container, colours: Float32[Array, "V 3"]) -> dict[str, int]:
     """Add COLOR_0 of sRGB colours, converted to linear light, and the material."""
-    rgba = np.full((len(colours), 4), OPAQUE, dtype=np.uint16)
-    rgba[:, :3] = np.round(linear(colours) * OPAQUE)
+    rgba = np.full((len(colours), 4), COLOUR_MAX, dtype=np.uint16)
+    rgba[:, :3] = np.round(linear(colours) * COLOUR_MAX)
     _add_material(container, {})
     return {"COLOR_0": container.add(rgba, target=VERTICES, normalised=True)}
 
@@ -87,6 +87,6 @@ def add_texture(container: Container, texture: Texture) -> dict[str, int]:
 def _add_material(container: Container, colour: dict[str, Any]) -> None:
     surface = {**colour, "metallicFactor": 0.0, "roughnessFactor": 1.0}
     container.document["materials"] = [
-        {"name": "head", "pbrMetallicRoughness": surface, "extensions": {UNLIT: {}}}
+        {"name": "head", "pbrMetallicRoughness": surface, "extensions": {UNLIT_EXTENSION: {}}}
     ]
-    container.document.setdefault("extensionsUsed", []).append(UNLIT)
+    container.document.setdefault("extensionsUsed", []).append(UNLIT_EXTENSION)

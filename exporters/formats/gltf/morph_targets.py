@@ -19,7 +19,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.kinematics import pose_feature
 from imavatar_deploy.rendering.posing import pose_plainly
 
-from ...skeleton import NEUTRAL
+from ...skeleton import NEUTRAL_EXPRESSION
 
 MM_PER_UNIT = 1e3 / UNITS_PER_METRE
 """Millimetres a model unit."""
@@ -162,5 +162,5 @@ def jaw_opening(avatar: Avatar) -> MorphTarget:
 
     It is for programs that open the jaw by an expression.
     """
-    opened = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
+    opened = pose_plainly(with_four_influences(avatar), NEUTRAL_EXPRESSION, open_jaw()).vertices
     return MorphTarget("jawOpen", np.ascontiguousarray(opened.T - avatar.rest))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.cli.options import OptionGroup
 
-from ..option import FormatOption
+from ..format_option import FormatOption
 from .settings import COLOURS, TEXTURE_SIZES, GlbSettings
 
-BOTH = ("glb", "vrm")
+GLB_FORMATS = ("glb", "vrm")
 
 
 def _settings(
@@ -30,31 +30,31 @@ GROUP = OptionGroup(
     (
         FormatOption(
             "--glb-colour",
-            formats=BOTH,
+            formats=GLB_FORMATS,
             default="vertex",
             help=f"Colours of glb and vrm. {rows_help(COLOURS)}.",
         ),
         FormatOption(
             "--glb-texture",
-            formats=BOTH,
+            formats=GLB_FORMATS,
             default=1024,
             help=f"Texels a side of --glb-colour texture: {', '.join(map(str, TEXTURE_SIZES))}.",
         ),
         FormatOption(
             "--glb-colour-morphs",
-            formats=BOTH,
+            formats=GLB_FORMATS,
             is_flag=True,
             help="Vertex colours that follow the expression and the jaw.",
         ),
         FormatOption(
             "--glb-normals",
-            formats=BOTH,
+            formats=GLB_FORMATS,
             is_flag=True,
             help="Normals of every morph target, too; doubles a glb or vrm.",
         ),
         FormatOption(
             "--max-targets",
-            formats=BOTH,
+            formats=GLB_FORMATS,
             type=int,
             help="Largest number of morph targets of a glb or vrm; the largest displacements stay.",
         ),

@@ -20,10 +20,10 @@ from .morph_targets import MM_PER_UNIT, MorphTarget, open_jaw
 CORRECTIVE_TOLERANCE_MM = 0.02
 """Largest error of a clip's correctives, mm: a fifth of a file's tolerance."""
 
-WORST = 16
+TEST_FRAMES = 16
 """Frames on which a number of components is tested: those that the jaw's target explains least."""
 
-NEGLIGIBLE = 1e-12
+NEGLIGIBLE_ENERGY = 1e-12
 """Directions with less than this share of the largest energy are rounding."""
 
 
@@ -46,7 +46,7 @@ def correctives(avatar: Avatar, pose: Float32[Array, "T 15"]) -> Correctives:
     remainder = coordinates - np.outer(jaw_weights, jaw)
     scores, strength, directions = np.linalg.svd(remainder, full_matrices=False)
     scores *= strength
-    worst = np.argsort(-np.linalg.norm(remainder, axis=1))[:WORST]
+    worst = np.argsort(-np.linalg.norm(remainder, axis=1))[:TEST_FRAMES]
     count = 0
     while count < len(strength) and (
         _error_mm(remainder[worst], scores[worst], directions, count, basis)
@@ -71,7 +71,7 @@ def _orthonormal(avatar: Avatar) -> tuple[Float64[Array, "P R"], Float64[Array, 
     """Factors of the pose basis `[P, 3 V]`; the rows of the second are orthonormal, W is 3 V."""
     flat = avatar.pose_basis.reshape(len(avatar.pose_basis), -1).astype(np.float64)
     energy, vectors = np.linalg.eigh(flat @ flat.T)
-    significant = energy > max(NEGLIGIBLE * energy[-1], 1e-30)
+    significant = energy > max(NEGLIGIBLE_ENERGY * energy[-1], 1e-30)
     length = np.sqrt(energy[significant])
     selected = vectors[:, significant]
     return selected * length, (selected / length).T @ flat

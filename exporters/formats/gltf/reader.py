@@ -104,7 +104,7 @@ class GlbPlayback(GlbFile):
         """Values of a vertex attribute of the mesh."""
         return self.array(getattr(self.primitive.attributes, name))
 
-    def posed(
+    def pose_vertices(
         self,
         weights: Mapping[str, float],
         rotations: Mapping[str, Float[Array, "4"]],
@@ -136,7 +136,7 @@ class GlbPlayback(GlbFile):
         blended = np.einsum("vk,vkrc->vrc", skin_weights, matrices[joints])
         return np.asarray(np.einsum("vrc,vc->vr", blended[:, :3, :3], shaped) + blended[:, :3, 3])
 
-    def coloured(self, name: str) -> Float[Array, "V 3"]:
+    def colours_at(self, name: str) -> Float[Array, "V 3"]:
         """Linear colours at the full weight of a morph target."""
         offset = self.array(self.primitive.targets[self.names.index(name)]["COLOR_0"])
         return (self.attribute("COLOR_0") + offset)[:, :3]
@@ -155,7 +155,7 @@ class GlbPlayback(GlbFile):
                     values[key]
                 )
         named = dict(zip(self.names, weights.tolist(), strict=True))
-        return self.posed(named, tracks["rotation"], tracks["translation"])
+        return self.pose_vertices(named, tracks["rotation"], tracks["translation"])
 
     def _world(
         self,

@@ -72,7 +72,7 @@ def _read(path: Path) -> StoredExpectation:
 
 def _vertices(file: GlbPlayback, stored: StoredExpectation) -> Float[Array, "T U 3"]:
     posed = [
-        file.posed(
+        file.pose_vertices(
             dict(zip(stored.targets, weights.tolist(), strict=True)),
             dict(zip(BONES, bone_rotations(pose), strict=True)),
         )
@@ -90,17 +90,17 @@ def _colours(file: GlbPlayback, stored: StoredExpectation) -> Float[Array, "U 3"
 
 
 def _target_colours(file: GlbPlayback, stored: StoredExpectation) -> Float[Array, "M U 3"]:
-    return np.stack([as_shown(file.coloured(name)) for name in stored.coloured])
+    return np.stack([as_shown(file.colours_at(name)) for name in stored.coloured])
 
 
 def _texture_error(file: GlbPlayback, stored: StoredExpectation) -> Float[Array, "1"]:
     """Median error of the image at the expectation's points."""
-    colours = _sampled(file.image(), stored.arrays["colours/uv"])
+    colours = _sample(file.image(), stored.arrays["colours/uv"])
     error = np.abs(colours - stored.arrays["colours/seen"])
     return np.array([np.median(error.max(axis=1))])
 
 
-def _sampled(image: bytes, uv: Float32[Array, "N 2"]) -> Float32[Array, "N 3"]:
+def _sample(image: bytes, uv: Float32[Array, "N 2"]) -> Float32[Array, "N 3"]:
     """Colours of a PNG at texture coordinates, by bilinear interpolation."""
     decoded = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     if decoded is None:

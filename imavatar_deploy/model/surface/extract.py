@@ -18,7 +18,7 @@ from .field import Field, chunks
 from .lattice import marching_cubes, sample_near_surface
 from .mesh import Mesh, keep_components
 
-COARSE = 64
+COARSE_CELLS = 64
 """Cells per side of the initial, full lattice: a cell is 1 cm wide, less than an ear or a lid."""
 
 RESOLUTIONS = (64, 128, 256, 512)
@@ -56,7 +56,7 @@ def extract(
         )
     half = PADDING * field.radius
     lattice = sample_near_surface(
-        field, coarse=COARSE, fine=resolution, half=half, progress=progress
+        field, coarse=COARSE_CELLS, fine=resolution, half=half, progress=progress
     )
     if not len(lattice.cells):
         raise InputError(

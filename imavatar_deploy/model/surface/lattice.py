@@ -23,7 +23,7 @@ from .mesh import Mesh
 CORNERS = np.indices((2, 2, 2), dtype=np.int64).reshape(3, 8).T
 """[8, 3] offsets of a cell's corners; corner 4x + 2y + z."""
 
-SAFETY = 1.25
+STEEPNESS_MARGIN = 1.25
 """Margin on the steepness of the field that the edges of a cell and its neighbours show."""
 
 
@@ -49,7 +49,7 @@ class Lattice:
             np.float32
         )
 
-    def crossed(self) -> Bool[Array, " C"]:
+    def crosses_surface(self) -> Bool[Array, " C"]:
         """Return the mask of cells with corners on both sides of the surface."""
         inside = self.values[self.corners] < 0
         return np.asarray(inside.any(axis=1) & ~inside.all(axis=1))
@@ -86,7 +86,7 @@ def sample_near_surface(
     lattice = _with_cells(none, _cells_in_ball(none, field.radius), field, progress)
     while lattice.cells_per_side < fine:
         lattice = _refine(lattice, field, progress, thorough=lattice.cells_per_side < thorough)
-    crossed = lattice.crossed()
+    crossed = lattice.crosses_surface()
     return replace(lattice, cells=lattice.cells[crossed], corners=lattice.corners[crossed])
 
 
@@ -104,7 +104,7 @@ def _refine(parent: Lattice, field: Field, progress: Progress, *, thorough: bool
     visited = (
         _octants_to_visit(parent)
         if thorough
-        else np.repeat(parent.crossed()[:, None], len(CORNERS), axis=1)
+        else np.repeat(parent.crosses_surface()[:, None], len(CORNERS), axis=1)
     )
     octants = (2 * parent.cells[:, None] + CORNERS)[visited]
     lattice = replace(parent, cells_per_side=2 * parent.cells_per_side, points=2 * parent.points)
@@ -139,8 +139,8 @@ def _octants_to_visit(lattice: Lattice) -> Bool[Array, "C 8"]:
     """
     values = lattice.values[lattice.corners]
     reach = np.sqrt(3.0) / 2.0 * lattice.cell_size
-    near = np.abs(values) <= SAFETY * _steepness(lattice)[:, None] * reach
-    return np.asarray(near | lattice.crossed()[:, None])
+    near = np.abs(values) <= STEEPNESS_MARGIN * _steepness(lattice)[:, None] * reach
+    return np.asarray(near | lattice.crosses_surface()[:, None])
 
 
 def _steepness(lattice: Lattice) -> Float64[Array, " C"]:
@@ -198,7 +198,7 @@ def _find(
 BRICK = 32
 """Cells per side of a dense brick: 144 kB of values."""
 
-NUDGE = 0.1
+MIN_VALUE_SHARE = 0.1
 """Smallest magnitude of a value, as a share of the median; see `_off_the_corners`."""
 
 
@@ -234,7 +234,7 @@ def _off_the_corners(
     (smallest face of the reference head: 2e-7 with it, 3e-11 without). Vertices move by up to a
     tenth of a cell; polishing moves them back onto the surface.
     """
-    least = np.float32(NUDGE * np.median(np.abs(values[corners])))
+    least = np.float32(MIN_VALUE_SHARE * np.median(np.abs(values[corners])))
     most = np.float32(1e5) * least  # so much more would push a vertex onto the corner by rounding
     return np.asarray(
         np.where(values < 0, -1, 1) * np.clip(np.abs(values), least, most), dtype=np.float32

@@ -73,7 +73,7 @@ class Mesh:
 # Connected parts
 
 
-DUST = 1e-4
+DUST_SHARE = 1e-4
 """Share of the whole area below which a part is noise (on a head: 5 mm x 5 mm)."""
 
 
@@ -82,10 +82,10 @@ def keep_components(mesh: Mesh, which: str = "visible") -> Mesh:
 
     Args:
         mesh: the mesh.
-        which: a key of `CHOICES`. `visible` keeps the solid parts above `DUST`, such as the head,
-            eyeballs and teeth. It drops cavities, parts inside out as between eyeball and socket,
-            which the head hides in every pose. `largest` keeps one part, as the official evaluation
-            does. `all` keeps every part.
+        which: a key of `CHOICES`. `visible` keeps the solid parts above `DUST_SHARE`, such as the
+            head, eyeballs and teeth. It drops cavities, which are inside-out parts that the head
+            hides in every pose, as between eyeball and socket. `largest` keeps one part, as the
+            official evaluation does. `all` keeps every part.
 
     Raises:
         UsageError: `which` is unknown.
@@ -124,7 +124,7 @@ def _largest(areas: Float64[Array, " C"], volumes: Float64[Array, " C"]) -> Bool
 
 
 def _visible(areas: Float64[Array, " C"], volumes: Float64[Array, " C"]) -> Bool[Array, " C"]:
-    return np.asarray((volumes > 0) & (areas >= DUST * areas.sum()))
+    return np.asarray((volumes > 0) & (areas >= DUST_SHARE * areas.sum()))
 
 
 def _all(areas: Float64[Array, " C"], volumes: Float64[Array, " C"]) -> Bool[Array, " C"]:

@@ -12,13 +12,13 @@ from imavatar_deploy.model.head_avatar import Correspondences
 from .newton import invert
 from .posed_field import PosedField, Rays
 
-STEPS = 6
+NEWTON_STEPS = 6
 """Largest number of Newton steps."""
 
-TOLERANCE = 3e-6
+ROOT_TOLERANCE = 3e-6
 """Estimated error (model units) at which an iteration ends; the root is then verified."""
 
-CONVERGED = 1e-5
+IMAGE_TOLERANCE = 1e-5
 """Distance (model units) between the image of a root and its point, as published."""
 
 
@@ -56,17 +56,16 @@ class Bracket(NamedTuple):
         )
         return Bracket(self.outer[which], outside, self.inner[which], inside)
 
-    def replaced(self, which: Tensor, other: Bracket) -> Bracket:
-        """Replace the brackets at indices `which` by those of `other`, in place."""
+    def replace_in_place(self, which: Tensor, other: Bracket) -> None:
+        """Replace the brackets at indices `which` by those of `other`; changes these tensors."""
         for part, values in zip(self._parts(), other._parts(), strict=True):
             part[which] = values
-        return self
 
     def _parts(self) -> tuple[Tensor, ...]:
         return self.outer, *self.outside, self.inner, *self.inside
 
     def extended_outward(self, distance: Tensor, roots: Correspondences) -> Bracket:
-        """Add an earlier sample to the brackets that start inside."""
+        """Return brackets in which those that start inside have an earlier first sample."""
         moves = (self.outside.sdf <= 0.0) & roots.valid
         follows = moves & ~(roots.sdf > 0.0)
         outer = torch.where(moves, distance, self.outer)
@@ -95,8 +94,8 @@ class Bracket(NamedTuple):
         share = torch.where(self.outside.valid, self._share(), 1.0)
         return torch.lerp(self.outside.canonical, self.inside.canonical, share[:, None])
 
-    def narrowed(self, distance: Tensor, roots: Correspondences) -> Bracket:
-        """Replace the sample of the same sign by one in between."""
+    def narrow(self, distance: Tensor, roots: Correspondences) -> Bracket:
+        """Return brackets in which a sample in between replaces the one of the same sign."""
         nearer = roots.sdf > 0.0
         outer = torch.where(nearer, distance, self.outer)
         inner = torch.where(nearer, self.inner, distance)
@@ -121,8 +120,8 @@ def roots_near(field: PosedField, points: Tensor, start: Tensor | None) -> Corre
     """
     if start is None:
         return field.find_canonical(points)
-    solved = invert(field, points, start, steps=STEPS, tolerance=TOLERANCE)
-    valid = solved.converged & ((field.deform(solved.x) - points).norm(dim=1) < CONVERGED)
+    solved = invert(field, points, start, steps=NEWTON_STEPS, tolerance=ROOT_TOLERANCE)
+    valid = solved.converged & ((field.deform(solved.x) - points).norm(dim=1) < IMAGE_TOLERANCE)
     solved_rows = valid.nonzero()[:, 0]
     other_rows = (~valid).nonzero()[:, 0]
     sdf = torch.ones_like(points[:, 0])

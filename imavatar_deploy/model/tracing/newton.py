@@ -21,7 +21,7 @@ SPACE_STEP = 1.0
 DAMPING = 1e-6
 """Added to the diagonal of Jacobians, so that they are not singular."""
 
-GUARD = 1e-12
+MIN_DENOMINATOR = 1e-12
 """Smallest magnitude of the denominator of Broyden's update."""
 
 CURVATURE = 30.0
@@ -100,7 +100,7 @@ def _broyden_update(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
     """Apply Broyden's rank-one update for `step` and the `change` of the residual."""
     row = (step[:, None] @ slope)[:, 0]
     denominator = (row * change).sum(dim=1, keepdim=True)
-    denominator = torch.where(denominator.abs() < GUARD, GUARD, denominator)
+    denominator = torch.where(denominator.abs() < MIN_DENOMINATOR, MIN_DENOMINATOR, denominator)
     return slope + ((step - times(slope, change)) / denominator)[:, :, None] * row[:, None]
 
 
@@ -110,7 +110,7 @@ def meet(
     """Intersect rays with the surface: F(x) = [across (d(x) - o), sdf(x)] = 0, near `start`."""
     if not len(start):
         return NewtonResult(start, torch.zeros(0, dtype=torch.bool, device=start.device))
-    deformed, jacobian = field.linearised(start)
+    deformed, jacobian = field.linearise(start)
     sdf, gradient = field.sdf_gradient(start)
 
     def residual(x: Tensor, which: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def invert(
     """Find the canonical points that deform to `points` `[N, 3]`, near `start`."""
     if not len(start):
         return NewtonResult(start, torch.zeros(0, dtype=torch.bool, device=start.device))
-    deformed, jacobian = field.linearised(start)
+    deformed, jacobian = field.linearise(start)
 
     def residual(x: Tensor, which: Tensor) -> Tensor:
         return field.deform(x) - points[which]

@@ -46,11 +46,13 @@ class SignedDistance:
         inputs = torch.cat([encode(x, self.frequencies), self.code.expand(len(x), -1)], dim=1)
         hidden = inputs
         for index, layer in enumerate(self.layers):
-            hidden = smooth(nn.functional.linear(self._skipped(hidden, inputs, index), *layer))
-        distance = nn.functional.linear(self._skipped(hidden, inputs, len(self.layers)), *self.last)
+            hidden = smooth(nn.functional.linear(self._with_skip(hidden, inputs, index), *layer))
+        distance = nn.functional.linear(
+            self._with_skip(hidden, inputs, len(self.layers)), *self.last
+        )
         return distance[:, 0]
 
-    def _skipped(self, hidden: Tensor, inputs: Tensor, index: int) -> Tensor:
+    def _with_skip(self, hidden: Tensor, inputs: Tensor, index: int) -> Tensor:
         return torch.cat([hidden, inputs], dim=1) / math.sqrt(2.0) if index in self.skip else hidden
 
 
@@ -105,7 +107,7 @@ class PosedField:
         """Return the signed distances `[N]` of canonical points."""
         return torch.cat([self._sdf(x[part]) for part in chunks(len(x))]) if len(x) else x[:, 0]
 
-    def linearised(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def linearise(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return deformed points `[N, 3]` and the Jacobian `[N, 3, 3]` of the forward map."""
         with torch.enable_grad():
             x = x.detach().requires_grad_()

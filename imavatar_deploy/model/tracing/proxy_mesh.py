@@ -23,16 +23,16 @@ from imavatar_deploy.progress import silent
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 
-COARSE = 32
+COARSE_CELLS = 32
 """Cells per side of the full lattice."""
 
-THOROUGH = 64
+FULL_REFINEMENT_CELLS = 64
 """Cells per side beyond which only cells that cross the surface are refined.
 
 On the reference head this takes 83,000 points instead of 220,000 for the same mesh.
 """
 
-NOWHERE = 0.0
+EMPTY_NEARNESS = 0.0
 """Nearness (1 / distance along the camera's axis) of a pixel that shows nothing."""
 
 DISTANCE_CHUNK = 2048
@@ -45,14 +45,19 @@ DISTANCE_CHUNK = 2048
 def quick_mesh(field: Field, resolution: int) -> Mesh:
     """Return the visible part of the zero level set of `field`.
 
-    It is faster than `surface.extract`, but can miss small parts (`THOROUGH`).
+    It is faster than `surface.extract`, but can miss small parts (`FULL_REFINEMENT_CELLS`).
 
     Raises:
         InputError: the field has no surface.
     """
     half = PADDING * field.radius
     lattice = sample_near_surface(
-        field, coarse=COARSE, fine=resolution, half=half, progress=silent, thorough=THOROUGH
+        field,
+        coarse=COARSE_CELLS,
+        fine=resolution,
+        half=half,
+        progress=silent,
+        thorough=FULL_REFINEMENT_CELLS,
     )
     if not len(lattice.cells):
         raise InputError(
@@ -86,7 +91,7 @@ class CanonicalSurface:
             self._rest = _RestVertices(model.rest(self.vertices, deformation), deformation)
         self._rasterisers: dict[tuple[int, int], Rasteriser] = {}
 
-    def posed(self, model: ForwardAvatarModel, frame: Frame) -> Tensor:
+    def pose_vertices(self, model: ForwardAvatarModel, frame: Frame) -> Tensor:
         """Return the vertices `[V, 3]` in `frame`."""
         if self._rest is not None and isinstance(model, ImplicitAvatar):
             return model.pose_rest(*self._rest, frame.expression, frame.pose)
@@ -123,7 +128,7 @@ class PosedMesh:
     ) -> None:
         device = view.directions.device
         self._canonical = surface.vertices
-        self._deformed = surface.posed(model, frame)
+        self._deformed = surface.pose_vertices(model, frame)
         rasteriser = surface.rasteriser(view.size, workers)
         fragments = rasteriser.draw(
             self._deformed.cpu().numpy(), _camera(view).image_matrix(*view.size)
@@ -136,11 +141,13 @@ class PosedMesh:
         self._nearness = self._nearness_image(view)
 
     def _nearness_image(self, view: RayBundle) -> Tensor:
-        """Return 1 / distance along the camera's axis `[H, W]`, `NOWHERE` without surface."""
+        """Return 1 / depth along the camera's axis `[H, W]`, `EMPTY_NEARNESS` without surface."""
         axis = torch.from_numpy(view.camera.world_to_camera[2, :3]).to(self._deformed)
         depth = (self._deformed - view.origin.detach()) @ -axis
         nearness = (self._shares / depth[self._corners]).sum(dim=1)
-        return torch.where(self._covered, nearness, NOWHERE).reshape(self._height, self._width)
+        return torch.where(self._covered, nearness, EMPTY_NEARNESS).reshape(
+            self._height, self._width
+        )
 
     def at(self, pixels: Tensor) -> Guess:
         """Return the points in pixels, by their indices `[N]` row by row."""
@@ -172,7 +179,7 @@ class PosedMesh:
         front = nearness.reshape(-1)[pixels]
         own = self._nearness.reshape(-1)[pixels]
         # 1 / own > 1 / front + jump, without divisions by NOWHERE
-        elsewhere = (front > NOWHERE) & (front > own * (1.0 + jump * front))
+        elsewhere = (front > EMPTY_NEARNESS) & (front > own * (1.0 + jump * front))
         return index.reshape(-1)[pixels], elsewhere
 
     def number(self, pixels: Tensor) -> Tensor:

@@ -12,44 +12,44 @@ from torch import Tensor
 
 from imavatar_deploy.model.head_avatar import Correspondences
 
-from .bracketing import CONVERGED, Bracket, SegmentSamples, roots_near, sample
+from .bracketing import IMAGE_TOLERANCE, Bracket, SegmentSamples, roots_near, sample
 from .newton import meet
 from .posed_field import PosedField, Rays
 from .proxy_mesh import Guess, PosedMesh
 from .tracer import Crossing, TraceResult
 
-STEPS = 6
+NEWTON_STEPS = 6
 """Largest number of Newton steps."""
 
-TOLERANCE = 3e-6
+ROOT_TOLERANCE = 3e-6
 """Estimated error (model units) at which an iteration ends; the published search uses 1e-5."""
 
-LAYER = 0.05
+LAYER_DISTANCE = 0.05
 """Distance from the mesh along a ray (model units, 12 mm) at which another layer begins."""
 
-OUTLINE = 1
+OUTLINE_PIXELS = 1
 """Pixels around an outline of the mesh in which a ray may meet surface missing in the mesh."""
 
-JUMP = 0.05
+MIN_DEPTH_JUMP = 0.05
 """Smallest difference in depth (model units) between two layers at an outline."""
 
-AROUND_OUTLINE = (-0.02, 0.0, 0.02, 0.04, 0.06, 0.08)
+OUTLINE_OFFSETS = (-0.02, 0.0, 0.02, 0.04, 0.06, 0.08)
 """Offsets of samples from the depth of an outline (model units).
 
 The spacing is about that of the published tracer, 0.022. Most are behind: the pixel of the outline
 shows the surface a little before it turns away.
 """
 
-BEHIND = tuple(0.02 * step for step in range(-3, 40))
+MISSED_SURFACE_OFFSETS = tuple(0.02 * step for step in range(-3, 40))
 """Offsets of samples from a surface of the mesh that the ray misses; most are behind."""
 
-AROUND_FOREGROUND = tuple(0.08 * step for step in range(-3, 4))
+FOREGROUND_OFFSETS = tuple(0.08 * step for step in range(-3, 4))
 """Offsets of samples of a foreground ray without a hit, from the depth of the nearest outline."""
 
-INSIDE = (0.02, 0.05, 0.1, 0.18, 0.3, 0.5)
+BACKGROUND_OFFSETS = (0.02, 0.05, 0.1, 0.18, 0.3, 0.5)
 """Offsets of samples behind the hit of a background ray; most such rays graze the surface."""
 
-OUTWARDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+OUTWARD_STEPS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Steps towards the camera for a ray whose first sample is inside."""
 
 SECANT_STEPS = 8
@@ -101,17 +101,17 @@ class RayFinder:
         own = self._mesh.at(self._pixels)
         rows = own.covered.nonzero()[:, 0]
         expected = self._rays.select(rows).distance(own.deformed[rows])
-        self._meet(rows, own.canonical[rows], expected, LAYER)
-        front, edge = self._mesh.outline_near(self._pixels, OUTLINE, JUMP)
-        self._march(edge | (own.covered & ~self._hit), self._mesh.at(front), AROUND_OUTLINE)
-        self._march(own.covered & ~self._hit, own, BEHIND, near=False)
+        self._meet(rows, own.canonical[rows], expected, LAYER_DISTANCE)
+        front, edge = self._mesh.outline_near(self._pixels, OUTLINE_PIXELS, MIN_DEPTH_JUMP)
+        self._march(edge | (own.covered & ~self._hit), self._mesh.at(front), OUTLINE_OFFSETS)
+        self._march(own.covered & ~self._hit, own, MISSED_SURFACE_OFFSETS, near=False)
 
     def find_smallest(self, foreground: Tensor) -> None:
         """Set background rays and rays without a hit to the point of smallest signed distance."""
         missed = ~self._hit
         outline = self._mesh.nearest_outline(self._pixels)
         guess = self._mesh.at(outline) if outline is not None else self._middle()
-        self._march(missed & foreground, guess, AROUND_FOREGROUND, near=outline is not None)
+        self._march(missed & foreground, guess, FOREGROUND_OFFSETS, near=outline is not None)
         self._march(missed & ~foreground & ~self._sampled, guess, (0.0,), near=outline is not None)
         self._minimise_sdf((self._hit & ~foreground).nonzero()[:, 0])
 
@@ -162,10 +162,10 @@ class RayFinder:
         bracket = Bracket(*samples.at((after - 1).clamp(min=0)), *samples.at(after))
         starts_inside = (after == 0).nonzero()[:, 0]
         if len(starts_inside):
-            bracket = bracket.replaced(
+            bracket.replace_in_place(
                 starts_inside, self._outwards(rows[starts_inside], bracket.select(starts_inside))
             )
-        self._meet(rows, bracket.canonical(), bracket.distance(), LAYER)
+        self._meet(rows, bracket.canonical(), bracket.distance(), LAYER_DISTANCE)
         left = (~self._hit[rows]).nonzero()[:, 0]
         if len(left):
             self._narrow(rows[left], bracket.select(left))
@@ -173,7 +173,7 @@ class RayFinder:
     def _outwards(self, rows: Tensor, bracket: Bracket) -> Bracket:
         """Extend brackets that start inside towards the camera, at most to the sphere."""
         rays, near = self._rays.select(rows), self._crossing.near[rows]
-        for step in OUTWARDS:
+        for step in OUTWARD_STEPS:
             distance = torch.maximum(bracket.outer - step, near)
             roots = roots_near(self._field, rays.at(distance), bracket.outside.canonical)
             bracket = bracket.extended_outward(distance, roots)
@@ -184,7 +184,7 @@ class RayFinder:
         rays = self._rays.select(rows)
         for _ in range(SECANT_STEPS):
             distance = bracket.distance()
-            bracket = bracket.narrowed(
+            bracket = bracket.narrow(
                 distance, roots_near(self._field, rays.at(distance), bracket.canonical())
             )
         self._store(rows, bracket.inner, bracket.inside)
@@ -196,7 +196,7 @@ class RayFinder:
             return
         rays = self._rays.select(rows)
         start = self._roots.canonical[rows]
-        distance = self._distance[rows, None] + rays.directions.new_tensor(INSIDE)
+        distance = self._distance[rows, None] + rays.directions.new_tensor(BACKGROUND_OFFSETS)
         distance = torch.minimum(distance, self._crossing.far[rows, None])
         samples = sample(self._field, rays, distance, start)
         lowest, root = samples.at(samples.roots.sdf.argmin(dim=1))
@@ -206,10 +206,10 @@ class RayFinder:
     def _meet(self, rows: Tensor, start: Tensor, expected: Tensor, reach: float) -> None:
         """Store hits by Newton's method within `reach` of the `expected` distance on their rays."""
         rays = self._rays.select(rows)
-        solved = meet(self._field, rays, start, steps=STEPS, tolerance=TOLERANCE)
+        solved = meet(self._field, rays, start, steps=NEWTON_STEPS, tolerance=ROOT_TOLERANCE)
         deformed = self._field.deform(solved.x)
         distance = rays.distance(deformed)
-        good = solved.converged & (rays.offset(deformed).norm(dim=1) < CONVERGED)
+        good = solved.converged & (rays.offset(deformed).norm(dim=1) < IMAGE_TOLERANCE)
         good &= (distance - expected).abs() < reach
         good &= (self._crossing.near[rows] <= distance) & (distance <= self._crossing.far[rows])
         good &= ~self._hit[rows] | (distance < self._distance[rows])

@@ -76,14 +76,14 @@ class FwdSkin(ForwardAvatarModel):
 
     def deform(self, x: Tensor, expression: Tensor, pose: Tensor) -> Tensor:
         """Deform canonical points, `[N, 3]`: T(w) T_can(w)^-1 x."""
-        return self._skinned(x, self.transforms(expression, pose))[0]
+        return self._skin(x, self.transforms(expression, pose))[0]
 
     def forward_map(self, frame: Frame) -> ForwardMap:
         """Return the map to deformed points and skinning weights in one frame."""
         transforms = self.transforms(frame.expression, frame.pose)
-        return lambda x: self._skinned(x, transforms)
+        return lambda x: self._skin(x, transforms)
 
-    def _skinned(self, x: Tensor, transforms: Tensor) -> tuple[Tensor, Tensor]:
+    def _skin(self, x: Tensor, transforms: Tensor) -> tuple[Tensor, Tensor]:
         weights = self.deformation(x).weights
         return skin(unskin(x, weights, self.canonical_transforms), weights, transforms), weights
 

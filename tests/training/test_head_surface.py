@@ -26,7 +26,7 @@ def test_bare_subject_moves_as_the_head_model(openhead: HeadModel) -> None:
     expression = rng.uniform(size=50).astype(np.float32)
     pose = rng.normal(0.0, 0.1, 15).astype(np.float32)
     expected = UNITS_PER_METRE * openhead.vertices(expression, pose)
-    np.testing.assert_allclose(bare.posed(expression, pose), expected, atol=2e-6)
+    np.testing.assert_allclose(bare.pose_vertices(expression, pose), expected, atol=2e-6)
 
 
 def test_subdivision_smooths_and_keeps_the_parts(openhead: HeadModel) -> None:
@@ -93,8 +93,8 @@ def test_a_full_blink_brings_the_lids_together(subject: HeadSurface) -> None:
     blink = np.float32([name == "eyeBlinkLeft" for name in names])
     lids = np.linalg.norm(subject.expression @ blink, axis=1) > 0.035
     pose = canonical_pose()
-    open_height = subject.posed(0 * blink, pose)[lids, 1]
-    closed_height = subject.posed(blink, pose)[lids, 1]
+    open_height = subject.pose_vertices(0 * blink, pose)[lids, 1]
+    closed_height = subject.pose_vertices(blink, pose)[lids, 1]
     assert lids.sum() > 10
     assert (closed_height < open_height - 0.03).all()
 

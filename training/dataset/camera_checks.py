@@ -1,4 +1,4 @@
-"""Camera checks: cameras inside the head, heads out of the picture, impossible poses, odd masks."""
+"""Camera checks: cameras inside the head, heads outside the picture, bad poses and masks."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from .findings import ERROR, WARNING, Finding
 from .frame_summary import FrameSummary
 from .video import TRACK_FILE, Video
 
-NEAREST = BOUNDING_RADIUS + 0.1
-"""Least distance of a camera from the origin, model units; a nearer one is inside the bounding
+MIN_CAMERA_DISTANCE = BOUNDING_RADIUS + 0.1
+"""Smallest distance of a camera from the origin, model units; a nearer one is inside the bounding
 sphere."""
 
-MOST_OF_IT = 0.6
-"""Least share of the head that should be in the picture."""
+MIN_SHARE_IN_PICTURE = 0.6
+"""Smallest share of the head's vertices in the picture."""
 
-COVERED = 0.7
-"""Least share of the head that should lie within the mask."""
+MIN_SHARE_IN_MASK = 0.7
+"""Smallest median share of the head's vertices in the mask."""
 
-WIDEST_JAW = 0.9
+MAX_JAW_ANGLE = 0.9
 """Largest opening of the jaw, radians; anatomy ends at about 0.7."""
 
-SMALL = 0.02
-"""Least share of a picture that a useful mask covers."""
+MIN_MASK_SHARE = 0.02
+"""Smallest share of a picture that a useful mask covers."""
 
-SYSTEMATIC = ("behind", "uncovered", "camera")
+SYSTEMATIC_KINDS = ("behind", "uncovered", "camera")
 """Kinds of findings that cast doubt on all frames."""
 
 
-def check_placement(video: Video, summaries: Sequence[FrameSummary]) -> list[Finding]:
+def check_cameras(video: Video, summaries: Sequence[FrameSummary]) -> list[Finding]:
     """Findings about single cameras, poses and masks, and about all masks of a video together."""
     findings = [*_cameras(video)]
     inside = bool(findings)
@@ -40,14 +40,14 @@ def check_placement(video: Video, summaries: Sequence[FrameSummary]) -> list[Fin
     if not inside:
         findings += _behind(video, summaries)
         findings += _out_of_picture(video, summaries)
-        findings += _uncovered(video, summaries)
+        findings += _outside_mask(video, summaries)
     return findings
 
 
 def _cameras(video: Video) -> Iterator[Finding]:
     for frame, camera in enumerate(video.track.cameras):
         distance = float(np.linalg.norm(camera.centre))
-        if distance < NEAREST:
+        if distance < MIN_CAMERA_DISTANCE:
             yield Finding(
                 ERROR,
                 "camera",
@@ -60,7 +60,7 @@ def _cameras(video: Video) -> Iterator[Finding]:
 def _poses(video: Video) -> Iterator[Finding]:
     for frame, pose in enumerate(video.track.pose):
         jaw = float(np.linalg.norm(pose[JAW]))
-        if jaw > WIDEST_JAW:
+        if jaw > MAX_JAW_ANGLE:
             yield Finding(
                 WARNING,
                 "pose",
@@ -72,7 +72,7 @@ def _poses(video: Video) -> Iterator[Finding]:
 
 def _masks(video: Video, summaries: Sequence[FrameSummary]) -> Iterator[Finding]:
     for summary in summaries:
-        if summary.area < SMALL or summary.area == 1.0:
+        if summary.area < MIN_MASK_SHARE or summary.area == 1.0:
             share = (
                 "the whole picture"
                 if summary.area == 1.0
@@ -97,7 +97,7 @@ def _behind(video: Video, summaries: Sequence[FrameSummary]) -> Iterator[Finding
 
 def _out_of_picture(video: Video, summaries: Sequence[FrameSummary]) -> Iterator[Finding]:
     for summary in summaries:
-        if summary.in_picture < MOST_OF_IT:
+        if summary.in_picture < MIN_SHARE_IN_PICTURE:
             yield Finding(
                 ERROR if summary.in_picture == 0 else WARNING,
                 "out of picture",
@@ -107,9 +107,9 @@ def _out_of_picture(video: Video, summaries: Sequence[FrameSummary]) -> Iterator
             )
 
 
-def _uncovered(video: Video, summaries: Sequence[FrameSummary]) -> Iterator[Finding]:
+def _outside_mask(video: Video, summaries: Sequence[FrameSummary]) -> Iterator[Finding]:
     inside = [summary.inside for summary in summaries if not np.isnan(summary.inside)]
-    if inside and np.median(inside) < COVERED:
+    if inside and np.median(inside) < MIN_SHARE_IN_MASK:
         yield Finding(
             ERROR,
             "uncovered",

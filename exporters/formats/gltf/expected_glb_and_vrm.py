@@ -15,7 +15,7 @@ from imavatar_deploy.tracks import FlameTrack
 from ...atlas import surface_at
 from ...fidelity.golden_cases import FRAMES
 from ...fidelity.reference_poses import reference_poses
-from ...skeleton import AT_REST, NEUTRAL
+from ...skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from ...surface_colours import point_colours
 from ..format import ExportInput
 from .expected import ExpectedFrame, ExpectedGlb, clip_frames, live_poses
@@ -73,7 +73,7 @@ def expected_vrm(
     """Expectation of a VRM, which is raised by its body and opens the jaw by an expression."""
     head = expected_glb(subject, material, colours_at, facts)
     frames = (*head.poses, _jaw_opened_by_expression(subject, material))
-    return replace(head, poses=[_raised(frame) for frame in frames])
+    return replace(head, poses=[_raise(frame) for frame in frames])
 
 
 def _texture_points(subject: ExportInput, texture: Texture) -> dict[str, Float32[Array, "N _"]]:
@@ -91,11 +91,11 @@ def _texture_points(subject: ExportInput, texture: Texture) -> dict[str, Float32
 def _jaw_opened_by_expression(subject: ExportInput, material: Material) -> ExpectedFrame:
     """VRM's jawOpen at full weight, with every bone at rest."""
     avatar = subject.bake.avatar
-    posed = pose_plainly(with_four_influences(avatar), NEUTRAL, open_jaw()).vertices
+    posed = pose_plainly(with_four_influences(avatar), NEUTRAL_EXPRESSION, open_jaw()).vertices
     vertices = posed[file_mesh(avatar, material)[0]] / np.float32(UNITS_PER_METRE)
-    return ExpectedFrame({"jawOpen": 1.0}, AT_REST, vertices)
+    return ExpectedFrame({"jawOpen": 1.0}, REST_POSE, vertices)
 
 
-def _raised(frame: ExpectedFrame) -> ExpectedFrame:
+def _raise(frame: ExpectedFrame) -> ExpectedFrame:
     offset = np.array([0, HEAD_HEIGHT, 0], dtype=np.float32)
     return ExpectedFrame(frame.weights, frame.pose, frame.vertices + offset)

@@ -22,11 +22,11 @@ from imavatar_deploy.exporters import export as export_module
 from imavatar_deploy.exporters.bake import Bake, bake
 from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.fidelity.failure_images import (
-    ADDED,
+    ADDED_COLOUR,
     CAPTION,
     GAP,
     HEADER,
-    MISSING,
+    MISSING_COLOUR,
     Failure,
     write_failures,
 )
@@ -43,10 +43,15 @@ from imavatar_deploy.exporters.formats import table
 from imavatar_deploy.exporters.formats.format import ExportInput
 from imavatar_deploy.exporters.mesh_cleanup import simplify
 from imavatar_deploy.exporters.settings import ExportSettings
-from imavatar_deploy.fidelity.draw import rejudge
-from imavatar_deploy.fidelity.reference_frames import FILE, MASK, ReferenceFrames, read_reference
+from imavatar_deploy.fidelity.draw import compare_shadings
+from imavatar_deploy.fidelity.reference_frames import (
+    MASK,
+    REFERENCE_FILE,
+    ReferenceFrames,
+    read_reference,
+)
 from imavatar_deploy.fidelity.stage_metrics import (
-    NAMES,
+    METRIC_NAMES,
     STAGE_NAMES,
     FrameImages,
     frame_images,
@@ -90,7 +95,7 @@ def test_a_sound_avatar_passes_every_stage_that_runs(exported: Exported) -> None
     assert [row["hop"] for row in rows] == list(STAGE_NAMES)
     ran = {row["hop"]: row for row in rows if "not_run" not in row}
     assert set(ran) == {"baked", "onnx", "student"}
-    assert all(row["passed"] and set(row["measures"]) == set(NAMES) for row in ran.values())
+    assert all(row["passed"] and set(row["measures"]) == set(METRIC_NAMES) for row in ran.values())
     assert ran["onnx"]["measures"]["worst_psnr"] > ran["student"]["measures"]["psnr"] + 20
 
 
@@ -99,14 +104,14 @@ def test_its_files_alone_suffice_to_measure_it_again(exported: Exported, tmp_pat
     assert result.exit_code == 0, result.output
     assert "mouth" in result.output
     folder = open_avatar(exported.folder)
-    pixel, student = rejudge(folder)
+    pixel, student = compare_shadings(folder)
     at_export = folder.manifest["fidelity"]["waterfall"][0]["measures"]
     assert pixel.measures["psnr"] == pytest.approx(at_export["psnr"], abs=0.01)
     assert pixel.measures["normal_angle"] == pytest.approx(at_export["normal_angle"], abs=0.01)
     assert student.limits["psnr"] < pixel.limits["psnr"], "errors of stages add up"
-    assert (exported.folder / FILE).stat().st_size < 300e3
+    assert (exported.folder / REFERENCE_FILE).stat().st_size < 300e3
     broken = tmp_path / "broken.npz"
-    broken.write_bytes((exported.folder / FILE).read_bytes()[:500])
+    broken.write_bytes((exported.folder / REFERENCE_FILE).read_bytes()[:500])
     with pytest.raises(InputError, match="export the avatar again"):
         read_reference(broken)
 
@@ -177,8 +182,8 @@ class TestFailureImages:
         np.testing.assert_allclose(panel(1), shifted.rgb, atol=1 / 255)
         both = one.mask & shifted.mask
         np.testing.assert_allclose(panel(2)[both], 8 * 0.05, atol=1 / 255)
-        np.testing.assert_allclose(panel(2)[one.mask & ~both] - MISSING, 0, atol=1 / 255)
-        np.testing.assert_allclose(panel(2)[shifted.mask & ~both] - ADDED, 0, atol=1 / 255)
+        np.testing.assert_allclose(panel(2)[one.mask & ~both] - MISSING_COLOUR, 0, atol=1 / 255)
+        np.testing.assert_allclose(panel(2)[shifted.mask & ~both] - ADDED_COLOUR, 0, atol=1 / 255)
         assert not panel(2)[~one.mask & ~shifted.mask].any()
         np.testing.assert_allclose(panel(0, 1)[one.mask] - (0.5, 0.5, 1.0), 0, atol=1 / 255)
         assert not panel(2, 1)[both].any(), "the normals are equal"

@@ -43,7 +43,9 @@ def test_plain_data_is_what_python_makes_of_it(value: Any, protocol: int) -> Non
 )
 def test_arrays_are_what_numpy_makes_of_them(array: np.ndarray, protocol: int) -> None:
     for one in (array, np.asfortranarray(array)):
-        read = as_array(load(pickle.dumps({"x": one}, protocol), pickle_arrays.ADMITTED.get)["x"])
+        read = as_array(
+            load(pickle.dumps({"x": one}, protocol), pickle_arrays.CONSTRUCTORS.get)["x"]
+        )
         np.testing.assert_array_equal(read, one)
         assert read.dtype.kind == one.dtype.kind
 
@@ -64,7 +66,7 @@ def test_one_thing_twice_is_one_thing() -> None:
 
 def test_a_name_that_is_not_admitted_is_told() -> None:
     with pytest.raises(ForeignObjectError) as caught:
-        load(pickle.dumps(os.system, 4), pickle_arrays.ADMITTED.get)
+        load(pickle.dumps(os.system, 4), pickle_arrays.CONSTRUCTORS.get)
     assert caught.value.origin == f"{os.system.__module__}.system"
 
 
@@ -88,20 +90,20 @@ SPOILT = {
 @pytest.mark.parametrize("content", SPOILT.values(), ids=SPOILT.keys())
 def test_what_is_no_pickle_of_data_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        load(content, pickle_arrays.ADMITTED.get)
+        load(content, pickle_arrays.CONSTRUCTORS.get)
 
 
 def test_state_reaches_stand_ins_alone() -> None:
     """BUILD on a dictionary or a list has no effect."""
     for value in (b"}", b"]", b"cnumpy\nndarray\n"):
         read = load(
-            b"\x80\x04" + value + b"}X\x01\x00\x00\x00aK\x01sb.", pickle_arrays.ADMITTED.get
+            b"\x80\x04" + value + b"}X\x01\x00\x00\x00aK\x01sb.", pickle_arrays.CONSTRUCTORS.get
         )
         assert not isinstance(read, StandIn)
         assert not hasattr(read, "a")
 
 
 def test_there_is_an_end_to_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imavatar_deploy.untrusted.pickle_reader.MOST_OPERATIONS", 100)
+    monkeypatch.setattr("imavatar_deploy.untrusted.pickle_reader.MAX_OPERATIONS", 100)
     with pytest.raises(ValueError, match="more than 100 instructions"):
         load(b"\x80\x04" + b"]0" * 60 + b"].", lambda origin: None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imavatar_deploy.errors import InputError
 
 from . import from_avatar, from_frames, from_run
-from .source import SourceKind
+from .interfaces import SourceKind
 
 SOURCES: dict[str, SourceKind] = {
     row.name: row for row in (from_avatar.KIND, from_run.KIND, from_frames.KIND)

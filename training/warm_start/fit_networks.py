@@ -17,7 +17,7 @@ from imavatar_deploy.conventions import CONDITION_SIZE, EXPRESSION_SIZE
 from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
-from .fitting import Losses, NetworkFit, Report, optimise
+from .fit_loop import Losses, NetworkFit, Report, optimise
 from .head_surface import HeadSurface
 from .lighting import apply_light
 from .sample_pool import SamplePool

@@ -89,7 +89,7 @@ class Options:
 
 @dataclass(frozen=True)
 class SourceKind:
-    """One kind of source, a row of `sources.SOURCES`."""
+    """One kind of source, a row of `source_table.SOURCES`."""
 
     name: str
     description: str
