@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.tracks import FlameTrack
 
 from ..player import Player
 from ..sinks.sink import Controls, Image
-from ..sources import LiveSource, open_source
+from ..sources import LiveSource, Selection, Source, open_source
 from ..sources.observation import Inbox
+from ..sources.track import source_of
 from .config import LiveConfig
 from .drivers import LiveDriver, TrackDriver
 from .render_loop import FrameCounts, RealTime, Viewpoint, run_loop, warm_up
@@ -25,7 +27,7 @@ OWN_FPS = 60.0
 
 @contextmanager
 def listen(
-    source: str | Path | Inbox, avatar: Avatar, choices: LiveConfig | None = None
+    source: str | Path | FlameTrack | Inbox, avatar: Avatar, choices: LiveConfig | None = None
 ) -> Iterator[LiveDriver | TrackDriver]:
     """Open a source and yield the driver of an avatar. Call its `pose_at()` for each frame.
 
@@ -39,8 +41,8 @@ def listen(
     when the source has ended.
 
     Args:
-        source: an argument of `imavatar-run --source`, or an `Inbox` that a thread of the caller
-            fills by `put`.
+        source: an argument of `imavatar-run --source`, a track, or an `Inbox` that a thread of the
+            caller fills by `put`.
         avatar: the player's.
         choices: latency, smoothing, maps and so on, as the command's options.
 
@@ -50,16 +52,32 @@ def listen(
         MissingDependencyError: the source needs a package or device that is not there.
     """
     config = choices or LiveConfig()
-    if isinstance(source, Inbox):
-        yield config.open_driver(LiveSource(source, OWN_FPS, None, "an inbox"), avatar)
-        return
-    with open_source(str(source)) as opened:
+    with _opened(source) as opened:
         yield config.open_driver(opened, avatar)
+
+
+def _opened(
+    source: str | Path | FlameTrack | Inbox,
+) -> AbstractContextManager[Source | LiveSource]:
+    """Open a source of `listen`.
+
+    Raises:
+        UsageError: `source` is of another type.
+    """
+    if isinstance(source, Inbox):
+        return nullcontext(LiveSource(source, OWN_FPS, None, "an inbox"))
+    if isinstance(source, FlameTrack):
+        return nullcontext(source_of(source, Selection()))
+    if isinstance(source, str | Path):
+        return open_source(source)
+    raise UsageError(
+        f"source must be a str, a Path, a FlameTrack or an Inbox, got {type(source).__name__}"
+    )
 
 
 def run_live(
     avatar: str | Path,
-    source: str | Path | Inbox,
+    source: str | Path | FlameTrack | Inbox,
     show: Callable[[Image], Any],
     *,
     fps: float = OWN_FPS,

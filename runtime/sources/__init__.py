@@ -13,6 +13,7 @@ A tracker of your own needs no row here: it fills an `imavatar_deploy.runtime.In
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from imavatar_deploy.errors import UsageError, unknown_name
 
@@ -69,7 +70,7 @@ def register_source(row: SourceFormat) -> None:
 
 
 def open_source(
-    target: str, selection: Selection | None = None
+    target: str | Path, selection: Selection | None = None
 ) -> AbstractContextManager[Source | LiveSource]:
     """Open a `--source` argument; use it in a `with` block.
 
@@ -82,7 +83,7 @@ def open_source(
         A context manager of a `Source` (a recording) or a `LiveSource` (a tracker).
 
     Raises:
-        UsageError: no such source.
+        UsageError: no such source, or a target that is neither a string nor a path.
         InputError: it cannot be read.
         MissingDependencyError: it needs a package or device that is not there.
 
@@ -90,6 +91,9 @@ def open_source(
         >>> with open_source("talk", Selection(frames=slice(0, 50))) as source:
         ...     poses = [frame.pose for frame in source.frames]  # 50 of [15] radians
     """
+    if not isinstance(target, str | Path):
+        raise UsageError(f"a source must be a str or a Path, got {type(target).__name__}")
+    target = str(target)
     for row in SOURCES:
         if row.matches(target):
             return row.open(target, selection or Selection())

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 
-from imavatar_deploy.tracks import TRACK_FORMATS, read_track
+from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track
 from imavatar_deploy.tracks.edit import checked_rate
 
 from .source import Selection, Source, SourceFormat
@@ -19,12 +19,18 @@ FRAME_TOLERANCE = 1e-6
 
 @contextmanager
 def _open(target: str, selection: Selection) -> Iterator[Source]:
-    track = read_track(target).select(selection.frames)
+    yield source_of(read_track(target), selection)
+
+
+def source_of(track: FlameTrack, selection: Selection) -> Source:
+    """Return the selected frames of a track as an open recording."""
+    track = track.select(selection.frames)
     fps = checked_rate(track.fps if selection.fps is None else selection.fps)
     indices = _resample(len(track), track.fps, fps)
     order = cycle(indices) if selection.loop else indices
     count = None if selection.loop else len(indices)
-    yield Source((track.frame(index) for index in order), fps, track.edition, count, track.notes)
+    frames = (track.frame(index) for index in order)
+    return Source(frames, fps, track.edition, count, track.notes)
 
 
 def _resample(count: int, fps: float, new_fps: float) -> list[int]:
