@@ -13,7 +13,7 @@ from imavatar_deploy.atomic import move_into_place, staging_beside
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.progress import human_bytes
 
-from .sink import Image, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream, require_images
 
 NUMBER = re.compile(r"%(0\d+)?d")
 
@@ -35,6 +35,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
             write_png(staging / names[-1], image)
 
         yield Sink(write, report=lambda: _report(folder, names))
+        require_images(len(names), target)
         for finished in names:
             move_into_place(staging / finished, folder / finished)
 
@@ -55,8 +56,6 @@ def write_png(path: Path, image: Image) -> None:
 
 
 def _report(folder: Path, names: list[str]) -> str:
-    if not names:
-        return ""
     size = human_bytes(sum((folder / name).stat().st_size for name in names))
     return f"wrote {folder / names[0]} … {names[-1]} ({len(names)} images, {size})"
 
