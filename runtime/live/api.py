@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.deprecation import warn_renamed
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks import FlameTrack
 
@@ -25,10 +26,13 @@ OWN_FPS = 60.0
 """Rate assumed for an `Inbox` of the caller until its observations show their own."""
 
 
-@contextmanager
 def listen(
-    source: str | Path | FlameTrack | Inbox, avatar: Avatar, choices: LiveConfig | None = None
-) -> Iterator[LiveDriver | TrackDriver]:
+    source: str | Path | FlameTrack | Inbox,
+    avatar: Avatar,
+    config: LiveConfig | None = None,
+    *,
+    choices: LiveConfig | None = None,
+) -> AbstractContextManager[LiveDriver | TrackDriver]:
     """Open a source and yield the driver of an avatar. Call its `pose_at()` for each frame.
 
         with Player("sample") as player:
@@ -44,16 +48,47 @@ def listen(
         source: an argument of `imavatar-run --source`, a track, or an `Inbox` that a thread of the
             caller fills by `put`.
         avatar: the player's.
-        choices: latency, smoothing, maps and so on, as the command's options.
+        config: latency, smoothing, maps and so on, as the command's options.
+        choices: deprecated name of `config`.
 
     Raises:
-        UsageError: no such source, or an option out of range.
+        UsageError: no such source, an argument of another type, or an option out of range.
         InputError: the source cannot be read, or is of another head model.
         MissingDependencyError: the source needs a package or device that is not there.
     """
-    config = choices or LiveConfig()
+    config = _config_of("listen", config, choices)
+    if not isinstance(avatar, Avatar):
+        raise UsageError(
+            f"avatar must be an Avatar, as player.avatar is, got {type(avatar).__name__}"
+        )
+    return _listen(source, avatar, config)
+
+
+@contextmanager
+def _listen(
+    source: str | Path | FlameTrack | Inbox, avatar: Avatar, config: LiveConfig
+) -> Iterator[LiveDriver | TrackDriver]:
     with _opened(source) as opened:
         yield config.open_driver(opened, avatar)
+
+
+def _config_of(function: str, config: LiveConfig | None, choices: LiveConfig | None) -> LiveConfig:
+    """Return the configuration of a call, which may use the deprecated name.
+
+    Raises:
+        UsageError: both names are used, or the value is no `LiveConfig`.
+    """
+    if choices is not None:
+        # The warning points at the caller of `function`.
+        warn_renamed(f"{function}(choices=...)", f"{function}(config=...)", stacklevel=4)
+        if config is not None:
+            raise UsageError("config and its old name choices are both given; leave out choices")
+        config = choices
+    if config is None:
+        return LiveConfig()
+    if not isinstance(config, LiveConfig):
+        raise UsageError(f"config must be a LiveConfig, got {type(config).__name__}")
+    return config
 
 
 def _opened(
@@ -82,6 +117,7 @@ def run_live(
     *,
     fps: float = OWN_FPS,
     duration: float | None = None,
+    config: LiveConfig | None = None,
     choices: LiveConfig | None = None,
     **drawing: Any,
 ) -> FrameCounts:
@@ -94,7 +130,7 @@ def run_live(
 
     Args:
         avatar, drawing: those of `Player`.
-        source, choices: those of `listen`.
+        source, config, choices: those of `listen`.
         show: receives each image.
         fps: images a second; one that is late is skipped.
         duration: seconds from the first frame; None: no limit.
@@ -105,6 +141,7 @@ def run_live(
     Raises:
         ImavatarError: as `Player` and `listen`.
     """
+    config = _config_of("run_live", config, choices)
     if duration is not None and not 0 < duration < math.inf:
         raise UsageError(f"a duration must be more than 0 seconds, got {duration}")
     controls = Controls()
@@ -116,7 +153,7 @@ def run_live(
 
     with (
         Player(avatar, **drawing) as player,
-        listen(source, player.avatar, choices) as driver,
+        listen(source, player.avatar, config) as driver,
         suppress(KeyboardInterrupt),
     ):
         warm_up(player, driver.inbox if isinstance(driver, LiveDriver) else None)

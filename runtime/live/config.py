@@ -26,7 +26,11 @@ from .motion.settings import MotionSettings, read_adjustment
 
 @dataclass(frozen=True)
 class LiveConfig:
-    """Options of a tracker's stream. The defaults are those of the command line."""
+    """Options of a tracker's stream. The defaults are those of the command line.
+
+    Raises:
+        UsageError: a value of a wrong type. Ranges and names are checked by `open_driver`.
+    """
 
     latency: float | None = None
     """Seconds between a face and its display; None: one frame of the source."""
@@ -48,6 +52,22 @@ class LiveConfig:
     """Map to the avatar's head model, see `imavatar_deploy.retarget.find_retarget`."""
     any_edition: bool = False
     """Play codes of another head model as they are."""
+
+    def __post_init__(self) -> None:
+        for name in ("latency", "calibrate"):
+            seconds = getattr(self, name)
+            if seconds is not None and not isinstance(seconds, float | int):
+                raise UsageError(f"{name} must be a number of seconds or None, got {seconds!r}")
+        if self.smoothing is not None and not isinstance(self.smoothing, Smoothing):
+            raise UsageError(f"smoothing must be a Smoothing or None, got {self.smoothing!r}")
+        if self.neutral is not None and not isinstance(self.neutral, Path):
+            if not isinstance(self.neutral, str):
+                raise UsageError(f"neutral must be a path or None, got {self.neutral!r}")
+            object.__setattr__(self, "neutral", Path(self.neutral))
+        if isinstance(self.adjustments, str):
+            raise UsageError(
+                f"adjustments must be a tuple of texts, as ({self.adjustments!r},), got a str"
+            )
 
     def open_driver(self, source: Source | LiveSource, avatar: Avatar) -> LiveDriver | TrackDriver:
         """Return the driver of an avatar by a source.

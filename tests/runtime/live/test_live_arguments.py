@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.runtime import Player, listen, run_live
+from imavatar_deploy.runtime import Inbox, LiveConfig, Player, listen, run_live
 from imavatar_deploy.runtime.sources import open_source
 from imavatar_deploy.tracks import FlameTrack
 
@@ -34,3 +34,71 @@ def test_another_source_is_refused(source: Any, tiny_avatar_folder: Path) -> Non
         run_live(tiny_avatar_folder, source, print, size=16)
     with pytest.raises(UsageError, match="a source must be a str or a Path"):
         open_source(source)
+
+
+def test_listen_needs_an_avatar() -> None:
+    name: Any = "sample"
+    message = "avatar must be an Avatar, as player.avatar is, got str"
+    with pytest.raises(UsageError, match=message), listen("talk", name):
+        pytest.fail("it listened")
+
+
+def test_another_configuration_is_refused(tiny_avatar_folder: Path) -> None:
+    wrong: Any = {"smoothing": "off"}
+    with pytest.raises(UsageError, match="config must be a LiveConfig, got dict"):
+        run_live(tiny_avatar_folder, "talk", print, config=wrong, size=16)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"latency": "x"}, "latency must be a number of seconds or None, got 'x'"),
+        ({"calibrate": "2s"}, "calibrate must be a number of seconds or None, got '2s'"),
+        ({"smoothing": "off"}, "smoothing must be a Smoothing or None, got 'off'"),
+        ({"neutral": 5}, "neutral must be a path or None, got 5"),
+        ({"adjustments": "jaw=2"}, r"must be a tuple of texts, as \('jaw=2',\), got a str"),
+    ],
+)
+def test_configurations_of_wrong_types_are_refused(values: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        LiveConfig(**values)
+
+
+def test_the_neutral_face_may_be_named_by_a_string() -> None:
+    name: Any = "neutral.json"
+    assert LiveConfig(neutral=name).neutral == Path("neutral.json")
+
+
+def test_config_is_the_name_of_the_configuration(tiny_avatar_folder: Path) -> None:
+    config = LiveConfig(latency=0.1)  # refused for a recording, so it arrived
+    with pytest.raises(UsageError, match="a tracker's stream"):
+        run_live(tiny_avatar_folder, "talk", print, config=config, size=16)
+
+
+def test_the_old_name_of_config_warns(tiny_avatar_folder: Path) -> None:
+    old = LiveConfig(latency=0.1)
+    with Player(tiny_avatar_folder, size=16) as player:
+        with pytest.warns(DeprecationWarning, match=r"listen\(choices=...\) is now"):
+            context = listen("talk", player.avatar, choices=old)
+        with pytest.raises(UsageError, match="a tracker's stream"), context:
+            pytest.fail("it listened")
+        with (
+            pytest.warns(DeprecationWarning, match="is now"),
+            pytest.raises(UsageError, match="both given"),
+        ):
+            listen("talk", player.avatar, LiveConfig(), choices=old)
+    with (
+        pytest.warns(DeprecationWarning, match=r"run_live\(choices=...\) is now"),
+        pytest.raises(UsageError, match="a tracker's stream"),
+    ):
+        run_live(tiny_avatar_folder, "talk", print, choices=old, size=16)
+
+
+@pytest.mark.parametrize("wrong", ["x", None, np.zeros(50)])
+def test_an_inbox_takes_observations_alone(wrong: Any) -> None:
+    inbox = Inbox()
+    message = f"an inbox takes an Observation for each face, got {type(wrong).__name__}"
+    with pytest.raises(UsageError, match=message):
+        inbox.put(wrong)
+    assert inbox.take() == []
+    assert not inbox.counts["received"]
