@@ -142,6 +142,10 @@ def run_live(
         ImavatarError: as `Player` and `listen`.
     """
     config = _config_of("run_live", config, choices)
+    if not callable(show):
+        raise UsageError(f"show must be a function of an image, got {type(show).__name__}")
+    if duration is not None and not isinstance(duration, float | int):
+        raise UsageError(f"duration must be a number of seconds, got {duration!r}")
     if duration is not None and not 0 < duration < math.inf:
         raise UsageError(f"a duration must be more than 0 seconds, got {duration}")
     controls = Controls()

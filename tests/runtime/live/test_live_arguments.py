@@ -102,3 +102,17 @@ def test_an_inbox_takes_observations_alone(wrong: Any) -> None:
         inbox.put(wrong)
     assert inbox.take() == []
     assert not inbox.counts["received"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"duration": "1s"}, "duration must be a number of seconds, got '1s'"),
+        ({"fps": "60"}, "fps must be a number of frames a second, got '60'"),
+        ({"show": None}, "show must be a function of an image, got NoneType"),
+    ],
+)
+def test_run_live_checks_its_numbers(values: Any, message: str, tiny_avatar_folder: Path) -> None:
+    arguments: dict[str, Any] = {"show": print, "size": 16} | values
+    with pytest.raises(UsageError, match=message):
+        run_live(tiny_avatar_folder, "talk", **arguments)
