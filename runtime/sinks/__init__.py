@@ -42,7 +42,7 @@ def register_sink(row: SinkFormat) -> None:
             rows that are there, so that `film.strip.png` may be yours and other `.png` not.
 
     Raises:
-        UsageError: there is a sink of this name already.
+        UsageError: there is a sink of this name already, or `row` is of another type.
 
     Example:
         >>> @contextmanager
@@ -53,6 +53,8 @@ def register_sink(row: SinkFormat) -> None:
         >>> is_mean = lambda target: target.endswith(".npy")
         >>> register_sink(SinkFormat("mean", "mean.npy", "the mean image", is_mean, open_mean))
     """
+    if not isinstance(row, SinkFormat):
+        raise UsageError(f"a sink must be a SinkFormat, got {type(row).__name__}")
     if any(row.name == known.name for known in SINKS):
         raise UsageError(f"there is a sink {row.name!r} already; choose another name")
     SINKS.insert(0, row)

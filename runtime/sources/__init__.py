@@ -45,16 +45,16 @@ SOURCES: list[SourceFormat] = [webcam.FORMAT, track.FORMAT, *map(datagram_format
 """The table of `--source`; the first row that matches a target opens it."""
 
 
-def register_source(row: SourceFormat) -> None:
+def register_source(row: SourceFormat | Protocol) -> None:
     """Add a source of one's own, for `open_source`, `run_live` and `listen` in this process.
 
     Args:
-        row: its name, and the functions that recognise and open a target. `open` is a context
-            manager of a `Source` (frames in order) or a `LiveSource` (an `Inbox` that a thread
-            fills). It comes before the rows that are there.
+        row: a protocol over UDP, or a source: its name, and the functions that recognise and open
+            a target. `open` is a context manager of a `Source` (frames in order) or a `LiveSource`
+            (an `Inbox` that a thread fills). It comes before the rows that are there.
 
     Raises:
-        UsageError: there is a source of this name already.
+        UsageError: there is a source of this name already, or `row` is of another type.
 
     Example:
         >>> @contextmanager
@@ -64,6 +64,10 @@ def register_source(row: SourceFormat) -> None:
         >>> is_nod = lambda target: target == "nod"
         >>> register_source(SourceFormat("nod", "nod", "nods for 3 s", is_nod, open_nod))
     """
+    if isinstance(row, Protocol):
+        row = datagram_format(row)
+    if not isinstance(row, SourceFormat):
+        raise UsageError(f"a source must be a SourceFormat or a Protocol, got {type(row).__name__}")
     if any(row.name == known.name for known in SOURCES):
         raise UsageError(f"there is a source {row.name!r} already; choose another name")
     SOURCES.insert(0, row)
