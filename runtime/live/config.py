@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,15 +59,17 @@ class LiveConfig:
             seconds = getattr(self, name)
             if seconds is not None and not isinstance(seconds, float | int):
                 raise UsageError(f"{name} must be a number of seconds or None, got {seconds!r}")
-        if self.smoothing is not None and not isinstance(self.smoothing, Smoothing):
-            raise UsageError(f"smoothing must be a Smoothing or None, got {self.smoothing!r}")
-        if self.neutral is not None and not isinstance(self.neutral, Path):
-            if not isinstance(self.neutral, str):
-                raise UsageError(f"neutral must be a path or None, got {self.neutral!r}")
-            object.__setattr__(self, "neutral", Path(self.neutral))
-        if isinstance(self.adjustments, str):
+        smoothing: Any = self.smoothing
+        if smoothing is not None and not isinstance(smoothing, Smoothing):
+            raise UsageError(f"smoothing must be a Smoothing or None, got {smoothing!r}")
+        neutral: Any = self.neutral
+        if neutral is not None and not isinstance(neutral, str | Path):
+            raise UsageError(f"neutral must be a path or None, got {neutral!r}")
+        object.__setattr__(self, "neutral", None if neutral is None else Path(neutral))
+        adjustments: Any = self.adjustments
+        if isinstance(adjustments, str):
             raise UsageError(
-                f"adjustments must be a tuple of texts, as ({self.adjustments!r},), got a str"
+                f"adjustments must be a tuple of texts, as ({adjustments!r},), got a str"
             )
 
     def open_driver(self, source: Source | LiveSource, avatar: Avatar) -> LiveDriver | TrackDriver:

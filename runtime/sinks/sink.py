@@ -81,14 +81,15 @@ class Stream:
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
-            size = getattr(self, name)
+            size: Any = getattr(self, name)
             if not isinstance(size, Integral) or size < 1:
                 raise UsageError(
                     f"{name} of a stream must be a positive number of pixels, got {size!r}"
                 )
-        if not isinstance(self.fps, Real) or not 0 < self.fps < math.inf:
+        fps: Any = self.fps
+        if not isinstance(fps, Real) or not 0 < float(fps) < math.inf:
             raise UsageError(
-                f"fps of a stream must be a positive number of images a second, got {self.fps!r}"
+                f"fps of a stream must be a positive number of images a second, got {fps!r}"
             )
 
     def check(self, image: Any) -> None:

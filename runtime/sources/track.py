@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 
+from imavatar_deploy.errors import InputError
 from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track
 from imavatar_deploy.tracks.edit import checked_rate
 
@@ -16,10 +17,20 @@ from .source import Selection, Source, SourceFormat
 FRAME_TOLERANCE = 1e-6
 """Tolerance, as a fraction of a frame, so that rounding does not delay a frame by one tick."""
 
+SHOWN_CHARACTERS = 100
+"""Largest number of characters of a target in an error message."""
+
 
 @contextmanager
 def _open(target: str, selection: Selection) -> Iterator[Source]:
-    yield source_of(read_track(target), selection)
+    try:
+        track = read_track(target)
+    except OSError as error:
+        raise InputError(
+            f"{target[:SHOWN_CHARACTERS]} cannot be read ({error.strerror or error}); "
+            "give the file or folder of a track"
+        ) from error
+    yield source_of(track, selection)
 
 
 def source_of(track: FlameTrack, selection: Selection) -> Source:
@@ -41,7 +52,12 @@ def _resample(count: int, fps: float, new_fps: float) -> list[int]:
 
 def _is_path(target: str) -> bool:
     """Whether a target is a path and no address such as `udp://:9000`; `C:` is no scheme."""
-    return Path(target).exists() or not re.match(r"[a-z0-9]{2,}:", target)
+    if not re.match(r"[a-z0-9]{2,}:", target):
+        return True
+    try:
+        return Path(target).exists()
+    except OSError:  # no file can have such a name
+        return False
 
 
 FORMAT = SourceFormat(

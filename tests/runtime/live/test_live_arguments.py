@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imavatar_deploy.errors import UsageError
+from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.runtime import Inbox, LiveConfig, Player, listen, run_live
 from imavatar_deploy.runtime.sources import open_source
 from imavatar_deploy.tracks import FlameTrack
@@ -34,6 +34,12 @@ def test_another_source_is_refused(source: Any, tiny_avatar_folder: Path) -> Non
         run_live(tiny_avatar_folder, source, print, size=16)
     with pytest.raises(UsageError, match="a source must be a str or a Path"):
         open_source(source)
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    message = r"cannot be read \(File name too long\)"
+    with pytest.raises(InputError, match=message), open_source("x" * 5000):
+        pytest.fail("it opened")
 
 
 def test_listen_needs_an_avatar() -> None:
