@@ -14,8 +14,8 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -131,23 +131,36 @@ def _descriptor(out: str | Path) -> int | None:
 def staging_beside(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target` and remove it when the block ends.
 
-    It is for files that are renamed to their final place once all of them are complete.
+    It is for files that are renamed to their final place once all of them are complete. Parent
+    folders that were created for it are removed with it where they stayed empty.
 
     Raises:
         UsageError: nothing can be written there.
     """
+    created: list[Path] = []
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    except OSError as error:
-        raise UsageError(
-            f"{target} cannot be written ({error.strerror}: {error.filename}); "
-            "choose a folder you may write to"
-        ) from error
-    try:
-        yield staging
+        try:
+            created += [folder for folder in target.parents if not folder.exists()]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+        except OSError as error:
+            raise UsageError(
+                f"{target} cannot be written ({error.strerror}: {error.filename}); "
+                "choose a folder you may write to"
+            ) from error
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        _remove_empty(created)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, each before its parent, up to the first that cannot be: it is in use."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager

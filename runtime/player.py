@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import operator
 import time
+from collections.abc import Iterable
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -75,6 +77,7 @@ class Player:
         engine_policy: str = "rebuild",
     ) -> None:
         self.width, self.height = _check_size(size)
+        _check_types(source, shading, background, threads, backend, engine_policy)
         colour = background_rgba(background)
         folder = open_avatar(source)
         self.drift_note = drift_note(folder.manifest)
@@ -205,8 +208,34 @@ class Player:
         return front_camera(self.avatar, self._renderer.vertices(neutral, still))
 
 
+def _check_types(
+    source: object,
+    shading: object,
+    background: object,
+    threads: object,
+    backend: object,
+    engine_policy: object,
+) -> None:
+    """Check the types of a player's arguments; values are checked where they are used."""
+    if not isinstance(source, str | Path):
+        raise UsageError(f"an avatar must be a folder's path, got {type(source).__name__}")
+    names = {"shading": shading, "backend": backend, "engine_policy": engine_policy}
+    for argument, name in names.items():
+        if not isinstance(name, str):
+            raise UsageError(f"{argument} must be a name, got {name!r}")
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, Integral)):
+        raise UsageError(f"threads must be a number of cores or None, got {threads!r}")
+    if background is not None and not isinstance(background, Iterable):
+        raise UsageError(
+            "a background must be a colour such as '#rrggbb', three numbers in 0..255, or None, "
+            f"got {background!r}"
+        )
+
+
 def _check_size(size: Size) -> tuple[int, int]:
     try:
+        if isinstance(size, bool):
+            raise TypeError("a truth value is no number of pixels")
         width, height = (size, size) if isinstance(size, int) else map(operator.index, size)
     except (TypeError, ValueError) as error:
         raise UsageError(

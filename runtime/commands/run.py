@@ -133,6 +133,8 @@ def run(
     """
     started = time.perf_counter()
     live_config = live_options.GROUP.settings(live_values)
+    if duration == 0:
+        raise UsageError("--duration must be more than 0; leave it out to play to the end")
     watched = [find_sink(sink).watched for sink in sinks]
     for sink in sinks:
         ensure_not_input(sink, source, clip_of(source), live_config.map_file)
@@ -169,4 +171,4 @@ def run(
     click.echo(
         closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"])
     )
-    check_budget(result.frames, budget)
+    check_budget(result.frames, budget, player.shading)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,11 @@ from .motion.settings import MotionSettings, read_adjustment
 
 @dataclass(frozen=True)
 class LiveConfig:
-    """Options of a tracker's stream. The defaults are those of the command line."""
+    """Options of a tracker's stream. The defaults are those of the command line.
+
+    Raises:
+        UsageError: a value of a wrong type. Ranges and names are checked by `open_driver`.
+    """
 
     latency: float | None = None
     """Seconds between a face and its display; None: one frame of the source."""
@@ -48,6 +53,24 @@ class LiveConfig:
     """Map to the avatar's head model, see `imavatar_deploy.retarget.find_retarget`."""
     any_edition: bool = False
     """Play codes of another head model as they are."""
+
+    def __post_init__(self) -> None:
+        for name in ("latency", "calibrate"):
+            seconds = getattr(self, name)
+            if seconds is not None and not isinstance(seconds, float | int):
+                raise UsageError(f"{name} must be a number of seconds or None, got {seconds!r}")
+        smoothing: Any = self.smoothing
+        if smoothing is not None and not isinstance(smoothing, Smoothing):
+            raise UsageError(f"smoothing must be a Smoothing or None, got {smoothing!r}")
+        neutral: Any = self.neutral
+        if neutral is not None and not isinstance(neutral, str | Path):
+            raise UsageError(f"neutral must be a path or None, got {neutral!r}")
+        object.__setattr__(self, "neutral", None if neutral is None else Path(neutral))
+        adjustments: Any = self.adjustments
+        if isinstance(adjustments, str):
+            raise UsageError(
+                f"adjustments must be a tuple of texts, as ({adjustments!r},), got a str"
+            )
 
     def open_driver(self, source: Source | LiveSource, avatar: Avatar) -> LiveDriver | TrackDriver:
         """Return the driver of an avatar by a source.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 from imavatar_deploy.errors import BudgetError, InputError, UsageError
@@ -12,6 +13,7 @@ from imavatar_deploy.progress import Progress, silent, tell
 
 from ..player import Player
 from ..sinks import Sink, Stream, find_sink, open_sink
+from ..sinks.images import writes_to
 from ..sinks.sink import Controls, Image
 from ..sources import LiveSource, Source
 from .drivers import LiveDriver, TrackDriver
@@ -152,16 +154,23 @@ def _refuse_shared_targets(sinks: Sequence[str]) -> None:
         raise UsageError(
             f"two sinks would write to {', '.join(shared)}; give each a place of its own"
         )
+    for place, other in permutations(places, 2):
+        if writes_to(place, other):
+            raise UsageError(f"{place} would write to {other}, too; give each a place of its own")
 
 
-def check_budget(frames: FrameCounts, budget: float | None) -> None:
+def check_budget(frames: FrameCounts, budget: float | None, shading: str) -> None:
     """Compare the 95th percentile of the latency with a budget in seconds, where there is one.
+
+    Args:
+        shading: the row of `shading.SHADINGS` in use; the fastest one is not advised again.
 
     Raises:
         BudgetError: the percentile is over the budget.
     """
     if budget is not None and (reached := frames.latency.percentile(95)) > budget:
+        faster = "" if shading == "student" else " or --shading student"
         raise BudgetError(
             f"p95 is {milliseconds(reached)} and the budget {1e3 * budget:g} ms; try a smaller "
-            "--size or --shading student, or, of a tracker's stream, --latency 0"
+            f"--size{faster}, or, of a tracker's stream, --latency 0"
         )

@@ -40,7 +40,9 @@ class RealTime:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if not isinstance(fps, float | int) or not 0 < fps <= FASTEST:
+        if not isinstance(fps, float | int):
+            raise UsageError(f"fps must be a number of frames a second, got {fps!r}")
+        if not 0 < fps <= FASTEST:
             raise UsageError(
                 f"frames a second must be more than 0 and at most {FASTEST:.0f}, got {fps}"
             )

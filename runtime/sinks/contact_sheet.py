@@ -13,7 +13,7 @@ from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.progress import human_bytes
 
 from .images import write_png
-from .sink import Image, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream, require_images
 
 TILE_COLUMNS = 6
 """Tiles in a row."""
@@ -29,18 +29,19 @@ class Sampler:
     """Keeps at most 2 `TILE_COUNT` evenly spaced frames of a run of unknown length."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self.count = 0
+        """Number of images so far."""
         self._step = 1
         self._tiles: list[Image] = []
 
     def add(self, image: Image) -> None:
         """Keep every `step`-th frame; drop every second of them once they are too many."""
-        if self._count % self._step == 0:
+        if self.count % self._step == 0:
             self._tiles.append(_tile(image))
         if len(self._tiles) > 2 * TILE_COUNT:
             self._tiles = self._tiles[::2]
             self._step *= 2
-        self._count += 1
+        self.count += 1
 
     def sheet(self) -> Image:
         """At most `TILE_COUNT` frames in rows of `TILE_COLUMNS`; empty places are transparent."""
@@ -80,6 +81,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
             sampler.add,
             report=lambda: f"wrote {target} ({human_bytes(Path(target).stat().st_size)})",
         )
+        require_images(sampler.count, target)
         write_png(partial, sampler.sheet())
 
 

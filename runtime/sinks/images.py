@@ -13,7 +13,7 @@ from imavatar_deploy.atomic import move_into_place, staging_beside
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.progress import human_bytes
 
-from .sink import Image, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream, require_images
 
 NUMBER = re.compile(r"%(0\d+)?d")
 
@@ -21,6 +21,30 @@ NUMBER = re.compile(r"%(0\d+)?d")
 def _matches(target: str) -> bool:
     name = Path(target).name
     return name.lower().endswith(".png") and len(NUMBER.findall(name)) == 1 == name.count("%")
+
+
+def writes_to(target: str, other: str) -> bool:
+    """Return whether the images of a target such as `frames/%05d.png` may replace another output.
+
+    Args:
+        target, other: `--sink` arguments with the same form of folder. False where `target` is not
+            of this sink.
+    """
+    if not _matches(target) or Path(target).parent != Path(other).parent:
+        return False
+    name = Path(target).name
+    other_name = Path(other).name
+    if _matches(other):
+        return NUMBER.sub("%d", name) == NUMBER.sub("%d", other_name)
+    return number_of(other_name, name) is not None
+
+
+def number_of(file: str, name: str) -> int | None:
+    """The number (from 1) whose image has the name `file` under `name`, such as `%05d.png`."""
+    before, after = NUMBER.split(name)[:: NUMBER.groups + 1]
+    match = re.fullmatch(rf"{re.escape(before)}(\d+){re.escape(after)}", file, re.ASCII)
+    number = int(match[1]) if match else 0
+    return number if number and name % number == file else None
 
 
 @contextmanager
@@ -34,7 +58,8 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
             names.append(name % (len(names) + 1))
             write_png(staging / names[-1], image)
 
-        yield Sink(write, report=lambda: _report(folder, names))
+        yield Sink(write, report=lambda: _report(folder, name, names))
+        require_images(len(names), target)
         for finished in names:
             move_into_place(staging / finished, folder / finished)
 
@@ -54,11 +79,13 @@ def write_png(path: Path, image: Image) -> None:
         ) from error
 
 
-def _report(folder: Path, names: list[str]) -> str:
-    if not names:
-        return ""
-    size = human_bytes(sum((folder / name).stat().st_size for name in names))
-    return f"wrote {folder / names[0]} … {names[-1]} ({len(names)} images, {size})"
+def _report(folder: Path, name: str, names: list[str]) -> str:
+    size = human_bytes(sum((folder / file).stat().st_size for file in names))
+    line = f"wrote {folder / names[0]} … {names[-1]} ({len(names)} images, {size})"
+    numbers = [number_of(path.name, name) or 0 for path in folder.iterdir()]
+    if older := [number for number in numbers if number > len(names)]:
+        line += f"; {len(older)} of an earlier run remain, up to {name % max(older)}"
+    return line
 
 
 FORMAT = SinkFormat(

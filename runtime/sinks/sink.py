@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from imavatar_deploy.arrays import Array, UInt8
+from imavatar_deploy.errors import UsageError
 
 Image = UInt8[Array, "H W 4"]
 """One RGBA frame."""
@@ -57,15 +62,51 @@ class Controls:
 
 @dataclass(frozen=True)
 class Stream:
-    """What every frame of a run has in common."""
+    """What every frame of a run has in common.
+
+    Raises:
+        UsageError: a size that is not a positive integer, or a rate that is not a positive number.
+    """
 
     width: int
+    """Pixels."""
     height: int
+    """Pixels."""
     fps: float
+    """Images a second."""
     controls: Controls = field(default_factory=Controls)
     """Changed by sinks with keys or a mouse."""
     statistics: Callable[[], dict[str, Any]] = dict
     """Returns the figures of the run so far, by name; called from the threads of sinks."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height"):
+            size: Any = getattr(self, name)
+            if not isinstance(size, Integral) or size < 1:
+                raise UsageError(
+                    f"{name} of a stream must be a positive number of pixels, got {size!r}"
+                )
+        fps: Any = self.fps
+        if not isinstance(fps, Real) or not 0 < float(fps) < math.inf:
+            raise UsageError(
+                f"fps of a stream must be a positive number of images a second, got {fps!r}"
+            )
+
+    def check(self, image: Any) -> None:
+        """Check that an image is a numpy array of the stream's size.
+
+        Raises:
+            UsageError: it is not `[H, W, 4]` uint8.
+        """
+        shape = (self.height, self.width, 4)
+        if isinstance(image, np.ndarray) and image.shape == shape and image.dtype == np.uint8:
+            return
+        actual = (
+            f"{list(image.shape)} {image.dtype}"
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
+        raise UsageError(f"image must be {list(shape)} uint8, got {actual}")
 
 
 @dataclass(frozen=True)
@@ -95,6 +136,19 @@ class SinkFormat:
     """Whether people watch it: the motion then keeps real time, and late frames are skipped."""
     main_thread: bool = False
     """Whether it must be written from the main thread, as windows must."""
+
+
+def require_images(count: int, target: str) -> None:
+    """Refuse to finish an output without an image.
+
+    Raises:
+        UsageError: `count` is 0.
+    """
+    if not count:
+        raise UsageError(
+            f"no image was written, so there is no {target}; write at least one before the sink "
+            "is closed"
+        )
 
 
 # `null`: draws every frame and keeps none, to measure the speed

@@ -16,7 +16,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.progress import human_bytes
 
 from .backgrounds import RgbImage, over, white
-from .sink import Image, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream, require_images
 
 X264_OPTIONS = {"crf": "18", "preset": "medium"}
 """x264's constant rate factor 18 is commonly called visually lossless."""
@@ -48,6 +48,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
                 f"wrote {target} ({human_bytes(Path(target).stat().st_size)}, {count} frames)"
             ),
         )
+        require_images(count, target)
         container.mux(video.encode(None))
 
 
@@ -66,7 +67,7 @@ def _container(target: str, partial: Path) -> Iterator[Any]:
 
 def _add_video(container: Any, stream: Stream) -> Any:
     video = container.add_stream(
-        "libx264", rate=Fraction(stream.fps).limit_denominator(1001), options=X264_OPTIONS
+        "libx264", rate=Fraction(float(stream.fps)).limit_denominator(1001), options=X264_OPTIONS
     )
     video.width = stream.width
     video.height = stream.height

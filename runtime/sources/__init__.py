@@ -13,6 +13,7 @@ A tracker of your own needs no row here: it fills an `imavatar_deploy.runtime.In
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from imavatar_deploy.errors import UsageError, unknown_name
 
@@ -44,16 +45,16 @@ SOURCES: list[SourceFormat] = [webcam.FORMAT, track.FORMAT, *map(datagram_format
 """The table of `--source`; the first row that matches a target opens it."""
 
 
-def register_source(row: SourceFormat) -> None:
+def register_source(row: SourceFormat | Protocol) -> None:
     """Add a source of one's own, for `open_source`, `run_live` and `listen` in this process.
 
     Args:
-        row: its name, and the functions that recognise and open a target. `open` is a context
-            manager of a `Source` (frames in order) or a `LiveSource` (an `Inbox` that a thread
-            fills). It comes before the rows that are there.
+        row: a protocol over UDP, or a source: its name, and the functions that recognise and open
+            a target. `open` is a context manager of a `Source` (frames in order) or a `LiveSource`
+            (an `Inbox` that a thread fills). It comes before the rows that are there.
 
     Raises:
-        UsageError: there is a source of this name already.
+        UsageError: there is a source of this name already, or `row` is of another type.
 
     Example:
         >>> @contextmanager
@@ -63,13 +64,17 @@ def register_source(row: SourceFormat) -> None:
         >>> is_nod = lambda target: target == "nod"
         >>> register_source(SourceFormat("nod", "nod", "nods for 3 s", is_nod, open_nod))
     """
+    if isinstance(row, Protocol):
+        row = datagram_format(row)
+    if not isinstance(row, SourceFormat):
+        raise UsageError(f"a source must be a SourceFormat or a Protocol, got {type(row).__name__}")
     if any(row.name == known.name for known in SOURCES):
         raise UsageError(f"there is a source {row.name!r} already; choose another name")
     SOURCES.insert(0, row)
 
 
 def open_source(
-    target: str, selection: Selection | None = None
+    target: str | Path, selection: Selection | None = None
 ) -> AbstractContextManager[Source | LiveSource]:
     """Open a `--source` argument; use it in a `with` block.
 
@@ -82,7 +87,7 @@ def open_source(
         A context manager of a `Source` (a recording) or a `LiveSource` (a tracker).
 
     Raises:
-        UsageError: no such source.
+        UsageError: no such source, or a target that is neither a string nor a path.
         InputError: it cannot be read.
         MissingDependencyError: it needs a package or device that is not there.
 
@@ -90,6 +95,9 @@ def open_source(
         >>> with open_source("talk", Selection(frames=slice(0, 50))) as source:
         ...     poses = [frame.pose for frame in source.frames]  # 50 of [15] radians
     """
+    if not isinstance(target, str | Path):
+        raise UsageError(f"a source must be a str or a Path, got {type(target).__name__}")
+    target = str(target)
     for row in SOURCES:
         if row.matches(target):
             return row.open(target, selection or Selection())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import EDITIONS, EXPRESSION_SIZE, POSE_SIZE
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 
 WEIGHTS = {ARKIT: len(ARKIT_NAMES)} | dict.fromkeys(EDITIONS, EXPRESSION_SIZE)
@@ -103,7 +103,19 @@ class Inbox:
         """The error that ended the source; None where it ended as usual."""
 
     def put(self, observation: Observation, arrived: float | None = None) -> None:
-        """Add an observation; `arrived` is the present time when left out."""
+        """Add an observation.
+
+        Args:
+            observation: one face.
+            arrived: `time.monotonic()` of its arrival; the present time when left out.
+
+        Raises:
+            UsageError: `observation` is no `Observation`.
+        """
+        if not isinstance(observation, Observation):
+            raise UsageError(
+                f"an inbox takes an Observation for each face, got {type(observation).__name__}"
+            )
         with self._lock:
             self.counts["received"] += 1
             self.counts["overflowed"] += len(self._waiting) == INBOX_CAPACITY

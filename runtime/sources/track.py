@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 
-from imavatar_deploy.tracks import TRACK_FORMATS, read_track
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track
 from imavatar_deploy.tracks.edit import checked_rate
 
 from .source import Selection, Source, SourceFormat
@@ -16,15 +17,31 @@ from .source import Selection, Source, SourceFormat
 FRAME_TOLERANCE = 1e-6
 """Tolerance, as a fraction of a frame, so that rounding does not delay a frame by one tick."""
 
+SHOWN_CHARACTERS = 100
+"""Largest number of characters of a target in an error message."""
+
 
 @contextmanager
 def _open(target: str, selection: Selection) -> Iterator[Source]:
-    track = read_track(target).select(selection.frames)
+    try:
+        track = read_track(target)
+    except OSError as error:
+        raise InputError(
+            f"{target[:SHOWN_CHARACTERS]} cannot be read ({error.strerror or error}); "
+            "give the file or folder of a track"
+        ) from error
+    yield source_of(track, selection)
+
+
+def source_of(track: FlameTrack, selection: Selection) -> Source:
+    """Return the selected frames of a track as an open recording."""
+    track = track.select(selection.frames)
     fps = checked_rate(track.fps if selection.fps is None else selection.fps)
     indices = _resample(len(track), track.fps, fps)
     order = cycle(indices) if selection.loop else indices
     count = None if selection.loop else len(indices)
-    yield Source((track.frame(index) for index in order), fps, track.edition, count, track.notes)
+    frames = (track.frame(index) for index in order)
+    return Source(frames, fps, track.edition, count, track.notes)
 
 
 def _resample(count: int, fps: float, new_fps: float) -> list[int]:
@@ -35,7 +52,12 @@ def _resample(count: int, fps: float, new_fps: float) -> list[int]:
 
 def _is_path(target: str) -> bool:
     """Whether a target is a path and no address such as `udp://:9000`; `C:` is no scheme."""
-    return Path(target).exists() or not re.match(r"[a-z0-9]{2,}:", target)
+    if not re.match(r"[a-z0-9]{2,}:", target):
+        return True
+    try:
+        return Path(target).exists()
+    except OSError:  # no file can have such a name
+        return False
 
 
 FORMAT = SourceFormat(

@@ -150,6 +150,10 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
             "--frames and --loop apply to a recording",
         ),
         (("--sink", "null", "--loop"), 2, "--loop would never end"),
+        (("--sink", "null", "--duration", "0s"), 2, "--duration must be more than 0"),
+        (("--sink", "f/%05d.png", "--sink", "f/00001.png"), 2, "would write to"),
+        (("--sink", "f/7.png", "--sink", "f/%d.png"), 2, "would write to"),
+        (("--sink", "f/%d.png", "--sink", "f/%04d.png"), 2, "would write to"),
         (("--sink", "null", "--adjust", "jawOpne=1"), 2, "did you mean 'jawOpen'?"),
         (("--sink", "null", "--map", "absent.npz"), 6, "absent.npz"),
         (("--sink", "null", "--source", "absent.json"), 6, "no track file 'absent.json'"),
@@ -355,6 +359,43 @@ def test_run_keeps_to_its_budget(
     assert ("and the budget 0.001 ms" in result.stderr) == bool(code)
     with av.open(str(out)) as container:  # it was drawn all the same
         assert len(list(container.decode(video=0))) == 4
+
+
+@pytest.mark.parametrize(
+    ("shading", "advice"),
+    [
+        ("student", "try a smaller --size, or, of a tracker's stream, --latency 0"),
+        ("vertex", "try a smaller --size or --shading student, or, of"),
+    ],
+)
+def test_the_fastest_shading_is_not_advised_again(
+    shading: str, advice: str, tiny_avatar_folder: Path, track: Path
+) -> None:
+    arguments = ("--source", track, "--sink", "null", "--size", "16", "--shading", shading)
+    result = call(run, tiny_avatar_folder, *arguments, "--budget", "0.001ms")
+    refused(result, 4, advice)
+
+
+def test_run_reports_images_that_remain_of_an_earlier_run(
+    tiny_avatar_folder: Path, track: Path, tmp_path: Path
+) -> None:
+    arguments = ("--source", track, "--sink", tmp_path / "%02d.png", "--size", "16")
+    assert "remain" not in call(run, tiny_avatar_folder, *arguments).stdout
+    (tmp_path / "007.png").touch()  # of another form, and not of a run
+    result = call(run, tiny_avatar_folder, *arguments, "--frames", "0:2")
+    assert result.exit_code == 0, result.output
+    assert "2 images" in result.stdout
+    assert "; 4 of an earlier run remain, up to 06.png" in result.stdout
+    assert len(list(tmp_path.glob("*.png"))) == 7
+
+
+def test_images_may_share_a_folder_with_a_sheet(
+    tiny_avatar_folder: Path, track: Path, tmp_path: Path
+) -> None:
+    names = ("%02d.png", "0001.png", "0.png")
+    sinks = [part for name in names for part in ("--sink", tmp_path / name)]
+    result = call(run, tiny_avatar_folder, "--source", track, *sinks, "--size", "16")
+    assert result.exit_code == 0, result.output
 
 
 def test_run_begins_again_until_it_is_over(

@@ -174,6 +174,11 @@ def test_wrong_frames_are_refused(
         ({"background": "mauve"}, "a background is '#rrggbb', three numbers"),
         ({"background": (0, 0, 256)}, "a background is '#rrggbb', three numbers"),
         ({"threads": 0}, "threads must be between 1 and 256"),
+        ({"size": True}, "size must be a number of pixels or .*, got True"),
+        ({"background": 5}, "a background must be a colour such as '#rrggbb', .*, got 5"),
+        ({"threads": "2"}, "threads must be a number of cores or None, got '2'"),
+        ({"shading": 3}, "shading must be a name, got 3"),
+        ({"backend": None}, "backend must be a name, got None"),
     ],
 )
 def test_wrong_arguments_are_refused(
@@ -181,6 +186,12 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         Player(tiny_avatar_folder, **arguments)
+
+
+def test_an_avatar_is_a_path() -> None:
+    source: Any = 5
+    with pytest.raises(UsageError, match="an avatar must be a folder's path, got int"):
+        Player(source)
 
 
 def test_folder_without_texture_is_refused(tmp_path: Path, avatar: Avatar) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,3 +94,24 @@ def test_names_that_are_taken_are_refused() -> None:
         register_source(NOD)
     with pytest.raises(UsageError, match="a sink 'video' already"):
         register_sink(SinkFormat("video", "x", "x", lambda target: False, open_mean))
+
+
+def test_a_protocol_is_registered_as_a_source() -> None:
+    protocol = replace(sources.flame_udp.PROTOCOL, scheme="mine")
+    register_source(protocol)
+    with open_source("mine://127.0.0.1:0") as source:
+        assert isinstance(source, LiveSource)
+        assert source.listening.startswith("UDP 127.0.0.1:")
+    with pytest.raises(UsageError, match="a source 'mine' already"):
+        register_source(protocol)
+
+
+@pytest.mark.parametrize("wrong", ["x", None, MEAN])
+def test_other_rows_are_refused(wrong: Any) -> None:
+    message = f"a source must be a SourceFormat or a Protocol, got {type(wrong).__name__}"
+    with pytest.raises(UsageError, match=message):
+        register_source(wrong)
+    other: Any = NOD if wrong is MEAN else wrong
+    message = f"a sink must be a SinkFormat, got {type(other).__name__}"
+    with pytest.raises(UsageError, match=message):
+        register_sink(other)

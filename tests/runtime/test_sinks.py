@@ -64,7 +64,19 @@ def test_failed_run_leaves_nothing_behind(
         for image in images(3):
             sink.write(image)
         raise RuntimeError("cable pulled")
-    assert not everything_in(tmp_path)
+    assert not list(tmp_path.iterdir())  # no empty folder, either
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_failed_run_leaves_earlier_folders(name: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with (
+        pytest.raises(RuntimeError),
+        open_sink(tmp_path / "mine" / "new" / FILES[name], STREAM) as sink,
+    ):
+        sink.write(next(images()))
+        raise RuntimeError
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
 
 
 @pytest.mark.parametrize("name", FILES)

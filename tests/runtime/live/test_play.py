@@ -348,7 +348,10 @@ def test_calibration_reports_its_outcome(tiny_avatar_folder: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("timing", "message"),
-    [({"fps": 0}, "frames a second must be more"), ({"fps": "x"}, "frames a second must be more")]
+    [
+        ({"fps": 0}, "frames a second must be more"),
+        ({"fps": "x"}, "fps must be a number of frames a second, got 'x'"),
+    ]
     + [
         ({"duration": seconds}, "a duration must be more than 0")
         for seconds in (0, -1, float("nan"), float("inf"))

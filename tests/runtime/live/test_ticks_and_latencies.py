@@ -84,4 +84,4 @@ def test_a_latency_beyond_the_bins_is_over_every_budget() -> None:
     frames = FrameCounts()
     frames.latency.add(30.0)
     with pytest.raises(BudgetError, match="p95 is over 5000 ms and the budget 10000 ms"):
-        check_budget(frames, 10.0)
+        check_budget(frames, 10.0, "vertex")
