@@ -24,11 +24,11 @@ class ExportSettings:
     """Options of an export.
 
     Raises:
-        UsageError: an option has a value that does not exist.
+        UsageError: an option has another type, or a value that does not exist.
     """
 
     formats: tuple[str, ...] = ("onnx",)
-    """Names of rows of `formats.table.FORMATS`."""
+    """Names of rows of `formats.table.FORMATS`, looked up when the export begins."""
     faces: int | None = 50_000
     """Face budget; None keeps every face of the extraction."""
     resolution: int = 256
@@ -67,6 +67,12 @@ class ExportSettings:
         return self.mesh.from_field and set(self.formats) == {"mesh"}
 
     def __post_init__(self) -> None:
+        if isinstance(self.formats, str) or not self.formats:
+            raise UsageError(
+                f"formats must be one or more names, such as ('player',), got {self.formats!r}"
+            )
+        if self.faces is not None and not isinstance(self.faces, int):
+            raise UsageError(f"faces must be a whole number or None, got {self.faces!r}")
         if self.faces is not None and self.faces < MIN_FACES:
             raise UsageError(f"a face budget must be at least {MIN_FACES}, got {self.faces}")
         if self.resolution not in RESOLUTIONS:
