@@ -48,6 +48,10 @@ def test_foreign_frames_are_scored(dataset: FaceDataset, tmp_path: Path) -> None
     assert psnr is not None
     assert 19.0 < psnr < 25.0, "0.1 is 20 dB, and less where the truth is darker than that"
     assert "LPIPS" in report.scores.unmeasured
+    assert report.scores.mean("LPIPS") is None
+    for statistics in (report.scores.mean, report.scores.summary):
+        with pytest.raises(UsageError, match="unknown metric 'psnrx': expected one of .*PSNR"):
+            statistics("psnrx")
     written = json.loads((tmp_path / "report" / "report.json").read_text())
     assert written["dataset"] == "a drawn video"
     assert written["metrics"]["PSNR"]["mean"] == pytest.approx(psnr)
