@@ -83,9 +83,11 @@ class ExportSettings:
         if self.storage not in STORAGE:
             raise unknown_name("storage", self.storage, STORAGE)
         if self.mesh.from_field and "mesh" not in self.formats:
-            raise UsageError("--from-field applies to meshes only; add --format mesh")
+            raise UsageError(
+                "mesh.from_field (--from-field) applies to meshes only; add the format mesh"
+            )
         if self.student is None and "student" in self.formats:
             raise UsageError(
-                "the format student needs a student, and --no-student leaves it out; "
-                "give one of them"
+                "the format student needs a student, and student=None (--no-student) leaves "
+                "it out; give one of them"
             )

@@ -110,12 +110,14 @@ def _choose(device: str) -> tuple[str, Any]:
     if kind not in ("auto", "cpu", "cuda", "mps") or (
         number and (kind != "cuda" or not number.isdigit())
     ):
-        raise UsageError(f"--device must be one of {', '.join(DEVICES)}, got {device!r}")
+        raise UsageError(f"device (--device) must be one of {', '.join(DEVICES)}, got {device!r}")
     torch = require("torch", extra="train")
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda" and not torch.cuda.is_available():
-        raise MissingDependencyError("torch sees no CUDA device here; train with --device cpu")
+        raise MissingDependencyError(
+            "torch sees no CUDA device here; train with device='cpu' (--device cpu)"
+        )
     return kind, [int(number)] if number else 1
 
 

@@ -126,6 +126,13 @@ def test_settings_of_another_type_are_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_contradictions_name_the_argument_and_the_option() -> None:
+    with pytest.raises(UsageError, match=r"mesh\.from_field \(--from-field\) applies to meshes"):
+        ExportSettings(mesh=MeshSettings(from_field=True))
+    with pytest.raises(UsageError, match=r"student=None \(--no-student\) leaves it out"):
+        ExportSettings(formats=("student",), student=None)
+
+
 def test_sequences_are_baked_from_python(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     notes: list[str] = []
     report = bake_sequences(

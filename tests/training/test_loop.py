@@ -143,7 +143,9 @@ def test_inputs_of_seen_frames_move_and_networks_learn(disc: Any, unbroken: Path
 
 def test_an_existing_run_is_not_touched(disc: Any, unbroken: Path) -> None:
     with pytest.raises(
-        UsageError, match="already holds a run; continue it with --resume, or pass --overwrite"
+        UsageError,
+        match=r"already holds a run; pass resume=True \(--resume\) to continue it, or "
+        r"overwrite=True \(--overwrite\) to replace it",
     ):
         train(disc, unbroken, SETTINGS)
 
