@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.errors import UsageError, unknown_name
@@ -67,9 +68,10 @@ class ExportSettings:
         return self.mesh.from_field and set(self.formats) == {"mesh"}
 
     def __post_init__(self) -> None:
-        if isinstance(self.formats, str) or not self.formats:
+        formats: Any = self.formats
+        if isinstance(formats, str) or not formats:
             raise UsageError(
-                f"formats must be one or more names, such as ('player',), got {self.formats!r}"
+                f"formats must be one or more names, such as ('player',), got {formats!r}"
             )
         if self.faces is not None and not isinstance(self.faces, int):
             raise UsageError(f"faces must be a whole number or None, got {self.faces!r}")
