@@ -158,7 +158,9 @@ def test_a_strange_folder_is_not_touched(disc: Any, tmp_path: Path) -> None:
 
 
 def test_resuming_with_other_frames_is_refused(openhead: HeadModel, unbroken: Path) -> None:
-    with pytest.raises(InputError, match="started with 5 frames, and the dataset has 4"):
+    with pytest.raises(
+        InputError, match=r"started with 5 frames, and the dataset has 4; .* frames \(--frames\)"
+    ):
         train(Disc(openhead, count=4), unbroken, SETTINGS, resume=True)  # type: ignore[arg-type]
 
 

@@ -139,8 +139,8 @@ def make_case(
         rows, columns = observation.image.shape[:2]
         raise InputError(
             f"the prediction for frame {observation.name!r} is {width} x {height} pixels and the "
-            f"dataset is read at {columns} x {rows}; pass --size {width} if the predictions are "
-            "right"
+            f"dataset is read at {columns} x {rows}; pass size={width} "
+            f"(--size {width}) if the predictions are right"
         )
     return Case(
         name=observation.name,
