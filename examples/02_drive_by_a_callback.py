@@ -18,6 +18,8 @@ import numpy as np
 from imavatar_deploy.runtime import run_live
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 
 OUT.mkdir(parents=True, exist_ok=True)
 moments = []

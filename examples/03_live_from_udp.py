@@ -22,6 +22,8 @@ from imavatar_deploy.runtime import run_live
 from imavatar_deploy.runtime.streams import encode
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 
 OUT.mkdir(parents=True, exist_ok=True)
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:

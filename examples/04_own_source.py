@@ -21,6 +21,8 @@ from imavatar_deploy.retarget import ARKIT_NAMES
 from imavatar_deploy.runtime import Inbox, Observation, Player, listen
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 FPS, SECONDS = 30, 2
 
 OUT.mkdir(parents=True, exist_ok=True)

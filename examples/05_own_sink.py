@@ -20,6 +20,8 @@ from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.sinks import Sink, SinkFormat, Stream, open_sink, register_sink
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 
 
 @contextmanager

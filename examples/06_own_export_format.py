@@ -18,6 +18,8 @@ from imavatar_deploy.exporters import ExportFormat, ExportSettings, export_avata
 from imavatar_deploy.fidelity import Tolerance, compare
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 MILLIMETRES = 1000 / 4  # a model unit is a quarter of a metre
 

@@ -22,6 +22,8 @@ from imavatar_deploy.fidelity import read_fidelity
 from imavatar_deploy.runtime import Player
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 TOLERANCES = """
 [baked]
 psnr = 24.0

@@ -19,6 +19,8 @@ from pathlib import Path
 from imavatar_deploy.training import FaceDataset, RunFolder, preset, synthesise, train
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 
 OUT.mkdir(parents=True, exist_ok=True)
 synthesise("male1", OUT / "08_video", frames=6, size=96, subdivisions=0, overwrite=True)

@@ -19,6 +19,8 @@ from imavatar_deploy.runtime import Player
 from imavatar_deploy.training import FaceDataset, evaluate, synthesise
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 SIZE = 128
 
 frames = OUT / "09_frames"

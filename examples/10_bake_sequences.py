@@ -19,6 +19,8 @@ import numpy as np
 from imavatar_deploy.exporters import SEQUENCE_FORMATS, bake_sequences
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 
 OUT.mkdir(parents=True, exist_ok=True)
 print("formats:", ", ".join(SEQUENCE_FORMATS))

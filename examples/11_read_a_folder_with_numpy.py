@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 PACKAGE = Path(find_spec("imavatar_deploy").origin).parent  # found, not imported
 AVATAR = Path(sys.argv[2]) if len(sys.argv) > 2 else PACKAGE / "assets" / "sample_avatar"
 SIZE = 256

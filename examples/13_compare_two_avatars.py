@@ -21,6 +21,8 @@ from imavatar_deploy.fidelity import iou, psnr, read_fidelity, ssim
 from imavatar_deploy.runtime import Player
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 FIRST = sys.argv[2] if len(sys.argv) > 2 else "sample"
 SECOND = Path(sys.argv[3]) if len(sys.argv) > 3 else OUT / "07_avatar"
 

@@ -20,6 +20,8 @@ import numpy as np
 from imavatar_deploy.tracks import TRACK_FORMATS, read_track, retimed, unread_names, write_track
 
 OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "out"
+if OUT.is_file() or sys.argv[-1].startswith("-"):
+    sys.exit(__doc__)
 
 OUT.mkdir(parents=True, exist_ok=True)
 source = OUT / "14_tracked_flame_params.npz"

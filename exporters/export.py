@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.avatar_io import MANIFEST, write_avatar
-from imavatar_deploy.errors import EditionMismatchError
+from imavatar_deploy.errors import EditionMismatchError, UsageError
 from imavatar_deploy.model import (
     HeadAvatarModel,
     ImplicitAvatar,
@@ -73,7 +73,8 @@ def export_avatar(
         PSNR in dB, angles in degrees.
 
     Raises:
-        UsageError: a name is unknown or `out` cannot be written; raised before the long work.
+        UsageError: a name is unknown, an argument has another type or `out` cannot be written;
+            raised before the long work.
         MissingDependencyError: a format needs a package that is not installed; likewise.
         InputError: the checkpoint cannot be read, or has no surface.
         EditionMismatchError: a track or the model was made for another head model.
@@ -88,9 +89,12 @@ def export_avatar(
         >>> report = export_avatar("sample", "avatar", settings, say=print)
         >>> report.problems(), report.seconds  # "" when all is well; step -> seconds
     """
-    if settings is not None and settings.field_alone:
+    if settings is None:
+        settings = ExportSettings()
+    if not isinstance(settings, ExportSettings):
+        raise UsageError(f"settings must be ExportSettings or None, got {type(settings).__name__}")
+    if settings.field_alone:
         return export_field_meshes(source, out, settings, progress=progress, say=say)
-    settings = settings or ExportSettings()
     report = ExportReport(say=say)
     formats = ready_formats(settings.formats)
     limits = tolerances(settings.proof.tolerances)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.errors import UsageError, unknown_name
@@ -24,11 +25,11 @@ class ExportSettings:
     """Options of an export.
 
     Raises:
-        UsageError: an option has a value that does not exist.
+        UsageError: an option has another type, or a value that does not exist.
     """
 
     formats: tuple[str, ...] = ("onnx",)
-    """Names of rows of `formats.table.FORMATS`."""
+    """Names of rows of `formats.table.FORMATS`, looked up when the export begins."""
     faces: int | None = 50_000
     """Face budget; None keeps every face of the extraction."""
     resolution: int = 256
@@ -67,6 +68,13 @@ class ExportSettings:
         return self.mesh.from_field and set(self.formats) == {"mesh"}
 
     def __post_init__(self) -> None:
+        formats: Any = self.formats
+        if isinstance(formats, str) or not formats:
+            raise UsageError(
+                f"formats must be one or more names, such as ('player',), got {formats!r}"
+            )
+        if self.faces is not None and not isinstance(self.faces, int):
+            raise UsageError(f"faces must be a whole number or None, got {self.faces!r}")
         if self.faces is not None and self.faces < MIN_FACES:
             raise UsageError(f"a face budget must be at least {MIN_FACES}, got {self.faces}")
         if self.resolution not in RESOLUTIONS:
@@ -77,9 +85,11 @@ class ExportSettings:
         if self.storage not in STORAGE:
             raise unknown_name("storage", self.storage, STORAGE)
         if self.mesh.from_field and "mesh" not in self.formats:
-            raise UsageError("--from-field applies to meshes only; add --format mesh")
+            raise UsageError(
+                "mesh.from_field (--from-field) applies to meshes only; add the format mesh"
+            )
         if self.student is None and "student" in self.formats:
             raise UsageError(
-                "the format student needs a student, and --no-student leaves it out; "
-                "give one of them"
+                "the format student needs a student, and student=None (--no-student) leaves "
+                "it out; give one of them"
             )

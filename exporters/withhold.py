@@ -40,7 +40,8 @@ def withhold(folder: Path, out: Path, report: ExportReport) -> None:
         pictures,
         *(stage.advice for stage in FIDELITY_STAGES if stage.name in missed),
         f"The files written so far and {REPORT} are in {rejected}",
-        "If the misses do not matter, --allow-drift REASON writes the avatar with them",
+        "If the misses do not matter, proof.allow_drift=REASON (--allow-drift REASON) writes the "
+        "avatar with them",
     ]
     raise QualityError(". ".join(filter(None, sentences)))
 

@@ -292,7 +292,10 @@ def _refuse_obstacle(target: Path, marker: str, overwrite: bool) -> None:
                 f"{target} is a folder with other things in it (no {marker}); choose another name"
             )
         if not overwrite:
-            raise UsageError(f"{target} is already there; choose another name or pass --overwrite")
+            raise UsageError(
+                f"{target} is already there; choose another name or pass "
+                "overwrite=True (--overwrite)"
+            )
     elif target.exists():
         raise UsageError(
             f"{target} is a file, and a folder is to be written there; choose another name"

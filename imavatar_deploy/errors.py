@@ -72,6 +72,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
         known: the valid names.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return UsageError(f"unknown {kind} {name!r}: expected one of {', '.join(names)}{hint}")

@@ -50,7 +50,7 @@ def test_failed_overwrite_keeps_the_earlier_result(tmp_path: Path) -> None:
 
 def test_earlier_result_needs_overwrite(tmp_path: Path) -> None:
     write_folder(tmp_path / "avatar", "first")
-    with pytest.raises(UsageError, match="pass --overwrite"):
+    with pytest.raises(UsageError, match=r"pass overwrite=True \(--overwrite\)"):
         write_folder(tmp_path / "avatar", "second")
 
 

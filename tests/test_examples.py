@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import re
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -286,6 +287,19 @@ def test_a_script_says_what_it_shows_and_needs(path: Path) -> None:
     assert "\nNeeds: " in text
     assert re.search(r"\bWrites\s", text)
     assert 20 <= len(source.splitlines()) <= 70
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("argument", ["--help", "a_file"])
+def test_an_option_or_a_file_as_folder_ends_with_the_usage(
+    argument: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a_file").touch()
+    monkeypatch.setattr(sys, "argv", [str(path), argument])
+    with pytest.raises(SystemExit, match=re.escape(f"python examples/{path.name} [FOLDER]")):
+        runpy.run_path(str(path), run_name="__main__")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a_file"]
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.model.sizes import NetworkSizes
 
 from .settings import LossWeights, OptimiserSettings, Schedule, TracerSettings, TrainSettings
@@ -104,6 +104,22 @@ def preset(name: str) -> TrainSettings:
         >>> settings = preset("tiny")
         >>> short = replace(settings, schedule=replace(settings.schedule, steps=200))
     """
-    if name not in PRESETS:
+    if name not in tuple(PRESETS):  # a name of any type, hashable or not
         raise unknown_name("preset", name, PRESETS)
     return PRESETS[name]
+
+
+def as_settings(settings: TrainSettings | str) -> TrainSettings:
+    """Return settings as they are, and those of a preset by its name.
+
+    Raises:
+        UsageError: the name is unknown, or it is neither.
+    """
+    if isinstance(settings, TrainSettings):
+        return settings
+    if not isinstance(settings, str):
+        raise UsageError(
+            "settings must be TrainSettings or the name of a preset "
+            f"({', '.join(sorted(PRESETS))}), got {type(settings).__name__}"
+        )
+    return preset(settings)

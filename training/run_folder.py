@@ -67,7 +67,8 @@ class RunFolder:
             )
         if not overwrite:
             raise UsageError(
-                f"{self.path} already holds a run; continue it with --resume, or pass --overwrite"
+                f"{self.path} already holds a run; pass resume=True (--resume) to continue it, or "
+                "overwrite=True (--overwrite) to replace it"
             )
         shutil.rmtree(self.path.resolve())
 
@@ -79,7 +80,8 @@ class RunFolder:
         """
         if not self.config.is_file():
             raise InputError(
-                f"{self.path} holds no run to resume (no {CONFIG}); start one without --resume"
+                f"{self.path} holds no run to resume (no {CONFIG}); start one without resume=True "
+                "(--resume)"
             )
         return read_config(self.config, TrainSettings())
 
@@ -101,7 +103,7 @@ class RunFolder:
             state: dict[str, Any] = torch.load(self.state, weights_only=True, map_location="cpu")
         except Exception as error:  # torch does not document what it raises
             raise InputError(
-                f"{self.state} cannot be read ({error}); start a new run with --from "
+                f"{self.state} cannot be read ({error}); start a new run with begin_from (--from) "
                 f"{self.checkpoint}"
             ) from error
         return state

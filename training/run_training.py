@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,8 @@ from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress, Say, quiet, silent
 
 from .dataset import FaceDataset
+from .dataset.face_dataset import as_dataset
+from .presets import as_settings
 from .run_folder import RunFolder
 from .settings import TrainSettings
 from .trainer import Trainer
@@ -108,12 +110,14 @@ def _choose(device: str) -> tuple[str, Any]:
     if kind not in ("auto", "cpu", "cuda", "mps") or (
         number and (kind != "cuda" or not number.isdigit())
     ):
-        raise UsageError(f"--device must be one of {', '.join(DEVICES)}, got {device!r}")
+        raise UsageError(f"device (--device) must be one of {', '.join(DEVICES)}, got {device!r}")
     torch = require("torch", extra="train")
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda" and not torch.cuda.is_available():
-        raise MissingDependencyError("torch sees no CUDA device here; train with --device cpu")
+        raise MissingDependencyError(
+            "torch sees no CUDA device here; train with device='cpu' (--device cpu)"
+        )
     return kind, [int(number)] if number else 1
 
 
@@ -121,9 +125,9 @@ def _choose(device: str) -> tuple[str, Any]:
 
 
 def train(
-    dataset: FaceDataset,
+    dataset: FaceDataset | str | Path | Sequence[str | Path],
     out: str | Path,
-    settings: TrainSettings,
+    settings: TrainSettings | str,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -135,11 +139,12 @@ def train(
     """Train a head avatar on a dataset; `out` becomes the folder of the run, see `RunFolder`.
 
     Args:
-        dataset: frames of one subject.
+        dataset: frames of one subject, or the paths of its videos, see `FaceDataset.open`. The
+            frames of paths have the size that the settings say.
         out: the folder to write.
-        settings: settings of the run, such as `preset("tiny")`; its `size` is replaced by that of
-            the dataset. When a run is resumed, pass the settings it was started with: only the
-            length may differ.
+        settings: settings of the run, such as `preset("tiny")`, or the name of a preset; their
+            `size` is replaced by that of the dataset. When a run is resumed, pass the settings it
+            was started with: only the length may differ.
         resume: continue the run in `out`, with the same result as without the interruption.
         overwrite: replace the run in `out`.
         begin_from: checkpoint with the initial weights, instead of a warm start.
@@ -151,15 +156,18 @@ def train(
         The folder of the run: a checkpoint for `export_avatar` and a source for `evaluate`.
 
     Raises:
-        UsageError: `device` is unknown, or `out` exists and is not to be resumed or overwritten.
+        UsageError: a name is unknown, an argument has another type, or `out` exists and is not to
+            be resumed or overwritten.
         InputError: the run or the checkpoint cannot be read, or does not fit the dataset.
         QualityError: a loss is not finite, or the avatar has vanished; the last checkpoint is good.
         MissingDependencyError: a package or the device is not available.
 
     Example:
-        >>> from imavatar_deploy.training import FaceDataset, preset, train
-        >>> run = train(FaceDataset.open("data/female1"), "run", preset("tiny"), say=print)
+        >>> from imavatar_deploy.training import train
+        >>> run = train("data/female1", "run", "tiny", say=print)
     """
+    settings = as_settings(settings)
+    dataset = as_dataset(dataset, settings.size)
     folder = RunFolder(Path(out))
     if overwrite:
         ensure_not_input(out, begin_from)

@@ -177,7 +177,8 @@ class Trainer:
         if len(state["inputs"]["pose"]) != len(self.dataset):
             raise InputError(
                 f"the run was started with {len(state['inputs']['pose'])} frames, and the dataset "
-                f"has {len(self.dataset)}; resume with the same dataset and --frames"
+                f"has {len(self.dataset)}; resume with the same dataset and frames "
+                "(--frames)"
             )
         if state["size"] != self.dataset.size:
             raise InputError(

@@ -175,15 +175,16 @@ FIDELITY_STAGES = (
         ("onnx",),
         _tensorrt,
         _no_engine,
-        advice="A likely cause is half precision: --trt-precision fp32",
+        advice="A likely cause is half precision: trt.precision='fp32' (--trt-precision fp32)",
     ),
     FidelityStage(
         "student",
         ("onnx", "baked"),
         _student,
         _no_student,
-        advice="A likely cause is a student with too little training: raise --student-steps, widen "
-        "--student, or leave it out with --no-student",
+        advice="A likely cause is a student with too little training: raise student.steps "
+        "(--student-steps), widen student.width (--student), or leave it out with student=None "
+        "(--no-student)",
     ),
 )
 """Every stage, in order. Stages that take seconds come before the student's training."""

@@ -84,7 +84,8 @@ def _distribute(ray: Any, work: FrameWork, frames: list[int], advance: Advance) 
     except ray.exceptions.RayError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"the Ray cluster failed during the bake ({reason}); continue with --resume"
+            f"the Ray cluster failed during the bake ({reason}); continue with resume=True "
+            "(--resume)"
         ) from error
     finally:
         for remaining in running:

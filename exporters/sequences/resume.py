@@ -62,7 +62,8 @@ def open_journal(
         else:
             raise UsageError(
                 f"{out} holds a bake already; "
-                "pass --resume to continue it or --overwrite to replace it"
+                "pass resume=True (--resume) to continue it or overwrite=True (--overwrite) to "
+                "replace it"
             )
         text = json.dumps(settings, indent=2) + "\n"
         (out / PARTIAL_JOURNAL).write_text(text, encoding="utf-8")
@@ -84,7 +85,7 @@ def writing(out: Path) -> Iterator[None]:
         name = f": {error.filename}" if error.filename else ""
         raise UsageError(
             f"{out} cannot be written ({error.strerror or error}{name}); free space or grant "
-            "permission and continue with --resume, or choose another --out"
+            "permission and continue with resume=True (--resume), or choose another folder"
         ) from error
 
 
@@ -94,7 +95,7 @@ def _refuse_other_files(out: Path) -> None:
     unlisted += [f"{WORK}/{path.name}" for path in (out / WORK).glob("*")]
     if unlisted:
         raise UsageError(
-            f"{out} holds other files ({unlisted[0]}) and no {JOURNAL}; choose another --out"
+            f"{out} holds other files ({unlisted[0]}) and no {JOURNAL}; choose another folder"
         )
 
 
@@ -103,7 +104,8 @@ def _read(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path} is not the journal of a bake ({error}); pass --overwrite to start again"
+            f"{path} is not the journal of a bake ({error}); pass overwrite=True "
+            "(--overwrite) to start again"
         ) from error
 
 
@@ -118,7 +120,7 @@ def _refuse_other_settings(
     if differences:
         raise UsageError(
             f"{out} holds a bake with other settings: {'; '.join(differences)}; "
-            "pass the same settings, another --out, or --overwrite"
+            "pass the same settings, another folder, or overwrite=True (--overwrite)"
         )
 
 

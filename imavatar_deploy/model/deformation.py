@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.conventions import POSE_FEATURE_SIZE
 
 from .layers import (
@@ -60,7 +61,11 @@ class DeformationNetwork(nn.Module):
         Args:
             x: `[N, 3]` canonical points, model units.
             condition: `[C]` condition of the frame.
+
+        Raises:
+            InputError: `x` has another shape.
         """
+        ensure_shape("points", x, ("N", DIMENSIONS))
         hidden = encode(x, self.frequencies)
         if condition is not None:
             hidden = torch.cat([hidden, condition.expand(x.shape[0], -1)], dim=-1)

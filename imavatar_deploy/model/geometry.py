@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from imavatar_deploy.checks import ensure_shape
+
 from .layers import DIMENSIONS, encode, encoded_size, initial_linear, smooth, weight_normed
 from .sizes import NetworkSizes
 
@@ -49,7 +51,11 @@ class GeometryNetwork(nn.Module):
             code: `[C]` or `[N, C]` condition of the frame, then its latent code. Where the latent
                 code is missing, `latent` takes its place. With None the condition is zero too
                 (neutral expression and pose).
+
+        Raises:
+            InputError: `x` has another shape.
         """
+        ensure_shape("points", x, ("N", DIMENSIONS))
         full_code = self.whole_code(code).expand(x.shape[0], -1)
         inputs = torch.cat([encode(x, self.frequencies), full_code], dim=-1)
         hidden = inputs

@@ -88,7 +88,7 @@ def _read(path: Path) -> FlameTrack:
             except ForeignContentError:
                 continue
     except InputError as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+        raise InputError(_with_path(path, " ".join(str(error).split()))) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
     raise InputError(f"{path} is of no known track format: expected {_known()}")
@@ -108,6 +108,13 @@ def _candidates(path: Path) -> Iterator[tuple[TrackFormat, Path]]:
             for folder in subfolders or [path]:
                 if files_of(folder, row.suffixes) or folders_of(folder):
                     yield row, folder
+
+
+def _with_path(path: Path, message: str) -> str:
+    """The message with the path before it, or in place of the file's name that it begins with."""
+    if message.startswith(f"{path.name} "):
+        return f"{path}{message.removeprefix(path.name)}"
+    return f"{path}: {message}"
 
 
 def files_read(source: str | Path) -> list[Path]:

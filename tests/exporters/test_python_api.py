@@ -114,6 +114,25 @@ def test_the_tables_are_those_of_the_commands() -> None:
         export_avatar("sample", "nowhere", ExportSettings(formats=("onx",)))
 
 
+def test_settings_of_another_type_are_refused(tmp_path: Path) -> None:
+    for formats in ("player", (), []):
+        with pytest.raises(UsageError, match=r"formats must be one or more names.*\('player',\)"):
+            ExportSettings(formats=formats)  # type: ignore[arg-type]
+    for faces in ("abc", 500.5):
+        with pytest.raises(UsageError, match="faces must be a whole number or None, got"):
+            ExportSettings(faces=faces)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="settings must be ExportSettings or None, got dict"):
+        export_avatar("sample", tmp_path / "out", {"faces": 400})  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_contradictions_name_the_argument_and_the_option() -> None:
+    with pytest.raises(UsageError, match=r"mesh\.from_field \(--from-field\) applies to meshes"):
+        ExportSettings(mesh=MeshSettings(from_field=True))
+    with pytest.raises(UsageError, match=r"student=None \(--no-student\) leaves it out"):
+        ExportSettings(formats=("student",), student=None)
+
+
 def test_sequences_are_baked_from_python(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     notes: list[str] = []
     report = bake_sequences(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -270,7 +271,7 @@ class TestDamage:
             f"Look at {tmp_path / 'avatar.rejected' / 'failures' / 'sheet.png'}",
             "surface grew outside its masks",
             "train longer, or with another seed or preset",
-            "--allow-drift REASON",
+            "proof.allow_drift=REASON (--allow-drift REASON) writes the avatar",
         ]
         assert all(part in message for part in parts), message
         positions = [message.index(part) for part in parts]
@@ -374,3 +375,9 @@ def test_the_reference_lacks_what_the_export_leaves_out(avatar: ImplicitAvatar) 
 def _visible_parts(reference: ReferenceFrames) -> int:
     """Connected regions of the first frame's mask."""
     return int(cv2.connectedComponents((reference.regions[0] & MASK).astype(np.uint8))[0]) - 1
+
+
+def test_advice_names_the_argument_of_every_option() -> None:
+    for stage in FIDELITY_STAGES:
+        for option in re.findall(r"--[a-z-]+", stage.advice):
+            assert f"({option}" in stage.advice, stage.advice

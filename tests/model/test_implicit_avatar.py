@@ -104,6 +104,12 @@ def test_wrong_shapes(
         small.deform(*arguments)
 
 
+@pytest.mark.parametrize("network", ["geometry", "deformation"])
+def test_networks_check_their_points(small: ImplicitAvatar, network: str) -> None:
+    with pytest.raises(InputError, match=r"points must have shape \[N, 3\], got \[5, 2\]"):
+        getattr(small, network)(torch.zeros(5, 2))
+
+
 def test_sizes_must_fit_the_head_model(small: ImplicitAvatar) -> None:
     with pytest.raises(InputError, match="needs 50 expressions and a condition of 53"):
         ImplicitAvatar(small.head, NetworkSizes(expressions=49))

@@ -136,8 +136,10 @@ def test_a_pickle_that_would_run_a_command_is_refused(
     with pytest.raises(
         InputError,
         match=r"holds (posix|nt)\.system, which has no place in a track; nothing of it was",
-    ):
+    ) as caught:
         read_track(path)
+    assert str(caught.value).count(path.name) == 1
+    assert str(path) in str(caught.value)
     assert not (tmp_path / "created").exists()
 
 

@@ -190,7 +190,8 @@ def test_a_head_model_that_is_not_bundled_must_be_given(video: Path) -> None:
     edit(video, lambda document: document.pop("head_model"))
     with pytest.raises(
         InputError,
-        match=r"flame_params.json was tracked with a head model it does not name.*--head",
+        match=r"flame_params.json was tracked with a head model it does not name.*"
+        r"head_model \(--head-model",
     ):
         _ = FaceDataset.open([video]).head
     assert FaceDataset.open([video], head_model="openhead").head.edition == "openhead"

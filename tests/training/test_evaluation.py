@@ -319,7 +319,9 @@ class TestMeasure:
 
     def test_another_size_is_refused(self, truth: FakeTruth) -> None:
         with pytest.raises(
-            InputError, match="is 20 x 30 pixels and the dataset is read at 40 x 40; pass --size 20"
+            InputError,
+            match=r"is 20 x 30 pixels and the dataset is read at 40 x 40; "
+            r"pass size=20 \(--size 20\)",
         ):
             make_case(truth.observation(0), Prediction(np.zeros((30, 20, 3), dtype=np.float32)))
 

@@ -143,7 +143,9 @@ def test_inputs_of_seen_frames_move_and_networks_learn(disc: Any, unbroken: Path
 
 def test_an_existing_run_is_not_touched(disc: Any, unbroken: Path) -> None:
     with pytest.raises(
-        UsageError, match="already holds a run; continue it with --resume, or pass --overwrite"
+        UsageError,
+        match=r"already holds a run; pass resume=True \(--resume\) to continue it, or "
+        r"overwrite=True \(--overwrite\) to replace it",
     ):
         train(disc, unbroken, SETTINGS)
 
@@ -156,7 +158,9 @@ def test_a_strange_folder_is_not_touched(disc: Any, tmp_path: Path) -> None:
 
 
 def test_resuming_with_other_frames_is_refused(openhead: HeadModel, unbroken: Path) -> None:
-    with pytest.raises(InputError, match="started with 5 frames, and the dataset has 4"):
+    with pytest.raises(
+        InputError, match=r"started with 5 frames, and the dataset has 4; .* frames \(--frames\)"
+    ):
         train(Disc(openhead, count=4), unbroken, SETTINGS, resume=True)  # type: ignore[arg-type]
 
 

@@ -91,6 +91,10 @@ def test_an_unknown_preset_lists_the_others() -> None:
         UsageError, match="unknown preset 'ful'.*full, small, tiny.*did you mean 'full'"
     ):
         preset("ful")
+    with pytest.raises(UsageError, match="unknown preset 3: expected one of full, small, tiny"):
+        preset(3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="unknown preset .*expected one of full, small, tiny"):
+        preset(["tiny"])  # type: ignore[arg-type]
 
 
 def test_settings_can_be_replaced_in_part() -> None:

@@ -180,7 +180,7 @@ def _show(title: str, scores: Scores) -> None:
         "metric", "mean", "median", "worst", title=title, box=box.SIMPLE_HEAD, title_justify="left"
     )
     for name, metric in METRICS.items():
-        summary = scores.summary(name) if name in scores.values else None
+        summary = scores.summary(name)
         label = f"{name} [{metric.unit}]" if metric.unit else name
         if summary is None:
             table.add_row(label, f"not measured: {scores.unmeasured[name]}")

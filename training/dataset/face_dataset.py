@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, UInt8, read_only
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks.track import FlameTrack
 
@@ -231,3 +231,24 @@ def _box_in_pixels(box: Float32[Array, "4"] | None, size: int) -> tuple[int, int
         return None
     left, top, right, bottom = (int(min(max(value, 0), size - 1)) for value in scaled)
     return left, top, right, bottom
+
+
+def as_dataset(dataset: FaceDataset | str | Path | Sequence[str | Path], size: int) -> FaceDataset:
+    """Return a dataset as it is, and open the videos of a path or several paths.
+
+    Args:
+        dataset: a dataset, or what `FaceDataset.open` takes.
+        size: side in pixels to which the frames of a path are resized.
+
+    Raises:
+        UsageError: it is neither; or what `FaceDataset.open` raises.
+        InputError: a folder, file or picture is missing, or the videos do not belong together.
+    """
+    if isinstance(dataset, str | Path | list | tuple):
+        return FaceDataset.open(dataset, size=size)
+    if not hasattr(dataset, "observation"):
+        raise UsageError(
+            f"dataset must be a FaceDataset, a path or a list of paths, "
+            f"got {type(dataset).__name__}"
+        )
+    return dataset  # type: ignore[return-value]

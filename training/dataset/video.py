@@ -216,7 +216,7 @@ def load_head(
         raise InputError(
             f"{video.folder / TRACK_FILE} was tracked with "
             f"{tracked or 'a head model it does not name'}, which is not bundled: give its file "
-            "with --head-model (FLAME's .pkl or .npz), and --edition"
+            "with head_model (--head-model: FLAME's .pkl or .npz), and edition (--edition)"
         )
     head = HeadModel.load(
         source or OPENHEAD, edition=edition or (None if source == OPENHEAD else tracked)

@@ -137,7 +137,7 @@ def chosen_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise MissingDependencyError(
-            f"--device {name} needs a GPU and torch sees none; use --device cpu"
+            f"the device {name} needs a GPU and torch sees none; use device='cpu' (--device cpu)"
         )
     return device
 

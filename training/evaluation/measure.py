@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, unknown_name
 from imavatar_deploy.progress import Progress, silent
 
 from .interfaces import GroundTruth, PredictionSource, Truth
@@ -40,7 +40,15 @@ class Scores:
     """Metrics that were not measured, and why."""
 
     def summary(self, metric: str) -> Summary | None:
-        """Statistics of a measured metric, or None where no frame has a value."""
+        """Statistics of a metric, or None where it was not measured or no frame has a value.
+
+        Raises:
+            UsageError: the metric is not a row of `METRICS`.
+        """
+        if metric not in METRICS:
+            raise unknown_name("metric", metric, METRICS)
+        if metric not in self.values:
+            return None
         rows = [
             (value, name)
             for value, name in zip(self.values[metric], self.names, strict=True)
@@ -53,8 +61,12 @@ class Scores:
         return Summary(fmean(values), median(values), worst, worst_frame, len(rows))
 
     def mean(self, metric: str) -> float | None:
-        """Mean of a metric, or None where it was not measured."""
-        summary = self.summary(metric) if metric in self.values else None
+        """Mean of a metric, or None where it was not measured.
+
+        Raises:
+            UsageError: the metric is not a row of `METRICS`.
+        """
+        summary = self.summary(metric)
         return summary.mean if summary else None
 
     def ranked(self) -> list[int]:
@@ -127,8 +139,8 @@ def make_case(
         rows, columns = observation.image.shape[:2]
         raise InputError(
             f"the prediction for frame {observation.name!r} is {width} x {height} pixels and the "
-            f"dataset is read at {columns} x {rows}; pass --size {width} if the predictions are "
-            "right"
+            f"dataset is read at {columns} x {rows}; pass size={width} "
+            f"(--size {width}) if the predictions are right"
         )
     return Case(
         name=observation.name,

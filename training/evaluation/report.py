@@ -170,7 +170,7 @@ def _ranks(count: int) -> tuple[str, ...]:
 def _overview(scores: Scores) -> list[str]:
     rows = []
     for name, row in METRICS.items():
-        summary = scores.summary(name) if name in scores.values else None
+        summary = scores.summary(name)
         heading = [name, row.unit, row.better]
         if summary is None:
             rows.append([*heading, f"not measured: {scores.unmeasured[name]}", "", "", "", ""])
@@ -183,7 +183,7 @@ def _overview(scores: Scores) -> list[str]:
 
 
 def _summary(scores: Scores, name: str) -> dict[str, Any]:
-    summary = scores.summary(name) if name in scores.values else None
+    summary = scores.summary(name)
     if summary is None:
         return {"not_measured": scores.unmeasured[name]}
     return {key: _plain(value) for key, value in asdict(summary).items()}
