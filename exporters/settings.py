@@ -86,7 +86,7 @@ class ExportSettings:
             raise unknown_name("storage", self.storage, STORAGE)
         if self.mesh.from_field and "mesh" not in self.formats:
             raise UsageError(
-                "mesh.from_field (--from-field) applies to meshes only; add the format mesh"
+                "mesh.from_field (--from-field) applies to meshes only; add --format mesh"
             )
         if self.student is None and "student" in self.formats:
             raise UsageError(

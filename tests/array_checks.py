@@ -20,6 +20,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 from jaxtyping import AbstractArray, jaxtyped
 
 PACKAGE = "imavatar_deploy"
@@ -97,7 +98,9 @@ def checked(function: Any, names: Mapping[str, Any] | None = None) -> Callable[.
         return None
     generator = inspect.isgeneratorfunction(function)
     signature = inspect.signature(function)
+    positional = _positional(signature)
     hints: dict[str, Any] | None = None
+    accepted: set[tuple[Any, ...]] = set()  # kinds of arguments and results that have passed
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -107,21 +110,82 @@ def checked(function: Any, names: Mapping[str, Any] | None = None) -> Callable[.
             hints = _array_hints(annotations, names or function.__globals__)
         if not hints:
             return function(*args, **kwargs)
-        with jaxtyped("context"):
+        if len(args) <= len(positional):
+            arguments = {**dict(zip(positional, args, strict=False)), **kwargs}
+        else:
             arguments = signature.bind(*args, **kwargs).arguments
-            for name, value in arguments.items():
-                if name in hints and not matches(value, hints[name]):
-                    raise ArrayTypeError(
-                        _mismatch(function, name, value, annotations[name], arguments)
-                    )
-            result = function(*args, **kwargs)
-            if "return" in hints and not generator and not matches(result, hints["return"]):
-                raise ArrayTypeError(
-                    _mismatch(function, "return", result, annotations["return"], arguments)
-                )
+        kinds = tuple((name, kind_of(value)) for name, value in arguments.items() if name in hints)
+        if (kinds,) not in accepted:
+            with jaxtyped("context"):
+                _check_arguments(function, arguments, hints, annotations)
+            _add_known(accepted, (kinds,))
+        result = function(*args, **kwargs)
+        if "return" in hints and not generator:
+            both = (kinds, kind_of(result))
+            if both not in accepted:
+                with jaxtyped("context"):
+                    _check_arguments(function, arguments, hints, annotations)
+                    _check_result(function, arguments, result, hints, annotations)
+                _add_known(accepted, both)
         return result
 
     return call
+
+
+def _positional(signature: inspect.Signature) -> list[str]:
+    """Return the names of the parameters that are filled by position."""
+    return [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+
+
+def _add_known(accepted: set[tuple[Any, ...]], kinds: tuple[Any, ...]) -> None:
+    """Remember kinds that have passed, unless they leave the match open."""
+    if UNKNOWN not in str(kinds):
+        accepted.add(kinds)
+
+
+def _check_result(
+    function: Any,
+    arguments: Mapping[str, Any],
+    result: Any,
+    hints: Mapping[str, Any],
+    annotations: Any,
+) -> None:
+    """Check the result in the context in which the arguments were checked."""
+    if not matches(result, hints["return"]):
+        raise ArrayTypeError(
+            _mismatch(function, "return", result, annotations["return"], arguments)
+        )
+
+
+def _check_arguments(
+    function: Any, arguments: Mapping[str, Any], hints: Mapping[str, Any], annotations: Any
+) -> None:
+    """Check the annotated arguments in the present context, which keeps the sizes of axes."""
+    for name, value in arguments.items():
+        if name in hints and not matches(value, hints[name]):
+            raise ArrayTypeError(_mismatch(function, name, value, annotations[name], arguments))
+
+
+UNKNOWN = "unknown"
+"""Kind of a value whose match does not follow from its kind: it is checked in every call."""
+
+
+def kind_of(value: Any) -> Any:
+    """Return what decides whether a value matches: shapes and element types, or the type.
+
+    Calls whose arguments and results are of kinds that have passed are not checked again.
+    """
+    if type(value) is np.ndarray:
+        return (value.shape, value.dtype)
+    if value is None or isinstance(value, bool | int | float | str):
+        return type(value)
+    if isinstance(value, tuple | list) and len(value) <= 16:
+        return (type(value), *map(kind_of, value))
+    return UNKNOWN
 
 
 def checked_fields(constructor: Any, names: Mapping[str, Any]) -> Callable[..., Any] | None:
