@@ -17,10 +17,10 @@ Packages inside: `sources` and `sinks` (tables, and rows of one's own), `streams
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from imavatar_deploy.deprecation import warn_renamed
+from imavatar_deploy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .live.api import listen, run_live
@@ -43,17 +43,12 @@ PLACES = {
 DEPRECATED = {"Choices": "LiveConfig", "drive": "run_live"}
 """Names of version 0.1, with what replaces them; removed in version 0.3."""
 
+_import_name, __dir__ = lazy_names(__name__, PLACES)
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that `imavatar-doctor` starts where numba is broken."""
     if name in DEPRECATED:
         warn_renamed(f"{__name__}.{name}", DEPRECATED[name])
         name = DEPRECATED[name]
-    if name not in PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(PLACES[name], __name__), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names for `help` and completion before they are imported."""
-    return sorted({*globals(), *__all__})
+    return _import_name(name)

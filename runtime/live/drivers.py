@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -64,11 +65,12 @@ class Driver(Protocol):
         ...
 
 
-class _DeprecatedLook:
+class _DeprecatedLook(ABC):
     """Keeps `look`, the name of `pose_at` in version 0.1, until version 0.3."""
 
+    @abstractmethod
     def pose_at(self, now: float | None = None) -> DriverState | None:
-        raise NotImplementedError
+        """Return what to draw at `now`; None when the source has ended."""
 
     def look(self, now: float | None = None) -> DriverState | None:
         """Deprecated name of `pose_at`."""
