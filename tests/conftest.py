@@ -77,8 +77,13 @@ def pytest_runtest_teardown() -> Generator[None, object, object]:
         return (yield)
 
 
-def pytest_unconfigure() -> None:
-    """Print the stacks of threads that keep the interpreter from ending, and end it."""
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Print the stacks of threads that keep the interpreter from ending, and end it.
+
+    A worker of pytest-xdist waits for the others after its last test, so it is left out.
+    """
+    if hasattr(config, "workerinput"):
+        return
     faulthandler.dump_traceback_later(EXIT_LIMIT, exit=True)
 
 
