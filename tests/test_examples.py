@@ -210,6 +210,17 @@ def check_convert(out: Path, output: str) -> None:
     assert 0.005 < (image != 255).any(axis=-1).mean() < 0.1, "two lines on white"
 
 
+def check_landmarks(out: Path, output: str) -> None:
+    image = picture(out / "15_landmarks.png", 320, 1280)
+    for part in np.split(image, 4, axis=1):
+        green = (part == (0, 160, 0)).all(axis=-1)
+        assert 500 < green.sum() < 3000, "478 points"
+    gaps = [float(value) for value in re.findall(r"confidence 1.00, lips ([0-9.]+) pixels", output)]
+    assert len(gaps) == 4
+    assert gaps[1] > 10 > 3 > gaps[0]
+    assert "strongest shape jawOpen" in output
+
+
 CHECKS: dict[str, Callable[[Path, str], None]] = {
     "01_play_a_track": check_play,
     "02_drive_by_a_callback": check_callback,
@@ -225,6 +236,7 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "12_onnx_runtime_alone": check_onnx,
     "13_compare_two_avatars": check_compare,
     "14_convert_a_tracker_file": check_convert,
+    "15_landmarks_of_a_face": check_landmarks,
 }
 MADE_FROM = {"13_compare_two_avatars": "07_export_an_avatar"}
 """What takes the files of another example where they are there."""
