@@ -261,7 +261,7 @@ class LandmarkModel:
         """
         frames, count = points.shape[:2]
         left = _left_jacobians(pose.reshape(frames, len(BONES), 3))
-        result = np.empty((frames, count, 3, POSE_SIZE))
+        result = np.zeros((frames, count, 3, POSE_SIZE))
         for bone, parent in enumerate(PARENTS):
             turn = left[:, bone] if parent < 0 else world[:, parent] @ left[:, bone]
             if parent < 0:
