@@ -14,6 +14,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 
+from .correspondences import LANDMARKS, landmark_points
 from .landmark_model import EXPRESSION, FRAME_SIZE, POSE, TRANSLATION, LandmarkModel, SurfacePoints
 from .terms import (
     OUTER_EYE_CORNERS,
@@ -106,8 +107,6 @@ class FrameFitter:
             points: where the landmarks lie on the head; by default `landmark_points(head)`.
         """
         if points is None:
-            from .correspondences import landmark_points
-
             points = landmark_points(head)
         self._plane = ImagePlane.of(as_float32("intrinsics", intrinsics, (4,)), size)
         self._settings = settings or FitSettings()
@@ -336,7 +335,7 @@ def _checked(landmarks: Any, count: int) -> Float64[Array, "L 2"]:
 
 def _eye_distance(pixels: Float64[Array, "L 2"]) -> float:
     """Return a size of the face in pixels that a turned head changes little."""
-    if len(pixels) >= 468:
+    if len(pixels) == LANDMARKS:
         right, left = OUTER_EYE_CORNERS
         across = float(np.linalg.norm(pixels[right] - pixels[left]))
     else:

@@ -17,6 +17,16 @@ from imavatar_deploy.arrays import Array, Float32, Float64
 from imavatar_deploy.conventions import EXPRESSION_SIZE
 from imavatar_deploy.head_model import HeadModel
 
+from .correspondences import LANDMARKS
+from .landmark_groups import (
+    LEFT_EYE,
+    LEFT_IRIS,
+    LIPS_INNER,
+    LIPS_OUTER,
+    OVAL,
+    RIGHT_EYE,
+    RIGHT_IRIS,
+)
 from .landmark_model import EXPRESSION, FRAME_SIZE, POSE
 
 HUBER = 0.006
@@ -53,25 +63,13 @@ POSE_LOW = np.radians([-60, -60, -60, -75, -95, -60, -3, -8, -4, -30, -40, 0, -3
 POSE_HIGH = np.radians([60, 60, 60, 75, 95, 60, 38, 8, 4, 30, 40, 0, 30, 40, 0])
 """Bounds of the pose: global, neck, jaw, eyeL, eyeR. An eye does not roll."""
 
-IRIS_RIGHT = slice(468, 473)
-IRIS_LEFT = slice(473, 478)
 LIDS_RIGHT = (159, 145, 33, 133)
 LIDS_LEFT = (386, 374, 362, 263)
 """Landmarks in the middle of the upper and the lower lid, and at both corners of the eye."""
 OUTER_EYE_CORNERS = (33, 263)
 
-OVAL = (
-    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
-    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
-)
-"""Landmarks of the face's contour, which slide along the surface when the head turns."""
 OVAL_WEIGHT = 0.25
-EYES_AND_LIPS = (
-    *(33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
-    *(263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
-    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409),
-    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415),
-)
+"""Of the face's contour, which slides along the surface when the head turns."""
 EYES_AND_LIPS_WEIGHT = 2.0
 """Landmarks on drawn edges are the more exact ones."""
 IRIS_WEIGHT = 3.0
@@ -177,10 +175,10 @@ def huber_weight(distance: Float64[Array, "*N"], width: float = HUBER) -> Float6
 def base_weights(count: int) -> Float64[Array, " L"]:
     """Return the weights of `count` landmarks apart from visibility; of mean near 1."""
     weights = np.ones(count)
-    if count >= 468:
-        weights[list(EYES_AND_LIPS)] = EYES_AND_LIPS_WEIGHT
+    if count == LANDMARKS:
+        weights[[*RIGHT_EYE, *LEFT_EYE, *LIPS_OUTER, *LIPS_INNER]] = EYES_AND_LIPS_WEIGHT
         weights[list(OVAL)] = OVAL_WEIGHT
-        weights[468:] = IRIS_WEIGHT
+        weights[[*RIGHT_IRIS, *LEFT_IRIS]] = IRIS_WEIGHT
     elif count == 68:
         weights[:17] = OVAL_WEIGHT
         weights[36:] = EYES_AND_LIPS_WEIGHT
@@ -213,10 +211,10 @@ def eye_openness(landmarks: Float64[Array, "T L _"]) -> Float64[Array, "T 2"]:
 def iris_weights(landmarks: Float64[Array, "T L _"]) -> Float64[Array, "T L"]:
     """Return factors on the landmarks' weights: a covered iris has none."""
     factors = np.ones(landmarks.shape[:2])
-    if landmarks.shape[1] == 478:
+    if landmarks.shape[1] == LANDMARKS:
         openness = eye_openness(landmarks)
-        factors[:, IRIS_RIGHT] = openness[:, :1]
-        factors[:, IRIS_LEFT] = openness[:, 1:]
+        factors[:, RIGHT_IRIS] = openness[:, :1]
+        factors[:, LEFT_IRIS] = openness[:, 1:]
     return factors
 
 
