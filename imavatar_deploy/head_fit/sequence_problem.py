@@ -20,6 +20,9 @@ from .block_tridiagonal import NormalEquations
 from .landmark_model import EXPRESSION, FRAME_SIZE, POSE, TRANSLATION, LandmarkModel
 from .terms import FramePriors, ImagePlane, huber, huber_weight, visibility
 
+OFFSET_UNIT = 0.012
+"""Model units (3 mm): a usual distance of a person's landmark from the table's point."""
+
 CHUNK = 8
 """Frames whose derivatives are computed at once; more do not fit a processor's cache."""
 
@@ -80,10 +83,13 @@ class SequenceProblem:
     total: float
     """Sum of the weights of a frame that is seen completely."""
     lambda_shape: float
+    lambda_offset: float = 0.0
+    """Weight of the squared displacement of a landmark, in `OFFSET_UNIT`; 0 leaves all in place."""
     terms: tuple[SequenceTerm, ...] = ()
 
     def __post_init__(self) -> None:
         self.visible = self.weights
+        self.offsets = np.zeros_like(self.model.template)
 
     def minimise(
         self, state: SequenceState, steps: int, tolerance: float = 2e-4
@@ -109,6 +115,8 @@ class SequenceProblem:
             state = proposal
             damping = max(damping * 0.2, 1e-6)
             taken += 1
+            if self.lambda_offset > 0:
+                self.displace(state)
             if energy - lower < tolerance * energy:
                 break
         self.update(state)
@@ -126,6 +134,34 @@ class SequenceProblem:
         for term in self.terms:
             term.update(state)
 
+    def displace(self, state: SequenceState) -> None:
+        """Take a Gauss-Newton step on where the landmarks lie on this subject's head.
+
+        The points of a correspondence table are means over many faces. Those of one person differ
+        by millimetres, the same in every frame: three numbers a landmark, for all frames.
+        """
+        count = len(self.model)
+        scale = OFFSET_UNIT / self.unit
+        hessian = np.zeros((count, 3, 3))
+        gradient = np.zeros((count, 3))
+        for part in self._chunks():
+            frames = state.frames[part]
+            turned = self.model.blended_rotations(frames[:, POSE])
+            points = self.model.posed(frames[:, EXPRESSION], frames[:, POSE], state.shape).points
+            points = points + frames[:, None, TRANSLATION]
+            rows = self.plane.derivatives(points, turned) * scale
+            offset = (self.plane.project(points) - self.pixels[part]) / self.unit
+            weight = self.visible[part] * huber_weight(np.linalg.norm(offset, axis=-1))
+            weighted = rows * weight[..., None, None]
+            hessian += np.einsum("tlij,tlik->ljk", weighted, rows)
+            gradient += np.einsum("tlij,tli->lj", weighted, offset)
+        stiffness = 2 * self.lambda_offset * len(state.frames) * self.visible.max(axis=0)
+        hessian += (stiffness + 1e-9)[:, None, None] * np.eye(3)
+        gradient += stiffness[:, None] * self.offsets / OFFSET_UNIT
+        step = -np.linalg.solve(hessian, gradient[:, :, None])[..., 0] * OFFSET_UNIT
+        self.offsets = self.offsets + step
+        self.model = self.model.with_offsets(step)
+
     def distances(self, state: SequenceState) -> Float64[Array, "T L"]:
         """Return the distance of every landmark, pixels."""
         result = np.zeros_like(self.weights)
@@ -139,8 +175,11 @@ class SequenceProblem:
         frames = state.frames
         change = float((self.change[1:] * np.diff(frames, axis=0) ** 2).sum())
         prior = float((frames**2).sum(axis=0) @ self.priors.weight)
+        squares = self.visible.max(axis=0) @ (self.offsets**2).sum(axis=1)
+        moved = self.lambda_offset * len(frames) * squares / OFFSET_UNIT**2 / self.total
         shape = self.lambda_shape * len(frames) * float(state.shape @ state.shape)
-        return data + change + prior + shape + sum(term.energy(state) for term in self.terms)
+        further = sum(term.energy(state) for term in self.terms)
+        return data + change + prior + shape + float(moved) + further
 
     def equations(self, state: SequenceState) -> NormalEquations:
         """Return gradient and Hessian (Gauss-Newton) at a state."""
