@@ -8,7 +8,7 @@ Lengths are in model units. Shapes, beside those of `imavatar_deploy.conventions
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +32,11 @@ TRANSLATION = slice(EXPRESSION_SIZE + POSE_SIZE, FRAME_SIZE)
 MAX_SHAPE = 100
 """At most this many shape coefficients are in use: landmarks do not determine FLAME's further
 200."""
+
+
+NORMAL_RADIUS = 0.08
+"""Model units (2 cm) over which normals are averaged: the rims of lids and lips turn inwards, and
+are visible where the skin around them is."""
 
 
 class SurfacePoints(Protocol):
@@ -74,7 +79,7 @@ class LandmarkModel:
     weights: Float64[Array, "L 5"]
     spread: Float64[Array, "L 5 3"]
     normals: Float64[Array, "L 3"]
-    """Outward unit normals of the template."""
+    """Outward unit normals of the template, each the mean over `NORMAL_RADIUS`."""
     joints: Float64[Array, "5 3"]
     joints_by_shape: Float64[Array, "5 3 S"]
     joints_by_expression: Float64[Array, "5 3 50"]
@@ -107,16 +112,17 @@ class LandmarkModel:
 
         weights = blended(head.weights)
         deviation = head.weights[corners] - weights[:, None]
-        normals = blended(_vertex_normals(template, head.faces))
+        points = blended(template)
+        normals = _smooth_normals(points, template, _vertex_normals(template, head.faces))
         features = np.abs(head.pose_basis).max(axis=(0, 1)).reshape(len(BONES) - 1, 9).max(axis=1)
         return cls(
-            template=blended(template),
+            template=points,
             shape_basis=blended(shape_basis),
             expression_basis=blended(expression_basis),
             pose_basis=blended(head.pose_basis) * UNITS_PER_METRE,
             weights=weights,
             spread=np.einsum("lc,lcb,lci->lbi", blend, deviation, template[corners]),
-            normals=normals / np.linalg.norm(normals, axis=1, keepdims=True),
+            normals=normals,
             joints=regressor @ template,
             joints_by_shape=np.einsum("bv,vis->bis", regressor, shape_basis),
             joints_by_expression=np.einsum("bv,vie->bie", regressor, expression_basis),
@@ -135,23 +141,22 @@ class LandmarkModel:
         """Return the model with a shape of at most S coefficients added to the template."""
         beta = np.zeros(self.shape_size)
         beta[: len(shape)] = shape[: self.shape_size]
-        return LandmarkModel(
+        return replace(
+            self,
             template=self.template + self.shape_basis @ beta,
             shape_basis=self.shape_basis[:, :, :0],
-            expression_basis=self.expression_basis,
-            pose_basis=self.pose_basis,
-            weights=self.weights,
-            spread=self.spread,
-            normals=self.normals,
             joints=self.joints + self.joints_by_shape @ beta,
             joints_by_shape=self.joints_by_shape[:, :, :0],
-            joints_by_expression=self.joints_by_expression,
-            corrective_bones=self.corrective_bones,
         )
+
+    def with_offsets(self, offsets: Float64[Array, "L 3"]) -> LandmarkModel:
+        """Return the model with its points displaced at rest; the joints stay."""
+        return replace(self, template=self.template + offsets)
 
     def subset(self, points: Int[Array, " n"]) -> LandmarkModel:
         """Return the model restricted to some of its points."""
-        return LandmarkModel(
+        return replace(
+            self,
             template=self.template[points],
             shape_basis=self.shape_basis[points],
             expression_basis=self.expression_basis[points],
@@ -159,18 +164,17 @@ class LandmarkModel:
             weights=self.weights[points],
             spread=self.spread[points],
             normals=self.normals[points],
-            joints=self.joints,
-            joints_by_shape=self.joints_by_shape,
-            joints_by_expression=self.joints_by_expression,
-            corrective_bones=self.corrective_bones,
         )
+
+    def blended_rotations(self, pose: Float64[Array, "T 15"]) -> Float64[Array, "T L 3 3"]:
+        """Return the derivative of the posed points by the points at rest."""
+        world = _world_rotations(_rotation_matrices(pose))
+        blended = self.weights @ world.reshape(len(pose), len(BONES), 9)
+        return blended.reshape(len(pose), len(self), 3, 3)
 
     def posed_normals(self, pose: Float64[Array, "T 15"]) -> Float64[Array, "T L 3"]:
         """Return the normals of the template, turned with their bones."""
-        world = _world_rotations(_rotation_matrices(pose))
-        blended = self.weights @ world.reshape(len(pose), len(BONES), 9)
-        matrices = blended.reshape(len(pose), len(self), 3, 3)
-        return np.asarray((matrices @ self.normals[:, :, None])[..., 0])
+        return np.asarray((self.blended_rotations(pose) @ self.normals[:, :, None])[..., 0])
 
     def posed(
         self,
@@ -318,6 +322,17 @@ def _vertex_normals(
         np.add.at(total, faces[:, corner], normals)
     length = np.linalg.norm(total, axis=1, keepdims=True)
     return np.asarray(total / np.maximum(length, 1e-12))
+
+
+def _smooth_normals(
+    points: Float64[Array, "L 3"], vertices: Float64[Array, "V 3"], normals: Float64[Array, "V 3"]
+) -> Float64[Array, "L 3"]:
+    """Return the mean normal of the surface around each point."""
+    mean = np.zeros_like(points)
+    for index, point in enumerate(points):
+        near = ((vertices - point) ** 2).sum(axis=1) < NORMAL_RADIUS**2
+        mean[index] = normals[near].sum(axis=0)
+    return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
 
 
 def _times(basis: Float64[Array, "*N M"], values: Float64[Array, "T M"]) -> Float64[Array, "..."]:
