@@ -203,7 +203,7 @@ def _refined(
     share = (before - 0.5) / np.maximum(before - after, 1e-6)
     offset = offsets[first] + share * (offsets[1] - offsets[0])
     crossing = np.isfinite(distance[index, first])
-    return points + np.where(crossing, offset, 0.0)[:, None] * normals
+    return np.asarray(points + np.where(crossing, offset, 0.0)[:, None] * normals)
 
 
 def _sample(image: Float32[Array, "H W"], points: Float64[Array, "K 2"]) -> Float64[Array, " K"]:

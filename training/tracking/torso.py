@@ -296,10 +296,8 @@ def _neck(
 
 def _is_plausible(motion: Similarity) -> bool:
     size = abs(motion.scale)
-    return (
-        1.0 / MAX_MAGNIFICATION < size < MAX_MAGNIFICATION
-        and abs(np.angle(motion.scale)) < MAX_ROTATION
-    )
+    usual_size = 1.0 / MAX_MAGNIFICATION < size < MAX_MAGNIFICATION
+    return usual_size and bool(abs(np.angle(motion.scale)) < MAX_ROTATION)
 
 
 def _reduced(
@@ -332,8 +330,8 @@ def _sparse_flow(
     corners = cv2.goodFeaturesToTrack(previous, 150, 0.02, 6, mask=region)
     if corners is None or len(corners) < 12:
         return None
-    there, tracked, _ = cv2.calcOpticalFlowPyrLK(previous, grey, corners, None)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey, previous, there, None)
+    there, tracked, _ = cv2.calcOpticalFlowPyrLK(previous, grey, corners, np.empty_like(corners))
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey, previous, there, np.empty_like(corners))
     error = np.linalg.norm((back - corners)[:, 0], axis=1)
     kept = (tracked[:, 0] > 0) & (returned[:, 0] > 0) & (error < 0.7)
     if kept.sum() < 12:
