@@ -32,6 +32,7 @@ ALLOWED = {
     "imavatar_deploy/cli/command.py": {"click", "rich"},
     "imavatar_deploy/cli/options.py": {"click"},
     "imavatar_deploy/rendering/workers.py": {"numba"},
+    "imavatar_deploy/video_file.py": {"av"},
 }
 ROOM_ALLOWS = {
     "model": {"numpy", "torch", "safetensors"},
