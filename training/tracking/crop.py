@@ -23,7 +23,7 @@ from .decode import VideoReader
 from .metadata import focal_in_pixels
 
 if TYPE_CHECKING:
-    from imavatar_deploy.vision import FaceTracker
+    from imavatar_deploy.vision import FaceDetector, FaceTracker
 
 SURVEY_STEP = 5
 """The first look reads every fifth frame..."""
@@ -34,7 +34,7 @@ COUNT_STEP = 10
 """Looks between two searches for further faces."""
 
 SECOND_FACE = 0.4
-"""Smallest size of a further face that is reported, relative to the tracked one."""
+"""Smallest size of the detector's box around a further face, in heights of the tracked one."""
 
 ABOVE, BELOW, BESIDE = 1.05, 1.2, 0.95
 """Extent of head and shoulders around the middle of the face, in heights of the face."""
@@ -81,8 +81,9 @@ class Survey:
 def survey(
     reader: VideoReader,
     tracker: FaceTracker,
+    detector: FaceDetector,
     *,
-    landmarks: Float32[Array, "T L 2+"] | None = None,
+    landmarks: Float32[Array, "T L _"] | None = None,
     progress: Progress = silent,
 ) -> Survey:
     """Look at every fifth frame of a video.
@@ -90,6 +91,7 @@ def survey(
     Args:
         reader: the open video.
         tracker: follows the face.
+        detector: finds further faces.
         landmarks: landmarks of every frame, where they are known.
         progress: shows the progress.
 
@@ -120,7 +122,7 @@ def survey(
                 if face is None:
                     continue
                 points = face.landmarks
-                if looks % COUNT_STEP == 1 and _second_face(tracker, image, points):
+                if looks % COUNT_STEP == 1 and has_second_face(detector, image, points):
                     second.append(frame.time)
             times.append(frame.time)
             regions.append(_region(points))
@@ -143,7 +145,7 @@ def survey(
     )
 
 
-def face_height(points: Float32[Array, "L 2+"]) -> float:
+def face_height(points: Float32[Array, "L _"]) -> float:
     """Height of an upright face in pixels, from all of its landmarks; turning changes it little."""
     extent = np.ptp(points[:, :2], axis=0)
     if len(points) < len(OVAL) * 2:  # 68 points begin at the brows
@@ -151,7 +153,7 @@ def face_height(points: Float32[Array, "L 2+"]) -> float:
     return float(max(extent[1], extent[0] * 1.15))
 
 
-def _region(points: Float32[Array, "L 2+"]) -> Float64[Array, "4"]:
+def _region(points: Float32[Array, "L _"]) -> Float64[Array, "4"]:
     """Left, top, right and bottom of head and shoulders around a face."""
     size = face_height(points)
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
@@ -163,24 +165,17 @@ def _region(points: Float32[Array, "L 2+"]) -> Float64[Array, "4"]:
     )
 
 
-def _second_face(
-    tracker: FaceTracker, image: UInt8[Array, "H W 3"], points: Float32[Array, "L 2+"]
+def has_second_face(
+    detector: FaceDetector, image: UInt8[Array, "H W 3"], points: Float32[Array, "L _"]
 ) -> bool:
-    return len(other_faces(tracker, image, points)) > 0
-
-
-def other_faces(
-    tracker: FaceTracker, image: UInt8[Array, "H W 3"], points: Float32[Array, "L 2+"]
-) -> list[Float32[Array, "478 3"]]:
-    """Landmarks of the other faces of an image that are not much smaller than the tracked one."""
+    """Whether an image has another face that is not much smaller than the tracked one."""
     size = face_height(points)
     centre = points[:, :2].mean(axis=0)
-    others = []
-    for face in tracker.find_all(image):
-        apart = float(np.linalg.norm(face.landmarks[:, :2].mean(axis=0) - centre))
-        if apart > 0.5 * size and face_height(face.landmarks) > SECOND_FACE * size:
-            others.append(face.landmarks)
-    return others
+    for face in detector.detect(image):
+        apart = float(np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - centre))
+        if apart > 0.6 * size and face.box[3] - face.box[1] > SECOND_FACE * size:
+            return True
+    return False
 
 
 # The crop

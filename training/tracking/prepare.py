@@ -8,8 +8,8 @@ behind the last part, with the same result.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,19 @@ import cv2
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, Float64, Int64, UInt8
+from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.head_fit.correspondences import LANDMARKS
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.untrusted.npz import read_npz
 
-from .crop import Crop, other_faces
+from .crop import Crop, has_second_face
 from .decode import DecodedFrame, VideoReader
 from .quality import PATCH, measure
 from .result import DroppedFrame
 
 if TYPE_CHECKING:
-    from imavatar_deploy.vision import FaceTracker
+    from imavatar_deploy.vision import FaceDetector, FaceTracker
 
 SAVE_PERIOD = 5.0
 """Seconds of work between two parts on the disk."""
@@ -38,19 +40,29 @@ MAX_FPS = 25.0
 SECOND_FACE_STEP = 5
 """Frames between two searches for a further face."""
 
-SAME_PICTURE = 0.35
-"""Mean difference of two pictures, in steps of 256, up to which the second is a repetition."""
+SAME_PICTURE = 0.02
+"""Mean difference of two pictures, in steps of 256, below which the second is a repetition."""
 
 NO_FACE, REPEATED, DAMAGED = "no face", "repeated", "damaged"
 """Reasons to drop a frame that are known when it is read."""
 
 PNG_SPEED = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
-ARRAYS = (
-    "source_frames", "times", "dropped", "landmarks", "confidences", "sharpness", "brightness",
-    "mask_share", "second_faces", "patches",
-)  # fmt: skip
-"""Arrays of a part."""
+DTYPES: dict[str, Any] = {
+    "source_frames": np.int64,
+    "times": np.float64,
+    "dropped": np.int64,
+    "landmarks": np.float32,
+    "confidences": np.float32,
+    "sharpness": np.float32,
+    "brightness": np.float32,
+    "mask_share": np.float32,
+    "second_faces": np.bool_,
+    "patches": np.uint8,
+}
+"""Arrays of a part and their types; each has one row for a frame."""
+
+ARRAYS = tuple(DTYPES)
 
 REASONS = ("", NO_FACE, REPEATED, DAMAGED)
 """Reason of each number in `dropped`."""
@@ -84,12 +96,21 @@ class PreparedVideo:
     def image(self, index: int) -> UInt8[Array, "S S 3"]:
         """Read the picture of frame `index`, counted from 0."""
         path = self.folder / "image" / f"{self.source_frames[index]}.png"
-        return np.ascontiguousarray(_read(path, cv2.IMREAD_COLOR)[..., ::-1])
+        return read_png(path)
 
     def mask(self, index: int) -> UInt8[Array, "S S"]:
         """Read the mask of frame `index`, 0..255."""
         path = self.folder / "mask" / f"{self.source_frames[index]}.png"
-        return _read(path, cv2.IMREAD_GRAYSCALE)
+        return np.asarray(_read(path, cv2.IMREAD_GRAYSCALE))
+
+
+def read_png(path: Path) -> UInt8[Array, "S S 3"]:
+    """Read a picture of the work so far as RGB.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return np.ascontiguousarray(_read(path, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def _read(path: Path, flag: int) -> Any:
@@ -158,18 +179,17 @@ def frame_rate(
 # The pass
 
 
-@dataclass(eq=False)
 class _Rows:
     """Measures of frames, one list for each array of a part."""
 
-    values: dict[str, list[Any]] = field(
-        default_factory=lambda: {name: [] for name in ARRAYS}
-    )
+    def __init__(self) -> None:
+        self.values: dict[str, list[Any]] = {name: [] for name in ARRAYS}
 
     def __len__(self) -> int:
         return len(self.values["times"])
 
-    def add(self, **row: Any) -> None:
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add the measures of a frame."""
         for name, value in row.items():
             self.values[name].append(value)
 
@@ -181,8 +201,9 @@ def prepare(
     *,
     fps: float,
     tracker: FaceTracker,
+    detector: FaceDetector,
     mask_of: MaskOf,
-    landmarks: Float32[Array, "T L 2+"] | None = None,
+    landmarks: Float32[Array, "T L _"] | None = None,
     progress: Progress = silent,
     clock: Callable[[], float] = time.monotonic,
 ) -> PreparedVideo:
@@ -194,6 +215,7 @@ def prepare(
         folder: earlier parts in it are continued.
         fps: frames a second to keep.
         tracker: follows the face in the square pictures.
+        detector: finds further faces.
         mask_of: returns the mask of the person.
         landmarks: landmarks of every frame of the video, pixels of its picture; NaN for none.
         progress: shows the progress.
@@ -205,12 +227,10 @@ def prepare(
     """
     for kind in ("image", "mask", "records"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
+    face_pass = _FacePass(crop, folder, tracker, detector, mask_of, landmarks)
     parts = _stored_parts(folder)
+    resume_after = face_pass.continue_behind(parts)
     done = sum(len(part["times"]) for part in parts)
-    resume_after = int(parts[-1]["source_frames"][-1]) if parts else -1
-    work = _Pass(reader, crop, folder, tracker, mask_of, landmarks)
-    if parts:
-        work.continue_after(parts[-1], resume_after)
     rows = _Rows()
     saved = clock()
     selection = FrameClock(fps, reader.info.fps)
@@ -220,7 +240,7 @@ def prepare(
         for frame in reader.frames():
             if not selection.selects(frame.time) or frame.index <= resume_after:
                 continue
-            work.add(frame, rows)
+            rows.add(face_pass.measured(frame))
             advance(1)
             if clock() - saved >= SAVE_PERIOD:
                 parts.append(_store_part(rows, folder, done))
@@ -229,42 +249,161 @@ def prepare(
                 saved = clock()
     if len(rows):
         parts.append(_store_part(rows, folder, done))
-    return _assemble(parts, folder)
+    return _assembled(parts, folder)
 
 
-class _Pass:
-    """Reads the face of one frame after the other."""
+class _FacePass:
+    """Reads the face of one frame after the other and writes its pictures."""
 
     def __init__(
         self,
-        reader: VideoReader,
         crop: Crop,
         folder: Path,
         tracker: FaceTracker,
+        detector: FaceDetector,
         mask_of: MaskOf,
-        landmarks: Float32[Array, "T L 2+"] | None,
+        landmarks: Float32[Array, "T L _"] | None,
     ) -> None:
-        self._reader = reader
         self._crop = crop
         self._folder = folder
         self._tracker = tracker
+        self._detector = detector
         self._mask_of = mask_of
         self._landmarks = landmarks
-        self._previous: UInt8[Array, "S S 3"] | None = None
+        self._points = LANDMARKS if landmarks is None else landmarks.shape[1]
         self._count = 0
         self._second = False
-        tracker.reset()
+        self._last: UInt8[Array, "S S 3"] | None = None
+        """Picture of the last frame that was kept."""
 
-    def continue_after(self, part: Mapping[str, Any], source: int) -> None:
-        """Restore the state after the last frame of a part."""
-        self._count = int(part["counts"])
-        self._second = bool(part["second"])
-        last = self._folder / "image" / f"{source}.png"
-        seen = np.flatnonzero(part["dropped"] == 0)
-        if part["dropped"][-1] == 0:
-            self._tracker.follow(part["landmarks"][-1])
-            self._previous = np.ascontiguousarray(_read(last, cv2.IMREAD_COLOR)[..., ::-1])
-        del seen
+    def continue_behind(self, parts: Sequence[Mapping[str, Any]]) -> int:
+        """Restore the state behind the last frame of the parts, and return its number, or -1."""
+        self._tracker.reset()
+        if not parts:
+            return -1
+        rows = _joined(parts)
+        self._count = len(rows["times"])
+        self._second = bool(rows["second_faces"][-1])
+        kept = np.flatnonzero(rows["dropped"] == 0)
+        lost = np.flatnonzero(rows["dropped"] == REASONS.index(NO_FACE))
+        if len(kept):
+            self._last = read_png(self._folder / "image" / f"{rows['source_frames'][kept[-1]]}.png")
+            if self._landmarks is None and kept[-1] > lost.max(initial=-1):
+                self._tracker.follow(rows["landmarks"][kept[-1]])
+        return int(rows["source_frames"][-1])
 
-    def add(self, frame: DecodedFrame, rows: _Rows) -> None:
-        """Measure a frame and write its pictures."""
+    def measured(self, frame: DecodedFrame) -> dict[str, Any]:
+        """Measure a frame and write its pictures; the values of the arrays of a part."""
+        self._count += 1
+        row = self._empty_row(frame)
+        if frame.damaged:
+            return row | {"dropped": REASONS.index(DAMAGED)}
+        image = self._crop.apply(frame.image())
+        if self._last is not None and _difference(image, self._last) < SAME_PICTURE:
+            return row | {"dropped": REASONS.index(REPEATED)}
+        points, confidence = self._face(frame, image)
+        if points is None:
+            return row | {"dropped": REASONS.index(NO_FACE)}
+        self._last = image
+        if self._count % SECOND_FACE_STEP == 1:
+            self._second = has_second_face(self._detector, image, points)
+        mask = self._cut_at_border(self._mask_of(frame, image))
+        write_png(self._folder / "image" / f"{frame.index}.png", image)
+        write_png(self._folder / "mask" / f"{frame.index}.png", mask)
+        quality = measure(image, points)
+        return row | {
+            "landmarks": points,
+            "confidences": confidence,
+            "sharpness": quality.sharpness,
+            "brightness": quality.brightness,
+            "mask_share": float((mask > 127).mean()),
+            "second_faces": self._second,
+            "patches": quality.patch,
+        }
+
+    def _empty_row(self, frame: DecodedFrame) -> dict[str, Any]:
+        return {
+            "source_frames": frame.index,
+            "times": frame.time,
+            "dropped": 0,
+            "landmarks": np.zeros((self._points, 3), dtype=np.float32),
+            "confidences": 0.0,
+            "sharpness": 0.0,
+            "brightness": 0.0,
+            "mask_share": 0.0,
+            "second_faces": self._second,
+            "patches": np.zeros((PATCH, PATCH, 3), dtype=np.uint8),
+        }
+
+    def _face(
+        self, frame: DecodedFrame, image: UInt8[Array, "S S 3"]
+    ) -> tuple[Float32[Array, "L 3"] | None, float]:
+        """Landmarks in the square picture and their confidence."""
+        if self._landmarks is None:
+            face = self._tracker.track(image)
+            return (None, 0.0) if face is None else (face.landmarks, face.confidence)
+        if frame.index >= len(self._landmarks):
+            return None, 0.0
+        points = self._landmarks[frame.index]
+        if not np.isfinite(points).all():
+            return None, 0.0
+        if points.shape[1] == 2:
+            points = np.column_stack([points, np.zeros(len(points), dtype=np.float32)])
+        return self._crop.points(points), 1.0
+
+    def _cut_at_border(self, mask: Float32[Array, "S S"]) -> UInt8[Array, "S S"]:
+        """The mask in 0..255, empty beyond the border of the video's picture."""
+        left, top, right, bottom = self._crop.outside()
+        cut = np.zeros(mask.shape, dtype=np.uint8)
+        inside = np.s_[top : len(mask) - bottom, left : len(mask) - right]
+        cut[inside] = np.round(255 * mask[inside].clip(0, 1))
+        return cut
+
+
+def _difference(one: UInt8[Array, "S S 3"], other: UInt8[Array, "S S 3"]) -> float:
+    return float(cv2.norm(one, other, cv2.NORM_L1)) / one.size
+
+
+# Parts on the disk
+
+
+def _stored_parts(folder: Path) -> list[dict[str, Any]]:
+    """The parts of an interrupted pass, in order, up to the first that is missing or damaged."""
+    parts: list[dict[str, Any]] = []
+    count = 0
+    while (path := folder / "records" / f"{count:07d}.npz").is_file():
+        try:
+            part = {name: value for name, value in read_npz(path, ARRAYS).items()}
+            size = len(part["times"])
+        except (OSError, ValueError, KeyError):
+            break
+        if not size or any(len(part[name]) != size for name in ARRAYS):
+            break
+        parts.append(part)
+        count += size
+    return parts
+
+
+def _store_part(rows: _Rows, folder: Path, first: int) -> dict[str, Any]:
+    part = {name: np.array(values, dtype=DTYPES[name]) for name, values in rows.values.items()}
+    path = folder / "records" / f"{first:07d}.npz"
+    with atomic_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, **part)
+    return part
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS}
+
+
+def _assembled(parts: Sequence[Mapping[str, Any]], folder: Path) -> PreparedVideo:
+    rows = _joined(parts)
+    kept = rows["dropped"] == 0
+    dropped = tuple(
+        DroppedFrame(int(index), float(seconds), REASONS[reason])
+        for index, seconds, reason in zip(
+            rows["source_frames"][~kept], rows["times"][~kept], rows["dropped"][~kept], strict=True
+        )
+    )
+    arrays = {name: rows[name][kept] for name in ARRAYS if name != "dropped"}
+    return PreparedVideo(folder=folder, dropped=dropped, **arrays)

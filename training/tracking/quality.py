@@ -91,9 +91,7 @@ def measure(image: UInt8[Array, "H W 3"], points: Float32[Array, "L D"]) -> Fram
     )
 
 
-def _patch(
-    image: UInt8[Array, "H W 3"], points: Float32[Array, "L D"]
-) -> UInt8[Array, "24 24 3"]:
+def _patch(image: UInt8[Array, "H W 3"], points: Float32[Array, "L D"]) -> UInt8[Array, "24 24 3"]:
     """The face with eyes and mouth at fixed places."""
     target = PATCH * np.array([[0.28, 0.36], [0.72, 0.36], [0.5, 0.76]], dtype=np.float32)
     turn = cv2.getAffineTransform(_anchors(points), target)
