@@ -33,6 +33,7 @@ ALLOWED = {
     "imavatar_deploy/cli/options.py": {"click"},
     "imavatar_deploy/rendering/workers.py": {"numba"},
     "imavatar_deploy/video_file.py": {"av"},
+    "imavatar_deploy/vision/images.py": {"cv2"},
 }
 ROOM_ALLOWS = {
     "model": {"numpy", "torch", "safetensors"},

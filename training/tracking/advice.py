@@ -57,7 +57,10 @@ class Evidence:
 
     @property
     def errors(self) -> Float64[Array, " T"]:
-        """Reprojection errors in pixels of a picture of REFERENCE_SIZE."""
+        """Reprojection errors in pixels of a picture of REFERENCE_SIZE.
+
+        NaN where a frame has no landmarks and its parameters are interpolated.
+        """
         return np.asarray(self.result.fit.errors, np.float64) * REFERENCE_SIZE / self.result.size
 
 
@@ -109,7 +112,8 @@ def _length(evidence: Evidence) -> Iterator[Advice]:
 
 
 def _accuracy(evidence: Evidence) -> Iterator[Advice]:
-    error = float(evidence.errors.mean()) if len(evidence.errors) else 0.0
+    errors = evidence.errors[np.isfinite(evidence.errors)]
+    error = float(errors.mean()) if len(errors) else 0.0
     if error > GOOD_ERROR:
         yield Advice(
             "reprojection",
@@ -280,6 +284,8 @@ BORDER = 0.01
 def _framing(evidence: Evidence) -> Iterator[Advice]:
     size = evidence.result.size
     points = np.asarray(evidence.result.landmarks[:, :, :2], dtype=np.float64)
+    complete = np.isfinite(points).all(axis=(1, 2))
+    points = points[complete]
     if not len(points):
         return
     width = float(np.median(np.ptp(points[:, :, 0], axis=1))) / size
@@ -295,7 +301,7 @@ def _framing(evidence: Evidence) -> Iterator[Advice]:
     margin = BORDER * size
     outside = ((points < margin) | (points > size - 1 - margin)).any(axis=(1, 2))
     if outside.any():
-        spans = join_moments(evidence.result.times[outside].tolist())
+        spans = join_moments(evidence.result.times[complete][outside].tolist())
         yield Advice(
             "cut-off",
             WEAK,

@@ -91,10 +91,10 @@ def line_chart(
         return HEIGHT * (high - value) / (high - low)
 
     summary = "; ".join(
-        f"{line.name} {np.min(line.values):.{decimals}f} to {np.max(line.values):.{decimals}f}, "
-        f"median {np.median(line.values):.{decimals}f}"
+        f"{line.name} {np.nanmin(line.values):.{decimals}f} to "
+        f"{np.nanmax(line.values):.{decimals}f}, median {np.nanmedian(line.values):.{decimals}f}"
         for line in series
-        if len(line.values)
+        if np.isfinite(line.values).any()
     )
     marks = len(axis.marks)
     label = f"{title}{_in(unit)}. {summary}. {marks} marked spans."
@@ -161,10 +161,12 @@ def _line(start: float, end: float, row: float, css: str) -> str:
 def _polyline(
     axis: TimeAxis, values: Float[Array, " T"], row: Callable[[float], float], index: int
 ) -> str:
-    """One path; it is interrupted where frames are missing."""
+    """One path; it is interrupted where frames or their values are missing."""
     commands = []
     before = -np.inf
     for time, value in zip(axis.times, values, strict=True):
+        if not np.isfinite(value):
+            continue
         command = "M" if time - before > GAP_PERIODS / axis.fps else "L"
         commands.append(f"{command}{axis.column(float(time)):.1f} {row(float(value)):.1f}")
         before = time

@@ -196,8 +196,11 @@ def draw_overlay(
         if head.landmarks is not None and len(head.landmarks) == LANDMARKS:
             lines = [_fixed(head.landmarks[list(feature)]) for feature in FEATURES]
             cv2.polylines(canvas, lines, True, MODEL_COLOUR, thick, cv2.LINE_AA, SHIFT)
-    for index, point in enumerate(_fixed(landmarks[:, :2])):
-        share = 0.0 if errors is None else min(1.0, float(errors[index]) / POOR_POINT)
+    known = np.isfinite(landmarks).all(axis=1)
+    shares = np.zeros(len(landmarks)) if errors is None else np.nan_to_num(errors) / POOR_POINT
+    for share, point in zip(
+        shares[known].clip(0.0, 1.0).tolist(), _fixed(landmarks[known, :2]), strict=True
+    ):
         colour = tuple(
             round(good + share * (poor - good))
             for good, poor in zip(GOOD_COLOUR, POOR_COLOUR, strict=True)

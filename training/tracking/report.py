@@ -176,7 +176,7 @@ def _frames(summary: TrackSummary) -> str:
     legend = "".join(
         f'<li><i style="background:rgb{LABEL_COLOURS[index]}"></i>{name}</li>'
         for index, name in enumerate(LABELS)
-        if index in pictures.labels_seen(typical_frames(summary.errors, times))
+        if index in pictures.labels_seen(typical_frames(summary.errors))
     )
     return (
         "<p>The dots are the landmarks of the picture: green where the fitted head meets them, red "
@@ -184,7 +184,7 @@ def _frames(summary: TrackSummary) -> str:
         "lips, eyes, irises and brows; the fine mesh is its surface. Below are the mask, with the "
         "background in magenta, and the labels.</p>"
         "<h3>Typical frames</h3>"
-        f'<div class="tiles">{"".join(map(tile, typical_frames(summary.errors, times)))}</div>'
+        f'<div class="tiles">{"".join(map(tile, typical_frames(summary.errors)))}</div>'
         "<h3>Worst frames</h3>"
         f'<div class="tiles">{"".join(map(tile, worst_frames(summary.errors, times)))}</div>'
         + (f'<h3>Labels</h3><ul class="legend">{legend}</ul>' if legend else "")

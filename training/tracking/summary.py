@@ -61,7 +61,7 @@ class TrackSummary:
     advice: tuple[Advice, ...]
     verdict: Verdict
     errors: Float64[Array, " T"]
-    """Reprojection errors, pixels of a picture of REFERENCE_SIZE."""
+    """Reprojection errors, pixels of a picture of REFERENCE_SIZE; NaN without landmarks."""
     kept_share: float
 
     @classmethod
@@ -99,7 +99,9 @@ class TrackSummary:
     @property
     def reprojection(self) -> dict[str, float]:
         """Mean, median, 95 % quantile and maximum of the errors; zeros without frames."""
-        errors = self.errors if len(self.errors) else np.zeros(1)
+        errors = self.errors[np.isfinite(self.errors)]
+        if not len(errors):
+            errors = np.zeros(1)
         return {
             "mean": float(errors.mean()),
             "median": float(np.median(errors)),
@@ -192,12 +194,13 @@ def dropped_groups(result: TrackResult) -> tuple[DroppedGroup, ...]:
     return tuple(sorted(groups, key=lambda group: (-group.frames, group.reason)))
 
 
-def typical_frames(
-    errors: Float64[Array, " T"], times: Float64[Array, " T"], count: int = TYPICAL
-) -> list[int]:
-    """Return a frame of median error from each of `count` equal parts of the video."""
+def typical_frames(errors: Float64[Array, " T"], count: int = TYPICAL) -> list[int]:
+    """Return a frame of median error from each of `count` equal parts of the video.
+
+    Frames without landmarks are passed over.
+    """
     chosen = []
-    for part in np.array_split(np.arange(len(times)), count):
+    for part in np.array_split(np.flatnonzero(np.isfinite(errors)), count):
         if len(part):
             order = np.argsort(errors[part], kind="stable")
             chosen.append(int(part[order[(len(part) - 1) // 2]]))
@@ -210,7 +213,9 @@ def worst_frames(
     """Return the frames with the largest errors, at least WORST_APART from each other."""
     chosen: list[int] = []
     for index in np.argsort(-errors, kind="stable"):
-        if all(abs(times[index] - times[other]) >= WORST_APART for other in chosen):
+        if np.isfinite(errors[index]) and all(
+            abs(times[index] - times[other]) >= WORST_APART for other in chosen
+        ):
             chosen.append(int(index))
         if len(chosen) == count:
             break
