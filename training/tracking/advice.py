@@ -41,7 +41,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class AdviceInput:
     """What the rules of `advise` read."""
 
     result: TrackResult
@@ -53,7 +53,7 @@ class Evidence:
     def kept_share(self) -> float:
         """Share of the frames of the video that are in the dataset."""
         frames = len(self.result.times)
-        return frames / max(1, frames + len(self.result.dropped))
+        return frames / (frames + len(self.result.dropped))
 
     @property
     def errors(self) -> Float64[Array, " T"]:
@@ -64,7 +64,7 @@ class Evidence:
         return np.asarray(self.result.fit.errors, np.float64) * REFERENCE_SIZE / self.result.size
 
 
-Rule = Callable[[Evidence], Iterator[Advice]]
+Rule = Callable[[AdviceInput], Iterator[Advice]]
 
 
 # Length and accuracy
@@ -89,9 +89,9 @@ POOR_SHARE = 0.5
 video is something else than a face."""
 
 
-def _length(evidence: Evidence) -> Iterator[Advice]:
-    times = evidence.result.times
-    seconds = len(times) / evidence.result.fps
+def _length(video: AdviceInput) -> Iterator[Advice]:
+    times = video.result.times
+    seconds = len(times) / video.result.fps
     if len(times) < MIN_FRAMES:
         yield Advice(
             "short",
@@ -111,8 +111,8 @@ def _length(evidence: Evidence) -> Iterator[Advice]:
         )
 
 
-def _accuracy(evidence: Evidence) -> Iterator[Advice]:
-    errors = evidence.errors[np.isfinite(evidence.errors)]
+def _accuracy(video: AdviceInput) -> Iterator[Advice]:
+    errors = video.errors[np.isfinite(video.errors)]
     error = float(errors.mean()) if len(errors) else 0.0
     if error > GOOD_ERROR:
         yield Advice(
@@ -126,8 +126,8 @@ def _accuracy(evidence: Evidence) -> Iterator[Advice]:
         )
 
 
-def _kept(evidence: Evidence) -> Iterator[Advice]:
-    share = evidence.kept_share
+def _kept(video: AdviceInput) -> Iterator[Advice]:
+    share = video.kept_share
     if share < GOOD_SHARE:
         yield Advice(
             "dropped-many",
@@ -166,13 +166,13 @@ DROP_ADVICE = {
 """Reason of dropped frames -> code and sentence of the advice."""
 
 
-def _events(evidence: Evidence) -> Iterator[Advice]:
+def _events(video: AdviceInput) -> Iterator[Advice]:
     by_reason: dict[str, list[float]] = {}
-    for frame in evidence.result.dropped:
+    for frame in video.result.dropped:
         by_reason.setdefault(str(frame.reason), []).append(float(frame.time))
-    blurred = _blurred(evidence.result)
+    blurred = _blurred(video.result)
     if blurred.any():
-        by_reason.setdefault("blurred", []).extend(evidence.result.times[blurred].tolist())
+        by_reason.setdefault("blurred", []).extend(video.result.times[blurred].tolist())
     for reason, moments in sorted(by_reason.items()):
         spans = join_moments(moments)
         code, sentence = DROP_ADVICE.get(
@@ -202,10 +202,8 @@ BRIGHT = 0.88
 overexposed."""
 
 
-def _light(evidence: Evidence) -> Iterator[Advice]:
-    brightness = np.asarray(evidence.result.brightness, dtype=np.float64)
-    if not len(brightness):
-        return
+def _light(video: AdviceInput) -> Iterator[Advice]:
+    brightness = np.asarray(video.result.brightness, dtype=np.float64)
     level = float(np.median(brightness))
     if level < DARK:
         yield Advice(
@@ -225,8 +223,8 @@ def _light(evidence: Evidence) -> Iterator[Advice]:
             measured=level,
             required=BRIGHT,
         )
-    change = light_changes(brightness, evidence.result.times, evidence.angles)
-    spans = tuple((moment, moment) for moment in _peaks(change, evidence.result.times))
+    change = light_changes(brightness, video.result.times, video.angles)
+    spans = tuple((moment, moment) for moment in _peaks(change, video.result.times))
     if spans:
         yield Advice(
             "light-changes",
@@ -256,9 +254,10 @@ def light_changes(
     terms = np.column_stack([np.ones_like(yaw), yaw, pitch, yaw**2, pitch**2]).astype(np.float64)
     coefficients = np.linalg.lstsq(terms, brightness, rcond=1e-6)[0]
     rest = brightness - terms[:, 1:] @ coefficients[1:]
-    for index, time in enumerate(times):
-        before = rest[(times >= time - LIGHT_SECONDS) & (times < time)]
-        after = rest[(times >= time) & (times < time + LIGHT_SECONDS)]
+    starts = np.searchsorted(times, times - LIGHT_SECONDS)
+    ends = np.searchsorted(times, times + LIGHT_SECONDS)
+    for index in range(len(rest)):
+        before, after = rest[starts[index] : index], rest[index : ends[index]]
         if min(len(before), len(after)) >= 3:
             steps[index] = abs(float(np.median(after) - np.median(before))) / level
     return steps
@@ -281,9 +280,9 @@ BORDER = 0.01
 """Share of the side within which a landmark touches the border of the picture."""
 
 
-def _framing(evidence: Evidence) -> Iterator[Advice]:
-    size = evidence.result.size
-    points = np.asarray(evidence.result.landmarks[:, :, :2], dtype=np.float64)
+def _framing(video: AdviceInput) -> Iterator[Advice]:
+    size = video.result.size
+    points = np.asarray(video.result.landmarks[:, :, :2], dtype=np.float64)
     complete = np.isfinite(points).all(axis=(1, 2))
     points = points[complete]
     if not len(points):
@@ -301,7 +300,7 @@ def _framing(evidence: Evidence) -> Iterator[Advice]:
     margin = BORDER * size
     outside = ((points < margin) | (points > size - 1 - margin)).any(axis=(1, 2))
     if outside.any():
-        spans = join_moments(evidence.result.times[complete][outside].tolist())
+        spans = join_moments(video.result.times[complete][outside].tolist())
         yield Advice(
             "cut-off",
             WEAK,
@@ -317,8 +316,8 @@ STILL = 10.0
 """Range of yaw in degrees below which the depth of the head cannot be seen."""
 
 
-def _coverage(evidence: Evidence) -> Iterator[Advice]:
-    yaw_range = float(np.ptp(evidence.angles.yaw)) if len(evidence.angles.yaw) else 0.0
+def _coverage(video: AdviceInput) -> Iterator[Advice]:
+    yaw_range = float(np.ptp(video.angles.yaw))
     if yaw_range < STILL:
         yield Advice(
             "head-still",
@@ -328,7 +327,7 @@ def _coverage(evidence: Evidence) -> Iterator[Advice]:
             measured=yaw_range,
             required=STILL,
         )
-    for pose in evidence.poses:
+    for pose in video.poses:
         if not pose.enough:
             yield Advice(
                 pose.goal.code,
@@ -338,7 +337,7 @@ def _coverage(evidence: Evidence) -> Iterator[Advice]:
                 measured=pose.degrees,
                 required=pose.goal.required,
             )
-    for expression in evidence.expressions:
+    for expression in video.expressions:
         if not expression.enough:
             goal = expression.goal
             yield Advice(
@@ -354,8 +353,8 @@ def _coverage(evidence: Evidence) -> Iterator[Advice]:
 # Camera
 
 
-def _camera(evidence: Evidence) -> Iterator[Advice]:
-    if "default" in evidence.result.focal_source:
+def _camera(video: AdviceInput) -> Iterator[Advice]:
+    if "default" in video.result.focal_source:
         yield Advice(
             "focal-length",
             NOTE,
@@ -368,9 +367,9 @@ RULES: tuple[Rule, ...] = (_length, _accuracy, _kept, _events, _light, _framing,
 """All rules, in the order of the advice within a level."""
 
 
-def advise(evidence: Evidence) -> tuple[Advice, ...]:
+def advise(video: AdviceInput) -> tuple[Advice, ...]:
     """Return all advice, the most serious first."""
-    advice = [item for rule in RULES for item in rule(evidence)]
+    advice = [item for rule in RULES for item in rule(video)]
     return tuple(sorted(advice, key=lambda item: LEVELS.index(item.level)))
 
 
