@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,6 +174,13 @@ def test_a_good_video_needs_no_advice() -> None:
 def test_advice_comes_when_it_is_due(code: str, trigger: Change, spare: Change) -> None:
     assert code in advice_of(trigger(good_result()))
     assert code not in advice_of(spare(good_result()))
+
+
+def test_every_code_is_explained() -> None:
+    """The guide's table has a row for every code, and no other."""
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "capture.md").read_text("utf-8")
+    rows = [line.split("|")[1] for line in guide.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`([a-z-]+)`", " ".join(rows))) == {code for code, *_ in CASES}
 
 
 def test_every_code_is_tested() -> None:

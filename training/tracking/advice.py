@@ -156,7 +156,7 @@ DROP_ADVICE = {
     ),
     "turned away": (
         "turned-away",
-        "The face is turned away {when}; turn until one ear faces the camera, not further.",
+        "The face is turned away {when}; turn until one ear is in view, not further.",
     ),
     "two faces": (
         "two-faces",
