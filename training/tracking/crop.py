@@ -16,11 +16,11 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Float64, UInt8
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.head_fit.landmark_groups import OVAL
 from imavatar_deploy.progress import Progress, silent
 
 from .decode import VideoReader
 from .metadata import focal_in_pixels
+from .quality import face_height
 
 if TYPE_CHECKING:
     from imavatar_deploy.vision import FaceDetector, FaceTracker
@@ -143,14 +143,6 @@ def survey(
         looks=looks,
         second_faces=np.array(second),
     )
-
-
-def face_height(points: Float32[Array, "L _"]) -> float:
-    """Height of an upright face in pixels, from all of its landmarks; turning changes it little."""
-    extent = np.ptp(points[:, :2], axis=0)
-    if len(points) < len(OVAL) * 2:  # 68 points begin at the brows
-        return float(max(extent[1] * 1.35, extent[0] * 1.25))
-    return float(max(extent[1], extent[0] * 1.15))
 
 
 def _region(points: Float32[Array, "L _"]) -> Float64[Array, "4"]:
