@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import imavatar_deploy
 from imavatar_deploy.avatar_io import SCHEMA_VERSION
+from imavatar_deploy.consent import Consent, consent_of
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.errors import InputError
 
 from .report import ExportReport
 
@@ -61,9 +63,11 @@ def licence_report(edition: str, provenance: Mapping[str, Any], digest: str) -> 
         provenance: the checkpoint's record of its data; training settings in it are left out.
         digest: SHA-256 of the checkpoint.
     """
-    data = (
+    data = [
         f"{name}: {value}" for name, value in provenance.items() if not isinstance(value, Mapping)
-    )
+    ]
+    if (consent := consent_from(provenance)) is not None:
+        data.append(f"consent: {consent.line()}")
     return {
         "head_model": edition,
         "conditions": LICENCES[edition],
@@ -71,6 +75,14 @@ def licence_report(edition: str, provenance: Mapping[str, Any], digest: str) -> 
         "data": "; ".join(data) or NO_PROVENANCE,
         "use": USES[edition],
     }
+
+
+def consent_from(provenance: Mapping[str, Any]) -> Consent | None:
+    """The consent in a checkpoint's record of its data; None where it has none that is readable."""
+    try:
+        return consent_of(provenance["consent"])
+    except (KeyError, InputError):
+        return None
 
 
 def licence_of(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -140,8 +152,10 @@ def about(
         report: measurements of the export.
         graphs: the entries of the formats.
     """
+    consent = consent_from(avatar.provenance)
     return {
         "graphs": dict(graphs),
+        "consent": consent.as_dict() if consent else None,
         "source": {"name": source.name, "sha256": digest, "provenance": avatar.provenance},
         "fidelity": report.as_dict(),
         "licences": licence_report(avatar.edition, avatar.provenance, digest),

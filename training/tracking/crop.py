@@ -7,8 +7,8 @@ squares are the same part of the field of view.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -16,11 +16,11 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Float64, UInt8
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.head_fit.landmark_groups import OVAL
 from imavatar_deploy.progress import Progress, silent
 
 from .decode import VideoReader
 from .metadata import focal_in_pixels
+from .quality import face_height
 
 if TYPE_CHECKING:
     from imavatar_deploy.vision import FaceDetector, FaceTracker
@@ -76,6 +76,19 @@ class Survey:
     """Number of frames that were looked at."""
     second_faces: Float64[Array, " M"]
     """Seconds at which a second face of a similar size was seen."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready values."""
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in vars(self).items()
+        }
+
+    @classmethod
+    def of_dict(cls, values: Mapping[str, Any]) -> Survey:
+        """The survey of the values of `as_dict`."""
+        arrays = ("times", "regions", "faces", "second_faces")
+        return cls(**{**values, **{name: np.array(values[name], float) for name in arrays}})
 
 
 def survey(
@@ -145,14 +158,6 @@ def survey(
     )
 
 
-def face_height(points: Float32[Array, "L _"]) -> float:
-    """Height of an upright face in pixels, from all of its landmarks; turning changes it little."""
-    extent = np.ptp(points[:, :2], axis=0)
-    if len(points) < len(OVAL) * 2:  # 68 points begin at the brows
-        return float(max(extent[1] * 1.35, extent[0] * 1.25))
-    return float(max(extent[1], extent[0] * 1.15))
-
-
 def _region(points: Float32[Array, "L _"]) -> Float64[Array, "4"]:
     """Left, top, right and bottom of head and shoulders around a face."""
     size = face_height(points)
@@ -214,24 +219,25 @@ class Crop:
         column, row = (middle + 0.5) / self.side - 0.5 / self.size
         return np.array([focal, focal, column, row], dtype=np.float32)
 
-    def apply(self, image: UInt8[Array, "H W 3"]) -> UInt8[Array, "S S 3"]:
+    def apply(self, image: UInt8[Array, "H W ..."]) -> UInt8[Array, "S S ..."]:
         """Cut the square out of a picture of the video and resize it.
 
         Beyond the border the outermost pixels are repeated.
         """
+        way = cv2.INTER_AREA if self.size <= self.side else cv2.INTER_CUBIC
+        return self._resized(image, way)
+
+    def apply_nearest(self, labels: UInt8[Array, "H W"]) -> UInt8[Array, "S S"]:
+        """Cut the square out of a picture of labels, which are not averaged."""
+        return self._resized(labels, cv2.INTER_NEAREST_EXACT)
+
+    def _resized(self, image: UInt8[Array, "H W ..."], way: int) -> UInt8[Array, "S S ..."]:
         rows = np.arange(self.top, self.top + self.side).clip(0, self.height - 1)
         columns = np.arange(self.left, self.left + self.side).clip(0, self.width - 1)
         inside = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         if inside.shape[:2] != (self.side, self.side):
             inside = inside[rows - rows[0]][:, columns - columns[0]]
-        shrink = self.size <= self.side
-        return np.asarray(
-            cv2.resize(
-                inside,
-                (self.size, self.size),
-                interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC,
-            )
-        )
+        return np.asarray(cv2.resize(inside, (self.size, self.size), interpolation=way))
 
     def points(self, points: Float32[Array, "L D"]) -> Float32[Array, "L D"]:
         """Move points of the video's picture to the resized square; a depth is scaled along."""
@@ -253,10 +259,6 @@ class Crop:
         )
         left, top, right, bottom = (max(0, round(edge * self.scale)) for edge in beyond)
         return left, top, right, bottom
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON-ready values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

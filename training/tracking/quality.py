@@ -64,6 +64,14 @@ def oval(points: Float32[Array, "L D"]) -> Float32[Array, "M 2"]:
     return np.asarray(points[list(OVAL if len(points) > 68 else IBUG_OVAL), :2])
 
 
+def face_height(points: Float32[Array, "L D"]) -> float:
+    """Height of an upright face in pixels, from all of its landmarks; turning changes it little."""
+    extent = np.ptp(points[:, :2], axis=0)
+    if len(points) < len(OVAL) * 2:  # 68 points begin at the brows
+        return float(max(extent[1] * 1.35, extent[0] * 1.25))
+    return float(max(extent[1], extent[0] * 1.15))
+
+
 def face_mask(points: Float32[Array, "L D"], height: int, width: int) -> Bool[Array, "H W"]:
     """Pixels within the outline of the face."""
     mask = np.zeros((height, width), dtype=np.uint8)
