@@ -18,6 +18,7 @@ from imavatar_deploy.training.tracking.advice import (
     DROP_ADVICE,
     GOOD_ERROR,
     MIN_FRAMES,
+    POOR_ERROR,
     REFERENCE_SIZE,
     Advice,
     Span,
@@ -57,10 +58,14 @@ def advice_of(result: TrackResult) -> dict[str, Advice]:
     return {item.code: item for item in summary_of(result).advice}
 
 
-def with_error(pixels: float) -> Change:
-    """Every frame with an error, pixels at REFERENCE_SIZE."""
-    value = pixels * SIZE / REFERENCE_SIZE
-    return lambda result: refitted(result, errors=np.full(len(result), value, dtype=np.float32))
+def with_error(share: float) -> Change:
+    """Every frame with an error, as a share of the distance of the eyes."""
+
+    def changed(result: TrackResult) -> TrackResult:
+        eyes = np.linalg.norm(result.landmarks[0, 33] - result.landmarks[0, 263])
+        return refitted(result, errors=np.full(len(result), share * eyes, dtype=np.float32))
+
+    return changed
 
 
 def with_pose(column: int, change: Callable[[Any], Any]) -> Change:
@@ -139,7 +144,7 @@ def nothing(result: TrackResult) -> TrackResult:
 
 CASES: list[tuple[str, Change, Change]] = [
     ("short", lambda _: good_result(200), lambda _: good_result(400)),
-    ("reprojection", with_error(GOOD_ERROR + 0.1), with_error(GOOD_ERROR - 0.1)),
+    ("reprojection", with_error(1.05 * GOOD_ERROR), with_error(0.95 * GOOD_ERROR)),
     ("dropped-many", dropping("no face", 100), dropping("no face", 80)),
     ("light-changes", light_step(0.8), light_step(0.95)),
     ("dark", brightness(DARK - 0.02), brightness(DARK + 0.02)),
@@ -206,6 +211,17 @@ def test_advice_is_plain(change: Change, text: str) -> None:
     assert any(item.text.startswith(text) for item in advice_of(change(good_result())).values())
 
 
+def test_a_larger_face_may_have_larger_errors() -> None:
+    result = with_error(0.95 * GOOD_ERROR)(good_result())
+    near = replace(result, landmarks=(1.5 * result.landmarks - 0.25 * SIZE).astype(np.float32))
+    assert "reprojection" not in advice_of(refitted(near, errors=1.4 * result.fit.errors))
+    assert "reprojection" in advice_of(refitted(result, errors=1.4 * result.fit.errors))
+
+
+def test_repeated_frames_cost_nothing() -> None:
+    assert advice_of(dropping("repeated", 400)(good_result())) == {}
+
+
 def test_expressions_just_short_of_the_goal_are_rounded_down() -> None:
     (item,) = advice_of(with_strength("smile", 0.999)(good_result())).values()
     assert "49 % reached, 50 % is good" in item.text
@@ -225,8 +241,8 @@ def test_turning_to_and_from_a_lamp_is_no_change_of_the_light() -> None:
         (dropping("blurred", 5), "good"),
         (with_strength("smile", 0.5), "usable"),
         (with_strength("cheeks", 0.5), "good"),
-        (with_error(3.0), "usable"),
-        (with_error(5.0), "film again"),
+        (with_error(1.05 * GOOD_ERROR), "usable"),
+        (with_error(1.05 * POOR_ERROR), "film again"),
         (dropping("no face", 600), "film again"),
         (lambda _: good_result(MIN_FRAMES - 1), "film again"),
     ],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float, Float64
+from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, RIGHT_EYE
 
 from .coverage import ExpressionReach, HeadAngles, PoseReach
 
@@ -51,9 +52,23 @@ class AdviceInput:
 
     @property
     def kept_share(self) -> float:
-        """Share of the frames of the video that are in the dataset."""
+        """Share of the frames of the video that are in the dataset; repeated ones do not count."""
         frames = len(self.result.times)
-        return frames / (frames + len(self.result.dropped))
+        lost = sum(frame.reason != REPEATED for frame in self.result.dropped)
+        return frames / (frames + lost)
+
+    @property
+    def eye_distance(self) -> float:
+        """Distance of the outer corners of the eyes in frames that show the face from the front.
+
+        Pixels of a picture of REFERENCE_SIZE. It is the scale of the face: errors in pixels grow
+        with it.
+        """
+        right, left = IBUG_EYE_CORNERS if self.result.landmarks.shape[1] <= 68 else EYE_CORNERS
+        across = self.result.landmarks[:, right, :2] - self.result.landmarks[:, left, :2]
+        distances = np.linalg.norm(across.astype(np.float64), axis=1)
+        front = float(np.quantile(distances[np.isfinite(distances)], 0.9))
+        return front * REFERENCE_SIZE / self.result.size
 
     @property
     def errors(self) -> Float64[Array, " T"]:
@@ -78,10 +93,15 @@ MIN_FRAMES = 50
 GOOD_SECONDS = 15.0
 """Shorter videos rarely hold both a turning head and speech."""
 
-GOOD_ERROR = 2.0
-POOR_ERROR = 4.0
-"""Mean reprojection errors, pixels at 512. Fits of clear real clips have 0.7 to 1.9; at 4 the lips
-of the fit lie beside those of the picture."""
+EYE_CORNERS = (RIGHT_EYE[0], LEFT_EYE[0])
+IBUG_EYE_CORNERS = (36, 45)
+"""Landmarks at the outer corners of the eyes, of the 478 and of the 68."""
+
+GOOD_ERROR = 0.022
+POOR_ERROR = 0.045
+"""Mean reprojection errors as shares of the distance of the outer corners of the eyes. Good fits of
+real clips have 0.014, 1.3 pixels of 95; at 0.045 the lips of the fit lie beside those of the
+picture."""
 
 GOOD_SHARE = 0.85
 POOR_SHARE = 0.5
@@ -113,14 +133,14 @@ def _length(video: AdviceInput) -> Iterator[Advice]:
 
 def _accuracy(video: AdviceInput) -> Iterator[Advice]:
     errors = video.errors[np.isfinite(video.errors)]
-    error = float(errors.mean()) if len(errors) else 0.0
+    error = float(errors.mean()) / video.eye_distance if len(errors) else 0.0
     if error > GOOD_ERROR:
         yield Advice(
             "reprojection",
             FAIL if error > POOR_ERROR else WEAK,
-            f"The fitted head lies {error:.1f} pixels beside the landmarks on average (at "
-            f"{REFERENCE_SIZE} x {REFERENCE_SIZE}); {GOOD_ERROR:.0f} or less is good. Look at the "
-            "worst frames below; give the focal length with --focal if you know it.",
+            f"The fitted head lies {100 * error:.1f} % of the distance of the eyes beside the "
+            f"landmarks on average; {100 * GOOD_ERROR:.1f} % or less is good. Look at the worst "
+            "frames below; give the focal length with --focal if you know it.",
             measured=error,
             required=GOOD_ERROR,
         )
@@ -147,6 +167,9 @@ MERGE_SECONDS = 0.5
 MIN_SHARPNESS = 0.4
 """Sharpness of a frame, relative to the video's median, below which it is blurred."""
 
+REPEATED = "repeated"
+"""Reason of frames that repeat the one before, which cost nothing."""
+
 DROP_ADVICE = {
     "no face": ("no-face", "There is no face in the picture {when}; keep your face in it."),
     "blurred": ("blurred", "The picture is blurred {when}; move more slowly, and lock the focus."),
@@ -162,6 +185,11 @@ DROP_ADVICE = {
         "two-faces",
         "More than one face is in the picture {when}; film one person alone.",
     ),
+    "poor fit": (
+        "poor-fit",
+        "The landmarks {when} do not fit the head of this person; keep the face free and lit.",
+    ),
+    "damaged": ("damaged", "The file is damaged {when}; copy or film it again."),
 }
 """Reason of dropped frames -> code and sentence of the advice."""
 
@@ -169,6 +197,8 @@ DROP_ADVICE = {
 def _events(video: AdviceInput) -> Iterator[Advice]:
     by_reason: dict[str, list[float]] = {}
     for frame in video.result.dropped:
+        if frame.reason == REPEATED:
+            continue
         by_reason.setdefault(str(frame.reason), []).append(float(frame.time))
     blurred = _blurred(video.result)
     if blurred.any():

@@ -25,7 +25,6 @@ from imavatar_deploy.progress import Progress, silent
 from ..dataset.labels import LABELS
 from .advice import (
     FAIL,
-    GOOD_ERROR,
     MIN_SHARPNESS,
     NOTE,
     REFERENCE_SIZE,
@@ -297,7 +296,7 @@ def _over_time(summary: TrackSummary) -> str:
             [Series("error", summary.errors)],
             minimum=0.0,
             decimals=2,
-            limit=GOOD_ERROR,
+            limit=summary.good_error,
         ),
         line_chart(
             "head-angles",
@@ -420,7 +419,7 @@ def _facts(
         "Head model": result.edition,
         "Consent": consent or "not recorded",
     }
-    facts |= {str(name): str(value) for name, value in settings.items()}
+    facts |= {_capital(name.replace("_", " ")): str(value) for name, value in settings.items()}
     facts["Versions"] = ", ".join(_versions())
     if command:
         facts["Command"] = command

@@ -12,6 +12,7 @@ from imavatar_deploy.arrays import Array, Float64, Int64
 from imavatar_deploy.head_model import HeadModel
 
 from .advice import (
+    GOOD_ERROR,
     REFERENCE_SIZE,
     Advice,
     AdviceInput,
@@ -71,6 +72,8 @@ class TrackSummary:
     verdict: Verdict
     errors: Float64[Array, " T"]
     """Reprojection errors, pixels of a picture of REFERENCE_SIZE; NaN without landmarks."""
+    good_error: float
+    """Mean error that is good, in the same pixels."""
     kept_share: float
 
     @classmethod
@@ -102,6 +105,7 @@ class TrackSummary:
             advice=advice,
             verdict=verdict(advice),
             errors=video.errors,
+            good_error=GOOD_ERROR * video.eye_distance,
             kept_share=video.kept_share,
         )
 
@@ -142,6 +146,7 @@ class TrackSummary:
             "reprojection": {
                 "unit": f"pixels at {REFERENCE_SIZE} x {REFERENCE_SIZE}",
                 **_rounded(self.reprojection),
+                "good_mean": round(self.good_error, 4),
             },
             "head_poses": {
                 "yaw_edges": YAW_EDGES.tolist(),
