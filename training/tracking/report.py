@@ -413,7 +413,7 @@ def _facts(
     focal = float(result.intrinsics[0])
     facts = {
         "Video": result.video,
-        "Pictures": f"{result.size} x {result.size} pixels, {result.fps:g} a second",
+        "Pictures": f"{result.size} x {result.size} pixels, {result.fps:.4g} a second",
         "Focal length": f"{focal * result.size:.0f} pixels of the pictures "
         f"({focal:.2f} times their side), from: {result.focal_source}",
         "Head model": result.edition,
