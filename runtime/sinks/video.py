@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.marking import COMMENT, append_mp4_xmp
 from imavatar_deploy.progress import human_bytes
 
 from .backgrounds import RgbImage, over, white
@@ -34,7 +35,7 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
         )
     count = 0
     background = white(stream)
-    with atomic_file(target) as partial, _container(target, partial) as container:
+    with atomic_file(target) as partial, _completed(target, partial, stream) as container:
         video = _add_video(container, stream)
 
         def write(image: Image) -> None:
@@ -42,6 +43,8 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
             count += 1
             container.mux(video.encode(_yuv(image, background)))
 
+        if stream.synthetic_mark:
+            container.metadata["comment"] = COMMENT
         yield Sink(
             write,
             report=lambda: (
@@ -50,6 +53,16 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
         )
         require_images(count, target)
         container.mux(video.encode(None))
+
+
+@contextmanager
+def _completed(target: str, partial: Path, stream: Stream) -> Iterator[Any]:
+    """The container; once it is closed, the file is marked and finished."""
+    with _container(target, partial) as container:
+        yield container
+    if stream.synthetic_mark:
+        append_mp4_xmp(partial)
+    stream.finish(partial)
 
 
 @contextmanager
