@@ -125,7 +125,7 @@ def test_page_and_its_pictures(on: bool) -> None:
         port = int(sink.greeting.split("127.0.0.1:")[1].split("/")[0].split()[0].rstrip(",;."))
         headers, page = get(port, "/")
         assert headers.get(HTTP_HEADER) == (SOURCE_TYPE if on else None)
-        meta = f'<meta name="digitalSourceType" content="trainedAlgorithmicMedia">'.encode()
+        meta = b'<meta name="digitalSourceType" content="trainedAlgorithmicMedia">'
         assert (meta in page) is on
         assert bool(xmp_of_png(get(port, "/frame.png")[1])) is on
         jpeg = get(port, "/frame.jpg")[1]
