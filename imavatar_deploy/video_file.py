@@ -14,6 +14,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from .arrays import Array, UInt8
 from .atomic import atomic_file
 from .errors import UsageError
+from .marking import COMMENT, append_mp4_xmp
 
 X264_OPTIONS = {"crf": "18", "preset": "medium"}
 """x264's constant rate factor 18 is commonly called visually lossless."""
@@ -26,10 +27,26 @@ AddImage = Callable[[UInt8[Array, "H W 3"]], None]
 
 
 @contextmanager
-def open_video(target: str | Path, width: int, height: int, fps: float) -> Iterator[AddImage]:
+def open_video(
+    target: str | Path,
+    width: int,
+    height: int,
+    fps: float,
+    *,
+    synthetic_mark: bool = False,
+    finish: Callable[[Path], None] | None = None,
+) -> Iterator[AddImage]:
     """Open an MP4 file and yield the function that appends an RGB image `[H, W, 3]` to it.
 
     The file appears at `target` when the block ends without an error.
+
+    Args:
+        target: the file.
+        width: pixels.
+        height: pixels.
+        fps: images a second.
+        synthetic_mark: whether the file carries the mark of `marking`.
+        finish: called with the complete file before it gets its name.
 
     Raises:
         UsageError: width or height is odd, or the file cannot be written.
@@ -39,10 +56,17 @@ def open_video(target: str | Path, width: int, height: int, fps: float) -> Itera
             f"H.264 video needs an even width and height, got {width} x {height}; "
             "choose another --size"
         )
-    with atomic_file(target) as partial, _container(str(target), partial) as container:
-        video = _add_video(container, width, height, fps)
-        yield lambda image: container.mux(video.encode(_yuv(image)))
-        container.mux(video.encode(None))
+    with atomic_file(target) as partial:
+        with _container(str(target), partial) as container:
+            if synthetic_mark:
+                container.metadata["comment"] = COMMENT
+            video = _add_video(container, width, height, fps)
+            yield lambda image: container.mux(video.encode(_yuv(image)))
+            container.mux(video.encode(None))
+        if synthetic_mark:
+            append_mp4_xmp(partial)
+        if finish is not None:
+            finish(partial)
 
 
 @contextmanager

@@ -197,18 +197,20 @@ def _held_out(work: WorkFolder) -> str:
 def _fidelity(avatar: Path) -> str:
     report: FidelityReport = read_fidelity(avatar)
     rows = [
-        (f"{stage.start} → {stage.end}", name, f"{value:.4g}", _limit(stage.limits, name))
+        (
+            f"{stage.start} → {stage.end}",
+            name.replace("_", " "),
+            f"{stage.measures[name]:.4g}",
+            f"{limit:.4g}",
+        )
         for stage in report.stages
-        for name, value in stage.measures.items()
+        for name, limit in stage.limits.items()
+        if name in stage.measures
     ]
     notes = [report.problems(), report.drift, *report.notes]
     listing = "".join(f"<li>{html.escape(note)}</li>" for note in notes if note)
     table = _table(("stage", "measure", "value", "limit"), rows)
     return table + (f"<ul>{listing}</ul>" if listing else "")
-
-
-def _limit(limits: Any, name: str) -> str:
-    return f"{limits[name]:.4g}" if name in limits else ""
 
 
 def _consent(work: WorkFolder) -> str:

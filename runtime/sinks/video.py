@@ -17,7 +17,14 @@ from .sink import Image, Sink, SinkFormat, Stream, require_images
 def _open(target: str, stream: Stream) -> Iterator[Sink]:
     count = 0
     background = white(stream)
-    with open_video(target, stream.width, stream.height, stream.fps) as add_image:
+    with open_video(
+        target,
+        stream.width,
+        stream.height,
+        stream.fps,
+        synthetic_mark=stream.synthetic_mark,
+        finish=stream.finish,
+    ) as add_image:
 
         def write(image: Image) -> None:
             nonlocal count
