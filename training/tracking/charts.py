@@ -11,7 +11,7 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float, Float64, Int64
 
-from .advice import Span, clock
+from .moments import Span, clock
 
 WIDTH = 1000
 HEIGHT = 100
