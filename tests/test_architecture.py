@@ -31,7 +31,10 @@ ALLOWED = {
     "imavatar_deploy/student.py": {"safetensors"},
     "imavatar_deploy/cli/command.py": {"click", "rich"},
     "imavatar_deploy/cli/options.py": {"click"},
+    "imavatar_deploy/create/command.py": {"click", "av"},
+    "imavatar_deploy/create/pictures.py": {"cv2", "av"},
     "imavatar_deploy/rendering/workers.py": {"numba"},
+    "imavatar_deploy/video_file.py": {"av"},
     "imavatar_deploy/vision/images.py": {"cv2"},
 }
 ROOM_ALLOWS = {

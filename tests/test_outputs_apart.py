@@ -74,6 +74,7 @@ def exported(path: Path) -> None:
 
 
 def clip(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"a film")
 
 
@@ -130,6 +131,11 @@ CASES: dict[str, tuple[Make, str, str]] = {
         exported,
         "out",
         "imavatar-bake sample --track out/track.json --format obj --out out --overwrite",
+    ),
+    "create": (
+        clip,
+        "me/clip.mp4",
+        "imavatar-create me/clip.mp4 --out me --i-may-use-this-face --overwrite",
     ),
     "bench": (exported, "out", "imavatar-bench out --json out/avatar.json"),
     "bench, Markdown": (exported, "out", "imavatar-bench out --md out/avatar.json"),

@@ -34,6 +34,9 @@ MAX_SHAPE = 100
 200."""
 
 
+POSE_FEATURES = 3
+"""Number of functions of the pose that displacements of the points are linear in."""
+
 NORMAL_RADIUS = 0.08
 """Model units (2 cm) over which normals are averaged: the rims of lids and lips turn inwards, and
 are visible where the skin around them is."""
@@ -83,6 +86,8 @@ class LandmarkModel:
     joints: Float64[Array, "5 3"]
     joints_by_shape: Float64[Array, "5 3 S"]
     joints_by_expression: Float64[Array, "5 3 50"]
+    offsets: Float64[Array, "K L 3"]
+    """Displacements of the points at rest, as linear functions of the `pose_features`."""
     corrective_bones: tuple[int, ...]
     """Bones whose rotation has correctives."""
 
@@ -90,7 +95,9 @@ class LandmarkModel:
     def of(cls, head: HeadModel, points: SurfacePoints) -> LandmarkModel:
         """Restrict a head model to points of its surface."""
         corners = head.faces[points.triangles]
-        return cls._blend(head, corners, np.asarray(points.barycentric, dtype=np.float64))
+        model = cls._blend(head, corners, np.asarray(points.barycentric, dtype=np.float64))
+        slides = getattr(points, "slides", None)
+        return model if slides is None else model.with_offsets(np.asarray(slides, np.float64))
 
     @classmethod
     def of_vertices(cls, head: HeadModel, vertices: Int[Array, " L"]) -> LandmarkModel:
@@ -126,6 +133,7 @@ class LandmarkModel:
             joints=regressor @ template,
             joints_by_shape=np.einsum("bv,vis->bis", regressor, shape_basis),
             joints_by_expression=np.einsum("bv,vie->bie", regressor, expression_basis),
+            offsets=np.zeros((POSE_FEATURES, *points.shape)),
             corrective_bones=tuple(int(b) + 1 for b in np.nonzero(features > 0)[0]),
         )
 
@@ -149,9 +157,9 @@ class LandmarkModel:
             joints_by_shape=self.joints_by_shape[:, :, :0],
         )
 
-    def with_offsets(self, offsets: Float64[Array, "L 3"]) -> LandmarkModel:
-        """Return the model with its points displaced at rest; the joints stay."""
-        return replace(self, template=self.template + offsets)
+    def with_offsets(self, offsets: Float[Array, "K L 3"]) -> LandmarkModel:
+        """Return the model with further displacements of its points."""
+        return replace(self, offsets=self.offsets + offsets)
 
     def subset(self, points: Int[Array, " n"]) -> LandmarkModel:
         """Return the model restricted to some of its points."""
@@ -164,6 +172,7 @@ class LandmarkModel:
             weights=self.weights[points],
             spread=self.spread[points],
             normals=self.normals[points],
+            offsets=self.offsets[:, points],
         )
 
     def blended_rotations(self, pose: Float64[Array, "T 15"]) -> Float64[Array, "T L 3 3"]:
@@ -203,6 +212,8 @@ class LandmarkModel:
         )
         heads = _posed_joints(world, joints)
         rest = self.template + self.shape_basis @ shape + _times(self.expression_basis, expression)
+        if self.offsets.any():
+            rest = rest + np.tensordot(pose_features(pose), self.offsets, axes=(1, 0))
         for bone in self.corrective_bones:
             feature = (local[:, bone] - np.eye(3)).reshape(-1, 9)
             rest = rest + _times(self._correctives(bone), feature)
@@ -299,8 +310,19 @@ class LandmarkModel:
                 feature = _rotation_derivatives(local[:, bone], left[:, bone])
                 moved = self._correctives(bone).reshape(-1, 9) @ feature
                 derivative += blended @ moved.reshape(frames, count, 3, 3)
+            if bone < 2 and self.offsets.any():
+                slopes = np.cos(pose[:, None, :2] + pose[:, None, 3:5])[..., None, :]
+                derivative[..., :2] += blended @ (self.offsets[1:].transpose(1, 2, 0) * slopes)
             result[..., 3 * bone : 3 * bone + 3] = derivative
         return result
+
+
+def pose_features(pose: Float64[Array, "T 15"]) -> Float64[Array, "T K"]:
+    """Return the functions of the pose that displacements of the points are linear in.
+
+    They are 1, and the sines of the sums of the pitch and of the yaw of root and neck.
+    """
+    return np.concatenate([np.ones((len(pose), 1)), np.sin(pose[:, :2] + pose[:, 3:5])], axis=1)
 
 
 def used_shape_coefficients(head: HeadModel) -> int:

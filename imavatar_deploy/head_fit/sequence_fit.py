@@ -21,7 +21,15 @@ from .correspondences import landmark_points
 from .evidence import Silhouettes, TorsoMotion
 from .evidence_terms import SilhouetteTerm, TorsoTerm
 from .frame_fit import rigid_start
-from .landmark_model import EXPRESSION, FRAME_SIZE, POSE, TRANSLATION, LandmarkModel, SurfacePoints
+from .landmark_model import (
+    EXPRESSION,
+    FRAME_SIZE,
+    POSE,
+    POSE_FEATURES,
+    TRANSLATION,
+    LandmarkModel,
+    SurfacePoints,
+)
 from .sequence_problem import SequenceProblem, SequenceState, SequenceTerm
 from .terms import FramePriors, ImagePlane, base_weights, iris_weights, spread_weights
 
@@ -86,8 +94,9 @@ class SequenceFit:
     """Distance of every landmark, pixels; NaN in frames without landmarks."""
     weights: Float32[Array, "T L"]
     """Weight of every landmark: visibility, confidence and kind."""
-    offsets: Float32[Array, "L 3"]
-    """Displacements at rest of the subject's landmarks from `points`, model units."""
+    offsets: Float32[Array, "K L 3"]
+    """Displacements at rest of the subject's landmarks from `points`, model units, by the
+    `pose_features`."""
     notes: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:
@@ -225,7 +234,7 @@ class _Sequence:
     steps: Float64[Array, " T"]
     """Seconds since the frame before."""
     settings: SequenceSettings
-    offsets: Float64[Array, "L 3"]
+    offsets: Float64[Array, "K L 3"]
     fixed_shape: Float64[Array, " S"] | None = None
 
     @classmethod
@@ -264,7 +273,7 @@ class _Sequence:
             base,
             _steps(times, count),
             settings or SequenceSettings(),
-            np.zeros((len(model), 3)),
+            np.zeros((POSE_FEATURES, len(model), 3)),
         )
 
     def check_evidence(self, torso: TorsoMotion | None, silhouettes: Silhouettes | None) -> None:
@@ -280,7 +289,7 @@ class _Sequence:
         values = {**vars(self), "model": self.model.with_shape(shape), "fixed_shape": shape}
         return _Sequence(**values)
 
-    def with_offsets(self, offsets: Float64[Array, "L 3"]) -> _Sequence:
+    def with_offsets(self, offsets: Float64[Array, "K L 3"]) -> _Sequence:
         """Return the sequence with landmarks displaced on the head."""
         return _Sequence(**{**vars(self), "offsets": offsets})
 
@@ -334,7 +343,7 @@ class _Sequence:
         *,
         count: int | None = None,
         steps: int = 15,
-    ) -> tuple[Float64[Array, " S"], Float64[Array, "L 3"]]:
+    ) -> tuple[Float64[Array, " S"], Float64[Array, "K L 3"]]:
         """Fit frames of differing poses without coupling in time.
 
         Returns:
@@ -377,7 +386,7 @@ class _Sequence:
 
     def problem(self, terms: tuple[SequenceTerm, ...]) -> SequenceProblem:
         """Return the energy."""
-        problem = SequenceProblem(
+        return SequenceProblem(
             self.model.with_offsets(self.offsets),
             self.plane,
             self.unit,
@@ -389,9 +398,8 @@ class _Sequence:
             self.settings.shape,
             self.settings.offsets,
             terms,
+            self.offsets,
         )
-        problem.offsets = self.offsets
-        return problem
 
     def _priors(self) -> FramePriors:
         return FramePriors.of(
