@@ -111,7 +111,7 @@ def landmark_points(head: HeadModel) -> LandmarkPoints:
         head: a head model, with or without a subject's shape in its template.
 
     Those of OpenHead are measured. On another head model, such as a FLAME file, they are found in
-    about two seconds by deforming OpenHead onto it (`surface_transfer`).
+    a few seconds by deforming OpenHead onto it (`surface_transfer`).
 
     Raises:
         InputError: the head has no eyeballs or is not a face.

@@ -44,7 +44,7 @@ CONTROL_POINTS = 100
 COVARIANCE = ((0.060, 0.006), (0.030, 0.003), (0.014, 0.0015))
 """Widths of the displacement's covariance, and its standard deviation at each; metres."""
 
-LIP_DISTANCE = 0.04
+LIP_DISTANCE = 0.03
 """Distance in metres that the covariance adds between skin that follows the jaw and skin that does
 not."""
 
@@ -54,9 +54,9 @@ ITERATIONS = 10
 RIGID_ITERATIONS = 5
 """The first iterations, which also correct scale, rotation and translation."""
 
-TANGENTIAL = 0.3
+TANGENTIAL = 0.8
 """Weight of distances along the surface, relative to those along the normal."""
-NORMAL_WEIGHT = 0.002
+NORMAL_WEIGHT = 0.004
 """Distance in metres that opposite normals count as in the search of nearest points."""
 MIN_COSINE = 0.6
 """Smallest cosine between the normals of two matched points."""
