@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -70,7 +68,3 @@ class TestOpenHead:
         np.testing.assert_array_equal(
             landmark_points(shaped).triangles, landmark_points(openhead).triangles
         )
-
-    def test_another_edition_is_refused(self, openhead: HeadModel) -> None:
-        with pytest.raises(InputError, match="flame2020"):
-            landmark_points(replace(openhead, edition="flame2020"))
