@@ -83,9 +83,9 @@ def create(clip: Path, out: Path, *options: str) -> str:
     config.write_text(SMALL)
     words = ["--steps", "4", "--size", str(SIDE), "--training-size", "48", "--export", EXPORT]
     command = Path(sys.executable).parent / "imavatar-create"
+    words += ["--train", f"--config {config}", *options]
     result = run_process(
-        [str(command), str(clip), "--out", str(out), *words, "--train", f"--config {config}"]
-        + list(options),
+        [str(command), str(clip), "--out", str(out), *words],
         env=ENVIRONMENT,
         limit=280,
     )

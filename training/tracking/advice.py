@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float, Float64
+from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, RIGHT_EYE
 
 from .coverage import ExpressionReach, HeadAngles, PoseReach
 
@@ -41,7 +42,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class AdviceInput:
     """What the rules of `advise` read."""
 
     result: TrackResult
@@ -51,9 +52,23 @@ class Evidence:
 
     @property
     def kept_share(self) -> float:
-        """Share of the frames of the video that are in the dataset."""
+        """Share of the frames of the video that are in the dataset; repeated ones do not count."""
         frames = len(self.result.times)
-        return frames / max(1, frames + len(self.result.dropped))
+        lost = sum(frame.reason != REPEATED for frame in self.result.dropped)
+        return frames / (frames + lost)
+
+    @property
+    def eye_distance(self) -> float:
+        """Distance of the outer corners of the eyes in frames that show the face from the front.
+
+        Pixels of a picture of REFERENCE_SIZE. It is the scale of the face: errors in pixels grow
+        with it.
+        """
+        right, left = IBUG_EYE_CORNERS if self.result.landmarks.shape[1] <= 68 else EYE_CORNERS
+        across = self.result.landmarks[:, right, :2] - self.result.landmarks[:, left, :2]
+        distances = np.linalg.norm(across.astype(np.float64), axis=1)
+        front = float(np.quantile(distances[np.isfinite(distances)], 0.9))
+        return front * REFERENCE_SIZE / self.result.size
 
     @property
     def errors(self) -> Float64[Array, " T"]:
@@ -64,7 +79,7 @@ class Evidence:
         return np.asarray(self.result.fit.errors, np.float64) * REFERENCE_SIZE / self.result.size
 
 
-Rule = Callable[[Evidence], Iterator[Advice]]
+Rule = Callable[[AdviceInput], Iterator[Advice]]
 
 
 # Length and accuracy
@@ -78,10 +93,15 @@ MIN_FRAMES = 50
 GOOD_SECONDS = 15.0
 """Shorter videos rarely hold both a turning head and speech."""
 
-GOOD_ERROR = 2.0
-POOR_ERROR = 4.0
-"""Mean reprojection errors, pixels at 512. Fits of clear real clips have 0.7 to 1.9; at 4 the lips
-of the fit lie beside those of the picture."""
+EYE_CORNERS = (RIGHT_EYE[0], LEFT_EYE[0])
+IBUG_EYE_CORNERS = (36, 45)
+"""Landmarks at the outer corners of the eyes, of the 478 and of the 68."""
+
+GOOD_ERROR = 0.022
+POOR_ERROR = 0.045
+"""Mean reprojection errors as shares of the distance of the outer corners of the eyes. Good fits of
+real clips have 0.014, 1.3 pixels of 95; at 0.045 the lips of the fit lie beside those of the
+picture."""
 
 GOOD_SHARE = 0.85
 POOR_SHARE = 0.5
@@ -89,9 +109,9 @@ POOR_SHARE = 0.5
 video is something else than a face."""
 
 
-def _length(evidence: Evidence) -> Iterator[Advice]:
-    times = evidence.result.times
-    seconds = len(times) / evidence.result.fps
+def _length(video: AdviceInput) -> Iterator[Advice]:
+    times = video.result.times
+    seconds = len(times) / video.result.fps
     if len(times) < MIN_FRAMES:
         yield Advice(
             "short",
@@ -111,23 +131,23 @@ def _length(evidence: Evidence) -> Iterator[Advice]:
         )
 
 
-def _accuracy(evidence: Evidence) -> Iterator[Advice]:
-    errors = evidence.errors[np.isfinite(evidence.errors)]
-    error = float(errors.mean()) if len(errors) else 0.0
+def _accuracy(video: AdviceInput) -> Iterator[Advice]:
+    errors = video.errors[np.isfinite(video.errors)]
+    error = float(errors.mean()) / video.eye_distance if len(errors) else 0.0
     if error > GOOD_ERROR:
         yield Advice(
             "reprojection",
             FAIL if error > POOR_ERROR else WEAK,
-            f"The fitted head lies {error:.1f} pixels beside the landmarks on average (at "
-            f"{REFERENCE_SIZE} x {REFERENCE_SIZE}); {GOOD_ERROR:.0f} or less is good. Look at the "
-            "worst frames below; give the focal length with --focal if you know it.",
+            f"The fitted head lies {100 * error:.1f} % of the distance of the eyes beside the "
+            f"landmarks on average; {100 * GOOD_ERROR:.1f} % or less is good. Look at the worst "
+            "frames below; give the focal length with --focal if you know it.",
             measured=error,
             required=GOOD_ERROR,
         )
 
 
-def _kept(evidence: Evidence) -> Iterator[Advice]:
-    share = evidence.kept_share
+def _kept(video: AdviceInput) -> Iterator[Advice]:
+    share = video.kept_share
     if share < GOOD_SHARE:
         yield Advice(
             "dropped-many",
@@ -147,6 +167,9 @@ MERGE_SECONDS = 0.5
 MIN_SHARPNESS = 0.4
 """Sharpness of a frame, relative to the video's median, below which it is blurred."""
 
+REPEATED = "repeated"
+"""Reason of frames that repeat the one before, which cost nothing."""
+
 DROP_ADVICE = {
     "no face": ("no-face", "There is no face in the picture {when}; keep your face in it."),
     "blurred": ("blurred", "The picture is blurred {when}; move more slowly, and lock the focus."),
@@ -156,23 +179,30 @@ DROP_ADVICE = {
     ),
     "turned away": (
         "turned-away",
-        "The face is turned away {when}; turn until one ear faces the camera, not further.",
+        "The face is turned away {when}; turn until one ear is in view, not further.",
     ),
     "two faces": (
         "two-faces",
         "More than one face is in the picture {when}; film one person alone.",
     ),
+    "poor fit": (
+        "poor-fit",
+        "The landmarks {when} do not fit the head of this person; keep the face free and lit.",
+    ),
+    "damaged": ("damaged", "The file is damaged {when}; copy or film it again."),
 }
 """Reason of dropped frames -> code and sentence of the advice."""
 
 
-def _events(evidence: Evidence) -> Iterator[Advice]:
+def _events(video: AdviceInput) -> Iterator[Advice]:
     by_reason: dict[str, list[float]] = {}
-    for frame in evidence.result.dropped:
+    for frame in video.result.dropped:
+        if frame.reason == REPEATED:
+            continue
         by_reason.setdefault(str(frame.reason), []).append(float(frame.time))
-    blurred = _blurred(evidence.result)
+    blurred = _blurred(video.result)
     if blurred.any():
-        by_reason.setdefault("blurred", []).extend(evidence.result.times[blurred].tolist())
+        by_reason.setdefault("blurred", []).extend(video.result.times[blurred].tolist())
     for reason, moments in sorted(by_reason.items()):
         spans = join_moments(moments)
         code, sentence = DROP_ADVICE.get(
@@ -202,10 +232,8 @@ BRIGHT = 0.88
 overexposed."""
 
 
-def _light(evidence: Evidence) -> Iterator[Advice]:
-    brightness = np.asarray(evidence.result.brightness, dtype=np.float64)
-    if not len(brightness):
-        return
+def _light(video: AdviceInput) -> Iterator[Advice]:
+    brightness = np.asarray(video.result.brightness, dtype=np.float64)
     level = float(np.median(brightness))
     if level < DARK:
         yield Advice(
@@ -225,8 +253,8 @@ def _light(evidence: Evidence) -> Iterator[Advice]:
             measured=level,
             required=BRIGHT,
         )
-    change = light_changes(brightness, evidence.result.times, evidence.angles)
-    spans = tuple((moment, moment) for moment in _peaks(change, evidence.result.times))
+    change = light_changes(brightness, video.result.times, video.angles)
+    spans = tuple((moment, moment) for moment in _peaks(change, video.result.times))
     if spans:
         yield Advice(
             "light-changes",
@@ -256,9 +284,10 @@ def light_changes(
     terms = np.column_stack([np.ones_like(yaw), yaw, pitch, yaw**2, pitch**2]).astype(np.float64)
     coefficients = np.linalg.lstsq(terms, brightness, rcond=1e-6)[0]
     rest = brightness - terms[:, 1:] @ coefficients[1:]
-    for index, time in enumerate(times):
-        before = rest[(times >= time - LIGHT_SECONDS) & (times < time)]
-        after = rest[(times >= time) & (times < time + LIGHT_SECONDS)]
+    starts = np.searchsorted(times, times - LIGHT_SECONDS)
+    ends = np.searchsorted(times, times + LIGHT_SECONDS)
+    for index in range(len(rest)):
+        before, after = rest[starts[index] : index], rest[index : ends[index]]
         if min(len(before), len(after)) >= 3:
             steps[index] = abs(float(np.median(after) - np.median(before))) / level
     return steps
@@ -281,9 +310,9 @@ BORDER = 0.01
 """Share of the side within which a landmark touches the border of the picture."""
 
 
-def _framing(evidence: Evidence) -> Iterator[Advice]:
-    size = evidence.result.size
-    points = np.asarray(evidence.result.landmarks[:, :, :2], dtype=np.float64)
+def _framing(video: AdviceInput) -> Iterator[Advice]:
+    size = video.result.size
+    points = np.asarray(video.result.landmarks[:, :, :2], dtype=np.float64)
     complete = np.isfinite(points).all(axis=(1, 2))
     points = points[complete]
     if not len(points):
@@ -301,7 +330,7 @@ def _framing(evidence: Evidence) -> Iterator[Advice]:
     margin = BORDER * size
     outside = ((points < margin) | (points > size - 1 - margin)).any(axis=(1, 2))
     if outside.any():
-        spans = join_moments(evidence.result.times[complete][outside].tolist())
+        spans = join_moments(video.result.times[complete][outside].tolist())
         yield Advice(
             "cut-off",
             WEAK,
@@ -317,8 +346,8 @@ STILL = 10.0
 """Range of yaw in degrees below which the depth of the head cannot be seen."""
 
 
-def _coverage(evidence: Evidence) -> Iterator[Advice]:
-    yaw_range = float(np.ptp(evidence.angles.yaw)) if len(evidence.angles.yaw) else 0.0
+def _coverage(video: AdviceInput) -> Iterator[Advice]:
+    yaw_range = float(np.ptp(video.angles.yaw))
     if yaw_range < STILL:
         yield Advice(
             "head-still",
@@ -328,7 +357,7 @@ def _coverage(evidence: Evidence) -> Iterator[Advice]:
             measured=yaw_range,
             required=STILL,
         )
-    for pose in evidence.poses:
+    for pose in video.poses:
         if not pose.enough:
             yield Advice(
                 pose.goal.code,
@@ -338,7 +367,7 @@ def _coverage(evidence: Evidence) -> Iterator[Advice]:
                 measured=pose.degrees,
                 required=pose.goal.required,
             )
-    for expression in evidence.expressions:
+    for expression in video.expressions:
         if not expression.enough:
             goal = expression.goal
             yield Advice(
@@ -354,8 +383,8 @@ def _coverage(evidence: Evidence) -> Iterator[Advice]:
 # Camera
 
 
-def _camera(evidence: Evidence) -> Iterator[Advice]:
-    if "default" in evidence.result.focal_source:
+def _camera(video: AdviceInput) -> Iterator[Advice]:
+    if "default" in video.result.focal_source:
         yield Advice(
             "focal-length",
             NOTE,
@@ -368,9 +397,9 @@ RULES: tuple[Rule, ...] = (_length, _accuracy, _kept, _events, _light, _framing,
 """All rules, in the order of the advice within a level."""
 
 
-def advise(evidence: Evidence) -> tuple[Advice, ...]:
+def advise(video: AdviceInput) -> tuple[Advice, ...]:
     """Return all advice, the most serious first."""
-    advice = [item for rule in RULES for item in rule(evidence)]
+    advice = [item for rule in RULES for item in rule(video)]
     return tuple(sorted(advice, key=lambda item: LEVELS.index(item.level)))
 
 

@@ -52,8 +52,7 @@ class TimeAxis:
     @property
     def end(self) -> float:
         """End of the axis, seconds."""
-        last = float(self.times[-1]) if len(self.times) else 0.0
-        return max(last, *(mark.span[1] for mark in self.marks), 1.0 / self.fps)
+        return max(float(self.times[-1]), *(mark.span[1] for mark in self.marks), 1.0 / self.fps)
 
     def column(self, seconds: float) -> float:
         """Return the horizontal place of a moment."""

@@ -21,9 +21,6 @@ PITCH_EDGES = np.arange(-40.0, 41.0, 10.0)
 """Edges of the bins of head poses, degrees. Beyond 60 degrees of yaw the landmark network sees too
 little of the face; outer bins include what lies beyond them."""
 
-MIN_BIN_FRAMES = 3
-"""Number of frames for which a bin of head poses counts as filled."""
-
 
 # Head poses
 
@@ -62,9 +59,7 @@ def gaze_angles(pose: Float[Array, "T 15"]) -> tuple[Float32[Array, " T"], Float
 
 
 def reached(values: Float[Array, " T"]) -> float:
-    """Return the largest value that `REACHED_FRAMES` frames reach; 0 without frames."""
-    if not len(values):
-        return 0.0
+    """Return the largest value that `REACHED_FRAMES` frames reach."""
     rank = min(REACHED_FRAMES, len(values))
     return float(np.sort(values)[-rank])
 
@@ -215,8 +210,7 @@ def expression_reach(
             values = expression[:, [columns[name] for name in goal.shapes]].mean(axis=1)
         else:
             continue
-        frame = int(values.argmax()) if len(values) else 0
-        reaches.append(ExpressionReach(goal, max(0.0, reached(values)), frame))
+        reaches.append(ExpressionReach(goal, max(0.0, reached(values)), int(values.argmax())))
     return tuple(reaches)
 
 

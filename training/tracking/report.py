@@ -25,7 +25,6 @@ from imavatar_deploy.progress import Progress, silent
 from ..dataset.labels import LABELS
 from .advice import (
     FAIL,
-    GOOD_ERROR,
     MIN_SHARPNESS,
     NOTE,
     REFERENCE_SIZE,
@@ -35,6 +34,7 @@ from .advice import (
 )
 from .charts import Mark, Series, TimeAxis, line_chart, pose_chart
 from .coverage import PITCH_EDGES, YAW_EDGES, gaze_angles, jaw_opening, strongest
+from .overlay import POOR_POINT
 from .report_pictures import LABEL_COLOURS, ReportPictures
 from .result import TrackResult
 from .summary import TrackSummary, typical_frames, worst_frames
@@ -65,7 +65,7 @@ def write_report(
     """Write the report of a track, and `track_report.json` beside it.
 
     Args:
-        result: the track.
+        result: the track, of at least one frame.
         path: the HTML file to write.
         head: head model of the track's edition; the bundled one by default.
         images: whether pictures of frames are embedded.
@@ -95,9 +95,9 @@ def report_page(summary: TrackSummary, facts: Mapping[str, str], *, images: bool
     """Return the HTML of the report."""
     sections = {
         "verdict": ("Verdict", _verdict(summary)),
-        "frames": ("Frames", _frames(summary) if images and len(summary.result) else ""),
+        "frames": ("Frames", _frames(summary) if images else ""),
         "coverage": ("Coverage", _coverage(summary)),
-        "time": ("Over time", _over_time(summary) if len(summary.result) else ""),
+        "time": ("Over time", _over_time(summary)),
         "left-out": ("Frames left out", _left_out(summary)),
         "settings": ("Settings", _settings(summary, facts)),
     }
@@ -171,22 +171,22 @@ def _unbroken(text: str) -> str:
 
 def _frames(summary: TrackSummary) -> str:
     pictures = ReportPictures(summary.result, summary.head)
-    times = summary.result.times
-    tile = partial(_tile, summary, pictures)
+    typical = typical_frames(summary.errors)
+    worst = worst_frames(summary.errors, summary.result.times)
+    seen = pictures.labels_seen(typical)
     legend = "".join(
         f'<li><i style="background:rgb{LABEL_COLOURS[index]}"></i>{name}</li>'
         for index, name in enumerate(LABELS)
-        if index in pictures.labels_seen(typical_frames(summary.errors))
+        if index in seen
     )
+    tile = partial(_tile, summary, pictures)
     return (
         "<p>The dots are the landmarks of the picture: green where the fitted head meets them, red "
-        "where it is 6 pixels or more beside. The blue lines are the fitted head: its outline, "
-        "lips, eyes, irises and brows; the fine mesh is its surface. Below are the mask, with the "
-        "background in magenta, and the labels.</p>"
-        "<h3>Typical frames</h3>"
-        f'<div class="tiles">{"".join(map(tile, typical_frames(summary.errors)))}</div>'
-        "<h3>Worst frames</h3>"
-        f'<div class="tiles">{"".join(map(tile, worst_frames(summary.errors, times)))}</div>'
+        f"where it is {POOR_POINT:.0f} pixels or more beside. The blue lines are the fitted head: "
+        "its outline, lips, eyes, irises and brows; the fine mesh is its surface. Pictures of the "
+        "mask show the background in magenta.</p>"
+        f'<h3>Typical frames</h3><div class="tiles">{"".join(map(tile, typical))}</div>'
+        f'<h3>Worst frames</h3><div class="tiles">{"".join(map(tile, worst))}</div>'
         + (f'<h3>Labels</h3><ul class="legend">{legend}</ul>' if legend else "")
     )
 
@@ -296,7 +296,7 @@ def _over_time(summary: TrackSummary) -> str:
             [Series("error", summary.errors)],
             minimum=0.0,
             decimals=2,
-            limit=GOOD_ERROR,
+            limit=summary.good_error,
         ),
         line_chart(
             "head-angles",
@@ -419,7 +419,7 @@ def _facts(
         "Head model": result.edition,
         "Consent": consent or "not recorded",
     }
-    facts |= {str(name): str(value) for name, value in settings.items()}
+    facts |= {_capital(name.replace("_", " ")): str(value) for name, value in settings.items()}
     facts["Versions"] = ", ".join(_versions())
     if command:
         facts["Command"] = command

@@ -12,7 +12,6 @@ from imavatar_deploy.arrays import Array, Float64, UInt8
 from imavatar_deploy.head_model import HeadModel
 
 from ..dataset.images import OPAQUE, decode
-from ..dataset.labels import LABELS
 from .overlay import Picture, draw_overlay, head_projector, moved_points, point_errors
 from .result import TrackResult
 
@@ -35,7 +34,7 @@ LABEL_COLOURS = (
     (220, 60, 100), (250, 110, 140), (180, 210, 120), (240, 240, 120), (60, 150, 110),
     (120, 80, 40), (200, 60, 60),
 )  # fmt: skip
-"""Colour of each label of `LABELS`."""
+"""Colour of each label of `labels.LABELS`."""
 
 LABEL_STRENGTH = 0.7
 """Opacity of the labels' colours over the picture."""
@@ -85,7 +84,7 @@ class ReportPictures:
                 (PART_SIDE, PART_SIDE),
                 interpolation=cv2.INTER_NEAREST,
             )
-            colours = np.array(LABEL_COLOURS)[labels.clip(0, len(LABELS) - 1)]
+            colours = np.array(LABEL_COLOURS)[labels]
             mixed = LABEL_STRENGTH * colours + (1.0 - LABEL_STRENGTH) * picture
             parts["Labels"] = _jpeg(mixed.round().astype(np.uint8))
         return parts

@@ -11,7 +11,17 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float64, Int64
 from imavatar_deploy.head_model import HeadModel
 
-from .advice import REFERENCE_SIZE, Advice, Evidence, Span, Verdict, advise, join_moments, verdict
+from .advice import (
+    GOOD_ERROR,
+    REFERENCE_SIZE,
+    Advice,
+    AdviceInput,
+    Span,
+    Verdict,
+    advise,
+    join_moments,
+    verdict,
+)
 from .coverage import (
     PITCH_EDGES,
     YAW_EDGES,
@@ -62,6 +72,8 @@ class TrackSummary:
     verdict: Verdict
     errors: Float64[Array, " T"]
     """Reprojection errors, pixels of a picture of REFERENCE_SIZE; NaN without landmarks."""
+    good_error: float
+    """Mean error that is good, in the same pixels."""
     kept_share: float
 
     @classmethod
@@ -80,8 +92,8 @@ class TrackSummary:
         angles = HeadAngles.of(fit.pose)
         poses = pose_reach(angles)
         expressions = expression_reach(fit.expression, fit.pose, names)
-        evidence = Evidence(result, angles, poses, expressions)
-        advice = advise(evidence)
+        video = AdviceInput(result, angles, poses, expressions)
+        advice = advise(video)
         return cls(
             result=result,
             head=head,
@@ -92,8 +104,9 @@ class TrackSummary:
             dropped=dropped_groups(result),
             advice=advice,
             verdict=verdict(advice),
-            errors=evidence.errors,
-            kept_share=evidence.kept_share,
+            errors=video.errors,
+            good_error=GOOD_ERROR * video.eye_distance,
+            kept_share=video.kept_share,
         )
 
     @property
@@ -108,11 +121,6 @@ class TrackSummary:
             "p95": float(np.quantile(errors, 0.95)),
             "max": float(errors.max()),
         }
-
-    @property
-    def filled_bins(self) -> int:
-        """Number of bins within the good range of head poses that hold frames."""
-        return int((self.histogram[GOOD_PITCHES][:, GOOD_YAWS] > 0).sum())
 
     def document(self, facts: Mapping[str, str]) -> dict[str, Any]:
         """Return the summary as JSON values.
@@ -138,6 +146,7 @@ class TrackSummary:
             "reprojection": {
                 "unit": f"pixels at {REFERENCE_SIZE} x {REFERENCE_SIZE}",
                 **_rounded(self.reprojection),
+                "good_mean": round(self.good_error, 4),
             },
             "head_poses": {
                 "yaw_edges": YAW_EDGES.tolist(),
@@ -161,7 +170,7 @@ class TrackSummary:
                     "required": reach.goal.required,
                     "unit": reach.goal.unit,
                     "enough": reach.enough,
-                    "frame": result.names[reach.frame] if len(result) else None,
+                    "frame": result.names[reach.frame],
                 }
                 for reach in self.expressions
             ],
@@ -176,11 +185,6 @@ class TrackSummary:
             "notes": list(result.notes),
             "facts": dict(facts),
         }
-
-
-GOOD_YAWS = slice(3, 9)
-GOOD_PITCHES = slice(3, 5)
-"""Bins within 30 degrees of yaw and 10 of pitch."""
 
 
 def dropped_groups(result: TrackResult) -> tuple[DroppedGroup, ...]:
