@@ -117,7 +117,7 @@ def track(
         *(settings.parser, settings.masks, settings.labels),
     )
     consent = require_consent(videos, may_use, earlier=read_consent(out / WORK / "dataset"))
-    progress, say = shown_progress()
+    progress, _ = shown_progress()
     results = track_videos(
         videos,
         out,
