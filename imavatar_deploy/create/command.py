@@ -241,8 +241,8 @@ def expected_frames(videos: tuple[Path, ...]) -> int:
                     raise InputError(f"{video} has no picture, only sound; give a video of a face")
                 stream = container.streams.video[0]
                 rate = float(stream.average_rate or MOST_FRAMES_A_SECOND)
-                known = container.duration is not None
-                seconds += container.duration / av.time_base if known else UNKNOWN_SECONDS
+                duration = container.duration
+                seconds += UNKNOWN_SECONDS if duration is None else duration / av.time_base
         except av.FFmpegError as error:
             raise InputError(f"{video} cannot be read as a video ({error})") from error
     return max(1, round(seconds * min(rate, MOST_FRAMES_A_SECOND)))
