@@ -18,11 +18,11 @@ from imavatar_deploy.consent import OPTION, OPTION_HELP, consent_of, require_con
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.optional import require_all
 
-from .plan import TRACK_SECONDS, TRACK_START, Plan, make_plan, most_frames
+from .plan import TRACK_SECONDS, TRACK_START, TimePlan, make_plan, most_frames
 from .report import write_report
 from .runner import RUN_NOTICE, run_stages
-from .stages import STAGES, Job, Request, Stage, held_out_frames
-from .work import STATE, WorkFolder
+from .stages import STAGES, CreateJob, CreateRequest, CreateStage, held_out_frames
+from .work import STATE, CreateFolder
 
 TRAINING = ("torch", "lightning_fabric", "tensorboard", "igl", "skimage.measure", "scipy.spatial")
 """Modules that training needs, checked before the first stage."""
@@ -131,13 +131,13 @@ def create(
     """
     start = time.perf_counter()
     _check_videos(videos)
-    work = WorkFolder.open(out.with_name(f"{out.name}.work"))
+    work = CreateFolder.open(out.with_name(f"{out.name}.work"))
     _check_out(out, work, videos, overwrite)
     earlier = consent_of(work.consent) if work.consent else None
     consent = require_consent(videos, may_use, earlier=earlier)
     frames = expected_frames(videos)
     limit = None if steps else most_frames(frames, minutes, preset)
-    request = Request(
+    request = CreateRequest(
         videos=videos,
         out=out,
         minutes=minutes,
@@ -160,7 +160,7 @@ def create(
     work.path.mkdir(parents=True, exist_ok=True)
     work.consent = consent.as_dict()
     work.save()
-    job = Job(request, work)
+    job = CreateJob(request, work)
     if limit:
         _say(f"note: {limit} of {frames} frames are tracked in this time; --minutes allows more")
     for line in [*first.lines(), f"consent: {consent.line()}"]:
@@ -191,7 +191,7 @@ def _check_videos(videos: tuple[Path, ...]) -> None:
             raise InputError(f"{video} {state}; give the file of a video")
 
 
-def _check_out(out: Path, work: WorkFolder, videos: tuple[Path, ...], overwrite: bool) -> None:
+def _check_out(out: Path, work: CreateFolder, videos: tuple[Path, ...], overwrite: bool) -> None:
     """Refuse an output before the first stage.
 
     Raises:
@@ -248,15 +248,17 @@ def expected_frames(videos: tuple[Path, ...]) -> int:
     return max(1, round(seconds * min(rate, MOST_FRAMES_A_SECOND)))
 
 
-def _plan(request: Request, frames: int, factor: float = 1.0, *, refuse: bool = True) -> Plan:
+def _plan(
+    request: CreateRequest, frames: int, factor: float = 1.0, *, refuse: bool = True
+) -> TimePlan:
     """The plan of a request; a number of steps needs no time."""
     if request.steps is not None:
         return make_plan(frames, None, request.preset or "tiny", factor)
     return make_plan(frames, request.minutes, request.preset, factor, refuse=refuse)
 
 
-def _before(job: Job, stage: Stage, resumed: bool) -> None:
-    """Plan the training by the number of frames and by the time that tracking has taken."""
+def _before(job: CreateJob, stage: CreateStage, resumed: bool) -> None:
+    """TimePlan the training by the number of frames and by the time that tracking has taken."""
     if stage.name != "train" or (resumed and job.work.plan):
         return
     frames = job.work.frames()

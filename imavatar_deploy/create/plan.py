@@ -57,14 +57,14 @@ SLOWEST = 4.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class TimePlan:
     """Preset and minutes of training, and the expected minutes of every stage."""
 
     preset: str
     training: float | None
     """Minutes of training without its warm start; None for the preset's own number of steps."""
     expected: Mapping[str, float]
-    """Stage -> minutes."""
+    """CreateStage -> minutes."""
 
     @property
     def total(self) -> float:
@@ -100,7 +100,7 @@ def make_plan(
     factor: float = 1.0,
     *,
     refuse: bool = True,
-) -> Plan:
+) -> TimePlan:
     """Divide the time among the stages.
 
     Args:
@@ -145,15 +145,15 @@ def make_plan(
             f"--minutes {allowed:g} is too short: {frames} frames with the preset {row.name} need "
             f"about {math.ceil(needed)} minutes; allow more, or film a shorter clip"
         )
-    return Plan(row.name, round(training, 1), _with_training(others, remaining))
+    return TimePlan(row.name, round(training, 1), _with_training(others, remaining))
 
 
 def _own_length(
     preset: str, row: PresetTime | None, others: Mapping[str, float], factor: float
-) -> Plan:
+) -> TimePlan:
     """The plan for a preset with its own number of steps; that of `full` takes hours."""
     minutes = factor * (row.warm_start + row.training) if row else 60.0 * 24.0
-    return Plan(preset, None, _with_training(others, minutes))
+    return TimePlan(preset, None, _with_training(others, minutes))
 
 
 def _other_stages(frames: int, factor: float) -> dict[str, float]:

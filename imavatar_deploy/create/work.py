@@ -42,7 +42,7 @@ class StageRecord:
 
 
 @dataclass
-class WorkFolder:
+class CreateFolder:
     """Paths of the work folder, and the records of its stages."""
 
     path: Path
@@ -82,7 +82,7 @@ class WorkFolder:
         return self.path / "report.html"
 
     @classmethod
-    def open(cls, path: Path) -> WorkFolder:
+    def open(cls, path: Path) -> CreateFolder:
         """Read the state of a work folder; a missing folder is an empty one.
 
         Raises:
@@ -152,7 +152,7 @@ def digest(*values: Any) -> str:
 
 
 def chained(names: Sequence[str], settings: Sequence[Any]) -> dict[str, str]:
-    """Stage -> key; a key depends on the settings of the stage and on the key before it."""
+    """CreateStage -> key; a key depends on the settings of the stage and on the key before it."""
     keys: dict[str, str] = {}
     key = ""
     for name, values in zip(names, settings, strict=True):

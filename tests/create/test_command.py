@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from imavatar_deploy.consent import OPTION
 from imavatar_deploy.create.command import create, expected_frames
-from imavatar_deploy.create.stages import STAGES, Job, Request, held_out_frames
-from imavatar_deploy.create.work import STATE, WorkFolder
+from imavatar_deploy.create.stages import STAGES, CreateJob, CreateRequest, held_out_frames
+from imavatar_deploy.create.work import STATE, CreateFolder
 
 
 def call(*arguments: object) -> Result:
@@ -104,18 +104,18 @@ def test_last_tenth_is_held_out(frames: int, held_out: int) -> None:
 
 
 @pytest.fixture
-def job(clip: Path, tmp_path: Path) -> Job:
-    work = WorkFolder(tmp_path / "me.work", plan={"preset": "tiny", "training": 4.5})
+def job(clip: Path, tmp_path: Path) -> CreateJob:
+    work = CreateFolder(tmp_path / "me.work", plan={"preset": "tiny", "training": 4.5})
     for name in ("b", "a"):
         (work.dataset / name).mkdir(parents=True)
         track = {"frames": [{"file_path": f"./image/{index}"} for index in range(20)]}
         (work.dataset / name / "flame_params.json").write_text(json.dumps(track))
     options = {"track": ("--focal", "900"), "export": ("--faces", "2000")}
-    request = Request((clip,), tmp_path / "me", options=options, consent_option=True)
-    return Job(request, work)
+    request = CreateRequest((clip,), tmp_path / "me", options=options, consent_option=True)
+    return CreateJob(request, work)
 
 
-def test_commands_of_the_stages(job: Job) -> None:
+def test_commands_of_the_stages(job: CreateJob) -> None:
     commands = {stage.name: " ".join(stage.command(job)) for stage in STAGES}
     work, out, video = job.work.path, job.request.out, job.request.videos[0]
     assert commands == {
@@ -131,8 +131,8 @@ def test_commands_of_the_stages(job: Job) -> None:
     }
 
 
-def test_state_is_read_back(job: Job) -> None:
+def test_state_is_read_back(job: CreateJob) -> None:
     job.work.consent = {"how": "option"}
     job.work.save()
     assert (job.work.path / STATE).is_file()
-    assert WorkFolder.open(job.work.path) == job.work
+    assert CreateFolder.open(job.work.path) == job.work

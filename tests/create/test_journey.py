@@ -16,7 +16,7 @@ import pytest
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.consent import OPTION
-from imavatar_deploy.create.work import WorkFolder
+from imavatar_deploy.create.work import CreateFolder
 from imavatar_deploy.marking import COMMENT
 from imavatar_deploy.training.synthetic import synthesise
 from imavatar_deploy.video_file import open_video
@@ -103,7 +103,7 @@ def test_video_becomes_a_playing_avatar(clip: Path, tmp_path: Path) -> None:
     manifest = open_avatar(out).manifest
     assert (manifest["consent"]["how"], manifest["consent"]["videos"]) == ("option", ["me.mp4"])
 
-    work = WorkFolder.open(tmp_path / "me.work")
+    work = CreateFolder.open(tmp_path / "me.work")
     frames = work.frames()
     assert frames >= FRAMES // 2
     evaluation = json.loads((work.held_out / "report.json").read_text())
