@@ -258,7 +258,7 @@ def _plan(
 
 
 def _before(job: CreateJob, stage: CreateStage, resumed: bool) -> None:
-    """TimePlan the training by the number of frames and by the time that tracking has taken."""
+    """Plan the training by the number of frames and by the time that tracking has taken."""
     if stage.name != "train" or (resumed and job.work.plan):
         return
     frames = job.work.frames()

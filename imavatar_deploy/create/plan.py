@@ -64,7 +64,7 @@ class TimePlan:
     training: float | None
     """Minutes of training without its warm start; None for the preset's own number of steps."""
     expected: Mapping[str, float]
-    """CreateStage -> minutes."""
+    """Stage -> minutes."""
 
     @property
     def total(self) -> float:

@@ -40,7 +40,7 @@ class CreateRequest:
     formats: str = "player"
     """Formats of the export, as `--format` takes them."""
     options: Mapping[str, tuple[str, ...]] | None = None
-    """CreateStage -> further arguments of its command."""
+    """Stage -> further arguments of its command."""
     consent_option: bool = False
     """Whether consent is stated by the option, which the command of `track` then repeats."""
 

@@ -152,7 +152,7 @@ def digest(*values: Any) -> str:
 
 
 def chained(names: Sequence[str], settings: Sequence[Any]) -> dict[str, str]:
-    """CreateStage -> key; a key depends on the settings of the stage and on the key before it."""
+    """Stage -> key; a key depends on the settings of the stage and on the key before it."""
     keys: dict[str, str] = {}
     key = ""
     for name, values in zip(names, settings, strict=True):
