@@ -22,7 +22,7 @@ from .plan import TRACK_SECONDS, TRACK_START, TimePlan, make_plan, most_frames
 from .report import write_report
 from .runner import RUN_NOTICE, run_stages
 from .stages import STAGES, CreateJob, CreateRequest, CreateStage, held_out_frames
-from .work import STATE, CreateFolder
+from .work import STATE, CreateFolder, fingerprint
 
 TRAINING = ("torch", "lightning_fabric", "tensorboard", "igl", "skimage.measure", "scipy.spatial")
 """Modules that training needs, checked before the first stage."""
@@ -133,7 +133,8 @@ def create(
     _check_videos(videos)
     work = CreateFolder.open(out.with_name(f"{out.name}.work"))
     _check_out(out, work, videos, overwrite)
-    earlier = consent_of(work.consent) if work.consent else None
+    prints = [fingerprint(video) for video in videos]
+    earlier = consent_of(work.consent) if work.consent and work.videos == prints else None
     consent = require_consent(videos, may_use, earlier=earlier)
     frames = expected_frames(videos)
     limit = None if steps else most_frames(frames, minutes, preset)
@@ -159,6 +160,7 @@ def create(
     require_all(EXPORT, extra="export")
     work.path.mkdir(parents=True, exist_ok=True)
     work.consent = consent.as_dict()
+    work.videos = prints
     work.save()
     job = CreateJob(request, work)
     if limit:

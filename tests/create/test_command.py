@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from imavatar_deploy.consent import OPTION
+from imavatar_deploy.consent import OPTION, require_consent
 from imavatar_deploy.create.command import create, expected_frames
 from imavatar_deploy.create.stages import STAGES, CreateJob, CreateRequest, held_out_frames
-from imavatar_deploy.create.work import STATE, CreateFolder
+from imavatar_deploy.create.work import STATE, CreateFolder, fingerprint
 
 
 def call(*arguments: object) -> Result:
@@ -47,6 +47,16 @@ def refused(result: Result, code: int, sentence: str) -> None:
 def test_nothing_is_written_without_consent(clip: Path, tmp_path: Path) -> None:
     refused(call(clip, "--out", tmp_path / "me"), 2, OPTION)
     assert list(tmp_path.iterdir()) == [clip]
+
+
+def test_consent_is_for_the_video_that_it_was_given_for(clip: Path, tmp_path: Path) -> None:
+    work = CreateFolder(tmp_path / "me.work", videos=[fingerprint(clip)])
+    work.consent = require_consent([clip], True).as_dict()
+    work.path.mkdir()
+    work.save()
+    refused(call(clip, "--out", tmp_path / "me", "--minutes", 1), 2, "is too short")
+    write_clip(clip, frames=20)
+    refused(call(clip, "--out", tmp_path / "me", "--minutes", 1), 2, OPTION)
 
 
 def test_length_of_the_dataset_is_expected_by_the_header(clip: Path) -> None:
