@@ -18,11 +18,11 @@ from imavatar_deploy.consent import OPTION, OPTION_HELP, consent_of, require_con
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.optional import require_all
 
-from .plan import TRACK_SECONDS, TRACK_START, Plan, make_plan
+from .plan import TRACK_SECONDS, TRACK_START, TimePlan, make_plan, most_frames
 from .report import write_report
 from .runner import RUN_NOTICE, run_stages
-from .stages import STAGES, Job, Request, Stage, held_out_frames
-from .work import STATE, WorkFolder
+from .stages import STAGES, CreateJob, CreateRequest, CreateStage, held_out_frames
+from .work import STATE, CreateFolder, fingerprint
 
 TRAINING = ("torch", "lightning_fabric", "tensorboard", "igl", "skimage.measure", "scipy.spatial")
 """Modules that training needs, checked before the first stage."""
@@ -131,16 +131,20 @@ def create(
     """
     start = time.perf_counter()
     _check_videos(videos)
-    work = WorkFolder.open(out.with_name(f"{out.name}.work"))
+    work = CreateFolder.open(out.with_name(f"{out.name}.work"))
     _check_out(out, work, videos, overwrite)
-    earlier = consent_of(work.consent) if work.consent else None
+    prints = [fingerprint(video) for video in videos]
+    earlier = consent_of(work.consent) if work.consent and work.videos == prints else None
     consent = require_consent(videos, may_use, earlier=earlier)
-    request = Request(
+    frames = expected_frames(videos)
+    limit = None if steps else most_frames(frames, minutes, preset)
+    request = CreateRequest(
         videos=videos,
         out=out,
         minutes=minutes,
         preset=preset,
         steps=steps,
+        frames=limit,
         size=size,
         training_size=training_size,
         formats=formats,
@@ -151,13 +155,16 @@ def create(
         },
         consent_option=consent.how != "file",
     )
-    first = _plan(request, expected_frames(videos))
+    first = _plan(request, limit or frames)
     require_all(TRAINING, extra="train")
     require_all(EXPORT, extra="export")
     work.path.mkdir(parents=True, exist_ok=True)
     work.consent = consent.as_dict()
+    work.videos = prints
     work.save()
-    job = Job(request, work)
+    job = CreateJob(request, work)
+    if limit:
+        _say(f"note: {limit} of {frames} frames are tracked in this time; --minutes allows more")
     for line in [*first.lines(), f"consent: {consent.line()}"]:
         _say(line)
     run_stages(job, STAGES, _say, lambda stage, resumed: _before(job, stage, resumed))
@@ -186,7 +193,7 @@ def _check_videos(videos: tuple[Path, ...]) -> None:
             raise InputError(f"{video} {state}; give the file of a video")
 
 
-def _check_out(out: Path, work: WorkFolder, videos: tuple[Path, ...], overwrite: bool) -> None:
+def _check_out(out: Path, work: CreateFolder, videos: tuple[Path, ...], overwrite: bool) -> None:
     """Refuse an output before the first stage.
 
     Raises:
@@ -236,21 +243,23 @@ def expected_frames(videos: tuple[Path, ...]) -> int:
                     raise InputError(f"{video} has no picture, only sound; give a video of a face")
                 stream = container.streams.video[0]
                 rate = float(stream.average_rate or MOST_FRAMES_A_SECOND)
-                known = container.duration is not None
-                seconds += container.duration / av.time_base if known else UNKNOWN_SECONDS
+                duration = container.duration
+                seconds += UNKNOWN_SECONDS if duration is None else duration / av.time_base
         except av.FFmpegError as error:
             raise InputError(f"{video} cannot be read as a video ({error})") from error
     return max(1, round(seconds * min(rate, MOST_FRAMES_A_SECOND)))
 
 
-def _plan(request: Request, frames: int, factor: float = 1.0, *, refuse: bool = True) -> Plan:
+def _plan(
+    request: CreateRequest, frames: int, factor: float = 1.0, *, refuse: bool = True
+) -> TimePlan:
     """The plan of a request; a number of steps needs no time."""
     if request.steps is not None:
         return make_plan(frames, None, request.preset or "tiny", factor)
     return make_plan(frames, request.minutes, request.preset, factor, refuse=refuse)
 
 
-def _before(job: Job, stage: Stage, resumed: bool) -> None:
+def _before(job: CreateJob, stage: CreateStage, resumed: bool) -> None:
     """Plan the training by the number of frames and by the time that tracking has taken."""
     if stage.name != "train" or (resumed and job.work.plan):
         return

@@ -31,11 +31,17 @@ PRESET_TIMES = (
 )
 """From the smallest to the largest. `full` needs hours: it is chosen by `--preset` alone."""
 
-TRACK_SECONDS = 0.15
+TRACK_SECONDS = 0.35
 """Seconds a frame of `imavatar-data track`."""
 
-TRACK_START = 5.0
+TRACK_START = 8.0
 """Seconds of tracking that do not depend on the number of frames."""
+
+TRACK_SHARE = 0.35
+"""Largest share of the time for tracking; frames of longer videos are left out evenly."""
+
+MIN_FRAMES = 100
+"""Frames that are tracked however short the time is, where the video has them."""
 
 EXPORT_MINUTES = 1.5
 """Minutes of `imavatar-export --format player`: bake, student and fidelity report."""
@@ -51,7 +57,7 @@ SLOWEST = 4.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class TimePlan:
     """Preset and minutes of training, and the expected minutes of every stage."""
 
     preset: str
@@ -71,6 +77,22 @@ class Plan:
         return [f"plan: preset {self.preset}, about {self.total:.0f} minutes on two cores", *rows]
 
 
+def most_frames(frames: int, minutes: float | None, preset: str | None) -> int | None:
+    """Number of frames to which tracking is limited; None where all of them fit into the time.
+
+    Args:
+        frames: number of frames of the videos.
+        minutes, preset: as of `make_plan`; a preset alone has no limit.
+    """
+    if minutes is None and preset is not None:
+        return None
+    seconds = 60.0 * TRACK_SHARE * (DEFAULT_MINUTES if minutes is None else minutes)
+    if not math.isfinite(seconds):
+        return None
+    limit = max(MIN_FRAMES, int((seconds - TRACK_START) / TRACK_SECONDS))
+    return limit if limit < frames else None
+
+
 def make_plan(
     frames: int,
     minutes: float | None = None,
@@ -78,7 +100,7 @@ def make_plan(
     factor: float = 1.0,
     *,
     refuse: bool = True,
-) -> Plan:
+) -> TimePlan:
     """Divide the time among the stages.
 
     Args:
@@ -123,15 +145,15 @@ def make_plan(
             f"--minutes {allowed:g} is too short: {frames} frames with the preset {row.name} need "
             f"about {math.ceil(needed)} minutes; allow more, or film a shorter clip"
         )
-    return Plan(row.name, round(training, 1), _with_training(others, remaining))
+    return TimePlan(row.name, round(training, 1), _with_training(others, remaining))
 
 
 def _own_length(
     preset: str, row: PresetTime | None, others: Mapping[str, float], factor: float
-) -> Plan:
+) -> TimePlan:
     """The plan for a preset with its own number of steps; that of `full` takes hours."""
     minutes = factor * (row.warm_start + row.training) if row else 60.0 * 24.0
-    return Plan(preset, None, _with_training(others, minutes))
+    return TimePlan(preset, None, _with_training(others, minutes))
 
 
 def _other_stages(frames: int, factor: float) -> dict[str, float]:

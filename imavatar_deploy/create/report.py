@@ -17,8 +17,8 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.fidelity import FidelityReport, read_fidelity
 
 from .pictures import data_url, pairs
-from .stages import Job, held_out_frames
-from .work import WorkFolder
+from .stages import CreateJob, held_out_frames
+from .work import CreateFolder
 
 PICTURES = 6
 """Pictures of training frames, and as many of held-out frames."""
@@ -41,7 +41,7 @@ video { max-width: 32rem; } code, pre { font-size: .85rem; } pre { white-space: 
 """
 
 
-def write_report(job: Job) -> Path:
+def write_report(job: CreateJob) -> Path:
     """Write the page into the work folder and return its path.
 
     Raises:
@@ -74,7 +74,7 @@ def _section(title: str, content: str) -> str:
     return f"<h2>{html.escape(title)}</h2>{content}" if content else ""
 
 
-def _head(job: Job) -> str:
+def _head(job: CreateJob) -> str:
     request = job.request
     videos = ", ".join(html.escape(video.name) for video in request.videos)
     minutes = sum(record.seconds for record in job.work.stages.values()) / 60.0
@@ -87,7 +87,7 @@ def _head(job: Job) -> str:
     )
 
 
-def _pictures(work: WorkFolder) -> str:
+def _pictures(work: CreateFolder) -> str:
     """Training frames, then held-out frames, clip above avatar."""
     total = work.frames()
     held_out = held_out_frames(total)
@@ -99,7 +99,7 @@ def _pictures(work: WorkFolder) -> str:
     return "".join(_section(title, figures) for title, figures in parts)
 
 
-def _figures(work: WorkFolder, indices: Iterable[Any]) -> str:
+def _figures(work: CreateFolder, indices: Iterable[Any]) -> str:
     unique = sorted({int(index) for index in indices})
     count = len(json.loads(work.tracks()[0].read_text(encoding="utf-8"))["frames"])
     figures = pairs(work.tracks()[0], work.preview, [index for index in unique if index < count])
@@ -119,7 +119,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>" if body else ""
 
 
-def _stages(work: WorkFolder) -> str:
+def _stages(work: CreateFolder) -> str:
     expected = work.plan.get("expected", {})
     rows = [
         (
@@ -132,7 +132,7 @@ def _stages(work: WorkFolder) -> str:
     return _table(("stage", "minutes", "expected"), rows)
 
 
-def _tracking(work: WorkFolder) -> str:
+def _tracking(work: CreateFolder) -> str:
     parts = []
     for track in work.tracks():
         folder = track.parent
@@ -154,7 +154,7 @@ def _tracking(work: WorkFolder) -> str:
     return "".join(parts)
 
 
-def _training(work: WorkFolder) -> str:
+def _training(work: CreateFolder) -> str:
     file = work.run / "validation.jsonl"
     if not file.is_file():
         return ""
@@ -178,7 +178,7 @@ def _training(work: WorkFolder) -> str:
     )
 
 
-def _held_out(work: WorkFolder) -> str:
+def _held_out(work: CreateFolder) -> str:
     document = _read_json(work.held_out / "report.json")
     rows = [
         (f"{name}, {row['unit']}" if row.get("unit") else name, f"{row['mean']:.4g}")
@@ -213,7 +213,7 @@ def _fidelity(avatar: Path) -> str:
     return table + (f"<ul>{listing}</ul>" if listing else "")
 
 
-def _consent(work: WorkFolder) -> str:
+def _consent(work: CreateFolder) -> str:
     try:
         consent = consent_of(work.consent)
     except InputError:
@@ -225,7 +225,7 @@ def _consent(work: WorkFolder) -> str:
     )
 
 
-def _commands(work: WorkFolder) -> str:
+def _commands(work: CreateFolder) -> str:
     lines = "\n".join(shlex.join(record.command) for record in work.stages.values())
     return f'<p class="note">Each can be run alone.</p><pre>{html.escape(lines)}</pre>'
 

@@ -16,7 +16,7 @@ from imavatar_deploy.cli.command import INTERRUPT_EXIT_CODE, SIGNAL_EXIT_BASE, T
 from imavatar_deploy.errors import ImavatarError, MissingDependencyError
 from imavatar_deploy.progress import Say
 
-from .stages import Job, Stage
+from .stages import CreateJob, CreateStage
 from .work import StageRecord, chained, fingerprint
 
 PATIENCE = 30.0
@@ -37,10 +37,10 @@ class StageError(ImavatarError):
 
 
 def run_stages(
-    job: Job,
-    stages: Sequence[Stage],
+    job: CreateJob,
+    stages: Sequence[CreateStage],
     say: Say,
-    before: Callable[[Stage, bool], None] = lambda stage, resumed: None,
+    before: Callable[[CreateStage, bool], None] = lambda stage, resumed: None,
 ) -> None:
     """Run every stage that is not finished for the inputs of the job.
 
@@ -84,7 +84,7 @@ def run_stages(
         say(f"{title}: {record.seconds / 60:.1f} min")
 
 
-def is_finished(job: Job, stage: Stage, key: str) -> bool:
+def is_finished(job: CreateJob, stage: CreateStage, key: str) -> bool:
     """Whether a stage is done for the same inputs, and its outputs are still there."""
     record = job.work.stages.get(stage.name)
     return (
@@ -95,13 +95,13 @@ def is_finished(job: Job, stage: Stage, key: str) -> bool:
     )
 
 
-def _is_interrupted(job: Job, stage: Stage, key: str) -> bool:
+def _is_interrupted(job: CreateJob, stage: CreateStage, key: str) -> bool:
     """Whether an earlier run of a stage, for the same inputs, did not come to its end."""
     record = job.work.stages.get(stage.name)
     return record is not None and record.key == key and not record.finished
 
 
-def _begin(job: Job, stage: Stage, key: str, resumed: bool) -> StageRecord:
+def _begin(job: CreateJob, stage: CreateStage, key: str, resumed: bool) -> StageRecord:
     """A new record of a stage, with the command that continues or replaces what is there."""
     if stage.folder is not None and not resumed and stage.folder(job).exists():
         shutil.rmtree(stage.folder(job))

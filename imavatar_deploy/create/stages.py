@@ -11,7 +11,7 @@ from typing import Any
 from imavatar_deploy.avatar_io import MANIFEST
 from imavatar_deploy.consent import OPTION
 
-from .work import WorkFolder
+from .work import CreateFolder
 
 HELD_OUT = 0.1
 """Share of the frames, the last ones, that training does not use."""
@@ -20,7 +20,7 @@ Arguments = list[str]
 
 
 @dataclass(frozen=True)
-class Request:
+class CreateRequest:
     """What the user asked for."""
 
     videos: tuple[Path, ...]
@@ -31,6 +31,8 @@ class Request:
     preset: str | None = None
     steps: int | None = None
     """Steps of training instead of a time."""
+    frames: int | None = None
+    """Largest number of frames to track."""
     size: int = 512
     """Side of the dataset's pictures and of the preview, pixels."""
     training_size: int = 256
@@ -53,33 +55,33 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Job:
+class CreateJob:
     """A request and its work folder."""
 
-    request: Request
-    work: WorkFolder
+    request: CreateRequest
+    work: CreateFolder
 
 
 @dataclass(frozen=True)
-class Stage:
+class CreateStage:
     """One stage, which is one command."""
 
     name: str
     task: str
     """What it does, as the end of "to ..."."""
-    command: Callable[[Job], Arguments]
+    command: Callable[[CreateJob], Arguments]
     """The program and its arguments; called when the stages before are done."""
-    outputs: Callable[[Job], list[Path]]
+    outputs: Callable[[CreateJob], list[Path]]
     """Files that exist once it is done."""
-    settings: Callable[[Job], Any]
+    settings: Callable[[CreateJob], Any]
     """JSON-ready values on which the result depends, beside the stages before."""
-    partial: Callable[[Job], Path]
+    partial: Callable[[CreateJob], Path]
     """Exists when an earlier run with the same settings can be continued, or must be replaced."""
     resume: tuple[str, ...] | None = None
     """Arguments that continue an interrupted run; None where it begins again."""
     replace: tuple[str, ...] = ("--overwrite",)
     """Arguments that replace a result with other settings."""
-    folder: Callable[[Job], Path] | None = None
+    folder: Callable[[CreateJob], Path] | None = None
     """Folder that is removed before a run with other settings. Without it, a stage that is killed
     while it begins could later continue the run with the earlier settings."""
 
@@ -89,7 +91,7 @@ def held_out_frames(frames: int) -> int:
     return max(1, math.floor(HELD_OUT * frames)) if frames > 1 else 0
 
 
-def _track(job: Job) -> Arguments:
+def _track(job: CreateJob) -> Arguments:
     request = job.request
     return [
         "imavatar-data",
@@ -97,12 +99,13 @@ def _track(job: Job) -> Arguments:
         *map(str, request.videos),
         *("--out", str(job.work.dataset)),
         *("--size", str(request.size)),
+        *(["--frames", str(request.frames)] if request.frames else []),
         *([OPTION] if request.consent_option else []),
         *request.further("track"),
     ]
 
 
-def _train(job: Job) -> Arguments:
+def _train(job: CreateJob) -> Arguments:
     frames = job.work.frames()
     plan = job.work.plan
     length = []
@@ -122,7 +125,7 @@ def _train(job: Job) -> Arguments:
     ]
 
 
-def _export(job: Job) -> Arguments:
+def _export(job: CreateJob) -> Arguments:
     return [
         "imavatar-export",
         str(job.work.run),
@@ -132,7 +135,7 @@ def _export(job: Job) -> Arguments:
     ]
 
 
-def _evaluate(job: Job) -> Arguments:
+def _evaluate(job: CreateJob) -> Arguments:
     frames = job.work.frames()
     return [
         "imavatar-eval",
@@ -146,7 +149,7 @@ def _evaluate(job: Job) -> Arguments:
     ]
 
 
-def _preview(job: Job) -> Arguments:
+def _preview(job: CreateJob) -> Arguments:
     return [
         "imavatar-run",
         str(job.request.out),
@@ -159,24 +162,28 @@ def _preview(job: Job) -> Arguments:
     ]
 
 
-def _train_settings(job: Job) -> Any:
+def _train_settings(job: CreateJob) -> Any:
     request = job.request
     length = [request.minutes, request.preset, request.steps, request.training_size]
     return [*length, request.further("train")]
 
 
 STAGES = (
-    Stage(
+    CreateStage(
         name="track",
         task="fit the head model to every frame",
         command=_track,
         outputs=lambda job: job.work.tracks() or [job.work.dataset],
-        settings=lambda job: [job.request.size, job.request.further("track")],
+        settings=lambda job: [
+            job.request.size,
+            job.request.frames,
+            job.request.further("track"),
+        ],
         partial=lambda job: job.work.dataset,
         resume=(),
         folder=lambda job: job.work.dataset,
     ),
-    Stage(
+    CreateStage(
         name="train",
         task="train the implicit avatar",
         command=_train,
@@ -186,7 +193,7 @@ STAGES = (
         resume=("--resume",),
         folder=lambda job: job.work.run,
     ),
-    Stage(
+    CreateStage(
         name="export",
         task="bake the avatar and compare every stage with the implicit one",
         command=_export,
@@ -198,7 +205,7 @@ STAGES = (
         ],
         partial=lambda job: job.request.out / MANIFEST,
     ),
-    Stage(
+    CreateStage(
         name="evaluate",
         task="measure the avatar on frames that training has not used",
         command=_evaluate,
@@ -206,7 +213,7 @@ STAGES = (
         settings=lambda job: job.request.further("evaluate"),
         partial=lambda job: job.work.held_out / "report.json",
     ),
-    Stage(
+    CreateStage(
         name="preview",
         task="play the motion of the clip",
         command=_preview,

@@ -42,7 +42,7 @@ class StageRecord:
 
 
 @dataclass
-class WorkFolder:
+class CreateFolder:
     """Paths of the work folder, and the records of its stages."""
 
     path: Path
@@ -50,6 +50,9 @@ class WorkFolder:
     plan: dict[str, Any] = field(default_factory=dict)
     """Preset and minutes of training, kept for a training that is resumed."""
     consent: dict[str, Any] = field(default_factory=dict)
+    """The statement for the videos of the last run."""
+    videos: list[dict[str, Any]] = field(default_factory=list)
+    """Fingerprint of each of these videos."""
 
     @property
     def dataset(self) -> Path:
@@ -82,7 +85,7 @@ class WorkFolder:
         return self.path / "report.html"
 
     @classmethod
-    def open(cls, path: Path) -> WorkFolder:
+    def open(cls, path: Path) -> CreateFolder:
         """Read the state of a work folder; a missing folder is an empty one.
 
         Raises:
@@ -96,7 +99,9 @@ class WorkFolder:
             if state["version"] != VERSION:
                 raise ValueError(f"version {state['version']}")
             stages = {name: StageRecord(**record) for name, record in state["stages"].items()}
-            return cls(path, stages, dict(state["plan"]), dict(state["consent"]))
+            return cls(
+                path, stages, dict(state["plan"]), dict(state["consent"]), list(state["videos"])
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{file} is not the state of an earlier imavatar-create ({error!r}); remove the "
@@ -113,6 +118,7 @@ class WorkFolder:
             "version": VERSION,
             "plan": self.plan,
             "consent": self.consent,
+            "videos": self.videos,
             "stages": {name: asdict(record) for name, record in self.stages.items()},
         }
         write_text(self.path / STATE, json.dumps(state, indent=2) + "\n")

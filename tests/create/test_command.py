@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from imavatar_deploy.consent import OPTION
+from imavatar_deploy.consent import OPTION, require_consent
 from imavatar_deploy.create.command import create, expected_frames
-from imavatar_deploy.create.stages import STAGES, Job, Request, held_out_frames
-from imavatar_deploy.create.work import STATE, WorkFolder
+from imavatar_deploy.create.stages import STAGES, CreateJob, CreateRequest, held_out_frames
+from imavatar_deploy.create.work import STATE, CreateFolder, fingerprint
 
 
 def call(*arguments: object) -> Result:
@@ -27,7 +27,7 @@ def write_clip(path: Path, frames: int = 10, side: int = 32) -> Path:
         stream.width = stream.height = side
         stream.pix_fmt = "yuv420p"
         for index in range(frames):
-            image = np.full((side, side, 3), index, np.uint8)
+            image = np.full((side, side, 3), index % 256, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     return path
@@ -47,6 +47,16 @@ def refused(result: Result, code: int, sentence: str) -> None:
 def test_nothing_is_written_without_consent(clip: Path, tmp_path: Path) -> None:
     refused(call(clip, "--out", tmp_path / "me"), 2, OPTION)
     assert list(tmp_path.iterdir()) == [clip]
+
+
+def test_consent_is_for_the_video_that_it_was_given_for(clip: Path, tmp_path: Path) -> None:
+    work = CreateFolder(tmp_path / "me.work", videos=[fingerprint(clip)])
+    work.consent = require_consent([clip], True).as_dict()
+    work.path.mkdir()
+    work.save()
+    refused(call(clip, "--out", tmp_path / "me", "--minutes", 1), 2, "is too short")
+    write_clip(clip, frames=20)
+    refused(call(clip, "--out", tmp_path / "me", "--minutes", 1), 2, OPTION)
 
 
 def test_length_of_the_dataset_is_expected_by_the_header(clip: Path) -> None:
@@ -104,18 +114,18 @@ def test_last_tenth_is_held_out(frames: int, held_out: int) -> None:
 
 
 @pytest.fixture
-def job(clip: Path, tmp_path: Path) -> Job:
-    work = WorkFolder(tmp_path / "me.work", plan={"preset": "tiny", "training": 4.5})
+def job(clip: Path, tmp_path: Path) -> CreateJob:
+    work = CreateFolder(tmp_path / "me.work", plan={"preset": "tiny", "training": 4.5})
     for name in ("b", "a"):
         (work.dataset / name).mkdir(parents=True)
         track = {"frames": [{"file_path": f"./image/{index}"} for index in range(20)]}
         (work.dataset / name / "flame_params.json").write_text(json.dumps(track))
     options = {"track": ("--focal", "900"), "export": ("--faces", "2000")}
-    request = Request((clip,), tmp_path / "me", options=options, consent_option=True)
-    return Job(request, work)
+    request = CreateRequest((clip,), tmp_path / "me", options=options, consent_option=True)
+    return CreateJob(request, work)
 
 
-def test_commands_of_the_stages(job: Job) -> None:
+def test_commands_of_the_stages(job: CreateJob) -> None:
     commands = {stage.name: " ".join(stage.command(job)) for stage in STAGES}
     work, out, video = job.work.path, job.request.out, job.request.videos[0]
     assert commands == {
@@ -131,8 +141,8 @@ def test_commands_of_the_stages(job: Job) -> None:
     }
 
 
-def test_state_is_read_back(job: Job) -> None:
+def test_state_is_read_back(job: CreateJob) -> None:
     job.work.consent = {"how": "option"}
     job.work.save()
     assert (job.work.path / STATE).is_file()
-    assert WorkFolder.open(job.work.path) == job.work
+    assert CreateFolder.open(job.work.path) == job.work

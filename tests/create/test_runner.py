@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from imavatar_deploy.create.runner import StageError, program, run_command, run_stages
-from imavatar_deploy.create.stages import Job, Request, Stage
-from imavatar_deploy.create.work import WorkFolder
+from imavatar_deploy.create.stages import CreateJob, CreateRequest, CreateStage
+from imavatar_deploy.create.work import CreateFolder
 from imavatar_deploy.errors import InputError, MissingDependencyError
 
 from ..processes import started
@@ -33,9 +33,9 @@ out.touch()
 """
 
 
-def stage(name: str, *arguments: str, resume: tuple[str, ...] | None = None) -> Stage:
+def stage(name: str, *arguments: str, resume: tuple[str, ...] | None = None) -> CreateStage:
     """A stage that logs its arguments and writes a file."""
-    return Stage(
+    return CreateStage(
         name=name,
         task="write a file",
         command=lambda job: [
@@ -53,37 +53,37 @@ def stage(name: str, *arguments: str, resume: tuple[str, ...] | None = None) -> 
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def job(tmp_path: Path) -> CreateJob:
     video = tmp_path / "me.mp4"
     video.write_bytes(b"film")
-    work = WorkFolder(tmp_path / "me.work")
+    work = CreateFolder(tmp_path / "me.work")
     work.path.mkdir()
-    return Job(Request((video,), tmp_path / "me"), work)
+    return CreateJob(CreateRequest((video,), tmp_path / "me"), work)
 
 
-def calls(job: Job) -> list[list[str]]:
+def calls(job: CreateJob) -> list[list[str]]:
     """Arguments of every command that ran."""
     return [json.loads(line) for line in (job.work.path / "log").read_text().splitlines()]
 
 
-def again(job: Job, **changes: object) -> Job:
+def again(job: CreateJob, **changes: object) -> CreateJob:
     """The job as another process finds it."""
-    return Job(replace(job.request, **changes), WorkFolder.open(job.work.path))  # type: ignore[arg-type]
+    return CreateJob(replace(job.request, **changes), CreateFolder.open(job.work.path))  # type: ignore[arg-type]
 
 
-def test_stages_run_in_order_and_are_displayed(job: Job) -> None:
+def test_stages_run_in_order_and_are_displayed(job: CreateJob) -> None:
     lines: list[str] = []
     run_stages(job, [stage("one"), stage("two")], lines.append)
     assert calls(job) == [["one"], ["two"]]
     assert any(line.startswith("[1/2] one: to write a file\n$ ") for line in lines)
-    records = WorkFolder.open(job.work.path).stages
+    records = CreateFolder.open(job.work.path).stages
     assert [(name, record.finished) for name, record in records.items()] == [
         ("one", True),
         ("two", True),
     ]
 
 
-def test_finished_stages_are_skipped(job: Job) -> None:
+def test_finished_stages_are_skipped(job: CreateJob) -> None:
     stages = [stage("one"), stage("two")]
     run_stages(job, stages, print)
     lines: list[str] = []
@@ -92,7 +92,7 @@ def test_finished_stages_are_skipped(job: Job) -> None:
     assert all("done before" in line for line in lines)
 
 
-def test_missing_output_is_made_again_with_all_that_follows(job: Job) -> None:
+def test_missing_output_is_made_again_with_all_that_follows(job: CreateJob) -> None:
     stages = [stage("one"), stage("two")]
     run_stages(job, stages, print)
     (job.work.path / "one.done").unlink()
@@ -100,14 +100,14 @@ def test_missing_output_is_made_again_with_all_that_follows(job: Job) -> None:
     assert calls(job)[2:] == [["one"], ["two", "--overwrite"]]
 
 
-def test_other_settings_replace_the_results(job: Job) -> None:
+def test_other_settings_replace_the_results(job: CreateJob) -> None:
     stages = [stage("one"), stage("two")]
     run_stages(job, stages, print)
     run_stages(again(job, size=64), stages, print)
     assert calls(job)[2:] == [["one", "--overwrite"], ["two", "--overwrite"]]
 
 
-def test_changed_video_replaces_the_results(job: Job) -> None:
+def test_changed_video_replaces_the_results(job: CreateJob) -> None:
     stages = [stage("one")]
     run_stages(job, stages, print)
     job.request.videos[0].write_bytes(b"another film")
@@ -115,7 +115,7 @@ def test_changed_video_replaces_the_results(job: Job) -> None:
     assert calls(job)[1:] == [["one", "--overwrite"]]
 
 
-def test_failure_passes_its_exit_code_on(job: Job) -> None:
+def test_failure_passes_its_exit_code_on(job: CreateJob) -> None:
     stages = [stage("one"), stage("two", "--fail"), stage("three")]
     with pytest.raises(StageError, match="the stage two ended with exit code 3") as failure:
         run_stages(job, stages, print)
@@ -123,7 +123,7 @@ def test_failure_passes_its_exit_code_on(job: Job) -> None:
     assert [call[0] for call in calls(job)] == ["one", "two"]
 
 
-def test_failed_stage_is_continued_with_its_own_option(job: Job) -> None:
+def test_failed_stage_is_continued_with_its_own_option(job: CreateJob) -> None:
     stages = [stage("one"), stage("two", "--fail", resume=("--resume",))]
     resumed: list[tuple[str, bool]] = []
     for _ in range(2):
@@ -135,14 +135,14 @@ def test_failed_stage_is_continued_with_its_own_option(job: Job) -> None:
     assert resumed == [("one", False), ("two", False), ("two", True)]
 
 
-def test_failed_stage_that_cannot_be_continued_is_replaced(job: Job) -> None:
+def test_failed_stage_that_cannot_be_continued_is_replaced(job: CreateJob) -> None:
     for _ in range(2):
         with pytest.raises(StageError):
             run_stages(again(job), [stage("one", "--fail")], print)
     assert calls(job)[1] == ["one", "--fail", "--overwrite"]
 
 
-def test_failed_stage_with_other_settings_is_replaced(job: Job) -> None:
+def test_failed_stage_with_other_settings_is_replaced(job: CreateJob) -> None:
     stages = [stage("one", "--fail", resume=("--resume",))]
     for size in (64, 128):
         with pytest.raises(StageError):
@@ -150,7 +150,7 @@ def test_failed_stage_with_other_settings_is_replaced(job: Job) -> None:
     assert calls(job)[1] == ["one", "--fail", "--overwrite"]
 
 
-def test_folder_of_other_settings_is_removed_before_the_stage(job: Job) -> None:
+def test_folder_of_other_settings_is_removed_before_the_stage(job: CreateJob) -> None:
     folder = job.work.path / "one.folder"
     first = replace(
         stage("one", "--fail", resume=("--resume",)),
@@ -168,10 +168,10 @@ def test_folder_of_other_settings_is_removed_before_the_stage(job: Job) -> None:
     assert calls(job) == [["one", "--fail"], ["one", "--fail", "--resume"]]
 
 
-def test_damaged_state_is_told(job: Job) -> None:
+def test_damaged_state_is_told(job: CreateJob) -> None:
     (job.work.path / "create.json").write_text("{")
     with pytest.raises(InputError, match="is not the state of an earlier imavatar-create"):
-        WorkFolder.open(job.work.path)
+        CreateFolder.open(job.work.path)
 
 
 def test_missing_program_is_told() -> None:

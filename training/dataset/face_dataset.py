@@ -168,7 +168,7 @@ class FaceDataset:
         """Whether every frame has labels."""
         return "semantic" in self._kinds
 
-    @cached_property
+    @property
     def consent(self) -> Consent | None:
         """The consent recorded with the first video; None unless every video has a record.
 

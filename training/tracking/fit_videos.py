@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,14 @@ from imavatar_deploy.head_fit import (
     landmark_points,
     landmark_points_68,
 )
+from imavatar_deploy.head_fit.landmark_model import POSE_FEATURES
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.untrusted.npz import read_npz
 
 from .prepare import PreparedVideo
+from .result import FIT_ARRAYS
 
 PAUSE = 100.0
 """Seconds between two videos that are fitted together: nothing is smoothed across."""
@@ -37,7 +39,8 @@ POOR_FIT = 3.0
 MIN_POOR_FIT = 0.008
 """...if it is at least this share of the side: 4 pixels at 512."""
 
-FIT_ARRAYS = tuple(field.name for field in fields(SequenceFit) if field.name != "notes")
+FRAME_ARRAYS = ("expression", "pose", "translation", "errors", "point_errors", "weights")
+"""Fields of `SequenceFit` with one row for a frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +136,7 @@ def poorly_fitted(fit: SequenceFit, size: int) -> Bool[Array, " T"]:
 
 def select_frames(fit: SequenceFit, kept: Any) -> SequenceFit:
     """The frames of a fit at some indices."""
-    per_frame = [name for name in FIT_ARRAYS if name != "shape"]
-    return replace(fit, **{name: getattr(fit, name)[kept] for name in per_frame})
+    return replace(fit, **{name: getattr(fit, name)[kept] for name in FRAME_ARRAYS})
 
 
 def save_fit(fit: SequenceFit, path: Path) -> None:
@@ -204,7 +206,14 @@ def initial_fit(
         translation[index] = _translation(posed, landmarks[index, :, :2] / size, intrinsics)
     none = np.zeros((len(rows), landmarks.shape[1]), dtype=np.float32)
     return SequenceFit(
-        shape, track.expression[rows], track.pose[rows], translation, none[:, 0], none, none
+        shape=shape,
+        expression=track.expression[rows],
+        pose=track.pose[rows],
+        translation=translation,
+        errors=none[:, 0],
+        point_errors=none,
+        weights=none,
+        offsets=np.zeros((POSE_FEATURES, landmarks.shape[1], 3), dtype=np.float32),
     )
 
 

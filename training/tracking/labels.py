@@ -90,9 +90,10 @@ PRIORS: dict[str, tuple[float, float, float]] = {
     "face": (1.0, 0.0, 0.0),
     "forehead": (0.75, 0.25, 0.0),
     "side of the face": (0.6, 0.38, 0.02),
+    "jaw": (0.94, 0.05, 0.01),
     "scalp": (0.15, 0.85, 0.0),
     "ear": (0.55, 0.45, 0.0),
-    "neck": (0.72, 0.14, 0.14),
+    "neck": (0.85, 0.06, 0.09),
     "clothes": (0.06, 0.14, 0.8),
     "beside the head": (0.04, 0.95, 0.01),
     "below the chin": (0.04, 0.46, 0.5),
@@ -103,8 +104,9 @@ PRIORS: dict[str, tuple[float, float, float]] = {
 SMOOTH = 5
 """Side of the window over which the evidence of pixels is averaged, at 512 pixels."""
 
-BALD = 0.25
-"""Share of the pixels above the face that are not skin-coloured, below which there is no hair."""
+ALIKE = 0.25
+"""Share of the pixels of hair or clothes that are not skin-coloured, below which skin cannot be
+told from them by colour; above the face there is then no hair."""
 
 LOOSE_HAIR = 0.02
 """Smallest share of all hair in one piece below the chin that is hair and not a shadow."""
@@ -170,12 +172,16 @@ class ColourCounter:
             smooth / np.maximum(total, 1.0)[:, None, None, None],
             uniform,
         )
-        # Above a high forehead there is skin, too: colours that skin has more often are not hair's.
-        hair = np.where(probability[SKIN] > probability[HAIR], 0.0, probability[HAIR])
-        share = float(hair.sum()) if total[HAIR] > 0 else 0.0
-        probability[HAIR] = hair / max(share, 1e-9)
+        # Above a high forehead and in a wide collar there is skin, too: colours that skin has more
+        # often are not those of hair and clothes.
+        own = {}
+        for kind in (HAIR, CLOTH):
+            rest = np.where(probability[SKIN] > probability[kind], 0.0, probability[kind])
+            own[kind] = float(rest.sum()) if total[kind] > 0 else 0.0
+            if own[kind] > ALIKE:
+                probability[kind] = rest / own[kind]
         likelihood = np.log(0.98 * probability + 0.02 * uniform).astype(np.float32)
-        return ColourModel(likelihood, share > BALD)
+        return ColourModel(likelihood, own[HAIR] > ALIKE)
 
 
 def _smoothed(counts: np.ndarray) -> np.ndarray:
@@ -294,6 +300,8 @@ def _places(points: Float32[Array, "L D"], head: DrawnHead) -> UInt8[Array, "S S
         (CLOTHES, "clothes"),
     ):
         places[head.regions == region] = _place(name)
+    mouth_row = polygons(points)["upper lip"][:, 1].min()
+    places[(head.regions == FACE) & (rows > mouth_row)] = _place("jaw")
     inside = face_mask(points, size, size)
     places[inside & (rows <= brow_row)] = _place("forehead")
     places[inside & (rows > brow_row)] = _place("face")

@@ -16,7 +16,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.consent import Consent, record_consent
 from imavatar_deploy.errors import EditionMismatchError, InputError
-from imavatar_deploy.head_fit import SequenceFit
+from imavatar_deploy.head_fit import LANDMARKS, SequenceFit, Silhouettes, TorsoMotion
 from imavatar_deploy.head_model import OPENHEAD, HeadModel
 from imavatar_deploy.progress import Progress, Say, quiet, silent
 from imavatar_deploy.tracks import FlameTrack, read_track
@@ -33,9 +33,12 @@ from .fit_videos import (
     select_frames,
 )
 from .label_frames import write_pictures
+from .masks import clean_mask, steady_mask
+from .outline import OutlineCollector
 from .quality import relative_sharpness
 from .result import TrackResult
 from .settings import TrackSettings, check_settings
+from .torso import TorsoTracker
 from .work_folder import WorkFolder
 from .write_dataset import flame_track, publish, write_flame_params
 
@@ -181,7 +184,7 @@ def _fit_input(
             intrinsics,
             settings.size,
         )
-    torso, silhouettes = None, None
+    torso, silhouettes = _evidence(clip, progress)
     return FitInput(
         landmarks=clip.landmarks(),
         confidences=clip.prepared.confidences[clip.kept],
@@ -190,6 +193,23 @@ def _fit_input(
         silhouettes=silhouettes,
         initial=start,
     )
+
+
+def _evidence(clip: Clip, progress: Progress) -> tuple[TorsoMotion | None, Silhouettes | None]:
+    """Motion of the shoulders and outline of the person; None where landmarks are only 68."""
+    if clip.prepared.landmarks.shape[1] != LANDMARKS:
+        return None, None
+    torso = TorsoTracker()
+    outlines = OutlineCollector()
+    with progress(f"outlines of {clip.name}", len(clip.kept)) as advance:
+        for at in map(int, clip.kept):
+            points = clip.prepared.landmarks[at]
+            soft, _ = clean_mask(steady_mask(clip.prepared, at), points)
+            mask = soft.astype(np.float32) / np.float32(255)
+            torso.add(clip.prepared.image(at), mask, points)
+            outlines.add(mask, points)
+            advance(1)
+    return torso.finish(), outlines.finish()
 
 
 # The dataset
