@@ -31,7 +31,15 @@ from .landmark_model import (
     SurfacePoints,
 )
 from .sequence_problem import SequenceProblem, SequenceState, SequenceTerm
-from .terms import FramePriors, ImagePlane, base_weights, iris_weights, spread_weights
+from .terms import (
+    EDITION_UNITS,
+    EditionUnits,
+    FramePriors,
+    ImagePlane,
+    base_weights,
+    iris_weights,
+    spread_weights,
+)
 
 NOMINAL_STEP = 0.04
 """Seconds between frames for which the published temporal weights hold (25 frames a second)."""
@@ -395,7 +403,7 @@ class _Sequence:
             self.pixels,
             self.weights,
             float(self.base.sum()),
-            self.settings.shape,
+            self.settings.shape * EDITION_UNITS.get(self.head.edition, EditionUnits()).shape,
             self.settings.offsets,
             terms,
             self.offsets,
@@ -410,7 +418,8 @@ class _Sequence:
         """Return the weights of changes: a walk's variance grows with the time between frames."""
         settings = self.settings
         weight = np.zeros(FRAME_SIZE)
-        weight[EXPRESSION] = settings.temporal_expression
+        units = EDITION_UNITS.get(self.head.edition, EditionUnits())
+        weight[EXPRESSION] = settings.temporal_expression * units.expression
         pose = np.repeat([settings.root_change, 1.0, *[settings.joint_change] * 3], 3)
         weight[POSE] = settings.temporal_pose * pose
         weight[TRANSLATION] = settings.temporal_translation
