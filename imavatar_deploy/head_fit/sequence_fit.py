@@ -166,7 +166,9 @@ def fit_sequence(
         sequence = sequence.with_offsets(offsets)
         start = SequenceState(start.frames, beta, start.torso)
     windows = sequence.windows()
-    if len(windows) > 1 and shape is None:
+    # The outline costs as much as all else. It shows skull and neck in the keyframes, and their
+    # shape is then kept.
+    if shape is None and (len(windows) > 1 or silhouettes is not None):
         fixed = start.shape
         sequence = sequence.with_shape(fixed)
         start = SequenceState(start.frames, np.zeros(0), start.torso)
@@ -176,7 +178,7 @@ def fit_sequence(
     with progress("fitting all frames", total) as advance:
         for window, kept in windows:
             part = sequence.part(window)
-            terms = part.terms(_take(torso, window), _take(silhouettes, window))
+            terms = part.terms(_take(torso, window), None)
             state = SequenceState(frames[window], beta, np.zeros((0, 2)))
             for term in terms:
                 state = term.prepared(state)
