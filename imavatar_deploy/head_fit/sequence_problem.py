@@ -8,7 +8,7 @@ Image distances are in halves of the picture, as published.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -96,12 +96,12 @@ class SequenceProblem:
     lambda_offset: float = 0.0
     """Weight of the squared displacement of a landmark, in `OFFSET_UNIT`; 0 leaves all in place."""
     terms: tuple[SequenceTerm, ...] = ()
-    offsets: Float64[Array, "K L 3"] | None = None
+    offsets: Float64[Array, "K L 3"] = field(default_factory=lambda: np.zeros((0, 0, 3)))
     """Displacements of this subject's landmarks that `model` has already; none by default."""
 
     def __post_init__(self) -> None:
         self.visible = self.weights
-        if self.offsets is None:
+        if not self.offsets.size:
             self.offsets = np.zeros((POSE_FEATURES, *self.model.template.shape))
 
     def minimise(
