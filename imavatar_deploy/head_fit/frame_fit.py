@@ -299,7 +299,7 @@ class _FrameProblem:
             points = self.model.posed(state[None, EXPRESSION], state[None, POSE], still).points[0]
             offset = (self.plane.project(points + state[TRANSLATION]) - self.pixels) / self.unit
             self._latest = (state, np.sqrt(np.einsum("li,li->l", offset, offset)))
-        return self._latest[1]
+        return np.asarray(self._latest[1])
 
     def _energy(self, state: Float64[Array, " D"]) -> float:
         distance = self._distances(state)

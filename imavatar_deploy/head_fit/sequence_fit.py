@@ -263,7 +263,7 @@ class _Sequence:
         model = LandmarkModel.of(head, points)
         pixels = _checked_landmarks(landmarks, len(model))
         count = len(pixels)
-        present = np.isfinite(pixels).all(axis=(1, 2))
+        present = np.asarray(np.isfinite(pixels).all(axis=(1, 2)))
         if confidences is not None:
             ensure_shape("confidences", np.asarray(confidences), (count,))
             present = present * np.clip(np.nan_to_num(np.asarray(confidences, float)), 0, 1)
@@ -339,7 +339,7 @@ class _Sequence:
             frames = _frames_of(initial, len(self.pixels), self.model.joints[0])
         else:
             model = self.model.with_shape(beta)
-            present = self.weights.any(axis=1)
+            present = np.asarray(self.weights.any(axis=1))
             frames = rigid_start(model, self.plane, self._priors(), self.pixels, self.weights)
             frames = _interpolated(frames, present)
         priors = self._priors()

@@ -291,7 +291,7 @@ def _without(
     root = np.sqrt(weight + 1e-6)[:, None]
     columns = (bases * root[..., None]).reshape(field.size, -1)
     parts, *_ = np.linalg.lstsq(columns, (field * root).reshape(-1), rcond=1e-6)
-    return field - bases @ parts
+    return np.asarray(field - bases @ parts)
 
 
 def chunks(frames: int) -> list[slice]:

@@ -212,7 +212,7 @@ def visibility(
         points: in the camera's axes; the camera is the origin.
     """
     cosine = -np.einsum("tli,tli->tl", normals, points) / np.linalg.norm(points, axis=-1)
-    return np.clip((cosine - 0.1) / 0.3, 0.0, 1.0)
+    return np.asarray(np.clip((cosine - 0.1) / 0.3, 0.0, 1.0))
 
 
 def eye_openness(landmarks: Float64[Array, "T L _"]) -> Float64[Array, "T 2"]:
