@@ -47,6 +47,9 @@ class LandmarkPoints:
     """Edition of the head model whose faces the triangles are."""
     spread: Float32[Array, " L"] | None = None
     """Standard deviation of each point over faces and views, metres; `None` where it is unknown."""
+    slides: Float32[Array, "K L 3"] | None = None
+    """Displacements of the points at rest, model units, linear in the `pose_features`: a landmark
+    slides along the surface when the head turns. `None` where they are unknown."""
 
     def __post_init__(self) -> None:
         if self.edition not in EDITIONS:
@@ -62,6 +65,8 @@ class LandmarkPoints:
             spread = as_float32("landmark spread", self.spread, (count,))
             if spread.min(initial=0.0) < 0:
                 raise InputError("landmark spread must not be negative")
+        if self.slides is not None:
+            as_float32("landmark slides", self.slides, ("K", count, 3))
 
     def __len__(self) -> int:
         return len(self.triangles)
@@ -147,7 +152,11 @@ def _on(head: HeadModel, points: LandmarkPoints) -> LandmarkPoints:
     openhead = HeadModel.load(OPENHEAD)
     triangles, weights = transfer_points(openhead, points.triangles, points.barycentric, head)
     return LandmarkPoints(
-        triangles.astype(np.int32), weights.astype(np.float32), head.edition, points.spread
+        triangles.astype(np.int32),
+        weights.astype(np.float32),
+        head.edition,
+        points.spread,
+        points.slides,
     )
 
 
@@ -155,6 +164,8 @@ def _on(head: HeadModel, points: LandmarkPoints) -> LandmarkPoints:
 def _openhead_points() -> LandmarkPoints:
     with as_file(files("imavatar_deploy") / "assets" / "landmarks.npz") as path:
         stored = read_npz(path, ("triangles", "barycentric", "spread"))
+    with as_file(files("imavatar_deploy") / "assets" / "landmark_slides.npz") as path:
+        stored |= read_npz(path, ("slides",))
     return read_only(LandmarkPoints(**stored, edition="openhead"))
 
 

@@ -143,7 +143,7 @@ class LandmarkModel:
     @property
     def shape_size(self) -> int:
         """Number of shape coefficients in use."""
-        return self.shape_basis.shape[2]
+        return int(self.shape_basis.shape[2])
 
     def with_shape(self, shape: Float[Array, " n"]) -> LandmarkModel:
         """Return the model with a shape of at most S coefficients added to the template."""
@@ -272,7 +272,7 @@ class LandmarkModel:
         heads = _posed_joints(world, np.broadcast_to(joints, (frames, *joints.shape)))
         offset = heads - world @ joints
         carried = self.weights @ offset.reshape(frames, len(BONES), -1)
-        return moved + carried.reshape(moved.shape)
+        return np.asarray(moved + carried.reshape(moved.shape))
 
     def _by_pose(
         self,
@@ -354,7 +354,8 @@ def _smooth_normals(
     for index, point in enumerate(points):
         near = ((vertices - point) ** 2).sum(axis=1) < NORMAL_RADIUS**2
         mean[index] = normals[near].sum(axis=0)
-    return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+    length = np.linalg.norm(mean, axis=1, keepdims=True)
+    return np.asarray(mean / np.maximum(length, 1e-12))
 
 
 def _times(basis: Float64[Array, "*N M"], values: Float64[Array, "T M"]) -> Float64[Array, "..."]:
@@ -367,13 +368,13 @@ def _rotation_matrices(pose: Float64[Array, "T 15"]) -> Float64[Array, "T 5 3 3"
     """Rodrigues' formula in double precision."""
     vectors = pose.reshape(len(pose), len(BONES), 3)
     skew, sine, cosine, _ = _rodrigues(vectors)
-    return np.eye(3) + sine * skew + cosine * (skew @ skew)
+    return np.asarray(np.eye(3) + sine * skew + cosine * (skew @ skew))
 
 
 def _left_jacobians(vectors: Float64[Array, "T 5 3"]) -> Float64[Array, "T 5 3 3"]:
     """Return J with R(v + dv) = exp([J dv]) R(v) to first order."""
     skew, _, cosine, third = _rodrigues(vectors)
-    return np.eye(3) + cosine * skew + third * (skew @ skew)
+    return np.asarray(np.eye(3) + cosine * skew + third * (skew @ skew))
 
 
 def _rodrigues(vectors: Float64[Array, "T 5 3"]) -> tuple[Any, Any, Any, Any]:
