@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Bool, Float32, UInt8
+from imavatar_deploy.arrays import Array, Bool, Float, Float32, UInt8
 from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, LIPS_OUTER, OVAL, RIGHT_EYE
 
 PATCH = 24
@@ -59,12 +59,12 @@ class FrameQuality:
     """The face, upright and of one size."""
 
 
-def oval(points: Float32[Array, "L D"]) -> Float32[Array, "M 2"]:
+def oval(points: Float[Array, "L D"]) -> Float[Array, "M 2"]:
     """Outline of the face in landmarks of either kind, as a polygon."""
     return np.asarray(points[list(OVAL if len(points) > 68 else IBUG_OVAL), :2])
 
 
-def face_height(points: Float32[Array, "L D"]) -> float:
+def face_height(points: Float[Array, "L D"]) -> float:
     """Height of an upright face in pixels, from all of its landmarks; turning changes it little."""
     extent = np.ptp(points[:, :2], axis=0)
     if len(points) < len(OVAL) * 2:  # 68 points begin at the brows
@@ -72,7 +72,7 @@ def face_height(points: Float32[Array, "L D"]) -> float:
     return float(max(extent[1], extent[0] * 1.15))
 
 
-def face_mask(points: Float32[Array, "L D"], height: int, width: int) -> Bool[Array, "H W"]:
+def face_mask(points: Float[Array, "L D"], height: int, width: int) -> Bool[Array, "H W"]:
     """Pixels within the outline of the face."""
     mask = np.zeros((height, width), dtype=np.uint8)
     cv2.fillPoly(mask, [np.round(oval(points)).astype(np.int32)], 1)
