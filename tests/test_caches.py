@@ -87,6 +87,7 @@ OTHERS = {
     "training/config_file.py:field_texts": "texts",
     "training/dataset/video.py:_kinds": "a frozenset",
     "training/tracking/clips.py:detector": "a network",
+    "training/tracking/clips.py:landmarks": "a network",
     "training/tracking/clips.py:parser": "a network",
     "training/tracking/clips.py:person": "a network",
     "training/tracking/clips.py:tracker": "a network",

@@ -53,6 +53,11 @@ class Detector:
         return []
 
 
+class Network:
+    def read(self, image: Any, region: FaceRegion) -> tuple[Any, float]:
+        return np.full((478, 3), region.side, dtype=np.float32), 1.0
+
+
 class Interrupted(Exception):
     pass
 
@@ -76,6 +81,7 @@ def run(video: Path, folder: Path, *, stop: int | None = None, **options: Any) -
             fps=25.0,
             tracker=Tracker(),  # type: ignore[arg-type]
             detector=Detector(),  # type: ignore[arg-type]
+            network=Network(),  # type: ignore[arg-type]
             mask_of=mask_of,
             clock=lambda: float(next(ticks)),
             **options,
@@ -162,6 +168,7 @@ def frames(count: int) -> dict[str, Any]:
         "sharpness": np.full(count, 100.0, dtype=np.float32),
         "patches": (face + noise).clip(0, 255).astype(np.uint8),
         "second_faces": np.zeros(count, dtype=bool),
+        "unsteadiness": np.full(count, 0.008, dtype=np.float32),
     }
 
 
@@ -169,13 +176,16 @@ def test_good_frames_are_kept() -> None:
     assert judge(**frames(40)) == [""] * 40
 
 
-@pytest.mark.parametrize("reason", ["blurred", "occluded", "turned away", "two faces"])
+@pytest.mark.parametrize("reason", ["blurred", "occluded", "unsteady", "turned away", "two faces"])
 def test_reasons_to_drop_a_frame(reason: str) -> None:
     values = frames(40)
     if reason == "blurred":
         values["sharpness"][7] = 10.0
     elif reason == "occluded":
         values["patches"][7, 8:, :, :] = (30, 20, 200)
+    elif reason == "unsteady":
+        values["unsteadiness"][7] = 0.015
+        reason = "occluded"
     elif reason == "turned away":
         values["landmarks"][7, 454] = (30, 50, -90)
     else:
