@@ -22,6 +22,8 @@ from imavatar_deploy.training.tracking.result import TrackResult
 from imavatar_deploy.training.tracking.settings import TrackSettings
 from imavatar_deploy.training.tracking.work_folder import WORK
 
+pytestmark = pytest.mark.slow
+
 SIDE = 144
 FRAMES = 14
 SIZE = 96

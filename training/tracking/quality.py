@@ -39,6 +39,8 @@ and the other lies on the outline."""
 UNSTEADY = 0.0115
 """Disagreement of landmarks from which something covers the face, see `unsteadiness`. A free face
 has 0.005 to 0.011, a hand over mouth and nose 0.012 to 0.018."""
+UNSTEADY_TURN = 2e-4
+"""What is added for every degree that the head is turned: at 30 degrees a free face has 0.014."""
 
 CROPS = ((1.0, 0.0, (0.0, 0.0)), (1.12, 0.1, (0.03, 0.02)), (0.9, -0.12, (-0.03, -0.02)))
 """Sides, turns (radians) and shifts (sides) of the crops that are read again."""
@@ -194,8 +196,10 @@ def judge(
         second_faces: whether a further face is in the square.
         unsteadiness: disagreement of the landmarks of slightly different crops.
     """
-    turned = np.abs(yaw_of_landmarks(landmarks)) > MAX_YAW
-    unsure = (confidences < MIN_CONFIDENCE) | (unsteadiness > UNSTEADY)
+    yaw = np.abs(yaw_of_landmarks(landmarks))
+    turned = yaw > MAX_YAW
+    unsteady = unsteadiness > UNSTEADY + UNSTEADY_TURN * yaw
+    unsure = (confidences < MIN_CONFIDENCE) | unsteady
     faults = {
         "two faces": second_faces,
         "turned away": turned,
