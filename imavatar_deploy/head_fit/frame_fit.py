@@ -199,6 +199,7 @@ class _FrameProblem:
         self.change = np.zeros(FRAME_SIZE)
         self.target = np.zeros(FRAME_SIZE)
         self.target_weight = np.zeros(FRAME_SIZE)
+        self._latest: tuple[Any, Any] = (None, None)
 
     def start(self) -> Float64[Array, " D"]:
         """Return the best rigid fit of the neutral face."""
@@ -224,7 +225,7 @@ class _FrameProblem:
 
     def error(self, state: Float64[Array, " D"]) -> float:
         """Return the mean distance of visible landmarks, in units."""
-        _, distance = self._distances(state)
+        distance = self._distances(state)
         self.visible = self._visible(state)
         return float((self.visible * distance).sum() / max(self.visible.sum(), 1e-9))
 
@@ -291,13 +292,17 @@ class _FrameProblem:
         points = self.model.template + state[TRANSLATION]
         return np.asarray(self.weights * visibility(normals, points[None])[0])
 
-    def _distances(self, state: Float64[Array, " D"]) -> tuple[Any, Any]:
-        points = self.model.posed(state[None, EXPRESSION], state[None, POSE], np.zeros(0)).points
-        offset = (self.plane.project(points[0] + state[TRANSLATION]) - self.pixels) / self.unit
-        return offset, np.sqrt(np.einsum("li,li->l", offset, offset))
+    def _distances(self, state: Float64[Array, " D"]) -> Float64[Array, " L"]:
+        """Return the distances of all landmarks in units; the last answer is kept."""
+        if self._latest[0] is not state:
+            still = np.zeros(0)
+            points = self.model.posed(state[None, EXPRESSION], state[None, POSE], still).points[0]
+            offset = (self.plane.project(points + state[TRANSLATION]) - self.pixels) / self.unit
+            self._latest = (state, np.sqrt(np.einsum("li,li->l", offset, offset)))
+        return self._latest[1]
 
     def _energy(self, state: Float64[Array, " D"]) -> float:
-        _, distance = self._distances(state)
+        distance = self._distances(state)
         data = float((self.visible * huber(distance)).sum() / self.total)
         return (
             data

@@ -31,7 +31,15 @@ from .landmark_model import (
     SurfacePoints,
 )
 from .sequence_problem import SequenceProblem, SequenceState, SequenceTerm
-from .terms import FramePriors, ImagePlane, base_weights, iris_weights, spread_weights
+from .terms import (
+    EDITION_UNITS,
+    EditionUnits,
+    FramePriors,
+    ImagePlane,
+    base_weights,
+    iris_weights,
+    spread_weights,
+)
 
 NOMINAL_STEP = 0.04
 """Seconds between frames for which the published temporal weights hold (25 frames a second)."""
@@ -158,7 +166,9 @@ def fit_sequence(
         sequence = sequence.with_offsets(offsets)
         start = SequenceState(start.frames, beta, start.torso)
     windows = sequence.windows()
-    if len(windows) > 1 and shape is None:
+    # The outline costs as much as all else. It shows skull and neck in the keyframes, and their
+    # shape is then kept.
+    if shape is None and (len(windows) > 1 or silhouettes is not None):
         fixed = start.shape
         sequence = sequence.with_shape(fixed)
         start = SequenceState(start.frames, np.zeros(0), start.torso)
@@ -168,7 +178,7 @@ def fit_sequence(
     with progress("fitting all frames", total) as advance:
         for window, kept in windows:
             part = sequence.part(window)
-            terms = part.terms(_take(torso, window), _take(silhouettes, window))
+            terms = part.terms(_take(torso, window), None)
             state = SequenceState(frames[window], beta, np.zeros((0, 2)))
             for term in terms:
                 state = term.prepared(state)
@@ -395,7 +405,7 @@ class _Sequence:
             self.pixels,
             self.weights,
             float(self.base.sum()),
-            self.settings.shape,
+            self.settings.shape * EDITION_UNITS.get(self.head.edition, EditionUnits()).shape,
             self.settings.offsets,
             terms,
             self.offsets,
@@ -410,7 +420,8 @@ class _Sequence:
         """Return the weights of changes: a walk's variance grows with the time between frames."""
         settings = self.settings
         weight = np.zeros(FRAME_SIZE)
-        weight[EXPRESSION] = settings.temporal_expression
+        units = EDITION_UNITS.get(self.head.edition, EditionUnits())
+        weight[EXPRESSION] = settings.temporal_expression * units.expression
         pose = np.repeat([settings.root_change, 1.0, *[settings.joint_change] * 3], 3)
         weight[POSE] = settings.temporal_pose * pose
         weight[TRANSLATION] = settings.temporal_translation

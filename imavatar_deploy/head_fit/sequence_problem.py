@@ -17,6 +17,8 @@ from imavatar_deploy.arrays import Array, Bool, Float64
 from imavatar_deploy.errors import InternalError
 
 from .block_tridiagonal import NormalEquations
+from .correspondences import LANDMARKS
+from .landmark_groups import IRISES
 from .landmark_model import (
     EXPRESSION,
     FRAME_SIZE,
@@ -173,15 +175,27 @@ class SequenceProblem:
             hessian += flat.transpose(0, 2, 1) @ flat
             gradient += (flat.transpose(0, 2, 1) @ value)[..., 0]
         weight = self.visible.max(axis=0)
-        stiffness = 2 * self.lambda_offset * len(state.frames) * weight
+        stiffness = 2 * self.lambda_offset * len(state.frames) * weight[:, None] * self._firmness()
+        stiffness = np.repeat(stiffness, 3, axis=1)
         current = self.offsets.transpose(1, 0, 2).reshape(count, size)
-        hessian += (stiffness + 1e-9)[:, None, None] * np.eye(size)
-        gradient += stiffness[:, None] * current / OFFSET_UNIT
+        hessian += (stiffness + 1e-9)[:, :, None] * np.eye(size)
+        gradient += stiffness * current / OFFSET_UNIT
         step = np.linalg.solve(hessian, gradient[:, :, None])[..., 0] * OFFSET_UNIT
         moved = (current - step).reshape(count, POSE_FEATURES, 3).transpose(1, 0, 2)
         before = self.offsets
         self.offsets = np.stack([_without(self._bases(), weight, field) for field in moved])
         self.model = self.model.with_offsets(self.offsets - before)
+
+    def _firmness(self) -> Float64[Array, "L K"]:
+        """Return factors on `lambda_offset`.
+
+        A mean displacement of the irises is free, as people look ahead on the whole. They do not
+        slide with the head's pose: the eyes turn against the head.
+        """
+        factors = np.ones((len(self.model), POSE_FEATURES))
+        if len(factors) == LANDMARKS:
+            factors[list(IRISES)] = [0.1, 1e3, 1e3]
+        return factors
 
     def _bases(self) -> Float64[Array, "L 3 N"]:
         """Return the displacements by rigid motions, size and shape, to first order."""
@@ -203,7 +217,8 @@ class SequenceProblem:
         frames = state.frames
         change = float((self.change[1:] * np.diff(frames, axis=0) ** 2).sum())
         prior = float((frames**2).sum(axis=0) @ self.priors.weight)
-        squares = float((self.offsets**2).sum(axis=(0, 2)) @ self.visible.max(axis=0))
+        firmness = self._firmness().T * self.visible.max(axis=0)
+        squares = float(((self.offsets**2).sum(axis=2) * firmness).sum())
         moved = self.lambda_offset * len(frames) * squares / OFFSET_UNIT**2 / self.total
         shape = self.lambda_shape * len(frames) * float(state.shape @ state.shape)
         further = sum(term.energy(state) for term in self.terms)

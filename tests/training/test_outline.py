@@ -170,8 +170,25 @@ def test_a_picture_without_shoulders_has_no_weight():
     motion = tracker.finish()
     assert motion.reference == 1
     assert motion.weight[0] == 0.0
-    assert motion.weight[2] < 0.05
+    assert motion.weight[2] == 0.0
     assert motion.weight[3] > 0.5
+    assert np.abs(motion.shift).max() < 0.1
+
+
+def test_shoulders_that_jump_while_they_are_hidden_are_measured_again():
+    texture = 0.2 + 0.5 * noise(3, 2.0)
+    pictures = [draw((x, 0.0), texture=texture) for x in (0.0, 30.0, 60.0)]
+    other = np.random.default_rng(1).integers(0, 255, (SIDE, SIDE, 3)).astype(np.uint8)
+    tracker = TorsoTracker()
+    for picture in pictures:
+        tracker.add(picture.image, picture.mask, picture.landmarks)
+    for _ in range(3):
+        tracker.add(other, np.ones((SIDE, SIDE), np.float32), None)
+    tracker.add(pictures[0].image, pictures[0].mask, pictures[0].landmarks)
+    motion = tracker.finish()
+    assert motion.weight[3:6].tolist() == [0.0, 0.0, 0.0]
+    assert motion.weight[6] > 0.5
+    assert np.abs(motion.shift[6]).max() < 0.1
 
 
 def test_a_video_without_a_face_has_a_motion_of_weight_zero():
@@ -231,6 +248,16 @@ def test_points_are_labelled_by_part():
     throat = (points[:, 1] > 185) & (points[:, 1] < 215)
     assert throat.any()
     assert (labels[throat] == NECK).all()
+
+
+def test_hair_that_hides_the_neck_is_no_neck():
+    picture = draw()
+    mask = picture.mask.copy()
+    mask[120:250, 90:230] = 1.0
+    points, _, _ = outline(mask)
+    labels = label_points(points, mask, picture.landmarks[:468, :2])
+    assert NECK not in labels
+    assert (labels[points[:, 1] < 170] == HEAD).all()
 
 
 def test_frames_with_an_implausible_mask_have_no_weight():

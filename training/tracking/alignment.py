@@ -41,7 +41,7 @@ TOLERANCE = 0.6
 ITERATIONS = 20
 """Largest number of Gauss-Newton steps a level."""
 
-CONVERGED = 0.003
+CONVERGED = 0.01
 """Pixels that no point moves by in the last step."""
 
 MIN_SCALE = 0.03

@@ -34,6 +34,9 @@ MAX_CHANGE = 0.5
 HEAD_WIDTH = 1.15
 """Outline points below the jaw and within this many half widths of the face may be the neck."""
 
+HIDDEN_NECK = 0.55
+"""Half width of the narrowest row below the jaw, face widths, from which hair hides the neck."""
+
 
 class OutlineCollector:
     """Collects the outline of the person, one picture at a time.
@@ -143,9 +146,14 @@ def label_points(
     jaw = float(face[[*JAWS], 1].mean())
     chin = float(face[:, 1].max())
     middle, neck, half = _narrowest(mask, face, jaw, chin + 0.5 * height)
-    near = np.abs(points[:, 0] - middle) <= max(1.25 * half, 0.35 * width)
-    inside_face = np.abs(points[:, 0] - face[[*SIDES], 0].mean()) <= HEAD_WIDTH * width / 2.0
     rows = points[:, 1]
+    if half > HIDDEN_NECK * width:
+        # Hair hides the neck, and the outline does not tell it from the shoulders.
+        labels[rows > chin] = SHOULDERS
+        return labels
+    reach = max(1.25 * half, 0.35 * width)
+    near = np.abs(points[:, 0] - middle) <= reach
+    inside_face = np.abs(points[:, 0] - face[[*SIDES], 0].mean()) <= HEAD_WIDTH * width / 2.0
     labels[(rows > jaw) & (rows <= neck) & near & inside_face] = NECK
     labels[(rows > neck) & near] = NECK
     labels[(rows > neck) & ~near] = SHOULDERS

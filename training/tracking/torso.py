@@ -44,6 +44,18 @@ KEYFRAME_AGREEMENT = 0.6
 MIN_AGREEMENT = 0.25
 """Least agreement of an estimate that is used at all."""
 
+LOST_AGREEMENT = 0.4
+"""Agreement below which the shoulders are searched again from every keyframe's place."""
+
+MIN_WEIGHT = 0.05
+"""An estimate of less weight is no measurement: it does not start the next one."""
+
+MAX_ROTATION = 0.7
+"""Largest rotation of the shoulders, radians."""
+
+MAX_MAGNIFICATION = 1.5
+"""Largest change of their size."""
+
 GOOD_SPREAD = 0.5
 """Expected error, pixels, at which the weight of a frame is halved."""
 
@@ -163,28 +175,20 @@ class TorsoTracker:
         region: Float32[Array, "H W"] | None,
     ) -> None:
         """Align a picture to the nearest keyframes and keep the best result."""
-        centre = self._keyframes[0].template.centre
         starts = [self._latest]
         step = _sparse_flow(self._previous, grey, self._previous_region)
-        if step is not None:
+        if step is not None and self._measurements[-1].weight > 0.0:
             starts.append(step.after(self._latest))
-        best: Alignment | None = None
-        for keyframe in self._nearest(centre):
-            for start in starts:
-                result = keyframe.template.align(levels, start.after(keyframe.motion.inverse()))
-                result = Alignment(
-                    result.motion.after(keyframe.motion), result.agreement, result.spread
-                )
-                if best is None or result.agreement > best.agreement + 0.02:
-                    best = result
-            if best is not None and best.agreement > KEYFRAME_AGREEMENT:
-                break
-        if best is None or best.agreement < MIN_AGREEMENT or not np.isfinite(best.spread):
+        best = self._best(levels, starts, LOST_AGREEMENT)
+        if best.agreement < LOST_AGREEMENT or not _is_plausible(best.motion):
+            # The shoulders were lost or have jumped: start from every keyframe's own place.
+            best = self._best(levels, [frame.motion for frame in self._keyframes], 1.0)
+        sure = min(1.0, best.agreement / KEYFRAME_AGREEMENT) ** 2
+        weight = sure / (1.0 + (best.spread / GOOD_SPREAD) ** 2)
+        if weight < MIN_WEIGHT or best.agreement < MIN_AGREEMENT or not _is_plausible(best.motion):
             self._measurements.append(_Measurement(self._latest, 0.0))
             return
         self._latest = best.motion
-        sure = min(1.0, best.agreement / KEYFRAME_AGREEMENT) ** 2
-        weight = sure / (1.0 + (best.spread / GOOD_SPREAD) ** 2)
         self._measurements.append(_Measurement(best.motion, float(weight)))
         room = len(self._keyframes) <= MAX_KEYFRAMES
         if best.agreement < KEYFRAME_AGREEMENT and room and region is not None:
@@ -192,8 +196,27 @@ class TorsoTracker:
             if template.size >= MIN_PIXELS:
                 self._keyframes.append(_Keyframe(template, best.motion))
 
-    def _nearest(self, centre: complex) -> list[_Keyframe]:
+    def _best(
+        self, levels: list[Float32[Array, "_ _ C"]], starts: list[Similarity], sufficient: float
+    ) -> Alignment:
+        """Align a picture from several starts, to the reference and the two nearest keyframes.
+
+        Return the first result that agrees sufficiently, or else the best.
+        """
+        best = Alignment(self._latest, 0.0, np.inf)
+        for keyframe in self._nearest():
+            for start in starts:
+                result = keyframe.template.align(levels, start.after(keyframe.motion.inverse()))
+                if result.agreement > best.agreement + 0.02:
+                    motion = result.motion.after(keyframe.motion)
+                    best = Alignment(motion, result.agreement, result.spread)
+            if best.agreement > max(sufficient, KEYFRAME_AGREEMENT):
+                break
+        return best
+
+    def _nearest(self) -> list[_Keyframe]:
         """Return the reference and the two other keyframes nearest to the latest motion."""
+        centre = self._keyframes[0].template.centre
         here = self._latest(centre)
         others = sorted(self._keyframes[1:], key=lambda frame: abs(frame.motion(centre) - here))
         return [self._keyframes[0], *others[:2]]
@@ -269,6 +292,14 @@ def _neck(
                 half = float(np.clip(narrowest / 2.0, low, high))
                 row = float(max(y, first))
     return (middle, row), half
+
+
+def _is_plausible(motion: Similarity) -> bool:
+    size = abs(motion.scale)
+    return (
+        1.0 / MAX_MAGNIFICATION < size < MAX_MAGNIFICATION
+        and abs(np.angle(motion.scale)) < MAX_ROTATION
+    )
 
 
 def _reduced(
