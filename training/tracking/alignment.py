@@ -47,6 +47,9 @@ CONVERGED = 0.01
 MIN_SCALE = 0.03
 """Floor of the robust scale of residuals, intensities."""
 
+MAX_SCALE = 0.06
+"""Upper limit of the same: a picture of something else does not agree."""
+
 SCALE_SPREAD = 0.01
 """Standard deviation of the prior on the logarithm of the magnification."""
 
@@ -81,7 +84,8 @@ class Alignment:
     motion: Similarity
     """From the template's picture to the other picture."""
     agreement: float
-    """Share of the visible part of the template that the other picture confirms, 0..1."""
+    """Share of the visible part of the template that the other picture confirms, times the share
+    of its contrast that the other picture explains, 0..1."""
     spread: float
     """Expected error of the points of the template, pixels (one standard deviation)."""
 
@@ -216,7 +220,11 @@ def _align_level(level: _Level, image: Float32[Array, "H W C"], start: Similarit
     deviation = float((weights * robust * errors).sum() / (weights * robust).sum())
     covariance = np.linalg.inv(hessian) * CORRELATED_PIXELS * deviation
     spread = np.sqrt(covariance[0, 0] + covariance[1, 1] + level.reach**2 * covariance[2, 2])
-    agreement = float((weights * robust).sum() / weights.sum())
+    confirmed = weights * robust
+    mean = (confirmed[:, None] * level.values).sum(axis=0) / confirmed.sum()
+    contrast = float((confirmed[:, None] * (level.values - mean) ** 2).sum())
+    unexplained = float((confirmed[:, None] * residual**2).sum()) / max(contrast, 1e-9)
+    agreement = float(confirmed.sum() / weights.sum()) * max(1.0 - unexplained, 0.0)
     motion = Similarity(complex(scale), complex(shift - scale * level.centre))
     return Alignment(motion, agreement, float(spread))
 
@@ -239,4 +247,4 @@ def _residual(
         gain = float(np.clip((covariance + 0.01) / (variance + 0.01), 0.5, 2.0))
         residual[:, channel] = gain * (x - mean_x) + mean_y - y
     visible = np.sqrt((residual**2).sum(axis=1))[weights > 0]
-    return residual, max(1.4826 * float(np.median(visible)), MIN_SCALE)
+    return residual, float(np.clip(1.4826 * np.median(visible), MIN_SCALE, MAX_SCALE))

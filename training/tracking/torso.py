@@ -41,10 +41,10 @@ MAX_KEYFRAMES = 12
 KEYFRAME_AGREEMENT = 0.6
 """A picture that agrees less with every keyframe becomes a keyframe itself."""
 
-MIN_AGREEMENT = 0.25
+MIN_AGREEMENT = 0.35
 """Least agreement of an estimate that is used at all."""
 
-LOST_AGREEMENT = 0.4
+LOST_AGREEMENT = 0.45
 """Agreement below which the shoulders are searched again from every keyframe's place."""
 
 MIN_WEIGHT = 0.05
