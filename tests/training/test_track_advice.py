@@ -21,10 +21,6 @@ from imavatar_deploy.training.tracking.advice import (
     POOR_ERROR,
     REFERENCE_SIZE,
     Advice,
-    Span,
-    clock,
-    join_moments,
-    when,
 )
 from imavatar_deploy.training.tracking.coverage import (
     EXPRESSION_GOALS,
@@ -35,6 +31,7 @@ from imavatar_deploy.training.tracking.coverage import (
     reached,
     strongest,
 )
+from imavatar_deploy.training.tracking.moments import Span, clock, join_moments, when
 from imavatar_deploy.training.tracking.result import TrackResult
 from imavatar_deploy.training.tracking.summary import (
     TrackSummary,

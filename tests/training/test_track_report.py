@@ -300,7 +300,8 @@ def test_part_of_a_picture_keeps_pixel_centres() -> None:
 def test_errors_of_other_landmarks_set_no_colours() -> None:
     result = good_result(4)
     of_68 = np.zeros((4, 68), dtype=np.float32)
-    other = refitted(result, point_errors=of_68, weights=of_68)
+    offsets = np.zeros((3, 68, 3), dtype=np.float32)
+    other = refitted(result, point_errors=of_68, weights=of_68, offsets=offsets)
     assert point_errors(other, 0) is None
     assert point_errors(result, 0) == pytest.approx(0.3 * 512 / SIZE)
 

@@ -59,6 +59,7 @@ def good_result(frames: int = 500) -> TrackResult:
             errors=np.full(frames, 0.3, dtype=np.float32),
             point_errors=np.full((frames, LANDMARKS), 0.3, dtype=np.float32),
             weights=np.ones((frames, LANDMARKS), dtype=np.float32),
+            offsets=np.zeros((3, LANDMARKS, 3), dtype=np.float32),
         ),
         intrinsics=np.float32([2.7, 2.7, 0.5, 0.48]),
         focal_source="EXIF",

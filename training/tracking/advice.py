@@ -12,12 +12,10 @@ from imavatar_deploy.arrays import Array, Bool, Float, Float64
 from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, RIGHT_EYE
 
 from .coverage import ExpressionReach, HeadAngles, PoseReach
+from .moments import Span, join_moments, when
 
 if TYPE_CHECKING:
     from .result import TrackResult
-
-Span = tuple[float, float]
-"""First and last moment of an event, seconds of the video."""
 
 NOTE = "note"
 WEAK = "weak"
@@ -160,9 +158,6 @@ def _kept(video: AdviceInput) -> Iterator[Advice]:
 
 
 # Events at certain times
-
-MERGE_SECONDS = 0.5
-"""Events that lie less than this apart are one event."""
 
 MIN_SHARPNESS = 0.4
 """Sharpness of a frame, relative to the video's median, below which it is blurred."""
@@ -425,40 +420,3 @@ def verdict(advice: Sequence[Advice]) -> Verdict:
             "usable", "An avatar can be made of this video. Another video would make a better one."
         )
     return Verdict("good", "This video is good for an avatar.")
-
-
-# Times
-
-
-def clock(seconds: float) -> str:
-    """Return a time as minutes and seconds, such as `0:12`."""
-    whole = int(seconds)
-    return f"{whole // 60}:{whole % 60:02d}"
-
-
-def join_moments(moments: Sequence[float]) -> tuple[Span, ...]:
-    """Join moments that lie less than MERGE_SECONDS apart into spans."""
-    spans: list[Span] = []
-    for moment in sorted(moments):
-        if spans and moment - spans[-1][1] < MERGE_SECONDS:
-            spans[-1] = (spans[-1][0], moment)
-        else:
-            spans.append((moment, moment))
-    return tuple(spans)
-
-
-MAX_SPANS = 6
-"""Largest number of times that one sentence lists."""
-
-
-def when(spans: Sequence[Span]) -> str:
-    """Return the words for times, such as `at 0:05-0:07 and 0:12`."""
-    texts = list(
-        dict.fromkeys(
-            clock(first) if clock(first) == clock(last) else f"{clock(first)}-{clock(last)}"
-            for first, last in spans
-        )
-    )
-    if len(texts) > MAX_SPANS:
-        texts = [*texts[: MAX_SPANS - 1], f"{len(texts) - MAX_SPANS + 1} more times"]
-    return "at " + (" and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]])))

@@ -11,7 +11,7 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float, Float64, Int64
 
-from .advice import Span, clock
+from .moments import Span, clock
 
 WIDTH = 1000
 HEIGHT = 100
@@ -230,7 +230,7 @@ def pose_chart(
     rows, columns = histogram.shape
     total = max(1, int(histogram.sum()))
     largest = max(1, int(histogram.max()))
-    left, bottom = 44, 40
+    left, bottom = 48, 54
     width, height = left + columns * CELL + 8, rows * CELL + bottom
 
     def across(yaw: float) -> float:
@@ -274,7 +274,7 @@ def pose_chart(
     )
     for edge in yaw_edges[::2]:
         parts.append(
-            f'<text class="tick" x="{across(edge):g}" y="{rows * CELL + 18}">{edge:g}°</text>'
+            f'<text class="tick" x="{across(edge):g}" y="{rows * CELL + 22}">{edge:g}°</text>'
         )
     for edge in pitch_edges[::2]:
         parts.append(

@@ -29,7 +29,8 @@ from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.video_file import open_video
 
 from ..dataset.images import decode
-from .advice import REFERENCE_SIZE, clock
+from .advice import REFERENCE_SIZE
+from .moments import clock
 from .result import TrackResult
 
 Picture = UInt8[Array, "H W 3"]

@@ -16,10 +16,8 @@ from .advice import (
     REFERENCE_SIZE,
     Advice,
     AdviceInput,
-    Span,
     Verdict,
     advise,
-    join_moments,
     verdict,
 )
 from .coverage import (
@@ -32,6 +30,7 @@ from .coverage import (
     pose_histogram,
     pose_reach,
 )
+from .moments import Span, join_moments
 from .result import TrackResult
 
 FORMAT = "imavatar track report"
