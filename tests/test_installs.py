@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 from imavatar_deploy.head_model import HeadModel
 
 from .commands import PROJECT, ROOT
+from .create.test_command import write_clip
 from .processes import run_process
 from .training.second_heads import shuffled, without_mouth_parts, write_head
 
@@ -123,6 +124,17 @@ MISSING = {
         "imavatar-data fit-map --from openhead --to {head} --edition flame2020 --out map.npz",
     ),
     "export": ("cpu", "export", "imavatar-export nowhere --out out"),
+    "create": ("cpu,export", "train", "imavatar-create {clip} --out out --i-may-use-this-face"),
+    "create, exporting": (
+        "cpu,train",
+        "export",
+        "imavatar-create {clip} --out out --i-may-use-this-face",
+    ),
+    "sign": (
+        "cpu",
+        "c2pa",
+        "imavatar-run sample --sink out.mp4 --c2pa-sign {clip} {clip}",
+    ),
     "list": ("cpu", "export", "imavatar-export --list"),
     "glb": ("cpu,export", "gltf", "imavatar-export nowhere --format glb --out out"),
     "usd": ("cpu", "scene", "imavatar-bake sample --format usd --track nowhere --out out"),
@@ -142,12 +154,18 @@ def other_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_head(tmp_path_factory.mktemp("heads") / "other.npz", head)
 
 
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of twenty seconds without a face."""
+    return write_clip(tmp_path_factory.mktemp("clip") / "me.mp4", frames=500)
+
+
 @pytest.mark.parametrize("name", MISSING)
 def test_a_missing_package_is_a_sentence_with_the_extra_that_mends_it(
-    name: str, tmp_path: Path, other_head: Path
+    name: str, tmp_path: Path, other_head: Path, clip: Path
 ) -> None:
     installed, extra, line = MISSING[name]
-    arguments = line.format(head=other_head).split()
+    arguments = line.format(head=other_head, clip=clip).split()
     (result,) = in_install(installed, arguments, folder=tmp_path)
     assert result["code"] == 5, result["stderr"]
     assert len(result["stderr"].strip().splitlines()) == 1

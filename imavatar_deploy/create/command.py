@@ -18,7 +18,7 @@ from imavatar_deploy.consent import OPTION, OPTION_HELP, consent_of, require_con
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.optional import require_all
 
-from .plan import TRACK_SECONDS, TRACK_START, Plan, make_plan
+from .plan import TRACK_SECONDS, TRACK_START, Plan, make_plan, most_frames
 from .report import write_report
 from .runner import RUN_NOTICE, run_stages
 from .stages import STAGES, Job, Request, Stage, held_out_frames
@@ -135,12 +135,15 @@ def create(
     _check_out(out, work, videos, overwrite)
     earlier = consent_of(work.consent) if work.consent else None
     consent = require_consent(videos, may_use, earlier=earlier)
+    frames = expected_frames(videos)
+    limit = None if steps else most_frames(frames, minutes, preset)
     request = Request(
         videos=videos,
         out=out,
         minutes=minutes,
         preset=preset,
         steps=steps,
+        frames=limit,
         size=size,
         training_size=training_size,
         formats=formats,
@@ -151,13 +154,15 @@ def create(
         },
         consent_option=consent.how != "file",
     )
-    first = _plan(request, expected_frames(videos))
+    first = _plan(request, limit or frames)
     require_all(TRAINING, extra="train")
     require_all(EXPORT, extra="export")
     work.path.mkdir(parents=True, exist_ok=True)
     work.consent = consent.as_dict()
     work.save()
     job = Job(request, work)
+    if limit:
+        _say(f"note: {limit} of {frames} frames are tracked in this time; --minutes allows more")
     for line in [*first.lines(), f"consent: {consent.line()}"]:
         _say(line)
     run_stages(job, STAGES, _say, lambda stage, resumed: _before(job, stage, resumed))
@@ -236,8 +241,8 @@ def expected_frames(videos: tuple[Path, ...]) -> int:
                     raise InputError(f"{video} has no picture, only sound; give a video of a face")
                 stream = container.streams.video[0]
                 rate = float(stream.average_rate or MOST_FRAMES_A_SECOND)
-                known = container.duration is not None
-                seconds += container.duration / av.time_base if known else UNKNOWN_SECONDS
+                duration = container.duration
+                seconds += UNKNOWN_SECONDS if duration is None else duration / av.time_base
         except av.FFmpegError as error:
             raise InputError(f"{video} cannot be read as a video ({error})") from error
     return max(1, round(seconds * min(rate, MOST_FRAMES_A_SECOND)))

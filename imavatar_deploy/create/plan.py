@@ -31,11 +31,17 @@ PRESET_TIMES = (
 )
 """From the smallest to the largest. `full` needs hours: it is chosen by `--preset` alone."""
 
-TRACK_SECONDS = 0.15
+TRACK_SECONDS = 0.35
 """Seconds a frame of `imavatar-data track`."""
 
-TRACK_START = 5.0
+TRACK_START = 8.0
 """Seconds of tracking that do not depend on the number of frames."""
+
+TRACK_SHARE = 0.35
+"""Largest share of the time for tracking; frames of longer videos are left out evenly."""
+
+MIN_FRAMES = 100
+"""Frames that are tracked however short the time is, where the video has them."""
 
 EXPORT_MINUTES = 1.5
 """Minutes of `imavatar-export --format player`: bake, student and fidelity report."""
@@ -69,6 +75,22 @@ class Plan:
         """The plan for the user, one line a stage."""
         rows = [f"  {name:9}{minutes:6.1f} min" for name, minutes in self.expected.items()]
         return [f"plan: preset {self.preset}, about {self.total:.0f} minutes on two cores", *rows]
+
+
+def most_frames(frames: int, minutes: float | None, preset: str | None) -> int | None:
+    """Number of frames to which tracking is limited; None where all of them fit into the time.
+
+    Args:
+        frames: number of frames of the videos.
+        minutes, preset: as of `make_plan`; a preset alone has no limit.
+    """
+    if minutes is None and preset is not None:
+        return None
+    seconds = 60.0 * TRACK_SHARE * (DEFAULT_MINUTES if minutes is None else minutes)
+    if not math.isfinite(seconds):
+        return None
+    limit = max(MIN_FRAMES, int((seconds - TRACK_START) / TRACK_SECONDS))
+    return limit if limit < frames else None
 
 
 def make_plan(

@@ -31,6 +31,8 @@ class Request:
     preset: str | None = None
     steps: int | None = None
     """Steps of training instead of a time."""
+    frames: int | None = None
+    """Largest number of frames to track."""
     size: int = 512
     """Side of the dataset's pictures and of the preview, pixels."""
     training_size: int = 256
@@ -97,6 +99,7 @@ def _track(job: Job) -> Arguments:
         *map(str, request.videos),
         *("--out", str(job.work.dataset)),
         *("--size", str(request.size)),
+        *(["--frames", str(request.frames)] if request.frames else []),
         *([OPTION] if request.consent_option else []),
         *request.further("track"),
     ]
@@ -171,7 +174,11 @@ STAGES = (
         task="fit the head model to every frame",
         command=_track,
         outputs=lambda job: job.work.tracks() or [job.work.dataset],
-        settings=lambda job: [job.request.size, job.request.further("track")],
+        settings=lambda job: [
+            job.request.size,
+            job.request.frames,
+            job.request.further("track"),
+        ],
         partial=lambda job: job.work.dataset,
         resume=(),
         folder=lambda job: job.work.dataset,

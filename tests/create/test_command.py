@@ -27,7 +27,7 @@ def write_clip(path: Path, frames: int = 10, side: int = 32) -> Path:
         stream.width = stream.height = side
         stream.pix_fmt = "yuv420p"
         for index in range(frames):
-            image = np.full((side, side, 3), index, np.uint8)
+            image = np.full((side, side, 3), index % 256, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imavatar_deploy.create.plan import DEFAULT_MINUTES, PRESET_TIMES, make_plan
+from imavatar_deploy.create.plan import DEFAULT_MINUTES, PRESET_TIMES, make_plan, most_frames
 from imavatar_deploy.errors import UsageError
 
 FRAMES = 500
@@ -19,7 +19,7 @@ def test_stages_fill_the_time() -> None:
 
 
 def test_more_time_gives_a_larger_preset_and_a_longer_training() -> None:
-    plans = [make_plan(FRAMES, minutes) for minutes in (6, 15, 60)]
+    plans = [make_plan(FRAMES, minutes) for minutes in (8, 15, 60)]
     order = [row.name for row in PRESET_TIMES]
     assert [order.index(plan.preset) for plan in plans] == sorted(
         order.index(plan.preset) for plan in plans
@@ -28,6 +28,18 @@ def test_more_time_gives_a_larger_preset_and_a_longer_training() -> None:
     assert lengths == sorted(lengths)
     assert plans[0].preset == "tiny"
     assert plans[-1].preset == "small"
+
+
+def test_long_video_is_thinned_out_to_fit_into_the_time() -> None:
+    assert most_frames(FRAMES, 15, None) is None
+    assert most_frames(FRAMES, 15, "small") is None
+    assert most_frames(100_000, None, "small") is None
+    limit = most_frames(100_000, 15, None)
+    assert limit == most_frames(100_000, None, None)
+    assert limit is not None
+    assert FRAMES < limit < (most_frames(100_000, 30, None) or 0)
+    assert make_plan(limit, 15).expected["track"] == pytest.approx(0.35 * 15, rel=0.01)
+    assert most_frames(100_000, 0.1, None) == 100
 
 
 def test_slower_machine_trains_less() -> None:
