@@ -6,7 +6,6 @@ large image is found by searching overlapping tiles of the image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +27,15 @@ STRIDES = ((8, 2), (16, 6))
 """Pixels between anchors, and anchors at each place: one layer of stride 8 and three of 16."""
 SMALLEST_TILE = 192
 """Side in pixels of the smallest tiles: below, a face has too few pixels for its landmarks."""
+MOST_TILES = 8
+"""Sides of the smallest tiles in the longer side of an image. More would find faces below a
+fiftieth of the image, which show no expression, and cost a second in an image of 3840 x 2160."""
 TILE_STEP = 2 / 3
 """Distance of tiles in sides of a tile. A third overlaps, so that a face of that size is whole in
 one of them; a larger one is found in the next larger tiles."""
+
+ALMOST_SQUARE = 1.25
+"""Largest ratio of the sides of an image of which no tile as large as its shorter side is made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,25 +88,22 @@ class FaceDetector:
         """
         return merge(self._candidates(checked_image(image), 0, 0))
 
-    def detect_in_tiles(self, image: Any) -> Iterator[list[FaceDetection]]:
-        """Yield the faces that are found in tiles, from the largest tiles to the smallest.
-
-        Each list holds the faces of all tiles of one size, best first.
+    def detect_in_tiles(self, image: Any, side: int) -> list[FaceDetection]:
+        """Return the faces that overlapping tiles of an image show, best first.
 
         Args:
             image: RGB, uint8 `[H, W, 3]`.
+            side: of the tiles; `tile_sides` lists the useful ones.
 
         Raises:
             InputError: `image` is something else.
         """
         image = checked_image(image)
-        for side in tile_sides(image.shape[0], image.shape[1]):
-            faces = []
-            for top in tile_starts(image.shape[0], side):
-                for left in tile_starts(image.shape[1], side):
-                    tile = image[top : top + side, left : left + side]
-                    faces += self._candidates(tile, left, top)
-            yield merge(faces)
+        faces = []
+        for top in tile_starts(image.shape[0], side):
+            for left in tile_starts(image.shape[1], side):
+                faces += self._candidates(image[top : top + side, left : left + side], left, top)
+        return merge(faces)
 
     def _candidates(self, image: UInt8[Array, "H W 3"], left: int, top: int) -> list[FaceDetection]:
         """Return what the network reports above the score, in pixels moved by (left, top)."""
@@ -109,7 +111,10 @@ class FaceDetector:
         outputs = self._graph.run(square[None].astype(np.float32) / 127.5 - 1)
         logits = outputs["scores"][0, :, 0].astype(np.float64).clip(-SCORE_LIMIT, SCORE_LIMIT)
         scores = 1 / (1 + np.exp(-logits))
-        chosen = np.flatnonzero(scores >= MIN_SCORE)
+        # A box without a width says nothing.
+        chosen = np.flatnonzero(
+            (scores >= MIN_SCORE) & (outputs["boxes"][0, :, 2:4] > 1).all(axis=1)
+        )
         boxes, keypoints = decode(outputs["boxes"][0, chosen], self._anchors[chosen])
         # From the square's edges to pixel centres of the image.
         offset = np.array([left, top]) - 0.5
@@ -168,18 +173,20 @@ def intersection_over_union(
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     intersection = np.prod(np.maximum(high - low, 0), axis=1)
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2])
-    return intersection / np.maximum(areas - intersection, 1e-9)
+    overlap: Float[Array, " N"] = intersection / np.maximum(areas - intersection, 1e-9)
+    return overlap
 
 
 def tile_sides(height: int, width: int) -> list[int]:
     """Return the sides of the tiles in which to search an image, the largest first.
 
-    The first is the image's shorter side; the image as a whole, when square, is not repeated.
+    The first is the image's shorter side, or half of it where the image is almost square: a tile of
+    the whole side would show little else than the image as a whole.
     """
     sides, side = [], min(height, width)
-    if max(height, width) < side / TILE_STEP / 1.2:
+    if max(height, width) < ALMOST_SQUARE * side:
         side //= 2
-    while side >= SMALLEST_TILE:
+    while side >= max(SMALLEST_TILE, max(height, width) / MOST_TILES):
         sides.append(side)
         side //= 2
     return sides
@@ -188,4 +195,4 @@ def tile_sides(height: int, width: int) -> list[int]:
 def tile_starts(length: int, side: int) -> list[int]:
     """Return where tiles start along an axis: evenly, from edge to edge."""
     count = 1 + max(0, int(np.ceil((length - side) / (side * TILE_STEP))))
-    return np.linspace(0, max(0, length - side), count).round().astype(int).tolist()
+    return [round(start) for start in np.linspace(0, max(0, length - side), count)]
