@@ -95,8 +95,8 @@ PRIORS: dict[str, tuple[float, float, float]] = {
     "ear": (0.55, 0.45, 0.0),
     "neck": (0.85, 0.06, 0.09),
     "clothes": (0.06, 0.14, 0.8),
-    "beside the head": (0.04, 0.95, 0.01),
-    "below the chin": (0.04, 0.46, 0.5),
+    "beside the head": (0.01, 0.98, 0.01),
+    "below the chin": (0.03, 0.47, 0.5),
     "shoulders": (0.02, 0.13, 0.85),
 }
 """Probabilities of skin, hair and clothes by place, before colours are looked at."""
@@ -289,8 +289,9 @@ def _places(points: Float32[Array, "L D"], head: DrawnHead) -> UInt8[Array, "S S
     aside = np.abs(columns - middle) - 0.45 * face
     places = np.full((size, size), _place("beside the head"), dtype=np.uint8)
     places[beside & (rows > chin_row)] = _place("below the chin")
-    far = rows - chin_row > 0.55 * face - 0.25 * aside
-    places[beside & (rows > chin_row) & far] = _place("shoulders")
+    low = rows - chin_row > 0.55 * face - 0.25 * aside
+    outward = (aside > 0.3 * face) & (rows > chin_row - 0.3 * face)
+    places[beside & (low | outward)] = _place("shoulders")
     for region, name in (
         (FACE, "side of the face"),
         (SCALP, "scalp"),

@@ -42,6 +42,9 @@ has 0.005 to 0.011, a hand over mouth and nose 0.012 to 0.018."""
 UNSTEADY_TURN = 2e-4
 """What is added for every degree that the head is turned: at 30 degrees a free face has 0.014."""
 
+UNSTEADY_RATIO = 1.5
+"""The same in multiples of the video's median: landmarks of small faces are less steady."""
+
 CROPS = ((1.0, 0.0, (0.0, 0.0)), (1.12, 0.1, (0.03, 0.02)), (0.9, -0.12, (-0.03, -0.02)))
 """Sides, turns (radians) and shifts (sides) of the crops that are read again."""
 
@@ -198,7 +201,8 @@ def judge(
     """
     yaw = np.abs(yaw_of_landmarks(landmarks))
     turned = yaw > MAX_YAW
-    unsteady = unsteadiness > UNSTEADY + UNSTEADY_TURN * yaw
+    usual = UNSTEADY_RATIO * float(np.median(unsteadiness))
+    unsteady = unsteadiness > np.maximum(UNSTEADY + UNSTEADY_TURN * yaw, usual)
     unsure = (confidences < MIN_CONFIDENCE) | unsteady
     faults = {
         "two faces": second_faces,
