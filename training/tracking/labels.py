@@ -135,7 +135,7 @@ class ColourModel:
         return self.log_likelihood[:, a, b, c]
 
 
-def _bins(image: UInt8[Array, "S S 3"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _bins(image: UInt8[Array, "S S 3"]) -> tuple[Array, Array, Array]:
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.int32)
     lightness = lab[..., 0] * BINS // 256
     # The chroma of skin, hair and most clothes is within 64 of the middle.
@@ -184,7 +184,7 @@ class ColourCounter:
         return ColourModel(likelihood, own[HAIR] > ALIKE)
 
 
-def _smoothed(counts: np.ndarray) -> np.ndarray:
+def _smoothed(counts: Array) -> Array:
     radius = 3
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / LAB_SMOOTHING) ** 2)
     kernel /= kernel.sum()
@@ -310,7 +310,7 @@ def _places(points: Float32[Array, "L D"], head: DrawnHead) -> UInt8[Array, "S S
 
 
 def _assembled(
-    kind: np.ndarray, mask: Bool[Array, "S S"], points: Float32[Array, "L D"], head: DrawnHead
+    kind: Array, mask: Bool[Array, "S S"], points: Float32[Array, "L D"], head: DrawnHead
 ) -> UInt8[Array, "S S"]:
     size = len(mask)
     labels = np.full((size, size), LABELS.index("skin"), dtype=np.uint8)
