@@ -211,6 +211,11 @@ def _survey(
     seen = survey(
         reader, networks.tracker, networks.detector, landmarks=landmarks, progress=progress
     )
+    if seen.frames < MIN_FRAMES:
+        raise InputError(
+            f"{reader.path} has only {seen.frames} frames: expected at least {MIN_FRAMES}, better "
+            "some hundred; film 20 seconds in which the head turns and the person talks"
+        )
     if landmarks is not None and len(landmarks) != seen.frames:
         raise InputError(
             f"the landmarks are of {len(landmarks)} frames and {reader.path.name} has "
