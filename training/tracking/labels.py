@@ -324,7 +324,7 @@ def _assembled(
     labels[(head.regions == RIGHT_EAR) & ~inside] = LABELS.index("right ear")
     labels[kind == HAIR] = LABELS.index("hair")
     labels[kind == CLOTH] = LABELS.index("cloth")
-    labels = cv2.medianBlur(labels, 5)
+    labels = np.asarray(cv2.medianBlur(labels, 5), dtype=np.uint8)
     for name, polygon in polygons(points).items():
         cv2.fillPoly(labels, [np.round(polygon).astype(np.int32)], LABELS.index(name))
     labels[~mask] = LABELS.index("background")

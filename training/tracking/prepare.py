@@ -401,7 +401,9 @@ def _stored_parts(folder: Path) -> list[dict[str, Any]]:
 
 
 def _store_part(rows: _Rows, folder: Path, first: int) -> dict[str, Any]:
-    part = {name: np.array(values, dtype=DTYPES[name]) for name, values in rows.values.items()}
+    part: dict[str, Any] = {
+        name: np.array(values, dtype=DTYPES[name]) for name, values in rows.values.items()
+    }
     path = folder / "records" / f"{first:07d}.npz"
     with atomic_file(path) as partial, partial.open("wb") as file:
         np.savez(file, **part)

@@ -177,7 +177,7 @@ def yaw_of_landmarks(points: Float32[Array, "T L D"]) -> Float32[Array, " T"]:
         return np.zeros(len(points), dtype=np.float32)
     right, left = points[:, 234], points[:, 454]
     across = left - right
-    return np.degrees(np.arctan2(across[:, 2], across[:, 0])).astype(np.float32)
+    return np.asarray(np.degrees(np.arctan2(across[:, 2], across[:, 0])), dtype=np.float32)
 
 
 def judge(
