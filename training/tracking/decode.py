@@ -345,7 +345,8 @@ class VideoReader:
             image = to_standard_range(image, self._curve)
         size = self._square_pixels(frame)
         if size != (frame.width, frame.height):
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
+            stretched = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+            image = np.asarray(stretched, dtype=np.uint8)
         return turned(image, self._turn)
 
 
