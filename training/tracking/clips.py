@@ -14,7 +14,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, Int64, UInt8
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.progress import Progress, Say
-from imavatar_deploy.vision import FaceDetector, FaceTracker, PersonMask
+from imavatar_deploy.vision import FaceDetector, FaceTracker, LandmarkNetwork, PersonMask
 
 from .crop import Crop, FocalLength, Survey, choose_crops, crop_notes, focal_length, survey
 from .decode import DecodedFrame, VideoReader
@@ -42,6 +42,11 @@ class Networks:
     def detector(self) -> FaceDetector:
         """Finds further faces."""
         return FaceDetector()
+
+    @cached_property
+    def landmarks(self) -> LandmarkNetwork:
+        """Reads landmarks again, to see whether they are steady."""
+        return LandmarkNetwork()
 
     @cached_property
     def person(self) -> PersonMask | MatteNetwork:
@@ -153,6 +158,7 @@ def open_clips(
                 fps=fps,
                 tracker=networks.tracker,
                 detector=networks.detector,
+                network=networks.landmarks,
                 mask_of=_mask_source(settings, crops[index], surveys[index], networks),
                 landmarks=landmarks,
                 progress=progress,
@@ -205,6 +211,11 @@ def _survey(
     seen = survey(
         reader, networks.tracker, networks.detector, landmarks=landmarks, progress=progress
     )
+    if seen.frames < MIN_FRAMES:
+        raise InputError(
+            f"{reader.path} has only {seen.frames} frames: expected at least {MIN_FRAMES}, better "
+            "some hundred; film 20 seconds in which the head turns and the person talks"
+        )
     if landmarks is not None and len(landmarks) != seen.frames:
         raise InputError(
             f"the landmarks are of {len(landmarks)} frames and {reader.path.name} has "
@@ -236,6 +247,7 @@ def _judge(clip: Clip) -> None:
         sharpness=prepared.sharpness,
         patches=prepared.patches,
         second_faces=prepared.second_faces,
+        unsteadiness=prepared.unsteadiness,
     )
     for reason in sorted(set(reasons) - {""}):
         at = [i for i, index in enumerate(clip.kept) if reasons[index] == reason]

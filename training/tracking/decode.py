@@ -214,7 +214,7 @@ class VideoReader:
     def _info(self, first: Any) -> VideoInfo:
         tags = {**self._container.metadata, **self._stream.metadata}
         self._turn = quarter_turns(_side_data(first).get("DISPLAYMATRIX"), tags)
-        self._curve = HDR_CURVES.get(first.color_trc) and first.color_trc
+        self._curve = int(first.color_trc) if first.color_trc in HDR_CURVES else None
         width, height = self._square_pixels(first)
         if self._turn[0, 0] == 0:
             width, height = height, width
@@ -345,7 +345,8 @@ class VideoReader:
             image = to_standard_range(image, self._curve)
         size = self._square_pixels(frame)
         if size != (frame.width, frame.height):
-            image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+            stretched = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+            image = np.asarray(stretched, dtype=np.uint8)
         return turned(image, self._turn)
 
 

@@ -150,7 +150,8 @@ def load_fit(path: Path, frames: int) -> SequenceFit | None:
     """Read a fit of the work folder; None where there is none of this many frames."""
     try:
         stored = read_npz(path, FIT_ARRAYS)
-        fit = SequenceFit(**{name: stored[name] for name in FIT_ARRAYS})
+        arrays: dict[str, Any] = {name: stored[name] for name in FIT_ARRAYS}
+        fit = SequenceFit(**arrays)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return fit if len(fit) == frames else None

@@ -66,7 +66,7 @@ def to_standard_range(image: UInt8[Array, "H W 3"], curve: int) -> UInt8[Array, 
 
 
 @lru_cache(maxsize=2)
-def _tables(curve: int) -> tuple[np.ndarray, np.ndarray]:
+def _tables(curve: int) -> tuple[Array, Array]:
     """Tables from a signal of 8 bits to compressed light, and from light to 8 bits."""
     light = HDR_CURVES[curve].light(np.arange(256) / 255.0)
     over = np.maximum(light - SHOULDER, 0) / (1 - SHOULDER)

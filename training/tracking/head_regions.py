@@ -91,7 +91,7 @@ def _aligned(
     """Points moved and scaled as landmarks onto landmarks; both heads look along +z."""
     middle, target = theirs.mean(axis=0), ours.mean(axis=0)
     scale = float(np.sqrt(((ours - target) ** 2).sum() / ((theirs - middle) ** 2).sum()))
-    return ((points - middle) * scale + target).astype(np.float32)
+    return np.asarray((points - middle) * scale + target, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +131,6 @@ class _Frames:
         assert frame.camera is not None
         return self._drawer.draw(frame.expression, frame.pose, frame.camera)
 
-    @cached_property
     def colours(self) -> ColourModel:
         """Colours of skin, hair and clothes of the video."""
         counter = ColourCounter()
@@ -155,10 +153,12 @@ def _label_source(
         folder = PictureFolder(settings.labels, clip.survey.frames)
         return lambda index: _ready_labels(folder, clip, index)
 
+    colours = frames.colours()
+
     def by_colour(index: int) -> UInt8[Array, "S S"]:
         _, person = frames.mask(index)
         return label_image(
-            frames.image(index), person, frames.points(index), frames.head(index), frames.colours
+            frames.image(index), person, frames.points(index), frames.head(index), colours
         )
 
     return by_colour

@@ -95,8 +95,8 @@ PRIORS: dict[str, tuple[float, float, float]] = {
     "ear": (0.55, 0.45, 0.0),
     "neck": (0.85, 0.06, 0.09),
     "clothes": (0.06, 0.14, 0.8),
-    "beside the head": (0.04, 0.95, 0.01),
-    "below the chin": (0.04, 0.46, 0.5),
+    "beside the head": (0.01, 0.98, 0.01),
+    "below the chin": (0.03, 0.47, 0.5),
     "shoulders": (0.02, 0.13, 0.85),
 }
 """Probabilities of skin, hair and clothes by place, before colours are looked at."""
@@ -135,7 +135,7 @@ class ColourModel:
         return self.log_likelihood[:, a, b, c]
 
 
-def _bins(image: UInt8[Array, "S S 3"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _bins(image: UInt8[Array, "S S 3"]) -> tuple[Array, Array, Array]:
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.int32)
     lightness = lab[..., 0] * BINS // 256
     # The chroma of skin, hair and most clothes is within 64 of the middle.
@@ -184,7 +184,7 @@ class ColourCounter:
         return ColourModel(likelihood, own[HAIR] > ALIKE)
 
 
-def _smoothed(counts: np.ndarray) -> np.ndarray:
+def _smoothed(counts: Array) -> Array:
     radius = 3
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / LAB_SMOOTHING) ** 2)
     kernel /= kernel.sum()
@@ -289,8 +289,9 @@ def _places(points: Float32[Array, "L D"], head: DrawnHead) -> UInt8[Array, "S S
     aside = np.abs(columns - middle) - 0.45 * face
     places = np.full((size, size), _place("beside the head"), dtype=np.uint8)
     places[beside & (rows > chin_row)] = _place("below the chin")
-    far = rows - chin_row > 0.55 * face - 0.25 * aside
-    places[beside & (rows > chin_row) & far] = _place("shoulders")
+    low = rows - chin_row > 0.55 * face - 0.25 * aside
+    outward = (aside > 0.3 * face) & (rows > chin_row - 0.3 * face)
+    places[beside & (low | outward)] = _place("shoulders")
     for region, name in (
         (FACE, "side of the face"),
         (SCALP, "scalp"),
@@ -309,7 +310,7 @@ def _places(points: Float32[Array, "L D"], head: DrawnHead) -> UInt8[Array, "S S
 
 
 def _assembled(
-    kind: np.ndarray, mask: Bool[Array, "S S"], points: Float32[Array, "L D"], head: DrawnHead
+    kind: Array, mask: Bool[Array, "S S"], points: Float32[Array, "L D"], head: DrawnHead
 ) -> UInt8[Array, "S S"]:
     size = len(mask)
     labels = np.full((size, size), LABELS.index("skin"), dtype=np.uint8)
@@ -323,7 +324,7 @@ def _assembled(
     labels[(head.regions == RIGHT_EAR) & ~inside] = LABELS.index("right ear")
     labels[kind == HAIR] = LABELS.index("hair")
     labels[kind == CLOTH] = LABELS.index("cloth")
-    labels = cv2.medianBlur(labels, 5)
+    labels = np.asarray(cv2.medianBlur(labels, 5), dtype=np.uint8)
     for name, polygon in polygons(points).items():
         cv2.fillPoly(labels, [np.round(polygon).astype(np.int32)], LABELS.index(name))
     labels[~mask] = LABELS.index("background")

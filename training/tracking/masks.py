@@ -37,7 +37,7 @@ around one half."""
 def steady_mask(prepared: PreparedVideo, index: int) -> UInt8[Array, "S S"]:
     """Return the mask of a frame, averaged with its neighbours where the face stands still."""
     size = len(own := prepared.mask(index).astype(np.float32))
-    total = own
+    total: Array = own
     weight = 1.0
     for other in (index - 1, index + 1):
         if not 0 <= other < len(prepared):

@@ -50,7 +50,7 @@ def _rotate_tag(tags: Mapping[str, str]) -> float:
     return 0.0
 
 
-def _clockwise(degrees: float) -> np.ndarray:
+def _clockwise(degrees: float) -> Array:
     """Turn by degrees clockwise on a screen, whose rows run down."""
     angle = np.radians(degrees)
     return np.round(np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]), 6)

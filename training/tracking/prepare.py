@@ -25,11 +25,11 @@ from imavatar_deploy.untrusted.npz import read_npz
 
 from .crop import Crop, has_second_face
 from .decode import DecodedFrame, VideoReader
-from .quality import PATCH, measure
+from .quality import PATCH, measure, unsteadiness
 from .result import DroppedFrame
 
 if TYPE_CHECKING:
-    from imavatar_deploy.vision import FaceDetector, FaceTracker
+    from imavatar_deploy.vision import FaceDetector, FaceTracker, LandmarkNetwork
 
 SAVE_PERIOD = 5.0
 """Seconds of work between two parts on the disk."""
@@ -39,6 +39,9 @@ MAX_FPS = 25.0
 
 SECOND_FACE_STEP = 5
 """Frames between two searches for a further face."""
+
+STEADINESS_STEP = 3
+"""Frames between two measurements of how steady the landmarks are."""
 
 SAME_PICTURE = 0.02
 """Mean difference of two pictures, in steps of 256, below which the second is a repetition."""
@@ -58,6 +61,7 @@ DTYPES: dict[str, Any] = {
     "brightness": np.float32,
     "mask_share": np.float32,
     "second_faces": np.bool_,
+    "unsteadiness": np.float32,
     "patches": np.uint8,
 }
 """Arrays of a part and their types; each has one row for a frame."""
@@ -87,6 +91,8 @@ class PreparedVideo:
     brightness: Float32[Array, " T"]
     mask_share: Float32[Array, " T"]
     second_faces: Bool[Array, " T"]
+    unsteadiness: Float32[Array, " T"]
+    """Disagreement of the landmarks of slightly different crops, see `quality.unsteadiness`."""
     patches: UInt8[Array, "T 24 24 3"]
     dropped: tuple[DroppedFrame, ...]
 
@@ -202,6 +208,7 @@ def prepare(
     fps: float,
     tracker: FaceTracker,
     detector: FaceDetector,
+    network: LandmarkNetwork,
     mask_of: MaskOf,
     landmarks: Float32[Array, "T L _"] | None = None,
     progress: Progress = silent,
@@ -216,6 +223,7 @@ def prepare(
         fps: frames a second to keep.
         tracker: follows the face in the square pictures.
         detector: finds further faces.
+        network: reads landmarks again, to see whether they are steady.
         mask_of: returns the mask of the person.
         landmarks: landmarks of every frame of the video, pixels of its picture; NaN for none.
         progress: shows the progress.
@@ -227,7 +235,7 @@ def prepare(
     """
     for kind in ("image", "mask", "records"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-    face_pass = _FacePass(crop, folder, tracker, detector, mask_of, landmarks)
+    face_pass = _FacePass(crop, folder, tracker, detector, network, mask_of, landmarks)
     parts = _stored_parts(folder)
     resume_after = face_pass.continue_behind(parts)
     done = sum(len(part["times"]) for part in parts)
@@ -261,6 +269,7 @@ class _FacePass:
         folder: Path,
         tracker: FaceTracker,
         detector: FaceDetector,
+        network: LandmarkNetwork,
         mask_of: MaskOf,
         landmarks: Float32[Array, "T L _"] | None,
     ) -> None:
@@ -268,11 +277,13 @@ class _FacePass:
         self._folder = folder
         self._tracker = tracker
         self._detector = detector
+        self._network = network
         self._mask_of = mask_of
         self._landmarks = landmarks
         self._points = LANDMARKS if landmarks is None else landmarks.shape[1]
         self._count = 0
         self._second = False
+        self._unsteadiness = 0.0
         self._last: UInt8[Array, "S S 3"] | None = None
         """Picture of the last frame that was kept."""
 
@@ -284,6 +295,7 @@ class _FacePass:
         rows = _joined(parts)
         self._count = len(rows["times"])
         self._second = bool(rows["second_faces"][-1])
+        self._unsteadiness = float(rows["unsteadiness"][-1])
         kept = np.flatnonzero(rows["dropped"] == 0)
         lost = np.flatnonzero(rows["dropped"] == REASONS.index(NO_FACE))
         if len(kept):
@@ -307,6 +319,8 @@ class _FacePass:
         self._last = image
         if self._count % SECOND_FACE_STEP == 1:
             self._second = has_second_face(self._detector, image, points)
+        if self._landmarks is None and self._count % STEADINESS_STEP == 1:
+            self._unsteadiness = unsteadiness(self._network, image, points)
         mask = self._cut_at_border(self._mask_of(frame, image))
         write_png(self._folder / "image" / f"{frame.index}.png", image)
         write_png(self._folder / "mask" / f"{frame.index}.png", mask)
@@ -318,6 +332,7 @@ class _FacePass:
             "brightness": quality.brightness,
             "mask_share": float((mask > 127).mean()),
             "second_faces": self._second,
+            "unsteadiness": self._unsteadiness,
             "patches": quality.patch,
         }
 
@@ -332,6 +347,7 @@ class _FacePass:
             "brightness": 0.0,
             "mask_share": 0.0,
             "second_faces": self._second,
+            "unsteadiness": self._unsteadiness,
             "patches": np.zeros((PATCH, PATCH, 3), dtype=np.uint8),
         }
 
@@ -385,7 +401,9 @@ def _stored_parts(folder: Path) -> list[dict[str, Any]]:
 
 
 def _store_part(rows: _Rows, folder: Path, first: int) -> dict[str, Any]:
-    part = {name: np.array(values, dtype=DTYPES[name]) for name, values in rows.values.items()}
+    part: dict[str, Any] = {
+        name: np.array(values, dtype=DTYPES[name]) for name, values in rows.values.items()
+    }
     path = folder / "records" / f"{first:07d}.npz"
     with atomic_file(path) as partial, partial.open("wb") as file:
         np.savez(file, **part)

@@ -7,13 +7,18 @@ read: what counts as blurred or occluded is relative to the video.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Bool, Float32, UInt8
+from imavatar_deploy.arrays import Array, Bool, Float, Float32, UInt8
 from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, LIPS_OUTER, OVAL, RIGHT_EYE
+from imavatar_deploy.vision.region import FaceRegion
+
+if TYPE_CHECKING:
+    from imavatar_deploy.vision import LandmarkNetwork
 
 PATCH = 24
 """Side of the upright face that is kept of every frame, pixels."""
@@ -30,6 +35,18 @@ MIN_CONFIDENCE = 0.6
 MAX_YAW = 65.0
 """Degrees by which a head may be turned to the side: beyond, one half of the landmarks is hidden
 and the other lies on the outline."""
+
+UNSTEADY = 0.0115
+"""Disagreement of landmarks from which something covers the face, see `unsteadiness`. A free face
+has 0.005 to 0.011, a hand over mouth and nose 0.012 to 0.018."""
+UNSTEADY_TURN = 2e-4
+"""What is added for every degree that the head is turned: at 30 degrees a free face has 0.014."""
+
+UNSTEADY_RATIO = 1.5
+"""The same in multiples of the video's median: landmarks of small faces are less steady."""
+
+CROPS = ((1.0, 0.0, (0.0, 0.0)), (1.12, 0.1, (0.03, 0.02)), (0.9, -0.12, (-0.03, -0.02)))
+"""Sides, turns (radians) and shifts (sides) of the crops that are read again."""
 
 OCCLUDED_SHARE = 0.22
 """Share of the upright face that differs from the video's usual face where something covers it."""
@@ -59,12 +76,12 @@ class FrameQuality:
     """The face, upright and of one size."""
 
 
-def oval(points: Float32[Array, "L D"]) -> Float32[Array, "M 2"]:
+def oval(points: Float[Array, "L D"]) -> Float[Array, "M 2"]:
     """Outline of the face in landmarks of either kind, as a polygon."""
     return np.asarray(points[list(OVAL if len(points) > 68 else IBUG_OVAL), :2])
 
 
-def face_height(points: Float32[Array, "L D"]) -> float:
+def face_height(points: Float[Array, "L D"]) -> float:
     """Height of an upright face in pixels, from all of its landmarks; turning changes it little."""
     extent = np.ptp(points[:, :2], axis=0)
     if len(points) < len(OVAL) * 2:  # 68 points begin at the brows
@@ -72,7 +89,7 @@ def face_height(points: Float32[Array, "L D"]) -> float:
     return float(max(extent[1], extent[0] * 1.15))
 
 
-def face_mask(points: Float32[Array, "L D"], height: int, width: int) -> Bool[Array, "H W"]:
+def face_mask(points: Float[Array, "L D"], height: int, width: int) -> Bool[Array, "H W"]:
     """Pixels within the outline of the face."""
     mask = np.zeros((height, width), dtype=np.uint8)
     cv2.fillPoly(mask, [np.round(oval(points)).astype(np.int32)], 1)
@@ -119,6 +136,30 @@ def _anchors(points: Float32[Array, "L D"]) -> Float32[Array, "3 2"]:
     return np.asarray(middles, dtype=np.float32)
 
 
+def unsteadiness(
+    network: LandmarkNetwork, image: UInt8[Array, "H W 3"], points: Float32[Array, "478 3"]
+) -> float:
+    """Return how much the landmarks of slightly different crops of a face disagree.
+
+    It is the mean standard deviation of a landmark, relative to the distance of the eyes' outer
+    corners. Where a hand covers the face, the network invents the landmarks below, and from every
+    crop others.
+    """
+    region = FaceRegion.of_landmarks(points)
+    reads = []
+    for side, turn, shift in CROPS:
+        moved = replace(
+            region,
+            side=region.side * side,
+            angle=region.angle + turn,
+            centre=region.centre + region.side * np.array(shift),
+        )
+        reads.append(network.read(image, moved)[0][:468, :2])
+    deviation = np.linalg.norm(np.std(reads, axis=0), axis=1)
+    eyes = float(np.linalg.norm(points[RIGHT_EYE[0], :2] - points[LEFT_EYE[0], :2]))
+    return float(deviation.mean()) / max(eyes, 1.0)
+
+
 # Judging all frames
 
 
@@ -136,7 +177,7 @@ def yaw_of_landmarks(points: Float32[Array, "T L D"]) -> Float32[Array, " T"]:
         return np.zeros(len(points), dtype=np.float32)
     right, left = points[:, 234], points[:, 454]
     across = left - right
-    return np.degrees(np.arctan2(across[:, 2], across[:, 0])).astype(np.float32)
+    return np.asarray(np.degrees(np.arctan2(across[:, 2], across[:, 0])), dtype=np.float32)
 
 
 def judge(
@@ -146,6 +187,7 @@ def judge(
     sharpness: Float32[Array, " T"],
     patches: UInt8[Array, "T 24 24 3"],
     second_faces: Bool[Array, " T"],
+    unsteadiness: Float32[Array, " T"],
 ) -> list[str]:
     """Return the reason to drop each frame, empty for a good one.
 
@@ -155,9 +197,13 @@ def judge(
         sharpness: variance of the Laplacian of the face.
         patches: the upright faces.
         second_faces: whether a further face is in the square.
+        unsteadiness: disagreement of the landmarks of slightly different crops.
     """
-    turned = np.abs(yaw_of_landmarks(landmarks)) > MAX_YAW
-    unsure = confidences < MIN_CONFIDENCE
+    yaw = np.abs(yaw_of_landmarks(landmarks))
+    turned = yaw > MAX_YAW
+    usual = UNSTEADY_RATIO * float(np.median(unsteadiness))
+    unsteady = unsteadiness > np.maximum(UNSTEADY + UNSTEADY_TURN * yaw, usual)
+    unsure = (confidences < MIN_CONFIDENCE) | unsteady
     faults = {
         "two faces": second_faces,
         "turned away": turned,

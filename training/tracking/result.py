@@ -132,8 +132,8 @@ class TrackResult:
         names = (*OWN_ARRAYS, *(f"fit_{name}" for name in FIT_ARRAYS))
         try:
             stored = read_npz(path, names)
-            own = {name: stored[name] for name in OWN_ARRAYS}
-            fitted = {name: stored[f"fit_{name}"] for name in FIT_ARRAYS}
+            own: dict[str, Any] = {name: stored[name] for name in OWN_ARRAYS}
+            fitted: dict[str, Any] = {name: stored[f"fit_{name}"] for name in FIT_ARRAYS}
             values = {name: about[name] for name in OWN_VALUES}
             dropped = tuple(DroppedFrame(**frame) for frame in about["dropped"])
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imavatar_deploy.errors import UsageError
+from imavatar_deploy.errors import InputError, UsageError
 
 MIN_FRAMES = 12
 """Smallest number of frames with a usable face."""
 
 SIZES = (64, 2048)
 """Smallest and largest side of the pictures, pixels."""
+
+FILES = ("shape_from", "landmarks", "init", "matte", "parser", "masks", "labels")
+"""Settings that are paths."""
 
 SINGLE = ("landmarks", "init", "masks", "labels")
 """Settings that belong to one video."""
@@ -58,6 +61,7 @@ def check_settings(videos: Sequence[Path], settings: TrackSettings) -> None:
     """Refuse impossible settings before the work begins.
 
     Raises:
+        InputError: a file does not exist.
         UsageError: a setting is impossible, or belongs to one video and there are several.
     """
     if not videos:
@@ -68,6 +72,11 @@ def check_settings(videos: Sequence[Path], settings: TrackSettings) -> None:
                 f"--{name} belongs to one video, and {len(videos)} are to be tracked; track them "
                 "one by one, with --shape-from for the second"
             )
+    for name in FILES:
+        path = getattr(settings, name)
+        if path is not None and not Path(path).exists():
+            option = name.replace("_", "-")
+            raise InputError(f"there is no file or folder {str(path)!r}, given with --{option}")
     if not SIZES[0] <= settings.size <= SIZES[1]:
         raise UsageError(
             f"size must be between {SIZES[0]} and {SIZES[1]} pixels, got {settings.size}"

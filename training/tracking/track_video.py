@@ -23,6 +23,7 @@ from imavatar_deploy.tracks import FlameTrack, read_track
 
 from ..dataset.video import TRACK_FILE, find_videos
 from .clips import Clip, Networks, open_clips
+from .decode import VideoReader
 from .fit_videos import (
     FitInput,
     fit_videos,
@@ -84,6 +85,8 @@ def track(
     head = HeadModel.load(settings.head_model or OPENHEAD, edition=settings.edition)
     shape = None if settings.shape_from is None else read_shape(settings.shape_from, head)
     initial = None if settings.init is None else _initial_track(settings.init, head)
+    for path in paths:
+        VideoReader(path).close()  # what cannot be read is refused before anything is written
     work = WorkFolder(out, paths, settings)
     if work.continued:
         say(f"continuing the interrupted work in {work.path}")
