@@ -1,0 +1,1 @@
+"""Tracking: a video of a person becomes a dataset in the published layout."""
