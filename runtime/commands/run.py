@@ -26,7 +26,7 @@ from ..live.play import PlayConfig, check_budget, play
 from ..player import Player
 from ..sinks import SINKS, find_sink
 from ..sources import SOURCES, LiveSource, Selection, open_source
-from ..sources.webcam import clip_of
+from ..sources.video import clip_of
 from .options import avatar_argument, background_of, drawing_options, size_of
 
 SOURCES_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SOURCES)

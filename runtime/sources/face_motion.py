@@ -1,0 +1,281 @@
+"""FaceMotion: images of one person -> OpenHead's codes, by face landmarks and a fit.
+
+Landmarks come from `imavatar_deploy.vision`, the fit from `imavatar_deploy.head_fit`. The first
+images serve a mean head; meanwhile the person's shape is estimated, and from then on it is kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+
+from imavatar_deploy import optional
+from imavatar_deploy.arrays import Array, Float, Float32, UInt8
+from imavatar_deploy.conventions import POSE_SIZE
+from imavatar_deploy.head_fit import FrameFit, FrameFitter, estimate_shape
+from imavatar_deploy.head_model import OPENHEAD, HeadModel
+from imavatar_deploy.kinematics import axis_angles, product, quaternions
+from imavatar_deploy.vision import FaceTracker, TrackedFace
+
+from .observation import Observation
+
+Image = UInt8[Array, "H W 3"]
+"""RGB."""
+
+Landmarks = Float32[Array, "L 3"]
+
+DEFAULT_FOCAL = 1.0
+"""Focal length as a multiple of the image's longer side, where it is unknown: 53 degrees, as the
+usual webcam has."""
+
+# Confidence
+
+
+LEAST_CONFIDENCE = 0.35
+"""Confidence of a fit below which a face is withheld, and the policy of `--on-loss` acts."""
+
+RETURN_CONFIDENCE = 0.5
+"""Confidence from which faces are shown again. It is higher, so that the motion does not alternate
+between two policies."""
+
+
+class ConfidenceGate:
+    """Decides which faces are shown, with hysteresis."""
+
+    def __init__(self) -> None:
+        self._open = True
+
+    def passes(self, confidence: float) -> bool:
+        """Whether a face of this confidence is shown."""
+        self._open = confidence >= (LEAST_CONFIDENCE if self._open else RETURN_CONFIDENCE)
+        return self._open
+
+
+# The person's shape
+
+SHAPE_FACES = 30
+"""Faces from which a shape is estimated."""
+
+SHAPE_INTERVAL = 0.04
+"""Least seconds between two of them: a second and more in all, in which the face moves a little."""
+
+ABSENCE_SECONDS = 5.0
+"""Seconds without a face after which the next one may be another person's, and is estimated anew.
+Until then the former shape stays."""
+
+BLEND_SECONDS = 0.8
+"""Seconds in which the motion passes from one shape's fit to the next one's."""
+
+
+class ShapeEstimate:
+    """Collects faces and estimates the shape from them in a thread of its own."""
+
+    def __init__(self, estimate: Callable[[Sequence[Landmarks]], Float32[Array, " S"]]) -> None:
+        self._estimate = estimate
+        self._faces: list[Landmarks] = []
+        self._newest = -np.inf
+        self._thread: threading.Thread | None = None
+        self._result: Float32[Array, " S"] | None = None
+        self._error: Exception | None = None
+
+    def add(self, landmarks: Landmarks, time: float) -> None:
+        """Add a face of high confidence."""
+        if self._thread is None and time - self._newest >= SHAPE_INTERVAL:
+            self._faces.append(landmarks)
+            self._newest = time
+            if len(self._faces) == SHAPE_FACES:
+                self._thread = threading.Thread(
+                    target=self._run, name="imavatar-shape", daemon=True
+                )
+                self._thread.start()
+
+    def take(self) -> Float32[Array, " S"] | None:
+        """Return the shape, once, when it is ready.
+
+        Raises:
+            Exception: the error that ended the estimate.
+        """
+        if self._error:
+            raise self._error
+        result, self._result = self._result, None
+        return result
+
+    def wait(self) -> None:
+        """Wait for the end of an estimate that has begun."""
+        if self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._estimate(self._faces)
+        except Exception as error:  # raised again by `take`
+            self._error = error
+
+
+# One face
+
+
+class Fitter(Protocol):
+    """Fits one frame after another, as `FrameFitter` does."""
+
+    def fit(
+        self, landmarks: Any, *, confidence: float = 1.0, blendshapes: Any = None
+    ) -> FrameFit:
+        """Fit one frame, starting from the one before."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the frame before."""
+        ...
+
+
+class Tracker(Protocol):
+    """Finds the landmarks of a face, as `FaceTracker` does."""
+
+    def track(self, image: Image) -> TrackedFace | None:
+        """Return the face of an image, following that of the image before."""
+        ...
+
+
+def mixed(
+    first: tuple[Float[Array, "50"], Float[Array, "15"]],
+    second: tuple[Float[Array, "50"], Float[Array, "15"]],
+    share: float,
+) -> tuple[Float[Array, "50"], Float[Array, "15"]]:
+    """The face (expression, pose) that is `share` of the way from the first to the second."""
+    turns = quaternions(np.stack([first[1], second[1]]))
+    towards = axis_angles(product(turns[1], turns[0] * np.array([1.0, -1.0, -1.0, -1.0])))
+    pose = axis_angles(product(quaternions(share * towards), turns[0]))
+    return first[0] + share * (second[0] - first[0]), pose
+
+
+def head_and_face(pose: Float[Array, "15"]) -> Float[Array, "15"]:
+    """A pose whose global rotation is that of the head, neck included, as trackers state it."""
+    turns = quaternions(np.asarray(pose, dtype=np.float64))
+    whole = np.zeros(POSE_SIZE)
+    whole[:3] = axis_angles(product(turns[0], turns[1])[None])
+    whole[6:] = pose[6:]
+    return whole
+
+
+class FaceMotion:
+    """Observations of the face in one image after another. One thread at a time may use it.
+
+    What an image gives, and the state in which the shape is:
+
+        no face                      `empty`; after `ABSENCE_SECONDS` the shape is estimated anew
+        a fit of low confidence      `uncertain`
+        mean, or a former shape      a provisional observation; the face joins the estimate
+        blending                     both fits, mixed; provisional
+        known                        an observation
+    """
+
+    vocabulary = OPENHEAD
+    """Vocabulary of the observations."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        fitter_of: Callable[[Float32[Array, " S"] | None, tuple[int, int]], Fitter],
+        estimate_of: Callable[[Sequence[Landmarks], tuple[int, int]], Float32[Array, " S"]],
+    ) -> None:
+        """Create the motion of a person that is not known yet.
+
+        Args:
+            tracker: finds landmarks.
+            fitter_of: makes the fitter for a shape (None: the mean) and images of (width, height).
+            estimate_of: estimates a shape from landmarks in images of (width, height).
+        """
+        self._tracker = tracker
+        self._fitter_of = fitter_of
+        self._estimate_of = estimate_of
+        self._size: tuple[int, int] | None = None
+        self._shape: Float32[Array, " S"] | None = None
+        self._gate = ConfidenceGate()
+        self._last_face = -np.inf
+
+    def observe(self, image: Image, time: float) -> Observation | str:
+        """Return the face in an image, or why it is withheld: `empty` or `uncertain`.
+
+        Args:
+            image: of the same camera as the one before.
+            time: of its capture, seconds; it grows.
+        """
+        height, width = image.shape[:2]
+        if self._size != (width, height):
+            self._begin((width, height))
+        face = self._tracker.track(image)
+        if face is None:
+            self._lost = True
+            return "empty"
+        if self._lost:
+            self._resume(time)
+        self._last_face = time
+        fit = self._fitter.fit(face.landmarks, confidence=face.confidence)
+        if not self._gate.passes(fit.confidence):
+            return "uncertain"
+        return self._observation(face, fit, time)
+
+    def wait(self) -> None:
+        """Wait for a shape that is being estimated."""
+        if self._estimate:
+            self._estimate.wait()
+
+    def _begin(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self._fitter = self._fitter_of(self._shape, size)
+        self._former: Fitter | None = None
+        self._blend_start = 0.0
+        self._lost = False
+        self._start_estimate()
+
+    def _start_estimate(self) -> None:
+        size = self._size
+        assert size is not None
+        self._estimate: ShapeEstimate | None = ShapeEstimate(
+            lambda faces: self._estimate_of(faces, size)
+        )
+
+    def _resume(self, time: float) -> None:
+        self._lost = False
+        self._fitter.reset()
+        if time - self._last_face > ABSENCE_SECONDS and self._estimate is None:
+            self._start_estimate()
+
+    def _observation(self, face: TrackedFace, fit: FrameFit, time: float) -> Observation:
+        provisional = self._estimate is not None
+        code = (fit.expression, fit.pose)
+        if self._estimate is not None:
+            self._estimate.add(face.landmarks, time)
+            if (shape := self._estimate.take()) is not None:
+                self._change_shape(shape, time)
+                fit = self._fitter.fit(face.landmarks, confidence=face.confidence)
+        if self._former is not None:
+            share = (time - self._blend_start) / BLEND_SECONDS
+            if share >= 1:
+                self._former = None
+            else:
+                provisional = True
+                former = self._former.fit(face.landmarks, confidence=face.confidence)
+                code = (fit.expression, fit.pose)
+                code = mixed((former.expression, former.pose), code, share)
+        expression, pose = code
+        return Observation(
+            OPENHEAD,
+            np.asarray(expression, dtype=np.float32),
+            head_and_face(pose).astype(np.float32),
+            time,
+            provisional=provisional,
+        )
+
+    def _change_shape(self, shape: Float32[Array, " S"], time: float) -> None:
+        assert self._size is not None
+        self._shape = shape
+        self._former = self._fitter
+        self._blend_start = time
+        self._fitter = self._fitter_of(shape, self._size)
+        self._estimate = None
