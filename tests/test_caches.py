@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.arrays import arrays_in, read_only
+from imavatar_deploy.head_fit import correspondences, ibug_landmarks
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training import landmarks
 from imavatar_deploy.training.config_file import field_texts
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.settings import TrainSettings
@@ -52,10 +52,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
 
 ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
     "training/dataset/face_dataset.py:head": lambda subject, dataset: dataset.head,
-    "training/landmarks.py:_nearest_vertices": lambda subject, dataset: (
-        landmarks._nearest_vertices()
+    "imavatar_deploy/head_fit/correspondences.py:_openhead_points": lambda subject, dataset: (
+        correspondences._openhead_points()
     ),
-    "training/landmarks.py:_places": lambda subject, dataset: landmarks._places(),
+    "imavatar_deploy/head_fit/ibug_landmarks.py:_nearest_vertices": lambda subject, dataset: (
+        ibug_landmarks._nearest_vertices()
+    ),
+    "imavatar_deploy/head_fit/ibug_landmarks.py:_places": lambda subject, dataset: (
+        ibug_landmarks._places()
+    ),
     "training/warm_start/sample_pool.py:apart": lambda subject, dataset: (
         SamplePool.draw(subject, 50, 0).apart
     ),
@@ -124,6 +129,6 @@ def test_arrays_are_found_at_any_depth() -> None:
 
 
 def test_a_landmark_table_of_a_caller_is_its_own() -> None:
-    first = landmarks.landmarks(HeadModel.load("openhead"))
+    first = ibug_landmarks.landmark_vertices(HeadModel.load("openhead"))
     first[:] = 0
-    assert landmarks.landmarks(HeadModel.load("openhead")).any()
+    assert ibug_landmarks.landmark_vertices(HeadModel.load("openhead")).any()

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.fidelity.image_metrics import IDENTICAL_PSNR
+from imavatar_deploy.head_fit.ibug_landmarks import landmark_vertices
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes
 from imavatar_deploy.model.checkpoint import save_checkpoint
@@ -163,10 +164,9 @@ class TestLandmarks:
     def test_projection_is_the_datasets(self, test_set: Path) -> None:
         """The keypoints of the file are projections of the head model's vertices."""
         truth = FaceDataset.open([test_set], size=SIZE)
-        from imavatar_deploy.training.landmarks import landmarks
-
         frame = truth.track.frame(1)
-        posed = 4.0 * truth.head.vertices(frame.expression, frame.pose)[landmarks(truth.head)]
+        vertices = landmark_vertices(truth.head)
+        posed = 4.0 * truth.head.vertices(frame.expression, frame.pose)[vertices]
         assert frame.camera is not None
         keypoints = truth.observation(1).keypoints
         assert keypoints is not None

@@ -9,13 +9,12 @@ from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, UNITS_PER_METRE
+from imavatar_deploy.head_fit.ibug_landmarks import landmark_vertices
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
 from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
 from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.optional import require
-
-from ..landmarks import landmarks
 
 NEWTON_STEPS = 8
 """Newton steps onto the surface; a landmark starts millimetres from it."""
@@ -32,7 +31,7 @@ def canonical_landmarks(head: HeadModel) -> Float32[Array, "70 3"]:
     """
     neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
     return np.asarray(
-        UNITS_PER_METRE * head.vertices(neutral, canonical_pose())[landmarks(head)],
+        UNITS_PER_METRE * head.vertices(neutral, canonical_pose())[landmark_vertices(head)],
         dtype=np.float32,
     )
 

@@ -11,11 +11,11 @@ import torch
 from imavatar_deploy.arrays import Array, Bool, Float, Float32, Int32, Shaped, UInt8
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.head_fit.ibug_landmarks import landmark_vertices
 from imavatar_deploy.rendering.rasteriser import Fragments, Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.tracks import FlameTrack
 
-from ..landmarks import landmarks
 from ..warm_start.head_surface import vertex_normals
 from ..warm_start.lighting import apply_light
 from .build_subject import SyntheticSubject, openhead
@@ -151,7 +151,7 @@ def with_keypoints(document: dict[str, Any], track: FlameTrack) -> dict[str, Any
     Coordinates run from -1 to 1 across the image.
     """
     head = openhead().for_subject(track.shape)
-    vertices = landmarks(head)
+    vertices = landmark_vertices(head)
     frames = []
     for entry, frame, camera in zip(document["frames"], track.frames(), track.cameras, strict=True):
         points = UNITS_PER_METRE * head.vertices(frame.expression, frame.pose)[vertices]

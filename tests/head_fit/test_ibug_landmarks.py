@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import InputError
+from imavatar_deploy.head_fit.ibug_landmarks import landmark_vertices
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training.landmarks import landmarks
 
 MIRROR = (
     *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31,
@@ -20,7 +20,7 @@ MIRROR = (
 
 
 def test_they_are_distinct_and_symmetric(openhead: HeadModel) -> None:
-    vertices = landmarks(openhead)
+    vertices = landmark_vertices(openhead)
     assert vertices.shape == (70,)
     assert len(set(vertices.tolist())) == 70
     points = 4.0 * openhead.template[vertices]
@@ -29,7 +29,7 @@ def test_they_are_distinct_and_symmetric(openhead: HeadModel) -> None:
 
 
 def test_they_lie_where_their_names_say(openhead: HeadModel) -> None:
-    x, y, z = 4.0 * openhead.template[landmarks(openhead)].T
+    x, y, z = 4.0 * openhead.template[landmark_vertices(openhead)].T
     assert x[0] < -0.2 < 0.2 < x[16]  # the subject's right comes first
     assert (np.diff(x[:17]) > 0).all()
     assert y[8] == y[:17].min()
@@ -38,13 +38,13 @@ def test_they_lie_where_their_names_say(openhead: HeadModel) -> None:
     assert x[36] < x[39] < 0 < x[42] < x[45]
     assert (y[[37, 38]] > y[[41, 40]]).all()
     assert y[51] > y[62] > y[66] > y[57]
-    groups = np.array(openhead.vertex_groups)[landmarks(openhead)]
+    groups = np.array(openhead.vertex_groups)[landmark_vertices(openhead)]
     assert (groups[:68] == "body").all()
     assert tuple(groups[68:]) == ("helper-r-eye", "helper-l-eye")
 
 
 def test_a_subject_has_the_same_vertices_and_other_heads_have_none(openhead: HeadModel) -> None:
     shaped = openhead.for_subject(np.ones(30, dtype=np.float32))
-    np.testing.assert_array_equal(landmarks(shaped), landmarks(openhead))
+    np.testing.assert_array_equal(landmark_vertices(shaped), landmark_vertices(openhead))
     with pytest.raises(InputError, match="flame2020"):
-        landmarks(replace(openhead, edition="flame2020"))
+        landmark_vertices(replace(openhead, edition="flame2020"))

@@ -1,4 +1,4 @@
-"""Face landmarks: the 68 points of the iBUG scheme and the two irises, as vertices of OpenHead."""
+"""iBUG landmarks: the 68 points of the iBUG scheme and the two irises, as vertices of OpenHead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 
-COUNT = 70
+IBUG_LANDMARKS = 68
+"""Landmarks of the iBUG scheme; the irises follow them."""
 
 Place = tuple[float, float, float]
 """A point near the template's surface, model units; +x is the subject's left."""
@@ -89,7 +90,7 @@ def _inner_lips() -> list[Place]:
     ]
 
 
-def landmarks(head: HeadModel) -> Int64[Array, "70"]:
+def landmark_vertices(head: HeadModel) -> Int64[Array, "70"]:
     """Vertex indices of the landmarks of a head, the subject's right side first.
 
     The order is 17 contour, 10 brows, 9 nose, 12 eyes, 20 mouth, 2 irises.
@@ -116,7 +117,7 @@ def _nearest_vertices() -> Int64[Array, "70"]:
     groups = np.array(template.vertex_groups)
     vertices = []
     for index, place in enumerate(_places()):
-        allowed = groups == "body" if index < COUNT - 2 else np.char.endswith(groups, "-eye")
+        allowed = groups == "body" if index < IBUG_LANDMARKS else np.char.endswith(groups, "-eye")
         excluded = np.where(allowed, 0.0, np.inf)
         vertices.append(int(np.argmin(np.linalg.norm(points - place, axis=1) + excluded)))
     return read_only(np.asarray(vertices, dtype=np.int64))

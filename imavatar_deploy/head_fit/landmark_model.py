@@ -1,0 +1,381 @@
+"""LandmarkModel: a head model restricted to points of its surface, with analytic derivatives.
+
+Lengths are in model units. Shapes, beside those of `imavatar_deploy.conventions`:
+
+    L  points                       S  shape coefficients in use
+    D  parameters of a frame (68): expression 0:50, pose 50:65, translation 65:68
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from imavatar_deploy.arrays import Array, Float, Float32, Float64, Int, Int32
+from imavatar_deploy.conventions import (
+    BONES,
+    EXPRESSION_SIZE,
+    PARENTS,
+    POSE_SIZE,
+    UNITS_PER_METRE,
+)
+from imavatar_deploy.head_model import HeadModel
+
+FRAME_SIZE = EXPRESSION_SIZE + POSE_SIZE + 3
+"""Number of parameters of a frame."""
+EXPRESSION = slice(0, EXPRESSION_SIZE)
+POSE = slice(EXPRESSION_SIZE, EXPRESSION_SIZE + POSE_SIZE)
+TRANSLATION = slice(EXPRESSION_SIZE + POSE_SIZE, FRAME_SIZE)
+
+MAX_SHAPE = 100
+"""At most this many shape coefficients are in use: landmarks do not determine FLAME's further
+200."""
+
+
+class SurfacePoints(Protocol):
+    """Points on the surface of a head model, as `LandmarkPoints` has them."""
+
+    @property
+    def triangles(self) -> Int32[Array, " L"]:
+        """Face of the head model that each point lies on."""
+
+    @property
+    def barycentric(self) -> Float32[Array, "L 3"]:
+        """Weights of the corners of that face."""
+
+
+@dataclass(frozen=True, eq=False)
+class PosedPoints:
+    """Points of T frames and, where requested, their derivatives."""
+
+    points: Float64[Array, "T L 3"]
+    """Model space, without the translation."""
+    by_frame: Float64[Array, "T L 3 D"] | None
+    """Derivative by expression, pose and translation."""
+    by_shape: Float64[Array, "T L 3 S"] | None
+    """Derivative by the shape coefficients."""
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkModel:
+    """A head model restricted to L points of its surface.
+
+    A point is the blend of three vertices. Blending after skinning (as in `HeadModel.vertices`) and
+    skinning with blended weights differ by the covariance of weights and positions within a
+    triangle; `spread` holds that of the template, which leaves errors of some micrometres.
+    """
+
+    template: Float64[Array, "L 3"]
+    shape_basis: Float64[Array, "L 3 S"]
+    expression_basis: Float64[Array, "L 3 50"]
+    pose_basis: Float64[Array, "L 3 36"]
+    weights: Float64[Array, "L 5"]
+    spread: Float64[Array, "L 5 3"]
+    normals: Float64[Array, "L 3"]
+    """Outward unit normals of the template."""
+    joints: Float64[Array, "5 3"]
+    joints_by_shape: Float64[Array, "5 3 S"]
+    joints_by_expression: Float64[Array, "5 3 50"]
+    corrective_bones: tuple[int, ...]
+    """Bones whose rotation has correctives."""
+
+    @classmethod
+    def of(cls, head: HeadModel, points: SurfacePoints) -> LandmarkModel:
+        """Restrict a head model to points of its surface."""
+        corners = head.faces[points.triangles]
+        return cls._blend(head, corners, np.asarray(points.barycentric, dtype=np.float64))
+
+    @classmethod
+    def of_vertices(cls, head: HeadModel, vertices: Int[Array, " L"]) -> LandmarkModel:
+        """Restrict a head model to some of its vertices."""
+        return cls._blend(head, np.asarray(vertices)[:, None], np.ones((len(vertices), 1)))
+
+    @classmethod
+    def _blend(
+        cls, head: HeadModel, corners: Int[Array, "L C"], blend: Float64[Array, "L C"]
+    ) -> LandmarkModel:
+        shape_size = used_shape_coefficients(head)
+        shape_basis = head.shape_basis[:, :, :shape_size].astype(np.float64) * UNITS_PER_METRE
+        expression_basis = head.expression_basis.astype(np.float64) * UNITS_PER_METRE
+        template = head.template.astype(np.float64) * UNITS_PER_METRE
+        regressor = head.joint_regressor.astype(np.float64)
+
+        def blended(values: Any) -> Any:
+            return np.einsum("lc,lc...->l...", blend, np.asarray(values, dtype=np.float64)[corners])
+
+        weights = blended(head.weights)
+        deviation = head.weights[corners] - weights[:, None]
+        normals = blended(_vertex_normals(template, head.faces))
+        features = np.abs(head.pose_basis).max(axis=(0, 1)).reshape(len(BONES) - 1, 9).max(axis=1)
+        return cls(
+            template=blended(template),
+            shape_basis=blended(shape_basis),
+            expression_basis=blended(expression_basis),
+            pose_basis=blended(head.pose_basis) * UNITS_PER_METRE,
+            weights=weights,
+            spread=np.einsum("lc,lcb,lci->lbi", blend, deviation, template[corners]),
+            normals=normals / np.linalg.norm(normals, axis=1, keepdims=True),
+            joints=regressor @ template,
+            joints_by_shape=np.einsum("bv,vis->bis", regressor, shape_basis),
+            joints_by_expression=np.einsum("bv,vie->bie", regressor, expression_basis),
+            corrective_bones=tuple(int(b) + 1 for b in np.nonzero(features > 0)[0]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.template)
+
+    @property
+    def shape_size(self) -> int:
+        """Number of shape coefficients in use."""
+        return self.shape_basis.shape[2]
+
+    def with_shape(self, shape: Float[Array, " n"]) -> LandmarkModel:
+        """Return the model with a shape of at most S coefficients added to the template."""
+        beta = np.zeros(self.shape_size)
+        beta[: len(shape)] = shape[: self.shape_size]
+        return LandmarkModel(
+            template=self.template + self.shape_basis @ beta,
+            shape_basis=self.shape_basis[:, :, :0],
+            expression_basis=self.expression_basis,
+            pose_basis=self.pose_basis,
+            weights=self.weights,
+            spread=self.spread,
+            normals=self.normals,
+            joints=self.joints + self.joints_by_shape @ beta,
+            joints_by_shape=self.joints_by_shape[:, :, :0],
+            joints_by_expression=self.joints_by_expression,
+            corrective_bones=self.corrective_bones,
+        )
+
+    def subset(self, points: Int[Array, " n"]) -> LandmarkModel:
+        """Return the model restricted to some of its points."""
+        return LandmarkModel(
+            template=self.template[points],
+            shape_basis=self.shape_basis[points],
+            expression_basis=self.expression_basis[points],
+            pose_basis=self.pose_basis[points],
+            weights=self.weights[points],
+            spread=self.spread[points],
+            normals=self.normals[points],
+            joints=self.joints,
+            joints_by_shape=self.joints_by_shape,
+            joints_by_expression=self.joints_by_expression,
+            corrective_bones=self.corrective_bones,
+        )
+
+    def posed_normals(self, pose: Float64[Array, "T 15"]) -> Float64[Array, "T L 3"]:
+        """Return the normals of the template, turned with their bones."""
+        world = _world_rotations(_rotation_matrices(pose))
+        return np.asarray(
+            np.einsum("lb,tbij,lj->tli", self.weights, world, self.normals, optimize=True)
+        )
+
+    def posed(
+        self,
+        expression: Float64[Array, "T 50"],
+        pose: Float64[Array, "T 15"],
+        shape: Float64[Array, " S"],
+        *,
+        derivatives: bool = False,
+        by_shape: bool = False,
+    ) -> PosedPoints:
+        """Return the points in model space and their derivatives.
+
+        Args:
+            expression: of every frame.
+            pose: of every frame.
+            shape: of all frames; length 0 for a model of `with_shape`.
+            derivatives: by the parameters of a frame.
+            by_shape: derivatives by the shape, too.
+        """
+        local = _rotation_matrices(pose)
+        world = _world_rotations(local)
+        feature = local - np.eye(3)
+        joints = (
+            self.joints
+            + self.joints_by_shape @ shape
+            + _times(self.joints_by_expression, expression)
+        )
+        heads = _posed_joints(world, joints)
+        rest = self.template + self.shape_basis @ shape + _times(self.expression_basis, expression)
+        for bone in self.corrective_bones:
+            rest = rest + _times(self._correctives(bone), feature[:, bone].reshape(-1, 9))
+        # [T, L, 5, 3]: what each bone adds to a point, about that bone's own posed joint
+        parts = np.einsum(
+            "tbij,tlbj->tlbi",
+            world,
+            self.weights[:, :, None] * (rest[:, :, None] - joints[:, None]) + self.spread,
+        )
+        points = parts.sum(axis=2) + self.weights @ heads
+        if not derivatives:
+            return PosedPoints(points, None, None)
+        blended = np.tensordot(self.weights, world, axes=(1, 1)).transpose(1, 0, 2, 3)
+        by_frame = np.zeros((*points.shape, FRAME_SIZE))
+        by_frame[..., EXPRESSION] = self._by_coefficients(
+            blended, world, self.expression_basis, self.joints_by_expression
+        )
+        by_frame[..., POSE] = self._by_pose(pose, local, world, heads, points, parts, blended)
+        by_frame[..., TRANSLATION] = np.eye(3)
+        shaped = (
+            self._by_coefficients(blended, world, self.shape_basis, self.joints_by_shape)
+            if by_shape
+            else None
+        )
+        return PosedPoints(points, by_frame, shaped)
+
+    def _correctives(self, bone: int) -> Float64[Array, "L 3 9"]:
+        return self.pose_basis[:, :, 9 * (bone - 1) : 9 * bone]
+
+    def _by_coefficients(
+        self,
+        blended: Float64[Array, "T L 3 3"],
+        world: Float64[Array, "T 5 3 3"],
+        basis: Float64[Array, "L 3 N"],
+        joints: Float64[Array, "5 3 N"],
+    ) -> Float64[Array, "T L 3 N"]:
+        """Differentiate by coefficients that move the points at rest and the joints linearly."""
+        frames, count = blended.shape[:2]
+        rows = np.ascontiguousarray(blended.transpose(1, 0, 2, 3)).reshape(count, -1, 3)
+        moved = (rows @ basis).reshape(count, frames, 3, -1).transpose(1, 0, 2, 3)
+        # A bone's joint moves at rest and posed: G x = R (x - J) + K
+        heads = _posed_joints(world, np.broadcast_to(joints, (frames, *joints.shape)))
+        offset = heads - world @ joints
+        return moved + np.tensordot(self.weights, offset, axes=(1, 1)).transpose(1, 0, 2, 3)
+
+    def _by_pose(
+        self,
+        pose: Float64[Array, "T 15"],
+        local: Float64[Array, "T 5 3 3"],
+        world: Float64[Array, "T 5 3 3"],
+        heads: Float64[Array, "T 5 3"],
+        points: Float64[Array, "T L 3"],
+        parts: Float64[Array, "T L 5 3"],
+        blended: Float64[Array, "T L 3 3"],
+    ) -> Float64[Array, "T L 3 15"]:
+        """Differentiate by the pose.
+
+        A change of axis-angle theta turns the bone by J(theta) d theta, where J is the left
+        Jacobian of the rotation, in the axes of the parent and about the posed joint.
+        """
+        frames, count = points.shape[:2]
+        left = _left_jacobians(pose.reshape(frames, len(BONES), 3))
+        result = np.zeros((frames, count, 3, POSE_SIZE))
+        for bone, parent in enumerate(PARENTS):
+            turn = left[:, bone] if parent < 0 else world[:, parent] @ left[:, bone]
+            if parent < 0:
+                arm = points - heads[:, None, 0]
+            elif bone == 1:
+                carried = self.weights[:, 1:]
+                arm = (
+                    parts[:, :, 1:].sum(axis=2)
+                    + carried @ heads[:, 1:]
+                    - carried.sum(axis=1)[:, None] * heads[:, None, 1]
+                )
+            else:
+                arm = parts[:, :, bone]
+            # turn x arm, for each of the three columns of turn
+            columns = np.cross(turn.transpose(0, 2, 1)[:, None], arm[:, :, None])
+            derivative = columns.transpose(0, 1, 3, 2)
+            if bone in self.corrective_bones:
+                feature = _rotation_derivatives(local[:, bone], left[:, bone])
+                moved = np.einsum("lif,tfk->tlik", self._correctives(bone), feature, optimize=True)
+                derivative = derivative + blended @ moved
+            result[..., 3 * bone : 3 * bone + 3] = derivative
+        return result
+
+
+def used_shape_coefficients(head: HeadModel) -> int:
+    """Return the number of leading shape coefficients that fits use.
+
+    They reach to the last one that moves a vertex, and number `MAX_SHAPE` at most.
+    """
+    moves = np.abs(head.shape_basis).max(axis=(0, 1), initial=0.0)[:MAX_SHAPE] > 0
+    return int(np.nonzero(moves)[0].max(initial=-1)) + 1
+
+
+def _vertex_normals(
+    vertices: Float64[Array, "V 3"], faces: Int32[Array, "F 3"]
+) -> Float64[Array, "V 3"]:
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    normals = np.cross(b - a, c - a)
+    total = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(total, faces[:, corner], normals)
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.asarray(total / np.maximum(length, 1e-12))
+
+
+def _times(basis: Float64[Array, "*N M"], values: Float64[Array, "T M"]) -> Float64[Array, "..."]:
+    """Return `basis @ values[t]` for every frame, `[T, *N]`."""
+    flat = basis.reshape(-1, basis.shape[-1])
+    return np.asarray((values @ flat.T).reshape(len(values), *basis.shape[:-1]))
+
+
+def _rotation_matrices(pose: Float64[Array, "T 15"]) -> Float64[Array, "T 5 3 3"]:
+    """Rodrigues' formula in double precision."""
+    vectors = pose.reshape(len(pose), len(BONES), 3)
+    skew, sine, cosine, _ = _rodrigues(vectors)
+    return np.eye(3) + sine * skew + cosine * (skew @ skew)
+
+
+def _left_jacobians(vectors: Float64[Array, "T 5 3"]) -> Float64[Array, "T 5 3 3"]:
+    """Return J with R(v + dv) = exp([J dv]) R(v) to first order."""
+    skew, _, cosine, third = _rodrigues(vectors)
+    return np.eye(3) + cosine * skew + third * (skew @ skew)
+
+
+def _rodrigues(vectors: Float64[Array, "T 5 3"]) -> tuple[Any, Any, Any, Any]:
+    """Return [v], sin a / a, (1 - cos a) / a^2 and (a - sin a) / a^3 for a = |v|."""
+    square = np.einsum("...i,...i->...", vectors, vectors)[..., None, None]
+    small = square < 1e-8
+    safe = np.where(small, 1.0, square)
+    angle = np.sqrt(safe)
+    sine = np.where(small, 1.0 - square / 6.0, np.sin(angle) / angle)
+    cosine = np.where(small, 0.5 - square / 24.0, (1.0 - np.cos(angle)) / safe)
+    third = np.where(small, 1.0 / 6.0 - square / 120.0, (angle - np.sin(angle)) / (safe * angle))
+    return _skew(vectors), sine, cosine, third
+
+
+def _skew(vectors: Float64[Array, "*N 3"]) -> Float64[Array, "*N 3 3"]:
+    matrices = np.zeros((*vectors.shape, 3))
+    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
+    matrices[..., 0, 1] = -z
+    matrices[..., 0, 2] = y
+    matrices[..., 1, 0] = z
+    matrices[..., 1, 2] = -x
+    matrices[..., 2, 0] = -y
+    matrices[..., 2, 1] = x
+    return matrices
+
+
+def _rotation_derivatives(
+    rotation: Float64[Array, "T 3 3"], left: Float64[Array, "T 3 3"]
+) -> Float64[Array, "T 9 3"]:
+    """Return the derivative of the row-major rotation by its axis-angle."""
+    derivative = np.stack([_skew(left[:, :, axis]) @ rotation for axis in range(3)], axis=-1)
+    return derivative.reshape(len(rotation), 9, 3)
+
+
+def _world_rotations(local: Float64[Array, "T 5 3 3"]) -> Float64[Array, "T 5 3 3"]:
+    world = np.empty_like(local)
+    for bone, parent in enumerate(PARENTS):
+        world[:, bone] = local[:, bone] if parent < 0 else world[:, parent] @ local[:, bone]
+    return world
+
+
+def _posed_joints(
+    world: Float64[Array, "T 5 3 3"], joints: Float64[Array, "T 5 3 *N"]
+) -> Float64[Array, "T 5 3 *N"]:
+    """Return the posed joints; linear in the joints at rest, so derivatives pass through it."""
+    posed = np.empty_like(joints)
+    for bone, parent in enumerate(PARENTS):
+        if parent < 0:
+            posed[:, bone] = joints[:, bone]
+        else:
+            step = joints[:, bone] - joints[:, parent]
+            posed[:, bone] = posed[:, parent] + np.einsum(
+                "tij,tj...->ti...", world[:, parent], step
+            )
+    return posed
