@@ -13,11 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from imavatar_deploy import optional
-from imavatar_deploy.arrays import Array, Float, Float32, UInt8
+from imavatar_deploy.arrays import Array, Float, Float32, Float64, UInt8
 from imavatar_deploy.conventions import POSE_SIZE
-from imavatar_deploy.head_fit import FrameFit, FrameFitter, estimate_shape
-from imavatar_deploy.head_model import OPENHEAD, HeadModel
+from imavatar_deploy.head_fit import FrameFit, FrameFitter
+from imavatar_deploy.head_model import OPENHEAD, read_head_model
 from imavatar_deploy.kinematics import axis_angles, product, quaternions
 from imavatar_deploy.vision import FaceTracker, TrackedFace
 
@@ -122,9 +121,7 @@ class ShapeEstimate:
 class Fitter(Protocol):
     """Fits one frame after another, as `FrameFitter` does."""
 
-    def fit(
-        self, landmarks: Any, *, confidence: float = 1.0, blendshapes: Any = None
-    ) -> FrameFit:
+    def fit(self, landmarks: Any, *, confidence: float = 1.0, blendshapes: Any = None) -> FrameFit:
         """Fit one frame, starting from the one before."""
         ...
 
@@ -279,3 +276,42 @@ class FaceMotion:
         self._blend_start = time
         self._fitter = self._fitter_of(shape, self._size)
         self._estimate = None
+
+
+@contextmanager
+def open_face_motion(focal: float | None = None) -> Iterator[FaceMotion]:
+    """Open the networks and the head model that camera tracking needs.
+
+    Args:
+        focal: focal length in pixels; None: `DEFAULT_FOCAL` times the longer side of the images.
+
+    Raises:
+        MissingDependencyError: onnxruntime is not installed.
+    """
+    from imavatar_deploy.head_fit import estimate_shape
+
+    head = read_head_model(OPENHEAD)
+
+    def fitter_of(shape: Float32[Array, " S"] | None, size: tuple[int, int]) -> FrameFitter:
+        subject = head.for_subject(np.zeros(0) if shape is None else shape)
+        return FrameFitter(subject, intrinsics_of(focal, size), size)
+
+    def estimate_of(faces: Sequence[Landmarks], size: tuple[int, int]) -> Float32[Array, " S"]:
+        return estimate_shape(np.stack(faces), head, intrinsics_of(focal, size), size)
+
+    with FaceTracker() as tracker:
+        motion = FaceMotion(tracker, fitter_of, estimate_of)
+        yield motion
+        motion.wait()
+
+
+def intrinsics_of(focal: float | None, size: tuple[int, int]) -> Float64[Array, "4"]:
+    """Intrinsics (fx, fy, cx, cy as fractions of the image) of square pixels and a middle axis.
+
+    Args:
+        focal: pixels; None: `DEFAULT_FOCAL` times the longer side.
+        size: width and height, pixels.
+    """
+    pixels = DEFAULT_FOCAL * max(size) if focal is None else focal
+    width, height = size
+    return np.array([-pixels / width, pixels / height, 0.5, 0.5])

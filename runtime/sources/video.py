@@ -6,16 +6,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from imavatar_deploy.errors import UsageError
-from imavatar_deploy.video import VideoReader
-from imavatar_deploy.video.metadata import focal_in_pixels
 
-from .face_motion import open_face_motion
 from .image_options import read_focal, split_options
 from .image_stream import Images, TimedImage, open_images, until
 from .observation import Inbox
 from .source import LiveSource, Selection, SourceFormat
+
+if TYPE_CHECKING:
+    from imavatar_deploy.video import VideoReader
 
 PREFIX = "video:"
 
@@ -54,6 +55,10 @@ def clip_images(reader: VideoReader, inbox: Inbox) -> Images:
 
 @contextmanager
 def _open(target: str, selection: Selection) -> Iterator[LiveSource]:
+    from imavatar_deploy.video import VideoReader
+
+    from .face_motion import open_face_motion  # networks and a head model: only where they serve
+
     path, option = split_options(target.removeprefix(PREFIX))
     if not path:
         raise UsageError(f"a clip is given by its path, as in video:clip.mp4, got {target!r}")
@@ -68,6 +73,8 @@ def _open(target: str, selection: Selection) -> Iterator[LiveSource]:
 
 def focal_of(reader: VideoReader) -> float | None:
     """Focal length in pixels that a clip states; None where it states none."""
+    from imavatar_deploy.video.metadata import focal_in_pixels
+
     info = reader.info
     if info.focal_35mm is None:
         return None

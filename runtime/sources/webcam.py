@@ -13,7 +13,6 @@ import cv2
 
 from imavatar_deploy.errors import MissingDependencyError, UsageError
 
-from .face_motion import open_face_motion
 from .image_options import read_focal, split_options
 from .image_stream import Images, TimedImage, open_images
 from .observation import Inbox
@@ -104,6 +103,8 @@ def camera_images(capture: Any) -> Images:
 
 @contextmanager
 def _open(target: str, selection: Selection) -> Iterator[LiveSource]:
+    from .face_motion import open_face_motion  # networks and a head model: only where they serve
+
     camera, focal = read_target(target)
     with (
         open_capture(camera) as capture,
