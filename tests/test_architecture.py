@@ -32,6 +32,7 @@ ALLOWED = {
     "imavatar_deploy/cli/command.py": {"click", "rich"},
     "imavatar_deploy/cli/options.py": {"click"},
     "imavatar_deploy/rendering/workers.py": {"numba"},
+    "imavatar_deploy/vision/images.py": {"cv2"},
 }
 ROOM_ALLOWS = {
     "model": {"numpy", "torch", "safetensors"},

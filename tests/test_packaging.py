@@ -185,9 +185,13 @@ def test_installed_program_plays_the_bundled_sample(installed: Environment, tmp_
     assert [path.suffix for path in tmp_path.iterdir()] == [".png"]
 
 
-def test_assets_stay_under_25_megabytes() -> None:
+def test_assets_stay_small() -> None:
+    """25 MB for what existed before the networks of `vision`, and 8 MB for these."""
     assets = ROOT / "imavatar_deploy" / "assets"
-    assert sum(path.stat().st_size for path in assets.rglob("*") if path.is_file()) < 25e6
+    sizes = {path: path.stat().st_size for path in assets.rglob("*") if path.is_file()}
+    networks = sum(size for path, size in sizes.items() if assets / "vision" in path.parents)
+    assert sum(sizes.values()) - networks < 25e6
+    assert 1e6 < networks < 8e6
 
 
 @pytest.mark.parametrize("command", sorted(CONFIG["project"]["scripts"]))

@@ -160,6 +160,17 @@ FACE = {
         "synthesise",
         "train",
     },
+    "imavatar_deploy.vision": {
+        "LANDMARKS",
+        "BlendshapeNetwork",
+        "FaceDetection",
+        "FaceDetector",
+        "FaceRegion",
+        "FaceTracker",
+        "LandmarkNetwork",
+        "PersonMask",
+        "TrackedFace",
+    },
 }
 
 FUNCTIONS = {

@@ -26,6 +26,7 @@ PACKAGES = (
     "imavatar_deploy.model",
     "imavatar_deploy.fidelity",
     "imavatar_deploy.rendering",
+    "imavatar_deploy.vision",
     "imavatar_deploy.exporters",
     "imavatar_deploy.training",
     "imavatar_deploy.runtime",
