@@ -9,6 +9,7 @@ from __future__ import annotations
 from .correspondences import LANDMARKS, LandmarkPoints, landmark_points, landmark_points_68
 from .evidence import Silhouettes, TorsoMotion
 from .frame_fit import FitSettings, FrameFit, FrameFitter
+from .sequence_fit import SequenceFit, SequenceSettings, estimate_shape, fit_sequence
 
 __all__ = [
     "LANDMARKS",
@@ -16,8 +17,12 @@ __all__ = [
     "FrameFit",
     "FrameFitter",
     "LandmarkPoints",
+    "SequenceFit",
+    "SequenceSettings",
     "Silhouettes",
     "TorsoMotion",
+    "estimate_shape",
+    "fit_sequence",
     "landmark_points",
     "landmark_points_68",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,21 @@ class TorsoMotion:
     def __len__(self) -> int:
         return len(self.shift)
 
+    def part(self, frames: Any) -> TorsoMotion:
+        """Return the motion of some frames, by a slice or indices.
+
+        It stays relative to the same reference frame, which may be left out: `reference` is then 0.
+        """
+        index = np.arange(len(self))[frames]
+        place = np.nonzero(index == self.reference)[0]
+        return TorsoMotion(
+            self.shift[index],
+            self.rotation[index],
+            self.weight[index],
+            self.anchor,
+            int(place[0]) if len(place) else 0,
+        )
+
     def moved(self, points: Float64[Array, "N 2"]) -> Float64[Array, "T N 2"]:
         """Return where points of the reference frame lie in every frame, pixels."""
         matrices = self.matrices()
@@ -104,3 +120,13 @@ class Silhouettes:
 
     def __len__(self) -> int:
         return len(self.contours)
+
+    def part(self, frames: Any) -> Silhouettes:
+        """Return the outlines of some frames, by a slice or indices."""
+        index = np.arange(len(self))[frames]
+        return Silhouettes(
+            tuple(self.contours[frame] for frame in index),
+            tuple(self.normals[frame] for frame in index),
+            tuple(self.labels[frame] for frame in index),
+            self.weight[index],
+        )

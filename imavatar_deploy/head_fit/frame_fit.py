@@ -38,6 +38,9 @@ FACE_UNIT = 2.7
 """The unit of image distances, in distances of the outer corners of the eyes: half the side of a
 square picture of head and shoulders."""
 
+FAR = 0.1
+"""Mean error, in units, from which a rigid fit does not start from the frame before."""
+
 EYE_DISTANCE = 0.36
 """Of the outer corners of the eyes, model units (9 cm)."""
 
@@ -178,12 +181,13 @@ class _FrameProblem:
         priors: FramePriors,
         pixels: Float64[Array, "L 2"],
         weights: Float64[Array, " L"],
+        all_pixels: Float64[Array, "N 2"] | None = None,
     ) -> None:
         self.model = model
         self.plane = plane
         self.priors = priors
         self.pixels = pixels
-        self.unit = FACE_UNIT * _eye_distance(pixels)
+        self.unit = FACE_UNIT * _eye_distance(pixels if all_pixels is None else all_pixels)
         self.weights = weights
         self.total = float(weights.sum())
         self.visible = weights
@@ -321,6 +325,37 @@ class _FrameProblem:
         )
         hessian[np.diag_indices(FRAME_SIZE)] += 2 * diagonal
         return gradient, hessian
+
+
+def rigid_start(
+    model: LandmarkModel,
+    plane: ImagePlane,
+    priors: FramePriors,
+    pixels: Float64[Array, "T L 2"],
+    weights: Float64[Array, "T L"],
+) -> Float64[Array, "T D"]:
+    """Fit the neutral head, as a rigid body, to the landmarks of every frame.
+
+    Args:
+        model: without shape coefficients, see `LandmarkModel.with_shape`.
+        plane: the projection.
+        priors: bounds.
+        pixels: landmarks.
+        weights: of the landmarks; frames whose weights are all 0 keep zeros.
+    """
+    chosen = np.arange(0, len(model), 4 if len(model) == LANDMARKS else 1)
+    model = model.subset(chosen)
+    frames = np.zeros((len(pixels), FRAME_SIZE))
+    state: Float64[Array, " D"] | None = None
+    for frame in np.nonzero(weights.any(axis=1))[0]:
+        problem = _FrameProblem(
+            model, plane, priors, pixels[frame, chosen], weights[frame, chosen], pixels[frame]
+        )
+        if state is None or problem.error(state) > FAR:
+            state = problem.start()
+        state = problem.solve(state, 4, free=RIGID)
+        frames[frame] = state
+    return frames
 
 
 def _checked(landmarks: Any, count: int) -> Float64[Array, "L 2"]:

@@ -168,9 +168,9 @@ class LandmarkModel:
     def posed_normals(self, pose: Float64[Array, "T 15"]) -> Float64[Array, "T L 3"]:
         """Return the normals of the template, turned with their bones."""
         world = _world_rotations(_rotation_matrices(pose))
-        return np.asarray(
-            np.einsum("lb,tbij,lj->tli", self.weights, world, self.normals, optimize=True)
-        )
+        blended = self.weights @ world.reshape(len(pose), len(BONES), 9)
+        matrices = blended.reshape(len(pose), len(self), 3, 3)
+        return np.asarray((matrices @ self.normals[:, :, None])[..., 0])
 
     def posed(
         self,
@@ -192,7 +192,6 @@ class LandmarkModel:
         """
         local = _rotation_matrices(pose)
         world = _world_rotations(local)
-        feature = local - np.eye(3)
         joints = (
             self.joints
             + self.joints_by_shape @ shape
@@ -201,22 +200,26 @@ class LandmarkModel:
         heads = _posed_joints(world, joints)
         rest = self.template + self.shape_basis @ shape + _times(self.expression_basis, expression)
         for bone in self.corrective_bones:
-            rest = rest + _times(self._correctives(bone), feature[:, bone].reshape(-1, 9))
-        # [T, L, 5, 3]: what each bone adds to a point, about that bone's own posed joint
-        parts = np.einsum(
-            "tbij,tlbj->tlbi",
-            world,
-            self.weights[:, :, None] * (rest[:, :, None] - joints[:, None]) + self.spread,
+            feature = (local[:, bone] - np.eye(3)).reshape(-1, 9)
+            rest = rest + _times(self._correctives(bone), feature)
+        frames, count = rest.shape[:2]
+        blended = (self.weights @ world.reshape(frames, len(BONES), 9)).reshape(frames, count, 3, 3)
+        offset = heads - (world @ joints[..., None])[..., 0]
+        turned = world.transpose(0, 1, 3, 2).reshape(frames, 3 * len(BONES), 3)
+        points = (
+            (blended @ rest[..., None])[..., 0]
+            + self.weights @ offset
+            + self.spread.reshape(count, -1) @ turned
         )
-        points = parts.sum(axis=2) + self.weights @ heads
         if not derivatives:
             return PosedPoints(points, None, None)
-        blended = np.tensordot(self.weights, world, axes=(1, 1)).transpose(1, 0, 2, 3)
         by_frame = np.zeros((*points.shape, FRAME_SIZE))
         by_frame[..., EXPRESSION] = self._by_coefficients(
             blended, world, self.expression_basis, self.joints_by_expression
         )
-        by_frame[..., POSE] = self._by_pose(pose, local, world, heads, points, parts, blended)
+        by_frame[..., POSE] = self._by_pose(
+            pose, local, world, joints, heads, rest, points, blended
+        )
         by_frame[..., TRANSLATION] = np.eye(3)
         shaped = (
             self._by_coefficients(blended, world, self.shape_basis, self.joints_by_shape)
@@ -224,6 +227,17 @@ class LandmarkModel:
             else None
         )
         return PosedPoints(points, by_frame, shaped)
+
+    def _part(
+        self,
+        bone: int,
+        world: Float64[Array, "T 5 3 3"],
+        joints: Float64[Array, "T 5 3"],
+        rest: Float64[Array, "T L 3"],
+    ) -> Float64[Array, "T L 3"]:
+        """Return what a bone adds to the points, about that bone's own posed joint."""
+        arm = self.weights[:, bone, None] * (rest - joints[:, None, bone]) + self.spread[:, bone]
+        return np.asarray(arm @ world[:, bone].transpose(0, 2, 1))
 
     def _correctives(self, bone: int) -> Float64[Array, "L 3 9"]:
         return self.pose_basis[:, :, 9 * (bone - 1) : 9 * bone]
@@ -242,16 +256,18 @@ class LandmarkModel:
         # A bone's joint moves at rest and posed: G x = R (x - J) + K
         heads = _posed_joints(world, np.broadcast_to(joints, (frames, *joints.shape)))
         offset = heads - world @ joints
-        return moved + np.tensordot(self.weights, offset, axes=(1, 1)).transpose(1, 0, 2, 3)
+        carried = self.weights @ offset.reshape(frames, len(BONES), -1)
+        return moved + carried.reshape(moved.shape)
 
     def _by_pose(
         self,
         pose: Float64[Array, "T 15"],
         local: Float64[Array, "T 5 3 3"],
         world: Float64[Array, "T 5 3 3"],
+        joints: Float64[Array, "T 5 3"],
         heads: Float64[Array, "T 5 3"],
+        rest: Float64[Array, "T L 3"],
         points: Float64[Array, "T L 3"],
-        parts: Float64[Array, "T L 5 3"],
         blended: Float64[Array, "T L 3 3"],
     ) -> Float64[Array, "T L 3 15"]:
         """Differentiate by the pose.
@@ -267,21 +283,18 @@ class LandmarkModel:
             if parent < 0:
                 arm = points - heads[:, None, 0]
             elif bone == 1:
-                carried = self.weights[:, 1:]
-                arm = (
-                    parts[:, :, 1:].sum(axis=2)
-                    + carried @ heads[:, 1:]
-                    - carried.sum(axis=1)[:, None] * heads[:, None, 1]
-                )
+                # all but what the root carries
+                arm = points - self._part(0, world, joints, rest)
+                arm -= self.weights[:, :1] * heads[:, None, 0]
+                arm -= (1.0 - self.weights[:, :1]) * heads[:, None, 1]
             else:
-                arm = parts[:, :, bone]
+                arm = self._part(bone, world, joints, rest)
             # turn x arm, for each of the three columns of turn
-            columns = np.cross(turn.transpose(0, 2, 1)[:, None], arm[:, :, None])
-            derivative = columns.transpose(0, 1, 3, 2)
+            derivative = -(_skew(arm) @ turn[:, None])
             if bone in self.corrective_bones:
                 feature = _rotation_derivatives(local[:, bone], left[:, bone])
-                moved = np.einsum("lif,tfk->tlik", self._correctives(bone), feature, optimize=True)
-                derivative = derivative + blended @ moved
+                moved = self._correctives(bone).reshape(-1, 9) @ feature
+                derivative += blended @ moved.reshape(frames, count, 3, 3)
             result[..., 3 * bone : 3 * bone + 3] = derivative
         return result
 

@@ -1,0 +1,505 @@
+"""fit_sequence: one shape, and expression, pose and translation of every frame, all together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from imavatar_deploy.arrays import Array, Float32, Float64, Int64
+from imavatar_deploy.checks import as_float32, ensure_shape
+from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.kinematics import axis_angles_of_matrices, rotations
+from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.tracks.track import FlameTrack
+
+from .correspondences import landmark_points
+from .evidence import Silhouettes, TorsoMotion
+from .evidence_terms import SilhouetteTerm, TorsoTerm
+from .frame_fit import rigid_start
+from .landmark_model import EXPRESSION, FRAME_SIZE, POSE, TRANSLATION, LandmarkModel, SurfacePoints
+from .sequence_problem import SequenceProblem, SequenceState, SequenceTerm
+from .terms import FramePriors, ImagePlane, base_weights, iris_weights, spread_weights
+
+NOMINAL_STEP = 0.04
+"""Seconds between frames for which the published temporal weights hold (25 frames a second)."""
+
+
+@dataclass(frozen=True)
+class SequenceSettings:
+    """Weights and limits of `fit_sequence`.
+
+    The five published weights are the defaults; factors on them say how single bones differ.
+    """
+
+    shape: float = 1e-4
+    """lambda_beta, of the squared shape coefficients."""
+    expression: float = 2e-4
+    """lambda_psi, of the squared expression coefficients."""
+    temporal_expression: float = 1e-3
+    """Of the squared change of the expression from frame to frame."""
+    temporal_pose: float = 2.0 / 3.0
+    """The same of the pose, radians."""
+    temporal_translation: float = 10.0 / 3.0
+    """The same of the translation, model units."""
+    root: float = 2e-2
+    """Of the squared root rotation, which is pulled to upright."""
+    root_change: float = 30.0
+    """Factor on `temporal_pose` for the root: shoulders move slowly."""
+    joint_change: float = 0.05
+    """Factor on `temporal_pose` for jaw and eyes, which move fast."""
+    torso: float = 1.0
+    """Of the shoulders' measured motion (`TorsoMotion`)."""
+    silhouettes: float = 0.3
+    """Of the person's outline (`Silhouettes`)."""
+    iterations: int = 12
+    """Steps on all frames together."""
+    keyframes: int = 48
+    """Frames from which the shape is found before all frames are fitted."""
+    window: int = 600
+    """Longer sequences are fitted in windows of this many frames, with the shape of the
+    keyframes."""
+    overlap: int = 20
+    """Frames that neighbouring windows share."""
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceFit:
+    """Shape, and parameters of every frame."""
+
+    shape: Float32[Array, " S"]
+    expression: Float32[Array, "T 50"]
+    pose: Float32[Array, "T 15"]
+    """Axis-angle, radians: global, neck, jaw, eyeL, eyeR."""
+    translation: Float32[Array, "T 3"]
+    """From model space to the camera's axes, model units."""
+    errors: Float32[Array, " T"]
+    """Mean distance of visible landmarks, pixels; NaN where a frame has no landmarks and its
+    parameters are interpolated."""
+    point_errors: Float32[Array, "T L"]
+    """Distance of every landmark, pixels; NaN in frames without landmarks."""
+    weights: Float32[Array, "T L"]
+    """Weight of every landmark: visibility, confidence and kind."""
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.pose)
+
+
+def fit_sequence(
+    landmarks: Any,
+    head: HeadModel,
+    intrinsics: Any,
+    size: tuple[int, int],
+    *,
+    times: Any = None,
+    confidences: Any = None,
+    shape: Any = None,
+    initial: SequenceFit | FlameTrack | None = None,
+    torso: TorsoMotion | None = None,
+    silhouettes: Silhouettes | None = None,
+    points: SurfacePoints | None = None,
+    settings: SequenceSettings | None = None,
+    progress: Progress = silent,
+) -> SequenceFit:
+    """Fit a head model to the landmarks of all frames of a video together.
+
+    Minimises E = E_kp + E_reg + E_temp (Zheng et al. 2022, supplementary, section 2.6) with one
+    translation a frame, by Levenberg-Marquardt steps on all unknowns at once.
+
+    Args:
+        landmarks: `[T, L, 2]` or `[T, L, 3]` pixels: column, row; a depth is not used. A frame with
+            values that are not finite has no landmarks.
+        head: head model, without a subject's shape unless `shape` is empty.
+        intrinsics: `[4]` fx, fy, cx, cy as fractions of the picture, see `Camera`.
+        size: width and height of the picture, pixels.
+        times: `[T]` seconds, ascending; evenly spaced at 25 a second by default.
+        confidences: `[T]` 0 to 1, of the landmarks of each frame; 0 where it has none. Such
+            frames are interpolated.
+        shape: coefficients to keep; estimated by default.
+        initial: parameters to start from.
+        torso: measured motion of the shoulders, which tells root and neck apart.
+        silhouettes: outlines of the person, for skull, ears and profile.
+        points: where the landmarks lie on the head; by default `landmark_points(head)`.
+        settings: weights and limits.
+        progress: shows the progress.
+
+    Raises:
+        InputError: no frame has landmarks, or arrays of wrong shapes.
+    """
+    sequence = _Sequence.of(landmarks, head, intrinsics, size, times, confidences, points, settings)
+    sequence.check_evidence(torso, silhouettes)
+    start = sequence.start(initial, shape)
+    model = sequence.model
+    notes: list[str] = []
+    if shape is not None:
+        start = SequenceState(start.frames, np.zeros(0), start.torso)
+        fixed = as_float32("shape", shape, ("S",)).astype(np.float64)
+        sequence = sequence.with_shape(fixed)
+    elif initial is None or not len(np.atleast_1d(initial.shape)):
+        beta = sequence.keyframe_shape(start.frames, silhouettes, progress)
+        start = SequenceState(start.frames, beta, start.torso)
+    windows = sequence.windows()
+    if len(windows) > 1 and shape is None:
+        fixed = start.shape
+        sequence = sequence.with_shape(fixed)
+        start = SequenceState(start.frames, np.zeros(0), start.torso)
+    total = sequence.settings.iterations * len(windows)
+    frames = start.frames.copy()
+    beta = start.shape
+    with progress("fitting all frames", total) as advance:
+        for window, kept in windows:
+            part = sequence.part(window)
+            terms = part.terms(_take(torso, window), _take(silhouettes, window))
+            state = SequenceState(frames[window], beta, np.zeros((0, 2)))
+            for term in terms:
+                state = term.prepared(state)
+            state, _ = part.problem(terms).minimise(state, part.settings.iterations)
+            frames[kept] = state.frames[kept.start - window.start : kept.stop - window.start]
+            beta = state.shape
+            advance(sequence.settings.iterations)
+    if len(windows) > 1:
+        notes.append(f"fitted in {len(windows)} windows with the shape of the keyframes")
+    result = sequence.result(SequenceState(frames, beta, np.zeros((0, 2))), tuple(notes))
+    if not len(beta):
+        full = np.zeros(model.shape_size, dtype=np.float32)
+        full[: len(fixed)] = fixed[: model.shape_size]
+        result = _with_shape(result, full)
+    return result
+
+
+def estimate_shape(
+    landmarks: Any,
+    head: HeadModel,
+    intrinsics: Any,
+    size: tuple[int, int],
+    *,
+    points: SurfacePoints | None = None,
+    settings: SequenceSettings | None = None,
+    frames: int = 24,
+) -> Float32[Array, " S"]:
+    """Estimate a subject's shape from a few dozen frames, in about a second.
+
+    Args:
+        landmarks: `[T, L, 2]` or `[T, L, 3]` pixels.
+        head: head model without a subject's shape.
+        intrinsics: `[4]` fx, fy, cx, cy as fractions of the picture.
+        size: width and height of the picture, pixels.
+        points: where the landmarks lie on the head; by default `landmark_points(head)`.
+        settings: weights.
+        frames: at most this many frames are used, those whose poses differ most.
+
+    Raises:
+        InputError: no frame has landmarks, or arrays of wrong shapes.
+    """
+    sequence = _Sequence.of(landmarks, head, intrinsics, size, None, None, points, settings)
+    usable = np.nonzero(sequence.weights.any(axis=1))[0]
+    sequence = sequence.part(usable[_spread_out(usable, 2 * frames)])
+    start = sequence.start(None, None)
+    beta = sequence.keyframe_shape(start.frames, None, silent, count=frames, steps=6)
+    return beta.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sequence:
+    """The input of a fit, checked, and what is derived from it once."""
+
+    head: HeadModel
+    model: LandmarkModel
+    plane: ImagePlane
+    unit: float
+    pixels: Float64[Array, "T L 2"]
+    weights: Float64[Array, "T L"]
+    base: Float64[Array, " L"]
+    steps: Float64[Array, " T"]
+    """Seconds since the frame before."""
+    settings: SequenceSettings
+    fixed_shape: Float64[Array, " S"] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        landmarks: Any,
+        head: HeadModel,
+        intrinsics: Any,
+        size: tuple[int, int],
+        times: Any,
+        confidences: Any,
+        points: SurfacePoints | None,
+        settings: SequenceSettings | None,
+    ) -> _Sequence:
+        points = landmark_points(head) if points is None else points
+        model = LandmarkModel.of(head, points)
+        pixels = _checked_landmarks(landmarks, len(model))
+        count = len(pixels)
+        present = np.isfinite(pixels).all(axis=(1, 2))
+        if confidences is not None:
+            ensure_shape("confidences", np.asarray(confidences), (count,))
+            present = present * np.clip(np.nan_to_num(np.asarray(confidences, float)), 0, 1)
+        if not present.any():
+            raise InputError(
+                f"none of the {count} frames has landmarks of a face; record a video that shows one"
+            )
+        pixels = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
+        base = base_weights(len(model)) * spread_weights(points, len(model))
+        return cls(
+            head,
+            model,
+            ImagePlane.of(as_float32("intrinsics", intrinsics, (4,)), size),
+            (size[0] + size[1]) / 4.0,
+            pixels,
+            base * iris_weights(pixels) * present[:, None],
+            base,
+            _steps(times, count),
+            settings or SequenceSettings(),
+        )
+
+    def check_evidence(self, torso: TorsoMotion | None, silhouettes: Silhouettes | None) -> None:
+        count = len(self.pixels)
+        for name, evidence in (("torso", torso), ("silhouettes", silhouettes)):
+            if evidence is not None and len(evidence) != count:
+                raise InputError(
+                    f"{name} must be of the {count} frames of the landmarks, got {len(evidence)}"
+                )
+
+    def with_shape(self, shape: Float64[Array, " S"]) -> _Sequence:
+        """Return the sequence with the shape fixed."""
+        values = {**vars(self), "model": self.model.with_shape(shape), "fixed_shape": shape}
+        return _Sequence(**values)
+
+    def part(self, frames: Any) -> _Sequence:
+        """Return some of the frames; steps over frames left out stay those of neighbours."""
+        values = {
+            **vars(self),
+            "pixels": self.pixels[frames],
+            "weights": self.weights[frames],
+            "steps": self.steps[frames],
+        }
+        return _Sequence(**values)
+
+    def windows(self) -> list[tuple[slice, slice]]:
+        """Return windows of frames, and the part of each whose result is kept."""
+        count = len(self.pixels)
+        width = self.settings.window
+        if count <= width:
+            return [(slice(0, count), slice(0, count))]
+        half = self.settings.overlap // 2
+        stride = width - 2 * half
+        number = -(-(count - 2 * half) // stride)
+        edges = np.linspace(0, count, number + 1).round().astype(int)
+        return [
+            (slice(max(a - half, 0), min(b + half, count)), slice(int(a), int(b)))
+            for a, b in pairwise(edges)
+        ]
+
+    def start(self, initial: SequenceFit | FlameTrack | None, shape: Any) -> SequenceState:
+        """Return the parameters to start from: those of `initial`, or rigid fits."""
+        beta = np.zeros(self.model.shape_size)
+        given = shape if shape is not None else getattr(initial, "shape", None)
+        if given is not None:
+            values = np.asarray(given, dtype=np.float64)[: len(beta)]
+            beta[: len(values)] = values
+        if initial is not None:
+            frames = _frames_of(initial, len(self.pixels), self.model.joints[0])
+        else:
+            model = self.model.with_shape(beta)
+            present = self.weights.any(axis=1)
+            frames = rigid_start(model, self.plane, self._priors(), self.pixels, self.weights)
+            frames = _interpolated(frames, present)
+        priors = self._priors()
+        return SequenceState(np.clip(frames, priors.low, priors.high), beta, np.zeros((0, 2)))
+
+    def keyframe_shape(
+        self,
+        frames: Float64[Array, "T D"],
+        silhouettes: Silhouettes | None,
+        progress: Progress,
+        *,
+        count: int | None = None,
+        steps: int = 15,
+    ) -> Float64[Array, " S"]:
+        """Fit frames of differing poses without coupling in time, and return their shape."""
+        chosen = _key_frames(frames, self.weights, count or self.settings.keyframes)
+        part = self.part(chosen)
+        terms: tuple[Any, ...] = part.terms(None, _take(silhouettes, chosen))
+        problem = part.problem(terms)
+        problem.change[:] = 0.0
+        state = SequenceState(frames[chosen], np.zeros(self.model.shape_size), np.zeros((0, 2)))
+        with progress("estimating the shape", steps) as advance:
+            state, _ = problem.minimise(state, steps)
+            advance(steps)
+        return state.shape
+
+    def terms(
+        self, torso: TorsoMotion | None, silhouettes: Silhouettes | None
+    ) -> tuple[TorsoTerm | SilhouetteTerm, ...]:
+        """Return the terms of the evidence beside landmarks."""
+        terms: list[TorsoTerm | SilhouetteTerm] = []
+        if torso is not None and self.settings.torso > 0 and (torso.weight > 0).any():
+            terms.append(
+                TorsoTerm.of(
+                    self.head, self.plane, self.unit, torso, self.settings.torso, self.fixed_shape
+                )
+            )
+        if silhouettes is not None and self.settings.silhouettes > 0:
+            terms.append(
+                SilhouetteTerm.of(
+                    self.head,
+                    self.plane,
+                    self.unit,
+                    silhouettes,
+                    self.settings.silhouettes,
+                    self.fixed_shape,
+                )
+            )
+        return tuple(terms)
+
+    def problem(self, terms: tuple[SequenceTerm, ...]) -> SequenceProblem:
+        """Return the energy."""
+        return SequenceProblem(
+            self.model,
+            self.plane,
+            self.unit,
+            self._priors(),
+            self._change(),
+            self.pixels,
+            self.weights,
+            float(self.base.sum()),
+            self.settings.shape,
+            terms,
+        )
+
+    def _priors(self) -> FramePriors:
+        return FramePriors.of(
+            self.head, expression=self.settings.expression, root=self.settings.root
+        )
+
+    def _change(self) -> Float64[Array, "T D"]:
+        """Return the weights of changes: a walk's variance grows with the time between frames."""
+        settings = self.settings
+        weight = np.zeros(FRAME_SIZE)
+        weight[EXPRESSION] = settings.temporal_expression
+        pose = np.repeat([settings.root_change, 1.0, *[settings.joint_change] * 3], 3)
+        weight[POSE] = settings.temporal_pose * pose
+        weight[TRANSLATION] = settings.temporal_translation
+        change = weight * (NOMINAL_STEP / self.steps)[:, None]
+        change[0] = 0.0
+        return change
+
+    def result(self, state: SequenceState, notes: tuple[str, ...]) -> SequenceFit:
+        """Return the fit of a state with its errors."""
+        problem = self.problem(())
+        problem.update(state)
+        distances = problem.distances(state)
+        visible = problem.visible
+        total = visible.sum(axis=1)
+        present = total > 0
+        errors = np.full(len(distances), np.nan)
+        errors[present] = (visible * distances).sum(axis=1)[present] / total[present]
+        distances[~self.weights.any(axis=1)] = np.nan
+        return SequenceFit(
+            shape=state.shape.astype(np.float32),
+            expression=state.frames[:, EXPRESSION].astype(np.float32),
+            pose=state.frames[:, POSE].astype(np.float32),
+            translation=state.frames[:, TRANSLATION].astype(np.float32),
+            errors=errors.astype(np.float32),
+            point_errors=distances.astype(np.float32),
+            weights=visible.astype(np.float32),
+            notes=notes,
+        )
+
+
+def _with_shape(fit: SequenceFit, shape: Float32[Array, " S"]) -> SequenceFit:
+    return SequenceFit(**{**vars(fit), "shape": shape})
+
+
+def _checked_landmarks(landmarks: Any, count: int) -> Float64[Array, "T L 2"]:
+    values = np.asarray(landmarks, dtype=np.float64)
+    if (
+        values.ndim != 3
+        or values.shape[0] == 0
+        or values.shape[1] != count
+        or values.shape[2] not in (2, 3)
+    ):
+        raise InputError(
+            f"landmarks must have shape [T, {count}, 2] or [T, {count}, 3] with T of 1 or more, "
+            f"got {list(values.shape)}"
+        )
+    return values[..., :2]
+
+
+def _steps(times: Any, count: int) -> Float64[Array, " T"]:
+    if times is None:
+        return np.full(count, NOMINAL_STEP)
+    values = np.asarray(times, dtype=np.float64)
+    ensure_shape("times", values, (count,))
+    steps = np.diff(values, prepend=values[0] - NOMINAL_STEP)
+    if not np.isfinite(values).all() or (steps <= 0).any():
+        raise InputError("times must be finite and ascending, in seconds")
+    return steps
+
+
+def _take(evidence: Any, frames: Any) -> Any:
+    """Return the evidence of some frames; None stays None."""
+    return None if evidence is None else evidence.part(frames)
+
+
+def _spread_out(values: Array, count: int) -> Int64[Array, " n"]:
+    """Return at most `count` indices, evenly spaced."""
+    return np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int))
+
+
+def _key_frames(
+    frames: Float64[Array, "T D"], weights: Float64[Array, "T L"], count: int
+) -> Int64[Array, " n"]:
+    """Return frames whose head poses differ most: each is the farthest from those before it."""
+    usable = np.nonzero(weights.sum(axis=1) > 0.5 * weights.sum(axis=1).max())[0]
+    turns = frames[usable][:, [53, 54, 55, 56]] * [1.0, 1.0, 0.5, 2.0]
+    distance = np.linalg.norm(turns - np.median(turns, axis=0), axis=1)
+    chosen = [int(distance.argmin())]
+    nearest = np.linalg.norm(turns - turns[chosen[0]], axis=1)
+    while len(chosen) < min(count, len(usable)):
+        following = int(nearest.argmax())
+        if nearest[following] <= 0:
+            break
+        chosen.append(following)
+        nearest = np.minimum(nearest, np.linalg.norm(turns - turns[following], axis=1))
+    return np.sort(usable[chosen]).astype(np.int64)
+
+
+def _interpolated(frames: Float64[Array, "T D"], present: Array) -> Float64[Array, "T D"]:
+    """Fill frames without landmarks between their neighbours."""
+    index = np.arange(len(frames))
+    known = index[present]
+    columns = [np.interp(index, known, column) for column in frames[present].T]
+    return np.stack(columns, axis=1)
+
+
+def _frames_of(
+    initial: SequenceFit | FlameTrack, count: int, root: Float64[Array, "3"]
+) -> Float64[Array, "T D"]:
+    """Return the parameters of a fit or a track as frames of a camera that does not turn."""
+    if len(initial) != count:
+        raise InputError(
+            f"the initial parameters must be of the {count} frames of the landmarks, "
+            f"got {len(initial)}"
+        )
+    frames = np.zeros((count, FRAME_SIZE))
+    frames[:, EXPRESSION] = initial.expression[:, :EXPRESSION_SIZE]
+    frames[:, POSE] = initial.pose[:, :POSE_SIZE]
+    if isinstance(initial, SequenceFit):
+        frames[:, TRANSLATION] = initial.translation
+        return frames
+    if not initial.cameras:
+        frames[:, TRANSLATION] = (0.0, 0.0, -4.0)
+        return frames
+    world = np.stack([camera.world_to_camera for camera in initial.cameras])
+    # The root turns about its joint J: R (R0 (x - J) + J) + t = R R0 (x - J) + J + (t + R J - J)
+    turned = world[:, :, :3] @ rotations(initial.pose[:, :3])[:, 0]
+    frames[:, 50:53] = axis_angles_of_matrices(turned)
+    frames[:, TRANSLATION] = world[:, :, 3] + world[:, :, :3] @ root - root
+    return frames

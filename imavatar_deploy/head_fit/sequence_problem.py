@@ -1,0 +1,261 @@
+"""The energy of a sequence: landmarks, priors and changes over time, and its normal equations.
+
+    E = sum_t [ mean_l w rho(|p - p*|) + sum_k prior_k x_k^2 + sum_k change_k (x_t - x_t-1)_k^2 ]
+        + T lambda_beta |beta|^2 + further terms
+
+Image distances are in halves of the picture, as published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from imavatar_deploy.arrays import Array, Bool, Float64
+from imavatar_deploy.errors import InternalError
+
+from .block_tridiagonal import NormalEquations
+from .landmark_model import EXPRESSION, FRAME_SIZE, POSE, TRANSLATION, LandmarkModel
+from .terms import FramePriors, ImagePlane, huber, huber_weight, visibility
+
+CHUNK = 8
+"""Frames whose derivatives are computed at once; more do not fit a processor's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceState:
+    """All unknowns of a sequence."""
+
+    frames: Float64[Array, "T D"]
+    shape: Float64[Array, " S"]
+    torso: Float64[Array, "N 2"]
+    """Where the points of the torso lie in the reference frame, pixels; N may be 0."""
+
+    @property
+    def shared_size(self) -> int:
+        """Number of parameters that all frames share."""
+        return len(self.shape) + self.torso.size
+
+    def moved(
+        self, frames: Float64[Array, "T D"], shared: Float64[Array, " M"], priors: FramePriors
+    ) -> SequenceState:
+        """Return the state after a step, within the bounds."""
+        size = len(self.shape)
+        return SequenceState(
+            np.clip(self.frames + frames, priors.low, priors.high),
+            self.shape + shared[:size],
+            self.torso + shared[size:].reshape(-1, 2),
+        )
+
+
+class SequenceTerm(Protocol):
+    """A further term of the energy."""
+
+    def update(self, state: SequenceState) -> None:
+        """Choose what stays fixed during a step, such as nearest points."""
+
+    def energy(self, state: SequenceState) -> float:
+        """Return the term's energy."""
+
+    def add_to(self, equations: NormalEquations, state: SequenceState) -> None:
+        """Add the term's gradient and Hessian, in place."""
+
+
+@dataclass(eq=False)
+class SequenceProblem:
+    """Energy of a sequence, and its minimisation by Levenberg-Marquardt steps within bounds."""
+
+    model: LandmarkModel
+    plane: ImagePlane
+    unit: float
+    """Pixels in a unit of image distances."""
+    priors: FramePriors
+    change: Float64[Array, "T D"]
+    """Weight of the squared change since the frame before; 0 at t = 0."""
+    pixels: Float64[Array, "T L 2"]
+    weights: Float64[Array, "T L"]
+    """Of the landmarks, apart from visibility; 0 where a frame has none."""
+    total: float
+    """Sum of the weights of a frame that is seen completely."""
+    lambda_shape: float
+    terms: tuple[SequenceTerm, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.visible = self.weights
+
+    def minimise(
+        self, state: SequenceState, steps: int, tolerance: float = 2e-4
+    ) -> tuple[SequenceState, int]:
+        """Take at most `steps` steps; return the state and the number of steps taken."""
+        damping = 1e-3
+        taken = 0
+        for _ in range(steps):
+            self.update(state)
+            energy = self.energy(state)
+            equations = self.equations(state)
+            free = self._free(state, equations.gradient)
+            lower = energy
+            for _ in range(5):
+                step = equations.damped(damping).restricted(free).solve()
+                proposal = state.moved(*step, self.priors)
+                lower = self.energy(proposal)
+                if lower < energy:
+                    break
+                damping *= 10.0
+            if lower >= energy:
+                break
+            state = proposal
+            damping = max(damping * 0.2, 1e-6)
+            taken += 1
+            if energy - lower < tolerance * energy:
+                break
+        self.update(state)
+        return state, taken
+
+    def update(self, state: SequenceState) -> None:
+        """Compute the visibility and what further terms hold fixed during a step."""
+        rest = self.model.template + self.model.shape_basis @ state.shape
+        visible = np.zeros_like(self.weights)
+        for part in self._chunks():
+            normals = self.model.posed_normals(state.frames[part, POSE])
+            points = rest + state.frames[part, None, TRANSLATION]
+            visible[part] = visibility(normals, points)
+        self.visible = self.weights * visible
+        for term in self.terms:
+            term.update(state)
+
+    def distances(self, state: SequenceState) -> Float64[Array, "T L"]:
+        """Return the distance of every landmark, pixels."""
+        result = np.zeros_like(self.weights)
+        for part in self._chunks():
+            result[part] = np.linalg.norm(self._offsets(state, part), axis=-1) * self.unit
+        return result
+
+    def energy(self, state: SequenceState) -> float:
+        """Return the energy of a state."""
+        data = float((self.visible * huber(self.distances(state) / self.unit)).sum() / self.total)
+        frames = state.frames
+        change = float((self.change[1:] * np.diff(frames, axis=0) ** 2).sum())
+        prior = float((frames**2).sum(axis=0) @ self.priors.weight)
+        shape = self.lambda_shape * len(frames) * float(state.shape @ state.shape)
+        return data + change + prior + shape + sum(term.energy(state) for term in self.terms)
+
+    def equations(self, state: SequenceState) -> NormalEquations:
+        """Return gradient and Hessian (Gauss-Newton) at a state."""
+        frames = state.frames
+        count = len(frames)
+        size = len(state.shape)
+        shared = state.shared_size
+        equations = NormalEquations(
+            np.zeros((count, FRAME_SIZE)),
+            np.zeros((count, FRAME_SIZE, FRAME_SIZE)),
+            2 * self.change,
+            np.zeros((count, FRAME_SIZE, shared)),
+            np.zeros(shared),
+            np.zeros((shared, shared)),
+        )
+        for part in self._chunks():
+            self._add_landmarks(equations, state, part)
+        gradient = equations.gradient
+        gradient += 2 * self.priors.weight * frames
+        difference = 2 * self.change[1:] * np.diff(frames, axis=0)
+        gradient[1:] += difference
+        gradient[:-1] -= difference
+        diagonal = np.einsum("tii->ti", equations.hessian)
+        diagonal += 2 * self.priors.weight + 2 * self.change
+        diagonal[:-1] += 2 * self.change[1:]
+        equations.shared_gradient[:size] += 2 * self.lambda_shape * count * state.shape
+        equations.shared_hessian[range(size), range(size)] += 2 * self.lambda_shape * count
+        for term in self.terms:
+            term.add_to(equations, state)
+        return equations
+
+    def _chunks(self) -> list[slice]:
+        return chunks(len(self.pixels))
+
+    def _offsets(self, state: SequenceState, part: slice) -> Float64[Array, "T L 2"]:
+        frames = state.frames[part]
+        points = self.model.posed(frames[:, EXPRESSION], frames[:, POSE], state.shape).points
+        points += frames[:, None, TRANSLATION]
+        return (self.plane.project(points) - self.pixels[part]) / self.unit
+
+    def _add_landmarks(self, equations: NormalEquations, state: SequenceState, part: slice) -> None:
+        points, by_frame, by_shape = projected(self.model, self.plane, state, part)
+        offset = (points - self.pixels[part]) / self.unit
+        weight = self.visible[part] * huber_weight(np.linalg.norm(offset, axis=-1)) / self.total
+        accumulate(equations, part, offset, weight, by_frame / self.unit, by_shape / self.unit)
+
+    def _free(self, state: SequenceState, gradient: Float64[Array, "T D"]) -> Bool[Array, "T D"]:
+        """Return which parameters may move: those not at a bound that the gradient points past."""
+        at_low = (state.frames <= self.priors.low) & (gradient >= 0)
+        at_high = (state.frames >= self.priors.high) & (gradient <= 0)
+        return ~(at_low | at_high)
+
+    def with_terms(self, terms: tuple[SequenceTerm, ...]) -> SequenceProblem:
+        """Return the problem with further terms."""
+        return replace(self, terms=terms)
+
+
+def chunks(frames: int) -> list[slice]:
+    """Return slices of at most `CHUNK` frames."""
+    return [slice(start, min(start + CHUNK, frames)) for start in range(0, frames, CHUNK)]
+
+
+def projected(
+    model: LandmarkModel, plane: ImagePlane, state: SequenceState, part: slice
+) -> tuple[Float64[Array, "T L 2"], Float64[Array, "T L 2 D"], Float64[Array, "T L 2 S"]]:
+    """Return pixels of a model's points and their derivatives by frame and by shape."""
+    frames = state.frames[part]
+    posed = model.posed(
+        frames[:, EXPRESSION], frames[:, POSE], state.shape, derivatives=True, by_shape=True
+    )
+    if posed.by_frame is None or posed.by_shape is None:
+        raise InternalError("derivatives were requested and are missing")
+    points = posed.points + frames[:, None, TRANSLATION]
+    return (
+        plane.project(points),
+        plane.derivatives(points, posed.by_frame),
+        plane.derivatives(points, posed.by_shape),
+    )
+
+
+def accumulate(
+    equations: NormalEquations,
+    part: slice,
+    residual: Float64[Array, "T L R"],
+    weight: Float64[Array, "T L"],
+    by_frame: Float64[Array, "T L R D"],
+    by_shared: Float64[Array, "T L R M"],
+    first: int = 0,
+) -> None:
+    """Add weighted squared residuals / 2 to the equations, in place.
+
+    The products are formed in single precision, which the damping forgives.
+
+    Args:
+        equations: to add to.
+        part: frames.
+        residual: of each point.
+        weight: of each point.
+        by_frame: derivatives of the residual by the frame's parameters.
+        by_shared: derivatives by the shared parameters from number `first` on.
+        first: number of the first shared parameter.
+    """
+    frames = len(residual)
+    root = np.sqrt(weight)[..., None]
+    own = (by_frame * root[..., None]).reshape(frames, -1, by_frame.shape[-1]).astype(np.float32)
+    value = (residual * root).reshape(frames, -1, 1).astype(np.float32)
+    transposed = own.transpose(0, 2, 1)
+    equations.hessian[part] += transposed @ own
+    equations.gradient[part] += (transposed @ value)[..., 0]
+    size = by_shared.shape[-1]
+    if not size:
+        return
+    both = (by_shared * root[..., None]).reshape(frames, -1, size).astype(np.float32)
+    columns = slice(first, first + size)
+    equations.border[part, :, columns] += transposed @ both
+    flat = both.reshape(-1, size)
+    equations.shared_hessian[columns, columns] += flat.T @ flat
+    equations.shared_gradient[columns] += flat.T @ value.reshape(-1)
