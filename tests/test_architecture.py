@@ -32,6 +32,8 @@ ALLOWED = {
     "imavatar_deploy/cli/command.py": {"click", "rich"},
     "imavatar_deploy/cli/options.py": {"click"},
     "imavatar_deploy/rendering/workers.py": {"numba"},
+    "imavatar_deploy/video/decode.py": {"av", "cv2"},
+    "imavatar_deploy/video/hdr.py": {"cv2"},
     "imavatar_deploy/vision/images.py": {"cv2"},
 }
 ROOM_ALLOWS = {

@@ -1,7 +1,1 @@
-"""Video files: `VideoReader` gives their frames as upright RGB images, one after the other."""
-
-from __future__ import annotations
-
-from .decode import DecodedFrame, VideoInfo, VideoReader
-
-__all__ = ["DecodedFrame", "VideoInfo", "VideoReader"]
+"""Video files: `decode.VideoReader` gives their frames as upright RGB images, one by one."""

@@ -16,7 +16,7 @@ from .observation import Inbox
 from .source import LiveSource, Selection, SourceFormat
 
 if TYPE_CHECKING:
-    from imavatar_deploy.video import VideoReader
+    from imavatar_deploy.video.decode import VideoReader
 
 PREFIX = "video:"
 
@@ -55,7 +55,7 @@ def clip_images(reader: VideoReader, inbox: Inbox) -> Images:
 
 @contextmanager
 def _open(target: str, selection: Selection) -> Iterator[LiveSource]:
-    from imavatar_deploy.video import VideoReader
+    from imavatar_deploy.video.decode import VideoReader
 
     from .face_motion import open_face_motion  # networks and a head model: only where they serve
 
