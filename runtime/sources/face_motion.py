@@ -59,7 +59,7 @@ class ConfidenceGate:
 SHAPE_FACES = 30
 """Faces from which a shape is estimated."""
 
-SHAPE_INTERVAL = 0.04
+SHAPE_INTERVAL = 0.03
 """Least seconds between two of them: a second and more in all, in which the face moves a little."""
 
 ABSENCE_SECONDS = 5.0
