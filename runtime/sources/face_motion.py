@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float, Float32, Float64, UInt8
+from imavatar_deploy.blas import single_threaded_blas
 from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.head_fit import FrameFit, FrameFitter
 from imavatar_deploy.head_model import OPENHEAD, read_head_model
@@ -282,6 +283,8 @@ class FaceMotion:
 def open_face_motion(focal: float | None = None) -> Iterator[FaceMotion]:
     """Open the networks and the head model that camera tracking needs.
 
+    Within the context BLAS uses one thread.
+
     Args:
         focal: focal length in pixels; None: `DEFAULT_FOCAL` times the longer side of the images.
 
@@ -299,7 +302,7 @@ def open_face_motion(focal: float | None = None) -> Iterator[FaceMotion]:
     def estimate_of(faces: Sequence[Landmarks], size: tuple[int, int]) -> Float32[Array, " S"]:
         return estimate_shape(np.stack(faces), head, intrinsics_of(focal, size), size)
 
-    with FaceTracker() as tracker:
+    with single_threaded_blas(), FaceTracker() as tracker:
         motion = FaceMotion(tracker, fitter_of, estimate_of)
         yield motion
         motion.wait()
