@@ -99,6 +99,7 @@ class FrameFitter:
         settings: FitSettings | None = None,
         *,
         points: SurfacePoints | None = None,
+        offsets: Any = None,
     ) -> None:
         """Prepare a head.
 
@@ -108,6 +109,7 @@ class FrameFitter:
             size: width and height of the picture, pixels.
             settings: weights and limits.
             points: where the landmarks lie on the head; by default `landmark_points(head)`.
+            offsets: displacements of the subject's landmarks, see `SequenceFit`.
         """
         if points is None:
             points = landmark_points(head)
@@ -115,6 +117,8 @@ class FrameFitter:
         self._settings = settings or FitSettings()
         model = LandmarkModel.of(head, points)
         self._model = model.with_shape(np.zeros(0))
+        if offsets is not None:
+            self._model = self._model.with_offsets(np.asarray(offsets, dtype=np.float64))
         self._weights = base_weights(len(model)) * spread_weights(points, len(model))
         self._priors = FramePriors.of(head, expression=self._settings.expression)
         self._change = np.zeros(FRAME_SIZE)

@@ -8,7 +8,7 @@ Lengths are in model units. Shapes, beside those of `imavatar_deploy.conventions
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +32,14 @@ TRANSLATION = slice(EXPRESSION_SIZE + POSE_SIZE, FRAME_SIZE)
 MAX_SHAPE = 100
 """At most this many shape coefficients are in use: landmarks do not determine FLAME's further
 200."""
+
+
+POSE_FEATURES = 3
+"""Number of functions of the pose that displacements of the points are linear in."""
+
+NORMAL_RADIUS = 0.08
+"""Model units (2 cm) over which normals are averaged: the rims of lids and lips turn inwards, and
+are visible where the skin around them is."""
 
 
 class SurfacePoints(Protocol):
@@ -74,10 +82,12 @@ class LandmarkModel:
     weights: Float64[Array, "L 5"]
     spread: Float64[Array, "L 5 3"]
     normals: Float64[Array, "L 3"]
-    """Outward unit normals of the template."""
+    """Outward unit normals of the template, each the mean over `NORMAL_RADIUS`."""
     joints: Float64[Array, "5 3"]
     joints_by_shape: Float64[Array, "5 3 S"]
     joints_by_expression: Float64[Array, "5 3 50"]
+    offsets: Float64[Array, "K L 3"]
+    """Displacements of the points at rest, as linear functions of the `pose_features`."""
     corrective_bones: tuple[int, ...]
     """Bones whose rotation has correctives."""
 
@@ -85,7 +95,9 @@ class LandmarkModel:
     def of(cls, head: HeadModel, points: SurfacePoints) -> LandmarkModel:
         """Restrict a head model to points of its surface."""
         corners = head.faces[points.triangles]
-        return cls._blend(head, corners, np.asarray(points.barycentric, dtype=np.float64))
+        model = cls._blend(head, corners, np.asarray(points.barycentric, dtype=np.float64))
+        slides = getattr(points, "slides", None)
+        return model if slides is None else model.with_offsets(np.asarray(slides, np.float64))
 
     @classmethod
     def of_vertices(cls, head: HeadModel, vertices: Int[Array, " L"]) -> LandmarkModel:
@@ -107,19 +119,21 @@ class LandmarkModel:
 
         weights = blended(head.weights)
         deviation = head.weights[corners] - weights[:, None]
-        normals = blended(_vertex_normals(template, head.faces))
+        points = blended(template)
+        normals = _smooth_normals(points, template, _vertex_normals(template, head.faces))
         features = np.abs(head.pose_basis).max(axis=(0, 1)).reshape(len(BONES) - 1, 9).max(axis=1)
         return cls(
-            template=blended(template),
+            template=points,
             shape_basis=blended(shape_basis),
             expression_basis=blended(expression_basis),
             pose_basis=blended(head.pose_basis) * UNITS_PER_METRE,
             weights=weights,
             spread=np.einsum("lc,lcb,lci->lbi", blend, deviation, template[corners]),
-            normals=normals / np.linalg.norm(normals, axis=1, keepdims=True),
+            normals=normals,
             joints=regressor @ template,
             joints_by_shape=np.einsum("bv,vis->bis", regressor, shape_basis),
             joints_by_expression=np.einsum("bv,vie->bie", regressor, expression_basis),
+            offsets=np.zeros((POSE_FEATURES, *points.shape)),
             corrective_bones=tuple(int(b) + 1 for b in np.nonzero(features > 0)[0]),
         )
 
@@ -135,23 +149,22 @@ class LandmarkModel:
         """Return the model with a shape of at most S coefficients added to the template."""
         beta = np.zeros(self.shape_size)
         beta[: len(shape)] = shape[: self.shape_size]
-        return LandmarkModel(
+        return replace(
+            self,
             template=self.template + self.shape_basis @ beta,
             shape_basis=self.shape_basis[:, :, :0],
-            expression_basis=self.expression_basis,
-            pose_basis=self.pose_basis,
-            weights=self.weights,
-            spread=self.spread,
-            normals=self.normals,
             joints=self.joints + self.joints_by_shape @ beta,
             joints_by_shape=self.joints_by_shape[:, :, :0],
-            joints_by_expression=self.joints_by_expression,
-            corrective_bones=self.corrective_bones,
         )
+
+    def with_offsets(self, offsets: Float[Array, "K L 3"]) -> LandmarkModel:
+        """Return the model with further displacements of its points."""
+        return replace(self, offsets=self.offsets + offsets)
 
     def subset(self, points: Int[Array, " n"]) -> LandmarkModel:
         """Return the model restricted to some of its points."""
-        return LandmarkModel(
+        return replace(
+            self,
             template=self.template[points],
             shape_basis=self.shape_basis[points],
             expression_basis=self.expression_basis[points],
@@ -159,18 +172,18 @@ class LandmarkModel:
             weights=self.weights[points],
             spread=self.spread[points],
             normals=self.normals[points],
-            joints=self.joints,
-            joints_by_shape=self.joints_by_shape,
-            joints_by_expression=self.joints_by_expression,
-            corrective_bones=self.corrective_bones,
+            offsets=self.offsets[:, points],
         )
+
+    def blended_rotations(self, pose: Float64[Array, "T 15"]) -> Float64[Array, "T L 3 3"]:
+        """Return the derivative of the posed points by the points at rest."""
+        world = _world_rotations(_rotation_matrices(pose))
+        blended = self.weights @ world.reshape(len(pose), len(BONES), 9)
+        return blended.reshape(len(pose), len(self), 3, 3)
 
     def posed_normals(self, pose: Float64[Array, "T 15"]) -> Float64[Array, "T L 3"]:
         """Return the normals of the template, turned with their bones."""
-        world = _world_rotations(_rotation_matrices(pose))
-        blended = self.weights @ world.reshape(len(pose), len(BONES), 9)
-        matrices = blended.reshape(len(pose), len(self), 3, 3)
-        return np.asarray((matrices @ self.normals[:, :, None])[..., 0])
+        return np.asarray((self.blended_rotations(pose) @ self.normals[:, :, None])[..., 0])
 
     def posed(
         self,
@@ -199,6 +212,8 @@ class LandmarkModel:
         )
         heads = _posed_joints(world, joints)
         rest = self.template + self.shape_basis @ shape + _times(self.expression_basis, expression)
+        if self.offsets.any():
+            rest = rest + np.tensordot(pose_features(pose), self.offsets, axes=(1, 0))
         for bone in self.corrective_bones:
             feature = (local[:, bone] - np.eye(3)).reshape(-1, 9)
             rest = rest + _times(self._correctives(bone), feature)
@@ -295,8 +310,19 @@ class LandmarkModel:
                 feature = _rotation_derivatives(local[:, bone], left[:, bone])
                 moved = self._correctives(bone).reshape(-1, 9) @ feature
                 derivative += blended @ moved.reshape(frames, count, 3, 3)
+            if bone < 2 and self.offsets.any():
+                slopes = np.cos(pose[:, None, :2] + pose[:, None, 3:5])[..., None, :]
+                derivative[..., :2] += blended @ (self.offsets[1:].transpose(1, 2, 0) * slopes)
             result[..., 3 * bone : 3 * bone + 3] = derivative
         return result
+
+
+def pose_features(pose: Float64[Array, "T 15"]) -> Float64[Array, "T K"]:
+    """Return the functions of the pose that displacements of the points are linear in.
+
+    They are 1, and the sines of the sums of the pitch and of the yaw of root and neck.
+    """
+    return np.concatenate([np.ones((len(pose), 1)), np.sin(pose[:, :2] + pose[:, 3:5])], axis=1)
 
 
 def used_shape_coefficients(head: HeadModel) -> int:
@@ -318,6 +344,17 @@ def _vertex_normals(
         np.add.at(total, faces[:, corner], normals)
     length = np.linalg.norm(total, axis=1, keepdims=True)
     return np.asarray(total / np.maximum(length, 1e-12))
+
+
+def _smooth_normals(
+    points: Float64[Array, "L 3"], vertices: Float64[Array, "V 3"], normals: Float64[Array, "V 3"]
+) -> Float64[Array, "L 3"]:
+    """Return the mean normal of the surface around each point."""
+    mean = np.zeros_like(points)
+    for index, point in enumerate(points):
+        near = ((vertices - point) ** 2).sum(axis=1) < NORMAL_RADIUS**2
+        mean[index] = normals[near].sum(axis=0)
+    return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
 
 
 def _times(basis: Float64[Array, "*N M"], values: Float64[Array, "T M"]) -> Float64[Array, "..."]:

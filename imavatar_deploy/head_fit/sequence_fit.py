@@ -21,9 +21,25 @@ from .correspondences import landmark_points
 from .evidence import Silhouettes, TorsoMotion
 from .evidence_terms import SilhouetteTerm, TorsoTerm
 from .frame_fit import rigid_start
-from .landmark_model import EXPRESSION, FRAME_SIZE, POSE, TRANSLATION, LandmarkModel, SurfacePoints
+from .landmark_model import (
+    EXPRESSION,
+    FRAME_SIZE,
+    POSE,
+    POSE_FEATURES,
+    TRANSLATION,
+    LandmarkModel,
+    SurfacePoints,
+)
 from .sequence_problem import SequenceProblem, SequenceState, SequenceTerm
-from .terms import FramePriors, ImagePlane, base_weights, iris_weights, spread_weights
+from .terms import (
+    EDITION_UNITS,
+    EditionUnits,
+    FramePriors,
+    ImagePlane,
+    base_weights,
+    iris_weights,
+    spread_weights,
+)
 
 NOMINAL_STEP = 0.04
 """Seconds between frames for which the published temporal weights hold (25 frames a second)."""
@@ -46,6 +62,8 @@ class SequenceSettings:
     """The same of the pose, radians."""
     temporal_translation: float = 10.0 / 3.0
     """The same of the translation, model units."""
+    offsets: float = 1e-3
+    """Of the squared displacement of landmarks on the subject's head, in 3 mm; 0 for none."""
     root: float = 2e-2
     """Of the squared root rotation, which is pulled to upright."""
     root_change: float = 30.0
@@ -84,6 +102,9 @@ class SequenceFit:
     """Distance of every landmark, pixels; NaN in frames without landmarks."""
     weights: Float32[Array, "T L"]
     """Weight of every landmark: visibility, confidence and kind."""
+    offsets: Float32[Array, "K L 3"]
+    """Displacements at rest of the subject's landmarks from `points`, model units, by the
+    `pose_features`."""
     notes: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:
@@ -141,7 +162,8 @@ def fit_sequence(
         fixed = as_float32("shape", shape, ("S",)).astype(np.float64)
         sequence = sequence.with_shape(fixed)
     elif initial is None or not len(np.atleast_1d(initial.shape)):
-        beta = sequence.keyframe_shape(start.frames, silhouettes, progress)
+        beta, offsets = sequence.keyframe_shape(start.frames, silhouettes, progress)
+        sequence = sequence.with_offsets(offsets)
         start = SequenceState(start.frames, beta, start.torso)
     windows = sequence.windows()
     if len(windows) > 1 and shape is None:
@@ -158,7 +180,9 @@ def fit_sequence(
             state = SequenceState(frames[window], beta, np.zeros((0, 2)))
             for term in terms:
                 state = term.prepared(state)
-            state, _ = part.problem(terms).minimise(state, part.settings.iterations)
+            problem = part.problem(terms)
+            state, _ = problem.minimise(state, part.settings.iterations)
+            sequence = sequence.with_offsets(problem.offsets)
             frames[kept] = state.frames[kept.start - window.start : kept.stop - window.start]
             beta = state.shape
             advance(sequence.settings.iterations)
@@ -200,7 +224,7 @@ def estimate_shape(
     usable = np.nonzero(sequence.weights.any(axis=1))[0]
     sequence = sequence.part(usable[_spread_out(usable, 2 * frames)])
     start = sequence.start(None, None)
-    beta = sequence.keyframe_shape(start.frames, None, silent, count=frames, steps=6)
+    beta, _ = sequence.keyframe_shape(start.frames, None, silent, count=frames, steps=6)
     return beta.astype(np.float32)
 
 
@@ -218,6 +242,7 @@ class _Sequence:
     steps: Float64[Array, " T"]
     """Seconds since the frame before."""
     settings: SequenceSettings
+    offsets: Float64[Array, "K L 3"]
     fixed_shape: Float64[Array, " S"] | None = None
 
     @classmethod
@@ -256,6 +281,7 @@ class _Sequence:
             base,
             _steps(times, count),
             settings or SequenceSettings(),
+            np.zeros((POSE_FEATURES, len(model), 3)),
         )
 
     def check_evidence(self, torso: TorsoMotion | None, silhouettes: Silhouettes | None) -> None:
@@ -270,6 +296,10 @@ class _Sequence:
         """Return the sequence with the shape fixed."""
         values = {**vars(self), "model": self.model.with_shape(shape), "fixed_shape": shape}
         return _Sequence(**values)
+
+    def with_offsets(self, offsets: Float64[Array, "K L 3"]) -> _Sequence:
+        """Return the sequence with landmarks displaced on the head."""
+        return _Sequence(**{**vars(self), "offsets": offsets})
 
     def part(self, frames: Any) -> _Sequence:
         """Return some of the frames; steps over frames left out stay those of neighbours."""
@@ -321,8 +351,12 @@ class _Sequence:
         *,
         count: int | None = None,
         steps: int = 15,
-    ) -> Float64[Array, " S"]:
-        """Fit frames of differing poses without coupling in time, and return their shape."""
+    ) -> tuple[Float64[Array, " S"], Float64[Array, "K L 3"]]:
+        """Fit frames of differing poses without coupling in time.
+
+        Returns:
+            The shape, and the displacements of the landmarks.
+        """
         chosen = _key_frames(frames, self.weights, count or self.settings.keyframes)
         part = self.part(chosen)
         terms: tuple[Any, ...] = part.terms(None, _take(silhouettes, chosen))
@@ -332,7 +366,7 @@ class _Sequence:
         with progress("estimating the shape", steps) as advance:
             state, _ = problem.minimise(state, steps)
             advance(steps)
-        return state.shape
+        return state.shape, problem.offsets
 
     def terms(
         self, torso: TorsoMotion | None, silhouettes: Silhouettes | None
@@ -361,7 +395,7 @@ class _Sequence:
     def problem(self, terms: tuple[SequenceTerm, ...]) -> SequenceProblem:
         """Return the energy."""
         return SequenceProblem(
-            self.model,
+            self.model.with_offsets(self.offsets),
             self.plane,
             self.unit,
             self._priors(),
@@ -369,8 +403,10 @@ class _Sequence:
             self.pixels,
             self.weights,
             float(self.base.sum()),
-            self.settings.shape,
+            self.settings.shape * EDITION_UNITS.get(self.head.edition, EditionUnits()).shape,
+            self.settings.offsets,
             terms,
+            self.offsets,
         )
 
     def _priors(self) -> FramePriors:
@@ -382,7 +418,8 @@ class _Sequence:
         """Return the weights of changes: a walk's variance grows with the time between frames."""
         settings = self.settings
         weight = np.zeros(FRAME_SIZE)
-        weight[EXPRESSION] = settings.temporal_expression
+        units = EDITION_UNITS.get(self.head.edition, EditionUnits())
+        weight[EXPRESSION] = settings.temporal_expression * units.expression
         pose = np.repeat([settings.root_change, 1.0, *[settings.joint_change] * 3], 3)
         weight[POSE] = settings.temporal_pose * pose
         weight[TRANSLATION] = settings.temporal_translation
@@ -409,6 +446,7 @@ class _Sequence:
             errors=errors.astype(np.float32),
             point_errors=distances.astype(np.float32),
             weights=visible.astype(np.float32),
+            offsets=self.offsets.astype(np.float32),
             notes=notes,
         )
 

@@ -17,8 +17,21 @@ from imavatar_deploy.arrays import Array, Bool, Float64
 from imavatar_deploy.errors import InternalError
 
 from .block_tridiagonal import NormalEquations
-from .landmark_model import EXPRESSION, FRAME_SIZE, POSE, TRANSLATION, LandmarkModel
+from .correspondences import LANDMARKS
+from .landmark_groups import IRISES
+from .landmark_model import (
+    EXPRESSION,
+    FRAME_SIZE,
+    POSE,
+    POSE_FEATURES,
+    TRANSLATION,
+    LandmarkModel,
+    pose_features,
+)
 from .terms import FramePriors, ImagePlane, huber, huber_weight, visibility
+
+OFFSET_UNIT = 0.012
+"""Model units (3 mm): a usual distance of a person's landmark from the table's point."""
 
 CHUNK = 8
 """Frames whose derivatives are computed at once; more do not fit a processor's cache."""
@@ -80,10 +93,16 @@ class SequenceProblem:
     total: float
     """Sum of the weights of a frame that is seen completely."""
     lambda_shape: float
+    lambda_offset: float = 0.0
+    """Weight of the squared displacement of a landmark, in `OFFSET_UNIT`; 0 leaves all in place."""
     terms: tuple[SequenceTerm, ...] = ()
+    offsets: Float64[Array, "K L 3"] | None = None
+    """Displacements of this subject's landmarks that `model` has already; none by default."""
 
     def __post_init__(self) -> None:
         self.visible = self.weights
+        if self.offsets is None:
+            self.offsets = np.zeros((POSE_FEATURES, *self.model.template.shape))
 
     def minimise(
         self, state: SequenceState, steps: int, tolerance: float = 2e-4
@@ -109,6 +128,8 @@ class SequenceProblem:
             state = proposal
             damping = max(damping * 0.2, 1e-6)
             taken += 1
+            if self.lambda_offset > 0:
+                self.displace(state)
             if energy - lower < tolerance * energy:
                 break
         self.update(state)
@@ -126,6 +147,63 @@ class SequenceProblem:
         for term in self.terms:
             term.update(state)
 
+    def displace(self, state: SequenceState) -> None:
+        """Take a Gauss-Newton step on where the landmarks lie on this subject's head.
+
+        The points of a correspondence table are means over many faces and views. Those of one
+        person differ by millimetres, and slide when the head turns: three numbers a landmark and
+        pose feature, for all frames. What the head as a whole or its shape can do is left to these.
+        """
+        count = len(self.model)
+        scale = OFFSET_UNIT / self.unit
+        size = 3 * POSE_FEATURES
+        hessian = np.zeros((count, size, size))
+        gradient = np.zeros((count, size))
+        for part in self._chunks():
+            frames = state.frames[part]
+            turned = self.model.blended_rotations(frames[:, POSE])
+            points = self._points(state, part)
+            rows = self.plane.derivatives(points, turned) * scale
+            features = pose_features(frames[:, POSE])
+            rows = (features[:, None, None, :, None] * rows[:, :, :, None]).reshape(
+                *rows.shape[:3], size
+            )
+            offset = (self.plane.project(points) - self.pixels[part]) / self.unit
+            root = np.sqrt(self.visible[part] * huber_weight(np.linalg.norm(offset, axis=-1)))
+            flat = (rows * root[..., None, None]).transpose(1, 0, 2, 3).reshape(count, -1, size)
+            value = (offset * root[..., None]).transpose(1, 0, 2).reshape(count, -1, 1)
+            hessian += flat.transpose(0, 2, 1) @ flat
+            gradient += (flat.transpose(0, 2, 1) @ value)[..., 0]
+        weight = self.visible.max(axis=0)
+        stiffness = 2 * self.lambda_offset * len(state.frames) * weight[:, None] * self._firmness()
+        stiffness = np.repeat(stiffness, 3, axis=1)
+        current = self.offsets.transpose(1, 0, 2).reshape(count, size)
+        hessian += (stiffness + 1e-9)[:, :, None] * np.eye(size)
+        gradient += stiffness * current / OFFSET_UNIT
+        step = np.linalg.solve(hessian, gradient[:, :, None])[..., 0] * OFFSET_UNIT
+        moved = (current - step).reshape(count, POSE_FEATURES, 3).transpose(1, 0, 2)
+        before = self.offsets
+        self.offsets = np.stack([_without(self._bases(), weight, field) for field in moved])
+        self.model = self.model.with_offsets(self.offsets - before)
+
+    def _firmness(self) -> Float64[Array, "L K"]:
+        """Return factors on `lambda_offset`.
+
+        A mean displacement of the irises is free, as people look ahead on the whole. They do not
+        slide with the head's pose: the eyes turn against the head.
+        """
+        factors = np.ones((len(self.model), POSE_FEATURES))
+        if len(factors) == LANDMARKS:
+            factors[list(IRISES)] = [0.1, 1e3, 1e3]
+        return factors
+
+    def _bases(self) -> Float64[Array, "L 3 N"]:
+        """Return the displacements by rigid motions, size and shape, to first order."""
+        place = self.model.template - self.model.template.mean(axis=0)
+        turns = np.stack([np.cross(axis, place) for axis in np.eye(3)], axis=-1)
+        shifts = np.broadcast_to(np.eye(3), (len(place), 3, 3))
+        return np.concatenate([shifts, turns, place[..., None], self.model.shape_basis], axis=-1)
+
     def distances(self, state: SequenceState) -> Float64[Array, "T L"]:
         """Return the distance of every landmark, pixels."""
         result = np.zeros_like(self.weights)
@@ -139,8 +217,12 @@ class SequenceProblem:
         frames = state.frames
         change = float((self.change[1:] * np.diff(frames, axis=0) ** 2).sum())
         prior = float((frames**2).sum(axis=0) @ self.priors.weight)
+        firmness = self._firmness().T * self.visible.max(axis=0)
+        squares = float(((self.offsets**2).sum(axis=2) * firmness).sum())
+        moved = self.lambda_offset * len(frames) * squares / OFFSET_UNIT**2 / self.total
         shape = self.lambda_shape * len(frames) * float(state.shape @ state.shape)
-        return data + change + prior + shape + sum(term.energy(state) for term in self.terms)
+        further = sum(term.energy(state) for term in self.terms)
+        return data + change + prior + shape + moved + further
 
     def equations(self, state: SequenceState) -> NormalEquations:
         """Return gradient and Hessian (Gauss-Newton) at a state."""
@@ -175,11 +257,15 @@ class SequenceProblem:
     def _chunks(self) -> list[slice]:
         return chunks(len(self.pixels))
 
-    def _offsets(self, state: SequenceState, part: slice) -> Float64[Array, "T L 2"]:
+    def _points(self, state: SequenceState, part: slice) -> Float64[Array, "T L 3"]:
+        """Return the landmarks in the camera's axes."""
         frames = state.frames[part]
-        points = self.model.posed(frames[:, EXPRESSION], frames[:, POSE], state.shape).points
-        points += frames[:, None, TRANSLATION]
-        return (self.plane.project(points) - self.pixels[part]) / self.unit
+        posed = self.model.posed(frames[:, EXPRESSION], frames[:, POSE], state.shape)
+        return posed.points + frames[:, None, TRANSLATION]
+
+    def _offsets(self, state: SequenceState, part: slice) -> Float64[Array, "T L 2"]:
+        pixels = self.plane.project(self._points(state, part))
+        return (pixels - self.pixels[part]) / self.unit
 
     def _add_landmarks(self, equations: NormalEquations, state: SequenceState, part: slice) -> None:
         points, by_frame, by_shape = projected(self.model, self.plane, state, part)
@@ -198,6 +284,16 @@ class SequenceProblem:
         return replace(self, terms=terms)
 
 
+def _without(
+    bases: Float64[Array, "L 3 N"], weight: Float64[Array, " L"], field: Float64[Array, "L 3"]
+) -> Float64[Array, "L 3"]:
+    """Return a field of displacements less its weighted projection on some bases."""
+    root = np.sqrt(weight + 1e-6)[:, None]
+    columns = (bases * root[..., None]).reshape(field.size, -1)
+    parts, *_ = np.linalg.lstsq(columns, (field * root).reshape(-1), rcond=1e-6)
+    return field - bases @ parts
+
+
 def chunks(frames: int) -> list[slice]:
     """Return slices of at most `CHUNK` frames."""
     return [slice(start, min(start + CHUNK, frames)) for start in range(0, frames, CHUNK)]
@@ -209,7 +305,11 @@ def projected(
     """Return pixels of a model's points and their derivatives by frame and by shape."""
     frames = state.frames[part]
     posed = model.posed(
-        frames[:, EXPRESSION], frames[:, POSE], state.shape, derivatives=True, by_shape=True
+        frames[:, EXPRESSION],
+        frames[:, POSE],
+        state.shape,
+        derivatives=True,
+        by_shape=True,
     )
     if posed.by_frame is None or posed.by_shape is None:
         raise InternalError("derivatives were requested and are missing")

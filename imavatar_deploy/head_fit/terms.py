@@ -35,6 +35,20 @@ HUBER = 0.006
 LAMBDA_EXPRESSION = 2e-4
 """Published weight of the squared expression coefficients."""
 
+
+@dataclass(frozen=True)
+class EditionUnits:
+    """Factors that carry the published weights, which are FLAME's, over to another head model."""
+
+    shape: float = 1.0
+    expression: float = 1.0
+
+
+EDITION_UNITS = {"openhead": EditionUnits(shape=0.3, expression=5.0)}
+"""By edition; 1 for all others. OpenHead has 30 shape coefficients in place of 100, and one of its
+expressions at 1 is as strong as some standard deviations of FLAME's. Both were measured on two
+rendered subjects."""
+
 EXPRESSION_PRIORS: dict[str, float] = {
     "mouthClose": 12.0,
     "jawForward": 12.0,
@@ -94,7 +108,7 @@ class FramePriors:
         neck: float = 1e-4,
         jaw: float = 1e-4,
         jaw_sideways: float = 5e-2,
-        eyes: float = 2e-4,
+        eyes: float = 5e-4,
     ) -> FramePriors:
         """Return the priors for a head model.
 
@@ -111,8 +125,11 @@ class FramePriors:
         low = np.full(FRAME_SIZE, -np.inf)
         high = np.full(FRAME_SIZE, np.inf)
         named = head.edition == "openhead"
-        weight[EXPRESSION] = expression * np.array(
-            [EXPRESSION_PRIORS.get(name, 1.0) for name in head.expression_names]
+        units = EDITION_UNITS.get(head.edition, EditionUnits())
+        weight[EXPRESSION] = (
+            expression
+            * units.expression
+            * np.array([EXPRESSION_PRIORS.get(name, 1.0) for name in head.expression_names])
         )
         low[EXPRESSION] = 0.0 if named else -FLAME_EXPRESSION_BOUND
         high[EXPRESSION] = 1.0 if named else FLAME_EXPRESSION_BOUND

@@ -1,0 +1,277 @@
+"""Measures tracking on rendered subjects: images alone, against the parameters they were drawn by.
+
+    python benchmarks/tracking.py DATASET... [--out FILE.md] [--frames N] [--live]
+
+Each DATASET is a folder of `imavatar-data synth`: images, and `flame_params.json`, which is read
+after the fit alone (but for the focal length). Without a DATASET the four subjects are rendered
+into a temporary folder.
+
+Columns, root mean squares over the frames unless stated:
+
+    error       mean distance of visible landmarks from the fitted model's, pixels
+    head        angle between the fitted and the true rotation of the head (root and neck), degrees
+    neck, jaw   the same of the neck joint, and of the jaw's opening
+    gaze        angle between the rotations of an eye in the camera's axes, lids open
+    shoulders   motion of points of the shoulders in the picture plane against the true one,
+                millimetres
+    lips        correlation of the distance between the lips with the true one
+    seen        correlation of the displacements of all landmarks by the expression, lips and lids
+    seconds     per 400 frames, of the fit alone
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.head_fit import (
+    FrameFitter,
+    SequenceFit,
+    estimate_shape,
+    fit_sequence,
+    landmark_points,
+)
+from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
+from imavatar_deploy.head_fit.landmark_model import LandmarkModel
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.kinematics import rotations
+from imavatar_deploy.training.tracking.outline import OutlineCollector
+from imavatar_deploy.training.tracking.torso import TorsoTracker
+from imavatar_deploy.vision import FaceTracker, PersonMask
+
+SUBJECTS = ("female1", "female2", "male1", "male2")
+COLUMNS = ("error", "head", "neck", "jaw", "gaze", "shoulders", "lips", "seen", "seconds")
+BLINK = 0.3
+"""Weight of eyeBlink from which the eye's direction is not visible."""
+UPPER_LIP, LOWER_LIP = 13, 14
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Parameters that the images were drawn by."""
+
+    expression: Any
+    pose: Any
+    translation: Any
+    shape: Any
+    intrinsics: Any
+    files: list[Path]
+
+    @classmethod
+    def read(cls, folder: Path, frames: int | None) -> Truth:
+        content = json.loads((folder / "flame_params.json").read_text())
+        rows = content["frames"][:frames]
+        return cls(
+            np.array([row["expression"] for row in rows]),
+            np.array([row["pose"] for row in rows]),
+            np.array([row["world_mat"] for row in rows])[:, :, 3],
+            np.array(content["shape_params"]),
+            np.abs(np.array(content["intrinsics"])),
+            [folder / f"{row['file_path']}.png" for row in rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What the images show."""
+
+    landmarks: Any
+    confidences: Any
+    torso: Any
+    silhouettes: Any
+    size: tuple[int, int]
+
+
+def observe(files: list[Path]) -> Observed:
+    """Read the images."""
+    landmarks, confidences = [], []
+    torso, outlines, people = TorsoTracker(), OutlineCollector(), PersonMask()
+    shape: tuple[int, ...] = (0, 0)
+    with FaceTracker() as tracker:
+        for path in files:
+            image = cv2.imread(str(path))
+            if image is None:
+                raise SystemExit(f"{path} is no readable image")
+            image = np.ascontiguousarray(image[:, :, ::-1])
+            shape = image.shape
+            face = tracker.track(image)
+            points = None if face is None else face.landmarks
+            mask = people.mask(image)
+            torso.add(image, mask, points)
+            outlines.add(mask, points)
+            landmarks.append(np.full((478, 3), np.nan) if face is None else face.landmarks)
+            confidences.append(0.0 if face is None else face.confidence)
+    return Observed(
+        np.array(landmarks),
+        np.array(confidences),
+        torso.finish(),
+        outlines.finish(),
+        (shape[1], shape[0]),
+    )
+
+
+def fit_all(observed: Observed, head: HeadModel, intrinsics: Any) -> tuple[SequenceFit, float]:
+    """Fit all frames together; return the fit and the seconds it took."""
+    begun = time.perf_counter()
+    fit = fit_sequence(
+        observed.landmarks,
+        head,
+        intrinsics,
+        observed.size,
+        confidences=observed.confidences,
+        torso=observed.torso,
+        silhouettes=observed.silhouettes,
+    )
+    return fit, time.perf_counter() - begun
+
+
+def fit_live(observed: Observed, head: HeadModel, intrinsics: Any) -> tuple[SequenceFit, float]:
+    """Fit frame after frame, with the shape of the first forty; return fit and seconds."""
+    begun = time.perf_counter()
+    shape = estimate_shape(observed.landmarks[:40], head, intrinsics, observed.size)
+    fitter = FrameFitter(head.for_subject(shape), intrinsics, observed.size)
+    fits = [fitter.fit(points) for points in observed.landmarks]
+    seconds = time.perf_counter() - begun
+    stacked = {
+        name: np.stack([getattr(fit, name) for fit in fits])
+        for name in ("expression", "pose", "translation")
+    }
+    errors = np.array([fit.error for fit in fits], dtype=np.float32)
+    empty = np.zeros((len(fits), 478), dtype=np.float32)
+    offsets = np.zeros((3, 478, 3), dtype=np.float32)
+    return SequenceFit(shape, *stacked.values(), errors, empty, empty, offsets), seconds
+
+
+def figures(fit: SequenceFit, truth: Truth, head: HeadModel) -> dict[str, float]:
+    """Compare a fit with the truth."""
+    own, true = rotations(fit.pose), rotations(truth.pose.astype(np.float32))
+    open_ = truth.expression[:, head.expression_names.index("eyeBlinkLeft")] < BLINK
+    gaze = [
+        _angle(own[:, 0] @ own[:, 1] @ own[:, eye], true[:, 0] @ true[:, 1] @ true[:, eye])[open_]
+        for eye in (3, 4)
+    ]
+    shape = truth.shape[: len(fit.shape)]
+    model = LandmarkModel.of(head, landmark_points(head))
+    fitted, drawn = (
+        _expressed(model, *parameters, shape)
+        for parameters in ((fit.expression, fit.pose), (truth.expression, truth.pose))
+    )
+    lips = [np.linalg.norm(p[:, UPPER_LIP] - p[:, LOWER_LIP], axis=1) for p in (fitted, drawn)]
+    seen = list(LIPS_OUTER + LIPS_INNER + LEFT_EYE + RIGHT_EYE)
+    return {
+        "error": float(np.nanmean(fit.errors)),
+        "head": _rms(_angle(own[:, 0] @ own[:, 1], true[:, 0] @ true[:, 1])),
+        "neck": _rms(_angle(own[:, 1], true[:, 1])),
+        "jaw": _rms(np.degrees(fit.pose[:, 6] - truth.pose[:, 6])),
+        "gaze": _rms(np.concatenate(gaze)),
+        "shoulders": _shoulders(fit, truth, head, shape),
+        "lips": float(np.corrcoef(*lips)[0, 1]),
+        "seen": _correlation(fitted[:, seen], drawn[:, seen]),
+    }
+
+
+def _expressed(model: LandmarkModel, expression: Any, pose: Any, shape: Any) -> Any:
+    """Return the landmarks of a head that does not turn and looks ahead."""
+    still = np.zeros_like(pose, dtype=np.float64)
+    still[:, 6:9] = pose[:, 6:9]
+    return model.posed(expression.astype(np.float64), still, shape).points
+
+
+def _shoulders(fit: SequenceFit, truth: Truth, head: HeadModel, shape: Any) -> float:
+    root = np.nonzero(head.weights[:, 0] > 0.99)[0]
+    model = LandmarkModel.of_vertices(head, root)
+    moved = []
+    for source, beta in ((fit, fit.shape.astype(np.float64)), (truth, shape)):
+        points = model.posed(
+            source.expression.astype(np.float64), source.pose.astype(np.float64), beta
+        ).points
+        points = points + source.translation[:, None]
+        moved.append((points - points.mean(axis=0))[..., :2])
+    distance = np.linalg.norm(moved[0] - moved[1], axis=-1)
+    return _rms(distance) * 1000.0 / UNITS_PER_METRE
+
+
+def _correlation(first: Any, second: Any) -> float:
+    first, second = first - first.mean(axis=0), second - second.mean(axis=0)
+    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
+
+
+def _angle(first: Any, second: Any) -> Any:
+    trace = np.einsum("tij,tij->t", first.astype(np.float64), second.astype(np.float64))
+    return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+
+
+def _rms(values: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _render(folder: Path) -> list[Path]:
+    for name in SUBJECTS:
+        command = ["imavatar-data", "synth", "--subject", name, "--size", "512"]
+        subprocess.run(
+            [str(Path(sys.executable).parent / command[0]), *command[1:], "--out", folder / name],
+            check=True,
+            timeout=3600,
+        )
+    return [folder / name for name in SUBJECTS]
+
+
+def _table(rows: list[tuple[str, dict[str, float]]]) -> str:
+    lines = ["| subject | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for name, values in rows:
+        cells = [f"{values[column]:.2f}" for column in COLUMNS]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def measure(folders: list[Path], frames: int | None, live: bool) -> str:
+    """Track the datasets and return the table."""
+    head = HeadModel.load("openhead")
+    rows = []
+    for folder in folders:
+        truth = Truth.read(folder, frames)
+        observed = observe(truth.files)
+        methods = {"": fit_all} | ({", live": fit_live} if live else {})
+        for suffix, method in methods.items():
+            fit, seconds = method(observed, head, truth.intrinsics)
+            values = figures(fit, truth, head)
+            values["seconds"] = seconds * 400 / len(truth.files)
+            rows.append((folder.name + suffix, values))
+            print(_table(rows[-1:]).splitlines()[-1], flush=True)
+    return _table(rows)
+
+
+def main() -> None:
+    """Run the measurement."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("datasets", nargs="*", type=Path, metavar="DATASET")
+    results = Path(__file__).parent / "results" / f"{date.today().isoformat()}-tracking.md"
+    parser.add_argument("--out", type=Path, default=results, help="Markdown file to write")
+    parser.add_argument("--frames", type=int, help="only the first frames of each dataset")
+    parser.add_argument("--live", action="store_true", help="measure FrameFitter, too")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = options.datasets or _render(Path(temporary))
+        table = measure(folders, options.frames, options.live)
+    title = f"# Tracking of rendered subjects, {date.today().isoformat()}\n\n"
+    legend = (__doc__ or "").split("Columns, ")[1]
+    options.out.write_text(f"{title}{table}\n\n```\n{legend}```\n")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
