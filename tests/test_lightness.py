@@ -112,3 +112,19 @@ def test_what_torch_wrote_is_read_without_it(tmp_path: Path, name: str) -> None:
     result = run_light(code, str(path))
     assert result.returncode == 0, result.stderr
     assert float(result.stdout) == pytest.approx(float(motion().jaw[2, 0]), abs=1e-5)
+
+
+def test_faces_are_found() -> None:
+    code = """
+import sys
+import numpy as np
+import imavatar_deploy.vision
+assert not {"cv2", "onnxruntime"} & set(sys.modules), "importing the package loads neither"
+from imavatar_deploy.vision import FaceTracker, PersonMask
+with FaceTracker(blendshapes=True) as tracker:
+    assert tracker.track(np.zeros((64, 64, 3), np.uint8)) is None
+assert PersonMask().mask(np.zeros((64, 64, 3), np.uint8)).shape == (64, 64)
+assert not {"torch", "mediapipe", "tensorflow", "skimage"} & set(sys.modules)
+"""
+    result = run_light(code)
+    assert result.returncode == 0, result.stderr

@@ -35,6 +35,7 @@ DOCUMENTS = {
     "LICENSE",
     "MANIFEST.in",
     "Makefile",
+    "NOTICE",
     "README.md",
     "SECURITY.md",
     "pyproject.toml",
@@ -121,8 +122,11 @@ def test_wheel_has_this_version_and_its_licence(build: Build) -> None:
     with zipfile.ZipFile(build.wheel) as archive:
         metadata = email.message_from_bytes(archive.read(f"{info}/METADATA"))
         licence = archive.read(f"{info}/licenses/LICENSE")
+        notice = archive.read(f"{info}/licenses/NOTICE")
     assert (metadata["Name"], metadata["Version"]) == ("imavatar-deploy", VERSION)
     assert licence == (ROOT / "LICENSE").read_bytes()
+    assert notice == (ROOT / "NOTICE").read_bytes()
+    assert metadata["License-Expression"] == "MIT AND Apache-2.0"
 
 
 def test_changelog_has_a_section_for_this_version() -> None:

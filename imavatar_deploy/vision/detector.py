@@ -32,6 +32,9 @@ TILE_STEP = 2 / 3
 """Distance of tiles in sides of a tile. A third overlaps, so that a face of that size is whole in
 one of them; a larger one is found in the next larger tiles."""
 
+ALMOST_SQUARE = 1.25
+"""Largest ratio of the sides of an image of which no tile as large as its shorter side is made."""
+
 
 @dataclass(frozen=True, eq=False)
 class FaceDetection:
@@ -109,7 +112,10 @@ class FaceDetector:
         outputs = self._graph.run(square[None].astype(np.float32) / 127.5 - 1)
         logits = outputs["scores"][0, :, 0].astype(np.float64).clip(-SCORE_LIMIT, SCORE_LIMIT)
         scores = 1 / (1 + np.exp(-logits))
-        chosen = np.flatnonzero(scores >= MIN_SCORE)
+        # A box without a width says nothing.
+        chosen = np.flatnonzero(
+            (scores >= MIN_SCORE) & (outputs["boxes"][0, :, 2:4] > 1).all(axis=1)
+        )
         boxes, keypoints = decode(outputs["boxes"][0, chosen], self._anchors[chosen])
         # From the square's edges to pixel centres of the image.
         offset = np.array([left, top]) - 0.5
@@ -168,16 +174,18 @@ def intersection_over_union(
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     intersection = np.prod(np.maximum(high - low, 0), axis=1)
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2])
-    return intersection / np.maximum(areas - intersection, 1e-9)
+    overlap: Float[Array, " N"] = intersection / np.maximum(areas - intersection, 1e-9)
+    return overlap
 
 
 def tile_sides(height: int, width: int) -> list[int]:
     """Return the sides of the tiles in which to search an image, the largest first.
 
-    The first is the image's shorter side; the image as a whole, when square, is not repeated.
+    The first is the image's shorter side, or half of it where the image is almost square: a tile of
+    the whole side would show little else than the image as a whole.
     """
     sides, side = [], min(height, width)
-    if max(height, width) < side / TILE_STEP / 1.2:
+    if max(height, width) < ALMOST_SQUARE * side:
         side //= 2
     while side >= SMALLEST_TILE:
         sides.append(side)
@@ -188,4 +196,4 @@ def tile_sides(height: int, width: int) -> list[int]:
 def tile_starts(length: int, side: int) -> list[int]:
     """Return where tiles start along an axis: evenly, from edge to edge."""
     count = 1 + max(0, int(np.ceil((length - side) / (side * TILE_STEP))))
-    return np.linspace(0, max(0, length - side), count).round().astype(int).tolist()
+    return [round(start) for start in np.linspace(0, max(0, length - side), count)]

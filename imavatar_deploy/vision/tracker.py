@@ -19,7 +19,15 @@ from .landmark_network import LandmarkNetwork
 from .region import FaceRegion
 
 MIN_CONFIDENCE = 0.5
-"""Below this probability of the landmark network there is no face in a region."""
+"""Below this probability of the landmark network, a face that was followed is lost."""
+MIN_FIRST_CONFIDENCE = 0.8
+"""The same for a face that a search finds. True faces, small ones too, come to 0.9 and more; the
+lettering and the cats that the detector takes for faces seldom do."""
+MAX_DISAGREEMENT = 0.18
+"""Mean distance, in widths of the detector's box, of its eyes, nose and mouth from the landmarks.
+At true faces the two networks agree to 0.15, at most others they do not."""
+KEYPOINT_LANDMARKS = ((468,), (473,), (1,), (13, 14))
+"""The landmarks at the detector's first four keypoints: right and left eye, nose, mouth."""
 PERTURBATIONS = ((0.0, 0.0), (0.04, 0.03), (-0.04, -0.03), (0.02, -0.06))
 """Change of side (relative) and of angle (radians) of the crops that `average` reads."""
 SAME_FACE = 0.35
@@ -101,7 +109,8 @@ class FaceTracker:
         """Return the face of the next image of a video, or None where none is found.
 
         The face is looked for near its place in the image before. Where that fails, and in the
-        first image, the whole image is searched, and the face with the best score is taken.
+        first image, the whole image is searched: first as a whole, then in ever smaller tiles,
+        and the largest face of the first that show one is taken.
 
         Args:
             image: RGB, uint8 `[H, W, 3]`.
@@ -112,9 +121,10 @@ class FaceTracker:
         image = checked_image(image)
         face = None if self._region is None else self._read(image, self._region)
         if face is None:
-            face = next(self._search(image), None)
+            first = next(filter(None, self._search(image)), [])
+            face = max(first, key=lambda face: face.region.side, default=None)
         self._region = None if face is None else FaceRegion.of_landmarks(face.landmarks)
-        return self._with_blendshapes(face)
+        return None if face is None else self._with_blendshapes(face)
 
     def find_all(self, image: Any) -> list[TrackedFace]:
         """Return every face of an image, the largest first.
@@ -127,29 +137,39 @@ class FaceTracker:
         Raises:
             InputError: `image` is something else.
         """
-        image = checked_image(image)
         faces: list[TrackedFace] = []
-        for face in self._search(image):
-            if not any(_same(face.region, other.region) for other in faces):
-                faces.append(face)
+        for level in self._search(checked_image(image)):
+            for face in level:
+                if not any(_same(face.region, other.region) for other in faces):
+                    faces.append(face)
         faces.sort(key=lambda face: -face.region.side)
         return [self._with_blendshapes(face) for face in faces]
 
-    def _search(self, image: UInt8[Array, "H W 3"]) -> Iterator[TrackedFace]:
-        """Yield the faces of an image: those of the image as a whole, then those in its tiles."""
-        for detection in self._detections(image):
-            rough, presence = self._landmarks.read(image, detection.region())
-            if presence >= MIN_CONFIDENCE:
-                # Once more in the region that the next image would use: the same crop every time.
-                face = self._read(image, FaceRegion.of_landmarks(rough))
-                if face is not None:
-                    yield face
-
-    def _detections(self, image: UInt8[Array, "H W 3"]) -> Iterator[FaceDetection]:
-        yield from self._detector.detect(image)
+    def _search(self, image: UInt8[Array, "H W 3"]) -> Iterator[list[TrackedFace]]:
+        """Yield the faces that the image as a whole shows, then those of ever smaller tiles."""
+        yield self._confirm(image, self._detector.detect(image))
         if self._tile_search:
             for detections in self._detector.detect_in_tiles(image):
-                yield from detections
+                yield self._confirm(image, detections)
+
+    def _confirm(
+        self, image: UInt8[Array, "H W 3"], detections: list[FaceDetection]
+    ) -> list[TrackedFace]:
+        """Return the detections that the landmark network confirms, with their landmarks."""
+        faces = []
+        for detection in detections:
+            rough, confidence = self._landmarks.read(image, detection.region())
+            if confidence < MIN_CONFIDENCE:
+                continue
+            # Once more in the region in which the next image is read: the same crop every time.
+            face = self._read(image, FaceRegion.of_landmarks(rough))
+            if (
+                face is not None
+                and face.confidence >= MIN_FIRST_CONFIDENCE
+                and _disagreement(detection, face.landmarks) <= MAX_DISAGREEMENT
+            ):
+                faces.append(face)
+        return faces
 
     def _read(self, image: UInt8[Array, "H W 3"], region: FaceRegion) -> TrackedFace | None:
         """Return the face of a region, or None where the network sees none there."""
@@ -159,13 +179,20 @@ class FaceTracker:
             reads.append(self._landmarks.read(image, varied))
             if reads[0][1] < MIN_CONFIDENCE:
                 return None
-        landmarks = np.mean([points for points, _ in reads], axis=0, dtype=np.float32)
+        landmarks = np.stack([points for points, _ in reads]).mean(axis=0)
         return TrackedFace(landmarks, reads[0][1], region)
 
-    def _with_blendshapes(self, face: TrackedFace | None) -> TrackedFace | None:
-        if face is None or self._blendshapes is None:
+    def _with_blendshapes(self, face: TrackedFace) -> TrackedFace:
+        if self._blendshapes is None:
             return face
         return replace(face, blendshapes=self._blendshapes.coefficients(face.landmarks))
+
+
+def _disagreement(detection: FaceDetection, landmarks: Float32[Array, "478 3"]) -> float:
+    """Return how far the detector's keypoints are from the landmarks, in widths of its box."""
+    places = np.stack([landmarks[list(points), :2].mean(axis=0) for points in KEYPOINT_LANDMARKS])
+    distances = np.linalg.norm(detection.keypoints[: len(places)] - places, axis=1)
+    return float(distances.mean() / (detection.box[2] - detection.box[0]))
 
 
 def _same(one: FaceRegion, other: FaceRegion) -> bool:
