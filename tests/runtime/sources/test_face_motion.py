@@ -19,6 +19,7 @@ from imavatar_deploy.runtime.sources.face_motion import (
     DEFAULT_FOCAL,
     SHAPE_FACES,
     FaceMotion,
+    certainty,
     head_and_face,
     intrinsics_of,
     mixed,
@@ -101,6 +102,16 @@ def test_no_face_and_an_uncertain_one_are_withheld(stand_in: StandIn) -> None:
     stand_in.face = True
     stand_in.confidence = 0.1
     assert stand_in.next() == "uncertain"
+
+
+@pytest.mark.parametrize(
+    ("log_odds", "least", "most"), [(17, 0.99, 1), (11, 0.9, 1), (7, 0, 0.2), (4, 0, 0.02)]
+)
+def test_a_covered_face_is_less_certain(log_odds: float, least: float, most: float) -> None:
+    """Log odds of faces in real clips: free, turned by 45 degrees, and with a hand before them."""
+    assert least <= certainty(1 / (1 + np.exp(-log_odds))) <= most
+    assert certainty(1.0) == pytest.approx(1.0, abs=1e-6)
+    assert certainty(0.0) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_confidence_between_both_thresholds_changes_nothing(stand_in: StandIn) -> None:
