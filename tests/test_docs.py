@@ -120,6 +120,7 @@ def test_public_packages_have_pages() -> None:
             "runtime.streams",
             "tracks",
             "training",
+            "vision",
         )
     }
     assert set(PACKAGES) == expected

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import InputError, MissingDependencyError, UsageError
-from imavatar_deploy.vision import LANDMARKS, FaceTracker, TrackedFace
+from imavatar_deploy.vision import (
+    LANDMARKS,
+    FaceDetection,
+    FaceDetector,
+    FaceTracker,
+    TrackedFace,
+)
 
 from .pictures import Image, photograph
 
@@ -107,24 +113,48 @@ def test_small_face_is_in_a_tile(tracker: FaceTracker, astronaut: Image, side: i
 
 
 def test_tiles_are_searched_when_the_face_is_lost_only(
-    tracker: FaceTracker, astronaut: Image, monkeypatch: pytest.MonkeyPatch
+    astronaut: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector = tracker._detector
-    searches: list[str] = []
-    whole, tiles = detector.detect, detector.detect_in_tiles
-    monkeypatch.setattr(detector, "detect", lambda image: searches.append("w") or whole(image))
-    monkeypatch.setattr(
-        detector, "detect_in_tiles", lambda image: searches.append("t") or tiles(image)
-    )
-    assert tracker.track(astronaut) is not None
-    assert tracker.track(astronaut) is not None
-    assert searches == ["w"]
-    assert tracker.track(np.zeros_like(astronaut)) is None
-    assert searches == ["w", "w", "t"]
-    tracker.track(astronaut)
+    searches: list[int] = []
+
+    class Recorder(FaceDetector):
+        def detect(self, image: Image) -> list[FaceDetection]:
+            searches.append(0)
+            return super().detect(image)
+
+        def detect_in_tiles(self, image: Image, side: int) -> list[FaceDetection]:
+            searches.append(side)
+            return super().detect_in_tiles(image, side)
+
+    monkeypatch.setattr("imavatar_deploy.vision.tracker.FaceDetector", Recorder)
+    tracker = FaceTracker()
+    wide = np.pad(astronaut, ((0, 0), (0, 150), (0, 0)))
+    black = np.zeros_like(wide)
+    all_sizes, alternating = [0, 512, 256], [[0, 256], [0, 512], [0, 256]]
+
+    def searched(image: Image) -> list[int]:
+        searches.clear()
+        tracker.track(image)
+        return list(searches)
+
+    assert searched(black) == all_sizes
+    assert [searched(black) for _ in range(3)] == alternating
     tracker.reset()
-    tracker.track(astronaut)
-    assert searches == ["w", "w", "t", "w", "w"]
+    assert searched(wide) == [0], "found in the image as a whole"
+    assert searched(wide) == [], "followed"
+    assert searched(black) == all_sizes, "lost"
+    assert [searched(black) for _ in range(3)] == alternating
+    assert searched(wide) == [0]
+    assert searched(wide) == []
+
+
+def test_small_face_that_appears_is_found_soon(tracker: FaceTracker, astronaut: Image) -> None:
+    canvas = np.full((1080, 1920, 3), 90, np.uint8)
+    for _ in range(2):
+        assert tracker.track(canvas) is None
+    small = cv2.resize(astronaut[:256, 100:356], (120, 120), interpolation=cv2.INTER_AREA)
+    canvas[300:420, 500:620] = small
+    assert any(tracker.track(canvas) for _ in range(3))
 
 
 def test_moving_face_is_followed(astronaut: Image, monkeypatch: pytest.MonkeyPatch) -> None:
