@@ -106,11 +106,13 @@ def export_avatar(
         for row in formats:
             row.refuse(avatar, settings)
         baked = bake_surface(avatar, settings, report, progress)
-        subject = ExportInput(avatar, baked, settings, graph_metadata(avatar, digest))
+        subject = ExportInput(
+            avatar, baked, settings, graph_metadata(avatar, digest, settings.synthetic_mark)
+        )
         job = _Job(folder, Path(out), formats, report, progress)
         facts = job.write_all(subject, limits)
         with report.step("write"):
-            manifest = about(name, digest, avatar, report, facts)
+            manifest = about(name, digest, avatar, report, facts, settings.synthetic_mark)
             write_licence(folder, manifest["licences"])
             write_avatar(folder, baked.avatar, about=manifest, storage=settings.storage)
     return report

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import imavatar_deploy
 from imavatar_deploy.avatar_io import SCHEMA_VERSION
+from imavatar_deploy.consent import Consent, consent_of
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.marking import extras, texts
 
 from .report import ExportReport
 
@@ -61,9 +64,11 @@ def licence_report(edition: str, provenance: Mapping[str, Any], digest: str) -> 
         provenance: the checkpoint's record of its data; training settings in it are left out.
         digest: SHA-256 of the checkpoint.
     """
-    data = (
+    data = [
         f"{name}: {value}" for name, value in provenance.items() if not isinstance(value, Mapping)
-    )
+    ]
+    if (consent := consent_from(provenance)) is not None:
+        data.append(f"consent: {consent.line()}")
     return {
         "head_model": edition,
         "conditions": LICENCES[edition],
@@ -71,6 +76,14 @@ def licence_report(edition: str, provenance: Mapping[str, Any], digest: str) -> 
         "data": "; ".join(data) or NO_PROVENANCE,
         "use": USES[edition],
     }
+
+
+def consent_from(provenance: Mapping[str, Any]) -> Consent | None:
+    """The consent in a checkpoint's record of its data; None where it has none that is readable."""
+    try:
+        return consent_of(provenance["consent"])
+    except (KeyError, InputError):
+        return None
 
 
 def licence_of(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -113,14 +126,17 @@ TOOLS = (
 )
 
 
-def graph_metadata(avatar: ImplicitAvatar, digest: str) -> dict[str, str]:
-    """Metadata that every graph carries."""
+def graph_metadata(
+    avatar: ImplicitAvatar, digest: str, synthetic_mark: bool = True
+) -> dict[str, str]:
+    """Metadata that every graph carries, with the mark of `imavatar_deploy.marking` or without."""
     return {
         "schema_version": str(SCHEMA_VERSION),
         "head_model": avatar.edition,
         "units": f"model units, {UNITS_PER_METRE:g} a metre; +Y up, the face looks along +Z",
         "source_sha256": digest,
         "producer": f"imavatar-deploy {imavatar_deploy.__version__}",
+        **texts(synthetic_mark),
     }
 
 
@@ -130,6 +146,7 @@ def about(
     avatar: ImplicitAvatar,
     report: ExportReport,
     graphs: Mapping[str, Any],
+    synthetic_mark: bool = True,
 ) -> dict[str, Any]:
     """Manifest entries of an export; `write_avatar` adds those of the arrays.
 
@@ -139,9 +156,13 @@ def about(
         avatar: the loaded checkpoint.
         report: measurements of the export.
         graphs: the entries of the formats.
+        synthetic_mark: whether the manifest has the mark of `imavatar_deploy.marking`.
     """
+    consent = consent_from(avatar.provenance)
     return {
         "graphs": dict(graphs),
+        "consent": consent.as_dict() if consent else None,
+        **extras(synthetic_mark),
         "source": {"name": source.name, "sha256": digest, "provenance": avatar.provenance},
         "fidelity": report.as_dict(),
         "licences": licence_report(avatar.edition, avatar.provenance, digest),

@@ -56,6 +56,8 @@ class ExportSettings:
     """Options of TensorRT engines."""
     proof: FidelitySettings = field(default_factory=FidelitySettings)
     """Options of the fidelity report."""
+    synthetic_mark: bool = True
+    """Whether files carry the machine-readable mark of `imavatar_deploy.marking`."""
 
     @property
     def drops_strays(self) -> bool:

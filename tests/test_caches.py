@@ -18,8 +18,10 @@ from imavatar_deploy.training.config_file import field_texts
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.settings import TrainSettings
 from imavatar_deploy.training.synthetic import build_subject
+from imavatar_deploy.training.tracking import head_regions
 from imavatar_deploy.training.warm_start.head_surface import HeadSurface
 from imavatar_deploy.training.warm_start.sample_pool import SamplePool
+from imavatar_deploy.video import hdr
 
 from .test_architecture import ROOT, SOURCES
 from .training.drawn_video import write_video
@@ -72,6 +74,8 @@ ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
     "training/synthetic/build_subject.py:build_subject": lambda subject, dataset: (
         build_subject.build_subject("male1", 0)
     ),
+    "imavatar_deploy/video/hdr.py:_tables": lambda subject, dataset: hdr._tables(16),
+    "training/tracking/head_regions.py:_bundled": lambda subject, dataset: head_regions._bundled(),
     "training/synthetic/build_subject.py:openhead": lambda subject, dataset: (
         build_subject.openhead()
     ),
@@ -83,6 +87,10 @@ OTHERS = {
     "runtime/warp_backend/library.py:_started": "a module",
     "training/config_file.py:field_texts": "texts",
     "training/dataset/video.py:_kinds": "a frozenset",
+    "training/tracking/clips.py:detector": "a network",
+    "training/tracking/clips.py:parser": "a network",
+    "training/tracking/clips.py:person": "a network",
+    "training/tracking/clips.py:tracker": "a network",
     "training/warm_start/sample_pool.py:_vertices": "tensors, which `targets` alone reads",
 }
 """Cached functions without arrays in their public results -> what they return."""

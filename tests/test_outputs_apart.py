@@ -74,6 +74,7 @@ def exported(path: Path) -> None:
 
 
 def clip(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"a film")
 
 
@@ -107,6 +108,16 @@ CASES: dict[str, tuple[Make, str, str]] = {
         "imavatar-data fit-map --from openhead --to h.npz --out h.npz",
     ),
     "fit-map, pair": (track, "b.npz", "imavatar-data fit-map --pair a.csv b.npz --out b.npz"),
+    "track": (
+        clip,
+        "me/clip.mp4",
+        "imavatar-data track me/clip.mp4 --out me --i-may-use-this-face --overwrite",
+    ),
+    "track, shape": (
+        track,
+        "me/track.json",
+        "imavatar-data track clip.mp4 --out me --shape-from me --i-may-use-this-face --overwrite",
+    ),
     "check": (video, "data", "imavatar-data check data --size 16 --preview data/image/1.png"),
     "train, weights": (run_folder, "run", "imavatar-train data --from run --out run --overwrite"),
     "train, checkpoint": (
@@ -130,6 +141,11 @@ CASES: dict[str, tuple[Make, str, str]] = {
         exported,
         "out",
         "imavatar-bake sample --track out/track.json --format obj --out out --overwrite",
+    ),
+    "create": (
+        clip,
+        "me/clip.mp4",
+        "imavatar-create me/clip.mp4 --out me --i-may-use-this-face --overwrite",
     ),
     "bench": (exported, "out", "imavatar-bench out --json out/avatar.json"),
     "bench, Markdown": (exported, "out", "imavatar-bench out --md out/avatar.json"),

@@ -128,7 +128,7 @@ class Trainer:
         self.say: Say = say if fabric.is_global_zero else quiet
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        self.model = build_model(settings, dataset.head)
+        self.model = build_model(settings, dataset.head, dataset.consent)
         self.inputs = FrameParameters(
             dataset.track, settings.inputs, settings.networks.latent, settings.seed
         )

@@ -69,6 +69,13 @@ Examples:
 @click.option(
     "--any-edition", is_flag=True, help="Accept a motion that was made for another head model."
 )
+@click.option(
+    "--no-synthetic-mark",
+    "synthetic_mark",
+    flag_value=False,
+    default=True,
+    help="Leave out the machine-readable mark of files: the face is synthetic.",
+)
 def bake(
     avatar: str,
     track: str,
@@ -82,6 +89,7 @@ def bake(
     resume: bool,
     overwrite: bool,
     any_edition: bool,
+    synthetic_mark: bool,
 ) -> None:
     """Play a motion with AVATAR and write it as files.
 
@@ -106,6 +114,7 @@ def bake(
         resume=resume,
         overwrite=overwrite,
         any_edition=any_edition,
+        synthetic_mark=synthetic_mark,
         progress=progress,
         say=lambda note: click.echo(note, err=True),
     )

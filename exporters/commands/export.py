@@ -121,6 +121,13 @@ Examples:
     show_default=True,
     help=f"Element type of the bulk arrays: {', '.join(STORAGE)}.",
 )
+@click.option(
+    "--no-synthetic-mark",
+    "synthetic_mark",
+    flag_value=False,
+    default=True,
+    help="Leave out the machine-readable mark of files: the face is synthetic.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing avatar.")
 @click.option(
     "--list",
@@ -140,6 +147,7 @@ def export(
     keep_strays: bool,
     edition: str | None,
     storage: str,
+    synthetic_mark: bool,
     overwrite: bool,
     **grouped: Any,
 ) -> None:
@@ -173,6 +181,7 @@ def export(
         storage=storage,
         edition=edition,
         overwrite=overwrite,
+        synthetic_mark=synthetic_mark,
         **{group.name: group.settings(grouped) for group in GROUPS},
     )
     progress, say = shown_progress()

@@ -13,6 +13,7 @@ import torch
 from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.kinematics import condition_of
+from imavatar_deploy.marking import extras
 from imavatar_deploy.model import Frame, HeadAvatarModel, ImplicitAvatar
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
@@ -28,7 +29,7 @@ from .format import ExportFormat, ExportInput
 from .mesh_from_field import FieldSurface
 from .named_poses import NamedPose, named_poses
 
-Writer = Callable[[Path, Int32[Array, "F 3"], Channels], None]
+Writer = Callable[[Path, Int32[Array, "F 3"], Channels, bool], None]
 """Writes faces and vertex channels to a file."""
 
 WRITERS: dict[str, Writer] = {"obj": write_obj, "ply": write_ply}
@@ -76,11 +77,13 @@ def write_meshes(
     with progress("meshes", len(poses)) as advance:
         for named in poses:
             posed = pose(named)
-            write(folder / FOLDER / f"{named.name}.{suffix}", posed.faces, posed.channels)
+            file = folder / FOLDER / f"{named.name}.{suffix}"
+            write(file, posed.faces, posed.channels, settings.synthetic_mark)
             strays[named.name] = [part.faces for part in posed.strays]
             advance(1)
     index = {
         "units": "metres, +Y up, facing +Z",
+        **extras(settings.synthetic_mark),
         "from": "the deformed field" if settings.mesh.from_field else "the baked avatar",
         "head_model": model.edition,
         "variant": model.name,

@@ -166,7 +166,12 @@ def _motion(folder: Path, subject: ExportInput) -> Motion:
         "files": {},
     }
     avatar_folder = AvatarFolder(folder, subject.bake.avatar, manifest)
-    return Motion(avatar_folder, subject.settings.track or still, colour=True)
+    return Motion(
+        avatar_folder,
+        subject.settings.track or still,
+        colour=True,
+        synthetic_mark=subject.settings.synthetic_mark,
+    )
 
 
 def _frames(subject: ExportInput, motion: Motion) -> Iterator[Channels]:

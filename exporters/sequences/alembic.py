@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Int32
+from imavatar_deploy.marking import texts
 from imavatar_deploy.optional import require
 
 from .format import SequenceFormat
@@ -67,6 +68,10 @@ def _write_archive(
     """Write the archive; it is complete when the library's objects are released on return."""
     archive = library.archive.OArchive(str(path))
     sampling = archive.addTimeSampling(library.core.TimeSampling(1.0 / motion.fps, 0.0))
+    if motion.synthetic_mark:
+        properties = archive.getTop().getProperties()
+        for name, text in texts().items():
+            library.archive.OStringProperty(properties, name).setValue(text)
     mesh = library.geometry.OPolyMesh(archive.getTop(), NAME, sampling).getSchema()
     colours = _colours(library, mesh, sampling) if motion.colour else None
     faces = motion.avatar.faces[:, ::-1]  # Alembic's faces are clockwise

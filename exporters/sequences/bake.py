@@ -52,6 +52,7 @@ def bake_sequences(
     resume: bool = False,
     overwrite: bool = False,
     any_edition: bool = False,
+    synthetic_mark: bool = True,
     progress: Progress = silent,
     say: Say = quiet,
 ) -> SequenceReport:
@@ -72,6 +73,7 @@ def bake_sequences(
         resume: go on with a bake that was interrupted, or begin one.
         overwrite: replace the bake that is there.
         any_edition: bake a motion of another head model all the same.
+        synthetic_mark: whether files carry the mark of `imavatar_deploy.marking`.
         progress: shows how far it is.
         say: called with each note about what the files cannot hold, before the work.
 
@@ -88,7 +90,13 @@ def bake_sequences(
     """
     rows = ready_formats(formats)
     motion = open_motion(
-        avatar, track, frames=frames, fps=fps, colour=colour, any_edition=any_edition
+        avatar,
+        track,
+        frames=frames,
+        fps=fps,
+        colour=colour,
+        any_edition=any_edition,
+        synthetic_mark=synthetic_mark,
     )
     for note in (*motion.track.notes, *(note for row in rows for note in row.notes(motion))):
         say(note)
@@ -202,4 +210,4 @@ def _write_mesh(path: Path, motion: Motion, staging: Staging) -> None:
     poser = FramePoser(motion, ("vertices", "normals"))
     channels = poser.pose(NEUTRAL_EXPRESSION, REST_POSE, "the neutral head")
     with staging.whole(path) as partial:
-        write_obj(partial, motion.avatar.faces, channels)
+        write_obj(partial, motion.avatar.faces, channels, motion.synthetic_mark)

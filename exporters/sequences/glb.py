@@ -36,6 +36,7 @@ def _write(path: Path, motion: Motion, frames: Iterable[Channels]) -> None:
         motion.avatar,
         _colours(motion),
         licence=licence_of(motion.folder.manifest),
+        synthetic_mark=motion.synthetic_mark,
         track=motion.track,
     )
 

@@ -25,6 +25,8 @@ class Motion:
     track: FlameTrack
     colour: bool = False
     """Whether formats that can hold it get the colour of every vertex in every frame."""
+    synthetic_mark: bool = True
+    """Whether files carry the machine-readable mark of `imavatar_deploy.marking`."""
 
     def __post_init__(self) -> None:
         expected = self.avatar.expression_size
@@ -57,6 +59,7 @@ class Motion:
             "frames": len(self),
             "fps": self.fps,
             "colour": self.colour,
+            "synthetic_mark": self.synthetic_mark,
         }
 
 
@@ -68,6 +71,7 @@ def open_motion(
     fps: float | None = None,
     colour: bool = False,
     any_edition: bool = False,
+    synthetic_mark: bool = True,
 ) -> Motion:
     """Open an avatar folder and a track.
 
@@ -78,6 +82,7 @@ def open_motion(
         fps: frames a second to bake; the track's rate when None.
         colour: whether formats that can hold it get the colour of every vertex in every frame.
         any_edition: accept a track that was made for another head model.
+        synthetic_mark: whether files carry the mark of `imavatar_deploy.marking`.
 
     Raises:
         UsageError: the slice selects no frames, or the rate is not positive.
@@ -87,4 +92,5 @@ def open_motion(
     folder = open_avatar(avatar)
     if not any_edition:
         check_edition(selection.edition, folder.avatar.edition, option="--any-edition")
-    return Motion(folder, selection if fps is None else retimed(selection, fps), colour)
+    selection = selection if fps is None else retimed(selection, fps)
+    return Motion(folder, selection, colour, synthetic_mark)

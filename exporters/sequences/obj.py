@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.arrays import Array, Float32, Int32
+from imavatar_deploy.marking import comment_lines
 from imavatar_deploy.rendering.workers import kernel
 
 from .format import SequenceFormat
@@ -23,13 +24,22 @@ DIGITS = 4
 That is a hundredth of a degree, and a fortieth of a step of eight bits.
 """
 
-HEADER = b"# metres, +Y up, facing +Z\no head\n"
+HEADER = "# metres, +Y up, facing +Z"
+
+OBJECT = "o head"
 
 
-def write_obj(path: Path, faces: Int32[Array, "F 3"], channels: Channels) -> None:
-    """Write a mesh with normals, and with colours if the channels have them."""
+def write_obj(
+    path: Path, faces: Int32[Array, "F 3"], channels: Channels, synthetic_mark: bool = True
+) -> None:
+    """Write a mesh with normals, and with colours if the channels have them.
+
+    Args:
+        synthetic_mark: whether the file carries the mark of `imavatar_deploy.marking`.
+    """
+    lines = [HEADER, *comment_lines("#", synthetic_mark), OBJECT]
     with path.open("xb") as file:
-        file.write(HEADER)
+        file.write(("\n".join(lines) + "\n").encode())
         file.write(_vertices(channels))
         file.write(decimal_lines("vn", channels["normals"], DIGITS))
         file.write(face_lines(faces))
@@ -139,7 +149,7 @@ def _write_number(whole: np.int64, decimals: int, buffer: ByteArray, at: int) ->
 
 
 def _write_frame(path: Path, motion: Motion, channels: Channels) -> None:
-    write_obj(path, motion.avatar.faces, channels)
+    write_obj(path, motion.avatar.faces, channels, motion.synthetic_mark)
 
 
 FORMAT = SequenceFormat(

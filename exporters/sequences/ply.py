@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Int32, Shaped, UInt8
+from imavatar_deploy.marking import comment_lines
 
 from .format import SequenceFormat
 from .motion import Motion
@@ -23,16 +24,19 @@ TYPES = {"vertices": ("float", "<f4"), "normals": ("float", "<f4"), "colours": (
 """Channel -> type of its components in the file and in numpy."""
 
 
-def write_ply(path: Path, faces: Int32[Array, "F 3"], channels: Channels) -> None:
-    """Write a mesh with all of its channels."""
+def write_ply(
+    path: Path, faces: Int32[Array, "F 3"], channels: Channels, synthetic_mark: bool = True
+) -> None:
+    """Write a mesh with all of its channels, and the mark of `imavatar_deploy.marking` or not."""
     with path.open("xb") as file:
-        file.write(_header(channels, len(faces)))
+        file.write(_header(channels, len(faces), synthetic_mark))
         file.write(_vertex_rows(channels).tobytes())
         file.write(_face_rows(faces).tobytes())
 
 
-def _header(channels: Channels, faces: int) -> bytes:
+def _header(channels: Channels, faces: int, synthetic_mark: bool) -> bytes:
     lines = ["ply", "format binary_little_endian 1.0", "comment metres, +Y up, facing +Z"]
+    lines += comment_lines("comment", synthetic_mark)
     lines.append(f"element vertex {len(channels['vertices'])}")
     lines += [
         f"property {TYPES[channel][0]} {name}"
@@ -64,7 +68,7 @@ def eight_bits(colours: Float32[Array, "V 3"]) -> UInt8[Array, "V 3"]:
 
 
 def _write_frame(path: Path, motion: Motion, channels: Channels) -> None:
-    write_ply(path, motion.avatar.faces, channels)
+    write_ply(path, motion.avatar.faces, channels, motion.synthetic_mark)
 
 
 FORMAT = SequenceFormat(

@@ -12,6 +12,7 @@ from imavatar_deploy.arrays import Array, Float32, Float64, Shaped
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES, POSE_FEATURE_SIZE, UNITS_PER_METRE
 from imavatar_deploy.kinematics import pose_feature
+from imavatar_deploy.marking import extras
 from imavatar_deploy.optional import require
 
 from .. import skeleton
@@ -100,7 +101,10 @@ class UsdStage:
         stage = self._stage
         motion = self._motion
         geometry = self._library.UsdGeom
-        stage.GetRootLayer().customLayerData = {"licence": licence_of(motion.folder.manifest)}
+        stage.GetRootLayer().customLayerData = {
+            "licence": licence_of(motion.folder.manifest),
+            **extras(motion.synthetic_mark),
+        }
         stage.SetDefaultPrim(self._root.GetPrim())
         geometry.SetStageUpAxis(stage, geometry.Tokens.y)
         geometry.SetStageMetersPerUnit(stage, 1.0)

@@ -107,6 +107,13 @@ class FaceTracker:
         self._region = None
         self._failures = 0
 
+    def follow(self, landmarks: Float32[Array, "478 3"]) -> None:
+        """Follow the face with these landmarks, as if the image before had shown it.
+
+        Tracking that was interrupted continues so with the same results.
+        """
+        self._region = FaceRegion.of_landmarks(landmarks)
+
     def track(self, image: Any) -> TrackedFace | None:
         """Return the face of the next image of a video, or None where none is found.
 

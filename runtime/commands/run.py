@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import click
 
 from imavatar_deploy.atomic import ensure_not_input
+from imavatar_deploy.c2pa_signing import C2paSigner
 from imavatar_deploy.cli.command import closing_lines, progress
 from imavatar_deploy.cli.options import (
     DURATION,
@@ -97,6 +99,22 @@ Examples:
     help="Print packets, frames and latency on stderr every second.",
 )
 @click.option(
+    "--no-synthetic-mark",
+    "synthetic_mark",
+    flag_value=False,
+    default=True,
+    help="Leave out the machine-readable mark of files and pages: the face is synthetic.",
+)
+@click.option(
+    "--c2pa-sign",
+    "certificate",
+    nargs=2,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="CERT KEY",
+    help="Sign videos and pictures with Content Credentials (C2PA), by your certificate chain and "
+    "private key in PEM files; needs the extra c2pa.",
+)
+@click.option(
     "--budget",
     type=DURATION,
     help="Exit with code 4 when the 95th percentile of the latency is over it, such as 16.7ms: "
@@ -119,6 +137,8 @@ def run(
     mirror: bool,
     duration: float | None,
     stats: bool,
+    synthetic_mark: bool,
+    certificate: tuple[Path, Path] | None,
     budget: float | None,
     **live_values: Any,
 ) -> None:
@@ -138,13 +158,16 @@ def run(
         raise UsageError("--duration must be more than 0; leave it out to play to the end")
     watched = [find_sink(sink).watched for sink in sinks]
     for sink in sinks:
-        ensure_not_input(sink, source, clip_of(source), live_config.map_file)
+        ensure_not_input(sink, source, clip_of(source), live_config.map_file, *(certificate or ()))
     if loop and duration is None and not any(watched):
         raise UsageError(
             "--loop would never end: give a --duration, or a sink to watch, such as window"
         )
     selection = Selection(frames_of(frames), fps, loop)
-    config = PlayConfig(sinks, fps, duration, camera == "track", mirror, stats)
+    signer = C2paSigner.open(*certificate) if certificate else None
+    config = PlayConfig(
+        sinks, fps, duration, camera == "track", mirror, stats, synthetic_mark, signer
+    )
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))
         if isinstance(motion, LiveSource) and (loop or frames != ":"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
+from imavatar_deploy.c2pa_signing import C2paSigner
 from imavatar_deploy.errors import BudgetError, InputError, UsageError
 from imavatar_deploy.progress import Progress, silent, tell
 
@@ -38,6 +40,29 @@ class PlayConfig:
     """Swap left and right of the images."""
     print_statistics: bool = False
     """Print the statistics on stderr every second."""
+    synthetic_mark: bool = True
+    """Whether outputs carry the machine-readable mark of `imavatar_deploy.marking`."""
+    signer: C2paSigner | None = None
+    """Signs videos and pictures."""
+
+    def stream(
+        self,
+        player: Player,
+        fps: float,
+        controls: Controls | None = None,
+        statistics: Callable[[], dict[str, Any]] = dict,
+    ) -> Stream:
+        """The stream of a run with these settings."""
+        finish = {"finish": self.signer.sign} if self.signer else {}
+        return Stream(
+            player.width,
+            player.height,
+            fps,
+            controls or Controls(),
+            statistics,
+            self.synthetic_mark,
+            **finish,
+        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +106,7 @@ def _at_once(
 ) -> PlayResult:
     """Draw every frame into every sink, waiting for the sinks alone."""
     frames = FrameCounts()
-    stream = Stream(player.width, player.height, source.fps)
+    stream = config.stream(player, source.fps)
     view = Viewpoint(player, stream.controls, config.follow, config.mirrored)
     with ExitStack() as stack:
         sinks = [stack.enter_context(open_sink(sink, stream)) for sink in config.sinks]
@@ -112,7 +137,7 @@ def _in_real_time(
     live = source if isinstance(source, LiveSource) else None
     warm_up(player, live.inbox if live else None)
     statistics = Statistics(frames, RealTime(fps), driver, live)
-    stream = Stream(player.width, player.height, fps, Controls(), statistics.snapshot)
+    stream = config.stream(player, fps, Controls(), statistics.snapshot)
     view = Viewpoint(player, stream.controls, config.follow, config.mirrored)
     with open_sink_threads(config.sinks, stream) as threads:
         statistics.sink_threads = threads

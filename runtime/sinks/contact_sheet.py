@@ -82,7 +82,8 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
             report=lambda: f"wrote {target} ({human_bytes(Path(target).stat().st_size)})",
         )
         require_images(sampler.count, target)
-        write_png(partial, sampler.sheet())
+        write_png(partial, sampler.sheet(), synthetic_mark=stream.synthetic_mark)
+        stream.finish(partial)
 
 
 def _matches(target: str) -> bool:

@@ -11,6 +11,7 @@ import cv2
 
 from imavatar_deploy.atomic import move_into_place, staging_beside
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.marking import marked_png
 from imavatar_deploy.progress import human_bytes
 
 from .sink import Image, Sink, SinkFormat, Stream, require_images
@@ -56,7 +57,8 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
 
         def write(image: Image) -> None:
             names.append(name % (len(names) + 1))
-            write_png(staging / names[-1], image)
+            write_png(staging / names[-1], image, synthetic_mark=stream.synthetic_mark)
+            stream.finish(staging / names[-1])
 
         yield Sink(write, report=lambda: _report(folder, name, names))
         require_images(len(names), target)
@@ -64,15 +66,18 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
             move_into_place(staging / finished, folder / finished)
 
 
-def write_png(path: Path, image: Image) -> None:
-    """Write an RGBA image `[H, W, 4]`.
+def write_png(path: Path, image: Image, *, synthetic_mark: bool = True) -> None:
+    """Write an RGBA image `[H, W, 4]`, with the mark of `imavatar_deploy.marking` or without.
 
     Raises:
         UsageError: the file cannot be written.
     """
     _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
     try:
-        path.write_bytes(encoded.tobytes())  # cv2.imwrite crashes on a name that is not UTF-8
+        png = encoded.tobytes()
+        path.write_bytes(
+            marked_png(png) if synthetic_mark else png
+        )  # cv2.imwrite crashes on a name that is not UTF-8
     except OSError as error:
         raise UsageError(
             f"{path.name} cannot be written to {path.parent.parent} ({error.strerror or error})"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,10 @@ class Controls:
         self.zoom = 1.0
 
 
+def _keep(path: Path) -> None:
+    """Leave a complete file as it is."""
+
+
 @dataclass(frozen=True)
 class Stream:
     """What every frame of a run has in common.
@@ -78,6 +83,10 @@ class Stream:
     """Changed by sinks with keys or a mouse."""
     statistics: Callable[[], dict[str, Any]] = dict
     """Returns the figures of the run so far, by name; called from the threads of sinks."""
+    synthetic_mark: bool = True
+    """Whether outputs carry the machine-readable mark of `imavatar_deploy.marking`."""
+    finish: Callable[[Path], None] = _keep
+    """Called with every complete video and picture before it gets its name, as to sign it."""
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from imavatar_deploy.consent import STATEMENT, Consent
 from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.fidelity.options import FidelitySettings
 from imavatar_deploy.exporters.formats import table
@@ -31,6 +32,9 @@ SMALL = NetworkSizes(
     deformation_layers=(32, 32),
     texture_layers=(64, 64),
 )
+
+CONSENT = Consent("option", "anna", "2026-11-30T14:00:00Z", STATEMENT, ("me.mp4",))
+"""The consent in the record of the small avatar."""
 
 STUDENT_STEPS = 200
 """Training steps of a quickly trained student."""
@@ -79,7 +83,7 @@ def _small_proof(small_limits: Path) -> Iterator[None]:
 def avatar() -> ImplicitAvatar:
     """A sphere that moves: geometric initialisation, random blendshapes, weights and colours."""
     torch.manual_seed(5)
-    model = ImplicitAvatar(HeadModel.load("openhead"), SMALL)
+    model = ImplicitAvatar(HeadModel.load("openhead"), SMALL, {"consent": CONSENT.as_dict()})
     with torch.no_grad():
         model.deformation.blendshapes.weight.normal_(0.0, 0.02)
         model.deformation.skinning.weight.normal_(0.0, 0.1)

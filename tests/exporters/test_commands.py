@@ -21,13 +21,13 @@ from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.commands.options import AVAILABLE, GROUPS, availability, options_of
 from imavatar_deploy.exporters.formats import table
 from imavatar_deploy.exporters.formats.format import ExportInput
-from imavatar_deploy.exporters.manifest import licence_report, licence_text
+from imavatar_deploy.exporters.manifest import consent_from, licence_report, licence_text
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.student.options import STUDENT_FORMATS
 from imavatar_deploy.fidelity.golden import check_golden
 from imavatar_deploy.progress import Progress
 
-from .conftest import Exported
+from .conftest import CONSENT, Exported
 
 QUICK = ("--resolution", 64, "--faces", 2000, "--no-student", "--proof-size", 48)
 
@@ -95,6 +95,17 @@ class TestFolder:
             "write",
         ]
         assert list(exported.report.seconds) == steps
+
+
+def test_manifest_and_licence_have_the_consent(exported: Exported) -> None:
+    manifest = open_avatar(exported.folder).manifest
+    assert manifest["consent"] == CONSENT.as_dict()
+    assert f"consent: {CONSENT.line()}" in manifest["licences"]["data"]
+
+
+def test_damaged_consent_is_not_repeated() -> None:
+    assert consent_from({"consent": {"how": "rumour"}}) is None
+    assert "consent" not in licence_report("openhead", {"consent": {}}, "12ab")["data"]
 
 
 def test_licences_leave_out_the_training_settings() -> None:

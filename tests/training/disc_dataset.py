@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imavatar_deploy.camera import Camera
+from imavatar_deploy.consent import Consent
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.tracks import FlameTrack
@@ -48,6 +49,7 @@ class Disc:
     mask_radius: float = 7.0
     count: int = FRAMES
     size: int = SIZE
+    consent: Consent | None = None
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(0)

@@ -11,13 +11,16 @@ import cv2
 import numpy as np
 import pytest
 
+from imavatar_deploy.consent import record_consent, require_consent
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, ImavatarError, InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.dataset.face_dataset import ByteCache
 from imavatar_deploy.training.dataset.images import FramePixels
+from imavatar_deploy.training.warm_start.initial_weights import provenance
 
+from .disc_dataset import SETTINGS
 from .drawn_video import INTRINSICS, SIDE, edit, write_picture, write_video
 
 FRAMES = 6
@@ -176,6 +179,22 @@ def test_labels_count_only_where_every_video_has_them(subject_folder: Path) -> N
     data = FaceDataset.open([subject_folder], size=SIDE)
     assert not data.semantic_known
     assert data.observation(0).semantic is None
+
+
+def test_consent_counts_only_where_every_video_has_it(subject_folder: Path) -> None:
+    consent = require_consent(["me.mp4"], True)
+    assert FaceDataset.open(subject_folder).consent is None
+    first, second = (subject_folder / "anna" / name for name in ("first", "second"))
+    record_consent(first, consent)
+    assert FaceDataset.open(subject_folder).consent is None
+    record_consent(second, consent)
+    assert FaceDataset.open(subject_folder).consent == consent
+
+
+def test_checkpoints_have_the_consent() -> None:
+    consent = require_consent(["me.mp4"], True)
+    assert provenance(SETTINGS, consent)["consent"] == consent.as_dict()
+    assert "consent" not in provenance(SETTINGS)
 
 
 def test_the_subjects_shape_is_in_the_heads_template(video: Path, openhead: HeadModel) -> None:

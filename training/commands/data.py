@@ -1,4 +1,4 @@
-"""`imavatar-data`: render a synthetic dataset, check a dataset, convert a tracker's files."""
+"""`imavatar-data`: track videos, render a synthetic dataset, check one, convert files."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ..dataset.images import DECODE_FLAGS
 from ..dataset.report import Inspection, preview
 from .convert import convert
 from .fit_map import fit_map
+from .track import track
 
 SYNTHESIS = ("torch", "igl", "skimage.measure", "scipy.interpolate")
 """Modules that `synth` needs."""
@@ -34,6 +35,7 @@ SUBJECTS = "female1|female2|male1|male2"
     cls=CommandGroup,
     epilog=f"""\b
 Examples:
+  imavatar-data track me.mp4 --out data/me
   imavatar-data synth --subject female1 --out data/female1
   imavatar-data check data/female1 --preview sheet.png
   imavatar-data convert checkpoint flame_params.json
@@ -51,6 +53,7 @@ def data() -> None:
 
 data.add_command(fit_map)
 data.add_command(convert)
+data.add_command(track)
 
 
 @data.command(

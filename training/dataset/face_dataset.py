@@ -12,6 +12,7 @@ from threading import Lock
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, UInt8, read_only
+from imavatar_deploy.consent import Consent, read_consent
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks.track import FlameTrack
@@ -166,6 +167,17 @@ class FaceDataset:
     def semantic_known(self) -> bool:
         """Whether every frame has labels."""
         return "semantic" in self._kinds
+
+    @cached_property
+    def consent(self) -> Consent | None:
+        """The consent recorded with the first video; None unless every video has a record.
+
+        Raises:
+            InputError: a record cannot be read.
+        """
+        folders = {video.folder: None for video, _ in self._places}
+        records = [read_consent(folder) for folder in folders]
+        return records[0] if all(records) else None
 
     @cached_property
     def head(self) -> HeadModel:

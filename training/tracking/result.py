@@ -33,7 +33,7 @@ OWN_ARRAYS = (
 """Fields of `TrackResult` in `track.npz`."""
 
 FIT_ARRAYS = (
-    "shape", "expression", "pose", "translation", "errors", "point_errors", "weights"
+    "shape", "expression", "pose", "translation", "errors", "point_errors", "weights", "offsets",
 )  # fmt: skip
 """Fields of `SequenceFit` in `track.npz`, where their names begin with `fit_`."""
 

@@ -1,50 +1,52 @@
-"""Tracking of videos: from the files to a dataset in the published layout."""
+"""Tracking of videos: from the files to a dataset in the published layout.
+
+decode -> crop -> prepare (landmarks, masks, quality) -> fit of all frames -> masks and labels ->
+report. Everything is written into a hidden folder of the dataset and moved to its place at the end.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.consent import Consent, record_consent
+from imavatar_deploy.errors import EditionMismatchError, InputError
+from imavatar_deploy.head_fit import LANDMARKS, SequenceFit, Silhouettes, TorsoMotion
+from imavatar_deploy.head_model import OPENHEAD, HeadModel
 from imavatar_deploy.progress import Progress, Say, quiet, silent
+from imavatar_deploy.tracks import FlameTrack, read_track
+from imavatar_deploy.video.decode import VideoReader
 
+from ..dataset.video import TRACK_FILE, find_videos
+from .clips import Clip, Networks, open_clips
+from .fit_videos import (
+    FitInput,
+    fit_videos,
+    initial_fit,
+    load_fit,
+    poorly_fitted,
+    save_fit,
+    select_frames,
+)
+from .label_frames import write_pictures
+from .masks import clean_mask, steady_mask
+from .outline import OutlineCollector
+from .quality import relative_sharpness
 from .result import TrackResult
+from .settings import TrackSettings, check_settings
+from .torso import TorsoTracker
+from .work_folder import WorkFolder
+from .write_dataset import flame_track, publish, write_flame_params
 
+POOR = "poor fit"
+"""Reason to drop a frame whose landmarks no face of this person can have."""
 
-@dataclass(frozen=True)
-class TrackSettings:
-    """Settings of `track`; the names are those of the options of `imavatar-data track`."""
-
-    size: int = 512
-    """Side of the pictures, pixels."""
-    fps: float | None = None
-    """Frames a second; None for those of the video, at most 25."""
-    frames: int | None = None
-    """Largest number of frames, evenly spread over the video; None for all."""
-    focal: float | None = None
-    """Focal length in pixels of the video's picture; None to read or assume it."""
-    head_model: str | None = None
-    """FLAME's file; None for OpenHead."""
-    edition: str | None = None
-    """Edition of a head model whose file does not name it."""
-    shape_from: Path | None = None
-    """Dataset or track whose shape is used unchanged."""
-    landmarks: Path | None = None
-    """File with the landmarks of every frame of the video."""
-    init: Path | None = None
-    """Track from which the fit starts."""
-    matte: Path | None = None
-    """ONNX graph that computes the mask of the person."""
-    parser: Path | None = None
-    """ONNX graph that computes the 19 labels."""
-    masks: Path | None = None
-    """Folder of ready masks of the video's frames."""
-    labels: Path | None = None
-    """Folder of ready labels of the video's frames."""
-    overwrite: bool = False
-    """Replace an earlier dataset."""
-    report: bool = True
-    """Write `report.html`."""
+REPORT_FILE = "report.html"
 
 
 def track(
@@ -52,6 +54,8 @@ def track(
     out: str | Path,
     settings: TrackSettings | None = None,
     *,
+    consent: Consent | None = None,
+    command: str = "",
     progress: Progress = silent,
     say: Say = quiet,
 ) -> tuple[TrackResult, ...]:
@@ -63,6 +67,8 @@ def track(
         videos: video files of one person by one camera.
         out: folder to write. One video is written into it, several into a folder each.
         settings: the defaults when left out.
+        consent: written into the dataset.
+        command: the command line, for the report.
         progress: shows the progress.
         say: receives notes.
 
@@ -73,4 +79,208 @@ def track(
         InputError: a video cannot be read or shows no face.
         UsageError: a setting is impossible, or `out` cannot be written.
     """
-    raise NotImplementedError
+    settings = settings or TrackSettings()
+    paths = [Path(video) for video in videos]
+    check_settings(paths, settings)
+    head = HeadModel.load(settings.head_model or OPENHEAD, edition=settings.edition)
+    shape = None if settings.shape_from is None else read_shape(settings.shape_from, head)
+    initial = None if settings.init is None else _initial_track(settings.init, head)
+    for path in paths:
+        VideoReader(path).close()  # what cannot be read is refused before anything is written
+    work = WorkFolder(out, paths, settings)
+    if work.continued:
+        say(f"continuing the interrupted work in {work.path}")
+    if consent is not None:
+        record_consent(work.dataset, consent)
+    networks = Networks(settings)
+    clips = open_clips(paths, settings, work, networks, progress, say)
+    fits = _fitted(clips, head, settings, shape, initial, progress)
+    results = [
+        _written(clip, fit, head, clips[0].crop.intrinsics(), settings, networks, progress)
+        for clip, fit in zip(clips, fits, strict=True)
+    ]
+    if settings.report:
+        _report(results, head, settings, command, consent, progress)
+    publish(work.dataset, work.out, work.path)
+    return tuple(
+        replace(result, folder=work.out / result.folder.relative_to(work.dataset))
+        for result in results
+    )
+
+
+def read_shape(source: Path, head: HeadModel) -> Float32[Array, " S"]:
+    """Return the shape coefficients of a dataset or of a tracker's file.
+
+    Raises:
+        InputError: there are none.
+        EditionMismatchError: they belong to another head model.
+    """
+    path = Path(source)
+    if path.is_dir() and any(path.rglob(TRACK_FILE)):
+        path = find_videos([path])[0] / TRACK_FILE
+    track = read_track(path)
+    _check_edition(track, path, head)
+    if not track.shape.any():
+        raise InputError(f"{path} holds no shape of a person; track a video without --shape-from")
+    return track.shape[: head.shape_basis.shape[2]]
+
+
+def _initial_track(source: Path, head: HeadModel) -> FlameTrack:
+    track = read_track(source)
+    _check_edition(track, source, head)
+    return track
+
+
+def _check_edition(track: FlameTrack, path: Path, head: HeadModel) -> None:
+    if track.edition not in (None, head.edition):
+        raise EditionMismatchError(
+            f"{path} was tracked with {track.edition} and this fit uses {head.edition}, whose "
+            "codes mean different faces: give its head model with --head-model"
+        )
+
+
+# The fit
+
+
+def _fitted(
+    clips: Sequence[Clip],
+    head: HeadModel,
+    settings: TrackSettings,
+    shape: Float32[Array, " S"] | None,
+    initial: FlameTrack | None,
+    progress: Progress,
+) -> list[SequenceFit]:
+    """Fit all clips, and drop their frames that fit poorly."""
+    intrinsics = clips[0].crop.intrinsics()
+    stored = [load_fit(clip.work / "fit.npz", len(clip.kept)) for clip in clips]
+    fits = [fit for fit in stored if fit is not None]
+    if len(fits) < len(clips):
+        inputs = [_fit_input(clip, head, intrinsics, settings, initial, progress) for clip in clips]
+        fits = fit_videos(inputs, head, intrinsics, settings.size, shape=shape, progress=progress)
+        for clip, fit in zip(clips, fits, strict=True):
+            save_fit(fit, clip.work / "fit.npz")
+    kept = []
+    for clip, fit in zip(clips, fits, strict=True):
+        poor = poorly_fitted(fit, settings.size)
+        clip.drop(np.flatnonzero(poor).tolist(), POOR)
+        clip.require_frames()
+        kept.append(select_frames(fit, ~poor))
+    return kept
+
+
+def _fit_input(
+    clip: Clip,
+    head: HeadModel,
+    intrinsics: Float32[Array, "4"],
+    settings: TrackSettings,
+    initial: FlameTrack | None,
+    progress: Progress,
+) -> FitInput:
+    start = None
+    if initial is not None:
+        start = initial_fit(
+            initial,
+            clip.prepared,
+            clip.kept,
+            clip.survey.frames,
+            head,
+            intrinsics,
+            settings.size,
+        )
+    torso, silhouettes = _evidence(clip, progress)
+    return FitInput(
+        landmarks=clip.landmarks(),
+        confidences=clip.prepared.confidences[clip.kept],
+        times=clip.prepared.times[clip.kept],
+        torso=torso,
+        silhouettes=silhouettes,
+        initial=start,
+    )
+
+
+def _evidence(clip: Clip, progress: Progress) -> tuple[TorsoMotion | None, Silhouettes | None]:
+    """Motion of the shoulders and outline of the person; None where landmarks are only 68."""
+    if clip.prepared.landmarks.shape[1] != LANDMARKS:
+        return None, None
+    torso = TorsoTracker()
+    outlines = OutlineCollector()
+    with progress(f"outlines of {clip.name}", len(clip.kept)) as advance:
+        for at in map(int, clip.kept):
+            points = clip.prepared.landmarks[at]
+            soft, _ = clean_mask(steady_mask(clip.prepared, at), points)
+            mask = soft.astype(np.float32) / np.float32(255)
+            torso.add(clip.prepared.image(at), mask, points)
+            outlines.add(mask, points)
+            advance(1)
+    return torso.finish(), outlines.finish()
+
+
+# The dataset
+
+
+def _written(
+    clip: Clip,
+    fit: SequenceFit,
+    head: HeadModel,
+    intrinsics: Float32[Array, "4"],
+    settings: TrackSettings,
+    networks: Networks,
+    progress: Progress,
+) -> TrackResult:
+    """Write the pictures, the track and the result of a clip."""
+    clip.target.mkdir(parents=True, exist_ok=True)
+    names = tuple(str(index + 1) for index in range(len(clip.kept)))
+    track = flame_track(fit, intrinsics, fps=clip.fps, edition=head.edition, names=names)
+    subject = head.for_subject(fit.shape)
+    shares = write_pictures(clip, track, subject, settings, networks, progress)
+    write_flame_params(track, subject, clip.target)
+    prepared = clip.prepared
+    result = TrackResult(
+        folder=clip.target,
+        video=clip.name,
+        size=settings.size,
+        fps=clip.fps,
+        times=prepared.times[clip.kept],
+        names=names,
+        source_frames=prepared.source_frames[clip.kept],
+        landmarks=clip.landmarks(),
+        confidences=prepared.confidences[clip.kept],
+        fit=fit,
+        intrinsics=intrinsics,
+        focal_source=clip.focal.source,
+        dropped=tuple(clip.dropped),
+        brightness=prepared.brightness[clip.kept],
+        sharpness=relative_sharpness(prepared.sharpness[clip.kept]),
+        mask_share=shares,
+        notes=(*clip.notes, *fit.notes),
+        edition=head.edition,
+    )
+    result.save()
+    return result
+
+
+def _report(
+    results: Sequence[TrackResult],
+    head: HeadModel,
+    settings: TrackSettings,
+    command: str,
+    consent: Consent | None,
+    progress: Progress,
+) -> None:
+    from .report import write_report
+
+    values: dict[str, Any] = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in asdict(settings).items()
+        if value is not None
+    }
+    for result in results:
+        write_report(
+            result,
+            result.folder / REPORT_FILE,
+            head=head,
+            settings=values,
+            command=command,
+            consent="" if consent is None else consent.line(),
+            progress=progress,
+        )

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import imavatar_deploy
+from imavatar_deploy.consent import Consent
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.checkpoint import load_variant
@@ -26,17 +27,20 @@ SKIN = (0.78, 0.62, 0.54)
 """Colour of the warm start, which training from images replaces."""
 
 
-def build_model(settings: TrainSettings, head: HeadModel) -> HeadAvatarModel:
+def build_model(
+    settings: TrainSettings, head: HeadModel, consent: Consent | None = None
+) -> HeadAvatarModel:
     """Build the untrained model of a run; its geometry is a sphere."""
     torch.manual_seed(settings.seed)
-    return VARIANTS[settings.variant].build(head, settings.networks, provenance(settings))
+    return VARIANTS[settings.variant].build(head, settings.networks, provenance(settings, consent))
 
 
-def provenance(settings: TrainSettings) -> dict[str, Any]:
-    """Metadata of checkpoints: the program and the settings that made them."""
+def provenance(settings: TrainSettings, consent: Consent | None = None) -> dict[str, Any]:
+    """Metadata of checkpoints: the program, the settings and the consent that made them."""
     return {
         "made by": f"imavatar-train {imavatar_deploy.__version__}",
         "settings": asdict(settings),
+        **({"consent": consent.as_dict()} if consent else {}),
     }
 
 

@@ -12,6 +12,7 @@ import imavatar_deploy
 from imavatar_deploy.arrays import Array, Float32, Float64, Integer
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.marking import extras
 from imavatar_deploy.rendering.posing import vertex_normals
 
 from ...skeleton import joint_names, joint_parents, joints_at_rest, rest_normals
@@ -99,6 +100,8 @@ class GltfDocument:
     licence: Mapping[str, str]
     body: list[Bone] = field(default_factory=list)
     """Bones without skin."""
+    synthetic_mark: bool = True
+    """Whether files carry the machine-readable mark of `imavatar_deploy.marking`."""
     height: float = 0.0
     """Metres by which the mesh is above the head model's origin."""
     target_normals: bool = False
@@ -121,7 +124,7 @@ def build_container(document: GltfDocument) -> Container:
     roots = [MESH_NODE + 1 + number for number, bone in enumerate(bones) if bone.parent is None]
     container = Container(
         {
-            "asset": _asset(document.licence),
+            "asset": _asset(document),
             "scene": 0,
             "scenes": [{"name": "avatar", "nodes": [MESH_NODE, *roots]}],
             "nodes": [{"name": "head", "mesh": 0, "skin": 0}, *bone_nodes(bones, MESH_NODE + 1)],
@@ -142,12 +145,12 @@ def _bones(document: GltfDocument) -> list[Bone]:
     return [*document.body, *document.skin]
 
 
-def _asset(licence: Mapping[str, str]) -> dict[str, Any]:
+def _asset(document: GltfDocument) -> dict[str, Any]:
     return {
         "version": "2.0",
         "generator": f"imavatar-deploy {imavatar_deploy.__version__}",
-        "copyright": licence["conditions"],
-        "extras": {"licence": dict(licence)},
+        "copyright": document.licence["conditions"],
+        "extras": {"licence": dict(document.licence), **extras(document.synthetic_mark)},
     }
 
 

@@ -45,6 +45,7 @@ def _write_glb(folder: Path, subject: ExportInput, progress: Progress) -> Mappin
         colours_at=colours_at,
         track=track,
         settings=subject.settings.glb,
+        synthetic_mark=subject.settings.synthetic_mark,
     )
     write_expected(
         folder / "golden" / "glb.safetensors",
@@ -64,6 +65,7 @@ def _write_vrm(folder: Path, subject: ExportInput, progress: Progress) -> Mappin
         title="imavatar head",
         colours_at=colours_at,
         settings=subject.settings.glb,
+        synthetic_mark=subject.settings.synthetic_mark,
     )
     write_expected(
         folder / "golden" / "vrm.safetensors", expected_vrm(subject, material, colours_at, facts)

@@ -122,6 +122,7 @@ def write_glb(
     colours_at: Mapping[str, Float32[Array, "V 3"]] | None = None,
     track: FlameTrack | None = None,
     settings: GlbSettings | None = None,
+    synthetic_mark: bool = True,
 ) -> GlbFacts:
     """Write `avatar` as a GLB in metres, +Y up, facing +Z, atomically.
 
@@ -140,6 +141,7 @@ def write_glb(
             follow the expression.
         track: a motion that is added as a clip, with its pose correctives.
         settings: options; the defaults when None.
+        synthetic_mark: whether the file carries the mark of `imavatar_deploy.marking`.
 
     Raises:
         UsageError: the path cannot be written, or the clip's correctives need more targets than
@@ -162,6 +164,7 @@ def write_glb(
         [*expressions, *corrective_targets],
         head_bones(avatar),
         licence,
+        synthetic_mark=synthetic_mark,
         target_normals=settings.target_normals,
         colours_at=colours_at or {},
     )

@@ -39,6 +39,7 @@ def write_vrm(
     title: str,
     colours_at: Mapping[str, Float32[Array, "V 3"]] | None = None,
     settings: GlbSettings | None = None,
+    synthetic_mark: bool = True,
 ) -> GlbFacts:
     """Write `avatar` as a VRM 1.0 file, atomically.
 
@@ -53,6 +54,7 @@ def write_vrm(
         title: the avatar's name.
         colours_at: target's name -> colours `[V, 3]` at its full weight, as for `write_glb`.
         settings: options; the defaults when None.
+        synthetic_mark: whether the file carries the mark of `imavatar_deploy.marking`.
 
     Raises:
         UsageError: the path cannot be written.
@@ -69,6 +71,7 @@ def write_vrm(
         [*targets, jaw_opening(avatar)],
         standing_head(avatar),
         licence,
+        synthetic_mark=synthetic_mark,
         body=body_bones(),
         height=HEAD_HEIGHT,
         target_normals=settings.target_normals,

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import cv2
 
 from imavatar_deploy.errors import ImavatarError, InternalError
+from imavatar_deploy.marking import HTTP_HEADER, SOURCE_TYPE, TERM, marked_jpeg, marked_png
 
 from ..backgrounds import over, white
 from ..sink import Image, Stream
@@ -47,6 +48,9 @@ HEADERS = {
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'",
 }
 """Forbid pages of other sites to read or embed any of this."""
+
+PAGE_MARK = f'<meta name="digitalSourceType" content="{TERM}">\n'.encode()
+"""The mark of the page, which has no addresses of other sites in it."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -103,6 +107,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _page(self) -> None:
         text = files(__package__).joinpath("page.html").read_bytes()
+        if self.server.stream.synthetic_mark:
+            text = text.replace(b"<title>", PAGE_MARK + b"<title>", 1)
         self._send(HTTPStatus.OK, "text/html; charset=utf-8", text)
 
     def _jpeg(self) -> None:
@@ -167,7 +173,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _begin(self, status: HTTPStatus, kind: str, more: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": kind, **HEADERS, **(more or {})}.items():
+        marks = {HTTP_HEADER: SOURCE_TYPE} if self.server.stream.synthetic_mark else {}
+        for name, value in {"Content-Type": kind, **HEADERS, **marks, **(more or {})}.items():
             self.send_header(name, value)
         self.end_headers()
 
@@ -191,6 +198,7 @@ class Screen:
 
     def __init__(self, stream: Stream) -> None:
         self._background = white(stream)
+        self._synthetic_mark = stream.synthetic_mark
         self._changed = threading.Condition()
         self._image: Image | None = None
         self._number = 0
@@ -228,6 +236,7 @@ class Screen:
             if number > self._encoded[0] and image is not None:
                 opaque = over(image, self._background)
                 jpeg = _encode(".jpg", cv2.cvtColor(opaque, cv2.COLOR_RGB2BGR))
+                jpeg = marked_jpeg(jpeg) if self._synthetic_mark else jpeg
                 self._encoded = number, jpeg
             return self._encoded
 
@@ -235,7 +244,10 @@ class Screen:
         """The newest frame as a PNG with its transparency; None before the first."""
         with self._changed:
             image = self._image
-        return None if image is None else _encode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
+        if image is None:
+            return None
+        png = _encode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
+        return marked_png(png) if self._synthetic_mark else png
 
 
 def _encode(suffix: str, image: Any) -> bytes:

@@ -1,0 +1,19 @@
+"""`imavatar-create`: from a video to a playing avatar, by the other commands, one after another.
+
+plan      minutes for each stage, and the preset that fits into the time
+stages    the table of stages: their commands, outputs and settings
+work      the work folder: which stages are done, for which inputs
+runner    runs a stage as a subprocess; interruption and failure
+pictures  the clip beside the avatar
+report    one page about all stages
+command   the command itself
+"""
+
+from __future__ import annotations
+
+from imavatar_deploy.cli.command import start
+
+
+def imavatar_create() -> None:
+    """Run imavatar-create."""
+    start("imavatar_deploy.create.command", "create")

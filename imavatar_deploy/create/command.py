@@ -1,0 +1,270 @@
+"""`imavatar-create`: one command from a video of a face to a playing avatar."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import av
+import click
+
+from imavatar_deploy.atomic import ensure_not_input, ensure_writable, refuse_standard_output
+from imavatar_deploy.avatar_io import MANIFEST
+from imavatar_deploy.cli.command import Command, closing_lines
+from imavatar_deploy.consent import OPTION, OPTION_HELP, consent_of, require_consent
+from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.optional import require_all
+
+from .plan import TRACK_SECONDS, TRACK_START, Plan, make_plan
+from .report import write_report
+from .runner import RUN_NOTICE, run_stages
+from .stages import STAGES, Job, Request, Stage, held_out_frames
+from .work import STATE, WorkFolder
+
+TRAINING = ("torch", "lightning_fabric", "tensorboard", "igl", "skimage.measure", "scipy.spatial")
+"""Modules that training needs, checked before the first stage."""
+
+EXPORT = ("onnx", "onnxscript", "onnxruntime")
+"""Modules that the export needs beside them."""
+
+MOST_FRAMES_A_SECOND = 25.0
+"""Rate to which `imavatar-data track` reduces faster videos."""
+
+UNKNOWN_SECONDS = 20.0
+"""Length that is assumed of a video whose header does not state it, seconds."""
+
+
+@click.command(
+    cls=Command,
+    interrupted=RUN_NOTICE,
+    epilog=f"""\\b
+Examples:
+  imavatar-create me.mp4 --out me {OPTION}
+  imavatar-create turn.mp4 talk.mp4 --out me --minutes 40
+  imavatar-create me.mp4 --out me --preset small --format player,glb,web
+  imavatar-create me.mp4 --out me --track "--focal 1400" --export "--faces 20000"
+
+\\b
+The avatar is the folder OUT. Beside it, OUT.work/ holds dataset/, run/, held_out/,
+preview.mp4 and report.html; it may be removed when the avatar is as it should be.""",
+)
+@click.argument(
+    "videos", nargs=-1, required=True, metavar="VIDEO...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Avatar folder to write."
+)
+@click.option(OPTION, "may_use", is_flag=True, help=OPTION_HELP)
+@click.option(
+    "--minutes",
+    type=float,
+    help="Time for all stages on two cores; training takes what the others leave.  "
+    "[default: 15, or the length of --preset]",
+)
+@click.option(
+    "--preset",
+    help="Preset of imavatar-train: tiny, small, full.  [default: the largest that fits]",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Steps of training, instead of a time.")
+@click.option(
+    "--size", default=512, show_default=True, help="Side of the tracked pictures in pixels."
+)
+@click.option(
+    "--training-size",
+    default=256,
+    show_default=True,
+    help="Side in pixels of the pictures of training and of the figures.",
+)
+@click.option(
+    "--format",
+    "formats",
+    default="player",
+    show_default=True,
+    help="Formats of imavatar-export, comma-separated; player or onnx among them for the preview.",
+)
+@click.option(
+    "--track",
+    "track_options",
+    default="",
+    metavar="OPTIONS",
+    help="Further options of imavatar-data track, in quotes.",
+)
+@click.option(
+    "--train",
+    "train_options",
+    default="",
+    metavar="OPTIONS",
+    help="Further options of imavatar-train, in quotes.",
+)
+@click.option(
+    "--export",
+    "export_options",
+    default="",
+    metavar="OPTIONS",
+    help="Further options of imavatar-export, in quotes.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an avatar that another command wrote.")
+def create(
+    videos: tuple[Path, ...],
+    out: Path,
+    may_use: bool,
+    minutes: float | None,
+    preset: str | None,
+    steps: int | None,
+    size: int,
+    training_size: int,
+    formats: str,
+    track_options: str,
+    train_options: str,
+    export_options: str,
+    overwrite: bool,
+) -> None:
+    """Make a playing avatar of the person in VIDEO (one or several files of the same person).
+
+    The stages are track, train, export, evaluate and preview. Each is a command of its own, which
+    is displayed before it runs. Interrupted, the same command continues; a stage whose inputs have
+    not changed is skipped. The last tenth of the frames is kept from training, to measure the
+    avatar on it.
+    """
+    start = time.perf_counter()
+    _check_videos(videos)
+    work = WorkFolder.open(out.with_name(f"{out.name}.work"))
+    _check_out(out, work, videos, overwrite)
+    earlier = consent_of(work.consent) if work.consent else None
+    consent = require_consent(videos, may_use, earlier=earlier)
+    request = Request(
+        videos=videos,
+        out=out,
+        minutes=minutes,
+        preset=preset,
+        steps=steps,
+        size=size,
+        training_size=training_size,
+        formats=formats,
+        options={
+            "track": _words("--track", track_options),
+            "train": _words("--train", train_options),
+            "export": _words("--export", export_options),
+        },
+        consent_option=consent.how != "file",
+    )
+    first = _plan(request, expected_frames(videos))
+    require_all(TRAINING, extra="train")
+    require_all(EXPORT, extra="export")
+    work.path.mkdir(parents=True, exist_ok=True)
+    work.consent = consent.as_dict()
+    work.save()
+    job = Job(request, work)
+    for line in [*first.lines(), f"consent: {consent.line()}"]:
+        _say(line)
+    run_stages(job, STAGES, _say, lambda stage, resumed: _before(job, stage, resumed))
+    report = write_report(job)
+    following = [
+        f"imavatar-run {shlex.quote(str(out))} --source talk --sink http://127.0.0.1:8080",
+        f"imavatar-verify {shlex.quote(str(out))}",
+    ]
+    written = [out, report, work.preview]
+    click.echo(closing_lines(written, time.perf_counter() - start, following))
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _check_videos(videos: tuple[Path, ...]) -> None:
+    """Refuse paths that are not files.
+
+    Raises:
+        InputError: a path is missing or a folder.
+    """
+    for video in videos:
+        if not video.is_file():
+            state = "is a folder" if video.is_dir() else "does not exist"
+            raise InputError(f"{video} {state}; give the file of a video")
+
+
+def _check_out(out: Path, work: WorkFolder, videos: tuple[Path, ...], overwrite: bool) -> None:
+    """Refuse an output before the first stage.
+
+    Raises:
+        UsageError: `out` or the work folder would replace other things.
+    """
+    refuse_standard_output(out)
+    for folder in (out, work.path):
+        ensure_not_input(folder, *videos)
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file, and a folder is to be written there")
+    ensure_writable(work.path / STATE if work.path.exists() else work.path)
+    if work.path.is_dir() and any(work.path.iterdir()) and not (work.path / STATE).is_file():
+        raise UsageError(f"{work.path} is a folder with other things in it; choose another --out")
+    if not (out.is_dir() and any(out.iterdir())):
+        return
+    if not (out / MANIFEST).is_file():
+        raise UsageError(
+            f"{out} is a folder with other things in it (no {MANIFEST}); choose another name"
+        )
+    if "export" not in work.stages and not overwrite:
+        raise UsageError(
+            f"{out} is already there, and another command wrote it; choose another name or pass "
+            "--overwrite"
+        )
+
+
+def _words(option: str, text: str) -> tuple[str, ...]:
+    """The arguments in a text, as a shell splits it."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"{option} cannot be split into options ({error}), got {text!r}") from None
+
+
+def expected_frames(videos: tuple[Path, ...]) -> int:
+    """Number of frames of the dataset by the headers of the videos.
+
+    Raises:
+        InputError: a file is not a video.
+    """
+    seconds = 0.0
+    rate = 0.0
+    for video in videos:
+        try:
+            with av.open(str(video)) as container:
+                if not container.streams.video:
+                    raise InputError(f"{video} has no picture, only sound; give a video of a face")
+                stream = container.streams.video[0]
+                rate = float(stream.average_rate or MOST_FRAMES_A_SECOND)
+                known = container.duration is not None
+                seconds += container.duration / av.time_base if known else UNKNOWN_SECONDS
+        except av.FFmpegError as error:
+            raise InputError(f"{video} cannot be read as a video ({error})") from error
+    return max(1, round(seconds * min(rate, MOST_FRAMES_A_SECOND)))
+
+
+def _plan(request: Request, frames: int, factor: float = 1.0, *, refuse: bool = True) -> Plan:
+    """The plan of a request; a number of steps needs no time."""
+    if request.steps is not None:
+        return make_plan(frames, None, request.preset or "tiny", factor)
+    return make_plan(frames, request.minutes, request.preset, factor, refuse=refuse)
+
+
+def _before(job: Job, stage: Stage, resumed: bool) -> None:
+    """Plan the training by the number of frames and by the time that tracking has taken."""
+    if stage.name != "train" or (resumed and job.work.plan):
+        return
+    frames = job.work.frames()
+    tracking = job.work.stages["track"].seconds
+    factor = tracking / (TRACK_START + TRACK_SECONDS * frames)
+    plan = _plan(job.request, frames, factor, refuse=False)
+    job.work.plan = asdict(plan)
+    if plan.training is not None:
+        _say(
+            f"plan: {frames} frames, {held_out_frames(frames)} kept for the figures; preset "
+            f"{plan.preset}, {plan.training:g} minutes of training"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(create())

@@ -1,0 +1,92 @@
+"""Frames of the clip beside the same frames of the avatar."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from imavatar_deploy.arrays import Array, UInt8
+from imavatar_deploy.errors import InputError
+
+Picture = UInt8[Array, "H W 3"]
+"""An RGB image."""
+
+SIDE = 320
+"""Side of a picture in the report, pixels."""
+
+JPEG_QUALITY = 88
+
+
+def video_frames(video: Path, indices: Sequence[int]) -> dict[int, Picture]:
+    """Decode some frames of a video.
+
+    Args:
+        indices: numbers of the frames, from 0; numbers behind the end are left out.
+
+    Raises:
+        InputError: the file is not a readable video.
+    """
+    required = set(indices)
+    pictures: dict[int, Picture] = {}
+    try:
+        with av.open(str(video)) as container:
+            for number, frame in enumerate(container.decode(video=0)):
+                if number in required:
+                    pictures[number] = frame.to_ndarray(format="rgb24")
+                if len(pictures) == len(required):
+                    break
+    except (av.FFmpegError, IndexError) as error:
+        raise InputError(f"{video} cannot be read as a video ({error})") from error
+    return pictures
+
+
+def clip_frames(track: Path, indices: Sequence[int]) -> dict[int, Picture]:
+    """Read some pictures of a video of a dataset.
+
+    Args:
+        track: the video's `flame_params.json`.
+        indices: numbers of the frames, from 0.
+    """
+    entries = json.loads(track.read_text(encoding="utf-8"))["frames"]
+    pictures: dict[int, Picture] = {}
+    for index in indices:
+        name = Path(entries[index]["file_path"]).name.removesuffix(".png")
+        picture = cv2.imread(str(track.parent / "image" / f"{name}.png"), cv2.IMREAD_COLOR)
+        if picture is not None:
+            pictures[index] = np.ascontiguousarray(picture[..., ::-1])
+    return pictures
+
+
+def pairs(track: Path, preview: Path, indices: Sequence[int], side: int = SIDE) -> list[Picture]:
+    """The clip above the avatar, one picture of `[2 side, side]` a frame.
+
+    Raises:
+        InputError: the preview is not a readable video.
+    """
+    above = clip_frames(track, indices)
+    below = video_frames(preview, indices)
+    return [
+        np.concatenate([square(above[index], side), square(below[index], side)])
+        for index in indices
+        if index in above and index in below
+    ]
+
+
+def square(picture: Picture, side: int) -> Picture:
+    """The picture in another size."""
+    small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)
+
+
+def data_url(picture: Picture) -> str:
+    """The picture as a JPEG in a `data:` address."""
+    _, encoded = cv2.imencode(
+        ".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

@@ -1,0 +1,149 @@
+"""Minutes of every stage, and the training that fits into the time that is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imavatar_deploy.errors import UsageError, unknown_name
+
+DEFAULT_MINUTES = 15.0
+"""Minutes from the video to the report, where neither minutes nor a preset are given."""
+
+
+@dataclass(frozen=True)
+class PresetTime:
+    """Measured minutes of a preset of `imavatar-train` on two cores, at 256 x 256."""
+
+    name: str
+    warm_start: float
+    """Minutes before the first step."""
+    training: float
+    """Minutes of the preset's own number of steps."""
+    least: float
+    """Smallest number of minutes of training for which the preset is chosen."""
+
+
+PRESET_TIMES = (
+    PresetTime("tiny", warm_start=1.2, training=4.0, least=1.0),
+    PresetTime("small", warm_start=2.2, training=8.5, least=5.0),
+)
+"""From the smallest to the largest. `full` needs hours: it is chosen by `--preset` alone."""
+
+TRACK_SECONDS = 0.15
+"""Seconds a frame of `imavatar-data track`."""
+
+TRACK_START = 5.0
+"""Seconds of tracking that do not depend on the number of frames."""
+
+EXPORT_MINUTES = 1.5
+"""Minutes of `imavatar-export --format player`: bake, student and fidelity report."""
+
+DRAW_SECONDS = 0.03
+"""Seconds a frame of the preview and of the evaluation of held-out frames."""
+
+DRAW_START = 10.0
+"""Seconds in which these two commands start."""
+
+SLOWEST = 4.0
+"""Largest factor by which the measured speed of tracking changes the estimates of later stages."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Preset and minutes of training, and the expected minutes of every stage."""
+
+    preset: str
+    training: float | None
+    """Minutes of training without its warm start; None for the preset's own number of steps."""
+    expected: Mapping[str, float]
+    """Stage -> minutes."""
+
+    @property
+    def total(self) -> float:
+        """Expected minutes of all stages."""
+        return sum(self.expected.values())
+
+    def lines(self) -> list[str]:
+        """The plan for the user, one line a stage."""
+        rows = [f"  {name:9}{minutes:6.1f} min" for name, minutes in self.expected.items()]
+        return [f"plan: preset {self.preset}, about {self.total:.0f} minutes on two cores", *rows]
+
+
+def make_plan(
+    frames: int,
+    minutes: float | None = None,
+    preset: str | None = None,
+    factor: float = 1.0,
+    *,
+    refuse: bool = True,
+) -> Plan:
+    """Divide the time among the stages.
+
+    Args:
+        frames: number of frames of the dataset, or an estimate.
+        minutes: time from the video to the report; `DEFAULT_MINUTES` where neither it nor a preset
+            is given. With a preset alone, training has the preset's own length.
+        preset: preset of `imavatar-train`; None for the largest that the time allows.
+        factor: how many times slower this machine is than the one of the table.
+        refuse: refuse a time that is too short, instead of the shortest training.
+
+    Raises:
+        UsageError: the preset is unknown, or the time is too short for it.
+    """
+    factor = min(max(factor, 1.0 / SLOWEST), SLOWEST)
+    rows = {row.name: row for row in PRESET_TIMES}
+    if preset is not None and preset not in (*rows, "full"):
+        raise unknown_name("preset", preset, (*rows, "full"))
+    others = _other_stages(frames, factor)
+    if minutes is None and preset is not None:
+        return _own_length(preset, rows.get(preset), others, factor)
+    allowed = DEFAULT_MINUTES if minutes is None else minutes
+    if not (math.isfinite(allowed) and allowed > 0):
+        raise UsageError(f"--minutes must be a positive number, got {allowed:g}")
+    remaining = allowed - sum(others.values())
+    if preset == "full":
+        row = PresetTime("full", warm_start=5.0 * PRESET_TIMES[-1].warm_start, training=0, least=60)
+    elif preset is not None:
+        row = rows[preset]
+    else:
+        row = max(
+            (row for row in PRESET_TIMES if remaining >= factor * row.warm_start + row.least),
+            key=lambda row: row.training,
+            default=PRESET_TIMES[0],
+        )
+    training = remaining - factor * row.warm_start
+    if training < row.least and not refuse:
+        training = row.least
+        remaining = training + factor * row.warm_start
+    if training < row.least:
+        needed = allowed - training + row.least
+        raise UsageError(
+            f"--minutes {allowed:g} is too short: {frames} frames with the preset {row.name} need "
+            f"about {math.ceil(needed)} minutes; allow more, or film a shorter clip"
+        )
+    return Plan(row.name, round(training, 1), _with_training(others, remaining))
+
+
+def _own_length(
+    preset: str, row: PresetTime | None, others: Mapping[str, float], factor: float
+) -> Plan:
+    """The plan for a preset with its own number of steps; that of `full` takes hours."""
+    minutes = factor * (row.warm_start + row.training) if row else 60.0 * 24.0
+    return Plan(preset, None, _with_training(others, minutes))
+
+
+def _other_stages(frames: int, factor: float) -> dict[str, float]:
+    draw = (DRAW_START + DRAW_SECONDS * frames) / 60.0
+    return {
+        "track": factor * (TRACK_START + TRACK_SECONDS * frames) / 60.0,
+        "export": factor * EXPORT_MINUTES,
+        "evaluate": factor * draw / 2.0,
+        "preview": factor * draw,
+    }
+
+
+def _with_training(others: Mapping[str, float], minutes: float) -> dict[str, float]:
+    """Stages in their order."""
+    return {"track": others["track"], "train": minutes, **dict(list(others.items())[1:])}

@@ -1,0 +1,241 @@
+"""`report.html`: clip beside avatar, figures of every stage, minutes, commands and consent."""
+
+from __future__ import annotations
+
+import html
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imavatar_deploy.atomic import write_text
+from imavatar_deploy.consent import consent_of
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.fidelity import FidelityReport, read_fidelity
+
+from .pictures import data_url, pairs
+from .stages import Job, held_out_frames
+from .work import WorkFolder
+
+PICTURES = 6
+"""Pictures of training frames, and as many of held-out frames."""
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem;
+  color: #222; background: #fff; }
+h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
+table { border-collapse: collapse; } th, td { padding: .25rem .9rem .25rem 0; text-align: left;
+  border-bottom: 1px solid #ddd; vertical-align: top; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+figure { margin: 0; } .row { display: grid; gap: .4rem;
+  grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
+img, video { width: 100%; display: block; border-radius: .3rem; }
+video { max-width: 32rem; } code, pre { font-size: .85rem; } pre { white-space: pre-wrap;
+  background: #f4f4f4; padding: .6rem .8rem; border-radius: .3rem; }
+.note { color: #666; }
+@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818; }
+  th, td { border-color: #444; } pre { background: #242424; } .note { color: #aaa; } }
+"""
+
+
+def write_report(job: Job) -> Path:
+    """Write the page into the work folder and return its path.
+
+    Raises:
+        InputError: a file of a stage cannot be read.
+        UsageError: the page cannot be written.
+    """
+    work = job.work
+    sections = [
+        _head(job),
+        _pictures(work),
+        _section("Minutes by stage", _stages(work)),
+        _section("Tracking", _tracking(work)),
+        _section("Training", _training(work)),
+        _section("Held-out frames", _held_out(work)),
+        _section("Fidelity of the export", _fidelity(job.request.out)),
+        _section("Consent and marking", _consent(work)),
+        _section("Commands", _commands(work)),
+    ]
+    name = html.escape(job.request.out.name)
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
+    )
+    write_text(work.report, page)
+    return work.report
+
+
+def _section(title: str, content: str) -> str:
+    return f"<h2>{html.escape(title)}</h2>{content}" if content else ""
+
+
+def _head(job: Job) -> str:
+    request = job.request
+    videos = ", ".join(html.escape(video.name) for video in request.videos)
+    minutes = sum(record.seconds for record in job.work.stages.values()) / 60.0
+    return (
+        f"<h1>{html.escape(request.out.name)}</h1>"
+        f"<p>An avatar from {videos}, in {minutes:.1f} minutes.</p>"
+        f'<video src="{html.escape(job.work.preview.name)}" controls loop muted></video>'
+        f"<pre>imavatar-run {html.escape(shlex.quote(str(request.out)))} "
+        "--source talk --sink http://127.0.0.1:8080</pre>"
+    )
+
+
+def _pictures(work: WorkFolder) -> str:
+    """Training frames, then held-out frames, clip above avatar."""
+    total = work.frames()
+    held_out = held_out_frames(total)
+    training = np.linspace(0, total - held_out - 1, PICTURES).round().astype(int)
+    unseen = np.linspace(total - held_out, total - 1, min(PICTURES, held_out)).round().astype(int)
+    parts = [("Training frames, the clip above the avatar", _figures(work, training))]
+    if len(work.tracks()) == 1:  # the preview plays the first video alone
+        parts.append(("Held-out frames, the clip above the avatar", _figures(work, unseen)))
+    return "".join(_section(title, figures) for title, figures in parts)
+
+
+def _figures(work: WorkFolder, indices: Iterable[Any]) -> str:
+    unique = sorted({int(index) for index in indices})
+    count = len(json.loads(work.tracks()[0].read_text(encoding="utf-8"))["frames"])
+    figures = pairs(work.tracks()[0], work.preview, [index for index in unique if index < count])
+    images = (f'<figure><img src="{data_url(picture)}" alt=""></figure>' for picture in figures)
+    return f'<div class="row">{"".join(images)}</div>' if figures else ""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; cells after the first are numbers."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(
+        f"<tr><td>{html.escape(row[0])}</td>"
+        + "".join(f'<td class="number">{html.escape(cell)}</td>' for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>" if body else ""
+
+
+def _stages(work: WorkFolder) -> str:
+    expected = work.plan.get("expected", {})
+    rows = [
+        (
+            name,
+            f"{record.seconds / 60.0:.1f}",
+            f"{expected[name]:.1f}" if name in expected else "",
+        )
+        for name, record in work.stages.items()
+    ]
+    return _table(("stage", "minutes", "expected"), rows)
+
+
+def _tracking(work: WorkFolder) -> str:
+    parts = []
+    for track in work.tracks():
+        folder = track.parent
+        about = _read_json(folder / "track.json")
+        if about:
+            dropped = about.get("dropped", [])
+            reasons = sorted({str(frame.get("reason")) for frame in dropped})
+            parts.append(
+                f"<p>{html.escape(str(about.get('video', folder.name)))}: "
+                f"{len(about.get('names', ()))} frames; {len(dropped)} left out"
+                + (f" ({html.escape(', '.join(reasons))})" if reasons else "")
+                + f"; focal length: {html.escape(str(about.get('focal_source', '')))}.</p>"
+            )
+            notes = "".join(f"<li>{html.escape(str(note))}</li>" for note in about.get("notes", ()))
+            parts.append(f"<ul>{notes}</ul>" if notes else "")
+        if (folder / "report.html").is_file():
+            link = (folder / "report.html").relative_to(work.path).as_posix()
+            parts.append(f'<p><a href="{html.escape(link)}">Report of the tracking</a></p>')
+    return "".join(parts)
+
+
+def _training(work: WorkFolder) -> str:
+    file = work.run / "validation.jsonl"
+    if not file.is_file():
+        return ""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    table = _table(
+        ("step", "minutes", "PSNR, dB", "RGB L1", "mask IoU"),
+        [
+            (
+                str(row["step"]),
+                f"{row['minutes']:.1f}",
+                *(f"{row[name]:.4g}" for name in ("psnr", "l1", "iou")),
+            )
+            for row in rows
+        ],
+    )
+    warnings = rows[-1].get("warnings", []) if rows else []
+    notes = "".join(f"<li>{html.escape(str(line))}</li>" for line in warnings)
+    preset = html.escape(str(work.plan.get("preset", "")))
+    return f"<p>Preset {preset}, measured on training frames.</p>{table}" + (
+        f"<ul>{notes}</ul>" if notes else ""
+    )
+
+
+def _held_out(work: WorkFolder) -> str:
+    document = _read_json(work.held_out / "report.json")
+    rows = [
+        (f"{name}, {row['unit']}" if row.get("unit") else name, f"{row['mean']:.4g}")
+        for name, row in document.get("metrics", {}).items()
+        if isinstance(row.get("mean"), float | int)
+    ]
+    link = (work.held_out / "report.md").relative_to(work.path).as_posix()
+    return (
+        "<p>The avatar as it plays, on the last frames of the clip, which training has not used. "
+        f'<a href="{html.escape(link)}">Every frame</a></p>{_table(("metric", "mean"), rows)}'
+        if rows
+        else ""
+    )
+
+
+def _fidelity(avatar: Path) -> str:
+    report: FidelityReport = read_fidelity(avatar)
+    rows = [
+        (
+            f"{stage.start} → {stage.end}",
+            name.replace("_", " "),
+            f"{stage.measures[name]:.4g}",
+            f"{limit:.4g}",
+        )
+        for stage in report.stages
+        for name, limit in stage.limits.items()
+        if name in stage.measures
+    ]
+    notes = [report.problems(), report.drift, *report.notes]
+    listing = "".join(f"<li>{html.escape(note)}</li>" for note in notes if note)
+    table = _table(("stage", "measure", "value", "limit"), rows)
+    return table + (f"<ul>{listing}</ul>" if listing else "")
+
+
+def _consent(work: WorkFolder) -> str:
+    try:
+        consent = consent_of(work.consent)
+    except InputError:
+        return ""
+    return (
+        f"<p>Consent {html.escape(consent.line())}: {html.escape(consent.statement)}</p>"
+        "<p>Videos, pictures and models made with this avatar carry a machine-readable mark that "
+        "the face is synthetic.</p>"
+    )
+
+
+def _commands(work: WorkFolder) -> str:
+    lines = "\n".join(shlex.join(record.command) for record in work.stages.values())
+    return f'<p class="note">Each can be run alone.</p><pre>{html.escape(lines)}</pre>'
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where the file does not exist."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); run its stage again") from error
+    return content if isinstance(content, dict) else {}

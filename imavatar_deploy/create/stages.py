@@ -1,0 +1,219 @@
+"""The stages of `imavatar-create`: the command of each, its outputs and its settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imavatar_deploy.avatar_io import MANIFEST
+from imavatar_deploy.consent import OPTION
+
+from .work import WorkFolder
+
+HELD_OUT = 0.1
+"""Share of the frames, the last ones, that training does not use."""
+
+Arguments = list[str]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    videos: tuple[Path, ...]
+    out: Path
+    """The avatar folder."""
+    minutes: float | None = None
+    """Time allowed for all stages."""
+    preset: str | None = None
+    steps: int | None = None
+    """Steps of training instead of a time."""
+    size: int = 512
+    """Side of the dataset's pictures and of the preview, pixels."""
+    training_size: int = 256
+    """Side of the pictures of training, pixels."""
+    formats: str = "player"
+    """Formats of the export, as `--format` takes them."""
+    options: Mapping[str, tuple[str, ...]] | None = None
+    """Stage -> further arguments of its command."""
+    consent_option: bool = False
+    """Whether consent is stated by the option, which the command of `track` then repeats."""
+
+    @property
+    def work(self) -> Path:
+        """The folder of the stages' files, beside the avatar."""
+        return self.out.with_name(f"{self.out.name}.work")
+
+    def further(self, stage: str) -> list[str]:
+        """Further arguments of a stage."""
+        return list((self.options or {}).get(stage, ()))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request and its work folder."""
+
+    request: Request
+    work: WorkFolder
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage, which is one command."""
+
+    name: str
+    task: str
+    """What it does, as the end of "to ..."."""
+    command: Callable[[Job], Arguments]
+    """The program and its arguments; called when the stages before are done."""
+    outputs: Callable[[Job], list[Path]]
+    """Files that exist once it is done."""
+    settings: Callable[[Job], Any]
+    """JSON-ready values on which the result depends, beside the stages before."""
+    partial: Callable[[Job], Path]
+    """Exists when an earlier run with the same settings can be continued, or must be replaced."""
+    resume: tuple[str, ...] | None = None
+    """Arguments that continue an interrupted run; None where it begins again."""
+    replace: tuple[str, ...] = ("--overwrite",)
+    """Arguments that replace a result with other settings."""
+    folder: Callable[[Job], Path] | None = None
+    """Folder that is removed before a run with other settings. Without it, a stage that is killed
+    while it begins could later continue the run with the earlier settings."""
+
+
+def held_out_frames(frames: int) -> int:
+    """Number of frames, at the end of the dataset, that training does not use."""
+    return max(1, math.floor(HELD_OUT * frames)) if frames > 1 else 0
+
+
+def _track(job: Job) -> Arguments:
+    request = job.request
+    return [
+        "imavatar-data",
+        "track",
+        *map(str, request.videos),
+        *("--out", str(job.work.dataset)),
+        *("--size", str(request.size)),
+        *([OPTION] if request.consent_option else []),
+        *request.further("track"),
+    ]
+
+
+def _train(job: Job) -> Arguments:
+    frames = job.work.frames()
+    plan = job.work.plan
+    length = []
+    if job.request.steps is not None:
+        length = ["--steps", str(job.request.steps)]
+    elif plan.get("training") is not None:
+        length = ["--minutes", f"{plan['training']:g}"]
+    return [
+        "imavatar-train",
+        str(job.work.dataset),
+        *("--out", str(job.work.run)),
+        *("--preset", str(plan["preset"])),
+        *("--size", str(job.request.training_size)),
+        *("--frames", f":{frames - held_out_frames(frames)}"),
+        *length,
+        *job.request.further("train"),
+    ]
+
+
+def _export(job: Job) -> Arguments:
+    return [
+        "imavatar-export",
+        str(job.work.run),
+        *("--format", job.request.formats),
+        *("--out", str(job.request.out)),
+        *job.request.further("export"),
+    ]
+
+
+def _evaluate(job: Job) -> Arguments:
+    frames = job.work.frames()
+    return [
+        "imavatar-eval",
+        "measure",
+        str(job.request.out),
+        *("--data", str(job.work.dataset)),
+        *("--out", str(job.work.held_out)),
+        *("--frames", f"{frames - held_out_frames(frames)}:"),
+        *("--size", str(job.request.training_size)),
+        *job.request.further("evaluate"),
+    ]
+
+
+def _preview(job: Job) -> Arguments:
+    return [
+        "imavatar-run",
+        str(job.request.out),
+        *("--source", str(job.work.tracks()[0])),
+        *("--sink", str(job.work.preview)),
+        *("--sink", str(job.work.sheet)),
+        *("--size", str(job.request.size)),
+        *("--background", "white"),
+        *job.request.further("preview"),
+    ]
+
+
+def _train_settings(job: Job) -> Any:
+    request = job.request
+    length = [request.minutes, request.preset, request.steps, request.training_size]
+    return [*length, request.further("train")]
+
+
+STAGES = (
+    Stage(
+        name="track",
+        task="fit the head model to every frame",
+        command=_track,
+        outputs=lambda job: job.work.tracks() or [job.work.dataset],
+        settings=lambda job: [job.request.size, job.request.further("track")],
+        partial=lambda job: job.work.dataset,
+        resume=(),
+        folder=lambda job: job.work.dataset,
+    ),
+    Stage(
+        name="train",
+        task="train the implicit avatar",
+        command=_train,
+        outputs=lambda job: [job.work.run / "checkpoint"],
+        settings=_train_settings,
+        partial=lambda job: job.work.run / "config.toml",
+        resume=("--resume",),
+        folder=lambda job: job.work.run,
+    ),
+    Stage(
+        name="export",
+        task="bake the avatar and compare every stage with the implicit one",
+        command=_export,
+        outputs=lambda job: [job.request.out / MANIFEST],
+        settings=lambda job: [
+            str(job.request.out.resolve()),
+            job.request.formats,
+            job.request.further("export"),
+        ],
+        partial=lambda job: job.request.out / MANIFEST,
+    ),
+    Stage(
+        name="evaluate",
+        task="measure the avatar on frames that training has not used",
+        command=_evaluate,
+        outputs=lambda job: [job.work.held_out / "report.json"],
+        settings=lambda job: job.request.further("evaluate"),
+        partial=lambda job: job.work.held_out / "report.json",
+    ),
+    Stage(
+        name="preview",
+        task="play the motion of the clip",
+        command=_preview,
+        outputs=lambda job: [job.work.preview, job.work.sheet],
+        settings=lambda job: job.request.further("preview"),
+        partial=lambda job: job.work.preview,
+        replace=(),
+    ),
+)
+"""In their order. A stage depends on all before it."""

@@ -1,0 +1,73 @@
+"""The plan: which preset and how many minutes of training fit into the time."""
+
+from __future__ import annotations
+
+import pytest
+
+from imavatar_deploy.create.plan import DEFAULT_MINUTES, PRESET_TIMES, make_plan
+from imavatar_deploy.errors import UsageError
+
+FRAMES = 500
+
+
+def test_stages_fill_the_time() -> None:
+    plan = make_plan(FRAMES)
+    assert plan.total == pytest.approx(DEFAULT_MINUTES)
+    assert list(plan.expected) == ["track", "train", "export", "evaluate", "preview"]
+    assert plan.training is not None
+    assert 1.0 < plan.training < DEFAULT_MINUTES
+
+
+def test_more_time_gives_a_larger_preset_and_a_longer_training() -> None:
+    plans = [make_plan(FRAMES, minutes) for minutes in (6, 15, 60)]
+    order = [row.name for row in PRESET_TIMES]
+    assert [order.index(plan.preset) for plan in plans] == sorted(
+        order.index(plan.preset) for plan in plans
+    )
+    lengths = [plan.training or 0.0 for plan in plans]
+    assert lengths == sorted(lengths)
+    assert plans[0].preset == "tiny"
+    assert plans[-1].preset == "small"
+
+
+def test_slower_machine_trains_less() -> None:
+    assert (make_plan(FRAMES, 30, factor=2.0).training or 0) < (make_plan(FRAMES, 30).training or 0)
+    assert make_plan(FRAMES, 30, factor=1e9).total == pytest.approx(30)
+
+
+def test_preset_alone_keeps_its_own_length() -> None:
+    plan = make_plan(FRAMES, None, "small")
+    assert (plan.preset, plan.training) == ("small", None)
+
+
+def test_preset_and_minutes_are_both_kept() -> None:
+    plan = make_plan(FRAMES, 120, "full")
+    assert plan.preset == "full"
+    assert plan.total == pytest.approx(120)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "preset", "message"),
+    [
+        (2, None, r"--minutes 2 is too short: 500 frames with the preset tiny need about \d+"),
+        (8, "small", "the preset small need"),
+        (0, None, "must be a positive number"),
+        (float("nan"), None, "must be a positive number"),
+        (15, "smal", "did you mean 'small'"),
+    ],
+)
+def test_impossible_plan_is_refused(minutes: float, preset: str | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_plan(FRAMES, minutes, preset)
+
+
+def test_time_that_the_message_states_is_enough() -> None:
+    with pytest.raises(UsageError) as refusal:
+        make_plan(FRAMES, 2)
+    stated = float(str(refusal.value).split("about ")[1].split()[0])
+    assert make_plan(FRAMES, stated).preset == "tiny"
+
+
+def test_slow_tracking_shortens_training_and_does_not_end_the_work() -> None:
+    plan = make_plan(FRAMES, 5, factor=4.0, refuse=False)
+    assert plan.training == PRESET_TIMES[0].least

@@ -1,0 +1,234 @@
+"""Stages as subprocesses: order, skipping, resuming, failure and interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imavatar_deploy.create.runner import StageError, program, run_command, run_stages
+from imavatar_deploy.create.stages import Job, Request, Stage
+from imavatar_deploy.create.work import WorkFolder
+from imavatar_deploy.errors import InputError, MissingDependencyError
+
+from ..processes import started
+
+LOG = """
+import sys, json, pathlib
+out = pathlib.Path(sys.argv[1])
+with open(out.parent / "log", "a") as log:
+    log.write(json.dumps(sys.argv[2:]) + "\\n")
+if "--fail" in sys.argv and "--resume" not in sys.argv:
+    out.with_suffix(".partial").touch()
+    sys.exit(3)
+out.touch()
+"""
+
+
+def stage(name: str, *arguments: str, resume: tuple[str, ...] | None = None) -> Stage:
+    """A stage that logs its arguments and writes a file."""
+    return Stage(
+        name=name,
+        task="write a file",
+        command=lambda job: [
+            sys.executable,
+            *("-c", LOG),
+            str(job.work.path / f"{name}.done"),
+            name,
+            *arguments,
+        ],
+        outputs=lambda job: [job.work.path / f"{name}.done"],
+        settings=lambda job: job.request.size,
+        partial=lambda job: next(job.work.path.glob(f"{name}.*"), job.work.path / "none"),
+        resume=resume,
+    )
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    video = tmp_path / "me.mp4"
+    video.write_bytes(b"film")
+    work = WorkFolder(tmp_path / "me.work")
+    work.path.mkdir()
+    return Job(Request((video,), tmp_path / "me"), work)
+
+
+def calls(job: Job) -> list[list[str]]:
+    """Arguments of every command that ran."""
+    return [json.loads(line) for line in (job.work.path / "log").read_text().splitlines()]
+
+
+def again(job: Job, **changes: object) -> Job:
+    """The job as another process finds it."""
+    return Job(replace(job.request, **changes), WorkFolder.open(job.work.path))  # type: ignore[arg-type]
+
+
+def test_stages_run_in_order_and_are_displayed(job: Job) -> None:
+    lines: list[str] = []
+    run_stages(job, [stage("one"), stage("two")], lines.append)
+    assert calls(job) == [["one"], ["two"]]
+    assert any(line.startswith("[1/2] one: to write a file\n$ ") for line in lines)
+    records = WorkFolder.open(job.work.path).stages
+    assert [(name, record.finished) for name, record in records.items()] == [
+        ("one", True),
+        ("two", True),
+    ]
+
+
+def test_finished_stages_are_skipped(job: Job) -> None:
+    stages = [stage("one"), stage("two")]
+    run_stages(job, stages, print)
+    lines: list[str] = []
+    run_stages(again(job), stages, lines.append)
+    assert calls(job) == [["one"], ["two"]]
+    assert all("done before" in line for line in lines)
+
+
+def test_missing_output_is_made_again_with_all_that_follows(job: Job) -> None:
+    stages = [stage("one"), stage("two")]
+    run_stages(job, stages, print)
+    (job.work.path / "one.done").unlink()
+    run_stages(again(job), stages, print)
+    assert calls(job)[2:] == [["one"], ["two", "--overwrite"]]
+
+
+def test_other_settings_replace_the_results(job: Job) -> None:
+    stages = [stage("one"), stage("two")]
+    run_stages(job, stages, print)
+    run_stages(again(job, size=64), stages, print)
+    assert calls(job)[2:] == [["one", "--overwrite"], ["two", "--overwrite"]]
+
+
+def test_changed_video_replaces_the_results(job: Job) -> None:
+    stages = [stage("one")]
+    run_stages(job, stages, print)
+    job.request.videos[0].write_bytes(b"another film")
+    run_stages(again(job), stages, print)
+    assert calls(job)[1:] == [["one", "--overwrite"]]
+
+
+def test_failure_passes_its_exit_code_on(job: Job) -> None:
+    stages = [stage("one"), stage("two", "--fail"), stage("three")]
+    with pytest.raises(StageError, match="the stage two ended with exit code 3") as failure:
+        run_stages(job, stages, print)
+    assert failure.value.exit_code == 3
+    assert [call[0] for call in calls(job)] == ["one", "two"]
+
+
+def test_failed_stage_is_continued_with_its_own_option(job: Job) -> None:
+    stages = [stage("one"), stage("two", "--fail", resume=("--resume",))]
+    resumed: list[tuple[str, bool]] = []
+    for _ in range(2):
+        with suppress(StageError):
+            run_stages(
+                again(job), stages, print, lambda stage, again: resumed.append((stage.name, again))
+            )
+    assert calls(job) == [["one"], ["two", "--fail"], ["two", "--fail", "--resume"]]
+    assert resumed == [("one", False), ("two", False), ("two", True)]
+
+
+def test_failed_stage_that_cannot_be_continued_is_replaced(job: Job) -> None:
+    for _ in range(2):
+        with pytest.raises(StageError):
+            run_stages(again(job), [stage("one", "--fail")], print)
+    assert calls(job)[1] == ["one", "--fail", "--overwrite"]
+
+
+def test_failed_stage_with_other_settings_is_replaced(job: Job) -> None:
+    stages = [stage("one", "--fail", resume=("--resume",))]
+    for size in (64, 128):
+        with pytest.raises(StageError):
+            run_stages(again(job, size=size), stages, print)
+    assert calls(job)[1] == ["one", "--fail", "--overwrite"]
+
+
+def test_folder_of_other_settings_is_removed_before_the_stage(job: Job) -> None:
+    folder = job.work.path / "one.folder"
+    first = replace(
+        stage("one", "--fail", resume=("--resume",)),
+        folder=lambda job: folder,
+        partial=lambda job: folder / "state",
+    )
+    folder.mkdir()
+    (folder / "state").touch()
+    with pytest.raises(StageError):
+        run_stages(job, [first], print)
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "state").touch()
+    run_stages(again(job), [first], print)
+    assert calls(job) == [["one", "--fail"], ["one", "--fail", "--resume"]]
+
+
+def test_damaged_state_is_told(job: Job) -> None:
+    (job.work.path / "create.json").write_text("{")
+    with pytest.raises(InputError, match="is not the state of an earlier imavatar-create"):
+        WorkFolder.open(job.work.path)
+
+
+def test_missing_program_is_told() -> None:
+    with pytest.raises(MissingDependencyError, match="imavatar-nothing is not installed"):
+        program("imavatar-nothing")
+
+
+def test_killed_command_has_the_exit_code_of_shells() -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert run_command([sys.executable, "-c", code]) == 128 + signal.SIGKILL
+
+
+CHILD = """
+import pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+count = 0
+def stop(number, frame):
+    global count
+    count += 1
+    (folder / "signals").write_text(f"{number} {count}")
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, stop)
+(folder / "ready").touch()
+while not count:
+    time.sleep(0.02)
+time.sleep(0.5)
+(folder / "saved").touch()
+sys.exit(130)
+"""
+
+PARENT = f"""
+import sys
+import click
+from imavatar_deploy.cli.command import Command
+from imavatar_deploy.create.runner import run_command
+
+@click.command(cls=Command)
+@click.argument("folder")
+def main(folder):
+    run_command([sys.executable, "-c", {CHILD!r}, folder])
+
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruption_reaches_the_command_once_and_is_waited_for(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    with started([sys.executable, "-c", PARENT, str(tmp_path)], limit=60) as child:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "ready").exists():
+            assert time.monotonic() < deadline, child.stderr()
+            time.sleep(0.02)
+        child.process.send_signal(number)
+        result: subprocess.CompletedProcess[str] = child.finish()
+    assert result.returncode == code, result.stderr
+    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "signals").read_text() == f"{int(number)} 1"

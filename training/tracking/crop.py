@@ -1,0 +1,408 @@
+"""The square of a video that is kept: a first look at its faces, the crop and its camera.
+
+A dataset has one set of intrinsics for all frames, so the square stays where it is for the whole
+video. It holds head and shoulders of every frame. Videos of one person share the intrinsics: their
+squares are the same part of the field of view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from imavatar_deploy.arrays import Array, Float32, Float64, UInt8
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.video.decode import VideoReader
+from imavatar_deploy.video.metadata import focal_in_pixels
+
+from .quality import face_height
+
+if TYPE_CHECKING:
+    from imavatar_deploy.vision import FaceDetector, FaceTracker
+
+SURVEY_STEP = 5
+"""The first look reads every fifth frame..."""
+MAX_LOOKS = 600
+"""...and at most so many frames."""
+
+COUNT_STEP = 10
+"""Looks between two searches for further faces."""
+
+SECOND_FACE = 0.4
+"""Smallest size of the detector's box around a further face, in heights of the tracked one."""
+
+ABOVE, BELOW, BESIDE = 1.05, 1.2, 0.95
+"""Extent of head and shoulders around the middle of the face, in heights of the face."""
+
+OUTLIERS = 0.02
+"""Share of the looks at each end that the square need not hold: a step out of the picture."""
+
+DEFAULT_FOCAL = 3.0
+"""Focal length of a video that does not state it, in longer sides of its picture. Landmarks do not
+determine it; with this value heads were fitted to about a pixel."""
+
+SMALL_FACE = 96
+"""Height of a face in pixels of the video below which its details are missing."""
+
+CUT_SHARE = 0.15
+"""Share of the square beyond the picture's border that is reported."""
+
+
+# A first look
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Faces of a video, looked at in some of its frames."""
+
+    frames: int
+    """Number of frames of the video."""
+    duration: float
+    """Seconds from the first frame to the last."""
+    width: int
+    height: int
+    times: Float64[Array, " N"]
+    """Seconds of the looks at which there is a face."""
+    regions: Float64[Array, "N 4"]
+    """Left, top, right and bottom of head and shoulders at these looks, pixels of the video."""
+    faces: Float64[Array, " N"]
+    """Heights of the faces, pixels."""
+    looks: int
+    """Number of frames that were looked at."""
+    second_faces: Float64[Array, " M"]
+    """Seconds at which a second face of a similar size was seen."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready values."""
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in vars(self).items()
+        }
+
+    @classmethod
+    def of_dict(cls, values: Mapping[str, Any]) -> Survey:
+        """The survey of the values of `as_dict`."""
+        arrays = ("times", "regions", "faces", "second_faces")
+        return cls(**{**values, **{name: np.array(values[name], float) for name in arrays}})
+
+
+def survey(
+    reader: VideoReader,
+    tracker: FaceTracker,
+    detector: FaceDetector,
+    *,
+    landmarks: Float32[Array, "T L _"] | None = None,
+    progress: Progress = silent,
+) -> Survey:
+    """Look at every fifth frame of a video.
+
+    Args:
+        reader: the open video.
+        tracker: follows the face.
+        detector: finds further faces.
+        landmarks: landmarks of every frame, where they are known.
+        progress: shows the progress.
+
+    Raises:
+        InputError: no face is seen, or the video is damaged.
+    """
+    tracker.reset()
+    step = max(SURVEY_STEP, (reader.info.frames or 0) // MAX_LOOKS)
+    times: list[float] = []
+    regions: list[Float64[Array, "4"]] = []
+    second: list[float] = []
+    count = looks = 0
+    end = 0.0
+    with progress(f"looking at {reader.path.name}", reader.info.frames) as advance:
+        for frame in reader.frames():
+            count, end = frame.index + 1, frame.time
+            advance(1)
+            if frame.index % step or frame.damaged:
+                continue
+            looks += 1
+            if landmarks is not None:
+                points = landmarks[frame.index] if frame.index < len(landmarks) else None
+                if points is None or not np.isfinite(points).all():
+                    continue
+            else:
+                image = frame.image()
+                face = tracker.track(image)
+                if face is None:
+                    continue
+                points = face.landmarks
+                if looks % COUNT_STEP == 1 and has_second_face(detector, image, points):
+                    second.append(frame.time)
+            times.append(frame.time)
+            regions.append(_region(points))
+    if not times:
+        raise InputError(
+            f"{reader.path} shows no face: expected a video of a real person who looks at the "
+            "camera, lit from the front"
+        )
+    boxes = np.array(regions)
+    return Survey(
+        frames=count,
+        duration=end,
+        width=reader.info.width,
+        height=reader.info.height,
+        times=np.array(times),
+        regions=boxes,
+        faces=(boxes[:, 3] - boxes[:, 1]) / (ABOVE + BELOW),
+        looks=looks,
+        second_faces=np.array(second),
+    )
+
+
+def _region(points: Float32[Array, "L _"]) -> Float64[Array, "4"]:
+    """Left, top, right and bottom of head and shoulders around a face."""
+    size = face_height(points)
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    column = (low[0] + high[0]) / 2
+    row = float(high[1]) - size / 2
+    return np.array(
+        [column - BESIDE * size, row - ABOVE * size, column + BESIDE * size, row + BELOW * size],
+        dtype=np.float64,
+    )
+
+
+def has_second_face(
+    detector: FaceDetector, image: UInt8[Array, "H W 3"], points: Float32[Array, "L _"]
+) -> bool:
+    """Whether an image has another face that is not much smaller than the tracked one."""
+    size = face_height(points)
+    centre = points[:, :2].mean(axis=0)
+    for face in detector.detect(image):
+        apart = float(np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - centre))
+        if apart > 0.6 * size and face.box[3] - face.box[1] > SECOND_FACE * size:
+            return True
+    return False
+
+
+# The crop
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of a video's picture, and the camera of its resized pixels."""
+
+    left: int
+    """First column; negative where the square reaches beyond the picture."""
+    top: int
+    side: int
+    """Pixels of the video."""
+    size: int
+    """Side of the resized square, pixels."""
+    width: int
+    """Width of the video's picture, pixels."""
+    height: int
+    focal: float
+    """Focal length in pixels of the video."""
+    focal_source: str
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the resized square in one pixel of the video."""
+        return self.size / self.side
+
+    def intrinsics(self) -> Float32[Array, "4"]:
+        """Return fx, fy, cx, cy of the resized square, as fractions of its side.
+
+        The lens points at the middle of the video's picture. Pixel centres are at integers.
+        """
+        focal = self.focal / self.side
+        middle = np.array([(self.width - 1) / 2 - self.left, (self.height - 1) / 2 - self.top])
+        column, row = (middle + 0.5) / self.side - 0.5 / self.size
+        return np.array([focal, focal, column, row], dtype=np.float32)
+
+    def apply(self, image: UInt8[Array, "H W ..."]) -> UInt8[Array, "S S ..."]:
+        """Cut the square out of a picture of the video and resize it.
+
+        Beyond the border the outermost pixels are repeated.
+        """
+        way = cv2.INTER_AREA if self.size <= self.side else cv2.INTER_CUBIC
+        return self._resized(image, way)
+
+    def apply_nearest(self, labels: UInt8[Array, "H W"]) -> UInt8[Array, "S S"]:
+        """Cut the square out of a picture of labels, which are not averaged."""
+        return self._resized(labels, cv2.INTER_NEAREST_EXACT)
+
+    def _resized(self, image: UInt8[Array, "H W ..."], way: int) -> UInt8[Array, "S S ..."]:
+        rows = np.arange(self.top, self.top + self.side).clip(0, self.height - 1)
+        columns = np.arange(self.left, self.left + self.side).clip(0, self.width - 1)
+        inside = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        if inside.shape[:2] != (self.side, self.side):
+            inside = inside[rows - rows[0]][:, columns - columns[0]]
+        return np.asarray(cv2.resize(inside, (self.size, self.size), interpolation=way))
+
+    def points(self, points: Float32[Array, "L D"]) -> Float32[Array, "L D"]:
+        """Move points of the video's picture to the resized square; a depth is scaled along."""
+        moved = np.array(points, dtype=np.float32)
+        corner = np.array([self.left, self.top], dtype=np.float32)
+        moved[:, :2] = (moved[:, :2] - corner + 0.5) * self.scale - 0.5
+        moved[:, 2:] *= self.scale
+        return moved
+
+    def outside(self) -> tuple[int, int, int, int]:
+        """Columns at the left, rows at the top, columns at the right and rows at the bottom of the
+        resized square that lie beyond the picture's border.
+        """
+        beyond = (
+            -self.left,
+            -self.top,
+            self.left + self.side - self.width,
+            self.top + self.side - self.height,
+        )
+        left, top, right, bottom = (max(0, round(edge * self.scale)) for edge in beyond)
+        return left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class FocalLength:
+    """A focal length in pixels of a video and where it comes from."""
+
+    pixels: float
+    source: str
+    note: str
+
+
+def focal_length(reader: VideoReader, option: float | None) -> FocalLength:
+    """Return the focal length of a video: the option's, its metadata's, or the default."""
+    info = reader.info
+    name = reader.path.name
+    if option is not None:
+        return FocalLength(option, "--focal", f"{name}: focal length {option:g} pixels, as stated")
+    if info.focal_35mm is not None:
+        pixels = focal_in_pixels(info.focal_35mm, info.width, info.height)
+        note = (
+            f"{name}: focal length {pixels:.0f} pixels, from the {info.focal_35mm:g} mm (on 35 mm "
+            "film) in its metadata"
+        )
+        return FocalLength(pixels, "EXIF", note)
+    pixels = DEFAULT_FOCAL * max(info.width, info.height)
+    note = (
+        f"{name} does not state its focal length: {pixels:.0f} pixels ({DEFAULT_FOCAL:g} times "
+        "the longer side) were assumed; --focal PIXELS sets it"
+    )
+    return FocalLength(pixels, "default", note)
+
+
+def choose_crops(
+    surveys: Sequence[Survey], focals: Sequence[FocalLength], size: int
+) -> tuple[Crop, ...]:
+    """Choose the square of every video, the same part of the field of view in all of them.
+
+    Args:
+        surveys: the faces of the videos.
+        focals: their focal lengths.
+        size: side of the resized squares, pixels.
+    """
+    squares = [_square(seen) for seen in surveys]
+    if len(squares) > 1:
+        squares = _shared(squares, surveys, focals)
+    crops = []
+    for (left, top, side), seen, focal in zip(squares, surveys, focals, strict=True):
+        pixels = max(1, round(side))
+        crops.append(
+            Crop(
+                left=round(left + (side - pixels) / 2),
+                top=round(top + (side - pixels) / 2),
+                side=pixels,
+                size=size,
+                width=seen.width,
+                height=seen.height,
+                focal=focal.pixels,
+                focal_source=focal.source,
+            )
+        )
+    return tuple(crops)
+
+
+Square = tuple[float, float, float]
+"""Left, top and side, pixels of the video."""
+
+
+def _extent(seen: Survey) -> Float64[Array, "4"]:
+    """Left, top, right, bottom of what the square is to hold."""
+    low = np.quantile(seen.regions[:, :2], OUTLIERS, axis=0)
+    high = np.quantile(seen.regions[:, 2:], 1 - OUTLIERS, axis=0)
+    return np.concatenate([low, high])
+
+
+def _square(seen: Survey) -> Square:
+    """The square of one video, moved and shrunk into the picture where it can be."""
+    left, top, right, bottom = _extent(seen)
+    side = max(right - left, bottom - top)
+    # Not larger than the picture, unless that would cut the faces themselves.
+    face = float(np.median(seen.faces))
+    needed = max(right - left - face * (2 * BESIDE - 1.2), bottom - top - face * 0.7)
+    side = max(min(side, seen.width, seen.height), min(side, needed))
+    column = (left + right) / 2 - side / 2
+    # What does not fit is cut below: shoulders can be spared, hair cannot.
+    row = (top + bottom) / 2 - side / 2 if side >= bottom - top else top
+    return (
+        _moved_inside(column, side, seen.width),
+        _moved_inside(row, side, seen.height),
+        side,
+    )
+
+
+def _moved_inside(start: float, side: float, length: int) -> float:
+    """Start of an interval, moved into 0..length; centred on it where it is longer."""
+    if side >= length:
+        return (length - side) / 2
+    return float(np.clip(start, 0, length - side))
+
+
+def _shared(
+    squares: Sequence[Square], surveys: Sequence[Survey], focals: Sequence[FocalLength]
+) -> list[Square]:
+    """Squares that are one and the same part of the field of view, and hold the given ones."""
+    rays = []
+    for (left, top, side), seen, focal in zip(squares, surveys, focals, strict=True):
+        corner = np.array([left + 0.5 - seen.width / 2, top + 0.5 - seen.height / 2])
+        rays.append(np.array([corner, corner + side]) / focal.pixels)
+    low = np.min([ray[0] for ray in rays], axis=0)
+    high = np.max([ray[1] for ray in rays], axis=0)
+    side = float((high - low).max())
+    corner = (low + high) / 2 - side / 2
+    return [
+        (
+            float(corner[0] * focal.pixels + seen.width / 2 - 0.5),
+            float(corner[1] * focal.pixels + seen.height / 2 - 0.5),
+            side * focal.pixels,
+        )
+        for seen, focal in zip(surveys, focals, strict=True)
+    ]
+
+
+def crop_notes(crop: Crop, seen: Survey, name: str) -> list[str]:
+    """Notes on a crop and the faces in it, one sentence each."""
+    notes = []
+    face = float(np.median(seen.faces))
+    if face < SMALL_FACE:
+        notes.append(
+            f"{name}: the face is only {face:.0f} pixels high, so its details are missing; film "
+            "from nearer"
+        )
+    beyond = sum(crop.outside()) / crop.size
+    if beyond > CUT_SHARE:
+        notes.append(
+            f"{name}: {beyond:.0%} of the square around the head lie beyond the picture's border; "
+            "leave room around the head"
+        )
+    if len(seen.second_faces):
+        start, end = seen.second_faces[0], seen.second_faces[-1]
+        notes.append(
+            f"{name}: a second face is visible ({_clock(start)} to {_clock(end)}); one face is "
+            "followed from the first frame on"
+        )
+    return notes
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,238 @@
+"""Fit of the head model to the prepared videos of one person: one shape for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imavatar_deploy.arrays import Array, Bool, Float32
+from imavatar_deploy.atomic import atomic_file
+from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.errors import InputError
+from imavatar_deploy.head_fit import (
+    LandmarkPoints,
+    SequenceFit,
+    Silhouettes,
+    TorsoMotion,
+    fit_sequence,
+    landmark_points,
+    landmark_points_68,
+)
+from imavatar_deploy.head_fit.landmark_model import POSE_FEATURES
+from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.tracks import FlameTrack
+from imavatar_deploy.untrusted.npz import read_npz
+
+from .prepare import PreparedVideo
+from .result import FIT_ARRAYS
+
+PAUSE = 100.0
+"""Seconds between two videos that are fitted together: nothing is smoothed across."""
+
+POOR_FIT = 3.0
+"""Error of a frame, in multiples of the video's median, from which it is dropped..."""
+MIN_POOR_FIT = 0.008
+"""...if it is at least this share of the side: 4 pixels at 512."""
+
+FRAME_ARRAYS = ("expression", "pose", "translation", "errors", "point_errors", "weights")
+"""Fields of `SequenceFit` with one row for a frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitInput:
+    """What the frames of one video give to the fit."""
+
+    landmarks: Float32[Array, "T L 3"]
+    confidences: Float32[Array, " T"]
+    times: Any
+    torso: TorsoMotion | None
+    silhouettes: Silhouettes | None
+    initial: SequenceFit | None
+
+
+def points_for(head: HeadModel, count: int) -> LandmarkPoints:
+    """Places of 68 or 478 landmarks on a head model."""
+    return landmark_points_68(head) if count == 68 else landmark_points(head)
+
+
+def fit_videos(
+    inputs: Sequence[FitInput],
+    head: HeadModel,
+    intrinsics: Float32[Array, "4"],
+    size: int,
+    *,
+    shape: Float32[Array, " S"] | None,
+    progress: Progress = silent,
+) -> list[SequenceFit]:
+    """Fit every video; all have one shape.
+
+    Args:
+        inputs: the frames of each video.
+        head: head model without a subject's shape.
+        intrinsics: of the square pictures.
+        size: their side, pixels.
+        shape: coefficients to keep; estimated where None.
+        progress: shows the progress.
+    """
+    points = points_for(head, inputs[0].landmarks.shape[1])
+    if shape is None and len(inputs) > 1:
+        shape = _shared_shape(inputs, head, intrinsics, size, points, progress)
+    return [
+        fit_sequence(
+            part.landmarks,
+            head,
+            intrinsics,
+            (size, size),
+            times=part.times,
+            confidences=part.confidences,
+            shape=shape,
+            initial=part.initial,
+            torso=part.torso,
+            silhouettes=part.silhouettes,
+            points=points,
+            progress=progress,
+        )
+        for part in inputs
+    ]
+
+
+def _shared_shape(
+    inputs: Sequence[FitInput],
+    head: HeadModel,
+    intrinsics: Float32[Array, "4"],
+    size: int,
+    points: LandmarkPoints,
+    progress: Progress,
+) -> Float32[Array, " S"]:
+    """The shape of a fit of all videos, one after the other."""
+    times, start = [], 0.0
+    for part in inputs:
+        times.append(part.times - part.times[0] + start)
+        start = float(times[-1][-1]) + PAUSE
+    fit = fit_sequence(
+        np.concatenate([part.landmarks for part in inputs]),
+        head,
+        intrinsics,
+        (size, size),
+        times=np.concatenate(times),
+        confidences=np.concatenate([part.confidences for part in inputs]),
+        points=points,
+        progress=progress,
+    )
+    return fit.shape
+
+
+def poorly_fitted(fit: SequenceFit, size: int) -> Bool[Array, " T"]:
+    """Frames whose landmarks no face of this person can have, or that have none."""
+    usual = float(np.nanmedian(fit.errors))
+    limit = max(POOR_FIT * usual, MIN_POOR_FIT * size)
+    return np.asarray(~(fit.errors <= limit))
+
+
+def select_frames(fit: SequenceFit, kept: Any) -> SequenceFit:
+    """The frames of a fit at some indices."""
+    return replace(fit, **{name: getattr(fit, name)[kept] for name in FRAME_ARRAYS})
+
+
+def save_fit(fit: SequenceFit, path: Path) -> None:
+    """Keep a fit in the work folder."""
+    arrays: dict[str, Any] = {name: getattr(fit, name) for name in FIT_ARRAYS}
+    with atomic_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, notes=np.array(fit.notes, dtype="U"), **arrays)
+
+
+def load_fit(path: Path, frames: int) -> SequenceFit | None:
+    """Read a fit of the work folder; None where there is none of this many frames."""
+    try:
+        stored = read_npz(path, FIT_ARRAYS)
+        fit = SequenceFit(**{name: stored[name] for name in FIT_ARRAYS})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return fit if len(fit) == frames else None
+
+
+# A start from another tracker
+
+
+def initial_fit(
+    track: FlameTrack,
+    prepared: PreparedVideo,
+    kept: Any,
+    frames: int,
+    head: HeadModel,
+    intrinsics: Float32[Array, "4"],
+    size: int,
+) -> SequenceFit:
+    """Return another tracker's parameters for the frames that are kept.
+
+    Translations are computed anew, because its camera is that of another crop.
+
+    Args:
+        track: of every frame of the video, or of the frames that are kept.
+        prepared: the video.
+        kept: indices of the frames that are kept.
+        frames: number of frames of the video.
+        head: head model without a subject's shape.
+        intrinsics: of the square pictures.
+        size: their side, pixels.
+
+    Raises:
+        InputError: the track has another number of frames.
+    """
+    sources = prepared.source_frames[kept]
+    if len(track) == frames:
+        rows = sources
+    elif len(track) == len(sources):
+        rows = np.arange(len(sources))
+    else:
+        raise InputError(
+            f"the track to start from has {len(track)} frames: expected the {frames} of the video, "
+            f"or the {len(sources)} of the dataset"
+        )
+    shape = np.zeros(head.shape_basis.shape[2], dtype=np.float32)
+    shape[: len(track.shape)] = track.shape[: len(shape)]
+    subject = head.for_subject(shape)
+    landmarks = prepared.landmarks[kept]
+    points = points_for(head, landmarks.shape[1])
+    translation = np.zeros((len(rows), 3), dtype=np.float32)
+    for index, row in enumerate(rows):
+        vertices = subject.vertices(track.expression[row], track.pose[row])
+        posed = UNITS_PER_METRE * points.positions(vertices, head.faces)
+        translation[index] = _translation(posed, landmarks[index, :, :2] / size, intrinsics)
+    none = np.zeros((len(rows), landmarks.shape[1]), dtype=np.float32)
+    return SequenceFit(
+        shape=shape,
+        expression=track.expression[rows],
+        pose=track.pose[rows],
+        translation=translation,
+        errors=none[:, 0],
+        point_errors=none,
+        weights=none,
+        offsets=np.zeros((POSE_FEATURES, landmarks.shape[1], 3), dtype=np.float32),
+    )
+
+
+def _translation(
+    posed: Float32[Array, "L 3"], places: Float32[Array, "L 2"], intrinsics: Float32[Array, "4"]
+) -> Float32[Array, "3"]:
+    """Translation that brings points to their places in the picture, by least squares.
+
+    (u - cx) (z + tz) + fx (x + tx) = 0 and (v - cy) (z + tz) - fy (y + ty) = 0.
+    """
+    fx, fy, cx, cy = intrinsics.astype(np.float64)
+    across, down = (places.astype(np.float64) - [cx, cy]).T
+    x, y, z = posed.astype(np.float64).T
+    zero, one = np.zeros_like(x), np.ones_like(x)
+    rows = np.concatenate(
+        [
+            np.stack([fx * one, zero, across], axis=1),
+            np.stack([zero, -fy * one, down], axis=1),
+        ]
+    )
+    right = np.concatenate([-across * z - fx * x, -down * z + fy * y])
+    return np.asarray(np.linalg.lstsq(rows, right, rcond=None)[0], dtype=np.float32)

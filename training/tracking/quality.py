@@ -1,0 +1,193 @@
+"""Quality of tracked frames: sharpness, brightness and occlusion of the face, and what is dropped.
+
+Measures of one frame are taken while the video is read. Frames are judged together, once all are
+read: what counts as blurred or occluded is relative to the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from imavatar_deploy.arrays import Array, Bool, Float, Float32, UInt8
+from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, LIPS_OUTER, OVAL, RIGHT_EYE
+
+PATCH = 24
+"""Side of the upright face that is kept of every frame, pixels."""
+
+BLURRED = 0.25
+"""Sharpness relative to that of the frames around, below which a frame is blurred."""
+
+SHARPNESS_WINDOW = 25
+"""Frames whose median sharpness a frame is compared with."""
+
+MIN_CONFIDENCE = 0.6
+"""Confidence of the landmarks below which a face is occluded or turned away."""
+
+MAX_YAW = 65.0
+"""Degrees by which a head may be turned to the side: beyond, one half of the landmarks is hidden
+and the other lies on the outline."""
+
+OCCLUDED_SHARE = 0.22
+"""Share of the upright face that differs from the video's usual face where something covers it."""
+
+DIFFERENCE = 4.0
+"""Difference of a colour from the usual one that counts, in multiples of its usual spread..."""
+MIN_DIFFERENCE = 30.0
+"""...and at least so many steps of 256."""
+
+MAX_SHARE_DROPPED = 0.5
+"""A reason that would drop more frames than this describes the video and not single frames."""
+
+IBUG_EYES = (range(36, 42), range(42, 48))
+IBUG_LIPS = range(48, 60)
+IBUG_OVAL = tuple([*range(17), 26, 25, 24, 19, 18, 17])
+
+
+@dataclass(frozen=True, eq=False)
+class FrameQuality:
+    """Measures of the face in one frame."""
+
+    sharpness: float
+    """Variance of the Laplacian of the face, in steps of 256."""
+    brightness: float
+    """Mean brightness of the face, 0..1."""
+    patch: UInt8[Array, "24 24 3"]
+    """The face, upright and of one size."""
+
+
+def oval(points: Float[Array, "L D"]) -> Float[Array, "M 2"]:
+    """Outline of the face in landmarks of either kind, as a polygon."""
+    return np.asarray(points[list(OVAL if len(points) > 68 else IBUG_OVAL), :2])
+
+
+def face_height(points: Float[Array, "L D"]) -> float:
+    """Height of an upright face in pixels, from all of its landmarks; turning changes it little."""
+    extent = np.ptp(points[:, :2], axis=0)
+    if len(points) < len(OVAL) * 2:  # 68 points begin at the brows
+        return float(max(extent[1] * 1.35, extent[0] * 1.25))
+    return float(max(extent[1], extent[0] * 1.15))
+
+
+def face_mask(points: Float[Array, "L D"], height: int, width: int) -> Bool[Array, "H W"]:
+    """Pixels within the outline of the face."""
+    mask = np.zeros((height, width), dtype=np.uint8)
+    cv2.fillPoly(mask, [np.round(oval(points)).astype(np.int32)], 1)
+    return mask > 0
+
+
+def measure(image: UInt8[Array, "H W 3"], points: Float32[Array, "L D"]) -> FrameQuality:
+    """Measure the face of a frame."""
+    outline = oval(points)
+    low = np.floor(outline.min(axis=0)).astype(int).clip(0)
+    high = np.ceil(outline.max(axis=0)).astype(int) + 1
+    face = image[low[1] : high[1], low[0] : high[0]]
+    if min(face.shape[:2]) < 3:  # the face has left the picture
+        return FrameQuality(0.0, 0.0, np.zeros((PATCH, PATCH, 3), dtype=np.uint8))
+    grey = cv2.cvtColor(np.ascontiguousarray(face), cv2.COLOR_RGB2GRAY)
+    inside = face_mask(points[:, :2] - low, *grey.shape)
+    if not inside.any():
+        inside[:] = True
+    edges = cv2.Laplacian(grey, cv2.CV_32F, ksize=3)
+    return FrameQuality(
+        sharpness=float(edges[inside].var()),
+        brightness=float(grey[inside].mean() / 255.0),
+        patch=_patch(image, points),
+    )
+
+
+def _patch(image: UInt8[Array, "H W 3"], points: Float32[Array, "L D"]) -> UInt8[Array, "24 24 3"]:
+    """The face with eyes and mouth at fixed places."""
+    target = PATCH * np.array([[0.28, 0.36], [0.72, 0.36], [0.5, 0.76]], dtype=np.float32)
+    turn = cv2.getAffineTransform(_anchors(points), target)
+    scale = max(1, int(np.ptp(points[:, 0]) / PATCH / 1.5))
+    blurred = cv2.blur(image, (scale, scale)) if scale > 1 else image
+    return np.asarray(
+        cv2.warpAffine(blurred, turn, (PATCH, PATCH), borderMode=cv2.BORDER_REPLICATE)
+    )
+
+
+def _anchors(points: Float32[Array, "L D"]) -> Float32[Array, "3 2"]:
+    """Middle of the right eye, of the left eye and of the mouth."""
+    groups: Sequence[Sequence[int]] = (
+        (RIGHT_EYE, LEFT_EYE, LIPS_OUTER) if len(points) > 68 else (*IBUG_EYES, IBUG_LIPS)
+    )
+    middles = [points[list(group), :2].mean(axis=0) for group in groups]
+    return np.asarray(middles, dtype=np.float32)
+
+
+# Judging all frames
+
+
+def relative_sharpness(values: Float32[Array, " T"]) -> Float32[Array, " T"]:
+    """Sharpness relative to the median of the video."""
+    return np.asarray(values / max(float(np.median(values)), 1e-6), dtype=np.float32)
+
+
+def yaw_of_landmarks(points: Float32[Array, "T L D"]) -> Float32[Array, " T"]:
+    """Turn of the head to the side in degrees, from the depth of the cheeks; zeros for 2D points.
+
+    Positive to the person's left.
+    """
+    if points.shape[1] <= 68 or points.shape[2] < 3:
+        return np.zeros(len(points), dtype=np.float32)
+    right, left = points[:, 234], points[:, 454]
+    across = left - right
+    return np.degrees(np.arctan2(across[:, 2], across[:, 0])).astype(np.float32)
+
+
+def judge(
+    *,
+    landmarks: Float32[Array, "T L D"],
+    confidences: Float32[Array, " T"],
+    sharpness: Float32[Array, " T"],
+    patches: UInt8[Array, "T 24 24 3"],
+    second_faces: Bool[Array, " T"],
+) -> list[str]:
+    """Return the reason to drop each frame, empty for a good one.
+
+    Args:
+        landmarks: landmarks of each frame, pixels.
+        confidences: their confidence, 0..1.
+        sharpness: variance of the Laplacian of the face.
+        patches: the upright faces.
+        second_faces: whether a further face is in the square.
+    """
+    turned = np.abs(yaw_of_landmarks(landmarks)) > MAX_YAW
+    unsure = confidences < MIN_CONFIDENCE
+    faults = {
+        "two faces": second_faces,
+        "turned away": turned,
+        "occluded": (unsure | (covered_share(patches) > OCCLUDED_SHARE)) & ~turned,
+        "blurred": sharpness < BLURRED * _running_median(sharpness),
+    }
+    reasons = [""] * len(landmarks)
+    for reason, frames in faults.items():
+        if frames.mean() > MAX_SHARE_DROPPED:
+            continue
+        for index in np.flatnonzero(frames):
+            reasons[index] = reasons[index] or reason
+    return reasons
+
+
+def _running_median(values: Float32[Array, " T"]) -> Float32[Array, " T"]:
+    half = SHARPNESS_WINDOW // 2
+    padded = np.pad(values, half, mode="reflect" if len(values) > half else "edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
+    return np.asarray(np.median(windows, axis=1), dtype=np.float32)
+
+
+def covered_share(patches: UInt8[Array, "T 24 24 3"]) -> Float32[Array, " T"]:
+    """Share of the upright face whose colour is unlike that of the other frames.
+
+    A hand or a cup before the face is; talking and blinking change little of the area.
+    """
+    values = patches.astype(np.float32)
+    values += 128.0 - values.mean(axis=(1, 2, 3), keepdims=True)  # the light may change
+    usual = np.median(values, axis=0)
+    apart = np.abs(values - usual)
+    limit = np.maximum(DIFFERENCE * 1.48 * np.median(apart, axis=0), MIN_DIFFERENCE)
+    return np.asarray((apart > limit).any(axis=3).mean(axis=(1, 2)), dtype=np.float32)
