@@ -38,6 +38,8 @@ MAX_YAW = 26.0
 MAX_PITCH = 11.0
 FRONTAL_YAW = 8.0
 """Degrees within which a view counts as frontal; a third of the views are."""
+WIDER = 1.5
+"""Factor on all angles of the views on which the table is measured."""
 
 OPENING = (0.10, 0.32)
 """Range of the jaw's rotation, radians, where the mouth is open."""
@@ -76,15 +78,20 @@ class Studio:
         faces = np.ascontiguousarray(template.faces, dtype=np.int32)
         self._rasteriser = Rasteriser(faces, FINENESS * SIZE, FINENESS * SIZE, workers)
 
-    def renders(self, seed: int, views: int) -> Iterator[RenderedHead]:
-        """Render one random person from several views; the mouth is closed in each third one."""
+    def renders(self, seed: int, views: int, *, wider: bool = False) -> Iterator[RenderedHead]:
+        """Render one random person from several views; the mouth is closed in each third one.
+
+        Args:
+            wider: turn the head half as much again.
+        """
         rng = np.random.default_rng(seed)
         shape = (rng.uniform(0.5, 1.0) * rng.normal(size=IDENTITY_SIZE)).astype(np.float32)
         head = self.head.for_subject(shape)
         surface = self._surface(head, _appearance(rng))
         for view in range(views):
-            yaw = rng.uniform(-1, 1) * (FRONTAL_YAW if view % 3 == 1 else MAX_YAW)
-            pitch = rng.uniform(-MAX_PITCH, MAX_PITCH)
+            factor = WIDER if wider else 1.0
+            yaw = rng.uniform(-1, 1) * (FRONTAL_YAW if view % 3 == 1 else MAX_YAW) * factor
+            pitch = rng.uniform(-MAX_PITCH, MAX_PITCH) * factor
             opening = 0.0 if view % 3 == 0 else rng.uniform(*OPENING)
             yield self._render(surface, rng, yaw, pitch, opening)
 

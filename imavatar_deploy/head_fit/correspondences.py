@@ -16,10 +16,11 @@ from imavatar_deploy.arrays import Array, Float, Float32, Int32, Integer, read_o
 from imavatar_deploy.checks import as_float32, ensure_shape
 from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import InputError, unknown_name
-from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.head_model import OPENHEAD, HeadModel
 from imavatar_deploy.untrusted.npz import read_npz
 
 from .ibug_landmarks import IBUG_LANDMARKS, landmark_vertices
+from .surface_transfer import transfer_points
 
 LANDMARKS = 478
 """Landmarks of MediaPipe's Face Landmarker: 468 of the face, then five of each iris."""
@@ -109,16 +110,18 @@ def landmark_points(head: HeadModel) -> LandmarkPoints:
     Args:
         head: a head model, with or without a subject's shape in its template.
 
+    Those of OpenHead are measured. On another head model, such as a FLAME file, they are found in
+    about two seconds by deforming OpenHead onto it (`surface_transfer`).
+
     Raises:
-        InputError: the landmarks of this edition are unknown.
+        InputError: the head has no eyeballs or is not a face.
 
     Example:
         >>> head = HeadModel.load("openhead")
         >>> landmark_points(head).positions(head.template, head.faces).shape
         (478, 3)
     """
-    _check_edition(head)
-    return _openhead_points()
+    return _on(head, _openhead_points())
 
 
 def landmark_points_68(head: HeadModel) -> LandmarkPoints:
@@ -130,15 +133,22 @@ def landmark_points_68(head: HeadModel) -> LandmarkPoints:
         head: a head model, with or without a subject's shape in its template.
 
     Raises:
-        InputError: the landmarks of this edition are unknown.
+        InputError: the head has no eyeballs or is not a face.
     """
-    _check_edition(head)
-    return _points_of_vertices(head, landmark_vertices(head)[:IBUG_LANDMARKS])
+    openhead = HeadModel.load(OPENHEAD)
+    vertices = landmark_vertices(openhead)[:IBUG_LANDMARKS]
+    return _on(head, _points_of_vertices(openhead, vertices))
 
 
-def _check_edition(head: HeadModel) -> None:
-    if head.edition != "openhead":
-        raise InputError(f"landmarks are known for OpenHead alone, got edition {head.edition!r}")
+def _on(head: HeadModel, points: LandmarkPoints) -> LandmarkPoints:
+    """Points of OpenHead on any head model."""
+    if head.edition == OPENHEAD:
+        return points
+    openhead = HeadModel.load(OPENHEAD)
+    triangles, weights = transfer_points(openhead, points.triangles, points.barycentric, head)
+    return LandmarkPoints(
+        triangles.astype(np.int32), weights.astype(np.float32), head.edition, points.spread
+    )
 
 
 @lru_cache(maxsize=1)
