@@ -177,6 +177,25 @@ def head_and_face(pose: Float[Array, "15"]) -> Float[Array, "15"]:
     return whole
 
 
+LARGEST_CONVERGENCE = 0.1
+"""Largest rotation of each eye towards the nose, beside the common gaze, radians: something 30 cm
+away is looked at."""
+
+
+def with_common_gaze(pose: Float[Array, "15"]) -> Float64[Array, "15"]:
+    """A pose whose eyes look in one direction, or at one near point; they never diverge.
+
+    Errors of the landmarks, those of a far eye above all, would make the avatar squint.
+    """
+    result = np.array(pose, dtype=np.float64)
+    left, right = result[9:12], result[12:15]
+    common = (left + right) / 2
+    convergence = float(np.clip((right[1] - left[1]) / 2, 0.0, LARGEST_CONVERGENCE))
+    inwards = np.array([0.0, convergence, 0.0])
+    result[9:12], result[12:15] = common - inwards, common + inwards
+    return result
+
+
 class FaceMotion:
     """Observations of the face in one image after another. One thread at a time may use it.
 
@@ -282,7 +301,7 @@ class FaceMotion:
         return Observation(
             OPENHEAD,
             np.asarray(expression, dtype=np.float32),
-            head_and_face(pose).astype(np.float32),
+            with_common_gaze(head_and_face(pose)).astype(np.float32),
             time,
             provisional=provisional,
         )

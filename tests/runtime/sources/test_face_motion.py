@@ -23,6 +23,7 @@ from imavatar_deploy.runtime.sources.face_motion import (
     head_and_face,
     intrinsics_of,
     mixed,
+    with_common_gaze,
 )
 from imavatar_deploy.runtime.sources.observation import Observation
 
@@ -190,6 +191,26 @@ def test_an_observation_has_the_heads_whole_rotation() -> None:
     np.testing.assert_allclose(whole[:3], expected.as_rotvec(), atol=1e-6)
     assert not whole[3:6].any()
     np.testing.assert_array_equal(whole[6:], pose[6:])
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ((0.1, 0.3), (0.2, 0.1), ((0.15, 0.2), (0.15, 0.2))),
+        ((0.0, -0.05), (0.0, 0.05), ((0.0, -0.05), (0.0, 0.05))),
+        ((0.0, -0.3), (0.0, 0.3), ((0.0, -0.1), (0.0, 0.1))),
+    ],
+)
+def test_eyes_look_together_and_never_diverge(
+    left: tuple[float, float],
+    right: tuple[float, float],
+    expected: tuple[tuple[float, float], tuple[float, float]],
+) -> None:
+    pose = np.arange(15) / 10
+    pose[9:11], pose[12:14] = left, right
+    result = with_common_gaze(pose)
+    np.testing.assert_allclose((result[9:11], result[12:14]), expected, atol=1e-9)
+    np.testing.assert_array_equal(result[:9], pose[:9])
 
 
 def test_mixed_faces_lie_between() -> None:
