@@ -6,8 +6,8 @@
 Every dataset's images become a clip, which the source `video:` plays in real time.
 
 - Speed: images a second of each stage by itself, of all stages in turn (one thread), and of the
-  source's own threads while a player draws as fast as it can. The fastest machine is one that does
-  nothing else; the rows are measured one after the other.
+  source's own threads while a player draws as fast as it can. The processor time of an image does
+  not depend on what else the machine does, as its rate does.
 - Errors: of the observations, against the codes from which the images were rendered. The lip gap is
   the mean distance of five pairs of points of the inner lips on the head model, of the fitted face
   without knowledge of the true shape. Frames before the shape is known are left out.
@@ -20,18 +20,21 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time, thread_time
 
 import av
 import click
 import cv2
 import numpy as np
 
+from imavatar_deploy.blas import single_threaded_blas
 from imavatar_deploy.head_fit import FrameFitter, landmark_points
 from imavatar_deploy.head_model import HeadModel, read_head_model
+from imavatar_deploy.kinematics import axis_angles, product
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.live.motion import MotionPipeline, MotionSettings
 from imavatar_deploy.runtime.live.motion.face_state import face_of
@@ -85,14 +88,15 @@ def write_clip(images: Iterable[np.ndarray], path: Path) -> Path:
 # Speed
 
 
-def rate(work: Callable[[], int], seconds: float) -> float:
-    """Images a second of `work`, which is repeated and returns their number."""
+def rate(work: Callable[[], int], seconds: float) -> str:
+    """Images a second of `work`, which is repeated and returns their number; processor ms each."""
     work()
-    start = perf_counter()
+    start, spent = perf_counter(), process_time()
     count = 0
     while perf_counter() - start < seconds:
         count += work()
-    return count / (perf_counter() - start)
+    spent = process_time() - spent
+    return f"{count / (perf_counter() - start):.0f} | {1e3 * spent / count:.1f}"
 
 
 def decode(clip: Path) -> int:
@@ -102,21 +106,20 @@ def decode(clip: Path) -> int:
 
 def drawn_beside(clip: Path, size: int | None, seconds: float, focal: float) -> str:
     """Images tracked a second by the source's threads, and frames drawn a second beside them."""
-    images, tracked = [], 0
+    tracked, spent = 0, 0.0
     with VideoReader(clip) as reader:
         images = [frame.image() for frame in reader.frames()]
     with open_face_motion(focal) as motion, Player("sample", size=size or 64, threads=1) as player:
         stop = []
 
         def track() -> None:
-            nonlocal tracked
+            nonlocal tracked, spent
             for index in range(10**9):
                 motion.observe(images[index % len(images)], index / FPS)
+                spent = thread_time()
                 if stop:
                     return
                 tracked += 1
-
-        import threading
 
         player.warm_up()
         motion.observe(images[0], -1.0)
@@ -134,14 +137,15 @@ def drawn_beside(clip: Path, size: int | None, seconds: float, focal: float) -> 
         lasted = perf_counter() - start
         stop.append(True)
         thread.join()
-    return f"{tracked / lasted:.0f} | {drawn / lasted:.0f}"
+    each = 1e3 * spent / max(tracked, 1)
+    return f"{tracked / lasted:.0f} | {each:.1f} | {drawn / lasted:.0f}"
 
 
 def speed(clip: Path, seconds: float, focal: float) -> Iterator[str]:
     with VideoReader(clip) as reader:
         images = [frame.image() for frame in reader.frames()]
     size = images[0].shape[1::-1]
-    with FaceTracker() as tracker:
+    with single_threaded_blas(), FaceTracker() as tracker:
         faces = [tracker.track(image) for image in images]
         landmarks = [face.landmarks for face in faces if face]
         fitter = FrameFitter(read_head_model("openhead"), intrinsics_of(focal, size), size)
@@ -154,9 +158,9 @@ def speed(clip: Path, seconds: float, focal: float) -> Iterator[str]:
             ),
         }
         yield f"Images of {size[0]} x {size[1]}:\n"
-        yield "| stage | images/s | drawn frames/s |\n|---|---|---|"
+        yield "| stage | images/s | processor ms an image | drawn frames/s |\n|---|---|---|---|"
         for name, work in rows.items():
-            yield f"| {name} | {rate(work, seconds):.0f} | |"
+            yield f"| {name} | {rate(work, seconds)} | |"
     for name, pixels in (("all, alone", None), ("all, beside the sample at 256 x 256", 256)):
         yield f"| {name} | {drawn_beside(clip, pixels, seconds, focal)} |"
 
@@ -214,8 +218,6 @@ def errors(name: str, clip: Path, truth: dict, option: str) -> str:
     )
     gap = np.array([lip_gap(head, *c) for c in zip(expression, pose, strict=True)])
     whole = face_of(true_expression, true_pose)
-    from imavatar_deploy.kinematics import axis_angles, product
-
     true_head = true_pose.copy()
     true_head[:, :3] = axis_angles(product(whole.turns[:, 0], whole.turns[:, 1])[:, None])
     return (
@@ -245,7 +247,7 @@ def jitter(image: np.ndarray, focal: float, frames: int = 150) -> Iterator[str]:
         for index in range(frames):
             noisy = image + random.normal(0, NOISE, image.shape)
             face = motion.observe(np.clip(noisy, 0, 255).astype(np.uint8), index / 30)
-            motion.wait()
+            motion.wait(60)
             if isinstance(face, str):
                 continue
             pipeline.push(Arrival(face, index / 30))

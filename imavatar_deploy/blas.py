@@ -27,8 +27,8 @@ OpenBLAS in numpy's wheels and in distributions, MKL in conda's."""
 class BlasThreads(NamedTuple):
     """The number of threads of numpy's BLAS."""
 
-    get: Callable[[], int]
-    set: Callable[[int], None]
+    count: Callable[[], int]
+    limit: Callable[[int], None]
 
 
 def blas_threads() -> BlasThreads | None:
@@ -55,9 +55,9 @@ def single_threaded_blas() -> Iterator[None]:
     if threads is None:
         yield
         return
-    before = threads.get()
-    threads.set(1)
+    before = threads.count()
+    threads.limit(1)
     try:
         yield
     finally:
-        threads.set(before)
+        threads.limit(before)

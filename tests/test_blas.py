@@ -12,17 +12,17 @@ def test_one_thread_within_the_context_alone() -> None:
     threads = blas_threads()
     if threads is None:
         pytest.skip("numpy's BLAS states no number of threads here")
-    before = threads.get()
-    threads.set(2)
+    before = threads.count()
+    threads.limit(2)
     try:
         with single_threaded_blas():
-            assert threads.get() == 1
-        assert threads.get() == 2
+            assert threads.count() == 1
+        assert threads.count() == 2
         with pytest.raises(ArithmeticError), single_threaded_blas():
             raise ArithmeticError
-        assert threads.get() == 2
+        assert threads.count() == 2
     finally:
-        threads.set(before)
+        threads.limit(before)
 
 
 def test_an_unknown_library_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

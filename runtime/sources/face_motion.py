@@ -84,6 +84,9 @@ ABSENCE_SECONDS = 5.0
 """Seconds without a face after which the next one may be another person's, and is estimated anew.
 Until then the former shape stays."""
 
+CLOSE_SECONDS = 10.0
+"""Seconds to wait at the end of a run for an estimate that has begun."""
+
 BLEND_SECONDS = 0.8
 """Seconds in which the motion passes from one shape's fit to the next one's."""
 
@@ -121,10 +124,10 @@ class ShapeEstimate:
         result, self._result = self._result, None
         return result
 
-    def wait(self) -> None:
-        """Wait for the end of an estimate that has begun."""
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of an estimate that has begun, for so many seconds at most."""
         if self._thread:
-            self._thread.join()
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         try:
@@ -228,6 +231,7 @@ class FaceMotion:
         self._fitter_of = fitter_of
         self._estimate_of = estimate_of
         self._size: tuple[int, int] | None = None
+        self._estimate: ShapeEstimate | None = None
         self._shape: Float32[Array, " S"] | None = None
         self._gate = ConfidenceGate()
         self._last_face = -np.inf
@@ -254,10 +258,10 @@ class FaceMotion:
             return "uncertain"
         return self._observation(face, fit, time)
 
-    def wait(self) -> None:
-        """Wait for a shape that is being estimated."""
+    def wait(self, seconds: float) -> None:
+        """Wait for a shape that is being estimated, for so many seconds at most."""
         if self._estimate:
-            self._estimate.wait()
+            self._estimate.wait(seconds)
 
     def _begin(self, size: tuple[int, int]) -> None:
         self._size = size
@@ -270,9 +274,7 @@ class FaceMotion:
     def _start_estimate(self) -> None:
         size = self._size
         assert size is not None
-        self._estimate: ShapeEstimate | None = ShapeEstimate(
-            lambda faces: self._estimate_of(faces, size)
-        )
+        self._estimate = ShapeEstimate(lambda faces: self._estimate_of(faces, size))
 
     def _resume(self, time: float) -> None:
         self._lost = False
@@ -341,7 +343,7 @@ def open_face_motion(focal: float | None = None) -> Iterator[FaceMotion]:
     with single_threaded_blas(), FaceTracker() as tracker:
         motion = FaceMotion(tracker, fitter_of, estimate_of)
         yield motion
-        motion.wait()
+        motion.wait(CLOSE_SECONDS)
 
 
 def intrinsics_of(focal: float | None, size: tuple[int, int]) -> Float64[Array, "4"]:

@@ -26,6 +26,8 @@ from ..processes import run_python
 pytest.importorskip("onnxruntime", reason="pip install 'imavatar-deploy[cpu]'")
 
 FPS = 25
+SECONDS = 60.0
+"""Limit of every wait for a shape."""
 SIZE = 192
 STILL, TURN, TALK = slice(0, 50), slice(60, 70), slice(90, 100)
 """Frames in which the head looks ahead, is turned to the person's left, and opens its mouth."""
@@ -99,7 +101,7 @@ def observed(motion: FaceMotion, path: Path) -> list[Observation]:
             face = motion.observe(frame.image(), frame.time)
             assert isinstance(face, Observation), (frame.index, face)
             faces.append(face)
-            motion.wait()
+            motion.wait(SECONDS)
     return faces
 
 

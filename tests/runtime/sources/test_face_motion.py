@@ -28,6 +28,8 @@ from imavatar_deploy.runtime.sources.face_motion import (
 from imavatar_deploy.runtime.sources.observation import Observation
 
 FPS = 25.0
+SECONDS = 20.0
+"""Limit of every wait."""
 IMAGE = np.zeros((48, 64, 3), np.uint8)
 MEAN, LEARNED = 0.1, 0.5
 """Rotation of the jaw in the fits of the mean shape and of the learned one."""
@@ -86,7 +88,7 @@ class StandIn:
         """Show the face until its shape is known and the blend is over."""
         for _ in range(SHAPE_FACES):
             self.next()
-        self.motion.wait()
+        self.motion.wait(SECONDS)
         for _ in range(int(BLEND_SECONDS * FPS) + 3):
             self.next()
 
@@ -94,6 +96,10 @@ class StandIn:
 @pytest.fixture
 def stand_in() -> StandIn:
     return StandIn()
+
+
+def test_a_camera_may_close_before_its_first_image(stand_in: StandIn) -> None:
+    stand_in.motion.wait(SECONDS)
 
 
 def test_no_face_and_an_uncertain_one_are_withheld(stand_in: StandIn) -> None:
@@ -123,7 +129,7 @@ def test_confidence_between_both_thresholds_changes_nothing(stand_in: StandIn) -
 
 def test_the_shape_is_estimated_once_and_taken_over_gently(stand_in: StandIn) -> None:
     jaws = [stand_in.jaw() for _ in range(SHAPE_FACES)]
-    stand_in.motion.wait()
+    stand_in.motion.wait(SECONDS)
     jaws += [stand_in.jaw() for _ in range(40)]
     assert stand_in.estimates == [SHAPE_FACES]
     assert jaws[0] == pytest.approx(MEAN, abs=1e-6)
@@ -137,7 +143,7 @@ def test_faces_are_provisional_until_the_blend_is_over(stand_in: StandIn) -> Non
     kinds = []
     for frame in range(80):
         if frame == SHAPE_FACES:
-            stand_in.motion.wait()
+            stand_in.motion.wait(SECONDS)
         observation = stand_in.next()
         assert isinstance(observation, Observation)
         kinds.append(observation.provisional)
@@ -150,14 +156,14 @@ def test_uncertain_faces_do_not_shape(stand_in: StandIn) -> None:
     stand_in.confidence = 0.1
     for _ in range(3 * SHAPE_FACES):
         stand_in.next()
-    stand_in.motion.wait()
+    stand_in.motion.wait(SECONDS)
     assert stand_in.estimates == []
 
 
 def test_images_at_a_high_rate_do_not_shorten_the_estimate(stand_in: StandIn) -> None:
     for _ in range(2 * SHAPE_FACES):
         stand_in.next(0.01)
-    stand_in.motion.wait()
+    stand_in.motion.wait(SECONDS)
     assert stand_in.estimates == []
 
 
