@@ -10,8 +10,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
-from typing import NamedTuple
 
 FUNCTIONS = (
     ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
@@ -24,7 +24,8 @@ FUNCTIONS = (
 OpenBLAS in numpy's wheels and in distributions, MKL in conda's."""
 
 
-class BlasThreads(NamedTuple):
+@dataclass(frozen=True)
+class BlasThreads:
     """The number of threads of numpy's BLAS."""
 
     count: Callable[[], int]
