@@ -34,6 +34,8 @@ ALLOWED = {
     "imavatar_deploy/create/command.py": {"click", "av"},
     "imavatar_deploy/create/pictures.py": {"cv2", "av"},
     "imavatar_deploy/rendering/workers.py": {"numba"},
+    "imavatar_deploy/video/decode.py": {"av", "cv2"},
+    "imavatar_deploy/video/hdr.py": {"cv2"},
     "imavatar_deploy/video_file.py": {"av"},
     "imavatar_deploy/vision/images.py": {"cv2"},
 }

@@ -18,9 +18,10 @@ from imavatar_deploy.training.config_file import field_texts
 from imavatar_deploy.training.dataset import FaceDataset
 from imavatar_deploy.training.settings import TrainSettings
 from imavatar_deploy.training.synthetic import build_subject
-from imavatar_deploy.training.tracking import hdr, head_regions
+from imavatar_deploy.training.tracking import head_regions
 from imavatar_deploy.training.warm_start.head_surface import HeadSurface
 from imavatar_deploy.training.warm_start.sample_pool import SamplePool
+from imavatar_deploy.video import hdr
 
 from .test_architecture import ROOT, SOURCES
 from .training.drawn_video import write_video
@@ -73,7 +74,7 @@ ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
     "training/synthetic/build_subject.py:build_subject": lambda subject, dataset: (
         build_subject.build_subject("male1", 0)
     ),
-    "training/tracking/hdr.py:_tables": lambda subject, dataset: hdr._tables(16),
+    "imavatar_deploy/video/hdr.py:_tables": lambda subject, dataset: hdr._tables(16),
     "training/tracking/head_regions.py:_bundled": lambda subject, dataset: head_regions._bundled(),
     "training/synthetic/build_subject.py:openhead": lambda subject, dataset: (
         build_subject.openhead()

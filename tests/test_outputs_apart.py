@@ -152,7 +152,7 @@ CASES: dict[str, tuple[Make, str, str]] = {
     "run": (
         clip,
         "clip.mp4",
-        "imavatar-run sample --source webcam:clip.mp4?model=m --sink clip.mp4",
+        "imavatar-run sample --source video:clip.mp4 --sink clip.mp4",
     ),
 }
 """(input, its place, command line that would overwrite it)."""

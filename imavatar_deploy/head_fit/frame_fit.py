@@ -41,6 +41,27 @@ square picture of head and shoulders."""
 FAR = 0.1
 """Mean error, in units, from which a rigid fit does not start from the frame before."""
 
+SINGLE_FRAME_FACTORS: dict[str, float] = {
+    "mouthClose": 16.0,
+    "jawForward": 16.0,
+    "mouthLowerDownLeft": 8.0,
+    "mouthLowerDownRight": 8.0,
+    "mouthShrugLower": 8.0,
+    "mouthRollLower": 8.0,
+    "mouthRollUpper": 4.0,
+    "mouthFunnel": 4.0,
+    "mouthUpperUpLeft": 3.0,
+    "mouthUpperUpRight": 3.0,
+    "cheekPuff": 3.0,
+    "eyeBlinkLeft": 0.2,
+    "eyeBlinkRight": 0.2,
+}
+"""Factors on the priors of single expressions, by name, beside those of `FramePriors`.
+
+One frame does not tell lips that the jaw parts from lips that part by themselves: with these, the
+jaw does it first. The prior shrinks a blink, which landmarks show well, to a half; so it is weak.
+"""
+
 EYE_DISTANCE = 0.36
 """Of the outer corners of the eyes, model units (9 cm)."""
 
@@ -121,6 +142,9 @@ class FrameFitter:
             self._model = self._model.with_offsets(np.asarray(offsets, dtype=np.float64))
         self._weights = base_weights(len(model)) * spread_weights(points, len(model))
         self._priors = FramePriors.of(head, expression=self._settings.expression)
+        self._priors.weight[EXPRESSION] *= [
+            SINGLE_FRAME_FACTORS.get(name, 1.0) for name in head.expression_names
+        ]
         self._change = np.zeros(FRAME_SIZE)
         self._change[EXPRESSION] = self._settings.temporal_expression
         self._change[POSE] = self._settings.temporal_pose

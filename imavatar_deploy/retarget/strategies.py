@@ -19,23 +19,12 @@ from imavatar_deploy.head_model import OPENHEAD
 from .arkit import ARKIT, ARKIT_NAMES, EYE_TURNS
 from .expression_map import CONTROLS, EYES, FACE_POSE, INPUTS, ExpressionMap, joined, split
 from .map_files import read_map
+from .openhead_codes import JAW_OPEN, JAW_OPEN_ANGLE, OPENHEAD_NAMES, arkit_of_openhead
 from .retarget import Retarget, RetargetRequest, RetargetRow, Turn
-
-JAW_OPEN_ANGLE = 0.42548642
-"""Radians about +X at which OpenHead's jaw and its correctives equal MakeHuman's jawOpen.
-
-It is `jaw_open_angle` in OpenHead's file. The shapes agree there and at rest; between, the rotating
-jaw deviates from the straight line of the morph by up to 2.3 mm (at the chin).
-"""
 
 JAW_SIDE_ANGLE = 0.1
 """Radians about +Y at jawLeft = 1: moves a chin 73 mm in front of its hinge 7 mm aside, as
 MakeHuman's jawLeft does."""
-
-OPENHEAD_NAMES = tuple(sorted({*ARKIT_NAMES} - {"jawOpen", "tongueOut"}))
-"""OpenHead's 50 expressions in their order."""
-
-JAW_OPEN = ARKIT_NAMES.index("jawOpen")
 
 SPARSE = "sparse"
 """The value of `--map` that stands for jaw and eyes alone."""
@@ -124,17 +113,19 @@ def _sparse_turn() -> Turn:
 
 
 def _make_sparse(request: RetargetRequest) -> Retarget:
-    if request.vocabulary != ARKIT:
+    if request.vocabulary not in (ARKIT, OPENHEAD):
         vocabulary = request.vocabulary or "no stated kind"
         raise InputError(
-            f"--map sparse reads {ARKIT} shapes and the stream is of {vocabulary}; "
-            "give a map made for it, --map FILE"
+            f"--map sparse reads {ARKIT} shapes or codes of {OPENHEAD} and the stream is of "
+            f"{vocabulary}; give a map made for it, --map FILE"
         )
     note = (
         "WARNING: --map sparse moves jaw and eyes alone: THE FACE WILL HARDLY MOVE, "
         "it cannot smile, blink or raise a brow; "
         "imavatar-data fit-map makes a map from your head model's file"
     )
+    if request.vocabulary == OPENHEAD:
+        return Retarget(note, EXPRESSION_SIZE, _by_shapes(_sparse_turn()))
     return Retarget(note, len(ARKIT_NAMES), _sparse_turn())
 
 
@@ -144,6 +135,20 @@ SPARSE_ROW = RetargetRow(
     lambda request: request.map_file == SPARSE,
     _make_sparse,
 )
+
+
+# Codes of OpenHead by a conversion of ARKit's shapes
+
+
+def _by_shapes(turn: Turn) -> Turn:
+    """Convert OpenHead's codes by a conversion that reads ARKit's weights."""
+
+    def turn_codes(
+        expression: Float32[Array, "50"], pose: Float32[Array, "15"]
+    ) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
+        return turn(*arkit_of_openhead(expression, pose))
+
+    return turn_codes
 
 
 # A map from a file
@@ -156,7 +161,8 @@ def _fits_map(request: RetargetRequest) -> bool:
 def _make_mapped(request: RetargetRequest) -> Retarget:
     path = Path(str(request.map_file))
     expression_map = read_map(path)
-    if request.vocabulary not in (None, expression_map.source):
+    by_shapes = expression_map.source == ARKIT and request.vocabulary == OPENHEAD
+    if request.vocabulary not in (None, expression_map.source) and not by_shapes:
         raise InputError(
             f"{path} is a map from {expression_map.source} and the stream is of "
             f"{request.vocabulary}; give a map made for it (imavatar-data fit-map)"
@@ -168,6 +174,8 @@ def _make_mapped(request: RetargetRequest) -> Retarget:
             "or use this one all the same with --any-edition"
         )
     note = f"by the map {path.name}: {expression_map.summary}"
+    if by_shapes:
+        return Retarget(note, EXPRESSION_SIZE, _by_shapes(_from_shapes(expression_map)))
     if expression_map.source == ARKIT:
         return Retarget(note, len(ARKIT_NAMES), _from_shapes(expression_map))
     return Retarget(note, EXPRESSION_SIZE, _from_codes(expression_map))
@@ -216,6 +224,15 @@ def _fits_same_edition(request: RetargetRequest) -> bool:
     return request.map_file is None and request.vocabulary in (None, *EDITIONS)
 
 
+def _map_command(source: str, target: str) -> str:
+    """The command that makes a map from the codes of `source`, as far as it is known."""
+    if source == OPENHEAD:
+        return (
+            f"imavatar-data fit-map --from openhead --to HEAD_MODEL --edition {target} --out FILE"
+        )
+    return "imavatar-data fit-map"
+
+
 def _make_same_edition(request: RetargetRequest) -> Retarget:
     source = request.vocabulary
     target = request.edition
@@ -228,7 +245,7 @@ def _make_same_edition(request: RetargetRequest) -> Retarget:
     else:
         raise EditionMismatchError(
             f"the codes are of {source} and the avatar of {target}, whose codes mean different "
-            "faces: give a map with --map FILE (imavatar-data fit-map makes one), "
+            f"faces: give a map with --map FILE ({_map_command(source, target)} makes one), "
             "or play it all the same with --any-edition"
         )
     return Retarget(note, EXPRESSION_SIZE, _pass)

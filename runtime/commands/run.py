@@ -28,7 +28,7 @@ from ..live.play import PlayConfig, check_budget, play
 from ..player import Player
 from ..sinks import SINKS, find_sink
 from ..sources import SOURCES, LiveSource, Selection, open_source
-from ..sources.webcam import clip_of
+from ..sources.video import clip_of
 from .options import avatar_argument, background_of, drawing_options, size_of
 
 SOURCES_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SOURCES)
@@ -44,6 +44,7 @@ Examples:
   imavatar-run sample --source talk --sink frames/%05d.png --frames 0:50 --size 256
   imavatar-run my_avatar --source flame_params.json --sink a.mp4 --sink null --shading pixel
   imavatar-run sample --source livelink://0.0.0.0:11111 --sink http://127.0.0.1:8080
+  imavatar-run sample --source webcam:0 --sink http://127.0.0.1:8080
   imavatar-run my_avatar --source udp://:9000 --sink window --calibrate 2s --adjust jawOpen=1.3
   imavatar-run sample --source osc://:39539 --sink null --duration 1min --stats --budget 50ms""",
 )

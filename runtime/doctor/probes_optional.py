@@ -93,9 +93,25 @@ def _osc() -> str:
     return f"{version}, a message of {len(message.build().dgram)} bytes"
 
 
-def _mediapipe() -> str:
-    _, version = import_with_version("mediapipe", "mediapipe")
-    return f"{version}, for a face_landmarker.task of yours"
+def _camera() -> str:
+    runtime, _ = import_with_version("onnxruntime", "onnxruntime")
+    import numpy as np
+
+    from ..player import Player
+    from ..sources.face_motion import open_face_motion
+    from ..sources.observation import Observation
+
+    turned = np.zeros(15, dtype=np.float32)
+    turned[4] = 0.3
+    with Player("sample", size=256) as player, open_face_motion() as motion:
+        image = np.ascontiguousarray(player.render(np.zeros(50), turned)[..., :3])
+        face = motion.observe(image, 0.0)
+    if not isinstance(face, Observation):
+        raise ArithmeticError(f"a face was drawn and tracking says {face!r}")
+    return (
+        f"onnxruntime {runtime.__version__}, a face drawn turned by {np.degrees(turned[4]):.0f} "
+        f"degrees and tracked at {np.degrees(face.pose[1]):.0f}; no camera was opened"
+    )
 
 
 def _window() -> str:
@@ -145,6 +161,6 @@ ROWS = (
     ),
     _row("virtualcam", "imavatar-run --sink virtualcam", _extra("live"), _virtual_camera),
     _row("osc", "live trackers", _extra("trackers"), _osc),
-    _row("mediapipe", "landmarks from a camera", _extra("webcam"), _mediapipe),
+    _row("camera", "imavatar-run --source webcam:0", _extra("cpu"), _camera),
     _row("ray", "work on a cluster", _extra("cluster"), _ray),
 )

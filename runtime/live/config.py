@@ -116,7 +116,7 @@ class LiveConfig:
 
     def _live_driver(self, source: LiveSource, avatar: Avatar) -> LiveDriver:
         retargets, unsupported = self._retargets(source.vocabulary, avatar)
-        settings = self._settings(avatar, source.fps)
+        settings = self._settings(avatar, source.fps, source.local_clock)
         motion = MotionPipeline(retargets, settings, source.inbox.counts)
         if self.calibrate is not None or (self.neutral and settings.neutral is None):
             motion.recalibrate()
@@ -149,7 +149,9 @@ class LiveConfig:
         motion.neutral.write(self.neutral)
         return f"faces are relative to the face at rest, now stored in {self.neutral}"
 
-    def _settings(self, avatar: Avatar, fps: float = MotionSettings.fps) -> MotionSettings:
+    def _settings(
+        self, avatar: Avatar, fps: float = MotionSettings.fps, local_clock: bool = False
+    ) -> MotionSettings:
         known = self.neutral is not None and self.neutral.exists() and self.calibrate is None
         return MotionSettings(
             latency=self.latency,
@@ -160,6 +162,7 @@ class LiveConfig:
             adjustment=read_adjustment(self.adjustments, avatar.expression_names),
             neutral=read_neutral(self.neutral) if known and self.neutral else None,
             calibration=self.calibrate or MotionSettings.calibration,
+            local_clock=local_clock,
         )
 
     def _alter(self, retarget: Retarget, settings: MotionSettings) -> Alter:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from imavatar_deploy.errors import UsageError, unknown_name
 
-from . import flame_udp, ifacialmocap, live_link, open_see_face, track, vmc, webcam
+from . import flame_udp, ifacialmocap, live_link, open_see_face, track, video, vmc, webcam
 from .source import LiveSource, Protocol, Selection, Source, SourceFormat
 from .udp import datagram_format
 
@@ -41,7 +41,12 @@ PROTOCOLS: tuple[Protocol, ...] = (
 )
 """The table of protocols over UDP."""
 
-SOURCES: list[SourceFormat] = [webcam.FORMAT, track.FORMAT, *map(datagram_format, PROTOCOLS)]
+SOURCES: list[SourceFormat] = [
+    webcam.FORMAT,
+    video.FORMAT,
+    track.FORMAT,
+    *map(datagram_format, PROTOCOLS),
+]
 """The table of `--source`; the first row that matches a target opens it."""
 
 

@@ -41,6 +41,9 @@ class Observation:
     """Seconds on the sender's own clock; None where the protocol has none."""
     sequence: int | None = None
     """Number of the packet, which grows by one; None where the protocol has none."""
+    provisional: bool = False
+    """Whether the tracker does not know the person's face yet; such a face is shown, and is not
+    used to calibrate."""
 
     def __post_init__(self) -> None:
         if self.vocabulary not in WEIGHTS:
@@ -77,7 +80,11 @@ class Inbox:
         received      observations passed to `put`
         overflowed    observations discarded because the inbox was full
         early         observations that arrived before the first frame was drawn (`warm_up`)
-        empty         packets without a complete face (`Reception`), images without one (the webcam)
+        empty         packets without a complete face (`Reception`), images without one (cameras and
+                      clips)
+        uncertain     images whose face is covered or turned away (cameras and clips)
+        skipped       images that were replaced by newer ones while tracking was busy (cameras and
+                      clips)
         lost          sequence numbers that never arrived (`Reception`)
         malformed     packets refused by the parser (`Reception`) or too long (`Receiver`), and
                       observations whose values are out of range (`MotionPipeline`)
@@ -97,6 +104,8 @@ class Inbox:
         self._lock = threading.Lock()
         self._waiting: deque[Arrival] = deque(maxlen=INBOX_CAPACITY)
         self.counts: Counter[str] = Counter()
+        self.awaited = threading.Event()
+        """Set when observations are first taken: a clip begins then."""
         self.ended = threading.Event()
         """Set when the source has ended."""
         self.error: Exception | None = None
@@ -128,6 +137,7 @@ class Inbox:
 
     def take(self) -> list[Arrival]:
         """Return everything since the last call, in order of arrival."""
+        self.awaited.set()
         with self._lock:
             arrivals = list(self._waiting)
             self._waiting.clear()

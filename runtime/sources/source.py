@@ -47,6 +47,9 @@ class LiveSource:
     """Vocabulary of the observations (see `Observation`); None where each packet states its own."""
     listening: str
     """Where it listens and how to send to it, for the user: `UDP 127.0.0.1:11111`."""
+    local_clock: bool = False
+    """Whether the times of its observations are `time.monotonic()` of this machine, as a camera's
+    are. Latencies then include the time from the image to the observation."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track
 from imavatar_deploy.tracks.edit import checked_rate
 
@@ -17,12 +17,20 @@ from .source import Selection, Source, SourceFormat
 FRAME_TOLERANCE = 1e-6
 """Tolerance, as a fraction of a frame, so that rounding does not delay a frame by one tick."""
 
+CLIP_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+"""Endings of video files, which the source `video:` reads."""
+
 SHOWN_CHARACTERS = 100
 """Largest number of characters of a target in an error message."""
 
 
 @contextmanager
 def _open(target: str, selection: Selection) -> Iterator[Source]:
+    if Path(target).suffix.lower() in CLIP_SUFFIXES:
+        raise UsageError(
+            f"{target[:SHOWN_CHARACTERS]} is a clip and no track of a face: write video:{target} "
+            "to track the face in it while it plays"
+        )
     try:
         track = read_track(target)
     except OSError as error:

@@ -1,27 +1,27 @@
-"""Webcam: a camera of this computer, `webcam:0?model=face_landmarker.task`, or a video clip."""
+"""Camera of this computer, `webcam:0`: its images, tracked by `FaceMotion`."""
 
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 
-from imavatar_deploy.errors import InputError, MissingDependencyError, UsageError
-from imavatar_deploy.retarget.arkit import ARKIT
+from imavatar_deploy.errors import MissingDependencyError, UsageError
 
-from .face_landmarker import FaceDetector, Picture, open_landmarker
+from .image_options import read_focal, split_options
+from .image_stream import Images, TimedImage, open_images
 from .observation import Inbox
 from .source import LiveSource, Selection, SourceFormat
 
 PREFIX = "webcam:"
-MODEL_VARIABLE = "IMAVATAR_FACE_MODEL"
-"""Environment variable with the path of the model, for targets without one."""
+
+DEVICE_PREFIX = "/dev/"
+"""Start of a camera's path on Linux, such as `/dev/video2` or one of `/dev/v4l/by-id`."""
 
 USUAL_FPS = 30.0
 """Rate of cameras that do not report theirs."""
@@ -29,63 +29,47 @@ USUAL_FPS = 30.0
 MOST_DIGITS = 3
 """Digits of a camera's number; a longer number is a file."""
 
-JOIN_SECONDS = 5.0
-"""Seconds to wait for the end of the thread, which a camera's driver may delay."""
 
-
-class WebcamAddress(NamedTuple):
-    """The parts of a `webcam:` argument."""
-
-    camera: int | str
-    """A camera's number, or the path of a clip."""
-    model: str
-
-
-def clip_of(target: str) -> str | None:
-    """The path, or the camera's number, in a `webcam:` argument; None for other sources."""
-    return target.removeprefix(PREFIX).partition("?")[0] if target.startswith(PREFIX) else None
-
-
-def read_target(target: str) -> WebcamAddress:
-    """Split a `--source` argument into its parts.
+def read_target(target: str) -> tuple[int | str, float | None]:
+    """Split a `--source` argument into a camera's number or path, and the focal length.
 
     Raises:
-        UsageError: it has another option than a model, or no model is known.
+        UsageError: it names no camera, or has an unknown option.
     """
-    camera, _, option = target.removeprefix(PREFIX).partition("?")
-    name, _, model = option.partition("=")
-    if name not in ("", "model") or not camera:
+    name, option = split_options(target.removeprefix(PREFIX))
+    is_number = name.isdecimal() and len(name) <= MOST_DIGITS
+    if option.startswith("?model="):
+        instead = f"webcam:{name}" if is_number else f"video:{name}"
         raise UsageError(
-            f"a camera must be given as webcam:0?model=face_landmarker.task, got {target!r}"
+            f"a camera needs no face model any more: write {instead} in place of {target}"
         )
-    model = model or os.environ.get(MODEL_VARIABLE, "")
-    if not model:
+    if not is_number and not name.startswith(DEVICE_PREFIX):
         raise UsageError(
-            f"{target} needs MediaPipe's face model: give "
-            f"webcam:{camera}?model=face_landmarker.task with the path of your file, or set "
-            f"{MODEL_VARIABLE} to it; no model is downloaded"
+            f"a clip is given as video:{name}, got {target!r}; webcam: takes a camera's number, "
+            "as in webcam:0"
+            if name
+            else f"a camera is given by its number, as in webcam:0, got {target!r}"
         )
-    return WebcamAddress(
-        int(camera) if camera.isdecimal() and len(camera) <= MOST_DIGITS else camera, model
-    )
+    return int(name) if is_number else name, read_focal(target, option)
 
 
 @contextmanager
 def open_capture(camera: int | str) -> Iterator[Any]:
-    """Open a camera or a clip with OpenCV.
+    """Open a camera with OpenCV.
 
     Raises:
         MissingDependencyError: the camera cannot be opened.
-        InputError: there is no such clip, or it is not a video.
     """
-    capture = cv2.VideoCapture(camera)
+    capture = (
+        cv2.VideoCapture(camera)
+        if isinstance(camera, int)
+        else cv2.VideoCapture(camera, cv2.CAP_V4L2)
+    )
     try:
         if not capture.isOpened():
-            if isinstance(camera, int):
-                raise MissingDependencyError(
-                    f"camera {camera} cannot be opened: check that it is connected and not in use"
-                )
-            raise InputError(f"{camera} is neither a camera's number nor a video that can be read")
+            raise MissingDependencyError(
+                f"camera {camera} cannot be opened: check that it is connected and not in use"
+            )
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest image, not the oldest in a queue
         yield capture
     finally:
@@ -93,81 +77,54 @@ def open_capture(camera: int | str) -> Iterator[Any]:
 
 
 def rate(capture: Any) -> float:
-    """Images a second that the driver or the file reports."""
+    """Images a second that the driver reports."""
     fps = float(capture.get(cv2.CAP_PROP_FPS))
     return fps if math.isfinite(fps) and 1 <= fps <= 1000 else USUAL_FPS
 
 
-def pictures(
-    capture: Any, is_clip: bool, stopped: threading.Event
-) -> Iterator[tuple[Picture, float]]:
-    """Images and their times in seconds until the end or `stopped`; a clip's at its own rate.
+def camera_images(capture: Any) -> Images:
+    """The images of an open camera, as they come.
 
-    Raises:
-        MissingDependencyError: the camera delivers no more images.
+    The iterator raises MissingDependencyError where the camera delivers no more images.
     """
-    started = monotonic()
-    interval = 1 / rate(capture)
-    index = 0
-    while not stopped.is_set():
-        success, picture = capture.read()
-        if not success and is_clip:
-            return
-        if not success:
-            raise MissingDependencyError(
-                "the camera delivers no more images: check that it is still connected"
-            )
-        time = index * interval if is_clip else monotonic()
-        if is_clip and stopped.wait(max(0.0, started + time - monotonic())):
-            return
-        yield picture, time
-        index += 1
 
+    def images(stopped: threading.Event) -> Iterator[TimedImage]:
+        while not stopped.is_set():
+            success, picture = capture.read()
+            time = monotonic()
+            if not success:
+                raise MissingDependencyError(
+                    "the camera delivers no more images: check that it is still connected"
+                )
+            yield TimedImage(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), time)
 
-def watch(
-    capture: Any, is_clip: bool, detect: FaceDetector, inbox: Inbox, stopped: threading.Event
-) -> None:
-    """Put the faces of all images into the inbox; an error goes to `inbox.error`."""
-    try:
-        for picture, time in pictures(capture, is_clip, stopped):
-            observation = detect(picture, time)
-            if observation is None:
-                inbox.count("empty")
-            else:
-                inbox.put(observation)
-    except Exception as error:  # raised again in the render loop
-        inbox.error = error
-    finally:
-        inbox.ended.set()
+    return images
 
 
 @contextmanager
 def _open(target: str, selection: Selection) -> Iterator[LiveSource]:
-    camera, model = read_target(target)
-    inbox = Inbox()
-    stopped = threading.Event()
-    is_clip = isinstance(camera, str)
-    with open_landmarker(model) as detect, open_capture(camera) as capture:
-        thread = threading.Thread(
-            target=watch,
-            args=(capture, is_clip, detect, inbox, stopped),
-            name="imavatar-webcam",
-            daemon=True,
-        )
-        thread.start()
-        try:
-            yield LiveSource(
-                inbox, rate(capture), ARKIT, str(camera) if is_clip else f"camera {camera}"
-            )
-        finally:
-            stopped.set()
-            thread.join(JOIN_SECONDS)
+    from .face_motion import open_face_motion  # networks and a head model: only where they serve
+
+    camera, focal = read_target(target)
+    with (
+        open_capture(camera) as capture,
+        open_face_motion(focal) as motion,
+        open_images(
+            camera_images(capture),
+            motion.observe,
+            Inbox(),
+            rate(capture),
+            motion.vocabulary,
+            f"camera {camera}",
+        ) as source,
+    ):
+        yield source
 
 
 FORMAT = SourceFormat(
     name="webcam",
-    pattern="webcam:0?model=face_landmarker.task",
-    description="a camera (or a clip), through MediaPipe and a model file of yours",
+    pattern="webcam:0",
+    description="a camera of this computer",
     matches=lambda target: target.startswith(PREFIX),
     open=_open,
 )

@@ -14,7 +14,12 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.retarget import ExpressionMap, Retarget, find_retarget, write_map
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES, EYE_TURNS, LOOK_ANGLES
 from imavatar_deploy.retarget.expression_map import CONTROLS, EYES, joined
-from imavatar_deploy.retarget.strategies import JAW_OPEN_ANGLE, OPENHEAD_NAMES, ROWS
+from imavatar_deploy.retarget.openhead_codes import (
+    JAW_OPEN_ANGLE,
+    OPENHEAD_NAMES,
+    arkit_of_openhead,
+)
+from imavatar_deploy.retarget.strategies import ROWS
 
 STILL = np.zeros(15, dtype=np.float32)
 
@@ -170,6 +175,42 @@ def test_map_is_a_matrix_and_a_bias(tmp_path: Path) -> None:
     assert "arkit52 to flame2020" in retarget.note
 
 
+def openhead_face() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Codes of OpenHead as a camera's tracking sends them, its jaw opened by 0.2 rad."""
+    weights, pose = any_face()
+    pose[6:9] = 0.2, 0, 0
+    return weights[:50], pose
+
+
+def test_openheads_codes_are_arkits_weights(by_name: Retarget) -> None:
+    """The conversion is the inverse of the one that drives OpenHead by ARKit's shapes."""
+    codes = openhead_face()
+    codes[1][9:] = 0
+    weights, rest = arkit_of_openhead(*codes)
+    assert not rest[6:].any()
+    for came, sent in zip(by_name(weights, rest), codes, strict=True):
+        np.testing.assert_allclose(came, sent, rtol=0, atol=1e-7)
+
+
+def test_a_map_of_arkits_shapes_reads_openheads_codes(tmp_path: Path) -> None:
+    matrix = np.random.default_rng(0).normal(size=(52, 59)).astype(np.float32)
+    write_map(ExpressionMap(ARKIT, "flame2020", matrix), tmp_path / "map.npz")
+    by_shapes = find_retarget(ARKIT, "flame2020", (), map_file=tmp_path / "map.npz")
+    by_codes = find_retarget("openhead", "flame2020", (), map_file=tmp_path / "map.npz")
+    expected = by_shapes(*arkit_of_openhead(*openhead_face()))
+    for came, sent in zip(by_codes(*openhead_face()), expected, strict=True):
+        np.testing.assert_array_equal(came, sent)
+    np.testing.assert_array_equal(by_codes(*openhead_face())[1][EYES], openhead_face()[1][EYES])
+
+
+def test_sparse_keeps_the_jaw_and_the_eyes_of_openheads_codes() -> None:
+    expression, pose = find_retarget("openhead", "flame2020", (), map_file="sparse")(
+        np.zeros(50, dtype=np.float32), openhead_face()[1]
+    )
+    assert not expression.any()
+    np.testing.assert_allclose(pose, openhead_face()[1], rtol=0, atol=1e-7)
+
+
 def test_map_between_editions_reads_the_pose_too(tmp_path: Path) -> None:
     matrix = np.eye(len(CONTROLS), dtype=np.float32)[::-1]
     write_map(ExpressionMap("flame2020", "flame2023", matrix), tmp_path / "map.npz")
@@ -239,7 +280,7 @@ def test_other_codes_pass_when_asked() -> None:
             "flame2020",
             {},
             EditionMismatchError,
-            "of openhead and the avatar of flame2020",
+            "avatar of flame2020.*fit-map --from openhead .*--edition flame2020",
         ),
         (
             ARKIT,
@@ -254,7 +295,7 @@ def test_other_codes_pass_when_asked() -> None:
             "openhead",
             {"map_file": "sparse"},
             InputError,
-            "reads arkit52 shapes .* of flame2020",
+            "reads arkit52 shapes or codes of openhead .* of flame2020",
         ),
         (
             ARKIT,

@@ -83,6 +83,14 @@ def test_absent_track_is_refused() -> None:
         pytest.fail("it opened")
 
 
+def test_a_clip_is_not_a_track_and_the_message_says_what_to_write() -> None:
+    with (
+        pytest.raises(UsageError, match="write video:my clip.MOV to track the face"),
+        open_source("my clip.MOV"),
+    ):
+        pytest.fail("it opened")
+
+
 def test_rows_describe_themselves() -> None:
     assert all(row.name and row.pattern and row.description for row in SOURCES)
 
@@ -96,6 +104,7 @@ def test_rows_describe_themselves() -> None:
         ("C:\\tracks\\me.npz", True),
         ("udp://:9000", False),
         ("webcam:0", False),
+        ("video:clip.mp4", False),
         ("osc:39539", False),
     ],
 )

@@ -12,7 +12,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.retarget import ExpressionMap
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.retarget.expression_map import CONTROLS, split
-from imavatar_deploy.retarget.strategies import JAW_OPEN_ANGLE, OPENHEAD_NAMES
+from imavatar_deploy.retarget.openhead_codes import JAW_OPEN_ANGLE, OPENHEAD_NAMES
 from imavatar_deploy.training.retargeting import fit_shapes as shape_fits
 from imavatar_deploy.training.retargeting.fit_shapes import fit_shapes
 from imavatar_deploy.training.retargeting.registration import register

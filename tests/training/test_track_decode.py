@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.training.tracking.decode import VideoReader
-from imavatar_deploy.training.tracking.hdr import to_standard_range
-from imavatar_deploy.training.tracking.metadata import focal_length_35mm, quarter_turns
+from imavatar_deploy.video.decode import VideoReader
+from imavatar_deploy.video.hdr import to_standard_range
+from imavatar_deploy.video.metadata import focal_length_35mm, quarter_turns
 
 WIDTH, HEIGHT, FRAMES = 128, 96, 12
 SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd") + b"".join(

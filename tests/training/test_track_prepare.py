@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.training.tracking.crop import Crop
-from imavatar_deploy.training.tracking.decode import VideoReader
 from imavatar_deploy.training.tracking.prepare import PreparedVideo, prepare
 from imavatar_deploy.training.tracking.quality import judge
+from imavatar_deploy.video.decode import VideoReader
 from imavatar_deploy.vision import TrackedFace
 from imavatar_deploy.vision.region import FaceRegion
 

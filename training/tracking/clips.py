@@ -14,10 +14,10 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, Int64, UInt8
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.progress import Progress, Say
+from imavatar_deploy.video.decode import DecodedFrame, VideoReader
 from imavatar_deploy.vision import FaceDetector, FaceTracker, LandmarkNetwork, PersonMask
 
 from .crop import Crop, FocalLength, Survey, choose_crops, crop_notes, focal_length, survey
-from .decode import DecodedFrame, VideoReader
 from .landmark_files import read_landmarks
 from .masks import MatteNetwork, ParserNetwork, PictureFolder
 from .prepare import MaskOf, PreparedVideo, frame_rate, prepare

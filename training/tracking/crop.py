@@ -17,9 +17,9 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, Float64, UInt8
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.progress import Progress, silent
+from imavatar_deploy.video.decode import VideoReader
+from imavatar_deploy.video.metadata import focal_in_pixels
 
-from .decode import VideoReader
-from .metadata import focal_in_pixels
 from .quality import face_height
 
 if TYPE_CHECKING:

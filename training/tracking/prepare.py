@@ -22,9 +22,9 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_fit.correspondences import LANDMARKS
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.untrusted.npz import read_npz
+from imavatar_deploy.video.decode import DecodedFrame, VideoReader
 
 from .crop import Crop, has_second_face
-from .decode import DecodedFrame, VideoReader
 from .quality import PATCH, measure, unsteadiness
 from .result import DroppedFrame
 

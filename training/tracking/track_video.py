@@ -20,10 +20,10 @@ from imavatar_deploy.head_fit import LANDMARKS, SequenceFit, Silhouettes, TorsoM
 from imavatar_deploy.head_model import OPENHEAD, HeadModel
 from imavatar_deploy.progress import Progress, Say, quiet, silent
 from imavatar_deploy.tracks import FlameTrack, read_track
+from imavatar_deploy.video.decode import VideoReader
 
 from ..dataset.video import TRACK_FILE, find_videos
 from .clips import Clip, Networks, open_clips
-from .decode import VideoReader
 from .fit_videos import (
     FitInput,
     fit_videos,

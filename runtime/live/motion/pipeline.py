@@ -98,7 +98,7 @@ class MotionSample:
     pose: Float32[Array, "15"]  # axis-angle, radians
     captured: float
     """Time of capture on the local clock, which never decreases. The delay of the fastest packets
-    cannot be measured and is taken as zero."""
+    is taken as zero where it cannot be measured, because the sender has a clock of its own."""
     state: str
     """`live`, `predicted`, `held` or `relaxing`."""
 
@@ -120,7 +120,8 @@ def adjust(face: Face, settings: MotionSettings, neutral: Neutral | None) -> Fac
 #                   another clock (`restarted`), buffered times are discarded, and the displayed
 #                   face moves on from where it is
 #     duplicates    rejects duplicates of the face before (`unchanged`)
-#     calibration   while it runs, collects faces; at its end the neutral face changes
+#     calibration   while it runs, collects faces that are not provisional; at its end the neutral
+#                   face changes
 #     buffer        the face relative to the neutral one, in order of capture; rejects a second
 #                   face of the same time (`repeated`) and faces before the displayed one (`late`)
 #
@@ -219,10 +220,7 @@ class MotionPipeline:
         if kind == "duplicate":
             self.counts["unchanged"] += 1
             return
-        if self._calibrator and (neutral := self._calibrator.add(face, arrived)):
-            self.neutral = neutral
-            self._calibrator = None
-            self._buffer.clear()
+        self._calibrate(face, arrival)
         own_face = adjust(face, self._settings, self.neutral)
         rejection = self._buffer.insert(sent, own_face, self._shown, self._intervals.interval)
         if rejection:
@@ -244,11 +242,22 @@ class MotionPipeline:
         self._sample = self._sample_of(face)
         return self._sample
 
+    def _calibrate(self, face: Face, arrival: Arrival) -> None:
+        """Pass a face to a calibration that runs; at its end, take over the neutral face."""
+        if self._calibrator is None or arrival.observation.provisional:
+            return
+        if neutral := self._calibrator.add(face, arrival.arrived):
+            self.neutral = neutral
+            self._calibrator = None
+            self._buffer.clear()
+
     def _sample_of(self, face: Face) -> MotionSample:
         expression, pose = self._settings.adjustment.apply_limits(*self._within_range(face))
         age = self._shown - self._buffer.newest
         beyond = float(self._playback.dropout.lead(np.asarray(age)))
-        captured = self._clock.local(self._shown if age <= 0 else self._buffer.newest + beyond)
+        captured = self._shown if age <= 0 else self._buffer.newest + beyond
+        if not self._settings.local_clock:
+            captured = self._clock.local(captured)
         if self._sample:
             captured = max(captured, self._sample.captured)
         return MotionSample(

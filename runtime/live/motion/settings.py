@@ -55,6 +55,8 @@ class MotionSettings:
     """The face that is subtracted from all others."""
     calibration: float = 1.0
     """Seconds of faces in a calibration."""
+    local_clock: bool = False
+    """Whether the times of observations are `time.monotonic()` of this machine."""
 
     def __post_init__(self) -> None:
         for kind, name, rows in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -277,6 +278,36 @@ def test_calibrating_again_makes_the_present_face_neutral() -> None:
     shown = calibrated.at(0.1)
     assert shown is not None
     assert np.abs(shown.pose).max() < 1e-6
+
+
+def test_provisional_faces_are_shown_and_do_not_calibrate() -> None:
+    """A camera's first faces are those of a mean head, and not of the person at rest."""
+    live = motion(calibration=0.5)
+    live.recalibrate()
+    for tick in range(60):
+        value = 0.9 if tick < 30 else 0.4
+        face = replace(observed(value, value, tick / 30), provisional=tick < 30)
+        live.push(Arrival(face, tick / 30))
+        moment = live.at(tick / 30)
+        assert moment is not None
+        if tick == 29:
+            assert live.calibrating
+            assert moment.pose[1] == pytest.approx(0.9, abs=1e-3)
+    assert live.neutral is not None
+    assert live.neutral.pose[1] == pytest.approx(0.4, abs=1e-6)
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_camera_of_this_machine_has_the_time_of_tracking_in_its_latency(local: bool) -> None:
+    live = motion(local_clock=local)
+    tracking = 0.03
+    for tick in range(60):
+        live.push(Arrival(observed(0.4, 0.7, 5 + tick / 30), 5 + tick / 30 + tracking))
+        now = 5 + tick / 30 + tracking
+        moment = live.at(now)
+    assert moment is not None
+    behind = now - moment.captured
+    assert behind == pytest.approx(live.added_latency + (tracking if local else 0), abs=1e-3)
 
 
 def test_foreign_and_impossible_faces_are_counted_and_dropped() -> None:

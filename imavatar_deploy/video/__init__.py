@@ -1,0 +1,1 @@
+"""Video files: `decode.VideoReader` gives their frames as upright RGB images, one by one."""

@@ -1,0 +1,358 @@
+"""FaceMotion: images of one person -> OpenHead's codes, by face landmarks and a fit.
+
+Landmarks come from `imavatar_deploy.vision`, the fit from `imavatar_deploy.head_fit`. The first
+images serve a mean head; meanwhile the person's shape is estimated, and from then on it is kept.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+
+from imavatar_deploy.arrays import Array, Float, Float32, Float64, UInt8
+from imavatar_deploy.blas import single_threaded_blas
+from imavatar_deploy.conventions import POSE_SIZE
+from imavatar_deploy.head_fit import FrameFit, FrameFitter
+from imavatar_deploy.head_model import OPENHEAD, read_head_model
+from imavatar_deploy.kinematics import axis_angles, product, quaternions
+from imavatar_deploy.vision import FaceTracker, TrackedFace
+
+from .observation import Observation
+
+Image = UInt8[Array, "H W 3"]
+"""RGB."""
+
+Landmarks = Float32[Array, "L 3"]
+
+DEFAULT_FOCAL = 1.0
+"""Focal length as a multiple of the image's longer side, where it is unknown: 53 degrees, as the
+usual webcam has."""
+
+# Confidence
+#
+# The landmark network invents the points that a hand covers. Only its own probability tells: its
+# log odds are 15 to 22 for a face that looks about into the camera, 10 to 15 for one that is turned
+# by 30 to 50 degrees, and 4 to 10 for one that is covered or turned further.
+
+CLEAR_LOG_ODDS = 8.5
+"""Log odds of the landmark network at which a face is as likely covered as not."""
+
+LEAST_CONFIDENCE = 0.35
+"""Confidence of a face below which it is withheld, and the policy of `--on-loss` acts."""
+
+RETURN_CONFIDENCE = 0.5
+"""Confidence from which faces are shown again. It is higher, so that the motion does not alternate
+between two policies."""
+
+
+def certainty(presence: float) -> float:
+    """Certainty, 0 to 1, that the points of a face are visible.
+
+    Args:
+        presence: probability that the landmark network states, 0 to 1.
+    """
+    odds = max(presence, 1e-12) / max(1 - presence, 1e-12)
+    return odds / (odds + math.exp(CLEAR_LOG_ODDS))
+
+
+class ConfidenceGate:
+    """Decides which faces are shown, with hysteresis."""
+
+    def __init__(self) -> None:
+        self._open = True
+
+    def passes(self, confidence: float) -> bool:
+        """Whether a face of this confidence is shown."""
+        self._open = confidence >= (LEAST_CONFIDENCE if self._open else RETURN_CONFIDENCE)
+        return self._open
+
+
+# The person's shape
+
+SHAPE_FACES = 30
+"""Faces from which a shape is estimated."""
+
+SHAPE_INTERVAL = 0.03
+"""Least seconds between two of them: a second and more in all, in which the face moves a little."""
+
+ABSENCE_SECONDS = 5.0
+"""Seconds without a face after which the next one may be another person's, and is estimated anew.
+Until then the former shape stays."""
+
+CLOSE_SECONDS = 10.0
+"""Seconds to wait at the end of a run for an estimate that has begun."""
+
+BLEND_SECONDS = 0.8
+"""Seconds in which the motion passes from one shape's fit to the next one's."""
+
+
+class ShapeEstimate:
+    """Collects faces and estimates the shape from them in a thread of its own."""
+
+    def __init__(self, estimate: Callable[[Sequence[Landmarks]], Float32[Array, " S"]]) -> None:
+        self._estimate = estimate
+        self._faces: list[Landmarks] = []
+        self._newest = -np.inf
+        self._thread: threading.Thread | None = None
+        self._result: Float32[Array, " S"] | None = None
+        self._error: Exception | None = None
+
+    def add(self, landmarks: Landmarks, time: float) -> None:
+        """Add a face of high confidence."""
+        if self._thread is None and time - self._newest >= SHAPE_INTERVAL:
+            self._faces.append(landmarks)
+            self._newest = time
+            if len(self._faces) == SHAPE_FACES:
+                self._thread = threading.Thread(
+                    target=self._run, name="imavatar-shape", daemon=True
+                )
+                self._thread.start()
+
+    def take(self) -> Float32[Array, " S"] | None:
+        """Return the shape, once, when it is ready.
+
+        Raises:
+            Exception: the error that ended the estimate.
+        """
+        if self._error:
+            raise self._error
+        result, self._result = self._result, None
+        return result
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of an estimate that has begun, for so many seconds at most."""
+        if self._thread:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            self._result = self._estimate(self._faces)
+        except Exception as error:  # raised again by `take`
+            self._error = error
+
+
+# One face
+
+
+class Fitter(Protocol):
+    """Fits one frame after another, as `FrameFitter` does."""
+
+    def fit(self, landmarks: Any, *, confidence: float = 1.0, blendshapes: Any = None) -> FrameFit:
+        """Fit one frame, starting from the one before."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the frame before."""
+        ...
+
+
+class Tracker(Protocol):
+    """Finds the landmarks of a face, as `FaceTracker` does."""
+
+    def track(self, image: Image) -> TrackedFace | None:
+        """Return the face of an image, following that of the image before."""
+        ...
+
+
+def mixed(
+    first: tuple[Float[Array, "50"], Float[Array, "15"]],
+    second: tuple[Float[Array, "50"], Float[Array, "15"]],
+    share: float,
+) -> tuple[Float[Array, "50"], Float[Array, "15"]]:
+    """The face (expression, pose) that is `share` of the way from the first to the second."""
+    turns = quaternions(np.stack([first[1], second[1]]))
+    towards = axis_angles(product(turns[1], turns[0] * np.array([1.0, -1.0, -1.0, -1.0])))
+    pose = axis_angles(product(quaternions(share * towards), turns[0]))
+    return first[0] + share * (second[0] - first[0]), pose
+
+
+def head_and_face(pose: Float[Array, "15"]) -> Float[Array, "15"]:
+    """A pose whose global rotation is that of the head, neck included, as trackers state it."""
+    turns = quaternions(np.asarray(pose, dtype=np.float64))
+    whole = np.zeros(POSE_SIZE)
+    whole[:3] = axis_angles(product(turns[0], turns[1])[None])
+    whole[6:] = pose[6:]
+    return whole
+
+
+LARGEST_CONVERGENCE = 0.1
+"""Largest rotation of each eye towards the nose, beside the common gaze, radians: something 30 cm
+away is looked at."""
+
+
+def with_common_gaze(pose: Float[Array, "15"]) -> Float64[Array, "15"]:
+    """A pose whose eyes look in one direction, or at one near point; they never diverge.
+
+    Errors of the landmarks, those of a far eye above all, would make the avatar squint.
+    """
+    result = np.array(pose, dtype=np.float64)
+    left, right = result[9:12], result[12:15]
+    common = (left + right) / 2
+    convergence = float(np.clip((right[1] - left[1]) / 2, 0.0, LARGEST_CONVERGENCE))
+    inwards = np.array([0.0, convergence, 0.0])
+    result[9:12], result[12:15] = common - inwards, common + inwards
+    return result
+
+
+class FaceMotion:
+    """Observations of the face in one image after another. One thread at a time may use it.
+
+    What an image gives, and the state in which the shape is:
+
+        no face                      `empty`; after `ABSENCE_SECONDS` the shape is estimated anew
+        a face of low confidence     `uncertain`
+        mean, or a former shape      a provisional observation; the face joins the estimate
+        blending                     both fits, mixed; provisional
+        known                        an observation
+    """
+
+    vocabulary = OPENHEAD
+    """Vocabulary of the observations."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        fitter_of: Callable[[Float32[Array, " S"] | None, tuple[int, int]], Fitter],
+        estimate_of: Callable[[Sequence[Landmarks], tuple[int, int]], Float32[Array, " S"]],
+    ) -> None:
+        """Create the motion of a person that is not known yet.
+
+        Args:
+            tracker: finds landmarks.
+            fitter_of: makes the fitter for a shape (None: the mean) and images of (width, height).
+            estimate_of: estimates a shape from landmarks in images of (width, height).
+        """
+        self._tracker = tracker
+        self._fitter_of = fitter_of
+        self._estimate_of = estimate_of
+        self._size: tuple[int, int] | None = None
+        self._estimate: ShapeEstimate | None = None
+        self._shape: Float32[Array, " S"] | None = None
+        self._gate = ConfidenceGate()
+        self._last_face = -np.inf
+
+    def observe(self, image: Image, time: float) -> Observation | str:
+        """Return the face in an image, or why it is withheld: `empty` or `uncertain`.
+
+        Args:
+            image: of the same camera as the one before.
+            time: of its capture, seconds; it grows.
+        """
+        height, width = image.shape[:2]
+        if self._size != (width, height):
+            self._begin((width, height))
+        face = self._tracker.track(image)
+        if face is None:
+            self._lost = True
+            return "empty"
+        if self._lost:
+            self._resume(time)
+        self._last_face = time
+        fit = self._fitter.fit(face.landmarks, confidence=face.confidence)
+        if not self._gate.passes(fit.confidence * certainty(face.confidence)):
+            return "uncertain"
+        return self._observation(face, fit, time)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a shape that is being estimated, for so many seconds at most."""
+        if self._estimate:
+            self._estimate.wait(seconds)
+
+    def _begin(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self._fitter = self._fitter_of(self._shape, size)
+        self._former: Fitter | None = None
+        self._blend_start = 0.0
+        self._lost = False
+        self._start_estimate()
+
+    def _start_estimate(self) -> None:
+        size = self._size
+        assert size is not None
+        self._estimate = ShapeEstimate(lambda faces: self._estimate_of(faces, size))
+
+    def _resume(self, time: float) -> None:
+        self._lost = False
+        self._fitter.reset()
+        if time - self._last_face > ABSENCE_SECONDS and self._estimate is None:
+            self._start_estimate()
+
+    def _observation(self, face: TrackedFace, fit: FrameFit, time: float) -> Observation:
+        provisional = self._estimate is not None
+        code = (fit.expression, fit.pose)
+        if self._estimate is not None:
+            self._estimate.add(face.landmarks, time)
+            if (shape := self._estimate.take()) is not None:
+                self._change_shape(shape, time)
+                fit = self._fitter.fit(face.landmarks, confidence=face.confidence)
+        if self._former is not None:
+            share = (time - self._blend_start) / BLEND_SECONDS
+            if share >= 1:
+                self._former = None
+            else:
+                provisional = True
+                former = self._former.fit(face.landmarks, confidence=face.confidence)
+                code = (fit.expression, fit.pose)
+                code = mixed((former.expression, former.pose), code, share)
+        expression, pose = code
+        return Observation(
+            OPENHEAD,
+            np.asarray(expression, dtype=np.float32),
+            with_common_gaze(head_and_face(pose)).astype(np.float32),
+            time,
+            provisional=provisional,
+        )
+
+    def _change_shape(self, shape: Float32[Array, " S"], time: float) -> None:
+        assert self._size is not None
+        self._shape = shape
+        self._former = self._fitter
+        self._blend_start = time
+        self._fitter = self._fitter_of(shape, self._size)
+        self._estimate = None
+
+
+@contextmanager
+def open_face_motion(focal: float | None = None) -> Iterator[FaceMotion]:
+    """Open the networks and the head model that camera tracking needs.
+
+    Within the context BLAS uses one thread.
+
+    Args:
+        focal: focal length in pixels; None: `DEFAULT_FOCAL` times the longer side of the images.
+
+    Raises:
+        MissingDependencyError: onnxruntime is not installed.
+    """
+    from imavatar_deploy.head_fit import estimate_shape
+
+    head = read_head_model(OPENHEAD)
+
+    def fitter_of(shape: Float32[Array, " S"] | None, size: tuple[int, int]) -> FrameFitter:
+        subject = head.for_subject(np.zeros(0) if shape is None else shape)
+        return FrameFitter(subject, intrinsics_of(focal, size), size)
+
+    def estimate_of(faces: Sequence[Landmarks], size: tuple[int, int]) -> Float32[Array, " S"]:
+        return estimate_shape(np.stack(faces), head, intrinsics_of(focal, size), size)
+
+    with single_threaded_blas(), FaceTracker() as tracker:
+        motion = FaceMotion(tracker, fitter_of, estimate_of)
+        yield motion
+        motion.wait(CLOSE_SECONDS)
+
+
+def intrinsics_of(focal: float | None, size: tuple[int, int]) -> Float64[Array, "4"]:
+    """Intrinsics (fx, fy, cx, cy as fractions of the image) of square pixels and a middle axis.
+
+    Args:
+        focal: pixels; None: `DEFAULT_FOCAL` times the longer side.
+        size: width and height, pixels.
+    """
+    pixels = DEFAULT_FOCAL * max(size) if focal is None else focal
+    width, height = size
+    return np.array([-pixels / width, pixels / height, 0.5, 0.5])
