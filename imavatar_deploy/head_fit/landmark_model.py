@@ -42,7 +42,7 @@ NORMAL_RADIUS = 0.08
 are visible where the skin around them is."""
 
 
-class SurfacePoints(Protocol):
+class MeshPoints(Protocol):
     """Points on the surface of a head model, as `LandmarkPoints` has them."""
 
     @property
@@ -55,7 +55,7 @@ class SurfacePoints(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class PosedPoints:
+class PosedLandmarks:
     """Points of T frames and, where requested, their derivatives."""
 
     points: Float64[Array, "T L 3"]
@@ -92,7 +92,7 @@ class LandmarkModel:
     """Bones whose rotation has correctives."""
 
     @classmethod
-    def of(cls, head: HeadModel, points: SurfacePoints) -> LandmarkModel:
+    def of(cls, head: HeadModel, points: MeshPoints) -> LandmarkModel:
         """Restrict a head model to points of its surface."""
         corners = head.faces[points.triangles]
         model = cls._blend(head, corners, np.asarray(points.barycentric, dtype=np.float64))
@@ -193,7 +193,7 @@ class LandmarkModel:
         *,
         derivatives: bool = False,
         by_shape: bool = False,
-    ) -> PosedPoints:
+    ) -> PosedLandmarks:
         """Return the points in model space and their derivatives.
 
         Args:
@@ -227,7 +227,7 @@ class LandmarkModel:
             + self.spread.reshape(count, -1) @ turned
         )
         if not derivatives:
-            return PosedPoints(points, None, None)
+            return PosedLandmarks(points, None, None)
         by_frame = np.zeros((*points.shape, FRAME_SIZE))
         by_frame[..., EXPRESSION] = self._by_coefficients(
             blended, world, self.expression_basis, self.joints_by_expression
@@ -241,7 +241,7 @@ class LandmarkModel:
             if by_shape
             else None
         )
-        return PosedPoints(points, by_frame, shaped)
+        return PosedLandmarks(points, by_frame, shaped)
 
     def _part(
         self,

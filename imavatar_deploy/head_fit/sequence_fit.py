@@ -28,7 +28,7 @@ from .landmark_model import (
     POSE_FEATURES,
     TRANSLATION,
     LandmarkModel,
-    SurfacePoints,
+    MeshPoints,
 )
 from .sequence_problem import SequenceProblem, SequenceState, SequenceTerm
 from .terms import (
@@ -123,7 +123,7 @@ def fit_sequence(
     initial: SequenceFit | FlameTrack | None = None,
     torso: TorsoMotion | None = None,
     silhouettes: Silhouettes | None = None,
-    points: SurfacePoints | None = None,
+    points: MeshPoints | None = None,
     settings: SequenceSettings | None = None,
     progress: Progress = silent,
 ) -> SequenceFit:
@@ -204,7 +204,7 @@ def estimate_shape(
     intrinsics: Any,
     size: tuple[int, int],
     *,
-    points: SurfacePoints | None = None,
+    points: MeshPoints | None = None,
     settings: SequenceSettings | None = None,
     frames: int = 24,
 ) -> Float32[Array, " S"]:
@@ -256,7 +256,7 @@ class _Sequence:
         size: tuple[int, int],
         times: Any,
         confidences: Any,
-        points: SurfacePoints | None,
+        points: MeshPoints | None,
         settings: SequenceSettings | None,
     ) -> _Sequence:
         points = landmark_points(head) if points is None else points
