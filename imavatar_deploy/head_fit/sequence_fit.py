@@ -151,6 +151,12 @@ def fit_sequence(
 
     Raises:
         InputError: no frame has landmarks, or arrays of wrong shapes.
+
+    Example:
+        >>> head = HeadModel.load("openhead")
+        >>> fit = fit_sequence(landmarks, head, [1.5, 1.5, 0.5, 0.5], (512, 512))
+        >>> fit.expression.shape, fit.pose.shape  # of 100 frames
+        ((100, 50), (100, 15))
     """
     sequence = _Sequence.of(landmarks, head, intrinsics, size, times, confidences, points, settings)
     sequence.check_evidence(torso, silhouettes)
@@ -221,6 +227,11 @@ def estimate_shape(
 
     Raises:
         InputError: no frame has landmarks, or arrays of wrong shapes.
+
+    Example:
+        >>> head = HeadModel.load("openhead")
+        >>> shape = estimate_shape(landmarks, head, [1.5, 1.5, 0.5, 0.5], (512, 512))
+        >>> fitter = FrameFitter(head.for_subject(shape), [1.5, 1.5, 0.5, 0.5], (512, 512))
     """
     sequence = _Sequence.of(landmarks, head, intrinsics, size, None, None, points, settings)
     usable = np.nonzero(sequence.weights.any(axis=1))[0]
