@@ -89,8 +89,10 @@ def test_the_command_ends_with_figures_and_the_next_commands(
     lines = run[1].stdout.splitlines()
     assert f"me.mp4: {FRAMES} frames" in lines[0]
     assert f"wrote {dataset} (" in lines[1]
-    assert lines[2].startswith("took ")
-    assert lines[3:] == [
+    assert f"wrote {dataset / 'report.html'} (" in lines[2]
+    assert f"wrote {dataset / 'overlay.mp4'} (" in lines[3]
+    assert lines[4].startswith("took ")
+    assert lines[5:] == [
         f"next: imavatar-data check {dataset}",
         f"next: imavatar-train {dataset} --out run",
     ]
@@ -106,7 +108,7 @@ def test_nothing_of_the_work_is_left(dataset: Path) -> None:
     names = {path.name for path in dataset.iterdir()}
     assert names == {
         "image", "mask", "semantic", "flame_params.json", "track.npz", "track.json",
-        "report.html", "track_report.json", "consent.json",
+        "report.html", "track_report.json", "overlay.mp4", "consent.json",
     }  # fmt: skip
     assert json.loads((dataset / "consent.json").read_text())["how"] == "option"
 

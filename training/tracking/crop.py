@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Float64, UInt8
+from imavatar_deploy.camera import default_focal
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.video.decode import VideoReader
@@ -41,10 +42,6 @@ ABOVE, BELOW, BESIDE = 1.05, 1.2, 0.95
 
 OUTLIERS = 0.02
 """Share of the looks at each end that the square need not hold: a step out of the picture."""
-
-DEFAULT_FOCAL = 3.0
-"""Focal length of a video that does not state it, in longer sides of its picture. Landmarks do not
-determine it; with this value heads were fitted to about a pixel."""
 
 SMALL_FACE = 96
 """Height of a face in pixels of the video below which its details are missing."""
@@ -283,10 +280,11 @@ def focal_length(reader: VideoReader, option: float | None) -> FocalLength:
             "film) in its metadata"
         )
         return FocalLength(pixels, "EXIF", note)
-    pixels = DEFAULT_FOCAL * max(info.width, info.height)
+    pixels = default_focal(info.width, info.height)
+    field = np.degrees(2 * np.arctan(0.5 * max(info.width, info.height) / pixels))
     note = (
-        f"{name} does not state its focal length: {pixels:.0f} pixels ({DEFAULT_FOCAL:g} times "
-        "the longer side) were assumed; --focal PIXELS sets it"
+        f"{name} does not state its focal length: {pixels:.0f} pixels (a field of view of "
+        f"{field:.0f} degrees along the longer side) were assumed; --focal PIXELS sets it"
     )
     return FocalLength(pixels, "default", note)
 

@@ -47,6 +47,7 @@ POOR = "poor fit"
 """Reason to drop a frame whose landmarks no face of this person can have."""
 
 REPORT_FILE = "report.html"
+OVERLAY_FILE = "overlay.mp4"
 
 
 def track(
@@ -267,6 +268,7 @@ def _report(
     consent: Consent | None,
     progress: Progress,
 ) -> None:
+    from .overlay import write_overlay
     from .report import write_report
 
     values: dict[str, Any] = {
@@ -284,3 +286,4 @@ def _report(
             consent="" if consent is None else consent.line(),
             progress=progress,
         )
+        write_overlay(result, result.folder / OVERLAY_FILE, head=head, progress=progress)
