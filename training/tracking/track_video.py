@@ -232,9 +232,8 @@ def _written(
     clip.target.mkdir(parents=True, exist_ok=True)
     names = tuple(str(index + 1) for index in range(len(clip.kept)))
     track = flame_track(fit, intrinsics, fps=clip.fps, edition=head.edition, names=names)
-    subject = head.for_subject(fit.shape)
-    shares = write_pictures(clip, track, subject, settings, networks, progress)
-    write_flame_params(track, subject, clip.target)
+    shares = write_pictures(clip, track, head, settings, networks, progress)
+    write_flame_params(track, head, clip.target)
     prepared = clip.prepared
     result = TrackResult(
         folder=clip.target,
