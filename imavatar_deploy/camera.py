@@ -21,6 +21,28 @@ MARGIN = 1.35
 """The default view shows this many times the longer side of the head: room to turn, and for hair in
 motion."""
 
+RECORDED_FOCAL = 1.0
+"""Assumed focal length of a picture as a camera records it, in its longer sides: a field of view of
+53 degrees, between that of a phone (65 degrees) and a portrait lens."""
+
+SQUARE_FOCAL = 3.0
+"""Assumed focal length of a square picture, in its sides: it has been cut around a head, as the
+published data have, and shows 19 degrees."""
+
+SQUARE_TOLERANCE = 0.02
+"""Relative difference of the sides of a picture up to which it counts as square."""
+
+
+def default_focal(width: int, height: int) -> float:
+    """Return the focal length in pixels that is assumed where a picture does not state it.
+
+    Landmarks of a face hardly determine it. `RECORDED_FOCAL` times the longer side, or
+    `SQUARE_FOCAL` times the side of a square picture.
+    """
+    longer, shorter = max(width, height), min(width, height)
+    is_square = longer - shorter <= SQUARE_TOLERANCE * longer
+    return (SQUARE_FOCAL if is_square else RECORDED_FOCAL) * longer
+
 
 @dataclass(frozen=True)
 class Camera:

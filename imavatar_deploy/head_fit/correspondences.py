@@ -6,8 +6,10 @@ of iBUG. Those of OpenHead are bundled; `tools/build_landmarks.py` measures them
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from importlib.resources import as_file, files
 
 import numpy as np
@@ -149,15 +151,39 @@ def _on(head: HeadModel, points: LandmarkPoints) -> LandmarkPoints:
     """Points of OpenHead on any head model."""
     if head.edition == OPENHEAD:
         return points
-    openhead = HeadModel.load(OPENHEAD)
-    triangles, weights = transfer_points(openhead, points.triangles, points.barycentric, head)
-    return LandmarkPoints(
-        triangles.astype(np.int32),
-        weights.astype(np.float32),
-        head.edition,
-        points.spread,
-        points.slides,
-    )
+    key = _digest(head, points)
+    if key not in _transferred:
+        openhead = HeadModel.load(OPENHEAD)
+        triangles, weights = transfer_points(openhead, points.triangles, points.barycentric, head)
+        _transferred[key] = read_only(
+            LandmarkPoints(
+                triangles.astype(np.int32),
+                weights.astype(np.float32),
+                head.edition,
+                points.spread,
+                points.slides,
+            )
+        )
+        while len(_transferred) > MAX_TRANSFERRED:
+            _transferred.popitem(last=False)
+    return _transferred[key]
+
+
+MAX_TRANSFERRED = 8
+"""Transfers that are kept for the next call: of both schemes, on a few heads."""
+
+_transferred: OrderedDict[bytes, LandmarkPoints] = OrderedDict()
+
+
+def _digest(head: HeadModel, points: LandmarkPoints) -> bytes:
+    """SHA-256 of what a transfer depends on."""
+    digest = sha256(head.edition.encode())
+    for array in (
+        *(head.template, head.faces, head.weights, head.joint_regressor, head.pose_basis),
+        *(points.triangles, points.barycentric),
+    ):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
 
 
 @lru_cache(maxsize=1)

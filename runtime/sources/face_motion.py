@@ -16,6 +16,7 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float, Float32, Float64, UInt8
 from imavatar_deploy.blas import single_threaded_blas
+from imavatar_deploy.camera import default_focal
 from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.head_fit import FrameFit, FrameFitter
 from imavatar_deploy.head_model import OPENHEAD, read_head_model
@@ -28,10 +29,6 @@ Image = UInt8[Array, "H W 3"]
 """RGB."""
 
 Landmarks = Float32[Array, "L 3"]
-
-DEFAULT_FOCAL = 1.0
-"""Focal length as a multiple of the image's longer side, where it is unknown: 53 degrees, as the
-usual webcam has."""
 
 # Confidence
 #
@@ -324,7 +321,7 @@ def open_face_motion(focal: float | None = None) -> Iterator[FaceMotion]:
     Within the context BLAS uses one thread.
 
     Args:
-        focal: focal length in pixels; None: `DEFAULT_FOCAL` times the longer side of the images.
+        focal: focal length in pixels; None: `camera.default_focal` of the images.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
@@ -350,9 +347,9 @@ def intrinsics_of(focal: float | None, size: tuple[int, int]) -> Float64[Array, 
     """Intrinsics (fx, fy, cx, cy as fractions of the image) of square pixels and a middle axis.
 
     Args:
-        focal: pixels; None: `DEFAULT_FOCAL` times the longer side.
+        focal: pixels; None: `camera.default_focal` of the size.
         size: width and height, pixels.
     """
-    pixels = DEFAULT_FOCAL * max(size) if focal is None else focal
     width, height = size
+    pixels = default_focal(width, height) if focal is None else focal
     return np.array([-pixels / width, pixels / height, 0.5, 0.5])

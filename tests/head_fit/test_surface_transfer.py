@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,12 @@ import pytest
 
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.errors import InputError
-from imavatar_deploy.head_fit import landmark_groups, landmark_points, landmark_points_68
+from imavatar_deploy.head_fit import (
+    correspondences,
+    landmark_groups,
+    landmark_points,
+    landmark_points_68,
+)
 from imavatar_deploy.head_fit.surface_transfer import similarity
 from imavatar_deploy.head_model import HeadModel
 
@@ -71,6 +77,28 @@ def test_the_68_are_transferred_too(openhead: HeadModel) -> None:
     inner = slice(17, 68)
     distance = np.linalg.norm(positions - expected, axis=1)
     assert 1000 * distance[inner].mean() <= LARGEST
+
+
+def test_a_transfer_is_kept_for_the_same_head_and_made_anew_for_another(
+    openhead: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def transfer(*arguments: object) -> tuple[np.ndarray, np.ndarray]:
+        calls.append(arguments)
+        count = len(landmark_points(openhead))
+        return np.zeros(count, dtype=np.int64), np.full((count, 3), 1 / 3)
+
+    monkeypatch.setattr(correspondences, "transfer_points", transfer)
+    monkeypatch.setattr(correspondences, "_transferred", OrderedDict())
+    head = replace(openhead, edition="flame2020")
+    first = landmark_points(head)
+    assert landmark_points(replace(head, template=head.template.copy())) is first
+    assert len(calls) == 1
+    assert not first.barycentric.flags.writeable
+    assert landmark_points(replace(head, template=1.01 * head.template)) is not first
+    assert landmark_points(replace(head, edition="flame2023")).edition == "flame2023"
+    assert len(calls) == 3
 
 
 def test_a_head_that_is_no_face_is_refused(openhead: HeadModel) -> None:

@@ -7,73 +7,42 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from imavatar_deploy.errors import InputError, UsageError
-from imavatar_deploy.training import FaceDataset, synthesise
-from imavatar_deploy.training.commands.data import data
+from imavatar_deploy.training import FaceDataset
 from imavatar_deploy.training.dataset.check import check
 from imavatar_deploy.training.tracking import track_video
 from imavatar_deploy.training.tracking.result import TrackResult
 from imavatar_deploy.training.tracking.settings import TrackSettings
 from imavatar_deploy.training.tracking.work_folder import WORK
 
+from .filmed import FOCAL, FRAMES, SIDE, SIZE, call, encode, images_of
+
 pytestmark = pytest.mark.slow
-
-SIDE = 144
-FRAMES = 14
-SIZE = 96
-FOCAL = 2.7 * SIDE
-"""Focal length of rendered subjects."""
-
-
-def encode(images: list[np.ndarray], path: Path) -> Path:
-    with av.open(str(path), "w") as file:
-        stream: Any = file.add_stream("libx264", rate=25, options={"crf": "12"})
-        stream.width, stream.height, stream.pix_fmt = (
-            images[0].shape[1],
-            images[0].shape[0],
-            "yuv420p",
-        )
-        for image in images:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        file.mux(stream.encode(None))
-    return path
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("subject") / "male1"
-    synthesise("male1", folder, frames=FRAMES, size=SIDE)
-    return folder
+def subject(filmed_subject: Path) -> Path:
+    return filmed_subject
 
 
 @pytest.fixture(scope="module")
 def images(subject: Path) -> list[np.ndarray]:
-    return [
-        np.ascontiguousarray(cv2.imread(str(subject / "image" / f"{k}.png"))[..., ::-1])
-        for k in range(1, FRAMES + 1)
-    ]
+    return images_of(subject)
 
 
 @pytest.fixture(scope="module")
-def clip(images: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return encode(images, tmp_path_factory.mktemp("clip") / "me.mp4")
-
-
-def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(data, ["track", *(str(argument) for argument in arguments)])
+def clip(filmed_clip: Path) -> Path:
+    return filmed_clip
 
 
 @pytest.fixture(scope="module")
-def run(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    out = tmp_path_factory.mktemp("run") / "me"
-    options = ["--size", SIZE, "--focal", FOCAL, "--i-may-use-this-face"]
-    return out, call(clip, "--out", out, *options)
+def run(filmed_run: tuple[Path, Result]) -> tuple[Path, Result]:
+    return filmed_run
 
 
 @pytest.fixture
@@ -89,8 +58,10 @@ def test_the_command_ends_with_figures_and_the_next_commands(
     lines = run[1].stdout.splitlines()
     assert f"me.mp4: {FRAMES} frames" in lines[0]
     assert f"wrote {dataset} (" in lines[1]
-    assert lines[2].startswith("took ")
-    assert lines[3:] == [
+    assert f"wrote {dataset / 'report.html'} (" in lines[2]
+    assert f"wrote {dataset / 'overlay.mp4'} (" in lines[3]
+    assert lines[4].startswith("took ")
+    assert lines[5:] == [
         f"next: imavatar-data check {dataset}",
         f"next: imavatar-train {dataset} --out run",
     ]
@@ -106,7 +77,7 @@ def test_nothing_of_the_work_is_left(dataset: Path) -> None:
     names = {path.name for path in dataset.iterdir()}
     assert names == {
         "image", "mask", "semantic", "flame_params.json", "track.npz", "track.json",
-        "report.html", "track_report.json", "consent.json",
+        "report.html", "track_report.json", "overlay.mp4", "consent.json",
     }  # fmt: skip
     assert json.loads((dataset / "consent.json").read_text())["how"] == "option"
 

@@ -120,8 +120,8 @@ def test_videos_of_one_person_share_their_intrinsics() -> None:
 
 
 def test_focal_length_of_the_option_of_metadata_and_by_default() -> None:
-    def reader(focal_35mm: float | None) -> Any:
-        info = SimpleNamespace(width=1080, height=1920, focal_35mm=focal_35mm)
+    def reader(focal_35mm: float | None, width: int = 1080, height: int = 1920) -> Any:
+        info = SimpleNamespace(width=width, height=height, focal_35mm=focal_35mm)
         return SimpleNamespace(info=info, path=SimpleNamespace(name="v.mp4"))
 
     assert focal_length(reader(26.0), 1234.0).pixels == 1234.0
@@ -129,8 +129,12 @@ def test_focal_length_of_the_option_of_metadata_and_by_default() -> None:
     assert stated.source == "EXIF"
     assert stated.pixels == pytest.approx(np.hypot(1080, 1920), rel=1e-4)
     default = focal_length(reader(None), None)
-    assert (default.pixels, default.source) == (3 * 1920, "default")
+    assert (default.pixels, default.source) == (1920, "default")
+    assert "53 degrees" in default.note
     assert "--focal" in default.note
+    cut_around_a_head = focal_length(reader(None, 720, 720), None)
+    assert (cut_around_a_head.pixels, cut_around_a_head.source) == (3 * 720, "default")
+    assert "19 degrees" in cut_around_a_head.note
 
 
 # Which frames are kept

@@ -61,8 +61,8 @@ Examples:
 @click.option(
     "--focal",
     type=float,
-    help="Focal length in pixels of the video's picture.  [default: from its metadata, else three "
-    "times its longer side]",
+    help="Focal length in pixels of the video's picture.  [default: from its metadata, else its "
+    "longer side; three times the side of a square picture]",
 )
 @click.option("--head-model", help="Head model to fit, if not OpenHead: FLAME's .pkl or .npz.")
 @click.option(
@@ -91,7 +91,7 @@ Examples:
 )
 @click.option("--masks", type=click.Path(path_type=Path), help="Folder of ready masks.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Folder of ready labels.")
-@click.option("--no-report", is_flag=True, help="Write no report.html.")
+@click.option("--no-report", is_flag=True, help="Write no report.html and no overlay.mp4.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier dataset at OUT.")
 def track(
     videos: tuple[Path, ...], out: Path, may_use: bool, no_report: bool, **options: object
@@ -104,6 +104,7 @@ def track(
     OUT. After an interruption the same command continues.
     """
     require_all(REQUIRED, extra="cpu")
+    from ..tracking.track_video import OVERLAY_FILE, REPORT_FILE
     from ..tracking.track_video import track as track_videos
     from ..tracking.work_folder import WORK
 
@@ -143,7 +144,12 @@ def track(
     )
     then = [f"imavatar-data check {shlex.quote(str(out))}{head}"]
     then.append(f"imavatar-train {shlex.quote(str(out))}{head} --out run")
-    click.echo(closing_lines([out], time.perf_counter() - start, then))
+    written = [out]
+    if settings.report:
+        # As the user wrote OUT, which `folder` resolves.
+        folders = [out / result.folder.relative_to(out.resolve()) for result in results]
+        written += [folder / name for folder in folders for name in (REPORT_FILE, OVERLAY_FILE)]
+    click.echo(closing_lines(written, time.perf_counter() - start, then))
 
 
 def _listed(dropped: Sequence[DroppedFrame]) -> str:

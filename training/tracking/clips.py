@@ -58,6 +58,18 @@ class Networks:
         """Computes labels; the user's network, or None."""
         return None if self._settings.parser is None else ParserNetwork(self._settings.parser)
 
+    def check(self) -> None:
+        """Run the user's networks once, so that they are refused before the work.
+
+        Raises:
+            InputError: a file is no graph, or its result is of another shape.
+        """
+        grey = np.full((64, 64, 3), 127, dtype=np.uint8)
+        if self._settings.matte is not None:
+            self.person.mask(grey)
+        if self.parser is not None:
+            self.parser.labels(grey)
+
 
 @dataclass(eq=False)
 class Clip:
@@ -98,15 +110,16 @@ class Clip:
         Raises:
             InputError: it has fewer than MIN_FRAMES.
         """
-        if len(self.kept) >= MIN_FRAMES:
+        count = len(self.kept)
+        if count >= MIN_FRAMES:
             return
         reasons = Counter(frame.reason for frame in self.dropped)
         listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         without = f" (of the others: {listed})" if listed else ""
         raise InputError(
-            f"{self.name} has {len(self.kept)} frames with a usable face{without}: expected at "
-            f"least {MIN_FRAMES}, better some hundred; film 20 seconds in which the head turns and "
-            "the person talks"
+            f"{self.name} has {count} {'frame' if count == 1 else 'frames'} with a usable face"
+            f"{without}: expected at least {MIN_FRAMES}, better some hundred; film 20 seconds in "
+            "which the head turns and the person talks"
         )
 
 
@@ -133,6 +146,9 @@ def open_clips(
             _survey(reader, index, work, networks, landmarks, progress)
             for index, reader in enumerate(readers)
         ]
+        for folder in (settings.masks, settings.labels):
+            if folder is not None:
+                PictureFolder(folder, surveys[0].frames)
         focals = [focal_length(reader, settings.focal) for reader in readers]
         crops = choose_crops(surveys, focals, settings.size)
         names = folder_names(videos)

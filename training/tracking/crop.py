@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Float64, UInt8
+from imavatar_deploy.camera import default_focal
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.video.decode import VideoReader
 from imavatar_deploy.video.metadata import focal_in_pixels
 
-from .quality import face_height
+from .quality import face_height, flat_share
 
 if TYPE_CHECKING:
     from imavatar_deploy.vision import FaceDetector, FaceTracker
@@ -39,12 +40,11 @@ SECOND_FACE = 0.4
 ABOVE, BELOW, BESIDE = 1.05, 1.2, 0.95
 """Extent of head and shoulders around the middle of the face, in heights of the face."""
 
+DRAWN = 0.7
+"""Share of a face in three flat colours from which it is a drawing."""
+
 OUTLIERS = 0.02
 """Share of the looks at each end that the square need not hold: a step out of the picture."""
-
-DEFAULT_FOCAL = 3.0
-"""Focal length of a video that does not state it, in longer sides of its picture. Landmarks do not
-determine it; with this value heads were fitted to about a pixel."""
 
 SMALL_FACE = 96
 """Height of a face in pixels of the video below which its details are missing."""
@@ -109,13 +109,14 @@ def survey(
         progress: shows the progress.
 
     Raises:
-        InputError: no face is seen, or the video is damaged.
+        InputError: no face is seen, the face is drawn, or the video is damaged.
     """
     tracker.reset()
     step = max(SURVEY_STEP, (reader.info.frames or 0) // MAX_LOOKS)
     times: list[float] = []
     regions: list[Float64[Array, "4"]] = []
     second: list[float] = []
+    flat: list[float] = []
     count = looks = 0
     end = 0.0
     with progress(f"looking at {reader.path.name}", reader.info.frames) as advance:
@@ -135,14 +136,21 @@ def survey(
                 if face is None:
                     continue
                 points = face.landmarks
-                if looks % COUNT_STEP == 1 and has_second_face(detector, image, points):
-                    second.append(frame.time)
+                if looks % COUNT_STEP == 1:
+                    flat.append(flat_share(image, points))
+                    if has_second_face(detector, image, points):
+                        second.append(frame.time)
             times.append(frame.time)
             regions.append(_region(points))
     if not times:
         raise InputError(
             f"{reader.path} shows no face: expected a video of a real person who looks at the "
             "camera, lit from the front"
+        )
+    if flat and float(np.median(flat)) > DRAWN:
+        raise InputError(
+            f"{reader.path} shows a drawn face ({np.median(flat):.0%} of it are three flat "
+            "colours): expected a video of a real person"
         )
     boxes = np.array(regions)
     return Survey(
@@ -283,10 +291,11 @@ def focal_length(reader: VideoReader, option: float | None) -> FocalLength:
             "film) in its metadata"
         )
         return FocalLength(pixels, "EXIF", note)
-    pixels = DEFAULT_FOCAL * max(info.width, info.height)
+    pixels = default_focal(info.width, info.height)
+    field = np.degrees(2 * np.arctan(0.5 * max(info.width, info.height) / pixels))
     note = (
-        f"{name} does not state its focal length: {pixels:.0f} pixels ({DEFAULT_FOCAL:g} times "
-        "the longer side) were assumed; --focal PIXELS sets it"
+        f"{name} does not state its focal length: {pixels:.0f} pixels (a field of view of "
+        f"{field:.0f} degrees along the longer side) were assumed; --focal PIXELS sets it"
     )
     return FocalLength(pixels, "default", note)
 

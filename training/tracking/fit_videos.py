@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Bool, Float32
+from imavatar_deploy.arrays import Array, Bool, Float32, Int64
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
@@ -38,6 +38,10 @@ POOR_FIT = 3.0
 """Error of a frame, in multiples of the video's median, from which it is dropped..."""
 MIN_POOR_FIT = 0.008
 """...if it is at least this share of the side: 4 pixels at 512."""
+
+BESIDE_OCCLUDED = 1.2
+"""Error of a frame beside occluded ones, in multiples of the video's median, above which it is
+taken for occluded, too: a hand comes and goes in several frames."""
 
 FRAME_ARRAYS = ("expression", "pose", "translation", "errors", "point_errors", "weights")
 """Fields of `SequenceFit` with one row for a frame."""
@@ -132,6 +136,27 @@ def poorly_fitted(fit: SequenceFit, size: int) -> Bool[Array, " T"]:
     usual = float(np.nanmedian(fit.errors))
     limit = max(POOR_FIT * usual, MIN_POOR_FIT * size)
     return np.asarray(~(fit.errors <= limit))
+
+
+def beside_occluded(
+    fit: SequenceFit, frames: Int64[Array, " T"], occluded: Int64[Array, " M"]
+) -> Bool[Array, " T"]:
+    """Frames next to occluded ones that fit worse than usual, and those next to them.
+
+    Args:
+        fit: the fit of the frames.
+        frames: their numbers in the video, ascending.
+        occluded: numbers of the frames that were dropped as occluded.
+    """
+    worse = fit.errors > BESIDE_OCCLUDED * float(np.nanmedian(fit.errors))
+    selected = np.zeros(len(frames), dtype=bool)
+    for gap in np.unique(np.searchsorted(frames, occluded)).tolist():
+        for run in (range(gap - 1, -1, -1), range(gap, len(frames))):
+            for index in run:
+                if not worse[index]:
+                    break
+                selected[index] = True
+    return selected
 
 
 def select_frames(fit: SequenceFit, kept: Any) -> SequenceFit:

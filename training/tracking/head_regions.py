@@ -109,13 +109,16 @@ class HeadDrawer:
     """Draws the regions of a posed head.
 
     Args:
-        head: head model of the subject.
+        head: head model, without the subject's shape.
+        shape: coefficients of the subject.
         size: side of the pictures, pixels.
         workers: threads of the rasteriser.
     """
 
-    def __init__(self, head: HeadModel, size: int, workers: Workers) -> None:
-        self._head = head
+    def __init__(
+        self, head: HeadModel, shape: Float32[Array, " S"], size: int, workers: Workers
+    ) -> None:
+        self._head = head.for_subject(shape)
         self._size = size
         self._rasteriser = Rasteriser(head.faces, size, size, workers)
         self._regions = vertex_regions(head)

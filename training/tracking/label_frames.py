@@ -46,7 +46,7 @@ def write_pictures(
     Args:
         clip: the video.
         track: its fitted head.
-        head: head model of the subject.
+        head: its head model, without the subject's shape.
         settings: settings of the tracking.
         networks: its networks.
         progress: shows the progress.
@@ -62,7 +62,7 @@ def write_pictures(
         (clip.target / kind).mkdir(parents=True, exist_ok=True)
     shares = np.zeros(len(track), dtype=np.float32)
     with Workers(1) as workers, progress(f"labelling {clip.name}", len(track)) as advance:
-        drawer = HeadDrawer(head, settings.size, workers)
+        drawer = HeadDrawer(head, track.shape, settings.size, workers)
         frames = _Frames(clip, track, drawer, ready_masks=_has_own_masks(settings))
         labels_of = _label_source(clip, settings, networks, frames)
         for index, name in enumerate(track.names):

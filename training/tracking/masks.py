@@ -152,6 +152,10 @@ class ImageNetwork:
         return first
 
 
+MATTE_CHANNELS = (1, 2, 4)
+"""Channels of a matting network: a mask, background and person, or RGB and mask."""
+
+
 class MatteNetwork(ImageNetwork):
     """A matting network of the user: RGB in -1..1, result 0..1, the last channel is the person."""
 
@@ -160,7 +164,13 @@ class MatteNetwork(ImageNetwork):
 
     def mask(self, image: UInt8[Array, "S S 3"]) -> Float32[Array, "S S"]:
         """Return the mask of the person, 0..1."""
-        matte = self.run(image)[-1].astype(np.float32)
+        channels = self.run(image)
+        if len(channels) not in MATTE_CHANNELS:
+            raise InputError(
+                f"{self.path} returns {len(channels)} channels: expected one mask, or background "
+                "and person, or RGB and mask"
+            )
+        matte = channels[-1].astype(np.float32)
         if not np.isfinite(matte).all() or matte.min() < -0.01 or matte.max() > 1.01:
             raise InputError(
                 f"{self.path} returns values from {matte.min():g} to {matte.max():g}: expected a "

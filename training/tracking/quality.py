@@ -48,6 +48,8 @@ UNSTEADY_RATIO = 1.5
 CROPS = ((1.0, 0.0, (0.0, 0.0)), (1.12, 0.1, (0.03, 0.02)), (0.9, -0.12, (-0.03, -0.02)))
 """Sides, turns (radians) and shifts (sides) of the crops that are read again."""
 
+OCCLUDED = "occluded"
+"""Reason to drop a frame in which something covers the face."""
 OCCLUDED_SHARE = 0.22
 """Share of the upright face that differs from the video's usual face where something covers it."""
 
@@ -160,6 +162,25 @@ def unsteadiness(
     return float(deviation.mean()) / max(eyes, 1.0)
 
 
+FLAT_COLOURS = 3
+COLOUR_STEP = 8
+"""A drawn face is counted in its FLAT_COLOURS most frequent colours, in steps of 256."""
+
+
+def flat_share(image: UInt8[Array, "H W 3"], points: Float32[Array, "L D"]) -> float:
+    """Return the share of a face that has its three most frequent colours.
+
+    Light falls differently on every part of a real face: the share is 0.05 to 0.35 in films and
+    renders, and 0.9 or more in a drawing of flat colours.
+    """
+    mask = face_mask(points, *image.shape[:2])
+    colours = image[mask].astype(np.int64) // COLOUR_STEP
+    if not len(colours):
+        return 0.0
+    counts = np.bincount(colours @ np.array([1024, 32, 1]))
+    return float(np.sort(counts)[-FLAT_COLOURS:].sum() / len(colours))
+
+
 # Judging all frames
 
 
@@ -207,7 +228,7 @@ def judge(
     faults = {
         "two faces": second_faces,
         "turned away": turned,
-        "occluded": (unsure | (covered_share(patches) > OCCLUDED_SHARE)) & ~turned,
+        OCCLUDED: (unsure | (covered_share(patches) > OCCLUDED_SHARE)) & ~turned,
         "blurred": sharpness < BLURRED * _running_median(sharpness),
     }
     reasons = [""] * len(landmarks)

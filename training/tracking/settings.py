@@ -54,7 +54,7 @@ class TrackSettings:
     overwrite: bool = False
     """Replace an earlier dataset."""
     report: bool = True
-    """Write `report.html`."""
+    """Write `report.html` and `overlay.mp4`."""
 
 
 def check_settings(videos: Sequence[Path], settings: TrackSettings) -> None:

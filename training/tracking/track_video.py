@@ -26,6 +26,7 @@ from ..dataset.video import TRACK_FILE, find_videos
 from .clips import Clip, Networks, open_clips
 from .fit_videos import (
     FitInput,
+    beside_occluded,
     fit_videos,
     initial_fit,
     load_fit,
@@ -36,7 +37,7 @@ from .fit_videos import (
 from .label_frames import write_pictures
 from .masks import clean_mask, steady_mask
 from .outline import OutlineCollector
-from .quality import relative_sharpness
+from .quality import OCCLUDED, relative_sharpness
 from .result import TrackResult
 from .settings import TrackSettings, check_settings
 from .torso import TorsoTracker
@@ -47,6 +48,7 @@ POOR = "poor fit"
 """Reason to drop a frame whose landmarks no face of this person can have."""
 
 REPORT_FILE = "report.html"
+OVERLAY_FILE = "overlay.mp4"
 
 
 def track(
@@ -78,6 +80,9 @@ def track(
     Raises:
         InputError: a video cannot be read or shows no face.
         UsageError: a setting is impossible, or `out` cannot be written.
+
+    After an `InputError` the hidden folder is removed: nothing is left of a video that cannot be
+    used.
     """
     settings = settings or TrackSettings()
     paths = [Path(video) for video in videos]
@@ -90,15 +95,20 @@ def track(
     work = WorkFolder(out, paths, settings)
     if work.continued:
         say(f"continuing the interrupted work in {work.path}")
-    if consent is not None:
-        record_consent(work.dataset, consent)
-    networks = Networks(settings)
-    clips = open_clips(paths, settings, work, networks, progress, say)
-    fits = _fitted(clips, head, settings, shape, initial, progress)
-    results = [
-        _written(clip, fit, head, clips[0].crop.intrinsics(), settings, networks, progress)
-        for clip, fit in zip(clips, fits, strict=True)
-    ]
+    try:
+        if consent is not None:
+            record_consent(work.dataset, consent)
+        networks = Networks(settings)
+        networks.check()
+        clips = open_clips(paths, settings, work, networks, progress, say)
+        fits = _fitted(clips, head, settings, shape, initial, progress)
+        results = [
+            _written(clip, fit, head, clips[0].crop.intrinsics(), settings, networks, progress)
+            for clip, fit in zip(clips, fits, strict=True)
+        ]
+    except InputError:
+        work.discard()
+        raise
     if settings.report:
         _report(results, head, settings, command, consent, progress)
     publish(work.dataset, work.out, work.path)
@@ -162,9 +172,17 @@ def _fitted(
     kept = []
     for clip, fit in zip(clips, fits, strict=True):
         poor = poorly_fitted(fit, settings.size)
+        covered = beside_occluded(
+            fit,
+            clip.prepared.source_frames[clip.kept],
+            np.array([f.index for f in clip.dropped if f.reason == OCCLUDED], dtype=np.int64),
+        )
+        covered &= ~poor
+        both = clip.kept
         clip.drop(np.flatnonzero(poor).tolist(), POOR)
+        clip.drop(np.flatnonzero(np.isin(clip.kept, both[covered])).tolist(), OCCLUDED)
         clip.require_frames()
-        kept.append(select_frames(fit, ~poor))
+        kept.append(select_frames(fit, ~(poor | covered)))
     return kept
 
 
@@ -231,9 +249,8 @@ def _written(
     clip.target.mkdir(parents=True, exist_ok=True)
     names = tuple(str(index + 1) for index in range(len(clip.kept)))
     track = flame_track(fit, intrinsics, fps=clip.fps, edition=head.edition, names=names)
-    subject = head.for_subject(fit.shape)
-    shares = write_pictures(clip, track, subject, settings, networks, progress)
-    write_flame_params(track, subject, clip.target)
+    shares = write_pictures(clip, track, head, settings, networks, progress)
+    write_flame_params(track, head, clip.target)
     prepared = clip.prepared
     result = TrackResult(
         folder=clip.target,
@@ -267,6 +284,7 @@ def _report(
     consent: Consent | None,
     progress: Progress,
 ) -> None:
+    from .overlay import write_overlay
     from .report import write_report
 
     values: dict[str, Any] = {
@@ -284,3 +302,4 @@ def _report(
             consent="" if consent is None else consent.line(),
             progress=progress,
         )
+        write_overlay(result, result.folder / OVERLAY_FILE, head=head, progress=progress)

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ class WorkFolder:
         self.out = Path(os.path.realpath(out))
         self.path = self.out / WORK
         self.continued = False
+        self._made_out = not self.out.exists()
         self._refuse_obstacle(settings.overwrite)
         self._key = _key(videos, settings)
         self._job = self._stored_job()
@@ -86,6 +88,13 @@ class WorkFolder:
         """Keep a JSON-ready value."""
         self._job[name] = value
         self._save()
+
+    def discard(self) -> None:
+        """Remove the work: its input cannot be used, so that nothing can be continued."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._made_out or self.continued:
+            with suppress(OSError):  # an earlier dataset stays
+                self.out.rmdir()
 
     def _save(self) -> None:
         write_text(self.path / JOB_FILE, json.dumps(self._job) + "\n")

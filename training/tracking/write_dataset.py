@@ -55,16 +55,17 @@ def write_flame_params(track: FlameTrack, head: HeadModel, folder: Path) -> None
 
     Args:
         track: the track, with cameras.
-        head: its head model, with the subject's shape.
+        head: its head model, without the subject's shape.
         folder: folder of the video.
     """
     path = folder / TRACK_FILE
     write_track(track, path)
     document = json.loads(path.read_text(encoding="utf-8"))
     few, all_points = landmark_points_68(head), landmark_points(head)
+    subject = head.for_subject(track.shape)
     for entry, frame in zip(document["frames"], track.frames(), strict=True):
         assert frame.camera is not None
-        vertices = head.vertices(frame.expression, frame.pose)
+        vertices = subject.vertices(frame.expression, frame.pose)
         irises = all_points.positions(vertices, head.faces)[list(IRISES)]
         points = np.concatenate([few.positions(vertices, head.faces), irises])
         keypoints = np.round(_projected(points, frame.camera).astype(float), DECIMALS)

@@ -16,7 +16,6 @@ from scipy.spatial.transform import Rotation
 from imavatar_deploy.runtime.sources.face_motion import (
     ABSENCE_SECONDS,
     BLEND_SECONDS,
-    DEFAULT_FOCAL,
     SHAPE_FACES,
     FaceMotion,
     certainty,
@@ -235,6 +234,7 @@ def test_mixed_faces_lie_between() -> None:
 
 def test_intrinsics_are_of_square_pixels() -> None:
     fx, fy, cx, cy = intrinsics_of(None, (640, 480))
-    assert (abs(fx) * 640, abs(fy) * 480) == pytest.approx((DEFAULT_FOCAL * 640,) * 2)
+    assert (abs(fx) * 640, abs(fy) * 480) == pytest.approx((640, 640))
     assert (cx, cy) == (0.5, 0.5)
     assert abs(intrinsics_of(900, (1280, 720))[1]) * 720 == pytest.approx(900)
+    assert abs(intrinsics_of(None, (512, 512))[0]) == pytest.approx(3)
