@@ -31,10 +31,10 @@ PRESET_TIMES = (
 )
 """From the smallest to the largest. `full` needs hours: it is chosen by `--preset` alone."""
 
-TRACK_SECONDS = 0.35
-"""Seconds a frame of `imavatar-data track`."""
+TRACK_SECONDS = 0.12
+"""Seconds a frame of `imavatar-data track` at 512 x 512."""
 
-TRACK_START = 8.0
+TRACK_START = 6.0
 """Seconds of tracking that do not depend on the number of frames."""
 
 TRACK_SHARE = 0.35
@@ -43,7 +43,7 @@ TRACK_SHARE = 0.35
 MIN_FRAMES = 100
 """Frames that are tracked however short the time is, where the video has them."""
 
-EXPORT_MINUTES = 1.5
+EXPORT_MINUTES = 3.0
 """Minutes of `imavatar-export --format player`: bake, student and fidelity report."""
 
 DRAW_SECONDS = 0.03
@@ -51,6 +51,9 @@ DRAW_SECONDS = 0.03
 
 DRAW_START = 10.0
 """Seconds in which these two commands start."""
+
+SHORT_TRAINING = 0.7
+"""Share of a preset's own length below which its avatars lack detail."""
 
 SLOWEST = 4.0
 """Largest factor by which the measured speed of tracking changes the estimates of later stages."""
@@ -65,6 +68,8 @@ class TimePlan:
     """Minutes of training without its warm start; None for the preset's own number of steps."""
     expected: Mapping[str, float]
     """Stage -> minutes."""
+    note: str = ""
+    """States that the training is short; empty where it is long enough."""
 
     @property
     def total(self) -> float:
@@ -145,7 +150,24 @@ def make_plan(
             f"--minutes {allowed:g} is too short: {frames} frames with the preset {row.name} need "
             f"about {math.ceil(needed)} minutes; allow more, or film a shorter clip"
         )
-    return TimePlan(row.name, round(training, 1), _with_training(others, remaining))
+    return TimePlan(
+        row.name,
+        round(training, 1),
+        _with_training(others, remaining),
+        _short_training(row, training, factor, allowed),
+    )
+
+
+def _short_training(row: PresetTime, training: float, factor: float, allowed: float) -> str:
+    """The note on a training that is short for its preset, or an empty string."""
+    own = factor * row.training
+    if training >= SHORT_TRAINING * own:
+        return ""
+    return (
+        f"the preset {row.name} takes about {own:.0f} minutes of training here and has "
+        f"{training:.1f}, so that the avatar lacks detail; --minutes "
+        f"{math.ceil(allowed + own - training)} trains it to its end"
+    )
 
 
 def _own_length(
