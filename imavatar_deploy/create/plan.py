@@ -22,12 +22,12 @@ class PresetTime:
     training: float
     """Minutes of the preset's own number of steps."""
     least: float
-    """Smallest number of minutes of training for which the preset is chosen."""
+    """Smallest number of minutes of training for which the preset is chosen, at factor 1."""
 
 
 PRESET_TIMES = (
-    PresetTime("tiny", warm_start=1.2, training=4.0, least=1.0),
-    PresetTime("small", warm_start=2.2, training=8.5, least=5.0),
+    PresetTime("tiny", warm_start=0.7, training=2.8, least=1.0),
+    PresetTime("small", warm_start=1.5, training=8.5, least=5.0),
 )
 """From the smallest to the largest. `full` needs hours: it is chosen by `--preset` alone."""
 
@@ -43,13 +43,13 @@ TRACK_SHARE = 0.35
 MIN_FRAMES = 100
 """Frames that are tracked however short the time is, where the video has them."""
 
-EXPORT_MINUTES = 3.0
+EXPORT_MINUTES = 1.5
 """Minutes of `imavatar-export --format player`: bake, student and fidelity report."""
 
-DRAW_SECONDS = 0.03
+DRAW_SECONDS = 0.02
 """Seconds a frame of the preview and of the evaluation of held-out frames."""
 
-DRAW_START = 10.0
+DRAW_START = 5.0
 """Seconds in which these two commands start."""
 
 SHORT_TRAINING = 0.7
@@ -136,7 +136,7 @@ def make_plan(
         row = rows[preset]
     else:
         row = max(
-            (row for row in PRESET_TIMES if remaining >= factor * row.warm_start + row.least),
+            (row for row in PRESET_TIMES if remaining >= factor * (row.warm_start + row.least)),
             key=lambda row: row.training,
             default=PRESET_TIMES[0],
         )
