@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Float64
+from imavatar_deploy.blas import single_threaded_blas
 from imavatar_deploy.checks import as_float32, ensure_shape
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import InputError
@@ -116,6 +117,7 @@ class SequenceFit:
         return len(self.pose)
 
 
+@single_threaded_blas()
 def fit_sequence(
     landmarks: Any,
     head: HeadModel,
@@ -209,6 +211,7 @@ def fit_sequence(
     return result
 
 
+@single_threaded_blas()
 def estimate_shape(
     landmarks: Any,
     head: HeadModel,
