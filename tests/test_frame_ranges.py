@@ -25,6 +25,7 @@ RANGES = {
 COUNTS = {
     "imavatar-bench": ["sample"],
     "imavatar-data synth": ["--subject", "male1", "--out", "out"],
+    "imavatar-data track": ["me.mp4", "--out", "out"],
     "imavatar-eval experiment": ["table2", "--out", "out"],
 }
 """Commands whose --frames is a number of frames."""

@@ -39,7 +39,9 @@ COMMAND_LINE = {
     "imavatar_deploy.training.experiments.command",
     "imavatar_deploy.training.commands.fit_map",
     "imavatar_deploy.training.commands.table_help",
+    "imavatar_deploy.training.commands.track",
     "imavatar_deploy.training.commands.train",
+    "imavatar_deploy.create.command",
 }
 """Modules of commands and their options; every other one is the library."""
 

@@ -11,9 +11,9 @@ command   the command itself
 
 from __future__ import annotations
 
-from imavatar_deploy.cli.command import start
-
 
 def imavatar_create() -> None:
     """Run imavatar-create."""
+    from imavatar_deploy.cli.command import start  # loads click, which the library does not
+
     start("imavatar_deploy.create.command", "create")

@@ -56,7 +56,9 @@ Examples:
     "--fps", type=float, help="Frames a second to keep.  [default: the video's, at most 25]"
 )
 @click.option(
-    "--frames", type=int, help="Keep at most this many frames, evenly spread over each video."
+    "--frames",
+    type=click.IntRange(min=1),
+    help="Keep at most this many frames, evenly spread over each video.",
 )
 @click.option(
     "--focal",
