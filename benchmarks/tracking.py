@@ -1,6 +1,6 @@
 """Measures tracking on rendered subjects: images alone, against the parameters they were drawn by.
 
-    python benchmarks/tracking.py DATASET... [--out FILE.md] [--frames N] [--live]
+    python benchmarks/tracking.py DATASET... [--out FILE.md] [--frames N] [--live] [--disturbed]
 
 Each DATASET is a folder of `imavatar-data synth`: images, and `flame_params.json`, which is read
 after the fit alone (but for the focal length). Without a DATASET the four subjects are rendered
@@ -28,7 +28,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ COLUMNS = ("error", "head", "neck", "jaw", "gaze", "shoulders", "lips", "seen", 
 BLINK = 0.3
 """Weight of eyeBlink from which the eye's direction is not visible."""
 UPPER_LIP, LOWER_LIP = 13, 14
+
+IMAGE_NOISE = 10.0
+"""Standard deviation of the noise of `--disturbed`, of 255 grey values."""
+DROPPED = 0.1
+"""Share of frames that `--disturbed` drops, in gaps of `GAP` frames."""
+GAP = 5
+FOCAL_ERROR = 1.2
+"""Factor on the focal length that `--disturbed` states."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +104,12 @@ class Observed:
     size: tuple[int, int]
 
 
-def observe(files: list[Path]) -> Observed:
-    """Read the images."""
+Method = Callable[[Observed, HeadModel, Any], tuple[SequenceFit, float]]
+
+
+def observe(files: list[Path], noise: float = 0.0) -> Observed:
+    """Read the images, and add noise of a standard deviation."""
+    random = np.random.default_rng(0)
     landmarks, confidences = [], []
     torso, outlines, people = TorsoTracker(), OutlineCollector(), PersonMask()
     shape: tuple[int, ...] = (0, 0)
@@ -106,6 +119,9 @@ def observe(files: list[Path]) -> Observed:
             if image is None:
                 raise SystemExit(f"{path} is no readable image")
             image = np.ascontiguousarray(image[:, :, ::-1])
+            if noise:
+                noisy = image + random.normal(0.0, noise, image.shape)
+                image = noisy.round().clip(0, 255).astype(np.uint8)
             shape = image.shape
             face = tracker.track(image)
             points = None if face is None else face.landmarks
@@ -121,6 +137,17 @@ def observe(files: list[Path]) -> Observed:
         outlines.finish(),
         (shape[1], shape[0]),
     )
+
+
+def with_gaps(observed: Observed) -> Observed:
+    """Drop frames, as where a hand covers the face."""
+    count = len(observed.landmarks)
+    starts = np.linspace(GAP, count - 2 * GAP, max(1, round(DROPPED * count / GAP))).astype(int)
+    landmarks, confidences = observed.landmarks.copy(), observed.confidences.copy()
+    for start in starts:
+        landmarks[start : start + GAP] = np.nan
+        confidences[start : start + GAP] = 0.0
+    return replace(observed, landmarks=landmarks, confidences=confidences)
 
 
 def fit_all(observed: Observed, head: HeadModel, intrinsics: Any) -> tuple[SequenceFit, float]:
@@ -233,16 +260,27 @@ def _table(rows: list[tuple[str, dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def measure(folders: list[Path], frames: int | None, live: bool) -> str:
+def conditions(truth: Truth, live: bool, disturbed: bool) -> Iterator[tuple[str, Method, Any, Any]]:
+    """Yield the name, the method, the observations and the intrinsics of every row."""
+    observed = observe(truth.files)
+    yield "", fit_all, observed, truth.intrinsics
+    if live:
+        yield ", live", fit_live, observed, truth.intrinsics
+    if disturbed:
+        yield ", noise", fit_all, observe(truth.files, IMAGE_NOISE), truth.intrinsics
+        yield ", dropped frames", fit_all, with_gaps(observed), truth.intrinsics
+        wrong = truth.intrinsics * np.array([FOCAL_ERROR, FOCAL_ERROR, 1.0, 1.0])
+        yield ", wrong focal length", fit_all, observed, wrong
+
+
+def measure(folders: list[Path], frames: int | None, live: bool, disturbed: bool) -> str:
     """Track the datasets and return the table."""
     head = HeadModel.load("openhead")
     rows = []
     for folder in folders:
         truth = Truth.read(folder, frames)
-        observed = observe(truth.files)
-        methods = {"": fit_all} | ({", live": fit_live} if live else {})
-        for suffix, method in methods.items():
-            fit, seconds = method(observed, head, truth.intrinsics)
+        for suffix, method, observed, intrinsics in conditions(truth, live, disturbed):
+            fit, seconds = method(observed, head, intrinsics)
             values = figures(fit, truth, head)
             values["seconds"] = seconds * 400 / len(truth.files)
             rows.append((folder.name + suffix, values))
@@ -260,10 +298,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=results, help="Markdown file to write")
     parser.add_argument("--frames", type=int, help="only the first frames of each dataset")
     parser.add_argument("--live", action="store_true", help="measure FrameFitter, too")
+    parser.add_argument(
+        "--disturbed",
+        action="store_true",
+        help="with noise, dropped frames and a focal length 20 % too long, too",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folders = options.datasets or _render(Path(temporary))
-        table = measure(folders, options.frames, options.live)
+        table = measure(folders, options.frames, options.live, options.disturbed)
     title = f"# Tracking of rendered subjects, {date.today().isoformat()}\n\n"
     legend = (__doc__ or "").split("Columns, ")[1]
     options.out.write_text(f"{title}{table}\n\n```\n{legend}```\n")

@@ -15,10 +15,12 @@ Packages; `help("imavatar_deploy.NAME")` shows the names in each, with examples:
     training     `train` from a video, `evaluate` against a dataset, `synthesise` one
     model        the networks and checkpoints, in torch
     retarget     maps between ARKit's shapes and the expressions of head models
+    video        `VideoReader`: upright frames of any video file, with their times
     vision       faces in images: `FaceTracker`, 478 landmarks, blendshapes, `PersonMask`
+    head_fit     head models fitted to landmarks: `FrameFitter` live, `fit_sequence` for videos
 
-`runtime`, `tracks`, `fidelity`, `retarget` and `vision` need neither torch nor a GPU. The names
-below are those that several packages share:
+`runtime`, `tracks`, `fidelity`, `retarget`, `video`, `vision` and `head_fit` need neither torch nor
+a GPU. The names below are those that several packages share:
 
     open_avatar(path)      -> AvatarFolder with `Avatar`, the arrays of a baked head
     read_track(path)       -> FlameTrack, a motion of FlameFrame

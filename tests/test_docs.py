@@ -111,6 +111,7 @@ def test_public_packages_have_pages() -> None:
         for name in (
             "exporters",
             "fidelity",
+            "head_fit",
             "model",
             "rendering",
             "retarget",
@@ -120,6 +121,7 @@ def test_public_packages_have_pages() -> None:
             "runtime.streams",
             "tracks",
             "training",
+            "video",
             "vision",
         )
     }

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
+    "create.command",
     "exporters.commands.bake",
     "exporters.commands.export",
     "runtime.bench.command",

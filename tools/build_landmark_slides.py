@@ -113,7 +113,7 @@ class SlideSolver:
 
 
 def main() -> None:
-    """Build the table and print what it changes on people that it has not seen."""
+    """Build the table and print what it changes on held-out people."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else "")
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--out", type=Path, default=ASSET)

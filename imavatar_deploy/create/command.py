@@ -273,6 +273,8 @@ def _before(job: CreateJob, stage: CreateStage, resumed: bool) -> None:
             f"plan: {frames} frames, {held_out_frames(frames)} kept for the figures; preset "
             f"{plan.preset}, {plan.training:g} minutes of training"
         )
+    if plan.note:
+        _say(f"note: {plan.note}")
 
 
 if __name__ == "__main__":

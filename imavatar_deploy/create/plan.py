@@ -22,19 +22,19 @@ class PresetTime:
     training: float
     """Minutes of the preset's own number of steps."""
     least: float
-    """Smallest number of minutes of training for which the preset is chosen."""
+    """Smallest number of minutes of training for which the preset is chosen, at factor 1."""
 
 
 PRESET_TIMES = (
-    PresetTime("tiny", warm_start=1.2, training=4.0, least=1.0),
-    PresetTime("small", warm_start=2.2, training=8.5, least=5.0),
+    PresetTime("tiny", warm_start=0.7, training=2.8, least=1.0),
+    PresetTime("small", warm_start=1.5, training=8.5, least=5.0),
 )
 """From the smallest to the largest. `full` needs hours: it is chosen by `--preset` alone."""
 
-TRACK_SECONDS = 0.35
-"""Seconds a frame of `imavatar-data track`."""
+TRACK_SECONDS = 0.12
+"""Seconds a frame of `imavatar-data track` at 512 x 512."""
 
-TRACK_START = 8.0
+TRACK_START = 6.0
 """Seconds of tracking that do not depend on the number of frames."""
 
 TRACK_SHARE = 0.35
@@ -46,11 +46,14 @@ MIN_FRAMES = 100
 EXPORT_MINUTES = 1.5
 """Minutes of `imavatar-export --format player`: bake, student and fidelity report."""
 
-DRAW_SECONDS = 0.03
+DRAW_SECONDS = 0.02
 """Seconds a frame of the preview and of the evaluation of held-out frames."""
 
-DRAW_START = 10.0
+DRAW_START = 5.0
 """Seconds in which these two commands start."""
+
+SHORT_TRAINING = 0.7
+"""Share of a preset's own length below which its avatars lack detail."""
 
 SLOWEST = 4.0
 """Largest factor by which the measured speed of tracking changes the estimates of later stages."""
@@ -65,6 +68,8 @@ class TimePlan:
     """Minutes of training without its warm start; None for the preset's own number of steps."""
     expected: Mapping[str, float]
     """Stage -> minutes."""
+    note: str = ""
+    """States that the training is short; empty where it is long enough."""
 
     @property
     def total(self) -> float:
@@ -131,7 +136,7 @@ def make_plan(
         row = rows[preset]
     else:
         row = max(
-            (row for row in PRESET_TIMES if remaining >= factor * row.warm_start + row.least),
+            (row for row in PRESET_TIMES if remaining >= factor * (row.warm_start + row.least)),
             key=lambda row: row.training,
             default=PRESET_TIMES[0],
         )
@@ -145,7 +150,24 @@ def make_plan(
             f"--minutes {allowed:g} is too short: {frames} frames with the preset {row.name} need "
             f"about {math.ceil(needed)} minutes; allow more, or film a shorter clip"
         )
-    return TimePlan(row.name, round(training, 1), _with_training(others, remaining))
+    return TimePlan(
+        row.name,
+        round(training, 1),
+        _with_training(others, remaining),
+        _short_training(row, training, factor, allowed),
+    )
+
+
+def _short_training(row: PresetTime, training: float, factor: float, allowed: float) -> str:
+    """The note on a training that is short for its preset, or an empty string."""
+    own = factor * row.training
+    if training >= SHORT_TRAINING * own:
+        return ""
+    return (
+        f"the preset {row.name} takes about {own:.0f} minutes of training here and has "
+        f"{training:.1f}, so that the avatar lacks detail; --minutes "
+        f"{math.ceil(allowed + own - training)} trains it to its end"
+    )
 
 
 def _own_length(

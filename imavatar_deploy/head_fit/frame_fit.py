@@ -15,7 +15,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 
 from .correspondences import LANDMARKS, landmark_points
-from .landmark_model import EXPRESSION, FRAME_SIZE, POSE, TRANSLATION, LandmarkModel, SurfacePoints
+from .landmark_model import EXPRESSION, FRAME_SIZE, POSE, TRANSLATION, LandmarkModel, MeshPoints
 from .terms import (
     OUTER_EYE_CORNERS,
     FramePriors,
@@ -119,7 +119,7 @@ class FrameFitter:
         size: tuple[int, int],
         settings: FitSettings | None = None,
         *,
-        points: SurfacePoints | None = None,
+        points: MeshPoints | None = None,
         offsets: Any = None,
     ) -> None:
         """Prepare a head.

@@ -23,6 +23,15 @@ from imavatar_deploy.conventions import (
 )
 from imavatar_deploy.head_model import HeadModel
 
+from .rotation_derivatives import (
+    left_jacobians,
+    posed_joints,
+    rotation_derivatives,
+    rotation_matrices,
+    skew_matrices,
+    world_rotations,
+)
+
 FRAME_SIZE = EXPRESSION_SIZE + POSE_SIZE + 3
 """Number of parameters of a frame."""
 EXPRESSION = slice(0, EXPRESSION_SIZE)
@@ -42,7 +51,7 @@ NORMAL_RADIUS = 0.08
 are visible where the skin around them is."""
 
 
-class SurfacePoints(Protocol):
+class MeshPoints(Protocol):
     """Points on the surface of a head model, as `LandmarkPoints` has them."""
 
     @property
@@ -55,7 +64,7 @@ class SurfacePoints(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class PosedPoints:
+class PosedLandmarks:
     """Points of T frames and, where requested, their derivatives."""
 
     points: Float64[Array, "T L 3"]
@@ -92,7 +101,7 @@ class LandmarkModel:
     """Bones whose rotation has correctives."""
 
     @classmethod
-    def of(cls, head: HeadModel, points: SurfacePoints) -> LandmarkModel:
+    def of(cls, head: HeadModel, points: MeshPoints) -> LandmarkModel:
         """Restrict a head model to points of its surface."""
         corners = head.faces[points.triangles]
         model = cls._blend(head, corners, np.asarray(points.barycentric, dtype=np.float64))
@@ -177,7 +186,7 @@ class LandmarkModel:
 
     def blended_rotations(self, pose: Float64[Array, "T 15"]) -> Float64[Array, "T L 3 3"]:
         """Return the derivative of the posed points by the points at rest."""
-        world = _world_rotations(_rotation_matrices(pose))
+        world = world_rotations(rotation_matrices(pose))
         blended = self.weights @ world.reshape(len(pose), len(BONES), 9)
         return blended.reshape(len(pose), len(self), 3, 3)
 
@@ -193,7 +202,7 @@ class LandmarkModel:
         *,
         derivatives: bool = False,
         by_shape: bool = False,
-    ) -> PosedPoints:
+    ) -> PosedLandmarks:
         """Return the points in model space and their derivatives.
 
         Args:
@@ -203,14 +212,14 @@ class LandmarkModel:
             derivatives: by the parameters of a frame.
             by_shape: derivatives by the shape, too.
         """
-        local = _rotation_matrices(pose)
-        world = _world_rotations(local)
+        local = rotation_matrices(pose)
+        world = world_rotations(local)
         joints = (
             self.joints
             + self.joints_by_shape @ shape
             + _times(self.joints_by_expression, expression)
         )
-        heads = _posed_joints(world, joints)
+        heads = posed_joints(world, joints)
         rest = self.template + self.shape_basis @ shape + _times(self.expression_basis, expression)
         if self.offsets.any():
             rest = rest + np.tensordot(pose_features(pose), self.offsets, axes=(1, 0))
@@ -227,7 +236,7 @@ class LandmarkModel:
             + self.spread.reshape(count, -1) @ turned
         )
         if not derivatives:
-            return PosedPoints(points, None, None)
+            return PosedLandmarks(points, None, None)
         by_frame = np.zeros((*points.shape, FRAME_SIZE))
         by_frame[..., EXPRESSION] = self._by_coefficients(
             blended, world, self.expression_basis, self.joints_by_expression
@@ -241,7 +250,7 @@ class LandmarkModel:
             if by_shape
             else None
         )
-        return PosedPoints(points, by_frame, shaped)
+        return PosedLandmarks(points, by_frame, shaped)
 
     def _part(
         self,
@@ -269,7 +278,7 @@ class LandmarkModel:
         rows = np.ascontiguousarray(blended.transpose(1, 0, 2, 3)).reshape(count, -1, 3)
         moved = (rows @ basis).reshape(count, frames, 3, -1).transpose(1, 0, 2, 3)
         # A bone's joint moves at rest and posed: G x = R (x - J) + K
-        heads = _posed_joints(world, np.broadcast_to(joints, (frames, *joints.shape)))
+        heads = posed_joints(world, np.broadcast_to(joints, (frames, *joints.shape)))
         offset = heads - world @ joints
         carried = self.weights @ offset.reshape(frames, len(BONES), -1)
         return np.asarray(moved + carried.reshape(moved.shape))
@@ -291,7 +300,7 @@ class LandmarkModel:
         Jacobian of the rotation, in the axes of the parent and about the posed joint.
         """
         frames, count = points.shape[:2]
-        left = _left_jacobians(pose.reshape(frames, len(BONES), 3))
+        left = left_jacobians(pose.reshape(frames, len(BONES), 3))
         result = np.zeros((frames, count, 3, POSE_SIZE))
         for bone, parent in enumerate(PARENTS):
             turn = left[:, bone] if parent < 0 else world[:, parent] @ left[:, bone]
@@ -305,9 +314,9 @@ class LandmarkModel:
             else:
                 arm = self._part(bone, world, joints, rest)
             # turn x arm, for each of the three columns of turn
-            derivative = -(_skew(arm) @ turn[:, None])
+            derivative = -(skew_matrices(arm) @ turn[:, None])
             if bone in self.corrective_bones:
-                feature = _rotation_derivatives(local[:, bone], left[:, bone])
+                feature = rotation_derivatives(local[:, bone], left[:, bone])
                 moved = self._correctives(bone).reshape(-1, 9) @ feature
                 derivative += blended @ moved.reshape(frames, count, 3, 3)
             if bone < 2 and self.offsets.any():
@@ -362,71 +371,3 @@ def _times(basis: Float64[Array, "*N M"], values: Float64[Array, "T M"]) -> Floa
     """Return `basis @ values[t]` for every frame, `[T, *N]`."""
     flat = basis.reshape(-1, basis.shape[-1])
     return np.asarray((values @ flat.T).reshape(len(values), *basis.shape[:-1]))
-
-
-def _rotation_matrices(pose: Float64[Array, "T 15"]) -> Float64[Array, "T 5 3 3"]:
-    """Rodrigues' formula in double precision."""
-    vectors = pose.reshape(len(pose), len(BONES), 3)
-    skew, sine, cosine, _ = _rodrigues(vectors)
-    return np.asarray(np.eye(3) + sine * skew + cosine * (skew @ skew))
-
-
-def _left_jacobians(vectors: Float64[Array, "T 5 3"]) -> Float64[Array, "T 5 3 3"]:
-    """Return J with R(v + dv) = exp([J dv]) R(v) to first order."""
-    skew, _, cosine, third = _rodrigues(vectors)
-    return np.asarray(np.eye(3) + cosine * skew + third * (skew @ skew))
-
-
-def _rodrigues(vectors: Float64[Array, "T 5 3"]) -> tuple[Any, Any, Any, Any]:
-    """Return [v], sin a / a, (1 - cos a) / a^2 and (a - sin a) / a^3 for a = |v|."""
-    square = np.einsum("...i,...i->...", vectors, vectors)[..., None, None]
-    small = square < 1e-8
-    safe = np.where(small, 1.0, square)
-    angle = np.sqrt(safe)
-    sine = np.where(small, 1.0 - square / 6.0, np.sin(angle) / angle)
-    cosine = np.where(small, 0.5 - square / 24.0, (1.0 - np.cos(angle)) / safe)
-    third = np.where(small, 1.0 / 6.0 - square / 120.0, (angle - np.sin(angle)) / (safe * angle))
-    return _skew(vectors), sine, cosine, third
-
-
-def _skew(vectors: Float64[Array, "*N 3"]) -> Float64[Array, "*N 3 3"]:
-    matrices = np.zeros((*vectors.shape, 3))
-    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
-    matrices[..., 0, 1] = -z
-    matrices[..., 0, 2] = y
-    matrices[..., 1, 0] = z
-    matrices[..., 1, 2] = -x
-    matrices[..., 2, 0] = -y
-    matrices[..., 2, 1] = x
-    return matrices
-
-
-def _rotation_derivatives(
-    rotation: Float64[Array, "T 3 3"], left: Float64[Array, "T 3 3"]
-) -> Float64[Array, "T 9 3"]:
-    """Return the derivative of the row-major rotation by its axis-angle."""
-    derivative = np.stack([_skew(left[:, :, axis]) @ rotation for axis in range(3)], axis=-1)
-    return derivative.reshape(len(rotation), 9, 3)
-
-
-def _world_rotations(local: Float64[Array, "T 5 3 3"]) -> Float64[Array, "T 5 3 3"]:
-    world = np.empty_like(local)
-    for bone, parent in enumerate(PARENTS):
-        world[:, bone] = local[:, bone] if parent < 0 else world[:, parent] @ local[:, bone]
-    return world
-
-
-def _posed_joints(
-    world: Float64[Array, "T 5 3 3"], joints: Float64[Array, "T 5 3 *N"]
-) -> Float64[Array, "T 5 3 *N"]:
-    """Return the posed joints; linear in the joints at rest, so derivatives pass through it."""
-    posed = np.empty_like(joints)
-    for bone, parent in enumerate(PARENTS):
-        if parent < 0:
-            posed[:, bone] = joints[:, bone]
-        else:
-            step = joints[:, bone] - joints[:, parent]
-            posed[:, bone] = posed[:, parent] + np.einsum(
-                "tij,tj...->ti...", world[:, parent], step
-            )
-    return posed

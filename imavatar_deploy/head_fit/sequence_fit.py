@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float32, Float64, Int64
+from imavatar_deploy.arrays import Array, Float32, Float64
+from imavatar_deploy.blas import single_threaded_blas
 from imavatar_deploy.checks import as_float32, ensure_shape
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import InputError
@@ -28,7 +29,15 @@ from .landmark_model import (
     POSE_FEATURES,
     TRANSLATION,
     LandmarkModel,
-    SurfacePoints,
+    MeshPoints,
+)
+from .sequence_input import (
+    NOMINAL_STEP,
+    checked_landmarks,
+    interpolated,
+    key_frames,
+    spread_out,
+    time_steps,
 )
 from .sequence_problem import SequenceProblem, SequenceState, SequenceTerm
 from .terms import (
@@ -40,9 +49,6 @@ from .terms import (
     iris_weights,
     spread_weights,
 )
-
-NOMINAL_STEP = 0.04
-"""Seconds between frames for which the published temporal weights hold (25 frames a second)."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ class SequenceFit:
         return len(self.pose)
 
 
+@single_threaded_blas()
 def fit_sequence(
     landmarks: Any,
     head: HeadModel,
@@ -123,7 +130,7 @@ def fit_sequence(
     initial: SequenceFit | FlameTrack | None = None,
     torso: TorsoMotion | None = None,
     silhouettes: Silhouettes | None = None,
-    points: SurfacePoints | None = None,
+    points: MeshPoints | None = None,
     settings: SequenceSettings | None = None,
     progress: Progress = silent,
 ) -> SequenceFit:
@@ -151,6 +158,12 @@ def fit_sequence(
 
     Raises:
         InputError: no frame has landmarks, or arrays of wrong shapes.
+
+    Example:
+        >>> head = HeadModel.load("openhead")
+        >>> fit = fit_sequence(landmarks, head, [1.5, 1.5, 0.5, 0.5], (512, 512))
+        >>> fit.expression.shape, fit.pose.shape  # of 100 frames
+        ((100, 50), (100, 15))
     """
     sequence = _Sequence.of(landmarks, head, intrinsics, size, times, confidences, points, settings)
     sequence.check_evidence(torso, silhouettes)
@@ -198,13 +211,14 @@ def fit_sequence(
     return result
 
 
+@single_threaded_blas()
 def estimate_shape(
     landmarks: Any,
     head: HeadModel,
     intrinsics: Any,
     size: tuple[int, int],
     *,
-    points: SurfacePoints | None = None,
+    points: MeshPoints | None = None,
     settings: SequenceSettings | None = None,
     frames: int = 24,
 ) -> Float32[Array, " S"]:
@@ -221,10 +235,15 @@ def estimate_shape(
 
     Raises:
         InputError: no frame has landmarks, or arrays of wrong shapes.
+
+    Example:
+        >>> head = HeadModel.load("openhead")
+        >>> shape = estimate_shape(landmarks, head, [1.5, 1.5, 0.5, 0.5], (512, 512))
+        >>> fitter = FrameFitter(head.for_subject(shape), [1.5, 1.5, 0.5, 0.5], (512, 512))
     """
     sequence = _Sequence.of(landmarks, head, intrinsics, size, None, None, points, settings)
     usable = np.nonzero(sequence.weights.any(axis=1))[0]
-    sequence = sequence.part(usable[_spread_out(usable, 2 * frames)])
+    sequence = sequence.part(usable[spread_out(usable, 2 * frames)])
     start = sequence.start(None, None)
     beta, _ = sequence.keyframe_shape(start.frames, None, silent, count=frames, steps=6)
     return beta.astype(np.float32)
@@ -256,12 +275,12 @@ class _Sequence:
         size: tuple[int, int],
         times: Any,
         confidences: Any,
-        points: SurfacePoints | None,
+        points: MeshPoints | None,
         settings: SequenceSettings | None,
     ) -> _Sequence:
         points = landmark_points(head) if points is None else points
         model = LandmarkModel.of(head, points)
-        pixels = _checked_landmarks(landmarks, len(model))
+        pixels = checked_landmarks(landmarks, len(model))
         count = len(pixels)
         present = np.asarray(np.isfinite(pixels).all(axis=(1, 2)))
         if confidences is not None:
@@ -281,7 +300,7 @@ class _Sequence:
             pixels,
             base * iris_weights(pixels) * present[:, None],
             base,
-            _steps(times, count),
+            time_steps(times, count),
             settings or SequenceSettings(),
             np.zeros((POSE_FEATURES, len(model), 3)),
         )
@@ -341,7 +360,7 @@ class _Sequence:
             model = self.model.with_shape(beta)
             present = np.asarray(self.weights.any(axis=1))
             frames = rigid_start(model, self.plane, self._priors(), self.pixels, self.weights)
-            frames = _interpolated(frames, present)
+            frames = interpolated(frames, present)
         priors = self._priors()
         return SequenceState(np.clip(frames, priors.low, priors.high), beta, np.zeros((0, 2)))
 
@@ -359,7 +378,7 @@ class _Sequence:
         Returns:
             The shape, and the displacements of the landmarks.
         """
-        chosen = _key_frames(frames, self.weights, count or self.settings.keyframes)
+        chosen = key_frames(frames, self.weights, count or self.settings.keyframes)
         part = self.part(chosen)
         terms: tuple[Any, ...] = part.terms(None, _take(silhouettes, chosen))
         problem = part.problem(terms)
@@ -457,66 +476,9 @@ def _with_shape(fit: SequenceFit, shape: Float32[Array, " S"]) -> SequenceFit:
     return SequenceFit(**{**vars(fit), "shape": shape})
 
 
-def _checked_landmarks(landmarks: Any, count: int) -> Float64[Array, "T L 2"]:
-    values = np.asarray(landmarks, dtype=np.float64)
-    if (
-        values.ndim != 3
-        or values.shape[0] == 0
-        or values.shape[1] != count
-        or values.shape[2] not in (2, 3)
-    ):
-        raise InputError(
-            f"landmarks must have shape [T, {count}, 2] or [T, {count}, 3] with T of 1 or more, "
-            f"got {list(values.shape)}"
-        )
-    return values[..., :2]
-
-
-def _steps(times: Any, count: int) -> Float64[Array, " T"]:
-    if times is None:
-        return np.full(count, NOMINAL_STEP)
-    values = np.asarray(times, dtype=np.float64)
-    ensure_shape("times", values, (count,))
-    steps = np.diff(values, prepend=values[0] - NOMINAL_STEP)
-    if not np.isfinite(values).all() or (steps <= 0).any():
-        raise InputError("times must be finite and ascending, in seconds")
-    return steps
-
-
 def _take(evidence: Any, frames: Any) -> Any:
     """Return the evidence of some frames; None stays None."""
     return None if evidence is None else evidence.part(frames)
-
-
-def _spread_out(values: Array, count: int) -> Int64[Array, " n"]:
-    """Return at most `count` indices, evenly spaced."""
-    return np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int))
-
-
-def _key_frames(
-    frames: Float64[Array, "T D"], weights: Float64[Array, "T L"], count: int
-) -> Int64[Array, " n"]:
-    """Return frames whose head poses differ most: each is the farthest from those before it."""
-    usable = np.nonzero(weights.sum(axis=1) > 0.5 * weights.sum(axis=1).max())[0]
-    turns = frames[usable][:, [53, 54, 55, 56]] * [1.0, 1.0, 0.5, 2.0]
-    distance = np.linalg.norm(turns - np.median(turns, axis=0), axis=1)
-    chosen = [int(distance.argmin())]
-    nearest = np.linalg.norm(turns - turns[chosen[0]], axis=1)
-    while len(chosen) < min(count, len(usable)):
-        following = int(nearest.argmax())
-        if nearest[following] <= 0:
-            break
-        chosen.append(following)
-        nearest = np.minimum(nearest, np.linalg.norm(turns - turns[following], axis=1))
-    return np.sort(usable[chosen]).astype(np.int64)
-
-
-def _interpolated(frames: Float64[Array, "T D"], present: Array) -> Float64[Array, "T D"]:
-    """Fill frames without landmarks between their neighbours."""
-    index = np.arange(len(frames))
-    known = index[present]
-    columns = [np.interp(index, known, column) for column in frames[present].T]
-    return np.stack(columns, axis=1)
 
 
 def _frames_of(

@@ -47,6 +47,17 @@ def test_slower_machine_trains_less() -> None:
     assert make_plan(FRAMES, 30, factor=1e9).total == pytest.approx(30)
 
 
+def test_short_training_is_noted() -> None:
+    assert make_plan(FRAMES).note == ""
+    slow = make_plan(FRAMES, 15, factor=3.0)
+    assert slow.training is not None
+    assert "lacks detail" in slow.note
+    minutes = float(slow.note.split("--minutes ")[1].split()[0])
+    longer = make_plan(FRAMES, minutes, slow.preset, factor=3.0)
+    assert longer.note == ""
+    assert longer.training == pytest.approx(3.0 * PRESET_TIMES[0].training, abs=1.0)
+
+
 def test_preset_alone_keeps_its_own_length() -> None:
     plan = make_plan(FRAMES, None, "small")
     assert (plan.preset, plan.training) == ("small", None)

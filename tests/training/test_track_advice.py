@@ -1,4 +1,4 @@
-"""Advice on a tracked video: every rule speaks when it should, and is silent just before."""
+"""Advice on a tracked video: every rule applies beyond its limit, and not just before it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training.tracking.advice import (
+from imavatar_deploy.training.tracking.advice import REFERENCE_SIZE, Advice
+from imavatar_deploy.training.tracking.advice_rules import (
     BRIGHT,
     DARK,
     DROP_ADVICE,
     GOOD_ERROR,
     MIN_FRAMES,
     POOR_ERROR,
-    REFERENCE_SIZE,
-    Advice,
 )
 from imavatar_deploy.training.tracking.coverage import (
     EXPRESSION_GOALS,

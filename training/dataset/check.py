@@ -14,7 +14,7 @@ from . import images
 from .camera_checks import SYSTEMATIC_KINDS, check_cameras
 from .consistency import check_fit
 from .findings import ERROR, WARNING, Finding
-from .frame_summary import FrameSummary, PosedPoints, summarise_frame
+from .frame_summary import FrameSummary, HeadVertexProjector, summarise_frame
 from .images import DECODE_FLAGS
 from .report import Inspection, VideoReport
 from .video import TRACK_FILE, Video, find_videos, join_tracks, load_head
@@ -129,7 +129,7 @@ def inspect(
     readable = [video for folder in folders if (video := _read(folder, findings)) is not None]
     findings += check_labels(readable)
     head = _head(readable, head_model, edition, findings)
-    points = PosedPoints(head) if head else None
+    points = HeadVertexProjector(head) if head else None
     reports = []
     with progress("checking frames", sum(map(len, readable))) as advance:
         for video in readable:
@@ -179,7 +179,7 @@ def _contradictions(video: Video, summaries: Sequence[FrameSummary]) -> list[Fin
 
 
 def _summaries(
-    video: Video, size: int, points: PosedPoints | None, findings: list[Finding]
+    video: Video, size: int, points: HeadVertexProjector | None, findings: list[Finding]
 ) -> Iterator[FrameSummary | None]:
     """A summary of each frame; None and a finding where a picture cannot be read."""
     kinds = [kind for kind in DECODE_FLAGS if kind in ("image", "mask") or video.has(kind)]

@@ -53,7 +53,7 @@ class Projection:
     """Whether a part of the head is not in front of the camera; the points are then invalid."""
 
 
-class PosedPoints:
+class HeadVertexProjector:
     """Projects the vertices of a subject's head, without neck and shoulders.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ..dataset.labels import LABELS
 from .clips import Clip, Networks
 from .head_regions import DrawnHead, HeadDrawer
 from .labels import ColourCounter, ColourModel, label_image
+from .lookahead import in_order
 from .masks import PictureFolder, clean_mask, steady_mask
 from .prepare import write_png
 from .settings import TrackSettings
@@ -28,6 +30,9 @@ COLOUR_FRAMES = 40
 
 OPAQUE = 127
 """Value of a mask above which a pixel shows the person."""
+
+THREADS = 2
+"""Threads that label frames."""
 
 KINDS = ("image", "mask", "semantic")
 """Folders of pictures, in the order in which those of a frame are written."""
@@ -60,19 +65,26 @@ def write_pictures(
     """
     for kind in KINDS:
         (clip.target / kind).mkdir(parents=True, exist_ok=True)
-    shares = np.zeros(len(track), dtype=np.float32)
     with Workers(1) as workers, progress(f"labelling {clip.name}", len(track)) as advance:
         drawer = HeadDrawer(head, track.shape, settings.size, workers)
         frames = _Frames(clip, track, drawer, ready_masks=_has_own_masks(settings))
         labels_of = _label_source(clip, settings, networks, frames)
-        for index, name in enumerate(track.names):
+
+        def write(index: int) -> float:
+            """Write the pictures of a frame and return the share that shows the person."""
+            name = track.names[index]
             image, mask, semantic = (clip.target / kind / f"{name}.png" for kind in KINDS)
             soft, person = frames.mask(index)
-            shares[index] = person.mean()
             if not semantic.exists():
                 link_or_copy(frames.image_path(index), image)
                 write_png(mask, soft)
-                write_png(semantic, np.where(person, labels_of(index), 0).astype(np.uint8))
+                labels = np.where(person, labels_of(index, person), 0)
+                write_png(semantic, labels.astype(np.uint8))
+            return float(person.mean())
+
+        shares = np.zeros(len(track), dtype=np.float32)
+        for index, share in enumerate(in_order(write, range(len(track)), threads=THREADS)):
+            shares[index] = share
             advance(1)
     return shares
 
@@ -91,6 +103,7 @@ class _Frames:
         self._track = track
         self._drawer = drawer
         self._ready_masks = ready_masks
+        self._drawing = Lock()
 
     def __len__(self) -> int:
         return len(self._track)
@@ -129,7 +142,8 @@ class _Frames:
         """The fitted head, drawn."""
         frame = self._track.frame(index)
         assert frame.camera is not None
-        return self._drawer.draw(frame.expression, frame.pose, frame.camera)
+        with self._drawing:  # the drawer has one set of buffers
+            return self._drawer.draw(frame.expression, frame.pose, frame.camera)
 
     def colours(self) -> ColourModel:
         """Colours of skin, hair and clothes of the video."""
@@ -144,19 +158,21 @@ class _Frames:
 
 def _label_source(
     clip: Clip, settings: TrackSettings, networks: Networks, frames: _Frames
-) -> Callable[[int], UInt8[Array, "S S"]]:
-    """Function that returns the labels of a frame: the user's own, or those of `labels`."""
+) -> Callable[[int, Bool[Array, "S S"]], UInt8[Array, "S S"]]:
+    """Function that returns the labels of a frame, given the pixels that show the person.
+
+    They are the user's own, or those of `labels`.
+    """
     parser = networks.parser
     if parser is not None:
-        return lambda index: parser.labels(frames.image(index))
+        return lambda index, person: parser.labels(frames.image(index))
     if settings.labels is not None:
         folder = PictureFolder(settings.labels, clip.survey.frames)
-        return lambda index: _ready_labels(folder, clip, index)
+        return lambda index, person: _ready_labels(folder, clip, index)
 
     colours = frames.colours()
 
-    def by_colour(index: int) -> UInt8[Array, "S S"]:
-        _, person = frames.mask(index)
+    def by_colour(index: int, person: Bool[Array, "S S"]) -> UInt8[Array, "S S"]:
         return label_image(
             frames.image(index), person, frames.points(index), frames.head(index), colours
         )

@@ -108,6 +108,10 @@ ALIKE = 0.25
 """Share of the pixels of hair or clothes that are not skin-coloured, below which skin cannot be
 told from them by colour; above the face there is then no hair."""
 
+SHOULDER_RISE = 0.35
+"""Height above the chin, in heights of the face, that shoulders and collars reach. Hair that does
+not begin above it is clothes: a black shirt below black hair has the colour of hair."""
+
 LOOSE_HAIR = 0.02
 """Smallest share of all hair in one piece below the chin that is hair and not a shadow."""
 
@@ -257,17 +261,19 @@ def label_image(
     score = np.stack([cv2.blur(channel, (window, window)) for channel in score])
     kind = score.argmax(axis=0)
     kind[places == _place("face")] = SKIN
-    shadow = _loose_hair((kind == HAIR) & mask, _rows(points)[1])
+    shadow = _loose_hair(
+        (kind == HAIR) & mask, _rows(points)[1] - SHOULDER_RISE * face_height(points)
+    )
     kind[shadow] = np.where(score[SKIN] > score[CLOTH], SKIN, CLOTH)[shadow]
     return _assembled(kind, mask, points, head)
 
 
-def _loose_hair(hair: Bool[Array, "S S"], chin_row: float) -> Bool[Array, "S S"]:
-    """Small pieces of hair below the chin: shadows of the collar and patterns of clothes."""
+def _loose_hair(hair: Bool[Array, "S S"], highest_row: float) -> Bool[Array, "S S"]:
+    """Pieces of hair that begin below a row, and small ones: clothes and shadows of the collar."""
     _, pieces, stats, _ = cv2.connectedComponentsWithStats(hair.astype(np.uint8))
     area = stats[:, cv2.CC_STAT_AREA]
     small = area < LOOSE_HAIR * max(int(hair.sum()), 1)
-    low = stats[:, cv2.CC_STAT_TOP] > chin_row
+    low = stats[:, cv2.CC_STAT_TOP] > highest_row
     loose = small | low
     loose[0] = False
     return np.asarray(loose[pieces])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from imavatar_deploy.untrusted.npz import read_npz
 from imavatar_deploy.video.decode import DecodedFrame, VideoReader
 
 from .crop import Crop, has_second_face
+from .lookahead import WAITING
 from .quality import PATCH, measure, unsteadiness
 from .result import DroppedFrame
 
@@ -195,9 +197,22 @@ class _Rows:
         return len(self.values["times"])
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Add the measures of a frame."""
+        """Add the measures of a frame, some of which may still be computed."""
         for name, value in row.items():
             self.values[name].append(value)
+        if len(self) > WAITING:  # no more pictures than these wait in memory
+            self._wait(len(self) - 1 - WAITING)
+
+    def arrays(self) -> dict[str, Any]:
+        """Wait for all measures and return them as arrays."""
+        for at in range(max(len(self) - 1 - WAITING, 0), len(self)):
+            self._wait(at)
+        return {name: np.array(values, dtype=DTYPES[name]) for name, values in self.values.items()}
+
+    def _wait(self, at: int) -> None:
+        for values in self.values.values():
+            if isinstance(values[at], Future):
+                values[at] = values[at].result()
 
 
 def prepare(
@@ -235,15 +250,20 @@ def prepare(
     """
     for kind in ("image", "mask", "records"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-    face_pass = _FacePass(crop, folder, tracker, detector, network, mask_of, landmarks)
     parts = _stored_parts(folder)
-    resume_after = face_pass.continue_behind(parts)
     done = sum(len(part["times"]) for part in parts)
     rows = _Rows()
     saved = clock()
     selection = FrameClock(fps, reader.info.fps)
     total = None if reader.info.duration is None else round(reader.info.duration * fps)
-    with progress(f"reading {reader.path.name}", total) as advance:
+    with (
+        ThreadPoolExecutor(1, "pictures") as pictures,
+        progress(f"reading {reader.path.name}", total) as advance,
+    ):
+        face_pass = _FacePass(
+            crop, folder, tracker, detector, network, mask_of, landmarks, pictures
+        )
+        resume_after = face_pass.continue_behind(parts)
         advance(done)
         for frame in reader.frames():
             if not selection.selects(frame.time) or frame.index <= resume_after:
@@ -272,6 +292,7 @@ class _FacePass:
         network: LandmarkNetwork,
         mask_of: MaskOf,
         landmarks: Float32[Array, "T L _"] | None,
+        pictures: Executor,
     ) -> None:
         self._crop = crop
         self._folder = folder
@@ -280,6 +301,7 @@ class _FacePass:
         self._network = network
         self._mask_of = mask_of
         self._landmarks = landmarks
+        self._pictures = pictures
         self._points = LANDMARKS if landmarks is None else landmarks.shape[1]
         self._count = 0
         self._second = False
@@ -305,7 +327,10 @@ class _FacePass:
         return int(rows["source_frames"][-1])
 
     def measured(self, frame: DecodedFrame) -> dict[str, Any]:
-        """Measure a frame and write its pictures; the values of the arrays of a part."""
+        """Measure a frame and begin to write its pictures; the values of the arrays of a part.
+
+        The share of the person is a future, which is done once the pictures are written.
+        """
         self._count += 1
         row = self._empty_row(frame)
         if frame.damaged:
@@ -321,20 +346,25 @@ class _FacePass:
             self._second = has_second_face(self._detector, image, points)
         if self._landmarks is None and self._count % STEADINESS_STEP == 1:
             self._unsteadiness = unsteadiness(self._network, image, points)
-        mask = self._cut_at_border(self._mask_of(frame, image))
-        write_png(self._folder / "image" / f"{frame.index}.png", image)
-        write_png(self._folder / "mask" / f"{frame.index}.png", mask)
+        share = self._pictures.submit(self._write_pictures, frame, image)
         quality = measure(image, points)
         return row | {
             "landmarks": points,
             "confidences": confidence,
             "sharpness": quality.sharpness,
             "brightness": quality.brightness,
-            "mask_share": float((mask > 127).mean()),
+            "mask_share": share,
             "second_faces": self._second,
             "unsteadiness": self._unsteadiness,
             "patches": quality.patch,
         }
+
+    def _write_pictures(self, frame: DecodedFrame, image: UInt8[Array, "S S 3"]) -> float:
+        """Write the picture and the mask of a frame; the share that shows the person."""
+        mask = self._cut_at_border(self._mask_of(frame, image))
+        write_png(self._folder / "image" / f"{frame.index}.png", image)
+        write_png(self._folder / "mask" / f"{frame.index}.png", mask)
+        return float((mask > 127).mean())
 
     def _empty_row(self, frame: DecodedFrame) -> dict[str, Any]:
         return {
@@ -401,9 +431,7 @@ def _stored_parts(folder: Path) -> list[dict[str, Any]]:
 
 
 def _store_part(rows: _Rows, folder: Path, first: int) -> dict[str, Any]:
-    part: dict[str, Any] = {
-        name: np.array(values, dtype=DTYPES[name]) for name, values in rows.values.items()
-    }
+    part = rows.arrays()
     path = folder / "records" / f"{first:07d}.npz"
     with atomic_file(path) as partial, partial.open("wb") as file:
         np.savez(file, **part)

@@ -67,7 +67,7 @@ IBUG_OVAL = tuple([*range(17), 26, 25, 24, 19, 18, 17])
 
 
 @dataclass(frozen=True, eq=False)
-class FrameQuality:
+class FaceQuality:
     """Measures of the face in one frame."""
 
     sharpness: float
@@ -98,20 +98,20 @@ def face_mask(points: Float[Array, "L D"], height: int, width: int) -> Bool[Arra
     return mask > 0
 
 
-def measure(image: UInt8[Array, "H W 3"], points: Float32[Array, "L D"]) -> FrameQuality:
+def measure(image: UInt8[Array, "H W 3"], points: Float32[Array, "L D"]) -> FaceQuality:
     """Measure the face of a frame."""
     outline = oval(points)
     low = np.floor(outline.min(axis=0)).astype(int).clip(0)
     high = np.ceil(outline.max(axis=0)).astype(int) + 1
     face = image[low[1] : high[1], low[0] : high[0]]
     if min(face.shape[:2]) < 3:  # the face has left the picture
-        return FrameQuality(0.0, 0.0, np.zeros((PATCH, PATCH, 3), dtype=np.uint8))
+        return FaceQuality(0.0, 0.0, np.zeros((PATCH, PATCH, 3), dtype=np.uint8))
     grey = cv2.cvtColor(np.ascontiguousarray(face), cv2.COLOR_RGB2GRAY)
     inside = face_mask(points[:, :2] - low, *grey.shape)
     if not inside.any():
         inside[:] = True
     edges = cv2.Laplacian(grey, cv2.CV_32F, ksize=3)
-    return FrameQuality(
+    return FaceQuality(
         sharpness=float(edges[inside].var()),
         brightness=float(grey[inside].mean() / 255.0),
         patch=_patch(image, points),

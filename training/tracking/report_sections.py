@@ -10,7 +10,8 @@ from html import escape
 import numpy as np
 
 from ..dataset.labels import LABELS
-from .advice import FAIL, MIN_SHARPNESS, NOTE, REFERENCE_SIZE, WEAK, Advice
+from .advice import FAIL, NOTE, REFERENCE_SIZE, WEAK, Advice
+from .advice_rules import MIN_SHARPNESS
 from .charts import Mark, Series, TimeAxis, line_chart, pose_chart
 from .coverage import PITCH_EDGES, YAW_EDGES, gaze_angles, jaw_opening, strongest
 from .moments import when

@@ -11,15 +11,8 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float64, Int64
 from imavatar_deploy.head_model import HeadModel
 
-from .advice import (
-    GOOD_ERROR,
-    REFERENCE_SIZE,
-    Advice,
-    AdviceInput,
-    Verdict,
-    advise,
-    verdict,
-)
+from .advice import REFERENCE_SIZE, Advice, AdviceInput, Verdict, verdict
+from .advice_rules import GOOD_ERROR, advise
 from .coverage import (
     PITCH_EDGES,
     YAW_EDGES,

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.arrays import Array, Float32, UInt8
+from imavatar_deploy.blas import single_threaded_blas
 from imavatar_deploy.consent import Consent, record_consent
 from imavatar_deploy.errors import EditionMismatchError, InputError
 from imavatar_deploy.head_fit import LANDMARKS, SequenceFit, Silhouettes, TorsoMotion
@@ -35,6 +36,7 @@ from .fit_videos import (
     select_frames,
 )
 from .label_frames import write_pictures
+from .lookahead import in_order
 from .masks import clean_mask, steady_mask
 from .outline import OutlineCollector
 from .quality import OCCLUDED, relative_sharpness
@@ -51,6 +53,7 @@ REPORT_FILE = "report.html"
 OVERLAY_FILE = "overlay.mp4"
 
 
+@single_threaded_blas()
 def track(
     videos: Sequence[str | Path],
     out: str | Path,
@@ -223,12 +226,16 @@ def _evidence(clip: Clip, progress: Progress) -> tuple[TorsoMotion | None, Silho
         return None, None
     torso = TorsoTracker()
     outlines = OutlineCollector()
-    with progress(f"outlines of {clip.name}", len(clip.kept)) as advance:
-        for at in map(int, clip.kept):
+
+    def read(at: int) -> tuple[UInt8[Array, "S S 3"], Float32[Array, "S S"]]:
+        soft, _ = clean_mask(steady_mask(clip.prepared, at), clip.prepared.landmarks[at])
+        return clip.prepared.image(at), soft.astype(np.float32) / np.float32(255)
+
+    frames = [int(at) for at in clip.kept]
+    with progress(f"outlines of {clip.name}", len(frames)) as advance:
+        for at, (image, mask) in zip(frames, in_order(read, frames), strict=True):
             points = clip.prepared.landmarks[at]
-            soft, _ = clean_mask(steady_mask(clip.prepared, at), points)
-            mask = soft.astype(np.float32) / np.float32(255)
-            torso.add(clip.prepared.image(at), mask, points)
+            torso.add(image, mask, points)
             outlines.add(mask, points)
             advance(1)
     return torso.finish(), outlines.finish()
