@@ -431,8 +431,10 @@ def test_frames_beside_occluded_ones_that_fit_worse_are_taken_with_them() -> Non
     errors = np.array([1.0, 1.0, 1.5, 1.5, 1.5, 1.0, 1.0, 1.5, 1.0, 1.0, 1.0], dtype=np.float32)
     fit: Any = SimpleNamespace(errors=errors)
     frames = np.array([0, 1, 2, 3, 9, 10, 11, 12, 13, 14, 15])
-    beside = beside_occluded(fit, frames, np.arange(4, 9))
+    beside = beside_occluded(fit, frames, np.arange(4, 9), 256)
     assert np.flatnonzero(beside).tolist() == [2, 3, 4]  # not 7, which is apart
     nothing = np.zeros(0, dtype=np.int64)
-    assert not beside_occluded(fit, frames, nothing).any()
-    assert np.flatnonzero(beside_occluded(fit, frames, np.array([20]))).tolist() == []
+    assert not beside_occluded(fit, frames, nothing, 256).any()
+    assert not beside_occluded(fit, frames, np.array([20]), 256).any()
+    # Where all is well fitted, the worse frames are as good as any.
+    assert not beside_occluded(fit, frames, np.arange(4, 9), 1024).any()

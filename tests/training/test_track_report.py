@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.head_fit import landmark_points
+from imavatar_deploy.head_fit.landmark_groups import LEFT_IRIS, RIGHT_IRIS
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.synthetic import synthesise
 from imavatar_deploy.training.synthetic.people import SUBJECTS
 from imavatar_deploy.training.tracking.charts import Mark, Series, TimeAxis, line_chart, nice_ticks
 from imavatar_deploy.training.tracking.overlay import (
     HeadProjector,
+    _open_irises,
     draw_overlay,
     head_projector,
     moved_points,
@@ -374,3 +377,11 @@ def test_chart_of_one_value() -> None:
 )
 def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
     assert nice_ticks(low, high) == ticks
+
+
+def test_the_irises_of_closed_eyes_are_not_drawn() -> None:
+    points = landmark_points(HEAD).positions(HEAD.template, HEAD.faces)
+    landmarks = (400 * points[:, :2] * [1, -1]).astype(np.float32)
+    assert [iris[0] for iris in _open_irises(landmarks)] == [LEFT_IRIS[1], RIGHT_IRIS[1]]
+    landmarks[386] = landmarks[374]  # the left upper lid on the lower one
+    assert [iris[0] for iris in _open_irises(landmarks)] == [RIGHT_IRIS[1]]

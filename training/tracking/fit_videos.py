@@ -41,7 +41,9 @@ MIN_POOR_FIT = 0.008
 
 BESIDE_OCCLUDED = 1.2
 """Error of a frame beside occluded ones, in multiples of the video's median, above which it is
-taken for occluded, too: a hand comes and goes in several frames."""
+taken for occluded, too: a hand comes and goes in several frames..."""
+MIN_BESIDE_OCCLUDED = 0.003
+"""...if it is at least this share of the side: 1.5 pixels at 512."""
 
 FRAME_ARRAYS = ("expression", "pose", "translation", "errors", "point_errors", "weights")
 """Fields of `SequenceFit` with one row for a frame."""
@@ -139,7 +141,7 @@ def poorly_fitted(fit: SequenceFit, size: int) -> Bool[Array, " T"]:
 
 
 def beside_occluded(
-    fit: SequenceFit, frames: Int64[Array, " T"], occluded: Int64[Array, " M"]
+    fit: SequenceFit, frames: Int64[Array, " T"], occluded: Int64[Array, " M"], size: int
 ) -> Bool[Array, " T"]:
     """Frames next to occluded ones that fit worse than usual, and those next to them.
 
@@ -147,8 +149,10 @@ def beside_occluded(
         fit: the fit of the frames.
         frames: their numbers in the video, ascending.
         occluded: numbers of the frames that were dropped as occluded.
+        size: side of the pictures, pixels.
     """
-    worse = fit.errors > BESIDE_OCCLUDED * float(np.nanmedian(fit.errors))
+    usual = float(np.nanmedian(fit.errors))
+    worse = fit.errors > max(BESIDE_OCCLUDED * usual, MIN_BESIDE_OCCLUDED * size)
     selected = np.zeros(len(frames), dtype=bool)
     for gap in np.unique(np.searchsorted(frames, occluded)).tolist():
         for run in (range(gap - 1, -1, -1), range(gap, len(frames))):

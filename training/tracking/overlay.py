@@ -36,11 +36,17 @@ from .result import TrackResult
 Picture = UInt8[Array, "H W 3"]
 """RGB picture."""
 
-FEATURES = (
-    LIPS_OUTER, LIPS_INNER, LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LEFT_IRIS[1:],
-    RIGHT_IRIS[1:],
-)  # fmt: skip
+FEATURES = (LIPS_OUTER, LIPS_INNER, LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW)
 """Closed lines of the fitted head that are drawn."""
+
+EYES = (
+    (LEFT_IRIS[1:], (386, 374), (263, 362)),
+    (RIGHT_IRIS[1:], (159, 145), (33, 133)),
+)
+"""Iris, middles of the lids, and corners of each eye."""
+
+CLOSED_EYE = 0.12
+"""Opening of an eye, in widths of it, below which its iris is hidden and not drawn."""
 
 SHIFT = 4
 """Bits of a fraction of a pixel in the coordinates that OpenCV draws."""
@@ -195,7 +201,8 @@ def draw_overlay(
     if head is not None:
         cv2.drawContours(canvas, head.outline(size), -1, MODEL_COLOUR, thick, cv2.LINE_AA)
         if head.landmarks is not None and len(head.landmarks) == LANDMARKS:
-            lines = [_fixed(head.landmarks[list(feature)]) for feature in FEATURES]
+            features = (*FEATURES, *_open_irises(head.landmarks))
+            lines = [_fixed(head.landmarks[list(feature)]) for feature in features]
             cv2.polylines(canvas, lines, True, MODEL_COLOUR, thick, cv2.LINE_AA, SHIFT)
     known = np.isfinite(landmarks).all(axis=1)
     shares = np.zeros(len(landmarks)) if errors is None else np.nan_to_num(errors) / POOR_POINT
@@ -209,6 +216,17 @@ def draw_overlay(
         radius = max(1, round(size / 500)) << SHIFT
         cv2.circle(canvas, point.tolist(), radius, colour, -1, cv2.LINE_AA, SHIFT)
     return np.asarray(canvas, dtype=np.uint8)
+
+
+def _open_irises(landmarks: Float32[Array, "L 2"]) -> list[tuple[int, ...]]:
+    """Landmarks around the irises of the eyes that are open."""
+
+    def apart(pair: tuple[int, int]) -> float:
+        return float(np.linalg.norm(landmarks[pair[0]] - landmarks[pair[1]]))
+
+    return [
+        tuple(iris) for iris, lids, corners in EYES if apart(lids) > CLOSED_EYE * apart(corners)
+    ]
 
 
 def _fixed(points: Float[Array, "*N 2"]) -> Int32[Array, "*N 2"]:

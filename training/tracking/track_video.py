@@ -179,6 +179,7 @@ def _fitted(
             fit,
             clip.prepared.source_frames[clip.kept],
             np.array([f.index for f in clip.dropped if f.reason == OCCLUDED], dtype=np.int64),
+            settings.size,
         )
         covered &= ~poor
         both = clip.kept
