@@ -68,8 +68,10 @@ class SequenceSettings:
     """Of the squared root rotation, which is pulled to upright."""
     root_change: float = 30.0
     """Factor on `temporal_pose` for the root: shoulders move slowly."""
-    joint_change: float = 0.05
-    """Factor on `temporal_pose` for jaw and eyes, which move fast."""
+    jaw_change: float = 0.05
+    """The same for the jaw, which moves fast."""
+    eye_change: float = 5e-4
+    """The same for the eyes, which jump: more makes their rotations too small."""
     torso: float = 1.0
     """Of the shoulders' measured motion (`TorsoMotion`)."""
     silhouettes: float = 0.3
@@ -422,7 +424,8 @@ class _Sequence:
         weight = np.zeros(FRAME_SIZE)
         units = EDITION_UNITS.get(self.head.edition, EditionUnits())
         weight[EXPRESSION] = settings.temporal_expression * units.expression
-        pose = np.repeat([settings.root_change, 1.0, *[settings.joint_change] * 3], 3)
+        factors = (settings.root_change, 1.0, settings.jaw_change)
+        pose = np.repeat([*factors, settings.eye_change, settings.eye_change], 3)
         weight[POSE] = settings.temporal_pose * pose
         weight[TRANSLATION] = settings.temporal_translation
         change = weight * (NOMINAL_STEP / self.steps)[:, None]

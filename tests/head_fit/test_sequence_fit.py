@@ -92,6 +92,15 @@ def test_parameters_are_those_of_the_subject() -> None:
         assert np.corrcoef(*curves)[0, 1] > 0.9
 
 
+def test_the_eyes_rotate_as_far_as_those_of_the_subject() -> None:
+    truth = subject(FRAMES)
+    open_ = truth.expression[:, openhead().expression_names.index("eyeBlinkLeft")] < 0.3
+    for column, least in ((9, 0.86), (10, 0.9), (12, 0.86), (13, 0.9)):
+        true = truth.pose[open_, column]
+        slope = np.polyfit(true, fitted().pose[open_, column], 1)[0]
+        assert least < slope < 1.1
+
+
 def test_the_shoulders_stand_where_they_are_measured() -> None:
     truth = subject(FRAMES)
     result = fit(truth.noisy(0.5), torso=measured_torso(truth))
