@@ -232,6 +232,47 @@ def estimate_shape(
     return beta.astype(np.float32)
 
 
+def calibrate(
+    landmarks: Any,
+    head: HeadModel,
+    intrinsics: Any,
+    size: tuple[int, int],
+    *,
+    points: SurfacePoints | None = None,
+    settings: SequenceSettings | None = None,
+    frames: int = 60,
+) -> tuple[Float32[Array, " S"], Float32[Array, "K L 3"]]:
+    """Estimate a subject's shape and where the landmarks lie on that head, for `FrameFitter`.
+
+    It takes two seconds of one core, four times those of `estimate_shape`.
+
+    Args:
+        landmarks: `[T, L, 2]` or `[T, L, 3]` pixels, of some seconds.
+        head: head model without a subject's shape.
+        intrinsics: `[4]` fx, fy, cx, cy as fractions of the picture.
+        size: width and height of the picture, pixels.
+        points: where the landmarks lie on the head; by default `landmark_points(head)`.
+        settings: weights.
+        frames: at most this many frames are used, evenly spaced.
+
+    Returns:
+        The shape, for `HeadModel.for_subject`, and the displacements of the landmarks, for
+        `FrameFitter(offsets=...)`.
+
+    Raises:
+        InputError: no frame has landmarks, or arrays of wrong shapes.
+
+    Example:
+        >>> shape, offsets = calibrate(landmarks, head, intrinsics, size)
+        >>> fitter = FrameFitter(head.for_subject(shape), intrinsics, size, offsets=offsets)
+    """
+    chosen = np.asarray(landmarks)
+    if chosen.ndim == 3 and len(chosen) > frames:
+        chosen = chosen[_spread_out(np.arange(len(chosen)), frames)]
+    fit = fit_sequence(chosen, head, intrinsics, size, points=points, settings=settings)
+    return fit.shape, fit.offsets
+
+
 @dataclass(frozen=True, eq=False)
 class _Sequence:
     """The input of a fit, checked, and what is derived from it once."""
