@@ -41,7 +41,7 @@ from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.head_fit import (
     FrameFitter,
     SequenceFit,
-    estimate_shape,
+    calibrate,
     fit_sequence,
     landmark_points,
 )
@@ -57,6 +57,8 @@ SUBJECTS = ("female1", "female2", "male1", "male2")
 COLUMNS = ("error", "head", "neck", "jaw", "gaze", "shoulders", "lips", "seen", "seconds")
 BLINK = 0.3
 """Weight of eyeBlink from which the eye's direction is not visible."""
+CALIBRATION = 120
+"""Frames from which the live fit is calibrated: five seconds."""
 UPPER_LIP, LOWER_LIP = 13, 14
 
 IMAGE_NOISE = 10.0
@@ -166,10 +168,10 @@ def fit_all(observed: Observed, head: HeadModel, intrinsics: Any) -> tuple[Seque
 
 
 def fit_live(observed: Observed, head: HeadModel, intrinsics: Any) -> tuple[SequenceFit, float]:
-    """Fit frame after frame, with the shape of the first forty; return fit and seconds."""
+    """Fit frame after frame, calibrated by the first 120; return fit and seconds."""
     begun = time.process_time()
-    shape = estimate_shape(observed.landmarks[:40], head, intrinsics, observed.size)
-    fitter = FrameFitter(head.for_subject(shape), intrinsics, observed.size)
+    shape, moved = calibrate(observed.landmarks[:CALIBRATION], head, intrinsics, observed.size)
+    fitter = FrameFitter(head.for_subject(shape), intrinsics, observed.size, offsets=moved)
     fits = [fitter.fit(points) for points in observed.landmarks]
     seconds = time.process_time() - begun
     stacked = {

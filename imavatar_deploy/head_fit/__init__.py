@@ -24,7 +24,7 @@ from __future__ import annotations
 from .correspondences import LANDMARKS, LandmarkPoints, landmark_points, landmark_points_68
 from .evidence import Silhouettes, TorsoMotion
 from .frame_fit import FitSettings, FrameFit, FrameFitter
-from .sequence_fit import SequenceFit, SequenceSettings, estimate_shape, fit_sequence
+from .sequence_fit import SequenceFit, SequenceSettings, calibrate, estimate_shape, fit_sequence
 
 __all__ = [
     "LANDMARKS",
@@ -36,6 +36,7 @@ __all__ = [
     "SequenceSettings",
     "Silhouettes",
     "TorsoMotion",
+    "calibrate",
     "estimate_shape",
     "fit_sequence",
     "landmark_points",

@@ -330,7 +330,7 @@ class _FrameProblem:
         data = float((self.visible * huber(distance)).sum() / self.total)
         return (
             data
-            + float(self.priors.weight @ state**2)
+            + self.priors.energy(state[None])
             + float(self.change @ (state - self.previous) ** 2)
             + float(self.target_weight @ (state - self.target) ** 2)
         )
@@ -350,13 +350,11 @@ class _FrameProblem:
         residual = (offset * factor[:, None]).reshape(-1)
         gradient = (residual.astype(np.float32) @ jacobian).astype(np.float64)
         hessian = (jacobian.T @ jacobian).astype(np.float64)
-        diagonal = self.priors.weight + self.change + self.target_weight
         gradient += 2 * (
-            self.priors.weight * state
-            + self.change * (state - self.previous)
-            + self.target_weight * (state - self.target)
+            self.change * (state - self.previous) + self.target_weight * (state - self.target)
         )
-        hessian[np.diag_indices(FRAME_SIZE)] += 2 * diagonal
+        hessian[np.diag_indices(FRAME_SIZE)] += 2 * (self.change + self.target_weight)
+        self.priors.add_to(state[None], gradient[None], hessian[None])
         return gradient, hessian
 
 

@@ -216,7 +216,7 @@ class SequenceProblem:
         data = float((self.visible * huber(self.distances(state) / self.unit)).sum() / self.total)
         frames = state.frames
         change = float((self.change[1:] * np.diff(frames, axis=0) ** 2).sum())
-        prior = float((frames**2).sum(axis=0) @ self.priors.weight)
+        prior = self.priors.energy(frames)
         firmness = self._firmness().T * self.visible.max(axis=0)
         squares = float(((self.offsets**2).sum(axis=2) * firmness).sum())
         moved = self.lambda_offset * len(frames) * squares / OFFSET_UNIT**2 / self.total
@@ -241,12 +241,12 @@ class SequenceProblem:
         for part in self._chunks():
             self._add_landmarks(equations, state, part)
         gradient = equations.gradient
-        gradient += 2 * self.priors.weight * frames
+        self.priors.add_to(frames, gradient, equations.hessian)
         difference = 2 * self.change[1:] * np.diff(frames, axis=0)
         gradient[1:] += difference
         gradient[:-1] -= difference
         diagonal = np.einsum("tii->ti", equations.hessian)
-        diagonal += 2 * self.priors.weight + 2 * self.change
+        diagonal += 2 * self.change
         diagonal[:-1] += 2 * self.change[1:]
         equations.shared_gradient[:size] += 2 * self.lambda_shape * count * state.shape
         equations.shared_hessian[range(size), range(size)] += 2 * self.lambda_shape * count

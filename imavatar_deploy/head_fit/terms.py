@@ -80,6 +80,10 @@ POSE_LOW = np.radians([-60, -60, -60, -75, -95, -60, -3, -8, -4, -30, -40, 0, -3
 POSE_HIGH = np.radians([60, 60, 60, 75, 95, 60, 38, 8, 4, 30, 40, 0, 30, 40, 0])
 """Bounds of the pose: global, neck, jaw, eyeL, eyeR. An eye does not roll."""
 
+LEFT_GAZE = slice(POSE.start + 9, POSE.start + 12)
+RIGHT_GAZE = slice(POSE.start + 12, POSE.start + 15)
+"""Parameters of a frame: the rotations of the eyes."""
+
 LIDS_RIGHT = (159, 145, 33, 133)
 LIDS_LEFT = (386, 374, 362, 263)
 """Landmarks in the middle of the upper and the lower lid, and at both corners of the eye."""
@@ -100,6 +104,8 @@ class FramePriors:
     """Of the squared parameter."""
     low: Float64[Array, " D"]
     high: Float64[Array, " D"]
+    apart: Float64[Array, "3"]
+    """Weights of the squared differences between the left eye's rotation and the right one's."""
 
     @classmethod
     def of(
@@ -111,7 +117,8 @@ class FramePriors:
         neck: float = 1e-4,
         jaw: float = 1e-4,
         jaw_sideways: float = 5e-2,
-        eyes: float = 5e-4,
+        eyes: float = 1e-4,
+        eyes_apart: tuple[float, float] = (0.02, 0.002),
     ) -> FramePriors:
         """Return the priors for a head model.
 
@@ -123,6 +130,7 @@ class FramePriors:
             jaw: weight of the squared jaw opening.
             jaw_sideways: weight of the squared other rotations of the jaw.
             eyes: weight of the squared eye rotations.
+            eyes_apart: weights of the squared differences of both eyes' pitch and yaw.
         """
         weight = np.zeros(FRAME_SIZE)
         low = np.full(FRAME_SIZE, -np.inf)
@@ -143,7 +151,29 @@ class FramePriors:
         weight[POSE] = pose
         low[POSE] = POSE_LOW
         high[POSE] = POSE_HIGH
-        return cls(weight, low, high)
+        return cls(weight, low, high, np.array([*eyes_apart, 0.0]))
+
+    def energy(self, frames: Float64[Array, "T D"]) -> float:
+        """Return the energy of the parameters of frames."""
+        apart = frames[:, LEFT_GAZE] - frames[:, RIGHT_GAZE]
+        return float((frames**2).sum(axis=0) @ self.weight + (apart**2).sum(axis=0) @ self.apart)
+
+    def add_to(
+        self,
+        frames: Float64[Array, "T D"],
+        gradient: Float64[Array, "T D"],
+        hessian: Float64[Array, "T D D"],
+    ) -> None:
+        """Add the derivatives of the energy to those of every frame, in place."""
+        gradient += 2 * self.weight * frames
+        np.einsum("tii->ti", hessian)[...] += 2 * self.weight
+        pull = 2 * self.apart * (frames[:, LEFT_GAZE] - frames[:, RIGHT_GAZE])
+        gradient[:, LEFT_GAZE] += pull
+        gradient[:, RIGHT_GAZE] -= pull
+        coupling = 2 * np.diag(self.apart)
+        for rows in (LEFT_GAZE, RIGHT_GAZE):
+            for columns in (LEFT_GAZE, RIGHT_GAZE):
+                hessian[:, rows, columns] += coupling if rows == columns else -coupling
 
 
 @dataclass(frozen=True, eq=False)

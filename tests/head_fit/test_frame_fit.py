@@ -10,6 +10,7 @@ import pytest
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_fit import FitSettings, FrameFit, FrameFitter
+from imavatar_deploy.head_fit.landmark_groups import LEFT_IRIS
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 
 from .subjects import INTRINSICS, SIZE, openhead, subject
@@ -51,6 +52,13 @@ def test_pose_and_jaw_are_those_of_the_subject() -> None:
 
 def test_the_jaw_follows_the_lips() -> None:
     assert correlation(stacked("pose")[:, 6], subject(FRAMES).pose[:, 6]) > 0.97
+
+
+def test_the_eyes_stay_nearly_parallel_where_one_iris_is_off() -> None:
+    landmarks = subject(FRAMES).landmarks[20].copy()
+    landmarks[list(LEFT_IRIS), 1] += 4.0
+    pose = fitter().fit(landmarks).pose
+    assert abs(np.degrees(pose[9] - pose[12])) < 2.0
 
 
 def test_gaze_is_in_the_eyes_alone() -> None:

@@ -11,10 +11,12 @@ import pytest
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_fit import (
+    FrameFitter,
     SequenceFit,
     SequenceSettings,
     Silhouettes,
     TorsoMotion,
+    calibrate,
     estimate_shape,
     fit_sequence,
     landmark_points_68,
@@ -90,6 +92,15 @@ def test_parameters_are_those_of_the_subject() -> None:
         column = names.index(name)
         curves = result.expression[:, column], truth.expression[:, column]
         assert np.corrcoef(*curves)[0, 1] > 0.9
+
+
+def test_the_eyes_rotate_as_far_as_those_of_the_subject() -> None:
+    truth = subject(FRAMES)
+    open_ = truth.expression[:, openhead().expression_names.index("eyeBlinkLeft")] < 0.3
+    for column, least in ((9, 0.86), (10, 0.9), (12, 0.86), (13, 0.9)):
+        true = truth.pose[open_, column]
+        slope = np.polyfit(true, fitted().pose[open_, column], 1)[0]
+        assert least < slope < 1.1
 
 
 def test_the_shoulders_stand_where_they_are_measured() -> None:
@@ -228,6 +239,21 @@ def test_the_shape_of_a_few_frames() -> None:
     )
     centred = [points - points.mean(axis=0) for points in (plain, estimated, exact)]
     before, after = (np.linalg.norm(points - centred[2], axis=1).mean() for points in centred[:2])
+    assert after < 0.7 * before
+
+
+def test_a_calibration_brings_a_frames_landmarks_nearer() -> None:
+    truth = subject(FRAMES)
+    shift = np.random.default_rng(3).normal(0, 3.0, (1, 478, 2))
+    landmarks = truth.noisy(0.3) + shift
+    shape, offsets = calibrate(landmarks, openhead(), INTRINSICS, SIZE, frames=30)
+    head = openhead().for_subject(shape)
+    plain = FrameFitter(head, INTRINSICS, SIZE)
+    calibrated = FrameFitter(head, INTRINSICS, SIZE, offsets=offsets)
+    before, after = (
+        np.mean([fitter.fit(points).error for points in landmarks[::5]])
+        for fitter in (plain, calibrated)
+    )
     assert after < 0.7 * before
 
 
