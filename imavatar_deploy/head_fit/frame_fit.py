@@ -49,17 +49,14 @@ SINGLE_FRAME_FACTORS: dict[str, float] = {
     "mouthShrugLower": 8.0,
     "mouthRollLower": 8.0,
     "mouthRollUpper": 4.0,
-    "mouthFunnel": 4.0,
     "mouthUpperUpLeft": 3.0,
     "mouthUpperUpRight": 3.0,
     "cheekPuff": 3.0,
-    "eyeBlinkLeft": 0.2,
-    "eyeBlinkRight": 0.2,
 }
 """Factors on the priors of single expressions, by name, beside those of `FramePriors`.
 
 One frame does not tell lips that the jaw parts from lips that part by themselves: with these, the
-jaw does it first. The prior shrinks a blink, which landmarks show well, to a half; so it is weak.
+jaw does it first.
 """
 
 EYE_DISTANCE = 0.36

@@ -257,7 +257,7 @@ def calibrate(
     intrinsics: Any,
     size: tuple[int, int],
     *,
-    points: SurfacePoints | None = None,
+    points: MeshPoints | None = None,
     settings: SequenceSettings | None = None,
     frames: int = 60,
 ) -> tuple[Float32[Array, " S"], Float32[Array, "K L 3"]]:
@@ -287,7 +287,7 @@ def calibrate(
     """
     chosen = np.asarray(landmarks)
     if chosen.ndim == 3 and len(chosen) > frames:
-        chosen = chosen[_spread_out(np.arange(len(chosen)), frames)]
+        chosen = chosen[spread_out(np.arange(len(chosen)), frames)]
     fit = fit_sequence(chosen, head, intrinsics, size, points=points, settings=settings)
     return fit.shape, fit.offsets
 
