@@ -14,7 +14,7 @@ DEFAULT_MINUTES = 15.0
 
 @dataclass(frozen=True)
 class PresetTime:
-    """Measured minutes of a preset of `imavatar-train` on two cores, at 256 x 256."""
+    """Minutes of a preset of `imavatar-train` at 256 x 256, measured on two cores in use."""
 
     name: str
     warm_start: float
