@@ -330,10 +330,13 @@ def test_a_killed_tracking_continues_with_the_same_bytes(
             os.kill(child.process.pid, signal.SIGKILL)
             child.process.wait(30)
         assert [path.name for path in out.iterdir()] == [WORK]
+    (out / WORK / "dataset" / ".track.npz.partial-abc").mkdir()  # killed while it wrote this file
     with started(command) as child:
         end = child.finish()
     assert end.returncode == 0, end.stderr
     assert "continuing" in end.stderr
+    reports = {"report.html", "track_report.json", "overlay.mp4"}
+    assert {path.name for path in out.iterdir()} == {p.name for p in dataset.iterdir()} - reports
     for path in out.rglob("*"):
         if path.is_file() and path.name != "consent.json":
             assert path.read_bytes() == (dataset / path.relative_to(out)).read_bytes(), path

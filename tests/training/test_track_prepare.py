@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.training.tracking.crop import Crop
-from imavatar_deploy.training.tracking.prepare import PreparedVideo, prepare
+from imavatar_deploy.training.tracking.prepare import PreparedVideo, prepare, write_png
 from imavatar_deploy.training.tracking.quality import judge
 from imavatar_deploy.video.decode import VideoReader
 from imavatar_deploy.vision import TrackedFace
@@ -197,3 +197,20 @@ def test_what_concerns_most_frames_drops_none() -> None:
     values = frames(40)
     values["second_faces"][:30] = True
     assert judge(**values) == [""] * 40
+
+
+def test_a_picture_appears_complete_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed here finds no picture the next time, and writes it again."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    picture = np.full((8, 8, 3), 7, dtype=np.uint8)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", interrupted)
+        write_png(tmp_path / "1.png", picture)
+    assert not (tmp_path / "1.png").exists()
+    write_png(tmp_path / "1.png", picture)
+    assert [path.name for path in tmp_path.iterdir()] == ["1.png"]

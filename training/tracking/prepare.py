@@ -132,14 +132,20 @@ def _read(path: Path, flag: int) -> Any:
 
 
 def write_png(path: Path, picture: UInt8[Array, "H W ..."]) -> None:
-    """Write an RGB or grey picture.
+    """Write an RGB or grey picture, which appears complete or not at all.
 
     Raises:
         UsageError: it cannot be written.
     """
     swapped = picture[..., ::-1] if picture.ndim == 3 else picture
-    if not cv2.imwrite(str(path), np.ascontiguousarray(swapped), PNG_SPEED):
-        raise UsageError(f"{path} cannot be written; is the disk full?")
+    _, content = cv2.imencode(".png", np.ascontiguousarray(swapped), PNG_SPEED)
+    # Of the same name in every run, so that none is left of a run that was killed.
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_bytes(content.tobytes())
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror or error})") from error
 
 
 # Which frames

@@ -88,7 +88,9 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        partial = target.with_suffix(".partial")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
 
 
 # The finished dataset moves out of the work folder
@@ -105,6 +107,8 @@ def publish(finished: Path, out: Path, work: Path) -> None:
         out: the dataset.
         work: the work folder, inside `out`; removed at the end.
     """
+    for staging in list(finished.rglob(".*.partial-*")):
+        _clear(staging)  # of a run that was killed while it wrote a file
     old = work / "old"
     old.mkdir(exist_ok=True)
     entries = sorted(finished.iterdir(), key=lambda path: (path.name == TRACK_FILE, path.name))
