@@ -52,6 +52,17 @@ rendered subjects."""
 EXPRESSION_PRIORS: dict[str, float] = {
     "eyeBlinkLeft": 0.1,
     "eyeBlinkRight": 0.1,
+    "eyeWideLeft": 0.3,
+    "eyeWideRight": 0.3,
+    "browDownLeft": 0.4,
+    "browDownRight": 0.4,
+    "browInnerUp": 0.4,
+    "browOuterUpLeft": 0.4,
+    "browOuterUpRight": 0.4,
+    "mouthPucker": 0.4,
+    "mouthFunnel": 0.5,
+    "mouthSmileLeft": 0.5,
+    "mouthSmileRight": 0.5,
     "mouthClose": 12.0,
     "jawForward": 12.0,
     "cheekPuff": 3.0,
@@ -67,8 +78,10 @@ EXPRESSION_PRIORS: dict[str, float] = {
 """Factors on the prior of single expressions, by name; 1 for all others.
 
 Shapes that move the mouth as the jaw does are the more expensive ones, so that the jaw's joint
-explains an opening first. Blinks are nearly free: few landmarks see them, and with a factor of 1
-the closed lids of a real woman were fitted half open, at 0.5 instead of 0.7."""
+explains an opening first. Those whose few landmarks show them well are the cheaper ones: with a
+factor of 1 the closed lids of a real woman were fitted half open (0.5, where OpenHead's lids meet
+at 0.75), and brows and smiles at half to three quarters of what the landmarks did. Cheaper brows
+still follow the noise of the landmarks on rendered faces."""
 
 GAZE_PREFIX = "eyeLook"
 """Expressions that the eyes' joints replace; they are locked at zero."""
