@@ -82,6 +82,7 @@ FACE = {
         "SequenceSettings",
         "Silhouettes",
         "TorsoMotion",
+        "calibrate",
         "estimate_shape",
         "fit_sequence",
         "landmark_points",
