@@ -85,7 +85,8 @@ preview.mp4 and report.html; it may be removed when the avatar is as it should b
     "formats",
     default="player",
     show_default=True,
-    help="Formats of imavatar-export, comma-separated; player or onnx among them for the preview.",
+    help="Formats of imavatar-export, comma-separated; player, onnx or student among them for "
+    "the preview.",
 )
 @click.option(
     "--track",

@@ -17,7 +17,7 @@ TRACKED_SIDES = (64, 2048)
 TRAINED_SIDES = (8, 4096)
 """Smallest and largest side to which training resizes frames."""
 
-PREVIEWED = ("player", "onnx")
+PREVIEWED = ("player", "onnx", "student")
 """Formats that the preview plays."""
 
 LIST_LIMIT = 60.0
@@ -54,8 +54,8 @@ def check_formats(formats: str) -> None:
                 raise unknown_name("export format", name, known)
     if not set(names) & set(PREVIEWED):
         raise UsageError(
-            f"--format must have {' or '.join(PREVIEWED)} among its names for the preview, got "
-            f"{formats!r}; pass --format {','.join([PREVIEWED[0], *filter(None, names)])}"
+            f"--format must have one of {', '.join(PREVIEWED)} among its names for the preview, "
+            f"got {formats!r}; pass --format {','.join([PREVIEWED[0], *filter(None, names)])}"
         )
 
 

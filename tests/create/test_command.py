@@ -124,6 +124,11 @@ def test_limits_are_those_of_the_stages() -> None:
     assert set(export_formats()) == set(FORMATS)
 
 
+@pytest.mark.parametrize("formats", ["player", "onnx", "student", "glb, player"])
+def test_formats_that_the_preview_plays_are_taken(formats: str) -> None:
+    check_formats(formats)
+
+
 def test_formats_are_not_checked_against_a_table_that_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
