@@ -1,6 +1,7 @@
 """`imavatar-create`: from a video to a playing avatar, by the other commands, one after another.
 
 plan      minutes for each stage, and the preset that fits into the time
+options   options that a late stage would refuse, checked before the first one
 stages    the table of stages: their commands, outputs and settings
 work      the work folder: which stages are done, for which inputs
 runner    runs a stage as a subprocess; interruption and failure

@@ -7,8 +7,8 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import av
 import click
 
 from imavatar_deploy.atomic import ensure_not_input, ensure_writable, refuse_standard_output
@@ -17,7 +17,9 @@ from imavatar_deploy.cli.command import Command, closing_lines
 from imavatar_deploy.consent import OPTION, OPTION_HELP, consent_of, require_consent
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.optional import require_all
+from imavatar_deploy.video.decode import VideoReader
 
+from .options import check_formats, check_sizes
 from .plan import TRACK_SECONDS, TRACK_START, TimePlan, make_plan, most_frames
 from .report import write_report
 from .runner import RUN_NOTICE, run_stages
@@ -40,14 +42,14 @@ UNKNOWN_SECONDS = 20.0
 @click.command(
     cls=Command,
     interrupted=RUN_NOTICE,
-    epilog=f"""\\b
+    epilog=f"""\b
 Examples:
   imavatar-create me.mp4 --out me {OPTION}
   imavatar-create turn.mp4 talk.mp4 --out me --minutes 40
-  imavatar-create me.mp4 --out me --preset small --format player,glb,web
+  imavatar-create me.mp4 --out me --preset small --format player,glb,vrm
   imavatar-create me.mp4 --out me --track "--focal 1400" --export "--faces 20000"
 
-\\b
+\b
 The avatar is the folder OUT. Beside it, OUT.work/ holds dataset/, run/, held_out/,
 preview.mp4 and report.html; it may be removed when the avatar is as it should be.""",
 )
@@ -83,7 +85,8 @@ preview.mp4 and report.html; it may be removed when the avatar is as it should b
     "formats",
     default="player",
     show_default=True,
-    help="Formats of imavatar-export, comma-separated; player or onnx among them for the preview.",
+    help="Formats of imavatar-export, comma-separated; player, onnx or student among them for "
+    "the preview.",
 )
 @click.option(
     "--track",
@@ -106,7 +109,9 @@ preview.mp4 and report.html; it may be removed when the avatar is as it should b
     metavar="OPTIONS",
     help="Further options of imavatar-export, in quotes.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an avatar that another command wrote.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace an avatar of other videos or of another command."
+)
 def create(
     videos: tuple[Path, ...],
     out: Path,
@@ -131,9 +136,17 @@ def create(
     """
     start = time.perf_counter()
     _check_videos(videos)
+    check_sizes(size, training_size)
+    _check_name(out)
     work = CreateFolder.open(out.with_name(f"{out.name}.work"))
     _check_out(out, work, videos, overwrite)
+    check_formats(formats)
     prints = [fingerprint(video) for video in videos]
+    if work.stages and work.videos != prints and not overwrite:
+        raise UsageError(
+            f"{work.path} is of other videos ({_names(work.videos)}), or they have changed since; "
+            "choose another --out, or pass --overwrite to replace the avatar"
+        )
     earlier = consent_of(work.consent) if work.consent and work.videos == prints else None
     consent = require_consent(videos, may_use, earlier=earlier)
     frames = expected_frames(videos)
@@ -193,6 +206,24 @@ def _check_videos(videos: tuple[Path, ...]) -> None:
             raise InputError(f"{video} {state}; give the file of a video")
 
 
+def _check_name(out: Path) -> None:
+    """Refuse a path without a name, beside which there is no work folder.
+
+    Raises:
+        UsageError: `out` is the present folder, the one above, or the root.
+    """
+    if out.name in ("", ".."):
+        raise UsageError(
+            f"--out {out} has no name, and OUT.work is to be written beside it; "
+            "give the name of a new folder, such as --out me"
+        )
+
+
+def _names(prints: list[dict[str, Any]]) -> str:
+    """Names of the files of fingerprints."""
+    return ", ".join(Path(str(one.get("path"))).name for one in prints)
+
+
 def _check_out(out: Path, work: CreateFolder, videos: tuple[Path, ...], overwrite: bool) -> None:
     """Refuse an output before the first stage.
 
@@ -234,20 +265,13 @@ def expected_frames(videos: tuple[Path, ...]) -> int:
     Raises:
         InputError: a file is not a video.
     """
-    seconds = 0.0
-    rate = 0.0
+    frames = 0.0
     for video in videos:
-        try:
-            with av.open(str(video)) as container:
-                if not container.streams.video:
-                    raise InputError(f"{video} has no picture, only sound; give a video of a face")
-                stream = container.streams.video[0]
-                rate = float(stream.average_rate or MOST_FRAMES_A_SECOND)
-                duration = container.duration
-                seconds += UNKNOWN_SECONDS if duration is None else duration / av.time_base
-        except av.FFmpegError as error:
-            raise InputError(f"{video} cannot be read as a video ({error})") from error
-    return max(1, round(seconds * min(rate, MOST_FRAMES_A_SECOND)))
+        with VideoReader(video) as reader:
+            seconds = reader.info.duration
+            rate = min(reader.info.fps, MOST_FRAMES_A_SECOND)
+        frames += rate * (UNKNOWN_SECONDS if seconds is None else seconds)
+    return max(1, round(frames))
 
 
 def _plan(

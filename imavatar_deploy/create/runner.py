@@ -28,10 +28,12 @@ RUN_NOTICE = "the next run of the same command continues here"
 class StageError(ImavatarError):
     """A stage that failed; its own message is on stderr, and its exit code becomes ours."""
 
-    def __init__(self, stage: str, code: int, command: Sequence[str]) -> None:
+    def __init__(self, stage: CreateStage, code: int, command: Sequence[str]) -> None:
+        remedy = stage.remedies.get(code)
         super().__init__(
-            f"the stage {stage} ended with exit code {code}, its reason is above; "
-            f"after a correction {RUN_NOTICE}. It was: {shlex.join(command)}"
+            f"the stage {stage.name} ended with exit code {code}, its reason is above; "
+            f"after a correction {RUN_NOTICE}. {f'{remedy}. ' if remedy else ''}"
+            f"It was: {shlex.join(command)}"
         )
         self.exit_code = code
 
@@ -78,7 +80,7 @@ def run_stages(
             record.seconds = round(record.seconds + time.monotonic() - start, 1)
             work.save()
         if code:
-            raise StageError(stage.name, code, record.command)
+            raise StageError(stage, code, record.command)
         record.finished = True
         work.save()
         say(f"{title}: {record.seconds / 60:.1f} min")

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.avatar_io import MANIFEST
 from imavatar_deploy.consent import OPTION
+from imavatar_deploy.errors import QualityError
 
 from .work import CreateFolder
 
 HELD_OUT = 0.1
 """Share of the frames, the last ones, that training does not use."""
+
+WITHHELD = (
+    "Train longer (a larger --minutes, or --steps where it is given), or write the avatar with its "
+    'misses: --export "--allow-drift REASON"'
+)
+"""What to do about an avatar that the export withholds."""
 
 Arguments = list[str]
 
@@ -84,6 +91,8 @@ class CreateStage:
     folder: Callable[[CreateJob], Path] | None = None
     """Folder that is removed before a run with other settings. Without it, a stage that is killed
     while it begins could later continue the run with the earlier settings."""
+    remedies: Mapping[int, str] = field(default_factory=dict)
+    """Exit code -> sentence with the options of `imavatar-create` that help, without its period."""
 
 
 def held_out_frames(frames: int) -> int:
@@ -204,6 +213,7 @@ STAGES = (
             job.request.further("export"),
         ],
         partial=lambda job: job.request.out / MANIFEST,
+        remedies={QualityError.exit_code: WITHHELD},
     ),
     CreateStage(
         name="evaluate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import av
@@ -12,15 +13,24 @@ from click.testing import CliRunner, Result
 
 from imavatar_deploy.consent import OPTION, require_consent
 from imavatar_deploy.create.command import create, expected_frames
+from imavatar_deploy.create.options import (
+    TRACKED_SIDES,
+    TRAINED_SIDES,
+    check_formats,
+    export_formats,
+)
 from imavatar_deploy.create.stages import STAGES, CreateJob, CreateRequest, held_out_frames
-from imavatar_deploy.create.work import STATE, CreateFolder, fingerprint
+from imavatar_deploy.create.work import STATE, CreateFolder, StageRecord, fingerprint
+from imavatar_deploy.exporters.formats.table import FORMATS
+from imavatar_deploy.training.dataset import images
+from imavatar_deploy.training.tracking import settings
 
 
 def call(*arguments: object) -> Result:
     return CliRunner().invoke(create, [str(argument) for argument in arguments])
 
 
-def write_clip(path: Path, frames: int = 10, side: int = 32) -> Path:
+def write_clip(path: Path, frames: int = 10, side: int = 64) -> Path:
     """A grey video."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
@@ -66,7 +76,10 @@ def test_length_of_the_dataset_is_expected_by_the_header(clip: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "code", "sentence"),
-    [(None, 6, "does not exist"), (b"no video", 6, "cannot be read as a video")],
+    [
+        (None, 6, "does not exist"),
+        (b"no video", 6, "is not a video that can be read (invalid data"),
+    ],
 )
 def test_video_that_cannot_be_read_is_told(
     tmp_path: Path, content: bytes | None, code: int, sentence: str
@@ -76,6 +89,72 @@ def test_video_that_cannot_be_read_is_told(
         clip.write_bytes(content)
     refused(call(clip, "--out", tmp_path / "me", OPTION), code, sentence)
     assert not (tmp_path / "me.work").exists()
+
+
+@pytest.mark.parametrize("out", [".", "./", "/", ".."])
+def test_out_without_a_name_is_refused(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(call(clip, "--out", out, OPTION), 2, "has no name")
+    assert list(tmp_path.iterdir()) == [clip]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--size", 7), "--size must be between 64 and 2048 pixels, got 7"),
+        (("--size", 255), "--size must be even"),
+        (("--training-size", 7), "--training-size must be between 8 and 4096 pixels, got 7"),
+        (("--format", "player,nonsense"), "unknown export format 'nonsense'"),
+        (("--format", "player,"), "unknown export format ''"),
+        (("--format", "glb"), "pass --format player,glb"),
+    ],
+)
+def test_option_that_a_late_stage_would_refuse_is_refused_first(
+    clip: Path, tmp_path: Path, options: tuple[str, object], sentence: str
+) -> None:
+    refused(call(clip, "--out", tmp_path / "me", OPTION, *options), 2, sentence)
+    assert list(tmp_path.iterdir()) == [clip]
+
+
+def test_limits_are_those_of_the_stages() -> None:
+    assert TRACKED_SIDES == settings.SIZES
+    assert TRAINED_SIDES == images.TARGETS
+    assert set(export_formats()) == set(FORMATS)
+
+
+@pytest.mark.parametrize("formats", ["player", "onnx", "student", "glb, player"])
+def test_formats_that_the_preview_plays_are_taken(formats: str) -> None:
+    check_formats(formats)
+
+
+def test_formats_are_not_checked_against_a_table_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("imavatar_deploy.create.options.program", lambda name: sys.executable)
+    assert export_formats() == []
+    check_formats("player, nonsense")
+
+
+def test_avatar_of_another_video_is_replaced_only_on_demand(clip: Path, tmp_path: Path) -> None:
+    other = write_clip(tmp_path / "you.mp4")
+    work = CreateFolder(tmp_path / "me.work", videos=[fingerprint(clip)])
+    work.stages["track"] = StageRecord("key", ["imavatar-data", "track"], finished=True)
+    work.path.mkdir()
+    work.save()
+    words = ("--out", tmp_path / "me", OPTION, "--minutes", 1)
+    refused(call(other, *words), 2, "me.work is of other videos (me.mp4)")
+    assert CreateFolder.open(work.path) == work
+    refused(call(other, *words, "--overwrite"), 2, "is too short")
+    refused(call(clip, *words), 2, "is too short")
+
+
+def test_examples_of_the_help_are_one_a_line() -> None:
+    lines = call("--help").output.splitlines()
+    assert "  Examples:" in lines
+    assert f"    imavatar-create me.mp4 --out me {OPTION}" in lines
+    assert not [line for line in lines if "\\b" in line]
 
 
 def test_time_that_is_too_short_is_told_before_the_work(clip: Path, tmp_path: Path) -> None:

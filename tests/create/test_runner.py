@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from imavatar_deploy.create.runner import StageError, program, run_command, run_stages
-from imavatar_deploy.create.stages import CreateJob, CreateRequest, CreateStage
+from imavatar_deploy.create.stages import STAGES, CreateJob, CreateRequest, CreateStage
 from imavatar_deploy.create.work import CreateFolder
 from imavatar_deploy.errors import InputError, MissingDependencyError
 
@@ -121,6 +121,13 @@ def test_failure_passes_its_exit_code_on(job: CreateJob) -> None:
         run_stages(job, stages, print)
     assert failure.value.exit_code == 3
     assert [call[0] for call in calls(job)] == ["one", "two"]
+
+
+def test_failure_advises_by_the_options_of_this_command(job: CreateJob) -> None:
+    export = next(stage for stage in STAGES if stage.name == "export")
+    failing = replace(stage("export", "--fail"), remedies=export.remedies)
+    with pytest.raises(StageError, match=r'a larger --minutes.*--export "--allow-drift REASON"\. '):
+        run_stages(job, [failing], print)
 
 
 def test_failed_stage_is_continued_with_its_own_option(job: CreateJob) -> None:
