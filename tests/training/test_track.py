@@ -17,7 +17,7 @@ from imavatar_deploy.training import FaceDataset
 from imavatar_deploy.training.dataset.check import check
 from imavatar_deploy.training.tracking import track_video
 from imavatar_deploy.training.tracking.result import TrackResult
-from imavatar_deploy.training.tracking.settings import TrackSettings
+from imavatar_deploy.training.tracking.settings import MIN_FRAMES, TrackSettings
 from imavatar_deploy.training.tracking.work_folder import WORK
 
 from .filmed import FOCAL, FRAMES, SIDE, SIZE, call, encode, images_of
@@ -133,7 +133,8 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 def test_a_finished_dataset_is_replaced_only_with_overwrite(dataset: Path, clip: Path) -> None:
     result = call(clip, "--out", dataset, "--i-may-use-this-face")
     assert result.exit_code == 2
-    assert "--overwrite" in result.stderr
+    assert "pass --overwrite to replace it" in result.stderr
+    assert "overwrite=True" not in result.stderr
 
 
 def test_a_folder_with_other_things_is_refused(clip: Path, tmp_path: Path) -> None:
@@ -151,12 +152,28 @@ def test_consent_is_required(clip: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_missing_video_is_told_before_consent_is_asked_for(tmp_path: Path) -> None:
+    result = call(tmp_path / "none.mp4", "--out", tmp_path / "out")
+    assert result.exit_code == 6
+    assert "there is no video" in result.stderr
+    assert "--i-may-use-this-face" not in result.stderr
+
+
+@pytest.mark.parametrize("frames", [MIN_FRAMES - 1, 0])
+def test_too_few_frames_are_refused_as_the_help_says(tmp_path: Path, frames: int) -> None:
+    assert f"x>={MIN_FRAMES}" in call("--help").stdout
+    result = call("me.mp4", "--out", tmp_path / "out", "--frames", frames)
+    assert result.exit_code == 2
+    assert f"x>={MIN_FRAMES}" in result.stderr
+    with pytest.raises(UsageError, match="frames must be at least"):
+        track_video.track(["me.mp4"], tmp_path / "out", TrackSettings(frames=frames))
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (["--size", "10"], "size must be between"),
         (["--focal", "-3"], "focal must be positive"),
-        (["--frames", "3"], "frames must be at least"),
         (["--landmarks", "none.npy"], "there is no file"),
         (["--shape-from", "none"], "none"),
     ],

@@ -16,10 +16,11 @@ from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.cli.command import Command, closing_lines, shown_progress
 from imavatar_deploy.consent import OPTION, OPTION_HELP, read_consent, require_consent
 from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.errors import InputError
 from imavatar_deploy.optional import require_all
 
 from ..tracking.result import DroppedFrame
-from ..tracking.settings import TrackSettings
+from ..tracking.settings import MIN_FRAMES, TrackSettings
 
 REQUIRED = ("onnxruntime",)
 """Modules that tracking needs beside the package's own dependencies."""
@@ -57,7 +58,7 @@ Examples:
 )
 @click.option(
     "--frames",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=MIN_FRAMES),
     help="Keep at most this many frames, evenly spread over each video.",
 )
 @click.option(
@@ -119,6 +120,9 @@ def track(
         *(settings.shape_from, settings.landmarks, settings.init, settings.matte),
         *(settings.parser, settings.masks, settings.labels),
     )
+    for video in videos:  # before a question about the face in a video that does not exist
+        if not video.exists():
+            raise InputError(f"there is no video {str(video)!r}; check the path")
     consent = require_consent(videos, may_use, earlier=read_consent(out / WORK / "dataset"))
     progress, _ = shown_progress()
     results = track_videos(
