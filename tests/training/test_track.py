@@ -57,11 +57,16 @@ def test_the_command_ends_with_figures_and_the_next_commands(
 ) -> None:
     lines = run[1].stdout.splitlines()
     assert f"me.mp4: {FRAMES} frames" in lines[0]
-    assert f"wrote {dataset} (" in lines[1]
-    assert f"wrote {dataset / 'report.html'} (" in lines[2]
-    assert f"wrote {dataset / 'overlay.mp4'} (" in lines[3]
-    assert lines[4].startswith("took ")
-    assert lines[5:] == [
+    assert lines[1] == "me.mp4: An avatar of this video would be poor. Film again."
+    assert lines[2].startswith(f"  Only {FRAMES} frames can be used")
+    report = json.loads((dataset / "track_report.json").read_text())
+    assert [line.strip() for line in lines[2:4]] == [item["text"] for item in report["advice"][:2]]
+    assert lines[4] == f"  all advice: {dataset / 'report.html'}"
+    assert f"wrote {dataset} (" in lines[5]
+    assert f"wrote {dataset / 'report.html'} (" in lines[6]
+    assert f"wrote {dataset / 'overlay.mp4'} (" in lines[7]
+    assert lines[8].startswith("took ")
+    assert lines[9:] == [
         f"next: imavatar-data check {dataset}",
         f"next: imavatar-train {dataset} --out run",
     ]
@@ -125,6 +130,14 @@ def test_masks_and_labels_agree_with_the_truth(dataset: Path, subject: Path) -> 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max((one | other).sum(), 1))
+
+
+def test_a_head_that_does_not_fit_is_withheld(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = call(clip, "--out", out, "--size", SIZE, "--focal", 1, "--i-may-use-this-face")
+    assert result.exit_code == 3
+    assert "check --focal" in result.stderr
+    assert not out.exists()
 
 
 # Outputs
