@@ -14,6 +14,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -47,6 +48,12 @@ METHODS = ("option", "file", "prompt")
 
 MAX_STATEMENT_BYTES = 64 << 10
 """Largest `consent.txt` that is read."""
+
+REFUSAL = re.compile(
+    r"\b(?:not\s+agree|do\s+not|don['\u2019]?t|no\s+consent|refuse[sd]?|withdr[ae]w\w*)\b",
+    re.IGNORECASE,
+)
+"""Words of a `consent.txt` that deny the agreement. A statement that agrees can do without them."""
 
 Ask = Callable[[str], str]
 """Displays a question and returns the answer."""
@@ -111,8 +118,9 @@ def require_consent(
             input and standard error are one, else none.
 
     Raises:
-        UsageError: none of the three ways states consent; exit code 2.
-        InputError: a `consent.txt` is empty, too long or not text.
+        UsageError: none of the three ways states consent, or a `consent.txt` is empty or denies
+            it; exit code 2.
+        InputError: a `consent.txt` is too long or not text.
     """
     paths = [Path(video) for video in videos]
     names = tuple(path.name for path in paths)
@@ -218,7 +226,14 @@ def _statement(file: Path) -> str:
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 text ({error.reason}); {advice}") from error
     if not text.strip():
-        raise InputError(f"{file} is empty; {advice}")
+        raise UsageError(f"{file} is empty; {advice}")
+    refusal = REFUSAL.search(text)
+    if refusal is not None:
+        words = " ".join(refusal[0].split())
+        raise UsageError(
+            f"{file} says {words!r}, which denies the agreement: do not use this face, or let the "
+            "person state their agreement without these words"
+        )
     return text
 
 

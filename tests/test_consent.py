@@ -95,7 +95,6 @@ def test_no_statement_is_one_sentence_of_usage(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b" \n", "is empty"),
         (b"\xff\xfe\x00", "not UTF-8"),
         (b"a" * (65 << 10), "longer than 64 kB"),
     ],
@@ -104,6 +103,40 @@ def test_useless_statement_is_refused(video: Path, content: bytes, message: str)
     video.with_name("consent.txt").write_bytes(content)
     with pytest.raises(InputError, match=message):
         require_consent([video])
+
+
+def test_empty_statement_is_no_consent(video: Path) -> None:
+    video.with_name("consent.txt").write_bytes(b" \n")
+    with pytest.raises(UsageError, match="is empty"):
+        require_consent([video])
+
+
+def test_folder_in_place_of_the_statement_is_no_consent(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    video.with_name("consent.txt").mkdir()
+    with pytest.raises(UsageError, match=OPTION):
+        require_consent([video])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I do NOT agree to an avatar of my face.",
+        "I cannot say yes; I do\nnot want this.",
+        "I don\u2019t want an avatar.",
+        "There is no consent.",
+        "Anna refuses.",
+        "I withdraw my agreement.",
+    ],
+)
+def test_statement_that_denies_consent_is_refused(video: Path, text: str) -> None:
+    video.with_name("consent.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="denies the agreement") as refusal:
+        require_consent([video])
+    assert refusal.value.exit_code == 2
+    assert "\n" not in str(refusal.value)
 
 
 def test_record_is_read_back(tmp_path: Path) -> None:

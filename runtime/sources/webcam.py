@@ -60,11 +60,17 @@ def open_capture(camera: int | str) -> Iterator[Any]:
     Raises:
         MissingDependencyError: the camera cannot be opened.
     """
-    capture = (
-        cv2.VideoCapture(camera)
-        if isinstance(camera, int)
-        else cv2.VideoCapture(camera, cv2.CAP_V4L2)
-    )
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # the error below says it in one sentence
+    try:
+        capture = (
+            cv2.VideoCapture(camera)
+            if isinstance(camera, int)
+            else cv2.VideoCapture(camera, cv2.CAP_V4L2)
+        )
+    finally:
+        logging.setLogLevel(level)
     try:
         if not capture.isOpened():
             raise MissingDependencyError(

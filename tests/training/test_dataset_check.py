@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset import Finding, check, inspect
+from imavatar_deploy.training.dataset.consistency import swap_partner
 from imavatar_deploy.training.dataset.findings import summary_lines
+from imavatar_deploy.training.dataset.frame_summary import FrameSummary
+from imavatar_deploy.training.dataset.labels import LABELS
 
 from .drawn_video import SIDE, edit, write_picture, write_video
 
@@ -83,6 +87,55 @@ def test_swapped_frames_are_found_with_their_partner(video: Path) -> None:
     assert "30.png would: are frames swapped" in first
     assert "mask/30.png" in second
     assert "10.png would" in second
+
+
+def test_a_closing_mouth_is_no_swapped_frame(video: Path) -> None:
+    """The mouth is wide open but for the last two frames, while the head is nearly still."""
+    for name in range(1, FRAMES + 1):
+        path = video / "semantic" / f"{name}.png"
+        labels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        nose = np.argwhere(labels == LABELS.index("nose"))
+        low, middle = int(nose[:, 0].max()), int(nose[:, 1].mean())
+        height = SIDE // 8 if name <= FRAMES - 2 else 1
+        wide = SIDE // 8
+        labels[low + 2 : low + 2 + height, middle - wide : middle + wide] = LABELS.index(
+            "mouth interior"
+        )
+        path.unlink()  # a link to the original
+        cv2.imwrite(str(path), labels)
+    assert sentences(video) == []
+
+
+def summary(row: float, posed: float = 0.5) -> FrameSummary:
+    """A frame with the centre of the face in a row, and the head posed in another."""
+    measures = [np.full(5, value, dtype=np.float32) for value in (row, posed)]
+    return FrameSummary(
+        frame=0,
+        digest=b"",
+        thumb=np.zeros((24, 24), np.float32),
+        labels=np.zeros(19, np.int64),
+        area=0.3,
+        measured=measures[0],
+        posed=measures[1],
+        inside=1.0,
+        in_picture=1.0,
+        behind=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "other", "partner"),
+    [
+        (0.6, 0.5, 9),  # the other mask fits
+        (0.53, 0.52, None),  # masks that differ by less than their noise
+        (0.58, 0.545, None),  # both masks fit badly
+    ],
+)
+def test_a_swapped_frame_fits_clearly_better_and_differs(
+    row: float, other: float, partner: int | None
+) -> None:
+    summaries = [*(summary(0.5) for _ in range(8)), summary(row), summary(other)]
+    assert swap_partner(summaries, 8, [8, 9]) == partner
 
 
 @pytest.mark.parametrize("kinds", [("image",), ("image", "mask")])

@@ -17,7 +17,7 @@ from imavatar_deploy.training import FaceDataset
 from imavatar_deploy.training.dataset.check import check
 from imavatar_deploy.training.tracking import track_video
 from imavatar_deploy.training.tracking.result import TrackResult
-from imavatar_deploy.training.tracking.settings import TrackSettings
+from imavatar_deploy.training.tracking.settings import MIN_FRAMES, TrackSettings
 from imavatar_deploy.training.tracking.work_folder import WORK
 
 from .filmed import FOCAL, FRAMES, SIDE, SIZE, call, encode, images_of
@@ -57,11 +57,16 @@ def test_the_command_ends_with_figures_and_the_next_commands(
 ) -> None:
     lines = run[1].stdout.splitlines()
     assert f"me.mp4: {FRAMES} frames" in lines[0]
-    assert f"wrote {dataset} (" in lines[1]
-    assert f"wrote {dataset / 'report.html'} (" in lines[2]
-    assert f"wrote {dataset / 'overlay.mp4'} (" in lines[3]
-    assert lines[4].startswith("took ")
-    assert lines[5:] == [
+    assert lines[1] == "me.mp4: An avatar of this video would be poor. Film again."
+    assert lines[2].startswith(f"  Only {FRAMES} frames can be used")
+    report = json.loads((dataset / "track_report.json").read_text())
+    assert [line.strip() for line in lines[2:4]] == [item["text"] for item in report["advice"][:2]]
+    assert lines[4] == f"  all advice: {dataset / 'report.html'}"
+    assert f"wrote {dataset} (" in lines[5]
+    assert f"wrote {dataset / 'report.html'} (" in lines[6]
+    assert f"wrote {dataset / 'overlay.mp4'} (" in lines[7]
+    assert lines[8].startswith("took ")
+    assert lines[9:] == [
         f"next: imavatar-data check {dataset}",
         f"next: imavatar-train {dataset} --out run",
     ]
@@ -127,13 +132,22 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max((one | other).sum(), 1))
 
 
+def test_a_head_that_does_not_fit_is_withheld(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = call(clip, "--out", out, "--size", SIZE, "--focal", 1, "--i-may-use-this-face")
+    assert result.exit_code == 3
+    assert "check --focal" in result.stderr
+    assert not out.exists()
+
+
 # Outputs
 
 
 def test_a_finished_dataset_is_replaced_only_with_overwrite(dataset: Path, clip: Path) -> None:
     result = call(clip, "--out", dataset, "--i-may-use-this-face")
     assert result.exit_code == 2
-    assert "--overwrite" in result.stderr
+    assert "pass --overwrite to replace it" in result.stderr
+    assert "overwrite=True" not in result.stderr
 
 
 def test_a_folder_with_other_things_is_refused(clip: Path, tmp_path: Path) -> None:
@@ -151,12 +165,28 @@ def test_consent_is_required(clip: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_missing_video_is_told_before_consent_is_asked_for(tmp_path: Path) -> None:
+    result = call(tmp_path / "none.mp4", "--out", tmp_path / "out")
+    assert result.exit_code == 6
+    assert "there is no video" in result.stderr
+    assert "--i-may-use-this-face" not in result.stderr
+
+
+@pytest.mark.parametrize("frames", [MIN_FRAMES - 1, 0])
+def test_too_few_frames_are_refused_as_the_help_says(tmp_path: Path, frames: int) -> None:
+    assert f"x>={MIN_FRAMES}" in call("--help").stdout
+    result = call("me.mp4", "--out", tmp_path / "out", "--frames", frames)
+    assert result.exit_code == 2
+    assert f"x>={MIN_FRAMES}" in result.stderr
+    with pytest.raises(UsageError, match="frames must be at least"):
+        track_video.track(["me.mp4"], tmp_path / "out", TrackSettings(frames=frames))
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (["--size", "10"], "size must be between"),
         (["--focal", "-3"], "focal must be positive"),
-        (["--frames", "3"], "frames must be at least"),
         (["--landmarks", "none.npy"], "there is no file"),
         (["--shape-from", "none"], "none"),
     ],

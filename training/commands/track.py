@@ -16,10 +16,11 @@ from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.cli.command import Command, closing_lines, shown_progress
 from imavatar_deploy.consent import OPTION, OPTION_HELP, read_consent, require_consent
 from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.errors import InputError
 from imavatar_deploy.optional import require_all
 
 from ..tracking.result import DroppedFrame
-from ..tracking.settings import TrackSettings
+from ..tracking.settings import MIN_FRAMES, TrackSettings
 
 REQUIRED = ("onnxruntime",)
 """Modules that tracking needs beside the package's own dependencies."""
@@ -57,7 +58,7 @@ Examples:
 )
 @click.option(
     "--frames",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=MIN_FRAMES),
     help="Keep at most this many frames, evenly spread over each video.",
 )
 @click.option(
@@ -106,6 +107,9 @@ def track(
     OUT. After an interruption the same command continues.
     """
     require_all(REQUIRED, extra="cpu")
+    from imavatar_deploy.head_model import OPENHEAD, HeadModel
+
+    from ..tracking.summary import TrackSummary
     from ..tracking.track_video import OVERLAY_FILE, REPORT_FILE
     from ..tracking.track_video import track as track_videos
     from ..tracking.work_folder import WORK
@@ -119,6 +123,9 @@ def track(
         *(settings.shape_from, settings.landmarks, settings.init, settings.matte),
         *(settings.parser, settings.masks, settings.labels),
     )
+    for video in videos:  # before a question about the face in a video that does not exist
+        if not video.exists():
+            raise InputError(f"there is no video {str(video)!r}; check the path")
     consent = require_consent(videos, may_use, earlier=read_consent(out / WORK / "dataset"))
     progress, _ = shown_progress()
     results = track_videos(
@@ -130,12 +137,21 @@ def track(
         progress=progress,
         say=lambda line: click.echo(line, err=True),
     )
+    model = HeadModel.load(settings.head_model or OPENHEAD, edition=settings.edition)
     for result in results:
         error = float(np.nanmean(result.fit.errors))
         click.echo(
             f"{result.video}: {len(result)} frames, landmarks {error:.1f} pixels from the fitted "
             f"head, {len(result.dropped)} frames left out{_listed(result.dropped)}"
         )
+        summary = TrackSummary.of(result, model)
+        click.echo(f"{result.video}: {summary.verdict.sentence}")
+        for item in summary.gravest:
+            click.echo(f"  {item.text}")
+        if settings.report:
+            # As the user wrote OUT, which `folder` resolves.
+            folder = out / result.folder.relative_to(out.resolve())
+            click.echo(f"  all advice: {folder / REPORT_FILE}")
     head = "".join(
         f" {option} {shlex.quote(str(value))}"
         for option, value in (
@@ -148,7 +164,6 @@ def track(
     then.append(f"imavatar-train {shlex.quote(str(out))}{head} --out run")
     written = [out]
     if settings.report:
-        # As the user wrote OUT, which `folder` resolves.
         folders = [out / result.folder.relative_to(out.resolve()) for result in results]
         written += [folder / name for folder in folders for name in (REPORT_FILE, OVERLAY_FILE)]
     click.echo(closing_lines(written, time.perf_counter() - start, then))

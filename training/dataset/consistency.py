@@ -26,6 +26,10 @@ not exact."""
 LOST_SHARE = 0.2
 """Share of the head that the mask of an inconsistent frame misses, relative to those around it."""
 
+CLEARLY_BETTER = 0.5
+"""Largest deviation of the mask of a swapped frame from the other pose, relative to its deviation
+from its own."""
+
 MIN_FRAMES_FOR_FIT = 8
 """Smallest number of frames for the check of inconsistent frames."""
 
@@ -91,17 +95,24 @@ def swap_partner(
 ) -> int | None:
     """The inconsistent frame whose mask fits the pose of frame `index`, or None.
 
-    Such a pair of frames was swapped.
+    Such a pair of frames was swapped. The masks differ by more than the noise of trackers and
+    mattes, and the other one fits clearly better: neighbours that are alike fit both poses.
     """
     usual = _median(_offsets(summaries))
-    posed = summaries[index].posed
+    own = summaries[index]
+    limit = min(2 * MIN_DEVIATION, CLEARLY_BETTER * _largest(own.measured - own.posed - usual))
     distances = {
-        other: float(np.nanmax(np.abs(summaries[other].measured - posed - usual), initial=0.0))
+        other: _largest(summaries[other].measured - own.posed - usual)
         for other in others
-        if other != index
+        if other != index and _largest(summaries[other].measured - own.measured) > MIN_DEVIATION
     }
     best = min(distances, key=distances.__getitem__, default=None)
-    return best if best is not None and distances[best] < 2 * MIN_DEVIATION else None
+    return best if best is not None and distances[best] < limit else None
+
+
+def _largest(differences: Float[Array, " M"]) -> float:
+    """The largest difference of a measure; 0 where all are NaN."""
+    return float(np.nanmax(np.abs(differences), initial=0.0))
 
 
 def _offsets(summaries: Sequence[FrameSummary]) -> Float64[Array, "T _"]:

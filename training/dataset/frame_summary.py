@@ -28,13 +28,10 @@ THUMBNAIL_SIDE = 24
 """Side of a thumbnail, pixels."""
 
 FACE = tuple(
-    LABELS.index(name)
-    for name in (
-        "left brow", "right brow", "left eye", "right eye", "nose", "mouth interior", "upper lip",
-        "lower lip",
-    )
-)  # fmt: skip
-"""Labels whose centre follows the turning face."""
+    LABELS.index(name) for name in ("left brow", "right brow", "left eye", "right eye", "nose")
+)
+"""Labels whose centre follows the turning face. The mouth is not one of them: its area changes with
+every word, and with it the centre of the whole."""
 
 MEASURES = ("top", "left", "right", "column of the face", "row of the face")
 """Measures of the mask and labels (`measured`) and of the posed head (`posed`), as fractions of the

@@ -86,6 +86,12 @@ class AdviceInput:
         """
         return np.asarray(self.result.fit.errors, np.float64) * REFERENCE_SIZE / self.result.size
 
+    @property
+    def error_share(self) -> float:
+        """Mean reprojection error as a share of `eye_distance`; 0 without landmarks."""
+        errors = self.errors[np.isfinite(self.errors)]
+        return float(errors.mean()) / self.eye_distance if len(errors) else 0.0
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -30,6 +30,10 @@ POOR_ERROR = 0.045
 real clips have 0.014, 1.3 pixels of 95; at 0.045 the lips of the fit lie beside those of the
 picture."""
 
+NO_FIT_ERROR = 0.2
+"""The same from which the head is not fitted at all. An eye is 0.3 of that distance wide: with two
+thirds of it the eyes of the fit lie beside those of the picture."""
+
 GOOD_SHARE = 0.85
 POOR_SHARE = 0.5
 """Shares of kept frames: below the first the gaps show in the motion, below the second most of the
@@ -59,15 +63,14 @@ def _length(video: AdviceInput) -> Iterator[Advice]:
 
 
 def _accuracy(video: AdviceInput) -> Iterator[Advice]:
-    errors = video.errors[np.isfinite(video.errors)]
-    error = float(errors.mean()) / video.eye_distance if len(errors) else 0.0
+    error = video.error_share
     if error > GOOD_ERROR:
         yield Advice(
             "reprojection",
             FAIL if error > POOR_ERROR else WEAK,
             f"The fitted head lies {100 * error:.1f} % of the distance of the eyes beside the "
             f"landmarks on average; {100 * GOOD_ERROR:.1f} % or less is good. Look at the worst "
-            "frames below; give the focal length with --focal if you know it.",
+            "frames in the report; give the focal length with --focal if you know it.",
             measured=error,
             required=GOOD_ERROR,
         )

@@ -11,7 +11,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float64, Int64
 from imavatar_deploy.head_model import HeadModel
 
-from .advice import REFERENCE_SIZE, Advice, AdviceInput, Verdict, verdict
+from .advice import NOTE, REFERENCE_SIZE, Advice, AdviceInput, Verdict, verdict
 from .advice_rules import GOOD_ERROR, advise
 from .coverage import (
     PITCH_EDGES,
@@ -34,6 +34,9 @@ VERSION = 1
 TYPICAL = 8
 WORST = 6
 """Number of typical and of worst frames that the report shows."""
+
+GRAVEST = 2
+"""Largest number of pieces of advice that a command displays."""
 
 WORST_APART = 0.5
 """Smallest distance of two worst frames, seconds: neighbours fail alike."""
@@ -64,6 +67,8 @@ class TrackSummary:
     verdict: Verdict
     errors: Float64[Array, " T"]
     """Reprojection errors, pixels of a picture of REFERENCE_SIZE; NaN without landmarks."""
+    error_share: float
+    """Mean error as a share of the distance of the outer corners of the eyes."""
     good_error: float
     """Mean error that is good, in the same pixels."""
     kept_share: float
@@ -97,9 +102,15 @@ class TrackSummary:
             advice=advice,
             verdict=verdict(advice),
             errors=video.errors,
+            error_share=video.error_share,
             good_error=GOOD_ERROR * video.eye_distance,
             kept_share=video.kept_share,
         )
+
+    @property
+    def gravest(self) -> tuple[Advice, ...]:
+        """The GRAVEST most serious pieces of advice, without mere notes."""
+        return tuple(item for item in self.advice if item.level != NOTE)[:GRAVEST]
 
     @property
     def reprojection(self) -> dict[str, float]:

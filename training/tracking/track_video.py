@@ -16,7 +16,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.blas import single_threaded_blas
 from imavatar_deploy.consent import Consent, record_consent
-from imavatar_deploy.errors import EditionMismatchError, InputError
+from imavatar_deploy.errors import EditionMismatchError, InputError, QualityError
 from imavatar_deploy.head_fit import LANDMARKS, SequenceFit, Silhouettes, TorsoMotion
 from imavatar_deploy.head_model import OPENHEAD, HeadModel
 from imavatar_deploy.progress import Progress, Say, quiet, silent
@@ -24,6 +24,7 @@ from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.video.decode import VideoReader
 
 from ..dataset.video import TRACK_FILE, find_videos
+from .advice_rules import NO_FIT_ERROR
 from .clips import Clip, Networks, open_clips
 from .fit_videos import (
     FitInput,
@@ -42,6 +43,7 @@ from .outline import OutlineCollector
 from .quality import OCCLUDED, relative_sharpness
 from .result import TrackResult
 from .settings import TrackSettings, check_settings
+from .summary import TrackSummary
 from .torso import TorsoTracker
 from .work_folder import WorkFolder
 from .write_dataset import flame_track, publish, write_flame_params
@@ -83,9 +85,10 @@ def track(
     Raises:
         InputError: a video cannot be read or shows no face.
         UsageError: a setting is impossible, or `out` cannot be written.
+        QualityError: the head of a video lies far beside its landmarks.
 
-    After an `InputError` the hidden folder is removed: nothing is left of a video that cannot be
-    used.
+    After an `InputError` or a `QualityError` the hidden folder is removed: nothing is left of a
+    video that cannot be used.
     """
     settings = settings or TrackSettings()
     paths = [Path(video) for video in videos]
@@ -109,7 +112,9 @@ def track(
             _written(clip, fit, head, clips[0].crop.intrinsics(), settings, networks, progress)
             for clip, fit in zip(clips, fits, strict=True)
         ]
-    except InputError:
+        for result in results:
+            require_fit(result, head)
+    except (InputError, QualityError):
         work.discard()
         raise
     if settings.report:
@@ -119,6 +124,22 @@ def track(
         replace(result, folder=work.out / result.folder.relative_to(work.dataset))
         for result in results
     )
+
+
+def require_fit(result: TrackResult, head: HeadModel) -> None:
+    """Refuse a track whose head lies far beside the landmarks.
+
+    Raises:
+        QualityError: the mean error is larger than NO_FIT_ERROR.
+    """
+    summary = TrackSummary.of(result, head)
+    error = summary.error_share
+    if error > NO_FIT_ERROR:
+        raise QualityError(
+            f"the head does not fit {result.video}: it lies {100 * error:.0f} % of the distance of "
+            f"the eyes beside the landmarks on average, more than {100 * NO_FIT_ERROR:.0f} %; "
+            "check --focal, in pixels of the video's picture"
+        )
 
 
 def read_shape(source: Path, head: HeadModel) -> Float32[Array, " S"]:

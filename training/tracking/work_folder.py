@@ -123,8 +123,8 @@ class WorkFolder:
             )
         if not overwrite:
             raise UsageError(
-                f"{self.out} is already there; choose another name or pass "
-                "overwrite=True (--overwrite)"
+                f"{self.out} already holds a dataset; choose another name, or pass --overwrite to "
+                "replace it"
             )
 
 

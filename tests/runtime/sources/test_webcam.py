@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from time import monotonic
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -87,6 +88,11 @@ def test_other_targets_are_one_sentence(target: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("camera", [99, "/dev/no_camera"])
-def test_a_camera_that_is_not_there_is_one_sentence(camera: int | str) -> None:
+def test_a_camera_that_is_not_there_is_one_sentence(
+    camera: int | str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    level = cv2.utils.logging.getLogLevel()
     with pytest.raises(MissingDependencyError, match=f"camera {camera} cannot be opened"):
         webcam.open_capture(camera).__enter__()
+    assert capfd.readouterr() == ("", "")
+    assert cv2.utils.logging.getLogLevel() == level
