@@ -42,6 +42,7 @@ COMMAND_LINE = {
     "imavatar_deploy.training.commands.track",
     "imavatar_deploy.training.commands.train",
     "imavatar_deploy.create.command",
+    "imavatar_deploy.create.options",
     "imavatar_deploy.create.runner",
 }
 """Modules of commands and their options; every other one is the library."""
