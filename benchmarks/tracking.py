@@ -199,7 +199,7 @@ def figures(fit: SequenceFit, truth: Truth, head: HeadModel) -> dict[str, float]
         for parameters in ((fit.expression, fit.pose), (truth.expression, truth.pose))
     )
     lips = [np.linalg.norm(p[:, UPPER_LIP] - p[:, LOWER_LIP], axis=1) for p in (fitted, drawn)]
-    seen = list(LIPS_OUTER + LIPS_INNER + LEFT_EYE + RIGHT_EYE)
+    edges = list(LIPS_OUTER + LIPS_INNER + LEFT_EYE + RIGHT_EYE)
     return {
         "error": float(np.nanmean(fit.errors)),
         "head": _rms(_angle(own[:, 0] @ own[:, 1], true[:, 0] @ true[:, 1])),
@@ -208,7 +208,7 @@ def figures(fit: SequenceFit, truth: Truth, head: HeadModel) -> dict[str, float]
         "gaze": _rms(np.concatenate(gaze)),
         "shoulders": _shoulders(fit, head),
         "lips": float(np.corrcoef(*lips)[0, 1]),
-        "seen": _correlation(fitted[:, seen], drawn[:, seen]),
+        "seen": _correlation(fitted[:, edges], drawn[:, edges]),
     }
 
 

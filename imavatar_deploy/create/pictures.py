@@ -7,12 +7,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
 from imavatar_deploy.arrays import Array, UInt8
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.video.decode import VideoReader
 
 Picture = UInt8[Array, "H W 3"]
 """An RGB image."""
@@ -34,15 +33,12 @@ def video_frames(video: Path, indices: Sequence[int]) -> dict[int, Picture]:
     """
     required = set(indices)
     pictures: dict[int, Picture] = {}
-    try:
-        with av.open(str(video)) as container:
-            for number, frame in enumerate(container.decode(video=0)):
-                if number in required:
-                    pictures[number] = frame.to_ndarray(format="rgb24")
-                if len(pictures) == len(required):
-                    break
-    except (av.FFmpegError, IndexError) as error:
-        raise InputError(f"{video} cannot be read as a video ({error})") from error
+    with VideoReader(video) as reader:
+        for frame in reader.frames():
+            if frame.index in required:
+                pictures[frame.index] = frame.image()
+            if len(pictures) == len(required):
+                break
     return pictures
 
 

@@ -23,6 +23,7 @@ from imavatar_deploy.conventions import (
 )
 from imavatar_deploy.head_model import HeadModel
 
+from .nearest_point import vertex_normals
 from .rotation_derivatives import (
     left_jacobians,
     posed_joints,
@@ -129,7 +130,7 @@ class LandmarkModel:
         weights = blended(head.weights)
         deviation = head.weights[corners] - weights[:, None]
         points = blended(template)
-        normals = _smooth_normals(points, template, _vertex_normals(template, head.faces))
+        normals = _smooth_normals(points, template, vertex_normals(template, head.faces))
         features = np.abs(head.pose_basis).max(axis=(0, 1)).reshape(len(BONES) - 1, 9).max(axis=1)
         return cls(
             template=points,
@@ -341,18 +342,6 @@ def used_shape_coefficients(head: HeadModel) -> int:
     """
     moves = np.abs(head.shape_basis).max(axis=(0, 1), initial=0.0)[:MAX_SHAPE] > 0
     return int(np.nonzero(moves)[0].max(initial=-1)) + 1
-
-
-def _vertex_normals(
-    vertices: Float64[Array, "V 3"], faces: Int32[Array, "F 3"]
-) -> Float64[Array, "V 3"]:
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    normals = np.cross(b - a, c - a)
-    total = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(total, faces[:, corner], normals)
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    return np.asarray(total / np.maximum(length, 1e-12))
 
 
 def _smooth_normals(

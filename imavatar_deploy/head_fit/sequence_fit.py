@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -41,11 +41,10 @@ from .sequence_input import (
 )
 from .sequence_problem import SequenceProblem, SequenceState, SequenceTerm
 from .terms import (
-    EDITION_UNITS,
-    EditionUnits,
     FramePriors,
     ImagePlane,
     base_weights,
+    edition_units,
     iris_weights,
     spread_weights,
 )
@@ -209,7 +208,7 @@ def fit_sequence(
     if not len(beta):
         full = np.zeros(model.shape_size, dtype=np.float32)
         full[: len(fixed)] = fixed[: model.shape_size]
-        result = _with_shape(result, full)
+        result = replace(result, shape=full)
     return result
 
 
@@ -358,22 +357,20 @@ class _Sequence:
 
     def with_shape(self, shape: Float64[Array, " S"]) -> _Sequence:
         """Return the sequence with the shape fixed."""
-        values = {**vars(self), "model": self.model.with_shape(shape), "fixed_shape": shape}
-        return _Sequence(**values)
+        return replace(self, model=self.model.with_shape(shape), fixed_shape=shape)
 
     def with_offsets(self, offsets: Float64[Array, "K L 3"]) -> _Sequence:
         """Return the sequence with landmarks displaced on the head."""
-        return _Sequence(**{**vars(self), "offsets": offsets})
+        return replace(self, offsets=offsets)
 
     def part(self, frames: Any) -> _Sequence:
         """Return some of the frames; steps over frames left out stay those of neighbours."""
-        values = {
-            **vars(self),
-            "pixels": self.pixels[frames],
-            "weights": self.weights[frames],
-            "steps": self.steps[frames],
-        }
-        return _Sequence(**values)
+        return replace(
+            self,
+            pixels=self.pixels[frames],
+            weights=self.weights[frames],
+            steps=self.steps[frames],
+        )
 
     def windows(self) -> list[tuple[slice, slice]]:
         """Return windows of frames, and the part of each whose result is kept."""
@@ -393,9 +390,9 @@ class _Sequence:
     def start(self, initial: SequenceFit | FlameTrack | None, shape: Any) -> SequenceState:
         """Return the parameters to start from: those of `initial`, or rigid fits."""
         beta = np.zeros(self.model.shape_size)
-        given = shape if shape is not None else getattr(initial, "shape", None)
-        if given is not None:
-            values = np.asarray(given, dtype=np.float64)[: len(beta)]
+        known = shape if shape is not None else getattr(initial, "shape", None)
+        if known is not None:
+            values = np.asarray(known, dtype=np.float64)[: len(beta)]
             beta[: len(values)] = values
         if initial is not None:
             frames = _frames_of(initial, len(self.pixels), self.model.joints[0])
@@ -467,7 +464,7 @@ class _Sequence:
             self.pixels,
             self.weights,
             float(self.base.sum()),
-            self.settings.shape * EDITION_UNITS.get(self.head.edition, EditionUnits()).shape,
+            self.settings.shape * edition_units(self.head).shape,
             self.settings.offsets,
             terms,
             self.offsets,
@@ -482,8 +479,8 @@ class _Sequence:
         """Return the weights of changes: a walk's variance grows with the time between frames."""
         settings = self.settings
         weight = np.zeros(FRAME_SIZE)
-        units = EDITION_UNITS.get(self.head.edition, EditionUnits())
-        weight[EXPRESSION] = settings.temporal_expression * units.expression
+        scale = edition_units(self.head).expression
+        weight[EXPRESSION] = settings.temporal_expression * scale
         factors = (settings.root_change, 1.0, settings.jaw_change)
         pose = np.repeat([*factors, settings.eye_change, settings.eye_change], 3)
         weight[POSE] = settings.temporal_pose * pose
@@ -514,10 +511,6 @@ class _Sequence:
             offsets=self.offsets.astype(np.float32),
             notes=notes,
         )
-
-
-def _with_shape(fit: SequenceFit, shape: Float32[Array, " S"]) -> SequenceFit:
-    return SequenceFit(**{**vars(fit), "shape": shape})
 
 
 def _take(evidence: Any, frames: Any) -> Any:

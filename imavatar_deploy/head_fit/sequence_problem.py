@@ -8,7 +8,7 @@ Image distances are in halves of the picture, as published.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -278,10 +278,6 @@ class SequenceProblem:
         at_low = (state.frames <= self.priors.low) & (gradient >= 0)
         at_high = (state.frames >= self.priors.high) & (gradient <= 0)
         return ~(at_low | at_high)
-
-    def with_terms(self, terms: tuple[SequenceTerm, ...]) -> SequenceProblem:
-        """Return the problem with further terms."""
-        return replace(self, terms=terms)
 
 
 def _without(

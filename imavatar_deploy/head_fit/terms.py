@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float32, Float64
+from imavatar_deploy.arrays import Array, Float64
 from imavatar_deploy.conventions import EXPRESSION_SIZE
 from imavatar_deploy.head_model import HeadModel
 
@@ -45,9 +45,14 @@ class EditionUnits:
 
 
 EDITION_UNITS = {"openhead": EditionUnits(shape=0.3, expression=5.0)}
-"""By edition; 1 for all others. OpenHead has 30 shape coefficients in place of 100, and one of its
-expressions at 1 is as strong as some standard deviations of FLAME's. Both were measured on two
-rendered subjects."""
+"""By edition. OpenHead has 30 shape coefficients in place of 100, and one of its expressions at 1
+is as strong as some standard deviations of FLAME's. Both were measured on two rendered subjects."""
+
+
+def edition_units(head: HeadModel) -> EditionUnits:
+    """Return the factors for a head model; 1 for those that are not in `EDITION_UNITS`."""
+    return EDITION_UNITS.get(head.edition, EditionUnits())
+
 
 EXPRESSION_PRIORS: dict[str, float] = {
     "eyeBlinkLeft": 0.1,
@@ -149,7 +154,7 @@ class FramePriors:
         low = np.full(FRAME_SIZE, -np.inf)
         high = np.full(FRAME_SIZE, np.inf)
         named = head.edition == "openhead"
-        units = EDITION_UNITS.get(head.edition, EditionUnits())
+        units = edition_units(head)
         weight[EXPRESSION] = (
             expression
             * units.expression
@@ -289,8 +294,3 @@ def spread_weights(points: Any, count: int) -> Float64[Array, " L"]:
     values = np.asarray(spread, dtype=np.float64)
     middle = float(np.median(values))
     return np.clip(middle / np.maximum(values, 0.25 * middle + 1e-12), 0.25, 2.0)
-
-
-def as_pixels(landmarks: Any) -> Float32[Array, "*N 2"]:
-    """Return the columns and rows of landmarks `[..., 2]` or `[..., 3]`."""
-    return np.asarray(landmarks, dtype=np.float32)[..., :2]

@@ -26,6 +26,11 @@ from .result import DroppedFrame
 from .settings import MIN_FRAMES, TrackSettings
 from .work_folder import WorkFolder
 
+FRAMES_ADVICE = (
+    f"expected at least {MIN_FRAMES}, better some hundred; film 20 seconds in which the head turns "
+    "and the person talks"
+)
+
 
 class Networks:
     """The networks of a tracking, opened when they are first used."""
@@ -118,8 +123,7 @@ class Clip:
         without = f" (of the others: {listed})" if listed else ""
         raise InputError(
             f"{self.name} has {count} {'frame' if count == 1 else 'frames'} with a usable face"
-            f"{without}: expected at least {MIN_FRAMES}, better some hundred; film 20 seconds in "
-            "which the head turns and the person talks"
+            f"{without}: {FRAMES_ADVICE}"
         )
 
 
@@ -175,7 +179,7 @@ def open_clips(
                 tracker=networks.tracker,
                 detector=networks.detector,
                 network=networks.landmarks,
-                mask_of=_mask_source(settings, crops[index], surveys[index], networks),
+                mask_of=_mask_source(settings, crops[index], surveys[index].frames, networks),
                 landmarks=landmarks,
                 progress=progress,
             )
@@ -224,27 +228,24 @@ def _survey(
     stored = work.value(f"survey_{index}")
     if stored is not None:
         return Survey.of_dict(stored)
-    seen = survey(
+    look = survey(
         reader, networks.tracker, networks.detector, landmarks=landmarks, progress=progress
     )
-    if seen.frames < MIN_FRAMES:
-        raise InputError(
-            f"{reader.path} has only {seen.frames} frames: expected at least {MIN_FRAMES}, better "
-            "some hundred; film 20 seconds in which the head turns and the person talks"
-        )
-    if landmarks is not None and len(landmarks) != seen.frames:
+    if look.frames < MIN_FRAMES:
+        raise InputError(f"{reader.path} has only {look.frames} frames: {FRAMES_ADVICE}")
+    if landmarks is not None and len(landmarks) != look.frames:
         raise InputError(
             f"the landmarks are of {len(landmarks)} frames and {reader.path.name} has "
-            f"{seen.frames}: expected one row for every frame"
+            f"{look.frames}: expected one row for every frame"
         )
-    work.store(f"survey_{index}", seen.as_dict())
-    return seen
+    work.store(f"survey_{index}", look.as_dict())
+    return look
 
 
-def _mask_source(settings: TrackSettings, crop: Crop, seen: Survey, networks: Networks) -> MaskOf:
+def _mask_source(settings: TrackSettings, crop: Crop, frames: int, networks: Networks) -> MaskOf:
     if settings.masks is None:
         return lambda frame, image: networks.person.mask(image)
-    folder = PictureFolder(settings.masks, seen.frames)
+    folder = PictureFolder(settings.masks, frames)
 
     def ready(frame: DecodedFrame, image: UInt8[Array, "S S 3"]) -> Float32[Array, "S S"]:
         picture = folder.read(frame.index, crop.width, crop.height)

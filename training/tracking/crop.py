@@ -21,6 +21,7 @@ from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.video.decode import VideoReader
 from imavatar_deploy.video.metadata import focal_in_pixels
 
+from .moments import clock
 from .quality import face_height, flat_share
 
 if TYPE_CHECKING:
@@ -310,11 +311,11 @@ def choose_crops(
         focals: their focal lengths.
         size: side of the resized squares, pixels.
     """
-    squares = [_square(seen) for seen in surveys]
+    squares = [_square(look) for look in surveys]
     if len(squares) > 1:
         squares = _shared(squares, surveys, focals)
     crops = []
-    for (left, top, side), seen, focal in zip(squares, surveys, focals, strict=True):
+    for (left, top, side), look, focal in zip(squares, surveys, focals, strict=True):
         pixels = max(1, round(side))
         crops.append(
             Crop(
@@ -322,8 +323,8 @@ def choose_crops(
                 top=round(top + (side - pixels) / 2),
                 side=pixels,
                 size=size,
-                width=seen.width,
-                height=seen.height,
+                width=look.width,
+                height=look.height,
                 focal=focal.pixels,
                 focal_source=focal.source,
             )
@@ -335,27 +336,27 @@ Square = tuple[float, float, float]
 """Left, top and side, pixels of the video."""
 
 
-def _extent(seen: Survey) -> Float64[Array, "4"]:
+def _extent(look: Survey) -> Float64[Array, "4"]:
     """Left, top, right, bottom of what the square is to hold."""
-    low = np.quantile(seen.regions[:, :2], OUTLIERS, axis=0)
-    high = np.quantile(seen.regions[:, 2:], 1 - OUTLIERS, axis=0)
+    low = np.quantile(look.regions[:, :2], OUTLIERS, axis=0)
+    high = np.quantile(look.regions[:, 2:], 1 - OUTLIERS, axis=0)
     return np.concatenate([low, high])
 
 
-def _square(seen: Survey) -> Square:
+def _square(look: Survey) -> Square:
     """The square of one video, moved and shrunk into the picture where it can be."""
-    left, top, right, bottom = _extent(seen)
+    left, top, right, bottom = _extent(look)
     side = max(right - left, bottom - top)
     # Not larger than the picture, unless that would cut the faces themselves.
-    face = float(np.median(seen.faces))
+    face = float(np.median(look.faces))
     needed = max(right - left - face * (2 * BESIDE - 1.2), bottom - top - face * 0.7)
-    side = max(min(side, seen.width, seen.height), min(side, needed))
+    side = max(min(side, look.width, look.height), min(side, needed))
     column = (left + right) / 2 - side / 2
     # What does not fit is cut below: shoulders can be spared, hair cannot.
     row = (top + bottom) / 2 - side / 2 if side >= bottom - top else top
     return (
-        _moved_inside(column, side, seen.width),
-        _moved_inside(row, side, seen.height),
+        _moved_inside(column, side, look.width),
+        _moved_inside(row, side, look.height),
         side,
     )
 
@@ -372,8 +373,8 @@ def _shared(
 ) -> list[Square]:
     """Squares that are one and the same part of the field of view, and hold the given ones."""
     rays = []
-    for (left, top, side), seen, focal in zip(squares, surveys, focals, strict=True):
-        corner = np.array([left + 0.5 - seen.width / 2, top + 0.5 - seen.height / 2])
+    for (left, top, side), look, focal in zip(squares, surveys, focals, strict=True):
+        corner = np.array([left + 0.5 - look.width / 2, top + 0.5 - look.height / 2])
         rays.append(np.array([corner, corner + side]) / focal.pixels)
     low = np.min([ray[0] for ray in rays], axis=0)
     high = np.max([ray[1] for ray in rays], axis=0)
@@ -381,18 +382,18 @@ def _shared(
     corner = (low + high) / 2 - side / 2
     return [
         (
-            float(corner[0] * focal.pixels + seen.width / 2 - 0.5),
-            float(corner[1] * focal.pixels + seen.height / 2 - 0.5),
+            float(corner[0] * focal.pixels + look.width / 2 - 0.5),
+            float(corner[1] * focal.pixels + look.height / 2 - 0.5),
             side * focal.pixels,
         )
-        for seen, focal in zip(surveys, focals, strict=True)
+        for look, focal in zip(surveys, focals, strict=True)
     ]
 
 
-def crop_notes(crop: Crop, seen: Survey, name: str) -> list[str]:
+def crop_notes(crop: Crop, look: Survey, name: str) -> list[str]:
     """Notes on a crop and the faces in it, one sentence each."""
     notes = []
-    face = float(np.median(seen.faces))
+    face = float(np.median(look.faces))
     if face < SMALL_FACE:
         notes.append(
             f"{name}: the face is only {face:.0f} pixels high, so its details are missing; film "
@@ -404,14 +405,10 @@ def crop_notes(crop: Crop, seen: Survey, name: str) -> list[str]:
             f"{name}: {beyond:.0%} of the square around the head lie beyond the picture's border; "
             "leave room around the head"
         )
-    if len(seen.second_faces):
-        start, end = seen.second_faces[0], seen.second_faces[-1]
+    if len(look.second_faces):
+        start, end = look.second_faces[0], look.second_faces[-1]
         notes.append(
-            f"{name}: a second face is visible ({_clock(start)} to {_clock(end)}); one face is "
+            f"{name}: a second face is visible ({clock(start)} to {clock(end)}); one face is "
             "followed from the first frame on"
         )
     return notes
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
