@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +121,16 @@ class Silhouettes:
 
     def __len__(self) -> int:
         return len(self.contours)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Silhouettes]) -> Silhouettes:
+        """Return the outlines of all frames of several videos, one video after the other."""
+        return cls(
+            tuple(points for part in parts for points in part.contours),
+            tuple(normals for part in parts for normals in part.normals),
+            tuple(labels for part in parts for labels in part.labels),
+            np.concatenate([part.weight for part in parts]),
+        )
 
     def part(self, frames: Any) -> Silhouettes:
         """Return the outlines of some frames, by a slice or indices."""

@@ -128,6 +128,7 @@ def fit_sequence(
     times: Any = None,
     confidences: Any = None,
     shape: Any = None,
+    offsets: Any = None,
     initial: SequenceFit | FlameTrack | None = None,
     torso: TorsoMotion | None = None,
     silhouettes: Silhouettes | None = None,
@@ -150,6 +151,8 @@ def fit_sequence(
         confidences: `[T]` 0 to 1, of the landmarks of each frame; 0 where it has none. Such
             frames are interpolated.
         shape: coefficients to keep; estimated by default.
+        offsets: `[K, L, 3]` displacements of the subject's landmarks to keep with `shape`, those of
+            another fit of the person; estimated by default.
         initial: parameters to start from.
         torso: measured motion of the shoulders, which tells root and neck apart.
         silhouettes: outlines of the person, for skull, ears and profile.
@@ -158,7 +161,7 @@ def fit_sequence(
         progress: shows the progress.
 
     Raises:
-        InputError: no frame has landmarks, or arrays of wrong shapes.
+        InputError: no frame has landmarks, arrays of wrong shapes, or offsets without a shape.
 
     Example:
         >>> head = HeadModel.load("openhead")
@@ -166,6 +169,8 @@ def fit_sequence(
         >>> fit.expression.shape, fit.pose.shape  # of 100 frames
         ((100, 50), (100, 15))
     """
+    if offsets is not None and shape is None:
+        raise InputError("offsets of landmarks need the shape that they were estimated with")
     sequence = _Sequence.of(landmarks, head, intrinsics, size, times, confidences, points, settings)
     sequence.check_evidence(torso, silhouettes)
     start = sequence.start(initial, shape)
@@ -175,6 +180,8 @@ def fit_sequence(
         start = SequenceState(start.frames, np.zeros(0), start.torso)
         fixed = as_float32("shape", shape, ("S",)).astype(np.float64)
         sequence = sequence.with_shape(fixed)
+        if offsets is not None:
+            sequence = sequence.with_fixed_offsets(offsets)
     elif initial is None or not len(np.atleast_1d(initial.shape)):
         beta, offsets = sequence.keyframe_shape(start.frames, silhouettes, progress)
         sequence = sequence.with_offsets(offsets)
@@ -362,6 +369,11 @@ class _Sequence:
     def with_offsets(self, offsets: Float64[Array, "K L 3"]) -> _Sequence:
         """Return the sequence with landmarks displaced on the head."""
         return replace(self, offsets=offsets)
+
+    def with_fixed_offsets(self, offsets: Any) -> _Sequence:
+        """Return the sequence with landmarks that the fit does not displace any further."""
+        kept = as_float32("offsets", offsets, self.offsets.shape).astype(np.float64)
+        return replace(self, offsets=kept, settings=replace(self.settings, offsets=0.0))
 
     def part(self, frames: Any) -> _Sequence:
         """Return some of the frames; steps over frames left out stay those of neighbours."""

@@ -145,6 +145,16 @@ def test_a_given_shape_stays() -> None:
     assert rms_degrees(result.pose[:, 3:6] - truth.pose[:12, 3:6]) < 1.0
 
 
+def test_given_places_of_the_landmarks_stay() -> None:
+    truth = subject(FRAMES)
+    first = fit(truth.landmarks[::2])
+    assert np.abs(first.offsets).max() > 0
+    again = fit(truth.landmarks[1::2], shape=first.shape, offsets=first.offsets)
+    np.testing.assert_array_equal(again.offsets, first.offsets)
+    with pytest.raises(InputError, match="need the shape"):
+        fit(truth.landmarks[:12], offsets=first.offsets)
+
+
 def test_windows_agree_with_one_solution() -> None:
     truth = subject(FRAMES)
     whole = fit(truth.landmarks, shape=truth.shape, settings=SequenceSettings(offsets=0))

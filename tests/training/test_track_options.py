@@ -28,7 +28,7 @@ from imavatar_deploy.training import FaceDataset
 from imavatar_deploy.training.dataset.check import check
 from imavatar_deploy.training.tracking.fit_videos import beside_occluded
 from imavatar_deploy.training.tracking.result import TrackResult
-from imavatar_deploy.training.tracking.track_video import read_shape
+from imavatar_deploy.training.tracking.track_video import read_person
 from imavatar_deploy.training.tracking.work_folder import WORK
 from imavatar_deploy.vision import FaceTracker
 
@@ -55,6 +55,10 @@ def shape_of(folder: Path) -> np.ndarray:
     return np.asarray(read_track(folder / "flame_params.json").shape)
 
 
+def offsets_of(folder: Path) -> np.ndarray:
+    return TrackResult.load(folder).fit.offsets
+
+
 def read_grey(path: Path) -> np.ndarray:
     return np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
 
@@ -78,6 +82,8 @@ def test_videos_of_one_person_share_shape_and_camera(several: Path) -> None:
     results = [TrackResult.load(several / name) for name in ("me", "me_2")]
     np.testing.assert_array_equal(results[0].fit.shape, results[1].fit.shape)
     np.testing.assert_array_equal(results[0].intrinsics, results[1].intrinsics)
+    np.testing.assert_array_equal(results[0].fit.offsets, results[1].fit.offsets)
+    assert np.abs(results[0].fit.offsets).max() > 0
     assert [str(finding) for finding in check([several], size=SIZE)] == []
     assert len(FaceDataset.open([several], size=SIZE)) == sum(map(len, results))
 
@@ -86,6 +92,7 @@ def test_the_shape_of_a_dataset_is_kept(dataset: Path, several: Path, tmp_path: 
     video = encode(images_of_dataset(dataset), tmp_path / "v.mp4")
     out = tracked(tmp_path / "out", video, "--shape-from", several)
     np.testing.assert_array_equal(shape_of(out), shape_of(several / "me"))
+    np.testing.assert_array_equal(offsets_of(out), offsets_of(several / "me"))
     assert np.abs(shape_of(out) - shape_of(dataset)).max() > 1e-3
 
 
@@ -100,11 +107,11 @@ def test_the_shape_of_a_track_belongs_to_its_head_model(
     dataset: Path, openhead: HeadModel, tmp_path: Path
 ) -> None:
     path = dataset / "flame_params.json"
-    np.testing.assert_array_equal(read_shape(path, openhead), shape_of(dataset))
+    np.testing.assert_array_equal(read_person(path, openhead).shape, shape_of(dataset))
     other = tmp_path / "other.json"
     write_track(replace(read_track(path), edition="flame2020"), other)
     with pytest.raises(EditionMismatchError, match="flame2020"):
-        read_shape(other, openhead)
+        read_person(other, openhead)
 
 
 # A start from another track

@@ -61,6 +61,20 @@ class FitInput:
     initial: SequenceFit | None
 
 
+@dataclass(frozen=True, eq=False)
+class Person:
+    """What all videos of one person have in common."""
+
+    shape: Float32[Array, " S"]
+    offsets: Float32[Array, "K L 3"] | None
+    """Displacements of the landmarks, see `SequenceFit`; None to estimate them in each video."""
+
+    def for_landmarks(self, count: int) -> Person:
+        """Return the person without displacements of another set of landmarks."""
+        known = self.offsets is not None and self.offsets.shape[1] == count
+        return self if known else replace(self, offsets=None)
+
+
 def points_for(head: HeadModel, count: int) -> LandmarkPoints:
     """Places of 68 or 478 landmarks on a head model."""
     return landmark_points_68(head) if count == 68 else landmark_points(head)
@@ -72,22 +86,25 @@ def fit_videos(
     intrinsics: Float32[Array, "4"],
     size: int,
     *,
-    shape: Float32[Array, " S"] | None,
+    person: Person | None,
     progress: Progress = silent,
 ) -> list[SequenceFit]:
-    """Fit every video; all have one shape.
+    """Fit every video; all have one shape, and landmarks at the same places of the head.
 
     Args:
         inputs: the frames of each video.
         head: head model without a subject's shape.
         intrinsics: of the square pictures.
         size: their side, pixels.
-        shape: coefficients to keep; estimated where None.
+        person: what is known of the person; estimated where None.
         progress: shows the progress.
     """
-    points = points_for(head, inputs[0].landmarks.shape[1])
-    if shape is None and len(inputs) > 1:
-        shape = _shared_shape(inputs, head, intrinsics, size, points, progress)
+    count = inputs[0].landmarks.shape[1]
+    points = points_for(head, count)
+    if person is not None:
+        person = person.for_landmarks(count)
+    if person is None and len(inputs) > 1:
+        person = _same_person(inputs, head, intrinsics, size, points, progress)
     return [
         fit_sequence(
             part.landmarks,
@@ -96,7 +113,8 @@ def fit_videos(
             (size, size),
             times=part.times,
             confidences=part.confidences,
-            shape=shape,
+            shape=None if person is None else person.shape,
+            offsets=None if person is None else person.offsets,
             initial=part.initial,
             torso=part.torso,
             silhouettes=part.silhouettes,
@@ -107,19 +125,24 @@ def fit_videos(
     ]
 
 
-def _shared_shape(
+def _same_person(
     inputs: Sequence[FitInput],
     head: HeadModel,
     intrinsics: Float32[Array, "4"],
     size: int,
     points: LandmarkPoints,
     progress: Progress,
-) -> Float32[Array, " S"]:
-    """The shape of a fit of all videos, one after the other."""
+) -> Person:
+    """The person of a fit of all videos, one after the other.
+
+    Landmarks that each video displaces for itself have the heads of two videos differ in size by
+    two percent, and training blurs them.
+    """
     times, start = [], 0.0
     for part in inputs:
         times.append(part.times - part.times[0] + start)
         start = float(times[-1][-1]) + PAUSE
+    outlines = [part.silhouettes for part in inputs if part.silhouettes is not None]
     fit = fit_sequence(
         np.concatenate([part.landmarks for part in inputs]),
         head,
@@ -127,10 +150,11 @@ def _shared_shape(
         (size, size),
         times=np.concatenate(times),
         confidences=np.concatenate([part.confidences for part in inputs]),
+        silhouettes=Silhouettes.joined(outlines) if len(outlines) == len(inputs) else None,
         points=points,
         progress=progress,
     )
-    return fit.shape
+    return Person(fit.shape, fit.offsets)
 
 
 def poorly_fitted(fit: SequenceFit, size: int) -> Bool[Array, " T"]:

@@ -28,6 +28,7 @@ from .advice_rules import NO_FIT_ERROR
 from .clips import Clip, Networks, open_clips
 from .fit_videos import (
     FitInput,
+    Person,
     beside_occluded,
     fit_videos,
     initial_fit,
@@ -41,7 +42,7 @@ from .lookahead import in_order
 from .masks import clean_mask, steady_mask
 from .outline import OutlineCollector
 from .quality import OCCLUDED, relative_sharpness
-from .result import TrackResult
+from .result import ARRAYS_FILE, TrackResult
 from .settings import TrackSettings, check_settings
 from .summary import TrackSummary
 from .torso import TorsoTracker
@@ -94,7 +95,7 @@ def track(
     paths = [Path(video) for video in videos]
     check_settings(paths, settings)
     head = HeadModel.load(settings.head_model or OPENHEAD, edition=settings.edition)
-    shape = None if settings.shape_from is None else read_shape(settings.shape_from, head)
+    person = None if settings.shape_from is None else read_person(settings.shape_from, head)
     initial = None if settings.init is None else _initial_track(settings.init, head)
     for path in paths:
         VideoReader(path).close()  # what cannot be read is refused before anything is written
@@ -107,7 +108,7 @@ def track(
         networks = Networks(settings)
         networks.check()
         clips = open_clips(paths, settings, work, networks, progress, say)
-        fits = _fitted(clips, head, settings, shape, initial, progress)
+        fits = _fitted(clips, head, settings, person, initial, progress)
         results = [
             _written(clip, fit, head, clips[0].crop.intrinsics(), settings, networks, progress)
             for clip, fit in zip(clips, fits, strict=True)
@@ -142,21 +143,27 @@ def require_fit(result: TrackResult, head: HeadModel) -> None:
         )
 
 
-def read_shape(source: Path, head: HeadModel) -> Float32[Array, " S"]:
-    """Return the shape coefficients of a dataset or of a tracker's file.
+def read_person(source: Path, head: HeadModel) -> Person:
+    """Return the shape of the person in a dataset or a tracker's file.
+
+    A dataset that `track_video` wrote also says where the person's landmarks lie.
 
     Raises:
         InputError: there are none.
         EditionMismatchError: they belong to another head model.
     """
     path = Path(source)
+    offsets = None
     if path.is_dir() and any(path.rglob(TRACK_FILE)):
-        path = find_videos([path])[0] / TRACK_FILE
+        folder = find_videos([path])[0]
+        path = folder / TRACK_FILE
+        if (folder / ARRAYS_FILE).is_file():
+            offsets = TrackResult.load(folder).fit.offsets
     track = read_track(path)
     _check_edition(track, path, head)
     if not track.shape.any():
         raise InputError(f"{path} holds no shape of a person; track a video without --shape-from")
-    return track.shape[: head.shape_basis.shape[2]]
+    return Person(track.shape[: head.shape_basis.shape[2]], offsets)
 
 
 def _initial_track(source: Path, head: HeadModel) -> FlameTrack:
@@ -180,7 +187,7 @@ def _fitted(
     clips: Sequence[Clip],
     head: HeadModel,
     settings: TrackSettings,
-    shape: Float32[Array, " S"] | None,
+    person: Person | None,
     initial: FlameTrack | None,
     progress: Progress,
 ) -> list[SequenceFit]:
@@ -190,7 +197,7 @@ def _fitted(
     fits = [fit for fit in stored if fit is not None]
     if len(fits) < len(clips):
         inputs = [_fit_input(clip, head, intrinsics, settings, initial, progress) for clip in clips]
-        fits = fit_videos(inputs, head, intrinsics, settings.size, shape=shape, progress=progress)
+        fits = fit_videos(inputs, head, intrinsics, settings.size, person=person, progress=progress)
         for clip, fit in zip(clips, fits, strict=True):
             save_fit(fit, clip.work / "fit.npz")
     kept = []
