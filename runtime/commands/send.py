@@ -13,7 +13,7 @@ from imavatar_deploy.conventions import EDITIONS
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.progress import human_bytes, tell
 from imavatar_deploy.tracks import FlameTrack, read_track
-from imavatar_deploy.tracks.edit import retimed
+from imavatar_deploy.tracks.edit import recorded_at, retimed
 
 from ..sources.flame_udp import PROTOCOL
 from ..streams.bad_network import BadNetwork, through
@@ -79,6 +79,11 @@ Start the receiver first, in another terminal:
     help="Packets a second; the motion keeps its speed.  [default: the motion's]",
 )
 @click.option(
+    "--recorded-fps",
+    type=float,
+    help="Frames a second of TRACK, where it does not state them.",
+)
+@click.option(
     "--frames",
     default=":",
     metavar=FRAMES_METAVAR,
@@ -114,6 +119,7 @@ def send(
     track: str,
     to: str,
     fps: float | None,
+    recorded_fps: float | None,
     frames: str,
     loop: bool,
     duration: float | None,
@@ -130,7 +136,9 @@ def send(
     docs/flame-stream.md specifies the packets.
     """
     address = _receiver(to)
-    motion = read_track(track).select(frames_of(frames))
+    motion = recorded_at(read_track(track), recorded_fps).select(frames_of(frames))
+    for note in motion.notes:
+        tell(f"note: {note}")
     motion = retimed(motion, motion.fps if fps is None else fps)
     stated_edition = _edition(motion, edition)
     total = _count(motion, loop, duration)
