@@ -47,9 +47,10 @@ def read(path: Path) -> FlameTrack:
         if not isinstance(frame, Mapping):
             raise InputError(f"frame {index} must be an object, got {type(frame).__name__}")
     expression, cut = fifty(_expressions(frames))
+    pose: Any = _column(frames, "pose", POSE_SIZE)  # FlameTrack converts it, and names the frame
     return FlameTrack(
         expression=expression,
-        pose=_column(frames, "pose", POSE_SIZE),
+        pose=pose,
         cameras=_cameras(frames, document),
         fps=document.get("fps", DEFAULT_FPS),
         edition=document.get("head_model"),
