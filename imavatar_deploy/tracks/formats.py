@@ -104,7 +104,7 @@ def _first_match(path: Path) -> FlameTrack | None:
     for row, place in _candidates(path):
         with suppress(ForeignContentError), np.errstate(all="ignore"):
             track = row.read(place)  # values that overflow are refused as infinite
-            notes = left_out_note(place, row.suffixes) if row.folders is not None else []
+            notes = left_out_note(place, row.folder_suffixes) if row.folders is not None else []
             return replace(track, notes=(*track.notes, *notes)) if notes else track
     return None
 
@@ -152,7 +152,7 @@ def _candidates(path: Path) -> Iterator[tuple[TrackFormat, Path]]:
                 continue
             subfolders = [path / name for name in row.folders if (path / name).is_dir()]
             for folder in subfolders or [path]:
-                if files_of(folder, row.suffixes) or folders_of(folder):
+                if files_of(folder, row.folder_suffixes) or folders_of(folder):
                     yield row, folder
 
 
@@ -171,7 +171,7 @@ def files_read(source: str | Path) -> list[Path]:
     return [
         file
         for row, place in _candidates(path)
-        for file in ([place] if place.is_file() else files_of(place, row.suffixes))
+        for file in ([place] if place.is_file() else files_of(place, row.folder_suffixes))
     ]
 
 

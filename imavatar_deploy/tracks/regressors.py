@@ -47,8 +47,11 @@ from .track import FlameTrack
 SUFFIXES = tuple(suffix for suffix in READERS if suffix != ".frame")
 """Suffixes of files that can hold a dictionary."""
 
-FOLDER_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".json")
-"""Suffixes of the files of a folder; a `.json` beside them holds settings or landmarks."""
+ALONE = (".json",)
+"""Suffixes of files that are not among those of a folder: they hold settings or landmarks there."""
+
+FOLDER_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in ALONE)
+"""Suffixes of the files of a folder."""
 
 CAMERA = "cam"
 """Name of the camera in all of them."""
@@ -91,7 +94,14 @@ def codes_format(name: str, description: str, names: ArrayNames) -> TrackFormat:
     def read(path: Path) -> FlameTrack:
         return read_codes(path, names)
 
-    return TrackFormat(name=name, description=description, suffixes=SUFFIXES, read=read, folders=())
+    return TrackFormat(
+        name=name,
+        description=description,
+        suffixes=SUFFIXES,
+        read=read,
+        folders=(),
+        alone=ALONE,
+    )
 
 
 def read_codes(path: Path, names: ArrayNames) -> FlameTrack:
