@@ -30,11 +30,19 @@ FLAME = (
     "non-commercial research, unless you hold another); read it before passing this avatar on."
 )
 
+FLAME_OPEN = (
+    "The networks and joints were fitted to FLAME 2023 Open (Max Planck Society, CC BY 4.0 with "
+    "restrictions of use): name its authors where you pass this avatar on, and read the "
+    "restrictions in the licence that came with the model."
+)
+
 LICENCES = {
     "flame2017": FLAME,
     "flame2019": FLAME,
     "flame2020": FLAME,
     "flame2023": FLAME,
+    "flame2023-no-jaw": FLAME,
+    "flame2023-open": FLAME_OPEN,
     "openhead": "OpenHead and the MakeHuman data behind it are CC0 1.0: "
     "the head model sets no conditions.",
 }
@@ -44,11 +52,18 @@ PERSON = "The likeness is that of the person who was filmed: ask them."
 
 FLAME_USE = f"No commercial use without a licence of FLAME's. {PERSON}"
 
+FLAME_OPEN_USE = (
+    "Commercial use is allowed with FLAME's authors named, within the restrictions of FLAME 2023 "
+    f"Open's licence. {PERSON}"
+)
+
 USES = {
     "flame2017": FLAME_USE,
     "flame2019": FLAME_USE,
     "flame2020": FLAME_USE,
     "flame2023": FLAME_USE,
+    "flame2023-no-jaw": FLAME_USE,
+    "flame2023-open": FLAME_OPEN_USE,
     "openhead": f"The head model allows everything. {PERSON}",
 }
 """Head-model edition -> permitted use of files made from an avatar."""

@@ -29,6 +29,10 @@ SQUARE_FOCAL = 3.0
 """Assumed focal length of a square picture, in its sides: it has been cut around a head, as the
 published data have, and shows 19 degrees."""
 
+LENS_TOLERANCE = 0.05
+"""Relative difference of fx and fy up to which a lens is that of a square picture. The published
+files state up to 3.4 %; the nearest usual shape of a picture, 5:4, differs by 25 %."""
+
 SQUARE_TOLERANCE = 0.02
 """Relative difference of the sides of a picture up to which it counts as square."""
 
@@ -163,15 +167,28 @@ def front_camera(avatar: Avatar, vertices: Float32[Array, "V 3"]) -> Camera:
     return Camera.looking_at((low + high) / 2, extent=max(extent, 1e-3))
 
 
-def with_square_pixels(camera: Camera, width: int, height: int) -> Camera:
-    """Adapt a camera of square images to an image that is wider or higher.
+def picture_aspect(camera: Camera) -> float:
+    """Return width / height of the picture that a camera was made for.
 
-    Nothing is stretched: the longer side shows more of the scene.
+    Pixels are square, so fx W = fy H. A lens within `LENS_TOLERANCE` of a square picture's is taken
+    for one: trackers estimate fx and fy apart.
     """
-    shorter = min(width, height)
+    fx, fy = camera.intrinsics[:2].tolist()
+    aspect = fy / fx
+    return 1.0 if abs(aspect - 1) <= LENS_TOLERANCE else aspect
+
+
+def with_square_pixels(camera: Camera, width: int, height: int) -> Camera:
+    """Adapt a camera to an image of another shape than that of its own picture.
+
+    Nothing is stretched and nothing is cut: the whole picture is in the image, which shows more of
+    the scene along the side that the picture leaves empty. At the shape of the picture the camera
+    stays as it is.
+    """
+    aspect = picture_aspect(camera)
+    across = min(1.0, aspect * height / width)
+    down = min(1.0, width / (aspect * height))
     fx, fy, cx, cy = camera.intrinsics
-    across = shorter / width
-    down = shorter / height
     fitted = [fx * across, fy * down, 0.5 + (cx - 0.5) * across, 0.5 + (cy - 0.5) * down]
     return replace(camera, intrinsics=np.array(fitted, dtype=np.float32))
 

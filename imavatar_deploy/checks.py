@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.arrays import Array, Float32
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, excerpt
 
 Dimension = int | str
 """A fixed size, or the name of a free size, as in `("V", 3)`."""
@@ -75,7 +75,7 @@ def as_float32(
             array = np.ascontiguousarray(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{name} must be numbers, got {type(values).__name__} ({error})"
+            f"{name} must be numbers, got {type(values).__name__} ({excerpt(error)})"
         ) from error
     ensure_shape(name, array, expected, hint)
     ensure_finite(name, array)

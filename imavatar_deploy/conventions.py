@@ -47,8 +47,26 @@ BOUNDING_RADIUS = 1.2
 """Radius, in model units about the origin, of the sphere to which the published renderer confines
 its rays."""
 
-EDITIONS = ("flame2017", "flame2019", "flame2020", "flame2023", "openhead")
-"""Head-model editions. Expression codes of one edition do not fit another."""
+EDITIONS = (
+    "flame2017",
+    "flame2019",
+    "flame2020",
+    "flame2023",
+    "flame2023-no-jaw",
+    "flame2023-open",
+    "openhead",
+)
+"""Head-model editions. Expression codes of one edition do not fit another.
+
+FLAME 2023 also comes as a model without a jaw, which opens the mouth by expressions, and as FLAME
+2023 Open, which has a licence of its own.
+"""
+
+UNKNOWN_EDITION = "the track does not name the head model of its codes"
+"""What is wrong with codes of an unknown edition, for messages."""
+
+STATE_EDITION = "state it with imavatar-data convert IN OUT --edition NAME"
+"""What to do about it."""
 
 TRACER_SUMMARIES = {
     "raster": "draws the surface, then refines each pixel by Newton's method (half a second a "

@@ -63,6 +63,21 @@ class InternalError(Exception):
     """A bug in this package; please report it with its traceback."""
 
 
+EXCERPT_CHARACTERS = 120
+"""Largest number of characters of a file, a packet or an argument in a message."""
+
+
+def excerpt(value: object, limit: int = EXCERPT_CHARACTERS) -> str:
+    """Return foreign content as one short line for a message; its end is cut with `...`.
+
+    Args:
+        value: text, a name, or an exception whose message may repeat content.
+        limit: largest number of characters.
+    """
+    text = " ".join(str(value)[: 4 * limit].split())
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a name outside a table, with the valid names and the nearest of them.
 
@@ -72,6 +87,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
         known: the valid names.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
+    shown = repr(excerpt(name)) if isinstance(name, str) else excerpt(repr(name))
+    close = difflib.get_close_matches(excerpt(name), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return UsageError(f"unknown {kind} {name!r}: expected one of {', '.join(names)}{hint}")
+    return UsageError(f"unknown {kind} {shown}: expected one of {', '.join(names)}{hint}")

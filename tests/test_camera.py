@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from imavatar_deploy.camera import Camera
+from imavatar_deploy.camera import Camera, picture_aspect, with_square_pixels
 from imavatar_deploy.errors import InputError
 
 RENDERS = (
@@ -187,3 +187,36 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
 def test_a_camera_that_cannot_be_is_refused(world_mat: Any, intrinsics: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Camera.from_dataset(world_mat, intrinsics)
+
+
+@pytest.mark.parametrize(("width", "height"), [(720, 1280), (1280, 720), (512, 512), (1000, 800)])
+@pytest.mark.parametrize("size", [(360, 640), (640, 360), (512, 512), (800, 640)])
+def test_no_picture_is_stretched_or_cut(width: int, height: int, size: tuple[int, int]) -> None:
+    """A focal length of 1.5 longer sides: fx W = fy H in the picture, and in every other."""
+    focal = 1.5 * max(width, height)
+    lens = np.array([focal / width, focal / height, 0.55, 0.5], dtype=np.float32)
+    camera = Camera(Camera.looking_at(np.zeros(3)).world_to_camera, lens)
+    assert picture_aspect(camera) == pytest.approx(width / height, rel=1e-6)
+    fx, fy, cx, cy = with_square_pixels(camera, *size).intrinsics
+    assert fx * size[0] == pytest.approx(fy * size[1], rel=1e-6)
+    scale = fx * size[0] / focal
+    assert scale == pytest.approx(min(size[0] / width, size[1] / height), rel=1e-6)
+    middle = size[0] / 2 + 0.05 * width * scale
+    assert (cx * size[0], cy * size[1]) == pytest.approx((middle, size[1] / 2), rel=1e-6)
+
+
+def test_at_its_own_shape_a_camera_stays() -> None:
+    camera = Camera(
+        Camera.looking_at(np.zeros(3)).world_to_camera,
+        np.array([2.6, 1.5, 0.5, 0.4], dtype=np.float32),
+    )
+    fitted = with_square_pixels(camera, 1500, 2600)
+    np.testing.assert_allclose(fitted.intrinsics, camera.intrinsics, rtol=1e-6)
+
+
+def test_a_nearly_square_lens_is_that_of_a_square_picture() -> None:
+    """The published files state fx and fy of square pictures a few per cent apart."""
+    lens = np.array([3.0, 2.9, 0.51, 0.49], dtype=np.float32)
+    camera = Camera(Camera.looking_at(np.zeros(3)).world_to_camera, lens)
+    assert picture_aspect(camera) == 1.0
+    np.testing.assert_array_equal(with_square_pixels(camera, 512, 512).intrinsics, lens)

@@ -7,7 +7,13 @@ import re
 import pytest
 
 from imavatar_deploy import errors
-from imavatar_deploy.errors import ImavatarError, InputError, InternalError, unknown_name
+from imavatar_deploy.errors import (
+    ImavatarError,
+    InputError,
+    InternalError,
+    excerpt,
+    unknown_name,
+)
 
 DRAWN = re.compile(r"^(?P<bars>[│ ]*[├└]── )(?P<name>\w+) +(?P<code>\d)?", re.MULTILINE)
 
@@ -61,3 +67,10 @@ def test_an_unknown_name_is_answered_with_all_names_and_the_nearest() -> None:
 @pytest.mark.parametrize("strange", ["", "zzzzzz", "*"])
 def test_nothing_is_suggested_for_what_resembles_nothing(strange: str) -> None:
     assert "did you mean" not in str(unknown_name("format", strange, ["onnx", "obj"]))
+
+
+def test_foreign_content_is_one_short_line() -> None:
+    assert excerpt("a\n b") == "a b"
+    assert excerpt("x" * 120) == "x" * 120
+    assert excerpt("x" * 10**6) == "x" * 117 + "..."
+    assert len(str(unknown_name("thing", "y" * 5000, ["a", "b"]))) < 200

@@ -278,9 +278,15 @@ def test_a_broken_frame_cannot_exist() -> None:
         FlameFrame(expression=np.full(50, np.nan, np.float32), pose=np.zeros(15, np.float32))
 
 
-def test_editions_must_agree_where_the_track_says() -> None:
+def test_editions_must_agree() -> None:
     check_edition("openhead", "openhead")
-    check_edition(None, "flame2020")
+    with pytest.raises(
+        EditionMismatchError,
+        match=r"does not name the head model .* flame2020: state it with .* --edition NAME$",
+    ):
+        check_edition(None, "flame2020")
+    with pytest.raises(EditionMismatchError, match="or accept it with --any-edition$"):
+        check_edition(None, "flame2020", option="--any-edition")
     with pytest.raises(EditionMismatchError, match=r"flame2020 .* flame2023") as caught:
         check_edition("flame2020", "flame2023")
     assert caught.value.exit_code == 6

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from imavatar_deploy.errors import InputError, UsageError, unknown_name
+from imavatar_deploy.errors import InputError, UsageError, excerpt, unknown_name
 
 from .settings import TrainSettings
 
@@ -59,8 +59,8 @@ def from_toml(text: str, base: TrainSettings, source: str = "the configuration")
     """
     try:
         changes = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source} is not readable as TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # also a number of too many digits
+        raise InputError(f"{source} is not readable as TOML: {excerpt(error)}") from error
     return with_changes(base, changes, source)
 
 
@@ -99,7 +99,7 @@ def _fitting(old: Any, new: Any, name: str, source: str) -> Any:
     if isinstance(old, tuple) and isinstance(new, list):
         return tuple(new)
     if type(old) is not type(new):
-        raise UsageError(f"{name} in {source} must be like {_value(old)}, got {new!r}")
+        raise UsageError(f"{name} in {source} must be like {_value(old)}, got {excerpt(repr(new))}")
     return new
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.errors import InputError, UsageError, excerpt
 from imavatar_deploy.fidelity.stage_metrics import validate_tolerances
 
 if sys.version_info >= (3, 11):
@@ -62,9 +62,9 @@ def tolerances(changes: Path | None = None) -> dict[str, dict[str, float]]:
 def _read(path: Path) -> dict[str, dict[str, float]]:
     try:
         document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path} cannot be read as tolerances: {error}; write a TOML file like "
+            f"{path} cannot be read as tolerances: {excerpt(error)}; write a TOML file like "
             f"{DEFAULT_TOLERANCES_FILE}"
         ) from error
     return validate_tolerances(document, str(path))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.arrays import Array, Bool, Float, Float32, Float64
-from imavatar_deploy.errors import InputError, UsageError, unknown_name
+from imavatar_deploy.errors import InputError, UsageError, excerpt, unknown_name
 
 from .image_metrics import WINDOW, iou, normal_angle, psnr, ssim
 
@@ -204,12 +204,16 @@ def validate_tolerances(tolerances: Mapping[str, Any], source: str) -> dict[str,
         if stage not in STAGE_NAMES:
             raise unknown_name(f"stage in {source}", stage, STAGE_NAMES)
         if not isinstance(limits, Mapping):
-            raise UsageError(f"[{stage}] in {source} must be a table of limits, got {limits!r}")
+            raise UsageError(
+                f"[{stage}] in {source} must be a table of limits, got {excerpt(repr(limits))}"
+            )
         for name, limit in limits.items():
             if name not in METRIC_NAMES:
                 raise unknown_name(f"metric of {stage} in {source}", name, METRIC_NAMES)
             if isinstance(limit, bool) or not isinstance(limit, int | float) or limit != limit:
-                raise UsageError(f"{name} of {stage} in {source} must be a number, got {limit!r}")
+                raise UsageError(
+                    f"{name} of {stage} in {source} must be a number, got {excerpt(repr(limit))}"
+                )
     return {
         stage: {name: float(limit) for name, limit in limits.items()}
         for stage, limits in tolerances.items()

@@ -12,7 +12,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import BONES, EDITIONS, EXPRESSION_SIZE, POSE_SIZE
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, excerpt
 
 from .arkit import ARKIT, ARKIT_NAMES
 
@@ -79,12 +79,13 @@ class MapFit:
     def __post_init__(self) -> None:
         if self.how not in METHODS:
             raise InputError(
-                f"a map must be fitted by one of {', '.join(METHODS)}, got {self.how!r}"
+                f"a map must be fitted by one of {', '.join(METHODS)}, got {excerpt(self.how)!r}"
             )
         numbers = (self.ridge, self.samples, self.residual, self.moved)
         if not all(np.isfinite(number) and number >= 0 for number in numbers):
             raise InputError(
-                f"the figures of a map's fit must be finite and not negative, got {numbers}"
+                "the figures of a map's fit must be finite and not negative, "
+                f"got {excerpt(numbers)}"
             )
 
     @property
@@ -116,9 +117,13 @@ class ExpressionMap:
 
     def __post_init__(self) -> None:
         if self.source not in INPUTS:
-            raise InputError(f"a map must read one of {', '.join(INPUTS)}, got {self.source!r}")
+            raise InputError(
+                f"a map must read one of {', '.join(INPUTS)}, got {excerpt(self.source)!r}"
+            )
         if self.target is not None and self.target not in EDITIONS:
-            raise InputError(f"a map must write one of {', '.join(EDITIONS)}, got {self.target!r}")
+            raise InputError(
+                f"a map must write one of {', '.join(EDITIONS)}, got {excerpt(self.target)!r}"
+            )
         shapes = {"matrix": (len(self.inputs), len(CONTROLS)), "bias": (len(CONTROLS),)}
         for name, shape in shapes.items():
             object.__setattr__(

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.atomic import atomic_file
-from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.errors import InputError, UsageError, excerpt
 from imavatar_deploy.untrusted.npz import npz_sizes, read_npz
 
 from . import third_party_maps
@@ -102,7 +102,8 @@ def _ours(arrays: Arrays) -> ExpressionMap:
         header = json.loads(str(arrays["header"]))
         if (header["format"], header["version"]) != (FORMAT, VERSION):
             raise InputError(
-                f"of format {header['format']} {header['version']}, expected {FORMAT} {VERSION}"
+                f"of format {excerpt(header['format'])} {excerpt(header['version'])}, "
+                f"expected {FORMAT} {VERSION}"
             )
         fit = header["fit"] and MapFit(**header["fit"])
         expression_map = ExpressionMap(
@@ -112,7 +113,9 @@ def _ours(arrays: Arrays) -> ExpressionMap:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"the header of this map is damaged ({error!r}); make it again") from error
+        raise InputError(
+            f"the header of this map is damaged ({excerpt(repr(error))}); make it again"
+        ) from error
     if names != (expression_map.inputs, CONTROLS):
         raise InputError(
             f"its inputs and outputs are not those of a map from {expression_map.source}; "

@@ -1,7 +1,7 @@
 """Strategies of retargeting, their table, and `find_retarget`, which chooses one.
 
-ARKit's shapes on OpenHead by name; ARKit's jaw and eyes alone (`--map sparse`); a map from a file;
-and codes of the same head model.
+ARKit's shapes on OpenHead by name; jaw and eyes alone (`--map sparse`); a map from a file; and
+codes of the same head model.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32
-from imavatar_deploy.conventions import EDITIONS, EXPRESSION_SIZE, JAW
+from imavatar_deploy.conventions import (
+    EDITIONS,
+    EXPRESSION_SIZE,
+    JAW,
+    STATE_EDITION,
+    UNKNOWN_EDITION,
+)
 from imavatar_deploy.errors import EditionMismatchError, InputError, unknown_name
 from imavatar_deploy.head_model import OPENHEAD
 
@@ -81,7 +87,7 @@ BY_NAME = RetargetRow(
 )
 
 
-# ARKit's jaw and eyes alone, on any head model
+# Jaw and eyes alone, on any head model
 
 
 def sparse_matrix() -> Float32[Array, "52 59"]:
@@ -112,18 +118,20 @@ def _sparse_turn() -> Turn:
     return turn
 
 
+def _keep_pose(
+    weights: Float32[Array, "50"], pose: Float32[Array, "15"]
+) -> tuple[Float32[Array, "50"], Float32[Array, "15"]]:
+    return np.zeros(EXPRESSION_SIZE, dtype=np.float32), pose.copy()
+
+
 def _make_sparse(request: RetargetRequest) -> Retarget:
-    if request.vocabulary not in (ARKIT, OPENHEAD):
-        vocabulary = request.vocabulary or "no stated kind"
-        raise InputError(
-            f"--map sparse reads {ARKIT} shapes or codes of {OPENHEAD} and the stream is of "
-            f"{vocabulary}; give a map made for it, --map FILE"
-        )
     note = (
         "WARNING: --map sparse moves jaw and eyes alone: THE FACE WILL HARDLY MOVE, "
         "it cannot smile, blink or raise a brow; "
         "imavatar-data fit-map makes a map from your head model's file"
     )
+    if request.vocabulary not in (ARKIT, OPENHEAD):  # FLAME's bones are those of every head model
+        return Retarget(note, EXPRESSION_SIZE, _keep_pose)
     if request.vocabulary == OPENHEAD:
         return Retarget(note, EXPRESSION_SIZE, _by_shapes(_sparse_turn()))
     return Retarget(note, len(ARKIT_NAMES), _sparse_turn())
@@ -131,7 +139,7 @@ def _make_sparse(request: RetargetRequest) -> Retarget:
 
 SPARSE_ROW = RetargetRow(
     "sparse",
-    "ARKit's jaw and eyes alone, for want of a map",
+    "jaw and eyes alone, for want of a map",
     lambda request: request.map_file == SPARSE,
     _make_sparse,
 )
@@ -225,19 +233,28 @@ def _fits_same_edition(request: RetargetRequest) -> bool:
 
 
 def _map_command(source: str, target: str) -> str:
-    """The command that makes a map from the codes of `source`, as far as it is known."""
+    """The command that makes a map from the codes of `source`, and the files that it needs."""
     if source == OPENHEAD:
         return (
             f"imavatar-data fit-map --from openhead --to HEAD_MODEL --edition {target} --out FILE"
         )
-    return "imavatar-data fit-map"
+    target_model = "openhead" if target == OPENHEAD else f"HEAD_MODEL of {target}"
+    return (
+        f"imavatar-data fit-map --codes --from HEAD_MODEL --from-edition {source} "
+        f"--to {target_model} --out FILE, with {source}'s own model file,"
+    )
 
 
 def _make_same_edition(request: RetargetRequest) -> Retarget:
     source = request.vocabulary
     target = request.edition
+    if source is None and not request.any_edition:
+        raise EditionMismatchError(
+            f"{UNKNOWN_EDITION} and the avatar is of {target}: {STATE_EDITION}, "
+            "or play it all the same with --any-edition"
+        )
     if source is None:
-        note = f"the stream does not say its head model; played as {target}"
+        note = f"codes of an unknown head model played as {target} (--any-edition)"
     elif source == target:
         note = f"codes of {target}, unchanged"
     elif request.any_edition:
@@ -246,7 +263,7 @@ def _make_same_edition(request: RetargetRequest) -> Retarget:
         raise EditionMismatchError(
             f"the codes are of {source} and the avatar of {target}, whose codes mean different "
             f"faces: give a map with --map FILE ({_map_command(source, target)} makes one), "
-            "or play it all the same with --any-edition"
+            "--map sparse for head, jaw and eyes alone, or play it all the same with --any-edition"
         )
     return Retarget(note, EXPRESSION_SIZE, _pass)
 

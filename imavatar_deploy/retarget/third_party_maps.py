@@ -24,7 +24,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import EXPRESSION_SIZE
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, excerpt
 from imavatar_deploy.untrusted.npz import array_of
 
 from .arkit import ARKIT, ARKIT_NAMES
@@ -149,7 +149,8 @@ def rows_by_name(
         )
     if unknown := [name for name in names if name not in (*ARKIT_NAMES, NEUTRAL)]:
         raise InputError(
-            f"{unknown[0]!r} is no ARKit shape; expected names like {', '.join(ARKIT_NAMES[:3])}"
+            f"{excerpt(unknown[0])!r} is no ARKit shape; "
+            f"expected names like {', '.join(ARKIT_NAMES[:3])}"
         )
     matrix = zeros(len(ARKIT_NAMES), rows.shape[1])
     for name, row in zip(names, rows, strict=True):
@@ -167,7 +168,8 @@ def read(path: Path) -> ExpressionMap:
     reader = _read_folder if path.is_dir() else READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(
-            f"no map ends in {path.suffix!r}: expected .npz, .npy, .csv or a folder with bs2exp.npy"
+            f"no map ends in {excerpt(path.suffix)!r}: "
+            "expected .npz, .npy, .csv or a folder with bs2exp.npy"
         )
     return reader(path)
 
@@ -182,7 +184,7 @@ def from_members(arrays: Mapping[str, Array]) -> ExpressionMap:
         return _map_of_published_arrays(arrays)
     if "expression" not in arrays:
         raise InputError(
-            f"holds {', '.join(arrays) or 'nothing'}; "
+            f"holds {excerpt(', '.join(arrays)) or 'nothing'}; "
             "expected expression, jaw, eyes, names, or bs2exp"
         )
     parts = [numbers("expression", arrays["expression"])]
@@ -241,7 +243,7 @@ def _read_csv(path: Path) -> ExpressionMap:
         matrix = np.array([[float(cell) for cell in row[1:]] for row in rows])
     except (ValueError, csv.Error) as error:
         raise InputError(
-            f"not a table of an ARKit name and numbers in every row ({error})"
+            f"not a table of an ARKit name and numbers in every row ({excerpt(error)})"
         ) from error
     if not matrix.size:
         raise InputError("holds no row of an ARKit name and numbers")

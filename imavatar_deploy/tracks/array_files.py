@@ -1,7 +1,8 @@
-"""Dump: the named arrays of one file or frame, read from NumPy, pickle and PyTorch files."""
+"""Dump: the named arrays of one file or frame, read from NumPy, pickle, PyTorch and JSON files."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,28 +13,32 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Shaped
 from imavatar_deploy.checks import Dimension, as_float32
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, excerpt
 from imavatar_deploy.untrusted import pickle_arrays
 from imavatar_deploy.untrusted.npz import array_of, header_of, npz_sizes, read_npz
-from imavatar_deploy.untrusted.pickle_arrays import Ndarray, as_array
+from imavatar_deploy.untrusted.pickle_arrays import Ndarray, Unread, as_array
 from imavatar_deploy.untrusted.pickle_reader import ForeignObjectError, load
 from imavatar_deploy.untrusted.torch_archive import read_torch
 
 from .format import ForeignContentError
+from .frame_names import frames_of_one, group_note
+
+NESTING_LIMIT = 8
+"""Deepest nesting of the lists of a JSON file that become an array."""
 
 
 @dataclass(frozen=True)
 class Dump:
-    """Named arrays of a file, or of one frame in a file with a list of frames."""
+    """Named arrays of a file, or of one frame in a file with several."""
 
     path: Path
     values: Mapping[str, Any]
-    frame: int | None = None
-    """Number of the frame, from 1, if the file holds a list."""
+    frame: int | str | None = None
+    """Number of the frame, from 1, if the file holds a list; its key if it holds a dictionary."""
 
     @property
     def name(self) -> str:
-        """Name of the frame: its number, or the name of the file without the suffix."""
+        """Name of the frame: its number or key, or the name of the file without the suffix."""
         return self.path.stem if self.frame is None else str(self.frame)
 
     def inside(self, key: str) -> Dump:
@@ -91,6 +96,15 @@ class Dump:
             raise InputError(f"{key} of {self.path.name} must be one number, got {array.size}")
         return float(array.item())
 
+    def rate(self, key: str = "fps") -> float | None:
+        """Return frames a second; None where the file does not state them or has no positive one.
+
+        Raises:
+            InputError: there are several.
+        """
+        rate = self.number(key) if key in self.values else 0.0
+        return rate if 0 < rate < float("inf") else None
+
     def words(self, key: str) -> tuple[str, ...]:
         """Return an array of strings or integers as strings; empty if missing or of another type.
 
@@ -104,15 +118,21 @@ class Dump:
 
     def _array(self, key: str) -> Shaped[Array, "..."]:
         if key not in self.values:
-            keys = ", ".join(sorted(map(str, self.values)))
-            raise InputError(f"{self.path.name} lacks {key!r}; it holds {keys:.120}")
+            raise InputError(f"{self.path.name} lacks {key!r}; it holds {names_of(self.values)}")
+        member = self._member(key)
+        if isinstance(member, Unread) and member.origin.startswith("torch."):
+            raise InputError(
+                f"{key} of {self.path.name} is a pickled tensor, which only torch could give back: "
+                "save it with torch.save, or turn it into an array first, tensor.cpu().numpy()"
+            )
         try:
-            return as_array(self._member(key))
+            return as_array(member)
         except InputError:
             raise
         except Exception as error:  # the file may hold any object in place of an array
             raise InputError(
-                f"{key} of {self.path.name} is not a readable array ({error}); save it again"
+                f"{key} of {self.path.name} is not a readable array ({excerpt(error)}); save it "
+                "again"
             ) from error
 
     def _member(self, key: str) -> Any:
@@ -120,8 +140,14 @@ class Dump:
             return self.values[key]
         except ValueError as error:
             raise InputError(
-                f"{key} of {self.path.name} is not a readable array ({error}); save it again"
+                f"{key} of {self.path.name} is not a readable array ({excerpt(error)}); save it "
+                "again"
             ) from error
+
+
+def names_of(values: Iterable[object]) -> str:
+    """Return the sorted names of arrays, shortened, for a message."""
+    return excerpt(", ".join(sorted(map(str, values))) or "nothing")
 
 
 def column(sources: Sequence[Dump], key: str, width: Dimension) -> Float32[Array, "T _"]:
@@ -161,13 +187,15 @@ def columns(sources: Sequence[Dump], widths: Mapping[str, int]) -> Float32[Array
 
 
 def dumps(path: Path, suffixes: Iterable[str]) -> Iterator[Dump]:
-    """Read a file, or all files of a folder in natural order: 1, 2, 10.
+    """Read a file, or the files of a folder in natural order: 1, 2, 10.
+
+    Of a folder with several people or cameras, those of the first are read.
 
     Raises:
         InputError: a file cannot be read, is damaged, or holds other objects than arrays.
         ForeignContentError: the folder has no file with these suffixes.
     """
-    files = [path] if path.is_file() else files_of(path, suffixes)
+    files = [path] if path.is_file() else of_one(files_of(path, suffixes))
     if not files:
         raise ForeignContentError
     return (dump for file in files for dump in _read(file))
@@ -191,6 +219,18 @@ def folders_of(folder: Path) -> list[Path]:
     )
 
 
+def of_one(paths: Sequence[Path]) -> list[Path]:
+    """Return the paths of one person or camera, see `frames_of_one`."""
+    return [paths[index] for index in frames_of_one([path.stem for path in paths])]
+
+
+def left_out_note(place: Path, suffixes: Iterable[str]) -> list[str]:
+    """Return a note on the people or cameras of a folder that are not read."""
+    if place.is_file():
+        return []
+    return group_note([path.stem for path in files_of(place, suffixes) or folders_of(place)])
+
+
 def plain_array(path: Path) -> Shaped[Array, "..."]:
     """Read the array of a `.npy` file.
 
@@ -206,29 +246,44 @@ def plain_array(path: Path) -> Shaped[Array, "..."]:
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Return a sort key for natural order: 2 before 10."""
-    parts = re.findall(r"(\d+)|(\D+)", path.name)
+    """Return a sort key of a path for natural order: 2 before 10."""
+    return natural_text(path.name)
+
+
+def natural_text(text: str) -> list[tuple[int, int, str]]:
+    """Return a sort key of a name for natural order: 2 before 10."""
+    parts = re.findall(r"(\d{1,18})|(\D+)", text)
     return [(0, int(digits), "") if digits else (1, 0, text) for digits, text in parts]
 
 
-def _read(path: Path) -> list[Dump]:
+def content_of(path: Path) -> Any:
+    """Return the content of a file: mostly a dictionary of arrays, or several of them.
+
+    Raises:
+        InputError: the file is damaged, or holds an object that runs commands.
+    """
     try:
-        content = READERS[path.suffix.lower()](path)
+        return READERS[path.suffix.lower()](path)
     except ForeignObjectError as error:
-        if error.origin.startswith("torch."):
-            raise InputError(
-                f"{path.name} pickles tensors, which only torch could give back: save it with "
-                "torch.save, or turn them into arrays first, tensor.cpu().numpy()"
-            ) from error
         raise InputError(
-            f"{path.name} holds {error.origin}, which has no place in a track; nothing of it was "
-            "run, but do not trust this file"
+            f"{path.name} holds {excerpt(error.origin)}, which has no place in a track; nothing of "
+            "it was run, but do not trust this file"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path.name} cannot be read ({error}); is the file cut short, or of another kind?"
+            f"{path.name} cannot be read ({excerpt(error)}); is the file cut short, or of another "
+            "kind?"
         ) from error
+
+
+def _read(path: Path) -> list[Dump]:
+    content = content_of(path)
     if isinstance(content, Mapping):
+        if _holds_frames(content):
+            names = sorted(map(str, content), key=natural_text)
+            frames = {str(key): frame for key, frame in content.items()}
+            kept = [names[index] for index in frames_of_one(names)]
+            return [Dump(path, frames[name], name) for name in kept]
         return [Dump(path, content)]
     if (
         not isinstance(content, list)
@@ -237,6 +292,16 @@ def _read(path: Path) -> list[Dump]:
     ):
         raise ForeignContentError
     return [Dump(path, item, index + 1) for index, item in enumerate(content)]
+
+
+def _holds_frames(content: Mapping[Any, Any]) -> bool:
+    """Whether a dictionary has a dictionary for each frame, by its number or name."""
+    return (
+        isinstance(content, dict)
+        and len(content) > 0
+        and all(re.search(r"\d", str(key)) for key in content)
+        and all(isinstance(value, dict) for value in content.values())
+    )
 
 
 class _Npz(Mapping[str, Any]):
@@ -260,7 +325,26 @@ class _Npz(Mapping[str, Any]):
 
 
 def _pickle(path: Path) -> Any:
-    return load(path.read_bytes(), pickle_arrays.CONSTRUCTORS.get)
+    return load(path.read_bytes(), pickle_arrays.data_or_stand_in)
+
+
+def _json(path: Path) -> Any:
+    """Read JSON; lists of numbers become arrays."""
+    return _with_arrays(json.loads(path.read_text(encoding="utf-8")), 0)
+
+
+def _with_arrays(value: Any, depth: int) -> Any:
+    if isinstance(value, dict) and depth < NESTING_LIMIT:
+        return {key: _with_arrays(part, depth + 1) for key, part in value.items()}
+    if not isinstance(value, list) or not value:
+        return value
+    if isinstance(value[0], dict):
+        return [_with_arrays(part, depth + 1) for part in value]
+    try:
+        array = np.array(value)
+    except ValueError:  # lists of different lengths
+        return value
+    return array if array.dtype.kind in pickle_arrays.NUMBER_KINDS else value
 
 
 def _npy(path: Path) -> Any:
@@ -269,7 +353,7 @@ def _npy(path: Path) -> Any:
     _, _, dtype, body = header_of(content)
     if not dtype.hasobject:
         return {"": array_of(content)}
-    stored = load(bytes(body), pickle_arrays.CONSTRUCTORS.get)
+    stored = load(bytes(body), pickle_arrays.data_or_stand_in)
     items = (
         stored.state[4] if isinstance(stored, Ndarray) and isinstance(stored.state, tuple) else None
     )
@@ -286,5 +370,6 @@ READERS: dict[str, Callable[[Path], Any]] = {
     ".npy": _npy,
     ".pkl": _pickle,
     ".pickle": _pickle,
+    ".json": _json,
 }
 """Readers by suffix."""

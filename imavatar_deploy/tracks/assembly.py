@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import PurePath
 
 import numpy as np
@@ -13,10 +11,14 @@ from imavatar_deploy.arrays import Array, Float, Float32
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import EXPRESSION_SIZE, UNITS_PER_METRE
-from imavatar_deploy.tracks.track import DEFAULT_FPS, FlameTrack
+from imavatar_deploy.tracks.frame_names import gap_note
+from imavatar_deploy.tracks.track import ASSUMED_FPS_NOTE, DEFAULT_FPS, FlameTrack
 
 NEGLIGIBLE_LID_WEIGHT = 0.05
 """Weight of an eyelid shape that is ignored; 1 is a closed lid."""
+
+NO_JAW = "flame2023-no-jaw"
+"""Edition of FLAME 2023's model without a jaw."""
 
 NO_JAW_NOTE = (
     "its codes are of FLAME 2023's model without a jaw, which opens the mouth by expressions: they "
@@ -32,7 +34,7 @@ def track_of(
     names: Sequence[str] = (),
     cameras: Iterable[Camera] = (),
     shape: Float32[Array, " S"] | None = None,
-    fps: float = DEFAULT_FPS,
+    fps: float | None = None,
     notes: Iterable[str] = (),
 ) -> FlameTrack:
     """Return a track of expressions and poses.
@@ -44,7 +46,7 @@ def track_of(
         names: names of the frames; a note reports gaps in their numbers.
         cameras: one per frame, or none.
         shape: `[S]` shape coefficients.
-        fps: frames per second.
+        fps: frames per second; None where the file does not state them, which is noted.
         notes: further notes.
     """
     coefficients, cut = fifty(expression)
@@ -52,11 +54,11 @@ def track_of(
         expression=coefficients,
         pose=pose,
         cameras=tuple(cameras),
-        fps=fps,
+        fps=DEFAULT_FPS if fps is None else fps,
         edition=edition,
         shape=np.zeros(0, dtype=np.float32) if shape is None else shape,
         names=tuple(PurePath(name).name or str(index + 1) for index, name in enumerate(names)),
-        notes=(*notes, *cut, *_gaps(names)),
+        notes=(*notes, *cut, *gap_note(names), *([ASSUMED_FPS_NOTE] if fps is None else [])),
     )
 
 
@@ -75,24 +77,6 @@ def fifty(
     numbers = f"{EXPRESSION_SIZE + 1} to {count}"
     return first, [
         f"expressions {numbers} are cut: {share:.0%} of the length of the codes (an avatar has 50)"
-    ]
-
-
-def _gaps(names: Sequence[str]) -> list[str]:
-    """Return a note on gaps in the numbers of the frames' names."""
-    matches = [re.search(r"(\d+)\D*$", name) for name in names]
-    numbers = [int(match[1]) for match in matches if match]
-    if len(numbers) < len(names):
-        return []
-    jumps = [(before, after) for before, after in pairwise(numbers) if after > before + 1]
-    # Every second or fifth frame of a video is no gap.
-    if not jumps or len(jumps) == len(numbers) - 1:
-        return []
-    missing = sum(after - before - 1 for before, after in jumps)
-    first, last = jumps[0]
-    return [
-        f"{missing} frames are missing, the first after {first} (then comes {last}); "
-        "the motion jumps there"
     ]
 
 

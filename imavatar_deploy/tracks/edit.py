@@ -15,7 +15,7 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import axis_angles, axis_angles_of_matrices, quaternions, rotations
 
 from .optimisation_trackers import STATIC_HEAD_NOTE
-from .track import FlameTrack
+from .track import ASSUMED_FPS_NOTE, FlameTrack
 
 FASTEST = 1000.0
 """Largest frame rate, frames per second."""
@@ -36,6 +36,22 @@ def checked_rate(fps: float) -> float:
     if not 0 < fps <= FASTEST:
         raise UsageError(f"--fps must be more than 0 and at most {FASTEST:.0f}, got {fps}")
     return fps
+
+
+def recorded_at(track: FlameTrack, fps: float | None) -> FlameTrack:
+    """State the frame rate at which a motion was recorded, in place of that of its file.
+
+    Args:
+        track: the motion.
+        fps: frames a second; None: those of the file.
+
+    Raises:
+        InputError: `fps` is not positive and finite.
+    """
+    if fps is None:
+        return track
+    notes = tuple(note for note in track.notes if note != ASSUMED_FPS_NOTE)
+    return replace(track, fps=fps, notes=notes)
 
 
 def retimed(track: FlameTrack, fps: float) -> FlameTrack:

@@ -13,9 +13,10 @@ from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
-from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.errors import InputError, UsageError, excerpt
+from imavatar_deploy.tracks.assembly import fifty
 from imavatar_deploy.tracks.format import ForeignContentError, TrackFormat
-from imavatar_deploy.tracks.track import DEFAULT_FPS, FlameTrack
+from imavatar_deploy.tracks.track import ASSUMED_FPS_NOTE, DEFAULT_FPS, FlameTrack
 
 DECIMALS = 6
 """Decimal places written: about a micro-radian, far below the error of any tracker."""
@@ -29,29 +30,53 @@ def read(path: Path) -> FlameTrack:
 
     Its keys are `frames[]{expression, pose, world_mat, file_path}`, `intrinsics` and
     `shape_params`. Two optional keys of this package are `head_model` (the edition) and `fps`.
-    Unknown keys are ignored. A file without any `world_mat` is a motion without cameras.
+    Unknown keys are ignored, and expressions after the first 50. A file without any `world_mat` is
+    a motion without cameras.
 
     Raises:
         InputError: the file is no JSON, a key is missing, a number of values is wrong, or a value
-            is not finite.
-        ForeignContentError: the file is JSON without `frames`.
+            is not finite, or it holds cameras alone.
+        ForeignContentError: the file is JSON without `frames`, or with those of another kind.
     """
     document = _parse(path)
     frames = document["frames"]
     if not isinstance(frames, list) or not frames:
         raise InputError("frames must be a list with at least one frame")
+    _refuse_other_frames(frames)
     for index, frame in enumerate(frames):
         if not isinstance(frame, Mapping):
             raise InputError(f"frame {index} must be an object, got {type(frame).__name__}")
+    expression, cut = fifty(_expressions(frames))
+    pose: Any = _column(frames, "pose", POSE_SIZE)  # FlameTrack converts it, and names the frame
     return FlameTrack(
-        expression=_column(frames, "expression", EXPRESSION_SIZE),
-        pose=_column(frames, "pose", POSE_SIZE),
+        expression=expression,
+        pose=pose,
         cameras=_cameras(frames, document),
         fps=document.get("fps", DEFAULT_FPS),
         edition=document.get("head_model"),
         shape=as_float32("shape_params", document.get("shape_params", ()), ("S",)),
         names=tuple(_name(frame, index) for index, frame in enumerate(frames)),
+        notes=(*cut, *([] if "fps" in document else [ASSUMED_FPS_NOTE])),
     )
+
+
+def _refuse_other_frames(frames: list[Any]) -> None:
+    """Refuse the frames of another file.
+
+    Raises:
+        InputError: they are the cameras of a dataset.
+        ForeignContentError: none of them has an expression or a pose.
+    """
+    objects = [frame for frame in frames if isinstance(frame, Mapping)]
+    if any("expression" in frame or "pose" in frame for frame in objects):
+        return
+    if any("transform_matrix" in frame for frame in objects):
+        raise InputError(
+            "this file holds the cameras of a dataset's pictures and no motion: give the folder "
+            "flame_param/ beside it, or the folder that both are in"
+        )
+    if objects:
+        raise ForeignContentError
 
 
 def unread(path: Path) -> set[str]:
@@ -89,20 +114,30 @@ def _parse(path: Path) -> Mapping[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # ValueError: invalid JSON or invalid UTF-8
         raise InputError(
-            f"not readable as JSON ({error}); is the file cut short, or of another format?"
+            f"not readable as JSON ({excerpt(error)}); is the file cut short, or of another format?"
         ) from error
     if not isinstance(document, Mapping) or "frames" not in document:
         raise ForeignContentError
     return document
 
 
-def _column(frames: list[Mapping[str, Any]], key: str, size: int) -> Any:
-    """Return the values `[T, size]` of a key; `FlameTrack` checks that they are finite."""
+def _expressions(frames: list[Mapping[str, Any]]) -> Float32[Array, "T n"]:
+    """Return the expressions, of which every frame has as many as the first."""
+    first = frames[0].get("expression")
+    size = len(first) if isinstance(first, list) and first else EXPRESSION_SIZE
+    rows = _column(frames, "expression", size)
+    return np.stack(
+        [as_float32(f"expression of frame {index}", row, (size,)) for index, row in enumerate(rows)]
+    )
+
+
+def _column(frames: list[Mapping[str, Any]], key: str, size: int) -> list[list[Any]]:
+    """Return the values `[T, size]` of a key; they may be of any type."""
     for index, frame in enumerate(frames):
         if not isinstance(frame.get(key), list):
             raise InputError(
                 f"frame {index} must have {key!r}, a list of {size} numbers, "
-                f"got {frame.get(key)!r:.40}"
+                f"got {excerpt(repr(frame.get(key)), 40)}"
             )
         if len(frame[key]) != size:
             raise InputError(

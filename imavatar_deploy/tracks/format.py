@@ -35,3 +35,10 @@ class TrackFormat:
     """
     folders: tuple[str, ...] | None = None
     """Names of subfolders in which the files may be; None if the format reads no folders."""
+    alone: tuple[str, ...] = ()
+    """Suffixes of files that are read by themselves, and ignored in a folder."""
+
+    @property
+    def folder_suffixes(self) -> tuple[str, ...]:
+        """Suffixes of the files of a folder."""
+        return tuple(suffix for suffix in self.suffixes if suffix not in self.alone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +11,10 @@ import numpy as np
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.conventions import EDITIONS
-from imavatar_deploy.errors import InputError, UsageError, unknown_name
+from imavatar_deploy.errors import InputError, UsageError, excerpt, unknown_name
 
-from . import cap4d, flame_params, optimisation_trackers, regressors, vhap
-from .array_files import files_of, folders_of
+from . import arkit_recordings, cap4d, flame_params, optimisation_trackers, regressors, vhap
+from .array_files import READERS, content_of, files_of, folders_of, left_out_note, names_of
 from .format import ForeignContentError, TrackFormat
 from .track import FlameTrack
 
@@ -29,9 +29,15 @@ TRACK_FORMATS: dict[str, TrackFormat] = {
         regressors.DECA,
         regressors.EMOCA,
         regressors.SMIRK,
+        regressors.FLAME_HEAD_TRACKER,
+        arkit_recordings.LIVE_LINK,
+        arkit_recordings.ARKIT_JSON,
     )
 }
 """Formats by name, in the order in which they are tried."""
+
+SEARCHED_FOLDERS = 8
+"""Largest number of subfolders in which a track is looked for, so that a message can name it."""
 
 BUNDLED = {"talk": Path(__file__).resolve().parents[1] / "assets" / "talk.json"}
 """Bundled tracks by the words that name them."""
@@ -81,17 +87,57 @@ def read_track(source: str | Path, *, edition: str | None = None) -> FlameTrack:
 
 def _read(path: Path) -> FlameTrack:
     try:
-        for row, place in _candidates(path):
-            try:
-                with np.errstate(all="ignore"):  # values that overflow are refused as infinite
-                    return row.read(place)
-            except ForeignContentError:
-                continue
+        track = _first_match(path)
     except InputError as error:
-        raise InputError(_with_path(path, " ".join(str(error).split()))) from error
+        raise InputError(with_path(path, " ".join(str(error).split()))) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
-    raise InputError(f"{path} is of no known track format: expected {_known()}")
+    if track is None:
+        raise InputError(
+            f"{path} is of no known track format: expected {_known()}; {_description(path)}"
+        )
+    return track
+
+
+def _first_match(path: Path) -> FlameTrack | None:
+    """Read a path in the first format that it is of; None if there is none."""
+    for row, place in _candidates(path):
+        with suppress(ForeignContentError), np.errstate(all="ignore"):
+            track = row.read(place)  # values that overflow are refused as infinite
+            notes = left_out_note(place, row.folder_suffixes) if row.folders is not None else []
+            return replace(track, notes=(*track.notes, *notes)) if notes else track
+    return None
+
+
+def _description(path: Path) -> str:
+    """Return what a file or folder of no known format holds."""
+    if path.is_file():
+        return _description_of_file(path)
+    subfolders = folders_of(path)
+    for folder in subfolders[:SEARCHED_FOLDERS]:
+        with suppress(InputError, OSError):
+            if _first_match(folder) is not None:
+                return f"its folder {excerpt(folder.name)} holds a track: give {folder}"
+    suffixes = {file.suffix for file in path.iterdir() if file.is_file() and file.suffix}
+    parts = [
+        *([f"the folders {names_of(folder.name for folder in subfolders)}"] if subfolders else []),
+        *([f"files of type {names_of(suffixes)}"] if suffixes else []),
+    ]
+    return f"it holds {' and '.join(parts) or 'nothing'}"
+
+
+def _description_of_file(path: Path) -> str:
+    if path.suffix.lower() not in READERS:
+        return f"its suffix is {excerpt(path.suffix)!r}"
+    try:
+        content = content_of(path)
+    except (InputError, OSError):
+        return "it cannot be opened"
+    if isinstance(content, list) and content and isinstance(content[0], Mapping):
+        return f"it holds a list of {len(content)}, each with {names_of(content[0])}"
+    if not isinstance(content, Mapping):
+        return f"it holds a {type(content).__name__}"
+    return f"it holds {names_of(content)}"
 
 
 def _candidates(path: Path) -> Iterator[tuple[TrackFormat, Path]]:
@@ -106,11 +152,11 @@ def _candidates(path: Path) -> Iterator[tuple[TrackFormat, Path]]:
                 continue
             subfolders = [path / name for name in row.folders if (path / name).is_dir()]
             for folder in subfolders or [path]:
-                if files_of(folder, row.suffixes) or folders_of(folder):
+                if files_of(folder, row.folder_suffixes) or folders_of(folder):
                     yield row, folder
 
 
-def _with_path(path: Path, message: str) -> str:
+def with_path(path: Path, message: str) -> str:
     """The message with the path before it, or in place of the file's name that it begins with."""
     if message.startswith(f"{path.name} "):
         return f"{path}{message.removeprefix(path.name)}"
@@ -125,7 +171,7 @@ def files_read(source: str | Path) -> list[Path]:
     return [
         file
         for row, place in _candidates(path)
-        for file in ([place] if place.is_file() else files_of(place, row.suffixes))
+        for file in ([place] if place.is_file() else files_of(place, row.folder_suffixes))
     ]
 
 

@@ -18,7 +18,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.kinematics import axis_angles_of_matrices, matrices_of_6d
 
 from .array_files import Dump, dumps
-from .assembly import NO_JAW_NOTE, camera_of, eyelids, track_of
+from .assembly import NO_JAW, NO_JAW_NOTE, camera_of, eyelids, track_of
 from .format import ForeignContentError, TrackFormat
 from .track import FlameTrack
 
@@ -47,7 +47,7 @@ class TrackerFrame(NamedTuple):
 
 
 def tracker_frame(dump: Dump, camera: Camera) -> TrackerFrame:
-    """Return a frame from `flame{exp, shape, eyes, jaw}`, and `neck` and `eyelids` if present.
+    """Return a frame from `flame{exp, jaw}`; `shape`, `eyes`, `neck` and `eyelids` are optional.
 
     Raises:
         InputError: a value is missing, has a wrong shape, is not finite, or is no rotation.
@@ -57,13 +57,15 @@ def tracker_frame(dump: Dump, camera: Camera) -> TrackerFrame:
     if "neck" in flame.values:
         pose[3:6] = _pose_part(flame, "neck", 1)
     pose[6:9] = _pose_part(flame, "jaw", 1)
-    pose[9:] = _pose_part(flame, "eyes", 2)
+    if "eyes" in flame.values:
+        pose[9:] = _pose_part(flame, "eyes", 2)
     lids = (
         flame.numbers("eyelids", 2) if "eyelids" in flame.values else np.zeros(2, dtype=np.float32)
     )
-    return TrackerFrame(
-        dump.name, flame.numbers("exp", "E"), pose, flame.numbers("shape", "S"), lids, camera
+    shape = (
+        flame.numbers("shape", "S") if "shape" in flame.values else np.zeros(0, dtype=np.float32)
     )
+    return TrackerFrame(dump.name, flame.numbers("exp", "E"), pose, shape, lids, camera)
 
 
 def track_of_frames(
@@ -191,7 +193,7 @@ def read_pixel3dmm(path: Path) -> FlameTrack:
     """
     frames = [_pixel3dmm_frame(dump) for dump in dumps(path, PIXEL3DMM.suffixes)]
     if any(FLAME_2023 in part for part in path.absolute().parts):
-        return track_of_frames(frames, None, [NO_JAW_NOTE])
+        return track_of_frames(frames, NO_JAW, [NO_JAW_NOTE])
     return track_of_frames(frames, "flame2020", [])
 
 

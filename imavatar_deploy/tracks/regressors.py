@@ -10,8 +10,14 @@ frame. The head model is FLAME 2020; rotations are axis-angles, without a neck. 
     SMIRK   expression_params [50], pose_params [3], jaw_params [3], eyelid_params [2],
             shape_params [300], cam [3].
 
-`cam` is the scaled orthographic camera of a crop that follows the face. It is not the camera of the
-motion, and is left out.
+Two trackers refine such codes and write the same kind of dictionary:
+
+    flame-head-tracker  exp [100], head_pose [3], jaw_pose [3], eye_pose [6], shape [300], cam [6];
+                        before its version 3 DECA's names and eye_pose.
+    GAGAvatar_track     EMOCA's names and eyecode [6], a dictionary for every frame in one file.
+
+`cam` is the camera of a crop that follows the face. It is not the camera of the motion, and is left
+out.
 """
 
 from __future__ import annotations
@@ -24,7 +30,16 @@ import numpy as np
 
 from imavatar_deploy.errors import InputError
 
-from .array_files import READERS, Dump, column, dumps, files_of, folders_of, plain_array
+from .array_files import (
+    READERS,
+    Dump,
+    column,
+    dumps,
+    files_of,
+    folders_of,
+    of_one,
+    plain_array,
+)
 from .assembly import eyelids, track_of
 from .format import ForeignContentError, TrackFormat
 from .track import FlameTrack
@@ -32,8 +47,17 @@ from .track import FlameTrack
 SUFFIXES = tuple(suffix for suffix in READERS if suffix != ".frame")
 """Suffixes of files that can hold a dictionary."""
 
+ALONE = (".json",)
+"""Suffixes of files that are not among those of a folder: they hold settings or landmarks there."""
+
+FOLDER_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in ALONE)
+"""Suffixes of the files of a folder."""
+
 CAMERA = "cam"
-"""Name of the camera in all three."""
+"""Name of the camera in all of them."""
+
+FPS = "fps"
+"""Name that users give to frames a second; no tracker writes it."""
 
 CROP_NOTE = "the camera of the crop is left out: the head turns in place"
 
@@ -48,6 +72,9 @@ class ArrayNames:
     shape: str
     jaw: str | None = None
     eyelids: str | None = None
+    eyes: str | None = None
+    """[6] left and right eye."""
+    neck: str | None = None
 
     @property
     def required(self) -> set[str]:
@@ -57,7 +84,8 @@ class ArrayNames:
     @property
     def used(self) -> set[str]:
         """Names of all arrays that are read."""
-        return {*self.required, self.shape, CAMERA, *([self.eyelids] if self.eyelids else [])}
+        optional = (self.eyelids, self.eyes, self.neck)
+        return {*self.required, self.shape, FPS, *(name for name in optional if name)}
 
 
 def codes_format(name: str, description: str, names: ArrayNames) -> TrackFormat:
@@ -66,7 +94,14 @@ def codes_format(name: str, description: str, names: ArrayNames) -> TrackFormat:
     def read(path: Path) -> FlameTrack:
         return read_codes(path, names)
 
-    return TrackFormat(name=name, description=description, suffixes=SUFFIXES, read=read, folders=())
+    return TrackFormat(
+        name=name,
+        description=description,
+        suffixes=SUFFIXES,
+        read=read,
+        folders=(),
+        alone=ALONE,
+    )
 
 
 def read_codes(path: Path, names: ArrayNames) -> FlameTrack:
@@ -76,7 +111,7 @@ def read_codes(path: Path, names: ArrayNames) -> FlameTrack:
         InputError: a file is damaged, or an array is missing or has a wrong shape.
         ForeignContentError: the required arrays are missing.
     """
-    gather = _of_files if path.is_file() or files_of(path, SUFFIXES) else _of_folders
+    gather = _of_files if path.is_file() or files_of(path, FOLDER_SUFFIXES) else _of_folders
     sources = list(gather(path, names))
     if not sources:
         raise ForeignContentError
@@ -91,12 +126,21 @@ def read_codes(path: Path, names: ArrayNames) -> FlameTrack:
         )
     pose[:, :3] = rotation[:, :3]
     pose[:, 6:9] = jaw
+    for part, name, width in ((slice(3, 6), names.neck, 3), (slice(9, 15), names.eyes, 6)):
+        if name and all(name in dump.values for dump in sources):
+            rows = column(sources, name, width)
+            if len(rows) != len(pose):
+                raise InputError(
+                    f"{name} has {len(rows)} frames and {names.expression} {len(pose)}"
+                )
+            pose[:, part] = rows
     return track_of(
         expression,
         pose,
         edition="flame2020",
         names=[dump.name for dump in sources] if len(sources) > 1 else (),
         shape=sources[0].rows(names.shape, "S")[0] if names.shape in sources[0].values else None,
+        fps=sources[0].rate(FPS),
         notes=[*([CROP_NOTE] if CAMERA in sources[0].values else []), *_lids(sources, names)],
     )
 
@@ -107,16 +151,18 @@ def _lids(sources: Sequence[Dump], names: ArrayNames) -> list[str]:
 
 
 def _of_files(path: Path, names: ArrayNames) -> Iterator[Dump]:
-    for dump in dumps(path, SUFFIXES):
+    for dump in dumps(path, SUFFIXES if path.is_file() else FOLDER_SUFFIXES):
         if not names.required <= set(dump.values):
             raise ForeignContentError
-        yield dump.only(names.used)
+        kept = dump.only(names.used)
+        camera = {CAMERA: None} if CAMERA in dump.values else {}  # its presence is noted
+        yield Dump(kept.path, {**kept.values, **camera}, kept.frame)
 
 
 def _of_folders(path: Path, names: ArrayNames) -> Iterator[Dump]:
     """Read one folder per frame: a file of the folder's name, or a `.npy` file per array."""
-    for folder in folders_of(path):
-        files = files_of(folder, SUFFIXES)
+    for folder in of_one(folders_of(path)):
+        files = files_of(folder, FOLDER_SUFFIXES)
         named = [file for file in files if file.stem == folder.name]
         if named:
             yield from _of_files(named[0], names)
@@ -135,17 +181,23 @@ def _of_folders(path: Path, names: ArrayNames) -> Iterator[Dump]:
 DECA = codes_format(
     "deca",
     "DECA's codes: exp, pose, shape (EMOCA's folders, too)",
-    ArrayNames("exp", "pose", "shape"),
+    ArrayNames("exp", "pose", "shape", eyes="eye_pose"),
 )
 
 EMOCA = codes_format(
     "emoca",
     "EMOCA's codes: expcode, posecode, shapecode",
-    ArrayNames("expcode", "posecode", "shapecode"),
+    ArrayNames("expcode", "posecode", "shapecode", eyes="eyecode"),
 )
 
 SMIRK = codes_format(
     "smirk",
     "SMIRK's outputs: expression_params, pose_params, jaw_params",
     ArrayNames("expression_params", "pose_params", "shape_params", "jaw_params", "eyelid_params"),
+)
+
+FLAME_HEAD_TRACKER = codes_format(
+    "flame-head-tracker",
+    "flame-head-tracker's results: exp, head_pose, jaw_pose",
+    ArrayNames("exp", "head_pose", "shape", "jaw_pose", eyes="eye_pose", neck="neck_pose"),
 )

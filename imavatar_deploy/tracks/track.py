@@ -12,11 +12,23 @@ from numpy.typing import NDArray
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.checks import as_float32
-from imavatar_deploy.conventions import EDITIONS, EXPRESSION_SIZE, POSE_SIZE
-from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
+from imavatar_deploy.conventions import (
+    EDITIONS,
+    EXPRESSION_SIZE,
+    POSE_SIZE,
+    STATE_EDITION,
+    UNKNOWN_EDITION,
+)
+from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError, excerpt
 
 DEFAULT_FPS = 25.0
 """Frames per second of the published data, whose files do not state it."""
+
+ASSUMED_FPS_NOTE = (
+    f"the file does not state its frame rate: {DEFAULT_FPS:g} frames a second are assumed; "
+    "--recorded-fps states another"
+)
+"""Note of a track with an assumed frame rate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +89,7 @@ class FlameTrack:
         self._check_counts()
         if self.edition is not None and self.edition not in EDITIONS:
             raise InputError(
-                f"track edition must be one of {', '.join(EDITIONS)}, got {self.edition!r}"
+                f"track edition must be one of {', '.join(EDITIONS)}, got {excerpt(self.edition)!r}"
             )
 
     def _set(self, name: str, value: object) -> None:
@@ -138,17 +150,20 @@ class FlameTrack:
 def check_edition(track_edition: str | None, avatar_edition: str, *, option: str = "") -> None:
     """Check that the codes of a track fit the head-model edition of an avatar.
 
-    A track of unknown edition (None) passes.
-
     Args:
-        track_edition: edition of the codes.
+        track_edition: edition of the codes; None where their file does not state it.
         avatar_edition: edition of the avatar.
         option: the caller's option that accepts the track all the same, for the message.
 
     Raises:
-        EditionMismatchError: the editions differ.
+        EditionMismatchError: the editions differ, or that of the track is not known.
     """
-    if track_edition not in (None, avatar_edition):
+    if track_edition is None:
+        alternative = f", or accept it with {option}" if option else ""
+        raise EditionMismatchError(
+            f"{UNKNOWN_EDITION} and the avatar is of {avatar_edition}: {STATE_EDITION}{alternative}"
+        )
+    if track_edition != avatar_edition:
         alternative = f", or accept this one with {option}" if option else ""
         raise EditionMismatchError(
             f"the track was made for {track_edition} and the avatar for {avatar_edition}, "
@@ -168,7 +183,7 @@ def _positive_fps(fps: Any) -> float:
     try:
         value = float(fps)
     except (TypeError, ValueError) as error:
-        raise InputError(f"track fps must be a number, got {fps!r}") from error
+        raise InputError(f"track fps must be a number, got {excerpt(fps)!r}") from error
     if not 0.0 < value < float("inf"):
         raise InputError(f"track fps must be positive and finite, got {value}")
     return value

@@ -1,8 +1,8 @@
 """Read and write VHAP's `tracked_flame_params*.npz` and GaussianAvatars' `flame_param/` folders.
 
-The arrays are `rotation`, `translation`, `neck_pose` and `jaw_pose` `[T, 3]`, `eyes_pose [T, 6]`,
-`expr [T, 100]`, `shape [300]`, and optionally `timestep_id`, `focal_length` and `image_size`. The
-head model is FLAME 2023.
+The arrays are `rotation`, `neck_pose` and `jaw_pose` `[T, 3]`, `eyes_pose [T, 6]` and
+`expr [T, 100]`, and optionally `translation [T, 3]`, `shape [300]`, `timestep_id`, `focal_length`
+and `image_size`. The head model is FLAME 2023.
 
 In addition to its rotation the head moves by `translation` (metres), which a FLAME track cannot
 represent. With the camera of a video, the translation becomes part of the **camera**. This camera
@@ -26,7 +26,7 @@ from imavatar_deploy.errors import InputError, UsageError
 from .array_files import Dump, column, columns, dumps, files_of
 from .assembly import camera_of, track_of
 from .format import ForeignContentError, TrackFormat
-from .track import DEFAULT_FPS, FlameTrack
+from .track import FlameTrack
 
 ORIGIN_IN_CAMERA = np.array([0.0, 0.0, -1.0])
 """Position of the origin in the coordinates of a video's camera, metres."""
@@ -82,8 +82,8 @@ def read(path: Path) -> FlameTrack:
         edition=(edition[0] or None) if edition else "flame2023",
         names=_names(sources),
         cameras=cameras,
-        shape=sources[0].numbers("shape", "S"),
-        fps=sources[0].number("fps") if "fps" in sources[0].values else DEFAULT_FPS,
+        shape=sources[0].numbers("shape", "S") if "shape" in sources[0].values else None,
+        fps=sources[0].rate(),
         notes=notes,
     )
 
@@ -123,6 +123,8 @@ def _names(sources: list[Dump]) -> tuple[str, ...]:
 
 
 def _cameras(sources: list[Dump]) -> tuple[list[Camera], list[str]]:
+    if not all("translation" in dump.values for dump in sources):
+        return [], ["the place of the head is not in the file, so it turns in place"]
     translation = column(sources, "translation", 3)
     if "focal_length" not in sources[0].values:
         motion = np.abs(translation - translation.mean(axis=0)).max()

@@ -114,8 +114,9 @@ def header_of(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], mem
         shape, column_major, dtype = HEADERS[version](file)
     except Exception as error:  # the header is Python text, which numpy parses but does not run
         raise ValueError(f"not in numpy's format ({error})") from error
-    if any(size < 0 for size in shape):
-        raise ValueError(f"its shape is {shape}")
+    # numpy admits every object that Python counts among the integers, True among them
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"its shape is {shape!r:.80}")
     return shape, column_major, dtype, memoryview(content)[file.tell() :]
 
 

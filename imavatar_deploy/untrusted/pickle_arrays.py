@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,21 @@ class ArrayStandIn(StandIn):
             ValueError: the object holds no array, or a damaged one.
         """
         raise ValueError(f"{self.origin} stores no array")
+
+
+class Unread(ArrayStandIn):
+    """Stands in for an object that is no array, such as a path or a tensor of a plain pickle.
+
+    A file may hold any number of them beside its arrays; an error is raised where one is used.
+    """
+
+    def __init__(self, origin: str, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.origin = origin
+
+    def __call__(self, *arguments: Any) -> Unread:
+        """Return a stand-in for what the file makes by calling this object."""
+        return Unread(self.origin, *arguments)
 
 
 class Latin1(StandIn):
@@ -134,9 +151,54 @@ CONSTRUCTORS: dict[str, Callable[..., Any]] = {
     "numpy.core.numeric._frombuffer": FromBuffer,
     "numpy._core.numeric._frombuffer": FromBuffer,
     "collections.OrderedDict": lambda *_items: {},
+    "collections.defaultdict": lambda *_items: {},
     "_codecs.encode": Latin1,
     # Protocol 2 writes the content of an empty array by these.
     "__builtin__.bytes": lambda *_content: b"",
     "builtins.bytes": lambda *_content: b"",
 }
 """Names that a pickle of arrays may refer to -> stand-ins."""
+
+DATA_MODULES = frozenset(
+    (
+        *("argparse", "array", "collections", "copyreg", "datetime", "decimal", "enum"),
+        *("fractions", "pathlib", "uuid"),
+    )
+)
+"""Modules of Python whose objects are data."""
+
+DATA_BUILTINS = frozenset(
+    (
+        *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list"),
+        *("object", "range", "set", "slice", "str", "tuple"),
+    )
+)
+"""Built-in types whose objects are data."""
+
+BUILTINS = ("builtins", "__builtin__")
+"""The module of Python's built-in functions, by its names in Python 3 and 2."""
+
+
+def data_or_stand_in(
+    origin: str, constructors: Mapping[str, Callable[..., Any]] | None = None
+) -> Callable[..., Any] | None:
+    """Return the stand-in of a name in a file of arrays.
+
+    That of an array decodes it. Objects of other packages, and of Python's own types of data, are
+    stand-ins without content, so that one which is not needed does not block a file. Functions of
+    Python's standard library, such as `os.system`, are not admitted: they have no place beside
+    data, although no name is ever called.
+
+    Args:
+        origin: the dotted name.
+        constructors: stand-ins of arrays by name; `CONSTRUCTORS` by default.
+    """
+    known = (CONSTRUCTORS if constructors is None else constructors).get(origin)
+    if known is not None:
+        return known
+    module, _, name = origin.partition(".")
+    if module in BUILTINS:
+        return partial(Unread, origin) if name in DATA_BUILTINS else None
+    if module in sys.stdlib_module_names and module not in DATA_MODULES:
+        return None
+    return partial(Unread, origin)

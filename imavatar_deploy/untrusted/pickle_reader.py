@@ -153,9 +153,12 @@ class _Machine:
         self.push(Name(origin, answer))
 
     def call(self, called: Any, arguments: Any) -> None:
-        if not isinstance(called, Name):
+        if isinstance(called, StandIn) and callable(called):
+            self.push(called(*arguments))
+        elif isinstance(called, Name):
+            self.push(called.answer(*arguments))
+        else:
             raise ValueError("it calls an object that is not a name")
-        self.push(called.answer(*arguments))
 
     def refer(self, reference: Any) -> None:
         if self.persistent is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -140,4 +141,5 @@ def read_torch(path: Path) -> Any:
         raise
     except Exception as error:  # zipfile raises nearly any exception on damaged bytes
         raise ValueError(f"not a file of torch.save: {error}") from error
-    return load(archive.member("data.pkl"), CONSTRUCTORS.get, archive.storage)
+    find = partial(pickle_arrays.data_or_stand_in, constructors=CONSTRUCTORS)
+    return load(archive.member("data.pkl"), find, archive.storage)

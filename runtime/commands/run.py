@@ -19,7 +19,7 @@ from imavatar_deploy.cli.options import (
     GroupedCommand,
     frames_of,
 )
-from imavatar_deploy.errors import UsageError
+from imavatar_deploy.errors import UsageError, excerpt
 from imavatar_deploy.progress import tell
 from imavatar_deploy.rendering.renderer import COLOURS
 
@@ -65,6 +65,11 @@ Examples:
     type=float,
     help="Frames a second to draw; the motion keeps its speed.  [default: a recording's own; live, "
     "the usual rate of its trackers]",
+)
+@click.option(
+    "--recorded-fps",
+    type=float,
+    help="Frames a second of a recording, where its file does not state them or is wrong.",
 )
 @click.option(
     "--frames",
@@ -131,6 +136,7 @@ def run(
     engine_policy: str,
     background: str,
     fps: float | None,
+    recorded_fps: float | None,
     frames: str,
     camera: str,
     loop: bool,
@@ -163,16 +169,17 @@ def run(
         raise UsageError(
             "--loop would never end: give a --duration, or a sink to watch, such as window"
         )
-    selection = Selection(frames_of(frames), fps, loop)
+    selection = Selection(frames_of(frames), fps, loop, recorded_fps)
     signer = C2paSigner.open(*certificate) if certificate else None
     config = PlayConfig(
         sinks, fps, duration, camera == "track", mirror, stats, synthetic_mark, signer
     )
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))
-        if isinstance(motion, LiveSource) and (loop or frames != ":"):
+        if isinstance(motion, LiveSource) and (loop or frames != ":" or recorded_fps is not None):
             raise UsageError(
-                f"--frames and --loop apply to a recording, and {source} is live; use --duration"
+                "--frames, --loop and --recorded-fps apply to a recording, and "
+                f"{excerpt(source)} is live; use --duration"
             )
         player = stack.enter_context(
             Player(

@@ -104,7 +104,8 @@ GROUP = OptionGroup(
             multiple=True,
             metavar="NAME=GAIN|NAME=LOW:HIGH",
             help="Strengthen, weaken or limit an expression (name or number) or a bone: "
-            "jawOpen=1.3, neck=0:0.5. May be repeated.",
+            "jawOpen=1.3, neck=0:0.5; or reverse one angle of a bone, where a tracker's sign "
+            "differs: head.yaw=-1, also .pitch and .roll. May be repeated.",
         ),
         _option(
             "--map",

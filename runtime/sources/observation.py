@@ -80,8 +80,8 @@ class Inbox:
         received      observations passed to `put`
         overflowed    observations discarded because the inbox was full
         early         observations that arrived before the first frame was drawn (`warm_up`)
-        empty         packets without a complete face (`Reception`), images without one (cameras and
-                      clips)
+        empty         packets that say that there is no face (`Reception`), images without one
+                      (cameras and clips)
         uncertain     images whose face is covered or turned away (cameras and clips)
         skipped       images that were replaced by newer ones while tracking was busy (cameras and
                       clips)

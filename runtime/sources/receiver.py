@@ -8,7 +8,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +21,10 @@ from .source import Parser, Protocol
 
 SILENCE_SECONDS = 1.0
 """Seconds without a face after which another sender may take over."""
+
+STEADY_PACKETS = 6
+"""Packets of a sender within a second, from which it counts as a tracker that runs; trackers send
+10 faces a second and more."""
 
 PARSER_LIMIT = 8
 """Largest number of parsers, one a sender, while no sender is followed; the least recently used is
@@ -96,6 +100,19 @@ def _shortest_step(difference: int) -> int:
     return (difference + SEQUENCE_MODULUS // 2) % SEQUENCE_MODULUS - SEQUENCE_MODULUS // 2
 
 
+class SteadyCount:
+    """Whether `STEADY_PACKETS` packets have come within a second; once reached, it stays so."""
+
+    def __init__(self) -> None:
+        self.reached = False
+        self._times: deque[float] = deque(maxlen=STEADY_PACKETS)
+
+    def add(self, now: float) -> None:
+        """Count a packet that arrived at `now` seconds."""
+        self._times.append(now)
+        self.reached |= len(self._times) == STEADY_PACKETS and now - self._times[0] <= 1.0
+
+
 class Reception:
     """Accepts or counts the packets of one source; observations go to its inbox.
 
@@ -103,7 +120,7 @@ class Reception:
 
         foreign      of another sender than the followed one
         malformed    refused by the protocol's parser
-        empty        without a complete face
+        empty        of a sender that sees no face
         repeated     duplicates by their sequence number, or older than the window
         lost         sequence numbers that never arrived; a late arrival is subtracted again
 
@@ -111,7 +128,14 @@ class Reception:
 
         silent       no face for `SILENCE_SECONDS`, or none yet: packets of all senders are parsed,
                      and the first sender with a face is followed
-        following    packets of other senders are counted as `foreign` and not parsed
+        following    packets of other senders are counted as `foreign`. They are parsed only while
+                     the followed sender is not steady, and of a sender with `STEADY_PACKETS`
+                     packets in a second: the first of these with a face is followed instead
+        steady       the followed sender has had `STEADY_PACKETS` faces in a second since it was
+                     followed: packets of other senders are counted as `foreign` and not parsed
+
+    A stranger whose packets come just before the silence ends can therefore not lock out a tracker,
+    and a tracker that has sent its faces for a moment is not displaced.
     """
 
     def __init__(self, protocol: Protocol, inbox: Inbox) -> None:
@@ -121,26 +145,41 @@ class Reception:
         self._followed: Hashable = None
         self._last_face = -math.inf
         self._history = PacketHistory()
+        self._steady = SteadyCount()
+        self._others: OrderedDict[Hashable, SteadyCount] = OrderedDict()
 
     def add_packet(self, packet: bytes, sender: Hashable, now: float) -> None:
         """Process one packet of a sender, which arrived at `now` seconds."""
         silent = now - self._last_face > SILENCE_SECONDS
-        if sender != self._followed and not silent:
+        displaces = sender != self._followed and not silent
+        if displaces and not self._may_displace(sender, now):
             return self._inbox.count("foreign")
         try:
             observations = self._parser(sender)(packet)
         except InputError:
             return self._inbox.count("malformed")
         if not observations:
-            return self._inbox.count("empty")
-        if silent:
+            return None if self._protocol.partial else self._inbox.count("empty")
+        if silent or displaces:
             self._follow(sender)
+        self._steady.add(now)
         for observation in observations:
             if observation.sequence is not None and not self._is_new(observation.sequence):
                 self._inbox.count("repeated")
             else:
                 self._last_face = now
                 self._inbox.put(observation, now)
+
+    def _may_displace(self, sender: Hashable, now: float) -> bool:
+        """Count a packet of another sender; return whether the sender may be followed instead."""
+        if self._steady.reached:
+            return False
+        counts = self._others.setdefault(sender, SteadyCount())
+        self._others.move_to_end(sender)
+        while len(self._others) > PARSER_LIMIT:
+            self._others.popitem(last=False)
+        counts.add(now)
+        return counts.reached
 
     def _is_new(self, number: int) -> bool:
         before = self._history.missing
@@ -162,6 +201,8 @@ class Reception:
         """Follow a sender, and discard the sequence numbers received before the silence."""
         self._followed = sender
         self._history = PacketHistory()
+        self._steady = SteadyCount()
+        self._others.clear()
 
 
 # The thread

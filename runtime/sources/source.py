@@ -20,6 +20,8 @@ class Selection:
     """Frames a second; None: the source's own rate."""
     loop: bool = False
     """Begin a recording again at its end."""
+    recorded_fps: float | None = None
+    """Frames a second at which a recording was made, in place of those of its file; None: those."""
 
 
 @dataclass(frozen=True)
@@ -93,3 +95,6 @@ class Protocol:
     """Makes a parser for one sender: some protocols spread an observation over several packets."""
     hello: bytes | None = None
     """The greeting that the tracker waits for before it sends; None where it sends by itself."""
+    partial: bool = False
+    """Whether a packet may hold a part of a face. One that completes none then says nothing about
+    the face, and is not counted as `empty`."""

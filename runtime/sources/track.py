@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track
-from imavatar_deploy.tracks.edit import checked_rate
+from imavatar_deploy.tracks.edit import checked_rate, recorded_at
 
 from .source import Selection, Source, SourceFormat
 
@@ -42,8 +42,12 @@ def _open(target: str, selection: Selection) -> Iterator[Source]:
 
 
 def source_of(track: FlameTrack, selection: Selection) -> Source:
-    """Return the selected frames of a track as an open recording."""
-    track = track.select(selection.frames)
+    """Return the selected frames of a track as an open recording.
+
+    Raises:
+        UsageError: the selection holds no frame, or a rate is out of range.
+    """
+    track = recorded_at(track, selection.recorded_fps).select(selection.frames)
     fps = checked_rate(track.fps if selection.fps is None else selection.fps)
     indices = _resample(len(track), track.fps, fps)
     order = cycle(indices) if selection.loop else indices

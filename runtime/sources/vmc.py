@@ -9,6 +9,9 @@ ARKit's shapes, "Perfect Sync", as `BrowInnerUp` or `browInnerUp`; where a tool 
 presets are converted to ARKit's shapes. Unknown addresses, names and further arguments are ignored,
 as the specification demands. A value that is not sent again stays.
 
+Some senders never send Apply. Of those, a face ends where a name comes again: the next face has
+begun. Once that is known, it ends with its bundle.
+
 Unity is left-handed, +x to an avatar's right when it faces +z: mirroring x gives the model's axes,
 and a quaternion (x, y, z, w) becomes (x, -y, -z, w). The head's rotation is that of Neck and Head
 together, relative to the trunk.
@@ -43,6 +46,12 @@ TIME_TAG = 8
 """Bytes."""
 
 SIZE = struct.Struct(">i")
+
+TYPE_TAGS = frozenset(b"ifhdsbrmtTFN[]")
+"""Type tags that python-osc reads; of each other one it writes a line to the program's log."""
+
+TAG_LIMIT = 64
+"""Largest number of arguments of a message; those of VMC have 8 and possibly some more."""
 
 NESTING_LIMIT = 8
 """Deepest nesting of bundles; senders use two at most."""
@@ -80,11 +89,27 @@ def _elements(bundle: bytes) -> Iterator[bytes]:
 
 def _read(packet: bytes) -> tuple[str, list[Any]]:
     osc_message = optional.require("pythonosc.osc_message", extra="trackers")
+    _check_tags(packet)
     try:
         message = osc_message.OscMessage(packet)
     except (osc_message.ParseError, ValueError, OverflowError, struct.error) as error:
         raise InputError(f"a broken OSC message: {error}") from error
     return str(message.address), list(message.params)
+
+
+def _check_tags(packet: bytes) -> None:
+    """Check the types of a message's arguments.
+
+    Raises:
+        InputError: there are too many, or of a type that python-osc does not read.
+    """
+    start = (packet.index(b"\0") // 4 + 1) * 4 if b"\0" in packet else len(packet)
+    tags = packet[start : start + TAG_LIMIT + 2].split(b"\0", 1)[0].removeprefix(b",")
+    if len(tags) > TAG_LIMIT or not TYPE_TAGS.issuperset(tags):
+        raise InputError(
+            f"an OSC message must have at most {TAG_LIMIT} arguments of known types, "
+            f"got the type tags {tags[:20]!r}"
+        )
 
 
 # VRM's expression presets as ARKit's shapes, for senders without "Perfect Sync"
@@ -136,8 +161,22 @@ PERFECT_SYNC: Mapping[str, str] = {
 NECK, HEAD, LEFT_EYE, RIGHT_EYE = BONES = ("Neck", "Head", "LeftEye", "RightEye")
 
 
+NAMED = ("/VMC/Ext/Blend/Val", "/VMC/Ext/Bone/Pos")
+"""Addresses of messages that begin with the name of a shape or bone."""
+
+NAMES_LIMIT = 512
+"""Largest number of names in a face; a sender has some two hundred."""
+
+
 class _SenderParser:
-    """Parses the packets of one sender; keeps the last value of each shape and bone."""
+    """Parses the packets of one sender; keeps the last value of each shape and bone.
+
+    States, by the way in which the sender ends a face:
+
+        unknown       no Apply yet; when a name comes again, the state becomes unapplied
+        unapplied     a name that comes again ends the face, and so does the end of a bundle
+        applied       an Apply has come; nothing else ends a face
+    """
 
     def __init__(self) -> None:
         optional.require("pythonosc.osc_message", extra="trackers")
@@ -145,6 +184,9 @@ class _SenderParser:
         self._presets: dict[str, float] = {}
         self._bones: dict[str, Vector] = {name: no_rotation() for name in BONES}
         self._time: float | None = None
+        self._state = "unknown"
+        self._names: set[str] = set()
+        """Names of shapes and bones since the last face; at most `NAMES_LIMIT`."""
         self._actions = {
             "/VMC/Ext/Blend/Val": self._shape,
             "/VMC/Ext/Bone/Pos": self._bone,
@@ -155,9 +197,27 @@ class _SenderParser:
     def __call__(self, packet: bytes) -> list[Observation]:
         observations = []
         for address, arguments in osc_messages(packet, self._actions):
+            if self._begins_again(address, arguments):
+                if self._state == "unapplied":
+                    observations.append(self._face())
+                self._state = "unapplied"
+                self._names = {_key(address, arguments)}
             observation = self._actions[address](arguments)
             observations += [observation] if observation else []
+        if self._state == "unapplied" and packet.startswith(BUNDLE) and self._names:
+            observations.append(self._face())
         return observations
+
+    def _begins_again(self, address: str, arguments: list[Any]) -> bool:
+        """Record the name in a message; return whether it ends a face without Apply."""
+        if self._state == "applied" or address not in NAMED or not arguments:
+            return False
+        name = _key(address, arguments)
+        if name in self._names:
+            return True
+        if len(self._names) < NAMES_LIMIT:
+            self._names.add(name)
+        return False
 
     def _shape(self, arguments: list[Any]) -> None:
         name, value = _name_and_numbers(arguments, 1)
@@ -176,6 +236,11 @@ class _SenderParser:
         (self._time,) = _numbers(arguments[:1], 1)
 
     def _apply(self, arguments: list[Any]) -> Observation:
+        self._state = "applied"
+        return self._face()
+
+    def _face(self) -> Observation:
+        self._names.clear()
         weights = [0.0] * len(ARKIT_NAMES)
         for name, value in (self._shapes or self._preset_shapes()).items():
             weights[SHAPE_INDEX[name]] = value
@@ -190,6 +255,11 @@ class _SenderParser:
             for name, share in PRESETS[preset].items():
                 shapes[name] = shapes.get(name, 0.0) + share * value
         return shapes
+
+
+def _key(address: str, arguments: list[Any]) -> str:
+    """The name of a shape or bone, with its kind."""
+    return f"{address} {arguments[0]!s:.60}"
 
 
 def _name_and_numbers(arguments: list[Any], count: int) -> tuple[Any, ...]:
@@ -220,4 +290,5 @@ PROTOCOL = Protocol(
     fps=60.0,
     vocabulary=ARKIT,
     parser=_parser,
+    partial=True,
 )

@@ -35,6 +35,8 @@ EDITION_CODES = {
     "flame2020": 3,
     "flame2023": 4,
     "openhead": 5,
+    "flame2023-no-jaw": 6,
+    "flame2023-open": 7,
     "arkit52": 32,
 }
 """Code of each kind of weights: a head model's expression code, or ARKit's 52 weights."""

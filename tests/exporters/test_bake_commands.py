@@ -211,7 +211,9 @@ def test_a_motion_of_another_head_model_needs_any_edition(
 def test_a_motion_out_of_bounds_is_refused(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     expression = np.zeros((2, 50))
     expression[1, 3] = 1e12
-    write_track(FlameTrack(expression, np.zeros((2, 15))), tmp_path / "wild.json")
+    write_track(
+        FlameTrack(expression, np.zeros((2, 15)), edition="openhead"), tmp_path / "wild.json"
+    )
     result = call(
         tiny_avatar_folder,
         "--track",

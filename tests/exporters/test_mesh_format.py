@@ -151,7 +151,7 @@ class TestNames:
 
     def test_tracks_name_their_frames(self, tmp_path: Path) -> None:
         write_track(
-            FlameTrack(np.zeros((2, 50)), np.ones((2, 15)), names=("7", "8")),
+            FlameTrack(np.zeros((2, 50)), np.ones((2, 15)), names=("7", "8"), edition="openhead"),
             tmp_path / "track.json",
         )
         faces = named_poses(tmp_path / "track.json", "openhead", NAMES)

@@ -338,6 +338,8 @@ class TestTolerances:
             ("[baked]\npnsr = 1", 2, "did you mean 'psnr'?"),
             ("[baked]\npsnr = 'much'", 2, "psnr of baked"),
             ("[baked", 6, "cannot be read as tolerances"),
+            ("x = " + "[" * 1200, 6, "cannot be read as tolerances"),
+            ("x = " + "1" * 5000, 6, "cannot be read as tolerances"),
         ],
     )
     def test_invalid_files_are_refused(

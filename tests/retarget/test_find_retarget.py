@@ -257,10 +257,21 @@ def test_every_way_leaves_what_it_is_given_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_codes_of_the_avatars_own_edition_pass(edition: str) -> None:
     weights, pose = any_face()
-    for vocabulary in (edition, None):
-        expression, posed = find_retarget(vocabulary, edition, ())(weights[:50], pose)
+    for vocabulary, any_edition in ((edition, False), (None, True)):
+        retarget = find_retarget(vocabulary, edition, (), any_edition=any_edition)
+        expression, posed = retarget(weights[:50], pose)
         np.testing.assert_array_equal(expression, weights[:50])
         np.testing.assert_array_equal(posed, pose)
+
+
+@pytest.mark.parametrize("vocabulary", ["flame2020", "flame2023-no-jaw", None])
+def test_sparse_keeps_the_bones_of_a_flame_track(vocabulary: str | None) -> None:
+    weights, pose = any_face()
+    retarget = find_retarget(vocabulary, "openhead", (), map_file="sparse")
+    expression, posed = retarget(weights[:50], pose)
+    assert not expression.any()
+    np.testing.assert_array_equal(posed, pose)
+    assert "jaw and eyes alone" in retarget.note
 
 
 def test_other_codes_pass_when_asked() -> None:
@@ -293,9 +304,16 @@ def test_other_codes_pass_when_asked() -> None:
         (
             "flame2020",
             "openhead",
-            {"map_file": "sparse"},
-            InputError,
-            "reads arkit52 shapes or codes of openhead .* of flame2020",
+            {},
+            EditionMismatchError,
+            "--codes --from .* --to openhead .*, with flame2020's own .*--map sparse",
+        ),
+        (
+            None,
+            "openhead",
+            {},
+            EditionMismatchError,
+            "does not name the head model of its codes .*--edition NAME.*--any-edition",
         ),
         (
             ARKIT,

@@ -246,6 +246,12 @@ class TestForeign:
                 "'smile' is no ARKit shape",
             ),
             ("map.csv", (b"jawOpen" + b",1" * 50 + b"\n") * 2, "one name of its own"),
+            ("map.csv", b"jawOpen," + b"'0.1 " * 3000, "not a table of an ARKit name and numbers"),
+            (
+                "map.npy",
+                member(np.zeros(3)).replace(b"(3,), }   ", b"(True,), }"),
+                r"its shape is \(True,\)",
+            ),
             ("map.json", b"{}", "no map ends in '.json'"),
             ("map.npz", b"PK", "not a readable .npz"),
         ],
@@ -258,6 +264,7 @@ class TestForeign:
             read_map(tmp_path / name)
         assert str(raised.value).startswith(str(tmp_path / name))
         assert "\n" not in str(raised.value)
+        assert len(str(raised.value)) - len(str(tmp_path / name)) < 400
 
     @pytest.mark.parametrize(
         ("arrays", "words"),

@@ -110,7 +110,9 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
         tracked = player.render(*still, aside)
         front = player.render(*still)
     path = tmp_path / "aside.json"
-    write_track(FlameTrack(still[0][None], still[1][None], cameras=(aside,)), path)
+    write_track(
+        FlameTrack(still[0][None], still[1][None], cameras=(aside,), edition="openhead"), path
+    )
     for camera, expected in (("track", tracked), ("front", front)):
         sink = tmp_path / f"{camera}%d.png"
         result = call(
@@ -147,7 +149,7 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
         (
             ("--sink", "null", "--source", "udp://:0", "--frames", "0:3"),
             2,
-            "--frames and --loop apply to a recording",
+            "--frames, --loop and --recorded-fps apply to a recording",
         ),
         (("--sink", "null", "--loop"), 2, "--loop would never end"),
         (("--sink", "null", "--duration", "0s"), 2, "--duration must be more than 0"),
@@ -189,7 +191,7 @@ def test_run_refuses_another_edition_unless_told(tiny_avatar_folder: Path, tmp_p
 
 
 def played(player: Player, frames: Iterable[FlameFrame], sinks: Sequence[str]) -> None:
-    source = Source(frames, 25.0, None, None)
+    source = Source(frames, 25.0, "openhead", None)
     play(player, source, LiveConfig().open_driver(source, player.avatar), PlayConfig(sinks))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import tracemalloc
@@ -24,11 +25,23 @@ from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track, write_
 from imavatar_deploy.untrusted import npz
 
 from ..mutations import mutated, with_a_mutated_member, with_a_strange_value
-from .tracker_files import CODES, WHOLE, WRITERS, metrical_frame, motion, vhap_arrays
+from .tracker_files import (
+    CODES,
+    WHOLE,
+    WRITERS,
+    arkit_weights,
+    json_bytes,
+    lam_document,
+    live_link_text,
+    metrical_frame,
+    motion,
+    vhap_arrays,
+)
 
 SUFFIXES = [(name, suffix) for name, row in TRACK_FORMATS.items() for suffix in row.suffixes]
-# EMOCA's and SMIRK's files have the same readers as DECA's.
-FUZZED = [row for row in SUFFIXES if row[0] not in ("emoca", "smirk") or row[1] == ".pkl"]
+# EMOCA's, SMIRK's and flame-head-tracker's files have the same readers as DECA's.
+LIKE_DECA = ("emoca", "smirk", "flame-head-tracker")
+FUZZED = [row for row in SUFFIXES if row[0] not in LIKE_DECA or row[1] == ".pkl"]
 ZIPPED = [row for row in FUZZED if row[1] in (".frame", ".pt", ".npz")]
 SAME = {".pth": ".pt", ".pickle": ".pkl"}
 FEW = settings(
@@ -49,6 +62,12 @@ def valid_bytes(name: str, suffix: str) -> bytes:
             write_track(
                 FlameTrack(truth.expression[:, :50], np.zeros((2, 15)), edition="flame2020"), path
             )
+        elif name == "live-link-face":
+            path.write_text(live_link_text(arkit_weights(3), np.zeros((3, 9))))
+        elif name == "arkit-json":
+            path.write_text(json.dumps(lam_document(arkit_weights(2))))
+        elif suffix == ".json":
+            path.write_bytes(json_bytes(CODES[name](truth, 0)))
         else:
             WRITERS[path.suffix](
                 path, WHOLE[name](truth) if name in WHOLE else CODES[name](truth, 0)
@@ -126,7 +145,7 @@ class Evil:
 
 @pytest.mark.parametrize(
     ("name", "suffix"),
-    [(name, suffix) for name, suffix in SUFFIXES if suffix not in (".json", ".npz")],
+    [(name, suffix) for name, suffix in SUFFIXES if suffix not in (".json", ".npz", ".csv")],
 )
 def test_a_pickle_that_would_run_a_command_is_refused(
     tmp_path: Path, name: str, suffix: str

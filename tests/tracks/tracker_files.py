@@ -8,6 +8,7 @@ Layouts and formulas are those of the projects' sources: metrical-tracker `track
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +20,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from imavatar_deploy.retarget.arkit import ARKIT_NAMES
+
 Float = NDArray[Any]
 
 FRAMES = 3
+AXES = ("Yaw", "Pitch", "Roll")
 HEIGHT = 480
 WIDTH = 640
 FLIP = np.diag([1.0, -1.0, -1.0])
@@ -226,6 +230,60 @@ def smirk_code(truth: Motion, index: int) -> dict[str, Any]:
     }
 
 
+def flame_head_tracker_code(truth: Motion, index: int) -> dict[str, Any]:
+    """Return the arrays of one frame, as `tracker_base.py` returns them since version 3."""
+    return {
+        "shape": truth.shape[None],
+        "exp": truth.expression[index][None],
+        "head_pose": truth.turn[index][None],
+        "jaw_pose": truth.jaw[index][None],
+        "neck_pose": truth.neck[index][None],
+        "eye_pose": truth.eyes[index][None],
+        "tex": np.zeros((1, 50), np.float32),
+        "light": np.zeros((1, 9, 3), np.float32),
+        "cam": np.zeros((1, 6), np.float32),
+        "fov": np.array([20.0], np.float32),
+    }
+
+
+def arkit_weights(frames: int) -> Float:
+    """Return ARKit weights `[T, 52]` with three decimals, as programs write them."""
+    rng = np.random.default_rng(7)
+    return np.round(rng.uniform(0, 1, (frames, len(ARKIT_NAMES))), 3)
+
+
+def live_link_text(weights: Float, angles: Float, *, first: int = 0) -> str:
+    """Return the table of Live Link Face, at 60 frames a second.
+
+    Args:
+        weights: `[T, 52]`.
+        angles: `[T, 9]` yaw, pitch and roll of head, left and right eye.
+        first: number of the first frame.
+    """
+    turns = [f"{part}{axis}" for part in ("Head", "LeftEye", "RightEye") for axis in AXES]
+    heading = ["Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in ARKIT_NAMES)]
+    lines = [",".join([*heading, *turns])]
+    for index, values in enumerate(np.concatenate([weights, angles], axis=1)):
+        seconds, frame = divmod(first + index, 60)
+        code = f"10:00:{seconds:02d}:{frame:02d}.651"
+        lines.append(",".join([code, "61", *(f"{value:.10f}" for value in values)]))
+    return "\n".join(lines) + "\n"
+
+
+def lam_document(weights: Float, fps: float | None = 30.0) -> dict[str, Any]:
+    """Return the document of LAM's `export_blendshape_animation`."""
+    return {
+        "names": list(ARKIT_NAMES),
+        "metadata": {"frame_count": len(weights)} | ({} if fps is None else {"fps": fps}),
+        "frames": [{"weights": row.tolist(), "rotation": []} for row in weights],
+    }
+
+
+def json_bytes(content: dict[str, Any]) -> bytes:
+    """Return a dictionary of arrays as JSON."""
+    return json.dumps({key: np.asarray(value).tolist() for key, value in content.items()}).encode()
+
+
 def write_torch(path: Path, content: Any) -> Path:
     torch.save(content, path)
     return path
@@ -260,6 +318,7 @@ CODES: dict[str, Callable[[Motion, int], dict[str, Any]]] = {
     "deca": deca_code,
     "emoca": emoca_code,
     "smirk": smirk_code,
+    "flame-head-tracker": flame_head_tracker_code,
 }
 """Contents of one frame, for trackers that store single frames."""
 

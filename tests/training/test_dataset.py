@@ -105,6 +105,18 @@ def test_resizing_averages_colours_and_keeps_labels(video: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(small.normal[small.mask], axis=-1), 1, atol=1e-5)
 
 
+def test_masks_and_labels_may_be_of_another_size(video: Path) -> None:
+    """The published face parser writes 512 x 512, whatever the image."""
+    expected = FaceDataset.open([video], size=SIDE).observation(2)
+    for kind in ("mask", "semantic"):
+        path = video / kind / "3.png"
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        write_picture(path, picture.repeat(3, axis=0).repeat(3, axis=1))
+    frame = FaceDataset.open([video], size=SIDE).observation(2)
+    np.testing.assert_array_equal(frame.semantic, expected.semantic)
+    assert (frame.mask != expected.mask).mean() < 0.01
+
+
 def test_old_intrinsics_in_pixels_mean_the_same_camera(video: Path) -> None:
     new = FaceDataset.open([video], size=SIDE).track.cameras[0]
     edit(video, lambda document: document.update(intrinsics=[value * 512 for value in INTRINSICS]))
@@ -222,6 +234,14 @@ def test_another_head_model_than_the_tracked_one_is_refused(video: Path) -> None
         _ = FaceDataset.open([video], head_model="openhead").head
 
 
+BLACK: dict[str, tuple[tuple[int, int], type]] = {
+    "narrow mask": ((SIDE, SIDE // 2), np.uint8),
+    "small depth": ((SIDE // 2, SIDE // 2), np.uint16),
+    "empty mask": ((SIDE, SIDE), np.uint8),
+}
+"""Size and type of a black picture in place of another."""
+
+
 def damage_by(kind: str, video: Path) -> None:
     file = video / "image/3.png"
     if kind == "cut":
@@ -236,10 +256,8 @@ def damage_by(kind: str, video: Path) -> None:
         file.write_text("not found")
     elif kind == "narrow":
         write_picture(file, np.zeros((SIDE, SIDE - 1, 3), dtype=np.uint8))
-    elif kind == "small mask":
-        write_picture(video / "mask/3.png", np.zeros((SIDE // 2, SIDE // 2), dtype=np.uint8))
-    elif kind == "empty mask":
-        write_picture(video / "mask/3.png", np.zeros((SIDE, SIDE), dtype=np.uint8))
+    elif kind in BLACK:
+        write_picture(video / kind.split()[1] / "3.png", np.zeros(*BLACK[kind]))
     elif kind == "coloured labels":
         write_picture(video / "semantic/3.png", np.full((SIDE, SIDE, 3), 200, dtype=np.uint8))
     elif kind == "shallow normals":
@@ -254,9 +272,10 @@ def damage_by(kind: str, video: Path) -> None:
         ("empty", r"image/3\.png is not a readable picture: it is empty"),
         ("text", r"image/3\.png is not a readable picture: it cannot be decoded"),
         ("narrow", r"image/3\.png must be square, got 63 x 64 pixels"),
+        ("narrow mask", r"mask/3\.png must be square, got 32 x 64 pixels"),
         (
-            "small mask",
-            r"mask/3\.png must have the size of its image, got 32 x 32 pixels beside 64 x 64",
+            "small depth",
+            r"depth/3\.png must have the size of its image, got 32 x 32 pixels beside 64 x 64",
         ),
         ("empty mask", r"mask/3\.png is empty"),
         ("coloured labels", r"semantic/3\.png must hold label ids 0\.\.18, got 200"),

@@ -243,8 +243,8 @@ NARROW = np.zeros((SIDE, 60, 3), dtype=np.uint8)
         pytest.param(
             replaced("mask/7.png", EMPTY[:-2]),
             "error",
-            "mask/7.png must have the size of its image, got 64 x 62",
-            id="other size",
+            "mask/7.png must be square, got 64 x 62 pixels",
+            id="other shape",
         ),
         pytest.param(
             replaced("image/7.png", NARROW),

@@ -100,3 +100,10 @@ def test_an_unknown_preset_lists_the_others() -> None:
 def test_settings_can_be_replaced_in_part() -> None:
     settings = replace(TrainSettings(), schedule=Schedule(steps=3))
     assert settings.schedule.steps == 3
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 1200, "x = " + "1" * 5000])
+def test_a_text_that_exhausts_the_reader_is_one_sentence(text: str) -> None:
+    with pytest.raises(InputError, match="not readable as TOML") as caught:
+        from_toml(text, TrainSettings())
+    assert len(str(caught.value)) < 300

@@ -18,17 +18,17 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.head_model import OPENHEAD, HeadModel
 from imavatar_deploy.kinematics import product, quaternions
 from imavatar_deploy.tracks import TRACK_FORMATS, FlameTrack, read_track, write_track
-from imavatar_deploy.tracks.edit import retimed, root_joints, with_head_turned
+from imavatar_deploy.tracks.edit import recorded_at, retimed, root_joints, with_head_turned
 from imavatar_deploy.tracks.formats import files_read, unread_names
 
 from ..retargeting.recordings import retarget_track
 
 INPUT_FORMATS = "\n".join(
-    f"  {row.name:<18}{'a folder, ' if row.folders is not None else ''}{' '.join(row.suffixes)}"
+    f"  {row.name:<20}{'a folder, ' if row.folders is not None else ''}{' '.join(row.suffixes)}"
     for row in TRACK_FORMATS.values()
 )
 OUTPUT_FORMATS = "\n".join(
-    f"  {row.name:<18}{' '.join(row.suffixes)}" for row in TRACK_FORMATS.values() if row.write
+    f"  {row.name:<20}{' '.join(row.suffixes)}" for row in TRACK_FORMATS.values() if row.write
 )
 ROOT_JOINT_NOTE = (
     "the head turns about OpenHead's root joint; --head-model FILE with FLAME's own keeps the "
@@ -82,7 +82,8 @@ Examples:
     "--map",
     "map_file",
     metavar="FILE",
-    help="Map to the codes of another head model, from fit-map --codes.",
+    help="Map to the codes of another head model, from fit-map --codes; or the word sparse: head, "
+    "neck, jaw and eyes alone, which every head model has.",
 )
 @click.option(
     "--head-model",
@@ -114,9 +115,7 @@ def convert(
         )
     ensure_not_input(out, source, *files_read(source), map_file, head)
     track = read_track(source, edition=edition)
-    if recorded_fps is not None:
-        track = replace(track, fps=recorded_fps)
-    track = track.select(frames_of(frames))
+    track = recorded_at(track, recorded_fps).select(frames_of(frames))
     if unread := unread_names(source):
         click.echo(f"note: a track does not hold {', '.join(unread)}: left out", err=True)
     for note in track.notes:
@@ -124,7 +123,10 @@ def convert(
     if turn_head:
         track = _turn_head(track, head)
     if map_file is not None:
+        known = len(track.notes)
         track = retarget_track(track, map_file)
+        for note in track.notes[known:]:
+            click.echo(f"note: {note}", err=True)
     if fps is not None:
         track = retimed(track, fps)
     write_track(track if cameras else replace(track, cameras=()), out)

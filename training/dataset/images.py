@@ -170,13 +170,13 @@ def load(files: Mapping[str, Path], size: int) -> FramePixels:
         size: side of the result, pixels.
 
     Raises:
-        InputError: a file is missing, damaged, not square, or not of the image's size, or the mask
-            is empty.
+        InputError: a file is missing, damaged or not square, normals or depth are not of the
+            image's size, or the mask is empty.
     """
     image = decode(files["image"], "image")
     check_square(files["image"], image)
     matte = decode(files["mask"], "mask")
-    check_same_size(files["mask"], matte, image)
+    check_square(files["mask"], matte)
     person = _smooth(matte, size) > OPAQUE
     if not person.any():
         raise InputError(
@@ -193,12 +193,19 @@ def load(files: Mapping[str, Path], size: int) -> FramePixels:
 
 def _beside(
     image: Shaped[Array, "H W 3"], files: Mapping[str, Path], kind: str
-) -> Shaped[Array, "H W ..."] | None:
-    """The picture of a kind, with the size of the image; None where the frame has none."""
+) -> Shaped[Array, "_ _ ..."] | None:
+    """The picture of a kind; None where the frame has none.
+
+    Labels are square and of any size: the published face parser writes 512 x 512, whatever the
+    image, and the published loader resizes each picture for itself. Others have the image's size.
+    """
     if kind not in files:
         return None
     picture = decode(files[kind], kind)
-    check_same_size(files[kind], picture, image)
+    if kind == "semantic":
+        check_square(files[kind], picture)
+    else:
+        check_same_size(files[kind], picture, image)
     return picture
 
 

@@ -46,7 +46,7 @@ class BakedSource(PredictionSource):
         shading: str,
         truth: GroundTruth,
     ) -> None:
-        check_edition(truth.track.edition, folder.avatar.edition)
+        check_edition(truth.track.edition or folder.avatar.edition, folder.avatar.edition)
         self.title = f"the baked avatar {path}"
         self.facts = {"shading": shading}
         self._renderer = renderer

@@ -48,7 +48,7 @@ class ImplicitSource(PredictionSource):
     ) -> None:
         if tracer not in TRACERS:
             raise unknown_name("tracer", tracer, TRACERS)
-        check_edition(truth.track.edition, model.head.edition)
+        check_edition(truth.track.edition or model.head.edition, model.head.edition)
         tracer = tracer if model.direction == "forward" else MARCH
         self.title = title
         self.facts: dict[str, Any] = {"variant": model.name, "tracer": tracer}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from imavatar_deploy.atomic import write_text
 from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
-from imavatar_deploy.errors import ImavatarError, InputError
+from imavatar_deploy.errors import ImavatarError, InputError, excerpt
 from imavatar_deploy.kinematics import inverse, product
 
 from .face_state import NEUTRAL, Face, face_of, stack_faces
@@ -78,7 +78,7 @@ def read_neutral(path: str | Path) -> Neutral:
         return Neutral(content["expression"], content["pose"])
     except (OSError, KeyError, ValueError, RecursionError, ImavatarError) as error:
         raise InputError(
-            f"{path} is not a usable calibration ({error}); calibrate again"
+            f"{path} is not a usable calibration ({excerpt(error)}); calibrate again"
         ) from error
 
 

@@ -116,6 +116,28 @@ HEADS = {
 
 # Gains and limits of channels
 
+ANGLES = ("yaw", "pitch", "roll")
+"""Angles of a bone: R = Ry(yaw) Rx(pitch) Rz(roll), the order of trackers."""
+
+
+def _with_angles_scaled(
+    turns: Float64[Array, "5 4"], gains: Float64[Array, "5 3"]
+) -> Float64[Array, "5 4"]:
+    """Multiply yaw, pitch and roll of each bone."""
+    result = turns.copy()
+    for bone in np.flatnonzero((gains != 1).any(axis=1)):
+        w, x, y, z = turns[bone]
+        # the angles of a rotation matrix R = Ry Rx Rz, written with the quaternion's parts
+        pitch = math.asin(min(1.0, max(-1.0, 2 * (w * x - y * z))))
+        yaw = math.atan2(2 * (x * z + w * y), 1 - 2 * (x * x + y * y))
+        roll = math.atan2(2 * (x * y + w * z), 1 - 2 * (x * x + z * z))
+        a, b, c = np.array([yaw, pitch, roll]) * gains[bone] / 2
+        by_yaw = np.array([math.cos(a), 0.0, math.sin(a), 0.0])
+        by_pitch = np.array([math.cos(b), math.sin(b), 0.0, 0.0])
+        by_roll = np.array([math.cos(c), 0.0, 0.0, math.sin(c)])
+        result[bone] = product(product(by_yaw, by_pitch), by_roll)
+    return result
+
 
 def _unlimited() -> Float64[Array, "2 55"]:
     return np.asarray(np.outer([-math.inf, math.inf], np.ones(CHANNELS)), dtype=np.float64)
@@ -127,11 +149,17 @@ class Adjustment:
 
     gains: Float64[Array, "55"] = field(default_factory=lambda: np.ones(CHANNELS))
     """Factor of the tracker's value; of a bone, of the angle."""
+    angle_gains: Float64[Array, "5 3"] = field(
+        default_factory=lambda: np.ones((len(BONES), len(ANGLES)))
+    )
+    """Factor of yaw, pitch and roll of each bone; a negative one turns the other way."""
     limits: Float64[Array, "2 55"] = field(default_factory=_unlimited)
     """Least and greatest value; of a bone, the angle in radians, which is never below 0."""
 
     def apply_gains(self, face: Face) -> Face:
         """The face with gains applied."""
+        if np.any(self.angle_gains != 1):
+            face = Face(face.expression, _with_angles_scaled(face.turns, self.angle_gains))
         if np.all(self.gains == 1):
             return face
         expression, bones = np.split(self.gains, [EXPRESSION_SIZE])

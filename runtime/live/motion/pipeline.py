@@ -281,8 +281,12 @@ class MotionPipeline:
     def _time_of(self, observation: Observation, arrived: float) -> float:
         time = observation.time
         usable = time is not None and abs(time) < TIME_LIMIT
-        if time is not None and usable and observation.sequence is None:
-            self._timestamps.add_packet(time, arrived)
+        if time is not None and usable and not self._settings.local_clock:
+            valid = not self._timestamps.invalid
+            self._timestamps.add_packet(time, arrived, numbered=observation.sequence is not None)
+            if valid and self._timestamps.invalid:
+                self._clock.forget()
+                self._restart()
         if time is not None and usable and not self._timestamps.invalid:
             return time
         self.counts["untimed"] += 1

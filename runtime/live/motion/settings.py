@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
-from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.errors import UsageError, excerpt, unknown_name
 
 from .calibration import Neutral
-from .face_state import HEADS, Adjustment
+from .face_state import ANGLES, HEADS, Adjustment
 from .jitter_buffer import DROPOUTS
 from .playback import Smoothing
 
@@ -85,7 +85,8 @@ def read_adjustment(texts: Iterable[str], expression_names: Sequence[str]) -> Ad
 
     Args:
         texts: NAME is an expression's name or number (from 0), or a bone's: global (or head), neck,
-            jaw, eyeL, eyeR.
+            jaw, eyeL, eyeR. A bone's name with `.yaw`, `.pitch` or `.roll` stands for one angle,
+            whose gain may be negative: trackers differ in their signs.
         expression_names: the avatar's, 50.
 
     Raises:
@@ -96,12 +97,32 @@ def read_adjustment(texts: Iterable[str], expression_names: Sequence[str]) -> Ad
         name, equals, value = text.partition("=")
         if not equals:
             _refuse(text)
+        bone, _, angle = name.strip().partition(".")
+        if angle and (OTHER_NAMES.get(bone, bone)) in BONES:
+            _adjust_angle(adjustment, text, OTHER_NAMES.get(bone, bone), angle, value)
+            continue
         channel = _channel(name.strip(), expression_names)
         if ":" in value:
             adjustment.limits[:, channel] = _limits(text, value, channel)
         else:
             adjustment.gains[channel] = _gain(text, value)
     return adjustment
+
+
+def _adjust_angle(adjustment: Adjustment, text: str, bone: str, angle: str, value: str) -> None:
+    """Set the gain of one angle of a bone.
+
+    Raises:
+        UsageError: there is no such angle, or the gain is out of range.
+    """
+    if angle not in ANGLES:
+        raise unknown_name("angle", angle, ANGLES)
+    if not re.fullmatch(_NUMBER, value.strip()) or abs(float(value)) > LARGEST_GAIN:
+        raise UsageError(
+            f"the gain of an angle must be -{LARGEST_GAIN:g} to {LARGEST_GAIN:g}, "
+            f"got {excerpt(text)!r}; try {bone}.{angle}=-1"
+        )
+    adjustment.angle_gains[BONES.index(bone), ANGLES.index(angle)] = float(value)
 
 
 def _channel(name: str, expression_names: Sequence[str]) -> int:
@@ -142,5 +163,5 @@ def _limits(text: str, value: str, channel: int) -> tuple[float, float]:
 def _refuse(text: str) -> NoReturn:
     raise UsageError(
         f"an adjustment must be NAME=GAIN with a gain of 0 to {LARGEST_GAIN:g}, or NAME=LOW:HIGH, "
-        f"got {text!r}; try jawOpen=1.3 or neck=0:0.5"
+        f"got {excerpt(text)!r}; try jawOpen=1.3, head.yaw=-1 or neck=0:0.5"
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import NamedTuple
 
 import numpy as np
 
@@ -71,6 +72,11 @@ class SenderClock:
         self._add_delay(delay, arrived)
         return True
 
+    def forget(self) -> None:
+        """Take over the clock of the next packet, whatever it is."""
+        self._least.clear()
+        self._outliers.clear()
+
     def at(self, now: float) -> float:
         """The sender's time at the local time `now`, in any order; a packet's without its way."""
         if now > self._now and self._least:
@@ -108,6 +114,12 @@ class SenderClock:
 
 
 # Validity of timestamps: some senders count the frames of a second in something else
+#
+# Milliseconds, numbers of frames, clocks that stand still and 30 frames a second that call
+# themselves 60 do not pass as the local time does. Over a window of local time, the sender's time
+# must have passed by a share within the bounds. Networks delay packets, and then the window after
+# has the opposite error; a wrong clock has the same error in every window. Trackers' own clocks
+# drift by less than a thousandth.
 
 BACKSTEP_SECONDS = 0.25
 """Smallest step backwards that counts, seconds; no network reorders packets by more."""
@@ -116,6 +128,49 @@ BACKSTEP_LIMIT = 3
 BACKSTEP_WINDOW_SECONDS = 5.0
 """Steps backwards within that many seconds that make timestamps invalid; a sender that restarts
 steps back once."""
+
+
+class PaceWindow(NamedTuple):
+    """A window of local time, and the bounds of the sender's time in it."""
+
+    seconds: float
+    slowest: float
+    """Least share of the local time that may pass on the sender's clock."""
+    fastest: float
+    in_a_row: int
+    """Number of windows in a row, all too slow or all too fast, that show a wrong clock."""
+
+
+PACE_WINDOWS = (PaceWindow(0.3, 0.6, 1.6, 3), PaceWindow(1.0, 0.85, 1.18, 3))
+"""A wrong clock is known within a second, one that is off by a quarter within three."""
+
+STAND_SECONDS = 0.25
+"""Seconds for which packets come with one and the same time, after which its clock stands."""
+
+STAND_LIMIT = 2
+"""Number of such stands that make timestamps invalid; a tracker may stand once, while it loads."""
+
+
+class Pace:
+    """Compares the sender's time with the local time over one kind of window."""
+
+    def __init__(self, window: PaceWindow) -> None:
+        self._window = window
+        self._start: tuple[float, float] | None = None  # sent, arrived
+        self._run = 0  # windows in a row: negative if too slow, positive if too fast
+
+    def is_wrong(self, sent: float, arrived: float) -> bool:
+        """Add a packet; return whether the sender's clock is shown to be wrong."""
+        if self._start is None:
+            self._start = sent, arrived
+        elapsed = arrived - self._start[1]
+        if elapsed < self._window.seconds:
+            return False
+        share = (sent - self._start[0]) / elapsed
+        self._start = sent, arrived
+        side = int(share > self._window.fastest) - int(share < self._window.slowest)
+        self._run = self._run + side if side * self._run > 0 else side
+        return abs(self._run) >= self._window.in_a_row
 
 
 class TimestampValidator:
@@ -128,9 +183,30 @@ class TimestampValidator:
         self._backsteps: deque[float] = deque(
             maxlen=BACKSTEP_LIMIT
         )  # when each step backwards arrived
+        self._paces = [Pace(window) for window in PACE_WINDOWS]
+        self._changed = -math.inf  # when the time last changed, or a stand was counted
+        self._stands = 0
 
-    def add_packet(self, sent: float, arrived: float) -> None:
-        """Add a packet: its own time, and its arrival."""
+    def add_packet(self, sent: float, arrived: float, *, numbered: bool = False) -> None:
+        """Add a packet.
+
+        Args:
+            sent: its own time.
+            arrived: its arrival.
+            numbered: whether packets have sequence numbers; those of a network that reorders them
+                may step back in time.
+        """
+        wrong = [pace.is_wrong(sent, arrived) for pace in self._paces]
+        self.invalid |= any(wrong)
+        if sent != self._newest:
+            self._changed = arrived
+        elif arrived - self._changed >= STAND_SECONDS:
+            self._changed = arrived
+            self._stands += 1
+            self.invalid |= self._stands >= STAND_LIMIT
+        if numbered:
+            self._newest = sent
+            return
         if self._newest is not None and sent < self._newest - BACKSTEP_SECONDS:
             self._backsteps.append(arrived)
             self.invalid |= (

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.kinematics import rotations
@@ -208,3 +209,37 @@ def test_the_head_turns_by_its_row() -> None:
 def test_impossible_settings_are_refused(choice: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         MotionSettings(**choice)
+
+
+@pytest.mark.parametrize(("angle", "sign"), [("yaw", 0), ("pitch", 1), ("roll", 2)])
+def test_one_angle_of_a_bone_is_reversed(angle: str, sign: int) -> None:
+    """R = Ry(yaw) Rx(pitch) Rz(roll)."""
+    angles = np.array([0.5, -0.3, 0.2])
+    signs = np.ones(3)
+    signs[sign] = -1
+
+    def pose_of(values: np.ndarray) -> np.ndarray:
+        pose = np.zeros(15)
+        pose[:3] = Rotation.from_euler("YXZ", values).as_rotvec()
+        return pose
+
+    adjustment = read_adjustment([f"head.{angle}=-1"], NAMES)
+    face = adjustment.apply_gains(face_of(np.zeros(50), pose_of(angles)))
+    np.testing.assert_allclose(face.pose(), pose_of(signs * angles), atol=1e-9)
+    untouched = read_adjustment([f"neck.{angle}=-1"], NAMES)
+    still = untouched.apply_gains(face_of(np.zeros(50), pose_of(angles)))
+    np.testing.assert_allclose(still.pose(), pose_of(angles), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("head.yaw=-11", "must be -10 to 10"),
+        ("head.yaw=0:1", "must be -10 to 10"),
+        ("head.tilt=-1", "unknown angle 'tilt'"),
+        ("smile.yaw=-1", "unknown channel"),
+    ],
+)
+def test_an_angle_that_cannot_be_scaled_is_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        read_adjustment([text], NAMES)

@@ -118,22 +118,32 @@ def test_blinks_are_the_persons_own_and_the_right_eye_comes_first() -> None:
 @pytest.mark.parametrize(
     ("feature", "value", "expected"),
     [
-        ("eye_l", 0.5, {"eyeWideLeft": 0.5}),
+        ("eye_l", 0.5, {"eyeWideLeft": 0.25}),
         ("eye_l", -0.5, {}),
-        ("eyebrow_updown_l", 0.5, {"browOuterUpLeft": 0.5, "browInnerUp": 0.25}),
-        ("eyebrow_updown_r", -1.0, {"browDownRight": 1.0}),
-        ("mouth_corner_updown_l", -0.5, {"mouthSmileLeft": 0.5}),
-        ("mouth_corner_updown_r", 0.5, {"mouthFrownRight": 0.5}),
-        ("mouth_corner_inout_r", 0.5, {"mouthStretchRight": 0.5}),
+        ("eyebrow_updown_l", 0.5, {"browOuterUpLeft": 0.25, "browInnerUp": 0.125}),
+        ("eyebrow_updown_r", -1.0, {"browDownRight": 0.5}),
+        ("mouth_corner_updown_l", -0.5, {}),
+        ("mouth_corner_updown_l", -1.3, {"mouthSmileLeft": 0.25}),
+        ("mouth_corner_updown_r", 0.65, {"mouthFrownRight": 0.25}),
+        ("mouth_corner_inout_r", 0.65, {"mouthStretchRight": 0.25}),
+        ("mouth_wide", 1.0, {"mouthSmileLeft": 1 / 7, "mouthSmileRight": 1 / 7}),
         ("mouth_open", 1.5, {"jawOpen": 1.0}),
         ("mouth_open", -1.0, {}),
-        ("mouth_wide", -0.5, {"mouthPucker": 0.5}),
+        ("mouth_wide", -0.5, {"mouthPucker": 0.15}),
         ("eyebrow_quirk_l", 1.0, {}),
     ],
 )
 def test_features(feature: str, value: float, expected: dict[str, float]) -> None:
     features = [value if name == feature else 0.0 for name in FEATURES]
-    assert shapes(open_see_face(features=features)) == expected
+    assert shapes(open_see_face(features=features)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_smile_raises_the_corners_and_widens_the_mouth() -> None:
+    smile = {"mouth_corner_updown_l": -1.0, "mouth_corner_updown_r": -1.0, "mouth_wide": 1.0}
+    features = [smile.get(name, 0.0) for name in FEATURES]
+    assert shapes(open_see_face(features=features)) == pytest.approx(
+        {"mouthSmileLeft": 0.5, "mouthSmileRight": 0.5}, abs=1e-6
+    )
 
 
 def test_of_several_faces_the_surest_is_taken() -> None:

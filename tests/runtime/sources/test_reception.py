@@ -89,6 +89,49 @@ def test_a_sender_is_followed_again_after_a_pause_whatever_its_number() -> None:
     assert counted(inbox) == {"received": 2, "repeated": 1}
 
 
+def times(first: float, last: float, rate: float, sender: str) -> list[tuple[float, str]]:
+    return [(first + number / rate, sender) for number in range(int((last - first) * rate))]
+
+
+def received(arrivals: list[tuple[float, str]]) -> dict[str, int]:
+    """Number of faces of each sender that are used."""
+    receiver, inbox = reception()
+    faces = {}
+    for moment, sender in sorted(arrivals):
+        before = inbox.counts["received"]
+        receiver.add_packet(b"f", sender, moment)
+        faces[sender] = faces.get(sender, 0) + inbox.counts["received"] - before
+    return faces
+
+
+def test_a_stranger_that_sends_slowly_does_not_lock_out_a_tracker() -> None:
+    """A packet every 0.8 s comes just before the silence after which another may take over."""
+    faces = received([*times(0.0, 20, 1 / 0.8, "stranger"), *times(0.1, 20, 30, "tracker")])
+    assert faces["tracker"] > 590
+    assert faces["stranger"] <= 1
+
+
+def test_a_tracker_that_runs_is_not_displaced() -> None:
+    flood = [moment for sender in "xyz" for moment in times(1.0, 5, 500, sender)]
+    faces = received([*times(0.0, 5, 10, "tracker"), *flood])
+    assert faces == {"tracker": 50, "x": 0, "y": 0, "z": 0}
+
+
+def test_two_slow_senders_do_not_alternate() -> None:
+    faces = received([*times(0.0, 10, 2, "a"), *times(0.2, 10, 2, "b")])
+    assert faces == {"a": 20, "b": 0}
+
+
+def test_a_protocol_of_partial_packets_counts_none_as_empty() -> None:
+    inbox = Inbox()
+    receiver = Reception(
+        Protocol("test", "a test", 0, 100, 30.0, None, FirstLetter, partial=True), inbox
+    )
+    for packet in (b"-", b"f", b"-"):
+        receiver.add_packet(packet, "a", 0.0)
+    assert counted(inbox) == {"received": 1}
+
+
 def test_each_sender_has_its_parser_and_only_the_latest_keep_it() -> None:
     class Counting(FirstLetter):
         made = 0

@@ -135,6 +135,60 @@ def test_shapes_wait_for_apply_and_stay_until_they_are_sent_again() -> None:
     assert shapes(PROTOCOL.parser()(osc(*APPLY).build().dgram)[0]) == {}, "another sender"
 
 
+def head_bone(angle: float) -> tuple[object, ...]:
+    return vmc_bone("Head", (0, 1, 0), angle)
+
+
+def test_without_apply_a_face_ends_where_a_name_comes_again() -> None:
+    parse = PROTOCOL.parser()
+    faces = []
+    for number in range(4):
+        for message in (
+            ("/VMC/Ext/Blend/Val", "A", 0.25 * number),
+            head_bone(10.0 * number),
+            ("/VMC/Ext/Blend/Val", "Blink_L", 0.0),
+        ):
+            faces += parse(osc(*message).build().dgram)
+    assert len(faces) == 2, "the first shows that there is no Apply, the fourth has not ended"
+    for number, face in enumerate(faces, 1):
+        assert shapes(face) == pytest.approx({"jawOpen": 0.15 * number})
+        turned = -np.radians(10.0 * number)
+        np.testing.assert_allclose(face.pose[:3], [0, turned, 0], atol=1e-6)
+
+
+def test_without_apply_a_face_ends_with_its_bundle_once_that_is_known() -> None:
+    parse = PROTOCOL.parser()
+    bundles = [
+        osc_packet(("/VMC/Ext/Blend/Val", "jawOpen", 0.1 * number), head_bone(5.0))
+        for number in range(1, 4)
+    ]
+    assert [len(parse(bundle)) for bundle in bundles] == [0, 1, 1]
+    (face,) = parse(osc_packet(("/VMC/Ext/Blend/Val", "jawOpen", 0.5)))
+    assert shapes(face) == {"jawOpen": 0.5}
+
+
+def test_after_an_apply_nothing_else_ends_a_face() -> None:
+    parse = PROTOCOL.parser()
+    assert len(parse(osc(*APPLY).build().dgram)) == 1
+    for _ in range(3):
+        assert parse(osc("/VMC/Ext/Blend/Val", "jawOpen", 0.5).build().dgram) == []
+        assert parse(osc_packet(head_bone(5.0), head_bone(5.0))) == []
+
+
+def test_type_tags_are_refused_without_a_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """python-osc logs each tag that it does not know: 59,000 lines for one datagram."""
+    parse = PROTOCOL.parser()
+    address = b"/VMC/Ext/Blend/Apply"
+    for tags in (b"j" * 59_000, b"f" * 59_000, b"ffj"):
+        text = b"," + tags
+        packet = address + bytes(4 - len(address) % 4) + text + bytes(4 - len(text) % 4)
+        with pytest.raises(InputError, match="at most 64 arguments of known types"):
+            parse(packet + bytes(40))
+    assert not caplog.records
+
+
 def test_two_frames_in_one_datagram() -> None:
     assert len(PROTOCOL.parser()(osc_packet(*VMC_FRAME, *VMC_FRAME))) == 2
 

@@ -47,7 +47,7 @@ def test_table_of_fields_is_the_header() -> None:
 
 def test_table_of_editions_is_the_code_s() -> None:
     section = TEXT.partition("## Editions")[2].partition("## Rules")[0]
-    rows = re.findall(r"^\| (\d+) \| (\w+) \|", section, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| ([\w-]+) \|", section, re.MULTILINE)
     assert {name: int(code) for code, name in rows} == EDITION_CODES
 
 

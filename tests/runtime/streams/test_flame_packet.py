@@ -107,7 +107,7 @@ INFINITE, NAN = struct.pack("<f", np.inf), struct.pack("<f", np.nan)
         (sealed(GOOD, 4, b"\2"), "version 1, got 2"),
         (sealed(GOOD, 5, b"\2"), "unknown kind"),
         (sealed(GOOD, 6, b"\0"), "unknown kind"),
-        (sealed(GOOD, 6, b"\7"), "unknown kind"),
+        (sealed(GOOD, 6, b"\x1f"), "unknown kind"),
         (sealed(GOOD, 11, b"\1"), "unknown kind"),
         (sealed(GOOD, 6, b"\x20"), "arkit52 cannot have 50 weights"),
         (sealed(GOOD, 7, b"\x65"), "cannot have 101 weights"),
