@@ -15,13 +15,17 @@ from imavatar_deploy.atomic import write_text
 from imavatar_deploy.consent import consent_of
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.fidelity import FidelityReport, read_fidelity
+from imavatar_deploy.jpeg import encode_jpeg, jpeg_address
 
-from .pictures import data_url, pairs
+from .pictures import pairs
 from .stages import CreateJob, held_out_frames
 from .work import CreateFolder
 
 PICTURES = 6
 """Pictures of training frames, and as many of held-out frames."""
+
+QUALITY = 88
+"""JPEG quality of the pictures."""
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem;
@@ -103,7 +107,10 @@ def _figures(work: CreateFolder, indices: Iterable[Any]) -> str:
     unique = sorted({int(index) for index in indices})
     count = len(json.loads(work.tracks()[0].read_text(encoding="utf-8"))["frames"])
     figures = pairs(work.tracks()[0], work.preview, [index for index in unique if index < count])
-    images = (f'<figure><img src="{data_url(picture)}" alt=""></figure>' for picture in figures)
+    images = (
+        f'<figure><img src="{jpeg_address(encode_jpeg(picture, QUALITY))}" alt=""></figure>'
+        for picture in figures
+    )
     return f'<div class="row">{"".join(images)}</div>' if figures else ""
 
 
