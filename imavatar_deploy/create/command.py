@@ -326,7 +326,7 @@ def _second_plan(
         other = "" if plan.preset == first.preset else f" in place of {first.preset}"
         lines.append(
             f"plan: {frames} frames, {held_out_frames(frames)} kept for the figures; preset "
-            f"{plan.preset}{other}, {plan.training:g} minutes of training"
+            f"{plan.preset}{other}, {plan.training:.1f} minutes of training"
         )
     return [*lines, *([f"note: {plan.note}"] if plan.note else [])]
 
