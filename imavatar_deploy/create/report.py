@@ -67,6 +67,7 @@ def write_report(job: CreateJob) -> Path:
     sections = [
         _head(job),
         _section("Verdict", _verdict(work, fidelity)),
+        _section("The avatar", _preview(job)),
         _pictures(work),
         _section("Minutes by stage", _stages(work)),
         _section("Tracking", _tracking(work)),
@@ -98,6 +99,12 @@ def _head(job: CreateJob) -> str:
     return (
         f"<h1>{html.escape(request.out.name)}</h1>"
         f"<p>An avatar from {videos}, in {minutes:.1f} minutes.</p>"
+    )
+
+
+def _preview(job: CreateJob) -> str:
+    request = job.request
+    return (
         f'<video src="{html.escape(job.work.preview.name)}" controls loop muted></video>'
         f"<pre>imavatar-run {html.escape(shlex.quote(str(request.out)))} "
         "--source talk --sink http://127.0.0.1:8080</pre>"
@@ -120,7 +127,7 @@ def _verdict(work: CreateFolder, fidelity: FidelityReport) -> str:
         notes += last.get("warnings", [])
     met = "every tolerance of the export is met" if fidelity.passed else "it misses tolerances"
     tone = "good" if fidelity.passed and not any(notes) else "weak"
-    lines = [held_out_line(work), fidelity.problems(), *notes]
+    lines = [held_out_line(work), *fidelity.problems().split("; "), *notes]
     parts.append(
         f'<div class="verdict {tone}"><p><strong>Avatar: {met}.</strong></p>'
         f"{_listing(filter(None, lines))}</div>"

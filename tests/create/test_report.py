@@ -68,8 +68,8 @@ def page(job: CreateJob) -> str:
     return write_report(job).read_text(encoding="utf-8")
 
 
-def test_verdict_is_above_the_pictures(page: str) -> None:
-    verdict = page[page.index("<h2>Verdict</h2>") : page.index("<h2>Training frames")]
+def test_verdict_is_at_the_top(page: str) -> None:
+    verdict = page[page.index("<h2>Verdict</h2>") : page.index("<video")]
     assert "Video me &amp; you.mp4: film again." in verdict
     assert "<li>Film 20 seconds or more.</li>" in verdict
     assert "Puff" not in verdict
