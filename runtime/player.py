@@ -274,9 +274,10 @@ def _check_size(size: Size) -> tuple[int, int]:
     try:
         if isinstance(size, bool):
             raise TypeError("a truth value is no number of pixels")
-        width, height = (
-            (int(size), int(size)) if isinstance(size, Integral) else map(operator.index, size)
-        )
+        if isinstance(size, int | np.integer):
+            width = height = int(size)
+        else:
+            width, height = map(operator.index, size)
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"size must be a number of pixels or (width, height), got {size!r}"
