@@ -183,9 +183,9 @@ def _withheld(job: CreateJob) -> str:
     """What to do about an avatar that the export withholds."""
     rejected = job.request.rejected
     return (
-        f"{rejected} holds it, with pictures of its worst frames; the next run replaces that "
-        "folder, and removes it when the avatar is written. Train longer (a larger --minutes, or "
-        "--steps where it is given), or write the avatar with its misses: "
+        f"The withheld avatar is in {rejected}, with pictures of its worst frames; the next run "
+        "replaces that folder, and removes it when the avatar is written. Train longer (a larger "
+        "--minutes, or --steps where it is given), or write the avatar with its misses: "
         '--export "--allow-drift REASON"'
     )
 
