@@ -69,6 +69,10 @@ def as_float32(
     Raises:
         InputError: the values are not numbers, have another shape, or are not finite in float32.
     """
+    is_complex = getattr(getattr(values, "dtype", None), "kind", "") == "c"  # numpy only warns
+    if values is None or is_complex:
+        content = "None" if values is None else "complex numbers"
+        raise InputError(f"{name} must be numbers, got {content}")
     try:
         # A value too large for float32 becomes infinite, which `ensure_finite` refuses.
         with np.errstate(over="ignore", invalid="ignore"):

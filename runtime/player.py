@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import operator
+import os
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 from types import TracebackType
@@ -44,8 +47,9 @@ class Player:
         with Player("sample", size=512) as player:
             image = player.render(expression, pose)
 
-    It owns threads and memory. It is not thread-safe, since its buffers hold one frame: use one
-    player for each thread.
+    It owns threads and memory. Its buffers hold one frame, and its threads do not survive a fork:
+    use one player for each thread and each process. A call while another thread draws, or in a
+    forked process, raises `UsageError`.
 
     Args:
         source: an avatar folder, or the word `sample`.
@@ -87,6 +91,8 @@ class Player:
         """The row of `shading.SHADINGS` that colours."""
         self.avatar = folder.avatar
         self._closed = False
+        self._in_use = threading.Lock()
+        self._process = os.getpid()
         self._renderer = find_backend(backend).open(
             RenderConfig(folder, self.width, self.height, self.shading, colour, threads),
             engine_policy,
@@ -135,9 +141,10 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._renderer.render(
-            *self._check_inputs(expression, pose), self._matrix(camera), untimed
-        )
+        arrays = self._check_inputs(expression, pose)
+        matrix = self._matrix(camera)
+        with self._drawing():
+            return self._renderer.render(*arrays, matrix, untimed)
 
     def render_timed(
         self, expression: Any, pose: Any, camera: Camera | None = None
@@ -145,8 +152,11 @@ class Player:
         """`render`, and the seconds of each of `STAGES`. The host waits for a device after each."""
         arrays = self._check_inputs(expression, pose)
         matrix = self._matrix(camera)
-        times = [time.perf_counter()]
-        image = self._renderer.render(*arrays, matrix, lambda: times.append(time.perf_counter()))
+        with self._drawing():
+            times = [time.perf_counter()]
+            image = self._renderer.render(
+                *arrays, matrix, lambda: times.append(time.perf_counter())
+            )
         return image, dict(zip(STAGES, np.diff(times).tolist(), strict=True))
 
     def render_batch(
@@ -164,7 +174,9 @@ class Player:
         codes = as_float32("expressions", expressions, ("N", self.avatar.expression_size))
         rotations = as_float32("poses", poses, ("N", POSE_SIZE))
         ensure_shape("poses", rotations, (len(codes), POSE_SIZE), "one for each expression")
-        return self._renderer.render_batch(codes, rotations, self._matrix(camera))
+        matrix = self._matrix(camera)
+        with self._drawing():
+            return self._renderer.render_batch(codes, rotations, matrix)
 
     def vertices(self, expression: Any, pose: Any) -> Float32[Array, "V 3"]:
         """Return the posed vertices `[V, 3]` in metres.
@@ -172,9 +184,9 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._renderer.vertices(*self._check_inputs(expression, pose)) / np.float32(
-            UNITS_PER_METRE
-        )
+        arrays = self._check_inputs(expression, pose)
+        with self._drawing():
+            return self._renderer.vertices(*arrays) / np.float32(UNITS_PER_METRE)
 
     def normals(
         self, expression: Any, pose: Any, camera: Camera | None = None
@@ -186,7 +198,31 @@ class Player:
         Raises:
             InputError: a wrong number of coefficients, or one that is not finite.
         """
-        return self._renderer.normals(*self._check_inputs(expression, pose), self._matrix(camera))
+        arrays = self._check_inputs(expression, pose)
+        matrix = self._matrix(camera)
+        with self._drawing():
+            return self._renderer.normals(*arrays, matrix)
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """Use the buffers and threads.
+
+        Raises:
+            UsageError: another thread uses them, or they belong to the process before a fork.
+        """
+        if os.getpid() != self._process:
+            raise UsageError(
+                "this player was opened before the process was forked, and its threads are not in "
+                "the new process: open a player there"
+            )
+        if not self._in_use.acquire(blocking=False):
+            raise UsageError(
+                "this player is drawing in another thread: open one player for each thread"
+            )
+        try:
+            yield
+        finally:
+            self._in_use.release()
 
     def _must_be_open(self) -> None:
         if self._closed:
@@ -200,6 +236,8 @@ class Player:
         return as_float32("expression", expression, (size,)), as_float32("pose", pose, (POSE_SIZE,))
 
     def _matrix(self, camera: Camera | None) -> Float32[Array, "3 4"]:
+        if not isinstance(camera, Camera | None):
+            raise UsageError(f"camera must be a Camera or None, got {type(camera).__name__}")
         return (camera or self.camera).image_matrix(self.width, self.height)
 
     def _front(self) -> Camera:
@@ -236,7 +274,10 @@ def _check_size(size: Size) -> tuple[int, int]:
     try:
         if isinstance(size, bool):
             raise TypeError("a truth value is no number of pixels")
-        width, height = (size, size) if isinstance(size, int) else map(operator.index, size)
+        if isinstance(size, int | np.integer):
+            width = height = int(size)
+        else:
+            width, height = map(operator.index, size)
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"size must be a number of pixels or (width, height), got {size!r}"

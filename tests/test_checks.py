@@ -90,6 +90,8 @@ def test_float32_is_not_copied() -> None:
         ([1.0, 2.0, 3.0], r"x must have shape \[2\], got \[3\]; hint"),
         ([1.0, math.nan], r"x must be finite, got nan at index \[1\]"),
         ([None, 1.0], "x must be finite"),
+        (None, "x must be numbers, got None"),
+        (np.array([1.0, 2.0j]), "x must be numbers, got complex numbers"),
         ([1e300, 1.0], r"x must be finite, got inf at index \[0\]"),
     ],
 )

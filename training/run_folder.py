@@ -24,6 +24,7 @@ import torch
 from imavatar_deploy.arrays import Array, Float
 from imavatar_deploy.atomic import atomic_file, refuse_standard_output
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.marking import marked_png
 from imavatar_deploy.model.checkpoint import save_checkpoint
 from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
@@ -129,10 +130,11 @@ class RunFolder:
                     partial.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
 
     def write_image(self, name: str, picture: Float[Array, "H W 3"]) -> Path:
-        """Write an RGB image of values 0..1 as a PNG among the validation images."""
+        """Write an RGB image of values 0..1 as a marked PNG among the validation images."""
         self.validation.mkdir(exist_ok=True)
         path = self.validation / f"{name}.png"
         with atomic_file(path) as partial:
             pixels = np.round(255.0 * np.clip(picture, 0.0, 1.0)).astype(np.uint8)
-            cv2.imwrite(str(partial), pixels[..., ::-1])
+            _, png = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))
+            partial.write_bytes(marked_png(png.tobytes()))
         return path

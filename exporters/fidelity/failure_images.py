@@ -12,6 +12,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.fidelity.image_metrics import normal_angle
 from imavatar_deploy.fidelity.stage_metrics import FrameImages
+from imavatar_deploy.marking import marked_png
 
 FOLDER = "failures"
 SHEET = f"{FOLDER}/sheet.png"
@@ -143,4 +144,5 @@ def _print(image: UInt8[Array, "H W 3"], text: str, row: int, *, size: float = 0
 
 
 def _write(path: Path, image: UInt8[Array, "H W 3"]) -> None:
-    path.write_bytes(cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes())
+    _, png = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
+    path.write_bytes(marked_png(png.tobytes()))

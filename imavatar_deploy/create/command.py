@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,16 @@ from imavatar_deploy.optional import require_all
 from imavatar_deploy.video.decode import VideoReader
 
 from .options import check_formats, check_sizes
-from .plan import TRACK_SECONDS, TRACK_START, TimePlan, make_plan, most_frames
+from .plan import (
+    LATE,
+    TRACK_SECONDS,
+    TRACK_START,
+    WHY_LATE,
+    TimePlan,
+    comparison,
+    make_plan,
+    most_frames,
+)
 from .report import write_report
 from .runner import RUN_NOTICE, run_stages
 from .stages import STAGES, CreateJob, CreateRequest, CreateStage, held_out_frames
@@ -50,8 +59,9 @@ Examples:
   imavatar-create me.mp4 --out me --track "--focal 1400" --export "--faces 20000"
 
 \b
-The avatar is the folder OUT. Beside it, OUT.work/ holds dataset/, run/, held_out/,
-preview.mp4 and report.html; it may be removed when the avatar is as it should be.""",
+The avatar is the folder OUT. Beside it, OUT.work/ holds dataset/, run/, held_out/, logs/,
+preview.mp4 and report.html. An avatar that misses a tolerance is written to OUT.rejected
+instead. Remove both folders when the avatar is as it should be.""",
 )
 @click.argument(
     "videos", nargs=-1, required=True, metavar="VIDEO...", type=click.Path(path_type=Path)
@@ -63,8 +73,8 @@ preview.mp4 and report.html; it may be removed when the avatar is as it should b
 @click.option(
     "--minutes",
     type=float,
-    help="Time for all stages on two cores; training takes what the others leave.  "
-    "[default: 15, or the length of --preset]",
+    help="Time for all stages, on two cores that no other program uses; training has the rest of "
+    "it.  [default: 15, or the length of --preset]",
 )
 @click.option(
     "--preset",
@@ -85,8 +95,8 @@ preview.mp4 and report.html; it may be removed when the avatar is as it should b
     "formats",
     default="player",
     show_default=True,
-    help="Formats of imavatar-export, comma-separated; player, onnx or student among them for "
-    "the preview.",
+    help="Formats of imavatar-export, comma-separated. The preview needs one of player, onnx, "
+    "student.",
 )
 @click.option(
     "--track",
@@ -129,10 +139,10 @@ def create(
 ) -> None:
     """Make a playing avatar of the person in VIDEO (one or several files of the same person).
 
-    The stages are track, train, export, evaluate and preview. Each is a command of its own, which
-    is displayed before it runs. Interrupted, the same command continues; a stage whose inputs have
-    not changed is skipped. The last tenth of the frames is kept from training, to measure the
-    avatar on it.
+    The stages are track, train, export, evaluate and preview. Each runs one command, which is
+    displayed before it starts. After an interruption the same command continues; a stage whose
+    inputs have not changed is skipped. Training does not use the last tenth of the frames, on which
+    the avatar is measured.
     """
     start = time.perf_counter()
     _check_videos(videos)
@@ -180,8 +190,10 @@ def create(
         _say(f"note: {limit} of {frames} frames are tracked in this time; --minutes allows more")
     for line in [*first.lines(), f"consent: {consent.line()}"]:
         _say(line)
-    run_stages(job, STAGES, _say, lambda stage, resumed: _before(job, stage, resumed))
+    run_stages(job, STAGES, _say, lambda stage, resumed: _before(job, first, stage, resumed))
     report = write_report(job)
+    for line in comparison(work.plan.get("expected", {}), work.minutes()):
+        _say(line)
     following = [
         f"imavatar-run {shlex.quote(str(out))} --source talk --sink http://127.0.0.1:8080",
         f"imavatar-verify {shlex.quote(str(out))}",
@@ -277,13 +289,15 @@ def expected_frames(videos: tuple[Path, ...]) -> int:
 def _plan(
     request: CreateRequest, frames: int, factor: float = 1.0, *, refuse: bool = True
 ) -> TimePlan:
-    """The plan of a request; a number of steps needs no time."""
+    """The plan of a request; the minutes of a number of steps are not known before."""
     if request.steps is not None:
-        return make_plan(frames, None, request.preset or "tiny", factor)
+        plan = make_plan(frames, None, request.preset or "tiny", factor)
+        others = {name: minutes for name, minutes in plan.expected.items() if name != "train"}
+        return replace(plan, expected=others)
     return make_plan(frames, request.minutes, request.preset, factor, refuse=refuse)
 
 
-def _before(job: CreateJob, stage: CreateStage, resumed: bool) -> None:
+def _before(job: CreateJob, first: TimePlan, stage: CreateStage, resumed: bool) -> None:
     """Plan the training by the number of frames and by the time that tracking has taken."""
     if stage.name != "train" or (resumed and job.work.plan):
         return
@@ -291,14 +305,30 @@ def _before(job: CreateJob, stage: CreateStage, resumed: bool) -> None:
     tracking = job.work.stages["track"].seconds
     factor = tracking / (TRACK_START + TRACK_SECONDS * frames)
     plan = _plan(job.request, frames, factor, refuse=False)
-    job.work.plan = asdict(plan)
-    if plan.training is not None:
-        _say(
-            f"plan: {frames} frames, {held_out_frames(frames)} kept for the figures; preset "
-            f"{plan.preset}, {plan.training:g} minutes of training"
+    # The minutes are compared with the plan that was displayed first.
+    job.work.plan = asdict(replace(plan, expected=first.expected))
+    for line in _second_plan(job, first, plan, frames, factor):
+        _say(line)
+
+
+def _second_plan(
+    job: CreateJob, first: TimePlan, plan: TimePlan, frames: int, factor: float
+) -> list[str]:
+    """What has changed in the plan, now that tracking is done."""
+    lines = []
+    if factor > LATE:
+        lines.append(
+            f"note: tracking took {factor:.1f} times as long as planned ({WHY_LATE}); the later "
+            "stages will take longer, too"
+            + (", and training has less time" if plan.training is not None else "")
         )
-    if plan.note:
-        _say(f"note: {plan.note}")
+    if plan.training is not None:
+        other = "" if plan.preset == first.preset else f" in place of {first.preset}"
+        lines.append(
+            f"plan: {frames} frames, {held_out_frames(frames)} kept for the figures; preset "
+            f"{plan.preset}{other}, {plan.training:.1f} minutes of training"
+        )
+    return [*lines, *([f"note: {plan.note}"] if plan.note else [])]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +17,6 @@ Picture = UInt8[Array, "H W 3"]
 
 SIDE = 320
 """Side of a picture in the report, pixels."""
-
-JPEG_QUALITY = 88
 
 
 def video_frames(video: Path, indices: Sequence[int]) -> dict[int, Picture]:
@@ -78,11 +75,3 @@ def square(picture: Picture, side: int) -> Picture:
     """The picture in another size."""
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.uint8)
-
-
-def data_url(picture: Picture) -> str:
-    """The picture as a JPEG in a `data:` address."""
-    _, encoded = cv2.imencode(
-        ".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

@@ -58,6 +58,11 @@ SHORT_TRAINING = 0.7
 SLOWEST = 4.0
 """Largest factor by which the measured speed of tracking changes the estimates of later stages."""
 
+LATE = 1.25
+"""Factor of the planned minutes above which a message explains the difference."""
+
+WHY_LATE = "the plan assumes two cores that no other program uses"
+
 
 @dataclass(frozen=True)
 class TimePlan:
@@ -79,7 +84,33 @@ class TimePlan:
     def lines(self) -> list[str]:
         """The plan for the user, one line a stage."""
         rows = [f"  {name:9}{minutes:6.1f} min" for name, minutes in self.expected.items()]
-        return [f"plan: preset {self.preset}, about {self.total:.0f} minutes on two cores", *rows]
+        training = "" if "train" in self.expected else " and the training"
+        return [
+            f"plan: preset {self.preset}, about {self.total:.0f} minutes{training} on two cores "
+            "without other load",
+            *rows,
+        ]
+
+
+def comparison(planned: Mapping[str, float], actual: Mapping[str, float]) -> list[str]:
+    """Compare the minutes of the stages with the plan: one line, and one more where they are late.
+
+    Args:
+        planned: stage -> minutes; a stage may be missing.
+        actual: stage -> minutes of every stage, in order.
+    """
+    pairs = [(name, f"{minutes:.1f}", planned.get(name)) for name, minutes in actual.items()]
+    total, allowed = sum(actual.values()), sum(planned.get(name, 0.0) for name in actual)
+    complete = actual.keys() <= planned.keys()
+    pairs.append(("together", f"{total:.1f}", allowed if complete else None))
+    texts = [
+        f"{name} {minutes}" + ("" if plan is None else f" of {plan:.1f}")
+        for name, minutes, plan in pairs
+    ]
+    lines = [f"minutes, actual of planned: {', '.join(texts)}"]
+    if complete and total > LATE * allowed:
+        lines.append(f"note: it took {total / allowed:.1f} times as long as planned; {WHY_LATE}")
+    return lines
 
 
 def most_frames(frames: int, minutes: float | None, preset: str | None) -> int | None:

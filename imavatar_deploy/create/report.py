@@ -1,4 +1,4 @@
-"""`report.html`: clip beside avatar, figures of every stage, minutes, commands and consent."""
+"""`report.html`: verdict, clip beside avatar, figures of every stage, commands and consent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,23 @@ from imavatar_deploy.atomic import write_text
 from imavatar_deploy.consent import consent_of
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.fidelity import FidelityReport, read_fidelity
+from imavatar_deploy.jpeg import encode_jpeg, jpeg_address
+from imavatar_deploy.marking import TERM, marked_jpeg
 
-from .pictures import data_url, pairs
+from .pictures import pairs
+from .plan import comparison
 from .stages import CreateJob, held_out_frames
+from .summaries import held_out_line, metrics, read_json, video_verdicts
 from .work import CreateFolder
 
 PICTURES = 6
 """Pictures of training frames, and as many of held-out frames."""
+
+QUALITY = 88
+"""JPEG quality of the pictures."""
+
+TONES = {"good": "good", "usable": "weak", "film again": "fail"}
+"""Style of each verdict on a video."""
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem;
@@ -36,8 +46,12 @@ img, video { width: 100%; display: block; border-radius: .3rem; }
 video { max-width: 32rem; } code, pre { font-size: .85rem; } pre { white-space: pre-wrap;
   background: #f4f4f4; padding: .6rem .8rem; border-radius: .3rem; }
 .note { color: #666; }
+.verdict { border: 1px solid #ddd; border-left: .5rem solid #13703a; border-radius: .4rem;
+  padding: .3rem 1.1rem; margin: 1rem 0; } .verdict.weak { border-left-color: #c88400; }
+.verdict.fail { border-left-color: #b3261e; } .verdict p, .verdict ul { margin: .4rem 0; }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818; }
-  th, td { border-color: #444; } pre { background: #242424; } .note { color: #aaa; } }
+  th, td { border-color: #444; } pre { background: #242424; } .note { color: #aaa; }
+  .verdict { border-top-color: #444; border-right-color: #444; border-bottom-color: #444; } }
 """
 
 
@@ -49,14 +63,17 @@ def write_report(job: CreateJob) -> Path:
         UsageError: the page cannot be written.
     """
     work = job.work
+    fidelity = read_fidelity(job.request.out)
     sections = [
         _head(job),
+        _section("Verdict", _verdict(work, fidelity)),
+        _section("The avatar", _preview(job)),
         _pictures(work),
         _section("Minutes by stage", _stages(work)),
         _section("Tracking", _tracking(work)),
         _section("Training", _training(work)),
         _section("Held-out frames", _held_out(work)),
-        _section("Fidelity of the export", _fidelity(job.request.out)),
+        _section("Fidelity of the export", _fidelity(fidelity)),
         _section("Consent and marking", _consent(work)),
         _section("Commands", _commands(work)),
     ]
@@ -64,6 +81,7 @@ def write_report(job: CreateJob) -> Path:
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="digitalSourceType" content="{TERM}">'
         f"<style>{STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
     )
     write_text(work.report, page)
@@ -81,10 +99,46 @@ def _head(job: CreateJob) -> str:
     return (
         f"<h1>{html.escape(request.out.name)}</h1>"
         f"<p>An avatar from {videos}, in {minutes:.1f} minutes.</p>"
+    )
+
+
+def _preview(job: CreateJob) -> str:
+    request = job.request
+    return (
         f'<video src="{html.escape(job.work.preview.name)}" controls loop muted></video>'
         f"<pre>imavatar-run {html.escape(shlex.quote(str(request.out)))} "
         "--source talk --sink http://127.0.0.1:8080</pre>"
     )
+
+
+def _verdict(work: CreateFolder, fidelity: FidelityReport) -> str:
+    """What is good and what is not: of the videos, of the training and of the avatar."""
+    parts = []
+    for one in video_verdicts(work):
+        link = html.escape(one.page.relative_to(work.path).as_posix())
+        page = f' <a href="{link}">Report of the tracking</a>' if one.page.is_file() else ""
+        parts.append(
+            f'<div class="verdict {TONES.get(one.word, "weak")}">'
+            f"<p><strong>Video {html.escape(one.line())}.</strong>{page}</p>"
+            f"{_listing(one.advice)}</div>"
+        )
+    notes = [str(work.plan.get("note", ""))]
+    for last in _validations(work)[-1:]:
+        notes += last.get("warnings", [])
+    met = "every tolerance of the export is met" if fidelity.passed else "it misses tolerances"
+    tone = "good" if fidelity.passed and not any(notes) else "weak"
+    lines = [held_out_line(work), *fidelity.problems().split("; "), *notes]
+    parts.append(
+        f'<div class="verdict {tone}"><p><strong>Avatar: {met}.</strong></p>'
+        f"{_listing(filter(None, lines))}</div>"
+    )
+    return "".join(parts)
+
+
+def _listing(lines: Iterable[str]) -> str:
+    """A list; empty for no lines."""
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<ul>{items}</ul>" if items else ""
 
 
 def _pictures(work: CreateFolder) -> str:
@@ -103,7 +157,11 @@ def _figures(work: CreateFolder, indices: Iterable[Any]) -> str:
     unique = sorted({int(index) for index in indices})
     count = len(json.loads(work.tracks()[0].read_text(encoding="utf-8"))["frames"])
     figures = pairs(work.tracks()[0], work.preview, [index for index in unique if index < count])
-    images = (f'<figure><img src="{data_url(picture)}" alt=""></figure>' for picture in figures)
+    images = (
+        f'<figure><img src="{jpeg_address(marked_jpeg(encode_jpeg(picture, QUALITY)))}" alt="">'
+        "</figure>"
+        for picture in figures
+    )
     return f'<div class="row">{"".join(images)}</div>' if figures else ""
 
 
@@ -120,23 +178,21 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _stages(work: CreateFolder) -> str:
-    expected = work.plan.get("expected", {})
+    planned = work.plan.get("expected", {})
+    minutes = work.minutes()
     rows = [
-        (
-            name,
-            f"{record.seconds / 60.0:.1f}",
-            f"{expected[name]:.1f}" if name in expected else "",
-        )
-        for name, record in work.stages.items()
+        (name, f"{planned[name]:.1f}" if name in planned else "", f"{actual:.1f}")
+        for name, actual in minutes.items()
     ]
-    return _table(("stage", "minutes", "expected"), rows)
+    late = comparison(planned, minutes)[1:]
+    return _table(("stage", "planned", "minutes"), rows) + _listing(late)
 
 
 def _tracking(work: CreateFolder) -> str:
     parts = []
     for track in work.tracks():
         folder = track.parent
-        about = _read_json(folder / "track.json")
+        about = read_json(folder / "track.json")
         if about:
             dropped = about.get("dropped", [])
             reasons = sorted({str(frame.get("reason")) for frame in dropped})
@@ -146,19 +202,14 @@ def _tracking(work: CreateFolder) -> str:
                 + (f" ({html.escape(', '.join(reasons))})" if reasons else "")
                 + f"; focal length: {html.escape(str(about.get('focal_source', '')))}.</p>"
             )
-            notes = "".join(f"<li>{html.escape(str(note))}</li>" for note in about.get("notes", ()))
-            parts.append(f"<ul>{notes}</ul>" if notes else "")
-        if (folder / "report.html").is_file():
-            link = (folder / "report.html").relative_to(work.path).as_posix()
-            parts.append(f'<p><a href="{html.escape(link)}">Report of the tracking</a></p>')
+            parts.append(_listing(map(str, about.get("notes", ()))))
     return "".join(parts)
 
 
 def _training(work: CreateFolder) -> str:
-    file = work.run / "validation.jsonl"
-    if not file.is_file():
+    rows = _validations(work)
+    if not rows:
         return ""
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     table = _table(
         ("step", "minutes", "PSNR, dB", "RGB L1", "mask IoU"),
         [
@@ -170,20 +221,23 @@ def _training(work: CreateFolder) -> str:
             for row in rows
         ],
     )
-    warnings = rows[-1].get("warnings", []) if rows else []
-    notes = "".join(f"<li>{html.escape(str(line))}</li>" for line in warnings)
     preset = html.escape(str(work.plan.get("preset", "")))
-    return f"<p>Preset {preset}, measured on training frames.</p>{table}" + (
-        f"<ul>{notes}</ul>" if notes else ""
-    )
+    return f"<p>Preset {preset}, measured on training frames.</p>{table}"
+
+
+def _validations(work: CreateFolder) -> list[dict[str, Any]]:
+    """The validations of the training; none where there is no log of it."""
+    file = work.run / "validation.jsonl"
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def _held_out(work: CreateFolder) -> str:
-    document = _read_json(work.held_out / "report.json")
+    document = read_json(work.held_out / "report.json")
     rows = [
         (f"{name}, {row['unit']}" if row.get("unit") else name, f"{row['mean']:.4g}")
-        for name, row in document.get("metrics", {}).items()
-        if isinstance(row.get("mean"), float | int)
+        for name, row in metrics(document)
     ]
     link = (work.held_out / "report.md").relative_to(work.path).as_posix()
     return (
@@ -194,8 +248,7 @@ def _held_out(work: CreateFolder) -> str:
     )
 
 
-def _fidelity(avatar: Path) -> str:
-    report: FidelityReport = read_fidelity(avatar)
+def _fidelity(report: FidelityReport) -> str:
     rows = [
         (
             f"{stage.start} → {stage.end}",
@@ -208,9 +261,8 @@ def _fidelity(avatar: Path) -> str:
         if name in stage.measures
     ]
     notes = [report.problems(), report.drift, *report.notes]
-    listing = "".join(f"<li>{html.escape(note)}</li>" for note in notes if note)
     table = _table(("stage", "measure", "value", "limit"), rows)
-    return table + (f"<ul>{listing}</ul>" if listing else "")
+    return table + _listing(filter(None, notes))
 
 
 def _consent(work: CreateFolder) -> str:
@@ -220,22 +272,11 @@ def _consent(work: CreateFolder) -> str:
         return ""
     return (
         f"<p>Consent {html.escape(consent.line())}: {html.escape(consent.statement)}</p>"
-        "<p>Videos, pictures and models made with this avatar carry a machine-readable mark that "
-        "the face is synthetic.</p>"
+        "<p>Videos, pictures and models of this avatar, and the pictures of this page, carry a "
+        "machine-readable mark that the face is synthetic.</p>"
     )
 
 
 def _commands(work: CreateFolder) -> str:
     lines = "\n".join(shlex.join(record.command) for record in work.stages.values())
     return f'<p class="note">Each can be run alone.</p><pre>{html.escape(lines)}</pre>'
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where the file does not exist."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); run its stage again") from error
-    return content if isinstance(content, dict) else {}

@@ -28,12 +28,13 @@ RUN_NOTICE = "the next run of the same command continues here"
 class StageError(ImavatarError):
     """A stage that failed; its own message is on stderr, and its exit code becomes ours."""
 
-    def __init__(self, stage: CreateStage, code: int, command: Sequence[str]) -> None:
-        remedy = stage.remedies.get(code)
+    def __init__(
+        self, job: CreateJob, stage: CreateStage, code: int, command: Sequence[str]
+    ) -> None:
+        remedy = f"{stage.remedies[code](job)}. " if code in stage.remedies else ""
         super().__init__(
             f"the stage {stage.name} ended with exit code {code}, its reason is above; "
-            f"after a correction {RUN_NOTICE}. {f'{remedy}. ' if remedy else ''}"
-            f"It was: {shlex.join(command)}"
+            f"after a correction {RUN_NOTICE}. {remedy}It was: {shlex.join(command)}"
         )
         self.exit_code = code
 
@@ -48,7 +49,8 @@ def run_stages(
 
     Args:
         job: the request and its work folder, whose state is written before and after each stage.
-        say: receives lines for the user.
+            What a stage prints on the standard output is written to its log there.
+        say: receives lines for the user, the summary of every stage among them.
         before: called before a stage that runs, with whether it continues an earlier run.
 
     Raises:
@@ -73,17 +75,32 @@ def run_stages(
                 work.stages[later.name].finished = False
         work.save()
         say(f"{title}: to {stage.task}\n$ {shlex.join(record.command)}")
+        log = work.log(stage.name)
         start = time.monotonic()
         try:
-            code = run_command(record.command)
+            code = run_command(record.command, log)
         finally:
             record.seconds = round(record.seconds + time.monotonic() - start, 1)
             work.save()
+        printed = log.read_text(encoding="utf-8", errors="replace")
         if code:
-            raise StageError(stage, code, record.command)
+            for line in printed.splitlines():
+                say(line)
+            raise StageError(job, stage, code, record.command)
         record.finished = True
         work.save()
+        for line in stage.summary(job, printed):
+            say(line)
+        _remove_leftover(job, stage, say)
         say(f"{title}: {record.seconds / 60:.1f} min")
+
+
+def _remove_leftover(job: CreateJob, stage: CreateStage, say: Say) -> None:
+    """Remove the folder that a failed run of a stage has left, now that the stage is done."""
+    leftover = stage.leftover(job)
+    if leftover is not None:
+        shutil.rmtree(leftover, ignore_errors=True)
+        say(f"removed {leftover} of an earlier run")
 
 
 def is_finished(job: CreateJob, stage: CreateStage, key: str) -> bool:
@@ -115,19 +132,26 @@ def _begin(job: CreateJob, stage: CreateStage, key: str, resumed: bool) -> Stage
     return job.work.stages[stage.name]
 
 
-def run_command(command: Sequence[str]) -> int:
-    """Run a command of this package with our terminal and return its exit code.
+def run_command(command: Sequence[str], log: Path) -> int:
+    """Run a command of this package with our standard error and return its exit code.
 
     It has a session of its own, so that an interruption reaches it once, from here, and in time
     to save its work.
+
+    Args:
+        command: the program and its arguments.
+        log: file that receives the standard output.
 
     Raises:
         MissingDependencyError: the command is not installed.
         KeyboardInterrupt: this process was interrupted; the command has ended.
     """
-    process = subprocess.Popen(
-        [program(command[0]), *command[1:]], stdin=subprocess.DEVNULL, start_new_session=True
-    )
+    words = [program(command[0]), *command[1:]]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=output, start_new_session=True
+        )
     try:
         code = process.wait()
     except KeyboardInterrupt as stop:

@@ -12,16 +12,14 @@ from imavatar_deploy.avatar_io import MANIFEST
 from imavatar_deploy.consent import OPTION
 from imavatar_deploy.errors import QualityError
 
+from .summaries import evaluation_lines, export_lines, printed_lines
 from .work import CreateFolder
 
 HELD_OUT = 0.1
 """Share of the frames, the last ones, that training does not use."""
 
-WITHHELD = (
-    "Train longer (a larger --minutes, or --steps where it is given), or write the avatar with its "
-    'misses: --export "--allow-drift REASON"'
-)
-"""What to do about an avatar that the export withholds."""
+REJECTED_REPORT = "report.json"
+"""File that marks a folder as a withheld avatar."""
 
 Arguments = list[str]
 
@@ -55,6 +53,11 @@ class CreateRequest:
     def work(self) -> Path:
         """The folder of the stages' files, beside the avatar."""
         return self.out.with_name(f"{self.out.name}.work")
+
+    @property
+    def rejected(self) -> Path:
+        """The folder of an avatar that the export withholds."""
+        return self.out.with_name(f"{self.out.name}.rejected")
 
     def further(self, stage: str) -> list[str]:
         """Further arguments of a stage."""
@@ -91,8 +94,13 @@ class CreateStage:
     folder: Callable[[CreateJob], Path] | None = None
     """Folder that is removed before a run with other settings. Without it, a stage that is killed
     while it begins could later continue the run with the earlier settings."""
-    remedies: Mapping[int, str] = field(default_factory=dict)
-    """Exit code -> sentence with the options of `imavatar-create` that help, without its period."""
+    remedies: Mapping[int, Callable[[CreateJob], str]] = field(default_factory=dict)
+    """Exit code -> sentences with the options of `imavatar-create` that help, without the last
+    period."""
+    leftover: Callable[[CreateJob], Path | None] = lambda job: None
+    """Folder of an earlier run that failed, which is removed when the stage is done."""
+    summary: Callable[[CreateJob, str], list[str]] = lambda job, printed: printed_lines(printed)
+    """Lines for the user, from what the command printed."""
 
 
 def held_out_frames(frames: int) -> int:
@@ -171,6 +179,22 @@ def _preview(job: CreateJob) -> Arguments:
     ]
 
 
+def _withheld(job: CreateJob) -> str:
+    """What to do about an avatar that the export withholds."""
+    rejected = job.request.rejected
+    return (
+        f"The withheld avatar is in {rejected}, with pictures of its worst frames; the next run "
+        "replaces that folder, and removes it when the avatar is written. Train longer (a larger "
+        "--minutes, or --steps where it is given), or write the avatar with its misses: "
+        '--export "--allow-drift REASON"'
+    )
+
+
+def _earlier_rejected(job: CreateJob) -> Path | None:
+    rejected = job.request.rejected
+    return rejected if (rejected / REJECTED_REPORT).is_file() else None
+
+
 def _train_settings(job: CreateJob) -> Any:
     request = job.request
     length = [request.minutes, request.preset, request.steps, request.training_size]
@@ -213,7 +237,9 @@ STAGES = (
             job.request.further("export"),
         ],
         partial=lambda job: job.request.out / MANIFEST,
-        remedies={QualityError.exit_code: WITHHELD},
+        remedies={QualityError.exit_code: _withheld},
+        leftover=_earlier_rejected,
+        summary=lambda job, printed: export_lines(job.request.out, job.work),
     ),
     CreateStage(
         name="evaluate",
@@ -222,6 +248,7 @@ STAGES = (
         outputs=lambda job: [job.work.held_out / "report.json"],
         settings=lambda job: job.request.further("evaluate"),
         partial=lambda job: job.work.held_out / "report.json",
+        summary=lambda job, printed: evaluation_lines(job.work),
     ),
     CreateStage(
         name="preview",

@@ -5,6 +5,7 @@ OUT.work/
     dataset/      of `imavatar-data track`
     run/          of `imavatar-train`
     held_out/     of `imavatar-eval`
+    logs/         what every stage printed, such as the full report of the export
     preview.mp4, preview.png, report.html
 """
 
@@ -48,7 +49,8 @@ class CreateFolder:
     path: Path
     stages: dict[str, StageRecord] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
-    """Preset and minutes of training, kept for a training that is resumed."""
+    """Preset and minutes of training, kept for a training that is resumed, and the planned minutes
+    of every stage (`expected`)."""
     consent: dict[str, Any] = field(default_factory=dict)
     """The statement for the videos of the last run."""
     videos: list[dict[str, Any]] = field(default_factory=list)
@@ -68,6 +70,10 @@ class CreateFolder:
     def held_out(self) -> Path:
         """The evaluation on frames that training has not used."""
         return self.path / "held_out"
+
+    def log(self, stage: str) -> Path:
+        """What a stage printed on the standard output."""
+        return self.path / "logs" / f"{stage}.txt"
 
     @property
     def preview(self) -> Path:
@@ -122,6 +128,10 @@ class CreateFolder:
             "stages": {name: asdict(record) for name, record in self.stages.items()},
         }
         write_text(self.path / STATE, json.dumps(state, indent=2) + "\n")
+
+    def minutes(self) -> dict[str, float]:
+        """Stage -> minutes of its last run."""
+        return {name: record.seconds / 60.0 for name, record in self.stages.items()}
 
     def tracks(self) -> list[Path]:
         """The tracks of the dataset: of the one video, or of every video by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from imavatar_deploy.consent import OPTION, require_consent
-from imavatar_deploy.create.command import create, expected_frames
+from imavatar_deploy.create.command import _before, _plan, create, expected_frames
 from imavatar_deploy.create.options import (
     TRACKED_SIDES,
     TRAINED_SIDES,
@@ -218,6 +219,38 @@ def test_commands_of_the_stages(job: CreateJob) -> None:
         "preview": f"imavatar-run {out} --source {work}/dataset/a/flame_params.json "
         f"--sink {work}/preview.mp4 --sink {work}/preview.png --size 512 --background white",
     }
+
+
+@pytest.fixture
+def tracked(job: CreateJob) -> CreateJob:
+    """A job whose tracking has taken three times as long as planned."""
+    job.work.stages["track"] = StageRecord("key", ["track"], True, seconds=3 * (6 + 0.12 * 40))
+    job.work.plan = {}
+    return job
+
+
+def test_plan_after_slow_tracking_says_what_has_changed(
+    tracked: CreateJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = replace(tracked.request, minutes=12)
+    first = _plan(request, 40)
+    _before(CreateJob(request, tracked.work), first, STAGES[1], False)
+    shown = capsys.readouterr().err
+    assert "tracking took 3.0 times as long as planned" in shown
+    assert "training has less time" in shown
+    assert "preset tiny in place of small" in shown
+    assert tracked.work.plan["expected"] == first.expected
+
+
+def test_steps_have_no_planned_minutes(
+    tracked: CreateJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = replace(tracked.request, steps=4)
+    first = _plan(request, 40)
+    assert "minutes and the training on two cores" in first.lines()[0]
+    _before(CreateJob(request, tracked.work), first, STAGES[1], False)
+    assert "train" not in tracked.work.plan["expected"]
+    assert "training has less time" not in capsys.readouterr().err
 
 
 def test_state_is_read_back(job: CreateJob) -> None:

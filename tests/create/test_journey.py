@@ -99,11 +99,16 @@ def test_video_becomes_a_playing_avatar(clip: Path, tmp_path: Path) -> None:
     shown = create(clip, out, OPTION)
     stages = ["track", "train", "export", "evaluate", "preview"]
     assert re.findall(r"^\[\d/5\] (\w+): to", shown, re.M) == stages
+    assert "parity with the networks" not in shown, "the full report is in the log"
+    assert "held-out frames (1), mean (worst): PSNR" in shown
+    assert re.search(r"^minutes, actual of planned: track [\d.]+ of [\d.]+, train", shown, re.M)
+    work = CreateFolder.open(tmp_path / "me.work")
+    assert f"full report: {work.log('export')}" in shown
+    assert "parity with the networks" in work.log("export").read_text()
 
     manifest = open_avatar(out).manifest
     assert (manifest["consent"]["how"], manifest["consent"]["videos"]) == ("option", ["me.mp4"])
 
-    work = CreateFolder.open(tmp_path / "me.work")
     frames = work.frames()
     assert frames >= FRAMES // 2
     evaluation = json.loads((work.held_out / "report.json").read_text())
@@ -116,6 +121,7 @@ def test_video_becomes_a_playing_avatar(clip: Path, tmp_path: Path) -> None:
 
     page = work.report.read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") >= 2
+    assert page.index("<h2>Verdict</h2>") < page.index("<h2>Training frames")
     assert "dataset/report.html" in page
     for stage in stages:
         assert f"<td>{stage}</td>" in page

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from imavatar_deploy.create.plan import DEFAULT_MINUTES, PRESET_TIMES, make_plan, most_frames
+from imavatar_deploy.create.plan import (
+    DEFAULT_MINUTES,
+    PRESET_TIMES,
+    comparison,
+    make_plan,
+    most_frames,
+)
 from imavatar_deploy.errors import UsageError
 
 FRAMES = 500
@@ -94,3 +100,25 @@ def test_time_that_the_message_states_is_enough() -> None:
 def test_slow_tracking_shortens_training_and_does_not_end_the_work() -> None:
     plan = make_plan(FRAMES, 5, factor=4.0, refuse=False)
     assert plan.training == PRESET_TIMES[0].least
+
+
+def test_plan_states_its_assumption() -> None:
+    assert make_plan(FRAMES).lines()[0].endswith("15 minutes on two cores without other load")
+
+
+def test_actual_minutes_are_compared_with_the_plan() -> None:
+    (line,) = comparison({"track": 1.0, "train": 9.0, "export": 3.0}, {"track": 1.1, "train": 9.0})
+    assert line == (
+        "minutes, actual of planned: track 1.1 of 1.0, train 9.0 of 9.0, together 10.1 of 10.0"
+    )
+
+
+def test_minutes_without_a_plan_are_stated_alone() -> None:
+    (line,) = comparison({"track": 1.0}, {"track": 5.0, "train": 9.0})
+    assert line == "minutes, actual of planned: track 5.0 of 1.0, train 9.0, together 14.0"
+
+
+def test_reason_of_late_stages_is_stated() -> None:
+    note = comparison({"track": 1.0}, {"track": 2.2})[1]
+    assert note.startswith("note: it took 2.2 times as long as planned")
+    assert "no other program uses" in note

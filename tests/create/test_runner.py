@@ -15,15 +15,23 @@ from pathlib import Path
 import pytest
 
 from imavatar_deploy.create.runner import StageError, program, run_command, run_stages
-from imavatar_deploy.create.stages import STAGES, CreateJob, CreateRequest, CreateStage
+from imavatar_deploy.create.stages import (
+    REJECTED_REPORT,
+    STAGES,
+    CreateJob,
+    CreateRequest,
+    CreateStage,
+)
 from imavatar_deploy.create.work import CreateFolder
 from imavatar_deploy.errors import InputError, MissingDependencyError
+from imavatar_deploy.exporters import withhold
 
 from ..processes import started
 
 LOG = """
 import sys, json, pathlib
 out = pathlib.Path(sys.argv[1])
+print("a table of many lines\\ntook 0.1 s\\nnext: another command")
 with open(out.parent / "log", "a") as log:
     log.write(json.dumps(sys.argv[2:]) + "\\n")
 if "--fail" in sys.argv and "--resume" not in sys.argv:
@@ -130,6 +138,56 @@ def test_failure_advises_by_the_options_of_this_command(job: CreateJob) -> None:
         run_stages(job, [failing], print)
 
 
+def test_withheld_avatar_is_located_in_the_message(job: CreateJob) -> None:
+    export = next(stage for stage in STAGES if stage.name == "export")
+    failing = replace(stage("export", "--fail"), remedies=export.remedies)
+    with pytest.raises(
+        StageError, match=r"The withheld avatar is in .*me\.rejected.*the next run replaces"
+    ):
+        run_stages(job, [failing], print)
+
+
+def test_withheld_avatar_is_removed_by_a_later_success(job: CreateJob) -> None:
+    assert REJECTED_REPORT == withhold.REPORT
+    export = next(stage for stage in STAGES if stage.name == "export")
+    rejected = job.request.rejected
+    rejected.mkdir()
+    (rejected / REJECTED_REPORT).touch()
+    first = replace(stage("one", "--fail"), leftover=export.leftover)
+    with pytest.raises(StageError):
+        run_stages(job, [first], print)
+    assert rejected.is_dir()
+    lines: list[str] = []
+    run_stages(again(job), [replace(stage("two"), leftover=export.leftover)], lines.append)
+    assert not rejected.exists()
+    assert f"removed {rejected} of an earlier run" in lines
+
+
+def test_folder_that_is_not_a_withheld_avatar_stays(job: CreateJob) -> None:
+    export = next(stage for stage in STAGES if stage.name == "export")
+    job.request.rejected.mkdir()
+    run_stages(job, [replace(stage("one"), leftover=export.leftover)], print)
+    assert job.request.rejected.is_dir()
+
+
+def test_output_of_a_stage_is_in_its_log_and_its_summary_is_displayed(job: CreateJob) -> None:
+    lines: list[str] = []
+    short = replace(stage("two"), summary=lambda job, printed: [f"{len(printed)} characters"])
+    run_stages(job, [stage("one"), short], lines.append)
+    printed = "a table of many lines\ntook 0.1 s\nnext: another command\n"
+    assert job.work.log("one").read_text() == job.work.log("two").read_text() == printed
+    assert lines.count("a table of many lines") == 1
+    assert f"{len(printed)} characters" in lines
+    assert not [line for line in lines if line.startswith(("took", "next"))]
+
+
+def test_output_of_a_failed_stage_is_displayed(job: CreateJob) -> None:
+    lines: list[str] = []
+    with pytest.raises(StageError):
+        run_stages(job, [stage("one", "--fail")], lines.append)
+    assert "a table of many lines" in lines
+
+
 def test_failed_stage_is_continued_with_its_own_option(job: CreateJob) -> None:
     stages = [stage("one"), stage("two", "--fail", resume=("--resume",))]
     resumed: list[tuple[str, bool]] = []
@@ -186,9 +244,9 @@ def test_missing_program_is_told() -> None:
         program("imavatar-nothing")
 
 
-def test_killed_command_has_the_exit_code_of_shells() -> None:
+def test_killed_command_has_the_exit_code_of_shells(tmp_path: Path) -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    assert run_command([sys.executable, "-c", code]) == 128 + signal.SIGKILL
+    assert run_command([sys.executable, "-c", code], tmp_path / "log") == 128 + signal.SIGKILL
 
 
 CHILD = """
@@ -210,6 +268,7 @@ sys.exit(130)
 """
 
 PARENT = f"""
+import pathlib
 import sys
 import click
 from imavatar_deploy.cli.command import Command
@@ -218,7 +277,7 @@ from imavatar_deploy.create.runner import run_command
 @click.command(cls=Command)
 @click.argument("folder")
 def main(folder):
-    run_command([sys.executable, "-c", {CHILD!r}, folder])
+    run_command([sys.executable, "-c", {CHILD!r}, folder], pathlib.Path(folder) / "log")
 
 main()
 """

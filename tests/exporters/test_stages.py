@@ -61,6 +61,7 @@ from imavatar_deploy.fidelity.stage_metrics import (
     worst_first,
 )
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.marking import SOURCE_TYPE
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.extract import extract, field_of
 from imavatar_deploy.progress import Progress, silent
@@ -246,6 +247,7 @@ class TestDamage:
         np.testing.assert_array_equal(sheet, np.concatenate(images))
         assert sheet.shape[1] > 3 * 256
         assert all(image.shape[0] > 256 for image in images)
+        assert SOURCE_TYPE.encode() in (failures / "sheet.png").read_bytes()
 
     @pytest.mark.usefixtures("no_training")
     def test_stops_before_the_student_is_trained_or_a_graph_is_written(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from imavatar_deploy.rendering.shading import SHADINGS
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.runtime.player import STAGES
 
+from ..processes import run_process
 from ..tiny_avatar import tiny_avatar
 
 STILL = np.zeros(50), np.zeros(15)
@@ -186,6 +190,70 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         Player(tiny_avatar_folder, **arguments)
+
+
+def test_a_size_is_any_whole_number(tiny_avatar_folder: Path) -> None:
+    with Player(tiny_avatar_folder, size=cast(Any, np.int64(8))) as player:
+        assert player.render(np.zeros(50), np.zeros(15)).shape == (8, 8, 4)
+
+
+def test_a_camera_is_no_name(tiny_avatar_folder: Path) -> None:
+    with (
+        Player(tiny_avatar_folder, size=8) as player,
+        pytest.raises(UsageError, match="camera must be a Camera or None, got str"),
+    ):
+        player.render(np.zeros(50), np.zeros(15), cast(Any, "front"))
+
+
+def test_two_threads_cannot_draw_at_once(
+    tiny_avatar_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing, done = threading.Event(), threading.Event()
+
+    def render(*arguments: object) -> Any:
+        drawing.set()
+        assert done.wait(30)
+        return np.zeros((8, 8, 4), np.uint8)
+
+    with Player(tiny_avatar_folder, size=8) as player:
+        still = (np.zeros(50), np.zeros(15))
+        with monkeypatch.context() as patch:
+            patch.setattr(player._renderer, "render", render)
+            other = threading.Thread(target=player.render, args=still)
+            other.start()
+            assert drawing.wait(30)
+            for call in (player.render, player.render_timed, player.vertices, player.normals):
+                with pytest.raises(UsageError, match="is drawing in another thread"):
+                    call(*still)
+            with pytest.raises(UsageError, match="is drawing in another thread"):
+                player.render_batch(*(array[None] for array in still))
+            done.set()
+            other.join(30)
+        assert player.render(*still).shape == (8, 8, 4)
+
+
+FORK = """
+import os, sys
+import numpy as np
+from imavatar_deploy.errors import UsageError
+from imavatar_deploy.runtime import Player
+with Player(sys.argv[1], size=8) as player:
+    child = os.fork()
+    if child == 0:
+        try:
+            player.render(np.zeros(50), np.zeros(15))
+        except UsageError as error:
+            os.write(1, str(error).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_cannot_draw(tiny_avatar_folder: Path) -> None:
+    words = [sys.executable, "-W", "ignore", "-c", FORK, str(tiny_avatar_folder)]
+    result = run_process(words, limit=120)
+    assert "opened before the process was forked" in result.stdout, result.stderr
 
 
 def test_an_avatar_is_a_path() -> None:

@@ -290,6 +290,13 @@ def test_a_damaged_picture_is_named_in_a_sentence(video: Path, kind: str, senten
         data.observation(2)
 
 
+@pytest.mark.parametrize("name", ["3.jpg", "3.JPEG"])
+def test_a_picture_of_another_format_is_named(video: Path, name: str) -> None:
+    (video / "image" / "3.png").rename(video / "image" / name)
+    with pytest.raises(InputError, match=rf"3\.png is missing: .*convert {name} and the like to"):
+        FaceDataset.open([video])
+
+
 @pytest.mark.parametrize("kind", ["image", "mask", "semantic"])
 def test_a_missing_picture_is_reported_when_the_dataset_is_opened(video: Path, kind: str) -> None:
     (video / kind / "3.png").unlink()

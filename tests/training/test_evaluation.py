@@ -20,6 +20,7 @@ from imavatar_deploy.fidelity.image_metrics import IDENTICAL_PSNR
 from imavatar_deploy.fidelity.parity import compare_frames
 from imavatar_deploy.fidelity.stage_metrics import FrameImages
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.marking import SOURCE_TYPE
 from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.training.evaluation.contact_sheet import read_picture, strip
 from imavatar_deploy.training.evaluation.from_frames import KIND as FRAMES
@@ -350,6 +351,7 @@ class TestReport:
     ) -> None:
         write_report(tmp_path / "report", truth, FakeSource(cases), HEAD, keep_frames=True)
         sheet = read_picture(tmp_path / "report" / "contact_sheet.png")
+        assert SOURCE_TYPE.encode() in (tmp_path / "report" / "contact_sheet.png").read_bytes()
         strips = [strip(cases[index]) for index in (1, 3, 0)]
         height = len(sheet) // 3
         for index, expected in enumerate(strips):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
+from imavatar_deploy.marking import SOURCE_TYPE
+from imavatar_deploy.training import RunFolder
 from imavatar_deploy.training.validation import FrameQuality, Lobe, Validation, quality_warnings
 
 
@@ -61,3 +65,11 @@ def test_a_lobe_is_reported_without_earlier_validations() -> None:
 def test_a_few_pixels_are_no_lobe() -> None:
     lobe = Lobe(share=0.002, millimetres=45.4, column=60, row=90, label="neck")
     assert quality_warnings(validation(25.9, 0.989, lobe), []) == []
+
+
+def test_pictures_of_a_validation_are_marked(tmp_path: Path) -> None:
+    path = RunFolder(tmp_path).write_image("step", np.full((4, 5, 3), [1.0, 0.5, 0.0]))
+    assert SOURCE_TYPE.encode() in path.read_bytes()
+    image = cv2.imread(str(path))
+    assert image is not None
+    assert image[..., ::-1][0, 0].tolist() == [255, 128, 0]

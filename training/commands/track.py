@@ -64,8 +64,8 @@ Examples:
 @click.option(
     "--focal",
     type=float,
-    help="Focal length in pixels of the video's picture.  [default: from its metadata, else its "
-    "longer side; three times the side of a square picture]",
+    help="Focal length in pixels of the video's picture.  [default: from its metadata; else its "
+    "longer side, or three times the side of a square picture]",
 )
 @click.option("--head-model", help="Head model to fit, if not OpenHead: FLAME's .pkl or .npz.")
 @click.option(

@@ -224,9 +224,14 @@ class FaceDataset:
         missing = [path for path in paths if not path.is_file()]
         if missing:
             more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            jpeg = next(missing[0].parent.glob(f"{missing[0].stem}.[jJ][pP]*"), None)
             raise InputError(
                 f"{missing[0]} is missing{more}: every frame of {TRACK_FILE} needs its picture; "
-                "see imavatar-data check"
+                + (
+                    f"convert {jpeg.name} and the like to PNG"
+                    if jpeg
+                    else "see imavatar-data check"
+                )
             )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, UInt8
 from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.marking import marked_png
 
 from .metric import Case, Image, Mask
 
@@ -68,15 +69,19 @@ def stack(rows: Sequence[Bytes], captions: Sequence[str]) -> Bytes:
 
 
 def write_picture(path: Path, picture: Bytes) -> None:
-    """Write an RGB picture as a PNG.
+    """Write an RGB picture as a PNG with the mark of synthetic media: it shows an avatar.
 
     Raises:
         UsageError: the file cannot be written.
     """
-    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+    _, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    try:
+        path.write_bytes(marked_png(png.tobytes()))
+    except OSError as error:
         raise UsageError(
-            f"{path.name} cannot be written to {path.parent.parent}; is the disk full?"
-        )
+            f"{path.name} cannot be written to {path.parent.parent} ({error.strerror}); is the "
+            "disk full?"
+        ) from error
 
 
 def read_picture(path: Path) -> Bytes:

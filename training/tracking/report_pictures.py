@@ -10,9 +10,10 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float64, UInt8
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.jpeg import encode_jpeg
 
 from ..dataset.images import OPAQUE, decode
-from .overlay import Picture, draw_overlay, head_projector, moved_points, point_errors
+from .overlay import draw_overlay, head_projector, moved_points, point_errors
 from .result import TrackResult
 
 OVERLAY_SIDE = 400
@@ -66,9 +67,8 @@ class ReportPictures:
         )
         head = self._projector.project(index).moved(offset, scale) if self._projector else None
         errors = point_errors(self._result, index)
-        return _jpeg(
-            draw_overlay(part, head, moved_points(points, offset, scale), errors, wire=True)
-        )
+        drawn = draw_overlay(part, head, moved_points(points, offset, scale), errors, wire=True)
+        return encode_jpeg(drawn, QUALITY)
 
     def parts(self, index: int) -> dict[str, bytes]:
         """JPEGs of the mask and the labels of a frame, by their names, where the files exist."""
@@ -77,7 +77,8 @@ class ReportPictures:
         if self._exists("mask", index):
             mask = _small(self._decoded("mask", index))[..., None] > OPAQUE
             faded = 0.3 * picture + 0.7 * np.array(BACKGROUND)
-            parts["Mask"] = _jpeg(np.where(mask, picture, faded).round().astype(np.uint8))
+            masked = np.where(mask, picture, faded).round().astype(np.uint8)
+            parts["Mask"] = encode_jpeg(masked, QUALITY)
         if self._exists("semantic", index):
             labels = cv2.resize(
                 self._decoded("semantic", index),
@@ -86,7 +87,7 @@ class ReportPictures:
             )
             colours = np.array(LABEL_COLOURS)[labels]
             mixed = LABEL_STRENGTH * colours + (1.0 - LABEL_STRENGTH) * picture
-            parts["Labels"] = _jpeg(mixed.round().astype(np.uint8))
+            parts["Labels"] = encode_jpeg(mixed.round().astype(np.uint8), QUALITY)
         return parts
 
     def labels_seen(self, indices: Sequence[int]) -> set[int]:
@@ -119,10 +120,3 @@ def _view(points: Float64[Array, "L 2"], size: int) -> tuple[Float64[Array, "2"]
 def _small(picture: UInt8[Array, "H W ..."]) -> UInt8[Array, "S S ..."]:
     small = cv2.resize(picture, (PART_SIDE, PART_SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.uint8)
-
-
-def _jpeg(picture: Picture) -> bytes:
-    _, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-    )
-    return bytes(data)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from html import escape
 
 import numpy as np
+
+from imavatar_deploy.jpeg import jpeg_address
 
 from ..dataset.labels import LABELS
 from .advice import FAIL, NOTE, REFERENCE_SIZE, WEAK, Advice
@@ -122,8 +123,7 @@ def _tile(summary: TrackSummary, pictures: ReportPictures, index: int) -> str:
 
 
 def _image(data: bytes, text: str) -> str:
-    encoded = base64.b64encode(data).decode("ascii")
-    return f'<img alt="{text}" src="data:image/jpeg;base64,{encoded}">'
+    return f'<img alt="{text}" src="{jpeg_address(data)}">'
 
 
 def coverage_section(summary: TrackSummary) -> str:
