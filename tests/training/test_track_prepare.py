@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.training.tracking.crop import Crop
-from imavatar_deploy.training.tracking.prepare import PreparedVideo, prepare, write_png
+from imavatar_deploy.training.tracking.prepare import prepare
+from imavatar_deploy.training.tracking.prepared_video import PreparedVideo, write_png
 from imavatar_deploy.training.tracking.quality import judge
 from imavatar_deploy.video.decode import VideoReader
 from imavatar_deploy.vision import TrackedFace
