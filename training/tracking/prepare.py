@@ -36,7 +36,7 @@ from .prepared_video import (
     stored_parts,
     write_png,
 )
-from .quality import PATCH, measure, unsteadiness
+from .quality import PATCH, STEADINESS_STEP, measure, unsteadiness
 from .survey import has_second_face
 
 if TYPE_CHECKING:
@@ -50,9 +50,6 @@ MAX_FPS = 25.0
 
 SECOND_FACE_STEP = 5
 """Frames between two searches for a further face."""
-
-STEADINESS_STEP = 3
-"""Frames between two measurements of how steady the landmarks are."""
 
 SAME_PICTURE = 0.02
 """Mean difference of two pictures, in steps of 256, below which the second is a repetition."""
