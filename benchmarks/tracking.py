@@ -49,9 +49,9 @@ from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, LIPS_INNER, LIPS_
 from imavatar_deploy.head_fit.landmark_model import LandmarkModel
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import rotations
-from imavatar_deploy.training.tracking.outline import OutlineCollector
 from imavatar_deploy.training.tracking.torso import TorsoTracker
 from imavatar_deploy.vision import FaceTracker, PersonMask
+from imavatar_deploy.vision.outline import OutlineCollector
 
 SUBJECTS = ("female1", "female2", "male1", "male2")
 COLUMNS = ("error", "head", "neck", "jaw", "gaze", "shoulders", "lips", "seen", "seconds")
