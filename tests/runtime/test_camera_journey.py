@@ -29,9 +29,10 @@ FPS = 25
 SECONDS = 60.0
 """Limit of every wait for a shape."""
 SIZE = 192
-STILL, TURN, TALK = slice(0, 50), slice(60, 70), slice(90, 100)
-"""Frames in which the head looks ahead, is turned to the person's left, and opens its mouth."""
-COUNT = 110
+STILL, TURN, TALK = slice(0, 180), slice(190, 200), slice(220, 230)
+"""Frames in which the head looks ahead, is turned to the person's left, and opens its mouth. The
+first are as many as a calibration and the blend after it need."""
+COUNT = 240
 YAW, JAW = 0.4, 0.28
 
 NOSE_TIP, OUTER_EYES, INNER_LIPS = 1, (33, 263), (13, 14)
@@ -41,8 +42,8 @@ def pose_of(frame: int) -> NDArray[np.float32]:
     pose = np.zeros(15, np.float32)
     pose[3] = 0.03 * np.sin(frame / 8)
     pose[4] = 0.08 * np.sin(frame / 5) if frame < STILL.stop else 0.0
-    pose[4] += YAW * np.interp(frame, [50, 58, 71, 80], [0, 1, 1, 0])
-    pose[6] = JAW * np.interp(frame, [82, 89, 101, 108], [0, 1, 1, 0])
+    pose[4] += YAW * np.interp(frame, [180, 188, 201, 210], [0, 1, 1, 0])
+    pose[6] = JAW * np.interp(frame, [212, 219, 231, 238], [0, 1, 1, 0])
     return pose
 
 
@@ -115,8 +116,9 @@ def test_codes_are_those_of_the_clip(motion: FaceMotion, clip: Path) -> None:
     assert not poses[:, 3:6].any(), "the head's rotation is stated as a whole"
 
 
-def test_the_shape_is_known_before_the_head_turns(motion: FaceMotion, clip: Path) -> None:
+def test_the_face_is_calibrated_before_the_head_turns(motion: FaceMotion, clip: Path) -> None:
     faces = observed(motion, clip)
+    assert motion.state == "calibrated"
     provisional = [face.provisional for face in faces]
     assert provisional[0]
     assert not any(provisional[TURN.start :])
@@ -144,6 +146,7 @@ def test_a_run_moves_the_avatar_as_the_clip(clip: Path, tmp_path: Path) -> None:
     first = np.argmax(played.lips > 0.5 * played.lips.max())
     assert first > np.argmax(played.nose > 0.5 * (played.nose.max() + ahead)), "turn, then talk"
     assert "received" in result.stdout
+    assert "; the face is " in result.stdout
 
 
 def test_listen_follows_a_clip_and_holds_when_the_face_is_gone(tmp_path: Path) -> None:
@@ -155,7 +158,7 @@ def test_listen_follows_a_clip_and_holds_when_the_face_is_gone(tmp_path: Path) -
             stream = container.add_stream("mpeg4", rate=FPS)
             stream.width, stream.height, stream.pix_fmt = SIZE, SIZE, "yuv420p"
             for frame in range(50):
-                image = player.render(np.zeros(50), pose_of(60))[..., :3]
+                image = player.render(np.zeros(50), pose_of(TURN.start))[..., :3]
                 if frame >= 25:
                     image = np.full_like(image, 255)
                 picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
