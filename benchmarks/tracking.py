@@ -170,7 +170,14 @@ def fit_all(observed: Observed, head: HeadModel, intrinsics: Any) -> tuple[Seque
 def fit_live(observed: Observed, head: HeadModel, intrinsics: Any) -> tuple[SequenceFit, float]:
     """Fit frame after frame, calibrated by the first 120; return fit and seconds."""
     begun = time.process_time()
-    shape, moved = calibrate(observed.landmarks[:CALIBRATION], head, intrinsics, observed.size)
+    first = slice(0, CALIBRATION)
+    shape, moved = calibrate(
+        observed.landmarks[first],
+        head,
+        intrinsics,
+        observed.size,
+        silhouettes=observed.silhouettes.part(first),
+    )
     fitter = FrameFitter(head.for_subject(shape), intrinsics, observed.size, offsets=moved)
     fits = [fitter.fit(points) for points in observed.landmarks]
     seconds = time.process_time() - begun
