@@ -26,6 +26,7 @@ GROUND_ALLOWS = {"numpy"}
 # Packages that a file of the ground floor imports beside numpy and the standard library
 ALLOWED = {
     "imavatar_deploy/arrays.py": {"jaxtyping"},
+    "imavatar_deploy/blas.py": {"threadpoolctl"},
     "imavatar_deploy/avatar_io.py": {"safetensors"},
     "imavatar_deploy/fidelity/golden.py": {"safetensors"},
     "imavatar_deploy/student.py": {"safetensors"},
