@@ -24,8 +24,9 @@ Image = UInt8[Array, "H W 3"]
 
 Landmarks = Float32[Array, "L 3"]
 
-MIN_CONFIDENCE = 0.7
-"""Confidence of a face from which it is used."""
+MIN_CONFIDENCE = 0.95
+"""Confidence of a face from which it is used: 19 of 20 free faces have 0.98 and more, half of those
+behind a hand less."""
 
 OUTLINE_SIDE = 320
 """Side of the square around head and shoulders in which the outline is extracted, pixels. The

@@ -224,7 +224,7 @@ def test_faces_are_provisional_until_the_blend_is_over(stand_in: StandIn) -> Non
     assert blended in (round(BLEND_SECONDS * FPS), round(BLEND_SECONDS * FPS) + 1)
 
 
-@pytest.mark.parametrize("confidence", [0.1, 0.6])
+@pytest.mark.parametrize("confidence", [0.1, 0.9])
 def test_uncertain_faces_do_not_shape(stand_in: StandIn, confidence: float) -> None:
     stand_in.confidence = confidence
     for _ in range(LONG):
