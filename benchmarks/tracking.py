@@ -49,9 +49,9 @@ from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, LIPS_INNER, LIPS_
 from imavatar_deploy.head_fit.landmark_model import LandmarkModel
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import rotations
-from imavatar_deploy.training.tracking.outline import OutlineCollector
 from imavatar_deploy.training.tracking.torso import TorsoTracker
 from imavatar_deploy.vision import FaceTracker, PersonMask
+from imavatar_deploy.vision.outline import OutlineCollector
 
 SUBJECTS = ("female1", "female2", "male1", "male2")
 COLUMNS = ("error", "head", "neck", "jaw", "gaze", "shoulders", "lips", "seen", "seconds")
@@ -170,7 +170,14 @@ def fit_all(observed: Observed, head: HeadModel, intrinsics: Any) -> tuple[Seque
 def fit_live(observed: Observed, head: HeadModel, intrinsics: Any) -> tuple[SequenceFit, float]:
     """Fit frame after frame, calibrated by the first 120; return fit and seconds."""
     begun = time.process_time()
-    shape, moved = calibrate(observed.landmarks[:CALIBRATION], head, intrinsics, observed.size)
+    first = slice(0, CALIBRATION)
+    shape, moved = calibrate(
+        observed.landmarks[first],
+        head,
+        intrinsics,
+        observed.size,
+        silhouettes=observed.silhouettes.part(first),
+    )
     fitter = FrameFitter(head.for_subject(shape), intrinsics, observed.size, offsets=moved)
     fits = [fitter.fit(points) for points in observed.landmarks]
     seconds = time.process_time() - begun

@@ -26,6 +26,7 @@ GROUND_ALLOWS = {"numpy"}
 # Packages that a file of the ground floor imports beside numpy and the standard library
 ALLOWED = {
     "imavatar_deploy/arrays.py": {"jaxtyping"},
+    "imavatar_deploy/blas.py": {"threadpoolctl"},
     "imavatar_deploy/avatar_io.py": {"safetensors"},
     "imavatar_deploy/fidelity/golden.py": {"safetensors"},
     "imavatar_deploy/student.py": {"safetensors"},
@@ -39,6 +40,7 @@ ALLOWED = {
     "imavatar_deploy/video/hdr.py": {"cv2"},
     "imavatar_deploy/video_file.py": {"av"},
     "imavatar_deploy/vision/images.py": {"cv2"},
+    "imavatar_deploy/vision/outline.py": {"cv2"},
 }
 ROOM_ALLOWS = {
     "model": {"numpy", "torch", "safetensors"},

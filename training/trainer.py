@@ -25,6 +25,7 @@ from .dataset import FaceDataset
 from .divergence import DivergenceMonitor, vanished_message
 from .frame_parameters import FrameParameters, sparsify_gradients
 from .free_space import Air
+from .interruption import Interruption
 from .losses import image_terms
 from .optimisers import hold_shape, make_optimisers, rate_factor, set_rates, shape_factor
 from .pseudo_ground_truth import PseudoGroundTruth
@@ -201,7 +202,14 @@ class Trainer:
         self.say(f"resuming from step {self.clock.step}")
 
     def run(self, progress: Progress) -> None:
-        """Train to the end of the schedule."""
+        """Train to the end of the schedule.
+
+        A signal that ends the process, such as Ctrl-C, acts when the step is finished and saved; a
+        second one acts at once.
+
+        Raises:
+            KeyboardInterrupt: the run was interrupted; `restore` continues it.
+        """
         clock = self.clock
         is_first = self.fabric.is_global_zero
         total = None if self.settings.schedule.minutes else clock.planned
@@ -214,13 +222,26 @@ class Trainer:
             advance(clock.step)
             if clock.step == 0 and self.settings.warm_start and not self.folder.validations():
                 self.validate(log)
-            while (share := self.fabric.broadcast(clock.progress())) < 1.0:
-                terms = self._step(share)
-                advance(1)
-                if log:
-                    log.step(terms)
-                self._run_periodic_tasks(log)
-            self._end(log)
+            with Interruption() as interruption:
+                while (share := self._share(interruption)) < 1.0:
+                    terms = self._step(share)
+                    advance(1)
+                    if log:
+                        log.step(terms)
+                    self._run_periodic_tasks(log)
+                self._end(log)
+
+    def _share(self, interruption: Interruption) -> float:
+        """The share of the run that is done; after a signal, save and end the run.
+
+        The first process decides, so that all of them end at the same step.
+        """
+        share: float
+        share, ends = self.fabric.broadcast((self.clock.progress(), interruption.requested))
+        if ends:
+            self.save()
+            interruption.end()
+        return share
 
     def _run_periodic_tasks(self, log: RunLog | None) -> None:
         """Refresh the tracer, validate and save when they are due."""

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -152,11 +152,15 @@ class Command(click.Command):
     With `--debug`, the exception is raised instead.
 
     Args:
-        interrupted: end of the message after an interruption.
+        interrupted: end of the message after an interruption, or a function that makes it of the
+            values of the parameters.
     """
 
     def __init__(
-        self, *args: Any, interrupted: str = "nothing half-written is left", **kwargs: Any
+        self,
+        *args: Any,
+        interrupted: str | Callable[[Mapping[str, Any]], str] = "nothing half-written is left",
+        **kwargs: Any,
     ) -> None:
         self._interrupted = interrupted
         kwargs["epilog"] = f"{kwargs.get('epilog') or ''}\n\n{EXIT_CODES}"
@@ -199,7 +203,9 @@ class Command(click.Command):
             click.echo(f"{ctx.command_path}: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as stop:
-            click.echo(f"{ctx.command_path}: interrupted, {self._interrupted}", err=True)
+            end = self._interrupted
+            end = end if isinstance(end, str) else end(ctx.params)
+            click.echo(f"{ctx.command_path}: interrupted, {end}", err=True)
             ctx.exit(
                 SIGNAL_EXIT_BASE + stop.args[0]
                 if isinstance(stop, Terminated)

@@ -166,12 +166,15 @@ def run_command(command: Sequence[str], log: Path) -> int:
 
 
 def _end(process: subprocess.Popen[bytes], number: int) -> None:
-    """Send a signal to a process and wait for its end; kill it where it does not come."""
+    """Send a signal to a process and wait for its end.
+
+    Kill it where it does not come, or when a second interruption comes first.
+    """
     with suppress(OSError, ValueError):  # it has ended, or the system knows no such signal
         process.send_signal(number)
     try:
         process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
         process.wait(PATIENCE)
 

@@ -63,6 +63,7 @@ class Statistics:
             figures
             | {"left out": self.ticker.missed, "latency": str(self.frames.latency)}
             | self.packets
+            | ({"face": self.source.face()} if self.source and self.source.face else {})
         )
 
     def line(self) -> str:
@@ -84,7 +85,9 @@ class Statistics:
         )
         refusal = self.driver.refusal if isinstance(self.driver, LiveDriver) else ""
         listening = self.source.listening if self.source else ""
-        return f"{listening}: {packets}{f'; {refusal}' if refusal else ''}"
+        face = self.source.face() if self.source and self.source.face else ""
+        remarks = [refusal, f"the face is {face}" if face else ""]
+        return "; ".join([f"{listening}: {packets}", *filter(None, remarks)])
 
     def faceless_line(self) -> str:
         """Why a stream ended before one of its faces was drawn."""

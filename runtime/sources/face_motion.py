@@ -1,34 +1,38 @@
 """FaceMotion: images of one person -> OpenHead's codes, by face landmarks and a fit.
 
 Landmarks come from `imavatar_deploy.vision`, the fit from `imavatar_deploy.head_fit`. The first
-images serve a mean head; meanwhile the person's shape is estimated, and from then on it is kept.
+images serve a mean head. Meanwhile the person's shape is estimated, and some seconds later
+calibrated; from then on it is kept.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float, Float32, Float64, UInt8
+from imavatar_deploy.arrays import Array, Float, Float64
 from imavatar_deploy.blas import single_threaded_blas
 from imavatar_deploy.camera import default_focal
 from imavatar_deploy.conventions import POSE_SIZE
-from imavatar_deploy.head_fit import FrameFit, FrameFitter
+from imavatar_deploy.head_fit import FrameFit, FrameFitter, Silhouettes
 from imavatar_deploy.head_model import OPENHEAD, read_head_model
 from imavatar_deploy.kinematics import axis_angles, product, quaternions
-from imavatar_deploy.vision import FaceTracker, TrackedFace
+from imavatar_deploy.vision import FaceTracker, PersonMask, TrackedFace
 
 from .observation import Observation
-
-Image = UInt8[Array, "H W 3"]
-"""RGB."""
-
-Landmarks = Float32[Array, "L 3"]
+from .subject_estimate import (
+    MIN_CONFIDENCE,
+    EstimateStage,
+    Image,
+    LandmarkCollector,
+    OutlinedCollector,
+    Subject,
+    SubjectEstimate,
+)
 
 # Confidence
 #
@@ -69,13 +73,19 @@ class ConfidenceGate:
         return self._open
 
 
-# The person's shape
+# The person
 
-SHAPE_FACES = 30
-"""Faces from which a shape is estimated."""
+QUICK_FACES = 30
+"""Faces from which the shape is estimated at first."""
 
-SHAPE_INTERVAL = 0.03
+QUICK_INTERVAL = 0.03
 """Least seconds between two of them: a second and more in all, in which the face moves a little."""
+
+CALIBRATION_FACES = 60
+"""Faces of a calibration. Twice as many in the same time tell no more, and take twice as long."""
+
+CALIBRATION_INTERVAL = 0.08
+"""Least seconds between two of them: five seconds in all."""
 
 ABSENCE_SECONDS = 5.0
 """Seconds without a face after which the next one may be another person's, and is estimated anew.
@@ -85,52 +95,7 @@ CLOSE_SECONDS = 10.0
 """Seconds to wait at the end of a run for an estimate that has begun."""
 
 BLEND_SECONDS = 0.8
-"""Seconds in which the motion passes from one shape's fit to the next one's."""
-
-
-class ShapeEstimate:
-    """Collects faces and estimates the shape from them in a thread of its own."""
-
-    def __init__(self, estimate: Callable[[Sequence[Landmarks]], Float32[Array, " S"]]) -> None:
-        self._estimate = estimate
-        self._faces: list[Landmarks] = []
-        self._newest = -np.inf
-        self._thread: threading.Thread | None = None
-        self._result: Float32[Array, " S"] | None = None
-        self._error: Exception | None = None
-
-    def add(self, landmarks: Landmarks, time: float) -> None:
-        """Add a face of high confidence."""
-        if self._thread is None and time - self._newest >= SHAPE_INTERVAL:
-            self._faces.append(landmarks)
-            self._newest = time
-            if len(self._faces) == SHAPE_FACES:
-                self._thread = threading.Thread(
-                    target=self._run, name="imavatar-shape", daemon=True
-                )
-                self._thread.start()
-
-    def take(self) -> Float32[Array, " S"] | None:
-        """Return the shape, once, when it is ready.
-
-        Raises:
-            Exception: the error that ended the estimate.
-        """
-        if self._error:
-            raise self._error
-        result, self._result = self._result, None
-        return result
-
-    def wait(self, seconds: float) -> None:
-        """Wait for the end of an estimate that has begun, for so many seconds at most."""
-        if self._thread:
-            self._thread.join(seconds)
-
-    def _run(self) -> None:
-        try:
-            self._result = self._estimate(self._faces)
-        except Exception as error:  # raised again by `take`
-            self._error = error
+"""Seconds in which the motion passes from one fit of the person to the next one's."""
 
 
 # One face
@@ -199,13 +164,15 @@ def with_common_gaze(pose: Float[Array, "15"]) -> Float64[Array, "15"]:
 class FaceMotion:
     """Observations of the face in one image after another. One thread at a time may use it.
 
-    What an image gives, and the state in which the shape is:
+    What an image gives, and what is known of the person:
 
-        no face                      `empty`; after `ABSENCE_SECONDS` the shape is estimated anew
+        no face                      `empty`; after `ABSENCE_SECONDS` all is estimated anew
         a face of low confidence     `uncertain`
-        mean, or a former shape      a provisional observation; the face joins the estimate
-        blending                     both fits, mixed; provisional
-        known                        an observation
+        estimates in progress        a provisional observation, fitted with what is known by now: a
+                                     mean or former head, or the result of an earlier stage; a face
+                                     of high confidence joins the estimates
+        blending                     the fits before and after a result, mixed; provisional
+        all estimated                an observation
     """
 
     vocabulary = OPENHEAD
@@ -214,24 +181,26 @@ class FaceMotion:
     def __init__(
         self,
         tracker: Tracker,
-        fitter_of: Callable[[Float32[Array, " S"] | None, tuple[int, int]], Fitter],
-        estimate_of: Callable[[Sequence[Landmarks], tuple[int, int]], Float32[Array, " S"]],
+        fitter_of: Callable[[Subject, tuple[int, int]], Fitter],
+        stages: Sequence[EstimateStage],
     ) -> None:
         """Create the motion of a person that is not known yet.
 
         Args:
             tracker: finds landmarks.
-            fitter_of: makes the fitter for a shape (None: the mean) and images of (width, height).
-            estimate_of: estimates a shape from landmarks in images of (width, height).
+            fitter_of: makes the fitter for a subject and images of (width, height).
+            stages: estimates of the subject, from the first to the best. All begin at once.
         """
         self._tracker = tracker
         self._fitter_of = fitter_of
-        self._estimate_of = estimate_of
+        self._stages = stages
         self._size: tuple[int, int] | None = None
-        self._estimate: ShapeEstimate | None = None
-        self._shape: Float32[Array, " S"] | None = None
+        self._estimates: list[SubjectEstimate] = []
+        self._subject = Subject()
         self._gate = ConfidenceGate()
         self._last_face = -np.inf
+        self.state = "not seen yet"
+        """What is known of the person's face, for the user."""
 
     def observe(self, image: Image, time: float) -> Observation | str:
         """Return the face in an image, or why it is withheld: `empty` or `uncertain`.
@@ -251,42 +220,43 @@ class FaceMotion:
             self._resume(time)
         self._last_face = time
         fit = self._fitter.fit(face.landmarks, confidence=face.confidence)
-        if not self._gate.passes(fit.confidence * certainty(face.confidence)):
+        confidence = fit.confidence * certainty(face.confidence)
+        if not self._gate.passes(confidence):
             return "uncertain"
+        if confidence >= MIN_CONFIDENCE:
+            for estimate in self._estimates:
+                estimate.add(image, face.landmarks, time)
         return self._observation(face, fit, time)
 
     def wait(self, seconds: float) -> None:
-        """Wait for a shape that is being estimated, for so many seconds at most."""
-        if self._estimate:
-            self._estimate.wait(seconds)
+        """Wait for estimates that are being made, for so many seconds at most each."""
+        for estimate in self._estimates:
+            estimate.wait(seconds)
 
     def _begin(self, size: tuple[int, int]) -> None:
         self._size = size
-        self._fitter = self._fitter_of(self._shape, size)
+        self._fitter = self._fitter_of(self._subject, size)
         self._former: Fitter | None = None
         self._blend_start = 0.0
         self._lost = False
-        self._start_estimate()
+        self._start_estimates()
 
-    def _start_estimate(self) -> None:
-        size = self._size
-        assert size is not None
-        self._estimate = ShapeEstimate(lambda faces: self._estimate_of(faces, size))
+    def _start_estimates(self) -> None:
+        assert self._size is not None
+        self._estimates = [SubjectEstimate(stage, self._size) for stage in self._stages]
+        self._name = "a former one's" if self._subject.shape is not None else "mean"
 
     def _resume(self, time: float) -> None:
         self._lost = False
         self._fitter.reset()
-        if time - self._last_face > ABSENCE_SECONDS and self._estimate is None:
-            self._start_estimate()
+        if time - self._last_face > ABSENCE_SECONDS:
+            self._start_estimates()
 
     def _observation(self, face: TrackedFace, fit: FrameFit, time: float) -> Observation:
-        provisional = self._estimate is not None
+        provisional = bool(self._estimates)
+        if self._former is None and self._take_result(time):
+            fit = self._fitter.fit(face.landmarks, confidence=face.confidence)
         code = (fit.expression, fit.pose)
-        if self._estimate is not None:
-            self._estimate.add(face.landmarks, time)
-            if (shape := self._estimate.take()) is not None:
-                self._change_shape(shape, time)
-                fit = self._fitter.fit(face.landmarks, confidence=face.confidence)
         if self._former is not None:
             share = (time - self._blend_start) / BLEND_SECONDS
             if share >= 1:
@@ -294,9 +264,9 @@ class FaceMotion:
             else:
                 provisional = True
                 former = self._former.fit(face.landmarks, confidence=face.confidence)
-                code = (fit.expression, fit.pose)
                 code = mixed((former.expression, former.pose), code, share)
         expression, pose = code
+        self.state = self._state()
         return Observation(
             OPENHEAD,
             np.asarray(expression, dtype=np.float32),
@@ -305,13 +275,26 @@ class FaceMotion:
             provisional=provisional,
         )
 
-    def _change_shape(self, shape: Float32[Array, " S"], time: float) -> None:
-        assert self._size is not None
-        self._shape = shape
-        self._former = self._fitter
-        self._blend_start = time
-        self._fitter = self._fitter_of(shape, self._size)
-        self._estimate = None
+    def _take_result(self, time: float) -> bool:
+        """Use the best result that is ready; return whether there is one."""
+        for index in reversed(range(len(self._estimates))):
+            estimate = self._estimates[index]
+            if (subject := estimate.result()) is not None:
+                assert self._size is not None
+                self._subject = subject
+                self._name = estimate.stage.name
+                self._former = self._fitter
+                self._blend_start = time
+                self._fitter = self._fitter_of(subject, self._size)
+                self._estimates = self._estimates[index + 1 :]
+                return True
+        return False
+
+    def _state(self) -> str:
+        if not self._estimates:
+            return self._name
+        following = self._estimates[0]
+        return f"{self._name} ({following.stage.name}: {following.progress})"
 
 
 @contextmanager
@@ -326,19 +309,33 @@ def open_face_motion(focal: float | None = None) -> Iterator[FaceMotion]:
     Raises:
         MissingDependencyError: onnxruntime is not installed.
     """
-    from imavatar_deploy.head_fit import estimate_shape
+    from imavatar_deploy.head_fit import calibrate, estimate_shape
 
     head = read_head_model(OPENHEAD)
 
-    def fitter_of(shape: Float32[Array, " S"] | None, size: tuple[int, int]) -> FrameFitter:
-        subject = head.for_subject(np.zeros(0) if shape is None else shape)
-        return FrameFitter(subject, intrinsics_of(focal, size), size)
+    def fitter_of(subject: Subject, size: tuple[int, int]) -> FrameFitter:
+        shaped = head.for_subject(np.zeros(0) if subject.shape is None else subject.shape)
+        return FrameFitter(shaped, intrinsics_of(focal, size), size, offsets=subject.offsets)
 
-    def estimate_of(faces: Sequence[Landmarks], size: tuple[int, int]) -> Float32[Array, " S"]:
-        return estimate_shape(np.stack(faces), head, intrinsics_of(focal, size), size)
+    def quick(size: tuple[int, int]) -> LandmarkCollector:
+        return LandmarkCollector(
+            lambda landmarks: estimate_shape(landmarks, head, intrinsics_of(focal, size), size)
+        )
 
+    def calibration(size: tuple[int, int]) -> OutlinedCollector:
+        def subject_of(landmarks: Any, silhouettes: Silhouettes) -> Subject:
+            intrinsics = intrinsics_of(focal, size)
+            return Subject(*calibrate(landmarks, head, intrinsics, size, silhouettes=silhouettes))
+
+        return OutlinedCollector(mask.mask, subject_of)
+
+    stages = (
+        EstimateStage("estimated", QUICK_FACES, QUICK_INTERVAL, quick),
+        EstimateStage("calibrated", CALIBRATION_FACES, CALIBRATION_INTERVAL, calibration),
+    )
     with single_threaded_blas(), FaceTracker() as tracker:
-        motion = FaceMotion(tracker, fitter_of, estimate_of)
+        mask = PersonMask()
+        motion = FaceMotion(tracker, fitter_of, stages)
         yield motion
         motion.wait(CLOSE_SECONDS)
 

@@ -120,7 +120,13 @@ class ImageStream:
 
 @contextmanager
 def open_images(
-    images: Images, track: Track, inbox: Inbox, fps: float, vocabulary: str, name: str
+    images: Images,
+    track: Track,
+    inbox: Inbox,
+    fps: float,
+    vocabulary: str,
+    name: str,
+    face: Callable[[], str] | None = None,
 ) -> Iterator[LiveSource]:
     """Track images in threads of their own until the context ends.
 
@@ -131,11 +137,12 @@ def open_images(
         fps: images a second.
         vocabulary: of the observations.
         name: of the camera or the clip, for the user.
+        face: returns what is known of the face, for the user.
     """
     stream = ImageStream(images, track, inbox)
     stream.start()
     try:
-        yield LiveSource(inbox, fps, vocabulary, name, local_clock=True)
+        yield LiveSource(inbox, fps, vocabulary, name, local_clock=True, face=face)
     finally:
         stream.stop()
 

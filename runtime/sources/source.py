@@ -52,6 +52,9 @@ class LiveSource:
     local_clock: bool = False
     """Whether the times of its observations are `time.monotonic()` of this machine, as a camera's
     are. Latencies then include the time from the image to the observation."""
+    face: Callable[[], str] | None = None
+    """Returns what is known of the person's face so far, for the user: `calibrated`. None where the
+    source does not learn it."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,9 @@ def _open(target: str, selection: Selection) -> Iterator[LiveSource]:
     with VideoReader(path) as reader, open_face_motion(focal or focal_of(reader)) as motion:
         images = clip_images(reader, inbox)
         fps = min(max(reader.info.fps, 1.0), 1000.0)
-        with open_images(images, motion.observe, inbox, fps, motion.vocabulary, path) as source:
+        with open_images(
+            images, motion.observe, inbox, fps, motion.vocabulary, path, lambda: motion.state
+        ) as source:
             yield source
 
 

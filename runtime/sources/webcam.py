@@ -122,6 +122,7 @@ def _open(target: str, selection: Selection) -> Iterator[LiveSource]:
             rate(capture),
             motion.vocabulary,
             f"camera {camera}",
+            lambda: motion.state,
         ) as source,
     ):
         yield source

@@ -298,3 +298,20 @@ def test_interruption_reaches_the_command_once_and_is_waited_for(
     assert result.returncode == code, result.stderr
     assert (tmp_path / "saved").exists()
     assert (tmp_path / "signals").read_text() == f"{int(number)} 1"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_second_interruption_kills_the_command(tmp_path: Path) -> None:
+    parent = PARENT.replace("time.sleep(0.5)", "time.sleep(50)")
+    assert parent != PARENT
+    with started([sys.executable, "-c", parent, str(tmp_path)], limit=60) as child:
+        for file in ("ready", "signals"):
+            deadline = time.monotonic() + 30
+            while not (tmp_path / file).exists():
+                assert time.monotonic() < deadline, child.stderr()
+                time.sleep(0.02)
+            child.process.send_signal(signal.SIGINT)
+        result: subprocess.CompletedProcess[str] = child.finish()
+        assert child.family() == []
+    assert result.returncode == 130, result.stderr
+    assert not (tmp_path / "saved").exists()

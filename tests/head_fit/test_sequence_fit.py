@@ -188,30 +188,54 @@ def leaning(frames: Subject, pose: Any) -> Subject:
     return Subject(frames.shape, frames.expression, pose, frames.translation, pixels)
 
 
-def test_the_head_stays_inside_the_outline() -> None:
-    truth = subject(FRAMES)
-    count = 12
+def cut_off(truth: Subject, count: int) -> Silhouettes:
+    """A level outline below the top of the head, as if the mask had cut it."""
     model = LandmarkModel.of_vertices(openhead(), np.arange(0, len(openhead().template), 3))
     posed = model.posed(truth.expression, truth.pose, truth.shape).points[:count]
     pixels = ImagePlane.of(INTRINSICS, SIZE).project(posed + truth.translation[:count, None])
     top = pixels[..., 1].min(axis=1)
     columns = np.linspace(120, 390, 60, dtype=np.float32)
     up = np.tile(np.array([0, -1], dtype=np.float32), (60, 1))
-    # A level outline below the top of the head, as if the mask had cut it
     lines = [np.stack([columns, np.full(60, row + 20, np.float32)], 1) for row in top]
-    outline = Silhouettes(
+    return Silhouettes(
         tuple(lines),
         (up,) * count,
         (np.zeros(60, dtype=np.int32),) * count,
         np.ones(count, dtype=np.float32),
     )
-    strong = SequenceSettings(silhouettes=20.0)
-    plain = fit(truth.landmarks[:count], settings=strong)
-    pressed = fit(truth.landmarks[:count], silhouettes=outline, settings=strong)
-    height = [
-        openhead().for_subject(result.shape).template[:, 1].max() for result in (plain, pressed)
+
+
+STRONG = SequenceSettings(silhouettes=20.0)
+
+
+def height_of(shape: Any) -> float:
+    return float(openhead().for_subject(shape).template[:, 1].max())
+
+
+def test_the_head_stays_inside_the_outline() -> None:
+    truth = subject(FRAMES)
+    plain = fit(truth.landmarks[:12], settings=STRONG)
+    pressed = fit(truth.landmarks[:12], silhouettes=cut_off(truth, 12), settings=STRONG)
+    assert height_of(pressed.shape) < height_of(plain.shape) - 0.003
+
+
+def test_a_calibration_uses_the_outlines_of_its_frames() -> None:
+    truth = subject(FRAMES)
+    heights = [
+        height_of(
+            calibrate(
+                truth.landmarks[:24],
+                openhead(),
+                INTRINSICS,
+                SIZE,
+                silhouettes=outline,
+                settings=STRONG,
+                frames=12,
+            )[0]
+        )
+        for outline in (None, cut_off(truth, 24))
     ]
-    assert height[1] < height[0] - 0.003
+    assert heights[1] < heights[0] - 0.003
 
 
 def test_68_points() -> None:

@@ -10,8 +10,15 @@ import pytest
 
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_fit.evidence import HEAD, NECK, SHOULDERS, TorsoMotion
-from imavatar_deploy.training.tracking.outline import OutlineCollector, label_points, outline
-from imavatar_deploy.training.tracking.torso import CHIN, FOREHEAD, SIDES, TorsoTracker
+from imavatar_deploy.training.tracking.torso import TorsoTracker
+from imavatar_deploy.vision.outline import (
+    CHIN,
+    FOREHEAD,
+    SIDES,
+    OutlineCollector,
+    label_points,
+    outline,
+)
 
 SIDE = 320
 FINE = 4

@@ -12,12 +12,12 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.training.tracking.crop import (
     Crop,
     FocalLength,
-    Survey,
     choose_crops,
     crop_notes,
     focal_length,
 )
 from imavatar_deploy.training.tracking.prepare import FrameClock, frame_rate
+from imavatar_deploy.training.tracking.survey import Survey
 
 
 def survey_of(

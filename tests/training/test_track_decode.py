@@ -16,20 +16,9 @@ from imavatar_deploy.video.decode import VideoReader
 from imavatar_deploy.video.hdr import to_standard_range
 from imavatar_deploy.video.metadata import focal_length_35mm, quarter_turns
 
+from .spherical_video import spherical
+
 WIDTH, HEIGHT, FRAMES = 128, 96, 12
-SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd") + b"".join(
-    [
-        b'<?xml version="1.0"?><rdf:SphericalVideo ',
-        b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" ',
-        b'xmlns:GSpherical="http://ns.google.com/videos/1.0/spherical/">',
-        b"<GSpherical:Spherical>true</GSpherical:Spherical>",
-        b"<GSpherical:Stitched>true</GSpherical:Stitched>",
-        b"<GSpherical:StitchingSoftware>s</GSpherical:StitchingSoftware>",
-        b"<GSpherical:ProjectionType>equirectangular</GSpherical:ProjectionType>",
-        b"</rdf:SphericalVideo>",
-    ]
-)
-"""Body of the box in which cameras state that a video is spherical (Google's version 1)."""
 
 
 def picture(index: int) -> np.ndarray:
@@ -252,22 +241,8 @@ def test_a_damaged_video(tmp_path: Path) -> None:
 
 def test_a_360_degree_video(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4")
-    path.write_bytes(with_box_in_track(path.read_bytes(), SPHERICAL))
+    path.write_bytes(spherical(path.read_bytes()))
     assert "is a 360-degree recording" in message(path)
-
-
-def with_box_in_track(content: bytes, body: bytes) -> bytes:
-    """Append a `uuid` box to the first track; the index follows the pictures in these files."""
-    data = bytearray(content)
-    box = (8 + len(body)).to_bytes(4, "big") + b"uuid" + body
-    movie = data.index(b"moov") - 4
-    track = data.index(b"trak", movie) - 4
-    end = track + int.from_bytes(data[track : track + 4], "big")
-    for start in (movie, track):
-        size = int.from_bytes(data[start : start + 4], "big") + len(box)
-        data[start : start + 4] = size.to_bytes(4, "big")
-    data[end:end] = box
-    return bytes(data)
 
 
 # Focal length

@@ -35,6 +35,7 @@ from imavatar_deploy.vision import FaceTracker
 from ..processes import started
 from .filmed import FRAMES, OPTIONS, SIDE, SIZE, call, encode, images_of, tracked
 from .second_heads import shuffled, without_mouth_parts, write_head
+from .spherical_video import spherical
 
 pytestmark = pytest.mark.slow
 
@@ -394,6 +395,14 @@ def sound(path: Path) -> Path:
     return path
 
 
+def around(image: np.ndarray) -> np.ndarray:
+    """The picture of a camera that sees all directions, twice as wide as high: a face ahead."""
+    height, width = image.shape[:2]
+    room = np.full((2 * height, 4 * width, 3), image[0, 0])
+    room[height // 2 : height // 2 + height, width + width // 2 : 2 * width + width // 2] = image
+    return room
+
+
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
@@ -404,6 +413,7 @@ def sound(path: Path) -> Path:
         ("still", "has 1 frame with a usable face (of the others: 13 repeated)"),
         ("sound", "holds sound and no pictures"),
         ("corrupt", "is not a video that can be read"),
+        ("360 degrees", "is a 360-degree recording"),
     ],
 )
 def test_what_is_no_video_of_a_person_gets_a_sentence_and_leaves_nothing(
@@ -424,6 +434,9 @@ def test_what_is_no_video_of_a_person_gets_a_sentence_and_leaves_nothing(
         encode([images[0]] * FRAMES, path)
     elif kind == "sound":
         sound(path)
+    elif kind == "360 degrees":
+        encode([around(image) for image in images], path)
+        path.write_bytes(spherical(path.read_bytes()))
     else:
         path.write_bytes(np.random.default_rng(0).bytes(4096))
     result = call(path, "--out", tmp_path / "out", *OPTIONS)

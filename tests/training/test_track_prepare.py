@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, LIPS_OUTER, OVAL, RIGHT_EYE
 from imavatar_deploy.training.tracking.crop import Crop
-from imavatar_deploy.training.tracking.prepare import PreparedVideo, prepare, write_png
+from imavatar_deploy.training.tracking.prepare import prepare
+from imavatar_deploy.training.tracking.prepared_video import PreparedVideo, write_png
 from imavatar_deploy.training.tracking.quality import judge
 from imavatar_deploy.video.decode import VideoReader
 from imavatar_deploy.vision import TrackedFace
@@ -156,12 +158,22 @@ def test_ready_landmarks_are_moved_to_the_square(video: Path, tmp_path: Path) ->
 # Which frames are dropped
 
 
+def face_landmarks() -> np.ndarray:
+    """Landmarks of a face that looks ahead: its outline, eyes and mouth, in 100 pixels."""
+    points = np.random.default_rng(0).uniform(20, 80, (478, 3))
+    angle = np.linspace(0, 2 * np.pi, len(OVAL), endpoint=False)
+    points[list(OVAL), :2] = np.stack([50 + 50 * np.sin(angle), 50 - 60 * np.cos(angle)], axis=1)
+    for group, middle in ((RIGHT_EYE, (30, 40)), (LEFT_EYE, (70, 40)), (LIPS_OUTER, (50, 80))):
+        points[list(group), :2] = middle
+    points[234], points[454] = (0, 50, 0), (100, 50, 0)
+    return points
+
+
 def frames(count: int) -> dict[str, Any]:
     generator = np.random.default_rng(0)
     face = generator.integers(60, 200, (24, 24, 3))
     noise = generator.integers(-4, 5, (count, 24, 24, 3))
-    landmarks = np.repeat(generator.uniform(0, 100, (1, 478, 3)), count, axis=0)
-    landmarks[:, 234], landmarks[:, 454] = (0, 50, 0), (100, 50, 0)
+    landmarks = np.repeat(face_landmarks()[None], count, axis=0)
     return {
         "landmarks": landmarks.astype(np.float32),
         "confidences": np.full(count, 0.95, dtype=np.float32),
@@ -191,6 +203,44 @@ def test_reasons_to_drop_a_frame(reason: str) -> None:
     else:
         values["second_faces"][7] = True
     assert judge(**values) == [reason if index == 7 else "" for index in range(40)]
+
+
+def turned(values: dict[str, Any], index: int, degrees: float) -> None:
+    """Turn the head of one frame to the side."""
+    depth = 100 * np.tan(np.radians(degrees))
+    values["landmarks"][index, 454, 2] = depth
+
+
+def test_the_background_beside_a_turned_head_does_not_cover_it() -> None:
+    """The far side of the face is nearer to its eyes, and white is seen beyond it."""
+    values = frames(40)
+    for index in range(7, 11):
+        outline = values["landmarks"][index, list(OVAL), 0]
+        values["landmarks"][index, list(OVAL), 0] = np.minimum(outline, 78)
+        turned(values, index, 30)
+        values["patches"][index, :, 17:] = 255
+    assert judge(**values) == [""] * 40
+    values["patches"][8, 6:, 5:14] = (30, 20, 200)
+    assert judge(**values) == ["occluded" if index == 8 else "" for index in range(40)]
+
+
+def test_a_turn_that_was_measured_two_frames_ago_still_counts() -> None:
+    values = frames(40)
+    values["unsteadiness"][7:10] = 0.0165
+    turned(values, 7, 30)
+    assert judge(**values) == [""] * 40
+    turned(values, 7, 0)
+    assert judge(**values) == ["occluded" if index in (7, 8, 9) else "" for index in range(40)]
+
+
+def test_a_turned_face_of_a_video_with_unsteady_landmarks_is_free() -> None:
+    values = frames(40)
+    values["unsteadiness"][:] = 0.0125
+    values["unsteadiness"][7] = 0.0235
+    turned(values, 7, 31)
+    assert judge(**values) == [""] * 40
+    turned(values, 7, 5)
+    assert judge(**values) == ["occluded" if index == 7 else "" for index in range(40)]
 
 
 def test_what_concerns_most_frames_drops_none() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
+import signal
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from imavatar_deploy.camera import Camera
@@ -23,7 +28,7 @@ from imavatar_deploy.training.run_training import DEVICES
 from imavatar_deploy.training.settings import TrainSettings
 
 from ..commands import ROOT
-from ..processes import run_process
+from ..processes import Child, run_process, started
 
 CONFIG = """
 warm_start = false
@@ -216,3 +221,47 @@ def test_it_is_started_as_a_module_too() -> None:
     result = run_process([sys.executable, "-m", str(train.callback.__module__), "--help"])
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("Usage: python -m imavatar_deploy.training.commands.train")
+
+
+# Interruption
+
+
+TRAIN = [sys.executable, "-m", str(train.callback.__module__)]
+
+
+def wait_for(condition: Callable[[], bool], child: Child) -> None:
+    while not condition():  # `started` ends a child that takes too long
+        assert child.process.poll() is None, child.stderr()
+        time.sleep(0.02)
+
+
+def steps(run: Path) -> list[int]:
+    """Steps whose losses are logged completely."""
+    path = run / "losses.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line)["step"] for line in lines if line.endswith("}")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interrupted_training_saves_its_step_and_states_how_to_continue(
+    dataset: Path, config: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "a run"
+    begin = [str(dataset), "--out", str(run), "--config", str(config), "--size", "16"]
+    with started([*TRAIN, *begin, "--steps", "1000000", "--seed", "5"], cwd=ROOT) as child:
+        wait_for(lambda: len(steps(run)) > 2, child)
+        child.process.send_signal(signal.SIGINT)
+        result = child.finish()
+    assert result.returncode == 130, result.stderr
+    last = steps(run)[-1]
+    assert torch.load(run / "state.pt", weights_only=True)["step"] == last
+    *_, line = result.stderr.splitlines()
+    sentence, command = line.split("continue with: ")
+    assert sentence.endswith("interrupted, ")
+    program, *arguments = shlex.split(command)
+    assert program == "imavatar-train"
+    more = ["--steps", str(last + 2)]
+    result = run_process([*TRAIN, *arguments, *more], cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert f"resuming from step {last}" in result.stderr
+    assert steps(run) == list(range(1, last + 3))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,10 +47,36 @@ NEW_RUN_OPTIONS = {
 }
 """Options of a new run, which --resume excludes."""
 
+DATA_OPTIONS = {
+    "frames": "--frames",
+    "videos": "--video",
+    "head_model": "--head-model",
+    "edition": "--edition",
+    "device": "--device",
+}
+"""Options that --resume does not read from the run."""
+
+
+def _continuation(options: Mapping[str, Any]) -> str:
+    """How to go on after an interruption: the command that continues the run."""
+    from ..run_folder import RunFolder
+
+    run = RunFolder(options["out"])
+    if not run.config.exists():
+        return "before the run began"
+    command = ["imavatar-train", *map(str, options["dataset"]), "--out", str(run.path)]
+    defaults = {"frames": ":", "device": "auto"}
+    for name, option in DATA_OPTIONS.items():
+        value = options[name]
+        if value not in (None, defaults.get(name)):
+            values = value if isinstance(value, tuple) else (value,)
+            command += [part for each in values for part in (option, str(each))]
+    return f"continue with: {shlex.join([*command, '--resume'])}"
+
 
 @click.command(
     cls=Command,
-    interrupted="continue with --resume",
+    interrupted=_continuation,
     epilog="""\b
 Examples:
   imavatar-data synth --subject female1 --out data/female1
@@ -137,7 +165,7 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
     """Train a head avatar on DATASET, one or several videos of a person in the published layout.
 
     A run that was stopped at any moment continues with --resume and gives the same result as an
-    unbroken run.
+    unbroken run. Ctrl-C saves it after the present step; a second Ctrl-C ends it at once.
     """
     start = time.perf_counter()
     require_all(REQUIRED, extra=EXTRA)
@@ -165,22 +193,17 @@ def train(dataset: tuple[Path, ...], out: Path, device: str, **options: Any) -> 
         for index in range(len(frames)):
             frames.observation(index)
             advance(1)
-    try:
-        run_training(
-            frames,
-            out,
-            settings,
-            resume=options["resume"],
-            overwrite=options["overwrite"],
-            begin_from=options["begin_from"],
-            device=device,
-            progress=progress,
-            say=lambda line: click.echo(line, err=True),
-        )
-    except KeyboardInterrupt:
-        if RunFolder(out).state.exists():
-            click.echo("the last checkpoint is complete: continue with --resume", err=True)
-        raise
+    run_training(
+        frames,
+        out,
+        settings,
+        resume=options["resume"],
+        overwrite=options["overwrite"],
+        begin_from=options["begin_from"],
+        device=device,
+        progress=progress,
+        say=lambda line: click.echo(line, err=True),
+    )
     if not int(os.environ.get("RANK", "0")):  # one of several processes prints the summary
         click.echo(_closing_quality(RunFolder(out)))
         following = [f"imavatar-eval {out} --data DATASET --out report"]

@@ -17,13 +17,15 @@ from imavatar_deploy.progress import Progress, Say
 from imavatar_deploy.video.decode import DecodedFrame, VideoReader
 from imavatar_deploy.vision import FaceDetector, FaceTracker, LandmarkNetwork, PersonMask
 
-from .crop import Crop, FocalLength, Survey, choose_crops, crop_notes, focal_length, survey
+from .crop import Crop, FocalLength, choose_crops, crop_notes, focal_length
 from .landmark_files import read_landmarks
 from .masks import MatteNetwork, ParserNetwork, PictureFolder
-from .prepare import MaskOf, PreparedVideo, frame_rate, prepare
+from .prepare import MaskOf, frame_rate, prepare
+from .prepared_video import PreparedVideo
 from .quality import judge
 from .result import DroppedFrame
 from .settings import MIN_FRAMES, TrackSettings
+from .survey import Survey, survey
 from .work_folder import WorkFolder
 
 FRAMES_ADVICE = (

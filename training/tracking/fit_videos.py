@@ -28,7 +28,7 @@ from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.tracks import FlameTrack
 from imavatar_deploy.untrusted.npz import read_npz
 
-from .prepare import PreparedVideo
+from .prepared_video import PreparedVideo
 from .result import FIT_ARRAYS
 
 PAUSE = 100.0

@@ -21,7 +21,7 @@ from .head_regions import DrawnHead, HeadDrawer
 from .labels import ColourCounter, ColourModel, label_image
 from .lookahead import in_order
 from .masks import PictureFolder, clean_mask, steady_mask
-from .prepare import write_png
+from .prepared_video import write_png
 from .settings import TrackSettings
 from .write_dataset import link_or_copy
 

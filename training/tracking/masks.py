@@ -13,7 +13,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.onnx_session import open_session, run_graph
 
 from ..dataset.labels import LABELS
-from .prepare import PreparedVideo
+from .prepared_video import PreparedVideo
 from .quality import face_height, face_mask
 
 STILL = 0.004

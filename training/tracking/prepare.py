@@ -9,26 +9,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Bool, Float32, Float64, Int64, UInt8
-from imavatar_deploy.atomic import atomic_file
-from imavatar_deploy.errors import InputError, UsageError
+from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.head_fit.correspondences import LANDMARKS
 from imavatar_deploy.progress import Progress, silent
-from imavatar_deploy.untrusted.npz import read_npz
 from imavatar_deploy.video.decode import DecodedFrame, VideoReader
 
-from .crop import Crop, has_second_face
-from .lookahead import WAITING
-from .quality import PATCH, measure, unsteadiness
-from .result import DroppedFrame
+from .crop import Crop
+from .prepared_video import (
+    DAMAGED,
+    NO_FACE,
+    REASONS,
+    REPEATED,
+    FrameRows,
+    PreparedVideo,
+    assembled,
+    joined,
+    read_png,
+    store_part,
+    stored_parts,
+    write_png,
+)
+from .quality import PATCH, STEADINESS_STEP, measure, unsteadiness
+from .survey import has_second_face
 
 if TYPE_CHECKING:
     from imavatar_deploy.vision import FaceDetector, FaceTracker, LandmarkNetwork
@@ -42,110 +51,11 @@ MAX_FPS = 25.0
 SECOND_FACE_STEP = 5
 """Frames between two searches for a further face."""
 
-STEADINESS_STEP = 3
-"""Frames between two measurements of how steady the landmarks are."""
-
 SAME_PICTURE = 0.02
 """Mean difference of two pictures, in steps of 256, below which the second is a repetition."""
 
-NO_FACE, REPEATED, DAMAGED = "no face", "repeated", "damaged"
-"""Reasons to drop a frame that are known when it is read."""
-
-PNG_SPEED = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-
-DTYPES: dict[str, Any] = {
-    "source_frames": np.int64,
-    "times": np.float64,
-    "dropped": np.int64,
-    "landmarks": np.float32,
-    "confidences": np.float32,
-    "sharpness": np.float32,
-    "brightness": np.float32,
-    "mask_share": np.float32,
-    "second_faces": np.bool_,
-    "unsteadiness": np.float32,
-    "patches": np.uint8,
-}
-"""Arrays of a part and their types; each has one row for a frame."""
-
-ARRAYS = tuple(DTYPES)
-
-REASONS = ("", NO_FACE, REPEATED, DAMAGED)
-"""Reason of each number in `dropped`."""
-
 MaskOf = Callable[[DecodedFrame, UInt8[Array, "S S 3"]], Float32[Array, "S S"]]
 """Returns the mask of the person in a square picture, 0..1."""
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedVideo:
-    """The frames of a video that show a face, and the others as dropped."""
-
-    folder: Path
-    """Folder with `image/N.png` and `mask/N.png`; N is the number of the frame in the video."""
-    source_frames: Int64[Array, " T"]
-    times: Float64[Array, " T"]
-    landmarks: Float32[Array, "T L 3"]
-    """Pixels of the square pictures."""
-    confidences: Float32[Array, " T"]
-    sharpness: Float32[Array, " T"]
-    """Variance of the Laplacian of the face."""
-    brightness: Float32[Array, " T"]
-    mask_share: Float32[Array, " T"]
-    second_faces: Bool[Array, " T"]
-    unsteadiness: Float32[Array, " T"]
-    """Disagreement of the landmarks of slightly different crops, see `quality.unsteadiness`."""
-    patches: UInt8[Array, "T 24 24 3"]
-    dropped: tuple[DroppedFrame, ...]
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-    def image(self, index: int) -> UInt8[Array, "S S 3"]:
-        """Read the picture of frame `index`, counted from 0."""
-        path = self.folder / "image" / f"{self.source_frames[index]}.png"
-        return read_png(path)
-
-    def mask(self, index: int) -> UInt8[Array, "S S"]:
-        """Read the mask of frame `index`, 0..255."""
-        path = self.folder / "mask" / f"{self.source_frames[index]}.png"
-        return np.asarray(_read(path, cv2.IMREAD_GRAYSCALE))
-
-
-def read_png(path: Path) -> UInt8[Array, "S S 3"]:
-    """Read a picture of the work so far as RGB.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    return np.ascontiguousarray(_read(path, cv2.IMREAD_COLOR)[..., ::-1])
-
-
-def _read(path: Path, flag: int) -> Any:
-    picture = cv2.imread(str(path), flag)
-    if picture is None:
-        raise InputError(
-            f"{path} of the interrupted work cannot be read; remove the folder "
-            f"{path.parents[2]} and track the video again"
-        )
-    return picture
-
-
-def write_png(path: Path, picture: UInt8[Array, "H W ..."]) -> None:
-    """Write an RGB or grey picture, which appears complete or not at all.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
-    swapped = picture[..., ::-1] if picture.ndim == 3 else picture
-    _, content = cv2.imencode(".png", np.ascontiguousarray(swapped), PNG_SPEED)
-    # Of the same name in every run, so that none is left of a run that was killed.
-    partial = path.with_suffix(".partial")
-    try:
-        partial.write_bytes(content.tobytes())
-        partial.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror or error})") from error
 
 
 # Which frames
@@ -193,34 +103,6 @@ def frame_rate(
 # The pass
 
 
-class _Rows:
-    """Measures of frames, one list for each array of a part."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, list[Any]] = {name: [] for name in ARRAYS}
-
-    def __len__(self) -> int:
-        return len(self.values["times"])
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Add the measures of a frame, some of which may still be computed."""
-        for name, value in row.items():
-            self.values[name].append(value)
-        if len(self) > WAITING:  # no more pictures than these wait in memory
-            self._wait(len(self) - 1 - WAITING)
-
-    def arrays(self) -> dict[str, Any]:
-        """Wait for all measures and return them as arrays."""
-        for at in range(max(len(self) - 1 - WAITING, 0), len(self)):
-            self._wait(at)
-        return {name: np.array(values, dtype=DTYPES[name]) for name, values in self.values.items()}
-
-    def _wait(self, at: int) -> None:
-        for values in self.values.values():
-            if isinstance(values[at], Future):
-                values[at] = values[at].result()
-
-
 def prepare(
     reader: VideoReader,
     crop: Crop,
@@ -256,9 +138,9 @@ def prepare(
     """
     for kind in ("image", "mask", "records"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-    parts = _stored_parts(folder)
+    parts = stored_parts(folder)
     done = sum(len(part["times"]) for part in parts)
-    rows = _Rows()
+    rows = FrameRows()
     saved = clock()
     selection = FrameClock(fps, reader.info.fps)
     total = None if reader.info.duration is None else round(reader.info.duration * fps)
@@ -277,13 +159,13 @@ def prepare(
             rows.add(face_pass.measured(frame))
             advance(1)
             if clock() - saved >= SAVE_PERIOD:
-                parts.append(_store_part(rows, folder, done))
+                parts.append(store_part(rows, folder, done))
                 done += len(rows)
-                rows = _Rows()
+                rows = FrameRows()
                 saved = clock()
     if len(rows):
-        parts.append(_store_part(rows, folder, done))
-    return _assembled(parts, folder)
+        parts.append(store_part(rows, folder, done))
+    return assembled(parts, folder)
 
 
 class _FacePass:
@@ -320,7 +202,7 @@ class _FacePass:
         self._tracker.reset()
         if not parts:
             return -1
-        rows = _joined(parts)
+        rows = joined(parts)
         self._count = len(rows["times"])
         self._second = bool(rows["second_faces"][-1])
         self._unsteadiness = float(rows["unsteadiness"][-1])
@@ -414,48 +296,3 @@ class _FacePass:
 
 def _difference(one: UInt8[Array, "S S 3"], other: UInt8[Array, "S S 3"]) -> float:
     return float(cv2.norm(one, other, cv2.NORM_L1)) / one.size
-
-
-# Parts on the disk
-
-
-def _stored_parts(folder: Path) -> list[dict[str, Any]]:
-    """The parts of an interrupted pass, in order, up to the first that is missing or damaged."""
-    parts: list[dict[str, Any]] = []
-    count = 0
-    while (path := folder / "records" / f"{count:07d}.npz").is_file():
-        try:
-            part = {name: value for name, value in read_npz(path, ARRAYS).items()}
-            size = len(part["times"])
-        except (OSError, ValueError, KeyError):
-            break
-        if not size or any(len(part[name]) != size for name in ARRAYS):
-            break
-        parts.append(part)
-        count += size
-    return parts
-
-
-def _store_part(rows: _Rows, folder: Path, first: int) -> dict[str, Any]:
-    part = rows.arrays()
-    path = folder / "records" / f"{first:07d}.npz"
-    with atomic_file(path) as partial, partial.open("wb") as file:
-        np.savez(file, **part)
-    return part
-
-
-def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS}
-
-
-def _assembled(parts: Sequence[Mapping[str, Any]], folder: Path) -> PreparedVideo:
-    rows = _joined(parts)
-    kept = rows["dropped"] == 0
-    dropped = tuple(
-        DroppedFrame(int(index), float(seconds), REASONS[reason])
-        for index, seconds, reason in zip(
-            rows["source_frames"][~kept], rows["times"][~kept], rows["dropped"][~kept], strict=True
-        )
-    )
-    arrays = {name: rows[name][kept] for name in ARRAYS if name != "dropped"}
-    return PreparedVideo(folder=folder, dropped=dropped, **arrays)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Bool, Float, Float32, UInt8
+from imavatar_deploy.arrays import Array, Bool, Float, Float32, Float64, UInt8
 from imavatar_deploy.head_fit.landmark_groups import LEFT_EYE, LIPS_OUTER, OVAL, RIGHT_EYE
 from imavatar_deploy.vision.region import FaceRegion
 
@@ -44,6 +44,12 @@ UNSTEADY_TURN = 2e-4
 
 UNSTEADY_RATIO = 1.5
 """The same in multiples of the video's median: landmarks of small faces are less steady."""
+RATIO_TURN, SMALL_TURN = 0.025, 10.0
+"""What is added to that ratio for every degree beyond a small turn. The landmarks of some free
+faces are twice as unsteady at 30 degrees as in the middle of their videos."""
+
+STEADINESS_STEP = 3
+"""Frames from one measurement of `unsteadiness` to the next; its value stays in between."""
 
 CROPS = ((1.0, 0.0, (0.0, 0.0)), (1.12, 0.1, (0.03, 0.02)), (0.9, -0.12, (-0.03, -0.02)))
 """Sides, turns (radians) and shifts (sides) of the crops that are read again."""
@@ -51,7 +57,7 @@ CROPS = ((1.0, 0.0, (0.0, 0.0)), (1.12, 0.1, (0.03, 0.02)), (0.9, -0.12, (-0.03,
 OCCLUDED = "occluded"
 """Reason to drop a frame in which something covers the face."""
 OCCLUDED_SHARE = 0.22
-"""Share of the upright face that differs from the video's usual face where something covers it."""
+"""Share of the face that differs from the video's usual face where something covers it."""
 
 DIFFERENCE = 4.0
 """Difference of a colour from the usual one that counts, in multiples of its usual spread..."""
@@ -120,13 +126,18 @@ def measure(image: UInt8[Array, "H W 3"], points: Float32[Array, "L D"]) -> Face
 
 def _patch(image: UInt8[Array, "H W 3"], points: Float32[Array, "L D"]) -> UInt8[Array, "24 24 3"]:
     """The face with eyes and mouth at fixed places."""
-    target = PATCH * np.array([[0.28, 0.36], [0.72, 0.36], [0.5, 0.76]], dtype=np.float32)
-    turn = cv2.getAffineTransform(_anchors(points), target)
+    turn = _upright(points)
     scale = max(1, int(np.ptp(points[:, 0]) / PATCH / 1.5))
     blurred = cv2.blur(image, (scale, scale)) if scale > 1 else image
     return np.asarray(
         cv2.warpAffine(blurred, turn, (PATCH, PATCH), borderMode=cv2.BORDER_REPLICATE)
     )
+
+
+def _upright(points: Float32[Array, "L D"]) -> Float64[Array, "2 3"]:
+    """The affine map from the picture to the upright face."""
+    target = PATCH * np.array([[0.28, 0.36], [0.72, 0.36], [0.5, 0.76]], dtype=np.float32)
+    return np.asarray(cv2.getAffineTransform(_anchors(points), target))
 
 
 def _anchors(points: Float32[Array, "L D"]) -> Float32[Array, "3 2"]:
@@ -222,13 +233,11 @@ def judge(
     """
     yaw = np.abs(yaw_of_landmarks(landmarks))
     turned = yaw > MAX_YAW
-    usual = UNSTEADY_RATIO * float(np.median(unsteadiness))
-    unsteady = unsteadiness > np.maximum(UNSTEADY + UNSTEADY_TURN * yaw, usual)
-    unsure = (confidences < MIN_CONFIDENCE) | unsteady
+    unsure = (confidences < MIN_CONFIDENCE) | _unsteady(unsteadiness, yaw)
     faults = {
         "two faces": second_faces,
         "turned away": turned,
-        OCCLUDED: (unsure | (covered_share(patches) > OCCLUDED_SHARE)) & ~turned,
+        OCCLUDED: (unsure | (covered_share(patches, landmarks) > OCCLUDED_SHARE)) & ~turned,
         "blurred": sharpness < BLURRED * _running_median(sharpness),
     }
     reasons = [""] * len(landmarks)
@@ -240,6 +249,15 @@ def judge(
     return reasons
 
 
+def _unsteady(unsteadiness: Float32[Array, " T"], yaw: Float32[Array, " T"]) -> Bool[Array, " T"]:
+    """Whether landmarks are less steady than those of a free face that is turned as far."""
+    before = np.concatenate([np.zeros(STEADINESS_STEP - 1, dtype=np.float32), yaw])
+    measured = np.lib.stride_tricks.sliding_window_view(before, STEADINESS_STEP).max(axis=1)
+    ratio = UNSTEADY_RATIO + RATIO_TURN * np.maximum(measured - SMALL_TURN, 0.0)
+    usual = ratio * float(np.median(unsteadiness))
+    return np.asarray(unsteadiness > np.maximum(UNSTEADY + UNSTEADY_TURN * measured, usual))
+
+
 def _running_median(values: Float32[Array, " T"]) -> Float32[Array, " T"]:
     half = SHARPNESS_WINDOW // 2
     padded = np.pad(values, half, mode="reflect" if len(values) > half else "edge")
@@ -247,14 +265,32 @@ def _running_median(values: Float32[Array, " T"]) -> Float32[Array, " T"]:
     return np.asarray(np.median(windows, axis=1), dtype=np.float32)
 
 
-def covered_share(patches: UInt8[Array, "T 24 24 3"]) -> Float32[Array, " T"]:
-    """Share of the upright face whose colour is unlike that of the other frames.
+def covered_share(
+    patches: UInt8[Array, "T 24 24 3"], landmarks: Float32[Array, "T L D"]
+) -> Float32[Array, " T"]:
+    """Share of the face whose colour is unlike that of the other frames.
 
-    A hand or a cup before the face is; talking and blinking change little of the area.
+    A hand or a cup before the face is; talking and blinking change little of the area. Pixels
+    count that are within the face's outline in this frame and in most others: beside a turned
+    head the upright face shows the background.
     """
-    values = patches.astype(np.float32)
-    values += 128.0 - values.mean(axis=(1, 2, 3), keepdims=True)  # the light may change
-    usual = np.median(values, axis=0)
+    inside = np.stack([_patch_face(points) for points in landmarks])
+    common = inside.mean(axis=0) > 0.5
+    inside = inside[:, common]
+    count = np.maximum(inside.sum(axis=1), 1)
+    values = np.where(inside[..., None], patches[:, common].astype(np.float32), np.nan)
+    values -= np.nan_to_num(values).sum(axis=(1, 2), keepdims=True) / (3 * count[:, None, None])
+    usual = np.nanmedian(values, axis=0)  # the light may change, and was taken out
     apart = np.abs(values - usual)
-    limit = np.maximum(DIFFERENCE * 1.48 * np.median(apart, axis=0), MIN_DIFFERENCE)
-    return np.asarray((apart > limit).any(axis=3).mean(axis=(1, 2)), dtype=np.float32)
+    limit = np.maximum(DIFFERENCE * 1.48 * np.nanmedian(apart, axis=0), MIN_DIFFERENCE)
+    differs = (np.nan_to_num(apart) > limit).any(axis=2)
+    return np.asarray(differs.sum(axis=1) / count, dtype=np.float32)
+
+
+def _patch_face(points: Float32[Array, "L D"]) -> Bool[Array, "24 24"]:
+    """The pixels of the upright face within its outline, without those at its border."""
+    turn = _upright(points)
+    outline = oval(points) @ turn[:, :2].T + turn[:, 2]
+    mask = np.zeros((PATCH, PATCH), dtype=np.uint8)
+    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
+    return np.asarray(cv2.erode(mask, np.ones((3, 3), np.uint8)) > 0)

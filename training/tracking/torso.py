@@ -10,16 +10,12 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float, Float32, UInt8
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_fit.evidence import TorsoMotion
+from imavatar_deploy.vision.outline import SIDES, face_size
 
 from .alignment import Alignment, Similarity, Template, pyramid
 
 WORKING_SIDE = 512
 """Longer side of the pictures that are aligned; larger ones are reduced."""
-
-CHIN = 152
-FOREHEAD = 10
-SIDES = (234, 454)
-"""Landmarks of MediaPipe's face mesh: chin, top of the face, and its right and left border."""
 
 BELOW_CHIN = 0.08
 """The region begins this many face heights below the chin."""
@@ -262,12 +258,6 @@ def torso_region(
     region *= cv2.dilate(person, kernel)
     region[:first] = 0.0
     return np.ascontiguousarray(region, dtype=np.float32)
-
-
-def face_size(face: Float32[Array, "L 2"]) -> tuple[float, float]:
-    """Return height and width of a face, pixels; the width does not shrink when it turns."""
-    height = max(float(np.linalg.norm(face[CHIN] - face[FOREHEAD])), 1.0)
-    return height, max(float(np.linalg.norm(face[SIDES[0]] - face[SIDES[1]])), 0.75 * height)
 
 
 def _neck(

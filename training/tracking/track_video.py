@@ -22,6 +22,7 @@ from imavatar_deploy.head_model import OPENHEAD, HeadModel
 from imavatar_deploy.progress import Progress, Say, quiet, silent
 from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.video.decode import VideoReader
+from imavatar_deploy.vision.outline import OutlineCollector
 
 from ..dataset.video import TRACK_FILE, find_videos
 from .advice_rules import NO_FIT_ERROR
@@ -40,7 +41,6 @@ from .fit_videos import (
 from .label_frames import write_pictures
 from .lookahead import in_order
 from .masks import clean_mask, steady_mask
-from .outline import OutlineCollector
 from .quality import OCCLUDED, relative_sharpness
 from .result import ARRAYS_FILE, TrackResult
 from .settings import TrackSettings, check_settings

@@ -5,6 +5,8 @@ Landmarks and fits are stand-ins here; `test_camera_journey` uses the real ones.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,10 @@ from scipy.spatial.transform import Rotation
 from imavatar_deploy.runtime.sources.face_motion import (
     ABSENCE_SECONDS,
     BLEND_SECONDS,
-    SHAPE_FACES,
+    CALIBRATION_FACES,
+    CALIBRATION_INTERVAL,
+    QUICK_FACES,
+    QUICK_INTERVAL,
     FaceMotion,
     certainty,
     head_and_face,
@@ -25,13 +30,36 @@ from imavatar_deploy.runtime.sources.face_motion import (
     with_common_gaze,
 )
 from imavatar_deploy.runtime.sources.observation import Observation
+from imavatar_deploy.runtime.sources.subject_estimate import EstimateStage, Subject
 
 FPS = 25.0
 SECONDS = 20.0
 """Limit of every wait."""
 IMAGE = np.zeros((48, 64, 3), np.uint8)
-MEAN, LEARNED = 0.1, 0.5
-"""Rotation of the jaw in the fits of the mean shape and of the learned one."""
+MEAN, QUICK, CALIBRATED = 0.1, 0.3, 0.5
+"""Rotation of the jaw in the fits of the mean head, of the estimated and of the calibrated one."""
+LONG = int((CALIBRATION_FACES + 1) * CALIBRATION_INTERVAL * FPS) + 30
+"""Images in which all faces of the calibration are collected."""
+
+
+class Faces:
+    """Collector that counts its faces."""
+
+    def __init__(self, stand_in: StandIn, jaw: float) -> None:
+        self.stand_in = stand_in
+        self.jaw = jaw
+        self.count = 0
+
+    def add(self, image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> None:
+        assert image is IMAGE
+        self.count += 1
+
+    def estimate(self) -> Subject:
+        if self.stand_in.error:
+            raise self.stand_in.error
+        self.stand_in.held.wait(SECONDS)
+        self.stand_in.estimates.append(self.count)
+        return Subject(np.full(3, self.jaw, np.float32))
 
 
 class StandIn:
@@ -43,7 +71,16 @@ class StandIn:
         self.estimates: list[int] = []
         self.resets = 0
         self.error: Exception | None = None
-        self.motion = FaceMotion(self, self.fitter_of, self.estimate)
+        self.held = threading.Event()
+        """Estimates wait for it."""
+        self.held.set()
+        stages = (
+            EstimateStage("estimated", QUICK_FACES, QUICK_INTERVAL, self.collector(QUICK)),
+            EstimateStage(
+                "calibrated", CALIBRATION_FACES, CALIBRATION_INTERVAL, self.collector(CALIBRATED)
+            ),
+        )
+        self.motion = FaceMotion(self, self.fitter_of, stages)
         self.time = 100.0
 
     def track(self, image: NDArray[np.uint8]) -> Any:
@@ -51,9 +88,16 @@ class StandIn:
             return None
         return SimpleNamespace(landmarks=np.zeros((478, 3), np.float32), confidence=1.0)
 
-    def fitter_of(self, shape: Any, size: tuple[int, int]) -> Any:
+    def collector(self, jaw: float) -> Callable[[tuple[int, int]], Faces]:
+        def make(size: tuple[int, int]) -> Faces:
+            assert size == (64, 48)
+            return Faces(self, jaw)
+
+        return make
+
+    def fitter_of(self, subject: Subject, size: tuple[int, int]) -> Any:
         assert size == (64, 48)
-        jaw = MEAN if shape is None else LEARNED
+        jaw = MEAN if subject.shape is None else float(subject.shape[0])
 
         def fit(landmarks: Any, *, confidence: float = 1.0, blendshapes: Any = None) -> Any:
             pose = np.zeros(15, np.float32)
@@ -67,12 +111,6 @@ class StandIn:
 
         return SimpleNamespace(fit=fit, reset=reset)
 
-    def estimate(self, faces: Any, size: tuple[int, int]) -> NDArray[np.float32]:
-        if self.error:
-            raise self.error
-        self.estimates.append(len(faces))
-        return np.zeros(3, np.float32)
-
     def next(self, seconds: float = 1 / FPS) -> Observation | str:
         self.time += seconds
         return self.motion.observe(IMAGE, self.time)
@@ -83,13 +121,14 @@ class StandIn:
         assert observation.weights[7] == pytest.approx(observation.pose[6], abs=1e-6)
         return float(observation.pose[6])
 
-    def learn(self) -> None:
-        """Show the face until its shape is known and the blend is over."""
-        for _ in range(SHAPE_FACES):
-            self.next()
-        self.motion.wait(SECONDS)
-        for _ in range(int(BLEND_SECONDS * FPS) + 3):
-            self.next()
+    def learn(self) -> list[float]:
+        """Show the face until it is calibrated and the blend is over; return the jaws."""
+        jaws = []
+        for _ in range(LONG):
+            jaws.append(self.jaw())
+            self.motion.wait(SECONDS)
+        assert self.motion.state == "calibrated"
+        return jaws
 
 
 @pytest.fixture
@@ -126,41 +165,76 @@ def test_confidence_between_both_thresholds_changes_nothing(stand_in: StandIn) -
         assert isinstance(stand_in.next(), Observation) is shown, confidence
 
 
-def test_the_shape_is_estimated_once_and_taken_over_gently(stand_in: StandIn) -> None:
-    jaws = [stand_in.jaw() for _ in range(SHAPE_FACES)]
-    stand_in.motion.wait(SECONDS)
-    jaws += [stand_in.jaw() for _ in range(40)]
-    assert stand_in.estimates == [SHAPE_FACES]
+def test_results_are_taken_over_gently(stand_in: StandIn) -> None:
+    jaws = stand_in.learn()
+    assert stand_in.estimates == [QUICK_FACES, CALIBRATION_FACES]
     assert jaws[0] == pytest.approx(MEAN, abs=1e-6)
-    assert jaws[-1] == pytest.approx(LEARNED, abs=1e-6)
-    largest = (LEARNED - MEAN) / (BLEND_SECONDS * FPS)
+    assert pytest.approx(jaws[QUICK_FACES + round(BLEND_SECONDS * FPS) + 2], abs=1e-6) == QUICK
+    assert jaws[-1] == pytest.approx(CALIBRATED, abs=1e-6)
+    largest = (CALIBRATED - QUICK) / (BLEND_SECONDS * FPS)
     assert np.all(np.diff(jaws) >= -1e-6)
     assert np.diff(jaws).max() < 1.1 * largest
 
 
+def test_the_quick_estimate_plays_while_the_calibration_is_calculated(stand_in: StandIn) -> None:
+    for _ in range(QUICK_FACES):
+        stand_in.next()
+    stand_in.motion.wait(SECONDS)
+    stand_in.next()
+    stand_in.held.clear()
+    for _ in range(LONG):
+        jaw = stand_in.jaw()
+    assert jaw == pytest.approx(QUICK, abs=1e-6)
+    assert stand_in.motion.state == "estimated (calibrated: being calculated)"
+    stand_in.held.set()
+    stand_in.motion.wait(SECONDS)
+    stand_in.next()
+    assert stand_in.motion.state == "calibrated"
+
+
+def test_a_late_quick_estimate_is_not_used(stand_in: StandIn) -> None:
+    stand_in.held.clear()
+    for _ in range(LONG):
+        assert stand_in.jaw() == pytest.approx(MEAN, abs=1e-6)
+    stand_in.held.set()
+    stand_in.motion.wait(SECONDS)
+    stand_in.next()
+    assert stand_in.motion.state == "calibrated"
+    for _ in range(30):
+        jaw = stand_in.jaw()
+    assert jaw == pytest.approx(CALIBRATED, abs=1e-6)
+
+
+def test_the_state_counts_faces(stand_in: StandIn) -> None:
+    assert stand_in.motion.state == "not seen yet"
+    stand_in.next()
+    assert stand_in.motion.state == f"mean (estimated: 1 of {QUICK_FACES} faces)"
+
+
 def test_faces_are_provisional_until_the_blend_is_over(stand_in: StandIn) -> None:
-    kinds = []
-    for frame in range(80):
-        if frame == SHAPE_FACES:
-            stand_in.motion.wait(SECONDS)
+    kinds, states = [], []
+    for _ in range(LONG + 30):
         observation = stand_in.next()
         assert isinstance(observation, Observation)
         kinds.append(observation.provisional)
-    known = 80 - SHAPE_FACES - round(BLEND_SECONDS * FPS)
-    assert kinds.count(False) in (known, known + 1), "ready with its last face, or the next one"
+        states.append(stand_in.motion.state)
+        stand_in.motion.wait(SECONDS)
     assert kinds == sorted(kinds, reverse=True)
+    blended = kinds.count(True) - states.index("calibrated")
+    assert blended in (round(BLEND_SECONDS * FPS), round(BLEND_SECONDS * FPS) + 1)
 
 
-def test_uncertain_faces_do_not_shape(stand_in: StandIn) -> None:
-    stand_in.confidence = 0.1
-    for _ in range(3 * SHAPE_FACES):
+@pytest.mark.parametrize("confidence", [0.1, 0.9])
+def test_uncertain_faces_do_not_shape(stand_in: StandIn, confidence: float) -> None:
+    stand_in.confidence = confidence
+    for _ in range(LONG):
         stand_in.next()
     stand_in.motion.wait(SECONDS)
     assert stand_in.estimates == []
 
 
 def test_images_at_a_high_rate_do_not_shorten_the_estimate(stand_in: StandIn) -> None:
-    for _ in range(2 * SHAPE_FACES):
+    for _ in range(2 * QUICK_FACES):
         stand_in.next(0.01)
     stand_in.motion.wait(SECONDS)
     assert stand_in.estimates == []
@@ -171,16 +245,30 @@ def test_a_face_after_a_long_absence_is_estimated_anew(stand_in: StandIn) -> Non
     stand_in.face = False
     stand_in.next()
     stand_in.face = True
-    assert stand_in.jaw() == pytest.approx(LEARNED, abs=1e-6)
+    assert stand_in.jaw() == pytest.approx(CALIBRATED, abs=1e-6)
     assert stand_in.resets == 1, "the fit does not start from a place of before"
     stand_in.learn()
-    assert len(stand_in.estimates) == 1, "a moment without a face"
+    assert len(stand_in.estimates) == 2, "a moment without a face"
     stand_in.face = False
     stand_in.next(ABSENCE_SECONDS + 1)
     stand_in.face = True
-    assert stand_in.jaw() == pytest.approx(LEARNED, abs=1e-6), "the former shape serves on"
+    assert stand_in.jaw() == pytest.approx(CALIBRATED, abs=1e-6), "the former shape serves on"
+    assert stand_in.motion.state.startswith("a former one's (")
     stand_in.learn()
-    assert len(stand_in.estimates) == 2
+    assert len(stand_in.estimates) == 4
+
+
+def test_faces_of_two_persons_are_not_mixed(stand_in: StandIn) -> None:
+    for _ in range(LONG - 60):
+        stand_in.next()
+    stand_in.motion.wait(SECONDS)
+    assert stand_in.estimates == [QUICK_FACES]
+    stand_in.face = False
+    stand_in.next(ABSENCE_SECONDS + 1)
+    stand_in.face = True
+    stand_in.next()
+    stand_in.learn()
+    assert stand_in.estimates == [QUICK_FACES, QUICK_FACES, CALIBRATION_FACES]
 
 
 def test_an_error_of_the_estimate_is_raised(stand_in: StandIn) -> None:

@@ -8,7 +8,10 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float, Float32, Float64, Int32
 from imavatar_deploy.head_fit.evidence import HEAD, NECK, SHOULDERS, Silhouettes
 
-from .torso import SIDES, face_size
+CHIN = 152
+FOREHEAD = 10
+SIDES = (234, 454)
+"""Landmarks of MediaPipe's face mesh: chin, top of the face, and its right and left border."""
 
 MAX_POINTS = 200
 """Largest number of points of one frame."""
@@ -158,6 +161,12 @@ def label_points(
     labels[(rows > neck) & near] = NECK
     labels[(rows > neck) & ~near] = SHOULDERS
     return labels
+
+
+def face_size(face: Float32[Array, "L 2"]) -> tuple[float, float]:
+    """Return height and width of a face, pixels; the width does not shrink when it turns."""
+    height = max(float(np.linalg.norm(face[CHIN] - face[FOREHEAD])), 1.0)
+    return height, max(float(np.linalg.norm(face[SIDES[0]] - face[SIDES[1]])), 0.75 * height)
 
 
 def _narrowest(
