@@ -9,11 +9,12 @@ from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
 from imavatar_deploy.model.surface.mesh import CHOICES
+from imavatar_deploy.retarget import ExpressionMap
 from imavatar_deploy.tracks import FlameTrack
 
 from .fidelity.options import FidelitySettings
 from .formats.gltf.settings import GlbSettings
-from .formats.options import MeshSettings, TrtSettings
+from .formats.options import MeshSettings, TrtSettings, UsdSettings
 from .student.options import StudentSettings
 
 MIN_FACES = 100
@@ -48,8 +49,12 @@ class ExportSettings:
     """Replace an existing avatar folder."""
     track: FlameTrack | None = None
     """Motion for the formats that can hold one."""
+    arkit_map: ExpressionMap | None = None
+    """Map from ARKit's shapes, which glb, vrm, usd and usdz of an avatar without them then get."""
     glb: GlbSettings = field(default_factory=GlbSettings)
     """Options of GLB and VRM."""
+    usd: UsdSettings = field(default_factory=UsdSettings)
+    """Options of USD and USDZ."""
     mesh: MeshSettings = field(default_factory=MeshSettings)
     """Options of the format `mesh`."""
     trt: TrtSettings = field(default_factory=TrtSettings)

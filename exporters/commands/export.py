@@ -65,6 +65,7 @@ Examples:
   imavatar-export sample --format onnx --out avatar
   imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
   imavatar-export sample --format glb,vrm --faces 20000 --track talk --out head
+  imavatar-export flame_run --format vrm,glb,usdz --map arkit.npz --out head
   imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small
   imavatar-export latest.pth --format mesh --expressions faces.json --out meshes
   imavatar-export c_net_run --format mesh --from-field --resolution 128 --out meshes""",
@@ -170,7 +171,7 @@ def export(
     from ..settings import ExportSettings
 
     ensure_not_input(
-        out, checkpoint, *(grouped[name] for name in ("track", "tolerances", "expressions"))
+        out, checkpoint, *(grouped[name] for name in ("track", "map", "tolerances", "expressions"))
     )
     settings = ExportSettings(
         formats=tuple(name.strip() for name in formats.split(",")),

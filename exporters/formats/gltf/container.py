@@ -34,6 +34,12 @@ VERTICES = 34962
 INDICES = 34963
 """Target of a buffer view with indices (ELEMENT_ARRAY_BUFFER)."""
 
+DENSE_SHARE = 0.5
+"""Share of rows that are not zero from which on an accessor is dense.
+
+A sparse accessor then saves less than 42 % of its bytes, and programs expand it when they load it.
+"""
+
 
 class Container:
     """A glTF document under construction.
@@ -55,7 +61,6 @@ class Container:
         array: Shaped[Array, "N ..."],
         *,
         target: int | None = None,
-        normalised: bool = False,
         bounds: bool = False,
     ) -> int:
         """Add an accessor of N elements.
@@ -63,19 +68,19 @@ class Container:
         Args:
             array: the elements.
             target: VERTICES or INDICES.
-            normalised: integers represent 0..1.
             bounds: write smallest and largest values, which positions and times require.
 
         Returns:
             Index of the accessor.
         """
         accessor = _accessor(array, bounds) | {"bufferView": self.add_view(array.tobytes(), target)}
-        return self._append(accessor | ({"normalized": True} if normalised else {}))
+        return self._append(accessor)
 
     def add_sparse(self, array: Shaped[Array, "N C"], *, bounds: bool = False) -> int:
         """Add an accessor of an array with many rows of zeros.
 
-        It is sparse, with indices and values of the other rows, where that is smaller.
+        It is sparse, with indices and values of the other rows, if these are fewer than
+        DENSE_SHARE.
 
         Returns:
             Index of the accessor.
@@ -84,15 +89,17 @@ class Container:
         if not len(rows):  # a sparse accessor needs at least one row
             rows = np.zeros(1, dtype=np.intp)
         indices = rows.astype(np.uint16 if len(array) <= 1 << 16 else np.uint32)
-        if indices.nbytes + array[rows].nbytes >= array.nbytes:
+        if len(rows) >= DENSE_SHARE * len(array):
             return self.add(array, target=VERTICES, bounds=bounds)
+        # The specification makes byteOffset optional; VTK reads no file without it.
         sparse = {
             "count": len(rows),
             "indices": {
                 "bufferView": self.add_view(indices.tobytes()),
+                "byteOffset": 0,
                 "componentType": COMPONENTS[indices.dtype],
             },
-            "values": {"bufferView": self.add_view(array[rows].tobytes())},
+            "values": {"bufferView": self.add_view(array[rows].tobytes()), "byteOffset": 0},
         }
         return self._append(_accessor(array, bounds) | {"sparse": sparse})
 
@@ -102,6 +109,12 @@ class Container:
         self._views.append(view | ({"target": target} if target else {}))
         self._bytes += data + bytes(-len(data) % 4)
         return len(self._views) - 1
+
+    def use_extension(self, name: str, content: Json | None = None) -> None:
+        """Declare an extension, and add its object of the whole document, if it has one."""
+        self.document.setdefault("extensionsUsed", []).append(name)
+        if content is not None:
+            self.document.setdefault("extensions", {})[name] = content
 
     def write(self, path: Path) -> int:
         """Write the file; return its size in bytes."""

@@ -40,21 +40,16 @@ class Bone:
 def head_bones(avatar: Avatar, *, parent: str | None = None, height: float = 0.0) -> list[Bone]:
     """The skin's bones in the order of its weights.
 
-    The ghost bone, which never moves, is the parent of the bones that would have none.
-
     Args:
         avatar: provides the joints at rest.
-        parent: name of a bone that is the parent of the first one.
+        parent: name of a bone that is the parent of the root.
         height: metres by which all bones are raised.
     """
     names = joint_names(avatar)
     positions = joints_at_rest(avatar) + np.array([0, height, 0])
-    roots = [parent, *names[:1] * (len(names) - 1)]  # parents of joints that have none
     return [
-        Bone(name, names[index] if index >= 0 else root, _triple(position))
-        for name, index, root, position in zip(
-            names, joint_parents(avatar), roots, positions, strict=True
-        )
+        Bone(name, names[index] if index >= 0 else parent, _triple(position))
+        for name, index, position in zip(names, joint_parents(avatar), positions, strict=True)
     ]
 
 
@@ -104,6 +99,8 @@ class GltfDocument:
     """Whether files carry the machine-readable mark of `imavatar_deploy.marking`."""
     height: float = 0.0
     """Metres by which the mesh is above the head model's origin."""
+    lit: bool = False
+    """Whether the scene lights the material."""
     target_normals: bool = False
     """Whether morph targets store normals."""
     colours_at: Mapping[str, Float32[Array, "V 3"]] = field(default_factory=dict)
@@ -187,8 +184,8 @@ def _attributes(
         "WEIGHTS_0": container.add(skin.weights[source], target=VERTICES),
     }
     if isinstance(document.material, Texture):
-        return geometry | add_texture(container, document.material)
-    return geometry | add_colours(container, document.material)
+        return geometry | add_texture(container, document.material, lit=document.lit)
+    return geometry | add_colours(container, document.material, lit=document.lit)
 
 
 def _morph(

@@ -6,7 +6,7 @@ from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.cli.options import OptionGroup
 
 from ..format_option import FormatOption
-from .settings import COLOURS, TEXTURE_SIZES, GlbSettings
+from .settings import COLOURS, MATERIALS, TEXTURE_SIZES, GlbSettings
 
 GLB_FORMATS = ("glb", "vrm")
 
@@ -15,12 +15,19 @@ def _settings(
     glb_colour: str,
     glb_texture: int,
     glb_colour_morphs: bool,
+    glb_material: str,
     glb_normals: bool,
     max_targets: int | None,
     vrm_author: str,
 ) -> GlbSettings:
     return GlbSettings(
-        glb_colour, glb_texture, glb_colour_morphs, max_targets, glb_normals, vrm_author
+        glb_colour,
+        glb_texture,
+        glb_colour_morphs,
+        max_targets,
+        glb_normals,
+        vrm_author,
+        glb_material,
     )
 
 
@@ -45,6 +52,12 @@ GROUP = OptionGroup(
             formats=GLB_FORMATS,
             is_flag=True,
             help="Vertex colours that follow the expression and the jaw.",
+        ),
+        FormatOption(
+            "--glb-material",
+            formats=GLB_FORMATS,
+            default="unlit",
+            help=f"Material of glb and vrm. {rows_help(MATERIALS)}.",
         ),
         FormatOption(
             "--glb-normals",

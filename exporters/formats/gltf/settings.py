@@ -12,6 +12,13 @@ COLOURS = {
 }
 """How the colours are stored."""
 
+MATERIALS = {
+    "unlit": "shows the colours as they are, with the light of the video (KHR_materials_unlit)",
+    "lit": "is lit by the scene, with normals of every morph target; for programs that do not "
+    "support unlit materials",
+}
+"""How the surface reacts to light."""
+
 TEXTURE_SIZES = (256, 512, 1024, 2048, 4096)
 
 
@@ -35,13 +42,30 @@ class GlbSettings:
     Targets with the largest displacements stay.
     """
     target_normals: bool = False
-    """Store normals of morph targets. They double the file, and unlit materials ignore them."""
+    """Store normals of morph targets. They double the file, and unlit materials ignore them.
+
+    A lit material stores them in any case.
+    """
     author: str = "unknown"
     """Author that a VRM names."""
+    material: str = "unlit"
+    """A row of `MATERIALS`."""
+
+    @property
+    def lit(self) -> bool:
+        """Whether the scene lights the material."""
+        return self.material == "lit"
+
+    @property
+    def stores_target_normals(self) -> bool:
+        """Whether the normals of morph targets are stored."""
+        return self.lit or self.target_normals
 
     def __post_init__(self) -> None:
         if self.colour not in COLOURS:
             raise unknown_name("colour of a GLB", self.colour, COLOURS)
+        if self.material not in MATERIALS:
+            raise unknown_name("material of a GLB", self.material, MATERIALS)
         if self.texture_size not in TEXTURE_SIZES:
             choices = ", ".join(map(str, TEXTURE_SIZES))
             raise UsageError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from imavatar_deploy.checks import ensure_shape
 from .document import GltfDocument, bone_node, build_container
 from .glb import GlbFacts
 from .materials import Texture, file_mesh
-from .morph_targets import expression_targets, jaw_opening, largest, strongest
+from .morph_targets import MorphTarget, expression_targets, jaw_opening, largest, strongest
 from .settings import GlbSettings
 from .vrm_rig import HEAD_HEIGHT, HUMANOID, body_bones, expressions, standing_head
 
@@ -37,6 +37,7 @@ def write_vrm(
     *,
     licence: Mapping[str, str],
     title: str,
+    shapes: Sequence[MorphTarget] = (),
     colours_at: Mapping[str, Float32[Array, "V 3"]] | None = None,
     settings: GlbSettings | None = None,
     synthetic_mark: bool = True,
@@ -52,6 +53,7 @@ def write_vrm(
         colours: `[V, 3]` sRGB in 0..1, or a baked texture, which more programs support.
         licence: licence report (`manifest.licence_report`).
         title: the avatar's name.
+        shapes: ARKit's shapes of an avatar whose expressions are others; they replace them.
         colours_at: target's name -> colours `[V, 3]` at its full weight, as for `write_glb`.
         settings: options; the defaults when None.
         synthetic_mark: whether the file carries the mark of `imavatar_deploy.marking`.
@@ -63,23 +65,25 @@ def write_vrm(
     settings = settings or GlbSettings()
     if not isinstance(colours, Texture):
         ensure_shape("colours", colours, (avatar.vertex_count, 3))
-    all_targets = expression_targets(avatar, avatar.expression_names)
+    candidates = list(shapes) or expression_targets(avatar, avatar.expression_names)
+    all_targets = [target for target in candidates if target.name != "jawOpen"]
+    jaw = next((shape for shape in shapes if shape.name == "jawOpen"), jaw_opening(avatar))
     targets, dropped = largest(all_targets, (settings.max_targets or len(all_targets) + 1) - 1)
     document = GltfDocument(
         avatar,
         colours,
-        [*targets, jaw_opening(avatar)],
+        [*targets, jaw],
         standing_head(avatar),
         licence,
         synthetic_mark=synthetic_mark,
         body=body_bones(),
         height=HEAD_HEIGHT,
-        target_normals=settings.target_normals,
+        lit=settings.lit,
+        target_normals=settings.stores_target_normals,
         colours_at=colours_at or {},
     )
     container = build_container(document)
-    container.document["extensionsUsed"].append(EXTENSION)
-    container.document["extensions"] = {EXTENSION: _extension(document, title, settings.author)}
+    container.use_extension(EXTENSION, _extension(document, title, settings.author))
     with atomic_file(path) as partial:
         size = container.write(partial)
     source, faces = file_mesh(avatar, colours)
