@@ -7,8 +7,8 @@
     bake_sequences("avatar", "talk", "baked", ["abc", "usd"])  # needs no torch
 
 - `export_avatar(source, out, settings)` returns an `ExportReport`.
-- `ExportSettings` holds `StudentSettings`, `GlbSettings`, `UsdSettings`, `MeshSettings`,
-  `TrtSettings` and `FidelitySettings`.
+- `ExportSettings` holds `StudentSettings`, `GlbSettings` with `VrmSettings`, `UsdSettings`,
+  `MeshSettings`, `TrtSettings` and `FidelitySettings`.
 - `EXPORT_FORMATS` has every format by name; `ExportFormat`, `ExportInput` and `register_format` add
   one of your own.
 - `bake_sequences(avatar, track, out, formats)` returns a `SequenceReport`; `SEQUENCE_FORMATS` has
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .export import export_avatar
     from .fidelity.options import FidelitySettings
     from .formats.format import ExportFormat, ExportInput
-    from .formats.gltf.settings import GlbSettings
+    from .formats.gltf.settings import GlbSettings, VrmSettings
     from .formats.options import MeshSettings, TrtSettings, UsdSettings
     from .formats.table import FORMATS as EXPORT_FORMATS
     from .formats.table import register_format
@@ -52,6 +52,7 @@ __all__ = [
     "StudentSettings",
     "TrtSettings",
     "UsdSettings",
+    "VrmSettings",
     "bake_sequences",
     "export_avatar",
     "register_format",
@@ -71,6 +72,7 @@ PLACES = {
     "StudentSettings": ".student.options",
     "TrtSettings": ".formats.options",
     "UsdSettings": ".formats.options",
+    "VrmSettings": ".formats.gltf.settings",
     "bake_sequences": ".sequences.bake",
     "export_avatar": ".export",
     "register_format": ".formats.table",

@@ -26,6 +26,9 @@ from .options import GROUPS
 
 EXTRA = "export"
 
+INPUTS = ("track", "map", "vrm_thumbnail", "tolerances", "expressions")
+"""Options that name files to read."""
+
 
 def _format_rows() -> str:
     from ..formats.table import FORMATS
@@ -170,9 +173,7 @@ def export(
     from ..fidelity.run import is_playable
     from ..settings import ExportSettings
 
-    ensure_not_input(
-        out, checkpoint, *(grouped[name] for name in ("track", "map", "tolerances", "expressions"))
-    )
+    ensure_not_input(out, checkpoint, *(grouped[name] for name in INPUTS))
     settings = ExportSettings(
         formats=tuple(name.strip() for name in formats.split(",")),
         faces=_face_budget(faces),

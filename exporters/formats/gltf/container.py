@@ -110,6 +110,20 @@ class Container:
         self._bytes += data + bytes(-len(data) % 4)
         return len(self._views) - 1
 
+    def add_image(self, name: str, data: bytes, kind: str) -> int:
+        """Add an image of a MIME type; return its index."""
+        images = self.document.setdefault("images", [])
+        images.append({"name": name, "bufferView": self.add_view(data), "mimeType": kind})
+        return len(images) - 1
+
+    def add_texture(self, image: int) -> int:
+        """Add a texture with an image, filtered trilinearly and clamped; return its index."""
+        sampler = {"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}
+        self.document["samplers"] = [sampler]
+        textures = self.document.setdefault("textures", [])
+        textures.append({"sampler": 0, "source": image})
+        return len(textures) - 1
+
     def use_extension(self, name: str, content: Json | None = None) -> None:
         """Declare an extension, and add its object of the whole document, if it has one."""
         self.document.setdefault("extensionsUsed", []).append(name)

@@ -99,6 +99,8 @@ class GltfDocument:
     """Whether files carry the machine-readable mark of `imavatar_deploy.marking`."""
     height: float = 0.0
     """Metres by which the mesh is above the head model's origin."""
+    turned: bool = False
+    """Whether the face looks along -Z, as in VRM 0.x; the bones' positions have that direction."""
     lit: bool = False
     """Whether the scene lights the material."""
     target_normals: bool = False
@@ -177,9 +179,12 @@ def _attributes(
     """Accessors of the mesh, whose U vertices are the avatar's vertices `source`."""
     skin = strongest(document.avatar.skin_weights)
     positions = _metres(document.avatar.rest) + np.array([0, document.height, 0], dtype=np.float32)
+    positions, normals = (
+        _directed(document, rows)[source] for rows in (positions, _unit_normals(document.avatar))
+    )
     geometry = {
-        "POSITION": container.add(positions[source], target=VERTICES, bounds=True),
-        "NORMAL": container.add(_unit_normals(document.avatar)[source], target=VERTICES),
+        "POSITION": container.add(positions, target=VERTICES, bounds=True),
+        "NORMAL": container.add(normals, target=VERTICES),
         "JOINTS_0": container.add(skin.joints[source], target=VERTICES),
         "WEIGHTS_0": container.add(skin.weights[source], target=VERTICES),
     }
@@ -196,11 +201,12 @@ def _morph(
 ) -> dict[str, int]:
     """Accessors of a morph target."""
     offset = target.without_small_offsets()
-    morph = {"POSITION": container.add_sparse(_metres(offset)[source], bounds=True)}
+    moved = _directed(document, _metres(offset))
+    morph = {"POSITION": container.add_sparse(moved[source], bounds=True)}
     if document.target_normals:
         rest, faces = document.avatar.rest, document.avatar.faces
         difference = vertex_normals((rest + offset).T, faces) - vertex_normals(rest.T, faces)
-        morph["NORMAL"] = container.add_sparse(difference[source])
+        morph["NORMAL"] = container.add_sparse(_directed(document, difference)[source])
     if document.colours_at and not isinstance(document.material, Texture):
         # Loaders require COLOR_0 of every target or of none.
         neutral = document.material
@@ -214,6 +220,11 @@ def _unit_normals(avatar: Avatar) -> Float32[Array, "V 3"]:
     normals = rest_normals(avatar)
     normals[~normals.any(axis=1)] = (0, 0, 1)
     return normals
+
+
+def _directed(document: GltfDocument, rows: Float32[Array, "V 3"]) -> Float32[Array, "V 3"]:
+    """Points or directions in the file's space, in which the face may look along -Z."""
+    return rows * np.float32([-1, 1, -1]) if document.turned else rows
 
 
 def _metres(planar: Float32[Array, "3 V"]) -> Float32[Array, "V 3"]:

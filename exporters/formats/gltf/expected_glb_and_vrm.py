@@ -80,7 +80,8 @@ def expected_vrm(
     frames = [*head.poses]
     if subject.settings.arkit_map is None:
         frames.append(_jaw_opened_by_expression(subject, material))
-    return replace(head, poses=[_raise(frame) for frame in frames])
+    turned = subject.settings.glb.vrm.version == "0"
+    return replace(head, poses=[_stand(frame, turned) for frame in frames])
 
 
 def _shape_frames(
@@ -120,6 +121,9 @@ def _jaw_opened_by_expression(subject: ExportInput, material: Material) -> Expec
     return ExpectedFrame({"jawOpen": 1.0}, REST_POSE, vertices)
 
 
-def _raise(frame: ExpectedFrame) -> ExpectedFrame:
+def _stand(frame: ExpectedFrame, turned: bool) -> ExpectedFrame:
+    """A frame at the height of a standing person, who faces along -Z if turned."""
     offset = np.array([0, HEAD_HEIGHT, 0], dtype=np.float32)
-    return ExpectedFrame(frame.weights, frame.pose, frame.vertices + offset)
+    half_turn = np.float32([-1, 1, -1] if turned else [1, 1, 1])
+    pose = (frame.pose.reshape(-1, 3) * half_turn).ravel()
+    return ExpectedFrame(frame.weights, pose, frame.vertices * half_turn + offset)

@@ -31,7 +31,7 @@ from .materials import Texture
 from .morph_targets import JAW_CORRECTIVE, MorphTarget, open_jaw, with_four_influences
 from .reader import GlbPlayback
 from .verify import check_file
-from .vrm import write_vrm
+from .vrm import read_picture, write_vrm
 
 
 def _write_glb(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
@@ -65,7 +65,7 @@ def _write_vrm(folder: Path, subject: ExportInput, progress: Progress) -> Mappin
         subject.bake.avatar,
         material,
         licence=_licence(subject),
-        title="imavatar head",
+        title=subject.settings.glb.vrm.title,
         shapes=_shapes(subject),
         colours_at=colours_at,
         settings=subject.settings.glb,
@@ -141,6 +141,8 @@ def check_inputs(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
 
 def _check_vrm_inputs(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
     require_arkit(avatar, settings)
+    if settings.glb.vrm.thumbnail is not None:
+        read_picture(settings.glb.vrm.thumbnail)
     check_inputs(avatar, settings)
 
 

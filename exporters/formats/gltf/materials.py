@@ -76,14 +76,8 @@ def colour_offset(
 
 def add_texture(container: Container, texture: Texture, *, lit: bool = False) -> dict[str, int]:
     """Add TEXCOORD_0, the image, and the material with the image."""
-    view = container.add_view(texture.png)
-    container.document |= {
-        "images": [{"name": "colour", "bufferView": view, "mimeType": "image/png"}],
-        # trilinear, clamped
-        "samplers": [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}],
-        "textures": [{"sampler": 0, "source": 0}],
-    }
-    _add_material(container, {"baseColorTexture": {"index": 0}}, lit)
+    index = container.add_texture(container.add_image("colour", texture.png, "image/png"))
+    _add_material(container, {"baseColorTexture": {"index": index}}, lit)
     return {"TEXCOORD_0": container.add(texture.uv, target=VERTICES)}
 
 

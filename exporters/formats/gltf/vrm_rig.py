@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 
-from .document import MESH_NODE, Bone, head_bones
+from .document import MESH_NODE, Bone, GltfDocument, head_bones
 
 # Bones
 
@@ -41,24 +44,46 @@ The jaw is left out: programs keep a jaw bone half open, and here an expression 
 """
 
 
-def body_bones() -> list[Bone]:
-    """The body bones, which have no skin."""
+def body_bones(*, chest: bool = False) -> list[Bone]:
+    """The body bones, which have no skin.
+
+    Args:
+        chest: add the bone `chest` between spine and arms.
+    """
     bones = [Bone("hips", None, (0.0, 0.95, 0.0)), Bone("spine", "hips", (0.0, 1.10, 0.0))]
+    if chest:
+        bones.append(Bone("chest", "spine", (0.0, 1.25, 0.0)))
+    torso = bones[-1].name
     for side, sign in (("left", 1.0), ("right", -1.0)):
         for name, (parent, (x, y, z)) in _HALVES.items():
             bones.append(
                 Bone(
                     f"{side}{name}",
-                    f"{side}{parent}" if parent in _HALVES else parent,
+                    f"{side}{parent}" if parent in _HALVES else parent.replace("spine", torso),
                     (sign * x, y, z),
                 )
             )
     return bones
 
 
-def standing_head(avatar: Avatar) -> list[Bone]:
+def standing_head(avatar: Avatar, *, parent: str = "spine") -> list[Bone]:
     """The head's bones on the body."""
-    return head_bones(avatar, parent="spine", height=HEAD_HEIGHT)
+    return head_bones(avatar, parent=parent, height=HEAD_HEIGHT)
+
+
+def turned(bones: list[Bone]) -> list[Bone]:
+    """Bones of a body that faces along -Z."""
+    return [
+        replace(bone, position=(-bone.position[0], bone.position[1], -bone.position[2]))
+        for bone in bones
+    ]
+
+
+def between_the_eyes(document: GltfDocument) -> list[float]:
+    """Position between the eyes, from the head's bone, metres."""
+    positions = {bone.name: np.array(bone.position) for bone in document.skin}
+    middle = (positions["eyeL"] + positions["eyeR"]) / 2 - positions["neck"]
+    return [float(axis) for axis in middle]
 
 
 # Expressions: every target by its name, and VRM's presets as mixtures of ARKit's targets
