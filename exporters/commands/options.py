@@ -179,7 +179,7 @@ USD = OptionGroup(
         FormatOption(
             "--usd-texture",
             formats=USD_FORMATS,
-            default=1024,
+            default=UsdSettings.texture_size,
             help=f"Texels a side of --usd-colour texture: {', '.join(map(str, TEXTURE_SIZES))}.",
         ),
     ),

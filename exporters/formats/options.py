@@ -57,8 +57,8 @@ class UsdSettings:
 
     colour: str | None = None
     """A row of `USD_COLOURS`; None for the row of each format in `DEFAULT_USD_COLOURS`."""
-    texture_size: int = 1024
-    """Texels a side."""
+    texture_size: int = 512
+    """Texels a side. Each is a point of the networks: 1024 takes minutes."""
 
     def __post_init__(self) -> None:
         if self.colour is not None and self.colour not in USD_COLOURS:

@@ -13,10 +13,7 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32
 
-from .morph_targets import MorphTarget
-
-NEGLIGIBLE_MM = 0.005
-"""Weights outside 0..1 are cut off where that moves no vertex by more than this, millimetres."""
+from .morph_targets import MIN_OFFSET_MM, MorphTarget
 
 SIDES = (("Below", -1.0), ("Above", 1.0))
 """Ending of a target's name for weights below 0 and above 1, and the sign of its offset."""
@@ -38,7 +35,7 @@ def within_unit_range(
 
     The weight of a target is limited to 0..1. What is below 0 drives an additional target
     `NAMEBelow` and what is above 1 a target `NAMEAbove`, each as large as the clip requires at a
-    weight of one.
+    weight of one. There is none for what moves no vertex by MIN_OFFSET_MM.
 
     Args:
         targets: S morph targets.
@@ -52,7 +49,7 @@ def within_unit_range(
         for ending, sign in SIDES:
             excess = np.maximum(sign * outside, 0.0)
             largest = float(excess.max(initial=0.0))
-            if largest * target.largest_mm <= NEGLIGIBLE_MM:
+            if largest * target.largest_mm < MIN_OFFSET_MM:
                 continue
             offset = np.asarray(sign * largest * target.offset, dtype=np.float32)
             additional.append(MorphTarget(target.name + ending, offset))
