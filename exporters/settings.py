@@ -17,6 +17,9 @@ from .formats.gltf.settings import GlbSettings
 from .formats.options import MeshSettings, TrtSettings, UsdSettings
 from .student.options import StudentSettings
 
+OPSETS = range(15, 21)
+"""ONNX opsets that a graph can have; older ones are for engines that do not support 18."""
+
 MIN_FACES = 100
 """Smallest face budget; fewer faces cannot show a head."""
 
@@ -47,6 +50,8 @@ class ExportSettings:
     """Student of the formats that take one; None leaves it out."""
     overwrite: bool = False
     """Replace an existing avatar folder."""
+    opset: int = 18
+    """ONNX opset of the graphs: one of `OPSETS`."""
     track: FlameTrack | None = None
     """Motion for the formats that can hold one."""
     arkit_map: ExpressionMap | None = None
@@ -87,6 +92,10 @@ class ExportSettings:
         if self.resolution not in RESOLUTIONS:
             choices = ", ".join(map(str, RESOLUTIONS))
             raise UsageError(f"resolution must be one of {choices}, got {self.resolution}")
+        if self.opset not in OPSETS:
+            raise UsageError(
+                f"the opset must be between {OPSETS[0]} and {OPSETS[-1]}, got {self.opset}"
+            )
         if self.components not in CHOICES:
             raise unknown_name("choice of components", self.components, CHOICES)
         if self.storage not in STORAGE:

@@ -216,6 +216,22 @@ MESH = OptionGroup(
 )
 
 
+OPSET = OptionGroup(
+    "opset",
+    "ONNX",
+    (
+        FormatOption(
+            "--opset",
+            formats=("onnx", "player", "triton"),
+            type=int,
+            default=18,
+            help="ONNX opset of the graphs, 15 to 20; older ones are for engines without 18.",
+        ),
+    ),
+    lambda opset: opset,
+)
+
+
 def _trt(
     trt_flavour: str,
     trt_precision: str,
@@ -254,6 +270,7 @@ GROUPS = (
     PROOF,
     STUDENT,
     TRACK,
+    OPSET,
     ARKIT_MAP,
     gltf_options.GROUP,
     USD,

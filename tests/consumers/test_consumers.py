@@ -15,6 +15,8 @@ import pytest
 from imavatar_deploy.arrays import Array, Float64
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.exporters.formats.fbx import convert
+from imavatar_deploy.exporters.formats.gltf.glb import write_glb
 from imavatar_deploy.exporters.formats.gltf.morph_targets import with_four_influences
 from imavatar_deploy.exporters.formats.gltf.settings import GlbSettings, VrmSettings
 from imavatar_deploy.exporters.formats.gltf.vrm import write_vrm
@@ -30,7 +32,7 @@ from imavatar_deploy.retarget import ARKIT_NAMES
 
 from ..exporters.test_gltf import LICENCE
 from ..tiny_avatar import tiny_avatar
-from .programs import run_python_program, run_three
+from .programs import PYTHON, has_module, run_python_program, run_three
 
 NEAR = 1.5e-4
 """Metres."""
@@ -116,6 +118,18 @@ class TestBlender:
         seen = run_python_program("bpy", "blender.py", path, 25, 0, out)
         assert list(seen["roots"]) == ["ghost"]
 
+    def test_an_fbx_is_the_glb_again(self, motion: Motion, baked: Path, tmp_path: Path) -> None:
+        if not has_module("bpy"):
+            pytest.skip("bpy is not there: make consumers installs it")
+        convert(baked / "head.glb", tmp_path / "a.fbx", motion.fps, PYTHON)
+        frames = ",".join(str(key + 1) for key in KEYS)  # FBX counts from one
+        out = tmp_path / "out.npz"
+        seen = run_python_program("bpy", "blender.py", tmp_path / "a.fbx", 25, frames, out)
+        for key in KEYS:
+            truth = expected(motion, key, four=True)
+            assert np.abs(seen[f"frame_{key + 1}"] - truth).max() <= NEAR, key
+        assert "expression3" in list(seen["shapes"])
+
 
 class TestVtk:
     """Its reader, which F3D, ParaView and PyVista use, ended the program at sparse accessors."""
@@ -172,6 +186,27 @@ class TestThree:
         assert motion.neutral is not None
         colours = np.array(seen["colours"]).reshape(-1, 4)[:, :3]
         assert np.abs(colours - linear(motion.neutral)).max() < 1e-5
+
+    @pytest.mark.parametrize("compression", ["quantize", "meshopt"])
+    def test_a_compressed_clip_is_the_avatars_motion(
+        self, compression: str, motion: Motion, tmp_path: Path
+    ) -> None:
+        if compression == "meshopt":
+            pytest.importorskip("meshoptimizer", reason="the extra meshopt is not installed")
+        assert motion.neutral is not None
+        write_glb(
+            tmp_path / "a.glb",
+            motion.avatar,
+            motion.neutral,
+            licence=LICENCE,
+            track=motion.track,
+            settings=GlbSettings(compression=compression),
+        )
+        requests = [{"time": key / motion.fps} for key in KEYS]
+        seen = run_three(tmp_path / "a.glb", requests, tmp_path / "out.json")
+        for key, vertices in zip(KEYS, seen["frames"], strict=True):
+            truth = expected(motion, key, four=True)
+            assert np.abs(np.array(vertices) - truth).max() <= NEAR, key
 
     @pytest.mark.parametrize("version", ["0", "1"])
     def test_a_vrm_has_bones_expressions_and_presets(

@@ -11,9 +11,11 @@ const load = (name) => import(pathToFileURL(path.join(modules, name)));
 globalThis.self ??= globalThis;
 const THREE = await load("three/build/three.module.js");
 const { GLTFLoader } = await load("three/examples/jsm/loaders/GLTFLoader.js");
+const { MeshoptDecoder } = await load("three/examples/jsm/libs/meshopt_decoder.module.js");
 const { VRMLoaderPlugin } = await load("@pixiv/three-vrm/lib/three-vrm.module.js");
 
 const loader = new GLTFLoader();
+loader.setMeshoptDecoder(MeshoptDecoder);
 loader.register((parser) => new VRMLoaderPlugin(parser));
 const data = readFileSync(file);
 const buffer = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);

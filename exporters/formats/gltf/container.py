@@ -18,6 +18,8 @@ from imavatar_deploy.arrays import Array, Shaped
 Json = dict[str, Any]
 
 COMPONENTS = {
+    np.dtype(np.int8): 5120,
+    np.dtype(np.int16): 5122,
     np.dtype(np.uint8): 5121,
     np.dtype(np.uint16): 5123,
     np.dtype(np.uint32): 5125,
@@ -73,14 +75,44 @@ class Container:
         Returns:
             Index of the accessor.
         """
-        accessor = _accessor(array, bounds) | {"bufferView": self.add_view(array.tobytes(), target)}
-        return self._append(accessor)
+        return self.add_accessor(array, self.add_view(array.tobytes(), target), bounds=bounds)
 
-    def add_sparse(self, array: Shaped[Array, "N C"], *, bounds: bool = False) -> int:
+    def add_accessor(
+        self,
+        array: Shaped[Array, "N ..."],
+        view: int,
+        *,
+        bounds: bool = False,
+        normalised: bool = False,
+    ) -> int:
+        """Add an accessor of a view that holds an array; integers represent 0..1 if normalised."""
+        accessor = _accessor(array, bounds) | {"bufferView": view}
+        return self._append(accessor | ({"normalized": True} if normalised else {}))
+
+    def add_attribute(
+        self, name: str, array: Shaped[Array, "N C"], *, bounds: bool = False, morph: bool = False
+    ) -> int:
+        """Add an attribute of the vertices, by glTF's name, or its change in a morph target."""
+        if morph:
+            return self.add_sparse(array, bounds=bounds)
+        return self.add_rows(array, bounds=bounds)
+
+    def add_indices(self, indices: Shaped[Array, " N"]) -> int:
+        """Add the corners of the faces, three after three."""
+        return self.add(indices.astype(np.uint32), target=INDICES)
+
+    def add_sparse(
+        self, array: Shaped[Array, "N C"], *, bounds: bool = False, normalised: bool = False
+    ) -> int:
         """Add an accessor of an array with many rows of zeros.
 
         It is sparse, with indices and values of the other rows, if these are fewer than
         DENSE_SHARE.
+
+        Args:
+            array: the elements.
+            bounds: write smallest and largest values.
+            normalised: integers represent 0..1.
 
         Returns:
             Index of the accessor.
@@ -90,7 +122,7 @@ class Container:
             rows = np.zeros(1, dtype=np.intp)
         indices = rows.astype(np.uint16 if len(array) <= 1 << 16 else np.uint32)
         if len(rows) >= DENSE_SHARE * len(array):
-            return self.add(array, target=VERTICES, bounds=bounds)
+            return self.add_rows(array, bounds=bounds, normalised=normalised)
         # The specification makes byteOffset optional; VTK reads no file without it.
         sparse = {
             "count": len(rows),
@@ -101,7 +133,15 @@ class Container:
             },
             "values": {"bufferView": self.add_view(array[rows].tobytes()), "byteOffset": 0},
         }
-        return self._append(_accessor(array, bounds) | {"sparse": sparse})
+        accessor = _accessor(array, bounds) | ({"normalized": True} if normalised else {})
+        return self._append(accessor | {"sparse": sparse})
+
+    def add_rows(
+        self, array: Shaped[Array, "N C"], *, bounds: bool = False, normalised: bool = False
+    ) -> int:
+        """Add an accessor of an element for every vertex."""
+        view = self.add_view(array.tobytes(), VERTICES)
+        return self.add_accessor(array, view, bounds=bounds, normalised=normalised)
 
     def add_view(self, data: bytes, target: int | None = None) -> int:
         """Add a buffer view of raw bytes; return its index."""
@@ -130,11 +170,18 @@ class Container:
         if content is not None:
             self.document.setdefault("extensions", {})[name] = content
 
+    def require_extension(self, name: str) -> None:
+        """Declare an extension without which the file cannot be read."""
+        self.use_extension(name)
+        self.document.setdefault("extensionsRequired", []).append(name)
+
+    def buffers(self) -> list[Json]:
+        """Entries of the buffers."""
+        return [{"byteLength": len(self._bytes)}]
+
     def write(self, path: Path) -> int:
         """Write the file; return its size in bytes."""
-        text = json.dumps(
-            {**self.document, "buffers": [{"byteLength": len(self._bytes)}]}, separators=(",", ":")
-        )
+        text = json.dumps({**self.document, "buffers": self.buffers()}, separators=(",", ":"))
         encoded = text.encode()
         encoded += b" " * (-len(encoded) % 4)
         chunks = struct.pack("<I4s", len(encoded), b"JSON") + encoded

@@ -171,6 +171,7 @@ def write_glb(
         licence,
         synthetic_mark=synthetic_mark,
         lit=settings.lit,
+        compression=settings.compression,
         target_normals=settings.stores_target_normals,
         colours_at=colours_at or {},
     )

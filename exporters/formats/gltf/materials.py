@@ -11,7 +11,7 @@ from imavatar_deploy.arrays import Array, Float32, Int32, Integer
 from imavatar_deploy.avatar import Avatar
 
 from ...srgb import linear
-from .container import VERTICES, Container
+from .container import Container
 
 MIN_COLOUR_CHANGE = 1 / 255
 """Smaller changes of a colour channel in a morph target are stored as zero."""
@@ -54,7 +54,7 @@ def add_colours(
     rgba = np.ones((len(colours), 4), dtype=np.float32)
     rgba[:, :3] = linear(colours)
     _add_material(container, {}, lit)
-    return {"COLOR_0": container.add(rgba, target=VERTICES)}
+    return {"COLOR_0": container.add_attribute("COLOR_0", rgba)}
 
 
 def colour_offset(
@@ -78,7 +78,7 @@ def add_texture(container: Container, texture: Texture, *, lit: bool = False) ->
     """Add TEXCOORD_0, the image, and the material with the image."""
     index = container.add_texture(container.add_image("colour", texture.png, "image/png"))
     _add_material(container, {"baseColorTexture": {"index": index}}, lit)
-    return {"TEXCOORD_0": container.add(texture.uv, target=VERTICES)}
+    return {"TEXCOORD_0": container.add_attribute("TEXCOORD_0", texture.uv)}
 
 
 def _add_material(container: Container, colour: dict[str, Any], lit: bool) -> None:

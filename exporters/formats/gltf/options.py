@@ -10,6 +10,7 @@ from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.cli.options import OptionGroup
 
 from ..format_option import FormatOption
+from .compression import COMPRESSIONS
 from .settings import (
     COLOURS,
     COMMERCIAL,
@@ -30,6 +31,7 @@ def _settings(
     glb_texture: int,
     glb_colour_morphs: bool,
     glb_material: str,
+    glb_compress: str,
     glb_normals: bool,
     max_targets: int | None,
     vrm_version: str,
@@ -58,6 +60,7 @@ def _settings(
         glb_normals,
         vrm_author,
         glb_material,
+        glb_compress,
         vrm,
     )
 
@@ -89,6 +92,12 @@ GROUP = OptionGroup(
             formats=GLB_FORMATS,
             default="unlit",
             help=f"Material of glb and vrm. {rows_help(MATERIALS)}.",
+        ),
+        FormatOption(
+            "--glb-compress",
+            formats=("glb",),
+            default="none",
+            help=f"Arrays of a glb. {rows_help(COMPRESSIONS)}.",
         ),
         FormatOption(
             "--glb-normals",

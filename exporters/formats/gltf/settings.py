@@ -7,6 +7,8 @@ from pathlib import Path
 
 from imavatar_deploy.errors import UsageError, unknown_name
 
+from .compression import COMPRESSIONS
+
 COLOURS = {
     "vertex": "of each vertex, in the file's COLOR_0",
     "texture": "a baked image, unwrapped by xatlas, with the network's colour in every texel",
@@ -115,6 +117,8 @@ class GlbSettings:
     """Author that a VRM names."""
     material: str = "unlit"
     """A row of `MATERIALS`."""
+    compression: str = "none"
+    """A row of `compression.COMPRESSIONS`, for GLB alone."""
     vrm: VrmSettings = field(default_factory=VrmSettings)
     """Options of VRM."""
 
@@ -131,6 +135,8 @@ class GlbSettings:
     def __post_init__(self) -> None:
         if self.colour not in COLOURS:
             raise unknown_name("colour of a GLB", self.colour, COLOURS)
+        if self.compression not in COMPRESSIONS:
+            raise unknown_name("compression of a GLB", self.compression, COMPRESSIONS)
         if self.material not in MATERIALS:
             raise unknown_name("material of a GLB", self.material, MATERIALS)
         if self.texture_size not in TEXTURE_SIZES:
