@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT := demo
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs consumers clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/imavatar-export sample --format onnx --out $(OUT)/avatar --overwrite
@@ -26,6 +26,14 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/pip install --quiet --no-deps --target build/installed .
 	cd build/installed && ../../$(BIN)/mypy --config-file ../../pyproject.toml
 
+# Opens exports in the programs that read them: see docs/importers.md. They need 1.5 GB, Python 3.11 (bpy) and node.
+consumers: $(VENV)/dev.stamp
+	$(PYTHON) -m venv $(VENV)-consumers
+	$(VENV)-consumers/bin/pip install --quiet vtk pymeshlab
+	-$(VENV)-consumers/bin/pip install --quiet bpy
+	npm install --no-save --silent --prefix tools three @pixiv/three-vrm gltf-validator
+	$(BIN)/pytest tests/consumers tests/exporters/test_gltf.py tests/exporters/test_glb_format.py -rs
+
 docs: $(VENV)/docs.stamp
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/docs
 	@echo "open build/docs/index.html"
@@ -45,4 +53,4 @@ $(VENV)/docs.stamp: $(VENV)/demo.stamp
 	touch $@
 
 clean:
-	rm -rf build $(OUT) $(VENV)
+	rm -rf build $(OUT) $(VENV) $(VENV)-consumers

@@ -7,8 +7,8 @@
     bake_sequences("avatar", "talk", "baked", ["abc", "usd"])  # needs no torch
 
 - `export_avatar(source, out, settings)` returns an `ExportReport`.
-- `ExportSettings` holds `StudentSettings`, `GlbSettings`, `MeshSettings`, `TrtSettings` and
-  `FidelitySettings`.
+- `ExportSettings` holds `StudentSettings`, `GlbSettings` with `VrmSettings`, `UsdSettings`,
+  `MeshSettings`, `TrtSettings` and `FidelitySettings`.
 - `EXPORT_FORMATS` has every format by name; `ExportFormat`, `ExportInput` and `register_format` add
   one of your own.
 - `bake_sequences(avatar, track, out, formats)` returns a `SequenceReport`; `SEQUENCE_FORMATS` has
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .export import export_avatar
     from .fidelity.options import FidelitySettings
     from .formats.format import ExportFormat, ExportInput
-    from .formats.gltf.settings import GlbSettings
-    from .formats.options import MeshSettings, TrtSettings
+    from .formats.gltf.settings import GlbSettings, VrmSettings
+    from .formats.options import MeshSettings, TrtSettings, UsdSettings
     from .formats.table import FORMATS as EXPORT_FORMATS
     from .formats.table import register_format
     from .report import ExportReport
@@ -51,6 +51,8 @@ __all__ = [
     "SequenceReport",
     "StudentSettings",
     "TrtSettings",
+    "UsdSettings",
+    "VrmSettings",
     "bake_sequences",
     "export_avatar",
     "register_format",
@@ -69,6 +71,8 @@ PLACES = {
     "SequenceReport": ".sequences.bake",
     "StudentSettings": ".student.options",
     "TrtSettings": ".formats.options",
+    "UsdSettings": ".formats.options",
+    "VrmSettings": ".formats.gltf.settings",
     "bake_sequences": ".sequences.bake",
     "export_avatar": ".export",
     "register_format": ".formats.table",

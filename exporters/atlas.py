@@ -1,6 +1,8 @@
-"""Bake a texture image: unwrap the mesh with xatlas, evaluate the texture network at each texel."""
+"""Bake a texture image: unwrap the mesh with xatlas, compute the colour of each texel."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -8,16 +10,16 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Bool, Float32, Int32, Integer
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.errors import InternalError
-from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 
-from .bake import Bake
 from .formats.gltf.materials import Texture
 from .skeleton import rest_normals
-from .surface_colours import point_colours
+
+SurfaceColours = Callable[[Integer[Array, "N 3"], Float32[Array, "N 3"]], Float32[Array, "N 3"]]
+"""Colours, sRGB, of surface points: (corners of a face, barycentric coordinates) -> rgb."""
 
 PADDING = 4
 """Texels between two islands; they keep the first mipmaps from mixing the islands' colours."""
@@ -28,26 +30,24 @@ FLAT[2] = (0, 0, 0, 1)
 
 
 def bake_texture(
-    source: ImplicitAvatar, bake: Bake, size: int, progress: Progress = silent
+    avatar: Avatar, colours: SurfaceColours, size: int, progress: Progress = silent
 ) -> Texture:
-    """Bake the neutral face's colours into an image of `size` texels a side.
+    """Bake colours of an avatar's surface into an image of `size` texels a side.
 
     Returns:
         The image with its unwrapped mesh.
     """
     with progress("unwrapping", None):
-        origin, faces, uv = _unwrap(bake.avatar, size)
+        origin, faces, uv = _unwrap(avatar, size)
     triangle, weights = _texels(uv, faces, size)
     covered = triangle >= 0
-    corners = bake.avatar.faces[triangle[covered]]
-    points, normals = surface_at(bake, corners, weights[covered])
     image = np.zeros((size, size, 3), dtype=np.float32)
-    image[covered] = point_colours(source, points, normals, progress=progress)
+    image[covered] = colours(avatar.faces[triangle[covered]], weights[covered])
     return Texture(_png(_spread(image, covered)), uv, origin, faces)
 
 
 def surface_at(
-    bake: Bake, corners: Integer[Array, "N 3"], weights: Float32[Array, "N 3"]
+    avatar: Avatar, corners: Integer[Array, "N 3"], weights: Float32[Array, "N 3"]
 ) -> tuple[Float32[Array, "N 3"], Float32[Array, "N 3"]]:
     """Interpolate canonical points and unit rest normals `[N, 3]` within faces.
 
@@ -55,8 +55,8 @@ def surface_at(
         corners: the three vertices around each point.
         weights: barycentric coordinates of each point.
     """
-    canonical = np.ascontiguousarray(bake.avatar.canonical.T)
-    normals = rest_normals(bake.avatar)
+    canonical = np.ascontiguousarray(avatar.canonical.T)
+    normals = rest_normals(avatar)
     points, directions = (
         np.einsum("nk,nkc->nc", weights, field[corners]) for field in (canonical, normals)
     )

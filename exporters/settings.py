@@ -9,12 +9,16 @@ from imavatar_deploy.avatar_io import STORAGE
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.model.surface.extract import RESOLUTIONS
 from imavatar_deploy.model.surface.mesh import CHOICES
+from imavatar_deploy.retarget import ExpressionMap
 from imavatar_deploy.tracks import FlameTrack
 
 from .fidelity.options import FidelitySettings
 from .formats.gltf.settings import GlbSettings
-from .formats.options import MeshSettings, TrtSettings
+from .formats.options import MeshSettings, TrtSettings, UsdSettings
 from .student.options import StudentSettings
+
+OPSETS = range(15, 21)
+"""ONNX opsets that a graph can have; older ones are for engines that do not support 18."""
 
 MIN_FACES = 100
 """Smallest face budget; fewer faces cannot show a head."""
@@ -46,10 +50,16 @@ class ExportSettings:
     """Student of the formats that take one; None leaves it out."""
     overwrite: bool = False
     """Replace an existing avatar folder."""
+    opset: int = 18
+    """ONNX opset of the graphs: one of `OPSETS`."""
     track: FlameTrack | None = None
     """Motion for the formats that can hold one."""
+    arkit_map: ExpressionMap | None = None
+    """Map from ARKit's shapes, which glb, vrm, usd and usdz of an avatar without them then get."""
     glb: GlbSettings = field(default_factory=GlbSettings)
     """Options of GLB and VRM."""
+    usd: UsdSettings = field(default_factory=UsdSettings)
+    """Options of USD and USDZ."""
     mesh: MeshSettings = field(default_factory=MeshSettings)
     """Options of the format `mesh`."""
     trt: TrtSettings = field(default_factory=TrtSettings)
@@ -82,6 +92,10 @@ class ExportSettings:
         if self.resolution not in RESOLUTIONS:
             choices = ", ".join(map(str, RESOLUTIONS))
             raise UsageError(f"resolution must be one of {choices}, got {self.resolution}")
+        if self.opset not in OPSETS:
+            raise UsageError(
+                f"the opset must be between {OPSETS[0]} and {OPSETS[-1]}, got {self.opset}"
+            )
         if self.components not in CHOICES:
             raise unknown_name("choice of components", self.components, CHOICES)
         if self.storage not in STORAGE:

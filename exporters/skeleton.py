@@ -33,9 +33,9 @@ def joint_names(avatar: Avatar) -> list[str]:
 
 
 def joint_parents(avatar: Avatar) -> list[int]:
-    """[J] index of each joint's parent, -1 for a root; the ghost bone is a root of its own."""
+    """[J] index of each joint's parent, -1 for the root: the ghost bone, if there is one."""
     ghosts = avatar.bone_count - len(BONES)
-    return [-1] * ghosts + [parent + ghosts if parent >= 0 else -1 for parent in PARENTS]
+    return [-1] * ghosts + [parent + ghosts for parent in PARENTS]
 
 
 def joints_at_rest(avatar: Avatar) -> Float64[Array, "J 3"]:

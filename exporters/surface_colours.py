@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.arrays import Array, Float32, Integer
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.model import ImplicitAvatar
@@ -14,7 +14,9 @@ from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 
+from .atlas import bake_texture, surface_at
 from .bake import Bake
+from .formats.gltf.materials import Texture
 from .skeleton import NEUTRAL_EXPRESSION, REST_POSE
 
 
@@ -69,3 +71,17 @@ def point_colours(
             colours.append(source.texture(x, directions[part], code, features).cpu())
             advance(len(x))
     return torch.cat(colours).numpy()
+
+
+def neutral_texture(
+    source: ImplicitAvatar, bake: Bake, size: int, progress: Progress = silent
+) -> Texture:
+    """Bake the neutral face's colours into an image of `size` texels a side."""
+
+    def colours(
+        corners: Integer[Array, "N 3"], weights: Float32[Array, "N 3"]
+    ) -> Float32[Array, "N 3"]:
+        points, normals = surface_at(bake.avatar, corners, weights)
+        return point_colours(source, points, normals, progress=progress)
+
+    return bake_texture(bake.avatar, colours, size, progress)

@@ -45,6 +45,8 @@ FACE = {
         "SequenceReport",
         "StudentSettings",
         "TrtSettings",
+        "UsdSettings",
+        "VrmSettings",
         "bake_sequences",
         "export_avatar",
         "register_format",

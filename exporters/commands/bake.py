@@ -50,9 +50,10 @@ Examples:
     help="Frames a second to bake; the motion keeps its speed.  [default: the track's]",
 )
 @click.option(
-    "--colour",
-    is_flag=True,
-    help="Give every vertex its colour in every frame, by the full texture network.",
+    "--colour/--no-colour",
+    default=None,
+    help="--colour: the colour of every vertex in every frame, by the full texture network. "
+    "--no-colour: no colours.  [default: the colours of the neutral face]",
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Cores to use.  [default: all]")
 @click.option(
@@ -83,7 +84,7 @@ def bake(
     out: Path,
     frames: str,
     fps: float | None,
-    colour: bool,
+    colour: bool | None,
     jobs: int | None,
     ray: str | None,
     resume: bool,

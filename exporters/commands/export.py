@@ -26,6 +26,9 @@ from .options import GROUPS
 
 EXTRA = "export"
 
+INPUTS = ("track", "map", "vrm_thumbnail", "tolerances", "expressions")
+"""Options that name files to read."""
+
 
 def _format_rows() -> str:
     from ..formats.table import FORMATS
@@ -65,6 +68,7 @@ Examples:
   imavatar-export sample --format onnx --out avatar
   imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
   imavatar-export sample --format glb,vrm --faces 20000 --track talk --out head
+  imavatar-export flame_run --format vrm,glb,usdz --map arkit.npz --out head
   imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small
   imavatar-export latest.pth --format mesh --expressions faces.json --out meshes
   imavatar-export c_net_run --format mesh --from-field --resolution 128 --out meshes""",
@@ -169,9 +173,7 @@ def export(
     from ..fidelity.run import is_playable
     from ..settings import ExportSettings
 
-    ensure_not_input(
-        out, checkpoint, *(grouped[name] for name in ("track", "tolerances", "expressions"))
-    )
+    ensure_not_input(out, checkpoint, *(grouped[name] for name in INPUTS))
     settings = ExportSettings(
         formats=tuple(name.strip() for name in formats.split(",")),
         faces=_face_budget(faces),

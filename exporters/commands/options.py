@@ -16,8 +16,9 @@ from rich.table import Table
 
 from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.cli.options import OptionGroup
-from imavatar_deploy.errors import ImavatarError, MissingDependencyError
+from imavatar_deploy.errors import ImavatarError, MissingDependencyError, UsageError
 from imavatar_deploy.optional import require
+from imavatar_deploy.retarget import ExpressionMap, read_map
 from imavatar_deploy.student import WIDTHS
 from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.trt.flavours import COMPATIBILITY, FLAVOURS
@@ -25,8 +26,16 @@ from imavatar_deploy.trt.flavours import COMPATIBILITY, FLAVOURS
 from ..fidelity.options import FidelitySettings
 from ..formats.format_option import FormatOption
 from ..formats.gltf import options as gltf_options
+from ..formats.gltf.settings import TEXTURE_SIZES
 from ..formats.named_poses import PRESETS
-from ..formats.options import MESH_TYPES, MeshSettings, TrtSettings
+from ..formats.options import (
+    DEFAULT_USD_COLOURS,
+    MESH_TYPES,
+    USD_COLOURS,
+    MeshSettings,
+    TrtSettings,
+    UsdSettings,
+)
 from ..formats.tensorrt_precision import PRECISIONS
 from ..student.options import DEFAULT_STEPS, STUDENT_FORMATS, StudentSettings
 
@@ -55,6 +64,32 @@ TRACK = OptionGroup(
         ),
     ),
     _track,
+)
+
+
+def _arkit_map(map: str | None) -> ExpressionMap | None:
+    if map is None:
+        return None
+    if not Path(map).exists():
+        raise UsageError(
+            f"there is no map {map!r}: give a file that exists, as imavatar-data fit-map writes it"
+        )
+    return read_map(map)
+
+
+ARKIT_MAP = OptionGroup(
+    "arkit_map",
+    "ARKit's shapes",
+    (
+        FormatOption(
+            "--map",
+            formats=("glb", "vrm", "usd", "usdz"),
+            metavar="FILE",
+            help="A map of imavatar-data fit-map from ARKit's shapes to the avatar's head model. "
+            "glb, vrm, usd and usdz of a FLAME avatar get ARKit's shapes by it.",
+        ),
+    ),
+    _arkit_map,
 )
 
 
@@ -124,6 +159,33 @@ STUDENT = OptionGroup(
     _student,
 )
 
+USD_FORMATS = tuple(DEFAULT_USD_COLOURS)
+
+
+def _usd(usd_colour: str | None, usd_texture: int) -> UsdSettings:
+    return UsdSettings(usd_colour, usd_texture)
+
+
+USD = OptionGroup(
+    "usd",
+    "USD",
+    (
+        FormatOption(
+            "--usd-colour",
+            formats=USD_FORMATS,
+            help=f"Colours of usd and usdz. {rows_help(USD_COLOURS)}.  "
+            "[default: vertex for usd, texture for usdz]",
+        ),
+        FormatOption(
+            "--usd-texture",
+            formats=USD_FORMATS,
+            default=UsdSettings.texture_size,
+            help=f"Texels a side of --usd-colour texture: {', '.join(map(str, TEXTURE_SIZES))}.",
+        ),
+    ),
+    _usd,
+)
+
 MESH = OptionGroup(
     "mesh",
     "Meshes",
@@ -151,6 +213,22 @@ MESH = OptionGroup(
         ),
     ),
     MeshSettings,
+)
+
+
+OPSET = OptionGroup(
+    "opset",
+    "ONNX",
+    (
+        FormatOption(
+            "--opset",
+            formats=("onnx", "player", "triton"),
+            type=int,
+            default=18,
+            help="ONNX opset of the graphs, 15 to 20; older ones are for engines without 18.",
+        ),
+    ),
+    lambda opset: opset,
 )
 
 
@@ -192,7 +270,10 @@ GROUPS = (
     PROOF,
     STUDENT,
     TRACK,
+    OPSET,
+    ARKIT_MAP,
     gltf_options.GROUP,
+    USD,
     MESH,
     TRT,
 )

@@ -18,7 +18,7 @@ from imavatar_deploy.progress import Progress
 from ..fidelity.golden_cases import golden_cases
 from ..student.format import add_student, student_graph
 from .format import ExportFormat, ExportInput
-from .onnx_export import OPSET, Graph, write_graph
+from .onnx_export import Graph, write_graph
 from .onnx_modules import AnimatedMesh, BakedTexture, PlainDeformation
 
 POSE = "[N, 15] axis-angle of global, neck, jaw, eyeL, eyeR; radians"
@@ -99,9 +99,10 @@ def _write_graphs(
     with progress("exporting graphs", len(names)) as advance:
         for name in names:
             graph = GRAPHS[name](subject)
-            write_graph(graph, folder / f"{name}.onnx", {"graph": name, **subject.metadata})
+            opset = subject.settings.opset
+            write_graph(graph, folder / f"{name}.onnx", {"graph": name, **subject.metadata}, opset)
             facts[name] = {
-                "opset": OPSET,
+                "opset": opset,
                 "inputs": dict(graph.inputs),
                 "outputs": dict(graph.outputs),
             }

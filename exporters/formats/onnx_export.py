@@ -17,8 +17,11 @@ from torch import Tensor, nn
 from imavatar_deploy.errors import InternalError
 from imavatar_deploy.optional import require
 
+NO_AXES = "noop_with_empty_axes"
+"""Attribute of reductions for a case that our graphs do not have."""
+
 OPSET = 18
-"""ONNX opset. TensorRT and ONNX Runtime's CUDA provider both support 18 to 20."""
+"""Default ONNX opset. TensorRT and ONNX Runtime's CUDA provider both support 18 to 20."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,20 @@ class Graph:
         ]
 
 
-def write_graph(graph: Graph, path: Path, metadata: Mapping[str, str]) -> None:
+def write_graph(graph: Graph, path: Path, metadata: Mapping[str, str], opset: int = OPSET) -> None:
     """Export `graph` to `path`.
 
     Args:
         graph: the module and its inputs and outputs.
         path: the file to write.
         metadata: entries of the file's metadata, besides the descriptions.
+        opset: version of ONNX's operators, for engines that do not support `OPSET`.
 
     Raises:
         InternalError: the exported graph has a fixed first axis, or other names.
     """
     onnx = require("onnx", extra="export")
-    model = _export(graph)
+    model = _of_opset(_export(graph), opset)
     _check_free(graph, model)
     descriptions = {f"input.{name}": text for name, text in graph.inputs.items()}
     descriptions |= {f"output.{name}": text for name, text in graph.outputs.items()}
@@ -89,6 +93,23 @@ def _export(graph: Graph) -> Any:
     if program is None:
         raise InternalError("torch.onnx.export returned no program")
     return program.model_proto
+
+
+def _of_opset(model: Any, opset: int) -> Any:
+    """The model with the operators of an opset, and the oldest format of files that can hold it."""
+    if opset == OPSET:
+        return model
+    onnx = require("onnx", extra="export")
+    require("onnx.version_converter", extra="export")
+    converted = onnx.version_converter.convert_version(model, opset)
+    for node in converted.graph.node:
+        # The converter leaves it on reductions, which have it from opset 18 on; ReduceSum from 13.
+        if opset < OPSET and node.op_type.startswith("Reduce") and node.op_type != "ReduceSum":
+            attributes = [entry for entry in node.attribute if entry.name != NO_AXES]
+            node.ClearField("attribute")
+            node.attribute.extend(attributes)
+    converted.ir_version = onnx.helper.find_min_ir_version_for(converted.opset_import)
+    return converted
 
 
 def _only_einsum() -> dict[Any, Any]:

@@ -183,7 +183,9 @@ class AnimatedMesh(nn.Module):
         # Gathering whole points copies a third as many pieces as gathering planes.
         points = vertices.permute(2, 0, 1)
         a, b, c = (points.index_select(0, corner) for corner in self.corners)
-        area = nn.functional.pad(_cross(b - a, c - a), (0, 0, 0, 0, 0, 1))
+        area = _cross(b - a, c - a)
+        # A face of no area for `ring`. Pad would do, too, but has no form in older opsets.
+        area = torch.cat([area, torch.zeros_like(area[:1])])
         total = area.index_select(0, self.ring[0])
         for nth_face in self.ring[1:]:
             total = total + area.index_select(0, nth_face)

@@ -1,14 +1,27 @@
-"""MeshSettings and TrtSettings: options of the formats `mesh` and `trt`."""
+"""MeshSettings, UsdSettings and TrtSettings: options of `mesh`, `usd`, `usdz` and `trt`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imavatar_deploy.errors import unknown_name
+from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.trt.flavours import COMPATIBILITY, FLAVOURS
 
+from .gltf.settings import TEXTURE_SIZES
 from .named_poses import PRESETS
 from .tensorrt_precision import PRECISIONS
+
+USD_COLOURS = {
+    "vertex": "of each vertex, as displayColor",
+    "texture": "a baked image, in the package of a usdz and beside a usd",
+}
+"""How a USD scene stores its colours."""
+
+DEFAULT_USD_COLOURS = {"usd": "vertex", "usdz": "texture"}
+"""Format -> its colours, unless the settings say otherwise.
+
+AR Quick Look shows no colours of vertices.
+"""
 
 MESH_TYPES = ("obj", "ply")
 """File types of the format `mesh`."""
@@ -32,6 +45,33 @@ class MeshSettings:
     def __post_init__(self) -> None:
         if self.mesh_type not in MESH_TYPES:
             raise unknown_name("mesh type", self.mesh_type, MESH_TYPES)
+
+
+@dataclass(frozen=True)
+class UsdSettings:
+    """Options of USD and USDZ.
+
+    Raises:
+        UsageError: an option has a value that does not exist.
+    """
+
+    colour: str | None = None
+    """A row of `USD_COLOURS`; None for the row of each format in `DEFAULT_USD_COLOURS`."""
+    texture_size: int = 512
+    """Texels a side. Each is a point of the networks: 1024 takes minutes."""
+
+    def __post_init__(self) -> None:
+        if self.colour is not None and self.colour not in USD_COLOURS:
+            raise unknown_name("colour of a USD scene", self.colour, USD_COLOURS)
+        if self.texture_size not in TEXTURE_SIZES:
+            choices = ", ".join(map(str, TEXTURE_SIZES))
+            raise UsageError(
+                f"the texture's size must be one of {choices}, got {self.texture_size}"
+            )
+
+    def is_textured(self, format_name: str) -> bool:
+        """Whether the colours of a format (`usd` or `usdz`) are an image."""
+        return (self.colour or DEFAULT_USD_COLOURS[format_name]) == "texture"
 
 
 @dataclass(frozen=True)

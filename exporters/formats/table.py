@@ -8,7 +8,7 @@ from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.optional import require
 
 from ..student.format import ROW as STUDENT_ROW
-from . import mesh, onnx, tensorrt, triton, usd
+from . import fbx, mesh, onnx, tensorrt, triton, usd
 from .format import ExportFormat
 from .gltf.format import ROWS as GLTF_ROWS
 
@@ -18,6 +18,7 @@ ROWS = (
     *tensorrt.ROWS,
     *triton.ROWS,
     *GLTF_ROWS,
+    *fbx.ROWS,
     *usd.ROWS,
     *mesh.ROWS,
 )

@@ -6,7 +6,8 @@ motion, and in the reference poses, which replace the motion while the scene is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,15 @@ from ..sequences.motion import Motion
 from ..sequences.outputs import NAME
 from ..sequences.posing import Channels
 from ..sequences.usd import ROWS as SCENES
-from ..sequences.usd_scene import EXTRA, MODULES, Library, blend_names, blend_weights
+from ..sequences.usd_scene import EXTRA, MODULES, Library
+from ..sequences.usd_shapes import blend_shapes
 from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE, local_rotations, local_translations
-from ..surface_colours import vertex_colours
+from ..surface_colours import neutral_texture, vertex_colours
+from .arkit_shapes import arkit_notes, arkit_poses, shape_targets
 from .format import ExportFormat, ExportInput
-from .gltf.format import same_edition
+from .gltf.expected_glb_and_vrm import SHAPE_STEP
+from .gltf.format import check_inputs
+from .named_poses import NamedPose
 
 KEYS = 5
 """Frames of the motion that are compared."""
@@ -45,29 +50,41 @@ Arrays = dict[str, Shaped[Array, "..."]]
 # Check of a scene
 
 
-def write_expected(path: Path, avatar: Avatar, track: FlameTrack) -> None:
-    """Write the vertices that a scene of this avatar and motion must show.
+def write_expected(path: Path, motion: Motion, named: Sequence[NamedPose] = ()) -> None:
+    """Write the vertices that the scene of a motion must show.
 
     Args:
         path: the file to write; `check_scene` reads it.
-        avatar: the baked avatar.
-        track: the motion in the scene.
+        motion: the avatar and its track.
+        named: faces of the further blend shapes at their full weight.
     """
     path.parent.mkdir(exist_ok=True)
+    avatar = motion.avatar
+    track = motion.track
     poses = reference_poses(avatar.edition)
+    shapes = blend_shapes(avatar, track, motion.shapes)
     keys = np.unique(np.linspace(0, len(track) - 1, KEYS).astype(np.int64))
     frames = list(zip(poses.expression, poses.pose, strict=True))
+    still = (NEUTRAL_EXPRESSION, REST_POSE)
+    present = [pose for pose in named if pose.name in shapes.names]
+    bones = [*frames, *[still] * len(present)]
+    truth = [*frames, *((pose.expression, pose.pose) for pose in present)]
     arrays: Arrays = {
         "keys": keys,
         "motion": np.stack(
             [_metres(avatar, track.expression[key], track.pose[key]) for key in keys]
         ),
-        "rig": np.stack([_metres(avatar, *frame) for frame in frames]),
-        "translations": np.stack([local_translations(avatar, *frame) for frame in frames]).astype(
+        "rig": np.stack([_metres(avatar, *frame) for frame in truth]),
+        "translations": np.stack([local_translations(avatar, *frame) for frame in bones]).astype(
             np.float32
         ),
-        "rotations": np.stack([local_rotations(avatar, pose) for _, pose in frames]),
-        "weights": np.stack([blend_weights(*frame) for frame in frames]),
+        "rotations": np.stack([local_rotations(avatar, pose) for _, pose in bones]),
+        "weights": np.stack(
+            [
+                *(shapes.pose_weights(*frame) for frame in frames),
+                *(shapes.shape_weights(pose.name) for pose in present),
+            ]
+        ),
     }
     path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
@@ -139,14 +156,24 @@ def _writer(name: str) -> Callable[[Path, ExportInput, Progress], Mapping[str, A
     def write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
         assert scene.whole is not None
         motion = _motion(folder, subject)
+        if subject.settings.usd.is_textured(name):
+            size = subject.settings.usd.texture_size
+            texture = neutral_texture(subject.source, subject.bake, size, progress)
+            motion = replace(motion, texture=texture)
         path = folder / f"avatar{scene.suffix}"
-        scene.whole(path, motion, _frames(subject, motion))
-        write_expected(folder / "golden" / f"{name}.safetensors", motion.avatar, motion.track)
+        scene.whole(path, motion, _frames(motion))
+        write_expected(
+            folder / "golden" / f"{name}.safetensors",
+            motion,
+            arkit_poses(subject.settings.arkit_map)[::SHAPE_STEP],
+        )
         return {
             name: {
                 "bytes": path.stat().st_size,
                 "frames": len(motion),
-                "blend_shapes": len(blend_names(motion.avatar)),
+                "blend_shapes": len(
+                    blend_shapes(motion.avatar, motion.track, motion.shapes).targets
+                ),
             }
         }
 
@@ -169,21 +196,27 @@ def _motion(folder: Path, subject: ExportInput) -> Motion:
     return Motion(
         avatar_folder,
         subject.settings.track or still,
-        colour=True,
         synthetic_mark=subject.settings.synthetic_mark,
+        neutral=vertex_colours(subject.source, subject.bake),
+        textured=False,
+        shapes=tuple(shape_targets(subject.bake.avatar, arkit_poses(subject.settings.arkit_map))),
     )
 
 
-def _frames(subject: ExportInput, motion: Motion) -> Iterator[Channels]:
-    """Vertices of every frame, and in the first one the colours of the neutral face.
+def _frames(motion: Motion) -> Iterator[Channels]:
+    """Vertices of every frame."""
+    for frame in motion.track.frames():
+        yield {"vertices": _metres(motion.avatar, frame.expression, frame.pose)}
 
-    A scene keeps the colours of its first time sample.
-    """
-    for index, frame in enumerate(motion.track.frames()):
-        channels = {"vertices": _metres(motion.avatar, frame.expression, frame.pose)}
-        if index == 0:
-            channels["colours"] = vertex_colours(subject.source, subject.bake)
-        yield channels
+
+def _shape_names(suffix: str) -> Callable[[Path], list[str]]:
+    def names(folder: Path) -> list[str]:
+        library = Library()
+        stage = library.Usd.Stage.Open(str(folder / f"avatar{suffix}"))
+        animation = library.UsdSkel.Animation(stage.GetPrimAtPath(f"/{NAME}/motion"))
+        return list(animation.GetBlendShapesAttr().Get())
+
+    return names
 
 
 def _check(name: str, suffix: str) -> Callable[[Path], list[ParityReport]]:
@@ -199,11 +232,12 @@ ROWS = tuple(
     ExportFormat(
         row.name,
         f"the rigged head for film and XR: {row.description}",
-        MODULES,
+        (*MODULES, "xatlas"),
         _writer(row.name),
         _check(row.name, row.suffix),
         extra=EXTRA,
-        refuse=same_edition,
+        refuse=check_inputs,
+        notes=arkit_notes(_shape_names(row.suffix)),
     )
     for row in SCENES
 )

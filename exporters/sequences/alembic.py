@@ -22,6 +22,12 @@ from .posing import CHANNELS, Channels
 
 EXTRA = "scene"
 
+COLOUR_NAME = "Cd"
+"""Name of the colours, by which Houdini and other programs recognise them."""
+
+COLOUR_METADATA = {"mayaColorSet": "1"}
+"""Marks the colours as a colour set for Maya; 1 makes it the active one."""
+
 MARGIN = 1 << 20
 """Bytes reserved for everything except arrays."""
 
@@ -55,7 +61,7 @@ def _ensure_free_space(path: Path, motion: Motion) -> None:
 
     On a full disk the library ends the whole program, without an exception.
     """
-    channels = len(CHANNELS) if motion.colour else len(CHANNELS) - 1
+    channels = len(CHANNELS) if motion.coloured else len(CHANNELS) - 1
     frame_bytes = channels * motion.avatar.rest.nbytes
     required = len(motion) * frame_bytes + motion.avatar.faces.nbytes + MARGIN
     if shutil.disk_usage(path.parent).free < required:
@@ -73,27 +79,31 @@ def _write_archive(
         for name, text in texts().items():
             library.archive.OStringProperty(properties, name).setValue(text)
     mesh = library.geometry.OPolyMesh(archive.getTop(), NAME, sampling).getSchema()
-    colours = _colours(library, mesh, sampling) if motion.colour else None
+    colours = _colours(library, mesh, sampling) if motion.coloured else None
     faces = motion.avatar.faces[:, ::-1]  # Alembic's faces are clockwise
     indices = library.integers(faces)
     counts = library.integers(np.full(len(faces), 3, dtype=np.int32))
     no_uv = library.geometry.OV2fGeomParamSample()
-    for frame in frames:
+    for index, frame in enumerate(frames):
         normals = library.geometry.ON3fGeomParamSample(
             library.vectors(frame["normals"]), library.vertex
         )
         positions = library.vectors(frame["vertices"])
         mesh.set(library.geometry.OPolyMeshSchemaSample(positions, indices, counts, no_uv, normals))
-        if colours is not None:
-            values = library.arrays.C3fArray(library.vectors(frame["colours"]))
+        rgb = frame.get("colours", motion.neutral if index == 0 else None)
+        if colours is not None and rgb is not None:  # neutral colours are a single sample
+            values = library.arrays.C3fArray(library.vectors(rgb))
             colours.set(library.geometry.OC3fGeomParamSample(values, library.vertex))
 
 
 def _colours(library: _Library, mesh: Any, sampling: int) -> Any:
     """The parameter of the colours, which are sRGB, as Blender expects."""
-    argument = library.archive.Argument(sampling)
+    metadata = library.core.MetaData()
+    for key, value in COLOUR_METADATA.items():
+        metadata.set(key, value)
+    arguments = (library.archive.Argument(sampling), library.archive.Argument(metadata))
     return library.geometry.OC3fGeomParam(
-        mesh.getArbGeomParams(), "colour", False, library.vertex, 1, argument
+        mesh.getArbGeomParams(), COLOUR_NAME, False, library.vertex, 1, *arguments
     )
 
 

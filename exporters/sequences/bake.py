@@ -15,6 +15,7 @@ from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from .format import SequenceFormat
 from .formats import ready_formats
 from .motion import Motion, open_motion
+from .neutral_colours import why_grey, with_neutral_colours
 from .obj import write_obj
 from .outputs import Outputs
 from .posing import Channels, FramePoser
@@ -46,7 +47,7 @@ def bake_sequences(
     *,
     frames: slice | None = None,
     fps: float | None = None,
-    colour: bool = False,
+    colour: bool | None = None,
     jobs: int | None = None,
     executor: FrameExecutor | None = None,
     resume: bool = False,
@@ -67,7 +68,8 @@ def bake_sequences(
         formats: names of `SEQUENCE_FORMATS`, such as `("obj", "pc2")`.
         frames: which frames of the track, before it is retimed; all when None.
         fps: frames a second to bake, at the speed of the track; its own rate when None.
-        colour: give every vertex its colour in every frame, where the format can hold it.
+        colour: None for the colours of the neutral face in every frame, True for those of each
+            frame where the format can hold them, False for none.
         jobs: threads; as many as there are cores when None.
         executor: runs the work instead of threads, such as `ray_cluster.ray_executor`.
         resume: go on with a bake that was interrupted, or begin one.
@@ -98,7 +100,12 @@ def bake_sequences(
         any_edition=any_edition,
         synthetic_mark=synthetic_mark,
     )
-    for note in (*motion.track.notes, *(note for row in rows for note in row.notes(motion))):
+    motion = with_neutral_colours(motion)
+    for note in (
+        *motion.track.notes,
+        *_colour_notes(motion),
+        *(note for row in rows for note in row.notes(motion)),
+    ):
         say(note)
     start = time.perf_counter()
     files = bake_motion(
@@ -114,6 +121,13 @@ def bake_sequences(
     return SequenceReport(
         tuple(files), len(motion), motion.avatar.vertex_count, motion.fps, seconds
     )
+
+
+def _colour_notes(motion: Motion) -> list[str]:
+    """The reason why files are without colours that the user did not leave out."""
+    if motion.colour is not None or motion.coloured:
+        return []
+    return [f"written without colours: {why_grey(motion)}"]
 
 
 def bake_motion(
@@ -149,6 +163,7 @@ def bake_motion(
         InputError: the avatar has no texture network, or the motion moves a vertex out of bounds.
         MissingDependencyError: colours need onnxruntime, which is not installed.
     """
+    motion = with_neutral_colours(motion)
     outputs = Outputs(Path(out).absolute(), motion, rows)
     settings = {
         "version": imavatar_deploy.__version__,
@@ -166,7 +181,7 @@ def _bake(outputs: Outputs, staging: Staging, executor: FrameExecutor, progress:
         (outputs.out / row.name).mkdir(exist_ok=True)
     _write_licence(outputs.out / LICENCE, outputs.motion, staging)
     unwritten = outputs.unwritten()
-    waiting = WaitingFrames(staging, outputs.channels(outputs.whole()) if unwritten else ())
+    waiting = WaitingFrames(staging, outputs.stored_channels() if unwritten else ())
     missing = outputs.missing(staging.folder if waiting.channels else None)
     with progress("baking frames", len(outputs.motion)) as advance:
         advance(len(outputs.motion) - len(missing))
@@ -207,7 +222,8 @@ def _write_licence(path: Path, motion: Motion, staging: Staging) -> None:
 
 def _write_mesh(path: Path, motion: Motion, staging: Staging) -> None:
     """Write the neutral head, whose vertices a point cache moves."""
-    poser = FramePoser(motion, ("vertices", "normals"))
-    channels = poser.pose(NEUTRAL_EXPRESSION, REST_POSE, "the neutral head")
+    channels = ("vertices", "normals", *(("colours",) if motion.coloured else ()))
+    poser = FramePoser(motion, channels)
+    neutral = poser.pose(NEUTRAL_EXPRESSION, REST_POSE, "the neutral head")
     with staging.whole(path) as partial:
-        write_obj(partial, motion.avatar.faces, channels, motion.synthetic_mark)
+        write_obj(partial, motion.avatar.faces, neutral, motion.synthetic_mark)

@@ -17,10 +17,10 @@ from imavatar_deploy.arrays import Array, Float32
 from ..formats.gltf.glb import write_glb
 from ..formats.gltf.morph_targets import strongest
 from ..manifest import licence_of
-from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from .format import SequenceFormat
 from .motion import Motion
-from .posing import Channels, FramePoser
+from .neutral_colours import why_grey
+from .posing import Channels
 
 GREY = 0.5
 """Colour of a head without a texture network, sRGB."""
@@ -41,24 +41,19 @@ def _write(path: Path, motion: Motion, frames: Iterable[Channels]) -> None:
     )
 
 
-def _has_colours(motion: Motion) -> bool:
-    return "texture.onnx" in motion.folder.manifest["files"]
-
-
 def _colours(motion: Motion) -> Float32[Array, "V 3"]:
-    """Colours of the neutral face, sRGB."""
-    if not _has_colours(motion):
+    """Colours of the neutral face, sRGB; grey if the motion has none."""
+    if motion.neutral is None:
         return np.full((motion.avatar.vertex_count, 3), GREY, dtype=np.float32)
-    return FramePoser(motion, ("colours",)).pose(NEUTRAL_EXPRESSION, REST_POSE, "the neutral head")[
-        "colours"
-    ]
+    return motion.neutral
 
 
 def _notes(motion: Motion) -> list[str]:
     lost = strongest(motion.avatar.skin_weights).lost
     notes = []
-    if not _has_colours(motion):
-        notes.append("glb: the avatar has no texture.onnx, so the head is plain grey")
+    if motion.neutral is None:
+        why = "--no-colour" if motion.colour is False else why_grey(motion)
+        notes.append(f"glb: the head is plain grey ({why})")
     elif motion.colour:
         notes.append("glb: the colours are those of the neutral face in every frame")
     if lost > MIN_NOTED_LOSS:

@@ -6,11 +6,18 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import MANIFEST, AvatarFolder, open_avatar, sha256
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.tracks import FlameTrack, check_edition, read_track
 from imavatar_deploy.tracks.edit import retimed
+
+from ..formats.gltf.materials import Texture
+from ..formats.gltf.morph_targets import MorphTarget
+
+COLOUR_NAMES = {None: "of the neutral face", True: "of every frame", False: "none"}
+"""Value of `Motion.colour` -> what it means."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +30,19 @@ class Motion:
 
     folder: AvatarFolder
     track: FlameTrack
-    colour: bool = False
-    """Whether formats that can hold it get the colour of every vertex in every frame."""
+    colour: bool | None = None
+    """Colours of the vertices: None for those of the neutral face, True for those of every frame
+    in formats that can hold them, False for none."""
     synthetic_mark: bool = True
     """Whether files carry the machine-readable mark of `imavatar_deploy.marking`."""
+    neutral: Float32[Array, "V 3"] | None = None
+    """Colours of the neutral face, sRGB (`neutral_colours.with_neutral_colours`)."""
+    texture: Texture | None = None
+    """An image with the colours, for USD."""
+    textured: bool = True
+    """Whether a USDZ package without colours of every frame gets an image."""
+    shapes: tuple[MorphTarget, ...] = ()
+    """Further blend shapes of a USD scene, which the motion does not use."""
 
     def __post_init__(self) -> None:
         expected = self.avatar.expression_size
@@ -39,6 +55,11 @@ class Motion:
 
     def __len__(self) -> int:
         return len(self.track)
+
+    @property
+    def coloured(self) -> bool:
+        """Whether the vertices have colours."""
+        return self.colour is True or self.neutral is not None
 
     @property
     def avatar(self) -> Avatar:
@@ -58,7 +79,7 @@ class Motion:
             "motion": digest.hexdigest(),
             "frames": len(self),
             "fps": self.fps,
-            "colour": self.colour,
+            "colour": COLOUR_NAMES[self.colour],
             "synthetic_mark": self.synthetic_mark,
         }
 
@@ -69,7 +90,7 @@ def open_motion(
     *,
     frames: slice | None = None,
     fps: float | None = None,
-    colour: bool = False,
+    colour: bool | None = None,
     any_edition: bool = False,
     synthetic_mark: bool = True,
 ) -> Motion:
@@ -80,7 +101,8 @@ def open_motion(
         track: a file or folder, or the word `talk`.
         frames: frames of the track to use, before it is retimed; all when None.
         fps: frames a second to bake; the track's rate when None.
-        colour: whether formats that can hold it get the colour of every vertex in every frame.
+        colour: None for the colours of the neutral face, True for those of every frame in formats
+            that can hold them, False for none.
         any_edition: accept a track that was made for another head model.
         synthetic_mark: whether files carry the mark of `imavatar_deploy.marking`.
 

@@ -56,9 +56,18 @@ class Outputs:
     def channels(self, rows: Sequence[SequenceFormat]) -> tuple[str, ...]:
         """Channels that these formats use and the motion has, in the order of `CHANNELS`."""
         used = {channel for row in rows for channel in row.channels}
-        if not self.motion.colour:
+        if not self.motion.coloured:
             used.discard("colours")
         return tuple(channel for channel in CHANNELS if channel in used)
+
+    def stored_channels(self) -> tuple[str, ...]:
+        """Channels of every frame that the formats of `whole` use.
+
+        The colours of the neutral face are in the motion.
+        """
+        moving = self.motion.colour is True
+        channels = self.channels(self.whole())
+        return tuple(channel for channel in channels if moving or channel != "colours")
 
     def missing(self, waiting: Path | None) -> list[int]:
         """Frames of which a file does not exist.

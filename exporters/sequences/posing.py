@@ -46,7 +46,7 @@ class FramePoser:
         self._channels = channels
         self._poser = SurfacePoser(motion.avatar, Workers(1))
         self._texture = None
-        if "colours" in channels:
+        if "colours" in channels and motion.colour is True:
             graph = motion.folder.file("texture.onnx")
             self._texture = TextureGraph(graph, motion.avatar, threads=1)
 
@@ -73,7 +73,9 @@ class FramePoser:
         if {"normals", "colours"} & set(self._channels):
             normals = self._poser.normals(posed)
             values["normals"] = normals.copy()
-            if self._texture is not None:
+            if self._motion.colour is None and self._motion.neutral is not None:
+                values["colours"] = self._motion.neutral
+            elif self._texture is not None:
                 values["colours"] = self._colours(
                     self._texture, normals, condition_of(expression, pose)
                 )

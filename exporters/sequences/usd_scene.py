@@ -2,63 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float32, Float64, Shaped
-from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.conventions import BONES, POSE_FEATURE_SIZE, UNITS_PER_METRE
-from imavatar_deploy.kinematics import pose_feature
+from imavatar_deploy.arrays import Array, Float64, Shaped
+from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.marking import extras
 from imavatar_deploy.optional import require
 
 from .. import skeleton
+from ..formats.gltf.container import DENSE_SHARE
+from ..formats.gltf.materials import Texture
+from ..formats.gltf.morph_targets import MorphTarget
 from ..manifest import licence_of
 from ..srgb import linear
 from .motion import Motion
 from .outputs import NAME
 from .posing import Channels
+from .usd_material import TEXTURE_FILE, add_material
+from .usd_shapes import blend_shapes
 
 EXTRA = "scene"
 
-MODULES = ("pxr.Usd", "pxr.UsdGeom", "pxr.UsdSkel", "pxr.Sdf", "pxr.Gf", "pxr.Vt", "pxr.Tf")
+MODULES = (
+    "pxr.Usd",
+    "pxr.UsdGeom",
+    "pxr.UsdSkel",
+    "pxr.UsdShade",
+    "pxr.Sdf",
+    "pxr.Gf",
+    "pxr.Vt",
+    "pxr.Tf",
+)
 
 FLUSH = 64
 """Frames after which the layer is saved, so that memory holds the colours of no more frames."""
-
-
-# The avatar's bases as blend shapes
-
-
-def blend_names(avatar: Avatar) -> list[str]:
-    """[E + P] identifiers: the expressions, then `pose_jaw_0` and so on for the pose feature."""
-    expressions = [re.sub(r"\W", "_", name) for name in avatar.expression_names]
-    each = POSE_FEATURE_SIZE // (len(BONES) - 1)
-    names = [*expressions, *(f"pose_{bone}_{entry}" for bone in BONES[1:] for entry in range(each))]
-    return [
-        name if names.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(names)
-    ]
-
-
-def blend_offsets(avatar: Avatar) -> Float32[Array, "S V 3"]:
-    """Displacements of the S = E + P blend shapes, metres a unit of weight."""
-    bases = np.concatenate([avatar.expression_basis, avatar.pose_basis]) / np.float32(
-        UNITS_PER_METRE
-    )
-    return np.ascontiguousarray(bases.transpose(0, 2, 1))
-
-
-def blend_weights(
-    expression: Float32[Array, " E"], pose: Float32[Array, "15"]
-) -> Float32[Array, " S"]:
-    """Weights of the blend shapes for an expression and a pose."""
-    return np.concatenate([expression, pose_feature(pose)])
-
-
-# The scene
 
 
 class Library:
@@ -67,7 +47,9 @@ class Library:
     def __init__(self) -> None:
         modules = (require(module, extra=EXTRA) for module in MODULES)
         self.Usd: Any
-        self.Usd, self.UsdGeom, self.UsdSkel, self.Sdf, self.Gf, self.Vt, self.Tf = modules
+        self.Usd, self.UsdGeom, self.UsdSkel, self.UsdShade, *rest = modules
+        self.Sdf: Any
+        self.Sdf, self.Gf, self.Vt, self.Tf = rest
 
     def vectors(self, values: Shaped[Array, "N 3"]) -> Any:
         """Convert vectors to an array of the library."""
@@ -81,12 +63,30 @@ class UsdStage:
     /head/skeleton    Skeleton, bound to /head/motion
     /head/motion      SkelAnimation
     /head/surface     Mesh, and its BlendShapes below it
+    /head/material    Material, bound to the mesh
+
+    Args:
+        library: the modules of USD.
+        stage: an empty stage.
+        motion: the avatar and its track.
+        texture: an image with the colours; None for those of the vertices.
+        texture_file: path of the image relative to the scene.
     """
 
-    def __init__(self, library: Library, stage: Any, motion: Motion) -> None:
+    def __init__(
+        self,
+        library: Library,
+        stage: Any,
+        motion: Motion,
+        texture: Texture | None = None,
+        texture_file: str = TEXTURE_FILE,
+    ) -> None:
         self._library = library
         self._stage = stage
         self._motion = motion
+        self._texture = texture
+        self._texture_file = texture_file
+        self._shapes = blend_shapes(motion.avatar, motion.track, motion.shapes)
         self._root = library.UsdSkel.Root.Define(stage, f"/{NAME}")
         self._animation = library.UsdSkel.Animation.Define(stage, f"/{NAME}/motion")
         self._mesh = library.UsdGeom.Mesh.Define(stage, f"/{NAME}/surface")
@@ -116,6 +116,9 @@ class UsdStage:
         self._describe_skeleton()
         self._describe_mesh()
         self._describe_shapes()
+        add_material(
+            self._library, self._stage, self._mesh, self._texture, f"./{self._texture_file}"
+        )
 
     def _describe_skeleton(self) -> None:
         positions = skeleton.joints_at_rest(self._motion.avatar)
@@ -133,7 +136,7 @@ class UsdStage:
         self._animation.CreateJointsAttr(self._joints)
         unit = self._library.Gf.Vec3h(1, 1, 1)
         self._animation.CreateScalesAttr(self._library.Vt.Vec3hArray([unit] * len(self._joints)))
-        self._animation.CreateBlendShapesAttr(blend_names(self._motion.avatar))
+        self._animation.CreateBlendShapesAttr(self._shapes.names)
 
     def _translations(self, offsets: Iterable[Float64[Array, "3"]]) -> Any:
         matrices = [
@@ -150,6 +153,8 @@ class UsdStage:
         mesh.CreateFaceVertexIndicesAttr(integers(avatar.faces.ravel()))
         mesh.CreateFaceVertexCountsAttr(integers(np.full(len(avatar.faces), 3, dtype=np.int32)))
         mesh.CreateSubdivisionSchemeAttr(self._library.UsdGeom.Tokens.none)
+        mesh.CreateNormalsAttr(self._library.vectors(skeleton.rest_normals(avatar)))
+        mesh.SetNormalsInterpolation(self._library.UsdGeom.Tokens.vertex)
         binding = self._library.UsdSkel.BindingAPI.Apply(mesh.GetPrim())
         binding.CreateSkeletonRel().SetTargets([f"/{NAME}/skeleton"])
         bones = avatar.bone_count
@@ -162,30 +167,41 @@ class UsdStage:
         binding.CreateGeomBindTransformAttr(self._library.Gf.Matrix4d(1))
 
     def _describe_shapes(self) -> None:
-        names = blend_names(self._motion.avatar)
-        targets = []
-        for name, offsets in zip(names, blend_offsets(self._motion.avatar), strict=True):
-            shape = self._library.UsdSkel.BlendShape.Define(
-                self._stage, self._mesh.GetPath().AppendChild(name)
-            )
-            shape.CreateOffsetsAttr(self._library.vectors(offsets))
-            targets.append(shape.GetPath())
+        paths = [self._add_shape(target) for target in self._shapes.targets]
         binding = self._library.UsdSkel.BindingAPI(self._mesh.GetPrim())
-        binding.CreateBlendShapesAttr(names)
-        binding.CreateBlendShapeTargetsRel().SetTargets(targets)
+        binding.CreateBlendShapesAttr(self._shapes.names)
+        binding.CreateBlendShapeTargetsRel().SetTargets(paths)
+
+    def _add_shape(self, target: MorphTarget) -> Any:
+        """Define a blend shape, with the moved vertices alone where they are few."""
+        shape = self._library.UsdSkel.BlendShape.Define(
+            self._stage, self._mesh.GetPath().AppendChild(target.name)
+        )
+        offsets = target.without_small_offsets().T / np.float32(UNITS_PER_METRE)
+        moved = np.flatnonzero(offsets.any(axis=1)).astype(np.int32)
+        if len(moved) < DENSE_SHARE * len(offsets):
+            shape.CreatePointIndicesAttr(self._library.Vt.IntArray.FromNumpy(moved))
+            offsets = offsets[moved]
+        shape.CreateOffsetsAttr(self._library.vectors(offsets))
+        return shape.GetPath()
 
     def animate(self, frames: Iterable[Channels]) -> None:
-        """Write a time sample of pose, extent and colours for each frame."""
+        """Write a time sample of pose, extent and moving colours for each frame."""
+        if self._motion.colour is not True and self._motion.neutral is not None:
+            self._colour().Set(self._library.vectors(linear(self._motion.neutral)))
         for index, frame in enumerate(frames):
             self._pose(index)
             box = np.stack([frame["vertices"].min(axis=0), frame["vertices"].max(axis=0)])
             for boundable in (self._root, self._mesh):
                 boundable.CreateExtentAttr().Set(self._library.vectors(box), index)
             if "colours" in frame:
-                colour = self._mesh.CreateDisplayColorPrimvar(self._library.UsdGeom.Tokens.vertex)
-                colour.Set(self._library.vectors(linear(frame["colours"])), index)
+                self._colour().Set(self._library.vectors(linear(frame["colours"])), index)
                 if index % FLUSH == FLUSH - 1:
                     self._stage.GetRootLayer().Save()
+
+    def _colour(self) -> Any:
+        """The colours of the vertices, linear."""
+        return self._mesh.CreateDisplayColorPrimvar(self._library.UsdGeom.Tokens.vertex)
 
     def _pose(self, index: int) -> None:
         avatar = self._motion.avatar
@@ -194,7 +210,7 @@ class UsdStage:
         pose = self._motion.track.pose[index]
         translations = skeleton.local_translations(avatar, expression, pose)
         rotations = skeleton.local_rotations(avatar, pose)
-        weights = blend_weights(expression, pose)
+        weights = np.ascontiguousarray(self._shapes.weights[index])
         animation = self._animation
         animation.CreateTranslationsAttr().Set(self._library.vectors(translations), index)
         animation.CreateRotationsAttr().Set(arrays.QuatfArray.FromNumpy(rotations), index)

@@ -73,7 +73,9 @@ def _abc(folder: Path) -> Read:
     ]
     assert times[0] == 0
     parameters = schema.getArbGeomParams()
-    colours = AbcGeom.IC3fGeomParam(parameters, "colour") if parameters.valid() else None
+    colours = AbcGeom.IC3fGeomParam(parameters, "Cd") if parameters.valid() else None
+    if colours:  # Maya shows the colour set with this mark
+        assert colours.getMetaData().get("mayaColorSet") == "1"
     rows = [_abc_frame(schema, colours, Abc.ISampleSelector(float(time))) for time in times]
     faces = [row[0] for row in rows]
     assert all(np.array_equal(face, faces[0]) for face in faces)

@@ -86,7 +86,7 @@ def test_a_glb_without_a_texture_network_is_grey_and_reports_it(
     (own_avatar_folder / "avatar.json").write_text(json.dumps(manifest))
     result = call(own_avatar_folder, "--format", "glb", "--out", tmp_path / "o", "--frames", "0:2")
     assert result.exit_code == 0, result.output
-    assert "glb: the avatar has no texture.onnx, so the head is plain grey" in result.output
+    assert "glb: the head is plain grey (the avatar has no texture.onnx)" in result.output
     colours = GlbPlayback(tmp_path / "o" / "head.glb").attribute("COLOR_0")[:, :3]
     assert np.ptp(colours) == 0
     assert 0.1 < colours[0, 0] < 0.9
@@ -143,7 +143,8 @@ class TestResume:
             (("--format", "obj"), "formats ply there, obj now"),
             (("--fps", "30"), "fps 25.0 there, 30.0 now"),
             (("--frames", "1:4"), "motion "),
-            (("--colour",), "colour False there, True now"),
+            (("--colour",), "colour of the neutral face there, of every frame now"),
+            (("--no-colour",), "colour of the neutral face there, none now"),
         ],
     )
     def test_other_settings_are_refused(
@@ -243,6 +244,22 @@ def test_outputs_that_cannot_be_written_are_refused(
         assert result.exit_code == 2, result.output
         assert message in result.output
     assert (tmp_path / "full" / "letter.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("formats", ["ply", "abc", "usd", "usdz", "pc2"])
+def test_files_without_colours_say_so(
+    formats: str, own_avatar_folder: Path, tmp_path: Path
+) -> None:
+    manifest = json.loads((own_avatar_folder / "avatar.json").read_text())
+    del manifest["files"]["texture.onnx"]
+    (own_avatar_folder / "avatar.json").write_text(json.dumps(manifest))
+    arguments = (own_avatar_folder, "--format", formats, "--frames", "0:2")
+    result = call(*arguments, "--out", tmp_path / "o")
+    assert result.exit_code == 0, result.output
+    assert "written without colours: the avatar has no texture.onnx" in result.output
+    assert READERS[formats](tmp_path / "o").colours is None
+    silent = call(*arguments, "--out", tmp_path / "p", "--no-colour")
+    assert "without colours" not in silent.output
 
 
 def test_colours_need_the_texture_network(own_avatar_folder: Path, tmp_path: Path) -> None:

@@ -14,10 +14,13 @@ from torch import nn
 import imavatar_deploy
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar_io import open_avatar
-from imavatar_deploy.errors import InternalError
+from imavatar_deploy.errors import InternalError, UsageError
+from imavatar_deploy.exporters.export import export_avatar
+from imavatar_deploy.exporters.fidelity.options import FidelitySettings
 from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
 from imavatar_deploy.exporters.formats.onnx_export import Graph, _check_free
 from imavatar_deploy.exporters.formats.onnx_modules import face_rings
+from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.onnx_session import open_session, run_graph
@@ -137,6 +140,34 @@ class TestEveryGraph:
         content = (exported.folder / f"{graph}.onnx").read_bytes()
         assert b".py" not in content
         assert str(Path(imavatar_deploy.__file__).parents[1]).encode() not in content
+
+
+@pytest.mark.parametrize(("opset", "ir"), [(15, 8), (20, 9)])
+def test_an_opset_is_chosen_and_the_graphs_compute_the_same(
+    opset: int, ir: int, checkpoint: Path, tmp_path: Path
+) -> None:
+    settings = ExportSettings(
+        resolution=64,
+        faces=2000,
+        student=None,
+        opset=opset,
+        proof=FidelitySettings(size=48),
+    )
+    report = export_avatar(checkpoint, tmp_path / "avatar", settings)
+    assert all(parity.passed for parity in report.parity)
+    for name in ("texture", "deformation", "animate"):
+        model = onnx.load(str(tmp_path / "avatar" / f"{name}.onnx"))
+        assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
+        assert model.ir_version == ir
+        assert {row.key: row.value for row in model.metadata_props}["graph"] == name
+        facts = open_avatar(tmp_path / "avatar").manifest["graphs"][name]
+        assert facts["opset"] == opset
+
+
+@pytest.mark.parametrize("opset", [14, 21])
+def test_other_opsets_are_refused(opset: int) -> None:
+    with pytest.raises(UsageError, match="between 15 and 20"):
+        ExportSettings(opset=opset)
 
 
 def test_a_fixed_axis_is_an_error() -> None:

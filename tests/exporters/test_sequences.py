@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from imavatar_deploy.exporters.formats.gltf.morph_targets import with_four_influences
 from imavatar_deploy.exporters.sequences.bake import bake_motion
@@ -112,6 +113,54 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+@pytest.fixture(scope="module")
+def still_colours(
+    tiny_avatar_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Read]:
+    """A bake with default settings."""
+    out = tmp_path_factory.mktemp("default") / "all"
+    motion = open_motion(tiny_avatar_folder, "talk", frames=slice(0, 90, 45))
+    bake_motion(motion, out, list(FORMATS.values()), executor=thread_executor(2))
+    return {name: read(out) for name, read in READERS.items()}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_colours_are_those_of_the_neutral_face_by_default(
+    name: str, still_colours: dict[str, Read], motion: Motion
+) -> None:
+    read = still_colours[name]
+    if "colours" not in FORMATS[name].channels:
+        assert read.colours is None
+        return
+    neutral, rest = np.zeros(50, dtype=np.float32), np.zeros(15, dtype=np.float32)
+    inputs = {
+        "code": motion.avatar.texture_code,
+        "normal": surface_normals(motion.avatar, pose_plainly(motion.avatar, neutral, rest)),
+        "condition": condition_of(neutral, rest),
+    }
+    session = open_session(motion.folder.file("texture.onnx"), threads=1)
+    expected = run_graph(session, inputs)["rgb"]
+    assert read.colours is not None
+    assert read.colours.shape == (2, motion.avatar.vertex_count, 3)
+    assert np.abs(read.colours - expected).max() <= 4e-3
+
+
+def test_the_mesh_of_a_point_cache_has_the_neutral_colours(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
+    motion = open_motion(tiny_avatar_folder, "talk", frames=slice(0, 2))
+    bake_motion(motion, tmp_path / "o", [FORMATS["pc2"]])
+    mesh = trimesh.load(tmp_path / "o" / "head.obj", process=False, maintain_order=True)
+    assert np.ptp(mesh.visual.vertex_colors[:, :3], axis=0).min() > 10
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_colours_can_be_left_out(name: str, tiny_avatar_folder: Path, tmp_path: Path) -> None:
+    motion = open_motion(tiny_avatar_folder, "talk", frames=slice(0, 2), colour=False)
+    bake_motion(motion, tmp_path / "o", [FORMATS[name]])
+    assert READERS[name](tmp_path / "o").colours is None
 
 
 class TestText:

@@ -12,7 +12,7 @@ from pxr import Usd, UsdGeom, UsdValidation
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.errors import QualityError
 from imavatar_deploy.exporters.export import export_avatar
-from imavatar_deploy.exporters.sequences import usd_scene
+from imavatar_deploy.exporters.sequences import usd_shapes
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.tracks import read_track
 
@@ -71,8 +71,8 @@ def test_scene_has_colours_frames_and_a_licence(scene: Exported) -> None:
 def test_an_avatar_with_a_wrong_scene_is_withheld(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offsets = usd_scene.blend_offsets
-    monkeypatch.setattr(usd_scene, "blend_offsets", lambda avatar: 1.1 * offsets(avatar))
+    offsets = usd_shapes.blend_offsets
+    monkeypatch.setattr(usd_shapes, "blend_offsets", lambda avatar: 1.1 * offsets(avatar))
     with pytest.raises(QualityError, match=r"usd\.rig differs by"):
         export_avatar(checkpoint, tmp_path / "head", ExportSettings(formats=("usd",), **SMALL))
     report = json.loads((tmp_path / "head.rejected" / "report.json").read_text())

@@ -18,6 +18,7 @@ from imavatar_deploy.exporters.formats.gltf.vrm import write_vrm
 from imavatar_deploy.exporters.formats.gltf.vrm_rig import HEAD_HEIGHT, PRESETS
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.retarget import ARKIT_NAMES
 
 from ..tiny_avatar import tiny_avatar
 from .test_gltf import LICENCE, document
@@ -106,14 +107,18 @@ def test_all_52_names_are_expressions_and_none_a_preset(
     path: Path, head: Avatar, vrm: dict[str, Any]
 ) -> None:
     custom = vrm["expressions"]["custom"]
-    assert set(custom) == {*head.expression_names, "jawOpen", "tongueOut"}
+    # VMagicMirror compares these names letter by letter.
+    names = [name[0].upper() + name[1:] for name in ARKIT_NAMES]
+    assert set(custom) == set(names)
     assert len(custom) == 52
     assert not set(custom) & set(PRESETS)
+    targets = document(path)["meshes"][0]["extras"]["targetNames"]
+    assert set(targets) == {*ARKIT_NAMES} - {"tongueOut"}
     names = document(path)["meshes"][0]["extras"]["targetNames"]
     for name, expression in custom.items():
         binds = expression.get("morphTargetBinds", [])
         assert [(bind["node"], names[bind["index"]], bind["weight"]) for bind in binds] == (
-            [] if name == "tongueOut" else [(0, name, 1.0)]
+            [] if name == "TongueOut" else [(0, name[0].lower() + name[1:], 1.0)]
         )
 
 
@@ -138,7 +143,8 @@ def test_a_cap_leaves_out_what_it_drops(head: Avatar, tmp_path: Path) -> None:
     )
     expressions = document(tmp_path / "a.vrm")["extensions"]["VRMC_vrm"]["expressions"]
     assert len(facts.targets) == 10
-    assert set(expressions["custom"]) == {*facts.targets, "tongueOut"}
+    names = {name[0].lower() + name[1:] for name in expressions["custom"]}
+    assert names == {*facts.targets, "tongueOut"}
     assert all(set(PRESETS[name]) <= set(facts.targets) for name in expressions["preset"])
 
 

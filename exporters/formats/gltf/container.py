@@ -18,6 +18,8 @@ from imavatar_deploy.arrays import Array, Shaped
 Json = dict[str, Any]
 
 COMPONENTS = {
+    np.dtype(np.int8): 5120,
+    np.dtype(np.int16): 5122,
     np.dtype(np.uint8): 5121,
     np.dtype(np.uint16): 5123,
     np.dtype(np.uint32): 5125,
@@ -33,6 +35,12 @@ VERTICES = 34962
 
 INDICES = 34963
 """Target of a buffer view with indices (ELEMENT_ARRAY_BUFFER)."""
+
+DENSE_SHARE = 0.5
+"""Share of rows that are not zero from which on an accessor is dense.
+
+A sparse accessor then saves less than 42 % of its bytes, and programs expand it when they load it.
+"""
 
 
 class Container:
@@ -55,7 +63,6 @@ class Container:
         array: Shaped[Array, "N ..."],
         *,
         target: int | None = None,
-        normalised: bool = False,
         bounds: bool = False,
     ) -> int:
         """Add an accessor of N elements.
@@ -63,19 +70,49 @@ class Container:
         Args:
             array: the elements.
             target: VERTICES or INDICES.
-            normalised: integers represent 0..1.
             bounds: write smallest and largest values, which positions and times require.
 
         Returns:
             Index of the accessor.
         """
-        accessor = _accessor(array, bounds) | {"bufferView": self.add_view(array.tobytes(), target)}
+        return self.add_accessor(array, self.add_view(array.tobytes(), target), bounds=bounds)
+
+    def add_accessor(
+        self,
+        array: Shaped[Array, "N ..."],
+        view: int,
+        *,
+        bounds: bool = False,
+        normalised: bool = False,
+    ) -> int:
+        """Add an accessor of a view that holds an array; integers represent 0..1 if normalised."""
+        accessor = _accessor(array, bounds) | {"bufferView": view}
         return self._append(accessor | ({"normalized": True} if normalised else {}))
 
-    def add_sparse(self, array: Shaped[Array, "N C"], *, bounds: bool = False) -> int:
+    def add_attribute(
+        self, name: str, array: Shaped[Array, "N C"], *, bounds: bool = False, morph: bool = False
+    ) -> int:
+        """Add an attribute of the vertices, by glTF's name, or its change in a morph target."""
+        if morph:
+            return self.add_sparse(array, bounds=bounds)
+        return self.add_rows(array, bounds=bounds)
+
+    def add_indices(self, indices: Shaped[Array, " N"]) -> int:
+        """Add the corners of the faces, three after three."""
+        return self.add(indices.astype(np.uint32), target=INDICES)
+
+    def add_sparse(
+        self, array: Shaped[Array, "N C"], *, bounds: bool = False, normalised: bool = False
+    ) -> int:
         """Add an accessor of an array with many rows of zeros.
 
-        It is sparse, with indices and values of the other rows, where that is smaller.
+        It is sparse, with indices and values of the other rows, if these are fewer than
+        DENSE_SHARE.
+
+        Args:
+            array: the elements.
+            bounds: write smallest and largest values.
+            normalised: integers represent 0..1.
 
         Returns:
             Index of the accessor.
@@ -84,17 +121,27 @@ class Container:
         if not len(rows):  # a sparse accessor needs at least one row
             rows = np.zeros(1, dtype=np.intp)
         indices = rows.astype(np.uint16 if len(array) <= 1 << 16 else np.uint32)
-        if indices.nbytes + array[rows].nbytes >= array.nbytes:
-            return self.add(array, target=VERTICES, bounds=bounds)
+        if len(rows) >= DENSE_SHARE * len(array):
+            return self.add_rows(array, bounds=bounds, normalised=normalised)
+        # The specification makes byteOffset optional; VTK reads no file without it.
         sparse = {
             "count": len(rows),
             "indices": {
                 "bufferView": self.add_view(indices.tobytes()),
+                "byteOffset": 0,
                 "componentType": COMPONENTS[indices.dtype],
             },
-            "values": {"bufferView": self.add_view(array[rows].tobytes())},
+            "values": {"bufferView": self.add_view(array[rows].tobytes()), "byteOffset": 0},
         }
-        return self._append(_accessor(array, bounds) | {"sparse": sparse})
+        accessor = _accessor(array, bounds) | ({"normalized": True} if normalised else {})
+        return self._append(accessor | {"sparse": sparse})
+
+    def add_rows(
+        self, array: Shaped[Array, "N C"], *, bounds: bool = False, normalised: bool = False
+    ) -> int:
+        """Add an accessor of an element for every vertex."""
+        view = self.add_view(array.tobytes(), VERTICES)
+        return self.add_accessor(array, view, bounds=bounds, normalised=normalised)
 
     def add_view(self, data: bytes, target: int | None = None) -> int:
         """Add a buffer view of raw bytes; return its index."""
@@ -103,11 +150,38 @@ class Container:
         self._bytes += data + bytes(-len(data) % 4)
         return len(self._views) - 1
 
+    def add_image(self, name: str, data: bytes, kind: str) -> int:
+        """Add an image of a MIME type; return its index."""
+        images = self.document.setdefault("images", [])
+        images.append({"name": name, "bufferView": self.add_view(data), "mimeType": kind})
+        return len(images) - 1
+
+    def add_texture(self, image: int) -> int:
+        """Add a texture with an image, filtered trilinearly and clamped; return its index."""
+        sampler = {"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}
+        self.document["samplers"] = [sampler]
+        textures = self.document.setdefault("textures", [])
+        textures.append({"sampler": 0, "source": image})
+        return len(textures) - 1
+
+    def use_extension(self, name: str, content: Json | None = None) -> None:
+        """Declare an extension, and add its object of the whole document, if it has one."""
+        self.document.setdefault("extensionsUsed", []).append(name)
+        if content is not None:
+            self.document.setdefault("extensions", {})[name] = content
+
+    def require_extension(self, name: str) -> None:
+        """Declare an extension without which the file cannot be read."""
+        self.use_extension(name)
+        self.document.setdefault("extensionsRequired", []).append(name)
+
+    def buffers(self) -> list[Json]:
+        """Entries of the buffers."""
+        return [{"byteLength": len(self._bytes)}]
+
     def write(self, path: Path) -> int:
         """Write the file; return its size in bytes."""
-        text = json.dumps(
-            {**self.document, "buffers": [{"byteLength": len(self._bytes)}]}, separators=(",", ":")
-        )
+        text = json.dumps({**self.document, "buffers": self.buffers()}, separators=(",", ":"))
         encoded = text.encode()
         encoded += b" " * (-len(encoded) % 4)
         chunks = struct.pack("<I4s", len(encoded), b"JSON") + encoded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from imavatar_deploy.marking import extras
 from imavatar_deploy.rendering.posing import vertex_normals
 
 from ...skeleton import joint_names, joint_parents, joints_at_rest, rest_normals
-from .container import INDICES, VERTICES, Container
+from .compression import new_container
+from .container import Container
 from .materials import Texture, add_colours, add_texture, colour_offset, file_mesh
 from .morph_targets import MorphTarget, strongest
 
@@ -40,21 +42,16 @@ class Bone:
 def head_bones(avatar: Avatar, *, parent: str | None = None, height: float = 0.0) -> list[Bone]:
     """The skin's bones in the order of its weights.
 
-    The ghost bone, which never moves, is the parent of the bones that would have none.
-
     Args:
         avatar: provides the joints at rest.
-        parent: name of a bone that is the parent of the first one.
+        parent: name of a bone that is the parent of the root.
         height: metres by which all bones are raised.
     """
     names = joint_names(avatar)
     positions = joints_at_rest(avatar) + np.array([0, height, 0])
-    roots = [parent, *names[:1] * (len(names) - 1)]  # parents of joints that have none
     return [
-        Bone(name, names[index] if index >= 0 else root, _triple(position))
-        for name, index, root, position in zip(
-            names, joint_parents(avatar), roots, positions, strict=True
-        )
+        Bone(name, names[index] if index >= 0 else parent, _triple(position))
+        for name, index, position in zip(names, joint_parents(avatar), positions, strict=True)
     ]
 
 
@@ -72,10 +69,16 @@ def bone_nodes(bones: list[Bone], first: int) -> list[dict[str, Any]]:
     return nodes
 
 
-def inverse_bind_matrices(bones: list[Bone]) -> Float32[Array, "J 4 4"]:
-    """Matrices from the mesh's space to each bone's, column by column as glTF stores them."""
+def inverse_bind_matrices(bones: list[Bone], scale: float = 1.0) -> Float32[Array, "J 4 4"]:
+    """Matrices from the mesh's space to each bone's, column by column as glTF stores them.
+
+    Args:
+        bones: of the skin.
+        scale: metres a unit of the mesh.
+    """
     matrices = np.tile(np.eye(4), (len(bones), 1, 1))
     matrices[:, 3, :3] = [[-axis for axis in bone.position] for bone in bones]
+    matrices[:, :3] *= scale
     return matrices.astype(np.float32)
 
 
@@ -104,6 +107,10 @@ class GltfDocument:
     """Whether files carry the machine-readable mark of `imavatar_deploy.marking`."""
     height: float = 0.0
     """Metres by which the mesh is above the head model's origin."""
+    turned: bool = False
+    """Whether the face looks along -Z, as in VRM 0.x; the bones' positions have that direction."""
+    lit: bool = False
+    """Whether the scene lights the material."""
     target_normals: bool = False
     """Whether morph targets store normals."""
     colours_at: Mapping[str, Float32[Array, "V 3"]] = field(default_factory=dict)
@@ -111,6 +118,20 @@ class GltfDocument:
 
     The other targets keep the colours of the neutral face.
     """
+    compression: str = "none"
+    """A row of `compression.COMPRESSIONS`."""
+
+    @cached_property
+    def metres_a_unit(self) -> float:
+        """Metres a unit of the stored positions.
+
+        Quantised positions of mesh and targets are within -1..1.
+        """
+        if self.compression == "none":
+            return 1.0
+        rest = np.abs(self.avatar.rest).max() / UNITS_PER_METRE + abs(self.height)
+        moved = (np.abs(target.offset).max() / UNITS_PER_METRE for target in self.targets)
+        return float(max(rest, *moved))
 
 
 def bone_node(document: GltfDocument, name: str) -> int:
@@ -122,20 +143,23 @@ def build_container(document: GltfDocument) -> Container:
     """Build the glTF structure of a document; clips and extensions may be added to it."""
     bones = _bones(document)
     roots = [MESH_NODE + 1 + number for number, bone in enumerate(bones) if bone.parent is None]
-    container = Container(
+    container = new_container(
         {
             "asset": _asset(document),
             "scene": 0,
             "scenes": [{"name": "avatar", "nodes": [MESH_NODE, *roots]}],
             "nodes": [{"name": "head", "mesh": 0, "skin": 0}, *bone_nodes(bones, MESH_NODE + 1)],
-        }
+        },
+        document.compression,
     )
     container.document["meshes"] = [_mesh(container, document)]
     container.document["skins"] = [
         {
             "name": "head",
             "joints": [bone_node(document, bone.name) for bone in document.skin],
-            "inverseBindMatrices": container.add(inverse_bind_matrices(document.skin)),
+            "inverseBindMatrices": container.add(
+                inverse_bind_matrices(document.skin, document.metres_a_unit)
+            ),
         }
     ]
     return container
@@ -158,7 +182,7 @@ def _mesh(container: Container, document: GltfDocument) -> dict[str, Any]:
     source, faces = file_mesh(document.avatar, document.material)
     primitive: dict[str, Any] = {
         "attributes": _attributes(container, document, source),
-        "indices": container.add(faces.astype(np.uint32).ravel(), target=INDICES),
+        "indices": container.add_indices(faces.ravel()),
         "material": 0,
         "mode": 4,
     }
@@ -179,16 +203,20 @@ def _attributes(
 ) -> dict[str, int]:
     """Accessors of the mesh, whose U vertices are the avatar's vertices `source`."""
     skin = strongest(document.avatar.skin_weights)
+    unit = np.float32(document.metres_a_unit)
     positions = _metres(document.avatar.rest) + np.array([0, document.height, 0], dtype=np.float32)
+    positions, normals = (
+        _directed(document, rows)[source] for rows in (positions, _unit_normals(document.avatar))
+    )
     geometry = {
-        "POSITION": container.add(positions[source], target=VERTICES, bounds=True),
-        "NORMAL": container.add(_unit_normals(document.avatar)[source], target=VERTICES),
-        "JOINTS_0": container.add(skin.joints[source], target=VERTICES),
-        "WEIGHTS_0": container.add(skin.weights[source], target=VERTICES),
+        "POSITION": container.add_attribute("POSITION", positions / unit, bounds=True),
+        "NORMAL": container.add_attribute("NORMAL", normals),
+        "JOINTS_0": container.add_attribute("JOINTS_0", skin.joints[source]),
+        "WEIGHTS_0": container.add_attribute("WEIGHTS_0", skin.weights[source]),
     }
     if isinstance(document.material, Texture):
-        return geometry | add_texture(container, document.material)
-    return geometry | add_colours(container, document.material)
+        return geometry | add_texture(container, document.material, lit=document.lit)
+    return geometry | add_colours(container, document.material, lit=document.lit)
 
 
 def _morph(
@@ -199,16 +227,21 @@ def _morph(
 ) -> dict[str, int]:
     """Accessors of a morph target."""
     offset = target.without_small_offsets()
-    morph = {"POSITION": container.add_sparse(_metres(offset)[source], bounds=True)}
+    moved = _directed(document, _metres(offset)) / np.float32(document.metres_a_unit)
+    morph = {
+        "POSITION": container.add_attribute("POSITION", moved[source], bounds=True, morph=True)
+    }
     if document.target_normals:
         rest, faces = document.avatar.rest, document.avatar.faces
         difference = vertex_normals((rest + offset).T, faces) - vertex_normals(rest.T, faces)
-        morph["NORMAL"] = container.add_sparse(difference[source])
+        turned = _directed(document, difference)
+        morph["NORMAL"] = container.add_attribute("NORMAL", turned[source], morph=True)
     if document.colours_at and not isinstance(document.material, Texture):
         # Loaders require COLOR_0 of every target or of none.
         neutral = document.material
         colours = document.colours_at.get(target.name, neutral)
-        morph["COLOR_0"] = container.add_sparse(colour_offset(neutral, colours)[source])
+        change = colour_offset(neutral, colours)
+        morph["COLOR_0"] = container.add_sparse(change[source])
     return morph
 
 
@@ -217,6 +250,11 @@ def _unit_normals(avatar: Avatar) -> Float32[Array, "V 3"]:
     normals = rest_normals(avatar)
     normals[~normals.any(axis=1)] = (0, 0, 1)
     return normals
+
+
+def _directed(document: GltfDocument, rows: Float32[Array, "V 3"]) -> Float32[Array, "V 3"]:
+    """Points or directions in the file's space, in which the face may look along -Z."""
+    return rows * np.float32([-1, 1, -1]) if document.turned else rows
 
 
 def _metres(planar: Float32[Array, "3 V"]) -> Float32[Array, "V 3"]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.arrays import Array, Float32, Integer
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack
@@ -17,6 +17,7 @@ from ...fidelity.golden_cases import FRAMES
 from ...fidelity.reference_poses import reference_poses
 from ...skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from ...surface_colours import point_colours
+from ..arkit_shapes import arkit_poses
 from ..format import ExportInput
 from .expected import ExpectedFrame, ExpectedGlb, clip_frames, live_poses
 from .glb import GlbFacts
@@ -29,6 +30,9 @@ Material = Float32[Array, "V 3"] | Texture
 
 TARGET_STEP = 10
 """Colours of every tenth target are compared."""
+
+SHAPE_STEP = 3
+"""Every third of ARKit's shapes of a map is compared."""
 
 TEXTURE_POINTS = 2000
 """Faces at whose centres a texture is compared with the network."""
@@ -54,8 +58,9 @@ def expected_glb(
     poses = reference_poses(subject.source.edition)
     source, _ = file_mesh(avatar, material)
     frames = sorted({0, *(frame % len(poses.pose) for frame in FRAMES)})
+    driven = live_poses(avatar, facts.targets, poses.expression[frames], poses.pose[frames], source)
     return ExpectedGlb(
-        live_poses(avatar, facts.targets, poses.expression[frames], poses.pose[frames], source),
+        [*driven, *_shape_frames(subject, source, facts)],
         {} if track is None else clip_frames(avatar, facts.targets, track, source),
         _texture_points(subject, material)
         if isinstance(material, Texture)
@@ -72,8 +77,28 @@ def expected_vrm(
 ) -> ExpectedGlb:
     """Expectation of a VRM, which is raised by its body and opens the jaw by an expression."""
     head = expected_glb(subject, material, colours_at, facts)
-    frames = (*head.poses, _jaw_opened_by_expression(subject, material))
-    return replace(head, poses=[_raise(frame) for frame in frames])
+    frames = [*head.poses]
+    if subject.settings.arkit_map is None:
+        frames.append(_jaw_opened_by_expression(subject, material))
+    turned = subject.settings.glb.vrm.version == "0"
+    return replace(head, poses=[_stand(frame, turned) for frame in frames])
+
+
+def _shape_frames(
+    subject: ExportInput, source: Integer[Array, " U"], facts: GlbFacts
+) -> list[ExpectedFrame]:
+    """Each of ARKit's shapes of a map at its full weight, with every bone at rest."""
+    avatar = with_four_influences(subject.bake.avatar)
+    return [
+        ExpectedFrame(
+            {named.name: 1.0},
+            REST_POSE,
+            pose_plainly(avatar, named.expression, named.pose).vertices[source]
+            / np.float32(UNITS_PER_METRE),
+        )
+        for named in arkit_poses(subject.settings.arkit_map)[::SHAPE_STEP]
+        if named.name in facts.targets
+    ]
 
 
 def _texture_points(subject: ExportInput, texture: Texture) -> dict[str, Float32[Array, "N _"]]:
@@ -81,7 +106,7 @@ def _texture_points(subject: ExportInput, texture: Texture) -> dict[str, Float32
     count = len(texture.faces)
     some = np.linspace(0, count - 1, min(TEXTURE_POINTS, count)).astype(np.intp)
     weights = np.full((len(some), 3), 1 / 3, dtype=np.float32)
-    points, normals = surface_at(subject.bake, subject.bake.avatar.faces[some], weights)
+    points, normals = surface_at(subject.bake.avatar, subject.bake.avatar.faces[some], weights)
     return {
         "uv": texture.uv[texture.faces[some]].mean(axis=1),
         "seen": point_colours(subject.source, points, normals),
@@ -96,6 +121,9 @@ def _jaw_opened_by_expression(subject: ExportInput, material: Material) -> Expec
     return ExpectedFrame({"jawOpen": 1.0}, REST_POSE, vertices)
 
 
-def _raise(frame: ExpectedFrame) -> ExpectedFrame:
+def _stand(frame: ExpectedFrame, turned: bool) -> ExpectedFrame:
+    """A frame at the height of a standing person, who faces along -Z if turned."""
     offset = np.array([0, HEAD_HEIGHT, 0], dtype=np.float32)
-    return ExpectedFrame(frame.weights, frame.pose, frame.vertices + offset)
+    half_turn = np.float32([-1, 1, -1] if turned else [1, 1, 1])
+    pose = (frame.pose.reshape(-1, 3) * half_turn).ravel()
+    return ExpectedFrame(frame.weights, pose, frame.vertices * half_turn + offset)

@@ -17,31 +17,34 @@ from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.tracks import check_edition
 
-from ...atlas import bake_texture
 from ...fidelity.reference_poses import reference_poses
 from ...manifest import licence_report
 from ...settings import ExportSettings
-from ...surface_colours import vertex_colours
+from ...surface_colours import neutral_texture, vertex_colours
+from ..arkit_shapes import arkit_notes, arkit_poses, check_map, require_arkit, shape_targets
 from ..format import ExportFormat, ExportInput
 from .expected import write_expected
 from .expected_glb_and_vrm import expected_glb, expected_vrm
 from .glb import GlbFacts, write_glb
 from .losses import GLB_LIMITS, VRM_LIMITS, LimitedPosing, losses_mm
 from .materials import Texture
-from .morph_targets import JAW_CORRECTIVE, open_jaw
+from .morph_targets import JAW_CORRECTIVE, MorphTarget, open_jaw, with_four_influences
+from .reader import GlbPlayback
 from .verify import check_file
-from .vrm import write_vrm
+from .vrm import read_picture, write_vrm
 
 
 def _write_glb(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     material = _material(subject, progress)
     colours_at = _colours_at(subject, JAW_CORRECTIVE, progress)
+    shapes = _shapes(subject)
     track = subject.settings.track
     facts = write_glb(
         folder / "avatar.glb",
         subject.bake.avatar,
         material,
         licence=_licence(subject),
+        shapes=shapes,
         colours_at=colours_at,
         track=track,
         settings=subject.settings.glb,
@@ -62,7 +65,8 @@ def _write_vrm(folder: Path, subject: ExportInput, progress: Progress) -> Mappin
         subject.bake.avatar,
         material,
         licence=_licence(subject),
-        title="imavatar head",
+        title=subject.settings.glb.vrm.title,
+        shapes=_shapes(subject),
         colours_at=colours_at,
         settings=subject.settings.glb,
         synthetic_mark=subject.settings.synthetic_mark,
@@ -73,6 +77,12 @@ def _write_vrm(folder: Path, subject: ExportInput, progress: Progress) -> Mappin
     return {"vrm": _manifest_entry(subject, facts, VRM_LIMITS)}
 
 
+def _shapes(subject: ExportInput) -> list[MorphTarget]:
+    """ARKit's shapes by the map of the settings, if there is one."""
+    poses = arkit_poses(subject.settings.arkit_map)
+    return shape_targets(with_four_influences(subject.bake.avatar), poses)
+
+
 def _licence(subject: ExportInput) -> dict[str, str]:
     source = subject.source
     return licence_report(source.edition, source.provenance, subject.metadata["source_sha256"])
@@ -80,7 +90,7 @@ def _licence(subject: ExportInput) -> dict[str, str]:
 
 def _material(subject: ExportInput, progress: Progress) -> Float32[Array, "V 3"] | Texture:
     if subject.settings.glb.colour == "texture":
-        return bake_texture(
+        return neutral_texture(
             subject.source, subject.bake, subject.settings.glb.texture_size, progress
         )
     return vertex_colours(subject.source, subject.bake)
@@ -93,8 +103,14 @@ def _colours_at(
     if not subject.settings.glb.colour_morphs:
         return {}
     names, size = subject.bake.avatar.expression_names, subject.bake.avatar.expression_size
-    with progress("colours of the targets", size + 1) as advance:
+    shapes = arkit_poses(subject.settings.arkit_map)
+    with progress("colours of the targets", size + len(shapes) + 1) as advance:
         colours = {jaw_target: vertex_colours(subject.source, subject.bake, pose=open_jaw())}
+        for named in shapes:
+            advance(1)
+            colours[named.name] = vertex_colours(
+                subject.source, subject.bake, named.expression, named.pose
+            )
         for name, expression in zip(names, np.eye(size, dtype=np.float32), strict=True):
             advance(1)
             colours[name] = vertex_colours(subject.source, subject.bake, expression)
@@ -111,10 +127,28 @@ def _manifest_entry(
     }
 
 
-def same_edition(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
-    """Raise EditionMismatchError if the track was made for another head model."""
+def check_inputs(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
+    """Raise an error if the track or the map of the settings does not fit the avatar.
+
+    Raises:
+        EditionMismatchError: the track or the map was made for another head model.
+        UsageError, InputError: as `check_map`.
+    """
+    check_map(avatar, settings)
     if settings.track is not None:
         check_edition(settings.track.edition, avatar.edition)
+
+
+def _check_vrm_inputs(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
+    require_arkit(avatar, settings)
+    if settings.glb.vrm.thumbnail is not None:
+        read_picture(settings.glb.vrm.thumbnail)
+    check_inputs(avatar, settings)
+
+
+def _target_names(folder: Path) -> list[str]:
+    """Names of the morph targets of the GLB in an avatar folder."""
+    return GlbPlayback(folder / "avatar.glb").names
 
 
 def _check(kind: str) -> Callable[[Path], list[ParityReport]]:
@@ -134,18 +168,24 @@ ROWS = tuple(
         write,
         _check(name),
         extra="gltf",
-        refuse=same_edition,
+        refuse=refuse,
+        notes=notes,
     )
-    for name, description, write in (
+    for name, description, write, refuse, notes in (
         (
             "glb",
             "one file for engines and browsers: skin, named morph targets, colours, a clip",
             _write_glb,
+            check_inputs,
+            arkit_notes(_target_names),
         ),
         (
             "vrm",
-            "VRM 1.0 for VTuber programs: the same with a humanoid and ARKit's 52 expressions",
+            "VRM 1.0 for VTuber programs: the same with a humanoid and ARKit's 52 expressions, "
+            "which a FLAME avatar gets by --map",
             _write_vrm,
+            _check_vrm_inputs,
+            lambda folder: [],
         ),
     )
 )

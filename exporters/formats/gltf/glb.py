@@ -18,10 +18,18 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks import FlameTrack, check_edition
 
 from ...skeleton import bone_rotations, local_translations
+from .clip_weights import UnitWeights, within_unit_range
 from .container import Container
 from .document import MESH_NODE, GltfDocument, bone_node, build_container, head_bones
 from .materials import Texture, file_mesh
-from .morph_targets import MorphTarget, expression_targets, jaw_corrective, largest, strongest
+from .morph_targets import (
+    JAW_CORRECTIVE,
+    MorphTarget,
+    expression_targets,
+    jaw_corrective,
+    largest,
+    strongest,
+)
 from .pose_correctives import Correctives, correctives
 from .settings import GlbSettings
 
@@ -36,8 +44,7 @@ def add_clip(
     container: Container,
     document: GltfDocument,
     track: FlameTrack,
-    pose_correctives: Correctives,
-    expressions: list[int],
+    weights: Float32[Array, "T M"],
 ) -> None:
     """Add `track` as an animation: one channel for the weights, two for each bone.
 
@@ -47,24 +54,15 @@ def add_clip(
         container: the structure that is extended.
         document: its content.
         track: the motion.
-        pose_correctives: of the track's poses; their targets are the document's last.
-        expressions: coefficients of the document's first targets.
+        weights: of the document's targets in every frame, within 0..1.
     """
-    weights = np.concatenate(
-        [
-            track.expression[:, expressions],
-            pose_correctives.jaw[:, None],
-            pose_correctives.weights,
-        ],
-        axis=1,
-    )
     rotations = bone_rotations(track.pose)
     joints = [
         local_translations(document.avatar, expression, pose)
         for expression, pose in zip(track.expression, track.pose, strict=True)
     ]
     translations = np.stack(joints)[:, -len(BONES) :].astype(np.float32)  # without the ghost bone
-    channels: list[Channel] = [(MESH_NODE, "weights", weights.astype(np.float32).ravel())]
+    channels: list[Channel] = [(MESH_NODE, "weights", weights.ravel())]
     for number, bone in enumerate(BONES):
         channels.append((bone_node(document, bone), "rotation", rotations[:, number]))
         channels.append((bone_node(document, bone), "translation", translations[:, number]))
@@ -119,6 +117,7 @@ def write_glb(
     *,
     licence: Mapping[str, str],
     names: Sequence[str] | None = None,
+    shapes: Sequence[MorphTarget] = (),
     colours_at: Mapping[str, Float32[Array, "V 3"]] | None = None,
     track: FlameTrack | None = None,
     settings: GlbSettings | None = None,
@@ -137,6 +136,7 @@ def write_glb(
         licence: licence report (`manifest.licence_report`); its `conditions` also become the
             copyright of the file.
         names: of the expressions' targets; the avatar's expression names when None.
+        shapes: targets in place of the expressions, which are then written with a motion only.
         colours_at: target's name -> colours `[V, 3]` at its full weight, for vertex colours that
             follow the expression.
         track: a motion that is added as a clip, with its pose correctives.
@@ -152,26 +152,32 @@ def write_glb(
     settings = settings or GlbSettings()
     if not isinstance(colours, Texture):
         ensure_shape("colours", colours, (avatar.vertex_count, 3))
-    clip = None if track is None else _correctives(avatar, track)
-    corrective_targets = [jaw_corrective(avatar), *(clip.targets if clip else [])]
     names = tuple(names or avatar.expression_names)
+    clip = None if track is None else _Clip.of(avatar, names, track)
+    pose_targets = [jaw_corrective(avatar), *(clip.correctives.targets if clip else [])]
     expressions, dropped = _within(
-        settings.max_targets, expression_targets(avatar, names), corrective_targets
+        settings.max_targets,
+        [*shapes, *(expression_targets(avatar, names) if clip or not shapes else [])],
+        pose_targets,
+        clip,
     )
+    targets = [*expressions, *pose_targets]
+    unit = clip.unit_weights(targets) if clip else None
     document = GltfDocument(
         avatar,
         colours,
-        [*expressions, *corrective_targets],
+        [*targets, *(unit.targets if unit else [])],
         head_bones(avatar),
         licence,
         synthetic_mark=synthetic_mark,
-        target_normals=settings.target_normals,
+        lit=settings.lit,
+        compression=settings.compression,
+        target_normals=settings.stores_target_normals,
         colours_at=colours_at or {},
     )
     container = build_container(document)
-    if track is not None and clip is not None:
-        coefficients = [names.index(target.name) for target in expressions]
-        add_clip(container, document, track, clip, coefficients)
+    if track is not None and unit is not None:
+        add_clip(container, document, track, unit.weights)
     with atomic_file(path) as partial:
         size = container.write(partial)
     source, faces = file_mesh(avatar, colours)
@@ -183,28 +189,53 @@ def write_glb(
         weight_lost=strongest(avatar.skin_weights).lost,
         dropped_mm=dropped,
         frames=len(track) if track else 0,
-        corrective_error_mm=clip.error_mm if clip else 0.0,
+        corrective_error_mm=clip.correctives.error_mm if clip else 0.0,
     )
 
 
-def _correctives(avatar: Avatar, track: FlameTrack) -> Correctives:
-    check_edition(track.edition, avatar.edition)
-    return correctives(avatar, track.pose)
+@dataclass(frozen=True)
+class _Clip:
+    """The weights of a motion, by the names of the targets."""
+
+    correctives: Correctives
+    weights: Mapping[str, Float32[Array, " T"]]
+
+    @staticmethod
+    def of(avatar: Avatar, names: Sequence[str], track: FlameTrack) -> _Clip:
+        check_edition(track.edition, avatar.edition)
+        pose = correctives(avatar, track.pose)
+        weights = dict(zip(names, track.expression.T, strict=True)) | {JAW_CORRECTIVE: pose.jaw}
+        corrective_names = [target.name for target in pose.targets]
+        return _Clip(pose, weights | dict(zip(corrective_names, pose.weights.T, strict=True)))
+
+    def unit_weights(self, targets: Sequence[MorphTarget]) -> UnitWeights:
+        """The weights of some targets within 0..1, with the targets that this requires."""
+        still = np.zeros(len(self.correctives.jaw), dtype=np.float32)
+        columns = [self.weights.get(target.name, still) for target in targets]
+        return within_unit_range(targets, np.stack(columns, axis=1))
 
 
 def _within(
-    limit: int | None, expressions: list[MorphTarget], correctives: list[MorphTarget]
+    limit: int | None,
+    expressions: list[MorphTarget],
+    pose_targets: list[MorphTarget],
+    clip: _Clip | None,
 ) -> tuple[list[MorphTarget], dict[str, float]]:
-    """Select the expressions that fit within `limit` targets besides the correctives.
+    """Select the expressions that fit within `limit` targets besides those of the pose.
 
     Returns:
         These expressions, and the largest displacement (mm) of each of the others.
     """
     if limit is None:
         return expressions, {}
-    if limit < len(correctives):
+
+    def count(target: MorphTarget) -> int:
+        """Number of the file's targets that a target needs."""
+        return 1 + (len(clip.unit_weights([target]).targets) if clip else 0)
+
+    required = sum(map(count, pose_targets))
+    if limit < required:
         raise UsageError(
-            f"the pose correctives need {len(correctives)} morph targets, "
-            f"got a limit of {limit}; raise it"
+            f"the pose correctives need {required} morph targets, got a limit of {limit}; raise it"
         )
-    return largest(expressions, limit - len(correctives))
+    return largest(expressions, limit - required, count)

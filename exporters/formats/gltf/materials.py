@@ -11,10 +11,7 @@ from imavatar_deploy.arrays import Array, Float32, Int32, Integer
 from imavatar_deploy.avatar import Avatar
 
 from ...srgb import linear
-from .container import VERTICES, Container
-
-COLOUR_MAX = np.iinfo(np.uint16).max
-"""One, in the integers of COLOR_0; with eight bits of linear light, shadows would show bands."""
+from .container import Container
 
 MIN_COLOUR_CHANGE = 1 / 255
 """Smaller changes of a colour channel in a morph target are stored as zero."""
@@ -46,12 +43,18 @@ def file_mesh(
     return np.arange(avatar.vertex_count), avatar.faces
 
 
-def add_colours(container: Container, colours: Float32[Array, "V 3"]) -> dict[str, int]:
-    """Add COLOR_0 of sRGB colours, converted to linear light, and the material."""
-    rgba = np.full((len(colours), 4), COLOUR_MAX, dtype=np.uint16)
-    rgba[:, :3] = np.round(linear(colours) * COLOUR_MAX)
-    _add_material(container, {})
-    return {"COLOR_0": container.add(rgba, target=VERTICES, normalised=True)}
+def add_colours(
+    container: Container, colours: Float32[Array, "V 3"], *, lit: bool = False
+) -> dict[str, int]:
+    """Add COLOR_0 of sRGB colours, converted to linear light, and the material.
+
+    COLOR_0 is float32: several programs read normalised integers wrongly, and with eight bits of
+    linear light shadows would show bands.
+    """
+    rgba = np.ones((len(colours), 4), dtype=np.float32)
+    rgba[:, :3] = linear(colours)
+    _add_material(container, {}, lit)
+    return {"COLOR_0": container.add_attribute("COLOR_0", rgba)}
 
 
 def colour_offset(
@@ -71,22 +74,17 @@ def colour_offset(
     return offset
 
 
-def add_texture(container: Container, texture: Texture) -> dict[str, int]:
+def add_texture(container: Container, texture: Texture, *, lit: bool = False) -> dict[str, int]:
     """Add TEXCOORD_0, the image, and the material with the image."""
-    view = container.add_view(texture.png)
-    container.document |= {
-        "images": [{"name": "colour", "bufferView": view, "mimeType": "image/png"}],
-        # trilinear, clamped
-        "samplers": [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}],
-        "textures": [{"sampler": 0, "source": 0}],
-    }
-    _add_material(container, {"baseColorTexture": {"index": 0}})
-    return {"TEXCOORD_0": container.add(texture.uv, target=VERTICES)}
+    index = container.add_texture(container.add_image("colour", texture.png, "image/png"))
+    _add_material(container, {"baseColorTexture": {"index": index}}, lit)
+    return {"TEXCOORD_0": container.add_attribute("TEXCOORD_0", texture.uv)}
 
 
-def _add_material(container: Container, colour: dict[str, Any]) -> None:
+def _add_material(container: Container, colour: dict[str, Any], lit: bool) -> None:
     surface = {**colour, "metallicFactor": 0.0, "roughnessFactor": 1.0}
-    container.document["materials"] = [
-        {"name": "head", "pbrMetallicRoughness": surface, "extensions": {UNLIT_EXTENSION: {}}}
-    ]
-    container.document.setdefault("extensionsUsed", []).append(UNLIT_EXTENSION)
+    material: dict[str, Any] = {"name": "head", "pbrMetallicRoughness": surface}
+    if not lit:
+        material["extensions"] = {UNLIT_EXTENSION: {}}
+        container.use_extension(UNLIT_EXTENSION)
+    container.document["materials"] = [material]

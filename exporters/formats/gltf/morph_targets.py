@@ -6,7 +6,7 @@ correctives, fixed joints.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -131,14 +131,27 @@ def expression_targets(avatar: Avatar, names: Sequence[str]) -> list[MorphTarget
     ]
 
 
-def largest(targets: list[MorphTarget], limit: int) -> tuple[list[MorphTarget], dict[str, float]]:
-    """Select the `limit` targets with the largest displacements.
+def largest(
+    targets: list[MorphTarget],
+    limit: int,
+    count: Callable[[MorphTarget], int] = lambda target: 1,
+) -> tuple[list[MorphTarget], dict[str, float]]:
+    """Select the targets with the largest displacements, `limit` of them.
+
+    Args:
+        targets: to select from.
+        limit: how many targets a file may have.
+        count: number of the file's targets that a target needs.
 
     Returns:
         These targets in their order, and the largest displacement (mm) of each of the others.
     """
-    ranked = sorted(targets, key=lambda target: target.largest_mm, reverse=True)
-    dropped = {target.name: target.largest_mm for target in ranked[max(0, limit) :]}
+    dropped: dict[str, float] = {}
+    for target in sorted(targets, key=lambda target: target.largest_mm, reverse=True):
+        if count(target) <= limit:
+            limit -= count(target)
+        else:
+            dropped[target.name] = target.largest_mm
     return [target for target in targets if target.name not in dropped], dropped
 
 

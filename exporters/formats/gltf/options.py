@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import click
+
 from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.cli.options import OptionGroup
 
 from ..format_option import FormatOption
-from .settings import COLOURS, TEXTURE_SIZES, GlbSettings
+from .compression import COMPRESSIONS
+from .settings import (
+    COLOURS,
+    COMMERCIAL,
+    MATERIALS,
+    MODIFICATION,
+    TEXTURE_SIZES,
+    USERS,
+    VRM_VERSIONS,
+    GlbSettings,
+    VrmSettings,
+)
 
 GLB_FORMATS = ("glb", "vrm")
 
@@ -15,12 +30,38 @@ def _settings(
     glb_colour: str,
     glb_texture: int,
     glb_colour_morphs: bool,
+    glb_material: str,
+    glb_compress: str,
     glb_normals: bool,
     max_targets: int | None,
+    vrm_version: str,
+    vrm_title: str,
     vrm_author: str,
+    vrm_thumbnail: Path | None,
+    vrm_users: str,
+    vrm_commercial: str,
+    vrm_redistribution: bool,
+    vrm_modification: str,
 ) -> GlbSettings:
+    vrm = VrmSettings(
+        vrm_version,
+        vrm_title,
+        vrm_thumbnail,
+        vrm_users,
+        vrm_commercial,
+        vrm_redistribution,
+        vrm_modification,
+    )
     return GlbSettings(
-        glb_colour, glb_texture, glb_colour_morphs, max_targets, glb_normals, vrm_author
+        glb_colour,
+        glb_texture,
+        glb_colour_morphs,
+        max_targets,
+        glb_normals,
+        vrm_author,
+        glb_material,
+        glb_compress,
+        vrm,
     )
 
 
@@ -47,6 +88,18 @@ GROUP = OptionGroup(
             help="Vertex colours that follow the expression and the jaw.",
         ),
         FormatOption(
+            "--glb-material",
+            formats=GLB_FORMATS,
+            default="unlit",
+            help=f"Material of glb and vrm. {rows_help(MATERIALS)}.",
+        ),
+        FormatOption(
+            "--glb-compress",
+            formats=("glb",),
+            default="none",
+            help=f"Arrays of a glb. {rows_help(COMPRESSIONS)}.",
+        ),
+        FormatOption(
             "--glb-normals",
             formats=GLB_FORMATS,
             is_flag=True,
@@ -59,10 +112,53 @@ GROUP = OptionGroup(
             help="Largest number of morph targets of a glb or vrm; the largest displacements stay.",
         ),
         FormatOption(
+            "--vrm-version",
+            formats=("vrm",),
+            default=VrmSettings.version,
+            help=f"Version of VRM. {rows_help(VRM_VERSIONS)}.",
+        ),
+        FormatOption(
+            "--vrm-title",
+            formats=("vrm",),
+            default=VrmSettings.title,
+            help="Name of the avatar in a vrm.",
+        ),
+        FormatOption(
             "--vrm-author",
             formats=("vrm",),
             default="unknown",
             help="Author that a vrm names.",
+        ),
+        FormatOption(
+            "--vrm-thumbnail",
+            formats=("vrm",),
+            type=click.Path(path_type=Path),
+            metavar="PICTURE",
+            help="Picture of the avatar in a vrm, PNG or JPEG.",
+        ),
+        FormatOption(
+            "--vrm-users",
+            formats=("vrm",),
+            default=VrmSettings.users,
+            help=f"Who may perform with a vrm. {rows_help(USERS)}.",
+        ),
+        FormatOption(
+            "--vrm-commercial",
+            formats=("vrm",),
+            default=VrmSettings.commercial,
+            help=f"Commercial use of a vrm. {rows_help(COMMERCIAL)}.",
+        ),
+        FormatOption(
+            "--vrm-redistribution",
+            formats=("vrm",),
+            is_flag=True,
+            help="Allow a vrm to be passed on.",
+        ),
+        FormatOption(
+            "--vrm-modification",
+            formats=("vrm",),
+            default=VrmSettings.modification,
+            help=f"Permitted changes of a vrm. {rows_help(MODIFICATION)}.",
         ),
     ),
     _settings,

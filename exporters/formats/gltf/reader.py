@@ -18,10 +18,17 @@ from imavatar_deploy.optional import require
 SIZES = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 """glTF's `type` -> values an element."""
 
-DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
-
-
+DTYPES = {
+    5120: np.int8,
+    5121: np.uint8,
+    5122: np.int16,
+    5123: np.uint16,
+    5125: np.uint32,
+    5126: np.float32,
+}
 """glTF's `componentType` -> numpy's type."""
+
+MESHOPT = "EXT_meshopt_compression"
 
 
 class GlbFile:
@@ -46,11 +53,7 @@ class GlbFile:
         entry = self.structure.accessors[accessor]
         size = SIZES[entry.type]
         dtype = _dtype(entry.componentType)
-        values = (
-            self._values(entry.bufferView, entry.byteOffset, dtype, entry.count * size)
-            .reshape(-1, size)
-            .copy()
-        )
+        values = self._rows(entry.bufferView, entry.byteOffset, dtype, entry.count, size)
         if entry.sparse is not None:
             index, replacement = entry.sparse.indices, entry.sparse.values
             kind = _dtype(index.componentType)
@@ -59,7 +62,7 @@ class GlbFile:
                 replacement.bufferView, replacement.byteOffset, dtype, entry.sparse.count * size
             )
             values[rows] = content.reshape(-1, size)
-        scaled = values / float(np.iinfo(dtype).max) if entry.normalized else values
+        scaled = values / float(np.iinfo(dtype.type).max) if entry.normalized else values
         return scaled[:, 0] if size == 1 else scaled
 
     def image(self) -> bytes:
@@ -68,6 +71,24 @@ class GlbFile:
         start = view.byteOffset or 0
         return bytes(self._blob[start : start + view.byteLength])
 
+    def _rows(
+        self, view: int | None, offset: int | None, dtype: np.dtype[Any], count: int, size: int
+    ) -> Shaped[Array, "N C"]:
+        """`count` elements of `size` values, which need not lie side by side."""
+        if view is None:
+            return np.zeros((count, size), dtype=dtype)  # the base of a sparse accessor
+        entry = self.structure.bufferViews[view]
+        width = size * dtype.itemsize
+        stride = entry.byteStride or width
+        if MESHOPT in (entry.extensions or {}):
+            data = _decoded(self._blob, entry.extensions[MESHOPT])
+        else:
+            data = self._blob[(entry.byteOffset or 0) :]
+        start = offset or 0
+        taken = np.frombuffer(data, np.uint8, (count - 1) * stride + width, start)
+        rows = np.lib.stride_tricks.as_strided(taken, (count, width), (stride, 1))
+        return np.ascontiguousarray(rows).view(dtype).reshape(count, size)
+
     def _values(
         self, view: int | None, offset: int | None, dtype: np.dtype[Any], count: int
     ) -> Shaped[Array, " N"]:
@@ -75,6 +96,19 @@ class GlbFile:
             return np.zeros(count, dtype=dtype)
         start = (self.structure.bufferViews[view].byteOffset or 0) + (offset or 0)
         return np.frombuffer(self._blob, dtype, count, start)
+
+
+def _decoded(blob: bytes, entry: dict[str, Any]) -> bytes:
+    """The bytes of a view that meshopt encoded."""
+    library = require("meshoptimizer", extra="meshopt")
+    start = entry.get("byteOffset", 0)
+    data = np.frombuffer(blob, np.uint8, entry["byteLength"], start)
+    count, stride = entry["count"], entry["byteStride"]
+    if entry["mode"] == "ATTRIBUTES":
+        return bytes(library.decode_vertex_buffer(count, stride, data))
+    kind = {2: np.uint16, 4: np.uint32}[stride]
+    indices = library.decode_index_buffer(count, 4, data)
+    return np.asarray(indices).ravel().astype(kind).tobytes()
 
 
 def _dtype(component: int) -> np.dtype[Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
-from imavatar_deploy.avatar import Avatar
+import numpy as np
 
-from .document import MESH_NODE, Bone, head_bones
+from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.retarget.arkit import ARKIT_NAMES
+
+from .document import MESH_NODE, Bone, GltfDocument, head_bones
 
 # Bones
 
@@ -40,27 +44,49 @@ The jaw is left out: programs keep a jaw bone half open, and here an expression 
 """
 
 
-def body_bones() -> list[Bone]:
-    """The body bones, which have no skin."""
+def body_bones(*, chest: bool = False) -> list[Bone]:
+    """The body bones, which have no skin.
+
+    Args:
+        chest: add the bone `chest` between spine and arms.
+    """
     bones = [Bone("hips", None, (0.0, 0.95, 0.0)), Bone("spine", "hips", (0.0, 1.10, 0.0))]
+    if chest:
+        bones.append(Bone("chest", "spine", (0.0, 1.25, 0.0)))
+    torso = bones[-1].name
     for side, sign in (("left", 1.0), ("right", -1.0)):
         for name, (parent, (x, y, z)) in _HALVES.items():
             bones.append(
                 Bone(
                     f"{side}{name}",
-                    f"{side}{parent}" if parent in _HALVES else parent,
+                    f"{side}{parent}" if parent in _HALVES else parent.replace("spine", torso),
                     (sign * x, y, z),
                 )
             )
     return bones
 
 
-def standing_head(avatar: Avatar) -> list[Bone]:
+def standing_head(avatar: Avatar, *, parent: str = "spine") -> list[Bone]:
     """The head's bones on the body."""
-    return head_bones(avatar, parent="spine", height=HEAD_HEIGHT)
+    return head_bones(avatar, parent=parent, height=HEAD_HEIGHT)
 
 
-# Expressions: every target under its own name, and VRM's presets as mixtures of ARKit's targets
+def turned(bones: list[Bone]) -> list[Bone]:
+    """Bones of a body that faces along -Z."""
+    return [
+        replace(bone, position=(-bone.position[0], bone.position[1], -bone.position[2]))
+        for bone in bones
+    ]
+
+
+def between_the_eyes(document: GltfDocument) -> list[float]:
+    """Position between the eyes, from the head's bone, metres."""
+    positions = {bone.name: np.array(bone.position) for bone in document.skin}
+    middle = (positions["eyeL"] + positions["eyeR"]) / 2 - positions["neck"]
+    return [float(axis) for axis in middle]
+
+
+# Expressions: every target by its name, and VRM's presets as mixtures of ARKit's targets
 
 
 def _both(name: str, weight: float) -> dict[str, float]:
@@ -101,19 +127,39 @@ PRESETS: dict[str, dict[str, float]] = {
 """VRM's preset -> weights of targets. A preset is written if the file has all of its targets."""
 
 EMPTY_EXPRESSION = "tongueOut"
-"""The 52nd of ARKit's names, which has no target.
+"""The 52nd of ARKit's names, which has no target on most heads.
 
 The expression exists, for programs that require all 52, and moves nothing.
 """
 
 
+def perfect_sync_name(target: str) -> str:
+    """Name of the custom expression of a target: `BrowInnerUp` of `browInnerUp`.
+
+    Programs of Perfect Sync such as VMagicMirror compare the names letter by letter, in the
+    spelling of its first models; morph targets keep ARKit's.
+    """
+    return target[:1].upper() + target[1:] if target in ARKIT_NAMES else target
+
+
+def preset_mixes(targets: Collection[str]) -> dict[str, dict[str, float]]:
+    """The presets whose targets are all in `targets`."""
+    return {name: mix for name, mix in PRESETS.items() if set(mix) <= set(targets)}
+
+
+def custom_mixes(targets: Collection[str]) -> dict[str, dict[str, float]]:
+    """Name of every custom expression -> weights of targets."""
+    named: dict[str, dict[str, float]] = {EMPTY_EXPRESSION: {}}
+    named |= {name: {name: 1.0} for name in targets}
+    return {perfect_sync_name(name): mix for name, mix in named.items()}
+
+
 def expressions(targets: Sequence[str]) -> dict[str, Any]:
     """The object `VRMC_vrm.expressions` of a mesh with these targets."""
-    named = {name: {name: 1.0} for name in targets} | {EMPTY_EXPRESSION: {}}
-    presets = {name: mix for name, mix in PRESETS.items() if set(mix) <= set(targets)}
+    tables = {"preset": preset_mixes(targets), "custom": custom_mixes(targets)}
     return {
-        "preset": {name: _expression(mix, targets) for name, mix in presets.items()},
-        "custom": {name: _expression(mix, targets) for name, mix in named.items()},
+        kind: {name: _expression(mix, targets) for name, mix in mixes.items()}
+        for kind, mixes in tables.items()
     }
 
 
