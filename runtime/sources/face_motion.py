@@ -279,7 +279,7 @@ class FaceMotion:
         """Use the best result that is ready; return whether there is one."""
         for index in reversed(range(len(self._estimates))):
             estimate = self._estimates[index]
-            if (subject := estimate.result()) is not None:
+            if (subject := estimate.subject()) is not None:
                 assert self._size is not None
                 self._subject = subject
                 self._name = estimate.stage.name

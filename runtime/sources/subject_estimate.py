@@ -101,8 +101,8 @@ class SubjectEstimate:
                 )
                 self._thread.start()
 
-    def result(self) -> Subject | None:
-        """Return the result; None before it is ready.
+    def subject(self) -> Subject | None:
+        """Return what the faces tell; None before it is ready.
 
         Raises:
             Exception: the error that ended the estimate.
@@ -119,7 +119,7 @@ class SubjectEstimate:
     def _run(self) -> None:
         try:
             self._result = self._collector.estimate()
-        except Exception as error:  # raised again by `result`
+        except Exception as error:  # raised again by `subject`
             self._error = error
 
 

@@ -108,6 +108,6 @@ def test_faces_join_at_their_interval_until_there_are_enough(image: NDArray[np.u
         assert progress.progress != "4 of 4 faces"
     progress.wait(20)
     assert shapes == [4]
-    result = progress.result()
+    result = progress.subject()
     assert result is not None
     np.testing.assert_array_equal(np.asarray(result.shape), np.ones(3))
