@@ -191,6 +191,7 @@ FACE = {
         "LandmarkNetwork",
         "PersonMask",
         "TrackedFace",
+        "refine_irises",
     },
 }
 
