@@ -16,6 +16,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_fit import (
     LandmarkPoints,
     SequenceFit,
+    SequenceSettings,
     Silhouettes,
     TorsoMotion,
     fit_sequence,
@@ -73,6 +74,7 @@ def fit_videos(
     size: int,
     *,
     shape: Float32[Array, " S"] | None,
+    irises: bool = False,
     progress: Progress = silent,
 ) -> list[SequenceFit]:
     """Fit every video; all have one shape.
@@ -83,8 +85,10 @@ def fit_videos(
         intrinsics: of the square pictures.
         size: their side, pixels.
         shape: coefficients to keep; estimated where None.
+        irises: the centres of the irises are located in the pictures, see `SequenceSettings`.
         progress: shows the progress.
     """
+    settings = SequenceSettings(irises=irises)
     points = points_for(head, inputs[0].landmarks.shape[1])
     if shape is None and len(inputs) > 1:
         shape = _shared_shape(inputs, head, intrinsics, size, points, progress)
@@ -101,6 +105,7 @@ def fit_videos(
             torso=part.torso,
             silhouettes=part.silhouettes,
             points=points,
+            settings=settings,
             progress=progress,
         )
         for part in inputs
