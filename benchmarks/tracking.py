@@ -41,6 +41,7 @@ from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.head_fit import (
     FrameFitter,
     SequenceFit,
+    SequenceSettings,
     calibrate,
     fit_sequence,
     landmark_points,
@@ -109,13 +110,13 @@ class Observed:
 Method = Callable[[Observed, HeadModel, Any], tuple[SequenceFit, float]]
 
 
-def observe(files: list[Path], noise: float = 0.0) -> Observed:
-    """Read the images, and add noise of a standard deviation."""
+def observe(files: list[Path], noise: float = 0.0, irises: bool = True) -> Observed:
+    """Read the images, add noise of a standard deviation, and locate the irises."""
     random = np.random.default_rng(0)
     landmarks, confidences = [], []
     torso, outlines, people = TorsoTracker(), OutlineCollector(), PersonMask()
     shape: tuple[int, ...] = (0, 0)
-    with FaceTracker() as tracker:
+    with FaceTracker(irises=irises) as tracker:
         for path in files:
             image = cv2.imread(str(path))
             if image is None:
@@ -163,6 +164,7 @@ def fit_all(observed: Observed, head: HeadModel, intrinsics: Any) -> tuple[Seque
         confidences=observed.confidences,
         torso=observed.torso,
         silhouettes=observed.silhouettes,
+        settings=SequenceSettings(irises=True),
     )
     return fit, time.process_time() - begun
 
@@ -274,7 +276,7 @@ def conditions(truth: Truth, live: bool, disturbed: bool) -> Iterator[tuple[str,
     observed = observe(truth.files)
     yield "", fit_all, observed, truth.intrinsics
     if live:
-        yield ", live", fit_live, observed, truth.intrinsics
+        yield ", live", fit_live, observe(truth.files, irises=False), truth.intrinsics
     if disturbed:
         yield ", noise", fit_all, observe(truth.files, IMAGE_NOISE), truth.intrinsics
         yield ", dropped frames", fit_all, with_gaps(observed), truth.intrinsics

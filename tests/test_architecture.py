@@ -40,6 +40,7 @@ ALLOWED = {
     "imavatar_deploy/video/hdr.py": {"cv2"},
     "imavatar_deploy/video_file.py": {"av"},
     "imavatar_deploy/vision/images.py": {"cv2"},
+    "imavatar_deploy/vision/irises.py": {"cv2"},
     "imavatar_deploy/vision/outline.py": {"cv2"},
 }
 ROOM_ALLOWS = {

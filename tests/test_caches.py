@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.arrays import arrays_in, read_only
-from imavatar_deploy.head_fit import correspondences, ibug_landmarks
+from imavatar_deploy.head_fit import correspondences, gaze, ibug_landmarks
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.config_file import field_texts
 from imavatar_deploy.training.dataset import FaceDataset
@@ -57,6 +57,7 @@ ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
     "imavatar_deploy/head_fit/correspondences.py:_openhead_points": lambda subject, dataset: (
         correspondences._openhead_points()
     ),
+    "imavatar_deploy/head_fit/gaze.py:gaze_table": lambda subject, dataset: gaze.gaze_table(),
     "imavatar_deploy/head_fit/ibug_landmarks.py:_nearest_vertices": lambda subject, dataset: (
         ibug_landmarks._nearest_vertices()
     ),

@@ -193,6 +193,7 @@ FACE = {
         "LandmarkNetwork",
         "PersonMask",
         "TrackedFace",
+        "refine_irises",
     },
 }
 

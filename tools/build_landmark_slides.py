@@ -49,7 +49,7 @@ def observe(people: int) -> dict[str, Any]:
                 faces = tracker.find_all(render.image)
                 if faces:
                     places = points.positions(render.vertices, render.head.faces)
-                    rotation = _rotation(render, rigid)
+                    rotation = head_rotation(render, rigid)
                     marks = faces[0].landmarks[:, :2]
                     rows.append((marks, places, render.matrix, rotation, person))
     names = ("landmarks", "places", "matrices", "rotations", "people")
@@ -57,7 +57,8 @@ def observe(people: int) -> dict[str, Any]:
     return {k: np.array(v, dtype=np.float64) for k, v in zip(names, columns, strict=True)}
 
 
-def _rotation(render: RenderedHead, rigid: Any) -> Any:
+def head_rotation(render: RenderedHead, rigid: Any) -> Any:
+    """Return the rotation of the vertices that move with the head alone."""
     rest, posed = render.head.template[rigid], render.vertices[rigid]
     left, _, right = np.linalg.svd((rest - rest.mean(axis=0)).T @ (posed - posed.mean(axis=0)))
     sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])

@@ -59,6 +59,7 @@ class RenderedHead:
     matrix: Floats  # [3, 4] projection to pixels
     yaw: float  # degrees
     opening: float  # of the jaw, radians
+    gaze: tuple[float, float]  # pitch and yaw of both eyes in the head, radians
 
 
 class Studio:
@@ -78,11 +79,14 @@ class Studio:
         faces = np.ascontiguousarray(template.faces, dtype=np.int32)
         self._rasteriser = Rasteriser(faces, FINENESS * SIZE, FINENESS * SIZE, workers)
 
-    def renders(self, seed: int, views: int, *, wider: bool = False) -> Iterator[RenderedHead]:
+    def renders(
+        self, seed: int, views: int, *, wider: bool = False, gaze: float = GAZE
+    ) -> Iterator[RenderedHead]:
         """Render one random person from several views; the mouth is closed in each third one.
 
         Args:
             wider: turn the head half as much again.
+            gaze: largest rotation of the eyes, radians.
         """
         rng = np.random.default_rng(seed)
         shape = (rng.uniform(0.5, 1.0) * rng.normal(size=IDENTITY_SIZE)).astype(np.float32)
@@ -93,7 +97,7 @@ class Studio:
             yaw = rng.uniform(-1, 1) * (FRONTAL_YAW if view % 3 == 1 else MAX_YAW) * factor
             pitch = rng.uniform(-MAX_PITCH, MAX_PITCH) * factor
             opening = 0.0 if view % 3 == 0 else rng.uniform(*OPENING)
-            yield self._render(surface, rng, yaw, pitch, opening)
+            yield self._render(surface, rng, yaw, pitch, opening, gaze)
 
     def _surface(self, head: HeadModel, appearance: Appearance) -> HeadSurface:
         surface = HeadSurface.from_head(head, subdivisions=SUBDIVISIONS)
@@ -113,6 +117,7 @@ class Studio:
         yaw: float,
         pitch: float,
         opening: float,
+        gaze: float,
     ) -> RenderedHead:
         expression = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
         wide = [surface.head.expression_names.index(f"eyeWide{side}") for side in ("Left", "Right")]
@@ -120,7 +125,7 @@ class Studio:
         pose = np.zeros(POSE_SIZE, dtype=np.float32)
         pose[:2] = np.radians([pitch, yaw])
         pose[JAW.start] = opening
-        pose[9:11] = pose[12:14] = rng.uniform(-GAZE, GAZE, 2)
+        pose[9:11] = pose[12:14] = rng.uniform(-gaze, gaze, 2)
         camera = Camera.looking_at((0.0, 0.0, 0.0), distance=rng.uniform(3, 5), extent=1.15)
         vertices = surface.pose_vertices(expression, pose)
         image = self._draw(surface, vertices, camera, rng)
@@ -133,6 +138,7 @@ class Studio:
             matrix=camera.image_matrix(SIZE, SIZE),
             yaw=yaw,
             opening=opening,
+            gaze=(float(pose[9]), float(pose[10])),
         )
 
     def _draw(

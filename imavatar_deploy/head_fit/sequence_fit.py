@@ -18,10 +18,11 @@ from imavatar_deploy.kinematics import axis_angles_of_matrices, rotations
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.tracks.track import FlameTrack
 
-from .correspondences import landmark_points
+from .correspondences import LANDMARKS, landmark_points
 from .evidence import Silhouettes, TorsoMotion
 from .evidence_terms import SilhouetteTerm, TorsoTerm
 from .frame_fit import rigid_start
+from .gaze import with_eyeballs_placed
 from .landmark_model import (
     EXPRESSION,
     FRAME_SIZE,
@@ -45,8 +46,10 @@ from .terms import (
     ImagePlane,
     base_weights,
     edition_units,
+    eye_openness,
     iris_weights,
     spread_weights,
+    with_weight_on_iris_centres,
 )
 
 
@@ -90,6 +93,10 @@ class SequenceSettings:
     keyframes."""
     overlap: int = 20
     """Frames that neighbouring windows share."""
+    irises: bool = False
+    """The centres of the irises are located in the images, as by `refine_irises`, and all other
+    landmarks are the network's. The eyes then follow the centres, and the eyeballs are placed for
+    this person, see `gaze.py`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +216,7 @@ def fit_sequence(
             frames[kept] = state.frames[kept.start - window.start : kept.stop - window.start]
             beta = state.shape
             advance(sequence.settings.iterations)
+    frames = sequence.with_eyeballs_placed(frames)
     if len(windows) > 1:
         notes.append(f"fitted in {len(windows)} windows with the shape of the keyframes")
     result = sequence.result(SequenceState(frames, beta, np.zeros((0, 2))), tuple(notes))
@@ -348,6 +356,9 @@ class _Sequence:
             )
         pixels = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
         base = base_weights(len(model)) * spread_weights(points, len(model))
+        settings = settings or SequenceSettings()
+        if settings.irises:
+            base = with_weight_on_iris_centres(base)
         return cls(
             head,
             model,
@@ -357,7 +368,7 @@ class _Sequence:
             base * iris_weights(pixels) * present[:, None],
             base,
             time_steps(times, count),
-            settings or SequenceSettings(),
+            settings,
             np.zeros((POSE_FEATURES, len(model), 3)),
         )
 
@@ -488,6 +499,16 @@ class _Sequence:
             terms,
             self.offsets,
         )
+
+    def with_eyeballs_placed(self, frames: Float64[Array, "T D"]) -> Float64[Array, "T D"]:
+        """Return the frames with the eyes corrected for where this person's eyeballs lie."""
+        if not self.settings.irises or len(self.model) != LANDMARKS:
+            return frames
+        visible = self.weights.any(axis=1) & (eye_openness(self.pixels).min(axis=1) >= 1.0)
+        priors = self._priors()
+        placed = frames.copy()
+        placed[:, POSE] = with_eyeballs_placed(frames[:, POSE], self.pixels, visible)
+        return np.clip(placed, priors.low, priors.high)
 
     def _priors(self) -> FramePriors:
         return FramePriors.of(

@@ -112,6 +112,9 @@ OVAL_WEIGHT = 0.25
 EYES_AND_LIPS_WEIGHT = 2.0
 """Landmarks on drawn edges are the more exact ones."""
 IRIS_WEIGHT = 3.0
+IRIS_BORDER_WEIGHT = 0.25
+"""The same of a point of the border where the centres are located in the image: those are exact to
+a fraction of a pixel, and have the rest of the weight."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,6 +254,17 @@ def base_weights(count: int) -> Float64[Array, " L"]:
         weights[:17] = OVAL_WEIGHT
         weights[36:] = EYES_AND_LIPS_WEIGHT
     return weights
+
+
+def with_weight_on_iris_centres(weights: Float64[Array, " L"]) -> Float64[Array, " L"]:
+    """Return weights of landmarks with those of each iris moved from its border to its centre."""
+    moved = weights.copy()
+    if len(weights) == LANDMARKS:
+        for centre, *border in (RIGHT_IRIS, LEFT_IRIS):
+            kept = weights[border] * (IRIS_BORDER_WEIGHT / IRIS_WEIGHT)
+            moved[centre] += (weights[border] - kept).sum()
+            moved[border] = kept
+    return moved
 
 
 def visibility(

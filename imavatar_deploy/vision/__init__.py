@@ -16,6 +16,8 @@ mediapipe nor TensorFlow nor torch is needed; `pip install 'imavatar-deploy[cpu]
   `TrackedFace`.
 - `FaceDetector`, `LandmarkNetwork` and `BlendshapeNetwork` are its parts; `FaceRegion` is the
   rotated square that they pass on.
+- `refine_irises` moves the irises to where the image shows them, which `FaceTracker(irises=True)`
+  does, too.
 - `PersonMask` separates people from the background.
 
 Image coordinates are (column, row) in pixels, with pixel centres at integers. Left and right are
@@ -32,6 +34,7 @@ from imavatar_deploy.lazy import lazy_names
 if TYPE_CHECKING:
     from .blendshape_network import BlendshapeNetwork
     from .detector import FaceDetection, FaceDetector
+    from .irises import refine_irises
     from .landmark_network import LANDMARKS, LandmarkNetwork
     from .person_mask import PersonMask
     from .region import FaceRegion
@@ -47,6 +50,7 @@ __all__ = [
     "LandmarkNetwork",
     "PersonMask",
     "TrackedFace",
+    "refine_irises",
 ]
 
 PLACES = {
@@ -59,6 +63,7 @@ PLACES = {
     "LandmarkNetwork": ".landmark_network",
     "PersonMask": ".person_mask",
     "TrackedFace": ".tracker",
+    "refine_irises": ".irises",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, PLACES)

@@ -43,7 +43,7 @@ class Networks:
     @cached_property
     def tracker(self) -> FaceTracker:
         """Follows the face."""
-        return FaceTracker()
+        return FaceTracker(irises=True)
 
     @cached_property
     def detector(self) -> FaceDetector:

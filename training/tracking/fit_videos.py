@@ -16,6 +16,7 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_fit import (
     LandmarkPoints,
     SequenceFit,
+    SequenceSettings,
     Silhouettes,
     TorsoMotion,
     fit_sequence,
@@ -87,6 +88,7 @@ def fit_videos(
     size: int,
     *,
     person: Person | None,
+    irises: bool = False,
     progress: Progress = silent,
 ) -> list[SequenceFit]:
     """Fit every video; all have one shape, and landmarks at the same places of the head.
@@ -97,14 +99,16 @@ def fit_videos(
         intrinsics: of the square pictures.
         size: their side, pixels.
         person: what is known of the person; estimated where None.
+        irises: the centres of the irises are located in the pictures, see `SequenceSettings`.
         progress: shows the progress.
     """
+    settings = SequenceSettings(irises=irises)
     count = inputs[0].landmarks.shape[1]
     points = points_for(head, count)
     if person is not None:
         person = person.for_landmarks(count)
     if person is None and len(inputs) > 1:
-        person = _same_person(inputs, head, intrinsics, size, points, progress)
+        person = _same_person(inputs, head, intrinsics, size, points, settings, progress)
     return [
         fit_sequence(
             part.landmarks,
@@ -119,6 +123,7 @@ def fit_videos(
             torso=part.torso,
             silhouettes=part.silhouettes,
             points=points,
+            settings=settings,
             progress=progress,
         )
         for part in inputs
@@ -131,6 +136,7 @@ def _same_person(
     intrinsics: Float32[Array, "4"],
     size: int,
     points: LandmarkPoints,
+    settings: SequenceSettings,
     progress: Progress,
 ) -> Person:
     """The person of a fit of all videos, one after the other.
@@ -152,6 +158,7 @@ def _same_person(
         confidences=np.concatenate([part.confidences for part in inputs]),
         silhouettes=Silhouettes.joined(outlines) if len(outlines) == len(inputs) else None,
         points=points,
+        settings=settings,
         progress=progress,
     )
     return Person(fit.shape, fit.offsets)

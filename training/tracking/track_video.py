@@ -197,7 +197,15 @@ def _fitted(
     fits = [fit for fit in stored if fit is not None]
     if len(fits) < len(clips):
         inputs = [_fit_input(clip, head, intrinsics, settings, initial, progress) for clip in clips]
-        fits = fit_videos(inputs, head, intrinsics, settings.size, person=person, progress=progress)
+        fits = fit_videos(
+            inputs,
+            head,
+            intrinsics,
+            settings.size,
+            person=person,
+            irises=settings.landmarks is None,
+            progress=progress,
+        )
         for clip, fit in zip(clips, fits, strict=True):
             save_fit(fit, clip.work / "fit.npz")
     kept = []
