@@ -260,16 +260,20 @@ def test_groups_belong_to_formats_and_settings() -> None:
         table.FORMATS
     )
     assert set(STUDENT_FORMATS) == {row.name for row in table.FORMATS.values() if row.takes_student}
-    of_glb = [
-        "--glb-colour",
-        "--glb-texture",
-        "--glb-colour-morphs",
-        "--glb-normals",
-        "--max-targets",
+    before = ["--glb-colour", "--glb-texture", "--glb-colour-morphs", "--glb-material"]
+    after = ["--glb-normals", "--max-targets"]
+    of_vrm = ("version", "title", "author", "thumbnail", "users", "commercial", "redistribution")
+    assert options_of("glb") == ["--track", "--map", *before, "--glb-compress", *after]
+    assert options_of("vrm") == [
+        "--map",
+        *before,
+        *after,
+        *(f"--vrm-{name}" for name in (*of_vrm, "modification")),
     ]
-    assert options_of("glb") == ["--track", *of_glb]
-    assert options_of("vrm") == [*of_glb, "--vrm-author"]
-    assert options_of("usd") == ["--track"]
+    for name in ("usd", "usdz"):
+        assert options_of(name) == ["--track", "--map", "--usd-colour", "--usd-texture"]
+    assert options_of("onnx") == [*options_of("player")]
+    assert "--opset" in options_of("onnx")
 
 
 def test_list_shows_how_to_install_what_is_missing() -> None:

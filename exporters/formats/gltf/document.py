@@ -254,7 +254,8 @@ def _unit_normals(avatar: Avatar) -> Float32[Array, "V 3"]:
 
 def _directed(document: GltfDocument, rows: Float32[Array, "V 3"]) -> Float32[Array, "V 3"]:
     """Points or directions in the file's space, in which the face may look along -Z."""
-    return rows * np.float32([-1, 1, -1]) if document.turned else rows
+    half_turn = np.array([-1, 1, -1], dtype=np.float32)
+    return np.asarray(rows * half_turn) if document.turned else rows
 
 
 def _metres(planar: Float32[Array, "3 V"]) -> Float32[Array, "V 3"]:

@@ -124,6 +124,6 @@ def _jaw_opened_by_expression(subject: ExportInput, material: Material) -> Expec
 def _stand(frame: ExpectedFrame, turned: bool) -> ExpectedFrame:
     """A frame at the height of a standing person, who faces along -Z if turned."""
     offset = np.array([0, HEAD_HEIGHT, 0], dtype=np.float32)
-    half_turn = np.float32([-1, 1, -1] if turned else [1, 1, 1])
+    half_turn = np.array([-1, 1, -1] if turned else [1, 1, 1], dtype=np.float32)
     pose = (frame.pose.reshape(-1, 3) * half_turn).ravel()
     return ExpectedFrame(frame.weights, pose, frame.vertices * half_turn + offset)
