@@ -126,6 +126,7 @@ def run(
     sinks: tuple[str, ...],
     size: str,
     shading: str,
+    antialias: str,
     threads: int | None,
     backend: str,
     engine_policy: str,
@@ -183,6 +184,7 @@ def run(
                 threads=threads,
                 backend=backend,
                 engine_policy=engine_policy,
+                antialias=antialias,
             )
         )
         driver = live_config.open_driver(motion, player.avatar)
