@@ -134,8 +134,10 @@ def focal_length(image_matrix: Float32[Array, "3 4"]) -> float:
 
     A segment of length s at depth w, parallel to the rows, has s f / w pixels.
     """
-    columns, _, depth = np.asarray(image_matrix[:, :3], dtype=np.float64)
-    return float(np.linalg.norm(np.cross(columns, depth)) / np.dot(depth, depth))
+    columns, _, depth = image_matrix[:, :3].astype(np.float64)
+    squared = float(depth @ depth)  # 1 for a matrix of `Camera`
+    # |columns x depth| / |depth|^2, by Lagrange's identity
+    return float(np.sqrt(columns @ columns * squared - (columns @ depth) ** 2)) / squared
 
 
 @kernel
@@ -145,8 +147,9 @@ def find_crossings(start: int, stop: int, outlines: Outlines, triangle: Index) -
     Every thread goes through all edges: at 50,000 faces that takes as long as another start of the
     threads.
     """
-    edges, front, points = outlines.edges, outlines.state.front, outlines.state.points
-    outlines.crossings.flags[start:stop] = 0
+    edges, crossings = outlines.edges, outlines.crossings
+    points, planes, front = outlines.state
+    crossings.flags[start:stop] = 0
     for edge in range(len(edges)):
         first = front[edges[edge, 2]]
         if first == front[edges[edge, 3]]:
@@ -155,13 +158,22 @@ def find_crossings(start: int, stop: int, outlines: Outlines, triangle: Index) -
         if not first:  # the surface is on the other side
             a, b = b, a
         if points[a, 2] > NEAR and points[b, 2] > NEAR:
-            _walk(start, stop, a, b, outlines, triangle)
+            _walk(start, stop, a, b, points, planes, triangle, outlines.scale, crossings)
 
 
 @kernel
-def _walk(start: int, stop: int, a: int, b: int, outlines: Outlines, triangle: Index) -> None:
+def _walk(
+    start: int,
+    stop: int,
+    a: int,
+    b: int,
+    points: Double,
+    planes: Double,
+    triangle: Index,
+    scale: float,
+    crossings: Crossings,
+) -> None:
     """Follow an edge from a to b, which has its surface on the right where it goes down."""
-    points = outlines.state.points
     qa, qb = 1.0 / points[a, 2], 1.0 / points[b, 2]
     first = (points[a, 0] * qa, points[a, 1] * qa, qa)
     last = (points[b, 0] * qb, points[b, 1] * qb, qb)
@@ -169,8 +181,8 @@ def _walk(start: int, stop: int, a: int, b: int, outlines: Outlines, triangle: I
     length = abs(nx) + abs(ny)
     if length > 0.0 and max(first[1], last[1]) >= start - 1 and min(first[1], last[1]) <= stop:
         normal = (nx / length, ny / length)
-        _meet_rows(start, stop, first, last, normal, outlines, triangle)
-        _meet_columns(start, stop, first, last, normal, outlines, triangle)
+        _meet_rows(start, stop, first, last, normal, planes, triangle, scale, crossings)
+        _meet_columns(start, stop, first, last, normal, planes, triangle, scale, crossings)
 
 
 @kernel
@@ -180,8 +192,10 @@ def _meet_rows(
     a: Point,
     b: Point,
     normal: tuple[float, float],
-    outlines: Outlines,
+    planes: Double,
     triangle: Index,
+    scale: float,
+    crossings: Crossings,
 ) -> None:
     """Enter where an edge passes between pixels of the rows start..stop and their right neighbours.
 
@@ -197,12 +211,12 @@ def _meet_rows(
         if 0.0 < x <= triangle.shape[1] - 1.0:
             left = int(np.ceil(x)) - 1
             crossing = (x, float(y), a[2] + t * (b[2] - a[2]))
-            if _is_nearest(y, left, 0, RIGHT, crossing[2], outlines.crossings) and _ends_surface(
-                y, left, y, left + 1, normal[0], crossing, outlines, triangle
+            if _is_nearest(y, left, 0, RIGHT, crossing[2], crossings) and _ends_surface(
+                y, left, y, left + 1, normal[0], crossing, planes, triangle, scale
             ):
                 line = (x - left, normal[0], normal[1])
-                _enter(y, left, 0, RIGHT, line, crossing[2], outlines.crossings)
-                outlines.crossings.flags[y, left + 1] |= LEFT
+                _enter(y, left, 0, RIGHT, line, crossing[2], crossings)
+                crossings.flags[y, left + 1] |= LEFT
 
 
 @kernel
@@ -212,8 +226,10 @@ def _meet_columns(
     a: Point,
     b: Point,
     normal: tuple[float, float],
-    outlines: Outlines,
+    planes: Double,
     triangle: Index,
+    scale: float,
+    crossings: Crossings,
 ) -> None:
     """Enter where an edge passes between pixels, of which one is in start..stop, and those below.
 
@@ -230,14 +246,14 @@ def _meet_columns(
         above = int(np.ceil(y)) - 1
         crossing = (float(x), y, a[2] + t * (b[2] - a[2]))
         row, pair, flag = (above, 1, DOWN) if above >= start else (start, 2, UP)
-        if _is_nearest(row, x, pair, flag, crossing[2], outlines.crossings) and _ends_surface(
-            above, x, above + 1, x, normal[1], crossing, outlines, triangle
+        if _is_nearest(row, x, pair, flag, crossing[2], crossings) and _ends_surface(
+            above, x, above + 1, x, normal[1], crossing, planes, triangle, scale
         ):
             line = (y - above, normal[0], normal[1])
             if above >= start:
-                _enter(above, x, 1, DOWN, line, crossing[2], outlines.crossings)
+                _enter(above, x, 1, DOWN, line, crossing[2], crossings)
             if above + 1 < stop:
-                _enter(above + 1, x, 2, UP, line, crossing[2], outlines.crossings)
+                _enter(above + 1, x, 2, UP, line, crossing[2], crossings)
 
 
 @kernel
@@ -257,8 +273,9 @@ def _ends_surface(
     other_column: int,
     towards: float,
     crossing: Point,
-    outlines: Outlines,
+    planes: Double,
     triangle: Index,
+    scale: float,
 ) -> bool:
     """Return whether a visible surface ends between two pixels.
 
@@ -274,9 +291,8 @@ def _ends_surface(
     if outside < 0:
         return True
     x, y, nearness = crossing
-    planes = outlines.state.planes
     surface = max(_nearness(planes, inside, x, y), _nearness(planes, inside, column, row))
-    return _nearness(planes, outside, x, y) < outlines.scale * min(nearness, surface)
+    return _nearness(planes, outside, x, y) < scale * min(nearness, surface)
 
 
 @kernel
