@@ -67,7 +67,7 @@ def _tile(image: Image) -> Image:
     size = [max(1, round(scale * side)) for side in image.shape[1::-1]]
     weighted = image.astype(np.float32)
     weighted[..., :3] = weighted[..., :3] * weighted[..., 3:] / 255
-    small = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     small[..., :3] *= 255 / np.maximum(small[..., 3:], 1e-3)
     return small.round().clip(0, 255).astype(np.uint8)
 
