@@ -89,7 +89,8 @@ class Load:
             "normals": vertex * (12 + 12 + 4 * self.bones + 12) + face * (12 + 12 + 12 + 12),
             "raster": vertex * 24 + face * (12 + 80 + 16) + pixel * (8 + 8 + 16),
             "shade": vertex * 4 * (self.code + 3) + pixel * (16 + 12),
-            "composite": pixel * (4 + 12 + 4),
+            # Outlines: 1.5 edges a face and their faces' flags, and two keys a pixel.
+            "composite": pixel * (4 + 12 + 4 + 16 + 16) + face * (24 + 3),
         }
 
 

@@ -21,7 +21,7 @@ from imavatar_deploy.runtime import Player
 def measure(avatar: Path, official: OfficialFrame) -> tuple[Fidelity, float]:
     """Render a frame from the baked avatar per pixel; returns its fidelity and the seconds."""
     frame = official.expression, official.pose, official.camera
-    with Player(avatar, size=official.size, shading="pixel") as player:
+    with Player(avatar, size=official.size, shading="pixel", antialias="none") as player:
         player.render(*frame)
         image, stage_times = player.render_timed(*frame)
         normals = player.normals(*frame)

@@ -30,7 +30,7 @@ SIZE = 256
 
 
 def images(avatar: str, shading: str) -> list[np.ndarray]:
-    with Player(avatar, size=SIZE, shading=shading) as player:
+    with Player(avatar, size=SIZE, shading=shading, antialias="none") as player:
         return [
             player.render(frame.expression, frame.pose)
             for frame in list(read_track("talk").frames())[FRAMES]

@@ -13,6 +13,7 @@ from imavatar_deploy.optional import require
 from imavatar_deploy.rendering.cpu_renderer import CpuRenderer, open_cpu_renderer
 from imavatar_deploy.rendering.renderer import RenderConfig, Renderer
 from imavatar_deploy.rendering.shading import AUTO, CPU_PREFERENCE, SHADINGS, available_shading
+from imavatar_deploy.rendering.supersampling import open_antialiased
 from imavatar_deploy.rendering.texture_network import TEXTURE_GRAPH
 from imavatar_deploy.rendering.workers import Workers
 
@@ -102,6 +103,22 @@ def find_backend(name: str) -> Backend:
     if name not in BACKENDS:
         raise unknown_name("backend", name, BACKENDS)
     return BACKENDS[name]
+
+
+def open_renderer(config: RenderConfig, backend: str, engine_policy: str) -> Renderer:
+    """Open the renderer of a configuration.
+
+    Args:
+        backend: a row of `BACKENDS`.
+        engine_policy: a row of `trt_policy.POLICIES`.
+
+    Raises:
+        UsageError: there is no such backend.
+        InputError: the folder lacks a file that the shading needs.
+        MissingDependencyError: a package or device is missing.
+    """
+    row = find_backend(backend)
+    return open_antialiased(config, lambda inner: row.open(inner, engine_policy))
 
 
 def resolve_shading(name: str, folder: AvatarFolder, backend: str) -> str:

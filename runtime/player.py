@@ -20,8 +20,10 @@ from imavatar_deploy.avatar_io import drift_note, open_avatar
 from imavatar_deploy.camera import Camera, front_camera, with_square_pixels
 from imavatar_deploy.checks import as_float32, ensure_shape
 from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
-from imavatar_deploy.errors import UsageError
+from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.rendering.renderer import (
+    ANTIALIASING,
+    EDGES,
     STAGES,
     Background,
     RenderConfig,
@@ -30,7 +32,7 @@ from imavatar_deploy.rendering.renderer import (
 )
 from imavatar_deploy.rendering.shading import AUTO
 
-from .backends import find_backend, resolve_shading
+from .backends import open_renderer, resolve_shading
 
 __all__ = ["LARGEST_SIDE", "STAGES", "Player"]
 
@@ -61,6 +63,7 @@ class Player:
         threads: number of cores; None: all.
         backend: a row of `backends.BACKENDS`, which draws.
         engine_policy: a row of `trt_policy.POLICIES`, for an engine that cannot run here.
+        antialias: a row of `renderer.ANTIALIASING`: `none`, `edges` or `4x`.
 
     Raises:
         InputError: the folder cannot be read, or its files do not fit together.
@@ -79,9 +82,12 @@ class Player:
         threads: int | None = None,
         backend: str = "cpu",
         engine_policy: str = "rebuild",
+        antialias: str = EDGES,
     ) -> None:
         self.width, self.height = _check_size(size)
-        _check_types(source, shading, background, threads, backend, engine_policy)
+        _check_types(source, shading, background, threads, backend, engine_policy, antialias)
+        if antialias not in ANTIALIASING:
+            raise unknown_name("anti-aliasing", antialias, ANTIALIASING)
         colour = background_rgba(background)
         folder = open_avatar(source)
         self.drift_note = drift_note(folder.manifest)
@@ -93,8 +99,9 @@ class Player:
         self._closed = False
         self._in_use = threading.Lock()
         self._process = os.getpid()
-        self._renderer = find_backend(backend).open(
-            RenderConfig(folder, self.width, self.height, self.shading, colour, threads),
+        self._renderer = open_renderer(
+            RenderConfig(folder, self.width, self.height, self.shading, colour, threads, antialias),
+            backend,
             engine_policy,
         )
         self.threads = self._renderer.threads
@@ -253,11 +260,17 @@ def _check_types(
     threads: object,
     backend: object,
     engine_policy: object,
+    antialias: object,
 ) -> None:
     """Check the types of a player's arguments; values are checked where they are used."""
     if not isinstance(source, str | Path):
         raise UsageError(f"an avatar must be a folder's path, got {type(source).__name__}")
-    names = {"shading": shading, "backend": backend, "engine_policy": engine_policy}
+    names = {
+        "shading": shading,
+        "backend": backend,
+        "engine_policy": engine_policy,
+        "antialias": antialias,
+    }
     for argument, name in names.items():
         if not isinstance(name, str):
             raise UsageError(f"{argument} must be a name, got {name!r}")

@@ -10,19 +10,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imavatar_deploy.arrays import Array, Bool, Float32, Int32, UInt8
+from imavatar_deploy.arrays import Array, Bool, Float32, UInt8
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.onnx_session import open_session
 
+from .compositing import composite
+from .outlines import OutlineFinder
 from .posing import Animator, Posed, SurfaceNormals
 from .rasteriser import Fragments, Rasteriser
-from .renderer import RenderConfig, StageCallback, untimed
+from .renderer import EDGES, RenderConfig, StageCallback, untimed
 from .shading import SHADINGS, normal_image
 from .texture_network import TEXTURE_GRAPH
-from .workers import Workers, kernel
+from .workers import Workers
 
 
 class PosedSurface(NamedTuple):
@@ -109,6 +110,11 @@ class CpuRenderer:
         self._poser = SurfacePoser(avatar, workers)
         self._pose_surface = pose_surface or self._poser
         self._rasteriser = Rasteriser(avatar.faces, config.width, config.height, workers)
+        self._outline_finder = (
+            OutlineFinder(avatar.faces, self._rasteriser, self._size)
+            if config.antialias == EDGES
+            else None
+        )
 
     def render(
         self,
@@ -121,7 +127,8 @@ class CpuRenderer:
         fragments, normals = self._visible(expression, pose, image_matrix, stage_done)
         colours = self._shading(fragments, normals, condition_of(expression, pose))
         stage_done()
-        image = composite(colours, fragments.triangle, self._background, self._workers)
+        outlines = self._outline_finder.outlines(image_matrix) if self._outline_finder else None
+        image = composite(colours, fragments.triangle, self._background, self._workers, outlines)
         stage_done()
         return image
 
@@ -201,47 +208,3 @@ def open_cpu_renderer(config: RenderConfig) -> CpuRenderer:
     if SHADINGS[config.shading].uses_texture_network:
         session = open_session(config.folder.file(TEXTURE_GRAPH), threads=workers.threads)
     return CpuRenderer(config, workers, session)
-
-
-def composite(
-    colours: Float32[Array, "H W 3"],
-    triangle: Int32[Array, "H W"],
-    background: tuple[int, ...],
-    workers: Workers,
-) -> UInt8[Array, "H W 4"]:
-    """Return RGBA bytes: the colours where a triangle covers the pixel, else the background.
-
-    Args:
-        colours: in 0..1; undefined where no triangle covers the pixel.
-        triangle: -1 where no triangle covers the pixel.
-        background: RGBA bytes.
-    """
-    image = np.zeros((*triangle.shape, 4), dtype=np.uint8)
-    workers.each(
-        _composite, len(image), colours, triangle, np.array(background, dtype=np.uint8), image
-    )
-    return image
-
-
-@kernel
-def _composite(
-    start: int,
-    stop: int,
-    colours: NDArray[np.float32],
-    triangle: NDArray[np.int32],
-    background: NDArray[np.uint8],
-    image: NDArray[np.uint8],
-) -> None:
-    """Composite the rows start..stop; round to the nearest byte, halves upwards."""
-    for y in range(start, stop):
-        for x in range(triangle.shape[1]):
-            if triangle[y, x] < 0:
-                for channel in range(4):
-                    image[y, x, channel] = background[channel]
-                continue
-            for channel in range(3):
-                value = colours[y, x, channel] * np.float32(255.0) + np.float32(0.5)
-                image[y, x, channel] = (
-                    np.uint8(min(value, np.float32(255.0))) if value > 0.0 else np.uint8(0)
-                )
-            image[y, x, 3] = 255

@@ -14,11 +14,12 @@ is clipped by one comparison of 1 / w.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imavatar_deploy.arrays import Array, Float32, Int32
+from imavatar_deploy.arrays import Array, Float32, Float64, Int32, UInt8
 
 from .workers import Workers, kernel
 
@@ -26,6 +27,7 @@ from .workers import Workers, kernel
 Floats = NDArray[np.float32]
 Double = NDArray[np.float64]
 Index = NDArray[np.int32]
+Bytes = NDArray[np.uint8]
 Bounds = tuple[float, float, float, float]
 """Lowest and highest column, lowest and highest row."""
 
@@ -47,6 +49,17 @@ class Fragments:
     """Index of the triangle; -1 where there is none."""
     barycentrics: Float32[Array, "H W 3"]
     """Perspective-correct, sum to one; undefined where there is no triangle."""
+
+
+class RasterState(NamedTuple):
+    """Projected triangles of a frame; the next `Rasteriser.draw` overwrites the arrays."""
+
+    points: Float64[Array, "V 3"]
+    """(column w, row w, w) of the vertices."""
+    planes: Float64[Array, "F 10"]
+    """Three edge functions and 1 / |det|; undefined for triangles that are not drawn."""
+    front: UInt8[Array, " G"]
+    """1 for a triangle that is drawn, else 0; G = F + 1, and the last one is 0."""
 
 
 class Rasteriser:
@@ -74,10 +87,11 @@ class Rasteriser:
         self._faces = np.array(faces)
         self._cull = cull
         self._workers = workers
-        # (column w, row w, w)
-        self._points = np.zeros((self._faces.max(initial=-1) + 1, 3), dtype=np.float64)
-        # three edge functions and 1 / |det|
-        self._planes = np.zeros((len(faces), 10), dtype=np.float64)
+        self.state = RasterState(
+            points=np.zeros((self._faces.max(initial=-1) + 1, 3), dtype=np.float64),
+            planes=np.zeros((len(faces), 10), dtype=np.float64),
+            front=np.zeros(len(faces) + 1, dtype=np.uint8),
+        )
         # first and last column, first and last row
         self._boxes = np.zeros((len(faces), 4), dtype=np.int32)
         # 1 / w
@@ -93,12 +107,11 @@ class Rasteriser:
         """Draw vertices projected by `image_matrix` (see `Camera.image_matrix`)."""
         out = self._fragments
         size = out.triangle.shape
-        self._workers.each(
-            _project, len(self._points), vertices, image_matrix.astype(np.float64), self._points
-        )
-        triangles = (self._points, self._faces, self._cull, size, self._planes, self._boxes)
+        points, planes, front = self.state
+        self._workers.each(_project, len(points), vertices, image_matrix.astype(np.float64), points)
+        triangles = (points, self._faces, self._cull, size, planes, self._boxes, front)
         self._workers.each(_set_up, len(self._faces), *triangles)
-        scan = (self._planes, self._boxes, self._nearness, out.triangle, out.barycentrics)
+        scan = (planes, self._boxes, self._nearness, out.triangle, out.barycentrics)
         self._workers.each(_scan, size[0], *scan)
         return out
 
@@ -124,6 +137,7 @@ def _set_up(
     size: tuple[int, int],
     planes: Double,
     boxes: Index,
+    front: Bytes,
 ) -> None:
     """Compute edge functions (positive inside) and pixel boxes of the triangles start..stop.
 
@@ -131,6 +145,7 @@ def _set_up(
     """
     for face in range(start, stop):
         boxes[face] = 0, -1, 0, -1
+        front[face] = 0
         a, b, c = faces[face]
         _cross(points, b, c, planes[face, 0:3])
         _cross(points, c, a, planes[face, 3:6])
@@ -143,6 +158,7 @@ def _set_up(
             for term in range(9):
                 plane[term] = -plane[term]
         plane[9] = 1.0 / abs(det)
+        front[face] = 1
         _bound(points, faces[face], size, boxes[face])
 
 

@@ -29,6 +29,17 @@ TRANSPARENT = (0, 0, 0, 0)
 StageCallback = Callable[[], object]
 """Called after each of `STAGES`, to time it."""
 
+NO_ANTIALIASING = "none"
+EDGES = "edges"
+SUPERSAMPLING = "4x"
+
+ANTIALIASING = {
+    NO_ANTIALIASING: "one surface in each pixel",
+    EDGES: "outlines by the share of the pixel that each surface covers",
+    SUPERSAMPLING: "four samples in each pixel, at four times the cost",
+}
+"""The table of `--antialias`."""
+
 STAGES = ("animate", "normals", "raster", "shade", "composite")
 """The stages of a frame, in the order in which they run."""
 
@@ -73,6 +84,9 @@ class RenderConfig:
     """RGBA bytes of the pixels that the avatar does not cover."""
     threads: int | None = None
     """Cores to use on the host; all of them when None."""
+    antialias: str = NO_ANTIALIASING
+    """A row of `ANTIALIASING`. Metrics and parity checks compare pixels without anti-aliasing;
+    `supersampling.open_antialiased` opens the renderer of `4x`."""
 
 
 class Renderer(Protocol):
@@ -123,3 +137,7 @@ class Renderer(Protocol):
     def close(self) -> None:
         """Release threads and memory."""
         ...
+
+
+OpenRenderer = Callable[[RenderConfig], Renderer]
+"""Opens a renderer."""

@@ -12,6 +12,7 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera, front_camera
 from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.renderer import EDGES
 from imavatar_deploy.student import has_student, read_student
 
 SIDE_BY_SIDE = "side-by-side"
@@ -39,6 +40,7 @@ class Combination:
     avatars: int = 1
     """Number of players of this avatar at the same time."""
     together: str = SIDE_BY_SIDE
+    antialias: str = EDGES
 
     @property
     def lanes(self) -> int:
@@ -62,6 +64,7 @@ class BenchAxes:
     threads: Sequence[int]
     counts: Sequence[int] = (1,)
     together: Sequence[str] = (SIDE_BY_SIDE,)
+    antialiasing: Sequence[str] = (EDGES,)
 
 
 def combinations(axes: BenchAxes) -> list[Combination]:
@@ -74,6 +77,7 @@ def combinations(axes: BenchAxes) -> list[Combination]:
         axes.threads,
         axes.counts,
         axes.together,
+        axes.antialiasing,
     )
     every = (Combination(*row) for row in rows)
     return [row for row in every if row.avatars > 1 or row.together == axes.together[0]]

@@ -20,6 +20,7 @@ from imavatar_deploy.cli.command import Command, closing_lines, progress, rows_h
 from imavatar_deploy.cli.options import DURATION
 from imavatar_deploy.conventions import TRACER_SUMMARIES
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.rendering.renderer import ANTIALIASING, EDGES
 from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 from imavatar_deploy.rendering.workers import available_cores
 
@@ -48,6 +49,7 @@ Examples:
   imavatar-bench my_avatar --size 256 --shading pixel --frames 30 --json bench.json
   imavatar-bench sample --size 256,512 --shading student,vertex,pixel
   imavatar-bench sample --backend cpu,cuda --shading vertex,pixel --md backends.md
+  imavatar-bench sample --antialias none,edges,4x
   imavatar-bench faces5k faces20k faces50k --threads 1,2
   imavatar-bench sample --avatars 1,2,4 --together side-by-side,in-turn
   imavatar-bench sample --implicit sample --tracers raster""",
@@ -178,6 +180,7 @@ def _axes(avatars: Sequence[str], **options: Any) -> BenchAxes:
         several(options["threads"] or cores, count_reader("--threads")),
         several(options["counts"], count_reader("--avatars")),
         several(options["together"], row_of("way to play together", TOGETHER)),
+        several(options["antialias"], row_of("anti-aliasing", ANTIALIASING)),
     )
 
 
@@ -245,4 +248,5 @@ def _next(rows: Sequence[Facts], request: BenchRequest) -> str:
     best = min((row for row in timed if row["size"] == timed[0]["size"]), key=frame_cost)
     options = f"--size {size_option(best['size'])} --shading {best['shading']}"
     options += f" --backend {best['backend']}"
+    options += f" --antialias {best['antialias']}" if best["antialias"] != EDGES else ""
     return f"imavatar-run {best['avatar']} --source talk --sink talk.mp4 {options}"

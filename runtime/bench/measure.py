@@ -127,6 +127,7 @@ class PlayerGroup:
             threads=row.threads_each,
             backend=row.backend,
             engine_policy=engine_policy,
+            antialias=row.antialias,
         )
 
 

@@ -10,10 +10,11 @@ import click
 from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.conventions import TRACER_SUMMARIES
 from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.rendering.renderer import ANTIALIASING, EDGES
 from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 
 from ..backends import BACKENDS
-from ..commands.options import SHADING_HELP, engine_policy_option, size_of
+from ..commands.options import ANTIALIAS_HELP, SHADING_HELP, engine_policy_option, size_of
 from .combination import TOGETHER
 
 Value = TypeVar("Value")
@@ -77,6 +78,12 @@ def axis_options(command: Command) -> Command:
             default=AUTO,
             show_default=True,
             help=f"{AUTO}, {', '.join(SHADINGS)}. {SHADING_HELP}",
+        ),
+        click.option(
+            "--antialias",
+            default=EDGES,
+            show_default=True,
+            help=f"{', '.join(ANTIALIASING)}. {ANTIALIAS_HELP}",
         ),
         click.option(
             "--backend",

@@ -72,6 +72,7 @@ COLUMNS = (
     Column("vertices", _count("vertices"), figure=False),
     Column("size", lambda row: size_name(row["size"]), figure=False),
     Column("shading", shading_name, figure=False),
+    Column("antialias", lambda row: str(row["antialias"]), figure=False),
     Column("backend", lambda row: str(row["backend"]), figure=False),
     Column("threads", _count("threads"), figure=False),
     Column("avatars", lambda row: f"{row['avatars']} {row['together']}".strip(), figure=False),
@@ -147,6 +148,7 @@ def single_report(timed: Timed, avatar: BenchAvatar, machine: dict[str, Any]) ->
         "faces": avatar.faces,
         "size": list(row.size),
         "shading": timed.shading,
+        "antialias": row.antialias,
         "frames": len(timed.totals),
         "milliseconds": summarise(timed.stage_times, timed.totals),
         "frames_per_second": round(len(timed.totals) / timed.seconds, 2),
@@ -169,6 +171,7 @@ def single_lines(report: dict[str, Any]) -> tuple[str, str]:
     threads = report["threads"]["note"]
     computer = f"{about['processor']}, {about['cores']} cores"
     return (
-        f"{above}, shading: {report['shading']}, {report['backend']}",
+        f"{above}, shading: {report['shading']}, antialias: {report['antialias']}, "
+        f"{report['backend']}",
         f"{rate}\n{threads}; {computer}, load {about['load_average']}",
     )

@@ -5,7 +5,7 @@ All tables are made from these rows.
 kind                     baked or implicit
 avatar                   the avatar folder, or the checkpoint of an implicit row
 vertices, faces, student_width             of a baked row
-size, shading, backend, threads, avatars, together
+size, shading, antialias, backend, threads, avatars, together
 unavailable              why the row could not be timed; then none of the following
 frames                   number of timed frames, of all avatars
 milliseconds             stages and `total` by percentile; `total` alone in an implicit row
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from imavatar_deploy.rendering.renderer import EDGES, NO_ANTIALIASING
 from imavatar_deploy.rendering.shading import SHADINGS
 
 from ..timing import percentiles, summarise
@@ -65,6 +66,7 @@ def _identity(row: Combination, avatar: BenchAvatar) -> Facts:
         "student_width": avatar.student_width,
         "size": list(row.size),
         "shading": row.shading,
+        "antialias": row.antialias,
         "backend": row.backend,
         "threads": row.threads,
         "avatars": row.avatars,
@@ -79,6 +81,7 @@ def implicit_facts(times: ImplicitTimes, job: ImplicitBenchJob, avatar: BenchAva
         "avatar": job.checkpoint,
         "size": list(job.size),
         "shading": f"implicit, {times.tracer}",
+        "antialias": NO_ANTIALIASING,
         "backend": f"torch {times.device}",
         "threads": job.threads,
         "avatars": 1,
@@ -246,6 +249,7 @@ def _fit(axis: Axis, row: Facts, points: Sequence[tuple[float, float]]) -> Facts
     slope, rest = np.polyfit(values, times, 1, w=1 / times)
     worst = float(np.max(np.abs(slope * values + rest - times) / times))
     alike = [shading_name(row), str(row["backend"])]
+    alike += [f"antialias {row['antialias']}"] if row["antialias"] != EDGES else []
     alike += [str(row["avatar"])] if axis.name == "covered pixels" else [size_name(row["size"])]
     line = axis.sentence.format(rest=rest, slope=slope * axis.unit)
     return {
@@ -261,4 +265,10 @@ def _fit(axis: Axis, row: Facts, points: Sequence[tuple[float, float]]) -> Facts
 
 
 def _play(row: Facts) -> tuple[Hashable, ...]:
-    return row["shading"], row["backend"], row["threads"], row["student_width"]
+    return (
+        row["shading"],
+        row["antialias"],
+        row["backend"],
+        row["threads"],
+        row["student_width"],
+    )

@@ -1,4 +1,4 @@
-"""Options of several commands: avatar, size, shading, backend, engine policy, background."""
+"""Options of several commands: avatar, size, shading, anti-aliasing, backend and the like."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from imavatar_deploy.cli.command import rows_help
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.rendering.renderer import ANTIALIASING, EDGES
 from imavatar_deploy.rendering.shading import AUTO, SHADINGS
 
 from ..backends import BACKENDS
@@ -20,6 +21,8 @@ SHADING_HELP = (
     "visible vertices, or at every pixel (exact, slowest); auto: what suits the backend and the "
     "avatar has."
 )
+
+ANTIALIAS_HELP = f"How pixels at outlines are drawn: {rows_help(ANTIALIASING)}."
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,7 +58,7 @@ def avatar_argument(command: Command) -> Command:
 
 
 def drawing_options(command: Command) -> Command:
-    """Add --size, --shading, --threads, --backend and --engine-policy."""
+    """Add --size, --shading, --antialias, --threads, --backend and --engine-policy."""
     for option in (
         engine_policy_option,
         click.option(
@@ -66,6 +69,13 @@ def drawing_options(command: Command) -> Command:
             help=f"What draws: {rows_help(BACKENDS)}.",
         ),
         click.option("--threads", type=click.IntRange(min=1), help="Cores to use.  [default: all]"),
+        click.option(
+            "--antialias",
+            type=click.Choice(list(ANTIALIASING)),
+            default=EDGES,
+            show_default=True,
+            help=ANTIALIAS_HELP,
+        ),
         click.option(
             "--shading",
             type=click.Choice([AUTO, *SHADINGS]),

@@ -131,6 +131,7 @@ def run(
     sinks: tuple[str, ...],
     size: str,
     shading: str,
+    antialias: str,
     threads: int | None,
     backend: str,
     engine_policy: str,
@@ -190,6 +191,7 @@ def run(
                 threads=threads,
                 backend=backend,
                 engine_policy=engine_policy,
+                antialias=antialias,
             )
         )
         driver = live_config.open_driver(motion, player.avatar)

@@ -62,14 +62,13 @@ class Sampler:
 
 
 def _tile(image: Image) -> Image:
-    """A frame scaled to fit into `TILE_SIDE`.
-
-    Transparent pixels are black, so averages weigh colours by their alpha.
-    """
+    """A frame scaled to fit into `TILE_SIDE`; averages weigh colours by their alpha."""
     scale = min(1.0, TILE_SIDE / max(image.shape[:2]))
     size = [max(1, round(scale * side)) for side in image.shape[1::-1]]
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    small[..., :3] *= 255 / np.maximum(small[..., 3:], 1)
+    weighted = image.astype(np.float32)
+    weighted[..., :3] = weighted[..., :3] * weighted[..., 3:] / 255
+    small = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small[..., :3] *= 255 / np.maximum(small[..., 3:], 1e-3)
     return small.round().clip(0, 255).astype(np.uint8)
 
 

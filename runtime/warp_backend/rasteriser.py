@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from imavatar_deploy.rendering import rasteriser
 
-from .arrays import Double, Doubles2, Floats2, Ints, Ints2, Keys, Vec4d
+from .arrays import Bytes, Double, Doubles2, Floats2, Ints, Ints2, Keys, Vec4d
 from .library import device_function, kernel, wp
 
 SMALL_BOX_PIXELS = wp.constant(64)
@@ -108,12 +108,17 @@ def scan(
     height: int,
     planes: Doubles2,
     boxes: Ints2,
+    front: Bytes,
     nearest: Keys,
     large: Ints,
     large_count: Ints,
 ) -> None:
-    """Compute edge functions (positive inside) and box of one triangle; scan a small one."""
+    """Compute edge functions (positive inside) and box of one triangle; scan a small one.
+
+    `front` is 1 for a triangle that is drawn, else 0.
+    """
     face = wp.tid()
+    front[face] = wp.uint8(0)
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
     _store_cross(points, b, c, planes, face, 0)
     _store_cross(points, c, a, planes, face, 3)
@@ -126,6 +131,7 @@ def scan(
     if not (area > ZERO and wp.isfinite(area)):  # faces away, has no area, or is not finite
         return
     planes[face, 9] = ONE / area
+    front[face] = wp.uint8(1)
     bounds = wp.vec4d(FAR_AWAY, -FAR_AWAY, FAR_AWAY, -FAR_AWAY)
     bounds = _side(bounds, points, a, b)
     bounds = _side(bounds, points, b, c)

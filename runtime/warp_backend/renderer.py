@@ -12,11 +12,12 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.kinematics import condition_of
-from imavatar_deploy.rendering.renderer import RenderConfig, StageCallback, untimed
+from imavatar_deploy.rendering.renderer import EDGES, RenderConfig, StageCallback, untimed
 from imavatar_deploy.trt.driver import probe_driver
 
 from .frame_slots import FrameInput, Slot
 from .library import MODULE, quietly, start, wp
+from .outlines import DeviceOutlines
 from .pixels import composite, interpolate_normals
 from .scene import GpuScene
 from .shading import DEVICE_SHADINGS
@@ -69,6 +70,11 @@ class WarpRenderer:
         with self._current(), quietly(wp):
             wp.load_module(MODULE, device)
             self._scene = GpuScene(folder.avatar, config.width, config.height, device)
+            self._outlines = (
+                DeviceOutlines(folder.avatar.faces, self._scene, config.width)
+                if config.antialias == EDGES
+                else None
+            )
             self._shading = DEVICE_SHADINGS[config.shading](folder, self._scene.buffers)
             self._layout = FrameInput(folder.avatar, self._shading.constant_size)
             self._inputs = wp.zeros(self._layout.size, dtype=wp.float32, device=device)
@@ -159,6 +165,7 @@ class WarpRenderer:
         for name in (
             "_slots",
             "_shading",
+            "_outlines",
             "_scene",
             "_inputs",
             "_coefficients",
@@ -201,6 +208,8 @@ class WarpRenderer:
             outputs=[image],
             device=self._device,
         )
+        if self._outlines is not None:
+            self._outlines.blend(self._matrix, self._background, image)
 
     def _stages(self, image: Any) -> tuple[Callable[[], None], ...]:
         """Functions that launch the kernels of each of `STAGES`."""

@@ -162,9 +162,13 @@ class GpuScene:
         self._shaped = self._room(wp.float32, 3 * vertices)
         self.vertices = self._room(wp.float32, vertices, 3)
         """[V, 3] posed."""
-        self._points = self._room(wp.float64, vertices, 3)
+        self.points = self._room(wp.float64, vertices, 3)
+        """[V, 3] (column w, row w, w)."""
         self._crosses = self._room(wp.float32, faces, 3)
-        self._planes = self._room(wp.float64, faces, 10)
+        self.planes = self._room(wp.float64, faces, 10)
+        """[F, 10] edge functions and 1 / area; undefined for triangles that are not drawn."""
+        self.front = self._room(wp.uint8, faces + 1)
+        """[F + 1] 1 for a triangle that is drawn, else 0; the last one is 0."""
         self._boxes = self._room(wp.int32, faces, 4)
         self._large = self._room(wp.int32, max(faces, 1))
         self._large_count = self._room(wp.int32, 1)
@@ -184,7 +188,7 @@ class GpuScene:
             shape, 3 * self._vertex_count, [self._rest, self._basis, coefficients], [self._shaped]
         )
         inputs = [self._shaped, self._weights, bones, matrix]
-        self._launch(skin, self._vertex_count, inputs, [self.vertices, self._points])
+        self._launch(skin, self._vertex_count, inputs, [self.vertices, self.points])
 
     def normals(self, bones: Any) -> None:
         """Compute the unit normals of the vertices."""
@@ -196,11 +200,12 @@ class GpuScene:
         """Find the triangle in each pixel."""
         self._nearest.zero_()
         self._large_count.zero_()
-        inputs = [self._points, self._faces, self._width, self._height]
-        outputs = [self._planes, self._boxes, self._nearest, self._large, self._large_count]
+        inputs = [self.points, self._faces, self._width, self._height]
+        outputs = [self.planes, self._boxes, self.front, self._nearest]
+        outputs += [self._large, self._large_count]
         self._launch(scan, self._face_count, inputs, outputs)
         inputs = [
-            self._planes,
+            self.planes,
             self._boxes,
             self._large,
             self._large_count,
@@ -212,7 +217,7 @@ class GpuScene:
         self._launch(
             resolve,
             len(self._nearest),
-            [self._nearest, self._planes, self._width],
+            [self._nearest, self.planes, self._width],
             [self.buffers.triangle, self.buffers.barycentrics],
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imavatar_deploy.rendering.cpu_renderer import composite
+from imavatar_deploy.rendering.compositing import composite
 from imavatar_deploy.rendering.renderer import COLOURS, background_rgba
 from imavatar_deploy.rendering.workers import Workers
 

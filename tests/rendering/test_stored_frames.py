@@ -27,7 +27,9 @@ def test_same_pixels_as_before(shading: str) -> None:
         cv2.imread(str(STORED / f"{shading}.png"), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA
     )
     talk = read_track("talk")
-    with Player("sample", size=SIZE, shading=shading, background="#204060") as player:
+    with Player(
+        "sample", size=SIZE, shading=shading, background="#204060", antialias="none"
+    ) as player:
         images = [player.render(talk.expression[frame], talk.pose[frame]) for frame in FRAMES]
         normals = player.normals(talk.expression[FRAMES[1]], talk.pose[FRAMES[1]])
     picture = np.full((*normals.shape[:2], 4), 255, dtype=np.uint8)

@@ -340,6 +340,7 @@ def made_row(**facts: Any) -> dict[str, Any]:
         "avatar": "a",
         "size": [8, 8],
         "shading": "vertex",
+        "antialias": "edges",
         "backend": "cpu",
         "threads": 1,
         "avatars": 1,

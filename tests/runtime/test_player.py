@@ -33,7 +33,7 @@ def shading(request: pytest.FixtureRequest) -> str:
 
 
 def test_renders_a_head_in_the_middle(tiny_avatar_folder: Path, shading: str) -> None:
-    with Player(tiny_avatar_folder, size=96, shading=shading) as player:
+    with Player(tiny_avatar_folder, size=96, shading=shading, antialias="none") as player:
         image = player.render(*STILL)
     assert image.shape == (96, 96, 4)
     assert image.dtype == np.uint8
@@ -92,11 +92,11 @@ def test_pixel_at_a_vertex_has_the_colour_the_network_gives_it(
 
 
 def test_background(tiny_avatar_folder: Path) -> None:
-    with Player(tiny_avatar_folder, size=48) as player:
+    with Player(tiny_avatar_folder, size=48, antialias="none") as player:
         transparent = player.render(*STILL)
     images = []
     for background in ("#808080", (128, 128, 128), "grey"):
-        with Player(tiny_avatar_folder, size=48, background=background) as player:
+        with Player(tiny_avatar_folder, size=48, background=background, antialias="none") as player:
             images.append(player.render(*STILL))
     np.testing.assert_array_equal(images[0], images[1])
     np.testing.assert_array_equal(images[0], images[2])
@@ -183,6 +183,11 @@ def test_wrong_frames_are_refused(
         ({"threads": "2"}, "threads must be a number of cores or None, got '2'"),
         ({"shading": 3}, "shading must be a name, got 3"),
         ({"backend": None}, "backend must be a name, got None"),
+        (
+            {"antialias": "edge"},
+            "unknown anti-aliasing 'edge': expected one of 4x, edges, none; did you mean 'edges'",
+        ),
+        ({"antialias": 4}, "antialias must be a name, got 4"),
     ],
 )
 def test_wrong_arguments_are_refused(

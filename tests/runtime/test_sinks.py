@@ -186,6 +186,21 @@ def test_contact_sheet_shrinks_without_dark_rims(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("side", [256, 600], ids=["same size", "shrunk"])
+def test_contact_sheet_keeps_colours_that_are_partly_transparent(side: int, tmp_path: Path) -> None:
+    image = np.zeros((side, side, 4), dtype=np.uint8)
+    image[50:200, 50:200] = (200, 100, 50, 255)
+    image[50:200, 120:] = (200, 100, 50, 77)
+    with open_sink(str(tmp_path / "sheet.png"), Stream(side, side, 25.0)) as sink:
+        sink.write(image)
+    sheet = cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_UNCHANGED)
+    shown = sheet[sheet[..., 3] > 8]
+    assert np.isin([77, 255], shown[:, 3]).all()
+    np.testing.assert_allclose(
+        shown[:, 2::-1].astype(int), np.tile((200, 100, 50), (len(shown), 1)), atol=1
+    )
+
+
 def test_null_reports_nothing() -> None:
     with open_sink("null", STREAM) as sink:
         sink.write(next(images()))

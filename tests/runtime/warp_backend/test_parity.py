@@ -149,6 +149,28 @@ def test_the_sample(shading: str) -> None:
         assert np.abs(warp.vertices(*FRAMES[1]) - cpu.vertices(*FRAMES[1])).max() <= 1e-5 / 4
 
 
+@pytest.mark.parametrize("backend", ["warp", "cuda"])
+def test_outlines_of_the_sample(backend: str) -> None:
+    views = [
+        None,
+        Camera.looking_at([0.0, 0.0, 0.0], extent=2.0, yaw=1.2),
+        Camera.looking_at([0.0, 0.0, 0.0], distance=40.0, extent=30.0),
+    ]
+    with ExitStack() as stack:
+        cpu = opened(stack, "sample", "cpu", size=160, shading="student", antialias="edges")
+        other = opened(stack, "sample", backend, size=160, shading="student", antialias="edges")
+        for camera in views:
+            image, expected = (player.render(*FRAMES[1], camera) for player in (other, cpu))
+            assert_same_picture(image, expected)
+            partly = expected[..., 3] % 255 > 0
+            assert partly.sum() > (20 if camera is views[-1] else 400)
+            steps = np.abs(image.astype(int) - expected).max(axis=-1)
+            assert (steps[partly] > 1).mean() <= 0.01
+        four = opened(stack, "sample", backend, size=40, shading="student", antialias="4x")
+        same = opened(stack, "sample", "cpu", size=40, shading="student", antialias="4x")
+        assert_same_picture(four.render(*FRAMES[1]), same.render(*FRAMES[1]))
+
+
 @dataclass(frozen=True)
 class Drawn:
     """The output of a rasteriser."""

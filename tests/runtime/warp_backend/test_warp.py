@@ -197,6 +197,6 @@ def test_every_plain_kernel_compiles_for_cuda(tmp_path: Path) -> None:
     (made,) = wp.compile_aot_module(MODULE, arch=90, module_dir=tmp_path, use_ptx=True)
     kernels = {name for name in wp.get_module(MODULE).kernels}
     code = made.read_text(encoding="utf-8")
-    assert len(kernels) == 16
+    assert len(kernels) == 18
     for name in kernels:
         assert f".entry {name}" in code
