@@ -17,7 +17,7 @@ from imavatar_deploy.rendering.workers import Workers
 from .bake import Bake
 from .formats.gltf.materials import Texture
 from .skeleton import rest_normals
-from .surface_colours import point_colours
+from .surface_colours import point_colours, with_filled
 
 PADDING = 4
 """Texels between two islands; they keep the first mipmaps from mixing the islands' colours."""
@@ -39,11 +39,23 @@ def bake_texture(
         origin, faces, uv = _unwrap(bake.avatar, size)
     triangle, weights = _texels(uv, faces, size)
     covered = triangle >= 0
-    corners = bake.avatar.faces[triangle[covered]]
-    points, normals = surface_at(bake, corners, weights[covered])
+    corners, weights = bake.avatar.faces[triangle[covered]], weights[covered]
     image = np.zeros((size, size, 3), dtype=np.float32)
-    image[covered] = point_colours(source, points, normals, progress=progress)
+    image[covered] = colours_at(source, bake, corners, weights, progress)
     return Texture(_png(_spread(image, covered)), uv, origin, faces)
+
+
+def colours_at(
+    source: ImplicitAvatar,
+    bake: Bake,
+    corners: Integer[Array, "N 3"],
+    weights: Float32[Array, "N 3"],
+    progress: Progress = silent,
+) -> Float32[Array, "N 3"]:
+    """Colours of the neutral face within faces, sRGB in 0..1; arguments as of `surface_at`."""
+    points, normals = surface_at(bake, corners, weights)
+    colours = point_colours(source, points, normals, progress=progress)
+    return with_filled(source, bake, colours, corners, weights, normals)
 
 
 def surface_at(

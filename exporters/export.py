@@ -8,11 +8,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from imavatar_deploy.arrays import Array, Bool
 from imavatar_deploy.atomic import atomic_folder
+from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import MANIFEST, write_avatar
 from imavatar_deploy.errors import EditionMismatchError, UsageError
 from imavatar_deploy.model import (
@@ -26,8 +29,10 @@ from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import field_of
 from imavatar_deploy.progress import Progress, Say, quiet, silent
 from imavatar_deploy.student import Student
+from imavatar_deploy.tracks import check_edition
 
 from .bake import Bake, bake
+from .bust import bounded_field
 from .fidelity.options import tolerances
 from .fidelity.run import FidelityRun, Limits
 from .formats.format import ExportFormat, ExportInput
@@ -40,6 +45,7 @@ from .settings import ExportSettings
 from .student.format import check_student
 from .student.options import StudentSettings
 from .student.train import train_student
+from .unseen import assumed_views, unseen_notes, unseen_vertices, views_of
 from .withhold import record_drift, withhold
 
 IN_MEMORY = "a model in memory"
@@ -103,6 +109,8 @@ def export_avatar(
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
             avatar, name, digest = _open_source(source, settings.edition, load_checkpoint)
+        if (track := settings.unseen.seen_from) is not None:
+            check_edition(track.edition, avatar.edition)
         for row in formats:
             row.refuse(avatar, settings)
         baked = bake_surface(avatar, settings, report, progress)
@@ -149,7 +157,7 @@ def bake_surface(
     progress: Progress = silent,
 ) -> Bake:
     """Extract, polish, simplify and bake the surface; add the measurements to `report`."""
-    field = field_of(avatar)
+    field = bounded_field(field_of(avatar), avatar.head, settings)
     with report.step("extract"):
         cleaned = extract_surface(field, canonical_points(avatar.head), settings, progress)
     evaluations = field.evaluations
@@ -158,8 +166,9 @@ def bake_surface(
     with report.step("simplify"):
         mesh = mesh if settings.faces is None else simplify(mesh, settings.faces)
     with report.step("bake"):
-        baked = bake(avatar, mesh, progress=progress)
-    report.notes += stray_notes(cleaned)
+        fill = partial(_unseen, settings, progress) if settings.unseen.fill else None
+        baked = bake(avatar, mesh, field=field, fill=fill, progress=progress)
+    report.notes += stray_notes(cleaned) + unseen_notes(baked.filled, settings.unseen)
     report.surface |= {
         "resolution": settings.resolution,
         "evaluations": evaluations,
@@ -168,12 +177,20 @@ def bake_surface(
         "stray_faces": sum(part.faces for part in cleaned.strays),
         "faces": len(mesh.faces),
         "vertices": len(mesh.vertices),
+        "filled_vertices": int(baked.filled.sum()),
         "off_surface_median": gain.median,
         "off_surface_p99": gain.p99,
         "texture_code_size": len(baked.code.decode),
         "texture_code_loss": baked.code.loss,
     }
     return baked
+
+
+def _unseen(settings: ExportSettings, progress: Progress, avatar: Avatar) -> Bool[Array, " V"]:
+    """The vertices of an avatar that no view of the settings shows."""
+    track = settings.unseen.seen_from
+    views = assumed_views(avatar) if track is None else views_of(track, avatar)
+    return unseen_vertices(avatar, views, progress)
 
 
 @dataclass(frozen=True)

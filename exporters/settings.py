@@ -15,6 +15,7 @@ from .fidelity.options import FidelitySettings
 from .formats.gltf.settings import GlbSettings
 from .formats.options import MeshSettings, TrtSettings
 from .student.options import StudentSettings
+from .unseen_options import UnseenSettings
 
 MIN_FACES = 100
 """Smallest face budget; fewer faces cannot show a head."""
@@ -52,6 +53,8 @@ class ExportSettings:
     """Options of GLB and VRM."""
     mesh: MeshSettings = field(default_factory=MeshSettings)
     """Options of the format `mesh`."""
+    unseen: UnseenSettings = field(default_factory=UnseenSettings)
+    """Options of the surface that no training view shows."""
     trt: TrtSettings = field(default_factory=TrtSettings)
     """Options of TensorRT engines."""
     proof: FidelitySettings = field(default_factory=FidelitySettings)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.arrays import Array, Float32, Integer
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.model import ImplicitAvatar
@@ -15,6 +15,7 @@ from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 
 from .bake import Bake
+from .formats.onnx_modules import BakedTexture
 from .skeleton import NEUTRAL_EXPRESSION, REST_POSE
 
 
@@ -27,13 +28,56 @@ def vertex_colours(
     """Colours of the vertices, sRGB in 0..1, for an expression `[E]` and a pose `[15]`."""
     normals = surface_normals(bake.avatar, pose_plainly(bake.avatar, expression, pose))
     condition = condition_of(expression, pose)[0]
-    return point_colours(
+    colours = point_colours(
         source,
         np.ascontiguousarray(bake.avatar.canonical.T),
         normals,
         feature=bake.feature,
         condition=condition,
     )
+    vertices = np.arange(len(normals))[:, None]
+    return with_filled(
+        source, bake, colours, vertices, np.ones_like(vertices, np.float32), normals, condition
+    )
+
+
+def with_filled(
+    source: ImplicitAvatar,
+    bake: Bake,
+    colours: Float32[Array, "N 3"],
+    corners: Integer[Array, "N K"],
+    weights: Float32[Array, "N K"],
+    normals: Float32[Array, "N 3"],
+    condition: Float32[Array, "53"] | None = None,
+) -> Float32[Array, "N 3"]:
+    """Colours of points of a baked mesh; around filled vertices, those of the filled codes.
+
+    Args:
+        source: the implicit avatar.
+        bake: its baked avatar.
+        colours: of the network at the points, sRGB in 0..1.
+        corners: the vertices around each point.
+        weights: barycentric coordinates of each point.
+        normals: unit normals of the deformed surface.
+        condition: expression and jaw; zero, the neutral face at rest, when None.
+    """
+    rows = np.flatnonzero(bake.filled[corners].any(axis=1))
+    if not len(rows):
+        return colours
+    if condition is None:
+        condition = np.zeros(CONDITION_SIZE, dtype=np.float32)
+    code = np.einsum("nk,nkc->nc", weights[rows], bake.code.code[corners[rows]])
+    network = BakedTexture(source.texture, bake.code.decode, bake.code.mean)
+    device = source.canonical_pose.device
+    codes, directions, conditions = (
+        torch.from_numpy(array.astype(np.float32)).to(device)
+        for array in (code, normals[rows], condition[None])
+    )
+    result = colours.copy()
+    with torch.inference_mode():
+        for part in chunks(len(rows)):
+            result[rows[part]] = network(codes[part], directions[part], conditions).cpu().numpy()
+    return result
 
 
 def point_colours(

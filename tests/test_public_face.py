@@ -45,6 +45,7 @@ FACE = {
         "SequenceReport",
         "StudentSettings",
         "TrtSettings",
+        "UnseenSettings",
         "bake_sequences",
         "export_avatar",
         "register_format",
