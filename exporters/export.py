@@ -27,6 +27,8 @@ from imavatar_deploy.model import (
 )
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import field_of
+from imavatar_deploy.model.surface.field import Field
+from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.progress import Progress, Say, quiet, silent
 from imavatar_deploy.student import Student
 from imavatar_deploy.tracks import check_edition
@@ -38,10 +40,11 @@ from .fidelity.run import FidelityRun, Limits
 from .formats.format import ExportFormat, ExportInput
 from .formats.mesh import INDEX, mesh_notes, posed_by, write_meshes
 from .formats.table import ready_formats
+from .lids import FACE_SHARE, refine_lids
 from .manifest import about, graph_metadata, licence_report, write_licence
 from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
 from .report import ExportReport
-from .settings import ExportSettings
+from .settings import MIN_FACES, ExportSettings
 from .student.format import check_student
 from .student.options import StudentSettings
 from .student.train import train_student
@@ -126,6 +129,9 @@ def export_avatar(
     return report
 
 
+UNUSED_SHARE = 0.02
+"""Share of a face budget that the reserve for lids may leave unused."""
+
 Model = TypeVar("Model", bound=HeadAvatarModel)
 
 
@@ -164,7 +170,7 @@ def bake_surface(
     with report.step("polish"):
         mesh, gain = polish(cleaned.mesh, field, progress=progress)
     with report.step("simplify"):
-        mesh = mesh if settings.faces is None else simplify(mesh, settings.faces)
+        mesh, lid_faces = _reduced(mesh, avatar, field, settings.faces)
     with report.step("bake"):
         fill = partial(_unseen, settings, progress) if settings.unseen.fill else None
         baked = bake(avatar, mesh, field=field, fill=fill, progress=progress)
@@ -176,6 +182,7 @@ def bake_surface(
         "stray_pieces": len(cleaned.strays),
         "stray_faces": sum(part.faces for part in cleaned.strays),
         "faces": len(mesh.faces),
+        "lid_faces": lid_faces,
         "vertices": len(mesh.vertices),
         "filled_vertices": int(baked.filled.sum()),
         "off_surface_median": gain.median,
@@ -184,6 +191,29 @@ def bake_surface(
         "texture_code_loss": baked.code.loss,
     }
     return baked
+
+
+def _reduced(
+    mesh: Mesh, avatar: ImplicitAvatar, field: Field, faces: int | None
+) -> tuple[Mesh, int]:
+    """The mesh within a budget of faces, with finer lids, and the number of faces they took."""
+    if faces is None:
+        finer = refine_lids(mesh, avatar, field, None)
+        return finer, len(finer.faces) - len(mesh.faces)
+    reserve = round(FACE_SHARE * faces)
+    reduced, finer = _with_reserve(mesh, avatar, field, faces, reserve)
+    used = len(finer.faces) - len(reduced.faces)
+    if len(reduced.faces) < len(mesh.faces) and used < reserve - UNUSED_SHARE * faces:
+        reduced, finer = _with_reserve(mesh, avatar, field, faces, used)
+    return finer, len(finer.faces) - len(reduced.faces)
+
+
+def _with_reserve(
+    mesh: Mesh, avatar: ImplicitAvatar, field: Field, faces: int, reserve: int
+) -> tuple[Mesh, Mesh]:
+    """The mesh reduced to a budget less a reserve, and that with finer lids."""
+    reduced = simplify(mesh, max(MIN_FACES, faces - reserve))
+    return reduced, refine_lids(reduced, avatar, field, faces)
 
 
 def _unseen(settings: ExportSettings, progress: Progress, avatar: Avatar) -> Bool[Array, " V"]:
