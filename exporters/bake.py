@@ -23,7 +23,7 @@ from imavatar_deploy.model.surface.field import Field, chunks
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.progress import Progress, silent
 
-from .bust import NO_BOUNDS, CutField
+from .bust import NO_BOUNDS, RIM, CutField
 from .fidelity.reference_poses import reference_poses
 from .texture_code import ShadedPoints, TextureCode, texture_code
 from .unseen_fill import HarmonicFill, head_shape
@@ -63,7 +63,7 @@ def bake(
         avatar: the implicit avatar.
         mesh: its canonical surface, model units.
         field: the field whose surface the mesh is; the geometry network's by default. The flat
-            faces of a `CutField` are filled.
+            faces of a `CutField` and their rim are filled.
         fill: returns the vertices, of an avatar without colours, whose shape and values are filled
             from the surface around them, too; none by default.
         progress: shows how far the work is.
@@ -72,7 +72,7 @@ def bake(
     with torch.inference_mode():
         fields = _sample(avatar, _points(avatar, mesh), progress)
     bounds = field.bounds if isinstance(field, CutField) else NO_BOUNDS
-    filled = bounds.flat(mesh.vertices)
+    filled = bounds.beyond(mesh.vertices) > -RIM
     if fill is not None:
         filled |= fill(_avatar(avatar, mesh, fields))
     harmonic = HarmonicFill(mesh, filled)

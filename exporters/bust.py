@@ -19,6 +19,12 @@ from .unseen import PICTURE_MARGIN
 FLATNESS = 1e-3
 """Distance from a plane within which vertices belong to it, model units (0.25 mm)."""
 
+RIM = 0.03
+"""Width of the strip along the cut that is filled, model units (7 mm).
+
+The outermost pixels of pictures hardly determine it, and rags begin there.
+"""
+
 NORMALS = np.array([[-1, 0, 0], [1, 0, 0], [0, -1, 0]], dtype=np.float32)
 """Outward normals of the left, right and lower plane."""
 
@@ -36,7 +42,7 @@ class Bounds:
 
     def beyond(self, points: Float32[Array, "N 3"]) -> Float32[Array, " N"]:
         """Distance of points from the planes, positive outside."""
-        return self._planes(points).max(axis=1)
+        return np.asarray(self._planes(points).max(axis=1))
 
     def flat(self, points: Float32[Array, "N 3"]) -> Bool[Array, " N"]:
         """Which points lie on a plane."""
@@ -61,7 +67,7 @@ class Bounds:
 
     def normals(self, points: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
         """Outward normal of the plane that is nearest to each point."""
-        return NORMALS[self._planes(points).argmax(axis=1)]
+        return np.asarray(NORMALS[self._planes(points).argmax(axis=1)])
 
     def _planes(self, points: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
         """Distances beyond the left, right and lower plane."""
@@ -98,7 +104,7 @@ def bounded_field(field: Field, head: HeadModel, settings: ExportSettings) -> Fi
 def clipped(mesh: Mesh, bounds: Bounds) -> Mesh:
     """The faces of a mesh that do not lie wholly beyond the bounds."""
     outside = bounds.beyond(mesh.vertices) > 0
-    return mesh.with_faces(~outside[mesh.faces].all(axis=1))
+    return mesh.with_faces(np.asarray(~outside[mesh.faces].all(axis=1)))
 
 
 @dataclass

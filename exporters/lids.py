@@ -134,4 +134,4 @@ def _onto_surface(
     step = value[:, None] * gradient / np.maximum((gradient**2).sum(axis=1, keepdims=True), 1e-12)
     limit = 0.25 * np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1, keepdims=True)
     length = np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12)
-    return (points - step * np.minimum(1.0, limit / length)).astype(np.float32)
+    return np.asarray(points - step * np.minimum(1.0, limit / length), dtype=np.float32)

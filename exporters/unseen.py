@@ -94,7 +94,7 @@ def assumed_views(avatar: Avatar) -> TrainingViews:
     opened[0, 3 * BONES.index("jaw")] = JAW_OPENING
     single = np.eye(EXPRESSION_SIZE, dtype=np.float32)
     if avatar.edition != "openhead":
-        single = FLAME_CORNER * np.concatenate([single, -single])
+        single = np.float32(FLAME_CORNER) * np.concatenate([single, -single])
     corners = reference_poses(avatar.edition)
     expression = np.zeros((len(turns) + 1, EXPRESSION_SIZE), dtype=np.float32)
     at_rest = np.zeros((len(single), POSE_SIZE), dtype=np.float32)
