@@ -102,9 +102,10 @@ def bounded_field(field: Field, head: HeadModel, settings: ExportSettings) -> Fi
 
 
 def clipped(mesh: Mesh, bounds: Bounds) -> Mesh:
-    """The faces of a mesh that do not lie wholly beyond the bounds."""
+    """The mesh without its faces beyond the bounds; those that cross a plane end on it."""
     outside = bounds.beyond(mesh.vertices) > 0
-    return mesh.with_faces(np.asarray(~outside[mesh.faces].all(axis=1)))
+    kept = mesh.with_faces(np.asarray(~outside[mesh.faces].all(axis=1)))
+    return Mesh(bounds.within(kept.vertices), kept.faces)
 
 
 @dataclass

@@ -56,6 +56,21 @@ class TestRefined:
         assert (refined.face_areas() > 0).all()
         assert refined.face_areas().sum() == pytest.approx(mesh.face_areas().sum(), rel=0.02)
 
+    def test_edges_below_the_limit_stay(
+        self,
+        mesh: Mesh,
+        avatar: ImplicitAvatar,
+        field: Field,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Rounding to float16 would rotate smaller faces too far."""
+        finest = len(refine_lids(mesh, avatar, field, None).faces)
+        monkeypatch.setattr(lids, "MIN_EDGE", 0.15)
+        refined = refine_lids(mesh, avatar, field, None)
+        assert len(mesh.faces) < len(refined.faces) < finest
+        monkeypatch.setattr(lids, "MIN_EDGE", 1.0)
+        assert refine_lids(mesh, avatar, field, None) is mesh
+
     def test_new_vertices_lie_on_the_surface(
         self, mesh: Mesh, avatar: ImplicitAvatar, field: Field
     ) -> None:
