@@ -8,7 +8,7 @@
 
 - `export_avatar(source, out, settings)` returns an `ExportReport`.
 - `ExportSettings` holds `StudentSettings`, `GlbSettings` with `VrmSettings`, `UsdSettings`,
-  `MeshSettings`, `TrtSettings` and `FidelitySettings`.
+  `MeshSettings`, `TrtSettings`, `FidelitySettings` and `UnseenSettings`.
 - `EXPORT_FORMATS` has every format by name; `ExportFormat`, `ExportInput` and `register_format` add
   one of your own.
 - `bake_sequences(avatar, track, out, formats)` returns a `SequenceReport`; `SEQUENCE_FORMATS` has
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .sequences.formats import FORMATS as SEQUENCE_FORMATS
     from .settings import ExportSettings
     from .student.options import StudentSettings
+    from .unseen_options import UnseenSettings
 
 __all__ = [
     "EXPORT_FORMATS",
@@ -51,6 +52,7 @@ __all__ = [
     "SequenceReport",
     "StudentSettings",
     "TrtSettings",
+    "UnseenSettings",
     "UsdSettings",
     "VrmSettings",
     "bake_sequences",
@@ -71,6 +73,7 @@ PLACES = {
     "SequenceReport": ".sequences.bake",
     "StudentSettings": ".student.options",
     "TrtSettings": ".formats.options",
+    "UnseenSettings": ".unseen_options",
     "UsdSettings": ".formats.options",
     "VrmSettings": ".formats.gltf.settings",
     "bake_sequences": ".sequences.bake",

@@ -8,11 +8,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from imavatar_deploy.arrays import Array, Bool
 from imavatar_deploy.atomic import atomic_folder
+from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import MANIFEST, write_avatar
 from imavatar_deploy.errors import EditionMismatchError, UsageError
 from imavatar_deploy.model import (
@@ -24,22 +27,28 @@ from imavatar_deploy.model import (
 )
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import field_of
+from imavatar_deploy.model.surface.field import Field
+from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.progress import Progress, Say, quiet, silent
 from imavatar_deploy.student import Student
+from imavatar_deploy.tracks import check_edition
 
 from .bake import Bake, bake
+from .bust import bounded_field
 from .fidelity.options import tolerances
 from .fidelity.run import FidelityRun, Limits
 from .formats.format import ExportFormat, ExportInput
 from .formats.mesh import INDEX, mesh_notes, posed_by, write_meshes
 from .formats.table import ready_formats
+from .lids import FACE_SHARE, refine_lids
 from .manifest import about, graph_metadata, licence_report, write_licence
 from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
 from .report import ExportReport
-from .settings import ExportSettings
+from .settings import MIN_FACES, ExportSettings
 from .student.format import check_student
 from .student.options import StudentSettings
 from .student.train import train_student
+from .unseen import assumed_views, unseen_notes, unseen_vertices, views_of
 from .withhold import record_drift, withhold
 
 IN_MEMORY = "a model in memory"
@@ -103,6 +112,8 @@ def export_avatar(
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
             avatar, name, digest = _open_source(source, settings.edition, load_checkpoint)
+        if (track := settings.unseen.seen_from) is not None:
+            check_edition(track.edition, avatar.edition)
         for row in formats:
             row.refuse(avatar, settings)
         baked = bake_surface(avatar, settings, report, progress)
@@ -117,6 +128,9 @@ def export_avatar(
             write_avatar(folder, baked.avatar, about=manifest, storage=settings.storage)
     return report
 
+
+UNUSED_SHARE = 0.02
+"""Share of a face budget that the reserve for lids may leave unused."""
 
 Model = TypeVar("Model", bound=HeadAvatarModel)
 
@@ -149,17 +163,18 @@ def bake_surface(
     progress: Progress = silent,
 ) -> Bake:
     """Extract, polish, simplify and bake the surface; add the measurements to `report`."""
-    field = field_of(avatar)
+    field = bounded_field(field_of(avatar), avatar.head, settings)
     with report.step("extract"):
         cleaned = extract_surface(field, canonical_points(avatar.head), settings, progress)
     evaluations = field.evaluations
     with report.step("polish"):
         mesh, gain = polish(cleaned.mesh, field, progress=progress)
     with report.step("simplify"):
-        mesh = mesh if settings.faces is None else simplify(mesh, settings.faces)
+        mesh, lid_faces = _reduced(mesh, avatar, field, settings.faces)
     with report.step("bake"):
-        baked = bake(avatar, mesh, progress=progress)
-    report.notes += stray_notes(cleaned)
+        fill = partial(_unseen, settings, progress) if settings.unseen.fill else None
+        baked = bake(avatar, mesh, field=field, fill=fill, progress=progress)
+    report.notes += stray_notes(cleaned) + unseen_notes(baked.filled, settings.unseen)
     report.surface |= {
         "resolution": settings.resolution,
         "evaluations": evaluations,
@@ -167,13 +182,45 @@ def bake_surface(
         "stray_pieces": len(cleaned.strays),
         "stray_faces": sum(part.faces for part in cleaned.strays),
         "faces": len(mesh.faces),
+        "lid_faces": lid_faces,
         "vertices": len(mesh.vertices),
+        "filled_vertices": int(baked.filled.sum()),
         "off_surface_median": gain.median,
         "off_surface_p99": gain.p99,
         "texture_code_size": len(baked.code.decode),
         "texture_code_loss": baked.code.loss,
     }
     return baked
+
+
+def _reduced(
+    mesh: Mesh, avatar: ImplicitAvatar, field: Field, faces: int | None
+) -> tuple[Mesh, int]:
+    """The mesh within a budget of faces, with finer lids, and the number of faces they took."""
+    if faces is None:
+        finer = refine_lids(mesh, avatar, field, None)
+        return finer, len(finer.faces) - len(mesh.faces)
+    reserve = round(FACE_SHARE * faces)
+    reduced, finer = _with_reserve(mesh, avatar, field, faces, reserve)
+    used = len(finer.faces) - len(reduced.faces)
+    if len(reduced.faces) < len(mesh.faces) and used < reserve - UNUSED_SHARE * faces:
+        reduced, finer = _with_reserve(mesh, avatar, field, faces, used)
+    return finer, len(finer.faces) - len(reduced.faces)
+
+
+def _with_reserve(
+    mesh: Mesh, avatar: ImplicitAvatar, field: Field, faces: int, reserve: int
+) -> tuple[Mesh, Mesh]:
+    """The mesh reduced to a budget less a reserve, and that with finer lids."""
+    reduced = simplify(mesh, max(MIN_FACES, faces - reserve))
+    return reduced, refine_lids(reduced, avatar, field, faces)
+
+
+def _unseen(settings: ExportSettings, progress: Progress, avatar: Avatar) -> Bool[Array, " V"]:
+    """The vertices of an avatar that no view of the settings shows."""
+    track = settings.unseen.seen_from
+    views = assumed_views(avatar) if track is None else views_of(track, avatar)
+    return unseen_vertices(avatar, views, progress)
 
 
 @dataclass(frozen=True)

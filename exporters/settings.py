@@ -16,6 +16,7 @@ from .fidelity.options import FidelitySettings
 from .formats.gltf.settings import GlbSettings
 from .formats.options import MeshSettings, TrtSettings, UsdSettings
 from .student.options import StudentSettings
+from .unseen_options import UnseenSettings
 
 OPSETS = range(15, 21)
 """ONNX opsets that a graph can have; older ones are for engines that do not support 18."""
@@ -62,6 +63,8 @@ class ExportSettings:
     """Options of USD and USDZ."""
     mesh: MeshSettings = field(default_factory=MeshSettings)
     """Options of the format `mesh`."""
+    unseen: UnseenSettings = field(default_factory=UnseenSettings)
+    """Options of the surface that no training view shows."""
     trt: TrtSettings = field(default_factory=TrtSettings)
     """Options of TensorRT engines."""
     proof: FidelitySettings = field(default_factory=FidelitySettings)

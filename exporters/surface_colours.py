@@ -17,6 +17,7 @@ from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 from .atlas import bake_texture, surface_at
 from .bake import Bake
 from .formats.gltf.materials import Texture
+from .formats.onnx_modules import BakedTexture
 from .skeleton import NEUTRAL_EXPRESSION, REST_POSE
 
 
@@ -29,13 +30,56 @@ def vertex_colours(
     """Colours of the vertices, sRGB in 0..1, for an expression `[E]` and a pose `[15]`."""
     normals = surface_normals(bake.avatar, pose_plainly(bake.avatar, expression, pose))
     condition = condition_of(expression, pose)[0]
-    return point_colours(
+    colours = point_colours(
         source,
         np.ascontiguousarray(bake.avatar.canonical.T),
         normals,
         feature=bake.feature,
         condition=condition,
     )
+    vertices = np.arange(len(normals))[:, None]
+    return with_filled(
+        source, bake, colours, vertices, np.ones_like(vertices, np.float32), normals, condition
+    )
+
+
+def with_filled(
+    source: ImplicitAvatar,
+    bake: Bake,
+    colours: Float32[Array, "N 3"],
+    corners: Integer[Array, "N K"],
+    weights: Float32[Array, "N K"],
+    normals: Float32[Array, "N 3"],
+    condition: Float32[Array, "53"] | None = None,
+) -> Float32[Array, "N 3"]:
+    """Colours of points of a baked mesh; around filled vertices, those of the filled codes.
+
+    Args:
+        source: the implicit avatar.
+        bake: its baked avatar.
+        colours: of the network at the points, sRGB in 0..1.
+        corners: the vertices around each point.
+        weights: barycentric coordinates of each point.
+        normals: unit normals of the deformed surface.
+        condition: expression and jaw; zero, the neutral face at rest, when None.
+    """
+    rows = np.flatnonzero(bake.filled[corners].any(axis=1))
+    if not len(rows):
+        return colours
+    if condition is None:
+        condition = np.zeros(CONDITION_SIZE, dtype=np.float32)
+    code = np.einsum("nk,nkc->nc", weights[rows], bake.code.code[corners[rows]])
+    network = BakedTexture(source.texture, bake.code.decode, bake.code.mean)
+    device = source.canonical_pose.device
+    codes, directions, conditions = (
+        torch.from_numpy(array.astype(np.float32)).to(device)
+        for array in (code, normals[rows], condition[None])
+    )
+    result = colours.copy()
+    with torch.inference_mode():
+        for part in chunks(len(rows)):
+            result[rows[part]] = network(codes[part], directions[part], conditions).cpu().numpy()
+    return result
 
 
 def point_colours(
@@ -73,6 +117,19 @@ def point_colours(
     return torch.cat(colours).numpy()
 
 
+def neutral_colours_at(
+    source: ImplicitAvatar,
+    bake: Bake,
+    corners: Integer[Array, "N 3"],
+    weights: Float32[Array, "N 3"],
+    progress: Progress = silent,
+) -> Float32[Array, "N 3"]:
+    """Colours of the neutral face within faces, sRGB in 0..1; arguments as of `surface_at`."""
+    points, normals = surface_at(bake.avatar, corners, weights)
+    colours = point_colours(source, points, normals, progress=progress)
+    return with_filled(source, bake, colours, corners, weights, normals)
+
+
 def neutral_texture(
     source: ImplicitAvatar, bake: Bake, size: int, progress: Progress = silent
 ) -> Texture:
@@ -81,7 +138,6 @@ def neutral_texture(
     def colours(
         corners: Integer[Array, "N 3"], weights: Float32[Array, "N 3"]
     ) -> Float32[Array, "N 3"]:
-        points, normals = surface_at(bake.avatar, corners, weights)
-        return point_colours(source, points, normals, progress=progress)
+        return neutral_colours_at(source, bake, corners, weights, progress)
 
     return bake_texture(bake.avatar, colours, size, progress)

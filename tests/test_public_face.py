@@ -45,6 +45,7 @@ FACE = {
         "SequenceReport",
         "StudentSettings",
         "TrtSettings",
+        "UnseenSettings",
         "UsdSettings",
         "VrmSettings",
         "bake_sequences",

@@ -38,6 +38,7 @@ from ..formats.options import (
 )
 from ..formats.tensorrt_precision import PRECISIONS
 from ..student.options import DEFAULT_STEPS, STUDENT_FORMATS, StudentSettings
+from ..unseen_options import UnseenSettings
 
 if TYPE_CHECKING:  # importing it loads torch, which a help text must not need
     from ..formats.format import ExportFormat
@@ -186,6 +187,42 @@ USD = OptionGroup(
     _usd,
 )
 
+
+def _unseen(seen_from: str | None, keep_unseen: bool, keep_bust: bool) -> UnseenSettings:
+    return UnseenSettings(not keep_unseen, not keep_bust, _track(seen_from))
+
+
+UNSEEN = OptionGroup(
+    "unseen",
+    "What no camera saw",
+    (
+        FormatOption(
+            "--seen-from",
+            formats=(),
+            metavar="TRACK",
+            help="The training's data set or track, whose poses and cameras tell which surface was "
+            "seen. By default a portrait video is assumed, in which the head turns by 34 degrees "
+            "to both sides and 11 up and down.",
+        ),
+        FormatOption(
+            "--keep-unseen",
+            formats=(),
+            is_flag=True,
+            help="Keep what the networks make of surface that no training view shows. By default "
+            "its shape continues along the head model, and its motion and colours continue those "
+            "of the seen surface around it.",
+        ),
+        FormatOption(
+            "--keep-bust",
+            formats=(),
+            is_flag=True,
+            help="Keep the ragged lower edge of the shoulders. By default the bust is cut flat "
+            "where pictures of a head end.",
+        ),
+    ),
+    _unseen,
+)
+
 MESH = OptionGroup(
     "mesh",
     "Meshes",
@@ -275,6 +312,7 @@ GROUPS = (
     gltf_options.GROUP,
     USD,
     MESH,
+    UNSEEN,
     TRT,
 )
 

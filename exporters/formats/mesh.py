@@ -12,7 +12,6 @@ import torch
 
 from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.marking import extras
 from imavatar_deploy.model import Frame, HeadAvatarModel, ImplicitAvatar
 from imavatar_deploy.progress import Progress
@@ -24,7 +23,7 @@ from ..sequences.obj import write_obj
 from ..sequences.ply import write_ply
 from ..sequences.posing import Channels
 from ..settings import ExportSettings
-from ..surface_colours import point_colours
+from ..surface_colours import vertex_colours
 from .format import ExportFormat, ExportInput
 from .mesh_from_field import FieldSurface
 from .named_poses import NamedPose, named_poses
@@ -144,15 +143,10 @@ def posed_by(
 
 
 def _from_bake(source: ImplicitAvatar, baked: Bake) -> Callable[[NamedPose], FrameMesh]:
-    canonical = np.ascontiguousarray(baked.avatar.canonical.T)
-
     def pose(named: NamedPose) -> FrameMesh:
         posed = pose_plainly(baked.avatar, named.expression, named.pose)
         normals = surface_normals(baked.avatar, posed)
-        condition = condition_of(named.expression, named.pose)[0]
-        colours = point_colours(
-            source, canonical, normals, feature=baked.feature, condition=condition
-        )
+        colours = vertex_colours(source, baked, named.expression, named.pose)
         return FrameMesh(baked.avatar.faces, _channels(posed.vertices, normals, colours))
 
     return pose
