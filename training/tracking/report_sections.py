@@ -9,7 +9,8 @@ from html import escape
 
 import numpy as np
 
-from ..dataset.labels import LABELS
+from imavatar_deploy.dataset.labels import LABELS
+
 from .advice import FAIL, NOTE, REFERENCE_SIZE, WEAK, Advice
 from .advice_rules import MIN_SHARPNESS
 from .charts import Mark, Series, TimeAxis, line_chart, pose_chart
