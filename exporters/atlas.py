@@ -1,4 +1,4 @@
-"""Bake a texture image: unwrap the mesh with xatlas, evaluate the texture network at each texel."""
+"""Bake a texture image: unwrap the mesh with xatlas, and evaluate the colour of each texel."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
+from imavatar_deploy.student import Student
 
 from .bake import Bake
 from .formats.gltf.materials import Texture
 from .skeleton import rest_normals
-from .surface_colours import point_colours
+from .surface_colours import point_colours, student_colours_at
 
 PADDING = 4
 """Texels between two islands; they keep the first mipmaps from mixing the islands' colours."""
@@ -28,9 +29,15 @@ FLAT[2] = (0, 0, 0, 1)
 
 
 def bake_texture(
-    source: ImplicitAvatar, bake: Bake, size: int, progress: Progress = silent
+    source: ImplicitAvatar,
+    bake: Bake,
+    size: int,
+    progress: Progress = silent,
+    student: Student | None = None,
 ) -> Texture:
     """Bake the neutral face's colours into an image of `size` texels a side.
+
+    They are those of a refined student where there is one, else of the full texture network.
 
     Returns:
         The image with its unwrapped mesh.
@@ -42,7 +49,10 @@ def bake_texture(
     corners = bake.avatar.faces[triangle[covered]]
     points, normals = surface_at(bake, corners, weights[covered])
     image = np.zeros((size, size, 3), dtype=np.float32)
-    image[covered] = point_colours(source, points, normals, progress=progress)
+    if student is None:
+        image[covered] = point_colours(source, points, normals, progress=progress)
+    else:
+        image[covered] = student_colours_at(student, corners, weights[covered], normals)
     return Texture(_png(_spread(image, covered)), uv, origin, faces)
 
 

@@ -1,4 +1,4 @@
-"""Colours from the full texture network: of the vertices in any pose, or of any surface points."""
+"""Colours of the vertices in any pose, or of any surface points, by the network or a student."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.arrays import Array, Float32, Integer
 from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
+from imavatar_deploy.student import Student, colours_plainly
 
 from .bake import Bake
 from .skeleton import NEUTRAL_EXPRESSION, REST_POSE
@@ -23,10 +24,17 @@ def vertex_colours(
     bake: Bake,
     expression: Float32[Array, " E"] = NEUTRAL_EXPRESSION,
     pose: Float32[Array, "15"] = REST_POSE,
+    *,
+    student: Student | None = None,
 ) -> Float32[Array, "V 3"]:
-    """Colours of the vertices, sRGB in 0..1, for an expression `[E]` and a pose `[15]`."""
+    """Colours of the vertices, sRGB in 0..1, for an expression `[E]` and a pose `[15]`.
+
+    They are those of a refined student where there is one, else of the full texture network.
+    """
     normals = surface_normals(bake.avatar, pose_plainly(bake.avatar, expression, pose))
     condition = condition_of(expression, pose)[0]
+    if student is not None:
+        return colours_plainly(student, student.features, normals, condition[None])
     return point_colours(
         source,
         np.ascontiguousarray(bake.avatar.canonical.T),
@@ -34,6 +42,28 @@ def vertex_colours(
         feature=bake.feature,
         condition=condition,
     )
+
+
+def student_colours_at(
+    student: Student,
+    corners: Integer[Array, "N 3"],
+    weights: Float32[Array, "N 3"],
+    normals: Float32[Array, "N 3"],
+) -> Float32[Array, "N 3"]:
+    """Colours of the neutral face by a student at points within faces, sRGB in 0..1.
+
+    Args:
+        student: the student.
+        corners: the three vertices around each point.
+        weights: barycentric coordinates of each point.
+        normals: unit normals of the surface at rest.
+    """
+    neutral = np.zeros((1, CONDITION_SIZE), dtype=np.float32)
+    colours = np.zeros((len(corners), 3), dtype=np.float32)
+    for part in chunks(len(corners)):
+        features = np.einsum("nk,nkh->nh", weights[part], student.features[corners[part]])
+        colours[part] = colours_plainly(student, features, normals[part], neutral)
+    return colours
 
 
 def point_colours(

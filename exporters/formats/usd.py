@@ -182,7 +182,9 @@ def _frames(subject: ExportInput, motion: Motion) -> Iterator[Channels]:
     for index, frame in enumerate(motion.track.frames()):
         channels = {"vertices": _metres(motion.avatar, frame.expression, frame.pose)}
         if index == 0:
-            channels["colours"] = vertex_colours(subject.source, subject.bake)
+            channels["colours"] = vertex_colours(
+                subject.source, subject.bake, student=subject.colour_student
+            )
         yield channels
 
 
@@ -203,6 +205,7 @@ ROWS = tuple(
         _writer(row.name),
         _check(row.name, row.suffix),
         extra=EXTRA,
+        bakes_colours=True,
         refuse=same_edition,
     )
     for row in SCENES

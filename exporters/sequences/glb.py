@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.fidelity.held_out_frames import is_refined
 
 from ..formats.gltf.glb import write_glb
 from ..formats.gltf.morph_targets import strongest
@@ -42,7 +43,7 @@ def _write(path: Path, motion: Motion, frames: Iterable[Channels]) -> None:
 
 
 def _has_colours(motion: Motion) -> bool:
-    return "texture.onnx" in motion.folder.manifest["files"]
+    return is_refined(motion.folder) or "texture.onnx" in motion.folder.manifest["files"]
 
 
 def _colours(motion: Motion) -> Float32[Array, "V 3"]:

@@ -16,7 +16,7 @@ from ...atlas import surface_at
 from ...fidelity.golden_cases import FRAMES
 from ...fidelity.reference_poses import reference_poses
 from ...skeleton import NEUTRAL_EXPRESSION, REST_POSE
-from ...surface_colours import point_colours
+from ...surface_colours import point_colours, student_colours_at
 from ..format import ExportInput
 from .expected import ExpectedFrame, ExpectedGlb, clip_frames, live_poses
 from .glb import GlbFacts
@@ -81,11 +81,13 @@ def _texture_points(subject: ExportInput, texture: Texture) -> dict[str, Float32
     count = len(texture.faces)
     some = np.linspace(0, count - 1, min(TEXTURE_POINTS, count)).astype(np.intp)
     weights = np.full((len(some), 3), 1 / 3, dtype=np.float32)
-    points, normals = surface_at(subject.bake, subject.bake.avatar.faces[some], weights)
-    return {
-        "uv": texture.uv[texture.faces[some]].mean(axis=1),
-        "seen": point_colours(subject.source, points, normals),
-    }
+    corners = subject.bake.avatar.faces[some]
+    points, normals = surface_at(subject.bake, corners, weights)
+    if (student := subject.colour_student) is not None:
+        colours = student_colours_at(student, corners, weights, normals)
+    else:
+        colours = point_colours(subject.source, points, normals)
+    return {"uv": texture.uv[texture.faces[some]].mean(axis=1), "seen": colours}
 
 
 def _jaw_opened_by_expression(subject: ExportInput, material: Material) -> ExpectedFrame:
