@@ -7,8 +7,8 @@
     bake_sequences("avatar", "talk", "baked", ["abc", "usd"])  # needs no torch
 
 - `export_avatar(source, out, settings)` returns an `ExportReport`.
-- `ExportSettings` holds `StudentSettings`, `GlbSettings` with `VrmSettings`, `UsdSettings`,
-  `MeshSettings`, `TrtSettings`, `FidelitySettings` and `UnseenSettings`.
+- `ExportSettings` holds `StudentSettings`, `RefineSettings`, `GlbSettings` with `VrmSettings`,
+  `UsdSettings`, `MeshSettings`, `TrtSettings`, `FidelitySettings` and `UnseenSettings`.
 - `EXPORT_FORMATS` has every format by name; `ExportFormat`, `ExportInput` and `register_format` add
   one of your own.
 - `bake_sequences(avatar, track, out, formats)` returns a `SequenceReport`; `SEQUENCE_FORMATS` has
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .formats.options import MeshSettings, TrtSettings, UsdSettings
     from .formats.table import FORMATS as EXPORT_FORMATS
     from .formats.table import register_format
+    from .refine.options import RefineSettings
     from .report import ExportReport
     from .sequences.bake import SequenceReport, bake_sequences
     from .sequences.formats import FORMATS as SEQUENCE_FORMATS
@@ -49,6 +50,7 @@ __all__ = [
     "FidelitySettings",
     "GlbSettings",
     "MeshSettings",
+    "RefineSettings",
     "SequenceReport",
     "StudentSettings",
     "TrtSettings",
@@ -70,6 +72,7 @@ PLACES = {
     "FidelitySettings": ".fidelity.options",
     "GlbSettings": ".formats.gltf.settings",
     "MeshSettings": ".formats.options",
+    "RefineSettings": ".refine.options",
     "SequenceReport": ".sequences.bake",
     "StudentSettings": ".student.options",
     "TrtSettings": ".formats.options",

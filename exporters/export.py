@@ -43,6 +43,8 @@ from .formats.table import ready_formats
 from .lids import FACE_SHARE, refine_lids
 from .manifest import about, graph_metadata, licence_report, write_licence
 from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
+from .refine.options import RefineSettings
+from .refine.refine import open_pictures, refine_student
 from .report import ExportReport
 from .settings import MIN_FACES, ExportSettings
 from .student.format import check_student
@@ -116,6 +118,8 @@ def export_avatar(
             check_edition(track.edition, avatar.edition)
         for row in formats:
             row.refuse(avatar, settings)
+        if settings.refine is not None:
+            open_pictures(settings.refine, avatar.edition)
         baked = bake_surface(avatar, settings, report, progress)
         subject = ExportInput(
             avatar, baked, settings, graph_metadata(avatar, digest, settings.synthetic_mark)
@@ -243,15 +247,21 @@ class _Job:
         stages = self._stages(subject, limits)
         self._compare(stages, ("baked",), subject)
         self._stop_at_misses(subject)
-        facts = self._write([row for row in self.formats if not row.after_student], subject)
+        later = [row for row in self.formats if _is_later(row, subject.settings)]
+        facts = self._write([row for row in self.formats if row not in later], subject)
         self._compare(stages, ("onnx", "tensorrt"), subject)
         self._stop_at_misses(subject)
         student_formats = [row for row in self.formats if row.takes_student]
-        if student_formats and subject.settings.student is not None:
+        refine = subject.settings.refine
+        if subject.settings.student is not None and (student_formats or refine):
             subject = replace(subject, student=self._train(subject, subject.settings.student))
-            facts |= self._write_student(student_formats, subject)
+            if student_formats:
+                facts |= self._write_student(student_formats, subject)
         self._compare(stages, ("student",), subject)
-        facts |= self._write([row for row in self.formats if row.after_student], subject)
+        if refine is not None:
+            self._stop_at_misses(subject)
+            subject = self._refine(stages, student_formats, subject, refine)
+        facts |= self._write(later, subject)
         self._stop_at_misses(subject)
         if (reason := subject.settings.proof.allow_drift) and self.report.problems():
             record_drift(self.report, reason)
@@ -298,6 +308,39 @@ class _Job:
         self.report.parity.append(result.report)
         return result.student
 
+    def _refine(
+        self,
+        stages: FidelityRun | None,
+        formats: Sequence[ExportFormat],
+        subject: ExportInput,
+        settings: RefineSettings,
+    ) -> ExportInput:
+        """Refine the student; write it where it is better than the distilled one."""
+        assert subject.student is not None  # the settings require one
+        with self.report.step("refine student"):
+            result = refine_student(
+                subject.source,
+                subject.bake.avatar,
+                subject.student,
+                settings,
+                stored_size=subject.settings.proof.size,
+                held=subject.bake.filled,
+                progress=self.progress,
+            )
+        self.report.refinement |= result.facts
+        self.report.notes.append(result.note)
+        if not result.better:
+            return subject
+        refined = replace(subject, student=result.student, refined=True)
+        if not formats:
+            return refined
+        if stages is not None:
+            stages.hold_out(result.held_out, subject)
+        self._write_student(formats, refined)
+        if stages is not None:
+            self.report.stages.append(stages.compare_refined(refined))
+        return refined
+
     def _write_student(
         self, formats: Sequence[ExportFormat], subject: ExportInput
     ) -> dict[str, Any]:
@@ -308,6 +351,11 @@ class _Job:
         with self.report.step("check student"):
             self.report.parity += check_student(self.folder)
         return facts
+
+
+def _is_later(row: ExportFormat, settings: ExportSettings) -> bool:
+    """Whether a format is written when the student is finished."""
+    return row.after_student or (settings.refine is not None and row.bakes_colours)
 
 
 def _losses(entries: Mapping[str, Any]) -> dict[str, float]:

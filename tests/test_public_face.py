@@ -42,6 +42,7 @@ FACE = {
         "FidelitySettings",
         "GlbSettings",
         "MeshSettings",
+        "RefineSettings",
         "SequenceReport",
         "StudentSettings",
         "TrtSettings",

@@ -16,6 +16,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.blas import single_threaded_blas
 from imavatar_deploy.consent import Consent, record_consent
+from imavatar_deploy.dataset.video import TRACK_FILE, find_videos
 from imavatar_deploy.errors import EditionMismatchError, InputError, QualityError
 from imavatar_deploy.head_fit import LANDMARKS, SequenceFit, Silhouettes, TorsoMotion
 from imavatar_deploy.head_model import OPENHEAD, HeadModel
@@ -24,7 +25,6 @@ from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.video.decode import VideoReader
 from imavatar_deploy.vision.outline import OutlineCollector
 
-from ..dataset.video import TRACK_FILE, find_videos
 from .advice_rules import NO_FIT_ERROR
 from .clips import Clip, Networks, open_clips
 from .fit_videos import (

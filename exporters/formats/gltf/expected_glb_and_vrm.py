@@ -101,15 +101,15 @@ def _shape_frames(
 
 
 def _texture_points(subject: ExportInput, texture: Texture) -> dict[str, Float32[Array, "N _"]]:
-    """Texture coordinates of the centres of some faces, and the network's colours there."""
+    """Texture coordinates of the centres of some faces, and the colours to be seen there."""
     count = len(texture.faces)
     some = np.linspace(0, count - 1, min(TEXTURE_POINTS, count)).astype(np.intp)
     weights = np.full((len(some), 3), 1 / 3, dtype=np.float32)
     corners = subject.bake.avatar.faces[some]
-    return {
-        "uv": texture.uv[texture.faces[some]].mean(axis=1),
-        "seen": neutral_colours_at(subject.source, subject.bake, corners, weights),
-    }
+    colours = neutral_colours_at(
+        subject.source, subject.bake, corners, weights, student=subject.colour_student
+    )
+    return {"uv": texture.uv[texture.faces[some]].mean(axis=1), "seen": colours}
 
 
 def _jaw_opened_by_expression(subject: ExportInput, material: Material) -> ExpectedFrame:
