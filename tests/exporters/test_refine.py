@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.dataset import FaceDataset
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
+from imavatar_deploy.exporters.atlas import surface_at
 from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.fidelity.implicit_reference import mouth_centre
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
@@ -36,13 +37,21 @@ from imavatar_deploy.exporters.refine.refine import (
     open_pictures,
     refine_student,
 )
+from imavatar_deploy.exporters.sequences.motion import open_motion
+from imavatar_deploy.exporters.sequences.neutral_colours import (
+    neutral_texture,
+    with_neutral_colours,
+)
+from imavatar_deploy.exporters.sequences.posing import FramePoser
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.skeleton import rest_normals
 from imavatar_deploy.exporters.srgb import linear
+from imavatar_deploy.exporters.student.colours import student_colours_at
 from imavatar_deploy.fidelity import read_fidelity, verify_avatar
 from imavatar_deploy.fidelity.draw import compare_held_out
 from imavatar_deploy.fidelity.held_out_frames import HELD_OUT_FILE, read_held_out
 from imavatar_deploy.fidelity.stage_metrics import TOLERANCES_FILE, read_tolerances
+from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.progress import silent
 from imavatar_deploy.student import Student, colours_plainly, read_student, write_student
@@ -143,12 +152,17 @@ class TestRasterFrames:
         dataset = FaceDataset.open(pictures, size=SIZE // 2)
         half = Shots.load(dataset, range(FRAMES), silent)
         matrix = dataset.track.cameras[0].image_matrix(SIZE // 2, SIZE // 2)
-        displaced = replace(half, image_matrix=np.repeat(matrix[None], FRAMES, axis=0))
-        agreement, without = (
-            RasterFrames.draw(folder.avatar, some, regions, silent).agreement.mean()
-            for some in (half, displaced)
+        displacement = matrix[None] - half.image_matrix
+        agreement, without, opposite = (
+            RasterFrames.draw(
+                folder.avatar,
+                replace(half, image_matrix=half.image_matrix + factor * displacement),
+                regions,
+                silent,
+            ).agreement.mean()
+            for factor in (0, 1, -1)
         )
-        assert 1 - agreement < 0.75 * (1 - without)
+        assert agreement > max(without, opposite)
 
     def test_memory_is_bounded(self) -> None:
         rows = _within_memory(5000, 512)
@@ -209,6 +223,17 @@ class TestFit:
         assert 0 < seen.sum() < len(seen)
         assert change[~seen].max() < 1e-3
         assert np.median(change[seen]) > 0.01
+
+    def test_features_of_filled_vertices_are_held(
+        self, avatar: ImplicitAvatar, folder: AvatarFolder, pictures: Path
+    ) -> None:
+        student = read_student(folder)
+        held = folder.avatar.canonical[1] < np.median(folder.avatar.canonical[1])
+        settings = RefineSettings((pictures,), steps=12, poses=False)
+        result = refine_student(avatar, folder.avatar, student, settings, stored_size=48, held=held)
+        change = np.abs(result.student.features - student.features).max(axis=1)
+        assert change[held].max() < 1e-3, "rounding to half precision alone"
+        assert change[~held].max() > 0.01
 
     def test_the_size_of_the_student_stays(
         self, folder: AvatarFolder, refined: RefineResult
@@ -361,3 +386,40 @@ class TestExport:
         ply = trimesh.load(sharp[0] / "meshes" / "neutral.ply", process=False)
         colours = np.asarray(ply.visual.vertex_colors)[:, :3] / 255.0
         np.testing.assert_allclose(colours, expected, atol=0.01)
+
+    def test_baked_motions_have_its_colours(self, sharp: tuple[Path, Result]) -> None:
+        folder = open_avatar(sharp[0])
+        student = read_student(folder)
+        condition = np.zeros((1, 53), dtype=np.float32)
+        expected = colours_plainly(
+            student, student.features, rest_normals(folder.avatar), condition
+        )
+        still = open_motion(sharp[0], "talk", frames=slice(0, 1), any_edition=True)
+        neutral = with_neutral_colours(still).neutral
+        assert neutral is not None
+        np.testing.assert_allclose(neutral, expected, atol=1e-3)
+        moving = replace(still, colour=True)
+        channels = FramePoser(moving, ("vertices", "normals", "colours"))(0)
+        of_frame = colours_plainly(
+            student,
+            student.features,
+            channels["normals"],
+            condition_of(still.track.expression[0], still.track.pose[0]),
+        )
+        np.testing.assert_allclose(channels["colours"], of_frame, atol=1e-5)
+
+    def test_baked_textures_have_its_colours(self, sharp: tuple[Path, Result]) -> None:
+        pytest.importorskip("xatlas")
+        folder = open_avatar(sharp[0])
+        student = read_student(folder)
+        motion = open_motion(sharp[0], "talk", frames=slice(0, 1), any_edition=True)
+        texture = neutral_texture(motion)
+        image = cv2.imdecode(np.frombuffer(texture.png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        middle = (texture.uv[texture.faces].mean(axis=1) * len(image)).astype(np.int64)
+        corners = folder.avatar.faces
+        weights = np.full(corners.shape, 1 / 3, dtype=np.float32)
+        _, normals = surface_at(folder.avatar, corners, weights)
+        expected = student_colours_at(student, corners, weights, normals)
+        difference = np.abs(image[middle[:, 1], middle[:, 0]] / 255 - expected)
+        assert np.median(difference) < 0.01
+        assert np.quantile(difference, 0.95) < 0.05
