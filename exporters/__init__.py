@@ -7,8 +7,8 @@
     bake_sequences("avatar", "talk", "baked", ["abc", "usd"])  # needs no torch
 
 - `export_avatar(source, out, settings)` returns an `ExportReport`.
-- `ExportSettings` holds `StudentSettings`, `GlbSettings` with `VrmSettings`, `UsdSettings`,
-  `MeshSettings`, `TrtSettings` and `FidelitySettings`.
+- `ExportSettings` holds `StudentSettings`, `RefineSettings`, `GlbSettings` with `VrmSettings`,
+  `UsdSettings`, `MeshSettings`, `TrtSettings`, `FidelitySettings` and `UnseenSettings`.
 - `EXPORT_FORMATS` has every format by name; `ExportFormat`, `ExportInput` and `register_format` add
   one of your own.
 - `bake_sequences(avatar, track, out, formats)` returns a `SequenceReport`; `SEQUENCE_FORMATS` has
@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from .formats.options import MeshSettings, TrtSettings, UsdSettings
     from .formats.table import FORMATS as EXPORT_FORMATS
     from .formats.table import register_format
+    from .refine.options import RefineSettings
     from .report import ExportReport
     from .sequences.bake import SequenceReport, bake_sequences
     from .sequences.formats import FORMATS as SEQUENCE_FORMATS
     from .settings import ExportSettings
     from .student.options import StudentSettings
+    from .unseen_options import UnseenSettings
 
 __all__ = [
     "EXPORT_FORMATS",
@@ -48,9 +50,11 @@ __all__ = [
     "FidelitySettings",
     "GlbSettings",
     "MeshSettings",
+    "RefineSettings",
     "SequenceReport",
     "StudentSettings",
     "TrtSettings",
+    "UnseenSettings",
     "UsdSettings",
     "VrmSettings",
     "bake_sequences",
@@ -68,9 +72,11 @@ PLACES = {
     "FidelitySettings": ".fidelity.options",
     "GlbSettings": ".formats.gltf.settings",
     "MeshSettings": ".formats.options",
+    "RefineSettings": ".refine.options",
     "SequenceReport": ".sequences.bake",
     "StudentSettings": ".student.options",
     "TrtSettings": ".formats.options",
+    "UnseenSettings": ".unseen_options",
     "UsdSettings": ".formats.options",
     "VrmSettings": ".formats.gltf.settings",
     "bake_sequences": ".sequences.bake",

@@ -34,6 +34,8 @@ def bake_texture(
 ) -> Texture:
     """Bake colours of an avatar's surface into an image of `size` texels a side.
 
+    They are those of a refined student where there is one, else of the full texture network.
+
     Returns:
         The image with its unwrapped mesh.
     """

@@ -1,10 +1,12 @@
 """Bake an implicit avatar: sample every field of its networks at the vertices of a mesh.
 
-The values are exact at the vertices and interpolated linearly within faces.
+The values are exact at the vertices and interpolated linearly within faces. At vertices that no
+training view shows they continue those around them; see `unseen_fill`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -12,17 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.arrays import Array, Bool, Float32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.deformation import Deformation
 from imavatar_deploy.model.surface.extract import field_of
-from imavatar_deploy.model.surface.field import chunks
+from imavatar_deploy.model.surface.field import Field, chunks
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.progress import Progress, silent
 
+from .bust import NO_BOUNDS, RIM, CutField
 from .fidelity.reference_poses import reference_poses
 from .texture_code import ShadedPoints, TextureCode, texture_code
+from .unseen_fill import HarmonicFill, head_shape
 
 CODE_TOLERANCE = 5e-5
 """Largest change of a colour channel (0..1) that a shortened texture code may cause.
@@ -41,38 +45,52 @@ class Bake:
     avatar: Avatar
     code: TextureCode
     feature: Tensor  # [V, 256] feature vectors of the geometry network
+    filled: Bool[Array, " V"]
+    """Vertices whose values are filled from their neighbourhood, not those of the networks."""
 
 
-def bake(avatar: ImplicitAvatar, mesh: Mesh, *, progress: Progress = silent) -> Bake:
+def bake(
+    avatar: ImplicitAvatar,
+    mesh: Mesh,
+    *,
+    field: Field | None = None,
+    fill: Callable[[Avatar], Bool[Array, " V"]] | None = None,
+    progress: Progress = silent,
+) -> Bake:
     """Sample the geometry, deformation and texture networks at the vertices of `mesh`.
 
     Args:
         avatar: the implicit avatar.
         mesh: its canonical surface, model units.
+        field: the field whose surface the mesh is; the geometry network's by default. The flat
+            faces of a `CutField` and their rim are filled.
+        fill: returns the vertices, of an avatar without colours, whose shape and values are filled
+            from the surface around them, too; none by default.
         progress: shows how far the work is.
     """
-    points = torch.from_numpy(mesh.vertices).to(avatar.canonical_pose.device)
+    field = field_of(avatar) if field is None else field
     with torch.inference_mode():
-        fields = _sample(avatar, points, progress)
-    detail = _normal_detail(avatar, mesh, fields.deformation.weights, progress)
+        fields = _sample(avatar, _points(avatar, mesh), progress)
+    bounds = field.bounds if isinstance(field, CutField) else NO_BOUNDS
+    filled = bounds.beyond(mesh.vertices) > -RIM
+    if fill is not None:
+        filled |= fill(_avatar(avatar, mesh, fields))
+    harmonic = HarmonicFill(mesh, filled)
+    if filled.any():
+        mesh = head_shape(mesh, harmonic, avatar.head, bounds)
+        fields = _fill_fields(avatar, mesh, fields, harmonic)
+    detail = _normal_detail(avatar, mesh, field, fields.deformation.weights, progress)
     with torch.inference_mode():
-        shaded = _shade(avatar, mesh, points, fields)
+        detail[torch.from_numpy(filled)] = 0.0
+        shaded = _shade(avatar, mesh, fields).at(torch.from_numpy(np.flatnonzero(~filled)))
     code = texture_code(avatar.texture, shaded, tolerance=CODE_TOLERANCE, progress=progress)
-    baked = Avatar(
-        rest=_planar(fields.rest),
-        canonical=_planar(points),
-        faces=mesh.faces,
-        expression_basis=_planar(fields.deformation.expression),
-        pose_basis=_planar(fields.deformation.pose.transpose(1, 2)),
-        normal_detail=_planar(detail),
-        skin_weights=_planar(fields.deformation.weights),
-        joints_rest=avatar.joints_rest,
-        joint_basis=avatar.joint_basis,
-        texture_code=code.code,
-        edition=avatar.edition,
-        expression_names=avatar.expression_names,
+    codes = np.zeros((len(filled), code.code.shape[1]), dtype=np.float32)
+    codes[~filled] = code.code
+    code = replace(code, code=harmonic(codes))
+    baked = replace(
+        _avatar(avatar, mesh, fields), normal_detail=_planar(detail), texture_code=code.code
     )
-    return Bake(baked, code, fields.feature)
+    return Bake(baked, code, fields.feature, filled)
 
 
 class _Fields(NamedTuple):
@@ -97,8 +115,50 @@ def _sample(avatar: ImplicitAvatar, points: Tensor, progress: Progress) -> _Fiel
     return _Fields(feature, Deformation(expression, pose, weights), rest)
 
 
+def _points(avatar: ImplicitAvatar, mesh: Mesh) -> Tensor:
+    return torch.from_numpy(mesh.vertices).to(avatar.canonical_pose.device)
+
+
+def _avatar(avatar: ImplicitAvatar, mesh: Mesh, fields: _Fields) -> Avatar:
+    """The avatar of these fields, without normal detail and texture code."""
+    return Avatar(
+        rest=_planar(fields.rest),
+        canonical=np.ascontiguousarray(mesh.vertices.T),
+        faces=mesh.faces,
+        expression_basis=_planar(fields.deformation.expression),
+        pose_basis=_planar(fields.deformation.pose.transpose(1, 2)),
+        normal_detail=np.zeros((3, len(mesh.vertices)), dtype=np.float32),
+        skin_weights=_planar(fields.deformation.weights),
+        joints_rest=avatar.joints_rest,
+        joint_basis=avatar.joint_basis,
+        texture_code=np.zeros((len(mesh.vertices), 1), dtype=np.float32),
+        edition=avatar.edition,
+        expression_names=avatar.expression_names,
+    )
+
+
+def _fill_fields(
+    avatar: ImplicitAvatar, mesh: Mesh, fields: _Fields, harmonic: HarmonicFill
+) -> _Fields:
+    """Fields whose blendshapes and weights at the filled vertices continue those around them."""
+    deformation = fields.deformation
+    columns = [values.cpu().numpy().reshape(len(values), -1) for values in deformation]
+    values = harmonic(np.concatenate(columns, axis=1))
+    parts = np.split(values, np.cumsum([column.shape[1] for column in columns])[:-1], axis=1)
+    expression, pose, weights = (
+        torch.from_numpy(np.ascontiguousarray(part)).to(before).reshape(before.shape)
+        for part, before in zip(parts, deformation, strict=True)
+    )
+    rows = torch.from_numpy(harmonic.unseen)[:, None].to(weights.device)
+    weights = torch.where(rows, weights / weights.sum(dim=1, keepdim=True), weights)
+    continued = Deformation(expression, pose, weights)
+    with torch.inference_mode():
+        rest = avatar.rest(_points(avatar, mesh), continued)
+    return _Fields(fields.feature, continued, torch.where(rows, rest, fields.rest))
+
+
 def _normal_detail(
-    avatar: ImplicitAvatar, mesh: Mesh, weights: Tensor, progress: Progress
+    avatar: ImplicitAvatar, mesh: Mesh, field: Field, weights: Tensor, progress: Progress
 ) -> Tensor:
     """[V, 3] difference between the field's normals and the mesh's, at rest.
 
@@ -107,7 +167,7 @@ def _normal_detail(
     to 0.1 degrees on the reference head.
     """
     with progress("normals of the field", len(mesh.vertices)) as advance:
-        _, gradient = field_of(avatar).values_and_gradients(mesh.vertices, advance)
+        _, gradient = field.values_and_gradients(mesh.vertices, advance)
     unit = gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-12)
     detail = torch.from_numpy((unit - mesh.vertex_normals()).astype(np.float32)).to(weights.device)
     with torch.inference_mode():
@@ -116,8 +176,9 @@ def _normal_detail(
         return at_rest
 
 
-def _shade(avatar: ImplicitAvatar, mesh: Mesh, points: Tensor, fields: _Fields) -> ShadedPoints:
+def _shade(avatar: ImplicitAvatar, mesh: Mesh, fields: _Fields) -> ShadedPoints:
     """Inputs of the texture network at the vertices in the frames `CODE_FRAMES`."""
+    points = _points(avatar, mesh)
     poses = reference_poses(avatar.edition)
     normals = []
     for frame in CODE_FRAMES:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from imavatar_deploy.arrays import Array, Bool
 from imavatar_deploy.atomic import atomic_folder
+from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import MANIFEST, write_avatar
 from imavatar_deploy.errors import EditionMismatchError, UsageError
 from imavatar_deploy.model import (
@@ -24,22 +27,30 @@ from imavatar_deploy.model import (
 )
 from imavatar_deploy.model.checkpoint import checkpoint_sha256
 from imavatar_deploy.model.surface.extract import field_of
+from imavatar_deploy.model.surface.field import Field
+from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.progress import Progress, Say, quiet, silent
 from imavatar_deploy.student import Student
+from imavatar_deploy.tracks import check_edition
 
 from .bake import Bake, bake
+from .bust import bounded_field
 from .fidelity.options import tolerances
 from .fidelity.run import FidelityRun, Limits
 from .formats.format import ExportFormat, ExportInput
 from .formats.mesh import INDEX, mesh_notes, posed_by, write_meshes
 from .formats.table import ready_formats
+from .lids import FACE_SHARE, refine_lids
 from .manifest import about, graph_metadata, licence_report, write_licence
 from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
+from .refine.options import RefineSettings
+from .refine.refine import open_pictures, refine_student
 from .report import ExportReport
-from .settings import ExportSettings
+from .settings import MIN_FACES, ExportSettings
 from .student.format import check_student
 from .student.options import StudentSettings
 from .student.train import train_student
+from .unseen import assumed_views, unseen_notes, unseen_vertices, views_of
 from .withhold import record_drift, withhold
 
 IN_MEMORY = "a model in memory"
@@ -103,8 +114,12 @@ def export_avatar(
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
             avatar, name, digest = _open_source(source, settings.edition, load_checkpoint)
+        if (track := settings.unseen.seen_from) is not None:
+            check_edition(track.edition, avatar.edition)
         for row in formats:
             row.refuse(avatar, settings)
+        if settings.refine is not None:
+            open_pictures(settings.refine, avatar.edition)
         baked = bake_surface(avatar, settings, report, progress)
         subject = ExportInput(
             avatar, baked, settings, graph_metadata(avatar, digest, settings.synthetic_mark)
@@ -117,6 +132,9 @@ def export_avatar(
             write_avatar(folder, baked.avatar, about=manifest, storage=settings.storage)
     return report
 
+
+UNUSED_SHARE = 0.02
+"""Share of a face budget that the reserve for lids may leave unused."""
 
 Model = TypeVar("Model", bound=HeadAvatarModel)
 
@@ -149,17 +167,18 @@ def bake_surface(
     progress: Progress = silent,
 ) -> Bake:
     """Extract, polish, simplify and bake the surface; add the measurements to `report`."""
-    field = field_of(avatar)
+    field = bounded_field(field_of(avatar), avatar.head, settings)
     with report.step("extract"):
         cleaned = extract_surface(field, canonical_points(avatar.head), settings, progress)
     evaluations = field.evaluations
     with report.step("polish"):
         mesh, gain = polish(cleaned.mesh, field, progress=progress)
     with report.step("simplify"):
-        mesh = mesh if settings.faces is None else simplify(mesh, settings.faces)
+        mesh, lid_faces = _reduced(mesh, avatar, field, settings.faces)
     with report.step("bake"):
-        baked = bake(avatar, mesh, progress=progress)
-    report.notes += stray_notes(cleaned)
+        fill = partial(_unseen, settings, progress) if settings.unseen.fill else None
+        baked = bake(avatar, mesh, field=field, fill=fill, progress=progress)
+    report.notes += stray_notes(cleaned) + unseen_notes(baked.filled, settings.unseen)
     report.surface |= {
         "resolution": settings.resolution,
         "evaluations": evaluations,
@@ -167,13 +186,45 @@ def bake_surface(
         "stray_pieces": len(cleaned.strays),
         "stray_faces": sum(part.faces for part in cleaned.strays),
         "faces": len(mesh.faces),
+        "lid_faces": lid_faces,
         "vertices": len(mesh.vertices),
+        "filled_vertices": int(baked.filled.sum()),
         "off_surface_median": gain.median,
         "off_surface_p99": gain.p99,
         "texture_code_size": len(baked.code.decode),
         "texture_code_loss": baked.code.loss,
     }
     return baked
+
+
+def _reduced(
+    mesh: Mesh, avatar: ImplicitAvatar, field: Field, faces: int | None
+) -> tuple[Mesh, int]:
+    """The mesh within a budget of faces, with finer lids, and the number of faces they took."""
+    if faces is None:
+        finer = refine_lids(mesh, avatar, field, None)
+        return finer, len(finer.faces) - len(mesh.faces)
+    reserve = round(FACE_SHARE * faces)
+    reduced, finer = _with_reserve(mesh, avatar, field, faces, reserve)
+    used = len(finer.faces) - len(reduced.faces)
+    if len(reduced.faces) < len(mesh.faces) and used < reserve - UNUSED_SHARE * faces:
+        reduced, finer = _with_reserve(mesh, avatar, field, faces, used)
+    return finer, len(finer.faces) - len(reduced.faces)
+
+
+def _with_reserve(
+    mesh: Mesh, avatar: ImplicitAvatar, field: Field, faces: int, reserve: int
+) -> tuple[Mesh, Mesh]:
+    """The mesh reduced to a budget less a reserve, and that with finer lids."""
+    reduced = simplify(mesh, max(MIN_FACES, faces - reserve))
+    return reduced, refine_lids(reduced, avatar, field, faces)
+
+
+def _unseen(settings: ExportSettings, progress: Progress, avatar: Avatar) -> Bool[Array, " V"]:
+    """The vertices of an avatar that no view of the settings shows."""
+    track = settings.unseen.seen_from
+    views = assumed_views(avatar) if track is None else views_of(track, avatar)
+    return unseen_vertices(avatar, views, progress)
 
 
 @dataclass(frozen=True)
@@ -196,15 +247,21 @@ class _Job:
         stages = self._stages(subject, limits)
         self._compare(stages, ("baked",), subject)
         self._stop_at_misses(subject)
-        facts = self._write([row for row in self.formats if not row.after_student], subject)
+        later = [row for row in self.formats if _is_later(row, subject.settings)]
+        facts = self._write([row for row in self.formats if row not in later], subject)
         self._compare(stages, ("onnx", "tensorrt"), subject)
         self._stop_at_misses(subject)
         student_formats = [row for row in self.formats if row.takes_student]
-        if student_formats and subject.settings.student is not None:
+        refine = subject.settings.refine
+        if subject.settings.student is not None and (student_formats or refine):
             subject = replace(subject, student=self._train(subject, subject.settings.student))
-            facts |= self._write_student(student_formats, subject)
+            if student_formats:
+                facts |= self._write_student(student_formats, subject)
         self._compare(stages, ("student",), subject)
-        facts |= self._write([row for row in self.formats if row.after_student], subject)
+        if refine is not None:
+            self._stop_at_misses(subject)
+            subject = self._refine(stages, student_formats, subject, refine)
+        facts |= self._write(later, subject)
         self._stop_at_misses(subject)
         if (reason := subject.settings.proof.allow_drift) and self.report.problems():
             record_drift(self.report, reason)
@@ -251,6 +308,39 @@ class _Job:
         self.report.parity.append(result.report)
         return result.student
 
+    def _refine(
+        self,
+        stages: FidelityRun | None,
+        formats: Sequence[ExportFormat],
+        subject: ExportInput,
+        settings: RefineSettings,
+    ) -> ExportInput:
+        """Refine the student; write it where it is better than the distilled one."""
+        assert subject.student is not None  # the settings require one
+        with self.report.step("refine student"):
+            result = refine_student(
+                subject.source,
+                subject.bake.avatar,
+                subject.student,
+                settings,
+                stored_size=subject.settings.proof.size,
+                held=subject.bake.filled,
+                progress=self.progress,
+            )
+        self.report.refinement |= result.facts
+        self.report.notes.append(result.note)
+        if not result.better:
+            return subject
+        refined = replace(subject, student=result.student, refined=True)
+        if not formats:
+            return refined
+        if stages is not None:
+            stages.hold_out(result.held_out, subject)
+        self._write_student(formats, refined)
+        if stages is not None:
+            self.report.stages.append(stages.compare_refined(refined))
+        return refined
+
     def _write_student(
         self, formats: Sequence[ExportFormat], subject: ExportInput
     ) -> dict[str, Any]:
@@ -261,6 +351,11 @@ class _Job:
         with self.report.step("check student"):
             self.report.parity += check_student(self.folder)
         return facts
+
+
+def _is_later(row: ExportFormat, settings: ExportSettings) -> bool:
+    """Whether a format is written when the student is finished."""
+    return row.after_student or (settings.refine is not None and row.bakes_colours)
 
 
 def _losses(entries: Mapping[str, Any]) -> dict[str, float]:

@@ -23,6 +23,8 @@ class ExportReport:
     """Measurements of the extraction and the bake; JSON-ready, lengths in model units."""
     student: dict[str, Any] = field(default_factory=dict)
     """How the student was trained; JSON-ready, empty without a student."""
+    refinement: dict[str, Any] = field(default_factory=dict)
+    """The student before and after its refinement on images; JSON-ready, empty without one."""
     parity: list[ParityReport] = field(default_factory=list)
     """Comparison of each graph, and of the student, with the networks."""
     stages: list[StageReport] = field(default_factory=list)
@@ -58,6 +60,7 @@ class ExportReport:
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "surface": self.surface,
             **({"student": self.student} if self.student else {}),
+            **({"refinement": self.refinement} if self.refinement else {}),
             "losses_mm": self.losses_mm,
             **({"waterfall": [stage.as_dict() for stage in self.stages]} if self.stages else {}),
             **({"drift": self.drift} if self.drift else {}),

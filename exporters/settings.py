@@ -15,7 +15,9 @@ from imavatar_deploy.tracks import FlameTrack
 from .fidelity.options import FidelitySettings
 from .formats.gltf.settings import GlbSettings
 from .formats.options import MeshSettings, TrtSettings, UsdSettings
+from .refine.options import RefineSettings
 from .student.options import StudentSettings
+from .unseen_options import UnseenSettings
 
 OPSETS = range(15, 21)
 """ONNX opsets that a graph can have; older ones are for engines that do not support 18."""
@@ -48,6 +50,8 @@ class ExportSettings:
     """Head model of a published checkpoint whose file does not name it."""
     student: StudentSettings | None = field(default_factory=StudentSettings)
     """Student of the formats that take one; None leaves it out."""
+    refine: RefineSettings | None = None
+    """Refinement of the student on the images of a dataset; None leaves it as it is distilled."""
     overwrite: bool = False
     """Replace an existing avatar folder."""
     opset: int = 18
@@ -62,6 +66,8 @@ class ExportSettings:
     """Options of USD and USDZ."""
     mesh: MeshSettings = field(default_factory=MeshSettings)
     """Options of the format `mesh`."""
+    unseen: UnseenSettings = field(default_factory=UnseenSettings)
+    """Options of the surface that no training view shows."""
     trt: TrtSettings = field(default_factory=TrtSettings)
     """Options of TensorRT engines."""
     proof: FidelitySettings = field(default_factory=FidelitySettings)
@@ -100,9 +106,18 @@ class ExportSettings:
             raise unknown_name("choice of components", self.components, CHOICES)
         if self.storage not in STORAGE:
             raise unknown_name("storage", self.storage, STORAGE)
+        self._check_formats()
+
+    def _check_formats(self) -> None:
+        """Check that what the settings ask for fits their formats."""
         if self.mesh.from_field and "mesh" not in self.formats:
             raise UsageError(
                 "mesh.from_field (--from-field) applies to meshes only; add --format mesh"
+            )
+        if self.refine is not None and (self.student is None or self.field_alone):
+            raise UsageError(
+                "a refinement needs a student: leave refine (--refine) out, or the settings that "
+                "leave out the student (student=None, --no-student, --from-field alone)"
             )
         if self.student is None and "student" in self.formats:
             raise UsageError(

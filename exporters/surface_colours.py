@@ -1,4 +1,4 @@
-"""Colours from the full texture network: of the vertices in any pose, or of any surface points."""
+"""Colours of the vertices in any pose, or of any surface points, by the network or a student."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
+from imavatar_deploy.student import Student, colours_plainly
 
 from .atlas import bake_texture, surface_at
 from .bake import Bake
 from .formats.gltf.materials import Texture
+from .formats.onnx_modules import BakedTexture
 from .skeleton import NEUTRAL_EXPRESSION, REST_POSE
+from .student.colours import student_colours_at
 
 
 def vertex_colours(
@@ -25,17 +28,67 @@ def vertex_colours(
     bake: Bake,
     expression: Float32[Array, " E"] = NEUTRAL_EXPRESSION,
     pose: Float32[Array, "15"] = REST_POSE,
+    *,
+    student: Student | None = None,
 ) -> Float32[Array, "V 3"]:
-    """Colours of the vertices, sRGB in 0..1, for an expression `[E]` and a pose `[15]`."""
+    """Colours of the vertices, sRGB in 0..1, for an expression `[E]` and a pose `[15]`.
+
+    They are those of a refined student where there is one, else of the full texture network.
+    """
     normals = surface_normals(bake.avatar, pose_plainly(bake.avatar, expression, pose))
     condition = condition_of(expression, pose)[0]
-    return point_colours(
+    if student is not None:
+        return colours_plainly(student, student.features, normals, condition[None])
+    colours = point_colours(
         source,
         np.ascontiguousarray(bake.avatar.canonical.T),
         normals,
         feature=bake.feature,
         condition=condition,
     )
+    vertices = np.arange(len(normals))[:, None]
+    return with_filled(
+        source, bake, colours, vertices, np.ones_like(vertices, np.float32), normals, condition
+    )
+
+
+def with_filled(
+    source: ImplicitAvatar,
+    bake: Bake,
+    colours: Float32[Array, "N 3"],
+    corners: Integer[Array, "N K"],
+    weights: Float32[Array, "N K"],
+    normals: Float32[Array, "N 3"],
+    condition: Float32[Array, "53"] | None = None,
+) -> Float32[Array, "N 3"]:
+    """Colours of points of a baked mesh; around filled vertices, those of the filled codes.
+
+    Args:
+        source: the implicit avatar.
+        bake: its baked avatar.
+        colours: of the network at the points, sRGB in 0..1.
+        corners: the vertices around each point.
+        weights: barycentric coordinates of each point.
+        normals: unit normals of the deformed surface.
+        condition: expression and jaw; zero, the neutral face at rest, when None.
+    """
+    rows = np.flatnonzero(bake.filled[corners].any(axis=1))
+    if not len(rows):
+        return colours
+    if condition is None:
+        condition = np.zeros(CONDITION_SIZE, dtype=np.float32)
+    code = np.einsum("nk,nkc->nc", weights[rows], bake.code.code[corners[rows]])
+    network = BakedTexture(source.texture, bake.code.decode, bake.code.mean)
+    device = source.canonical_pose.device
+    codes, directions, conditions = (
+        torch.from_numpy(array.astype(np.float32)).to(device)
+        for array in (code, normals[rows], condition[None])
+    )
+    result = colours.copy()
+    with torch.inference_mode():
+        for part in chunks(len(rows)):
+            result[rows[part]] = network(codes[part], directions[part], conditions).cpu().numpy()
+    return result
 
 
 def point_colours(
@@ -73,15 +126,42 @@ def point_colours(
     return torch.cat(colours).numpy()
 
 
+def neutral_colours_at(
+    source: ImplicitAvatar,
+    bake: Bake,
+    corners: Integer[Array, "N 3"],
+    weights: Float32[Array, "N 3"],
+    progress: Progress = silent,
+    *,
+    student: Student | None = None,
+) -> Float32[Array, "N 3"]:
+    """Colours of the neutral face within faces, sRGB in 0..1; points as in `surface_at`.
+
+    They are those of a refined student where there is one, else of the full texture network.
+    """
+    points, normals = surface_at(bake.avatar, corners, weights)
+    if student is not None:
+        return student_colours_at(student, corners, weights, normals)
+    colours = point_colours(source, points, normals, progress=progress)
+    return with_filled(source, bake, colours, corners, weights, normals)
+
+
 def neutral_texture(
-    source: ImplicitAvatar, bake: Bake, size: int, progress: Progress = silent
+    source: ImplicitAvatar,
+    bake: Bake,
+    size: int,
+    progress: Progress = silent,
+    *,
+    student: Student | None = None,
 ) -> Texture:
-    """Bake the neutral face's colours into an image of `size` texels a side."""
+    """Bake the neutral face's colours into an image of `size` texels a side.
+
+    They are those of a refined student where there is one, else of the full texture network.
+    """
 
     def colours(
         corners: Integer[Array, "N 3"], weights: Float32[Array, "N 3"]
     ) -> Float32[Array, "N 3"]:
-        points, normals = surface_at(bake.avatar, corners, weights)
-        return point_colours(source, points, normals, progress=progress)
+        return neutral_colours_at(source, bake, corners, weights, progress, student=student)
 
     return bake_texture(bake.avatar, colours, size, progress)

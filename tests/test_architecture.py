@@ -34,6 +34,7 @@ ALLOWED = {
     "imavatar_deploy/cli/options.py": {"click"},
     "imavatar_deploy/create/command.py": {"click", "av"},
     "imavatar_deploy/create/pictures.py": {"cv2", "av"},
+    "imavatar_deploy/dataset/images.py": {"cv2"},
     "imavatar_deploy/jpeg.py": {"cv2"},
     "imavatar_deploy/rendering/workers.py": {"numba"},
     "imavatar_deploy/video/decode.py": {"av", "cv2"},

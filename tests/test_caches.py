@@ -53,7 +53,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
 
 
 ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
-    "training/dataset/face_dataset.py:head": lambda subject, dataset: dataset.head,
+    "imavatar_deploy/dataset/face_dataset.py:head": lambda subject, dataset: dataset.head,
     "imavatar_deploy/head_fit/correspondences.py:_openhead_points": lambda subject, dataset: (
         correspondences._openhead_points()
     ),
@@ -83,11 +83,12 @@ ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
 }
 """Cached functions that return arrays -> how to call them."""
 OTHERS = {
+    "exporters/formats/gltf/document.py:metres_a_unit": "a number",
     "imavatar_deploy/trt/build.py:log_of": "TensorRT's one log",
     "runtime/warp_backend/library.py:_loaded": "a module",
     "runtime/warp_backend/library.py:_started": "a module",
     "training/config_file.py:field_texts": "texts",
-    "training/dataset/video.py:_kinds": "a frozenset",
+    "imavatar_deploy/dataset/video.py:_kinds": "a frozenset",
     "training/tracking/clips.py:detector": "a network",
     "training/tracking/clips.py:landmarks": "a network",
     "training/tracking/clips.py:parser": "a network",

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING
 from imavatar_deploy.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .dataset.face_dataset import FaceDataset, FrameObservation
+    from imavatar_deploy.dataset import FaceDataset, FrameObservation
+
     from .evaluation.evaluate import evaluate
     from .evaluation.measure import Scores
     from .evaluation.metrics import METRICS
@@ -72,8 +73,8 @@ PLACES = {
     "METRICS": ".evaluation.metrics",
     "PRESETS": ".presets",
     "EvaluationReport": ".evaluation.report",
-    "FaceDataset": ".dataset.face_dataset",
-    "FrameObservation": ".dataset.face_dataset",
+    "FaceDataset": ".dataset",
+    "FrameObservation": ".dataset",
     "InputSettings": ".settings",
     "LossWeights": ".settings",
     "OptimiserSettings": ".settings",

@@ -11,8 +11,8 @@ from torch import Tensor
 from imavatar_deploy.arrays import Array, Bool, Float32, Int64, UInt8
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import BOUNDING_RADIUS, CONDITION_SIZE
+from imavatar_deploy.dataset import FaceDataset
 
-from .dataset import FaceDataset
 from .semantics import FEATURE_LABELS
 from .settings import Schedule
 

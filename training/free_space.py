@@ -24,6 +24,7 @@ from torch.nn.functional import max_pool2d, softplus
 from imavatar_deploy.arrays import Array, Bool, Float32
 from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.conventions import BOUNDING_RADIUS, UNITS_PER_METRE
+from imavatar_deploy.dataset import FaceDataset
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.kinematics import bone_transforms
 from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
@@ -31,7 +32,6 @@ from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.head_avatar import HeadAvatarModel
 
 from .batch import Batch
-from .dataset import FaceDataset
 from .semantics import EMPTY_DEPTH, head_depth, is_skin, nearest_around
 from .validation import evenly_spaced
 from .warm_start.head_surface import HeadSurface

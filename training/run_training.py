@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.atomic import ensure_not_input
+from imavatar_deploy.dataset import FaceDataset
+from imavatar_deploy.dataset.face_dataset import as_dataset
 from imavatar_deploy.errors import MissingDependencyError, UsageError
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress, Say, quiet, silent
 
-from .dataset import FaceDataset
-from .dataset.face_dataset import as_dataset
 from .presets import as_settings
 from .run_folder import RunFolder
 from .settings import TrainSettings

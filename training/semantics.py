@@ -10,11 +10,10 @@ from torch import Tensor
 from imavatar_deploy.arrays import Array, Bool, Float, Float32, UInt8
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
-
-from .dataset.labels import LABELS
 
 
 def _ids(*names: str) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from imavatar_deploy.dataset import FaceDataset
 from imavatar_deploy.errors import InputError, QualityError
 from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.head_avatar import HeadAvatarModel
@@ -21,7 +22,6 @@ from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.progress import Progress, Say, quiet
 
 from .batch import Batch, draw_batch
-from .dataset import FaceDataset
 from .divergence import DivergenceMonitor, vanished_message
 from .frame_parameters import FrameParameters, sparsify_gradients
 from .free_space import Air

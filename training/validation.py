@@ -12,13 +12,13 @@ from torch.nn.utils import parametrize
 
 from imavatar_deploy.arrays import Array, Bool, Float, UInt8
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.dataset import FaceDataset
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.fidelity.image_metrics import iou, l1, psnr
 from imavatar_deploy.model.head_avatar import HeadAvatarModel
 from imavatar_deploy.model.render import render
 from imavatar_deploy.model.tracing import Tracer
 
-from .dataset import FaceDataset
-from .dataset.labels import LABELS
 from .frame_parameters import FrameParameters
 from .semantics import EMPTY_DEPTH, SKIN_LABELS, head_depth, nearest_around
 

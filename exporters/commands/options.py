@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from imavatar_deploy.cli.command import rows_help
-from imavatar_deploy.cli.options import OptionGroup
+from imavatar_deploy.cli.options import FRAMES_HELP, FRAMES_METAVAR, OptionGroup, frames_of
 from imavatar_deploy.errors import ImavatarError, MissingDependencyError, UsageError
 from imavatar_deploy.optional import require
 from imavatar_deploy.retarget import ExpressionMap, read_map
@@ -37,7 +37,9 @@ from ..formats.options import (
     UsdSettings,
 )
 from ..formats.tensorrt_precision import PRECISIONS
+from ..refine.options import RefineSettings
 from ..student.options import DEFAULT_STEPS, STUDENT_FORMATS, StudentSettings
+from ..unseen_options import UnseenSettings
 
 if TYPE_CHECKING:  # importing it loads torch, which a help text must not need
     from ..formats.format import ExportFormat
@@ -159,6 +161,74 @@ STUDENT = OptionGroup(
     _student,
 )
 
+
+def _refine(
+    refine: tuple[Path, ...],
+    refine_steps: int,
+    refine_size: int,
+    refine_frames: str | None,
+    refine_poses: bool,
+    refine_seed: int,
+) -> RefineSettings | None:
+    if not refine:
+        return None
+    frames = frames_of(refine_frames) if refine_frames is not None else None
+    return RefineSettings(refine, refine_steps, refine_size, frames, refine_poses, refine_seed)
+
+
+REFINE = OptionGroup(
+    "refine",
+    "Refinement on images",
+    (
+        FormatOption(
+            "--refine",
+            formats=(),
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="DATASET",
+            help="Fit the student to the pictures of this dataset after it is distilled, which "
+            "makes it sharper than the networks. Give the dataset of the training; several times "
+            "for several videos. A tenth of the frames is held out, and a result that is not "
+            "better there is left out. Takes a few minutes.",
+        ),
+        FormatOption(
+            "--refine-steps",
+            formats=(),
+            type=click.IntRange(min=1),
+            default=RefineSettings.steps,
+            help="Steps of the refinement.",
+        ),
+        FormatOption(
+            "--refine-size",
+            formats=(),
+            type=int,
+            default=RefineSettings.size,
+            help="Pixels a side to which larger pictures are reduced.",
+        ),
+        FormatOption(
+            "--refine-frames",
+            formats=(),
+            metavar=FRAMES_METAVAR,
+            help=f"Frames to use, {FRAMES_HELP}",
+        ),
+        FormatOption(
+            "--refine-poses/--no-refine-poses",
+            formats=(),
+            default=RefineSettings.poses,
+            help="Whether pose, expression and camera of each frame are refined, too, for the "
+            "fit alone. It evens out an inexact tracking and takes about a second a frame.",
+        ),
+        FormatOption(
+            "--refine-seed",
+            formats=(),
+            type=int,
+            default=RefineSettings.seed,
+            help="Seed of the random choices; the same seed gives the same student.",
+        ),
+    ),
+    _refine,
+)
+
 USD_FORMATS = tuple(DEFAULT_USD_COLOURS)
 
 
@@ -184,6 +254,42 @@ USD = OptionGroup(
         ),
     ),
     _usd,
+)
+
+
+def _unseen(seen_from: str | None, keep_unseen: bool, keep_bust: bool) -> UnseenSettings:
+    return UnseenSettings(not keep_unseen, not keep_bust, _track(seen_from))
+
+
+UNSEEN = OptionGroup(
+    "unseen",
+    "What no camera saw",
+    (
+        FormatOption(
+            "--seen-from",
+            formats=(),
+            metavar="TRACK",
+            help="The training's data set or track, whose poses and cameras tell which surface was "
+            "seen. By default a portrait video is assumed, in which the head turns by 34 degrees "
+            "to both sides and 11 up and down.",
+        ),
+        FormatOption(
+            "--keep-unseen",
+            formats=(),
+            is_flag=True,
+            help="Keep what the networks make of surface that no training view shows. By default "
+            "its shape continues along the head model, and its motion and colours continue those "
+            "of the seen surface around it.",
+        ),
+        FormatOption(
+            "--keep-bust",
+            formats=(),
+            is_flag=True,
+            help="Keep the ragged lower edge of the shoulders. By default the bust is cut flat "
+            "where pictures of a head end.",
+        ),
+    ),
+    _unseen,
 )
 
 MESH = OptionGroup(
@@ -269,12 +375,14 @@ TRT = OptionGroup(
 GROUPS = (
     PROOF,
     STUDENT,
+    REFINE,
     TRACK,
     OPSET,
     ARKIT_MAP,
     gltf_options.GROUP,
     USD,
     MESH,
+    UNSEEN,
     TRT,
 )
 

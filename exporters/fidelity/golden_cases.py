@@ -1,7 +1,8 @@
 """Golden data: inputs of each exported graph and the outputs that the networks compute for them.
 
 The expected outputs do not depend on the bake: colours come from the full texture network, vertices
-from the forward map with the deformation network, normals from these vertices in float64.
+from the forward map with the deformation network, normals from these vertices in float64. Filled
+vertices, of which the networks know nothing, are the exception: theirs follow the filled values.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from imavatar_deploy.fidelity.parity import Tolerance
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.model.surface.mesh import Mesh
+from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.student import Student
 
 from ..bake import Bake
 from ..student.network import PlainStudent
+from ..surface_colours import with_filled
 from .reference_poses import ReferencePoses, reference_poses
 
 FRAMES = (1, 2, 3, -1)
@@ -94,12 +97,14 @@ def _texture(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses) -> Golde
         _tensor(source, condition),
         bake.feature[torch.from_numpy(rows)],
     )
+    ones = np.ones((len(rows), 1), dtype=np.float32)
+    colour = with_filled(source, bake, colour.cpu().numpy(), rows[:, None], ones, normal, condition)
     inputs = {
         "code": bake.avatar.texture_code[rows],
         "normal": normal,
         "condition": condition[None],
     }
-    return _case(inputs, {"rgb": colour.cpu().numpy()})
+    return _case(inputs, {"rgb": colour})
 
 
 def _deformation(source: ImplicitAvatar, bake: Bake) -> GoldenCase:
@@ -152,12 +157,14 @@ def _with_rounding(mesh: Mesh) -> Mesh:
 
 
 def _deform(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, frame: int) -> Mesh:
-    """The mesh deformed by the forward map of the networks."""
+    """The mesh deformed by the forward map of the networks; filled vertices, as they are baked."""
     expression = _tensor(source, poses.expression[frame])
     pose = _tensor(source, poses.pose[frame])
     points = _points(source, bake)
     deformed = [source.deform(points[part], expression, pose) for part in chunks(len(points))]
-    return Mesh(torch.cat(deformed).cpu().numpy(), bake.avatar.faces)
+    baked = pose_plainly(bake.avatar, poses.expression[frame], poses.pose[frame]).vertices
+    vertices = np.where(bake.filled[:, None], baked, torch.cat(deformed).cpu().numpy())
+    return Mesh(vertices, bake.avatar.faces)
 
 
 def _normals(

@@ -21,11 +21,13 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.model.render import Rendering, render
+from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.model.tracing import RasterTracer
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly
 
-from ..mesh_cleanup import without_strays
+from ..bust import clipped, picture_bounds
+from ..mesh_cleanup import canonical_points, without_strays
 from ..settings import ExportSettings
 from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from .reference_poses import CORNER_NAMES, CORNERS, reference_poses
@@ -77,7 +79,8 @@ class ImplicitRenderer:
     """Renders the reference frames of an export with the implicit renderer.
 
     The tracer extracts a surface of its own, so that a damaged bake does not affect its reference.
-    Stray parts that the export leaves out are left out of these renders, too.
+    Stray parts that the export leaves out are left out of these renders, too, and the bust ends
+    where the export's does. Unseen surface appears as the networks make it: all pixels count.
 
     Args:
         source: the implicit avatar.
@@ -87,8 +90,7 @@ class ImplicitRenderer:
     def __init__(self, source: ImplicitAvatar, settings: ExportSettings) -> None:
         self._source = source
         self._settings = settings
-        keep = partial(without_strays, head=source.head) if settings.drops_strays else None
-        self._tracer = RasterTracer(keep=keep)
+        self._tracer = RasterTracer(keep=partial(_as_exported, head=source.head, settings=settings))
 
     def reference(self, avatar: Avatar, progress: Progress) -> ReferenceFrames:
         """Render rest, corners and frames of motion from the front.
@@ -131,6 +133,13 @@ class ImplicitRenderer:
                 )
                 advance(1)
         return renderings
+
+
+def _as_exported(mesh: Mesh, head: HeadModel, settings: ExportSettings) -> Mesh:
+    """The part of a canonical surface that an export keeps."""
+    if settings.unseen.cut_bust:
+        mesh = clipped(mesh, picture_bounds(canonical_points(head)))
+    return without_strays(mesh, head) if settings.drops_strays else mesh
 
 
 def frame_names(edition: str) -> list[str]:

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.avatar_io import BULK_ARRAYS, STORAGE, AvatarFolder
+from imavatar_deploy.fidelity.draw import compare_held_out
+from imavatar_deploy.fidelity.held_out_frames import HeldOutFrames, write_held_out
 from imavatar_deploy.fidelity.reference_frames import ReferenceFrames, write_reference
 from imavatar_deploy.fidelity.stage_metrics import (
+    REFINED,
     WORST_PREFIX,
     StageReport,
     Values,
@@ -31,6 +34,9 @@ from ..formats.format import ExportInput
 from .failure_images import Failure, write_failures
 from .implicit_reference import ImplicitRenderer, frame_names
 from .stages import FIDELITY_STAGES, IMPLICIT, TEXTURE, FidelityStage, StageInput
+
+BETTER = ("psnr",)
+"""Metrics in which a refined student must reach the distilled one on the held-out images."""
 
 Limits = Mapping[str, Mapping[str, float]]
 Step = Callable[[str], AbstractContextManager[None]]
@@ -101,6 +107,27 @@ class FidelityRun:
             self._write_failures(report, stage, inputs, values)
         worst = {miss: worst_first(miss, values)[0] for miss in report.misses()}
         return replace(report, frames={miss: self._names[frame] for miss, frame in worst.items()})
+
+    def hold_out(self, frames: HeldOutFrames, subject: ExportInput) -> None:
+        """Set the reference of a refined student, and what the distilled one reaches as its limit.
+
+        Args:
+            frames: held-out images; they and the limits are written to the folder.
+            subject: the avatar with the distilled student, whose files are in the folder.
+        """
+        with self._step("compare held-out images"):
+            distilled = compare_held_out(_as_written(self._folder, subject), frames, {})
+        limits = {name: distilled.measures[name] for name in BETTER}
+        self._held_out = frames
+        self._limits = {**self._limits, REFINED: {**limits, **self._limits.get(REFINED, {})}}
+        write_held_out(self._folder, frames)
+        write_tolerances(self._folder, self._limits)
+
+    def compare_refined(self, subject: ExportInput) -> StageReport:
+        """Compare the refined student in the folder with the images of `hold_out`."""
+        with self._step("compare held-out images"):
+            folder = _as_written(self._folder, subject)
+            return compare_held_out(folder, self._held_out, self._limits[REFINED])
 
     def _write_failures(
         self,

@@ -27,6 +27,13 @@ class ExportInput:
     """Schema, edition, units, hash of the source and package version, for files with metadata."""
     student: Student | None = None
     """Trained after all other checks, if a format `takes_student`; None before."""
+    refined: bool = False
+    """Whether the student is refined on images; every format then takes its colours."""
+
+    @property
+    def colour_student(self) -> Student | None:
+        """The student whose colours formats bake; None for those of the full texture network."""
+        return self.student if self.refined else None
 
 
 def _no_files(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
@@ -55,6 +62,8 @@ class ExportFormat:
     """Writes the student's files into the folder; returns their manifest entries."""
     after_student: bool = False
     """Whether it packs the files of other formats, including the student's."""
+    bakes_colours: bool = False
+    """Whether its files hold colours, which are those of a refined student where there is one."""
     refuse: Callable[[ImplicitAvatar, ExportSettings], object] = lambda avatar, settings: None
     """Raises an error if the settings do not fit the avatar; called before the long work."""
     after: tuple[str, ...] = ()

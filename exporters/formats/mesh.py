@@ -12,11 +12,11 @@ import torch
 
 from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.marking import extras
 from imavatar_deploy.model import Frame, HeadAvatarModel, ImplicitAvatar
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
+from imavatar_deploy.student import Student
 
 from ..bake import Bake
 from ..mesh_cleanup import Part
@@ -24,7 +24,7 @@ from ..sequences.obj import write_obj
 from ..sequences.ply import write_ply
 from ..sequences.posing import Channels
 from ..settings import ExportSettings
-from ..surface_colours import point_colours
+from ..surface_colours import vertex_colours
 from .format import ExportFormat, ExportInput
 from .mesh_from_field import FieldSurface
 from .named_poses import NamedPose, named_poses
@@ -121,7 +121,10 @@ def selected_poses(model: HeadAvatarModel, settings: ExportSettings) -> list[Nam
 
 
 def posed_by(
-    model: HeadAvatarModel, baked: Bake | None, settings: ExportSettings
+    model: HeadAvatarModel,
+    baked: Bake | None,
+    settings: ExportSettings,
+    student: Student | None = None,
 ) -> Callable[[NamedPose], FrameMesh]:
     """Return a function that makes the mesh of an expression.
 
@@ -130,9 +133,10 @@ def posed_by(
         baked: its baked avatar. If it is None, or if the settings say so, meshes are extracted from
             the deformed field.
         settings: of the export.
+        student: a refined student, whose colours meshes of the baked avatar take.
     """
     if baked is not None and isinstance(model, ImplicitAvatar) and not settings.mesh.from_field:
-        return _from_bake(model, baked)
+        return _from_bake(model, baked, student)
     surface = FieldSurface(model, settings)
 
     def from_field(named: NamedPose) -> FrameMesh:
@@ -143,16 +147,13 @@ def posed_by(
     return from_field
 
 
-def _from_bake(source: ImplicitAvatar, baked: Bake) -> Callable[[NamedPose], FrameMesh]:
-    canonical = np.ascontiguousarray(baked.avatar.canonical.T)
-
+def _from_bake(
+    source: ImplicitAvatar, baked: Bake, student: Student | None
+) -> Callable[[NamedPose], FrameMesh]:
     def pose(named: NamedPose) -> FrameMesh:
         posed = pose_plainly(baked.avatar, named.expression, named.pose)
         normals = surface_normals(baked.avatar, posed)
-        condition = condition_of(named.expression, named.pose)[0]
-        colours = point_colours(
-            source, canonical, normals, feature=baked.feature, condition=condition
-        )
+        colours = vertex_colours(source, baked, named.expression, named.pose, student=student)
         return FrameMesh(baked.avatar.faces, _channels(posed.vertices, normals, colours))
 
     return pose
@@ -172,7 +173,7 @@ def _channels(
 
 
 def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
-    pose = posed_by(subject.source, subject.bake, subject.settings)
+    pose = posed_by(subject.source, subject.bake, subject.settings, subject.colour_student)
     write_meshes(folder, subject.source, pose, subject.settings, progress)
     return {}
 
@@ -184,6 +185,7 @@ ROWS = (
         (),
         _write,
         lambda folder: [],  # a mesh has no graph to run
+        bakes_colours=True,
         refuse=selected_poses,
         notes=mesh_notes,
     ),

@@ -22,6 +22,7 @@ from imavatar_deploy.model.surface import Field, Mesh
 from imavatar_deploy.model.surface.field import chunks
 from imavatar_deploy.progress import Progress, silent
 
+from ..bust import bounded_field
 from ..mesh_cleanup import (
     Cleaned,
     HeadPoints,
@@ -104,6 +105,7 @@ class FieldSurface:
             head: the head model in the field's space.
         """
         settings = self._settings
+        field = bounded_field(field, self._model.head, settings)
         cleaned = extract_surface(field, head, settings, self._progress)
         mesh, _ = polish(cleaned.mesh, field, progress=self._progress)
         return replace(cleaned, mesh=simplify(mesh, settings.faces) if settings.faces else mesh)

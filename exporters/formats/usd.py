@@ -158,7 +158,9 @@ def _writer(name: str) -> Callable[[Path, ExportInput, Progress], Mapping[str, A
         motion = _motion(folder, subject)
         if subject.settings.usd.is_textured(name):
             size = subject.settings.usd.texture_size
-            texture = neutral_texture(subject.source, subject.bake, size, progress)
+            texture = neutral_texture(
+                subject.source, subject.bake, size, progress, student=subject.colour_student
+            )
             motion = replace(motion, texture=texture)
         path = folder / f"avatar{scene.suffix}"
         scene.whole(path, motion, _frames(motion))
@@ -197,7 +199,7 @@ def _motion(folder: Path, subject: ExportInput) -> Motion:
         avatar_folder,
         subject.settings.track or still,
         synthetic_mark=subject.settings.synthetic_mark,
-        neutral=vertex_colours(subject.source, subject.bake),
+        neutral=vertex_colours(subject.source, subject.bake, student=subject.colour_student),
         textured=False,
         shapes=tuple(shape_targets(subject.bake.avatar, arkit_poses(subject.settings.arkit_map))),
     )
@@ -236,6 +238,7 @@ ROWS = tuple(
         _writer(row.name),
         _check(row.name, row.suffix),
         extra=EXTRA,
+        bakes_colours=True,
         refuse=check_inputs,
         notes=arkit_notes(_shape_names(row.suffix)),
     )

@@ -9,10 +9,12 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import InputError
+from imavatar_deploy.fidelity.held_out_frames import is_refined
 from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
 from imavatar_deploy.rendering.texture_network import TextureGraph
 from imavatar_deploy.rendering.workers import Workers
+from imavatar_deploy.student import Student, colours_plainly, read_student
 
 from .motion import Motion
 
@@ -32,6 +34,8 @@ A larger distance is an error of the motion, and text files have no digits for i
 class FramePoser:
     """Poses the frames of a motion. Every thread has its own; all give the same bits.
 
+    Colours are those of the student where it is refined on images, else of the texture network.
+
     Args:
         motion: the avatar and its track.
         channels: names from `CHANNELS` to compute.
@@ -45,8 +49,12 @@ class FramePoser:
         self._motion = motion
         self._channels = channels
         self._poser = SurfacePoser(motion.avatar, Workers(1))
-        self._texture = None
-        if "colours" in channels and motion.colour is True:
+        self._texture: TextureGraph | None = None
+        self._student: Student | None = None
+        coloured = "colours" in channels and motion.colour is True
+        if coloured and is_refined(motion.folder):
+            self._student = read_student(motion.folder)
+        elif coloured:
             graph = motion.folder.file("texture.onnx")
             self._texture = TextureGraph(graph, motion.avatar, threads=1)
 
@@ -73,12 +81,14 @@ class FramePoser:
         if {"normals", "colours"} & set(self._channels):
             normals = self._poser.normals(posed)
             values["normals"] = normals.copy()
+            condition = condition_of(expression, pose)
             if self._motion.colour is None and self._motion.neutral is not None:
                 values["colours"] = self._motion.neutral
+            elif self._student is not None:
+                features = self._student.features
+                values["colours"] = colours_plainly(self._student, features, normals, condition)
             elif self._texture is not None:
-                values["colours"] = self._colours(
-                    self._texture, normals, condition_of(expression, pose)
-                )
+                values["colours"] = self._colours(self._texture, normals, condition)
         return {channel: values[channel] for channel in self._channels}
 
     def _colours(

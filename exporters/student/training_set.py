@@ -26,6 +26,7 @@ from imavatar_deploy.tracks import read_track
 
 from ..bake import Bake
 from ..fidelity.reference_poses import CORNERS, FLAME_CORNER, ReferencePoses, reference_poses
+from ..formats.onnx_modules import BakedTexture
 
 TRAINING_MOTION = 80
 """Training frames of motion."""
@@ -244,13 +245,15 @@ def _samples(
     points: Sequence[Points],
     progress: Progress,
 ) -> StudentSamples:
-    """Evaluate the teacher at the points of each frame."""
+    """Evaluate the teacher at the points of each frame; around filled vertices, on their codes."""
     device = source.canonical_pose.device
     corners, weights = (
         torch.from_numpy(np.stack(part)).to(device) for part in zip(*points, strict=True)
     )
     condition = torch.from_numpy(frames.condition).to(device)
     canonical = torch.from_numpy(np.ascontiguousarray(bake.avatar.canonical.T)).to(device)
+    filled, codes = (torch.from_numpy(array).to(device) for array in (bake.filled, bake.code.code))
+    baked = BakedTexture(source.texture, bake.code.decode, bake.code.mean)
     normals = torch.zeros_like(weights)
     colours = torch.zeros_like(weights)
     with torch.inference_mode(), progress("evaluating the teacher", len(points)) as advance:
@@ -261,12 +264,16 @@ def _samples(
                     at_points(torch.from_numpy(vertex_normals).to(device), *position)
                 )
                 normals[frame, part] = normal
-                colours[frame, part] = source.texture(
+                teacher = source.texture(
                     at_points(canonical, *position),
                     normal,
                     condition[frame],
                     at_points(bake.feature, *position),
                 )
+                rows = filled[corners[frame, part]].any(dim=1)
+                code = at_points(codes, *(values[rows] for values in position))
+                teacher[rows] = baked(code, normal[rows], condition[frame, None])
+                colours[frame, part] = teacher
             advance(1)
     return StudentSamples(corners, weights, normals, condition, colours)
 

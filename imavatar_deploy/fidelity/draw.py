@@ -5,6 +5,7 @@ The frames are drawn as the player draws them. torch is not needed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -23,8 +24,10 @@ from imavatar_deploy.rendering.renderer import RenderConfig, StageCallback
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.student import has_student
 
+from .held_out_frames import HELD_OUT, HELD_OUT_FILE, HeldOutFrames, read_held_out
 from .reference_frames import REFERENCE_FILE, ReferenceFrames, read_reference
 from .stage_metrics import (
+    REFINED,
     TOLERANCES_FILE,
     FrameImages,
     StageReport,
@@ -37,7 +40,7 @@ from .stage_metrics import (
 
 def draw(
     folder: AvatarFolder,
-    reference: ReferenceFrames,
+    reference: ReferenceFrames | HeldOutFrames,
     shading: str,
     *,
     session: Any = None,
@@ -60,12 +63,9 @@ def draw(
     else:
         posing = None if animate is None else _posed_by_graph(animate)
         renderer = CpuRenderer(config, Workers(), session, pose_surface=posing)
-    matrix = reference.camera.image_matrix(size, size)
+    frames = zip(reference.expression, reference.pose, reference.image_matrix, strict=True)
     with closing(renderer):
-        return [
-            frame_images(*renderer.buffers(expression, pose, matrix))
-            for expression, pose in zip(reference.expression, reference.pose, strict=True)
-        ]
+        return [frame_images(*renderer.buffers(*frame)) for frame in frames]
 
 
 def _posed_by_graph(session: Any) -> PoseSurface:
@@ -85,9 +85,12 @@ def compare_shadings(folder: AvatarFolder) -> list[StageReport]:
     """Compare every shading that an avatar folder supports with its stored implicit renders.
 
     The limits of a shading are those of all its stages together (`stage_metrics.combine_limits`).
+    A student that is refined on images has none there: it is compared with the held-out images in
+    the folder, by the limits of the stage `refined`.
 
     Returns:
-        One report for each shading; empty for a folder without implicit renders.
+        One report for each shading, and one for a refined student; empty for a folder without
+        implicit renders.
 
     Raises:
         InputError: the renders or tolerances cannot be read.
@@ -108,5 +111,19 @@ def compare_shadings(folder: AvatarFolder) -> list[StageReport]:
         metrics = measure(pictures, draw(folder, reference, shading), reference.mouths)
         limits = combine_limits([tolerances.get(stage, {}) for stage in passed])
         name = f"all up to {passed[-1]}"
+        if shading == "student" and HELD_OUT_FILE in files:
+            name, limits = "refined on images", {}
         reports.append(StageReport(name, "implicit", f"{shading} shading", metrics, limits))
+    if HELD_OUT_FILE in files:
+        held_out = read_held_out(folder.file(HELD_OUT_FILE))
+        reports.append(compare_held_out(folder, held_out, tolerances.get(REFINED, {})))
     return reports
+
+
+def compare_held_out(
+    folder: AvatarFolder, held_out: HeldOutFrames, limits: Mapping[str, float]
+) -> StageReport:
+    """Compare the student of an avatar folder with held-out images."""
+    drawn = draw(folder, held_out, "student")
+    metrics = measure(held_out.pictures(), drawn, held_out.mouths)
+    return StageReport(REFINED, HELD_OUT, REFINED, metrics, limits)

@@ -108,6 +108,12 @@ class ReferenceFrames:
         return int(self.rgb.shape[1])
 
     @property
+    def image_matrix(self) -> Float32[Array, "T 3 4"]:
+        """Projection to pixels of each frame, the same in all."""
+        matrix = self.camera.image_matrix(self.size, self.size)
+        return np.repeat(matrix[None], len(self.pose), axis=0)
+
+    @property
     def mouths(self) -> list[Bool[Array, "N N"]]:
         """Mask of the mouth region in each frame."""
         return [(regions & MOUTH) > 0 for regions in self.regions]

@@ -29,6 +29,8 @@ class FidelityReport:
     """Measurements of the extraction and the bake; lengths in model units."""
     student: Mapping[str, Any] = field(default_factory=dict)
     """How the student was trained; empty where there is none."""
+    refinement: Mapping[str, Any] = field(default_factory=dict)
+    """The student before and after its refinement, on held-out images; empty without one."""
     losses_mm: Mapping[str, float] = field(default_factory=dict)
     """What the files cannot show by their format: the largest distance of a vertex, millimetres."""
     notes: tuple[str, ...] = ()
@@ -45,7 +47,7 @@ class FidelityReport:
         return "; ".join(filter(None, (report.problems() for report in reports)))
 
     def stage(self, name: str) -> StageReport | None:
-        """The stage of this name (`baked`, `onnx`, `tensorrt` or `student`), or None."""
+        """The stage of this name (such as `baked` or `student`), or None."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
 
@@ -88,6 +90,7 @@ def fidelity_of(manifest: Mapping[str, Any]) -> FidelityReport:
         drift=drift_note(manifest),
         surface=dict(written["surface"]),
         student=dict(written.get("student", {})),
+        refinement=dict(written.get("refinement", {})),
         losses_mm=dict(written.get("losses_mm", {})),
         notes=tuple(written.get("notes", ())),
     )

@@ -24,7 +24,10 @@ TOLERANCES_FILE = "golden/tolerances.json"
 """Path in an avatar folder of the limits of each stage, so that every machine applies the same."""
 
 STAGE_NAMES = ("baked", "onnx", "tensorrt", "student")
-"""The stages that can have limits, in order."""
+"""The stages of every export that can have limits, in order."""
+
+REFINED = "refined"
+"""The stage of a student that is refined on images; its reference is held-out images."""
 
 WORST_PREFIX = "worst_"
 """Prefix of a metric's name that stands for the worst frame instead of the median."""
@@ -201,8 +204,8 @@ def validate_tolerances(tolerances: Mapping[str, Any], source: str) -> dict[str,
         UsageError: a stage or a metric does not exist, or a limit is not a number.
     """
     for stage, limits in tolerances.items():
-        if stage not in STAGE_NAMES:
-            raise unknown_name(f"stage in {source}", stage, STAGE_NAMES)
+        if stage not in (*STAGE_NAMES, REFINED):
+            raise unknown_name(f"stage in {source}", stage, (*STAGE_NAMES, REFINED))
         if not isinstance(limits, Mapping):
             raise UsageError(
                 f"[{stage}] in {source} must be a table of limits, got {excerpt(repr(limits))}"
@@ -319,7 +322,7 @@ def cells(report: StageReport) -> tuple[str, ...]:
 
 def _cell(report: StageReport, name: str) -> str:
     if name not in report.measures:
-        return "not in view"
+        return "not in view" if name.startswith("mouth") else "not known"
     missed = [metric for metric in (name, WORST_PREFIX + name) if metric in report.misses()]
     text = f"{report.value_text(name)} ({report.value_text(WORST_PREFIX + name)})"
     return text + "".join(f"\nMISSED: {name} {report.limit_text(name)}" for name in missed)

@@ -22,8 +22,8 @@ from imavatar_deploy.create.options import (
 )
 from imavatar_deploy.create.stages import STAGES, CreateJob, CreateRequest, held_out_frames
 from imavatar_deploy.create.work import STATE, CreateFolder, StageRecord, fingerprint
+from imavatar_deploy.dataset import images
 from imavatar_deploy.exporters.formats.table import FORMATS
-from imavatar_deploy.training.dataset import images
 from imavatar_deploy.training.tracking import settings
 
 

@@ -64,6 +64,7 @@ def test_meshes_of_the_bake_agree_with_the_networks(
     checkpoint: Path, avatar: ImplicitAvatar, faces_file: Path, tmp_path: Path, mesh_type: str
 ) -> None:
     out, options = tmp_path / "out", ("--resolution", 64, "--faces", 500, "--mesh-type", mesh_type)
+    options += ("--keep-unseen", "--keep-bust")
     result = call(
         checkpoint, "--format", "mesh", "--expressions", faces_file, "--out", out, *options
     )

@@ -167,6 +167,7 @@ class TestExported:
 
 def test_a_student_below_its_limit_is_withheld(checkpoint: Path, tmp_path: Path) -> None:
     options = ("--format", "student", "--student-steps", 0, "--resolution", 64, "--faces", 500)
+    options += ("--keep-unseen",)  # a ball has no back of the head, and its outline would change
     result = call(checkpoint, "--out", tmp_path / "avatar", *options)
     assert result.exit_code == 3, result.output
     assert "student.motion reaches" in result.output

@@ -13,11 +13,11 @@ import pytest
 
 from imavatar_deploy.consent import record_consent, require_consent
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.dataset.face_dataset import ByteCache
+from imavatar_deploy.dataset.images import FramePixels
 from imavatar_deploy.errors import EditionMismatchError, ImavatarError, InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.dataset.face_dataset import ByteCache
-from imavatar_deploy.training.dataset.images import FramePixels
 from imavatar_deploy.training.warm_start.initial_weights import provenance
 
 from .disc_dataset import SETTINGS

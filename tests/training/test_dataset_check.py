@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.training.dataset import Finding, check, inspect
 from imavatar_deploy.training.dataset.consistency import swap_partner
 from imavatar_deploy.training.dataset.findings import summary_lines
 from imavatar_deploy.training.dataset.frame_summary import FrameSummary
-from imavatar_deploy.training.dataset.labels import LABELS
 
 from .drawn_video import SIDE, edit, write_picture, write_video
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.geometry import Geometry
@@ -18,7 +19,6 @@ from imavatar_deploy.model.sizes import NetworkSizes
 from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.training.batch import Batch, draw_batch
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.dataset.labels import LABELS
 from imavatar_deploy.training.free_space import (
     MAX_AIR_DISTANCE,
     MAX_REQUIRED_DISTANCE,

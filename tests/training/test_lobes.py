@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.camera import Camera
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training.dataset.labels import LABELS
 from imavatar_deploy.training.semantics import EMPTY_DEPTH, head_depth
 from imavatar_deploy.training.validation import Lobe, largest_lobe
 

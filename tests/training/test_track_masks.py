@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, save
 
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_fit import landmark_points
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training.dataset.labels import LABELS
 from imavatar_deploy.training.tracking.clips import folder_names
 from imavatar_deploy.training.tracking.head_regions import (
     CLOTHES,

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.dataset.video import Video
 from imavatar_deploy.head_fit.correspondences import LANDMARKS, landmark_points
 from imavatar_deploy.head_fit.sequence_fit import SequenceFit
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.training.dataset.video import Video
 from imavatar_deploy.training.tracking.coverage import EXPRESSION_GOALS
 from imavatar_deploy.training.tracking.result import DroppedFrame, TrackResult
 

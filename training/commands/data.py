@@ -14,12 +14,12 @@ from rich.table import Table
 from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.cli.command import EXIT_CODES, Command, CommandGroup, closing_lines, progress
 from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.dataset.images import DECODE_FLAGS
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.optional import require_all
 
 from ..dataset.check import inspect
 from ..dataset.findings import summary_lines
-from ..dataset.images import DECODE_FLAGS
 from ..dataset.report import Inspection, preview
 from .convert import convert
 from .fit_map import fit_map

@@ -14,10 +14,10 @@ from rich.table import Table
 from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.cli.command import EXIT_CODES, Command, CommandGroup, closing_lines, progress
 from imavatar_deploy.cli.options import FRAMES_HELP, FRAMES_METAVAR, TableOption, frames_of
+from imavatar_deploy.dataset import FaceDataset
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.optional import require_all
 
-from ..dataset import FaceDataset
 from ..evaluation.from_frames import KIND as FRAMES
 from ..evaluation.markdown import cell
 from ..evaluation.metric import MASKINGS

@@ -17,10 +17,10 @@ from imavatar_deploy.atomic import ensure_not_input
 from imavatar_deploy.cli.command import Command, closing_lines, progress
 from imavatar_deploy.cli.options import FRAMES_HELP, FRAMES_METAVAR, TableOption, frames_of
 from imavatar_deploy.conventions import EDITIONS
+from imavatar_deploy.dataset import FaceDataset
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.optional import require_all
 
-from ..dataset import FaceDataset
 from .table_help import preset_names, tracer_rows, variant_rows
 
 if TYPE_CHECKING:  # training needs torch, and a help text does not

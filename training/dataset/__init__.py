@@ -1,7 +1,8 @@
-"""Datasets in the published layout: frames of ground truth, decoded on demand, and their checks."""
+"""Checks of datasets in the published layout."""
+
+from imavatar_deploy.dataset.face_dataset import FaceDataset, FrameObservation
 
 from .check import check, inspect
-from .face_dataset import FaceDataset, FrameObservation
 from .findings import Finding
 
 __all__ = ["FaceDataset", "Finding", "FrameObservation", "check", "inspect"]

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from imavatar_deploy.conventions import BOUNDING_RADIUS, JAW
+from imavatar_deploy.dataset.video import TRACK_FILE, Video
 
 from .findings import ERROR, WARNING, Finding
 from .frame_summary import FrameSummary
-from .video import TRACK_FILE, Video
 
 MIN_CAMERA_DISTANCE = BOUNDING_RADIUS + 0.1
 """Smallest distance of a camera from the origin, model units; a nearer one is inside the bounding

@@ -6,18 +6,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from imavatar_deploy.dataset import images
+from imavatar_deploy.dataset.images import DECODE_FLAGS
+from imavatar_deploy.dataset.video import TRACK_FILE, Video, find_videos, join_tracks, load_head
 from imavatar_deploy.errors import ImavatarError, InputError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.progress import Progress, silent
 
-from . import images
 from .camera_checks import SYSTEMATIC_KINDS, check_cameras
 from .consistency import check_fit
 from .findings import ERROR, WARNING, Finding
 from .frame_summary import FrameSummary, HeadVertexProjector, summarise_frame
-from .images import DECODE_FLAGS
 from .report import Inspection, VideoReport
-from .video import TRACK_FILE, Video, find_videos, join_tracks, load_head
 
 # Files: frames listed twice, unlisted images, labels of some videos only
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float, Float64
+from imavatar_deploy.dataset.video import TRACK_FILE, Video
 from imavatar_deploy.tracks.track import FlameTrack
 
 from .findings import ERROR, WARNING, Finding
 from .frame_summary import THUMBNAIL_SIDE, FrameSummary
-from .video import TRACK_FILE, Video
 
 NEIGHBOURS = 4
 """Frames to each side whose median is the usual offset of image and pose around a frame."""

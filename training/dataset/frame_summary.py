@@ -11,11 +11,10 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, Int64, UInt8
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.dataset.images import FramePixels, colours
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks.track import FlameFrame
-
-from .images import FramePixels, colours
-from .labels import LABELS
 
 MIN_HEAD_WEIGHT = 0.9
 """Smallest skinning weight of a head vertex for neck, jaw and eyes together; vertices with less

@@ -12,17 +12,17 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.conventions import JAW, UNITS_PER_METRE
+from imavatar_deploy.dataset import images
+from imavatar_deploy.dataset.images import DECODE_FLAGS, decode
+from imavatar_deploy.dataset.labels import LABELS
+from imavatar_deploy.dataset.video import Video
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 
-from . import images
 from .findings import ERROR, Finding
 from .frame_summary import FrameSummary
-from .images import DECODE_FLAGS, decode
-from .labels import LABELS
-from .video import Video
 
 COLUMNS = 6
 """Tiles in a row of the contact sheet."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from imavatar_deploy.dataset import FaceDataset
+from imavatar_deploy.dataset.face_dataset import as_dataset
 from imavatar_deploy.errors import unknown_name
 from imavatar_deploy.progress import Progress, silent
 
-from ..dataset import FaceDataset
-from ..dataset.face_dataset import as_dataset
 from .interfaces import Options
 from .metric import MASKINGS
 from .perceptual import load_perceptual

@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool
+from imavatar_deploy.dataset import FaceDataset, FrameObservation
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack
-
-from ..dataset import FaceDataset, FrameObservation
 
 PATCH = 61 / 512
 """Side of a damaged square relative to the image's: 61 pixels of 512 (supplementary, Table 4)."""

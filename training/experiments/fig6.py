@@ -10,11 +10,11 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.dataset import FaceDataset
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 
-from ..dataset import FaceDataset
 from ..evaluation.contact_sheet import Bytes, row, stack
 from ..evaluation.from_run import ImplicitSource
 from ..evaluation.markdown import cell as number

@@ -14,12 +14,12 @@ from statistics import fmean
 from typing import Any
 
 from imavatar_deploy.atomic import atomic_file, refuse_standard_output
+from imavatar_deploy.dataset import FaceDataset
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.progress import Progress, silent
 
-from ..dataset import FaceDataset
 from ..evaluation.contact_sheet import Bytes, read_picture
 from ..evaluation.from_run import ImplicitSource, chosen_device
 from ..evaluation.interfaces import GroundTruth

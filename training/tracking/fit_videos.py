@@ -63,14 +63,14 @@ class FitInput:
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class KnownPerson:
     """What all videos of one person have in common."""
 
     shape: Float32[Array, " S"]
     offsets: Float32[Array, "K L 3"] | None
     """Displacements of the landmarks, see `SequenceFit`; None to estimate them in each video."""
 
-    def for_landmarks(self, count: int) -> Person:
+    def for_landmarks(self, count: int) -> KnownPerson:
         """Return the person without displacements of another set of landmarks."""
         known = self.offsets is not None and self.offsets.shape[1] == count
         return self if known else replace(self, offsets=None)
@@ -87,7 +87,7 @@ def fit_videos(
     intrinsics: Float32[Array, "4"],
     size: int,
     *,
-    person: Person | None,
+    person: KnownPerson | None,
     irises: bool = False,
     progress: Progress = silent,
 ) -> list[SequenceFit]:
@@ -138,7 +138,7 @@ def _same_person(
     points: LandmarkPoints,
     settings: SequenceSettings,
     progress: Progress,
-) -> Person:
+) -> KnownPerson:
     """The person of a fit of all videos, one after the other.
 
     Landmarks that each video displaces for itself have the heads of two videos differ in size by
@@ -161,7 +161,7 @@ def _same_person(
         settings=settings,
         progress=progress,
     )
-    return Person(fit.shape, fit.offsets)
+    return KnownPerson(fit.shape, fit.offsets)
 
 
 def poorly_fitted(fit: SequenceFit, size: int) -> Bool[Array, " T"]:

@@ -9,13 +9,13 @@ from threading import Lock
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, UInt8
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.tracks import FlameTrack
 
-from ..dataset.labels import LABELS
 from .clips import Clip, Networks
 from .head_regions import DrawnHead, HeadDrawer
 from .labels import ColourCounter, ColourModel, label_image

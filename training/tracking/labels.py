@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, UInt8
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.head_fit.landmark_groups import (
     LEFT_BROW,
     LEFT_EYE,
@@ -23,7 +24,6 @@ from imavatar_deploy.head_fit.landmark_groups import (
     RIGHT_EYE,
 )
 
-from ..dataset.labels import LABELS
 from .head_regions import CLOTHES, FACE, LEFT_EAR, NECK, NOTHING, RIGHT_EAR, SCALP, DrawnHead
 from .quality import face_height, face_mask, oval
 

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, Shaped, UInt8
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.onnx_session import open_session, run_graph
 
-from ..dataset.labels import LABELS
 from .prepared_video import PreparedVideo
 from .quality import face_height, face_mask
 

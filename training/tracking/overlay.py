@@ -12,6 +12,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Bool, Float, Float32, Int32, UInt8
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.dataset.images import decode
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.head_fit.correspondences import LANDMARKS, LandmarkPoints, landmark_points
 from imavatar_deploy.head_fit.landmark_groups import (
@@ -28,7 +29,6 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.video_file import open_video
 
-from ..dataset.images import decode
 from .advice import REFERENCE_SIZE
 from .moments import clock
 from .result import TrackResult

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float64, UInt8
+from imavatar_deploy.dataset.images import OPAQUE, decode
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.jpeg import encode_jpeg
 
-from ..dataset.images import OPAQUE, decode
 from .overlay import draw_overlay, head_projector, moved_points, point_errors
 from .result import TrackResult
 

@@ -8,9 +8,9 @@ from html import escape
 
 import numpy as np
 
+from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.jpeg import jpeg_address
 
-from ..dataset.labels import LABELS
 from .advice import FAIL, NOTE, REFERENCE_SIZE, WEAK, Advice
 from .advice_rules import MIN_SHARPNESS
 from .charts import Mark, Series, TimeAxis, line_chart, pose_chart

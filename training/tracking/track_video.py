@@ -16,6 +16,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.blas import single_threaded_blas
 from imavatar_deploy.consent import Consent, record_consent
+from imavatar_deploy.dataset.video import TRACK_FILE, find_videos
 from imavatar_deploy.errors import EditionMismatchError, InputError, QualityError
 from imavatar_deploy.head_fit import LANDMARKS, SequenceFit, Silhouettes, TorsoMotion
 from imavatar_deploy.head_model import OPENHEAD, HeadModel
@@ -24,12 +25,11 @@ from imavatar_deploy.tracks import FlameTrack, read_track
 from imavatar_deploy.video.decode import VideoReader
 from imavatar_deploy.vision.outline import OutlineCollector
 
-from ..dataset.video import TRACK_FILE, find_videos
 from .advice_rules import NO_FIT_ERROR
 from .clips import Clip, Networks, open_clips
 from .fit_videos import (
     FitInput,
-    Person,
+    KnownPerson,
     beside_occluded,
     fit_videos,
     initial_fit,
@@ -143,7 +143,7 @@ def require_fit(result: TrackResult, head: HeadModel) -> None:
         )
 
 
-def read_person(source: Path, head: HeadModel) -> Person:
+def read_person(source: Path, head: HeadModel) -> KnownPerson:
     """Return the shape of the person in a dataset or a tracker's file.
 
     A dataset that `track_video` wrote also says where the person's landmarks lie.
@@ -163,7 +163,7 @@ def read_person(source: Path, head: HeadModel) -> Person:
     _check_edition(track, path, head)
     if not track.shape.any():
         raise InputError(f"{path} holds no shape of a person; track a video without --shape-from")
-    return Person(track.shape[: head.shape_basis.shape[2]], offsets)
+    return KnownPerson(track.shape[: head.shape_basis.shape[2]], offsets)
 
 
 def _initial_track(source: Path, head: HeadModel) -> FlameTrack:
@@ -187,7 +187,7 @@ def _fitted(
     clips: Sequence[Clip],
     head: HeadModel,
     settings: TrackSettings,
-    person: Person | None,
+    person: KnownPerson | None,
     initial: FlameTrack | None,
     progress: Progress,
 ) -> list[SequenceFit]:

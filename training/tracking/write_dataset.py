@@ -13,12 +13,11 @@ from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.atomic import write_text
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.dataset.video import TRACK_FILE
 from imavatar_deploy.head_fit import SequenceFit, landmark_points, landmark_points_68
 from imavatar_deploy.head_fit.landmark_groups import LEFT_IRIS, RIGHT_IRIS
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.tracks import FlameTrack, write_track
-
-from ..dataset.video import TRACK_FILE
 
 IRISES = (RIGHT_IRIS[0], LEFT_IRIS[0])
 

@@ -12,11 +12,10 @@ from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack
 
-from ...atlas import surface_at
 from ...fidelity.golden_cases import FRAMES
 from ...fidelity.reference_poses import reference_poses
 from ...skeleton import NEUTRAL_EXPRESSION, REST_POSE
-from ...surface_colours import point_colours
+from ...surface_colours import neutral_colours_at
 from ..arkit_shapes import arkit_poses
 from ..format import ExportInput
 from .expected import ExpectedFrame, ExpectedGlb, clip_frames, live_poses
@@ -102,15 +101,15 @@ def _shape_frames(
 
 
 def _texture_points(subject: ExportInput, texture: Texture) -> dict[str, Float32[Array, "N _"]]:
-    """Texture coordinates of the centres of some faces, and the network's colours there."""
+    """Texture coordinates of the centres of some faces, and the colours to be seen there."""
     count = len(texture.faces)
     some = np.linspace(0, count - 1, min(TEXTURE_POINTS, count)).astype(np.intp)
     weights = np.full((len(some), 3), 1 / 3, dtype=np.float32)
-    points, normals = surface_at(subject.bake.avatar, subject.bake.avatar.faces[some], weights)
-    return {
-        "uv": texture.uv[texture.faces[some]].mean(axis=1),
-        "seen": point_colours(subject.source, points, normals),
-    }
+    corners = subject.bake.avatar.faces[some]
+    colours = neutral_colours_at(
+        subject.source, subject.bake, corners, weights, student=subject.colour_student
+    )
+    return {"uv": texture.uv[texture.faces[some]].mean(axis=1), "seen": colours}
 
 
 def _jaw_opened_by_expression(subject: ExportInput, material: Material) -> ExpectedFrame:

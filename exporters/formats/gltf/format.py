@@ -6,6 +6,7 @@ Each file is checked against an expectation that is stored in the folder `golden
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,13 @@ def _licence(subject: ExportInput) -> dict[str, str]:
 def _material(subject: ExportInput, progress: Progress) -> Float32[Array, "V 3"] | Texture:
     if subject.settings.glb.colour == "texture":
         return neutral_texture(
-            subject.source, subject.bake, subject.settings.glb.texture_size, progress
+            subject.source,
+            subject.bake,
+            subject.settings.glb.texture_size,
+            progress,
+            student=subject.colour_student,
         )
-    return vertex_colours(subject.source, subject.bake)
+    return vertex_colours(subject.source, subject.bake, student=subject.colour_student)
 
 
 def _colours_at(
@@ -102,18 +107,19 @@ def _colours_at(
     """Target's name -> colours at its full weight; empty without colour morphs."""
     if not subject.settings.glb.colour_morphs:
         return {}
+    colours_of = partial(
+        vertex_colours, subject.source, subject.bake, student=subject.colour_student
+    )
     names, size = subject.bake.avatar.expression_names, subject.bake.avatar.expression_size
     shapes = arkit_poses(subject.settings.arkit_map)
     with progress("colours of the targets", size + len(shapes) + 1) as advance:
-        colours = {jaw_target: vertex_colours(subject.source, subject.bake, pose=open_jaw())}
+        colours = {jaw_target: colours_of(pose=open_jaw())}
         for named in shapes:
             advance(1)
-            colours[named.name] = vertex_colours(
-                subject.source, subject.bake, named.expression, named.pose
-            )
+            colours[named.name] = colours_of(named.expression, named.pose)
         for name, expression in zip(names, np.eye(size, dtype=np.float32), strict=True):
             advance(1)
-            colours[name] = vertex_colours(subject.source, subject.bake, expression)
+            colours[name] = colours_of(expression)
     return colours
 
 
@@ -168,6 +174,7 @@ ROWS = tuple(
         write,
         _check(name),
         extra="gltf",
+        bakes_colours=True,
         refuse=refuse,
         notes=notes,
     )

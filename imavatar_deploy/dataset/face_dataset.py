@@ -164,6 +164,16 @@ class FaceDataset:
         return len(self._places)
 
     @property
+    def picture_size(self) -> int:
+        """Side of the first picture's file in pixels, before it is resized.
+
+        Raises:
+            InputError: the picture is missing or damaged.
+        """
+        video, frame = self._places[0]
+        return int(images.decode(video.file("image", frame), "image").shape[0])
+
+    @property
     def semantic_known(self) -> bool:
         """Whether every frame has labels."""
         return "semantic" in self._kinds

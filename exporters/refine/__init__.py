@@ -1,0 +1,1 @@
+"""Refinement of the student on the images of a dataset, after it is distilled from the network."""
