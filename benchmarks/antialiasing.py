@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar_io import open_avatar
+from imavatar_deploy.fidelity.image_metrics import psnr_of
 from imavatar_deploy.rendering.cpu_renderer import open_cpu_renderer
 from imavatar_deploy.rendering.renderer import ANTIALIASING, NO_ANTIALIASING, RenderConfig
 from imavatar_deploy.runtime import Player
@@ -82,7 +83,7 @@ def reference(
 def psnr_at(
     images: NDArray[np.float64], truth: NDArray[np.float64], where: NDArray[np.bool_]
 ) -> float:
-    return float(-10 * np.log10(np.mean((images - truth)[where] ** 2)))
+    return psnr_of(float(np.mean((images - truth)[where] ** 2)))
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ class TestGarbage:
         assert_refused(result, 2, "cannot be written")
 
     def test_49_expressions(self, avatar: Path, track: dict[str, Any], tmp_path: Path) -> None:
-        track["frames"][1]["expression"].pop()
+        track["frames"][1]["expression"] = [0.0] * 49
         source = write(track, tmp_path / "flame_params.json")
         assert_refused(
             call(run, avatar, "--source", source, "--sink", tmp_path / "talk.mp4"), 6, "49"

@@ -148,6 +148,7 @@ def _export(job: CreateJob) -> Arguments:
         str(job.work.run),
         *("--format", job.request.formats),
         *("--out", str(job.request.out)),
+        "--keep-bust",  # the video may show more of the chest than the cut assumes
         *job.request.further("export"),
     ]
 

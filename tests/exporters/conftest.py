@@ -19,6 +19,7 @@ from imavatar_deploy.exporters.formats.format import ExportInput
 from imavatar_deploy.exporters.report import ExportReport
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.student.options import StudentSettings
+from imavatar_deploy.exporters.unseen_options import UnseenSettings
 from imavatar_deploy.fidelity.golden import check_golden, read_golden, write_golden
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, save_checkpoint
@@ -116,6 +117,9 @@ def exported(
         faces=2000,
         student=StudentSettings(steps=STUDENT_STEPS),
         proof=FidelitySettings(size=48),
+        unseen=UnseenSettings(
+            fill=False, cut_bust=False
+        ),  # the networks' own values at every vertex
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imavatar_deploy.exporters.student.train.REQUIRED_PSNR", STUDENT_PSNR)
