@@ -262,6 +262,8 @@ def test_command_writes_engines_and_reports_which_were_not_run(
         64,
         "--faces",
         2000,
+        "--keep-unseen",  # as `exported`, whose graphs are copied
+        "--keep-bust",
         "--trt-flavour",
         "tensorrt-rtx",
         "--trt-targets",

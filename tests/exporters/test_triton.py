@@ -133,6 +133,8 @@ def test_command_writes_a_repository(checkpoint: Path, tmp_path: Path) -> None:
         "64",
         "--faces",
         "2000",
+        "--keep-unseen",  # as `exported`, whose graphs are copied
+        "--keep-bust",
     )
     result = CliRunner().invoke(export, [str(checkpoint), *arguments])
     assert result.exit_code == 0, result.output
