@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from imavatar_deploy.arrays import Array, Bool, Float32, UInt8
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.kinematics import condition_of
@@ -20,7 +18,7 @@ from .compositing import composite
 from .outlines import OutlineFinder
 from .posing import Animator, Posed, SurfaceNormals
 from .rasteriser import Fragments, Rasteriser
-from .renderer import EDGES, RenderConfig, StageCallback, untimed
+from .renderer import EDGES, RenderConfig, StageCallback, frame_by_frame, untimed
 from .shading import SHADINGS, normal_image
 from .texture_network import TEXTURE_GRAPH
 from .workers import Workers
@@ -139,10 +137,7 @@ class CpuRenderer:
         image_matrix: Float32[Array, "3 4"],
     ) -> UInt8[Array, "N H W 4"]:
         """Return the bytes of N calls of `render`."""
-        images = np.zeros((len(expressions), *self._size, 4), dtype=np.uint8)
-        for image, expression, pose in zip(images, expressions, poses, strict=True):
-            image[:] = self.render(expression, pose, image_matrix)
-        return images
+        return frame_by_frame(self, self._size, expressions, poses, image_matrix)
 
     def buffers(
         self,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.errors import UsageError
@@ -141,3 +143,21 @@ class Renderer(Protocol):
 
 OpenRenderer = Callable[[RenderConfig], Renderer]
 """Opens a renderer."""
+
+
+def frame_by_frame(
+    renderer: Renderer,
+    size: tuple[int, int],
+    expressions: Float32[Array, "N E"],
+    poses: Float32[Array, "N 15"],
+    image_matrix: Float32[Array, "3 4"],
+) -> UInt8[Array, "N H W 4"]:
+    """Return the bytes of N calls of `render`, for renderers that draw one frame at a time.
+
+    Args:
+        size: height and width of the images.
+    """
+    images = np.zeros((len(expressions), *size, 4), dtype=np.uint8)
+    for image, expression, pose in zip(images, expressions, poses, strict=True):
+        image[:] = renderer.render(expression, pose, image_matrix, untimed)
+    return images

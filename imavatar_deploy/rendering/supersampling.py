@@ -18,6 +18,7 @@ from .renderer import (
     RenderConfig,
     Renderer,
     StageCallback,
+    frame_by_frame,
     untimed,
 )
 from .workers import Workers, kernel
@@ -93,10 +94,7 @@ class SupersamplingRenderer:
         image_matrix: Float32[Array, "3 4"],
     ) -> UInt8[Array, "N H W 4"]:
         """Return the bytes of N calls of `render`."""
-        images = np.zeros((len(expressions), *self._size, 4), dtype=np.uint8)
-        for image, expression, pose in zip(images, expressions, poses, strict=True):
-            image[:] = self.render(expression, pose, image_matrix)
-        return images
+        return frame_by_frame(self, self._size, expressions, poses, image_matrix)
 
     def vertices(
         self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
