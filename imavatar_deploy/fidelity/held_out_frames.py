@@ -18,7 +18,7 @@ from imavatar_deploy.checks import ensure_shape
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.untrusted.npz import npz_sizes, read_npz
 
-from .reference_frames import MASK, MOUTH
+from .reference_frames import MASK, from_differences, mouth_masks, neighbour_differences
 from .stage_metrics import FrameImages, frame_images
 
 HELD_OUT_FILE = "golden/held_out.npz"
@@ -60,7 +60,7 @@ class HeldOutFrames:
     @property
     def mouths(self) -> list[Bool[Array, "N N"]]:
         """Mask of the mouth region in each picture."""
-        return [(regions & MOUTH) > 0 for regions in self.regions]
+        return mouth_masks(self.regions)
 
     def pictures(self) -> list[FrameImages]:
         """Return the pictures in float. Their normals are not known and not a number."""
@@ -73,7 +73,7 @@ def write_held_out(folder: Path, frames: HeldOutFrames) -> None:
     """Write held-out frames into an avatar folder."""
     (folder / "golden").mkdir(exist_ok=True)
     with (folder / HELD_OUT_FILE).open("wb") as file:
-        arrays = {**vars(frames), "rgb": np.diff(frames.rgb, axis=2, prepend=np.uint8(0))}
+        arrays = {**vars(frames), "rgb": neighbour_differences(frames.rgb)}
         np.savez_compressed(file, **arrays)
 
 
@@ -85,7 +85,7 @@ def read_held_out(path: Path) -> HeldOutFrames:
     """
     try:
         arrays: dict[str, Any] = dict(read_npz(path, npz_sizes(path)))
-        arrays["rgb"] = np.cumsum(arrays["rgb"], axis=2, dtype=np.uint8)
+        arrays["rgb"] = from_differences(arrays["rgb"])
         return HeldOutFrames(**arrays)
     except Exception as error:
         raise InputError(

@@ -116,7 +116,7 @@ class ReferenceFrames:
     @property
     def mouths(self) -> list[Bool[Array, "N N"]]:
         """Mask of the mouth region in each frame."""
-        return [(regions & MOUTH) > 0 for regions in self.regions]
+        return mouth_masks(self.regions)
 
     def pictures(self) -> list[FrameImages]:
         """Return the frames as images in float."""
@@ -125,11 +125,23 @@ class ReferenceFrames:
         return [frame_images(rgb, normal, mask > 0) for rgb, normal, mask in rows]
 
 
-def write_reference(folder: Path, reference: ReferenceFrames) -> None:
-    """Write reference frames into an avatar folder.
+def mouth_masks(regions: UInt8[Array, "T N N"]) -> list[Bool[Array, "N N"]]:
+    """Return the mask of the mouth region in each frame."""
+    return [(frame & MOUTH) > 0 for frame in regions]
 
-    Images are stored as differences of neighbouring pixels, which compress twice as well.
-    """
+
+def neighbour_differences(images: UInt8[Array, "T N N 3"]) -> UInt8[Array, "T N N 3"]:
+    """Return the differences of neighbouring pixels, which compress twice as well as images."""
+    return np.diff(images, axis=2, prepend=np.uint8(0))
+
+
+def from_differences(differences: UInt8[Array, "T N N 3"]) -> UInt8[Array, "T N N 3"]:
+    """Return the images of `neighbour_differences`."""
+    return np.cumsum(differences, axis=2, dtype=np.uint8)
+
+
+def write_reference(folder: Path, reference: ReferenceFrames) -> None:
+    """Write reference frames into an avatar folder."""
     (folder / "golden").mkdir(exist_ok=True)
     with (folder / REFERENCE_FILE).open("wb") as file:
         np.savez_compressed(
@@ -138,8 +150,8 @@ def write_reference(folder: Path, reference: ReferenceFrames) -> None:
             pose=reference.pose,
             world_to_camera=reference.camera.world_to_camera,
             intrinsics=reference.camera.intrinsics,
-            rgb=np.diff(reference.rgb, axis=2, prepend=np.uint8(0)),
-            normal=np.diff(reference.normal, axis=2, prepend=np.uint8(0)),
+            rgb=neighbour_differences(reference.rgb),
+            normal=neighbour_differences(reference.normal),
             regions=reference.regions,
         )
 
@@ -154,7 +166,7 @@ def read_reference(path: Path) -> ReferenceFrames:
         arrays: dict[str, Any] = dict(read_npz(path, npz_sizes(path)))
         camera = Camera(arrays.pop("world_to_camera"), arrays.pop("intrinsics"))
         for name in ("rgb", "normal"):
-            arrays[name] = np.cumsum(arrays[name], axis=2, dtype=np.uint8)
+            arrays[name] = from_differences(arrays[name])
         return ReferenceFrames(camera=camera, **arrays)
     except Exception as error:
         raise InputError(
