@@ -11,6 +11,7 @@ from imavatar_deploy.arrays import Array, Float32, Float64
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import (
     BONES,
+    CONDITION_SIZE,
     EXPRESSION_SIZE,
     GHOST_BONE,
     PARENTS,
@@ -25,6 +26,9 @@ NEUTRAL_EXPRESSION = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
 
 REST_POSE = np.zeros(POSE_SIZE, dtype=np.float32)
 """Pose `[15]` at rest, the jaw closed."""
+
+NEUTRAL_CONDITION = np.zeros(CONDITION_SIZE, dtype=np.float32)
+"""Condition `[53]` of the texture network for both, see `condition_of`."""
 
 
 def joint_names(avatar: Avatar) -> list[str]:

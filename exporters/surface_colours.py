@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from imavatar_deploy.arrays import Array, Float32, Integer
-from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.field import chunks
@@ -19,7 +18,7 @@ from .atlas import bake_texture, surface_at
 from .bake import Bake
 from .formats.gltf.materials import Texture
 from .formats.onnx_modules import BakedTexture
-from .skeleton import NEUTRAL_EXPRESSION, REST_POSE
+from .skeleton import NEUTRAL_CONDITION, NEUTRAL_EXPRESSION, REST_POSE
 from .student.colours import student_colours_at
 
 
@@ -59,7 +58,7 @@ def with_filled(
     corners: Integer[Array, "N K"],
     weights: Float32[Array, "N K"],
     normals: Float32[Array, "N 3"],
-    condition: Float32[Array, "53"] | None = None,
+    condition: Float32[Array, "53"] = NEUTRAL_CONDITION,
 ) -> Float32[Array, "N 3"]:
     """Colours of points of a baked mesh; around filled vertices, those of the filled codes.
 
@@ -70,13 +69,11 @@ def with_filled(
         corners: the vertices around each point.
         weights: barycentric coordinates of each point.
         normals: unit normals of the deformed surface.
-        condition: expression and jaw; zero, the neutral face at rest, when None.
+        condition: expression and jaw; by default those of the neutral face at rest.
     """
     rows = np.flatnonzero(bake.filled[corners].any(axis=1))
     if not len(rows):
         return colours
-    if condition is None:
-        condition = np.zeros(CONDITION_SIZE, dtype=np.float32)
     code = np.einsum("nk,nkc->nc", weights[rows], bake.code.code[corners[rows]])
     network = BakedTexture(source.texture, bake.code.decode, bake.code.mean)
     device = source.canonical_pose.device
@@ -97,7 +94,7 @@ def point_colours(
     normals: Float32[Array, "N 3"],
     *,
     feature: Tensor | None = None,
-    condition: Float32[Array, "53"] | None = None,
+    condition: Float32[Array, "53"] = NEUTRAL_CONDITION,
     progress: Progress = silent,
 ) -> Float32[Array, "N 3"]:
     """Colours of surface points, sRGB in 0..1.
@@ -107,11 +104,9 @@ def point_colours(
         canonical: points in canonical space, model units.
         normals: unit normals of the deformed surface.
         feature: `[N, 256]` features of the geometry network; computed when None.
-        condition: expression and jaw; zero, the neutral face at rest, when None.
+        condition: expression and jaw; by default those of the neutral face at rest.
         progress: shows how far the work is.
     """
-    if condition is None:
-        condition = np.zeros(CONDITION_SIZE, dtype=np.float32)
     device = source.canonical_pose.device
     points, directions, code = (
         torch.from_numpy(array).to(device) for array in (canonical, normals, condition)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Integer
-from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.student import Student, colours_plainly
+
+from ..skeleton import NEUTRAL_CONDITION
 
 CHUNK = 1 << 16
 """Points whose features are computed at once."""
@@ -26,10 +27,9 @@ def student_colours_at(
         weights: barycentric coordinates of each point.
         normals: unit normals of the surface at rest.
     """
-    neutral = np.zeros((1, CONDITION_SIZE), dtype=np.float32)
     colours = np.zeros((len(corners), 3), dtype=np.float32)
     for start in range(0, len(corners), CHUNK):
         part = slice(start, start + CHUNK)
         features = np.einsum("nk,nkh->nh", weights[part], student.features[corners[part]])
-        colours[part] = colours_plainly(student, features, normals[part], neutral)
+        colours[part] = colours_plainly(student, features, normals[part], NEUTRAL_CONDITION[None])
     return colours
