@@ -35,6 +35,12 @@ LANDMARKS_OF_EYES = (*RIGHT_EYE, *RIGHT_IRIS[1:], *LEFT_EYE, *LEFT_IRIS[1:])
 FOREHEAD, CHIN = 10, 152
 
 
+def sine_of_yaw(rotation: Float[Array, "T 3 3"]) -> Float[Array, " T"]:
+    """Return the sine of the head's yaw: how far its forward axis points to the side."""
+    forward = rotation[:, :, 2]
+    return np.asarray(forward[:, 0] / np.hypot(forward[:, 0], forward[:, 2]))
+
+
 def gaze_features(
     landmarks: Float[Array, "T 478 _"], rotation: Float[Array, "T 3 3"]
 ) -> Float64[Array, "T F"]:
@@ -53,7 +59,7 @@ def gaze_features(
     down = np.stack([-across[:, 1], across[:, 0]], axis=1)
     offset = points - ((left + right) / 2)[:, None]
     axes = np.stack([across, down], axis=2)
-    yaw = rotation[:, 0, 2] / np.hypot(rotation[:, 0, 2], rotation[:, 2, 2])
+    yaw = sine_of_yaw(rotation)
     pitch = -rotation[:, 1, 2]
     height = np.linalg.norm(points[:, FOREHEAD] - points[:, CHIN], axis=1)
     height = height / (0.03 + 0.97 * np.sqrt(np.maximum(1.0 - pitch**2, 0.0)))
@@ -105,8 +111,7 @@ def with_eyeballs_placed(
         return pose
     turned = rotations(np.asarray(pose, dtype=np.float32)).astype(np.float64)
     rotation = turned[:, 0] @ turned[:, 1]
-    forward = rotation[:, :, 2]
-    sine = forward[:, 0] / np.hypot(forward[:, 0], forward[:, 2])
+    sine = sine_of_yaw(rotation)
     columns = np.stack([np.ones(len(pose)), sine], axis=1)
     predicted = predicted_gaze(landmarks[chosen], rotation[chosen])[:, 1]
     # A prior for heads that do not turn: the slope is that of a few degrees
