@@ -28,7 +28,7 @@ from ..sequences.motion import Motion
 from ..sequences.outputs import NAME
 from ..sequences.posing import Channels
 from ..sequences.usd import ROWS as SCENES
-from ..sequences.usd_scene import EXTRA, MODULES, Library
+from ..sequences.usd_library import EXTRA, MODULES, Library
 from ..sequences.usd_shapes import blend_shapes
 from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE, local_rotations, local_translations
 from ..surface_colours import neutral_texture, vertex_colours

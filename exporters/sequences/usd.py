@@ -22,8 +22,9 @@ from .motion import Motion
 from .neutral_colours import neutral_texture
 from .outputs import NAME
 from .posing import Channels
+from .usd_library import EXTRA, MODULES, Library
 from .usd_material import TEXTURE_FILE
-from .usd_scene import EXTRA, MODULES, Library, UsdStage
+from .usd_scene import UsdStage
 
 CHANNELS = ("vertices", "colours")
 """The vertices are used for the extent of each frame only."""

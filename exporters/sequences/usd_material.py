@@ -10,6 +10,7 @@ from imavatar_deploy.arrays import Array, Float32
 
 from ..formats.gltf.materials import Texture
 from .outputs import NAME
+from .usd_library import Library
 
 TEXTURE_FILE = f"{NAME}.png"
 """Name of the image in a package."""
@@ -20,7 +21,9 @@ ROUGHNESS = 1.0
 """Of the surface: the colours contain the highlights of the video."""
 
 
-def add_material(library: Any, stage: Any, mesh: Any, texture: Texture | None, file: str) -> None:
+def add_material(
+    library: Library, stage: Any, mesh: Any, texture: Texture | None, file: str
+) -> None:
     """Define the material and bind a mesh to it.
 
     Args:
@@ -46,26 +49,26 @@ def add_material(library: Any, stage: Any, mesh: Any, texture: Texture | None, f
     library.UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(material)
 
 
-def _shader(library: Any, stage: Any, name: str, identifier: str) -> Any:
+def _shader(library: Library, stage: Any, name: str, identifier: str) -> Any:
     shader = library.UsdShade.Shader.Define(stage, f"{PATH}/{name}")
     shader.CreateIdAttr(identifier)
     return shader
 
 
-def _reader(library: Any, stage: Any, name: str, kind: str, primvar: str) -> Any:
+def _reader(library: Library, stage: Any, name: str, kind: str, primvar: str) -> Any:
     """A shader that reads a primvar of the mesh."""
     shader = _shader(library, stage, name, f"UsdPrimvarReader_{kind}")
     shader.CreateInput("varname", library.Sdf.ValueTypeNames.String).Set(primvar)
     return shader
 
 
-def _vertex_colours(library: Any, stage: Any) -> Any:
+def _vertex_colours(library: Library, stage: Any) -> Any:
     """Output with the colours of the vertices."""
     reader = _reader(library, stage, "colours", "float3", "displayColor")
     return reader.CreateOutput("result", library.Sdf.ValueTypeNames.Float3)
 
 
-def _image(library: Any, stage: Any, mesh: Any, texture: Texture, file: str) -> Any:
+def _image(library: Library, stage: Any, mesh: Any, texture: Texture, file: str) -> Any:
     """Output with the colours of an image, whose coordinates are added to the mesh."""
     types = library.Sdf.ValueTypeNames
     api = library.UsdGeom.PrimvarsAPI(mesh)

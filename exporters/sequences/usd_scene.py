@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float64, Shaped
+from imavatar_deploy.arrays import Array, Float64
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.marking import extras
-from imavatar_deploy.optional import require
 
 from .. import skeleton
 from ..formats.gltf.container import DENSE_SHARE
@@ -21,39 +20,12 @@ from ..srgb import linear
 from .motion import Motion
 from .outputs import NAME
 from .posing import Channels
+from .usd_library import Library
 from .usd_material import TEXTURE_FILE, add_material
 from .usd_shapes import blend_shapes
 
-EXTRA = "scene"
-
-MODULES = (
-    "pxr.Usd",
-    "pxr.UsdGeom",
-    "pxr.UsdSkel",
-    "pxr.UsdShade",
-    "pxr.Sdf",
-    "pxr.Gf",
-    "pxr.Vt",
-    "pxr.Tf",
-)
-
 FLUSH = 64
 """Frames after which the layer is saved, so that memory holds the colours of no more frames."""
-
-
-class Library:
-    """The modules of USD's Python bindings, by their names."""
-
-    def __init__(self) -> None:
-        modules = (require(module, extra=EXTRA) for module in MODULES)
-        self.Usd: Any
-        self.Usd, self.UsdGeom, self.UsdSkel, self.UsdShade, *rest = modules
-        self.Sdf: Any
-        self.Sdf, self.Gf, self.Vt, self.Tf = rest
-
-    def vectors(self, values: Shaped[Array, "N 3"]) -> Any:
-        """Convert vectors to an array of the library."""
-        return self.Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(values, dtype=np.float32))
 
 
 class UsdStage:
