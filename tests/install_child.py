@@ -1,9 +1,11 @@
 """A program that calls commands in an environment in which some packages are blocked.
 
-    python install_child.py '{"blocked": ["torch"], "calls": [["imavatar-train", "--help"]]}'
+    python install_child.py '{"blocked": ["torch"], "calls": [["imavatar-train", "data"]],
+                              "helps": true, "folder": "out"}'
 
-Without calls, it asks every command and subcommand for --help. The last line it prints is a JSON
-list of what each call returned and printed.
+Each call has a new working directory below the folder. With helps, every command and subcommand is
+then asked for --help. The last line that it prints is a JSON list of what each call returned,
+printed and wrote.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any
 
 from commands import PROJECT, click_command, with_subcommands
@@ -69,9 +73,17 @@ def helps() -> Iterator[dict[str, Any]]:
             yield from (call([*typed.split(), "--help"]) for typed, _ in below)
 
 
+def call_in(folder: Path, arguments: list[str]) -> dict[str, Any]:
+    """Call a command in a new working directory."""
+    folder.mkdir(parents=True)
+    os.chdir(folder)
+    return call(arguments) | {"written": sorted(path.name for path in folder.iterdir())}
+
+
 if __name__ == "__main__":
     sys.meta_path[:] = map(Blocking, sys.meta_path)  # type: ignore[arg-type]
-    results = (
-        [call(arguments) for arguments in REQUEST["calls"]] if REQUEST["calls"] else list(helps())
-    )
+    root = Path(REQUEST["folder"])
+    results = [call_in(root / str(index), line) for index, line in enumerate(REQUEST["calls"])]
+    if REQUEST["helps"]:
+        results += helps()
     print("\n" + json.dumps(results))

@@ -75,20 +75,59 @@ def distributions(extras: str) -> set[str]:
     return names
 
 
-def in_install(extras: str, *calls: list[str], folder: Path) -> list[dict[str, Any]]:
-    """Run command lines, or --help of every command, where only these extras are installed."""
-    installed = distributions(extras)
-    owners = metadata.packages_distributions()
-    blocked = {
-        top
-        for top, names in owners.items()
-        if not installed & {canonicalize_name(name) for name in names}
-    }
-    request = {"blocked": sorted(blocked - TOOLS), "calls": calls}
-    result = run_process([sys.executable, str(CHILD), json.dumps(request)], cwd=folder, limit=240)
-    assert result.returncode == 0, result.stderr
-    results: list[dict[str, Any]] = json.loads(result.stdout.splitlines()[-1])
-    return results
+class Installs:
+    """Installs by their extras, each tried in one child process: importing torch takes seconds."""
+
+    def __init__(self, folder: Path, paths: dict[str, Path]) -> None:
+        self._folder = folder
+        self._paths = paths
+        self._results: dict[str, list[dict[str, Any]]] = {}
+
+    def call(self, extras: str, line: str) -> dict[str, Any]:
+        """Return what a command line of `MISSING` does where only these extras are installed."""
+        arguments = self._arguments(line)
+        return next(row for row in self._tried(extras) if row["arguments"] == arguments)
+
+    def helps(self, extras: str) -> list[dict[str, Any]]:
+        """Return what --help of every command and subcommand does there."""
+        return [row for row in self._tried(extras) if row["arguments"][-1] == "--help"]
+
+    def _arguments(self, line: str) -> list[str]:
+        return line.format(**self._paths).split()
+
+    def _tried(self, extras: str) -> list[dict[str, Any]]:
+        if extras not in self._results:
+            lines = [
+                self._arguments(line)
+                for installed, missing, line in MISSING.values()
+                if extras in (installed, with_extra(installed, missing))
+            ]
+            self._results[extras] = self._run(extras, lines)
+        return self._results[extras]
+
+    def _run(self, extras: str, lines: list[list[str]]) -> list[dict[str, Any]]:
+        installed = distributions(extras)
+        blocked = {
+            top
+            for top, names in metadata.packages_distributions().items()
+            if not installed & {canonicalize_name(name) for name in names}
+        }
+        request = {
+            "blocked": sorted(blocked - TOOLS),
+            "calls": lines,
+            "helps": extras in INSTALLS,
+            "folder": str(self._folder / (extras or "none")),
+        }
+        command = [sys.executable, str(CHILD), json.dumps(request)]
+        result = run_process(command, cwd=self._folder, limit=480)
+        assert result.returncode == 0, result.stderr
+        results: list[dict[str, Any]] = json.loads(result.stdout.splitlines()[-1])
+        return results
+
+
+def with_extra(installed: str, extra: str) -> str:
+    """The set of extras after one more is installed."""
+    return ",".join(filter(None, (installed, extra)))
 
 
 def test_the_closure_of_an_install() -> None:
@@ -99,8 +138,8 @@ def test_the_closure_of_an_install() -> None:
 
 
 @pytest.mark.parametrize("extras", INSTALLS, ids=lambda extras: f"[{extras}]")
-def test_every_command_answers_help(extras: str, tmp_path: Path) -> None:
-    results = in_install(extras, folder=tmp_path)
+def test_every_command_answers_help(extras: str, installs: Installs) -> None:
+    results = installs.helps(extras)
     typed = {" ".join(result["arguments"]) for result in results}
     assert {f"{name} --help" for name in PROJECT["scripts"]} < typed
     assert {"imavatar-data synth --help", "imavatar-eval experiment --help"} < typed
@@ -148,28 +187,26 @@ MISSING = {
 
 
 @pytest.fixture(scope="module")
-def other_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A head-model file with another topology than OpenHead's."""
+def installs(tmp_path_factory: pytest.TempPathFactory) -> Installs:
+    folder = tmp_path_factory.mktemp("installs")
+    # A head-model file with another topology than OpenHead's.
     head = shuffled(without_mouth_parts(HeadModel.load("openhead")))
-    return write_head(tmp_path_factory.mktemp("heads") / "other.npz", head)
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video of twenty seconds without a face."""
-    return write_clip(tmp_path_factory.mktemp("clip") / "me.mp4", frames=500)
+    paths = {
+        "head": write_head(folder / "other.npz", head),
+        "clip": write_clip(folder / "me.mp4", frames=500),
+    }
+    return Installs(folder, paths)
 
 
 @pytest.mark.parametrize("name", MISSING)
 def test_a_missing_package_is_a_sentence_with_the_extra_that_mends_it(
-    name: str, tmp_path: Path, other_head: Path, clip: Path
+    name: str, installs: Installs
 ) -> None:
     installed, extra, line = MISSING[name]
-    arguments = line.format(head=other_head, clip=clip).split()
-    (result,) = in_install(installed, arguments, folder=tmp_path)
+    result = installs.call(installed, line)
     assert result["code"] == 5, result["stderr"]
     assert len(result["stderr"].strip().splitlines()) == 1
     assert f"pip install 'imavatar-deploy[{extra}]'" in result["stderr"]
-    assert not list(tmp_path.iterdir())
-    (mended,) = in_install(",".join(filter(None, (installed, extra))), arguments, folder=tmp_path)
+    assert result["written"] == []
+    mended = installs.call(with_extra(installed, extra), line)
     assert mended["code"] not in (5, None), mended["stderr"]
