@@ -27,6 +27,7 @@ from ..live import options as live_options
 from ..live.play import PlayConfig, check_budget, play
 from ..player import Player
 from ..sinks import SINKS, find_sink
+from ..sinks.programs import refuse_feedback
 from ..sources import SOURCES, LiveSource, Selection, open_source
 from ..sources.video import clip_of
 from .options import avatar_argument, background_of, drawing_options, size_of
@@ -45,6 +46,7 @@ Examples:
   imavatar-run my_avatar --source flame_params.json --sink a.mp4 --sink null --shading pixel
   imavatar-run sample --source livelink://0.0.0.0:11111 --sink http://127.0.0.1:8080
   imavatar-run sample --source webcam:0 --sink http://127.0.0.1:8080
+  imavatar-run sample --source webcam:0 --sink osc://:39539 --sink window
   imavatar-run my_avatar --source udp://:9000 --sink window --calibrate 2s --adjust jawOpen=1.3
   imavatar-run sample --source osc://:39539 --sink null --duration 1min --stats --budget 50ms""",
 )
@@ -166,6 +168,7 @@ def run(
     watched = [find_sink(sink).watched for sink in sinks]
     for sink in sinks:
         ensure_not_input(sink, source, clip_of(source), live_config.map_file, *(certificate or ()))
+        refuse_feedback(sink, source)
     if loop and duration is None and not any(watched):
         raise UsageError(
             "--loop would never end: give a --duration, or a sink to watch, such as window"

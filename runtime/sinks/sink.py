@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, UInt8
+from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.errors import UsageError
 
 Image = UInt8[Array, "H W 4"]
@@ -87,6 +87,8 @@ class Stream:
     """Whether outputs carry the machine-readable mark of `imavatar_deploy.marking`."""
     finish: Callable[[Path], None] = _keep
     """Called with every complete video and picture before it gets its name, as to sign it."""
+    edition: str | None = None
+    """Head model of the faces that `Sink.write_face` gets; None: there are images alone."""
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -127,6 +129,9 @@ class Sink:
     """Returns one line for the end of the run, once the sink is closed, or an empty string."""
     greeting: str = ""
     """One line for the beginning of the run: where to look, and the keys."""
+    write_face: Callable[[Float32[Array, "50"], Float32[Array, "15"]], None] | None = None
+    """Receives the expression and pose of each frame that shows a face, before its image and from
+    the thread of the loop; it must not wait. None: the sink has no use for them."""
 
 
 @dataclass(frozen=True)
