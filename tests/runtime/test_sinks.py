@@ -213,7 +213,8 @@ def test_null_reports_nothing() -> None:
 def test_unknown_sink_lists_what_exists(target: str) -> None:
     with pytest.raises(
         UsageError,
-        match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, http.*, livelink.*, null, osc.*, sheet",
+        match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, http.*, livelink.*, "
+        r"null, osc.*, sheet",
     ):
         find_sink(target)
 
