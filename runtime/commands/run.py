@@ -121,6 +121,7 @@ Examples:
     help="Sign videos and pictures with Content Credentials (C2PA), by your certificate chain and "
     "private key in PEM files; needs the extra c2pa.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace videos and pictures that are there.")
 @click.option(
     "--budget",
     type=DURATION,
@@ -148,6 +149,7 @@ def run(
     stats: bool,
     synthetic_mark: bool,
     certificate: tuple[Path, Path] | None,
+    overwrite: bool,
     budget: float | None,
     **live_values: Any,
 ) -> None:
@@ -169,6 +171,8 @@ def run(
     for sink in sinks:
         ensure_not_input(sink, source, clip_of(source), live_config.map_file, *(certificate or ()))
         refuse_feedback(sink, source)
+        if not overwrite:
+            _refuse_existing(sink)
     if loop and duration is None and not any(watched):
         raise UsageError(
             "--loop would never end: give a --duration, or a sink to watch, such as window"
@@ -208,3 +212,17 @@ def run(
         closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"])
     )
     check_budget(result.frames, budget, player.shading)
+
+
+def _refuse_existing(sink: str) -> None:
+    """Refuse a sink that would replace files.
+
+    Raises:
+        UsageError: one of its files exists.
+    """
+    if files := find_sink(sink).existing(sink):
+        others = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+        raise UsageError(
+            f"{files[0]}{others} of an earlier run would be replaced; choose another --sink, or "
+            "pass --overwrite"
+        )

@@ -61,6 +61,16 @@ class Controls:
         self.zoom = 1.0
 
 
+def no_files(target: str) -> list[Path]:
+    """Return no file: the `existing` of sinks that write none."""
+    return []
+
+
+def existing_file(target: str) -> list[Path]:
+    """Return the file that a target names, where there is one; devices and pipes are none."""
+    return [path] if (path := Path(target)).is_file() else []
+
+
 def _keep(path: Path) -> None:
     """Leave a complete file as it is."""
 
@@ -148,6 +158,8 @@ class SinkFormat:
     """Opens it. The output appears whole when the block ends without an error, else not at all."""
     watched: bool = False
     """Whether people watch it: the motion then keeps real time, and late frames are skipped."""
+    existing: Callable[[str], list[Path]] = no_files
+    """Returns the files that are there and that it may replace."""
     main_thread: bool = False
     """Whether it must be written from the main thread, as windows must."""
 
