@@ -9,7 +9,7 @@ OUT := demo
 demo: $(VENV)/demo.stamp
 	$(BIN)/imavatar-export sample --format onnx --out $(OUT)/avatar --overwrite
 	$(BIN)/imavatar-verify $(OUT)/avatar
-	$(BIN)/imavatar-run $(OUT)/avatar --source talk --background white --sink $(OUT)/talk.mp4 --sink $(OUT)/contact_sheet.png
+	$(BIN)/imavatar-run $(OUT)/avatar --source talk --background white --overwrite --sink $(OUT)/talk.mp4 --sink $(OUT)/contact_sheet.png
 	$(BIN)/imavatar-bench $(OUT)/avatar --json $(OUT)/latency.json
 	@echo "the commands are in $(BIN); to have them on your path: . $(BIN)/activate"
 

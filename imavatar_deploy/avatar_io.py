@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save
 
 from .avatar import SHAPES, Avatar, canonical_pose
 from .conventions import BONES, GHOST_BONE, UNITS_PER_METRE
-from .errors import InputError, UsageError
+from .errors import InputError, UsageError, excerpt
 
 SCHEMA_VERSION = 1
 
@@ -165,7 +165,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{path} is not an avatar manifest ({error!r}); export the avatar again"
+            f"{path} is not an avatar manifest ({excerpt(repr(error))}); export the avatar again"
         ) from error
     if version != SCHEMA_VERSION:
         raise InputError(

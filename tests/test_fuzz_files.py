@@ -166,3 +166,15 @@ def test_json_deeper_than_python_goes(own_avatar_folder: Path, name: str) -> Non
     (own_avatar_folder / name).write_text("[" * 100_000)
     with pytest.raises(InputError):
         reader(own_avatar_folder)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, GOLDEN_FILE, TOLERANCES_FILE])
+def test_a_message_does_not_repeat_a_file(own_avatar_folder: Path, name: str) -> None:
+    """The representation of a decoding error holds all bytes of the file."""
+    reader: Callable[[Path], Any] = {MANIFEST: open_avatar, GOLDEN_FILE: read_golden}.get(
+        name, lambda folder: read_tolerances(folder / TOLERANCES_FILE)
+    )
+    (own_avatar_folder / name).write_bytes(b'{"foreign": "' + 3000 * b"words " + b"\xff")
+    with pytest.raises(InputError) as caught:
+        reader(own_avatar_folder)
+    assert len(str(caught.value)) < 300 + len(str(own_avatar_folder))

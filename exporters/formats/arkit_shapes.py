@@ -2,6 +2,14 @@
 
 Each shape is the face that the map makes of its full weight: expressions, jaw and eyes together.
 The bias of a map, which is the neutral face of its tracker, is left out.
+
+The expressions of a head model may move both eyes alike. The best fit of a shape of one eye is then
+half of it on both sides: a wink is two half-closed eyes. Such a pair of shapes is separated: the
+sum of both, which is right, is divided at the middle of the face. Left and right together move the
+face as before.
+
+A trained avatar may close its lids less than its head model does by the same codes. Blinks are then
+amplified until the lids move as far as those of the head model.
 """
 
 from __future__ import annotations
@@ -11,8 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.conventions import BONES, UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
+from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
@@ -28,6 +39,37 @@ MAP_COMMAND = (
 )
 """The command that makes a map, for a head model's file HEAD_MODEL."""
 
+SIDED = (
+    "eyeBlink",
+    "eyeSquint",
+    "eyeWide",
+    "browDown",
+    "browOuterUp",
+    "cheekSquint",
+    "noseSneer",
+)
+"""Pairs of shapes that are apart from the middle of the face, without Left or Right."""
+
+BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
+
+LID_SHARE = 0.7
+"""Vertices of the head model that a blink moves by this share of its largest motion are lids."""
+
+LEAST_CLOSING = 0.1
+"""Share of the head model's motion of the lids below which an avatar has no blink to amplify."""
+
+ENOUGH_CLOSING = 0.9
+"""Share from which a blink is left as it is."""
+
+LARGEST_GAIN = 4.0
+
+MOST_LEAK = 0.1
+"""Share of a shape's energy on the other side above which its pair is separated."""
+
+BLEND = 0.5
+"""Half of the width over which a pair is divided, as a share of an eye's distance from the
+middle."""
+
 
 def arkit_poses(expression_map: ExpressionMap | None) -> list[NamedPose]:
     """The face of each of ARKit's shapes at its full weight; none without a map."""
@@ -39,12 +81,13 @@ def arkit_poses(expression_map: ExpressionMap | None) -> list[NamedPose]:
     ]
 
 
-def shape_targets(avatar: Avatar, poses: Sequence[NamedPose]) -> list[MorphTarget]:
+def shape_targets(avatar: Avatar, poses: Sequence[NamedPose], head: HeadModel) -> list[MorphTarget]:
     """One morph target for each pose that moves the avatar's surface.
 
     Args:
         avatar: the baked avatar, with the limits of the file.
         poses: expressions and poses of a whole shape.
+        head: the avatar's head model.
     """
     rest = pose_plainly(avatar, NEUTRAL_EXPRESSION, REST_POSE).vertices
     targets = [
@@ -56,7 +99,75 @@ def shape_targets(avatar: Avatar, poses: Sequence[NamedPose]) -> list[MorphTarge
         )
         for named in poses
     ]
-    return [target for target in targets if target.largest_mm >= MIN_OFFSET_MM]
+    offsets = {target.name: target.offset for target in _separated(avatar, targets)}
+    blinks = [named for named in poses if named.name in BLINKS]
+    for name in [named.name for named in blinks]:
+        offsets[name] = _gain(avatar, offsets[name], name, blinks, head) * offsets[name]
+    final = [MorphTarget(name, offset) for name, offset in offsets.items()]
+    return [target for target in final if target.largest_mm >= MIN_OFFSET_MM]
+
+
+def _gain(
+    avatar: Avatar,
+    offset: Float32[Array, "3 V"],
+    name: str,
+    blinks: Sequence[NamedPose],
+    head: HeadModel,
+) -> np.float32:
+    """Factor at which the lids of one eye move as far as those of the head model.
+
+    Args:
+        avatar: the baked avatar.
+        offset: its motion in this blink, model units.
+        name: the blink.
+        blinks: faces of both blinks, each of which may move both eyes.
+        head: the head model.
+    """
+    still = head.vertices(NEUTRAL_EXPRESSION, REST_POSE)
+    closed = sum(head.vertices(named.expression, named.pose) - still for named in blinks)
+    eyes = head.joints(NEUTRAL_EXPRESSION)[-2:, 0]
+    eye = eyes[0] if name.endswith("Left") else eyes[1]
+    near_eye = (still[:, 0] - eyes.mean()) / (eye - eyes.mean()) > BLEND
+    motion = np.asarray(closed) * near_eye[:, None]
+    distance = np.linalg.norm(motion, axis=1)
+    if not distance.any():
+        return np.float32(1)
+    lids = distance >= LID_SHARE * distance.max()
+    rest = avatar.rest.T / np.float32(UNITS_PER_METRE)
+    nearest = [int(np.linalg.norm(rest - point, axis=1).argmin()) for point in still[lids]]
+    moved = offset.T[nearest] / np.float32(UNITS_PER_METRE)
+    closing = float((moved * motion[lids]).sum() / (motion[lids] ** 2).sum())
+    if not LEAST_CLOSING <= closing < ENOUGH_CLOSING:
+        return np.float32(1)
+    return np.float32(min(1 / closing, LARGEST_GAIN))
+
+
+def _separated(avatar: Avatar, targets: Sequence[MorphTarget]) -> list[MorphTarget]:
+    """Targets in which each pair of `SIDED` that moves the other side, too, is divided."""
+    offsets = {target.name: target.offset for target in targets}
+    share_left = _share_of_the_left(avatar)
+    for pair in SIDED:
+        sides = {f"{pair}Left": share_left, f"{pair}Right": 1 - share_left}
+        if not offsets.keys() >= sides.keys():
+            continue
+        if max(_leak(offsets[name], share) for name, share in sides.items()) > MOST_LEAK:
+            whole = np.sum([offsets[name] for name in sides], axis=0)
+            offsets |= {name: whole * share for name, share in sides.items()}
+    return [MorphTarget(target.name, offsets[target.name]) for target in targets]
+
+
+def _share_of_the_left(avatar: Avatar) -> Float32[Array, " V"]:
+    """1 on the person's left, 0 on the right, smooth in the middle between the eyes."""
+    left, right = (avatar.joints_rest[BONES.index(name), 0] for name in ("eyeL", "eyeR"))
+    middle, width = (left + right) / 2, BLEND * (left - right) / 2
+    x = np.clip((avatar.rest[0] - middle) / (2 * width) + 0.5, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x), dtype=np.float32)
+
+
+def _leak(offset: Float32[Array, "3 V"], share: Float32[Array, " V"]) -> float:
+    """Share of a displacement's energy outside the side with these shares."""
+    energy = (offset.astype(float) ** 2).sum(axis=0)
+    return float((energy * (1 - share)).sum() / max(energy.sum(), np.finfo(float).tiny))
 
 
 def check_map(avatar: ImplicitAvatar, settings: ExportSettings) -> None:

@@ -3,6 +3,10 @@
 It holds every graph with its configuration and warm-up data, and the engines that `--format trt`
 built with the server's flavour of TensorRT. Start the server with
 `tritonserver --model-repository AVATAR/triton`.
+
+The server collects requests to a graph whose tensors all begin with the same axis N, of frames or
+of points: N is then the batch axis, and requests look as they do without it. A graph with an input
+that all of its points share, such as texture's condition, cannot be batched.
 """
 
 from __future__ import annotations
@@ -31,6 +35,19 @@ TYPES = {"tensor(float)": ("TYPE_FP32", "<f4"), "tensor(float16)": ("TYPE_FP16",
 """ONNX Runtime's name of a type -> Triton's name, and numpy's type of the warm-up data."""
 
 
+LARGEST_BATCH = {"animate": 64}
+"""Largest N of a graph in ONNX Runtime, over all collected requests."""
+
+MANY = 1 << 20
+"""Largest N of other graphs, whose N are points."""
+
+WARM_UP_REQUESTS = 4
+"""Requests of N = 1 that a server collects into one batch when it starts."""
+
+CHECKED_BATCHES = (1, 4)
+"""Sizes at which a batched graph is run here."""
+
+
 @dataclass(frozen=True)
 class Model:
     """One folder of the repository."""
@@ -41,6 +58,8 @@ class Model:
     """The served file, in the avatar folder."""
     graph: Path
     """The ONNX graph with its inputs and outputs."""
+    largest_batch: int
+    """Largest N, where N is a batch axis."""
 
 
 def _models(folder: Path) -> list[Model]:
@@ -49,12 +68,21 @@ def _models(folder: Path) -> list[Model]:
         for name in read_golden(folder)
         if (folder / f"{name}.onnx").is_file()
     }
-    served = [s.graph for s in read_sidecars(folder) if s.flavour == SERVED_FLAVOUR]
+    served = [sidecar for sidecar in read_sidecars(folder) if sidecar.flavour == SERVED_FLAVOUR]
     return [
-        *(Model(name, "onnxruntime", graph, graph) for name, graph in graphs.items()),
         *(
-            Model(f"{name}_tensorrt", "tensorrt", plan_path(folder, name), graphs[name])
-            for name in served
+            Model(name, "onnxruntime", graph, graph, LARGEST_BATCH.get(name, MANY))
+            for name, graph in graphs.items()
+        ),
+        *(
+            Model(
+                f"{sidecar.graph}_tensorrt",
+                "tensorrt",
+                plan_path(folder, sidecar.graph),
+                graphs[sidecar.graph],
+                sidecar.profile.most,
+            )
+            for sidecar in served
         ),
     ]
 
@@ -82,21 +110,35 @@ def write_model(repository: Path, model: Model, case: GoldenCase) -> None:
     (directory / "config.pbtxt").write_text(_config(model, session, case), encoding="utf-8")
 
 
+def has_batch_axis(session: Any) -> bool:
+    """Whether every input and output of a graph begins with the same axis of any size."""
+    tensors = [*session.get_inputs(), *session.get_outputs()]
+    first = {tensor.shape[0] if tensor.shape else None for tensor in tensors}
+    return len(first) == 1 and isinstance(first.pop(), str)
+
+
 def _config(model: Model, session: Any, case: GoldenCase) -> str:
-    """Text of config.pbtxt, without a batch axis: N is the first axis of most tensors, not all."""
-    lines = [f'name: "{model.name}"', f'backend: "{model.backend}"', "max_batch_size: 0"]
-    lines += [f"input {_tensor(tensor)}" for tensor in session.get_inputs()]
-    lines += [f"output {_tensor(tensor)}" for tensor in session.get_outputs()]
-    lines += ["model_warmup {", '  name: "golden"', "  batch_size: 1"]
+    """Text of config.pbtxt; sizes leave out the batch axis where there is one."""
+    batched = has_batch_axis(session)
+    lines = [
+        f'name: "{model.name}"',
+        f'backend: "{model.backend}"',
+        f"max_batch_size: {model.largest_batch if batched else 0}",
+        *(["dynamic_batching { }"] if batched else []),
+    ]
+    lines += [f"input {_tensor(tensor, batched)}" for tensor in session.get_inputs()]
+    lines += [f"output {_tensor(tensor, batched)}" for tensor in session.get_outputs()]
+    requests = min(WARM_UP_REQUESTS, model.largest_batch) if batched else 1
+    lines += ["model_warmup {", '  name: "golden"', f"  batch_size: {requests}"]
     for tensor in session.get_inputs():
-        size = ", ".join(map(str, case.inputs[tensor.name].shape))
+        size = ", ".join(map(str, case.inputs[tensor.name].shape[batched:]))
         value = f'data_type: {_type(tensor)[0]} dims: [ {size} ] input_data_file: "{tensor.name}"'
         lines.append(f'  inputs {{ key: "{tensor.name}" value {{ {value} }} }}')
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _tensor(value: Any) -> str:
-    dims = ", ".join(str(size) if isinstance(size, int) else "-1" for size in value.shape)
+def _tensor(value: Any, batched: bool) -> str:
+    dims = ", ".join(str(size) if isinstance(size, int) else "-1" for size in value.shape[batched:])
     return f'{{ name: "{value.name}" data_type: {_type(value)[0]} dims: [ {dims} ] }}'
 
 
@@ -107,11 +149,15 @@ def _type(value: Any) -> tuple[str, str]:
 
 
 def _check(folder: Path) -> list[ParityReport]:
-    """Run each graph of the repository on its warm-up data, as the server does when it starts."""
-    return [_report(folder / FOLDER / name, case) for name, case in read_golden(folder).items()]
+    """Run each graph of the repository on its warm-up data, and batched graphs in two sizes."""
+    return [
+        report
+        for name, case in read_golden(folder).items()
+        for report in _reports(folder / FOLDER / name, case)
+    ]
 
 
-def _report(directory: Path, case: GoldenCase) -> ParityReport:
+def _reports(directory: Path, case: GoldenCase) -> list[ParityReport]:
     session = open_session(directory / "1" / "model.onnx")
     inputs = {
         tensor.name: np.fromfile(
@@ -119,9 +165,21 @@ def _report(directory: Path, case: GoldenCase) -> ParityReport:
         ).reshape(case.inputs[tensor.name].shape)
         for tensor in session.get_inputs()
     }
-    return compare(
-        f"triton {directory.name}", case.outputs, run_graph(session, inputs), case.tolerances
-    )
+    name = f"triton {directory.name}"
+    reports = [compare(name, case.outputs, run_graph(session, inputs), case.tolerances)]
+    for size in CHECKED_BATCHES if has_batch_axis(session) else ():
+        outputs = run_graph(session, _first(inputs, size))
+        reports.append(
+            compare(
+                f"{name}, batch of {size}", _first(case.outputs, size), outputs, case.tolerances
+            )
+        )
+    return reports
+
+
+def _first(tensors: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Return the first rows of tensors, and these again where there are fewer."""
+    return {name: np.resize(tensor, (size, *tensor.shape[1:])) for name, tensor in tensors.items()}
 
 
 ROWS = (

@@ -6,7 +6,7 @@ motion, and in the reference poses, which replace the motion while the scene is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,6 @@ from .arkit_shapes import arkit_notes, arkit_poses, shape_targets
 from .format import ExportFormat, ExportInput
 from .gltf.expected_glb_and_vrm import SHAPE_STEP
 from .gltf.format import check_inputs
-from .named_poses import NamedPose
 
 KEYS = 5
 """Frames of the motion that are compared."""
@@ -50,13 +49,13 @@ Arrays = dict[str, Shaped[Array, "..."]]
 # Check of a scene
 
 
-def write_expected(path: Path, motion: Motion, named: Sequence[NamedPose] = ()) -> None:
+def write_expected(path: Path, motion: Motion) -> None:
     """Write the vertices that the scene of a motion must show.
 
     Args:
         path: the file to write; `check_scene` reads it.
-        motion: the avatar and its track.
-        named: faces of the further blend shapes at their full weight.
+        motion: the avatar, its track and further blend shapes; some of these are compared at
+            their full weight.
     """
     path.parent.mkdir(exist_ok=True)
     avatar = motion.avatar
@@ -66,15 +65,16 @@ def write_expected(path: Path, motion: Motion, named: Sequence[NamedPose] = ()) 
     keys = np.unique(np.linspace(0, len(track) - 1, KEYS).astype(np.int64))
     frames = list(zip(poses.expression, poses.pose, strict=True))
     still = (NEUTRAL_EXPRESSION, REST_POSE)
-    present = [pose for pose in named if pose.name in shapes.names]
-    bones = [*frames, *[still] * len(present)]
-    truth = [*frames, *((pose.expression, pose.pose) for pose in present)]
+    compared = [shape for shape in motion.shapes[::SHAPE_STEP] if shape.name in shapes.names]
+    bones = [*frames, *[still] * len(compared)]
+    rest = _metres(avatar, *still)
+    shown = [rest + shape.offset.T / np.float32(UNITS_PER_METRE) for shape in compared]
     arrays: Arrays = {
         "keys": keys,
         "motion": np.stack(
             [_metres(avatar, track.expression[key], track.pose[key]) for key in keys]
         ),
-        "rig": np.stack([_metres(avatar, *frame) for frame in truth]),
+        "rig": np.stack([*(_metres(avatar, *frame) for frame in frames), *shown]),
         "translations": np.stack([local_translations(avatar, *frame) for frame in bones]).astype(
             np.float32
         ),
@@ -82,7 +82,7 @@ def write_expected(path: Path, motion: Motion, named: Sequence[NamedPose] = ()) 
         "weights": np.stack(
             [
                 *(shapes.pose_weights(*frame) for frame in frames),
-                *(shapes.shape_weights(pose.name) for pose in present),
+                *(shapes.shape_weights(shape.name) for shape in compared),
             ]
         ),
     }
@@ -164,11 +164,7 @@ def _writer(name: str) -> Callable[[Path, ExportInput, Progress], Mapping[str, A
             motion = replace(motion, texture=texture)
         path = folder / f"avatar{scene.suffix}"
         scene.whole(path, motion, _frames(motion))
-        write_expected(
-            folder / "golden" / f"{name}.safetensors",
-            motion,
-            arkit_poses(subject.settings.arkit_map)[::SHAPE_STEP],
-        )
+        write_expected(folder / "golden" / f"{name}.safetensors", motion)
         return {
             name: {
                 "bytes": path.stat().st_size,
@@ -201,7 +197,9 @@ def _motion(folder: Path, subject: ExportInput) -> Motion:
         synthetic_mark=subject.settings.synthetic_mark,
         neutral=vertex_colours(subject.source, subject.bake, student=subject.colour_student),
         textured=False,
-        shapes=tuple(shape_targets(subject.bake.avatar, arkit_poses(subject.settings.arkit_map))),
+        shapes=tuple(
+            shape_targets(subject.bake.avatar, arkit_poses(subject.settings.arkit_map), source.head)
+        ),
     )
 
 

@@ -176,6 +176,7 @@ def _preview(job: CreateJob) -> Arguments:
         *("--sink", str(job.work.sheet)),
         *("--size", str(job.request.size)),
         *("--background", "white"),
+        "--overwrite",
         *job.request.further("preview"),
     ]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.atomic import write_text
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, excerpt
 
 STATE = "create.json"
 
@@ -110,7 +110,8 @@ class CreateFolder:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{file} is not the state of an earlier imavatar-create ({error!r}); remove the "
+                f"{file} is not the state of an earlier imavatar-create "
+                f"({excerpt(repr(error))}); remove the "
                 "folder to begin again"
             ) from error
 
@@ -150,7 +151,9 @@ class CreateFolder:
                 for track in self.tracks()
             ]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.dataset} cannot be read ({error!r}); track again") from error
+            raise InputError(
+                f"{self.dataset} cannot be read ({excerpt(repr(error))}); track again"
+            ) from error
         if not sum(counts):
             raise InputError(f"{self.dataset} has no frames; track again")
         return sum(counts)

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from imavatar_deploy.arrays import Array, Int64, Shaped
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, excerpt
 from imavatar_deploy.onnx_session import open_session, run_graph
 
 from .parity import ParityReport, Tolerance, compare
@@ -90,7 +90,7 @@ def read_golden(folder: Path) -> dict[str, GoldenCase]:
         }
     except Exception as error:
         raise InputError(
-            f"{folder} has no usable golden data ({error!r}); export the avatar again"
+            f"{folder} has no usable golden data ({excerpt(repr(error))}); export the avatar again"
         ) from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.avatar_io import drift_note, open_avatar
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, excerpt
 
 from .parity import Difference, FidelityMetric, ParityReport, Tolerance
 from .stage_metrics import StageReport
@@ -73,7 +73,8 @@ def read_fidelity(avatar: str | Path) -> FidelityReport:
         return fidelity_of(folder.manifest)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
-            f"{folder.path} has no usable fidelity report ({error!r}); export the avatar again"
+            f"{folder.path} has no usable fidelity report ({excerpt(repr(error))}); "
+            "export the avatar again"
         ) from error
 
 

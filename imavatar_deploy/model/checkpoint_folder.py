@@ -25,7 +25,7 @@ from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.avatar_io import sha256
 from imavatar_deploy.checks import as_float32, ensure_shape
 from imavatar_deploy.conventions import EDITIONS, POSE_SIZE
-from imavatar_deploy.errors import EditionMismatchError, InputError
+from imavatar_deploy.errors import EditionMismatchError, InputError, excerpt
 from imavatar_deploy.head_model import SHAPES, HeadModel
 
 from .head_avatar import HeadAvatarModel
@@ -199,7 +199,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{path} does not describe a checkpoint ({error!r}); save the checkpoint again"
+            f"{path} does not describe a checkpoint ({excerpt(repr(error))}); "
+            "save the checkpoint again"
         ) from error
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.avatar_io import sha256
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, excerpt
 
 from .build import BuiltEngine, EngineSpec, EngineTensor, Profile
 from .flavours import Flavour
@@ -104,7 +104,7 @@ def read_sidecar(folder: Path, graph: str) -> Sidecar:
             return _sidecar(facts)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path} is not an engine's sidecar ({error!r}); export it again"
+            f"{path} is not an engine's sidecar ({excerpt(repr(error))}); export it again"
         ) from error
     raise InputError(
         f"{path} has schema version {facts['schema_version']}, "

@@ -27,6 +27,7 @@ from ..live import options as live_options
 from ..live.play import PlayConfig, check_budget, play
 from ..player import Player
 from ..sinks import SINKS, find_sink
+from ..sinks.programs import refuse_feedback
 from ..sources import SOURCES, LiveSource, Selection, open_source
 from ..sources.video import clip_of
 from .options import avatar_argument, background_of, drawing_options, size_of
@@ -45,6 +46,7 @@ Examples:
   imavatar-run my_avatar --source flame_params.json --sink a.mp4 --sink null --shading pixel
   imavatar-run sample --source livelink://0.0.0.0:11111 --sink http://127.0.0.1:8080
   imavatar-run sample --source webcam:0 --sink http://127.0.0.1:8080
+  imavatar-run sample --source webcam:0 --sink osc://:39539 --sink window
   imavatar-run my_avatar --source udp://:9000 --sink window --calibrate 2s --adjust jawOpen=1.3
   imavatar-run sample --source osc://:39539 --sink null --duration 1min --stats --budget 50ms""",
 )
@@ -119,6 +121,7 @@ Examples:
     help="Sign videos and pictures with Content Credentials (C2PA), by your certificate chain and "
     "private key in PEM files; needs the extra c2pa.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace videos and pictures that are there.")
 @click.option(
     "--budget",
     type=DURATION,
@@ -146,6 +149,7 @@ def run(
     stats: bool,
     synthetic_mark: bool,
     certificate: tuple[Path, Path] | None,
+    overwrite: bool,
     budget: float | None,
     **live_values: Any,
 ) -> None:
@@ -166,6 +170,9 @@ def run(
     watched = [find_sink(sink).watched for sink in sinks]
     for sink in sinks:
         ensure_not_input(sink, source, clip_of(source), live_config.map_file, *(certificate or ()))
+        refuse_feedback(sink, source)
+        if not overwrite:
+            _refuse_existing(sink)
     if loop and duration is None and not any(watched):
         raise UsageError(
             "--loop would never end: give a --duration, or a sink to watch, such as window"
@@ -205,3 +212,17 @@ def run(
         closing_lines([], time.perf_counter() - started, [f"imavatar-bench {avatar} --size {size}"])
     )
     check_budget(result.frames, budget, player.shading)
+
+
+def _refuse_existing(sink: str) -> None:
+    """Refuse a sink that would replace files.
+
+    Raises:
+        UsageError: one of its files exists.
+    """
+    if files := find_sink(sink).existing(sink):
+        others = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+        raise UsageError(
+            f"{files[0]}{others} of an earlier run would be replaced; choose another --sink, or "
+            "pass --overwrite"
+        )

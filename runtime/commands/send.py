@@ -31,7 +31,7 @@ from ..streams.sending import (
     send_live,
     send_on_time,
 )
-from ..streams.udp_address import LOOPBACK, UdpAddress, address_of, sending_socket
+from ..streams.udp_address import UdpAddress, receiver_of, sending_socket
 
 TARGETS = {PROTOCOL.scheme: PROTOCOL.port, **PORTS}
 """Schemes of receivers, and the port that each listens at by default."""
@@ -40,12 +40,7 @@ TARGETS = {PROTOCOL.scheme: PROTOCOL.port, **PORTS}
 def _receiver(text: str) -> tuple[str, UdpAddress]:
     scheme = text.partition("://")[0].lower()
     scheme = scheme if scheme in TARGETS else PROTOCOL.scheme
-    address = address_of(text, scheme, TARGETS[scheme])
-    if not address.port:
-        raise UsageError(
-            f"--to needs the port of the receiver, such as {TARGETS[scheme]}, got {text!r}"
-        )
-    return scheme, UdpAddress(address.host or LOOPBACK, address.port)
+    return scheme, receiver_of(text, scheme, TARGETS[scheme])
 
 
 def _is_live(target: str) -> bool:

@@ -18,7 +18,7 @@ from ..sinks import Sink, Stream, find_sink, open_sink
 from ..sinks.images import writes_to
 from ..sinks.sink import Controls, Image
 from ..sources import LiveSource, Source
-from .drivers import LiveDriver, TrackDriver
+from .drivers import DriverState, LiveDriver, TrackDriver
 from .render_loop import AtOnce, FrameCounts, RealTime, Viewpoint, milliseconds, run_loop, warm_up
 from .sink_thread import open_sink_threads
 from .statistics import Statistics, reporting
@@ -61,6 +61,7 @@ class PlayConfig:
             controls or Controls(),
             statistics,
             self.synthetic_mark,
+            edition=player.avatar.edition,
             **finish,
         )
 
@@ -120,7 +121,15 @@ def _at_once(
             advance(1)
 
         with reporting(statistics, every_second=config.print_statistics):
-            run_loop(view, driver, statistics.ticker, show, frames, duration=config.duration)
+            run_loop(
+                view,
+                driver,
+                statistics.ticker,
+                show,
+                frames,
+                duration=config.duration,
+                send=_sender(sinks),
+            )
         _require_frames(frames)
     return PlayResult([*_reports(sinks), *statistics.report()], frames)
 
@@ -153,13 +162,32 @@ def _in_real_time(
             reporting(statistics, every_second=config.print_statistics),
             suppress(KeyboardInterrupt),
         ):
-            run_loop(view, driver, statistics.ticker, show, frames, duration=config.duration)
+            run_loop(
+                view,
+                driver,
+                statistics.ticker,
+                show,
+                frames,
+                duration=config.duration,
+                send=_sender([thread.sink for thread in threads]),
+            )
         _require_frames(frames)
         if live and frames.faceless == frames.drawn:
             raise InputError(statistics.faceless_line())
     return PlayResult(
         [*_reports([thread.sink for thread in threads]), *statistics.report()], frames
     )
+
+
+def _sender(sinks: Sequence[Sink]) -> Callable[[DriverState], None]:
+    """Return the function that passes a state to every sink that takes faces."""
+    receivers = [sink.write_face for sink in sinks if sink.write_face]
+
+    def send(state: DriverState) -> None:
+        for receive in receivers:
+            receive(state.expression, state.pose)
+
+    return send
 
 
 def _reports(sinks: Sequence[Sink]) -> list[str]:

@@ -197,6 +197,7 @@ def run_loop(
     frames: FrameCounts,
     *,
     duration: float | None = None,
+    send: Callable[[DriverState], None] | None = None,
 ) -> None:
     """Draw a driver's states until it ends, `duration` seconds have passed, or the user stops it.
 
@@ -206,13 +207,14 @@ def run_loop(
         paused                           the driver skips the time of the tick; the last state stays
         else                             take the driver's state; return when it has ended
         calibration requested            pass it to the driver
-        always                           draw the state, show the image, count it
+        always                           send the state, draw it, show the image, count it
 
     The latency of a frame counts only where its face follows the source and nothing is paused.
 
     Args:
         show: receives the number of a tick and its image, and must not wait.
         frames: updated on every tick.
+        send: receives the state of each tick that shows a face, and must not wait.
     """
     controls = view.controls
     state = NEUTRAL_STATE
@@ -236,6 +238,8 @@ def run_loop(
         if controls.recalibrate:
             driver.calibrate()
             controls.recalibrate = False
+        if send is not None and state.captured is not None:
+            send(state)
         show(tick, view.draw(state))
         frames.drawn += 1
         frames.faceless += state.captured is None

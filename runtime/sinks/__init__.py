@@ -17,7 +17,7 @@ from pathlib import Path
 
 from imavatar_deploy.errors import UsageError, unknown_name
 
-from . import contact_sheet, http, images, sink, video, virtual_camera, window
+from . import contact_sheet, http, images, programs, sink, video, virtual_camera, window
 from .sink import Image, Sink, SinkFormat, Stream
 
 __all__ = ["SINKS", "Sink", "SinkFormat", "Stream", "find_sink", "open_sink", "register_sink"]
@@ -29,6 +29,8 @@ SINKS: list[SinkFormat] = [
     window.FORMAT,
     http.FORMAT,
     virtual_camera.FORMAT,
+    programs.OSC,
+    programs.LIVE_LINK,
     sink.NULL,
 ]
 """The table of `--sink`; the first row that matches a target opens it."""

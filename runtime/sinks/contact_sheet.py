@@ -13,7 +13,7 @@ from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.progress import human_bytes
 
 from .images import write_png
-from .sink import Image, Sink, SinkFormat, Stream, require_images
+from .sink import Image, Sink, SinkFormat, Stream, existing_file, require_images
 
 TILE_COLUMNS = 6
 """Tiles in a row."""
@@ -96,4 +96,5 @@ FORMAT = SinkFormat(
     description=f"{TILE_COUNT} frames of the run side by side",
     matches=_matches,
     open=_open,
+    existing=existing_file,
 )

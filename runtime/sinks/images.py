@@ -93,10 +93,22 @@ def _report(folder: Path, name: str, names: list[str]) -> str:
     return line
 
 
+def _existing(target: str) -> list[Path]:
+    path = Path(target)
+    if not path.parent.is_dir():
+        return []
+    return sorted(
+        other
+        for other in path.parent.iterdir()
+        if number_of(other.name, path.name) and other.is_file()
+    )
+
+
 FORMAT = SinkFormat(
     name="images",
     pattern="frames/%05d.png",
     description="one RGBA image per frame",
     matches=_matches,
     open=_open,
+    existing=_existing,
 )

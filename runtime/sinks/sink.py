@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, UInt8
+from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.errors import UsageError
 
 Image = UInt8[Array, "H W 4"]
@@ -61,6 +61,16 @@ class Controls:
         self.zoom = 1.0
 
 
+def no_files(target: str) -> list[Path]:
+    """Return no file: the `existing` of sinks that write none."""
+    return []
+
+
+def existing_file(target: str) -> list[Path]:
+    """Return the file that a target names, where there is one; devices and pipes are none."""
+    return [path] if (path := Path(target)).is_file() else []
+
+
 def _keep(path: Path) -> None:
     """Leave a complete file as it is."""
 
@@ -87,6 +97,8 @@ class Stream:
     """Whether outputs carry the machine-readable mark of `imavatar_deploy.marking`."""
     finish: Callable[[Path], None] = _keep
     """Called with every complete video and picture before it gets its name, as to sign it."""
+    edition: str | None = None
+    """Head model of the faces that `Sink.write_face` gets; None: there are images alone."""
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -127,6 +139,9 @@ class Sink:
     """Returns one line for the end of the run, once the sink is closed, or an empty string."""
     greeting: str = ""
     """One line for the beginning of the run: where to look, and the keys."""
+    write_face: Callable[[Float32[Array, "50"], Float32[Array, "15"]], None] | None = None
+    """Receives the expression and pose of each frame that shows a face, before its image and from
+    the thread of the loop; it must not wait. None: the sink has no use for them."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +158,8 @@ class SinkFormat:
     """Opens it. The output appears whole when the block ends without an error, else not at all."""
     watched: bool = False
     """Whether people watch it: the motion then keeps real time, and late frames are skipped."""
+    existing: Callable[[str], list[Path]] = no_files
+    """Returns the files that are there and that it may replace."""
     main_thread: bool = False
     """Whether it must be written from the main thread, as windows must."""
 

@@ -10,7 +10,7 @@ from imavatar_deploy.progress import human_bytes
 from imavatar_deploy.video_file import open_video
 
 from .backgrounds import over, white
-from .sink import Image, Sink, SinkFormat, Stream, require_images
+from .sink import Image, Sink, SinkFormat, Stream, existing_file, require_images
 
 
 @contextmanager
@@ -46,4 +46,5 @@ FORMAT = SinkFormat(
     description="H.264 video",
     matches=lambda target: target.lower().endswith(".mp4"),
     open=_open,
+    existing=existing_file,
 )

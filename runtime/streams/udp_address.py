@@ -60,6 +60,20 @@ def address_of(text: str, scheme: str, port: int) -> UdpAddress:
     return UdpAddress(parts["six"] or parts["plain"] or "", number)
 
 
+def receiver_of(text: str, scheme: str, port: int) -> UdpAddress:
+    """Read the address of a receiver as `address_of` does; without a host it is this machine.
+
+    Raises:
+        UsageError: the text is no such address, or its port is 0.
+    """
+    address = address_of(text, scheme, port)
+    if not address.port:
+        raise UsageError(
+            f"{scheme}:// needs the port of the receiver, such as {port}, got {text!r}"
+        )
+    return UdpAddress(address.host or LOOPBACK, address.port)
+
+
 def resolve(address: UdpAddress) -> tuple[int, Any]:
     """Family and socket address of an address; IPv4 where a name has both.
 

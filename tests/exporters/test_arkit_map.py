@@ -123,6 +123,23 @@ class TestVrm:
         assert set(expressions["custom"]) == expected
         assert set(expressions["preset"]) == set(PRESETS)
 
+    @pytest.mark.parametrize("pair", ["eyeBlink", "browDown"])
+    def test_a_shape_of_one_side_leaves_the_other(
+        self, pair: str, mapped: Exported, arkit_map: ExpressionMap
+    ) -> None:
+        """The map's faces move both sides; the sum of the pair stays."""
+        file = GlbPlayback(mapped.folder / "avatar.vrm")
+        rest = file.pose_vertices({}, {})
+        left, right = (
+            file.pose_vertices({f"{pair}{side}": 1.0}, {}) - rest for side in ("Left", "Right")
+        )
+        still = truth(mapped, arkit_map, "tongueOut")
+        both = sum(truth(mapped, arkit_map, f"{pair}{side}") - still for side in ("Left", "Right"))
+        assert np.abs(left + right - both).max() <= 2e-4
+        for moved, own in ((left, rest[:, 0] > 0.02), (right, rest[:, 0] < -0.02)):
+            assert np.abs(moved[~own & (np.abs(rest[:, 0]) > 0.02)]).max() < 1e-7
+            assert np.abs(moved[own]).max() > 1e-3
+
     def test_the_jaw_opens_as_the_map_says(
         self, mapped: Exported, arkit_map: ExpressionMap
     ) -> None:

@@ -384,7 +384,7 @@ def test_run_reports_images_that_remain_of_an_earlier_run(
     arguments = ("--source", track, "--sink", tmp_path / "%02d.png", "--size", "16")
     assert "remain" not in call(run, tiny_avatar_folder, *arguments).stdout
     (tmp_path / "007.png").touch()  # of another form, and not of a run
-    result = call(run, tiny_avatar_folder, *arguments, "--frames", "0:2")
+    result = call(run, tiny_avatar_folder, *arguments, "--frames", "0:2", "--overwrite")
     assert result.exit_code == 0, result.output
     assert "2 images" in result.stdout
     assert "; 4 of an earlier run remain, up to 06.png" in result.stdout

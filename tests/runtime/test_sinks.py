@@ -20,6 +20,8 @@ OTHERS = {
     "window": "window",
     "http": "http://127.0.0.1:8080",
     "virtual_camera": "virtualcam",
+    "osc": "osc://:39539",
+    "livelink": "livelink://192.168.1.20",
     "null": "null",
 }
 EXAMPLES = FILES | OTHERS
@@ -211,7 +213,8 @@ def test_null_reports_nothing() -> None:
 def test_unknown_sink_lists_what_exists(target: str) -> None:
     with pytest.raises(
         UsageError,
-        match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, http.*, null, sheet",
+        match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, http.*, livelink.*, "
+        r"null, osc.*, sheet",
     ):
         find_sink(target)
 

@@ -119,6 +119,16 @@ def test_from_pairs(recording: tuple[Path, Path], tmp_path: Path) -> None:
     assert expression_map.matrix[ARKIT_NAMES.index("jawOpen"), 50] == pytest.approx(0.4, abs=0.01)
 
 
+def test_takes_of_different_performances_leave_no_map(
+    recording: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "mine.npz"
+    result = call("--pair", recording[0], "talk", "--out", out)
+    assert result.exit_code == 6, result.output
+    assert "the recordings do not go together: on held-out frames" in result.output
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -129,6 +129,68 @@ class TestPairs:
         right, wrong = (fit_pairs([(source, target)], "", offset=offset) for offset in (0.5, 0.0))
         assert np.nanmean(wrong.explained) < 0.5 < np.nanmean(right.explained)
 
+    def test_recordings_of_one_performance_go_together(self) -> None:
+        """Also with noise as large as the motion."""
+        spread = (wandering(900, 52) @ truth())[:, :50].std()
+        for noise in (0.0, 0.5, float(spread)):
+            source, target, _ = paired_recordings(noise)
+            fit = fit_pairs([(source, target)], "", offset=0.5)
+            fit.ensure_one_performance()
+            assert [one.is_one_performance for one in fit.relations] == [True]
+
+    @pytest.mark.parametrize(("frames", "seed"), [(400, 1), (900, 2), (2400, 3)])
+    def test_recordings_of_different_performances_are_refused(self, frames: int, seed: int) -> None:
+        """Another take of the same person, a head that stays still, and a wrong offset."""
+        source, target, _ = paired_recordings(0.0, frames, seed=10 * seed)
+        times = target.times
+        motion = wandering(len(times), 52, seed=10 * seed + 1, every=5) @ truth()
+        other = Recording("flame2020", times, motion)
+        for second, offset in ((other, 0.5), (target, -0.63)):
+            fit = fit_pairs([(source, second)], "", offset=offset)
+            with pytest.raises(InputError, match="the recordings do not go together.*--offset"):
+                fit.ensure_one_performance()
+        still = Recording("flame2020", times, np.zeros_like(target.values))
+        with pytest.raises(InputError, match="explains 0 % of the motion"):
+            fit_pairs([(source, still)], "", offset=0.5).ensure_one_performance()
+
+    def test_one_of_two_pairs_is_named(self) -> None:
+        source, target, _ = paired_recordings(0.0, 1200)
+        _, other, _ = paired_recordings(0.0, 1200, seed=7)
+        fit_pairs([(source, target)] * 2, "", offset=0.5).ensure_one_performance()
+        fit = fit_pairs([(source, target), (source, other)], "", offset=0.5)
+        with pytest.raises(InputError, match="the recordings of pair 2 do not go together"):
+            fit.ensure_one_performance()
+
+    def test_short_pairs_are_judged_together(self) -> None:
+        """Of 80 frames each, which are too few for a judgement."""
+        pairs = []
+        for seed in range(4):
+            source, target, _ = paired_recordings(0.0, 400, seed=seed)
+            pairs.append((source, Recording("flame2020", target.times[:80], target.values[:80])))
+        fit = fit_pairs(pairs, "", offset=0.5)
+        assert len(fit.relations) == 1
+        fit.ensure_one_performance()
+
+    def test_a_repeated_motion_goes_with_itself(self) -> None:
+        """Some shifts in time meet the same motion again."""
+        source, target, _ = paired_recordings(0.0, 300)
+        values = np.concatenate([target.values] * 3)
+        weights = np.concatenate(
+            [
+                np.stack(
+                    [
+                        np.interp(target.times + 0.5, source.times, column)
+                        for column in source.values.T
+                    ],
+                    axis=1,
+                )
+            ]
+            * 3
+        )
+        times = np.arange(len(values)) / 25
+        pair = Recording(ARKIT, times, weights), Recording("flame2020", times, values)
+        fit_pairs([pair], "").ensure_one_performance()
+
     def test_several_recordings_are_fitted_together(self) -> None:
         """Two people of different identity, each of whom leaves out one shape of the other's."""
         both = []

@@ -19,6 +19,7 @@ from imavatar_deploy.retarget.arkit import ARKIT
 from imavatar_deploy.retarget.expression_map import CONTROLS, INPUTS
 
 from .recordings import Recording
+from .related import Relation, relation_of
 
 LAMBDAS: Float64[Array, " L"] = np.asarray(np.logspace(-6, 3, 19), dtype=np.float64)
 """Candidates for lambda, as multiples of the mean square of the inputs."""
@@ -109,6 +110,24 @@ class PairsFit:
     largest_inputs: Float64[Array, " N"]
     """Largest distance of each input from rest."""
     frames: int
+    relations: tuple[Relation, ...]
+    """Of each pair; of all together where one is shorter than `MIN_FRAMES`."""
+
+    def ensure_one_performance(self) -> None:
+        """Check that the recordings of each pair show the same performance.
+
+        Raises:
+            InputError: the first of a pair explains no more of the second than by chance.
+        """
+        for number, relation in enumerate(self.relations, start=1):
+            if not relation.is_one_performance:
+                pair = f" of pair {number}" if len(self.relations) > 1 else ""
+                raise InputError(
+                    f"the recordings{pair} do not go together: on held-out frames the first "
+                    f"explains {_percent(relation.explained)} of the motion of the second, and "
+                    f"{_percent(relation.by_chance)} when the second is shifted in time, which is "
+                    "chance; pass two tracks of one performance, or correct --offset"
+                )
 
     @property
     def unmoved_inputs(self) -> list[str]:
@@ -162,7 +181,21 @@ def fit_pairs(
         _rms(outputs[:, codes]),
     )
     expression_map = ExpressionMap(source, target, matrix.astype(np.float32), fit=fit)
-    return PairsFit(expression_map, explained, np.abs(inputs).max(axis=0), len(inputs))
+    return PairsFit(
+        expression_map,
+        explained,
+        np.abs(inputs).max(axis=0),
+        len(inputs),
+        _relations([(first / unit, second) for first, second in aligned]),
+    )
+
+
+def _relations(
+    aligned: Sequence[tuple[Float64[Array, "_ N"], Float64[Array, "_ M"]]],
+) -> tuple[Relation, ...]:
+    if min(len(first) for first, _ in aligned) < MIN_FRAMES:
+        return (relation_of(aligned),)
+    return tuple(relation_of([pair]) for pair in aligned)
 
 
 def _vocabularies(pairs: Sequence[tuple[Recording, Recording]]) -> tuple[str, str]:
@@ -204,6 +237,10 @@ def _resting_frames(inputs: Float64[Array, "T N"]) -> Int64[Array, " R"]:
     """Indices of the frames nearest to the median face."""
     distance = np.linalg.norm(inputs - np.median(inputs, axis=0), axis=1)
     return np.argsort(distance, kind="stable")[: max(1, round(REST_SHARE * len(inputs)))]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * max(share, 0):.0f} %"
 
 
 def _rms(values: Float64[Array, "..."]) -> float:

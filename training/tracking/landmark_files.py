@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, excerpt
 from imavatar_deploy.untrusted.npz import array_of, read_npz
 
 COUNTS = (68, 478)
@@ -39,13 +39,18 @@ def read_landmarks(path: Path) -> Float32[Array, "T L D"]:
     if reader is None:
         raise InputError(f"{path} must end in {', '.join(READERS)} to be read as landmarks")
     try:
-        values = reader(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} does not hold landmarks that can be read ({error})") from error
+        with np.errstate(over="ignore"):  # too large numbers become infinite
+            values = reader(path)
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise InputError(
+            f"{path} does not hold landmarks that can be read ({excerpt(error)})"
+        ) from error
     if values.ndim != 3 or values.shape[1] not in COUNTS or values.shape[2] not in (2, 3):
         raise InputError(
             f"{path} must hold [T, 68 or 478, 2 or 3] numbers, got {list(values.shape)}"
         )
+    if np.isinf(values).any():
+        raise InputError(f"{path} holds infinite numbers; NaN stands for a frame without a face")
     return values
 
 

@@ -16,7 +16,7 @@ from ...fidelity.golden_cases import FRAMES
 from ...fidelity.reference_poses import reference_poses
 from ...skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from ...surface_colours import neutral_colours_at
-from ..arkit_shapes import arkit_poses
+from ..arkit_shapes import arkit_poses, shape_targets
 from ..format import ExportInput
 from .expected import ExpectedFrame, ExpectedGlb, clip_frames, live_poses
 from .glb import GlbFacts
@@ -88,15 +88,16 @@ def _shape_frames(
 ) -> list[ExpectedFrame]:
     """Each of ARKit's shapes of a map at its full weight, with every bone at rest."""
     avatar = with_four_influences(subject.bake.avatar)
+    rest = pose_plainly(avatar, NEUTRAL_EXPRESSION, REST_POSE).vertices
+    shapes = shape_targets(avatar, arkit_poses(subject.settings.arkit_map), subject.source.head)
     return [
         ExpectedFrame(
-            {named.name: 1.0},
+            {shape.name: 1.0},
             REST_POSE,
-            pose_plainly(avatar, named.expression, named.pose).vertices[source]
-            / np.float32(UNITS_PER_METRE),
+            (rest + shape.offset.T)[source] / np.float32(UNITS_PER_METRE),
         )
-        for named in arkit_poses(subject.settings.arkit_map)[::SHAPE_STEP]
-        if named.name in facts.targets
+        for shape in shapes[::SHAPE_STEP]
+        if shape.name in facts.targets
     ]
 
 

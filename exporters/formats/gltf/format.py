@@ -81,7 +81,7 @@ def _write_vrm(folder: Path, subject: ExportInput, progress: Progress) -> Mappin
 def _shapes(subject: ExportInput) -> list[MorphTarget]:
     """ARKit's shapes by the map of the settings, if there is one."""
     poses = arkit_poses(subject.settings.arkit_map)
-    return shape_targets(with_four_influences(subject.bake.avatar), poses)
+    return shape_targets(with_four_influences(subject.bake.avatar), poses, subject.source.head)
 
 
 def _licence(subject: ExportInput) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float, Float64, Shaped
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, excerpt
 from imavatar_deploy.optional import require
 
 SIZES = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
@@ -45,7 +45,7 @@ class GlbFile:
             self._blob = self.structure.binary_blob()
         except Exception as error:  # struct, json and dataclasses raise errors on damaged bytes
             raise InputError(
-                f"{path} is not a readable GLB ({error!r}); export it again"
+                f"{path} is not a readable GLB ({excerpt(repr(error))}); export it again"
             ) from error
 
     def array(self, accessor: int) -> Shaped[Array, "N ..."]:

@@ -154,7 +154,7 @@ def test_ctrl_c_ends_with_the_closing_line(
     [
         (("absent.json",), 6, "no track file 'absent.json'"),
         (("talk", "--to", "http://:9000"), 2, "an address must be like udp://:9000"),
-        (("talk", "--to", "udp://:0"), 2, "--to needs the port"),
+        (("talk", "--to", "udp://:0"), 2, "udp:// needs the port of the receiver"),
         (
             ("talk", "--to", "udp://255.255.255.255:9000"),
             2,
