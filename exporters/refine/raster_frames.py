@@ -77,9 +77,6 @@ class Shots:
     ) -> Shots:
         """Decode the pictures of the frames `rows` of a dataset.
 
-        Resizing keeps the outer edges of the pixels, and a camera puts the centres at integers, so
-        a resized picture is displaced by a fraction of a pixel. The projections allow for it.
-
         Raises:
             InputError: a picture cannot be read.
         """
@@ -96,10 +93,7 @@ class Shots:
         return cls(
             track.expression[list(rows)],
             track.pose[list(rows)],
-            resized_matrix(
-                np.stack([track.cameras[row].image_matrix(size, size) for row in rows]),
-                size / dataset.picture_size,
-            ),
+            np.stack([track.cameras[row].image_matrix(size, size) for row in rows]),
             image,
             mask,
         )

@@ -151,8 +151,8 @@ class TestRasterFrames:
         np.testing.assert_allclose(w[:2] / w[2], (u[:2] / u[2] + 0.5) / 2 - 0.5, atol=1e-5)
         dataset = FaceDataset.open(pictures, size=SIZE // 2)
         half = Shots.load(dataset, range(FRAMES), silent)
-        matrix = dataset.track.cameras[0].image_matrix(SIZE // 2, SIZE // 2)
-        displacement = matrix[None] - half.image_matrix
+        matrix = FaceDataset.open(pictures, size=SIZE).track.cameras[0]
+        displacement = matrix.image_matrix(SIZE // 2, SIZE // 2)[None] - half.image_matrix
         agreement, without, opposite = (
             RasterFrames.draw(
                 folder.avatar,
