@@ -196,9 +196,12 @@ class RasterFrames:
                 advance(1)
         lengths = [len(column[0]) for column in columns]
         first = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        face, weights, colour, right, below, region, place = (
-            np.concatenate(column) for column in zip(*columns, strict=True)
-        )
+        of_frames = [list(column) for column in zip(*columns, strict=True)]
+        columns.clear()  # so that one column at a time is in memory twice
+        joined = []
+        while of_frames:
+            joined.append(np.concatenate(of_frames.pop(0)))
+        face, weights, colour, right, below, region, place = joined
         condition = [
             condition_of(*frame)[0] for frame in zip(shots.expression, shots.pose, strict=True)
         ]

@@ -55,7 +55,7 @@ def test_slower_machine_trains_less() -> None:
 
 def test_short_training_is_noted() -> None:
     assert make_plan(FRAMES).note == ""
-    slow = make_plan(FRAMES, 15, factor=3.0)
+    slow = make_plan(FRAMES, 17.5, factor=3.0)
     assert slow.training is not None
     assert "lacks detail" in slow.note
     minutes = float(slow.note.split("--minutes ")[1].split()[0])
