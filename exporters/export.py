@@ -18,6 +18,7 @@ from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import MANIFEST, write_avatar
 from imavatar_deploy.errors import EditionMismatchError, UsageError
+from imavatar_deploy.fidelity.held_out_frames import REFINED_SHEET
 from imavatar_deploy.model import (
     HeadAvatarModel,
     ImplicitAvatar,
@@ -45,6 +46,7 @@ from .manifest import about, graph_metadata, licence_report, write_licence
 from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
 from .refine.options import RefineSettings
 from .refine.refine import open_pictures, refine_student
+from .refine.sheet import write_sheet
 from .report import ExportReport
 from .settings import MIN_FACES, ExportSettings
 from .student.format import check_student
@@ -329,6 +331,7 @@ class _Job:
             )
         self.report.refinement |= result.facts
         self.report.notes.append(result.note)
+        write_sheet(self.folder / REFINED_SHEET, result.sheet, subject.settings.synthetic_mark)
         if not result.better:
             return subject
         refined = replace(subject, student=result.student, refined=True)

@@ -17,7 +17,6 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import torch
 
 from imavatar_deploy.arrays import Array, Bool, Float, Float32, Float64, Int64, Integer
 from imavatar_deploy.avatar import Avatar
@@ -27,7 +26,7 @@ from imavatar_deploy.rendering.posing import Animator
 from imavatar_deploy.rendering.workers import Workers
 
 from .raster_frames import RasterFrames, Shots
-from .refinable_student import RefinableStudent
+from .refinable_student import RefinableStudent, frame_colours
 
 POINTS = 4000
 """Pixels of a frame that are used, evenly spaced."""
@@ -199,10 +198,7 @@ def _compare(
     """
     rows = frames.rows(t)
     place = frames.place[rows]
-    batch = frames.batch(rows, np.full(len(rows), t))
-    condition = torch.from_numpy(frames.condition[t : t + 1])
-    with torch.inference_mode():
-        colours = student(batch, student.constant(condition)).numpy()
+    colours = frame_colours(student, frames, t)
     picture = shots.image[t].astype(np.float32) / np.float32(255)
     drawn = picture.copy()
     drawn.reshape(-1, 3)[place] = colours

@@ -6,13 +6,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from imavatar_deploy.arrays import Array, Float64, Int64
 from imavatar_deploy.fidelity.image_metrics import psnr_of
 
 from .raster_frames import EYES, MOUTH, RasterFrames
-from .refinable_student import RefinableStudent
+from .refinable_student import RefinableStudent, frame_colours
 
 STRETCH = 60
 """Frames for which one stretch is held out, up to `MOST_STRETCHES`."""
@@ -77,10 +76,8 @@ def _measure_frame(student: RefinableStudent, frames: RasterFrames, t: int) -> t
     rows = frames.rows(t)
     if not len(rows):
         return (np.nan,) * len(ImageError._fields)
-    batch = frames.batch(rows, np.full(len(rows), t))
-    condition = torch.from_numpy(frames.condition[t : t + 1])
-    with torch.inference_mode():
-        difference = (student(batch, student.constant(condition)) - batch.colours).numpy()
+    colours = frames.colour[rows].astype(np.float32) / np.float32(255)
+    difference = frame_colours(student, frames, t) - colours
     absolute = np.abs(difference)
     region = frames.region[rows]
     mouth, eyes = (absolute[(region & bit) > 0] for bit in (MOUTH, EYES))

@@ -77,9 +77,6 @@ class Shots:
     ) -> Shots:
         """Decode the pictures of the frames `rows` of a dataset.
 
-        Resizing keeps the outer edges of the pixels, and a camera puts the centres at integers, so
-        a resized picture is displaced by a fraction of a pixel. The projections allow for it.
-
         Raises:
             InputError: a picture cannot be read.
         """
@@ -96,10 +93,7 @@ class Shots:
         return cls(
             track.expression[list(rows)],
             track.pose[list(rows)],
-            resized_matrix(
-                np.stack([track.cameras[row].image_matrix(size, size) for row in rows]),
-                size / dataset.picture_size,
-            ),
+            np.stack([track.cameras[row].image_matrix(size, size) for row in rows]),
             image,
             mask,
         )
@@ -202,9 +196,12 @@ class RasterFrames:
                 advance(1)
         lengths = [len(column[0]) for column in columns]
         first = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        face, weights, colour, right, below, region, place = (
-            np.concatenate(column) for column in zip(*columns, strict=True)
-        )
+        of_frames = [list(column) for column in zip(*columns, strict=True)]
+        columns.clear()  # so that one column at a time is in memory twice
+        joined = []
+        while of_frames:
+            joined.append(np.concatenate(of_frames.pop(0)))
+        face, weights, colour, right, below, region, place = joined
         condition = [
             condition_of(*frame)[0] for frame in zip(shots.expression, shots.pose, strict=True)
         ]

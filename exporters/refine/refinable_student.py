@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.student import Student
 
 from ..student.training_set import at_points
-from .raster_frames import PixelBatch
+from .raster_frames import PixelBatch, RasterFrames
 
 WEIGHTS = (
     "normal_weight",
@@ -64,3 +65,12 @@ class RefinableStudent(nn.Module):
         arrays = {name: value.detach().numpy().copy() for name, value in self.named_parameters()}
         arrays["features"] = arrays["features"].astype(np.float16).astype(np.float32)
         return Student(**arrays)
+
+
+def frame_colours(student: RefinableStudent, frames: RasterFrames, t: int) -> Float32[Array, "N 3"]:
+    """Return the colours of the pixels of frame t, in the order of `frames.rows(t)`."""
+    rows = frames.rows(t)
+    batch = frames.batch(rows, np.full(len(rows), t))
+    condition = torch.from_numpy(frames.condition[t : t + 1])
+    with torch.inference_mode():
+        return np.asarray(student(batch, student.constant(condition)).numpy())

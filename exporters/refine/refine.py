@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Bool, Int64
+from imavatar_deploy.arrays import Array, Bool, Int64, UInt8
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES
 from imavatar_deploy.dataset import FaceDataset
@@ -32,6 +32,7 @@ from .held_out import MIN_FRAMES, ImageError, held_out_rows, measure
 from .options import RefineSettings
 from .raster_frames import MAX_PIXELS, FaceRegions, RasterFrames, Shots
 from .refinable_student import RefinableStudent
+from .sheet import comparison_sheet
 from .stored_frames import stored_frames
 
 EYE_RADIUS = 0.1
@@ -64,6 +65,8 @@ class RefineResult:
     """The result in a sentence."""
     held_out: HeldOutFrames
     """Some of the held-out frames, in the size of the fidelity report."""
+    sheet: UInt8[Array, "H W 3"]
+    """Held-out frames: the picture, the distilled and the refined student."""
 
 
 def open_pictures(settings: RefineSettings, edition: str) -> FaceDataset:
@@ -149,6 +152,9 @@ def refine_student(
         facts,
         _note(distilled, error, len(held_shots), better),
         stored_frames(avatar, held_shots, regions, stored_size, progress),
+        comparison_sheet(
+            held_shots, [(RefinableStudent(student), held_frames), (refined, held_frames)]
+        ),
     )
 
 

@@ -99,6 +99,13 @@ instead. Remove both folders when the avatar is as it should be.""",
     "student.",
 )
 @click.option(
+    "--refine/--no-refine",
+    default=True,
+    show_default=True,
+    help="Whether the export fits the colours to the frames of the training, which makes the "
+    "avatar sharper. A result that is not better on some of them, held out, is left out.",
+)
+@click.option(
     "--track",
     "track_options",
     default="",
@@ -132,6 +139,7 @@ def create(
     size: int,
     training_size: int,
     formats: str,
+    refine: bool,
     track_options: str,
     train_options: str,
     export_options: str,
@@ -171,6 +179,7 @@ def create(
         size=size,
         training_size=training_size,
         formats=formats,
+        refine=refine,
         options={
             "track": _words("--track", track_options),
             "train": _words("--train", train_options),
@@ -291,10 +300,19 @@ def _plan(
 ) -> TimePlan:
     """The plan of a request; the minutes of a number of steps are not known before."""
     if request.steps is not None:
-        plan = make_plan(frames, None, request.preset or "tiny", factor)
+        plan = make_plan(
+            frames, None, request.preset or "tiny", factor, export=request.export_minutes
+        )
         others = {name: minutes for name, minutes in plan.expected.items() if name != "train"}
         return replace(plan, expected=others)
-    return make_plan(frames, request.minutes, request.preset, factor, refuse=refuse)
+    return make_plan(
+        frames,
+        request.minutes,
+        request.preset,
+        factor,
+        refuse=refuse,
+        export=request.export_minutes,
+    )
 
 
 def _before(job: CreateJob, first: TimePlan, stage: CreateStage, resumed: bool) -> None:

@@ -46,6 +46,9 @@ MIN_FRAMES = 100
 EXPORT_MINUTES = 1.5
 """Minutes of `imavatar-export --format player`: bake, student and fidelity report."""
 
+REFINE_MINUTES = 1.2
+"""Minutes that the refinement adds to the export."""
+
 DRAW_SECONDS = 0.02
 """Seconds a frame of the preview and of the evaluation of held-out frames."""
 
@@ -136,6 +139,7 @@ def make_plan(
     factor: float = 1.0,
     *,
     refuse: bool = True,
+    export: float = EXPORT_MINUTES + REFINE_MINUTES,
 ) -> TimePlan:
     """Divide the time among the stages.
 
@@ -146,6 +150,7 @@ def make_plan(
         preset: preset of `imavatar-train`; None for the largest that the time allows.
         factor: how many times slower this machine is than the one of the table.
         refuse: refuse a time that is too short, instead of the shortest training.
+        export: minutes of the export at factor 1.
 
     Raises:
         UsageError: the preset is unknown, or the time is too short for it.
@@ -154,7 +159,7 @@ def make_plan(
     rows = {row.name: row for row in PRESET_TIMES}
     if preset is not None and preset not in (*rows, "full"):
         raise unknown_name("preset", preset, (*rows, "full"))
-    others = _other_stages(frames, factor)
+    others = _other_stages(frames, factor, export)
     if minutes is None and preset is not None:
         return _own_length(preset, rows.get(preset), others, factor)
     allowed = DEFAULT_MINUTES if minutes is None else minutes
@@ -209,11 +214,11 @@ def _own_length(
     return TimePlan(preset, None, _with_training(others, minutes))
 
 
-def _other_stages(frames: int, factor: float) -> dict[str, float]:
+def _other_stages(frames: int, factor: float, export: float) -> dict[str, float]:
     draw = (DRAW_START + DRAW_SECONDS * frames) / 60.0
     return {
         "track": factor * (TRACK_START + TRACK_SECONDS * frames) / 60.0,
-        "export": factor * EXPORT_MINUTES,
+        "export": factor * export,
         "evaluate": factor * draw / 2.0,
         "preview": factor * draw,
     }

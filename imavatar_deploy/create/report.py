@@ -15,6 +15,7 @@ from imavatar_deploy.atomic import write_text
 from imavatar_deploy.consent import consent_of
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.fidelity import FidelityReport, read_fidelity
+from imavatar_deploy.fidelity.held_out_frames import REFINED_SHEET
 from imavatar_deploy.jpeg import encode_jpeg, jpeg_address
 from imavatar_deploy.marking import TERM, marked_jpeg
 
@@ -30,6 +31,14 @@ PICTURES = 6
 QUALITY = 88
 """JPEG quality of the pictures."""
 
+REFINED_MEASURES = (
+    ("RGB L1", "l1"),
+    ("PSNR, dB", "psnr"),
+    ("RGB L1 of the mouth", "mouth_l1"),
+    ("RGB L1 of the eyes", "eyes_l1"),
+)
+"""Measures of a refinement, and their names in its facts."""
+
 TONES = {"good": "good", "usable": "weak", "film again": "fail"}
 """Style of each verdict on a video."""
 
@@ -43,7 +52,8 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 0; } .row { display: grid; gap: .4rem;
   grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
 img, video { width: 100%; display: block; border-radius: .3rem; }
-video { max-width: 32rem; } code, pre { font-size: .85rem; } pre { white-space: pre-wrap;
+video { max-width: 32rem; } .sheet { max-width: 60rem; }
+code, pre { font-size: .85rem; } pre { white-space: pre-wrap;
   background: #f4f4f4; padding: .6rem .8rem; border-radius: .3rem; }
 .note { color: #666; }
 .verdict { border: 1px solid #ddd; border-left: .5rem solid #13703a; border-radius: .4rem;
@@ -73,6 +83,7 @@ def write_report(job: CreateJob) -> Path:
         _section("Tracking", _tracking(work)),
         _section("Training", _training(work)),
         _section("Held-out frames", _held_out(work)),
+        _section("Refinement on the frames of the training", _refinement(job, fidelity)),
         _section("Fidelity of the export", _fidelity(fidelity)),
         _section("Consent and marking", _consent(work)),
         _section("Commands", _commands(work)),
@@ -125,6 +136,8 @@ def _verdict(work: CreateFolder, fidelity: FidelityReport) -> str:
     notes = [str(work.plan.get("note", ""))]
     for last in _validations(work)[-1:]:
         notes += last.get("warnings", [])
+    if fidelity.refinement.get("kept") is False:
+        notes.append("the refinement on the frames is not better and was left out")
     met = "every tolerance of the export is met" if fidelity.passed else "it misses tolerances"
     tone = "good" if fidelity.passed and not any(notes) else "weak"
     lines = [held_out_line(work), *fidelity.problems().split("; "), *notes]
@@ -246,6 +259,30 @@ def _held_out(work: CreateFolder) -> str:
         if rows
         else ""
     )
+
+
+def _refinement(job: CreateJob, fidelity: FidelityReport) -> str:
+    """The students before and after the refinement, in pictures and figures."""
+    facts = fidelity.refinement
+    sheet = job.request.out / REFINED_SHEET
+    if not facts or not sheet.is_file():
+        return ""
+    students = ("distilled", "refined")
+    rows = [
+        (name, *(_figure_of(facts.get(student, {}).get(key)) for student in students))
+        for name, key in REFINED_MEASURES
+    ]
+    kept = "refined" if facts.get("kept") else "distilled: the refined one is not better"
+    return (
+        f"<p>On {html.escape(str(facts.get('held_out_frames', 0)))} frames that the fit has not "
+        f"used: a frame, the distilled student, the refined one. The avatar is {kept}.</p>"
+        f'<img class="sheet" src="{jpeg_address(sheet.read_bytes())}" alt="">'
+        f"{_table(('mean', *students), rows)}"
+    )
+
+
+def _figure_of(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float | int) else "not in view"
 
 
 def _fidelity(report: FidelityReport) -> str:

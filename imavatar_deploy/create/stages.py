@@ -10,8 +10,9 @@ from typing import Any
 
 from imavatar_deploy.avatar_io import MANIFEST
 from imavatar_deploy.consent import OPTION
-from imavatar_deploy.errors import QualityError
+from imavatar_deploy.errors import InputError, QualityError
 
+from .plan import EXPORT_MINUTES, REFINE_MINUTES
 from .summaries import evaluation_lines, export_lines, printed_lines
 from .work import CreateFolder
 
@@ -20,6 +21,12 @@ HELD_OUT = 0.1
 
 REJECTED_REPORT = "report.json"
 """File that marks a folder as a withheld avatar."""
+
+REFINED_FRAMES = 10
+"""Smallest number of frames that `imavatar-export --refine` takes."""
+
+NO_STUDENT = ("--no-student", "--from-field")
+"""Options of `imavatar-export` with which there is no student to refine."""
 
 Arguments = list[str]
 
@@ -44,6 +51,8 @@ class CreateRequest:
     """Side of the pictures of training, pixels."""
     formats: str = "player"
     """Formats of the export, as `--format` takes them."""
+    refine: bool = True
+    """Whether the export fits the student to the frames of the training."""
     options: Mapping[str, tuple[str, ...]] | None = None
     """Stage -> further arguments of its command."""
     consent_option: bool = False
@@ -58,6 +67,11 @@ class CreateRequest:
     def rejected(self) -> Path:
         """The folder of an avatar that the export withholds."""
         return self.out.with_name(f"{self.out.name}.rejected")
+
+    @property
+    def export_minutes(self) -> float:
+        """Planned minutes of the export."""
+        return EXPORT_MINUTES + (REFINE_MINUTES if self.refine else 0.0)
 
     def further(self, stage: str) -> list[str]:
         """Further arguments of a stage."""
@@ -149,8 +163,19 @@ def _export(job: CreateJob) -> Arguments:
         *("--format", job.request.formats),
         *("--out", str(job.request.out)),
         "--keep-bust",  # the video may show more of the chest than the cut assumes
+        *_refinement(job),
         *job.request.further("export"),
     ]
+
+
+def _refinement(job: CreateJob) -> Arguments:
+    """Options that refine the student on the frames that training has used."""
+    frames = job.work.frames()
+    used = frames - held_out_frames(frames)
+    no_student = any(option in NO_STUDENT for option in job.request.further("export"))
+    if not job.request.refine or no_student or used < REFINED_FRAMES:
+        return []
+    return ["--refine", str(job.work.dataset), "--refine-frames", f":{used}"]
 
 
 def _evaluate(job: CreateJob) -> Arguments:
@@ -190,6 +215,11 @@ def _withheld(job: CreateJob) -> str:
         "--minutes, or --steps where it is given), or write the avatar with its misses: "
         '--export "--allow-drift REASON"'
     )
+
+
+def _refused(job: CreateJob) -> str:
+    """What to do about an input that the export cannot use."""
+    return "Where the reason names --refine, --no-refine leaves the refinement out"
 
 
 def _earlier_rejected(job: CreateJob) -> Path | None:
@@ -236,10 +266,11 @@ STAGES = (
         settings=lambda job: [
             str(job.request.out.resolve()),
             job.request.formats,
+            job.request.refine,
             job.request.further("export"),
         ],
         partial=lambda job: job.request.out / MANIFEST,
-        remedies={QualityError.exit_code: _withheld},
+        remedies={QualityError.exit_code: _withheld, InputError.exit_code: _refused},
         leftover=_earlier_rejected,
         summary=lambda job, printed: export_lines(job.request.out, job.work),
     ),

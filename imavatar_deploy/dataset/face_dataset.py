@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -12,6 +12,7 @@ from threading import Lock
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, UInt8, read_only
+from imavatar_deploy.camera import Camera
 from imavatar_deploy.consent import Consent, read_consent
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
@@ -84,6 +85,10 @@ class FrameObservation:
 class FaceDataset:
     """Frames of ground truth with their track, decoded when they are first used. See `open`.
 
+    Resizing keeps the outer edges of the pictures, and a camera has pixel centres at integers:
+    column c of a file becomes column (c + 1/2) s - 1/2, with s = size / side of the file. The
+    cameras of `track`, keypoints and boxes are those of the resized pictures.
+
     Args:
         videos: videos of one subject.
         size: side in pixels to which frames are resized.
@@ -116,9 +121,17 @@ class FaceDataset:
         self._kinds = ("image", "mask", *optional)
         selection = frames if frames is not None else slice(None)
         places = [(video, index) for video in videos for index in range(len(video))]
-        self.track: FlameTrack = join_tracks(videos).select(selection)
+        track = join_tracks(videos).select(selection)
         self._places = places[selection]
         self._ensure_files()
+        sides = {video.folder: images.side(video.file("image", 0)) for video, _ in self._places}
+        scales = [size / sides[video.folder] for video, _ in self._places]
+        cameras = [
+            _of_resized(camera, scale, size)
+            for camera, scale in zip(track.cameras, scales, strict=True)
+        ]
+        self.track: FlameTrack = replace(track, cameras=tuple(cameras))
+        self._scales = scales
 
     @classmethod
     def open(
@@ -171,7 +184,7 @@ class FaceDataset:
             InputError: the picture is missing or damaged.
         """
         video, frame = self._places[0]
-        return int(images.decode(video.file("image", frame), "image").shape[0])
+        return images.side(video.file("image", frame))
 
     @property
     def semantic_known(self) -> bool:
@@ -219,8 +232,8 @@ class FaceDataset:
             semantic=pixels.semantic,
             normal=images.normals(pixels),
             depth=images.depths(pixels),
-            bbox=_box_in_pixels(video.boxes[frame], self.size),
-            keypoints=_points_in_pixels(video.keypoints[frame], self.size),
+            bbox=_box_in_pixels(video.boxes[frame], self.size, self._scales[index]),
+            keypoints=_points_in_pixels(video.keypoints[frame], self.size, self._scales[index]),
         )
 
     def _load(self, video: Video, frame: int) -> images.FramePixels:
@@ -245,15 +258,34 @@ class FaceDataset:
             )
 
 
+def _of_resized(camera: Camera, scale: float, size: int) -> Camera:
+    """The camera of a picture that was resized by a factor to `size` pixels a side."""
+    if scale == 1.0:
+        return camera
+    shift = 0.5 * (scale - 1.0) / size
+    offset = np.array([0.0, 0.0, shift, shift], dtype=np.float32)
+    return replace(camera, intrinsics=camera.intrinsics + offset)
+
+
 def _points_in_pixels(
-    points: Float32[Array, "..."] | None, size: int
+    points: Float32[Array, "..."] | None, size: int, scale: float
 ) -> Float32[Array, "..."] | None:
-    """Columns and rows of coordinates in -1..1, as in the published loader."""
-    return None if points is None else np.asarray((points + 1) * (size / 2), dtype=np.float32)
+    """Columns and rows of coordinates in -1..1, as in the published loader.
+
+    Args:
+        points: the coordinates.
+        size: side of the picture, pixels.
+        scale: `size` by the side of the file.
+    """
+    if points is None:
+        return None
+    return np.asarray((points + 1) * (size / 2) + 0.5 * (scale - 1.0), dtype=np.float32)
 
 
-def _box_in_pixels(box: Float32[Array, "4"] | None, size: int) -> tuple[int, int, int, int] | None:
-    scaled = _points_in_pixels(box, size)
+def _box_in_pixels(
+    box: Float32[Array, "4"] | None, size: int, scale: float
+) -> tuple[int, int, int, int] | None:
+    scaled = _points_in_pixels(box, size, scale)
     if scaled is None:
         return None
     left, top, right, bottom = (int(min(max(value, 0), size - 1)) for value in scaled)

@@ -95,6 +95,22 @@ def decode(path: Path, kind: str) -> Shaped[Array, "H W ..."]:
     return np.ascontiguousarray(picture[..., ::-1]) if picture.ndim == 3 else picture
 
 
+def side(path: Path) -> int:
+    """Return the number of rows of a picture file; of a PNG file its header alone is read.
+
+    Raises:
+        InputError: the file is missing or is not a picture.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)  # signature, length and name of the first chunk, width, height
+    except OSError:
+        head = b""
+    if head.startswith(SIGNATURE) and head[12:16] == b"IHDR" and len(head) == 24:
+        return max(int.from_bytes(head[20:24], "big"), 1)
+    return int(decode(path, "image").shape[0])
+
+
 def _check_kind(path: Path, kind: str, picture: Shaped[Array, "H W ..."]) -> None:
     if kind in DEEP and (picture.dtype != np.uint16 or picture.ndim != DEEP[kind]):
         channels = 1 if DEEP[kind] == 2 else 3

@@ -24,6 +24,10 @@ from .stage_metrics import FrameImages, frame_images
 HELD_OUT_FILE = "golden/held_out.npz"
 """Place of the held-out frames in an avatar folder; it has them if its student is refined."""
 
+REFINED_SHEET = "golden/refined.jpg"
+"""Place of a sheet of held-out frames beside the distilled and the refined student; an avatar
+folder has it if a refinement was tried."""
+
 HELD_OUT = "held-out images"
 """Name of the reference of the stage `refined`."""
 

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -20,10 +21,18 @@ from imavatar_deploy.create.options import (
     check_formats,
     export_formats,
 )
-from imavatar_deploy.create.stages import STAGES, CreateJob, CreateRequest, held_out_frames
+from imavatar_deploy.create.plan import REFINE_MINUTES
+from imavatar_deploy.create.stages import (
+    REFINED_FRAMES,
+    STAGES,
+    CreateJob,
+    CreateRequest,
+    held_out_frames,
+)
 from imavatar_deploy.create.work import STATE, CreateFolder, StageRecord, fingerprint
 from imavatar_deploy.dataset import images
 from imavatar_deploy.exporters.formats.table import FORMATS
+from imavatar_deploy.exporters.refine.held_out import MIN_FRAMES
 from imavatar_deploy.training.tracking import settings
 
 
@@ -214,12 +223,51 @@ def test_commands_of_the_stages(job: CreateJob) -> None:
         "train": f"imavatar-train {work}/dataset --out {work}/run --preset tiny --size 256 "
         "--frames :36 --minutes 4.5",
         "export": f"imavatar-export {work}/run --format player --out {out} --keep-bust "
-        "--faces 2000",
+        f"--refine {work}/dataset --refine-frames :36 --faces 2000",
         "evaluate": f"imavatar-eval measure {out} --data {work}/dataset --out {work}/held_out "
         "--frames 36: --size 256",
         "preview": f"imavatar-run {out} --source {work}/dataset/a/flame_params.json "
         f"--sink {work}/preview.mp4 --sink {work}/preview.png --size 512 --background white",
     }
+
+
+def export_of(job: CreateJob, **changes: Any) -> list[str]:
+    """The command of the export, after changes of the request."""
+    export = next(stage for stage in STAGES if stage.name == "export")
+    return export.command(replace(job, request=replace(job.request, **changes)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"refine": False},
+        {"options": {"export": ("--no-student",)}},
+        {"options": {"export": ("--from-field", "--format", "mesh")}},
+    ],
+)
+def test_export_without_a_refinement(job: CreateJob, changes: dict[str, Any]) -> None:
+    assert "--refine" in export_of(job)
+    assert not [word for word in export_of(job, **changes) if word.startswith("--refine")]
+
+
+def test_few_frames_are_not_refined_on(job: CreateJob) -> None:
+    """The export would refuse them, after the training."""
+    assert REFINED_FRAMES == MIN_FRAMES
+    for name, count in (("a", 11), ("b", 0)):
+        track = {"frames": [{"file_path": f"./image/{index}"} for index in range(count)]}
+        (job.work.dataset / name / "flame_params.json").write_text(json.dumps(track))
+    assert export_of(job)[export_of(job).index("--refine-frames") + 1] == ":10"
+    track["frames"] = [{"file_path": "./image/0"}] * 10
+    (job.work.dataset / "a" / "flame_params.json").write_text(json.dumps(track))
+    assert "--refine" not in export_of(job)
+
+
+def test_a_refinement_changes_the_export_and_its_minutes(job: CreateJob) -> None:
+    export = next(stage for stage in STAGES if stage.name == "export")
+    other = replace(job, request=replace(job.request, refine=False))
+    assert export.settings(job) != export.settings(other)
+    minutes = [_plan(each.request, 500).expected["export"] for each in (job, other)]
+    assert minutes[0] - minutes[1] == pytest.approx(REFINE_MINUTES)
 
 
 @pytest.fixture

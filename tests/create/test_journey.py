@@ -16,7 +16,10 @@ import pytest
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.consent import OPTION
+from imavatar_deploy.create.stages import held_out_frames
 from imavatar_deploy.create.work import CreateFolder
+from imavatar_deploy.exporters.refine.held_out import held_out_rows
+from imavatar_deploy.fidelity.held_out_frames import REFINED_SHEET
 from imavatar_deploy.marking import COMMENT
 from imavatar_deploy.training.synthetic import synthesise
 from imavatar_deploy.video_file import open_video
@@ -51,14 +54,17 @@ refresh_steps = 10
 resolution = 64
 [fit]
 samples = 4000
-steps = 60
+steps = 400
 batch = 256
 deformation_steps = 40
 deformation_batch = 256
 """
 """Networks that train in a second; what they show is not tested."""
 
-EXPORT = "--resolution 64 --faces 2000 --student-steps 30 --proof-size 48 --allow-drift journey"
+EXPORT = (
+    "--resolution 64 --faces 2000 --student-steps 30 --proof-size 48 --allow-drift journey "
+    "--refine-steps 60"
+)
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -91,6 +97,18 @@ def create(clip: Path, out: Path, *options: str) -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stderr
+
+
+def contradict_held_out_pictures(work: CreateFolder) -> None:
+    """Make the pictures that a refinement is fitted to white, and those it holds out black."""
+    used = work.frames() - held_out_frames(work.frames())
+    held_out = held_out_rows(used)
+    track = json.loads(work.tracks()[0].read_text(encoding="utf-8"))
+    for row in range(used):
+        name = Path(track["frames"][row]["file_path"]).name.removesuffix(".png")
+        value = 0 if row in held_out else 255
+        picture = np.full((SIDE, SIDE, 3), value, dtype=np.uint8)
+        cv2.imwrite(str(work.dataset / "image" / f"{name}.png"), picture)
 
 
 @pytest.mark.slow
@@ -126,6 +144,18 @@ def test_video_becomes_a_playing_avatar(clip: Path, tmp_path: Path) -> None:
     for stage in stages:
         assert f"<td>{stage}</td>" in page
 
+    assert "the student is refined on images: on " in shown
+    assert open_avatar(out).manifest["fidelity"]["refinement"]["kept"] is True
+    assert "<h2>Refinement on the frames of the training</h2>" in page
+    assert (out / REFINED_SHEET).is_file()
+
     shown = create(clip, out)  # consent is not asked for again
     assert shown.count("done before") == len(stages)
     assert "$ " not in shown
+
+    contradict_held_out_pictures(work)
+    shutil.rmtree(out)
+    shown = create(clip, out)
+    assert "the refinement is not better and was left out; the student stays as it is" in shown
+    assert open_avatar(out).manifest["fidelity"]["refinement"]["kept"] is False
+    assert "was left out" in work.report.read_text(encoding="utf-8")

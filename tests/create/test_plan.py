@@ -55,13 +55,13 @@ def test_slower_machine_trains_less() -> None:
 
 def test_short_training_is_noted() -> None:
     assert make_plan(FRAMES).note == ""
-    slow = make_plan(FRAMES, 15, factor=3.0)
+    slow = make_plan(FRAMES, 16, factor=2.7)
     assert slow.training is not None
     assert "lacks detail" in slow.note
     minutes = float(slow.note.split("--minutes ")[1].split()[0])
-    longer = make_plan(FRAMES, minutes, slow.preset, factor=3.0)
+    longer = make_plan(FRAMES, minutes, slow.preset, factor=2.7)
     assert longer.note == ""
-    assert longer.training == pytest.approx(3.0 * PRESET_TIMES[0].training, abs=1.0)
+    assert longer.training == pytest.approx(2.7 * PRESET_TIMES[0].training, abs=1.0)
 
 
 def test_preset_alone_keeps_its_own_length() -> None:

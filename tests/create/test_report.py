@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
+from imavatar_deploy.avatar_io import MANIFEST, open_avatar
 from imavatar_deploy.create.report import write_report
 from imavatar_deploy.create.stages import CreateJob, CreateRequest
 from imavatar_deploy.create.work import CreateFolder, StageRecord
-from imavatar_deploy.marking import SOURCE_TYPE, TERM
+from imavatar_deploy.fidelity.held_out_frames import REFINED_SHEET
+from imavatar_deploy.jpeg import encode_jpeg
+from imavatar_deploy.marking import SOURCE_TYPE, TERM, marked_jpeg
 from imavatar_deploy.video_file import open_video
 
 FRAMES = 10
@@ -99,3 +104,44 @@ def test_planned_and_actual_minutes_stand_side_by_side(page: str) -> None:
     row = '<td>track</td><td class="number">1.0</td><td class="number">2.0</td>'
     assert row in page
     assert "it took 2.0 times as long as planned" in page
+
+
+REFINEMENT = {
+    "kept": True,
+    "held_out_frames": 44,
+    "distilled": {"l1": 0.0147, "psnr": 27.83, "mouth_l1": 0.0234, "eyes_l1": None},
+    "refined": {"l1": 0.0101, "psnr": 29.5, "mouth_l1": 0.0187, "eyes_l1": None},
+}
+
+
+def with_refinement(job: CreateJob, out: Path, **facts: Any) -> CreateJob:
+    """The job with an avatar whose student was refined."""
+    shutil.copytree(open_avatar("sample").path, out)
+    manifest = json.loads((out / MANIFEST).read_text())
+    manifest["fidelity"]["refinement"] = {**REFINEMENT, **facts}
+    (out / MANIFEST).write_text(json.dumps(manifest))
+    sheet = marked_jpeg(encode_jpeg(np.full((30, 90, 3), 60, np.uint8), 90))
+    (out / REFINED_SHEET).write_bytes(sheet)
+    return replace(job, request=replace(job.request, out=out))
+
+
+def test_the_refined_student_is_beside_the_distilled_one(
+    job: CreateJob, page: str, tmp_path: Path
+) -> None:
+    assert "Refinement" not in page, "this avatar was not refined"
+    refined = write_report(with_refinement(job, tmp_path / "me")).read_text(encoding="utf-8")
+    section = refined[refined.index("<h2>Refinement on the frames of the training</h2>") :]
+    assert "On 44 frames that the fit has not used" in section
+    assert "The avatar is refined." in section
+    numbers = '<td class="number">27.83</td><td class="number">29.5</td>'
+    assert f"<td>PSNR, dB</td>{numbers}" in section
+    assert section.count("not in view") == 2
+    sheet = base64.b64encode((tmp_path / "me" / REFINED_SHEET).read_bytes()).decode()
+    assert f'src="data:image/jpeg;base64,{sheet}"' in section
+
+
+def test_a_refinement_that_was_left_out_is_in_the_verdict(job: CreateJob, tmp_path: Path) -> None:
+    page = write_report(with_refinement(job, tmp_path / "me", kept=False)).read_text("utf-8")
+    verdict = page[page.index("<h2>Verdict</h2>") : page.index("<video")]
+    assert "the refinement on the frames is not better and was left out" in verdict
+    assert "The avatar is distilled: the refined one is not better." in page

@@ -138,6 +138,12 @@ def test_failure_advises_by_the_options_of_this_command(job: CreateJob) -> None:
         run_stages(job, [failing], print)
 
 
+def test_a_refused_input_advises_to_leave_the_refinement_out(job: CreateJob) -> None:
+    export = next(stage for stage in STAGES if stage.name == "export")
+    error = StageError(job, export, InputError.exit_code, ["imavatar-export"])
+    assert "--no-refine leaves the refinement out. It was: imavatar-export" in str(error)
+
+
 def test_withheld_avatar_is_located_in_the_message(job: CreateJob) -> None:
     export = next(stage for stage in STAGES if stage.name == "export")
     failing = replace(stage("export", "--fail"), remedies=export.remedies)

@@ -37,6 +37,7 @@ from imavatar_deploy.exporters.refine.refine import (
     open_pictures,
     refine_student,
 )
+from imavatar_deploy.exporters.refine.sheet import SIDE as SHEET_SIDE
 from imavatar_deploy.exporters.sequences.motion import open_motion
 from imavatar_deploy.exporters.sequences.neutral_colours import (
     neutral_texture,
@@ -49,9 +50,14 @@ from imavatar_deploy.exporters.srgb import linear
 from imavatar_deploy.exporters.student.colours import student_colours_at
 from imavatar_deploy.fidelity import read_fidelity, verify_avatar
 from imavatar_deploy.fidelity.draw import compare_held_out
-from imavatar_deploy.fidelity.held_out_frames import HELD_OUT_FILE, read_held_out
+from imavatar_deploy.fidelity.held_out_frames import (
+    HELD_OUT_FILE,
+    REFINED_SHEET,
+    read_held_out,
+)
 from imavatar_deploy.fidelity.stage_metrics import TOLERANCES_FILE, read_tolerances
 from imavatar_deploy.kinematics import condition_of
+from imavatar_deploy.marking import SOURCE_TYPE
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.progress import silent
 from imavatar_deploy.student import Student, colours_plainly, read_student, write_student
@@ -151,8 +157,8 @@ class TestRasterFrames:
         np.testing.assert_allclose(w[:2] / w[2], (u[:2] / u[2] + 0.5) / 2 - 0.5, atol=1e-5)
         dataset = FaceDataset.open(pictures, size=SIZE // 2)
         half = Shots.load(dataset, range(FRAMES), silent)
-        matrix = dataset.track.cameras[0].image_matrix(SIZE // 2, SIZE // 2)
-        displacement = matrix[None] - half.image_matrix
+        matrix = FaceDataset.open(pictures, size=SIZE).track.cameras[0]
+        displacement = matrix.image_matrix(SIZE // 2, SIZE // 2)[None] - half.image_matrix
         agreement, without, opposite = (
             RasterFrames.draw(
                 folder.avatar,
@@ -374,6 +380,20 @@ class TestExport:
         with pytest.raises(InputError, match="export the avatar again"):
             read_held_out(broken)
         broken.unlink()
+
+    def test_a_sheet_shows_picture_distilled_and_refined(
+        self, sharp: tuple[Path, Result], refined: RefineResult
+    ) -> None:
+        """The refined column is nearer to the first than the distilled one is."""
+        data = (sharp[0] / REFINED_SHEET).read_bytes()
+        assert SOURCE_TYPE.encode() in data
+        sheet = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert len(data) < 300e3
+        assert sheet.shape == (2 * SHEET_SIDE, 3 * SHEET_SIDE, 3), "two held-out frames"
+        picture, distilled, better = np.split(sheet.astype(float), 3, axis=1)
+        before, after = (np.abs(one - picture).mean() for one in (distilled, better))
+        assert after < 0.5 * before
+        np.testing.assert_array_equal(refined.sheet.shape, sheet.shape)
 
     def test_files_for_other_programs_have_its_colours(self, sharp: tuple[Path, Result]) -> None:
         trimesh = pytest.importorskip("trimesh")

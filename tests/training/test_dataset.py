@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -103,6 +104,35 @@ def test_resizing_averages_colours_and_keeps_labels(video: Path) -> None:
     assert set(np.unique(small.semantic)) <= set(np.unique(whole.semantic))
     assert small.normal is not None
     np.testing.assert_allclose(np.linalg.norm(small.normal[small.mask], axis=-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [SIDE, SIDE // 2, 3 * SIDE // 4, 2 * SIDE])
+def test_a_resized_picture_is_where_its_camera_and_its_landmarks_are(
+    video: Path, size: int
+) -> None:
+    """A spot around the projection of a point is found at the projection of the point."""
+    whole = FaceDataset.open([video], size=SIDE)
+    point = np.array([0.3, -0.2, 0.1, 1.0])
+    column, row, w = whole.track.cameras[0].image_matrix(SIDE, SIDE) @ point
+    at = np.array([column / w, row / w])
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    spot = 255 * np.exp(-((columns - at[0]) ** 2 + (rows - at[1]) ** 2) / (2 * 4.0**2))
+    write_picture(video / "image/1.png", np.repeat(spot[..., None], 3, axis=2).astype(np.uint8))
+    write_picture(video / "mask/1.png", np.full((SIDE, SIDE), 255, dtype=np.uint8))
+
+    def place_landmarks(document: dict[str, Any]) -> None:
+        document["frames"][0]["flame_keypoints"] = [(at / (SIDE / 2) - 1).tolist()] * 70
+
+    edit(video, place_landmarks)
+    data = FaceDataset.open([video], size=size)
+    observed = data.observation(0)
+    weight = observed.image[..., 0]
+    rows, columns = np.mgrid[:size, :size]
+    centre = [(columns * weight).sum() / weight.sum(), (rows * weight).sum() / weight.sum()]
+    column, row, w = data.track.cameras[0].image_matrix(size, size) @ point
+    np.testing.assert_allclose(centre, [column / w, row / w], atol=0.03)
+    assert observed.keypoints is not None
+    np.testing.assert_allclose(observed.keypoints[0], centre, atol=0.03)
 
 
 def test_masks_and_labels_may_be_of_another_size(video: Path) -> None:
