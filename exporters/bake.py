@@ -23,9 +23,12 @@ from imavatar_deploy.model.surface.field import Field, chunks
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.progress import Progress, silent
 
-from .bust import NO_BOUNDS, RIM, CutField
+from .bust import NO_BOUNDS, RIM, Bounds, CutField
 from .fidelity.reference_poses import reference_poses
+from .fill_colours import continued_codes
+from .formats.onnx_modules import BakedTexture
 from .texture_code import ShadedPoints, TextureCode, texture_code
+from .unseen import UnseenSurface
 from .unseen_fill import HarmonicFill, head_shape
 
 CODE_TOLERANCE = 5e-5
@@ -47,6 +50,8 @@ class Bake:
     feature: Tensor  # [V, 256] feature vectors of the geometry network
     filled: Bool[Array, " V"]
     """Vertices whose values are filled from their neighbourhood, not those of the networks."""
+    bounds: Bounds = NO_BOUNDS
+    """Where the bust is cut."""
 
 
 def bake(
@@ -54,7 +59,7 @@ def bake(
     mesh: Mesh,
     *,
     field: Field | None = None,
-    fill: Callable[[Avatar], Bool[Array, " V"]] | None = None,
+    fill: Callable[[Avatar], UnseenSurface] | None = None,
     progress: Progress = silent,
 ) -> Bake:
     """Sample the geometry, deformation and texture networks at the vertices of `mesh`.
@@ -64,8 +69,8 @@ def bake(
         mesh: its canonical surface, model units.
         field: the field whose surface the mesh is; the geometry network's by default. The flat
             faces of a `CutField` and their rim are filled.
-        fill: returns the vertices, of an avatar without colours, whose shape and values are filled
-            from the surface around them, too; none by default.
+        fill: returns the unseen surface of an avatar without colours, whose shape and values are
+            filled from the surface around it, too; none by default.
         progress: shows how far the work is.
     """
     field = field_of(avatar) if field is None else field
@@ -73,24 +78,39 @@ def bake(
         fields = _sample(avatar, _points(avatar, mesh), progress)
     bounds = field.bounds if isinstance(field, CutField) else NO_BOUNDS
     filled = bounds.beyond(mesh.vertices) > -RIM
+    moved = filled.copy()
     if fill is not None:
-        filled |= fill(_avatar(avatar, mesh, fields))
+        unseen = fill(_avatar(avatar, mesh, fields))
+        filled |= unseen.colours
+        moved = (filled & ~unseen.drawn) | bounds.flat(mesh.vertices)
     harmonic = HarmonicFill(mesh, filled)
-    if filled.any():
-        mesh = head_shape(mesh, harmonic, avatar.head, bounds)
-        fields = _fill_fields(avatar, mesh, fields, harmonic)
+    if moved.any():
+        shape = HarmonicFill(mesh, moved)
+        mesh = head_shape(mesh, shape, avatar.head, bounds)
+        fields = _fill_fields(avatar, mesh, fields, shape)
     detail = _normal_detail(avatar, mesh, field, fields.deformation.weights, progress)
     with torch.inference_mode():
         detail[torch.from_numpy(filled)] = 0.0
-        shaded = _shade(avatar, mesh, fields).at(torch.from_numpy(np.flatnonzero(~filled)))
+        everywhere = _shade(avatar, mesh, fields)
+        shaded = everywhere.at(torch.from_numpy(np.flatnonzero(~filled)))
     code = texture_code(avatar.texture, shaded, tolerance=CODE_TOLERANCE, progress=progress)
     codes = np.zeros((len(filled), code.code.shape[1]), dtype=np.float32)
     codes[~filled] = code.code
-    code = replace(code, code=harmonic(codes))
+    network = BakedTexture(avatar.texture, code.decode, code.mean)
+    code = replace(
+        code,
+        code=continued_codes(network, codes, harmonic, everywhere.normals, everywhere.condition),
+    )
     baked = replace(
         _avatar(avatar, mesh, fields), normal_detail=_planar(detail), texture_code=code.code
     )
-    return Bake(baked, code, fields.feature, filled)
+    return Bake(baked, code, fields.feature, filled, bounds)
+
+
+def shape_of(avatar: ImplicitAvatar, mesh: Mesh, progress: Progress = silent) -> Avatar:
+    """The avatar of a mesh without normal detail and colours: its shape and motion."""
+    with torch.inference_mode():
+        return _avatar(avatar, mesh, _sample(avatar, _points(avatar, mesh), progress))
 
 
 class _Fields(NamedTuple):

@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from imavatar_deploy.arrays import Array, Bool
 from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.avatar_io import MANIFEST, write_avatar
@@ -48,11 +47,12 @@ from .refine.options import RefineSettings
 from .refine.refine import open_pictures, refine_student
 from .refine.sheet import write_sheet
 from .report import ExportReport
+from .seen_bounds import bust_bounds, bust_notes
 from .settings import MIN_FACES, ExportSettings
 from .student.format import check_student
 from .student.options import StudentSettings
 from .student.train import train_student
-from .unseen import assumed_views, unseen_notes, unseen_vertices, views_of
+from .unseen import UnseenSurface, assumed_views, unseen_notes, unseen_surface, views_of
 from .withhold import record_drift, withhold
 
 IN_MEMORY = "a model in memory"
@@ -116,7 +116,7 @@ def export_avatar(
     with atomic_folder(out, marker=MANIFEST, overwrite=settings.overwrite) as folder:
         with report.step("load"):
             avatar, name, digest = _open_source(source, settings.edition, load_checkpoint)
-        if (track := settings.unseen.seen_from) is not None:
+        for track in settings.unseen.seen_from:
             check_edition(track.edition, avatar.edition)
         for row in formats:
             row.refuse(avatar, settings)
@@ -169,8 +169,9 @@ def bake_surface(
     progress: Progress = silent,
 ) -> Bake:
     """Extract, polish, simplify and bake the surface; add the measurements to `report`."""
-    field = bounded_field(field_of(avatar), avatar.head, settings)
     with report.step("extract"):
+        bounds = bust_bounds(avatar, settings, progress)
+        field = bounded_field(field_of(avatar), bounds)
         cleaned = extract_surface(field, canonical_points(avatar.head), settings, progress)
     evaluations = field.evaluations
     with report.step("polish"):
@@ -181,6 +182,7 @@ def bake_surface(
         fill = partial(_unseen, settings, progress) if settings.unseen.fill else None
         baked = bake(avatar, mesh, field=field, fill=fill, progress=progress)
     report.notes += stray_notes(cleaned) + unseen_notes(baked.filled, settings.unseen)
+    report.notes += bust_notes(mesh, bounds, settings.unseen)
     report.surface |= {
         "resolution": settings.resolution,
         "evaluations": evaluations,
@@ -222,11 +224,11 @@ def _with_reserve(
     return reduced, refine_lids(reduced, avatar, field, faces)
 
 
-def _unseen(settings: ExportSettings, progress: Progress, avatar: Avatar) -> Bool[Array, " V"]:
-    """The vertices of an avatar that no view of the settings shows."""
-    track = settings.unseen.seen_from
-    views = assumed_views(avatar) if track is None else views_of(track, avatar)
-    return unseen_vertices(avatar, views, progress)
+def _unseen(settings: ExportSettings, progress: Progress, avatar: Avatar) -> UnseenSurface:
+    """The surface of an avatar that no view of the settings shows."""
+    tracks = settings.unseen.seen_from
+    views = views_of(tracks, avatar) if tracks else assumed_views(avatar)
+    return unseen_surface(avatar, views, progress)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ head, hair that ends behind the ears. `unseen_fill` replaces it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.posing import Animator, pose_plainly
-from imavatar_deploy.rendering.rasteriser import Rasteriser
+from imavatar_deploy.rendering.rasteriser import Fragments, Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.tracks import FlameTrack
 
@@ -36,10 +37,10 @@ PITCH = (-0.2, 0.0, 0.2)
 JAW_OPENING = 0.3
 """Radians by which the jaw opens in the assumed views."""
 
-PICTURE_MARGIN = 1.6
-"""The assumed views show this many times the longer side of the head.
+PICTURE_MARGIN = 1.75
+"""The assumed views show this many times the longer side of the head; what they do not is filled.
 
-Those of the bundled sample show 1.7 times as much, the crops of tracked videos at least as much.
+Those of the bundled sample show 1.7 times as much, the crops of tracked videos 1.65.
 """
 
 MAX_VIEWS = 200
@@ -49,9 +50,10 @@ SIZE = 640
 """Pixels a side of a drawn view: a face of a mesh of 50,000 faces covers four pixels."""
 
 MIN_FACING = 0.15
-"""Cosine between the normal and the direction to the camera from which on a face counts as seen.
+"""Cosine between the normal and the direction to the camera from which on a face's colour is seen.
 
-Faces that are tilted by more than 81 degrees cover few pixels, whose rays hardly determine them.
+Faces that are tilted by more than 81 degrees cover few pixels, whose rays hardly determine colours.
+Their shape is seen: it is the outline.
 """
 
 MIN_AREA = 0.01
@@ -66,6 +68,15 @@ ORBIT_YAW = 8
 ORBIT_PITCH = (-0.7, 0.0, 0.7)
 
 
+class UnseenSurface(NamedTuple):
+    """What the views of the training leave undetermined."""
+
+    colours: Bool[Array, " V"]
+    """Vertices whose colours are unseen: regions that no view shows from a side of `MIN_FACING`."""
+    drawn: Bool[Array, " V"]
+    """Vertices of the faces that a view shows from any side; their shape is seen."""
+
+
 class TrainingViews(NamedTuple):
     """T frames of the training and their cameras."""
 
@@ -74,12 +85,20 @@ class TrainingViews(NamedTuple):
     cameras: tuple[Camera, ...]
 
 
-def views_of(track: FlameTrack, avatar: Avatar) -> TrainingViews:
-    """The frames of a track, at most `MAX_VIEWS`; without cameras, seen from the front."""
-    rows = np.linspace(0, len(track) - 1, min(MAX_VIEWS, len(track))).astype(int)
+def views_of(
+    tracks: Sequence[FlameTrack], avatar: Avatar, limit: int | None = MAX_VIEWS
+) -> TrainingViews:
+    """The frames of tracks, at most `limit` of each; without cameras, seen from the front."""
     front = _front(avatar)
-    cameras = tuple(track.cameras[row] if track.cameras else front for row in rows)
-    return TrainingViews(track.expression[rows], track.pose[rows], cameras)
+    frames: list[tuple[FlameTrack, int]] = []
+    for track in tracks:
+        count = min(limit or len(track), len(track))
+        frames += [(track, row) for row in np.linspace(0, len(track) - 1, count).astype(int)]
+    return TrainingViews(
+        np.stack([track.expression[row] for track, row in frames]),
+        np.stack([track.pose[row] for track, row in frames]),
+        tuple(track.cameras[row] if track.cameras else front for track, row in frames),
+    )
 
 
 def assumed_views(avatar: Avatar) -> TrainingViews:
@@ -111,19 +130,19 @@ def _front(avatar: Avatar) -> Camera:
     return orbited(camera, yaw=0.0, pitch=0.0, zoom=MARGIN / PICTURE_MARGIN)
 
 
-def unseen_vertices(
+def unseen_surface(
     avatar: Avatar, views: TrainingViews, progress: Progress = silent
-) -> Bool[Array, " V"]:
-    """Vertices of the unseen surface: regions on the outside of the head that no view shows.
+) -> UnseenSurface:
+    """The unseen surface: regions on the outside of the head that no view shows.
 
     Surface that is hidden from everywhere, as within the mouth and around the eyeballs, is no
     unseen surface: it has no seen neighbourhood to be filled from, and what opens it, shows it.
     """
-    seen = _seen(avatar, views, progress)
+    seen, drawn = _seen(avatar, views, progress)
     if not seen.any():
-        return seen
-    outside = _seen(avatar, _orbit(avatar), silent)
-    return _large_regions(avatar, ~seen, outside)
+        return UnseenSurface(seen, drawn)
+    outside, _ = _seen(avatar, _orbit(avatar), silent)
+    return UnseenSurface(_large_regions(avatar, ~seen, outside), drawn)
 
 
 def unseen_notes(filled: Bool[Array, " V"], settings: UnseenSettings) -> list[str]:
@@ -132,7 +151,7 @@ def unseen_notes(filled: Bool[Array, " V"], settings: UnseenSettings) -> list[st
         return []
     views = (
         "the views of a portrait video (--seen-from states those of the training)"
-        if settings.seen_from is None
+        if not settings.seen_from
         else "the views of --seen-from"
     )
     return [
@@ -153,19 +172,37 @@ def _orbit(avatar: Avatar) -> TrainingViews:
     return TrainingViews(expression, np.zeros((len(cameras), POSE_SIZE), np.float32), cameras)
 
 
-def _seen(avatar: Avatar, views: TrainingViews, progress: Progress) -> Bool[Array, " V"]:
-    """Vertices of the faces that a view shows from the side of `MIN_FACING`."""
-    seen = np.zeros(len(avatar.faces), dtype=np.bool_)
-    with Workers() as workers, progress("visible surface", len(views.pose)) as advance:
+def _seen(
+    avatar: Avatar, views: TrainingViews, progress: Progress
+) -> tuple[Bool[Array, " V"], Bool[Array, " V"]]:
+    """Vertices of the faces that a view shows from the side of `MIN_FACING`, and from any side."""
+    seen = np.zeros((2, len(avatar.faces)), dtype=np.bool_)
+    drawings = drawn_views(avatar, views, progress, "visible surface")
+    for (vertices, pixels), camera in zip(drawings, views.cameras, strict=True):
+        drawn = np.unique(pixels.triangle[pixels.triangle >= 0])
+        seen[0, drawn] |= _facing(vertices[avatar.faces[drawn]], camera) > MIN_FACING
+        seen[1, drawn] = True
+    return _of_vertices(avatar, seen[0]), _of_vertices(avatar, seen[1])
+
+
+def drawn_views(
+    avatar: Avatar, views: TrainingViews, progress: Progress, name: str
+) -> Iterator[tuple[Float32[Array, "V 3"], Fragments]]:
+    """For each view, the posed vertices and the picture; the next view overwrites both.
+
+    Args:
+        avatar: the avatar to draw; its colours do not count.
+        views: frames and cameras.
+        progress: shows how many views are drawn.
+        name: what the progress is called.
+    """
+    with Workers() as workers, progress(name, len(views.pose)) as advance:
         animator = Animator(avatar, workers)
         rasteriser = Rasteriser(avatar.faces, SIZE, SIZE, workers)
         for expression, pose, camera in zip(*views, strict=True):
             vertices = animator(expression, pose).vertices
-            triangle = rasteriser.draw(vertices, camera.image_matrix(SIZE, SIZE)).triangle
-            drawn = np.unique(triangle[triangle >= 0])
-            seen[drawn] |= _facing(vertices[avatar.faces[drawn]], camera) > MIN_FACING
+            yield vertices, rasteriser.draw(vertices, camera.image_matrix(SIZE, SIZE))
             advance(1)
-    return _of_vertices(avatar, seen)
 
 
 def _facing(corners: Float32[Array, "N 3 3"], camera: Camera) -> Float64[Array, " N"]:

@@ -34,6 +34,10 @@ SMOOTHING = 0.02
 """Length over which the unseen shape is smoothed, model units (5 mm): the head model's faces."""
 
 
+MOLLIFICATION = 1e-5
+"""Slack of the triangle inequality in every face, as a share of the mean edge."""
+
+
 class HarmonicFill:
     """Fills vertices of one mesh; the Laplacian is factorised once.
 
@@ -133,10 +137,26 @@ def _smooth(
 
 
 def _laplacian(mesh: Mesh, height_factor: float) -> Any:
-    """[V, V] negative semidefinite Laplacian, sparse."""
+    """[V, V] negative semidefinite Laplacian, sparse.
+
+    Edge lengths are mollified: among faces without area, flips of edges would not end.
+    """
     igl = require("igl", extra="export")
     stretched = mesh.vertices.astype(np.float64) * [1.0, height_factor, 1.0]
-    return igl.intrinsic_delaunay_cotmatrix(stretched, mesh.faces.astype(np.int64))[0].tocsr()
+    faces = mesh.faces.astype(np.int64)
+    lengths = _mollified(np.asarray(igl.edge_lengths(stretched, faces)))
+    lengths, faces = igl.intrinsic_delaunay_triangulation(lengths, faces)[:2]
+    return igl.cotmatrix_intrinsic(lengths, faces).tocsr()
+
+
+def _mollified(lengths: Float64[Array, "F 3"]) -> Float64[Array, "F 3"]:
+    """Lengths of the edges of faces, longer by what the triangle inequality lacks.
+
+    Sharp and Crane, "A Laplacian for nonmanifold triangle meshes", 2020, section 4.5.
+    """
+    slack = lengths.sum(axis=1, keepdims=True) - 2.0 * lengths  # l_i + l_j - l_k for each edge k
+    lacking = MOLLIFICATION * lengths.mean() - slack.min(initial=np.inf)
+    return lengths + max(0.0, lacking)
 
 
 def _solver(matrix: Any) -> Any:

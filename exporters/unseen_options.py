@@ -15,5 +15,5 @@ class UnseenSettings:
     """Fill the shape, motion and colours of unseen surface from the seen surface around it."""
     cut_bust: bool = True
     """Cut the bust where pictures of a head end."""
-    seen_from: FlameTrack | None = None
-    """Frames and cameras of the training; None assumes those of a portrait video."""
+    seen_from: tuple[FlameTrack, ...] = ()
+    """Frames and cameras of the training's videos; none assumes those of a portrait video."""

@@ -257,8 +257,9 @@ USD = OptionGroup(
 )
 
 
-def _unseen(seen_from: str | None, keep_unseen: bool, keep_bust: bool) -> UnseenSettings:
-    return UnseenSettings(not keep_unseen, not keep_bust, _track(seen_from))
+def _unseen(seen_from: tuple[str, ...], keep_unseen: bool, keep_bust: bool) -> UnseenSettings:
+    tracks = tuple(track for name in seen_from if (track := _track(name)) is not None)
+    return UnseenSettings(not keep_unseen, not keep_bust, tracks)
 
 
 UNSEEN = OptionGroup(
@@ -268,10 +269,11 @@ UNSEEN = OptionGroup(
         FormatOption(
             "--seen-from",
             formats=(),
+            multiple=True,
             metavar="TRACK",
             help="The training's data set or track, whose poses and cameras tell which surface was "
             "seen. By default a portrait video is assumed, in which the head turns by 34 degrees "
-            "to both sides and 11 up and down.",
+            "to both sides and 11 up and down. Several times for several videos.",
         ),
         FormatOption(
             "--keep-unseen",
@@ -286,7 +288,7 @@ UNSEEN = OptionGroup(
             formats=(),
             is_flag=True,
             help="Keep the ragged lower edge of the shoulders. By default the bust is cut flat "
-            "where pictures of a head end.",
+            "where the pictures of the training end, below all that they show.",
         ),
     ),
     _unseen,

@@ -26,8 +26,8 @@ from imavatar_deploy.model.tracing import RasterTracer
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly
 
-from ..bust import clipped, picture_bounds
-from ..mesh_cleanup import canonical_points, without_strays
+from ..bust import NO_BOUNDS, Bounds, clipped
+from ..mesh_cleanup import without_strays
 from ..settings import ExportSettings
 from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from .reference_poses import CORNER_NAMES, CORNERS, reference_poses
@@ -85,12 +85,18 @@ class ImplicitRenderer:
     Args:
         source: the implicit avatar.
         settings: of the export.
+        bounds: where the export cuts the bust.
     """
 
-    def __init__(self, source: ImplicitAvatar, settings: ExportSettings) -> None:
+    def __init__(
+        self, source: ImplicitAvatar, settings: ExportSettings, bounds: Bounds = NO_BOUNDS
+    ) -> None:
         self._source = source
         self._settings = settings
-        self._tracer = RasterTracer(keep=partial(_as_exported, head=source.head, settings=settings))
+        strays = not settings.drops_strays
+        self._tracer = RasterTracer(
+            keep=partial(_as_exported, head=source.head, bounds=bounds, keep_strays=strays)
+        )
 
     def reference(self, avatar: Avatar, progress: Progress) -> ReferenceFrames:
         """Render rest, corners and frames of motion from the front.
@@ -135,11 +141,10 @@ class ImplicitRenderer:
         return renderings
 
 
-def _as_exported(mesh: Mesh, head: HeadModel, settings: ExportSettings) -> Mesh:
+def _as_exported(mesh: Mesh, head: HeadModel, bounds: Bounds, keep_strays: bool) -> Mesh:
     """The part of a canonical surface that an export keeps."""
-    if settings.unseen.cut_bust:
-        mesh = clipped(mesh, picture_bounds(canonical_points(head)))
-    return without_strays(mesh, head) if settings.drops_strays else mesh
+    kept = clipped(mesh, bounds)
+    return kept if keep_strays else without_strays(kept, head)
 
 
 def frame_names(edition: str) -> list[str]:

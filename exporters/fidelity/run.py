@@ -79,7 +79,7 @@ class FidelityRun:
         self._limits = limits
         self._step = step
         self._progress = progress
-        self._implicit = ImplicitRenderer(subject.source, subject.settings)
+        self._implicit = ImplicitRenderer(subject.source, subject.settings, subject.bake.bounds)
         with step("implicit renders"):
             avatar = _as_written(folder, subject).avatar
             self._reference = self._implicit.reference(avatar, progress)

@@ -33,6 +33,7 @@ from ..mesh_cleanup import (
     posed_points,
     simplify,
 )
+from ..seen_bounds import bust_bounds
 from ..settings import ExportSettings
 
 
@@ -63,6 +64,7 @@ class FieldSurface:
         self._settings = settings
         self._progress = progress
         self._canonical: Cleaned | None = None
+        self._bounds = bust_bounds(model, settings, progress)
 
     def __call__(self, frame: Frame) -> ColouredMesh:
         """Return the surface in `frame`.
@@ -105,7 +107,7 @@ class FieldSurface:
             head: the head model in the field's space.
         """
         settings = self._settings
-        field = bounded_field(field, self._model.head, settings)
+        field = bounded_field(field, self._bounds)
         cleaned = extract_surface(field, head, settings, self._progress)
         mesh, _ = polish(cleaned.mesh, field, progress=self._progress)
         return replace(cleaned, mesh=simplify(mesh, settings.faces) if settings.faces else mesh)

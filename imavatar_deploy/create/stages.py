@@ -162,7 +162,7 @@ def _export(job: CreateJob) -> Arguments:
         str(job.work.run),
         *("--format", job.request.formats),
         *("--out", str(job.request.out)),
-        "--keep-bust",  # the video may show more of the chest than the cut assumes
+        *(part for track in job.work.tracks() for part in ("--seen-from", str(track))),
         *_refinement(job),
         *job.request.further("export"),
     ]

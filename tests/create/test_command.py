@@ -222,12 +222,15 @@ def test_commands_of_the_stages(job: CreateJob) -> None:
         "--focal 900",
         "train": f"imavatar-train {work}/dataset --out {work}/run --preset tiny --size 256 "
         "--frames :36 --minutes 4.5",
-        "export": f"imavatar-export {work}/run --format player --out {out} --keep-bust "
+        "export": f"imavatar-export {work}/run --format player --out {out} "
+        f"--seen-from {work}/dataset/a/flame_params.json "
+        f"--seen-from {work}/dataset/b/flame_params.json "
         f"--refine {work}/dataset --refine-frames :36 --faces 2000",
         "evaluate": f"imavatar-eval measure {out} --data {work}/dataset --out {work}/held_out "
         "--frames 36: --size 256",
         "preview": f"imavatar-run {out} --source {work}/dataset/a/flame_params.json "
-        f"--sink {work}/preview.mp4 --sink {work}/preview.png --size 512 --background white",
+        f"--sink {work}/preview.mp4 --sink {work}/preview.png --size 512 --background white "
+        "--overwrite",
     }
 
 
