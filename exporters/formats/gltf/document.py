@@ -241,7 +241,7 @@ def _morph(
         neutral = document.material
         colours = document.colours_at.get(target.name, neutral)
         change = colour_offset(neutral, colours)
-        morph["COLOR_0"] = container.add_sparse(change[source])
+        morph["COLOR_0"] = container.add_colour_change(change[source])
     return morph
 
 

@@ -62,7 +62,7 @@ def colour_offset(
 ) -> Float32[Array, "V 4"]:
     """COLOR_0 of a morph target: difference between two sRGB colourings in linear light.
 
-    Changes that eight bits cannot show are zero.
+    Changes below MIN_COLOUR_CHANGE are zero.
 
     Args:
         neutral: colours of the mesh.

@@ -101,8 +101,11 @@ class GlbSettings:
     """A row of `COLOURS`."""
     texture_size: int = 1024
     """Texels a side."""
-    colour_morphs: bool = False
-    """Vertex colours that follow the expression and the jaw, as COLOR_0 of every morph target."""
+    colour_morphs: bool | None = None
+    """Vertex colours that follow the expression and the jaw, as COLOR_0 of every morph target.
+
+    None stores them where a target changes the colours visibly (`colour_morphs.is_visible`).
+    """
     max_targets: int | None = None
     """Largest number of morph targets, for engines that limit it.
 
