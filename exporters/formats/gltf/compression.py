@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float32, Shaped
+from imavatar_deploy.arrays import Array, Float32, Shaped, UInt8
 from imavatar_deploy.optional import require
 
 from .container import INDICES, VERTICES, Container, Json, as_integers
@@ -146,6 +146,13 @@ def weights_as_integers(weights: Float32[Array, "N 4"]) -> Shaped[Array, "N 4"]:
     integers = as_integers(weights, np.uint16).astype(np.int64)
     integers[:, 0] += np.iinfo(np.uint16).max - integers.sum(axis=1)
     return np.asarray(integers.astype(np.uint16))
+
+
+def joints_in_use(
+    joints: UInt8[Array, "N 4"], weights: Float32[Array, "N 4"]
+) -> UInt8[Array, "N 4"]:
+    """The joints, zero where the integer that holds the weight is zero, as glTF requires."""
+    return np.where(weights_as_integers(weights) > 0, joints, 0).astype(np.uint8)
 
 
 def _aligned(array: Shaped[Array, "N C"]) -> Shaped[Array, "N S"]:

@@ -17,7 +17,7 @@ from imavatar_deploy.marking import extras
 from imavatar_deploy.rendering.posing import vertex_normals
 
 from ...skeleton import joint_names, joint_parents, joints_at_rest, rest_normals
-from .compression import new_container
+from .compression import joints_in_use, new_container
 from .container import Container
 from .materials import Texture, add_colours, add_texture, colour_offset, file_mesh
 from .morph_targets import MorphTarget, strongest
@@ -203,6 +203,9 @@ def _attributes(
 ) -> dict[str, int]:
     """Accessors of the mesh, whose U vertices are the avatar's vertices `source`."""
     skin = strongest(document.avatar.skin_weights)
+    joints = skin.joints
+    if document.compression != "none":
+        joints = joints_in_use(joints, skin.weights)
     unit = np.float32(document.metres_a_unit)
     positions = _metres(document.avatar.rest) + np.array([0, document.height, 0], dtype=np.float32)
     positions, normals = (
@@ -211,7 +214,7 @@ def _attributes(
     geometry = {
         "POSITION": container.add_attribute("POSITION", positions / unit, bounds=True),
         "NORMAL": container.add_attribute("NORMAL", normals),
-        "JOINTS_0": container.add_attribute("JOINTS_0", skin.joints[source]),
+        "JOINTS_0": container.add_attribute("JOINTS_0", joints[source]),
         "WEIGHTS_0": container.add_attribute("WEIGHTS_0", skin.weights[source]),
     }
     if isinstance(document.material, Texture):
