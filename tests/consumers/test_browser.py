@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
-from imavatar_deploy.arrays import Array, Float, Float32, Float64
+from imavatar_deploy.arrays import Array, Float, Float32, Float64, Integer
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.camera import front_camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
+from imavatar_deploy.exporters.atlas import bake_texture
 from imavatar_deploy.exporters.formats.gltf.glb import write_glb
 from imavatar_deploy.exporters.formats.gltf.morph_targets import with_four_influences
 from imavatar_deploy.exporters.formats.gltf.settings import GlbSettings
@@ -161,6 +162,34 @@ def test_three_draws_colours_that_follow_the_targets(
         truth = drawn(head, weights, blended(weights, colours, colours_at))
         assert np.abs(picture - truth).mean() <= MEAN_ERROR, weights
     assert np.abs(pictures[1] - pictures[0]).mean() > 10 * MEAN_ERROR
+
+
+def test_three_draws_an_image_that_follows_the_targets(
+    head: Avatar,
+    colours: Float32[Array, "V 3"],
+    colours_at: dict[str, Float32[Array, "V 3"]],
+    tmp_path: Path,
+) -> None:
+    grey = np.full_like(colours, 0.5)
+
+    def grey_at(
+        corners: Integer[Array, "N 3"], weights: Float32[Array, "N 3"]
+    ) -> Float32[Array, "N 3"]:
+        return np.full((len(corners), 3), 0.5, dtype=np.float32)
+
+    image = replace(bake_texture(head, grey_at, SIZE), neutral=grey)
+    name = next(iter(colours_at))
+    path = tmp_path / "a.glb"
+    darker = {name: (0.6 * colours_at[name]).astype(np.float32)}  # factors below two
+    write_glb(path, head, image, licence=LICENCE, colours_at=darker)
+    requests: list[dict[str, float]] = [{}, {name: 1.0}, {name: 0.5}]
+    view = projection(matrix(head))
+    frames = [{"projection": view, "weights": weights} for weights in requests]
+    request = {"file": "a.glb", "size": SIZE, "frames": frames}
+    result = run_page("three", "three_page.mjs", request, {"a.glb": path}, tmp_path / "profile")
+    for weights, picture in zip(requests, shown(result), strict=True):
+        truth = drawn(head, weights, blended(weights, grey, darker))
+        assert np.abs(picture - truth).mean() <= MEAN_ERROR, weights
 
 
 def test_three_vrm_draws_colours_that_follow_the_expressions(

@@ -21,12 +21,13 @@ from imavatar_deploy.exporters.formats.gltf.colour_morphs import (
     target_colours,
 )
 from imavatar_deploy.exporters.formats.gltf.glb import write_glb
+from imavatar_deploy.exporters.formats.gltf.materials import colour_factor
 from imavatar_deploy.exporters.formats.gltf.morph_targets import JAW_CORRECTIVE, open_jaw
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
 from imavatar_deploy.exporters.formats.gltf.settings import GlbSettings
 from imavatar_deploy.exporters.mesh_cleanup import canonical_points, extract_surface, simplify
 from imavatar_deploy.exporters.settings import ExportSettings
-from imavatar_deploy.exporters.srgb import as_shown
+from imavatar_deploy.exporters.srgb import as_shown, linear
 from imavatar_deploy.exporters.surface_colours import vertex_colours
 from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
 from imavatar_deploy.model.surface.extract import field_of
@@ -88,14 +89,10 @@ def test_by_default_they_are_stored_where_they_are_visible(
     assert target_colours(forced, JAW_CORRECTIVE, silent)
 
 
-@pytest.mark.parametrize("options", [{"colour_morphs": False}, {"colour": "texture"}], ids=str)
 def test_nothing_is_computed_that_is_not_stored(
-    options: dict[str, Any],
-    source: ImplicitAvatar,
-    baked: Bake,
-    monkeypatch: pytest.MonkeyPatch,
+    source: ImplicitAvatar, baked: Bake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    colours = seen_colours(source, baked, **options)
+    colours = seen_colours(source, baked, colour_morphs=False)
     monkeypatch.setattr(colour_morphs, "vertex_colours", None)
     assert target_colours(colours, JAW_CORRECTIVE, silent) == {}
 
@@ -116,10 +113,11 @@ def test_a_change_is_visible_on_half_a_hundredth_of_the_seen_vertices(
         assert colours.changes_visibly(changed) is visible, (count, change)
 
 
+@pytest.mark.parametrize("colour", ["vertex", "texture"])
 def test_changes_that_add_up_lose_less_than_neutral_colours(
-    source: ImplicitAvatar, baked: Bake
+    colour: str, source: ImplicitAvatar, baked: Bake
 ) -> None:
-    colours = seen_colours(source, baked, colour_morphs=True)
+    colours = seen_colours(source, baked, colour_morphs=True, colour=colour)
     targets = target_colours(colours, JAW_CORRECTIVE, silent)
     lost = colour_losses(colours, targets, JAW_CORRECTIVE, silent)
     assert lost["colour changes that add up"] < 0.7 * lost["colours of the neutral face alone"]
@@ -155,3 +153,12 @@ def test_changes_are_integers_and_their_bytes_are_stated(
     assert np.abs(shown - targets["cheekPuff"]).max() <= 1.5 / 255
     result = khronos(path)
     assert ": 0 errors, 0 warnings" in result.stdout, result.stdout + result.stderr
+
+
+def test_an_image_is_multiplied_by_the_change() -> None:
+    neutral = np.array([[0.5, 0.5, 0.5], [0.2, 0.6, 0.4], [0.3, 0.3, 0.3]], dtype=np.float32)
+    colours = np.array([[0.6, 0.4, 0.5], [0.2, 0.6, 0.403], [0.9, 0.0, 0.3]], dtype=np.float32)
+    factor = 1.0 + colour_factor(neutral, colours)
+    assert linear(neutral[0]) * factor[0, :3] == pytest.approx(linear(colours[0]), abs=1e-6)
+    assert factor[1].tolist() == [1, 1, 1, 1], "a change that eight bits cannot show"
+    assert factor[2].tolist() == [2, 0, 1, 1], "a factor ends at 0 and 2"

@@ -1,6 +1,7 @@
 """Colours that follow the expression: those of every morph target, and what a file loses of them.
 
-A file adds the changes of its targets in linear light. `colour_losses` measures what remains: the
+A file adds the changes of its targets in linear light, or multiplies its image by them. Factors of
+an image end at 0 and 2. `colour_losses` measures what remains: the
 changes of several targets need not add up, programs without colour morphs show the neutral face's
 colours, and the light, which the colours contain, turns with the head.
 """
@@ -23,7 +24,7 @@ from ...surface_colours import vertex_colours
 from ..arkit_shapes import arkit_poses
 from ..format import ExportInput
 from .losses import jaw_weight
-from .materials import colour_offset
+from .materials import colour_factor, colour_offset
 from .morph_targets import open_jaw
 
 TargetColours = Mapping[str, Float32[Array, "V 3"]]
@@ -86,7 +87,7 @@ def target_colours(
     """
     subject = colours.subject
     settings = subject.settings.glb
-    if settings.colour == "texture" or settings.colour_morphs is False:
+    if settings.colour_morphs is False:
         return {}
     avatar = subject.bake.avatar
     shapes = arkit_poses(subject.settings.arkit_map)
@@ -123,9 +124,9 @@ def colour_losses(
         return {}
     names = subject.bake.avatar.expression_names
     neutral = colours.neutral[seen]
-    changes = {
-        name: colour_offset(neutral, target[seen])[:, :3] for name, target in colours_at.items()
-    }
+    factors = subject.settings.glb.colour == "texture"
+    change = colour_factor if factors else colour_offset
+    changes = {name: change(neutral, target[seen])[:, :3] for name, target in colours_at.items()}
     poses = reference_poses(subject.source.edition)
     errors: dict[str, list[float]] = {}
 
@@ -141,9 +142,10 @@ def colour_losses(
             if not changes.keys().isdisjoint(names):
                 weights = dict(zip(names, expression.tolist(), strict=True))
                 weights[jaw_target] = jaw_weight(pose)
-                light = linear(neutral)
+                total = np.zeros_like(neutral)
                 for name in changes.keys() & weights.keys():
-                    light = light + np.float32(weights[name]) * changes[name]
+                    total += np.float32(weights[name]) * changes[name]
+                light = linear(neutral) * (1.0 + total) if factors else linear(neutral) + total
                 add("colour changes that add up", straight, as_shown(np.clip(light, 0.0, 1.0)))
             add("light that turns with the head", straight, colours.at(expression, pose)[seen])
             advance(1)

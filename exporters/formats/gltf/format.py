@@ -6,6 +6,7 @@ Each file is checked against an expectation that is stored in the folder `golden
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +100,14 @@ def _seen_colours(subject: ExportInput) -> SeenColours:
 def _material(colours: SeenColours, progress: Progress) -> Float32[Array, "V 3"] | Texture:
     subject = colours.subject
     if subject.settings.glb.colour == "texture":
-        return neutral_texture(
+        texture = neutral_texture(
             subject.source,
             subject.bake,
             subject.settings.glb.texture_size,
             progress,
             student=subject.colour_student,
         )
+        return replace(texture, neutral=colours.neutral)
     return colours.neutral
 
 

@@ -85,8 +85,8 @@ GROUP = OptionGroup(
             "--glb-colour-morphs/--no-glb-colour-morphs",
             formats=GLB_FORMATS,
             default=None,
-            help="Whether vertex colours follow the expression and the jaw; by default where "
-            "the change is visible.",
+            help="Whether colours follow the expression and the jaw; by default where the change "
+            "is visible.",
         ),
         FormatOption(
             "--glb-material",
