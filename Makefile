@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := demo
+CONSUMERS := $(VENV)-consumers
+NPM_PACKAGES := three@0.187.0 @pixiv/three-vrm@3.5.5 gltf-validator@2.0.0-dev.3.10 onnxruntime-web@1.30.0
 
 .PHONY: demo test lint docs consumers clean
 
@@ -26,13 +28,13 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/pip install --quiet --no-deps --target build/installed .
 	cd build/installed && ../../$(BIN)/mypy --config-file ../../pyproject.toml
 
-# Opens exports in the programs that read them: see docs/importers.md. They need 1.5 GB, Python 3.11 (bpy) and node.
-consumers: $(VENV)/dev.stamp
-	$(PYTHON) -m venv $(VENV)-consumers
-	$(VENV)-consumers/bin/pip install --quiet vtk pymeshlab
-	-$(VENV)-consumers/bin/pip install --quiet bpy
-	npm install --no-save --silent --prefix tools three @pixiv/three-vrm gltf-validator
-	$(BIN)/pytest tests/consumers tests/exporters/test_gltf.py tests/exporters/test_glb_format.py -rs
+# Opens exports in the programs that read them: see docs/importers.md. They are installed from PyPI and npm in an
+# environment of their own. Blender's module needs Python 3.11, and the tests of pages an installed Chromium.
+consumers: $(VENV)/consumers.stamp
+	$(BIN)/pip install --quiet --editable '.[meshopt]'
+	NODE_PATH=tools/node_modules PATH="$(CURDIR)/$(CONSUMERS)/bin:$$PATH" \
+	$(BIN)/pytest tests/consumers tests/exporters/test_gltf.py tests/exporters/test_glb_format.py \
+	tests/exporters/test_glb_compress.py tests/exporters/test_colour_morphs.py -rs
 
 docs: $(VENV)/docs.stamp
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/docs
@@ -48,9 +50,15 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
+$(VENV)/consumers.stamp: tests/consumers/requirements.txt Makefile | $(VENV)/dev.stamp
+	$(PYTHON) -m venv $(CONSUMERS)
+	$(CONSUMERS)/bin/pip install --quiet --requirement tests/consumers/requirements.txt
+	PATH="$(CURDIR)/$(CONSUMERS)/bin:$$PATH" npm install --no-save --silent --prefix tools $(NPM_PACKAGES)
+	touch $@
+
 $(VENV)/docs.stamp: $(VENV)/demo.stamp
 	$(BIN)/pip install --quiet --editable '.[docs,train]'
 	touch $@
 
 clean:
-	rm -rf build $(OUT) $(VENV) $(VENV)-consumers
+	rm -rf build $(OUT) $(VENV) $(CONSUMERS)

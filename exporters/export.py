@@ -293,7 +293,8 @@ class _Job:
             with self.report.step(row.name):
                 entries = row.write(self.folder, subject, self.progress)
                 facts |= entries
-                self.report.losses_mm |= _losses(entries)
+                self.report.losses_mm |= _losses(entries, "losses_mm")
+                self.report.losses_rgb |= _losses(entries, "losses_rgb")
             with self.report.step(f"check {row.name}"):
                 self.report.parity += row.check(self.folder)
             self.report.notes += row.notes(self.folder)
@@ -363,10 +364,12 @@ def _is_later(row: ExportFormat, settings: ExportSettings) -> bool:
     return row.after_student or (settings.refine is not None and row.bakes_colours)
 
 
-def _losses(entries: Mapping[str, Any]) -> dict[str, float]:
-    """Displacements (mm) that a format cannot represent, from its manifest entries."""
-    losses = {name: fact.get("losses_mm", {}) for name, fact in entries.items()}
-    return {f"{name}: {limit}": mm for name, each in losses.items() for limit, mm in each.items()}
+def _losses(entries: Mapping[str, Any], key: str) -> dict[str, float]:
+    """What a format cannot represent, from its manifest entries."""
+    losses = {name: fact.get(key, {}) for name, fact in entries.items()}
+    return {
+        f"{name}: {limit}": loss for name, each in losses.items() for limit, loss in each.items()
+    }
 
 
 def export_field_meshes(

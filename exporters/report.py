@@ -33,6 +33,8 @@ class ExportReport:
     """Reason, date and misses of an avatar that was written although it misses a tolerance."""
     losses_mm: dict[str, float] = field(default_factory=dict)
     """Limits of the formats: largest vertex displacement over the reference poses that is lost."""
+    losses_rgb: dict[str, float] = field(default_factory=dict)
+    """Limits of the formats: mean error of a colour channel (0..1) over the reference poses."""
 
     notes: list[str] = field(default_factory=list)
     """Sentences for the user."""
@@ -62,6 +64,7 @@ class ExportReport:
             **({"student": self.student} if self.student else {}),
             **({"refinement": self.refinement} if self.refinement else {}),
             "losses_mm": self.losses_mm,
+            "losses_rgb": self.losses_rgb,
             **({"waterfall": [stage.as_dict() for stage in self.stages]} if self.stages else {}),
             **({"drift": self.drift} if self.drift else {}),
             "parity": [parity.as_dict() for parity in self.parity],

@@ -28,26 +28,37 @@ def vertex_colours(
     expression: Float32[Array, " E"] = NEUTRAL_EXPRESSION,
     pose: Float32[Array, "15"] = REST_POSE,
     *,
+    vertices: Integer[Array, " N"] | None = None,
     student: Student | None = None,
-) -> Float32[Array, "V 3"]:
+) -> Float32[Array, "N 3"]:
     """Colours of the vertices, sRGB in 0..1, for an expression `[E]` and a pose `[15]`.
 
     They are those of a refined student where there is one, else of the full texture network.
+
+    Args:
+        source: the implicit avatar.
+        bake: its baked avatar.
+        expression: the neutral one by default.
+        pose: at rest by default.
+        vertices: indices of the vertices; all of them when None.
+        student: a refined student.
     """
-    normals = surface_normals(bake.avatar, pose_plainly(bake.avatar, expression, pose))
+    rows = np.arange(bake.avatar.vertex_count) if vertices is None else vertices
+    posed = pose_plainly(bake.avatar, expression, pose)
+    normals = surface_normals(bake.avatar, posed)[rows]
     condition = condition_of(expression, pose)[0]
     if student is not None:
-        return colours_plainly(student, student.features, normals, condition[None])
+        return colours_plainly(student, student.features[rows], normals, condition[None])
     colours = point_colours(
         source,
-        np.ascontiguousarray(bake.avatar.canonical.T),
+        np.ascontiguousarray(bake.avatar.canonical.T[rows]),
         normals,
-        feature=bake.feature,
+        feature=bake.feature[torch.from_numpy(rows)],
         condition=condition,
     )
-    vertices = np.arange(len(normals))[:, None]
+    corners = rows[:, None]
     return with_filled(
-        source, bake, colours, vertices, np.ones_like(vertices, np.float32), normals, condition
+        source, bake, colours, corners, np.ones_like(corners, np.float32), normals, condition
     )
 
 

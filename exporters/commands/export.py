@@ -289,9 +289,11 @@ def _refinement(report: ExportReport) -> Table:
 
 
 def _losses(report: ExportReport) -> Table:
-    table = _table("what a format cannot show", "lost", "mm at most")
+    table = _table("what a format cannot show", "lost", "amount")
     for name, mm in report.losses_mm.items():
-        table.add_row(name, f"{mm:.3f}")
+        table.add_row(name, f"at most {mm:.3f} mm")
+    for name, rgb in report.losses_rgb.items():
+        table.add_row(name, f"{255 * rgb:.2f} / 255 on average")
     return table
 
 

@@ -33,6 +33,8 @@ class FidelityReport:
     """The student before and after its refinement, on held-out images; empty without one."""
     losses_mm: Mapping[str, float] = field(default_factory=dict)
     """What the files cannot show by their format: the largest distance of a vertex, millimetres."""
+    losses_rgb: Mapping[str, float] = field(default_factory=dict)
+    """What the files cannot show of the colours: the mean error of a colour channel, 0..1."""
     notes: tuple[str, ...] = ()
     """Further remarks of the export, a sentence each."""
 
@@ -93,6 +95,7 @@ def fidelity_of(manifest: Mapping[str, Any]) -> FidelityReport:
         student=dict(written.get("student", {})),
         refinement=dict(written.get("refinement", {})),
         losses_mm=dict(written.get("losses_mm", {})),
+        losses_rgb=dict(written.get("losses_rgb", {})),
         notes=tuple(written.get("notes", ())),
     )
 

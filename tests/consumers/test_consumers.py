@@ -1,4 +1,4 @@
-"""Our files in real programs: Blender, VTK, MeshLab, three.js and three-vrm.
+"""Our files in real programs: Blender, VTK, MeshLab, Open3D, three.js and three-vrm.
 
 A program that is absent is skipped. `make consumers` installs all of them and runs these tests;
 docs/importers.md has the table of results.
@@ -171,6 +171,24 @@ class TestMeshLab:
         assert motion.neutral is not None
         # MeshLab shows the linear light of the file as it is.
         assert np.abs(seen["colours"] - linear(motion.neutral)).max() < 0.01
+
+
+class TestOpen3d:
+    @pytest.mark.parametrize("name", ["ply", "obj", "glb"])
+    def test_reads_the_rest_mesh(
+        self, name: str, motion: Motion, baked: Path, tmp_path: Path
+    ) -> None:
+        path = baked / ("head.glb" if name == "glb" else f"{name}/frame_000000.{name}")
+        seen = run_python_program("open3d", "open3d_reader.py", path, tmp_path / "out.npz")
+        rest = motion.avatar.rest.T / UNITS_PER_METRE
+        truth = rest if name == "glb" else expected(motion, 0, four=False)
+        assert len(seen["triangles"]) == len(motion.avatar.faces)
+        corners = seen["points"][seen["triangles"]]
+        assert np.abs(corners - truth[motion.avatar.faces]).max() <= NEAR
+        assert motion.neutral is not None
+        shown = linear(motion.neutral) if name == "glb" else motion.neutral
+        coloured = seen["colours"][seen["triangles"]]
+        assert np.abs(coloured - shown[motion.avatar.faces]).max() < 0.01
 
 
 class TestThree:

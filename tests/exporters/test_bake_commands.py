@@ -14,10 +14,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.exporters.commands.bake import bake
+from imavatar_deploy.exporters.formats.gltf.morph_targets import open_jaw
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
 from imavatar_deploy.exporters.sequences import formats
-from imavatar_deploy.tracks import FlameTrack, write_track
+from imavatar_deploy.exporters.sequences.motion import Motion
+from imavatar_deploy.exporters.sequences.posing import FramePoser
+from imavatar_deploy.exporters.skeleton import REST_POSE
+from imavatar_deploy.exporters.srgb import as_shown
+from imavatar_deploy.tracks import FlameTrack, read_track, write_track
 
 from ..tracks.tracker_files import motion, write_motion
 from .sequence_readers import READERS
@@ -90,6 +96,28 @@ def test_a_glb_without_a_texture_network_is_grey_and_reports_it(
     colours = GlbPlayback(tmp_path / "o" / "head.glb").attribute("COLOR_0")[:, :3]
     assert np.ptp(colours) == 0
     assert 0.1 < colours[0, 0] < 0.9
+
+
+def test_the_colours_of_a_glb_follow_the_expression(
+    tiny_avatar_folder: Path, tmp_path: Path
+) -> None:
+    arguments = (tiny_avatar_folder, "--format", "glb", "--frames", "0:2")
+    result = call(*arguments, "--out", tmp_path / "a", "--colour")
+    assert result.exit_code == 0, result.output
+    assert "glb: the colours follow expression and jaw" in result.output
+    folder = open_avatar(tiny_avatar_folder)
+    poser = FramePoser(Motion(folder, read_track("talk"), colour=True), ("colours",))
+    file = GlbPlayback(tmp_path / "a" / "head.glb")
+    expression = np.eye(50, dtype=np.float32)[4]
+    for name, faces in (
+        (folder.avatar.expression_names[4], (expression, REST_POSE)),
+        ("jawOpenCorrective", (0 * expression, open_jaw())),
+    ):
+        colours = poser.pose(*faces, name)["colours"]
+        assert np.abs(as_shown(file.colours_at(name)) - colours).max() <= 1.5 / 255, name
+        assert np.abs(file.colours_at(name) - file.attribute("COLOR_0")[:, :3]).max() > 0.01, name
+    assert call(*arguments, "--out", tmp_path / "b").exit_code == 0
+    assert GlbPlayback(tmp_path / "b" / "head.glb").primitive.targets[0].get("COLOR_0") is None
 
 
 class TestResume:

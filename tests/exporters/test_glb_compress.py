@@ -15,7 +15,10 @@ from imavatar_deploy.conventions import BONES, UNITS_PER_METRE
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
-from imavatar_deploy.exporters.formats.gltf.compression import weights_as_integers
+from imavatar_deploy.exporters.formats.gltf.compression import (
+    joints_in_use,
+    weights_as_integers,
+)
 from imavatar_deploy.exporters.formats.gltf.glb import write_glb
 from imavatar_deploy.exporters.formats.gltf.losses import live
 from imavatar_deploy.exporters.formats.gltf.morph_targets import (
@@ -132,3 +135,10 @@ def test_integer_weights_sum_to_one() -> None:
 def test_an_unknown_compression() -> None:
     with pytest.raises(UsageError):
         GlbSettings(compression="zip")
+
+
+def test_joints_whose_weight_rounds_to_zero_are_zero() -> None:
+    """Khronos' validator warns of others, and needs node to say so."""
+    joints = np.array([[1, 2, 3, 4], [1, 2, 0, 0]], dtype=np.uint8)
+    weights = np.array([[0.6, 0.3, 0.1, 1e-6], [0.5, 0.5, 0.0, 0.0]], dtype=np.float32)
+    assert joints_in_use(joints, weights).tolist() == [[1, 2, 3, 0], [1, 2, 0, 0]]

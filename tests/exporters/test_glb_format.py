@@ -51,7 +51,9 @@ def both(checkpoint: Path, talk: FlameTrack, tmp_path_factory: pytest.TempPathFa
 def textured(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     out = tmp_path_factory.mktemp("glb") / "textured"
     settings = ExportSettings(
-        formats=("glb",), glb=GlbSettings(colour="texture", texture_size=256), **SMALL
+        formats=("glb",),
+        glb=GlbSettings(colour="texture", texture_size=256, colour_morphs=True),
+        **SMALL,
     )
     return Exported(out, export_avatar(checkpoint, out, settings))
 
@@ -85,7 +87,11 @@ def test_manifest_records_files_and_losses(both: Exported) -> None:
 
 def test_texture_has_the_networks_colours(textured: Exported) -> None:
     (report,) = textured.report.parity
-    assert {row.name for row in report.differences} == {"vertices", "texture"}
+    assert {row.name for row in report.differences} == {
+        "vertices",
+        "texture",
+        "colours of targets",
+    }
     avatar, file = open_avatar(textured.folder).avatar, GlbPlayback(textured.folder / "avatar.glb")
     uv = file.attribute("TEXCOORD_0")
     image = cv2.imdecode(np.frombuffer(file.image(), np.uint8), cv2.IMREAD_COLOR)

@@ -487,7 +487,6 @@ class TestRefusals:
         "choice",
         [
             {"colour": "pixel"},
-            {"colour": "texture", "colour_morphs": True},
             {"texture_size": 1000},
             {"material": "toon"},
             {"max_targets": 0},

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float32, Shaped
+from imavatar_deploy.arrays import Array, Float32, Shaped, UInt8
 from imavatar_deploy.optional import require
 
-from .container import INDICES, VERTICES, Container, Json
+from .container import INDICES, VERTICES, Container, Json, as_integers
 
 COMPRESSIONS = {
     "none": "float32, which every program reads",
@@ -75,6 +75,12 @@ class PackedContainer(Container):
             return self.add_sparse(integers, bounds=bounds, normalised=True)
         return self.add_rows(integers, bounds=bounds, normalised=True)
 
+    def _add_change(self, change: Shaped[Array, "N 4"]) -> int:
+        """meshopt encodes all rows, of which those of zeros need few bytes."""
+        if self._encoder is None:
+            return super()._add_change(change)
+        return self.add_rows(change, normalised=True)
+
     def add_indices(self, indices: Shaped[Array, " N"]) -> int:
         """Add the corners of the faces, three after three."""
         kind = np.uint16 if indices.max(initial=0) < np.iinfo(np.uint16).max else np.uint32
@@ -135,16 +141,18 @@ def new_container(document: Json, compression: str) -> Container:
     return PackedContainer(document, encoded=compression == "meshopt")
 
 
-def as_integers(array: Float32[Array, "N C"], kind: type[np.integer[Any]]) -> Shaped[Array, "N C"]:
-    """Values within -1..1 or 0..1 as normalised integers."""
-    return np.asarray(np.rint(array.astype(np.float64) * np.iinfo(kind).max).astype(kind))
-
-
 def weights_as_integers(weights: Float32[Array, "N 4"]) -> Shaped[Array, "N 4"]:
     """Skinning weights as normalised integers whose rows sum to one; the largest comes first."""
     integers = as_integers(weights, np.uint16).astype(np.int64)
     integers[:, 0] += np.iinfo(np.uint16).max - integers.sum(axis=1)
     return np.asarray(integers.astype(np.uint16))
+
+
+def joints_in_use(
+    joints: UInt8[Array, "N 4"], weights: Float32[Array, "N 4"]
+) -> UInt8[Array, "N 4"]:
+    """The joints, zero where the integer that holds the weight is zero, as glTF requires."""
+    return np.where(weights_as_integers(weights) > 0, joints, 0).astype(np.uint8)
 
 
 def _aligned(array: Shaped[Array, "N C"]) -> Shaped[Array, "N S"]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Shaped
+from imavatar_deploy.arrays import Array, Float32, Shaped
 
 Json = dict[str, Any]
 
@@ -57,6 +57,8 @@ class Container:
         self._accessors: list[Json] = document.setdefault("accessors", [])
         self._views: list[Json] = document.setdefault("bufferViews", [])
         self._bytes = bytearray()
+        self.colour_change_bytes = 0
+        """Bytes that `add_colour_change` added."""
 
     def add(
         self,
@@ -96,6 +98,16 @@ class Container:
         if morph:
             return self.add_sparse(array, bounds=bounds)
         return self.add_rows(array, bounds=bounds)
+
+    def add_colour_change(self, change: Float32[Array, "N 4"]) -> int:
+        """Add COLOR_0 of a morph target, differences within -1..1, as normalised integers."""
+        before = len(self._bytes)
+        accessor = self._add_change(as_integers(change, np.int16))
+        self.colour_change_bytes += len(self._bytes) - before
+        return accessor
+
+    def _add_change(self, change: Shaped[Array, "N 4"]) -> int:
+        return self.add_sparse(change, normalised=True)
 
     def add_indices(self, indices: Shaped[Array, " N"]) -> int:
         """Add the corners of the faces, three after three."""
@@ -192,6 +204,11 @@ class Container:
     def _append(self, accessor: Json) -> int:
         self._accessors.append(accessor)
         return len(self._accessors) - 1
+
+
+def as_integers(array: Float32[Array, "N C"], kind: type[np.integer[Any]]) -> Shaped[Array, "N C"]:
+    """Values within -1..1 or 0..1 as normalised integers."""
+    return np.asarray(np.rint(array.astype(np.float64) * np.iinfo(kind).max).astype(kind))
 
 
 def _accessor(array: Shaped[Array, "N ..."], bounds: bool) -> Json:

@@ -17,9 +17,9 @@ from imavatar_deploy.marking import extras
 from imavatar_deploy.rendering.posing import vertex_normals
 
 from ...skeleton import joint_names, joint_parents, joints_at_rest, rest_normals
-from .compression import new_container
+from .compression import joints_in_use, new_container
 from .container import Container
-from .materials import Texture, add_colours, add_texture, colour_offset, file_mesh
+from .materials import Texture, add_colours, add_texture, colour_change, file_mesh
 from .morph_targets import MorphTarget, strongest
 
 MESH_NODE = 0
@@ -121,6 +121,13 @@ class GltfDocument:
     compression: str = "none"
     """A row of `compression.COMPRESSIONS`."""
 
+    @property
+    def follows_targets(self) -> bool:
+        """Whether the colours follow the morph targets."""
+        if isinstance(self.material, Texture) and self.material.neutral is None:
+            return False
+        return bool(self.colours_at)
+
     @cached_property
     def metres_a_unit(self) -> float:
         """Metres a unit of the stored positions.
@@ -203,6 +210,9 @@ def _attributes(
 ) -> dict[str, int]:
     """Accessors of the mesh, whose U vertices are the avatar's vertices `source`."""
     skin = strongest(document.avatar.skin_weights)
+    joints = skin.joints
+    if document.compression != "none":
+        joints = joints_in_use(joints, skin.weights)
     unit = np.float32(document.metres_a_unit)
     positions = _metres(document.avatar.rest) + np.array([0, document.height, 0], dtype=np.float32)
     positions, normals = (
@@ -211,10 +221,13 @@ def _attributes(
     geometry = {
         "POSITION": container.add_attribute("POSITION", positions / unit, bounds=True),
         "NORMAL": container.add_attribute("NORMAL", normals),
-        "JOINTS_0": container.add_attribute("JOINTS_0", skin.joints[source]),
+        "JOINTS_0": container.add_attribute("JOINTS_0", joints[source]),
         "WEIGHTS_0": container.add_attribute("WEIGHTS_0", skin.weights[source]),
     }
     if isinstance(document.material, Texture):
+        if document.follows_targets:
+            white = container.add_attribute("COLOR_0", document.material.white)
+            geometry["COLOR_0"] = white
         return geometry | add_texture(container, document.material, lit=document.lit)
     return geometry | add_colours(container, document.material, lit=document.lit)
 
@@ -236,12 +249,15 @@ def _morph(
         difference = vertex_normals((rest + offset).T, faces) - vertex_normals(rest.T, faces)
         turned = _directed(document, difference)
         morph["NORMAL"] = container.add_attribute("NORMAL", turned[source], morph=True)
-    if document.colours_at and not isinstance(document.material, Texture):
+    if document.follows_targets:
         # Loaders require COLOR_0 of every target or of none.
-        neutral = document.material
-        colours = document.colours_at.get(target.name, neutral)
-        change = colour_offset(neutral, colours)
-        morph["COLOR_0"] = container.add_sparse(change[source])
+        colours = document.colours_at.get(target.name)
+        change = (
+            np.zeros((document.avatar.vertex_count, 4), dtype=np.float32)
+            if colours is None
+            else colour_change(document.material, colours)
+        )
+        morph["COLOR_0"] = container.add_colour_change(change[source])
     return morph
 
 

@@ -15,12 +15,13 @@ from imavatar_deploy.tracks import FlameTrack
 from ...fidelity.golden_cases import FRAMES
 from ...fidelity.reference_poses import reference_poses
 from ...skeleton import NEUTRAL_EXPRESSION, REST_POSE
+from ...srgb import as_shown
 from ...surface_colours import neutral_colours_at
 from ..arkit_shapes import arkit_poses, shape_targets
 from ..format import ExportInput
 from .expected import ExpectedFrame, ExpectedGlb, clip_frames, live_poses
 from .glb import GlbFacts
-from .materials import Texture, file_mesh
+from .materials import Texture, colour_change, file_mesh
 from .morph_targets import open_jaw, with_four_influences
 from .vrm_rig import HEAD_HEIGHT
 
@@ -64,8 +65,20 @@ def expected_glb(
         _texture_points(subject, material)
         if isinstance(material, Texture)
         else {"vertex": material},
-        {name: colours_at[name] for name in facts.targets[::TARGET_STEP] if name in colours_at},
+        {
+            name: _shown_at(material, colours_at[name])[source]
+            for name in facts.targets[::TARGET_STEP]
+            if name in colours_at
+        },
     )
+
+
+def _shown_at(material: Material, colours: Float32[Array, "V 3"]) -> Float32[Array, "V 3"]:
+    """COLOR_0 at the full weight of a target, sRGB: that of an image is a factor."""
+    if not isinstance(material, Texture):
+        return colours
+    factor = 1.0 + colour_change(material, colours)[:, :3]
+    return np.asarray(as_shown(factor), dtype=np.float32)
 
 
 def expected_vrm(

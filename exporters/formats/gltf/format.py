@@ -6,11 +6,9 @@ Each file is checked against an expectation that is stored in the folder `golden
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.fidelity.parity import ParityReport
@@ -24,20 +22,22 @@ from ...settings import ExportSettings
 from ...surface_colours import neutral_texture, vertex_colours
 from ..arkit_shapes import arkit_notes, arkit_poses, check_map, require_arkit, shape_targets
 from ..format import ExportFormat, ExportInput
+from .colour_morphs import SeenColours, TargetColours, colour_losses, target_colours
 from .expected import write_expected
 from .expected_glb_and_vrm import expected_glb, expected_vrm
 from .glb import GlbFacts, write_glb
 from .losses import GLB_LIMITS, VRM_LIMITS, LimitedPosing, losses_mm
 from .materials import Texture
-from .morph_targets import JAW_CORRECTIVE, MorphTarget, open_jaw, with_four_influences
+from .morph_targets import JAW_CORRECTIVE, JAW_OPENING, MorphTarget, with_four_influences
 from .reader import GlbPlayback
 from .verify import check_file
 from .vrm import read_picture, write_vrm
 
 
 def _write_glb(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
-    material = _material(subject, progress)
-    colours_at = _colours_at(subject, JAW_CORRECTIVE, progress)
+    colours = _seen_colours(subject)
+    material = _material(colours, progress)
+    colours_at = target_colours(colours, JAW_CORRECTIVE, progress)
     shapes = _shapes(subject)
     track = subject.settings.track
     facts = write_glb(
@@ -55,12 +55,14 @@ def _write_glb(folder: Path, subject: ExportInput, progress: Progress) -> Mappin
         folder / "golden" / "glb.safetensors",
         expected_glb(subject, material, colours_at, facts, track),
     )
-    return {"glb": _manifest_entry(subject, facts, GLB_LIMITS)}
+    losses = _colour_losses(colours, colours_at, facts, JAW_CORRECTIVE, progress)
+    return {"glb": _manifest_entry(subject, facts, GLB_LIMITS) | losses}
 
 
 def _write_vrm(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
-    material = _material(subject, progress)
-    colours_at = _colours_at(subject, "jawOpen", progress)
+    colours = _seen_colours(subject)
+    material = _material(colours, progress)
+    colours_at = target_colours(colours, JAW_OPENING, progress)
     facts = write_vrm(
         folder / "avatar.vrm",
         subject.bake.avatar,
@@ -75,7 +77,8 @@ def _write_vrm(folder: Path, subject: ExportInput, progress: Progress) -> Mappin
     write_expected(
         folder / "golden" / "vrm.safetensors", expected_vrm(subject, material, colours_at, facts)
     )
-    return {"vrm": _manifest_entry(subject, facts, VRM_LIMITS)}
+    losses = _colour_losses(colours, colours_at, facts, JAW_OPENING, progress)
+    return {"vrm": _manifest_entry(subject, facts, VRM_LIMITS) | losses}
 
 
 def _shapes(subject: ExportInput) -> list[MorphTarget]:
@@ -89,38 +92,35 @@ def _licence(subject: ExportInput) -> dict[str, str]:
     return licence_report(source.edition, source.provenance, subject.metadata["source_sha256"])
 
 
-def _material(subject: ExportInput, progress: Progress) -> Float32[Array, "V 3"] | Texture:
+def _seen_colours(subject: ExportInput) -> SeenColours:
+    neutral = vertex_colours(subject.source, subject.bake, student=subject.colour_student)
+    return SeenColours(subject, neutral)
+
+
+def _material(colours: SeenColours, progress: Progress) -> Float32[Array, "V 3"] | Texture:
+    subject = colours.subject
     if subject.settings.glb.colour == "texture":
-        return neutral_texture(
+        texture = neutral_texture(
             subject.source,
             subject.bake,
             subject.settings.glb.texture_size,
             progress,
             student=subject.colour_student,
         )
-    return vertex_colours(subject.source, subject.bake, student=subject.colour_student)
+        return replace(texture, neutral=colours.neutral)
+    return colours.neutral
 
 
-def _colours_at(
-    subject: ExportInput, jaw_target: str, progress: Progress
-) -> dict[str, Float32[Array, "V 3"]]:
-    """Target's name -> colours at its full weight; empty without colour morphs."""
-    if not subject.settings.glb.colour_morphs:
-        return {}
-    colours_of = partial(
-        vertex_colours, subject.source, subject.bake, student=subject.colour_student
-    )
-    names, size = subject.bake.avatar.expression_names, subject.bake.avatar.expression_size
-    shapes = arkit_poses(subject.settings.arkit_map)
-    with progress("colours of the targets", size + len(shapes) + 1) as advance:
-        colours = {jaw_target: colours_of(pose=open_jaw())}
-        for named in shapes:
-            advance(1)
-            colours[named.name] = colours_of(named.expression, named.pose)
-        for name, expression in zip(names, np.eye(size, dtype=np.float32), strict=True):
-            advance(1)
-            colours[name] = colours_of(expression)
-    return colours
+def _colour_losses(
+    colours: SeenColours,
+    colours_at: TargetColours,
+    facts: GlbFacts,
+    jaw_target: str,
+    progress: Progress,
+) -> dict[str, dict[str, float]]:
+    """Entry of the manifest: what the file loses of the colours."""
+    stored = {name: colours_at[name] for name in facts.targets if name in colours_at}
+    return {"losses_rgb": colour_losses(colours, stored, jaw_target, progress)}
 
 
 def _manifest_entry(

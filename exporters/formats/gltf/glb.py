@@ -104,6 +104,8 @@ class GlbFacts:
     frames: int = 0
     corrective_error_mm: float = 0.0
     """Largest error of the pose correctives in any frame of the clip."""
+    colour_morph_bytes: int = 0
+    """Bytes of the colours of morph targets."""
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as JSON values."""
@@ -190,6 +192,7 @@ def write_glb(
         dropped_mm=dropped,
         frames=len(track) if track else 0,
         corrective_error_mm=clip.correctives.error_mm if clip else 0.0,
+        colour_morph_bytes=container.colour_change_bytes,
     )
 
 

@@ -16,6 +16,9 @@ from .container import Container
 MIN_COLOUR_CHANGE = 1 / 255
 """Smaller changes of a colour channel in a morph target are stored as zero."""
 
+DARKEST = 1e-3
+"""Smallest divisor of a factor in linear light; eight bits of sRGB show it as three."""
+
 UNLIT_EXTENSION = "KHR_materials_unlit"
 """Extension for materials without lighting; the networks' colours contain the lighting."""
 
@@ -32,6 +35,12 @@ class Texture:
     uv: Float32[Array, "U 2"]  # from the image's upper left corner
     source: Integer[Array, " U"]  # vertex of the avatar
     faces: Int32[Array, "F 3"]  # of the U vertices, in the avatar's order
+    neutral: Float32[Array, "V 3"] | None = None  # sRGB, of the avatar's vertices
+
+    @property
+    def white(self) -> Float32[Array, "U 4"]:
+        """COLOR_0 of the mesh, which multiplies the image and which morph targets change."""
+        return np.ones((len(self.source), 4), dtype=np.float32)
 
 
 def file_mesh(
@@ -57,12 +66,41 @@ def add_colours(
     return {"COLOR_0": container.add_attribute("COLOR_0", rgba)}
 
 
+def colour_change(
+    material: Float32[Array, "V 3"] | Texture, colours: Float32[Array, "V 3"]
+) -> Float32[Array, "V 4"]:
+    """COLOR_0 of a morph target: of vertex colours their difference, of an image its factor.
+
+    Args:
+        material: of the mesh; a texture needs `neutral`.
+        colours: sRGB, at the full weight of the target.
+    """
+    if not isinstance(material, Texture):
+        return colour_offset(material, colours)
+    assert material.neutral is not None
+    return colour_factor(material.neutral, colours)
+
+
+def colour_factor(
+    neutral: Float32[Array, "V 3"], colours: Float32[Array, "V 3"]
+) -> Float32[Array, "V 4"]:
+    """Factor between two sRGB colourings in linear light, less one, within -1..1.
+
+    Light below DARKEST counts as DARKEST. Changes below MIN_COLOUR_CHANGE are zero.
+    """
+    factor = np.zeros((len(neutral), 4), dtype=np.float32)
+    base = np.maximum(linear(neutral), DARKEST)
+    factor[:, :3] = np.clip((linear(colours) - linear(neutral)) / base, -1.0, 1.0)
+    factor[np.abs(colours - neutral).max(axis=1) < MIN_COLOUR_CHANGE] = 0.0
+    return factor
+
+
 def colour_offset(
     neutral: Float32[Array, "V 3"], colours: Float32[Array, "V 3"]
 ) -> Float32[Array, "V 4"]:
     """COLOR_0 of a morph target: difference between two sRGB colourings in linear light.
 
-    Changes that eight bits cannot show are zero.
+    Changes below MIN_COLOUR_CHANGE are zero.
 
     Args:
         neutral: colours of the mesh.

@@ -90,6 +90,9 @@ JAW_CORRECTIVE = "jawOpenCorrective"
 Its weight is the jaw's angle divided by JAW_OPEN.
 """
 
+JAW_OPENING = "jawOpen"
+"""Name of the target with the whole opening of the jaw, in a VRM."""
+
 MIN_OFFSET_MM = 0.01
 """Smaller displacements are stored as zero: a tenth of a file's tolerance.
 
@@ -176,4 +179,4 @@ def jaw_opening(avatar: Avatar) -> MorphTarget:
     It is for programs that open the jaw by an expression.
     """
     opened = pose_plainly(with_four_influences(avatar), NEUTRAL_EXPRESSION, open_jaw()).vertices
-    return MorphTarget("jawOpen", np.ascontiguousarray(opened.T - avatar.rest))
+    return MorphTarget(JAW_OPENING, np.ascontiguousarray(opened.T - avatar.rest))

@@ -29,7 +29,7 @@ GLB_FORMATS = ("glb", "vrm")
 def _settings(
     glb_colour: str,
     glb_texture: int,
-    glb_colour_morphs: bool,
+    glb_colour_morphs: bool | None,
     glb_material: str,
     glb_compress: str,
     glb_normals: bool,
@@ -82,10 +82,11 @@ GROUP = OptionGroup(
             help=f"Texels a side of --glb-colour texture: {', '.join(map(str, TEXTURE_SIZES))}.",
         ),
         FormatOption(
-            "--glb-colour-morphs",
+            "--glb-colour-morphs/--no-glb-colour-morphs",
             formats=GLB_FORMATS,
-            is_flag=True,
-            help="Vertex colours that follow the expression and the jaw.",
+            default=None,
+            help="Whether colours follow the expression and the jaw; by default where the change "
+            "is visible.",
         ),
         FormatOption(
             "--glb-material",

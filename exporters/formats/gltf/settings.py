@@ -101,8 +101,13 @@ class GlbSettings:
     """A row of `COLOURS`."""
     texture_size: int = 1024
     """Texels a side."""
-    colour_morphs: bool = False
-    """Vertex colours that follow the expression and the jaw, as COLOR_0 of every morph target."""
+    colour_morphs: bool | None = None
+    """Colours that follow the expression and the jaw, as COLOR_0 of every morph target.
+
+    They are added to vertex colours, and multiply a texture.
+
+    None stores them where a target changes the colours visibly (`colour_morphs.is_visible`).
+    """
     max_targets: int | None = None
     """Largest number of morph targets, for engines that limit it.
 
@@ -147,10 +152,6 @@ class GlbSettings:
         if self.max_targets is not None and self.max_targets < 1:
             raise UsageError(
                 f"a GLB's morph targets must be at least 1, got a limit of {self.max_targets}"
-            )
-        if self.colour_morphs and self.colour == "texture":
-            raise UsageError(
-                "a texture cannot follow the expression; use colour morphs with vertex colours"
             )
         if not self.author:
             raise UsageError("a VRM must name an author, got an empty name")

@@ -17,7 +17,14 @@ from . import vrm0
 from .document import GltfDocument, bone_node, build_container
 from .glb import GlbFacts
 from .materials import Texture, file_mesh
-from .morph_targets import MorphTarget, expression_targets, jaw_opening, largest, strongest
+from .morph_targets import (
+    JAW_OPENING,
+    MorphTarget,
+    expression_targets,
+    jaw_opening,
+    largest,
+    strongest,
+)
 from .settings import GlbSettings, VrmSettings
 from .vrm_rig import (
     HEAD_HEIGHT,
@@ -77,8 +84,8 @@ def write_vrm(
     if not isinstance(colours, Texture):
         ensure_shape("colours", colours, (avatar.vertex_count, 3))
     candidates = list(shapes) or expression_targets(avatar, avatar.expression_names)
-    all_targets = [target for target in candidates if target.name != "jawOpen"]
-    jaw = next((shape for shape in shapes if shape.name == "jawOpen"), jaw_opening(avatar))
+    all_targets = [target for target in candidates if target.name != JAW_OPENING]
+    jaw = next((shape for shape in shapes if shape.name == JAW_OPENING), jaw_opening(avatar))
     targets, dropped = largest(all_targets, (settings.max_targets or len(all_targets) + 1) - 1)
     vrm = settings.vrm
     picture = None if vrm.thumbnail is None else read_picture(vrm.thumbnail)
@@ -113,7 +120,13 @@ def write_vrm(
     source, faces = file_mesh(avatar, colours)
     names = tuple(target.name for target in document.targets)
     return GlbFacts(
-        size, len(source), len(faces), names, strongest(avatar.skin_weights).lost, dropped
+        size,
+        len(source),
+        len(faces),
+        names,
+        strongest(avatar.skin_weights).lost,
+        dropped,
+        colour_morph_bytes=container.colour_change_bytes,
     )
 
 
