@@ -36,6 +36,7 @@ from imavatar_deploy.fidelity.stage_metrics import BROWSER
 from imavatar_deploy.marking import TERM
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.student import STUDENT_FILE, read_student, write_student
+from imavatar_deploy.tracks import read_track
 
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar
@@ -373,6 +374,23 @@ def test_a_bad_avatar_gets_a_sentence(site: Path, tmp_path: Path, damage: str) -
     page, text = load(folder)
     assert sentence in text
     assert [error for error in page.errors() if "404" not in error] == []
+
+
+@needs_browser
+def test_a_page_plays_the_track_of_the_export(site: Path, tmp_path: Path) -> None:
+    talk = read_track("talk")
+    write_page(tmp_path / "site", (site / BINARY).read_bytes(), talk)
+    with opened(tmp_path / "site") as page:
+        for _ in range(50):
+            if page.evaluate(f"{ELEMENT}.playback.playing"):
+                break
+            page.evaluate("new Promise((done) => setTimeout(done, 100))")
+        page.evaluate(f"{ELEMENT}.pause(), {ELEMENT}.seek(40 / {talk.fps})")
+        shown = page.evaluate(f"[...{ELEMENT}.flame.expression]")
+        duration = page.evaluate(f"{ELEMENT}.playback.duration")
+        assert page.errors() == []
+    assert np.allclose(shown, talk.expression[40], atol=1e-4)
+    assert duration == pytest.approx(len(talk) / talk.fps)
 
 
 def test_the_page_is_marked_and_names_no_other_site(site: Path, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The format `web`: a folder that any static host serves, and its check in a browser."""
+"""The format `web`: a page that any static web server serves, and its check in a browser."""

@@ -76,7 +76,7 @@ MAX_PAYLOAD = 1 << 29
 STUDENT_WEIGHTS = tuple(name for name in STUDENT_SHAPES if name != "features")
 
 
-class Part(NamedTuple):
+class PackedArray(NamedTuple):
     """One array in the payload."""
 
     name: str
@@ -162,9 +162,9 @@ def _compressed(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 def _parts(
     avatar: Avatar, student: Student, faces: Int64[Array, "F 3"], vertices: Int64[Array, " U"]
-) -> Iterator[Part]:
+) -> Iterator[PackedArray]:
     data, planes = to_planes(face_codes(faces))
-    yield Part("faces", "faces", 3, planes, 1, data)
+    yield PackedArray("faces", "faces", 3, planes, 1, data)
     neighbours = EarlierNeighbours.of(faces, len(vertices))
     predicted = {
         "rest": avatar.rest,
@@ -178,11 +178,11 @@ def _parts(
         rows = array.reshape(-1, avatar.vertex_count)[:, vertices]
         whole = np.rint(rows.astype(np.float64) / STEPS[name]).astype(np.int64)
         data, planes = to_planes(zigzag(neighbours.differences(whole)))
-        yield Part(name, "predicted", len(rows), planes, STEPS[name], data)
+        yield PackedArray(name, "predicted", len(rows), planes, STEPS[name], data)
     exact = {"joints_rest": avatar.joints_rest, "joint_basis": avatar.joint_basis}
     exact |= {name: getattr(student, name) for name in STUDENT_WEIGHTS}
     for name, array in exact.items():
-        yield Part(name, "float32", array.size, 4, 1, array.astype("<f4").tobytes())
+        yield PackedArray(name, "float32", array.size, 4, 1, array.astype("<f4").tobytes())
 
 
 class WebAvatar(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -19,8 +20,10 @@ from imavatar_deploy.fidelity.golden import GoldenCase, golden_rows, read_golden
 from imavatar_deploy.fidelity.parity import ParityReport, Tolerance, compare
 from imavatar_deploy.fidelity.stage_metrics import BROWSER
 from imavatar_deploy.marking import TERM, extras
+from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.tracks import FlameTrack, check_edition
 
 from ...fidelity.reference_poses import reference_poses
 from ...manifest import licence_report
@@ -35,6 +38,7 @@ FOLDER = "web"
 BINARY = "avatar.bin"
 PAGE = "index.html"
 VIEWER = "viewer.js"
+TRACK = "track.json"
 
 CASE = "web"
 """Name of the golden case."""
@@ -74,7 +78,9 @@ def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[st
         **extras(settings.synthetic_mark),
     }
     file = encode(avatar, student_of(subject), camera, facts)
-    sizes = write_page(folder / FOLDER, file.data, synthetic_mark=settings.synthetic_mark)
+    sizes = write_page(
+        folder / FOLDER, file.data, settings.track, synthetic_mark=settings.synthetic_mark
+    )
     poses = reference_poses(source.edition)
     posed = _posed(avatar, poses.expression, poses.pose)[:, file.vertices]
     stored = _posed(decode(file.data).avatar, poses.expression, poses.pose)
@@ -92,8 +98,15 @@ def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[st
     }
 
 
-def write_page(folder: Path, data: bytes, *, synthetic_mark: bool = True) -> dict[str, int]:
-    """Write a page with an avatar into a new folder; return the bytes of each file."""
+def write_page(
+    folder: Path, data: bytes, track: FlameTrack | None = None, *, synthetic_mark: bool = True
+) -> dict[str, int]:
+    """Write a page with an avatar into a new folder; return the bytes of each file.
+
+    Args:
+        data: the avatar, as `binary.encode` writes it.
+        track: the motion that the page plays.
+    """
     folder.mkdir(parents=True)
     viewer = files("imavatar_deploy").joinpath("viewer")
     page = viewer.joinpath(PAGE).read_text(encoding="utf-8")
@@ -105,9 +118,29 @@ def write_page(folder: Path, data: bytes, *, synthetic_mark: bool = True) -> dic
         VIEWER: viewer.joinpath(VIEWER).read_bytes(),
         BINARY: data,
     }
+    if track is not None:
+        contents[TRACK] = _track_json(track)
+        page = page.replace(f'src="{BINARY}"', f'src="{BINARY}" track="{TRACK}"', 1)
+        contents[PAGE] = page.encode()
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return {name: len(content) for name, content in contents.items()}
+
+
+def _track_json(track: FlameTrack) -> bytes:
+    """A track as the viewer reads it, rounded to a ten-thousandth."""
+    rows = zip(track.expression.astype(float), track.pose.astype(float), strict=True)
+    frames = [
+        {"expression": expression.round(4).tolist(), "pose": pose.round(4).tolist()}
+        for expression, pose in rows
+    ]
+    document = {"fps": track.fps, "head_model": track.edition, "frames": frames}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _refuse(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
+    if settings.track is not None:
+        check_edition(settings.track.edition, avatar.edition)
 
 
 def _posed(
@@ -144,6 +177,7 @@ ROWS = (
         check=_check,
         after=("student",),
         after_student=True,
+        refuse=_refuse,
         ready=_ready,
         notes=_notes,
         stage=BROWSER,

@@ -1,4 +1,4 @@
-/** `<imavatar-head src="avatar.bin">`: an element that loads, draws and animates an avatar. */
+/** `<imavatar-head src="avatar.bin" track="track.json">`: loads, draws and animates an avatar. */
 
 import { OrbitCamera } from "./camera";
 import { Deformer } from "./deformer";
@@ -193,9 +193,19 @@ export class ImavatarHead extends HTMLElement {
       this.model = model;
       this.changed();
       this.dispatchEvent(new CustomEvent("load"));
+      await this.loadTrack(loading.signal);
     } catch (error) {
       if (!loading.signal.aborted) this.fail(error);
     }
+  }
+
+  /** Load the track that the attribute `track` names, if there is one. */
+  private async loadTrack(signal: AbortSignal): Promise<void> {
+    const address = this.getAttribute("track");
+    if (address === null) return;
+    const response = await fetch(address, { signal });
+    if (!response.ok) throw new AvatarError(`The track could not be loaded: the server answered ${response.status}.`);
+    this.setTrack(await response.text());
   }
 
   private fail(error: unknown): void {

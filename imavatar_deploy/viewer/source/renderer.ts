@@ -8,7 +8,8 @@ import { colourShader, NORMAL_SHADER, vertexShader } from "./shaders";
 export type ImageMatrix = readonly number[];
 
 const NEAR = 0.05;
-const FAR = 100;
+/** The head and its shoulders lie within this distance of the origin; model units. */
+const RADIUS = 2.5;
 
 interface Programs {
   colour: WebGLProgram;
@@ -126,11 +127,14 @@ export class Renderer {
  */
 function clipMatrix(matrix: ImageMatrix, width: number, height: number): Float32Array {
   const out = new Float32Array(16);
+  // Planes close around the head leave more of the 24 bits of depth to it.
+  const near = Math.max(NEAR, matrix[11]! - RADIUS);
+  const far = Math.max(matrix[11]!, NEAR) + RADIUS;
   for (let column = 0; column < 4; column++) {
     const [x, y, w] = [matrix[column]!, matrix[4 + column]!, matrix[8 + column]!];
     out[4 * column] = (2 * x + w) / width - w;
     out[4 * column + 1] = w - (2 * y + w) / height;
-    out[4 * column + 2] = ((FAR + NEAR) / (FAR - NEAR)) * w - (column === 3 ? (2 * FAR * NEAR) / (FAR - NEAR) : 0);
+    out[4 * column + 2] = ((far + near) / (far - near)) * w - (column === 3 ? (2 * far * near) / (far - near) : 0);
     out[4 * column + 3] = w;
   }
   return out;
