@@ -47,6 +47,7 @@ needs_browser = pytest.mark.skipif(bool(OBSTACLE), reason=OBSTACLE)
 ELEMENT = "document.querySelector('imavatar-head')"
 NEXT_FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SIZE = 96
+AXE = Path(__file__).parents[2] / "tools" / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(autouse=True)
@@ -326,6 +327,22 @@ def test_a_narrow_page_has_labels_and_no_overflow(page: Page, scheme: str) -> No
     page.send("Emulation.setEmulatedMedia", features=[])
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_of_accessibility(page: Page, scheme: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("needs axe-core, which tools/build_viewer.py installs with the compilers")
+    page.send(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+    )
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    page.evaluate(f"{AXE.read_text(encoding='utf-8')}; 0")
+    violations = page.evaluate(
+        "axe.run().then((result) => result.violations.map((each) => [each.id, each.help]))"
+    )
+    page.send("Emulation.setEmulatedMedia", features=[])
+    assert violations == []
+
+
 def load(folder: Path, path: str = PAGE) -> tuple[Page, str]:
     """Open a page and return the sentence in place of its avatar."""
     with served(folder) as address, chromium(str(driver.find_chromium())) as browser:
@@ -374,6 +391,52 @@ def test_a_bad_avatar_gets_a_sentence(site: Path, tmp_path: Path, damage: str) -
     page, text = load(folder)
     assert sentence in text
     assert [error for error in page.errors() if "404" not in error] == []
+
+
+HEADERS: tuple[dict[str, Any], ...] = (
+    {"vertices": 1 << 40},
+    {"vertices": -1},
+    {"vertices": 9001},
+    {"faces": "many"},
+    {"payload_bytes": 1 << 60},
+    {"payload_bytes": 100},
+    {"arrays": []},
+    {"arrays": 7},
+    {"arrays": [{"name": "faces"}]},
+    {"arrays": [None]},
+    {"camera": None},
+    {"camera": {"world_to_camera": ["a"] * 12, "intrinsics": [1, 1, 0, 0]}},
+    {"expression_names": ["a"]},
+    {"bones": 7},
+    {"width": 64},
+)
+
+
+def test_hostile_headers_get_a_sentence(page: Page) -> None:
+    sentences = page.evaluate(
+        f"""(async () => {{
+          const {{decodeModel}} = await import("./viewer.js");
+          const good = new Uint8Array(await (await fetch({json.dumps(BINARY)})).arrayBuffer());
+          const length = new DataView(good.buffer).getUint32(8, true);
+          const header = JSON.parse(new TextDecoder().decode(good.subarray(12, 12 + length)));
+          const sentences = [];
+          for (const changes of [...{json.dumps(HEADERS)}, {{}}]) {{
+            const text = new TextEncoder().encode(JSON.stringify({{...header, ...changes}}));
+            const bytes = new Uint8Array(12 + text.length + good.length - 12 - length);
+            bytes.set(good.subarray(0, 8));
+            new DataView(bytes.buffer).setUint32(8, text.length, true);
+            bytes.set(text, 12);
+            bytes.set(good.subarray(12 + length), 12 + text.length);
+            sentences.push(await decodeModel(bytes).then(() => "", (error) => error.message));
+          }}
+          return sentences;
+        }})()"""
+    )
+    assert sentences.pop() == "", "the header without changes is decoded"
+    assert len(sentences) == len(HEADERS)
+    assert set(sentences) == {
+        "The avatar file is damaged or incomplete. Copy it again, or export the avatar again."
+    }
 
 
 @needs_browser

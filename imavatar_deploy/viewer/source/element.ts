@@ -66,6 +66,10 @@ export class ImavatarHead extends HTMLElement {
     if (src !== null && src !== before) void this.load(src);
   }
 
+  disconnectedCallback(): void {
+    this.pause();
+  }
+
   /** The decoded avatar; undefined before the event `load`. */
   get avatar(): Model | undefined {
     return this.model;
