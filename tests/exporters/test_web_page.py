@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -493,3 +494,23 @@ def test_a_browser_that_hangs_is_ended_and_reported(
         chromium(str(program)) as browser,
     ):
         browser.page()
+
+
+@needs_browser
+def test_the_element_works_in_a_page_of_ones_own(site: Path, tmp_path: Path) -> None:
+    """The example of docs/web.md."""
+    guide = (Path(__file__).parents[2] / "docs" / "web.md").read_text(encoding="utf-8")
+    snippets = dict(re.findall(r"```(html|js)\n(.*?)```", guide, re.DOTALL))
+    folder = tmp_path / "own"
+    shutil.copytree(site, folder)
+    (folder / PAGE).write_text(
+        f"<!doctype html><link rel=icon href='data:,'><p>Hello</p>{snippets['html']}"
+        f"<script>{snippets['js']}</script>"
+    )
+    with opened(folder) as page:
+        shown = page.evaluate(
+            f"[{ELEMENT}.flame.expression[{ELEMENT}.avatar.expressionNames.indexOf('mouthSmileLeft')],"
+            f" {ELEMENT}.clientHeight]"
+        )
+        assert page.errors() == []
+    assert shown == [pytest.approx(0.8), 480]
