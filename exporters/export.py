@@ -266,6 +266,7 @@ class _Job:
             self._stop_at_misses(subject)
             subject = self._refine(stages, student_formats, subject, refine)
         facts |= self._write(later, subject)
+        self._compare(stages, [row.stage for row in self.formats if row.stage], subject)
         self._stop_at_misses(subject)
         if (reason := subject.settings.proof.allow_drift) and self.report.problems():
             record_drift(self.report, reason)

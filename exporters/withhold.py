@@ -11,7 +11,7 @@ from imavatar_deploy.atomic import atomic_folder
 from imavatar_deploy.errors import QualityError
 
 from .fidelity.failure_images import SHEET
-from .fidelity.stages import FIDELITY_STAGES
+from .fidelity.stages import FIDELITY_STAGES, FORMAT_STAGES
 from .report import ExportReport
 
 REPORT = "report.json"
@@ -38,7 +38,7 @@ def withhold(folder: Path, out: Path, report: ExportReport) -> None:
     sentences = [
         f"{out} is withheld: {report.problems()}",
         pictures,
-        *(stage.advice for stage in FIDELITY_STAGES if stage.name in missed),
+        *(stage.advice for stage in (*FIDELITY_STAGES, *FORMAT_STAGES) if stage.name in missed),
         f"The files written so far and {REPORT} are in {rejected}",
         "If the misses do not matter, proof.allow_drift=REASON (--allow-drift REASON) writes the "
         "avatar with them",

@@ -60,9 +60,9 @@ TRACK = OptionGroup(
     (
         FormatOption(
             "--track",
-            formats=("glb", "usd", "usdz"),
+            formats=("web", "glb", "usd", "usdz"),
             help="A motion (the file or folder of a track, or the word talk) that glb, usd and "
-            "usdz hold as a clip.",
+            "usdz hold as a clip, and that the page of web plays.",
         ),
     ),
     _track,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.avatar_io import BULK_ARRAYS, STORAGE, AvatarFolder
-from imavatar_deploy.fidelity.draw import compare_held_out
+from imavatar_deploy.fidelity.draw import compare_held_out, draw
 from imavatar_deploy.fidelity.held_out_frames import HeldOutFrames, write_held_out
 from imavatar_deploy.fidelity.reference_frames import ReferenceFrames, write_reference
 from imavatar_deploy.fidelity.stage_metrics import (
@@ -33,7 +33,15 @@ from imavatar_deploy.student import STUDENT_FILE
 from ..formats.format import ExportInput
 from .failure_images import Failure, write_failures
 from .implicit_reference import ImplicitRenderer, frame_names
-from .stages import FIDELITY_STAGES, IMPLICIT, TEXTURE, FidelityStage, StageInput
+from .stages import (
+    FIDELITY_STAGES,
+    FORMAT_STAGES,
+    IMPLICIT,
+    STUDENT,
+    TEXTURE,
+    FidelityStage,
+    StageInput,
+)
 
 BETTER = ("psnr",)
 """Metrics in which a refined student must reach the distilled one on the held-out images."""
@@ -91,7 +99,8 @@ class FidelityRun:
 
     def compare(self, name: str, subject: ExportInput) -> StageReport:
         """Render and measure one stage; later stages may be compared with its images."""
-        stage = next(stage for stage in FIDELITY_STAGES if stage.name == name)
+        stage = _stage(name)
+        assert stage is not None  # the names are those of the tables
         inputs = StageInput(subject, _as_written(self._folder, subject), self._reference)
         start = next((name for name in stage.after if name in self._images), stage.after[-1])
         if reason := stage.obstacle(inputs):
@@ -127,6 +136,7 @@ class FidelityRun:
         """Compare the refined student in the folder with the images of `hold_out`."""
         with self._step("compare held-out images"):
             folder = _as_written(self._folder, subject)
+            self._images[REFINED] = draw(folder, self._reference, "student")
             return compare_held_out(folder, self._held_out, self._limits[REFINED])
 
     def _write_failures(
@@ -145,7 +155,7 @@ class FidelityRun:
             max(FAILURE_SIZE, self._reference.size),
         )
         large = replace(inputs, reference=views)
-        before = next((other for other in FIDELITY_STAGES if other.name == report.start), None)
+        before = _stage(STUDENT if report.start == REFINED else report.start)
         reference = before.draw(large) if before else self._implicit.pictures(views, self._progress)
         for frame, first, second in zip(frames, reference, stage.draw(large), strict=True):
             self._failures.append(
@@ -161,6 +171,12 @@ class FidelityRun:
                 )
             )
         write_failures(self._folder, self._failures)
+
+
+def _stage(name: str) -> FidelityStage | None:
+    """The stage of a name; None for one that no table has, such as `implicit`."""
+    stages = (*FIDELITY_STAGES, *FORMAT_STAGES)
+    return next((stage for stage in stages if stage.name == name), None)
 
 
 def _worst_frames(misses: list[str], values: Mapping[str, Values]) -> list[int]:

@@ -17,7 +17,7 @@ from imavatar_deploy.conventions import CONDITION_SIZE
 from imavatar_deploy.errors import MissingDependencyError
 from imavatar_deploy.fidelity.draw import draw
 from imavatar_deploy.fidelity.reference_frames import ReferenceFrames
-from imavatar_deploy.fidelity.stage_metrics import FrameImages
+from imavatar_deploy.fidelity.stage_metrics import BROWSER, REFINED, FrameImages
 from imavatar_deploy.onnx_session import open_session
 from imavatar_deploy.student import has_student
 from imavatar_deploy.trt.driver import probe_driver
@@ -28,9 +28,14 @@ from imavatar_deploy.trt.sidecar import Sidecar, plan_path, read_sidecars
 from ..bake import Bake
 from ..formats.format import ExportInput
 from ..formats.onnx_modules import BakedTexture
+from ..formats.web.frames import browser_obstacle, draw_in_browser
 
 TEXTURE = "texture.onnx"
+WEB = "web"
 ANIMATE = "animate.onnx"
+
+STUDENT = "student"
+"""Name of the stage that draws the student, distilled or refined, in the folder."""
 
 IMPLICIT = "implicit"
 """Name of the reference of the first stage."""
@@ -154,6 +159,14 @@ def _no_student(inputs: StageInput) -> str:
     return "" if has_student(inputs.folder) else "no student among these formats"
 
 
+def _browser(inputs: StageInput) -> list[FrameImages]:
+    return draw_in_browser(inputs.folder.path / WEB, inputs.reference)
+
+
+def _no_browser(inputs: StageInput) -> str:
+    return browser_obstacle()
+
+
 FIDELITY_STAGES = (
     FidelityStage(
         "baked",
@@ -178,7 +191,7 @@ FIDELITY_STAGES = (
         advice="A likely cause is half precision: trt.precision='fp32' (--trt-precision fp32)",
     ),
     FidelityStage(
-        "student",
+        STUDENT,
         ("onnx", "baked"),
         _student,
         _no_student,
@@ -187,4 +200,17 @@ FIDELITY_STAGES = (
         "(--no-student)",
     ),
 )
-"""Every stage, in order. Stages that take seconds come before the student's training."""
+"""The stages of every export, in order. Stages that take seconds come before the student's
+training."""
+
+FORMAT_STAGES = (
+    FidelityStage(
+        BROWSER,
+        (REFINED, STUDENT),
+        _browser,
+        _no_browser,
+        advice="The page does not draw what the player draws: try another version of the browser, "
+        "and report the problem",
+    ),
+)
+"""The stages of single formats, which `ExportFormat.stage` names."""

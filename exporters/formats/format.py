@@ -72,5 +72,7 @@ class ExportFormat:
     """Description of requirements besides `modules`, which `ready` checks."""
     ready: Callable[[ExportSettings], object] = lambda settings: None
     """Raises an ImavatarError if a requirement is missing; called before the long work."""
+    stage: str = ""
+    """Stage of the fidelity report that draws its files, besides those of every export."""
     notes: Callable[[Path], list[str]] = lambda folder: []
     """Sentences for the user about the written files."""

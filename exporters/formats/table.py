@@ -11,12 +11,14 @@ from ..student.format import ROW as STUDENT_ROW
 from . import fbx, mesh, onnx, tensorrt, triton, usd
 from .format import ExportFormat
 from .gltf.format import ROWS as GLTF_ROWS
+from .web.format import ROWS as WEB_ROWS
 
 ROWS = (
     *onnx.ROWS,
     STUDENT_ROW,
     *tensorrt.ROWS,
     *triton.ROWS,
+    *WEB_ROWS,
     *GLTF_ROWS,
     *fbx.ROWS,
     *usd.ROWS,

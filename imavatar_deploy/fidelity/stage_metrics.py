@@ -29,6 +29,12 @@ STAGE_NAMES = ("baked", "onnx", "tensorrt", "student")
 REFINED = "refined"
 """The stage of a student that is refined on images; its reference is held-out images."""
 
+BROWSER = "browser"
+"""The stage of the page that the format `web` writes."""
+
+STAGES_WITH_LIMITS = (*STAGE_NAMES, REFINED, BROWSER)
+"""Every stage that tolerances may name."""
+
 WORST_PREFIX = "worst_"
 """Prefix of a metric's name that stands for the worst frame instead of the median."""
 
@@ -204,8 +210,8 @@ def validate_tolerances(tolerances: Mapping[str, Any], source: str) -> dict[str,
         UsageError: a stage or a metric does not exist, or a limit is not a number.
     """
     for stage, limits in tolerances.items():
-        if stage not in (*STAGE_NAMES, REFINED):
-            raise unknown_name(f"stage in {source}", stage, (*STAGE_NAMES, REFINED))
+        if stage not in STAGES_WITH_LIMITS:
+            raise unknown_name(f"stage in {source}", stage, STAGES_WITH_LIMITS)
         if not isinstance(limits, Mapping):
             raise UsageError(
                 f"[{stage}] in {source} must be a table of limits, got {excerpt(repr(limits))}"

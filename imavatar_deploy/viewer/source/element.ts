@@ -1,0 +1,345 @@
+/** `<imavatar-head src="avatar.bin" track="track.json">`: loads, draws and animates an avatar. */
+
+import { OrbitCamera } from "./camera";
+import { Deformer } from "./deformer";
+import { POSE_SIZE } from "./kinematics";
+import { AvatarError, loadModel, type Model } from "./model";
+import { Renderer, type ImageMatrix } from "./renderer";
+import { duration, parseTrack, sample, type Track } from "./track";
+
+const JAW = 6;
+const KEY_TURN = 0.1;
+const KEY_ZOOM = 1.1;
+const SLOW_FRAME = 28; // milliseconds
+const FAST_FRAME = 18;
+const FRAMES_TO_JUDGE = 30;
+const MIN_RESOLUTION = 0.5;
+
+const STYLE = `
+:host { display: block; position: relative; min-height: 8rem; touch-action: none; }
+canvas { position: absolute; inset: 0; width: 100%; height: 100%; outline-offset: -3px; cursor: grab; }
+canvas:active { cursor: grabbing; }
+p { position: absolute; inset: auto 1rem; top: 40%; margin: 0 auto; max-width: 32rem; text-align: center; }
+p:empty { display: none; }
+`;
+
+/** Names of the events: `load` and `error` once, `frame` after every drawn frame, `playstate` and `track`. */
+export type HeadEvent = "load" | "error" | "frame" | "playstate" | "track";
+
+export class ImavatarHead extends HTMLElement {
+  static readonly observedAttributes = ["src"];
+
+  private readonly canvas = document.createElement("canvas");
+  private readonly message = document.createElement("p");
+  private model: Model | undefined;
+  private deformer!: Deformer;
+  private renderer!: Renderer;
+  private camera!: OrbitCamera;
+  private expression = new Float32Array(0);
+  private pose = new Float32Array(POSE_SIZE);
+  private track: Track | undefined;
+  private seconds = 0;
+  private playing = false;
+  private isPosed = false;
+  private request = 0;
+  private lastTime = 0;
+  private resolution = 1;
+  private frameTimes: number[] = [];
+  private loading: AbortController | undefined;
+  private readonly pointers = new Map<number, PointerEvent>();
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    const style = document.createElement("style");
+    style.textContent = STYLE;
+    this.message.setAttribute("role", "alert");
+    this.canvas.tabIndex = 0;
+    this.canvas.setAttribute("role", "img");
+    this.canvas.setAttribute("aria-label", "Animated head, rendered by a trained avatar. Arrow keys turn it.");
+    root.append(style, this.canvas, this.message);
+    this.listen();
+    new ResizeObserver(() => this.redraw()).observe(this);
+  }
+
+  attributeChangedCallback(_name: string, before: string | null, src: string | null): void {
+    if (src !== null && src !== before) void this.load(src);
+  }
+
+  disconnectedCallback(): void {
+    this.pause();
+  }
+
+  /** The decoded avatar; undefined before the event `load`. */
+  get avatar(): Model | undefined {
+    return this.model;
+  }
+
+  /** Set one expression by its name and draw. */
+  setExpression(name: string, value: number): void {
+    const index = this.loaded().expressionNames.indexOf(name);
+    if (index < 0) throw new RangeError(`the avatar has no expression ${name}`);
+    if (!Number.isFinite(value)) throw new RangeError(`an expression must be a finite number, got ${value}`);
+    this.expression[index] = value;
+    this.changed();
+  }
+
+  /** Set all expressions, and the pose: axis-angle of global, neck, jaw and eyes in radians. */
+  setFlame(expression: ArrayLike<number>, pose: ArrayLike<number>): void {
+    const size = this.loaded().expressionNames.length;
+    for (const [what, values, count] of [["expression", expression, size], ["pose", pose, POSE_SIZE]] as const) {
+      if (values.length !== count || !Array.from(values).every(Number.isFinite)) {
+        throw new RangeError(`the ${what} must be ${count} finite numbers, got ${values.length}`);
+      }
+    }
+    this.expression.set(expression);
+    this.pose.set(pose);
+    this.changed();
+  }
+
+  /** Expression and pose that are shown, as copies. */
+  get flame(): { expression: Float32Array; pose: Float32Array } {
+    return { expression: this.expression.slice(), pose: this.pose.slice() };
+  }
+
+  /** Return to the neutral face and the front view; a track stops. */
+  reset(): void {
+    this.pause();
+    this.expression.fill(0);
+    this.pose.fill(0);
+    this.camera?.reset();
+    this.changed();
+  }
+
+  /** Load the text of a track file. It plays, unless the reader prefers reduced motion. */
+  setTrack(text: string): void {
+    this.track = parseTrack(text, this.loaded());
+    this.dispatchEvent(new CustomEvent("track"));
+    this.seek(0);
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.play();
+  }
+
+  /** Play the track, in a loop. */
+  play(): void {
+    if (!this.track || this.playing) return;
+    this.playing = true;
+    this.lastTime = 0;
+    this.dispatchEvent(new CustomEvent("playstate"));
+    this.redraw();
+  }
+
+  /** Hold the present frame. */
+  pause(): void {
+    if (!this.playing) return;
+    this.playing = false;
+    this.dispatchEvent(new CustomEvent("playstate"));
+  }
+
+  /** Show the track at a time in seconds. */
+  seek(seconds: number): void {
+    if (!this.track) return;
+    this.seconds = Math.min(duration(this.track), Math.max(0, seconds));
+    const { expression, pose } = sample(this.track, this.seconds);
+    this.setFlame(expression, pose);
+  }
+
+  /** Whether a track plays, its time and length in seconds; a length of 0 without a track. */
+  get playback(): { playing: boolean; seconds: number; duration: number } {
+    return { playing: this.playing, seconds: this.seconds, duration: this.track ? duration(this.track) : 0 };
+  }
+
+  /** Turn the view; radians. */
+  turn(yaw: number, pitch: number): void {
+    this.camera?.turn(yaw, pitch);
+    this.redraw();
+  }
+
+  /** Enlarge the view by a factor. */
+  zoom(factor: number): void {
+    this.camera?.zoom(factor);
+    this.redraw();
+  }
+
+  /** Draw a frame aside and return its RGBA bytes, without anti-aliasing, the top row first.
+   *
+   * @param matrix: projection to pixels, rows of [3, 4]; pixel centres are at integer coordinates.
+   * @param normals: normals, components -1..1 as bytes 1..255, in place of colours.
+   */
+  pixels(
+    expression: ArrayLike<number>, pose: ArrayLike<number>, matrix: ImageMatrix,
+    width: number, height: number, normals = false,
+  ): Uint8Array {
+    const model = this.loaded();
+    this.deformer.pose(expression, pose);
+    this.renderer.upload(this.deformer);
+    this.isPosed = false;
+    return this.renderer.pixels(conditionOf(model, expression, pose), matrix, width, height, normals);
+  }
+
+  private loaded(): Model {
+    if (!this.model) throw new Error("the avatar is not loaded yet; wait for the event load");
+    return this.model;
+  }
+
+  private async load(src: string): Promise<void> {
+    this.loading?.abort();
+    const loading = new AbortController();
+    this.loading = loading;
+    this.message.textContent = "";
+    try {
+      const model = await loadModel(src, loading.signal);
+      if (loading.signal.aborted) return;
+      this.renderer = new Renderer(this.canvas, model);
+      this.deformer = new Deformer(model);
+      this.camera = new OrbitCamera(model.camera);
+      this.expression = new Float32Array(model.expressionNames.length);
+      this.pose = new Float32Array(POSE_SIZE);
+      this.model = model;
+      this.changed();
+      this.dispatchEvent(new CustomEvent("load"));
+      await this.loadTrack(loading.signal);
+    } catch (error) {
+      if (!loading.signal.aborted) this.fail(error);
+    }
+  }
+
+  /** Load the track that the attribute `track` names, if there is one. */
+  private async loadTrack(signal: AbortSignal): Promise<void> {
+    const address = this.getAttribute("track");
+    if (address === null) return;
+    const response = await fetch(address, { signal });
+    if (!response.ok) throw new AvatarError(`The track could not be loaded: the server answered ${response.status}.`);
+    this.setTrack(await response.text());
+  }
+
+  private fail(error: unknown): void {
+    const text = error instanceof AvatarError ? error.message : `The avatar cannot be shown: ${String(error)}`;
+    this.message.textContent = text;
+    this.dispatchEvent(new CustomEvent("error", { detail: text }));
+  }
+
+  private changed(): void {
+    this.isPosed = false;
+    this.redraw();
+  }
+
+  private redraw(): void {
+    if (this.model && !this.request) this.request = requestAnimationFrame((time) => this.drawFrame(time));
+  }
+
+  private drawFrame(time: number): void {
+    this.request = 0;
+    const model = this.model;
+    if (!model || !this.renderer.isReady) return;
+    this.advance(time);
+    const start = performance.now();
+    this.resize();
+    if (!this.isPosed) {
+      this.deformer.pose(this.expression, this.pose);
+      this.renderer.upload(this.deformer);
+      this.isPosed = true;
+    }
+    const { width, height } = this.canvas;
+    const matrix = this.camera.imageMatrix(width, height);
+    this.renderer.draw(conditionOf(model, this.expression, this.pose), matrix);
+    this.dispatchEvent(new CustomEvent("frame", { detail: performance.now() - start }));
+    if (this.playing) this.redraw();
+  }
+
+  /** Advance a playing track, and lower the resolution where frames come late. */
+  private advance(time: number): void {
+    if (!this.playing || !this.track) return;
+    const elapsed = this.lastTime ? time - this.lastTime : 0;
+    this.lastTime = time;
+    this.seconds = (this.seconds + elapsed / 1000) % duration(this.track);
+    const { expression, pose } = sample(this.track, this.seconds);
+    this.expression.set(expression);
+    this.pose.set(pose);
+    this.isPosed = false;
+    this.frameTimes.push(elapsed);
+    if (this.frameTimes.length < FRAMES_TO_JUDGE) return;
+    const median = this.frameTimes.sort((a, b) => a - b)[FRAMES_TO_JUDGE >> 1]!;
+    this.frameTimes = [];
+    if (median > SLOW_FRAME) this.resolution = Math.max(MIN_RESOLUTION, this.resolution * 0.8);
+    else if (median < FAST_FRAME) this.resolution = Math.min(1, this.resolution * 1.1);
+  }
+
+  private resize(): void {
+    const ratio = Math.min(2, devicePixelRatio) * this.resolution;
+    const width = Math.max(1, Math.round(this.canvas.clientWidth * ratio));
+    const height = Math.max(1, Math.round(this.canvas.clientHeight * ratio));
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+  }
+
+  private listen(): void {
+    const { canvas } = this;
+    canvas.addEventListener("webglcontextlost", (event) => {
+      event.preventDefault(); // the browser then restores it
+    });
+    canvas.addEventListener("webglcontextrestored", () => {
+      this.renderer.restore();
+      this.changed();
+    });
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      this.pointers.set(event.pointerId, event);
+    });
+    canvas.addEventListener("pointermove", (event) => this.drag(event));
+    for (const name of ["pointerup", "pointercancel"] as const) {
+      canvas.addEventListener(name, (event) => this.pointers.delete(event.pointerId));
+    }
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        this.zoom(Math.exp(-Math.max(-100, Math.min(100, event.deltaY)) / 600));
+      },
+      { passive: false },
+    );
+    canvas.addEventListener("keydown", (event) => this.onKey(event));
+  }
+
+  /** One pointer turns the view; the distance of two enlarges it. */
+  private drag(event: PointerEvent): void {
+    const before = this.pointers.get(event.pointerId);
+    if (!before) return;
+    const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
+    this.pointers.set(event.pointerId, event);
+    if (!other) {
+      const scale = Math.PI / Math.max(1, this.canvas.clientHeight);
+      this.turn((before.clientX - event.clientX) * scale, (event.clientY - before.clientY) * scale);
+      return;
+    }
+    const distance = (point: PointerEvent) =>
+      Math.max(1, Math.hypot(point.clientX - other.clientX, point.clientY - other.clientY));
+    this.zoom(distance(event) / distance(before));
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const actions: Record<string, () => void> = {
+      ArrowLeft: () => this.turn(-KEY_TURN, 0),
+      ArrowRight: () => this.turn(KEY_TURN, 0),
+      ArrowUp: () => this.turn(0, KEY_TURN),
+      ArrowDown: () => this.turn(0, -KEY_TURN),
+      "+": () => this.zoom(KEY_ZOOM),
+      "-": () => this.zoom(1 / KEY_ZOOM),
+    };
+    const action = actions[event.key];
+    if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    action();
+  }
+}
+
+/** The first layer's constant of a frame: expression and jaw through their weights. */
+function conditionOf(model: Model, expression: ArrayLike<number>, pose: ArrayLike<number>): Float32Array {
+  const { width, conditionWeight, conditionBias } = model.student;
+  const size = model.expressionNames.length;
+  const constant = new Float64Array(conditionBias);
+  for (let k = 0; k < size + 3; k++) {
+    const value = k < size ? expression[k]! : pose[JAW + k - size]!;
+    if (value === 0) continue;
+    for (let unit = 0; unit < width; unit++) constant[unit]! += value * conditionWeight[k * width + unit]!;
+  }
+  return new Float32Array(constant);
+}

@@ -1,0 +1,12 @@
+/** The viewer: defines `<imavatar-head>`, and fills the page's controls where there are any. */
+
+import { ImavatarHead } from "./element";
+import { buildInterface } from "./interface";
+
+export { ImavatarHead } from "./element";
+export { AvatarError, decodeModel, loadModel } from "./model";
+
+customElements.define("imavatar-head", ImavatarHead);
+
+const head = document.querySelector<ImavatarHead>("imavatar-head[data-controls]");
+if (head) buildInterface(head, document.querySelector<HTMLElement>(head.dataset["controls"]!)!);
