@@ -143,7 +143,7 @@ class TestTables:
         assert (
             "| d-net (0 of 2 subjects) | not run | not run | not run | not run | not run |" in text
         )
-        assert "imavatar on male1, c-net on male1, d-net on female1, d-net on male1;" in text
+        assert "- not run: imavatar on male1; c-net on male1; d-net. The means" in text
         trial = Trial.read(plan.out / "reports" / "female1-imavatar")
         cosine = f"{trial.mean('normal cosine'):.4g}"
         assert f"| imavatar | {cosine} | not run |" in text

@@ -106,16 +106,17 @@ def _finished(trials: Mapping[str, Trial | None]) -> dict[str, Trial]:
 
 def _unfinished(rows: Rows) -> list[str]:
     """A line that names the trials that are not finished; none if all are."""
-    missing = [
-        f"{row} on {subject}"
-        for row, trials in rows.items()
-        for subject, trial in trials.items()
-        if trial is None
-    ]
+    missing = []
+    for name, trials in rows.items():
+        subjects = [subject for subject, trial in trials.items() if trial is None]
+        if len(subjects) == len(trials):
+            missing.append(name)
+        elif subjects:
+            missing.append(f"{name} on {', '.join(subjects)}")
     if not missing:
         return []
     return [
-        f"- {NOT_RUN}: {', '.join(missing)}; the means of a row are over its own subjects, so that "
+        f"- {NOT_RUN}: {'; '.join(missing)}. The means of a row are over its own subjects, so that "
         "rows of different subjects cannot be compared"
     ]
 
