@@ -38,6 +38,7 @@ class Batch(NamedTuple):
     noise: Tensor | None = None  # [N, 53] added to the condition of the texture network
     air: Tensor | None = None  # [A, 4] canonical points around the head, least signed distance
     limit: Tensor | None = None  # [H, W] depth up to which there is only air; with `air`
+    jitter: Tensor | None = None  # [N] position of samples on rays in 0..1, for radiance fields
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with its tensors on `device`."""
@@ -53,6 +54,7 @@ class Batch(NamedTuple):
             air=None if self.air is None else self.air.to(device),
             limit=None if self.limit is None else self.limit.to(device),
             noise=None if self.noise is None else self.noise.to(device),
+            jitter=None if self.jitter is None else self.jitter.to(device),
         )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 from imavatar_deploy.model.deformation import Deformation
 from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.head_avatar import HeadAvatarModel, SurfacePoints
+from imavatar_deploy.model.radiance_field import RadianceFieldModel
 from imavatar_deploy.model.tracing.tracer import TraceResult
 
 from .batch import Batch
@@ -20,6 +21,9 @@ from .settings import LossWeights, Terms
 NEIGHBOUR_DISTANCE = 0.02
 """Distance between the points whose normals are compared, model units (5 mm). The smoothness term
 does not affect finer relief."""
+
+OPACITY_MARGIN = 1e-3
+"""Least distance of opacities from 0 and 1 in the mask term, which is infinite there."""
 
 DIFFERENCE_SCALE = 10.0
 """Factor on differences of blendshapes and correctives before squaring (as published)."""
@@ -107,6 +111,41 @@ def image_terms(
         if semantic is not None:
             terms["flame_distance"] = flame_distance_term(targets, semantic)
     return terms
+
+
+def field_terms(
+    model: RadianceFieldModel,
+    frame: Frame,
+    view: RayBundle,
+    batch: Batch,
+    weights: LossWeights,
+    samples: int,
+    mixed: bool = False,
+) -> tuple[Terms, Tensor]:
+    """The terms of a radiance field, not weighted, and the rays inside the mask that see it, `[N]`.
+
+    Colours are compared over the white background, off the mask too. The opacity of a ray takes the
+    place of the occupancy in the mask term. Each term is a sum over pixels, divided by their
+    number N.
+
+    Args:
+        samples: number of samples of a ray, as of the ray marcher.
+        mixed: evaluate the texture network in bfloat16.
+    """
+    count = len(batch.pixels)
+    seen = model.integrate(
+        view, frame, samples, jitter=batch.jitter, noise=batch.noise, mixed=mixed
+    )
+    over_white = seen.colour + (1.0 - seen.opacity)[:, None]
+    opacity = OPACITY_MARGIN + (1.0 - 2.0 * OPACITY_MARGIN) * seen.opacity
+    entropy = binary_cross_entropy(opacity, batch.mask.to(opacity.dtype), reduction="sum")
+    terms = {
+        "colour": 2.0 * (over_white - batch.colour).abs().sum() / count,
+        "mask": entropy / (weights.sharpness * count),
+    }
+    if weights.space > 0.0:
+        terms["space"] = empty_space_term(model, frame, view, batch, weights.sharpness)
+    return terms, (seen.opacity > 0.5) & batch.mask
 
 
 def mask_term(

@@ -16,6 +16,7 @@ from imavatar_deploy.dataset import FaceDataset
 from imavatar_deploy.errors import InputError, QualityError
 from imavatar_deploy.model.frame import Frame, RayBundle
 from imavatar_deploy.model.head_avatar import HeadAvatarModel
+from imavatar_deploy.model.radiance_field import RadianceFieldModel
 from imavatar_deploy.model.tracing import TRACERS, MarchTracer, RasterTracer, Tracer
 from imavatar_deploy.model.tracing.tracer import TraceResult
 from imavatar_deploy.model.variants import VARIANTS
@@ -26,7 +27,7 @@ from .divergence import DivergenceMonitor, vanished_message
 from .frame_parameters import FrameParameters, sparsify_gradients
 from .free_space import Air
 from .interruption import Interruption
-from .losses import image_terms
+from .losses import field_terms, image_terms
 from .optimisers import hold_shape, make_optimisers, rate_factor, set_rates, shape_factor
 from .pseudo_ground_truth import PseudoGroundTruth
 from .run_folder import RunFolder
@@ -71,13 +72,29 @@ class TrainStep(nn.Module):
         view = RayBundle.of(
             batch.camera, batch.size, batch.pixels, centre=centre, device=batch.pixels.device
         )
+        if isinstance(self.model, RadianceFieldModel):
+            terms, hits = self._field_terms(self.model, frame, view, batch)
+        else:
+            terms, hits = self._surface_terms(frame, view, batch)
+        terms |= self.inputs.drift(batch.frame)
+        return self.weights.total(terms), terms, hits.sum()
+
+    def _surface_terms(self, frame: Frame, view: RayBundle, batch: Batch) -> tuple[Terms, Tensor]:
         traced = self._trace(frame, view, batch.mask)
         with parametrize.cached():  # weight normalisation once a step instead of once a call
             terms = image_terms(
                 self.model, frame, view, traced, batch, self.weights, self.truth, self.mixed
             )
-        terms |= self.inputs.drift(batch.frame)
-        return self.weights.total(terms), terms, (traced.hit & batch.mask).sum()
+        return terms, traced.hit & batch.mask
+
+    def _field_terms(
+        self, model: RadianceFieldModel, frame: Frame, view: RayBundle, batch: Batch
+    ) -> tuple[Terms, Tensor]:
+        assert isinstance(self.tracer, MarchTracer)
+        with parametrize.cached():
+            return field_terms(
+                model, frame, view, batch, self.weights, self.tracer.samples, self.mixed
+            )
 
     @torch.no_grad()
     def _trace(self, frame: Frame, view: RayBundle, foreground: Tensor) -> TraceResult:
@@ -271,6 +288,9 @@ class Trainer:
         batch = draw_batch(self.dataset, frame, settings.schedule, space, rng)
         if self.air:
             batch = self.air.add_to(batch, self.dataset, settings.schedule.air_points, rng)
+        if isinstance(self.model, RadianceFieldModel):
+            jitter = rng.uniform(size=len(batch.pixels)).astype(np.float32)
+            batch = batch._replace(jitter=torch.from_numpy(jitter))
         batch = batch.to(self.fabric.device)
         name = self.dataset.track.names[frame]
         shape = shape_factor(settings.schedule, clock.step) if settings.warm_start else 1.0

@@ -70,7 +70,7 @@ class BackwardAvatarModel(HeadAvatarModel):
     def find_canonical(self, points: Tensor, frame: Frame) -> Correspondences:
         """Return canonical points and signed distances; every point is valid."""
         with torch.no_grad():
-            chunks = [self._evaluate(part, frame) for part in torch.split(points, SEARCH_CHUNK)]
+            chunks = [self.evaluate(part, frame) for part in torch.split(points, SEARCH_CHUNK)]
         canonical = torch.cat([x for x, _ in chunks])
         sdf = torch.cat([geometry.sdf for _, geometry in chunks])
         return Correspondences(canonical, sdf, torch.ones_like(sdf, dtype=torch.bool))
@@ -88,21 +88,21 @@ class BackwardAvatarModel(HeadAvatarModel):
 
     def sdf_at(self, canonical: Tensor, deformed: Tensor, frame: Frame) -> Tensor:
         """Return the signed distance `[M]` at the deformed points, with gradients."""
-        return self._evaluate(deformed, frame)[1].sdf
+        return self.evaluate(deformed, frame)[1].sdf
 
     def blend_fields(self, points: SurfacePoints, frame: Frame) -> Deformation | None:
         """Return None; subclasses with blendshapes override this."""
         return None
 
-    def _evaluate(self, deformed: Tensor, frame: Frame) -> tuple[Tensor, Geometry]:
-        """Return the canonical points and the outputs of the geometry network there."""
+    def evaluate(self, deformed: Tensor, frame: Frame) -> tuple[Tensor, Geometry]:
+        """Return the canonical counterparts of points `[N, 3]` and the geometry there."""
         canonical = self.canonical(deformed, frame)
         return canonical, self.geometry(canonical, self.geometry_code(frame))
 
     def _attach_to_rays(self, points: Tensor, view: RayBundle, frame: Frame) -> Tensor:
         """Return surface points on rays with the gradients of their motion along the rays."""
         points = _with_graph(points)
-        sdf = self._evaluate(points, frame)[1].sdf
+        sdf = self.evaluate(points, frame)[1].sdf
         (gradient,) = torch.autograd.grad(sdf.sum(), points, retain_graph=True)
         along_ray = (gradient * view.directions).sum(dim=1)
         along_ray = torch.where(
@@ -113,7 +113,7 @@ class BackwardAvatarModel(HeadAvatarModel):
     def _surface(self, points: Tensor, frame: Frame, *, graph: bool) -> SurfacePoints:
         """Return the surface at deformed points, normals differentiable where `graph` is true."""
         points = _with_graph(points)
-        canonical, geometry = self._evaluate(points, frame)
+        canonical, geometry = self.evaluate(points, frame)
         (gradient,) = torch.autograd.grad(
             geometry.sdf.sum(), points, create_graph=graph, retain_graph=True
         )

@@ -4,7 +4,8 @@ The paper's method and its baselines differ in how they map a deformed point x_d
 point x_c. Tracers, losses, the training loop and evaluation use this class for all of them.
 
     forward    the network gives d(x_c; frame), a search inverts it    imavatar(-minus), fwd-skin
-    backward   the network gives x_c(x_d; frame)                       c-net, d-net, b-morph
+    backward   the network gives x_c(x_d; frame)                       c-net, d-net, b-morph,
+                                                                       hyper-nerf
 """
 
 from __future__ import annotations

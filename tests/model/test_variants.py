@@ -12,6 +12,7 @@ from imavatar_deploy.avatar import canonical_pose
 from imavatar_deploy.model import VARIANTS, Frame, HeadAvatarModel, ImplicitAvatar
 from imavatar_deploy.model.backward_avatar import BackwardAvatarModel, undo_head
 from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
+from imavatar_deploy.model.geometry import Geometry
 from imavatar_deploy.model.head_avatar import SurfacePoints
 from imavatar_deploy.model.variants.baselines import BMorph, CNet
 
@@ -38,12 +39,30 @@ def mapped(model: HeadAvatarModel, points: Tensor, frame: Frame) -> Tensor:
     return model.canonical(points, frame)
 
 
+def geometry_at(
+    model: HeadAvatarModel, canonical: Tensor, deformed: Tensor, frame: Frame
+) -> Geometry:
+    """Return the geometry of points; that of backward variants may depend on `deformed` alone."""
+    if isinstance(model, BackwardAvatarModel):
+        return model.evaluate(deformed, frame)[1]
+    geometry: Geometry = model.geometry(canonical, model.geometry_code(frame))
+    return geometry
+
+
 def test_the_table_has_the_order_of_the_paper() -> None:
-    assert list(VARIANTS) == ["imavatar", "imavatar-minus", "c-net", "d-net", "b-morph", "fwd-skin"]
+    assert list(VARIANTS) == [
+        "imavatar",
+        "imavatar-minus",
+        "c-net",
+        "d-net",
+        "b-morph",
+        "fwd-skin",
+        "hyper-nerf",
+    ]
     assert all(row.name == name == row.build.name and row.summary for name, row in VARIANTS.items())
     assert [row.build.direction for row in VARIANTS.values()] == ["forward"] * 2 + [
         "backward"
-    ] * 3 + ["forward"]
+    ] * 3 + ["forward", "backward"]
     assert {name for name, row in VARIANTS.items() if row.supervised} == {
         "imavatar",
         "b-morph",
@@ -84,7 +103,7 @@ def test_find_canonical_agrees_with_the_map(
         images = mapped(model, roots.canonical if model.direction == "forward" else points, frame)
         expected = deformed if model.direction == "forward" else roots.canonical
         torch.testing.assert_close(images[roots.valid], expected[roots.valid], atol=1e-4, rtol=0)
-        sdf = model.geometry(roots.canonical, model.geometry_code(frame)).sdf
+        sdf = geometry_at(model, roots.canonical, deformed, frame).sdf
         near = roots.valid & (sdf < 1.0)  # further out the +1 of a start without root is smaller
         torch.testing.assert_close(roots.sdf[near], sdf[near])
 
@@ -150,7 +169,7 @@ def test_blend_fields(make_variant: MakeVariant, name: str, points: Tensor) -> N
     frame = some_frame()
     geometry = model.geometry(points, model.geometry_code(frame))
     fields = model.blend_fields(SurfacePoints(points, points, geometry, points), frame)
-    if name in ("c-net", "d-net"):
+    if name in ("c-net", "d-net", "hyper-nerf"):
         assert fields is None
         return
     assert fields is not None

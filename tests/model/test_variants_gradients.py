@@ -16,6 +16,7 @@ from imavatar_deploy.camera import Camera
 from imavatar_deploy.model import VARIANTS, Frame, HeadAvatarModel, RayBundle
 from imavatar_deploy.model.backward_avatar import BackwardAvatarModel
 from imavatar_deploy.model.forward_avatar import ForwardAvatarModel
+from imavatar_deploy.model.geometry import Geometry
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -102,9 +103,7 @@ def normals(model: HeadAvatarModel, frame: Frame, canonical: Tensor, deformed: T
     code = model.geometry_code(frame)
     if isinstance(model, BackwardAvatarModel):
         x = deformed.detach().requires_grad_()
-        return unit(
-            torch.autograd.grad(model.geometry(model.canonical(x, frame), code).sdf.sum(), x)[0]
-        )
+        return unit(torch.autograd.grad(model.evaluate(x, frame)[1].sdf.sum(), x)[0])
     assert isinstance(model, ForwardAvatarModel)
     x = canonical.detach().requires_grad_()
     jacobian = rows_jacobian(model.deform(x, frame.expression, frame.pose), x)
@@ -125,7 +124,7 @@ def solved_points(scene: Scene, level: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(model, BackwardAvatarModel):
 
         def off_level(t: Tensor) -> Tensor:
-            sdf = model.geometry(model.canonical(view.at(t[:, 0]), frame), code).sdf
+            sdf = model.evaluate(view.at(t[:, 0]), frame)[1].sdf
             return (sdf - level)[:, None]
 
         start = ((scene.deformed - view.origin) * view.directions).sum(dim=1, keepdim=True)
@@ -146,7 +145,7 @@ def solved_points(scene: Scene, level: Tensor) -> tuple[Tensor, Tensor]:
 def solved_values(scene: Scene, level: Tensor) -> list[Tensor]:
     canonical, deformed = solved_points(scene, level)
     normal = normals(scene.model, scene.frame, canonical, deformed)
-    geometry = scene.model.geometry(canonical, scene.model.geometry_code(scene.frame))
+    geometry = geometry_at(scene, canonical, deformed)
     condition = scene.model.condition(scene.frame.expression, scene.frame.pose)
     colour = scene.model.texture(canonical, normal, condition, geometry.feature)
     return [canonical, normal, *geometry, colour]
@@ -173,7 +172,15 @@ def solved_distances(scene: Scene) -> list[Tensor]:
         canonical = solved(
             lambda x: model.deform(x, frame.expression, frame.pose) - deformed, scene.canonical
         )
-    return [model.geometry(canonical, model.geometry_code(frame)).sdf]
+    return [geometry_at(scene, canonical, deformed).sdf]
+
+
+def geometry_at(scene: Scene, canonical: Tensor, deformed: Tensor) -> Geometry:
+    """Return the geometry of points; that of backward variants may depend on `deformed` alone."""
+    if isinstance(scene.model, BackwardAvatarModel):
+        return scene.model.evaluate(deformed, scene.frame)[1]
+    geometry: Geometry = scene.model.geometry(canonical, scene.model.geometry_code(scene.frame))
+    return geometry
 
 
 def shifted(scene: Scene) -> Tensor:
@@ -235,7 +242,7 @@ def compare(scene: Scene, ours: Tensor, solve_again: Callable[[], Tensor]) -> di
 
 def test_gradients_of_surface_points(scene: Scene) -> None:
     with torch.no_grad():
-        level = scene.model.geometry(scene.canonical, scene.model.geometry_code(scene.frame)).sdf
+        level = geometry_at(scene, scene.canonical, scene.deformed).sdf
     ours = attached_values(scene)
     for mine, theirs in zip(ours, solved_values(scene, level), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-9, rtol=0)
@@ -268,7 +275,7 @@ def test_no_points(scene: Scene) -> None:
     assert scene.model.sdf_at(none, none, scene.frame).shape == (0,)
 
 
-@pytest.mark.parametrize("scene", ["c-net", "d-net", "b-morph"], indirect=True)
+@pytest.mark.parametrize("scene", ["c-net", "d-net", "b-morph", "hyper-nerf"], indirect=True)
 def test_gradients_on_a_ray_along_the_surface_are_bounded(scene: Scene) -> None:
     model = scene.model
     frame = scene.frame

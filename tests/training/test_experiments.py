@@ -123,6 +123,60 @@ class TestTables:
         assert "trained for 1 steps" in text
         assert read_picture(plan.out / "table2.png").shape[0] > 2 * 192
 
+    def test_finished_only_names_what_was_not_run(
+        self,
+        experiment: ExperimentRun,
+        plan: ExperimentPlan,
+        trainings: list[tuple[str, TrainSettings, FaceDataset]],
+    ) -> None:
+        EXPERIMENTS["table2"].run(experiment)
+        before = len(trainings)
+        partial = replace(
+            plan,
+            finished_only=True,
+            subjects=("female1", "male1"),
+            variants=("imavatar", "c-net", "d-net"),
+        )
+        EXPERIMENTS["table2"].run(ExperimentRun(partial))
+        assert len(trainings) == before
+        text = (plan.out / "table2.md").read_text()
+        assert (
+            "| d-net (0 of 2 subjects) | not run | not run | not run | not run | not run |" in text
+        )
+        assert "- not run: imavatar on male1; c-net on male1; d-net. The means" in text
+        trial = Trial.read(plan.out / "reports" / "female1-imavatar")
+        cosine = f"{trial.mean('normal cosine'):.4g}"
+        assert f"| imavatar | {cosine} | not run |" in text
+        means = results(plan, "table2")
+        assert means["rows"]["d-net"]["PSNR"] is None  # type: ignore[index]
+        assert means["subjects"]["c-net"].keys() == {"female1"}  # type: ignore[index]
+        # truth, imavatar and c-net: three tiles of 192 pixels and the gaps between them
+        assert read_picture(plan.out / "table2.png").shape[1] == 3 * 192 + 2 * 4
+
+    def test_finished_only_needs_a_finished_trial(
+        self, plan: ExperimentPlan, tmp_path: Path
+    ) -> None:
+        nothing = ExperimentRun(replace(plan, out=tmp_path / "empty", finished_only=True))
+        for name in EXPERIMENTS:
+            with pytest.raises(UsageError, match="holds no finished trial of this experiment"):
+                EXPERIMENTS[name].run(nothing)
+        assert not list((tmp_path / "empty").glob("*")), "neither data nor results"
+
+    def test_an_unfinished_run_is_not_finished(
+        self, experiment: ExperimentRun, plan: ExperimentPlan, tmp_path: Path
+    ) -> None:
+        settings = plan.settings(variant="imavatar")
+        experiment.trained_run("female1-imavatar", "female1", settings)
+        note = json.loads((plan.out / "runs" / "female1-imavatar.json").read_text())
+        other = ExperimentRun(replace(plan, out=tmp_path, finished_only=True))
+        path = tmp_path / "runs" / "female1-imavatar.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(note | {"finished": False}))
+        assert other.trained_trial("female1-imavatar", "female1", settings) is None
+        path.write_text(json.dumps(note))  # trained and not yet measured
+        assert other.trained_trial("female1-imavatar", "female1", settings) is None
+        assert other.finished_run("female1-imavatar", "female1", settings) is not None
+
     def test_nothing_is_done_twice(
         self,
         experiment: ExperimentRun,
@@ -206,6 +260,22 @@ class TestFigures:
         assert [float(row["jaw_norm_rad"]) for row in rows] == pytest.approx([*jaws, *jaws])
         assert read_picture(plan.out / "fig5.png").std() > 5
 
+    def test_fig5_of_finished_trials_states_their_subjects(
+        self, experiment: ExperimentRun, plan: ExperimentPlan
+    ) -> None:
+        EXPERIMENTS["fig5"].run(experiment)
+        partial = replace(
+            plan,
+            finished_only=True,
+            subjects=("female1", "male1"),
+            variants=("imavatar", "d-net"),
+        )
+        EXPERIMENTS["fig5"].run(ExperimentRun(partial))
+        text = (plan.out / "fig5.md").read_text()
+        assert "- subjects: female1; " in text
+        assert "- not run: d-net" in text
+        assert list(results(plan, "fig5")["curves"]) == ["imavatar"]  # type: ignore[call-overload]
+
     def test_curve_is_of_bins_of_equally_many_frames(self) -> None:
         jaw = np.array([0.9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 0.0])
         error = 2.0 * jaw
@@ -256,6 +326,22 @@ class TestExperimentRun:
         other = plan.settings(variant="imavatar", schedule=replace(SETTINGS.schedule, pixels=17))
         with pytest.raises(UsageError, match=r"was trained with schedule\.pixels = 16, not 17"):
             experiment.trained_run("female1-imavatar", "female1", other)
+
+    def test_a_setting_that_is_newer_than_a_run_has_its_default(
+        self, experiment: ExperimentRun, plan: ExperimentPlan, tmp_path: Path
+    ) -> None:
+        settings = plan.settings(variant="imavatar")
+        experiment.trained_run("female1-imavatar", "female1", settings)
+        note = json.loads((plan.out / "runs" / "female1-imavatar.json").read_text())
+        del note["about"]["losses.smooth"]
+        path = tmp_path / "runs" / "female1-imavatar.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(note))
+        older = ExperimentRun(replace(plan, out=tmp_path))
+        assert older.finished_run("female1-imavatar", "female1", settings)
+        changed = replace(settings, losses=replace(settings.losses, smooth=0.7))
+        with pytest.raises(UsageError, match=r"losses\.smooth = 0\.0, not 0\.7"):
+            older.finished_run("female1-imavatar", "female1", changed)
 
     def test_an_interrupted_run_is_continued(
         self, experiment: ExperimentRun, plan: ExperimentPlan, monkeypatch: pytest.MonkeyPatch

@@ -16,10 +16,11 @@ from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, load_checkpoint
 from imavatar_deploy.model.deformation import Deformation
 from imavatar_deploy.model.frame import Frame, RayBundle
+from imavatar_deploy.model.radiance_field import RadianceFieldModel
 from imavatar_deploy.model.tracing.tracer import TraceResult
 from imavatar_deploy.model.variants import VARIANTS
 from imavatar_deploy.training.batch import Batch
-from imavatar_deploy.training.losses import image_terms, supervision_terms
+from imavatar_deploy.training.losses import field_terms, image_terms, supervision_terms
 from imavatar_deploy.training.pseudo_ground_truth import PseudoGroundTruth
 from imavatar_deploy.training.semantics import (
     ABSENT_LABELS,
@@ -264,3 +265,76 @@ def test_a_batch_that_misses_the_avatar_has_terms_and_gradients(
     LossWeights().total(terms).backward()
     assert terms["colour"].item() == 0.0
     assert all(parameter.grad is not None for parameter in avatar.parameters())
+
+
+class TestRadianceField:
+    SIZES = NetworkSizes(
+        geometry_layers=(64,) * 3,
+        geometry_skip=(2,),
+        geometry_frequencies=1,
+        feature=4,
+        deformation_layers=(8,),
+        texture_layers=(8,),
+    )
+    FRAME = Frame(torch.zeros(50), torch.zeros(15))
+
+    @pytest.fixture
+    def view(self) -> RayBundle:
+        return RayBundle.of(Camera.looking_at(np.zeros(3)), (8, 8))
+
+    @pytest.fixture
+    def field(self, openhead: HeadModel) -> RadianceFieldModel:
+        torch.manual_seed(0)
+        model = VARIANTS["hyper-nerf"].build(openhead, self.SIZES, {})
+        assert isinstance(model, RadianceFieldModel)
+        return model
+
+    def batch(self, view: RayBundle, mask: torch.Tensor, colour: float) -> Batch:
+        none = torch.zeros(0, 3)
+        pixels, silhouette = view.pixels, mask.reshape(8, 8)
+        colours = torch.full((64, 3), colour)
+        return Batch(0, view.camera, (8, 8), pixels, colours, mask, None, silhouette, none, none)
+
+    def test_compares_the_integral_over_white_with_every_pixel(
+        self, field: RadianceFieldModel, view: RayBundle
+    ) -> None:
+        everywhere = torch.ones(64, dtype=torch.bool)
+        weights = LossWeights()
+        terms, hits = field_terms(
+            field, self.FRAME, view, self.batch(view, everywhere, 1.0), weights, 32
+        )
+        with torch.no_grad():
+            seen = field.integrate(view, self.FRAME, 32)
+        over = seen.colour + 1.0 - seen.opacity[:, None]
+        assert 0.0 < seen.opacity.mean() < 1.0
+        assert terms["colour"].item() == pytest.approx((2.0 * (1.0 - over)).sum().item() / 64)
+        entropy = -torch.log(1e-3 + 0.998 * seen.opacity).sum().item()
+        assert terms["mask"].item() == pytest.approx(entropy / 64 / weights.sharpness, rel=1e-5)
+        assert hits.tolist() == (seen.opacity > 0.5).tolist()
+
+    @pytest.mark.parametrize("inside", [True, False])
+    def test_the_mask_draws_the_field_in_and_out(
+        self, field: RadianceFieldModel, view: RayBundle, inside: bool
+    ) -> None:
+        """Also a field that is nearly empty, which nothing but the mask can fill."""
+        bias = field.geometry.layers[-1].bias
+        if inside:
+            with torch.no_grad():
+                bias[0] += 0.06 - field.geometry(torch.zeros(1, 3)).sdf[0]
+        mask = torch.full((64,), inside)
+        batch = self.batch(view, mask, 1.0)
+        terms, hits = field_terms(field, self.FRAME, view, batch, LossWeights(), 32)
+        assert hits.sum() == 0
+        terms["mask"].backward()
+        assert (bias.grad[0] > 0.0) == inside  # a step against it lowers the level
+        assert abs(bias.grad[0]) > 1e-3
+
+    def test_empty_space_and_bfloat16(self, field: RadianceFieldModel, view: RayBundle) -> None:
+        nothing = torch.zeros(64, dtype=torch.bool)
+        space = torch.rand(200, 3, generator=torch.Generator().manual_seed(1)) - 0.5
+        batch = self.batch(view, nothing, 1.0)._replace(space=space)
+        plain, _ = field_terms(field, self.FRAME, view, batch, LossWeights(space=1.0), 32)
+        mixed, _ = field_terms(field, self.FRAME, view, batch, LossWeights(space=1.0), 32, True)
+        assert plain["space"] > 0.0
+        assert mixed["colour"].dtype == torch.float32
+        assert mixed["colour"].item() == pytest.approx(plain["colour"].item(), rel=0.1)

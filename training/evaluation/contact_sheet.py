@@ -45,6 +45,15 @@ def strip(case: Case) -> Bytes:
     return row(list(tiles.values()), list(tiles))
 
 
+def split_strip(picture: Bytes) -> list[Image]:
+    """The square tiles of a `strip` without their captions, values 0..1."""
+    side = len(picture) - HEADER
+    return [
+        picture[HEADER:, left : left + side].astype(np.float32) / 255.0
+        for left in range(0, picture.shape[1], side + GAP)
+    ]
+
+
 def normal_picture(normal: Image, mask: Mask) -> Image:
     """Normals as colours, (n + 1) / 2, over white."""
     length = np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-12)

@@ -114,6 +114,12 @@ class ExperimentCommand(Command):
     type=click.Path(path_type=Path),
     help="For fig6 and expressions: the run or checkpoint of a trained avatar.",
 )
+@click.option(
+    "--finished-only",
+    is_flag=True,
+    help="Write the results of the trials that --out holds, finished and measured; train nothing. "
+    "The others are named as not run.",
+)
 def experiment(
     name: str,
     out: Path,
@@ -130,6 +136,7 @@ def experiment(
     seed: int,
     warm_start: bool | None,
     run: Path | None,
+    finished_only: bool,
 ) -> None:
     """Repeat one of the paper's experiments.
 
@@ -162,6 +169,7 @@ def experiment(
         seed=seed,
         warm_start=warm_start,
         run=run,
+        finished_only=finished_only,
         progress=progress,
         say=lambda line: click.echo(line, err=True),
     )

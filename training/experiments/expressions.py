@@ -13,7 +13,7 @@ from imavatar_deploy.head_model import HeadModel
 from ..evaluation.contact_sheet import Bytes, row, stack
 from ..evaluation.metric import Image
 from .results import facts, write_film, write_pages, write_png
-from .runs import Experiment, ExperimentRun, avatar_of
+from .runs import Experiment, ExperimentRun, avatars
 from .sweep import SweepFrames, concatenate, natural_range, sweep_track
 
 SWEPT_EXPRESSIONS = (1, 2, 3, 10)
@@ -28,17 +28,20 @@ def run(experiment: ExperimentRun) -> list[Path]:
     """Render every sweep of every subject."""
     films = []
     pictures = {}
-    for subject in experiment.plan.subjects:
+    runs = avatars(experiment)
+    for subject, avatar in runs.items():
         truth = experiment.dataset(subject, "test")
         head = truth.head
-        for expression, images in _sweeps(experiment, subject, head, truth.track.cameras[0]):
+        for expression, images in _sweeps(
+            experiment, avatar, subject, head, truth.track.cameras[0]
+        ):
             path = experiment.out / f"{subject}-expression-{expression:02d}.mp4"
             films.append(write_film(path, images, size=experiment.plan.size, fps=FPS))
             caption = f"{subject}: {expression}, {head.expression_names[expression - 1]}"
             pictures[caption] = _picture(images, head)
     low, high = natural_range(head.edition)
     lines = [
-        *facts(experiment.plan, experiment.plan.run),
+        *facts(experiment.plan, experiment.plan.run, subjects=list(runs)),
         f"- expressions {', '.join(map(str, SWEPT_EXPRESSIONS))} swept over [{low:g}, {high:g}], "
         "all else neutral",
     ]
@@ -68,7 +71,7 @@ def run(experiment: ExperimentRun) -> list[Path]:
 
 
 def _sweeps(
-    experiment: ExperimentRun, subject: str, head: HeadModel, camera: Camera
+    experiment: ExperimentRun, avatar: Path, subject: str, head: HeadModel, camera: Camera
 ) -> Iterator[tuple[int, list[Image]]]:
     """Number and frames of every expression.
 
@@ -77,7 +80,7 @@ def _sweeps(
     frames = experiment.plan.test_frames or FRAMES
     tracks = [sweep_track(head, expression - 1, frames, camera) for expression in SWEPT_EXPRESSIONS]
     source = experiment.source(
-        avatar_of(experiment, subject),
+        avatar,
         SweepFrames(concatenate(tracks), experiment.plan.size, head),
         subject,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from imavatar_deploy.optional import require
 
 from ..evaluation.markdown import cell as number
 from ..evaluation.markdown import table
-from .results import facts, write_pages
-from .runs import Experiment, ExperimentRun
+from .results import NOT_RUN, facts, write_pages
+from .runs import Experiment, ExperimentRun, Trial, nothing_finished
 from .tables import baseline
 
 BINS = 5
@@ -26,12 +27,34 @@ Points = dict[str, Float64[Array, "N 2"]]
 
 
 def run(experiment: ExperimentRun) -> list[Path]:
-    """Measure the avatars of Table 2 frame by frame."""
-    points = {variant: _points(experiment, variant) for variant in experiment.variants}
+    """Measure the avatars of Table 2 frame by frame.
+
+    Raises:
+        UsageError: the plan is of finished trials only, and there is none.
+    """
+    trials = {
+        variant: {
+            subject: trial
+            for subject in experiment.plan.subjects
+            if (trial := baseline(experiment, variant, subject)) is not None
+        }
+        for variant in experiment.variants
+    }
+    unfinished = [variant for variant in trials if not trials[variant]]
+    points = {
+        variant: _points(experiment, of_subjects)
+        for variant, of_subjects in trials.items()
+        if of_subjects
+    }
+    if not points:
+        raise nothing_finished(experiment.plan)
     curves = {variant: curve(frames) for variant, frames in points.items()}
-    limit = max(
-        float(_jaw(experiment, subject, "train").max()) for subject in experiment.plan.subjects
-    )
+    subjects = [
+        subject
+        for subject in experiment.plan.subjects
+        if any(subject in t for t in trials.values())
+    ]
+    limit = max(float(_jaw(experiment, subject, "train").max()) for subject in subjects)
     csv_path = experiment.out / "fig5.csv"
     png_path = experiment.out / "fig5.png"
     _write_csv(csv_path, points)
@@ -41,9 +64,15 @@ def run(experiment: ExperimentRun) -> list[Path]:
         [variant, *(number(value) for value in means[:, 1])] for variant, means in curves.items()
     ]
     lines = [
-        *facts(experiment.plan),
+        *facts(experiment.plan, subjects=subjects),
         "- normal error: 1 - mean cosine where render and truth overlap; "
         f"training jaws reach {limit:.3f} rad",
+        *(
+            f"- {variant}: {', '.join(trials[variant])} only"
+            for variant in points
+            if len(trials[variant]) < len(subjects)
+        ),
+        *([f"- {NOT_RUN}: {', '.join(unfinished)}"] if unfinished else []),
         "",
         *table(["normal error at a mean jaw norm of", *(f"{jaw:.3f}" for jaw in jaws)], rows),
         "",
@@ -70,11 +99,11 @@ def curve(points: Float64[Array, "N 2"]) -> Float64[Array, "M 2"]:
     return np.array([part.mean(axis=0) for part in bins if len(part)]).reshape(-1, 2)
 
 
-def _points(experiment: ExperimentRun, variant: str) -> Float64[Array, "N 2"]:
-    """Jaw and error of every test frame of every subject."""
+def _points(experiment: ExperimentRun, trials: Mapping[str, Trial]) -> Float64[Array, "N 2"]:
+    """Jaw and error of every test frame of a variant's trials, by subject."""
     parts = []
-    for subject in experiment.plan.subjects:
-        cosine = np.array(baseline(experiment, variant, subject).column("normal cosine"))
+    for subject, trial in trials.items():
+        cosine = np.array(trial.column("normal cosine"))
         parts.append(np.column_stack([_jaw(experiment, subject, "test"), 1.0 - cosine]))
     return np.concatenate(parts)
 

@@ -24,7 +24,7 @@ from ..evaluation.metric import MASKINGS, Case, Image, Mask, Prediction
 from ..evaluation.metrics import METRICS
 from ..warm_start.head_surface import vertex_normals
 from .results import facts, plain, write_pages, write_png
-from .runs import Experiment, ExperimentRun, avatar_of
+from .runs import Experiment, ExperimentRun, avatars
 
 AMBIENT = 0.25
 """Grey of a surface seen edge-on; one that faces the camera is white."""
@@ -88,9 +88,10 @@ def run(experiment: ExperimentRun) -> list[Path]:
     """Render and measure both for every test frame."""
     pictures: dict[str, Bytes] = {}
     cases: dict[str, list[Case]] = {"template morphing": [], "implicit morphing": []}
-    for subject in experiment.plan.subjects:
+    runs = avatars(experiment)
+    for subject, avatar in runs.items():
         truth = experiment.dataset(subject, "test")
-        source = experiment.source(avatar_of(experiment, subject), truth, subject)
+        source = experiment.source(avatar, truth, subject)
         shown = {
             round(place) for place in np.linspace(0, len(truth) - 1, min(SHOWN_FRAMES, len(truth)))
         }
@@ -106,7 +107,7 @@ def run(experiment: ExperimentRun) -> list[Path]:
     means = {way: {name: _mean(name, frames) for name in COLUMNS} for way, frames in cases.items()}
     rows = [[way, *(number(value) for value in columns.values())] for way, columns in means.items()]
     lines = [
-        *facts(experiment.plan, experiment.plan.run),
+        *facts(experiment.plan, experiment.plan.run, subjects=list(runs)),
         "- the template has no hair, clothes or glasses; normals are compared where a picture and "
         "the truth overlap",
         "",

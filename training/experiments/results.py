@@ -15,11 +15,12 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from imavatar_deploy.atomic import atomic_file
 
-from ..evaluation.contact_sheet import Bytes, stack, write_picture
+from ..evaluation.contact_sheet import Bytes, split_strip, stack, write_picture
+from ..evaluation.contact_sheet import row as picture_row
 from ..evaluation.markdown import cell as number
 from ..evaluation.markdown import table
 from ..evaluation.metric import Image
-from .runs import ExperimentPlan, Trial, mean_over
+from .runs import ExperimentPlan, Trial, mean_over, nothing_finished
 
 COLUMNS = ("mask IoU", "RGB L1", "normal cosine", "PSNR", "expression")
 """The metrics of the paper's tables, and two more."""
@@ -30,8 +31,14 @@ BT709 = 1
 Players guess the colour space of files that do not state it.
 """
 
-Rows = Mapping[str, list[Trial]]
-"""The trials of every subject, by the name of the table's row."""
+COMPARED = ("mask IoU", "RGB L1", "normal cosine")
+"""The metrics that are also listed subject by subject."""
+
+NOT_RUN = "not run"
+"""Cell of a trial that is not finished."""
+
+Rows = Mapping[str, Mapping[str, Trial | None]]
+"""The trials by the name of the table's row and by subject; None where a trial is not finished."""
 
 
 # Tables
@@ -56,49 +63,112 @@ def write_comparison(
 
     Returns:
         The files.
+
+    Raises:
+        UsageError: no trial is finished.
     """
+    finished = {row: _finished(trials) for row, trials in rows.items()}
+    if not any(finished.values()):
+        raise nothing_finished(plan)
     values = {
-        row: {metric: mean_over(trials, metric) for metric in COLUMNS}
-        for row, trials in rows.items()
+        row: {metric: mean_over(trials.values(), metric) for metric in COLUMNS}
+        for row, trials in finished.items()
     }
-    lines_of_table = [
-        [row, *(number(value) for value in columns.values())] for row, columns in values.items()
-    ]
-    if published is not None:
-        lines_of_table.append(
-            ["the paper's best column", *(number(published.get(metric)) for metric in COLUMNS)]
-        )
     lines = [
         *facts(plan),
         *(f"- {note}" for note in notes),
+        *_unfinished(rows),
         "",
-        *table(["", *COLUMNS], lines_of_table),
+        *_means(values, rows, published),
+        *_by_subject(rows),
         "",
         f"![]({name}.png)",
     ]
     document = {
         "rows": {row: plain(columns) for row, columns in values.items()},
         "subjects": {
-            row: [trial.document["title"] for trial in trials] for row, trials in rows.items()
+            row: {
+                subject: plain({metric: trial.mean(metric) for metric in COLUMNS})
+                for subject, trial in trials.items()
+            }
+            for row, trials in finished.items()
         },
     }
     if published is not None:
         document["published"] = dict(published)
     pages = write_pages(plan, name, heading, lines, document)
-    return [*pages, write_png(plan.out / f"{name}.png", _hardest(rows))]
+    return [*pages, write_png(plan.out / f"{name}.png", _sheet(finished))]
 
 
-def facts(plan: ExperimentPlan, run: Path | None = None) -> list[str]:
+def _finished(trials: Mapping[str, Trial | None]) -> dict[str, Trial]:
+    return {subject: trial for subject, trial in trials.items() if trial is not None}
+
+
+def _unfinished(rows: Rows) -> list[str]:
+    """A line that names the trials that are not finished; none if all are."""
+    missing = []
+    for name, trials in rows.items():
+        subjects = [subject for subject, trial in trials.items() if trial is None]
+        if len(subjects) == len(trials):
+            missing.append(name)
+        elif subjects:
+            missing.append(f"{name} on {', '.join(subjects)}")
+    if not missing:
+        return []
+    return [
+        f"- {NOT_RUN}: {'; '.join(missing)}. The means of a row are over its own subjects, so that "
+        "rows of different subjects cannot be compared"
+    ]
+
+
+def _means(
+    values: Mapping[str, Mapping[str, float]],
+    rows: Rows,
+    published: Mapping[str, float] | None,
+) -> list[str]:
+    """The table of means; a row that lacks subjects states their number."""
+    lines = []
+    for name, columns in values.items():
+        count = len(_finished(rows[name]))
+        share = "" if count == len(rows[name]) else f" ({count} of {len(rows[name])} subjects)"
+        cells = [number(value) if count else NOT_RUN for value in columns.values()]
+        lines.append([f"{name}{share}", *cells])
+    if published is not None:
+        best = [number(published.get(metric)) for metric in COLUMNS]
+        lines.append(["the paper's best column", *best])
+    return table(["", *COLUMNS], lines)
+
+
+def _by_subject(rows: Rows) -> list[str]:
+    """A table of every compared metric, with a column for each subject; none for one subject."""
+    subjects = list(next(iter(rows.values())))
+    if len(subjects) < 2:
+        return []
+    lines = []
+    for metric in COMPARED:
+        cells = [
+            [row, *(number(trial.mean(metric)) if trial else NOT_RUN for trial in trials.values())]
+            for row, trials in rows.items()
+        ]
+        lines += ["", *table([metric, *subjects], cells)]
+    return lines
+
+
+def facts(
+    plan: ExperimentPlan, run: Path | None = None, *, subjects: Sequence[str] | None = None
+) -> list[str]:
     """Lines about subjects, frames and lengths of an experiment.
 
     Args:
         run: the avatar, if the experiment trained none.
+        subjects: those of the results; None for all of the plan.
     """
+    names = ", ".join(plan.subjects if subjects is None else subjects)
     about = f"{plan.size} x {plan.size} pixels; seed {plan.seed}"
     test = f"{plan.test_frames or 'all'} frames of strong unseen expressions to test"
     if run is not None:
         return [
-            f"- subjects: {', '.join(plan.subjects)}; {test}; {about}",
+            f"- subjects: {names}; {test}; {about}",
             f"- avatar: {run}, trained before",
         ]
     schedule = plan.base.schedule
@@ -106,8 +176,7 @@ def facts(plan: ExperimentPlan, run: Path | None = None) -> list[str]:
     length = f"{schedule.steps} steps" if schedule.steps else f"{schedule.epochs} epochs"
     length += f" or {schedule.minutes:g} minutes, whichever is less" if schedule.minutes else ""
     return [
-        f"- subjects: {', '.join(plan.subjects)}; {plan.frames or 'all'} frames to train on, "
-        f"{test}; {about}",
+        f"- subjects: {names}; {plan.frames or 'all'} frames to train on, {test}; {about}",
         f"- each avatar trained for {length}, {len(layers)} x {layers[0]} networks "
         "(the paper's: 60 epochs, 8 x 512)",
     ]
@@ -155,16 +224,26 @@ def plain(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def _hardest(rows: Rows) -> Bytes:
-    """The test frame that the first row renders worst, as every row renders it."""
-    first = next(iter(rows.values()))[0]
-    scores = [-math.inf if math.isnan(value) else value for value in first.column("PSNR")]
-    index = scores.index(min(scores))
-    name = first.document["frames"][index]["name"]
-    return stack(
-        [trials[0].strip(index) for trials in rows.values()],
-        [f"{row}, frame {name}" for row in rows],
-    )
+def _sheet(rows: Mapping[str, Mapping[str, Trial]]) -> Bytes:
+    """For every subject the test frame that the first row renders worst, as every row renders it.
+
+    Truth and renders are side by side, colours above normals.
+    """
+    pictures: dict[str, Bytes] = {}
+    for subject in dict.fromkeys(name for trials in rows.values() for name in trials):
+        trials = {row: trials[subject] for row, trials in rows.items() if subject in trials}
+        first = next(iter(trials.values()))
+        scores = [-math.inf if math.isnan(value) else value for value in first.column("PSNR")]
+        index = scores.index(min(scores))
+        frame = f"{subject}, frame {first.document['frames'][index]['name']}"
+        tiles = {name: split_strip(trial.strip(index)) for name, trial in trials.items()}
+        truth = split_strip(first.strip(index))
+        captions = ["truth", *tiles]
+        for kind, true, rendered in (("colours", 0, 1), ("normals", 3, 4)):
+            if all(len(parts) > rendered for parts in tiles.values()):
+                images = [truth[true], *(parts[rendered] for parts in tiles.values())]
+                pictures[f"{frame}, {kind}"] = picture_row(images, captions)
+    return stack(list(pictures.values()), list(pictures))
 
 
 # Videos

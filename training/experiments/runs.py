@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -62,6 +62,8 @@ class ExperimentPlan:
     """None for the choice of the experiment."""
     run: Path | None = None
     """A trained avatar, for the experiments that show one."""
+    finished_only: bool = False
+    """Use the trials that `out` holds, finished and measured; train and measure nothing."""
     subdivisions: int | None = None
     """Subdivisions of synthetic subjects; None for their default."""
     progress: Progress = silent
@@ -116,9 +118,9 @@ class Trial:
         return read_picture(sorted((self.folder / STRIPS).glob("*.png"))[index])
 
 
-def mean_over(trials: list[Trial], metric: str) -> float:
-    """Mean of the trials' means; NaN if the metric was not measured in any one of them."""
-    return fmean(trial.mean(metric) for trial in trials)
+def mean_over(trials: Collection[Trial], metric: str) -> float:
+    """Mean of the trials' means; NaN if there is none, or one did not measure the metric."""
+    return fmean(trial.mean(metric) for trial in trials) if trials else math.nan
 
 
 class ExperimentRun:
@@ -194,14 +196,9 @@ class ExperimentRun:
             QualityError: training failed.
         """
         folder = self.out / "runs" / name
-        note = self.out / "runs" / f"{name}.json"
+        note = self._note(name)
+        about = self._about(subject, settings)
         plan = self.plan
-        about = {
-            "subject": subject,
-            "frames": plan.frames,
-            "size": plan.size,
-            **_flat(asdict(settings)),
-        }
         if not _is_finished(note, about):
             plan.say(f"training {name}")
             _write_json(note, {"about": about, "finished": False})
@@ -218,6 +215,30 @@ class ExperimentRun:
             _write_json(note, {"about": about, "finished": True})
         return folder
 
+    def finished_run(self, name: str, subject: str, settings: TrainSettings) -> Path | None:
+        """Return the run folder of a trial if its training is finished, else None.
+
+        Raises:
+            UsageError: a run of this name was made with other settings or data.
+        """
+        finished = _is_finished(self._note(name), self._about(subject, settings))
+        return self.out / "runs" / name if finished else None
+
+    def trained_trial(
+        self, name: str, subject: str, settings: TrainSettings, corruption: Corruption | None = None
+    ) -> Trial | None:
+        """Train and measure a trial where necessary, as `trained_run` and `trial` do.
+
+        None if the plan is of finished trials only and this is not one.
+        """
+        if self.plan.finished_only:
+            run = self.finished_run(name, subject, settings)
+            if run is None or not (self._report(name) / MARKER).is_file():
+                return None
+        else:
+            run = self.trained_run(name, subject, settings, corruption)
+        return self.trial(name, run, subject)
+
     def trial(self, name: str, run: Path, subject: str) -> Trial:
         """Return the scores of a run on the subject's test set, measured where necessary.
 
@@ -229,7 +250,7 @@ class ExperimentRun:
             InputError: the report cannot be read.
         """
         plan = self.plan
-        folder = self.out / "reports" / name
+        folder = self._report(name)
         about = {"test frames": plan.test_frames, "seed": plan.seed, "asked tracer": plan.tracer}
         if not (folder / MARKER).is_file():
             truth = self.dataset(subject, "test")
@@ -251,6 +272,17 @@ class ExperimentRun:
             )
         return trial
 
+    def _note(self, name: str) -> Path:
+        return self.out / "runs" / f"{name}.json"
+
+    def _report(self, name: str) -> Path:
+        return self.out / "reports" / name
+
+    def _about(self, subject: str, settings: TrainSettings) -> dict[str, Any]:
+        """Settings and data of a run, as its note states them."""
+        data = {"subject": subject, "frames": self.plan.frames, "size": self.plan.size}
+        return data | _flat(asdict(settings))
+
     def source(self, run: Path, truth: GroundTruth, title: str) -> ImplicitSource:
         """Return a source of a run's implicit renders of the frames of `truth`."""
         model = load_variant(run).to(chosen_device(self.plan.device))
@@ -271,16 +303,20 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _is_finished(note: Path, about: Mapping[str, Any]) -> bool:
     """Whether the run that a note describes is finished.
 
+    A setting that the note lacks is newer than the run, which has its default.
+
     Raises:
         UsageError: it was made with other settings or data.
     """
     if not note.is_file():
         return False
     known: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    defaults = _flat(asdict(TrainSettings()))
     for name, value in about.items():
-        if known["about"].get(name) != value:
+        earlier = known["about"].get(name, defaults.get(name))
+        if earlier != value:
             raise UsageError(
-                f"{note.with_suffix('')} was trained with {name} = {known['about'].get(name)}, "
+                f"{note.with_suffix('')} was trained with {name} = {earlier}, "
                 f"not {value}; choose another --out, or remove it and its .json to train anew"
             )
     return bool(known["finished"])
@@ -291,12 +327,32 @@ def _write_json(path: Path, document: Any) -> None:
         partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def avatar_of(experiment: ExperimentRun, subject: str) -> Path:
-    """Return the plan's avatar, or that of a subject as Table 2 trains it."""
-    if experiment.plan.run is not None:
-        return experiment.plan.run
-    return experiment.trained_run(
-        f"{subject}-{VARIANT}", subject, experiment.plan.settings(variant=VARIANT)
+def avatars(experiment: ExperimentRun) -> dict[str, Path]:
+    """Return the plan's avatar, or those of its subjects as Table 2 trains them, by subject.
+
+    Raises:
+        UsageError: the plan is of finished trials only, and there is none.
+    """
+    plan = experiment.plan
+    if plan.run is not None:
+        return dict.fromkeys(plan.subjects, plan.run)
+    runs: dict[str, Path] = {}
+    for subject in plan.subjects:
+        trial = (f"{subject}-{VARIANT}", subject, plan.settings(variant=VARIANT))
+        run = experiment.finished_run(*trial)
+        if run is None and not plan.finished_only:
+            run = experiment.trained_run(*trial)
+        if run is not None:
+            runs[subject] = run
+    if not runs:
+        raise nothing_finished(plan)
+    return runs
+
+
+def nothing_finished(plan: ExperimentPlan) -> UsageError:
+    """Return the error of an experiment on finished trials only, of which there is none."""
+    return UsageError(
+        f"{plan.out} holds no finished trial of this experiment; run it without --finished-only"
     )
 
 

@@ -21,7 +21,9 @@ TABLE2_PUBLISHED = {"mask IoU": 0.981, "RGB L1": 0.030, "normal cosine": 0.958}
 def run_table2(experiment: ExperimentRun) -> list[Path]:
     """Train and measure every variant on every subject."""
     rows = {
-        variant: [baseline(experiment, variant, subject) for subject in experiment.plan.subjects]
+        variant: {
+            subject: baseline(experiment, variant, subject) for subject in experiment.plan.subjects
+        }
         for variant in experiment.variants
     }
     notes = ["means over the subjects of the means over their test frames"]
@@ -29,11 +31,10 @@ def run_table2(experiment: ExperimentRun) -> list[Path]:
     return write_comparison(experiment.plan, "table2", heading, rows, notes, TABLE2_PUBLISHED)
 
 
-def baseline(experiment: ExperimentRun, variant: str, subject: str) -> Trial:
+def baseline(experiment: ExperimentRun, variant: str, subject: str) -> Trial | None:
     """Train and measure one variant on one subject; Figure 5 uses the same trials."""
-    name = f"{subject}-{variant}"
     settings = experiment.plan.settings(variant=variant)
-    return experiment.trial(name, experiment.trained_run(name, subject, settings), subject)
+    return experiment.trained_trial(f"{subject}-{variant}", subject, settings)
 
 
 TABLE2 = Experiment(
@@ -62,13 +63,12 @@ def run_table3(experiment: ExperimentRun) -> list[Path]:
         for name, without in ABLATIONS.items()
     }
     settings_by_row["none of them (imavatar-minus)"] = replace(whole, variant=MINUS)
-    rows: dict[str, list[Trial]] = {}
+    rows: dict[str, dict[str, Trial | None]] = {}
     for row, settings in settings_by_row.items():
-        rows[row] = []
+        rows[row] = {}
         for subject in experiment.plan.subjects:
             name = f"{subject}-table3-{row.split(' (')[0].replace(' ', '-')}"
-            run = experiment.trained_run(name, subject, settings)
-            rows[row].append(experiment.trial(name, run, subject))
+            rows[row][subject] = experiment.trained_trial(name, subject, settings)
     notes = [
         "a warm start has the effect of these losses, so that here "
         + (
@@ -108,13 +108,12 @@ def run_table4(experiment: ExperimentRun) -> list[Path]:
         for share in DAMAGED_SHARES
     }
     settings = experiment.plan.settings(variant="imavatar")
-    rows: dict[str, list[Trial]] = {}
+    rows: dict[str, dict[str, Trial | None]] = {}
     for row, corruption in corruptions.items():
-        rows[row] = []
+        rows[row] = {}
         for subject in experiment.plan.subjects:
             name = f"{subject}-imavatar" if corruption is None else f"{subject}-{_file_name(row)}"
-            run = experiment.trained_run(name, subject, settings, corruption)
-            rows[row].append(experiment.trial(name, run, subject))
+            rows[row][subject] = experiment.trained_trial(name, subject, settings, corruption)
     notes = [
         "pose noise: normal, on each of a training frame's 15 pose angles; "
         + (

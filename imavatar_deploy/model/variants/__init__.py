@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imavatar_deploy.model.head_avatar import VariantRow
 
-from . import baselines, fwd_skin, imavatar
+from . import baselines, fwd_skin, hyper_nerf, imavatar
 
 VARIANTS: dict[str, VariantRow] = {
     row.name: row
@@ -15,6 +15,7 @@ VARIANTS: dict[str, VariantRow] = {
         baselines.D_NET,
         baselines.B_MORPH,
         fwd_skin.ROW,
+        hyper_nerf.ROW,
     )
 }
 """Variants by name."""
