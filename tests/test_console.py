@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from imavatar_deploy import errors
-from imavatar_deploy.cli.command import ENDING_SIGNALS, Command, closing_lines
+from imavatar_deploy.cli.command import ENDING_SIGNALS, PARSE_ONLY, Command, closing_lines
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import human_bytes, tell
 
@@ -40,6 +40,24 @@ def test_error_becomes_a_sentence_and_its_exit_code(kind: type[errors.ImavatarEr
     result = CliRunner().invoke(failing(kind("what came, what to do")), [])
     assert result.exit_code == kind.exit_code
     assert result.stderr == "command: what came, what to do\n"
+
+
+def test_messages_name_options_and_no_arguments_of_functions() -> None:
+    """The library's own wording fits both; a command shows that of its options."""
+    error = errors.UsageError(
+        "pass resume=True (--resume), overwrite=True (--overwrite) or proof.allow_drift=REASON "
+        "(--allow-drift REASON); x=1 (one)"
+    )
+    result = CliRunner().invoke(failing(error), [])
+    assert result.stderr == (
+        "command: pass --resume, --overwrite or --allow-drift REASON; x=1 (one)\n"
+    )
+
+
+def test_parsing_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PARSE_ONLY, "1")
+    assert CliRunner().invoke(failing(errors.UsageError("no")), []).exit_code == 0
+    assert CliRunner().invoke(failing(errors.UsageError("no")), ["--what"]).exit_code == 2
 
 
 def test_debug_keeps_the_traceback() -> None:

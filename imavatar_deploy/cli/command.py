@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -71,6 +72,16 @@ def _streams() -> AbstractContextManager[None]:
     program = Path(sys.argv[0]).stem
     completion = f"_{program}_COMPLETE".replace("-", "_").upper()
     return nullcontext() if os.environ.get(completion) else tolerant_streams()
+
+
+ARGUMENT_AND_OPTION = re.compile(r"[\w.]+=\w+ \((--[a-z][^()]*)\)")
+"""An argument of a function and the option for it, as in messages of the library:
+`overwrite=True (--overwrite)`."""
+
+
+def command_wording(error: ImavatarError) -> str:
+    """The message of an error with options alone, in place of arguments of functions."""
+    return ARGUMENT_AND_OPTION.sub(r"\1", str(error))
 
 
 class Terminated(KeyboardInterrupt):
@@ -146,6 +157,10 @@ def _terminable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+PARSE_ONLY = "IMAVATAR_PARSE_ONLY"
+"""Environment variable with which a command parses its options and ends before its work."""
+
+
 class Command(click.Command):
     """A click command that reports an ImavatarError in one sentence and returns its exit code.
 
@@ -188,19 +203,21 @@ class Command(click.Command):
         try:
             return super().make_context(*args, **kwargs)
         except ImavatarError as error:
-            tell(f"{Path(sys.argv[0]).stem}: {error}")
+            tell(f"{Path(sys.argv[0]).stem}: {command_wording(error)}")
             sys.exit(error.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; report an ImavatarError or an interruption."""
         debug = ctx.params.pop("debug")
+        if os.environ.get(PARSE_ONLY):
+            return None
         try:
             with _terminable():
                 return super().invoke(ctx)
         except ImavatarError as error:
             if debug:
                 raise
-            click.echo(f"{ctx.command_path}: {error}", err=True)
+            click.echo(f"{ctx.command_path}: {command_wording(error)}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as stop:
             end = self._interrupted

@@ -17,9 +17,9 @@ from imavatar_deploy.cli.command import Command, closing_lines
 from imavatar_deploy.consent import OPTION, OPTION_HELP, consent_of, require_consent
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.optional import require_all
-from imavatar_deploy.video.decode import VideoReader
+from imavatar_deploy.video.decode import VideoReader, ensure_distinct
 
-from .options import check_formats, check_sizes
+from .options import check_formats, check_options, check_sizes
 from .plan import (
     LATE,
     TRACK_SECONDS,
@@ -167,6 +167,8 @@ def create(
         )
     earlier = consent_of(work.consent) if work.consent and work.videos == prints else None
     consent = require_consent(videos, may_use, earlier=earlier)
+    for option, text in (("--train", train_options), ("--export", export_options)):
+        check_options(option, _words(option, text))
     frames = expected_frames(videos)
     limit = None if steps else most_frames(frames, minutes, preset)
     request = CreateRequest(
@@ -187,7 +189,7 @@ def create(
         },
         consent_option=consent.how != "file",
     )
-    first = _plan(request, limit or frames)
+    first = _plan(request, limit or frames, available=frames)
     require_all(TRAINING, extra="train")
     require_all(EXPORT, extra="export")
     work.path.mkdir(parents=True, exist_ok=True)
@@ -216,15 +218,17 @@ def _say(line: str) -> None:
 
 
 def _check_videos(videos: tuple[Path, ...]) -> None:
-    """Refuse paths that are not files.
+    """Refuse paths that are not files, or the same file twice.
 
     Raises:
         InputError: a path is missing or a folder.
+        UsageError: two videos are the same.
     """
     for video in videos:
         if not video.is_file():
             state = "is a folder" if video.is_dir() else "does not exist"
             raise InputError(f"{video} {state}; give the file of a video")
+    ensure_distinct(videos)
 
 
 def _check_name(out: Path) -> None:
@@ -296,7 +300,12 @@ def expected_frames(videos: tuple[Path, ...]) -> int:
 
 
 def _plan(
-    request: CreateRequest, frames: int, factor: float = 1.0, *, refuse: bool = True
+    request: CreateRequest,
+    frames: int,
+    factor: float = 1.0,
+    *,
+    refuse: bool = True,
+    available: int | None = None,
 ) -> TimePlan:
     """The plan of a request; the minutes of a number of steps are not known before."""
     if request.steps is not None:
@@ -312,6 +321,7 @@ def _plan(
         factor,
         refuse=refuse,
         export=request.export_minutes,
+        available=available,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from imavatar_deploy.errors import UsageError, unknown_name
+from imavatar_deploy.cli.command import PARSE_ONLY
+from imavatar_deploy.errors import UsageError, excerpt, unknown_name
 
 from .runner import program
 
@@ -57,6 +58,44 @@ def check_formats(formats: str) -> None:
             f"--format must have one of {', '.join(PREVIEWED)} among its names for the preview, "
             f"got {formats!r}; pass --format {','.join([PREVIEWED[0], *filter(None, names)])}"
         )
+
+
+STAGE_PROGRAMS = {"--train": "imavatar-train", "--export": "imavatar-export"}
+"""Option with further options of a stage -> the program that takes them."""
+
+
+def check_options(option: str, words: Sequence[str]) -> None:
+    """Let a later stage's program parse further options, without work.
+
+    Args:
+        option: a key of `STAGE_PROGRAMS`.
+        words: the further options.
+
+    Raises:
+        UsageError: the program does not take them; the message is its own.
+        MissingDependencyError: the program is not installed.
+    """
+    if not words:
+        return
+    name = STAGE_PROGRAMS[option]
+    try:
+        answer = subprocess.run(
+            [program(name), "input", "--out", "output", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, PARSE_ONLY: "1"},
+            timeout=LIST_LIMIT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    if answer.returncode == UsageError.exit_code:
+        lines = answer.stderr.strip().splitlines() or ["the options are not accepted"]
+        reason = excerpt(lines[-1], 300).removeprefix("Error: ")
+        raise UsageError(f"{option}: {reason}")
 
 
 def export_formats() -> Iterable[str]:

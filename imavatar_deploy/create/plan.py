@@ -140,6 +140,7 @@ def make_plan(
     *,
     refuse: bool = True,
     export: float = EXPORT_MINUTES + REFINE_MINUTES,
+    available: int | None = None,
 ) -> TimePlan:
     """Divide the time among the stages.
 
@@ -151,6 +152,8 @@ def make_plan(
         factor: how many times slower this machine is than the one of the table.
         refuse: refuse a time that is too short, instead of the shortest training.
         export: minutes of the export at factor 1.
+        available: number of frames of the videos, of which more are tracked in more time; None:
+            `frames`.
 
     Raises:
         UsageError: the preset is unknown, or the time is too short for it.
@@ -166,25 +169,17 @@ def make_plan(
     if not (math.isfinite(allowed) and allowed > 0):
         raise UsageError(f"--minutes must be a positive number, got {allowed:g}")
     remaining = allowed - sum(others.values())
-    if preset == "full":
-        row = PresetTime("full", warm_start=5.0 * PRESET_TIMES[-1].warm_start, training=0, least=60)
-    elif preset is not None:
-        row = rows[preset]
-    else:
-        row = max(
-            (row for row in PRESET_TIMES if remaining >= factor * (row.warm_start + row.least)),
-            key=lambda row: row.training,
-            default=PRESET_TIMES[0],
-        )
+    row = _row(preset, remaining, factor)
     training = remaining - factor * row.warm_start
     if training < row.least and not refuse:
         training = row.least
         remaining = training + factor * row.warm_start
     if training < row.least:
-        needed = allowed - training + row.least
+        smaller = "" if row is PRESET_TIMES[0] else ", or a smaller --preset"
+        least = _least_minutes(available or frames, allowed, preset, factor)
         raise UsageError(
             f"--minutes {allowed:g} is too short: {frames} frames with the preset {row.name} need "
-            f"about {math.ceil(needed)} minutes; allow more, or film a shorter clip"
+            f"about {least} minutes; allow as many{smaller}"
         )
     return TimePlan(
         row.name,
@@ -192,6 +187,35 @@ def make_plan(
         _with_training(others, remaining),
         _short_training(row, training, factor, allowed),
     )
+
+
+def _row(preset: str | None, remaining: float, factor: float) -> PresetTime:
+    """The row of a preset, or of the largest that the remaining minutes allow."""
+    if preset == "full":
+        return PresetTime(
+            "full", warm_start=5.0 * PRESET_TIMES[-1].warm_start, training=0, least=60
+        )
+    if preset is not None:
+        return next(row for row in PRESET_TIMES if row.name == preset)
+    return max(
+        (row for row in PRESET_TIMES if remaining >= factor * (row.warm_start + row.least)),
+        key=lambda row: row.training,
+        default=PRESET_TIMES[0],
+    )
+
+
+def _least_minutes(available: int, minutes: float, preset: str | None, factor: float) -> int:
+    """Smallest whole number of minutes, above `minutes`, for the frames that are then tracked."""
+    least = math.floor(minutes)
+    training = -1.0
+    row = PRESET_TIMES[0]
+    while training < row.least:
+        least += 1
+        frames = most_frames(available, least, preset) or available
+        remaining = least - sum(_other_stages(frames, factor).values())
+        row = _row(preset, remaining, factor)
+        training = remaining - factor * row.warm_start
+    return least
 
 
 def _short_training(row: PresetTime, training: float, factor: float, allowed: float) -> str:

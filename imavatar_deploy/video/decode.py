@@ -7,10 +7,11 @@ are undone; `VideoInfo.notes` lists what was done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import filecmp
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +24,7 @@ from av.stream import Disposition
 from av.video.reformatter import Colorspace, VideoReformatter
 
 from imavatar_deploy.arrays import Array, Int32, UInt8
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, UsageError
 
 from .hdr import HDR_CURVES, to_standard_range
 from .metadata import focal_length_35mm, quarter_turns
@@ -58,6 +59,22 @@ DEINTERLACE = ("bwdif", "yadif")
 
 MIN_SIDE = 64
 """Smallest side of a picture, pixels."""
+
+
+def ensure_distinct(videos: Sequence[Path]) -> None:
+    """Refuse the same video twice, also under another name: it would count twice.
+
+    Args:
+        videos: files that exist.
+
+    Raises:
+        UsageError: two of them have the same content.
+    """
+    for first, second in combinations(videos, 2):
+        same_size = first.stat().st_size == second.stat().st_size
+        if first.samefile(second) or (same_size and filecmp.cmp(first, second, shallow=False)):
+            state = "is given twice" if first == second else f"and {second} are the same video"
+            raise UsageError(f"{first} {state}: leave one out")
 
 
 @dataclass(frozen=True)

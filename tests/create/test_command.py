@@ -19,6 +19,7 @@ from imavatar_deploy.create.options import (
     TRACKED_SIDES,
     TRAINED_SIDES,
     check_formats,
+    check_options,
     export_formats,
 )
 from imavatar_deploy.create.plan import REFINE_MINUTES
@@ -310,3 +311,38 @@ def test_state_is_read_back(job: CreateJob) -> None:
     job.work.save()
     assert (job.work.path / STATE).is_file()
     assert CreateFolder.open(job.work.path) == job.work
+
+
+@pytest.mark.parametrize(
+    ("option", "words", "sentence"),
+    [
+        ("--train", "--sed 3", "--train: No such option '--sed'"),
+        ("--train", "--seed three", "'three' is not a valid int"),
+        ("--export", "--resolution", "--export: Option '--resolution' requires an argument."),
+        ("--export", "--nonsense", "--export: No such option '--nonsense'"),
+    ],
+)
+def test_options_of_later_stages_are_checked_first(
+    clip: Path, tmp_path: Path, option: str, words: str, sentence: str
+) -> None:
+    result = call(clip, "--out", tmp_path / "me", OPTION, "--minutes", 30, option, words)
+    refused(result, 2, sentence)
+    assert not (tmp_path / "me.work").exists()
+
+
+def test_options_of_later_stages_that_fit_are_accepted() -> None:
+    check_options("--train", ["--seed", "3"])
+    check_options("--export", ["--faces", "20000", "--allow-drift", "a reason"])
+    check_options("--export", [])
+
+
+def test_a_video_given_twice_is_refused(clip: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(clip.read_bytes())
+    refused(call(clip, clip, "--out", tmp_path / "me", OPTION), 2, f"{clip} is given twice")
+    refused(
+        call(clip, copy, "--out", tmp_path / "me", OPTION),
+        2,
+        f"{clip} and {copy} are the same video: leave one out",
+    )
+    assert not (tmp_path / "me.work").exists()

@@ -97,6 +97,26 @@ def test_time_that_the_message_states_is_enough() -> None:
     assert make_plan(FRAMES, stated).preset == "tiny"
 
 
+@pytest.mark.parametrize("available", [200, 1500, 20_000])
+def test_that_time_is_enough_for_the_frames_that_it_tracks(available: int) -> None:
+    """In more time more frames of a long video are tracked; a shorter clip would not help."""
+    limited = most_frames(available, 3, None) or available
+    with pytest.raises(UsageError) as refusal:
+        make_plan(limited, 3, available=available)
+    assert "clip" not in str(refusal.value)
+    stated = int(str(refusal.value).split("about ")[1].split()[0])
+    enough = most_frames(available, stated, None) or available
+    assert make_plan(enough, stated, available=available).preset == "tiny"
+    fewer = most_frames(available, stated - 1, None) or available
+    with pytest.raises(UsageError):
+        make_plan(fewer, stated - 1, available=available)
+
+
+def test_a_smaller_preset_is_advised_where_there_is_one() -> None:
+    with pytest.raises(UsageError, match="or a smaller --preset"):
+        make_plan(FRAMES, 8, "small")
+
+
 def test_slow_tracking_shortens_training_and_does_not_end_the_work() -> None:
     plan = make_plan(FRAMES, 5, factor=4.0, refuse=False)
     assert plan.training == PRESET_TIMES[0].least

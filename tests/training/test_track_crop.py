@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.camera import Camera
+from imavatar_deploy.errors import UsageError
 from imavatar_deploy.training.tracking.crop import (
     Crop,
     FocalLength,
@@ -125,6 +126,9 @@ def test_focal_length_of_the_option_of_metadata_and_by_default() -> None:
         return SimpleNamespace(info=info, path=SimpleNamespace(name="v.mp4"))
 
     assert focal_length(reader(26.0), 1234.0).pixels == 1234.0
+    for impossible, field in ((5.0, "179"), (100_000.0, "1.1")):
+        with pytest.raises(UsageError, match=f"a field of view of {field} degrees .* 1080 x 1920"):
+            focal_length(reader(None), impossible)
     stated = focal_length(reader(43.2666), None)
     assert stated.source == "EXIF"
     assert stated.pixels == pytest.approx(np.hypot(1080, 1920), rel=1e-4)

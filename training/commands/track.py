@@ -108,6 +108,7 @@ def track(
     """
     require_all(REQUIRED, extra="cpu")
     from imavatar_deploy.head_model import OPENHEAD, HeadModel
+    from imavatar_deploy.video.decode import ensure_distinct
 
     from ..tracking.summary import TrackSummary
     from ..tracking.track_video import OVERLAY_FILE, REPORT_FILE
@@ -126,6 +127,7 @@ def track(
     for video in videos:  # before a question about the face in a video that does not exist
         if not video.exists():
             raise InputError(f"there is no video {str(video)!r}; check the path")
+    ensure_distinct(videos)
     consent = require_consent(videos, may_use, earlier=read_consent(out / WORK / "dataset"))
     progress, _ = shown_progress()
     results = track_videos(

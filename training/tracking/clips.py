@@ -148,6 +148,7 @@ def open_clips(
         for reader in readers:
             for note in reader.info.notes:
                 say(f"note: {note}")
+        focals = [focal_length(reader, settings.focal) for reader in readers]
         surveys = [
             _survey(reader, index, work, networks, landmarks, progress)
             for index, reader in enumerate(readers)
@@ -155,7 +156,6 @@ def open_clips(
         for folder in (settings.masks, settings.labels):
             if folder is not None:
                 PictureFolder(folder, surveys[0].frames)
-        focals = [focal_length(reader, settings.focal) for reader in readers]
         crops = choose_crops(surveys, focals, settings.size)
         names = folder_names(videos)
         clips = []

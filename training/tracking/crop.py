@@ -15,6 +15,7 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Float64, UInt8
 from imavatar_deploy.camera import default_focal
+from imavatar_deploy.errors import UsageError
 from imavatar_deploy.video.decode import VideoReader
 from imavatar_deploy.video.metadata import focal_in_pixels
 
@@ -115,11 +116,28 @@ class FocalLength:
     note: str
 
 
+FOCAL_RANGE = (0.25, 30.0)
+"""Focal lengths of `--focal`, in longer sides of the picture: fields of view of 127 to 2
+degrees."""
+
+
 def focal_length(reader: VideoReader, option: float | None) -> FocalLength:
-    """Return the focal length of a video: the option's, its metadata's, or the default."""
+    """Return the focal length of a video: the option's, its metadata's, or the default.
+
+    Raises:
+        UsageError: the option's is impossible for a picture of this size.
+    """
     info = reader.info
     name = reader.path.name
+    longer = max(info.width, info.height)
     if option is not None:
+        if not FOCAL_RANGE[0] * longer <= option <= FOCAL_RANGE[1] * longer:
+            field = np.degrees(2 * np.arctan(0.5 * longer / option))
+            raise UsageError(
+                f"--focal {option:g} would be a field of view of {field:.3g} degrees for {name} of "
+                f"{info.width} x {info.height} pixels: give the focal length in pixels of this "
+                "picture, of a phone 0.7 to 1.5 times its longer side"
+            )
         return FocalLength(option, "--focal", f"{name}: focal length {option:g} pixels, as stated")
     if info.focal_35mm is not None:
         pixels = focal_in_pixels(info.focal_35mm, info.width, info.height)
