@@ -29,6 +29,30 @@ FLAT[2] = (0, 0, 0, 1)
 """Image matrix `[3, 4]` that draws a vertex at column x and row y."""
 
 
+class Atlas:
+    """The unwrapped mesh of an avatar, for images of `size` texels a side.
+
+    Args:
+        avatar: the baked avatar.
+        size: texels a side.
+        progress: shows how far the work is.
+    """
+
+    def __init__(self, avatar: Avatar, size: int, progress: Progress = silent) -> None:
+        with progress("unwrapping", None):
+            self._origin, self._faces, self._uv = _unwrap(avatar, size)
+        self._corners = avatar.faces
+        self._triangle, self._weights = _texels(self._uv, self._faces, size)
+
+    def bake(self, colours: SurfaceColours) -> Texture:
+        """Bake colours of the surface into an image."""
+        covered = self._triangle >= 0
+        image = np.zeros((*covered.shape, 3), dtype=np.float32)
+        corners = self._corners[self._triangle[covered]]
+        image[covered] = colours(corners, self._weights[covered])
+        return Texture(_png(_spread(image, covered)), self._uv, self._origin, self._faces)
+
+
 def bake_texture(
     avatar: Avatar, colours: SurfaceColours, size: int, progress: Progress = silent
 ) -> Texture:
@@ -39,26 +63,25 @@ def bake_texture(
     Returns:
         The image with its unwrapped mesh.
     """
-    with progress("unwrapping", None):
-        origin, faces, uv = _unwrap(avatar, size)
-    triangle, weights = _texels(uv, faces, size)
-    covered = triangle >= 0
-    image = np.zeros((size, size, 3), dtype=np.float32)
-    image[covered] = colours(avatar.faces[triangle[covered]], weights[covered])
-    return Texture(_png(_spread(image, covered)), uv, origin, faces)
+    return Atlas(avatar, size, progress).bake(colours)
 
 
 def surface_at(
-    avatar: Avatar, corners: Integer[Array, "N 3"], weights: Float32[Array, "N 3"]
+    avatar: Avatar,
+    corners: Integer[Array, "N 3"],
+    weights: Float32[Array, "N 3"],
+    normals: Float32[Array, "V 3"] | None = None,
 ) -> tuple[Float32[Array, "N 3"], Float32[Array, "N 3"]]:
-    """Interpolate canonical points and unit rest normals `[N, 3]` within faces.
+    """Interpolate canonical points and unit normals `[N, 3]` within faces.
 
     Args:
+        avatar: the baked avatar.
         corners: the three vertices around each point.
         weights: barycentric coordinates of each point.
+        normals: of the vertices; those at rest when None.
     """
     canonical = np.ascontiguousarray(avatar.canonical.T)
-    normals = rest_normals(avatar)
+    normals = rest_normals(avatar) if normals is None else normals
     points, directions = (
         np.einsum("nk,nkc->nc", weights, field[corners]) for field in (canonical, normals)
     )

@@ -14,7 +14,7 @@ from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 from imavatar_deploy.student import Student, colours_plainly
 
-from .atlas import bake_texture, surface_at
+from .atlas import Atlas, bake_texture, surface_at
 from .bake import Bake
 from .formats.gltf.materials import Texture
 from .formats.onnx_modules import BakedTexture
@@ -150,6 +150,34 @@ def neutral_colours_at(
         return student_colours_at(student, corners, weights, normals)
     colours = point_colours(source, points, normals, progress=progress)
     return with_filled(source, bake, colours, corners, weights, normals)
+
+
+def posed_texture(
+    source: ImplicitAvatar,
+    bake: Bake,
+    atlas: Atlas,
+    expression: Float32[Array, " E"],
+    pose: Float32[Array, "15"],
+    *,
+    student: Student | None = None,
+) -> Texture:
+    """Bake the colours for an expression and a pose into an image.
+
+    They are those of a refined student where there is one, else of the full texture network.
+    """
+    vertex_normals = surface_normals(bake.avatar, pose_plainly(bake.avatar, expression, pose))
+    condition = condition_of(expression, pose)[0]
+
+    def colours(
+        corners: Integer[Array, "N 3"], weights: Float32[Array, "N 3"]
+    ) -> Float32[Array, "N 3"]:
+        points, normals = surface_at(bake.avatar, corners, weights, vertex_normals)
+        if student is not None:
+            return student_colours_at(student, corners, weights, normals, condition)
+        network = point_colours(source, points, normals, condition=condition)
+        return with_filled(source, bake, network, corners, weights, normals, condition)
+
+    return atlas.bake(colours)
 
 
 def neutral_texture(

@@ -30,6 +30,7 @@ from ..formats.gltf.settings import TEXTURE_SIZES
 from ..formats.named_poses import PRESETS
 from ..formats.options import (
     DEFAULT_USD_COLOURS,
+    MESH_COLOURS,
     MESH_TYPES,
     USD_COLOURS,
     MeshSettings,
@@ -229,6 +230,13 @@ REFINE = OptionGroup(
     _refine,
 )
 
+
+def _mesh(
+    expressions: str, mesh_type: str, from_field: bool, mesh_colour: str, mesh_texture: int
+) -> MeshSettings:
+    return MeshSettings(expressions, mesh_type, from_field, mesh_colour, mesh_texture)
+
+
 USD_FORMATS = tuple(DEFAULT_USD_COLOURS)
 
 
@@ -319,8 +327,20 @@ MESH = OptionGroup(
             help="Extract the meshes from the deformed field, one for each expression; this "
             "exports any variant of the networks.",
         ),
+        FormatOption(
+            "--mesh-colour",
+            formats=("mesh",),
+            default=MeshSettings.colour,
+            help=f"Colours of the format mesh. {rows_help(MESH_COLOURS)}.",
+        ),
+        FormatOption(
+            "--mesh-texture",
+            formats=("mesh",),
+            default=MeshSettings.texture_size,
+            help=f"Texels a side of --mesh-colour texture: {', '.join(map(str, TEXTURE_SIZES))}.",
+        ),
     ),
-    MeshSettings,
+    _mesh,
 )
 
 

@@ -14,18 +14,21 @@ from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.marking import extras
 from imavatar_deploy.model import Frame, HeadAvatarModel, ImplicitAvatar
+from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 from imavatar_deploy.student import Student
 
+from ..atlas import Atlas
 from ..bake import Bake
 from ..mesh_cleanup import Part
-from ..sequences.obj import write_obj
+from ..sequences.obj import write_obj, write_textured_obj
 from ..sequences.ply import write_ply
 from ..sequences.posing import Channels
 from ..settings import ExportSettings
-from ..surface_colours import vertex_colours
+from ..surface_colours import posed_texture, vertex_colours
 from .format import ExportFormat, ExportInput
+from .gltf.materials import Texture
 from .mesh_from_field import FieldSurface
 from .named_poses import NamedPose, named_poses
 
@@ -48,6 +51,8 @@ class FrameMesh(NamedTuple):
     """Positions, normals and colours of the vertices."""
     strays: tuple[Part, ...] = ()
     """Stray parts that are left out of this mesh."""
+    texture: Texture | None = None
+    """An image with the colours."""
 
 
 def write_meshes(
@@ -78,7 +83,11 @@ def write_meshes(
         for named in poses:
             posed = pose(named)
             file = folder / FOLDER / f"{named.name}.{suffix}"
-            write(file, posed.faces, posed.channels, settings.synthetic_mark)
+            if posed.texture is None:
+                write(file, posed.faces, posed.channels, settings.synthetic_mark)
+            else:
+                textured = (posed.faces, posed.channels, posed.texture)
+                write_textured_obj(file, *textured, settings.synthetic_mark)
             strays[named.name] = [part.faces for part in posed.strays]
             advance(1)
     index = {
@@ -136,7 +145,7 @@ def posed_by(
         student: a refined student, whose colours meshes of the baked avatar take.
     """
     if baked is not None and isinstance(model, ImplicitAvatar) and not settings.mesh.from_field:
-        return _from_bake(model, baked, student)
+        return _from_bake(model, baked, settings, student)
     surface = FieldSurface(model, settings)
 
     def from_field(named: NamedPose) -> FrameMesh:
@@ -148,12 +157,20 @@ def posed_by(
 
 
 def _from_bake(
-    source: ImplicitAvatar, baked: Bake, student: Student | None
+    source: ImplicitAvatar, baked: Bake, settings: ExportSettings, student: Student | None
 ) -> Callable[[NamedPose], FrameMesh]:
+    textured = settings.mesh.colour == "texture"
+    atlas = Atlas(baked.avatar, settings.mesh.texture_size) if textured else None
+
     def pose(named: NamedPose) -> FrameMesh:
-        posed = pose_plainly(baked.avatar, named.expression, named.pose)
+        face = (named.expression, named.pose)
+        posed = pose_plainly(baked.avatar, *face)
         normals = surface_normals(baked.avatar, posed)
-        colours = vertex_colours(source, baked, named.expression, named.pose, student=student)
+        if atlas is not None:
+            texture = posed_texture(source, baked, atlas, *face, student=student)
+            channels = _channels(posed.vertices, normals)
+            return FrameMesh(baked.avatar.faces, channels, texture=texture)
+        colours = vertex_colours(source, baked, *face, student=student)
         return FrameMesh(baked.avatar.faces, _channels(posed.vertices, normals, colours))
 
     return pose
@@ -162,14 +179,17 @@ def _from_bake(
 def _channels(
     vertices: Float32[Array, "V 3"],
     normals: Float32[Array, "V 3"],
-    colours: Float32[Array, "V 3"],
+    colours: Float32[Array, "V 3"] | None = None,
 ) -> Channels:
     """Channels of vertices in model units, converted to metres."""
-    return {
-        "vertices": vertices / np.float32(UNITS_PER_METRE),
-        "normals": normals,
-        "colours": colours,
-    }
+    channels = {"vertices": vertices / np.float32(UNITS_PER_METRE), "normals": normals}
+    return channels if colours is None else channels | {"colours": colours}
+
+
+def _ready(settings: ExportSettings) -> None:
+    """Raise an error if an image is asked for and xatlas is not installed."""
+    if settings.mesh.colour == "texture":
+        require("xatlas", extra="gltf")
 
 
 def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
@@ -187,6 +207,7 @@ ROWS = (
         lambda folder: [],  # a mesh has no graph to run
         bakes_colours=True,
         refuse=selected_poses,
+        ready=_ready,
         notes=mesh_notes,
     ),
 )

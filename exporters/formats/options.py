@@ -27,12 +27,19 @@ MESH_TYPES = ("obj", "ply")
 """File types of the format `mesh`."""
 
 
+MESH_COLOURS = {
+    "vertex": "of each vertex",
+    "texture": "a baked image of each mesh, with texture coordinates; for obj",
+}
+"""How a mesh stores its colours."""
+
+
 @dataclass(frozen=True)
 class MeshSettings:
     """Options of the format `mesh`.
 
     Raises:
-        UsageError: an option has a value that does not exist.
+        UsageError: an option has a value that does not exist, or two options exclude each other.
     """
 
     expressions: str = PRESETS
@@ -41,8 +48,24 @@ class MeshSettings:
     """One of `MESH_TYPES`."""
     from_field: bool = False
     """Extract the meshes from the deformed field instead of posing the baked avatar."""
+    colour: str = "vertex"
+    """A row of `MESH_COLOURS`."""
+    texture_size: int = 512
+    """Texels a side of the images. Each is a point of the networks, for every mesh."""
 
     def __post_init__(self) -> None:
+        if self.colour not in MESH_COLOURS:
+            raise unknown_name("colour of a mesh", self.colour, MESH_COLOURS)
+        if self.texture_size not in TEXTURE_SIZES:
+            choices = ", ".join(map(str, TEXTURE_SIZES))
+            raise UsageError(
+                f"the texture's size must be one of {choices}, got {self.texture_size}"
+            )
+        if self.colour == "texture" and (self.mesh_type != "obj" or self.from_field):
+            raise UsageError(
+                "a texture needs meshes of type obj of the baked avatar: use mesh_type='obj' "
+                "(--mesh-type obj), without from_field (--from-field)"
+            )
         if self.mesh_type not in MESH_TYPES:
             raise unknown_name("mesh type", self.mesh_type, MESH_TYPES)
 

@@ -1,4 +1,4 @@
-"""OBJ: a text file a frame, with normals, and with colours after the coordinates."""
+"""OBJ: a text file a frame, with normals, and with colours after the coordinates or an image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.marking import comment_lines
 from imavatar_deploy.rendering.workers import kernel
 
+from ..formats.gltf.materials import Texture
 from .format import SequenceFormat
 from .motion import Motion
 from .posing import CHANNELS, Channels
@@ -28,6 +29,11 @@ HEADER = "# metres, +Y up, facing +Z"
 
 OBJECT = "o head"
 
+MATERIAL = "head"
+
+TEXTURE_DIGITS = 6
+"""Digits after the point of a texture coordinate."""
+
 
 def write_obj(
     path: Path, faces: Int32[Array, "F 3"], channels: Channels, synthetic_mark: bool = True
@@ -43,6 +49,47 @@ def write_obj(
         file.write(_vertices(channels))
         file.write(decimal_lines("vn", channels["normals"], DIGITS))
         file.write(face_lines(faces))
+
+
+def write_textured_obj(
+    path: Path,
+    faces: Int32[Array, "F 3"],
+    channels: Channels,
+    texture: Texture,
+    synthetic_mark: bool = True,
+) -> None:
+    """Write a mesh with normals, texture coordinates, and beside it its material and image.
+
+    Args:
+        path: of the mesh; material and image have its name and the suffixes `.mtl` and `.png`.
+        faces: of the mesh.
+        channels: positions and normals of the vertices.
+        texture: the image, whose faces have the order of `faces`.
+        synthetic_mark: whether the file carries the mark of `imavatar_deploy.marking`.
+    """
+    material, image = path.with_suffix(".mtl"), path.with_suffix(".png")
+    with image.open("xb") as file:
+        file.write(texture.png)
+    lines = [
+        *comment_lines("#", synthetic_mark),
+        f"newmtl {MATERIAL}",
+        "Ka 0 0 0",
+        "Kd 1 1 1",
+        "Ks 0 0 0",
+        "illum 0",
+        f"map_Kd {image.name}",
+    ]
+    with material.open("x", encoding="utf-8") as text:
+        text.write("\n".join(lines) + "\n")
+    lines = [HEADER, *comment_lines("#", synthetic_mark), f"mtllib {material.name}", OBJECT]
+    uv = np.stack([texture.uv[:, 0], 1.0 - texture.uv[:, 1]], axis=1).astype(np.float32)
+    with path.open("xb") as file:
+        file.write(("\n".join(lines) + "\n").encode())
+        file.write(decimal_lines("v", channels["vertices"], MICROMETRES))
+        file.write(decimal_lines("vt", uv, TEXTURE_DIGITS))
+        file.write(decimal_lines("vn", channels["normals"], DIGITS))
+        file.write(f"usemtl {MATERIAL}\n".encode())
+        file.write(textured_face_lines(faces, texture.faces))
 
 
 def _vertices(channels: Channels) -> bytes:
@@ -84,6 +131,17 @@ def face_lines(faces: Int32[Array, "F 3"]) -> bytes:
     return buffer[: _write_faces(faces, buffer)].tobytes()
 
 
+def textured_face_lines(faces: Int32[Array, "F 3"], corners: Int32[Array, "F 3"]) -> bytes:
+    """One line `f a/t/a b/u/b c/v/c` for each face, with indices from 1.
+
+    Args:
+        faces: indices of vertex and normal.
+        corners: indices of the texture coordinates.
+    """
+    buffer = np.zeros(len(faces) * (2 + 9 * WIDTH), dtype=np.uint8)
+    return buffer[: _write_textured_faces(faces, corners, buffer)].tobytes()
+
+
 @kernel
 def _write_decimals(lead: ByteArray, rows: FloatArray, decimals: int, buffer: ByteArray) -> int:
     scale = 10.0**decimals
@@ -119,6 +177,25 @@ def _write_faces(faces: IndexArray, buffer: ByteArray) -> int:
             buffer[at] = SLASH
             buffer[at + 1] = SLASH
             at = _write_number(number, 0, buffer, at + 2)
+        buffer[at] = NEWLINE
+        at += 1
+    return at
+
+
+@kernel
+def _write_textured_faces(faces: IndexArray, corners: IndexArray, buffer: ByteArray) -> int:
+    at = 0
+    for face in range(faces.shape[0]):
+        buffer[at] = ord("f")
+        at += 1
+        for corner in range(3):
+            buffer[at] = SPACE
+            number = np.int64(faces[face, corner]) + 1
+            at = _write_number(number, 0, buffer, at + 1)
+            buffer[at] = SLASH
+            at = _write_number(np.int64(corners[face, corner]) + 1, 0, buffer, at + 1)
+            buffer[at] = SLASH
+            at = _write_number(number, 0, buffer, at + 1)
         buffer[at] = NEWLINE
         at += 1
     return at

@@ -14,6 +14,7 @@ IMPORTS = {
     ".usd": lambda path: bpy.ops.wm.usd_import(filepath=path),
     ".usdz": lambda path: bpy.ops.wm.usd_import(filepath=path),
     ".abc": lambda path: bpy.ops.wm.alembic_import(filepath=path),
+    ".obj": lambda path: bpy.ops.wm.obj_import(filepath=path),
     ".fbx": lambda path: bpy.ops.import_scene.fbx(filepath=path),
 }
 

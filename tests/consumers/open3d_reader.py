@@ -17,7 +17,7 @@ def main(path: str, out: str) -> None:
         triangles=np.asarray(mesh.triangles),
         colours=np.asarray(mesh.vertex_colors),
         uvs=np.asarray(mesh.triangle_uvs),
-        images=len(mesh.textures),
+        images=sum(not texture.is_empty() for texture in mesh.textures),
     )
 
 

@@ -24,10 +24,14 @@ from imavatar_deploy.exporters.formats.gltf.vrm_rig import HEAD_HEIGHT
 from imavatar_deploy.exporters.sequences.bake import bake_motion
 from imavatar_deploy.exporters.sequences.formats import FORMATS
 from imavatar_deploy.exporters.sequences.motion import Motion, open_motion
-from imavatar_deploy.exporters.sequences.neutral_colours import with_neutral_colours
+from imavatar_deploy.exporters.sequences.neutral_colours import (
+    neutral_texture,
+    with_neutral_colours,
+)
+from imavatar_deploy.exporters.sequences.obj import write_textured_obj
 from imavatar_deploy.exporters.srgb import linear
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import pose_plainly, vertex_normals
 from imavatar_deploy.retarget import ARKIT_NAMES
 
 from ..exporters.test_gltf import LICENCE
@@ -189,6 +193,34 @@ class TestOpen3d:
         shown = linear(motion.neutral) if name == "glb" else motion.neutral
         coloured = seen["colours"][seen["triangles"]]
         assert np.abs(coloured - shown[motion.avatar.faces]).max() < 0.01
+
+
+class TestTexturedObj:
+    """A mesh of `--mesh-colour texture`, with its material and image."""
+
+    @pytest.fixture
+    def path(self, motion: Motion, tmp_path: Path) -> Path:
+        posed = expected(motion, KEYS[1], four=False).astype(np.float32)
+        normals = vertex_normals(posed, motion.avatar.faces)
+        channels = {"vertices": posed, "normals": normals}
+        path = tmp_path / "face.obj"
+        write_textured_obj(path, motion.avatar.faces, channels, neutral_texture(motion))
+        return path
+
+    def test_blender_shows_the_image(self, motion: Motion, path: Path, tmp_path: Path) -> None:
+        seen = run_python_program("bpy", "blender.py", path, 25, 0, tmp_path / "out.npz")
+        truth = expected(motion, KEYS[1], four=False)
+        assert np.abs(seen["frame_0"] - truth).max() <= NEAR
+        assert list(seen["base_colours"]) == ["TEX_IMAGE"]
+
+    def test_open3d_reads_the_image(self, motion: Motion, path: Path, tmp_path: Path) -> None:
+        seen = run_python_program("open3d", "open3d_reader.py", path, tmp_path / "out.npz")
+        assert len(seen["uvs"]) == motion.avatar.faces.size
+        assert seen["images"] == 1
+
+    def test_meshlab_reads_the_mesh(self, motion: Motion, path: Path, tmp_path: Path) -> None:
+        seen = run_python_program("pymeshlab", "meshlab.py", path, tmp_path / "out.npz")
+        assert len(seen["points"]) == motion.avatar.vertex_count
 
 
 class TestThree:

@@ -17,8 +17,9 @@ from imavatar_deploy.errors import InputError
 from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.formats.named_poses import named_poses
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.kinematics import condition_of
 from imavatar_deploy.model import VARIANTS, Frame, HeadAvatarModel, ImplicitAvatar, save_checkpoint
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 from imavatar_deploy.tracks import FlameTrack, write_track
 
 from .conftest import SMALL
@@ -215,3 +216,65 @@ class TestNames:
         )
         assert result.exit_code == 6
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def textured(checkpoint: Path, faces_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("textured") / "out"
+    options = ("--mesh-type", "obj", "--mesh-colour", "texture", "--mesh-texture", 256)
+    result = call(
+        *(checkpoint, "--format", "mesh", "--expressions", faces_file, "--out", out),
+        *("--resolution", 64, "--faces", 500, "--keep-unseen", "--keep-bust", *options),
+    )
+    assert result.exit_code == 0, result.output
+    return out
+
+
+class TestTexture:
+    """A mesh of type obj with an image of its expression's colours."""
+
+    def test_every_mesh_has_its_material_and_image(self, textured: Path) -> None:
+        names = {f"{name}.{suffix}" for name in FACES for suffix in ("obj", "mtl", "png")}
+        assert {path.name for path in (textured / "meshes").iterdir()} == names | {"meshes.json"}
+        images = [(textured / "meshes" / f"{name}.png").read_bytes() for name in FACES]
+        assert images[0] != images[1]
+
+    def test_the_image_has_the_networks_colours_of_the_expression(
+        self, textured: Path, avatar: ImplicitAvatar, faces_file: Path
+    ) -> None:
+        baked = open_avatar(textured).avatar
+        for face in named_poses(faces_file, "openhead", NAMES):
+            # In the order of the file, trimesh would keep one texture coordinate of a vertex.
+            mesh = trimesh.load(textured / "meshes" / f"{face.name}.obj", process=False)
+            posed = pose_plainly(baked, face.expression, face.pose)
+            corners = posed.vertices[baked.faces] / 4
+            assert np.abs(mesh.vertices[mesh.faces] - corners).max() <= 1e-4
+            normals = surface_normals(baked, posed)[baked.faces].mean(axis=1)
+            normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+            points = torch.from_numpy(baked.canonical.T[baked.faces].mean(axis=1))
+            condition = torch.from_numpy(condition_of(face.expression, face.pose)[0])
+            with torch.no_grad():
+                feature = avatar.geometry(points).feature
+                colours = avatar.texture(points, torch.from_numpy(normals), condition, feature)
+            uv = mesh.visual.uv[mesh.faces].mean(axis=1)
+            image = np.asarray(mesh.visual.material.image.convert("RGB")) / 255
+            size = len(image)
+            columns = (uv[:, 0] * size).astype(int)
+            rows = ((1 - uv[:, 1]) * size).astype(int)
+            error = np.abs(image[rows, columns] - colours.numpy()).max(axis=1)
+            assert np.median(error) < 0.01, face.name
+            assert np.quantile(error, 0.95) < 0.05, face.name
+
+    @pytest.mark.parametrize(
+        "options", [("--mesh-type", "ply"), ("--mesh-type", "obj", "--from-field")], ids=str
+    )
+    def test_other_meshes_have_none(self, options: tuple[str, ...], tmp_path: Path) -> None:
+        arguments = ("sample", "--format", "mesh", "--mesh-colour", "texture", *options)
+        result = call(*arguments, "--out", tmp_path / "out")
+        assert result.exit_code == 2
+        assert "--mesh-type obj" in result.output
+
+    def test_the_marks_of_synthetic_media_are_in_mesh_and_material(self, textured: Path) -> None:
+        for suffix in ("obj", "mtl"):
+            text = (textured / "meshes" / f"smile.{suffix}").read_text()
+            assert "trainedAlgorithmicMedia" in text, suffix
