@@ -42,8 +42,7 @@ from imavatar_deploy.tracks import read_track
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar
 
-OBSTACLE = browser_obstacle()
-needs_browser = pytest.mark.skipif(bool(OBSTACLE), reason=OBSTACLE)
+needs_browser = pytest.mark.usefixtures("browser_here")
 
 ELEMENT = "document.querySelector('imavatar-head')"
 NEXT_FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -77,9 +76,7 @@ def site(sample: AvatarFolder, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def shared_page(site: Path) -> Iterator[Page]:
-    if OBSTACLE:
-        pytest.skip(OBSTACLE)
+def shared_page(site: Path, browser_here: None) -> Iterator[Page]:
     with opened(site) as page:
         yield page
         assert page.errors() == []
