@@ -111,9 +111,9 @@ def test_the_page_draws_what_the_player_draws(sample: AvatarFolder, site: Path) 
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [16, 32])
-def test_students_of_every_width(tmp_path: Path, width: int) -> None:
-    avatar = tiny_avatar()
+@pytest.mark.parametrize(("width", "bones"), [(16, 5), (32, 6)])
+def test_students_of_every_width_and_both_skeletons(tmp_path: Path, width: int, bones: int) -> None:
+    avatar = tiny_avatar(bones=bones)
     student = random_student(avatar.vertex_count, width)
     folder = AvatarFolder(tmp_path, avatar, {"files": {}})
     write_page(tmp_path / "site", encode(avatar, student, camera_of(folder)).data)
