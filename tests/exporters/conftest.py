@@ -16,6 +16,7 @@ from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.fidelity.options import FidelitySettings
 from imavatar_deploy.exporters.formats import table
 from imavatar_deploy.exporters.formats.format import ExportInput
+from imavatar_deploy.exporters.formats.web.frames import browser_obstacle
 from imavatar_deploy.exporters.report import ExportReport
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.student.options import StudentSettings
@@ -127,6 +128,13 @@ def exported(
             "imavatar_deploy.exporters.fidelity.options.DEFAULT_TOLERANCES_FILE", small_limits
         )
         return Exported(out, export_avatar(checkpoint, out, settings))
+
+
+@pytest.fixture(scope="session")
+def browser_here() -> None:
+    """Skip the tests that need a browser where none can draw the page of the format web."""
+    if obstacle := browser_obstacle():
+        pytest.skip(obstacle)
 
 
 @pytest.fixture

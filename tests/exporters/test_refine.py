@@ -21,6 +21,7 @@ from imavatar_deploy.exporters.atlas import surface_at
 from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.fidelity.implicit_reference import mouth_centre
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
+from imavatar_deploy.exporters.formats.web.binary import decode
 from imavatar_deploy.exporters.refine.frame_poses import FramePoses
 from imavatar_deploy.exporters.refine.held_out import held_out_rows, measure
 from imavatar_deploy.exporters.refine.options import RefineSettings
@@ -321,7 +322,9 @@ def sharp(
     refining = ("--refine", pictures, "--refine-steps", STEPS, "--no-refine-poses")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imavatar_deploy.exporters.student.train.REQUIRED_PSNR", 20.0)
-        result = call(checkpoint, "--out", out, *options, *refining, "--format", "player,glb,mesh")
+        result = call(
+            checkpoint, "--out", out, *options, *refining, "--format", "player,glb,mesh,web"
+        )
     return out, result
 
 
@@ -342,6 +345,15 @@ class TestExport:
         assert report.refinement["refined"]["l1"] < report.refinement["distilled"]["l1"]
         student, before = (read_student(open_avatar(path)) for path in (out, exported.folder))
         assert student.features.shape == before.features.shape
+
+    def test_the_page_has_it_and_is_compared_with_it(self, sharp: tuple[Path, Result]) -> None:
+        out, _ = sharp
+        stored = decode((out / "web" / "avatar.bin").read_bytes()).student
+        assert np.array_equal(stored.hidden_weight, read_student(open_avatar(out)).hidden_weight)
+        stage = read_fidelity(out).stage("browser")
+        assert stage is not None
+        assert stage.start == "refined"
+        assert stage.not_run or stage.measures["psnr"] > 40
 
     def test_it_is_measured_again_without_torch(self, sharp: tuple[Path, Result]) -> None:
         report = verify_avatar(sharp[0])

@@ -15,7 +15,6 @@ from imavatar_deploy.exporters.fidelity.options import FidelitySettings
 from imavatar_deploy.exporters.fidelity.stages import StageInput
 from imavatar_deploy.exporters.formats.web.binary import decode
 from imavatar_deploy.exporters.formats.web.format import FOLDER, ROWS
-from imavatar_deploy.exporters.formats.web.frames import browser_obstacle
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.student.options import StudentSettings
 from imavatar_deploy.fidelity import read_fidelity
@@ -26,8 +25,7 @@ from imavatar_deploy.student import read_student
 from .conftest import STUDENT_PSNR, STUDENT_STEPS, Exported
 
 (ROW,) = ROWS
-OBSTACLE = browser_obstacle()
-needs_browser = pytest.mark.skipif(bool(OBSTACLE), reason=OBSTACLE)
+needs_browser = pytest.mark.usefixtures("browser_here")
 
 
 def settings(size: int = 48) -> ExportSettings:

@@ -42,8 +42,7 @@ from imavatar_deploy.tracks import read_track
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar
 
-OBSTACLE = browser_obstacle()
-needs_browser = pytest.mark.skipif(bool(OBSTACLE), reason=OBSTACLE)
+needs_browser = pytest.mark.usefixtures("browser_here")
 
 ELEMENT = "document.querySelector('imavatar-head')"
 NEXT_FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -77,9 +76,7 @@ def site(sample: AvatarFolder, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def shared_page(site: Path) -> Iterator[Page]:
-    if OBSTACLE:
-        pytest.skip(OBSTACLE)
+def shared_page(site: Path, browser_here: None) -> Iterator[Page]:
     with opened(site) as page:
         yield page
         assert page.errors() == []
@@ -114,9 +111,9 @@ def test_the_page_draws_what_the_player_draws(sample: AvatarFolder, site: Path) 
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [16, 32])
-def test_students_of_every_width(tmp_path: Path, width: int) -> None:
-    avatar = tiny_avatar()
+@pytest.mark.parametrize(("width", "bones"), [(16, 5), (32, 6)])
+def test_students_of_every_width_and_both_skeletons(tmp_path: Path, width: int, bones: int) -> None:
+    avatar = tiny_avatar(bones=bones)
     student = random_student(avatar.vertex_count, width)
     folder = AvatarFolder(tmp_path, avatar, {"files": {}})
     write_page(tmp_path / "site", encode(avatar, student, camera_of(folder)).data)

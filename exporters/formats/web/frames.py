@@ -59,11 +59,18 @@ class _QuietHandler(SimpleHTTPRequestHandler):
         """Write nothing."""
 
 
+class _QuietServer(ThreadingHTTPServer):
+    """A server that does not report a connection which the browser has closed."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Write nothing: what the page could not load, the page reports."""
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """Serve a folder on the loopback interface; yields its address, with a slash at the end."""
     handler = partial(_QuietHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _QuietServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

@@ -39,7 +39,10 @@ export class OrbitCamera {
     const pivot = [0, 0, -Math.hypot(...t)];
     const turned = multiply(rotation(this.pitch, 0, 0), multiply(r, rotation(0, -this.yaw, 0)));
     const transposed = [0, 3, 6, 1, 4, 7, 2, 5, 8].map((i) => r[i]!);
-    const focus = apply(transposed, pivot.map((value, i) => value - t[i]!));
+    const focus = apply(
+      transposed,
+      pivot.map((value, i) => value - t[i]!),
+    );
     const moved = apply(turned, focus).map((value, i) => pivot[i]! - value);
     const [fx, fy, cx, cy] = this.front.intrinsics as [number, number, number, number];
     const side = Math.min(width, height);

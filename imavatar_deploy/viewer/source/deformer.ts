@@ -21,7 +21,8 @@ export class Deformer {
 
   /** Write positions and normals of an expression and a pose. */
   pose(expression: ArrayLike<number>, pose: ArrayLike<number>): void {
-    if (pose.length !== POSE_SIZE) throw new RangeError(`a pose has ${POSE_SIZE} numbers, got ${pose.length}`);
+    if (pose.length !== POSE_SIZE)
+      throw new RangeError(`a pose has ${POSE_SIZE} numbers, got ${pose.length}`);
     this.blend(expression, poseFeature(pose));
     this.moveJoints(expression);
     this.skin(skinningTransforms(pose, this.joints, this.model.boneCount));
@@ -41,7 +42,8 @@ export class Deformer {
     for (let k = 0; k < expressions + feature.length; k++) {
       const coefficient = k < expressions ? expression[k]! : feature[k - expressions]!;
       if (Math.abs(coefficient) < 1e-9) continue;
-      for (let i = 0, from = k * size; i < size; i++, from++) shaped[i]! += coefficient * basis[from]!;
+      for (let i = 0, from = k * size; i < size; i++, from++)
+        shaped[i]! += coefficient * basis[from]!;
     }
   }
 
@@ -70,8 +72,12 @@ export class Deformer {
         for (let i = 0, from = 12 * bone; i < 12; i++, from++) m[i]! += weight * bones[from]!;
       }
       const at = 3 * vertex;
-      const x = shaped[at]!, y = shaped[at + 1]!, z = shaped[at + 2]!;
-      const dx = normalDetail[at]!, dy = normalDetail[at + 1]!, dz = normalDetail[at + 2]!;
+      const x = shaped[at]!,
+        y = shaped[at + 1]!,
+        z = shaped[at + 2]!;
+      const dx = normalDetail[at]!,
+        dy = normalDetail[at + 1]!,
+        dz = normalDetail[at + 2]!;
       for (let axis = 0, row = 0; axis < 3; axis++, row += 4) {
         positions[at + axis] = m[row]! * x + m[row + 1]! * y + m[row + 2]! * z + m[row + 3]!;
         shaped[at + axis] = m[row]! * dx + m[row + 1]! * dy + m[row + 2]! * dz;
@@ -85,13 +91,27 @@ export class Deformer {
     const { positions: p, normals } = this;
     normals.fill(0);
     for (let i = 0; i < faces.length; i += 3) {
-      const a = 3 * faces[i]!, b = 3 * faces[i + 1]!, c = 3 * faces[i + 2]!;
-      const ux = p[b]! - p[a]!, uy = p[b + 1]! - p[a + 1]!, uz = p[b + 2]! - p[a + 2]!;
-      const vx = p[c]! - p[a]!, vy = p[c + 1]! - p[a + 1]!, vz = p[c + 2]! - p[a + 2]!;
-      const x = uy * vz - uz * vy, y = uz * vx - ux * vz, z = ux * vy - uy * vx;
-      normals[a]! += x; normals[a + 1]! += y; normals[a + 2]! += z;
-      normals[b]! += x; normals[b + 1]! += y; normals[b + 2]! += z;
-      normals[c]! += x; normals[c + 1]! += y; normals[c + 2]! += z;
+      const a = 3 * faces[i]!,
+        b = 3 * faces[i + 1]!,
+        c = 3 * faces[i + 2]!;
+      const ux = p[b]! - p[a]!,
+        uy = p[b + 1]! - p[a + 1]!,
+        uz = p[b + 2]! - p[a + 2]!;
+      const vx = p[c]! - p[a]!,
+        vy = p[c + 1]! - p[a + 1]!,
+        vz = p[c + 2]! - p[a + 2]!;
+      const x = uy * vz - uz * vy,
+        y = uz * vx - ux * vz,
+        z = ux * vy - uy * vx;
+      normals[a]! += x;
+      normals[a + 1]! += y;
+      normals[a + 2]! += z;
+      normals[b]! += x;
+      normals[b + 1]! += y;
+      normals[b + 2]! += z;
+      normals[c]! += x;
+      normals[c + 1]! += y;
+      normals[c + 2]! += z;
     }
   }
 
@@ -102,7 +122,9 @@ export class Deformer {
 
 function normalise(vectors: Float32Array): void {
   for (let i = 0; i < vectors.length; i += 3) {
-    const x = vectors[i]!, y = vectors[i + 1]!, z = vectors[i + 2]!;
+    const x = vectors[i]!,
+      y = vectors[i + 1]!,
+      z = vectors[i + 2]!;
     const length = Math.sqrt(x * x + y * y + z * z);
     const scale = length > 0 ? 1 / length : 0;
     vectors[i] = x * scale;

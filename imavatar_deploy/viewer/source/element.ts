@@ -17,13 +17,15 @@ const MIN_RESOLUTION = 0.5;
 
 const STYLE = `
 :host { display: block; position: relative; min-height: 8rem; touch-action: none; }
-canvas { position: absolute; inset: 0; width: 100%; height: 100%; outline-offset: -3px; cursor: grab; }
+canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
+canvas { outline-offset: -3px; cursor: grab; }
 canvas:active { cursor: grabbing; }
-p { position: absolute; inset: auto 1rem; top: 40%; margin: 0 auto; max-width: 32rem; text-align: center; }
+p { position: absolute; inset: auto 1rem; top: 40%; margin: 0 auto; max-width: 32rem; }
+p { text-align: center; }
 p:empty { display: none; }
 `;
 
-/** Names of the events: `load` and `error` once, `frame` after every drawn frame, `playstate` and `track`. */
+/** Names of the events; `frame` follows every drawn frame. */
 export type HeadEvent = "load" | "error" | "frame" | "playstate" | "track";
 
 export class ImavatarHead extends HTMLElement {
@@ -56,7 +58,10 @@ export class ImavatarHead extends HTMLElement {
     this.message.setAttribute("role", "alert");
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", "Animated head, rendered by a trained avatar. Arrow keys turn it.");
+    this.canvas.setAttribute(
+      "aria-label",
+      "Animated head, rendered by a trained avatar. Arrow keys turn it.",
+    );
     root.append(style, this.canvas, this.message);
     this.listen();
     new ResizeObserver(() => this.redraw()).observe(this);
@@ -79,7 +84,8 @@ export class ImavatarHead extends HTMLElement {
   setExpression(name: string, value: number): void {
     const index = this.loaded().expressionNames.indexOf(name);
     if (index < 0) throw new RangeError(`the avatar has no expression ${name}`);
-    if (!Number.isFinite(value)) throw new RangeError(`an expression must be a finite number, got ${value}`);
+    if (!Number.isFinite(value))
+      throw new RangeError(`an expression must be a finite number, got ${value}`);
     this.expression[index] = value;
     this.changed();
   }
@@ -87,7 +93,10 @@ export class ImavatarHead extends HTMLElement {
   /** Set all expressions, and the pose: axis-angle of global, neck, jaw and eyes in radians. */
   setFlame(expression: ArrayLike<number>, pose: ArrayLike<number>): void {
     const size = this.loaded().expressionNames.length;
-    for (const [what, values, count] of [["expression", expression, size], ["pose", pose, POSE_SIZE]] as const) {
+    for (const [what, values, count] of [
+      ["expression", expression, size],
+      ["pose", pose, POSE_SIZE],
+    ] as const) {
       if (values.length !== count || !Array.from(values).every(Number.isFinite)) {
         throw new RangeError(`the ${what} must be ${count} finite numbers, got ${values.length}`);
       }
@@ -114,7 +123,7 @@ export class ImavatarHead extends HTMLElement {
   /** Load the text of a track file. It plays, unless the reader prefers reduced motion. */
   setTrack(text: string): void {
     this.track = parseTrack(text, this.loaded());
-    this.dispatchEvent(new CustomEvent("track"));
+    this.emit("track");
     this.seek(0);
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.play();
   }
@@ -124,7 +133,7 @@ export class ImavatarHead extends HTMLElement {
     if (!this.track || this.playing) return;
     this.playing = true;
     this.lastTime = 0;
-    this.dispatchEvent(new CustomEvent("playstate"));
+    this.emit("playstate");
     this.redraw();
   }
 
@@ -132,7 +141,7 @@ export class ImavatarHead extends HTMLElement {
   pause(): void {
     if (!this.playing) return;
     this.playing = false;
-    this.dispatchEvent(new CustomEvent("playstate"));
+    this.emit("playstate");
   }
 
   /** Show the track at a time in seconds. */
@@ -145,7 +154,11 @@ export class ImavatarHead extends HTMLElement {
 
   /** Whether a track plays, its time and length in seconds; a length of 0 without a track. */
   get playback(): { playing: boolean; seconds: number; duration: number } {
-    return { playing: this.playing, seconds: this.seconds, duration: this.track ? duration(this.track) : 0 };
+    return {
+      playing: this.playing,
+      seconds: this.seconds,
+      duration: this.track ? duration(this.track) : 0,
+    };
   }
 
   /** Turn the view; radians. */
@@ -166,14 +179,24 @@ export class ImavatarHead extends HTMLElement {
    * @param normals: normals, components -1..1 as bytes 1..255, in place of colours.
    */
   pixels(
-    expression: ArrayLike<number>, pose: ArrayLike<number>, matrix: ImageMatrix,
-    width: number, height: number, normals = false,
+    expression: ArrayLike<number>,
+    pose: ArrayLike<number>,
+    matrix: ImageMatrix,
+    width: number,
+    height: number,
+    normals = false,
   ): Uint8Array {
     const model = this.loaded();
     this.deformer.pose(expression, pose);
     this.renderer.upload(this.deformer);
     this.isPosed = false;
-    return this.renderer.pixels(conditionOf(model, expression, pose), matrix, width, height, normals);
+    return this.renderer.pixels(
+      conditionOf(model, expression, pose),
+      matrix,
+      width,
+      height,
+      normals,
+    );
   }
 
   private loaded(): Model {
@@ -196,7 +219,7 @@ export class ImavatarHead extends HTMLElement {
       this.pose = new Float32Array(POSE_SIZE);
       this.model = model;
       this.changed();
-      this.dispatchEvent(new CustomEvent("load"));
+      this.emit("load");
       await this.loadTrack(loading.signal);
     } catch (error) {
       if (!loading.signal.aborted) this.fail(error);
@@ -208,14 +231,22 @@ export class ImavatarHead extends HTMLElement {
     const address = this.getAttribute("track");
     if (address === null) return;
     const response = await fetch(address, { signal });
-    if (!response.ok) throw new AvatarError(`The track could not be loaded: the server answered ${response.status}.`);
+    if (!response.ok)
+      throw new AvatarError(
+        `The track could not be loaded: the server answered ${response.status}.`,
+      );
     this.setTrack(await response.text());
   }
 
   private fail(error: unknown): void {
-    const text = error instanceof AvatarError ? error.message : `The avatar cannot be shown: ${String(error)}`;
+    const text =
+      error instanceof AvatarError ? error.message : `The avatar cannot be shown: ${String(error)}`;
     this.message.textContent = text;
-    this.dispatchEvent(new CustomEvent("error", { detail: text }));
+    this.emit("error", text);
+  }
+
+  private emit(name: HeadEvent, detail?: string | number): void {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
   private changed(): void {
@@ -224,7 +255,8 @@ export class ImavatarHead extends HTMLElement {
   }
 
   private redraw(): void {
-    if (this.model && !this.request) this.request = requestAnimationFrame((time) => this.drawFrame(time));
+    if (this.model && !this.request)
+      this.request = requestAnimationFrame((time) => this.drawFrame(time));
   }
 
   private drawFrame(time: number): void {
@@ -242,7 +274,7 @@ export class ImavatarHead extends HTMLElement {
     const { width, height } = this.canvas;
     const matrix = this.camera.imageMatrix(width, height);
     this.renderer.draw(conditionOf(model, this.expression, this.pose), matrix);
-    this.dispatchEvent(new CustomEvent("frame", { detail: performance.now() - start }));
+    this.emit("frame", performance.now() - start);
     if (this.playing) this.redraw();
   }
 
@@ -268,7 +300,8 @@ export class ImavatarHead extends HTMLElement {
     const ratio = Math.min(2, devicePixelRatio) * this.resolution;
     const width = Math.max(1, Math.round(this.canvas.clientWidth * ratio));
     const height = Math.max(1, Math.round(this.canvas.clientHeight * ratio));
-    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    if (this.canvas.width !== width || this.canvas.height !== height)
+      Object.assign(this.canvas, { width, height });
   }
 
   private listen(): void {
@@ -332,14 +365,19 @@ export class ImavatarHead extends HTMLElement {
 }
 
 /** The first layer's constant of a frame: expression and jaw through their weights. */
-function conditionOf(model: Model, expression: ArrayLike<number>, pose: ArrayLike<number>): Float32Array {
+function conditionOf(
+  model: Model,
+  expression: ArrayLike<number>,
+  pose: ArrayLike<number>,
+): Float32Array {
   const { width, conditionWeight, conditionBias } = model.student;
   const size = model.expressionNames.length;
   const constant = new Float64Array(conditionBias);
   for (let k = 0; k < size + 3; k++) {
     const value = k < size ? expression[k]! : pose[JAW + k - size]!;
     if (value === 0) continue;
-    for (let unit = 0; unit < width; unit++) constant[unit]! += value * conditionWeight[k * width + unit]!;
+    for (let unit = 0; unit < width; unit++)
+      constant[unit]! += value * conditionWeight[k * width + unit]!;
   }
   return new Float32Array(constant);
 }

@@ -17,13 +17,33 @@ const HEAD_SLIDERS: readonly PoseSlider[] = [
   { label: "Tilt", range: 0.5, parts: [[5, 1]] },
 ];
 const EYE_SLIDERS: readonly PoseSlider[] = [
-  { label: "Look sideways", range: 0.5, parts: [[10, 1], [13, 1]] },
-  { label: "Look up and down", range: 0.4, parts: [[9, 1], [12, 1]] },
+  {
+    label: "Look sideways",
+    range: 0.5,
+    parts: [
+      [10, 1],
+      [13, 1],
+    ],
+  },
+  {
+    label: "Look up and down",
+    range: 0.4,
+    parts: [
+      [9, 1],
+      [12, 1],
+    ],
+  },
 ];
-const MOUTH_SLIDERS: readonly PoseSlider[] = [{ label: "Jaw open", range: 0.45, parts: [[6, 1]], oneSided: true }];
+const MOUTH_SLIDERS: readonly PoseSlider[] = [
+  { label: "Jaw open", range: 0.45, parts: [[6, 1]], oneSided: true },
+];
 
 /** Regions by the beginning of an expression's name. */
-const REGIONS: readonly { title: string; prefixes: readonly string[]; pose: readonly PoseSlider[] }[] = [
+const REGIONS: readonly {
+  title: string;
+  prefixes: readonly string[];
+  pose: readonly PoseSlider[];
+}[] = [
   { title: "Brows", prefixes: ["brow"], pose: [] },
   { title: "Eyes", prefixes: ["eye"], pose: EYE_SLIDERS },
   { title: "Mouth", prefixes: ["mouth", "jaw", "tongue"], pose: MOUTH_SLIDERS },
@@ -58,7 +78,9 @@ class Sliders {
   ) {
     const named = new Set<string>();
     const regions = REGIONS.map(({ title, prefixes, pose }) => {
-      const names = model.expressionNames.filter((name) => prefixes.some((prefix) => name.startsWith(prefix)));
+      const names = model.expressionNames.filter((name) =>
+        prefixes.some((prefix) => name.startsWith(prefix)),
+      );
       names.forEach((name) => named.add(name));
       return { title, names, pose };
     });
@@ -77,7 +99,9 @@ class Sliders {
   }
 
   private region(
-    { title, names, pose }: { title: string; names: string[]; pose: readonly PoseSlider[] }, open: boolean, model: Model,
+    { title, names, pose }: { title: string; names: string[]; pose: readonly PoseSlider[] },
+    open: boolean,
+    model: Model,
   ): HTMLElement {
     const section = document.createElement("details");
     section.open = open;
@@ -91,30 +115,53 @@ class Sliders {
   private expressionSlider(name: string, isCode: boolean, model: Model): HTMLElement {
     const index = model.expressionNames.indexOf(name);
     const bounds = isCode ? ([-CODE_RANGE, CODE_RANGE] as const) : ([0, 1] as const);
-    return this.slider(readable(name), name, bounds, () => this.head.flame.expression[index]!, (value) => {
-      this.head.setExpression(name, value);
-    });
+    return this.slider(
+      readable(name),
+      name,
+      bounds,
+      () => this.head.flame.expression[index]!,
+      (value) => {
+        this.head.setExpression(name, value);
+      },
+    );
   }
 
   private poseSlider({ label, range, parts, oneSided }: PoseSlider): HTMLElement {
     const id = `pose-${parts[0]![0]}`;
     const [first, factor] = parts[0]!;
-    return this.slider(label, id, [oneSided ? 0 : -range, range], () => this.head.flame.pose[first]! / factor, (value) => {
-      const { expression, pose } = this.head.flame;
-      for (const [index, scale] of parts) pose[index] = scale * value;
-      this.head.setFlame(expression, pose);
-    });
+    return this.slider(
+      label,
+      id,
+      [oneSided ? 0 : -range, range],
+      () => this.head.flame.pose[first]! / factor,
+      (value) => {
+        const { expression, pose } = this.head.flame;
+        for (const [index, scale] of parts) pose[index] = scale * value;
+        this.head.setFlame(expression, pose);
+      },
+    );
   }
 
   private slider(
-    label: string, id: string, [low, high]: readonly [number, number], read: () => number, write: (value: number) => void,
+    label: string,
+    id: string,
+    [low, high]: readonly [number, number],
+    read: () => number,
+    write: (value: number) => void,
   ): HTMLElement {
     const row = document.createElement("label");
     row.className = "slider";
     const text = document.createElement("span");
     text.textContent = label;
     const input = document.createElement("input");
-    Object.assign(input, { type: "range", min: String(low), max: String(high), step: "0.01", value: "0", name: id });
+    Object.assign(input, {
+      type: "range",
+      min: String(low),
+      max: String(high),
+      step: "0.01",
+      value: "0",
+      name: id,
+    });
     const output = document.createElement("output");
     row.append(text, input, output);
     input.addEventListener("input", () => {
@@ -149,7 +196,8 @@ class Playback {
     panel: HTMLElement,
     private readonly sliders: Sliders,
   ) {
-    const find = <T extends HTMLElement>(name: string): T => panel.querySelector<T>(`[data-${name}]`)!;
+    const find = <T extends HTMLElement>(name: string): T =>
+      panel.querySelector<T>(`[data-${name}]`)!;
     this.button = find("play");
     this.line = find("time");
     this.status = find("status");
@@ -194,7 +242,8 @@ class Playback {
       this.head.setTrack(await file.text());
       this.status.textContent = file.name;
     } catch (error) {
-      this.status.textContent = error instanceof AvatarError ? error.message : `The file cannot be read: ${String(error)}`;
+      this.status.textContent =
+        error instanceof AvatarError ? error.message : `The file cannot be read: ${String(error)}`;
     }
   }
 

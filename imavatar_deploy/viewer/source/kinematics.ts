@@ -1,4 +1,4 @@
-/** Head kinematics, as `imavatar_deploy/kinematics.py`: rotations, pose feature, bone transforms. */
+/** Head kinematics, as `imavatar_deploy/kinematics.py`: rotations, feature, bone transforms. */
 
 const PARENTS = [-1, 0, 1, 1, 1];
 
@@ -12,9 +12,15 @@ export function rotation(x: number, y: number, z: number): number[] {
   const s = Math.sin(angle);
   const t = 1 - Math.cos(angle);
   return [
-    1 - t * (b * b + c * c), t * a * b - s * c, t * a * c + s * b,
-    t * a * b + s * c, 1 - t * (a * a + c * c), t * b * c - s * a,
-    t * a * c - s * b, t * b * c + s * a, 1 - t * (a * a + b * b),
+    1 - t * (b * b + c * c),
+    t * a * b - s * c,
+    t * a * c + s * b,
+    t * a * b + s * c,
+    1 - t * (a * a + c * c),
+    t * b * c - s * a,
+    t * a * c - s * b,
+    t * b * c + s * a,
+    1 - t * (a * a + b * b),
   ];
 }
 
@@ -24,7 +30,9 @@ export function multiply(a: readonly number[], b: readonly number[]): number[] {
   for (let row = 0; row < 3; row++) {
     for (let column = 0; column < 3; column++) {
       out[3 * row + column] =
-        a[3 * row]! * b[column]! + a[3 * row + 1]! * b[3 + column]! + a[3 * row + 2]! * b[6 + column]!;
+        a[3 * row]! * b[column]! +
+        a[3 * row + 1]! * b[3 + column]! +
+        a[3 * row + 2]! * b[6 + column]!;
     }
   }
   return out;
@@ -36,7 +44,9 @@ export function apply(m: readonly number[], v: readonly number[]): number[] {
 }
 
 function rotationsOf(pose: ArrayLike<number>): number[][] {
-  return PARENTS.map((_, bone) => rotation(pose[3 * bone]!, pose[3 * bone + 1]!, pose[3 * bone + 2]!));
+  return PARENTS.map((_, bone) =>
+    rotation(pose[3 * bone]!, pose[3 * bone + 1]!, pose[3 * bone + 2]!),
+  );
 }
 
 /** The pose feature: R - I of neck, jaw and eyes, row by row. */
@@ -51,7 +61,11 @@ export function poseFeature(pose: ArrayLike<number>): number[] {
  * @param joints: positions at rest, [5, 3], expression included.
  * @param bones: number of skinning bones; with one more than joints, the first never moves.
  */
-export function skinningTransforms(pose: ArrayLike<number>, joints: ArrayLike<number>, bones: number): Float64Array {
+export function skinningTransforms(
+  pose: ArrayLike<number>,
+  joints: ArrayLike<number>,
+  bones: number,
+): Float64Array {
   const joint = (bone: number) => [joints[3 * bone]!, joints[3 * bone + 1]!, joints[3 * bone + 2]!];
   const world: { r: number[]; t: number[] }[] = [];
   rotationsOf(pose).forEach((local, bone) => {
@@ -63,16 +77,23 @@ export function skinningTransforms(pose: ArrayLike<number>, joints: ArrayLike<nu
     }
     const above = world[parent]!;
     const origin = joint(parent);
-    const moved = apply(above.r, here.map((value, i) => value - origin[i]!));
+    const moved = apply(
+      above.r,
+      here.map((value, i) => value - origin[i]!),
+    );
     world.push({ r: multiply(above.r, local), t: moved.map((value, i) => value + above.t[i]!) });
   });
   const out = new Float64Array(12 * bones);
   const ghosts = bones - PARENTS.length;
-  for (let ghost = 0; ghost < ghosts; ghost++) out.set([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], 12 * ghost);
+  for (let ghost = 0; ghost < ghosts; ghost++)
+    out.set([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], 12 * ghost);
   world.forEach(({ r, t }, bone) => {
     const moved = apply(r, joint(bone));
     for (let row = 0; row < 3; row++) {
-      out.set([r[3 * row]!, r[3 * row + 1]!, r[3 * row + 2]!, t[row]! - moved[row]!], 12 * (ghosts + bone) + 4 * row);
+      out.set(
+        [r[3 * row]!, r[3 * row + 1]!, r[3 * row + 2]!, t[row]! - moved[row]!],
+        12 * (ghosts + bone) + 4 * row,
+      );
     }
   });
   return out;

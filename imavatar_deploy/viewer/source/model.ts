@@ -75,10 +75,14 @@ export async function loadModel(url: string, signal?: AbortSignal): Promise<Mode
     response = await fetch(url, signal ? { signal } : {});
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new AvatarError("The avatar could not be loaded. Check the connection and load the page again.");
+    throw new AvatarError(
+      "The avatar could not be loaded. Check the connection and load the page again.",
+    );
   }
   if (!response.ok) {
-    throw new AvatarError(`The avatar could not be loaded: the server answered ${response.status} for ${url}.`);
+    throw new AvatarError(
+      `The avatar could not be loaded: the server answered ${response.status} for ${url}.`,
+    );
   }
   return decodeModel(new Uint8Array(await response.arrayBuffer()));
 }
@@ -97,7 +101,9 @@ export async function decodeModel(bytes: Uint8Array): Promise<Model> {
 }
 
 function damaged(): AvatarError {
-  return new AvatarError("The avatar file is damaged or incomplete. Copy it again, or export the avatar again.");
+  return new AvatarError(
+    "The avatar file is damaged or incomplete. Copy it again, or export the avatar again.",
+  );
 }
 
 function view(bytes: Uint8Array): DataView {
@@ -112,14 +118,17 @@ function readHeader(bytes: Uint8Array): Header {
   const version = view(bytes).getUint32(4, true);
   if (version !== VERSION) {
     throw new AvatarError(
-      `The avatar file has version ${version}, and this page reads version ${VERSION}. Export the avatar again.`,
+      `The avatar file has version ${version}, and this page reads version ${VERSION}. ` +
+        "Export the avatar again.",
     );
   }
   const length = view(bytes).getUint32(8, true);
   if (PREFIX_BYTES + length > bytes.length) throw damaged();
   let header: Header;
   try {
-    header = JSON.parse(new TextDecoder().decode(bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + length))) as Header;
+    header = JSON.parse(
+      new TextDecoder().decode(bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + length)),
+    ) as Header;
   } catch {
     throw damaged();
   }
@@ -153,7 +162,9 @@ function isSound(header: Header): boolean {
 
 /** Decompress a gzip stream that must hold `size` bytes; a longer one is not read to its end. */
 async function decompress(bytes: Uint8Array, size: number): Promise<Uint8Array> {
-  const stream = new Blob([bytes as BlobPart]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const stream = new Blob([bytes as BlobPart])
+    .stream()
+    .pipeThrough(new DecompressionStream("gzip"));
   const payload = new Uint8Array(size);
   const reader = stream.getReader();
   let filled = 0;
@@ -216,7 +227,8 @@ function decodePayload(header: Header, payload: Uint8Array): Model {
     }
     const perChannel = entry.coding === "faces" ? header.faces : count;
     const size = entry.channels * perChannel;
-    if (![1, 2, 3, 4].includes(entry.planes) || offset + size * entry.planes > payload.length) throw damaged();
+    if (![1, 2, 3, 4].includes(entry.planes) || offset + size * entry.planes > payload.length)
+      throw damaged();
     const codes = readPlanes(payload, offset, size, entry.planes);
     offset += size * entry.planes;
     if (entry.coding === "faces") {
@@ -228,12 +240,18 @@ function decodePayload(header: Header, payload: Uint8Array): Model {
       throw damaged();
     }
   }
-  if (offset !== payload.length || decoded.size + 1 !== Object.keys(channels).length) throw damaged();
+  if (offset !== payload.length || decoded.size + 1 !== Object.keys(channels).length)
+    throw damaged();
   return assemble(header, faces, decoded);
 }
 
 /** Integers from their byte planes: all lowest bytes first. */
-function readPlanes(payload: Uint8Array, offset: number, size: number, planes: number): Uint32Array {
+function readPlanes(
+  payload: Uint8Array,
+  offset: number,
+  size: number,
+  planes: number,
+): Uint32Array {
   const codes = new Uint32Array(size);
   for (let plane = 0; plane < planes; plane++) {
     const start = offset + plane * size;
@@ -283,7 +301,12 @@ function earlierNeighbours(faces: Uint32Array, vertices: number): Neighbours {
  *
  * All arithmetic before the multiplication by the step is on integers, and so exact.
  */
-function decodePredicted(codes: Uint32Array, entry: ArrayEntry, count: number, neighbours: Neighbours): Float32Array {
+function decodePredicted(
+  codes: Uint32Array,
+  entry: ArrayEntry,
+  count: number,
+  neighbours: Neighbours,
+): Float32Array {
   const { first, index } = neighbours;
   const values = new Float32Array(codes.length);
   const whole = new Int32Array(count);
@@ -352,8 +375,14 @@ function assemble(header: Header, faces: Uint32Array, decoded: Map<string, Float
   };
 }
 
-/** Turn groups of `channels` rows [K, channels, V] into [K, V, channels], into `out` from `offset` on. */
-function interleave(rows: Float32Array, out: Float32Array, offset: number, channels: number, count: number): void {
+/** Turn rows [K, channels, V] into [K, V, channels], written to `out` from `offset` on. */
+function interleave(
+  rows: Float32Array,
+  out: Float32Array,
+  offset: number,
+  channels: number,
+  count: number,
+): void {
   const groups = rows.length / (channels * count);
   for (let group = 0; group < groups; group++) {
     const base = group * channels * count;

@@ -28,8 +28,16 @@ export class Renderer {
     private readonly canvas: HTMLCanvasElement,
     private readonly model: Model,
   ) {
-    const gl = canvas.getContext("webgl2", { alpha: true, antialias: true, depth: true, premultipliedAlpha: true });
-    if (!gl) throw new AvatarError("This browser cannot show the avatar: it has no WebGL 2, or it is switched off.");
+    const gl = canvas.getContext("webgl2", {
+      alpha: true,
+      antialias: true,
+      depth: true,
+      premultipliedAlpha: true,
+    });
+    if (!gl)
+      throw new AvatarError(
+        "This browser cannot show the avatar: it has no WebGL 2, or it is switched off.",
+      );
     this.gl = gl;
     this.restore();
   }
@@ -83,7 +91,13 @@ export class Renderer {
    *
    * @param normals: draw normals, components -1..1 as bytes 1..255, in place of colours.
    */
-  pixels(condition: Float32Array, matrix: ImageMatrix, width: number, height: number, normals = false): Uint8Array {
+  pixels(
+    condition: Float32Array,
+    matrix: ImageMatrix,
+    width: number,
+    height: number,
+    normals = false,
+  ): Uint8Array {
     const { gl } = this;
     const target = gl.createFramebuffer();
     gl.bindFramebuffer(gl.FRAMEBUFFER, target);
@@ -97,7 +111,13 @@ export class Renderer {
       gl.framebufferRenderbuffer(gl.FRAMEBUFFER, attachment!, gl.RENDERBUFFER, buffer);
       return buffer;
     });
-    this.drawTo(normals ? this.programs.normal : this.programs.colour, condition, matrix, width, height);
+    this.drawTo(
+      normals ? this.programs.normal : this.programs.colour,
+      condition,
+      matrix,
+      width,
+      height,
+    );
     const rows = new Uint8Array(4 * width * height);
     gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, rows);
     gl.deleteFramebuffer(target);
@@ -106,14 +126,22 @@ export class Renderer {
   }
 
   private drawTo(
-    program: WebGLProgram, condition: Float32Array, matrix: ImageMatrix, width: number, height: number,
+    program: WebGLProgram,
+    condition: Float32Array,
+    matrix: ImageMatrix,
+    width: number,
+    height: number,
   ): void {
     const { gl } = this;
     gl.viewport(0, 0, width, height);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.useProgram(program);
-    gl.uniformMatrix4fv(gl.getUniformLocation(program, "projection"), false, clipMatrix(matrix, width, height));
+    gl.uniformMatrix4fv(
+      gl.getUniformLocation(program, "projection"),
+      false,
+      clipMatrix(matrix, width, height),
+    );
     gl.uniform4fv(gl.getUniformLocation(program, "condition"), condition);
     gl.bindVertexArray(this.surface);
     gl.drawElements(gl.TRIANGLES, this.model.faces.length, gl.UNSIGNED_INT, 0);
@@ -134,13 +162,18 @@ function clipMatrix(matrix: ImageMatrix, width: number, height: number): Float32
     const [x, y, w] = [matrix[column]!, matrix[4 + column]!, matrix[8 + column]!];
     out[4 * column] = (2 * x + w) / width - w;
     out[4 * column + 1] = w - (2 * y + w) / height;
-    out[4 * column + 2] = ((far + near) / (far - near)) * w - (column === 3 ? (2 * far * near) / (far - near) : 0);
+    out[4 * column + 2] =
+      ((far + near) / (far - near)) * w - (column === 3 ? (2 * far * near) / (far - near) : 0);
     out[4 * column + 3] = w;
   }
   return out;
 }
 
-function attribute(gl: WebGL2RenderingContext, location: number, values: Float32Array): WebGLBuffer {
+function attribute(
+  gl: WebGL2RenderingContext,
+  location: number,
+  values: Float32Array,
+): WebGLBuffer {
   const buffer = gl.createBuffer();
   gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
   gl.bufferData(gl.ARRAY_BUFFER, values, gl.DYNAMIC_DRAW);
@@ -151,7 +184,10 @@ function attribute(gl: WebGL2RenderingContext, location: number, values: Float32
 
 function link(gl: WebGL2RenderingContext, vertex: string, fragment: string): WebGLProgram {
   const program = gl.createProgram();
-  for (const [type, source] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]] as const) {
+  for (const [type, source] of [
+    [gl.VERTEX_SHADER, vertex],
+    [gl.FRAGMENT_SHADER, fragment],
+  ] as const) {
     const shader = gl.createShader(type);
     if (!shader) continue; // the context is lost
     gl.shaderSource(shader, source);
@@ -160,7 +196,9 @@ function link(gl: WebGL2RenderingContext, vertex: string, fragment: string): Web
   }
   gl.linkProgram(program);
   if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
-    throw new AvatarError(`The graphics driver refuses the avatar's shader: ${gl.getProgramInfoLog(program) ?? ""}`);
+    throw new AvatarError(
+      `The graphics driver refuses the avatar's shader: ${gl.getProgramInfoLog(program) ?? ""}`,
+    );
   }
   return program;
 }

@@ -1,4 +1,4 @@
-/** The student as shaders, as `imavatar_deploy/student.py`. Its weights are constants of the code. */
+/** The student as shaders, as `imavatar_deploy/student.py`; its weights are constants in them. */
 
 import type { Student } from "./model";
 
@@ -17,13 +17,19 @@ export function vertexShader(width: number): string {
 uniform mat4 projection;
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
-${blocks(width).map((i) => `layout(location = ${i + 2}) in vec4 feature${i};`).join("\n")}
+${blocks(width)
+  .map((i) => `layout(location = ${i + 2}) in vec4 feature${i};`)
+  .join("\n")}
 centroid out vec3 surfaceNormal;
-${blocks(width).map((i) => `centroid out vec4 surfaceFeature${i};`).join("\n")}
+${blocks(width)
+  .map((i) => `centroid out vec4 surfaceFeature${i};`)
+  .join("\n")}
 void main() {
   gl_Position = projection * vec4(position, 1.0);
   surfaceNormal = normal;
-${blocks(width).map((i) => `  surfaceFeature${i} = feature${i};`).join("\n")}
+${blocks(width)
+  .map((i) => `  surfaceFeature${i} = feature${i};`)
+  .join("\n")}
 }`;
 }
 
@@ -33,7 +39,8 @@ export function colourShader(student: Student): string {
   const all = blocks(width);
   const first = all.map(
     (i) => `  vec4 first${i} = max(surfaceFeature${i} + condition[${i}]
-    + n.x * ${vec4(wn, 4 * i)} + n.y * ${vec4(wn, width + 4 * i)} + n.z * ${vec4(wn, 2 * width + 4 * i)}, 0.0);`,
+    + n.x * ${vec4(wn, 4 * i)} + n.y * ${vec4(wn, width + 4 * i)}
+    + n.z * ${vec4(wn, 2 * width + 4 * i)}, 0.0);`,
   );
   // Column i of a block holds the weights from unit 4 a + i to units 4 b .. 4 b + 3.
   const block = (a: number, b: number): string =>
@@ -45,7 +52,13 @@ export function colourShader(student: Student): string {
   const channel = (c: number): string =>
     [
       number(student.colourBias[c]!),
-      ...all.map((a) => `dot(second${a}, ${vec4([0, 1, 2, 3].map((i) => colourWeight[(4 * a + i) * 3 + c]!), 0)})`),
+      ...all.map(
+        (a) =>
+          `dot(second${a}, ${vec4(
+            [0, 1, 2, 3].map((i) => colourWeight[(4 * a + i) * 3 + c]!),
+            0,
+          )})`,
+      ),
     ].join(" + ");
   return `#version 300 es
 precision highp float;

@@ -22,14 +22,20 @@ export function parseTrack(text: string, model: Model): Track {
   try {
     document = JSON.parse(text) as typeof document;
   } catch {
-    throw new AvatarError("The file is not a track: it is not JSON. Drop a flame_params.json file here.");
+    throw new AvatarError(
+      "The file is not a track: it is not JSON. Drop a flame_params.json file here.",
+    );
   }
   const { frames, head_model: headModel, fps = DEFAULT_FPS } = document ?? {};
   if (!Array.isArray(frames) || !frames.length || frames.length > MAX_FRAMES) {
-    throw new AvatarError("The file is not a track: it has no list of frames. Drop a flame_params.json file here.");
+    throw new AvatarError(
+      "The file is not a track: it has no list of frames. Drop a flame_params.json file here.",
+    );
   }
   if (typeof headModel === "string" && headModel !== model.headModel) {
-    throw new AvatarError(`The track is for the head model ${headModel}, and this avatar has ${model.headModel}.`);
+    throw new AvatarError(
+      `The track is for the head model ${headModel}, and this avatar has ${model.headModel}.`,
+    );
   }
   if (typeof fps !== "number" || !(fps > 0 && fps <= 1000)) {
     throw new AvatarError("The track has no valid frame rate: its fps must be a positive number.");
@@ -42,7 +48,11 @@ export function parseTrack(text: string, model: Model): Track {
       }
       return Float32Array.from(values as number[]);
     });
-  return { fps, expression: rows("expression", model.expressionNames.length), pose: rows("pose", POSE_SIZE) };
+  return {
+    fps,
+    expression: rows("expression", model.expressionNames.length),
+    pose: rows("pose", POSE_SIZE),
+  };
 }
 
 /** Seconds from the first frame to the end of the last. */
@@ -51,12 +61,16 @@ export function duration(track: Track): number {
 }
 
 /** Expression and pose at a time, linear between frames. */
-export function sample(track: Track, seconds: number): { expression: Float32Array; pose: Float32Array } {
+export function sample(
+  track: Track,
+  seconds: number,
+): { expression: Float32Array; pose: Float32Array } {
   const last = track.pose.length - 1;
   const at = Math.min(last, Math.max(0, seconds * track.fps));
   const index = Math.floor(at);
   const next = Math.min(last, index + 1);
   const share = at - index;
-  const mix = (rows: Float32Array[]) => rows[index]!.map((value, i) => value + share * (rows[next]![i]! - value));
+  const mix = (rows: Float32Array[]) =>
+    rows[index]!.map((value, i) => value + share * (rows[next]![i]! - value));
   return { expression: mix(track.expression), pose: mix(track.pose) };
 }
