@@ -196,7 +196,7 @@ def test_no_rays(
     assert [len(part) for part in traced] == [0] * 5
 
 
-@pytest.mark.parametrize("name", ["c-net", "d-net", "b-morph"])
+@pytest.mark.parametrize("name", ["c-net", "d-net", "b-morph", "hyper-nerf"])
 def test_backward_variants_need_the_march_tracer(name: str, view: RayBundle) -> None:
     with pytest.raises(UsageError, match=f"{name} maps backward; use --tracer march"):
         RasterTracer(resolution=64).trace(small_variant(name), calm(), view)

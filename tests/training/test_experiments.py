@@ -21,7 +21,8 @@ from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.training.commands.eval import evaluate
 from imavatar_deploy.training.config_file import to_toml
 from imavatar_deploy.training.dataset import FaceDataset
-from imavatar_deploy.training.evaluation.contact_sheet import read_picture
+from imavatar_deploy.training.evaluation.contact_sheet import read_picture, split_strip
+from imavatar_deploy.training.evaluation.contact_sheet import row as picture_row
 from imavatar_deploy.training.experiments import fig5, runs
 from imavatar_deploy.training.experiments.corruption import (
     damage_mask,
@@ -152,6 +153,14 @@ class TestTables:
         assert means["subjects"]["c-net"].keys() == {"female1"}  # type: ignore[index]
         # truth, imavatar and c-net: three tiles of 192 pixels and the gaps between them
         assert read_picture(plan.out / "table2.png").shape[1] == 3 * 192 + 2 * 4
+
+    def test_a_strip_is_split_into_its_pictures(self) -> None:
+        rng = np.random.default_rng(0)
+        images = [np.asarray(rng.uniform(size=(200, 200, 3)), np.float32) for _ in range(5)]
+        tiles = split_strip(picture_row(images, list("abcde")))
+        assert len(tiles) == 5
+        for tile, image in zip(tiles, images, strict=True):
+            assert np.abs(tile - image).max() <= 0.5 / 255.0 + 1e-6
 
     def test_finished_only_needs_a_finished_trial(
         self, plan: ExperimentPlan, tmp_path: Path

@@ -140,7 +140,8 @@ def screw_motion(x: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
     third = (1.0 - first) / squared
 
     def turn(vector: Tensor) -> Tensor:
-        return torch.linalg.cross(rotation, vector)
+        product: Tensor = torch.linalg.cross(rotation, vector)
+        return product
 
     turned, moved = turn(x), turn(translation)
     return (
