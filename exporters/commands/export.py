@@ -117,6 +117,13 @@ Examples:
     "glasses and hair belong to the body.",
 )
 @click.option(
+    "--parts/--no-parts",
+    default=True,
+    show_default=True,
+    help="Whether the mouth is opened and gets teeth, tongue and a dark inside from the head model "
+    "(OpenHead, 15,000 faces or more), in place of the membrane that the networks have there.",
+)
+@click.option(
     "--edition",
     help=f"Head model of a published checkpoint that does not name it: {', '.join(EDITIONS)}.",
 )
@@ -150,6 +157,7 @@ def export(
     resolution: int,
     components: str,
     keep_strays: bool,
+    parts: bool,
     edition: str | None,
     storage: str,
     synthetic_mark: bool,
@@ -185,6 +193,7 @@ def export(
         resolution=resolution,
         components=components,
         keep_strays=keep_strays,
+        parts=parts,
         storage=storage,
         edition=edition,
         overwrite=overwrite,
