@@ -307,7 +307,9 @@ def _losses(report: ExportReport) -> Table:
 def _surface(report: ExportReport) -> Table:
     table = _table("surface and student", "measured", "value")
     student = {f"student_{name}": value for name, value in report.student.items()}
-    for name, value in (report.surface | student).items():
+    rows = report.surface | student
+    parts = {f"vertices_{name}": count for name, count in rows.pop("parts", {}).items() if count}
+    for name, value in (rows | parts).items():
         values = value if isinstance(value, tuple) else (value,)
         text = " -> ".join(
             f"{number:.1e}" if isinstance(number, float) and number < 1 else f"{number:,}"
