@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imavatar_deploy.arrays import Array, Bool, Float32
+from imavatar_deploy.arrays import Array, Bool, Float32, Int32
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.deformation import Deformation
@@ -27,6 +27,9 @@ from .bust import NO_BOUNDS, RIM, Bounds, CutField
 from .fidelity.reference_poses import reference_poses
 from .fill_colours import continued_codes
 from .formats.onnx_modules import BakedTexture
+from .parts.build import OpenedSkin, build_parts
+from .parts.colours import POWERS, powers, with_colour_components
+from .parts.part_mesh import PartMesh
 from .texture_code import ShadedPoints, TextureCode, texture_code
 from .unseen import UnseenSurface
 from .unseen_fill import HarmonicFill, head_shape
@@ -50,6 +53,13 @@ class Bake:
     feature: Tensor  # [V, 256] feature vectors of the geometry network
     filled: Bool[Array, " V"]
     """Vertices whose values are filled from their neighbourhood, not those of the networks."""
+    parts: Int32[Array, " V"]
+    """Part of each vertex: its index in `parts.PARTS` plus one; 0 is skin."""
+    by_code: Bool[Array, " V"]
+    """Vertices whose colours are those of their codes, and not those of the networks.
+
+    These are filled vertices, parts, and the skin along an opening.
+    """
     bounds: Bounds = NO_BOUNDS
     """Where the bust is cut."""
 
@@ -60,6 +70,7 @@ def bake(
     *,
     field: Field | None = None,
     fill: Callable[[Avatar], UnseenSurface] | None = None,
+    openings: OpenedSkin | None = None,
     progress: Progress = silent,
 ) -> Bake:
     """Sample the geometry, deformation and texture networks at the vertices of `mesh`.
@@ -71,6 +82,7 @@ def bake(
             faces of a `CutField` and their rim are filled.
         fill: returns the unseen surface of an avatar without colours, whose shape and values are
             filled from the surface around it, too; none by default.
+        openings: the openings of `mesh`, into which parts are built; none by default.
         progress: shows how far the work is.
     """
     field = field_of(avatar) if field is None else field
@@ -83,34 +95,81 @@ def bake(
         unseen = fill(_avatar(avatar, mesh, fields))
         filled |= unseen.colours
         moved = (filled & ~unseen.drawn) | bounds.flat(mesh.vertices)
-    harmonic = HarmonicFill(mesh, filled)
+    surface = mesh
     if moved.any():
-        shape = HarmonicFill(mesh, moved)
+        shape = HarmonicFill(surface, moved)
         mesh = head_shape(mesh, shape, avatar.head, bounds)
         fields = _fill_fields(avatar, mesh, fields, shape)
+    skin, added = mesh, None
+    if openings is not None:
+        added = build_parts(avatar, openings, mesh, fields.deformation)
+        mesh, fields = _with_parts(avatar, mesh, fields, added)
+    more = len(mesh.vertices) - len(skin.vertices)
+    parts = np.zeros(len(mesh.vertices), dtype=np.int32)
+    filled = np.pad(filled, (0, more))
+    by_code = filled.copy()
+    if added is not None and openings is not None:
+        parts[len(skin.vertices) :] = added.part
+        by_code |= (parts > 0) | np.pad(openings.edge, (0, more))
     detail = _normal_detail(avatar, mesh, field, fields.deformation.weights, progress)
     with torch.inference_mode():
-        detail[torch.from_numpy(filled)] = 0.0
-        everywhere = _shade(avatar, mesh, fields)
-        shaded = everywhere.at(torch.from_numpy(np.flatnonzero(~filled)))
-    code = texture_code(avatar.texture, shaded, tolerance=CODE_TOLERANCE, progress=progress)
-    codes = np.zeros((len(filled), code.code.shape[1]), dtype=np.float32)
-    codes[~filled] = code.code
-    network = BakedTexture(avatar.texture, code.decode, code.mean)
-    code = replace(
-        code,
-        code=continued_codes(network, codes, harmonic, everywhere.normals, everywhere.condition),
-    )
+        detail[torch.from_numpy(filled | (parts > 0))] = 0.0
+        shaded = _shade(avatar, mesh, fields)
+    code = _code(avatar, surface, shaded, by_code[: len(skin.vertices)], progress)
+    if added is not None:
+        code = _with_colours(avatar, code, added, progress)
     baked = replace(
         _avatar(avatar, mesh, fields), normal_detail=_planar(detail), texture_code=code.code
     )
-    return Bake(baked, code, fields.feature, filled, bounds)
+    return Bake(baked, code, fields.feature, filled, parts, by_code, bounds)
 
 
 def shape_of(avatar: ImplicitAvatar, mesh: Mesh, progress: Progress = silent) -> Avatar:
     """The avatar of a mesh without normal detail and colours: its shape and motion."""
     with torch.inference_mode():
         return _avatar(avatar, mesh, _sample(avatar, _points(avatar, mesh), progress))
+
+
+def _code(
+    avatar: ImplicitAvatar,
+    skin: Mesh,
+    shaded: ShadedPoints,
+    filled: Bool[Array, " V"],
+    progress: Progress,
+) -> TextureCode:
+    """Texture codes of the skin, of which some continue the colours around them.
+
+    Args:
+        avatar: the networks.
+        skin: the skin before unseen vertices move, which has no faces without area.
+        shaded: inputs of the texture network at its vertices, and behind them at those of parts.
+        filled: vertices of the skin whose codes are filled.
+        progress: shows how far the work is.
+    """
+    rows = np.flatnonzero(~filled)
+    network = avatar.texture
+    points = shaded.at(torch.from_numpy(rows))
+    code = texture_code(network, points, tolerance=CODE_TOLERANCE, progress=progress)
+    codes = np.zeros((len(filled), code.code.shape[1]), dtype=np.float32)
+    codes[rows] = code.code
+    baked = BakedTexture(network, code.decode, code.mean)
+    normals = shaded.normals[:, : len(filled)]
+    harmonic = HarmonicFill(skin, filled)
+    return replace(code, code=continued_codes(baked, codes, harmonic, normals, shaded.condition))
+
+
+def _with_colours(
+    avatar: ImplicitAvatar, code: TextureCode, added: PartMesh, progress: Progress
+) -> TextureCode:
+    """The codes of skin and parts; those of parts are mixed with those of the skin."""
+    poses = reference_poses(avatar.edition)
+    conditions = torch.from_numpy(poses.condition).to(avatar.canonical_pose)
+    code = with_colour_components(avatar.texture, code, added.colour, conditions, progress)
+    own = np.zeros((len(added.part), code.code.shape[1]), dtype=np.float32)
+    own[:, -POWERS:] = powers(added.colour)
+    share = added.skin_share[:, None]
+    own = share * code.code[added.skin] + (1.0 - share) * own
+    return replace(code, code=np.concatenate([code.code, own.astype(np.float32)]))
 
 
 class _Fields(NamedTuple):
@@ -175,6 +234,31 @@ def _fill_fields(
     with torch.inference_mode():
         rest = avatar.rest(_points(avatar, mesh), continued)
     return _Fields(fields.feature, continued, torch.where(rows, rest, fields.rest))
+
+
+def _with_parts(
+    avatar: ImplicitAvatar, mesh: Mesh, fields: _Fields, added: PartMesh
+) -> tuple[Mesh, _Fields]:
+    """Mesh and fields of skin and parts; the features of parts are zero and not used."""
+    canonical = added.canonical(avatar.joints_rest)
+    whole = Mesh(
+        np.concatenate([mesh.vertices, canonical]),
+        np.concatenate([mesh.faces, added.corners(len(mesh.vertices))]),
+    )
+    feature, deformation, rest = fields
+
+    def append(values: Tensor, more: Float32[Array, "P ..."]) -> Tensor:
+        return torch.cat([values, torch.from_numpy(more).to(values)])
+
+    return whole, _Fields(
+        torch.cat([feature, feature.new_zeros(len(canonical), feature.shape[1])]),
+        Deformation(
+            append(deformation.expression, added.expression),
+            append(deformation.pose, added.pose),
+            append(deformation.weights, added.weights),
+        ),
+        append(rest, added.rest),
+    )
 
 
 def _normal_detail(

@@ -43,6 +43,8 @@ from .formats.table import ready_formats
 from .lids import FACE_SHARE, refine_lids
 from .manifest import about, graph_metadata, licence_report, write_licence
 from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
+from .parts import PARTS
+from .parts.build import NO_MOUTH, open_skin, parts_obstacle, skin_budget
 from .refine.options import RefineSettings
 from .refine.refine import open_pictures, refine_student
 from .refine.sheet import write_sheet
@@ -176,11 +178,23 @@ def bake_surface(
     evaluations = field.evaluations
     with report.step("polish"):
         mesh, gain = polish(cleaned.mesh, field, progress=progress)
+    obstacle = parts_obstacle(avatar.head, settings)
+    budget = settings.faces if obstacle else skin_budget(settings.faces)
     with report.step("simplify"):
-        mesh, lid_faces = _reduced(mesh, avatar, field, settings.faces)
+        mesh, lid_faces = _reduced(mesh, avatar, field, budget)
+    openings = None if obstacle else open_skin(mesh, avatar, field)
+    if openings is None and settings.parts:
+        report.notes.append(f"no parts of the mouth were added: {obstacle or NO_MOUTH}")
     with report.step("bake"):
         fill = partial(_unseen, settings, progress) if settings.unseen.fill else None
-        baked = bake(avatar, mesh, field=field, fill=fill, progress=progress)
+        baked = bake(
+            avatar,
+            mesh if openings is None else openings.mesh,
+            field=field,
+            fill=fill,
+            openings=openings,
+            progress=progress,
+        )
     report.notes += stray_notes(cleaned) + unseen_notes(baked.filled, settings.unseen)
     report.notes += bust_notes(mesh, bounds, settings.unseen)
     report.surface |= {
@@ -189,9 +203,12 @@ def bake_surface(
         "faces_extracted": cleaned.extracted,
         "stray_pieces": len(cleaned.strays),
         "stray_faces": sum(part.faces for part in cleaned.strays),
-        "faces": len(mesh.faces),
+        "faces": len(baked.avatar.faces),
         "lid_faces": lid_faces,
-        "vertices": len(mesh.vertices),
+        "vertices": baked.avatar.vertex_count,
+        "parts": {
+            name: int((baked.parts == number).sum()) for number, name in enumerate(PARTS, start=1)
+        },
         "filled_vertices": int(baked.filled.sum()),
         "off_surface_median": gain.median,
         "off_surface_p99": gain.p99,
@@ -276,7 +293,9 @@ class _Job:
         """The comparison of images; None where no format can be rendered by the player."""
         if not any(row.playable for row in self.formats):
             return None
-        return FidelityRun(self.folder, subject, limits, self.report.step, self.progress)
+        run = FidelityRun(self.folder, subject, limits, self.report.step, self.progress)
+        self.report.notes += run.notes()
+        return run
 
     def _compare(
         self, stages: FidelityRun | None, names: Sequence[str], subject: ExportInput

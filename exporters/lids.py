@@ -59,7 +59,7 @@ def refine_lids(mesh: Mesh, avatar: ImplicitAvatar, field: Field, faces: int | N
             count = min(count, (faces - len(mesh.faces)) // 2)
         if count <= 0:
             break
-        mesh = _split(mesh, edges[np.argsort(-error, kind="stable")[:count]], field)
+        mesh = split_edges(mesh, edges[np.argsort(-error, kind="stable")[:count]], field)
     return mesh
 
 
@@ -68,9 +68,14 @@ def _edges_near_eyes(mesh: Mesh, avatar: ImplicitAvatar) -> Int64[Array, "N 2"]:
     eyes = avatar.joints_rest[[BONES.index("eyeL"), BONES.index("eyeR")]]
     offset = mesh.vertices[:, None] - eyes
     near = ((np.linalg.norm(offset, axis=2) < REACH) & (offset[..., 2] > 0)).any(axis=1)
-    edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
-    edges = np.sort(edges[near[edges].all(axis=1)].astype(np.int64), axis=1)
-    return np.unique(edges, axis=0)
+    edges = edges_of(mesh)
+    return edges[near[edges].all(axis=1)]
+
+
+def edges_of(mesh: Mesh) -> Int64[Array, "N 2"]:
+    """The edges of a mesh, smaller vertex first, in ascending order."""
+    ends = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    return np.unique(np.sort(ends.astype(np.int64), axis=1), axis=0)
 
 
 def _deviation(
@@ -93,7 +98,7 @@ def _blendshapes(points: Float32[Array, "N 3"], avatar: ImplicitAvatar) -> Float
     return torch.cat(rows).numpy() if rows else np.zeros((0, 3, 50), dtype=np.float32)
 
 
-def _split(mesh: Mesh, edges: Int64[Array, "N 2"], field: Field) -> Mesh:
+def split_edges(mesh: Mesh, edges: Int64[Array, "N 2"], field: Field) -> Mesh:
     """Halve edges of a mesh; faces with one, two or three of them become two, three or four."""
     count = len(mesh.vertices)
     middles = _onto_surface(mesh.vertices[edges].mean(axis=1), mesh.vertices[edges], field)

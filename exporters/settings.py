@@ -44,6 +44,8 @@ class ExportSettings:
     """Which connected parts are kept: a row of `imavatar_deploy.model.surface.mesh.CHOICES`."""
     keep_strays: bool = False
     """Keep loose pieces that float free of the head (`mesh_cleanup.drop_strays`)."""
+    parts: bool = True
+    """Open the mouth and add teeth, tongue and the inside of the mouth (OpenHead only)."""
     storage: str = "float32"
     """Element type of the bulk arrays: a row of `imavatar_deploy.avatar_io.STORAGE`."""
     edition: str | None = None

@@ -82,7 +82,7 @@ def with_filled(
         normals: unit normals of the deformed surface.
         condition: expression and jaw; by default those of the neutral face at rest.
     """
-    rows = np.flatnonzero(bake.filled[corners].any(axis=1))
+    rows = np.flatnonzero(bake.by_code[corners].any(axis=1))
     if not len(rows):
         return colours
     code = np.einsum("nk,nkc->nc", weights[rows], bake.code.code[corners[rows]])

@@ -48,7 +48,8 @@ def test_a_report_is_read_as_it_was_written() -> None:
     assert report.student == written["student"]
     baked, tensorrt = report.stage("baked"), report.stage("tensorrt")
     assert baked is not None
-    assert baked.measures["psnr"] == pytest.approx(36.6, abs=0.05)
+    assert baked.measures == written["waterfall"][0]["measures"]
+    assert baked.measures["psnr"] > baked.limits["psnr"]
     assert tensorrt is not None
     assert tensorrt.not_run
     assert report.stage("vulkan") is None
@@ -58,7 +59,8 @@ def test_a_miss_and_its_reason_are_read() -> None:
     manifest = json.loads(json.dumps(open_avatar("sample").manifest))
     written = manifest["fidelity"]
     written["waterfall"][0]["measures"]["psnr"] = 20.0
-    written["parity"][1]["arrays"]["rgb"]["problem"] = "differs by 0.5"
+    (texture,) = [row for row in written["parity"] if row["subject"] == "texture"]
+    texture["arrays"]["rgb"]["problem"] = "differs by 0.5"
     written["drift"] = {"date": "2026-01-02", "reason": "a sketch", "misses": "much"}
     report = fidelity_of(manifest)
     assert not report.passed

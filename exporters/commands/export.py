@@ -117,6 +117,13 @@ Examples:
     "glasses and hair belong to the body.",
 )
 @click.option(
+    "--parts/--no-parts",
+    default=True,
+    show_default=True,
+    help="Whether the mouth is opened and gets teeth, tongue and a dark inside from the head model "
+    "(OpenHead, 15,000 faces or more), in place of the membrane that the networks have there.",
+)
+@click.option(
     "--edition",
     help=f"Head model of a published checkpoint that does not name it: {', '.join(EDITIONS)}.",
 )
@@ -150,6 +157,7 @@ def export(
     resolution: int,
     components: str,
     keep_strays: bool,
+    parts: bool,
     edition: str | None,
     storage: str,
     synthetic_mark: bool,
@@ -185,6 +193,7 @@ def export(
         resolution=resolution,
         components=components,
         keep_strays=keep_strays,
+        parts=parts,
         storage=storage,
         edition=edition,
         overwrite=overwrite,
@@ -300,7 +309,9 @@ def _losses(report: ExportReport) -> Table:
 def _surface(report: ExportReport) -> Table:
     table = _table("surface and student", "measured", "value")
     student = {f"student_{name}": value for name, value in report.student.items()}
-    for name, value in (report.surface | student).items():
+    rows = report.surface | student
+    parts = {f"vertices_{name}": count for name, count in rows.pop("parts", {}).items() if count}
+    for name, value in (rows | parts).items():
         values = value if isinstance(value, tuple) else (value,)
         text = " -> ".join(
             f"{number:.1e}" if isinstance(number, float) and number < 1 else f"{number:,}"

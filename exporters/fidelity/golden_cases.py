@@ -163,7 +163,7 @@ def _deform(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, frame: in
     points = _points(source, bake)
     deformed = [source.deform(points[part], expression, pose) for part in chunks(len(points))]
     baked = pose_plainly(bake.avatar, poses.expression[frame], poses.pose[frame]).vertices
-    vertices = np.where(bake.filled[:, None], baked, torch.cat(deformed).cpu().numpy())
+    vertices = np.where(bake.by_code[:, None], baked, torch.cat(deformed).cpu().numpy())
     return Mesh(vertices, bake.avatar.faces)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from imavatar_deploy.avatar_io import BULK_ARRAYS, STORAGE, AvatarFolder
 from imavatar_deploy.fidelity.draw import compare_held_out, draw
 from imavatar_deploy.fidelity.held_out_frames import HeldOutFrames, write_held_out
-from imavatar_deploy.fidelity.reference_frames import ReferenceFrames, write_reference
+from imavatar_deploy.fidelity.reference_frames import MASK, ReferenceFrames, write_reference
 from imavatar_deploy.fidelity.stage_metrics import (
     REFINED,
     WORST_PREFIX,
@@ -33,6 +33,7 @@ from imavatar_deploy.student import STUDENT_FILE
 from ..formats.format import ExportInput
 from .failure_images import Failure, write_failures
 from .implicit_reference import ImplicitRenderer, frame_names
+from .part_pixels import part_pixels
 from .stages import (
     FIDELITY_STAGES,
     FORMAT_STAGES,
@@ -90,12 +91,24 @@ class FidelityRun:
         self._implicit = ImplicitRenderer(subject.source, subject.settings, subject.bake.bounds)
         with step("implicit renders"):
             avatar = _as_written(folder, subject).avatar
-            self._reference = self._implicit.reference(avatar, progress)
+            reference = self._implicit.reference(avatar, progress)
+            self._reference = reference.leaving_out(part_pixels(avatar, subject.bake, reference))
         self._names = frame_names(subject.source.edition)
         self._images = {IMPLICIT: self._reference.pictures()}
         self._failures: list[Failure] = []
         write_reference(folder, self._reference)
         write_tolerances(folder, limits)
+
+    def notes(self) -> list[str]:
+        """A sentence about the pixels that the comparison with the implicit avatar leaves out."""
+        counts = [int(mask.sum()) for mask in self._reference.left_out]
+        shown = sum(int((frame & MASK > 0).sum()) for frame in self._reference.regions)
+        if not sum(counts):
+            return []
+        return [
+            f"the comparison with the implicit avatar leaves out {sum(counts):,} pixels of "
+            f"{shown:,}, which show the parts of mouth and eyes: the implicit one has no such parts"
+        ]
 
     def compare(self, name: str, subject: ExportInput) -> StageReport:
         """Render and measure one stage; later stages may be compared with its images."""
@@ -107,8 +120,12 @@ class FidelityRun:
             return StageReport(name, start, name, not_run=reason)
         with self._step(f"compare {name}"):
             self._images[name] = stage.draw(inputs)
-            mouths = self._reference.mouths
-            values = measure_frames(self._images[start], self._images[name], mouths)
+            values = measure_frames(
+                self._images[start],
+                self._images[name],
+                self._reference.mouths,
+                self._reference.left_out if start == IMPLICIT else None,
+            )
             report = StageReport(name, start, name, summary(values), self._limits.get(name, {}))
         if not report.misses():
             return report

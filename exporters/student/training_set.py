@@ -252,7 +252,7 @@ def _samples(
     )
     condition = torch.from_numpy(frames.condition).to(device)
     canonical = torch.from_numpy(np.ascontiguousarray(bake.avatar.canonical.T)).to(device)
-    filled, codes = (torch.from_numpy(array).to(device) for array in (bake.filled, bake.code.code))
+    filled, codes = (torch.from_numpy(array).to(device) for array in (bake.by_code, bake.code.code))
     baked = BakedTexture(source.texture, bake.code.decode, bake.code.mean)
     normals = torch.zeros_like(weights)
     colours = torch.zeros_like(weights)

@@ -176,7 +176,7 @@ def make_plan(
         remaining = training + factor * row.warm_start
     if training < row.least:
         smaller = "" if row is PRESET_TIMES[0] else ", or a smaller --preset"
-        least = _least_minutes(available or frames, allowed, preset, factor)
+        least = _least_minutes(available or frames, allowed, preset, factor, export)
         raise UsageError(
             f"--minutes {allowed:g} is too short: {frames} frames with the preset {row.name} need "
             f"about {least} minutes; allow as many{smaller}"
@@ -204,7 +204,9 @@ def _row(preset: str | None, remaining: float, factor: float) -> PresetTime:
     )
 
 
-def _least_minutes(available: int, minutes: float, preset: str | None, factor: float) -> int:
+def _least_minutes(
+    available: int, minutes: float, preset: str | None, factor: float, export: float
+) -> int:
     """Smallest whole number of minutes, above `minutes`, for the frames that are then tracked."""
     least = math.floor(minutes)
     training = -1.0
@@ -212,7 +214,7 @@ def _least_minutes(available: int, minutes: float, preset: str | None, factor: f
     while training < row.least:
         least += 1
         frames = most_frames(available, least, preset) or available
-        remaining = least - sum(_other_stages(frames, factor).values())
+        remaining = least - sum(_other_stages(frames, factor, export).values())
         row = _row(preset, remaining, factor)
         training = remaining - factor * row.warm_start
     return least

@@ -108,7 +108,8 @@ def compare_shadings(folder: AvatarFolder) -> list[StageReport]:
     pictures = reference.pictures()
     reports = []
     for shading, passed in stages_of_shading.items():
-        metrics = measure(pictures, draw(folder, reference, shading), reference.mouths)
+        drawn = draw(folder, reference, shading)
+        metrics = measure(pictures, drawn, reference.mouths, reference.left_out)
         limits = combine_limits([tolerances.get(stage, {}) for stage in passed])
         name = f"all up to {passed[-1]}"
         if shading == "student" and HELD_OUT_FILE in files:

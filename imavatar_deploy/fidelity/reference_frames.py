@@ -6,7 +6,7 @@ later check on any machine uses the same reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ MASK = 1
 MOUTH = 2
 """Bit of `regions`: the pixel is in the mouth region."""
 
+LEFT_OUT = 4
+"""Bit of `regions`: the baked avatar shows a part there, which the implicit one does not have."""
+
 NORMAL_LEVELS = 127.0
 """Levels of a normal's component from 0 to 1; rounding turns a normal by at most 0.2 degrees."""
 
@@ -48,7 +51,7 @@ class ReferenceFrames:
     normal: UInt8[Array, "T N N 3"]
     """Components -1..1 as 1..255."""
     regions: UInt8[Array, "T N N"]
-    """Bits `MASK` and `MOUTH`."""
+    """Bits `MASK`, `MOUTH` and `LEFT_OUT`."""
 
     def __post_init__(self) -> None:
         ensure_shape("proof rgb", self.rgb, ("T", "N", "N", 3))
@@ -117,6 +120,20 @@ class ReferenceFrames:
     def mouths(self) -> list[Bool[Array, "N N"]]:
         """Mask of the mouth region in each frame."""
         return mouth_masks(self.regions)
+
+    @property
+    def left_out(self) -> list[Bool[Array, "N N"]]:
+        """Mask of the pixels in each frame that no comparison with these frames counts."""
+        return [(frame & LEFT_OUT) > 0 for frame in self.regions]
+
+    def leaving_out(self, masks: list[Bool[Array, "N N"]]) -> ReferenceFrames:
+        """Return the frames with masks of the pixels that no comparison counts.
+
+        Args:
+            masks: T masks `[N, N]`.
+        """
+        bits = LEFT_OUT * np.stack(masks).astype(np.uint8)
+        return replace(self, regions=(self.regions & np.uint8(MASK | MOUTH)) | bits)
 
     def pictures(self) -> list[FrameImages]:
         """Return the frames as images in float."""

@@ -141,6 +141,7 @@ def measure_frames(
     reference: Sequence[FrameImages],
     candidate: Sequence[FrameImages],
     mouths: Sequence[Bool[Array, "H W"]],
+    left_out: Sequence[Bool[Array, "H W"]] | None = None,
 ) -> dict[str, Float64[Array, " T"]]:
     """Return every metric of `METRICS` in each of T frames; NaN where it is undefined.
 
@@ -148,8 +149,14 @@ def measure_frames(
         reference: T frames.
         candidate: T frames.
         mouths: T masks `[H, W]` of the mouth region.
+        left_out: T masks `[H, W]` of pixels that do not count; None for none.
     """
     frames = list(zip(reference, candidate, mouths, strict=True))
+    if left_out is not None:
+        frames = [
+            (a._replace(mask=a.mask & ~out), b._replace(mask=b.mask & ~out), mouth & ~out)
+            for (a, b, mouth), out in zip(frames, left_out, strict=True)
+        ]
     values = {name: [row.of(*frame) for frame in frames] for name, row in METRICS.items()}
     return {name: np.array(row, dtype=np.float64) for name, row in values.items()}
 
@@ -174,9 +181,10 @@ def measure(
     reference: Sequence[FrameImages],
     candidate: Sequence[FrameImages],
     mouths: Sequence[Bool[Array, "H W"]],
+    left_out: Sequence[Bool[Array, "H W"]] | None = None,
 ) -> dict[str, float]:
     """Return the `summary` of T frames; the arguments are those of `measure_frames`."""
-    return summary(measure_frames(reference, candidate, mouths))
+    return summary(measure_frames(reference, candidate, mouths, left_out))
 
 
 def worst_first(name: str, of_frames: Mapping[str, Float64[Array, " T"]]) -> list[int]:
