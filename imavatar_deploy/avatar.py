@@ -102,6 +102,13 @@ class Avatar:
                 object.__setattr__(self, name, np.ascontiguousarray(array))
         self._check_values(sizes)
 
+    def __repr__(self) -> str:
+        vertices, faces = self.rest.shape[1], len(self.faces)
+        return (
+            f"<Avatar of {self.edition}: {vertices} vertices, {faces} faces, "
+            f"{len(self.expression_basis)} expressions>"
+        )
+
     def _check_values(self, sizes: dict[str, int]) -> None:
         if sizes["J"] not in (len(BONES), len(BONES) + 1):
             raise InputError(

@@ -17,7 +17,7 @@ from imavatar_deploy.rendering.supersampling import open_antialiased
 from imavatar_deploy.rendering.texture_network import TEXTURE_GRAPH
 from imavatar_deploy.rendering.workers import Workers
 
-from .trt_policy import choose
+from .trt_policy import POLICIES, choose
 
 NETWORK_SHADINGS = tuple(name for name, row in SHADINGS.items() if row.uses_texture_network)
 OpenRenderer = Callable[[RenderConfig, str], Renderer]
@@ -113,11 +113,13 @@ def open_renderer(config: RenderConfig, backend: str, engine_policy: str) -> Ren
         engine_policy: a row of `trt_policy.POLICIES`.
 
     Raises:
-        UsageError: there is no such backend.
+        UsageError: there is no such backend or policy.
         InputError: the folder lacks a file that the shading needs.
         MissingDependencyError: a package or device is missing.
     """
     row = find_backend(backend)
+    if engine_policy not in POLICIES:
+        raise unknown_name("engine policy", engine_policy, POLICIES)
     return open_antialiased(config, lambda inner: row.open(inner, engine_policy))
 
 

@@ -130,3 +130,7 @@ def test_the_canonical_mouth_is_a_little_open() -> None:
     assert pose.shape == (15,)
     assert np.flatnonzero(pose).tolist() == [6]
     assert pose[6] == np.float32(CANONICAL_JAW)
+
+
+def test_the_representation_is_one_line(avatar: Avatar) -> None:
+    assert repr(avatar) == "<Avatar of openhead: 178 vertices, 352 faces, 50 expressions>"

@@ -49,7 +49,7 @@ def of_json(content: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
         place = place[key]
         key = chance.choice(sorted(place) if isinstance(place, dict) else range(len(place)))
     if isinstance(place[key], str) and chance.randrange(2):
-        place[key] = mutate(place[key].encode(), 100).decode("utf-8", "replace")
+        place[key] = mutate(place[key].encode("utf-8", "replace"), 100).decode("utf-8", "replace")
     elif chance.randrange(4) == 0 and place is not document:
         del place[key]
     elif isinstance(place[key], list) and place[key] and chance.randrange(4) == 0:

@@ -314,3 +314,8 @@ def test_texture_of_another_avatar_is_refused(
     write_avatar(tmp_path, other, about={})
     with pytest.raises(ImavatarError, match="must map inputs .*'code': 5.*got .*'code': 8"):
         Player(tmp_path)
+
+
+def test_an_unknown_engine_policy_is_refused_with_every_backend(tiny_avatar_folder: Path) -> None:
+    with pytest.raises(UsageError, match="unknown engine policy 'rebuilt': .* did you mean"):
+        Player(tiny_avatar_folder, size=16, engine_policy="rebuilt")
