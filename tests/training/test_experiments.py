@@ -294,6 +294,14 @@ class TestFigures:
             np.column_stack([[0.15, 0.35, 0.55, 0.75, 0.95], [0.3, 0.7, 1.1, 1.5, 1.9]])
         )
 
+    def test_subjects_with_the_same_jaws_share_every_bin(self) -> None:
+        jaw = np.array([0.0] * 6 + [0.1, 0.2, 0.3, 0.4])
+        good, bad = (np.column_stack([jaw, np.full(10, error)]) for error in (0.02, 0.06))
+        means = fig5.mean_curve([good, bad])
+        assert means[:, 1] == pytest.approx([0.04] * 5)
+        assert means[:, 0] == pytest.approx(fig5.curve(good)[:, 0])
+        assert len(fig5.mean_curve([good, bad[:2]])) == 5
+
     def test_fig6_puts_the_template_beside_the_avatar(
         self, experiment: ExperimentRun, plan: ExperimentPlan
     ) -> None:

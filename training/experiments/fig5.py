@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +41,15 @@ def run(experiment: ExperimentRun) -> list[Path]:
         for variant in experiment.variants
     }
     unfinished = [variant for variant in trials if not trials[variant]]
-    points = {
+    parts = {
         variant: _points(experiment, of_subjects)
         for variant, of_subjects in trials.items()
         if of_subjects
     }
-    if not points:
+    if not parts:
         raise nothing_finished(experiment.plan)
-    curves = {variant: curve(frames) for variant, frames in points.items()}
+    points = {variant: np.concatenate(of_subjects) for variant, of_subjects in parts.items()}
+    curves = {variant: mean_curve(of_subjects) for variant, of_subjects in parts.items()}
     subjects = [
         subject
         for subject in experiment.plan.subjects
@@ -99,13 +100,25 @@ def curve(points: Float64[Array, "N 2"]) -> Float64[Array, "M 2"]:
     return np.array([part.mean(axis=0) for part in bins if len(part)]).reshape(-1, 2)
 
 
-def _points(experiment: ExperimentRun, trials: Mapping[str, Trial]) -> Float64[Array, "N 2"]:
-    """Jaw and error of every test frame of a variant's trials, by subject."""
+def mean_curve(subjects: Sequence[Float64[Array, "_ 2"]]) -> Float64[Array, "M 2"]:
+    """Mean of the curves of several subjects.
+
+    Frames of one jaw, such as those of a closed mouth, would fall into the bins by subject if the
+    frames of all subjects were sorted together.
+    """
+    curves = [curve(points) for points in subjects]
+    if len({len(of_subject) for of_subject in curves}) > 1:  # too few frames for all bins
+        return curve(np.concatenate(subjects))
+    return np.asarray(np.mean(curves, axis=0))
+
+
+def _points(experiment: ExperimentRun, trials: Mapping[str, Trial]) -> list[Float64[Array, "_ 2"]]:
+    """Jaw and error of every test frame of a variant's trials, for each subject."""
     parts = []
     for subject, trial in trials.items():
         cosine = np.array(trial.column("normal cosine"))
         parts.append(np.column_stack([_jaw(experiment, subject, "test"), 1.0 - cosine]))
-    return np.concatenate(parts)
+    return parts
 
 
 def _jaw(experiment: ExperimentRun, subject: str, which: str) -> Float64[Array, " T"]:
