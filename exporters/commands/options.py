@@ -217,7 +217,7 @@ REFINE = OptionGroup(
             formats=(),
             default=RefineSettings.poses,
             help="Whether pose, expression and camera of each frame are refined, too, for the "
-            "fit alone. It evens out an inexact tracking and takes about a second a frame.",
+            "fit alone. It evens out an inexact tracking; about half a second a frame.",
         ),
         FormatOption(
             "--refine-seed",

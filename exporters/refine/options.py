@@ -36,7 +36,7 @@ class RefineSettings:
     poses: bool = False
     """Whether pose, expression and camera of each frame are refined, too, for the fit alone.
 
-    It takes about a second a frame, and pays where the tracking is inexact.
+    It takes about half a second a frame, and pays where the tracking is inexact.
     """
     seed: int = 0
     """Seed of the random choices; the same seed gives the same student."""

@@ -125,8 +125,11 @@ def refine_student(
         mouth_centre(source.head), RADIUS, avatar.joints_rest[BONES.index("eyeL") :], EYE_RADIUS
     )
     work = _Refinement(avatar, regions, settings, held, progress)
-    held_shots, held_frames = work.draw(Shots.load(dataset, selected[held_out], progress))
-    shots, frames = work.draw(Shots.load(dataset, selected[training], progress))
+    size = dataset.size
+    loaded = [Shots.load(dataset, selected[rows], progress) for rows in (held_out, training)]
+    del dataset  # its cache holds up to 1 GB of decoded pictures
+    (held_shots, held_frames), (shots, frames) = map(work.draw, loaded)
+    del loaded
     distilled = measure(RefinableStudent(student), held_frames)
     refined, error = work.fit(RefinableStudent(student), shots, frames, held_frames)
     better = error.is_better_than(distilled)
@@ -134,7 +137,7 @@ def refine_student(
         "frames": len(shots),
         "held_out_frames": len(held_shots),
         "frames_left_out": len(selected) - len(shots) - len(held_shots),
-        "picture_size": dataset.size,
+        "picture_size": size,
         "steps": settings.steps,
         "seed": settings.seed,
         "kept": better,
