@@ -19,6 +19,10 @@ GAPS = (0.62, 0.50, 0.42)
 GUMS = (0.72, 0.36, 0.35)
 TONGUE = (0.70, 0.33, 0.32)
 
+SCLERA = (0.90, 0.88, 0.86)
+VEINS = (0.82, 0.66, 0.62)
+PUPIL = (0.02, 0.02, 0.02)
+
 SHADE = 0.92
 """Factor on the colours of front teeth, which lips shade."""
 
@@ -79,6 +83,28 @@ def tongue_colours(template: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
     return mixed(np.full_like(template, TONGUE), MOUTH, 0.3 * furrow.astype(np.float32))
 
 
+def eye_colours(
+    direction: Float32[Array, "N 3"], iris: Float32[Array, "3"]
+) -> Float32[Array, "N 3"]:
+    """Sclera, iris with a dark rim, and pupil; darker above, below the lid.
+
+    Args:
+        direction: unit vectors from the middle of the eyeball; the pupil is at +z.
+        iris: colour of the iris.
+    """
+    angle = np.degrees(np.arccos(direction[:, 2].clip(-1.0, 1.0)))
+    ring = (
+        np.broadcast_to(iris, direction.shape)
+        * (1.0 - 0.55 * smoothstep(17.0, 24.0, angle))[:, None]
+    )
+    colour = mixed(np.full_like(direction, SCLERA), VEINS, 0.6 * smoothstep(35.0, 60.0, angle))
+    inside = smoothstep(26.5, 24.0, angle)[:, None]
+    colour = colour + inside * (ring - colour)
+    colour = mixed(colour, PUPIL, smoothstep(11.5, 10.0, angle))
+    shade = 0.95 - 0.3 * smoothstep(0.0, 0.5, direction[:, 1])
+    return np.asarray(colour * shade[:, None], dtype=np.float32)
+
+
 # Texture codes
 #
 # The codes of the skin do not reach every colour of a part, and codes of similar colours may differ
@@ -90,7 +116,7 @@ POWERS = 10
 
 STEPS = 300
 BATCH = 256
-RATE = 0.03
+RATE = 0.05
 """Adam's initial learning rate of the decoder; it falls to zero."""
 
 NORMAL_SPREAD = 0.5

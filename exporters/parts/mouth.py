@@ -122,7 +122,7 @@ def cavity(rim: RimMotion, joints: Float32[Array, "5 3"]) -> PartMesh:
     colours = shaded_by_depth(np.tile(np.float32(MOUTH), (len(share), 1)), depth)
     return replace(
         mesh,
-        faces=_ring_faces(rim.vertices, rings),
+        faces=ring_faces(rim.vertices, rings, closed=True),
         part=np.full(len(share), part_number("mouth"), np.int32),
         colour=colours,
         skin=rim.vertices[source],
@@ -159,8 +159,11 @@ def _grown(
     return uncoloured(rest, expression, pose, weights, np.zeros((0, 3), np.int64))
 
 
-def _ring_faces(rim: Int64[Array, " R"], rings: int) -> Int64[Array, "F 3"]:
-    """Faces between the rim, the rings behind it, and one last vertex."""
+def ring_faces(rim: Int64[Array, " R"], rings: int, *, closed: bool = False) -> Int64[Array, "F 3"]:
+    """Faces between a rim of the skin and the rings behind it; also to one last vertex if `closed`.
+
+    The vertices of a ring follow those of the ring before.
+    """
     count = len(rim)
     following = np.roll(np.arange(count), -1)
     rows = [-1 - rim, *(np.arange(count) + ring * count for ring in range(rings))]
@@ -168,8 +171,9 @@ def _ring_faces(rim: Int64[Array, " R"], rings: int) -> Int64[Array, "F 3"]:
     for front, back in pairwise(rows):
         faces.append(np.stack([front[following], front, back], axis=1))
         faces.append(np.stack([front[following], back, back[following]], axis=1))
-    last = np.full(count, rings * count)
-    faces.append(np.stack([rows[-1][following], rows[-1], last], axis=1))
+    if closed:
+        last = np.full(count, rings * count)
+        faces.append(np.stack([rows[-1][following], rows[-1], last], axis=1))
     return np.concatenate(faces).astype(np.int64)
 
 
@@ -184,7 +188,7 @@ def teeth_and_tongue(head: HeadModel, bones: int, front: float) -> list[PartMesh
     parts = []
     rows = (
         ("upper teeth", "helper-upper-teeth", UPPER_TEETH_SHIFT, 2),
-        ("lower teeth", "helper-lower-teeth", LOWER_TEETH_SHIFT, 2),
+        ("lower teeth", "helper-lower-teeth", LOWER_TEETH_SHIFT, 1),
         ("tongue", "helper-tongue", TONGUE_SHIFT, 0),
     )
     for name, group, shift, subdivisions in rows:
