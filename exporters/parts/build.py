@@ -19,7 +19,7 @@ from imavatar_deploy.model.surface.mesh import Mesh
 from ..mesh_cleanup import canonical_points
 from ..settings import ExportSettings
 from .cut import open_along, refine_around
-from .eyes import eyeball, iris_colour, lid_insides
+from .eyes import EyeColours, eyeball, lid_insides, read_eye_colours
 from .mouth import RimMotion, cavity, teeth_and_tongue
 from .opening import Opening, front_points
 from .part_mesh import PartMesh, joined
@@ -88,8 +88,8 @@ class OpenedSkin:
 
     The networks blur the edge between lips and teeth.
     """
-    iris: Float32[Array, "3"]
-    """Colour of the irises, sRGB in 0..1."""
+    eyes: EyeColours
+    """Colours of iris and sclera."""
 
 
 def parts_obstacle(head: HeadModel, settings: ExportSettings) -> str:
@@ -120,7 +120,7 @@ def open_skin(mesh: Mesh, avatar: ImplicitAvatar, field: Field) -> OpenedSkin | 
         The skin; None where the surface has neither mouth nor eyes in the head model's places.
     """
     landmarks = canonical_points(avatar.head).points[landmark_vertices(avatar.head)]
-    iris = iris_colour(mesh, avatar)
+    eyes = read_eye_colours(mesh, avatar)
     rims: dict[str, Int64[Array, " _"]] = {}
     edge = np.zeros(len(mesh.vertices), dtype=np.bool_)
     for name, row in OPENINGS.items():
@@ -135,7 +135,7 @@ def open_skin(mesh: Mesh, avatar: ImplicitAvatar, field: Field) -> OpenedSkin | 
         edge = np.pad(edge, (0, int(used[-1]) + 1 - len(edge)))[used]
         edge |= _strip(opened, opening, row.strip)
         rims[name], mesh = rim, opened
-    return OpenedSkin(mesh, rims, edge, iris) if rims else None
+    return OpenedSkin(mesh, rims, edge, eyes) if rims else None
 
 
 def _opening(
@@ -186,7 +186,7 @@ def build_parts(
             parts += [cavity(rim, joints), *teeth_and_tongue(avatar.head, bones, front)]
             continue
         number = BONES.index(EYE_BONES[name])
-        parts.append(eyeball(name, joints[number], avatar.joint_basis[:, number], bones, skin.iris))
+        parts.append(eyeball(name, joints[number], avatar.joint_basis[:, number], bones, skin.eyes))
         parts.append(lid_insides(name, rim, joints[number], joints))
     return joined(parts)
 

@@ -19,8 +19,9 @@ GAPS = (0.62, 0.50, 0.42)
 GUMS = (0.72, 0.36, 0.35)
 TONGUE = (0.70, 0.33, 0.32)
 
-SCLERA = (0.90, 0.88, 0.86)
-VEINS = (0.82, 0.66, 0.62)
+VEINS = (0.92, 0.76, 0.73)
+"""Factors on the sclera where it is full of veins, in the corners."""
+
 PUPIL = (0.02, 0.02, 0.02)
 
 SHADE = 0.92
@@ -84,24 +85,26 @@ def tongue_colours(template: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
 
 
 def eye_colours(
-    direction: Float32[Array, "N 3"], iris: Float32[Array, "3"]
+    direction: Float32[Array, "N 3"], iris: Float32[Array, "3"], sclera: Float32[Array, "3"]
 ) -> Float32[Array, "N 3"]:
     """Sclera, iris with a dark rim, and pupil; darker above, below the lid.
 
     Args:
         direction: unit vectors from the middle of the eyeball; the pupil is at +z.
         iris: colour of the iris.
+        sclera: colour of the sclera in the middle of the eye's height.
     """
     angle = np.degrees(np.arccos(direction[:, 2].clip(-1.0, 1.0)))
     ring = (
         np.broadcast_to(iris, direction.shape)
         * (1.0 - 0.55 * smoothstep(17.0, 24.0, angle))[:, None]
     )
-    colour = mixed(np.full_like(direction, SCLERA), VEINS, 0.6 * smoothstep(35.0, 60.0, angle))
+    veins = 0.6 * smoothstep(35.0, 60.0, angle)[:, None]
+    colour = np.broadcast_to(sclera, direction.shape) * (1.0 - veins * (1.0 - np.float32(VEINS)))
     inside = smoothstep(26.5, 24.0, angle)[:, None]
     colour = colour + inside * (ring - colour)
     colour = mixed(colour, PUPIL, smoothstep(11.5, 10.0, angle))
-    shade = 0.95 - 0.3 * smoothstep(0.0, 0.5, direction[:, 1])
+    shade = 1.0 - 0.3 * smoothstep(0.0, 0.5, direction[:, 1])
     return np.asarray(colour * shade[:, None], dtype=np.float32)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ def eyeball(
     joint: Float32[Array, "3"],
     joint_basis: Float32[Array, "E 3"],
     bones: int,
-    iris: Float32[Array, "3"],
+    colours: EyeColours,
 ) -> PartMesh:
     """An eyeball around a joint, which turns it; it moves with the joint.
 
@@ -61,7 +62,7 @@ def eyeball(
         joint: position of the joint of the neutral expression, model units.
         joint_basis: its displacement per unit of expression.
         bones: J, with the ghost bone or without.
-        iris: colour of the iris, sRGB in 0..1.
+        colours: of iris and sclera.
     """
     angle = np.radians(np.float64(RING_ANGLES))[:, None]
     turn = np.linspace(0.0, 2.0 * np.pi, SECTORS, endpoint=False)[None]
@@ -84,7 +85,7 @@ def eyeball(
     return replace(
         mesh,
         part=np.full(count, part_number(name), np.int32),
-        colour=eye_colours(direction, iris),
+        colour=eye_colours(direction, *colours),
     )
 
 
@@ -127,26 +128,47 @@ def lid_insides(
 
 
 IRIS_ANGLES = (13.0, 15.0)
-"""Angles from the middle of the pupil at which the colour of the iris is read, degrees."""
+SCLERA_ANGLES = (34.0, 38.0)
+"""Angles from the middle of the pupil at which iris and sclera are read, degrees."""
 
 
-def iris_colour(mesh: Mesh, avatar: ImplicitAvatar) -> Float32[Array, "3"]:
-    """The colour that the networks give to the irises, the median of places around the pupils.
+class EyeColours(NamedTuple):
+    """Colours of the eyes of a subject, sRGB in 0..1."""
+
+    iris: Float32[Array, "3"]
+    sclera: Float32[Array, "3"]
+
+
+def read_eye_colours(mesh: Mesh, avatar: ImplicitAvatar) -> EyeColours:
+    """The colours that the networks give to the eyes, beside the pupils.
+
+    The networks blur the edge between iris and sclera, so that the iris is the darker quarter of
+    the places and the sclera the brighter one.
 
     Args:
         mesh: the canonical surface, with eyeballs.
         avatar: the networks.
     """
+    return EyeColours(
+        _colour_around(IRIS_ANGLES, 0.25, mesh, avatar),
+        _colour_around(SCLERA_ANGLES, 0.75, mesh, avatar),
+    )
+
+
+def _colour_around(
+    angles: tuple[float, ...], quantile: float, mesh: Mesh, avatar: ImplicitAvatar
+) -> Float32[Array, "3"]:
+    """Quantile of the colours at some angles left and right of both pupils."""
     turn = np.linspace(0.0, 2.0 * np.pi, SECTORS, endpoint=False)
-    sideways = np.abs(np.cos(turn)) > 0.8  # lids cover the iris above and below
-    radius = RADIUS * np.sin(np.radians(IRIS_ANGLES))[:, None]
+    sideways = np.abs(np.cos(turn)) > 0.8  # lids cover the eye above and below
+    radius = RADIUS * np.sin(np.radians(angles))[:, None]
     x, y = (radius * function(turn[sideways]) for function in (np.cos, np.sin))
     colours = []
     for bone in ("eyeL", "eyeR"):
         joint = avatar.joints_rest[BONES.index(bone)].astype(np.float64)
         points = front_points(mesh, joint[0] + x.ravel(), joint[1] + y.ravel())
         colours.append(_neutral_colours(avatar, torch.from_numpy(points)))
-    return np.asarray(np.median(np.concatenate(colours), axis=0), dtype=np.float32)
+    return np.asarray(np.quantile(np.concatenate(colours), quantile, axis=0), dtype=np.float32)
 
 
 def _neutral_colours(avatar: ImplicitAvatar, points: Tensor) -> Float32[Array, "N 3"]:

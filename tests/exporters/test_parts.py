@@ -24,7 +24,7 @@ from imavatar_deploy.exporters.parts.build import (
     parts_obstacle,
 )
 from imavatar_deploy.exporters.parts.cut import open_along, refine_around
-from imavatar_deploy.exporters.parts.eyes import RADIUS, eyeball, iris_colour
+from imavatar_deploy.exporters.parts.eyes import RADIUS, EyeColours, eyeball, read_eye_colours
 from imavatar_deploy.exporters.parts.opening import Opening
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.surface_colours import vertex_colours
@@ -263,7 +263,8 @@ class TestEyes:
         joints, basis = avatar.joints_rest, avatar.joint_basis
         for name, bone in EYE_BONES.items():
             number = BONES.index(bone)
-            ball = eyeball(name, joints[number], basis[:, number], 6, np.ones(3, np.float32))
+            white = np.ones(3, dtype=np.float32)
+            ball = eyeball(name, joints[number], basis[:, number], 6, EyeColours(white, white))
             expression = np.linspace(0, 0.5, EXPRESSION_SIZE, dtype=np.float32)
             pose = CLOSED.copy()
             pose[3 * number : 3 * number + 2] = (0.1, 0.4)
@@ -289,10 +290,11 @@ class TestEyes:
         assert skin.mesh.open_edges() == patch.open_edges() + len(rim)
         assert (np.linalg.norm(rim - joint, axis=1) > RADIUS - 0.002).all()
 
-    def test_its_iris_has_the_colour_of_the_networks(self, avatar: ImplicitAvatar) -> None:
-        iris = iris_colour(front_patch(field_of(avatar), (-0.2, -0.04), (0.2, 0.12)), avatar)
+    def test_iris_and_sclera_have_the_colours_of_the_networks(self, avatar: ImplicitAvatar) -> None:
+        patch = front_patch(field_of(avatar), (-0.2, -0.04), (0.2, 0.12))
+        iris, sclera = read_eye_colours(patch, avatar)
         assert iris[0] > iris[1] > iris[2]
-        assert iris.max() < 0.6
+        assert iris.max() < 0.5 < sclera.min()
 
 
 class TestFidelity:
