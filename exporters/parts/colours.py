@@ -117,10 +117,13 @@ def eye_colours(
 POWERS = 10
 """Number of components that `powers` returns."""
 
-STEPS = 300
+STEPS = 400
 BATCH = 256
-RATE = 0.05
+RATE = 0.12
 """Adam's initial learning rate of the decoder; it falls to zero."""
+
+DARK = 0.1
+"""Added to the colour by which an error is divided, so that dark colours are exact, too."""
 
 NORMAL_SPREAD = 0.5
 """Standard deviation of random normals around the front, per component."""
@@ -170,7 +173,8 @@ def with_colour_components(
             frame = torch.randint(len(conditions), (1,), generator=generator)
             first = (share * terms[rows] + (1.0 - share) * terms[other]) @ decode
             rgb = baked(first, normal, conditions[frame])
-            loss = (rgb - (share * target[rows] + (1.0 - share) * target[other])).square().mean()
+            expected = share * target[rows] + (1.0 - share) * target[other]
+            loss = ((rgb - expected) / (expected + DARK)).square().mean()
             adam.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             adam.step()
