@@ -58,7 +58,7 @@ EYE_BONES = {"left eye": "eyeL", "right eye": "eyeR"}
 GROUPS = ("helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
 """Vertex groups of a head model that has a mouth."""
 
-PART_FACES = 6_000
+PART_FACES = 6_400
 """Faces that parts and openings take, at most."""
 
 RIM_FACES = 700

@@ -44,7 +44,9 @@ def mixed(
     under: Float32[Array, "N 3"], over: tuple[float, float, float], mask: Float32[Array, " N"]
 ) -> Float32[Array, "N 3"]:
     """Mix colours: `under` where the mask is 0, `over` where it is 1."""
-    return np.asarray(under + mask[:, None] * (np.float32(over) - under), dtype=np.float32)
+    return np.asarray(
+        under + mask[:, None] * (np.asarray(over, dtype=np.float32) - under), dtype=np.float32
+    )
 
 
 def shaded_by_depth(
@@ -100,7 +102,9 @@ def eye_colours(
         * (1.0 - 0.55 * smoothstep(17.0, 24.0, angle))[:, None]
     )
     veins = 0.6 * smoothstep(35.0, 60.0, angle)[:, None]
-    colour = np.broadcast_to(sclera, direction.shape) * (1.0 - veins * (1.0 - np.float32(VEINS)))
+    colour = np.broadcast_to(sclera, direction.shape) * (
+        1.0 - veins * (1.0 - np.asarray(VEINS, dtype=np.float32))
+    )
     inside = smoothstep(26.5, 24.0, angle)[:, None]
     colour = colour + inside * (ring - colour)
     colour = mixed(colour, PUPIL, smoothstep(11.5, 10.0, angle))

@@ -65,7 +65,7 @@ def open_along(mesh: Mesh, outline: Opening) -> tuple[Mesh, Int64[Array, " R"], 
     signed[on_rim] = 0.0
     vertices, faces, on_rim = _clip(vertices, mesh.faces.astype(np.int64), signed, outline)
     used, faces = np.unique(faces, return_inverse=True)
-    opened = Mesh(vertices[used], faces.reshape(-1, 3))
+    opened = Mesh(vertices[used], faces.reshape(-1, 3).astype(np.int32))
     return opened, _foremost_loop(opened, on_rim[used]), used
 
 

@@ -64,7 +64,7 @@ def eyeball(
         bones: J, with the ghost bone or without.
         colours: of iris and sclera.
     """
-    angle = np.radians(np.float64(RING_ANGLES))[:, None]
+    angle = np.radians(RING_ANGLES)[:, None]
     turn = np.linspace(0.0, 2.0 * np.pi, SECTORS, endpoint=False)[None]
     rings = np.stack(
         [np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn), np.cos(angle) + 0.0 * turn],
@@ -121,7 +121,7 @@ def lid_insides(
     return replace(
         mesh,
         part=np.full(len(points), part_number(name), np.int32),
-        colour=np.tile(np.float32(LID_COLOUR), (len(points), 1)),
+        colour=np.tile(np.asarray(LID_COLOUR, dtype=np.float32), (len(points), 1)),
         skin=rim.vertices[source],
         skin_share=np.repeat(LID_RINGS[:, 1], count).astype(np.float32),
     )
@@ -178,4 +178,5 @@ def _neutral_colours(avatar: ImplicitAvatar, points: Tensor) -> Float32[Array, "
     with torch.inference_mode():
         feature = avatar.geometry(points).feature
         condition = torch.zeros(CONDITION_SIZE).to(points)
-        return avatar.texture(points, normals, condition, feature).cpu().numpy()
+        colours = avatar.texture(points, normals, condition, feature)
+    return np.asarray(colours.cpu().numpy(), dtype=np.float32)

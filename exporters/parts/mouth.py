@@ -79,11 +79,8 @@ class RimMotion:
             normal += 0.5 * (np.roll(normal, 1, axis=0) + np.roll(normal, -1, axis=0))
         area = (points[:, 0] * np.roll(points[:, 1], -1)).sum()
         area -= (points[:, 1] * np.roll(points[:, 0], -1)).sum()
-        return (
-            np.sign(area)
-            * normal
-            / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-        )
+        length = np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+        return np.asarray(np.sign(area) * normal / length, dtype=np.float64)
 
 
 def cavity(rim: RimMotion, joints: Float32[Array, "5 3"]) -> PartMesh:
@@ -119,7 +116,7 @@ def cavity(rim: RimMotion, joints: Float32[Array, "5 3"]) -> PartMesh:
     lower = np.concatenate([np.tile(0.5 - 0.5 * direction[:, 1], rings), [0.5]])
     mesh = _grown(rim, np.concatenate(points), source, share, lower, joints)
     depth = front - np.concatenate(points)[:, 2]
-    colours = shaded_by_depth(np.tile(np.float32(MOUTH), (len(share), 1)), depth)
+    colours = shaded_by_depth(np.tile(np.asarray(MOUTH, dtype=np.float32), (len(share), 1)), depth)
     return replace(
         mesh,
         faces=ring_faces(rim.vertices, rings, closed=True),
@@ -200,7 +197,7 @@ def teeth_and_tongue(head: HeadModel, bones: int, front: float) -> list[PartMesh
         parts.append(
             replace(
                 mesh,
-                rest=mesh.rest + np.float32(shift),
+                rest=mesh.rest + np.asarray(shift, dtype=np.float32),
                 part=np.full(len(template), part_number(name), np.int32),
                 colour=colour,
             )

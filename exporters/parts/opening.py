@@ -144,7 +144,7 @@ def _smooth_shift(
     taper = 1.0 - ((x - middle) / half) ** 4
     shift = np.nan_to_num(edge - start).clip(-limit, limit)
     fit = np.polynomial.Polynomial.fit(x, shift, DEGREE, w=taper + 1e-3)
-    return start + taper * fit(x).clip(-limit, limit)
+    return np.asarray(start + taper * fit(x).clip(-limit, limit), dtype=np.float64)
 
 
 def _posed_heights(
@@ -161,7 +161,7 @@ def _posed_heights(
         posed = avatar.deform(
             points, torch.from_numpy(expression).to(points), torch.from_numpy(pose).to(points)
         )
-    return posed[:, 1].double().cpu().numpy()
+    return np.asarray(posed[:, 1].cpu().numpy(), dtype=np.float64)
 
 
 def front_points(
